@@ -1,0 +1,43 @@
+# make demo   set up, then regenerate, verify and publish into ./releases
+# make test   set up, then run every test
+# make lint   style and types
+# make bench  speed and memory, as ratios in one run
+
+VENV := .venv
+BIN := $(abspath $(VENV))/bin
+PYTHON ?= python3.11
+export PATH := $(BIN):$(PATH)
+export DVC_NO_ANALYTICS := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test lint bench clean
+
+demo: $(VENV)/.demo
+	dvc repro
+	aqea-registry verify
+	aqea-registry publish --tag v1
+
+test: $(VENV)/.dev
+	python -m pytest
+
+lint: $(VENV)/.dev
+	ruff format --check .
+	ruff check .
+	mypy
+
+bench: $(VENV)/.dev
+	python -m benchmarks
+
+# torch first and by its exact version: a bare `torch` would bring gigabytes that a processor does not need.
+$(VENV)/.demo: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	python -m pip install --quiet --constraint constraints.txt torch==2.13.0
+	python -m pip install --quiet --constraint constraints.txt --editable '.[generate,demo]'
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.demo
+	python -m pip install --quiet --constraint constraints.txt --editable '.[all]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) .aqea releases dvc_plots

@@ -1,0 +1,3 @@
+from aqea_registry.cli import main
+
+main()

@@ -1,0 +1,103 @@
+"""dvc.lock as values: what each stage made, from which parameters, and whether that is still so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from aqea_registry.core.catalogue import convert, load_yaml
+from aqea_registry.core.files import FileDigest
+from aqea_registry.core.findings import Finding
+
+NAME = "dvc.lock"
+AGAIN = "run: dvc repro"
+
+
+class Output(msgspec.Struct, frozen=True):
+    """A file that a stage made, with the digest that DVC took of it."""
+
+    path: str
+    md5: str | None = None
+    size: int | None = None
+
+
+class Stage(msgspec.Struct, frozen=True):
+    """A stage as it last ran. `params` maps a file to its keys (dotted) and their values at that time."""
+
+    cmd: str | list[str]
+    outs: tuple[Output, ...] = ()
+    params: dict[str, dict[str, Any]] = {}
+
+
+class DvcLock(msgspec.Struct, frozen=True):
+    """dvc.lock, as far as it is read here."""
+
+    stages: dict[str, Stage] = {}
+
+    def outputs(self) -> dict[str, tuple[str, Output]]:
+        """Every file that a stage made: path to stage name and output."""
+        return {out.path: (name, out) for name, stage in self.stages.items() for out in stage.outs}
+
+
+def parse_dvc_lock(content: bytes) -> DvcLock:
+    """Read dvc.lock. Raises BadConfiguration."""
+    return convert(load_yaml(content, NAME), DvcLock, NAME)
+
+
+def output_findings(lock: DvcLock, digests: Mapping[str, FileDigest]) -> list[Finding]:
+    """Where the bytes are not those that the stage made (sha256 is not asked here: the manifest has it)."""
+    findings = []
+    for path, (stage, out) in sorted(lock.outputs().items()):
+        found = digests.get(path)
+        if found is not None and out.md5 is not None and (found.md5, found.size) != (out.md5, out.size):
+            findings.append(
+                Finding(
+                    code="lock-stale",
+                    subject=path,
+                    expected=f"md5 {out.md5} ({out.size} bytes)",
+                    actual=f"md5 {found.md5} ({found.size} bytes)",
+                    message=f"dvc.lock records other bytes for stage {stage}; {AGAIN}",
+                )
+            )
+    return findings
+
+
+def unmade_findings(lock: DvcLock, listed: Mapping[str, str], inputs: frozenset[str]) -> list[Finding]:
+    """Files of the manifest that no stage in dvc.lock makes."""
+    return [
+        Finding(code="lock-stale", subject=path, message=f"the manifest lists it, and no stage in dvc.lock makes it; {AGAIN}")
+        for path in sorted(set(listed) - set(lock.outputs()) - inputs)
+    ]
+
+
+def parameter_findings(lock: DvcLock, files: Mapping[str, Any], stages: frozenset[str]) -> list[Finding]:
+    """Where a stage ran with other parameters than the files hold now, or did not run.
+
+    `files` maps a parameter file's path to its parsed content; `stages` are the stages that this run has.
+    """
+    findings = [
+        Finding(code="lock-stale", subject=stage, message=f"the stage is not in dvc.lock; {AGAIN}")
+        for stage in sorted(stages - set(lock.stages))
+    ]
+    for name in sorted(stages & set(lock.stages)):
+        for file, keys in lock.stages[name].params.items():
+            for key, then in keys.items():
+                if file in files and _lookup(files[file], key) != then:
+                    findings.append(
+                        Finding(
+                            code="lock-stale",
+                            subject=f"{name}: {file}: {key}",
+                            message=f"the stage ran with another value than {file} holds now; {AGAIN}",
+                        )
+                    )
+    return findings
+
+
+def _lookup(value: Any, key: str) -> Any:
+    for part in key.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            return None
+        value = value[part]
+    return value

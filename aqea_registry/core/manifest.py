@@ -1,0 +1,134 @@
+"""Lists of sha256 digests in the formats of `sha256sum`, read from anybody and written in one canonical form.
+
+Law: `parse(render(entries)).entries == entries`; of a list without findings, `render(parse(text).entries)` is the
+canonical form.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from aqea_registry.core.findings import Finding
+from aqea_registry.core.paths import UnsafePath, safe_path
+
+_PLAIN = re.compile(r"([0-9A-Fa-f]{64}) [ *](.+)")
+_BSD_TAG = re.compile(r"SHA256 ?\((.+)\) ?= ?([0-9A-Fa-f]{64})")
+_OTHER_TAG = re.compile(r"([A-Z0-9][A-Za-z0-9/-]*) ?\(.+\) ?= ?[0-9A-Fa-f]+")
+
+
+class Parsed(NamedTuple):
+    """The usable lines of a list, path to hex digest in the order of the list, and what was wrong with the others."""
+
+    entries: dict[str, str]
+    findings: list[Finding]
+
+
+def render(entries: Mapping[str, str]) -> bytes:
+    """The canonical list: `sha256  path` lines, sorted by path, one final newline. `sha256sum -c` accepts it."""
+    return "".join(f"{entries[path]}  {path}\n" for path in sorted(entries)).encode()
+
+
+def parse(content: bytes, name: str) -> Parsed:
+    """Read a list: plain and `*` binary marks, BSD tag lines, comments. Never raises for what the bytes say.
+
+    `name` is what findings call the list.
+    """
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return Parsed({}, [_malformed(name, f"byte {error.start} is not UTF-8: this is not a text list of digests")])
+    entries: dict[str, str] = {}
+    findings: list[Finding] = []
+    for number, line in enumerate(text.removesuffix("\n").split("\n"), 1):
+        subject = f"{name}:{number}"
+        if not line.strip() or line.startswith("#"):
+            continue
+        digest, path = _fields(line)
+        if path is None:
+            findings.append(_malformed(subject, _why_malformed(line)))
+            continue
+        path = path.removeprefix("./")  # as `find . -type f | xargs sha256sum` writes it
+        try:
+            safe_path(path)
+        except UnsafePath as error:
+            findings.append(Finding(code="unsafe-path", subject=subject, actual=path, message=f"{error}; not followed"))
+            continue
+        if path not in entries:
+            entries[path] = digest
+        elif entries[path] == digest:
+            findings.append(Finding(code="duplicate", subject=subject, actual=path, message=f"{path} is listed twice"))
+        else:
+            findings.append(
+                Finding(
+                    code="conflict",
+                    subject=subject,
+                    expected=entries[path],
+                    actual=digest,
+                    message=f"{path} is listed with two different digests",
+                )
+            )
+    if not entries and not findings:
+        findings.append(_malformed(name, "the list names no file"))
+    return Parsed(entries, findings)
+
+
+def parse_sizes(content: bytes, name: str) -> tuple[dict[str, int], list[Finding]]:
+    """Read `bytes  path` lines, as `render_sizes` writes them."""
+    sizes: dict[str, int] = {}
+    for number, line in enumerate(content.decode("utf-8", "replace").removesuffix("\n").split("\n"), 1):
+        match = re.fullmatch(r"([0-9]{1,18})  (.+)", line)
+        if match is None or match[2] in sizes:
+            return {}, [_malformed(f"{name}:{number}", "not a line 'bytes  path' of its own path")]
+        sizes[match[2]] = int(match[1])
+    return sizes, []
+
+
+def render_sizes(sizes: Mapping[str, int]) -> bytes:
+    """`bytes  path` lines, sorted by path: what the digests cost to fetch, and a first check that needs no hashing."""
+    return "".join(f"{sizes[path]}  {path}\n" for path in sorted(sizes)).encode()
+
+
+def canonical_findings(content: bytes, canonical: bytes, name: str) -> list[Finding]:
+    """A finding if a file that only this program writes is not, to the byte, what it writes."""
+    if content == canonical:
+        return []
+    here, there = content.split(b"\n"), canonical.split(b"\n")
+    line = next((n for n, (a, b) in enumerate(zip(here, there, strict=False), 1) if a != b), min(len(here), len(there)))
+    return [_malformed(f"{name}:{line}", "not in canonical form: edited by hand or damaged; write it again")]
+
+
+def untracked(present: Iterable[str], listed: Iterable[str], allowed: Iterable[str] = ()) -> list[Finding]:
+    """Findings for files that are there and that nothing lists."""
+    extra = set(present) - set(listed) - set(allowed)
+    return [
+        Finding(code="unexpected", subject=path, message="the file is there and the manifest does not list it")
+        for path in sorted(extra)
+    ]
+
+
+def _fields(line: str) -> tuple[str, str | None]:
+    if match := _PLAIN.fullmatch(line):
+        return match[1].lower(), _no_carriage_return(match[2])
+    if match := _BSD_TAG.fullmatch(line):
+        return match[2].lower(), _no_carriage_return(match[1])
+    if line.startswith("\\") and (match := _PLAIN.fullmatch(line[1:])):
+        return match[1].lower(), match[2]  # GNU escaping: the path holds a backslash, and safe_path refuses it
+    return "", None
+
+
+def _no_carriage_return(path: str) -> str | None:
+    return None if path.endswith("\r") else path
+
+
+def _why_malformed(line: str) -> str:
+    if line.endswith("\r"):
+        return "the line ends with CRLF; sha256sum would look for a name that ends in a carriage return"
+    if match := _OTHER_TAG.fullmatch(line):
+        return f"a {match[1]} digest; only SHA256 is checked"
+    return "not a line of sha256sum: 64 hex digits, two spaces (or a space and *), a path"
+
+
+def _malformed(subject: str, message: str) -> Finding:
+    return Finding(code="malformed", subject=subject, message=message)

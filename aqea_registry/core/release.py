@@ -1,0 +1,139 @@
+"""A release: an OCI image manifest with one layer a file. Its identity is the sha256 of the manifest's bytes.
+
+The manifest holds no time, no tag and no machine: the same files give the same digest. The config is the empty JSON
+object. Its media type is that of an image config, not `application/vnd.oci.empty.v1+json`, because skopeo before 1.10
+refuses to inspect anything else; `artifactType` says what this is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import unicodedata
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+import msgspec
+
+from aqea_registry.core.findings import Finding
+from aqea_registry.core.paths import UnsafePath, safe_path
+
+ARTIFACT_TYPE = "application/vnd.aqea-registry.release.v1"
+MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
+CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
+EMPTY_CONFIG = b"{}"
+TITLE = "org.opencontainers.image.title"
+LARGEST_MANIFEST = 4 << 20  # what registries accept, and a bound on what is parsed
+LAYER_TYPES = {".json": "application/json", ".md": "text/markdown", ".svg": "image/svg+xml"}
+
+Digest = Annotated[str, msgspec.Meta(pattern=r"^sha256:[0-9a-f]{64}$")]
+
+
+class Descriptor(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """OCI's content descriptor: what kind of bytes, which, and how many."""
+
+    media_type: str
+    digest: Digest
+    size: Annotated[int, msgspec.Meta(ge=0)]
+    annotations: dict[str, str] = {}
+
+
+class Release(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The manifest of a release."""
+
+    layers: tuple[Descriptor, ...]
+    config: Descriptor
+    schema_version: int = 2
+    media_type: str = MANIFEST_TYPE
+    artifact_type: str = ARTIFACT_TYPE
+
+    def files(self) -> dict[str, Descriptor]:
+        """Path to descriptor of every file."""
+        return {layer.annotations[TITLE]: layer for layer in self.layers}
+
+    def render(self) -> bytes:
+        """The manifest's bytes: sorted keys, no spaces."""
+        return json.dumps(msgspec.to_builtins(self), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+    def digest(self) -> str:
+        """The release's identity, `sha256:` and 64 hex digits."""
+        return digest_of(self.render())
+
+
+class NotARelease(ValueError):
+    """The bytes are not a release's manifest; the message is the reason."""
+
+
+def digest_of(content: bytes) -> str:
+    """OCI's digest of some bytes."""
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def empty_config() -> Descriptor:
+    """The descriptor of the empty config."""
+    return Descriptor(media_type=CONFIG_TYPE, digest=digest_of(EMPTY_CONFIG), size=len(EMPTY_CONFIG))
+
+
+def build(files: Iterable[tuple[str, str, int]]) -> Release:
+    """A release of files given as (path, hex sha256, size in bytes), sorted by path."""
+    layers = [
+        Descriptor(
+            media_type=LAYER_TYPES.get(path[path.rfind(".") :], "text/plain"),
+            digest=f"sha256:{sha256}",
+            size=size,
+            annotations={TITLE: path},
+        )
+        for path, sha256, size in sorted(files)
+    ]
+    return Release(layers=tuple(layers), config=empty_config())
+
+
+def parse(content: bytes) -> Release:
+    """Read a manifest from a store. Raises NotARelease for anything that could not be restored safely."""
+    if len(content) > LARGEST_MANIFEST:
+        raise NotARelease(f"the manifest has {len(content)} bytes; the limit is {LARGEST_MANIFEST}")
+    try:
+        release = msgspec.json.decode(content, type=Release)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise NotARelease(f"not an OCI image manifest: {error}") from error
+    if release.artifact_type != ARTIFACT_TYPE:
+        raise NotARelease(f"the artifact is {release.artifact_type or 'of no type'}, not {ARTIFACT_TYPE}")
+    if not release.layers:
+        raise NotARelease("the release has no files")
+    seen: dict[str, str] = {}
+    for layer in release.layers:
+        path = layer.annotations.get(TITLE, "")
+        try:
+            safe_path(path)
+        except UnsafePath as error:
+            raise NotARelease(f"layer {path!r}: {error}") from error
+        folded = unicodedata.normalize("NFC", path).casefold()
+        if folded in seen:
+            raise NotARelease(f"layers {seen[folded]!r} and {path!r} would be one file on some file systems")
+        seen[folded] = path
+    return release
+
+
+def receipt(tag: str, store: str, release: Release) -> dict[str, Any]:
+    """What was put where, to be written after the store gave every byte back."""
+    return {
+        "schema": "aqea-registry/receipt/1",
+        "tag": tag,
+        "digest": release.digest(),
+        "store": store,
+        "reference": f"{store}:{tag}",
+        "files": [
+            {"path": path, "digest": layer.digest, "size": layer.size} for path, layer in sorted(release.files().items())
+        ],
+    }
+
+
+def tag_conflict(tag: str, store: str, held: str, wanted: str) -> Finding:
+    """The finding for a tag that holds another release."""
+    return Finding(
+        code="tag-moved",
+        subject=f"{store}:{tag}",
+        expected=wanted,
+        actual=held,
+        message="the tag already names another release, and a tag never moves",
+    )

@@ -1,0 +1,96 @@
+"""Pinned bytes, brought from the first source that has them into a local folder that holds nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from aqea_registry.core.files import Advance, FileDigest, WrongBytes, copy_checked, hash_file, ignore
+from aqea_registry.core.findings import CannotCheck, Finding, Refused
+from aqea_registry.core.paths import inside
+from aqea_registry.core.pins import Pin, PinnedFile
+from aqea_registry.core.reporting import Reporter
+from aqea_registry.sources.base import Source
+
+
+def fetch(name: str, pin: Pin, sources: Sequence[Source], cache: Path, report: Reporter) -> Path:
+    """Return a folder with exactly the pinned files, each checked just now.
+
+    The folder is named by the pin's digest. Sources are asked in their order. One on this machine is hashed where it
+    lies, every time, so that a change in it is noticed; a remote one is asked only for what the folder does not hold.
+    Bytes are hashed while they are copied and take their name only if they are the pinned ones.
+
+    Raises Refused if the only bytes to be had are wrong, CannotCheck if there are none.
+    """
+    folder = cache / f"{name}-{pin.digest()[:16]}"
+    with report.task(f"check {name}", sum(file.size for file in pin.files.values()), "bytes") as advance:
+        for path, file in sorted(pin.files.items()):
+            _fetch_one(name, path, file, sources, inside(folder, path), report, advance)
+    return folder
+
+
+def _fetch_one(
+    name: str, path: str, file: PinnedFile, sources: Sequence[Source], target: Path, report: Reporter, advance: Advance
+) -> None:
+    wrong: list[Finding] = []
+    absent: list[str] = []
+    for source in sources:
+        if not source.present():
+            absent.append(f"{source.spec} is not here ({source.advice()})")
+            continue
+        try:
+            _take(source, path, file, target, advance)
+            return
+        except FileNotFoundError:
+            absent.append(f"{source.spec} has no {path}")
+        except WrongBytes as error:
+            finding = wrong_bytes(f"{name}: {path} from {source.spec}", file, error.actual)
+            report.warn(f"{finding.subject}: {finding.message}; expected {finding.expected}, got {finding.actual}; not used")
+            wrong.append(finding)
+    if wrong:
+        first = wrong[0]
+        raise Refused(
+            f"{first.subject}: {first.message}: expected {first.expected}, got {first.actual}",
+            wrong,
+            f"get the pinned bytes from another source, or look at the change and pin it: aqea-registry pin {name}",
+        )
+    if not _holds(target, file, advance):  # a copy that was checked before outlives its source
+        raise CannotCheck(
+            f"{name}: no source has {path}: {'; '.join(absent) or 'params.yaml names no source'}",
+            f"make one of the sources of {name} in params.yaml available",
+        )
+
+
+def _take(source: Source, path: str, file: PinnedFile, target: Path, advance: Advance) -> None:
+    """Bring one file from one source, unless the target holds it. Raises WrongBytes and OSError."""
+    place = source.local(path)
+    if place is not None:
+        found = hash_file(place)
+        if not _is(found, file):
+            raise WrongBytes(found.sha256, found.size)
+    if _holds(target, file, advance):
+        return
+    with source.open(path) as incoming:
+        copy_checked(incoming, target, file.sha256, file.size, advance)
+
+
+def _holds(target: Path, file: PinnedFile, advance: Advance = ignore) -> bool:
+    try:
+        return target.stat().st_size == file.size and _is(hash_file(target, advance=advance), file)
+    except OSError:
+        return False
+
+
+def _is(found: FileDigest, file: PinnedFile) -> bool:
+    return (found.sha256, found.size) == (file.sha256, file.size)
+
+
+def wrong_bytes(subject: str, file: PinnedFile, actual: str) -> Finding:
+    """The finding for bytes that are not the pinned ones."""
+    return Finding(
+        code="mismatch",
+        subject=subject,
+        expected=f"{file.sha256} ({file.size} bytes)",
+        actual=actual,
+        message="these are not the pinned bytes",
+    )
