@@ -7,9 +7,11 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
@@ -37,7 +39,13 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 def run(*words: str | Path, cwd: Path, env: Mapping[str, str] | None = None, timeout: float = 300) -> Result:
     """Run a program to its end; its output is text."""
     done = subprocess.run(
-        [str(word) for word in words], cwd=cwd, env=environment(env), capture_output=True, text=True, timeout=timeout, check=False
+        [str(word) for word in words],
+        cwd=cwd,
+        env=environment(env),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
     )
     return Result(done.returncode, done.stdout, done.stderr)
 
@@ -61,3 +69,30 @@ def copy_checkout(target: Path) -> None:
     identity = ("-c", "user.name=tests", "-c", "user.email=tests@example.org")
     for words in (("init", "-q"), ("add", "-A"), (*identity, "commit", "-q", "-m", "Copy the checkout")):
         subprocess.run(["git", *words], cwd=target, check=True)
+
+
+def edit_params(project: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change params.yaml as values; anchors and comments are lost, which the program does not mind."""
+    path = project / "params.yaml"
+    params = yaml.safe_load(path.read_text())
+    change(params)
+    path.write_text(yaml.dump(params, Dumper=_NoAliases, sort_keys=False))
+
+
+class _NoAliases(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def add_dataset(project: Path, name: str, folder: Path, file: str, *, model: str = "minilm") -> None:
+    """Add a dataset in a folder to the catalogue and, under the model, to the run; then pin it."""
+
+    def change(params: dict[str, Any]) -> None:
+        source = {"kind": "directory", "repo": f"tests/{name}", "files": [file], "sources": [f"directory:{folder}"]}
+        params["datasets"][name] = source
+        stem = f"{name}_{model}_{params['models'][model]['dimension']}d"
+        params["run"]["pairs"][f"{name}-{model}"] = {"dataset": name, "model": model, "file": stem}
+
+    edit_params(project, change)
+    pinned = aqea("pin", name, cwd=project)
+    assert pinned.status == 0, pinned.err

@@ -1,0 +1,137 @@
+"""Generation with the real weights: the same bytes under every arrangement, exact scores, nothing done twice."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.tools import ROOT, SHARED, add_dataset, aqea, edit_params, run
+
+pytestmark = pytest.mark.weights
+
+PAIRS = "training/data/small_minilm_384d_pairs.json"
+SSE = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "MKL_CBWR": "COMPATIBLE"}
+AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_CBWR": "AVX2"}
+
+ARRANGEMENTS: dict[str, tuple[tuple[str, ...], Mapping[str, str]]] = {
+    "batch 1": (("--batch", "1"), {}),
+    "batch 8": (("--batch", "8"), {}),
+    "batch 32, 1 thread": (("--batch", "32", "--threads", "1"), {}),
+    "batch 32, 2 threads": (("--batch", "32", "--threads", "2"), {}),
+    "batch 128": (("--batch", "128"), {}),
+    "eager attention": (("--attention", "eager"), {}),
+    "SSE4.1 kernels": ((), SSE),
+    "AVX2 kernels": ((), AVX2),
+}
+
+
+def made_with(project: Path, words: tuple[str, ...], env: Mapping[str, str]) -> str:
+    """sha256 of the pair file that one process makes from nothing."""
+    (project / PAIRS).unlink(missing_ok=True)
+    result = aqea("generate", "small", "minilm", "--fresh", "--json", *words, cwd=project, env=env, timeout=600)
+    assert result.status == 0, result.err
+    assert result.json()["encoded"] == 642, "every sentence is encoded anew"
+    return hashlib.sha256((project / PAIRS).read_bytes()).hexdigest()
+
+
+def test_canonical_bytes_are_those_of_the_manifest_under_every_arrangement(project: Path) -> None:
+    found = {name: made_with(project, words, env) for name, (words, env) in ARRANGEMENTS.items()}
+    committed = {
+        path: digest
+        for digest, path in (line.split("  ") for line in (ROOT / "manifests/MANIFEST.sha256").read_text().splitlines())
+    }
+    assert set(found.values()) == {committed[PAIRS]}, found
+
+
+def test_float32_bytes_are_not_the_same(project: Path) -> None:
+    """The control: what makes the bytes equal is the precision, not the test."""
+    edit_params(project, lambda params: params.update(precision="float32"))
+    found = {name: made_with(project, *ARRANGEMENTS[name]) for name in ("batch 1", "batch 128", "SSE4.1 kernels")}
+    assert len(set(found.values())) > 1, found
+    assert json.loads((project / "metrics/small-minilm.json").read_text())["precision"] == "float32"
+    checked = aqea("verify", "--json", cwd=project)
+    assert checked.status == 1
+    assert "not-canonical" in {finding["code"] for finding in checked.json()["findings"]}
+
+
+def test_a_sentence_is_encoded_once_over_all_datasets(project: Path, tmp_path: Path) -> None:
+    rows = (project / "datasets/small/test.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "half.jsonl").write_text(
+        "".join(rows[::2]) + json.dumps({"sentence1": "New.", "sentence2": "New.", "score": 5})
+    )
+    add_dataset(project, "half", tmp_path, "half.jsonl")
+    whole = aqea("generate", "small", "minilm", "--json", cwd=project).json()
+    half = aqea("generate", "half", "minilm", "--json", cwd=project).json()
+    again = aqea("generate", "half", "minilm", "--json", cwd=project).json()
+    assert whole["encoded"] == 642
+    assert (half["encoded"], again["encoded"]) == (1, 0)
+    assert half["reused"] > 300
+
+
+def test_generation_needs_no_network(project: Path) -> None:
+    if run("unshare", "--net", "true", cwd=project).status != 0:
+        pytest.skip("this machine does not let a process leave the network")
+    words = ("unshare", "--net", "aqea-registry", "generate", "small", "minilm", "--fresh", "--json")
+    result = run(*words, cwd=project)
+    assert result.status == 0, result.err
+    assert result.json()["encoded"] == 642
+
+
+def test_a_second_repro_does_no_work(made: Path, tmp_path: Path) -> None:
+    result = run("dvc", "repro", cwd=made)
+    assert result.status == 0
+    assert "Running stage" not in result.out
+    assert run("git", "status", "--porcelain", cwd=made).out == "", "what was committed was reproduced exactly"
+
+
+def test_metrics_and_plots_are_those_of_dvc(project: Path) -> None:
+    shown = run("dvc", "metrics", "show", "--json", cwd=project)
+    values = json.loads(shown.out)[""]["data"]["metrics/small-minilm.json"]["data"]
+    assert values["cos_sim_spearman"] == json.loads((project / PAIRS).read_bytes())["baseline_spearman"]
+    plots = run("dvc", "plots", "show", cwd=project)
+    assert plots.status == 0, plots.err
+    assert (project / "dvc_plots/index.html").is_file()
+
+
+@pytest.mark.shared
+def test_stsb_gives_the_printed_spearman_to_the_last_digit(project: Path) -> None:
+    add_dataset(project, "stsb", SHARED / "data", "stsb-test.jsonl")
+    result = aqea("generate", "stsb", "minilm", "--json", cwd=project, timeout=600)
+    assert result.status == 0, result.err
+    scores: dict[str, Any] = result.json()["metrics"]
+    assert scores["cos_sim_spearman"] * 100 == 82.03246731235654
+    assert scores["euclidean_spearman"] * 100 == 82.03246731235654
+    assert scores["manhattan_spearman"] * 100 == 81.94552526855261
+    assert scores["cos_sim_pearson"] * 100 == pytest.approx(82.7406424090513, abs=1e-5)
+    assert scores["euclidean_pearson"] * 100 == pytest.approx(82.55616747173353, abs=1e-5)
+    assert scores["manhattan_pearson"] * 100 == pytest.approx(82.49144455072748, abs=1e-5)
+
+
+def test_exports_hold_what_they_promise(project: Path) -> None:
+    pairs = json.loads((project / PAIRS).read_bytes())
+    benchmark = json.loads((project / "training/data/small_minilm_384d_benchmark.json").read_bytes())
+    assert benchmark["metrics"]["cos_sim_spearman"] == pairs["baseline_spearman"]
+    assert benchmark["digests"]["file"][PAIRS] == "sha256:" + hashlib.sha256((project / PAIRS).read_bytes()).hexdigest()
+    assert benchmark["model"]["pin"]["files"]["model.safetensors"]["size"] == 90868376
+    result = aqea("export", PAIRS, "--format", "embeddings", cwd=project)
+    assert result.status == 0, result.err
+    embeddings = json.loads((project / result.out.strip()).read_bytes())
+    assert embeddings["embeddings"] == pairs["embeddings1"] + pairs["embeddings2"]
+    assert embeddings["metadata"]["scores"] == pairs["scores"]
+
+
+def test_two_checkouts_make_the_same_release(made: Path, tmp_path: Path) -> None:
+    """The second checkout lies elsewhere and starts from nothing."""
+    other = tmp_path / "elsewhere" / "checkout"
+    shutil.copytree(made, other, ignore=shutil.ignore_patterns(".aqea", "releases", "*_pairs.json", "*_benchmark.json"))
+    shutil.rmtree(other / ".dvc/cache")
+    (other / "dvc.lock").unlink()
+    assert run("dvc", "repro", cwd=other).status == 0
+    first, second = (aqea("publish", "--tag", "v1", "--dry-run", "--json", cwd=folder).json() for folder in (made, other))
+    assert first["digest"] == second["digest"]
