@@ -202,7 +202,7 @@ def manifest(shell: Shell) -> Outcome:
 @click.argument("target", required=False)
 @click.option(
     "--root",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=click.Path(path_type=Path),
     metavar="DIR",
     help="The folder that a list's paths start at (default: the list's own).",
 )
@@ -219,6 +219,9 @@ def verify(shell: Shell, target: str | None, root: Path | None) -> Outcome:
     def show() -> None:
         for note in checked.notes:
             click.echo(f"note: {note}")
+        for key, one in checked.pair_sets.items():
+            spearman = one.metrics.cos_sim_spearman
+            click.echo(f"{key}: {one.header.n_pairs} pairs x {one.header.dimension}, cosine Spearman {spearman!r}")
         state = f"{len(checked.findings)} findings" if checked.findings else "no findings"
         click.echo(f"{checked.target}: {checked.files} files, {size_text(checked.bytes)}: {state}")
 
@@ -253,8 +256,11 @@ def _verify(shell: Shell, target: str | None, root: Path | None) -> Verification
         return operation.verify_folder(place, shell.report)
     if not place.exists():
         raise CannotCheck(f"{target} is not there", "name a folder, a list of digests, or oci:DIR:TAG")
-    own = place.parent.parent if place.as_posix().endswith(f"/{MANIFEST}") else place.parent
-    return operation.verify_list(place, shell.directory / root if root else own, shell.report)
+    own = place.parent.parent if place.absolute().as_posix().endswith(f"/{MANIFEST}") else place.parent
+    start = shell.directory / root if root else own
+    if not start.is_dir():
+        raise BadConfiguration(f"--root: {root} is no folder")
+    return operation.verify_list(place, start, shell.report)
 
 
 @command

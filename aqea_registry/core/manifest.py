@@ -71,6 +71,12 @@ def parse(content: bytes, name: str) -> Parsed:
             )
     if not entries and not findings:
         findings.append(_malformed(name, "the list names no file"))
+    if not entries and len(findings) > 1 and all(finding.code == "malformed" for finding in findings):
+        findings = [
+            _malformed(
+                name, f"no list of sha256 digests: none of its {len(findings)} lines is one; first {findings[0].message}"
+            )
+        ]
     return Parsed(entries, findings)
 
 
