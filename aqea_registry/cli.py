@@ -141,7 +141,7 @@ def pin(shell: Shell, names: tuple[str, ...], check: bool) -> Outcome:
 @click.argument("model")
 @click.option("--batch", type=click.IntRange(1), help="Sentences at a time (default: as many as make 512 tokens).")
 @click.option("--threads", type=click.IntRange(1), help="Processor threads (default: torch's own choice).")
-@click.option("--attention", type=click.Choice(["sdpa", "eager"]), default="sdpa", show_default=True)
+@click.option("--attention", type=click.Choice(["sdpa", "eager"]), help="Attention (default: the model's own choice).")
 @click.option("--fresh", is_flag=True, help="Encode every sentence again, also those encoded before.")
 def generate(
     shell: Shell, dataset: str, model: str, batch: int | None, threads: int | None, attention: Any, fresh: bool

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from aqea_registry.core.metrics import Micro
-from aqea_registry.embedding.grid import to_grid
+from aqea_registry.embedding.grid import BadVector, to_grid
 
 TOKENS_A_BATCH = 512
 WINDOW = 8192  # sentences that are tokenised and sorted at a time: what is lost when a run is killed, at most
@@ -26,12 +26,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How to compute. In canonical precision none of this changes a byte; it changes speed and memory.
 
     `batch` is the number of sentences at a time (default: as many as make 512 tokens), `threads` the number of
-    processor threads (default: torch's own), `attention` the attention implementation of transformers.
+    processor threads (default: torch's own), `attention` the attention implementation (default: the architecture's own).
     """
 
     batch: int | None = None
     threads: int | None = None
-    attention: Literal["sdpa", "eager"] = "sdpa"
+    attention: Literal["sdpa", "eager"] | None = None
 
 
 class Encoded(NamedTuple):
@@ -54,19 +54,25 @@ class Encoder:
         from sentence_transformers import SentenceTransformer
         from transformers.utils import logging
 
+        from aqea_registry.embedding.float64 import heal_buffers
+
         logging.disable_progress_bar()
         if settings.threads:
             torch.set_num_threads(settings.threads)
         dtype = torch.float32 if precision == "float32" else torch.float64
+        chosen = {"attn_implementation": settings.attention} if settings.attention else {}
         self._settings = settings
         self._model: Any = SentenceTransformer(
             str(folder),
             device="cpu",
             local_files_only=True,
             trust_remote_code=False,
-            model_kwargs={"dtype": dtype, "attn_implementation": settings.attention, "use_safetensors": True},
+            model_kwargs={"dtype": dtype, "use_safetensors": True, **chosen},
         )
         self._model.to(dtype).eval()
+        self._guard = precision == "canonical"
+        if self._guard:
+            heal_buffers(self._model)
 
     def encode(self, sentences: Sequence[str]) -> Iterator[Encoded]:
         """Yield the vectors of all sentences, batch by batch, in an order that suits the machine.
@@ -95,14 +101,21 @@ class Encoder:
     def _forward(self, features: dict[str, Any]) -> np.ndarray[Any, np.dtype[np.floating[Any]]]:
         import torch
 
+        from aqea_registry.embedding.float64 import Float64
+
         with torch.inference_mode():
-            vectors: np.ndarray[Any, np.dtype[np.floating[Any]]] = self._model(features)["sentence_embedding"].numpy()
-        return vectors
+            if not self._guard:
+                vectors = self._model(features)["sentence_embedding"]
+            else:
+                with Float64() as guard:
+                    vectors = self._model(features)["sentence_embedding"]
+                # The guard costs some microseconds an operation. A model that never asked for less can do without it.
+                self._guard = guard.requests > 0
+        result: np.ndarray[Any, np.dtype[np.floating[Any]]] = vectors.numpy()
+        return result
 
 
 def _on_grid(vectors: np.ndarray[Any, np.dtype[np.floating[Any]]], positions: list[int]) -> tuple[Micro, float]:
-    from aqea_registry.embedding.grid import BadVector
-
     try:
         return to_grid(vectors)
     except BadVector as error:
