@@ -18,6 +18,7 @@ from aqea_registry import __version__
 if TYPE_CHECKING:
     from aqea_registry.core.findings import Finding, RegistryError
     from aqea_registry.core.reporting import Reporter
+    from aqea_registry.operations.pin import Checked
     from aqea_registry.operations.verify import Verification
 
 STATUS = {"Refused": 1, "BadConfiguration": 2, "CannotCheck": 3, "NotAllowed": 4, "TagConflict": 5}
@@ -89,7 +90,13 @@ def _finish(name: str, work: Callable[[], Outcome], *, as_json: bool, quiet: boo
             "what was there before is unchanged; put this right and run the command again",
         )
     findings = error.findings if error else outcome.findings if outcome else ()
-    status = STATUS[type(error).__name__] if error else 1 if findings else 0
+    status = (
+        next(STATUS[kind.__name__] for kind in type(error).__mro__ if kind.__name__ in STATUS)
+        if error
+        else 1
+        if findings
+        else 0
+    )
     if as_json:
         print_json(name, status == 0, findings, error, outcome.data if outcome else {})
     else:
@@ -104,36 +111,65 @@ def _finish(name: str, work: Callable[[], Outcome], *, as_json: bool, quiet: boo
 
 @command
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-@click.option("--check", is_flag=True, help="Change nothing; say whether the sources still have the pinned bytes.")
-def pin(shell: Shell, names: tuple[str, ...], check: bool) -> Outcome:
+@click.option("--check", is_flag=True, help="Change nothing; say what has moved, changed or gone since.")
+@click.option("--commits-only", is_flag=True, help="Ask nobody; give entries without a pin one that knows their commit only.")
+@click.option("--list", "listed", metavar="FILE", help="Resolve the Hub repositories of a data list instead, to commits.")
+def pin(shell: Shell, names: tuple[str, ...], check: bool, commits_only: bool, listed: str | None) -> Outcome:
     """Resolve catalogue entries into manifests/pins.json: a commit, and sha256 and size of every file that is read.
 
-    Without NAME, all entries of params.yaml.
+    Without NAME, all entries of params.yaml. With --list and --check, only what is odd in the list is told.
     """
-    from aqea_registry.core.findings import CannotCheck
+    if listed is not None:
+        return _pin_list(shell, listed, check)
     from aqea_registry.operations import pin as operation
     from aqea_registry.operations.project import open_project
 
     project = open_project(shell.directory)
     if check:
-        findings, absent = operation.check_pins(project, names, shell.report)
-        if absent and not findings:
-            raise CannotCheck(f"no source of {', '.join(absent)} is on this machine", "make one available, see params.yaml")
-        return Outcome(findings, {"absent": absent}, lambda: click.echo("every source that is here has the pinned bytes"))
-    done = operation.pin(project, names, shell.report)
+        return _check_pins(operation.check_pins(project, names, shell.report))
+    done = operation.pin(project, names, shell.report, commits_only=commits_only)
 
     def show() -> None:
         for one in done:
-            commit, source = one.pin.commit or "no commit", one.pin.resolved_from
-            click.echo(f"{one.state:8} {one.name}: {len(one.pin.files)} files, {commit}, from {source}")
+            commit, source = one.pin.commit or "no commit", one.pin.resolved_from or "nobody"
+            click.echo(f"{one.state:10} {one.name}: {len(one.pin.files)} files, {commit}, from {source}")
             for path in one.changed_files:
-                click.echo(f"         {path} is another file now")
+                click.echo(f"           {path} is another file now")
 
     data = [
         {"group": one.group, "name": one.name, "state": one.state, "commit": one.pin.commit, "changed_files": one.changed_files}
         for one in done
     ]
     return Outcome((), {"pins": data}, show)
+
+
+def _pin_list(shell: Shell, path: str, check: bool) -> Outcome:
+    """Resolve a data list. Oddities of a paper's list are told, and are findings only if the list itself is checked."""
+    from aqea_registry.operations.pin_list import pin_list
+
+    done = pin_list(shell.directory / path, shell.report, check=check)
+
+    def show() -> None:
+        for state, count in sorted(done.states.items()):
+            click.echo(f"{state}: {count}")
+
+    return Outcome(done.findings if check else (), {"states": done.states}, show)
+
+
+def _check_pins(checked: Checked) -> Outcome:
+    """What `pin --check` found. If nobody could be asked about an entry and nothing is wrong, nothing was checked."""
+    from aqea_registry.core.findings import CannotCheck
+
+    if checked.unasked and not checked.findings:
+        name, reason = next(iter(checked.unasked.items()))
+        others = f" (and {len(checked.unasked) - 1} others)" if len(checked.unasked) > 1 else ""
+        raise CannotCheck(f"{name}{others}: {reason}", "make a source reachable, see params.yaml")
+
+    def show() -> None:
+        for name, state in checked.states.items():
+            click.echo(f"{state:10} {name}")
+
+    return Outcome(checked.findings, {"states": checked.states, "unasked": checked.unasked}, show)
 
 
 @command
@@ -247,16 +283,16 @@ def _verify(shell: Shell, target: str | None, root: Path | None) -> Verification
     if target is not None and target.startswith("oci:"):
         spec, _, tag = target.rpartition(":")
         return operation.verify_release(open_store(spec, shell.directory), tag, shell.report)
-    place = shell.directory / (target or ".")
-    if root is not None and not place.is_file():
-        raise BadConfiguration("--root goes with a list of digests", "name the list: aqea-registry verify LIST --root DIR")
-    if target is None or (place / PARAMS).is_file():
-        return operation.verify_project(open_project(place), shell.report)
-    if place.is_dir():
-        return operation.verify_folder(place, shell.report)
+    place = (shell.directory / (target or ".")).absolute()
     if not place.exists():
         raise CannotCheck(f"{target} is not there", "name a folder, a list of digests, or oci:DIR:TAG")
-    own = place.parent.parent if place.absolute().as_posix().endswith(f"/{MANIFEST}") else place.parent
+    if root is not None and place.is_dir():
+        raise BadConfiguration("--root goes with a list of digests", "name the list: aqea-registry verify LIST --root DIR")
+    if target is None or (place / PARAMS).is_file():
+        return operation.verify_project(open_project(shell.directory / (target or ".")), shell.report)
+    if place.is_dir():
+        return operation.verify_folder(place, shell.report)
+    own = place.parent.parent if place.as_posix().endswith(f"/{MANIFEST}") else place.parent
     start = shell.directory / root if root else own
     if not start.is_dir():
         raise BadConfiguration(f"--root: {root} is no folder")
@@ -278,13 +314,14 @@ def publish(shell: Shell, tag: str, stores: tuple[str, ...], dry_run: bool) -> O
 
     def show() -> None:
         click.echo(f"{tag} is {done.digest}: {done.files} files, {size_text(done.bytes)}")
+        again = "its receipt was lost and was written again"
         for put in done.puts:
             sent = f"{put.blobs} pieces, {size_text(put.bytes)}"
             words = {
                 "planned": f"would be sent: {sent}",
                 "published": f"published and read back: {sent}",
                 "repaired": f"had lost pieces, repaired and read back: {sent}",
-                "unchanged": "holds it already, nothing was written",
+                "unchanged": f"holds it already, {again if put.receipt_written else 'nothing was written'}",
             }
             click.echo(f"{put.reference}: {words[put.state]}")
 

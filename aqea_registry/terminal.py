@@ -39,7 +39,7 @@ class TerminalReporter:
     def warn(self, message: str) -> None:
         """One line on stderr."""
         if not self._quiet:
-            click.echo(f"warning: {message}", err=True)
+            click.echo(printable(f"warning: {message}"), err=True)
 
 
 def print_json(command: str, ok: bool, findings: Sequence[Finding], error: RegistryError | None, data: dict[str, Any]) -> None:
@@ -53,14 +53,14 @@ def print_json(command: str, ok: bool, findings: Sequence[Finding], error: Regis
     }
     if error is not None:
         value["error"] = {"kind": type(error).__name__, "message": error.message, "hint": error.hint}
-    click.echo(json.dumps({**value, **data}, indent=2, ensure_ascii=False))
+    click.echo(json.dumps({**value, **data}, indent=2))  # ASCII: the same bytes under every locale
 
 
 def print_error(error: RegistryError) -> None:
     """What went wrong and what to do next, on stderr."""
-    click.echo(f"error: {error.message}", err=True)
+    click.echo(printable(f"error: {error.message}"), err=True)
     if error.hint:
-        click.echo(f"  next: {error.hint}", err=True)
+        click.echo(printable(f"  next: {error.hint}"), err=True)
 
 
 def print_findings(findings: Sequence[Finding]) -> None:
@@ -70,7 +70,7 @@ def print_findings(findings: Sequence[Finding]) -> None:
             detail = "".join(
                 f"; {label} {value}" for label, value in (("expected", finding.expected), ("actual", finding.actual)) if value
             )
-            click.echo(f"{finding.code}: {finding.subject}: {finding.message}{detail}")
+            click.echo(printable(f"{finding.code}: {finding.subject}: {finding.message}{detail}"))
         return
     print_table(
         ("finding", "subject", "what", "expected", "actual"),
@@ -86,8 +86,13 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None
 
     table = Table(*header, header_style="bold")
     for row in rows:
-        table.add_row(*(Text(str(cell), overflow="fold") for cell in row))
+        table.add_row(*(Text(printable(str(cell)), overflow="fold") for cell in row))
     Console().print(table)
+
+
+def printable(text: str) -> str:
+    """The text in one line that does nothing to a terminal: other people's file names hold line ends and escape codes."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape", "surrogatepass").decode() for one in text)
 
 
 def size_text(size: int) -> str:

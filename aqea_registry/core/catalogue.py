@@ -11,11 +11,17 @@ import yaml
 from aqea_registry.core.findings import BadConfiguration
 from aqea_registry.core.paths import UnsafePath, safe_path
 
-Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]*\Z")]
 T = TypeVar("T")
+DEEPEST = 50
 
-# What a loader of sentence-transformers may read; weights only as safetensors, no code.
-MODEL_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*/*.json", "*/*.safetensors")
+# What a loader of sentence-transformers may read. Weights only as safetensors; code and pickles only where an entry says so.
+MODEL_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*/config.json", "*/*.safetensors")
+CODE_FILES = ("*.py",)
+PICKLED_FILES = ("pytorch_model*.bin", "*/pytorch_model.bin")
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".npy", ".h5", ".msgpack")
+
+Commit = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{40}\Z")]
 
 
 class Columns(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -27,31 +33,62 @@ class Columns(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Dataset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Sentence pairs with human scores: where they come from and how they are read."""
+    """Sentence pairs with human scores: where they come from and how they are read.
+
+    Without `files`, a Hub dataset's files are found when it is pinned, by config and split. `commit`
+    is the one that `revision` must be. `task` chooses a model's instruction.
+    """
 
     repo: str
-    files: tuple[str, ...]
-    sources: tuple[str, ...]
     kind: Literal["dataset", "directory"] = "dataset"
     revision: str | None = None
+    commit: Commit | None = None
     config: str = "default"
     split: str = "test"
+    files: tuple[str, ...] = ()
     columns: Columns = Columns()
     score_range: tuple[float, float] = (0.0, 5.0)
+    task: str = "sts"
     licence: str | None = None
+    sources: tuple[str, ...] = ()
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A sentence-transformers model. `prefix` is put before every sentence, `dimension` is what one vector must have."""
+    """A sentence-transformers model.
+
+    `dimension` is what one vector has; if the model gives `full_dimension`, the vector is cut to `dimension` and normalised
+    again (Matryoshka). `prefix` stands before every sentence, unless `instructions` has one for the dataset's task: then the
+    template with that instruction does.
+    `max_tokens` overrides the model's own limit. Code of the repository is run only with `trust_remote_code`, and pickled
+    weights are read only with `allow_pickle`; either way only pinned files.
+    """
 
     repo: str
     dimension: Annotated[int, msgspec.Meta(ge=1, le=65536)]
-    sources: tuple[str, ...]
     kind: Literal["model", "directory"] = "model"
     revision: str | None = None
+    commit: Commit | None = None
+    full_dimension: Annotated[int, msgspec.Meta(ge=1, le=65536)] | None = None
     prefix: str = ""
-    files: tuple[str, ...] = MODEL_FILES
+    instructions: dict[str, str] = {}
+    instruction_template: str = "{instruction}"
+    max_tokens: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    files: tuple[str, ...] = ()
+    trust_remote_code: bool = False
+    allow_pickle: bool = False
     licence: str | None = None
+    sources: tuple[str, ...] = ()
+
+    def patterns(self) -> tuple[str, ...]:
+        """The files to pin, as globs whose stars stay within one folder."""
+        code = CODE_FILES if self.trust_remote_code else ()
+        return self.files or (*MODEL_FILES, *code, *(PICKLED_FILES if self.allow_pickle else ()))
+
+    def before(self, task: str) -> str:
+        """What stands before a sentence of a dataset with this task."""
+        if task in self.instructions:
+            return self.instruction_template.replace("{instruction}", self.instructions[task])
+        return self.prefix
 
 
 class PairSetName(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -59,12 +96,14 @@ class PairSetName(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     dataset: Name
     model: Name
-    file: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    file: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*\Z")]
 
 
 class Export(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One more file made from a pair file of the run."""
+    """One more file made from a pair file of the run; dataset, model and file are the pair set's."""
 
+    dataset: Name
+    model: Name
     file: str
     format: Literal["benchmark", "embeddings"]
 
@@ -73,7 +112,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """What `dvc repro` makes: pair sets by name, and files exported from them."""
 
     pairs: dict[Name, PairSetName]
-    exports: dict[Name, Export] = {}
+    exports: dict[Name, Export]
 
 
 class Publish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -93,6 +132,7 @@ class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     runs: dict[Name, Run]
     run: Run
     publish: Publish
+    sources: tuple[str, ...] = ("cache", "hub")
     precision: Literal["canonical", "float32"] = "canonical"
 
     def pair_set(self, dataset: str, model: str) -> PairSetName:
@@ -121,9 +161,19 @@ class _StrictLoader(yaml.CSafeLoader if hasattr(yaml, "CSafeLoader") else yaml.S
 def load_yaml(content: bytes, name: str) -> Any:
     """Plain values from YAML. Raises BadConfiguration that names the file, the line and the reason."""
     try:
+        _refuse_deep(content)
         return yaml.load(content, _StrictLoader)  # noqa: S506 - a subclass of the safe loader
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError) as error:
         raise BadConfiguration(f"{name}: {' '.join(str(error).split())}") from error
+
+
+def _refuse_deep(content: bytes) -> None:
+    """The parser's events come one by one, but its values nest on the stack: look at the depth before they are built."""
+    depth = 0
+    for event in yaml.parse(content, _StrictLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            raise ValueError(f"nested more than {DEEPEST} deep")
 
 
 def convert(value: Any, kind: type[T], name: str) -> T:
@@ -131,12 +181,22 @@ def convert(value: Any, kind: type[T], name: str) -> T:
     try:
         return msgspec.convert(value, kind, strict=True)
     except msgspec.ValidationError as error:
-        raise BadConfiguration(f"{name}: {error}".replace(" - at `$.", ", at `")) from error
+        raise BadConfiguration(f"{name}: {error}".replace(" - at `$.", ", at `").replace(" - at `$`", "")) from error
+
+
+def convert_each(value: Any, group: str, kind: type[T], name: str) -> None:
+    """Convert the entries of a mapping one by one, so that an error names the entry."""
+    entries = value.get(group) if isinstance(value, dict) else None
+    for key, entry in entries.items() if isinstance(entries, dict) else ():
+        convert(entry, kind, f"{name}: {group}.{key}")
 
 
 def parse_params(content: bytes, name: str = "params.yaml") -> Params:
     """Read params.yaml and check that every name in it is known. Raises BadConfiguration."""
-    params = convert(load_yaml(content, name), Params, name)
+    value = load_yaml(content, name)
+    convert_each(value, "datasets", Dataset, name)
+    convert_each(value, "models", Model, name)
+    params = convert(value, Params, name)
     for label, run in {**{f"runs.{key}": run for key, run in params.runs.items()}, "run": params.run}.items():
         _check_run(params, run, f"{name}: {label}")
     entries: dict[str, Dataset | Model] = {**params.datasets, **params.models}
@@ -144,12 +204,22 @@ def parse_params(content: bytes, name: str = "params.yaml") -> Params:
         both = sorted(set(params.datasets) & set(params.models))[0]
         raise BadConfiguration(f"{name}: {both!r} is the name of a dataset and of a model", "give one of them another name")
     for label, entry in entries.items():
-        for path in entry.files:
-            try:
-                safe_path(path)
-            except UnsafePath as error:
-                raise BadConfiguration(f"{name}: {label}.files: {path!r}: {error}") from error
+        _check_entry(entry, f"{name}: {label}")
     return params
+
+
+def _check_entry(entry: Dataset | Model, label: str) -> None:
+    for path in entry.files:
+        try:
+            safe_path(path)
+        except UnsafePath as error:
+            raise BadConfiguration(f"{label}.files: {path!r}: {error}") from error
+    if entry.kind == "directory" and not (entry.sources and entry.files):
+        raise BadConfiguration(f"{label}: an entry of kind directory needs 'files' and 'sources'")
+    if entry.kind != "directory" and not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", entry.repo):
+        raise BadConfiguration(f"{label}.repo: {entry.repo!r} is not the id of a Hub repository")
+    if isinstance(entry, Model) and entry.full_dimension is not None and entry.full_dimension <= entry.dimension:
+        raise BadConfiguration(f"{label}.full_dimension: must be more than dimension, {entry.dimension}")
 
 
 def _check_run(params: Params, run: Run, label: str) -> None:
@@ -162,11 +232,14 @@ def _check_run(params: Params, run: Run, label: str) -> None:
                     f"correct the name, or add {wanted!r} under '{kind}s:'",
                 )
         dimension = params.models[pair.model].dimension
-        if not re.search(rf"_{dimension}d\b", pair.file):
+        if not pair.file.endswith(f"_{dimension}d"):
             raise BadConfiguration(f"{label}.pairs.{key}.file: {pair.file!r} must end in _{dimension}d, the model's dimension")
         if pair.file in files:
             raise BadConfiguration(f"{label}.pairs.{key}.file: {pair.file!r} is also the file of {files[pair.file]}")
         files[pair.file] = key
     for key, export in run.exports.items():
-        if export.file not in files:
-            raise BadConfiguration(f"{label}.exports.{key}.file: no pair set of the run has the file {export.file!r}")
+        if not any((export.dataset, export.model, export.file) == (p.dataset, p.model, p.file) for p in run.pairs.values()):
+            raise BadConfiguration(
+                f"{label}.exports.{key}: no pair set of the run has dataset {export.dataset!r}, model {export.model!r} "
+                f"and file {export.file!r}"
+            )

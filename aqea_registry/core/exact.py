@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 from math import isqrt
 from operator import mul
+from typing import NamedTuple
 
 
 class Undefined(ValueError):
@@ -51,53 +52,77 @@ def integers(values: Sequence[float]) -> list[int]:
 
 def correlation(x: Sequence[int], y: Sequence[int]) -> float:
     """Pearson's correlation of two integer sequences, as the nearest float64. Raises Undefined if one is constant."""
-    result = _correlation_interval(x, y, error=0)
-    assert result is not None  # without an error the rounding is never open
-    return result
+    sums = _sums(x, y)
+    if sums.x_squares == 0 or sums.y_squares == 0:
+        raise Undefined("all values are equal")
+    root, cut, bits = _root(sums)
+    size = min((2 * root + cut) / (1 << bits + 1), 1.0)
+    return size if sums.product > 0 else -size if sums.product < 0 else 0.0
 
 
 def correlation_of_fixed(x_at: Callable[[int], Sequence[int]], y: Sequence[int], bits: int) -> float:
     """Pearson's correlation where x is known in fixed point only, as the nearest float64.
 
     `x_at(bits)` gives x in units of 2**-bits with an error below one unit. If the error could change the rounding, the
-    correlation is computed again with twice the bits (Ziv's strategy).
+    correlation is computed again with twice the bits (Ziv's strategy). Zero alone is never left by that: a correlation that
+    cannot be told from zero with sixteen times the bits is zero. Raises Undefined if x or y is constant.
     """
-    for _ in range(4):
-        result = _correlation_interval(x_at(bits), y, error=1)
-        if result is not None:
-            return result
+    ends: tuple[float, float] | None = None
+    for _ in range(5):
+        ends = _ends(x_at(bits), y)
+        if ends is not None and ends[0] == ends[1]:
+            return ends[0] + 0.0  # never minus zero
         bits *= 2
+    if ends is not None and ends[0] <= 0 <= ends[1]:
+        return 0.0
     raise Undefined("the correlation lies on the boundary between two floats, or x is constant but for rounding")
 
 
-def _correlation_interval(x: Sequence[int], y: Sequence[int], error: int) -> float | None:
-    """The correlation as a float64, or None if an error of `error` units in each x leaves its rounding open."""
+class _Sums(NamedTuple):
+    """n times the centred sums: of products, of squares of x and of y. All exact."""
+
+    product: int
+    x_squares: int
+    y_squares: int
+
+
+def _sums(x: Sequence[int], y: Sequence[int]) -> _Sums:
     n = len(x)
     if n < 2:
         raise Undefined("a correlation needs at least two rows")
     sum_x, sum_y = sum(x), sum(y)
-    x_squares = n * sum(map(mul, x, x)) - sum_x * sum_x
-    y_squares = n * sum(map(mul, y, y)) - sum_y * sum_y
-    if y_squares == 0 or (x_squares == 0 and error == 0):
+    return _Sums(
+        product=n * sum(map(mul, x, y)) - sum_x * sum_y,
+        x_squares=n * sum(map(mul, x, x)) - sum_x * sum_x,
+        y_squares=n * sum(map(mul, y, y)) - sum_y * sum_y,
+    )
+
+
+def _root(sums: _Sums) -> tuple[int, bool, int]:
+    """The correlation's size in fixed point: its floor, whether anything was cut off, and the bits behind the point.
+
+    So many bits that at least 128 of them stand behind the leading zeros, however small the correlation is.
+    """
+    numerator, denominator = sums.product * sums.product, sums.x_squares * sums.y_squares
+    bits = 128 + max(0, (denominator.bit_length() - numerator.bit_length()) // 2 + 1)
+    root, cut = _sqrt_with_rest(numerator << 2 * bits, denominator)
+    return root, cut, bits
+
+
+def _ends(x: Sequence[int], y: Sequence[int]) -> tuple[float, float] | None:
+    """Both ends of what the correlation may be if each x is off by less than one unit, rounded; None if that says nothing."""
+    sums = _sums(x, y)
+    length = isqrt(sums.x_squares)
+    if length == 0 or sums.y_squares == 0:
         raise Undefined("all values are equal")
-    # Centred, x is a vector of length sqrt(x_squares / n); moved by less than 2 * error * sqrt(n) in all, its direction
-    # turns by less than 2 * error * n / sqrt(x_squares), and its cosine with y changes by at most twice that.
-    length = isqrt(x_squares)
-    if length <= 4 * error * n:
-        if error and length == 0:
-            raise Undefined("all values are equal")
+    # Centred, x is a vector of length sqrt(x_squares / n); moved by less than 2 * sqrt(n) in all, its direction turns by
+    # less than 2 * n / sqrt(x_squares), and its cosine with y changes by at most twice that.
+    if length <= 4 * len(x):
         return None
-    product = n * sum(map(mul, x, y)) - sum_x * sum_y
-    bits = 192
-    root, cut = _sqrt_with_rest(product * product << 2 * bits, x_squares * y_squares)
-    if error == 0:
-        size = (2 * root + cut) / (1 << bits + 1)
-    else:
-        slack = ((4 * error * n) << bits) // length + 1
-        size, other = (root - slack) / (1 << bits), (root + slack + 1) / (1 << bits)
-        if size != other:
-            return None
-    return min(size, 1.0) if product > 0 else -min(size, 1.0)
+    root, _, bits = _root(sums)
+    slack = ((4 * len(x)) << bits) // length + 1
+    low, high = (max(-1.0, min(1.0, end / (1 << bits))) for end in (root - slack, root + slack + 1))
+    return (low, high) if sums.product >= 0 else (-high, -low)
 
 
 def _sqrt_with_rest(numerator: int, denominator: int) -> tuple[int, bool]:

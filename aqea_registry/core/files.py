@@ -16,6 +16,8 @@ from typing import BinaryIO, NamedTuple
 
 # One mebibyte stays in a core's second-level cache: the copy out of the page cache costs about a tenth of the hashing.
 BLOCK = 1 << 20
+# The machine's own refusals to write: no other source of the bytes would help.
+NO_ROOM = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS})
 
 Advance = Callable[[int], None]
 
@@ -34,7 +36,7 @@ class FileDigest(NamedTuple):
 
 def open_regular(path: Path) -> FileIO:
     """Open a regular file for reading, unbuffered. A pipe, a device or a folder raises OSError and is not waited for."""
-    file = FileIO(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    file = FileIO(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))
     if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         return file
     file.close()
@@ -69,14 +71,15 @@ def hash_files(
         except OSError as error:
             return error
 
-    ordered = sorted(set(paths), key=_size, reverse=True)
+    ordered = sorted(set(paths), key=size_of, reverse=True)
     if len(ordered) < 2:
         return {path: one(path) for path in ordered}
     with ThreadPoolExecutor(min(len(ordered), os.cpu_count() or 1)) as pool:
         return dict(zip(ordered, pool.map(one, ordered), strict=True))
 
 
-def _size(path: Path) -> int:
+def size_of(path: Path) -> int:
+    """The file's size in bytes, 0 if it cannot be asked: for progress and order, never for a decision."""
     try:
         return path.stat().st_size
     except OSError:
@@ -98,8 +101,10 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
-    except BaseException:
+    except BaseException as error:
         part.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)  # a full disk does not say which file it could not take
         raise
     _sync_folder(path.parent)
 
@@ -143,7 +148,7 @@ def _sweep(path: Path) -> None:
     """Remove parts of this target that a killed process left behind."""
     for part in path.parent.glob(f".{_glob_literal(path.name)}.*-*.part"):
         pid = part.name.removesuffix(".part").rpartition(".")[2].partition("-")[0]
-        if pid.isdigit() and not _alive(int(pid)):
+        if pid.isdecimal() and pid.isascii() and not _alive(int(pid)):
             part.unlink(missing_ok=True)
 
 

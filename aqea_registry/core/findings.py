@@ -10,17 +10,22 @@ from collections.abc import Sequence
 import msgspec
 
 CODES = (
+    "commit-gone",
     "conflict",
     "duplicate",
+    "gated",
     "lock-stale",
     "malformed",
     "mismatch",
     "missing",
     "not-canonical",
+    "pin-moved",
+    "repository-gone",
     "tag-moved",
     "unexpected",
     "unpinned",
     "unreadable",
+    "unsafe-model",
     "unsafe-path",
     "wrong-metric",
 )

@@ -11,6 +11,7 @@ import hashlib
 import math
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from io import BytesIO
 from typing import BinaryIO
 
 import msgspec
@@ -71,8 +72,8 @@ class ContentDigest:
         self._sha256.update(np.ascontiguousarray(rows, "<i4").tobytes())
 
     def finish(self, scores: Sequence[float]) -> str:
-        """Take the scores and return the hex digest."""
-        self._sha256.update(np.array(scores, "<f8").tobytes())
+        """Take the scores and return the hex digest. Minus zero counts as zero, as a file spells it."""
+        self._sha256.update((np.array(scores, "<f8") + 0.0).tobytes())
         return self._sha256.hexdigest()
 
 
@@ -94,6 +95,13 @@ def write(file: BinaryIO, header: Header, first: Iterable[Micro], second: Iterab
             separator = b","
         file.write(b"]")
     file.write(b',"scores":[' + b",".join(map(number, scores)) + b"]}\n")
+
+
+def render(pairs: PairSet) -> bytes:
+    """The one spelling of a pair set as a file: `render(parse(content)) == content` for what `write` wrote."""
+    file = BytesIO()
+    write(file, pairs.header, [pairs.embeddings1], [pairs.embeddings2], pairs.scores)
+    return file.getvalue()
 
 
 def number(value: float) -> bytes:
@@ -195,7 +203,8 @@ def _matrix(rows: list[list[float]], key: str, n_pairs: int, dimension: int) -> 
     values = np.array(rows, np.float64)
     if not np.isfinite(values).all():
         raise Malformed(f"{key} holds a value that is not finite")
-    micro = np.rint(values * MICRO)
+    with np.errstate(over="ignore"):
+        micro = np.rint(values * MICRO)
     if np.abs(micro).max(initial=0) > 2**31 - 1:
         raise Malformed(f"{key} holds a value far outside -1..1", "not-canonical")
     off = np.argwhere(micro / MICRO != values)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 
 class UnsafePath(ValueError):
@@ -17,6 +17,10 @@ def safe_path(text: str) -> str:
     """
     if not text:
         raise UnsafePath("the path is empty")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise UnsafePath("the path is not UTF-8") from error
     if "\0" in text:
         raise UnsafePath("the path holds a NUL byte")
     if "\\" in text:
@@ -27,9 +31,9 @@ def safe_path(text: str) -> str:
         raise UnsafePath("the path is absolute")
     if len(text) > 1 and text[1] == ":" and text[0].isalpha():
         raise UnsafePath("the path starts with a drive letter")
-    if ".." in PurePosixPath(text).parts:
+    if ".." in text.split("/"):
         raise UnsafePath("the path climbs out with '..'")
-    if PurePosixPath(text).as_posix() != text:
+    if any(part in {"", "."} for part in text.split("/")):
         raise UnsafePath("the path has empty or '.' components")
     return text
 

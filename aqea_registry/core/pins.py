@@ -9,29 +9,30 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from aqea_registry.core.catalogue import Dataset, Model, Name, convert
+from aqea_registry.core.catalogue import PICKLES, Commit, Dataset, Model, Name, convert, convert_each
 from aqea_registry.core.findings import BadConfiguration, Finding
 from aqea_registry.core.paths import UnsafePath, safe_path
 
 SCHEMA = "aqea-registry/pins/1"
 LOCK = "manifests/pins.json"
 
-Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
-Commit = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{40}$")]
+Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 
-class PinnedFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The only bytes that may stand under a path."""
+class PinnedFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The only bytes that may stand under a path. `blob` is git's id of a small file, by which the Hub knows it."""
 
     sha256: Sha256
     size: Annotated[int, msgspec.Meta(ge=0)]
+    blob: Commit | None = None
 
 
 class Pin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One repository, fixed. A directory has no commit: its digests are its identity.
 
-    `resolved_from` names the source whose bytes were hashed. Bytes from a mirror are not thereby known to be the
-    commit's: that is said only when the Hub itself confirms them.
+    `resolved_from` names the source whose bytes were hashed, `resolved_at` the day. Bytes from a mirror are not thereby
+    known to be the commit's: that is said only when the Hub itself confirms them. A pin without files is unresolved: its
+    commit is known, its digests are not, and nothing can be made from it.
     """
 
     kind: Literal["model", "dataset", "directory"]
@@ -39,7 +40,8 @@ class Pin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     requested: str | None
     commit: Commit | None
     licence: str | None
-    resolved_from: str
+    resolved_from: str | None
+    resolved_at: str | None = None
     files: dict[str, PinnedFile]
 
     def __post_init__(self) -> None:
@@ -75,9 +77,14 @@ def parse_lock(content: bytes, name: str = LOCK) -> Lock:
     """Read the lock. Raises BadConfiguration for anything that is not one: the field and the reason are named."""
     try:
         value = json.loads(content.decode(), object_pairs_hook=_no_duplicates)
+        json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair could be read and never be written again
     except (ValueError, RecursionError) as error:
         raise BadConfiguration(f"{name}: {error}", "restore the file from git, or write it again with 'pin'") from error
+    if not isinstance(value, dict) or value.get("schema") != SCHEMA:
+        raise BadConfiguration(f"{name}: schema: not {SCHEMA}", "restore the file from git, or write it again with 'pin'")
     try:
+        convert_each(value, "datasets", Pin, name)
+        convert_each(value, "models", Pin, name)
         return convert(value, Lock, name)
     except UnsafePath as error:
         raise BadConfiguration(f"{name}: files: {error}") from error
@@ -87,8 +94,18 @@ def pin_findings(group: str, name: str, entry: Dataset | Model, pin: Pin | None)
     """What is wrong between a catalogue entry and its pin."""
     subject = f"{group}.{name}"
     if pin is None or not pin.files:
-        return [Finding(code="unpinned", subject=subject, message=f"no digests are pinned; run: aqea-registry pin {name}")]
+        state = "it is not pinned" if pin is None else f"only its commit {pin.commit} is known, no digests"
+        return [Finding(code="unpinned", subject=subject, message=f"{state}; run: aqea-registry pin {name}")]
+    if isinstance(entry, Model):
+        unsafe = [path for path in pin.files if path.endswith(PICKLES) and not entry.allow_pickle]
+        unsafe += [path for path in pin.files if path.endswith(".py") and not entry.trust_remote_code]
+        if unsafe:
+            named = ", ".join(unsafe[:3])
+            message = f"{named} can run any code, and params.yaml does not allow it; run: aqea-registry pin {name}"
+            return [Finding(code="unsafe-model", subject=subject, message=message)]
     wanted: Mapping[str, Any] = {"kind": entry.kind, "id": entry.repo, "requested": entry.revision}
+    if entry.commit is not None:
+        wanted = {**wanted, "commit": entry.commit}
     return [
         Finding(
             code="lock-stale",

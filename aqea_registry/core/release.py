@@ -26,7 +26,7 @@ TITLE = "org.opencontainers.image.title"
 LARGEST_MANIFEST = 4 << 20  # what registries accept, and a bound on what is parsed
 LAYER_TYPES = {".json": "application/json", ".md": "text/markdown", ".svg": "image/svg+xml"}
 
-Digest = Annotated[str, msgspec.Meta(pattern=r"^sha256:[0-9a-f]{64}$")]
+Digest = Annotated[str, msgspec.Meta(pattern=r"^sha256:[0-9a-f]{64}\Z")]
 
 
 class Descriptor(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -98,10 +98,22 @@ def parse(content: bytes) -> Release:
         raise NotARelease(f"not an OCI image manifest: {error}") from error
     if release.artifact_type != ARTIFACT_TYPE:
         raise NotARelease(f"the artifact is {release.artifact_type or 'of no type'}, not {ARTIFACT_TYPE}")
+    if release.media_type != MANIFEST_TYPE or release.schema_version != 2:
+        raise NotARelease(f"mediaType {release.media_type} and schemaVersion {release.schema_version} are no image manifest's")
     if not release.layers:
         raise NotARelease("the release has no files")
-    seen: dict[str, str] = {}
+    _check_paths(release.layers)
+    sizes: dict[str, int] = {}
     for layer in release.layers:
+        if sizes.setdefault(layer.digest, layer.size) != layer.size:
+            raise NotARelease(f"layer {layer.digest} has two sizes")
+    return release
+
+
+def _check_paths(layers: Iterable[Descriptor]) -> None:
+    """Refuse paths that lead out, that would be one file on some file system, or of which one is a folder of another."""
+    seen: dict[str, str] = {}
+    for layer in layers:
         path = layer.annotations.get(TITLE, "")
         try:
             safe_path(path)
@@ -111,7 +123,11 @@ def parse(content: bytes) -> Release:
         if folded in seen:
             raise NotARelease(f"layers {seen[folded]!r} and {path!r} would be one file on some file systems")
         seen[folded] = path
-    return release
+    for folded, path in seen.items():
+        parts = folded.split("/")
+        above = next((seen[at] for at in ("/".join(parts[:n]) for n in range(1, len(parts))) if at in seen), None)
+        if above is not None:
+            raise NotARelease(f"layer {above!r} is a file and a folder of {path!r}")
 
 
 def receipt(tag: str, store: str, release: Release) -> dict[str, Any]:

@@ -34,12 +34,14 @@ def read_rows(files: Iterable[tuple[str, bytes]], dataset: Dataset, name: str) -
     findings: list[Finding] = []
     for path, content in files:
         for number, line in enumerate(_lines(path, content), 1):
+            if len(findings) == SHOWN:
+                break
+            if not line.strip():
+                continue
             try:
                 rows.append(_row(line, dataset))
             except _BadRow as error:
                 findings.append(Finding(code="malformed", subject=f"{path}:{number}", message=str(error)))
-                if len(findings) == SHOWN:
-                    break
     if not rows and not findings:
         findings.append(Finding(code="malformed", subject=", ".join(dataset.files), message="the dataset has no rows"))
     if findings:
@@ -61,7 +63,7 @@ def _lines(path: str, content: bytes) -> Iterator[bytes]:
     if not path.endswith((".jsonl", ".jsonl.gz")):
         finding = Finding(code="malformed", subject=path, message="not JSON lines: the name must end in .jsonl or .jsonl.gz")
         raise Refused(f"{path}: {finding.message}", [finding])
-    return (line for line in content.split(b"\n") if line.strip())
+    return iter(content.split(b"\n"))
 
 
 def _row(line: bytes, dataset: Dataset) -> tuple[str, str, float]:
@@ -92,8 +94,9 @@ def _sentence(value: object, column: str) -> str:
 def _score(value: object, column: str, limits: tuple[float, float]) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _BadRow(f"{column!r} is {value!r}, not a number")
-    if not math.isfinite(value):
+    if isinstance(value, float) and not math.isfinite(value):
         raise _BadRow(f"{column!r} is {value}, not a finite number")
     if not limits[0] <= value <= limits[1]:
-        raise _BadRow(f"{column!r} is {value}, outside {limits[0]:g} to {limits[1]:g}")
+        shown = value if abs(value) < 10**18 else "a number of over 18 digits"
+        raise _BadRow(f"{column!r} is {shown}, outside {limits[0]:g} to {limits[1]:g}")
     return float(value)

@@ -7,16 +7,18 @@ sentences of equally many tokens: no padding is computed, and about 512 tokens a
 
 from __future__ import annotations
 
+import atexit
+import json
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
-
-from aqea_registry.core.metrics import Micro
-from aqea_registry.embedding.grid import BadVector, to_grid
+import numpy.typing as npt
 
 TOKENS_A_BATCH = 512
 WINDOW = 8192  # sentences that are tokenised and sorted at a time: what is lost when a run is killed, at most
@@ -34,51 +36,64 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     attention: Literal["sdpa", "eager"] | None = None
 
 
+class ModelFiles(msgspec.Struct, frozen=True, kw_only=True):
+    """A folder of checked model files, and what may be done with them."""
+
+    folder: Path
+    repo: str
+    precision: Literal["canonical", "float32"] = "canonical"
+    max_tokens: int | None = None
+    trust_remote_code: bool = False
+    allow_pickle: bool = False
+
+
 class Encoded(NamedTuple):
-    """Vectors of the sentences at `positions`, as micro-units (len(positions) x dimension), and their margin."""
+    """Vectors (len(positions) x the model's dimension, not normalised) of the sentences at `positions`."""
 
     positions: list[int]
-    micro: Micro
-    margin: float
+    vectors: npt.NDArray[np.floating]
 
 
 class Encoder:
-    """A model loaded from a folder of checked files. Nothing is fetched, and no code from the folder is run."""
+    """A model loaded from a folder of checked files. Nothing is fetched."""
 
-    def __init__(self, folder: Path, *, precision: Literal["canonical", "float32"], settings: Settings) -> None:
-        os.environ["HF_HUB_OFFLINE"] = (
-            "1"  # read by huggingface_hub when it is imported: what is not in the folder is not there
-        )
-        os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    def __init__(self, files: ModelFiles, settings: Settings) -> None:
+        scratch = _stay_offline()
         import torch
         from sentence_transformers import SentenceTransformer
         from transformers.utils import logging
 
         from aqea_registry.embedding.float64 import heal_buffers
+        from aqea_registry.embedding.remote_code import refuse_code, view_with_local_code
 
         logging.disable_progress_bar()
         if settings.threads:
             torch.set_num_threads(settings.threads)
-        dtype = torch.float32 if precision == "float32" else torch.float64
+        dtype = torch.float32 if files.precision == "float32" else torch.float64
         chosen = {"attn_implementation": settings.attention} if settings.attention else {}
+        folder = files.folder
+        if files.trust_remote_code:
+            folder = view_with_local_code(folder, files.repo, scratch)
+        else:
+            refuse_code(folder)
         self._settings = settings
         self._model: Any = SentenceTransformer(
             str(folder),
             device="cpu",
             local_files_only=True,
-            trust_remote_code=False,
-            model_kwargs={"dtype": dtype, "use_safetensors": True, **chosen},
+            trust_remote_code=files.trust_remote_code,
+            model_kwargs={"dtype": dtype, "use_safetensors": None if files.allow_pickle else True, **chosen},
         )
+        _refuse_missing_weights(folder, files)
+        if files.max_tokens:
+            self._model.max_seq_length = files.max_tokens
         self._model.to(dtype).eval()
-        self._guard = precision == "canonical"
+        self._guard = files.precision == "canonical"
         if self._guard:
             heal_buffers(self._model)
 
     def encode(self, sentences: Sequence[str]) -> Iterator[Encoded]:
-        """Yield the vectors of all sentences, batch by batch, in an order that suits the machine.
-
-        Raises BadVector (its row is the position in `sentences`) if the model gives NaN, infinity or zero.
-        """
+        """Yield the vectors of all sentences, batch by batch, in an order that suits the machine."""
         # Characters foretell tokens well enough to keep the padding of a window small.
         order = sorted(range(len(sentences)), key=lambda position: (len(sentences[position]), sentences[position]))
         for start in range(0, len(order), WINDOW):
@@ -95,10 +110,9 @@ class Encoder:
             size = self._settings.batch or max(1, TOKENS_A_BATCH // length)
             for batch in torch.split(rows, size):
                 vectors = self._forward(_without_padding(features, mask, batch, length))
-                positions = [window[row] for row in batch.tolist()]
-                yield Encoded(positions, *_on_grid(vectors, positions))
+                yield Encoded([window[row] for row in batch.tolist()], vectors)
 
-    def _forward(self, features: dict[str, Any]) -> np.ndarray[Any, np.dtype[np.floating[Any]]]:
+    def _forward(self, features: dict[str, Any]) -> npt.NDArray[np.floating]:
         import torch
 
         from aqea_registry.embedding.float64 import Float64
@@ -111,15 +125,45 @@ class Encoder:
                     vectors = self._model(features)["sentence_embedding"]
                 # The guard costs some microseconds an operation. A model that never asked for less can do without it.
                 self._guard = guard.requests > 0
-        result: np.ndarray[Any, np.dtype[np.floating[Any]]] = vectors.numpy()
+        result: npt.NDArray[np.floating] = vectors.numpy()
         return result
 
 
-def _on_grid(vectors: np.ndarray[Any, np.dtype[np.floating[Any]]], positions: list[int]) -> tuple[Micro, float]:
-    try:
-        return to_grid(vectors)
-    except BadVector as error:
-        raise BadVector(positions[error.row], str(error)) from error
+def _refuse_missing_weights(folder: Path, files: ModelFiles) -> None:
+    """Raise ValueError if the files lack a weight: the library fills it with random numbers and only logs it.
+
+    A pooler's weights may be missing: sentence-transformers does not use it.
+    """
+    from transformers import AutoModel
+
+    modules = json.loads((folder / "modules.json").read_bytes()) if (folder / "modules.json").is_file() else [{}]
+    place = folder / str(modules[0].get("path", ""))
+    if not (place / "config.json").is_file() or not str(modules[0].get("type", "Transformer")).endswith("Transformer"):
+        return
+    _, told = AutoModel.from_pretrained(
+        str(place),
+        dtype="auto",
+        local_files_only=True,
+        output_loading_info=True,
+        trust_remote_code=files.trust_remote_code,
+        use_safetensors=None if files.allow_pickle else True,
+    )
+    missing = sorted(name for name in told["missing_keys"] if not name.startswith("pooler."))
+    if missing:
+        raise ValueError(f"the weights lack {', '.join(missing[:3])}{f' and {len(missing) - 3} more' if missing[3:] else ''}")
+
+
+def _stay_offline() -> Path:
+    """Before the libraries are imported: what is not in the folder is not there, and code is run from nowhere else.
+
+    Returns a folder of this process alone, into which transformers copies a model's code; it goes when the process ends.
+    """
+    scratch = Path(tempfile.mkdtemp(prefix="aqea-registry-"))
+    atexit.register(shutil.rmtree, scratch, ignore_errors=True)
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ["HF_MODULES_CACHE"] = str(scratch / "modules")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    return scratch
 
 
 def _without_padding(features: dict[str, Any], mask: Any, batch: Any, length: int) -> dict[str, Any]:

@@ -82,9 +82,9 @@ class VectorCache:
                 os.unlink(path)
                 return
             records = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError):
+        except (OSError, ValueError, EOFError):
             return
-        if records.dtype != self._record:
+        if not isinstance(records, np.ndarray) or records.dtype != self._record:
             return
         for row, key in enumerate(records["key"]):
             self._places[key.tobytes()] = (len(self._segments), row)

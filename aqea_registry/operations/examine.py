@@ -12,7 +12,7 @@ import numpy as np
 from aqea_registry.core.exact import Undefined
 from aqea_registry.core.findings import Finding
 from aqea_registry.core.metrics import Metrics, Micro, metrics, products
-from aqea_registry.core.pairset import MICRO, Header, Malformed, PairSet, parse
+from aqea_registry.core.pairset import MICRO, Header, Malformed, PairSet, parse, render
 
 
 class Examined(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,14 +34,18 @@ class Expected(msgspec.Struct, frozen=True, kw_only=True):
 
 def examine(path: Path, subject: str, expected: Expected | None = None) -> tuple[Examined | None, list[Finding]]:
     """Read a pair file and recompute its scores. Findings say what is wrong; OSError if it cannot be read."""
+    content = path.read_bytes()
     try:
-        pairs = parse(path.read_bytes())
+        pairs = parse(content)
         rows = products([(pairs.embeddings1, pairs.embeddings2)])
         scores = metrics(rows, pairs.scores)
     except Malformed as error:
         return None, [Finding(code=error.code, subject=subject, message=str(error))]
     except (Undefined, ValueError) as error:
         return None, [Finding(code="malformed", subject=subject, message=str(error))]
+    if render(pairs) != content:
+        message = "the numbers can be read, but the file is not spelled as this program writes it"
+        return None, [Finding(code="not-canonical", subject=subject, message=message)]
     findings = [*_norm_findings(pairs, subject), *(_header_findings(pairs, subject, expected) if expected else [])]
     if pairs.header.baseline_spearman != scores.cos_sim_spearman:
         findings.append(

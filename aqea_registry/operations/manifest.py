@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from aqea_registry.core.files import hash_files, write_bytes
+from aqea_registry.core.files import hash_files, size_of, write_bytes
 from aqea_registry.core.findings import Finding, Refused
 from aqea_registry.core.manifest import render, render_sizes
 from aqea_registry.core.reporting import Reporter
@@ -21,7 +21,7 @@ class Written(msgspec.Struct, frozen=True, kw_only=True):
 def write_manifest(project: Project, report: Reporter) -> Written:
     """Hash every file that the run makes and write the manifest. Raises Refused if one is missing; nothing is written."""
     places = {path: project.root / path for path in project.manifest_paths()}
-    with report.task("hash", sum(place.stat().st_size for place in places.values() if place.is_file()), "bytes") as advance:
+    with report.task("hash", sum(map(size_of, places.values())), "bytes") as advance:
         digests = hash_files(places.values(), advance=advance)
     files: dict[str, tuple[str, int]] = {}
     findings = []

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
 from collections.abc import Iterator, Sequence
-from fnmatch import fnmatchcase
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -12,47 +15,81 @@ import msgspec
 
 from aqea_registry.core.catalogue import Dataset, Model
 from aqea_registry.core.files import FileDigest, hash_files, write_bytes
-from aqea_registry.core.findings import BadConfiguration, CannotCheck, Finding
-from aqea_registry.core.pins import LOCK, Pin, PinnedFile, render_lock
+from aqea_registry.core.findings import BadConfiguration, CannotCheck, Finding, NotAllowed
+from aqea_registry.core.pins import LOCK, Lock, Pin, PinnedFile, parse_lock, render_lock
 from aqea_registry.core.reporting import Reporter
 from aqea_registry.operations.project import Project
-from aqea_registry.sources.base import Source
+from aqea_registry.operations.resolve import resolve
+from aqea_registry.sources.base import Repository, Source
 from aqea_registry.sources.fetch import wrong_bytes
+from aqea_registry.sources.hub import NotOnHub, ask, check_access, offline
 
 Group = Literal["datasets", "models"]
+Entry = tuple[Group, str, Dataset | Model]
 
 
 class Pinned(msgspec.Struct, frozen=True, kw_only=True):
-    """What `pin` did with one entry: `new`, `same` or `changed`, and the files whose digests are others than before."""
+    """What `pin` did with one entry, and the files whose digests are others than before."""
 
     group: str
     name: str
-    state: Literal["new", "same", "changed"]
+    state: Literal["new", "same", "changed", "unresolved"]
     pin: Pin
     changed_files: tuple[str, ...] = ()
 
 
-def pin(project: Project, names: Sequence[str], report: Reporter) -> list[Pinned]:
-    """Pin these entries (none: all of the catalogue) from the first source that is present, and write the lock.
+def pin(project: Project, names: Sequence[str], report: Reporter, *, commits_only: bool = False) -> list[Pinned]:
+    """Pin these entries (none: all of the catalogue) and write the lock. Other entries stay as they are.
 
-    Nothing is written unless every entry was resolved. Raises BadConfiguration and CannotCheck.
+    `commits_only` asks nobody: entries without a pin get one that knows their commit and no digests. Nothing is written
+    unless every entry was resolved. Raises BadConfiguration, Refused, NotOnHub, NotAllowed and CannotCheck.
     """
-    lock, done = project.lock, []
+    done: list[Pinned] = []
+    today = datetime.now(UTC).date().isoformat()
     for group, name, entry in _entries(project, names):
-        before = (lock.datasets if group == "datasets" else lock.models).get(name)
-        resolved = _resolve(name, entry, project.sources(entry), report)
-        changed = tuple(
-            path
-            for path in sorted({*resolved.files, *(before.files if before else {})})
-            if before is not None and resolved.files.get(path) != before.files.get(path)
-        )
-        if before is not None and not changed and (before.requested, before.commit) == (resolved.requested, resolved.commit):
-            resolved = msgspec.structs.replace(resolved, resolved_from=before.resolved_from)
-        state: Literal["new", "same", "changed"] = "new" if before is None else "same" if resolved == before else "changed"
-        lock = lock.with_pin(group, name, resolved)
-        done.append(Pinned(group=group, name=name, state=state, pin=resolved, changed_files=changed))
-    write_bytes(project.root / LOCK, render_lock(lock))
+        before = _pin_of(project.lock, group, name)
+        if commits_only:
+            done.append(_unresolved(group, name, entry, before))
+            continue
+        found = resolve(project, name, entry, before, report)
+        done.append(_compare(group, name, before, msgspec.structs.replace(found, resolved_at=today)))
+    with _locked(project.root / LOCK):
+        lock = parse_lock((project.root / LOCK).read_bytes()) if (project.root / LOCK).exists() else Lock()
+        for one in done:
+            lock = lock.with_pin("datasets" if one.group == "datasets" else "models", one.name, one.pin)
+        write_bytes(project.root / LOCK, render_lock(lock))
     return done
+
+
+def _compare(group: str, name: str, before: Pin | None, found: Pin) -> Pinned:
+    """The entry's pin as it is written: the old one, day and source included, if it names the same things."""
+    if before is None or not before.files:
+        return Pinned(group=group, name=name, state="new", pin=found)
+    changed = tuple(path for path in sorted({*found.files, *before.files}) if found.files.get(path) != before.files.get(path))
+    told = msgspec.structs.replace(found, resolved_from=before.resolved_from, resolved_at=before.resolved_at)
+    if told == before:
+        return Pinned(group=group, name=name, state="same", pin=before)
+    return Pinned(group=group, name=name, state="changed", pin=found, changed_files=changed)
+
+
+def _unresolved(group: Group, name: str, entry: Dataset | Model, before: Pin | None) -> Pinned:
+    commit = entry.commit or (entry.revision if re.fullmatch(r"[0-9a-f]{40}", entry.revision or "") else None)
+    known = before is not None and (before.id, before.requested, before.commit) == (entry.repo, entry.revision, commit)
+    if before is not None and (known or entry.kind == "directory"):
+        return Pinned(group=group, name=name, state="same", pin=before)
+    if commit is None:
+        raise BadConfiguration(f"{name}: params.yaml knows no 40-hex commit of it", f"run: aqea-registry pin {name}")
+    found = Pin(
+        kind=entry.kind,
+        id=entry.repo,
+        requested=entry.revision,
+        commit=commit,
+        licence=entry.licence,
+        resolved_from=None,
+        resolved_at=None,
+        files={},
+    )
+    return Pinned(group=group, name=name, state="unresolved", pin=found)
 
 
 class PinnedPlace(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,7 +101,10 @@ class PinnedPlace(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def pinned_places(name: str, pin: Pin, sources: Sequence[Source]) -> Iterator[PinnedPlace | Finding]:
-    """Every pinned file in every source that is present on this machine; a finding where the source lacks it."""
+    """Every pinned file in every source on this machine; a finding where a folder lacks it.
+
+    A Hub cache may hold a part of a repository, so what it lacks is no finding.
+    """
     for source in sources:
         if not source.present():
             continue
@@ -75,10 +115,10 @@ def pinned_places(name: str, pin: Pin, sources: Sequence[Source]) -> Iterator[Pi
             except OSError as error:
                 yield Finding(code="unsafe-path", subject=subject, message=str(error))
                 continue
-            if place is None:
-                yield Finding(code="missing", subject=subject, expected=file.sha256, message="the source lacks a pinned file")
-            else:
+            if place is not None:
                 yield PinnedPlace(subject=subject, place=place, file=file)
+            elif source.spec.startswith(("directory:", "package:")):
+                yield Finding(code="missing", subject=subject, expected=file.sha256, message="the source lacks a pinned file")
 
 
 def place_finding(place: PinnedPlace, found: FileDigest | OSError) -> Finding | None:
@@ -90,36 +130,105 @@ def place_finding(place: PinnedPlace, found: FileDigest | OSError) -> Finding | 
     return wrong_bytes(place.subject, place.file, f"{found.sha256} ({found.size} bytes)")
 
 
-def check_pins(project: Project, names: Sequence[str], report: Reporter) -> tuple[list[Finding], list[str]]:
-    """Compare the pins of these entries (none: all) with what their sources hold now, changing nothing.
+class Checked(msgspec.Struct, frozen=True, kw_only=True):
+    """What `pin --check` found: a state for each entry, findings, and the entries that nobody could be asked about.
 
-    Returns findings, and the names of entries of which no source is present.
+    An unresolved pin is a state; it is a finding only for one who names it.
     """
+
+    states: dict[str, str]
+    findings: list[Finding]
+    unasked: dict[str, str]
+
+
+def check_pins(project: Project, names: Sequence[str], report: Reporter) -> Checked:
+    """Compare the pins of these entries (none: all) with what the Hub and local sources hold now, changing nothing."""
     findings: list[Finding] = []
-    places: list[PinnedPlace] = []
-    absent: list[str] = []
+    states: dict[str, str] = {}
+    unasked: dict[str, str] = {}
+    silence: CannotCheck | None = None
     for group, name, entry in _entries(project, names):
-        pinned = (project.lock.datasets if group == "datasets" else project.lock.models).get(name)
-        if pinned is None:
-            message = f"no digests are pinned; run: aqea-registry pin {name}"
-            findings.append(Finding(code="unpinned", subject=f"{group}.{name}", message=message))
+        found = _pin_of(project.lock, group, name)
+        if found is not None and not found.files and not names:
+            states[name] = "unresolved"
             continue
-        sources = project.sources(entry)
-        if not any(source.present() for source in sources):
-            absent.append(name)
-        for item in pinned_places(name, pinned, sources):
-            if isinstance(item, Finding):
-                findings.append(item)
-            else:
-                places.append(item)
-    with report.task("check sources", sum(place.file.size for place in places), "bytes") as advance:
+        if found is None or not found.files:
+            message = f"no digests are pinned; run: aqea-registry pin {name}"
+            mine = [Finding(code="unpinned", subject=f"{group}.{name}", message=message)]
+        else:
+            sources = project.sources(name, entry, found.commit)
+            mine = _check_local(name, found, sources, report)
+            asked = any(source.present() and source.spec not in {"hub", "cache"} for source in sources)
+            if any(source.spec == "hub" for source in sources):
+                try:
+                    if silence is not None:  # it is waited for once, not once an entry
+                        raise silence
+                    mine += _check_hub(name, entry, found)
+                    asked = True
+                except CannotCheck as error:
+                    silence = error
+                    if not asked:
+                        unasked[name] = error.message
+            elif not asked:
+                unasked[name] = "; ".join(f"{source.spec}: {source.advice()}" for source in sources)
+        findings += mine
+        states[name] = mine[0].code if mine else "not asked" if name in unasked else "same"
+    return Checked(states=states, findings=findings, unasked=unasked)
+
+
+def _check_local(name: str, pin: Pin, sources: Sequence[Source], report: Reporter) -> list[Finding]:
+    items = list(pinned_places(name, pin, sources))
+    places = [item for item in items if isinstance(item, PinnedPlace)]
+    with report.task(f"check {name}", sum(place.file.size for place in places), "bytes") as advance:
         digests = hash_files([place.place for place in places], advance=advance)
-    findings += [finding for place in places if (finding := place_finding(place, digests[place.place]))]
-    return findings, absent
+    wrong = [finding for place in places if (finding := place_finding(place, digests[place.place]))]
+    return [*(item for item in items if isinstance(item, Finding)), *wrong]
 
 
-def _entries(project: Project, names: Sequence[str]) -> list[tuple[Group, str, Dataset | Model]]:
-    entries: list[tuple[Group, str, Dataset | Model]] = [
+def _check_hub(name: str, entry: Dataset | Model, pin: Pin) -> list[Finding]:
+    """What the Hub says now about the revision that was asked for, and about the commit that was pinned."""
+    if offline():
+        raise CannotCheck("HF_HUB_OFFLINE is set", "unset it")
+    repository = Repository(name=name, kind=pin.kind, id=pin.id, commit=pin.commit)
+    findings = []
+    try:
+        check_access(repository)
+        now = ask(repository, pin.requested)
+        if now.commit != pin.commit:
+            message = f"{pin.requested or 'the main branch'} of {pin.id} names another commit now"
+            findings.append(Finding(code="pin-moved", subject=name, expected=pin.commit, actual=now.commit, message=message))
+    except NotOnHub as error:
+        if error.what == "repository":
+            return [Finding(code="repository-gone", subject=name, expected=pin.id, message=error.message)]
+    except NotAllowed as error:
+        return [Finding(code="gated", subject=name, expected=pin.id, message=f"{error.message}: {error.hint}")]
+    try:
+        held = ask(repository, pin.commit)
+    except NotOnHub as error:
+        return [*findings, Finding(code="commit-gone", subject=name, expected=pin.commit, message=error.message)]
+    except NotAllowed as error:
+        return [*findings, Finding(code="gated", subject=name, expected=pin.id, message=f"{error.message}: {error.hint}")]
+    for path, file in sorted(pin.files.items()):
+        remote = held.files.get(path)
+        if remote is None:
+            findings.append(Finding(code="missing", subject=f"{name}: {path}", message="the commit has no such file now"))
+            continue
+        known = [(file.sha256, remote.sha256), (file.blob, remote.blob), (str(file.size), str(remote.size))]
+        for expected, actual in known:
+            if expected is not None and actual is not None and expected != actual:
+                message = "the Hub has another file under the pinned commit"
+                subject = f"{name}: {path}"
+                findings.append(Finding(code="mismatch", subject=subject, expected=expected, actual=actual, message=message))
+                break
+    return findings
+
+
+def _pin_of(lock: Lock, group: Group, name: str) -> Pin | None:
+    return (lock.datasets if group == "datasets" else lock.models).get(name)
+
+
+def _entries(project: Project, names: Sequence[str]) -> list[Entry]:
+    entries: list[Entry] = [
         *(("datasets", name, dataset) for name, dataset in sorted(project.params.datasets.items())),
         *(("models", name, model) for name, model in sorted(project.params.models.items())),
     ]
@@ -130,39 +239,13 @@ def _entries(project: Project, names: Sequence[str]) -> list[tuple[Group, str, D
     return [entry for entry in entries if not names or entry[1] in names]
 
 
-def _resolve(name: str, entry: Dataset | Model, sources: Sequence[Source], report: Reporter) -> Pin:
-    source = next((source for source in sources if source.present()), None)
-    if source is None:
-        advice = "; ".join(f"{source.spec}: {source.advice()}" for source in sources)
-        raise CannotCheck(f"{name}: no source is present ({advice or 'params.yaml names none'})")
-    commit = entry.revision if entry.revision and re.fullmatch(r"[0-9a-f]{40}", entry.revision) else None
-    if entry.kind != "directory" and commit is None:
-        raise BadConfiguration(f"{name}: {source.spec} cannot resolve the revision {entry.revision!r}: give the 40-hex commit")
-    chosen = [path for path in source.paths() if any(_matches(path, pattern) for pattern in entry.files)]
-    lacking = [pattern for pattern in entry.files if not set("*?[") & set(pattern) and pattern not in chosen]
-    if lacking or not chosen:
-        raise CannotCheck(f"{name}: {source.spec} has no {lacking[0] if lacking else 'file that a loader reads'}")
-    places = {path: place for path in chosen if (place := source.local(path)) is not None}
-    with report.task(f"pin {name}", sum(place.stat().st_size for place in places.values()), "bytes") as advance:
-        digests = hash_files(places.values(), advance=advance)
-    files = {}
-    for path, place in sorted(places.items()):
-        found = digests[place]
-        if isinstance(found, OSError):
-            raise found
-        files[path] = PinnedFile(sha256=found.sha256, size=found.size)
-    return Pin(
-        kind=entry.kind,
-        id=entry.repo,
-        requested=entry.revision,
-        commit=commit,
-        licence=entry.licence,
-        resolved_from=source.spec,
-        files=files,
-    )
-
-
-def _matches(path: str, pattern: str) -> bool:
-    """A glob whose stars stay within one folder."""
-    parts, patterns = path.split("/"), pattern.split("/")
-    return len(parts) == len(patterns) and all(map(fnmatchcase, parts, patterns))
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """One writer of the lock at a time: two `pin` runs at once both keep what they found."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

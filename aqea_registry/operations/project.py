@@ -10,7 +10,7 @@ from aqea_registry.core.catalogue import Dataset, Model, PairSetName, Params, pa
 from aqea_registry.core.findings import BadConfiguration, Finding, Refused
 from aqea_registry.core.pins import LOCK, Lock, Pin, parse_lock, pin_findings
 from aqea_registry.sources import open_source
-from aqea_registry.sources.base import Source
+from aqea_registry.sources.base import Repository, Source
 
 PARAMS = "params.yaml"
 MANIFEST = "manifests/MANIFEST.sha256"
@@ -85,9 +85,10 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
             raise Refused(f"{first.subject}: {first.message}", findings)
         return pin
 
-    def sources(self, entry: Dataset | Model) -> list[Source]:
-        """The sources of a catalogue entry, in its order."""
-        return [open_source(spec, self.root) for spec in entry.sources]
+    def sources(self, name: str, entry: Dataset | Model, commit: str | None) -> list[Source]:
+        """The sources of a catalogue entry at a commit, in its order or else in the catalogue's."""
+        repository = Repository(name=name, kind=entry.kind, id=entry.repo, commit=commit)
+        return [open_source(spec, self.root, repository) for spec in entry.sources or self.params.sources]
 
 
 def open_project(root: Path) -> Project:

@@ -33,6 +33,7 @@ class Put(msgspec.Struct, frozen=True, kw_only=True):
     blobs: int
     bytes: int
     receipt: str | None = None
+    receipt_written: bool = False
 
 
 class Published(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,7 +86,7 @@ def publish(project: Project, tag: str, stores: Sequence[str], report: Reporter,
         planned = Put(
             store=store.spec,
             reference=f"{store.spec}:{tag}",
-            state="planned" if missing or not held[store.spec] else "unchanged",
+            state="planned" if missing or not held[store.spec] or not store.marked() else "unchanged",
             blobs=len(missing),
             bytes=sum(layer.size for layer in missing),
         )
@@ -95,10 +96,10 @@ def publish(project: Project, tag: str, stores: Sequence[str], report: Reporter,
         if planned.state == "planned":
             with report.task(f"publish to {store.spec}", planned.bytes + release_size(release), "bytes") as advance:
                 store.push(release, tag, read, advance)
-        path, _ = store.write_receipt(tag, release)
+        path, written = store.write_receipt(tag, release)
         state: Literal["published", "unchanged", "repaired"]
         state = "unchanged" if planned.state == "unchanged" else "repaired" if held[store.spec] else "published"
-        puts.append(msgspec.structs.replace(planned, state=state, receipt=str(path)))
+        puts.append(msgspec.structs.replace(planned, state=state, receipt=str(path), receipt_written=written))
     return Published(tag=tag, digest=release.digest(), files=len(release.layers), bytes=release_size(release), puts=tuple(puts))
 
 

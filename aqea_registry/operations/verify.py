@@ -14,7 +14,7 @@ import msgspec
 from aqea_registry.core.catalogue import load_yaml
 from aqea_registry.core.dvclock import NAME as DVC_LOCK
 from aqea_registry.core.dvclock import DvcLock, output_findings, parameter_findings, parse_dvc_lock, unmade_findings
-from aqea_registry.core.files import FileDigest, hash_files
+from aqea_registry.core.files import FileDigest, hash_files, size_of
 from aqea_registry.core.findings import BadConfiguration, CannotCheck, Finding, Refused
 from aqea_registry.core.manifest import canonical_findings, parse, parse_sizes, render, render_sizes, untracked
 from aqea_registry.core.metrics import metrics_text
@@ -72,10 +72,11 @@ def verify_project(project: Project, report: Reporter) -> Verification:
     findings += _size_findings(project, listed, digests)
     current = DvcLock(stages={name: stage for name, stage in lock.stages.items() if name in project.stages()})
     findings += output_findings(current, digests)
-    if lock.stages:
+    if not lock_findings:
         findings += unmade_findings(current, listed, frozenset({LOCK}))
         findings += parameter_findings(current, _parameters(project), project.stages())
-    findings += untracked(_present(project.root, (DATA, METRICS)), {*listed, *expected})
+    others = {metrics_path(key) for run in project.params.runs.values() for key in run.pairs}  # of the other runs, in git
+    findings += untracked(_present(project.root, (DATA, METRICS)), {*listed, *expected}, others)
     pair_sets, pair_findings = _pair_sets(project, digests)
     findings += pair_findings
     if project.params.precision != "canonical":
@@ -86,7 +87,7 @@ def verify_project(project: Project, report: Reporter) -> Verification:
         target=str(project.root),
         files=len(hashed),
         bytes=sum(found.size for found in hashed),
-        findings=tuple(findings),
+        findings=_once(findings),
         notes=tuple(notes),
         digests=digests,
         pair_sets=pair_sets,
@@ -193,7 +194,7 @@ def _sources(project: Project) -> tuple[list[PinnedPlace], list[str], list[Findi
         findings += pin_findings(group, name, entry, pin)
         if pin is None:
             continue
-        sources = project.sources(entry)
+        sources = project.sources(name, entry, pin.commit)
         if not any(source.present() for source in sources):
             notes.append(f"no source of {name} is on this machine; its pinned bytes were not looked at")
         for item in pinned_places(name, pin, sources):
@@ -212,7 +213,7 @@ def _hash(
 ) -> tuple[dict[str, FileDigest], dict[Path, FileDigest | OSError]]:
     """One pass over all bytes: sha256 of everything, and md5 as well of what dvc.lock knows."""
     everything = [*places.values(), *others]
-    total = sum(place.stat().st_size for place in everything if place.is_file())
+    total = sum(map(size_of, everything))
     with report.task("hash", total, "bytes") as advance:
         by_place = hash_files(everything, md5=frozenset(places[path] for path in md5 if path in places), advance=advance)
     digests = {path: found for path, place in places.items() if isinstance(found := by_place[place], FileDigest)}
@@ -264,6 +265,7 @@ def _size_findings(project: Project, listed: Mapping[str, str], digests: Mapping
 
 def _pair_sets(project: Project, digests: Mapping[str, FileDigest]) -> tuple[dict[str, Examined], list[Finding]]:
     good: dict[str, Examined] = {}
+    bad: set[str] = set()
     findings: list[Finding] = []
     for key, pair in project.params.run.pairs.items():
         dataset, model = project.params.datasets[pair.dataset], project.params.models[pair.model]
@@ -275,6 +277,7 @@ def _pair_sets(project: Project, digests: Mapping[str, FileDigest]) -> tuple[dic
         if examined is None:
             continue
         good[key] = examined
+        bad |= {key} if wrong else set()
         path = metrics_path(key)
         if path in digests:
             text = metrics_text(examined.metrics, examined.header.n_pairs, examined.header.dimension, project.params.precision)
@@ -282,8 +285,11 @@ def _pair_sets(project: Project, digests: Mapping[str, FileDigest]) -> tuple[dic
     for export in project.params.run.exports.values():
         path = export_path(export.file, export.format)
         key = next(key for key, pair in project.params.run.pairs.items() if pair.file == export.file)
-        if export.format == "benchmark" and path in digests and key in good and not findings:
-            findings += _derived(project.root / path, path, benchmark_text(project, key))
+        if export.format == "benchmark" and path in digests and key in good and key not in bad:
+            try:
+                findings += _derived(project.root / path, path, benchmark_text(project, key))
+            except Refused as error:
+                findings += error.findings
     return good, findings
 
 
@@ -298,7 +304,13 @@ def _present(root: Path, folders: Iterable[str]) -> Iterator[str]:
     for folder in folders:
         for at, below, names in os.walk(root / folder):
             below[:] = [name for name in below if not name.startswith(".")]
-            yield from (Path(at, name).relative_to(root).as_posix() for name in names if not name.startswith("."))
+            links = [name for name in below if Path(at, name).is_symlink()]  # not walked into
+            yield from (Path(at, name).relative_to(root).as_posix() for name in (*names, *links) if not name.startswith("."))
+
+
+def _once(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """The findings without those that say of a subject again what was said of it: two checks may see one fault."""
+    return tuple({(one.code, one.subject): one for one in reversed(list(findings))}.values())[::-1]
 
 
 def _named(findings: Iterable[Finding]) -> set[str]:

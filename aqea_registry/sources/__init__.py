@@ -5,19 +5,38 @@ from __future__ import annotations
 from pathlib import Path
 
 from aqea_registry.core.findings import BadConfiguration
-from aqea_registry.sources.base import Source
+from aqea_registry.sources.base import Repository, Source
+
+KNOWN = "hub, cache, directory:PATH, package:NAME/PATH, or an fsspec URL such as s3://bucket/{id}/{commit}"
 
 
-def open_source(spec: str, root: Path) -> Source:
-    """The source that a line of params.yaml names: `directory:PATH` or `package:NAME[/PATH]`.
+def open_source(spec: str, root: Path, repository: Repository) -> Source:
+    """The source that a line of params.yaml names, for one repository.
 
-    Relative directories are relative to `root`, the project's folder. Raises BadConfiguration for other kinds.
+    `hub` is the Hub at HF_ENDPOINT, `cache` the Hub cache of this machine. In paths and URLs `{name}`, `{kind}`, `{id}` and
+    `{commit}` stand for the repository's. Relative directories start at `root`. Raises BadConfiguration for other kinds.
     """
-    from aqea_registry.sources.local import directory_source, package_source
+    from aqea_registry.sources import hub, local, mirror
 
-    kind, separator, rest = spec.partition(":")
-    openers = {"directory": directory_source, "package": package_source}
-    if not separator or not rest or kind not in openers:
-        known = ", ".join(f"{name}:..." for name in openers)
-        raise BadConfiguration(f"params.yaml: {spec!r} is not a source; known are {known}")
-    return openers[kind](spec, rest, root)
+    kind, _, rest = spec.partition(":")
+    if spec == "hub" and repository.kind != "directory":
+        return hub.HubSource(repository, root / ".aqea" / "incoming")
+    if spec == "cache" and repository.kind != "directory":
+        return hub.cache_source(repository)
+    filled = _fill(spec, rest, repository)
+    if "://" in spec:
+        return mirror.MirrorSource(f"{kind}:{filled}")
+    if kind == "directory" and filled:
+        return local.directory_source(spec, filled, root)
+    if kind == "package" and filled:
+        return local.package_source(spec, filled)
+    raise BadConfiguration(f"params.yaml: {spec!r} is not a source of {repository.name}; known are {KNOWN}")
+
+
+def _fill(spec: str, text: str, repository: Repository) -> str:
+    values = {"name": repository.name, "kind": repository.kind, "id": repository.id, "commit": repository.commit or ""}
+    for key, value in values.items():
+        text = text.replace(f"{{{key}}}", value)
+    if "{" in text or "}" in text:
+        raise BadConfiguration(f"params.yaml: {spec!r}: only {{name}}, {{kind}}, {{id}} and {{commit}} can stand in a source")
+    return text

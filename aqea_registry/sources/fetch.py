@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from aqea_registry.core.files import Advance, FileDigest, WrongBytes, copy_checked, hash_file, ignore
-from aqea_registry.core.findings import CannotCheck, Finding, Refused
+from aqea_registry.core.files import NO_ROOM, Advance, FileDigest, WrongBytes, copy_checked, hash_file, ignore
+from aqea_registry.core.findings import CannotCheck, Finding, NotAllowed, Refused, RegistryError
 from aqea_registry.core.paths import inside
 from aqea_registry.core.pins import Pin, PinnedFile
 from aqea_registry.core.reporting import Reporter
@@ -22,27 +22,49 @@ def fetch(name: str, pin: Pin, sources: Sequence[Source], cache: Path, report: R
 
     Raises Refused if the only bytes to be had are wrong, CannotCheck if there are none.
     """
-    folder = cache / f"{name}-{pin.digest()[:16]}"
+    folder = cache / f"{pin.id.rpartition('/')[2]}-{pin.digest()[:16]}"
+    silent: dict[str, RegistryError] = {}
     with report.task(f"check {name}", sum(file.size for file in pin.files.values()), "bytes") as advance:
         for path, file in sorted(pin.files.items()):
-            _fetch_one(name, path, file, sources, inside(folder, path), report, advance)
+            _fetch_one(name, path, file, sources, inside(folder, path), report, advance, silent)
+    for place in folder.rglob("*"):  # a loader reads what it finds: there is nothing else to be found
+        if not place.is_dir() and place.relative_to(folder).as_posix() not in pin.files and place.suffix != ".part":
+            place.unlink(missing_ok=True)
     return folder
 
 
 def _fetch_one(
-    name: str, path: str, file: PinnedFile, sources: Sequence[Source], target: Path, report: Reporter, advance: Advance
+    name: str,
+    path: str,
+    file: PinnedFile,
+    sources: Sequence[Source],
+    target: Path,
+    report: Reporter,
+    advance: Advance,
+    silent: dict[str, RegistryError],
 ) -> None:
+    """Bring one file. `silent` remembers the sources that did not answer, so that each is waited for once."""
     wrong: list[Finding] = []
     absent: list[str] = []
     for source in sources:
         if not source.present():
             absent.append(f"{source.spec} is not here ({source.advice()})")
             continue
+        if source.spec in silent:
+            absent.append(silent[source.spec].message)
+            continue
         try:
             _take(source, path, file, target, advance)
             return
         except FileNotFoundError:
             absent.append(f"{source.spec} has no {path}")
+        except RegistryError as error:
+            silent[source.spec] = error
+            absent.append(error.message)
+        except OSError as error:
+            if error.errno in NO_ROOM:
+                raise
+            absent.append(f"{source.spec}: {path}: {error}")
         except WrongBytes as error:
             finding = wrong_bytes(f"{name}: {path} from {source.spec}", file, error.actual)
             report.warn(f"{finding.subject}: {finding.message}; expected {finding.expected}, got {finding.actual}; not used")
@@ -55,9 +77,10 @@ def _fetch_one(
             f"get the pinned bytes from another source, or look at the change and pin it: aqea-registry pin {name}",
         )
     if not _holds(target, file, advance):  # a copy that was checked before outlives its source
-        raise CannotCheck(
+        refused = next((error for error in silent.values() if isinstance(error, NotAllowed)), None)
+        raise (NotAllowed if refused else CannotCheck)(
             f"{name}: no source has {path}: {'; '.join(absent) or 'params.yaml names no source'}",
-            f"make one of the sources of {name} in params.yaml available",
+            refused.hint if refused else f"make one of the sources of {name} in params.yaml available",
         )
 
 
@@ -65,13 +88,21 @@ def _take(source: Source, path: str, file: PinnedFile, target: Path, advance: Ad
     """Bring one file from one source, unless the target holds it. Raises WrongBytes and OSError."""
     place = source.local(path)
     if place is not None:
+        if place.stat().st_size > file.size and place.is_file():
+            raise WrongBytes(None, file.size)
         found = hash_file(place)
         if not _is(found, file):
             raise WrongBytes(found.sha256, found.size)
     if _holds(target, file, advance):
         return
-    with source.open(path) as incoming:
-        copy_checked(incoming, target, file.sha256, file.size, advance)
+    try:
+        with source.open(path, file.size) as incoming:
+            copy_checked(incoming, target, file.sha256, file.size, advance)
+    except WrongBytes:
+        if source.spec != "hub":
+            raise
+        with source.open(path, file.size) as incoming:  # what a broken run left behind may have spoiled it: from the start
+            copy_checked(incoming, target, file.sha256, file.size, advance)
 
 
 def _holds(target: Path, file: PinnedFile, advance: Advance = ignore) -> bool:

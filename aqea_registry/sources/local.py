@@ -44,7 +44,7 @@ class FolderSource:
             raise OSError(f"{self.spec}: {path}: {error}") from error
         return place if place.exists() else None
 
-    def open(self, path: str) -> FileIO:
+    def open(self, path: str, limit: int) -> FileIO:
         """Open one file. Raises FileNotFoundError, or OSError if it is no regular file or a link leads out."""
         place = self.local(path)
         if place is None:
@@ -58,15 +58,22 @@ class FolderSource:
 
 def directory_source(spec: str, path: str, root: Path) -> FolderSource:
     """A folder of files; a relative path starts at the project's folder."""
-    folder = root / Path(path).expanduser()
+    try:
+        folder = root / Path(path).expanduser()
+    except RuntimeError as error:
+        raise BadConfiguration(f"params.yaml: {spec!r}: {error}") from error
     return FolderSource(spec, folder, f"put the files into {folder}")
 
 
-def package_source(spec: str, path: str, root: Path) -> FolderSource:
+def package_source(spec: str, path: str) -> FolderSource:
     """The data files of an installed package, `NAME/PATH`. The package is found, never imported."""
     name, _, inner = path.partition("/")
     if not name.isidentifier():
         raise BadConfiguration(f"params.yaml: {spec!r}: {name!r} is not the name of a Python package")
+    try:
+        inner = safe_path(inner) if inner else ""
+    except UnsafePath as error:
+        raise BadConfiguration(f"params.yaml: {spec!r}: {error}") from error
     try:
         found = find_spec(name)
     except (ImportError, ValueError):
@@ -74,5 +81,5 @@ def package_source(spec: str, path: str, root: Path) -> FolderSource:
     folder = None
     if found is not None and found.submodule_search_locations:
         folder = Path(next(iter(found.submodule_search_locations)))
-        folder = folder / safe_path(inner) if inner else folder
+        folder = folder / inner
     return FolderSource(spec, folder, f"pip install {name.replace('_', '-')}")

@@ -32,6 +32,7 @@ from aqea_registry.core.release import (
 )
 
 REF_NAME = "org.opencontainers.image.ref.name"
+MARKER = b'{"imageLayoutVersion":"1.0.0"}'
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
 
 
@@ -76,10 +77,9 @@ class Layout:
             subject = f"{self.spec}: {path}"
             try:
                 found = hash_file(self._blob(layer.digest), advance=advance)
-            except FileNotFoundError:
-                findings.append(
-                    Finding(code="missing", subject=subject, expected=layer.digest, message="the blob is not there")
-                )
+            except OSError as error:
+                code, why = ("missing", "is not there") if isinstance(error, FileNotFoundError) else ("unreadable", str(error))
+                findings.append(Finding(code=code, subject=subject, expected=layer.digest, message=f"the blob {why}"))
                 continue
             actual = f"sha256:{found.sha256}"
             if (actual, found.size) != (layer.digest, layer.size):
@@ -95,9 +95,16 @@ class Layout:
         return findings
 
     def missing(self, release: Release) -> list[Descriptor]:
-        """The blobs that a push would have to write."""
-        layers = {layer.digest: layer for layer in (*release.layers, release.config)}
-        return [layer for digest, layer in sorted(layers.items()) if not self._holds(layer)]
+        """The blobs that a push would have to write, the manifest's own among them."""
+        content = release.render()
+        manifest = Descriptor(media_type=MANIFEST_TYPE, digest=digest_of(content), size=len(content))
+        blobs = {blob.digest: blob for blob in (*release.layers, release.config, manifest)}
+        return [blob for digest, blob in sorted(blobs.items()) if not self._holds(blob)]
+
+    def marked(self) -> bool:
+        """Whether the folder says that it is an image layout; without that no program reads it."""
+        path = self._folder / "oci-layout"
+        return path.is_file() and path.read_bytes() == MARKER
 
     def push(self, release: Release, tag: str, read: Callable[[str], BinaryIO], advance: Advance = ignore) -> None:
         """Write a release under a tag and read it back; repeat a push that was cut off.
@@ -108,13 +115,15 @@ class Layout:
         self._folder.mkdir(parents=True, exist_ok=True)
         with self._locked():
             self.refuse_conflict(tag, release)
-            write_bytes(self._folder / "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
+            write_bytes(self._folder / "oci-layout", MARKER)
             paths = {layer.digest: path for path, layer in release.files().items()}
-            for layer in self.missing(release):
-                self._write_blob(layer, paths.get(layer.digest), read, advance)
-            content = release.render()
-            write_bytes(self._blob(release.digest()), content)
-            write_bytes(self._folder / "index.json", self._index_with(tag, release, len(content)))
+            own = {release.digest(): release.render(), release.config.digest: EMPTY_CONFIG}
+            for blob in self.missing(release):
+                if blob.digest in own:
+                    write_bytes(self._blob(blob.digest), own[blob.digest])
+                else:
+                    self._copy_blob(blob, paths[blob.digest], read, advance)
+            write_bytes(self._folder / "index.json", self._index_with(tag, release))
             findings = self.check(self.release(self.resolve(tag) or ""), advance)
         if findings:
             raise Refused(f"{self.spec} does not give back what was written: {findings[0].subject}", findings)
@@ -136,11 +145,8 @@ class Layout:
             )
         return held is not None
 
-    def _write_blob(self, layer: Descriptor, path: str | None, read: Callable[[str], BinaryIO], advance: Advance) -> None:
+    def _copy_blob(self, layer: Descriptor, path: str, read: Callable[[str], BinaryIO], advance: Advance) -> None:
         target = self._blob(layer.digest)
-        if path is None:
-            write_bytes(target, EMPTY_CONFIG)
-            return
         try:
             with read(path) as incoming:
                 copy_checked(incoming, target, layer.digest.removeprefix("sha256:"), layer.size, advance)
@@ -168,6 +174,8 @@ class Layout:
         path = self._folder / "index.json"
         try:
             entries = json.loads(path.read_bytes())["manifests"]
+            if not isinstance(entries, list):
+                raise ValueError("'manifests' is not a list")
             for entry in entries:
                 if not re.fullmatch(r"sha256:[0-9a-f]{64}", entry["digest"]) or not isinstance(
                     entry.get("annotations", {}), dict
@@ -179,12 +187,12 @@ class Layout:
             raise CannotCheck(f"{path}: not an OCI index: {error}", "restore the file, or move the folder away") from error
         return list(entries)
 
-    def _index_with(self, tag: str, release: Release, size: int) -> bytes:
+    def _index_with(self, tag: str, release: Release) -> bytes:
         entry = {
             "mediaType": MANIFEST_TYPE,
             "artifactType": ARTIFACT_TYPE,
             "digest": release.digest(),
-            "size": size,
+            "size": len(release.render()),
             "annotations": {REF_NAME: tag},
         }
         others = [other for other in self._index() if other.get("annotations", {}).get(REF_NAME) != tag]

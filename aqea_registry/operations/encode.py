@@ -1,0 +1,188 @@
+"""The vectors of sentences under a pinned model: kept ones where there are any, new ones where not."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from aqea_registry.core.catalogue import Model
+from aqea_registry.core.files import Advance
+from aqea_registry.core.findings import CannotCheck, Finding, Refused
+from aqea_registry.core.metrics import Micro
+from aqea_registry.core.pins import Pin
+from aqea_registry.core.reporting import Reporter
+from aqea_registry.embedding.encoder import Encoded, Encoder, ModelFiles, Settings
+from aqea_registry.embedding.grid import BadVector, to_grid
+from aqea_registry.embedding.remote_code import CodeRefusedError
+from aqea_registry.embedding.vectors import VectorCache, method_digest
+from aqea_registry.operations.project import CACHE, Project
+
+SEGMENT = 4096  # sentences whose vectors are kept at a time
+
+
+class ModelToUse(msgspec.Struct, frozen=True, kw_only=True):
+    """A model of the catalogue, its pin, and the folder with its checked files."""
+
+    name: str
+    entry: Model
+    pin: Pin
+    folder: Path
+
+
+class Vectors(msgspec.Struct, frozen=True, kw_only=True):
+    """Vectors by sentence; how many were computed now, and their margin (None if none was)."""
+
+    cache: VectorCache
+    encoded: int
+    margin: float | None
+
+    def blocks(self, sentences: Sequence[str]) -> Iterator[Micro]:
+        """The vectors of these sentences in their order, some thousand rows at a time (int32 micro-units)."""
+        return self.cache.blocks(sentences)
+
+
+def vectors_of(
+    project: Project,
+    model: ModelToUse,
+    sentences: Iterable[str],
+    settings: Settings,
+    report: Reporter,
+    *,
+    label: str,
+    fresh: bool,
+) -> Vectors:
+    """Vectors of all sentences (as the model sees them, prefix included). Each distinct one goes through the model once.
+    `label` is what the progress bar is called.
+
+    Where the run has the same model at several dimensions, one pass serves them all. Raises Refused and CannotCheck.
+    """
+    caches = {
+        dimension: _cache(project, model, dimension, settings, fresh=fresh) for dimension in sorted(_dimensions(project, model))
+    }
+    cache = caches[model.entry.dimension]
+    new = cache.missing(sentences)
+    margin = _encode(project, model, new, caches, settings, report, label) if new else None
+    return Vectors(cache=cache, encoded=len(new), margin=margin)
+
+
+def _dimensions(project: Project, model: ModelToUse) -> set[int]:
+    """All dimensions at which the run uses exactly these weights in this way."""
+    run = [project.params.models[pair.model] for pair in project.params.run.pairs.values()]
+    same = [other for other in run if _way(other) == _way(model.entry)]
+    return {model.entry.dimension, *(other.dimension for other in same)}
+
+
+def _way(entry: Model) -> Model:
+    """A model entry without what does not change its full vectors."""
+    full = entry.full_dimension or entry.dimension
+    return msgspec.structs.replace(
+        entry, dimension=full, full_dimension=None, prefix="", instructions={}, sources=(), licence=None
+    )
+
+
+def _cache(project: Project, model: ModelToUse, dimension: int, settings: Settings, *, fresh: bool) -> VectorCache:
+    """The cache for exactly these weights, this method and this precision; in float32 the batches matter as well."""
+    precision = project.params.precision
+    method = [model.pin.digest(), method_digest(), precision, model.entry.max_tokens, dimension]
+    method += [] if precision == "canonical" else [repr(settings)]
+    name = f"{model.pin.id.rpartition('/')[2]}-{dimension}d-{hashlib.sha256(json.dumps(method).encode()).hexdigest()[:16]}"
+    folder = project.root / CACHE / "vectors" / name
+    if fresh:
+        for segment in folder.glob("*.npy"):
+            segment.unlink()
+    return VectorCache(folder, dimension)
+
+
+def _encode(
+    project: Project,
+    model: ModelToUse,
+    sentences: Sequence[str],
+    caches: dict[int, VectorCache],
+    settings: Settings,
+    report: Reporter,
+    label: str,
+) -> float:
+    """Send sentences through the model and keep their vectors; return the smallest margin."""
+    if project.params.precision == "float32":
+        report.warn("precision is float32: these bytes are not canonical, another machine or batch gives others")
+    encoder = _load(project, model, settings)
+    margin = 1.0
+    with report.task(label, len(sentences), "sentences") as advance:
+        for positions, vectors in _segments(encoder.encode(sentences), advance):
+            _check_dimension(model, vectors.shape[1])
+            texts = [sentences[position] for position in positions]
+            for dimension, cache in caches.items():
+                try:
+                    on_grid = to_grid(vectors[:, :dimension])
+                except BadVector as error:
+                    text = texts[error.row] if len(texts[error.row]) <= 80 else f"{texts[error.row][:77]}..."
+                    finding = Finding(code="malformed", subject=model.name, message=f"{error}, for the sentence {text!r}")
+                    raise Refused(f"model {model.name}: {finding.message}", [finding]) from error
+                cache.add(texts, on_grid.micro)
+                margin = min(margin, on_grid.margin)
+    return margin
+
+
+def _load(project: Project, model: ModelToUse, settings: Settings) -> Encoder:
+    files = ModelFiles(
+        folder=model.folder,
+        repo=model.entry.repo,
+        precision=project.params.precision,
+        max_tokens=model.entry.max_tokens,
+        trust_remote_code=model.entry.trust_remote_code,
+        allow_pickle=model.entry.allow_pickle,
+    )
+    try:
+        return Encoder(files, settings)
+    except ImportError as error:
+        raise CannotCheck(
+            f"generation needs {error.name or error}, which is not installed", "pip install 'aqea-registry[generate]'"
+        ) from error
+    except CodeRefusedError as error:
+        finding = Finding(code="unsafe-model", subject=model.name, message=str(error))
+        hint = "if you trust its code, say trust_remote_code: true in params.yaml and pin it again"
+        raise Refused(f"model {model.name}: {finding.message}", [finding], hint) from error
+    except Exception as error:  # whatever a library says of files that it cannot load
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        finding = Finding(code="malformed", subject=model.name, message=f"the pinned files do not load as a model: {reason}")
+        raise Refused(
+            f"model {model.name}: {finding.message}", [finding], "look at the entry in params.yaml and at its pin"
+        ) from error
+
+
+def _segments(batches: Iterable[Encoded], advance: Advance) -> Iterator[Encoded]:
+    """The encoder's batches, gathered into pieces worth a file."""
+    gathered: list[Encoded] = []
+    count = 0
+    for batch in batches:
+        gathered.append(batch)
+        count += len(batch.positions)
+        advance(len(batch.positions))
+        if count >= SEGMENT:
+            yield _join(gathered)
+            gathered, count = [], 0
+    if gathered:
+        yield _join(gathered)
+
+
+def _join(parts: Sequence[Encoded]) -> Encoded:
+    positions = [position for part in parts for position in part.positions]
+    return Encoded(positions, np.concatenate([part.vectors for part in parts]))
+
+
+def _check_dimension(model: ModelToUse, found: int) -> None:
+    wanted = model.entry.full_dimension or model.entry.dimension
+    if found != wanted:
+        finding = Finding(
+            code="mismatch",
+            subject=f"models.{model.name}.{'full_dimension' if model.entry.full_dimension else 'dimension'}",
+            expected=str(wanted),
+            actual=str(found),
+            message="the model gives vectors of another dimension than params.yaml says",
+        )
+        raise Refused(f"{finding.subject}: {finding.message}: {found}, not {wanted}", [finding])
