@@ -1,0 +1,135 @@
+"""The card of a release: the Hub reads its front matter, and a person finds every digest in it."""
+
+from __future__ import annotations
+
+import logging
+import re
+import warnings
+from typing import Any
+
+import pytest
+import yaml
+
+from aqea_registry.core.card import Card, Result, render
+from aqea_registry.core.catalogue import Publish
+from aqea_registry.core.metrics import Metrics
+from aqea_registry.core.pins import Pin, PinnedFile
+
+METRICS = Metrics(
+    cos_sim_pearson=0.1,
+    cos_sim_spearman=0.8235294117647058,
+    euclidean_pearson=-0.3,
+    euclidean_spearman=1.0,
+    manhattan_pearson=1e-17,
+    manhattan_spearman=0.6,
+)
+FILES = {
+    "training/data/d_m_4d_pairs.json": ("a" * 64, 1000),
+    "metrics/d-m.json": ("b" * 64, 20),
+    "manifests/pins.json": ("c" * 64, 0),
+}
+
+
+def pin(kind: Any, commit: str | None, licence: str | None) -> Pin:
+    files = {"config.json": PinnedFile(sha256="d" * 64, size=3)}
+    return Pin(
+        kind=kind, id=f"org/{kind}", requested=None, commit=commit, licence=licence, resolved_from="package:m", files=files
+    )
+
+
+PINS = {"minilm": pin("model", "e" * 40, "apache-2.0"), "small": pin("directory", None, None)}
+
+
+def card(pairs: int = 100, title: str = "A title: with a colon", **publish: Any) -> Card:
+    result = Result(
+        name="d-m",
+        dataset="d",
+        model="org/m",
+        path="training/data/d_m_4d_pairs.json",
+        n_pairs=pairs,
+        dimension=4,
+        metrics=METRICS,
+        content="f" * 64,
+    )
+    return Card(publish=Publish(stores=(), title=title, **publish), results=[result], files=FILES, pins=PINS)
+
+
+def front_matter(content: bytes) -> dict[str, Any]:
+    _, values, _ = content.decode().split("---\n", 2)
+    loaded: dict[str, Any] = yaml.safe_load(values)
+    return loaded
+
+
+def test_the_hubs_own_reader_takes_it_without_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    hub = pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed")
+    content = render(card(licence="cc0-1.0", language=("en", "no"))).decode()
+    with warnings.catch_warnings(), caplog.at_level(logging.WARNING):
+        warnings.simplefilter("error")
+        found = hub.DatasetCard(content)
+    assert caplog.records == []
+    assert found.data.license == "cc0-1.0"
+    assert found.data.language == ["en", "no"]
+    assert found.data.pretty_name == "A title: with a colon"
+    assert found.data.size_categories == ["n<1K"]
+    assert found.data.task_categories == ["sentence-similarity", "text-classification"]
+    assert found.text.lstrip().startswith("# A title: with a colon\n")
+
+
+@pytest.mark.parametrize(
+    ("pairs", "category"),
+    [(1, "n<1K"), (999, "n<1K"), (1000, "1K<n<10K"), (99_999, "10K<n<100K"), (100_000, "100K<n<1M"), (2_000_000, "1M<n<10M")],
+)
+def test_the_size_is_the_hubs_word_for_it(pairs: int, category: str) -> None:
+    assert front_matter(render(card(pairs)))["size_categories"] == [category]
+
+
+def test_every_file_stands_with_its_size_and_sha256() -> None:
+    text = render(card()).decode()
+    rows = re.findall(r"^\| `(.+)` \| (\d+) \| `([0-9a-f]{64})` \|$", text, re.MULTILINE)
+    assert rows == [(path, str(size), sha256) for path, (sha256, size) in sorted(FILES.items())]
+
+
+def test_every_score_stands_with_every_digit() -> None:
+    start = "| [d-m](training/data/d_m_4d_pairs.json) |"
+    (row,) = [line for line in render(card()).decode().splitlines() if line.startswith(start)]
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells[-6:] == [repr(getattr(METRICS, name)) for name in Metrics.__struct_fields__]
+    assert "100" in row and "`org/m`" in row
+
+
+def test_every_pin_stands_with_its_commit_digest_and_licence() -> None:
+    lines = render(card()).decode().splitlines()
+    (model,) = [line for line in lines if line.startswith("| minilm |")]
+    assert "e" * 40 in model and PINS["minilm"].digest() in model and "apache-2.0" in model
+    (folder,) = [line for line in lines if line.startswith("| small |")]
+    assert "`-`" in folder and "not stated" in folder
+
+
+def test_the_content_digest_stands() -> None:
+    assert f"| d-m | `{'f' * 64}` |" in render(card()).decode()
+
+
+def test_the_same_release_gives_the_same_card() -> None:
+    turned = Card(
+        publish=card().publish,
+        results=card().results,
+        files=dict(reversed(FILES.items())),
+        pins=dict(reversed(PINS.items())),
+    )
+    assert render(turned) == render(card())
+    assert not re.search(rb"\b20\d\d-\d\d-\d\d\b", render(card()))
+
+
+@pytest.mark.parametrize("title", ["Ünïcode", "#1", "- a", "yes", "a: b", "'quoted' \"twice\"", "{{ x }}"])
+def test_no_title_breaks_the_front_matter(title: str) -> None:
+    content = render(card(title=title))
+    assert front_matter(content)["pretty_name"] == title
+    assert content.endswith(b"\n") and not content.endswith(b"\n\n")
+
+
+def test_every_table_has_as_many_cells_in_every_row() -> None:
+    name = "a|b"
+    odd = Card(publish=card().publish, results=card().results, files={name: ("a" * 64, 1)}, pins=PINS)
+    for block in render(odd).decode().split("\n\n"):
+        if block.startswith("|"):
+            assert len({len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}) == 1

@@ -1,0 +1,95 @@
+"""From floats to the grid: each value is the nearest millionth of the normalised one, and the margin says how surely."""
+
+from __future__ import annotations
+
+import mpmath
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from aqea_registry.core.pairset import MICRO
+from aqea_registry.embedding.grid import BadVector, to_grid
+
+vectors = arrays.arrays(np.float64, (3, 5), elements=st.floats(-100, 100).filter(lambda value: value == 0 or abs(value) > 1e-6))
+
+
+def scaled(row: list[float]) -> list[mpmath.mpf]:
+    """The row in micro-units as real numbers of 40 digits."""
+    length = mpmath.sqrt(mpmath.fsum([mpmath.mpf(value) ** 2 for value in row]))
+    return [mpmath.mpf(value) / length * MICRO for value in row]
+
+
+@given(vectors.filter(lambda rows: bool((rows != 0).any(axis=1).all())))
+def test_values_are_the_nearest_millionths_and_the_margin_is_kept(rows: npt.NDArray[np.float64]) -> None:
+    micro, margin = to_grid(rows)
+    assert micro.dtype == np.int32 and micro.shape == rows.shape
+    distance = mpmath.mpf(1)
+    with mpmath.workdps(40):
+        for row, found in zip(rows.tolist(), micro.tolist(), strict=True):
+            for value, number in zip(scaled(row), found, strict=True):
+                if margin > 1e-14:
+                    assert number == int(mpmath.nint(value))
+                distance = min(distance, mpmath.mpf("0.5") - abs(value - mpmath.nint(value)))
+        assert abs(distance / MICRO - margin) < 1e-15
+
+
+@given(vectors.filter(lambda rows: bool((rows != 0).any(axis=1).all())))
+def test_rows_have_length_one(rows: npt.NDArray[np.float64]) -> None:
+    lengths = np.linalg.norm(to_grid(rows).micro.astype(np.float64), axis=1)
+    assert np.abs(lengths - MICRO).max() <= 0.5 * np.sqrt(5) + 1
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_known_rows(kind: type[np.floating]) -> None:
+    rows = np.array([[3, 4], [-5, 0], [0, 2**-20], [1, 1], [-1, 1]], kind)
+    micro, margin = to_grid(rows)
+    assert micro.tolist() == [[600_000, 800_000], [-1_000_000, 0], [0, 1_000_000], [707_107, 707_107], [-707_107, 707_107]]
+    root = np.sqrt(0.5) * MICRO
+    assert margin == pytest.approx((0.5 - abs(707_107 - root)) / MICRO, abs=1e-15)
+
+
+def test_the_rows_of_a_block_do_not_touch_each_other() -> None:
+    rows = np.random.default_rng(0).standard_normal((40, 384))
+    together = to_grid(rows)
+    alone = [to_grid(row[None, :]) for row in rows]
+    assert np.array_equal(together.micro, np.concatenate([found.micro for found in alone]))
+    assert together.margin == min(found.margin for found in alone)
+
+
+def test_a_value_between_two_millionths_has_almost_no_margin() -> None:
+    assert to_grid(np.array([[0.5e-6, 1.0]])).margin < 1e-18
+    assert to_grid(np.array([[1.0, 0.0]])).margin == pytest.approx(0.5e-6)
+
+
+def test_no_rows_are_no_error() -> None:
+    micro, margin = to_grid(np.empty((0, 4)))
+    assert micro.shape == (0, 4)
+    assert margin == 0.5e-6
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        ([0.0, 0.0], "zero"),
+        ([-0.0, 0.0], "zero"),
+        ([np.nan, 1.0], "NaN or infinity"),
+        ([1.0, np.inf], "NaN or infinity"),
+        ([-np.inf, np.inf], "NaN or infinity"),
+    ],
+)
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_what_cannot_be_normalised_is_named_by_its_row(bad: list[float], reason: str, kind: type[np.floating]) -> None:
+    rows = np.ones((6, 2), kind)
+    rows[4] = rows[5] = bad
+    with pytest.raises(BadVector, match=reason) as raised:
+        to_grid(rows)
+    assert raised.value.row == 4
+
+
+def test_the_vectors_given_are_not_changed() -> None:
+    rows = np.array([[3.0, 4.0]])
+    to_grid(rows)
+    assert rows.tolist() == [[3.0, 4.0]]
