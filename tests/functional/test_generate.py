@@ -61,7 +61,7 @@ def test_float32_bytes_are_not_the_same(project: Path) -> None:
 
 
 def test_a_sentence_is_encoded_once_over_all_datasets(project: Path, tmp_path: Path) -> None:
-    rows = (project / "datasets/small/test.jsonl").read_text().splitlines(keepends=True)
+    rows = (project / "data/small/test.jsonl").read_text().splitlines(keepends=True)
     (tmp_path / "half.jsonl").write_text(
         "".join(rows[::2]) + json.dumps({"sentence1": "New.", "sentence2": "New.", "score": 5})
     )

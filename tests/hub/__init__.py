@@ -1,0 +1,16 @@
+"""A Hugging Face Hub for tests: a real server in front of a real store, both in this process or in one of their own.
+
+with HubServer(folder) as hub:
+    hub.store.create("datasets", "org/name")
+    commit = hub.store.commit("datasets", "org/name", {"data.jsonl": b"..."})
+    run_something(env=hub.environment(cache))
+    assert hub.downloaded() == 3
+"""
+
+from __future__ import annotations
+
+from tests.hub.faults import Fault, payload
+from tests.hub.server import HubServer, Request
+from tests.hub.store import Store
+
+__all__ = ["Fault", "HubServer", "Request", "Store", "payload"]
