@@ -1,0 +1,38 @@
+"""`python -m benchmarks [--quick] [NAME...]`: run benchmarks and print the table. Nothing is written into the checkout."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import date
+
+from benchmarks import generate, json_text, memory, startup, verify_hash
+from benchmarks.timing import Load, in_child, machine, table
+
+BENCHMARKS = {
+    "verify_hash": verify_hash.measure,
+    "startup": startup.measure,
+    "generate": generate.measure,
+    "memory": memory.measure,
+    "json": json_text.measure,
+}
+
+
+def main() -> None:
+    """Run each benchmark in a process of its own, one after the other."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Speed and memory, as ratios in one run.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which (default: all): {', '.join(BENCHMARKS)}")
+    parser.add_argument("--quick", action="store_true", help="little work and few rounds: does it run?")
+    options = parser.parse_args()
+    if unknown := sorted({*options.names} - {*BENCHMARKS}):
+        parser.error(f"there is no benchmark {unknown[0]!r}; there are {', '.join(BENCHMARKS)}")
+    load = Load()
+    print(f"{machine()}; {date.today()}", flush=True)
+    figures = []
+    for name in options.names or BENCHMARKS:
+        print(f"{name} ...", flush=True)
+        figures += in_child(BENCHMARKS[name], quick=options.quick)
+    print(f"\n{table(figures)}\n\n{load.text()}")
+
+
+if __name__ == "__main__":
+    main()
