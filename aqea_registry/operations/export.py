@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 
-from aqea_registry.core.files import atomic_write, hash_file, write_bytes
+from aqea_registry.core.files import FileDigest, atomic_write, hash_file, write_bytes
 from aqea_registry.core.findings import BadConfiguration, CannotCheck, Refused
 from aqea_registry.core.pairset import number, parse, rows_text
-from aqea_registry.operations.examine import examine
+from aqea_registry.operations.examine import Examined, examine
 from aqea_registry.operations.project import Project, export_path, pairs_path
 
 FORMATS = ("benchmark", "embeddings")
@@ -28,20 +28,19 @@ def export(project: Project, path: str, kind: str) -> str:
     target = export_path(pair.file, kind)
     if kind == "benchmark":
         key = next(key for key, value in project.params.run.pairs.items() if value == pair)
-        write_bytes(project.root / target, benchmark_text(project, key))
+        examined, findings = examine(project.root / pairs_path(pair), pairs_path(pair))
+        if examined is None or findings:
+            raise Refused(f"{findings[0].subject}: {findings[0].message}", findings, "run: dvc repro")
+        write_bytes(project.root / target, benchmark_text(project, key, examined, hash_file(project.root / pairs_path(pair))))
     else:
         _write_embeddings(project.root / pairs_path(pair), project.root / target)
     return target
 
 
-def benchmark_text(project: Project, key: str) -> bytes:
+def benchmark_text(project: Project, key: str, examined: Examined, digest: FileDigest) -> bytes:
     """All metrics of a pair set with its sizes, pins and digests: what a report needs to quote its numbers."""
     pair = project.params.run.pairs[key]
     path = pairs_path(pair)
-    examined, findings = examine(project.root / path, path)
-    if examined is None or findings:
-        raise Refused(f"{findings[0].subject}: {findings[0].message}", findings, "run: dvc repro")
-    digest = hash_file(project.root / path)
     dataset, model = project.params.datasets[pair.dataset], project.params.models[pair.model]
     value: dict[str, Any] = {
         "schema": "aqea-registry/benchmark/1",

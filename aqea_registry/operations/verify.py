@@ -287,7 +287,11 @@ def _pair_sets(project: Project, digests: Mapping[str, FileDigest]) -> tuple[dic
         key = next(key for key, pair in project.params.run.pairs.items() if pair.file == export.file)
         if export.format == "benchmark" and path in digests and key in good and key not in bad:
             try:
-                findings += _derived(project.root / path, path, benchmark_text(project, key))
+                findings += _derived(
+                    project.root / path,
+                    path,
+                    benchmark_text(project, key, good[key], digests[pairs_path(project.params.run.pairs[key])]),
+                )
             except Refused as error:
                 findings += error.findings
     return good, findings
