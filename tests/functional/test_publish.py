@@ -217,21 +217,20 @@ def test_what_has_findings_is_not_published(project: Path) -> None:
     assert not (project / "releases").exists()
 
 
-@pytest.mark.parametrize("tag", ["", ".", "..", "-v1", "v 1", "v/1", "../v1", "v1\n", "v:1", "ü", "v" * 129, "v1;rm"])
-def test_a_bad_tag_is_refused(project: Path, tag: str) -> None:
-    result = aqea("publish", f"--tag={tag}", cwd=project)
-    assert (result.status, result.out) == (2, "")
-    assert not (project / "releases").exists()
+BAD_TAGS = ("", ".", "..", "-v1", "v 1", "v/1", "../v1", "v1\n", "v:1", "ü", "v" * 129, "v1;rm")
+BAD_STORES = ("", "oci", "oci:", "releases", "s3://bucket", "docker:releases", "oci://host", "hf://x/y", "github://x/y")
 
 
-@pytest.mark.parametrize(
-    "store", ["", "oci", "oci:", "releases", "s3://bucket", "docker:releases", "oci://host/name", "hf://x/y"]
-)
-def test_an_unknown_store_is_refused(project: Path, store: str) -> None:
+def test_bad_tags_and_unknown_stores_are_refused(project: Path) -> None:
     before = tree(project)
-    result = publish(project, "--to", "oci:fine", "--to", store)
-    assert (result.status, result.out) == (2, "")
-    assert repr(store) in result.err
+    for tag in BAD_TAGS:
+        result = aqea("publish", f"--tag={tag}", cwd=project)
+        assert (result.status, result.out) == (2, ""), tag
+        assert repr(tag) in result.err
+    for store in BAD_STORES:
+        result = publish(project, "--to", "oci:fine", "--to", store)
+        assert (result.status, result.out) == (2, ""), store
+        assert repr(store) in result.err
     assert tree(project) == before
 
 
@@ -275,7 +274,7 @@ def test_the_card_is_a_dataset_card(published: Path) -> None:
     assert str(published) not in path.read_text()
 
 
-TITLES = ("Colon: here", "# hash", "quote \" and '", "--- ", "pipe | here", "日本語 🎉", "{{ braces }}", "yes", "line\nbreak")
+TITLES = ("Colon: here", "# \"hash'", "---", "| 日本語 🎉 |", "yes", "line\nbreak")
 
 
 @pytest.mark.parametrize("title", TITLES)
@@ -323,8 +322,10 @@ def of_pairs(layout: Path) -> Path:
     return blob(layout, titles(layout_manifest(layout)[1])[PAIRS])
 
 
-@pytest.mark.parametrize("damage", [lose, cut, flip])
-@pytest.mark.parametrize("which", [of_pairs, of_config, of_manifest])
+DAMAGES = ((lose, of_pairs), (cut, of_pairs), (flip, of_config), (lose, of_manifest), (cut, of_manifest), (flip, of_manifest))
+
+
+@pytest.mark.parametrize(("damage", "which"), DAMAGES)
 def test_a_damaged_blob_is_found_and_repaired(
     published: Path, damage: Callable[[Path], None], which: Callable[[Path], Path]
 ) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from aqea_registry.core.reporting import Silent
 from aqea_registry.operations.project import open_project
-from aqea_registry.operations.verify import Verification, verify_project
+from aqea_registry.operations.verify import verify_project
 from tests.functional.helpers import (
     BENCHMARK,
     MANIFEST,
@@ -141,10 +141,6 @@ BROKEN: dict[str, tuple[Change, Findings]] = {
         edit_lock(lambda lock: lock["stages"][STAGE]["outs"][2].update(md5="0" * 32)),
         {("lock-stale", PAIRS)},
     ),
-    "dvc.lock another size": (
-        edit_lock(lambda lock: lock["stages"][STAGE]["outs"][2].update(size=1)),
-        {("lock-stale", PAIRS)},
-    ),
     "dvc.lock lacks a stage": (
         edit_lock(lambda lock: lock["stages"].pop("export@small-minilm-benchmark")),
         {("lock-stale", "export@small-minilm-benchmark"), ("lock-stale", BENCHMARK)},
@@ -194,10 +190,8 @@ def test_a_broken_thing_is_found(project: Path, name: str) -> None:
         ("CRLF", lambda content: content.replace(b"\n", b"\r\n")),
         ("no final newline", lambda content: content[:-1]),
         ("not sorted", lambda content: b"\n".join(content.split(b"\n")[-2::-1]) + b"\n"),
-        ("upper case", lambda content: content.upper().replace(MANIFEST.upper().encode(), MANIFEST.encode())),
         ("binary marks", lambda content: content.replace(b"  ", b" *")),
         ("a comment", lambda content: b"# made by hand\n" + content),
-        ("zeros", lambda content: bytes(len(content))),
         ("no text", lambda content: random.Random(7).randbytes(4096)),
     ],
 )
@@ -227,20 +221,14 @@ FORGED: dict[str, tuple[Callable[[dict[str, Any]], object], Findings]] = {
     "baseline_spearman off by one ulp": (one_ulp, {("wrong-metric", f"{PAIRS}: baseline_spearman")}),
     "a value off the grid": (off_the_grid, {("not-canonical", PAIRS)}),
     "one pair more than rows": (lambda pairs: pairs.update(n_pairs=357), {("malformed", PAIRS)}),
-    "no pairs": (
-        lambda pairs: pairs.update(n_pairs=0, embeddings1=[], embeddings2=[], scores=[]),
-        {("malformed", PAIRS)},
-    ),
+    "no pairs": (lambda pairs: pairs.update(n_pairs=0, embeddings1=[], embeddings2=[], scores=[]), {("malformed", PAIRS)}),
     "another dimension": (lambda pairs: pairs.update(dimension=383), {("malformed", PAIRS)}),
     "a short row": (lambda pairs: pairs["embeddings1"][355].pop(), {("malformed", PAIRS)}),
     "another model's name": (lambda pairs: pairs.update(model="intfloat/e5-large-v2"), {("mismatch", f"{PAIRS}: model")}),
     "another dataset's name": (lambda pairs: pairs.update(dataset="stsb"), {("mismatch", f"{PAIRS}: dataset")}),
     "a key more": (lambda pairs: pairs.update(labels=[]), {("malformed", PAIRS)}),
     "a key less": (lambda pairs: pairs.pop("dataset"), {("malformed", PAIRS)}),
-    "a vector not normalised": (
-        twice_as_long,
-        {("not-canonical", f"{PAIRS}: embeddings1[3]"), ("wrong-metric", METRICS)},
-    ),
+    "a vector not normalised": (twice_as_long, {("not-canonical", f"{PAIRS}: embeddings1[3]"), ("wrong-metric", METRICS)}),
     "a score outside the dataset's range": (
         lambda pairs: pairs["scores"].__setitem__(0, 9),
         {("malformed", f"{PAIRS}: scores"), ("wrong-metric", f"{PAIRS}: baseline_spearman"), ("wrong-metric", METRICS)},
@@ -400,9 +388,9 @@ def test_a_thousand_changes_of_one_byte_are_all_found(project: Path) -> None:
     listed = [line.split("  ")[1] for line in (project / MANIFEST).read_text().splitlines()]
     paths = [project / path for path in (*listed, MANIFEST, SIZES)]
 
-    def check() -> Verification:
-        return verify_project(open_project(project), Silent())
+    def good() -> bool:
+        return not verify_project(open_project(project), Silent()).findings
 
-    assert check().findings == ()
-    assert unnoticed(paths, 1000, 20251121, lambda: not check().findings) == []
-    assert check().findings == (), "every byte was put back"
+    assert good()
+    assert unnoticed(paths, 1000, 20251121, good) == []
+    assert good(), "every byte was put back"
