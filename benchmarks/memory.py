@@ -148,7 +148,7 @@ def _make_project(root: Path, distinct: int) -> None:
         "files": ["test.jsonl"],
         "sources": ["directory:many"],
     }
-    params["run"] = {"pairs": {"many": {"dataset": "many", "model": "minilm", "file": f"many_{DIMENSION}d"}}}
+    params["run"] = {"pairs": {"many": {"dataset": "many", "model": "minilm", "file": f"many_{DIMENSION}d"}}, "exports": {}}
     (root / "params.yaml").write_text(yaml.safe_dump(params))
     (root / "manifests").mkdir()
     (root / "manifests" / "pins.json").write_bytes((ROOT / "manifests" / "pins.json").read_bytes())

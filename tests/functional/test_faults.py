@@ -384,7 +384,7 @@ def test_a_model_that_cannot_be_loaded(project: Path) -> None:
 def test_a_model_of_another_dimension(project: Path) -> None:
     def change(params: dict[str, Any]) -> None:
         params["models"]["minilm"]["dimension"] = 768
-        run = {"pairs": {"small-minilm": {"dataset": "small", "model": "minilm", "file": "small_minilm_768d"}}}
+        run = {"pairs": {"small-minilm": {"dataset": "small", "model": "minilm", "file": "small_minilm_768d"}}, "exports": {}}
         params.update(run=run, runs={"default": run})
 
     edit_params(project, change)
