@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import multiprocessing
 import os
 import random
 import re
@@ -14,6 +15,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -337,3 +339,11 @@ def edit_weights(folder: Path, change: Callable[[dict[str, Any]], object]) -> No
     tensors: dict[str, Any] = load_file(folder / "model.safetensors")
     change(tensors)
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def in_two_processes(work: Callable[[Path, int], list[str]], project: Path, seeds: tuple[int, int]) -> list[str]:
+    """Do the work once a seed, at the same time, each in a copy of its own; what they found, together."""
+    other = project.with_name(f"{project.name}-too")
+    shutil.copytree(project, other, symlinks=True)
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        return [*chain.from_iterable(pool.starmap(work, zip((project, other), seeds, strict=True)))]

@@ -94,7 +94,7 @@ def test_a_wrong_command_line_is_usage(tmp_path: Path, words: tuple[str, ...]) -
 
 # A way to call each command in a project, and what it answers there.
 CALLS: dict[tuple[str, ...], tuple[tuple[str, ...], set[str]]] = {
-    ("pin",): (("pin", "--check"), {"states", "unasked"}),
+    ("pin",): (("pin", "small", "--check"), {"states", "unasked"}),
     ("generate",): (("generate", "small", "minilm"), {"name", "path", "n_pairs", "dimension", "metrics", "encoded", "reused"}),
     ("export",): (("export", PAIRS, "--format", "benchmark"), {"path"}),
     ("manifest",): (("manifest",), {"files", "changed"}),

@@ -69,7 +69,7 @@ def test_check_that_nobody_can_answer_is_no_answer(desk: Desk) -> None:
 
 
 def test_an_unresolved_pin_is_a_state_of_its_own(desk: Desk) -> None:
-    run = {"pairs": {"d-m": {"dataset": "d", "model": "m", "file": "d_m_4d"}}}
+    run = {"pairs": {"d-m": {"dataset": "d", "model": "m", "file": "d_m_4d"}}, "exports": {}}
     other = {"repo": "org/other", "revision": "0" * 40}
     desk.write(
         {"m": {"repo": MODEL, "revision": desk.commit}},

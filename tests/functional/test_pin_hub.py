@@ -53,7 +53,14 @@ class Desk:
     def write(self, models: Mapping[str, Any], datasets: Mapping[str, Any], **more: Any) -> None:
         every = {name: {"dimension": 4, **entry} for name, entry in models.items()}
         publish = {"stores": [], "title": "Test"}
-        params = {"datasets": dict(datasets), "models": every, "runs": {}, "run": {"pairs": {}}, "publish": publish, **more}
+        params = {
+            "datasets": dict(datasets),
+            "models": every,
+            "runs": {},
+            "run": {"pairs": {}, "exports": {}},
+            "publish": publish,
+            **more,
+        }
         (self.folder / "params.yaml").write_text(yaml.safe_dump(params))
 
     def aqea(self, *words: str, token: str | None = None, env: Mapping[str, str] | None = None) -> Result:

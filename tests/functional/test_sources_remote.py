@@ -101,7 +101,7 @@ def first(store: dict[str, Files], tmp_path_factory: pytest.TempPathFactory) -> 
         "datasets": {"talk": {"repo": STS17, "revision": "v1", "config": "en-de"}},
         "models": {"mini": {"repo": MODEL, "revision": "v1", "dimension": 384}},
         "runs": {},
-        "run": {"pairs": {"talk-mini": {"dataset": "talk", "model": "mini", "file": "talk_mini_384d"}}},
+        "run": {"pairs": {"talk-mini": {"dataset": "talk", "model": "mini", "file": "talk_mini_384d"}}, "exports": {}},
         "publish": {"stores": [], "title": "Test"},
         "sources": ["hub"],
     }

@@ -30,6 +30,7 @@ from tests.functional.helpers import (
     edit_lock,
     edit_pairs,
     found,
+    in_two_processes,
     number,
     put,
     relock,
@@ -45,12 +46,12 @@ from tests.tools import aqea, edit_params
 
 ROWS_SOURCE = "small: test.jsonl in directory:data/small"
 STAGE = "generate@small-minilm"
+EXPORT = "export@small-minilm-benchmark"
 Findings = set[tuple[str, str]]
 
 
 def repeat_first_line(project: Path) -> None:
-    first = (project / MANIFEST).read_bytes().split(b"\n")[0]
-    append(MANIFEST, first + b"\n")(project)
+    append(MANIFEST, (project / MANIFEST).read_bytes().partition(b"\n")[0] + b"\n")(project)
 
 
 def lead_out(project: Path) -> None:
@@ -75,10 +76,6 @@ def another_pair_set(project: Path) -> None:
     edit_params(project, change)
 
 
-def link_to_folder(project: Path) -> None:
-    (project / "training/data/linked").symlink_to(project / "docs")
-
-
 LINE = f"{'0' * 64}  ".encode()
 BROKEN: dict[str, tuple[Change, Findings]] = {
     "pair file has one byte more": (
@@ -86,13 +83,15 @@ BROKEN: dict[str, tuple[Change, Findings]] = {
         {("mismatch", PAIRS), ("lock-stale", PAIRS), ("not-canonical", PAIRS)},
     ),
     "pair file missing": (remove(PAIRS), {("missing", PAIRS)}),
-    "metrics missing": (remove(METRICS), {("missing", METRICS)}),
     "plot missing": (remove(PLOT), {("missing", PLOT)}),
     "plot changed": (append(PLOT, b"1,1\n"), {("lock-stale", PLOT)}),
     "a file nobody listed": (put("training/data/extra.json", b"{}"), {("unexpected", "training/data/extra.json")}),
     "metrics nobody listed": (put("metrics/extra.json", b"{}"), {("unexpected", "metrics/extra.json")}),
     "a file nobody listed, deeper": (put("training/data/a/b", b""), {("unexpected", "training/data/a/b")}),
-    "a link to a folder that nobody listed": (link_to_folder, {("unexpected", "training/data/linked")}),
+    "a link to a folder that nobody listed": (
+        lambda project: (project / "training/data/linked").symlink_to(project / "docs"),
+        {("unexpected", "training/data/linked")},
+    ),
     "manifest missing": (remove(MANIFEST), {("missing", MANIFEST), ("malformed", SIZES)}),
     "manifest empty": (put(MANIFEST, b""), {("malformed", MANIFEST), ("lock-stale", MANIFEST), ("malformed", SIZES)}),
     "manifest line twice": (repeat_first_line, {("duplicate", f"{MANIFEST}:5"), ("lock-stale", MANIFEST)}),
@@ -129,12 +128,11 @@ BROKEN: dict[str, tuple[Change, Findings]] = {
     "sizes no list": (put(SIZES, b"\0"), {("malformed", f"{SIZES}:1"), ("lock-stale", SIZES)}),
     "dvc.lock missing": (remove("dvc.lock"), {("missing", "dvc.lock")}),
     "dvc.lock no YAML": (put("dvc.lock", b"stages: [\n"), {("malformed", "dvc.lock")}),
-    "dvc.lock no text": (put("dvc.lock", b"\xff\xfe\0"), {("malformed", "dvc.lock")}),
     "dvc.lock a date that is none": (append("dvc.lock", b"extra: 2001-99-99\n"), {("malformed", "dvc.lock")}),
     "dvc.lock a value that its tag denies": (append("dvc.lock", b"extra: !!bool perhaps\n"), {("malformed", "dvc.lock")}),
     "dvc.lock without stages": (
         put("dvc.lock", b"schema: '2.0'\nstages: {}\n"),
-        {("lock-stale", stage) for stage in (STAGE, "export@small-minilm-benchmark", "manifest")}
+        {("lock-stale", stage) for stage in (STAGE, EXPORT, "manifest")}
         | {("lock-stale", path) for path in (METRICS, BENCHMARK, PAIRS)},
     ),
     "dvc.lock another md5": (
@@ -142,8 +140,8 @@ BROKEN: dict[str, tuple[Change, Findings]] = {
         {("lock-stale", PAIRS)},
     ),
     "dvc.lock lacks a stage": (
-        edit_lock(lambda lock: lock["stages"].pop("export@small-minilm-benchmark")),
-        {("lock-stale", "export@small-minilm-benchmark"), ("lock-stale", BENCHMARK)},
+        edit_lock(lambda lock: lock["stages"].pop(EXPORT)),
+        {("lock-stale", EXPORT), ("lock-stale", BENCHMARK)},
     ),
     "pins: a digest edited": (
         edit_pin,
@@ -151,6 +149,7 @@ BROKEN: dict[str, tuple[Change, Findings]] = {
             ("mismatch", ROWS_SOURCE),
             ("mismatch", PINS),
             ("lock-stale", f"{STAGE}: {PINS}: datasets.small"),
+            ("lock-stale", f"{EXPORT}: {PINS}: datasets.small"),
             ("wrong-metric", BENCHMARK),
         },
     ),
@@ -158,7 +157,10 @@ BROKEN: dict[str, tuple[Change, Findings]] = {
     "pins missing": (remove(PINS), {("missing", PINS), ("unpinned", "datasets.small"), ("unpinned", "models.minilm")}),
     "dataset changed by a byte": (replace(ROWS, b"bakery", b"Bakery"), {("mismatch", ROWS_SOURCE)}),
     "dataset missing": (remove(ROWS), {("missing", ROWS_SOURCE)}),
-    "params changed after the run": (other_licence, {("lock-stale", f"{STAGE}: params.yaml: datasets.small")}),
+    "params changed after the run": (
+        other_licence,
+        {("lock-stale", f"{stage}: params.yaml: datasets.small") for stage in (STAGE, EXPORT)},
+    ),
     "run grew after the run": (
         another_pair_set,
         {
@@ -190,7 +192,6 @@ def test_a_broken_thing_is_found(project: Path, name: str) -> None:
         ("CRLF", lambda content: content.replace(b"\n", b"\r\n")),
         ("no final newline", lambda content: content[:-1]),
         ("not sorted", lambda content: b"\n".join(content.split(b"\n")[-2::-1]) + b"\n"),
-        ("binary marks", lambda content: content.replace(b"  ", b" *")),
         ("a comment", lambda content: b"# made by hand\n" + content),
         ("no text", lambda content: random.Random(7).randbytes(4096)),
     ],
@@ -205,8 +206,7 @@ def test_a_manifest_of_another_form_is_malformed(project: Path, name: str, conte
 
 
 def one_ulp(pairs: dict[str, Any]) -> None:
-    spearman = value_of(pairs["baseline_spearman"])
-    pairs["baseline_spearman"] = number(math.nextafter(spearman, 2))
+    pairs["baseline_spearman"] = number(math.nextafter(value_of(pairs["baseline_spearman"]), 2))
 
 
 def off_the_grid(pairs: dict[str, Any]) -> None:
@@ -222,7 +222,6 @@ FORGED: dict[str, tuple[Callable[[dict[str, Any]], object], Findings]] = {
     "a value off the grid": (off_the_grid, {("not-canonical", PAIRS)}),
     "one pair more than rows": (lambda pairs: pairs.update(n_pairs=357), {("malformed", PAIRS)}),
     "no pairs": (lambda pairs: pairs.update(n_pairs=0, embeddings1=[], embeddings2=[], scores=[]), {("malformed", PAIRS)}),
-    "another dimension": (lambda pairs: pairs.update(dimension=383), {("malformed", PAIRS)}),
     "a short row": (lambda pairs: pairs["embeddings1"][355].pop(), {("malformed", PAIRS)}),
     "another model's name": (lambda pairs: pairs.update(model="intfloat/e5-large-v2"), {("mismatch", f"{PAIRS}: model")}),
     "another dataset's name": (lambda pairs: pairs.update(dataset="stsb"), {("mismatch", f"{PAIRS}: dataset")}),
@@ -309,7 +308,7 @@ def test_faults_are_all_reported_together(project: Path) -> None:
         "metrics nobody listed",
         "manifest line twice",
         "sizes wrong",
-        "dvc.lock lacks a stage",
+        "plot changed",
         "dataset changed by a byte",
         "params changed after the run",
     )
@@ -365,12 +364,14 @@ def test_the_projects_own_manifest_is_a_list_like_any_other(project: Path) -> No
 
 def forget_the_model(project: Path) -> None:
     """Take the model's source away, as on a stranger's machine: its 90 MB are not part of the release."""
+    nowhere = {"sources": ["directory:nowhere"]}
+    edit_params(project, lambda params: params["models"]["minilm"].update(nowhere))
 
-    def change(values: dict[str, Any]) -> None:
-        values["sources"] = ["directory:nowhere"]
+    def change(lock: dict[str, Any]) -> None:
+        for stage in (STAGE, EXPORT):
+            lock["stages"][stage]["params"]["params.yaml"]["models.minilm"].update(nowhere)
 
-    edit_params(project, lambda params: change(params["models"]["minilm"]))
-    edit_lock(lambda lock: change(lock["stages"][STAGE]["params"]["params.yaml"]["models.minilm"]))(project)
+    edit_lock(change)(project)
 
 
 def test_without_the_model_everything_else_is_checked_and_a_note_says_so(project: Path) -> None:
@@ -383,14 +384,17 @@ def test_without_the_model_everything_else_is_checked_and_a_note_says_so(project
     assert aqea("verify", cwd=project).status == 1
 
 
-def test_a_thousand_changes_of_one_byte_are_all_found(project: Path) -> None:
-    forget_the_model(project)
+def changes_not_found(project: Path, seed: int) -> list[str]:
     listed = [line.split("  ")[1] for line in (project / MANIFEST).read_text().splitlines()]
-    paths = [project / path for path in (*listed, MANIFEST, SIZES)]
 
     def good() -> bool:
         return not verify_project(open_project(project), Silent()).findings
 
-    assert good()
-    assert unnoticed(paths, 1000, 20251121, good) == []
-    assert good(), "every byte was put back"
+    missed = unnoticed([project / path for path in (*listed, MANIFEST, SIZES)], 500, seed, good)
+    return missed if good() else [*missed, "a byte that was not put back"]
+
+
+def test_a_thousand_changes_of_one_byte_are_all_found(project: Path) -> None:
+    forget_the_model(project)
+    assert aqea("verify", cwd=project).status == 0
+    assert in_two_processes(changes_not_found, project, (20251121, 20251122)) == []
