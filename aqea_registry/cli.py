@@ -18,8 +18,8 @@ from aqea_registry import __version__
 if TYPE_CHECKING:
     from aqea_registry.core.findings import Finding, RegistryError
     from aqea_registry.core.reporting import Reporter
+    from aqea_registry.operations.check_files import Verification
     from aqea_registry.operations.pin import Checked
-    from aqea_registry.operations.verify import Verification
 
 STATUS = {"Refused": 1, "BadConfiguration": 2, "CannotCheck": 3, "NotAllowed": 4, "TagConflict": 5}
 
@@ -225,8 +225,9 @@ def export(shell: Shell, file: str, kind: str) -> Outcome:
 @command
 def manifest(shell: Shell) -> Outcome:
     """Write manifests/MANIFEST.sha256 and the sizes beside it, for the files of the run."""
+    from aqea_registry.core.manifest import MANIFEST
     from aqea_registry.operations.manifest import write_manifest
-    from aqea_registry.operations.project import MANIFEST, open_project
+    from aqea_registry.operations.project import open_project
 
     written = write_manifest(open_project(shell.directory), shell.report)
     data = {path: {"sha256": sha256, "size": size} for path, (sha256, size) in written.files.items()}
@@ -274,29 +275,35 @@ def verify(shell: Shell, target: str | None, root: Path | None) -> Outcome:
 
 
 def _verify(shell: Shell, target: str | None, root: Path | None) -> Verification:
-    """Find out what the target is, and check it."""
+    """Find out what the target is, and check it. What a list of digests does not need is not loaded for it."""
     from aqea_registry.core.findings import BadConfiguration, CannotCheck
-    from aqea_registry.operations import verify as operation
-    from aqea_registry.operations.project import MANIFEST, PARAMS, open_project
-    from aqea_registry.operations.publish import open_store
+    from aqea_registry.core.manifest import MANIFEST
 
     if target is not None and target.startswith("oci:"):
+        from aqea_registry.operations.publish import open_store
+        from aqea_registry.operations.verify_release import verify_release
+
         spec, _, tag = target.rpartition(":")
-        return operation.verify_release(open_store(spec, shell.directory), tag, shell.report)
+        return verify_release(open_store(spec, shell.directory), tag, shell.report)
     place = (shell.directory / (target or ".")).absolute()
     if not place.exists():
         raise CannotCheck(f"{target} is not there", "name a folder, a list of digests, or oci:DIR:TAG")
     if root is not None and place.is_dir():
         raise BadConfiguration("--root goes with a list of digests", "name the list: aqea-registry verify LIST --root DIR")
-    if target is None or (place / PARAMS).is_file():
-        return operation.verify_project(open_project(shell.directory / (target or ".")), shell.report)
+    if target is None or (place / "params.yaml").is_file():
+        from aqea_registry.operations.project import open_project
+        from aqea_registry.operations.verify import verify_project
+
+        return verify_project(open_project(shell.directory / (target or ".")), shell.report)
+    from aqea_registry.operations.verify_list import verify_folder, verify_list
+
     if place.is_dir():
-        return operation.verify_folder(place, shell.report)
+        return verify_folder(place, shell.report)
     own = place.parent.parent if place.as_posix().endswith(f"/{MANIFEST}") else place.parent
     start = shell.directory / root if root else own
     if not start.is_dir():
         raise BadConfiguration(f"--root: {root} is no folder")
-    return operation.verify_list(place, start, shell.report)
+    return verify_list(place, start, shell.report)
 
 
 @command

@@ -13,6 +13,8 @@ from typing import NamedTuple
 from aqea_registry.core.findings import Finding
 from aqea_registry.core.paths import UnsafePath, safe_path
 
+MANIFEST = "manifests/MANIFEST.sha256"
+SIZES = "manifests/MANIFEST.sizes"
 _PLAIN = re.compile(r"([0-9A-Fa-f]{64}) [ *](.+)")
 _BSD_TAG = re.compile(r"(?:SHA256|SHA2-256) ?\((.+)\) ?= ?([0-9A-Fa-f]{64})")
 _OTHER_TAG = re.compile(r"([A-Z0-9][A-Za-z0-9/-]*) ?\(.+\) ?= ?[0-9A-Fa-f]+")

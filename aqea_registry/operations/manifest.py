@@ -6,9 +6,9 @@ import msgspec
 
 from aqea_registry.core.files import hash_files, size_of, write_bytes
 from aqea_registry.core.findings import Finding, Refused
-from aqea_registry.core.manifest import render, render_sizes
+from aqea_registry.core.manifest import MANIFEST, SIZES, render, render_sizes
 from aqea_registry.core.reporting import Reporter
-from aqea_registry.operations.project import MANIFEST, SIZES, Project
+from aqea_registry.operations.project import Project
 
 
 class Written(msgspec.Struct, frozen=True, kw_only=True):

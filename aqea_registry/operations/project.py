@@ -13,8 +13,6 @@ from aqea_registry.sources import open_source
 from aqea_registry.sources.base import Repository, Source
 
 PARAMS = "params.yaml"
-MANIFEST = "manifests/MANIFEST.sha256"
-SIZES = "manifests/MANIFEST.sizes"
 DATA = "training/data"
 METRICS = "metrics"
 PLOTS = "plots"

@@ -14,10 +14,12 @@ import msgspec
 from aqea_registry.core import card
 from aqea_registry.core.files import hash_file
 from aqea_registry.core.findings import BadConfiguration, Refused
+from aqea_registry.core.manifest import MANIFEST, SIZES
 from aqea_registry.core.release import Release, build
 from aqea_registry.core.reporting import Reporter
-from aqea_registry.operations.project import MANIFEST, SIZES, Project, pairs_path
-from aqea_registry.operations.verify import Verification, verify_project
+from aqea_registry.operations.check_files import Verification
+from aqea_registry.operations.project import Project, pairs_path
+from aqea_registry.operations.verify import verify_project
 from aqea_registry.stores.layout import Layout
 
 CARD = "README.md"

@@ -1,12 +1,8 @@
-"""Check bytes against what names them, collect every finding, judge at the end, change nothing.
-
-Three targets: a project (everything it says about itself), a list of digests from anybody, and a release in a store.
-"""
+"""Check a checkout: everything that it says about itself. Collect every finding, judge at the end, change nothing."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -14,43 +10,32 @@ import msgspec
 from aqea_registry.core.catalogue import load_yaml
 from aqea_registry.core.dvclock import NAME as DVC_LOCK
 from aqea_registry.core.dvclock import DvcLock, output_findings, parameter_findings, parse_dvc_lock, unmade_findings
-from aqea_registry.core.files import FileDigest, hash_files, size_of
-from aqea_registry.core.findings import BadConfiguration, CannotCheck, Finding, Refused
-from aqea_registry.core.manifest import canonical_findings, parse, parse_sizes, render, render_sizes, untracked
+from aqea_registry.core.files import FileDigest
+from aqea_registry.core.findings import BadConfiguration, Finding, Refused
+from aqea_registry.core.manifest import MANIFEST, SIZES, canonical_findings, parse, parse_sizes, render, render_sizes, untracked
 from aqea_registry.core.metrics import metrics_text
-from aqea_registry.core.paths import UnsafePath, inside
 from aqea_registry.core.pins import LOCK, parse_lock, pin_findings, render_lock
 from aqea_registry.core.reporting import Reporter
+from aqea_registry.operations.check_files import (
+    Verification,
+    digest_findings,
+    hash_places,
+    places_of,
+    present,
+    read_errors,
+)
 from aqea_registry.operations.examine import Examined, Expected, examine
 from aqea_registry.operations.export import benchmark_text
 from aqea_registry.operations.pin import PinnedPlace, pinned_places, place_finding
 from aqea_registry.operations.project import (
     DATA,
-    MANIFEST,
     METRICS,
     PARAMS,
-    SIZES,
     Project,
     export_path,
     metrics_path,
     pairs_path,
 )
-from aqea_registry.stores.layout import Layout
-
-LARGEST_LIST = 1 << 30
-LIST_NAMES = ("MANIFEST.sha256", MANIFEST, "SHA256SUMS", "SHA256SUMS.txt", "sha256sums.txt", "sha256sum.txt", "checksums.txt")
-
-
-class Verification(msgspec.Struct, frozen=True, kw_only=True):
-    """What was checked, and everything that was found wrong. `pair_sets` are the good ones, by name."""
-
-    target: str
-    files: int
-    bytes: int
-    findings: tuple[Finding, ...]
-    notes: tuple[str, ...] = ()
-    digests: dict[str, FileDigest] = {}
-    pair_sets: dict[str, Examined] = {}
 
 
 def verify_project(project: Project, report: Reporter) -> Verification:
@@ -62,13 +47,13 @@ def verify_project(project: Project, report: Reporter) -> Verification:
     findings += [_unlisted(path) for path in sorted(expected - set(listed))] if content else []
 
     made = [path for path in lock.outputs() if lock.outputs()[path][0] in project.stages()]
-    places, unsafe = _places(project.root, {*listed, *expected, *made})
+    places, unsafe = places_of(project.root, {*listed, *expected, *made})
     source_places, notes, source_findings = _sources(project)
-    digests, by_place = _hash(places, [item.place for item in source_places], frozenset(made), report)
-    findings += [*unsafe, *source_findings, *_read_errors(places, by_place)]
+    digests, by_place = hash_places(places, report, [item.place for item in source_places], frozenset(made))
+    findings += [*unsafe, *source_findings, *read_errors(places, by_place)]
     findings += [finding for item in source_places if (finding := place_finding(item, by_place[item.place]))]
 
-    findings += _digest_findings(listed, digests)
+    findings += digest_findings(listed, digests)
     findings += _size_findings(project, listed, digests)
     current = DvcLock(stages={name: stage for name, stage in lock.stages.items() if name in project.stages()})
     findings += output_findings(current, digests)
@@ -76,7 +61,7 @@ def verify_project(project: Project, report: Reporter) -> Verification:
         findings += unmade_findings(current, listed, frozenset({LOCK}))
         findings += parameter_findings(current, _parameters(project), project.stages())
     others = {metrics_path(key) for run in project.params.runs.values() for key in run.pairs}  # of the other runs, in git
-    findings += untracked(_present(project.root, (DATA, METRICS)), {*listed, *expected}, others)
+    findings += untracked(present(project.root, (DATA, METRICS)), {*listed, *expected}, others)
     pair_sets, pair_findings = _pair_sets(project, digests)
     findings += pair_findings
     if project.params.precision != "canonical":
@@ -91,58 +76,6 @@ def verify_project(project: Project, report: Reporter) -> Verification:
         notes=tuple(notes),
         digests=digests,
         pair_sets=pair_sets,
-    )
-
-
-def verify_folder(folder: Path, report: Reporter) -> Verification:
-    """Check a folder against the list of digests in it; a file that the list does not name is a finding."""
-    name = next((name for name in LIST_NAMES if (folder / name).is_file()), None)
-    if name is None:
-        raise BadConfiguration(
-            f"{folder} has no list of digests ({', '.join(LIST_NAMES)})", "name the list: aqea-registry verify LIST --root DIR"
-        )
-    checked = verify_list(folder / name, folder, report)
-    beside = {name, SIZES, "README.md"} if name == MANIFEST else {name, "README.md"}
-    extra = untracked(_present(folder, ("",)), checked.digests, beside | _named(checked.findings))
-    return msgspec.structs.replace(checked, target=str(folder), findings=(*checked.findings, *extra))
-
-
-def verify_list(path: Path, root: Path, report: Reporter) -> Verification:
-    """Check files below `root` against a list of anybody's in sha256sum's formats. Raises CannotCheck."""
-    try:
-        if path.stat().st_size > LARGEST_LIST:
-            raise CannotCheck(f"{path} has over {LARGEST_LIST} bytes; that is no list of digests")
-        content = path.read_bytes()
-    except OSError as error:
-        raise CannotCheck(f"{path} cannot be read: {error.strerror}") from error
-    listed, findings = parse(content, path.name)
-    places, unsafe = _places(root, listed)
-    digests, by_place = _hash(places, [], frozenset(), report)
-    findings += [*unsafe, *_read_errors(places, by_place), *_digest_findings(listed, digests)]
-    return Verification(
-        target=str(path),
-        files=len(digests),
-        bytes=sum(found.size for found in digests.values()),
-        findings=tuple(findings),
-        digests=digests,
-    )
-
-
-def verify_release(store: Layout, tag: str, report: Reporter) -> Verification:
-    """Check a release in a store: its manifest against its digest, every file against its descriptor."""
-    digest = store.resolve(tag)
-    if digest is None:
-        raise CannotCheck(f"{store.spec} has no tag {tag}")
-    try:
-        release = store.release(digest)
-    except Refused as error:
-        return Verification(target=f"{store.spec}:{tag}", files=0, bytes=0, findings=error.findings)
-    size = sum(layer.size for layer in release.layers)
-    with report.task("verify", size, "bytes") as advance:
-        findings = store.check(release, advance)
-    note = f"{tag} is {digest}"
-    return Verification(
-        target=f"{store.spec}:{tag}", files=len(release.layers), bytes=size, findings=tuple(findings), notes=(note,)
     )
 
 
@@ -176,16 +109,6 @@ def _parameters(project: Project) -> dict[str, object]:
     return files
 
 
-def _places(root: Path, paths: Iterable[str]) -> tuple[dict[str, Path], list[Finding]]:
-    places, findings = {}, []
-    for path in sorted(paths):
-        try:
-            places[path] = inside(root, path)
-        except UnsafePath as error:
-            findings.append(Finding(code="unsafe-path", subject=path, message=f"{error}; not followed"))
-    return places, findings
-
-
 def _sources(project: Project) -> tuple[list[PinnedPlace], list[str], list[Finding]]:
     places: list[PinnedPlace] = []
     notes: list[str] = []
@@ -206,35 +129,6 @@ def _sources(project: Project) -> tuple[list[PinnedPlace], list[str], list[Findi
     if lock.exists():
         findings += canonical_findings(lock.read_bytes(), render_lock(project.lock), LOCK)
     return places, notes, findings
-
-
-def _hash(
-    places: Mapping[str, Path], others: list[Path], md5: frozenset[str], report: Reporter
-) -> tuple[dict[str, FileDigest], dict[Path, FileDigest | OSError]]:
-    """One pass over all bytes: sha256 of everything, and md5 as well of what dvc.lock knows."""
-    everything = [*places.values(), *others]
-    total = sum(map(size_of, everything))
-    with report.task("hash", total, "bytes") as advance:
-        by_place = hash_files(everything, md5=frozenset(places[path] for path in md5 if path in places), advance=advance)
-    digests = {path: found for path, place in places.items() if isinstance(found := by_place[place], FileDigest)}
-    return digests, by_place
-
-
-def _read_errors(places: Mapping[str, Path], by_place: Mapping[Path, FileDigest | OSError]) -> Iterator[Finding]:
-    for path, place in places.items():
-        found = by_place[place]
-        if isinstance(found, FileNotFoundError | NotADirectoryError):
-            yield Finding(code="missing", subject=path, message="the file is not there")
-        elif isinstance(found, OSError):
-            yield Finding(code="unreadable", subject=path, message=f"cannot be read: {found.strerror or found}")
-
-
-def _digest_findings(listed: Mapping[str, str], digests: Mapping[str, FileDigest]) -> Iterator[Finding]:
-    for path, sha256 in sorted(listed.items()):
-        found = digests.get(path)
-        if found is not None and found.sha256 != sha256:
-            message = "the bytes are not those that the list names"
-            yield Finding(code="mismatch", subject=path, expected=sha256, actual=found.sha256, message=message)
 
 
 def _size_findings(project: Project, listed: Mapping[str, str], digests: Mapping[str, FileDigest]) -> list[Finding]:
@@ -303,22 +197,9 @@ def _derived(place: Path, path: str, text: bytes) -> list[Finding]:
     return [Finding(code="wrong-metric", subject=path, message="it does not say what the pair file says; run: dvc repro")]
 
 
-def _present(root: Path, folders: Iterable[str]) -> Iterator[str]:
-    """Every file in these folders, but for hidden ones."""
-    for folder in folders:
-        for at, below, names in os.walk(root / folder):
-            below[:] = [name for name in below if not name.startswith(".")]
-            links = [name for name in below if Path(at, name).is_symlink()]  # not walked into
-            yield from (Path(at, name).relative_to(root).as_posix() for name in (*names, *links) if not name.startswith("."))
-
-
 def _once(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """The findings without those that say of a subject again what was said of it: two checks may see one fault."""
     return tuple({(one.code, one.subject): one for one in reversed(list(findings))}.values())[::-1]
-
-
-def _named(findings: Iterable[Finding]) -> set[str]:
-    return {finding.subject for finding in findings}
 
 
 def _unlisted(path: str) -> Finding:

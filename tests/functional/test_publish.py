@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from aqea_registry.core.reporting import Silent
+from aqea_registry.operations.check_files import Verification
 from aqea_registry.operations.publish import open_store
-from aqea_registry.operations.verify import Verification, verify_release
+from aqea_registry.operations.verify_release import verify_release
 from tests.functional.helpers import (
     MANIFEST,
     METRICS,

@@ -130,6 +130,12 @@ def test_verify_loads_only_what_the_package_depends_on() -> None:
     assert found <= {"aqea_registry", "msgspec", "numpy", "yaml", "cython_runtime", "typing_extensions"}
 
 
+def test_a_list_of_digests_needs_the_core_alone() -> None:
+    """Half of the time to check a small list would go into NumPy."""
+    found = third_party(loaded_by("aqea_registry.operations.verify_list"))
+    assert found <= {"aqea_registry", "msgspec", "cython_runtime", "typing_extensions"}
+
+
 def test_the_command_line_loads_click_alone() -> None:
     found = third_party(loaded_by("aqea_registry.cli"))
     assert "click" in found
