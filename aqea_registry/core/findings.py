@@ -20,6 +20,7 @@ CODES = (
     "missing",
     "not-canonical",
     "pin-moved",
+    "release-gone",
     "repository-gone",
     "tag-moved",
     "unexpected",

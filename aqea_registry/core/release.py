@@ -11,7 +11,7 @@ import hashlib
 import json
 import unicodedata
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -24,8 +24,15 @@ CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 EMPTY_CONFIG = b"{}"
 TITLE = "org.opencontainers.image.title"
 LARGEST_MANIFEST = 4 << 20  # what registries accept, and a bound on what is parsed
-LAYER_TYPES = {".json": "application/json", ".md": "text/markdown", ".svg": "image/svg+xml"}
+LAYER_TYPES = {
+    ".json": "application/json",
+    ".md": "text/markdown",
+    ".parquet": "application/vnd.apache.parquet",
+    ".svg": "image/svg+xml",
+}
 
+# How the digest of a held file is known, without its bytes or with them.
+How = Literal["descriptor", "lfs sha256", "asset digest", "part digests", "fetched", "hashed", "not there"]
 Digest = Annotated[str, msgspec.Meta(pattern=r"^sha256:[0-9a-f]{64}\Z")]
 
 
@@ -51,6 +58,10 @@ class Release(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         """Path to descriptor of every file."""
         return {layer.annotations[TITLE]: layer for layer in self.layers}
 
+    def size(self) -> int:
+        """The bytes of all files together."""
+        return sum(layer.size for layer in self.layers)
+
     def render(self) -> bytes:
         """The manifest's bytes: sorted keys, no spaces."""
         return json.dumps(msgspec.to_builtins(self), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
@@ -58,6 +69,15 @@ class Release(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     def digest(self) -> str:
         """The release's identity, `sha256:` and 64 hex digits."""
         return digest_of(self.render())
+
+
+class Held(msgspec.Struct, frozen=True, kw_only=True):
+    """One file of a release as a store holds it. `digest` is `sha256:...`; None if the store has no such file."""
+
+    path: str
+    how: How
+    digest: str | None = None
+    size: int | None = None  # bytes
 
 
 class NotARelease(ValueError):
@@ -130,25 +150,36 @@ def _check_paths(layers: Iterable[Descriptor]) -> None:
             raise NotARelease(f"layer {above!r} is a file and a folder of {path!r}")
 
 
-def receipt(tag: str, store: str, release: Release) -> dict[str, Any]:
-    """What was put where, to be written after the store gave every byte back."""
-    return {
-        "schema": "aqea-registry/receipt/1",
-        "tag": tag,
-        "digest": release.digest(),
-        "store": store,
-        "reference": f"{store}:{tag}",
-        "files": [
-            {"path": path, "digest": layer.digest, "size": layer.size} for path, layer in sorted(release.files().items())
-        ],
-    }
+def held_findings(reference: str, release: Release, held: Iterable[Held]) -> list[Finding]:
+    """Compare what a store holds with what the release names: a finding for each file that is gone or has other bytes."""
+    layers = release.files()
+    findings = []
+    for one in held:
+        layer = layers[one.path]
+        subject = f"{reference}: {one.path}"
+        if one.digest is None:
+            message = "the store does not hold the file"
+            findings.append(Finding(code="missing", subject=subject, expected=layer.digest, message=message))
+        elif (one.digest, one.size) != (layer.digest, layer.size):
+            expected, actual = f"{layer.digest} ({layer.size} bytes)", f"{one.digest} ({one.size} bytes)"
+            message = f"the store's bytes are not those that the release names (known by: {one.how})"
+            findings.append(Finding(code="mismatch", subject=subject, expected=expected, actual=actual, message=message))
+    return findings
+
+
+def how_checked(held: Iterable[Held]) -> str:
+    """How many files were checked in which way, for people."""
+    counts: dict[str, int] = {}
+    for one in held:
+        counts[one.how] = counts.get(one.how, 0) + 1
+    return ", ".join(f"{count} by {how}" if how != "not there" else f"{count} not there" for how, count in counts.items())
 
 
 def tag_conflict(tag: str, store: str, held: str, wanted: str) -> Finding:
     """The finding for a tag that holds another release."""
     return Finding(
         code="tag-moved",
-        subject=f"{store}:{tag}",
+        subject=f"{store}{':' if store.startswith('oci:') else '@'}{tag}",
         expected=wanted,
         actual=held,
         message="the tag already names another release, and a tag never moves",

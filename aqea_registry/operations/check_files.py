@@ -15,6 +15,7 @@ from aqea_registry.core.paths import UnsafePath, inside
 from aqea_registry.core.reporting import Reporter
 
 if TYPE_CHECKING:
+    from aqea_registry.core.release import Held
     from aqea_registry.operations.examine import Examined
 
 
@@ -28,6 +29,7 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
     digests: dict[str, FileDigest] = {}
     pair_sets: dict[str, Examined] = {}
+    held: dict[str, tuple[Held, ...]] = {}  # by STORE-REF
 
 
 def places_of(root: Path, paths: Iterable[str]) -> tuple[dict[str, Path], list[Finding]]:

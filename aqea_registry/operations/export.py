@@ -1,39 +1,52 @@
-"""Other files made from a pair file: the benchmark summary and the embeddings as the AQEA trainer reads them."""
+"""Other files made from a pair file: the benchmark summary, and the vectors as other programs read them."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any
+import struct
+from collections.abc import Callable
+from typing import Any, BinaryIO
 
 import msgspec
+import numpy as np
 
 from aqea_registry.core.files import FileDigest, atomic_write, hash_file, write_bytes
-from aqea_registry.core.findings import BadConfiguration, CannotCheck, Refused
-from aqea_registry.core.pairset import number, parse, rows_text
+from aqea_registry.core.findings import BadConfiguration, CannotCheck, Finding, Refused
+from aqea_registry.core.pairset import MICRO, Malformed, PairSet, number, parse, rows_text
+from aqea_registry.operations import parquet
 from aqea_registry.operations.examine import Examined, examine
-from aqea_registry.operations.project import Project, export_path, pairs_path
+from aqea_registry.operations.project import Project, export_path, pairs_path, view_path
 
-FORMATS = ("benchmark", "embeddings")
+FORMATS = ("benchmark", "embeddings", "parquet", "aqed")
+VIEWS = ("parquet", "aqed")  # whole pair sets in other containers, named as the pair set is
+ROWS = 1_000  # written at a time
 
 
 def export(project: Project, path: str, kind: str) -> str:
-    """Write one more file beside a pair file of the run and return its path. Raises Refused if the pair file is bad."""
-    pair = next((pair for pair in project.params.run.pairs.values() if Path(path).name == Path(pairs_path(pair)).name), None)
-    if pair is None:
-        known = ", ".join(pairs_path(pair) for pair in project.params.run.pairs.values())
+    """Write one more file made from a pair file of the run and return its path. Raises Refused if the pair file is bad."""
+    pairs = project.params.run.pairs
+    key = next((key for key, pair in pairs.items() if path.rpartition("/")[2] == pairs_path(pair).rpartition("/")[2]), None)
+    if key is None:
+        known = ", ".join(pairs_path(pair) for pair in pairs.values())
         raise BadConfiguration(f"{path} is no pair file of the run; it has {known}")
-    if not (project.root / pairs_path(pair)).is_file():
-        raise CannotCheck(f"{pairs_path(pair)} is not there", "run: dvc repro")
-    target = export_path(pair.file, kind)
+    source = pairs_path(pairs[key])
+    if not (project.root / source).is_file():
+        raise CannotCheck(f"{source} is not there", "run: dvc repro")
+    target = view_path(key, kind) if kind in VIEWS else export_path(pairs[key].file, kind)
     if kind == "benchmark":
-        key = next(key for key, value in project.params.run.pairs.items() if value == pair)
-        examined, findings = examine(project.root / pairs_path(pair), pairs_path(pair))
+        examined, findings = examine(project.root / source, source)
         if examined is None or findings:
             raise Refused(f"{findings[0].subject}: {findings[0].message}", findings, "run: dvc repro")
-        write_bytes(project.root / target, benchmark_text(project, key, examined, hash_file(project.root / pairs_path(pair))))
-    else:
-        _write_embeddings(project.root / pairs_path(pair), project.root / target)
+        write_bytes(project.root / target, benchmark_text(project, key, examined, hash_file(project.root / source)))
+        return target
+    write = _WRITERS[kind]
+    try:
+        content = parse((project.root / source).read_bytes())
+    except Malformed as error:
+        finding = Finding(code=error.code, subject=source, message=str(error))
+        raise Refused(f"{source}: {error}", [finding], "run: dvc repro") from error
+    with atomic_write(project.root / target) as file:
+        write(file, content)
     return target
 
 
@@ -63,9 +76,8 @@ def benchmark_text(project: Project, key: str, examined: Examined, digest: FileD
     return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def _write_embeddings(source: Path, target: Path) -> None:
+def _write_embeddings(file: BinaryIO, pairs: PairSet) -> None:
     """`{"embeddings", "metadata"}`: the first matrix's rows, then the second's; the scores stand in the metadata."""
-    pairs = parse(source.read_bytes())
     metadata = {
         "dataset": pairs.header.dataset,
         "model": pairs.header.model,
@@ -73,7 +85,23 @@ def _write_embeddings(source: Path, target: Path) -> None:
         "n_pairs": pairs.header.n_pairs,
         "rows": "embeddings1, then embeddings2",
     }
-    with atomic_write(target) as file:
-        file.write(b'{"embeddings":[' + rows_text(pairs.embeddings1) + b"," + rows_text(pairs.embeddings2))
-        file.write(b'],"metadata":' + msgspec.json.encode(metadata)[:-1])
-        file.write(b',"scores":[' + b",".join(map(number, pairs.scores)) + b"]}}\n")
+    file.write(b'{"embeddings":[' + rows_text(pairs.embeddings1) + b"," + rows_text(pairs.embeddings2))
+    file.write(b'],"metadata":' + msgspec.json.encode(metadata)[:-1])
+    file.write(b',"scores":[' + b",".join(map(number, pairs.scores)) + b"]}}\n")
+
+
+def _write_aqed(file: BinaryIO, pairs: PairSet) -> None:
+    """AQED v1: a header of 60 bytes, then float32 rows of the first matrix and of the second. See docs/formats.md."""
+    originals_present, nothing = 1, 0
+    count, dimension = 2 * pairs.header.n_pairs, pairs.header.dimension
+    file.write(struct.pack("<4s7I28x", b"AQED", 1, count, dimension, nothing, originals_present, nothing, nothing))
+    for matrix in (pairs.embeddings1, pairs.embeddings2):
+        for start in range(0, len(matrix), ROWS):
+            file.write((matrix[start : start + ROWS] / MICRO).astype(np.dtype("<f4")).tobytes())
+
+
+_WRITERS: dict[str, Callable[[BinaryIO, PairSet], None]] = {
+    "embeddings": _write_embeddings,
+    "parquet": parquet.write,
+    "aqed": _write_aqed,
+}

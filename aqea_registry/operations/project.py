@@ -16,6 +16,7 @@ PARAMS = "params.yaml"
 DATA = "training/data"
 METRICS = "metrics"
 PLOTS = "plots"
+VIEWS = "views"
 CACHE = ".aqea"
 
 
@@ -39,6 +40,11 @@ def export_path(file: str, kind: str) -> str:
     return f"{DATA}/{file}_{kind}.json"
 
 
+def view_path(key: str, kind: str = "parquet") -> str:
+    """The path of a whole pair set in another container: `parquet` or `aqed`."""
+    return f"{VIEWS}/{key}.{kind}"
+
+
 class Project(msgspec.Struct, frozen=True, kw_only=True):
     """An opened checkout."""
 
@@ -47,13 +53,14 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     lock: Lock
 
     def manifest_paths(self) -> list[str]:
-        """What the manifest of this run lists: pair files, exports, metrics, and the lock."""
+        """What the manifest of this run lists: pair files, exports, metrics, Parquet views, and the lock."""
         run = self.params.run
         return sorted(
             [
                 *(pairs_path(pair) for pair in run.pairs.values()),
                 *(export_path(export.file, export.format) for export in run.exports.values()),
                 *(metrics_path(key) for key in run.pairs),
+                *(view_path(key) for key in run.pairs),
                 LOCK,
             ]
         )
@@ -61,7 +68,8 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     def stages(self) -> frozenset[str]:
         """The stages that dvc.yaml makes of this run."""
         run = self.params.run
-        return frozenset({*(f"generate@{key}" for key in run.pairs), *(f"export@{key}" for key in run.exports), "manifest"})
+        each = [f"{stage}@{key}" for stage in ("generate", "parquet") for key in run.pairs]
+        return frozenset({*each, *(f"export@{key}" for key in run.exports), "manifest"})
 
     def used(self) -> list[tuple[str, str, Dataset | Model, Pin | None]]:
         """What the run rests on: (group, name, catalogue entry, pin), each once."""

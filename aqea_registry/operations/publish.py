@@ -1,41 +1,45 @@
-"""Put a verified run into stores under a tag that never moves."""
+"""Put a verified run into stores under a tag that never moves.
+
+All stores are asked before the first byte is sent to any; then each takes the release, is read back, and gets its receipt.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Literal
 
 import msgspec
 
-from aqea_registry.core import card
-from aqea_registry.core.files import hash_file
-from aqea_registry.core.findings import BadConfiguration, Refused
-from aqea_registry.core.manifest import MANIFEST, SIZES
-from aqea_registry.core.release import Release, build
+from aqea_registry.core.changes import changes, is_told, notes, previous
+from aqea_registry.core.findings import BadConfiguration, CannotCheck, Refused, RegistryError, TagConflict
+from aqea_registry.core.receipts import StoreReceipt
+from aqea_registry.core.release import Release, held_findings, tag_conflict
 from aqea_registry.core.reporting import Reporter
-from aqea_registry.operations.check_files import Verification
-from aqea_registry.operations.project import Project, pairs_path
+from aqea_registry.operations import receipts
+from aqea_registry.operations.package import Package, build_package
+from aqea_registry.operations.project import Project
+from aqea_registry.operations.releases import find, read_contents, told
 from aqea_registry.operations.verify import verify_project
-from aqea_registry.stores.layout import Layout
+from aqea_registry.stores import open_store
+from aqea_registry.stores.base import Plan, Store
 
-CARD = "README.md"
 TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
 
 class Put(msgspec.Struct, frozen=True, kw_only=True):
-    """What happened, or would happen, at one store. `bytes` is what is sent, `blobs` the number of pieces."""
+    """What happened, or would happen, at one store. `new` and `bytes` are sent, `reused` pieces are there already."""
 
     store: str
     reference: str
-    state: Literal["published", "unchanged", "repaired", "planned"]
-    blobs: int
-    bytes: int
+    state: Literal["published", "unchanged", "repaired", "planned", "failed"]
+    new: int = 0
+    bytes: int = 0
+    reused: int = 0
     receipt: str | None = None
     receipt_written: bool = False
+    reason: str | None = None
 
 
 class Published(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,94 +52,158 @@ class Published(msgspec.Struct, frozen=True, kw_only=True):
     puts: tuple[Put, ...]
 
 
-def open_store(spec: str, root: Path) -> Layout:
-    """The store that `oci:DIR` names; a relative DIR starts at the project's folder. Raises BadConfiguration."""
-    kind, _, place = spec.partition(":")
-    if kind != "oci" or not place or place.startswith("//"):
-        raise BadConfiguration(f"{spec!r} is not a store that this version knows; it knows oci:DIR")
-    return Layout(spec, root / Path(place).expanduser())
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a publication, and the gravest of the errors that stopped it at some stores."""
+
+    done: Published
+    error: RegistryError | None = None
 
 
-def publish(project: Project, tag: str, stores: Sequence[str], report: Reporter, *, dry_run: bool = False) -> Published:
-    """Verify, build the release, put it into each store, read it back, and write the receipt last.
+def publish(project: Project, tag: str, specs: Sequence[str], report: Reporter, *, dry_run: bool = False) -> Attempt:
+    """Verify, build the release, put it into each store, read it back, and write its receipt last.
 
-    Raises Refused if verification has findings, TagConflict if a store's tag names another release; then nothing is
-    written anywhere. With `dry_run` nothing is written either way.
+    Raises Refused if verification has findings, TagConflict if a tag names another release, NotAllowed if a store would not
+    take it; then nothing was sent anywhere. A store that fails later, or cannot be reached, does not stop the others.
     """
+    stores = _open(project, tag, specs)
+    package = build_package(project, verify_project(project, report))
+    release = package.release
+    plans: dict[str, Plan] = {}
+    failures: dict[str, RegistryError] = {}
+    for store in stores:
+        _refuse_receipt(project, store, tag, release)
+        try:
+            plans[store.spec] = store.plan(tag, release)
+        except CannotCheck as error:  # others may be reached; this one can be done later
+            failures[store.spec] = error
+        else:
+            _refuse_conflict(store, tag, plans[store.spec], release)
+    puts = []
+    for store in stores:
+        try:
+            if store.spec in failures:
+                raise failures[store.spec]
+            planned = _planned(store, tag, plans[store.spec], release)
+            puts.append(planned if dry_run else _put(project, store, tag, package, planned, plans[store.spec], report))
+        except RegistryError as error:
+            failures[store.spec] = error
+            puts.append(Put(store=store.spec, reference=store.reference(tag), state="failed", reason=error.message))
+    done = Published(tag=tag, digest=release.digest(), files=len(release.layers), bytes=release.size(), puts=tuple(puts))
+    return Attempt(done=done, error=_gravest(failures))
+
+
+def _open(project: Project, tag: str, specs: Sequence[str]) -> list[Store]:
     if not TAG.fullmatch(tag):
         raise BadConfiguration(
             f"{tag!r} is no tag: letters, digits, '.', '_' and '-', at most 128, not starting with '.' or '-'"
         )
-    opened = [open_store(spec, project.root) for spec in stores]
-    if not opened:
+    if not specs:
         raise BadConfiguration("no store is named: add one under publish.stores in params.yaml, or use --to oci:DIR")
-    verification = verify_project(project, report)
-    if verification.findings:
-        raise Refused(
-            f"verification has {len(verification.findings)} findings; nothing was published",
-            verification.findings,
-            "run: dvc repro, then aqea-registry verify",
+    return [open_store(spec, project.root) for spec in dict.fromkeys(specs)]
+
+
+def _refuse_conflict(store: Store, tag: str, plan: Plan, release: Release) -> None:
+    if plan.held is not None and plan.held.digest != release.digest():
+        finding = tag_conflict(tag, store.spec, plan.held.digest, release.digest())
+        raise TagConflict(
+            f"{finding.subject} already names {plan.held.digest}; this content would be {release.digest()}. "
+            "Nothing was changed.",
+            "publish it under a new tag",
+            [finding],
         )
-    release, text = build_release(project, verification)
-    held = {store.spec: store.refuse_conflict(tag, release) for store in opened}
 
-    def read(path: str) -> BinaryIO:
-        return io.BytesIO(text) if path == CARD else (project.root / path).open("rb")
 
-    puts = []
-    for store in opened:
-        missing = store.missing(release)
-        planned = Put(
-            store=store.spec,
-            reference=f"{store.spec}:{tag}",
-            state="planned" if missing or not held[store.spec] or not store.marked() else "unchanged",
-            blobs=len(missing),
-            bytes=sum(layer.size for layer in missing),
+def _refuse_receipt(project: Project, store: Store, tag: str, release: Release) -> None:
+    """A tag means one content in all stores: what is committed about it holds for a store that is new to it, too."""
+    if store.own_receipts is not None:
+        return
+    path = receipts.place(project, store, tag)
+    held = receipts.read(path)
+    if held is not None and held.digest != release.digest():
+        finding = tag_conflict(tag, store.spec, held.digest, release.digest())
+        raise TagConflict(
+            f"{path.relative_to(project.root)} says that {tag} is {held.digest}; this content would be {release.digest()}. "
+            "Nothing was changed.",
+            "publish it under a new tag",
+            [finding],
         )
-        if dry_run:
-            puts.append(planned)
-            continue
-        if planned.state == "planned":
-            with report.task(f"publish to {store.spec}", planned.bytes + release_size(release), "bytes") as advance:
-                store.push(release, tag, read, advance)
-        path, written = store.write_receipt(tag, release)
-        state: Literal["published", "unchanged", "repaired"]
-        state = "unchanged" if planned.state == "unchanged" else "repaired" if held[store.spec] else "published"
-        puts.append(msgspec.structs.replace(planned, state=state, receipt=str(path), receipt_written=written))
-    return Published(tag=tag, digest=release.digest(), files=len(release.layers), bytes=release_size(release), puts=tuple(puts))
 
 
-def release_size(release: Release) -> int:
-    """The bytes of all files of a release."""
-    return sum(layer.size for layer in release.layers)
-
-
-def build_release(project: Project, verification: Verification) -> tuple[Release, bytes]:
-    """The release of a verified run, and its card."""
-    listed = {path: verification.digests[path] for path in project.manifest_paths()}
-    for path in (MANIFEST, SIZES):
-        listed[path] = hash_file(project.root / path)
-    pairs = project.params.run.pairs
-    results = [
-        card.Result(
-            name=key,
-            dataset=pairs[key].dataset,
-            model=project.params.models[pairs[key].model].repo,
-            path=pairs_path(pairs[key]),
-            n_pairs=examined.header.n_pairs,
-            dimension=examined.header.dimension,
-            metrics=examined.metrics,
-            content=examined.content,
-        )
-        for key, examined in verification.pair_sets.items()
-    ]
-    text = card.render(
-        card.Card(
-            publish=project.params.publish,
-            results=results,
-            files={path: (found.sha256, found.size) for path, found in listed.items()},
-            pins={name: pin for _, name, _, pin in project.used() if pin is not None},
-        )
+def _planned(store: Store, tag: str, plan: Plan, release: Release) -> Put:
+    pieces = {layer.digest for layer in release.layers}
+    return Put(
+        store=store.spec,
+        reference=store.reference(tag),
+        state="unchanged" if plan.settled else "planned",
+        new=len(plan.new),
+        bytes=sum(blob.size for blob in plan.new),
+        reused=len(pieces - {blob.digest for blob in plan.new}),
     )
-    files = [(path, found.sha256, found.size) for path, found in listed.items()]
-    return build([*files, (CARD, hashlib.sha256(text).hexdigest(), len(text))]), text
+
+
+def _put(project: Project, store: Store, tag: str, package: Package, planned: Put, plan: Plan, report: Reporter) -> Put:
+    release = package.release
+    path = receipts.place(project, store, tag)
+    known = receipts.read(path)
+    if planned.state == "unchanged" and known is not None and known.digest == release.digest() and store.spec in known.stores:
+        return msgspec.structs.replace(planned, receipt=_shown(project, path))
+    ids: dict[str, object] = dict(known.stores[store.spec].ids) if known and store.spec in known.stores else {}
+    if planned.state == "planned":
+        text = _notes(store, tag, package)
+        with report.task(f"publish to {store.spec}", planned.bytes, "bytes") as advance:
+            ids = store.push(tag, release, package.content, text, advance)
+    at = _read_back(store, tag, release, report)
+    written = receipts.write(project, store, tag, release, StoreReceipt(reference=store.reference(tag), at=at, ids=ids))
+    state: Literal["published", "unchanged", "repaired"]
+    state = "unchanged" if planned.state == "unchanged" else "repaired" if plan.held else "published"
+    return msgspec.structs.replace(planned, state=state, receipt=_shown(project, path), receipt_written=written)
+
+
+def _read_back(store: Store, tag: str, release: Release, report: Reporter) -> str:
+    """Ask the store for the tag and every digest; return what the tag names there."""
+    tagged = find(store, tag)
+    if tagged.digest != release.digest():
+        finding = tag_conflict(tag, store.spec, tagged.digest, release.digest())
+        raise TagConflict(f"{finding.subject} names {tagged.digest} now: somebody else published it", findings=[finding])
+    with report.task(f"read back {store.spec}", release.size(), "bytes") as advance:
+        findings = held_findings(store.reference(tag), release, store.held(tagged, store.release(tagged), False, advance))
+    if findings:
+        raise Refused(f"{store.spec} does not give back what was written: {findings[0].subject}", findings, "publish it again")
+    return tagged.at
+
+
+def _notes(store: Store, tag: str, package: Package) -> str:
+    """What changed since the release before this one in the same store."""
+    release = package.release
+    since = previous(tag, store.tags())
+    if since is None:
+        return notes(release.digest(), None, None)
+    try:
+        before = read_contents(store, find(store, since))
+    except RegistryError:
+        return notes(release.digest(), since, None)
+    texts = {path: _bytes(package.content(path)) for path in release.files() if is_told(path)}
+    return notes(release.digest(), since, changes(before, told(tag, release, texts)))
+
+
+def _bytes(content: Path | bytes) -> bytes:
+    return content if isinstance(content, bytes) else content.read_bytes()
+
+
+def _shown(project: Project, path: Path) -> str:
+    return path.relative_to(project.root).as_posix() if path.is_relative_to(project.root) else str(path)
+
+
+def _gravest(failures: dict[str, RegistryError]) -> RegistryError | None:
+    """A conflict first, then what is not allowed, then what could not be reached; it names every store that failed."""
+    order = ("TagConflict", "NotAllowed", "Refused", "CannotCheck", "BadConfiguration")
+    ranked = sorted(failures.items(), key=lambda item: order.index(_kind(item[1], order)))
+    if not ranked:
+        return None
+    first = ranked[0][1]
+    first.findings = tuple(finding for _, error in ranked for finding in error.findings)
+    return first
+
+
+def _kind(error: RegistryError, order: tuple[str, ...]) -> str:
+    return next(kind.__name__ for kind in type(error).__mro__ if kind.__name__ in order)

@@ -1,1 +1,48 @@
-"""The way out: places where releases live. A store is asked, written and read back; what it says is checked."""
+"""Stores, by their names. Which words make a STORE-REF is decided here."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from aqea_registry.core.findings import BadConfiguration
+from aqea_registry.stores.base import Store
+
+FORMS = "oci:DIR:TAG, oci://HOST/NAME:TAG, hf://datasets/ORG/NAME@REV or github://OWNER/REPO@TAG"
+
+
+def is_reference(text: str) -> bool:
+    """Whether the words name a release in a store, and not a file."""
+    return text.startswith(("oci:", "hf://", "github://"))
+
+
+def split_reference(text: str) -> tuple[str, str]:
+    """A STORE-REF as the store's spec and the tag. Raises BadConfiguration."""
+    separator = ":" if text.startswith("oci:") else "@"
+    spec, _, tag = text.rpartition(separator)
+    if not is_reference(text) or not tag or "/" in tag or spec in {"", "oci", "hf", "github"}:
+        raise BadConfiguration(f"{text!r} names no release in a store", f"write {FORMS}")
+    return spec, tag
+
+
+def open_store(spec: str, root: Path) -> Store:
+    """The store of this name; the DIR of `oci:DIR` starts at `root`. Nothing is asked yet. Raises BadConfiguration."""
+    if re.match(r"oci:(?!//).", spec):
+        from aqea_registry.stores.layout import Layout
+
+        return Layout(spec, root / Path(spec.removeprefix("oci:")).expanduser())
+    if spec.startswith("oci://"):
+        from aqea_registry.stores.registry import Registry
+
+        return Registry(spec)
+    if spec.startswith("hf://"):
+        from aqea_registry.stores.hub import HubStore
+
+        return HubStore(spec)
+    if spec.startswith("github://"):
+        from aqea_registry.stores.github import GitHub
+
+        return GitHub(spec)
+    raise BadConfiguration(
+        f"{spec!r} is no store", "the stores are oci:DIR, oci://HOST/NAME, hf://datasets/ORG/NAME and github://OWNER/REPO"
+    )

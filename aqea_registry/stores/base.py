@@ -10,17 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import BinaryIO, Literal, Protocol
+from typing import BinaryIO, Protocol
 
 import msgspec
 
 from aqea_registry.core.files import Advance
-from aqea_registry.core.release import Descriptor, Release
+from aqea_registry.core.release import Descriptor, Held, Release
+
+__all__ = ["Content", "Held", "Plan", "Store", "Tagged"]
 
 # The bytes of a path of the release: a file that was verified, or a text that was made for the release.
 Content = Callable[[str], Path | bytes]
-# How the digest of a held file is known, without or with its bytes.
-How = Literal["descriptor", "lfs sha256", "asset digest", "part digests", "fetched", "hashed", "not there"]
 
 
 class Tagged(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,15 +29,6 @@ class Tagged(msgspec.Struct, frozen=True, kw_only=True):
     tag: str
     digest: str  # the release's identity, `sha256:` and 64 hex digits
     at: str  # the store's own name for it: a digest, a commit, a release's number
-
-
-class Held(msgspec.Struct, frozen=True, kw_only=True):
-    """One file of a release as a store holds it. `digest` is `sha256:...`; None if the store names none, or has no file."""
-
-    path: str
-    how: How
-    digest: str | None = None
-    size: int | None = None  # bytes
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

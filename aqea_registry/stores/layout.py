@@ -7,16 +7,18 @@ written first, the index last and under a lock, each in one rename: a reader see
 from __future__ import annotations
 
 import fcntl
+import io
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from aqea_registry.core.files import Advance, WrongBytes, copy_checked, hash_file, ignore, open_regular, write_bytes
-from aqea_registry.core.findings import CannotCheck, Finding, Refused, TagConflict
+from aqea_registry.core.findings import BadConfiguration, CannotCheck, Finding, Refused, TagConflict
+from aqea_registry.core.referrers import INDEX_TYPE, Malformed, attached, attachment, parse_attachment, with_entry
 from aqea_registry.core.release import (
     ARTIFACT_TYPE,
     EMPTY_CONFIG,
@@ -27,13 +29,13 @@ from aqea_registry.core.release import (
     Release,
     digest_of,
     parse,
-    receipt,
     tag_conflict,
 )
+from aqea_registry.stores.base import Content, Held, Plan, Tagged
 
 REF_NAME = "org.opencontainers.image.ref.name"
 MARKER = b'{"imageLayoutVersion":"1.0.0"}'
-INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 class Layout:
@@ -41,17 +43,117 @@ class Layout:
 
     def __init__(self, spec: str, folder: Path) -> None:
         self.spec = spec
+        self.own_receipts: Path | None = folder / "receipts"
         self._folder = folder
 
-    def resolve(self, tag: str) -> str | None:
-        """The digest that a tag names, or None."""
-        held = [entry["digest"] for entry in self._index() if entry.get("annotations", {}).get(REF_NAME) == tag]
-        if len(set(held)) > 1:
-            raise CannotCheck(f"{self.spec}: the tag {tag} stands in index.json more than once, with different digests")
-        return str(held[0]) if held else None
+    def reference(self, tag: str) -> str:
+        """The STORE-REF of a tag."""
+        return f"{self.spec}:{tag}"
 
-    def release(self, digest: str) -> Release:
-        """The release with this digest, its manifest checked against it. Raises Refused or CannotCheck."""
+    def tags(self) -> list[str]:
+        """Every tag of the index, sorted."""
+        names = {entry.get("annotations", {}).get(REF_NAME) for entry in self._entries()}
+        return sorted(name for name in names if isinstance(name, str))
+
+    def find(self, tag: str) -> Tagged | None:
+        """What a tag names. Raises CannotCheck if it stands in the index twice, with different digests."""
+        held = {entry["digest"] for entry in self._entries() if entry.get("annotations", {}).get(REF_NAME) == tag}
+        if len(held) > 1:
+            raise CannotCheck(f"{self.spec}: the tag {tag} stands in index.json more than once, with different digests")
+        return next((Tagged(tag=tag, digest=digest, at=digest) for digest in held), None)
+
+    def release(self, tagged: Tagged) -> Release:
+        """The release, its manifest checked against its digest. Raises Refused, CannotCheck."""
+        content = self._manifest(tagged.digest)
+        try:
+            return parse(content)
+        except NotARelease as error:
+            finding = Finding(code="malformed", subject=f"{self.spec}@{tagged.digest}", message=str(error))
+            raise Refused(f"{self.spec}: {tagged.digest} is not a release: {error}", [finding]) from error
+
+    def plan(self, tag: str, release: Release) -> Plan:
+        """What a push would write, the manifest's own blob among it; what is there is hashed first."""
+        held = self.find(tag)
+        new = tuple(self._missing(release))
+        same = held is not None and held.digest == release.digest()
+        return Plan(held=held, new=new, settled=same and not new and self._marked())
+
+    def push(self, tag: str, release: Release, content: Content, notes: str, advance: Advance = ignore) -> dict[str, object]:
+        """Write a release under a tag; repeat a push that was cut off. A layout has no place for notes."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with self._locked():
+            self._refuse_conflict(tag, release)
+            write_bytes(self._folder / "oci-layout", MARKER)
+            paths = {layer.digest: path for path, layer in release.files().items()}
+            own = {release.digest(): release.render(), release.config.digest: EMPTY_CONFIG}
+            for blob in self._missing(release):
+                if blob.digest in own:
+                    write_bytes(self._blob(blob.digest), own[blob.digest])
+                else:
+                    self._copy_blob(blob, paths[blob.digest], content, advance)
+            write_bytes(self._folder / "index.json", self._index_with(tag, release))
+        return {"manifest": release.digest()}
+
+    def held(self, tagged: Tagged, release: Release, deep: bool, advance: Advance = ignore) -> Iterator[Held]:
+        """Every file, hashed where it lies, `deep` or not: a folder reports no digests. Raises Refused for a bad config."""
+        for path, layer in sorted(release.files().items()):
+            try:
+                found = hash_file(self._blob(layer.digest), advance=advance)
+            except FileNotFoundError:
+                yield Held(path=path, how="not there")
+            except OSError as error:
+                raise CannotCheck(f"{self.spec}: {path}: the blob cannot be read: {error.strerror or error}") from error
+            else:
+                yield Held(path=path, how="hashed", digest=f"sha256:{found.sha256}", size=found.size)
+        if not self._holds(release.config):
+            subject = f"{self.spec}: config"
+            message = "the blob is not there, or has other bytes; publish the release again to repair it"
+            finding = Finding(code="missing", subject=subject, expected=release.config.digest, message=message)
+            raise Refused(f"{subject}: {message}", [finding])
+
+    def open(self, tagged: Tagged, path: str, layer: Descriptor, offset: int) -> BinaryIO:
+        """The blob of a file from `offset` on."""
+        try:
+            file = open_regular(self._blob(layer.digest))
+        except OSError as error:
+            raise CannotCheck(f"{self.spec}: {path}: the blob cannot be read: {error.strerror or error}") from error
+        file.seek(offset)
+        return io.BufferedReader(file)
+
+    def attach(self, tagged: Tagged, name: str, content: bytes) -> None:
+        """Keep a document beside a release, as a manifest that refers to it. Raises Refused if another has this name."""
+        manifest = self._manifest(tagged.digest)
+        subject = Descriptor(media_type=MANIFEST_TYPE, digest=tagged.digest, size=len(manifest))
+        try:
+            made = attachment(subject, name, content)
+        except Malformed as error:
+            raise BadConfiguration(str(error)) from error
+        with self._locked():
+            held = self.attachments(tagged).get(name)
+            if held is not None and held != content:
+                what = f"{self.spec}@{tagged.digest}: {name}"
+                message = "another document of this name is attached, and attachments stay as they are"
+                finding = Finding(
+                    code="conflict", subject=what, expected=digest_of(content), actual=digest_of(held), message=message
+                )
+                raise Refused(f"{what}: {message}", [finding], "attach it under a new name")
+            for digest, piece in ((made.document.digest, content), (made.digest(), made.render())):
+                write_bytes(self._blob(digest), piece)
+            write_bytes(self._folder / "index.json", with_entry(self._index(), made.entry()))
+
+    def attachments(self, tagged: Tagged) -> Mapping[str, bytes]:
+        """The documents that are kept beside a release, by name. Raises Refused if one is not what its digest names."""
+        found: dict[str, bytes] = {}
+        for descriptor in attached(self._index() or b'{"manifests":[]}'):
+            try:
+                made = parse_attachment(self._manifest(descriptor.digest), tagged.digest)
+            except Malformed:
+                continue  # another release's
+            found[made.name] = self._manifest(made.document.digest)
+        return found
+
+    def _manifest(self, digest: str) -> bytes:
+        """A small blob's bytes, checked."""
         path = self._blob(digest)
         try:
             with open_regular(path) as file:
@@ -64,100 +166,32 @@ class Layout:
                 code="mismatch", subject=f"{self.spec}@{digest}", expected=digest, actual=digest_of(content), message=message
             )
             raise Refused(f"{self.spec}: {message}", [finding])
-        try:
-            return parse(content)
-        except NotARelease as error:
-            finding = Finding(code="malformed", subject=f"{self.spec}@{digest}", message=str(error))
-            raise Refused(f"{self.spec}: {digest} is not a release: {error}", [finding]) from error
+        return content
 
-    def check(self, release: Release, advance: Advance = ignore) -> list[Finding]:
-        """Hash every blob of a release where it lies, and report what is not as its descriptor says."""
-        findings = []
-        for path, layer in [*sorted(release.files().items()), ("config", release.config)]:
-            subject = f"{self.spec}: {path}"
-            try:
-                found = hash_file(self._blob(layer.digest), advance=advance)
-            except OSError as error:
-                code, why = ("missing", "is not there") if isinstance(error, FileNotFoundError) else ("unreadable", str(error))
-                findings.append(Finding(code=code, subject=subject, expected=layer.digest, message=f"the blob {why}"))
-                continue
-            actual = f"sha256:{found.sha256}"
-            if (actual, found.size) != (layer.digest, layer.size):
-                findings.append(
-                    Finding(
-                        code="mismatch",
-                        subject=subject,
-                        expected=f"{layer.digest} ({layer.size} bytes)",
-                        actual=f"{actual} ({found.size} bytes)",
-                        message="the blob's bytes are not those that the release names",
-                    )
-                )
-        return findings
-
-    def missing(self, release: Release) -> list[Descriptor]:
-        """The blobs that a push would have to write, the manifest's own among them."""
-        content = release.render()
-        manifest = Descriptor(media_type=MANIFEST_TYPE, digest=digest_of(content), size=len(content))
+    def _missing(self, release: Release) -> list[Descriptor]:
+        manifest = Descriptor(media_type=MANIFEST_TYPE, digest=release.digest(), size=len(release.render()))
         blobs = {blob.digest: blob for blob in (*release.layers, release.config, manifest)}
         return [blob for digest, blob in sorted(blobs.items()) if not self._holds(blob)]
 
-    def marked(self) -> bool:
+    def _marked(self) -> bool:
         """Whether the folder says that it is an image layout; without that no program reads it."""
         path = self._folder / "oci-layout"
         return path.is_file() and path.read_bytes() == MARKER
 
-    def push(self, release: Release, tag: str, read: Callable[[str], BinaryIO], advance: Advance = ignore) -> None:
-        """Write a release under a tag and read it back; repeat a push that was cut off.
+    def _refuse_conflict(self, tag: str, release: Release) -> None:
+        held = self.find(tag)
+        if held is not None and held.digest != release.digest():
+            finding = tag_conflict(tag, self.spec, held.digest, release.digest())
+            raise TagConflict(f"{finding.subject}: {finding.message}", "publish it under a new tag", [finding])
 
-        `read` opens the bytes of a path of the release. Raises TagConflict if the tag names another release, Refused if
-        the bytes read are not the release's.
-        """
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with self._locked():
-            self.refuse_conflict(tag, release)
-            write_bytes(self._folder / "oci-layout", MARKER)
-            paths = {layer.digest: path for path, layer in release.files().items()}
-            own = {release.digest(): release.render(), release.config.digest: EMPTY_CONFIG}
-            for blob in self.missing(release):
-                if blob.digest in own:
-                    write_bytes(self._blob(blob.digest), own[blob.digest])
-                else:
-                    self._copy_blob(blob, paths[blob.digest], read, advance)
-            write_bytes(self._folder / "index.json", self._index_with(tag, release))
-            findings = self.check(self.release(self.resolve(tag) or ""), advance)
-        if findings:
-            raise Refused(f"{self.spec} does not give back what was written: {findings[0].subject}", findings)
-
-    def write_receipt(self, tag: str, release: Release) -> tuple[Path, bool]:
-        """Write the receipt beside the release; return its path and whether it was not there before."""
-        path = self._folder / "receipts" / f"{tag}.json"
-        return path, write_bytes(path, (json.dumps(receipt(tag, self.spec, release), indent=2) + "\n").encode())
-
-    def refuse_conflict(self, tag: str, release: Release) -> bool:
-        """Whether the tag already names this release. Raises TagConflict if it names another one."""
-        held = self.resolve(tag)
-        if held is not None and held != release.digest():
-            finding = tag_conflict(tag, self.spec, held, release.digest())
-            raise TagConflict(
-                f"{finding.subject} already names {held}; this content would be {release.digest()}. Nothing was changed.",
-                "publish it under a new tag",
-                [finding],
-            )
-        return held is not None
-
-    def _copy_blob(self, layer: Descriptor, path: str, read: Callable[[str], BinaryIO], advance: Advance) -> None:
-        target = self._blob(layer.digest)
+    def _copy_blob(self, layer: Descriptor, path: str, content: Content, advance: Advance) -> None:
+        source = content(path)
         try:
-            with read(path) as incoming:
-                copy_checked(incoming, target, layer.digest.removeprefix("sha256:"), layer.size, advance)
+            with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as incoming:
+                copy_checked(incoming, self._blob(layer.digest), layer.digest.removeprefix("sha256:"), layer.size, advance)
         except WrongBytes as error:
-            finding = Finding(
-                code="mismatch",
-                subject=path,
-                expected=layer.digest,
-                actual=error.actual,
-                message="the file changed while it was published",
-            )
+            message = "the file changed while it was published"
+            finding = Finding(code="mismatch", subject=path, expected=layer.digest, actual=error.actual, message=message)
             raise Refused(f"{path} changed while it was published; nothing was tagged", [finding]) from error
 
     def _holds(self, layer: Descriptor) -> bool:
@@ -170,20 +204,22 @@ class Layout:
     def _blob(self, digest: str) -> Path:
         return self._folder / "blobs" / "sha256" / digest.removeprefix("sha256:")
 
-    def _index(self) -> list[dict[str, Any]]:
-        path = self._folder / "index.json"
+    def _index(self) -> bytes | None:
         try:
-            entries = json.loads(path.read_bytes())["manifests"]
+            return (self._folder / "index.json").read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def _entries(self) -> list[dict[str, Any]]:
+        try:
+            entries = json.loads(self._index() or b'{"manifests":[]}')["manifests"]
             if not isinstance(entries, list):
                 raise ValueError("'manifests' is not a list")
             for entry in entries:
-                if not re.fullmatch(r"sha256:[0-9a-f]{64}", entry["digest"]) or not isinstance(
-                    entry.get("annotations", {}), dict
-                ):
+                if not DIGEST.fullmatch(entry["digest"]) or not isinstance(entry.get("annotations", {}), dict):
                     raise ValueError(f"{entry['digest']!r} is not a sha256 digest")
-        except FileNotFoundError:
-            return []
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            path = self._folder / "index.json"
             raise CannotCheck(f"{path}: not an OCI index: {error}", "restore the file, or move the folder away") from error
         return list(entries)
 
@@ -195,7 +231,7 @@ class Layout:
             "size": len(release.render()),
             "annotations": {REF_NAME: tag},
         }
-        others = [other for other in self._index() if other.get("annotations", {}).get(REF_NAME) != tag]
+        others = [other for other in self._entries() if other.get("annotations", {}).get(REF_NAME) != tag]
         index = {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [*others, entry]}
         return json.dumps(index, separators=(",", ":")).encode()
 

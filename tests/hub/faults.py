@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
@@ -30,6 +30,8 @@ class Fault:
     code: str = ""  # X-Error-Code
     headers: Mapping[str, str | None] = field(default_factory=dict)  # put over those of the answer; None takes one out
 
+    meanwhile: Callable[[], object] | None = None  # what somebody else does just before the request is looked at
+    kill: int | None = None  # do what was asked, kill the process with this id, and close without an answer
     delay: float = 0  # seconds before the answer
     drop: bool = False  # do what was asked and close without an answer
     cut: int | None = None  # close after so many bytes of the body
@@ -50,7 +52,7 @@ class Fault:
     @property
     def breaks(self) -> bool:
         """Whether the connection cannot be used again."""
-        return self.drop or self.cut is not None or bool(self.overrun)
+        return self.drop or self.kill is not None or self.cut is not None or bool(self.overrun)
 
     def error(self) -> bytes:
         return json.dumps({"error": f"Fault {self.status}"}).encode() if self.body is None else self.body

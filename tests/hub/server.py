@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import socket
 import struct
 import sys
@@ -41,6 +43,7 @@ class Request(NamedTuple):
     sent: int  # bytes of the answer's body that went out
     received: int  # bytes of the request's body
     headers: Message
+    body: bytes = b""  # of a request to the API, not of an upload
 
 
 class HubServer:
@@ -128,6 +131,10 @@ class HubServer:
     def downloaded(self, path: str = ".+") -> int:
         """Bytes of files that were sent; `path` is a regular expression for their paths."""
         return sum(made.sent for made in self.requests if re.search(payload(path), made.path))
+
+    def bodies(self, path: str) -> list[bytes]:
+        """The bodies of the requests to the API with such a path (searched)."""
+        return [made.body for made in self.requests if re.search(path, made.path)]
 
     def uploaded(self) -> int:
         """Bytes that were received in uploads and commits."""
@@ -228,11 +235,14 @@ class _Handler(BaseHTTPRequestHandler):
             body = self._read_body()
             fault = hub.faults.take(self.command, self.path) or Fault()
             time.sleep(fault.delay)
+            if fault.meanwhile:
+                fault.meanwhile()
             made = self._make(body, fault) if fault.status is None or fault.after else Reply()
             if fault.status is not None:
                 made = Reply(memoryview(fault.error()), fault.status, {"Content-Type": "application/json"})
             status, sent = self._send(made, fault)
-            hub.record(Request(self.command, unquote(self.path), status, sent, len(body), self.headers))
+            kept = body if self.path.startswith("/api/") else b""
+            hub.record(Request(self.command, unquote(self.path), status, sent, len(body), self.headers, kept))
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = _serve
 
@@ -267,7 +277,9 @@ class _Handler(BaseHTTPRequestHandler):
         """Send the answer as the fault spoils it: the status and the bytes of the body that went out."""
         sent = 0
         try:
-            if fault.drop:
+            if fault.kill is not None:
+                os.kill(fault.kill, signal.SIGKILL)
+            if fault.drop or fault.kill is not None:
                 return 0, 0
             body = fault.changed(made.body)
             headers: dict[str, str | None] = {"Content-Length": str(len(body)), **made.headers}

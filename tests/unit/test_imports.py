@@ -26,7 +26,7 @@ BELOW = {
     "terminal.py": {"core"},
     "__main__.py": {"cli"},
 }
-TOP = {"cli.py"}
+TOP = {"cli"}
 
 WORKSHOP = {"torch", "sentence_transformers", "transformers"}
 NETWORK = {

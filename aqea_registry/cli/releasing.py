@@ -1,0 +1,139 @@
+"""Commands around releases: build, publish, restore, mark."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from aqea_registry.cli.shell import Outcome, Shell, command
+
+if TYPE_CHECKING:
+    from aqea_registry.operations.publish import Put
+
+TO = click.option("--to", "stores", multiple=True, metavar="STORE", help="Where, instead of publish.stores (repeatable).")
+
+
+@command
+@click.option("--to", "folder", default="hf_package", metavar="DIR", help="The folder (default: hf_package).")
+def package(shell: Shell, folder: str) -> Outcome:
+    """Verify the run and build the folder that a release holds, without publishing it.
+
+    Card, data, Parquet, croissant.json and MANIFEST.sha256, as the Hub shows them; `sha256sum -c MANIFEST.sha256` accepts it.
+    """
+    from aqea_registry.operations.package import build_package, write_package
+    from aqea_registry.operations.project import open_project
+    from aqea_registry.operations.verify import verify_project
+    from aqea_registry.terminal import printable, size_text
+
+    project = open_project(shell.directory)
+    built = build_package(project, verify_project(project, shell.report))
+    done = write_package(built, shell.directory / folder, shell.report)
+
+    def show() -> None:
+        state = f"{len(done.written)} written" if done.written else "nothing to do"
+        click.echo(printable(f"{done.folder}: {done.files} files, {size_text(done.bytes)}: {state}"))
+
+    import msgspec
+
+    return Outcome((), msgspec.to_builtins(done), show)
+
+
+@command
+@click.option("--tag", required=True, help="The name of the release; it can never name another one.")
+@TO
+@click.option("--dry-run", is_flag=True, help="Write nothing; print the plan and the digest.")
+def publish(shell: Shell, tag: str, stores: tuple[str, ...], dry_run: bool) -> Outcome:
+    """Verify the run and put it into the stores under a tag, as one immutable release.
+
+    STORE is oci:DIR, oci://HOST/NAME, hf://datasets/ORG/NAME or github://OWNER/REPO. A store that fails does not undo the
+    others; the same command finishes the rest.
+    """
+    from aqea_registry.operations.project import open_project
+    from aqea_registry.operations.publish import publish as operation
+    from aqea_registry.terminal import printable, size_text
+
+    project = open_project(shell.directory)
+    attempt = operation(project, tag, stores or project.params.publish.stores, shell.report, dry_run=dry_run)
+    done = attempt.done
+
+    def show() -> None:
+        click.echo(f"{tag} is {done.digest}: {done.files} files, {size_text(done.bytes)}")
+        for put in done.puts:
+            click.echo(printable(f"{put.reference}: {_words(put)}"))
+
+    import msgspec
+
+    return Outcome((), msgspec.to_builtins(done), show, attempt.error)
+
+
+def _words(put: Put) -> str:
+    from aqea_registry.terminal import size_text
+
+    sent = f"{put.new} pieces, {size_text(put.bytes)}; {put.reused} there already"
+    again = "its receipt was lost and was written again"
+    words = {
+        "planned": f"would be sent: {sent}",
+        "published": f"published and read back: {sent}",
+        "repaired": f"had lost pieces, repaired and read back: {sent}",
+        "unchanged": f"holds it already, {again if put.receipt_written else 'nothing was written'}",
+        "failed": f"FAILED: {put.reason}",
+    }
+    return words[put.state]
+
+
+@command
+@click.argument("reference", metavar="STORE-REF")
+@click.option("--to", "folder", metavar="DIR", help="The folder (default: the store's last word and the tag).")
+@click.option("--force", is_flag=True, help="Replace files in the folder that hold other bytes.")
+def pull(shell: Shell, reference: str, folder: str | None, force: bool) -> Outcome:
+    """Restore a release from a store into a folder; each file is checked before it gets its name.
+
+    A pull that was cut off goes on where it stopped.
+    """
+    from aqea_registry.operations.pull import default_folder
+    from aqea_registry.operations.pull import pull as operation
+    from aqea_registry.stores import open_store, split_reference
+    from aqea_registry.terminal import printable, size_text
+
+    spec, tag = split_reference(reference)
+    target = shell.directory / (folder or default_folder(spec, tag))
+    done = operation(open_store(spec, shell.directory), tag, target, shell.report, force=force)
+
+    def show() -> None:
+        if done.status:
+            click.echo(printable(f"note: this release is {done.status}"))
+        click.echo(f"{tag} is {done.digest}")
+        state = f"{done.fetched} fetched ({size_text(done.bytes)}), {done.files - done.fetched} there already"
+        click.echo(printable(f"{done.folder}: {done.files} files, {state}"))
+
+    import msgspec
+
+    return Outcome((), msgspec.to_builtins(done), show)
+
+
+@command
+@click.option("--tag", required=True, help="The release.")
+@TO
+@click.option("--superseded-by", "by", metavar="TAG", help="A later release that takes its place.")
+@click.option("--withdrawn", is_flag=True, help="The release should not be used.")
+@click.option("--reason", required=True, help="Why; readers see it.")
+def mark(shell: Shell, tag: str, stores: tuple[str, ...], by: str | None, withdrawn: bool, reason: str) -> Outcome:
+    """Say that a published release is superseded or withdrawn. Nothing is deleted, and the tag stays where it is."""
+    from aqea_registry.core.findings import BadConfiguration
+    from aqea_registry.operations.mark import mark as operation
+    from aqea_registry.operations.project import open_project
+    from aqea_registry.terminal import printable
+
+    if withdrawn == (by is not None):
+        raise BadConfiguration("a mark is one of --withdrawn and --superseded-by TAG", "give one of them")
+    specs = stores or open_project(shell.directory).params.publish.stores
+    done = operation(shell.directory, tag, specs, by=by, reason=reason)
+
+    def show() -> None:
+        for one in done:
+            click.echo(printable(f"{one.reference} is {one.status}{'' if one.written else ' (it was marked so already)'}"))
+
+    import msgspec
+
+    return Outcome((), {"marked": msgspec.to_builtins(done)}, show)

@@ -1,0 +1,212 @@
+"""A release on its way to GitHub: into a draft that only its makers see, checked there, then published in one request.
+
+A draft is ours if its tag and its text name this release. It may be what a killed push left, or belong to somebody who
+publishes the same release right now: both are gone on with. Of several such drafts the oldest stays. So whoever is told
+that something is gone or there already (`Answered`) looks again from the start.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+from aqea_registry.core.files import BLOCK, Advance, ignore, open_regular
+from aqea_registry.core.findings import CannotCheck, Finding, NotAllowed, Refused
+from aqea_registry.core.release import MANIFEST_TYPE, Descriptor, Release, digest_of
+from aqea_registry.stores.base import Content
+from aqea_registry.stores.github_client import ABSENT, INVALID, Answered, Asset, Client, Found, Slice
+from aqea_registry.stores.github_parts import (
+    ATTACHMENT,
+    PARTS,
+    RECORD,
+    Part,
+    Parts,
+    Whole,
+    asset_name,
+    describe,
+    marked,
+    part_names,
+)
+from aqea_registry.stores.github_read import digest_of_asset
+
+ATTEMPTS = 6  # to send one asset, and to have one draft, while others do the same
+
+
+class Piece(NamedTuple):
+    """What one asset is to hold. `source` is a path of the release, or the bytes."""
+
+    name: str
+    label: str
+    media_type: str
+    digest: str
+    size: int  # bytes
+    source: str | bytes
+    offset: int = 0
+
+
+class Sending:
+    """One push. `part` is the size of the largest asset, in bytes."""
+
+    def __init__(
+        self, client: Client, tag: str, release: Release, content: Content, notes: str, part: int, advance: Advance
+    ) -> None:
+        self._client, self._tag, self._release, self._content = client, tag, release, content
+        self._part, self._advance = part, advance
+        self._text = describe(notes, release.digest())
+        self._made: list[Piece] = []
+
+    def publish(self) -> None:
+        """Fill a draft and publish it. Raises Answered if somebody else changed the releases meanwhile; Refused."""
+        draft = self._draft()
+        self.fill(draft)
+        try:
+            self._client.publish(draft, self._text)
+        except Answered as error:
+            if error.status == INVALID and "already_exists" not in error.codes:
+                raise NotAllowed(
+                    f"{self._client.spec}: GitHub does not publish {self._tag}: {error.message}", "publish it under a new tag"
+                ) from error
+            raise
+
+    def fill(self, found: Found) -> None:
+        """Send what a release of ours has not, and see that GitHub reports every digest. Raises Answered, Refused."""
+        pieces, held = self._pieces(), self._client.assets(found.id)
+        names = {piece.name for piece in pieces}
+        if found.draft:
+            for asset in held.values():
+                if asset.name not in names and not asset.name.startswith(ATTACHMENT):
+                    self._client.delete_asset(asset)
+        for piece in pieces:
+            there = held.get(piece.name)
+            if there is not None and self._good(there, piece):
+                continue
+            if there is not None:
+                self._client.delete_asset(there)
+            self._send(found, piece)
+        held = self._client.assets(found.id)
+        if not all(piece.name in held and self._good(held[piece.name], piece) for piece in pieces):
+            raise Answered(ABSENT, "somebody else changed the release while it was published")
+
+    def discard(self) -> None:
+        """Delete what drafts of this release there are."""
+        for draft in drafts(self._client, self._tag, self._release.digest()):
+            self._client.delete(draft)
+
+    def _draft(self) -> Found:
+        for _ in range(ATTEMPTS):
+            ours = drafts(self._client, self._tag, self._release.digest())
+            for other in ours[1:]:
+                self._client.delete(other)
+            if ours:
+                return ours[0]
+            self._client.create(self._tag, self._text)
+        raise CannotCheck(f"{self._client.spec}: GitHub makes a draft of {self._tag} and does not list it", "try again later")
+
+    def _good(self, asset: Asset, piece: Piece) -> bool:
+        return asset.whole and digest_of_asset(self._client, asset) == piece.digest
+
+    def _send(self, found: Found, piece: Piece) -> None:
+        source = piece.source if isinstance(piece.source, bytes) else self._content(piece.source)
+        send(self._client, found, piece, source, self._advance)
+
+    def _pieces(self) -> list[Piece]:
+        if not self._made:
+            self._made = list(self._make())
+        return self._made
+
+    def _make(self) -> Iterator[Piece]:
+        wholes: dict[str, Whole] = {}
+        for path, layer in sorted(self._release.files().items()):
+            names = part_names(path, layer, self._part)
+            if names is None:
+                yield Piece(asset_name(path), path, layer.media_type, layer.digest, layer.size, path)
+                continue
+            wholes[path] = self._split(path, layer, names)
+            for number, part in enumerate(wholes[path].parts):
+                label = f"{path} (part {number + 1} of {len(names)})"
+                yield Piece(part.name, label, layer.media_type, part.digest, part.size, path, number * self._part)
+        if wholes:
+            yield _text_piece(PARTS, Parts(files=wholes).render(), "application/json")
+        yield _text_piece(RECORD, self._release.render(), MANIFEST_TYPE)
+
+    def _split(self, path: str, layer: Descriptor, names: tuple[str, ...]) -> Whole:
+        """Hash a file in parts, and as a whole. Raises Refused if it is not what the release names."""
+        whole, parts, rest = hashlib.sha256(), [], layer.size
+        with closing(_opened(self._content(path), path)) as file:
+            for name in names:
+                piece = hashlib.sha256()
+                size = min(self._part, rest)
+                body = Slice(file, path, layer.size - rest, size, ignore)
+                while block := body.read(BLOCK):
+                    piece.update(block)
+                    whole.update(block)
+                parts.append(Part(name=name, digest=f"sha256:{piece.hexdigest()}", size=size))
+                rest -= size
+        _check_source(path, layer.digest, f"sha256:{whole.hexdigest()}")
+        return Whole(digest=layer.digest, parts=tuple(parts))
+
+
+def drafts(client: Client, tag: str, digest: str) -> list[Found]:
+    """The drafts of a release, the oldest first."""
+    ours = [each for each in client.releases() if each.draft and each.tag == tag and marked(each.text) == digest]
+    return sorted(ours, key=lambda each: each.id)
+
+
+def send(client: Client, found: Found, piece: Piece, source: Path | bytes, advance: Advance) -> None:
+    """Send one asset, which may be there since an answer was lost. Raises Refused for wrong bytes here or there; Answered."""
+    with closing(_opened(source, piece.label)) as file:
+        body = Slice(file, piece.label, piece.offset, piece.size, advance)
+        for _ in range(ATTEMPTS):
+            try:
+                asset: Asset | None = client.upload(found, piece.name, piece.label, piece.media_type, body)
+            except Answered as error:
+                if "already_exists" not in error.codes:
+                    raise
+                asset = client.assets(found.id).get(piece.name)
+            else:
+                _check_source(piece.label, piece.digest, body.digest())
+                _check_name(client, piece, asset)
+            if asset is not None and asset.whole:
+                _check_kept(client, piece, digest_of_asset(client, asset))
+                return
+            if asset is not None:
+                client.delete_asset(asset)
+    raise CannotCheck(f"{client.spec}: {piece.name} is being sent by somebody else", "try again later")
+
+
+def _opened(source: Path | bytes, what: str) -> io.BytesIO | io.FileIO:
+    try:
+        return io.BytesIO(source) if isinstance(source, bytes) else open_regular(source)
+    except OSError as error:
+        raise CannotCheck(f"{what} cannot be read: {error.strerror}", "make the release's files again") from error
+
+
+def _text_piece(name: str, content: bytes, media_type: str) -> Piece:
+    return Piece(name, name, media_type, digest_of(content), len(content), content)
+
+
+def _check_source(path: str, expected: str, actual: str) -> None:
+    if actual != expected:
+        message = "the file changed while it was published"
+        finding = Finding(code="mismatch", subject=path, expected=expected, actual=actual, message=message)
+        raise Refused(f"{path} changed while it was published; nothing was tagged", [finding])
+
+
+def _check_name(client: Client, piece: Piece, asset: Asset | None) -> None:
+    if asset is not None and asset.name != piece.name:
+        message = "GitHub gave the asset another name"
+        subject = f"{client.spec}: {piece.name}"
+        finding = Finding(code="mismatch", subject=subject, expected=piece.name, actual=asset.name, message=message)
+        raise Refused(f"{subject}: {message}: {asset.name}", [finding], "give the file another name in params.yaml")
+
+
+def _check_kept(client: Client, piece: Piece, actual: str) -> None:
+    if actual != piece.digest:
+        message = "GitHub holds other bytes than were sent"
+        subject = f"{client.spec}: {piece.name}"
+        finding = Finding(code="mismatch", subject=subject, expected=piece.digest, actual=actual, message=message)
+        raise Refused(f"{subject}: {message}; nothing was published", [finding], "try again; what is wrong is replaced")

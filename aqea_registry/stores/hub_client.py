@@ -1,0 +1,343 @@
+"""One dataset repository on the Hugging Face Hub, through the Hub's own client, which is imported only when it is needed.
+
+Every question is asked again where waiting helps. The client reads HF_TOKEN and HF_HOME itself; its progress bars and its
+warnings are switched off, because ours report. Its uploads repeat single requests after a 429 or a 5xx, at most five
+times, and never after another answer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple, TypeVar, cast
+
+from aqea_registry.core.files import BLOCK
+from aqea_registry.core.findings import CannotCheck, Finding, NotAllowed, Refused, RegistryError
+from aqea_registry.stores.retry import Answer, patiently
+from aqea_registry.stores.streams import Incoming
+
+T = TypeVar("T")
+PARTIAL_CONTENT, RANGE_NOT_SATISFIABLE = 206, 416
+BAD_REQUEST, CONFLICT, STALE = 400, 409, 412
+
+
+class Refs(NamedTuple):
+    """Where a repository stands: the commit of its main branch, None before the first one, and the commits of its tags."""
+
+    head: str | None
+    tags: Mapping[str, str]
+
+
+class Entry(NamedTuple):
+    """A file of a commit as the Hub describes it: `sha256` (hex) of a large one, git's `blob` id of any other."""
+
+    size: int  # bytes
+    sha256: str | None
+    blob: str
+
+
+class Gone(Exception):
+    """The Hub has no such repository, commit or file, as far as this token may see."""
+
+
+def git_blob(content: bytes) -> str:
+    """The id that git gives to a file with these bytes."""
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+
+
+class HubClient:
+    """The questions to one repository. All raise NotAllowed and CannotCheck."""
+
+    def __init__(self, repository: str) -> None:
+        self._repository = repository
+        self._owner = repository.partition("/")[0]
+        self._spec = f"hf://datasets/{repository}"
+
+    @property
+    def address(self) -> str:
+        """Where people see the repository."""
+        return f"{_endpoint()}/datasets/{self._repository}"
+
+    def refs(self) -> Refs | None:
+        """Branches and tags now; None if there is no such repository, or none that this token may see."""
+
+        def ask() -> Refs:
+            found = self._api().list_repo_refs(self._repository, repo_type="dataset")
+            heads = [branch.target_commit for branch in found.branches if branch.name == "main"]
+            return Refs(heads[0] if heads else None, {tag.name: tag.target_commit for tag in found.tags})
+
+        try:
+            return self._ask("its tags", ask)
+        except Gone:
+            return None
+
+    def tree(self, commit: str | None, folder: str | None = None) -> dict[str, Entry]:
+        """Every file of a commit, or of a folder in it. Raises Gone if there is no such commit; a missing folder is empty."""
+        if commit is None:
+            return {}
+
+        def ask() -> dict[str, Entry]:
+            listed: Any = self._api().list_repo_tree(
+                self._repository, folder, recursive=True, revision=commit, repo_type="dataset"
+            )
+            files = [item for item in listed if hasattr(item, "blob_id")]
+            return {file.path: Entry(file.size, file.lfs.sha256 if file.lfs else None, file.blob_id) for file in files}
+
+        try:
+            return self._ask(f"the files of {commit}", ask)
+        except Gone:
+            if folder is None:
+                raise
+            return {}
+
+    def read(self, commit: str, path: str, limit: int) -> bytes:
+        """A small file of a commit, at most `limit` + 1 bytes of it. Raises Gone if there is none."""
+        with self.stream(commit, path, limit + 1, 0) as incoming:
+            return incoming.read(limit + 1)
+
+    def stream(self, commit: str, path: str, size: int, offset: int) -> BinaryIO:
+        """A file's bytes from `offset` on, `size` being where it ends; a line that breaks is mended while they are read.
+
+        Raises Gone if the commit has no such file.
+        """
+        what = f"{path} at {commit}"
+        incoming = Incoming(size, offset, lambda at: self._begin(commit, path, at), lambda call: self._ask(what, call))
+        reader = io.BufferedReader(incoming, BLOCK)
+        try:
+            reader.peek(1)  # what is wrong shows now
+        except BaseException:
+            reader.close()
+            raise
+        return cast(BinaryIO, reader)
+
+    def check_write(self, exists: bool) -> None:
+        """Ask whether this token may write, before anything is sent. Raises NotAllowed."""
+        if self._api().token is False:
+            raise NotAllowed(f"{self._spec}: no token is set", self._to_write())
+        who: dict[str, Any] = self._ask("who owns the token", lambda: dict(self._api().whoami()), to_write=True)
+        if who.get("auth", {}).get("accessToken", {}).get("role") == "read":
+            raise NotAllowed(f"{self._spec}: the token can only read", self._to_write())
+        if exists:
+            self._ask("may this token write", self._auth_check, to_write=True)
+            return
+        owned = {org.get("name") for org in who.get("orgs", []) if org.get("roleInOrg") not in {"read", "no_access"}}
+        if self._owner not in owned | {who.get("name")}:
+            message = f"{self._spec}: there is no such repository, and {who.get('name')} cannot make one under {self._owner}"
+            raise NotAllowed(message, self._to_write())
+
+    def create(self) -> None:
+        """Make the repository, if it is not there; who may see it is the Hub's default."""
+
+        def make() -> None:
+            self._api().create_repo(self._repository, repo_type="dataset", exist_ok=True)
+
+        self._ask("making the repository", make, to_write=True)
+
+    def commit(
+        self,
+        parent: str | None,
+        files: Mapping[str, Path | bytes],
+        gone: Sequence[str],
+        title: str,
+        notes: str,
+        shas: Mapping[str, str],
+    ) -> str | None:
+        """Make one commit on top of `parent` and return its id; None if the branch is not there any more.
+
+        `shas` are the sha256 (hex) that the files must have: Refused if one has another, before anything is sent.
+        """
+        from huggingface_hub import CommitOperationDelete
+
+        def make() -> str | None:
+            adds = [_addition(path, given, shas[path]) for path, given in sorted(files.items())]
+            deletes = [CommitOperationDelete(path, is_folder=False) for path in gone]
+            try:
+                made = self._api().create_commit(
+                    self._repository,
+                    [*adds, *deletes],
+                    commit_message=title,
+                    commit_description=notes,
+                    repo_type="dataset",
+                    parent_commit=parent,
+                )
+            except Exception as error:
+                self._refuse_card(error)
+                if _status(error) == STALE:
+                    return None
+                raise
+            return str(made.oid)
+
+        return self._ask(title, make, to_write=True)
+
+    def tag(self, tag: str, commit: str) -> None:
+        """Give a commit a tag. A tag of this name that is there already stays where it is: look at it afterwards."""
+
+        def make() -> None:
+            # exist_ok would hide nothing more than this: a tag on another commit looks the same to it.
+            try:
+                self._api().create_tag(self._repository, tag=tag, revision=commit, repo_type="dataset", exist_ok=False)
+            except Exception as error:
+                if _status(error) != CONFLICT:
+                    raise
+
+        self._ask(f"the tag {tag}", make, to_write=True)
+
+    def _auth_check(self) -> None:
+        self._api().auth_check(self._repository, repo_type="dataset", write=True)
+
+    def _begin(self, commit: str, path: str, offset: int) -> _Bytes:
+        from huggingface_hub import constants, get_session, hf_hub_url
+        from huggingface_hub.utils import build_hf_headers, hf_raise_for_status  # type: ignore[attr-defined]
+
+        url = hf_hub_url(self._repository, path, repo_type="dataset", revision=commit, endpoint=_endpoint())
+        # Not compressed: a range counts the bytes that are sent.
+        headers = build_hf_headers(token=self._api().token) | {"Accept-Encoding": "identity"}
+        headers |= {"Range": f"bytes={offset}-"} if offset else {}
+        session = get_session()
+        response = session.send(
+            session.build_request("GET", url, headers=headers, timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT),
+            stream=True,
+            follow_redirects=True,
+        )
+        try:
+            if offset and response.status_code == RANGE_NOT_SATISFIABLE:
+                return _Bytes(response, iter(()), 0)
+            hf_raise_for_status(response)
+        except BaseException:
+            response.close()
+            raise
+        return _Bytes(response, response.iter_bytes(BLOCK), 0 if response.status_code == PARTIAL_CONTENT else offset)
+
+    def _api(self) -> Any:
+        """The client. Raises CannotCheck if it is not installed, or told to stay offline."""
+        try:
+            from huggingface_hub import HfApi, get_token
+            from huggingface_hub.utils import disable_progress_bars, logging  # type: ignore[attr-defined]
+        except ImportError as error:
+            message = f"{self._spec}: asking the Hub needs huggingface_hub, which is not installed"
+            raise CannotCheck(message, "pip install 'aqea-registry[stores]'") from error
+        if os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}:
+            raise CannotCheck(f"{self._spec}: HF_HUB_OFFLINE keeps the Hub's client offline", "unset HF_HUB_OFFLINE")
+        warnings.filterwarnings("ignore", module=r"huggingface_hub\.")
+        logging.set_verbosity(50)  # nothing below critical
+        disable_progress_bars()
+        return HfApi(endpoint=_endpoint(), token=get_token() or False)
+
+    def _ask(self, what: str, call: Callable[[], T], to_write: bool = False) -> T:
+        """Ask patiently. Raises Gone, NotAllowed and CannotCheck."""
+        self._api()
+        from huggingface_hub import errors
+
+        hint = self._to_write() if to_write else f"set HF_TOKEN to a token that may read {self._repository}"
+        absent = (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.RemoteEntryNotFoundError)
+        try:
+            return patiently(f"{self._spec}: {what}", call, lambda error: _judge(error, absent), hint)
+        except absent as error:
+            if to_write and isinstance(error, errors.RepositoryNotFoundError):  # so the Hub answers who may not know of it
+                raise NotAllowed(f"{self._spec}: {what}: the Hub has no such repository for this token", hint) from error
+            raise Gone(what) from error
+
+    def _to_write(self) -> str:
+        return f"HF_TOKEN needs write access to {self._owner} at {_endpoint()}"
+
+    def _refuse_card(self, error: Exception) -> None:
+        """The client asks the Hub about the card's front matter before anything else, and says no with a ValueError."""
+        if isinstance(error, ValueError) and _status(error) == BAD_REQUEST and "README.md" in str(error):
+            message = " ".join(str(error).split())
+            finding = Finding(code="malformed", subject="README.md", message=message)
+            raise Refused(f"{self._spec}: the Hub refuses the card: {message}", [finding], "correct the card") from error
+
+
+class _Bytes:
+    """A response as `Incoming` reads it. `skip`: bytes before the wanted ones, from a server that knows no ranges."""
+
+    def __init__(self, response: Any, blocks: Iterator[bytes], skip: int) -> None:
+        self.raw = self
+        self._response = response
+        self._blocks = blocks
+        self._skip = skip
+        self._rest = b""
+
+    def read(self, size: int) -> bytes:
+        """The next bytes, at most `size`; none at the end."""
+        while not self._rest:
+            block = next(self._blocks, None)
+            if block is None:
+                return b""
+            self._rest, self._skip = block[self._skip :], max(0, self._skip - len(block))
+        block, self._rest = self._rest[:size], self._rest[size:]
+        return block
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._response.close()
+
+
+def _endpoint() -> str:
+    from huggingface_hub import constants
+
+    return (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
+
+
+def _addition(path: str, given: Path | bytes, sha256: str) -> Any:
+    """What the client is to send. Raises Refused if these are other bytes, CannotCheck if there are none."""
+    from huggingface_hub import CommitOperationAdd
+
+    try:
+        # Of a path, given as text, Xet reads the file itself.
+        addition = CommitOperationAdd(path, given if isinstance(given, bytes) else str(given))
+        actual = addition.upload_info.sha256.hex()
+    except (OSError, ValueError) as error:
+        raise CannotCheck(f"{path} cannot be read: {error}", "make the release's files again") from error
+    if actual != sha256:
+        message = "the file changed while it was published"
+        finding = Finding(
+            code="mismatch", subject=path, expected=f"sha256:{sha256}", actual=f"sha256:{actual}", message=message
+        )
+        raise Refused(f"{path} changed while it was published; nothing was tagged", [finding])
+    return addition
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and those that it came from: the client wraps what a server answered."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _response(error: Exception) -> Any:
+    found = (getattr(one, "response", None) for one in _chain(error))
+    return next((response for response in found if response is not None), None)
+
+
+def _status(error: Exception) -> int | None:
+    status: int | None = getattr(_response(error), "status_code", None)
+    return status
+
+
+def _judge(error: Exception, absent: tuple[type[Exception], ...]) -> Answer | None:
+    """What an error of the client means. An answer of another shape than it expects breaks it in its own ways."""
+    from huggingface_hub import errors
+
+    if isinstance(error, RegistryError):
+        return None
+    if any(isinstance(one, errors.GatedRepoError) for one in _chain(error)):
+        return Answer(403, "the repository is gated, and this token's account was not let in")
+    if isinstance(error, absent):
+        return None
+    if isinstance(error, PermissionError) and not error.filename:
+        return Answer(403, "Xet storage does not take this token")
+    response = _response(error)
+    if response is not None:
+        said = getattr(error, "server_message", None)
+        reason = f"the Hub answered {response.status_code}{f': {said}' if said else ''}"
+        return Answer(response.status_code, reason, response.headers.get("Retry-After"))
+    failures = (*errors.HfHubHTTPError.__bases__, ValueError, RuntimeError, TypeError, LookupError, AttributeError)
+    if not isinstance(error, failures) or getattr(error, "filename", None):
+        return None
+    lines = str(error).strip().splitlines()
+    return Answer(None, f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}")

@@ -1,0 +1,250 @@
+"""A store in an OCI registry: `oci://HOST[:PORT]/NAME`, as docker, skopeo and oras speak to it.
+
+Blobs go first, each only if it is not there, and the manifest last: a reader sees a whole release or none. A blob is named
+by its digest, which the registry checked when it took it; so its being there is taken for its bytes, until `deep` asks.
+
+A registry has no conditional write. The tag is read right before the manifest is written, and again at once and SETTLE
+seconds later: of publishers at the same time the last one's release stays, and every other is told of the conflict. What
+remains is a publisher that stands still for longer than SETTLE between its reading and its writing: it takes the tag from
+one that was told of its success already. The receipt of that one shows it. A registry with immutable tags prevents it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import BinaryIO, NoReturn, cast
+
+import msgspec
+
+from aqea_registry.core.files import BLOCK, Advance, WrongBytes, ignore
+from aqea_registry.core.findings import BadConfiguration, CannotCheck, Finding, Refused, TagConflict
+from aqea_registry.core.referrers import is_fallback_tag
+from aqea_registry.core.release import (
+    EMPTY_CONFIG,
+    MANIFEST_TYPE,
+    Descriptor,
+    NotARelease,
+    Release,
+    digest_of,
+    parse,
+    tag_conflict,
+)
+from aqea_registry.stores.base import Content, Held, Plan, Tagged
+from aqea_registry.stores.distribution import Repository
+from aqea_registry.stores.referrers import Referrers
+from aqea_registry.stores.streams import Incoming, Outgoing
+
+SETTLE = 1.5  # seconds
+COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+SPEC = re.compile(rf"oci://(?P<host>(?:[A-Za-z0-9.-]+|\[[0-9a-f:]+\])(?::[0-9]+)?)/(?P<name>{COMPONENT}(?:/{COMPONENT})*)")
+TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+
+
+class _Page(msgspec.Struct):
+    tags: list[str] | None = None
+
+
+class Registry:
+    """One repository of a registry. Raises BadConfiguration for a spec that names none."""
+
+    def __init__(self, spec: str) -> None:
+        match = SPEC.fullmatch(spec)
+        if match is None:  # it may hold a login, so it is not repeated
+            raise BadConfiguration(
+                "the name of a registry's repository is oci://HOST[:PORT]/NAME, in small letters and without a login",
+                "correct the store's name; log in with: docker login HOST",
+            )
+        self.spec = spec
+        self.own_receipts: Path | None = None
+        self._repository = Repository(match["host"], match["name"])
+        self._referrers = Referrers(self._repository, SETTLE)
+
+    def reference(self, tag: str) -> str:
+        """The STORE-REF of a tag."""
+        return f"{self.spec}:{tag}"
+
+    def tags(self) -> list[str]:
+        """Every tag but those of lists of attachments, sorted. Whether they name releases is not asked."""
+        found: set[str] = set()
+        what = f"{self.spec}: its tags"
+        for page in self._repository.pages(what, "tags/list", {200, 404}):
+            names = _names(what, page.content) if page.status == 200 else []
+            if found.issuperset(names):
+                break
+            found.update(names)
+        return sorted(tag for tag in found if not is_fallback_tag(tag))
+
+    def find(self, tag: str) -> Tagged | None:
+        """What a tag names, by the bytes that it gives. Raises Refused if they are no release."""
+        return self._repository.patiently(self.reference(tag), lambda: self._find(tag))
+
+    def release(self, tagged: Tagged) -> Release:
+        """The release, its manifest checked against its digest."""
+        subject = f"{self.spec}@{tagged.at}"
+        content = self._repository.patiently(subject, lambda: self._repository.manifest(tagged.at))
+        if content is None:
+            raise CannotCheck(f"{subject}: the manifest is not there", "publish the release again")
+        return self._parse(subject, content)
+
+    def plan(self, tag: str, release: Release) -> Plan:
+        """What a push would send. Whether it may is asked by beginning an upload and giving it up at once."""
+        held = self.find(tag)
+        if held is not None and held.digest != release.digest():
+            return Plan(held=held, new=(), settled=False)
+        if held is None:
+            self._check_writable()
+        content = release.render()
+        manifest = Descriptor(media_type=MANIFEST_TYPE, digest=digest_of(content), size=len(content))
+        new = [blob for blob in _blobs(release) if not self._holds(blob)] + ([] if held else [manifest])
+        if held is not None and new:
+            self._check_writable()
+        return Plan(held=held, new=tuple(new), settled=not new)
+
+    def push(self, tag: str, release: Release, content: Content, notes: str, advance: Advance) -> dict[str, object]:
+        """Put a release under a tag; a registry has no place for the notes."""
+        held = self.find(tag)
+        self._refuse_conflict(tag, held, release)
+        paths = {layer.digest: path for path, layer in release.files().items()}
+        for blob in _blobs(release):
+            if blob.digest in paths:
+                self._send(blob, paths[blob.digest], content(paths[blob.digest]), advance)
+            else:
+                self._send(blob, "the config", EMPTY_CONFIG, ignore)
+        if held is None:
+            self._name(tag, release)
+        return {"manifest": release.digest(), "repository": f"{self._repository.host}/{self._repository.name}"}
+
+    def held(self, tagged: Tagged, release: Release, deep: bool, advance: Advance) -> Iterator[Held]:
+        """Each file as the registry holds it: by its name, which is its digest, or with `deep` by its bytes."""
+        for path, layer in sorted(release.files().items()):
+            size = self._size(layer)
+            if size is None:
+                yield Held(path=path, how="not there")
+            elif deep:
+                yield self._hash(tagged, path, layer, advance)
+            else:
+                yield Held(path=path, how="descriptor", digest=layer.digest, size=size if size >= 0 else None)
+
+    def open(self, tagged: Tagged, path: str, layer: Descriptor, offset: int) -> BinaryIO:
+        """A file's bytes from `offset` on; a broken line is mended while they are read.
+
+        Opening raises Refused if the registry has no such blob; opening and reading raise NotAllowed and CannotCheck.
+        """
+        what = f"{self.reference(tagged.tag)}: {path}"
+        if self._size(layer) is None:
+            self._refuse(what, "missing", f"the registry has no blob {layer.digest}", layer.digest)
+        incoming = Incoming(
+            layer.size,
+            offset,
+            lambda at: self._repository.stream(layer.digest, at),
+            lambda call: self._repository.patiently(what, call),
+        )
+        return cast(BinaryIO, io.BufferedReader(incoming, BLOCK))
+
+    def attach(self, tagged: Tagged, name: str, content: bytes) -> None:
+        """Keep a small document beside a release. Raises Refused if another one of this name is there."""
+        self._referrers.attach(tagged, name, content, len(self.release(tagged).render()))
+
+    def attachments(self, tagged: Tagged) -> Mapping[str, bytes]:
+        """The documents that are kept beside a release, by name."""
+        return self._referrers.documents(tagged)
+
+    # One question or one piece each, asked again where waiting helps
+
+    def _size(self, blob: Descriptor) -> int | None:
+        return self._repository.patiently(f"{self.spec}: {blob.digest}", lambda: self._repository.size(blob.digest))
+
+    def _holds(self, blob: Descriptor) -> bool:
+        return self._size(blob) in {blob.size, -1}
+
+    def _check_writable(self) -> None:
+        self._repository.patiently(self.spec, self._repository.check_writable, to_write=True)
+
+    def _send(self, blob: Descriptor, path: str, source: Path | bytes, advance: Advance) -> None:
+        try:
+            with closing(Outgoing(source, blob, advance)) as outgoing:
+                self._repository.send(blob, outgoing, path)
+        except WrongBytes as error:
+            message = "the file changed while it was published"
+            finding = Finding(code="mismatch", subject=path, expected=blob.digest, actual=error.actual, message=message)
+            raise Refused(f"{path} changed while it was published; nothing was tagged", [finding]) from error
+        except OSError as error:
+            raise CannotCheck(f"{path} cannot be read: {error.strerror}", "make the release's files again") from error
+
+    def _hash(self, tagged: Tagged, path: str, layer: Descriptor, advance: Advance) -> Held:
+        digest, size = hashlib.sha256(), 0
+        with self.open(tagged, path, layer, 0) as incoming:
+            while size <= layer.size and (block := incoming.read(BLOCK)):
+                digest.update(block)
+                size += len(block)
+                advance(len(block))
+        return Held(path=path, how="hashed", digest=f"sha256:{digest.hexdigest()}", size=size)
+
+    # The tag
+
+    def _find(self, tag: str) -> Tagged | None:
+        if not TAG.fullmatch(tag) or is_fallback_tag(tag):
+            raise BadConfiguration(f"{tag!r} cannot be a release's tag in a registry", "use a tag such as v1")
+        content = self._repository.manifest(tag)
+        if content is None:
+            return None
+        self._parse(self.reference(tag), content)
+        return Tagged(tag=tag, digest=digest_of(content), at=digest_of(content))
+
+    def _name(self, tag: str, release: Release) -> None:
+        """Write the manifest under the tag, and see whether it stays."""
+        self._repository.patiently(self.reference(tag), lambda: self._put(tag, release), to_write=True)
+        self._refuse_conflict(tag, self.find(tag), release)
+        time.sleep(SETTLE)
+        found = self.find(tag)
+        self._refuse_conflict(tag, found, release)
+        if found is None:
+            self._refuse(self.reference(tag), "missing", "the registry took the tag and does not have it", release.digest())
+
+    def _put(self, tag: str, release: Release) -> None:
+        """Also the second attempt, after an answer that was lost, begins by looking."""
+        found = self._find(tag)
+        self._refuse_conflict(tag, found, release)
+        if found is None:
+            self._repository.put_manifest(tag, release.render())
+
+    def _refuse_conflict(self, tag: str, found: Tagged | None, release: Release) -> None:
+        if found is not None and found.digest != release.digest():
+            finding = tag_conflict(tag, self.spec, found.digest, release.digest())
+            raise TagConflict(
+                f"{finding.subject} names {found.digest}; this content would be {release.digest()}",
+                "publish it under a new tag",
+                [finding],
+            )
+
+    def _parse(self, subject: str, content: bytes) -> Release:
+        try:
+            release = parse(content)
+            if release.digest() != digest_of(content):
+                raise NotARelease("its manifest has more, or other, than a release's")
+            return release
+        except NotARelease as error:
+            finding = Finding(code="malformed", subject=subject, message=str(error))
+            raise Refused(f"{subject} is no release: {error}", [finding]) from error
+
+    def _refuse(self, subject: str, code: str, message: str, expected: str) -> NoReturn:
+        raise Refused(f"{subject}: {message}", [Finding(code=code, subject=subject, expected=expected, message=message)])
+
+
+def _names(what: str, content: bytes) -> list[str]:
+    try:
+        return msgspec.json.decode(content, type=_Page).tags or []
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise CannotCheck(f"{what}: the registry's answer is no list of tags", "try again later") from error
+
+
+def _blobs(release: Release) -> list[Descriptor]:
+    """The blobs of a release, each once, sorted by digest."""
+    blobs = {blob.digest: blob for blob in (*release.layers, release.config)}
+    return [blob for _, blob in sorted(blobs.items())]

@@ -1,0 +1,17 @@
+"""A GitHub for tests, as far as releases go: a real server in front of a folder, held to GitHub's own description.
+
+with GitHubServer(folder, description(cache)) as github:
+    github.store.create("org/name")
+    github.store.token("ghp_write", push=["org/name"])
+    run_something(env=github.environment("ghp_write"))
+    assert github.uploaded() == 3
+"""
+
+from __future__ import annotations
+
+from tests.github.faults import UploadFault
+from tests.github.openapi import Description, description
+from tests.github.server import GitHubServer, Request
+from tests.github.store import Asset, Release, Store
+
+__all__ = ["Asset", "Description", "GitHubServer", "Release", "Request", "Store", "UploadFault", "description"]
