@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable
 from typing import Annotated, Literal
 
@@ -169,10 +170,9 @@ def held_findings(reference: str, release: Release, held: Iterable[Held]) -> lis
 
 def how_checked(held: Iterable[Held]) -> str:
     """How many files were checked in which way, for people."""
-    counts: dict[str, int] = {}
-    for one in held:
-        counts[one.how] = counts.get(one.how, 0) + 1
-    return ", ".join(f"{count} by {how}" if how != "not there" else f"{count} not there" for how, count in counts.items())
+    words = {"fetched": "fetched and hashed", "hashed": "hashed", "not there": "not there"}
+    counts = Counter(one.how for one in held)
+    return ", ".join(f"{count} {words.get(how, f'by {how}')}" for how, count in counts.items())
 
 
 def tag_conflict(tag: str, store: str, held: str, wanted: str) -> Finding:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Annotated, Any, BinaryIO, Literal
 
 import msgspec
 import numpy as np
@@ -26,11 +26,11 @@ COLUMNS = ("embedding1", "embedding2", "score")
 class Described(msgspec.Struct, frozen=True, kw_only=True):
     """The metadata: how to read the integers, of what they are, and their content digest."""
 
-    unit: str
+    unit: Literal["1e-6"]
     dataset: str
     model: str
-    dimension: int
-    n_pairs: int
+    dimension: Annotated[int, msgspec.Meta(ge=1, lt=1 << 31)]
+    n_pairs: Annotated[int, msgspec.Meta(ge=1)]
     baseline_spearman: msgspec.Raw
     content: str
 
@@ -92,10 +92,6 @@ def _described(table: Any, pa: Any) -> Described:
         msgspec.json.decode(described.baseline_spearman, type=float)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Malformed(f"{KEY.decode()} in its metadata: {error}") from error
-    if described.unit != "1e-6" or described.n_pairs < 1 or described.dimension < 1:
-        raise Malformed(
-            f"unit {described.unit}, n_pairs {described.n_pairs} and dimension {described.dimension} are no pair set's"
-        )
     if not table.schema_arrow.equals(_schema(pa, described.dimension)):
         raise Malformed(f"its columns are not {', '.join(COLUMNS)} with dimension {described.dimension}")
     if table.metadata.num_rows != described.n_pairs:

@@ -147,11 +147,9 @@ def _put(project: Project, store: Store, tag: str, package: Package, planned: Pu
     known = receipts.read(path)
     if planned.state == "unchanged" and known is not None and known.digest == release.digest() and store.spec in known.stores:
         return msgspec.structs.replace(planned, receipt=_shown(project, path))
-    ids: dict[str, object] = dict(known.stores[store.spec].ids) if known and store.spec in known.stores else {}
-    if planned.state == "planned":
-        text = _notes(store, tag, package)
-        with report.task(f"publish to {store.spec}", planned.bytes, "bytes") as advance:
-            ids = store.push(tag, release, package.content, text, advance)
+    text = _notes(store, tag, package) if planned.state == "planned" else ""
+    with report.task(f"publish to {store.spec}", planned.bytes, "bytes") as advance:
+        ids = store.push(tag, release, package.content, text, advance)  # if all is there: only the ids, for a lost receipt
     at = _read_back(store, tag, release, report)
     written = receipts.write(project, store, tag, release, StoreReceipt(reference=store.reference(tag), at=at, ids=ids))
     state: Literal["published", "unchanged", "repaired"]

@@ -178,8 +178,7 @@ class Client:
     def rewrite(self, found: Found, text: str) -> None:
         """Change the text of a published release."""
         handle = found.handle
-        name = handle.title if isinstance(handle.title, str) else found.tag
-        self._ask(found.tag, lambda: handle.update_release(name, text, prerelease=handle.prerelease))
+        self._ask(found.tag, lambda: handle.update_release(handle.name or found.tag, text, prerelease=handle.prerelease))
 
     def delete(self, draft: Found) -> None:
         """Delete a draft; it may be gone already."""

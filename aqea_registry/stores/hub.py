@@ -99,10 +99,11 @@ class HubStore:
     def push(self, tag: str, release: Release, content: Content, notes: str, advance: Advance) -> dict[str, object]:
         """Put a release under a tag: one commit, if the branch does not hold the release already, then the tag on it."""
         _check_names(release)
-        if self._hub.refs() is None:
+        refs = self._hub.refs()
+        if refs is None:
             self._hub.check_write(exists=False)
             self._hub.create()
-        found = self._settled(tag, release, self._hub.refs())
+        found = self._settled(tag, release, refs)
         if found is None:
             self._hub.tag(tag, self._commit(tag, release, content, notes, advance))
             found = self._settled(tag, release, self._hub.refs())

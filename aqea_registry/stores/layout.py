@@ -35,6 +35,7 @@ from aqea_registry.stores.base import Content, Held, Plan, Tagged
 
 REF_NAME = "org.opencontainers.image.ref.name"
 MARKER = b'{"imageLayoutVersion":"1.0.0"}'
+NO_INDEX = b'{"manifests":[]}'
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -102,7 +103,10 @@ class Layout:
             except FileNotFoundError:
                 yield Held(path=path, how="not there")
             except OSError as error:
-                raise CannotCheck(f"{self.spec}: {path}: the blob cannot be read: {error.strerror or error}") from error
+                subject = f"{self.spec}: {path}"
+                message = f"the blob cannot be read: {error.strerror or error}"
+                finding = Finding(code="unreadable", subject=subject, expected=layer.digest, message=message)
+                raise Refused(f"{subject}: {message}", [finding]) from error
             else:
                 yield Held(path=path, how="hashed", digest=f"sha256:{found.sha256}", size=found.size)
         if not self._holds(release.config):
@@ -144,7 +148,7 @@ class Layout:
     def attachments(self, tagged: Tagged) -> Mapping[str, bytes]:
         """The documents that are kept beside a release, by name. Raises Refused if one is not what its digest names."""
         found: dict[str, bytes] = {}
-        for descriptor in attached(self._index() or b'{"manifests":[]}'):
+        for descriptor in attached(self._index() or NO_INDEX):
             try:
                 made = parse_attachment(self._manifest(descriptor.digest), tagged.digest)
             except Malformed:
@@ -212,7 +216,7 @@ class Layout:
 
     def _entries(self) -> list[dict[str, Any]]:
         try:
-            entries = json.loads(self._index() or b'{"manifests":[]}')["manifests"]
+            entries = json.loads(NO_INDEX if (index := self._index()) is None else index)["manifests"]
             if not isinstance(entries, list):
                 raise ValueError("'manifests' is not a list")
             for entry in entries:

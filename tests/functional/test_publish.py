@@ -13,14 +13,13 @@ import pytest
 
 from aqea_registry.core.reporting import Silent
 from aqea_registry.operations.check_files import Verification
-from aqea_registry.operations.publish import open_store
 from aqea_registry.operations.verify_release import verify_release
+from aqea_registry.stores import open_store
 from tests.functional.helpers import (
     MANIFEST,
     METRICS,
     PAIRS,
     ROWS,
-    SIZES,
     append,
     blob,
     found,
@@ -34,6 +33,8 @@ from tests.functional.helpers import (
 from tests.tools import Result, aqea, copy_checkout, edit_params, run
 
 CARD = "README.md"
+LIST = "MANIFEST.sha256"
+RELEASED = {"training/data": "data", "metrics": "metrics", "views": "parquet", "manifests": ""}
 
 
 def publish(project: Path, *words: str, tag: str = "v1") -> Result:
@@ -77,15 +78,23 @@ def test_a_release_is_what_skopeo_sees(project: Path) -> None:
     assert layout_manifest(project / "releases") == (digest(result), json.loads(raw))
     skopeo("copy", "oci:releases:v1", "oci:../copy:v1", cwd=project)
     copied = aqea("verify", "oci:../copy:v1", "--json", cwd=project)
-    assert (copied.status, copied.json()["files"]) == (0, 7)
+    assert (copied.status, copied.json()["files"]) == (0, 9)
     assert copied.json()["notes"] == [f"v1 is {digest(result)}"]
+    assert {one["how"] for one in copied.json()["held"]["oci:../copy:v1"]} == {"hashed"}
 
 
-def test_every_layer_is_a_file_of_the_manifest_or_names_them(published: Path) -> None:
+def released(path: str) -> str:
+    """The path in a release of a file of the project's manifest."""
+    folder, _, name = path.rpartition("/")
+    return f"{RELEASED[folder]}/{name}".removeprefix("/")
+
+
+def test_every_layer_is_a_file_of_the_manifest_or_tells_of_them(published: Path) -> None:
     _, manifest = layout_manifest(published / "releases")
-    listed = {line.split("  ")[1]: line.split("  ")[0] for line in (published / MANIFEST).read_text().splitlines()}
+    lines = [line.split("  ") for line in (published / MANIFEST).read_text().splitlines()]
+    listed = {released(path): sha256 for sha256, path in lines}
     files = titles(manifest)
-    assert set(files) == {*listed, MANIFEST, SIZES, CARD}
+    assert set(files) == {*listed, CARD, LIST, "croissant.json", "plots/metrics.svg"}
     assert {path: files[path].removeprefix("sha256:") for path in listed} == listed
     for layer in (*manifest["layers"], manifest["config"]):
         content = blob(published / "releases", layer["digest"]).read_bytes()
@@ -108,11 +117,11 @@ def test_files_restored_by_hand_pass_every_check(published: Path) -> None:
     for path, name in titles(manifest).items():
         (restored / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(blob(published / "releases", name), restored / path)
-    assert sha256sum(restored).status == 0
+    assert run("sha256sum", "-c", "--quiet", LIST, cwd=restored).status == 0
     result = aqea("verify", restored, "--json", cwd=Path("/"))
-    assert (result.status, result.json()["files"]) == (0, 4)
+    assert (result.status, result.json()["files"]) == (0, 8)
     assert aqea("verify", ".", cwd=restored).status == 0
-    assert aqea("verify", MANIFEST, cwd=restored).status == 0
+    assert aqea("verify", LIST, cwd=restored).status == 0
     (restored / "extra").write_text("x")
     append(METRICS, b" ")(restored)
     broken = aqea("verify", restored, "--json", cwd=Path("/"))
@@ -127,12 +136,11 @@ def test_the_receipt_is_written_last_and_says_what_is_there(published: Path) -> 
         "schema": "aqea-registry/receipt/1",
         "tag": "v1",
         "digest": name,
-        "store": "oci:releases",
-        "reference": "oci:releases:v1",
         "files": [
             {"path": layer["annotations"]["org.opencontainers.image.title"], "digest": layer["digest"], "size": layer["size"]}
             for layer in manifest["layers"]
         ],
+        "stores": {"oci:releases": {"reference": "oci:releases:v1", "at": name, "ids": {"manifest": name}}},
     }
     written = {path: time for path, (_, time) in tree(layout).items()}
     assert max(written, key=lambda path: written[path]) == "receipts/v1.json"
@@ -173,9 +181,9 @@ def test_other_content_goes_under_a_new_tag_and_shares_what_is_the_same(publishe
     assert {path: after[path] for path in before if path != "index.json"} == {
         path: seen for path, seen in before.items() if path != "index.json"
     }
-    assert len([path for path in new if path.startswith("blobs/")]) == 2, "the card and the manifest"
+    assert len([path for path in new if path.startswith("blobs/")]) == 4, "the card, Croissant, the list and the manifest"
     assert new >= {"receipts/v2.json"}
-    assert len(new) == 3
+    assert len(new) == 5
     for tag in ("v1", "v2"):
         assert aqea("verify", f"oci:releases:{tag}", cwd=published).status == 0
         assert (
@@ -204,7 +212,7 @@ def test_a_dry_run_writes_nothing_and_tells_the_digest(project: Path) -> None:
     assert tree(project) == before
     done = publish(project, "--json").json()
     assert planned.json()["digest"] == done["digest"] == layout_manifest(project / "releases")[0]
-    sent = [(put["blobs"], put["bytes"]) for put in (planned.json()["puts"][0], done["puts"][0])]
+    sent = [(put["new"], put["bytes"]) for put in (planned.json()["puts"][0], done["puts"][0])]
     assert sent[0] == sent[1], "the plan was kept"
 
 
@@ -214,12 +222,12 @@ def test_what_has_findings_is_not_published(project: Path) -> None:
     result = publish(project, "--json")
     assert (result.status, result.json()["ok"]) == (1, False)
     assert {("mismatch", METRICS), ("mismatch", "small: test.jsonl in directory:data/small")} <= found(result)
-    assert "nothing was published" in result.err
+    assert "so there is no release" in result.err
     assert not (project / "releases").exists()
 
 
 BAD_TAGS = ("", ".", "..", "-v1", "v 1", "v/1", "../v1", "v1\n", "v:1", "ü", "v" * 129, "v1;rm")
-BAD_STORES = ("", "oci", "oci:", "releases", "s3://bucket", "docker:releases", "oci://host", "hf://x/y", "github://x/y")
+BAD_STORES = ("", "oci", "oci:", "releases", "s3://bucket", "docker:releases", "oci://host", "hf://x/y", "github://x")
 
 
 def test_bad_tags_and_unknown_stores_are_refused(project: Path) -> None:
@@ -231,7 +239,7 @@ def test_bad_tags_and_unknown_stores_are_refused(project: Path) -> None:
     for store in BAD_STORES:
         result = publish(project, "--to", "oci:fine", "--to", store)
         assert (result.status, result.out) == (2, ""), store
-        assert repr(store) in result.err
+        assert result.err.startswith("error: ") and "next: " in result.err
     assert tree(project) == before
 
 
@@ -270,7 +278,7 @@ def test_the_card_is_a_dataset_card(published: Path) -> None:
     assert hub.DatasetCardData(**data).to_dict() == data
     text = card.text
     metrics = json.loads((published / METRICS).read_text())
-    for value in (repr(metrics["cos_sim_spearman"]), files[PAIRS].removeprefix("sha256:"), "sha256sum -c"):
+    for value in (repr(metrics["cos_sim_spearman"]), files[released(PAIRS)].removeprefix("sha256:"), "sha256sum -c"):
         assert value in text
     assert str(published) not in path.read_text()
 
@@ -320,7 +328,7 @@ def of_config(layout: Path) -> Path:
 
 
 def of_pairs(layout: Path) -> Path:
-    return blob(layout, titles(layout_manifest(layout)[1])[PAIRS])
+    return blob(layout, titles(layout_manifest(layout)[1])[released(PAIRS)])
 
 
 DAMAGES = ((lose, of_pairs), (cut, of_pairs), (flip, of_config), (lose, of_manifest), (cut, of_manifest), (flip, of_manifest))
@@ -334,7 +342,7 @@ def test_a_damaged_blob_is_found_and_repaired(
     damage(which(published / "releases"))
     assert aqea("verify", "oci:releases:v1", cwd=published).status in (1, 3)
     planned = publish(published, "--dry-run", "--json").json()["puts"][0]
-    assert (planned["state"], planned["blobs"]) == ("planned", 1)
+    assert (planned["state"], planned["new"]) == ("planned", 1)
     result = publish(published, "--json")
     assert (result.status, result.json()["puts"][0]["state"]) == (0, "repaired")
     assert {path: seen[0] for path, seen in tree(published / "releases").items()} == before
@@ -358,13 +366,13 @@ def test_verifying_a_release_needs_the_layout_alone(published: Path) -> None:
     for reference in ("oci:alone:v2", "oci:nowhere:v1"):
         lost = aqea("verify", reference, cwd=published.parent)
         assert (lost.status, lost.out) == (3, "")
-        assert "has no tag" in lost.err
+        assert "there is no such tag" in lost.err
     assert not (published.parent / "nowhere").exists()
 
 
 def test_two_hundred_changes_of_one_byte_in_a_published_layout_are_all_found(published: Path) -> None:
     blobs = sorted((published / "releases/blobs/sha256").iterdir())
-    assert len(blobs) == 9, "seven files, the config and the manifest"
+    assert len(blobs) == 11, "nine files, the config and the manifest"
 
     def check() -> Verification:
         return verify_release(open_store("oci:releases", published), "v1", Silent())

@@ -80,8 +80,8 @@ def reply(value: Any, status: int = 200, headers: Mapping[str, str] | None = Non
 
 
 def refusal(no: No) -> Reply:
-    errors = {"errors": no.errors} if no.errors else {}
-    return reply({"message": no.message, **errors, "documentation_url": DOCUMENTATION, "status": str(no.status)}, no.status)
+    more: dict[str, Any] = {"errors": no.errors} if no.errors else {"status": str(no.status)}
+    return reply({"message": no.message, **more, "documentation_url": DOCUMENTATION}, no.status)
 
 
 Handler = Callable[[Call, dict[str, str]], Reply]

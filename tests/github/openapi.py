@@ -5,6 +5,7 @@ The description is the npm package `@octokit/openapi`. It is fetched once, with 
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 import subprocess
@@ -26,6 +27,7 @@ PREFIX = "#/components/schemas/"
 EVERYWHERE = frozenset({400, 401, 403, 404, 422})
 
 
+@functools.cache
 def description(cache: Path = CACHE) -> Description:
     """The description; fetched with npm if it is not in the cache. Without npm there is nothing to check against: it fails."""
     path = cache / f"octokit-openapi-{VERSION}" / "api.github.com.json"
@@ -64,10 +66,12 @@ class Description:
         found = responses.get(str(status))
         if found is None and status not in EVERYWHERE:
             return [f"{method} {template}: GitHub never answers {status}"]
-        schema = self._schema(found) if found else {"$ref": f"{PREFIX}basic-error"}
-        if schema is None:
-            # Described without content. GitHub sends its errors in JSON all the same.
-            return [f"{method} {template}: {status} has no body"] if body and status < 400 else []
+        schema = self._schema(found or {})
+        if schema is None and status < 400:
+            return [f"{method} {template}: {status} has no body"] if body else []
+        if schema is None:  # described without content, or not at all; it has its usual shape all the same
+            names = ("validation-error", "basic-error") if status == 422 else ("basic-error",)
+            schema = {"anyOf": [{"$ref": f"{PREFIX}{name}"} for name in names]}
         return self._errors(f"{method} {template}: {status}", schema, body)
 
     def check_request(self, method: str, template: str, body: bytes) -> list[str]:

@@ -21,13 +21,13 @@ from types import TracebackType
 from typing import NamedTuple, Self
 from urllib.parse import unquote
 
-from tests.hub import reads, writes
+from tests.hub import reads, writes, xet
 from tests.hub.calls import Call, Reply, Site, answer, refusal, reply
 from tests.hub.errors import Refused
 from tests.hub.faults import Fault, Faults, payload
 from tests.hub.store import Store
 
-__all__ = ["HubServer", "Request", "reads", "writes"]  # the last two fill the table of routes
+__all__ = ["HubServer", "Request", "reads", "writes", "xet"]  # the last three fill the table of routes
 
 # huggingface_hub asks this once per HF_HOME, before its first request, to describe itself. No test means it, so it is
 # neither logged nor spoiled.
@@ -138,7 +138,7 @@ class HubServer:
 
     def uploaded(self) -> int:
         """Bytes that were received in uploads and commits."""
-        return sum(made.received for made in self.requests if re.search(r"^/upload/|/commit/", made.path))
+        return sum(made.received for made in self.requests if re.search(r"^/upload/|/commit/|^/xet/", made.path))
 
     def record(self, made: Request) -> None:
         self._log.append(made)
@@ -253,7 +253,8 @@ class _Handler(BaseHTTPRequestHandler):
         if fault.whole:
             del headers["Range"]
         try:
-            account = hub.store.tokens.account(headers.get("Authorization"))
+            # Xet storage is not the Hub, and has tokens of its own.
+            account = None if path.startswith("/xet/") else hub.store.tokens.account(headers.get("Authorization"))
             call = Call(site=hub.site, path=path, query=query, headers=headers, body=body, account=account)
             return answer("GET" if self.command == "HEAD" else self.command, call)
         except Refused as error:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -189,7 +191,9 @@ def upload(call: Call, oid: str) -> Reply:
 def upload_part(call: Call, oid: str, part: str) -> Reply:
     folder = call.store.folder / "parts" / oid
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / part).write_bytes(call.body)
+    with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:  # another client may be at the same part
+        file.write(call.body)
+    Path(file.name).replace(folder / part)
     return Reply(headers={"ETag": _part_etag(call.body)})
 
 
@@ -223,14 +227,3 @@ def _keep(call: Call, oid: str, data: bytes) -> Reply:
         raise Refused("The content does not match its digest")
     call.store.blobs.add(data)
     return Reply(headers={"ETag": _part_etag(data)})
-
-
-# Xet
-
-
-@route("GET", "/api/{kind}/{repo}/xet-read-token/{revision}")
-@route("GET", "/api/{kind}/{repo}/xet-write-token/{revision}")
-def xet_token(call: Call, kind: str, name: str, revision: str) -> Reply:
-    # The clients ask only if HF_HUB_DISABLE_XET is not set; they do not fall back to LFS.
-    call.readable(kind, name)
-    return reply({"error": "This server has no Xet storage"}, 404)

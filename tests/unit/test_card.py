@@ -7,11 +7,13 @@ import re
 import warnings
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
 
-from aqea_registry.core.card import Card, Result, render
+from aqea_registry.core.card import Card, Result, render, split_name
 from aqea_registry.core.catalogue import Publish
+from aqea_registry.core.citation import Author, Citation
 from aqea_registry.core.metrics import Metrics
 from aqea_registry.core.pins import Pin, PinnedFile
 
@@ -24,9 +26,10 @@ METRICS = Metrics(
     manhattan_spearman=0.6,
 )
 FILES = {
-    "training/data/d_m_4d_pairs.json": ("a" * 64, 1000),
+    "data/d_m_4d_pairs.json": ("a" * 64, 1000),
+    "parquet/d-m.parquet": ("e" * 64, 300),
     "metrics/d-m.json": ("b" * 64, 20),
-    "manifests/pins.json": ("c" * 64, 0),
+    "pins.json": ("c" * 64, 0),
 }
 
 
@@ -37,21 +40,31 @@ def pin(kind: Any, commit: str | None, licence: str | None) -> Pin:
     )
 
 
-PINS = {"minilm": pin("model", "e" * 40, "apache-2.0"), "small": pin("directory", None, None)}
+PINS = {
+    "minilm": pin("model", "e" * 40, "apache-2.0"),
+    "stsb": pin("dataset", "f" * 40, None),
+    "small": pin("directory", None, None),
+}
+CITED = Citation(title="Some project: for this", authors=(Author(name="A group"),), date_released="2031-01-02", version="3")
+
+
+def result(name: str = "d-m", pairs: int = 100, **values: Any) -> Result:
+    given: dict[str, Any] = {
+        "dataset": "d",
+        "model": "org/m",
+        "split": "test",
+        "path": "data/d_m_4d_pairs.json",
+        "parquet": f"parquet/{name}.parquet",
+        "dimension": 4,
+        "metrics": METRICS,
+        "content": "f" * 64,
+    }
+    return Result(name=name, n_pairs=pairs, **{**given, **values})
 
 
 def card(pairs: int = 100, title: str = "A title: with a colon", **publish: Any) -> Card:
-    result = Result(
-        name="d-m",
-        dataset="d",
-        model="org/m",
-        path="training/data/d_m_4d_pairs.json",
-        n_pairs=pairs,
-        dimension=4,
-        metrics=METRICS,
-        content="f" * 64,
-    )
-    return Card(publish=Publish(stores=(), title=title, **publish), results=[result], files=FILES, pins=PINS)
+    results = [result(pairs=pairs)]
+    return Card(publish=Publish(stores=(), title=title, **publish), results=results, files=FILES, pins=PINS)
 
 
 def front_matter(content: bytes) -> dict[str, Any]:
@@ -85,12 +98,12 @@ def test_the_size_is_the_hubs_word_for_it(pairs: int, category: str) -> None:
 
 def test_every_file_stands_with_its_size_and_sha256() -> None:
     text = render(card()).decode()
-    rows = re.findall(r"^\| `(.+)` \| (\d+) \| `([0-9a-f]{64})` \|$", text, re.MULTILINE)
+    rows = re.findall(r"^\| \[`(.+)`\]\(\1\) \| (\d+) \| `([0-9a-f]{64})` \|$", text, re.MULTILINE)
     assert rows == [(path, str(size), sha256) for path, (sha256, size) in sorted(FILES.items())]
 
 
 def test_every_score_stands_with_every_digit() -> None:
-    start = "| [d-m](training/data/d_m_4d_pairs.json) |"
+    start = "| [d-m](data/d_m_4d_pairs.json) |"
     (row,) = [line for line in render(card()).decode().splitlines() if line.startswith(start)]
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert cells[-6:] == [repr(getattr(METRICS, name)) for name in Metrics.__struct_fields__]
@@ -101,6 +114,9 @@ def test_every_pin_stands_with_its_commit_digest_and_licence() -> None:
     lines = render(card()).decode().splitlines()
     (model,) = [line for line in lines if line.startswith("| minilm |")]
     assert "e" * 40 in model and PINS["minilm"].digest() in model and "apache-2.0" in model
+    assert f"[`org/model`](https://huggingface.co/org/model/tree/{'e' * 40})" in model
+    (data,) = [line for line in lines if line.startswith("| stsb |")]
+    assert f"[`org/dataset`](https://huggingface.co/datasets/org/dataset/tree/{'f' * 40})" in data
     (folder,) = [line for line in lines if line.startswith("| small |")]
     assert "`-`" in folder and "not stated" in folder
 
@@ -118,6 +134,62 @@ def test_the_same_release_gives_the_same_card() -> None:
     )
     assert render(turned) == render(card())
     assert not re.search(rb"\b20\d\d-\d\d-\d\d\b", render(card()))
+
+
+def test_every_pair_set_is_a_configuration_and_the_first_is_the_example() -> None:
+    """The Hub's own classes read the front matter, and read it as it was meant."""
+    several = [result("one-m", split="validation"), result("two-m")]
+    content = render(Card(publish=card().publish, results=several, files=FILES, pins=PINS))
+    assert front_matter(content)["configs"] == [
+        {"config_name": "one-m", "data_files": [{"split": "validation", "path": "parquet/one-m.parquet"}]},
+        {"config_name": "two-m", "data_files": [{"split": "test", "path": "parquet/two-m.parquet"}]},
+    ]
+    assert b'load_dataset("ORG/NAME", "one-m", split="validation", revision="TAG")' in content
+    assert b"`one-m`, `two-m`" in content
+    metadata = pytest.importorskip("datasets.utils.metadata", reason="datasets is not installed")
+    found = metadata.MetadataConfigs.from_dataset_card_data(
+        pytest.importorskip("huggingface_hub").DatasetCard(content.decode()).data
+    )
+    assert list(found) == ["one-m", "two-m"]
+
+
+@pytest.mark.parametrize(("split", "name"), [("test", "test"), ("test[:10]", "test_10_"), ("dev-2", "dev_2"), ("é", "_")])
+def test_a_split_is_spelled_as_datasets_takes_it(split: str, name: str) -> None:
+    naming = pytest.importorskip("datasets.naming", reason="datasets is not installed")
+    assert split_name(split) == name
+    assert re.match(naming._split_re, name)
+
+
+def test_it_says_how_to_load_to_verify_to_make_again_and_to_cite() -> None:
+    text = render(msgspec.structs.replace(card(), citation=CITED, plot=("plots/metrics.svg", "Bars [all]"))).decode()
+    for told in (
+        'np.asarray(rows[0]["embedding1"]) / 1e6',
+        "sha256sum -c MANIFEST.sha256",
+        "aqea-registry verify .",
+        "dvc repro",
+        "@misc{some-project,",
+        "author = {{A group}}",
+        "year = {2031}",
+        r"![Bars \[all\]](plots/metrics.svg)",
+    ):
+        assert told in text
+    assert [line for line in text.splitlines() if line.startswith("## ")] == [
+        f"## {title}"
+        for title in (
+            "Load",
+            "Verify",
+            "Make it again",
+            "Results",
+            "Files",
+            "What it rests on",
+            "Licence",
+            "Limits",
+            "Citation",
+        )
+    ]
+    for link in re.findall(r"\]\(([^)]+)\)", text):
+        assert link.startswith("https://") or link in {*FILES, "plots/metrics.svg"}
+    assert "## Citation" not in render(card()).decode()
 
 
 @pytest.mark.parametrize("title", ["Ünïcode", "#1", "- a", "yes", "a: b", "'quoted' \"twice\"", "{{ x }}"])

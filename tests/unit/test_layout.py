@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
-from aqea_registry.core.findings import CannotCheck, Refused, TagConflict
-from aqea_registry.core.release import Release, build, digest_of
+from aqea_registry.core.files import Advance, ignore
+from aqea_registry.core.findings import BadConfiguration, CannotCheck, Finding, Refused, TagConflict
+from aqea_registry.core.release import Descriptor, Release, build, digest_of, held_findings
+from aqea_registry.stores.base import Tagged
 from aqea_registry.stores.layout import REF_NAME, Layout
 from tests.unit.make import OBSTACLES, tree
 
@@ -38,7 +40,23 @@ class Folder:
             (self.files / path).write_bytes(content)
 
     def push(self, tag: str = "v1") -> None:
-        self.layout.push(self.release, tag, lambda path: (self.files / path).open("rb"))
+        self.put(self.release, tag)
+
+    def put(self, release: Release, tag: str, advance: Advance = ignore) -> None:
+        self.layout.push(tag, release, self.files.joinpath, "", advance)
+
+    def names(self, tag: str) -> str | None:
+        tagged = self.layout.find(tag)
+        return tagged.digest if tagged else None
+
+    def tagged(self, digest: str) -> Tagged:
+        return Tagged(tag="v1", digest=digest, at=digest)
+
+    def check(self, release: Release) -> list[Finding]:
+        return held_findings("oci:store:v1", release, self.layout.held(self.tagged(release.digest()), release, False))
+
+    def missing(self) -> list[Descriptor]:
+        return [*self.layout.plan("v1", self.release).new]
 
     def blob(self, digest: str) -> Path:
         return self.place / "blobs" / "sha256" / digest.removeprefix("sha256:")
@@ -50,16 +68,16 @@ def folder(tmp_path: Path) -> Folder:
 
 
 def test_what_is_pushed_is_found_again(folder: Folder) -> None:
-    assert folder.layout.resolve("v1") is None
+    assert folder.names("v1") is None
     folder.push()
-    digest = folder.layout.resolve("v1")
+    digest = folder.names("v1")
     assert digest == folder.release.digest()
-    assert folder.layout.release(digest) == folder.release
-    assert folder.layout.check(folder.release) == []
-    assert folder.layout.missing(folder.release) == []
+    assert folder.layout.release(folder.tagged(digest)) == folder.release
+    assert folder.check(folder.release) == []
+    assert folder.missing() == []
     for path, layer in folder.release.files().items():
         assert folder.blob(layer.digest).read_bytes() == FILES[path]
-    assert folder.layout.resolve("v2") is None
+    assert folder.names("v2") is None
 
 
 def test_the_folder_is_an_oci_image_layout(folder: Folder) -> None:
@@ -76,16 +94,14 @@ def test_the_folder_is_an_oci_image_layout(folder: Folder) -> None:
 def test_what_a_push_would_write_is_missing_each_once(folder: Folder) -> None:
     wanted = {layer.digest for layer in (*folder.release.layers, folder.release.config)} | {folder.release.digest()}
     assert len(wanted) == 5  # two files have the same bytes
-    missing = folder.layout.missing(folder.release)
+    missing = folder.missing()
     assert [layer.digest for layer in missing] == sorted(wanted)
 
 
 def test_progress_counts_every_byte(folder: Folder) -> None:
     seen: list[int] = []
-    folder.layout.push(folder.release, "v1", lambda path: (folder.files / path).open("rb"), seen.append)
-    written = sum(map(len, {*FILES.values()}))
-    read_back = sum(map(len, FILES.values())) + 2
-    assert sum(seen) == written + read_back
+    folder.put(folder.release, "v1", seen.append)
+    assert sum(seen) == sum(map(len, {*FILES.values()})), "two files have the same bytes"
 
 
 def test_a_second_push_writes_nothing(folder: Folder) -> None:
@@ -100,20 +116,20 @@ def test_a_release_may_have_many_tags_and_a_layout_many_releases(folder: Folder)
     folder.push("v2")
     folder.write({"README.md": b"# y\n"})
     other = release_of({**FILES, "README.md": b"# y\n"})
-    folder.layout.push(other, "v3", lambda path: (folder.files / path).open("rb"))
-    assert folder.layout.resolve("v1") == folder.layout.resolve("v2") == folder.release.digest()
-    assert folder.layout.resolve("v3") == other.digest()
-    assert folder.layout.check(folder.release) == folder.layout.check(other) == []
+    folder.put(other, "v3")
+    assert folder.names("v1") == folder.names("v2") == folder.release.digest()
+    assert folder.names("v3") == other.digest()
+    assert folder.check(folder.release) == folder.check(other) == []
 
 
 def test_a_tag_never_moves(folder: Folder) -> None:
     folder.push()
     before = tree(folder.place)
     other = release_of({**FILES, "README.md": b"# y\n"})
-    assert folder.layout.refuse_conflict("v1", folder.release) is True
-    assert folder.layout.refuse_conflict("v2", other) is False
-    with pytest.raises(TagConflict, match="oci:store:v1 already names") as raised:
-        folder.layout.push(other, "v1", lambda path: (folder.files / path).open("rb"))
+    assert folder.layout.plan("v1", folder.release).settled
+    assert folder.layout.plan("v2", other).held is None
+    with pytest.raises(TagConflict, match="oci:store:v1: the tag already names another release") as raised:
+        folder.put(other, "v1")
     (finding,) = raised.value.findings
     assert (finding.code, finding.expected, finding.actual) == ("tag-moved", other.digest(), folder.release.digest())
     assert tree(folder.place) == before
@@ -124,11 +140,11 @@ def test_a_file_that_changes_on_the_way_is_not_tagged(folder: Folder, content: b
     folder.write({"README.md": content})
     with pytest.raises(Refused, match=r"README\.md changed while it was published"):
         folder.push()
-    assert folder.layout.resolve("v1") is None
+    assert folder.names("v1") is None
     assert not [path for path in tree(folder.place) if path.endswith(".part")]
     folder.write(FILES)
     folder.push()
-    assert folder.layout.resolve("v1") == folder.release.digest()
+    assert folder.names("v1") == folder.release.digest()
 
 
 def test_a_damaged_blob_is_found_and_repaired_by_a_push(folder: Folder) -> None:
@@ -137,27 +153,28 @@ def test_a_damaged_blob_is_found_and_repaired_by_a_push(folder: Folder) -> None:
         if path == "data/same.json":
             continue
         folder.blob(layer.digest).write_bytes(b"damaged")
-        findings = folder.layout.check(folder.release)
+        findings = folder.check(folder.release)
         assert {finding.code for finding in findings} == {"mismatch"}
-        assert f"oci:store: {path}" in {finding.subject for finding in findings}
+        assert f"oci:store:v1: {path}" in {finding.subject for finding in findings}
         assert all(finding.expected == f"{layer.digest} ({layer.size} bytes)" for finding in findings)
         assert all(finding.actual == f"{digest_of(b'damaged')} (7 bytes)" for finding in findings)
-        assert [found.digest for found in folder.layout.missing(folder.release)] == [layer.digest]
+        assert [found.digest for found in folder.missing()] == [layer.digest]
         folder.push()
-        assert folder.layout.check(folder.release) == []
+        assert folder.check(folder.release) == []
 
 
 def test_an_absent_blob_is_found_and_repaired_by_a_push(folder: Folder) -> None:
     folder.push()
-    folder.blob(folder.release.config.digest).unlink()
     folder.blob(folder.release.files()["README.md"].digest).unlink()
-    findings = folder.layout.check(folder.release)
-    assert [(finding.code, finding.subject) for finding in findings] == [
-        ("missing", "oci:store: README.md"),
-        ("missing", "oci:store: config"),
-    ]
+    (finding,) = folder.check(folder.release)
+    assert (finding.code, finding.subject) == ("missing", "oci:store:v1: README.md")
     folder.push()
-    assert folder.layout.check(folder.release) == []
+    assert folder.check(folder.release) == []
+    folder.blob(folder.release.config.digest).unlink()
+    with pytest.raises(Refused, match="config"):
+        folder.check(folder.release)
+    folder.push()
+    assert folder.check(folder.release) == []
 
 
 @pytest.mark.parametrize("kind", OBSTACLES)
@@ -166,8 +183,10 @@ def test_a_blob_that_is_no_file_is_a_finding(folder: Folder, kind: str) -> None:
     blob = folder.blob(folder.release.files()["README.md"].digest)
     blob.unlink()
     OBSTACLES[kind](blob)
-    (finding,) = folder.layout.check(folder.release)
-    assert finding.subject == "oci:store: README.md"
+    with pytest.raises(Refused) as raised:
+        folder.check(folder.release)
+    (finding,) = raised.value.findings
+    assert (finding.code, finding.subject) == ("unreadable", "oci:store: README.md")
 
 
 def test_a_damaged_manifest_is_refused_and_repaired_by_a_push(folder: Folder) -> None:
@@ -175,18 +194,18 @@ def test_a_damaged_manifest_is_refused_and_repaired_by_a_push(folder: Folder) ->
     digest = folder.release.digest()
     folder.blob(digest).write_bytes(b"{}")
     with pytest.raises(Refused) as raised:
-        folder.layout.release(digest)
+        folder.layout.release(folder.tagged(digest))
     (finding,) = raised.value.findings
     assert (finding.code, finding.expected, finding.actual) == ("mismatch", digest, digest_of(b"{}"))
     folder.push()
-    assert folder.layout.release(digest) == folder.release
+    assert folder.layout.release(folder.tagged(digest)) == folder.release
 
 
 def test_a_manifest_that_is_not_there_cannot_be_checked(folder: Folder) -> None:
     folder.push()
     folder.blob(folder.release.digest()).unlink()
     with pytest.raises(CannotCheck, match="is not there"):
-        folder.layout.release(folder.release.digest())
+        folder.layout.release(folder.tagged(folder.release.digest()))
 
 
 @pytest.mark.parametrize("content", [b"{}", b"not JSON", release_of({"../x": b""}).render()])
@@ -194,7 +213,7 @@ def test_a_manifest_of_something_else_is_refused(folder: Folder, content: bytes)
     folder.push()
     folder.blob(digest_of(content)).write_bytes(content)
     with pytest.raises(Refused) as raised:
-        folder.layout.release(digest_of(content))
+        folder.layout.release(folder.tagged(digest_of(content)))
     assert [finding.code for finding in raised.value.findings] == ["malformed"]
 
 
@@ -229,7 +248,7 @@ def test_a_hostile_index_cannot_be_checked_and_is_not_replaced(folder: Folder, i
     folder.place.mkdir()
     (folder.place / "index.json").write_text(json.dumps(index))
     with pytest.raises(CannotCheck):
-        folder.layout.resolve("v1")
+        folder.names("v1")
     with pytest.raises(CannotCheck):
         folder.push()
     assert json.loads((folder.place / "index.json").read_text()) == index
@@ -240,13 +259,13 @@ def test_an_index_that_is_no_json_cannot_be_checked(folder: Folder, content: byt
     folder.place.mkdir()
     (folder.place / "index.json").write_bytes(content)
     with pytest.raises(CannotCheck, match=r"index\.json: not an OCI index"):
-        folder.layout.resolve("v1")
+        folder.names("v1")
 
 
 def test_an_entry_twice_with_one_digest_is_one_tag(folder: Folder) -> None:
     folder.place.mkdir()
     (folder.place / "index.json").write_text(json.dumps({"manifests": [entry(), entry()]}))
-    assert folder.layout.resolve("v1") == "sha256:" + "a" * 64
+    assert folder.names("v1") == "sha256:" + "a" * 64
 
 
 def test_entries_of_other_tools_are_kept(folder: Folder) -> None:
@@ -261,18 +280,44 @@ def test_two_layouts_of_one_release_are_the_same_bytes(tmp_path: Path) -> None:
     one, two = Folder(tmp_path / "one", FILES), Folder(tmp_path / "two", dict(reversed(FILES.items())))
     one.push()
     two.push()
-    assert one.layout.resolve("v1") == two.layout.resolve("v1")
+    assert one.names("v1") == two.names("v1")
     assert tree(one.place) == tree(two.place)
 
 
-def test_a_receipt_is_written_once(folder: Folder) -> None:
+def test_a_document_is_kept_beside_a_release(folder: Folder) -> None:
     folder.push()
-    path, new = folder.layout.write_receipt("v1", folder.release)
-    assert (path, new) == (folder.place / "receipts" / "v1.json", True)
-    assert folder.layout.write_receipt("v1", folder.release) == (path, False)
-    found = json.loads(path.read_bytes())
-    assert (found["tag"], found["store"], found["digest"]) == ("v1", "oci:store", folder.release.digest())
-    assert {file["path"]: file["size"] for file in found["files"]} == {path: len(content) for path, content in FILES.items()}
+    tagged, other = folder.tagged(folder.release.digest()), folder.tagged(folder.release.config.digest)
+    folder.layout.attach(tagged, "status-1.json", b"{}\n")
+    before = tree(folder.place)
+    folder.layout.attach(tagged, "status-1.json", b"{}\n")
+    assert tree(folder.place) == before, "the same again changes nothing"
+    with pytest.raises(Refused, match="attachments stay as they are"):
+        folder.layout.attach(tagged, "status-1.json", b"[]")
+    folder.layout.attach(tagged, "another.json", b"[]")
+    assert folder.layout.attachments(tagged) == {"status-1.json": b"{}\n", "another.json": b"[]"}
+    assert folder.layout.attachments(other) == {}
+    assert folder.layout.tags() == ["v1"]
+    assert folder.names("v1") == folder.release.digest()
+    folder.blob(digest_of(b"[]")).write_bytes(b"[1]")
+    with pytest.raises(Refused):
+        folder.layout.attachments(tagged)
+
+
+def test_an_attachment_is_written_under_a_plain_name(folder: Folder) -> None:
+    folder.push()
+    for name in ("../x", "a/b", "", "a\0b"):
+        with pytest.raises(BadConfiguration):
+            folder.layout.attach(folder.tagged(folder.release.digest()), name, b"{}")
+
+
+def test_a_file_is_opened_from_an_offset(folder: Folder) -> None:
+    folder.push()
+    tagged, layer = folder.tagged(folder.release.digest()), folder.release.files()["README.md"]
+    with folder.layout.open(tagged, "README.md", layer, 2) as file:
+        assert file.read() == FILES["README.md"][2:]
+    folder.blob(layer.digest).unlink()
+    with pytest.raises(CannotCheck):
+        folder.layout.open(tagged, "README.md", layer, 0)
 
 
 def test_writers_at_the_same_time_lose_no_tag(folder: Folder) -> None:
@@ -282,4 +327,4 @@ def test_writers_at_the_same_time_lose_no_tag(folder: Folder) -> None:
         writer.start()
     for writer in writers:
         writer.join()
-    assert [folder.layout.resolve(tag) for tag in tags] == [folder.release.digest()] * 8
+    assert [folder.names(tag) for tag in tags] == [folder.release.digest()] * 8

@@ -18,12 +18,14 @@ from aqea_registry.core.release import (
     EMPTY_CONFIG,
     LARGEST_MANIFEST,
     TITLE,
+    Held,
     NotARelease,
     Release,
     build,
     digest_of,
+    held_findings,
+    how_checked,
     parse,
-    receipt,
     tag_conflict,
 )
 from tests.unit.test_manifest import digests, is_safe
@@ -252,18 +254,22 @@ def test_fields_of_other_tools_do_no_harm() -> None:
     assert set(found.files()) == {"x", "y"}
 
 
-def test_a_receipt_names_every_file_and_no_time() -> None:
+def test_what_a_store_holds_is_compared_with_what_the_release_names() -> None:
     release = build(FILES)
-    found = receipt("v1", "oci:releases", release)
-    assert set(found) == {"schema", "tag", "digest", "store", "reference", "files"}
-    assert (found["schema"], found["reference"], found["digest"]) == (
-        "aqea-registry/receipt/1",
-        "oci:releases:v1",
-        release.digest(),
-    )
-    assert [(file["path"], file["digest"], file["size"]) for file in found["files"]] == [
-        (path, f"sha256:{digest}", size) for path, digest, size in sorted(FILES)
+    held = [Held(path=path, how="descriptor", digest=layer.digest, size=layer.size) for path, layer in release.files().items()]
+    assert held_findings("x@v1", release, held) == []
+    assert how_checked(held) == "4 by descriptor"
+    wrong = [
+        Held(path="README.md", how="not there"),
+        Held(path="metrics/x", how="fetched", digest="sha256:" + "e" * 64, size=0),
+        Held(path="plots/x.svg", how="hashed", digest=release.files()["plots/x.svg"].digest, size=4),
     ]
+    assert [(one.code, one.subject) for one in held_findings("x@v1", release, wrong)] == [
+        ("missing", "x@v1: README.md"),
+        ("mismatch", "x@v1: metrics/x"),
+        ("mismatch", "x@v1: plots/x.svg"),
+    ]
+    assert how_checked(wrong) == "1 not there, 1 fetched and hashed, 1 hashed"
 
 
 def test_a_tag_that_holds_another_release_is_a_finding() -> None:

@@ -1,0 +1,56 @@
+"""CITATION.cff: read as GitHub reads it, and told to BibTeX without accidents."""
+
+from __future__ import annotations
+
+import pytest
+
+from aqea_registry.core.citation import Author, Citation, bibtex, parse_citation
+from aqea_registry.core.findings import BadConfiguration
+from tests.tools import ROOT
+
+FULL = b"""
+cff-version: 1.2.0
+title: "A & B: 100% of #1_x"
+authors:
+  - {family-names: Lovelace, given-names: Ada, orcid: "https://orcid.org/0000-0000-0000-0000"}
+  - name: The others
+version: 1.10
+date-released: 2026-11-21
+doi: 10.5281/zenodo.1
+repository-code: https://example.org/x
+"""
+
+
+def test_what_is_read_and_what_is_written() -> None:
+    citation = parse_citation(FULL)
+    assert (citation.day(), str(citation.version), citation.home()) == ("2026-11-21", "1.1", "https://example.org/x")
+    assert bibtex(citation, "Title {of}\nthe release") == (
+        "@misc{a-b,\n"
+        "  title = {{A \\& B: 100\\% of \\#1\\_x}},\n"
+        "  author = {{Ada Lovelace} and {The others}},\n"
+        "  year = {2026},\n"
+        "  version = {1.1},\n"
+        "  doi = {10.5281/zenodo.1},\n"
+        "  url = {https://example.org/x},\n"
+        "  note = {Title \\{of\\} the release},\n"
+        "}"
+    )
+
+
+def test_a_title_is_enough() -> None:
+    assert bibtex(Citation(title="日本"), "n") == "@misc{release,\n  title = {{日本}},\n  note = {n},\n}"
+    assert str(Author(name="x", given_names="y")) == "x"
+    assert Citation(title="x").day() is None
+
+
+def test_the_projects_own() -> None:
+    citation = parse_citation((ROOT / "CITATION.cff").read_bytes())
+    assert citation.authors and citation.day() and citation.version
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b"title: 1", b"authors: []", b"title: x\nauthors: x", b"title: x\ntitle: y", b"\xff"]
+)
+def test_what_is_none_is_refused_by_name(content: bytes) -> None:
+    with pytest.raises(BadConfiguration, match=r"CITATION\.cff"):
+        parse_citation(content)
