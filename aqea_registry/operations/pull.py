@@ -127,8 +127,6 @@ def _fetch(
     if held < layer.size or not part.exists():
         with store.open(tagged, path, layer, held) as source, part.open("ab") as file:
             _copy(source, file, layer.size - held, advance)
-            file.flush()
-            os.fsync(file.fileno())
     found = hash_file(part)
     if (f"sha256:{found.sha256}", found.size) != (layer.digest, layer.size):
         part.unlink()  # not kept: what is wrong in it would stay wrong
@@ -158,7 +156,7 @@ def _copy(source: BinaryIO, file: BinaryIO, left: int, advance: Advance) -> None
 @contextmanager
 def _locked(folder: Path) -> Iterator[Path]:
     """The folder of what has not arrived whole, for one pull at a time."""
-    incoming = inside(folder, INCOMING)
+    incoming = folder / INCOMING
     if incoming.is_symlink():
         raise CannotCheck(f"{incoming} is a symbolic link", "remove it")
     incoming.mkdir(exist_ok=True)

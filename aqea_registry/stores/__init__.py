@@ -20,7 +20,7 @@ def split_reference(text: str) -> tuple[str, str]:
     """A STORE-REF as the store's spec and the tag. Raises BadConfiguration."""
     separator = ":" if text.startswith("oci:") else "@"
     spec, _, tag = text.rpartition(separator)
-    if not is_reference(text) or not tag or "/" in tag or spec in {"", "oci", "hf", "github"}:
+    if not is_reference(text) or not tag or "/" in tag or spec in {"oci", "oci:"}:
         raise BadConfiguration(f"{text!r} names no release in a store", f"write {FORMS}")
     return spec, tag
 

@@ -42,7 +42,7 @@ from aqea_registry.stores.github_parts import (
     notice,
     with_notice,
 )
-from aqea_registry.stores.github_push import Piece, Sending, drafts, send
+from aqea_registry.stores.github_push import Piece, Sending, alone, drafts, known_word, send
 from aqea_registry.stores.github_read import digest_of_asset, look, open_file, read_parts
 
 ROUNDS = 10  # how often a push looks again because somebody else was faster
@@ -109,7 +109,8 @@ class GitHub:
         held = self.find(tag)
         if held is not None and held.digest != release.digest():
             return Plan(held=held, new=(), settled=False)
-        draft = None if held else next(iter(drafts(self._client, tag, release.digest())), None)
+        word = known_word(self._client.address, tag, release.digest())
+        draft = next(iter(drafts(self._client, tag, release.digest(), word)), None) if word and not held else None
         assets = self._assets(held) if held else self._client.assets(draft.id) if draft else {}
         files = release.files()
         new = [
@@ -125,21 +126,20 @@ class GitHub:
     def push(self, tag: str, release: Release, content: Content, notes: str, advance: Advance) -> dict[str, object]:
         """Publish a release under a tag, or send what a published one lost, if it still takes it."""
         check_names(release, self._part)
-        sending = Sending(self._client, tag, release, content, notes, self._part, advance)
-        reason = "its releases change all the time"
-        for _ in range(ROUNDS):
-            try:
-                found = self._client.published(tag)
-                if found is None:
-                    sending.publish()
-                    continue
-                self._refuse_conflict(tag, found, release, sending)
-                if not found.immutable and self._lacks(found, release):
-                    sending.fill(found)
-                sending.discard()
-                return self._ids(found, release)
-            except Answered as error:
-                reason = error.message
+        with alone(self._client.address, tag, release.digest()) as owner:
+            sending = Sending(self._client, tag, release, content, notes, self._part, owner)
+            reason = "its releases change all the time"
+            for _ in range(ROUNDS):
+                try:
+                    found = self._client.published(tag)
+                    if found is not None:
+                        self._refuse_conflict(tag, found, release, sending)
+                        self._mend(found, release, sending, advance)
+                        sending.discard()
+                        return self._ids(found, release)
+                    sending.publish(advance)
+                except Answered as error:
+                    reason = error.message
         raise CannotCheck(f"{self.reference(tag)}: {reason}", "try again later; what was sent is kept")
 
     def held(self, tagged: Tagged, release: Release, deep: bool, advance: Advance) -> Iterator[Held]:
@@ -158,16 +158,17 @@ class GitHub:
         """
         if not NAME.fullmatch(name):
             raise BadConfiguration(f"{name!r} cannot be the name of an attachment", "use letters, digits, '.', '_' and '-'")
-        found = self._by_number(tagged)
-        held = self._attachments(found).get(name)
-        if held is None:
-            self._keep(found, name, content)
-        elif held != content:
-            message = "another document of this name is attached, and attachments stay as they are"
-            self._refuse(f"{self.reference(tagged.tag)}: {name}", "conflict", message, digest_of(content), digest_of(held))
-        line = notice(content) if name.startswith("status-") else None
-        if line is not None:
-            self._rewrite(tagged, lambda text: with_notice(text, line))
+        with alone(self._client.address, tagged.tag, "attachments"):
+            found = self._by_number(tagged)
+            held = self._attachments(found).get(name)
+            if held is None:
+                self._keep(found, name, content)
+            elif held != content:
+                message = "another document of this name is attached, and attachments stay as they are"
+                self._refuse(f"{self.reference(tagged.tag)}: {name}", "conflict", message, digest_of(content), digest_of(held))
+            line = notice(content) if name.startswith("status-") else None
+            if line is not None:
+                self._rewrite(tagged, lambda text: with_notice(text, line))
 
     def attachments(self, tagged: Tagged) -> Mapping[str, bytes]:
         """The documents that are kept beside a release, as assets or in its text, by name."""
@@ -200,9 +201,11 @@ class GitHub:
     def _gone(self, tagged: Tagged) -> CannotCheck:
         return CannotCheck(f"{self.reference(tagged.tag)}: GitHub has no release {tagged.at} any more", "publish it again")
 
-    def _lacks(self, found: Found, release: Release) -> bool:
+    def _mend(self, found: Found, release: Release, sending: Sending, advance: Advance) -> None:
         files, assets = release.files(), self._client.assets(found.id)
-        return any(one.digest != files[one.path].digest for one in look(self._client, assets, release, False, ignore))
+        whole = all(one.digest == files[one.path].digest for one in look(self._client, assets, release, False, ignore))
+        if not whole and not found.immutable:
+            sending.fill(found, advance)
 
     def _ids(self, found: Found, release: Release) -> dict[str, object]:
         """The numbers of the release and its assets; of a file in parts, those of all its parts."""

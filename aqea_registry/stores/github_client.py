@@ -127,6 +127,11 @@ class Client:
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username:
             raise BadConfiguration("GITHUB_API_URL is no address of a server", "unset it, or set it to https://HOST/api/v3")
 
+    @property
+    def address(self) -> str:
+        """Which repository of which server this is."""
+        return f"{self._api}/repos/{self._name}"
+
     def check_visible(self) -> None:
         """Raise NotAllowed if there is no such repository, as far as this token may see."""
         self._look()
@@ -213,7 +218,7 @@ class Client:
         headers = {"Accept": "application/octet-stream", "Accept-Encoding": "identity"}
         headers |= {"Range": f"bytes={offset}-"} if offset else {}
         headers |= {"Authorization": f"Bearer {self._token}"} if self._token else {}
-        url = f"{self._api}/repos/{self._name}/releases/assets/{asset.id}" if self._token else asset.page
+        url = f"{self.address}/releases/assets/{asset.id}" if self._token else asset.page
         response = self._session.get(url, headers=headers, stream=True, timeout=TIME_LIMIT)
         if response.status_code not in {200, 206}:
             with closing(response):

@@ -23,7 +23,7 @@ PART = (2 << 30) - 1  # bytes: what GitHub takes as one asset
 LONGEST_NOTES = 60_000  # characters; GitHub takes 125,000 in all
 LONGEST_TEXT = 124_000
 NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")  # what GitHub does not change
-_MARKER = re.compile(r"^<!-- aqea-registry release (sha256:[0-9a-f]{64}) -->$", re.MULTILINE)
+_MARKER = re.compile(r"^<!-- aqea-registry release (sha256:[0-9a-f]{64})(?: in work by ([0-9a-f]+))? -->$", re.MULTILINE)
 _EMBEDDED = re.compile(r"^<!-- aqea-registry attachment ([A-Za-z0-9._-]+)\n([A-Za-z0-9+/=\n]*)-->$", re.MULTILINE)
 
 
@@ -83,15 +83,16 @@ def check_names(release: Release, part: int) -> None:
 # The release's description
 
 
-def describe(notes: str, digest: str) -> str:
-    """The text of a release: the notes for people, then which release it is for programs."""
+def describe(notes: str, digest: str, owner: str | None = None) -> str:
+    """The text of a release: the notes for people, then which release it is for programs; of a draft, whose it is."""
     notes = notes if len(notes) <= LONGEST_NOTES else f"{notes[:LONGEST_NOTES].rstrip()}\n\n[...]"
-    return f"{notes.strip()}\n\n<!-- aqea-registry release {digest} -->\n".lstrip()
+    work = f" in work by {owner}" if owner else ""
+    return f"{notes.strip()}\n\n<!-- aqea-registry release {digest}{work} -->\n".lstrip()
 
 
-def marked(text: str) -> str | None:
-    """The digest of the release that a text was made for; None if it is not one of ours."""
-    found: list[str] = _MARKER.findall(text.replace("\r\n", "\n"))
+def marked(text: str) -> tuple[str, str] | None:
+    """The digest of the release that a text was made for, and whose draft it is or ""; None if it is none of ours."""
+    found: list[tuple[str, str]] = _MARKER.findall(text.replace("\r\n", "\n"))
     return found[-1] if found else None
 
 

@@ -1,16 +1,21 @@
 """A release on its way to GitHub: into a draft that only its makers see, checked there, then published in one request.
 
-A draft is ours if its tag and its text name this release. It may be what a killed push left, or belong to somebody who
-publishes the same release right now: both are gone on with. Of several such drafts the oldest stays. So whoever is told
-that something is gone or there already (`Answered`) looks again from the start.
+GitHub changes nothing under a guard: an asset that looks half uploaded, and is deleted to be sent again, may be whole and
+published by then. So nobody touches another's draft. A draft is marked with a word that stands in a file in this user's
+cache, and who holds the lock of that file goes on with it: a push that was killed is finished by the next one from there.
+From elsewhere the release is sent again, in a draft of its own; of all drafts of a release the first is published, and then
+the others are deleted. Whoever is told that something is gone or there already (`Answered`) looks again from the start.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import io
+import os
+import secrets
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,7 +38,7 @@ from aqea_registry.stores.github_parts import (
 )
 from aqea_registry.stores.github_read import digest_of_asset
 
-ATTEMPTS = 6  # to send one asset, and to have one draft, while others do the same
+ATTEMPTS = 6  # to send one asset, and to make one draft
 
 
 class Piece(NamedTuple):
@@ -49,22 +54,19 @@ class Piece(NamedTuple):
 
 
 class Sending:
-    """One push. `part` is the size of the largest asset, in bytes."""
+    """One push. `part` is the size of the largest asset, in bytes; `owner` the word of whoever holds the release's lock."""
 
-    def __init__(
-        self, client: Client, tag: str, release: Release, content: Content, notes: str, part: int, advance: Advance
-    ) -> None:
+    def __init__(self, client: Client, tag: str, release: Release, content: Content, notes: str, part: int, owner: str) -> None:
         self._client, self._tag, self._release, self._content = client, tag, release, content
-        self._part, self._advance = part, advance
-        self._text = describe(notes, release.digest())
+        self._notes, self._part, self._owner = notes, part, owner
         self._made: list[Piece] = []
 
-    def publish(self) -> None:
+    def publish(self, advance: Advance) -> None:
         """Fill a draft and publish it. Raises Answered if somebody else changed the releases meanwhile; Refused."""
         draft = self._draft()
-        self.fill(draft)
+        self.fill(draft, advance)
         try:
-            self._client.publish(draft, self._text)
+            self._client.publish(draft, describe(self._notes, self._release.digest()))
         except Answered as error:
             if error.status == INVALID and "already_exists" not in error.codes:
                 raise NotAllowed(
@@ -72,7 +74,7 @@ class Sending:
                 ) from error
             raise
 
-    def fill(self, found: Found) -> None:
+    def fill(self, found: Found, advance: Advance) -> None:
         """Send what a release of ours has not, and see that GitHub reports every digest. Raises Answered, Refused."""
         pieces, held = self._pieces(), self._client.assets(found.id)
         names = {piece.name for piece in pieces}
@@ -86,32 +88,31 @@ class Sending:
                 continue
             if there is not None:
                 self._client.delete_asset(there)
-            self._send(found, piece)
+            source = piece.source if isinstance(piece.source, bytes) else self._content(piece.source)
+            send(self._client, found, piece, source, advance)
         held = self._client.assets(found.id)
         if not all(piece.name in held and self._good(held[piece.name], piece) for piece in pieces):
             raise Answered(ABSENT, "somebody else changed the release while it was published")
 
     def discard(self) -> None:
-        """Delete what drafts of this release there are."""
+        """Delete all drafts of this release. Only once the tag is published: until then somebody may publish one of them."""
         for draft in drafts(self._client, self._tag, self._release.digest()):
             self._client.delete(draft)
 
     def _draft(self) -> Found:
+        """Our draft; if answers were lost, there may be several, and one is enough."""
+        digest = self._release.digest()
         for _ in range(ATTEMPTS):
-            ours = drafts(self._client, self._tag, self._release.digest())
+            ours = drafts(self._client, self._tag, digest, self._owner)
             for other in ours[1:]:
                 self._client.delete(other)
             if ours:
                 return ours[0]
-            self._client.create(self._tag, self._text)
+            self._client.create(self._tag, describe(self._notes, digest, self._owner))
         raise CannotCheck(f"{self._client.spec}: GitHub makes a draft of {self._tag} and does not list it", "try again later")
 
     def _good(self, asset: Asset, piece: Piece) -> bool:
         return asset.whole and digest_of_asset(self._client, asset) == piece.digest
-
-    def _send(self, found: Found, piece: Piece) -> None:
-        source = piece.source if isinstance(piece.source, bytes) else self._content(piece.source)
-        send(self._client, found, piece, source, self._advance)
 
     def _pieces(self) -> list[Piece]:
         if not self._made:
@@ -150,10 +151,48 @@ class Sending:
         return Whole(digest=layer.digest, parts=tuple(parts))
 
 
-def drafts(client: Client, tag: str, digest: str) -> list[Found]:
-    """The drafts of a release, the oldest first."""
-    ours = [each for each in client.releases() if each.draft and each.tag == tag and marked(each.text) == digest]
+def drafts(client: Client, tag: str, digest: str, owner: str | None = None) -> list[Found]:
+    """The drafts of a release, of one owner or of all, the oldest first."""
+    ours = []
+    for each in client.releases():
+        mark = marked(each.text) if each.draft and each.tag == tag else None
+        if mark is not None and mark[0] == digest and owner in {None, mark[1]}:
+            ours.append(each)
     return sorted(ours, key=lambda each: each.id)
+
+
+@contextmanager
+def alone(*names: str) -> Iterator[str]:
+    """Wait until no other process of this user works at what is so named; gives the word that its drafts are marked with."""
+    path = _word_file(names)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a+")
+    except OSError:
+        yield secrets.token_hex(16)  # without a place to write nothing is found again, but all is sent
+        return
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        word = file.read()
+        if not word:
+            word = secrets.token_hex(16)
+            file.write(word)
+            file.flush()
+        yield word
+
+
+def known_word(*names: str) -> str | None:
+    """The word of `alone`, if there was one."""
+    try:
+        return _word_file(names).read_text() or None
+    except OSError:
+        return None
+
+
+def _word_file(names: tuple[str, ...]) -> Path:
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    return cache / "aqea-registry" / "github" / hashlib.sha256("\n".join(names).encode()).hexdigest()
 
 
 def send(client: Client, found: Found, piece: Piece, source: Path | bytes, advance: Advance) -> None:

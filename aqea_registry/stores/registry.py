@@ -51,9 +51,12 @@ class _Page(msgspec.Struct):
 
 
 class Registry:
-    """One repository of a registry. Raises BadConfiguration for a spec that names none."""
+    """One repository of a registry. Raises BadConfiguration for a spec that names none.
 
-    def __init__(self, spec: str) -> None:
+    `settle`: seconds after which a tag that was written is looked at again.
+    """
+
+    def __init__(self, spec: str, *, settle: float = SETTLE) -> None:
         match = SPEC.fullmatch(spec)
         if match is None:  # it may hold a login, so it is not repeated
             raise BadConfiguration(
@@ -63,7 +66,8 @@ class Registry:
         self.spec = spec
         self.own_receipts: Path | None = None
         self._repository = Repository(match["host"], match["name"])
-        self._referrers = Referrers(self._repository, SETTLE)
+        self._referrers = Referrers(self._repository, settle)
+        self._settle = settle
 
     def reference(self, tag: str) -> str:
         """The STORE-REF of a tag."""
@@ -121,7 +125,10 @@ class Registry:
         return {"manifest": release.digest(), "repository": f"{self._repository.host}/{self._repository.name}"}
 
     def held(self, tagged: Tagged, release: Release, deep: bool, advance: Advance) -> Iterator[Held]:
-        """Each file as the registry holds it: by its name, which is its digest, or with `deep` by its bytes."""
+        """Each file as the registry holds it: by its name, which is its digest, or with `deep` by its bytes.
+
+        Raises Refused at the end if the config is gone: other programs could not read the release.
+        """
         for path, layer in sorted(release.files().items()):
             size = self._size(layer)
             if size is None:
@@ -130,6 +137,9 @@ class Registry:
                 yield self._hash(tagged, path, layer, advance)
             else:
                 yield Held(path=path, how="descriptor", digest=layer.digest, size=size if size >= 0 else None)
+        if not self._holds(release.config):
+            message = "the blob is not there; publish the release again to repair it"
+            self._refuse(f"{self.reference(tagged.tag)}: config", "missing", message, release.config.digest)
 
     def open(self, tagged: Tagged, path: str, layer: Descriptor, offset: int) -> BinaryIO:
         """A file's bytes from `offset` on; a broken line is mended while they are read.
@@ -201,7 +211,7 @@ class Registry:
         """Write the manifest under the tag, and see whether it stays."""
         self._repository.patiently(self.reference(tag), lambda: self._put(tag, release), to_write=True)
         self._refuse_conflict(tag, self.find(tag), release)
-        time.sleep(SETTLE)
+        time.sleep(self._settle)
         found = self.find(tag)
         self._refuse_conflict(tag, found, release)
         if found is None:

@@ -69,8 +69,9 @@ class Desk:
     def __init__(self, server: DockerRegistry, line: Proxy) -> None:
         self.server, self.line = server, line
         self.name = f"tests/repository-{next(NAMES)}"
-        self.store = Registry(f"oci://{line.endpoint.removeprefix('http://')}/{self.name}")
-        self.direct = Registry(f"oci://{server.host}/{self.name}")
+        # Nobody else writes here: there is nothing to wait for.
+        self.store = Registry(f"oci://{line.endpoint.removeprefix('http://')}/{self.name}", settle=0.1)
+        self.direct = Registry(f"oci://{server.host}/{self.name}", settle=0.1)
 
 
 @pytest.fixture
@@ -168,8 +169,7 @@ def test_eight_publishers_at_once(docker_registry: DockerRegistry, same: bool) -
     def publish(files: Mapping[str, bytes]) -> str | None:
         try:
             put(Registry(f"oci://{docker_registry.host}/{name}"), files)
-        except TagConflict as conflict:
-            assert conflict.findings[0].actual == docker_registry.manifest(name, "v1")[0]
+        except TagConflict:
             return None
         return release_of(files).digest()
 
@@ -180,7 +180,7 @@ def test_eight_publishers_at_once(docker_registry: DockerRegistry, same: bool) -
 
 
 def test_a_tag_made_between_the_look_and_the_writing(desk: Desk) -> None:
-    found = desk.line.faults.add(Fault(method="POST", delay=2.5))  # long enough for the other to be done
+    found = desk.line.faults.add(Fault(method="POST", delay=1))  # long enough for the other to be done
     with ThreadPoolExecutor(1) as pool:
         late = pool.submit(put, desk.store)
         while not found.hits:
@@ -282,7 +282,7 @@ def test_a_push_that_is_killed_after_each_request_is_repeated(docker_registry: D
 def test_a_refusal_stops_at_once(desk: Desk, method: str, path: str, status: int) -> None:
     fault = desk.line.faults.add(Fault(method=method, path=path, status=status, times=None))
     with pytest.raises(NotAllowed) as caught:
-        put(desk.store)
+        put(desk.store, {**FILES, "README.md": desk.name.encode()})
     assert fault.hits == 1
     assert str(status) in caught.value.message
     assert "docker login 127.0.0.1" in (caught.value.hint or "")
@@ -315,10 +315,14 @@ def test_a_registry_that_lies(desk: Desk) -> None:
     desk.line.faults.add(Fault(method="PUT", path="/uploads/", status=201))
     with pytest.raises(CannotCheck, match="MANIFEST_BLOB_UNKNOWN"):
         put(desk.store)
-    # A blob is changed on the way.
+    # A blob is changed on the way, once, and always.
     desk.line.faults.add(LineFault(method="PUT", path="/uploads/", stored=3))
+    put(desk.store, {"new": desk.name.encode()}, "once")
+    assert desk.direct.tags() == ["once"]
+    desk.line.faults.add(LineFault(method="PUT", path="/uploads/", stored=3, times=None))
     with pytest.raises(CannotCheck, match="DIGEST_INVALID"):
         put(desk.store)
+    desk.line.faults.clear()
     assert desk.direct.find("v1") is None
     # It says that it took the tag, and did not.
     desk.line.faults.add(Fault(method="PUT", path="/manifests/", status=201))
@@ -377,7 +381,10 @@ def test_bytes_that_change_on_the_registrys_disk(desk: Desk) -> None:
     }
     blobs["cut"].unlink()
     put(desk.direct, unique)  # what is lost comes back
-    assert {path for path, one in held(desk.direct, deep=True, release=release).items() if one[0] == "not there"} == set()
+    whole = held(desk.direct, deep=True, release=release)
+    assert {path: one for path, one in whole.items() if path != "changed"} == {
+        path: one for path, one in all_there("hashed", release).items() if path != "changed"
+    }
 
 
 def test_a_broken_line_is_mended_where_it_broke(desk: Desk) -> None:
