@@ -24,9 +24,10 @@ HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length"}
 
 @dataclass(kw_only=True)
 class LineFault(Fault):
-    """What a line can do besides: `stored`, the byte at this offset of the request's body arrives wrong."""
+    """What a line can do besides: of the byte at the offset `stored` of the request's body, `bits` arrive turned."""
 
     stored: int | None = None
+    bits: int = 0xFF
 
 
 class Request(NamedTuple):
@@ -165,7 +166,7 @@ class _Handler(BaseHTTPRequestHandler):
         proxy = self.server.proxy
         changed = bytearray(body)
         if isinstance(fault, LineFault) and fault.stored is not None and body:
-            changed[fault.stored] ^= 0xFF
+            changed[fault.stored] ^= fault.bits
         skipped = HOP_BY_HOP | {"host"} | ({"range"} if fault.whole else set())
         headers = {name: value for name, value in self.headers.items() if name.lower() not in skipped}
         if body or self.command in {"POST", "PUT", "PATCH"}:

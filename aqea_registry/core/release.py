@@ -128,6 +128,8 @@ def parse(content: bytes) -> Release:
     for layer in release.layers:
         if sizes.setdefault(layer.digest, layer.size) != layer.size:
             raise NotARelease(f"layer {layer.digest} has two sizes")
+    if release.digest() != digest_of(content):
+        raise NotARelease("the manifest says more than a release does, or says it in another spelling")
     return release
 
 

@@ -21,7 +21,8 @@ def split_reference(text: str) -> tuple[str, str]:
     separator = ":" if text.startswith("oci:") else "@"
     spec, _, tag = text.rpartition(separator)
     if not is_reference(text) or not tag or "/" in tag or spec in {"oci", "oci:"}:
-        raise BadConfiguration(f"{text!r} names no release in a store", f"write {FORMS}")
+        shown = re.sub("//[^/@]*@", "//...@", text)  # a login does not belong there, and not into a message either
+        raise BadConfiguration(f"{shown!r} names no release in a store", f"write {FORMS}")
     return spec, tag
 
 

@@ -126,20 +126,20 @@ class GitHub:
     def push(self, tag: str, release: Release, content: Content, notes: str, advance: Advance) -> dict[str, object]:
         """Publish a release under a tag, or send what a published one lost, if it still takes it."""
         check_names(release, self._part)
-        with alone(self._client.address, tag, release.digest()) as owner:
+        with alone(self._client.address, tag, release.digest(), wait=False) as owner:
             sending = Sending(self._client, tag, release, content, notes, self._part, owner)
-            reason = "its releases change all the time"
+            made, reason = None, "its releases change all the time"
             for _ in range(ROUNDS):
                 try:
-                    found = self._client.published(tag)
+                    found = self._client.published(tag) or made
                     if found is not None:
                         self._refuse_conflict(tag, found, release, sending)
                         self._mend(found, release, sending, advance)
                         sending.discard()
                         return self._ids(found, release)
-                    sending.publish(advance)
+                    made = sending.publish(advance)
                 except Answered as error:
-                    reason = error.message
+                    made, reason = None, error.message
         raise CannotCheck(f"{self.reference(tag)}: {reason}", "try again later; what was sent is kept")
 
     def held(self, tagged: Tagged, release: Release, deep: bool, advance: Advance) -> Iterator[Held]:
@@ -158,7 +158,7 @@ class GitHub:
         """
         if not NAME.fullmatch(name):
             raise BadConfiguration(f"{name!r} cannot be the name of an attachment", "use letters, digits, '.', '_' and '-'")
-        with alone(self._client.address, tagged.tag, "attachments"):
+        with alone(self._client.address, tagged.tag, "attachments", wait=True):
             found = self._by_number(tagged)
             held = self._attachments(found).get(name)
             if held is None:

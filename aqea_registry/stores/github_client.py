@@ -171,14 +171,14 @@ class Client:
         """All releases; drafts only if the token may write."""
         return self._ask("its releases", lambda: [_found(each) for each in self._repository().get_releases()])
 
-    def create(self, tag: str, text: str) -> None:
-        """Make a draft; if an answer is lost, perhaps more than one."""
-        self._ask(tag, lambda: self._repository().create_git_release(tag, name=tag, message=text, draft=True))
+    def create(self, tag: str, text: str) -> Found:
+        """Make a draft; if an answer is lost, there may be another one."""
+        return self._ask(tag, lambda: _found(self._repository().create_git_release(tag, name=tag, message=text, draft=True)))
 
-    def publish(self, draft: Found, text: str) -> None:
+    def publish(self, draft: Found, text: str) -> Found:
         """Publish a draft."""
         handle = draft.handle
-        self._ask(draft.tag, lambda: handle.update_release(draft.tag, text, draft=False, make_latest="true"))
+        return self._ask(draft.tag, lambda: _found(handle.update_release(draft.tag, text, draft=False, make_latest="true")))
 
     def rewrite(self, found: Found, text: str) -> None:
         """Change the text of a published release."""

@@ -15,7 +15,7 @@ import io
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,7 +38,7 @@ from aqea_registry.stores.github_parts import (
 )
 from aqea_registry.stores.github_read import digest_of_asset
 
-ATTEMPTS = 6  # to send one asset, and to make one draft
+ATTEMPTS = 6  # to send one asset
 
 
 class Piece(NamedTuple):
@@ -61,12 +61,12 @@ class Sending:
         self._notes, self._part, self._owner = notes, part, owner
         self._made: list[Piece] = []
 
-    def publish(self, advance: Advance) -> None:
+    def publish(self, advance: Advance) -> Found:
         """Fill a draft and publish it. Raises Answered if somebody else changed the releases meanwhile; Refused."""
         draft = self._draft()
         self.fill(draft, advance)
         try:
-            self._client.publish(draft, describe(self._notes, self._release.digest()))
+            return self._client.publish(draft, describe(self._notes, self._release.digest()))
         except Answered as error:
             if error.status == INVALID and "already_exists" not in error.codes:
                 raise NotAllowed(
@@ -100,16 +100,12 @@ class Sending:
             self._client.delete(draft)
 
     def _draft(self) -> Found:
-        """Our draft; if answers were lost, there may be several, and one is enough."""
+        """Our draft. Lost answers may have left several: the fullest one."""
         digest = self._release.digest()
-        for _ in range(ATTEMPTS):
-            ours = drafts(self._client, self._tag, digest, self._owner)
-            for other in ours[1:]:
-                self._client.delete(other)
-            if ours:
-                return ours[0]
-            self._client.create(self._tag, describe(self._notes, digest, self._owner))
-        raise CannotCheck(f"{self._client.spec}: GitHub makes a draft of {self._tag} and does not list it", "try again later")
+        ours = drafts(self._client, self._tag, digest, self._owner)
+        if ours:
+            return max(ours, key=lambda draft: len(draft.names))
+        return self._client.create(self._tag, describe(self._notes, digest, self._owner))
 
     def _good(self, asset: Asset, piece: Piece) -> bool:
         return asset.whole and digest_of_asset(self._client, asset) == piece.digest
@@ -152,33 +148,36 @@ class Sending:
 
 
 def drafts(client: Client, tag: str, digest: str, owner: str | None = None) -> list[Found]:
-    """The drafts of a release, of one owner or of all, the oldest first."""
+    """The drafts of a release, of one owner or of all."""
     ours = []
     for each in client.releases():
         mark = marked(each.text) if each.draft and each.tag == tag else None
         if mark is not None and mark[0] == digest and owner in {None, mark[1]}:
             ours.append(each)
-    return sorted(ours, key=lambda each: each.id)
+    return ours
 
 
 @contextmanager
-def alone(*names: str) -> Iterator[str]:
-    """Wait until no other process of this user works at what is so named; gives the word that its drafts are marked with."""
-    path = _word_file(names)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a+")
-    except OSError:
-        yield secrets.token_hex(16)  # without a place to write nothing is found again, but all is sent
-        return
-    with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        file.seek(0)
-        word = file.read()
-        if not word:
-            word = secrets.token_hex(16)
-            file.write(word)
-            file.flush()
+def alone(*names: str, wait: bool) -> Iterator[str]:
+    """The word that drafts of what is so named are marked with, while nobody else of this user has it.
+
+    If somebody has it, `wait`, or get one that was never used: nothing is found again then.
+    """
+    word = secrets.token_hex(16)
+    with ExitStack() as stack:
+        try:
+            path = _word_file(names)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = stack.enter_context(path.open("a+"))
+            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            file.seek(0)
+            if held := file.read():
+                word = held
+            else:
+                file.write(word)
+                file.flush()
+        except (OSError, RuntimeError):
+            word = secrets.token_hex(16)  # somebody has it, or there is no place to write
         yield word
 
 
@@ -186,7 +185,7 @@ def known_word(*names: str) -> str | None:
     """The word of `alone`, if there was one."""
     try:
         return _word_file(names).read_text() or None
-    except OSError:
+    except (OSError, RuntimeError):
         return None
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,8 +22,10 @@ from aqea_registry.stores.retry import Answer, patiently
 from aqea_registry.stores.streams import Incoming
 
 T = TypeVar("T")
+TIMEOUT = 120.0  # seconds of silence
 PARTIAL_CONTENT, RANGE_NOT_SATISFIABLE = 206, 416
 BAD_REQUEST, CONFLICT, STALE = 400, 409, 412
+FINAL = 0  # no status; there is nothing to wait for
 
 
 class Refs(NamedTuple):
@@ -215,7 +218,7 @@ class HubClient:
     def _api(self) -> Any:
         """The client. Raises CannotCheck if it is not installed, or told to stay offline."""
         try:
-            from huggingface_hub import HfApi, get_token
+            from huggingface_hub import HfApi, get_session, get_token
             from huggingface_hub.utils import disable_progress_bars, logging  # type: ignore[attr-defined]
         except ImportError as error:
             message = f"{self._spec}: asking the Hub needs huggingface_hub, which is not installed"
@@ -225,6 +228,7 @@ class HubClient:
         warnings.filterwarnings("ignore", module=r"huggingface_hub\.")
         logging.set_verbosity(50)  # nothing below critical
         disable_progress_bars()
+        get_session().timeout = TIMEOUT  # the client itself would wait for ever
         return HfApi(endpoint=_endpoint(), token=get_token() or False)
 
     def _ask(self, what: str, call: Callable[[], T], to_write: bool = False) -> T:
@@ -331,6 +335,8 @@ def _judge(error: Exception, absent: tuple[type[Exception], ...]) -> Answer | No
         return None
     if isinstance(error, PermissionError) and not error.filename:
         return Answer(403, "Xet storage does not take this token")
+    if type(error) is ConnectionError:
+        return _xet_answer(str(error))
     response = _response(error)
     if response is not None:
         said = getattr(error, "server_message", None)
@@ -341,3 +347,10 @@ def _judge(error: Exception, absent: tuple[type[Exception], ...]) -> Answer | No
         return None
     lines = str(error).strip().splitlines()
     return Answer(None, f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}")
+
+
+def _xet_answer(message: str) -> Answer:
+    """Xet's client tells what a server said in words alone, with an address that may be signed. It asked again itself."""
+    said = message.partition(", domain:")[0]
+    refused = re.search(r"HTTP status client error \((401|403)", said)
+    return Answer(int(refused[1]) if refused else FINAL, f"Xet storage: {said}")

@@ -10,6 +10,7 @@ import json
 import os
 import random
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -518,9 +519,48 @@ def test_a_process_of_its_own(tmp_path: Path) -> None:
             time.sleep(0.1)
 
 
-def test_xet_is_not_there(hub: HubServer, commit: str) -> None:
-    status, headers, _ = ask(f"{hub.endpoint}/api/models/{MODEL}/xet-read-token/{commit}")
-    assert status == 404 and "X-Xet-Cas-Url" not in headers
+def test_xet_tokens(hub: HubServer, commit: str) -> None:
+    address = f"{hub.endpoint}/api/models/{MODEL}/xet-{{}}-token/{commit}"
+    status, headers, _ = ask(address.format("read"))
+    assert status == 200 and headers["X-Xet-Cas-Url"].startswith("http://127.0.0.1:")
+    statuses = {token: ask(address.format("write"), Authorization=f"Bearer {token}")[0] for token in ("hf_write", "hf_read")}
+    assert statuses == {"hf_write": 200, "hf_read": 403} and ask(address.format("write"))[0] == 401
+    storage = f"{headers['X-Xet-Cas-Url']}/v1/shards"
+    refused = {token: ask(storage, "POST", Authorization=f"Bearer {token}")[0] for token in ("hf_write", "xet-read-token")}
+    assert refused == {"hf_write": 401, "xet-read-token": 403}
+
+
+def test_xet_storage_checks_what_it_takes(hub: HubServer) -> None:
+    write, xorb, file = {"Authorization": "Bearer xet-write-token"}, b"\1" * 32, b"\2" * 32
+    assert send(hub, f"/xet/v1/xorbs/default/{'01' * 32}", chunk(b"some") + chunk(b"more"), write)[0] == 200
+    for body in (b"\1" + chunk(b"x")[1:], chunk(b"x")[:-1], chunk(b"xy")[:-1] + b"z" + b"\0" * 9):
+        assert send(hub, f"/xet/v1/xorbs/default/{'03' * 32}", body, write)[0] == 400
+    for content, name, size, status in (
+        (b"more", xorb, 4, 200),
+        (b"some", xorb, 4, 400),  # not the bytes of that sha256
+        (b"more", xorb, 5, 400),
+        (b"more", file, 4, 404),
+    ):
+        sha256 = hashlib.sha256(content).digest()
+        swapped = b"".join(sha256[at : at + 8][::-1] for at in range(0, 32, 8))
+        header, row = struct.pack("<32s4I", file, 1 << 30, 1, 0, 0), struct.pack("<32s4I", name, 0, size, 1, 2)
+        end = b"\xff" * 32 + bytes(16)
+        shard = bytes(48) + header + row + swapped + bytes(16) + end + end
+        assert send(hub, "/xet/v1/shards", shard, write)[0] == status
+    assert hub.store.blobs.has(hashlib.sha256(b"more").hexdigest())
+
+
+def chunk(data: bytes) -> bytes:
+    """A chunk of a xorb, not compressed."""
+    size = len(data).to_bytes(3, "little")
+    return b"\0" + size + b"\0" + size + data
+
+
+def send(hub: HubServer, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection(urlsplit(hub.endpoint).netloc, timeout=10)
+    connection.request("POST", path, body=body, headers=headers)
+    answer = connection.getresponse()
+    return answer.status, answer.read()
 
 
 LOAD = """

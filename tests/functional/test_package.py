@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,14 +29,13 @@ from tests.functional.helpers import (
     PINS,
     append,
     contents,
-    edit_params,
     leftovers,
     remove,
     sha256sum,
     tree,
     unnoticed,
 )
-from tests.tools import BIN, Result, aqea, run
+from tests.tools import BIN, Result, aqea, edit_params, run
 
 VIEW = "views/small-minilm.parquet"
 LIST = "MANIFEST.sha256"
@@ -137,7 +137,7 @@ def test_every_pair_set_of_a_run_is_a_configuration(project: Path, tmp_path: Pat
     lines = (project / "data/small/test.jsonl").read_text().splitlines(keepends=True)
     (rows / "few.jsonl").write_text("".join(lines[:9]))
 
-    def change(params: dict[str, dict[str, dict[str, object]]]) -> None:
+    def change(params: dict[str, Any]) -> None:
         source = {"kind": "directory", "repo": "x", "files": ["few.jsonl"], "sources": [f"directory:{rows}"], "split": "a-b"}
         params["datasets"]["few"] = source
         params["run"]["pairs"]["few_2-minilm"] = {"dataset": "few", "model": "minilm", "file": "few_384d"}

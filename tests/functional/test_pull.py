@@ -45,7 +45,7 @@ def lay(folder: Path, manifest: bytes, *contents: bytes) -> str:
 def manifest_of(layers: Layers) -> bytes:
     config = {"mediaType": empty_config().media_type, "digest": empty_config().digest, "size": 2}
     value = {"schemaVersion": 2, "mediaType": MANIFEST_TYPE, "artifactType": ARTIFACT_TYPE, "config": config, "layers": layers}
-    return json.dumps(value).encode()
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -55,6 +55,11 @@ class Made(NamedTuple):
 def stages(said: str) -> list[str]:
     """The stages that a `dvc repro` ran."""
     return re.findall(r"Running stage '([^']+)'", said)
+
+
+def both(keys: Iterable[str]) -> list[str]:
+    """The stages of these pair sets, each with its view."""
+    return [f"{stage}@{key}" for key in keys for stage in ("generate", "parquet")]
 
 
 def repro(folder: Path, env: Mapping[str, str]) -> list[str]:
@@ -117,7 +122,8 @@ def test_the_run_makes_the_reports_files_and_no_others(made: Made) -> None:
     found = {path.name for path in (made.folder / "training/data").iterdir()} - {".gitignore"}
     assert found == names() and len(found) == 19
     assert {path.stem for path in (made.folder / "metrics").glob("*.json")} == KEYS
-    assert len(listed((made.folder / MANIFEST).read_text())) == 19 + 18 + 1
+    assert {path.stem for path in (made.folder / "views").glob("*.parquet")} == KEYS
+    assert len(listed((made.folder / MANIFEST).read_text())) == 19 + 18 + 18 + 1
     checked = aqea("verify", cwd=made.folder, env=made.env())
     assert checked.status == 0, checked.out
     assert run("sha256sum", "-c", "--quiet", MANIFEST, cwd=made.folder).status == 0
@@ -158,7 +164,7 @@ def test_a_killed_run_goes_on_where_it_was_killed(made: Made) -> None:
     assert len(before) == 4
     assert after[0] == before[-1] or before[-1] in after
     assert not set(before[:3]) & set(after), "what was finished is not made again"
-    assert {*before, *after} == {*(f"generate@{key}" for key in KEYS), "export@stsb-e5large-benchmark", "manifest"}
+    assert {*before, *after} == {*both(KEYS), "export@stsb-e5large-benchmark", "manifest"}
 
 
 def test_without_a_hub_everything_but_pin_works(made: Made, project: Path) -> None:
@@ -194,7 +200,7 @@ def test_another_revision_of_a_dataset_touches_its_stages_only(made: Made, proje
     pinned = aqea("pin", "sts14", cwd=project, env=env)
     assert pinned.status == 0, pinned.err
     ran = repro(project, env)
-    assert sorted(ran) == [*sorted(f"generate@sts14-{model}" for model in WIDTHS), "manifest"]
+    assert sorted(ran) == sorted([*both(f"sts14-{model}" for model in WIDTHS), "manifest"])
     changed = {path.name for path, content in before.items() if path.read_bytes() != content}
     assert changed == {f"sts14_{model}_{width}d_pairs.json" for model, width in WIDTHS.items()}
     assert aqea("verify", cwd=project, env=env).status == 0
@@ -234,7 +240,7 @@ def test_every_kind_of_source_gives_the_same_manifest(
 
     use_hub(project, made.commits, SMALLER)
     shutil.rmtree(project / "training/data")
-    for path in ("metrics", "plots", ".dvc/cache"):
+    for path in ("metrics", "plots", "views", ".dvc/cache"):
         shutil.rmtree(project / path)
     (project / "dvc.lock").unlink()
     (project / MANIFEST).unlink()
@@ -249,7 +255,7 @@ def test_every_kind_of_source_gives_the_same_manifest(
         if name != "hub":
             made.hub.offline()
         try:
-            assert sorted(repro(place, env)) == [*sorted(f"generate@{key}" for key in SMALLER), "manifest"]
+            assert sorted(repro(place, env)) == sorted([*both(SMALLER), "manifest"])
             checked: Result = aqea("verify", cwd=place, env=env)
             assert checked.status == 0, checked.out + checked.err
         finally:
@@ -259,7 +265,7 @@ def test_every_kind_of_source_gives_the_same_manifest(
         assert len(held) == len(content), "the source was read"
     assert len(set(found.values())) == 1, "not even pins.json differs: it says where it was resolved, not where bytes are from"
     first, whole = (listed(text) for text in (found["hub"], (made.folder / MANIFEST).read_text()))
-    assert len(first) == 4 + 4 + 1
+    assert len(first) == 4 + 4 + 4 + 1
     # An E5 set of STS-B has another name in the report's run, and the lock is the same file.
     same = set(first) & set(whole)
-    assert len(same) == 4 + 3 + 1 and {first[path] for path in first} <= {whole[path] for path in whole}
+    assert len(same) == 4 + 4 + 3 + 1 and {first[path] for path in first} <= {whole[path] for path in whole}

@@ -7,12 +7,16 @@ import json
 import multiprocessing
 import os
 import random
+import re
+import sys
+from array import array
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import pytest
 from huggingface_hub import constants
 
@@ -22,6 +26,7 @@ from aqea_registry.core.release import LARGEST_MANIFEST, Release, build
 from aqea_registry.stores.base import Tagged
 from aqea_registry.stores.hub import HubStore
 from tests.hub import Fault, HubServer
+from tests.tools import ROOT, run
 
 LFS_SIZE = 4096
 CARD = b"---\nlicense: mit\n---\n# A release\n"
@@ -361,6 +366,27 @@ def test_a_hub_that_keeps_other_bytes(repository: HubServer, path: str) -> None:
     assert sum(digest != RELEASE.files()[path].digest for path, (_, digest, _) in held(deep=True).items()) == 1
 
 
+@pytest.mark.parametrize("path", ["README.md", "data/large_pairs.json"])
+def test_right_bytes_under_another_name_prove_nothing(published: HubServer, path: str) -> None:
+    tagged, other = found(), FILES[path][::-1]
+    published.store.put("datasets", NAME, tagged.at, path, other, announce=True)
+    published.store.put("datasets", NAME, tagged.at, path, FILES[path])
+    assert held(deep=True)[path] == ("hashed", None, len(other))
+    assert held()[path][1] in {None, f"sha256:{hashlib.sha256(other).hexdigest()}"}
+
+
+def test_a_commit_that_lost_its_tag(published: HubServer) -> None:
+    published.store.delete_tag("datasets", NAME, "v1")
+    plan = hub_store().plan("v1", RELEASE)
+    assert (plan.held, plan.new, plan.settled) == (None, (), False)
+    published.forget()
+    put()
+    assert [made.path for made in published.requests if made.method == "POST"] == [
+        f"/api/datasets/{NAME}/tag/{published.store.resolve('datasets', NAME, 'main')}"
+    ]
+    check(published)
+
+
 def test_files_that_are_gone_and_records_that_change(published: HubServer) -> None:
     tagged = found()
     more = release_of({**FILES, "more.json": b"x"})
@@ -451,10 +477,16 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 
 
-def spoiled_push(folder: Path, kind: str, skip: int) -> str:
+def use(hub: HubServer, home: Path, transfer: str) -> None:
+    """Have this process take the server for the Hub, and upload as the client would that was imported with this setting."""
+    os.environ.update({**hub.environment(home, WRITE), "HF_HUB_DISABLE_XET": str(int(transfer != "Xet"))})
+    constants.HF_HUB_DISABLE_XET = transfer != "Xet"
+
+
+def spoiled_push(folder: Path, transfer: str, kind: str, skip: int) -> str:
     """A plan and a push of which one request goes wrong once. Returns what is not as it should be afterwards."""
     with served(folder) as hub:
-        os.environ.update(hub.environment(folder / "home", WRITE))
+        use(hub, folder / "home", transfer)
         hub.store.create("datasets", NAME, initial=True)
         fault = hub.faults.add(Fault(method=".*", skip=skip, **KINDS[kind]))
         hub_store().plan("v1", RELEASE)
@@ -467,7 +499,7 @@ def spoiled_push(folder: Path, kind: str, skip: int) -> str:
 
 @pytest.fixture(scope="module")
 def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """Processes that find huggingface_hub imported, with LFS and not Xet."""
+    """Processes that find huggingface_hub imported."""
     patch = pytest.MonkeyPatch()
     settings = served(tmp_path_factory.mktemp("unused")).environment(tmp_path_factory.mktemp("home"), WRITE)
     for name, value in settings.items():
@@ -478,23 +510,35 @@ def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     patch.undo()
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_request_fails_once(repository: HubServer, tmp_path: Path, processes: Any, kind: str) -> None:
-    hub_store().plan("v1", RELEASE)
-    put()
-    count = len(repository.requests)
-    with ProcessPoolExecutor(6, mp_context=processes) as pool:
+def requests_of_a_push(folder: Path, transfer: str) -> int:
+    """How many requests a plan and a push make when nothing goes wrong."""
+    with served(folder) as hub:
+        use(hub, folder / "home", transfer)
+        hub.store.create("datasets", NAME, initial=True)
+        hub_store().plan("v1", RELEASE)
+        put()
+        return len(hub.requests)
+
+
+@pytest.mark.parametrize(
+    ("transfer", "kind"), [*(("LFS", kind) for kind in KINDS), ("Xet", "500"), ("Xet", "429"), ("Xet", "drop")]
+)
+def test_every_request_fails_once(tmp_path: Path, processes: Any, transfer: str, kind: str) -> None:
+    with ProcessPoolExecutor(8, mp_context=processes) as pool:
+        count = pool.submit(requests_of_a_push, tmp_path / "clean", transfer).result()
         folders = (tmp_path / str(number) for number in range(count))
-        done = list(pool.map(spoiled_push, folders, [kind] * count, range(count)))
-    assert count > 20 and [wrong for wrong in done if wrong] == []
+        done = list(pool.map(spoiled_push, folders, [transfer] * count, [kind] * count, range(count)))
+    assert count > 18 and [wrong for wrong in done if wrong] == []
 
 
 # Many processes
 
 
-def publisher(endpoint: str, name: str, files: Files, line: Connection) -> None:
+def publisher(hub: tuple[str, str], transfer: str, name: str, files: Files, line: Connection) -> None:
     """Push when told to, and say how it went."""
-    os.environ.update(HF_ENDPOINT=endpoint, HF_TOKEN=WRITE)
+    endpoint, home = hub
+    os.environ.update(HF_ENDPOINT=endpoint, HF_HOME=home, HF_TOKEN=WRITE)
+    constants.HF_HUB_DISABLE_XET = transfer != "Xet"
     line.recv()
     try:
         put(files, name=name)
@@ -503,21 +547,24 @@ def publisher(endpoint: str, name: str, files: Files, line: Connection) -> None:
         line.send(f"{type(error).__name__}: {error}")
 
 
-def start(processes: Any, hub: HubServer, name: str, files: Files) -> tuple[Any, Any]:
+def start(processes: Any, hub: HubServer, name: str, files: Files, transfer: str = "LFS") -> tuple[Any, Any]:
     ours, theirs = multiprocessing.Pipe()
-    process = processes.Process(target=publisher, args=(hub.endpoint, name, files, theirs))
+    where = (hub.endpoint, os.environ["HF_HOME"])
+    process = processes.Process(target=publisher, args=(where, transfer, name, files, theirs))
     process.start()
     theirs.close()
     return process, ours
 
 
-def test_killed_after_every_request(hub: HubServer, processes: Any) -> None:
+@pytest.mark.parametrize("transfer", ["LFS", "Xet"])
+def test_killed_after_every_request(hub: HubServer, processes: Any, transfer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", transfer != "Xet")
     survived = 0
     for number in range(40):
         name = f"org/killed-{number}"
         files = {**FILES, "data/large_pairs.json": BIG + name.encode()}
         release = release_of(files)
-        process, line = start(processes, hub, name, files)
+        process, line = start(processes, hub, name, files, transfer)
         hub.forget()
         fault = hub.faults.add(Fault(method=".*", skip=number, kill=process.pid))
         line.send("go")
@@ -536,6 +583,8 @@ def test_killed_after_every_request(hub: HubServer, processes: Any) -> None:
         assert titles(hub, name) == ["initial commit", "Release v1"]
         assert not before or not hub.count("POST|PUT")
     assert survived > 12  # with fewer requests nothing was killed
+    assert (hub.count("PUT", "^/upload/") > 0) == (transfer == "LFS")
+    assert (hub.count("POST", "^/xet/") > 0) == (transfer == "Xet")
 
 
 @pytest.mark.parametrize("different", [True, False], ids=["different", "same"])
@@ -554,3 +603,66 @@ def test_eight_publishers_at_once(hub: HubServer, processes: Any, different: boo
     winner = contents[outcomes.index("done")]
     check(hub, release_of(winner), winner)
     assert different or titles(hub) == ["initial commit", "Release v1"]
+
+
+# Xet, and what a person sees
+
+PUSH = """
+import sys
+from tests.functional.test_store_hub import FLOATS, FILES, put
+print(put(FILES | FLOATS if sys.argv[1:] else FILES))
+"""
+FLOATS = {  # stored by Xet as they are, compressed, and compressed by groups of four bytes
+    "data/floats_pairs.json": array("f", [random.Random(0).random() / (1 + at % 7) for at in range(50_000)]).tobytes(),
+    "data/numbers_pairs.json": "".join(f"{at} {at * at}\n" for at in range(20_000)).encode(),
+    "data/random_pairs.json": random.Random(1).randbytes(300_001),
+}
+
+
+@pytest.mark.parametrize("transfer", ["LFS", "Xet"])
+def test_nothing_is_said_and_nothing_left_elsewhere(repository: HubServer, tmp_path: Path, transfer: str) -> None:
+    hub, home = repository, tmp_path / "person"
+    home.mkdir()
+    env = {**hub.environment(tmp_path / "home", WRITE), "HF_HUB_DISABLE_XET": str(int(transfer != "Xet")), "HOME": str(home)}
+    del env["HF_HUB_DISABLE_PROGRESS_BARS"]  # the store's business
+    env |= {"XDG_CACHE_HOME": str(home / ".cache"), "PYTHONPATH": str(ROOT)}
+    hub.faults.add(Fault(method="POST", path="/preupload/", status=500))
+    done = run(sys.executable, "-c", PUSH, "more", cwd=tmp_path, env=env)
+    assert (done.status, done.err) == (0, "")
+    assert done.out.count("\n") == 1
+    assert list(home.rglob("*")) == []
+    files = FILES | FLOATS
+    check(hub, release_of(files), files)
+    large = sum(len(files[path]) for path in {*IN_LFS, *FLOATS})
+    sent = sum(made.received for made in hub.requests if re.search(r"^/(upload/[0-9a-f]+(/\d+)?$|xet/v1/xorbs)", made.path))
+    assert sent == large if transfer == "LFS" else 0.3 * large < sent < 0.95 * large
+    hub.forget()
+    assert run(sys.executable, "-c", PUSH, "more", cwd=tmp_path, env=env).status == 0
+    assert not hub.count("POST|PUT") and not hub.uploaded()
+
+
+def test_xet_storage_that_refuses(repository: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", False)
+    for path, status, error in (
+        ("xet-write-token", 403, NotAllowed),
+        ("/xet/v1/xorbs", 401, NotAllowed),
+        ("/xet/v1/xorbs", 400, CannotCheck),
+        ("/xet/v2/shards", 403, NotAllowed),
+    ):
+        fault = repository.faults.add(Fault(method="GET|POST", path=path, status=status, times=None))
+        with pytest.raises(error, match=str(status)) as raised:
+            put()
+        assert "http" not in raised.value.message and 0 < fault.hits <= 2
+        repository.faults.clear()
+    put()
+    check(repository)
+    assert not repository.count("PUT")
+
+
+def test_real_clients_download_what_came_by_xet(repository: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", False)
+    put()
+    folder = huggingface_hub.snapshot_download(
+        NAME, repo_type="dataset", revision="v1", endpoint=repository.endpoint, cache_dir=tmp_path / "cache"
+    )
+    assert {path: (Path(folder) / path).read_bytes() for path in FILES} == FILES

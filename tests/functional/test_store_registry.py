@@ -328,17 +328,13 @@ def test_a_registry_that_lies(desk: Desk) -> None:
     desk.line.faults.add(Fault(method="PUT", path="/manifests/", status=201))
     with pytest.raises(Refused, match="does not have it"):
         put(desk.store)
-    # The manifest is changed on the way there, to one that is as good.
+    # It keeps another manifest than it was given, which is a release as well.
     place = RELEASE.render().index(b"README.md")
-    desk.line.faults.add(LineFault(method="PUT", path="/manifests/", stored=place))
-    with pytest.raises((TagConflict, Refused, CannotCheck)):
+    desk.line.faults.add(LineFault(method="PUT", path="/manifests/", stored=place, bits=1))
+    with pytest.raises(TagConflict):
         put(desk.store)
-    # ... and on the way back.
-    tagged = put(Desk(desk.server, desk.line).store)
-    desk.line.faults.add(Fault(path="/manifests/", flip=place, times=None))
-    for ask in (lambda: desk.store.find("v1"), lambda: desk.store.release(tagged)):
-        with pytest.raises((Refused, CannotCheck)):
-            ask()
+    kept = desk.direct.find("v1")
+    assert kept is not None and "SEADME.md" in desk.direct.release(kept).files()
 
 
 def test_a_manifest_whose_bytes_are_not_its_digest(desk: Desk) -> None:
@@ -450,16 +446,16 @@ def test_names_that_are_no_repositorys(spec: str) -> None:
 
 
 def test_a_large_file_is_never_whole_in_memory(docker_registry: DockerRegistry, tmp_path: Path) -> None:
-    size = 256 << 20
+    size = 160 << 20
     with (tmp_path / "large").open("wb") as file:
         file.truncate(size)
     script = (
-        "import sys, resource; from pathlib import Path; from aqea_registry.core.files import hash_file\n"
+        "import sys; from pathlib import Path; from aqea_registry.core.files import hash_file\n"
         "from aqea_registry.core.release import build; from aqea_registry.stores.registry import Registry\n"
         "found = hash_file(Path('large')); release = build([('large', found.sha256, found.size)])\n"
         "store = Registry(sys.argv[1]); print(store.push('v1', release, Path, '', lambda count: None)['manifest'])\n"
         "print(*[one.how for one in store.held(store.find('v1'), release, True, lambda count: None)])\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        "print(Path('/proc/self/status').read_text().partition('VmHWM:')[2].split()[0])"  # KiB at the highest
     )
     spec = f"oci://{docker_registry.host}/tests/large-{next(NAMES)}"
     done = run(sys.executable, "-c", script, spec, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)})
@@ -607,7 +603,9 @@ def test_tokens_for_what_is_done(tokens: tuple[DockerRegistry, list[str]], docke
     store = Registry(spec)
     put(store)
     assert asked[:1] == [f"repository:{name}:pull"]
-    assert asked[1:] == [f"repository:{name}:pull,push"]  # a new token where more is needed, and then no other
+    assert [set(scope.rpartition(":")[2].split(",")) for scope in asked[1:]] == [
+        {"pull", "push"}
+    ]  # a new token where more is needed, and then no other
     docker_config.unlink()
     assert held(Registry(spec), deep=True) == all_there("hashed")
 

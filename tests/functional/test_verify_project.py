@@ -47,6 +47,7 @@ from tests.tools import aqea, edit_params
 ROWS_SOURCE = "small: test.jsonl in directory:data/small"
 STAGE = "generate@small-minilm"
 EXPORT = "export@small-minilm-benchmark"
+VIEW_STAGE, VIEW = "parquet@small-minilm", "views/small-minilm.parquet"
 Findings = set[tuple[str, str]]
 
 
@@ -94,15 +95,15 @@ BROKEN: dict[str, tuple[Change, Findings]] = {
     ),
     "manifest missing": (remove(MANIFEST), {("missing", MANIFEST), ("malformed", SIZES)}),
     "manifest empty": (put(MANIFEST, b""), {("malformed", MANIFEST), ("lock-stale", MANIFEST), ("malformed", SIZES)}),
-    "manifest line twice": (repeat_first_line, {("duplicate", f"{MANIFEST}:5"), ("lock-stale", MANIFEST)}),
+    "manifest line twice": (repeat_first_line, {("duplicate", f"{MANIFEST}:6"), ("lock-stale", MANIFEST)}),
     "manifest line twice, digests differ": (
         append(MANIFEST, LINE + METRICS.encode() + b"\n"),
-        {("conflict", f"{MANIFEST}:5"), ("lock-stale", MANIFEST)},
+        {("conflict", f"{MANIFEST}:6"), ("lock-stale", MANIFEST)},
     ),
     **{
         f"manifest path {path!r}": (
             append(MANIFEST, LINE + path + b"\n"),
-            {("unsafe-path", f"{MANIFEST}:5"), ("lock-stale", MANIFEST)},
+            {("unsafe-path", f"{MANIFEST}:6"), ("lock-stale", MANIFEST)},
         )
         for path in (
             b"../params.yaml",
@@ -124,7 +125,7 @@ BROKEN: dict[str, tuple[Change, Findings]] = {
     "sizes missing": (remove(SIZES), {("missing", SIZES)}),
     "sizes wrong": (replace(SIZES, b"326", b"327"), {("mismatch", METRICS), ("lock-stale", SIZES)}),
     "sizes of other files": (replace(SIZES, b"metrics", b"nothing"), {("malformed", SIZES), ("lock-stale", SIZES)}),
-    "sizes not UTF-8": (append(SIZES, b"1  \xff\n"), {("malformed", f"{SIZES}:5"), ("lock-stale", SIZES)}),
+    "sizes not UTF-8": (append(SIZES, b"1  \xff\n"), {("malformed", f"{SIZES}:6"), ("lock-stale", SIZES)}),
     "sizes no list": (put(SIZES, b"\0"), {("malformed", f"{SIZES}:1"), ("lock-stale", SIZES)}),
     "dvc.lock missing": (remove("dvc.lock"), {("missing", "dvc.lock")}),
     "dvc.lock no YAML": (put("dvc.lock", b"stages: [\n"), {("malformed", "dvc.lock")}),
@@ -132,8 +133,8 @@ BROKEN: dict[str, tuple[Change, Findings]] = {
     "dvc.lock a value that its tag denies": (append("dvc.lock", b"extra: !!bool perhaps\n"), {("malformed", "dvc.lock")}),
     "dvc.lock without stages": (
         put("dvc.lock", b"schema: '2.0'\nstages: {}\n"),
-        {("lock-stale", stage) for stage in (STAGE, EXPORT, "manifest")}
-        | {("lock-stale", path) for path in (METRICS, BENCHMARK, PAIRS)},
+        {("lock-stale", stage) for stage in (STAGE, EXPORT, VIEW_STAGE, "manifest")}
+        | {("lock-stale", path) for path in (METRICS, BENCHMARK, PAIRS, VIEW)},
     ),
     "dvc.lock another md5": (
         edit_lock(lambda lock: lock["stages"][STAGE]["outs"][2].update(md5="0" * 32)),
@@ -143,6 +144,7 @@ BROKEN: dict[str, tuple[Change, Findings]] = {
         edit_lock(lambda lock: lock["stages"].pop(EXPORT)),
         {("lock-stale", EXPORT), ("lock-stale", BENCHMARK)},
     ),
+    "view changed": (append(VIEW, b" "), {("mismatch", VIEW), ("lock-stale", VIEW)}),
     "pins: a digest edited": (
         edit_pin,
         {
@@ -166,7 +168,9 @@ BROKEN: dict[str, tuple[Change, Findings]] = {
         {
             ("missing", "training/data/again_384d_pairs.json"),
             ("missing", "metrics/again.json"),
+            ("missing", "views/again.parquet"),
             ("lock-stale", "generate@again"),
+            ("lock-stale", "parquet@again"),
         }
         | {("lock-stale", "manifest: params.yaml: run")},
     ),
@@ -358,7 +362,7 @@ def test_the_projects_own_manifest_is_a_list_like_any_other(project: Path) -> No
         ((project / MANIFEST,), Path("/")),
     ):
         result = aqea("verify", *words, "--json", cwd=where)
-        assert (result.status, result.json()["files"]) == (0, 4), result.out
+        assert (result.status, result.json()["files"]) == (0, 5), result.out
     assert aqea("verify", "-C", project, MANIFEST, cwd=Path("/")).status == 0
 
 

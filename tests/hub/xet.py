@@ -140,6 +140,8 @@ def chunks(xorb: bytes) -> Iterator[bytes]:
     """The chunks of a xorb, uncompressed."""
     at = 0
     while at < len(xorb) and not xorb.startswith(FOOTER, at):
+        if len(xorb) < at + CHUNK.size:
+            raise Refused("The xorb ends in the middle of a chunk")
         version, packed, scheme, size = CHUNK.unpack_from(xorb, at)
         at += CHUNK.size
         end = at + int.from_bytes(packed, "little")
@@ -155,7 +157,7 @@ def chunks(xorb: bytes) -> Iterator[bytes]:
 def _unpack(scheme: int, data: bytes) -> bytes:
     if scheme == 0:
         return data
-    import lz4.frame
+    import lz4.frame  # type: ignore[import-untyped]
 
     unpacked: bytes = lz4.frame.decompress(data)
     if scheme == 1:

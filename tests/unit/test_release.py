@@ -246,12 +246,20 @@ def test_ten_thousand_files_are_read_quickly() -> None:
     assert time.monotonic() - start < 5
 
 
-def test_fields_of_other_tools_do_no_harm() -> None:
-    value = manifest()
-    value["annotations"] = {"org.opencontainers.image.created": "2024-01-01T00:00:00Z"}
-    value["layers"][0]["annotations"]["note"] = "x"
-    found = parse(json.dumps(value).encode())
-    assert set(found.files()) == {"x", "y"}
+def test_a_release_has_one_spelling() -> None:
+    """What is parsed has the digest of its bytes; so nothing hides in a manifest, and nothing is left out of it."""
+    content = build(FILES).render()
+    assert parse(content).digest() == digest_of(content)
+    value = json.loads(content)
+    for other in (
+        json.dumps(value).encode(),
+        content.replace(b'"artifactType":"application/vnd.aqea-registry.release.v1",', b""),
+        content.replace(b'{"annotations"', b'{"annotations":{},"annotations"', 1),
+        json.dumps(value | {"created": "now"}, sort_keys=True, separators=(",", ":")).encode(),
+    ):
+        assert other != content
+        with pytest.raises(NotARelease, match="another spelling"):
+            parse(other)
 
 
 def test_what_a_store_holds_is_compared_with_what_the_release_names() -> None:
