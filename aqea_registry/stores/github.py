@@ -42,7 +42,7 @@ from aqea_registry.stores.github_parts import (
     notice,
     with_notice,
 )
-from aqea_registry.stores.github_push import Piece, Sending, alone, drafts, known_word, send
+from aqea_registry.stores.github_push import Piece, Sending, alone, known_word, own_draft, send
 from aqea_registry.stores.github_read import digest_of_asset, look, open_file, read_parts
 
 ROUNDS = 10  # how often a push looks again because somebody else was faster
@@ -75,9 +75,9 @@ class GitHub:
         """The tags of all published releases with a record, sorted."""
         try:
             return sorted(each.tag for each in self._client.releases() if not each.draft and RECORD in each.names)
-        except Answered as error:
+        except Answered:
             self._client.check_visible()
-            raise CannotCheck(f"{self.spec}: {error.message}", "try again later") from error
+            raise
 
     def find(self, tag: str) -> Tagged | None:
         """What a tag names. Raises Refused if its release has no record; NotAllowed if there is no such repository."""
@@ -110,7 +110,7 @@ class GitHub:
         if held is not None and held.digest != release.digest():
             return Plan(held=held, new=(), settled=False)
         word = known_word(self._client.address, tag, release.digest())
-        draft = next(iter(drafts(self._client, tag, release.digest(), word)), None) if word and not held else None
+        draft = own_draft(self._client, tag, release.digest(), word) if word and not held else None
         assets = self._assets(held) if held else self._client.assets(draft.id) if draft else {}
         files = release.files()
         new = [
@@ -139,7 +139,7 @@ class GitHub:
                         return self._ids(found, release)
                     made = sending.publish(advance)
                 except Answered as error:
-                    made, reason = None, error.message
+                    made, reason = None, error.said
         raise CannotCheck(f"{self.reference(tag)}: {reason}", "try again later; what was sent is kept")
 
     def held(self, tagged: Tagged, release: Release, deep: bool, advance: Advance) -> Iterator[Held]:
@@ -236,10 +236,7 @@ class GitHub:
     # Attachments
 
     def _attachments(self, found: Found) -> dict[str, bytes]:
-        try:
-            assets = self._client.assets(found.id)
-        except Answered as error:
-            raise CannotCheck(f"{self.reference(found.tag)}: {error.message}", "try again later") from error
+        assets = self._client.assets(found.id)
         return embedded(found.text) | {
             name.removeprefix(ATTACHMENT): self._client.read(asset, LARGEST_MANIFEST)
             for name, asset in sorted(assets.items())
@@ -254,9 +251,7 @@ class GitHub:
             try:
                 send(self._client, found, piece, content, ignore)
             except Answered as error:
-                raise NotAllowed(
-                    f"{self.reference(found.tag)}: {name}: {error.message}", "attach it in another store"
-                ) from error
+                raise NotAllowed(f"{self.reference(found.tag)}: {name}: {error.said}", "attach it in another store") from error
         elif len(content) < LARGEST_IN_TEXT:
             self._rewrite(tagged, lambda text: text if name in embedded(text) else embed(text, name, content))
         else:
@@ -276,7 +271,7 @@ class GitHub:
             try:
                 self._client.rewrite(found, wanted)
             except Answered as error:
-                raise NotAllowed(f"{self.reference(tagged.tag)}: {error.message}", "attach it in another store") from error
+                raise NotAllowed(f"{self.reference(tagged.tag)}: {error.said}", "attach it in another store") from error
         raise CannotCheck(f"{self.reference(tagged.tag)}: GitHub does not keep the release's text", "try again later")
 
     def _refuse(

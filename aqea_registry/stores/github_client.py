@@ -34,12 +34,12 @@ DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 ABSENT, INVALID = 404, 422
 
 
-class Answered(Exception):
-    """GitHub's answer says no because of what is there, or is not there. `codes` are the words of its validation."""
+class Answered(CannotCheck):
+    """GitHub says no because of what is there, or is not there. `said`: in its words; `codes`: those of its validation."""
 
-    def __init__(self, status: int, message: str, codes: frozenset[str] = frozenset()) -> None:
-        super().__init__(message)
-        self.status, self.message, self.codes = status, message, codes
+    def __init__(self, where: str, status: int, said: str, codes: frozenset[str] = frozenset()) -> None:
+        super().__init__(f"{where}: GitHub answered {status}: {said}", "look what is there, and try again")
+        self.status, self.said, self.codes = status, said, codes
 
 
 class _Status(Exception):
@@ -258,7 +258,7 @@ class Client:
                 return call()
             except GithubException as error:
                 if error.status in {ABSENT, INVALID}:
-                    raise Answered(error.status, *_said(error.data)) from error
+                    raise Answered(f"{self.spec}: {what}", error.status, *_said(error.data)) from error
                 raise
 
         return self.patiently(what, attempt)

@@ -16,6 +16,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,7 +71,7 @@ class Sending:
         except Answered as error:
             if error.status == INVALID and "already_exists" not in error.codes:
                 raise NotAllowed(
-                    f"{self._client.spec}: GitHub does not publish {self._tag}: {error.message}", "publish it under a new tag"
+                    f"{self._client.spec}: GitHub does not publish {self._tag}: {error.said}", "publish it under a new tag"
                 ) from error
             raise
 
@@ -92,20 +93,17 @@ class Sending:
             send(self._client, found, piece, source, advance)
         held = self._client.assets(found.id)
         if not all(piece.name in held and self._good(held[piece.name], piece) for piece in pieces):
-            raise Answered(ABSENT, "somebody else changed the release while it was published")
+            raise Answered(self._client.spec, ABSENT, "somebody else changed the release while it was published")
 
     def discard(self) -> None:
         """Delete all drafts of this release. Only once the tag is published: until then somebody may publish one of them."""
-        for draft in drafts(self._client, self._tag, self._release.digest()):
+        for draft in chain.from_iterable(drafts(self._client, self._tag, self._release.digest()).values()):
             self._client.delete(draft)
 
     def _draft(self) -> Found:
-        """Our draft. Lost answers may have left several: the fullest one."""
         digest = self._release.digest()
-        ours = drafts(self._client, self._tag, digest, self._owner)
-        if ours:
-            return max(ours, key=lambda draft: len(draft.names))
-        return self._client.create(self._tag, describe(self._notes, digest, self._owner))
+        ours = own_draft(self._client, self._tag, digest, self._owner)
+        return ours or self._client.create(self._tag, describe(self._notes, digest, self._owner))
 
     def _good(self, asset: Asset, piece: Piece) -> bool:
         return asset.whole and digest_of_asset(self._client, asset) == piece.digest
@@ -147,14 +145,19 @@ class Sending:
         return Whole(digest=layer.digest, parts=tuple(parts))
 
 
-def drafts(client: Client, tag: str, digest: str, owner: str | None = None) -> list[Found]:
-    """The drafts of a release, of one owner or of all."""
-    ours = []
+def drafts(client: Client, tag: str, digest: str) -> dict[str, list[Found]]:
+    """The drafts of a release by their owners' words."""
+    found: dict[str, list[Found]] = {}
     for each in client.releases():
         mark = marked(each.text) if each.draft and each.tag == tag else None
-        if mark is not None and mark[0] == digest and owner in {None, mark[1]}:
-            ours.append(each)
-    return ours
+        if mark is not None and mark[0] == digest:
+            found.setdefault(mark[1], []).append(each)
+    return found
+
+
+def own_draft(client: Client, tag: str, digest: str, owner: str) -> Found | None:
+    """The draft of one owner. Lost answers may have left several: the fullest."""
+    return max(drafts(client, tag, digest).get(owner, ()), key=lambda draft: len(draft.names), default=None)
 
 
 @contextmanager

@@ -143,6 +143,9 @@ class HubStore:
             safe_path(path)
         except UnsafePath as error:
             raise BadConfiguration(f"the attachment's name {name!r}: {error}") from error
+        if "/" in name or len(content) > LARGEST_MANIFEST:
+            limit = f"an attachment has a plain name and at most {LARGEST_MANIFEST} bytes"
+            raise BadConfiguration(f"{name!r}, {len(content)} bytes: {limit}")
         digest = digest_of(content)
         for attempt in range(TRIES):
             looked = self._look(self._hub.refs(), path.rpartition("/")[0])
@@ -163,6 +166,8 @@ class HubStore:
         looked = self._look(self._hub.refs(), folder)
         found = {}
         for path, entry in sorted(looked.tree.items()):
+            if path.rpartition("/")[0] != folder:
+                continue  # none of ours
             content = self._hub.read(looked.commit or "", path, min(entry.size, LARGEST_MANIFEST))
             if not _is(entry, digest_of(content), len(content), partial(bytes, content)):
                 self._refuse(f"{self.spec}: {path}", "mismatch", "the Hub gives other bytes than it names", None)

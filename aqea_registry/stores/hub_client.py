@@ -180,7 +180,7 @@ class HubClient:
         """Give a commit a tag. A tag of this name that is there already stays where it is: look at it afterwards."""
 
         def make() -> None:
-            # exist_ok would hide nothing more than this: a tag on another commit looks the same to it.
+            # A 409 does not tell whether the tag is on this commit or on another one, and exist_ok would say no more.
             try:
                 self._api().create_tag(self._repository, tag=tag, revision=commit, repo_type="dataset", exist_ok=False)
             except Exception as error:

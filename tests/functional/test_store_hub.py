@@ -185,6 +185,15 @@ def test_the_next_release_sends_what_changed(published: HubServer) -> None:
     assert tree.keys() == {*files, "release.json"} | others
 
 
+def test_what_belongs_to_others_is_never_deleted(repository: HubServer) -> None:
+    others = {"attachments/v0/status-1.json": b"{}", ".gitattributes": b"*.bin filter=lfs\n"}
+    hostile = {"release.json": release_of({**others, "stale.json": b"s"}).render(), "stale.json": b"s", **others}
+    repository.store.commit("datasets", NAME, hostile)
+    put()
+    commit = repository.store.resolve("datasets", NAME, "v1")
+    assert repository.store.read_commit("datasets", NAME, commit).tree.keys() == {*FILES, *others, "release.json"}
+
+
 def test_reading(published: HubServer, tmp_path: Path) -> None:
     hub = published
     hub.store.branch("datasets", NAME, "v9", "v1")
@@ -231,9 +240,13 @@ def test_attachments(published: HubServer) -> None:
     assert somebody.hits == 1 and hub.count("POST", "/commit/") == 2
     assert store.attachments(tagged) == {"large.intoto.json": BIG, "status-1.json": b"one"}
     assert found() == tagged and hub.store.read("datasets", NAME, "theirs.txt") == b"t"
-    for name in ("../v2/x", "/x", "a\0b"):
+    for name in ("../v2/x", "/x", "a\0b", "a/b"):
         with pytest.raises(BadConfiguration):
             store.attach(tagged, name, b"x")
+    with pytest.raises(BadConfiguration, match=str(LARGEST_MANIFEST)):
+        store.attach(tagged, "x", bytes(LARGEST_MANIFEST + 1))
+    hub.store.commit("datasets", NAME, {"attachments/v1/theirs/x.json": b"t", "attachments/v10/x.json": b"t"})
+    assert store.attachments(tagged).keys() == {"large.intoto.json", "status-1.json"}
     hub.store.put("datasets", NAME, hub.store.resolve("datasets", NAME, "main"), "attachments/v1/status-1.json", b"two")
     with pytest.raises(Refused, match="other bytes"):
         store.attachments(tagged)
@@ -620,11 +633,14 @@ FLOATS = {  # stored by Xet as they are, compressed, and compressed by groups of
 
 
 @pytest.mark.parametrize("transfer", ["LFS", "Xet"])
-def test_nothing_is_said_and_nothing_left_elsewhere(repository: HubServer, tmp_path: Path, transfer: str) -> None:
+def test_nothing_is_said_and_nothing_left_elsewhere(
+    repository: HubServer, tmp_path: Path, transfer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     hub, home = repository, tmp_path / "person"
     home.mkdir()
     env = {**hub.environment(tmp_path / "home", WRITE), "HF_HUB_DISABLE_XET": str(int(transfer != "Xet")), "HOME": str(home)}
     del env["HF_HUB_DISABLE_PROGRESS_BARS"]  # the store's business
+    monkeypatch.delenv("HF_HUB_DISABLE_PROGRESS_BARS")
     env |= {"XDG_CACHE_HOME": str(home / ".cache"), "PYTHONPATH": str(ROOT)}
     hub.faults.add(Fault(method="POST", path="/preupload/", status=500))
     done = run(sys.executable, "-c", PUSH, "more", cwd=tmp_path, env=env)

@@ -12,7 +12,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import copy
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -116,7 +116,8 @@ class GitHubServer:
             self._victim = (process, left - 1)
             if left == 1:
                 self._victim = None
-                os.kill(process, signal.SIGKILL)
+                with suppress(ProcessLookupError):  # the last answer may have ended it
+                    os.kill(process, signal.SIGKILL)
 
     def check(self, method: str, path: str, made: Reply) -> None:
         """Hold an answer against GitHub's description."""
