@@ -77,7 +77,8 @@ def publish(project: Project, tag: str, specs: Sequence[str], report: Reporter, 
         except CannotCheck as error:  # others may be reached; this one can be done later
             failures[store.spec] = error
         else:
-            _refuse_conflict(store, tag, plans[store.spec], release)
+            if (held := plans[store.spec].held) is not None:
+                _refuse_conflict(tag, store.spec, f"{store.reference(tag)} already names", held.digest, release)
     puts = []
     for store in stores:
         try:
@@ -102,31 +103,19 @@ def _open(project: Project, tag: str, specs: Sequence[str]) -> list[Store]:
     return [open_store(spec, project.root) for spec in dict.fromkeys(specs)]
 
 
-def _refuse_conflict(store: Store, tag: str, plan: Plan, release: Release) -> None:
-    if plan.held is not None and plan.held.digest != release.digest():
-        finding = tag_conflict(tag, store.spec, plan.held.digest, release.digest())
-        raise TagConflict(
-            f"{finding.subject} already names {plan.held.digest}; this content would be {release.digest()}. "
-            "Nothing was changed.",
-            "publish it under a new tag",
-            [finding],
-        )
+def _refuse_conflict(tag: str, store: str, says: str, held: str, release: Release) -> None:
+    """Raise TagConflict if a tag means another release, as a store or a receipt says."""
+    if held != release.digest():
+        message = f"{says} {held}; this content would be {release.digest()}. Nothing was changed."
+        raise TagConflict(message, "publish it under a new tag", [tag_conflict(tag, store, held, release.digest())])
 
 
 def _refuse_receipt(project: Project, store: Store, tag: str, release: Release) -> None:
     """A tag means one content in all stores: what is committed about it holds for a store that is new to it, too."""
-    if store.own_receipts is not None:
-        return
     path = receipts.place(project, store, tag)
-    held = receipts.read(path)
-    if held is not None and held.digest != release.digest():
-        finding = tag_conflict(tag, store.spec, held.digest, release.digest())
-        raise TagConflict(
-            f"{path.relative_to(project.root)} says that {tag} is {held.digest}; this content would be {release.digest()}. "
-            "Nothing was changed.",
-            "publish it under a new tag",
-            [finding],
-        )
+    known = receipts.read(path) if store.own_receipts is None else None
+    if known is not None:
+        _refuse_conflict(tag, store.spec, f"{_shown(project, path)} says that {tag} is", known.digest, release)
 
 
 def _planned(store: Store, tag: str, plan: Plan, release: Release) -> Put:

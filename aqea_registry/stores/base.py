@@ -50,7 +50,7 @@ class Store(Protocol):
         ...
 
     def tags(self) -> list[str]:
-        """The tags of all releases in the store, sorted; those that name no release of ours are left out where that is cheap."""
+        """The tags of all releases in the store, sorted. Where that is cheap, those of something else are left out."""
         ...
 
     def find(self, tag: str) -> Tagged | None:

@@ -99,16 +99,29 @@ CALLS: dict[tuple[str, ...], tuple[tuple[str, ...], set[str]]] = {
     ("export",): (("export", PAIRS, "--format", "benchmark"), {"path"}),
     ("manifest",): (("manifest",), {"files", "changed"}),
     ("verify",): (("verify",), {"target", "files", "bytes", "notes", "pair_sets"}),
+    ("package",): (("package",), {"folder", "files", "bytes", "written", "removed"}),
     ("publish",): (("publish", "--tag", "v1"), {"tag", "digest", "files", "bytes", "puts"}),
+    ("pull",): (("pull", "oci:releases:v1"), {"reference", "digest", "folder", "files", "fetched", "bytes", "status"}),
+    ("compare",): (("compare", "oci:releases:v1", "oci:releases:v1"), {"verdict", "changes"}),
+    ("mark",): (("mark", "--tag", "v1", "--withdrawn", "--reason", "a fault"), {"marked"}),
 }
+RELEASED = {("pull",), ("compare",), ("mark",)}  # these want a release
+PROJECTLESS = {("pull",), ("compare",)}
 # Arguments that make sense nowhere but in a project.
 ARGUMENTS: dict[tuple[str, ...], tuple[str, ...]] = {words: call[len(words) :] for words, (call, _) in CALLS.items()}
+
+
+def prepare(made: Path, project: Path, words: tuple[str, ...]) -> None:
+    """Give a project what the command works on."""
+    keep_vectors(made, project)
+    if words in RELEASED:
+        assert aqea("publish", "--tag", "v1", cwd=project).status == 0
 
 
 @pytest.mark.weights
 @pytest.mark.parametrize("words", CALLS, ids=" ".join)
 def test_json_is_one_object_and_nothing_else(made: Path, project: Path, words: tuple[str, ...]) -> None:
-    keep_vectors(made, project)
+    prepare(made, project, words)
     call, fields = CALLS[words]
     result = aqea(*call, "--json", cwd=project)
     assert (result.status, result.err) == (0, "")
@@ -124,7 +137,7 @@ def test_json_is_one_object_and_nothing_else(made: Path, project: Path, words: t
 def test_in_a_pipe_there_is_no_colour_and_no_progress_and_quiet_is_quiet(
     made: Path, project: Path, words: tuple[str, ...]
 ) -> None:
-    keep_vectors(made, project)
+    prepare(made, project, words)
     call, _ = CALLS[words]
     result = aqea(*call, cwd=project, env={"TERM": "xterm-256color", "FORCE_COLOR": "1", "CLICOLOR_FORCE": "1"})
     assert (result.status, result.err) == (0, "")
@@ -170,7 +183,7 @@ def test_findings_of_an_error_are_json_as_well(project: Path) -> None:
     assert set(value["findings"][0]) == {"code", "subject", "expected", "actual", "message"}
 
 
-@pytest.mark.parametrize("words", CALLS, ids=" ".join)
+@pytest.mark.parametrize("words", [words for words in CALLS if words not in PROJECTLESS], ids=" ".join)
 def test_a_folder_that_is_no_project_is_told_with_a_hint(tmp_path: Path, words: tuple[str, ...]) -> None:
     (tmp_path / "empty").mkdir()
     for where, place in (((), tmp_path / "empty"), (("-C", tmp_path / "empty"), tmp_path)):

@@ -26,7 +26,7 @@ def test_push_wipe_pull_verify(project: Path, tmp_path: Path, s3: S3) -> None:
     dvc("remote", "modify", "mirror", "endpointurl", s3.endpoint)
     dvc("push")
     shutil.rmtree(project / ".dvc/cache")
-    for path in (*project.glob("training/data/*.json"), *project.glob("plots/*.csv"), *project.glob("views/*")):
+    for path in (*project.glob("training/data/*.json"), *project.glob("plots/*.csv"), *project.glob("views/*.parquet")):
         path.unlink()
     assert aqea("verify", cwd=project).status == 1, "without the files there is something to find"
     dvc("pull")

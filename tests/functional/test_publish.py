@@ -25,7 +25,6 @@ from tests.functional.helpers import (
     found,
     layout_manifest,
     replace,
-    sha256sum,
     titles,
     tree,
     unnoticed,
