@@ -6,6 +6,8 @@
 VENV := .venv
 BIN := $(abspath $(VENV))/bin
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# Two at a time: most of the tests wait for programs that they start.
+PYTEST ?= -n 2 --dist loadfile
 export PATH := $(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -18,7 +20,7 @@ demo: $(VENV)/.demo
 	aqea-registry publish --tag v1
 
 test: $(VENV)/.dev
-	python -m pytest
+	python -m pytest $(PYTEST)
 
 lint: $(VENV)/.dev
 	ruff format --check .
