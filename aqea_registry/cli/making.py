@@ -30,20 +30,22 @@ def pin(shell: Shell, names: tuple[str, ...], check: bool, commits_only: bool, l
     project = open_project(shell.directory)
     if check:
         return _check_pins(operation.check_pins(project, names, shell.report))
-    done = operation.pin(project, names, shell.report, commits_only=commits_only)
+    made = operation.pin(project, names, shell.report, commits_only=commits_only)
 
     def show() -> None:
-        for one in done:
+        for one in made.done:
             commit, source = one.pin.commit or "no commit", one.pin.resolved_from or "nobody"
             click.echo(f"{one.state:10} {one.name}: {len(one.pin.files)} files, {commit}, from {source}")
             for path in one.changed_files:
                 click.echo(f"           {path} is another file now")
+        for name in made.failed:
+            click.echo(f"{'FAILED':10} {name}")
 
     data = [
         {"group": one.group, "name": one.name, "state": one.state, "commit": one.pin.commit, "changed_files": one.changed_files}
-        for one in done
+        for one in made.done
     ]
-    return Outcome((), {"pins": data}, show)
+    return Outcome((), {"pins": data, "failed": made.failed}, show, made.error)
 
 
 def _pin_list(shell: Shell, path: str, check: bool) -> Outcome:

@@ -15,7 +15,7 @@ import msgspec
 
 from aqea_registry.core.catalogue import Dataset, Model
 from aqea_registry.core.files import FileDigest, hash_files, write_bytes
-from aqea_registry.core.findings import BadConfiguration, CannotCheck, Finding, NotAllowed
+from aqea_registry.core.findings import BadConfiguration, CannotCheck, Finding, NotAllowed, Refused, RegistryError, gravest
 from aqea_registry.core.pins import LOCK, Lock, Pin, PinnedFile, parse_lock, render_lock
 from aqea_registry.core.reporting import Reporter
 from aqea_registry.operations.project import Project
@@ -38,27 +38,49 @@ class Pinned(msgspec.Struct, frozen=True, kw_only=True):
     changed_files: tuple[str, ...] = ()
 
 
-def pin(project: Project, names: Sequence[str], report: Reporter, *, commits_only: bool = False) -> list[Pinned]:
+class Pinnings(msgspec.Struct, frozen=True, kw_only=True):
+    """The entries that were pinned, the names of those that could not be, and the gravest of the reasons."""
+
+    done: tuple[Pinned, ...]
+    failed: tuple[str, ...] = ()
+    error: RegistryError | None = None
+
+
+def pin(project: Project, names: Sequence[str], report: Reporter, *, commits_only: bool = False) -> Pinnings:
     """Pin these entries (none: all of the catalogue) and write the lock. Other entries stay as they are.
 
-    `commits_only` asks nobody: entries without a pin get one that knows their commit and no digests. Nothing is written
-    unless every entry was resolved. Raises BadConfiguration, Refused, NotOnHub, NotAllowed and CannotCheck.
+    `commits_only` asks nobody: entries without a pin get one that knows their commit and no digests. An entry that is
+    refused does not keep the others from being pinned; where nobody can be asked, no further entry is tried. Raises
+    BadConfiguration.
     """
     done: list[Pinned] = []
+    failures: dict[str, RegistryError] = {}
     today = datetime.now(UTC).date().isoformat()
     for group, name, entry in _entries(project, names):
         before = _pin_of(project.lock, group, name)
         if commits_only:
             done.append(_unresolved(group, name, entry, before))
             continue
-        found = resolve(project, name, entry, before, report)
+        try:
+            found = resolve(project, name, entry, before, report)
+        except (Refused, NotAllowed) as error:
+            failures[name] = error
+            continue
+        except CannotCheck as error:
+            failures[name] = error
+            break
         done.append(_compare(group, name, before, msgspec.structs.replace(found, resolved_at=today)))
+    if done:
+        _write(project, done)
+    return Pinnings(done=tuple(done), failed=tuple(failures), error=gravest([*failures.values()]))
+
+
+def _write(project: Project, done: Sequence[Pinned]) -> None:
     with _locked(project.root / LOCK):
         lock = parse_lock((project.root / LOCK).read_bytes()) if (project.root / LOCK).exists() else Lock()
         for one in done:
             lock = lock.with_pin("datasets" if one.group == "datasets" else "models", one.name, one.pin)
         write_bytes(project.root / LOCK, render_lock(lock))
-    return done
 
 
 def _compare(group: str, name: str, before: Pin | None, found: Pin) -> Pinned:

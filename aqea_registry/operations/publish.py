@@ -13,7 +13,7 @@ from typing import Literal
 import msgspec
 
 from aqea_registry.core.changes import changes, is_told, notes, previous
-from aqea_registry.core.findings import BadConfiguration, CannotCheck, Refused, RegistryError, TagConflict
+from aqea_registry.core.findings import BadConfiguration, CannotCheck, Refused, RegistryError, TagConflict, gravest
 from aqea_registry.core.receipts import StoreReceipt
 from aqea_registry.core.release import Release, held_findings, tag_conflict
 from aqea_registry.core.reporting import Reporter
@@ -90,7 +90,7 @@ def publish(project: Project, tag: str, specs: Sequence[str], report: Reporter, 
             failures[store.spec] = error
             puts.append(Put(store=store.spec, reference=store.reference(tag), state="failed", reason=error.message))
     done = Published(tag=tag, digest=release.digest(), files=len(release.layers), bytes=release.size(), puts=tuple(puts))
-    return Attempt(done=done, error=_gravest(failures))
+    return Attempt(done=done, error=gravest([*failures.values()]))
 
 
 def _open(project: Project, tag: str, specs: Sequence[str]) -> list[Store]:
@@ -179,18 +179,3 @@ def _bytes(content: Path | bytes) -> bytes:
 
 def _shown(project: Project, path: Path) -> str:
     return path.relative_to(project.root).as_posix() if path.is_relative_to(project.root) else str(path)
-
-
-def _gravest(failures: dict[str, RegistryError]) -> RegistryError | None:
-    """A conflict first, then what is not allowed, then what could not be reached; it names every store that failed."""
-    order = ("TagConflict", "NotAllowed", "Refused", "CannotCheck", "BadConfiguration")
-    ranked = sorted(failures.items(), key=lambda item: order.index(_kind(item[1], order)))
-    if not ranked:
-        return None
-    first = ranked[0][1]
-    first.findings = tuple(finding for _, error in ranked for finding in error.findings)
-    return first
-
-
-def _kind(error: RegistryError, order: tuple[str, ...]) -> str:
-    return next(kind.__name__ for kind in type(error).__mro__ if kind.__name__ in order)

@@ -264,8 +264,16 @@ def test_bad_entries_are_named_and_change_nothing(desk: Desk, case: str) -> None
     assert word in result.err
     assert "wrong" in result.err, "the entry is named"
     assert desk.lock_bytes() == before
-    assert desk.pin(status=status).status == status, "no other entry is written then"
+    assert desk.pin(status=status).status == status
     assert desk.lock_bytes() == before
+
+
+def test_one_bad_entry_does_not_keep_the_others_from_being_pinned(desk: Desk) -> None:
+    desk.write({"a": {"repo": "org/nothing"}, "m": REPO, "z": {"repo": "org/gone"}}, {"d": {"repo": DATA, "revision": "main"}})
+    result = desk.pin(status=1)
+    assert "FAILED     a" in result.out and "FAILED     z" in result.out
+    assert "repository-gone: a" in result.out and "repository-gone: z" in result.out
+    assert (sorted(desk.lock()["models"]), sorted(desk.lock()["datasets"])) == (["m"], ["d"])
 
 
 def test_repositories_that_not_everybody_may_read(desk: Desk) -> None:
