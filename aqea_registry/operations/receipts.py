@@ -8,7 +8,7 @@ from aqea_registry.core.files import write_bytes
 from aqea_registry.core.receipts import RECEIPTS, Receipt, StoreReceipt, parse_receipt, receipt
 from aqea_registry.core.release import Release
 from aqea_registry.operations.project import Project
-from aqea_registry.stores import open_store
+from aqea_registry.stores import is_folder, open_store
 from aqea_registry.stores.base import Store
 
 
@@ -39,7 +39,7 @@ def write(project: Project, store: Store, tag: str, release: Release, one: Store
 def all_receipts(project: Project) -> list[tuple[Path, Receipt]]:
     """Every receipt of the project: the committed ones, and those beside the stores that params.yaml names."""
     folders = [project.root / RECEIPTS]
-    for spec in project.params.publish.stores:
+    for spec in (spec for spec in project.params.publish.stores if is_folder(spec)):
         own = open_store(spec, project.root).own_receipts
         folders += [own] if own is not None else []
     paths = [path for folder in dict.fromkeys(folders) for path in sorted(folder.glob("*.json"))]

@@ -27,8 +27,8 @@ def verify_receipts(project: Project, report: Reporter, *, deep: bool = False) -
     for path, receipt in all_receipts(project):
         subject = path.relative_to(project.root).as_posix() if path.is_relative_to(project.root) else str(path)
         for spec, one in receipt.stores.items():
-            store = open_store(spec, project.root)
             try:
+                store = open_store(spec, project.root)
                 tagged = store.find(receipt.tag)
                 findings += _receipt_findings(store, receipt, one, tagged)
                 if tagged is not None and tagged.digest == receipt.digest:

@@ -217,12 +217,8 @@ class Repository:
 
     def _connected(self) -> Any:
         if self._client is None:
-            try:
-                from oras.provider import Registry as Client  # type: ignore[import-untyped]
-            except ImportError as error:
-                raise CannotCheck(
-                    "an OCI registry needs oras, which is not installed", "pip install 'aqea-registry[stores]'"
-                ) from error
+            from oras.provider import Registry as Client  # type: ignore[import-untyped]
+
             logging.getLogger("oras").setLevel(logging.CRITICAL + 1)  # what it has to say is said by our errors
             client: Any = Client(hostname=self._netloc, insecure=self._scheme == "http")
             client.session.request = partial(client.session.request, timeout=TIME_LIMITS)

@@ -283,10 +283,8 @@ class Client:
 
     @cached_property
     def _github(self) -> Any:
-        try:
-            from github import Auth, Github
-        except ImportError as error:
-            raise CannotCheck("GitHub needs PyGithub, which is not installed", "pip install 'aqea-registry[stores]'") from error
+        from github import Auth, Github
+
         return Github(
             auth=Auth.Token(self._token) if self._token else None,
             base_url=self._api,

@@ -216,13 +216,10 @@ class HubClient:
         return _Bytes(response, response.iter_bytes(BLOCK), 0 if response.status_code == PARTIAL_CONTENT else offset)
 
     def _api(self) -> Any:
-        """The client. Raises CannotCheck if it is not installed, or told to stay offline."""
-        try:
-            from huggingface_hub import HfApi, get_session, get_token
-            from huggingface_hub.utils import disable_progress_bars, logging  # type: ignore[attr-defined]
-        except ImportError as error:
-            message = f"{self._spec}: asking the Hub needs huggingface_hub, which is not installed"
-            raise CannotCheck(message, "pip install 'aqea-registry[stores]'") from error
+        """The client. Raises CannotCheck if it is told to stay offline."""
+        from huggingface_hub import HfApi, get_session, get_token
+        from huggingface_hub.utils import disable_progress_bars, logging  # type: ignore[attr-defined]
+
         if os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}:
             raise CannotCheck(f"{self._spec}: HF_HUB_OFFLINE keeps the Hub's client offline", "unset HF_HUB_OFFLINE")
         warnings.filterwarnings("ignore", module=r"huggingface_hub\.")

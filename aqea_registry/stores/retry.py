@@ -40,7 +40,7 @@ def patiently(what: str, call: Callable[[], T], judge: Callable[[Exception], Ans
                 raise NotAllowed(f"{what}: {answer.reason}", hint) from error
             final = answer.status is not None and answer.status != 429 and answer.status < 500
             if final or attempt == ATTEMPTS:
-                raise CannotCheck(f"{what}: {answer.reason}", "try again later; what was sent is kept") from error
+                raise CannotCheck(f"{what}: {answer.reason}", "try again later") from error
             time.sleep(_wait(answer.retry_after, attempt - 1))
 
 

@@ -16,7 +16,7 @@ import pytest
 from aqea_registry import __version__
 from aqea_registry.cli import main
 from tests.functional.helpers import METRICS, PAIRS, append, edit_rows, keep_vectors, start, tree
-from tests.tools import BIN, ROOT, aqea, environment
+from tests.tools import BIN, ROOT, aqea, environment, run
 
 COLOUR = re.compile(rb"\x1b\[[0-9;]*(?:3[0-8]|4[0-8]|9[0-7]|10[0-7])[0-9;]*m")
 
@@ -310,3 +310,20 @@ def test_what_the_readme_tells_to_type_exists() -> None:
             unknown = {word.partition("=")[0] for word in words if word.startswith("-")}
             assert not unknown - options(main) - {option for command in known for option in options(COMMANDS[command])}, line
     assert tried > 0
+
+
+WITHOUT = """
+import sys
+sys.modules.update(dict.fromkeys(("oras", "huggingface_hub", "github", "requests")))
+from aqea_registry.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("reference", ["oci://127.0.0.1:1/x:v1", "hf://datasets/o/n@v1", "github://o/n@v1"])
+def test_a_client_that_is_not_installed_is_named(tmp_path: Path, reference: str) -> None:
+    for words in (("verify", reference), ("pull", reference), ("compare", reference, reference)):
+        result = run(BIN / "python", "-c", WITHOUT, *words, cwd=tmp_path)
+        assert (result.status, result.out) == (3, ""), result
+        assert result.err.startswith("error: ") and "pip install 'aqea-registry[stores]'" in result.err
+        assert "Traceback" not in result.err
