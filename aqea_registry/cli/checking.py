@@ -75,10 +75,11 @@ def _verify(shell: Shell, target: str | None, root: Path | None, deep: bool) -> 
     """Find out what the target is, and check it. What a list of digests does not need is not loaded for it."""
     from aqea_registry.core.findings import BadConfiguration, CannotCheck
     from aqea_registry.core.manifest import MANIFEST
+    from aqea_registry.core.references import is_reference, split_reference
 
-    if target is not None and target.startswith(("oci:", "hf://", "github://")):
+    if target is not None and is_reference(target):
         from aqea_registry.operations.verify_release import verify_release
-        from aqea_registry.stores import open_store, split_reference
+        from aqea_registry.stores import open_store
 
         spec, tag = split_reference(target)
         return verify_release(open_store(spec, shell.directory), tag, shell.report, deep=deep)

@@ -91,9 +91,10 @@ def pull(shell: Shell, reference: str, folder: str | None, force: bool) -> Outco
 
     A pull that was cut off goes on where it stopped.
     """
+    from aqea_registry.core.references import split_reference
     from aqea_registry.operations.pull import default_folder
     from aqea_registry.operations.pull import pull as operation
-    from aqea_registry.stores import open_store, split_reference
+    from aqea_registry.stores import open_store
     from aqea_registry.terminal import printable, size_text
 
     spec, tag = split_reference(reference)

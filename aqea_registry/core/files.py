@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import secrets
@@ -107,6 +108,27 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
             error.filename = str(path)  # a full disk does not say which file it could not take
         raise
     _sync_folder(path.parent)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """One writer at a time in a folder, on this machine; the lock goes with the process. The folder must be there."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def hash_stream(incoming: RawIOBase | BinaryIO, limit: int, advance: Advance = ignore) -> FileDigest:
+    """Hash what somebody sends; of more than `limit` bytes no more is read than shows that it is too much."""
+    digest, size = hashlib.sha256(), 0
+    while size <= limit and (block := incoming.read(BLOCK)):
+        digest.update(block)
+        size += len(block)
+        advance(len(block))
+    return FileDigest(digest.hexdigest(), size)
 
 
 class WrongBytes(Exception):

@@ -62,6 +62,21 @@ class Refused(RegistryError):
     def __init__(self, message: str, findings: Sequence[Finding], hint: str | None = None) -> None:
         super().__init__(message, hint, findings)
 
+    @classmethod
+    def of(
+        cls,
+        code: str,
+        subject: str,
+        message: str,
+        expected: str | None = None,
+        actual: str | None = None,
+        *,
+        hint: str | None = None,
+    ) -> Refused:
+        """The refusal for one finding, which is all that there is to say."""
+        finding = Finding(code=code, subject=subject, expected=expected, actual=actual, message=message)
+        return cls(f"{subject}: {message}", [finding], hint)
+
 
 class BadConfiguration(RegistryError):
     """params.yaml, the lock or the command line asks for something that cannot be."""

@@ -18,12 +18,14 @@ import msgspec
 
 from aqea_registry.core.findings import Finding
 from aqea_registry.core.paths import UnsafePath, safe_path
+from aqea_registry.core.references import join_reference
 
 ARTIFACT_TYPE = "application/vnd.aqea-registry.release.v1"
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 EMPTY_CONFIG = b"{}"
 TITLE = "org.opencontainers.image.title"
+RECORD = "release.json"  # the manifest's bytes, in stores that keep files and not manifests
 LARGEST_MANIFEST = 4 << 20  # what registries accept, and a bound on what is parsed
 LAYER_TYPES = {
     ".json": "application/json",
@@ -58,6 +60,11 @@ class Release(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     def files(self) -> dict[str, Descriptor]:
         """Path to descriptor of every file."""
         return {layer.annotations[TITLE]: layer for layer in self.layers}
+
+    def descriptor(self) -> Descriptor:
+        """The manifest itself, as a store keeps it."""
+        content = self.render()
+        return Descriptor(media_type=MANIFEST_TYPE, digest=digest_of(content), size=len(content))
 
     def size(self) -> int:
         """The bytes of all files together."""
@@ -181,7 +188,7 @@ def tag_conflict(tag: str, store: str, held: str, wanted: str) -> Finding:
     """The finding for a tag that holds another release."""
     return Finding(
         code="tag-moved",
-        subject=f"{store}{':' if store.startswith('oci:') else '@'}{tag}",
+        subject=join_reference(store, tag),
         expected=wanted,
         actual=held,
         message="the tag already names another release, and a tag never moves",

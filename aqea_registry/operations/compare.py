@@ -8,8 +8,9 @@ from typing import Literal
 import msgspec
 
 from aqea_registry.core.changes import Change, Contents, changes
+from aqea_registry.core.references import split_reference
 from aqea_registry.operations.releases import find, read_contents
-from aqea_registry.stores import open_store, split_reference
+from aqea_registry.stores import open_store
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):

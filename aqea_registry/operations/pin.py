@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -14,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from aqea_registry.core.catalogue import Dataset, Model
-from aqea_registry.core.files import FileDigest, hash_files, write_bytes
+from aqea_registry.core.files import FileDigest, hash_files, locked, write_bytes
 from aqea_registry.core.findings import BadConfiguration, CannotCheck, Finding, NotAllowed, Refused, RegistryError, gravest
 from aqea_registry.core.pins import LOCK, Lock, Pin, PinnedFile, parse_lock, render_lock
 from aqea_registry.core.reporting import Reporter
@@ -76,11 +73,13 @@ def pin(project: Project, names: Sequence[str], report: Reporter, *, commits_onl
 
 
 def _write(project: Project, done: Sequence[Pinned]) -> None:
-    with _locked(project.root / LOCK):
-        lock = parse_lock((project.root / LOCK).read_bytes()) if (project.root / LOCK).exists() else Lock()
+    place = project.root / LOCK
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with locked(place.parent):  # two `pin` runs at once both keep what they found
+        lock = parse_lock(place.read_bytes()) if place.exists() else Lock()
         for one in done:
             lock = lock.with_pin("datasets" if one.group == "datasets" else "models", one.name, one.pin)
-        write_bytes(project.root / LOCK, render_lock(lock))
+        write_bytes(place, render_lock(lock))
 
 
 def _compare(group: str, name: str, before: Pin | None, found: Pin) -> Pinned:
@@ -259,15 +258,3 @@ def _entries(project: Project, names: Sequence[str]) -> list[Entry]:
     if unknown:
         raise BadConfiguration(f"params.yaml has no entry {unknown[0]!r}; it has {', '.join(sorted(known))}")
     return [entry for entry in entries if not names or entry[1] in names]
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """One writer of the lock at a time: two `pin` runs at once both keep what they found."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

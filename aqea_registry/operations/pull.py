@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from aqea_registry.core.files import BLOCK, Advance, hash_file
+from aqea_registry.core.files import BLOCK, Advance, hash_file, locked
 from aqea_registry.core.findings import CannotCheck, Finding, Refused
 from aqea_registry.core.paths import UnsafePath, inside
 from aqea_registry.core.release import Descriptor, Release
@@ -134,8 +133,7 @@ def _fetch(
         message = "the store sent other bytes than the release names; they were thrown away"
         actual = f"sha256:{found.sha256} ({found.size} bytes)"
         expected = f"{layer.digest} ({layer.size} bytes)"
-        finding = Finding(code="mismatch", subject=subject, expected=expected, actual=actual, message=message)
-        raise Refused(f"{subject}: {message}", [finding], "pull again, or from another store")
+        raise Refused.of("mismatch", subject, message, expected, actual, hint="pull again, or from another store")
     place = places[path]
     place.parent.mkdir(parents=True, exist_ok=True)
     if place.is_dir() and not place.is_symlink():
@@ -160,12 +158,8 @@ def _locked(folder: Path) -> Iterator[Path]:
     if incoming.is_symlink():
         raise CannotCheck(f"{incoming} is a symbolic link", "remove it")
     incoming.mkdir(exist_ok=True)
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with locked(folder):
         yield incoming
-    finally:
-        os.close(descriptor)
 
 
 def _tidy(folder: Path) -> None:

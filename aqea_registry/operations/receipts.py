@@ -6,9 +6,10 @@ from pathlib import Path
 
 from aqea_registry.core.files import write_bytes
 from aqea_registry.core.receipts import RECEIPTS, Receipt, StoreReceipt, parse_receipt, receipt
+from aqea_registry.core.references import is_folder
 from aqea_registry.core.release import Release
 from aqea_registry.operations.project import Project
-from aqea_registry.stores import is_folder, open_store
+from aqea_registry.stores import open_store
 from aqea_registry.stores.base import Store
 
 

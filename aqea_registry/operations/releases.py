@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from aqea_registry.core.changes import Contents, contents, is_told
-from aqea_registry.core.findings import BadConfiguration, CannotCheck, Finding, Refused
+from aqea_registry.core.findings import BadConfiguration, CannotCheck, Refused
 from aqea_registry.core.release import Descriptor, Release, digest_of
 from aqea_registry.core.status import Status, current
 from aqea_registry.stores.base import Store, Tagged
@@ -42,8 +42,7 @@ def read_text(store: Store, tagged: Tagged, path: str, layer: Descriptor) -> byt
     if digest_of(content) != layer.digest:
         subject = f"{store.reference(tagged.tag)}: {path}"
         message = "the store's bytes are not those that the release names"
-        finding = Finding(code="mismatch", subject=subject, expected=layer.digest, actual=digest_of(content), message=message)
-        raise Refused(f"{subject}: {message}", [finding])
+        raise Refused.of("mismatch", subject, message, layer.digest, digest_of(content))
     return content
 
 
@@ -60,5 +59,4 @@ def told(reference: str, release: Release, texts: Mapping[str, bytes]) -> Conten
     try:
         return contents(release, texts)
     except BadConfiguration as error:
-        finding = Finding(code="malformed", subject=reference, message=error.message)
-        raise Refused(f"{reference}: {error.message}", [finding]) from error
+        raise Refused.of("malformed", reference, error.message) from error

@@ -21,13 +21,12 @@ import msgspec
 from aqea_registry.core.files import NO_ROOM
 from aqea_registry.core.findings import CannotCheck, Finding, NotAllowed, Refused
 from aqea_registry.core.paths import UnsafePath, inside, safe_path
+from aqea_registry.core.retry import ATTEMPTS, is_final, wait_before
 from aqea_registry.sources.base import Repository
 from aqea_registry.sources.local import FolderSource
 
 T = TypeVar("T")
-ATTEMPTS = 4
 PARTIAL_CONTENT, RANGE_NOT_SATISFIABLE = 206, 416
-LONGEST_WAIT = 60.0
 Gone = Literal["repository", "revision", "file"]
 
 
@@ -237,19 +236,11 @@ def _call(what: str, call: Callable[[], T], progress: Callable[[], int] = lambda
             if status in {401, 403}:
                 raise NotAllowed(f"{what}: the Hub answered {status}", "set HF_TOKEN to a token that may read it") from error
             attempt, before = (0, progress()) if progress() > before else (attempt + 1, before)
-            if attempt == ATTEMPTS or (status is not None and status != 429 and status < 500):
+            if attempt == ATTEMPTS or is_final(status):
                 reason = f"the Hub answered {status}" if status else f"{type(error).__name__}: {_first_line(error)}"
                 raise CannotCheck(f"{what}: {reason}", "try again later, or name another source in params.yaml") from error
-            time.sleep(_wait(error, max(0, attempt - 1)))
-
-
-def _wait(error: Exception, attempt: int) -> float:
-    headers = getattr(getattr(error, "response", None), "headers", None) or {}
-    try:
-        wanted = float(headers.get("Retry-After", ""))
-    except ValueError:
-        wanted = 0.5 * 2.0**attempt
-    return min(max(wanted, 0.0), LONGEST_WAIT)
+            headers = getattr(getattr(error, "response", None), "headers", None) or {}
+            time.sleep(wait_before(max(0, attempt - 1), headers.get("Retry-After")))
 
 
 def _first_line(error: Exception) -> str:

@@ -1,35 +1,13 @@
-"""Stores, by their names. Which words make a STORE-REF is decided here."""
+"""Stores, by their names."""
 
 from __future__ import annotations
 
 import importlib
-import re
 from pathlib import Path
 
 from aqea_registry.core.findings import BadConfiguration, CannotCheck
+from aqea_registry.core.references import is_folder
 from aqea_registry.stores.base import Store
-
-FORMS = "oci:DIR:TAG, oci://HOST/NAME:TAG, hf://datasets/ORG/NAME@REV or github://OWNER/REPO@TAG"
-
-
-def is_reference(text: str) -> bool:
-    """Whether the words name a release in a store, and not a file."""
-    return text.startswith(("oci:", "hf://", "github://"))
-
-
-def is_folder(spec: str) -> bool:
-    """Whether the store is an OCI image layout in a folder, which needs no client."""
-    return re.match(r"oci:(?!//).", spec) is not None
-
-
-def split_reference(text: str) -> tuple[str, str]:
-    """A STORE-REF as the store's spec and the tag. Raises BadConfiguration."""
-    separator = ":" if text.startswith("oci:") else "@"
-    spec, _, tag = text.rpartition(separator)
-    if not is_reference(text) or not tag or "/" in tag or spec in {"oci", "oci:"}:
-        shown = re.sub("//[^/@]*@", "//...@", text)  # a login does not belong there, and not into a message either
-        raise BadConfiguration(f"{shown!r} names no release in a store", f"write {FORMS}")
-    return spec, tag
 
 
 def open_store(spec: str, root: Path) -> Store:

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 from aqea_registry.core.files import BLOCK
-from aqea_registry.core.findings import BadConfiguration, CannotCheck, Finding, NotAllowed, Refused
+from aqea_registry.core.findings import BadConfiguration, CannotCheck, NotAllowed
 from aqea_registry.core.referrers import INDEX_TYPE
 from aqea_registry.core.release import LARGEST_MANIFEST, MANIFEST_TYPE, Descriptor, digest_of
+from aqea_registry.stores.refusals import other_manifest
 from aqea_registry.stores.retry import Answer, patiently
 from aqea_registry.stores.streams import Outgoing
 
@@ -113,9 +114,7 @@ class Repository:
         actual = digest_of(reply.content)
         for name in (reference, reply.headers.get("Docker-Content-Digest", "")):
             if name.startswith("sha256:") and name != actual:
-                subject, message = f"{self}@{reference}", "the manifest's bytes are not those that its digest names"
-                finding = Finding(code="mismatch", subject=subject, expected=name, actual=actual, message=message)
-                raise Refused(f"{subject}: {message}", [finding])
+                raise other_manifest(f"{self}@{reference}", name, reply.content)
         return reply.content
 
     def put_manifest(self, reference: str, content: bytes, media_type: str = MANIFEST_TYPE) -> Reply:

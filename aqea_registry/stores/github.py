@@ -11,21 +11,17 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO, NoReturn
-
-import msgspec
+from typing import BinaryIO
 
 from aqea_registry.core.files import Advance, ignore
-from aqea_registry.core.findings import BadConfiguration, CannotCheck, Finding, NotAllowed, Refused, TagConflict
+from aqea_registry.core.findings import BadConfiguration, CannotCheck, NotAllowed, Refused
+from aqea_registry.core.references import join_reference
 from aqea_registry.core.release import (
     LARGEST_MANIFEST,
-    MANIFEST_TYPE,
+    RECORD,
     Descriptor,
-    NotARelease,
     Release,
     digest_of,
-    parse,
-    tag_conflict,
 )
 from aqea_registry.stores.base import Content, Held, Plan, Tagged
 from aqea_registry.stores.github_client import Answered, Asset, Client, Found
@@ -34,7 +30,6 @@ from aqea_registry.stores.github_parts import (
     LONGEST_TEXT,
     NAME,
     PART,
-    RECORD,
     asset_name,
     check_names,
     embed,
@@ -44,6 +39,7 @@ from aqea_registry.stores.github_parts import (
 )
 from aqea_registry.stores.github_push import Piece, Sending, alone, known_word, own_draft, send
 from aqea_registry.stores.github_read import digest_of_asset, look, open_file, read_parts
+from aqea_registry.stores.refusals import other_document, other_manifest, parsed, refuse_other_release
 
 ROUNDS = 10  # how often a push looks again because somebody else was faster
 LARGEST_IN_TEXT = 16 << 10  # bytes of an attachment in a release's text
@@ -69,7 +65,7 @@ class GitHub:
 
     def reference(self, tag: str) -> str:
         """The STORE-REF of a tag."""
-        return f"{self.spec}@{tag}"
+        return join_reference(self.spec, tag)
 
     def tags(self) -> list[str]:
         """The tags of all published releases with a record, sorted."""
@@ -92,15 +88,11 @@ class GitHub:
         subject = self.reference(tagged.tag)
         record = self._assets(tagged).get(RECORD)
         if record is None:
-            self._refuse(subject, "missing", f"the release has no asset {RECORD} any more")
+            raise Refused.of("missing", subject, f"the release has no asset {RECORD} any more")
         content = self._client.read(record, LARGEST_MANIFEST)
         if digest_of(content) != tagged.digest:
-            message = "the manifest's bytes are not those that its digest names"
-            self._refuse(subject, "mismatch", message, tagged.digest, digest_of(content))
-        try:
-            return parse(content)
-        except NotARelease as error:
-            self._refuse(subject, "malformed", f"{RECORD} is no release: {error}")
+            raise other_manifest(subject, tagged.digest, content)
+        return parsed(subject, content)
 
     def plan(self, tag: str, release: Release) -> Plan:
         """What a push would send, to a new draft or to one that a push left."""
@@ -118,9 +110,8 @@ class GitHub:
             for one in look(self._client, assets, release, False, ignore)
             if one.digest != files[one.path].digest
         ]
-        record = release.render()
         if RECORD not in assets or not assets[RECORD].whole:
-            new.append(Descriptor(media_type=MANIFEST_TYPE, digest=digest_of(record), size=len(record)))
+            new.append(release.descriptor())
         return Plan(held=held, new=tuple(new), settled=held is not None and not new)
 
     def push(self, tag: str, release: Release, content: Content, notes: str, advance: Advance) -> dict[str, object]:
@@ -164,8 +155,7 @@ class GitHub:
             if held is None:
                 self._keep(found, name, content)
             elif held != content:
-                message = "another document of this name is attached, and attachments stay as they are"
-                self._refuse(f"{self.reference(tagged.tag)}: {name}", "conflict", message, digest_of(content), digest_of(held))
+                raise other_document(f"{self.reference(tagged.tag)}: {name}", content, held)
             line = notice(content) if name.startswith("status-") else None
             if line is not None:
                 self._rewrite(tagged, lambda text: with_notice(text, line))
@@ -180,7 +170,7 @@ class GitHub:
         assets = self._client.assets(found.id)
         record = assets.get(RECORD)
         if record is None or not record.whole:
-            self._refuse(self.reference(found.tag), "malformed", f"its release is none of ours: it has no {RECORD}")
+            raise Refused.of("malformed", self.reference(found.tag), f"its release is none of ours: it has no {RECORD}")
         self._seen[str(found.id)] = assets
         return Tagged(tag=found.tag, digest=digest_of_asset(self._client, record), at=str(found.id))
 
@@ -224,14 +214,9 @@ class GitHub:
             held = self._tagged(found).digest
         except Refused:
             held = "something that is no release of ours"
-        if held == release.digest():
-            return
-        sending.discard()
-        subject = self.reference(tag)
-        finding = msgspec.structs.replace(tag_conflict(tag, self.spec, held, release.digest()), subject=subject)
-        raise TagConflict(
-            f"{subject} already names {held}; this content would be {release.digest()}", "publish it under a new tag", [finding]
-        )
+        if held != release.digest():
+            sending.discard()
+        refuse_other_release(tag, self.spec, held, release)
 
     # Attachments
 
@@ -273,9 +258,3 @@ class GitHub:
             except Answered as error:
                 raise NotAllowed(f"{self.reference(tagged.tag)}: {error.said}", "attach it in another store") from error
         raise CannotCheck(f"{self.reference(tagged.tag)}: GitHub does not keep the release's text", "try again later")
-
-    def _refuse(
-        self, subject: str, code: str, message: str, expected: str | None = None, actual: str | None = None
-    ) -> NoReturn:
-        finding = Finding(code=code, subject=subject, expected=expected, actual=actual, message=message)
-        raise Refused(f"{subject}: {message}", [finding])

@@ -15,9 +15,9 @@ from typing import Annotated, Any
 import msgspec
 
 from aqea_registry.core.findings import BadConfiguration
-from aqea_registry.core.release import Descriptor, Digest, Release
+from aqea_registry.core.release import RECORD, Descriptor, Digest, Release
 
-RECORD, PARTS = "release.json", "parts.json"
+PARTS = "parts.json"
 ATTACHMENT = "attachment."
 PART = (2 << 30) - 1  # bytes: what GitHub takes as one asset
 LONGEST_NOTES = 60_000  # characters; GitHub takes 125,000 in all

@@ -22,13 +22,12 @@ from typing import NamedTuple
 
 from aqea_registry.core.files import BLOCK, Advance, ignore, open_regular
 from aqea_registry.core.findings import CannotCheck, Finding, NotAllowed, Refused
-from aqea_registry.core.release import MANIFEST_TYPE, Descriptor, Release, digest_of
+from aqea_registry.core.release import MANIFEST_TYPE, RECORD, Descriptor, Release, digest_of
 from aqea_registry.stores.base import Content
 from aqea_registry.stores.github_client import ABSENT, INVALID, Answered, Asset, Client, Found, Slice
 from aqea_registry.stores.github_parts import (
     ATTACHMENT,
     PARTS,
-    RECORD,
     Part,
     Parts,
     Whole,
@@ -38,6 +37,7 @@ from aqea_registry.stores.github_parts import (
     part_names,
 )
 from aqea_registry.stores.github_read import digest_of_asset
+from aqea_registry.stores.refusals import changed_file, unreadable_file
 
 ATTEMPTS = 6  # to send one asset
 
@@ -223,7 +223,7 @@ def _opened(source: Path | bytes, what: str) -> io.BytesIO | io.FileIO:
     try:
         return io.BytesIO(source) if isinstance(source, bytes) else open_regular(source)
     except OSError as error:
-        raise CannotCheck(f"{what} cannot be read: {error.strerror}", "make the release's files again") from error
+        raise unreadable_file(what, error) from error
 
 
 def _text_piece(name: str, content: bytes, media_type: str) -> Piece:
@@ -232,9 +232,7 @@ def _text_piece(name: str, content: bytes, media_type: str) -> Piece:
 
 def _check_source(path: str, expected: str, actual: str) -> None:
     if actual != expected:
-        message = "the file changed while it was published"
-        finding = Finding(code="mismatch", subject=path, expected=expected, actual=actual, message=message)
-        raise Refused(f"{path} changed while it was published; nothing was tagged", [finding])
+        raise changed_file(path, expected, actual)
 
 
 def _check_name(client: Client, piece: Piece, asset: Asset | None) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO, cast
 
 import msgspec
 
-from aqea_registry.core.files import BLOCK, Advance
+from aqea_registry.core.files import BLOCK, Advance, hash_stream
 from aqea_registry.core.findings import Finding, Refused
 from aqea_registry.core.release import LARGEST_MANIFEST, Descriptor, Release
 from aqea_registry.stores.base import Held
@@ -77,20 +76,15 @@ def open_file(client: Client, assets: Assets, path: str, layer: Descriptor, offs
             return io.BytesIO()
     if not pieces or not all(asset.whole for asset, _ in pieces):
         message = "the release has no such asset any more, or only a part of it"
-        finding = Finding(code="missing", subject=f"{client.spec}: {path}", expected=layer.digest, message=message)
-        raise Refused(f"{client.spec}: {path}: {message}", [finding])
+        raise Refused.of("missing", f"{client.spec}: {path}", message, layer.digest)
     return cast(BinaryIO, io.BufferedReader(_Joined(client, pieces, offset), BLOCK))
 
 
 def _hash(client: Client, pieces: list[tuple[Asset, int]], advance: Advance) -> tuple[str, int]:
     """Digest and size of the bytes, of which those beyond the expected ones are not all read."""
-    digest, size, expected = hashlib.sha256(), 0, sum(size for _, size in pieces)
     with _Joined(client, pieces, 0) as incoming:
-        while size <= expected and (block := incoming.read(BLOCK)):
-            digest.update(block)
-            size += len(block)
-            advance(len(block))
-    return f"sha256:{digest.hexdigest()}", size
+        found = hash_stream(incoming, sum(size for _, size in pieces), advance)
+    return f"sha256:{found.sha256}", found.size
 
 
 class _Joined(io.RawIOBase):

@@ -14,27 +14,27 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, NoReturn
+from typing import BinaryIO, NamedTuple
 
 from aqea_registry.core.files import BLOCK, Advance
-from aqea_registry.core.findings import BadConfiguration, CannotCheck, Finding, Refused, TagConflict
+from aqea_registry.core.findings import BadConfiguration, CannotCheck, Finding, Refused
 from aqea_registry.core.paths import UnsafePath, safe_path
+from aqea_registry.core.references import join_reference
 from aqea_registry.core.release import (
     LARGEST_MANIFEST,
-    MANIFEST_TYPE,
+    RECORD,
     Descriptor,
     NotARelease,
     Release,
     digest_of,
     parse,
-    tag_conflict,
 )
 from aqea_registry.stores.base import Content, Held, Plan, Tagged
 from aqea_registry.stores.hub_client import Entry, Gone, HubClient, Refs, git_blob
+from aqea_registry.stores.refusals import other_document, parsed, refuse_other_release, unreadable_file
 
 SPEC = re.compile(r"hf://datasets/(?P<repository>[A-Za-z0-9_][\w.-]*/[A-Za-z0-9_][\w.-]*)", re.ASCII)
 COMMIT = re.compile(r"[0-9a-f]{40}")
-RECORD = "release.json"
 ATTACHMENTS = "attachments/"
 TRIES = 8  # how often a commit is planned again because somebody else was faster
 
@@ -59,7 +59,7 @@ class HubStore:
 
     def reference(self, tag: str) -> str:
         """The STORE-REF of a tag."""
-        return f"{self.spec}@{tag}"
+        return join_reference(self.spec, tag)
 
     def tags(self) -> list[str]:
         """Every tag of the repository, sorted. Whether they name releases is not asked."""
@@ -75,8 +75,8 @@ class HubStore:
         content = self._record(tagged.at)
         if content is None or digest_of(content) != tagged.digest:
             actual = None if content is None else digest_of(content)
-            self._refuse(f"{self.spec}@{tagged.at}", "mismatch", f"{RECORD} has other bytes", tagged.digest, actual)
-        return self._parse(f"{self.spec}@{tagged.at}", content)
+            raise Refused.of("mismatch", f"{self.spec}@{tagged.at}", f"{RECORD} has other bytes", tagged.digest, actual)
+        return parsed(f"{self.spec}@{tagged.at}", content)
 
     def plan(self, tag: str, release: Release) -> Plan:
         """What a push would send. Of small files the Hub knows no sha256: the record of the branch stands for them."""
@@ -108,7 +108,7 @@ class HubStore:
             self._hub.tag(tag, self._commit(tag, release, content, notes, advance))
             found = self._settled(tag, release, self._hub.refs())
         if found is None:
-            self._refuse(self.reference(tag), "missing", "the Hub took the tag and does not have it", release.digest())
+            raise Refused.of("missing", self.reference(tag), "the Hub took the tag and does not have it", release.digest())
         return {"commit": found.at, "repository": self._hub.address}
 
     def held(self, tagged: Tagged, release: Release, deep: bool, advance: Advance) -> Iterator[Held]:
@@ -133,8 +133,9 @@ class HubStore:
         """
         try:
             return self._hub.stream(tagged.at, path, layer.size, offset)
-        except Gone:
-            self._refuse(f"{self.reference(tagged.tag)}: {path}", "missing", "the commit has no such file", layer.digest)
+        except Gone as error:
+            subject = f"{self.reference(tagged.tag)}: {path}"
+            raise Refused.of("missing", subject, "the commit has no such file", layer.digest) from error
 
     def attach(self, tagged: Tagged, name: str, content: bytes) -> None:
         """Keep a small document beside a release, in a commit of its own. Raises Refused if another one has its name."""
@@ -152,8 +153,7 @@ class HubStore:
             entry = looked.tree.get(path)
             if entry is not None:
                 if not _is(entry, digest, len(content), lambda: content):
-                    message = "another document of this name is attached, and attachments stay as they are"
-                    self._refuse(f"{self.reference(tagged.tag)}: {name}", "conflict", message, digest)
+                    raise other_document(f"{self.reference(tagged.tag)}: {name}", content, None)
                 return
             title = f"Attach {name} to {tagged.tag}"
             if self._hub.commit(looked.commit, {path: content}, (), title, "", {path: digest[7:]}) is None:
@@ -170,7 +170,7 @@ class HubStore:
                 continue  # none of ours
             content = self._hub.read(looked.commit or "", path, min(entry.size, LARGEST_MANIFEST))
             if not _is(entry, digest_of(content), len(content), partial(bytes, content)):
-                self._refuse(f"{self.spec}: {path}", "mismatch", "the Hub gives other bytes than it names", None)
+                raise Refused.of("mismatch", f"{self.spec}: {path}", "the Hub gives other bytes than it names")
             found[path.removeprefix(f"{folder}/")] = content
         return found
 
@@ -237,13 +237,7 @@ class HubStore:
     def _settled(self, tag: str, release: Release, refs: Refs | None) -> Tagged | None:
         """The tag, if it names this release already. Raises TagConflict if it names another one."""
         found = self._find(tag, refs)
-        if found is not None and found.digest != release.digest():
-            finding = tag_conflict(tag, self.spec, found.digest, release.digest())
-            raise TagConflict(
-                f"{self.reference(tag)} names {found.digest}; this content would be {release.digest()}",
-                "publish it under a new tag",
-                [finding],
-            )
+        refuse_other_release(tag, self.spec, found.digest if found else None, release)
         return found
 
     def _find(self, tag: str, refs: Refs | None) -> Tagged | None:
@@ -256,8 +250,8 @@ class HubStore:
         if content is None and tag not in refs.tags:
             return None
         if content is None:
-            self._refuse(self.reference(tag), "malformed", f"no release: the commit {at} has no {RECORD}", None)
-        self._parse(self.reference(tag), content)
+            raise Refused.of("malformed", self.reference(tag), f"no release: the commit {at} has no {RECORD}")
+        parsed(self.reference(tag), content)
         return Tagged(tag=tag, digest=digest_of(content), at=at)
 
     def _record(self, commit: str) -> bytes | None:
@@ -265,12 +259,6 @@ class HubStore:
             return self._hub.read(commit, RECORD, LARGEST_MANIFEST)
         except Gone:
             return None
-
-    def _parse(self, subject: str, content: bytes) -> Release:
-        try:
-            return parse(content)
-        except NotARelease as error:
-            self._refuse(subject, "malformed", f"no release: {error}", None)
 
     def _hash(self, tagged: Tagged, path: str, entry: Entry, layer: Descriptor, advance: Advance | None) -> Held:
         """Fetch a file and hash it; no more of it than is needed to see that it is another one."""
@@ -288,19 +276,13 @@ class HubStore:
         known = named or digest != layer.digest
         return Held(path=path, how="hashed" if advance else "fetched", digest=digest if known else None, size=size)
 
-    def _refuse(self, subject: str, code: str, message: str, expected: str | None, actual: str | None = None) -> NoReturn:
-        finding = Finding(code=code, subject=subject, expected=expected, actual=actual, message=message)
-        raise Refused(f"{subject}: {message}", [finding])
-
     def _too_busy(self) -> CannotCheck:
         return CannotCheck(f"{self.spec}: others commit all the time; this was not put there", "try again later")
 
 
 def _wanted(release: Release) -> dict[str, Descriptor]:
     """Everything that a release's commit holds: its files, and the record."""
-    content = release.render()
-    record = Descriptor(media_type=MANIFEST_TYPE, digest=digest_of(content), size=len(content))
-    return {**release.files(), RECORD: record}
+    return {**release.files(), RECORD: release.descriptor()}
 
 
 def _missing(tree: Mapping[str, Entry], wanted: Mapping[str, Descriptor], read: Content) -> dict[str, Path | bytes]:
@@ -317,7 +299,7 @@ def _bytes(read: Content, path: str) -> bytes:
     try:
         return given if isinstance(given, bytes) else given.read_bytes()
     except OSError as error:
-        raise CannotCheck(f"{path} cannot be read: {error.strerror}", "make the release's files again") from error
+        raise unreadable_file(path, error) from error
 
 
 def _is(entry: Entry, digest: str, size: int, content: Callable[[], bytes]) -> bool:

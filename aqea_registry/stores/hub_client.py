@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, NamedTuple, TypeVar, cast
 
 from aqea_registry.core.files import BLOCK
 from aqea_registry.core.findings import CannotCheck, Finding, NotAllowed, Refused, RegistryError
+from aqea_registry.stores.refusals import changed_file, unreadable_file
 from aqea_registry.stores.retry import Answer, patiently
 from aqea_registry.stores.streams import Incoming
 
@@ -293,13 +294,9 @@ def _addition(path: str, given: Path | bytes, sha256: str) -> Any:
         addition = CommitOperationAdd(path, given if isinstance(given, bytes) else str(given))
         actual = addition.upload_info.sha256.hex()
     except (OSError, ValueError) as error:
-        raise CannotCheck(f"{path} cannot be read: {error}", "make the release's files again") from error
+        raise unreadable_file(path, error) from error
     if actual != sha256:
-        message = "the file changed while it was published"
-        finding = Finding(
-            code="mismatch", subject=path, expected=f"sha256:{sha256}", actual=f"sha256:{actual}", message=message
-        )
-        raise Refused(f"{path} changed while it was published; nothing was tagged", [finding])
+        raise changed_file(path, f"sha256:{sha256}", f"sha256:{actual}")
     return addition
 
 

@@ -6,18 +6,16 @@ written first, the index last and under a lock, each in one rename: a reader see
 
 from __future__ import annotations
 
-import fcntl
 import io
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from aqea_registry.core.files import Advance, WrongBytes, copy_checked, hash_file, ignore, open_regular, write_bytes
-from aqea_registry.core.findings import BadConfiguration, CannotCheck, Finding, Refused, TagConflict
+from aqea_registry.core.files import Advance, WrongBytes, copy_checked, hash_file, ignore, locked, open_regular, write_bytes
+from aqea_registry.core.findings import BadConfiguration, CannotCheck, Refused
+from aqea_registry.core.references import join_reference
 from aqea_registry.core.referrers import INDEX_TYPE, Malformed, attached, attachment, parse_attachment, with_entry
 from aqea_registry.core.release import (
     ARTIFACT_TYPE,
@@ -25,13 +23,11 @@ from aqea_registry.core.release import (
     LARGEST_MANIFEST,
     MANIFEST_TYPE,
     Descriptor,
-    NotARelease,
     Release,
     digest_of,
-    parse,
-    tag_conflict,
 )
 from aqea_registry.stores.base import Content, Held, Plan, Tagged
+from aqea_registry.stores.refusals import changed_file, other_document, other_manifest, parsed, refuse_other_release
 
 REF_NAME = "org.opencontainers.image.ref.name"
 MARKER = b'{"imageLayoutVersion":"1.0.0"}'
@@ -49,7 +45,7 @@ class Layout:
 
     def reference(self, tag: str) -> str:
         """The STORE-REF of a tag."""
-        return f"{self.spec}:{tag}"
+        return join_reference(self.spec, tag)
 
     def tags(self) -> list[str]:
         """Every tag of the index, sorted."""
@@ -65,12 +61,7 @@ class Layout:
 
     def release(self, tagged: Tagged) -> Release:
         """The release, its manifest checked against its digest. Raises Refused, CannotCheck."""
-        content = self._manifest(tagged.digest)
-        try:
-            return parse(content)
-        except NotARelease as error:
-            finding = Finding(code="malformed", subject=f"{self.spec}@{tagged.digest}", message=str(error))
-            raise Refused(f"{self.spec}: {tagged.digest} is not a release: {error}", [finding]) from error
+        return parsed(f"{self.spec}@{tagged.digest}", self._manifest(tagged.digest))
 
     def plan(self, tag: str, release: Release) -> Plan:
         """What a push would write, the manifest's own blob among it; what is there is hashed first."""
@@ -82,8 +73,9 @@ class Layout:
     def push(self, tag: str, release: Release, content: Content, notes: str, advance: Advance = ignore) -> dict[str, object]:
         """Write a release under a tag; repeat a push that was cut off. A layout has no place for notes."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        with self._locked():
-            self._refuse_conflict(tag, release)
+        with locked(self._folder):
+            held = self.find(tag)
+            refuse_other_release(tag, self.spec, held.digest if held else None, release)
             write_bytes(self._folder / "oci-layout", MARKER)
             paths = {layer.digest: path for path, layer in release.files().items()}
             own = {release.digest(): release.render(), release.config.digest: EMPTY_CONFIG}
@@ -103,17 +95,13 @@ class Layout:
             except FileNotFoundError:
                 yield Held(path=path, how="not there")
             except OSError as error:
-                subject = f"{self.spec}: {path}"
                 message = f"the blob cannot be read: {error.strerror or error}"
-                finding = Finding(code="unreadable", subject=subject, expected=layer.digest, message=message)
-                raise Refused(f"{subject}: {message}", [finding]) from error
+                raise Refused.of("unreadable", f"{self.spec}: {path}", message, layer.digest) from error
             else:
                 yield Held(path=path, how="hashed", digest=f"sha256:{found.sha256}", size=found.size)
         if not self._holds(release.config):
-            subject = f"{self.spec}: config"
             message = "the blob is not there, or has other bytes; publish the release again to repair it"
-            finding = Finding(code="missing", subject=subject, expected=release.config.digest, message=message)
-            raise Refused(f"{subject}: {message}", [finding])
+            raise Refused.of("missing", f"{self.spec}: config", message, release.config.digest)
 
     def open(self, tagged: Tagged, path: str, layer: Descriptor, offset: int) -> BinaryIO:
         """The blob of a file from `offset` on."""
@@ -132,15 +120,10 @@ class Layout:
             made = attachment(subject, name, content)
         except Malformed as error:
             raise BadConfiguration(str(error)) from error
-        with self._locked():
+        with locked(self._folder):
             held = self.attachments(tagged).get(name)
             if held is not None and held != content:
-                what = f"{self.spec}@{tagged.digest}: {name}"
-                message = "another document of this name is attached, and attachments stay as they are"
-                finding = Finding(
-                    code="conflict", subject=what, expected=digest_of(content), actual=digest_of(held), message=message
-                )
-                raise Refused(f"{what}: {message}", [finding], "attach it under a new name")
+                raise other_document(f"{self.spec}@{tagged.digest}: {name}", content, held)
             for digest, piece in ((made.document.digest, content), (made.digest(), made.render())):
                 write_bytes(self._blob(digest), piece)
             write_bytes(self._folder / "index.json", with_entry(self._index(), made.entry()))
@@ -165,16 +148,11 @@ class Layout:
         except OSError as error:
             raise CannotCheck(f"{self.spec}: the manifest {digest} is not there: {error.strerror}") from error
         if digest_of(content) != digest:
-            message = "the manifest's bytes are not those that its digest names"
-            finding = Finding(
-                code="mismatch", subject=f"{self.spec}@{digest}", expected=digest, actual=digest_of(content), message=message
-            )
-            raise Refused(f"{self.spec}: {message}", [finding])
+            raise other_manifest(f"{self.spec}@{digest}", digest, content)
         return content
 
     def _missing(self, release: Release) -> list[Descriptor]:
-        manifest = Descriptor(media_type=MANIFEST_TYPE, digest=release.digest(), size=len(release.render()))
-        blobs = {blob.digest: blob for blob in (*release.layers, release.config, manifest)}
+        blobs = {blob.digest: blob for blob in (*release.layers, release.config, release.descriptor())}
         return [blob for digest, blob in sorted(blobs.items()) if not self._holds(blob)]
 
     def _marked(self) -> bool:
@@ -182,21 +160,13 @@ class Layout:
         path = self._folder / "oci-layout"
         return path.is_file() and path.read_bytes() == MARKER
 
-    def _refuse_conflict(self, tag: str, release: Release) -> None:
-        held = self.find(tag)
-        if held is not None and held.digest != release.digest():
-            finding = tag_conflict(tag, self.spec, held.digest, release.digest())
-            raise TagConflict(f"{finding.subject}: {finding.message}", "publish it under a new tag", [finding])
-
     def _copy_blob(self, layer: Descriptor, path: str, content: Content, advance: Advance) -> None:
         source = content(path)
         try:
             with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as incoming:
                 copy_checked(incoming, self._blob(layer.digest), layer.digest.removeprefix("sha256:"), layer.size, advance)
         except WrongBytes as error:
-            message = "the file changed while it was published"
-            finding = Finding(code="mismatch", subject=path, expected=layer.digest, actual=error.actual, message=message)
-            raise Refused(f"{path} changed while it was published; nothing was tagged", [finding]) from error
+            raise changed_file(path, layer.digest, error.actual) from error
 
     def _holds(self, layer: Descriptor) -> bool:
         try:
@@ -238,13 +208,3 @@ class Layout:
         others = [other for other in self._entries() if other.get("annotations", {}).get(REF_NAME) != tag]
         index = {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [*others, entry]}
         return json.dumps(index, separators=(",", ":")).encode()
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """One writer at a time, on this machine; the lock goes with the process."""
-        descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)

@@ -23,6 +23,7 @@ from aqea_registry.core.referrers import (
 from aqea_registry.core.release import EMPTY_CONFIG, MANIFEST_TYPE, Descriptor, digest_of
 from aqea_registry.stores.base import Tagged
 from aqea_registry.stores.distribution import Repository
+from aqea_registry.stores.refusals import other_document
 
 ROUNDS = 5  # how often the list is written, if others write it too
 
@@ -68,11 +69,7 @@ class Referrers:
     def _has(self, tagged: Tagged, name: str, content: bytes) -> bool:
         held = self.documents(tagged).get(name)
         if held is not None and held != content:
-            subject = f"{self._repository}@{tagged.digest}: {name}"
-            message = "another document of this name is attached, and attachments stay as they are"
-            expected, actual = digest_of(content), digest_of(held)
-            finding = Finding(code="conflict", subject=subject, expected=expected, actual=actual, message=message)
-            raise Refused(f"{subject}: {message}", [finding], "attach it under a new name")
+            raise other_document(f"{self._repository}@{tagged.digest}: {name}", content, held)
         return held is not None
 
     def _list(self, tagged: Tagged, made: Attachment) -> None:
@@ -120,4 +117,4 @@ class Referrers:
 
     def _refusal(self, reference: str, error: Malformed) -> Refused:
         subject = f"{self._repository}@{reference}"
-        return Refused(f"{subject}: {error}", [Finding(code="malformed", subject=subject, message=str(error))])
+        return Refused.of("malformed", subject, str(error))

@@ -11,33 +11,30 @@ one that was told of its success already. The receipt of that one shows it. A re
 
 from __future__ import annotations
 
-import hashlib
 import io
 import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import BinaryIO, NoReturn, cast
+from typing import BinaryIO, cast
 
 import msgspec
 
-from aqea_registry.core.files import BLOCK, Advance, WrongBytes, ignore
-from aqea_registry.core.findings import BadConfiguration, CannotCheck, Finding, Refused, TagConflict
+from aqea_registry.core.files import BLOCK, Advance, WrongBytes, hash_stream, ignore
+from aqea_registry.core.findings import BadConfiguration, CannotCheck, Refused
+from aqea_registry.core.references import join_reference
 from aqea_registry.core.referrers import is_fallback_tag
 from aqea_registry.core.release import (
     EMPTY_CONFIG,
-    MANIFEST_TYPE,
     Descriptor,
-    NotARelease,
     Release,
     digest_of,
-    parse,
-    tag_conflict,
 )
 from aqea_registry.stores.base import Content, Held, Plan, Tagged
 from aqea_registry.stores.distribution import Answered, Repository
 from aqea_registry.stores.referrers import Referrers
+from aqea_registry.stores.refusals import changed_file, parsed, refuse_other_release, unreadable_file
 from aqea_registry.stores.streams import Incoming, Outgoing
 
 SETTLE = 1.5  # seconds
@@ -71,7 +68,7 @@ class Registry:
 
     def reference(self, tag: str) -> str:
         """The STORE-REF of a tag."""
-        return f"{self.spec}:{tag}"
+        return join_reference(self.spec, tag)
 
     def tags(self) -> list[str]:
         """Every tag but those of lists of attachments, sorted. Whether they name releases is not asked."""
@@ -94,7 +91,7 @@ class Registry:
         content = self._repository.patiently(subject, lambda: self._repository.manifest(tagged.at))
         if content is None:
             raise CannotCheck(f"{subject}: the manifest is not there", "publish the release again")
-        return self._parse(subject, content)
+        return parsed(subject, content)
 
     def plan(self, tag: str, release: Release) -> Plan:
         """What a push would send. Whether it may is asked by beginning an upload and giving it up at once."""
@@ -103,9 +100,7 @@ class Registry:
             return Plan(held=held, new=(), settled=False)
         if held is None:
             self._check_writable()
-        content = release.render()
-        manifest = Descriptor(media_type=MANIFEST_TYPE, digest=digest_of(content), size=len(content))
-        new = [blob for blob in _blobs(release) if not self._holds(blob)] + ([] if held else [manifest])
+        new = [blob for blob in _blobs(release) if not self._holds(blob)] + ([] if held else [release.descriptor()])
         if held is not None and new:
             self._check_writable()
         return Plan(held=held, new=tuple(new), settled=not new)
@@ -139,7 +134,7 @@ class Registry:
                 yield Held(path=path, how="descriptor", digest=layer.digest, size=size if size >= 0 else None)
         if not self._holds(release.config):
             message = "the blob is not there; publish the release again to repair it"
-            self._refuse(f"{self.reference(tagged.tag)}: config", "missing", message, release.config.digest)
+            raise Refused.of("missing", f"{self.reference(tagged.tag)}: config", message, release.config.digest)
 
     def open(self, tagged: Tagged, path: str, layer: Descriptor, offset: int) -> BinaryIO:
         """A file's bytes from `offset` on; a broken line is mended while they are read.
@@ -153,7 +148,7 @@ class Registry:
                 return self._repository.stream(layer.digest, at)
             except Answered as error:
                 if error.status == 404:
-                    self._refuse(what, "missing", f"the registry has no blob {layer.digest}", layer.digest)
+                    raise Refused.of("missing", what, f"the registry has no blob {layer.digest}", layer.digest) from error
                 raise
 
         incoming = Incoming(layer.size, offset, begin, lambda call: self._repository.patiently(what, call))
@@ -184,20 +179,14 @@ class Registry:
             with closing(Outgoing(source, blob, advance)) as outgoing:
                 self._repository.send(blob, outgoing, path)
         except WrongBytes as error:
-            message = "the file changed while it was published"
-            finding = Finding(code="mismatch", subject=path, expected=blob.digest, actual=error.actual, message=message)
-            raise Refused(f"{path} changed while it was published; nothing was tagged", [finding]) from error
+            raise changed_file(path, blob.digest, error.actual) from error
         except OSError as error:
-            raise CannotCheck(f"{path} cannot be read: {error.strerror}", "make the release's files again") from error
+            raise unreadable_file(path, error) from error
 
     def _hash(self, tagged: Tagged, path: str, layer: Descriptor, advance: Advance) -> Held:
-        digest, size = hashlib.sha256(), 0
         with self.open(tagged, path, layer, 0) as incoming:
-            while size <= layer.size and (block := incoming.read(BLOCK)):
-                digest.update(block)
-                size += len(block)
-                advance(len(block))
-        return Held(path=path, how="hashed", digest=f"sha256:{digest.hexdigest()}", size=size)
+            found = hash_stream(incoming, layer.size, advance)
+        return Held(path=path, how="hashed", digest=f"sha256:{found.sha256}", size=found.size)
 
     # The tag
 
@@ -207,7 +196,7 @@ class Registry:
         content = self._repository.manifest(tag)
         if content is None:
             return None
-        self._parse(self.reference(tag), content)
+        parsed(self.reference(tag), content)
         return Tagged(tag=tag, digest=digest_of(content), at=digest_of(content))
 
     def _name(self, tag: str, release: Release) -> None:
@@ -218,7 +207,7 @@ class Registry:
         found = self.find(tag)
         self._refuse_conflict(tag, found, release)
         if found is None:
-            self._refuse(self.reference(tag), "missing", "the registry took the tag and does not have it", release.digest())
+            raise Refused.of("missing", self.reference(tag), "the registry took the tag and does not have it", release.digest())
 
     def _put(self, tag: str, release: Release) -> None:
         """Also the second attempt, after an answer that was lost, begins by looking."""
@@ -228,23 +217,7 @@ class Registry:
             self._repository.put_manifest(tag, release.render())
 
     def _refuse_conflict(self, tag: str, found: Tagged | None, release: Release) -> None:
-        if found is not None and found.digest != release.digest():
-            finding = tag_conflict(tag, self.spec, found.digest, release.digest())
-            raise TagConflict(
-                f"{finding.subject} names {found.digest}; this content would be {release.digest()}",
-                "publish it under a new tag",
-                [finding],
-            )
-
-    def _parse(self, subject: str, content: bytes) -> Release:
-        try:
-            return parse(content)
-        except NotARelease as error:
-            finding = Finding(code="malformed", subject=subject, message=str(error))
-            raise Refused(f"{subject} is no release: {error}", [finding]) from error
-
-    def _refuse(self, subject: str, code: str, message: str, expected: str) -> NoReturn:
-        raise Refused(f"{subject}: {message}", [Finding(code=code, subject=subject, expected=expected, message=message)])
+        refuse_other_release(tag, self.spec, found.digest if found else None, release)
 
 
 def _names(what: str, content: bytes) -> list[str]:

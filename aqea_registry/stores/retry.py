@@ -7,10 +7,9 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
 from aqea_registry.core.findings import CannotCheck, NotAllowed
+from aqea_registry.core.retry import ATTEMPTS, is_final, wait_before
 
 T = TypeVar("T")
-ATTEMPTS = 4
-LONGEST_WAIT = 60.0
 
 
 class Answer(NamedTuple):
@@ -38,15 +37,6 @@ def patiently(what: str, call: Callable[[], T], judge: Callable[[Exception], Ans
             attempt += 1
             if answer.status in {401, 403}:
                 raise NotAllowed(f"{what}: {answer.reason}", hint) from error
-            final = answer.status is not None and answer.status != 429 and answer.status < 500
-            if final or attempt == ATTEMPTS:
+            if is_final(answer.status) or attempt == ATTEMPTS:
                 raise CannotCheck(f"{what}: {answer.reason}", "try again later") from error
-            time.sleep(_wait(answer.retry_after, attempt - 1))
-
-
-def _wait(retry_after: str | None, attempt: int) -> float:
-    try:
-        wanted = float(retry_after or "")
-    except ValueError:
-        wanted = 0.5 * 2.0**attempt
-    return min(max(wanted, 0.0), LONGEST_WAIT)
+            time.sleep(wait_before(attempt - 1, answer.retry_after))

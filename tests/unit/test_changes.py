@@ -13,9 +13,10 @@ from aqea_registry.core.changes import PINS, Change, Contents, changes, contents
 from aqea_registry.core.findings import BadConfiguration
 from aqea_registry.core.pins import Lock, Pin, PinnedFile, render_lock
 from aqea_registry.core.receipts import StoreReceipt, parse_receipt, receipt
+from aqea_registry.core.references import split_reference
 from aqea_registry.core.release import Release, build
 from aqea_registry.core.status import Status, current, next_name
-from aqea_registry.stores import open_store, split_reference
+from aqea_registry.stores import open_store
 
 SCORES = b'{"n_pairs": 3, "cos_sim_spearman": 0.82032467, "cos_sim_pearson": 0.8}'
 
