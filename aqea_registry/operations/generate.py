@@ -11,8 +11,8 @@ import msgspec
 from aqea_registry.core.catalogue import Dataset
 from aqea_registry.core.exact import Undefined
 from aqea_registry.core.files import atomic_write, write_bytes
-from aqea_registry.core.findings import Finding, Refused
-from aqea_registry.core.metrics import Metrics, cosines, metrics, metrics_text, products
+from aqea_registry.core.findings import Refused
+from aqea_registry.core.metrics import Metrics, Products, cosines, metrics, metrics_text, products
 from aqea_registry.core.pairset import Header, number, write
 from aqea_registry.core.pins import Pin
 from aqea_registry.core.reporting import Reporter
@@ -62,11 +62,7 @@ def generate(
     use = ModelToUse(name=model, entry=catalogued, pin=model_pin, folder=folder)
     vectors = vectors_of(project, use, itertools.chain(first, second), settings, report, label=label, fresh=fresh)
     values = products(zip(vectors.blocks(first), vectors.blocks(second), strict=True))
-    try:
-        scores = metrics(values, rows.scores)
-    except Undefined as error:
-        finding = Finding(code="malformed", subject=key, message=f"no correlation exists: {error}")
-        raise Refused(f"{key}: {finding.message}", [finding]) from error
+    scores = _correlate(key, values, rows.scores)
     header = Header(
         dataset=dataset,
         model=catalogued.repo,
@@ -90,6 +86,13 @@ def generate(
         margin=vectors.margin,
         metrics=scores,
     )
+
+
+def _correlate(key: str, values: Products, scores: Sequence[float]) -> Metrics:
+    try:
+        return metrics(values, scores)
+    except Undefined as error:
+        raise Refused.of("malformed", key, f"no correlation exists: {error}") from error
 
 
 def _rows(project: Project, name: str, entry: Dataset, pin: Pin, report: Reporter) -> Rows:

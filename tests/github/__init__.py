@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from tests.github.faults import UploadFault
 from tests.github.openapi import Description, description
-from tests.github.server import GitHubServer, Request
+from tests.github.server import GitHubServer
 from tests.github.store import Asset, Release, Store
+from tests.log import Request
 
 __all__ = ["Asset", "Description", "GitHubServer", "Release", "Request", "Store", "UploadFault", "description"]

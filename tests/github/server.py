@@ -11,14 +11,12 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from copy import copy
-from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 from urllib.parse import unquote
 
 from tests.github.answers import Call, Reply, answer, content, refusal, template_of
@@ -26,30 +24,18 @@ from tests.github.faults import UploadFault
 from tests.github.openapi import Description
 from tests.github.store import No, Store
 from tests.hub.faults import Fault, Faults
+from tests.log import Request, RequestLog
 
 
-class Request(NamedTuple):
-    """A request that was answered."""
-
-    method: str
-    path: str  # unquoted, with its query
-    status: int  # 0: closed without an answer
-    sent: int  # bytes of the answer's body that went out
-    received: int  # bytes of the request's body
-    headers: Message
-
-
-class GitHubServer:
+class GitHubServer(RequestLog):
     """A GitHub at 127.0.0.1 in front of a folder. What its answers have against the description is a failure at the end."""
 
     def __init__(self, folder: Path, description: Description) -> None:
+        super().__init__()
         self.faults = Faults()
         self.errors: list[str] = []  # this server's own mistakes
         self.description = description
         self.store = Store(folder)
-        self._log: list[Request] = []
-        self._busy = 0
-        self._idle = threading.Condition()
         self._victim: tuple[int, int] | None = None
         # The second listener is another origin: clients must not send it their token.
         self._listeners = [_Server(self, cdn) for cdn in (False, True)]
@@ -82,23 +68,6 @@ class GitHubServer:
         with self._idle:
             self._victim = (process, requests)
 
-    @property
-    def requests(self) -> list[Request]:
-        """Every request so far; it waits for those that are being answered."""
-        with self._idle:
-            self._idle.wait_for(lambda: not self._busy, timeout=10)
-            return list(self._log)
-
-    def forget(self) -> None:
-        """Start the log anew."""
-        _ = self.requests
-        with self._idle:
-            self._log.clear()
-
-    def count(self, method: str = ".*", path: str = "") -> int:
-        """How many requests had such a method (whole) and such a path (searched)."""
-        return sum(bool(re.fullmatch(method, made.method) and re.search(path, made.path)) for made in self.requests)
-
     def downloaded(self, name: str = "[^/]+") -> int:
         """Bytes of assets that were sent; `name` is a regular expression for their names."""
         return sum(made.sent for made in self.requests if re.search(rf"^/content/\d+/{name}\?", made.path))
@@ -109,7 +78,7 @@ class GitHubServer:
 
     def record(self, made: Request) -> None:
         with self._idle:
-            self._log.append(made)
+            super().record(made)
             if self._victim is None:
                 return
             process, left = self._victim
@@ -128,17 +97,6 @@ class GitHubServer:
         """Hold a request in JSON against GitHub's description: what the real one might overlook is an error here."""
         if template := template_of(method, path):
             self.errors += self.description.check_request(method, template, body)
-
-    @contextmanager
-    def answering(self) -> Iterator[None]:
-        with self._idle:
-            self._busy += 1
-        try:
-            yield
-        finally:
-            with self._idle:
-                self._busy -= 1
-                self._idle.notify_all()
 
 
 class _Server(ThreadingHTTPServer):

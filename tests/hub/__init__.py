@@ -10,7 +10,8 @@ with HubServer(folder) as hub:
 from __future__ import annotations
 
 from tests.hub.faults import Fault, payload
-from tests.hub.server import HubServer, Request
+from tests.hub.server import HubServer
 from tests.hub.store import Store
+from tests.log import Request
 
 __all__ = ["Fault", "HubServer", "Request", "Store", "payload"]

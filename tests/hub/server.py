@@ -11,14 +11,11 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from copy import copy
-from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 from urllib.parse import unquote
 
 from tests.hub import reads, writes, xet
@@ -26,6 +23,7 @@ from tests.hub.calls import Call, Reply, Site, answer, refusal, reply
 from tests.hub.errors import Refused
 from tests.hub.faults import Fault, Faults, payload
 from tests.hub.store import Store
+from tests.log import Request, RequestLog
 
 __all__ = ["HubServer", "Request", "reads", "writes", "xet"]  # the last three fill the table of routes
 
@@ -34,19 +32,7 @@ __all__ = ["HubServer", "Request", "reads", "writes", "xet"]  # the last three f
 NOISE = "/api/agent-harnesses"
 
 
-class Request(NamedTuple):
-    """A request that was answered."""
-
-    method: str
-    path: str  # unquoted, with its query
-    status: int  # 0: closed without an answer
-    sent: int  # bytes of the answer's body that went out
-    received: int  # bytes of the request's body
-    headers: Message
-    body: bytes = b""  # of a request to the API, not of an upload
-
-
-class HubServer:
+class HubServer(RequestLog):
     """A Hub at 127.0.0.1 in front of a folder.
 
     `lfs_size`: files of so many bytes or more are in LFS. `page_size`: entries on a page of a tree.
@@ -56,12 +42,10 @@ class HubServer:
     def __init__(
         self, folder: Path, *, lfs_size: int = 1 << 20, page_size: int = 1000, multipart: int | None = None, port: int = 0
     ) -> None:
+        super().__init__()
         folder.mkdir(parents=True, exist_ok=True)
         self.faults = Faults()
         self.errors: list[str] = []  # tracebacks of this server's own mistakes
-        self._log: list[Request] = []
-        self._busy = 0
-        self._idle = threading.Condition()
         # The second listener is another origin: clients must not send it their token.
         self._listeners = [_Listener(self, port), _Listener(self, 0)]
         self.endpoint, cdn = (f"http://127.0.0.1:{listener.port}" for listener in self._listeners)
@@ -109,25 +93,6 @@ class HubServer:
             "no_proxy": "127.0.0.1,localhost",
         }
 
-    # The log
-
-    @property
-    def requests(self) -> list[Request]:
-        """Every request so far; it waits for those that are being answered."""
-        with self._idle:
-            self._idle.wait_for(lambda: not self._busy, timeout=10)
-            return list(self._log)
-
-    def forget(self) -> None:
-        """Start the log anew."""
-        _ = self.requests
-        with self._idle:
-            self._log.clear()
-
-    def count(self, method: str = ".*", path: str = "") -> int:
-        """How many requests had such a method (whole) and such a path (searched)."""
-        return sum(bool(re.fullmatch(method, made.method) and re.search(path, made.path)) for made in self.requests)
-
     def downloaded(self, path: str = ".+") -> int:
         """Bytes of files that were sent; `path` is a regular expression for their paths."""
         return sum(made.sent for made in self.requests if re.search(payload(path), made.path))
@@ -139,20 +104,6 @@ class HubServer:
     def uploaded(self) -> int:
         """Bytes that were received in uploads and commits."""
         return sum(made.received for made in self.requests if re.search(r"^/upload/|/commit/|^/xet/", made.path))
-
-    def record(self, made: Request) -> None:
-        self._log.append(made)
-
-    @contextmanager
-    def answering(self) -> Iterator[None]:
-        with self._idle:
-            self._busy += 1
-        try:
-            yield
-        finally:
-            with self._idle:
-                self._busy -= 1
-                self._idle.notify_all()
 
 
 class _Listener:
