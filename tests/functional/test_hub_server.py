@@ -230,7 +230,7 @@ def test_a_commit_of_all_kinds(hub: HubServer, tmp_path: Path) -> None:
         api.create_repo(DATA, repo_type="dataset")
     first = api.dataset_info(DATA).sha
     added = [CommitOperationAdd(path, data) for path, data in {**FILES, "empty.bin": b"", "old/a": b"a", "old/b": b"b"}.items()]
-    done = api.create_commit(DATA, added, commit_message="All", repo_type="dataset", parent_commit=first)
+    done = api.create_commit(DATA, added, commit_message="All", repo_type="dataset", parent_commit=first, num_threads=1)
     assert done.oid == api.dataset_info(DATA).sha == hub.store.resolve("datasets", DATA, "main")
     for path, data in FILES.items():
         assert hub.store.read("datasets", DATA, path) == data
