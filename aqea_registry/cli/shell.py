@@ -45,8 +45,19 @@ def main() -> None:
     """
 
 
+def command_of(group: click.Group) -> Callable[[Callable[..., Outcome]], click.Command]:
+    """A decorator: a command of the group, named after its function, with the options that all have."""
+    return lambda function: _command(function, group)
+
+
 def command(function: Callable[..., Outcome]) -> click.Command:
-    """A command of the group, named after its function, with the options that all have."""
+    """A command of the program, named after its function, with the options that all have."""
+    return _command(function, main)
+
+
+def _command(function: Callable[..., Outcome], group: click.Group) -> click.Command:
+    name = function.__name__.rstrip("_")
+    full = name if group is main else f"{group.name}-{name}"
 
     @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout, nothing else.")
     @click.option("-q", "--quiet", is_flag=True, help="Print nothing but findings and errors.")
@@ -63,9 +74,9 @@ def command(function: Callable[..., Outcome]) -> click.Command:
         from aqea_registry.terminal import TerminalReporter
 
         shell = Shell(directory, TerminalReporter(quiet=quiet), as_json)
-        _finish(function.__name__, lambda: function(shell, **options), as_json=as_json, quiet=quiet)
+        _finish(full, lambda: function(shell, **options), as_json=as_json, quiet=quiet)
 
-    return main.command(function.__name__)(run)
+    return group.command(name)(run)
 
 
 def _finish(name: str, work: Callable[[], Outcome], *, as_json: bool, quiet: bool) -> NoReturn:

@@ -10,6 +10,10 @@ from collections.abc import Sequence
 import msgspec
 
 CODES = (
+    "broken-link",
+    "claim-contradicted",
+    "claim-stale",
+    "claim-unbound",
     "commit-gone",
     "conflict",
     "duplicate",
@@ -23,6 +27,7 @@ CODES = (
     "release-gone",
     "repository-gone",
     "tag-moved",
+    "thin-margin",
     "unexpected",
     "unpinned",
     "unreadable",
