@@ -96,7 +96,7 @@ def generated(root: Path, distinct: int) -> float:
     texts = sentences(distinct)
     for start in range(0, distinct, encode.SEGMENT):
         part = texts[start : start + encode.SEGMENT]
-        cache.add(part, to_grid(chance.standard_normal((len(part), DIMENSION))).micro)
+        cache.add(part, to_grid(chance.standard_normal((len(part), DIMENSION))))
     del cache, texts
     made = operation.generate(project, "many", "minilm", settings, Silent())
     if made.encoded:

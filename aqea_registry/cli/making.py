@@ -83,27 +83,36 @@ def _check_pins(checked: Checked) -> Outcome:
 @click.option("--batch", type=click.IntRange(1), help="Sentences at a time (default: as many as make 512 tokens).")
 @click.option("--threads", type=click.IntRange(1), help="Processor threads (default: torch's own choice).")
 @click.option("--attention", type=click.Choice(["sdpa", "eager"]), help="Attention (default: the model's own choice).")
+@click.option("--device", metavar="DEVICE", default="cpu", help="Where the model runs, such as cuda (default: cpu).")
 @click.option("--fresh", is_flag=True, help="Encode every sentence again, also those encoded before.")
 def generate(
-    shell: Shell, dataset: str, model: str, batch: int | None, threads: int | None, attention: Any, fresh: bool
+    shell: Shell,
+    dataset: str,
+    model: str,
+    batch: int | None,
+    threads: int | None,
+    attention: Any,
+    device: str,
+    fresh: bool,
 ) -> Outcome:
     """Make one pair set of the run: what a DVC stage calls.
 
-    Batch, threads and attention change the speed; in canonical precision they change no byte.
+    Batch, threads, attention and device change the speed; in canonical precision they change no byte.
     """
+    from aqea_registry.core.margin import margin_text
     from aqea_registry.core.metrics import Metrics
     from aqea_registry.embedding.encoder import Settings
     from aqea_registry.operations import generate as operation
     from aqea_registry.operations.project import open_project
 
-    settings = Settings(batch=batch, threads=threads, attention=attention)
+    settings = Settings(batch=batch, threads=threads, attention=attention, device=device)
     made = operation.generate(open_project(shell.directory), dataset, model, settings, shell.report, fresh=fresh)
 
     def show() -> None:
         click.echo(f"{made.path}: {made.n_pairs} pairs x {made.dimension}, {made.precision}")
         click.echo(f"sentences encoded now {made.encoded}, before {made.reused}")
-        if made.margin is not None and made.precision == "canonical":
-            click.echo(f"nearest rounding boundary {made.margin:.1e} away; two float64 results differ by about 1e-15")
+        if made.margin is not None:
+            click.echo(margin_text(made.margin))
         for field in Metrics.__struct_fields__:
             click.echo(f"{field:20} {getattr(made.metrics, field)!r}")
 

@@ -60,7 +60,8 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     again (Matryoshka). `prefix` stands before every sentence, unless `instructions` has one for the dataset's task: then the
     template with that instruction does.
     `max_tokens` overrides the model's own limit. Code of the repository is run only with `trust_remote_code`, and pickled
-    weights are read only with `allow_pickle`; either way only pinned files.
+    weights are read only with `allow_pickle`; either way only pinned files. `rounding_offset` moves the boundaries of the
+    grid by so many micro-units, for a run in which a value lies on one (docs/margins.md).
     """
 
     repo: str
@@ -73,6 +74,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     instructions: dict[str, str] = {}
     instruction_template: str = "{instruction}"
     max_tokens: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    rounding_offset: Annotated[float, msgspec.Meta(gt=-0.5, lt=0.5)] = 0.0
     files: tuple[str, ...] = ()
     trust_remote_code: bool = False
     allow_pickle: bool = False
@@ -151,10 +153,13 @@ class _StrictLoader(yaml.CSafeLoader if hasattr(yaml, "CSafeLoader") else yaml.S
     """YAML's safe subset, where a key that stands twice is an error instead of a silent last word."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", node.start_mark)
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
+                continue
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key.value!r} stands twice", node.start_mark)
+            seen.add(key.value)
         return dict(super().construct_mapping(node, deep))
 
 

@@ -28,12 +28,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How to compute. In canonical precision none of this changes a byte; it changes speed and memory.
 
     `batch` is the number of sentences at a time (default: as many as make 512 tokens), `threads` the number of
-    processor threads (default: torch's own), `attention` the attention implementation (default: the architecture's own).
+    processor threads (default: torch's own), `attention` the attention implementation (default: the architecture's own),
+    `device` where the model runs: a torch device such as `cuda` (default: the processor).
     """
 
     batch: int | None = None
     threads: int | None = None
     attention: Literal["sdpa", "eager"] | None = None
+    device: str = "cpu"
 
 
 class ModelFiles(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +47,10 @@ class ModelFiles(msgspec.Struct, frozen=True, kw_only=True):
     max_tokens: int | None = None
     trust_remote_code: bool = False
     allow_pickle: bool = False
+
+
+class NoDevice(RuntimeError):
+    """The device that was asked for is not there."""
 
 
 class Encoded(NamedTuple):
@@ -67,6 +73,8 @@ class Encoder:
         from aqea_registry.embedding.remote_code import refuse_code, view_with_local_code
 
         logging.disable_progress_bar()
+        if settings.device != "cpu" and not torch.cuda.is_available():
+            raise NoDevice(f"no {settings.device} device can be used: torch {torch.__version__} sees none")
         if settings.threads:
             torch.set_num_threads(settings.threads)
         dtype = torch.float32 if files.precision == "float32" else torch.float64
@@ -79,7 +87,7 @@ class Encoder:
         self._settings = settings
         self._model: Any = SentenceTransformer(
             str(folder),
-            device="cpu",
+            device=settings.device,
             local_files_only=True,
             trust_remote_code=files.trust_remote_code,
             model_kwargs={"dtype": dtype, "use_safetensors": None if files.allow_pickle else True, **chosen},
@@ -117,6 +125,7 @@ class Encoder:
 
         from aqea_registry.embedding.float64 import Float64
 
+        features = {key: value.to(self._settings.device) if hasattr(value, "to") else value for key, value in features.items()}
         with torch.inference_mode():
             if not self._guard:
                 vectors = self._model(features)["sentence_embedding"]
@@ -125,7 +134,7 @@ class Encoder:
                     vectors = self._model(features)["sentence_embedding"]
                 # The guard costs some microseconds an operation. A model that never asked for less can do without it.
                 self._guard = guard.requests > 0
-        result: npt.NDArray[np.floating] = vectors.numpy()
+        result: npt.NDArray[np.floating] = vectors.cpu().numpy()
         return result
 
 

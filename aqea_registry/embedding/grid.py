@@ -20,22 +20,40 @@ class BadVector(ValueError):
 
 
 class OnGrid(NamedTuple):
-    """Rows in micro-units, and the smallest distance of any value to a rounding boundary (in the value's own unit).
+    """Rows in micro-units, and of each row the signed distance of its most endangered value to the rounding boundary.
 
-    The distance says how safe the rows are: as long as two machines' float64 results differ by less, they round alike.
+    The distance, in the unit of a normalised component, says how safe the row is: as long as two machines' float64 results
+    differ by less, they round alike. It is positive for a value that lies above its boundary.
     """
 
     micro: Micro
-    margin: float
+    nearest: npt.NDArray[np.float64]
+
+    @property
+    def margin(self) -> float:
+        """The smallest distance of all rows."""
+        return float(np.abs(self.nearest).min(initial=0.5 / MICRO))
 
 
-def to_grid(vectors: npt.NDArray[np.floating]) -> OnGrid:
-    """Normalise rows (n x dimension) and round them, halves to even. Raises BadVector for NaN, infinity and zero."""
+def normalised(vectors: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """Rows (n x dimension) of length 1, in float64. Raises BadVector for NaN, infinity and zero."""
     exact = vectors.astype(np.float64)
     norms = np.sqrt((exact * exact).sum(axis=1))
     for row in np.flatnonzero(~np.isfinite(norms) | (norms == 0)).tolist():
         raise BadVector(row, "the vector is zero" if norms[row] == 0 else "the vector holds NaN or infinity")
-    scaled = exact / norms[:, None] * MICRO
+    result: npt.NDArray[np.float64] = exact / norms[:, None]
+    return result
+
+
+def to_grid(vectors: npt.NDArray[np.floating], offset: float = 0.0) -> OnGrid:
+    """Normalise rows (n x dimension) and round them, halves to even. Raises BadVector for NaN, infinity and zero.
+
+    `offset`, in micro-units, moves every boundary: where a value lies on one, on every machine the same other ones are used.
+    """
+    scaled = normalised(vectors) * MICRO - offset
     micro = np.rint(scaled)
-    margin = 0.5 - float(np.abs(scaled - micro).max(initial=0))
-    return OnGrid(micro.astype(np.int32), margin / MICRO)
+    beyond = scaled - micro
+    if beyond.shape[1] == 0 or not len(beyond):
+        return OnGrid(micro.astype(np.int32), np.full(len(beyond), 0.5 / MICRO))
+    worst = np.take_along_axis(beyond, np.abs(beyond).argmax(axis=1)[:, None], axis=1)[:, 0]
+    return OnGrid(micro.astype(np.int32), np.where(worst > 0, worst - 0.5, worst + 0.5) / MICRO)

@@ -1,8 +1,8 @@
 """Vectors that were computed before: each distinct sentence is encoded once a model, over all datasets and runs.
 
-A folder of segments. A segment is a NumPy file of records (key, vector), written whole under the sha256 of its bytes
-and checked against that name before it is used, so a killed run leaves nothing half, and a damaged segment is computed
-again. This is a cache: deleting it costs time and changes no byte.
+A folder of segments. A segment is a NumPy file of records (key, distance to a rounding boundary, vector), written whole
+under the sha256 of its bytes and checked against that name before it is used, so a killed run leaves nothing half, and a
+damaged segment is computed again. This is a cache: deleting it costs time and changes no byte.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from aqea_registry.core.files import hash_file, write_bytes
 from aqea_registry.core.metrics import Micro
+from aqea_registry.embedding.grid import OnGrid
 
 ROWS_A_BLOCK = 2048
 
@@ -43,7 +44,7 @@ class VectorCache:
 
     def __init__(self, folder: Path, dimension: int) -> None:
         self._folder = folder
-        self._record = np.dtype([("key", "V32"), ("vector", "<i4", (dimension,))])
+        self._record = np.dtype([("key", "V32"), ("nearest", "<f8"), ("vector", "<i4", (dimension,))])
         self._segments: list[npt.NDArray[np.void]] = []
         self._places: dict[bytes, tuple[int, int]] = {}
         for path in sorted(folder.glob("*.npy")):
@@ -53,11 +54,11 @@ class VectorCache:
         """The distinct sentences that are not here, in the order they first occur."""
         return [sentence for sentence in dict.fromkeys(sentences) if key_of(sentence) not in self._places]
 
-    def add(self, sentences: Sequence[str], rows: Micro) -> None:
+    def add(self, sentences: Sequence[str], rows: OnGrid) -> None:
         """Keep the vectors of these sentences (len(sentences) x dimension)."""
         records = np.empty(len(sentences), self._record)
         records["key"] = np.array([key_of(sentence) for sentence in sentences], "V32")
-        records["vector"] = rows
+        records["nearest"], records["vector"] = rows.nearest, rows.micro
         buffer = io.BytesIO()
         np.save(buffer, records, allow_pickle=False)
         content = buffer.getvalue()
@@ -75,6 +76,11 @@ class VectorCache:
                 here, there = np.array(rows).T
                 block[here] = self._segments[segment]["vector"][there]
             yield block
+
+    def nearest(self, sentences: Sequence[str]) -> npt.NDArray[np.float64]:
+        """Of each sentence the signed distance of its most endangered value to the rounding boundary. Raises KeyError."""
+        places = [self._places[key_of(sentence)] for sentence in sentences]
+        return np.array([self._segments[at]["nearest"][row] for at, row in places], np.float64)
 
     def _load(self, path: Path) -> None:
         try:

@@ -6,22 +6,27 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from aqea_registry.core.catalogue import Model
-from aqea_registry.core.files import Advance
+from aqea_registry.core.files import Advance, write_bytes
 from aqea_registry.core.findings import CannotCheck, Finding, Refused
+from aqea_registry.core.margin import Margin, Spread, margin
 from aqea_registry.core.metrics import Micro
 from aqea_registry.core.pins import Pin
 from aqea_registry.core.reporting import Reporter
-from aqea_registry.embedding.encoder import Encoded, Encoder, ModelFiles, Settings
-from aqea_registry.embedding.grid import BadVector, to_grid
+from aqea_registry.embedding.encoder import Encoded, Encoder, ModelFiles, NoDevice, Settings
+from aqea_registry.embedding.grid import BadVector, normalised, to_grid
 from aqea_registry.embedding.remote_code import CodeRefusedError
 from aqea_registry.embedding.vectors import VectorCache, method_digest
 from aqea_registry.operations.project import CACHE, Project
 
+SPREAD = "spread.json"
+SAMPLE = 32  # sentences whose vectors are computed in two ways
 SEGMENT = 4096  # sentences whose vectors are kept at a time
 
 
@@ -35,15 +40,19 @@ class ModelToUse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Vectors(msgspec.Struct, frozen=True, kw_only=True):
-    """Vectors by sentence; how many were computed now, and their margin (None if none was)."""
+    """Vectors by sentence; how many were computed now, and how far two arrangements were apart when some last were."""
 
     cache: VectorCache
     encoded: int
-    margin: float | None
+    spread: Spread | None
 
     def blocks(self, sentences: Sequence[str]) -> Iterator[Micro]:
         """The vectors of these sentences in their order, some thousand rows at a time (int32 micro-units)."""
         return self.cache.blocks(sentences)
+
+    def margin(self, first: Sequence[str], second: Sequence[str], offset: float) -> Margin:
+        """The margin of a pair set of these sentences that was rounded with this offset (micro-units)."""
+        return margin(self.cache.nearest(first), self.cache.nearest(second), self.spread, offset)
 
 
 def vectors_of(
@@ -66,8 +75,46 @@ def vectors_of(
     }
     cache = caches[model.entry.dimension]
     new = cache.missing(sentences)
-    margin = _encode(project, model, new, caches, settings, report, label) if new else None
-    return Vectors(cache=cache, encoded=len(new), margin=margin)
+    kept = _cache_folder(project, model, model.entry.dimension, settings) / SPREAD
+    if new:
+        encoder = _load(project, model, settings)
+        if project.params.precision == "canonical":  # before the vectors: what is kept then always has its spread
+            spread = _spread(project, model, encoder, settings, new).joined(_kept_spread(kept))
+            write_bytes(kept, msgspec.json.encode(spread))
+        _encode(project, model, encoder, new, caches, report, label)
+    return Vectors(cache=cache, encoded=len(new), spread=_kept_spread(kept))
+
+
+def _kept_spread(path: Path) -> Spread | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Spread)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def _spread(project: Project, model: ModelToUse, encoder: Encoder, settings: Settings, sentences: Sequence[str]) -> Spread:
+    """How far another arrangement of the same computation is from this one, on sentences of every length.
+
+    The other one goes sentence by sentence, with the other attention where the architecture has two.
+    """
+    sample = sorted(sentences, key=len)[:: -(-len(sentences) // SAMPLE)]
+    alone = msgspec.structs.replace(settings, batch=2 if settings.batch == 1 else 1)
+    attention: Literal["sdpa", "eager"] = "sdpa" if settings.attention == "eager" else "eager"
+    try:
+        other = _load(project, model, msgspec.structs.replace(alone, attention=attention))
+    except Refused:
+        other = _load(project, model, alone)
+    first, second = (_in_order(one.encode(sample)) for one in (encoder, other))
+    try:
+        difference = np.abs(normalised(first) - normalised(second))
+    except BadVector:  # told when all are encoded, with its sentence
+        return Spread(value=0.0, sample=0)
+    return Spread(value=float(difference.max(initial=0)), sample=len(sample))
+
+
+def _in_order(batches: Iterable[Encoded]) -> npt.NDArray[np.floating]:
+    joined = _join(list(batches))
+    return joined.vectors[np.argsort(joined.positions)]
 
 
 def _dimensions(project: Project, model: ModelToUse) -> set[int]:
@@ -85,13 +132,17 @@ def _way(entry: Model) -> Model:
     )
 
 
-def _cache(project: Project, model: ModelToUse, dimension: int, settings: Settings, *, fresh: bool) -> VectorCache:
-    """The cache for exactly these weights, this method and this precision; in float32 the batches matter as well."""
+def _cache_folder(project: Project, model: ModelToUse, dimension: int, settings: Settings) -> Path:
+    """For exactly these weights, this method and this precision; in float32 the batches matter as well."""
     precision = project.params.precision
-    method = [model.pin.digest(), method_digest(), precision, model.entry.max_tokens, dimension]
-    method += [] if precision == "canonical" else [repr(settings)]
+    method: list[object] = [model.pin.digest(), method_digest(), precision, model.entry.max_tokens, dimension]
+    method += [model.entry.rounding_offset] if precision == "canonical" else [repr(settings)]
     name = f"{model.pin.id.rpartition('/')[2]}-{dimension}d-{hashlib.sha256(json.dumps(method).encode()).hexdigest()[:16]}"
-    folder = project.root / CACHE / "vectors" / name
+    return project.root / CACHE / "vectors" / name
+
+
+def _cache(project: Project, model: ModelToUse, dimension: int, settings: Settings, *, fresh: bool) -> VectorCache:
+    folder = _cache_folder(project, model, dimension, settings)
     if fresh:
         for segment in folder.glob("*.npy"):
             segment.unlink()
@@ -101,31 +152,27 @@ def _cache(project: Project, model: ModelToUse, dimension: int, settings: Settin
 def _encode(
     project: Project,
     model: ModelToUse,
+    encoder: Encoder,
     sentences: Sequence[str],
     caches: dict[int, VectorCache],
-    settings: Settings,
     report: Reporter,
     label: str,
-) -> float:
-    """Send sentences through the model and keep their vectors; return the smallest margin."""
+) -> None:
+    """Send sentences through the model and keep their vectors."""
     if project.params.precision == "float32":
         report.warn("precision is float32: these bytes are not canonical, another machine or batch gives others")
-    encoder = _load(project, model, settings)
-    margin = 1.0
     with report.task(label, len(sentences), "sentences") as advance:
         for positions, vectors in _segments(encoder.encode(sentences), advance):
             _check_dimension(model, vectors.shape[1])
             texts = [sentences[position] for position in positions]
             for dimension, cache in caches.items():
                 try:
-                    on_grid = to_grid(vectors[:, :dimension])
+                    on_grid = to_grid(vectors[:, :dimension], model.entry.rounding_offset)
                 except BadVector as error:
                     text = texts[error.row] if len(texts[error.row]) <= 80 else f"{texts[error.row][:77]}..."
                     finding = Finding(code="malformed", subject=model.name, message=f"{error}, for the sentence {text!r}")
                     raise Refused(f"model {model.name}: {finding.message}", [finding]) from error
-                cache.add(texts, on_grid.micro)
-                margin = min(margin, on_grid.margin)
-    return margin
+                cache.add(texts, on_grid)
 
 
 def _load(project: Project, model: ModelToUse, settings: Settings) -> Encoder:
@@ -143,6 +190,8 @@ def _load(project: Project, model: ModelToUse, settings: Settings) -> Encoder:
         raise CannotCheck(
             f"generation needs {error.name or error}, which is not installed", "pip install 'aqea-registry[generate]'"
         ) from error
+    except NoDevice as error:
+        raise CannotCheck(str(error), "install a torch built for the device, or leave --device out") from error
     except CodeRefusedError as error:
         finding = Finding(code="unsafe-model", subject=model.name, message=str(error))
         hint = "if you trust its code, say trust_remote_code: true in params.yaml and pin it again"

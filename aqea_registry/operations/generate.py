@@ -12,6 +12,7 @@ from aqea_registry.core.catalogue import Dataset
 from aqea_registry.core.exact import Undefined
 from aqea_registry.core.files import atomic_write, write_bytes
 from aqea_registry.core.findings import Refused
+from aqea_registry.core.margin import Margin
 from aqea_registry.core.metrics import Metrics, Products, cosines, metrics, metrics_text, products
 from aqea_registry.core.pairset import Header, number, write
 from aqea_registry.core.pins import Pin
@@ -25,7 +26,7 @@ from aqea_registry.sources.tables import as_lines
 
 
 class Generated(msgspec.Struct, frozen=True, kw_only=True):
-    """What was made. `margin` is the smallest distance of a new value to a rounding boundary, None if none is new."""
+    """What was made, and how safe its digest is; float32 has no margin."""
 
     name: str
     path: str
@@ -34,7 +35,7 @@ class Generated(msgspec.Struct, frozen=True, kw_only=True):
     precision: str
     encoded: int
     reused: int
-    margin: float | None
+    margin: Margin | None
     metrics: Metrics
 
 
@@ -83,7 +84,7 @@ def generate(
         precision=project.params.precision,
         encoded=vectors.encoded,
         reused=len({*first, *second}) - vectors.encoded,
-        margin=vectors.margin,
+        margin=vectors.margin(first, second, catalogued.rounding_offset) if project.params.precision == "canonical" else None,
         metrics=scores,
     )
 

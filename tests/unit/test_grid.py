@@ -24,7 +24,8 @@ def scaled(row: list[float]) -> list[mpmath.mpf]:
 
 @given(vectors.filter(lambda rows: bool((rows != 0).any(axis=1).all())))
 def test_values_are_the_nearest_millionths_and_the_margin_is_kept(rows: npt.NDArray[np.float64]) -> None:
-    micro, margin = to_grid(rows)
+    found = to_grid(rows)
+    micro, margin = found.micro, found.margin
     assert micro.dtype == np.int32 and micro.shape == rows.shape
     distance = mpmath.mpf(1)
     with mpmath.workdps(40):
@@ -45,7 +46,8 @@ def test_rows_have_length_one(rows: npt.NDArray[np.float64]) -> None:
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
 def test_known_rows(kind: type[np.floating]) -> None:
     rows = np.array([[3, 4], [-5, 0], [0, 2**-20], [1, 1], [-1, 1]], kind)
-    micro, margin = to_grid(rows)
+    found = to_grid(rows)
+    micro, margin = found.micro, found.margin
     assert micro.tolist() == [[600_000, 800_000], [-1_000_000, 0], [0, 1_000_000], [707_107, 707_107], [-707_107, 707_107]]
     root = np.sqrt(0.5) * MICRO
     assert margin == pytest.approx((0.5 - abs(707_107 - root)) / MICRO, abs=1e-15)
@@ -65,9 +67,9 @@ def test_a_value_between_two_millionths_has_almost_no_margin() -> None:
 
 
 def test_no_rows_are_no_error() -> None:
-    micro, margin = to_grid(np.empty((0, 4)))
-    assert micro.shape == (0, 4)
-    assert margin == 0.5e-6
+    found = to_grid(np.empty((0, 4)))
+    assert found.micro.shape == (0, 4)
+    assert found.margin == 0.5e-6
 
 
 @pytest.mark.parametrize(
@@ -93,3 +95,19 @@ def test_the_vectors_given_are_not_changed() -> None:
     rows = np.array([[3.0, 4.0]])
     to_grid(rows)
     assert rows.tolist() == [[3.0, 4.0]]
+
+
+@pytest.mark.parametrize("offset", [0.25, -0.25, 1e-6])
+def test_an_offset_moves_every_boundary(offset: float) -> None:
+    value = 0.6 + 0.5e-6  # on a boundary of the plain grid, and offset micro-units from the nearest of the moved one
+    row = np.array([[value, np.sqrt(1 - value**2)]])
+    assert to_grid(row[:, :]).margin < 1e-15
+    found = to_grid(row, offset)
+    assert found.micro[0, 0] == (600_000 if offset > 0 else 600_001)
+    assert abs(found.nearest[0]) == pytest.approx(abs(offset) * 1e-6, rel=1e-3) or abs(found.nearest[0]) < abs(offset) * 1e-6
+
+
+def test_distances_are_signed_and_of_the_worst_value() -> None:
+    above = to_grid(np.array([[0.6 + 0.51e-6, np.sqrt(1 - (0.6 + 0.51e-6) ** 2)]])).nearest[0]
+    below = to_grid(np.array([[0.6 + 0.49e-6, np.sqrt(1 - (0.6 + 0.49e-6) ** 2)]])).nearest[0]
+    assert above == pytest.approx(1e-8, rel=1e-3) and below == pytest.approx(-1e-8, rel=1e-3)

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aqea_registry.core.metrics import Micro
+from aqea_registry.embedding.grid import OnGrid
 from aqea_registry.embedding.vectors import ROWS_A_BLOCK, VectorCache, key_of
 from tests.unit.make import unit_rows
 
@@ -22,6 +23,10 @@ def sentences(count: int, start: int = 0) -> list[str]:
 
 def rows(count: int, dimension: int = 4, seed: int = 0) -> Micro:
     return unit_rows(np.random.default_rng(seed), count, dimension)
+
+
+def grid(micro: Micro) -> OnGrid:
+    return OnGrid(micro, np.arange(len(micro), dtype=np.float64))
 
 
 def read(cache: VectorCache, texts: list[str]) -> Micro:
@@ -36,17 +41,25 @@ def test_vectors_come_back_in_the_order_they_are_asked_for(tmp_path: Path) -> No
     """A thousand keys: some end in a zero byte, which a fixed-width string would lose."""
     texts, vectors = sentences(1000), rows(1000)
     assert any(key_of(text).endswith(b"\0") for text in texts)
-    VectorCache(tmp_path, 4).add(texts, vectors)
+    VectorCache(tmp_path, 4).add(texts, grid(vectors))
     order = np.random.default_rng(1).integers(0, 1000, 3000)
     found = read(VectorCache(tmp_path, 4), [texts[position] for position in order])
     assert found.dtype == np.int32
     assert np.array_equal(found, vectors[order])
 
 
+def test_distances_come_back_with_their_sentences(tmp_path: Path) -> None:
+    VectorCache(tmp_path, 4).add(sentences(10), grid(rows(10)))
+    found = VectorCache(tmp_path, 4).nearest([*sentences(3, 5), *sentences(2)])
+    assert found.tolist() == [5, 6, 7, 0, 1]
+    with pytest.raises(KeyError):
+        VectorCache(tmp_path, 4).nearest(["another"])
+
+
 def test_what_was_added_is_there_at_once_and_later(tmp_path: Path) -> None:
     cache = VectorCache(tmp_path / "new" / "folder", 4)
     for start in (0, 10, 20):
-        cache.add(sentences(10, start), rows(10, seed=start))
+        cache.add(sentences(10, start), grid(rows(10, seed=start)))
     wanted = np.concatenate([rows(10, seed=start) for start in (0, 10, 20)])
     for found in (cache, VectorCache(tmp_path / "new" / "folder", 4)):
         assert np.array_equal(read(found, sentences(30)), wanted)
@@ -56,7 +69,7 @@ def test_what_was_added_is_there_at_once_and_later(tmp_path: Path) -> None:
 
 def test_blocks_are_of_bounded_size(tmp_path: Path) -> None:
     cache = VectorCache(tmp_path, 1)
-    cache.add(["x"], np.array([[7]], np.int32))
+    cache.add(["x"], grid(np.array([[7]], np.int32)))
     lengths = [len(block) for block in cache.blocks(["x"] * (2 * ROWS_A_BLOCK + 5))]
     assert lengths == [ROWS_A_BLOCK, ROWS_A_BLOCK, 5]
     assert list(cache.blocks([])) == []
@@ -69,7 +82,7 @@ def test_missing_sentences_are_distinct_and_in_order(asked: list[str]) -> None:
 
 def test_only_what_is_not_held_is_missing(tmp_path: Path) -> None:
     cache = VectorCache(tmp_path, 4)
-    cache.add(["b", "d"], rows(2))
+    cache.add(["b", "d"], grid(rows(2)))
     assert cache.missing(["a", "b", "c", "a", "d", "b", "e"]) == ["a", "c", "e"]
     with pytest.raises(KeyError):
         list(cache.blocks(["b", "a"]))
@@ -78,9 +91,9 @@ def test_only_what_is_not_held_is_missing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("damage", ["a flipped bit", "cut off", "longer", "empty"])
 def test_a_damaged_segment_is_dropped(tmp_path: Path, damage: str) -> None:
     cache = VectorCache(tmp_path, 4)
-    cache.add(["a"], rows(1, seed=1))
+    cache.add(["a"], grid(rows(1, seed=1)))
     (good,) = segments(tmp_path)
-    cache.add(["b"], rows(1, seed=2))
+    cache.add(["b"], grid(rows(1, seed=2)))
     (bad,) = set(segments(tmp_path)) - {good}
     content = bad.read_bytes()
     changes = {
@@ -94,15 +107,15 @@ def test_a_damaged_segment_is_dropped(tmp_path: Path, damage: str) -> None:
     found = VectorCache(tmp_path, 4)
     assert found.missing(["a", "b"]) == ["b"]
     assert segments(tmp_path) == [good]
-    found.add(["b"], rows(1, seed=2))
+    found.add(["b"], grid(rows(1, seed=2)))
     assert np.array_equal(read(VectorCache(tmp_path, 4), ["a", "b"]), np.concatenate([rows(1, seed=1), rows(1, seed=2)]))
 
 
 def test_a_segment_of_another_dimension_is_ignored_and_kept(tmp_path: Path) -> None:
-    VectorCache(tmp_path, 4).add(["a"], rows(1))
+    VectorCache(tmp_path, 4).add(["a"], grid(rows(1)))
     found = VectorCache(tmp_path, 5)
     assert found.missing(["a"]) == ["a"]
-    found.add(["a"], rows(1, dimension=5))
+    found.add(["a"], grid(rows(1, dimension=5)))
     assert read(VectorCache(tmp_path, 4), ["a"]).shape == (1, 4)
     assert read(VectorCache(tmp_path, 5), ["a"]).shape == (1, 5)
 
@@ -139,7 +152,7 @@ def test_files_that_are_no_segment_are_ignored(tmp_path: Path, content: bytes) -
 
 def test_the_half_of_a_killed_run_is_not_seen(tmp_path: Path) -> None:
     cache = VectorCache(tmp_path, 4)
-    cache.add(["a"], rows(1))
+    cache.add(["a"], grid(rows(1)))
     (segment,) = segments(tmp_path)
     (tmp_path / f".{'0' * 64}.npy.1-abcd.part").write_bytes(segment.read_bytes()[:50])
     assert VectorCache(tmp_path, 4).missing(["a", "b"]) == ["b"]
