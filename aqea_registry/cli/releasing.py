@@ -138,3 +138,28 @@ def mark(shell: Shell, tag: str, stores: tuple[str, ...], by: str | None, withdr
     import msgspec
 
     return Outcome((), {"marked": msgspec.to_builtins(done)}, show)
+
+
+@command
+@click.argument("reference", metavar="STORE-REF")
+@click.option("--add", is_flag=True, help="Put the statement beside the release, too.")
+def confirm(shell: Shell, reference: str, add: bool) -> Outcome:
+    """State what making a release again on this machine gave: the same digests, or how far the files are from it.
+
+    The checkout must have made its files here, from the release's pins. The statement is written to manifests/confirmations.
+    """
+    from aqea_registry.operations.confirm import confirm as operation
+    from aqea_registry.operations.project import open_project
+    from aqea_registry.terminal import printable
+
+    done = operation(open_project(shell.directory), reference, shell.report, add=add)
+
+    def show() -> None:
+        for key, verdict in done.verdicts.items():
+            click.echo(f"{key}: {verdict}")
+        click.echo(printable(f"made again on {', '.join(done.machines)}"))
+        click.echo(printable(f"{done.path}{f', and beside {reference}' if done.added else ''}"))
+
+    import msgspec
+
+    return Outcome((), msgspec.to_builtins(done), show, status=int(done.diverged))

@@ -16,7 +16,7 @@ AGAIN = "run: dvc repro"
 
 
 class Output(msgspec.Struct, frozen=True):
-    """A file that a stage made, with the digest that DVC took of it."""
+    """A file that a stage made or read, with the digest that DVC took of it. A folder's md5 ends in `.dir`."""
 
     path: str
     md5: str | None = None
@@ -27,6 +27,7 @@ class Stage(msgspec.Struct, frozen=True):
     """A stage as it last ran. `params` maps a file to its keys (dotted) and their values at that time."""
 
     cmd: str | list[str]
+    deps: tuple[Output, ...] = ()
     outs: tuple[Output, ...] = ()
     params: dict[str, dict[str, Any]] = {}
 

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aqea_registry.core.files import hash_file, write_bytes
+from aqea_registry.core.machine import PACKAGES
 from aqea_registry.core.metrics import Micro
 from aqea_registry.embedding.grid import OnGrid
 
@@ -34,7 +35,7 @@ def method_digest() -> str:
     digest = hashlib.sha256()
     for module in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(module.read_bytes())
-    for package in ("numpy", "sentence-transformers", "tokenizers", "torch", "transformers"):
+    for package in PACKAGES:
         digest.update(f"{package} {metadata.version(package)}\n".encode())
     return digest.hexdigest()
 

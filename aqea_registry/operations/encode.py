@@ -15,17 +15,19 @@ import numpy.typing as npt
 from aqea_registry.core.catalogue import Model
 from aqea_registry.core.files import Advance, write_bytes
 from aqea_registry.core.findings import CannotCheck, Finding, Refused
+from aqea_registry.core.machine import Made
 from aqea_registry.core.margin import Margin, Spread, margin
 from aqea_registry.core.metrics import Micro
 from aqea_registry.core.pins import Pin
 from aqea_registry.core.reporting import Reporter
 from aqea_registry.embedding.encoder import Encoded, Encoder, ModelFiles, NoDevice, Settings
 from aqea_registry.embedding.grid import BadVector, normalised, to_grid
+from aqea_registry.embedding.machine import this_machine
 from aqea_registry.embedding.remote_code import CodeRefusedError
 from aqea_registry.embedding.vectors import VectorCache, method_digest
 from aqea_registry.operations.project import CACHE, Project
 
-SPREAD = "spread.json"
+MADE = "made.json"
 SAMPLE = 32  # sentences whose vectors are computed in two ways
 SEGMENT = 4096  # sentences whose vectors are kept at a time
 
@@ -40,11 +42,11 @@ class ModelToUse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Vectors(msgspec.Struct, frozen=True, kw_only=True):
-    """Vectors by sentence; how many were computed now, and how far two arrangements were apart when some last were."""
+    """Vectors by sentence; how many were computed now, and the machine that last computed some."""
 
     cache: VectorCache
     encoded: int
-    spread: Spread | None
+    made: Made | None
 
     def blocks(self, sentences: Sequence[str]) -> Iterator[Micro]:
         """The vectors of these sentences in their order, some thousand rows at a time (int32 micro-units)."""
@@ -52,7 +54,8 @@ class Vectors(msgspec.Struct, frozen=True, kw_only=True):
 
     def margin(self, first: Sequence[str], second: Sequence[str], offset: float) -> Margin:
         """The margin of a pair set of these sentences that was rounded with this offset (micro-units)."""
-        return margin(self.cache.nearest(first), self.cache.nearest(second), self.spread, offset)
+        spread = self.made.spread if self.made else None
+        return margin(self.cache.nearest(first), self.cache.nearest(second), spread, offset)
 
 
 def vectors_of(
@@ -75,19 +78,21 @@ def vectors_of(
     }
     cache = caches[model.entry.dimension]
     new = cache.missing(sentences)
-    kept = _cache_folder(project, model, model.entry.dimension, settings) / SPREAD
+    kept = _cache_folder(project, model, model.entry.dimension, settings) / MADE
+    made = _kept(kept)
     if new:
         encoder = _load(project, model, settings)
-        if project.params.precision == "canonical":  # before the vectors: what is kept then always has its spread
-            spread = _spread(project, model, encoder, settings, new).joined(_kept_spread(kept))
-            write_bytes(kept, msgspec.json.encode(spread))
+        spread = _spread(project, model, encoder, settings, new) if project.params.precision == "canonical" else None
+        before = made.spread if made else None
+        made = Made(machine=this_machine(settings.device), spread=spread.joined(before) if spread else None)
+        write_bytes(kept, msgspec.json.encode(made))  # before the vectors: what is kept is never without it
         _encode(project, model, encoder, new, caches, report, label)
-    return Vectors(cache=cache, encoded=len(new), spread=_kept_spread(kept))
+    return Vectors(cache=cache, encoded=len(new), made=made)
 
 
-def _kept_spread(path: Path) -> Spread | None:
+def _kept(path: Path) -> Made | None:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Spread)
+        return msgspec.json.decode(path.read_bytes(), type=Made)
     except (OSError, msgspec.MsgspecError):
         return None
 

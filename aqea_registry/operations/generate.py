@@ -10,7 +10,7 @@ import msgspec
 
 from aqea_registry.core.catalogue import Dataset
 from aqea_registry.core.exact import Undefined
-from aqea_registry.core.files import atomic_write, write_bytes
+from aqea_registry.core.files import atomic_write, hash_file, write_bytes
 from aqea_registry.core.findings import Refused
 from aqea_registry.core.margin import Margin
 from aqea_registry.core.metrics import Metrics, Products, cosines, metrics, metrics_text, products
@@ -19,6 +19,7 @@ from aqea_registry.core.pins import Pin
 from aqea_registry.core.reporting import Reporter
 from aqea_registry.core.rows import Rows, read_rows
 from aqea_registry.embedding.encoder import Settings
+from aqea_registry.operations.attest import now, write_pair_set_statement
 from aqea_registry.operations.encode import ModelToUse, vectors_of
 from aqea_registry.operations.project import CACHE, Project, metrics_path, pairs_path, plot_path
 from aqea_registry.sources.fetch import fetch
@@ -47,6 +48,7 @@ def generate(
     `fresh` forgets vectors that were computed before. Raises Refused for bytes, rows or vectors that are not as they
     must be; then none of the set's files was touched.
     """
+    started = now()
     pair = project.params.pair_set(dataset, model)
     key = next(key for key, value in project.params.run.pairs.items() if value == pair)
     entry, catalogued = project.params.datasets[dataset], project.params.models[model]
@@ -76,6 +78,10 @@ def generate(
     write_bytes(project.root / plot_path(key), plot_text(rows.scores, cosines(values)))
     text = metrics_text(scores, header.n_pairs, header.dimension, project.params.precision)
     write_bytes(project.root / metrics_path(key), text)
+    margin = vectors.margin(first, second, catalogued.rounding_offset) if project.params.precision == "canonical" else None
+    if vectors.made is not None:
+        files = {path: hash_file(project.root / path).sha256 for path in (pairs_path(pair), metrics_path(key))}
+        write_pair_set_statement(project, key, files, vectors.made.machine, margin, started)
     return Generated(
         name=key,
         path=pairs_path(pair),
@@ -84,7 +90,7 @@ def generate(
         precision=project.params.precision,
         encoded=vectors.encoded,
         reused=len({*first, *second}) - vectors.encoded,
-        margin=vectors.margin(first, second, catalogued.rounding_offset) if project.params.precision == "canonical" else None,
+        margin=margin,
         metrics=scores,
     )
 

@@ -20,15 +20,13 @@ from aqea_registry.core.citation import Citation, parse_citation
 from aqea_registry.core.files import WrongBytes, copy_checked, hash_files, open_regular, write_bytes
 from aqea_registry.core.findings import Finding, Refused
 from aqea_registry.core.manifest import parse, render
-from aqea_registry.core.pins import LOCK
 from aqea_registry.core.release import Descriptor, Release, build
 from aqea_registry.core.reporting import Reporter
 from aqea_registry.operations.check_files import Verification
-from aqea_registry.operations.project import DATA, METRICS, VIEWS, Project, pairs_path, view_path
+from aqea_registry.operations.project import Project, pairs_path, published_path, view_path
 
 FOLDER = "hf_package"
 CARD, LIST, CROISSANT, PLOT = "README.md", "MANIFEST.sha256", "croissant.json", "plots/metrics.svg"
-PUBLISHED = {DATA: "data", METRICS: "metrics", VIEWS: "parquet"}  # folder of the project to folder of the release
 _PART = re.compile(r"\.(.+)\.\d+-[0-9a-f]+\.part")  # what `atomic_write` was killed over
 
 
@@ -52,14 +50,6 @@ class Written(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
     written: tuple[str, ...]
     removed: tuple[str, ...]
-
-
-def published_path(path: str) -> str:
-    """The path in a release of a file of the project's manifest."""
-    if path == LOCK:
-        return path.rpartition("/")[2]
-    folder, _, name = path.rpartition("/")
-    return f"{PUBLISHED[folder]}/{name}"
 
 
 def build_package(project: Project, verification: Verification) -> Package:

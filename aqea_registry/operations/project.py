@@ -18,6 +18,7 @@ METRICS = "metrics"
 PLOTS = "plots"
 VIEWS = "views"
 CACHE = ".aqea"
+_PUBLISHED = {DATA: "data", METRICS: "metrics", VIEWS: "parquet"}  # folder of the project to folder of a release
 
 
 def pairs_path(pair: PairSetName) -> str:
@@ -43,6 +44,14 @@ def export_path(file: str, kind: str) -> str:
 def view_path(key: str, kind: str = "parquet") -> str:
     """The path of a whole pair set in another container: `parquet` or `aqed`."""
     return f"{VIEWS}/{key}.{kind}"
+
+
+def published_path(path: str) -> str:
+    """The path in a release of a file of the project's manifest."""
+    if path == LOCK:
+        return path.rpartition("/")[2]
+    folder, _, name = path.rpartition("/")
+    return f"{_PUBLISHED[folder]}/{name}"
 
 
 class Project(msgspec.Struct, frozen=True, kw_only=True):

@@ -21,6 +21,7 @@ from aqea_registry.operations import receipts
 from aqea_registry.operations.package import Package, build_package
 from aqea_registry.operations.project import Project
 from aqea_registry.operations.releases import find, read_contents, told
+from aqea_registry.operations.statements import attach_statements
 from aqea_registry.operations.verify import verify_project
 from aqea_registry.stores import open_store
 from aqea_registry.stores.base import Plan, Store
@@ -140,6 +141,10 @@ def _put(project: Project, store: Store, tag: str, package: Package, planned: Pu
     with report.task(f"publish to {store.spec}", planned.bytes, "bytes") as advance:
         ids = store.push(tag, release, package.content, text, advance)  # if all is there: only the ids, for a lost receipt
     at = _read_back(store, tag, release, report)
+    try:
+        attach_statements(project, store, find(store, tag), release)
+    except RegistryError as error:  # the release is there and was read back; what is said of it can be added later
+        report.warn(f"{store.spec}: the statements on how it was made could not be put beside the release: {error.message}")
     written = receipts.write(project, store, tag, release, StoreReceipt(reference=store.reference(tag), at=at, ids=ids))
     state: Literal["published", "unchanged", "repaired"]
     state = "unchanged" if planned.state == "unchanged" else "repaired" if plan.held else "published"

@@ -16,6 +16,7 @@ from aqea_registry.core.manifest import MANIFEST, SIZES, canonical_findings, par
 from aqea_registry.core.metrics import metrics_text
 from aqea_registry.core.pins import LOCK, parse_lock, pin_findings, render_lock
 from aqea_registry.core.reporting import Reporter
+from aqea_registry.operations.attest import read_attested, thin_findings
 from aqea_registry.operations.check_files import (
     Verification,
     digest_findings,
@@ -40,8 +41,8 @@ from aqea_registry.operations.project import (
 
 def verify_project(project: Project, report: Reporter) -> Verification:
     """Check every arrow of a checkout: pins, sources, dvc.lock, pair sets, metrics, manifest. See docs/findings.md."""
-    content, listed, findings = _read_manifest(project)
-    lock, lock_findings = _read_dvc_lock(project)
+    content, listed, findings = read_manifest(project)
+    lock, lock_findings = read_dvc_lock(project)
     findings += lock_findings
     expected = set(project.manifest_paths())
     findings += [_unlisted(path) for path in sorted(expected - set(listed))] if content else []
@@ -59,11 +60,12 @@ def verify_project(project: Project, report: Reporter) -> Verification:
     findings += output_findings(current, digests)
     if not lock_findings:
         findings += unmade_findings(current, listed, frozenset({LOCK}))
-        findings += parameter_findings(current, _parameters(project), project.stages())
+        findings += parameter_findings(current, parameters(project), project.stages())
     others = {metrics_path(key) for run in project.params.runs.values() for key in run.pairs}  # of the other runs, in git
     findings += untracked(present(project.root, (DATA, METRICS)), {*listed, *expected}, others)
     pair_sets, pair_findings = _pair_sets(project, digests)
     findings += pair_findings
+    findings += _statements(project, digests)
     if project.params.precision != "canonical":
         message = "vectors computed in float32 differ from machine to machine; set precision: canonical and run: dvc repro"
         findings.append(Finding(code="not-canonical", subject=f"{PARAMS}: precision", actual="float32", message=message))
@@ -79,7 +81,8 @@ def verify_project(project: Project, report: Reporter) -> Verification:
     )
 
 
-def _read_manifest(project: Project) -> tuple[bytes, dict[str, str], list[Finding]]:
+def read_manifest(project: Project) -> tuple[bytes, dict[str, str], list[Finding]]:
+    """The manifest's bytes, path to hex sha256, and what is wrong with it."""
     try:
         content = (project.root / MANIFEST).read_bytes()
     except OSError as error:
@@ -91,7 +94,8 @@ def _read_manifest(project: Project) -> tuple[bytes, dict[str, str], list[Findin
     return content, listed, findings
 
 
-def _read_dvc_lock(project: Project) -> tuple[DvcLock, list[Finding]]:
+def read_dvc_lock(project: Project) -> tuple[DvcLock, list[Finding]]:
+    """dvc.lock, empty if it cannot be read, and the reason."""
     try:
         return parse_dvc_lock((project.root / DVC_LOCK).read_bytes()), []
     except OSError as error:
@@ -101,7 +105,8 @@ def _read_dvc_lock(project: Project) -> tuple[DvcLock, list[Finding]]:
         return DvcLock(), [Finding(code="malformed", subject=DVC_LOCK, message=f"{error.message}; run: dvc repro")]
 
 
-def _parameters(project: Project) -> dict[str, object]:
+def parameters(project: Project) -> dict[str, object]:
+    """The files that stages take parameters from, as plain values."""
     lock = project.root / LOCK
     files: dict[str, object] = {PARAMS: load_yaml((project.root / PARAMS).read_bytes(), PARAMS)}
     if lock.exists():
@@ -189,6 +194,18 @@ def _pair_sets(project: Project, digests: Mapping[str, FileDigest]) -> tuple[dic
             except Refused as error:
                 findings += error.findings
     return good, findings
+
+
+def _statements(project: Project, digests: Mapping[str, FileDigest]) -> list[Finding]:
+    """What statements on the pair sets say wrongly, and margins that are thin. Without a statement there is nothing to say."""
+    findings: list[Finding] = []
+    for key, pair in project.params.run.pairs.items():
+        files = {path: digests[path].sha256 for path in (pairs_path(pair), metrics_path(key)) if path in digests}
+        attested, wrong = read_attested(project, key, files)
+        findings += wrong
+        if attested is not None and attested.margin is not None:
+            findings += thin_findings(pairs_path(pair), attested.margin)
+    return findings
 
 
 def _derived(place: Path, path: str, text: bytes) -> list[Finding]:

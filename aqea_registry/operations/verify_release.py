@@ -6,10 +6,12 @@ from aqea_registry.core.findings import CannotCheck, Finding, Refused
 from aqea_registry.core.receipts import Receipt, StoreReceipt
 from aqea_registry.core.release import Held, held_findings
 from aqea_registry.core.reporting import Reporter
+from aqea_registry.core.status import current
 from aqea_registry.operations.check_files import Verification
 from aqea_registry.operations.project import Project
 from aqea_registry.operations.receipts import all_receipts
-from aqea_registry.operations.releases import find, status
+from aqea_registry.operations.releases import find
+from aqea_registry.operations.statements import statements_of, statements_text
 from aqea_registry.stores import open_store
 from aqea_registry.stores.base import Store, Tagged
 
@@ -58,13 +60,19 @@ def _verify_tagged(store: Store, tagged: Tagged, report: Reporter, deep: bool) -
             held += store.held(tagged, release, deep, advance)
     except Refused as error:
         return Verification(target=reference, files=len(held), bytes=0, findings=error.findings)
-    mark = status(store, tagged)
+    attachments = store.attachments(tagged)
+    mark = current(attachments, tagged.digest)
+    statements, wrong = statements_of(attachments, release, reference)
     return Verification(
         target=reference,
         files=len(release.layers),
         bytes=release.size(),
-        findings=tuple(held_findings(reference, release, held)),
-        notes=(f"{tagged.tag} is {tagged.digest}", *([f"{reference} is {mark.text()}"] if mark else [])),
+        findings=(*held_findings(reference, release, held), *wrong),
+        notes=(
+            f"{tagged.tag} is {tagged.digest}",
+            *([f"{reference} is {mark.text()}"] if mark else []),
+            *([statements_text(reference, statements)] if statements else []),
+        ),
         held={reference: tuple(held)},
     )
 

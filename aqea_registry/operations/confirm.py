@@ -1,0 +1,147 @@
+"""Confirm a release: say, as a statement that can be put beside it, what making it again on this machine gave."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from aqea_registry.core.files import hash_file, write_bytes
+from aqea_registry.core.findings import CannotCheck, Finding, Refused
+from aqea_registry.core.pins import Lock, parse_lock
+from aqea_registry.core.references import split_reference
+from aqea_registry.core.release import Release
+from aqea_registry.core.reporting import Reporter
+from aqea_registry.core.statement import SUFFIX, Confirmation, Confirmed, Metadata, Statement, parse_statement, statement
+from aqea_registry.operations.attest import Attested, now, read_attested, release_subjects, run_inputs
+from aqea_registry.operations.project import Project, metrics_path, pairs_path, published_path
+from aqea_registry.operations.releases import find, read_text
+from aqea_registry.operations.statements import attachment_name
+from aqea_registry.stores import open_store
+from aqea_registry.stores.base import Store, Tagged
+
+FOLDER = "manifests/confirmations"
+PINS = "pins.json"
+Verdict = Literal["IDENTICAL", "SAME CONTENT", "EQUIVALENT", "DIVERGED"]
+
+
+class Confirming(msgspec.Struct, frozen=True, kw_only=True):
+    """What was confirmed: a verdict a pair set, the machine, where the statement lies, and whether it is beside the release."""
+
+    reference: str
+    digest: str
+    verdicts: dict[str, Verdict]
+    machines: tuple[str, ...]
+    path: str
+    added: bool
+
+    @property
+    def diverged(self) -> bool:
+        """Whether any pair set did."""
+        return "DIVERGED" in self.verdicts.values()
+
+
+def confirm(project: Project, reference: str, report: Reporter, *, add: bool) -> Confirming:
+    """Compare a release with what this checkout made, and write the statement; `add` puts it beside the release too.
+
+    Raises Refused if the release rests on other pins, or if nothing says that this machine made the files; CannotCheck if
+    release and run have no pair set in common.
+    """
+    spec, tag = split_reference(reference)
+    store = open_store(spec, project.root)
+    tagged = find(store, tag)
+    release = store.release(tagged)
+    common = [key for key, pair in project.params.run.pairs.items() if published_path(pairs_path(pair)) in release.files()]
+    if not common:
+        raise CannotCheck(f"{reference} and the run have no pair set in common", "choose the release's run in params.yaml")
+    _refuse_other_pins(project, store, tagged, release, common)
+    started = now()
+    made = {key: _made_here(project, key) for key in common}
+    confirmed = {key: _confirmed(project, store, tagged, release, key, made[key], report) for key in common}
+    predicate = Confirmation(
+        reference=reference,
+        pair_sets=confirmed,
+        resolved_dependencies=run_inputs(project),
+        metadata=Metadata(started_on=min([started, *(one.metadata.started_on for one in made.values())]), finished_on=now()),
+    )
+    subjects = release_subjects(release)
+    paths = ["release", *(published_path(pairs_path(project.params.run.pairs[key])) for key in common)]
+    new = statement({path: subjects[path] for path in paths}, predicate)
+    content = (_said_before(project.root / FOLDER, new) or new).render()
+    name = attachment_name(f"confirmation-{tag.lower()}", content)
+    write_bytes(project.root / FOLDER / name, content)
+    if add:
+        store.attach(tagged, name, content)
+    return Confirming(
+        reference=reference,
+        digest=tagged.digest,
+        verdicts={key: one.verdict for key, one in confirmed.items()},
+        machines=tuple(sorted({one.machine.text() for one in confirmed.values()})),
+        path=f"{FOLDER}/{name}",
+        added=add,
+    )
+
+
+def _said_before(folder: Path, new: Statement) -> Statement | None:
+    """A confirmation that says the same but for its time: saying it again adds nothing."""
+    for path in sorted(folder.glob(f"*{SUFFIX}")):
+        old, _ = parse_statement(path.read_bytes(), path.name)
+        if old is not None and _timeless(old) == _timeless(new):
+            return old
+    return None
+
+
+def _timeless(one: Statement) -> bytes:
+    predicate = {key: value for key, value in one.predicate.items() if key != "metadata"}
+    return msgspec.structs.replace(one, predicate=predicate).render()
+
+
+def _refuse_other_pins(project: Project, store: Store, tagged: Tagged, release: Release, keys: list[str]) -> None:
+    """Made from other bytes, a difference says nothing, and agreement would be chance."""
+    layer = release.files().get(PINS)
+    lock = parse_lock(read_text(store, tagged, PINS, layer), PINS) if layer else Lock()
+    findings = []
+    for key in keys:
+        pair = project.params.run.pairs[key]
+        for name, theirs, ours in (
+            (pair.dataset, lock.datasets.get(pair.dataset), project.lock.datasets.get(pair.dataset)),
+            (pair.model, lock.models.get(pair.model), project.lock.models.get(pair.model)),
+        ):
+            if theirs is None or ours is None or (theirs.commit, theirs.digest()) != (ours.commit, ours.digest()):
+                message = "the release was made from another pin of it than this checkout has"
+                findings.append(Finding(code="mismatch", subject=f"{PINS}: {name}", message=message))
+    if findings:
+        raise Refused(f"{store.reference(tagged.tag)}: {findings[0].message}: {findings[0].subject}", findings)
+
+
+def _made_here(project: Project, key: str) -> Attested:
+    pair = project.params.run.pairs[key]
+    files = {
+        path: hash_file(project.root / path).sha256
+        for path in (pairs_path(pair), metrics_path(key))
+        if (project.root / path).exists()
+    }
+    attested, findings = read_attested(project, key, files)
+    if attested is None or findings:
+        message = "nothing says that it was made on this machine"
+        findings = findings or [Finding(code="missing", subject=pairs_path(pair), message=message)]
+        again = f"make it here: aqea-registry generate {pair.dataset} {pair.model} --fresh"
+        raise Refused(f"{pairs_path(pair)}: {message}", findings, again)
+    return attested
+
+
+def _confirmed(
+    project: Project, store: Store, tagged: Tagged, release: Release, key: str, made: Attested, report: Reporter
+) -> Confirmed:
+    path = pairs_path(project.params.run.pairs[key])
+    released = release_subjects(release)[published_path(path)]
+    regenerated = hash_file(project.root / path).sha256
+    verdict: Verdict = "IDENTICAL"
+    if regenerated != released:
+        verdict = _compared(project, store, tagged, release, path, report)
+    return Confirmed(verdict=verdict, released=released, regenerated=regenerated, machine=made.machine, margin=made.margin)
+
+
+def _compared(project: Project, store: Store, tagged: Tagged, release: Release, path: str, report: Reporter) -> Verdict:
+    raise NotImplementedError
