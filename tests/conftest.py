@@ -34,7 +34,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def project(made: Path, tmp_path: Path) -> Path:
-    """A project with everything made, of the test's own. It has no checked copies of the model: `.aqea` is empty."""
+    """A project with everything made, of the test's own, as a clone has it: no checked copies of the model, no statements."""
     folder = tmp_path / "project"
-    shutil.copytree(made, folder, symlinks=True, ignore=shutil.ignore_patterns(".aqea", "releases"))
+    shutil.copytree(made, folder, symlinks=True, ignore=shutil.ignore_patterns(".aqea", "releases", "attestations"))
     return folder

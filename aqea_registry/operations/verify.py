@@ -65,7 +65,7 @@ def verify_project(project: Project, report: Reporter) -> Verification:
     findings += untracked(present(project.root, (DATA, METRICS)), {*listed, *expected}, others)
     pair_sets, pair_findings = _pair_sets(project, digests)
     findings += pair_findings
-    findings += _statements(project, digests)
+    findings += _statements(project, listed)
     if project.params.precision != "canonical":
         message = "vectors computed in float32 differ from machine to machine; set precision: canonical and run: dvc repro"
         findings.append(Finding(code="not-canonical", subject=f"{PARAMS}: precision", actual="float32", message=message))
@@ -196,11 +196,11 @@ def _pair_sets(project: Project, digests: Mapping[str, FileDigest]) -> tuple[dic
     return good, findings
 
 
-def _statements(project: Project, digests: Mapping[str, FileDigest]) -> list[Finding]:
-    """What statements on the pair sets say wrongly, and margins that are thin. Without a statement there is nothing to say."""
+def _statements(project: Project, listed: Mapping[str, str]) -> list[Finding]:
+    """What statements on the pair sets say otherwise than the manifest, and margins that are thin. There may be none."""
     findings: list[Finding] = []
     for key, pair in project.params.run.pairs.items():
-        files = {path: digests[path].sha256 for path in (pairs_path(pair), metrics_path(key)) if path in digests}
+        files = {path: listed[path] for path in (pairs_path(pair), metrics_path(key)) if path in listed}
         attested, wrong = read_attested(project, key, files)
         findings += wrong
         if attested is not None and attested.margin is not None:

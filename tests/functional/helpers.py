@@ -125,7 +125,7 @@ def seal(project: Path) -> None:
     relock(project)
 
 
-def edit_json(path: Path, change: Callable[[dict[str, Any]], None], *, indent: int | None = None) -> None:
+def edit_json(path: Path, change: Callable[[dict[str, Any]], object], *, indent: int | None = None) -> None:
     """Change a JSON file as values. Without indent it is written as pair files are: compact, with a final newline."""
     value = json.loads(path.read_bytes())
     change(value)

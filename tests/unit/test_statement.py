@@ -1,0 +1,149 @@
+"""Statements: the published layouts, read strictly, and held to what they speak of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import in_toto_attestation.predicates.provenance.v1.provenance_pb2 as provenance_pb2
+import in_toto_attestation.v1.statement_pb2 as statement_pb2
+import pytest
+from google.protobuf import json_format
+from in_toto_attestation.v1.statement import Statement as TheirStatement
+
+from aqea_registry.core.machine import Machine
+from aqea_registry.core.statement import (
+    BUILDER,
+    PAIR_SET,
+    BuildDefinition,
+    Builder,
+    Confirmation,
+    Confirmed,
+    Metadata,
+    Provenance,
+    Resource,
+    RunDetails,
+    Statement,
+    dependency_findings,
+    foreign_findings,
+    parse_statement,
+    statement,
+    subject_findings,
+)
+
+A, B, C = "a" * 64, "b" * 64, "c" * 64
+WHEN = Metadata(started_on="2026-01-02T03:04:05Z", finished_on="2026-01-02T03:05:06Z")
+INPUTS = (
+    Resource(name="minilm", uri="hf://org/minilm@" + "0" * 40, digest={"gitCommit": "0" * 40}),
+    Resource(name="minilm/model.safetensors", digest={"sha256": C}),
+)
+MACHINE = Machine(
+    processor="A processor",
+    architecture="x86_64",
+    system="Linux",
+    python="3.11.7",
+    kernels="AVX2",
+    threads=2,
+    device="cpu",
+    packages={"torch": "2.13.0"},
+)
+
+
+def provenance() -> Statement:
+    definition = BuildDefinition(
+        build_type=PAIR_SET,
+        external_parameters={"dataset": "small"},
+        resolved_dependencies=INPUTS,
+        internal_parameters={"n": 1},
+    )
+    margin = Resource(name="margin", annotations={"distance": 5.6e-12, "thin": []})
+    details = RunDetails(builder=Builder(id=BUILDER, version={"aqea-registry": "1"}), metadata=WHEN, byproducts=(margin,))
+    return statement({"pairs.json": A, "metrics.json": B}, Provenance(build_definition=definition, run_details=details))
+
+
+def confirmation() -> Statement:
+    one = Confirmed(verdict="IDENTICAL", released=A, regenerated=A, machine=MACHINE)
+    predicate = Confirmation(reference="oci:x:v1", pair_sets={"small": one}, resolved_dependencies=INPUTS, metadata=WHEN)
+    return statement({"release": C, "pairs.json": A}, predicate)
+
+
+@pytest.mark.parametrize("make", [provenance, confirmation])
+def test_the_publishers_own_library_accepts_them(make: Callable[[], Statement]) -> None:
+    """Parsing by the published protocol buffers refuses every field that they do not know."""
+    content = make().render()
+    parsed = json_format.Parse(content, statement_pb2.Statement())
+    TheirStatement.copy_from_pb(parsed).validate()
+    if make is provenance:
+        read = json_format.ParseDict(json.loads(content)["predicate"], provenance_pb2.Provenance())
+        assert read.build_definition.build_type == PAIR_SET
+        assert [one.name for one in read.build_definition.resolved_dependencies] == [one.name for one in INPUTS]
+        assert read.run_details.metadata.started_on.ToJsonString() == WHEN.started_on
+
+
+@pytest.mark.parametrize("make", [provenance, confirmation])
+def test_what_is_written_is_read(make: Callable[[], Statement]) -> None:
+    content = make().render()
+    found, findings = parse_statement(content, "x")
+    assert findings == [] and found is not None
+    assert found.render() == content
+    assert [(one.name, one.digest) for one in found.subject] == [(one.name, one.digest) for one in make().subject]
+
+
+def edited(change: Callable[[dict[str, Any]], object], make: Callable[[], Statement] = provenance) -> bytes:
+    value = json.loads(make().render())
+    change(value)
+    return json.dumps(value).encode()
+
+
+WRONG: dict[str, bytes] = {
+    "no JSON": b"{",
+    "no object": b"[]",
+    "nested without end": b"[" * 100_000,
+    "another type": edited(lambda value: value.update(_type="https://in-toto.io/Statement/v0.1")),
+    "no subject": edited(lambda value: value.update(subject=[])),
+    "a subject without digest": edited(lambda value: value["subject"][0].pop("digest")),
+    "a digest that is none": edited(lambda value: value["subject"][0]["digest"].update(sha256="xyz")),
+    "another predicate": edited(lambda value: value.update(predicateType="https://example.org/other")),
+    "an unknown field": edited(lambda value: value.update(extra=1)),
+    "an unknown field of the subject": edited(lambda value: value["subject"][0].update(extra=1)),
+    "an unknown field of the predicate": edited(lambda value: value["predicate"].update(extra=1)),
+    "an unknown field of the run": edited(lambda value: value["predicate"]["runDetails"].update(extra=1)),
+    "an unknown field of a dependency": edited(
+        lambda value: value["predicate"]["buildDefinition"]["resolvedDependencies"][0].update(extra=1)
+    ),
+    "a time that is none": edited(lambda value: value["predicate"]["runDetails"]["metadata"].update(startedOn="yesterday")),
+    "a missing field": edited(lambda value: value["predicate"].pop("runDetails")),
+    "an unknown verdict": edited(lambda value: value["predicate"]["pairSets"]["small"].update(verdict="FINE"), confirmation),
+    "an unknown field of a machine": edited(
+        lambda value: value["predicate"]["pairSets"]["small"]["machine"].update(extra=1), confirmation
+    ),
+    "too large": b'"' + b"x" * (5 << 20) + b'"',
+}
+
+
+@pytest.mark.parametrize("content", WRONG.values(), ids=WRONG)
+def test_what_is_no_statement_is_a_finding(content: bytes) -> None:
+    found, findings = parse_statement(content, "x")
+    assert found is None
+    assert [(one.code, one.subject) for one in findings] == [("malformed", "x")]
+
+
+def test_a_statement_of_other_bytes_is_a_finding() -> None:
+    one = provenance()
+    assert subject_findings(one, "x", {"pairs.json": A, "metrics.json": B}) == []
+    found = subject_findings(one, "x", {"pairs.json": C})
+    assert [(finding.code, finding.subject) for finding in found] == [
+        ("unexpected", "x: metrics.json"),
+        ("mismatch", "x: pairs.json"),
+    ]
+    assert foreign_findings(one, "x", {A, B, C}) == []
+    assert [finding.subject for finding in foreign_findings(one, "x", {A})] == ["x: metrics.json"]
+
+
+def test_other_inputs_are_findings() -> None:
+    moved = (Resource(name="minilm", uri="hf://org/minilm@" + "1" * 40, digest={"gitCommit": "1" * 40}), INPUTS[1])
+    assert dependency_findings(INPUTS, "x", INPUTS) == []
+    assert [one.subject for one in dependency_findings(moved, "x", INPUTS)] == ["x: resolvedDependencies: minilm"]
+    assert [one.expected for one in dependency_findings(INPUTS, "x", INPUTS[:1])] == ["none"]
+    assert [one.actual for one in dependency_findings(INPUTS[:1], "x", INPUTS)] == ["none"]
