@@ -2,6 +2,7 @@
 # make test   set up, then run every test
 # make lint   style and types
 # make bench  speed and memory, as ratios in one run
+# make confirm-cuda REF=STORE-REF   on a machine with a graphics card: make a release's pair sets on it, and confirm it
 
 VENV := .venv
 BIN := $(abspath $(VENV))/bin
@@ -12,7 +13,7 @@ export PATH := $(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench confirm-cuda clean
 
 demo: $(VENV)/.demo
 	dvc repro
@@ -29,6 +30,12 @@ lint: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	python -m benchmarks
+
+# The card's own torch is taken where one is installed; --fresh forgets what the processor computed.
+confirm-cuda:
+	test -n "$(REF)" || { echo "say which release: make confirm-cuda REF=oci:releases:v1"; exit 2; }
+	python -m benchmarks.device --device cuda
+	aqea-registry confirm $(REF)
 
 # torch first and by its exact version: a bare `torch` would bring gigabytes that a processor does not need.
 $(VENV)/.demo: pyproject.toml constraints.txt
