@@ -31,11 +31,10 @@ lint: $(VENV)/.dev
 bench: $(VENV)/.dev
 	python -m benchmarks
 
-# The card's own torch is taken where one is installed; --fresh forgets what the processor computed.
 confirm-cuda:
-	test -n "$(REF)" || { echo "say which release: make confirm-cuda REF=oci:releases:v1"; exit 2; }
-	python -m benchmarks.device --device cuda
-	aqea-registry confirm $(REF)
+	@test -n "$(REF)" || { echo "say which release: make confirm-cuda REF=oci:releases:v1"; exit 2; }
+	python -m benchmarks.device cuda
+	aqea-registry confirm $(REF) --fresh --device cuda
 
 # torch first and by its exact version: a bare `torch` would bring gigabytes that a processor does not need.
 $(VENV)/.demo: pyproject.toml constraints.txt

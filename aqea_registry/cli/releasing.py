@@ -142,17 +142,24 @@ def mark(shell: Shell, tag: str, stores: tuple[str, ...], by: str | None, withdr
 
 @command
 @click.argument("reference", metavar="STORE-REF")
+@click.option("--fresh", is_flag=True, help="Make the pair sets again first.")
+@click.option("--device", metavar="DEVICE", help="Where to make them again, such as cuda (default: cpu).")
 @click.option("--add", is_flag=True, help="Put the statement beside the release, too.")
-def confirm(shell: Shell, reference: str, add: bool) -> Outcome:
+def confirm(shell: Shell, reference: str, fresh: bool, device: str | None, add: bool) -> Outcome:
     """State what making a release again on this machine gave: the same digests, or how far the files are from it.
 
     The checkout must have made its files here, from the release's pins. The statement is written to manifests/confirmations.
     """
+    from aqea_registry.core.findings import BadConfiguration
+    from aqea_registry.embedding.encoder import Settings
     from aqea_registry.operations.confirm import confirm as operation
     from aqea_registry.operations.project import open_project
     from aqea_registry.terminal import printable
 
-    done = operation(open_project(shell.directory), reference, shell.report, add=add)
+    if device is not None and not fresh:
+        raise BadConfiguration("--device says where pair sets are made again", "give --fresh too")
+    again = Settings(device=device or "cpu") if fresh else None
+    done = operation(open_project(shell.directory), reference, shell.report, fresh=again, add=add)
 
     def show() -> None:
         for key, verdict in done.verdicts.items():

@@ -14,7 +14,9 @@ from aqea_registry.core.references import split_reference
 from aqea_registry.core.release import Release
 from aqea_registry.core.reporting import Reporter
 from aqea_registry.core.statement import SUFFIX, Confirmation, Confirmed, Metadata, Statement, parse_statement, statement
+from aqea_registry.embedding.encoder import Settings
 from aqea_registry.operations.attest import Attested, now, read_attested, release_subjects, run_inputs
+from aqea_registry.operations.generate import generate
 from aqea_registry.operations.project import Project, metrics_path, pairs_path, published_path
 from aqea_registry.operations.releases import find, read_text
 from aqea_registry.operations.statements import attachment_name
@@ -42,8 +44,10 @@ class Confirming(msgspec.Struct, frozen=True, kw_only=True):
         return "DIVERGED" in self.verdicts.values()
 
 
-def confirm(project: Project, reference: str, report: Reporter, *, add: bool) -> Confirming:
+def confirm(project: Project, reference: str, report: Reporter, *, fresh: Settings | None, add: bool) -> Confirming:
     """Compare a release with what this checkout made, and write the statement; `add` puts it beside the release too.
+
+    With `fresh` the pair sets are made again first, in this way, from the first sentence on.
 
     Raises Refused if the release rests on other pins, or if nothing says that this machine made the files; CannotCheck if
     release and run have no pair set in common.
@@ -57,6 +61,8 @@ def confirm(project: Project, reference: str, report: Reporter, *, add: bool) ->
         raise CannotCheck(f"{reference} and the run have no pair set in common", "choose the release's run in params.yaml")
     _refuse_other_pins(project, store, tagged, release, common)
     started = now()
+    for pair in (project.params.run.pairs[key] for key in common if fresh is not None):
+        generate(project, pair.dataset, pair.model, fresh or Settings(), report, fresh=True)
     made = {key: _made_here(project, key) for key in common}
     confirmed = {key: _confirmed(project, store, tagged, release, key, made[key], report) for key in common}
     predicate = Confirmation(
@@ -126,7 +132,7 @@ def _made_here(project: Project, key: str) -> Attested:
     if attested is None or findings:
         message = "nothing says that it was made on this machine"
         findings = findings or [Finding(code="missing", subject=pairs_path(pair), message=message)]
-        again = f"make it here: aqea-registry generate {pair.dataset} {pair.model} --fresh"
+        again = "make it here: aqea-registry confirm STORE-REF --fresh"
         raise Refused(f"{pairs_path(pair)}: {message}", findings, again)
     return attested
 

@@ -67,7 +67,7 @@ def statements_of(attachments: Mapping[str, bytes], release: Release, reference:
 def statements_text(reference: str, found: list[Statement]) -> str:
     """How many statements there are, for people, and on which machines a release was confirmed."""
     machines = [machine.text() for one in found for machine in confirming_machines(one)]
-    text = f"{reference} has {len(found)} statements beside it"
+    text = f"{reference} has {len(found)} statement{'' if len(found) == 1 else 's'} beside it"
     return f"{text}; made again on {', '.join(sorted(set(machines)))}" if machines else text
 
 
