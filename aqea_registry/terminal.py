@@ -6,12 +6,15 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from aqea_registry.core.files import Advance, ignore
 from aqea_registry.core.findings import Finding, RegistryError
+
+if TYPE_CHECKING:
+    from aqea_registry.core.graph import Branch
 
 
 class TerminalReporter:
@@ -87,7 +90,68 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None
     table = Table(*header, header_style="bold")
     for row in rows:
         table.add_row(*(Text(printable(str(cell)), overflow="fold") for cell in row))
-    Console().print(table)
+    Console(force_terminal=sys.stdout.isatty()).print(table)  # nothing in the environment colours a pipe
+
+
+def print_tree(title: str, branch: Branch, *, upwards: bool = False) -> None:
+    """A tree of the graph on stdout: with guides and colours on a terminal, a line a node elsewhere.
+
+    Where it leads `upwards`, a verb says what a node does with the one that it stands below.
+    """
+    if not sys.stdout.isatty():
+        click.echo(f"{title}:")
+        for line in _branch_lines(branch, "", "", upwards):
+            click.echo(line)
+        return
+    from rich.console import Console
+    from rich.text import Text
+    from rich.tree import Tree
+
+    def grown(one: Branch, at: Tree) -> None:
+        for below in one.branches:
+            grown(below, at.add(label(below)))
+        if one.more:
+            at.add(Text(_more(one), style="dim"))
+
+    def label(one: Branch) -> Text:
+        head, facts, broken = _branch_text(one, upwards)
+        text = Text(head, overflow="fold")
+        text.append(f"\n{facts}" if facts else "", style="dim")
+        return text.append(f"\n{broken}" if broken else "", style="bold red")
+
+    root = Tree(label(branch))
+    grown(branch, root)
+    console = Console()
+    console.print(Text(f"{title}:", style="bold"))
+    console.print(root)
+
+
+def _branch_lines(branch: Branch, first: str, rest: str, upwards: bool) -> Iterator[str]:
+    yield first + "; ".join(part for part in _branch_text(branch, upwards) if part)
+    last = len(branch.branches) + bool(branch.more)
+    for number, below in enumerate(branch.branches, 1):
+        corner, bar = ("`-- ", "    ") if number == last else ("|-- ", "|   ")
+        yield from _branch_lines(below, rest + corner, rest + bar, upwards)
+    if branch.more:
+        yield f"{rest}`-- {_more(branch)}"
+
+
+def _branch_text(branch: Branch, upwards: bool) -> tuple[str, str, str]:
+    """What a line of a tree says: the verb and the node; its facts, if they were not told before; and what is broken."""
+    node = branch.node
+    again = " (see above)" if branch.again else ""
+    facts = "" if branch.again else "; ".join(f"{name} {value}" for name, value in node.facts.items())
+    broken = f"BROKEN: {node.broken}" if node.broken else ""
+    name = f"{node.kind} {node.label}"
+    if branch.label:
+        name = f"{name} {branch.label} it" if upwards else f"{branch.label} {name}"
+    return printable(f"{name}{again}"), printable(facts), printable(broken)
+
+
+def _more(branch: Branch) -> str:
+    from aqea_registry.core.graph import counted
+
+    return f"and {counted(branch.more)} more; --all shows them"
 
 
 def printable(text: str) -> str:

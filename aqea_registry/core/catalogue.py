@@ -14,6 +14,7 @@ from aqea_registry.core.paths import UnsafePath, safe_path
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]*\Z")]
 T = TypeVar("T")
 DEEPEST = 50
+MOST_KEYS = 100_000  # of one mapping, merged ones included
 
 # What a loader of sentence-transformers may read. Weights only as safetensors; code and pickles only where an entry says so.
 MODEL_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*/config.json", "*/*.safetensors")
@@ -161,6 +162,11 @@ class _StrictLoader(yaml.CSafeLoader if hasattr(yaml, "CSafeLoader") else yaml.S
                 raise yaml.constructor.ConstructorError(None, None, f"the key {key.value!r} stands twice", node.start_mark)
             seen.add(key.value)
         return dict(super().construct_mapping(node, deep))
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        super().flatten_mapping(node)
+        if len(node.value) > MOST_KEYS:  # merges of merges grow tenfold with every line
+            raise yaml.constructor.ConstructorError(None, None, f"more than {MOST_KEYS} keys are merged", node.start_mark)
 
 
 def load_yaml(content: bytes, name: str) -> Any:

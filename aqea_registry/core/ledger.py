@@ -5,47 +5,54 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
-from aqea_registry.core.catalogue import load_yaml
 from aqea_registry.core.claims import SCHEMA, Claim, Document, Ledger, Result, plain
 from aqea_registry.core.findings import BadConfiguration, Finding
+from aqea_registry.core.plainyaml import load_plain_yaml
 
+LARGEST = 16 << 20  # bytes of a ledger; 10,000 claims take 3 million
+T = TypeVar("T")
+_FIELDS = frozenset({"schema", "document", "results", "claims"})
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _WORDS = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n", "none", "nan", "inf"})
 
 
 def parse_ledger(content: bytes, name: str) -> tuple[Ledger | None, list[Finding]]:
-    """Read a ledger; each claim that is none is a finding, and the others are kept. None if there is no ledger at all."""
+    """Read a ledger; each claim or result that is none is a finding, and the others are kept. None if there is no ledger."""
+    if len(content) > LARGEST:
+        return None, [_malformed(name, f"larger than {LARGEST >> 20} MiB, too large for a ledger")]
+    if not _NAME.fullmatch(name):
+        return None, [_malformed(name, "the name of a ledger has letters, digits, '.', '_' and '-'; rename the file")]
     try:
-        value = load_yaml(content, name)
+        value = load_plain_yaml(content, name)
     except BadConfiguration as error:
         return None, [_malformed(name, error.message)]
     if not isinstance(value, dict) or value.get("schema") != SCHEMA:
         return None, [_malformed(name, f"schema: not {SCHEMA}")]
-    findings: list[Finding] = []
-    claims: dict[str, Claim] = {}
-    for number, entry in enumerate(_list(value.get("claims"))):
-        label = entry.get("id", f"claims[{number}]") if isinstance(entry, dict) else f"claims[{number}]"
-        try:
-            claim = msgspec.convert(entry, Claim, strict=True)
-        except msgspec.ValidationError as error:
-            findings.append(_malformed(f"{name}: {label}", str(error)))
-            continue
-        if claim.id in claims:
-            findings.append(Finding(code="duplicate", subject=f"{name}: {claim.id}", message="the id stands twice"))
-        else:
-            claims[claim.id] = claim
     try:
         document = msgspec.convert(value.get("document"), Document, strict=True)
-        results = msgspec.convert(value.get("results") or {}, dict[str, Result], strict=True)
+        results = msgspec.convert(value.get("results") or {}, dict[str, Any], strict=True)
+        entries = msgspec.convert(value.get("claims") or [], list[Any], strict=True)
     except msgspec.ValidationError as error:
-        return None, [*findings, _malformed(name, str(error))]
-    unknown = sorted(set(value) - {"schema", "document", "results", "claims"})
-    findings += [_malformed(f"{name}: {key}", "unknown field") for key in unknown]
-    return Ledger(document=document, results=results, claims=tuple(claims.values())), findings
+        return None, [_malformed(name, str(error))]
+    findings = [_malformed(f"{name}: {key}", "unknown field") for key in map(str, value) if key not in _FIELDS]
+    good: dict[str, Result] = {}
+    for key, entry in results.items():
+        result = _converted(entry, Result, f"{name}: results.{key}", findings)
+        good |= {} if result is None else {key: result}
+    claims: dict[str, Claim] = {}
+    for number, entry in enumerate(entries):
+        label = entry.get("id", f"claims[{number}]") if isinstance(entry, dict) else f"claims[{number}]"
+        claim = _converted(entry, Claim, f"{name}: {str(label)[:200]}", findings)
+        if claim is not None and claim.id in claims:
+            findings.append(Finding(code="duplicate", subject=f"{name}: {claim.id}", message="the id stands twice"))
+        elif claim is not None:
+            claims[claim.id] = claim
+    return Ledger(document=document, results=good, claims=tuple(claims.values())), findings
 
 
 def render_ledger(ledger: Ledger) -> bytes:
@@ -73,8 +80,12 @@ def _text(value: Any) -> str:
     return re.sub("[\x7f-\x9f\u2028\u2029\ufeff]", lambda one: f"\\u{ord(one[0]):04x}", json.dumps(value, ensure_ascii=False))
 
 
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
+def _converted(entry: Any, kind: type[T], subject: str, findings: list[Finding]) -> T | None:
+    try:
+        return msgspec.convert(entry, kind, strict=True)
+    except msgspec.ValidationError as error:
+        findings.append(_malformed(subject, str(error)))
+        return None
 
 
 def _malformed(subject: str, message: str) -> Finding:

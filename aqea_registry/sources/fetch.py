@@ -22,7 +22,7 @@ def fetch(name: str, pin: Pin, sources: Sequence[Source], cache: Path, report: R
 
     Raises Refused if the only bytes to be had are wrong, CannotCheck if there are none.
     """
-    folder = cache / f"{pin.id.rpartition('/')[2]}-{pin.digest()[:16]}"
+    folder = pinned_folder(pin, cache)
     silent: dict[str, RegistryError] = {}
     with report.task(f"check {name}", sum(file.size for file in pin.files.values()), "bytes") as advance:
         for path, file in sorted(pin.files.items()):
@@ -31,6 +31,11 @@ def fetch(name: str, pin: Pin, sources: Sequence[Source], cache: Path, report: R
         if not place.is_dir() and place.relative_to(folder).as_posix() not in pin.files and place.suffix != ".part":
             place.unlink(missing_ok=True)
     return folder
+
+
+def pinned_folder(pin: Pin, cache: Path) -> Path:
+    """Where `fetch` keeps the checked copies of a pin's files. What lies there now is not checked by this."""
+    return cache / f"{pin.id.rpartition('/')[2]}-{pin.digest()[:16]}"
 
 
 def _fetch_one(

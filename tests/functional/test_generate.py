@@ -99,18 +99,83 @@ def test_metrics_and_plots_are_those_of_dvc(project: Path) -> None:
     assert (project / "dvc_plots/index.html").is_file()
 
 
-@pytest.mark.shared
-def test_stsb_gives_the_printed_spearman_to_the_last_digit(project: Path) -> None:
-    add_dataset(project, "stsb", SHARED / "data", "stsb-test.jsonl")
-    result = aqea("generate", "stsb", "minilm", "--json", cwd=project, timeout=600)
+@pytest.fixture(scope="module")
+def stsb(made: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """A project with the public rows of STS-B as a pair set, in its manifest, and its scores. Shared: look, do not touch."""
+    project = tmp_path_factory.mktemp("stsb") / "project"
+    shutil.copytree(made, project, symlinks=True, ignore=shutil.ignore_patterns(".aqea", "releases", "claims"))
+    add_dataset(project, "stsb-rows", SHARED / "data", "stsb-test.jsonl")
+    result = aqea("generate", "stsb-rows", "minilm", "--json", cwd=project, timeout=600)
     assert result.status == 0, result.err
-    scores: dict[str, Any] = result.json()["metrics"]
+    path = result.json()["path"]
+    for words in (("export", path, "--format", "parquet"), ("manifest",)):
+        done = aqea(*words, cwd=project)
+        assert done.status == 0, done.err
+    return project, result.json()
+
+
+@pytest.mark.shared
+def test_stsb_gives_the_printed_spearman_to_the_last_digit(stsb: tuple[Path, dict[str, Any]]) -> None:
+    scores: dict[str, Any] = stsb[1]["metrics"]
     assert scores["cos_sim_spearman"] * 100 == 82.03246731235654
     assert scores["euclidean_spearman"] * 100 == 82.03246731235654
     assert scores["manhattan_spearman"] * 100 == 81.94552526855261
     assert scores["cos_sim_pearson"] * 100 == pytest.approx(82.7406424090513, abs=1e-5)
     assert scores["euclidean_pearson"] * 100 == pytest.approx(82.55616747173353, abs=1e-5)
     assert scores["manhattan_pearson"] * 100 == pytest.approx(82.49144455072748, abs=1e-5)
+
+
+STRICT = {"tolerance": "printed", "reason": "Spearman is exact over equal rankings"}
+NEAR = {"tolerance": "0.00001", "reason": "the card's vectors were float32"}
+# A claim of the card, its metric, its value as printed or changed, its tolerance, and what it is.
+CARD: dict[str, tuple[str, str, dict[str, str], str]] = {
+    "cosine": ("cos_sim_spearman", "82.03246731235654", STRICT, "holds"),
+    "cosine-changed": ("cos_sim_spearman", "82.03246731235655", STRICT, "contradicted"),
+    "cosine-default": ("cos_sim_spearman", "82.03246731235655", {}, "holds"),
+    "cosine-off": ("cos_sim_spearman", "82.03246731235664", {}, "contradicted"),
+    "euclidean": ("euclidean_spearman", "82.03246731235654", {}, "holds"),
+    "manhattan": ("manhattan_spearman", "81.94552526855261", {}, "holds"),
+    "manhattan-changed": ("manhattan_spearman", "81.94552526855264", STRICT, "contradicted"),
+    "cosine-pearson": ("cos_sim_pearson", "82.7406424090513", NEAR, "holds"),
+    "euclidean-pearson": ("euclidean_pearson", "82.55616747173353", NEAR, "holds"),
+    "manhattan-pearson": ("manhattan_pearson", "82.49144455072748", NEAR, "holds"),
+    "manhattan-pearson-off": ("manhattan_pearson", "82.49154455072748", NEAR, "contradicted"),
+}
+
+
+@pytest.mark.shared
+def test_the_cards_claims_hold_and_changed_ones_are_contradicted(stsb: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    """Bound by name: the public rows are those of the Hub's data set, but they are not its files."""
+    project = tmp_path / "project"
+    shutil.copytree(stsb[0], project, symlinks=True, ignore=shutil.ignore_patterns(".aqea", ".dvc", ".git"))
+    claims = [
+        {"id": name, "value": value, "unit": "percent", "at": {"line": 1}, "measured": {"result": "r", "metric": metric}}
+        | stated
+        for name, (metric, value, stated, _) in CARD.items()
+    ]
+    ledger = {
+        "schema": "aqea-registry/claims/1",
+        "document": {"title": "The model card", "sha256": "0" * 64, "file": "card.md"},
+        "results": {"r": {"dataset": "stsb-rows", "model": "sentence-transformers/all-MiniLM-L6-v2"}},
+        "claims": claims,
+    }
+    (project / "manifests/claims").mkdir()
+    (project / "manifests/claims/card.yaml").write_text(json.dumps(ledger))
+    checked = aqea("claims", "check", "--json", cwd=project)
+    verdicts = {one["claim"]["id"]: one for one in checked.json()["verdicts"]}
+    assert {name: one["state"] for name, one in verdicts.items()} == {name: state for name, (*_, state) in CARD.items()}
+    assert {one["ground"] for one in verdicts.values()} == {"bytes"}
+    assert "the same float64" in verdicts["cosine-changed"]["message"]
+    assert verdicts["cosine-changed"]["recomputed"] == "82.03246731235654"
+    assert checked.status == 1
+
+    path = project / stsb[1]["path"]
+    content = path.read_bytes()
+    place = content.index(b",", content.index(b'"embeddings1"')) - 1  # the last digit of the first component
+    path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+    checked = aqea("claims", "check", "--json", cwd=project)
+    assert [(one["code"], one["subject"]) for one in checked.json()["findings"]] == [("mismatch", stsb[1]["path"])]
+    assert {(one["state"], one["reason"]) for one in checked.json()["verdicts"]} == {("unchecked", "broken-chain")}
 
 
 @pytest.mark.shared

@@ -1,0 +1,210 @@
+"""Judge every claim of a project's ledgers: recompute what can be recomputed, compare what is printed twice."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from aqea_registry.core.claims import Claim, Ledger, Verdict
+from aqea_registry.core.expression import BadExpression, Node, read, reference, references
+from aqea_registry.core.findings import BadConfiguration, CannotCheck, Finding
+from aqea_registry.core.judging import (
+    MALFORMED,
+    Ground,
+    Known,
+    derived,
+    ground_of,
+    judge,
+    measured,
+    quoted_claim,
+    verdict_findings,
+)
+from aqea_registry.core.metrics import Metrics
+from aqea_registry.core.reporting import Reporter
+from aqea_registry.core.resolving import Missing, Resolved, resolve_result
+from aqea_registry.core.terms import Terms, in_order
+from aqea_registry.operations.ledgers import find_document, read_ledgers
+from aqea_registry.operations.project import Project
+from aqea_registry.operations.quotations import Quotations
+from aqea_registry.operations.recompute import read_manifest, recompute
+
+
+class CheckedClaims(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of every claim, in the order of the ledgers.
+
+    `documents` is the state of each ledger's document, see find_document; `scores` are those recomputed, by pair set.
+    """
+
+    verdicts: tuple[Verdict, ...]
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...]
+    documents: dict[str, str]
+    ledgers: dict[str, Ledger]
+    scores: dict[str, Metrics]
+
+
+def check_claims(
+    project: Project, documents: Sequence[Path], report: Reporter, only: Sequence[str] = (), *, here: bool = True
+) -> CheckedClaims:
+    """Judge the claims of all ledgers, or of those named in `only`.
+
+    `documents` are folders in which the ledgers' documents are looked for besides the project. Nothing is fetched from
+    elsewhere; without `here`, pinned files that happen to be on this machine are not read either. Raises BadConfiguration for
+    the name of a ledger that is not there.
+    """
+    ledgers, findings = read_ledgers(project.root)
+    chosen = _chosen(ledgers, only, findings)
+    findings = [one for one in findings if not only or one.subject.partition(":")[0] in only]
+    states, notes, stale = _documents(project, chosen, documents)
+    bound = {
+        name: {key: resolve_result(one, project.params, project.lock) for key, one in ledger.results.items()}
+        for name, ledger in ledgers.items()
+    }
+    listed, broken = read_manifest(project)
+    scores, unsound = recompute(project, _wanted(ledgers, bound), listed, report)
+    quotations = Quotations(project, listed, here=here)
+    verdicts = [one for one in _Judge(ledgers, bound, scores, quotations).verdicts() if one.ledger in chosen]
+    return CheckedClaims(
+        verdicts=tuple(verdicts),
+        findings=(
+            *findings,
+            *stale,
+            *(broken if scores else ()),
+            *unsound,
+            *quotations.findings,
+            *_unpinned(chosen, bound),
+            *verdict_findings(verdicts),
+        ),
+        notes=tuple(notes),
+        documents=states,
+        ledgers=chosen,
+        scores={key: one for key, one in scores.items() if isinstance(one, Metrics)},
+    )
+
+
+def nothing_judged(checked: CheckedClaims) -> CannotCheck | None:
+    """The error for a check that has no answer at all."""
+    if checked.findings or any(one.state != "unchecked" for one in checked.verdicts):
+        return None
+    if not checked.verdicts:
+        return CannotCheck("there are no claims in manifests/claims", "write a ledger: aqea-registry claims import DOC")
+    first = checked.verdicts[0]
+    return CannotCheck(f"none of {len(checked.verdicts)} claims could be checked, first {first.name}: {first.message}")
+
+
+class _Judge:
+    """The ledgers with everything that their claims can rest on."""
+
+    def __init__(
+        self,
+        ledgers: Mapping[str, Ledger],
+        bound: Mapping[str, Mapping[str, Resolved | Missing]],
+        scores: Mapping[str, Metrics | Missing],
+        quotations: Quotations,
+    ) -> None:
+        self._ledgers, self._bound, self._scores, self._quotations = ledgers, bound, scores, quotations
+        self._terms = Terms(ledgers)
+        self._grounds: dict[str, Ground] = {}
+        self._rests_on: dict[str, list[str]] = {}  # of every claim the claims that it is computed from or quotes
+        self._nodes: dict[str, Node] = {}
+        self._wrong: dict[str, Missing] = {}
+
+    def verdicts(self) -> list[Verdict]:
+        """The verdict on every claim, in the order of the ledgers."""
+        claims = {f"{name}:{claim.id}": (name, claim) for name, ledger in self._ledgers.items() for claim in ledger.claims}
+        for own, (name, claim) in claims.items():
+            self._rests_on[own] = self._references(own, name, claim)
+        order, circles = in_order(self._rests_on)
+        for circle in circles:
+            for own in circle:
+                self._wrong[own] = Missing(MALFORMED, f"a circle: {' rests on '.join((*_turned(circle, own), own))}")
+        done: dict[str, Verdict] = {}
+        for own in order:
+            name, claim = claims[own]
+            done[own] = judge(name, claim, self._evidence(own, name, claim))
+            self._grounds[own] = ground_of(done[own])
+        return [done[own] for own in claims]
+
+    def _references(self, own: str, ledger: str, claim: Claim) -> list[str]:
+        """The claims that a claim rests on; what is wrong with how it names them is kept."""
+        try:
+            if claim.derived is not None:
+                self._nodes[own] = read(claim.derived)
+                named = list(references(self._nodes[own]))
+                if not named:
+                    raise BadExpression("it names no claim")
+            else:
+                named = [reference(claim.quoted.claim)] if claim.quoted and claim.quoted.claim is not None else []
+            return list(dict.fromkeys(one for each in named for one in self._terms.find(each, ledger, own)))
+        except BadExpression as error:
+            self._wrong[own] = Missing(MALFORMED, str(error))
+            return []
+
+    def _evidence(self, own: str, ledger: str, claim: Claim) -> Known | Missing | None:
+        if own in self._wrong:
+            return self._wrong[own]
+        if claim.measured is not None:
+            return measured(claim, self._ledgers[ledger].results, self._bound[ledger], self._scores)
+        if claim.derived is not None:
+            return derived(self._nodes[own], ledger, own, self._terms, self._grounds)
+        if claim.quoted is None:
+            return None
+        if claim.quoted.source is not None:
+            return Missing("no-source", f"it quotes {claim.quoted.source[:200]}, which is not here")
+        if claim.quoted.file is not None:
+            return self._quotations.value(claim.quoted, claim.unit)
+        return quoted_claim(claim.unit, self._rests_on[own][0], self._terms, self._grounds)
+
+
+def _chosen(ledgers: Mapping[str, Ledger], only: Sequence[str], findings: Sequence[Finding]) -> dict[str, Ledger]:
+    unreadable = {one.subject.partition(":")[0] for one in findings}
+    for name in only:
+        if name not in ledgers and name not in unreadable:
+            raise BadConfiguration(f"there is no ledger {name!r}; there are {', '.join(ledgers) or 'none'}", "correct the name")
+    return {name: ledger for name, ledger in ledgers.items() if not only or name in only}
+
+
+def _documents(
+    project: Project, ledgers: Mapping[str, Ledger], folders: Sequence[Path]
+) -> tuple[dict[str, str], list[str], list[Finding]]:
+    states: dict[str, str] = {}
+    notes: list[str] = []
+    findings: list[Finding] = []
+    for name, ledger in ledgers.items():
+        states[name], other = find_document(project.root, ledger.document, folders)
+        if other is not None:
+            message = (
+                f"{ledger.document.file} has other bytes than the ledger was written for; its claims are judged all the same"
+            )
+            findings.append(
+                Finding(code="claim-stale", subject=name, message=message, expected=ledger.document.sha256, actual=other)
+            )
+        elif states[name] == "absent":
+            notes.append(f"{name}: {ledger.document.file} is not here; its claims are judged as the ledger has them")
+    return states, notes, findings
+
+
+def _wanted(ledgers: Mapping[str, Ledger], bound: Mapping[str, Mapping[str, Resolved | Missing]]) -> list[str]:
+    """The pair sets that claims were measured on, each once."""
+    results = ((name, claim.measured.result) for name, ledger in ledgers.items() for claim in ledger.claims if claim.measured)
+    found = (bound[name].get(result) for name, result in results)
+    return list(dict.fromkeys(one.key for one in found if isinstance(one, Resolved)))
+
+
+def _unpinned(ledgers: Mapping[str, Ledger], bound: Mapping[str, Mapping[str, Resolved | Missing]]) -> Iterable[Finding]:
+    """Once a result what would otherwise be said of each of its claims."""
+    for name, ledger in ledgers.items():
+        counts = Counter(claim.measured.result for claim in ledger.claims if claim.measured)
+        for key, count in counts.items():
+            found = bound[name].get(key)
+            if isinstance(found, Missing) and found.reason == "unpinned":
+                message = f"{found.message}; {count} claims rest on it"
+                yield Finding(code="unpinned", subject=f"{name}: results.{key}", message=message)
+
+
+def _turned(circle: tuple[str, ...], first: str) -> tuple[str, ...]:
+    at = circle.index(first)
+    return circle[at:] + circle[:at]

@@ -1,0 +1,408 @@
+"""The judge: printed against evidence, and why some evidence is none."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from fractions import Fraction as F
+from typing import Any
+
+import msgspec
+import pytest
+
+from aqea_registry.core.catalogue import Params, parse_params
+from aqea_registry.core.claims import At, Claim, Document, Ledger, Measured, Quoted, Result, Verdict
+from aqea_registry.core.expression import BadExpression, Reference
+from aqea_registry.core.judging import (
+    Known,
+    counts,
+    ground_of,
+    judge,
+    measured,
+    quoted_claim,
+    quoted_value,
+    reasons,
+    verdict_findings,
+)
+from aqea_registry.core.metrics import Metrics
+from aqea_registry.core.pins import Lock, Pin, PinnedFile
+from aqea_registry.core.pointer import NoSuchValue, follow
+from aqea_registry.core.printed import Unit
+from aqea_registry.core.quantity import Quantity
+from aqea_registry.core.resolving import Missing, Resolved, resolve_result
+from aqea_registry.core.terms import MOST, Terms, in_order
+
+A, B, C, M = "a" * 40, "b" * 40, "c" * 40, "d" * 40
+
+
+def claim(value: str | None = "82.03", unit: str = "percent", **more: Any) -> Claim:
+    entry = {"id": "x", "value": value, "unit": unit, "at": At(table="T", row="r", line=7), **more}
+    return msgspec.convert(entry, Claim)
+
+
+def known(value: str, below: str = "0", above: str = "0", unit: Any = "percent") -> Known:
+    return Known(Quantity(F(value), F(value) - F(below), F(value) + F(above), unit), "recomputed from p", "bytes", ("p",))
+
+
+# The claim, what its evidence gives, and the verdict: state, difference, tolerance, and what the message says.
+JUDGED: dict[str, tuple[Claim, Known, tuple[str, str | None, str | None, str]]] = {
+    "equal": (claim(), known("82.03"), ("holds", "0", "0.005", "recomputed from p: 82.03; printed 82.03; equal")),
+    "rounded down": (claim(), known("82.034999"), ("holds", "-0.004999", "0.005", "within 0.005 (half of the last digit)")),
+    "rounded up": (claim(), known("82.025"), ("holds", "0.005", "0.005", "off by 0.005, within")),
+    "cut, not rounded": (claim(), known("82.0399"), ("contradicted", "-0.0099", "0.005", "tolerated is 0.005")),
+    "a digit off": (claim(), known("82.02"), ("contradicted", "0.01", "0.005", "off by 0.01, tolerated is 0.005 (half of")),
+    "doubt on the near side": (claim(), known("82.02", "0", "0.005"), ("holds", "0.01", "0.01", "and the rounding of what")),
+    "doubt on the far side": (claim(), known("82.02", "0.005", "0"), ("contradicted", "0.01", "0.005", "tolerated")),
+    "counted": (claim("1,001", "count"), known("1000", unit="count"), ("contradicted", "1", "0", "tolerated is 0 (counted)")),
+    "a stated tolerance": (
+        claim(tolerance="0.02", reason="other rows"),
+        known("82.05"),
+        ("holds", "-0.02", "0.02", "within 0.02 (stated: other rows)"),
+    ),
+    "a stated tolerance of nothing": (
+        claim(tolerance="0", reason="exact"),
+        known("82.0300001"),
+        ("contradicted", "-1e-07", "0", "stated: exact"),
+    ),
+    "a float64": (
+        claim("82.03246731235654"),
+        known("82.03246731235655"),
+        ("holds", "-1e-14", "5.684341886080802e-14", "printed 82.03246731235654; prints alike, the same float64"),
+    ),
+    "a float64, 2 ulp": (
+        claim("82.03246731235654"),
+        known("82.03246731235658"),
+        ("holds", "-4e-14", "5.684341886080802e-14", ", 2 ulp away"),
+    ),
+    "a float64, as printed": (
+        claim("82.03246731235655", tolerance="printed", reason="our own"),
+        known("82.03246731235654"),
+        ("contradicted", "1e-14", "5e-15", "tolerated is 5e-15 (half of the last digit), the same float64"),
+    ),
+    "a float64 that is further from its digits than half of the last": (
+        claim("49.54350870919409", tolerance="printed", reason="our own"),
+        known(str(F(0.49543508709194095) * 100)),
+        ("holds", "-5.107619659756892e-15", "5e-15", "prints alike, the same float64"),
+    ),
+    "a ratio as a fraction": (claim("0.50", "fraction"), known("1/2", unit="ratio"), ("holds", "0", "0.005", "equal")),
+    "a rank as a number": (claim("2", "number"), known("2", unit="count"), ("holds", "0", "0.5", "equal")),
+    "a bare number": (claim("82.0"), known("82", unit=None), ("holds", "0", "0.05", "equal")),
+    "a text": (claim("mean", "text"), Known("mean", "in f", "prints"), ("holds", None, None, "in f: 'mean'; printed 'mean'")),
+    "another text": (claim("mean", "text"), Known("cls", "in f", "prints"), ("contradicted", None, None, "printed 'mean'")),
+    "a neighbour of what is computed": (claim("82.04"), known("82.03", "0.005", "0.005"), ("holds", "0.01", "0.01", "off by")),
+    "a neighbour of what is printed": (
+        claim("82.04"),
+        Known(known("82.03", "0.005", "0.005").value, "printed as l:y", "prints", (), "82.03"),
+        ("contradicted", "0.01", "0.01", "off by 0.01, tolerated is less than 0.01 (half of"),
+    ),
+    "the same with fewer digits": (
+        claim("82.0"),
+        Known(known("82.04", "0.005", "0.005").value, "printed as l:y", "prints", (), "82.04"),
+        ("holds", "-0.04", "0.055", "within 0.055"),
+    ),
+    "another spelling is shown": (
+        claim("8,200", "count", printed="8.2k"),
+        Known(known("8000", unit="count").value, "printed as l:y", "prints", (), "8,000"),
+        ("contradicted", "200", "0", "printed as l:y: 8,000; printed 8.2k; off by 200"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", JUDGED)
+def test_a_claim_is_held_to_its_evidence(name: str) -> None:
+    one, evidence, (state, difference, tolerance, told) = JUDGED[name]
+    verdict = judge("l", one, evidence)
+    assert (verdict.state, verdict.difference, verdict.tolerance) == (state, difference, tolerance), verdict.message
+    assert told in verdict.message
+    assert (verdict.ground, verdict.rests_on, verdict.reason) == (evidence.ground, evidence.rests_on, None)
+    findings = list(verdict_findings([verdict]))
+    assert [(one.code, one.subject, one.expected) for one in findings] == (
+        [("claim-contradicted", "l: x", verdict.recomputed)] if state == "contradicted" else []
+    )
+    assert all(found.message.startswith("T, r, line 7: ") and found.actual == one.text for found in findings)
+
+
+# What cannot be judged: its reason, and what is said.
+UNJUDGED: dict[str, tuple[Claim, Known | Missing, str, str]] = {
+    "illegible": (claim(None, ocr="a blot"), known("1"), "illegible", "a blot"),
+    "missing": (claim(), Missing("no-source", "elsewhere"), "no-source", "elsewhere"),
+    "nan": (claim("nan"), known("1"), "malformed", "'nan' is no number"),
+    "two dashes": (claim("--"), known("1"), "malformed", "'--' is no number"),
+    "an exponent": (claim("1e999"), known("1"), "malformed", "'1e999' is too large"),
+    "a tolerance that is none": (claim(tolerance="wide", reason="r"), known("1"), "malformed", "'wide' is no number"),
+    "a tolerance below zero": (claim(tolerance="-1", reason="r"), known("1"), "malformed", "below zero"),
+    "units": (claim(), known("0.8203", unit="fraction"), "malformed", "the units differ: percent against fraction"),
+    "a ratio as percent": (claim(), known("0.8203", unit="ratio"), "malformed", "percent against ratio"),
+    "a number for a text": (claim("mean", "text"), known("1", unit=None), "malformed", "a number against the unit text"),
+    "a text for a number": (claim(), Known("mean", "in f", "prints"), "malformed", "a text against the unit percent"),
+}
+
+
+@pytest.mark.parametrize("name", UNJUDGED)
+def test_what_cannot_be_judged_is_unchecked_and_says_why(name: str) -> None:
+    one, evidence, reason, told = UNJUDGED[name]
+    verdict = judge("l", one, evidence)
+    assert (verdict.state, verdict.reason, verdict.ground, verdict.recomputed) == ("unchecked", reason, None, None)
+    assert told in verdict.message
+    codes = [(found.code, found.subject) for found in verdict_findings([verdict])]
+    assert codes == ([("malformed", "l: x")] if reason == "malformed" else [])
+
+
+def test_what_is_unbound_is_said_once_a_ledger() -> None:
+    verdicts = [judge(name, claim(id=f"c{n}"), None) for name, count in (("l", 7), ("m", 1)) for n in range(count)]
+    assert {one.state for one in verdicts} == {"unbound"}
+    assert [(one.code, one.subject, one.message) for one in verdict_findings(verdicts)] == [
+        ("claim-unbound", "l", "7 claims have no evidence: c0, c1, c2, c3, c4 and 2 more"),
+        ("claim-unbound", "m", "1 claims have no evidence: c0"),
+    ]
+    held = judge("m", claim(), known("82.03"))
+    assert counts([*verdicts, held]) == {
+        "l": {"unbound": 7},
+        "m": {"unbound": 1, "holds": 1},
+        "all": {"unbound": 8, "holds": 1},
+    }
+    missing = [judge("m", claim(id=f"c{n}"), Missing("gone" if n else "odd", f"no {n}")) for n in range(3)]
+    assert reasons([held, *missing]) == [("gone", 2, "m:c1: no 1"), ("odd", 1, "m:c0: no 0")]
+
+
+SCORES = Metrics(
+    cos_sim_pearson=0.1,
+    cos_sim_spearman=0.8203246731235654,
+    euclidean_pearson=0.3,
+    euclidean_spearman=0.4,
+    manhattan_pearson=0.5,
+    manhattan_spearman=0.6,
+)
+
+
+def of_metric(metric: str, unit: str = "percent", result: str = "r") -> Claim:
+    return claim(unit=unit, measured=Measured(result=result, metric=metric))
+
+
+def test_a_metric_is_a_fraction_and_a_hundred_times_that_in_percent() -> None:
+    results = {"r": Result(dataset="d", model="m")}
+    bound: Mapping[str, Resolved | Missing] = {"r": Resolved("p", " (noted)")}
+    scores: dict[str, Metrics | Missing] = {"p": SCORES}
+    for unit, factor in (("percent", 100), ("fraction", 1)):
+        for metric in ("cos_sim_spearman", "cosine_spearman"):
+            found = measured(of_metric(metric, unit), results, bound, scores)
+            value = F(0.8203246731235654) * factor
+            assert found == Known(Quantity(value, value, value, unit), "recomputed from p (noted)", "bytes", ("p",))  # type: ignore[arg-type]
+    for one, reason, told in (
+        (of_metric("cos_sim_spearman", "number"), "malformed", "not as number"),
+        (of_metric("cos_sim_spearman", result="q"), "malformed", "no result 'q'"),
+        (of_metric("ndcg_at_10"), "not-recomputed", "ndcg_at_10 is none of the six"),
+    ):
+        missing = measured(one, results, bound, scores)
+        assert isinstance(missing, Missing)
+        assert missing.reason == reason
+        assert told in missing.message
+    # Without a revision nothing is said of the metric; without anything else the metric is what matters.
+    for why, metric, reason in (
+        ("unpinned", "ndcg_at_10", "unpinned"),
+        ("unknown-dataset", "ndcg_at_10", "not-recomputed"),
+        ("unknown-dataset", "cos_sim_pearson", "unknown-dataset"),
+    ):
+        missing = measured(of_metric(metric), results, {"r": Missing(why, "")}, scores)
+        assert isinstance(missing, Missing)
+        assert missing.reason == reason
+    broken = Missing("broken-chain", "")
+    assert measured(of_metric("cos_sim_pearson"), results, bound, {"p": broken}) is broken
+
+
+def test_values_of_files() -> None:
+    for value, unit, text in (
+        ("0.5", "number", "0.5"),
+        (384, "dimensions", "384"),
+        (0.5, "ratio", "0.5"),
+        (True, "text", "true"),
+    ):
+        found = quoted_value(unit, value, "f#/a", "bytes")  # type: ignore[arg-type]
+        assert isinstance(found, Known)
+        assert found.text == text if unit != "text" else found.value == text
+        assert found.rests_on == ("f#/a",)
+    bad: tuple[tuple[Any, Unit], ...] = (
+        ([], "number"),
+        ({}, "text"),
+        ("mean", "number"),
+        (None, "count"),
+        (float("nan"), "number"),
+    )
+    for value, unit in bad:
+        missing = quoted_value(unit, value, "f#/a", "bytes")
+        assert isinstance(missing, Missing)
+        assert missing.reason == "malformed"
+        assert missing.message.startswith("f#/a")
+
+
+def test_json_pointers() -> None:
+    value = {"a": [10, {"b/c": 1, "~": 2, "": 3}], "01": 4}
+    for pointer, wanted in (("", value), ("/a/0", 10), ("/a/1/b~1c", 1), ("/a/1/~0", 2), ("/a/1/", 3), ("/01", 4)):
+        assert follow(value, pointer) == wanted
+    for pointer in ("a", "/b", "/a/2", "/a/-", "/a/00", "/a/-1", "/a/0/x", "/a/1/b", "/a/" + "9" * 5000, "/a/٠"):
+        with pytest.raises(NoSuchValue):
+            follow(value, pointer)
+
+
+def ledger(*claims: Claim) -> Ledger:
+    return Ledger(document=Document(title="t", sha256="0" * 64, file="f"), claims=claims)
+
+
+def test_references_are_looked_up_in_their_ledger_in_its_order() -> None:
+    terms = Terms({"l": ledger(*(claim(id=name) for name in ("b.2", "a", "b.1"))), "m": ledger(claim("smudged", id="a"))})
+    assert terms.find(Reference(None, "b.*", 1), "l") == ["l:b.2", "l:b.1"]
+    assert terms.find(Reference(None, "b.?", 1), "l", own="l:b.2") == ["l:b.1"]
+    assert terms.find(Reference("m", "a", 1), "l") == ["m:a"]
+    assert terms.term("l:a").value == Quantity(F("82.03"), F("82.025"), F("82.035"), "percent")
+    assert terms.term("m:a").value is None
+    for reference, told in (
+        (Reference("n", "a", 3), "column 3: there is no ledger 'n'; there are l, m"),
+        (Reference(None, "c", 3), "column 3: l has no claim 'c'"),
+        (Reference(None, "c*", 3), "column 3: no other claim of l is matched by 'c*'"),
+    ):
+        with pytest.raises(BadExpression, match=told.replace("*", r"\*")):
+            terms.find(reference, "l")
+    with pytest.raises(BadExpression, match="no other claim"):
+        terms.find(Reference(None, "a*", 1), "l", own="l:a")
+    assert quoted_claim("count", "l:a", terms, {}).reason == "malformed"  # type: ignore[union-attr]
+    assert quoted_claim("percent", "m:a", terms, {}).reason == "depends"  # type: ignore[union-attr]
+    assert quoted_claim("percent", "l:a", terms, {"l:a": "bytes"}).ground == "bytes"  # type: ignore[union-attr]
+
+
+def test_globs_that_would_take_for_ever_are_stopped() -> None:
+    terms = Terms({"l": ledger(*(claim(id=f"c{n}") for n in range(2000)))})
+    with pytest.raises(BadExpression, match=str(MOST)):
+        for n in range(MOST // 2000 + 1):
+            terms.find(Reference(None, f"c*{n % 10}", 1), "l")
+            terms.find(Reference(None, "*", 1), "l")
+
+
+def test_every_claim_comes_after_those_that_it_rests_on() -> None:
+    chance = random.Random(5)
+    for _ in range(50):
+        count = chance.randint(1, 40)
+        edges = {str(n): [str(chance.randrange(count)) for _ in range(chance.choice((0, 0, 1, 2)))] for n in range(count)}
+        order, circles = in_order(edges)
+        assert sorted(order) == sorted(edges)
+        for circle in circles:
+            assert all(after in edges[before] for before, after in zip(circle, (*circle[1:], circle[0]), strict=True))
+        place = {name: at for at, name in enumerate(order)}
+        within = {frozenset((a, b)) for circle in circles for a in circle for b in circle}
+        late = [(a, b) for a, below in edges.items() for b in below if place[b] >= place[a] and frozenset((a, b)) not in within]
+        for a, b in late:  # what is left of a circle that was broken elsewhere
+            assert {a, b} & {name for circle in circles for name in circle}
+
+
+def test_long_chains_and_many_circles_are_no_burden() -> None:
+    chain = {str(n): [str(n + 1)] for n in range(50_000)} | {"50000": []}
+    assert in_order(chain)[0][-1] == "0"
+    rings = {str(n): [str(n ^ 1), str(min(n + 2, 49_999))] for n in range(50_000)}
+    order, circles = in_order(rings)
+    assert (len(order), len(circles)) == (50_000, 25_000)
+
+
+PARAMS = """
+datasets:
+  here: {kind: directory, repo: data/here, files: [t.jsonl], sources: ["directory:data/here"]}
+  set: {repo: org/set, revision: AAA}
+  set-old: {repo: org/set, revision: BBB}
+  set-de: {repo: org/set, revision: AAA, config: de}
+  wide: {repo: org/wide, revision: AAA}
+models:
+  toy: {repo: org/toy, revision: MMM, dimension: 8}
+  big: &big {repo: org/big, revision: MMM, dimension: 16}
+  big-8: {<<: *big, dimension: 8, full_dimension: 16}
+  one: {repo: org/two, revision: MMM, dimension: 8}
+  two: {repo: org/two, revision: MMM, dimension: 8, prefix: "query: "}
+runs:
+  default: &default
+    pairs:
+      here-toy: {dataset: here, model: toy, file: here_toy_8d}
+      set-toy: {dataset: set, model: toy, file: set_toy_8d}
+      set-big-8: {dataset: set, model: big-8, file: set_big_8d}
+    exports: {}
+  more:
+    pairs:
+      wide-toy: {dataset: wide, model: toy, file: wide_toy_8d}
+      old-toy: {dataset: set-old, model: toy, file: old_toy_8d}
+    exports: {}
+run: *default
+publish: {stores: [], title: t}
+"""
+
+
+def params() -> Params:
+    return parse_params(PARAMS.replace("AAA", A).replace("BBB", B).replace("MMM", M).encode())
+
+
+def pin(kind: str, commit: str | None, files: bool = True) -> Pin:
+    names = {"f": PinnedFile(sha256="0" * 64, size=1)} if files else {}
+    entry = {"kind": kind, "id": "x", "requested": None, "licence": None, "resolved_from": None}
+    return msgspec.convert({**entry, "commit": commit, "files": msgspec.to_builtins(names)}, Pin)
+
+
+LOCK = Lock(
+    datasets={
+        "here": pin("directory", None),
+        "set": pin("dataset", A),
+        "set-old": pin("dataset", B),
+        "wide": pin("dataset", A, files=False),
+    },
+    models={"toy": pin("model", M), "big": pin("model", M)},
+)
+# What the document says, and the pair set, or the reason and what is said.
+RESOLVED: dict[str, tuple[dict[str, Any], str, str]] = {
+    "by name": ({"dataset": "here", "model": "toy"}, "here-toy", "names no revision of the model; compared is ddd"),
+    "by name and model revision": ({"dataset": "here", "model": "org/toy", "model_revision": M}, "here-toy", ""),
+    "by revision": ({"dataset": "org/set", "model": "org/toy", "revision": A}, "set-toy", "compared is"),
+    "by name and revision": ({"dataset": "set", "model": "toy", "revision": A}, "set-toy", "compared is"),
+    "a cut model by its name": ({"dataset": "set", "model": "big-8", "revision": A}, "set-big-8", "compared is"),
+    "no revision": ({"dataset": "org/set", "model": "toy"}, "unpinned", "names no revision of org/set"),
+    "revision None": ({"dataset": "org/set", "model": "toy", "revision": "None"}, "unpinned", "names no revision"),
+    "by name, and None": ({"dataset": "here", "model": "toy", "revision": "None"}, "unpinned", "names no revision"),
+    "unknown, unpinned": ({"dataset": "org/none", "model": "toy"}, "unpinned", "names no revision"),
+    "unknown": ({"dataset": "org/none", "model": "toy", "revision": A}, "unknown-dataset", "no dataset org/none"),
+    "split": (
+        {"dataset": "org/set", "model": "toy", "revision": A, "split": "dev"},
+        "unknown-dataset",
+        "not default/dev; it has de/test, default/test",
+    ),
+    "model": ({"dataset": "here", "model": "org/none"}, "unknown-model", "the catalogue has no such model"),
+    "two models": ({"dataset": "here", "model": "org/two"}, "unknown-model", "several models of it, name one: one, two"),
+    "revision": (
+        {"dataset": "org/set", "model": "toy", "revision": C},
+        "other-revision",
+        f"names revision {C} of org/set; here is {A} (set), {B} (set-old)",
+    ),
+    "a branch": ({"dataset": "org/set", "model": "toy", "revision": "main"}, "other-revision", "names revision main"),
+    "by name, another revision": ({"dataset": "set", "model": "toy", "revision": B}, "other-revision", f"here is {A} (set)"),
+    "a folder has none": ({"dataset": "here", "model": "toy", "revision": A}, "other-revision", "here is no revision (here)"),
+    "model revision": (
+        {"dataset": "here", "model": "toy", "model_revision": C},
+        "other-revision",
+        f"names revision {C} of toy; here is {M} (toy)",
+    ),
+    "a whole model": ({"dataset": "set", "model": "org/big", "revision": A}, "no-pair-set", "set under big; no run has it"),
+    "another config": (
+        {"dataset": "org/set", "model": "toy", "revision": A, "config": "de"},
+        "no-pair-set",
+        "set-de under toy; no run has it",
+    ),
+    "another run": ({"dataset": "org/set", "model": "toy", "revision": B}, "no-pair-set", "the run 'more' has it: set 'run'"),
+    "no digests": ({"dataset": "org/wide", "model": "toy", "revision": A}, "unresolved", "run: aqea-registry pin wide"),
+}
+
+
+@pytest.mark.parametrize("name", RESOLVED)
+def test_a_result_is_bound_to_a_pair_set_or_it_is_said_why_not(name: str) -> None:
+    entry, wanted, told = RESOLVED[name]
+    found = resolve_result(Result(**entry), params(), LOCK)
+    assert (found.key if isinstance(found, Resolved) else found.reason) == wanted
+    assert told in (found.note if isinstance(found, Resolved) else found.message)
+
+
+def test_only_what_bytes_confirm_is_ground_for_others() -> None:
+    for state, ground in (("holds", "bytes"), ("contradicted", "prints")):
+        verdict = msgspec.convert({"ledger": "l", "claim": claim(), "state": state, "message": "", "ground": "bytes"}, Verdict)
+        assert ground_of(verdict) == ground
+    assert ground_of(judge("l", claim(quoted=Quoted(source="x")), Missing("no-source", ""))) == "prints"

@@ -1,0 +1,125 @@
+"""Printed numbers: which value they are, how much they say, and what is none."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aqea_registry.core.printed import NotANumber, Printed, Unit, parse, shown, ulps_between
+
+NUMBERS: tuple[tuple[str, Unit, str, str], ...] = (
+    ("82.03", "percent", "82.03", "0.005"),
+    ("55", "number", "55", "0.5"),
+    ("0.50", "fraction", "0.5", "0.005"),
+    (".5", "ratio", "0.5", "0.05"),
+    ("5.", "number", "5", "0.5"),
+    ("-5.1", "percent", "-5.1", "0.05"),
+    ("−5.1", "percent", "-5.1", "0.05"),
+    ("+5.1", "percent", "5.1", "0.05"),
+    (" 7 ", "number", "7", "0.5"),
+    ("1.5e3", "number", "1500", "50"),
+    ("2e-5", "number", "0.00002", "0.000005"),
+    ("1,170,060,424", "count", "1170060424", "0"),
+    ("512", "tokens", "512", "0"),
+    ("384", "dimensions", "384", "0"),
+    ("1e3", "bytes", "1000", "0"),
+    ("1.5", "tokens", "1.5", "0.05"),
+    ("0", "percent", "0", "0.5"),
+    ("123456789012345678", "count", "123456789012345678", "0"),
+)
+
+
+@pytest.mark.parametrize(("text", "unit", "value", "half"), NUMBERS, ids=[f"{text}, {unit}" for text, unit, _, _ in NUMBERS])
+def test_a_print_is_its_value_and_half_of_its_last_digit(text: str, unit: Unit, value: str, half: str) -> None:
+    found = parse(text, unit)
+    assert found == Printed(Fraction(value), Fraction(half))
+    assert (found.low, found.high) == (Fraction(value) - Fraction(half), Fraction(value) + Fraction(half))
+
+
+NONE = (
+    *(
+        "",
+        " ",
+        ".",
+        "-",
+        "--",
+        "+",
+        "e5",
+        "nan",
+        "NaN",
+        "inf",
+        "-inf",
+        "None",
+        "n/a",
+        "1e999",
+        "1e-999",
+        "9" * 301,
+        "1e",
+        "1.2.3",
+    ),
+    *(
+        "1,23",
+        "12,3456",
+        ",123",
+        "1 000",
+        "0x10",
+        "1_000",
+        "5%",
+        "a5",
+        "82.0a",
+        "٣",
+        "１２",
+        "5\n6",
+        "1e301",
+        "9" * 200 + "e200",
+    ),
+)
+
+
+@pytest.mark.parametrize("text", NONE, ids=[ascii(text[:20]) for text in NONE])
+def test_what_is_no_number_is_refused_in_few_words(text: str) -> None:
+    units: tuple[Unit, ...] = ("percent", "count")
+    for unit in units:
+        with pytest.raises(NotANumber) as refused:
+            parse(text, unit)
+        assert len(str(refused.value)) < 100
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False).filter(lambda value: value == 0 or 1e-250 < abs(value) < 1e250))
+def test_a_float64_speaks_for_its_neighbours(value: float) -> None:
+    """Python's shortest spelling of any float64 is read as that float64; 17 digits reach four ulp to either side."""
+    assert float(parse(repr(value), "fraction").value) == value
+    long = parse(f"{value:.16e}", "fraction")
+    if value:
+        assert long.float64
+        assert long.half == 4 * Fraction(math.ulp(value))
+        assert parse(f"{value:.16e}", "fraction", as_printed=True).half < long.half
+
+
+def test_the_number_of_the_card_and_its_neighbours() -> None:
+    """One more in the last place is another text and the same float64: only the printed digits tell them apart."""
+    score = Fraction(0.8203246731235654) * 100
+    for text, default, strict in (
+        ("82.03246731235654", True, True),
+        ("82.03246731235655", True, False),
+        ("82.03246731235660", False, False),
+        ("82.0324673123565", True, True),
+        ("82.0324673123564", False, False),
+    ):
+        usual, printed = parse(text, "percent"), parse(text, "percent", as_printed=True)
+        assert (usual.low <= score <= usual.high, printed.low <= score <= printed.high) == (default, strict), text
+    assert float("82.03246731235654") == float("82.03246731235655")
+    assert ulps_between(Fraction("82.03246731235654"), Fraction("82.03246731235655")) == 0
+    assert math.nextafter(math.nextafter(float("82.03246731235654"), 100), 100) == float("82.03246731235658")
+    assert ulps_between(Fraction("82.03246731235654"), Fraction("82.03246731235658")) == 2
+    assert ulps_between(Fraction(-1), Fraction(1)) == 2**53
+
+
+def test_numbers_for_people() -> None:
+    assert [shown(Fraction(text)) for text in ("12", "-0.5", "1/3", "0")] == ["12", "-0.5", "0.3333333333333333", "0"]
+    assert shown(Fraction(10) ** 400) == "about 1e400"
+    assert shown(-(Fraction(10) ** 400) / 3) == "about -1e399"

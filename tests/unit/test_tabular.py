@@ -1,0 +1,206 @@
+"""Tables of documents, and the claims that their cells become."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aqea_registry.core.claims import Claim
+from aqea_registry.core.findings import BadConfiguration
+from aqea_registry.core.importing import claims_of_tables, read_number, slug
+from aqea_registry.core.tabular import MOST_PIPES, Table, csv_table, markdown_tables, plain
+
+
+def read(text: str) -> Table:
+    """The one table of a Markdown text, in which nothing is wrong."""
+    (table,), findings = markdown_tables(text, "doc.md")
+    assert findings == []
+    return table
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "cells"),
+    [
+        ("| a | b |\n|---|---|\n| x | 1 |", 3, ("x", "1")),
+        ("a | b\n:- | -:\nx | 1", 3, ("x", "1")),
+        ("text\n\n|a|b|\r\n|:-:|-|\r\n|x|1|\r\n", 5, ("x", "1")),
+        ("> | a | b |\n> |---|---|\n> | x | 1 |", 3, ("x", "1")),
+        ("- item\n\n  | a | b |\n  |---|---|\n  | x | 1 |", 5, ("x", "1")),
+        ("|a|b|\n|-|-|\n| x \\| y | `1` |", 3, ("x | y", "1")),
+        ("|a|b|\n|-|-|\n| | **1,234** |", 3, ("", "1,234")),
+        ("|a|b|\n|-|-|\n|[x](http://x.org/a_(b)) y|1 |", 3, ("x y", "1")),
+    ],
+)
+def test_a_table_is_read_with_its_lines(text: str, line: int, cells: tuple[str, ...]) -> None:
+    table = read(text)
+    assert (table.header, table.whole) == (("a", "b"), True)
+    assert table.rows == ((line, cells),)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "```\n| a | b |\n|---|---|\n| x | 1 |\n```",
+        "~~~~\n```\n| a | b |\n|---|---|\n~~~\n| x | 1 |",
+        "    | a | b |\n    |---|---|\n    | x | 1 |",
+        "| a | b |\n|---|\n| x | 1 |",
+        "| a | b |\n| x | 1 |",
+        "<!--\n| a | b |\n|---|---|\n| x | 1 |\n-->",
+    ],
+)
+def test_what_is_no_table_is_none(text: str) -> None:
+    assert markdown_tables(text, "doc.md") == ([], [])
+
+
+def test_a_table_is_called_after_its_caption_or_its_heading() -> None:
+    table = "| a | b |\n|---|---|\n| x | 1 |\n\n"
+    text = f"{table}# Results of *all*\n\nTable 9 is far\naway.\n\n{table}**Table 2:** Scores.\n\n{table}More\n====\n\n{table}"
+    tables, _ = markdown_tables(text, "doc.md")
+    assert [one.name for one in tables] == ["", "Results of all", "Table 2", "More"]
+    ids = [claim.id for claim in claims_of_tables([*tables, tables[1]]).claims]
+    assert ids == ["table.x.b", "results-of-all.x.b", "table-2.x.b", "more.x.b", "results-of-all-2.x.b"]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("[S2ORC](https://x.org/a) (Title)", "S2ORC (Title)"),
+        ("**[AG News]((Title, Description) pairs)**", "AG News"),
+        ("[![badge](b.svg)](x) 1", "badge 1"),
+        ("`cos_sim` of _all_ a_b_c", "cos_sim of all a_b_c"),
+        (r"\*1\* &lt;2&gt; <b>3</b>", "*1* <2> 3"),
+        ("~~4~~ ***5***", "4 5"),
+        ("[unclosed](", "[unclosed]("),
+    ],
+)
+def test_markup_is_taken_off(text: str, shown: str) -> None:
+    assert plain(text) == shown
+
+
+def test_a_ragged_row_is_told_with_its_line_and_not_read() -> None:
+    tables, findings = markdown_tables("|a|b|\n|-|-|\n|x|1|\n|y|\n|z|2|3|\n|w|4|\n", "doc.md")
+    assert [(one.subject, one.expected, one.actual) for one in findings] == [
+        ("doc.md:4", "2 cells", "1 cells"),
+        ("doc.md:5", "2 cells", "3 cells"),
+    ]
+    assert ([row.cells[0] for row in tables[0].rows], tables[0].whole) == (["x", "w"], False)
+    tables, findings = markdown_tables("|a|b|\n|-|-|\n|x|1|\nno row\n", "doc.md")
+    assert (len(tables[0].rows), tables[0].whole, findings) == (1, True, [])
+    _, findings = markdown_tables("|a|b|\n|-|-|\n" + "|y|\n" * 500, "doc.md")
+    assert (len(findings), findings[-1].subject, findings[-1].message[:13]) == (101, "doc.md:103", "400 more rows")
+
+
+WORD = st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=1, max_size=6)
+
+
+@given(st.integers(2, 4).flatmap(lambda n: st.lists(st.lists(WORD, min_size=n, max_size=n), min_size=1, max_size=5)))
+def test_a_table_says_the_same_in_markdown_and_csv(rows: list[list[str]]) -> None:
+    lines = ["|".join(row) for row in rows]
+    read_md = read("\n".join([f"|{lines[0]}|", "|".join("-" * len(rows[0])).join("||"), *(f"|{one}|" for one in lines[1:])]))
+    read_csv, findings = csv_table("\n".join(",".join(row) for row in rows), "", "doc.csv", ",")
+    assert findings == []
+    assert (read_md.header, [row.cells for row in read_md.rows]) == (read_csv.header, [row.cells for row in read_csv.rows])
+
+
+def test_csv_has_quotes_and_rows_of_several_lines() -> None:
+    table, findings = csv_table('name,a\r\n"x, ""y""",1\n\n"two\nlines",2\nz\nlast,3', "t", "t.csv", ",")
+    assert [(row.line, row.cells) for row in table.rows] == [(2, ('x, "y"', "1")), (4, ("two\nlines", "2")), (7, ("last", "3"))]
+    assert [one.subject for one in findings] == ["t.csv:6"]
+    assert csv_table("name\ta\nx,y\t1", "t", "t.tsv", "\t")[0].rows == ((2, ("x,y", "1")),)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('a,b\nx,1\ny,"2', "line 3"),
+        ('a,b\n"x"y,1', "line 2"),
+        ("", "no header"),
+        ("a\n1\n", "two columns"),
+        ("a,b\n" + "x" * 200_000, "line 2"),
+    ],
+)
+def test_what_is_no_csv_is_refused_with_the_line(text: str, told: str) -> None:
+    with pytest.raises(BadConfiguration, match=re.escape(told)):
+        csv_table(text, "t", "t.csv", ",")
+
+
+def test_too_many_cells_are_refused_before_they_are_parsed() -> None:
+    with pytest.raises(BadConfiguration, match="more than"):
+        markdown_tables("|" * (MOST_PIPES + 1), "doc.md")
+    with pytest.raises(BadConfiguration, match="more than"):
+        claims_of_tables([csv_table("a,b,c\n" + "x,1,2\n" * 10_001, "t", "t.csv", ",")[0]])
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("82.03246731235654", ("82.03246731235654", False)),
+        ("-1.5", ("-1.5", False)),
+        ("−1.5", ("−1.5", False)),
+        ("1,170,060,424", ("1,170,060,424", False)),
+        ("82.03 %", ("82.03", True)),
+        ("2e-5", ("2e-5", False)),
+        *[(text, None) for text in ("nan", "inf", "--", "-", "", "1e999", "1,23", "12k", "0.8 ± 0.1", "82*", "x", "%")],
+    ],
+)
+def test_a_cell_is_a_number_or_none(text: str, number: tuple[str, bool] | None) -> None:
+    assert read_number(text) == number
+
+
+def claims(text: str) -> dict[str, Claim]:
+    tables, _ = markdown_tables(text, "doc.md")
+    return {claim.id: claim for claim in claims_of_tables(tables).claims}
+
+
+def test_units_are_guessed_from_percent_signs_commas_and_brackets_alone() -> None:
+    found = claims(
+        "| model | acc | f1 (%) | pairs | size (M) | dim | len [tokens] | % |\n|-|-|-|-|-|-|-|-|\n"
+        "| a | 1% | 2 | 1,234 | 110 | 384 | 512 | 3 |\n| b | 0.5 | 3 | 99 | 22.5 | 768 | 256 | 4 |"
+    )
+    assert [claim.unit for claim in found.values()] == [
+        *("percent", "percent", "count", "millions", "number", "tokens", "percent"),
+        *("number", "percent", "count", "millions", "number", "tokens", "percent"),
+    ]
+    assert str(found["table.b.column-8"].at) == "table, b, %, line 4"
+
+
+def test_names_are_unique_and_never_empty() -> None:
+    found = claims("# 训练\n\n|a|n|n|é|\n|-|-|-|-|\n|x|1|2|3|\n|x|4|5|6|\n||7|8|9|\n|中|10|11|12|\n")
+    assert list(found)[:4] == ["table.x.n", "table.x.n-2", "table.x.e", "table.x-2.n"]
+    assert [key for key in found if key.endswith(".e")] == ["table.x.e", "table.x-2.e", "table.row-3.e", "table.row-4.e"]
+    assert slug("a" * 300, "t") == "a" * 60
+
+
+TOTALS = {
+    "sum": ("|a|n|\n|-|-|\n|x|1,000|\n|y|20|\n|**Total**|1,021|", "sum([table.*.n])"),
+    "mean that is one": ("|a|n|\n|-|-|\n|x|1.0|\n|y|2.0|\n|Average|1.5|", "mean([table.*.n])"),
+    "mean within the rounding": ("|a|n|\n|-|-|\n|x|1.0|\n|y|2.0|\n|Mean|1.6|", "mean([table.*.n])"),
+    "mean of something else": ("|a|n|\n|-|-|\n|x|1.0|\n|y|2.0|\n|Avg.|1.7|", None),
+    "not last": ("|a|n|\n|-|-|\n|x|1|\n|Total|1|\n|y|2|", None),
+    "two totals": ("|a|n|\n|-|-|\n|x|1|\n|y|2|\n|Sum|3|\n|Mean|1.5|", None),
+    "one row": ("|a|n|\n|-|-|\n|x|1|\n|Total|1|", None),
+    "a gap": ("|a|n|\n|-|-|\n|x|1|\n|y|-|\n|z|1|\n|Total|2|", None),
+    "a ragged row": ("|a|n|\n|-|-|\n|x|1|\n|y|2|\n|z|\n|Total|3|", None),
+    "two units": ("|a|n|\n|-|-|\n|x|1%|\n|y|2|\n|Total|3|", None),
+    "another word": ("|a|n|\n|-|-|\n|x|1|\n|y|2|\n|Total loss|3|", None),
+}
+
+
+@pytest.mark.parametrize("name", TOTALS)
+def test_a_total_is_bound_only_where_nothing_is_in_doubt(name: str) -> None:
+    text, derived = TOTALS[name]
+    found = claims(text)
+    assert [claim.derived for claim in found.values() if claim.derived] == ([derived] if derived else [])
+    assert all(claim.measured is None and claim.quoted is None for claim in found.values())
+
+
+def test_what_is_left_out_is_told() -> None:
+    cells = ["1", "nan", "--", "1e999", "words", "n/a", "inf", "—", ""]
+    tables, _ = markdown_tables("|a|n|w|\n|-|-|-|\n" + "".join(f"|x|{cell}|-|\n" for cell in cells), "doc.md")
+    found = claims_of_tables(tables)
+    assert ([claim.value for claim in found.claims], found.findings) == (["1"], [])
+    expected = "'nan' (line 4), '--' (line 5), '1e999' (line 6), 'n/a' (line 8), 'inf' (line 9) and 1 more"
+    assert found.notes == [f"table: no finite number: {expected}"]
