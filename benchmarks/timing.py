@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import resource
 import subprocess
 import sys
@@ -57,6 +58,13 @@ class Figure(NamedTuple):
         unit = f" {self.unit}" if self.goal.of == "ours" else ""
         return f"{self.goal.relation} {self.goal.value:g}{unit}: {'met' if met else 'MISSED'}"
 
+    def plain(self) -> dict[str, object]:
+        """The figure as plain values, for the results file."""
+        goal = {**self.goal._asdict(), "verdict": self.verdict().rpartition(": ")[2].lower()} if self.goal else None
+        values = {"ours": summary(self.ours), "peer": summary(self.peer), "ratio": summary(self.ratios()), "goal": goal}
+        told = {"what": self.what, "against": self.against, "unit": self.unit, "limit": self.limit, **values}
+        return {key: value for key, value in told.items() if value}
+
     def cells(self) -> list[str]:
         """The cells of the figure's row."""
         ratios = self.ratios()
@@ -80,6 +88,19 @@ def spread(values: Sequence[float], unit: str = "") -> str:
     digits = 3 if median(values) < 10 else 1 if median(values) < 100 else 0
     text = f"{median(values):.{digits}f}" + (f" {unit}" if unit else "")
     return text if len(values) == 1 else f"{text} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+
+
+def summary(values: Sequence[float]) -> dict[str, float]:
+    """What `spread` shows, as numbers."""
+    if not values:
+        return {}
+    found = {"median": median(values), "smallest": min(values), "largest": max(values)}
+    return {name: float(f"{value:.4g}") for name, value in found.items() if len(values) > 1 or name == "median"}
+
+
+def results(figures: Sequence[Figure]) -> dict[str, dict[str, object]]:
+    """The figures by what they measure and against what, in letters, digits and hyphens."""
+    return {re.sub("[^a-z0-9]+", "-", f"{one.what} {one.against}".lower()).strip("-"): one.plain() for one in figures}
 
 
 def table(figures: Sequence[Figure]) -> str:

@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import shlex
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import pytest
 
 from aqea_registry import __version__
 from aqea_registry.cli import main
-from tests.functional.helpers import METRICS, PAIRS, append, edit_rows, keep_vectors, start, tree
+from tests.functional.helpers import METRICS, PAIRS, PLOT, append, edit_rows, keep_vectors, start, tree
 from tests.tools import BIN, ROOT, aqea, environment, run
 
 COLOUR = re.compile(rb"\x1b\[[0-9;]*(?:3[0-8]|4[0-8]|9[0-7]|10[0-7])[0-9;]*m")
@@ -82,6 +83,12 @@ WRONG = (
     ("publish",),
     ("verify", "a", "b"),
     ("verify", "-C", "nowhere"),
+    ("trace",),
+    ("trace", "a", "--format", "png"),
+    ("claims", "import"),
+    ("claims", "export"),
+    ("claims", "lint"),
+    ("claims", "export", "--format", "png"),
 )
 
 
@@ -99,14 +106,24 @@ CALLS: dict[tuple[str, ...], tuple[tuple[str, ...], set[str]]] = {
     ("export",): (("export", PAIRS, "--format", "benchmark"), {"path"}),
     ("manifest",): (("manifest",), {"files", "changed"}),
     ("verify",): (("verify",), {"target", "files", "bytes", "notes", "pair_sets"}),
+    ("trace",): (
+        ("trace", "small-minilm#cos_sim_spearman"),
+        {"what", "found", "rests_on", "carried_by", "nodes", "edges"},
+    ),
+    ("report",): (("report",), {"path", "bytes", "changed", "headline", "counts", "found", "figures"}),
     ("package",): (("package",), {"folder", "files", "bytes", "written", "removed"}),
     ("publish",): (("publish", "--tag", "v1"), {"tag", "digest", "files", "bytes", "puts"}),
     ("pull",): (("pull", "oci:releases:v1"), {"reference", "digest", "folder", "files", "fetched", "bytes", "status"}),
     ("compare",): (("compare", "oci:releases:v1", "oci:releases:v1"), {"verdict", "changes"}),
+    ("confirm",): (("confirm", "oci:releases:v1"), {"reference", "digest", "verdicts", "machines", "path", "added"}),
+    ("claims", "check"): (("claims", "check", "dataset-notes"), {"documents", "notes", "verdicts"}),
     ("mark",): (("mark", "--tag", "v1", "--withdrawn", "--reason", "a fault"), {"marked"}),
+    ("claims", "export"): (("claims", "export", "--format", "model-index"), {"format", "path", "numbers", "text"}),
+    ("claims", "lint"): (("claims", "lint", "CHANGELOG.md"), {"documents"}),
+    ("claims", "import"): (("claims", "import", PLOT), {"ledger", "written", "claims", "added", "changed", "gone", "notes"}),
 }
-RELEASED = {("pull",), ("compare",), ("mark",)}  # these want a release
-PROJECTLESS = {("pull",), ("compare",)}
+RELEASED = {("pull",), ("compare",), ("mark",), ("confirm",)}  # these want a release
+PROJECTLESS = {("pull",), ("compare",), ("claims", "lint")}
 # Arguments that make sense nowhere but in a project.
 ARGUMENTS: dict[tuple[str, ...], tuple[str, ...]] = {words: call[len(words) :] for words, (call, _) in CALLS.items()}
 
@@ -114,6 +131,8 @@ ARGUMENTS: dict[tuple[str, ...], tuple[str, ...]] = {words: call[len(words) :] f
 def prepare(made: Path, project: Path, words: tuple[str, ...]) -> None:
     """Give a project what the command works on."""
     keep_vectors(made, project)
+    if words == ("confirm",):  # only what was made here can be confirmed
+        shutil.copytree(made / "attestations", project / "attestations")
     if words in RELEASED:
         assert aqea("publish", "--tag", "v1", cwd=project).status == 0
 
@@ -127,7 +146,7 @@ def test_json_is_one_object_and_nothing_else(made: Path, project: Path, words: t
     assert (result.status, result.err) == (0, "")
     value = result.json()
     assert {"schema", "ok", "findings"} | fields <= set(value)
-    assert (value["schema"], value["ok"], value["findings"]) == (f"aqea-registry/{words[0]}/1", True, [])
+    assert (value["schema"], value["ok"], value["findings"]) == (f"aqea-registry/{'-'.join(words)}/1", True, [])
     assert "error" not in value
     assert "\x1b" not in result.out
 
@@ -150,12 +169,19 @@ def test_in_a_pipe_there_is_no_colour_and_no_progress_and_quiet_is_quiet(
 ERRORS: dict[str, tuple[tuple[str, ...], int, str]] = {
     "pin, unknown name": (("pin", "nothing"), 2, "BadConfiguration"),
     "pin --check, unknown name": (("pin", "--check", "nothing"), 2, "BadConfiguration"),
+    "claims check, unknown ledger": (("claims", "check", "nothing"), 2, "BadConfiguration"),
     "generate, unknown name": (("generate", "small", "nothing"), 2, "BadConfiguration"),
     "export, unknown file": (("export", "nothing", "--format", "benchmark"), 2, "BadConfiguration"),
     "verify, nothing there": (("verify", "nothing"), 3, "CannotCheck"),
     "verify, no list": (("verify", "docs"), 2, "BadConfiguration"),
     "verify, no layout": (("verify", "oci:nothing:v1"), 3, "CannotCheck"),
     "verify, unknown store": (("verify", "oci:"), 2, "BadConfiguration"),
+    "claims lint, nothing there": (("claims", "lint", "nothing.md"), 3, "CannotCheck"),
+    "claims import, nothing there": (("claims", "import", "nothing.md"), 3, "CannotCheck"),
+    "claims import, no numbers": (("claims", "import", "LICENSE"), 2, "BadConfiguration"),
+    "claims export, unknown ledger": (("claims", "export", "nothing", "--format", "json"), 2, "BadConfiguration"),
+    "trace, unknown name": (("trace", "no such thing"), 2, "BadConfiguration"),
+    "trace, unknown digest": (("trace", "f" * 64), 3, "CannotCheck"),
     "publish, bad tag": (("publish", "--tag", "a/b"), 2, "BadConfiguration"),
     "publish, unknown store": (("publish", "--tag", "v1", "--to", "ftp:x"), 2, "BadConfiguration"),
 }
@@ -167,7 +193,8 @@ def test_an_error_is_json_as_well(made: Path, name: str) -> None:
     result = aqea(*call, "--json", cwd=made)
     value = result.json()
     assert (result.status, value["ok"], value["findings"], value["error"]["kind"]) == (status, False, [], kind)
-    assert value["schema"] == f"aqea-registry/{call[0]}/1"
+    name = next("-".join(words) for words in COMMANDS if call[: len(words)] == words)
+    assert value["schema"] == f"aqea-registry/{name}/1"
     assert set(value["error"]) == {"kind", "message", "hint"}
     assert result.err.startswith(f"error: {value['error']['message']}\n"), "a person reads the same"
     quiet = aqea(*call, "-q", cwd=made)

@@ -1,0 +1,241 @@
+"""What of a document is prose. Everything else (code, addresses, markup, comments) is blanked out, and every offset stays.
+
+Markup that says nothing turns into spaces; what says something, but not in prose, turns into OPAQUE. Every pass is linear:
+a document may be one line of megabytes.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal, NamedTuple
+
+Kind = Literal["markdown", "text", "latex"]
+OPAQUE = "\x01"
+
+
+class Comment(NamedTuple):
+    """A comment of the markup: where it starts and ends, and what it says."""
+
+    start: int
+    end: int
+    body: str
+
+
+class Prose(NamedTuple):
+    """A document with nothing but its prose left, and its comments.
+
+    `values` are the places in a model card's front matter where a metric's value stands.
+    """
+
+    kind: Kind
+    text: str
+    comments: tuple[Comment, ...] = ()
+    values: tuple[tuple[int, int], ...] = ()
+
+
+class Span(NamedTuple):
+    """A part of a document that is no prose."""
+
+    start: int
+    end: int
+    opaque: bool = False
+
+
+def kind_of(suffix: str, text: str) -> Kind:
+    """What a document is written in: by its suffix, `.md` or `.tex`, else by what stands in it."""
+    if suffix.lower() in (".md", ".markdown"):
+        return "markdown"
+    if suffix.lower() in (".tex", ".ltx") or re.search(r"\\(?:documentclass|begin\{|section\{)", text):
+        return "latex"
+    return "markdown" if text.startswith("---\n") or re.search(r"(?m)^(?:```|\|?[ :]?--+[-: ]*\|)", text) else "text"
+
+
+def prose_of(text: str, kind: Kind) -> Prose:
+    """The prose of a document, as long as the document."""
+    if kind == "latex":
+        return _latex(text)
+    values: list[tuple[int, int]] = []
+    if kind == "markdown":
+        front, values = _front_matter(text)
+        text = blanked(text, front)
+        text = blanked(text, _code_blocks(text))
+    spans, comments = _code_and_comments(text)
+    text = blanked(text, spans)
+    for pattern, opaque in (*_MARKS, *((_HEADING,) if kind == "text" else ())):
+        text = blanked(text, (Span(found.start(), found.end(), opaque) for found in pattern.finditer(text)))
+    return Prose(kind, text, tuple(comments), tuple(values))
+
+
+# In this order: an address in angle brackets is no tag, and a link's target may be any words.
+_TAG = (
+    r"</?[A-Za-z][A-Za-z0-9-]*+"
+    r"(?:\s++[A-Za-z_:][A-Za-z0-9_:.-]*+(?:\s*+=\s*+(?:\"[^\"<>]*+\"|'[^'<>]*+'|[^\s\"'=<>`]++))?+)*+\s*+/?>"
+)
+_DATES = (
+    r"(?<![\w.,])(?:(?:19|20)\d\d(?:[-/](?:0?[1-9]|1[0-2])(?:[-/](?:[12]\d|3[01]|0?[1-9]))?|\.\d{1,2}\.\d{1,2})(?![\w-]|\.\d)"
+    r"|\d{1,2}[-/.]\d{1,2}[-/.](?:19|20)\d\d(?![\w-]|\.\d)|\d{1,2}:\d\d(?::\d\d(?:\.\d++)?)?(?![\w:]))"
+)
+_MARKS: tuple[tuple[re.Pattern[str], bool], ...] = (
+    (re.compile(r"(?<![A-Za-z])[A-Za-z][A-Za-z0-9+.-]{1,15}://[^\s<>\"')\]}|]*+|www\.[^\s<>\"')\]}|]++"), True),
+    (re.compile(r"(?<=\])\((?:[^()\n]|\([^()\n]*+\))*+\)"), False),
+    (re.compile(_TAG), False),
+    (re.compile(r"(?<![\w.])10\.\d{4,9}/[^\s<>\"|]++|(?i:\barxiv[: ]\s?)\d{4}\.\d{4,5}(?:v\d+)?"), True),
+    (re.compile(r"(?<![\w.,])(?:0[7-9]|[12]\d)(?:0[1-9]|1[0-2])\.\d{5}(?:v\d)?(?![\w.])"), True),
+    (re.compile(_DATES), True),
+)
+_HEADING = (re.compile(r"(?m)^[ \t]*+\d{1,2}\.\d{1,2}\.?[ \t]++(?=[A-Z][^\n\d]{2,80}$)"), True)
+
+
+def blanked(text: str, spans: Iterable[Span]) -> str:
+    """The text with its spans blanked; they are in order. Line ends stay."""
+    parts: list[str] = []
+    place = 0
+    for span in spans:
+        if span.end > place:
+            start = max(span.start, place)
+            black = OPAQUE if span.opaque else " "
+            lines = (black * len(line) for line in text[start : span.end].split("\n"))
+            parts += text[place:start], "\n".join(lines)
+            place = span.end
+    return "".join((*parts, text[place:])) if parts else text
+
+
+def _front_matter(text: str) -> tuple[list[Span], list[tuple[int, int]]]:
+    """The YAML before a Markdown page, and the values of its model-index."""
+    if not text.startswith("---\n") or (end := text.find("\n---", 3)) < 0:
+        return [], []
+    front = text[: end + 1]
+    index = re.search(r"(?m)^model-index:[^\n]*\n(?:[ \-#][^\n]*+\n|\n)*+", front)
+    values: list[tuple[int, int]] = []
+    if index is not None:
+        pattern = re.compile(r"(?m)^[ -]*+value:[ ]*+[\"']?([-+]?[\d.][\d.eE+-]*+)[\"']?[ \r]*+$")
+        values = [found.span(1) for found in pattern.finditer(text, *index.span())]
+    edges = [0, *(edge for value in values for edge in value), end + 4]
+    return [Span(start, stop, True) for start, stop in zip(edges[::2], edges[1::2], strict=True)], values
+
+
+_FENCE = re.compile(r"[ >\t]*+(?:(?:[-*+]|\d{1,9}[.)])[ \t]++)?(`{3,}+|~{3,}+)([^\n]*)")
+_ITEM = re.compile(r"[ \t>]*+(?:[-*+]|\d{1,9}[.)])[ \t]")
+
+
+def _code_blocks(text: str) -> Iterator[Span]:
+    """Fenced blocks, up to the end if nothing closes them, and blocks indented by four that belong to no list."""
+    fence, start, place = "", 0, 0
+    listed, before = False, True  # inside a list; the line before is blank or code
+    for line in text.split("\n"):
+        end = min(place + len(line) + 1, len(text))
+        found = _FENCE.match(line)
+        if fence:
+            if found and found[1].startswith(fence) and not found[2].strip():
+                yield Span(start, end, True)
+                fence = ""
+        elif found and not ("`" in found[2] and found[1][0] == "`"):
+            fence, start = found[1], place
+        elif not line.strip():
+            before = True
+        elif line.startswith(("    ", "\t")) and before and not listed:
+            yield Span(place, end, True)
+        else:
+            listed = bool(_ITEM.match(line)) or (listed and line[0] in " \t")
+            before = False
+        place = end
+    if fence:
+        yield Span(start, len(text), True)
+
+
+_BREAK = re.compile(r"\n(?=[ \t]*+(?:\n|[-*+] |\d{1,9}[.)] |[|#>]))")
+_TICKS = re.compile(r"(?<!\\)`++|<!--")
+
+
+def _code_and_comments(text: str) -> tuple[list[Span], list[Comment]]:
+    """Code spans and HTML comments, whichever comes first; a code span ends within its paragraph, item or row."""
+    breaks = [found.start() for found in _BREAK.finditer(text)] if "`" in text else []
+    runs: dict[int, list[int]] = {}
+    for found in re.finditer("`+", text):
+        runs.setdefault(len(found[0]), []).append(found.start())
+    spans: list[Span] = []
+    comments: list[Comment] = []
+    place, closed = 0, True
+    for found in _TICKS.finditer(text):
+        start, inside = found.span()
+        if start < place:
+            continue
+        if found[0] == "<!--":
+            end = text.find("-->", inside) if closed else -1
+            closed = end >= 0
+            if closed:
+                comments.append(Comment(start, end + 3, text[inside:end].strip()))
+                place = end + 3
+                spans.append(Span(start, place))
+            continue
+        same = runs.get(inside - start, [])
+        at, limit = bisect_right(same, start), bisect_right(breaks, start)
+        if at < len(same) and (limit == len(breaks) or same[at] < breaks[limit]):
+            place = same[at] + inside - start
+            spans.append(Span(start, place, True))
+    return spans, comments
+
+
+# How many arguments in braces of a LaTeX command are no prose; those in brackets never are.
+_ONE = """ref eqref pageref autoref nameref cref Cref vref cite citep citet citealp citeauthor citeyear nocite parencite
+textcite label includegraphics input include bibliography bibliographystyle usepackage hspace vspace cmidrule cline
+tag url path href hypersetup captionsetup graphicspath linespread setstretch lstset sisetup pgfplotsset tikzset
+pagestyle hyperref vskip hskip phantom vphantom hphantom textcolor cellcolor rowcolor color colorbox parbox raisebox
+scalebox rotatebox lstinputlisting addbibresource geometry"""
+_TWO = "setlength addtolength setcounter addtocounter rule multirow multicolumn resizebox fontsize hyperlink"
+_THREE = "aqea@set newcommand renewcommand providecommand definecolor newcolumntype"
+_NO_PROSE = {name: count for count, names in enumerate((_ONE, _TWO, _THREE), 1) for name in names.split()}
+_BEGIN = re.compile(r"\\begin\{[A-Za-z]++\*?\}((?:\[[^\[\]]*+\])?+(?:\{(?:[^{}]++|\{[^{}]*+\})*+\})*+)")
+_COMMAND = re.compile(
+    r"\\("
+    + "|".join(sorted(_NO_PROSE, key=len, reverse=True))
+    + r")\*?(?![A-Za-z])((?:\s?\[[^\[\]]*+\]){0,3}+)((?:\s?\{[^{}]*+\}){0,3}+)"
+)
+_LENGTH = re.compile(
+    r"[-+]?(?:\d++(?:\.\d*+)?|\.\d++)\s?(?:\\[A-Za-z]*?(?:width|height|skip|sep|size|depth)\b|(?:pt|em|ex|cm|mm|in|bp|pc|sp|mu)\b)"
+    r"|\\\\\*?\[[^\[\]]*+\]"
+)
+_HIDDEN = ("verbatim", "Verbatim", "lstlisting", "minted", "comment", "tikzpicture", "thebibliography", "filecontents", "alltt")
+_VERB = re.compile(r"\\(?:verb\*?|lstinline)([^A-Za-z\s*\[{])[^\n]{0,500}?\1")
+_LATEX_COMMENT = re.compile(r"(?<!\\)(?:\\\\)*+%([^\n]*+)")
+
+
+def _latex(text: str) -> Prose:
+    body = re.search(r"\\begin\{document\}", text)
+    stop = text.find("\\end{document}")
+    outside = [Span(0, body.end(), True)] if body else []
+    outside += [Span(stop, len(text), True)] if stop >= 0 else []
+    text = blanked(text, outside)
+    text = blanked(text, sorted(_environments(text)))
+    text = blanked(text, (Span(*found.span(), True) for found in _VERB.finditer(text)))
+    comments = [Comment(found.start(1) - 1, found.end(), found[1].strip()) for found in _LATEX_COMMENT.finditer(text)]
+    text = blanked(text, (Span(one.start, one.end) for one in comments))
+    text = blanked(text, (_arguments(found) for found in _COMMAND.finditer(text)))
+    text = blanked(text, (Span(*found.span(1)) for found in _BEGIN.finditer(text)))
+    for pattern in (_LENGTH, _MARKS[0][0], *(pattern for pattern, _ in _MARKS[3:])):
+        text = blanked(text, (Span(*found.span(), True) for found in pattern.finditer(text)))
+    return Prose("latex", text, tuple(comments))
+
+
+def _environments(text: str) -> Iterator[Span]:
+    """The environments whose content is no prose."""
+    for name in _HIDDEN:
+        opener, closer, place = f"\\begin{{{name}}}", f"\\end{{{name}}}", 0
+        while (start := text.find(opener, place)) >= 0 and (end := text.find(closer, start)) >= 0:
+            place = end + len(closer)
+            yield Span(start, place, True)
+
+
+def _arguments(found: re.Match[str]) -> Span:
+    """A command with as many of its arguments as are no prose."""
+    end = found.end(2)
+    for _, argument in zip(range(_NO_PROSE[found[1]]), re.finditer(r"\s?\{[^{}]*+\}", found[3]), strict=False):
+        end = found.end(2) + argument.end()
+    return Span(found.start(), end)
+
+
+def line_starts(text: str) -> Sequence[int]:
+    """The offsets at which the lines of a text start."""
+    return [0, *(found.end() for found in re.finditer("\n", text))]

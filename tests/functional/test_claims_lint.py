@@ -1,0 +1,195 @@
+"""`claims lint` as it is run: on documents with ledgers, on bad input, and on this project's own pages."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from aqea_registry.core.claims import FOLDER, At, Claim, Document, Ledger
+from aqea_registry.core.ledger import parse_ledger, render_ledger
+from aqea_registry.core.reporting import Silent
+from aqea_registry.operations.claims_check import check_claims
+from aqea_registry.operations.project import open_project
+from tests.tools import ROOT, SHARED, aqea
+
+PAGES = ("README.md", *(f"docs/{path.name}" for path in sorted(ROOT.glob("docs/*.md"))), "benchmarks/README.md", "CHANGELOG.md")
+OWN = ("readme", "canonical", "small-set", "benchmarks", "margins")
+TEXT = "# Results\n\nIt reaches 82.03 on STS-B, 61.57 on STS12.\n\n| set | pairs |\n|---|---|\n| a | 356 |\n"
+
+
+def write(root: Path, text: str = TEXT) -> Path:
+    """A document with a ledger in manifests/claims of a folder that is no project."""
+    (root / "page.md").write_text(text)
+    claims = (
+        Claim(id="stsb", value="82.03", unit="percent", at=At(line=3)),
+        Claim(id="sts12", value="61.57", unit="percent", at=At(line=3)),
+        Claim(id="pairs", value="356", unit="count", at=At(table="t", row="a", column="pairs", line=7)),
+    )
+    document = Document(title="A page", sha256=hashlib.sha256(text.encode()).hexdigest(), file="page.md")
+    ledger = root / FOLDER / "page.yaml"
+    ledger.parent.mkdir(parents=True, exist_ok=True)
+    ledger.write_bytes(render_ledger(Ledger(document=document, claims=claims)))
+    return ledger
+
+
+def test_a_bound_document_is_clean_and_an_unbound_number_has_its_place(tmp_path: Path) -> None:
+    write(tmp_path)
+    assert aqea("claims", "lint", "page.md", cwd=tmp_path) == (
+        0,
+        "page.md: 3 numbers look like results: 3 bound, 0 examples, 0 unbound\n",
+        "",
+    )
+    (tmp_path / "other.md").write_text("a\nand 0.55<!-- claim: page:nothing --> of 12%<!-- example -->, 0.61")
+    result = aqea("claims", "lint", "page.md", "other.md", "--json", cwd=tmp_path)
+    value = result.json()
+    assert (result.status, value["schema"]) == (1, "aqea-registry/claims-lint/1")
+    assert [(one["code"], one["subject"]) for one in value["findings"]] == [
+        ("claim-unbound", "other.md:2:9"),
+        ("claim-unbound", "other.md:2:62"),
+    ]
+    page, other = value["documents"]
+    assert (page["results"], page["bound"], page["faults"]) == (3, 3, [])
+    assert (other["results"], other["bound"], other["examples"]) == (3, 1, 1)
+    assert [(one["line"], one["column"], one["claim"]) for one in other["faults"]] == [(2, 9, "page:nothing"), (2, 62, None)]
+    assert aqea("claims", "lint", tmp_path / "page.md", "-C", tmp_path, cwd=ROOT).status == 0
+
+
+def test_a_changed_document_is_told_once_and_update_puts_it_right(tmp_path: Path) -> None:
+    ledger = write(tmp_path)
+    (tmp_path / "page.md").write_text(f"A new first line.\n\n{TEXT}")
+    before = ledger.read_bytes()
+    result = aqea("claims", "lint", "page.md", "--json", cwd=tmp_path)
+    (finding,) = result.json()["findings"]
+    assert (result.status, finding["code"], finding["subject"]) == (1, "claim-stale", "page.md")
+    assert "claims lint --update page.md" in finding["message"]
+    assert ledger.read_bytes() == before
+    updated = aqea("claims", "lint", "--update", "page.md", cwd=tmp_path)
+    assert (updated.status, "page: brought up to date" in updated.out) == (0, True)
+    found, wrong = parse_ledger(ledger.read_bytes(), "page")
+    assert found is not None
+    assert (wrong, [claim.at.line for claim in found.claims]) == ([], [5, 5, 9])
+    assert aqea("claims", "lint", "page.md", cwd=tmp_path).status == 0
+
+
+UNFIT: dict[str, tuple[Callable[[Path], object], set[str]]] = {
+    "a claim that is gone": (
+        lambda root: (root / "page.md").write_text(TEXT.replace("61.57", "61.58")),
+        {"page.md", "page.md:3:1", "page.md:3:28"},
+    ),
+    "a new number": (lambda root: (root / "page.md").write_text(f"{TEXT}\n0.55\n"), {"page.md", "page.md:9:1"}),
+    "a ledger with a fault": (
+        lambda root: (
+            (root / "page.md").write_text(f"{TEXT}\n"),
+            (root / FOLDER / "page.yaml").write_text((root / FOLDER / "page.yaml").read_text() + "- {id: x}\n"),
+        ),
+        {"page.md", "page: x"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UNFIT)
+def test_update_writes_nothing_while_something_else_is_wrong(tmp_path: Path, name: str) -> None:
+    change, subjects = UNFIT[name]
+    ledger = write(tmp_path)
+    change(tmp_path)
+    before = ledger.read_bytes()
+    result = aqea("claims", "lint", "--update", "page.md", "--json", cwd=tmp_path)
+    assert (result.status, {one["subject"] for one in result.json()["findings"]}) == (1, subjects)
+    assert ledger.read_bytes() == before
+
+
+BAD = {
+    "none.md": (None, "is not there"),
+    "folder.md": (b"", "cannot be read: "),
+    "image.md": (b"\x89PNG\r\n\x1a\n\0\0", "no UTF-8 text: byte 0 is 0x89"),
+    "latin.txt": ("naïve 0.55".encode("latin-1"), "no UTF-8 text: byte 2 is 0xef"),
+    "nul.txt": (b"0.55 \0", "it holds NUL"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_is_no_text_is_told_and_does_not_stop_the_others(tmp_path: Path, name: str) -> None:
+    content, message = BAD[name]
+    if name.startswith("folder"):
+        (tmp_path / name).mkdir()
+    elif content is not None:
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "good.md").write_text("0.55<!-- example -->")
+    result = aqea("claims", "lint", name, "good.md", cwd=tmp_path)
+    assert result.status == 3
+    assert message in result.err
+    assert result.out.startswith("good.md: 1 numbers look like results")
+
+
+def test_five_megabytes_in_one_line_and_in_many(tmp_path: Path) -> None:
+    page = (ROOT / "benchmarks/README.md").read_text()
+    text = page * (5_000_000 // len(page))
+    (tmp_path / "many.md").write_text(text)
+    (tmp_path / "one.txt").write_text(" ".join(text.split()))
+    result = aqea("claims", "lint", "many.md", "one.txt", "--json", cwd=tmp_path, timeout=60)
+    assert result.status == 1
+    assert all(document["results"] > 60_000 for document in result.json()["documents"])
+    assert len(result.json()["findings"]) < 2010
+
+
+def test_our_own_pages_are_clean() -> None:
+    """If a page was edited: aqea-registry claims lint --update README.md docs/*.md benchmarks/README.md CHANGELOG.md"""
+    result = aqea("claims", "lint", *PAGES, "-q", cwd=ROOT)
+    assert result == (0, "", "")
+
+
+@pytest.mark.weights
+def test_our_own_claims_hold_or_name_a_source(made: Path) -> None:
+    checked = check_claims(open_project(made), (), Silent(), OWN)
+    verdicts = {f"{one.name}: {one.message}": one.reason or one.state for one in checked.verdicts if one.ledger in OWN}
+    assert {name for name, state in verdicts.items() if state not in ("holds", "no-source")} == set()
+    assert sum(state == "holds" for state in verdicts.values()) > 100
+    assert [one.ground for one in checked.verdicts if one.name == "readme:demo.cos_sim_spearman"] == ["bytes"]
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_our_own_ledgers_are_spelled_as_the_program_spells_them(name: str) -> None:
+    content = (ROOT / FOLDER / f"{name}.yaml").read_bytes()
+    found, wrong = parse_ledger(content, name)
+    assert found is not None
+    assert (render_ledger(found), wrong) == (content, [])
+
+
+def test_the_counts_of_the_small_set_are_those_of_its_rows() -> None:
+    rows = [json.loads(line) for line in (ROOT / "data/small/test.jsonl").read_text().splitlines()]
+    told = json.loads((ROOT / "data/small/counts.json").read_text())
+    groups = {row["category"]: [one["score"] for one in rows if one["category"] == row["category"]] for row in rows}
+    groups["all"] = [row["score"] for row in rows]
+    assert told["categories"] == {
+        name: {"pairs": len(all_), "mean": round(sum(all_) / len(all_), 4), "lowest": min(all_), "highest": max(all_)}
+        for name, all_ in groups.items()
+    }
+    bands = [band.split("-") for band in told["scores"]]
+    assert list(told["scores"].values()) == [
+        sum(float(band[0]) <= score <= float(band[-1]) for score in groups["all"]) for band in bands
+    ]
+    assert told["sentences"] == len({row[key] for row in rows for key in ("sentence1", "sentence2")})
+
+
+@pytest.mark.shared
+def test_every_number_of_the_seeds_is_bound_and_no_claim_is_stale() -> None:
+    """The ledgers were made by reading tables, the linter reads characters: each finds what the other does."""
+    result = aqea("claims", "lint", *sorted((SHARED / "seeds").glob("00*.txt")), "--json", cwd=ROOT)
+    value = result.json()
+    assert (result.status, value["findings"]) == (0, [])
+    counts = {Path(one["document"]).name[:3]: one["results"] for one in value["documents"]}
+    assert counts["001"] > 1000
+    assert counts["002"] > 1000
+    assert counts["003"] > 450
+
+
+def test_the_hook_of_pre_commit_calls_the_linter(tmp_path: Path) -> None:
+    (hook,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
+    program, *words = hook["entry"].split()
+    (tmp_path / "paper.md").write_text("0.55")
+    assert (program, aqea(*words, "paper.md", cwd=tmp_path).status) == ("aqea-registry", 1)
