@@ -88,6 +88,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     pins: Mapping[str, Pin]
     citation: Citation | None = None
     plot: tuple[str, str] | None = None  # its path in the release, and what it shows in words
+    report: str | None = None  # its path in the release
 
 
 def render(card: Card) -> bytes:
@@ -160,7 +161,10 @@ def _results(card: Card) -> str:
     ]
     said = "Correlation of similarity with the human scores. Each number is exact: the float64 nearest to the true value."
     plot = [f"![{_alternative(card.plot[1])}]({card.plot[0]})"] if card.plot else []
-    return "\n\n".join([said, *plot, _table(header, rows)])
+    report = (
+        [f"[The report]({card.report}) shows what became of every printed number that rests on these."] if card.report else []
+    )
+    return "\n\n".join([said, *plot, _table(header, rows), *report])
 
 
 def _alternative(text: str) -> str:

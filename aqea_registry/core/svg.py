@@ -38,27 +38,19 @@ class Bar(NamedTuple):
 def render(bars: Sequence[Bar]) -> bytes:
     """The plot as SVG. Bars keep their order within a model, and models the order in which they first come."""
     models = list(dict.fromkeys(bar.model for bar in bars))
-    scale = _Scale(bars)
+    scale = score_scale([bar.value for bar in bars], [bar.dataset for bar in bars])
     y, body = float(TOP), []
     for model in models:
-        body.append(f'<text class="model" x="16" y="{y + 22:g}">{_text(model, 72)}</text>')
+        body.append(f'<text class="model" x="16" y="{y + 22:g}">{label(model, 72)}</text>')
         y += HEADING
         of_model = [bar for bar in bars if bar.model == model]
         body += scale.grid(y, y + ROW * len(of_model))
         for bar in of_model:
-            body += scale.bar(bar, y)
+            body += _bar(scale, bar, y)
             y += ROW
     height = int(y) + BOTTOM
-    head = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
-        'role="img" aria-labelledby="title desc">',
-        '<title id="title">' + TITLE + "</title>",
-        f'<desc id="desc">{_escape(describe(bars))}</desc>',
-        f"<style>{STYLE}</style>",
-        f'<rect class="back" width="{WIDTH}" height="{height}" rx="6"/>',
-        '<text class="title" x="16" y="30">Spearman correlation of cosine with human scores</text>',
-    ]
-    return "\n".join([*head, *body, *scale.labels(y + 18), "</svg>", ""]).encode()
+    heading = "Spearman correlation of cosine with human scores"
+    return drawing(height, TITLE, describe(bars), heading, [*body, *scale.labels(y + 18)]).encode()
 
 
 def describe(bars: Sequence[Bar]) -> str:
@@ -66,44 +58,78 @@ def describe(bars: Sequence[Bar]) -> str:
     return "; ".join(f"{bar.dataset} with {bar.model}: {bar.value:.4f}" for bar in bars) + "."
 
 
-class _Scale:
-    """Where a value stands from left to right. Negative scores are rare, and get their half only where there are some."""
+def drawing(
+    height: int, title: str, words: str, heading: str, body: Sequence[str], *, name: str = "", style: str = STYLE
+) -> str:
+    """A whole SVG around what is drawn; `words` is for those who do not see it.
 
-    def __init__(self, bars: Sequence[Bar]) -> None:
-        self.low = -1.0 if any(bar.value < 0 for bar in bars) else 0.0
-        self.ticks = (-1.0, -0.5, 0.0, 0.5, 1.0) if self.low else (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-        labels = max((min(len(bar.dataset), LONGEST) for bar in bars), default=0)
-        self.left = 16 + labels * CHARACTER + 20
-        self.width = WIDTH - RIGHT - self.left
+    Within a page, `name` keeps the ids of several drawings apart, and `style` is empty where the page has the style.
+    """
+    head = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
+        f'role="img" aria-labelledby="{name}title {name}desc">',
+        f'<title id="{name}title">{escaped(title)}</title>',
+        f'<desc id="{name}desc">{escaped(words)}</desc>',
+        *([f"<style>{style}</style>"] if style else []),
+        f'<rect class="back" width="{WIDTH}" height="{height}" rx="6"/>',
+        f'<text class="title" x="16" y="30">{escaped(heading)}</text>',
+    ]
+    return "\n".join([*head, *body, "</svg>", ""])
+
+
+class Scale(NamedTuple):
+    """Where a value stands from left to right, and the lines and labels of its ticks, each a value and its label."""
+
+    low: float
+    high: float
+    ticks: Sequence[tuple[float, str]]
+    left: float
+    right: float = WIDTH - RIGHT
 
     def x(self, value: float) -> float:
-        return self.left + (value - self.low) / (1 - self.low) * self.width
+        """The place of a value, in pixels."""
+        return self.left + (value - self.low) / (self.high - self.low) * (self.right - self.left)
 
     def grid(self, top: float, bottom: float) -> list[str]:
-        places = [(f"{self.x(tick):.1f}", "grid" if tick else "zero") for tick in self.ticks]
+        """A line at each tick; the one at zero is darker."""
+        places = [(f"{self.x(tick):.1f}", "grid" if tick else "zero") for tick, _ in self.ticks]
         return [f'<line class="{kind}" x1="{x}" y1="{top:g}" x2="{x}" y2="{bottom:g}"/>' for x, kind in places]
 
     def labels(self, y: float) -> list[str]:
+        """The ticks' labels."""
         return [
-            f'<text class="small" x="{self.x(tick):.1f}" y="{y:g}" text-anchor="middle">{tick:.1f}</text>'
-            for tick in self.ticks
-        ]
-
-    def bar(self, bar: Bar, y: float) -> list[str]:
-        start, end = sorted((self.x(0.0), self.x(bar.value)))
-        after = f'x="{end + 6:.1f}"' if bar.value >= 0 else f'x="{self.x(0) + 6:.1f}"'
-        return [
-            f'<text x="{self.left - 10:.1f}" y="{y + 16:g}" text-anchor="end">{_text(bar.dataset, LONGEST)}</text>',
-            f'<rect class="bar" x="{start:.1f}" y="{y + 4:g}" width="{end - start:.1f}" height="16" rx="2"/>',
-            f'<text class="value" {after} y="{y + 16:g}">{bar.value:.4f}</text>',
+            f'<text class="small" x="{self.x(tick):.1f}" y="{y:g}" text-anchor="middle">{text}</text>'
+            for tick, text in self.ticks
         ]
 
 
-def _text(text: str, longest: int) -> str:
+def score_scale(values: Sequence[float], names: Sequence[str]) -> Scale:
+    """The scale of scores in -1..1. Negative scores are rare, and get their half only where there are some."""
+    low = -1.0 if any(value < 0 for value in values) else 0.0
+    ticks = (-1.0, -0.5, 0.0, 0.5, 1.0) if low else (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+    return Scale(low, 1.0, [(tick, f"{tick:.1f}") for tick in ticks], left_of(names))
+
+
+def left_of(names: Sequence[str]) -> float:
+    """Where a scale begins that has these labels at its left, in pixels."""
+    return 16 + max((min(len(name), LONGEST) for name in names), default=0) * CHARACTER + 20
+
+
+def label(text: str, longest: int = LONGEST) -> str:
     """Text of a label, cut where it would run out of its place."""
-    return _escape(text if len(text) <= longest else f"{text[: longest - 1]}…")
+    return escaped(text if len(text) <= longest else f"{text[: longest - 1]}…")
 
 
-def _escape(text: str) -> str:
+def escaped(text: str) -> str:
     """Text as XML takes it: without the control characters that no XML may hold."""
     return escape("".join(character if character.isprintable() else " " for character in text))
+
+
+def _bar(scale: Scale, bar: Bar, y: float) -> list[str]:
+    start, end = sorted((scale.x(0.0), scale.x(bar.value)))
+    after = f'x="{end + 6:.1f}"' if bar.value >= 0 else f'x="{scale.x(0) + 6:.1f}"'
+    return [
+        f'<text x="{scale.left - 10:.1f}" y="{y + 16:g}" text-anchor="end">{label(bar.dataset)}</text>',
+        f'<rect class="bar" x="{start:.1f}" y="{y + 4:g}" width="{end - start:.1f}" height="16" rx="2"/>',
+        f'<text class="value" {after} y="{y + 16:g}">{bar.value:.4f}</text>',
+    ]

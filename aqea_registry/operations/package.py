@@ -1,7 +1,7 @@
 """The package: what a release contains, as paths and bytes, and the folder `hf_package/` made of it.
 
 A package is made of a verified run and of nothing else: the files of its manifest under their published names, and the
-card, the Croissant description, the plot and the list of digests that are written for it.
+card, the Croissant description, the plot, the report and the list of digests that are written for it.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ from aqea_registry.core.release import Descriptor, Release, build
 from aqea_registry.core.reporting import Reporter
 from aqea_registry.operations.check_files import Verification
 from aqea_registry.operations.project import Project, pairs_path, published_path, view_path
+from aqea_registry.operations.report import release_page
 
 FOLDER = "hf_package"
-CARD, LIST, CROISSANT, PLOT = "README.md", "MANIFEST.sha256", "croissant.json", "plots/metrics.svg"
+CARD, LIST, CROISSANT, PLOT, REPORT = "README.md", "MANIFEST.sha256", "croissant.json", "plots/metrics.svg", "report.html"
 _PART = re.compile(r"\.(.+)\.\d+-[0-9a-f]+\.part")  # what `atomic_write` was killed over
 
 
@@ -63,7 +64,8 @@ def build_package(project: Project, verification: Verification) -> Package:
     found = {published_path(path): verification.digests[path] for path in project.manifest_paths()}
     places = {published_path(path): project.root / path for path in project.manifest_paths()}
     files = {path: (digest.sha256, digest.size) for path, digest in found.items()}
-    texts = _texts(_card(project, verification), files)
+    texts = {REPORT: release_page(project, verification, files)}
+    texts |= _texts(_card(project, verification), {**files, REPORT: _digest(texts[REPORT])})
     files |= {path: _digest(text) for path, text in texts.items()}
     texts[LIST] = render({path: sha256 for path, (sha256, _) in files.items()})
     files[LIST] = _digest(texts[LIST])
@@ -131,7 +133,7 @@ def _texts(told: card.Card, files: Mapping[str, tuple[str, int]]) -> dict[str, b
     texts[PLOT] = svg.render(bars)
     texts[CROISSANT] = croissant.render(msgspec.structs.replace(told, files=files))
     everything = {**files, **{path: _digest(text) for path, text in texts.items()}}
-    texts[CARD] = card.render(msgspec.structs.replace(told, files=everything, plot=(PLOT, svg.TITLE)))
+    texts[CARD] = card.render(msgspec.structs.replace(told, files=everything, plot=(PLOT, svg.TITLE), report=REPORT))
     return texts
 
 

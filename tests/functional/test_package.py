@@ -46,7 +46,7 @@ PUBLISHED = {
     "parquet/small-minilm.parquet": VIEW,
     "pins.json": PINS,
 }
-WRITTEN = {"README.md", "croissant.json", "plots/metrics.svg", LIST}
+WRITTEN = {"README.md", "croissant.json", "plots/metrics.svg", "report.html", LIST}
 
 
 def package_of(project: Path) -> Package:
@@ -202,6 +202,21 @@ def test_a_view_made_again_elsewhere_gives_the_same_release(built: Package, made
     assert package_of(second).release.digest() == built.release.digest()
 
 
+def test_the_report_in_it_tells_nothing_of_releases_or_of_this_machine(built: Package, project: Path) -> None:
+    """It would be another page after each release otherwise, and so would the next release be."""
+    assert aqea("publish", "--tag", "v1", cwd=project).status == 0
+    assert aqea("publish", "--tag", "v1", "--to", "oci:elsewhere", cwd=project).status == 0
+    shutil.rmtree(project / ".git")
+    assert package_of(project).content("report.html") == built.content("report.html")
+    alone = aqea("report", "--to", "report.html", "--figures", "figures", "--json", cwd=project)
+    assert (alone.status, {Path(one).name for one in alone.json()["figures"]}) == (
+        0,
+        {"scores.svg", "differences.svg", "files.svg"},
+    )
+    assert b"oci:releases:v1" in (project / "report.html").read_bytes()
+    assert b"oci:releases:v1" not in built.texts["report.html"]
+
+
 def test_verify_covers_the_view_and_needs_no_pyarrow(project: Path) -> None:
     append(VIEW, b"x")(project)
     script = "import sys; sys.modules['pyarrow'] = None; from aqea_registry.cli import main; sys.exit(main())"
@@ -305,7 +320,7 @@ def test_neither_a_project_nor_a_file_becomes_a_package(built: Package, project:
     assert {"README.md", "params.yaml", PAIRS} <= foreign(built, project)
     assert foreign(built, project / "params.yaml") == {"."}
     (project / "empty").mkdir()
-    assert write(built, project / "empty").files == 9
+    assert write(built, project / "empty").files == 10
 
 
 def test_changes_of_one_byte_in_a_package_are_all_found(folder: Path) -> None:

@@ -77,7 +77,7 @@ def test_a_release_is_what_skopeo_sees(project: Path) -> None:
     assert layout_manifest(project / "releases") == (digest(result), json.loads(raw))
     skopeo("copy", "oci:releases:v1", "oci:../copy:v1", cwd=project)
     copied = aqea("verify", "oci:../copy:v1", "--json", cwd=project)
-    assert (copied.status, copied.json()["files"]) == (0, 9)
+    assert (copied.status, copied.json()["files"]) == (0, 10)
     assert copied.json()["notes"] == [f"v1 is {digest(result)}"]
     assert {one["how"] for one in copied.json()["held"]["oci:../copy:v1"]} == {"hashed"}
 
@@ -93,7 +93,7 @@ def test_every_layer_is_a_file_of_the_manifest_or_tells_of_them(published: Path)
     lines = [line.split("  ") for line in (published / MANIFEST).read_text().splitlines()]
     listed = {released(path): sha256 for sha256, path in lines}
     files = titles(manifest)
-    assert set(files) == {*listed, CARD, LIST, "croissant.json", "plots/metrics.svg"}
+    assert set(files) == {*listed, CARD, LIST, "croissant.json", "plots/metrics.svg", "report.html"}
     assert {path: files[path].removeprefix("sha256:") for path in listed} == listed
     for layer in (*manifest["layers"], manifest["config"]):
         content = blob(published / "releases", layer["digest"]).read_bytes()

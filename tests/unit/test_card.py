@@ -161,7 +161,8 @@ def test_a_split_is_spelled_as_datasets_takes_it(split: str, name: str) -> None:
 
 
 def test_it_says_how_to_load_to_verify_to_make_again_and_to_cite() -> None:
-    text = render(msgspec.structs.replace(card(), citation=CITED, plot=("plots/metrics.svg", "Bars [all]"))).decode()
+    drawn = msgspec.structs.replace(card(), citation=CITED, plot=("plots/metrics.svg", "Bars [all]"), report="report.html")
+    text = render(drawn).decode()
     for told in (
         'np.asarray(rows[0]["embedding1"]) / 1e6',
         "sha256sum -c MANIFEST.sha256",
@@ -171,6 +172,7 @@ def test_it_says_how_to_load_to_verify_to_make_again_and_to_cite() -> None:
         "author = {{A group}}",
         "year = {2031}",
         r"![Bars \[all\]](plots/metrics.svg)",
+        "[The report](report.html) shows",
     ):
         assert told in text
     assert [line for line in text.splitlines() if line.startswith("## ")] == [
@@ -188,7 +190,7 @@ def test_it_says_how_to_load_to_verify_to_make_again_and_to_cite() -> None:
         )
     ]
     for link in re.findall(r"\]\(([^)]+)\)", text):
-        assert link.startswith("https://") or link in {*FILES, "plots/metrics.svg"}
+        assert link.startswith("https://") or link in {*FILES, "plots/metrics.svg", "report.html"}
     assert "## Citation" not in render(card()).decode()
 
 

@@ -1,0 +1,237 @@
+"""The report's page as values and as HTML: what it says, that it is always the same, that nothing in it is more than text."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import sys
+from html.parser import HTMLParser
+from xml.etree import ElementTree
+
+import msgspec
+import pytest
+
+from aqea_registry.core.figures import Gap, Printed, Score, Size, figures
+from aqea_registry.core.page import Confirmation, Content, build, headline, standing, visible
+from aqea_registry.core.svg import WIDTH
+from aqea_registry.operations.render_page import render
+from tests.pages import SHA, content, many
+from tests.tools import ROOT, run
+
+SVG = "{http://www.w3.org/2000/svg}"
+IMPORTS = (
+    "import hashlib; from aqea_registry.core.page import build; from aqea_registry.operations.render_page import render; "
+    "from tests.pages import content"
+)
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ({}, "No printed number is claimed here yet."),
+        ({"holds": 1}, "The one printed number holds."),
+        ({"holds": 1204}, "All 1,204 printed numbers hold."),
+        ({"unchecked": 1}, "0 of 1 printed numbers hold; 1 could not be checked."),
+        ({"holds": 1, "contradicted": 1}, "1 of 2 printed numbers holds; 1 is contradicted."),
+        (
+            {"holds": 1200, "contradicted": 9, "unchecked": 2000, "unbound": 18},
+            "1,200 of 3,227 printed numbers hold; 9 are contradicted, 2,000 could not be checked and 18 rest on nothing.",
+        ),
+    ],
+)
+def test_the_headline_is_a_sentence(counts: dict[str, int], said: str) -> None:
+    assert headline(counts) == said
+
+
+def test_what_verification_found_is_told_without_what_the_claims_show() -> None:
+    assert standing(1, ()) == "Verification of 1 file found nothing wrong."
+    page = build(content())
+    assert [one.code for one in page.findings] == ["mismatch"]
+    assert page.standing == "Verification of 12 files and of the ledgers ended with 1 finding."
+
+
+def test_a_contradiction_has_both_places() -> None:
+    measured, derived = build(content()).contradictions
+    assert (measured.document, [other.where for other in measured.others]) == (
+        "sentence-transformers/all-MiniLM-L6-v2, model card",
+        ["pair set of stsb under sentence-transformers/all-MiniLM-L6-v2"],
+    )
+    assert [(other.name, other.text) for other in derived.others] == [
+        ("paper:table2.kalm-mini.zh", "62.10"),
+        ("paper:table2.kalm-mini.en", "63.94"),
+    ]
+    text = render(build(content())).decode()
+    for said in ("81.93", "81.91327", "0.01673", "0.005", "Table 2, KaLM mini, zh, line 210"):
+        assert said in text[: text.index('id="findings"')], "contradictions come first"
+
+
+class _Reader(HTMLParser):
+    """The elements that are open at each place, ids, addresses within the page, and what stands in scripts."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.scripts: list[str] = []
+        self.attributes: set[str] = set()
+        self._script = False
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        self.attributes |= set(values)
+        self.ids += [values["id"] or ""] if "id" in values else []
+        self.links += [values[name] or "" for name in ("href", "src", "action") if name in values]
+        self._script = tag == "script"
+        self.scripts += [""] if self._script else []
+
+    def handle_data(self, data: str) -> None:
+        if self._script:
+            self.scripts[-1] += data
+
+
+def test_the_page_leads_nowhere_else_and_every_address_in_it_is_there() -> None:
+    reader = _Reader(render(build(content())).decode())
+    assert len(set(reader.ids)) == len(reader.ids)
+    outside = [link for link in reader.links if not link.startswith(("#", "data:image/svg+xml,"))]
+    assert outside == []
+    assert {link[1:].replace("%3A", ":") for link in reader.links if link.startswith("#")} <= set(reader.ids)
+    assert not [name for name in reader.attributes if name.startswith("on") or name == "style"]
+
+
+def test_the_chain_of_a_claim_leads_to_the_upstream_file_and_to_the_stores() -> None:
+    given = content()
+    chains = json.loads(build(given).chains)
+
+    def below(links: list[list[object]]) -> set[str]:
+        found = set()
+        for _, target in links:
+            node = chains["nodes"][target] if isinstance(target, int) else None
+            found |= {chains["text"][node[1]], *below(node[4])} if node else {str(target)}
+        return found
+
+    first, wrong, *_ = chains["claims"]
+    reached = below(first[2])
+    assert {"stsb-minilm", "generate@stsb-minilm", "mteb/stsbenchmark-sts", "test.jsonl", "v1", "oci:releases:v1"} <= reached
+    facts = {chains["text"][name]: chains["text"][value] for name, value in (chains["facts"][fact] for fact in wrong[1])}
+    assert facts == {
+        "unit": "percent",
+        "difference": "0.01673",
+        "tolerance": "0.005",
+        "metric": "manhattan_spearman",
+        "note": "The digits stand so in the card.",
+    }
+    alone = json.loads(build(msgspec.structs.replace(given, graph=None)).chains)
+    assert [[alone["text"][label], target] for label, target in alone["claims"][0][2]] == [["rests on", "stsb-minilm"]]
+
+
+def test_within_a_release_nothing_is_told_of_releases() -> None:
+    given = content(receipts=None, notes=())
+    text = render(build(given)).decode()
+    assert 'id="releases"' not in text and "oci:releases" not in text
+    assert "sha256sum -c MANIFEST.sha256" in text
+    assert 'id="confirmations"' not in text
+    told = render(build(msgspec.structs.replace(given, confirmations=[Confirmation("v1", "a Ryzen, no device", "IDENTICAL")])))
+    assert b"a Ryzen, no device" in told
+
+
+@pytest.mark.parametrize("seed", ["1", "2"])
+def test_the_same_content_gives_the_same_bytes_and_no_time(seed: str) -> None:
+    here = render(build(content()))
+    there = run(
+        sys.executable,
+        "-c",
+        f"{IMPORTS}; print(hashlib.sha256(render(build(content()))).hexdigest())",
+        cwd=ROOT,
+        env={"PYTHONHASHSEED": seed, "TZ": "Pacific/Auckland"},
+    )
+    assert there == (0, f"{hashlib.sha256(here).hexdigest()}\n", "")
+    assert not re.search(rb"\b\d{2}:\d{2}:\d{2}\b", here)
+
+
+@pytest.mark.parametrize("given", [content([]), content([], files={}, pair_sets=[], pins=[], manifest=None)])
+def test_a_project_without_claims_has_a_page(given: Content) -> None:
+    text = render(build(msgspec.structs.replace(given, graph=None))).decode()
+    assert "No printed number is claimed here yet." in text
+    assert '<table class="claims"' not in text
+
+
+def test_a_large_ledger_makes_no_large_page() -> None:
+    assert len(render(build(many(3_200)))) < 1_200_000
+    assert len(render(build(many(10_000)))) < 3_000_000
+
+
+HOSTILE = "</script><!--<script>alert(1)</script>\"'><img src=x onerror=alert(1)>&lt;\u2028\x00\x1b\ud800\u202e"
+
+
+def test_what_others_wrote_stays_text() -> None:
+    verdicts = [msgspec.structs.replace(one, message=HOSTILE) for one in content().verdicts]
+    text = render(build(content(verdicts, title=HOSTILE))).decode()
+    reader = _Reader(text)
+    assert len(reader.scripts) == 2
+    assert json.loads(reader.scripts[0])["text"]
+    assert "<img" not in text and "onerror" not in reader.attributes
+    assert text.isprintable() or not set(text) & set("\u2028\x00\x1b\ud800\u202e")
+    assert r"\u2028\x00\x1b\ud800\u202e" in text
+    assert visible("plain · ü\n") == "plain · ü\n" and visible(5) == 5
+
+
+PRINTS = (Printed("a:b", "82.0", 0.82, "holds"), Printed("a:c", "9", 0.09, "contradicted"))
+SCORES = [
+    Score("org/model", "stsb", "cos_sim_spearman", 0.82, PRINTS),
+    Score("org/<model>", 'x"' * 40, "cos_sim_pearson", -0.3),
+]
+GAPS = [
+    Gap("a:holds", "holds", 0.0, 5.7e-14),
+    Gap("a:near", "holds", 0.004, 0.005),
+    Gap("a:exact", "contradicted", 1.0, 0.0),
+    Gap("a:far", "contradicted", 2e5, 0.05),
+]
+SIZES = [Size("data/a_pairs.json", 9_000_000, SHA), Size("empty", 0, SHA), Size("x" * 80, 12, SHA)]
+
+
+@pytest.mark.parametrize(
+    ("scores", "gaps", "sizes"),
+    [
+        (SCORES, GAPS, SIZES),
+        (SCORES * 100, GAPS * 2500, SIZES * 60),
+        (SCORES[:1], GAPS[:1], SIZES[1:2]),
+        ([], GAPS[2:3], []),
+    ],
+    ids=["some", "many", "one", "a part"],
+)
+def test_figures_are_drawings_with_words_and_tables(scores: list[Score], gaps: list[Gap], sizes: list[Size]) -> None:
+    made = figures(scores, gaps, sizes)
+    wanted = (("scores", scores), ("differences", gaps), ("files", sizes))
+    assert [one.name for one in made] == [name for name, given in wanted if given]
+    for figure in made:
+        assert len(figure.alone) < 120_000
+        for text, style in ((figure.inline, False), (figure.alone.decode(), True)):
+            root = ElementTree.fromstring(text)
+            assert (root.find(f"{SVG}style") is not None) == style
+            words = [root.find(f"{SVG}{name}") for name in ("title", "desc")]
+            assert all(one is not None and one.text for one in words)
+            assert root.attrib["aria-labelledby"].split() == [one.attrib["id"] for one in words if one is not None]
+            height = float(root.attrib["height"])
+            for element in root.iter():
+                for axis, limit in (("x", WIDTH), ("y", height), ("cx", WIDTH), ("cy", height)):
+                    assert 0 <= float(element.attrib.get(axis, 0)) <= limit
+        assert all(len(row) == len(figure.header) for row in figure.rows) and figure.rows
+
+
+def test_what_is_below_the_line_holds() -> None:
+    """The diagonal is drawn where the difference is the tolerance, so a mark's side of it is the claim's state."""
+    [figure] = figures([], [*GAPS, Gap("a:just", "contradicted", 0.006, 0.005)], [])
+    root = ElementTree.fromstring(figure.inline)
+    (line,) = [element for element in root.iter() if element.get("class") == "limit"]
+    x1, y1, x2, y2 = (float(line.attrib[name]) for name in ("x1", "y1", "x2", "y2"))
+    below = [  # a difference of nothing has a rail of its own
+        float(element.attrib["cy"]) > y1 + (float(element.attrib["cx"]) - x1) * (y2 - y1) / (x2 - x1)
+        for element in root.iter()
+        if element.get("class") == "held" and float(element.attrib["cx"]) >= x1
+    ]
+    assert below == [True]
+    assert figure.rows[0] == ("a:exact", "contradicted", "1", "0", "no tolerance")
+    assert [row[0] for row in figure.rows] == ["a:exact", "a:far", "a:just", "a:near", "a:holds"]
