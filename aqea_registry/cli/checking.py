@@ -106,28 +106,63 @@ def _verify(shell: Shell, target: str | None, root: Path | None, deep: bool) -> 
 
 @command
 @click.argument("before", metavar="A")
-@click.argument("after", metavar="B")
-def compare(shell: Shell, before: str, after: str) -> Outcome:
-    """Compare two releases, each a STORE-REF: which files, scores and pins differ.
+@click.argument("after", metavar="B", required=False)
+@click.option("--fresh", is_flag=True, help="Compare A with itself, made anew from this project's pins (without B).")
+@click.option("--deep", is_flag=True, help="Of two releases, fetch and compare every file that differs.")
+@click.option(
+    "--diagnose", is_flag=True, help="Find the cause by encoding some sentences in every way that comes into question."
+)
+@click.option("--bound", type=click.FloatRange(0, min_open=True), help="How far a component of a unit vector may be off.")
+@click.option(
+    "--plot", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.svg", help="Draw the differences by row."
+)
+def compare(
+    shell: Shell,
+    before: str,
+    after: str | None,
+    fresh: bool,
+    deep: bool,
+    diagnose: bool,
+    bound: float | None,
+    plot: Path | None,
+) -> Outcome:
+    """Compare A with B: two files with pair sets, folders, releases (STORE-REF), or a file with what is made anew.
 
-    IDENTICAL: the same bytes, exit status 0. DIVERGED: a table of what differs, exit status 1.
+    IDENTICAL: the same bytes. SAME CONTENT: the same numbers in another container. EQUIVALENT: no printed number depends on
+    the difference. DIVERGED: what differs and why, exit status 1. Of two releases, files, scores and pins are compared.
     """
+    from aqea_registry.cli.compared import show
+    from aqea_registry.core.comparison import BOUND
+    from aqea_registry.core.findings import BadConfiguration
+    from aqea_registry.operations.compare import Options, compare_fresh
     from aqea_registry.operations.compare import compare as operation
-    from aqea_registry.terminal import print_table
 
-    found = operation(before, after, shell.directory)
-    rows = [(one.what, one.name, one.state, one.before or "", one.after or "") for one in found.changes]
+    if fresh == (after is not None):
+        raise BadConfiguration(
+            "name two things to compare, or one file with --fresh", "aqea-registry compare A B, or compare FILE --fresh"
+        )
+    options = Options(deep=deep, diagnose=diagnose, bound=bound or BOUND)
+    if after is None:
+        found = compare_fresh(before, shell.directory, shell.report, options)
+    else:
+        found = operation(before, after, shell.directory, shell.report, options)
+    if plot is not None:
+        from aqea_registry.core.difference_plot import render
+        from aqea_registry.core.files import write_bytes
 
-    def show() -> None:
-        if rows:
-            print_table(("what", "name", "", before, after), rows)
-        click.echo(found.verdict)
+        if found.pair_set is None or found.compared is None:
+            raise BadConfiguration("--plot goes with two files with pair sets whose bytes differ")
+        write_bytes(shell.directory / plot, render(found.pair_set, found.compared))
+
+    import msgspec
 
     data = {
         "verdict": found.verdict,
         "changes": [
-            {"what": what, "name": name, "state": state, "before": old or None, "after": new or None}
-            for what, name, state, old, new in rows
+            {"what": one.what, "name": one.name, "state": one.state, "before": one.before, "after": one.after}
+            for one in found.changes
         ],
+        "files": msgspec.to_builtins(found.files),
+        "pair_set": msgspec.to_builtins(found.pair_set),
     }
-    return Outcome((), data, show, status=int(found.verdict != "IDENTICAL"))
+    return Outcome((), data, lambda: show(found), status=int(found.verdict == "DIVERGED"))

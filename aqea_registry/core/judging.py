@@ -206,7 +206,8 @@ def _judge_number(ledger: str, claim: Claim, number: Printed, evidence: Known, f
     allowed = f"{shown(number.half + doubt)} ({_why(claim, number)}{', and the rounding of what it rests on' if doubt else ''})"
     off = f"off by {shown(abs(difference))}"
     same = "equal" if not difference else "prints alike" if alike else ""
-    words = same or (f"{off}, within {allowed}" if holds else f"{off}, tolerated is {'less than ' if quoted else ''}{allowed}")
+    less = "less than " if quoted and number.half + doubt else ""
+    words = same or (f"{off}, within {allowed}" if holds else f"{off}, tolerated is {less}{allowed}")
     if number.float64:
         ulps = ulps_between(number.value, found.value)
         words += f", {ulps} ulp away" if ulps else ", the same float64"

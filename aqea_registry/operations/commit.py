@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from aqea_registry.core.dvclock import NAME as DVC_LOCK
@@ -27,9 +27,11 @@ def recorded_commit(root: Path) -> tuple[str | None, dict[str, str]]:
         return None, {"reason": f"git does not answer: {error}"}
     head, _, shallow = state.partition("\n")
     paths = [entry[3:] for entry in changed.split("\0") if entry[2:3] == " "]
-    facts = {"head": head, "uncommitted": _count(paths)}
+    facts = {"head": head, "uncommitted": f"{len(paths)} files" if paths else "nothing"}
     if not commit:
         return None, {"reason": f"{DVC_LOCK} is in no commit", **facts}
+    if any(PurePosixPath(path).name == DVC_LOCK for path in paths):
+        return None, {"reason": f"{DVC_LOCK} is not as it was last committed", "last commit": commit, **facts}
     if shallow == "true":
         facts["note"] = "the clone is shallow: an older commit may have recorded it"
     return commit, {"commit": commit, **facts}
@@ -50,13 +52,6 @@ def checked_out(root: Path) -> Code | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return None if commit is None or changed is None else Code(commit, bool(changed))
-
-
-def _count(paths: list[str]) -> str:
-    if not paths:
-        return "nothing"
-    changed = "1 file" if len(paths) == 1 else f"{len(paths)} files"
-    return f"{changed}, {DVC_LOCK} among them" if any(path.endswith(DVC_LOCK) for path in paths) else changed
 
 
 def _git(root: Path, *words: str) -> str | None:

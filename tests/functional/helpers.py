@@ -231,7 +231,7 @@ def layout_manifest(layout: Path, tag: str = "v1") -> tuple[str, dict[str, Any]]
     """The digest that a tag of an OCI layout names, and the manifest behind it, read without our code."""
     index = json.loads((layout / "index.json").read_bytes())
     name = "org.opencontainers.image.ref.name"
-    digests = [entry["digest"] for entry in index["manifests"] if entry["annotations"][name] == tag]
+    digests = [entry["digest"] for entry in index["manifests"] if entry.get("annotations", {}).get(name) == tag]
     assert len(digests) == 1, index
     manifest: dict[str, Any] = json.loads(blob(layout, digests[0]).read_bytes())
     return digests[0], manifest

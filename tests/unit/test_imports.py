@@ -120,7 +120,9 @@ HEAVY = WORKSHOP | {
 }
 
 
-@pytest.mark.parametrize("module", ["verify", "publish", "pin", "manifest", "examine", "export", "generate", "project"])
+@pytest.mark.parametrize(
+    "module", ["verify", "publish", "pin", "manifest", "examine", "export", "generate", "project", "trace"]
+)
 def test_no_operation_loads_what_is_heavy_before_it_needs_it(module: str) -> None:
     assert not loaded_by(f"aqea_registry.operations.{module}") & HEAVY
 
