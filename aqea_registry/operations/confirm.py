@@ -89,6 +89,16 @@ def confirm(project: Project, reference: str, report: Reporter, *, fresh: Settin
     )
 
 
+def confirmed(root: Path) -> list[tuple[str, str, str]]:
+    """What the confirmations in git say, sorted: pair set of which release, on which machine, and the verdict."""
+    found: list[tuple[str, str, str]] = []
+    for path in sorted((root / FOLDER).glob(f"*{SUFFIX}")):
+        one, _ = parse_statement(path.read_bytes(), path.name)
+        if one is not None and (said := one.confirmation()) is not None:
+            found += [(f"{key} of {said.reference}", each.machine.text(), each.verdict) for key, each in said.pair_sets.items()]
+    return sorted(set(found))
+
+
 def _said_before(folder: Path, new: Statement) -> Statement | None:
     """A confirmation that says the same but for its time: saying it again adds nothing."""
     for path in sorted(folder.glob(f"*{SUFFIX}")):

@@ -11,11 +11,12 @@ import msgspec
 from aqea_registry.core.files import write_bytes
 from aqea_registry.core.graph import Graph
 from aqea_registry.core.manifest import MANIFEST
-from aqea_registry.core.page import Content, PairSetFacts, PinFacts, build
+from aqea_registry.core.page import Confirmation, Content, PairSetFacts, PinFacts, build
 from aqea_registry.core.receipts import Receipt
 from aqea_registry.core.reporting import Reporter, Silent
 from aqea_registry.operations.check_files import Verification
 from aqea_registry.operations.claims_check import CheckedClaims, check_claims
+from aqea_registry.operations.confirm import confirmed
 from aqea_registry.operations.graph import build_graph
 from aqea_registry.operations.project import Project
 from aqea_registry.operations.receipts import all_receipts
@@ -113,4 +114,5 @@ def content_of(
         verdicts=checked.verdicts,
         graph=graph,
         receipts=receipts,
+        confirmations=() if alone else [Confirmation(*one) for one in confirmed(project.root)],
     )
