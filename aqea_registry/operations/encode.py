@@ -78,14 +78,13 @@ def vectors_of(
     }
     cache = caches[model.entry.dimension]
     new = cache.missing(sentences)
-    kept = _cache_folder(project, model, model.entry.dimension, settings) / MADE
-    made = _kept(kept)
+    kept = {dimension: _cache_folder(project, model, dimension, settings) / MADE for dimension in caches}
+    made = _kept(kept[model.entry.dimension])
     if new:
         encoder = _load(project, model, settings)
-        spread = _spread(project, model, encoder, settings, new) if project.params.precision == "canonical" else None
-        before = made.spread if made else None
-        made = Made(machine=this_machine(settings.device), spread=spread.joined(before) if spread else None)
-        write_bytes(kept, msgspec.json.encode(made))  # before the vectors: what is kept is never without it
+        made = _made(project, model, encoder, settings, new, made)
+        for path in kept.values():  # before the vectors: what is kept is never without it
+            write_bytes(path, msgspec.json.encode(made))
         _encode(project, model, encoder, new, caches, report, label)
     return Vectors(cache=cache, encoded=len(new), made=made)
 
@@ -95,6 +94,19 @@ def _kept(path: Path) -> Made | None:
         return msgspec.json.decode(path.read_bytes(), type=Made)
     except (OSError, msgspec.MsgspecError):
         return None
+
+
+def _made(
+    project: Project, model: ModelToUse, encoder: Encoder, settings: Settings, sentences: Sequence[str], before: Made | None
+) -> Made:
+    """What computes now, and the spread measured on it: now, if before it was on few sentences or on another machine."""
+    machine = this_machine(settings.device)
+    if project.params.precision != "canonical":
+        return Made(machine=machine, spread=None)
+    known = before.spread if before is not None and before.machine == machine else None
+    if known is not None and known.sample >= SAMPLE // 2:
+        return Made(machine=machine, spread=known)
+    return Made(machine=machine, spread=_spread(project, model, encoder, settings, sentences).joined(known))
 
 
 def _spread(project: Project, model: ModelToUse, encoder: Encoder, settings: Settings, sentences: Sequence[str]) -> Spread:
