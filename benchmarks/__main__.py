@@ -10,7 +10,7 @@ import json
 from datetime import date
 from pathlib import Path
 
-from benchmarks import generate, json_text, memory, startup, verify_hash
+from benchmarks import compare, generate, json_text, memory, startup, verify_hash
 from benchmarks.timing import Load, in_child, machine, results, table
 
 BENCHMARKS = {
@@ -19,6 +19,7 @@ BENCHMARKS = {
     "generate": generate.measure,
     "memory": memory.measure,
     "json": json_text.measure,
+    "compare": compare.measure,
 }
 
 

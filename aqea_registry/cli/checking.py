@@ -106,7 +106,7 @@ def _verify(shell: Shell, target: str | None, root: Path | None, deep: bool) -> 
 
 @command
 @click.argument("before", metavar="A")
-@click.argument("after", metavar="B", required=False)
+@click.argument("after", metavar="[B]", required=False)
 @click.option("--fresh", is_flag=True, help="Compare A with itself, made anew from this project's pins (without B).")
 @click.option("--deep", is_flag=True, help="Of two releases, fetch and compare every file that differs.")
 @click.option(

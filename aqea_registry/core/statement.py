@@ -71,7 +71,7 @@ class RunDetails(_Layout, frozen=True, kw_only=True):
     """How this one run went. What it tells besides is a by-product: the margin."""
 
     builder: Builder
-    metadata: Metadata
+    metadata: Metadata | None = None
     byproducts: tuple[Resource, ...] = ()
 
 

@@ -66,20 +66,28 @@ def write_pair_set_statement(
             internal_parameters={"machine": msgspec.to_builtins(machine)},
             resolved_dependencies=(*pair_set_inputs(project, key), *_code(project.root)),
         ),
-        run_details=_run(started, [Resource(name=MARGIN, annotations=msgspec.to_builtins(margin))] if margin else ()),
+        run_details=_run(
+            Metadata(started_on=started, finished_on=now()),
+            [Resource(name=MARGIN, annotations=msgspec.to_builtins(margin))] if margin else (),
+        ),
     )
     write_bytes(project.root / statement_path(key), statement(files, predicate).render())
 
 
-def release_statement(project: Project, release: Release, started: str) -> Statement:
-    """Say how a release was put together: its files from the pins of the run."""
+def release_statement(project: Project, release: Release, made: Iterable[Metadata]) -> Statement:
+    """Say how a release was put together: its files from the pins of the run, when its pair sets were `made`.
+
+    It tells no time of its own: a publication that is repeated says the same.
+    """
+    times = list(made)
+    when = (min(one.started_on for one in times), max(one.finished_on for one in times)) if times else None
     predicate = Provenance(
         build_definition=BuildDefinition(
             build_type=RELEASE,
             external_parameters={"pairSets": sorted(project.params.run.pairs), "precision": project.params.precision},
             resolved_dependencies=(*run_inputs(project), *_code(project.root)),
         ),
-        run_details=_run(started, ()),
+        run_details=_run(Metadata(started_on=when[0], finished_on=when[1]) if when else None, ()),
     )
     return statement(release_subjects(release), predicate)
 
@@ -115,9 +123,9 @@ def _code(root: Path) -> tuple[Resource, ...]:
     return (Resource(name="code", digest={"gitCommit": found.commit}, annotations={"dirty": found.dirty}),) if found else ()
 
 
-def _run(started: str, byproducts: Iterable[Resource]) -> RunDetails:
+def _run(when: Metadata | None, byproducts: Iterable[Resource]) -> RunDetails:
     builder = Builder(id=BUILDER, version={"aqea-registry": __version__})
-    return RunDetails(builder=builder, metadata=Metadata(started_on=started, finished_on=now()), byproducts=tuple(byproducts))
+    return RunDetails(builder=builder, metadata=when, byproducts=tuple(byproducts))
 
 
 class Attested(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,7 +178,7 @@ def read_attested(project: Project, key: str, files: Mapping[str, str]) -> tuple
             sha256=hashlib.sha256(content).hexdigest(),
             machine=msgspec.convert(definition.internal_parameters.get("machine"), Machine),
             margin=_margin(provenance),
-            metadata=provenance.run_details.metadata,
+            metadata=msgspec.convert(msgspec.to_builtins(provenance.run_details.metadata), Metadata),
         )
     except msgspec.ValidationError as error:
         return None, [*findings, Finding(code="malformed", subject=path, message=f"{error}")]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
+from aqea_registry.core.comparison import Verdict
 from aqea_registry.core.files import hash_file, write_bytes
 from aqea_registry.core.findings import CannotCheck, Finding, Refused
 from aqea_registry.core.pins import Lock, parse_lock
@@ -16,16 +17,18 @@ from aqea_registry.core.reporting import Reporter
 from aqea_registry.core.statement import SUFFIX, Confirmation, Confirmed, Metadata, Statement, parse_statement, statement
 from aqea_registry.embedding.encoder import Settings
 from aqea_registry.operations.attest import Attested, now, read_attested, release_subjects, run_inputs
+from aqea_registry.operations.claimed import claimed_by
+from aqea_registry.operations.compare_files import Place, compare_files
 from aqea_registry.operations.generate import generate
 from aqea_registry.operations.project import Project, metrics_path, pairs_path, published_path
 from aqea_registry.operations.releases import find, read_text
 from aqea_registry.operations.statements import attachment_name
+from aqea_registry.operations.trees import tree_in_store
 from aqea_registry.stores import open_store
 from aqea_registry.stores.base import Store, Tagged
 
 FOLDER = "manifests/confirmations"
 PINS = "pins.json"
-Verdict = Literal["IDENTICAL", "SAME CONTENT", "EQUIVALENT", "DIVERGED"]
 
 
 class Confirming(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,9 +158,13 @@ def _confirmed(
     regenerated = hash_file(project.root / path).sha256
     verdict: Verdict = "IDENTICAL"
     if regenerated != released:
-        verdict = _compared(project, store, tagged, release, path, report)
+        verdict = _compared(project, store, tagged, path, report)
     return Confirmed(verdict=verdict, released=released, regenerated=regenerated, machine=made.machine, margin=made.margin)
 
 
-def _compared(project: Project, store: Store, tagged: Tagged, release: Release, path: str, report: Reporter) -> Verdict:
-    raise NotImplementedError
+def _compared(project: Project, store: Store, tagged: Tagged, path: str, report: Reporter) -> Verdict:
+    with tempfile.TemporaryDirectory(prefix="aqea-confirm-") as scratch:
+        tree = tree_in_store(store, tagged, Path(scratch), report)
+        released = Place(tree.fetch(published_path(path)), f"{tree.name}: {published_path(path)}")
+        found, _ = compare_files(released, Place(project.root / path, path), report, claimed_by(project.root))
+    return found.verdict

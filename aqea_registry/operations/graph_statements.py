@@ -52,8 +52,9 @@ def _of(root: Path) -> Iterator[tuple[str, bytes]]:
 def _facts(one: Statement) -> Mapping[str, str]:
     """What a statement says, in few words."""
     if (provenance := one.provenance()) is not None:
-        made = {"label": "provenance", **_machine(provenance), "made": provenance.run_details.metadata.finished_on}
-        return {**made, "by": provenance.run_details.builder.id}
+        when = provenance.run_details.metadata
+        made = {"made": when.finished_on} if when else {}
+        return {"label": "provenance", **_machine(provenance), **made, "by": provenance.run_details.builder.id}
     confirmation = one.confirmation()
     if confirmation is None:
         return {}

@@ -17,7 +17,7 @@ from aqea_registry.core.statement import (
     foreign_findings,
     parse_statement,
 )
-from aqea_registry.operations.attest import now, read_attested, release_statement, release_subjects
+from aqea_registry.operations.attest import Attested, read_attested, release_statement, release_subjects
 from aqea_registry.operations.project import Project, metrics_path, pairs_path, published_path
 from aqea_registry.stores.base import Store, Tagged
 
@@ -27,9 +27,11 @@ def attach_statements(project: Project, store: Store, tagged: Tagged, release: R
     held = [parse_statement(content, name)[0] for name, content in store.attachments(tagged).items() if NAME.fullmatch(name)]
     if any(one is not None and one.predicate_type == PROVENANCE for one in held):
         return
-    for name, content in _local(project, release).items():
-        store.attach(tagged, name, content)
-    content = release_statement(project, release, now()).render()
+    local = _local(project, release)
+    for key, one in local.items():
+        content = one.statement.render()
+        store.attach(tagged, attachment_name(key, content), content)
+    content = release_statement(project, release, [one.metadata for one in local.values()]).render()
     store.attach(tagged, attachment_name("release", content), content)  # last: it says that the others are there
 
 
@@ -38,17 +40,16 @@ def attachment_name(stem: str, content: bytes) -> str:
     return f"{stem}-{hashlib.sha256(content).hexdigest()[:16]}{SUFFIX}"
 
 
-def _local(project: Project, release: Release) -> dict[str, bytes]:
-    """The sound statements of this checkout on the pair sets of a release."""
+def _local(project: Project, release: Release) -> dict[str, Attested]:
+    """What this checkout soundly states on the pair sets of a release, by the pair set's key."""
     digests = release_subjects(release)
-    texts = {}
+    found = {}
     for key, pair in project.params.run.pairs.items():
         files = {path: digests[published_path(path)] for path in (pairs_path(pair), metrics_path(key))}
         attested, _ = read_attested(project, key, files)
         if attested is not None:
-            content = attested.statement.render()
-            texts[attachment_name(key, content)] = content
-    return texts
+            found[key] = attested
+    return found
 
 
 def statements_of(attachments: Mapping[str, bytes], release: Release, reference: str) -> tuple[list[Statement], list[Finding]]:

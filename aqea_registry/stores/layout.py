@@ -205,6 +205,9 @@ class Layout:
             "size": len(release.render()),
             "annotations": {REF_NAME: tag},
         }
-        others = [other for other in self._entries() if other.get("annotations", {}).get(REF_NAME) != tag]
-        index = {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [*others, entry]}
+        entries = self._entries()
+        tags = [other.get("annotations", {}).get(REF_NAME) for other in entries]
+        at = tags.index(tag) if tag in tags else len(entries)  # a repair leaves everything where it was
+        others = [other for other, name in zip(entries, tags, strict=True) if name != tag]
+        index = {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [*others[:at], entry, *others[at:]]}
         return json.dumps(index, separators=(",", ":")).encode()

@@ -20,6 +20,7 @@ from tests.functional.helpers import (
     METRICS,
     PAIRS,
     ROWS,
+    SIZES,
     append,
     blob,
     found,
@@ -118,7 +119,7 @@ def test_files_restored_by_hand_pass_every_check(published: Path) -> None:
         shutil.copyfile(blob(published / "releases", name), restored / path)
     assert run("sha256sum", "-c", "--quiet", LIST, cwd=restored).status == 0
     result = aqea("verify", restored, "--json", cwd=Path("/"))
-    assert (result.status, result.json()["files"]) == (0, 8)
+    assert (result.status, result.json()["files"]) == (0, 9)
     assert aqea("verify", ".", cwd=restored).status == 0
     assert aqea("verify", LIST, cwd=restored).status == 0
     (restored / "extra").write_text("x")
@@ -180,9 +181,11 @@ def test_other_content_goes_under_a_new_tag_and_shares_what_is_the_same(publishe
     assert {path: after[path] for path in before if path != "index.json"} == {
         path: seen for path, seen in before.items() if path != "index.json"
     }
-    assert len([path for path in new if path.startswith("blobs/")]) == 4, "the card, Croissant, the list and the manifest"
+    assert len([path for path in new if path.startswith("blobs/")]) == 7, (
+        "the card, Croissant, the page, the list and the manifest; the statement and its manifest"
+    )
     assert new >= {"receipts/v2.json"}
-    assert len(new) == 5
+    assert len(new) == 8
     for tag in ("v1", "v2"):
         assert aqea("verify", f"oci:releases:{tag}", cwd=published).status == 0
         assert (
@@ -254,9 +257,8 @@ def test_two_clean_checkouts_give_one_digest(published: Path) -> None:
     second = published.parent / "another place" / "checkout"
     second.mkdir(parents=True)
     copy_checkout(second)
-    shutil.rmtree(second / "manifests")
-    (second / "manifests").mkdir()
-    shutil.copy2(published / "manifests/pins.json", second / "manifests/pins.json")
+    for path in (MANIFEST, SIZES):
+        (second / path).unlink()
     env = {"TZ": "Pacific/Auckland", "LC_ALL": "C", "PYTHONHASHSEED": "42", "OMP_NUM_THREADS": "1", "COLUMNS": "40"}
     made = run("dvc", "repro", "--force", cwd=second, env=env, timeout=600)
     assert made.status == 0, made.err
@@ -371,7 +373,7 @@ def test_verifying_a_release_needs_the_layout_alone(published: Path) -> None:
 
 def test_two_hundred_changes_of_one_byte_in_a_published_layout_are_all_found(published: Path) -> None:
     blobs = sorted((published / "releases/blobs/sha256").iterdir())
-    assert len(blobs) == 11, "nine files, the config and the manifest"
+    assert len(blobs) == 14, "ten files, the config and the manifest; the statement and its manifest"
 
     def check() -> Verification:
         return verify_release(open_store("oci:releases", published), "v1", Silent())
