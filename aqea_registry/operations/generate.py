@@ -12,6 +12,7 @@ from aqea_registry.core.catalogue import Dataset
 from aqea_registry.core.exact import Undefined
 from aqea_registry.core.files import atomic_write, hash_file, write_bytes
 from aqea_registry.core.findings import Refused
+from aqea_registry.core.machine import Made
 from aqea_registry.core.margin import Margin
 from aqea_registry.core.metrics import Metrics, Products, cosines, metrics, metrics_text, products
 from aqea_registry.core.pairset import Header, number, write
@@ -79,9 +80,7 @@ def generate(
     text = metrics_text(scores, header.n_pairs, header.dimension, project.params.precision)
     write_bytes(project.root / metrics_path(key), text)
     margin = vectors.margin(first, second, catalogued.rounding_offset) if project.params.precision == "canonical" else None
-    if vectors.made is not None:
-        files = {path: hash_file(project.root / path).sha256 for path in (pairs_path(pair), metrics_path(key))}
-        write_pair_set_statement(project, key, files, vectors.made.machine, margin, started)
+    _state(project, key, vectors.made, margin, started)
     return Generated(
         name=key,
         path=pairs_path(pair),
@@ -93,6 +92,14 @@ def generate(
         margin=margin,
         metrics=scores,
     )
+
+
+def _state(project: Project, key: str, made: Made | None, margin: Margin | None, started: str) -> None:
+    """Write the statement on the files as they lie there now; without a machine there is nothing to state."""
+    if made is not None:
+        paths = (pairs_path(project.params.run.pairs[key]), metrics_path(key))
+        files = {path: hash_file(project.root / path).sha256 for path in paths}
+        write_pair_set_statement(project, key, files, made.machine, margin, started)
 
 
 def _correlate(key: str, values: Products, scores: Sequence[float]) -> Metrics:
