@@ -317,7 +317,7 @@ def test_a_bad_document_is_refused_and_nothing_is_written(empty: Path, name: str
     began = time.process_time()
     with pytest.raises(RegistryError) as raised:
         take(empty, text)
-    assert time.process_time() - began < 5
+    assert time.process_time() - began < 15
     assert isinstance(raised.value, BadConfiguration) and told in raised.value.message, raised.value.message
     assert "card.md" in raised.value.message
     assert not (empty / "manifests/claims/card.yaml").exists() and leftovers(empty) == []
@@ -360,7 +360,7 @@ def test_five_megabytes_take_bounded_time(empty: Path, text: str) -> None:
         take(empty, text)
     except RegistryError as error:
         assert "no numbers" in error.message
-    assert time.process_time() - began < 5
+    assert time.process_time() - began < 15
 
 
 def test_a_ledger_with_faults_is_not_touched(empty: Path) -> None:
@@ -425,7 +425,7 @@ def test_the_seeds_cards_are_read_whole_and_fast(empty: Path, seed: str, ledger:
     project = open_project(empty)
     began = time.process_time()
     done = import_claims(project, SHARED / "seeds" / seed)
-    assert time.process_time() - began < 5
+    assert time.process_time() - began < 15
     assert (done.claims, done.findings) == (claims, ())
     found = ledger_of(empty, Path(done.ledger).stem)
     lines = (SHARED / "seeds" / seed).read_text(encoding="utf-8").split("\n")

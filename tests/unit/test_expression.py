@@ -185,7 +185,7 @@ def test_whatever_is_long_ends_soon(text: str) -> None:
         evaluate(read(text), lookup)
     except BadExpression as error:
         assert len(str(error)) < 250
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < 5
 
 
 NUMBERS = st.one_of(

@@ -160,7 +160,7 @@ def test_what_is_no_ledger_is_one_finding_and_soon_said(name: str) -> None:
     content, told = NO_LEDGERS[name]
     began = time.process_time()
     ledger, findings = parse_ledger(content, "card")
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < 5
     assert ledger is None
     assert [(one.code, one.subject) for one in findings] == [("malformed", "card")]
     assert told in findings[0].message

@@ -307,7 +307,7 @@ def test_a_large_document_takes_no_time(name: str) -> None:
     text = unit * (SIZE // len(unit))
     began = time.process_time()
     bound(text, {"own": ledger(*(claim(f"c{number}", f"0.{number}", number + 1) for number in range(100)))}, kind=kind)
-    assert time.process_time() - began < 2
+    assert time.process_time() - began < 15, "with the square it would be minutes"
 
 
 def test_only_so_many_unbound_numbers_are_told_one_by_one() -> None:
