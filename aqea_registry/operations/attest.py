@@ -152,8 +152,9 @@ def read_attested(project: Project, key: str, files: Mapping[str, str]) -> tuple
     if found is None:
         return None, findings
     provenance = found.provenance()
-    if provenance is None or provenance.build_definition.build_type != PAIR_SET:
-        message = f"it is no statement on how a pair set was made: {found.predicate_type}"
+    when = provenance.run_details.metadata if provenance is not None else None
+    if provenance is None or when is None or provenance.build_definition.build_type != PAIR_SET:
+        message = f"it is no statement on how and when a pair set was made: {found.predicate_type}"
         return None, [Finding(code="malformed", subject=path, message=message)]
     definition = provenance.build_definition
     inputs = tuple(one for one in definition.resolved_dependencies if one.name != "code")
@@ -178,7 +179,7 @@ def read_attested(project: Project, key: str, files: Mapping[str, str]) -> tuple
             sha256=hashlib.sha256(content).hexdigest(),
             machine=msgspec.convert(definition.internal_parameters.get("machine"), Machine),
             margin=_margin(provenance),
-            metadata=msgspec.convert(msgspec.to_builtins(provenance.run_details.metadata), Metadata),
+            metadata=when,
         )
     except msgspec.ValidationError as error:
         return None, [*findings, Finding(code="malformed", subject=path, message=f"{error}")]

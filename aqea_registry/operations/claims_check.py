@@ -26,6 +26,7 @@ from aqea_registry.core.metrics import Metrics
 from aqea_registry.core.reporting import Reporter
 from aqea_registry.core.resolving import Missing, Resolved, resolve_result
 from aqea_registry.core.terms import Terms, in_order
+from aqea_registry.operations.check_files import Verification
 from aqea_registry.operations.ledgers import find_document, read_ledgers
 from aqea_registry.operations.project import Project
 from aqea_registry.operations.quotations import Quotations
@@ -47,13 +48,19 @@ class CheckedClaims(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def check_claims(
-    project: Project, documents: Sequence[Path], report: Reporter, only: Sequence[str] = (), *, here: bool = True
+    project: Project,
+    documents: Sequence[Path],
+    report: Reporter,
+    only: Sequence[str] = (),
+    *,
+    here: bool = True,
+    verified: Verification | None = None,
 ) -> CheckedClaims:
     """Judge the claims of all ledgers, or of those named in `only`.
 
     `documents` are folders in which the ledgers' documents are looked for besides the project. Nothing is fetched from
-    elsewhere; without `here`, pinned files that happen to be on this machine are not read either. Raises BadConfiguration for
-    the name of a ledger that is not there.
+    elsewhere; without `here`, pinned files that happen to be on this machine are not read either. The scores of a project that
+    was `verified`, without a finding, are taken from there. Raises BadConfiguration for the name of a ledger that is not there.
     """
     ledgers, findings = read_ledgers(project.root)
     chosen = _chosen(ledgers, only, findings)
@@ -64,7 +71,7 @@ def check_claims(
         for name, ledger in ledgers.items()
     }
     listed, broken = read_manifest(project)
-    scores, unsound = recompute(project, _wanted(ledgers, bound), listed, report)
+    scores, unsound = _scores(project, _wanted(ledgers, bound), listed, report, verified)
     quotations = Quotations(project, listed, here=here)
     verdicts = [one for one in _Judge(ledgers, bound, scores, quotations).verdicts() if one.ledger in chosen]
     return CheckedClaims(
@@ -83,6 +90,15 @@ def check_claims(
         ledgers=chosen,
         scores={key: one for key, one in scores.items() if isinstance(one, Metrics)},
     )
+
+
+def _scores(
+    project: Project, wanted: Iterable[str], listed: Mapping[str, str], report: Reporter, verified: Verification | None
+) -> tuple[Mapping[str, Metrics | Missing], list[Finding]]:
+    """The scores of these pair sets; a verification without findings has checked their chains and recomputed them."""
+    if verified is not None and not verified.findings:
+        return {key: verified.pair_sets[key].metrics for key in wanted}, []
+    return recompute(project, wanted, listed, report)
 
 
 def nothing_judged(checked: CheckedClaims) -> CannotCheck | None:

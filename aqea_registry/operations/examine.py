@@ -9,10 +9,12 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from aqea_registry.core.catalogue import PairSetName
 from aqea_registry.core.exact import Undefined
 from aqea_registry.core.findings import Finding
 from aqea_registry.core.metrics import Metrics, Micro, metrics, products
 from aqea_registry.core.pairset import MICRO, Header, Malformed, PairSet, parse, render
+from aqea_registry.operations.project import Project
 
 
 class Examined(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +32,12 @@ class Expected(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     dimension: int
     score_range: tuple[float, float]
+
+
+def expected_of(project: Project, pair: PairSetName) -> Expected:
+    """What a pair file of the run must be."""
+    dataset, model = project.params.datasets[pair.dataset], project.params.models[pair.model]
+    return Expected(dataset=pair.dataset, model=model.repo, dimension=model.dimension, score_range=dataset.score_range)
 
 
 def examine(path: Path, subject: str, expected: Expected | None = None) -> tuple[Examined | None, list[Finding]]:

@@ -101,15 +101,13 @@ def _look_upstream(draft: Draft, id_: str, places: list[Recorded], digests: Foun
 
 def _look_pair_set(draft: Draft, key: str, seen: Verification | None) -> None:
     """Recompute the scores, and read what the files made from the pair set print of them."""
-    from aqea_registry.operations.examine import Expected, examine
+    from aqea_registry.operations.examine import examine, expected_of
 
-    project, pair = draft.project, draft.project.params.run.pairs[key]
-    dataset, model, id_ = project.params.datasets[pair.dataset], project.params.models[pair.model], f"pair-set:{key}"
+    project, pair, id_ = draft.project, draft.project.params.run.pairs[key], f"pair-set:{key}"
     examined, findings = seen.pair_sets.get(key) if seen is not None else None, list[Finding]()
     if examined is None:
-        expected = Expected(dataset=pair.dataset, model=model.repo, dimension=model.dimension, score_range=dataset.score_range)
         try:
-            examined, findings = examine(draft.recorded[id_][0].place, pairs_path(pair), expected)
+            examined, findings = examine(draft.recorded[id_][0].place, pairs_path(pair), expected_of(project, pair))
         except OSError:
             findings = []  # said of the file already
     for finding in findings:

@@ -24,7 +24,7 @@ from aqea_registry.operations.releases import find, read_contents, told
 from aqea_registry.operations.statements import attach_statements
 from aqea_registry.operations.verify import verify_project
 from aqea_registry.stores import open_store
-from aqea_registry.stores.base import Plan, Store
+from aqea_registry.stores.base import Plan, Store, Tagged
 
 TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
@@ -140,18 +140,18 @@ def _put(project: Project, store: Store, tag: str, package: Package, planned: Pu
     text = _notes(store, tag, package) if planned.state == "planned" else ""
     with report.task(f"publish to {store.spec}", planned.bytes, "bytes") as advance:
         ids = store.push(tag, release, package.content, text, advance)  # if all is there: only the ids, for a lost receipt
-    at = _read_back(store, tag, release, report)
+    tagged = _read_back(store, tag, release, report)
     try:
-        attach_statements(project, store, find(store, tag), release)
+        attach_statements(project, store, tagged, release)
     except RegistryError as error:  # the release is there and was read back; what is said of it can be added later
         report.warn(f"{store.spec}: the statements on how it was made could not be put beside the release: {error.message}")
-    written = receipts.write(project, store, tag, release, StoreReceipt(reference=store.reference(tag), at=at, ids=ids))
+    written = receipts.write(project, store, tag, release, StoreReceipt(reference=store.reference(tag), at=tagged.at, ids=ids))
     state: Literal["published", "unchanged", "repaired"]
     state = "unchanged" if planned.state == "unchanged" else "repaired" if plan.held else "published"
     return msgspec.structs.replace(planned, state=state, receipt=_shown(project, path), receipt_written=written)
 
 
-def _read_back(store: Store, tag: str, release: Release, report: Reporter) -> str:
+def _read_back(store: Store, tag: str, release: Release, report: Reporter) -> Tagged:
     """Ask the store for the tag and every digest; return what the tag names there."""
     tagged = find(store, tag)
     if tagged.digest != release.digest():
@@ -161,7 +161,7 @@ def _read_back(store: Store, tag: str, release: Release, report: Reporter) -> st
         findings = held_findings(store.reference(tag), release, store.held(tagged, store.release(tagged), False, advance))
     if findings:
         raise Refused(f"{store.spec} does not give back what was written: {findings[0].subject}", findings, "publish it again")
-    return tagged.at
+    return tagged
 
 
 def _notes(store: Store, tag: str, package: Package) -> str:

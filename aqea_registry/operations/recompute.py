@@ -17,7 +17,7 @@ from aqea_registry.core.paths import UnsafePath, inside
 from aqea_registry.core.pins import LOCK
 from aqea_registry.core.reporting import Reporter
 from aqea_registry.core.resolving import Missing
-from aqea_registry.operations.examine import Expected, examine
+from aqea_registry.operations.examine import examine, expected_of
 from aqea_registry.operations.project import PARAMS, Project, pairs_path
 
 BROKEN = "broken-chain"
@@ -65,9 +65,7 @@ def _scores(
     findings = [*_listed_findings(path, sha256, listed), *stale.get(key, ())]
     if findings:
         return Missing(BROKEN, f"the chain to {key} is broken: {findings[0].subject}: {findings[0].message}"), findings
-    dataset, model = project.params.datasets[pair.dataset], project.params.models[pair.model]
-    expected = Expected(dataset=pair.dataset, model=model.repo, dimension=model.dimension, score_range=dataset.score_range)
-    examined, wrong = examine(place, path, expected)
+    examined, wrong = examine(place, path, expected_of(project, pair))
     if examined is None or wrong:
         return Missing(BROKEN, f"{key} is not sound: {wrong[0].subject}: {wrong[0].message}"), wrong
     return examined.metrics, []

@@ -41,7 +41,7 @@ def report(
 ) -> Reported:
     """Verify the project, judge its claims, and write the page; with a folder, the figures as SVG files as well."""
     verification = verify_project(project, reporter)
-    checked = check_claims(project, documents, reporter)
+    checked = check_claims(project, documents, reporter, verified=verification)
     listed = {
         path: (found.sha256, found.size) for path, found in verification.digests.items() if path in project.manifest_paths()
     }
@@ -72,7 +72,7 @@ def release_page(project: Project, verification: Verification, listed: Mapping[s
     It tells nothing of releases, for it would be another page after each; nor of documents, sources and confirmations that are
     on one machine and not on another.
     """
-    checked = check_claims(project, (), Silent(), here=False)
+    checked = check_claims(project, (), Silent(), here=False, verified=verification)
     graph = build_graph(project, checked, verification, here=False, releases=False)
     return render(build(content_of(project, verification, checked, listed, graph, None)))
 

@@ -25,7 +25,7 @@ from aqea_registry.operations.check_files import (
     present,
     read_errors,
 )
-from aqea_registry.operations.examine import Examined, Expected, examine
+from aqea_registry.operations.examine import Examined, examine, expected_of
 from aqea_registry.operations.export import benchmark_text
 from aqea_registry.operations.pin import PinnedPlace, pinned_places, place_finding
 from aqea_registry.operations.project import (
@@ -167,11 +167,9 @@ def _pair_sets(project: Project, digests: Mapping[str, FileDigest]) -> tuple[dic
     bad: set[str] = set()
     findings: list[Finding] = []
     for key, pair in project.params.run.pairs.items():
-        dataset, model = project.params.datasets[pair.dataset], project.params.models[pair.model]
         if pairs_path(pair) not in digests:
             continue
-        expected = Expected(dataset=pair.dataset, model=model.repo, dimension=model.dimension, score_range=dataset.score_range)
-        examined, wrong = examine(project.root / pairs_path(pair), pairs_path(pair), expected)
+        examined, wrong = examine(project.root / pairs_path(pair), pairs_path(pair), expected_of(project, pair))
         findings += wrong
         if examined is None:
             continue
