@@ -1,0 +1,20 @@
+"""What later versions answer otherwise than 0.1.0, on purpose: one entry a reason.
+
+An entry names the commands and projects by globs, the places in the answer by globs over `/`-joined keys, and why.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Difference(NamedTuple):
+    """Places of answers that are not 0.1.0's any more, and the reason."""
+
+    reason: str
+    commands: tuple[str, ...]
+    places: tuple[str, ...] = ("*",)
+    projects: tuple[str, ...] = ("*",)
+
+
+DIFFERENCES: tuple[Difference, ...] = ()
