@@ -127,6 +127,20 @@ class Publish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     language: tuple[str, ...] = ("en",)
 
 
+class Versions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The versions of what stages write: vectors, the Parquet view, other exports. A stage of dvc.yaml depends on these.
+
+    A version changes when the same inputs give other bytes, so that DVC runs the stage again, and at no other time.
+    """
+
+    vectors: Annotated[int, msgspec.Meta(ge=1)] = 1
+    view: Annotated[int, msgspec.Meta(ge=1)] = 1
+    export: Annotated[int, msgspec.Meta(ge=1)] = 1
+
+
+WRITTEN = Versions()  # what this program writes
+
+
 class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """params.yaml, whole."""
 
@@ -135,8 +149,19 @@ class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     runs: dict[Name, Run]
     run: Run
     publish: Publish
+    versions: Versions | None = None  # projects of 0.1.0 have none: their views are stages of their own
     sources: tuple[str, ...] = ("cache", "hub")
     precision: Literal["canonical", "float32"] = "canonical"
+
+    def check_versions(self, *kinds: Literal["vectors", "view", "export"]) -> None:
+        """Raise BadConfiguration if the project asks for another version of something than this program writes."""
+        for kind in kinds:
+            wanted, own = getattr(self.versions or Versions(), kind), getattr(WRITTEN, kind)
+            if wanted != own:
+                raise BadConfiguration(
+                    f"params.yaml: versions.{kind} is {wanted}, and this program writes version {own}",
+                    f"install one that writes version {wanted}, or set versions.{kind} to {own} and run: dvc repro",
+                )
 
     def pair_set(self, dataset: str, model: str) -> PairSetName:
         """The pair set of the run that has this dataset and model. Raises BadConfiguration."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -36,6 +36,10 @@ class DvcLock(msgspec.Struct, frozen=True):
     """dvc.lock, as far as it is read here."""
 
     stages: dict[str, Stage] = {}
+
+    def only(self, stages: Collection[str]) -> DvcLock:
+        """Without stages of other names: DVC leaves in the file what dvc.yaml has no longer, and what authors made beside."""
+        return DvcLock(stages={name: stage for name, stage in self.stages.items() if name in stages})
 
     def outputs(self) -> dict[str, tuple[str, Output]]:
         """Every file that a stage made: path to stage name and output."""

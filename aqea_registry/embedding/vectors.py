@@ -30,14 +30,9 @@ def key_of(sentence: str) -> bytes:
     return hashlib.sha256(sentence.encode()).digest()
 
 
-def method_digest() -> str:
-    """Hex sha256 over what computes a vector: this room's code and the versions of the libraries below it."""
-    digest = hashlib.sha256()
-    for module in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(module.read_bytes())
-    for package in PACKAGES:
-        digest.update(f"{package} {metadata.version(package)}\n".encode())
-    return digest.hexdigest()
+def libraries() -> list[str]:
+    """The libraries that compute a vector, with their versions."""
+    return [f"{package} {metadata.version(package)}" for package in PACKAGES]
 
 
 class VectorCache:

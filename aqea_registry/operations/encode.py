@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from aqea_registry.core.catalogue import Model
+from aqea_registry.core.catalogue import WRITTEN, Model
 from aqea_registry.core.files import Advance, write_bytes
 from aqea_registry.core.findings import CannotCheck, Finding, Refused
 from aqea_registry.core.machine import Made
@@ -24,7 +24,7 @@ from aqea_registry.embedding.encoder import Encoded, Encoder, ModelFiles, NoDevi
 from aqea_registry.embedding.grid import BadVector, normalised, to_grid
 from aqea_registry.embedding.machine import this_machine
 from aqea_registry.embedding.remote_code import CodeRefusedError
-from aqea_registry.embedding.vectors import VectorCache, method_digest
+from aqea_registry.embedding.vectors import VectorCache, libraries
 from aqea_registry.operations.project import CACHE, Project
 
 MADE = "made.json"
@@ -152,7 +152,7 @@ def _way(entry: Model) -> Model:
 def _cache_folder(project: Project, model: ModelToUse, dimension: int, settings: Settings) -> Path:
     """For exactly these weights, this method and this precision; in float32 the batches matter as well."""
     precision = project.params.precision
-    method: list[object] = [model.pin.digest(), method_digest(), precision, model.entry.max_tokens, dimension]
+    method: list[object] = [model.pin.digest(), WRITTEN.vectors, libraries(), precision, model.entry.max_tokens, dimension]
     method += [model.entry.rounding_offset] if precision == "canonical" else [repr(settings)]
     name = f"{model.pin.id.rpartition('/')[2]}-{dimension}d-{hashlib.sha256(json.dumps(method).encode()).hexdigest()[:16]}"
     return project.root / CACHE / "vectors" / name

@@ -24,6 +24,7 @@ ROWS = 1_000  # written at a time
 
 def export(project: Project, path: str, kind: str) -> str:
     """Write one more file made from a pair file of the run and return its path. Raises Refused if the pair file is bad."""
+    project.params.check_versions("view" if kind == "parquet" else "export")
     pairs = project.params.run.pairs
     key = next((key for key, pair in pairs.items() if path.rpartition("/")[2] == pairs_path(pair).rpartition("/")[2]), None)
     if key is None:

@@ -22,6 +22,7 @@ from aqea_registry.core.rows import Rows, read_rows
 from aqea_registry.embedding.encoder import Settings
 from aqea_registry.operations.attest import now, write_pair_set_statement
 from aqea_registry.operations.encode import ModelToUse, vectors_of
+from aqea_registry.operations.export import export
 from aqea_registry.operations.project import CACHE, Project, metrics_path, pairs_path, plot_path
 from aqea_registry.sources.fetch import fetch
 from aqea_registry.sources.tables import as_lines
@@ -50,14 +51,15 @@ def generate(
     must be; then none of the set's files was touched.
     """
     started = now()
+    project.params.check_versions("vectors", "view")
     pair = project.params.pair_set(dataset, model)
     key = next(key for key, value in project.params.run.pairs.items() if value == pair)
     entry, catalogued = project.params.datasets[dataset], project.params.models[model]
     data_pin = project.pin("datasets", dataset, entry)
     model_pin = project.pin("models", model, catalogued)
+    rows = _rows(project, dataset, entry, data_pin, report)  # before the model, which may be gigabytes
     sources = project.sources(model, catalogued, model_pin.commit)
     folder = fetch(model, model_pin, sources, project.root / CACHE / "pinned", report)
-    rows = _rows(project, dataset, entry, data_pin, report)
 
     before = catalogued.before(entry.task)
     first, second = ([before + text for text in texts] for texts in (rows.sentences1, rows.sentences2))
@@ -76,6 +78,8 @@ def generate(
     )
     with atomic_write(project.root / pairs_path(pair)) as file:
         write(file, header, vectors.blocks(first), vectors.blocks(second), rows.scores)
+    if project.params.versions is not None:
+        export(project, pairs_path(pair), "parquet")
     write_bytes(project.root / plot_path(key), plot_text(rows.scores, cosines(values)))
     text = metrics_text(scores, header.n_pairs, header.dimension, project.params.precision)
     write_bytes(project.root / metrics_path(key), text)

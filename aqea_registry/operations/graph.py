@@ -195,7 +195,7 @@ def _draw_run(draft: Draft, *, here: bool) -> None:
     _, listed, bad_list = read_manifest(project)
     lock, bad_lock = read_dvc_lock(project)
     sizes = _sizes(project)
-    made = {path: out for path, (stage, out) in lock.outputs().items() if stage in project.stages()}
+    made = {path: out for path, (_, out) in lock.only(project.stages()).outputs().items()}
     stages = _stages_of(project)
     keys = {pairs_path(pair): key for key, pair in run.pairs.items()}
     for path in sorted({*listed, *stages, *made, LOCK}):
@@ -302,7 +302,7 @@ def _stages_of(project: Project) -> dict[str, str]:
     made = {MANIFEST: "manifest", SIZES: "manifest"}
     for key, pair in run.pairs.items():
         made |= dict.fromkeys((pairs_path(pair), metrics_path(key), plot_path(key)), f"generate@{key}")
-        made[view_path(key)] = f"parquet@{key}"
+        made[view_path(key)] = project.view_stage(key)
     return made | {export_path(one.file, one.format): f"export@{key}" for key, one in run.exports.items()}
 
 

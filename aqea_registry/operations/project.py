@@ -77,8 +77,13 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     def stages(self) -> frozenset[str]:
         """The stages that dvc.yaml makes of this run."""
         run = self.params.run
-        each = [f"{stage}@{key}" for stage in ("generate", "parquet") for key in run.pairs]
+        each = [f"generate@{key}" for key in run.pairs]
+        each += [self.view_stage(key) for key in run.pairs]
         return frozenset({*each, *(f"export@{key}" for key in run.exports), "manifest"})
+
+    def view_stage(self, key: str) -> str:
+        """The stage that makes a pair set's Parquet view: its own; in projects of 0.1.0 one beside it."""
+        return f"{'parquet' if self.params.versions is None else 'generate'}@{key}"
 
     def used(self) -> list[tuple[str, str, Dataset | Model, Pin | None]]:
         """What the run rests on: (group, name, catalogue entry, pin), each once."""

@@ -47,7 +47,8 @@ def verify_project(project: Project, report: Reporter) -> Verification:
     expected = set(project.manifest_paths())
     findings += [_unlisted(path) for path in sorted(expected - set(listed))] if content else []
 
-    made = [path for path in lock.outputs() if lock.outputs()[path][0] in project.stages()]
+    current = lock.only(project.stages())
+    made = current.outputs().keys()
     places, unsafe = places_of(project.root, {*listed, *expected, *made})
     source_places, notes, source_findings = _sources(project)
     digests, by_place = hash_places(places, report, [item.place for item in source_places], frozenset(made))
@@ -56,7 +57,6 @@ def verify_project(project: Project, report: Reporter) -> Verification:
 
     findings += digest_findings(listed, digests)
     findings += _size_findings(project, listed, digests)
-    current = DvcLock(stages={name: stage for name, stage in lock.stages.items() if name in project.stages()})
     findings += output_findings(current, digests)
     if not lock_findings:
         findings += unmade_findings(current, listed, frozenset({LOCK}))

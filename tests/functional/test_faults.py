@@ -260,6 +260,29 @@ def test_names_that_the_run_does_not_have(project: Path, words: tuple[str, ...],
 
 
 @pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("vectors", GENERATE),
+        ("view", GENERATE),
+        ("view", ("export", PAIRS, "--format", "parquet")),
+        ("export", ("export", PAIRS, "--format", "benchmark")),
+    ],
+)
+def test_another_version_of_what_is_written_is_refused(project: Path, kind: str, words: tuple[str, ...]) -> None:
+    edit_params(project, lambda params: params["versions"].update({kind: 7}))
+    refused(
+        project, 2, f"versions.{kind} is 7", "writes version 1", f"set versions.{kind} to 1 and run: dvc repro", words=words
+    )
+
+
+def test_bad_rows_are_found_before_the_model_is_fetched(project: Path) -> None:
+    write_rows(project, b'{"sentence1": "a", "sentence2": "b"}\n')
+    edit_params(project, lambda params: params["models"]["minilm"].update(sources=["directory:nowhere"]))
+    refused(project, 1, "score")
+    assert not list((project / ".aqea").glob("pinned/minilm*"))
+
+
+@pytest.mark.parametrize(
     ("change", "told"),
     [
         (lambda params: params["run"]["pairs"]["small-minilm"].update(dataset="nosuch"), ("unknown dataset 'nosuch'", "small")),
