@@ -50,8 +50,8 @@ def make_files(folder: Path, size: int) -> int:
     import msgspec
     import numpy as np
 
-    from aqea_registry.core.pairset import Header, write
-    from aqea_registry.embedding.grid import to_grid
+    from aqea_registry.vectors.containers.pair_json import write
+    from aqea_registry.vectors.pair_set import Header, to_grid
 
     pairs = size // BYTES_A_PAIR
     scores = (np.random.default_rng(9).integers(0, 50, pairs) / 10).tolist()
@@ -79,8 +79,8 @@ def make_files(folder: Path, size: int) -> int:
 
 def compared(folder: Path) -> tuple[float, float]:
     """The operation of `compare A B`, in seconds, and the largest resident size of the process in GB."""
-    from aqea_registry.core.reporting import Silent
-    from aqea_registry.operations.compare import compare
+    from aqea_registry.base.progress import Silent
+    from aqea_registry.comparison.compare import compare
 
     found = []
     taken = seconds(lambda: found.append(compare(*NAMES, folder, Silent()).pair_set))()

@@ -16,8 +16,8 @@ def measure(*, quick: bool) -> list[Figure]:
     """A set of the size of STS-B under MiniLM, 1,379 pairs of 384 values: from integer matrices to bytes, and back."""
     import numpy as np
 
-    from aqea_registry.core.pairset import MICRO, Header, parse, rows_text, write
-    from aqea_registry.embedding.grid import to_grid
+    from aqea_registry.vectors.containers.pair_json import parse, rows_text, write
+    from aqea_registry.vectors.pair_set import MICRO, Header, to_grid
 
     pairs = 200 if quick else 1379
     chance = np.random.default_rng(0)

@@ -78,13 +78,13 @@ def generated(root: Path, distinct: int) -> float:
     """The whole of `generate` with vectors that are made up and kept before, while the model is in memory."""
     import numpy as np
 
-    from aqea_registry.core.reporting import Silent
+    from aqea_registry.base.progress import Silent
     from aqea_registry.embedding.encoder import Settings
-    from aqea_registry.embedding.grid import to_grid
-    from aqea_registry.operations import encode
-    from aqea_registry.operations import generate as operation
-    from aqea_registry.operations.pin import pin
-    from aqea_registry.operations.project import open_project
+    from aqea_registry.generation import encode
+    from aqea_registry.generation import generate as operation
+    from aqea_registry.project.project import open_project
+    from aqea_registry.sources.pin import pin
+    from aqea_registry.vectors.pair_set import to_grid
 
     _make_project(root, distinct)
     pin(open_project(root), ["many"], Silent())

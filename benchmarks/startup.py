@@ -15,7 +15,7 @@ MADE = ("training/data", "metrics", "plots", "manifests")
 HEAVY = ("torch", "datasets", "pyarrow", "transformers", "sentence_transformers")
 WHICH = f"""
 import json, sys
-from aqea_registry.cli import main
+from aqea_registry.cli.shell import main
 try:
     main(["verify", "-q"])
 except SystemExit:

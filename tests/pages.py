@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import msgspec
 
-from aqea_registry.core.claims import At, Claim, Document, Ledger, Measured, Quoted, Result, Verdict
-from aqea_registry.core.findings import Finding
-from aqea_registry.core.graph import Edge, Graph, Node
-from aqea_registry.core.metrics import Metrics
-from aqea_registry.core.page import Content, PairSetFacts, PinFacts
-from aqea_registry.core.pins import Pin, PinnedFile
-from aqea_registry.core.receipts import Receipt, ReceiptFile, StoreReceipt
+from aqea_registry.base.findings import Finding
+from aqea_registry.claims.ledger import At, Claim, Document, Ledger, Measured, Quoted, Result, Verdict
+from aqea_registry.project.lock import Pin, PinnedFile
+from aqea_registry.report.page import Content, PairSetFacts, PinFacts
+from aqea_registry.stores.receipts import Receipt, ReceiptFile, StoreReceipt
+from aqea_registry.tracing.graph import Edge, Graph, Node
+from aqea_registry.vectors.scores import Metrics
 
 SHA = "0123456789abcdef" * 4
 COMMIT = "0123456789abcdef01234567" + "89abcdef01234567"

@@ -6,7 +6,7 @@ imported to start; each command imports what it needs.
 
 from __future__ import annotations
 
-from aqea_registry.cli import checking, claiming, making, releasing, showing
+from aqea_registry.cli import checking, claiming, making, releasing
 from aqea_registry.cli.shell import main
 
-__all__ = ["checking", "claiming", "main", "making", "releasing", "showing"]
+__all__ = ["checking", "claiming", "main", "making", "releasing"]

@@ -1,4 +1,7 @@
-"""Commands that check and change nothing."""
+"""Commands that check and change nothing.
+
+How a comparison is shown to a person.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aqea_registry.cli.shell import Outcome, Shell, command
+from aqea_registry.base.progress import printable, size_text
+from aqea_registry.cli.shell import Outcome, Shell, command, print_table
 
 if TYPE_CHECKING:
-    from aqea_registry.core.findings import CannotCheck
-    from aqea_registry.operations.check_files import Verification
+    from aqea_registry.base.findings import CannotCheck
+    from aqea_registry.comparison.compare import Comparison
+    from aqea_registry.comparison.verdict import PairSetComparison, PairSetFile, Row
+    from aqea_registry.verification.verify_list import Verification
 
 
 @command
@@ -47,8 +53,8 @@ def verify(shell: Shell, target: str | None, root: Path | None, deep: bool, remo
 
 
 def _show(checked: Verification) -> None:
-    from aqea_registry.core.release import how_checked
-    from aqea_registry.terminal import printable, size_text
+    from aqea_registry.base.progress import printable, size_text
+    from aqea_registry.stores.release import how_checked
 
     for note in checked.notes:
         click.echo(printable(f"note: {note}"))
@@ -62,9 +68,9 @@ def _show(checked: Verification) -> None:
 
 
 def _verify_remote(shell: Shell, target: str | None, deep: bool) -> tuple[Verification, CannotCheck | None]:
-    from aqea_registry.core.findings import BadConfiguration
-    from aqea_registry.operations.project import open_project
-    from aqea_registry.operations.verify_release import verify_receipts
+    from aqea_registry.base.findings import BadConfiguration
+    from aqea_registry.project.project import open_project
+    from aqea_registry.verification.verify_release import verify_receipts
 
     if target is not None:
         raise BadConfiguration("--remote goes with the project, not with a target", "aqea-registry verify --remote")
@@ -73,13 +79,13 @@ def _verify_remote(shell: Shell, target: str | None, deep: bool) -> tuple[Verifi
 
 def _verify(shell: Shell, target: str | None, root: Path | None, deep: bool) -> Verification:
     """Find out what the target is, and check it. What a list of digests does not need is not loaded for it."""
-    from aqea_registry.core.findings import BadConfiguration, CannotCheck
-    from aqea_registry.core.manifest import MANIFEST
-    from aqea_registry.core.references import is_reference, split_reference
+    from aqea_registry.base.findings import BadConfiguration, CannotCheck
+    from aqea_registry.base.references import is_reference, split_reference
+    from aqea_registry.base.sha256_list import MANIFEST
 
     if target is not None and is_reference(target):
-        from aqea_registry.operations.verify_release import verify_release
-        from aqea_registry.stores import open_store
+        from aqea_registry.stores.open_store import open_store
+        from aqea_registry.verification.verify_release import verify_release
 
         spec, tag = split_reference(target)
         return verify_release(open_store(spec, shell.directory), tag, shell.report, deep=deep)
@@ -89,11 +95,11 @@ def _verify(shell: Shell, target: str | None, root: Path | None, deep: bool) -> 
     if root is not None and place.is_dir():
         raise BadConfiguration("--root goes with a list of digests", "name the list: aqea-registry verify LIST --root DIR")
     if target is None or (place / "params.yaml").is_file():
-        from aqea_registry.operations.project import open_project
-        from aqea_registry.operations.verify import verify_project
+        from aqea_registry.project.project import open_project
+        from aqea_registry.verification.verify_project import verify_project
 
         return verify_project(open_project(shell.directory / (target or ".")), shell.report)
-    from aqea_registry.operations.verify_list import verify_folder, verify_list
+    from aqea_registry.verification.verify_list import verify_folder, verify_list
 
     if place.is_dir():
         return verify_folder(place, shell.report)
@@ -131,11 +137,10 @@ def compare(
     IDENTICAL: the same bytes. SAME CONTENT: the same numbers in another container. EQUIVALENT: no printed number depends on
     the difference. DIVERGED: what differs and why, exit status 1. Of two releases, files, scores and pins are compared.
     """
-    from aqea_registry.cli.compared import show
-    from aqea_registry.core.comparison import BOUND
-    from aqea_registry.core.findings import BadConfiguration
-    from aqea_registry.operations.compare import Options, compare_fresh
-    from aqea_registry.operations.compare import compare as operation
+    from aqea_registry.base.findings import BadConfiguration
+    from aqea_registry.comparison.compare import Options, compare_fresh
+    from aqea_registry.comparison.compare import compare as operation
+    from aqea_registry.comparison.verdict import BOUND
 
     if fresh == (after is not None):
         raise BadConfiguration(
@@ -147,12 +152,12 @@ def compare(
     else:
         found = operation(before, after, shell.directory, shell.report, options)
     if plot is not None:
-        from aqea_registry.core.difference_plot import render
-        from aqea_registry.core.files import write_bytes
+        from aqea_registry.base.files import write_bytes
+        from aqea_registry.report.svg import render_differences
 
         if found.pair_set is None or found.compared is None:
             raise BadConfiguration("--plot goes with two files with pair sets whose bytes differ")
-        write_bytes(shell.directory / plot, render(found.pair_set, found.compared))
+        write_bytes(shell.directory / plot, render_differences(found.pair_set, found.compared))
 
     import msgspec
 
@@ -166,3 +171,73 @@ def compare(
         "pair_set": msgspec.to_builtins(found.pair_set),
     }
     return Outcome((), data, lambda: show(found), status=int(found.verdict == "DIVERGED"))
+
+
+def show(found: Comparison) -> None:
+    """Releases, trees or two files, and the verdict in the last line."""
+    if found.changes:
+        rows = [(one.what, one.name, one.state, one.before or "", one.after or "") for one in found.changes]
+        print_table(("what", "name", "", found.before, found.after), rows)
+    if found.files:
+        table = [(one.verdict, one.before or "", one.after or "", one.message) for one in found.files]
+        print_table(("verdict", found.before, found.after, "why"), table)
+    if found.pair_set is not None:
+        show_pair_set(found.pair_set)
+    click.echo(found.verdict)
+
+
+def show_pair_set(found: PairSetComparison) -> None:
+    """Two files with pair sets: what they are, how far they are apart, and why."""
+    sides = [("", found.before.name, found.after.name), *_sides(found.before, found.after)]
+    print_table(sides[0], sides[1:])
+    if figures := found.figures:
+        quantiles = ", ".join(f"{float(share):.0%}: {_cosine(value)}" for share, value in figures.quantiles.items())
+        click.echo(f"largest difference {figures.largest:.3e}; bound {found.bound:g}, beyond it {figures.rows_beyond} rows")
+        click.echo(f"cosine of each vector with its counterpart: least {_cosine(figures.least_cosine)}, {quantiles}")
+        if figures.rank_changes is not None:
+            click.echo(f"pairs whose rank by cosine changed: {figures.rank_changes} of {figures.rows}")
+    if found.metrics:
+        ties = any(one.kept is not None for one in found.metrics)
+        rows = [
+            (one.metric, f"{100 * one.before:.6f}", f"{100 * one.after:.6f}", f"{one.points:+.2e}", f"{one.kept or 0:+.2e}")
+            for one in found.metrics
+        ]
+        header = ("score", "first", "second", "points", "with ties kept")
+        print_table(header if ties else header[:-1], rows if ties else [row[:-1] for row in rows])
+    if found.numbers:
+        changed = [one for one in found.numbers if not one.same]
+        click.echo(printable(f"printed numbers that change: {len(changed)} of {len(found.numbers)} ({found.basis})"))
+        for one in changed:
+            click.echo(printable(f"  {one.claim or one.metric}: {one.before} becomes {one.after}"))
+    for label, row in (("first", found.first), ("worst", found.worst)):
+        if row is not None:
+            click.echo(f"{label} row that differs: {_row(row)}")
+    for diagnosis in found.diagnoses:
+        fits = f" (may be: {', '.join(diagnosis.candidates)})" if diagnosis.candidates else ""
+        click.echo(printable(f"{diagnosis.kind}, {diagnosis.basis}: {diagnosis.message}{fits}"))
+        for line in diagnosis.evidence:
+            click.echo(printable(f"  - {line}"))
+    for note in found.notes:
+        click.echo(printable(f"note: {note}"))
+
+
+def _sides(before: PairSetFile, after: PairSetFile) -> list[tuple[str, str, str]]:
+    rows = [
+        ("sha256", before.sha256[:16], after.sha256[:16]),
+        ("size", size_text(before.size), size_text(after.size)),
+        *((name, str(getattr(before, name) or "-"), str(getattr(after, name) or "-")) for name in ("container", "numbers")),
+        ("dataset", before.dataset or "-", after.dataset or "-"),
+        ("model", before.model or "-", after.model or "-"),
+        ("pairs x dimension", f"{before.n_pairs} x {before.dimension}", f"{after.n_pairs} x {after.dimension}"),
+    ]
+    if before.content:
+        rows.append(("content digest", before.content[:16], (after.content or "")[:16]))
+    return rows if before.container else rows[:2]
+
+
+def _row(row: Row) -> str:
+    return f"{row.matrix}[{row.row}], by {row.difference:.3e}, cosine {_cosine(row.cosine)}"
+
+
+def _cosine(value: float) -> str:
+    return f"1 - {1 - value:.1e}" if value > 0.999 else f"{value:.4f}"

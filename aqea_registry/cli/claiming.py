@@ -10,9 +10,9 @@ import click
 from aqea_registry.cli.shell import Outcome, Shell, command_of, main
 
 if TYPE_CHECKING:
-    from aqea_registry.core.importing import Evaluated
-    from aqea_registry.operations.claims_check import CheckedClaims
-    from aqea_registry.operations.claims_export import Format
+    from aqea_registry.claims.check_claims import CheckedClaims
+    from aqea_registry.claims.drafting import Evaluated
+    from aqea_registry.claims.export_claims import Format
 
 STATES = ("holds", "contradicted", "unchecked", "unbound")
 DOCUMENTS = click.option(
@@ -33,8 +33,8 @@ def claims() -> None:
 @DOCUMENTS
 def check(shell: Shell, ledgers: tuple[str, ...], documents: tuple[str, ...]) -> Outcome:
     """Judge every claim of manifests/claims, or of some ledgers: holds, contradicted, unchecked, unbound."""
-    from aqea_registry.operations.claims_check import check_claims, nothing_judged
-    from aqea_registry.operations.project import open_project
+    from aqea_registry.claims.check_claims import check_claims, nothing_judged
+    from aqea_registry.project.project import open_project
 
     folders = [shell.directory / folder for folder in documents]
     checked = check_claims(open_project(shell.directory), folders, shell.report, ledgers)
@@ -51,8 +51,9 @@ def check(shell: Shell, ledgers: tuple[str, ...], documents: tuple[str, ...]) ->
 
 def _show(checked: CheckedClaims) -> None:
     """Counts by ledger, then what could not be checked, by reason; what is contradicted stands in the findings."""
-    from aqea_registry.core.judging import counts, reasons
-    from aqea_registry.terminal import print_table, printable
+    from aqea_registry.base.progress import printable
+    from aqea_registry.claims.judging import counts, reasons
+    from aqea_registry.cli.shell import print_table
 
     for note in checked.notes:
         click.echo(printable(f"note: {note}"))
@@ -87,9 +88,9 @@ def import_(shell: Shell, document: str, into: str | None, model: str | None, un
     """
     import msgspec
 
-    from aqea_registry.operations.claims_import import import_claims
-    from aqea_registry.operations.project import open_project
-    from aqea_registry.terminal import printable
+    from aqea_registry.base.progress import printable
+    from aqea_registry.claims.import_claims import import_claims
+    from aqea_registry.project.project import open_project
 
     project = open_project(shell.directory)
     done = import_claims(project, shell.directory / document, into=into, model=model, unit=unit, prune=prune)
@@ -121,12 +122,12 @@ def lint(shell: Shell, documents: tuple[str, ...], update: bool) -> Outcome:
 
     import msgspec
 
-    from aqea_registry.operations.claims_lint import lint_claims
+    from aqea_registry.claims.lint_claims import lint_claims
 
     linted, findings, error = lint_claims(shell.directory, [Path(one) for one in documents], update=update)
 
     def show() -> None:
-        from aqea_registry.terminal import printable
+        from aqea_registry.base.progress import printable
 
         for one in linted:
             unbound = one.results - one.bound - one.examples
@@ -151,11 +152,11 @@ def export_(
 
     LaTeX macros, JSON, or for the run's pair sets the model-index of a model card, with the revisions that are pinned here.
     """
-    from aqea_registry.core.files import write_bytes
-    from aqea_registry.core.findings import BadConfiguration
-    from aqea_registry.operations.claims_export import export_claims, export_model_index
-    from aqea_registry.operations.project import open_project
-    from aqea_registry.terminal import printable
+    from aqea_registry.base.files import write_bytes
+    from aqea_registry.base.findings import BadConfiguration
+    from aqea_registry.base.progress import printable
+    from aqea_registry.claims.export_claims import export_claims, export_model_index
+    from aqea_registry.project.project import open_project
 
     if (form == "model-index" and ledgers) or (form != "model-index" and model):
         raise BadConfiguration("ledgers go with latex and json, --model with model-index", "leave the other one out")

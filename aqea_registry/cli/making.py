@@ -1,15 +1,22 @@
-"""Commands that make things: pins, pair sets, exports, the manifest."""
+"""Commands that make things: pins, pair sets, exports, the manifest.
+
+Commands that show where numbers come from: as a tree in the terminal, and as a page.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from aqea_registry.cli.claiming import DOCUMENTS
 from aqea_registry.cli.shell import Outcome, Shell, command
 
 if TYPE_CHECKING:
-    from aqea_registry.operations.pin import Checked
+    from aqea_registry.sources.pin import Checked
+    from aqea_registry.tracing.graph import Branch
+    from aqea_registry.tracing.trace import Traced
 
 
 @command
@@ -24,8 +31,8 @@ def pin(shell: Shell, names: tuple[str, ...], check: bool, commits_only: bool, l
     """
     if listed is not None:
         return _pin_list(shell, listed, check)
-    from aqea_registry.operations import pin as operation
-    from aqea_registry.operations.project import open_project
+    from aqea_registry.project.project import open_project
+    from aqea_registry.sources import pin as operation
 
     project = open_project(shell.directory)
     if check:
@@ -50,7 +57,7 @@ def pin(shell: Shell, names: tuple[str, ...], check: bool, commits_only: bool, l
 
 def _pin_list(shell: Shell, path: str, check: bool) -> Outcome:
     """Resolve a data list. Oddities of a paper's list are told, and are findings only if the list itself is checked."""
-    from aqea_registry.operations.pin_list import pin_list
+    from aqea_registry.sources.data_list import pin_list
 
     done = pin_list(shell.directory / path, shell.report, check=check)
 
@@ -63,7 +70,7 @@ def _pin_list(shell: Shell, path: str, check: bool) -> Outcome:
 
 def _check_pins(checked: Checked) -> Outcome:
     """What `pin --check` found. If nobody could be asked about an entry and nothing is wrong, nothing was checked."""
-    from aqea_registry.core.findings import CannotCheck
+    from aqea_registry.base.findings import CannotCheck
 
     if checked.unasked and not checked.findings:
         name, reason = next(iter(checked.unasked.items()))
@@ -99,11 +106,11 @@ def generate(
 
     Batch, threads, attention and device change the speed; in canonical precision they change no byte.
     """
-    from aqea_registry.core.margin import margin_text
-    from aqea_registry.core.metrics import Metrics
     from aqea_registry.embedding.encoder import Settings
-    from aqea_registry.operations import generate as operation
-    from aqea_registry.operations.project import open_project
+    from aqea_registry.generation import generate as operation
+    from aqea_registry.project.project import open_project
+    from aqea_registry.vectors.margin import margin_text
+    from aqea_registry.vectors.scores import Metrics
 
     settings = Settings(batch=batch, threads=threads, attention=attention, device=device)
     made = operation.generate(open_project(shell.directory), dataset, model, settings, shell.report, fresh=fresh)
@@ -130,8 +137,8 @@ def export(shell: Shell, file: str, kind: str) -> Outcome:
     benchmark: all metrics with sizes, pins and digests. embeddings: the rows as the AQEA trainer reads them, in JSON;
     aqed: the same as AQED v1, in views/. parquet: the pair set as a table of integers, in views/.
     """
-    from aqea_registry.operations.export import export as operation
-    from aqea_registry.operations.project import open_project
+    from aqea_registry.generation.export import export as operation
+    from aqea_registry.project.project import open_project
 
     path = operation(open_project(shell.directory), file, kind)
     return Outcome((), {"path": path}, lambda: click.echo(path))
@@ -140,11 +147,111 @@ def export(shell: Shell, file: str, kind: str) -> Outcome:
 @command
 def manifest(shell: Shell) -> Outcome:
     """Write manifests/MANIFEST.sha256 and the sizes beside it, for the files of the run."""
-    from aqea_registry.core.manifest import MANIFEST
-    from aqea_registry.operations.manifest import write_manifest
-    from aqea_registry.operations.project import open_project
+    from aqea_registry.base.sha256_list import MANIFEST
+    from aqea_registry.project.manifest import write_manifest
+    from aqea_registry.project.project import open_project
 
     written = write_manifest(open_project(shell.directory), shell.report)
     data = {path: {"sha256": sha256, "size": size} for path, (sha256, size) in written.files.items()}
     text = f"{MANIFEST}: {len(written.files)} files{'' if written.changed else ', unchanged'}"
     return Outcome((), {"files": data, "changed": written.changed}, lambda: click.echo(text))
+
+
+BRANCHES = 10  # of one kind that are shown below one node without --all
+
+
+@command
+@click.argument("what")
+@click.option(
+    "--format", "form", type=click.Choice(["tree", "mermaid", "dot"]), default="tree", show_default=True, help="How to draw it."
+)
+@click.option("--all", "everything", is_flag=True, help=f"Show all branches, not the first {BRANCHES} of each kind.")
+@click.option("--store", "stores", multiple=True, metavar="STORE", help="Ask this store for releases as well (repeatable).")
+@DOCUMENTS
+def trace(shell: Shell, what: str, form: str, everything: bool, stores: tuple[str, ...], documents: tuple[str, ...]) -> Outcome:
+    """Show what something rests on, down to bytes and commits, and what rests on it, up to releases and stores.
+
+    WHAT is a claim (ID or LEDGER:ID), a path of the project or of a release, a number (FILE#METRIC or PAIRSET#METRIC), a
+    sha256 or the beginning of one, a release's digest or tag, a name of the catalogue, a stage, or a commit. A link that does
+    not fit is shown as broken, and the exit status is 1. Only files of the answer are read.
+    """
+    from aqea_registry.project.project import open_project
+    from aqea_registry.tracing.graph import dot, mermaid, plain
+    from aqea_registry.tracing.trace import trace as operation
+
+    folders = [shell.directory / folder for folder in documents]
+    traced = operation(open_project(shell.directory), what, shell.report, documents=folders, stores=stores)
+    down, up = _trees(traced, None if everything else BRANCHES)
+    if form == "tree" or shell.json:
+        directions = {"rests_on": traced.rests_on, "carried_by": traced.carried_by}
+        ids = {name: [node.id for node in graph.nodes] for name, graph in directions.items()}
+        data: dict[str, Any] = {"what": what, "found": traced.found, **ids, **plain(traced.graph)}
+        return Outcome(traced.findings, data, lambda: _show(traced, down, up))
+
+    def show() -> None:
+        from aqea_registry.tracing.graph import counted, kept_in, left_out
+
+        drawn = traced.graph.part(set().union(*(kept_in(one) for one in (*down, *up))))
+        click.echo((mermaid if form == "mermaid" else dot)(drawn, traced.found), nl=False)
+        if more := counted(sum((left_out(one) for one in (*down, *up)), Counter[str]())):
+            shell.report.warn(f"left out: {more}; --all draws them")
+        for finding in traced.findings:
+            shell.report.warn(f"{finding.code}: {finding.subject}: {finding.message}")
+
+    return Outcome((), {}, show, status=int(bool(traced.findings)))
+
+
+def _trees(traced: Traced, limit: int | None) -> tuple[list[Branch], list[Branch]]:
+    """What the things found rest on; and what rests on them, or else the releases of the files that a number rests on."""
+    from aqea_registry.tracing.graph import tree
+
+    down = [tree(traced.rests_on, start, "down", limit) for start in traced.found]
+    graph = traced.carried_by
+    tops = [node.id for node in graph.nodes if not graph.below.get(node.id) and node.id not in traced.found]
+    return down, [tree(graph, start, "up", limit) for start in (*traced.found, *tops)]
+
+
+def _show(traced: Traced, down: list[Branch], up: list[Branch]) -> None:
+    import msgspec
+
+    from aqea_registry.cli.shell import print_tree
+    from aqea_registry.tracing.graph import counted
+
+    for one in down:
+        print_tree("rests on", one)
+    for one in up:
+        if one.branches or one.more:
+            bare = one.node if one.node.id not in traced.found else msgspec.structs.replace(one.node, facts={})
+            print_tree("carried by", one._replace(node=bare), upwards=True)
+    numbers = Counter[str](node.kind for node in traced.carried_by.nodes if node.id not in traced.found)
+    links = "1 broken link" if len(traced.findings) == 1 else f"{len(traced.findings) or 'no'} broken links"
+    click.echo(f"what rests on it: {counted(numbers) or 'nothing'}; {links}")
+
+
+@command
+@click.option("--to", "target", default="report.html", metavar="FILE", help="The page (default: report.html).")
+@click.option("--figures", metavar="DIR", help="Write the figures as SVG files into this folder as well.")
+@DOCUMENTS
+def report(shell: Shell, target: str, figures: str | None, documents: tuple[str, ...]) -> Outcome:
+    """Write one HTML page: every printed number, what became of it, and what it rests on.
+
+    The page needs no network and holds no time: the same checkout gives the same bytes. What is wrong stands in it and does not
+    change the exit status; `verify` and `claims check` do that.
+    """
+    from aqea_registry.base.progress import printable, size_text
+    from aqea_registry.project.project import open_project
+    from aqea_registry.report.report import report as operation
+
+    folders = [shell.directory / folder for folder in documents]
+    drawn = shell.directory / figures if figures else None
+    done = operation(open_project(shell.directory), shell.directory / target, folders, shell.report, figures_folder=drawn)
+
+    def show() -> None:
+        click.echo(done.headline)
+        click.echo(printable(f"{done.path}: {size_text(done.bytes)}, {'written' if done.changed else 'unchanged'}"))
+        for path in done.figures:
+            click.echo(printable(path))
+
+    import msgspec
+
+    return Outcome((), msgspec.to_builtins(done), show)

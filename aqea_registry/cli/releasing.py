@@ -9,7 +9,7 @@ import click
 from aqea_registry.cli.shell import Outcome, Shell, command
 
 if TYPE_CHECKING:
-    from aqea_registry.operations.publish import Put
+    from aqea_registry.releases.publish import Put
 
 TO = click.option("--to", "stores", multiple=True, metavar="STORE", help="Where, instead of publish.stores (repeatable).")
 
@@ -21,10 +21,10 @@ def package(shell: Shell, folder: str) -> Outcome:
 
     Card, data, Parquet, croissant.json and MANIFEST.sha256, as the Hub shows them; `sha256sum -c MANIFEST.sha256` accepts it.
     """
-    from aqea_registry.operations.package import build_package, write_package
-    from aqea_registry.operations.project import open_project
-    from aqea_registry.operations.verify import verify_project
-    from aqea_registry.terminal import printable, size_text
+    from aqea_registry.base.progress import printable, size_text
+    from aqea_registry.project.project import open_project
+    from aqea_registry.releases.package import build_package, write_package
+    from aqea_registry.verification.verify_project import verify_project
 
     project = open_project(shell.directory)
     built = build_package(project, verify_project(project, shell.report))
@@ -49,9 +49,9 @@ def publish(shell: Shell, tag: str, stores: tuple[str, ...], dry_run: bool) -> O
     STORE is oci:DIR, oci://HOST/NAME, hf://datasets/ORG/NAME or github://OWNER/REPO. A store that fails does not undo the
     others; the same command finishes the rest.
     """
-    from aqea_registry.operations.project import open_project
-    from aqea_registry.operations.publish import publish as operation
-    from aqea_registry.terminal import printable, size_text
+    from aqea_registry.base.progress import printable, size_text
+    from aqea_registry.project.project import open_project
+    from aqea_registry.releases.publish import publish as operation
 
     project = open_project(shell.directory)
     attempt = operation(project, tag, stores or project.params.publish.stores, shell.report, dry_run=dry_run)
@@ -68,7 +68,7 @@ def publish(shell: Shell, tag: str, stores: tuple[str, ...], dry_run: bool) -> O
 
 
 def _words(put: Put) -> str:
-    from aqea_registry.terminal import size_text
+    from aqea_registry.base.progress import size_text
 
     sent = f"{put.new} pieces, {size_text(put.bytes)}; {put.reused} there already"
     again = "its receipt was lost and was written again"
@@ -91,11 +91,11 @@ def pull(shell: Shell, reference: str, folder: str | None, force: bool) -> Outco
 
     A pull that was cut off goes on where it stopped.
     """
-    from aqea_registry.core.references import split_reference
-    from aqea_registry.operations.pull import default_folder
-    from aqea_registry.operations.pull import pull as operation
-    from aqea_registry.stores import open_store
-    from aqea_registry.terminal import printable, size_text
+    from aqea_registry.base.progress import printable, size_text
+    from aqea_registry.base.references import split_reference
+    from aqea_registry.releases.pull import default_folder
+    from aqea_registry.releases.pull import pull as operation
+    from aqea_registry.stores.open_store import open_store
 
     spec, tag = split_reference(reference)
     target = shell.directory / (folder or default_folder(spec, tag))
@@ -121,10 +121,10 @@ def pull(shell: Shell, reference: str, folder: str | None, force: bool) -> Outco
 @click.option("--reason", required=True, help="Why; readers see it.")
 def mark(shell: Shell, tag: str, stores: tuple[str, ...], by: str | None, withdrawn: bool, reason: str) -> Outcome:
     """Say that a published release is superseded or withdrawn. Nothing is deleted, and the tag stays where it is."""
-    from aqea_registry.core.findings import BadConfiguration
-    from aqea_registry.operations.mark import mark as operation
-    from aqea_registry.operations.project import open_project
-    from aqea_registry.terminal import printable
+    from aqea_registry.base.findings import BadConfiguration
+    from aqea_registry.base.progress import printable
+    from aqea_registry.project.project import open_project
+    from aqea_registry.releases.publish import mark as operation
 
     if withdrawn == (by is not None):
         raise BadConfiguration("a mark is one of --withdrawn and --superseded-by TAG", "give one of them")
@@ -150,11 +150,11 @@ def confirm(shell: Shell, reference: str, fresh: bool, device: str | None, add: 
 
     The checkout must have made its files here, from the release's pins. The statement is written to manifests/confirmations.
     """
-    from aqea_registry.core.findings import BadConfiguration
+    from aqea_registry.base.findings import BadConfiguration
+    from aqea_registry.base.progress import printable
     from aqea_registry.embedding.encoder import Settings
-    from aqea_registry.operations.confirm import confirm as operation
-    from aqea_registry.operations.project import open_project
-    from aqea_registry.terminal import printable
+    from aqea_registry.project.project import open_project
+    from aqea_registry.releases.confirm import confirm as operation
 
     if device is not None and not fresh:
         raise BadConfiguration("--device says where pair sets are made again", "give --fresh too")

@@ -3,6 +3,8 @@
 In float64 two arrangements of the same sums (other batches, threads, kernels, attention) differ by some 1e-15; on the
 grid of 1e-6 they are the same integers, unless a value lies closer than that to a rounding boundary. Batches hold
 sentences of equally many tokens: no padding is computed, and about 512 tokens a batch keep the matrices in cache.
+
+The machine that computes, as torch and the operating system tell of it.
 """
 
 from __future__ import annotations
@@ -10,15 +12,19 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import platform
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
+
+from aqea_registry.vectors.margin import PACKAGES, Machine
 
 TOKENS_A_BATCH = 512
 WINDOW = 8192  # sentences that are tokenised and sorted at a time: what is lost when a run is killed, at most
@@ -70,7 +76,7 @@ class Encoder:
         from transformers.utils import logging
 
         from aqea_registry.embedding.float64 import heal_buffers
-        from aqea_registry.embedding.remote_code import refuse_code, view_with_local_code
+        from aqea_registry.embedding.model_folder import refuse_code, view_with_local_code
 
         logging.disable_progress_bar()
         if settings.device != "cpu" and not torch.cuda.is_available():
@@ -182,3 +188,29 @@ def _without_padding(features: dict[str, Any], mask: Any, batch: Any, length: in
         key: value[batch][kept].view(len(batch), length) if getattr(value, "shape", None) == mask.shape else value
         for key, value in features.items()
     }
+
+
+def this_machine(device: str) -> Machine:
+    """What computes here and now on this device. Imports torch."""
+    import torch
+
+    return Machine(
+        processor=_processor(),
+        architecture=platform.machine(),
+        system=platform.system(),
+        python=platform.python_version(),
+        kernels=torch.backends.cpu.get_cpu_capability(),
+        threads=torch.get_num_threads(),
+        device=device if device == "cpu" else torch.cuda.get_device_name(device),
+        packages={name: metadata.version(name) for name in PACKAGES},
+    )
+
+
+def _processor() -> str:
+    """The processor's name; Linux tells it in a file, other systems through platform."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith(("model name", "Model"))]
+    return names[0] if names else platform.processor() or "unknown"

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from aqea_registry.core.files import NO_ROOM, Advance, FileDigest, WrongBytes, copy_checked, hash_file, ignore
-from aqea_registry.core.findings import CannotCheck, Finding, NotAllowed, Refused, RegistryError
-from aqea_registry.core.paths import inside
-from aqea_registry.core.pins import Pin, PinnedFile
-from aqea_registry.core.reporting import Reporter
-from aqea_registry.sources.base import Source
+import msgspec
+
+from aqea_registry.base.files import NO_ROOM, Advance, FileDigest, WrongBytes, copy_checked, hash_file, ignore, inside
+from aqea_registry.base.findings import CannotCheck, Finding, NotAllowed, Refused, RegistryError
+from aqea_registry.base.progress import Reporter
+from aqea_registry.project.lock import Pin, PinnedFile
+from aqea_registry.sources.port import Source
 
 
 def fetch(name: str, pin: Pin, sources: Sequence[Source], cache: Path, report: Reporter) -> Path:
@@ -130,3 +131,41 @@ def wrong_bytes(subject: str, file: PinnedFile, actual: str) -> Finding:
         actual=actual,
         message="these are not the pinned bytes",
     )
+
+
+class PinnedPlace(msgspec.Struct, frozen=True, kw_only=True):
+    """A pinned file where a local source has it."""
+
+    subject: str
+    place: Path
+    file: PinnedFile
+
+
+def pinned_places(name: str, pin: Pin, sources: Sequence[Source]) -> Iterator[PinnedPlace | Finding]:
+    """Every pinned file in every source on this machine; a finding where a folder lacks it.
+
+    A Hub cache may hold a part of a repository, so what it lacks is no finding.
+    """
+    for source in sources:
+        if not source.present():
+            continue
+        for path, file in sorted(pin.files.items()):
+            subject = f"{name}: {path} in {source.spec}"
+            try:
+                place = source.local(path)
+            except OSError as error:
+                yield Finding(code="unsafe-path", subject=subject, message=str(error))
+                continue
+            if place is not None:
+                yield PinnedPlace(subject=subject, place=place, file=file)
+            elif source.spec.startswith(("directory:", "package:")):
+                yield Finding(code="missing", subject=subject, expected=file.sha256, message="the source lacks a pinned file")
+
+
+def place_finding(place: PinnedPlace, found: FileDigest | OSError) -> Finding | None:
+    """What is wrong with the bytes of a source, if anything."""
+    if isinstance(found, OSError):
+        return Finding(code="unreadable", subject=place.subject, message=str(found))
+    if (found.sha256, found.size) == (place.file.sha256, place.file.size):
+        return None
+    return wrong_bytes(place.subject, place.file, f"{found.sha256} ({found.size} bytes)")

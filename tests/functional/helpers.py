@@ -21,8 +21,8 @@ from typing import Any
 
 import yaml
 
-from aqea_registry.core import pairset
-from aqea_registry.core.findings import RegistryError
+from aqea_registry.base.findings import RegistryError
+from aqea_registry.vectors.containers import pair_json
 from tests.tools import BIN, Result, aqea, edit_params, environment, run
 
 MANIFEST = "manifests/MANIFEST.sha256"
@@ -153,7 +153,7 @@ class _Spelled(str):
 
 def number(value: float) -> str:
     """A float for `edit_pairs`, in its shortest form."""
-    return _Spelled(pairset.number(value).decode())
+    return _Spelled(pair_json.number(value).decode())
 
 
 def value_of(text: object) -> float:

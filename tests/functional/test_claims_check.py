@@ -13,17 +13,17 @@ from typing import Any
 import msgspec
 import pytest
 
-from aqea_registry.core import manifest
-from aqea_registry.core.claims import FOLDER, At, Claim, Document, Ledger, Measured, Quoted, Result, Verdict
-from aqea_registry.core.findings import BadConfiguration
-from aqea_registry.core.ledger import render_ledger
-from aqea_registry.core.metrics import metrics, products
-from aqea_registry.core.pairset import Header, PairSet, parse, render
-from aqea_registry.core.pins import LOCK, Lock, Pin, PinnedFile, render_lock
-from aqea_registry.core.printed import shown
-from aqea_registry.core.reporting import Silent
-from aqea_registry.operations.claims_check import CheckedClaims, check_claims, nothing_judged
-from aqea_registry.operations.project import open_project
+from aqea_registry.base import sha256_list
+from aqea_registry.base.findings import BadConfiguration
+from aqea_registry.base.progress import Silent
+from aqea_registry.claims.check_claims import CheckedClaims, check_claims, nothing_judged
+from aqea_registry.claims.ledger import FOLDER, At, Claim, Document, Ledger, Measured, Quoted, Result, Verdict, render_ledger
+from aqea_registry.documents.numbers import shown
+from aqea_registry.project.lock import LOCK, Lock, Pin, PinnedFile, render_lock
+from aqea_registry.project.project import open_project
+from aqea_registry.vectors.containers.pair_json import parse, render
+from aqea_registry.vectors.pair_set import Header, PairSet
+from aqea_registry.vectors.scores import metrics, products
 from tests.functional.helpers import found
 from tests.tools import aqea
 from tests.unit.make import pairs
@@ -80,7 +80,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "facts.txt": b"1",
     }
     listed = {path: hashlib.sha256(files[path]).hexdigest() for path in (PAIRS, LOCK)}
-    for path, content in {**files, manifest.MANIFEST: manifest.render(listed)}.items():
+    for path, content in {**files, sha256_list.MANIFEST: sha256_list.render(listed)}.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_bytes(content)
     (root / FOLDER).mkdir()
@@ -182,13 +182,13 @@ def test_a_changed_micro_unit_is_caught_by_the_chain_before_the_number(root: Pat
     assert {(one.state, one.reason) for one in checked.verdicts} == {("unchecked", "broken-chain")}
     # The manifest written anew, the file itself tells: what it says of its own score is another number.
     listed = {PAIRS: hashlib.sha256(changed).hexdigest()}
-    (root / manifest.MANIFEST).write_bytes(manifest.render(listed))
+    (root / sha256_list.MANIFEST).write_bytes(sha256_list.render(listed))
     assert {code for code, _ in codes(check(root))} <= {"wrong-metric", "not-canonical", "malformed"}
     assert {one.reason for one in check(root).verdicts} == {"broken-chain"}
-    (root / manifest.MANIFEST).write_bytes(manifest.render({"other": "0" * 64}))
+    (root / sha256_list.MANIFEST).write_bytes(sha256_list.render({"other": "0" * 64}))
     assert codes(check(root)) == [("broken-link", PAIRS)]
-    (root / manifest.MANIFEST).unlink()
-    assert codes(check(root)) == [("missing", manifest.MANIFEST), ("broken-link", PAIRS)]
+    (root / sha256_list.MANIFEST).unlink()
+    assert codes(check(root)) == [("missing", sha256_list.MANIFEST), ("broken-link", PAIRS)]
     (root / PAIRS).unlink()
     assert {(one.reason, one.message) for one in check(root).verdicts} == {
         ("missing-file", f"{PAIRS}: cannot be read: No such file or directory; run: dvc repro")

@@ -11,17 +11,16 @@ from typing import Any
 
 import pytest
 
-from aqea_registry.core.claims import At, Claim, Document, Ledger, Quoted
-from aqea_registry.core.findings import BadConfiguration, CannotCheck
-from aqea_registry.core.ledger import render_ledger
-from aqea_registry.core.manifest import MANIFEST, render
-from aqea_registry.core.metrics import metrics, products
-from aqea_registry.core.pairset import Header, PairSet
-from aqea_registry.core.pairset import render as render_pairs
-from aqea_registry.core.pins import LOCK, Lock, Pin, PinnedFile, render_lock
-from aqea_registry.core.reporting import Silent
-from aqea_registry.operations.claims_export import export_claims, export_model_index
-from aqea_registry.operations.project import open_project
+from aqea_registry.base.findings import BadConfiguration, CannotCheck
+from aqea_registry.base.progress import Silent
+from aqea_registry.base.sha256_list import MANIFEST, render
+from aqea_registry.claims.export_claims import export_claims, export_model_index
+from aqea_registry.claims.ledger import At, Claim, Document, Ledger, Quoted, render_ledger
+from aqea_registry.project.lock import LOCK, Lock, Pin, PinnedFile, render_lock
+from aqea_registry.project.project import open_project
+from aqea_registry.vectors.containers.pair_json import render as render_pairs
+from aqea_registry.vectors.pair_set import Header, PairSet
+from aqea_registry.vectors.scores import metrics, products
 from tests.functional.helpers import PAIRS
 from tests.tools import BIN, ROOT, aqea, edit_params, run
 from tests.unit.make import pairs
@@ -258,7 +257,7 @@ def test_a_pair_set_that_is_not_the_manifests_is_left_out(tmp_path: Path) -> Non
     assert [(one["code"], one["subject"]) for one in done.json()["findings"]] == [("mismatch", PAIRS)]
 
 
-WITHOUT = "import sys; sys.modules['huggingface_hub'] = None; from aqea_registry.cli import main; main()"
+WITHOUT = "import sys; sys.modules['huggingface_hub'] = None; from aqea_registry.cli.shell import main; main()"
 
 
 def test_a_model_index_needs_huggingface_hub(tmp_path: Path) -> None:

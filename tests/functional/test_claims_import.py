@@ -11,12 +11,11 @@ from typing import Any
 import pytest
 import yaml
 
-from aqea_registry.core.claims import Claim, Ledger, Measured, Quoted
-from aqea_registry.core.findings import BadConfiguration, CannotCheck, Refused, RegistryError
-from aqea_registry.core.importing import FORUMS
-from aqea_registry.core.ledger import parse_ledger, render_ledger
-from aqea_registry.operations.claims_import import ImportedClaims, import_claims
-from aqea_registry.operations.project import open_project
+from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused, RegistryError
+from aqea_registry.claims.drafting import FORUMS
+from aqea_registry.claims.import_claims import ImportedClaims, import_claims
+from aqea_registry.claims.ledger import Claim, Ledger, Measured, Quoted, parse_ledger, render_ledger
+from aqea_registry.project.project import open_project
 from tests.functional.helpers import leftovers, tree
 from tests.tools import BIN, ROOT, SHARED, aqea, run
 
@@ -404,7 +403,7 @@ def test_the_command(empty: Path, tmp_path: Path) -> None:
     assert (missing.status, missing.out) == (3, "") and "nothing.md: cannot be read" in missing.err
 
 
-WITHOUT = "import sys; sys.modules['huggingface_hub'] = None; from aqea_registry.cli import main; main()"
+WITHOUT = "import sys; sys.modules['huggingface_hub'] = None; from aqea_registry.cli.shell import main; main()"
 
 
 def test_a_card_needs_huggingface_hub_and_a_table_does_not(empty: Path) -> None:

@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from aqea_registry.core.claims import FOLDER, At, Claim, Document, Ledger
-from aqea_registry.core.ledger import parse_ledger, render_ledger
-from aqea_registry.core.reporting import Silent
-from aqea_registry.operations.claims_check import check_claims
-from aqea_registry.operations.project import open_project
+from aqea_registry.base.progress import Silent
+from aqea_registry.claims.check_claims import check_claims
+from aqea_registry.claims.ledger import FOLDER, At, Claim, Document, Ledger, parse_ledger, render_ledger
+from aqea_registry.project.project import open_project
 from tests.tools import ROOT, SHARED, aqea
 
 PAGES = ("README.md", *(f"docs/{path.name}" for path in sorted(ROOT.glob("docs/*.md"))), "benchmarks/README.md", "CHANGELOG.md")

@@ -15,7 +15,7 @@ import click
 import pytest
 
 from aqea_registry import __version__
-from aqea_registry.cli import main
+from aqea_registry.cli.shell import main
 from tests.functional.helpers import METRICS, PAIRS, PLOT, append, edit_rows, keep_vectors, start, tree
 from tests.tools import BIN, ROOT, aqea, environment, run
 
@@ -342,7 +342,7 @@ def test_what_the_readme_tells_to_type_exists() -> None:
 WITHOUT = """
 import sys
 sys.modules.update(dict.fromkeys(("oras", "huggingface_hub", "github", "requests")))
-from aqea_registry.cli import main
+from aqea_registry.cli.shell import main
 main()
 """
 

@@ -15,15 +15,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from aqea_registry.core.comparison import PairSetComparison
-from aqea_registry.core.files import ignore
-from aqea_registry.core.findings import CannotCheck, Refused
-from aqea_registry.core.metrics import products, spearman
-from aqea_registry.core.pairset import MICRO, Header, PairSet, parse, render
-from aqea_registry.core.release import build
-from aqea_registry.core.reporting import Silent
-from aqea_registry.operations.compare import Options, compare
-from aqea_registry.stores.layout import Layout
+from aqea_registry.base.files import ignore
+from aqea_registry.base.findings import CannotCheck, Refused
+from aqea_registry.base.progress import Silent
+from aqea_registry.comparison.compare import Options, compare
+from aqea_registry.comparison.verdict import PairSetComparison
+from aqea_registry.stores.oci_layout import Layout
+from aqea_registry.stores.release import build
+from aqea_registry.vectors.containers.pair_json import parse, render
+from aqea_registry.vectors.pair_set import MICRO, Header, PairSet
+from aqea_registry.vectors.scores import products, spearman
 from tests.functional.helpers import PAIRS, ROWS, edit_rows, model_folder
 from tests.tools import BIN, aqea, copy_checkout, environment, run
 
@@ -300,7 +301,7 @@ LOAD = """
 import sys
 import datasets
 import numpy as np
-from aqea_registry.core.pairset import ContentDigest
+from aqea_registry.vectors.pair_set import ContentDigest
 datasets.disable_progress_bars()
 rows = datasets.load_dataset("parquet", data_files=sys.argv[1], split="train")
 vectors = [np.array(rows[column][:], np.int32) for column in ("embedding1", "embedding2")]
@@ -520,7 +521,7 @@ def test_what_cannot_be_compared_is_said(tmp_path: Path, words: tuple[str, ...],
 PEAK = """
 import re, sys
 from pathlib import Path
-from aqea_registry.cli import main
+from aqea_registry.cli.shell import main
 try:
     main(["compare", *sys.argv[1:]])
 finally:

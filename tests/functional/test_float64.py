@@ -16,8 +16,8 @@ pytest.importorskip("transformers")
 # without it.
 SCRIPT = """
 import hashlib, json, pathlib, sys, torch, transformers
-from aqea_registry.embedding.float64 import Float64, heal_buffers
-from aqea_registry.embedding.grid import to_grid
+from aqea_registry.embedding.float64 import Float64; from aqea_registry.embedding.float64 import heal_buffers
+from aqea_registry.vectors.pair_set import to_grid
 
 def digest(name, attention, guarded):
     sizes = dict(hidden_size=64, num_attention_heads=4, num_hidden_layers=4, intermediate_size=96, vocab_size=100)

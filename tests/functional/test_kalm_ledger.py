@@ -9,8 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from aqea_registry.core.claims import Claim, Ledger
-from aqea_registry.core.ledger import parse_ledger, render_ledger
+from aqea_registry.claims.ledger import Claim, Ledger, parse_ledger, render_ledger
 from tests.tools import ROOT, SHARED, aqea
 
 pytestmark = pytest.mark.shared

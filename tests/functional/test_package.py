@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aqea_registry.core.findings import Refused
-from aqea_registry.core.pairset import parse, render
-from aqea_registry.core.reporting import Silent
-from aqea_registry.operations import parquet
-from aqea_registry.operations.package import Package, Written, build_package, write_package
-from aqea_registry.operations.project import open_project
-from aqea_registry.operations.verify import verify_project
+from aqea_registry.base.findings import Refused
+from aqea_registry.base.progress import Silent
+from aqea_registry.project.project import open_project
+from aqea_registry.releases.package import Package, Written, build_package, write_package
+from aqea_registry.vectors.containers import parquet
+from aqea_registry.vectors.containers.pair_json import parse, render
+from aqea_registry.verification.verify_project import verify_project
 from tests.functional.helpers import (
     BENCHMARK,
     METRICS,
@@ -99,7 +99,7 @@ LOAD = """
 import json, sys
 import datasets
 datasets.disable_progress_bars()
-from aqea_registry.core.pairset import ContentDigest
+from aqea_registry.vectors.pair_set import ContentDigest
 import numpy as np
 for name in datasets.get_dataset_config_names(sys.argv[1]):
     (split, rows), = datasets.load_dataset(sys.argv[1], name).items()
@@ -219,7 +219,7 @@ def test_the_report_in_it_tells_nothing_of_releases_or_of_this_machine(built: Pa
 
 def test_verify_covers_the_view_and_needs_no_pyarrow(project: Path) -> None:
     append(VIEW, b"x")(project)
-    script = "import sys; sys.modules['pyarrow'] = None; from aqea_registry.cli import main; sys.exit(main())"
+    script = "import sys; sys.modules['pyarrow'] = None; from aqea_registry.cli.shell import main; sys.exit(main())"
     command = [sys.executable, "-c", script, "verify", "--json"]
     done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr

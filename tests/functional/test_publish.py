@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from aqea_registry.core.reporting import Silent
-from aqea_registry.operations.check_files import Verification
-from aqea_registry.operations.verify_release import verify_release
-from aqea_registry.stores import open_store
+from aqea_registry.base.progress import Silent
+from aqea_registry.stores.open_store import open_store
+from aqea_registry.verification.verify_list import Verification
+from aqea_registry.verification.verify_release import verify_release
 from tests.functional.helpers import (
     MANIFEST,
     METRICS,

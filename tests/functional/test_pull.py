@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from aqea_registry.core.release import ARTIFACT_TYPE, EMPTY_CONFIG, MANIFEST_TYPE, TITLE, build, digest_of, empty_config
+from aqea_registry.stores.release import ARTIFACT_TYPE, EMPTY_CONFIG, MANIFEST_TYPE, TITLE, build, digest_of, empty_config
 from tests.functional.helpers import found, tree
 from tests.tools import BIN, aqea, environment
 

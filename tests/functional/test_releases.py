@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import pytest
 
-from aqea_registry.core.pairset import parse
+from aqea_registry.vectors.containers.pair_json import parse
 from tests.functional.helpers import found, layout_manifest, titles
 from tests.github import GitHubServer, UploadFault, description
 from tests.hub import Fault, HubServer

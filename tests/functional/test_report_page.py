@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from aqea_registry.core.claims import At, Claim, Measured, Verdict
-from aqea_registry.core.findings import Finding
-from aqea_registry.core.graph import Graph
-from aqea_registry.core.page import Content, build
-from aqea_registry.operations.render_page import render
+from aqea_registry.base.findings import Finding
+from aqea_registry.claims.ledger import At, Claim, Measured, Verdict
+from aqea_registry.report.page import Content, build
+from aqea_registry.report.report import render
+from aqea_registry.tracing.graph import Graph
 from tests.pages import RESULT, content, graph_of, many
 
 if TYPE_CHECKING:

@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from aqea_registry.core.claims import FOLDER, Ledger
-from aqea_registry.core.files import hash_file
-from aqea_registry.core.ledger import parse_ledger, render_ledger
+from aqea_registry.base.files import hash_file
+from aqea_registry.claims.ledger import FOLDER, Ledger, parse_ledger, render_ledger
 from tests.tools import ROOT, SHARED, aqea
 
 CARDS = ("lodestone-card", "minilm-card")

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from aqea_registry.core.files import ignore
-from aqea_registry.core.findings import BadConfiguration, CannotCheck, NotAllowed, Refused, RegistryError, TagConflict
-from aqea_registry.core.release import Release, build
-from aqea_registry.stores.base import Held, Tagged
-from aqea_registry.stores.github import GitHub
+from aqea_registry.base.files import ignore
+from aqea_registry.base.findings import BadConfiguration, CannotCheck, NotAllowed, Refused, RegistryError, TagConflict
+from aqea_registry.stores.github.store import GitHub
+from aqea_registry.stores.port import Tagged
+from aqea_registry.stores.release import Held, Release, build
 from tests.github import Asset, GitHubServer, UploadFault, description
 from tests.hub.faults import Fault
 

@@ -20,11 +20,11 @@ import huggingface_hub
 import pytest
 from huggingface_hub import constants
 
-from aqea_registry.core.files import ignore
-from aqea_registry.core.findings import BadConfiguration, CannotCheck, NotAllowed, Refused, RegistryError, TagConflict
-from aqea_registry.core.release import LARGEST_MANIFEST, Release, build
-from aqea_registry.stores.base import Tagged
-from aqea_registry.stores.hub import HubStore
+from aqea_registry.base.files import ignore
+from aqea_registry.base.findings import BadConfiguration, CannotCheck, NotAllowed, Refused, RegistryError, TagConflict
+from aqea_registry.stores.hub_store import HubStore
+from aqea_registry.stores.port import Tagged
+from aqea_registry.stores.release import LARGEST_MANIFEST, Release, build
 from tests.hub import Fault, HubServer
 from tests.tools import ROOT, run
 

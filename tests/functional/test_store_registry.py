@@ -17,11 +17,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from aqea_registry.core.findings import BadConfiguration, CannotCheck, NotAllowed, Refused, RegistryError, TagConflict
-from aqea_registry.core.referrers import ATTACHMENT_TYPE, fallback_tag
-from aqea_registry.core.release import MANIFEST_TYPE, Release, build
-from aqea_registry.stores.base import Tagged
-from aqea_registry.stores.registry import Registry
+from aqea_registry.base.findings import BadConfiguration, CannotCheck, NotAllowed, Refused, RegistryError, TagConflict
+from aqea_registry.stores.attachments import ATTACHMENT_TYPE, fallback_tag
+from aqea_registry.stores.port import Tagged
+from aqea_registry.stores.registry.store import Registry
+from aqea_registry.stores.release import MANIFEST_TYPE, Release, build
 from tests.hub.faults import Fault
 from tests.proxy import LineFault, Proxy
 from tests.registry import LOGIN, DockerRegistry, docker_registry, free_port, needed
@@ -450,8 +450,8 @@ def test_a_large_file_is_never_whole_in_memory(docker_registry: DockerRegistry, 
     with (tmp_path / "large").open("wb") as file:
         file.truncate(size)
     script = (
-        "import sys; from pathlib import Path; from aqea_registry.core.files import hash_file\n"
-        "from aqea_registry.core.release import build; from aqea_registry.stores.registry import Registry\n"
+        "import sys; from pathlib import Path; from aqea_registry.base.files import hash_file\n"
+        "from aqea_registry.stores.release import build; from aqea_registry.stores.registry.store import Registry\n"
         "found = hash_file(Path('large')); release = build([('large', found.sha256, found.size)])\n"
         "store = Registry(sys.argv[1]); print(store.push('v1', release, Path, '', lambda count: None)['manifest'])\n"
         "print(*[one.how for one in store.held(store.find('v1'), release, True, lambda count: None)])\n"

@@ -14,15 +14,14 @@ from typing import Any
 
 import pytest
 
-from aqea_registry.core.findings import BadConfiguration, CannotCheck
-from aqea_registry.core.pins import parse_lock
-from aqea_registry.core.reporting import Silent
-from aqea_registry.operations.claims_check import check_claims
-from aqea_registry.operations.graph import outline
-from aqea_registry.operations.graph_bytes import look
-from aqea_registry.operations.project import open_project
-from aqea_registry.operations.trace import Traced, find
-from aqea_registry.operations.trace import trace as operation
+from aqea_registry.base.findings import BadConfiguration, CannotCheck
+from aqea_registry.base.progress import Silent
+from aqea_registry.claims.check_claims import check_claims
+from aqea_registry.project.lock import parse_lock
+from aqea_registry.project.project import open_project
+from aqea_registry.tracing.check_bytes import look
+from aqea_registry.tracing.trace import Traced, find, outline
+from aqea_registry.tracing.trace import trace as operation
 from tests.functional.helpers import (
     BENCHMARK,
     MANIFEST,
@@ -382,7 +381,7 @@ def test_shown_as_a_tree_and_drawn_as_diagrams(project: Path) -> None:
 
 LIGHT = """
 import sys
-from aqea_registry.cli import main
+from aqea_registry.cli.shell import main
 try:
     main(["trace", "small-minilm#cos_sim_spearman", "-q"])
 except SystemExit as end:

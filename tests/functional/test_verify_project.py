@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from aqea_registry.core.reporting import Silent
-from aqea_registry.operations.project import open_project
-from aqea_registry.operations.verify import verify_project
+from aqea_registry.base.progress import Silent
+from aqea_registry.project.project import open_project
+from aqea_registry.verification.verify_project import verify_project
 from tests.functional.helpers import (
     BENCHMARK,
     MANIFEST,

@@ -44,7 +44,7 @@ def answers(folder: Path, name: str) -> dict[str, Answer]:
 
 def run(project: Path, words: Sequence[str]) -> tuple[int, str, str]:
     """Exit status, stdout and stderr of `aqea-registry WORDS --json` in this process."""
-    from aqea_registry.cli import main
+    from aqea_registry.cli.shell import main
 
     out, err = io.StringIO(), io.StringIO()
     before = Path.cwd()

@@ -10,8 +10,7 @@ from typing import Any
 import mpmath
 import numpy as np
 
-from aqea_registry.core.metrics import Micro
-from aqea_registry.core.pairset import MICRO
+from aqea_registry.vectors.pair_set import MICRO, Micro
 
 
 def unit_rows(rng: np.random.Generator, count: int, dimension: int) -> Micro:

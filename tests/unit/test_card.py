@@ -11,11 +11,10 @@ import msgspec
 import pytest
 import yaml
 
-from aqea_registry.core.card import Card, Result, render, split_name
-from aqea_registry.core.catalogue import Publish
-from aqea_registry.core.citation import Author, Citation
-from aqea_registry.core.metrics import Metrics
-from aqea_registry.core.pins import Pin, PinnedFile
+from aqea_registry.project.lock import Pin, PinnedFile
+from aqea_registry.project.params import Publish
+from aqea_registry.releases.card import Author, Card, Citation, Result, render, split_name
+from aqea_registry.vectors.scores import Metrics
 
 METRICS = Metrics(
     cos_sim_pearson=0.1,

@@ -12,8 +12,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aqea_registry.core.catalogue import MODEL_FILES, Columns, Params, load_yaml, parse_params
-from aqea_registry.core.findings import BadConfiguration
+from aqea_registry.base.findings import BadConfiguration
+from aqea_registry.base.strict import load_yaml
+from aqea_registry.project.params import MODEL_FILES, Columns, Params, parse_params
 from tests.tools import ROOT
 
 
@@ -189,8 +190,8 @@ def test_what_is_no_yaml_is_refused(content: bytes) -> None:
 def test_yaml_that_is_nested_too_deep_is_refused() -> None:
     """In a process of its own: the reader in C has only the stack to count on."""
     script = (
-        "from aqea_registry.core.catalogue import load_yaml\n"
-        "from aqea_registry.core.findings import BadConfiguration\n"
+        "from aqea_registry.base.strict import load_yaml\n"
+        "from aqea_registry.base.findings import BadConfiguration\n"
         "try:\n    load_yaml(b'[' * 200_000, 'params.yaml')\n"
         "except BadConfiguration:\n    print('refused')"
     )

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aqea_registry.core.changes import PINS, Change, Contents, changes, contents, is_told, notes, previous
-from aqea_registry.core.findings import BadConfiguration
-from aqea_registry.core.pins import Lock, Pin, PinnedFile, render_lock
-from aqea_registry.core.receipts import StoreReceipt, parse_receipt, receipt
-from aqea_registry.core.references import split_reference
-from aqea_registry.core.release import Release, build
-from aqea_registry.core.status import Status, current, next_name
-from aqea_registry.stores import open_store
+from aqea_registry.base.findings import BadConfiguration
+from aqea_registry.base.references import split_reference
+from aqea_registry.comparison.trees import PINS, Change, Contents, changes, contents, is_told, notes, previous
+from aqea_registry.project.lock import Lock, Pin, PinnedFile, render_lock
+from aqea_registry.stores.attachments import Status, current, next_name
+from aqea_registry.stores.open_store import open_store
+from aqea_registry.stores.receipts import StoreReceipt, parse_receipt, receipt
+from aqea_registry.stores.release import Release, build
 
 SCORES = b'{"n_pairs": 3, "cos_sim_spearman": 0.82032467, "cos_sim_pearson": 0.8}'
 

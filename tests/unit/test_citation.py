@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from aqea_registry.core.citation import Author, Citation, bibtex, parse_citation
-from aqea_registry.core.findings import BadConfiguration
+from aqea_registry.base.findings import BadConfiguration
+from aqea_registry.releases.card import Author, Citation, bibtex, parse_citation
 from tests.tools import ROOT
 
 FULL = b"""

@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from aqea_registry.core.card import Card
-from aqea_registry.core.catalogue import Publish
-from aqea_registry.core.croissant import CONTEXT, render
+from aqea_registry.project.params import Publish
+from aqea_registry.releases.card import Card
+from aqea_registry.releases.croissant import CONTEXT, render
 from tests.unit.test_card import CITED, FILES, PINS, card, result
 
 RESULTS = [result(), result("sts12-e5large", 3108, model="intfloat/e5-large-v2", dimension=1024)]

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from aqea_registry.core.datalist import list_findings, parse_list, render_list
-from aqea_registry.core.findings import BadConfiguration
+from aqea_registry.base.findings import BadConfiguration
+from aqea_registry.sources.data_list import list_findings, parse_list, render_list
 from tests.tools import ROOT, SHARED
 
 LIST = ROOT / "manifests/kalm-data.json"

@@ -12,15 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.stats import pearsonr, rankdata, spearmanr
 
-from aqea_registry.core.exact import (
-    Undefined,
-    correlation,
-    correlation_of_fixed,
-    fixed_sqrt,
-    integers,
-    nearest_float,
-    ranks,
-)
+from aqea_registry.vectors.exact import Undefined, correlation, correlation_of_fixed, fixed_sqrt, integers, nearest_float, ranks
 from tests.unit import make
 
 whole = st.integers(-(10**12), 10**12)

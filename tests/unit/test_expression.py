@@ -12,18 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aqea_registry.core.expression import (
-    BadExpression,
-    Reference,
-    Term,
-    Unreadable,
-    evaluate,
-    read,
-    reference,
-    references,
-)
-from aqea_registry.core.printed import Unit, parse
-from aqea_registry.core.quantity import Quantity, printed
+from aqea_registry.claims.expression import BadExpression, Reference, Term, Unreadable, evaluate, read, reference, references
+from aqea_registry.claims.quantity import Quantity, printed
+from aqea_registry.documents.numbers import Unit, parse
 
 PRINTS: dict[str, tuple[str, Unit]] = {
     "a": ("60.5", "percent"),

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aqea_registry.core.files import (
+from aqea_registry.base.files import (
     BLOCK,
     FileDigest,
     WrongBytes,
@@ -258,7 +258,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
     script = """
         import io, resource, signal, sys
         from pathlib import Path
-        from aqea_registry.core.files import copy_checked, write_bytes
+        from aqea_registry.base.files import copy_checked; from aqea_registry.base.files import write_bytes
 
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))

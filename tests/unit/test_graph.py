@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import pytest
 
-from aqea_registry.core.graph import KINDS, Edge, Graph, Node, counted, dot, kept_in, left_out, mermaid, plain, tree, union
+from aqea_registry.tracing.graph import KINDS, Edge, Graph, Node, counted, dot, kept_in, left_out, mermaid, plain, tree, union
 
 NODES = [
     Node("claim:a", "claim", "a", {"printed": "82.03"}),

@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from aqea_registry.core.pairset import MICRO
-from aqea_registry.embedding.grid import BadVector, to_grid
+from aqea_registry.vectors.pair_set import MICRO, BadVector, to_grid
 
 vectors = arrays.arrays(np.float64, (3, 5), elements=st.floats(-100, 100).filter(lambda value: value == 0 or abs(value) > 1e-6))
 

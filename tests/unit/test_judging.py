@@ -10,11 +10,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from aqea_registry.core.catalogue import Params, parse_params
-from aqea_registry.core.claims import At, Claim, Document, Ledger, Measured, Quoted, Result, Verdict
-from aqea_registry.core.expression import BadExpression, Reference
-from aqea_registry.core.judging import (
+from aqea_registry.base.findings import Missing
+from aqea_registry.base.strict import NoSuchValue, follow
+from aqea_registry.claims.expression import MOST, BadExpression, Reference, Terms, in_order
+from aqea_registry.claims.judging import (
     Known,
+    Resolved,
     counts,
     ground_of,
     judge,
@@ -22,15 +23,15 @@ from aqea_registry.core.judging import (
     quoted_claim,
     quoted_value,
     reasons,
+    resolve_result,
     verdict_findings,
 )
-from aqea_registry.core.metrics import Metrics
-from aqea_registry.core.pins import Lock, Pin, PinnedFile
-from aqea_registry.core.pointer import NoSuchValue, follow
-from aqea_registry.core.printed import Unit
-from aqea_registry.core.quantity import Quantity
-from aqea_registry.core.resolving import Missing, Resolved, resolve_result
-from aqea_registry.core.terms import MOST, Terms, in_order
+from aqea_registry.claims.ledger import At, Claim, Document, Ledger, Measured, Quoted, Result, Verdict
+from aqea_registry.claims.quantity import Quantity
+from aqea_registry.documents.numbers import Unit
+from aqea_registry.project.lock import Lock, Pin, PinnedFile
+from aqea_registry.project.params import Params, parse_params
+from aqea_registry.vectors.scores import Metrics
 
 A, B, C, M = "a" * 40, "b" * 40, "c" * 40, "d" * 40
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from aqea_registry.core.files import Advance, ignore
-from aqea_registry.core.findings import BadConfiguration, CannotCheck, Finding, Refused, TagConflict
-from aqea_registry.core.release import Descriptor, Release, build, digest_of, held_findings
-from aqea_registry.stores.base import Tagged
-from aqea_registry.stores.layout import REF_NAME, Layout
+from aqea_registry.base.files import Advance, ignore
+from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Refused, TagConflict
+from aqea_registry.stores.oci_layout import REF_NAME, Layout
+from aqea_registry.stores.port import Tagged
+from aqea_registry.stores.release import Descriptor, Release, build, digest_of, held_findings
 from tests.unit.make import OBSTACLES, tree
 
 FILES = {"README.md": b"# x\n", "data/a.json": b"{}\n", "data/same.json": b"{}\n", "empty.txt": b""}

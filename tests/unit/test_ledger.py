@@ -11,10 +11,20 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aqea_registry.core.claims import At, Claim, Document, Ledger, Measured, Quoted, Result
-from aqea_registry.core.findings import BadConfiguration
-from aqea_registry.core.ledger import LARGEST, parse_ledger, render_ledger
-from aqea_registry.core.plainyaml import load_plain_yaml
+from aqea_registry.base.findings import BadConfiguration
+from aqea_registry.base.strict import load_plain_yaml
+from aqea_registry.claims.ledger import (
+    LARGEST,
+    At,
+    Claim,
+    Document,
+    Ledger,
+    Measured,
+    Quoted,
+    Result,
+    parse_ledger,
+    render_ledger,
+)
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.sampled_from(
     [

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from aqea_registry.core.binding import Bound, Fault, bind, says
-from aqea_registry.core.claims import At, Claim, Document, Ledger
-from aqea_registry.core.lint import Number, scan
-from aqea_registry.core.markup import Kind, kind_of, prose_of
+from aqea_registry.claims.binding import Bound, Fault, bind, says
+from aqea_registry.claims.ledger import At, Claim, Document, Ledger
+from aqea_registry.documents.numbers import Number, scan
+from aqea_registry.documents.prose import Kind, kind_of, prose_of
 
 TICKS = "`" * 3
 

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aqea_registry.core.manifest import canonical_findings, parse, parse_sizes, render, render_sizes, untracked
-from aqea_registry.core.paths import UnsafePath, safe_path
+from aqea_registry.base.files import UnsafePath, safe_path
+from aqea_registry.base.sha256_list import parse, render, untracked
+from aqea_registry.project.manifest import canonical_findings, parse_sizes, render_sizes
 
 A, B = "a" * 64, "b" * 64
 NAMES = (

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aqea_registry.core.margin import BAND, STEP, THIN, Spread, margin, margin_text, wider_offset
+from aqea_registry.vectors.margin import BAND, STEP, THIN, Spread, margin, margin_text, wider_offset
 
 SPREAD = Spread(value=5e-16, sample=32)
 

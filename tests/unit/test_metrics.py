@@ -13,8 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import pearsonr, spearmanr
 
-from aqea_registry.core.exact import Undefined
-from aqea_registry.core.metrics import Metrics, Micro, cosines, metrics, metrics_text, products, spearman
+from aqea_registry.project.project import metrics_text
+from aqea_registry.vectors.exact import Undefined
+from aqea_registry.vectors.pair_set import Micro
+from aqea_registry.vectors.scores import Metrics, cosines, metrics, products, spearman
 from tests.unit import make
 
 NAMES = ("cos_sim", "euclidean", "manhattan")

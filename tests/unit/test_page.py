@@ -12,16 +12,17 @@ from xml.etree import ElementTree
 import msgspec
 import pytest
 
-from aqea_registry.core.figures import Gap, Printed, Score, Size, figures
-from aqea_registry.core.page import Confirmation, Content, build, headline, standing, visible
-from aqea_registry.core.svg import WIDTH
-from aqea_registry.operations.render_page import render
+from aqea_registry.base.progress import visible
+from aqea_registry.report.figures import Gap, Printed, Score, Size, figures
+from aqea_registry.report.page import Confirmation, Content, build, headline, standing
+from aqea_registry.report.report import render
+from aqea_registry.report.svg import WIDTH
 from tests.pages import SHA, content, many
 from tests.tools import ROOT, run
 
 SVG = "{http://www.w3.org/2000/svg}"
 IMPORTS = (
-    "import hashlib; from aqea_registry.core.page import build; from aqea_registry.operations.render_page import render; "
+    "import hashlib; from aqea_registry.report.page import build; from aqea_registry.report.report import render; "
     "from tests.pages import content"
 )
 

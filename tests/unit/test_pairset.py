@@ -19,8 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from aqea_registry.core.metrics import Micro
-from aqea_registry.core.pairset import KEYS, MICRO, ContentDigest, Header, Malformed, PairSet, number, parse, rows_text, write
+from aqea_registry.vectors.containers.pair_json import number, parse, rows_text, write
+from aqea_registry.vectors.pair_set import KEYS, MICRO, ContentDigest, Header, Malformed, Micro, PairSet
 from tests.unit import make
 
 GOOD: dict[str, Any] = {

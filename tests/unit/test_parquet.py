@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aqea_registry.core.pairset import Header, Malformed, PairSet, render
-from aqea_registry.operations.parquet import KEY, ROWS, read, write
+from aqea_registry.vectors.containers.pair_json import render
+from aqea_registry.vectors.containers.parquet import KEY, ROWS, read, write
+from aqea_registry.vectors.pair_set import Header, Malformed, PairSet
 from tests.tools import ROOT
 from tests.unit.make import pairs, unit_rows
 
@@ -82,7 +83,7 @@ def test_minus_zero_is_the_zero_of_the_pair_file(tmp_path: Path) -> None:
 SCRIPT = """
 import hashlib, sys
 import pyarrow as pa
-from aqea_registry.operations.parquet import write
+from aqea_registry.vectors.containers.parquet import write
 from tests.unit.test_parquet import pair_set
 class Sink:
     closed, size, sha256 = False, 0, hashlib.sha256()

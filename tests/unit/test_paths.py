@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aqea_registry.core.paths import UnsafePath, inside, safe_path
+from aqea_registry.base.files import UnsafePath, inside, safe_path
 
 GOOD = (
     "a",

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aqea_registry.core.catalogue import Dataset
-from aqea_registry.core.findings import BadConfiguration
-from aqea_registry.core.pins import Lock, Pin, PinnedFile, parse_lock, pin_findings, render_lock
+from aqea_registry.base.findings import BadConfiguration
+from aqea_registry.project.lock import Lock, Pin, PinnedFile, parse_lock, pin_findings, render_lock
+from aqea_registry.project.params import Dataset
 from tests.tools import ROOT
 from tests.unit.test_manifest import digests, paths
 

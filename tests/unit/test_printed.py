@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aqea_registry.core.printed import NotANumber, Printed, Unit, parse, shown, ulps_between
+from aqea_registry.documents.numbers import NotANumber, Printed, Unit, parse, shown, ulps_between
 
 NUMBERS: tuple[tuple[str, Unit, str, str], ...] = (
     ("82.03", "percent", "82.03", "0.005"),

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aqea_registry.core.findings import BadConfiguration, Refused
-from aqea_registry.operations.read_pairs import ROWS, open_pairs
-from aqea_registry.operations.scan_json import PIECE
+from aqea_registry.base.findings import BadConfiguration, Refused
+from aqea_registry.vectors.containers.json_scan import PIECE
+from aqea_registry.vectors.containers.open_pairs import open_pairs
+from aqea_registry.vectors.pair_set import BLOCK_ROWS
 
 Object = dict[str, Any]
 
@@ -28,7 +29,7 @@ def pair_object(n: int = 3, dimension: int = 4, seed: int = 0) -> Object:
 def read(path: Path) -> tuple[Any, Any, Any]:
     with open_pairs(path, "x.json") as file:
         matrices = [list(file.blocks(which)) for which in (0, 1)]
-        assert all(len(block) == ROWS for blocks in matrices for block in blocks[:-1])
+        assert all(len(block) == BLOCK_ROWS for blocks in matrices for block in blocks[:-1])
         scores = file.scores()
     return np.concatenate(matrices[0]), np.concatenate(matrices[1]), scores
 
@@ -47,7 +48,7 @@ SPELLINGS: dict[str, Callable[[Object], bytes]] = {
 }
 
 
-@pytest.mark.parametrize("size", [(3, 4), (ROWS, 2), (700, 64)], ids=str)
+@pytest.mark.parametrize("size", [(3, 4), (BLOCK_ROWS, 2), (700, 64)], ids=str)
 @pytest.mark.parametrize("spelling", SPELLINGS)
 def test_every_spelling_gives_the_same_numbers(tmp_path: Path, spelling: str, size: tuple[int, int]) -> None:
     given = pair_object(*size)
@@ -131,10 +132,10 @@ def test_what_holds_no_pair_set_is_said(tmp_path: Path, content: bytes) -> None:
 
 
 def test_aqed_gives_its_halves(tmp_path: Path) -> None:
-    (tmp_path / "x").write_bytes(aqed(count=2 * ROWS + 6, dimension=3))
+    (tmp_path / "x").write_bytes(aqed(count=2 * BLOCK_ROWS + 6, dimension=3))
     first, second, scores = read(tmp_path / "x")
-    assert np.concatenate([first, second]).ravel().tolist() == list(range((2 * ROWS + 6) * 3))
-    assert len(first) == len(second) == ROWS + 3 and scores is None
+    assert np.concatenate([first, second]).ravel().tolist() == list(range((2 * BLOCK_ROWS + 6) * 3))
+    assert len(first) == len(second) == BLOCK_ROWS + 3 and scores is None
 
 
 VECTORS = [[0.5, 0.25], [1.0, 0.0]]

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aqea_registry.core.release import (
+from aqea_registry.stores.release import (
     ARTIFACT_TYPE,
     EMPTY_CONFIG,
     LARGEST_MANIFEST,

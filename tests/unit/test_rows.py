@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aqea_registry.core.catalogue import Columns, Dataset
-from aqea_registry.core.findings import Refused
-from aqea_registry.core.rows import SHOWN, Rows, read_rows
+from aqea_registry.base.findings import Refused
+from aqea_registry.project.params import Columns, Dataset
+from aqea_registry.sources.rows import SHOWN, Rows, read_rows
 
 DATASET = Dataset(repo="d", files=("a.jsonl", "b.jsonl"), sources=())
 GOOD: dict[str, Any] = {"sentence1": "a", "sentence2": "b", "score": 2.5}

@@ -12,8 +12,7 @@ import pytest
 from google.protobuf import json_format
 from in_toto_attestation.v1.statement import Statement as TheirStatement
 
-from aqea_registry.core.machine import Machine
-from aqea_registry.core.statement import (
+from aqea_registry.attestations.statement import (
     BUILDER,
     PAIR_SET,
     BuildDefinition,
@@ -31,6 +30,7 @@ from aqea_registry.core.statement import (
     statement,
     subject_findings,
 )
+from aqea_registry.vectors.margin import Machine
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64
 WHEN = Metadata(started_on="2026-01-02T03:04:05Z", finished_on="2026-01-02T03:05:06Z")

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from aqea_registry.core.svg import WIDTH, Bar, describe, render
+from aqea_registry.report.svg import WIDTH, Bar, describe, render
 
 SVG = "{http://www.w3.org/2000/svg}"
 MODELS = ("intfloat/e5-large-v2", "sentence-transformers/all-mpnet-base-v2", "org/minilm")

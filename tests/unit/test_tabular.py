@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aqea_registry.core.claims import Claim
-from aqea_registry.core.findings import BadConfiguration
-from aqea_registry.core.importing import claims_of_tables, read_number, slug
-from aqea_registry.core.tabular import MOST_PIPES, Table, csv_table, markdown_tables, plain
+from aqea_registry.base.findings import BadConfiguration
+from aqea_registry.claims.drafting import claims_of_tables, read_number, slug
+from aqea_registry.claims.ledger import Claim
+from aqea_registry.documents.tables import MOST_PIPES, Table, csv_table, markdown_tables, plain
 
 
 def read(text: str) -> Table:

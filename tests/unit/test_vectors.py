@@ -11,9 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aqea_registry.core.metrics import Micro
-from aqea_registry.embedding.grid import OnGrid
-from aqea_registry.embedding.vectors import ROWS_A_BLOCK, VectorCache, key_of
+from aqea_registry.embedding.vector_cache import ROWS_A_BLOCK, VectorCache, key_of
+from aqea_registry.vectors.pair_set import Micro, OnGrid
 from tests.unit.make import unit_rows
 
 

@@ -1,0 +1,1 @@
+"""Statements and confirmations that refer to digests."""

@@ -1,0 +1,119 @@
+"""What can be wrong: findings are data, exceptions mean that something could not be done or checked.
+
+The codes are words that others script against; they are listed in docs/findings.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+CODES = (
+    "broken-link",
+    "claim-contradicted",
+    "claim-stale",
+    "claim-unbound",
+    "commit-gone",
+    "conflict",
+    "duplicate",
+    "gated",
+    "lock-stale",
+    "malformed",
+    "mismatch",
+    "missing",
+    "not-canonical",
+    "pin-moved",
+    "release-gone",
+    "repository-gone",
+    "tag-moved",
+    "thin-margin",
+    "unexpected",
+    "unpinned",
+    "unreadable",
+    "unsafe-model",
+    "unsafe-path",
+    "wrong-metric",
+)
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that is wrong: its code, what it is about, what was expected and what was there."""
+
+    code: str
+    subject: str
+    message: str
+    expected: str | None = None
+    actual: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.code not in CODES:
+            raise ValueError(f"unknown finding code {self.code!r}")
+
+
+class RegistryError(Exception):
+    """Something could not be done. `hint` says what to do next, `findings` what was wrong, as data."""
+
+    def __init__(self, message: str, hint: str | None = None, findings: Sequence[Finding] = ()) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.findings = tuple(findings)
+
+
+class Refused(RegistryError):
+    """The operation stopped because of findings, and wrote nothing."""
+
+    def __init__(self, message: str, findings: Sequence[Finding], hint: str | None = None) -> None:
+        super().__init__(message, hint, findings)
+
+    @classmethod
+    def of(
+        cls,
+        code: str,
+        subject: str,
+        message: str,
+        expected: str | None = None,
+        actual: str | None = None,
+        *,
+        hint: str | None = None,
+    ) -> Refused:
+        """The refusal for one finding, which is all that there is to say."""
+        finding = Finding(code=code, subject=subject, expected=expected, actual=actual, message=message)
+        return cls(f"{subject}: {message}", [finding], hint)
+
+
+class BadConfiguration(RegistryError):
+    """params.yaml, the lock or the command line asks for something that cannot be."""
+
+
+class CannotCheck(RegistryError):
+    """Something needed for the answer is not here: a file, a source, a store, a package."""
+
+
+class NotAllowed(RegistryError):
+    """The credentials do not allow it."""
+
+
+class TagConflict(RegistryError):
+    """The tag already names other content. Tags never move."""
+
+
+_GRAVEST_FIRST = (TagConflict, NotAllowed, Refused, CannotCheck, BadConfiguration)
+
+
+def gravest(errors: Sequence[RegistryError]) -> RegistryError | None:
+    """Of the errors that stopped parts of an operation the one to end with; it takes the findings of all."""
+    if not errors:
+        return None
+    first = min(errors, key=lambda error: [isinstance(error, kind) for kind in _GRAVEST_FIRST].index(True))
+    first.findings = tuple(finding for error in errors for finding in error.findings)
+    return first
+
+
+class Missing(NamedTuple):
+    """Why a claim cannot be checked: a word of docs/claims.md, and a sentence."""
+
+    reason: str
+    message: str

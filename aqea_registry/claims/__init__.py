@@ -1,0 +1,1 @@
+"""Ledgers. Verbs claims check, import, export, lint."""

@@ -1,0 +1,351 @@
+"""Judge every claim of a project's ledgers: recompute what can be recomputed, compare what is printed twice.
+
+Values that are quoted from files: of the project, or of a pin, whose bytes are checked before they are believed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from aqea_registry.base.files import UnsafePath, inside, open_regular
+from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Missing
+from aqea_registry.base.progress import Reporter
+from aqea_registry.base.strict import NoSuchValue, _unique_keys, follow, load_plain_yaml, load_yaml
+from aqea_registry.claims.expression import BadExpression, Node, Terms, in_order, read, reference, references
+from aqea_registry.claims.judging import (
+    MALFORMED,
+    Ground,
+    Known,
+    Resolved,
+    derived,
+    ground_of,
+    judge,
+    measured,
+    quoted_claim,
+    quoted_value,
+    resolve_result,
+    verdict_findings,
+)
+from aqea_registry.claims.ledger import Claim, Ledger, Quoted, Verdict, find_document, read_ledgers
+from aqea_registry.documents.numbers import Unit
+from aqea_registry.project.lock import PinnedFile
+from aqea_registry.project.manifest import read_listed
+from aqea_registry.project.project import CACHE, Project
+from aqea_registry.sources.fetch import pinned_folder, wrong_bytes
+from aqea_registry.vectors.scores import Metrics
+from aqea_registry.verification.verify_list import Verification
+from aqea_registry.verification.verify_project import recompute
+
+
+class CheckedClaims(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of every claim, in the order of the ledgers.
+
+    `documents` is the state of each ledger's document, see find_document; `scores` are those recomputed, by pair set.
+    """
+
+    verdicts: tuple[Verdict, ...]
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...]
+    documents: dict[str, str]
+    ledgers: dict[str, Ledger]
+    scores: dict[str, Metrics]
+
+
+def check_claims(
+    project: Project,
+    documents: Sequence[Path],
+    report: Reporter,
+    only: Sequence[str] = (),
+    *,
+    here: bool = True,
+    verified: Verification | None = None,
+) -> CheckedClaims:
+    """Judge the claims of all ledgers, or of those named in `only`.
+
+    `documents` are folders in which the ledgers' documents are looked for besides the project. Nothing is fetched from
+    elsewhere; without `here`, pinned files that happen to be on this machine are not read either. The scores of a project that
+    was `verified`, without a finding, are taken from there. Raises BadConfiguration for the name of a ledger that is not there.
+    """
+    ledgers, findings = read_ledgers(project.root)
+    chosen = _chosen(ledgers, only, findings)
+    findings = [one for one in findings if not only or one.subject.partition(":")[0] in only]
+    states, notes, stale = _documents(project, chosen, documents)
+    bound = {
+        name: {key: resolve_result(one, project.params, project.lock) for key, one in ledger.results.items()}
+        for name, ledger in ledgers.items()
+    }
+    listed, broken = read_listed(project)
+    scores, unsound = _scores(project, _wanted(ledgers, bound), listed, report, verified)
+    quotations = Quotations(project, listed, here=here)
+    verdicts = [one for one in _Judge(ledgers, bound, scores, quotations).verdicts() if one.ledger in chosen]
+    return CheckedClaims(
+        verdicts=tuple(verdicts),
+        findings=(
+            *findings,
+            *stale,
+            *(broken if scores else ()),
+            *unsound,
+            *quotations.findings,
+            *_unpinned(chosen, bound),
+            *verdict_findings(verdicts),
+        ),
+        notes=tuple(notes),
+        documents=states,
+        ledgers=chosen,
+        scores={key: one for key, one in scores.items() if isinstance(one, Metrics)},
+    )
+
+
+def _scores(
+    project: Project, wanted: Iterable[str], listed: Mapping[str, str], report: Reporter, verified: Verification | None
+) -> tuple[Mapping[str, Metrics | Missing], list[Finding]]:
+    """The scores of these pair sets; a verification without findings has checked their chains and recomputed them."""
+    if verified is not None and not verified.findings:
+        return {key: verified.pair_sets[key].metrics for key in wanted}, []
+    return recompute(project, wanted, listed, report)
+
+
+def nothing_judged(checked: CheckedClaims) -> CannotCheck | None:
+    """The error for a check that has no answer at all."""
+    if checked.findings or any(one.state != "unchecked" for one in checked.verdicts):
+        return None
+    if not checked.verdicts:
+        return CannotCheck("there are no claims in manifests/claims", "write a ledger: aqea-registry claims import DOC")
+    first = checked.verdicts[0]
+    return CannotCheck(f"none of {len(checked.verdicts)} claims could be checked, first {first.name}: {first.message}")
+
+
+class _Judge:
+    """The ledgers with everything that their claims can rest on."""
+
+    def __init__(
+        self,
+        ledgers: Mapping[str, Ledger],
+        bound: Mapping[str, Mapping[str, Resolved | Missing]],
+        scores: Mapping[str, Metrics | Missing],
+        quotations: Quotations,
+    ) -> None:
+        self._ledgers, self._bound, self._scores, self._quotations = ledgers, bound, scores, quotations
+        self._terms = Terms(ledgers)
+        self._grounds: dict[str, Ground] = {}
+        self._rests_on: dict[str, list[str]] = {}  # of every claim the claims that it is computed from or quotes
+        self._nodes: dict[str, Node] = {}
+        self._wrong: dict[str, Missing] = {}
+
+    def verdicts(self) -> list[Verdict]:
+        """The verdict on every claim, in the order of the ledgers."""
+        claims = {f"{name}:{claim.id}": (name, claim) for name, ledger in self._ledgers.items() for claim in ledger.claims}
+        for own, (name, claim) in claims.items():
+            self._rests_on[own] = self._references(own, name, claim)
+        order, circles = in_order(self._rests_on)
+        for circle in circles:
+            for own in circle:
+                self._wrong[own] = Missing(MALFORMED, f"a circle: {' rests on '.join((*_turned(circle, own), own))}")
+        done: dict[str, Verdict] = {}
+        for own in order:
+            name, claim = claims[own]
+            done[own] = judge(name, claim, self._evidence(own, name, claim))
+            self._grounds[own] = ground_of(done[own])
+        return [done[own] for own in claims]
+
+    def _references(self, own: str, ledger: str, claim: Claim) -> list[str]:
+        """The claims that a claim rests on; what is wrong with how it names them is kept."""
+        try:
+            if claim.derived is not None:
+                self._nodes[own] = read(claim.derived)
+                named = list(references(self._nodes[own]))
+                if not named:
+                    raise BadExpression("it names no claim")
+            else:
+                named = [reference(claim.quoted.claim)] if claim.quoted and claim.quoted.claim is not None else []
+            return list(dict.fromkeys(one for each in named for one in self._terms.find(each, ledger, own)))
+        except BadExpression as error:
+            self._wrong[own] = Missing(MALFORMED, str(error))
+            return []
+
+    def _evidence(self, own: str, ledger: str, claim: Claim) -> Known | Missing | None:
+        if own in self._wrong:
+            return self._wrong[own]
+        if claim.measured is not None:
+            return measured(claim, self._ledgers[ledger].results, self._bound[ledger], self._scores)
+        if claim.derived is not None:
+            return derived(self._nodes[own], ledger, own, self._terms, self._grounds)
+        if claim.quoted is None:
+            return None
+        if claim.quoted.source is not None:
+            return Missing("no-source", f"it quotes {claim.quoted.source[:200]}, which is not here")
+        if claim.quoted.file is not None:
+            return self._quotations.value(claim.quoted, claim.unit)
+        return quoted_claim(claim.unit, self._rests_on[own][0], self._terms, self._grounds)
+
+
+def _chosen(ledgers: Mapping[str, Ledger], only: Sequence[str], findings: Sequence[Finding]) -> dict[str, Ledger]:
+    unreadable = {one.subject.partition(":")[0] for one in findings}
+    for name in only:
+        if name not in ledgers and name not in unreadable:
+            raise BadConfiguration(f"there is no ledger {name!r}; there are {', '.join(ledgers) or 'none'}", "correct the name")
+    return {name: ledger for name, ledger in ledgers.items() if not only or name in only}
+
+
+def _documents(
+    project: Project, ledgers: Mapping[str, Ledger], folders: Sequence[Path]
+) -> tuple[dict[str, str], list[str], list[Finding]]:
+    states: dict[str, str] = {}
+    notes: list[str] = []
+    findings: list[Finding] = []
+    for name, ledger in ledgers.items():
+        states[name], other = find_document(project.root, ledger.document, folders)
+        if other is not None:
+            message = (
+                f"{ledger.document.file} has other bytes than the ledger was written for; its claims are judged all the same"
+            )
+            findings.append(
+                Finding(code="claim-stale", subject=name, message=message, expected=ledger.document.sha256, actual=other)
+            )
+        elif states[name] == "absent":
+            notes.append(f"{name}: {ledger.document.file} is not here; its claims are judged as the ledger has them")
+    return states, notes, findings
+
+
+def _wanted(ledgers: Mapping[str, Ledger], bound: Mapping[str, Mapping[str, Resolved | Missing]]) -> list[str]:
+    """The pair sets that claims were measured on, each once."""
+    results = ((name, claim.measured.result) for name, ledger in ledgers.items() for claim in ledger.claims if claim.measured)
+    found = (bound[name].get(result) for name, result in results)
+    return list(dict.fromkeys(one.key for one in found if isinstance(one, Resolved)))
+
+
+def _unpinned(ledgers: Mapping[str, Ledger], bound: Mapping[str, Mapping[str, Resolved | Missing]]) -> Iterable[Finding]:
+    """Once a result what would otherwise be said of each of its claims."""
+    for name, ledger in ledgers.items():
+        counts = Counter(claim.measured.result for claim in ledger.claims if claim.measured)
+        for key, count in counts.items():
+            found = bound[name].get(key)
+            if isinstance(found, Missing) and found.reason == "unpinned":
+                message = f"{found.message}; {count} claims rest on it"
+                yield Finding(code="unpinned", subject=f"{name}: results.{key}", message=message)
+
+
+def _turned(circle: tuple[str, ...], first: str) -> tuple[str, ...]:
+    at = circle.index(first)
+    return circle[at:] + circle[:at]
+
+
+LARGEST = 16 << 20  # bytes of a file that is quoted
+
+
+class Quotations:
+    """The files that a project's claims quote, each read once. `findings` grow with what is wrong with them.
+
+    Without `here` pinned files are not looked for: some machines have them and others do not.
+    """
+
+    def __init__(self, project: Project, listed: dict[str, str], *, here: bool = True) -> None:
+        self._project = project
+        self._here = here
+        self._listed = listed
+        self._read: dict[tuple[str | None, str], tuple[Any, Ground] | Missing] = {}
+        self.findings: list[Finding] = []
+
+    def value(self, quoted: Quoted, unit: Unit) -> Known | Missing:
+        """What stands at a quotation's place."""
+        assert quoted.file is not None
+        key = (quoted.pin, quoted.file)
+        if key not in self._read:
+            self._read[key] = self._load(*key)
+        found = self._read[key]
+        if isinstance(found, Missing):
+            return found
+        name = f"{quoted.pin}: {quoted.file}" if quoted.pin else quoted.file
+        try:
+            value = follow(found[0], quoted.at or "")
+        except NoSuchValue as error:
+            return Missing(MALFORMED, f"{name}: {error}")
+        return quoted_value(unit, value, f"{name}#{quoted.at or ''}", found[1])
+
+    def _load(self, pin: str | None, path: str) -> tuple[Any, Ground] | Missing:
+        content = self._of_project(path) if pin is None else self._of_pin(pin, path)
+        if isinstance(content, Missing):
+            return content
+        if len(content) > LARGEST:
+            return Missing(MALFORMED, f"{path}: larger than {LARGEST >> 20} MiB")
+        same = pin is not None or self._listed.get(path) == hashlib.sha256(content).hexdigest()
+        try:
+            return _parsed(path, content, trusted=pin is None), "bytes" if same else "prints"
+        except (BadConfiguration, ValueError, RecursionError) as error:
+            return Missing(MALFORMED, error.message if isinstance(error, BadConfiguration) else f"{path}: {error}")
+
+    def _of_project(self, path: str) -> bytes | Missing:
+        try:
+            return _content(inside(self._project.root, path))
+        except UnsafePath as error:
+            return Missing(MALFORMED, f"{path[:200]!r}: {error}; not followed")
+        except OSError as error:
+            return Missing("missing-file", f"{path}: cannot be read: {error.strerror or error}")
+
+    def _of_pin(self, name: str, path: str) -> bytes | Missing:
+        """The bytes of a pinned file from any place on this machine that has them; no network is asked."""
+        params, lock = self._project.params, self._project.lock
+        entry = params.datasets.get(name) or params.models.get(name)
+        pin = lock.datasets.get(name) or lock.models.get(name)
+        if entry is None:
+            return Missing(MALFORMED, f"there is no pin {name[:200]!r}; the catalogue has no such name")
+        if pin is None or not pin.files:
+            return Missing("unresolved", f"{name} has no digests yet; run: aqea-registry pin {name}")
+        if path not in pin.files:
+            return Missing("missing-file", f"{path[:200]} is none of the files of {name} that are pinned")
+        if not self._here:
+            return Missing("missing-file", f"{path} of {name} is no file of the checkout; run: aqea-registry claims check")
+        wrong: list[Finding] = []
+        places: list[tuple[str, Path | None]] = [
+            ("its checked copy", pinned_folder(pin, self._project.root / CACHE / "pinned") / path)
+        ]
+        for source in self._project.sources(name, entry, pin.commit):
+            try:
+                places.append((source.spec, source.local(path) if source.present() else None))
+            except OSError:
+                continue
+        for spec, place in places:
+            content = _pinned_content(place, pin.files[path]) if place is not None else None
+            if isinstance(content, bytes):
+                return content
+            if content is not None:
+                wrong.append(wrong_bytes(f"{name}: {path} from {spec}", pin.files[path], content[0]))
+        self.findings += wrong
+        if wrong:
+            return Missing("broken-chain", f"{wrong[0].subject}: {wrong[0].message}")
+        return Missing("missing-file", f"no source on this machine has {path} of {name}")
+
+
+def _content(place: Path) -> bytes:
+    """A file's bytes, of a file that is too long as many as show it. Raises OSError."""
+    with open_regular(place) as file:
+        content = b""
+        while len(content) <= LARGEST and (block := file.read(LARGEST + 1 - len(content))):
+            content += block
+    return content
+
+
+def _pinned_content(place: Path, file: PinnedFile) -> bytes | tuple[str] | None:
+    """The pinned bytes; what else is there, in a tuple; None if nothing is."""
+    try:
+        content = _content(place)
+    except OSError:
+        return None
+    sha256 = hashlib.sha256(content).hexdigest()
+    return content if (sha256, len(content)) == (file.sha256, file.size) else (f"{sha256} ({len(content)} bytes)",)
+
+
+def _parsed(path: str, content: bytes, *, trusted: bool) -> Any:
+    """The values of a JSON or YAML file, JSON numbers as they are spelled. Raises BadConfiguration and ValueError."""
+    if path.endswith(".json"):
+        return json.loads(content, parse_float=str, parse_int=str, object_pairs_hook=_unique_keys)
+    if path.endswith((".yaml", ".yml")):
+        return load_yaml(content, path) if trusted else load_plain_yaml(content, path)
+    raise ValueError("a value can be quoted from a .json, .yaml or .yml file only")

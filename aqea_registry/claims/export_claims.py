@@ -1,0 +1,228 @@
+"""The claims' numbers as LaTeX: a macro for each, and one that looks them up by LEDGER:ID.
+
+A macro's name depends on the ledger and the id alone, so that no other claim can move it to another number. Where two claims
+would have one name, both get letters of their own digest behind it, and the short name is not defined: a paper that used it
+stops with an error instead of printing the wrong number.
+
+The ledgers' numbers for others: LaTeX macros, JSON, and a model-index of what was recomputed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding
+from aqea_registry.base.progress import Reporter
+from aqea_registry.claims.check_claims import check_claims
+from aqea_registry.claims.ledger import Claim, Verdict
+from aqea_registry.documents.numbers import NotANumber, parse
+from aqea_registry.project.manifest import read_listed
+from aqea_registry.project.params import PairSetName
+from aqea_registry.project.project import Project
+from aqea_registry.vectors.scores import Metrics
+from aqea_registry.verification.verify_project import recompute
+
+DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+
+
+Format = Literal["latex", "json", "model-index"]
+
+
+DOUBTFUL = frozenset({"contradicted", "unbound"})
+
+
+class Exported(msgspec.Struct, frozen=True, kw_only=True):
+    """A file's text, how many numbers it has, and what is wrong with them; warnings are about what is no finding."""
+
+    text: str
+    numbers: int
+    findings: tuple[Finding, ...]
+    warnings: tuple[str, ...]
+
+
+_SPECIAL = {
+    **{one: f"\\{one}" for one in "{}$&#_%"},
+    "\\": "\\textbackslash{}",
+    "^": "\\textasciicircum{}",
+    "~": "\\textasciitilde{}",
+    "−": "-",
+    "–": "--",
+    "—": "---",
+}
+
+
+def export_claims(
+    project: Project, documents: Sequence[Path], report: Reporter, only: Sequence[str], form: Literal["latex", "json"]
+) -> Exported:
+    """Every claim of all ledgers, or of those named, as printed and with what became of it.
+
+    Contradicted claims are findings, unbound ones a warning; both are in the file. Raises BadConfiguration for an unknown
+    ledger, and if there is none.
+    """
+    checked = check_claims(project, documents, report, only)
+    if not checked.ledgers and not checked.findings:
+        raise BadConfiguration("there is no ledger in manifests/claims", "write one: aqea-registry claims import DOC")
+    unbound = [one.name for one in checked.verdicts if one.state == "unbound"]
+    return Exported(
+        text=latex_text(checked.verdicts) if form == "latex" else _json_text(checked.verdicts),
+        numbers=len(checked.verdicts),
+        findings=tuple(one for one in checked.findings if one.code != "claim-unbound"),
+        warnings=(f"{len(unbound)} claims rest on nothing, first {unbound[0]}",) if unbound else (),
+    )
+
+
+_HEAD = r"""% The numbers of this project's claims, written by `aqea-registry claims export --format latex`; do not edit.
+% \input this file, then print a number by its macro or by its name: \aqeaclaim{LEDGER:ID}, and \claim{LEDGER:ID} where
+% nothing else is called \claim. A number that is contradicted or rests on nothing warns wherever it is printed.
+\makeatletter
+\def\aqea@set#1#2#3{\newcommand*{#2}{#3}\expandafter\def\csname aqea@\detokenize{#1}\endcsname{#2}}
+\protected\def\aqea@doubt#1#2{\PackageWarning{aqea-registry}{The claim \detokenize{#1} is #2}}
+\protected\def\aqea@unknown#1{\PackageError{aqea-registry}{There is no claim \detokenize{#1}}{Export its ledger again.}??}
+\def\aqeaclaim#1{\ifcsname aqea@\detokenize{#1}\endcsname\csname aqea@\detokenize{#1}\endcsname\else\aqea@unknown{#1}\fi}
+\AtBeginDocument{\providecommand*{\claim}{\aqeaclaim}}
+"""
+
+
+def export_model_index(project: Project, report: Reporter, model: str | None) -> Exported:
+    """A front matter with the six scores of each pair set of the run, in percent, for the card of one model.
+
+    `model` is its name in the catalogue; it may be left out if the run has only one. Only what was recomputed from the pair
+    file that the manifest names is in it. Raises BadConfiguration for another model, CannotCheck if nothing was recomputed
+    or huggingface_hub is not installed.
+    """
+    chosen = _model_of(project, model)
+    pairs = {key: pair for key, pair in project.params.run.pairs.items() if pair.model == chosen}
+    listed, broken = read_listed(project)
+    found, unsound = recompute(project, pairs, listed, report)
+    scores = {key: one for key, one in found.items() if isinstance(one, Metrics)}
+    missing = [f"{key}: {one.message}" for key, one in found.items() if not isinstance(one, Metrics)]
+    if not scores:
+        raise CannotCheck(f"nothing of {chosen} was recomputed; {missing[0]}", "dvc repro", (*broken, *unsound))
+    return Exported(
+        text=_front_matter(project, chosen, {key: (pairs[key], one) for key, one in scores.items()}),
+        numbers=len(scores) * len(Metrics.__struct_fields__),
+        findings=(*broken, *unsound),
+        warnings=tuple(f"left out: {one}" for one in missing),
+    )
+
+
+def latex_text(verdicts: Sequence[Verdict]) -> str:
+    """The file: a line for each claim with what became of it and where it stands."""
+    names = macro_names([one.name for one in verdicts])
+    lines = [_line(one, names[one.name]) for one in verdicts]
+    doubtful = [one for one in verdicts if one.state in DOUBTFUL]
+    if doubtful:
+        count = f"{len(doubtful)} of {len(verdicts)} claims are contradicted or rest on nothing"
+        lines.append(f"\\PackageWarningNoLine{{aqea-registry}}{{{count}}}")
+    return "\n".join([_HEAD + lines[0] if lines else _HEAD.rstrip(), *lines[1:], "\\makeatother", ""])
+
+
+def _model_of(project: Project, model: str | None) -> str:
+    models = list(dict.fromkeys(pair.model for pair in project.params.run.pairs.values()))
+    if model is None and len(models) == 1:
+        return models[0]
+    if model not in models:
+        known = ", ".join(models) or "no model"
+        raise BadConfiguration(
+            f"the run has {known}" if model is None else f"the run has no pair set of {model!r}; it has {known}",
+            "name one of them with --model NAME",
+        )
+    return model
+
+
+def macro_names(names: Sequence[str]) -> dict[str, str]:
+    """A macro for each LEDGER:ID: `aqea` and its words, capitalised and closed up, digits spelled out."""
+    plain = {name: "\\aqea" + _camel(name) for name in names}
+    shared = Counter(plain.values())
+    return {name: macro if shared[macro] == 1 else macro + _letters(name) for name, macro in plain.items()}
+
+
+def _front_matter(project: Project, model: str, scores: Mapping[str, tuple[PairSetName, Metrics]]) -> str:
+    try:
+        from huggingface_hub import EvalResult, ModelCardData
+    except ImportError as error:
+        raise CannotCheck("a model-index is written with huggingface_hub", "pip install 'aqea-registry[stores]'") from error
+    entry = project.params.models[model]
+    commit = project.pin("models", model, entry).commit
+    results = []
+    for pair, metrics in scores.values():
+        dataset = project.params.datasets[pair.dataset]
+        pin = project.pin("datasets", pair.dataset, dataset)
+        results += [
+            EvalResult(
+                task_type=dataset.task.upper(),
+                dataset_type=dataset.repo if pin.commit else pair.dataset,  # a folder has no id that others know
+                dataset_name=pair.dataset,
+                dataset_config=dataset.config,
+                dataset_split=dataset.split,
+                dataset_revision=pin.commit,
+                dataset_args=None if pin.commit else {"pin": f"sha256:{pin.digest()}"},
+                metric_type=name,
+                metric_value=float(100 * Fraction(value)),
+                metric_args={"model_revision": commit} if commit else None,
+            )
+            for name, value in msgspec.structs.asdict(metrics).items()
+        ]
+    card = ModelCardData(model_name=entry.repo, eval_results=results)
+    return f"---\n{card.to_yaml()}\n---\n"
+
+
+def escaped(text: str) -> str:
+    """A text that LaTeX prints as it is, on one line; what no printer shows is left out."""
+    return "".join(_SPECIAL.get(one, one) for one in " ".join(text.split()) if one.isprintable())
+
+
+def _json_text(verdicts: Sequence[Verdict]) -> str:
+    ledgers: dict[str, dict[str, Any]] = {}
+    for one in verdicts:
+        claim = one.claim
+        ledgers.setdefault(one.ledger, {})[claim.id] = {
+            "value": claim.value,
+            "number": _number(claim),
+            "unit": claim.unit,
+            "state": one.state,
+            "at": msgspec.to_builtins(claim.at),
+        }
+    return json.dumps(ledgers, indent=2) + "\n"  # ASCII: the same bytes under every locale
+
+
+def _line(one: Verdict, macro: str) -> str:
+    value = escaped(one.claim.value) if one.claim.value is not None else "??"
+    state = f"{one.state}, {one.ground}" if one.ground else f"{one.state}, {one.reason}" if one.reason else one.state
+    doubt = f"\\aqea@doubt{{{one.name}}}{{{one.state}}}" if one.state in DOUBTFUL else ""
+    place = f"line {one.claim.at.line}" if one.claim.at.line else "no line"
+    return f"\\aqea@set{{{one.name}}}{{{macro}}}{{{doubt}{value}}} % {state}; {place}"
+
+
+def _number(claim: Claim) -> int | float | None:
+    """The nearest JSON number; None for a text and for what is no number."""
+    try:
+        value = parse(claim.value or "", claim.unit).value if claim.unit != "text" else None
+    except NotANumber:
+        return None
+    if value is None:
+        return None
+    return value.numerator if value.denominator == 1 and "." not in (claim.value or "") else float(value)
+
+
+def _camel(name: str) -> str:
+    words = re.findall(r"[a-z]+|[0-9]+", name.lower())
+    return "".join(("".join(map(_digit, word)) if word.isdigit() else word).capitalize() for word in words)
+
+
+def _digit(digit: str) -> str:
+    return DIGITS[int(digit)]
+
+
+def _letters(name: str) -> str:
+    """Six letters that only this name has."""
+    return "X" + "".join(chr(ord("a") + byte % 26) for byte in hashlib.sha256(name.encode()).digest()[:6])

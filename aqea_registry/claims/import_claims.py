@@ -1,0 +1,243 @@
+"""Write the numbers that a document prints into its ledger."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from aqea_registry.base.files import locked, open_regular, write_bytes
+from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Refused
+from aqea_registry.claims.drafting import (
+    Evaluated,
+    Imported,
+    Merged,
+    claims_of_index,
+    claims_of_tables,
+    merge,
+    read_number,
+    slug,
+)
+from aqea_registry.claims.ledger import FOLDER, Claim, Document, Ledger, parse_ledger, render_ledger
+from aqea_registry.documents.model_index import Entry, FrontMatter, Metric, read_model_index, split_front_matter
+from aqea_registry.documents.tables import csv_table, markdown_tables
+from aqea_registry.project.project import Project
+
+LARGEST = 16 << 20  # bytes of a document
+DELIMITERS = {".csv": ",", ".tsv": "\t"}
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+class ImportedClaims(msgspec.Struct, frozen=True, kw_only=True):
+    """What an import did: the ledger's path, whether it was written, ids, findings, and what was left out."""
+
+    ledger: str
+    written: bool
+    claims: int
+    added: tuple[str, ...]
+    changed: tuple[str, ...]
+    gone: tuple[str, ...]
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...]
+
+
+def import_claims(
+    project: Project,
+    place: Path,
+    *,
+    into: str | None = None,
+    model: str | None = None,
+    unit: Evaluated = "percent",
+    prune: bool = False,
+) -> ImportedClaims:
+    """Read the model-index and the tables of a Markdown document, or a CSV file, into manifests/claims/NAME.yaml.
+
+    `unit` is that of the model-index, `model` the repository id of its model. Claims that are no longer in the document are
+    findings, and with `prune` they are removed. What is no number or not certain is left out and told. Raises
+    BadConfiguration for a document that cannot be read or prints nothing, CannotCheck if it or a package is not here,
+    Refused if the ledger that is there cannot be read.
+    """
+    name = into or slug(place.stem, "claims")
+    if not NAME.fullmatch(name):
+        raise BadConfiguration(f"--into: {name!r} is no name of a ledger", "use letters, digits, '.', '_' and '-'")
+    content = _read(place)
+    text = _decode(content, place.name)
+    read, title = (
+        _read_csv(text, place) if place.suffix.lower() in DELIMITERS else _read_markdown(text, project, place, model, unit)
+    )
+    document = Document(title=title, sha256=hashlib.sha256(content).hexdigest(), file=_file(project.root, place))
+    path = f"{FOLDER}/{name}.yaml"
+    (project.root / FOLDER).mkdir(parents=True, exist_ok=True)
+    with locked(project.root / FOLDER):
+        old = _old(project.root / path, path)
+        merged = _merged(old, document, read, text, prune=prune, model=model)
+        _check_is_its_document(old, merged, path, place)
+        written = old != merged.ledger and write_bytes(project.root / path, render_ledger(merged.ledger))
+    stale = () if prune else tuple(_gone(name, one) for one in merged.gone)
+    return ImportedClaims(
+        ledger=path,
+        written=written,
+        claims=len(merged.ledger.claims),
+        added=merged.added,
+        changed=merged.changed,
+        gone=merged.gone,
+        findings=(*read.findings, *stale),
+        notes=tuple(read.notes),
+    )
+
+
+def _read(place: Path) -> bytes:
+    if place.is_dir():
+        raise BadConfiguration(f"{place}: a folder", "name one document: a Markdown file, CSV or TSV")
+    try:
+        with open_regular(place) as file:
+            content = file.read(LARGEST + 1) or b""
+    except OSError as error:
+        raise CannotCheck(f"{place}: cannot be read: {error.strerror}", "name a Markdown, CSV or TSV file") from error
+    if len(content) > LARGEST:
+        raise BadConfiguration(f"{place}: larger than {LARGEST >> 20} MiB", "import the part that prints results")
+    return content
+
+
+def _decode(content: bytes, name: str) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise BadConfiguration(f"{name}: line {line}: not UTF-8 ({error.reason})", "save the document as UTF-8") from error
+
+
+def _read_csv(text: str, place: Path) -> tuple[Imported, str]:
+    table, findings = csv_table(text, place.stem, place.name, DELIMITERS[place.suffix.lower()])
+    read = claims_of_tables([table])
+    if not read.claims:
+        raise BadConfiguration(f"{place.name}: no number stands behind the first column, which names the rows")
+    return read._replace(findings=[*findings, *read.findings]), place.name
+
+
+def _read_markdown(text: str, project: Project, place: Path, model: str | None, unit: Evaluated) -> tuple[Imported, str]:
+    front = split_front_matter(text, place.name)
+    entries = (read_model_index(front, place.name) if front else None) or ()
+    tables, ragged = markdown_tables("\n" * front.lines + front.rest if front else text, place.name)
+    title = entries[0].model if entries else place.name
+    wrong: dict[str, Finding] = {}
+    if entries and front:
+        wrong = dict(_disagreements(front, entries, place.name))
+        entries = tuple(entry._replace(model=model or _repository(project, entry.model)) for entry in entries)
+    index = claims_of_index(entries, place.name, unit)
+    table = claims_of_tables(tables)
+    claims = [*(claim for claim in index.claims if claim.at.path not in wrong), *table.claims]
+    findings = [*wrong.values(), *index.findings, *ragged, *table.findings]
+    if not claims:
+        message = f"{place.name}: no numbers in a model-index of the front matter, nor in Markdown tables"
+        raise (
+            BadConfiguration(message, "other numbers are claimed by hand, see docs/claims.md")
+            if not findings
+            else Refused(message, findings)
+        )
+    return Imported(index.results, claims, findings, [*index.notes, *table.notes]), title
+
+
+def _disagreements(front: FrontMatter, entries: Sequence[Entry], name: str) -> Iterator[tuple[str, Finding]]:
+    """Where huggingface_hub's reading of the card is another one than the print, by path."""
+    try:
+        from huggingface_hub import ModelCard
+    except ImportError as error:
+        raise CannotCheck("a model-index is read with huggingface_hub", "pip install 'aqea-registry[stores]'") from error
+    try:
+        results: list[Any] = ModelCard(front.text).data.get("eval_results", [])
+    except Exception as error:  # the reader of other people's cards fails in many ways
+        raise BadConfiguration(
+            f"{name}: huggingface_hub cannot read the model-index: {' '.join(str(error).split())}"
+        ) from error
+    printed = [(entry, metric) for entry in entries for metric in entry.metrics]
+    if len(printed) != len(results):
+        raise BadConfiguration(f"{name}: the model-index prints {len(printed)} values, huggingface_hub reads {len(results)}")
+    for (entry, metric), result in zip(printed, results, strict=True):
+        if metric.value is None or read_number(metric.value) is None:
+            continue  # it is not imported anyway
+        for field, text, value in _fields(entry, metric, result):
+            if not _agree(text, value):
+                message = f"{metric.path}: {field} is read as another one than is printed; it was not imported"
+                subject = f"{name}:{metric.line}"
+                yield metric.path, Finding(code="malformed", subject=subject, message=message, expected=text, actual=str(value))
+
+
+def _fields(entry: Entry, metric: Metric, result: Any) -> list[tuple[str, str | None, Any]]:
+    return [
+        ("task", entry.task, result.task_type),
+        ("dataset", entry.dataset, result.dataset_type),
+        ("dataset's name", entry.name, result.dataset_name),
+        ("config", entry.config, result.dataset_config),
+        ("split", entry.split, result.dataset_split),
+        ("revision", entry.revision, result.dataset_revision),
+        ("metric", metric.type, result.metric_type),
+        ("value", metric.value, result.metric_value),
+    ]
+
+
+def _agree(text: str | None, value: Any) -> bool:
+    """Whether a value is what its print says. A text that YAML took for a truth or a date still is that text."""
+    if text is None or value is None or isinstance(value, list | dict):
+        return text is None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return not isinstance(value, str) or value == text
+    try:
+        return float(text) == value
+    except (ValueError, OverflowError):
+        return False
+
+
+def _repository(project: Project, name: str) -> str:
+    """The repository id of a model that a card names without its owner, if one model of the catalogue has that name."""
+    known = [model.repo for model in project.params.models.values() if name in (model.repo, model.repo.rpartition("/")[2])]
+    return known[0] if len(set(known)) == 1 else name
+
+
+def _file(root: Path, place: Path) -> str:
+    """A path below the project, or the document's name."""
+    real = place.resolve()
+    return real.relative_to(root.resolve()).as_posix() if real.is_relative_to(root.resolve()) else place.name
+
+
+def _old(place: Path, path: str) -> Ledger | None:
+    try:
+        content = place.read_bytes()
+    except FileNotFoundError:
+        return None
+    ledger, findings = parse_ledger(content, place.stem)
+    if ledger is None or findings:
+        raise Refused(f"{path} has faults and was not touched", findings, "correct them, or move the file away")
+    return ledger
+
+
+def _merged(old: Ledger | None, document: Document, read: Imported, text: str, *, prune: bool, model: str | None) -> Merged:
+    if old is None:
+        old = Ledger(document=document)
+    elif document.file.rpartition("/")[2] == old.document.file.rpartition("/")[2]:
+        document = msgspec.structs.replace(old.document, sha256=document.sha256)
+    else:
+        document = msgspec.structs.replace(old.document, sha256=document.sha256, file=document.file)
+    lines = text.split("\n")
+
+    def still(claim: Claim) -> bool:
+        line = claim.at.line or 0
+        return 0 < line <= len(lines) and claim.text in lines[line - 1]
+
+    return merge(old, document, read.results, read.claims, still, prune=prune, model=model)
+
+
+def _check_is_its_document(old: Ledger | None, merged: Merged, path: str, place: Path) -> None:
+    """Refuse to put a document into the ledger of another one, which would leave nothing of it."""
+    if old is not None and 2 * len(merged.gone) > len(old.claims) and old.document.file.rpartition("/")[2] != place.name:
+        message = f"{path} is the ledger of {old.document.title} ({old.document.file}); little of it is in {place.name}"
+        raise BadConfiguration(message, "name another ledger with --into NAME")
+
+
+def _gone(ledger: str, claim: str) -> Finding:
+    message = "the document prints it no longer; --prune removes it, or correct the claim by hand"
+    return Finding(code="claim-stale", subject=f"{ledger}: {claim}", message=message)

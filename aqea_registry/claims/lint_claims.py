@@ -1,0 +1,150 @@
+"""Lint documents: numbers that rest on no claim, and claims that are no longer in their document."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+import msgspec
+
+from aqea_registry.base.files import UnsafePath, inside, open_regular, write_bytes
+from aqea_registry.base.findings import CannotCheck, Finding, RegistryError, gravest
+from aqea_registry.claims.binding import Bound, Fault, bind
+from aqea_registry.claims.ledger import FOLDER, Ledger, read_ledgers, render_ledger
+from aqea_registry.documents.numbers import scan
+from aqea_registry.documents.prose import kind_of
+
+LARGEST = 64 << 20  # bytes of a document
+
+
+class Linted(msgspec.Struct, frozen=True, kw_only=True):
+    """A document: how many of its numbers look like results, how many of them are bound or examples, and what is wrong.
+
+    `updated` names the ledgers that were told of the document's new bytes.
+    """
+
+    document: str
+    kind: str
+    sha256: str
+    results: int
+    bound: int
+    examples: int
+    faults: tuple[Fault, ...]
+    updated: tuple[str, ...] = ()
+
+
+def lint_claims(
+    root: Path, documents: Sequence[Path], *, update: bool = False
+) -> tuple[list[Linted], list[Finding], RegistryError | None]:
+    """Lint documents against the ledgers of a folder, which need not be a project.
+
+    Paths are relative to the folder. With `update`, a ledger whose document has changed, and in which nothing else is wrong,
+    takes the new sha256 and lines. A document that cannot be read does not stop the others: its error comes back.
+    """
+    ledgers, findings = read_ledgers(root)
+    whole = {name: ledger for name, ledger in ledgers.items() if not any(_is_of(one, name) for one in findings)}
+    done: list[Linted] = []
+    errors: list[RegistryError] = []
+    for path in documents:
+        try:
+            linted, changed = _lint(root, path, ledgers)
+        except CannotCheck as error:
+            errors.append(error)
+            continue
+        if update and not linted.faults and changed and changed.keys() <= whole.keys():
+            for name, ledger in changed.items():
+                write_bytes(root / FOLDER / f"{name}.yaml", render_ledger(ledger))
+            linted = msgspec.structs.replace(linted, updated=tuple(changed))
+        else:
+            findings += [_changed(linted, name, ledgers[name], alone=not linted.faults) for name in changed]
+        findings += [_finding(linted.document, fault) for fault in linted.faults]
+        done.append(linted)
+    return done, findings, gravest(errors)
+
+
+def _lint(root: Path, path: Path, ledgers: Mapping[str, Ledger]) -> tuple[Linted, dict[str, Ledger]]:
+    """A document as it is, and its ledgers as they would be for it where they were written for other bytes."""
+    content, text = _read(root / path)
+    sha256 = hashlib.sha256(content).hexdigest()
+    own = {name: ledger.document.sha256 == sha256 for name, ledger in ledgers.items() if _is_own(root, path, ledger, sha256)}
+    kind = kind_of(path.suffix, text)
+    found = bind(text, scan(text, kind), ledgers, own)
+    linted = Linted(
+        document=path.as_posix(),
+        kind=kind,
+        sha256=sha256,
+        results=found.results,
+        bound=found.bound,
+        examples=found.examples,
+        faults=found.faults,
+    )
+    return linted, {name: _moved(ledgers[name], name, sha256, found) for name, same in own.items() if not same}
+
+
+def _read(place: Path) -> tuple[bytes, str]:
+    try:
+        with open_regular(place) as file:
+            content = file.read(LARGEST + 1) or b""
+    except FileNotFoundError as error:
+        raise CannotCheck(f"{place} is not there", "name Markdown, text or LaTeX documents") from error
+    except OSError as error:
+        raise CannotCheck(
+            f"{place} cannot be read: {error.strerror or error}", "name Markdown, text or LaTeX documents"
+        ) from error
+    if len(content) > LARGEST:
+        raise CannotCheck(f"{place} is larger than {LARGEST >> 20} MiB", "lint the documents that it is made of")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        message = f"{place} is no UTF-8 text: byte {error.start} is 0x{content[error.start]:02x}"
+        raise CannotCheck(message, "name Markdown, text or LaTeX documents in UTF-8") from error
+    if "\0" in text:
+        raise CannotCheck(f"{place} is no text: it holds NUL", "name Markdown, text or LaTeX documents in UTF-8")
+    return content, text
+
+
+def _is_own(root: Path, path: Path, ledger: Ledger, sha256: str) -> bool:
+    """Whether a ledger speaks of this document: it has its bytes, or its path, or for one from elsewhere its name."""
+    if ledger.document.sha256 == sha256:
+        return True
+    try:
+        named = inside(root, ledger.document.file)
+    except UnsafePath:
+        return False
+    place = (root / path).resolve()
+    if place.is_relative_to(root.resolve()) or named.exists():
+        return named.resolve() == place
+    return PurePosixPath(ledger.document.file).name == place.name
+
+
+def _moved(ledger: Ledger, name: str, sha256: str, found: Bound) -> Ledger:
+    lines = found.lines[name]
+    claims = tuple(
+        msgspec.structs.replace(claim, at=msgspec.structs.replace(claim.at, line=lines[claim.id]))
+        if claim.at.line is not None and claim.id in lines
+        else claim
+        for claim in ledger.claims
+    )
+    document = msgspec.structs.replace(ledger.document, sha256=sha256)
+    return msgspec.structs.replace(ledger, document=document, claims=claims)
+
+
+def _is_of(finding: Finding, name: str) -> bool:
+    return finding.subject == name or finding.subject.startswith(f"{name}: ") or finding.subject == f"{FOLDER}/{name}.yaml"
+
+
+def _changed(linted: Linted, name: str, ledger: Ledger, *, alone: bool) -> Finding:
+    then = "its claims are all there" if alone else "when the rest is put right"
+    return Finding(
+        code="claim-stale",
+        subject=linted.document,
+        expected=ledger.document.sha256,
+        actual=linted.sha256,
+        message=f"it has changed since {name} was written; {then}: aqea-registry claims lint --update {linted.document}",
+    )
+
+
+def _finding(document: str, fault: Fault) -> Finding:
+    subject = f"{document}:{fault.line}:{fault.column}"
+    return Finding(code=fault.code, subject=subject, message=fault.message, expected=fault.expected, actual=fault.actual)

@@ -1,0 +1,145 @@
+"""What a printed number says, as something to compute with: an exact value, the interval around it, and its unit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from itertools import product
+from typing import NamedTuple
+
+from aqea_registry.documents.numbers import LARGEST_EXPONENT, Printed, Unit
+
+MOST_BITS = 4096  # of a numerator or denominator: a few hundred decimals, and far beyond any table
+
+
+LARGEST = Fraction(10) ** LARGEST_EXPONENT
+
+
+# One of each unit in plain numbers; what has no entry cannot be converted.
+SCALE: dict[Unit | None, Fraction] = {
+    **dict.fromkeys((None, "fraction", "ratio", "number", "count", "tokens", "dimensions", "bytes"), Fraction(1)),
+    "percent": Fraction(1, 100),
+    "millions": Fraction(10**6),
+    "billions": Fraction(10**9),
+}
+# What may multiply or divide anything: the product of two of them takes the later one's unit.
+_FACTORS: tuple[Unit | None, ...] = (None, "ratio", "fraction", "number", "count")
+
+
+class NotComputable(ValueError):
+    """The operation has no answer: the message says why."""
+
+
+class Quantity(NamedTuple):
+    """A value with the interval of all that it may stand for. The unit of a bare number in an expression is None."""
+
+    value: Fraction
+    low: Fraction
+    high: Fraction
+    unit: Unit | None
+
+
+def printed(number: Printed, unit: Unit) -> Quantity:
+    """What a printed number says."""
+    return Quantity(number.value, number.low, number.high, unit)
+
+
+def exact(value: Fraction, unit: Unit | None = None) -> Quantity:
+    """A number without doubt."""
+    return Quantity(value, value, value, unit)
+
+
+def add(a: Quantity, b: Quantity) -> Quantity:
+    """The sum of two quantities of one unit. Raises NotComputable."""
+    return _checked(a.value + b.value, a.low + b.low, a.high + b.high, common(a.unit, b.unit))
+
+
+def negative(a: Quantity) -> Quantity:
+    """The same below zero."""
+    return Quantity(-a.value, -a.high, -a.low, a.unit)
+
+
+def subtract(a: Quantity, b: Quantity) -> Quantity:
+    """The difference of two quantities of one unit. Raises NotComputable."""
+    return add(a, negative(b))
+
+
+def multiply(a: Quantity, b: Quantity) -> Quantity:
+    """The product; one of the two is a plain number, a ratio, a fraction or a count. Raises NotComputable."""
+    first, second = sorted((a.unit, b.unit), key=lambda unit: _FACTORS.index(unit) if unit in _FACTORS else len(_FACTORS))
+    if first not in _FACTORS:
+        raise NotComputable(f"{a.unit} times {b.unit} is no unit known here")
+    corners = [x * y for x, y in product((a.low, a.high), (b.low, b.high))]
+    return _checked(a.value * b.value, min(corners), max(corners), second)
+
+
+def divide(a: Quantity, b: Quantity) -> Quantity:
+    """The quotient: of one unit a ratio, else by something plain. Raises NotComputable, also where the divisor may be zero."""
+    if b.low <= 0 <= b.high:
+        known = "is zero" if b.low == b.high else "is so near to zero that it may be zero"
+        raise NotComputable(f"division by zero: the divisor {known}")
+    if b.unit not in _FACTORS and a.unit != b.unit:
+        raise NotComputable(f"{a.unit or 'a number'} divided by {b.unit} is no unit known here")
+    unit = a.unit if b.unit is None else "ratio" if a.unit == b.unit else a.unit or "number"
+    corners = [x / y for x, y in product((a.low, a.high), (b.low, b.high))]
+    return _checked(a.value / b.value, min(corners), max(corners), unit)
+
+
+def total(terms: Sequence[Quantity]) -> Quantity:
+    """The sum of one or more quantities of one unit. Raises NotComputable."""
+    result = terms[0]
+    for term in terms[1:]:
+        result = add(result, term)
+    return result
+
+
+def mean(terms: Sequence[Quantity]) -> Quantity:
+    """Their arithmetic mean. Raises NotComputable."""
+    return divide(total(terms), exact(Fraction(len(terms))))
+
+
+def extreme(terms: Sequence[Quantity], *, largest: bool) -> Quantity:
+    """The largest or the smallest of quantities of one unit. Raises NotComputable."""
+    pick = max if largest else min
+    unit = terms[0].unit
+    for term in terms[1:]:
+        unit = common(unit, term.unit)
+    return Quantity(pick(one.value for one in terms), pick(one.low for one in terms), pick(one.high for one in terms), unit)
+
+
+def absolute(a: Quantity) -> Quantity:
+    """The distance from zero."""
+    ends = sorted((abs(a.low), abs(a.high)))
+    return Quantity(abs(a.value), Fraction(0) if a.low <= 0 <= a.high else ends[0], ends[1], a.unit)
+
+
+def rank(one: Quantity, others: Sequence[Quantity]) -> Quantity:
+    """Its place among the others: 1 is the largest, equals share a place. Raises NotComputable."""
+    for other in others:
+        common(one.unit, other.unit)
+    value = 1 + sum(other.value > one.value for other in others)
+    low, high = 1 + sum(other.low > one.high for other in others), 1 + sum(other.high > one.low for other in others)
+    return Quantity(Fraction(value), Fraction(low), Fraction(high), "count")
+
+
+def converted(a: Quantity, unit: Unit) -> Quantity:
+    """The same in another unit. Raises NotComputable."""
+    if a.unit not in SCALE or unit not in SCALE:
+        raise NotComputable(f"{a.unit} cannot be converted to {unit}")
+    scale = SCALE[a.unit] / SCALE[unit]
+    return _checked(a.value * scale, a.low * scale, a.high * scale, unit)
+
+
+def common(a: Unit | None, b: Unit | None) -> Unit | None:
+    """The unit of two that agree; a bare number agrees with everything. Raises NotComputable."""
+    if a is None or b is None or a == b:
+        return a or b
+    raise NotComputable(f"the units differ: {a} against {b}")
+
+
+def _checked(value: Fraction, low: Fraction, high: Fraction, unit: Unit | None) -> Quantity:
+    numbers = (value, low, high)
+    bits = max(max(one.numerator.bit_length(), one.denominator.bit_length()) for one in numbers)
+    if bits > MOST_BITS or any(abs(one) >= LARGEST for one in numbers):
+        raise NotComputable("the result is too large or too long")
+    return Quantity(value, low, high, unit)

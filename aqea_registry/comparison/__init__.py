@@ -1,0 +1,1 @@
+"""Verb compare: verdict, measures, diagnosis; changes between releases."""

@@ -1,0 +1,315 @@
+"""How two sets of vectors of the same things hang together, looked at on a sample.
+
+Rows known again in another place, by what few projections of their vectors are.
+
+The six scores of a pair set that need not be canonical, and how the order of its pairs compares with another's.
+
+On the grid they are the exact ones of `core.metrics`. Off it, or for very many rows, they are float64, whose sums carry an
+error of some 1e-15: enough for what is printed, and the same for both sides of a comparison.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from aqea_registry.comparison.measures import CANONICAL, CANONICAL32, Measured, OneSide
+from aqea_registry.vectors.exact import Undefined
+from aqea_registry.vectors.scores import Metrics, Products, metrics
+
+Values = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.bool_]
+
+
+KINDS = (
+    "order",  # the same rows, in another order
+    "columns",  # embeddings1 and embeddings2 exchanged
+    "scale",  # every vector times one factor
+    "normalisation",  # the same directions, lengths not 1
+    "axes",  # the same geometry: coordinates in another order, with other signs, or rotated
+    "dimension",  # another number of coordinates
+    "count",  # another number of rows
+    "labels",  # other human scores
+    "revision",  # some rows differ in vectors and labels
+    "rows",  # some rows differ, the others do not
+    "precision",  # noise in every row
+    "storage",  # the same numbers, rounded to fewer digits
+    "prefix",
+    "pooling",
+    "casing",
+    "truncation",
+    "encoding",  # related vectors: the same sentences, encoded in another way
+    "model",  # unrelated vectors, related similarities
+    "everything",  # nothing in common was found
+)
+NAMED = 5  # of many rows, as many are told
+
+
+Basis = Literal["shown", "suggested", "reproduced"]
+
+
+class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
+    """A kind of difference and what it rests on.
+
+    `shown` follows from the numbers of both files; `suggested` fits them, as do the other `candidates`; `reproduced` was
+    found by encoding sentences that way, which gave the other file's vectors.
+    """
+
+    kind: str
+    basis: Basis
+    message: str
+    evidence: tuple[str, ...] = ()
+    candidates: tuple[str, ...] = ()
+
+
+class Compared(msgspec.Struct, frozen=True, kw_only=True):
+    """What is diagnosed: the vectors as measured, both sets' human scores, and how far a value of a unit vector may be off."""
+
+    measured: Measured
+    before: Values | None
+    after: Values | None
+    bound: float
+
+    def changed(self) -> Rows:
+        """Which vectors of which matrix differ beyond the bound, n x 2, relative to the first set's lengths."""
+        return self.measured.between.differences > self.bound * lengths(self.measured.before)[: self.common]
+
+    def within(self) -> bool:
+        """Whether both have the same shape, and no value is off by more than the bound."""
+        before, after = self.measured.before, self.measured.after
+        return (before.n_pairs, before.dimension) == (after.n_pairs, after.dimension) and not self.changed().any()
+
+    @property
+    def common(self) -> int:
+        """The number of rows that both have."""
+        return len(self.measured.between.differences)
+
+    def labels(self) -> Rows:
+        """Which of the common rows have other human scores; none where a file has no scores."""
+        if self.before is None or self.after is None:
+            return np.zeros(self.common, bool)
+        return np.asarray(self.before[: self.common] != self.after[: self.common])
+
+
+def lengths(side: OneSide) -> Values:
+    """The lengths of all vectors, n x 2."""
+    return np.sqrt(np.stack([side.norm1, side.norm2], axis=1)) / 1e6
+
+
+def rows_text(rows: npt.NDArray[np.integer]) -> str:
+    """Some row numbers for people, counted from 0."""
+    named = ", ".join(map(str, rows[:NAMED].tolist()))
+    return f"{named} and {len(rows) - NAMED} more" if len(rows) > NAMED else named
+
+
+SHUFFLES = 50
+
+
+class Relation(NamedTuple):
+    """The correlation of all similarities within one set with those within the other, and what chance gives.
+
+    `chance` is the largest of as many correlations after the other set's rows were shuffled, `spread` their deviation: the
+    Mantel test.
+    """
+
+    value: float
+    chance: float
+    spread: float
+
+    def holds(self) -> bool:
+        """Whether chance does not explain it."""
+        return self.value > 0.1 and self.value > self.chance + 3 * self.spread
+
+
+def vectors_of(measured: Measured) -> tuple[Values, Values]:
+    """The sample's vectors, both matrices below each other: rows x dimension each."""
+    before, after = measured.sample.before, measured.sample.after
+    return before.reshape(-1, before.shape[-1]), after.reshape(-1, after.shape[-1])
+
+
+def unit(vectors: Values) -> Values:
+    """Vectors of length 1; zero stays zero."""
+    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-300))
+
+
+def known_again(measured: Measured) -> float:
+    """The share of the sample's vectors whose nearest one in the other set is their counterpart, or as near as that."""
+    before, after = map(unit, vectors_of(measured))
+    alike = before @ after.T
+    return float((np.diag(alike) >= alike.max(axis=1) - 1e-9).mean())
+
+
+def relation(measured: Measured) -> Relation:
+    """Whether similarities within the one set go with those within the other, whatever the coordinates."""
+    before, after = (unit(one) for one in vectors_of(measured))
+    one, other = before @ before.T, after @ after.T
+    upper = np.triu_indices(len(one), 1)
+    chance = np.random.default_rng(0)
+    found = [_correlation(one[upper], other[upper])]
+    for _ in range(SHUFFLES):
+        order = chance.permutation(len(other))
+        found.append(_correlation(one[upper], other[np.ix_(order, order)][upper]))
+    return Relation(found[0], max(found[1:]), float(np.std(found[1:])))
+
+
+def _correlation(one: Values, other: Values) -> float:
+    if len(one) < 2 or not np.ptp(one) or not np.ptp(other):
+        return 0.0
+    return float(np.corrcoef(one, other)[0, 1])
+
+
+Marks = npt.NDArray[np.float32]
+Places = npt.NDArray[np.int64]
+
+
+# Projections are of the size of 1; half precision moves them by some 1e-3. With four of them or more, two rows that have
+# nothing to do with each other agree so well by a chance of 1e-10 at most.
+NEAR = 5e-3
+LOOKS = 4096  # rows looked at for one, at most: many equal rows must not take the square of their number
+TRIED = 200
+LEAST = 0.9  # of the rows, as many must be found
+
+
+class Matched(NamedTuple):
+    """Rows of the second set that stand elsewhere in the first: `rows` there, `origin` here, each once."""
+
+    rows: Places
+    origin: Places
+
+
+def match(first: Marks, second: Marks, moved: Places, *, least: float = LEAST) -> Matched | None:
+    """Find the moved rows of the second set among the first's, or None if fewer than a share of `least` is there.
+
+    Marks are n x vectors x projections. Each row of the first is given out once, the nearest first come. For sets of equal
+    length only moved rows of the first are given out.
+    """
+    if not len(moved):
+        return None
+    here = first.reshape(len(first), -1)
+    there = second.reshape(len(second), -1)
+    free = moved if len(first) == len(second) else np.arange(len(first))
+    order = free[np.argsort(here[free, 0], kind="stable")]
+    sorted_marks = here[order]
+    taken = np.zeros(len(order), bool)
+    starts = np.searchsorted(sorted_marks[:, 0], there[moved, 0] - NEAR)
+    ends = np.searchsorted(sorted_marks[:, 0], there[moved, 0] + NEAR)
+    rows: list[int] = []
+    origin: list[int] = []
+    for tried, (row, start, end) in enumerate(zip(moved.tolist(), starts.tolist(), ends.tolist(), strict=True)):
+        if tried == TRIED and len(rows) < least * tried * 0.8:
+            return None
+        window = slice(start, min(end, start + LOOKS))
+        gaps = np.abs(sorted_marks[window] - there[row]).max(axis=1, initial=0)
+        gaps[taken[window]] = np.inf
+        if len(gaps) and gaps.min() <= NEAR:
+            place = start + int(gaps.argmin())
+            taken[place] = True
+            rows.append(row)
+            origin.append(int(order[place]))
+    if not rows or len(rows) < least * len(moved):
+        return None
+    return Matched(np.array(rows), np.array(origin))
+
+
+def order_words(found: Matched, count: int) -> str:
+    """The permutation in words: reversed, shifted, some exchanged, or without a pattern."""
+    rows, origin = found
+    moved = int((rows != origin).sum())
+    if len(rows) >= count - 1 and (rows + origin == count - 1).all():
+        return "the order is reversed"
+    shift = (rows - origin) % count
+    if len(rows) == count and (shift == shift[0]).all():
+        return f"every row stands {min(int(shift[0]), count - int(shift[0]))} places from where it was"
+    back = dict(zip(rows.tolist(), origin.tolist(), strict=True))
+    if all(back.get(place) == row for row, place in back.items()):
+        return f"rows exchanged in pairs: {moved} moved"
+    return f"{moved} rows moved, without a simple pattern"
+
+
+EXACT_ROWS = 50_000  # exact integers of more rows than this take longer than all the rest
+
+
+def is_canonical(side: OneSide) -> bool:
+    """Whether all of its values are on the grid of 1e-6, or are the float32 nearest to values on it."""
+    return not side.forms.isdisjoint({CANONICAL, CANONICAL32})
+
+
+def scores_of(side: OneSide, human: Values) -> Metrics | None:
+    """All six correlations; None where one does not exist."""
+    largest = max(float(side.norm1.max()), float(side.norm2.max()))
+    if is_canonical(side) and side.n_pairs <= EXACT_ROWS and 4 * largest < 2.0**53:  # all integers are exact in float64
+        columns = (side.dot, side.norm1, side.norm2, side.distance, side.manhattan)
+        dot, norm1, norm2, distance, manhattan = (column.astype(np.int64).tolist() for column in columns)
+        rows = Products(dot=dot, norm1=norm1, norm2=norm2, distance=distance, manhattan=manhattan)
+        try:
+            return metrics(rows, human.tolist())
+        except Undefined:
+            return None
+    return _in_float64(side, human)
+
+
+def with_ties_of(reference: OneSide, side: OneSide, human: Values) -> Metrics | None:
+    """The correlations of a set off the grid where pairs that tie in a canonical one are made to tie again.
+
+    Equal texts have equal vectors, and their cosine is 1. Float32 noise tells such pairs apart in an order that means nothing,
+    and a rank correlation sees nothing but order: 19 such pairs among 356 moved one by 0.013 points.
+    """
+    plain = scores_of(side, human)
+    if plain is None:
+        return None
+    exact, noisy = _similarities(reference), _similarities(side)
+    kept: dict[str, float] = {}
+    for name, similarity in exact.items():
+        _, position, counts = np.unique(similarity, return_inverse=True, return_counts=True)
+        found = correlation(ranks((np.bincount(position, noisy[name]) / counts)[position]), ranks(human))
+        kept |= {f"{name}_spearman": found} if found is not None else {}
+    return msgspec.structs.replace(plain, **kept)
+
+
+def tied(side: OneSide) -> int:
+    """The number of pairs that have the same cosine as another one."""
+    _, counts = np.unique(cosines(side), return_counts=True)
+    return int(counts[counts > 1].sum())
+
+
+def cosines(side: OneSide) -> Values:
+    """The cosine of each pair; of a zero vector 0."""
+    lengths = np.sqrt(side.norm1 * side.norm2)
+    return np.divide(side.dot, lengths, out=np.zeros_like(lengths), where=lengths > 0)
+
+
+def rank_changes(before: OneSide, after: OneSide) -> int:
+    """The number of pairs whose rank by cosine, from the least to the most similar, is another one. Both have equally many."""
+    return int((ranks(cosines(before)) != ranks(cosines(after))).sum())
+
+
+def ranks(values: Values) -> Values:
+    """Average ranks, from 1."""
+    _, position, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[position], np.float64)
+
+
+def correlation(one: Values, other: Values) -> float | None:
+    """Pearson's correlation; None if one side is constant."""
+    one, other = one - one.mean(), other - other.mean()
+    lengths = float(np.sqrt((one @ one) * (other @ other)))
+    return float(np.clip(one @ other / lengths, -1, 1)) if lengths > 0 else None
+
+
+def _similarities(side: OneSide) -> dict[str, Values]:
+    return {"cos_sim": cosines(side), "euclidean": -np.sqrt(side.distance), "manhattan": -side.manhattan}
+
+
+def _in_float64(side: OneSide, human: Values) -> Metrics | None:
+    if side.n_pairs < 2 or not side.norm1.all() or not side.norm2.all():
+        return None
+    human_ranks = ranks(human)
+    values: dict[str, float | None] = {}
+    for name, similarity in _similarities(side).items():
+        values[f"{name}_pearson"] = correlation(similarity, human)
+        values[f"{name}_spearman"] = correlation(ranks(similarity), human_ranks)
+    defined = {name: value for name, value in values.items() if value is not None}
+    return Metrics(**defined) if len(defined) == len(values) else None

@@ -1,0 +1,232 @@
+"""Two pair sets side by side, row by row: what a comparison is decided on, gathered in one pass over blocks of rows.
+
+Nothing here decides anything. Of each row a few numbers stay, about 200 bytes; of an even sample of the rows the vectors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import zip_longest
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from aqea_registry.vectors.pair_set import MICRO
+
+Values = npt.NDArray[np.float64]
+Block = tuple[Values, Values]  # some rows of both matrices, k x dimension each
+
+
+SAMPLE = 256  # rows whose vectors are kept, at least half as many where there are enough
+LARGEST = 1e100
+MARKS = 4  # projections of each vector, by which a row is known again elsewhere
+
+
+class OneSide(NamedTuple):
+    """One pair set, an entry a row: products in micro-units (exact integers if on the grid) and squares of them.
+
+    `marks` are n x 2 x MARKS projections of both vectors, scaled to length 1. `forms` names every number format that holds
+    all of the values, see FORMS.
+    """
+
+    dimension: int
+    dot: Values
+    norm1: Values
+    norm2: Values
+    distance: Values
+    manhattan: Values
+    marks: npt.NDArray[np.float32]
+    forms: frozenset[str]
+
+    @property
+    def n_pairs(self) -> int:
+        """The number of rows."""
+        return len(self.dot)
+
+
+class Between(NamedTuple):
+    """Both pair sets, over the rows and the leading columns that both have; n x 2, a column a matrix.
+
+    `cosines` are of each vector with the other set's, `crossed` of each with the other set's *other* matrix; `differences` are
+    the largest absolute ones of a row, `ratios` the other's length divided by this one's. `equal` and `equal_on_grid` say
+    that all values are: as they are, and rounded to micro-units. `worst` is (matrix, row, column) of the largest difference.
+    """
+
+    cosines: Values
+    crossed: Values
+    differences: Values
+    ratios: Values
+    equal: bool
+    equal_on_grid: bool
+    worst: tuple[int, int, int]
+
+
+class Sample(NamedTuple):
+    """The vectors of an even sample of rows, k x 2 x dimension, of both sets."""
+
+    rows: npt.NDArray[np.int64]
+    before: Values
+    after: Values
+
+
+class Measured(NamedTuple):
+    """Everything that a comparison is decided on but the human scores."""
+
+    before: OneSide
+    after: OneSide
+    between: Between
+    sample: Sample
+
+
+def measure(before: Iterable[Block], after: Iterable[Block]) -> Measured:
+    """Go through both pair sets once. Blocks must hold equally many rows, but for the last. Raises ValueError for no rows."""
+    sides = _Side(), _Side()
+    between, sample = _Between(), _Sample()
+    start = 0
+    for one, other in zip_longest(before, after):
+        lengths = [side.add(block) for side, block in zip(sides, (one, other), strict=True) if block is not None]
+        if one is not None and other is not None:
+            count, width = min(lengths), min(one[0].shape[1], other[0].shape[1])
+            both = [[matrix[:count, :width] for matrix in block] for block in (one, other)]
+            between.add(both[0], both[1])
+            sample.add(start, [matrix[:count] for matrix in (*one, *other)])
+        start += max(lengths)
+    if not between.parts:
+        raise ValueError("a pair set without rows")
+    return Measured(sides[0].finish(), sides[1].finish(), between.finish(), sample.finish())
+
+
+def _decimals(digits: int) -> Callable[[Values], bool]:
+    return lambda values: bool((np.rint(values * 10**digits) / 10**digits == values).all())
+
+
+def _is_micro_in_float32(values: Values) -> bool:
+    """Whether each value is the float32 nearest to a number on the grid: so AQED keeps canonical vectors."""
+    nearest = (np.rint(values * MICRO) / MICRO).astype(np.float32)
+    return bool(np.abs(values).max(initial=0) < 8) and bool((nearest == values).all())
+
+
+def _is_bfloat16(values: Values) -> bool:
+    single = values.astype(np.float32)
+    return bool((single == values).all()) and not (single.view(np.uint32) & 0xFFFF).any()
+
+
+def _is_float16(values: Values) -> bool:
+    return bool((values.astype(np.float16) == values).all())
+
+
+def _is_float32(values: Values) -> bool:
+    """Whether each value is a float32; where a text has their shortest digits, the first few of a block are looked at."""
+    single = values.astype(np.float32)
+    return bool((single == values).all()) or all(
+        float(str(one)) == value for one, value in zip(single[0, :16], values[0, :16].tolist(), strict=True)
+    )
+
+
+CANONICAL, CANONICAL32 = "millionths", "millionths in float32"
+# The most special first: what a file's numbers are called is the first that holds for all of them, or else float64.
+FORMS: dict[str, Callable[[Values], bool]] = {
+    **{f"{digits} decimals": _decimals(digits) for digits in range(1, 6)},
+    "float16": _is_float16,
+    "bfloat16": _is_bfloat16,
+    CANONICAL: _decimals(6),
+    CANONICAL32: _is_micro_in_float32,
+    "float32": _is_float32,
+}
+
+
+class _Side:
+    def __init__(self) -> None:
+        self.columns: list[tuple[Values, ...]] = []
+        self.marks: list[npt.NDArray[np.float32]] = []
+        self.forms = dict(FORMS)
+        self.directions: Values | None = None
+        self.dimension = 0
+
+    def add(self, block: Block) -> int:
+        if self.directions is None:
+            self.dimension = block[0].shape[1]
+            self.directions = np.random.default_rng(0).standard_normal((self.dimension, MARKS))
+        if any(matrix.shape != (len(block[0]), self.dimension) for matrix in block):
+            raise ValueError("the two matrices have different shapes")
+        if any(np.abs(matrix).max(initial=0) > LARGEST for matrix in block):
+            raise ValueError(f"a value of more than {LARGEST:g}: its square would leave float64")
+        with np.errstate(over="ignore"):  # what is too large for a format is not in it
+            self.forms = {name: holds for name, holds in self.forms.items() if all(map(holds, block))}
+        first, second = (self._in_micro(matrix) for matrix in block)
+        difference = first - second
+        squares = [np.einsum("ij,ij->i", one, one) for one in (first, second, difference)]
+        dot, manhattan = np.einsum("ij,ij->i", first, second), np.abs(difference, out=difference).sum(axis=1)
+        self.columns.append((dot, *squares, manhattan))
+        lengths = (np.sqrt(np.where(square > 0, square, 1)) for square in squares[:2])
+        marks = [one @ self.directions / length[:, None] for one, length in zip((first, second), lengths, strict=True)]
+        self.marks.append(np.stack(marks, axis=1).astype(np.float32))
+        return len(dot)
+
+    def _in_micro(self, matrix: Values) -> Values:
+        scaled = matrix * MICRO
+        return np.rint(scaled) if CANONICAL in self.forms or CANONICAL32 in self.forms else scaled
+
+    def finish(self) -> OneSide:
+        dot, norm1, norm2, distance, manhattan = (np.concatenate(column) for column in zip(*self.columns, strict=True))
+        return OneSide(
+            self.dimension, dot, norm1, norm2, distance, manhattan, np.concatenate(self.marks), frozenset(self.forms)
+        )
+
+
+class _Between:
+    def __init__(self) -> None:
+        self.parts: list[tuple[Values, ...]] = []
+        self.equal = self.equal_on_grid = True
+        self.worst, self.largest, self.rows = (0, 0, 0), -1.0, 0
+
+    def add(self, before: list[Values], after: list[Values]) -> None:
+        lengths = [[np.sqrt(np.einsum("ij,ij->i", one, one)) for one in matrices] for matrices in (before, after)]
+        differences = []
+        for which in (0, 1):
+            gap = np.abs(before[which] - after[which])
+            differences.append(gap.max(axis=1))
+            if differences[which].max() > self.largest:
+                row = int(differences[which].argmax())
+                self.largest, self.worst = float(differences[which][row]), (which, self.rows + row, int(gap[row].argmax()))
+            self.equal &= not differences[which].any()
+            if self.equal_on_grid and not self.equal:
+                self.equal_on_grid = np.array_equal(np.rint(before[which] * MICRO), np.rint(after[which] * MICRO))
+        pairs = [(0, 0), (1, 1), (0, 1), (1, 0)]
+        cosines = [_cosines(before[i], after[j], lengths[0][i] * lengths[1][j]) for i, j in pairs]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratios = [np.nan_to_num(lengths[1][which] / lengths[0][which], nan=1.0) for which in (0, 1)]
+        self.parts.append((*cosines, *differences, *ratios))
+        self.rows += len(differences[0])
+
+    def finish(self) -> Between:
+        columns = [np.concatenate(column) for column in zip(*self.parts, strict=True)]
+        pairs = [np.stack(columns[at : at + 2], axis=1) for at in (0, 2, 4, 6)]
+        return Between(pairs[0], pairs[1], pairs[2], pairs[3], self.equal, self.equal_on_grid, self.worst)
+
+
+def _cosines(one: Values, other: Values, lengths: Values) -> Values:
+    """Cosines row by row; of a zero vector 0."""
+    products = np.einsum("ij,ij->i", one, other)
+    return np.asarray(np.clip(np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0), -1, 1))
+
+
+class _Sample:
+    """Every step-th row, where the step doubles whenever there are too many."""
+
+    def __init__(self) -> None:
+        self.step = 1
+        self.kept: dict[int, list[Values]] = {}
+
+    def add(self, start: int, matrices: list[Values]) -> None:
+        for row in range(-start % self.step, len(matrices[0]), self.step):
+            self.kept[start + row] = [matrix[row].copy() for matrix in matrices]
+        while len(self.kept) > SAMPLE:
+            self.step *= 2
+            self.kept = {row: vectors for row, vectors in self.kept.items() if row % self.step == 0}
+
+    def finish(self) -> Sample:
+        vectors = list(self.kept.values())
+        before, after = (np.array([one[at : at + 2] for one in vectors]) for at in (0, 2))
+        return Sample(np.array(list(self.kept)), before, after)

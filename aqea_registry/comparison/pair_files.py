@@ -1,0 +1,182 @@
+"""Two files compared: their bytes first, then, block by block and in bounded memory, the pair sets in them.
+
+What the ledgers of a project print about the pair set of a file, judged by two sets of scores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from aqea_registry.base.files import Advance, FileDigest, hash_files, ignore, size_of
+from aqea_registry.base.findings import Refused
+from aqea_registry.base.progress import Reporter
+from aqea_registry.claims.judging import ALSO_CALLED, Resolved, measured, resolve_result
+from aqea_registry.claims.judging import judge as judge_claims
+from aqea_registry.claims.ledger import Claim, Ledger, read_ledgers
+from aqea_registry.comparison.evidence import Compared, is_canonical
+from aqea_registry.comparison.measures import Block, Values, measure
+from aqea_registry.comparison.verdict import BOUND, Number, PairSetComparison, PairSetFile, Scored, judge, scored
+from aqea_registry.project.project import PARAMS, Project, open_project
+from aqea_registry.vectors.containers.open_pairs import open_pairs
+from aqea_registry.vectors.pair_set import MICRO, ContentDigest, PairFile
+from aqea_registry.vectors.scores import Metrics
+
+
+class Place(NamedTuple):
+    """A file, and what it is called."""
+
+    path: Path
+    name: str
+
+
+# What ledgers print about the pair set of a file, given both sides' scores.
+Claimed = Callable[[PairSetFile, Scored], Sequence[Number]]
+
+
+def compare_files(
+    before: Place, after: Place, report: Reporter, claimed: Claimed = lambda *_: (), bound: float = BOUND
+) -> tuple[PairSetComparison, Compared | None]:
+    """Compare two files that hold pair sets, in any container; also what was measured, None if the bytes are the same.
+
+    `bound` is how far a component of a unit vector may be off. Raises Refused for a malformed file, BadConfiguration for one
+    that holds no pair set, OSError.
+    """
+    sides = _hashed(before, after, report)
+    if sides[0].sha256 == sides[1].sha256:
+        return PairSetComparison(verdict="IDENTICAL", before=sides[0], after=sides[1], bound=bound), None
+    with open_pairs(*before) as first, open_pairs(*after) as second:
+        sides = [_said(side, one) for side, one in zip(sides, (first, second), strict=True)]
+        total = max(first.says.n_pairs or 0, second.says.n_pairs or 0)
+        with report.task("compare", total, "rows") as advance:
+            try:
+                measured = measure(_blocks(first, advance), _blocks(second))
+            except ValueError as error:
+                raise Refused.of("malformed", f"{before.name} or {after.name}", str(error)) from error
+        human = [
+            _human(one, place.name, side.n_pairs)
+            for one, place, side in zip((first, second), (before, after), (measured.before, measured.after), strict=True)
+        ]
+        compared = Compared(measured=measured, before=human[0], after=human[1], bound=bound)
+        scores = scored(compared)
+        verdict = judge(compared, sides[0], sides[1], scores, claimed(_named(sides, measured.before.dimension), scores))
+        if verdict.verdict == "SAME CONTENT" and is_canonical(measured.before):
+            verdict = _with_content(verdict, first, compared)
+        return verdict, compared
+
+
+def _hashed(before: Place, after: Place, report: Reporter) -> list[PairSetFile]:
+    paths = [before.path, after.path]
+    with report.task("hash", sum(map(size_of, paths)), "bytes") as advance:
+        digests = hash_files(paths, advance=advance)
+    return [_side(place.name, digests[place.path]) for place in (before, after)]
+
+
+def _side(name: str, found: FileDigest | OSError) -> PairSetFile:
+    if isinstance(found, OSError):
+        raise found
+    return PairSetFile(name=name, sha256=found.sha256, size=found.size)
+
+
+def _said(side: PairSetFile, file: PairFile) -> PairSetFile:
+    return msgspec.structs.replace(side, container=file.container, dataset=file.says.dataset, model=file.says.model)
+
+
+def _named(sides: list[PairSetFile], dimension: int) -> PairSetFile:
+    """The side that says which pair set it is; AQED files do not."""
+    side = next((side for side in sides if side.dataset is not None), sides[0])
+    return msgspec.structs.replace(side, dimension=dimension)
+
+
+def _blocks(file: PairFile, advance: Advance = ignore) -> Iterator[Block]:
+    """Both matrices side by side. Raises ValueError if one is longer."""
+    rows = 0
+    for first, second in zip(file.blocks(0), file.blocks(1), strict=True):
+        rows += len(first)
+        advance(len(first))
+        yield first, second
+    if file.says.n_pairs not in (None, rows):
+        raise ValueError(f"n_pairs is {file.says.n_pairs}, but there are {rows} rows")
+
+
+def _human(file: PairFile, name: str, n_pairs: int) -> Values | None:
+    scores = file.scores()
+    if scores is not None and len(scores) != n_pairs:
+        raise Refused.of("malformed", name, f"there are {n_pairs} rows, but {len(scores)} scores")
+    return scores
+
+
+def _with_content(verdict: PairSetComparison, file: PairFile, compared: Compared) -> PairSetComparison:
+    """The content digest, which both have: their numbers were found equal. It takes one matrix after the other."""
+    human = compared.before if compared.before is not None else compared.after
+    if human is None:
+        return verdict
+    digest = ContentDigest(compared.measured.before.n_pairs, compared.measured.before.dimension)
+    for which in (0, 1):
+        for block in file.blocks(which):
+            digest.add(np.rint(block * MICRO).astype(np.int32))
+    content = digest.finish(human.tolist())
+    before, after = (msgspec.structs.replace(side, content=content) for side in (verdict.before, verdict.after))
+    return msgspec.structs.replace(verdict, before=before, after=after)
+
+
+def claimed_by(root: Path) -> Claimed:
+    """The ledgers' numbers about a pair set; none outside a project, or for a pair set that is not of its run."""
+    if not (root / PARAMS).is_file():
+        return lambda *_: ()
+    project = open_project(root)
+    ledgers, _ = read_ledgers(root)
+
+    def claimed(file: PairSetFile, scores: Scored) -> Sequence[Number]:
+        key = run_key(project, file)
+        if key is None or scores.before is None or scores.after is None:
+            return ()
+        return [
+            one for name, ledger in ledgers.items() for one in _numbers(project, key, name, ledger, scores.before, scores.after)
+        ]
+
+    return claimed
+
+
+def run_key(project: Project, file: PairSetFile) -> str | None:
+    """The pair set of the run that a file says it is."""
+    for key, pair in project.params.run.pairs.items():
+        model = project.params.models[pair.model]
+        if pair.dataset == file.dataset and file.model in (model.repo, pair.model) and model.dimension == file.dimension:
+            return key
+    return None
+
+
+def _numbers(project: Project, key: str, name: str, ledger: Ledger, before: Metrics, after: Metrics) -> Iterator[Number]:
+    bound = {result: resolve_result(one, project.params, project.lock) for result, one in ledger.results.items()}
+    for claim in ledger.claims:
+        found = bound.get(claim.measured.result) if claim.measured else None
+        if not isinstance(found, Resolved) or found.key != key or claim.measured is None:
+            continue
+        first, second = (
+            judge_claims(name, claim, measured(claim, ledger.results, bound, {key: one})) for one in (before, after)
+        )
+        if first.recomputed is None or second.recomputed is None:
+            continue
+        metric = ALSO_CALLED.get(claim.measured.metric, claim.measured.metric)
+        yield Number(
+            metric=metric,
+            before=first.recomputed,
+            after=second.recomputed,
+            same=_same(claim, getattr(before, metric), getattr(after, metric), first.state, second.state, first.tolerance),
+            claim=first.name,
+        )
+
+
+def _same(claim: Claim, before: float, after: float, first: str, second: str, tolerance: str | None) -> bool:
+    """A number that holds still holds; one that is contradicted all the same has not moved by more than it tolerates."""
+    if first != second:
+        return False
+    scale = 100 if claim.unit == "percent" else 1
+    moved = abs(Fraction(after) - Fraction(before)) * scale
+    return first == "holds" or moved <= Fraction(tolerance or "0")

@@ -1,0 +1,1 @@
+"""Project in, artefacts out. Verbs generate, export."""

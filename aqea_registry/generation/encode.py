@@ -1,0 +1,281 @@
+"""The vectors of sentences under a pinned model: kept ones where there are any, new ones where not."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from aqea_registry.base.files import Advance, write_bytes
+from aqea_registry.base.findings import CannotCheck, Finding, Refused
+from aqea_registry.base.progress import Reporter
+from aqea_registry.embedding.encoder import Encoded, Encoder, ModelFiles, NoDevice, Settings, this_machine
+from aqea_registry.embedding.model_folder import CodeRefusedError
+from aqea_registry.embedding.vector_cache import VectorCache, libraries
+from aqea_registry.project.lock import Pin
+from aqea_registry.project.params import WRITTEN, Dataset, Model
+from aqea_registry.project.project import CACHE, Project
+from aqea_registry.sources.fetch import fetch
+from aqea_registry.sources.rows import Rows, as_lines, read_rows
+from aqea_registry.vectors.margin import Made, Margin, Spread, margin
+from aqea_registry.vectors.pair_set import BadVector, Micro, normalised, to_grid
+
+MADE = "made.json"
+SAMPLE = 32  # sentences whose vectors are computed in two ways
+SEGMENT = 4096  # sentences whose vectors are kept at a time
+
+
+class Vectors(msgspec.Struct, frozen=True, kw_only=True):
+    """Vectors by sentence; how many were computed now, and the machine that last computed some."""
+
+    cache: VectorCache
+    encoded: int
+    made: Made | None
+
+    def blocks(self, sentences: Sequence[str]) -> Iterator[Micro]:
+        """The vectors of these sentences in their order, some thousand rows at a time (int32 micro-units)."""
+        return self.cache.blocks(sentences)
+
+    def margin(self, first: Sequence[str], second: Sequence[str], offset: float) -> Margin:
+        """The margin of a pair set of these sentences that was rounded with this offset (micro-units)."""
+        spread = self.made.spread if self.made else None
+        return margin(self.cache.nearest(first), self.cache.nearest(second), spread, offset)
+
+
+def vectors_of(
+    project: Project,
+    model: ModelToUse,
+    sentences: Iterable[str],
+    settings: Settings,
+    report: Reporter,
+    *,
+    label: str,
+    fresh: bool,
+) -> Vectors:
+    """Vectors of all sentences (as the model sees them, prefix included). Each distinct one goes through the model once.
+    `label` is what the progress bar is called.
+
+    Where the run has the same model at several dimensions, one pass serves them all. Raises Refused and CannotCheck.
+    """
+    caches = {
+        dimension: _cache(project, model, dimension, settings, fresh=fresh) for dimension in sorted(_dimensions(project, model))
+    }
+    cache = caches[model.entry.dimension]
+    new = cache.missing(sentences)
+    kept = {dimension: _cache_folder(project, model, dimension, settings) / MADE for dimension in caches}
+    made = _kept(kept[model.entry.dimension])
+    if new:
+        encoder = _load(project, model, settings)
+        made = _made(project, model, encoder, settings, new, made)
+        for path in kept.values():  # before the vectors: what is kept is never without it
+            write_bytes(path, msgspec.json.encode(made))
+        _encode(project, model, encoder, new, caches, report, label)
+    return Vectors(cache=cache, encoded=len(new), made=made)
+
+
+def _kept(path: Path) -> Made | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Made)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def _made(
+    project: Project, model: ModelToUse, encoder: Encoder, settings: Settings, sentences: Sequence[str], before: Made | None
+) -> Made:
+    """What computes now, and the spread measured on it: now, if before it was on few sentences or on another machine."""
+    machine = this_machine(settings.device)
+    if project.params.precision != "canonical":
+        return Made(machine=machine, spread=None)
+    known = before.spread if before is not None and before.machine == machine else None
+    if known is not None and known.sample >= SAMPLE // 2:
+        return Made(machine=machine, spread=known)
+    return Made(machine=machine, spread=_spread(project, model, encoder, settings, sentences).joined(known))
+
+
+def _spread(project: Project, model: ModelToUse, encoder: Encoder, settings: Settings, sentences: Sequence[str]) -> Spread:
+    """How far another arrangement of the same computation is from this one, on sentences of every length.
+
+    The other one goes sentence by sentence, with the other attention where the architecture has two.
+    """
+    sample = sorted(sentences, key=len)[:: -(-len(sentences) // SAMPLE)]
+    alone = msgspec.structs.replace(settings, batch=2 if settings.batch == 1 else 1)
+    attention: Literal["sdpa", "eager"] = "sdpa" if settings.attention == "eager" else "eager"
+    try:
+        other = _load(project, model, msgspec.structs.replace(alone, attention=attention))
+    except Refused:
+        other = _load(project, model, alone)
+    first, second = (_in_order(one.encode(sample)) for one in (encoder, other))
+    try:
+        difference = np.abs(normalised(first) - normalised(second))
+    except BadVector:  # told when all are encoded, with its sentence
+        return Spread(value=0.0, sample=0)
+    return Spread(value=float(difference.max(initial=0)), sample=len(sample))
+
+
+def _in_order(batches: Iterable[Encoded]) -> npt.NDArray[np.floating]:
+    joined = _join(list(batches))
+    return joined.vectors[np.argsort(joined.positions)]
+
+
+def _dimensions(project: Project, model: ModelToUse) -> set[int]:
+    """All dimensions at which the run uses exactly these weights in this way."""
+    run = [project.params.models[pair.model] for pair in project.params.run.pairs.values()]
+    same = [other for other in run if _way(other) == _way(model.entry)]
+    return {model.entry.dimension, *(other.dimension for other in same)}
+
+
+def _way(entry: Model) -> Model:
+    """A model entry without what does not change its full vectors."""
+    full = entry.full_dimension or entry.dimension
+    return msgspec.structs.replace(
+        entry, dimension=full, full_dimension=None, prefix="", instructions={}, sources=(), licence=None
+    )
+
+
+def _cache_folder(project: Project, model: ModelToUse, dimension: int, settings: Settings) -> Path:
+    """For exactly these weights, this method and this precision; in float32 the batches matter as well."""
+    precision = project.params.precision
+    method: list[object] = [model.pin.digest(), WRITTEN.vectors, libraries(), precision, model.entry.max_tokens, dimension]
+    method += [model.entry.rounding_offset] if precision == "canonical" else [repr(settings)]
+    name = f"{model.pin.id.rpartition('/')[2]}-{dimension}d-{hashlib.sha256(json.dumps(method).encode()).hexdigest()[:16]}"
+    return project.root / CACHE / "vectors" / name
+
+
+def _cache(project: Project, model: ModelToUse, dimension: int, settings: Settings, *, fresh: bool) -> VectorCache:
+    folder = _cache_folder(project, model, dimension, settings)
+    if fresh:
+        for segment in folder.glob("*.npy"):
+            segment.unlink()
+    return VectorCache(folder, dimension)
+
+
+def _encode(
+    project: Project,
+    model: ModelToUse,
+    encoder: Encoder,
+    sentences: Sequence[str],
+    caches: dict[int, VectorCache],
+    report: Reporter,
+    label: str,
+) -> None:
+    """Send sentences through the model and keep their vectors."""
+    if project.params.precision == "float32":
+        report.warn("precision is float32: these bytes are not canonical, another machine or batch gives others")
+    with report.task(label, len(sentences), "sentences") as advance:
+        for positions, vectors in _segments(encoder.encode(sentences), advance):
+            _check_dimension(model, vectors.shape[1])
+            texts = [sentences[position] for position in positions]
+            for dimension, cache in caches.items():
+                try:
+                    on_grid = to_grid(vectors[:, :dimension], model.entry.rounding_offset)
+                except BadVector as error:
+                    text = texts[error.row] if len(texts[error.row]) <= 80 else f"{texts[error.row][:77]}..."
+                    finding = Finding(code="malformed", subject=model.name, message=f"{error}, for the sentence {text!r}")
+                    raise Refused(f"model {model.name}: {finding.message}", [finding]) from error
+                cache.add(texts, on_grid)
+
+
+def _load(project: Project, model: ModelToUse, settings: Settings) -> Encoder:
+    files = ModelFiles(
+        folder=model.folder,
+        repo=model.entry.repo,
+        precision=project.params.precision,
+        max_tokens=model.entry.max_tokens,
+        trust_remote_code=model.entry.trust_remote_code,
+        allow_pickle=model.entry.allow_pickle,
+    )
+    try:
+        return Encoder(files, settings)
+    except ImportError as error:
+        raise CannotCheck(
+            f"generation needs {error.name or error}, which is not installed", "pip install 'aqea-registry[generate]'"
+        ) from error
+    except NoDevice as error:
+        raise CannotCheck(str(error), "install a torch built for the device, or leave --device out") from error
+    except CodeRefusedError as error:
+        finding = Finding(code="unsafe-model", subject=model.name, message=str(error))
+        hint = "if you trust its code, say trust_remote_code: true in params.yaml and pin it again"
+        raise Refused(f"model {model.name}: {finding.message}", [finding], hint) from error
+    except Exception as error:  # whatever a library says of files that it cannot load
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        finding = Finding(code="malformed", subject=model.name, message=f"the pinned files do not load as a model: {reason}")
+        raise Refused(
+            f"model {model.name}: {finding.message}", [finding], "look at the entry in params.yaml and at its pin"
+        ) from error
+
+
+def _segments(batches: Iterable[Encoded], advance: Advance) -> Iterator[Encoded]:
+    """The encoder's batches, gathered into pieces worth a file."""
+    gathered: list[Encoded] = []
+    count = 0
+    for batch in batches:
+        gathered.append(batch)
+        count += len(batch.positions)
+        advance(len(batch.positions))
+        if count >= SEGMENT:
+            yield _join(gathered)
+            gathered, count = [], 0
+    if gathered:
+        yield _join(gathered)
+
+
+def _join(parts: Sequence[Encoded]) -> Encoded:
+    positions = [position for part in parts for position in part.positions]
+    return Encoded(positions, np.concatenate([part.vectors for part in parts]))
+
+
+def _check_dimension(model: ModelToUse, found: int) -> None:
+    wanted = model.entry.full_dimension or model.entry.dimension
+    if found != wanted:
+        finding = Finding(
+            code="mismatch",
+            subject=f"models.{model.name}.{'full_dimension' if model.entry.full_dimension else 'dimension'}",
+            expected=str(wanted),
+            actual=str(found),
+            message="the model gives vectors of another dimension than params.yaml says",
+        )
+        raise Refused(f"{finding.subject}: {finding.message}: {found}, not {wanted}", [finding])
+
+
+class ModelToUse(msgspec.Struct, frozen=True, kw_only=True):
+    """A model of the catalogue, its pin, and the folder with its checked files."""
+
+    name: str
+    entry: Model
+    pin: Pin
+    folder: Path
+
+
+def pinned_rows(project: Project, name: str, entry: Dataset, pin: Pin, report: Reporter) -> Rows:
+    """The dataset's rows out of its pinned files."""
+    folder: Path = fetch(name, pin, project.sources(name, entry, pin.commit), project.root / CACHE / "pinned", report)
+    columns = (entry.columns.sentence1, entry.columns.sentence2, entry.columns.score)
+    return read_rows((as_lines(path, (folder / path).read_bytes(), columns) for path in sorted(pin.files)), entry, name)
+
+
+def rows_at_hand(project: Project, name: str, report: Reporter, *, here: bool = False) -> Rows:
+    """The dataset's rows out of its pinned files."""
+    entry = project.params.datasets[name]
+    folder = fetched(project, "datasets", name, report, here=here)
+    columns = (entry.columns.sentence1, entry.columns.sentence2, entry.columns.score)
+    paths = sorted(project.pin("datasets", name, entry).files)
+    return read_rows((as_lines(path, (folder / path).read_bytes(), columns) for path in paths), entry, name)
+
+
+def fetched(project: Project, group: Literal["datasets", "models"], name: str, report: Reporter, *, here: bool = False) -> Path:
+    """The pinned files of a catalogue entry; with `here`, only if they are on this machine. Raises RegistryError."""
+    entry = (project.params.datasets if group == "datasets" else project.params.models)[name]
+    pin = project.pin(group, name, entry)
+    if not pin.files:
+        raise CannotCheck(f"{name} has no digests yet", f"aqea-registry pin {name}")
+    sources = project.sources(name, entry, pin.commit)
+    if here:
+        sources = [source for source in sources if source.present() and source.local(min(pin.files)) is not None]
+    return fetch(name, pin, sources, project.root / CACHE / "pinned", report)

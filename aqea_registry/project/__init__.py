@@ -1,0 +1,1 @@
+"""A checkout as one snapshot: params, lock, dvc.lock, manifest, paths, git. Verb manifest."""

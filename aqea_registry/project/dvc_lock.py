@@ -1,0 +1,141 @@
+"""dvc.lock as values: what each stage made, from which parameters, and whether that is still so."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import msgspec
+
+from aqea_registry.base.files import FileDigest
+from aqea_registry.base.findings import BadConfiguration, Finding
+from aqea_registry.base.strict import convert, load_yaml
+from aqea_registry.project.lock import LOCK, parse_lock
+from aqea_registry.project.project import PARAMS, Project
+
+NAME = "dvc.lock"
+AGAIN = "run: dvc repro"
+
+
+class Output(msgspec.Struct, frozen=True):
+    """A file that a stage made or read, with the digest that DVC took of it. A folder's md5 ends in `.dir`."""
+
+    path: str
+    md5: str | None = None
+    size: int | None = None
+
+
+class Stage(msgspec.Struct, frozen=True):
+    """A stage as it last ran. `params` maps a file to its keys (dotted) and their values at that time."""
+
+    cmd: str | list[str]
+    deps: tuple[Output, ...] = ()
+    outs: tuple[Output, ...] = ()
+    params: dict[str, dict[str, Any]] = {}
+
+
+class DvcLock(msgspec.Struct, frozen=True):
+    """dvc.lock, as far as it is read here."""
+
+    stages: dict[str, Stage] = {}
+
+    def only(self, stages: Collection[str]) -> DvcLock:
+        """Without stages of other names: DVC leaves in the file what dvc.yaml has no longer, and what authors made beside."""
+        return DvcLock(stages={name: stage for name, stage in self.stages.items() if name in stages})
+
+    def outputs(self) -> dict[str, tuple[str, Output]]:
+        """Every file that a stage made: path to stage name and output."""
+        return {out.path: (name, out) for name, stage in self.stages.items() for out in stage.outs}
+
+
+def parse_dvc_lock(content: bytes) -> DvcLock:
+    """Read dvc.lock. Raises BadConfiguration."""
+    return convert(load_yaml(content, NAME), DvcLock, NAME)
+
+
+def output_findings(lock: DvcLock, digests: Mapping[str, FileDigest]) -> list[Finding]:
+    """Where the bytes are not those that the stage made (sha256 is not asked here: the manifest has it)."""
+    findings = []
+    for path, (stage, out) in sorted(lock.outputs().items()):
+        found = digests.get(path)
+        if found is not None and out.md5 is not None and (found.md5, found.size) != (out.md5, out.size):
+            findings.append(
+                Finding(
+                    code="lock-stale",
+                    subject=path,
+                    expected=f"md5 {out.md5} ({out.size} bytes)",
+                    actual=f"md5 {found.md5} ({found.size} bytes)",
+                    message=f"dvc.lock records other bytes for stage {stage}; {AGAIN}",
+                )
+            )
+    return findings
+
+
+def unmade_findings(lock: DvcLock, listed: Mapping[str, str], inputs: frozenset[str]) -> list[Finding]:
+    """Files of the manifest that no stage in dvc.lock makes."""
+    return [
+        Finding(code="lock-stale", subject=path, message=f"the manifest lists it, and no stage in dvc.lock makes it; {AGAIN}")
+        for path in sorted(set(listed) - set(lock.outputs()) - inputs)
+    ]
+
+
+def parameter_findings(lock: DvcLock, files: Mapping[str, Any], stages: frozenset[str]) -> list[Finding]:
+    """Where a stage ran with other parameters than the files hold now, or did not run.
+
+    `files` maps a parameter file's path to its parsed content; `stages` are the stages that this run has.
+    """
+    findings = [
+        Finding(code="lock-stale", subject=stage, message=f"the stage is not in dvc.lock; {AGAIN}")
+        for stage in sorted(stages - set(lock.stages))
+    ]
+    for name in sorted(stages & set(lock.stages)):
+        for file, keys in lock.stages[name].params.items():
+            for key, then in keys.items():
+                if file in files and _lookup(files[file], key) != then:
+                    findings.append(
+                        Finding(
+                            code="lock-stale",
+                            subject=f"{name}: {file}: {key}",
+                            message=f"the stage ran with another value than {file} holds now; {AGAIN}",
+                        )
+                    )
+    return findings
+
+
+def _lookup(value: Any, key: str) -> Any:
+    for part in key.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            return None
+        value = value[part]
+    return value
+
+
+def read_dvc_lock(project: Project) -> tuple[DvcLock, list[Finding]]:
+    """dvc.lock, empty if it cannot be read, and the reason."""
+    try:
+        return parse_dvc_lock((project.root / NAME).read_bytes()), []
+    except OSError as error:
+        message = f"cannot be read: {error.strerror}; run: dvc repro"
+        return DvcLock(), [Finding(code="missing", subject=NAME, message=message)]
+    except BadConfiguration as error:
+        return DvcLock(), [Finding(code="malformed", subject=NAME, message=f"{error.message}; run: dvc repro")]
+
+
+def parameters(project: Project) -> dict[str, object]:
+    """The files that stages take parameters from, as plain values."""
+    lock = project.root / LOCK
+    files: dict[str, object] = {PARAMS: load_yaml((project.root / PARAMS).read_bytes(), PARAMS)}
+    if lock.exists():
+        files[LOCK] = msgspec.to_builtins(parse_lock(lock.read_bytes()))
+    return files
+
+
+def stale_stages(project: Project) -> dict[str, list[Finding]]:
+    """By pair set, where dvc.lock says that its stage ran with other pins or parameters than there are now."""
+    try:
+        lock = parse_dvc_lock((project.root / NAME).read_bytes())
+        files = {PARAMS: load_yaml((project.root / PARAMS).read_bytes(), PARAMS), LOCK: msgspec.to_builtins(project.lock)}
+    except (OSError, BadConfiguration):
+        return {}  # what was made without dvc has no stage to be held to
+    stages = {key: f"generate@{key}" for key in project.params.run.pairs}
+    return {key: parameter_findings(lock, files, frozenset({stage})) for key, stage in stages.items() if stage in lock.stages}

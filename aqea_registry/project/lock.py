@@ -1,0 +1,121 @@
+"""Pins: one upstream repository fixed to a commit and to the digest and size of every file that we read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from aqea_registry.base.files import UnsafePath, safe_path
+from aqea_registry.base.findings import BadConfiguration, Finding
+from aqea_registry.base.strict import _unique_keys_named, convert, convert_each
+from aqea_registry.project.params import PICKLES, Commit, Dataset, Model, Name
+
+SCHEMA = "aqea-registry/pins/1"
+LOCK = "manifests/pins.json"
+
+
+Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+
+
+class PinnedFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The only bytes that may stand under a path. `blob` is git's id of a small file, by which the Hub knows it."""
+
+    sha256: Sha256
+    size: Annotated[int, msgspec.Meta(ge=0)]
+    blob: Commit | None = None
+
+
+class Pin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One repository, fixed. A directory has no commit: its digests are its identity.
+
+    `resolved_from` names the source whose bytes were hashed, `resolved_at` the day. Bytes from a mirror are not thereby
+    known to be the commit's: that is said only when the Hub itself confirms them. A pin without files is unresolved: its
+    commit is known, its digests are not, and nothing can be made from it.
+    """
+
+    kind: Literal["model", "dataset", "directory"]
+    id: str
+    requested: str | None
+    commit: Commit | None
+    licence: str | None
+    resolved_from: str | None
+    resolved_at: str | None = None
+    files: dict[str, PinnedFile]
+
+    def __post_init__(self) -> None:
+        if self.kind != "directory" and self.commit is None:
+            raise ValueError("a pin of a Hub repository needs its 40-hex commit")
+        for path in self.files:
+            safe_path(path)
+
+    def digest(self) -> str:
+        """Hex sha256 over paths and contents: the same for the same bytes, wherever they were pinned."""
+        lines = "".join(f"{file.sha256}  {path}\n" for path, file in sorted(self.files.items()))
+        return hashlib.sha256(lines.encode()).hexdigest()
+
+
+class Lock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All pins. Written by `pin`, read by everything, never edited by hand."""
+
+    schema: Literal["aqea-registry/pins/1"] = "aqea-registry/pins/1"
+    datasets: dict[Name, Pin] = {}
+    models: dict[Name, Pin] = {}
+
+    def with_pin(self, group: Literal["datasets", "models"], name: str, pin: Pin) -> Lock:
+        """The lock with one entry put in or replaced."""
+        return msgspec.structs.replace(self, **{group: {**getattr(self, group), name: pin}})
+
+
+def render_lock(lock: Lock) -> bytes:
+    """The lock's one spelling: sorted keys, two spaces, one final newline."""
+    return (json.dumps(msgspec.to_builtins(lock), indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def parse_lock(content: bytes, name: str = LOCK) -> Lock:
+    """Read the lock. Raises BadConfiguration for anything that is not one: the field and the reason are named."""
+    try:
+        value = json.loads(content.decode(), object_pairs_hook=_unique_keys_named)
+        json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair could be read and never be written again
+    except (ValueError, RecursionError) as error:
+        raise BadConfiguration(f"{name}: {error}", "restore the file from git, or write it again with 'pin'") from error
+    if not isinstance(value, dict) or value.get("schema") != SCHEMA:
+        raise BadConfiguration(f"{name}: schema: not {SCHEMA}", "restore the file from git, or write it again with 'pin'")
+    try:
+        convert_each(value, "datasets", Pin, name)
+        convert_each(value, "models", Pin, name)
+        return convert(value, Lock, name)
+    except UnsafePath as error:
+        raise BadConfiguration(f"{name}: files: {error}") from error
+
+
+def pin_findings(group: str, name: str, entry: Dataset | Model, pin: Pin | None) -> list[Finding]:
+    """What is wrong between a catalogue entry and its pin."""
+    subject = f"{group}.{name}"
+    if pin is None or not pin.files:
+        state = "it is not pinned" if pin is None else f"only its commit {pin.commit} is known, no digests"
+        return [Finding(code="unpinned", subject=subject, message=f"{state}; run: aqea-registry pin {name}")]
+    if isinstance(entry, Model):
+        unsafe = [path for path in pin.files if path.endswith(PICKLES) and not entry.allow_pickle]
+        unsafe += [path for path in pin.files if path.endswith(".py") and not entry.trust_remote_code]
+        if unsafe:
+            named = ", ".join(unsafe[:3])
+            message = f"{named} can run any code, and params.yaml does not allow it; run: aqea-registry pin {name}"
+            return [Finding(code="unsafe-model", subject=subject, message=message)]
+    wanted: Mapping[str, Any] = {"kind": entry.kind, "id": entry.repo, "requested": entry.revision}
+    if entry.commit is not None:
+        wanted = {**wanted, "commit": entry.commit}
+    return [
+        Finding(
+            code="lock-stale",
+            subject=f"{subject}.{field}",
+            expected=str(value),
+            actual=str(getattr(pin, field)),
+            message=f"params.yaml and the lock name different things; run: aqea-registry pin {name}",
+        )
+        for field, value in wanted.items()
+        if getattr(pin, field) != value
+    ]

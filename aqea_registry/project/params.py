@@ -1,0 +1,228 @@
+"""params.yaml as values: the catalogue of datasets and models, and which of them this run uses."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+import msgspec
+
+from aqea_registry.base.files import UnsafePath, safe_path
+from aqea_registry.base.findings import BadConfiguration
+from aqea_registry.base.strict import convert, convert_each, load_yaml
+
+Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]*\Z")]
+
+
+# What a loader of sentence-transformers may read. Weights only as safetensors; code and pickles only where an entry says so.
+MODEL_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*/config.json", "*/*.safetensors")
+CODE_FILES = ("*.py",)
+PICKLED_FILES = ("pytorch_model*.bin", "*/pytorch_model.bin")
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".npy", ".h5", ".msgpack")
+
+
+Commit = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{40}\Z")]
+
+
+class Columns(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The names of the columns that hold a row's two sentences and its human score."""
+
+    sentence1: str = "sentence1"
+    sentence2: str = "sentence2"
+    score: str = "score"
+
+
+class Dataset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Sentence pairs with human scores: where they come from and how they are read.
+
+    Without `files`, a Hub dataset's files are found when it is pinned, by config and split. `commit`
+    is the one that `revision` must be. `task` chooses a model's instruction.
+    """
+
+    repo: str
+    kind: Literal["dataset", "directory"] = "dataset"
+    revision: str | None = None
+    commit: Commit | None = None
+    config: str = "default"
+    split: str = "test"
+    files: tuple[str, ...] = ()
+    columns: Columns = Columns()
+    score_range: tuple[float, float] = (0.0, 5.0)
+    task: str = "sts"
+    licence: str | None = None
+    sources: tuple[str, ...] = ()
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A sentence-transformers model.
+
+    `dimension` is what one vector has; if the model gives `full_dimension`, the vector is cut to `dimension` and normalised
+    again (Matryoshka). `prefix` stands before every sentence, unless `instructions` has one for the dataset's task: then the
+    template with that instruction does.
+    `max_tokens` overrides the model's own limit. Code of the repository is run only with `trust_remote_code`, and pickled
+    weights are read only with `allow_pickle`; either way only pinned files. `rounding_offset` moves the boundaries of the
+    grid by so many micro-units, for a run in which a value lies on one (docs/margins.md).
+    """
+
+    repo: str
+    dimension: Annotated[int, msgspec.Meta(ge=1, le=65536)]
+    kind: Literal["model", "directory"] = "model"
+    revision: str | None = None
+    commit: Commit | None = None
+    full_dimension: Annotated[int, msgspec.Meta(ge=1, le=65536)] | None = None
+    prefix: str = ""
+    instructions: dict[str, str] = {}
+    instruction_template: str = "{instruction}"
+    max_tokens: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    rounding_offset: Annotated[float, msgspec.Meta(gt=-0.5, lt=0.5)] = 0.0
+    files: tuple[str, ...] = ()
+    trust_remote_code: bool = False
+    allow_pickle: bool = False
+    licence: str | None = None
+    sources: tuple[str, ...] = ()
+
+    def patterns(self) -> tuple[str, ...]:
+        """The files to pin, as globs whose stars stay within one folder."""
+        code = CODE_FILES if self.trust_remote_code else ()
+        return self.files or (*MODEL_FILES, *code, *(PICKLED_FILES if self.allow_pickle else ()))
+
+    def before(self, task: str) -> str:
+        """What stands before a sentence of a dataset with this task."""
+        if task in self.instructions:
+            return self.instruction_template.replace("{instruction}", self.instructions[task])
+        return self.prefix
+
+
+class PairSetName(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One pair set of a run: a dataset under a model, and the stem of its file names."""
+
+    dataset: Name
+    model: Name
+    file: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*\Z")]
+
+
+class Export(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One more file made from a pair file of the run; dataset, model and file are the pair set's."""
+
+    dataset: Name
+    model: Name
+    file: str
+    format: Literal["benchmark", "embeddings"]
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What `dvc repro` makes: pair sets by name, and files exported from them."""
+
+    pairs: dict[Name, PairSetName]
+    exports: dict[Name, Export]
+
+
+class Publish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where releases go, and what their card is called."""
+
+    stores: tuple[str, ...]
+    title: str
+    licence: str = "mit"
+    language: tuple[str, ...] = ("en",)
+
+
+class Versions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The versions of what stages write: vectors, the Parquet view, other exports. A stage of dvc.yaml depends on these.
+
+    A version changes when the same inputs give other bytes, so that DVC runs the stage again, and at no other time.
+    """
+
+    vectors: Annotated[int, msgspec.Meta(ge=1)] = 1
+    view: Annotated[int, msgspec.Meta(ge=1)] = 1
+    export: Annotated[int, msgspec.Meta(ge=1)] = 1
+
+
+WRITTEN = Versions()  # what this program writes
+
+
+class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """params.yaml, whole."""
+
+    datasets: dict[Name, Dataset]
+    models: dict[Name, Model]
+    runs: dict[Name, Run]
+    run: Run
+    publish: Publish
+    versions: Versions | None = None  # projects of 0.1.0 have none: their views are stages of their own
+    sources: tuple[str, ...] = ("cache", "hub")
+    precision: Literal["canonical", "float32"] = "canonical"
+
+    def check_versions(self, *kinds: Literal["vectors", "view", "export"]) -> None:
+        """Raise BadConfiguration if the project asks for another version of something than this program writes."""
+        for kind in kinds:
+            wanted, own = getattr(self.versions or Versions(), kind), getattr(WRITTEN, kind)
+            if wanted != own:
+                raise BadConfiguration(
+                    f"params.yaml: versions.{kind} is {wanted}, and this program writes version {own}",
+                    f"install one that writes version {wanted}, or set versions.{kind} to {own} and run: dvc repro",
+                )
+
+    def pair_set(self, dataset: str, model: str) -> PairSetName:
+        """The pair set of the run that has this dataset and model. Raises BadConfiguration."""
+        for name in self.run.pairs.values():
+            if (name.dataset, name.model) == (dataset, model):
+                return name
+        known = ", ".join(f"{name.dataset} {name.model}" for name in self.run.pairs.values()) or "nothing"
+        raise BadConfiguration(
+            f"params.yaml: the run has no pair set of dataset {dataset!r} and model {model!r}; it has {known}",
+            "add a line to the run under 'runs:' in params.yaml",
+        )
+
+
+def parse_params(content: bytes, name: str = "params.yaml") -> Params:
+    """Read params.yaml and check that every name in it is known. Raises BadConfiguration."""
+    value = load_yaml(content, name)
+    convert_each(value, "datasets", Dataset, name)
+    convert_each(value, "models", Model, name)
+    params = convert(value, Params, name)
+    for label, run in {**{f"runs.{key}": run for key, run in params.runs.items()}, "run": params.run}.items():
+        _check_run(params, run, f"{name}: {label}")
+    entries: dict[str, Dataset | Model] = {**params.datasets, **params.models}
+    if len(entries) < len(params.datasets) + len(params.models):
+        both = sorted(set(params.datasets) & set(params.models))[0]
+        raise BadConfiguration(f"{name}: {both!r} is the name of a dataset and of a model", "give one of them another name")
+    for label, entry in entries.items():
+        _check_entry(entry, f"{name}: {label}")
+    return params
+
+
+def _check_entry(entry: Dataset | Model, label: str) -> None:
+    for path in entry.files:
+        try:
+            safe_path(path)
+        except UnsafePath as error:
+            raise BadConfiguration(f"{label}.files: {path!r}: {error}") from error
+    if entry.kind == "directory" and not (entry.sources and entry.files):
+        raise BadConfiguration(f"{label}: an entry of kind directory needs 'files' and 'sources'")
+    if entry.kind != "directory" and not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", entry.repo):
+        raise BadConfiguration(f"{label}.repo: {entry.repo!r} is not the id of a Hub repository")
+    if isinstance(entry, Model) and entry.full_dimension is not None and entry.full_dimension <= entry.dimension:
+        raise BadConfiguration(f"{label}.full_dimension: must be more than dimension, {entry.dimension}")
+
+
+def _check_run(params: Params, run: Run, label: str) -> None:
+    files: dict[str, str] = {}
+    for key, pair in run.pairs.items():
+        for kind, wanted, known in (("dataset", pair.dataset, params.datasets), ("model", pair.model, params.models)):
+            if wanted not in known:
+                raise BadConfiguration(
+                    f"{label}.pairs.{key}: unknown {kind} {wanted!r}; the catalogue has {', '.join(sorted(known)) or 'none'}",
+                    f"correct the name, or add {wanted!r} under '{kind}s:'",
+                )
+        dimension = params.models[pair.model].dimension
+        if not pair.file.endswith(f"_{dimension}d"):
+            raise BadConfiguration(f"{label}.pairs.{key}.file: {pair.file!r} must end in _{dimension}d, the model's dimension")
+        if pair.file in files:
+            raise BadConfiguration(f"{label}.pairs.{key}.file: {pair.file!r} is also the file of {files[pair.file]}")
+        files[pair.file] = key
+    for key, export in run.exports.items():
+        if not any((export.dataset, export.model, export.file) == (p.dataset, p.model, p.file) for p in run.pairs.values()):
+            raise BadConfiguration(
+                f"{label}.exports.{key}: no pair set of the run has dataset {export.dataset!r}, model {export.model!r} "
+                f"and file {export.file!r}"
+            )

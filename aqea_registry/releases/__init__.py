@@ -1,0 +1,1 @@
+"""Card, package. Verbs package, publish, pull, confirm, mark."""

@@ -1,0 +1,142 @@
+"""Confirm a release: say, as a statement that can be put beside it, what making it again on this machine gave."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import msgspec
+
+from aqea_registry.attestations.made import Attested, attachment_name, now, read_attested, release_subjects, run_inputs
+from aqea_registry.attestations.statement import FOLDER, Confirmation, Confirmed, Metadata, said_before, statement
+from aqea_registry.base.files import hash_file, write_bytes
+from aqea_registry.base.findings import CannotCheck, Finding, Refused
+from aqea_registry.base.progress import Reporter
+from aqea_registry.base.references import split_reference
+from aqea_registry.comparison.pair_files import Place, claimed_by, compare_files
+from aqea_registry.comparison.trees import tree_in_store
+from aqea_registry.comparison.verdict import Verdict
+from aqea_registry.embedding.encoder import Settings
+from aqea_registry.generation.generate import generate
+from aqea_registry.project.lock import Lock, parse_lock
+from aqea_registry.project.project import Project, metrics_path, pairs_path, published_path
+from aqea_registry.stores.open_store import find, open_store, read_text
+from aqea_registry.stores.port import Store, Tagged
+from aqea_registry.stores.release import Release
+
+PINS = "pins.json"
+
+
+class Confirming(msgspec.Struct, frozen=True, kw_only=True):
+    """What was confirmed: a verdict a pair set, the machine, where the statement lies, and whether it is beside the release."""
+
+    reference: str
+    digest: str
+    verdicts: dict[str, Verdict]
+    machines: tuple[str, ...]
+    path: str
+    added: bool
+
+    @property
+    def diverged(self) -> bool:
+        """Whether any pair set did."""
+        return "DIVERGED" in self.verdicts.values()
+
+
+def confirm(project: Project, reference: str, report: Reporter, *, fresh: Settings | None, add: bool) -> Confirming:
+    """Compare a release with what this checkout made, and write the statement; `add` puts it beside the release too.
+
+    With `fresh` the pair sets are made again first, in this way, from the first sentence on.
+
+    Raises Refused if the release rests on other pins, or if nothing says that this machine made the files; CannotCheck if
+    release and run have no pair set in common.
+    """
+    spec, tag = split_reference(reference)
+    store = open_store(spec, project.root)
+    tagged = find(store, tag)
+    release = store.release(tagged)
+    common = [key for key, pair in project.params.run.pairs.items() if published_path(pairs_path(pair)) in release.files()]
+    if not common:
+        raise CannotCheck(f"{reference} and the run have no pair set in common", "choose the release's run in params.yaml")
+    _refuse_other_pins(project, store, tagged, release, common)
+    started = now()
+    for pair in (project.params.run.pairs[key] for key in common if fresh is not None):
+        generate(project, pair.dataset, pair.model, fresh or Settings(), report, fresh=True)
+    made = {key: _made_here(project, key) for key in common}
+    confirmed = {key: _confirmed(project, store, tagged, release, key, made[key], report) for key in common}
+    predicate = Confirmation(
+        reference=reference,
+        pair_sets=confirmed,
+        resolved_dependencies=run_inputs(project),
+        metadata=Metadata(started_on=min([started, *(one.metadata.started_on for one in made.values())]), finished_on=now()),
+    )
+    subjects = release_subjects(release)
+    paths = ["release", *(published_path(pairs_path(project.params.run.pairs[key])) for key in common)]
+    new = statement({path: subjects[path] for path in paths}, predicate)
+    content = (said_before(project.root / FOLDER, new) or new).render()
+    name = attachment_name(f"confirmation-{tag.lower()}", content)
+    write_bytes(project.root / FOLDER / name, content)
+    if add:
+        store.attach(tagged, name, content)
+    return Confirming(
+        reference=reference,
+        digest=tagged.digest,
+        verdicts={key: one.verdict for key, one in confirmed.items()},
+        machines=tuple(sorted({one.machine.text() for one in confirmed.values()})),
+        path=f"{FOLDER}/{name}",
+        added=add,
+    )
+
+
+def _refuse_other_pins(project: Project, store: Store, tagged: Tagged, release: Release, keys: list[str]) -> None:
+    """Made from other bytes, a difference says nothing, and agreement would be chance."""
+    layer = release.files().get(PINS)
+    lock = parse_lock(read_text(store, tagged, PINS, layer), PINS) if layer else Lock()
+    findings = []
+    for key in keys:
+        pair = project.params.run.pairs[key]
+        for name, theirs, ours in (
+            (pair.dataset, lock.datasets.get(pair.dataset), project.lock.datasets.get(pair.dataset)),
+            (pair.model, lock.models.get(pair.model), project.lock.models.get(pair.model)),
+        ):
+            if theirs is None or ours is None or (theirs.commit, theirs.digest()) != (ours.commit, ours.digest()):
+                message = "the release was made from another pin of it than this checkout has"
+                findings.append(Finding(code="mismatch", subject=f"{PINS}: {name}", message=message))
+    if findings:
+        raise Refused(f"{store.reference(tagged.tag)}: {findings[0].message}: {findings[0].subject}", findings)
+
+
+def _made_here(project: Project, key: str) -> Attested:
+    pair = project.params.run.pairs[key]
+    files = {
+        path: hash_file(project.root / path).sha256
+        for path in (pairs_path(pair), metrics_path(key))
+        if (project.root / path).exists()
+    }
+    attested, findings = read_attested(project, key, files)
+    if attested is None or findings:
+        message = "nothing says that it was made on this machine"
+        findings = findings or [Finding(code="missing", subject=pairs_path(pair), message=message)]
+        again = "make it here: aqea-registry confirm STORE-REF --fresh"
+        raise Refused(f"{pairs_path(pair)}: {message}", findings, again)
+    return attested
+
+
+def _confirmed(
+    project: Project, store: Store, tagged: Tagged, release: Release, key: str, made: Attested, report: Reporter
+) -> Confirmed:
+    path = pairs_path(project.params.run.pairs[key])
+    released = release_subjects(release)[published_path(path)]
+    regenerated = hash_file(project.root / path).sha256
+    verdict: Verdict = "IDENTICAL"
+    if regenerated != released:
+        verdict = _compared(project, store, tagged, path, report)
+    return Confirmed(verdict=verdict, released=released, regenerated=regenerated, machine=made.machine, margin=made.margin)
+
+
+def _compared(project: Project, store: Store, tagged: Tagged, path: str, report: Reporter) -> Verdict:
+    with tempfile.TemporaryDirectory(prefix="aqea-confirm-") as scratch:
+        tree = tree_in_store(store, tagged, Path(scratch), report)
+        released = Place(tree.fetch(published_path(path)), f"{tree.name}: {published_path(path)}")
+        found, _ = compare_files(released, Place(project.root / path, path), report, claimed_by(project.root))
+    return found.verdict

@@ -1,0 +1,224 @@
+"""The package: what a release contains, as paths and bytes, and the folder `hf_package/` made of it.
+
+A package is made of a verified run and of nothing else: the files of its manifest under their published names, and the
+card, the Croissant description, the plot, the report and the list of digests that are written for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from aqea_registry.base.files import WrongBytes, copy_checked, hash_files, open_regular, write_bytes
+from aqea_registry.base.findings import Finding, Refused
+from aqea_registry.base.progress import Reporter
+from aqea_registry.base.sha256_list import parse, render
+from aqea_registry.project.project import Project, pairs_path, published_path, view_path
+from aqea_registry.releases import card, croissant
+from aqea_registry.releases.card import NAME as CITATION
+from aqea_registry.releases.card import Citation, parse_citation
+from aqea_registry.report import svg
+from aqea_registry.report.report import release_page
+from aqea_registry.stores.release import Descriptor, Release, build
+from aqea_registry.verification.verify_list import Verification
+
+FOLDER = "hf_package"
+CARD, LIST, CROISSANT, PLOT, REPORT = "README.md", "MANIFEST.sha256", "croissant.json", "plots/metrics.svg", "report.html"
+_PART = re.compile(r"\.(.+)\.\d+-[0-9a-f]+\.part")  # what `atomic_write` was killed over
+
+
+class Package(msgspec.Struct, frozen=True, kw_only=True):
+    """A release and where its bytes are: in files that were verified, or in texts that were made for it."""
+
+    release: Release
+    texts: dict[str, bytes]
+    places: dict[str, Path]
+
+    def content(self, path: str) -> Path | bytes:
+        """The bytes of a path of the release, as a store takes them."""
+        return self.texts[path] if path in self.texts else self.places[path]
+
+
+class Written(msgspec.Struct, frozen=True, kw_only=True):
+    """The folder as written: the number of its files, those that were not so before, and those that were removed."""
+
+    folder: str
+    files: int
+    bytes: int
+    written: tuple[str, ...]
+    removed: tuple[str, ...]
+
+
+def build_package(project: Project, verification: Verification) -> Package:
+    """The package of a verified run. Raises Refused, with all findings, if it is not as it must be."""
+    if verification.findings:
+        raise Refused(
+            f"verification has {len(verification.findings)} findings, so there is no release of this run",
+            verification.findings,
+            "run: dvc repro, then aqea-registry verify",
+        )
+    found = {published_path(path): verification.digests[path] for path in project.manifest_paths()}
+    places = {published_path(path): project.root / path for path in project.manifest_paths()}
+    files = {path: (digest.sha256, digest.size) for path, digest in found.items()}
+    texts = {REPORT: release_page(project, verification, files)}
+    texts |= _texts(_card(project, verification), {**files, REPORT: _digest(texts[REPORT])})
+    files |= {path: _digest(text) for path, text in texts.items()}
+    texts[LIST] = render({path: sha256 for path, (sha256, _) in files.items()})
+    files[LIST] = _digest(texts[LIST])
+    release = build((path, sha256, size) for path, (sha256, size) in files.items())
+    return Package(release=release, texts=texts, places=places)
+
+
+def write_package(package: Package, folder: Path, report: Reporter) -> Written:
+    """Make a folder hold exactly the package; what it holds already is left alone.
+
+    A file of an older package in it is replaced or removed. Raises Refused, before anything is written, if the folder holds
+    a file that is not of a package; and if a file of the project is no longer what was verified.
+    """
+    layers = package.release.files()
+    present = _present(folder, {*layers, *(listed := _listed(folder))})
+    _refuse_foreign(folder, present, listed, layers)
+    old = sorted(set(present) - set(layers))
+    written = []
+    with report.task(f"write {folder}", package.release.size(), "bytes") as advance:
+        for path in sorted(layers, key=lambda path: path == LIST):  # the list last: until then the old one says what is ours
+            if path == LIST:
+                _remove(folder, old)
+            if present.get(path) != layers[path].digest:
+                _write(package.content(path), folder / path, layers[path])
+                written.append(path)
+            advance(layers[path].size)
+    return Written(
+        folder=str(folder),
+        files=len(layers),
+        bytes=package.release.size(),
+        written=tuple(written),
+        removed=tuple(old),
+    )
+
+
+def _card(project: Project, verification: Verification) -> card.Card:
+    """What there is to say of the run, without the files: those are known when everything else is written."""
+    params, citation = project.params, project.root / CITATION
+    results = []
+    for key, examined in verification.pair_sets.items():
+        pair = params.run.pairs[key]
+        results.append(
+            card.Result(
+                name=key,
+                dataset=pair.dataset,
+                model=params.models[pair.model].repo,
+                split=card.split_name(params.datasets[pair.dataset].split),
+                path=published_path(pairs_path(pair)),
+                parquet=published_path(view_path(key)),
+                n_pairs=examined.header.n_pairs,
+                dimension=examined.header.dimension,
+                metrics=examined.metrics,
+                content=examined.content,
+            )
+        )
+    cited: Citation | None = parse_citation(citation.read_bytes()) if citation.is_file() else None
+    pins = {name: pin for _, name, _, pin in project.used() if pin is not None}
+    return card.Card(publish=params.publish, results=results, files={}, pins=pins, citation=cited)
+
+
+def _texts(told: card.Card, files: Mapping[str, tuple[str, int]]) -> dict[str, bytes]:
+    """The files that are written for the release, each of which may name those before it."""
+    texts: dict[str, bytes] = {}
+    bars = [svg.Bar(result.model, result.dataset, result.metrics.cos_sim_spearman) for result in told.results]
+    texts[PLOT] = svg.render(bars)
+    texts[CROISSANT] = croissant.render(msgspec.structs.replace(told, files=files))
+    everything = {**files, **{path: _digest(text) for path, text in texts.items()}}
+    texts[CARD] = card.render(msgspec.structs.replace(told, files=everything, plot=(PLOT, svg.TITLE), report=REPORT))
+    return texts
+
+
+def _digest(text: bytes) -> tuple[str, int]:
+    return hashlib.sha256(text).hexdigest(), len(text)
+
+
+def _listed(folder: Path) -> dict[str, str]:
+    """What the folder's own list says is ours, itself included: path to digest. Nothing, if it is not one that we wrote."""
+    try:
+        with open_regular(folder / LIST) as file:
+            content = file.read()
+    except OSError:
+        return {}
+    listed, findings = parse(content, LIST)
+    if findings or content != render(listed):
+        return {}
+    return {path: f"sha256:{sha256}" for path, sha256 in [*listed.items(), (LIST, _digest(content)[0])]}
+
+
+def _present(folder: Path, known: set[str]) -> dict[str, str | None]:
+    """Every file in the folder to its digest; None if it is a link, cannot be read or has a name that no package knows."""
+    if os.path.lexists(folder) and not folder.is_dir():
+        return {".": None}
+    found: dict[str, str | None] = {}
+    for at, below, names in os.walk(folder):
+        links = [name for name in below if Path(at, name).is_symlink()]  # not walked into
+        found |= dict.fromkeys(Path(at, name).relative_to(folder).as_posix() for name in (*names, *links))
+    ours = {path: folder / path for path in found if path in known and not (folder / path).is_symlink()}
+    digests = hash_files(ours.values())
+    for path, place in ours.items():
+        digest = digests[place]
+        found[path] = None if isinstance(digest, OSError) else f"sha256:{digest.sha256}"
+    return {path: digest for path, digest in found.items() if not _part_of(path, known)}
+
+
+def _part_of(path: str, known: set[str]) -> bool:
+    """Whether this is the beginning of a file that a killed process did not finish: it is swept with the next writing."""
+    folder, slash, name = path.rpartition("/")
+    part = _PART.fullmatch(name)
+    return part is not None and f"{folder}{slash}{part[1]}" in known
+
+
+def _refuse_foreign(
+    folder: Path, present: Mapping[str, str | None], listed: Mapping[str, str], layers: Mapping[str, Descriptor]
+) -> None:
+    """Ours is what has the bytes of this package, or those that the folder's own list names; all else is not touched."""
+    foreign = sorted(
+        path
+        for path, digest in present.items()
+        if digest is None or digest not in (listed.get(path), layers[path].digest if path in layers else None)
+    )
+    if foreign:
+        raise Refused(
+            f"{folder} holds {len(foreign)} files that are not of a package made here, first {foreign[0]}; nothing was written",
+            [
+                Finding(code="unexpected", subject=str(folder / path), message="the file is not of a package made here")
+                for path in foreign
+            ],
+            "move them away, or name another folder with --to",
+        )
+
+
+def _write(content: Path | bytes, target: Path, layer: Descriptor) -> None:
+    if isinstance(content, bytes):
+        write_bytes(target, content)
+        return
+    try:
+        with open_regular(content) as file:
+            copy_checked(file, target, layer.digest.removeprefix("sha256:"), layer.size)
+    except WrongBytes as error:
+        finding = Finding(
+            code="mismatch",
+            subject=str(content),
+            expected=f"{layer.digest} ({layer.size} bytes)",
+            actual=error.actual,
+            message="the file changed after it was verified",
+        )
+        raise Refused(f"{content} changed after it was verified", [finding], "run it again") from error
+
+
+def _remove(folder: Path, paths: list[str]) -> None:
+    for path in paths:
+        place = folder / path
+        place.unlink()
+        while (place := place.parent) != folder and not any(place.iterdir()):
+            place.rmdir()

@@ -1,0 +1,221 @@
+"""Put a verified run into stores under a tag that never moves.
+
+All stores are asked before the first byte is sent to any; then each takes the release, is read back, and gets its receipt.
+
+Say of a published release that it is superseded or withdrawn. Nothing of it is deleted, and its tag stays.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from aqea_registry.attestations.made import attach_statements
+from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused, RegistryError, TagConflict, gravest
+from aqea_registry.base.progress import Reporter
+from aqea_registry.comparison.trees import changes, is_told, notes, previous, read_contents, told
+from aqea_registry.project.project import Project
+from aqea_registry.releases.package import Package, build_package
+from aqea_registry.stores import receipts
+from aqea_registry.stores.attachments import Status, current, next_name
+from aqea_registry.stores.open_store import find, open_store
+from aqea_registry.stores.port import Plan, Store, Tagged
+from aqea_registry.stores.receipts import StoreReceipt
+from aqea_registry.stores.release import Release, held_findings, tag_conflict
+from aqea_registry.verification.verify_project import verify_project
+
+TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+
+
+class Put(msgspec.Struct, frozen=True, kw_only=True):
+    """What happened, or would happen, at one store. `new` and `bytes` are sent, `reused` pieces are there already."""
+
+    store: str
+    reference: str
+    state: Literal["published", "unchanged", "repaired", "planned", "failed"]
+    new: int = 0
+    bytes: int = 0
+    reused: int = 0
+    receipt: str | None = None
+    receipt_written: bool = False
+    reason: str | None = None
+
+
+class Published(msgspec.Struct, frozen=True, kw_only=True):
+    """One release and where it is now."""
+
+    tag: str
+    digest: str
+    files: int
+    bytes: int
+    puts: tuple[Put, ...]
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a publication, and the gravest of the errors that stopped it at some stores."""
+
+    done: Published
+    error: RegistryError | None = None
+
+
+def publish(project: Project, tag: str, specs: Sequence[str], report: Reporter, *, dry_run: bool = False) -> Attempt:
+    """Verify, build the release, put it into each store, read it back, and write its receipt last.
+
+    Raises Refused if verification has findings, TagConflict if a tag names another release, NotAllowed if a store would not
+    take it; then nothing was sent anywhere. A store that fails later, or cannot be reached, does not stop the others.
+    """
+    stores = _open(project, tag, specs)
+    package = build_package(project, verify_project(project, report))
+    release = package.release
+    plans: dict[str, Plan] = {}
+    failures: dict[str, RegistryError] = {}
+    for store in stores:
+        _refuse_receipt(project, store, tag, release)
+        try:
+            plans[store.spec] = store.plan(tag, release)
+        except CannotCheck as error:  # others may be reached; this one can be done later
+            failures[store.spec] = error
+        else:
+            if (held := plans[store.spec].held) is not None:
+                _refuse_conflict(tag, store.spec, f"{store.reference(tag)} already names", held.digest, release)
+    puts = []
+    for store in stores:
+        try:
+            if store.spec in failures:
+                raise failures[store.spec]
+            planned = _planned(store, tag, plans[store.spec], release)
+            puts.append(planned if dry_run else _put(project, store, tag, package, planned, plans[store.spec], report))
+        except RegistryError as error:
+            failures[store.spec] = error
+            puts.append(Put(store=store.spec, reference=store.reference(tag), state="failed", reason=error.message))
+    done = Published(tag=tag, digest=release.digest(), files=len(release.layers), bytes=release.size(), puts=tuple(puts))
+    return Attempt(done=done, error=gravest([*failures.values()]))
+
+
+def _open(project: Project, tag: str, specs: Sequence[str]) -> list[Store]:
+    if not TAG.fullmatch(tag):
+        raise BadConfiguration(
+            f"{tag!r} is no tag: letters, digits, '.', '_' and '-', at most 128, not starting with '.' or '-'"
+        )
+    if not specs:
+        raise BadConfiguration("no store is named: add one under publish.stores in params.yaml, or use --to oci:DIR")
+    return [open_store(spec, project.root) for spec in dict.fromkeys(specs)]
+
+
+def _refuse_conflict(tag: str, store: str, says: str, held: str, release: Release) -> None:
+    """Raise TagConflict if a tag means another release, as a store or a receipt says."""
+    if held != release.digest():
+        message = f"{says} {held}; this content would be {release.digest()}. Nothing was changed."
+        raise TagConflict(message, "publish it under a new tag", [tag_conflict(tag, store, held, release.digest())])
+
+
+def _refuse_receipt(project: Project, store: Store, tag: str, release: Release) -> None:
+    """A tag means one content in all stores: what is committed about it holds for a store that is new to it, too."""
+    path = receipts.place(project, store, tag)
+    known = receipts.read(path) if store.own_receipts is None else None
+    if known is not None:
+        _refuse_conflict(tag, store.spec, f"{_shown(project, path)} says that {tag} is", known.digest, release)
+
+
+def _planned(store: Store, tag: str, plan: Plan, release: Release) -> Put:
+    pieces = {layer.digest for layer in release.layers}
+    return Put(
+        store=store.spec,
+        reference=store.reference(tag),
+        state="unchanged" if plan.settled else "planned",
+        new=len(plan.new),
+        bytes=sum(blob.size for blob in plan.new),
+        reused=len(pieces - {blob.digest for blob in plan.new}),
+    )
+
+
+def _put(project: Project, store: Store, tag: str, package: Package, planned: Put, plan: Plan, report: Reporter) -> Put:
+    release = package.release
+    path = receipts.place(project, store, tag)
+    known = receipts.read(path)
+    if planned.state == "unchanged" and known is not None and known.digest == release.digest() and store.spec in known.stores:
+        return msgspec.structs.replace(planned, receipt=_shown(project, path))
+    text = _notes(store, tag, package) if planned.state == "planned" else ""
+    with report.task(f"publish to {store.spec}", planned.bytes, "bytes") as advance:
+        ids = store.push(tag, release, package.content, text, advance)  # if all is there: only the ids, for a lost receipt
+    tagged = _read_back(store, tag, release, report)
+    try:
+        attach_statements(project, store, tagged, release)
+    except RegistryError as error:  # the release is there and was read back; what is said of it can be added later
+        report.warn(f"{store.spec}: the statements on how it was made could not be put beside the release: {error.message}")
+    written = receipts.write(project, store, tag, release, StoreReceipt(reference=store.reference(tag), at=tagged.at, ids=ids))
+    state: Literal["published", "unchanged", "repaired"]
+    state = "unchanged" if planned.state == "unchanged" else "repaired" if plan.held else "published"
+    return msgspec.structs.replace(planned, state=state, receipt=_shown(project, path), receipt_written=written)
+
+
+def _read_back(store: Store, tag: str, release: Release, report: Reporter) -> Tagged:
+    """Ask the store for the tag and every digest; return what the tag names there."""
+    tagged = find(store, tag)
+    if tagged.digest != release.digest():
+        finding = tag_conflict(tag, store.spec, tagged.digest, release.digest())
+        raise TagConflict(f"{finding.subject} names {tagged.digest} now: somebody else published it", findings=[finding])
+    with report.task(f"read back {store.spec}", release.size(), "bytes") as advance:
+        findings = held_findings(store.reference(tag), release, store.held(tagged, store.release(tagged), False, advance))
+    if findings:
+        raise Refused(f"{store.spec} does not give back what was written: {findings[0].subject}", findings, "publish it again")
+    return tagged
+
+
+def _notes(store: Store, tag: str, package: Package) -> str:
+    """What changed since the release before this one in the same store."""
+    release = package.release
+    since = previous(tag, store.tags())
+    if since is None:
+        return notes(release.digest(), None, None)
+    try:
+        before = read_contents(store, find(store, since))
+    except RegistryError:
+        return notes(release.digest(), since, None)
+    texts = {path: _bytes(package.content(path)) for path in release.files() if is_told(path)}
+    return notes(release.digest(), since, changes(before, told(tag, release, texts)))
+
+
+def _bytes(content: Path | bytes) -> bytes:
+    return content if isinstance(content, bytes) else content.read_bytes()
+
+
+def _shown(project: Project, path: Path) -> str:
+    return path.relative_to(project.root).as_posix() if path.is_relative_to(project.root) else str(path)
+
+
+class Marked(msgspec.Struct, frozen=True, kw_only=True):
+    """One store's release and its mark; whether it was written now."""
+
+    reference: str
+    digest: str
+    status: str
+    written: bool
+
+
+def mark(root: Path, tag: str, specs: Sequence[str], *, by: str | None, reason: str) -> list[Marked]:
+    """Mark a release in each store: superseded if `by` names another tag there, else withdrawn.
+
+    A release that has this mark already is left alone. Raises CannotCheck if a store has no such tag, before any is marked.
+    """
+    if not reason.strip():
+        raise BadConfiguration("a mark needs a reason", "say it: --reason '...'")
+    if by == tag:
+        raise BadConfiguration(f"{tag} cannot be superseded by itself")
+    stores = [open_store(spec, root) for spec in dict.fromkeys(specs)]
+    found = [(store, find(store, tag)) for store in stores]
+    for store in stores if by is not None else []:
+        find(store, by or "")
+    done = []
+    for store, tagged in found:
+        status = Status(digest=tagged.digest, state="superseded" if by else "withdrawn", reason=reason.strip(), by=by)
+        held = store.attachments(tagged)
+        new = current(held, tagged.digest) != status
+        if new:
+            store.attach(tagged, next_name(held), status.render())
+        done.append(Marked(reference=store.reference(tag), digest=tagged.digest, status=status.text(), written=new))
+    return done

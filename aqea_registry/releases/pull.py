@@ -1,0 +1,170 @@
+"""Restore a release from a store: each file is checked before it gets its name, and none is written outside the folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from aqea_registry.base.files import BLOCK, Advance, UnsafePath, hash_file, inside, locked
+from aqea_registry.base.findings import CannotCheck, Finding, Refused
+from aqea_registry.base.progress import Reporter
+from aqea_registry.stores.open_store import find, status
+from aqea_registry.stores.port import Store, Tagged
+from aqea_registry.stores.release import Descriptor, Release
+
+INCOMING = ".aqea-incoming"
+
+
+class Pulled(msgspec.Struct, frozen=True, kw_only=True):
+    """What was restored where. `fetched` files were sent now, in so many `bytes`; the others were there already."""
+
+    reference: str
+    digest: str
+    folder: str
+    files: int
+    fetched: int
+    bytes: int
+    status: str | None = None
+
+
+def pull(store: Store, tag: str, folder: Path, report: Reporter, *, force: bool = False) -> Pulled:
+    """Restore the release that a tag names into a folder; a pull that was cut off is repeated and goes on.
+
+    Raises CannotCheck, and Refused: for a release that could not be restored safely, for files in the way that hold other
+    bytes (unless `force`), and for bytes that are not the release's, which never get their names.
+    """
+    tagged = find(store, tag)
+    release = store.release(tagged)
+    reference = store.reference(tag)
+    places = _places(folder, release)
+    wanted = _wanted(release, places, reference, force)
+    total = sum(layer.size for layer in wanted.values())
+    _refuse_small_disk(folder, total)
+    folder.mkdir(parents=True, exist_ok=True)
+    with _locked(folder) as incoming, report.task(f"pull {reference}", total, "bytes") as advance:
+        sent = sum(_fetch(store, tagged, path, layer, incoming, places, advance) for path, layer in wanted.items())
+    _tidy(folder)
+    mark = status(store, tagged)
+    return Pulled(
+        reference=reference,
+        digest=tagged.digest,
+        folder=str(folder),
+        files=len(release.layers),
+        fetched=len(wanted),
+        bytes=sent,
+        status=mark.text() if mark else None,
+    )
+
+
+def _places(folder: Path, release: Release) -> dict[str, Path]:
+    places = {}
+    for path in release.files():
+        try:
+            places[path] = inside(folder, path)
+        except UnsafePath as error:
+            finding = Finding(code="unsafe-path", subject=path, message=f"{error}; nothing was written")
+            raise Refused(f"{folder / path}: {error}; nothing was written", [finding], "pull into an empty folder") from error
+    return places
+
+
+def _wanted(release: Release, places: dict[str, Path], reference: str, force: bool) -> dict[str, Descriptor]:
+    """The files that are not in the folder yet. Raises Refused if others stand in their places."""
+    wanted: dict[str, Descriptor] = {}
+    findings = []
+    for path, layer in sorted(release.files().items()):
+        place = places[path]
+        if not os.path.lexists(place):
+            wanted[path] = layer
+            continue
+        try:
+            found = hash_file(place)
+            actual = f"sha256:{found.sha256}" if not place.is_symlink() else "a symbolic link"
+        except OSError as error:
+            actual = f"no file: {error.strerror}"
+        if actual != layer.digest:
+            wanted[path] = layer
+            message = "another file stands in its place"
+            findings.append(Finding(code="conflict", subject=str(place), expected=layer.digest, actual=actual, message=message))
+    if findings and not force:
+        raise Refused(
+            f"{len(findings)} files stand where {reference} has others; nothing was written",
+            findings,
+            "pull into an empty folder, or replace them with --force",
+        )
+    return wanted
+
+
+def _refuse_small_disk(folder: Path, needed: int) -> None:
+    there = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+    if (free := shutil.disk_usage(there).free) < needed:
+        raise CannotCheck(f"{folder}: the release needs {needed} bytes and the disk has {free}", "make room, or pull elsewhere")
+
+
+def _fetch(
+    store: Store,
+    tagged: Tagged,
+    path: str,
+    layer: Descriptor,
+    incoming: Path,
+    places: dict[str, Path],
+    advance: Advance,
+) -> int:
+    """Bring one file, from where the last pull stopped, and give it its name. Returns the bytes that were sent."""
+    part = incoming / layer.digest.removeprefix("sha256:")
+    held = part.stat().st_size if part.exists() else 0
+    if held > layer.size:
+        part.unlink()
+        held = 0
+    advance(held)
+    if held < layer.size or not part.exists():
+        with store.open(tagged, path, layer, held) as source, part.open("ab") as file:
+            _copy(source, file, layer.size - held, advance)
+    found = hash_file(part)
+    if (f"sha256:{found.sha256}", found.size) != (layer.digest, layer.size):
+        part.unlink()  # not kept: what is wrong in it would stay wrong
+        subject = f"{store.reference(tagged.tag)}: {path}"
+        message = "the store sent other bytes than the release names; they were thrown away"
+        actual = f"sha256:{found.sha256} ({found.size} bytes)"
+        expected = f"{layer.digest} ({layer.size} bytes)"
+        raise Refused.of("mismatch", subject, message, expected, actual, hint="pull again, or from another store")
+    place = places[path]
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if place.is_dir() and not place.is_symlink():
+        raise CannotCheck(f"{place} is a folder, and the release has a file there", "pull into an empty folder")
+    os.replace(part, place)
+    return found.size - held
+
+
+def _copy(source: BinaryIO, file: BinaryIO, left: int, advance: Advance) -> None:
+    """At most one byte more than is left: enough to see that there are too many."""
+    left += 1
+    while left and (block := source.read(min(BLOCK, left))):
+        file.write(block)
+        left -= len(block)
+        advance(len(block))
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[Path]:
+    """The folder of what has not arrived whole, for one pull at a time."""
+    incoming = folder / INCOMING
+    if incoming.is_symlink():
+        raise CannotCheck(f"{incoming} is a symbolic link", "remove it")
+    incoming.mkdir(exist_ok=True)
+    with locked(folder):
+        yield incoming
+
+
+def _tidy(folder: Path) -> None:
+    shutil.rmtree(folder / INCOMING, ignore_errors=True)
+
+
+def default_folder(spec: str, tag: str) -> str:
+    """Where a pull goes if nobody says: the store's last word and the tag."""
+    return f"{spec.replace(':', '/').rstrip('/').rpartition('/')[2] or 'release'}-{tag}"

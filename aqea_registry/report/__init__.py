@@ -1,0 +1,1 @@
+"""The page, its figures and every other plot. Verb report."""

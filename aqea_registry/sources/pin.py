@@ -1,0 +1,202 @@
+"""Resolve catalogue entries into the lock, and see whether the sources still have the pinned bytes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Literal
+
+import msgspec
+
+from aqea_registry.base.files import hash_files, locked, write_bytes
+from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, NotAllowed, Refused, RegistryError, gravest
+from aqea_registry.base.progress import Reporter
+from aqea_registry.project.lock import LOCK, Lock, Pin, parse_lock, render_lock
+from aqea_registry.project.params import Dataset, Model
+from aqea_registry.project.project import Group, Project, _entries, _pin_of
+from aqea_registry.remote.hub_client import NotOnHub, Repository, ask, check_access, offline
+from aqea_registry.sources.fetch import PinnedPlace, pinned_places, place_finding
+from aqea_registry.sources.port import Source
+from aqea_registry.sources.resolve import resolve
+
+
+class Pinned(msgspec.Struct, frozen=True, kw_only=True):
+    """What `pin` did with one entry, and the files whose digests are others than before."""
+
+    group: str
+    name: str
+    state: Literal["new", "same", "changed", "unresolved"]
+    pin: Pin
+    changed_files: tuple[str, ...] = ()
+
+
+class Pinnings(msgspec.Struct, frozen=True, kw_only=True):
+    """The entries that were pinned, the names of those that could not be, and the gravest of the reasons."""
+
+    done: tuple[Pinned, ...]
+    failed: tuple[str, ...] = ()
+    error: RegistryError | None = None
+
+
+def pin(project: Project, names: Sequence[str], report: Reporter, *, commits_only: bool = False) -> Pinnings:
+    """Pin these entries (none: all of the catalogue) and write the lock. Other entries stay as they are.
+
+    `commits_only` asks nobody: entries without a pin get one that knows their commit and no digests. An entry that is
+    refused does not keep the others from being pinned; where nobody can be asked, no further entry is tried. Raises
+    BadConfiguration.
+    """
+    done: list[Pinned] = []
+    failures: dict[str, RegistryError] = {}
+    today = datetime.now(UTC).date().isoformat()
+    for group, name, entry in _entries(project, names):
+        before = _pin_of(project.lock, group, name)
+        if commits_only:
+            done.append(_unresolved(group, name, entry, before))
+            continue
+        try:
+            found = resolve(project, name, entry, before, report)
+        except (Refused, NotAllowed) as error:
+            failures[name] = error
+            continue
+        except CannotCheck as error:
+            failures[name] = error
+            break
+        done.append(_compare(group, name, before, msgspec.structs.replace(found, resolved_at=today)))
+    if done:
+        _write(project, done)
+    return Pinnings(done=tuple(done), failed=tuple(failures), error=gravest([*failures.values()]))
+
+
+def _write(project: Project, done: Sequence[Pinned]) -> None:
+    place = project.root / LOCK
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with locked(place.parent):  # two `pin` runs at once both keep what they found
+        lock = parse_lock(place.read_bytes()) if place.exists() else Lock()
+        for one in done:
+            lock = lock.with_pin("datasets" if one.group == "datasets" else "models", one.name, one.pin)
+        write_bytes(place, render_lock(lock))
+
+
+def _compare(group: str, name: str, before: Pin | None, found: Pin) -> Pinned:
+    """The entry's pin as it is written: the old one, day and source included, if it names the same things."""
+    if before is None or not before.files:
+        return Pinned(group=group, name=name, state="new", pin=found)
+    changed = tuple(path for path in sorted({*found.files, *before.files}) if found.files.get(path) != before.files.get(path))
+    told = msgspec.structs.replace(found, resolved_from=before.resolved_from, resolved_at=before.resolved_at)
+    if told == before:
+        return Pinned(group=group, name=name, state="same", pin=before)
+    return Pinned(group=group, name=name, state="changed", pin=found, changed_files=changed)
+
+
+def _unresolved(group: Group, name: str, entry: Dataset | Model, before: Pin | None) -> Pinned:
+    commit = entry.commit or (entry.revision if re.fullmatch(r"[0-9a-f]{40}", entry.revision or "") else None)
+    known = before is not None and (before.id, before.requested, before.commit) == (entry.repo, entry.revision, commit)
+    if before is not None and (known or entry.kind == "directory"):
+        return Pinned(group=group, name=name, state="same", pin=before)
+    if commit is None:
+        raise BadConfiguration(f"{name}: params.yaml knows no 40-hex commit of it", f"run: aqea-registry pin {name}")
+    found = Pin(
+        kind=entry.kind,
+        id=entry.repo,
+        requested=entry.revision,
+        commit=commit,
+        licence=entry.licence,
+        resolved_from=None,
+        resolved_at=None,
+        files={},
+    )
+    return Pinned(group=group, name=name, state="unresolved", pin=found)
+
+
+class Checked(msgspec.Struct, frozen=True, kw_only=True):
+    """What `pin --check` found: a state for each entry, findings, and the entries that nobody could be asked about.
+
+    An unresolved pin is a state; it is a finding only for one who names it.
+    """
+
+    states: dict[str, str]
+    findings: list[Finding]
+    unasked: dict[str, str]
+
+
+def check_pins(project: Project, names: Sequence[str], report: Reporter) -> Checked:
+    """Compare the pins of these entries (none: all) with what the Hub and local sources hold now, changing nothing."""
+    findings: list[Finding] = []
+    states: dict[str, str] = {}
+    unasked: dict[str, str] = {}
+    silence: CannotCheck | None = None
+    for group, name, entry in _entries(project, names):
+        found = _pin_of(project.lock, group, name)
+        if found is not None and not found.files and not names:
+            states[name] = "unresolved"
+            continue
+        if found is None or not found.files:
+            message = f"no digests are pinned; run: aqea-registry pin {name}"
+            mine = [Finding(code="unpinned", subject=f"{group}.{name}", message=message)]
+        else:
+            sources = project.sources(name, entry, found.commit)
+            mine = _check_local(name, found, sources, report)
+            asked = any(source.present() and source.spec not in {"hub", "cache"} for source in sources)
+            if any(source.spec == "hub" for source in sources):
+                try:
+                    if silence is not None:  # it is waited for once, not once an entry
+                        raise silence
+                    mine += _check_hub(name, entry, found)
+                    asked = True
+                except CannotCheck as error:
+                    silence = error
+                    if not asked:
+                        unasked[name] = error.message
+            elif not asked:
+                unasked[name] = "; ".join(f"{source.spec}: {source.advice()}" for source in sources)
+        findings += mine
+        states[name] = mine[0].code if mine else "not asked" if name in unasked else "same"
+    return Checked(states=states, findings=findings, unasked=unasked)
+
+
+def _check_local(name: str, pin: Pin, sources: Sequence[Source], report: Reporter) -> list[Finding]:
+    items = list(pinned_places(name, pin, sources))
+    places = [item for item in items if isinstance(item, PinnedPlace)]
+    with report.task(f"check {name}", sum(place.file.size for place in places), "bytes") as advance:
+        digests = hash_files([place.place for place in places], advance=advance)
+    wrong = [finding for place in places if (finding := place_finding(place, digests[place.place]))]
+    return [*(item for item in items if isinstance(item, Finding)), *wrong]
+
+
+def _check_hub(name: str, entry: Dataset | Model, pin: Pin) -> list[Finding]:
+    """What the Hub says now about the revision that was asked for, and about the commit that was pinned."""
+    if offline():
+        raise CannotCheck("HF_HUB_OFFLINE is set", "unset it")
+    repository = Repository(name=name, kind=pin.kind, id=pin.id, commit=pin.commit)
+    findings = []
+    try:
+        check_access(repository)
+        now = ask(repository, pin.requested)
+        if now.commit != pin.commit:
+            message = f"{pin.requested or 'the main branch'} of {pin.id} names another commit now"
+            findings.append(Finding(code="pin-moved", subject=name, expected=pin.commit, actual=now.commit, message=message))
+    except NotOnHub as error:
+        if error.what == "repository":
+            return [Finding(code="repository-gone", subject=name, expected=pin.id, message=error.message)]
+    except NotAllowed as error:
+        return [Finding(code="gated", subject=name, expected=pin.id, message=f"{error.message}: {error.hint}")]
+    try:
+        held = ask(repository, pin.commit)
+    except NotOnHub as error:
+        return [*findings, Finding(code="commit-gone", subject=name, expected=pin.commit, message=error.message)]
+    except NotAllowed as error:
+        return [*findings, Finding(code="gated", subject=name, expected=pin.id, message=f"{error.message}: {error.hint}")]
+    for path, file in sorted(pin.files.items()):
+        remote = held.files.get(path)
+        if remote is None:
+            findings.append(Finding(code="missing", subject=f"{name}: {path}", message="the commit has no such file now"))
+            continue
+        known = [(file.sha256, remote.sha256), (file.blob, remote.blob), (str(file.size), str(remote.size))]
+        for expected, actual in known:
+            if expected is not None and actual is not None and expected != actual:
+                message = "the Hub has another file under the pinned commit"
+                subject = f"{name}: {path}"
+                findings.append(Finding(code="mismatch", subject=subject, expected=expected, actual=actual, message=message))
+                break
+    return findings

@@ -1,0 +1,67 @@
+"""What every source can do, and the repository that it is asked for."""
+
+from __future__ import annotations
+
+from io import RawIOBase
+from pathlib import Path
+from typing import Protocol
+
+from aqea_registry.base.findings import BadConfiguration
+from aqea_registry.remote.hub_client import Repository
+
+
+class Source(Protocol):
+    """A place with files under relative POSIX paths."""
+
+    spec: str
+
+    def present(self) -> bool:
+        """Whether the place can be reached at all, as far as that is known without asking anybody."""
+
+    def paths(self) -> list[str]:
+        """Every file it has, sorted. Raises OSError."""
+
+    def open(self, path: str, limit: int) -> RawIOBase:
+        """The bytes of one file; more than `limit` need not be given. Raises OSError; FileNotFoundError if there is none."""
+
+    def local(self, path: str) -> Path | None:
+        """Where the file lies on this machine, or None if it is not here. Raises OSError if it must not be read."""
+
+    def advice(self) -> str:
+        """What a person can do so that this source is present."""
+
+
+KNOWN = "hub, cache, directory:PATH, package:NAME/PATH, or an fsspec URL such as s3://bucket/{id}/{commit}"
+
+
+def open_source(spec: str, root: Path, repository: Repository) -> Source:
+    """The source that a line of params.yaml names, for one repository.
+
+    `hub` is the Hub at HF_ENDPOINT, `cache` the Hub cache of this machine. In paths and URLs `{name}`, `{kind}`, `{id}` and
+    `{commit}` stand for the repository's. Relative directories start at `root`. Raises BadConfiguration for other kinds.
+    """
+    from aqea_registry.sources import hub_source, local
+    from aqea_registry.sources import local as mirror
+
+    kind, _, rest = spec.partition(":")
+    if spec == "hub" and repository.kind != "directory":
+        return hub_source.HubSource(repository, root / ".aqea" / "incoming")
+    if spec == "cache" and repository.kind != "directory":
+        return hub_source.cache_source(repository)
+    filled = _fill(spec, rest, repository)
+    if "://" in spec:
+        return mirror.MirrorSource(f"{kind}:{filled}")
+    if kind == "directory" and filled:
+        return local.directory_source(spec, filled, root)
+    if kind == "package" and filled:
+        return local.package_source(spec, filled)
+    raise BadConfiguration(f"params.yaml: {spec!r} is not a source of {repository.name}; known are {KNOWN}")
+
+
+def _fill(spec: str, text: str, repository: Repository) -> str:
+    values = {"name": repository.name, "kind": repository.kind, "id": repository.id, "commit": repository.commit or ""}
+    for key, value in values.items():
+        text = text.replace(f"{{{key}}}", value)
+    if "{" in text or "}" in text:
+        raise BadConfiguration(f"params.yaml: {spec!r}: only {{name}}, {{kind}}, {{id}} and {{commit}} can stand in a source")
+    return text

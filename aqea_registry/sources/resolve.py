@@ -1,0 +1,220 @@
+"""From a catalogue entry to a pin: ask the Hub, or take the bytes of a local source as they are."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
+from io import RawIOBase
+from typing import Any
+
+import yaml
+
+from aqea_registry.base.files import BLOCK, hash_files
+from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Refused
+from aqea_registry.base.progress import Reporter
+from aqea_registry.project.lock import Pin, PinnedFile
+from aqea_registry.project.params import PICKLED_FILES, PICKLES, Dataset, Model
+from aqea_registry.project.project import Project
+from aqea_registry.remote.hub_client import RemoteFile, Repository, ask
+from aqea_registry.sources.hub_source import HubSource
+from aqea_registry.sources.port import Source
+
+README = "README.md"
+
+
+def resolve(project: Project, name: str, entry: Dataset | Model, before: Pin | None, report: Reporter) -> Pin:
+    """The pin of an entry as things are now, without a day.
+
+    The Hub is asked if it is among the sources; if it cannot be reached, the first local source that is present is taken at
+    its word, and the revision must be a commit then. Raises Refused, BadConfiguration, NotOnHub, NotAllowed, CannotCheck.
+    """
+    sources = project.sources(name, entry, _commit(entry))
+    hub = next((source for source in sources if isinstance(source, HubSource) and source.present()), None)
+    local = next(
+        (source for source in sources if source.present() and source.spec.startswith(("directory:", "package:"))), None
+    )
+    if hub is not None:
+        try:
+            return _from_hub(project, name, entry, report)
+        except CannotCheck as error:
+            if local is None:
+                raise
+            report.warn(f"{error.message}; taking {name} from {local.spec}, unconfirmed by the Hub")
+    if local is None:
+        advice = "; ".join(f"{source.spec}: {source.advice()}" for source in sources)
+        raise CannotCheck(f"{name}: no source that can be pinned from is here ({advice or 'params.yaml names none'})")
+    return _from_folder(name, entry, local, report)
+
+
+def _from_hub(project: Project, name: str, entry: Dataset | Model, report: Reporter) -> Pin:
+    repository = Repository(name=name, kind=entry.kind, id=entry.repo, commit=None)
+    info = ask(repository, entry.commit if entry.revision is None else entry.revision)
+    if entry.commit is not None and info.commit != entry.commit:
+        message = f"{entry.revision} of {entry.repo} is not the commit that params.yaml expects"
+        finding = Finding(code="pin-moved", subject=name, expected=entry.commit, actual=info.commit, message=message)
+        raise Refused(
+            f"{name}: {message}: {info.commit}, not {entry.commit}", [finding], "look at what changed before you change it"
+        )
+    commit = Repository(name=name, kind=entry.kind, id=entry.repo, commit=info.commit)
+    source = HubSource(commit, project.root / ".aqea" / "incoming")
+    card = _card(source) if isinstance(entry, Dataset) and not entry.files and README in info.files else {}
+    chosen = _choose(name, entry, sorted(info.files), card)
+    with report.task(f"pin {name}", len(chosen), "files") as advance:
+        files = {}
+        for path in chosen:
+            files[path] = _remote_file(name, path, info.files[path], source)
+            advance(1)
+    return _pin(entry, info.commit, info.licence or entry.licence, "hub", files)
+
+
+def _remote_file(name: str, path: str, remote: RemoteFile, source: HubSource) -> PinnedFile:
+    """A large file's digest as the Hub states it; a small file is fetched, hashed, and compared with its git blob id."""
+    if remote.sha256 is not None:
+        return PinnedFile(sha256=remote.sha256, size=remote.size)
+    for _ in range(2):  # what a broken run left behind may have spoiled the first
+        try:
+            file = source.open(path, remote.size)
+        except FileNotFoundError as error:
+            finding = Finding(code="missing", subject=f"{name}: {path}", message="the Hub lists it and does not give it")
+            raise Refused(f"{finding.subject}: {finding.message}", [finding], "try again") from error
+        with file:
+            content = _read(file, remote.size)
+        blob = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+        if (blob, len(content)) == (remote.blob, remote.size):
+            return PinnedFile(sha256=hashlib.sha256(content).hexdigest(), size=len(content), blob=blob)
+    finding = Finding(
+        code="mismatch",
+        subject=f"{name}: {path}",
+        expected=f"blob {remote.blob} ({remote.size} bytes)",
+        actual=f"blob {blob} ({len(content)} bytes)",
+        message="the Hub sent other bytes than it describes",
+    )
+    raise Refused(f"{finding.subject}: {finding.message}: {finding.actual}, not {finding.expected}", [finding], "try again")
+
+
+def _read(file: RawIOBase, limit: int) -> bytes:
+    """The file's bytes; of one that is longer than `limit` as many as show it."""
+    content = b""
+    while len(content) <= limit and (block := file.read(BLOCK)):
+        content += block
+    return content
+
+
+def _from_folder(name: str, entry: Dataset | Model, source: Source, report: Reporter) -> Pin:
+    commit = _commit(entry)
+    if entry.kind != "directory" and commit is None:
+        raise BadConfiguration(f"{name}: {source.spec} cannot resolve the revision {entry.revision!r}: give the 40-hex commit")
+    chosen = _choose(name, entry, source.paths(), {})
+    places = {path: place for path in chosen if (place := source.local(path)) is not None}
+    with report.task(f"pin {name}", sum(place.stat().st_size for place in places.values()), "bytes") as advance:
+        digests = hash_files(places.values(), advance=advance)
+    files = {}
+    for path, place in sorted(places.items()):
+        found = digests[place]
+        if isinstance(found, OSError):
+            raise found
+        files[path] = PinnedFile(sha256=found.sha256, size=found.size)
+    return _pin(entry, commit, entry.licence, source.spec, files)
+
+
+def _pin(entry: Dataset | Model, commit: str | None, licence: str | None, origin: str, files: dict[str, PinnedFile]) -> Pin:
+    return Pin(
+        kind=entry.kind,
+        id=entry.repo,
+        requested=entry.revision,
+        commit=commit,
+        licence=licence,
+        resolved_from=origin,
+        resolved_at=None,
+        files=files,
+    )
+
+
+def _commit(entry: Dataset | Model) -> str | None:
+    return entry.commit or (entry.revision if re.fullmatch(r"[0-9a-f]{40}", entry.revision or "") else None)
+
+
+def _choose(name: str, entry: Dataset | Model, present: Sequence[str], card: dict[str, Any]) -> list[str]:
+    """The files to pin, out of those that are there. Raises Refused for weights that must not be read, CannotCheck for none."""
+    groups = [entry.patterns()] if isinstance(entry, Model) else [entry.files] if entry.files else split_patterns(entry, card)
+    for patterns in groups:
+        chosen = sorted(path for path in present if any(_matches(path, pattern) for pattern in patterns))
+        lacking = [pattern for pattern in entry.files if not set("*?[") & set(pattern) and pattern not in chosen]
+        if lacking:
+            raise CannotCheck(f"{name}: {entry.repo} has no file {lacking[0]}", "correct 'files' in params.yaml")
+        if chosen:
+            break
+    else:
+        wanted = f"config {entry.config!r}, split {entry.split!r}" if isinstance(entry, Dataset) else "a model"
+        raise CannotCheck(f"{name}: {entry.repo} has no file of {wanted}", "name them under 'files' in params.yaml")
+    if isinstance(entry, Model):
+        _refuse_pickles(name, entry, present, chosen)
+    return chosen
+
+
+def _refuse_pickles(name: str, entry: Model, present: Iterable[str], chosen: Sequence[str]) -> None:
+    pickled = [path for path in chosen if path.endswith(PICKLES)]
+    safe = {path.rpartition("/")[0] for path in chosen if path.endswith(".safetensors")}
+    unsafe = {path.rpartition("/")[0] for path in present if any(_matches(path, pattern) for pattern in PICKLED_FILES)}
+    if safe and not pickled and (entry.files or unsafe <= safe):
+        return
+    if entry.allow_pickle:
+        return
+    found = pickled or [path for path in present if path.endswith(PICKLES)]
+    what = f"its weights are pickled ({', '.join(found[:3])})" if found else "it has no weights as safetensors"
+    finding = Finding(code="unsafe-model", subject=name, message=f"{what}; a pickle can run any code when it is read")
+    raise Refused(
+        f"{name}: {finding.message}", [finding], "use a revision with safetensors, or say allow_pickle: true for this pin"
+    )
+
+
+def split_patterns(entry: Dataset, card: dict[str, Any]) -> list[tuple[str, ...]]:
+    """Where a Hub dataset keeps a config's split: as its card's `configs` say, else where the Hub's own conventions put it."""
+    declared = _declared(entry, card)
+    if declared:
+        return [declared]
+    if entry.config == "default":
+        places = [f"{folder}{entry.split}{part}" for folder in ("", "data/", "default/") for part in ("", "-*-of-*")]
+    else:
+        name = entry.config
+        stems = [f"{entry.split}", f"{entry.split}-*-of-*"]
+        places = [f"{folder}{stem}" for folder in (f"{name}/", f"data/{name}/") for stem in stems]
+        places += [f"{entry.split}/{name}", f"data/{entry.split}/{name}", f"{name}-{entry.split}", f"{name}_{entry.split}"]
+    return [(f"{place}{ending}",) for place in places for ending in ENDINGS]
+
+
+ENDINGS = (".parquet", ".jsonl.gz", ".jsonl")
+
+
+def _declared(entry: Dataset, card: dict[str, Any]) -> tuple[str, ...]:
+    for config in card.get("configs") or ():
+        if not isinstance(config, dict) or config.get("config_name") != entry.config:
+            continue
+        files = config.get("data_files")
+        for one in files if isinstance(files, list) else [files]:
+            if isinstance(one, dict) and one.get("split") == entry.split:
+                path = one.get("path")
+                return tuple(path) if isinstance(path, list) else (str(path),)
+            if isinstance(one, str) and entry.split == "test":
+                return (one,)
+    return ()
+
+
+def _card(source: HubSource) -> dict[str, Any]:
+    """The front matter of the repository's card. It only says where files are; nothing rests on it that is not pinned."""
+    with source.open(README, 1 << 20) as file:
+        text = (file.read(1 << 20) or b"").decode("utf-8", "replace")
+    match = re.match(r"---\r?\n(.*?)\r?\n---", text, re.DOTALL)
+    try:
+        value = yaml.safe_load(match[1]) if match else {}
+    except yaml.YAMLError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _matches(path: str, pattern: str) -> bool:
+    """A glob whose stars stay within one folder."""
+    parts, patterns = path.split("/"), pattern.split("/")
+    return len(parts) == len(patterns) and all(map(fnmatchcase, parts, patterns))

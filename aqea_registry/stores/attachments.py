@@ -1,0 +1,182 @@
+"""Attachments of a release: small documents in manifests of their own, whose `subject` is the release (OCI 1.1).
+
+A store that can be asked for the referrers of a digest lists them itself. Elsewhere an index under the tag
+`sha256-<hex>` lists them; everybody who attaches something, cosign for one, adds to it and keeps what is there.
+
+What became of a release after it was published: superseded or withdrawn, with a reason. It is never deleted for that.
+
+Such a mark is a document beside the release, one more for each change: `status-1.json`, `status-2.json`; the last one counts.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from aqea_registry.base.files import UnsafePath, safe_path
+from aqea_registry.stores.release import LARGEST_MANIFEST, MANIFEST_TYPE, TITLE, Descriptor, digest_of, empty_config
+
+ATTACHMENT_TYPE = "application/vnd.aqea-registry.attachment.v1"
+INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
+DOCUMENT_TYPE = "application/json"
+FALLBACK_TAG = re.compile(r"sha256-[0-9a-f]{64}")
+
+
+class Malformed(ValueError):
+    """The bytes are no attachment's manifest, or no index; the message is the reason."""
+
+
+class Attachment(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The manifest of an attachment: one layer, the document, titled with its name."""
+
+    subject: Descriptor
+    layers: tuple[Descriptor, ...]
+    config: Descriptor
+    schema_version: int = 2
+    media_type: str = MANIFEST_TYPE
+    artifact_type: str = ATTACHMENT_TYPE
+
+    @property
+    def name(self) -> str:
+        """The document's name."""
+        return self.layers[0].annotations[TITLE]
+
+    @property
+    def document(self) -> Descriptor:
+        """Which bytes the document has."""
+        return self.layers[0]
+
+    def render(self) -> bytes:
+        """The manifest's bytes: sorted keys, no spaces. The same document of the same release gives the same bytes."""
+        return json.dumps(msgspec.to_builtins(self), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+    def digest(self) -> str:
+        """The digest of the manifest."""
+        return digest_of(self.render())
+
+    def entry(self) -> dict[str, Any]:
+        """How an index lists it."""
+        content = self.render()
+        return {
+            "mediaType": MANIFEST_TYPE,
+            "digest": digest_of(content),
+            "size": len(content),
+            "artifactType": ATTACHMENT_TYPE,
+        }
+
+
+def attachment(subject: Descriptor, name: str, content: bytes) -> Attachment:
+    """The manifest that attaches a document to a release. Raises Malformed for a name that could not be a file's."""
+    _check_name(name)
+    if len(content) > LARGEST_MANIFEST:
+        raise Malformed(f"{name} has {len(content)} bytes; the limit for an attachment is {LARGEST_MANIFEST}")
+    layer = Descriptor(media_type=DOCUMENT_TYPE, digest=digest_of(content), size=len(content), annotations={TITLE: name})
+    return Attachment(subject=subject, layers=(layer,), config=empty_config())
+
+
+def parse_attachment(content: bytes, subject: str) -> Attachment:
+    """Read an attachment's manifest; `subject` is the digest of the release. Raises Malformed."""
+    try:
+        found = msgspec.json.decode(content, type=Attachment)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Malformed(f"not the manifest of an attachment: {error}") from error
+    if found.artifact_type != ATTACHMENT_TYPE or len(found.layers) != 1:
+        raise Malformed("not the manifest of one attached document")
+    if found.subject.digest != subject:
+        raise Malformed(f"it is attached to {found.subject.digest}")
+    _check_name(found.document.annotations.get(TITLE, ""))
+    return found
+
+
+def fallback_tag(digest: str) -> str:
+    """The tag of the index that lists the referrers of a digest, where the store cannot be asked for them."""
+    return digest.replace(":", "-")
+
+
+def is_fallback_tag(tag: str) -> bool:
+    """Whether a tag is such an index's, and not a release's."""
+    return FALLBACK_TAG.fullmatch(tag) is not None
+
+
+def attached(index: bytes) -> list[Descriptor]:
+    """The manifests of our attachments that an index lists; others' are none of our business."""
+    own = [entry for entry in _entries(index)["manifests"] if entry.get("artifactType") == ATTACHMENT_TYPE]
+    try:
+        return msgspec.convert(own, list[Descriptor])
+    except msgspec.MsgspecError as error:
+        raise Malformed(f"not an OCI index: {error}") from error
+
+
+def with_entry(index: bytes | None, entry: Mapping[str, Any]) -> bytes:
+    """The index with one more entry, and everything that it held; None is an index that is not there yet."""
+    new: dict[str, Any] = {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": []}
+    value = new if index is None else _entries(index)
+    listed = [other for other in value["manifests"] if other.get("digest") != entry["digest"]]
+    return json.dumps(value | {"manifests": [*listed, dict(entry)]}, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _entries(index: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(index)
+    except (ValueError, RecursionError) as error:
+        raise Malformed(f"not an OCI index: {error}") from error
+    listed = value.get("manifests") if isinstance(value, dict) else None
+    if not isinstance(listed, list) or not all(isinstance(entry, dict) for entry in listed):
+        raise Malformed("not an OCI index: it has no list of manifests")
+    return dict(value)
+
+
+def _check_name(name: str) -> None:
+    try:
+        if "/" in safe_path(name):
+            raise Malformed(f"the attachment's name {name!r} has a folder")
+    except UnsafePath as error:
+        raise Malformed(f"the attachment's name {name!r}: {error}") from error
+
+
+SCHEMA = "aqea-registry/status/1"
+NAME = re.compile(r"status-([1-9][0-9]{0,5})\.json")
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """One mark. `by` is the tag that supersedes."""
+
+    schema: str = SCHEMA
+    digest: str
+    state: Literal["superseded", "withdrawn"]
+    reason: str
+    by: str | None = None
+
+    def render(self) -> bytes:
+        """The document's bytes."""
+        return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
+
+    def text(self) -> str:
+        """For people."""
+        return f"superseded by {self.by}: {self.reason}" if self.state == "superseded" else f"withdrawn: {self.reason}"
+
+
+def current(attachments: Mapping[str, bytes], digest: str) -> Status | None:
+    """The last mark that speaks of this release. A document that cannot be read is no mark."""
+    found: Status | None = None
+    for _, name in sorted(_numbered(attachments)):
+        try:
+            status = msgspec.json.decode(attachments[name], type=Status)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            continue
+        if status.schema == SCHEMA and status.digest == digest:
+            found = status
+    return found
+
+
+def next_name(attachments: Mapping[str, bytes]) -> str:
+    """The name of one more mark."""
+    return f"status-{max((number for number, _ in _numbered(attachments)), default=0) + 1}.json"
+
+
+def _numbered(attachments: Mapping[str, bytes]) -> list[tuple[int, str]]:
+    return [(int(match[1]), name) for name in attachments if (match := NAME.fullmatch(name))]

@@ -1,0 +1,358 @@
+"""The wire to one repository's releases: each request that the store makes, through PyGithub, and what its answer means.
+
+PyGithub reads an asset into memory and knows no ranges, so assets are read through requests, which it is built on. Without
+a token they come from the release's page: of its API GitHub answers only 60 questions an hour to strangers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from functools import cached_property
+from io import BytesIO, FileIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar, cast
+from urllib.parse import urlsplit
+
+from aqea_registry.base.files import BLOCK, Advance
+from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, NotAllowed, Refused
+from aqea_registry.remote.retry import Answer, patiently
+
+if TYPE_CHECKING:
+    from github.GitRelease import GitRelease
+    from github.GitReleaseAsset import GitReleaseAsset
+    from github.Repository import Repository
+    from requests import Response, Session
+
+T = TypeVar("T")
+API = "https://api.github.com"
+TIME_LIMIT = 60  # seconds of silence; GitHub hashes a large asset before it answers
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+ABSENT, INVALID = 404, 422
+
+
+class Answered(CannotCheck):
+    """GitHub says no because of what is there, or is not there. `said`: in its words; `codes`: those of its validation."""
+
+    def __init__(self, where: str, status: int, said: str, codes: frozenset[str] = frozenset()) -> None:
+        super().__init__(f"{where}: GitHub answered {status}: {said}", "look what is there, and try again")
+        self.status, self.said, self.codes = status, said, codes
+
+
+class _Status(Exception):
+    """The answer to a download that is none."""
+
+    def __init__(self, status: int, headers: Mapping[str, str]) -> None:
+        super().__init__(status)
+        self.status, self.headers = status, headers
+
+
+class Asset(NamedTuple):
+    """An asset as GitHub reports it; `digest` is None for those from before GitHub had digests."""
+
+    id: int
+    name: str
+    digest: str | None
+    size: int
+    whole: bool  # False: an upload was cut, or goes on
+    page: str  # where anybody finds it, once the release is published
+    handle: GitReleaseAsset
+
+
+class Found(NamedTuple):
+    """A release as GitHub reports it. `names`: of the assets that stand in the same answer."""
+
+    id: int
+    tag: str
+    text: str
+    draft: bool
+    immutable: bool
+    names: frozenset[str]
+    handle: GitRelease
+
+
+class Slice:
+    """A piece of a file on its way out, as requests reads a file; hashed as it is read. Raises CannotCheck."""
+
+    def __init__(self, file: BytesIO | FileIO, what: str, offset: int, size: int, advance: Advance) -> None:
+        self._file, self._what, self._offset, self._size, self._advance = file, what, offset, size, advance
+        self._reported = 0  # bytes that are sent again count once
+        self.rewind()
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(lambda: self.read(BLOCK), b"")
+
+    def rewind(self) -> None:
+        """Start again."""
+        self._file.seek(self._offset)
+        self._at = 0
+        self._hash = hashlib.sha256()
+
+    def digest(self) -> str:
+        """Of what was read since the start."""
+        return f"sha256:{self._hash.hexdigest()}"
+
+    def read(self, size: int) -> bytes:
+        """The next bytes, none at the end."""
+        wanted = min(size, self._size - self._at)
+        try:
+            block = self._file.read(wanted) or b""
+        except OSError as error:
+            raise CannotCheck(f"{self._what} cannot be read: {error.strerror}", "make the release's files again") from error
+        if wanted and not block:
+            raise CannotCheck(f"{self._what} became shorter while it was sent", "make the release's files again")
+        self._hash.update(block)
+        self._at += len(block)
+        if self._at > self._reported:
+            self._advance(self._at - self._reported)
+            self._reported = self._at
+        return block
+
+
+class Client:
+    """One repository on GitHub, `OWNER/NAME`. Its methods raise CannotCheck and NotAllowed, and Answered for a 404 or 422."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self.spec = f"github://{name}"
+        self._token = os.environ.get("GITHUB_TOKEN") or os.environ.get("GH_TOKEN") or ""
+        self._api = (os.environ.get("GITHUB_API_URL") or API).rstrip("/")
+        parts = urlsplit(self._api)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username:
+            raise BadConfiguration("GITHUB_API_URL is no address of a server", "unset it, or set it to https://HOST/api/v3")
+
+    @property
+    def address(self) -> str:
+        """Which repository of which server this is."""
+        return f"{self._api}/repos/{self._name}"
+
+    def check_visible(self) -> None:
+        """Raise NotAllowed if there is no such repository, as far as this token may see."""
+        self._look()
+
+    def check_writable(self) -> None:
+        """Raise NotAllowed if releases cannot be made here, before anything is sent."""
+        hint = f"set GITHUB_TOKEN to a token with write access to the contents of {self._name}"
+        if not self._token:
+            raise NotAllowed(f"{self.spec}: GitHub wants a token to publish there, and none is set", hint)
+        repository = self._look()
+        if repository.archived:
+            raise NotAllowed(f"{self.spec} is archived, so nothing can be published there", "name another store")
+        if not (repository.permissions and repository.permissions.push):
+            raise NotAllowed(f"{self.spec}: the token may read there, but not write", hint)
+
+    def _look(self) -> Repository:
+        try:
+            repository: Repository = self._ask("", lambda: self._repository().complete())
+        except Answered as error:
+            message = f"GitHub has no repository {self._name}, or {'the token' if self._token else 'a stranger'} may not see it"
+            hint = "check the owner and the name; if it is private, set GITHUB_TOKEN to a token that may read its contents"
+            finding = Finding(code="repository-gone", subject=self.spec, message=message)
+            raise NotAllowed(message, hint, [finding]) from error
+        return repository
+
+    # Releases
+
+    def published(self, tag: str) -> Found | None:
+        """The published release of a tag."""
+        return self._one(tag, lambda: self._repository().get_release(tag))
+
+    def by_number(self, number: int) -> Found | None:
+        """A release by its number."""
+        return self._one(f"release {number}", lambda: self._repository().get_release(number).complete())
+
+    def releases(self) -> list[Found]:
+        """All releases; drafts only if the token may write."""
+        return self._ask("its releases", lambda: [_found(each) for each in self._repository().get_releases()])
+
+    def create(self, tag: str, text: str) -> Found:
+        """Make a draft; if an answer is lost, there may be another one."""
+        return self._ask(tag, lambda: _found(self._repository().create_git_release(tag, name=tag, message=text, draft=True)))
+
+    def publish(self, draft: Found, text: str) -> Found:
+        """Publish a draft."""
+        handle = draft.handle
+        return self._ask(draft.tag, lambda: _found(handle.update_release(draft.tag, text, draft=False, make_latest="true")))
+
+    def rewrite(self, found: Found, text: str) -> None:
+        """Change the text of a published release."""
+        handle = found.handle
+        self._ask(found.tag, lambda: handle.update_release(handle.name or found.tag, text, prerelease=handle.prerelease))
+
+    def delete(self, draft: Found) -> None:
+        """Delete a draft; it may be gone already."""
+        self._unless_absent(f"draft {draft.id}", draft.handle.delete_release)
+
+    # Assets
+
+    def assets(self, release: int) -> dict[str, Asset]:
+        """The assets of a release by name."""
+
+        def call() -> dict[str, Asset]:
+            return {asset.name: _asset(asset) for asset in self._repository().get_release(release).get_assets()}
+
+        return self._ask(f"release {release}", call)
+
+    def upload(self, found: Found, name: str, label: str, media_type: str, body: Slice) -> Asset:
+        """Send an asset. If an answer is lost, the next attempt may be told that it is there already."""
+
+        def call() -> Asset:
+            body.rewind()
+            file = cast(BinaryIO, body)
+            return _asset(found.handle.upload_asset_from_memory(file, len(body), name, content_type=media_type, label=label))
+
+        return self._ask(f"{found.tag}: {name}", call)
+
+    def delete_asset(self, asset: Asset) -> None:
+        """Delete an asset; it may be gone already."""
+        self._unless_absent(asset.name, asset.handle.delete_asset)
+
+    def stream(self, asset: Asset, offset: int) -> Response:
+        """An asset's bytes from `offset` on, to be read from `raw`; the caller closes it. To be called by `patiently`."""
+        headers = {"Accept": "application/octet-stream", "Accept-Encoding": "identity"}
+        headers |= {"Range": f"bytes={offset}-"} if offset else {}
+        headers |= {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        url = f"{self.address}/releases/assets/{asset.id}" if self._token else asset.page
+        response = self._session.get(url, headers=headers, stream=True, timeout=TIME_LIMIT)
+        if response.status_code not in {200, 206}:
+            with closing(response):
+                raise _Status(response.status_code, response.headers)
+        if response.status_code == 200:
+            while offset and (block := response.raw.read(min(offset, BLOCK))):  # it sends the asset from its start
+                offset -= len(block)
+        return response
+
+    def read(self, asset: Asset, limit: int) -> bytes:
+        """All bytes of a small asset. Raises Refused if there are more than `limit`."""
+
+        def call() -> bytes:
+            with closing(self.stream(asset, 0)) as response:
+                return bytes(response.raw.read(limit + 1))
+
+        content = self.patiently(asset.name, call)
+        if len(content) > limit:
+            message = f"{asset.name} has more than {limit} bytes"
+            raise Refused(
+                f"{self.spec}: {message}", [Finding(code="malformed", subject=f"{self.spec}: {asset.name}", message=message)]
+            )
+        return content
+
+    # How requests are made
+
+    def patiently(self, what: str, call: Callable[[], T]) -> T:
+        """Make requests, again where waiting helps."""
+        hint = f"set GITHUB_TOKEN to a token that may do this in {self._name}"
+        return patiently(f"{self.spec}: {what}" if what else self.spec, call, _judge, hint)
+
+    def _ask(self, what: str, call: Callable[[], T]) -> T:
+        def attempt() -> T:
+            from github import GithubException
+
+            try:
+                return call()
+            except GithubException as error:
+                if error.status in {ABSENT, INVALID}:
+                    raise Answered(f"{self.spec}: {what}", error.status, *_said(error.data)) from error
+                raise
+
+        return self.patiently(what, attempt)
+
+    def _one(self, what: str, call: Callable[[], GitRelease]) -> Found | None:
+        try:
+            return self._ask(what, lambda: _found(call()))
+        except Answered:
+            return None
+
+    def _unless_absent(self, what: str, call: Callable[[], object]) -> None:
+        try:
+            self._ask(what, call)
+        except Answered as error:
+            if error.status != ABSENT:
+                raise
+
+    def _repository(self) -> Repository:
+        """PyGithub's object, which has asked nothing yet: what it was told once it would repeat."""
+        repository: Repository = self._github.get_repo(self._name)
+        return repository
+
+    @cached_property
+    def _github(self) -> Any:
+        from github import Auth, Github
+
+        return Github(
+            auth=Auth.Token(self._token) if self._token else None,
+            base_url=self._api,
+            timeout=TIME_LIMIT,
+            user_agent="aqea-registry",
+            per_page=100,
+            retry=None,  # it is `patiently` that asks again
+            seconds_between_requests=None,
+            seconds_between_writes=None,
+            lazy=True,
+        )
+
+    @cached_property
+    def _session(self) -> Session:
+        import requests
+
+        session = requests.Session()
+        session.auth = lambda request: request  # or a login in ~/.netrc would take the token's place
+        return session
+
+
+def _found(release: GitRelease) -> Found:
+    names = frozenset(asset.name for asset in release.assets if asset.state == "uploaded")
+    return Found(release.id, release.tag_name, release.body or "", release.draft, bool(release.immutable), names, release)
+
+
+def _asset(asset: GitReleaseAsset) -> Asset:
+    digest = asset.digest if DIGEST.fullmatch(asset.digest or "") else None
+    return Asset(asset.id, asset.name, digest, asset.size, asset.state == "uploaded", asset.browser_download_url, asset)
+
+
+def _judge(error: Exception) -> Answer | None:
+    """What a failed request means; None if it is not about a request."""
+    import requests
+    import urllib3
+    from github import BadAttributeException, GithubException
+
+    if isinstance(error, Answered):
+        return None
+    if isinstance(error, GithubException | _Status):
+        data = error.data if isinstance(error, GithubException) else None
+        return _answer(error.status, error.headers or {}, _said(data)[0])
+    if isinstance(error, requests.RequestException | urllib3.exceptions.HTTPError | OSError):
+        # Their words hold whole URLs, and those of a download are as good as a token.
+        return Answer(None, f"no answer from GitHub ({type(error).__name__})")
+    if isinstance(error, BadAttributeException | AssertionError | ValueError | TypeError | LookupError | AttributeError):
+        return Answer(None, "GitHub's answer cannot be understood")
+    return None
+
+
+def _answer(status: int, headers: Mapping[str, str], message: str) -> Answer:
+    said = {name.lower(): value for name, value in headers.items()}
+    reason = f"GitHub answered {status}{f': {message}' if message else ''}"
+    wait = said.get("retry-after")
+    used_up = said.get("x-ratelimit-remaining") == "0"
+    if status == 403 and (wait is not None or used_up or "rate limit" in message.lower()):
+        reset = said.get("x-ratelimit-reset", "")
+        if wait is None and used_up and reset.isdecimal():
+            wait = str(max(0, int(reset) - int(time.time())))
+        return Answer(429, reason, wait)  # GitHub's other way to say so
+    return Answer(status, reason, wait)
+
+
+def _said(data: Any) -> tuple[str, frozenset[str]]:
+    """GitHub's own words for an error in one line, and the codes of its validation."""
+    if not isinstance(data, dict):
+        return "", frozenset()
+    errors = [error for error in data.get("errors") or () if isinstance(error, dict)]
+    words = [data.get("message"), *(error.get("message") or error.get("code") for error in errors)]
+    message = "; ".join(" ".join(str(word).split()) for word in words if word)
+    return message[:300], frozenset(str(error.get("code")) for error in errors)

@@ -1,0 +1,252 @@
+"""How a release lies in GitHub's flat list of assets, and what stands in its description. Pure.
+
+A file is one asset: its path with `--` for `/`. GitHub takes no empty asset and none of 2 GiB or more, so such files are
+sent in parts, none or several, and `parts.json` says which. `release.json` is the release's manifest, byte for byte.
+
+A release as GitHub holds it: which assets a file is, their bytes as one stream, and what is known without them.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, BinaryIO, cast
+
+import msgspec
+
+from aqea_registry.base.files import BLOCK, Advance, hash_stream
+from aqea_registry.base.findings import BadConfiguration, Finding, Refused
+from aqea_registry.remote.retry import Incoming
+from aqea_registry.stores.github.api import Asset, Client
+from aqea_registry.stores.release import LARGEST_MANIFEST, RECORD, Descriptor, Digest, Held, Release
+
+PARTS = "parts.json"
+ATTACHMENT = "attachment."
+PART = (2 << 30) - 1  # bytes: what GitHub takes as one asset
+LONGEST_NOTES = 60_000  # characters; GitHub takes 125,000 in all
+LONGEST_TEXT = 124_000
+NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")  # what GitHub does not change
+_MARKER = re.compile(r"^<!-- aqea-registry release (sha256:[0-9a-f]{64})(?: in work by ([0-9a-f]+))? -->$", re.MULTILINE)
+_EMBEDDED = re.compile(r"^<!-- aqea-registry attachment ([A-Za-z0-9._-]+)\n([A-Za-z0-9+/=\n]*)-->$", re.MULTILINE)
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """One asset with a piece of a file."""
+
+    name: str
+    digest: Digest
+    size: Annotated[int, msgspec.Meta(ge=1)]  # bytes
+
+
+class Whole(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that is in parts."""
+
+    digest: Digest
+    parts: tuple[Part, ...]
+
+
+class Parts(msgspec.Struct, frozen=True, kw_only=True):
+    """`parts.json`: the files that are in parts, by path."""
+
+    schema: str = "aqea-registry/parts/1"
+    files: dict[str, Whole] = {}
+
+    def render(self) -> bytes:
+        """The asset's bytes."""
+        return json.dumps(msgspec.to_builtins(self), sort_keys=True, indent=2).encode() + b"\n"
+
+
+def asset_name(path: str) -> str:
+    """The asset of a file that is in one piece."""
+    return path.replace("/", "--")
+
+
+def part_names(path: str, layer: Descriptor, part: int) -> tuple[str, ...] | None:
+    """The assets of a file that must be sent in parts; None for one that is sent whole. `part` is in bytes."""
+    if 0 < layer.size <= part:
+        return None
+    count = -(-layer.size // part)
+    return tuple(f"{asset_name(path)}.part{number:03}" for number in range(1, count + 1))
+
+
+def check_names(release: Release, part: int) -> None:
+    """Raise BadConfiguration if GitHub would rename an asset of the release, or two would have one name."""
+    taken: dict[str, str] = {RECORD: "the release's record", PARTS: "the list of parts"}
+    for path, layer in sorted(release.files().items()):
+        for name in part_names(path, layer, part) or (asset_name(path),):
+            what, advice = f"{path} cannot be kept on GitHub", "give it another name in params.yaml"
+            if not NAME.fullmatch(name) or name.startswith(ATTACHMENT):
+                message = f"{what}: it takes letters, digits, '.', '_' and '-' in an asset's name, and would rename {name}"
+                raise BadConfiguration(message, advice)
+            if name.casefold() in taken:
+                raise BadConfiguration(f"{what}: {taken[name.casefold()]} is the asset {name} too", advice)
+            taken[name.casefold()] = path
+
+
+# The release's description
+
+
+def describe(notes: str, digest: str, owner: str | None = None) -> str:
+    """The text of a release: the notes for people, then which release it is for programs; of a draft, whose it is."""
+    notes = notes if len(notes) <= LONGEST_NOTES else f"{notes[:LONGEST_NOTES].rstrip()}\n\n[...]"
+    work = f" in work by {owner}" if owner else ""
+    return f"{notes.strip()}\n\n<!-- aqea-registry release {digest}{work} -->\n".lstrip()
+
+
+def marked(text: str) -> tuple[str, str] | None:
+    """The digest of the release that a text was made for, and whose draft it is or ""; None if it is none of ours."""
+    found: list[tuple[str, str]] = _MARKER.findall(text.replace("\r\n", "\n"))
+    return found[-1] if found else None
+
+
+def embed(text: str, name: str, content: bytes) -> str:
+    """The text with an attachment in a comment, which the release's page does not show."""
+    return f"{text.rstrip()}\n\n<!-- aqea-registry attachment {name}\n{base64.encodebytes(content).decode()}-->\n"
+
+
+def embedded(text: str) -> dict[str, bytes]:
+    """The attachments in a text, by name. The first of a name stays."""
+    found: dict[str, bytes] = {}
+    for name, encoded in _EMBEDDED.findall(text.replace("\r\n", "\n")):
+        try:
+            found.setdefault(name, base64.b64decode(encoded.replace("\n", ""), validate=True))
+        except binascii.Error:
+            continue  # edited by hand; it is no document any more
+    return found
+
+
+def notice(content: bytes) -> str | None:
+    """The line that tells readers of a release's page what a status document says; None if it says nothing."""
+    try:
+        said: Any = json.loads(content)
+        state = said["state"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
+    if not isinstance(state, str) or not state.strip():
+        return None
+    by = f" by {_plain(said['by'])}" if said.get("by") else ""
+    reason = f": {_plain(said['reason'])}" if said.get("reason") else ""
+    return f"> **{_plain(state).capitalize()}**{by}{reason}"
+
+
+def with_notice(text: str, line: str) -> str:
+    """The text with a line at its top, once; the newest stands first."""
+    return text if line in text.splitlines() else f"{line}\n\n{text}"
+
+
+def _plain(value: object) -> str:
+    """A value as one line of text in which nothing is markup of a comment."""
+    return " ".join(str(value).split()).replace("<", "&lt;").replace(">", "&gt;")
+
+
+Assets = Mapping[str, Asset]
+
+
+def read_parts(client: Client, assets: Assets) -> Parts:
+    """What `parts.json` says; nothing if it is not there. Raises Refused, CannotCheck."""
+    asset = assets.get(PARTS)
+    if asset is None or not asset.whole:
+        return Parts()
+    try:
+        return msgspec.json.decode(client.read(asset, LARGEST_MANIFEST), type=Parts)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        finding = Finding(code="malformed", subject=f"{client.spec}: {PARTS}", message=str(error))
+        raise Refused(f"{client.spec}: {PARTS} is no list of parts: {error}", [finding]) from error
+
+
+def digest_of_asset(client: Client, asset: Asset) -> str:
+    """As GitHub reports it, or of the bytes if it reports none. `sha256:...`."""
+    return asset.digest or _hash(client, [(asset, asset.size)], lambda _: None)[0]
+
+
+def look(client: Client, assets: Assets, release: Release, deep: bool, advance: Advance) -> Iterator[Held]:
+    """Each file of a release as these assets have it. Raises Refused, CannotCheck."""
+    parts = read_parts(client, assets)
+    for path, layer in sorted(release.files().items()):
+        single = assets.get(asset_name(path))
+        if path in parts.files and single is None:
+            yield _look_at_parts(client, assets, path, parts.files[path], deep, advance)
+        elif single is None or not single.whole:
+            yield Held(path=path, how="not there")
+        elif deep or single.digest is None:
+            digest, size = _hash(client, [(single, layer.size)], advance)
+            yield Held(path=path, how="hashed" if deep else "fetched", digest=digest, size=size)
+        else:
+            yield Held(path=path, how="asset digest", digest=single.digest, size=single.size)
+
+
+def _look_at_parts(client: Client, assets: Assets, path: str, whole: Whole, deep: bool, advance: Advance) -> Held:
+    """A file in parts. Without its bytes its digest is what `parts.json` says, if every part is what that says, too."""
+    found = [(assets.get(part.name), part) for part in whole.parts]
+    there = [(asset, part) for asset, part in found if asset is not None and asset.whole]
+    if len(there) < len(found):
+        return Held(path=path, how="not there")
+    if deep or any(asset.digest is None for asset, _ in there):
+        digest, size = _hash(client, [(asset, part.size) for asset, part in there], advance)
+        return Held(path=path, how="hashed" if deep else "fetched", digest=digest, size=size)
+    wrong = next((asset.digest for asset, part in there if asset.digest != part.digest), None)
+    return Held(path=path, how="part digests", digest=wrong or whole.digest, size=sum(asset.size for asset, _ in there))
+
+
+def open_file(client: Client, assets: Assets, path: str, layer: Descriptor, offset: int) -> BinaryIO:
+    """A file's bytes from `offset` on. Raises Refused if it is not there; opening and reading raise CannotCheck, NotAllowed."""
+    single = assets.get(asset_name(path))
+    pieces = [(single, layer.size)] if single is not None else []
+    if single is None and (whole := read_parts(client, assets).files.get(path)) is not None:
+        pieces = [(asset, part.size) for part in whole.parts if (asset := assets.get(part.name)) is not None]
+        pieces = pieces if len(pieces) == len(whole.parts) else []
+        if not whole.parts:
+            return io.BytesIO()
+    if not pieces or not all(asset.whole for asset, _ in pieces):
+        message = "the release has no such asset any more, or only a part of it"
+        raise Refused.of("missing", f"{client.spec}: {path}", message, layer.digest)
+    return cast(BinaryIO, io.BufferedReader(_Joined(client, pieces, offset), BLOCK))
+
+
+def _hash(client: Client, pieces: list[tuple[Asset, int]], advance: Advance) -> tuple[str, int]:
+    """Digest and size of the bytes, of which those beyond the expected ones are not all read."""
+    with _Joined(client, pieces, 0) as incoming:
+        found = hash_stream(incoming, sum(size for _, size in pieces), advance)
+    return f"sha256:{found.sha256}", found.size
+
+
+class _Joined(io.RawIOBase):
+    """The bytes of assets of known sizes, one after the other, from `offset` on. Each is opened when its turn comes."""
+
+    def __init__(self, client: Client, pieces: list[tuple[Asset, int]], offset: int) -> None:
+        self._client = client
+        self._waiting = list(pieces)
+        while len(self._waiting) > 1 and offset >= self._waiting[0][1]:
+            offset -= self._waiting.pop(0)[1]
+        self._offset = offset
+        self._open: Incoming | None = None
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read the next bytes. Raises CannotCheck, NotAllowed."""
+        while self._open is not None or self._waiting:
+            if self._open is None:
+                asset, size = self._waiting.pop(0)
+                self._open, self._offset = self._incoming(asset, size, self._offset), 0
+            if count := self._open.readinto(buffer):
+                return count
+            self._open.close()
+            self._open = None
+        return 0
+
+    def close(self) -> None:
+        """Close the connection, if not all was read."""
+        if self._open is not None:
+            self._open.close()
+        super().close()
+
+    def _incoming(self, asset: Asset, size: int, offset: int) -> Incoming:
+        client = self._client
+        return Incoming(size, offset, lambda at: client.stream(asset, at), lambda call: client.patiently(asset.name, call))

@@ -1,0 +1,256 @@
+"""A store in a repository's releases on GitHub: `github://OWNER/REPO`.
+
+A release's tag is its release's there; its files are assets, and `release.json` among them is the manifest, so the digest
+that GitHub reports for that asset is the release's. A release is published in one request and only with all its assets:
+a reader sees a whole release or none. Of two that are published under one tag GitHub refuses the second.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import BinaryIO
+
+from aqea_registry.base.files import Advance, ignore
+from aqea_registry.base.findings import BadConfiguration, CannotCheck, NotAllowed, Refused
+from aqea_registry.base.references import join_reference
+from aqea_registry.stores.github.api import Answered, Asset, Client, Found
+from aqea_registry.stores.github.assets import (
+    ATTACHMENT,
+    LONGEST_TEXT,
+    NAME,
+    PART,
+    asset_name,
+    check_names,
+    digest_of_asset,
+    embed,
+    embedded,
+    look,
+    notice,
+    open_file,
+    read_parts,
+    with_notice,
+)
+from aqea_registry.stores.github.upload import Piece, Sending, alone, known_word, own_draft, send
+from aqea_registry.stores.port import Content, Plan, Tagged, other_document, other_manifest, parsed, refuse_other_release
+from aqea_registry.stores.release import LARGEST_MANIFEST, RECORD, Descriptor, Held, Release, digest_of
+
+ROUNDS = 10  # how often a push looks again because somebody else was faster
+LARGEST_IN_TEXT = 16 << 10  # bytes of an attachment in a release's text
+SPEC = re.compile(r"github://([A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?/[A-Za-z0-9._-]+)")
+
+
+class GitHub:
+    """The releases of one repository. `part`: bytes of the largest asset. Raises BadConfiguration for any other spec."""
+
+    def __init__(self, spec: str, *, part: int = PART) -> None:
+        match = SPEC.fullmatch(spec)
+        if match is None:
+            raise BadConfiguration(f"{spec} names no repository on GitHub", "its name is github://OWNER/REPO")
+        self.spec = spec
+        self.own_receipts: Path | None = None
+        self._name = match[1]
+        self._part = part
+        self._seen: dict[str, dict[str, Asset]] = {}  # the assets of releases that `find` looked at
+
+    @cached_property
+    def _client(self) -> Client:
+        return Client(self._name)
+
+    def reference(self, tag: str) -> str:
+        """The STORE-REF of a tag."""
+        return join_reference(self.spec, tag)
+
+    def tags(self) -> list[str]:
+        """The tags of all published releases with a record, sorted."""
+        try:
+            return sorted(each.tag for each in self._client.releases() if not each.draft and RECORD in each.names)
+        except Answered:
+            self._client.check_visible()
+            raise
+
+    def find(self, tag: str) -> Tagged | None:
+        """What a tag names. Raises Refused if its release has no record; NotAllowed if there is no such repository."""
+        found = self._client.published(tag)
+        if found is None:
+            self._client.check_visible()
+            return None
+        return self._tagged(found)
+
+    def release(self, tagged: Tagged) -> Release:
+        """The release, its manifest checked against its digest."""
+        subject = self.reference(tagged.tag)
+        record = self._assets(tagged).get(RECORD)
+        if record is None:
+            raise Refused.of("missing", subject, f"the release has no asset {RECORD} any more")
+        content = self._client.read(record, LARGEST_MANIFEST)
+        if digest_of(content) != tagged.digest:
+            raise other_manifest(subject, tagged.digest, content)
+        return parsed(subject, content)
+
+    def plan(self, tag: str, release: Release) -> Plan:
+        """What a push would send, to a new draft or to one that a push left."""
+        check_names(release, self._part)
+        self._client.check_writable()
+        held = self.find(tag)
+        if held is not None and held.digest != release.digest():
+            return Plan(held=held, new=(), settled=False)
+        word = known_word(self._client.address, tag, release.digest())
+        draft = own_draft(self._client, tag, release.digest(), word) if word and not held else None
+        assets = self._assets(held) if held else self._client.assets(draft.id) if draft else {}
+        files = release.files()
+        new = [
+            files[one.path]
+            for one in look(self._client, assets, release, False, ignore)
+            if one.digest != files[one.path].digest
+        ]
+        if RECORD not in assets or not assets[RECORD].whole:
+            new.append(release.descriptor())
+        return Plan(held=held, new=tuple(new), settled=held is not None and not new)
+
+    def push(self, tag: str, release: Release, content: Content, notes: str, advance: Advance) -> dict[str, object]:
+        """Publish a release under a tag, or send what a published one lost, if it still takes it."""
+        check_names(release, self._part)
+        with alone(self._client.address, tag, release.digest(), wait=False) as owner:
+            sending = Sending(self._client, tag, release, content, notes, self._part, owner)
+            made, reason = None, "its releases change all the time"
+            for _ in range(ROUNDS):
+                try:
+                    found = self._client.published(tag) or made
+                    if found is not None:
+                        self._refuse_conflict(tag, found, release, sending)
+                        self._mend(found, release, sending, advance)
+                        sending.discard()
+                        return self._ids(found, release)
+                    made = sending.publish(advance)
+                except Answered as error:
+                    made, reason = None, error.said
+        raise CannotCheck(f"{self.reference(tag)}: {reason}", "try again later; what was sent is kept")
+
+    def held(self, tagged: Tagged, release: Release, deep: bool, advance: Advance) -> Iterator[Held]:
+        """Each file as GitHub holds it: by the digests of its assets, or by its bytes where there is none, or with `deep`."""
+        self._seen.pop(tagged.at, None)
+        yield from look(self._client, self._assets(tagged), release, deep, advance)
+
+    def open(self, tagged: Tagged, path: str, layer: Descriptor, offset: int) -> BinaryIO:
+        """A file's bytes from `offset` on, put together from its parts; a broken line is mended while they are read."""
+        return open_file(self._client, self._assets(tagged), path, layer, offset)
+
+    def attach(self, tagged: Tagged, name: str, content: bytes) -> None:
+        """Keep a small document beside a release: as an asset, or in its text if the release takes no more assets.
+
+        A status is also put at the top of the text, for readers. Raises Refused if another document has the name.
+        """
+        if not NAME.fullmatch(name):
+            raise BadConfiguration(f"{name!r} cannot be the name of an attachment", "use letters, digits, '.', '_' and '-'")
+        with alone(self._client.address, tagged.tag, "attachments", wait=True):
+            found = self._by_number(tagged)
+            held = self._attachments(found).get(name)
+            if held is None:
+                self._keep(found, name, content)
+            elif held != content:
+                raise other_document(f"{self.reference(tagged.tag)}: {name}", content, held)
+            line = notice(content) if name.startswith("status-") else None
+            if line is not None:
+                self._rewrite(tagged, lambda text: with_notice(text, line))
+
+    def attachments(self, tagged: Tagged) -> Mapping[str, bytes]:
+        """The documents that are kept beside a release, as assets or in its text, by name."""
+        return self._attachments(self._by_number(tagged))
+
+    # What is there
+
+    def _tagged(self, found: Found) -> Tagged:
+        assets = self._client.assets(found.id)
+        record = assets.get(RECORD)
+        if record is None or not record.whole:
+            raise Refused.of("malformed", self.reference(found.tag), f"its release is none of ours: it has no {RECORD}")
+        self._seen[str(found.id)] = assets
+        return Tagged(tag=found.tag, digest=digest_of_asset(self._client, record), at=str(found.id))
+
+    def _assets(self, tagged: Tagged) -> dict[str, Asset]:
+        if tagged.at not in self._seen:
+            try:
+                self._seen[tagged.at] = self._client.assets(int(tagged.at))
+            except (Answered, ValueError) as error:
+                raise self._gone(tagged) from error
+        return self._seen[tagged.at]
+
+    def _by_number(self, tagged: Tagged) -> Found:
+        found = self._client.by_number(int(tagged.at)) if tagged.at.isdecimal() else None
+        if found is None:
+            raise self._gone(tagged)
+        return found
+
+    def _gone(self, tagged: Tagged) -> CannotCheck:
+        return CannotCheck(f"{self.reference(tagged.tag)}: GitHub has no release {tagged.at} any more", "publish it again")
+
+    def _mend(self, found: Found, release: Release, sending: Sending, advance: Advance) -> None:
+        files, assets = release.files(), self._client.assets(found.id)
+        whole = all(one.digest == files[one.path].digest for one in look(self._client, assets, release, False, ignore))
+        if not whole and not found.immutable:
+            sending.fill(found, advance)
+
+    def _ids(self, found: Found, release: Release) -> dict[str, object]:
+        """The numbers of the release and its assets; of a file in parts, those of all its parts."""
+        assets = self._client.assets(found.id)
+        parts = read_parts(self._client, assets).files
+        ids: dict[str, object] = {}
+        for path in [*release.files(), RECORD]:
+            if (asset := assets.get(asset_name(path))) is not None:
+                ids[path] = asset.id
+            elif path in parts:
+                ids[path] = [assets[part.name].id for part in parts[path].parts if part.name in assets]
+        return {"release": found.id, "assets": ids}
+
+    def _refuse_conflict(self, tag: str, found: Found, release: Release, sending: Sending) -> None:
+        try:
+            held = self._tagged(found).digest
+        except Refused:
+            held = "something that is no release of ours"
+        if held != release.digest():
+            sending.discard()
+        refuse_other_release(tag, self.spec, held, release)
+
+    # Attachments
+
+    def _attachments(self, found: Found) -> dict[str, bytes]:
+        assets = self._client.assets(found.id)
+        return embedded(found.text) | {
+            name.removeprefix(ATTACHMENT): self._client.read(asset, LARGEST_MANIFEST)
+            for name, asset in sorted(assets.items())
+            if name.startswith(ATTACHMENT) and asset.whole
+        }
+
+    def _keep(self, found: Found, name: str, content: bytes) -> None:
+        tagged = Tagged(tag=found.tag, digest="", at=str(found.id))
+        if not found.immutable and content:
+            asset = f"{ATTACHMENT}{name}"
+            piece = Piece(asset, f"attachment {name}", "application/json", digest_of(content), len(content), content)
+            try:
+                send(self._client, found, piece, content, ignore)
+            except Answered as error:
+                raise NotAllowed(f"{self.reference(found.tag)}: {name}: {error.said}", "attach it in another store") from error
+        elif len(content) < LARGEST_IN_TEXT:
+            self._rewrite(tagged, lambda text: text if name in embedded(text) else embed(text, name, content))
+        else:
+            message = f"the release takes no more assets, and {name} is too large for its text ({len(content)} bytes)"
+            raise NotAllowed(f"{self.reference(found.tag)}: {message}", "attach it in another store")
+
+    def _rewrite(self, tagged: Tagged, change: Callable[[str], str]) -> None:
+        """Change a release's text. GitHub writes without a guard, so what another's writing lost is added again."""
+        for _ in range(ROUNDS):
+            found = self._by_number(tagged)
+            text = found.text.replace("\r\n", "\n")
+            wanted = change(text)
+            if wanted == text:
+                return
+            if len(wanted) > LONGEST_TEXT:
+                raise NotAllowed(f"{self.reference(tagged.tag)}: its text is full", "attach it in another store")
+            try:
+                self._client.rewrite(found, wanted)
+            except Answered as error:
+                raise NotAllowed(f"{self.reference(tagged.tag)}: {error.said}", "attach it in another store") from error
+        raise CannotCheck(f"{self.reference(tagged.tag)}: GitHub does not keep the release's text", "try again later")

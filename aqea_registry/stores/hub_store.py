@@ -1,0 +1,321 @@
+"""A store in a dataset repository of the Hugging Face Hub: `hf://datasets/ORG/NAME`, its tags being the releases.
+
+A release is one commit with its files under their own paths and `release.json`, the exact bytes of its manifest. The
+commit is guarded: the Hub takes it only if the branch is where we looked, so whoever else commits loses nothing. The tag
+comes last, on a commit that was looked at again. Attachments are files on the main branch, and tags stay where they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from aqea_registry.base.files import BLOCK, Advance, UnsafePath, safe_path
+from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Refused
+from aqea_registry.base.references import join_reference
+from aqea_registry.remote.hub_client import Entry, Gone, HubClient, Refs, git_blob
+from aqea_registry.stores.port import Content, Plan, Tagged, other_document, parsed, refuse_other_release, unreadable_file
+from aqea_registry.stores.release import LARGEST_MANIFEST, RECORD, Descriptor, Held, NotARelease, Release, digest_of, parse
+
+SPEC = re.compile(r"hf://datasets/(?P<repository>[A-Za-z0-9_][\w.-]*/[A-Za-z0-9_][\w.-]*)", re.ASCII)
+COMMIT = re.compile(r"[0-9a-f]{40}")
+ATTACHMENTS = "attachments/"
+TRIES = 8  # how often a commit is planned again because somebody else was faster
+
+
+class Looked(NamedTuple):
+    """The main branch, looked at once: what a guarded commit is planned on."""
+
+    commit: str | None
+    tree: Mapping[str, Entry]
+
+
+class HubStore:
+    """One dataset repository. Raises BadConfiguration for a spec that names none."""
+
+    def __init__(self, spec: str) -> None:
+        match = SPEC.fullmatch(spec)
+        if match is None:
+            raise BadConfiguration(f"{spec}: a repository of the Hub is hf://datasets/ORG/NAME", "correct the store's name")
+        self.spec = spec
+        self.own_receipts: Path | None = None
+        self._hub = HubClient(match["repository"])
+
+    def reference(self, tag: str) -> str:
+        """The STORE-REF of a tag."""
+        return join_reference(self.spec, tag)
+
+    def tags(self) -> list[str]:
+        """Every tag of the repository, sorted. Whether they name releases is not asked."""
+        refs = self._hub.refs()
+        return sorted(refs.tags) if refs else []
+
+    def find(self, tag: str) -> Tagged | None:
+        """The release of a tag, or of a commit given by its 40 hex digits. A branch is no tag: it moves."""
+        return self._find(tag, self._hub.refs())
+
+    def release(self, tagged: Tagged) -> Release:
+        """The release, its record checked against its digest."""
+        content = self._record(tagged.at)
+        if content is None or digest_of(content) != tagged.digest:
+            actual = None if content is None else digest_of(content)
+            raise Refused.of("mismatch", f"{self.spec}@{tagged.at}", f"{RECORD} has other bytes", tagged.digest, actual)
+        return parsed(f"{self.spec}@{tagged.at}", content)
+
+    def plan(self, tag: str, release: Release) -> Plan:
+        """What a push would send. Of small files the Hub knows no sha256: the record of the branch stands for them."""
+        _check_names(release)
+        refs = self._hub.refs()
+        held = self._find(tag, refs)
+        if held is not None:
+            return Plan(held=held, new=(), settled=held.digest == release.digest())
+        self._hub.check_write(exists=refs is not None)
+        looked = self._look(refs)
+        earlier = self._earlier(looked)
+        large = {f"sha256:{entry.sha256}" for entry in looked.tree.values()}
+        new = {
+            layer.digest: layer
+            for path, layer in _wanted(release).items()
+            if layer.digest not in large and not (path in looked.tree and _alike(layer, looked.tree[path], earlier.get(path)))
+        }
+        return Plan(held=None, new=tuple(new.values()), settled=False)
+
+    def push(self, tag: str, release: Release, content: Content, notes: str, advance: Advance) -> dict[str, object]:
+        """Put a release under a tag: one commit, if the branch does not hold the release already, then the tag on it."""
+        _check_names(release)
+        refs = self._hub.refs()
+        if refs is None:
+            self._hub.check_write(exists=False)
+            self._hub.create()
+        found = self._settled(tag, release, refs)
+        if found is None:
+            self._hub.tag(tag, self._commit(tag, release, content, notes, advance))
+            found = self._settled(tag, release, self._hub.refs())
+        if found is None:
+            raise Refused.of("missing", self.reference(tag), "the Hub took the tag and does not have it", release.digest())
+        return {"commit": found.at, "repository": self._hub.address}
+
+    def held(self, tagged: Tagged, release: Release, deep: bool, advance: Advance) -> Iterator[Held]:
+        """Each file as the commit holds it: a large one by the sha256 that it is stored under, a small one by its bytes."""
+        try:
+            tree = self._hub.tree(tagged.at)
+        except Gone as error:
+            raise CannotCheck(f"{self.spec}: the commit {tagged.at} is not there", "publish the release again") from error
+        for path, layer in sorted(release.files().items()):
+            entry = tree.get(path)
+            if entry is None:
+                yield Held(path=path, how="not there")
+            elif entry.sha256 and not deep:
+                yield Held(path=path, how="lfs sha256", digest=f"sha256:{entry.sha256}", size=entry.size)
+            else:
+                yield self._hash(tagged, path, entry, layer, advance if deep else None)
+
+    def open(self, tagged: Tagged, path: str, layer: Descriptor, offset: int) -> BinaryIO:
+        """A file's bytes from `offset` on; a broken line is mended while they are read.
+
+        Opening raises Refused if the commit has no such file; opening and reading raise NotAllowed and CannotCheck.
+        """
+        try:
+            return self._hub.stream(tagged.at, path, layer.size, offset)
+        except Gone as error:
+            subject = f"{self.reference(tagged.tag)}: {path}"
+            raise Refused.of("missing", subject, "the commit has no such file", layer.digest) from error
+
+    def attach(self, tagged: Tagged, name: str, content: bytes) -> None:
+        """Keep a small document beside a release, in a commit of its own. Raises Refused if another one has its name."""
+        path = f"{ATTACHMENTS}{tagged.tag}/{name}"
+        try:
+            safe_path(path)
+        except UnsafePath as error:
+            raise BadConfiguration(f"the attachment's name {name!r}: {error}") from error
+        if "/" in name or len(content) > LARGEST_MANIFEST:
+            limit = f"an attachment has a plain name and at most {LARGEST_MANIFEST} bytes"
+            raise BadConfiguration(f"{name!r}, {len(content)} bytes: {limit}")
+        digest = digest_of(content)
+        for attempt in range(TRIES):
+            looked = self._look(self._hub.refs(), path.rpartition("/")[0])
+            entry = looked.tree.get(path)
+            if entry is not None:
+                if not _is(entry, digest, len(content), lambda: content):
+                    raise other_document(f"{self.reference(tagged.tag)}: {name}", content, None)
+                return
+            title = f"Attach {name} to {tagged.tag}"
+            if self._hub.commit(looked.commit, {path: content}, (), title, "", {path: digest[7:]}) is None:
+                _step_back(attempt)
+        raise self._too_busy()
+
+    def attachments(self, tagged: Tagged) -> Mapping[str, bytes]:
+        """The documents that are kept beside a release, by name, as the main branch has them now."""
+        folder = f"{ATTACHMENTS}{tagged.tag}"
+        looked = self._look(self._hub.refs(), folder)
+        found = {}
+        for path, entry in sorted(looked.tree.items()):
+            if path.rpartition("/")[0] != folder:
+                continue  # none of ours
+            content = self._hub.read(looked.commit or "", path, min(entry.size, LARGEST_MANIFEST))
+            if not _is(entry, digest_of(content), len(content), partial(bytes, content)):
+                raise Refused.of("mismatch", f"{self.spec}: {path}", "the Hub gives other bytes than it names")
+            found[path.removeprefix(f"{folder}/")] = content
+        return found
+
+    # The commit
+
+    def _commit(self, tag: str, release: Release, content: Content, notes: str, advance: Advance) -> str:
+        """The commit of the branch that holds the release and nothing left over from the one before it.
+
+        Each try looks anew: what a killed push or a lost answer left is found and not made again.
+        """
+        wanted = _wanted(release)
+        record = release.render()
+        read: Content = lambda path: record if path == RECORD else content(path)  # noqa: E731
+        for attempt in range(TRIES):
+            refs = self._hub.refs()
+            self._settled(tag, release, refs)
+            looked = self._look(refs)
+            missing = _missing(looked.tree, wanted, read)
+            if not missing and looked.commit:
+                return looked.commit
+            over = [path for path in self._earlier(looked) if path in looked.tree and path not in wanted and not _taken(path)]
+            shas = {path: wanted[path].digest[7:] for path in missing}
+            made = self._hub.commit(looked.commit, missing, over, f"Release {tag}", notes, shas)
+            if made is not None:
+                self._check(made, wanted, read)
+                advance(sum(wanted[path].size for path in missing if path != RECORD))
+                return made
+            _step_back(attempt)
+        raise self._too_busy()
+
+    def _check(self, commit: str, wanted: Mapping[str, Descriptor], read: Content) -> None:
+        """Look at a commit before it gets a tag, which never moves. Raises Refused."""
+        try:
+            wrong = _missing(self._hub.tree(commit), wanted, read)
+        except Gone:
+            wrong = dict.fromkeys(wanted, b"")
+        if wrong:
+            message = "the commit does not hold the bytes that were sent; nothing was tagged"
+            findings = [
+                Finding(code="mismatch", subject=f"{self.spec}@{commit}: {path}", expected=wanted[path].digest, message=message)
+                for path in sorted(wrong)
+            ]
+            raise Refused(f"{findings[0].subject}: {message}", findings, "look at the repository's .gitignore")
+
+    def _look(self, refs: Refs | None, folder: str | None = None) -> Looked:
+        head = refs.head if refs else None
+        try:
+            return Looked(head, self._hub.tree(head, folder))
+        except Gone as error:
+            raise CannotCheck(f"{self.spec}: the commit {head} of the main branch went away", "try again") from error
+
+    def _earlier(self, looked: Looked) -> dict[str, Descriptor]:
+        """What the release that the branch holds consists of; nothing, if it holds none of ours."""
+        content = self._record(looked.commit) if looked.commit and RECORD in looked.tree else None
+        if content is None:
+            return {}
+        try:
+            return _wanted(parse(content))
+        except NotARelease:
+            return {}
+
+    # The tag and its record
+
+    def _settled(self, tag: str, release: Release, refs: Refs | None) -> Tagged | None:
+        """The tag, if it names this release already. Raises TagConflict if it names another one."""
+        found = self._find(tag, refs)
+        refuse_other_release(tag, self.spec, found.digest if found else None, release)
+        return found
+
+    def _find(self, tag: str, refs: Refs | None) -> Tagged | None:
+        if refs is None:
+            return None
+        at = refs.tags.get(tag) or (tag if COMMIT.fullmatch(tag) else None)
+        if at is None:
+            return None
+        content = self._record(at)
+        if content is None and tag not in refs.tags:
+            return None
+        if content is None:
+            raise Refused.of("malformed", self.reference(tag), f"no release: the commit {at} has no {RECORD}")
+        parsed(self.reference(tag), content)
+        return Tagged(tag=tag, digest=digest_of(content), at=at)
+
+    def _record(self, commit: str) -> bytes | None:
+        try:
+            return self._hub.read(commit, RECORD, LARGEST_MANIFEST)
+        except Gone:
+            return None
+
+    def _hash(self, tagged: Tagged, path: str, entry: Entry, layer: Descriptor, advance: Advance | None) -> Held:
+        """Fetch a file and hash it; no more of it than is needed to see that it is another one."""
+        sha256, blob, size = hashlib.sha256(), hashlib.sha1(b"blob %d\0" % entry.size, usedforsecurity=False), 0
+        with self._hub.stream(tagged.at, path, max(entry.size, layer.size) + 1, 0) as incoming:
+            while block := incoming.read(BLOCK):
+                sha256.update(block)
+                blob.update(block)
+                size += len(block)
+                if advance:
+                    advance(len(block))
+        digest = f"sha256:{sha256.hexdigest()}"
+        # Right bytes that are not those of the commit may be others the next time: they prove nothing.
+        named = f"sha256:{entry.sha256}" == digest if entry.sha256 else blob.hexdigest() == entry.blob
+        known = named or digest != layer.digest
+        return Held(path=path, how="hashed" if advance else "fetched", digest=digest if known else None, size=size)
+
+    def _too_busy(self) -> CannotCheck:
+        return CannotCheck(f"{self.spec}: others commit all the time; this was not put there", "try again later")
+
+
+def _wanted(release: Release) -> dict[str, Descriptor]:
+    """Everything that a release's commit holds: its files, and the record."""
+    return {**release.files(), RECORD: release.descriptor()}
+
+
+def _missing(tree: Mapping[str, Entry], wanted: Mapping[str, Descriptor], read: Content) -> dict[str, Path | bytes]:
+    """What a tree does not hold with these bytes."""
+    return {
+        path: read(path)
+        for path, layer in sorted(wanted.items())
+        if path not in tree or not _is(tree[path], layer.digest, layer.size, partial(_bytes, read, path))
+    }
+
+
+def _bytes(read: Content, path: str) -> bytes:
+    given = read(path)
+    try:
+        return given if isinstance(given, bytes) else given.read_bytes()
+    except OSError as error:
+        raise unreadable_file(path, error) from error
+
+
+def _is(entry: Entry, digest: str, size: int, content: Callable[[], bytes]) -> bool:
+    """Whether the Hub's entry has these bytes; they are read only where it has no sha256 of them."""
+    if entry.size != size:
+        return False
+    return f"sha256:{entry.sha256}" == digest if entry.sha256 else git_blob(content()) == entry.blob
+
+
+def _alike(layer: Descriptor, entry: Entry, earlier: Descriptor | None) -> bool:
+    """Whether a small file of the branch is the release's, as far as size and the branch's own record tell."""
+    return entry.sha256 is None and entry.size == layer.size and earlier is not None and earlier.digest == layer.digest
+
+
+def _taken(path: str) -> bool:
+    """Whether the Hub or this store keeps something else under that name."""
+    return path in {".gitattributes", RECORD} or path.startswith(ATTACHMENTS)
+
+
+def _check_names(release: Release) -> None:
+    taken = [path for path in release.files() if _taken(path)]
+    if taken:
+        message = "the Hub or this store keeps something else under that name"
+        raise Refused(f"{taken[0]}: {message}", [Finding(code="conflict", subject=path, message=message) for path in taken])
+
+
+def _step_back(attempt: int) -> None:
+    """Wait for a moment that nobody else waits for."""
+    time.sleep(random.uniform(0.0, 0.1 * 2.0 ** min(attempt, 5)))  # noqa: S311

@@ -1,0 +1,222 @@
+"""A store in a folder: an OCI image layout, as skopeo and oras read it.
+
+`oci-layout`, `index.json` (tag to manifest), `blobs/sha256/<hex>`; receipts stand in `receipts/<tag>.json`. Blobs are
+written first, the index last and under a lock, each in one rename: a reader sees a whole release or none.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from aqea_registry.base.files import Advance, WrongBytes, copy_checked, hash_file, ignore, locked, open_regular, write_bytes
+from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused
+from aqea_registry.base.references import join_reference
+from aqea_registry.stores.attachments import INDEX_TYPE, Malformed, attached, attachment, parse_attachment, with_entry
+from aqea_registry.stores.port import (
+    Content,
+    Plan,
+    Tagged,
+    changed_file,
+    other_document,
+    other_manifest,
+    parsed,
+    refuse_other_release,
+)
+from aqea_registry.stores.release import (
+    ARTIFACT_TYPE,
+    EMPTY_CONFIG,
+    LARGEST_MANIFEST,
+    MANIFEST_TYPE,
+    Descriptor,
+    Held,
+    Release,
+    digest_of,
+)
+
+REF_NAME = "org.opencontainers.image.ref.name"
+MARKER = b'{"imageLayoutVersion":"1.0.0"}'
+NO_INDEX = b'{"manifests":[]}'
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+class Layout:
+    """One OCI image layout. `spec` is its name, `oci:DIR`."""
+
+    def __init__(self, spec: str, folder: Path) -> None:
+        self.spec = spec
+        self.own_receipts: Path | None = folder / "receipts"
+        self._folder = folder
+
+    def reference(self, tag: str) -> str:
+        """The STORE-REF of a tag."""
+        return join_reference(self.spec, tag)
+
+    def tags(self) -> list[str]:
+        """Every tag of the index, sorted."""
+        names = {entry.get("annotations", {}).get(REF_NAME) for entry in self._entries()}
+        return sorted(name for name in names if isinstance(name, str))
+
+    def find(self, tag: str) -> Tagged | None:
+        """What a tag names. Raises CannotCheck if it stands in the index twice, with different digests."""
+        held = {entry["digest"] for entry in self._entries() if entry.get("annotations", {}).get(REF_NAME) == tag}
+        if len(held) > 1:
+            raise CannotCheck(f"{self.spec}: the tag {tag} stands in index.json more than once, with different digests")
+        return next((Tagged(tag=tag, digest=digest, at=digest) for digest in held), None)
+
+    def release(self, tagged: Tagged) -> Release:
+        """The release, its manifest checked against its digest. Raises Refused, CannotCheck."""
+        return parsed(f"{self.spec}@{tagged.digest}", self._manifest(tagged.digest))
+
+    def plan(self, tag: str, release: Release) -> Plan:
+        """What a push would write, the manifest's own blob among it; what is there is hashed first."""
+        held = self.find(tag)
+        new = tuple(self._missing(release))
+        same = held is not None and held.digest == release.digest()
+        return Plan(held=held, new=new, settled=same and not new and self._marked())
+
+    def push(self, tag: str, release: Release, content: Content, notes: str, advance: Advance = ignore) -> dict[str, object]:
+        """Write a release under a tag; repeat a push that was cut off. A layout has no place for notes."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with locked(self._folder):
+            held = self.find(tag)
+            refuse_other_release(tag, self.spec, held.digest if held else None, release)
+            write_bytes(self._folder / "oci-layout", MARKER)
+            paths = {layer.digest: path for path, layer in release.files().items()}
+            own = {release.digest(): release.render(), release.config.digest: EMPTY_CONFIG}
+            for blob in self._missing(release):
+                if blob.digest in own:
+                    write_bytes(self._blob(blob.digest), own[blob.digest])
+                else:
+                    self._copy_blob(blob, paths[blob.digest], content, advance)
+            write_bytes(self._folder / "index.json", self._index_with(tag, release))
+        return {"manifest": release.digest()}
+
+    def held(self, tagged: Tagged, release: Release, deep: bool, advance: Advance = ignore) -> Iterator[Held]:
+        """Every file, hashed where it lies, `deep` or not: a folder reports no digests. Raises Refused for a bad config."""
+        for path, layer in sorted(release.files().items()):
+            try:
+                found = hash_file(self._blob(layer.digest), advance=advance)
+            except FileNotFoundError:
+                yield Held(path=path, how="not there")
+            except OSError as error:
+                message = f"the blob cannot be read: {error.strerror or error}"
+                raise Refused.of("unreadable", f"{self.spec}: {path}", message, layer.digest) from error
+            else:
+                yield Held(path=path, how="hashed", digest=f"sha256:{found.sha256}", size=found.size)
+        if not self._holds(release.config):
+            message = "the blob is not there, or has other bytes; publish the release again to repair it"
+            raise Refused.of("missing", f"{self.spec}: config", message, release.config.digest)
+
+    def open(self, tagged: Tagged, path: str, layer: Descriptor, offset: int) -> BinaryIO:
+        """The blob of a file from `offset` on."""
+        try:
+            file = open_regular(self._blob(layer.digest))
+        except OSError as error:
+            raise CannotCheck(f"{self.spec}: {path}: the blob cannot be read: {error.strerror or error}") from error
+        file.seek(offset)
+        return io.BufferedReader(file)
+
+    def attach(self, tagged: Tagged, name: str, content: bytes) -> None:
+        """Keep a document beside a release, as a manifest that refers to it. Raises Refused if another has this name."""
+        manifest = self._manifest(tagged.digest)
+        subject = Descriptor(media_type=MANIFEST_TYPE, digest=tagged.digest, size=len(manifest))
+        try:
+            made = attachment(subject, name, content)
+        except Malformed as error:
+            raise BadConfiguration(str(error)) from error
+        with locked(self._folder):
+            held = self.attachments(tagged).get(name)
+            if held is not None and held != content:
+                raise other_document(f"{self.spec}@{tagged.digest}: {name}", content, held)
+            for digest, piece in ((made.document.digest, content), (made.digest(), made.render())):
+                write_bytes(self._blob(digest), piece)
+            write_bytes(self._folder / "index.json", with_entry(self._index(), made.entry()))
+
+    def attachments(self, tagged: Tagged) -> Mapping[str, bytes]:
+        """The documents that are kept beside a release, by name. Raises Refused if one is not what its digest names."""
+        found: dict[str, bytes] = {}
+        for descriptor in attached(self._index() or NO_INDEX):
+            try:
+                made = parse_attachment(self._manifest(descriptor.digest), tagged.digest)
+            except Malformed:
+                continue  # another release's
+            found[made.name] = self._manifest(made.document.digest)
+        return found
+
+    def _manifest(self, digest: str) -> bytes:
+        """A small blob's bytes, checked."""
+        path = self._blob(digest)
+        try:
+            with open_regular(path) as file:
+                content = file.read(LARGEST_MANIFEST + 1) or b""
+        except OSError as error:
+            raise CannotCheck(f"{self.spec}: the manifest {digest} is not there: {error.strerror}") from error
+        if digest_of(content) != digest:
+            raise other_manifest(f"{self.spec}@{digest}", digest, content)
+        return content
+
+    def _missing(self, release: Release) -> list[Descriptor]:
+        blobs = {blob.digest: blob for blob in (*release.layers, release.config, release.descriptor())}
+        return [blob for digest, blob in sorted(blobs.items()) if not self._holds(blob)]
+
+    def _marked(self) -> bool:
+        """Whether the folder says that it is an image layout; without that no program reads it."""
+        path = self._folder / "oci-layout"
+        return path.is_file() and path.read_bytes() == MARKER
+
+    def _copy_blob(self, layer: Descriptor, path: str, content: Content, advance: Advance) -> None:
+        source = content(path)
+        try:
+            with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as incoming:
+                copy_checked(incoming, self._blob(layer.digest), layer.digest.removeprefix("sha256:"), layer.size, advance)
+        except WrongBytes as error:
+            raise changed_file(path, layer.digest, error.actual) from error
+
+    def _holds(self, layer: Descriptor) -> bool:
+        try:
+            found = hash_file(self._blob(layer.digest))
+        except OSError:
+            return False
+        return f"sha256:{found.sha256}" == layer.digest
+
+    def _blob(self, digest: str) -> Path:
+        return self._folder / "blobs" / "sha256" / digest.removeprefix("sha256:")
+
+    def _index(self) -> bytes | None:
+        try:
+            return (self._folder / "index.json").read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def _entries(self) -> list[dict[str, Any]]:
+        try:
+            entries = json.loads(NO_INDEX if (index := self._index()) is None else index)["manifests"]
+            if not isinstance(entries, list):
+                raise ValueError("'manifests' is not a list")
+            for entry in entries:
+                if not DIGEST.fullmatch(entry["digest"]) or not isinstance(entry.get("annotations", {}), dict):
+                    raise ValueError(f"{entry['digest']!r} is not a sha256 digest")
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            path = self._folder / "index.json"
+            raise CannotCheck(f"{path}: not an OCI index: {error}", "restore the file, or move the folder away") from error
+        return list(entries)
+
+    def _index_with(self, tag: str, release: Release) -> bytes:
+        entry = {
+            "mediaType": MANIFEST_TYPE,
+            "artifactType": ARTIFACT_TYPE,
+            "digest": release.digest(),
+            "size": len(release.render()),
+            "annotations": {REF_NAME: tag},
+        }
+        entries = self._entries()
+        tags = [other.get("annotations", {}).get(REF_NAME) for other in entries]
+        at = tags.index(tag) if tag in tags else len(entries)  # a repair leaves everything where it was
+        others = [other for other, name in zip(entries, tags, strict=True) if name != tag]
+        index = {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [*others[:at], entry, *others[at:]]}
+        return json.dumps(index, separators=(",", ":")).encode()

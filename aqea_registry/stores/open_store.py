@@ -1,0 +1,86 @@
+"""Questions about a release in a store that several operations ask."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused
+from aqea_registry.base.references import is_folder
+from aqea_registry.stores.attachments import Status, current
+from aqea_registry.stores.port import Store, Tagged
+from aqea_registry.stores.release import Descriptor, digest_of
+
+
+def open_store(spec: str, root: Path) -> Store:
+    """The store of this name; the DIR of `oci:DIR` starts at `root`. Nothing is asked yet.
+
+    Raises BadConfiguration, and CannotCheck if the client that the store needs is not installed.
+    """
+    if is_folder(spec):
+        from aqea_registry.stores.oci_layout import Layout
+
+        return Layout(spec, root / Path(spec.removeprefix("oci:")).expanduser())
+    if spec.startswith("oci://"):
+        _need("oras", "an OCI registry")
+        from aqea_registry.stores.registry.store import Registry
+
+        return Registry(spec)
+    if spec.startswith("hf://"):
+        _need("huggingface_hub", "the Hugging Face Hub")
+        from aqea_registry.stores.hub_store import HubStore
+
+        return HubStore(spec)
+    if spec.startswith("github://"):
+        _need("github", "GitHub")
+        from aqea_registry.stores.github.store import GitHub
+
+        return GitHub(spec)
+    raise BadConfiguration(
+        f"{spec!r} is no store", "the stores are oci:DIR, oci://HOST/NAME, hf://datasets/ORG/NAME and github://OWNER/REPO"
+    )
+
+
+def _need(module: str, store: str) -> None:
+    """A stranger with the core alone is told what to install."""
+    try:
+        importlib.import_module(module)
+    except ImportError as error:
+        reason = f"the Python module {module} cannot be imported: {error}"
+        raise CannotCheck(f"{store}: {reason}", "pip install 'aqea-registry[stores]'") from error
+
+
+LARGEST_TEXT = 64 << 20
+
+
+def find(store: Store, tag: str) -> Tagged:
+    """What a tag names. Raises CannotCheck if there is no such tag."""
+    tagged = store.find(tag)
+    if tagged is None:
+        known = store.tags()
+        hint = f"it has {', '.join(known[-5:])}" if known else "it holds no release"
+        raise CannotCheck(f"{store.reference(tag)}: there is no such tag", hint)
+    return tagged
+
+
+def status(store: Store, tagged: Tagged) -> Status | None:
+    """Whether the release was superseded or withdrawn."""
+    return current(store.attachments(tagged), tagged.digest)
+
+
+def read_text(store: Store, tagged: Tagged, path: str, layer: Descriptor) -> bytes:
+    """A small file of a release, checked. Raises Refused for other bytes, CannotCheck for a file that is not small."""
+    if layer.size > LARGEST_TEXT:
+        raise CannotCheck(f"{store.reference(tagged.tag)}: {path} has {layer.size} bytes; the limit here is {LARGEST_TEXT}")
+    with store.open(tagged, path, layer, 0) as file:
+        blocks = []
+        left = layer.size + 1
+        while left and (block := file.read(left)):
+            blocks.append(block)
+            left -= len(block)
+    content = b"".join(blocks)
+    if digest_of(content) != layer.digest:
+        subject = f"{store.reference(tagged.tag)}: {path}"
+        message = "the store's bytes are not those that the release names"
+        raise Refused.of("mismatch", subject, message, layer.digest, digest_of(content))
+    return content

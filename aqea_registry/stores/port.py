@@ -1,0 +1,138 @@
+"""What a store is: a place that keeps releases under tags, and what is asked of it.
+
+A store answers questions about what it holds and takes one release at a time. What a tag may hold, what is sent first and
+what an answer means is decided once, in `operations/`, for all stores alike. A store raises CannotCheck when it cannot be
+reached, NotAllowed when the credentials do not suffice, TagConflict when the tag names other content, and Refused when it
+gives back other bytes than it was given; never an exception of the client library that it uses.
+
+What every store refuses, in the same words: built here once, raised where it is found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+import msgspec
+
+from aqea_registry.base.files import Advance
+from aqea_registry.base.findings import CannotCheck, Finding, Refused, TagConflict
+from aqea_registry.stores.release import Descriptor, Held, NotARelease, Release, digest_of, parse, tag_conflict
+
+# The bytes of a path of the release: a file that was verified, or a text that was made for the release.
+Content = Callable[[str], Path | bytes]
+
+
+class Tagged(msgspec.Struct, frozen=True, kw_only=True):
+    """What a tag names in a store, looked at once: later questions are about this, not about where the tag went since."""
+
+    tag: str
+    digest: str  # the release's identity, `sha256:` and 64 hex digits
+    at: str  # the store's own name for it: a digest, a commit, a release's number
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What a push would do: the release that the tag names now, and the pieces that would be sent, each once."""
+
+    held: Tagged | None
+    new: tuple[Descriptor, ...]
+    settled: bool  # whether nothing at all is left to do
+
+
+class Store(Protocol):
+    """One store. `spec` is its name without a tag: `oci:DIR`, `oci://HOST/NAME`, `hf://datasets/ORG/NAME`, `github://OWNER/REPO`."""
+
+    spec: str
+    own_receipts: Path | None  # where receipts lie that live with the store; None: they are committed with the project
+
+    def reference(self, tag: str) -> str:
+        """The STORE-REF of a tag."""
+        ...
+
+    def tags(self) -> list[str]:
+        """The tags of all releases in the store, sorted. Where that is cheap, those of something else are left out."""
+        ...
+
+    def find(self, tag: str) -> Tagged | None:
+        """What a tag names; None if there is no such tag. Raises Refused if it names something that is no release."""
+        ...
+
+    def release(self, tagged: Tagged) -> Release:
+        """The release, its manifest checked against its digest. Raises Refused, CannotCheck."""
+        ...
+
+    def plan(self, tag: str, release: Release) -> Plan:
+        """What a push would send, after asking whether it may: raises NotAllowed and CannotCheck before a byte is sent."""
+        ...
+
+    def push(self, tag: str, release: Release, content: Content, notes: str, advance: Advance) -> dict[str, object]:
+        """Put a release under a tag and return the store's own ids for the receipt; repeat a push that was cut off.
+
+        What is there already is not sent again, and the tag comes last. Raises TagConflict if the tag names, or came to
+        name, another release; Refused if `content` gives other bytes than the release names.
+        """
+        ...
+
+    def held(self, tagged: Tagged, release: Release, deep: bool, advance: Advance) -> Iterable[Held]:
+        """Each file of the release as the store holds it, by the digests that the store itself reports.
+
+        Bytes are fetched of what has no such digest, and with `deep` of everything.
+        """
+        ...
+
+    def open(self, tagged: Tagged, path: str, layer: Descriptor, offset: int) -> BinaryIO:
+        """The bytes of a file of the release from `offset` on, as a stream to be closed. They are not checked yet."""
+        ...
+
+    def attach(self, tagged: Tagged, name: str, content: bytes) -> None:
+        """Keep a small document beside a release, never part of its identity. The same name and bytes again change nothing."""
+        ...
+
+    def attachments(self, tagged: Tagged) -> Mapping[str, bytes]:
+        """The documents that are kept beside a release, by name."""
+        ...
+
+
+def parsed(subject: str, content: bytes) -> Release:
+    """The release that a manifest's bytes are. Raises Refused if they are none."""
+    try:
+        return parse(content)
+    except NotARelease as error:
+        finding = Finding(code="malformed", subject=subject, message=str(error))
+        raise Refused(f"{subject} is no release: {error}", [finding]) from error
+
+
+def refuse_other_release(tag: str, spec: str, held: str | None, release: Release) -> None:
+    """Raise TagConflict if the tag holds something else: `held` is what it holds, a digest or other words; None: nothing."""
+    wanted = release.digest()
+    if held is not None and held != wanted:
+        finding = tag_conflict(tag, spec, held, wanted)
+        message = f"{finding.subject}: {finding.message}: it names {held}; this content would be {wanted}"
+        raise TagConflict(message, "publish it under a new tag", [finding])
+
+
+def other_manifest(subject: str, expected: str, content: bytes) -> Refused:
+    """The manifest under a digest has other bytes."""
+    message = "the manifest's bytes are not those that its digest names"
+    return Refused.of("mismatch", subject, message, expected, digest_of(content))
+
+
+def other_document(subject: str, wanted: bytes, held: bytes | None) -> Refused:
+    """Another document is attached under the same name; `held` is None where only that is known."""
+    message = "another document of this name is attached, and attachments stay as they are"
+    actual = None if held is None else digest_of(held)
+    return Refused.of("conflict", subject, message, digest_of(wanted), actual, hint="attach it under a new name")
+
+
+def changed_file(path: str, expected: str, actual: str) -> Refused:
+    """A file of the release has other bytes than it had when it was verified. Digests, as findings show them."""
+    message = "the file changed while it was published"
+    finding = Finding(code="mismatch", subject=path, expected=expected, actual=actual, message=message)
+    return Refused(f"{path} changed while it was published; nothing was tagged", [finding])
+
+
+def unreadable_file(path: str, error: Exception) -> CannotCheck:
+    """A file of the release cannot be read any more."""
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+    return CannotCheck(f"{path} cannot be read: {reason}", "make the release's files again")

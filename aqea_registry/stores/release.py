@@ -1,0 +1,196 @@
+"""A release: an OCI image manifest with one layer a file. Its identity is the sha256 of the manifest's bytes.
+
+The manifest holds no time, no tag and no machine: the same files give the same digest. The config is the empty JSON
+object. Its media type is that of an image config, not `application/vnd.oci.empty.v1+json`, because skopeo before 1.10
+refuses to inspect anything else; `artifactType` says what this is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
+from typing import Annotated, Literal
+
+import msgspec
+
+from aqea_registry.base.files import UnsafePath, safe_path
+from aqea_registry.base.findings import Finding
+from aqea_registry.base.references import join_reference
+
+ARTIFACT_TYPE = "application/vnd.aqea-registry.release.v1"
+MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
+CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
+EMPTY_CONFIG = b"{}"
+TITLE = "org.opencontainers.image.title"
+RECORD = "release.json"  # the manifest's bytes, in stores that keep files and not manifests
+LARGEST_MANIFEST = 4 << 20  # what registries accept, and a bound on what is parsed
+LAYER_TYPES = {
+    ".json": "application/json",
+    ".md": "text/markdown",
+    ".parquet": "application/vnd.apache.parquet",
+    ".svg": "image/svg+xml",
+}
+
+
+# How the digest of a held file is known, without its bytes or with them.
+How = Literal["descriptor", "lfs sha256", "asset digest", "part digests", "fetched", "hashed", "not there"]
+Digest = Annotated[str, msgspec.Meta(pattern=r"^sha256:[0-9a-f]{64}\Z")]
+
+
+class Descriptor(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """OCI's content descriptor: what kind of bytes, which, and how many."""
+
+    media_type: str
+    digest: Digest
+    size: Annotated[int, msgspec.Meta(ge=0)]
+    annotations: dict[str, str] = {}
+
+
+class Release(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The manifest of a release."""
+
+    layers: tuple[Descriptor, ...]
+    config: Descriptor
+    schema_version: int = 2
+    media_type: str = MANIFEST_TYPE
+    artifact_type: str = ARTIFACT_TYPE
+
+    def files(self) -> dict[str, Descriptor]:
+        """Path to descriptor of every file."""
+        return {layer.annotations[TITLE]: layer for layer in self.layers}
+
+    def descriptor(self) -> Descriptor:
+        """The manifest itself, as a store keeps it."""
+        content = self.render()
+        return Descriptor(media_type=MANIFEST_TYPE, digest=digest_of(content), size=len(content))
+
+    def size(self) -> int:
+        """The bytes of all files together."""
+        return sum(layer.size for layer in self.layers)
+
+    def render(self) -> bytes:
+        """The manifest's bytes: sorted keys, no spaces."""
+        return json.dumps(msgspec.to_builtins(self), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+    def digest(self) -> str:
+        """The release's identity, `sha256:` and 64 hex digits."""
+        return digest_of(self.render())
+
+
+class Held(msgspec.Struct, frozen=True, kw_only=True):
+    """One file of a release as a store holds it. `digest` is `sha256:...`; None if the store has no such file."""
+
+    path: str
+    how: How
+    digest: str | None = None
+    size: int | None = None  # bytes
+
+
+class NotARelease(ValueError):
+    """The bytes are not a release's manifest; the message is the reason."""
+
+
+def digest_of(content: bytes) -> str:
+    """OCI's digest of some bytes."""
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def empty_config() -> Descriptor:
+    """The descriptor of the empty config."""
+    return Descriptor(media_type=CONFIG_TYPE, digest=digest_of(EMPTY_CONFIG), size=len(EMPTY_CONFIG))
+
+
+def build(files: Iterable[tuple[str, str, int]]) -> Release:
+    """A release of files given as (path, hex sha256, size in bytes), sorted by path."""
+    layers = [
+        Descriptor(
+            media_type=LAYER_TYPES.get(path[path.rfind(".") :], "text/plain"),
+            digest=f"sha256:{sha256}",
+            size=size,
+            annotations={TITLE: path},
+        )
+        for path, sha256, size in sorted(files)
+    ]
+    return Release(layers=tuple(layers), config=empty_config())
+
+
+def parse(content: bytes) -> Release:
+    """Read a manifest from a store. Raises NotARelease for anything that could not be restored safely."""
+    if len(content) > LARGEST_MANIFEST:
+        raise NotARelease(f"the manifest has {len(content)} bytes; the limit is {LARGEST_MANIFEST}")
+    try:
+        release = msgspec.json.decode(content, type=Release)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise NotARelease(f"not an OCI image manifest: {error}") from error
+    if release.artifact_type != ARTIFACT_TYPE:
+        raise NotARelease(f"the artifact is {release.artifact_type or 'of no type'}, not {ARTIFACT_TYPE}")
+    if release.media_type != MANIFEST_TYPE or release.schema_version != 2:
+        raise NotARelease(f"mediaType {release.media_type} and schemaVersion {release.schema_version} are no image manifest's")
+    if not release.layers:
+        raise NotARelease("the release has no files")
+    _check_paths(release.layers)
+    sizes: dict[str, int] = {}
+    for layer in release.layers:
+        if sizes.setdefault(layer.digest, layer.size) != layer.size:
+            raise NotARelease(f"layer {layer.digest} has two sizes")
+    if release.digest() != digest_of(content):
+        raise NotARelease("the manifest says more than a release does, or says it in another spelling")
+    return release
+
+
+def _check_paths(layers: Iterable[Descriptor]) -> None:
+    """Refuse paths that lead out, that would be one file on some file system, or of which one is a folder of another."""
+    seen: dict[str, str] = {}
+    for layer in layers:
+        path = layer.annotations.get(TITLE, "")
+        try:
+            safe_path(path)
+        except UnsafePath as error:
+            raise NotARelease(f"layer {path!r}: {error}") from error
+        folded = unicodedata.normalize("NFC", path).casefold()
+        if folded in seen:
+            raise NotARelease(f"layers {seen[folded]!r} and {path!r} would be one file on some file systems")
+        seen[folded] = path
+    for folded, path in seen.items():
+        parts = folded.split("/")
+        above = next((seen[at] for at in ("/".join(parts[:n]) for n in range(1, len(parts))) if at in seen), None)
+        if above is not None:
+            raise NotARelease(f"layer {above!r} is a file and a folder of {path!r}")
+
+
+def held_findings(reference: str, release: Release, held: Iterable[Held]) -> list[Finding]:
+    """Compare what a store holds with what the release names: a finding for each file that is gone or has other bytes."""
+    layers = release.files()
+    findings = []
+    for one in held:
+        layer = layers[one.path]
+        subject = f"{reference}: {one.path}"
+        if one.digest is None:
+            message = "the store does not hold the file"
+            findings.append(Finding(code="missing", subject=subject, expected=layer.digest, message=message))
+        elif (one.digest, one.size) != (layer.digest, layer.size):
+            expected, actual = f"{layer.digest} ({layer.size} bytes)", f"{one.digest} ({one.size} bytes)"
+            message = f"the store's bytes are not those that the release names (known by: {one.how})"
+            findings.append(Finding(code="mismatch", subject=subject, expected=expected, actual=actual, message=message))
+    return findings
+
+
+def how_checked(held: Iterable[Held]) -> str:
+    """How many files were checked in which way, for people."""
+    words = {"fetched": "fetched and hashed", "hashed": "hashed", "not there": "not there"}
+    counts = Counter(one.how for one in held)
+    return ", ".join(f"{count} {words.get(how, f'by {how}')}" for how, count in counts.items())
+
+
+def tag_conflict(tag: str, store: str, held: str, wanted: str) -> Finding:
+    """The finding for a tag that holds another release."""
+    return Finding(
+        code="tag-moved",
+        subject=join_reference(store, tag),
+        expected=wanted,
+        actual=held,
+        message="the tag already names another release, and a tag never moves",
+    )

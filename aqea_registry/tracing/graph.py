@@ -1,0 +1,345 @@
+"""The graph of a project: what rests on what, from a printed number down to immutable bytes and up to the stores.
+
+An edge says that its source rests on its target. Nodes and edges are sorted, so that the same project gives the same text.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args
+
+import msgspec
+
+from aqea_registry.base.files import UnsafePath, inside
+from aqea_registry.base.findings import Finding
+from aqea_registry.project.project import Project
+
+Kind = Literal[
+    "claim",
+    "document",
+    "metric",
+    "pair-set",
+    "file",
+    "stage",
+    "parameters",
+    "pin",
+    "upstream-file",
+    "commit",
+    "release",
+    "store",
+    "attestation",
+]
+KINDS: tuple[str, ...] = get_args(Kind)
+_ORDER = {kind: number for number, kind in enumerate(KINDS)}
+_SHORT = 12  # of a digest's hex digits, where people read it
+_DEEPEST = 100  # levels of a tree: claims may be derived from claims without end
+
+
+class Node(msgspec.Struct, frozen=True):
+    """One link of a chain. `id` is the kind, a colon and a name; `broken` is a sentence on what does not fit, if anything."""
+
+    id: str
+    kind: Kind
+    label: str
+    facts: dict[str, str] = {}
+    broken: str | None = None
+
+    @property
+    def gist(self) -> str:
+        """The one fact that says most: a value, or the beginning of a digest."""
+        for fact in ("value", "printed", "content", "sha256", "digest", "commit"):
+            if fact in self.facts:
+                text = self.facts[fact]
+                return text if fact in ("value", "printed") else f"{fact} {text.removeprefix('sha256:')[:_SHORT]}"
+        return ""
+
+
+class Edge(msgspec.Struct, frozen=True, order=True):
+    """`source` rests on `target`; the label is the verb between them."""
+
+    source: str
+    target: str
+    label: str
+
+
+class Graph(msgspec.Struct, frozen=True, dict=True):
+    """Nodes and edges, sorted: make it with `Graph.of`."""
+
+    nodes: tuple[Node, ...]
+    edges: tuple[Edge, ...]
+
+    @classmethod
+    def of(cls, nodes: Iterable[Node], edges: Iterable[Edge]) -> Graph:
+        """The graph of these, each once; of two nodes with one id the last counts. Raises ValueError for an edge to nowhere."""
+        known = {node.id: node for node in nodes}
+        kept = sorted(set(edges))
+        if lost := [end for edge in kept for end in (edge.source, edge.target) if end not in known]:
+            raise ValueError(f"an edge ends at {lost[0]}, which is no node")
+        return cls(tuple(sorted(known.values(), key=_place)), tuple(kept))
+
+    @cached_property
+    def by_id(self) -> Mapping[str, Node]:
+        """Every node by its id."""
+        return {node.id: node for node in self.nodes}
+
+    @cached_property
+    def below(self) -> Mapping[str, Sequence[Edge]]:
+        """By id, the edges to what the node itself rests on, in the order of the nodes."""
+        return self._grouped([(edge.source, edge.target, edge) for edge in self.edges])
+
+    @cached_property
+    def above(self) -> Mapping[str, Sequence[Edge]]:
+        """By id, the edges from what itself rests on the node, in the order of the nodes."""
+        return self._grouped([(edge.target, edge.source, edge) for edge in self.edges])
+
+    @property
+    def broken(self) -> tuple[Node, ...]:
+        """The nodes that do not fit."""
+        return tuple(node for node in self.nodes if node.broken)
+
+    def rests_on(self, start: str) -> Graph:
+        """The node and everything that it rests on."""
+        return self.part(_reached(start, lambda id_: [edge.target for edge in self.below.get(id_, ())]))
+
+    def carried_by(self, start: str) -> Graph:
+        """The node and everything that rests on it."""
+        return self.part(_reached(start, lambda id_: [edge.source for edge in self.above.get(id_, ())]))
+
+    def part(self, ids: Collection[str]) -> Graph:
+        """These nodes and the edges between them."""
+        nodes = sorted((self.by_id[id_] for id_ in ids), key=_place)
+        edges = (edge for id_ in ids for edge in self.below.get(id_, ()) if edge.target in ids)
+        return Graph(tuple(nodes), tuple(sorted(edges)))
+
+    def _grouped(self, ends: Sequence[tuple[str, str, Edge]]) -> dict[str, list[Edge]]:
+        grouped: dict[str, list[Edge]] = {}
+        for near, _, edge in sorted(ends, key=lambda one: (_place(self.by_id[one[1]]), one[2].label)):
+            grouped.setdefault(near, []).append(edge)
+        return grouped
+
+
+def union(*graphs: Graph) -> Graph:
+    """Everything that is in one of the graphs."""
+    return Graph.of([node for graph in graphs for node in graph.nodes], [edge for graph in graphs for edge in graph.edges])
+
+
+def plain(graph: Graph) -> dict[str, Any]:
+    """The graph as plain values, for JSON."""
+    return {"nodes": msgspec.to_builtins(graph.nodes), "edges": msgspec.to_builtins(graph.edges)}
+
+
+class Branch(NamedTuple):
+    """A node in a tree of the graph, with the verb that leads to it. `again`: what is below it stands elsewhere in the tree.
+
+    `more` counts what was left out below it, by kind.
+    """
+
+    node: Node
+    label: str
+    branches: tuple[Branch, ...] = ()
+    again: bool = False
+    more: Mapping[str, int] = {}
+
+
+def tree(graph: Graph, start: str, direction: Literal["down", "up"], limit: int | None = None) -> Branch:
+    """The node, what it rests on (down) or what rests on it (up), and so on; what is below a node is told once.
+
+    Of more than `limit` branches of one kind below one node only the first are kept, the broken ones before others.
+    """
+    told: set[str] = set()
+    edges = graph.below if direction == "down" else graph.above
+
+    def branch(id_: str, label: str, depth: int) -> Branch:
+        node, ends = graph.by_id[id_], edges.get(id_, ())
+        if id_ in told:
+            return Branch(node, label, again=bool(ends))
+        told.add(id_)
+        onward = [(edge.target if direction == "down" else edge.source, edge.label) for edge in ends]
+        kept, more = _kept(graph, onward, limit if depth < _DEEPEST else 0)
+        return Branch(node, label, tuple(branch(end, verb, depth + 1) for end, verb in kept), more=more)
+
+    return branch(start, "", 0)
+
+
+def kept_in(branch: Branch) -> set[str]:
+    """The ids of the nodes that a tree shows."""
+    return {branch.node.id}.union(*(kept_in(one) for one in branch.branches))
+
+
+def left_out(branch: Branch) -> Counter[str]:
+    """How many branches a tree leaves out, by kind."""
+    return sum((left_out(one) for one in branch.branches), Counter(branch.more))
+
+
+def counted(counts: Mapping[str, int]) -> str:
+    """Numbers of nodes by kind, for people: `6 metrics, 1 pair set`."""
+    kinds = ((kind, number) for kind, number in sorted(counts.items(), key=lambda one: _ORDER[one[0]]) if number)
+    return ", ".join(f"{number} {_plural(kind) if number != 1 else kind.replace('-', ' ')}" for kind, number in kinds)
+
+
+def _plural(kind: str) -> str:
+    return kind if kind == "parameters" else f"{kind.replace('-', ' ')}s"
+
+
+def _kept(graph: Graph, ends: Sequence[tuple[str, str]], limit: int | None) -> tuple[list[tuple[str, str]], Mapping[str, int]]:
+    if limit is None:
+        return list(ends), {}
+    kept: set[tuple[str, str]] = set()
+    count: Counter[str] = Counter()
+    for end in sorted(ends, key=lambda end: graph.by_id[end[0]].broken is None):
+        kind = graph.by_id[end[0]].kind
+        count[kind] += 1
+        if count[kind] <= limit:
+            kept.add(end)
+    more = {kind: number - limit for kind, number in sorted(count.items()) if number > limit}
+    return [end for end in ends if end in kept], more
+
+
+def _place(node: Node) -> tuple[int, str]:
+    """Where a node stands among others: by its kind, then by its id."""
+    return _ORDER[node.kind], node.id
+
+
+def _reached(start: str, onward: Callable[[str], Iterable[str]]) -> set[str]:
+    seen, open_ = {start}, [start]
+    while open_:
+        fresh = set(onward(open_.pop())) - seen
+        seen |= fresh
+        open_ += fresh
+    return seen
+
+
+def mermaid(graph: Graph, starts: Collection[str] = ()) -> str:
+    """A Mermaid flowchart; the nodes in `starts` are drawn bold, what is broken is drawn in red and dashed."""
+    names = {node.id: f"n{number}" for number, node in enumerate(graph.nodes)}
+    lines = ["flowchart LR"]
+    for node in graph.nodes:
+        text = "<br/>".join(_entities(line) for line in _lines(node))
+        lines.append(f'  {names[node.id]}["{text}"]')
+    lines += [f'  {names[edge.source]} -->|"{_entities(edge.label)}"| {names[edge.target]}' for edge in graph.edges]
+    if bad := ",".join(names[node.id] for node in graph.broken):
+        lines += ["  classDef broken stroke:#c00,stroke-width:2px,stroke-dasharray:5 3", f"  class {bad} broken"]
+    lines += [f"  style {names[start]} stroke-width:4px" for start in sorted(starts)]
+    return "\n".join(lines) + "\n"
+
+
+def dot(graph: Graph, starts: Collection[str] = ()) -> str:
+    """A graph for Graphviz, drawn as `mermaid` draws it."""
+    names = {node.id: f"n{number}" for number, node in enumerate(graph.nodes)}
+    lines = [
+        "digraph trace {",
+        "  rankdir=LR;",
+        '  node [shape=box, fontname="sans-serif"];',
+        '  edge [fontname="sans-serif"];',
+    ]
+    for node in graph.nodes:
+        look = ", color=red, style=dashed" if node.broken else ""
+        look += ", penwidth=3" if node.id in starts else ""
+        text = "\\n".join(_quoted(line) for line in _lines(node))
+        lines.append(f'  {names[node.id]} [label="{text}"{look}];')
+    lines += [f'  {names[edge.source]} -> {names[edge.target]} [label="{_quoted(edge.label)}"];' for edge in graph.edges]
+    return "\n".join([*lines, "}"]) + "\n"
+
+
+def _lines(node: Node) -> list[str]:
+    """What a diagram says of a node: its kind, its name, its gist, and what is broken."""
+    return [line for line in (node.kind, node.label, node.gist, f"BROKEN: {node.broken}" if node.broken else "") if line]
+
+
+def _entities(text: str) -> str:
+    """Text in Mermaid's quotes, where every character that could mean something there is written by its number."""
+    return "".join(one if one.isalnum() or one in " ._/:,()@+=-" else f"#{ord(one)};" for one in _one_line(text))
+
+
+def _quoted(text: str) -> str:
+    """Text in Graphviz' quotes."""
+    return _one_line(text).replace("\\", "\\\\").replace('"', '\\"')
+
+
+def _one_line(text: str) -> str:
+    return "".join(one if one.isprintable() else " " for one in text)
+
+
+class Recorded(NamedTuple):
+    """What is recorded of a file's bytes, and where they are. `spec` names the source of an upstream file."""
+
+    place: Path
+    sha256: str | None = None
+    size: int | None = None  # bytes
+    md5: str | None = None
+    spec: str | None = None
+    listed: bool = True  # whether the manifest lists it, or need not
+
+
+class Draft:
+    """A graph while it is drawn: nodes, edges, where bytes are, and the words that a person may call a node by."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.nodes: dict[str, Node] = {}
+        self.edges: list[Edge] = []
+        self.recorded: dict[str, list[Recorded]] = {}
+        self.words: defaultdict[str, set[str]] = defaultdict(set)
+
+    def node(
+        self,
+        kind: Kind,
+        name: str,
+        label: str,
+        facts: Mapping[str, object],
+        broken: str | None = None,
+        words: Iterable[str] = (),
+    ) -> str:
+        """Draw a node, facts that are None left out, and return its id."""
+        id_ = f"{kind}:{name}"
+        told = {key: str(value) for key, value in facts.items() if value is not None}
+        self.nodes[id_] = Node(id_, kind, label, told, broken)
+        for word in (id_, *words):
+            self.words[word].add(id_)
+        return id_
+
+    def edge(self, source: str, target: str, label: str) -> None:
+        """Draw an edge between nodes that are drawn, or will be."""
+        self.edges.append(Edge(source, target, label))
+
+    def note(self, id_: str, broken: str | None = None, **facts: str) -> None:
+        """Say more of a node; what is broken is added to what was broken before."""
+        node = self.nodes[id_]
+        sentences = [one for one in (node.broken, broken) if one]
+        both = "; ".join(dict.fromkeys(sentences)) or None
+        self.nodes[id_] = msgspec.structs.replace(node, facts={**node.facts, **facts}, broken=both)
+
+    def file(self, path: str, recorded: Recorded, words: Iterable[str] = (), pair_set: str | None = None) -> str:
+        """Draw a file of the project, or a pair set's file."""
+        facts = {"sha256": recorded.sha256, "size": _bytes(recorded.size), "md5": recorded.md5}
+        if pair_set is None:
+            id_ = self.node("file", path, path, facts, None, (path, *words))
+        else:
+            id_ = self.node("pair-set", pair_set, path, {"name": pair_set, **facts}, None, (path, pair_set, *words))
+        self.recorded[id_] = [recorded]
+        return id_
+
+    def graph(self) -> Graph:
+        """What is drawn so far."""
+        return Graph.of(self.nodes.values(), self.edges)
+
+
+def inside_project(root: Path, path: str) -> Path | None:
+    """Where a path that stands in a file lies; None if it leads out of the project."""
+    try:
+        return inside(root, path)
+    except UnsafePath:
+        return None
+
+
+def sentence_of(finding: Finding) -> str:
+    """A finding as it stands at its node."""
+    told = f" ({finding.actual}, and not {finding.expected})" if finding.expected and finding.actual else ""
+    return f"{finding.message}{told}"
+
+
+def _bytes(size: int | None) -> str | None:
+    return None if size is None else f"{size} bytes"

@@ -1,0 +1,227 @@
+"""Trace anything that has a name or a digest: down to what it rests on, and up to what rests on it."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from aqea_registry.base.files import hash_file
+from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding
+from aqea_registry.base.progress import Reporter, Silent
+from aqea_registry.claims.check_claims import check_claims
+from aqea_registry.claims.ledger import FOLDER
+from aqea_registry.project.project import Project
+from aqea_registry.tracing.check_bytes import look
+from aqea_registry.tracing.graph import Draft, Graph, Node, union
+from aqea_registry.tracing.run_nodes import draw_pins, draw_run
+
+if TYPE_CHECKING:
+    from aqea_registry.claims.check_claims import CheckedClaims
+    from aqea_registry.verification.verify_list import Verification
+
+HINT = "WHAT is a claim, a path, PATH#METRIC, a sha256, a release, a tag, a pair set, a name of the catalogue or a commit"
+LONGEST = 200  # characters of a name that is compared with others
+_HEX = re.compile(r"(?:sha256:)?([0-9a-f]{8,64})", re.IGNORECASE)
+_DIGESTS = ("sha256", "sha256 here", "digest", "content", "commit", "head", "md5", "blob")
+_CARRIED = frozenset({"pair-set", "file"})  # what a release carries
+_FORWARD = frozenset({"release", "store", "attestation"})
+
+
+class Traced(msgspec.Struct, frozen=True, kw_only=True):
+    """What was traced: the nodes that it means, what they rest on and what rests on them, and the broken links among these."""
+
+    what: str
+    found: tuple[str, ...]
+    rests_on: Graph
+    carried_by: Graph
+    findings: tuple[Finding, ...]
+
+    @property
+    def graph(self) -> Graph:
+        """Both directions together."""
+        return union(self.rests_on, self.carried_by)
+
+
+def trace(
+    project: Project, what: str, report: Reporter, *, documents: Sequence[Path] = (), stores: Sequence[str] = ()
+) -> Traced:
+    """Trace a claim, a file, a metric, a digest, a release, a pin or a commit; only the files of the answer are read.
+
+    `documents` are folders in which the documents of claims are looked for, `stores` are asked for releases besides those
+    that receipts and params.yaml name. Raises as `find` does, and for receipts and stores that cannot be read.
+    """
+    ledgers = any((project.root / FOLDER).glob("*.yaml"))
+    checked = check_claims(project, documents, Silent()) if ledgers else None
+    draft = outline(project, checked, stores=stores)
+    found = find(draft, what, report)
+    down, up = _down(draft.graph(), found), _up(draft.graph(), found)
+    look(draft, {*down, *up}, report)
+    graph = draft.graph()
+    broken = [node for node in graph.nodes if node.broken and node.id in {*down, *up}]
+    return Traced(
+        what=what,
+        found=tuple(found),
+        rests_on=graph.part(_down(graph, found)),
+        carried_by=graph.part(_up(graph, found)),
+        findings=tuple(Finding(code="broken-link", subject=node.id, message=node.broken or "") for node in broken),
+    )
+
+
+def _down(graph: Graph, found: Iterable[str]) -> set[str]:
+    return {node.id for start in found for node in graph.rests_on(start).nodes}
+
+
+def _up(graph: Graph, found: Iterable[str]) -> set[str]:
+    """What rests on the nodes; and of a number, which no store holds, the releases of the files that it rests on."""
+    above = {node.id for start in found for node in graph.carried_by(start).nodes}
+    if any(graph.by_id[id_].kind in _FORWARD for id_ in above):
+        return above
+    for start in found:
+        for edge in (edge for file in _nearest_files(graph, start) for edge in graph.above.get(file, ())):
+            if graph.by_id[edge.source].kind in _FORWARD:
+                above |= {edge.target, *(node.id for node in graph.carried_by(edge.source).nodes)}
+    return above
+
+
+def _nearest_files(graph: Graph, start: str) -> set[str]:
+    """The first files on every way down from a claim or a metric."""
+    files, seen, open_ = set[str](), {start}, [start]
+    while open_:
+        node = open_.pop()
+        if graph.by_id[node].kind in _CARRIED:
+            files.add(node)
+        elif graph.by_id[node].kind in ("claim", "metric"):
+            fresh = {edge.target for edge in graph.below.get(node, ())} - seen
+            seen |= fresh
+            open_ += fresh
+    return files
+
+
+def find(draft: Draft, what: str, report: Reporter) -> list[str]:
+    """The ids of the nodes that a word means: one that is called so, or every one with this digest.
+
+    Raises BadConfiguration for a word that names nothing or several things, CannotCheck for a digest that is nowhere here.
+    """
+    for word in _spellings(draft.project.root, what):
+        if named := _named(draft, word, what):
+            return [named]
+    if by_digest := _with_digest(draft, what, report):
+        return by_digest
+    if (digest := _digest_of_file(draft.project.root / what)) is not None:
+        if same := _with_digest(draft, digest, report):
+            return same
+        raise CannotCheck(f"nothing in this project knows {what}, nor a file with its sha256 {digest}", HINT)
+    if _HEX.fullmatch(what):
+        raise CannotCheck(f"nothing in this project has the digest {what}", HINT)
+    near = _near(draft, what)
+    hint = f"near it: {', '.join(near)}" if near else HINT
+    raise BadConfiguration(f"nothing in this project is called {_short(what)!r}", hint)
+
+
+def _digest_of_file(place: Path) -> str | None:
+    """The sha256 of a file that lies anywhere; None if there is none."""
+    try:
+        return hash_file(place).sha256
+    except (OSError, ValueError):
+        return None
+
+
+def _near(draft: Draft, what: str) -> list[str]:
+    """Names like this one, and names that hold it."""
+    like = difflib.get_close_matches(what, draft.words, 3, 0.75) if len(what) < LONGEST else []
+    holding = sorted((word for word in draft.words if what.lower() in word.lower()), key=lambda word: (len(word), word))
+    return list(dict.fromkeys((*like, *(holding[:5] if what else ()))))[:6]
+
+
+def _short(what: str) -> str:
+    return what if len(what) <= LONGEST else f"{what[: LONGEST - 1]}…"
+
+
+def _spellings(root: Path, what: str) -> list[str]:
+    """The word as it is, and as a path of the project where it is one."""
+    path, mark, metric = what.partition("#")
+    try:
+        inner = Path(os.path.normpath(root.absolute() / path)).relative_to(os.path.normpath(root.absolute())).as_posix()
+    except ValueError:
+        inner = path
+    return list(dict.fromkeys((what, f"{inner}{mark}{metric}")))
+
+
+def _named(draft: Draft, word: str, what: str) -> str | None:
+    """The node of this name. Raises BadConfiguration if it names several."""
+    ids = sorted(draft.words.get(word, ()))
+    if len(ids) > 1:
+        named = ", ".join(ids[:8]) + (f" and {len(ids) - 8} more" if len(ids) > 8 else "")
+        raise BadConfiguration(f"{what!r} names {len(ids)} things", f"say which: {named}")
+    return ids[0] if ids else None
+
+
+def _with_digest(draft: Draft, what: str, report: Reporter) -> list[str]:
+    """Every node with this digest, or with the only one that begins so. What no text here records may be a file's by now."""
+    match = _HEX.fullmatch(what)
+    if match is None:
+        return []
+    start = match[1].lower()
+    found = _digests(draft.nodes.values(), start)
+    if not found:
+        look(draft, draft.nodes.keys(), report)
+        found = _digests(draft.nodes.values(), start)
+    if len(found) > 1:
+        raise BadConfiguration(f"{what!r} begins {len(found)} digests", f"write more of it: {', '.join(sorted(found)[:8])}")
+    return next(iter(found.values()), [])
+
+
+def _digests(nodes: Iterable[Node], start: str) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for node in nodes:
+        digests = {node.facts[fact].removeprefix("sha256:") for fact in _DIGESTS if fact in node.facts}
+        for digest in digests:
+            if digest.startswith(start):
+                found.setdefault(digest, []).append(node.id)
+    return found
+
+
+_SILENT = Silent()
+
+
+def build_graph(
+    project: Project,
+    checked: CheckedClaims | None,
+    verification: Verification | None = None,
+    *,
+    report: Reporter = _SILENT,
+    here: bool = True,
+    releases: bool = True,
+) -> Graph:
+    """The whole graph, every file of it looked at. Of a project that was verified the digests and scores are taken from there.
+
+    Without `here` nothing is told of this machine alone: upstream files that happen to be on it, and git's commit. Without
+    `releases` no release is told of. Raises BadConfiguration for a receipt that is none, and CannotCheck.
+    """
+    from aqea_registry.tracing.check_bytes import look
+
+    draft = outline(project, checked, here=here, releases=releases)
+    look(draft, draft.nodes.keys(), report, verification)
+    return draft.graph()
+
+
+def outline(
+    project: Project, checked: CheckedClaims | None, *, stores: Sequence[str] = (), here: bool = True, releases: bool = True
+) -> Draft:
+    """What the files of a project say of each other; no large file is read. `stores` are asked besides those of the run."""
+    from aqea_registry.tracing.nodes import draw_claims, draw_releases
+
+    draft = Draft(project)
+    draw_pins(draft, here=here)
+    draw_run(draft, here=here)
+    if checked is not None:
+        draw_claims(draft, checked)
+    if releases:
+        draw_releases(draft, stores)
+    return draft

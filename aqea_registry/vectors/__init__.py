@@ -1,0 +1,1 @@
+"""Pair sets and vector sets: values, containers, exact scores, margin. Knows no project."""

@@ -1,0 +1,165 @@
+"""From float vectors to the grid: normalised in float64, rounded to millionths, kept as int32 micro-units."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal, NamedTuple
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+Micro = npt.NDArray[np.int32]
+
+
+MICRO = 1_000_000
+KEYS = ("dataset", "model", "dimension", "n_pairs", "baseline_spearman", "embeddings1", "embeddings2", "scores")
+
+
+class Header(msgspec.Struct, frozen=True, kw_only=True):
+    """What a pair file says before its matrices."""
+
+    dataset: str
+    model: str
+    dimension: int
+    n_pairs: int
+    baseline_spearman: float
+
+
+class PairSet(msgspec.Struct, frozen=True, kw_only=True):
+    """A pair file in memory. `embeddings1` and `embeddings2` are n_pairs x dimension int32 micro-units."""
+
+    header: Header
+    embeddings1: Micro
+    embeddings2: Micro
+    scores: tuple[float, ...]
+
+    def content_digest(self) -> str:
+        """Hex sha256 of the numbers alone, whatever the container: dimensions, both matrices, the scores."""
+        digest = ContentDigest(self.header.n_pairs, self.header.dimension)
+        digest.add(self.embeddings1)
+        digest.add(self.embeddings2)
+        return digest.finish(self.scores)
+
+
+class Malformed(ValueError):
+    """Not a canonical pair file; the message is the reason. `code` is the finding's code."""
+
+    def __init__(self, message: str, code: str = "malformed") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class ContentDigest:
+    """sha256 over `aqea-pair-set/1`, n, dimension, then both matrices row by row (int32) and the scores (float64).
+
+    All numbers little-endian; n and dimension as u64. Names are not part of it: they are the file's, not the content's.
+    """
+
+    def __init__(self, n_pairs: int, dimension: int) -> None:
+        self._sha256 = hashlib.sha256(b"aqea-pair-set/1\n")
+        self._sha256.update(np.array([n_pairs, dimension], "<u8").tobytes())
+
+    def add(self, rows: Micro) -> None:
+        """Take rows, in order: all of the first matrix before any of the second."""
+        self._sha256.update(np.ascontiguousarray(rows, "<i4").tobytes())
+
+    def finish(self, scores: Sequence[float]) -> str:
+        """Take the scores and return the hex digest. Minus zero counts as zero, as a file spells it."""
+        self._sha256.update((np.array(scores, "<f8") + 0.0).tobytes())
+        return self._sha256.hexdigest()
+
+
+class BadVector(ValueError):
+    """A vector that cannot be normalised; `row` is its position."""
+
+    def __init__(self, row: int, reason: str) -> None:
+        super().__init__(reason)
+        self.row = row
+
+
+class OnGrid(NamedTuple):
+    """Rows in micro-units, and of each row the signed distance of its most endangered value to the rounding boundary.
+
+    The distance, in the unit of a normalised component, says how safe the row is: as long as two machines' float64 results
+    differ by less, they round alike. It is positive for a value that lies above its boundary.
+    """
+
+    micro: Micro
+    nearest: npt.NDArray[np.float64]
+
+    @property
+    def margin(self) -> float:
+        """The smallest distance of all rows."""
+        return float(np.abs(self.nearest).min(initial=0.5 / MICRO))
+
+
+def normalised(vectors: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """Rows (n x dimension) of length 1, in float64. Raises BadVector for NaN, infinity and zero."""
+    exact = vectors.astype(np.float64)
+    norms = np.sqrt((exact * exact).sum(axis=1))
+    for row in np.flatnonzero(~np.isfinite(norms) | (norms == 0)).tolist():
+        raise BadVector(row, "the vector is zero" if norms[row] == 0 else "the vector holds NaN or infinity")
+    result: npt.NDArray[np.float64] = exact / norms[:, None]
+    return result
+
+
+def to_grid(vectors: npt.NDArray[np.floating], offset: float = 0.0) -> OnGrid:
+    """Normalise rows (n x dimension) and round them, halves to even. Raises BadVector for NaN, infinity and zero.
+
+    `offset`, in micro-units, moves every boundary: where a value lies on one, on every machine the same other ones are used.
+    """
+    scaled = normalised(vectors) * MICRO - offset
+    micro = np.rint(scaled)
+    beyond = scaled - micro
+    if beyond.shape[1] == 0 or not len(beyond):
+        return OnGrid(micro.astype(np.int32), np.full(len(beyond), 0.5 / MICRO))
+    worst = np.take_along_axis(beyond, np.abs(beyond).argmax(axis=1)[:, None], axis=1)[:, 0]
+    return OnGrid(micro.astype(np.int32), np.where(worst > 0, worst - 0.5, worst + 0.5) / MICRO)
+
+
+Values = npt.NDArray[np.float64]
+Container = Literal["json", "embeddings", "parquet", "aqed"]
+
+
+BLOCK_ROWS = 128  # of a block: what is computed with them stays in a core's cache
+
+
+class Says(msgspec.Struct, frozen=True, kw_only=True):
+    """What a file says of itself; None where it does not."""
+
+    dataset: str | None = None
+    model: str | None = None
+    dimension: int | None = None
+    n_pairs: int | None = None
+
+
+class PairFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A pair set that is open for reading. `matrix(0)` and `matrix(1)` give the rows of embeddings1 and embeddings2."""
+
+    container: Container
+    says: Says
+    matrix: Callable[[int], Iterator[Values]]
+    scores: Callable[[], Values | None]
+
+    def blocks(self, which: int) -> Iterator[Values]:
+        """The rows of a matrix, equally many at a time whatever the container (k x dimension float64). Raises Malformed."""
+        rest: list[Values] = []
+        count = 0
+        for part in self.matrix(which):
+            rest, count = [*rest, part], count + len(part)
+            if count >= BLOCK_ROWS:
+                joined = np.concatenate(rest)
+                whole = count - count % BLOCK_ROWS
+                yield from np.split(joined[:whole], range(BLOCK_ROWS, whole, BLOCK_ROWS))
+                rest, count = [joined[whole:]], count - whole
+        if count:
+            yield np.concatenate(rest)
+
+
+def _says(texts: dict[str, bytes]) -> Says:
+    try:
+        return msgspec.convert({key: msgspec.json.decode(value) for key, value in texts.items()}, Says)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise Malformed(f"the header: {error}") from error

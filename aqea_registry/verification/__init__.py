@@ -1,0 +1,1 @@
+"""Verb verify: a list, a checkout, a release; scores recomputed from a checked chain."""

@@ -1,0 +1,91 @@
+"""Check releases where they lie: the manifest against its digest, every file by the digest that the store itself reports."""
+
+from __future__ import annotations
+
+from aqea_registry.attestations.made import statements_of, statements_text
+from aqea_registry.base.findings import CannotCheck, Finding, Refused
+from aqea_registry.base.progress import Reporter
+from aqea_registry.project.project import Project
+from aqea_registry.stores.attachments import current
+from aqea_registry.stores.open_store import find, open_store
+from aqea_registry.stores.port import Store, Tagged
+from aqea_registry.stores.receipts import Receipt, StoreReceipt, all_receipts
+from aqea_registry.stores.release import Held, held_findings
+from aqea_registry.verification.verify_list import Verification
+
+
+def verify_release(store: Store, tag: str, report: Reporter, *, deep: bool = False) -> Verification:
+    """Check a release in a store; `deep` downloads and hashes what the store reports digests of. Raises CannotCheck."""
+    return _verify_tagged(store, find(store, tag), report, deep)
+
+
+def verify_receipts(project: Project, report: Reporter, *, deep: bool = False) -> tuple[Verification, CannotCheck | None]:
+    """Hold every store to every receipt of the project. The error is that of a store that could not be asked, if any."""
+    checked: list[Verification] = []
+    findings: list[Finding] = []
+    silent: list[CannotCheck] = []
+    for path, receipt in all_receipts(project):
+        subject = path.relative_to(project.root).as_posix() if path.is_relative_to(project.root) else str(path)
+        for spec, one in receipt.stores.items():
+            try:
+                store = open_store(spec, project.root)
+                tagged = store.find(receipt.tag)
+                findings += _receipt_findings(store, receipt, one, tagged)
+                if tagged is not None and tagged.digest == receipt.digest:
+                    checked.append(_verify_tagged(store, tagged, report, deep))
+            except Refused as error:
+                findings += error.findings
+            except CannotCheck as error:
+                silent.append(CannotCheck(f"{subject}: {error.message}", error.hint, error.findings))
+    notes = [note for one in checked for note in one.notes]
+    done = Verification(
+        target=str(project.root),
+        files=sum(one.files for one in checked),
+        bytes=sum(one.bytes for one in checked),
+        findings=(*findings, *(finding for one in checked for finding in one.findings)),
+        notes=tuple(notes) if notes or silent or findings else ("there are no receipts: nothing was published from here",),
+        held={reference: held for one in checked for reference, held in one.held.items()},
+    )
+    return done, silent[0] if silent else None
+
+
+def _verify_tagged(store: Store, tagged: Tagged, report: Reporter, deep: bool) -> Verification:
+    reference = store.reference(tagged.tag)
+    held: list[Held] = []
+    try:
+        release = store.release(tagged)
+        with report.task(f"verify {reference}", release.size(), "bytes") as advance:
+            held += store.held(tagged, release, deep, advance)
+    except Refused as error:
+        return Verification(target=reference, files=len(held), bytes=0, findings=error.findings)
+    attachments = store.attachments(tagged)
+    mark = current(attachments, tagged.digest)
+    statements, wrong = statements_of(attachments, release, reference)
+    return Verification(
+        target=reference,
+        files=len(release.layers),
+        bytes=release.size(),
+        findings=(*held_findings(reference, release, held), *wrong),
+        notes=(
+            f"{tagged.tag} is {tagged.digest}",
+            *([f"{reference} is {mark.text()}"] if mark else []),
+            *([statements_text(reference, statements)] if statements else []),
+        ),
+        held={reference: tuple(held)},
+    )
+
+
+def _receipt_findings(store: Store, receipt: Receipt, one: StoreReceipt, tagged: Tagged | None) -> list[Finding]:
+    """Whether the tag still names what the receipt says, in the store's own words too."""
+    if tagged is None:
+        message = "the receipt names a release here, and the store has no such tag: it was deleted"
+        return [Finding(code="release-gone", subject=one.reference, expected=receipt.digest, message=message)]
+    if tagged.digest != receipt.digest:
+        message = "the tag names another release than the receipt says, and a tag never moves"
+        return [
+            Finding(code="tag-moved", subject=one.reference, expected=receipt.digest, actual=tagged.digest, message=message)
+        ]
+    if tagged.at != one.at:
+        message = "the tag was taken away and set again: the content is the same, the store's place for it is not"
+        return [Finding(code="tag-moved", subject=one.reference, expected=one.at, actual=tagged.at, message=message)]
+    return []
