@@ -39,9 +39,9 @@ from aqea_registry.project.lock import PinnedFile
 from aqea_registry.project.manifest import read_listed
 from aqea_registry.project.project import CACHE, Project
 from aqea_registry.sources.fetch import pinned_folder, wrong_bytes
+from aqea_registry.sources.port import sources_of
 from aqea_registry.vectors.scores import Metrics
-from aqea_registry.verification.verify_list import Verification
-from aqea_registry.verification.verify_project import recompute
+from aqea_registry.verification.verify_project import CheckedProject, recompute
 
 
 class CheckedClaims(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +65,7 @@ def check_claims(
     only: Sequence[str] = (),
     *,
     here: bool = True,
-    verified: Verification | None = None,
+    verified: CheckedProject | None = None,
 ) -> CheckedClaims:
     """Judge the claims of all ledgers, or of those named in `only`.
 
@@ -104,7 +104,7 @@ def check_claims(
 
 
 def _scores(
-    project: Project, wanted: Iterable[str], listed: Mapping[str, str], report: Reporter, verified: Verification | None
+    project: Project, wanted: Iterable[str], listed: Mapping[str, str], report: Reporter, verified: CheckedProject | None
 ) -> tuple[Mapping[str, Metrics | Missing], list[Finding]]:
     """The scores of these pair sets; a verification without findings has checked their chains and recomputed them."""
     if verified is not None and not verified.findings:
@@ -306,7 +306,7 @@ class Quotations:
         places: list[tuple[str, Path | None]] = [
             ("its checked copy", pinned_folder(pin, self._project.root / CACHE / "pinned") / path)
         ]
-        for source in self._project.sources(name, entry, pin.commit):
+        for source in sources_of(self._project, name, pin.commit):
             try:
                 places.append((source.spec, source.local(path) if source.present() else None))
             except OSError:

@@ -5,6 +5,7 @@ How a comparison is shown to a person.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,11 @@ if TYPE_CHECKING:
     from aqea_registry.base.findings import CannotCheck
     from aqea_registry.comparison.compare import Comparison
     from aqea_registry.comparison.verdict import PairSetComparison, PairSetFile, Row
-    from aqea_registry.verification.verify_list import Verification
+    from aqea_registry.verification.verify_list import CheckedList
+    from aqea_registry.verification.verify_project import CheckedProject
+    from aqea_registry.verification.verify_release import CheckedRelease
+
+    Checked = CheckedList | CheckedProject | CheckedRelease
 
 
 @command
@@ -41,33 +46,26 @@ def verify(shell: Shell, target: str | None, root: Path | None, deep: bool, remo
 
     import msgspec
 
-    data: dict[str, Any] = {
-        "target": checked.target,
-        "files": checked.files,
-        "bytes": checked.bytes,
-        "notes": checked.notes,
-        "pair_sets": {key: msgspec.to_builtins(value) for key, value in checked.pair_sets.items()},
-        "held": {reference: msgspec.to_builtins(held) for reference, held in checked.held.items()},
-    }
-    return Outcome(checked.findings, data, lambda: _show(checked), error)
+    found = {"notes": (), "pair_sets": {}, "held": {}, **msgspec.structs.asdict(checked)}
+    data = {name: msgspec.to_builtins(found[name]) for name in ("target", "files", "bytes", "notes", "pair_sets", "held")}
+    return Outcome(checked.findings, data, lambda: _show(checked, found), error)
 
 
-def _show(checked: Verification) -> None:
-    from aqea_registry.base.progress import printable, size_text
-    from aqea_registry.stores.release import how_checked
-
-    for note in checked.notes:
+def _show(checked: Checked, found: Mapping[str, Any]) -> None:
+    for note in found["notes"]:
         click.echo(printable(f"note: {note}"))
-    for key, one in checked.pair_sets.items():
-        spearman = one.metrics.cos_sim_spearman
-        click.echo(f"{key}: {one.header.n_pairs} pairs x {one.header.dimension}, cosine Spearman {spearman!r}")
-    for reference, held in checked.held.items():
+    for key, examined in found["pair_sets"].items():
+        spearman = examined.metrics.cos_sim_spearman
+        click.echo(f"{key}: {examined.header.n_pairs} pairs x {examined.header.dimension}, cosine Spearman {spearman!r}")
+    for reference, held in found["held"].items():
+        from aqea_registry.stores.release import how_checked
+
         click.echo(printable(f"{reference}: {len(held)} files: {how_checked(held)}"))
     state = f"{len(checked.findings)} findings" if checked.findings else "no findings"
     click.echo(printable(f"{checked.target}: {checked.files} files, {size_text(checked.bytes)}: {state}"))
 
 
-def _verify_remote(shell: Shell, target: str | None, deep: bool) -> tuple[Verification, CannotCheck | None]:
+def _verify_remote(shell: Shell, target: str | None, deep: bool) -> tuple[CheckedRelease, CannotCheck | None]:
     from aqea_registry.base.findings import BadConfiguration
     from aqea_registry.project.project import open_project
     from aqea_registry.verification.verify_release import verify_receipts
@@ -77,7 +75,7 @@ def _verify_remote(shell: Shell, target: str | None, deep: bool) -> tuple[Verifi
     return verify_receipts(open_project(shell.directory), shell.report, deep=deep)
 
 
-def _verify(shell: Shell, target: str | None, root: Path | None, deep: bool) -> Verification:
+def _verify(shell: Shell, target: str | None, root: Path | None, deep: bool) -> Checked:
     """Find out what the target is, and check it. What a list of digests does not need is not loaded for it."""
     from aqea_registry.base.findings import BadConfiguration, CannotCheck
     from aqea_registry.base.references import is_reference, split_reference

@@ -32,6 +32,7 @@ from aqea_registry.comparison.trees import (
 from aqea_registry.comparison.verdict import BOUND, PairSetComparison, PairSetFile, Verdict
 from aqea_registry.project.project import CACHE, Project, open_project, pairs_path
 from aqea_registry.sources.fetch import fetch
+from aqea_registry.sources.port import sources_of
 from aqea_registry.stores.open_store import find, open_store
 from aqea_registry.vectors.containers.open_pairs import open_pairs
 
@@ -160,6 +161,6 @@ def regenerate(project: Project, file: PairSetFile, scratch: Path, report: Repor
         ("models", pair.model, project.params.models[pair.model]),
     ):
         pin = project.pin(group, name, entry)
-        fetch(name, pin, project.sources(name, entry, pin.commit), scratch / CACHE / "pinned", report)
+        fetch(name, pin, sources_of(project, name, pin.commit), scratch / CACHE / "pinned", report)
     generate(there, pair.dataset, pair.model, Settings(), report, fresh=True)
     return scratch / pairs_path(pair)

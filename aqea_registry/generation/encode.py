@@ -22,6 +22,7 @@ from aqea_registry.project.lock import Pin
 from aqea_registry.project.params import WRITTEN, Dataset, Model
 from aqea_registry.project.project import CACHE, Project
 from aqea_registry.sources.fetch import fetch
+from aqea_registry.sources.port import sources_of
 from aqea_registry.sources.rows import Rows, as_lines, read_rows
 from aqea_registry.vectors.margin import Made, Margin, Spread, margin
 from aqea_registry.vectors.pair_set import BadVector, Micro, normalised, to_grid
@@ -255,7 +256,7 @@ class ModelToUse(msgspec.Struct, frozen=True, kw_only=True):
 
 def pinned_rows(project: Project, name: str, entry: Dataset, pin: Pin, report: Reporter) -> Rows:
     """The dataset's rows out of its pinned files."""
-    folder: Path = fetch(name, pin, project.sources(name, entry, pin.commit), project.root / CACHE / "pinned", report)
+    folder: Path = fetch(name, pin, sources_of(project, name, pin.commit), project.root / CACHE / "pinned", report)
     columns = (entry.columns.sentence1, entry.columns.sentence2, entry.columns.score)
     return read_rows((as_lines(path, (folder / path).read_bytes(), columns) for path in sorted(pin.files)), entry, name)
 
@@ -275,7 +276,7 @@ def fetched(project: Project, group: Literal["datasets", "models"], name: str, r
     pin = project.pin(group, name, entry)
     if not pin.files:
         raise CannotCheck(f"{name} has no digests yet", f"aqea-registry pin {name}")
-    sources = project.sources(name, entry, pin.commit)
+    sources = sources_of(project, name, pin.commit)
     if here:
         sources = [source for source in sources if source.present() and source.local(min(pin.files)) is not None]
     return fetch(name, pin, sources, project.root / CACHE / "pinned", report)

@@ -16,6 +16,7 @@ from aqea_registry.generation.encode import ModelToUse, pinned_rows, vectors_of
 from aqea_registry.generation.export import export
 from aqea_registry.project.project import CACHE, Project, metrics_path, metrics_text, pairs_path, plot_path, plot_text
 from aqea_registry.sources.fetch import fetch
+from aqea_registry.sources.port import sources_of
 from aqea_registry.vectors.containers.pair_json import write
 from aqea_registry.vectors.exact import Undefined
 from aqea_registry.vectors.margin import Made, Margin
@@ -53,7 +54,7 @@ def generate(
     data_pin = project.pin("datasets", dataset, entry)
     model_pin = project.pin("models", model, catalogued)
     rows = pinned_rows(project, dataset, entry, data_pin, report)  # before the model, which may be gigabytes
-    sources = project.sources(model, catalogued, model_pin.commit)
+    sources = sources_of(project, model, model_pin.commit)
     folder = fetch(model, model_pin, sources, project.root / CACHE / "pinned", report)
 
     before = catalogued.before(entry.task)

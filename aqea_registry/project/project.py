@@ -15,7 +15,6 @@ from aqea_registry.project.lock import LOCK, Lock, Pin, parse_lock, pin_findings
 from aqea_registry.project.params import Dataset, Model, PairSetName, Params, parse_params
 
 if TYPE_CHECKING:
-    from aqea_registry.sources.port import Source
     from aqea_registry.vectors.examine import Examined, Expected
     from aqea_registry.vectors.scores import Metrics
 
@@ -68,6 +67,10 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     params: Params
     lock: Lock
 
+    def entry(self, name: str) -> Dataset | Model:
+        """The catalogue's entry of this name; no dataset has the name of a model. Raises KeyError."""
+        return self.params.datasets.get(name) or self.params.models[name]
+
     def manifest_paths(self) -> list[str]:
         """What the manifest of this run lists: pair files, exports, metrics, Parquet views, and the lock."""
         run = self.params.run
@@ -111,14 +114,6 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
             first = findings[0]
             raise Refused(f"{first.subject}: {first.message}", findings)
         return pin
-
-    def sources(self, name: str, entry: Dataset | Model, commit: str | None) -> list[Source]:
-        """The sources of a catalogue entry at a commit, in its order or else in the catalogue's."""
-        from aqea_registry.remote.hub_client import Repository
-        from aqea_registry.sources.port import open_source
-
-        repository = Repository(name=name, kind=entry.kind, id=entry.repo, commit=commit)
-        return [open_source(spec, self.root, repository) for spec in entry.sources or self.params.sources]
 
 
 def open_project(root: Path) -> Project:

@@ -25,7 +25,7 @@ from aqea_registry.releases.card import Citation, parse_citation
 from aqea_registry.report import svg
 from aqea_registry.report.report import release_page
 from aqea_registry.stores.release import Descriptor, Release, build
-from aqea_registry.verification.verify_list import Verification
+from aqea_registry.verification.verify_project import CheckedProject
 
 FOLDER = "hf_package"
 CARD, LIST, CROISSANT, PLOT, REPORT = "README.md", "MANIFEST.sha256", "croissant.json", "plots/metrics.svg", "report.html"
@@ -54,7 +54,7 @@ class Written(msgspec.Struct, frozen=True, kw_only=True):
     removed: tuple[str, ...]
 
 
-def build_package(project: Project, verification: Verification) -> Package:
+def build_package(project: Project, verification: CheckedProject) -> Package:
     """The package of a verified run. Raises Refused, with all findings, if it is not as it must be."""
     if verification.findings:
         raise Refused(
@@ -102,7 +102,7 @@ def write_package(package: Package, folder: Path, report: Reporter) -> Written:
     )
 
 
-def _card(project: Project, verification: Verification) -> card.Card:
+def _card(project: Project, verification: CheckedProject) -> card.Card:
     """What there is to say of the run, without the files: those are known when everything else is written."""
     params, citation = project.params, project.root / CITATION
     results = []

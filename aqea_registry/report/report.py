@@ -24,8 +24,7 @@ from aqea_registry.report.page import Confirmation, Content, Page, PairSetFacts,
 from aqea_registry.stores.receipts import Receipt, all_receipts
 from aqea_registry.tracing.graph import Graph
 from aqea_registry.tracing.trace import build_graph
-from aqea_registry.verification.verify_list import Verification
-from aqea_registry.verification.verify_project import verify_project
+from aqea_registry.verification.verify_project import CheckedProject, verify_project
 
 
 class Reported(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,7 +69,7 @@ def report(
     )
 
 
-def release_page(project: Project, verification: Verification, listed: Mapping[str, tuple[str, int]]) -> bytes:
+def release_page(project: Project, verification: CheckedProject, listed: Mapping[str, tuple[str, int]]) -> bytes:
     """The page within a release of a verified run: of what every checkout has, so that all make the same.
 
     It tells nothing of releases, for it would be another page after each; nor of documents, sources and confirmations that are
@@ -83,7 +82,7 @@ def release_page(project: Project, verification: Verification, listed: Mapping[s
 
 def content_of(
     project: Project,
-    verification: Verification,
+    verification: CheckedProject,
     checked: CheckedClaims,
     listed: Mapping[str, tuple[str, int]],
     graph: Graph,

@@ -17,7 +17,7 @@ from aqea_registry.project.params import Dataset, Model
 from aqea_registry.project.project import Group, Project, _entries, _pin_of
 from aqea_registry.remote.hub_client import NotOnHub, Repository, ask, check_access, offline
 from aqea_registry.sources.fetch import PinnedPlace, pinned_places, place_finding
-from aqea_registry.sources.port import Source
+from aqea_registry.sources.port import Source, sources_of
 from aqea_registry.sources.resolve import resolve
 
 
@@ -135,7 +135,7 @@ def check_pins(project: Project, names: Sequence[str], report: Reporter) -> Chec
             message = f"no digests are pinned; run: aqea-registry pin {name}"
             mine = [Finding(code="unpinned", subject=f"{group}.{name}", message=message)]
         else:
-            sources = project.sources(name, entry, found.commit)
+            sources = sources_of(project, name, found.commit)
             mine = _check_local(name, found, sources, report)
             asked = any(source.present() and source.spec not in {"hub", "cache"} for source in sources)
             if any(source.spec == "hub" for source in sources):

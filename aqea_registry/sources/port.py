@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from aqea_registry.base.findings import BadConfiguration
+from aqea_registry.project.project import Project
 from aqea_registry.remote.hub_client import Repository
 
 
@@ -29,6 +30,13 @@ class Source(Protocol):
 
     def advice(self) -> str:
         """What a person can do so that this source is present."""
+
+
+def sources_of(project: Project, name: str, commit: str | None) -> list[Source]:
+    """The sources of a catalogue entry at a commit, in its order or else in the catalogue's. Raises BadConfiguration."""
+    entry = project.entry(name)
+    repository = Repository(name=name, kind=entry.kind, id=entry.repo, commit=commit)
+    return [open_source(spec, project.root, repository) for spec in entry.sources or project.params.sources]
 
 
 KNOWN = "hub, cache, directory:PATH, package:NAME/PATH, or an fsspec URL such as s3://bucket/{id}/{commit}"

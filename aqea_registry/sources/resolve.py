@@ -19,7 +19,7 @@ from aqea_registry.project.params import PICKLED_FILES, PICKLES, Dataset, Model
 from aqea_registry.project.project import Project
 from aqea_registry.remote.hub_client import RemoteFile, Repository, ask
 from aqea_registry.sources.hub_source import HubSource
-from aqea_registry.sources.port import Source
+from aqea_registry.sources.port import Source, sources_of
 
 README = "README.md"
 
@@ -30,7 +30,7 @@ def resolve(project: Project, name: str, entry: Dataset | Model, before: Pin | N
     The Hub is asked if it is among the sources; if it cannot be reached, the first local source that is present is taken at
     its word, and the revision must be a commit then. Raises Refused, BadConfiguration, NotOnHub, NotAllowed, CannotCheck.
     """
-    sources = project.sources(name, entry, _commit(entry))
+    sources = sources_of(project, name, _commit(entry))
     hub = next((source for source in sources if isinstance(source, HubSource) and source.present()), None)
     local = next(
         (source for source in sources if source.present() and source.spec.startswith(("directory:", "package:"))), None

@@ -23,12 +23,12 @@ from aqea_registry.vectors.scores import Metrics
 
 if TYPE_CHECKING:
     from aqea_registry.vectors.examine import Examined
-    from aqea_registry.verification.verify_list import Verification
+    from aqea_registry.verification.verify_project import CheckedProject
 
 Found = Mapping[Path, FileDigest | OSError]
 
 
-def look(draft: Draft, ids: Collection[str], report: Reporter, seen: Verification | None = None) -> None:
+def look(draft: Draft, ids: Collection[str], report: Reporter, seen: CheckedProject | None = None) -> None:
     """Hash what these nodes stand for and write into the draft what was found. `seen` was verified: its digests are taken."""
     wanted = {id_: draft.recorded[id_] for id_ in ids if id_ in draft.recorded}
     found = _digests(draft, [one for many in wanted.values() for one in many], report, seen)
@@ -42,7 +42,7 @@ def look(draft: Draft, ids: Collection[str], report: Reporter, seen: Verificatio
             _look_pair_set(draft, key, seen)
 
 
-def _digests(draft: Draft, places: list[Recorded], report: Reporter, seen: Verification | None) -> Found:
+def _digests(draft: Draft, places: list[Recorded], report: Reporter, seen: CheckedProject | None) -> Found:
     known: dict[Path, FileDigest | OSError] = {}
     for path, digest in seen.digests.items() if seen is not None else ():
         known[draft.project.root / path] = digest
@@ -99,7 +99,7 @@ def _look_upstream(draft: Draft, id_: str, places: list[Recorded], digests: Foun
         draft.note(id_, **{"the same in": ", ".join(same)})
 
 
-def _look_pair_set(draft: Draft, key: str, seen: Verification | None) -> None:
+def _look_pair_set(draft: Draft, key: str, seen: CheckedProject | None) -> None:
     """Recompute the scores, and read what the files made from the pair set print of them."""
     from aqea_registry.project.project import expected_of
     from aqea_registry.vectors.examine import examine

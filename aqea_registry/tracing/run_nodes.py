@@ -15,6 +15,7 @@ from aqea_registry.project.lock import LOCK, Pin, pin_findings
 from aqea_registry.project.manifest import _sizes
 from aqea_registry.project.project import Project, export_path, metrics_path, pairs_path, plot_path, view_path
 from aqea_registry.sources.fetch import PinnedPlace, pinned_places
+from aqea_registry.sources.port import sources_of
 from aqea_registry.tracing.graph import Draft, Recorded, _bytes, inside_project, sentence_of
 from aqea_registry.vectors.scores import Metrics
 
@@ -49,7 +50,7 @@ def draw_pins(draft: Draft, *, here: bool) -> None:
                 "pin", name, name, facts, broken or None, [name, *([str(facts["repository"])] if facts["repository"] else [])]
             )
             if pin is not None:
-                _draw_upstream(draft, id_, name, pin, project.sources(name, entry, pin.commit) if here and entry else ())
+                _draw_upstream(draft, id_, name, pin, sources_of(project, name, pin.commit) if here and entry else ())
 
 
 def _draw_upstream(draft: Draft, id_: str, name: str, pin: Pin, sources: Sequence[Any]) -> None:

@@ -23,7 +23,7 @@ from aqea_registry.tracing.run_nodes import draw_pins, draw_run
 
 if TYPE_CHECKING:
     from aqea_registry.claims.check_claims import CheckedClaims
-    from aqea_registry.verification.verify_list import Verification
+    from aqea_registry.verification.verify_project import CheckedProject
 
 HINT = "WHAT is a claim, a path, PATH#METRIC, a sha256, a release, a tag, a pair set, a name of the catalogue or a commit"
 LONGEST = 200  # characters of a name that is compared with others
@@ -193,7 +193,7 @@ _SILENT = Silent()
 def build_graph(
     project: Project,
     checked: CheckedClaims | None,
-    verification: Verification | None = None,
+    verification: CheckedProject | None = None,
     *,
     report: Reporter = _SILENT,
     here: bool = True,

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -17,15 +16,21 @@ from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.sha256_list import MANIFEST, SIZES, parse, untracked
 
-if TYPE_CHECKING:
-    from aqea_registry.stores.release import Held
-    from aqea_registry.vectors.examine import Examined
-
 LARGEST_LIST = 1 << 30
 LIST_NAMES = ("MANIFEST.sha256", MANIFEST, "SHA256SUMS", "SHA256SUMS.txt", "sha256sums.txt", "sha256sum.txt", "checksums.txt")
 
 
-def verify_folder(folder: Path, report: Reporter) -> Verification:
+class CheckedList(msgspec.Struct, frozen=True, kw_only=True):
+    """A list of digests, or a folder with one, held against its files: how many were hashed, and all that is wrong."""
+
+    target: str
+    files: int
+    bytes: int
+    findings: tuple[Finding, ...]
+    digests: dict[str, FileDigest]
+
+
+def verify_folder(folder: Path, report: Reporter) -> CheckedList:
     """Check a folder against the list of digests in it; a file that the list does not name is a finding."""
     name = next((name for name in LIST_NAMES if (folder / name).is_file()), None)
     if name is None:
@@ -38,7 +43,7 @@ def verify_folder(folder: Path, report: Reporter) -> Verification:
     return msgspec.structs.replace(checked, target=str(folder), findings=(*checked.findings, *extra))
 
 
-def verify_list(path: Path, root: Path, report: Reporter) -> Verification:
+def verify_list(path: Path, root: Path, report: Reporter) -> CheckedList:
     """Check files below `root` against a list of anybody's in sha256sum's formats. Raises CannotCheck."""
     try:
         if path.stat().st_size > LARGEST_LIST:
@@ -50,26 +55,13 @@ def verify_list(path: Path, root: Path, report: Reporter) -> Verification:
     places, unsafe = places_of(root, listed)
     digests, by_place = hash_places(places, report)
     findings += [*unsafe, *read_errors(places, by_place), *digest_findings(listed, digests)]
-    return Verification(
+    return CheckedList(
         target=str(path),
         files=len(digests),
         bytes=sum(found.size for found in digests.values()),
         findings=tuple(findings),
         digests=digests,
     )
-
-
-class Verification(msgspec.Struct, frozen=True, kw_only=True):
-    """What was checked, and everything that was found wrong. `pair_sets` are the good ones, by name."""
-
-    target: str
-    files: int
-    bytes: int
-    findings: tuple[Finding, ...]
-    notes: tuple[str, ...] = ()
-    digests: dict[str, FileDigest] = {}
-    pair_sets: dict[str, Examined] = {}
-    held: dict[str, tuple[Held, ...]] = {}  # by STORE-REF
 
 
 def places_of(root: Path, paths: Iterable[str]) -> tuple[dict[str, Path], list[Finding]]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import msgspec
+
 from aqea_registry.attestations.made import read_attested
 from aqea_registry.base.files import FileDigest, UnsafePath, hash_file, inside
 from aqea_registry.base.findings import Finding, Missing, Refused
@@ -36,13 +38,26 @@ from aqea_registry.project.project import (
     pairs_path,
 )
 from aqea_registry.sources.fetch import PinnedPlace, pinned_places, place_finding
+from aqea_registry.sources.port import sources_of
 from aqea_registry.vectors.examine import Examined, examine
 from aqea_registry.vectors.margin import thin_findings
 from aqea_registry.vectors.scores import Metrics
-from aqea_registry.verification.verify_list import Verification, digest_findings, hash_places, places_of, present, read_errors
+from aqea_registry.verification.verify_list import digest_findings, hash_places, places_of, present, read_errors
 
 
-def verify_project(project: Project, report: Reporter) -> Verification:
+class CheckedProject(msgspec.Struct, frozen=True, kw_only=True):
+    """A checkout held against all that it records about itself. `pair_sets` are those that can be read, by name."""
+
+    target: str
+    files: int
+    bytes: int
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...]
+    digests: dict[str, FileDigest]
+    pair_sets: dict[str, Examined]
+
+
+def verify_project(project: Project, report: Reporter) -> CheckedProject:
     """Check every arrow of a checkout: pins, sources, dvc.lock, pair sets, metrics, manifest. See docs/findings.md."""
     content, listed, findings = read_manifest(project)
     lock, lock_findings = read_dvc_lock(project)
@@ -73,7 +88,7 @@ def verify_project(project: Project, report: Reporter) -> Verification:
         message = "vectors computed in float32 differ from machine to machine; set precision: canonical and run: dvc repro"
         findings.append(Finding(code="not-canonical", subject=f"{PARAMS}: precision", actual="float32", message=message))
     hashed = [found for found in by_place.values() if isinstance(found, FileDigest)]
-    return Verification(
+    return CheckedProject(
         target=str(project.root),
         files=len(hashed),
         bytes=sum(found.size for found in hashed),
@@ -92,7 +107,7 @@ def _sources(project: Project) -> tuple[list[PinnedPlace], list[str], list[Findi
         findings += pin_findings(group, name, entry, pin)
         if pin is None:
             continue
-        sources = project.sources(name, entry, pin.commit)
+        sources = sources_of(project, name, pin.commit)
         if not any(source.present() for source in sources):
             notes.append(f"no source of {name} is on this machine; its pinned bytes were not looked at")
         for item in pinned_places(name, pin, sources):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from aqea_registry.attestations.made import statements_of, statements_text
 from aqea_registry.base.findings import CannotCheck, Finding, Refused
 from aqea_registry.base.progress import Reporter
@@ -11,17 +13,27 @@ from aqea_registry.stores.open_store import find, open_store
 from aqea_registry.stores.port import Store, Tagged
 from aqea_registry.stores.receipts import Receipt, StoreReceipt, all_receipts
 from aqea_registry.stores.release import Held, held_findings
-from aqea_registry.verification.verify_list import Verification
 
 
-def verify_release(store: Store, tag: str, report: Reporter, *, deep: bool = False) -> Verification:
+class CheckedRelease(msgspec.Struct, frozen=True, kw_only=True):
+    """A release in a store, or all that the receipts of a project name. `held` is what each store has, by STORE-REF."""
+
+    target: str
+    files: int
+    bytes: int
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...]
+    held: dict[str, tuple[Held, ...]]
+
+
+def verify_release(store: Store, tag: str, report: Reporter, *, deep: bool = False) -> CheckedRelease:
     """Check a release in a store; `deep` downloads and hashes what the store reports digests of. Raises CannotCheck."""
     return _verify_tagged(store, find(store, tag), report, deep)
 
 
-def verify_receipts(project: Project, report: Reporter, *, deep: bool = False) -> tuple[Verification, CannotCheck | None]:
+def verify_receipts(project: Project, report: Reporter, *, deep: bool = False) -> tuple[CheckedRelease, CannotCheck | None]:
     """Hold every store to every receipt of the project. The error is that of a store that could not be asked, if any."""
-    checked: list[Verification] = []
+    checked: list[CheckedRelease] = []
     findings: list[Finding] = []
     silent: list[CannotCheck] = []
     for path, receipt in all_receipts(project):
@@ -38,7 +50,7 @@ def verify_receipts(project: Project, report: Reporter, *, deep: bool = False) -
             except CannotCheck as error:
                 silent.append(CannotCheck(f"{subject}: {error.message}", error.hint, error.findings))
     notes = [note for one in checked for note in one.notes]
-    done = Verification(
+    done = CheckedRelease(
         target=str(project.root),
         files=sum(one.files for one in checked),
         bytes=sum(one.bytes for one in checked),
@@ -49,7 +61,7 @@ def verify_receipts(project: Project, report: Reporter, *, deep: bool = False) -
     return done, silent[0] if silent else None
 
 
-def _verify_tagged(store: Store, tagged: Tagged, report: Reporter, deep: bool) -> Verification:
+def _verify_tagged(store: Store, tagged: Tagged, report: Reporter, deep: bool) -> CheckedRelease:
     reference = store.reference(tagged.tag)
     held: list[Held] = []
     try:
@@ -57,11 +69,11 @@ def _verify_tagged(store: Store, tagged: Tagged, report: Reporter, deep: bool) -
         with report.task(f"verify {reference}", release.size(), "bytes") as advance:
             held += store.held(tagged, release, deep, advance)
     except Refused as error:
-        return Verification(target=reference, files=len(held), bytes=0, findings=error.findings)
+        return CheckedRelease(target=reference, files=len(held), bytes=0, findings=error.findings, notes=(), held={})
     attachments = store.attachments(tagged)
     mark = current(attachments, tagged.digest)
     statements, wrong = statements_of(attachments, release, reference)
-    return Verification(
+    return CheckedRelease(
         target=reference,
         files=len(release.layers),
         bytes=release.size(),

@@ -13,8 +13,7 @@ import pytest
 
 from aqea_registry.base.progress import Silent
 from aqea_registry.stores.open_store import open_store
-from aqea_registry.verification.verify_list import Verification
-from aqea_registry.verification.verify_release import verify_release
+from aqea_registry.verification.verify_release import CheckedRelease, verify_release
 from tests.functional.helpers import (
     MANIFEST,
     METRICS,
@@ -375,7 +374,7 @@ def test_two_hundred_changes_of_one_byte_in_a_published_layout_are_all_found(pub
     blobs = sorted((published / "releases/blobs/sha256").iterdir())
     assert len(blobs) == 14, "ten files, the config and the manifest; the statement and its manifest"
 
-    def check() -> Verification:
+    def check() -> CheckedRelease:
         return verify_release(open_store("oci:releases", published), "v1", Silent())
 
     assert check().findings == ()

@@ -1,11 +1,11 @@
-"""Imports go down only, heavy ones stay in their room, and the program starts at once."""
+"""The packages' order, the circles that there must not be, and what each command loads."""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -13,129 +13,163 @@ import pytest
 from tests.tools import ROOT
 
 PACKAGE = ROOT / "aqea_registry"
-MODULES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.rglob("*.py"))}
-
-# What each room may import of the package, itself included. The command line may import everything.
-BELOW = {
-    "__init__.py": set(),
-    "core": {"core"},
-    "sources": {"sources", "core"},
-    "embedding": {"embedding", "core"},
-    "stores": {"stores", "core"},
-    "operations": {"operations", "sources", "embedding", "stores", "core"},
-    "terminal.py": {"core"},
-    "__main__.py": {"cli"},
-}
-TOP = {"cli"}
-
-WORKSHOP = {"torch", "sentence_transformers", "transformers"}
-NETWORK = {
-    "socket",
-    "ssl",
-    "http",
-    "urllib",
-    "requests",
-    "httpx",
-    "aiohttp",
-    "fsspec",
-    "huggingface_hub",
-    "datasets",
-    "oras",
-    "github",
-}
-NOT_IN_CORE = NETWORK | WORKSHOP | {"click", "rich", "time", "datetime", "subprocess", "logging"}
+ORDER = (
+    "base",
+    "documents",
+    "vectors",
+    "project",
+    "remote",
+    "sources",
+    "stores",
+    "attestations",
+    "embedding",
+    "generation",
+    "verification",
+    "claims",
+    "comparison",
+    "tracing",
+    "report",
+    "releases",
+    "cli",
+)
+TORCH = {"torch", "sentence_transformers", "transformers"}
+TERMINAL = {"click", "rich"}
 
 
-def imported(path: Path) -> Iterator[str]:
-    """Every module that a file imports, wherever in it: dotted names, with the names taken out of a package."""
+def modules() -> dict[str, Path]:
+    """Every module of the seventeen packages by its dotted name below aqea_registry."""
+    paths = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE)
+    return {".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path for path in paths}
+
+
+MODULES = modules()
+
+
+def imported(path: Path) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """What a file imports, at any depth, for typing too: module and names."""
     for node in ast.walk(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            yield from ((alias.name, ()) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: imports are absolute"
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            yield str(node.module), tuple(alias.name for alias in node.names)
 
 
-def rooms(path: Path) -> set[str]:
-    """The rooms of the package that a file imports from; of the package itself only the version is free to all."""
-    own = [name.split(".")[1:] for name in imported(path) if name.split(".")[0] == "aqea_registry"]
-    return {parts[0] if parts else "aqea_registry" for parts in own if parts != ["__version__"]}
+def ours(path: Path) -> set[str]:
+    """The modules of the package that a file imports, by their dotted names below aqea_registry."""
+    found: set[str] = set()
+    for module, names in imported(path):
+        if module.split(".")[0] == "aqea_registry" and names != ("__version__",):
+            inner = module.partition(".")[2]
+            found |= {joined if (joined := f"{inner}.{name}".strip(".")) in MODULES else inner for name in names or ("",)}
+    return found
 
 
-def room_of(name: str) -> str:
-    return name.split("/")[0]
+ARROWS: Mapping[str, set[str]] = {name: ours(path) - {name} for name, path in MODULES.items()}
 
 
-def test_every_room_is_known() -> None:
-    assert {room_of(name) for name in MODULES} == set(BELOW) | TOP
+def package_of(module: str) -> str:
+    return module.split(".")[0]
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if room_of(name) not in TOP])
-def test_imports_go_down(name: str) -> None:
-    assert rooms(MODULES[name]) <= BELOW[room_of(name)]
+def test_the_packages_are_those_of_the_order() -> None:
+    assert {package_of(name) for name in MODULES} == set(ORDER)
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_only_the_workshop_imports_torch(name: str) -> None:
-    tops = {module.split(".")[0] for module in imported(MODULES[name])}
-    assert room_of(name) == "embedding" or not tops & WORKSHOP
+def test_a_package_imports_itself_and_those_above_it_only() -> None:
+    against = [
+        f"{name} -> {other}"
+        for name, others in ARROWS.items()
+        for other in others
+        if ORDER.index(package_of(other)) > ORDER.index(package_of(name))
+    ]
+    assert not against
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if room_of(name) == "core"])
-def test_the_core_knows_no_network_no_clock_and_no_terminal(name: str) -> None:
-    tops = {module.split(".")[0] for module in imported(MODULES[name])}
-    assert not tops & NOT_IN_CORE
-    calls = [node.func for node in ast.walk(ast.parse(MODULES[name].read_bytes())) if isinstance(node, ast.Call)]
-    assert "print" not in {call.id for call in calls if isinstance(call, ast.Name)}
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Imports in functions and for typing counted: whatever a module's imports lead to never leads back to it."""
+    left = {name: set(others) for name, others in ARROWS.items()}
+    while free := [name for name, others in left.items() if not others & left.keys()]:
+        for name in free:
+            del left[name]
+    assert not left
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if room_of(name) not in {*TOP, "terminal.py"}])
-def test_only_the_command_line_knows_a_terminal(name: str) -> None:
-    tops = {module.split(".")[0] for module in imported(MODULES[name])}
-    assert not tops & {"click", "rich"}
+def test_torch_and_the_terminal_stay_in_one_package_each() -> None:
+    for name, path in MODULES.items():
+        tops = {module.split(".")[0] for module, _ in imported(path)}
+        assert package_of(name) == "embedding" or not tops & TORCH, name
+        assert package_of(name) == "cli" or not tops & TERMINAL, name
+
+
+def reached(start: str) -> set[str]:
+    """Every module that an import of `start` may lead to, imports in functions counted."""
+    found, waiting = set[str](), [start]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += ARROWS[name]
+    return found
+
+
+def test_stores_know_no_project() -> None:
+    found = {package_of(name) for module in MODULES if package_of(module) == "stores" for name in reached(module)}
+    assert found == {"base", "remote", "stores"}
+
+
+def test_publishing_leads_to_no_encoder() -> None:
+    assert not {package_of(name) for name in reached("releases.publish")} & {"embedding", "generation"}
+
+
+def test_a_list_leads_to_base_and_verification_alone() -> None:
+    assert {package_of(name) for name in reached("verification.verify_list")} == {"base", "verification"}
 
 
 def loaded_by(module: str) -> set[str]:
-    """The top names of everything that one import loads, in a fresh interpreter."""
+    """Everything that one import loads, in a fresh interpreter."""
     script = f"import sys; before = set(sys.modules); import {module}; print(*(set(sys.modules) - before))"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
-    return {name.split(".")[0] for name in done.stdout.split()}
+    return set(done.stdout.split())
 
 
-def third_party(names: set[str]) -> set[str]:
+def third_party(loaded: set[str]) -> set[str]:
+    names = {name.split(".")[0] for name in loaded}
     return {name for name in names if name not in sys.stdlib_module_names and not name.startswith("_")}
 
 
-HEAVY = WORKSHOP | {
-    "datasets",
-    "pyarrow",
-    "scipy",
-    "huggingface_hub",
-    "rich",
-    "dvc",
-    "pandas",
-    "matplotlib",
-    "requests",
-    "httpx",
-}
-
-
-@pytest.mark.parametrize(
-    "module", ["verify", "publish", "pin", "manifest", "examine", "export", "generate", "project", "trace"]
+HEAVY = TORCH | {"datasets", "pyarrow", "scipy", "huggingface_hub", "rich", "dvc", "pandas", "matplotlib", "requests", "httpx"}
+VERBS = (
+    "verification.verify_project",
+    "releases.publish",
+    "sources.pin",
+    "project.manifest",
+    "vectors.examine",
+    "generation.export",
+    "generation.generate",
+    "project.project",
+    "tracing.trace",
 )
-def test_no_operation_loads_what_is_heavy_before_it_needs_it(module: str) -> None:
-    assert not loaded_by(f"aqea_registry.operations.{module}") & HEAVY
+
+
+@pytest.mark.parametrize("module", VERBS)
+def test_no_verb_loads_what_is_heavy_before_it_needs_it(module: str) -> None:
+    assert not third_party(loaded_by(f"aqea_registry.{module}")) & HEAVY
 
 
 def test_verify_loads_only_what_the_package_depends_on() -> None:
-    found = third_party(loaded_by("aqea_registry.operations.verify"))
+    found = third_party(loaded_by("aqea_registry.verification.verify_project"))
     assert found <= {"aqea_registry", "msgspec", "numpy", "yaml", "cython_runtime", "typing_extensions"}
 
 
-def test_a_list_of_digests_needs_the_core_alone() -> None:
+def test_a_list_of_digests_loads_base_and_verification_alone() -> None:
     """Half of the time to check a small list would go into NumPy."""
-    found = third_party(loaded_by("aqea_registry.operations.verify_list"))
-    assert found <= {"aqea_registry", "msgspec", "cython_runtime", "typing_extensions"}
+    loaded = loaded_by("aqea_registry.verification.verify_list")
+    assert third_party(loaded) <= {"aqea_registry", "msgspec", "cython_runtime", "typing_extensions"}
+    assert {package_of(name.partition(".")[2]) for name in loaded if name.startswith("aqea_registry.")} == {
+        "base",
+        "verification",
+    }
 
 
 def test_the_command_line_loads_click_alone() -> None:
