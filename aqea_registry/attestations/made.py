@@ -8,7 +8,7 @@ Statements beside a release in a store: put there once, and checked against what
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -38,9 +38,9 @@ from aqea_registry.attestations.statement import (
 )
 from aqea_registry.base.files import write_bytes
 from aqea_registry.base.findings import Finding
+from aqea_registry.project.artefact import RunArtefact, published_path
 from aqea_registry.project.git import checked_out
 from aqea_registry.project.lock import Pin
-from aqea_registry.project.project import Project, metrics_path, pairs_path, published_path
 from aqea_registry.stores.port import Store, Tagged
 from aqea_registry.stores.release import Release
 from aqea_registry.vectors.margin import Machine, Margin
@@ -60,36 +60,32 @@ def now() -> str:
 
 
 def write_pair_set_statement(
-    project: Project, key: str, files: Mapping[str, str], machine: Machine, margin: Margin | None, started: str
+    root: Path, artefact: RunArtefact, files: Mapping[str, str], machine: Machine, margin: Margin | None, started: str
 ) -> None:
-    """Say how a pair set was made, just now. `files` maps its paths to hex sha256."""
-    pair = project.params.run.pairs[key]
-    parameters = {"dataset": pair.dataset, "model": pair.model, "precision": project.params.precision}
+    """State how a pair set was made, just now. `files` maps its paths to hex sha256."""
     predicate = Provenance(
         build_definition=BuildDefinition(
             build_type=PAIR_SET,
-            external_parameters=parameters,
+            external_parameters=_parameters(artefact),
             internal_parameters={"machine": msgspec.to_builtins(machine)},
-            resolved_dependencies=(*pair_set_inputs(project, key), *_code(project.root)),
+            resolved_dependencies=(*inputs_of([artefact]), *_code(root)),
         ),
         run_details=_run(
             Metadata(started_on=started, finished_on=now()),
             [Resource(name=MARGIN, annotations=msgspec.to_builtins(margin))] if margin else (),
         ),
     )
-    write_bytes(project.root / statement_path(key), statement(files, predicate).render())
+    write_bytes(root / statement_path(artefact.key), statement(files, predicate).render())
 
 
-def pair_set_inputs(project: Project, key: str) -> tuple[Resource, ...]:
-    """The pins that a pair set is made from: repository with commit, each file with sha256."""
-    pair = project.params.run.pairs[key]
-    pins = [(pair.dataset, project.lock.datasets.get(pair.dataset)), (pair.model, project.lock.models.get(pair.model))]
-    return tuple(resource for name, pin in pins if pin for resource in _pinned(name, pin))
+def _parameters(artefact: RunArtefact) -> dict[str, str]:
+    return {"dataset": artefact.dataset, "model": artefact.model, "precision": artefact.precision}
 
 
-def run_inputs(project: Project) -> tuple[Resource, ...]:
-    """The pins of the whole run, each once."""
-    return tuple({one.name: one for key in project.params.run.pairs for one in pair_set_inputs(project, key)}.values())
+def inputs_of(artefacts: Iterable[RunArtefact]) -> tuple[Resource, ...]:
+    """The pins that these are made from, each once: repository with commit, each file with sha256."""
+    pins = [(name, pin) for artefact in artefacts for name, pin in artefact.pins if pin is not None]
+    return tuple({resource.name: resource for name, pin in pins for resource in _pinned(name, pin)}.values())
 
 
 def _pinned(name: str, pin: Pin) -> Iterable[Resource]:
@@ -120,14 +116,14 @@ class Attested(msgspec.Struct, frozen=True, kw_only=True):
     metadata: Metadata
 
 
-def read_attested(project: Project, key: str, files: Mapping[str, str]) -> tuple[Attested | None, list[Finding]]:
+def read_attested(root: Path, artefact: RunArtefact, files: Mapping[str, str]) -> tuple[Attested | None, list[Finding]]:
     """The statement on a pair set of this checkout, checked: against the files (path to hex sha256), pins and params.yaml.
 
     None without findings if there is none: statements are not in git, a fresh clone has none.
     """
-    path = statement_path(key)
+    path = statement_path(artefact.key)
     try:
-        content = (project.root / path).read_bytes()
+        content = (root / path).read_bytes()
     except FileNotFoundError:
         return None, []
     found, findings = parse_statement(content, path)
@@ -141,9 +137,8 @@ def read_attested(project: Project, key: str, files: Mapping[str, str]) -> tuple
     definition = provenance.build_definition
     inputs = tuple(one for one in definition.resolved_dependencies if one.name != "code")
     findings += subject_findings(found, path, files)
-    findings += dependency_findings(inputs, path, pair_set_inputs(project, key))
-    pair = project.params.run.pairs[key]
-    wanted = {"dataset": pair.dataset, "model": pair.model, "precision": project.params.precision}
+    findings += dependency_findings(inputs, path, inputs_of([artefact]))
+    wanted = _parameters(artefact)
     if definition.external_parameters != wanted:
         message = "the statement says other parameters than params.yaml"
         findings.append(
@@ -173,16 +168,16 @@ def _margin(provenance: Provenance) -> Margin | None:
     return msgspec.convert(found[0].annotations, Margin) if found else None
 
 
-def attach_statements(project: Project, store: Store, tagged: Tagged, release: Release) -> None:
+def attach_statements(root: Path, artefacts: Collection[RunArtefact], store: Store, tagged: Tagged, release: Release) -> None:
     """Keep beside a release how it and its pair sets were made, unless statements on that are there already."""
     held = [parse_statement(content, name)[0] for name, content in store.attachments(tagged).items() if NAME.fullmatch(name)]
     if any(one is not None and one.predicate_type == PROVENANCE for one in held):
         return
-    local = _local(project, release)
+    local = _local(root, artefacts, release)
     for key, one in local.items():
         content = one.statement.render()
         store.attach(tagged, attachment_name(key, content), content)
-    content = release_statement(project, release, [one.metadata for one in local.values()]).render()
+    content = release_statement(root, artefacts, release, [one.metadata for one in local.values()]).render()
     store.attach(tagged, attachment_name("release", content), content)  # last: it says that the others are there
 
 
@@ -191,15 +186,15 @@ def attachment_name(stem: str, content: bytes) -> str:
     return f"{stem}-{hashlib.sha256(content).hexdigest()[:16]}{SUFFIX}"
 
 
-def _local(project: Project, release: Release) -> dict[str, Attested]:
+def _local(root: Path, artefacts: Iterable[RunArtefact], release: Release) -> dict[str, Attested]:
     """What this checkout soundly states on the pair sets of a release, by the pair set's key."""
     digests = release_subjects(release)
     found = {}
-    for key, pair in project.params.run.pairs.items():
-        files = {path: digests[published_path(path)] for path in (pairs_path(pair), metrics_path(key))}
-        attested, _ = read_attested(project, key, files)
+    for artefact in artefacts:
+        files = {path: digests[published_path(path)] for path in artefact.stated}
+        attested, _ = read_attested(root, artefact, files)
         if attested is not None:
-            found[key] = attested
+            found[artefact.key] = attested
     return found
 
 
@@ -230,7 +225,7 @@ def confirming_machines(one: Statement) -> list[Machine]:
     return list({one.machine.text(): one.machine for one in pair_sets if one.verdict == "IDENTICAL"}.values())
 
 
-def release_statement(project: Project, release: Release, made: Iterable[Metadata]) -> Statement:
+def release_statement(root: Path, artefacts: Collection[RunArtefact], release: Release, made: Iterable[Metadata]) -> Statement:
     """Say how a release was put together: its files from the pins of the run, when its pair sets were `made`.
 
     It tells no time of its own: a publication that is repeated says the same.
@@ -240,8 +235,11 @@ def release_statement(project: Project, release: Release, made: Iterable[Metadat
     predicate = Provenance(
         build_definition=BuildDefinition(
             build_type=RELEASE,
-            external_parameters={"pairSets": sorted(project.params.run.pairs), "precision": project.params.precision},
-            resolved_dependencies=(*run_inputs(project), *_code(project.root)),
+            external_parameters={
+                "pairSets": sorted(artefact.key for artefact in artefacts),
+                "precision": next((artefact.precision for artefact in artefacts), "canonical"),
+            },
+            resolved_dependencies=(*inputs_of(artefacts), *_code(root)),
         ),
         run_details=_run(Metadata(started_on=when[0], finished_on=when[1]) if when else None, ()),
     )

@@ -36,8 +36,7 @@ from aqea_registry.claims.judging import (
 from aqea_registry.claims.ledger import Claim, Ledger, Quoted, Verdict, find_document, read_ledgers
 from aqea_registry.documents.numbers import Unit
 from aqea_registry.project.lock import PinnedFile
-from aqea_registry.project.manifest import read_listed
-from aqea_registry.project.project import CACHE, Project
+from aqea_registry.project.project import CACHE, Project, Scope
 from aqea_registry.sources.fetch import pinned_folder, wrong_bytes
 from aqea_registry.sources.port import sources_of
 from aqea_registry.vectors.scores import Metrics
@@ -64,13 +63,13 @@ def check_claims(
     report: Reporter,
     only: Sequence[str] = (),
     *,
-    here: bool = True,
+    scope: Scope = Scope.MACHINE,
     verified: CheckedProject | None = None,
 ) -> CheckedClaims:
     """Judge the claims of all ledgers, or of those named in `only`.
 
     `documents` are folders in which the ledgers' documents are looked for besides the project. Nothing is fetched from
-    elsewhere; without `here`, pinned files that happen to be on this machine are not read either. The scores of a project that
+    elsewhere; for a release, pinned files that happen to be on this machine are not read either. The scores of a project that
     was `verified`, without a finding, are taken from there. Raises BadConfiguration for the name of a ledger that is not there.
     """
     ledgers, findings = read_ledgers(project.root)
@@ -81,16 +80,15 @@ def check_claims(
         name: {key: resolve_result(one, project.params, project.lock) for key, one in ledger.results.items()}
         for name, ledger in ledgers.items()
     }
-    listed, broken = read_listed(project)
-    scores, unsound = _scores(project, _wanted(ledgers, bound), listed, report, verified)
-    quotations = Quotations(project, listed, here=here)
+    scores, unsound = _scores(project, _wanted(ledgers, bound), report, verified)
+    quotations = Quotations(project, scope)
     verdicts = [one for one in _Judge(ledgers, bound, scores, quotations).verdicts() if one.ledger in chosen]
     return CheckedClaims(
         verdicts=tuple(verdicts),
         findings=(
             *findings,
             *stale,
-            *(broken if scores else ()),
+            *(project.manifest.faults if scores else ()),
             *unsound,
             *quotations.findings,
             *_unpinned(chosen, bound),
@@ -104,12 +102,12 @@ def check_claims(
 
 
 def _scores(
-    project: Project, wanted: Iterable[str], listed: Mapping[str, str], report: Reporter, verified: CheckedProject | None
+    project: Project, wanted: Iterable[str], report: Reporter, verified: CheckedProject | None
 ) -> tuple[Mapping[str, Metrics | Missing], list[Finding]]:
     """The scores of these pair sets; a verification without findings has checked their chains and recomputed them."""
     if verified is not None and not verified.findings:
         return {key: verified.pair_sets[key].metrics for key in wanted}, []
-    return recompute(project, wanted, listed, report)
+    return recompute(project, wanted, report)
 
 
 def nothing_judged(checked: CheckedClaims) -> CannotCheck | None:
@@ -243,13 +241,11 @@ LARGEST = 16 << 20  # bytes of a file that is quoted
 class Quotations:
     """The files that a project's claims quote, each read once. `findings` grow with what is wrong with them.
 
-    Without `here` pinned files are not looked for: some machines have them and others do not.
+    For a release pinned files are not looked for: some machines have them and others do not.
     """
 
-    def __init__(self, project: Project, listed: dict[str, str], *, here: bool = True) -> None:
-        self._project = project
-        self._here = here
-        self._listed = listed
+    def __init__(self, project: Project, scope: Scope) -> None:
+        self._project, self._scope = project, scope
         self._read: dict[tuple[str | None, str], tuple[Any, Ground] | Missing] = {}
         self.findings: list[Finding] = []
 
@@ -275,7 +271,7 @@ class Quotations:
             return content
         if len(content) > LARGEST:
             return Missing(MALFORMED, f"{path}: larger than {LARGEST >> 20} MiB")
-        same = pin is not None or self._listed.get(path) == hashlib.sha256(content).hexdigest()
+        same = pin is not None or self._project.manifest.digests.get(path) == hashlib.sha256(content).hexdigest()
         try:
             return _parsed(path, content, trusted=pin is None), "bytes" if same else "prints"
         except (BadConfiguration, ValueError, RecursionError) as error:
@@ -291,16 +287,14 @@ class Quotations:
 
     def _of_pin(self, name: str, path: str) -> bytes | Missing:
         """The bytes of a pinned file from any place on this machine that has them; no network is asked."""
-        params, lock = self._project.params, self._project.lock
-        entry = params.datasets.get(name) or params.models.get(name)
-        pin = lock.datasets.get(name) or lock.models.get(name)
+        entry, pin = self._project.params.catalogue.get(name), self._project.lock.get(name)
         if entry is None:
             return Missing(MALFORMED, f"there is no pin {name[:200]!r}; the catalogue has no such name")
         if pin is None or not pin.files:
             return Missing("unresolved", f"{name} has no digests yet; run: aqea-registry pin {name}")
         if path not in pin.files:
             return Missing("missing-file", f"{path[:200]} is none of the files of {name} that are pinned")
-        if not self._here:
+        if self._scope is Scope.RELEASE:
             return Missing("missing-file", f"{path} of {name} is no file of the checkout; run: aqea-registry claims check")
         wrong: list[Finding] = []
         places: list[tuple[str, Path | None]] = [

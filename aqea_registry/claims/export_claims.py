@@ -25,8 +25,7 @@ from aqea_registry.base.progress import Reporter
 from aqea_registry.claims.check_claims import check_claims
 from aqea_registry.claims.ledger import Claim, Verdict
 from aqea_registry.documents.numbers import NotANumber, parse
-from aqea_registry.project.manifest import read_listed
-from aqea_registry.project.params import PairSetName
+from aqea_registry.project.artefact import RunArtefact
 from aqea_registry.project.project import Project
 from aqea_registry.vectors.scores import Metrics
 from aqea_registry.verification.verify_project import recompute
@@ -100,15 +99,15 @@ def export_model_index(project: Project, report: Reporter, model: str | None) ->
     or huggingface_hub is not installed.
     """
     chosen = _model_of(project, model)
-    pairs = {key: pair for key, pair in project.params.run.pairs.items() if pair.model == chosen}
-    listed, broken = read_listed(project)
-    found, unsound = recompute(project, pairs, listed, report)
+    artefacts = {key: artefact for key, artefact in project.artefacts.items() if artefact.model == chosen}
+    found, unsound = recompute(project, artefacts, report)
+    broken = project.manifest.faults
     scores = {key: one for key, one in found.items() if isinstance(one, Metrics)}
     missing = [f"{key}: {one.message}" for key, one in found.items() if not isinstance(one, Metrics)]
     if not scores:
         raise CannotCheck(f"nothing of {chosen} was recomputed; {missing[0]}", "dvc repro", (*broken, *unsound))
     return Exported(
-        text=_front_matter(project, chosen, {key: (pairs[key], one) for key, one in scores.items()}),
+        text=_front_matter(project, chosen, {key: (artefacts[key], one) for key, one in scores.items()}),
         numbers=len(scores) * len(Metrics.__struct_fields__),
         findings=(*broken, *unsound),
         warnings=tuple(f"left out: {one}" for one in missing),
@@ -127,7 +126,7 @@ def latex_text(verdicts: Sequence[Verdict]) -> str:
 
 
 def _model_of(project: Project, model: str | None) -> str:
-    models = list(dict.fromkeys(pair.model for pair in project.params.run.pairs.values()))
+    models = list(dict.fromkeys(artefact.model for artefact in project.artefacts.values()))
     if model is None and len(models) == 1:
         return models[0]
     if model not in models:
@@ -146,17 +145,16 @@ def macro_names(names: Sequence[str]) -> dict[str, str]:
     return {name: macro if shared[macro] == 1 else macro + _letters(name) for name, macro in plain.items()}
 
 
-def _front_matter(project: Project, model: str, scores: Mapping[str, tuple[PairSetName, Metrics]]) -> str:
+def _front_matter(project: Project, model: str, scores: Mapping[str, tuple[RunArtefact, Metrics]]) -> str:
     try:
         from huggingface_hub import EvalResult, ModelCardData
     except ImportError as error:
         raise CannotCheck("a model-index is written with huggingface_hub", "pip install 'aqea-registry[stores]'") from error
     entry = project.params.models[model]
-    commit = project.pin("models", model, entry).commit
+    commit = project.pin(model).commit
     results = []
     for pair, metrics in scores.values():
-        dataset = project.params.datasets[pair.dataset]
-        pin = project.pin("datasets", pair.dataset, dataset)
+        dataset, pin = pair.dataset_entry, project.pin(pair.dataset)
         results += [
             EvalResult(
                 task_type=dataset.task.upper(),

@@ -28,7 +28,7 @@ from aqea_registry.comparison.pair_files import Place, run_key
 from aqea_registry.comparison.verdict import PairSetComparison
 from aqea_registry.embedding.encoder import Encoder, ModelFiles, Settings
 from aqea_registry.embedding.model_folder import _view
-from aqea_registry.generation.encode import fetched, rows_at_hand
+from aqea_registry.generation.encode import fetched, pinned_rows
 from aqea_registry.project.params import Model
 from aqea_registry.project.project import Project
 from aqea_registry.sources.rows import Rows
@@ -73,8 +73,8 @@ def try_causes(
     key = run_key(project, found.before) or run_key(project, found.after)
     if key is None:
         return _noted(found, "no cause was tried: the run has no pair set of this dataset, model and dimension")
-    pair = project.params.run.pairs[key]
-    rows = rows_at_hand(project, pair.dataset, report)
+    pair = project.artefacts[key]
+    rows = pinned_rows(project, pair.dataset, report)
     if len(rows.scores) != compared.common:
         return _noted(found, f"no cause was tried: the pinned {pair.dataset} has {len(rows.scores)} rows")
     chosen = _chosen(compared)
@@ -129,7 +129,7 @@ class _Workshop:
         self._rows, self.chosen, self._scratch, self._report = rows, chosen, scratch, report
         self._entry = project.params.models[model]
         self._task = project.params.datasets[dataset].task
-        self._folder = fetched(project, "models", model, report)
+        self._folder = fetched(project, model, report)
         self._views: dict[str, Path | None] = {}
         self._loaded: list[tuple[tuple[Path, int | None], Encoder]] = []
 
@@ -175,7 +175,7 @@ class _Workshop:
             if name == self._dataset or (entry.repo, entry.config, entry.split) != (own.repo, own.config, own.split):
                 continue
             try:
-                rows = rows_at_hand(self._project, name, self._report, here=True)
+                rows = pinned_rows(self._project, name, self._report, local_only=True)
             except RegistryError:
                 continue
             if len(rows.scores) == len(self._rows.scores):
@@ -187,7 +187,7 @@ class _Workshop:
             if name == self._model or entry.dimension != self._entry.dimension:
                 continue
             try:
-                folder = fetched(self._project, "models", name, self._report, here=True)
+                folder = fetched(self._project, name, self._report, local_only=True)
             except RegistryError:
                 continue
             yield Cause("model", f"with the model {name}", lambda at, f=folder, e=entry: self._encode(f, e, at))  # type: ignore[misc]

@@ -5,6 +5,7 @@ A pair set of the run made anew, in a place of its own: nothing of the project i
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -30,7 +31,7 @@ from aqea_registry.comparison.trees import (
     tree_verdict,
 )
 from aqea_registry.comparison.verdict import BOUND, PairSetComparison, PairSetFile, Verdict
-from aqea_registry.project.project import CACHE, Project, open_project, pairs_path
+from aqea_registry.project.project import CACHE, Project, open_project
 from aqea_registry.sources.fetch import fetch
 from aqea_registry.sources.port import sources_of
 from aqea_registry.stores.open_store import find, open_store
@@ -147,20 +148,17 @@ def regenerate(project: Project, file: PairSetFile, scratch: Path, report: Repor
 
     key = run_key(project, file)
     if key is None:
-        known = ", ".join(project.params.run.pairs)
+        known = ", ".join(project.artefacts)
         raise BadConfiguration(
             f"{file.name} says it is {file.dataset!r} under {file.model!r}, {file.dimension} dimensions; "
             f"the run has no such pair set, it has {known}",
             "set run in params.yaml, or name two files",
         )
-    pair = project.params.run.pairs[key]
-    there = msgspec.structs.replace(project, root=scratch)
+    artefact = project.artefacts[key]
+    there = dataclasses.replace(project, root=scratch)
     # Sources of the catalogue start at the project: bring what is pinned, and the copy needs no source.
-    for group, name, entry in (
-        ("datasets", pair.dataset, project.params.datasets[pair.dataset]),
-        ("models", pair.model, project.params.models[pair.model]),
-    ):
-        pin = project.pin(group, name, entry)
+    for name in (artefact.dataset, artefact.model):
+        pin = project.pin(name)
         fetch(name, pin, sources_of(project, name, pin.commit), scratch / CACHE / "pinned", report)
-    generate(there, pair.dataset, pair.model, Settings(), report, fresh=True)
-    return scratch / pairs_path(pair)
+    generate(there, artefact.dataset, artefact.model, Settings(), report, fresh=True)
+    return scratch / artefact.pairs

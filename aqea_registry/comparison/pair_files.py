@@ -145,9 +145,9 @@ def claimed_by(root: Path) -> Claimed:
 
 def run_key(project: Project, file: PairSetFile) -> str | None:
     """The pair set of the run that a file says it is."""
-    for key, pair in project.params.run.pairs.items():
-        model = project.params.models[pair.model]
-        if pair.dataset == file.dataset and file.model in (model.repo, pair.model) and model.dimension == file.dimension:
+    for key, artefact in project.artefacts.items():
+        model = artefact.model_entry
+        if (artefact.dataset, model.dimension) == (file.dataset, file.dimension) and file.model in (model.repo, artefact.model):
             return key
     return None
 

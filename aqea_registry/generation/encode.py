@@ -19,7 +19,7 @@ from aqea_registry.embedding.encoder import Encoded, Encoder, ModelFiles, NoDevi
 from aqea_registry.embedding.model_folder import CodeRefusedError
 from aqea_registry.embedding.vector_cache import VectorCache, libraries
 from aqea_registry.project.lock import Pin
-from aqea_registry.project.params import WRITTEN, Dataset, Model
+from aqea_registry.project.params import WRITTEN, Model
 from aqea_registry.project.project import CACHE, Project
 from aqea_registry.sources.fetch import fetch
 from aqea_registry.sources.port import sources_of
@@ -127,7 +127,7 @@ def _in_order(batches: Iterable[Encoded]) -> npt.NDArray[np.floating]:
 
 def _dimensions(project: Project, model: ModelToUse) -> set[int]:
     """All dimensions at which the run uses exactly these weights in this way."""
-    run = [project.params.models[pair.model] for pair in project.params.run.pairs.values()]
+    run = [artefact.model_entry for artefact in project.artefacts.values()]
     same = [other for other in run if _way(other) == _way(model.entry)]
     return {model.entry.dimension, *(other.dimension for other in same)}
 
@@ -254,29 +254,20 @@ class ModelToUse(msgspec.Struct, frozen=True, kw_only=True):
     folder: Path
 
 
-def pinned_rows(project: Project, name: str, entry: Dataset, pin: Pin, report: Reporter) -> Rows:
-    """The dataset's rows out of its pinned files."""
-    folder: Path = fetch(name, pin, sources_of(project, name, pin.commit), project.root / CACHE / "pinned", report)
+def pinned_rows(project: Project, name: str, report: Reporter, *, local_only: bool = False) -> Rows:
+    """The dataset's rows out of its pinned files. Raises RegistryError."""
+    entry, pin = project.params.datasets[name], project.pin(name)
+    folder = fetched(project, name, report, local_only=local_only)
     columns = (entry.columns.sentence1, entry.columns.sentence2, entry.columns.score)
     return read_rows((as_lines(path, (folder / path).read_bytes(), columns) for path in sorted(pin.files)), entry, name)
 
 
-def rows_at_hand(project: Project, name: str, report: Reporter, *, here: bool = False) -> Rows:
-    """The dataset's rows out of its pinned files."""
-    entry = project.params.datasets[name]
-    folder = fetched(project, "datasets", name, report, here=here)
-    columns = (entry.columns.sentence1, entry.columns.sentence2, entry.columns.score)
-    paths = sorted(project.pin("datasets", name, entry).files)
-    return read_rows((as_lines(path, (folder / path).read_bytes(), columns) for path in paths), entry, name)
-
-
-def fetched(project: Project, group: Literal["datasets", "models"], name: str, report: Reporter, *, here: bool = False) -> Path:
-    """The pinned files of a catalogue entry; with `here`, only if they are on this machine. Raises RegistryError."""
-    entry = (project.params.datasets if group == "datasets" else project.params.models)[name]
-    pin = project.pin(group, name, entry)
+def fetched(project: Project, name: str, report: Reporter, *, local_only: bool = False) -> Path:
+    """The pinned files of a catalogue entry; with `local_only`, if they are on this machine. Raises RegistryError."""
+    pin = project.pin(name)
     if not pin.files:
         raise CannotCheck(f"{name} has no digests yet", f"aqea-registry pin {name}")
     sources = sources_of(project, name, pin.commit)
-    if here:
+    if local_only:
         sources = [source for source in sources if source.present() and source.local(min(pin.files)) is not None]
     return fetch(name, pin, sources, project.root / CACHE / "pinned", report)

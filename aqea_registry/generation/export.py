@@ -7,34 +7,31 @@ from typing import BinaryIO
 
 from aqea_registry.base.files import atomic_write, hash_file, write_bytes
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Refused
-from aqea_registry.project.project import Project, benchmark_text, export_path, pairs_path, view_path
+from aqea_registry.project.project import Project
 from aqea_registry.vectors.containers import parquet
 from aqea_registry.vectors.containers.aqed import write_aqed
 from aqea_registry.vectors.containers.pair_json import parse, write_embeddings
 from aqea_registry.vectors.examine import examine
 from aqea_registry.vectors.pair_set import Malformed, PairSet
 
-FORMATS = ("benchmark", "embeddings", "parquet", "aqed")
-VIEWS = ("parquet", "aqed")  # whole pair sets in other containers, named as the pair set is
-
 
 def export(project: Project, path: str, kind: str) -> str:
     """Write one more file made from a pair file of the run and return its path. Raises Refused if the pair file is bad."""
     project.params.check_versions("view" if kind == "parquet" else "export")
-    pairs = project.params.run.pairs
-    key = next((key for key, pair in pairs.items() if path.rpartition("/")[2] == pairs_path(pair).rpartition("/")[2]), None)
-    if key is None:
-        known = ", ".join(pairs_path(pair) for pair in pairs.values())
-        raise BadConfiguration(f"{path} is no pair file of the run; it has {known}")
-    source = pairs_path(pairs[key])
+    named = {artefact.pairs.rpartition("/")[2]: artefact for artefact in project.artefacts.values()}
+    artefact = named.get(path.rpartition("/")[2])
+    if artefact is None:
+        known = ", ".join(artefact.pairs for artefact in project.artefacts.values())
+        raise BadConfiguration(f"{path} is not a pair file of the run; it has {known}")
+    source = artefact.pairs
     if not (project.root / source).is_file():
         raise CannotCheck(f"{source} is not there", "run: dvc repro")
-    target = view_path(key, kind) if kind in VIEWS else export_path(pairs[key].file, kind)
+    target = artefact.path(kind)
     if kind == "benchmark":
         examined, findings = examine(project.root / source, source)
         if examined is None or findings:
             raise Refused(f"{findings[0].subject}: {findings[0].message}", findings, "run: dvc repro")
-        write_bytes(project.root / target, benchmark_text(project, key, examined, hash_file(project.root / source)))
+        write_bytes(project.root / target, artefact.benchmark_text(examined, hash_file(project.root / source)))
         return target
     write = _WRITERS[kind]
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -12,11 +13,10 @@ from aqea_registry.base.files import atomic_write, hash_file, write_bytes
 from aqea_registry.base.findings import Refused
 from aqea_registry.base.progress import Reporter
 from aqea_registry.embedding.encoder import Settings
-from aqea_registry.generation.encode import ModelToUse, pinned_rows, vectors_of
+from aqea_registry.generation.encode import ModelToUse, fetched, pinned_rows, vectors_of
 from aqea_registry.generation.export import export
-from aqea_registry.project.project import CACHE, Project, metrics_path, metrics_text, pairs_path, plot_path, plot_text
-from aqea_registry.sources.fetch import fetch
-from aqea_registry.sources.port import sources_of
+from aqea_registry.project.artefact import RunArtefact, metrics_text, plot_text
+from aqea_registry.project.project import Project
 from aqea_registry.vectors.containers.pair_json import write
 from aqea_registry.vectors.exact import Undefined
 from aqea_registry.vectors.margin import Made, Margin
@@ -48,18 +48,16 @@ def generate(
     """
     started = now()
     project.params.check_versions("vectors", "view")
-    pair = project.params.pair_set(dataset, model)
-    key = next(key for key, value in project.params.run.pairs.items() if value == pair)
-    entry, catalogued = project.params.datasets[dataset], project.params.models[model]
-    data_pin = project.pin("datasets", dataset, entry)
-    model_pin = project.pin("models", model, catalogued)
-    rows = pinned_rows(project, dataset, entry, data_pin, report)  # before the model, which may be gigabytes
-    sources = sources_of(project, model, model_pin.commit)
-    folder = fetch(model, model_pin, sources, project.root / CACHE / "pinned", report)
+    artefact = project.artefact(dataset, model)
+    key, catalogued = artefact.key, artefact.model_entry
+    project.pin(dataset)
+    model_pin = project.pin(model)
+    rows = pinned_rows(project, dataset, report)  # before the model, which may be gigabytes
+    folder = fetched(project, model, report)
 
-    before = catalogued.before(entry.task)
+    before = catalogued.before(artefact.dataset_entry.task)
     first, second = ([before + text for text in texts] for texts in (rows.sentences1, rows.sentences2))
-    keys = list(project.params.run.pairs)
+    keys = list(project.artefacts)
     label = f"encode {key} ({keys.index(key) + 1} of {len(keys)})"
     use = ModelToUse(name=model, entry=catalogued, pin=model_pin, folder=folder)
     vectors = vectors_of(project, use, itertools.chain(first, second), settings, report, label=label, fresh=fresh)
@@ -72,18 +70,17 @@ def generate(
         n_pairs=len(rows.scores),
         baseline_spearman=scores.cos_sim_spearman,
     )
-    with atomic_write(project.root / pairs_path(pair)) as file:
+    with atomic_write(project.root / artefact.pairs) as file:
         write(file, header, vectors.blocks(first), vectors.blocks(second), rows.scores)
     if project.params.versions is not None:
-        export(project, pairs_path(pair), "parquet")
-    write_bytes(project.root / plot_path(key), plot_text(rows.scores, cosines(values)))
-    text = metrics_text(scores, header.n_pairs, header.dimension, project.params.precision)
-    write_bytes(project.root / metrics_path(key), text)
+        export(project, artefact.pairs, "parquet")
+    write_bytes(project.root / artefact.plot, plot_text(rows.scores, cosines(values)))
+    write_bytes(project.root / artefact.metrics, metrics_text(scores, header, artefact.precision))
     margin = vectors.margin(first, second, catalogued.rounding_offset) if project.params.precision == "canonical" else None
-    _state(project, key, vectors.made, margin, started)
+    _state(project.root, artefact, vectors.made, margin, started)
     return Generated(
         name=key,
-        path=pairs_path(pair),
+        path=artefact.pairs,
         n_pairs=header.n_pairs,
         dimension=header.dimension,
         precision=project.params.precision,
@@ -94,12 +91,11 @@ def generate(
     )
 
 
-def _state(project: Project, key: str, made: Made | None, margin: Margin | None, started: str) -> None:
+def _state(root: Path, artefact: RunArtefact, made: Made | None, margin: Margin | None, started: str) -> None:
     """Write the statement on the files as they lie there now; without a machine there is nothing to state."""
     if made is not None:
-        paths = (pairs_path(project.params.run.pairs[key]), metrics_path(key))
-        files = {path: hash_file(project.root / path).sha256 for path in paths}
-        write_pair_set_statement(project, key, files, made.machine, margin, started)
+        files = {path: hash_file(root / path).sha256 for path in artefact.stated}
+        write_pair_set_statement(root, artefact, files, made.machine, margin, started)
 
 
 def _correlate(key: str, values: Products, scores: Sequence[float]) -> Metrics:

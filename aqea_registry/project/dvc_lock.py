@@ -10,8 +10,6 @@ import msgspec
 from aqea_registry.base.files import FileDigest
 from aqea_registry.base.findings import BadConfiguration, Finding
 from aqea_registry.base.strict import convert, load_yaml
-from aqea_registry.project.lock import LOCK, parse_lock
-from aqea_registry.project.project import PARAMS, Project
 
 NAME = "dvc.lock"
 AGAIN = "run: dvc repro"
@@ -110,32 +108,12 @@ def _lookup(value: Any, key: str) -> Any:
     return value
 
 
-def read_dvc_lock(project: Project) -> tuple[DvcLock, list[Finding]]:
-    """dvc.lock, empty if it cannot be read, and the reason."""
-    try:
-        return parse_dvc_lock((project.root / NAME).read_bytes()), []
-    except OSError as error:
-        message = f"cannot be read: {error.strerror}; run: dvc repro"
+def read_dvc_lock(content: bytes | OSError) -> tuple[DvcLock, list[Finding]]:
+    """dvc.lock, empty if it could not be read, and the reason."""
+    if isinstance(content, OSError):
+        message = f"cannot be read: {content.strerror}; {AGAIN}"
         return DvcLock(), [Finding(code="missing", subject=NAME, message=message)]
-    except BadConfiguration as error:
-        return DvcLock(), [Finding(code="malformed", subject=NAME, message=f"{error.message}; run: dvc repro")]
-
-
-def parameters(project: Project) -> dict[str, object]:
-    """The files that stages take parameters from, as plain values."""
-    lock = project.root / LOCK
-    files: dict[str, object] = {PARAMS: load_yaml((project.root / PARAMS).read_bytes(), PARAMS)}
-    if lock.exists():
-        files[LOCK] = msgspec.to_builtins(parse_lock(lock.read_bytes()))
-    return files
-
-
-def stale_stages(project: Project) -> dict[str, list[Finding]]:
-    """By pair set, where dvc.lock says that its stage ran with other pins or parameters than there are now."""
     try:
-        lock = parse_dvc_lock((project.root / NAME).read_bytes())
-        files = {PARAMS: load_yaml((project.root / PARAMS).read_bytes(), PARAMS), LOCK: msgspec.to_builtins(project.lock)}
-    except (OSError, BadConfiguration):
-        return {}  # what was made without dvc has no stage to be held to
-    stages = {key: f"generate@{key}" for key in project.params.run.pairs}
-    return {key: parameter_findings(lock, files, frozenset({stage})) for key, stage in stages.items() if stage in lock.stages}
+        return parse_dvc_lock(content), []
+    except BadConfiguration as error:
+        return DvcLock(), [Finding(code="malformed", subject=NAME, message=f"{error.message}; {AGAIN}")]

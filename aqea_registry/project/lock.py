@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from aqea_registry.base.files import UnsafePath, safe_path
-from aqea_registry.base.findings import BadConfiguration, Finding
+from aqea_registry.base.findings import BadConfiguration, Finding, Refused
 from aqea_registry.base.strict import _unique_keys_named, convert, convert_each
-from aqea_registry.project.params import PICKLES, Commit, Dataset, Model, Name
+from aqea_registry.project.params import PICKLES, Commit, Dataset, Group, Model, Name, group_of
 
 SCHEMA = "aqea-registry/pins/1"
 LOCK = "manifests/pins.json"
@@ -65,7 +65,11 @@ class Lock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     datasets: dict[Name, Pin] = {}
     models: dict[Name, Pin] = {}
 
-    def with_pin(self, group: Literal["datasets", "models"], name: str, pin: Pin) -> Lock:
+    def get(self, name: str) -> Pin | None:
+        """The pin of this name; no dataset has the name of a model."""
+        return self.datasets.get(name) or self.models.get(name)
+
+    def with_pin(self, group: Group, name: str, pin: Pin) -> Lock:
         """The lock with one entry put in or replaced."""
         return msgspec.structs.replace(self, **{group: {**getattr(self, group), name: pin}})
 
@@ -92,9 +96,17 @@ def parse_lock(content: bytes, name: str = LOCK) -> Lock:
         raise BadConfiguration(f"{name}: files: {error}") from error
 
 
-def pin_findings(group: str, name: str, entry: Dataset | Model, pin: Pin | None) -> list[Finding]:
+def require_pin(name: str, entry: Dataset | Model, pin: Pin | None) -> Pin:
+    """The pin of a catalogue entry. Raises Refused if there is none or it is of something else."""
+    findings = pin_findings(name, entry, pin)
+    if pin is None or findings:
+        raise Refused(f"{findings[0].subject}: {findings[0].message}", findings)
+    return pin
+
+
+def pin_findings(name: str, entry: Dataset | Model, pin: Pin | None) -> list[Finding]:
     """What is wrong between a catalogue entry and its pin."""
-    subject = f"{group}.{name}"
+    subject = f"{group_of(entry)}.{name}"
     if pin is None or not pin.files:
         state = "it is not pinned" if pin is None else f"only its commit {pin.commit} is known, no digests"
         return [Finding(code="unpinned", subject=subject, message=f"{state}; run: aqea-registry pin {name}")]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import msgspec
 
@@ -11,7 +12,6 @@ from aqea_registry.base.files import hash_files, size_of, write_bytes
 from aqea_registry.base.findings import Finding, Refused
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.sha256_list import MANIFEST, SIZES, _malformed, parse, render
-from aqea_registry.project.project import Project
 
 
 class Written(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,9 +21,9 @@ class Written(msgspec.Struct, frozen=True, kw_only=True):
     changed: bool
 
 
-def write_manifest(project: Project, report: Reporter) -> Written:
-    """Hash every file that the run makes and write the manifest. Raises Refused if one is missing; nothing is written."""
-    places = {path: project.root / path for path in project.manifest_paths()}
+def write_manifest(root: Path, paths: Iterable[str], report: Reporter) -> Written:
+    """Hash these files below the root and write the manifest. Raises Refused if one is missing; nothing is written."""
+    places = {path: root / path for path in paths}
     with report.task("hash", sum(map(size_of, places.values())), "bytes") as advance:
         digests = hash_files(places.values(), advance=advance)
     files: dict[str, tuple[str, int]] = {}
@@ -36,31 +36,50 @@ def write_manifest(project: Project, report: Reporter) -> Written:
             files[path] = (found.sha256, found.size)
     if findings:
         raise Refused(f"{len(findings)} files of the run are missing, first {findings[0].subject}", findings, "run: dvc repro")
-    changed = write_bytes(project.root / MANIFEST, render({path: sha256 for path, (sha256, _) in files.items()}))
-    changed |= write_bytes(project.root / SIZES, render_sizes({path: size for path, (_, size) in files.items()}))
+    changed = write_bytes(root / MANIFEST, render({path: sha256 for path, (sha256, _) in files.items()}))
+    changed |= write_bytes(root / SIZES, render_sizes({path: size for path, (_, size) in files.items()}))
     return Written(files=files, changed=changed)
 
 
-def read_listed(project: Project) -> tuple[dict[str, str], list[Finding]]:
-    """What the manifest lists, path to hex sha256, and what is wrong with it."""
-    try:
-        content = (project.root / MANIFEST).read_bytes()
-    except OSError as error:
-        return {}, [Finding(code="missing", subject=MANIFEST, message=f"cannot be read: {error.strerror}; run: dvc repro")]
-    return parse(content, MANIFEST)
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """The manifest and the sizes beside it as they were read, with what is wrong with each.
+
+    `faults` are lines that cannot be used, or that the file is missing; `spelling` says that it is not in canonical form.
+    """
+
+    digests: dict[str, str]
+    sizes: dict[str, int]
+    faults: tuple[Finding, ...]
+    spelling: tuple[Finding, ...]
+    size_findings: tuple[Finding, ...]
+    content: bytes
 
 
-def read_manifest(project: Project) -> tuple[bytes, dict[str, str], list[Finding]]:
-    """The manifest's bytes, path to hex sha256, and what is wrong with it."""
-    try:
-        content = (project.root / MANIFEST).read_bytes()
-    except OSError as error:
-        message = f"cannot be read: {error.strerror}; run: dvc repro"
-        return b"", {}, [Finding(code="missing", subject=MANIFEST, message=message)]
-    listed, findings = parse(content, MANIFEST)
-    if not findings:
-        findings += canonical_findings(content, render(listed), MANIFEST)
-    return content, listed, findings
+def read_manifest(content: bytes | OSError, sizes: bytes | OSError) -> Manifest:
+    """The two files as they were read, or the reasons why they were not."""
+    digests, by_path, spelling = dict[str, str](), dict[str, int](), list[Finding]()
+    if isinstance(content, OSError):
+        faults = _missing(MANIFEST, content)
+    else:
+        digests, faults = parse(content, MANIFEST)
+        spelling = [] if faults else canonical_findings(content, render(digests), MANIFEST)
+    if isinstance(sizes, OSError):
+        wrong = _missing(SIZES, sizes)
+    else:
+        by_path, wrong = parse_sizes(sizes, SIZES)
+        wrong = wrong or canonical_findings(sizes, render_sizes(by_path), SIZES)
+    return Manifest(
+        digests=digests,
+        sizes=by_path,
+        faults=tuple(faults),
+        spelling=tuple(spelling),
+        size_findings=tuple(wrong),
+        content=b"" if isinstance(content, OSError) else content,
+    )
+
+
+def _missing(name: str, error: OSError) -> list[Finding]:
+    return [Finding(code="missing", subject=name, message=f"cannot be read: {error.strerror}; run: dvc repro")]
 
 
 def parse_sizes(content: bytes, name: str) -> tuple[dict[str, int], list[Finding]]:
@@ -86,10 +105,3 @@ def canonical_findings(content: bytes, canonical: bytes, name: str) -> list[Find
     here, there = content.split(b"\n"), canonical.split(b"\n")
     line = next((n for n, (a, b) in enumerate(zip(here, there, strict=False), 1) if a != b), min(len(here), len(there)))
     return [_malformed(f"{name}:{line}", "not in canonical form: edited by hand or damaged; write it again")]
-
-
-def _sizes(project: Project) -> dict[str, int]:
-    try:
-        return parse_sizes((project.root / SIZES).read_bytes(), SIZES)[0]
-    except OSError:
-        return {}

@@ -11,6 +11,7 @@ from aqea_registry.base.files import UnsafePath, safe_path
 from aqea_registry.base.findings import BadConfiguration
 from aqea_registry.base.strict import convert, convert_each, load_yaml
 
+Group = Literal["datasets", "models"]
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]*\Z")]
 
 
@@ -152,6 +153,11 @@ class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     sources: tuple[str, ...] = ("cache", "hub")
     precision: Literal["canonical", "float32"] = "canonical"
 
+    @property
+    def catalogue(self) -> dict[str, Dataset | Model]:
+        """Every entry by its name; no dataset has the name of a model."""
+        return {**self.datasets, **self.models}
+
     def check_versions(self, *kinds: Literal["vectors", "view", "export"]) -> None:
         """Raise BadConfiguration if the project asks for another version of something than this program writes."""
         for kind in kinds:
@@ -174,19 +180,26 @@ class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         )
 
 
+def group_of(entry: Dataset | Model) -> Group:
+    """The mapping of params.yaml and of the lock that holds an entry."""
+    return "datasets" if isinstance(entry, Dataset) else "models"
+
+
 def parse_params(content: bytes, name: str = "params.yaml") -> Params:
     """Read params.yaml and check that every name in it is known. Raises BadConfiguration."""
-    value = load_yaml(content, name)
+    return to_params(load_yaml(content, name), name)
+
+
+def to_params(value: object, name: str = "params.yaml") -> Params:
+    """The plain values of params.yaml as checked ones. Raises BadConfiguration."""
     convert_each(value, "datasets", Dataset, name)
     convert_each(value, "models", Model, name)
     params = convert(value, Params, name)
     for label, run in {**{f"runs.{key}": run for key, run in params.runs.items()}, "run": params.run}.items():
         _check_run(params, run, f"{name}: {label}")
-    entries: dict[str, Dataset | Model] = {**params.datasets, **params.models}
-    if len(entries) < len(params.datasets) + len(params.models):
-        both = sorted(set(params.datasets) & set(params.models))[0]
-        raise BadConfiguration(f"{name}: {both!r} is the name of a dataset and of a model", "give one of them another name")
-    for label, entry in entries.items():
+    if both := sorted(set(params.datasets) & set(params.models)):
+        raise BadConfiguration(f"{name}: {both[0]!r} is the name of a dataset and of a model", "give one of them another name")
+    for label, entry in params.catalogue.items():
         _check_entry(entry, f"{name}: {label}")
     return params
 

@@ -1,196 +1,163 @@
-"""A checkout: params.yaml, the lock, and where each file of the run has its place."""
+"""A checkout as one snapshot: its small files are read once, and everything else is derived from what was read."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from aqea_registry.base.files import FileDigest
-from aqea_registry.base.findings import BadConfiguration, Finding, Refused
-from aqea_registry.project.lock import LOCK, Lock, Pin, parse_lock, pin_findings
-from aqea_registry.project.params import Dataset, Model, PairSetName, Params, parse_params
-
-if TYPE_CHECKING:
-    from aqea_registry.vectors.examine import Examined, Expected
-    from aqea_registry.vectors.scores import Metrics
+from aqea_registry.base.findings import BadConfiguration, Finding
+from aqea_registry.base.sha256_list import MANIFEST, SIZES
+from aqea_registry.base.strict import load_yaml
+from aqea_registry.project.artefact import RunArtefact
+from aqea_registry.project.dvc_lock import NAME as DVC_LOCK
+from aqea_registry.project.dvc_lock import DvcLock, parameter_findings, read_dvc_lock
+from aqea_registry.project.lock import LOCK, Lock, Pin, parse_lock, require_pin
+from aqea_registry.project.manifest import Manifest, read_manifest
+from aqea_registry.project.params import Dataset, Model, Params, to_params
 
 PARAMS = "params.yaml"
-DATA = "training/data"
-METRICS = "metrics"
-PLOTS = "plots"
-VIEWS = "views"
 CACHE = ".aqea"
-_PUBLISHED = {DATA: "data", METRICS: "metrics", VIEWS: "parquet"}  # folder of the project to folder of a release
 
 
-def pairs_path(pair: PairSetName) -> str:
-    """The path of a pair file."""
-    return f"{DATA}/{pair.file}_pairs.json"
+class Scope(Enum):
+    """Whom a statement about a project is for: readers on this machine, or readers of a release.
+
+    A release says only what every checkout of the same state says: nothing of files, sources and confirmations that happen to
+    be on one machine, of git's commit, or of other releases.
+    """
+
+    MACHINE = "machine"
+    RELEASE = "release"
 
 
-def metrics_path(key: str) -> str:
-    """The path of a pair set's metrics."""
-    return f"{METRICS}/{key}.json"
-
-
-def plot_path(key: str) -> str:
-    """The path of a pair set's plot data."""
-    return f"{PLOTS}/{key}.csv"
-
-
-def export_path(file: str, kind: str) -> str:
-    """The path of a file exported from a pair file."""
-    return f"{DATA}/{file}_{kind}.json"
-
-
-def view_path(key: str, kind: str = "parquet") -> str:
-    """The path of a whole pair set in another container: `parquet` or `aqed`."""
-    return f"{VIEWS}/{key}.{kind}"
-
-
-def published_path(path: str) -> str:
-    """The path in a release of a file of the project's manifest."""
-    if path == LOCK:
-        return path.rpartition("/")[2]
-    folder, _, name = path.rpartition("/")
-    return f"{_PUBLISHED[folder]}/{name}"
-
-
-class Project(msgspec.Struct, frozen=True, kw_only=True):
-    """An opened checkout."""
+@dataclass(frozen=True, kw_only=True)
+class Project:
+    """An opened checkout. `contents` are its small files as they were read, or why one was not."""
 
     root: Path
     params: Params
     lock: Lock
+    plain_params: object
+    contents: Mapping[str, bytes | OSError]
 
-    def entry(self, name: str) -> Dataset | Model:
-        """The catalogue's entry of this name; no dataset has the name of a model. Raises KeyError."""
-        return self.params.datasets.get(name) or self.params.models[name]
+    @cached_property
+    def manifest(self) -> Manifest:
+        """The manifest and the sizes beside it."""
+        return read_manifest(self.contents[MANIFEST], self.contents[SIZES])
+
+    @cached_property
+    def dvc_lock(self) -> tuple[DvcLock, list[Finding]]:
+        """dvc.lock, empty if it cannot be read, and the reason."""
+        return read_dvc_lock(self.contents[DVC_LOCK])
+
+    @cached_property
+    def artefacts(self) -> dict[str, RunArtefact]:
+        """What the run makes, by key."""
+        params, found = self.params, {}
+        for key, pair in params.run.pairs.items():
+            named = (pair.dataset, pair.model, pair.file)
+            found[key] = RunArtefact(
+                key=key,
+                dataset=pair.dataset,
+                model=pair.model,
+                stem=pair.file,
+                dataset_entry=params.datasets[pair.dataset],
+                model_entry=params.models[pair.model],
+                dataset_pin=self.lock.datasets.get(pair.dataset),
+                model_pin=self.lock.models.get(pair.model),
+                precision=params.precision,
+                exports=tuple(e.format for e in params.run.exports.values() if (e.dataset, e.model, e.file) == named),
+                view_stage=f"{'parquet' if params.versions is None else 'generate'}@{key}",
+            )
+        return found
+
+    def artefact(self, dataset: str, model: str) -> RunArtefact:
+        """The run's pair set of this dataset and model. Raises BadConfiguration."""
+        pair = self.params.pair_set(dataset, model)
+        return next(artefact for artefact in self.artefacts.values() if artefact.stem == pair.file)
+
+    def pin(self, name: str) -> Pin:
+        """The pin of a catalogue entry. Raises Refused if there is none or it is of something else."""
+        return require_pin(name, self.params.catalogue[name], self.lock.get(name))
+
+    def used(self) -> dict[str, tuple[Dataset | Model, Pin | None]]:
+        """What the run rests on, datasets first: entry and pin by name."""
+        artefacts = self.artefacts.values()
+        names = dict.fromkeys([*(each.dataset for each in artefacts), *(each.model for each in artefacts)])
+        return {name: (self.params.catalogue[name], self.lock.get(name)) for name in names}
+
+    def entries(self, names: Sequence[str]) -> dict[str, Dataset | Model]:
+        """These entries of the catalogue, or all, datasets first and sorted. Raises BadConfiguration for an unknown name."""
+        known = dict(sorted(self.params.datasets.items())) | dict(sorted(self.params.models.items()))
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise BadConfiguration(f"params.yaml has no entry {unknown[0]!r}; it has {', '.join(sorted(known))}")
+        return {name: entry for name, entry in known.items() if not names or name in names}
 
     def manifest_paths(self) -> list[str]:
         """What the manifest of this run lists: pair files, exports, metrics, Parquet views, and the lock."""
-        run = self.params.run
-        return sorted(
-            [
-                *(pairs_path(pair) for pair in run.pairs.values()),
-                *(export_path(export.file, export.format) for export in run.exports.values()),
-                *(metrics_path(key) for key in run.pairs),
-                *(view_path(key) for key in run.pairs),
-                LOCK,
-            ]
-        )
+        return sorted([*(path for artefact in self.artefacts.values() for path in artefact.listed), LOCK])
 
-    def stages(self) -> frozenset[str]:
-        """The stages that dvc.yaml makes of this run."""
-        run = self.params.run
-        each = [f"generate@{key}" for key in run.pairs]
-        each += [self.view_stage(key) for key in run.pairs]
-        return frozenset({*each, *(f"export@{key}" for key in run.exports), "manifest"})
+    def stages(self) -> dict[str, RunArtefact | None]:
+        """The stages that dvc.yaml makes of this run, and the artefact that each is about."""
+        stages: dict[str, RunArtefact | None] = {"manifest": None}
+        for artefact in self.artefacts.values():
+            stages |= dict.fromkeys((artefact.stage, artefact.view_stage), artefact)
+        by_stem = {artefact.stem: artefact for artefact in self.artefacts.values()}
+        return stages | {f"export@{key}": by_stem[export.file] for key, export in self.params.run.exports.items()}
 
-    def view_stage(self, key: str) -> str:
-        """The stage that makes a pair set's Parquet view: its own; in projects of 0.1.0 one beside it."""
-        return f"{'parquet' if self.params.versions is None else 'generate'}@{key}"
+    def made_by(self) -> dict[str, str]:
+        """Path to stage, of everything that the run makes."""
+        made = {MANIFEST: "manifest", SIZES: "manifest"}
+        for artefact in self.artefacts.values():
+            made |= artefact.made_by
+        by_stem = {artefact.stem: artefact for artefact in self.artefacts.values()}
+        exports = self.params.run.exports.items()
+        return made | {by_stem[export.file].path(export.format): f"export@{key}" for key, export in exports}
 
-    def used(self) -> list[tuple[str, str, Dataset | Model, Pin | None]]:
-        """What the run rests on: (group, name, catalogue entry, pin), each once."""
-        pairs = self.params.run.pairs.values()
-        datasets = [(name, self.params.datasets[name]) for name in dict.fromkeys(pair.dataset for pair in pairs)]
-        models = [(name, self.params.models[name]) for name in dict.fromkeys(pair.model for pair in pairs)]
-        return [
-            *(("datasets", name, dataset, self.lock.datasets.get(name)) for name, dataset in datasets),
-            *(("models", name, model, self.lock.models.get(name)) for name, model in models),
-        ]
+    def parameter_findings(self, stages: frozenset[str]) -> list[Finding]:
+        """Where a stage ran with other parameters than params.yaml and the lock hold, or did not run."""
+        lock = {} if isinstance(self.contents[LOCK], OSError) else {LOCK: msgspec.to_builtins(self.lock)}
+        return parameter_findings(self.dvc_lock[0], {PARAMS: self.plain_params, **lock}, stages)
 
-    def pin(self, group: str, name: str, entry: Dataset | Model) -> Pin:
-        """The pin of a catalogue entry. Raises Refused if there is none or it is of something else."""
-        pins = self.lock.datasets if group == "datasets" else self.lock.models
-        pin = pins.get(name)
-        findings: list[Finding] = pin_findings(group, name, entry, pin)
-        if pin is None or findings:
-            first = findings[0]
-            raise Refused(f"{first.subject}: {first.message}", findings)
-        return pin
+    def stale_findings(self, artefact: RunArtefact) -> list[Finding]:
+        """Where dvc.lock says that the pair set was made from other pins or parameters. What DVC did not make is not stale."""
+        lock, unread = self.dvc_lock
+        if unread or artefact.stage not in lock.stages:
+            return []
+        files = {PARAMS: self.plain_params, LOCK: msgspec.to_builtins(self.lock)}
+        return parameter_findings(lock, files, frozenset({artefact.stage}))
 
 
 def open_project(root: Path) -> Project:
-    """Read params.yaml and the lock of a checkout. Raises BadConfiguration."""
-    try:
-        content = (root / PARAMS).read_bytes()
-    except FileNotFoundError as error:
+    """Read the small files of a checkout. Raises BadConfiguration if it is none, or its catalogue or lock cannot be used."""
+    contents = {path: _content(root / path) for path in (PARAMS, LOCK, MANIFEST, SIZES, DVC_LOCK)}
+    params, lock = contents[PARAMS], contents[LOCK]
+    if isinstance(params, FileNotFoundError):
         raise BadConfiguration(
-            f"{root} is no project of aqea-registry: it has no {PARAMS}", "go into a checkout, or name one with -C DIR"
-        ) from error
-    lock = root / LOCK
-    return Project(root=root, params=parse_params(content), lock=parse_lock(lock.read_bytes()) if lock.exists() else Lock())
+            f"{root} is not a project of aqea-registry: it has no {PARAMS}", "go into a checkout, or name one with -C DIR"
+        ) from params
+    for content in (params, lock):
+        if isinstance(content, OSError) and not isinstance(content, FileNotFoundError):
+            raise content
+    assert isinstance(params, bytes)
+    plain = load_yaml(params, PARAMS)
+    return Project(
+        root=root,
+        params=to_params(plain),
+        lock=Lock() if isinstance(lock, OSError) else parse_lock(lock),
+        plain_params=plain,
+        contents=contents,
+    )
 
 
-Group = Literal["datasets", "models"]
-Entry = tuple[Group, str, Dataset | Model]
-
-
-def expected_of(project: Project, pair: PairSetName) -> Expected:
-    """What a pair file of the run must be."""
-    from aqea_registry.vectors.examine import Expected
-
-    dataset, model = project.params.datasets[pair.dataset], project.params.models[pair.model]
-    return Expected(dataset=pair.dataset, model=model.repo, dimension=model.dimension, score_range=dataset.score_range)
-
-
-def _pin_of(lock: Lock, group: Group, name: str) -> Pin | None:
-    return (lock.datasets if group == "datasets" else lock.models).get(name)
-
-
-def _entries(project: Project, names: Sequence[str]) -> list[Entry]:
-    entries: list[Entry] = [
-        *(("datasets", name, dataset) for name, dataset in sorted(project.params.datasets.items())),
-        *(("models", name, model) for name, model in sorted(project.params.models.items())),
-    ]
-    known = {name for _, name, _ in entries}
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise BadConfiguration(f"params.yaml has no entry {unknown[0]!r}; it has {', '.join(sorted(known))}")
-    return [entry for entry in entries if not names or entry[1] in names]
-
-
-def benchmark_text(project: Project, key: str, examined: Examined, digest: FileDigest) -> bytes:
-    """All metrics of a pair set with its sizes, pins and digests: what a report needs to quote its numbers."""
-    pair = project.params.run.pairs[key]
-    path = pairs_path(pair)
-    dataset, model = project.params.datasets[pair.dataset], project.params.models[pair.model]
-    value: dict[str, Any] = {
-        "schema": "aqea-registry/benchmark/1",
-        "dataset": {
-            "name": pair.dataset,
-            "config": dataset.config,
-            "split": dataset.split,
-            "pin": msgspec.to_builtins(project.pin("datasets", pair.dataset, dataset)),
-        },
-        "model": {
-            "name": pair.model,
-            "prefix": model.prefix,
-            "pin": msgspec.to_builtins(project.pin("models", pair.model, model)),
-        },
-        "precision": project.params.precision,
-        "metrics": msgspec.to_builtins(examined.metrics),
-        "sizes": {"n_pairs": examined.header.n_pairs, "dimension": examined.header.dimension, "bytes": digest.size},
-        "digests": {"file": {path: f"sha256:{digest.sha256}"}, "content": f"sha256:{examined.content}"},
-    }
-    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
-
-
-def plot_text(scores: Sequence[float], similarities: Sequence[float]) -> bytes:
-    """The plot data of a pair set, for `dvc plots`: human score against cosine, a row a pair."""
-    from aqea_registry.vectors.containers.pair_json import number
-
-    lines = (number(score) + b"," + number(cosine) for score, cosine in zip(scores, similarities, strict=True))
-    return b"score,cosine\n" + b"".join(line + b"\n" for line in lines)
-
-
-def metrics_text(scores: Metrics, n_pairs: int, dimension: int, precision: str) -> bytes:
-    """The metrics file of a pair set, for `dvc metrics`."""
-    values = {"n_pairs": n_pairs, "dimension": dimension, "precision": precision}
-    return (json.dumps({**values, **msgspec.to_builtins(scores)}, indent=2) + "\n").encode()
+def _content(path: Path) -> bytes | OSError:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        return error

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from aqea_registry.attestations.made import Attested, attachment_name, now, read_attested, release_subjects, run_inputs
+from aqea_registry.attestations.made import Attested, attachment_name, inputs_of, now, read_attested, release_subjects
 from aqea_registry.attestations.statement import FOLDER, Confirmation, Confirmed, Metadata, said_before, statement
 from aqea_registry.base.files import hash_file, write_bytes
 from aqea_registry.base.findings import CannotCheck, Finding, Refused
@@ -18,8 +18,9 @@ from aqea_registry.comparison.trees import tree_in_store
 from aqea_registry.comparison.verdict import Verdict
 from aqea_registry.embedding.encoder import Settings
 from aqea_registry.generation.generate import generate
+from aqea_registry.project.artefact import RunArtefact, published_path
 from aqea_registry.project.lock import Lock, parse_lock
-from aqea_registry.project.project import Project, metrics_path, pairs_path, published_path
+from aqea_registry.project.project import Project
 from aqea_registry.stores.open_store import find, open_store, read_text
 from aqea_registry.stores.port import Store, Tagged
 from aqea_registry.stores.release import Release
@@ -55,23 +56,23 @@ def confirm(project: Project, reference: str, report: Reporter, *, fresh: Settin
     store = open_store(spec, project.root)
     tagged = find(store, tag)
     release = store.release(tagged)
-    common = [key for key, pair in project.params.run.pairs.items() if published_path(pairs_path(pair)) in release.files()]
+    common = [artefact for artefact in project.artefacts.values() if published_path(artefact.pairs) in release.files()]
     if not common:
         raise CannotCheck(f"{reference} and the run have no pair set in common", "choose the release's run in params.yaml")
-    _refuse_other_pins(project, store, tagged, release, common)
+    _refuse_other_pins(store, tagged, release, common)
     started = now()
-    for pair in (project.params.run.pairs[key] for key in common if fresh is not None):
-        generate(project, pair.dataset, pair.model, fresh or Settings(), report, fresh=True)
-    made = {key: _made_here(project, key) for key in common}
-    confirmed = {key: _confirmed(project, store, tagged, release, key, made[key], report) for key in common}
+    for artefact in common if fresh is not None else ():
+        generate(project, artefact.dataset, artefact.model, fresh or Settings(), report, fresh=True)
+    made = {artefact.key: _made_here(project.root, artefact) for artefact in common}
+    confirmed = {each.key: _confirmed(project.root, store, tagged, release, each, made[each.key], report) for each in common}
     predicate = Confirmation(
         reference=reference,
         pair_sets=confirmed,
-        resolved_dependencies=run_inputs(project),
+        resolved_dependencies=inputs_of(project.artefacts.values()),
         metadata=Metadata(started_on=min([started, *(one.metadata.started_on for one in made.values())]), finished_on=now()),
     )
     subjects = release_subjects(release)
-    paths = ["release", *(published_path(pairs_path(project.params.run.pairs[key])) for key in common)]
+    paths = ["release", *(published_path(artefact.pairs) for artefact in common)]
     new = statement({path: subjects[path] for path in paths}, predicate)
     content = (said_before(project.root / FOLDER, new) or new).render()
     name = attachment_name(f"confirmation-{tag.lower()}", content)
@@ -88,17 +89,14 @@ def confirm(project: Project, reference: str, report: Reporter, *, fresh: Settin
     )
 
 
-def _refuse_other_pins(project: Project, store: Store, tagged: Tagged, release: Release, keys: list[str]) -> None:
+def _refuse_other_pins(store: Store, tagged: Tagged, release: Release, artefacts: list[RunArtefact]) -> None:
     """Made from other bytes, a difference says nothing, and agreement would be chance."""
     layer = release.files().get(PINS)
     lock = parse_lock(read_text(store, tagged, PINS, layer), PINS) if layer else Lock()
     findings = []
-    for key in keys:
-        pair = project.params.run.pairs[key]
-        for name, theirs, ours in (
-            (pair.dataset, lock.datasets.get(pair.dataset), project.lock.datasets.get(pair.dataset)),
-            (pair.model, lock.models.get(pair.model), project.lock.models.get(pair.model)),
-        ):
+    for artefact in artefacts:
+        for name, ours in artefact.pins:
+            theirs = lock.get(name)
             if theirs is None or ours is None or (theirs.commit, theirs.digest()) != (ours.commit, ours.digest()):
                 message = "the release was made from another pin of it than this checkout has"
                 findings.append(Finding(code="mismatch", subject=f"{PINS}: {name}", message=message))
@@ -106,37 +104,32 @@ def _refuse_other_pins(project: Project, store: Store, tagged: Tagged, release: 
         raise Refused(f"{store.reference(tagged.tag)}: {findings[0].message}: {findings[0].subject}", findings)
 
 
-def _made_here(project: Project, key: str) -> Attested:
-    pair = project.params.run.pairs[key]
-    files = {
-        path: hash_file(project.root / path).sha256
-        for path in (pairs_path(pair), metrics_path(key))
-        if (project.root / path).exists()
-    }
-    attested, findings = read_attested(project, key, files)
+def _made_here(root: Path, artefact: RunArtefact) -> Attested:
+    files = {path: hash_file(root / path).sha256 for path in artefact.stated if (root / path).exists()}
+    attested, findings = read_attested(root, artefact, files)
     if attested is None or findings:
         message = "nothing says that it was made on this machine"
-        findings = findings or [Finding(code="missing", subject=pairs_path(pair), message=message)]
+        findings = findings or [Finding(code="missing", subject=artefact.pairs, message=message)]
         again = "make it here: aqea-registry confirm STORE-REF --fresh"
-        raise Refused(f"{pairs_path(pair)}: {message}", findings, again)
+        raise Refused(f"{artefact.pairs}: {message}", findings, again)
     return attested
 
 
 def _confirmed(
-    project: Project, store: Store, tagged: Tagged, release: Release, key: str, made: Attested, report: Reporter
+    root: Path, store: Store, tagged: Tagged, release: Release, artefact: RunArtefact, made: Attested, report: Reporter
 ) -> Confirmed:
-    path = pairs_path(project.params.run.pairs[key])
+    path = artefact.pairs
     released = release_subjects(release)[published_path(path)]
-    regenerated = hash_file(project.root / path).sha256
+    regenerated = hash_file(root / path).sha256
     verdict: Verdict = "IDENTICAL"
     if regenerated != released:
-        verdict = _compared(project, store, tagged, path, report)
+        verdict = _compared(root, store, tagged, path, report)
     return Confirmed(verdict=verdict, released=released, regenerated=regenerated, machine=made.machine, margin=made.margin)
 
 
-def _compared(project: Project, store: Store, tagged: Tagged, path: str, report: Reporter) -> Verdict:
+def _compared(root: Path, store: Store, tagged: Tagged, path: str, report: Reporter) -> Verdict:
     with tempfile.TemporaryDirectory(prefix="aqea-confirm-") as scratch:
         tree = tree_in_store(store, tagged, Path(scratch), report)
         released = Place(tree.fetch(published_path(path)), f"{tree.name}: {published_path(path)}")
-        found, _ = compare_files(released, Place(project.root / path, path), report, claimed_by(project.root))
+        found, _ = compare_files(released, Place(root / path, path), report, claimed_by(root))
     return found.verdict

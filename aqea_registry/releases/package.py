@@ -18,7 +18,8 @@ from aqea_registry.base.files import WrongBytes, copy_checked, hash_files, open_
 from aqea_registry.base.findings import Finding, Refused
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.sha256_list import parse, render
-from aqea_registry.project.project import Project, pairs_path, published_path, view_path
+from aqea_registry.project.artefact import published_path
+from aqea_registry.project.project import Project
 from aqea_registry.releases import card, croissant
 from aqea_registry.releases.card import NAME as CITATION
 from aqea_registry.releases.card import Citation, parse_citation
@@ -104,18 +105,18 @@ def write_package(package: Package, folder: Path, report: Reporter) -> Written:
 
 def _card(project: Project, verification: CheckedProject) -> card.Card:
     """What there is to say of the run, without the files: those are known when everything else is written."""
-    params, citation = project.params, project.root / CITATION
+    citation = project.root / CITATION
     results = []
     for key, examined in verification.pair_sets.items():
-        pair = params.run.pairs[key]
+        artefact = project.artefacts[key]
         results.append(
             card.Result(
                 name=key,
-                dataset=pair.dataset,
-                model=params.models[pair.model].repo,
-                split=card.split_name(params.datasets[pair.dataset].split),
-                path=published_path(pairs_path(pair)),
-                parquet=published_path(view_path(key)),
+                dataset=artefact.dataset,
+                model=artefact.model_entry.repo,
+                split=card.split_name(artefact.dataset_entry.split),
+                path=published_path(artefact.pairs),
+                parquet=published_path(artefact.view),
                 n_pairs=examined.header.n_pairs,
                 dimension=examined.header.dimension,
                 metrics=examined.metrics,
@@ -123,8 +124,8 @@ def _card(project: Project, verification: CheckedProject) -> card.Card:
             )
         )
     cited: Citation | None = parse_citation(citation.read_bytes()) if citation.is_file() else None
-    pins = {name: pin for _, name, _, pin in project.used() if pin is not None}
-    return card.Card(publish=params.publish, results=results, files={}, pins=pins, citation=cited)
+    pins = {name: pin for name, (_, pin) in project.used().items() if pin is not None}
+    return card.Card(publish=project.params.publish, results=results, files={}, pins=pins, citation=cited)
 
 
 def _texts(told: card.Card, files: Mapping[str, tuple[str, int]]) -> dict[str, bytes]:

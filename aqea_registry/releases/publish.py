@@ -144,7 +144,7 @@ def _put(project: Project, store: Store, tag: str, package: Package, planned: Pu
         ids = store.push(tag, release, package.content, text, advance)  # if all is there: only the ids, for a lost receipt
     tagged = _read_back(store, tag, release, report)
     try:
-        attach_statements(project, store, tagged, release)
+        attach_statements(project.root, project.artefacts.values(), store, tagged, release)
     except RegistryError as error:  # the release is there and was read back; what is said of it can be added later
         report.warn(f"{store.spec}: the statements on how it was made could not be put beside the release: {error.message}")
     written = receipts.write(project, store, tag, release, StoreReceipt(reference=store.reference(tag), at=tagged.at, ids=ids))

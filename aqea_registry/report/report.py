@@ -18,7 +18,7 @@ from aqea_registry.base.files import write_bytes
 from aqea_registry.base.progress import Reporter, Silent, visible
 from aqea_registry.base.sha256_list import MANIFEST
 from aqea_registry.claims.check_claims import CheckedClaims, check_claims
-from aqea_registry.project.project import Project
+from aqea_registry.project.project import Project, Scope
 from aqea_registry.report import figures
 from aqea_registry.report.page import Confirmation, Content, Page, PairSetFacts, PinFacts, build
 from aqea_registry.stores.receipts import Receipt, all_receipts
@@ -75,8 +75,8 @@ def release_page(project: Project, verification: CheckedProject, listed: Mapping
     It tells nothing of releases, for it would be another page after each; nor of documents, sources and confirmations that are
     on one machine and not on another.
     """
-    checked = check_claims(project, (), Silent(), here=False, verified=verification)
-    graph = build_graph(project, checked, verification, here=False, releases=False)
+    checked = check_claims(project, (), Silent(), scope=Scope.RELEASE, verified=verification)
+    graph = build_graph(project, checked, verification, scope=Scope.RELEASE)
     return render(build(content_of(project, verification, checked, listed, graph, None)))
 
 
@@ -89,13 +89,13 @@ def content_of(
     receipts: Sequence[Receipt] | None,
 ) -> Content:
     """What a page tells of a project. `listed` has sha256 and size of the files that it names."""
-    manifest = project.root / MANIFEST
-    used = {(group, name) for group, name, _, _ in project.used()}
-    groups = (("datasets", project.lock.datasets), ("models", project.lock.models))
+    manifest = project.contents[MANIFEST]
+    used = project.used()
+    pins = [*sorted(project.lock.datasets.items()), *sorted(project.lock.models.items())]
     alone = receipts is None
     return Content(
         title=project.params.publish.title,
-        manifest=hashlib.sha256(manifest.read_bytes()).hexdigest() if manifest.is_file() else None,
+        manifest=None if isinstance(manifest, OSError) else hashlib.sha256(manifest).hexdigest(),
         files=listed,
         verified=len(listed) if alone else verification.files,
         findings=(*verification.findings, *checked.findings),
@@ -103,8 +103,8 @@ def content_of(
         pair_sets=[
             PairSetFacts(
                 name=key,
-                dataset=(pair := project.params.run.pairs[key]).dataset,
-                model=project.params.models[pair.model].repo,
+                dataset=project.artefacts[key].dataset,
+                model=project.artefacts[key].model_entry.repo,
                 n_pairs=found.header.n_pairs,
                 dimension=found.header.dimension,
                 content=found.content,
@@ -112,7 +112,7 @@ def content_of(
             )
             for key, found in verification.pair_sets.items()
         ],
-        pins=[PinFacts(name, pin, (group, name) in used) for group, pins in groups for name, pin in sorted(pins.items())],
+        pins=[PinFacts(name, pin, name in used) for name, pin in pins],
         ledgers=checked.ledgers,
         verdicts=checked.verdicts,
         graph=graph,

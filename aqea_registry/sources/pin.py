@@ -13,8 +13,8 @@ from aqea_registry.base.files import hash_files, locked, write_bytes
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, NotAllowed, Refused, RegistryError, gravest
 from aqea_registry.base.progress import Reporter
 from aqea_registry.project.lock import LOCK, Lock, Pin, parse_lock, render_lock
-from aqea_registry.project.params import Dataset, Model
-from aqea_registry.project.project import Group, Project, _entries, _pin_of
+from aqea_registry.project.params import Dataset, Group, Model, group_of
+from aqea_registry.project.project import Project
 from aqea_registry.remote.hub_client import NotOnHub, Repository, ask, check_access, offline
 from aqea_registry.sources.fetch import PinnedPlace, pinned_places, place_finding
 from aqea_registry.sources.port import Source, sources_of
@@ -24,7 +24,7 @@ from aqea_registry.sources.resolve import resolve
 class Pinned(msgspec.Struct, frozen=True, kw_only=True):
     """What `pin` did with one entry, and the files whose digests are others than before."""
 
-    group: str
+    group: Group
     name: str
     state: Literal["new", "same", "changed", "unresolved"]
     pin: Pin
@@ -49,8 +49,8 @@ def pin(project: Project, names: Sequence[str], report: Reporter, *, commits_onl
     done: list[Pinned] = []
     failures: dict[str, RegistryError] = {}
     today = datetime.now(UTC).date().isoformat()
-    for group, name, entry in _entries(project, names):
-        before = _pin_of(project.lock, group, name)
+    for name, entry in project.entries(names).items():
+        group, before = group_of(entry), project.lock.get(name)
         if commits_only:
             done.append(_unresolved(group, name, entry, before))
             continue
@@ -74,11 +74,11 @@ def _write(project: Project, done: Sequence[Pinned]) -> None:
     with locked(place.parent):  # two `pin` runs at once both keep what they found
         lock = parse_lock(place.read_bytes()) if place.exists() else Lock()
         for one in done:
-            lock = lock.with_pin("datasets" if one.group == "datasets" else "models", one.name, one.pin)
+            lock = lock.with_pin(one.group, one.name, one.pin)
         write_bytes(place, render_lock(lock))
 
 
-def _compare(group: str, name: str, before: Pin | None, found: Pin) -> Pinned:
+def _compare(group: Group, name: str, before: Pin | None, found: Pin) -> Pinned:
     """The entry's pin as it is written: the old one, day and source included, if it names the same things."""
     if before is None or not before.files:
         return Pinned(group=group, name=name, state="new", pin=found)
@@ -126,8 +126,8 @@ def check_pins(project: Project, names: Sequence[str], report: Reporter) -> Chec
     states: dict[str, str] = {}
     unasked: dict[str, str] = {}
     silence: CannotCheck | None = None
-    for group, name, entry in _entries(project, names):
-        found = _pin_of(project.lock, group, name)
+    for name, entry in project.entries(names).items():
+        group, found = group_of(entry), project.lock.get(name)
         if found is not None and not found.files and not names:
             states[name] = "unresolved"
             continue

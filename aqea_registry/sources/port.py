@@ -34,7 +34,7 @@ class Source(Protocol):
 
 def sources_of(project: Project, name: str, commit: str | None) -> list[Source]:
     """The sources of a catalogue entry at a commit, in its order or else in the catalogue's. Raises BadConfiguration."""
-    entry = project.entry(name)
+    entry = project.params.catalogue[name]
     repository = Repository(name=name, kind=entry.kind, id=entry.repo, commit=commit)
     return [open_source(spec, project.root, repository) for spec in entry.sources or project.params.sources]
 

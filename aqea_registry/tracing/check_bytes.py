@@ -16,8 +16,8 @@ from aqea_registry.base.files import FileDigest, hash_file, hash_files, size_of
 from aqea_registry.base.findings import Finding
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.sha256_list import MANIFEST
+from aqea_registry.project.artefact import RunArtefact
 from aqea_registry.project.dvc_lock import AGAIN
-from aqea_registry.project.project import export_path, metrics_path, pairs_path
 from aqea_registry.tracing.graph import Draft, Recorded, sentence_of
 from aqea_registry.vectors.scores import Metrics
 
@@ -37,9 +37,9 @@ def look(draft: Draft, ids: Collection[str], report: Reporter, seen: CheckedProj
             _look_upstream(draft, id_, places, found)
         else:
             _look_file(draft, id_, places[0], found)
-    for key in draft.project.params.run.pairs:
+    for key, artefact in draft.project.artefacts.items():
         if f"pair-set:{key}" in ids:
-            _look_pair_set(draft, key, seen)
+            _look_pair_set(draft, artefact, seen)
 
 
 def _digests(draft: Draft, places: list[Recorded], report: Reporter, seen: CheckedProject | None) -> Found:
@@ -99,20 +99,19 @@ def _look_upstream(draft: Draft, id_: str, places: list[Recorded], digests: Foun
         draft.note(id_, **{"the same in": ", ".join(same)})
 
 
-def _look_pair_set(draft: Draft, key: str, seen: CheckedProject | None) -> None:
+def _look_pair_set(draft: Draft, artefact: RunArtefact, seen: CheckedProject | None) -> None:
     """Recompute the scores, and read what the files made from the pair set print of them."""
-    from aqea_registry.project.project import expected_of
     from aqea_registry.vectors.examine import examine
 
-    project, pair, id_ = draft.project, draft.project.params.run.pairs[key], f"pair-set:{key}"
+    key, id_ = artefact.key, f"pair-set:{artefact.key}"
     examined, findings = seen.pair_sets.get(key) if seen is not None else None, list[Finding]()
     if examined is None:
         try:
-            examined, findings = examine(draft.recorded[id_][0].place, pairs_path(pair), expected_of(project, pair))
+            examined, findings = examine(draft.recorded[id_][0].place, artefact.pairs, artefact.expected)
         except OSError:
             findings = []  # said of the file already
     for finding in findings:
-        draft.note(id_, f"{finding.subject.removeprefix(pairs_path(pair)).lstrip(': ') or 'the file'}: {sentence_of(finding)}")
+        draft.note(id_, f"{finding.subject.removeprefix(artefact.pairs).lstrip(': ') or 'the file'}: {sentence_of(finding)}")
     if examined is None:
         for metric in Metrics.__struct_fields__:
             draft.note(f"metric:{key}#{metric}", "cannot be recomputed: the pair set is not there, or is no good")
@@ -120,9 +119,8 @@ def _look_pair_set(draft: Draft, key: str, seen: CheckedProject | None) -> None:
     draft.note(id_, content=examined.content, pairs=str(examined.header.n_pairs), dimension=str(examined.header.dimension))
     for metric, value in msgspec.to_builtins(examined.metrics).items():
         draft.note(f"metric:{key}#{metric}", value=repr(value))
-    benchmarks = [one for one in project.params.run.exports.values() if (one.file, one.format) == (pair.file, "benchmark")]
-    for path in (metrics_path(key), *(export_path(one.file, one.format) for one in benchmarks)):
-        for wrong in _misprints(project.root / path, examined):
+    for path in filter(None, (artefact.metrics, artefact.benchmark)):
+        for wrong in _misprints(draft.project.root / path, examined):
             draft.note(f"file:{path}", wrong)
 
 

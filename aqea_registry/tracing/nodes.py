@@ -23,7 +23,7 @@ from aqea_registry.base.findings import RegistryError
 from aqea_registry.base.references import is_folder, join_reference
 from aqea_registry.claims.judging import ALSO_CALLED
 from aqea_registry.claims.ledger import FOLDER, Verdict
-from aqea_registry.project.project import published_path
+from aqea_registry.project.artefact import published_path
 from aqea_registry.stores.attachments import current
 from aqea_registry.stores.open_store import open_store
 from aqea_registry.stores.port import Store

@@ -7,13 +7,12 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aqea_registry.base.findings import Finding
-from aqea_registry.base.sha256_list import MANIFEST, SIZES
-from aqea_registry.project.dvc_lock import AGAIN, DvcLock, Output, parameter_findings
+from aqea_registry.base.sha256_list import MANIFEST
+from aqea_registry.project.artefact import RunArtefact
+from aqea_registry.project.dvc_lock import AGAIN, Output
 from aqea_registry.project.dvc_lock import NAME as DVC_LOCK
 from aqea_registry.project.lock import LOCK, Pin, pin_findings
-from aqea_registry.project.manifest import _sizes
-from aqea_registry.project.project import Project, export_path, metrics_path, pairs_path, plot_path, view_path
+from aqea_registry.project.project import Scope
 from aqea_registry.sources.fetch import PinnedPlace, pinned_places
 from aqea_registry.sources.port import sources_of
 from aqea_registry.tracing.graph import Draft, Recorded, _bytes, inside_project, sentence_of
@@ -22,20 +21,20 @@ from aqea_registry.vectors.scores import Metrics
 _LONGEST = 200  # characters of a parameter's value, where people read it
 
 
-def draw_pins(draft: Draft, *, here: bool) -> None:
+def draw_pins(draft: Draft, scope: Scope) -> None:
     """Every entry of the catalogue, and the files of its pin."""
     project = draft.project
-    groups: tuple[tuple[str, Mapping[str, Any], Mapping[str, Pin]], ...] = (
-        ("datasets", project.params.datasets, project.lock.datasets),
-        ("models", project.params.models, project.lock.models),
+    groups: tuple[tuple[Mapping[str, Any], Mapping[str, Pin]], ...] = (
+        (project.params.datasets, project.lock.datasets),
+        (project.params.models, project.lock.models),
     )
-    for group, entries, pins in groups:
+    for kind, (entries, pins) in zip(("dataset", "model"), groups, strict=True):
         for name in sorted({*entries, *pins}):
             pin, entry = pins.get(name), entries.get(name)
             broken = "params.yaml has no such entry (any more)"
             if entry is not None:
-                broken = "; ".join(sentence_of(finding) for finding in pin_findings(group, name, entry, pin))
-            facts: dict[str, object] = {"kind": group.removesuffix("s"), "repository": entry.repo if entry else None}
+                broken = "; ".join(sentence_of(finding) for finding in pin_findings(name, entry, pin))
+            facts: dict[str, object] = {"kind": kind, "repository": entry.repo if entry else None}
             if pin is not None:
                 facts |= {
                     "repository": pin.id,
@@ -50,7 +49,8 @@ def draw_pins(draft: Draft, *, here: bool) -> None:
                 "pin", name, name, facts, broken or None, [name, *([str(facts["repository"])] if facts["repository"] else [])]
             )
             if pin is not None:
-                _draw_upstream(draft, id_, name, pin, sources_of(project, name, pin.commit) if here and entry else ())
+                at_hand = scope is Scope.MACHINE and entry is not None
+                _draw_upstream(draft, id_, name, pin, sources_of(project, name, pin.commit) if at_hand else ())
 
 
 def _draw_upstream(draft: Draft, id_: str, name: str, pin: Pin, sources: Sequence[Any]) -> None:
@@ -70,74 +70,59 @@ def _draw_upstream(draft: Draft, id_: str, name: str, pin: Pin, sources: Sequenc
         draft.note(file_id, sentence)
 
 
-def draw_run(draft: Draft, *, here: bool) -> None:
+def draw_run(draft: Draft, scope: Scope) -> None:
     """Files of the run, pair sets and their metrics, and the stages that made them."""
-    from aqea_registry.project.dvc_lock import read_dvc_lock
-    from aqea_registry.project.manifest import read_manifest
-
-    project, run = draft.project, draft.project.params.run
-    _, listed, bad_list = read_manifest(project)
-    lock, bad_lock = read_dvc_lock(project)
-    sizes = _sizes(project)
+    project, manifest = draft.project, draft.project.manifest
+    lock, expected = project.dvc_lock[0], set(project.manifest_paths())
     made = {path: out for path, (_, out) in lock.only(project.stages()).outputs().items()}
-    stages = _stages_of(project)
-    keys = {pairs_path(pair): key for key, pair in run.pairs.items()}
-    for path in sorted({*listed, *stages, *made, LOCK}):
+    stages = project.made_by()
+    keys = {artefact.pairs: key for key, artefact in project.artefacts.items()}
+    for path in sorted({*manifest.digests, *stages, *made, LOCK}):
         out = made.get(path, Output(path))
-        free = path not in project.manifest_paths()
         place = inside_project(project.root, path)
         if place is None:
             continue
-        recorded = Recorded(place, listed.get(path), sizes.get(path, out.size), out.md5, listed=free or path in listed)
+        listed = path in manifest.digests or path not in expected
+        size = manifest.sizes.get(path, out.size)
+        recorded = Recorded(place, manifest.digests.get(path), size, out.md5, listed=listed)
         id_ = draft.file(path, recorded, (), keys.get(path))
         if path in stages:
             draft.edge(id_, f"stage:{stages[path]}", "made by")
-    for path, findings in ((MANIFEST, bad_list), (SIZES, [])):
-        if findings:
-            draft.note(f"file:{path}", sentence_of(findings[0]))
-    for key in run.pairs:
-        _draw_metrics(draft, key)
-    _draw_stages(draft, lock, bad_lock, stages)
-    if here:
+    if wrong := (*manifest.faults, *manifest.spelling):
+        draft.note(f"file:{MANIFEST}", sentence_of(wrong[0]))
+    for artefact in project.artefacts.values():
+        _draw_metrics(draft, artefact)
+    _draw_stages(draft, stages)
+    if scope is Scope.MACHINE:
         _draw_commit(draft)
 
 
-def _draw_metrics(draft: Draft, key: str) -> None:
+def _draw_metrics(draft: Draft, artefact: RunArtefact) -> None:
     """The numbers of a pair set; metrics file and benchmark print them."""
-    run = draft.project.params.run
-    pair = run.pairs[key]
-    printing = [metrics_path(key)]
-    printing += [
-        export_path(one.file, one.format) for one in run.exports.values() if (one.file, one.format) == (pair.file, "benchmark")
-    ]
+    key, printing = artefact.key, [artefact.metrics, *([artefact.benchmark] if artefact.benchmark else [])]
     for metric in Metrics.__struct_fields__:
-        words = [f"{place}#{metric}" for place in (key, pairs_path(pair), view_path(key), *printing)]
+        words = [f"{name}#{metric}" for name in (key, artefact.pairs, artefact.view, *printing)]
         id_ = draft.node("metric", f"{key}#{metric}", f"{key}#{metric}", {}, None, words)
         draft.edge(id_, f"pair-set:{key}", "recomputed from")
         for path in printing:
             draft.edge(f"file:{path}", id_, "prints")
 
 
-def _draw_stages(draft: Draft, lock: DvcLock, bad_lock: Sequence[Finding], made: Mapping[str, str]) -> None:
-    from aqea_registry.project.dvc_lock import parameters
-
-    project, run = draft.project, draft.project.params.run
+def _draw_stages(draft: Draft, made: Mapping[str, str]) -> None:
+    """The stages of the run as dvc.lock has them, with what they read and the parameters that they ran with."""
+    project = draft.project
+    lock, unread = project.dvc_lock
     wrong: defaultdict[str, list[str]] = defaultdict(list)
-    for finding in parameter_findings(lock, parameters(project), project.stages()):
+    for finding in project.parameter_findings(frozenset(project.stages())):
         about, _, parameter = finding.subject.partition(": ")
         wrong[about].append(f"{parameter}: {finding.message}" if parameter else finding.message)
-    for name in sorted(project.stages()):
+    reason = f"{DVC_LOCK}: {unread[0].message.removeprefix(f'{DVC_LOCK}: ')}" if unread else None
+    for name, artefact in sorted(project.stages().items()):
         stage = lock.stages.get(name)
-        words = stage.cmd if stage is not None and isinstance(stage.cmd, str) else " && ".join(stage.cmd) if stage else None
-        unread = (
-            f"{DVC_LOCK}: {sentence_of(bad_lock[0])}".replace(f"{DVC_LOCK}: {DVC_LOCK}: ", f"{DVC_LOCK}: ")
-            if bad_lock
-            else None
-        )
-        broken = None if stage is not None else unread or "; ".join(wrong[name]) or None
-        id_ = draft.node("stage", name, name, {"command": words}, broken, [name])
-        pair = run.pairs.get(name.partition("@")[2]) or run.exports.get(name.partition("@")[2])
-        for pin in (pair.dataset, pair.model) if pair and not name.startswith("parquet@") else ():
+        command = stage.cmd if stage is not None and isinstance(stage.cmd, str) else " && ".join(stage.cmd) if stage else None
+        broken = None if stage is not None else reason or "; ".join(wrong[name]) or None
+        id_ = draft.node("stage", name, name, {"command": command}, broken, [name])
+        for pin in (artefact.dataset, artefact.model) if artefact and not name.startswith("parquet@") else ():
             draft.edge(id_, f"pin:{pin}", "reads")
         if stage is None:
             continue
@@ -180,16 +165,6 @@ def _draw_commit(draft: Draft) -> None:
     id_ = draft.node("commit", commit or "none", label, facts)
     for stage in draft.project.stages():
         draft.edge(f"stage:{stage}", id_, "recorded in")
-
-
-def _stages_of(project: Project) -> dict[str, str]:
-    """Path to stage, of everything that the run makes."""
-    run = project.params.run
-    made = {MANIFEST: "manifest", SIZES: "manifest"}
-    for key, pair in run.pairs.items():
-        made |= dict.fromkeys((pairs_path(pair), metrics_path(key), plot_path(key)), f"generate@{key}")
-        made[view_path(key)] = project.view_stage(key)
-    return made | {export_path(one.file, one.format): f"export@{key}" for key, one in run.exports.items()}
 
 
 def _value(value: object) -> str:

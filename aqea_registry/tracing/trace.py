@@ -16,7 +16,7 @@ from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding
 from aqea_registry.base.progress import Reporter, Silent
 from aqea_registry.claims.check_claims import check_claims
 from aqea_registry.claims.ledger import FOLDER
-from aqea_registry.project.project import Project
+from aqea_registry.project.project import Project, Scope
 from aqea_registry.tracing.check_bytes import look
 from aqea_registry.tracing.graph import Draft, Graph, Node, union
 from aqea_registry.tracing.run_nodes import draw_pins, draw_run
@@ -196,32 +196,31 @@ def build_graph(
     verification: CheckedProject | None = None,
     *,
     report: Reporter = _SILENT,
-    here: bool = True,
-    releases: bool = True,
+    scope: Scope = Scope.MACHINE,
 ) -> Graph:
     """The whole graph, every file of it looked at. Of a project that was verified the digests and scores are taken from there.
 
-    Without `here` nothing is told of this machine alone: upstream files that happen to be on it, and git's commit. Without
-    `releases` no release is told of. Raises BadConfiguration for a receipt that is none, and CannotCheck.
+    For a release nothing is drawn that only this machine knows: upstream files, git's commit, and other releases. Raises
+    BadConfiguration for a receipt that is none, and CannotCheck.
     """
     from aqea_registry.tracing.check_bytes import look
 
-    draft = outline(project, checked, here=here, releases=releases)
+    draft = outline(project, checked, scope=scope)
     look(draft, draft.nodes.keys(), report, verification)
     return draft.graph()
 
 
 def outline(
-    project: Project, checked: CheckedClaims | None, *, stores: Sequence[str] = (), here: bool = True, releases: bool = True
+    project: Project, checked: CheckedClaims | None, *, stores: Sequence[str] = (), scope: Scope = Scope.MACHINE
 ) -> Draft:
     """What the files of a project say of each other; no large file is read. `stores` are asked besides those of the run."""
     from aqea_registry.tracing.nodes import draw_claims, draw_releases
 
     draft = Draft(project)
-    draw_pins(draft, here=here)
-    draw_run(draft, here=here)
+    draw_pins(draft, scope)
+    draw_run(draft, scope)
     if checked is not None:
         draw_claims(draft, checked)
-    if releases:
+    if scope is Scope.MACHINE:
         draw_releases(draft, stores)
     return draft

@@ -1,6 +1,6 @@
-"""Check a checkout: everything that it says about itself. Collect every finding, judge at the end, change nothing.
+"""Check a checkout: everything that it records about itself. Collect every finding, judge at the end, change nothing.
 
-Scores from bytes: the chain to a pair file is checked first, then its scores are computed again.
+`recompute` gives scores from bytes: the chain to a pair file is checked first, then its scores are computed again.
 """
 
 from __future__ import annotations
@@ -15,28 +15,11 @@ from aqea_registry.base.files import FileDigest, UnsafePath, hash_file, inside
 from aqea_registry.base.findings import Finding, Missing, Refused
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.sha256_list import MANIFEST, SIZES, untracked
-from aqea_registry.project.dvc_lock import (
-    output_findings,
-    parameter_findings,
-    parameters,
-    read_dvc_lock,
-    stale_stages,
-    unmade_findings,
-)
+from aqea_registry.project.artefact import DATA, METRICS, RunArtefact, metrics_text
+from aqea_registry.project.dvc_lock import output_findings, unmade_findings
 from aqea_registry.project.lock import LOCK, pin_findings, render_lock
-from aqea_registry.project.manifest import canonical_findings, parse_sizes, read_manifest, render_sizes
-from aqea_registry.project.project import (
-    DATA,
-    METRICS,
-    PARAMS,
-    Project,
-    benchmark_text,
-    expected_of,
-    export_path,
-    metrics_path,
-    metrics_text,
-    pairs_path,
-)
+from aqea_registry.project.manifest import Manifest, canonical_findings
+from aqea_registry.project.project import PARAMS, Project
 from aqea_registry.sources.fetch import PinnedPlace, pinned_places, place_finding
 from aqea_registry.sources.port import sources_of
 from aqea_registry.vectors.examine import Examined, examine
@@ -58,35 +41,29 @@ class CheckedProject(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def verify_project(project: Project, report: Reporter) -> CheckedProject:
-    """Check every arrow of a checkout: pins, sources, dvc.lock, pair sets, metrics, manifest. See docs/findings.md."""
-    content, listed, findings = read_manifest(project)
-    lock, lock_findings = read_dvc_lock(project)
-    findings += lock_findings
-    expected = set(project.manifest_paths())
-    findings += [_unlisted(path) for path in sorted(expected - set(listed))] if content else []
-
-    current = lock.only(project.stages())
-    made = current.outputs().keys()
-    places, unsafe = places_of(project.root, {*listed, *expected, *made})
-    source_places, notes, source_findings = _sources(project)
-    digests, by_place = hash_places(places, report, [item.place for item in source_places], frozenset(made))
-    findings += [*unsafe, *source_findings, *read_errors(places, by_place)]
-    findings += [finding for item in source_places if (finding := place_finding(item, by_place[item.place]))]
-
-    findings += digest_findings(listed, digests)
-    findings += _size_findings(project, listed, digests)
-    findings += output_findings(current, digests)
-    if not lock_findings:
-        findings += unmade_findings(current, listed, frozenset({LOCK}))
-        findings += parameter_findings(current, parameters(project), project.stages())
-    others = {metrics_path(key) for run in project.params.runs.values() for key in run.pairs}  # of the other runs, in git
-    findings += untracked(present(project.root, (DATA, METRICS)), {*listed, *expected}, others)
-    pair_sets, pair_findings = _pair_sets(project, digests)
-    findings += pair_findings
-    findings += _statements(project, listed)
-    if project.params.precision != "canonical":
-        message = "vectors computed in float32 differ from machine to machine; set precision: canonical and run: dvc repro"
-        findings.append(Finding(code="not-canonical", subject=f"{PARAMS}: precision", actual="float32", message=message))
+    """Check a checkout: pins, sources, dvc.lock, pair sets, metrics, manifest. See docs/findings.md."""
+    manifest, made = project.manifest, project.dvc_lock[0].only(project.stages())
+    paths = {*manifest.digests, *project.manifest_paths(), *made.outputs()}
+    places, unsafe = places_of(project.root, paths)
+    source_places, notes, pins = _pins(project)
+    digests, by_place = hash_places(places, report, [item.place for item in source_places], frozenset(made.outputs()))
+    changed = [finding for item in source_places if (finding := place_finding(item, by_place[item.place]))]
+    pair_sets, wrong_pair_sets = _pair_sets(project.root, project.artefacts.values(), digests)
+    findings = [
+        *_manifest_findings(project),
+        *unsafe,
+        *pins,
+        *read_errors(places, by_place),
+        *changed,
+        *digest_findings(manifest.digests, digests),
+        *_size_findings(manifest, digests),
+        *output_findings(made, digests),
+        *_stage_findings(project),
+        *_untracked(project),
+        *wrong_pair_sets,
+        *_statements(project),
+        *_precision(project),
+    ]
     hashed = [found for found in by_place.values() if isinstance(found, FileDigest)]
     return CheckedProject(
         target=str(project.root),
@@ -99,12 +76,52 @@ def verify_project(project: Project, report: Reporter) -> CheckedProject:
     )
 
 
-def _sources(project: Project) -> tuple[list[PinnedPlace], list[str], list[Finding]]:
+def _manifest_findings(project: Project) -> list[Finding]:
+    """What is wrong with the manifest and with dvc.lock as files, and what the run makes and the manifest does not list."""
+    manifest = project.manifest
+    unlisted = sorted(set(project.manifest_paths()) - set(manifest.digests)) if manifest.content else []
+    message = f"the run makes it, and {MANIFEST} does not list it; run: dvc repro"
+    return [
+        *manifest.faults,
+        *manifest.spelling,
+        *project.dvc_lock[1],
+        *(Finding(code="missing", subject=path, message=message) for path in unlisted),
+    ]
+
+
+def _stage_findings(project: Project) -> list[Finding]:
+    """Where dvc.lock says that what is here was made by no stage of the run, or from other parameters."""
+    lock, unread = project.dvc_lock
+    if unread:
+        return []
+    stages = frozenset(project.stages())
+    return [
+        *unmade_findings(lock.only(stages), project.manifest.digests, frozenset({LOCK})),
+        *project.parameter_findings(stages),
+    ]
+
+
+def _untracked(project: Project) -> Iterable[Finding]:
+    """Files in the run's folders that neither the manifest nor the run knows; metrics of other runs are in git, too."""
+    others = {f"{METRICS}/{key}.json" for run in project.params.runs.values() for key in run.pairs}
+    known = {*project.manifest.digests, *project.manifest_paths()}
+    return untracked(present(project.root, (DATA, METRICS)), known, others)
+
+
+def _precision(project: Project) -> list[Finding]:
+    if project.params.precision == "canonical":
+        return []
+    message = "vectors computed in float32 differ from machine to machine; set precision: canonical and run: dvc repro"
+    return [Finding(code="not-canonical", subject=f"{PARAMS}: precision", actual="float32", message=message)]
+
+
+def _pins(project: Project) -> tuple[list[PinnedPlace], list[str], list[Finding]]:
+    """Where pinned files lie on this machine, notes on entries without a source here, and what is wrong with pins."""
     places: list[PinnedPlace] = []
     notes: list[str] = []
     findings: list[Finding] = []
-    for group, name, entry, pin in project.used():
-        findings += pin_findings(group, name, entry, pin)
+    for name, (entry, pin) in project.used().items():
+        findings += pin_findings(name, entry, pin)
         if pin is None:
             continue
         sources = sources_of(project, name, pin.commit)
@@ -115,136 +132,115 @@ def _sources(project: Project) -> tuple[list[PinnedPlace], list[str], list[Findi
                 findings.append(item)
             else:
                 places.append(item)
-    lock = project.root / LOCK
-    if lock.exists():
-        findings += canonical_findings(lock.read_bytes(), render_lock(project.lock), LOCK)
+    content = project.contents[LOCK]
+    if not isinstance(content, OSError):
+        findings += canonical_findings(content, render_lock(project.lock), LOCK)
     return places, notes, findings
 
 
-def _size_findings(project: Project, listed: Mapping[str, str], digests: Mapping[str, FileDigest]) -> list[Finding]:
-    try:
-        content = (project.root / SIZES).read_bytes()
-    except OSError as error:
-        return [Finding(code="missing", subject=SIZES, message=f"cannot be read: {error.strerror}; run: dvc repro")]
-    sizes, findings = parse_sizes(content, SIZES)
-    findings = findings or canonical_findings(content, render_sizes(sizes), SIZES)
-    if not findings and set(sizes) != set(listed):
-        findings.append(
-            Finding(code="malformed", subject=SIZES, message="it names other files than the manifest; run: dvc repro")
+def _size_findings(manifest: Manifest, digests: Mapping[str, FileDigest]) -> list[Finding]:
+    """What is wrong with the sizes beside the manifest, and files that have another size."""
+    findings = list(manifest.size_findings)
+    if not findings and set(manifest.sizes) != set(manifest.digests):
+        message = "it names other files than the manifest; run: dvc repro"
+        findings.append(Finding(code="malformed", subject=SIZES, message=message))
+    return findings + [
+        Finding(
+            code="mismatch",
+            subject=path,
+            expected=f"{size} bytes",
+            actual=f"{digests[path].size} bytes",
+            message="the file has another size than recorded",
         )
-    for path, size in sorted(sizes.items()):
-        if path in digests and digests[path].size != size:
-            message = "the file has another size than recorded"
-            findings.append(
-                Finding(
-                    code="mismatch",
-                    subject=path,
-                    expected=f"{size} bytes",
-                    actual=f"{digests[path].size} bytes",
-                    message=message,
-                )
-            )
-    return findings
+        for path, size in sorted(manifest.sizes.items())
+        if path in digests and digests[path].size != size
+    ]
 
 
-def _pair_sets(project: Project, digests: Mapping[str, FileDigest]) -> tuple[dict[str, Examined], list[Finding]]:
-    good: dict[str, Examined] = {}
-    bad: set[str] = set()
+def _pair_sets(
+    root: Path, artefacts: Iterable[RunArtefact], digests: Mapping[str, FileDigest]
+) -> tuple[dict[str, Examined], list[Finding]]:
+    """The pair sets that can be read, by key; and what is wrong with them and with the files that print their scores."""
+    readable: dict[str, Examined] = {}
     findings: list[Finding] = []
-    for key, pair in project.params.run.pairs.items():
-        if pairs_path(pair) not in digests:
+    for artefact in artefacts:
+        if artefact.pairs not in digests:
             continue
-        examined, wrong = examine(project.root / pairs_path(pair), pairs_path(pair), expected_of(project, pair))
+        examined, wrong = examine(root / artefact.pairs, artefact.pairs, artefact.expected)
         findings += wrong
         if examined is None:
             continue
-        good[key] = examined
-        bad |= {key} if wrong else set()
-        path = metrics_path(key)
-        if path in digests:
-            text = metrics_text(examined.metrics, examined.header.n_pairs, examined.header.dimension, project.params.precision)
-            findings += _derived(project.root / path, path, text)
-    for export in project.params.run.exports.values():
-        path = export_path(export.file, export.format)
-        key = next(key for key, pair in project.params.run.pairs.items() if pair.file == export.file)
-        if export.format == "benchmark" and path in digests and key in good and key not in bad:
+        readable[artefact.key] = examined
+        if artefact.metrics in digests:
+            findings += _derived(root, artefact.metrics, metrics_text(examined.metrics, examined.header, artefact.precision))
+        if artefact.benchmark is not None and artefact.benchmark in digests and not wrong:
             try:
-                findings += _derived(
-                    project.root / path,
-                    path,
-                    benchmark_text(project, key, good[key], digests[pairs_path(project.params.run.pairs[key])]),
-                )
+                text = artefact.benchmark_text(examined, digests[artefact.pairs])
             except Refused as error:
                 findings += error.findings
-    return good, findings
+            else:
+                findings += _derived(root, artefact.benchmark, text)
+    return readable, findings
 
 
-def _statements(project: Project, listed: Mapping[str, str]) -> list[Finding]:
-    """What statements on the pair sets say otherwise than the manifest, and margins that are thin. There may be none."""
+def _statements(project: Project) -> list[Finding]:
+    """Where statements on the pair sets disagree with the manifest, and margins that are thin. There may be none."""
     findings: list[Finding] = []
-    for key, pair in project.params.run.pairs.items():
-        files = {path: listed[path] for path in (pairs_path(pair), metrics_path(key)) if path in listed}
-        attested, wrong = read_attested(project, key, files)
+    listed = project.manifest.digests
+    for artefact in project.artefacts.values():
+        files = {path: listed[path] for path in artefact.stated if path in listed}
+        attested, wrong = read_attested(project.root, artefact, files)
         findings += wrong
         if attested is not None and attested.margin is not None:
-            findings += thin_findings(pairs_path(pair), attested.margin)
+            findings += thin_findings(artefact.pairs, attested.margin)
     return findings
 
 
-def _derived(place: Path, path: str, text: bytes) -> list[Finding]:
-    if place.read_bytes() == text:
+def _derived(root: Path, path: str, text: bytes) -> list[Finding]:
+    if (root / path).read_bytes() == text:
         return []
     return [Finding(code="wrong-metric", subject=path, message="it does not say what the pair file says; run: dvc repro")]
 
 
 def _once(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """The findings without those that say of a subject again what was said of it: two checks may see one fault."""
-    return tuple({(one.code, one.subject): one for one in reversed(list(findings))}.values())[::-1]
+    """The findings without those that repeat what was found of a subject: two checks may see one fault."""
+    return tuple({(finding.code, finding.subject): finding for finding in reversed(list(findings))}.values())[::-1]
 
 
-def _unlisted(path: str) -> Finding:
-    return Finding(code="missing", subject=path, message=f"the run makes it, and {MANIFEST} does not list it; run: dvc repro")
-
-
-BROKEN = "broken-chain"
-
-
-def recompute(
-    project: Project, keys: Iterable[str], listed: Mapping[str, str], report: Reporter
-) -> tuple[dict[str, Metrics | Missing], list[Finding]]:
+def recompute(project: Project, keys: Iterable[str], report: Reporter) -> tuple[dict[str, Metrics | Missing], list[Finding]]:
     """The scores of these pair sets of the run, each file read once.
 
     A pair file that is not the manifest's, or was made from other pins than the lock has now, gives none: a finding says why.
     """
     scores: dict[str, Metrics | Missing] = {}
     findings: list[Finding] = []
-    wanted = list(keys)
-    stale = stale_stages(project) if wanted else {}
+    wanted = [project.artefacts[key] for key in keys]
     with report.task("recompute", len(wanted), "pair sets") as advance:
-        for key in wanted:
-            scores[key], wrong = _scores(project, key, listed, stale)
+        for artefact in wanted:
+            stale = project.stale_findings(artefact)
+            scores[artefact.key], wrong = _scores(project.root, artefact, project.manifest.digests, stale)
             findings += wrong
             advance(1)
     return scores, findings
 
 
 def _scores(
-    project: Project, key: str, listed: Mapping[str, str], stale: Mapping[str, list[Finding]]
+    root: Path, artefact: RunArtefact, listed: Mapping[str, str], stale: Iterable[Finding]
 ) -> tuple[Metrics | Missing, list[Finding]]:
-    pair = project.params.run.pairs[key]
-    path = pairs_path(pair)
+    path, key = artefact.pairs, artefact.key
     try:
-        place = inside(project.root, path)
+        place = inside(root, path)
         sha256 = hash_file(place).sha256
     except (OSError, UnsafePath) as error:
         why = error.strerror if isinstance(error, OSError) else error
         return Missing("missing-file", f"{path}: cannot be read: {why}; run: dvc repro"), []
-    findings = [*_listed_findings(path, sha256, listed), *stale.get(key, ())]
+    findings = [*_listed_findings(path, sha256, listed), *stale]
     if findings:
-        return Missing(BROKEN, f"the chain to {key} is broken: {findings[0].subject}: {findings[0].message}"), findings
-    examined, wrong = examine(place, path, expected_of(project, pair))
+        message = f"the chain to {key} is broken: {findings[0].subject}: {findings[0].message}"
+        return Missing("broken-chain", message), findings
+    examined, wrong = examine(place, path, artefact.expected)
     if examined is None or wrong:
-        return Missing(BROKEN, f"{key} is not sound: {wrong[0].subject}: {wrong[0].message}"), wrong
+        return Missing("broken-chain", f"{key} is not sound: {wrong[0].subject}: {wrong[0].message}"), wrong
     return examined.metrics, []
 
 

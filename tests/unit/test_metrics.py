@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import pearsonr, spearmanr
 
-from aqea_registry.project.project import metrics_text
+from aqea_registry.project.artefact import metrics_text
 from aqea_registry.vectors.exact import Undefined
-from aqea_registry.vectors.pair_set import Micro
+from aqea_registry.vectors.pair_set import Header, Micro
 from aqea_registry.vectors.scores import Metrics, cosines, metrics, products, spearman
 from tests.unit import make
 
@@ -181,7 +181,8 @@ def test_pairs_that_do_not_correlate_score_zero() -> None:
 
 def test_the_metrics_file_holds_every_digit() -> None:
     found = scored(*make.pairs(0, 30, 4))
-    text = metrics_text(found, 30, 4, "canonical").decode()
+    header = Header(dataset="d", model="m", dimension=4, n_pairs=30, baseline_spearman=0.5)
+    text = metrics_text(found, header, "canonical").decode()
     assert text.endswith("}\n")
     for name in Metrics.__struct_fields__:
         assert f'"{name}": {getattr(found, name)!r}' in text

@@ -199,16 +199,16 @@ def test_no_bytes_break_the_reader(content: bytes) -> None:
 def test_findings_between_a_catalogue_entry_and_its_pin() -> None:
     entry = Dataset(kind="directory", repo="data/d", revision="main", files=("test.jsonl",), sources=())
     pin = parse_lock(json.dumps(good()).encode()).datasets["d"]
-    assert pin_findings("datasets", "d", entry, pin) == []
+    assert pin_findings("d", entry, pin) == []
     for unpinned in (
         None,
         Pin(kind="directory", id="data/d", requested="main", commit=None, licence=None, resolved_from="x", files={}),
     ):
-        (finding,) = pin_findings("datasets", "d", entry, unpinned)
+        (finding,) = pin_findings("d", entry, unpinned)
         assert (finding.code, finding.subject) == ("unpinned", "datasets.d")
         assert "aqea-registry pin d" in finding.message
     other = Dataset(kind="dataset", repo="org/d", revision="v2", files=("test.jsonl",), sources=())
-    found = pin_findings("datasets", "d", other, pin)
+    found = pin_findings("d", other, pin)
     assert [(finding.code, finding.subject, finding.expected, finding.actual) for finding in found] == [
         ("lock-stale", "datasets.d.kind", "dataset", "directory"),
         ("lock-stale", "datasets.d.id", "org/d", "data/d"),

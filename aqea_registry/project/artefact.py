@@ -1,0 +1,152 @@
+"""One artefact of a run as a value: what it is made from, where each of its files lies, and what they must be. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from aqea_registry.base.files import FileDigest
+from aqea_registry.project.lock import LOCK, Pin, require_pin
+from aqea_registry.project.params import Dataset, Model
+
+if TYPE_CHECKING:
+    from aqea_registry.vectors.examine import Examined, Expected
+    from aqea_registry.vectors.pair_set import Header
+    from aqea_registry.vectors.scores import Metrics
+
+DATA = "training/data"
+METRICS = "metrics"
+PLOTS = "plots"
+VIEWS = "views"
+_PUBLISHED = {DATA: "data", METRICS: "metrics", VIEWS: "parquet"}  # folder of the project to folder of a release
+
+
+class RunArtefact(msgspec.Struct, frozen=True, kw_only=True):
+    """A pair set of the run: its inputs with their pins (None: not pinned), and its files as paths below the project.
+
+    `exports` are the formats that the run asks for besides. In projects of 0.1.0 a view is a stage of its own.
+    """
+
+    key: str
+    kind: Literal["pair-set"] = "pair-set"
+    dataset: str
+    model: str
+    stem: str
+    dataset_entry: Dataset
+    model_entry: Model
+    dataset_pin: Pin | None
+    model_pin: Pin | None
+    precision: str
+    exports: tuple[str, ...] = ()
+    view_stage: str
+
+    @property
+    def pairs(self) -> str:
+        """The pair file."""
+        return f"{DATA}/{self.stem}_pairs.json"
+
+    @property
+    def metrics(self) -> str:
+        """The scores, for `dvc metrics`."""
+        return f"{METRICS}/{self.key}.json"
+
+    @property
+    def plot(self) -> str:
+        """The plot data, for `dvc plots`."""
+        return f"{PLOTS}/{self.key}.csv"
+
+    @property
+    def view(self) -> str:
+        """The Parquet view."""
+        return self.path("parquet")
+
+    @property
+    def benchmark(self) -> str | None:
+        """The benchmark file, if the run asks for one."""
+        return self.path("benchmark") if "benchmark" in self.exports else None
+
+    def path(self, form: str) -> str:
+        """Where `export` writes this format: whole pair sets under the key, other files beside the pair file."""
+        return f"{VIEWS}/{self.key}.{form}" if form in ("parquet", "aqed") else f"{DATA}/{self.stem}_{form}.json"
+
+    @property
+    def listed(self) -> tuple[str, ...]:
+        """What the manifest lists of it."""
+        return (self.pairs, *(self.path(form) for form in self.exports), self.metrics, self.view)
+
+    @property
+    def stated(self) -> tuple[str, str]:
+        """What a statement on it is about."""
+        return (self.pairs, self.metrics)
+
+    @property
+    def stage(self) -> str:
+        """The DVC stage that makes it."""
+        return f"generate@{self.key}"
+
+    @property
+    def made_by(self) -> dict[str, str]:
+        """Path to stage of the files that its own stages make; exports have theirs."""
+        return {**dict.fromkeys((self.pairs, self.metrics, self.plot), self.stage), self.view: self.view_stage}
+
+    @property
+    def pins(self) -> tuple[tuple[str, Pin | None], tuple[str, Pin | None]]:
+        """Its inputs: name and pin of the dataset and of the model."""
+        return ((self.dataset, self.dataset_pin), (self.model, self.model_pin))
+
+    @property
+    def expected(self) -> Expected:
+        """What its pair file must say."""
+        from aqea_registry.vectors.examine import Expected
+
+        return Expected(
+            dataset=self.dataset,
+            model=self.model_entry.repo,
+            dimension=self.model_entry.dimension,
+            score_range=self.dataset_entry.score_range,
+        )
+
+    def benchmark_text(self, examined: Examined, digest: FileDigest) -> bytes:
+        """All scores with sizes, pins and digests: what a report needs to quote its numbers. Raises Refused without pins."""
+        dataset_pin = require_pin(self.dataset, self.dataset_entry, self.dataset_pin)
+        model_pin = require_pin(self.model, self.model_entry, self.model_pin)
+        value: dict[str, Any] = {
+            "schema": "aqea-registry/benchmark/1",
+            "dataset": {
+                "name": self.dataset,
+                "config": self.dataset_entry.config,
+                "split": self.dataset_entry.split,
+                "pin": msgspec.to_builtins(dataset_pin),
+            },
+            "model": {"name": self.model, "prefix": self.model_entry.prefix, "pin": msgspec.to_builtins(model_pin)},
+            "precision": self.precision,
+            "metrics": msgspec.to_builtins(examined.metrics),
+            "sizes": {"n_pairs": examined.header.n_pairs, "dimension": examined.header.dimension, "bytes": digest.size},
+            "digests": {"file": {self.pairs: f"sha256:{digest.sha256}"}, "content": f"sha256:{examined.content}"},
+        }
+        return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def metrics_text(scores: Metrics, header: Header, precision: str) -> bytes:
+    """The metrics file of a pair set."""
+    values = {"n_pairs": header.n_pairs, "dimension": header.dimension, "precision": precision}
+    return (json.dumps({**values, **msgspec.to_builtins(scores)}, indent=2) + "\n").encode()
+
+
+def plot_text(scores: Sequence[float], similarities: Sequence[float]) -> bytes:
+    """The plot data of a pair set: human score against cosine, one row per pair."""
+    from aqea_registry.vectors.containers.pair_json import number
+
+    lines = (number(score) + b"," + number(cosine) for score, cosine in zip(scores, similarities, strict=True))
+    return b"score,cosine\n" + b"".join(line + b"\n" for line in lines)
+
+
+def published_path(path: str) -> str:
+    """The path in a release of a file of the project's manifest."""
+    if path == LOCK:
+        return path.rpartition("/")[2]
+    folder, _, name = path.rpartition("/")
+    return f"{_PUBLISHED[folder]}/{name}"
