@@ -23,14 +23,11 @@ if TYPE_CHECKING:
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--check", is_flag=True, help="Change nothing; say what has moved, changed or gone since.")
 @click.option("--commits-only", is_flag=True, help="Ask nobody; give entries without a pin one that knows their commit only.")
-@click.option("--list", "listed", metavar="FILE", help="Resolve the Hub repositories of a data list instead, to commits.")
-def pin(shell: Shell, names: tuple[str, ...], check: bool, commits_only: bool, listed: str | None) -> Outcome:
+def pin(shell: Shell, names: tuple[str, ...], check: bool, commits_only: bool) -> Outcome:
     """Resolve catalogue entries into manifests/pins.json: a commit, and sha256 and size of every file that is read.
 
-    Without NAME, all entries of params.yaml. With --list and --check, only what is odd in the list is told.
+    Without NAME, all entries of params.yaml.
     """
-    if listed is not None:
-        return _pin_list(shell, listed, check)
     from aqea_registry.project.project import open_project
     from aqea_registry.sources import pin as operation
 
@@ -53,19 +50,6 @@ def pin(shell: Shell, names: tuple[str, ...], check: bool, commits_only: bool, l
         for one in made.done
     ]
     return Outcome((), {"pins": data, "failed": made.failed}, show, made.error)
-
-
-def _pin_list(shell: Shell, path: str, check: bool) -> Outcome:
-    """Resolve a data list. Oddities of a paper's list are told, and are findings only if the list itself is checked."""
-    from aqea_registry.sources.data_list import pin_list
-
-    done = pin_list(shell.directory / path, shell.report, check=check)
-
-    def show() -> None:
-        for state, count in sorted(done.states.items()):
-            click.echo(f"{state}: {count}")
-
-    return Outcome(done.findings if check else (), {"states": done.states}, show)
 
 
 def _check_pins(checked: Checked) -> Outcome:

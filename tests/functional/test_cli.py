@@ -89,6 +89,8 @@ WRONG = (
     ("claims", "export"),
     ("claims", "lint"),
     ("claims", "export", "--format", "png"),
+    # Options of 0.1.0 that were taken out.
+    ("pin", "--list", "data.json"),
 )
 
 
