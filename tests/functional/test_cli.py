@@ -83,6 +83,7 @@ WRONG = (
     ("publish",),
     ("verify", "a", "b"),
     ("verify", "-C", "nowhere"),
+    ("compare", "a"),
     ("trace",),
     ("trace", "a", "--format", "png"),
     ("claims", "import"),
@@ -91,6 +92,8 @@ WRONG = (
     ("claims", "export", "--format", "png"),
     # Options of 0.1.0 that were taken out.
     ("pin", "--list", "data.json"),
+    ("compare", "a", "--fresh"),
+    ("compare", "a", "b", "--plot", "rows.svg"),
 )
 
 
