@@ -214,13 +214,13 @@ def _show(traced: Traced, down: list[Branch], up: list[Branch]) -> None:
 
 @command
 @click.option("--to", "target", default="report.html", metavar="FILE", help="The page (default: report.html).")
-@click.option("--figures", metavar="DIR", help="Write the figures as SVG files into this folder as well.")
+@click.option("--figures", metavar="DIR", help="Write the figure of scores into this folder as well, as an SVG file.")
 @DOCUMENTS
 def report(shell: Shell, target: str, figures: str | None, documents: tuple[str, ...]) -> Outcome:
-    """Write one HTML page: every printed number, what became of it, and what it rests on.
+    """Write one HTML page: every printed number, its status, and what it rests on.
 
-    The page needs no network and holds no time: the same checkout gives the same bytes. What is wrong stands in it and does not
-    change the exit status; `verify` and `claims check` do that.
+    The page needs no network and holds no time: the same checkout gives the same bytes. What is wrong is shown in it and does
+    not change the exit status; `verify` and `claims check` do that.
     """
     from aqea_registry.base.progress import printable, size_text
     from aqea_registry.project.project import open_project
