@@ -147,7 +147,7 @@ BRANCHES = 10  # of one kind that are shown below one node without --all
 @command
 @click.argument("what")
 @click.option(
-    "--format", "form", type=click.Choice(["tree", "mermaid", "dot"]), default="tree", show_default=True, help="How to draw it."
+    "--format", "form", type=click.Choice(["tree", "mermaid"]), default="tree", show_default=True, help="How to draw it."
 )
 @click.option("--all", "everything", is_flag=True, help=f"Show all branches, not the first {BRANCHES} of each kind.")
 @click.option("--store", "stores", multiple=True, metavar="STORE", help="Ask this store for releases as well (repeatable).")
@@ -160,7 +160,7 @@ def trace(shell: Shell, what: str, form: str, everything: bool, stores: tuple[st
     not fit is shown as broken, and the exit status is 1. Only files of the answer are read.
     """
     from aqea_registry.project.project import open_project
-    from aqea_registry.tracing.graph import dot, mermaid, plain
+    from aqea_registry.tracing.graph import mermaid, plain
     from aqea_registry.tracing.trace import trace as operation
 
     folders = [shell.directory / folder for folder in documents]
@@ -176,7 +176,7 @@ def trace(shell: Shell, what: str, form: str, everything: bool, stores: tuple[st
         from aqea_registry.tracing.graph import counted, kept_in, left_out
 
         drawn = traced.graph.part(set().union(*(kept_in(one) for one in (*down, *up))))
-        click.echo((mermaid if form == "mermaid" else dot)(drawn, traced.found), nl=False)
+        click.echo(mermaid(drawn, traced.found), nl=False)
         if more := counted(sum((left_out(one) for one in (*down, *up)), Counter[str]())):
             shell.report.warn(f"left out: {more}; --all draws them")
         for finding in traced.findings:

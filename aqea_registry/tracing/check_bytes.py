@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import fnmatch
-import hashlib
 import json
-import os
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from aqea_registry.base.files import FileDigest, hash_file, hash_files, size_of
+from aqea_registry.base.files import FileDigest, hash_files, size_of
 from aqea_registry.base.findings import Finding
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.sha256_list import MANIFEST
@@ -58,10 +55,8 @@ def _md5_of(digest: FileDigest | OSError) -> str | None:
 
 
 def _look_file(draft: Draft, id_: str, recorded: Recorded, digests: Found) -> None:
-    """A file of the project against the manifest and dvc.lock. A folder that a stage read is compared as DVC does."""
-    if recorded.place.is_dir():
-        if recorded.md5 is not None and _folder_md5(draft.project.root, recorded.place) != recorded.md5:
-            draft.note(id_, "the folder is not as the stage read it; see: dvc status")
+    """A file of the project against the manifest and dvc.lock."""
+    if recorded.place.is_dir():  # what somebody's own stage reads; `dvc status` compares it
         return
     found = digests[recorded.place]
     if isinstance(found, OSError):
@@ -140,25 +135,3 @@ def _misprints(place: Path, examined: Examined) -> Iterator[str]:
         told = printed.get(metric) if isinstance(printed, dict) else None
         if told != recomputed:
             yield f"it says {metric} {told!r}, and recomputed from the pair set it is {recomputed!r}"
-
-
-def _folder_md5(root: Path, folder: Path) -> str:
-    """DVC's md5 of a folder: that of the JSON list of its files' md5, without what .dvcignore names."""
-    try:
-        ignored = [line for line in (root / ".dvcignore").read_text().splitlines() if line and not line.startswith("#")]
-    except (OSError, ValueError):
-        ignored = []
-    files = []
-    for at, below, names in os.walk(folder):
-        below[:] = [name for name in below if not _any(name, ignored)]
-        files += [Path(at, name) for name in names if not _any(name, ignored)]
-    try:
-        listed = [{"md5": hash_file(path, md5=True).md5, "relpath": path.relative_to(folder).as_posix()} for path in files]
-    except OSError as error:
-        return f"{error.strerror or error}"
-    listed.sort(key=lambda one: str(one["relpath"]))
-    return hashlib.md5(json.dumps(listed, sort_keys=True).encode(), usedforsecurity=False).hexdigest() + ".dir"
-
-
-def _any(name: str, patterns: list[str]) -> bool:
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)

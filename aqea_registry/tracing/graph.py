@@ -15,6 +15,7 @@ import msgspec
 
 from aqea_registry.base.files import UnsafePath, inside
 from aqea_registry.base.findings import Finding
+from aqea_registry.base.progress import printable
 from aqea_registry.project.project import Project
 
 Kind = Literal[
@@ -226,41 +227,15 @@ def mermaid(graph: Graph, starts: Collection[str] = ()) -> str:
     return "\n".join(lines) + "\n"
 
 
-def dot(graph: Graph, starts: Collection[str] = ()) -> str:
-    """A graph for Graphviz, drawn as `mermaid` draws it."""
-    names = {node.id: f"n{number}" for number, node in enumerate(graph.nodes)}
-    lines = [
-        "digraph trace {",
-        "  rankdir=LR;",
-        '  node [shape=box, fontname="sans-serif"];',
-        '  edge [fontname="sans-serif"];',
-    ]
-    for node in graph.nodes:
-        look = ", color=red, style=dashed" if node.broken else ""
-        look += ", penwidth=3" if node.id in starts else ""
-        text = "\\n".join(_quoted(line) for line in _lines(node))
-        lines.append(f'  {names[node.id]} [label="{text}"{look}];')
-    lines += [f'  {names[edge.source]} -> {names[edge.target]} [label="{_quoted(edge.label)}"];' for edge in graph.edges]
-    return "\n".join([*lines, "}"]) + "\n"
-
-
 def _lines(node: Node) -> list[str]:
     """What a diagram says of a node: its kind, its name, its gist, and what is broken."""
     return [line for line in (node.kind, node.label, node.gist, f"BROKEN: {node.broken}" if node.broken else "") if line]
 
 
 def _entities(text: str) -> str:
-    """Text in Mermaid's quotes, where every character that could mean something there is written by its number."""
-    return "".join(one if one.isalnum() or one in " ._/:,()@+=-" else f"#{ord(one)};" for one in _one_line(text))
-
-
-def _quoted(text: str) -> str:
-    """Text in Graphviz' quotes."""
-    return _one_line(text).replace("\\", "\\\\").replace('"', '\\"')
-
-
-def _one_line(text: str) -> str:
-    return "".join(one if one.isprintable() else " " for one in text)
+    """Text in Mermaid's quotes: every character that could mean something there is written as its number."""
+    characters = printable(text, instead=" ")
+    return "".join(char if char.isalnum() or char in " ._/:,()@+=-" else f"#{ord(char)};" for char in characters)
 
 
 class Recorded(NamedTuple):

@@ -93,6 +93,7 @@ WRONG = (
     # Options of 0.1.0 that were taken out.
     ("pin", "--list", "data.json"),
     ("compare", "a", "--fresh"),
+    ("trace", "a", "--format", "dot"),
     ("compare", "a", "b", "--plot", "rows.svg"),
 )
 
