@@ -160,7 +160,7 @@ def trace(shell: Shell, what: str, form: str, everything: bool, stores: tuple[st
     not fit is shown as broken, and the exit status is 1. Only files of the answer are read.
     """
     from aqea_registry.project.project import open_project
-    from aqea_registry.tracing.graph import mermaid, plain
+    from aqea_registry.tracing.graph import mermaid, to_builtins
     from aqea_registry.tracing.trace import trace as operation
 
     folders = [shell.directory / folder for folder in documents]
@@ -169,7 +169,7 @@ def trace(shell: Shell, what: str, form: str, everything: bool, stores: tuple[st
     if form == "tree" or shell.json:
         directions = {"rests_on": traced.rests_on, "carried_by": traced.carried_by}
         ids = {name: [node.id for node in graph.nodes] for name, graph in directions.items()}
-        data: dict[str, Any] = {"what": what, "found": traced.found, **ids, **plain(traced.graph)}
+        data: dict[str, Any] = {"what": what, "found": traced.found, **ids, **to_builtins(traced.graph)}
         return Outcome(traced.findings, data, lambda: _show(traced, down, up))
 
     def show() -> None:
@@ -204,7 +204,7 @@ def _show(traced: Traced, down: list[Branch], up: list[Branch]) -> None:
     for one in down:
         print_tree("rests on", one)
     for one in up:
-        if one.branches or one.more:
+        if one.branches or one.omitted:
             bare = one.node if one.node.id not in traced.found else msgspec.structs.replace(one.node, facts={})
             print_tree("carried by", one._replace(node=bare), upwards=True)
     numbers = Counter[str](node.kind for node in traced.carried_by.nodes if node.id not in traced.found)

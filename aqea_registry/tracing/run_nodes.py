@@ -16,15 +16,16 @@ from aqea_registry.project.manifest import _sizes
 from aqea_registry.project.project import Project, export_path, metrics_path, pairs_path, plot_path, view_path
 from aqea_registry.sources.fetch import PinnedPlace, pinned_places
 from aqea_registry.sources.port import sources_of
-from aqea_registry.tracing.graph import Draft, Recorded, _bytes, inside_project, sentence_of
+from aqea_registry.tracing.check_bytes import printing_paths
+from aqea_registry.tracing.graph import ExpectedFile, GraphBuilder, bytes_text, inside_project, sentence_of
 from aqea_registry.vectors.scores import Metrics
 
 _LONGEST = 200  # characters of a parameter's value, where people read it
 
 
-def draw_pins(draft: Draft, *, here: bool) -> None:
+def draw_pins(builder: GraphBuilder, *, here: bool) -> None:
     """Every entry of the catalogue, and the files of its pin."""
-    project = draft.project
+    project = builder.project
     groups: tuple[tuple[str, Mapping[str, Any], Mapping[str, Pin]], ...] = (
         ("datasets", project.params.datasets, project.lock.datasets),
         ("models", project.params.models, project.lock.models),
@@ -46,36 +47,36 @@ def draw_pins(draft: Draft, *, here: bool) -> None:
                     "resolved at": pin.resolved_at,
                     "licence": pin.licence,
                 }
-            id_ = draft.node(
+            id_ = builder.node(
                 "pin", name, name, facts, broken or None, [name, *([str(facts["repository"])] if facts["repository"] else [])]
             )
             if pin is not None:
-                _draw_upstream(draft, id_, name, pin, sources_of(project, name, pin.commit) if here and entry else ())
+                _draw_upstream(builder, id_, name, pin, sources_of(project, name, pin.commit) if here and entry else ())
 
 
-def _draw_upstream(draft: Draft, id_: str, name: str, pin: Pin, sources: Sequence[Any]) -> None:
+def _draw_upstream(builder: GraphBuilder, id_: str, name: str, pin: Pin, sources: Sequence[Any]) -> None:
     for path, file in sorted(pin.files.items()):
-        facts = {"sha256": file.sha256, "size": _bytes(file.size), "blob": file.blob}
-        draft.edge(id_, draft.node("upstream-file", f"{name}/{path}", f"{path} of {name}", facts), "names")
+        facts = {"sha256": file.sha256, "size": bytes_text(file.size), "blob": file.blob}
+        builder.edge(id_, builder.node("upstream-file", f"{name}/{path}", f"{path} of {name}", facts), "names")
     wrong: dict[str, str] = {}
     for source in sources:
         for item in pinned_places(name, pin, [source]):
             path = item.subject.removeprefix(f"{name}: ").removesuffix(f" in {source.spec}")
             if isinstance(item, PinnedPlace):
-                recorded = Recorded(item.place, item.file.sha256, item.file.size, spec=source.spec)
-                draft.recorded.setdefault(f"upstream-file:{name}/{path}", []).append(recorded)
+                recorded = ExpectedFile(item.place, item.file.sha256, item.file.size, spec=source.spec)
+                builder.expected.setdefault(f"upstream-file:{name}/{path}", []).append(recorded)
             else:
                 wrong[f"upstream-file:{name}/{path}"] = f"{source.spec}: {item.message}"
     for file_id, sentence in wrong.items():
-        draft.note(file_id, sentence)
+        builder.add_facts(file_id, sentence)
 
 
-def draw_run(draft: Draft, *, here: bool) -> None:
+def draw_run(builder: GraphBuilder, *, here: bool) -> None:
     """Files of the run, pair sets and their metrics, and the stages that made them."""
     from aqea_registry.project.dvc_lock import read_dvc_lock
     from aqea_registry.project.manifest import read_manifest
 
-    project, run = draft.project, draft.project.params.run
+    project, run = builder.project, builder.project.params.run
     _, listed, bad_list = read_manifest(project)
     lock, bad_lock = read_dvc_lock(project)
     sizes = _sizes(project)
@@ -88,40 +89,35 @@ def draw_run(draft: Draft, *, here: bool) -> None:
         place = inside_project(project.root, path)
         if place is None:
             continue
-        recorded = Recorded(place, listed.get(path), sizes.get(path, out.size), out.md5, listed=free or path in listed)
-        id_ = draft.file(path, recorded, (), keys.get(path))
+        recorded = ExpectedFile(place, listed.get(path), sizes.get(path, out.size), out.md5, listed=free or path in listed)
+        id_ = builder.file(path, recorded, (), keys.get(path))
         if path in stages:
-            draft.edge(id_, f"stage:{stages[path]}", "made by")
+            builder.edge(id_, f"stage:{stages[path]}", "made by")
     for path, findings in ((MANIFEST, bad_list), (SIZES, [])):
         if findings:
-            draft.note(f"file:{path}", sentence_of(findings[0]))
+            builder.add_facts(f"file:{path}", sentence_of(findings[0]))
     for key in run.pairs:
-        _draw_metrics(draft, key)
-    _draw_stages(draft, lock, bad_lock, stages)
+        _draw_metrics(builder, key)
+    _draw_stages(builder, lock, bad_lock, stages)
     if here:
-        _draw_commit(draft)
+        _draw_commit(builder)
 
 
-def _draw_metrics(draft: Draft, key: str) -> None:
+def _draw_metrics(builder: GraphBuilder, key: str) -> None:
     """The numbers of a pair set; metrics file and benchmark print them."""
-    run = draft.project.params.run
-    pair = run.pairs[key]
-    printing = [metrics_path(key)]
-    printing += [
-        export_path(one.file, one.format) for one in run.exports.values() if (one.file, one.format) == (pair.file, "benchmark")
-    ]
+    pair, printing = builder.project.params.run.pairs[key], printing_paths(builder.project, key)
     for metric in Metrics.__struct_fields__:
         words = [f"{place}#{metric}" for place in (key, pairs_path(pair), view_path(key), *printing)]
-        id_ = draft.node("metric", f"{key}#{metric}", f"{key}#{metric}", {}, None, words)
-        draft.edge(id_, f"pair-set:{key}", "recomputed from")
+        id_ = builder.node("metric", f"{key}#{metric}", f"{key}#{metric}", {}, None, words)
+        builder.edge(id_, f"pair-set:{key}", "recomputed from")
         for path in printing:
-            draft.edge(f"file:{path}", id_, "prints")
+            builder.edge(f"file:{path}", id_, "prints")
 
 
-def _draw_stages(draft: Draft, lock: DvcLock, bad_lock: Sequence[Finding], made: Mapping[str, str]) -> None:
+def _draw_stages(builder: GraphBuilder, lock: DvcLock, bad_lock: Sequence[Finding], made: Mapping[str, str]) -> None:
     from aqea_registry.project.dvc_lock import parameters
 
-    project, run = draft.project, draft.project.params.run
+    project, run = builder.project, builder.project.params.run
     wrong: defaultdict[str, list[str]] = defaultdict(list)
     for finding in parameter_findings(lock, parameters(project), project.stages()):
         about, _, parameter = finding.subject.partition(": ")
@@ -135,51 +131,51 @@ def _draw_stages(draft: Draft, lock: DvcLock, bad_lock: Sequence[Finding], made:
             else None
         )
         broken = None if stage is not None else unread or "; ".join(wrong[name]) or None
-        id_ = draft.node("stage", name, name, {"command": words}, broken, [name])
+        id_ = builder.node("stage", name, name, {"command": words}, broken, [name])
         pair = run.pairs.get(name.partition("@")[2]) or run.exports.get(name.partition("@")[2])
         for pin in (pair.dataset, pair.model) if pair and not name.startswith("parquet@") else ():
-            draft.edge(id_, f"pin:{pin}", "reads")
+            builder.edge(id_, f"pin:{pin}", "reads")
         if stage is None:
             continue
         if stage.params:
             facts = {f"{file}: {key}": _value(value) for file, keys in stage.params.items() for key, value in keys.items()}
-            parameters_id = draft.node("parameters", name, f"of {name}", facts, "; ".join(wrong[name]) or None)
-            draft.edge(id_, parameters_id, "ran with")
+            parameters_id = builder.node("parameters", name, f"of {name}", facts, "; ".join(wrong[name]) or None)
+            builder.edge(id_, parameters_id, "ran with")
         for dep in stage.deps:
-            _draw_dep(draft, id_, dep, made)
+            _draw_dep(builder, id_, dep, made)
 
 
-def _draw_dep(draft: Draft, stage: str, dep: Output, made: Mapping[str, str]) -> None:
+def _draw_dep(builder: GraphBuilder, stage: str, dep: Output, made: Mapping[str, str]) -> None:
     """What a stage read: a file that is drawn, the drawn files of a folder, or else the file or folder itself."""
-    known = sorted(draft.words.get(dep.path, ()))
-    known = known or [id_ for path in made if path.startswith(f"{dep.path}/") for id_ in draft.words.get(path, ())]
-    place = inside_project(draft.project.root, dep.path)
+    known = sorted(builder.aliases.get(dep.path, ()))
+    known = known or [id_ for path in made if path.startswith(f"{dep.path}/") for id_ in builder.aliases.get(path, ())]
+    place = inside_project(builder.project.root, dep.path)
     if not known and place is not None:
-        known = [draft.file(dep.path, Recorded(place, None, dep.size, dep.md5))]
+        known = [builder.file(dep.path, ExpectedFile(place, None, dep.size, dep.md5))]
     for id_ in known:
-        draft.edge(stage, id_, "reads")
-        if draft.nodes[id_].label == dep.path:
-            _compare_dep(draft, stage, id_, dep)
+        builder.edge(stage, id_, "reads")
+        if builder.nodes[id_].label == dep.path:
+            _compare_dep(builder, stage, id_, dep)
 
 
-def _compare_dep(draft: Draft, stage: str, id_: str, dep: Output) -> None:
+def _compare_dep(builder: GraphBuilder, stage: str, id_: str, dep: Output) -> None:
     """Whether the stage read what another one made; of what none made, what it read is what must be there."""
-    recorded = draft.recorded[id_][0]
+    recorded = builder.expected[id_][0]
     if recorded.md5 is None and dep.md5 is not None:
-        draft.recorded[id_] = [recorded._replace(md5=dep.md5)]
-        draft.note(id_, md5=dep.md5)
+        builder.expected[id_] = [recorded._replace(md5=dep.md5)]
+        builder.add_facts(id_, md5=dep.md5)
     elif dep.md5 not in (None, recorded.md5):
-        draft.note(stage, f"it read {dep.path} with md5 {dep.md5}, and dvc.lock records {recorded.md5} for it; {AGAIN}")
+        builder.add_facts(stage, f"it read {dep.path} with md5 {dep.md5}, and dvc.lock records {recorded.md5} for it; {AGAIN}")
 
 
-def _draw_commit(draft: Draft) -> None:
+def _draw_commit(builder: GraphBuilder) -> None:
     from aqea_registry.project.git import recorded_commit
 
-    commit, facts = recorded_commit(draft.project.root)
+    commit, facts = recorded_commit(builder.project.root)
     label = f"{commit[:12]}, which recorded dvc.lock" if commit else "none"
-    id_ = draft.node("commit", commit or "none", label, facts)
-    for stage in draft.project.stages():
-        draft.edge(f"stage:{stage}", id_, "recorded in")
+    id_ = builder.node("commit", commit or "none", label, facts)
+    for stage in builder.project.stages():
+        builder.edge(f"stage:{stage}", id_, "recorded in")
 
 
 def _stages_of(project: Project) -> dict[str, str]:

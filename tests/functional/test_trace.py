@@ -19,7 +19,7 @@ from aqea_registry.base.progress import Silent
 from aqea_registry.claims.check_claims import check_claims
 from aqea_registry.project.lock import parse_lock
 from aqea_registry.project.project import open_project
-from aqea_registry.tracing.check_bytes import look
+from aqea_registry.tracing.check_bytes import check_bytes
 from aqea_registry.tracing.trace import Traced, find, outline
 from aqea_registry.tracing.trace import trace as operation
 from tests.functional.helpers import (
@@ -250,10 +250,10 @@ def test_words_for_the_same_thing(project: Path) -> None:
     }
     words[f"pair-set:{KEY}"] += ["../copy.json", content]
     opened = open_project(project)
-    draft = outline(opened, check_claims(opened, (), Silent()))
-    look(draft, draft.nodes, Silent())
+    builder = outline(opened, check_claims(opened, (), Silent()))
+    check_bytes(builder, builder.nodes, Silent())
     for id_, names in words.items():
-        assert {name: find(draft, name, Silent()) for name in names} == {name: [id_] for name in names}
+        assert {name: find(builder, name, Silent()) for name in names} == {name: [id_] for name in names}
 
 
 def test_what_is_unknown_or_ambiguous_is_told_with_what_is_near(project: Path) -> None:
