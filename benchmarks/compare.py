@@ -81,10 +81,11 @@ def compared(folder: Path) -> tuple[float, float]:
     """The operation of `compare A B`, in seconds, and the largest resident size of the process in GB."""
     from aqea_registry.base.progress import Silent
     from aqea_registry.comparison.compare import compare
+    from aqea_registry.comparison.verdict import PairSetComparison
 
     found = []
-    taken = seconds(lambda: found.append(compare(*NAMES, folder, Silent()).pair_set))()
-    if found[0] is None or found[0].figures is None or found[0].figures.rows_beyond:
+    taken = seconds(lambda: found.append(compare(*NAMES, folder, Silent())))()
+    if not isinstance(found[0], PairSetComparison) or found[0].figures is None or found[0].figures.rows_beyond:
         raise RuntimeError(f"the files differ: {found}")
     return taken, peak_memory()
 

@@ -31,9 +31,15 @@ class Silent:
         """Show nothing."""
 
 
-def printable(text: str) -> str:
-    """The text in one line that does nothing to a terminal: other people's file names hold line ends and escape codes."""
-    return "".join(one if one.isprintable() else one.encode("unicode_escape", "surrogatepass").decode() for one in text)
+def printable(text: str, *, keep: str = "", instead: str | None = None) -> str:
+    """The text without characters that control a terminal or a page: each as its escape or as `instead`, but for `keep`."""
+
+    def shown(character: str) -> str:
+        if character.isprintable() or character in keep:
+            return character
+        return character.encode("unicode_escape", "surrogatepass").decode() if instead is None else instead
+
+    return text if text.isprintable() else "".join(map(shown, text))
 
 
 def size_text(size: int) -> str:
@@ -46,12 +52,3 @@ def size_text(size: int) -> str:
         if value < 999.95 or unit == units[-1]:
             break
     return f"{value:.1f} {unit}"
-
-
-def visible(text: object) -> object:
-    """Text without what a reader cannot see: control, format and line-end characters of Unicode as their escapes."""
-    if not isinstance(text, str) or text.isprintable() or hasattr(text, "__html__"):
-        return text
-    return "".join(
-        one if one.isprintable() or one in "\n\t" else one.encode("unicode_escape", "surrogatepass").decode() for one in text
-    )

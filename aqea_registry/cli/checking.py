@@ -16,7 +16,6 @@ from aqea_registry.cli.shell import Outcome, Shell, command, print_table
 
 if TYPE_CHECKING:
     from aqea_registry.base.findings import CannotCheck
-    from aqea_registry.comparison.compare import Comparison
     from aqea_registry.comparison.verdict import PairSetComparison, PairSetFile, Row
     from aqea_registry.verification.verify_list import CheckedList
     from aqea_registry.verification.verify_project import CheckedProject
@@ -110,78 +109,47 @@ def _verify(shell: Shell, target: str | None, root: Path | None, deep: bool) -> 
 
 @command
 @click.argument("before", metavar="A")
-@click.argument("after", metavar="[B]", required=False)
-@click.option("--fresh", is_flag=True, help="Compare A with itself, made anew from this project's pins (without B).")
+@click.argument("after", metavar="B")
 @click.option("--deep", is_flag=True, help="Of two releases, fetch and compare every file that differs.")
-@click.option(
-    "--diagnose", is_flag=True, help="Find the cause by encoding some sentences in every way that comes into question."
-)
+@click.option("--diagnose", is_flag=True, help="Find the cause of a difference by encoding some sentences in every likely way.")
 @click.option("--bound", type=click.FloatRange(0, min_open=True), help="How far a component of a unit vector may be off.")
-@click.option(
-    "--plot", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.svg", help="Draw the differences by row."
-)
-def compare(
-    shell: Shell,
-    before: str,
-    after: str | None,
-    fresh: bool,
-    deep: bool,
-    diagnose: bool,
-    bound: float | None,
-    plot: Path | None,
-) -> Outcome:
-    """Compare A with B: two files with pair sets, folders, releases (STORE-REF), or a file with what is made anew.
+def compare(shell: Shell, before: str, after: str, deep: bool, diagnose: bool, bound: float | None) -> Outcome:
+    """Compare A with B: two files with pair sets, folders, or releases (STORE-REF), in any mixture.
 
     IDENTICAL: the same bytes. SAME CONTENT: the same numbers in another container. EQUIVALENT: no printed number depends on
     the difference. DIVERGED: what differs and why, exit status 1. Of two releases, files, scores and pins are compared.
     """
-    from aqea_registry.base.findings import BadConfiguration
-    from aqea_registry.comparison.compare import Options, compare_fresh
+    from aqea_registry.comparison.compare import Options
     from aqea_registry.comparison.compare import compare as operation
-    from aqea_registry.comparison.verdict import BOUND
+    from aqea_registry.comparison.verdict import BOUND, PairSetComparison
 
-    if fresh == (after is not None):
-        raise BadConfiguration(
-            "name two things to compare, or one file with --fresh", "aqea-registry compare A B, or compare FILE --fresh"
-        )
-    options = Options(deep=deep, diagnose=diagnose, bound=bound or BOUND)
-    if after is None:
-        found = compare_fresh(before, shell.directory, shell.report, options)
-    else:
-        found = operation(before, after, shell.directory, shell.report, options)
-    if plot is not None:
-        from aqea_registry.base.files import write_bytes
-        from aqea_registry.report.svg import render_differences
-
-        if found.pair_set is None or found.compared is None:
-            raise BadConfiguration("--plot goes with two files with pair sets whose bytes differ")
-        write_bytes(shell.directory / plot, render_differences(found.pair_set, found.compared))
+    found = operation(before, after, shell.directory, shell.report, Options(deep=deep, diagnose=diagnose, bound=bound or BOUND))
 
     import msgspec
 
+    pair_set = found if isinstance(found, PairSetComparison) else None
+    changes, files = getattr(found, "changes", ()), getattr(found, "files", ())
     data = {
         "verdict": found.verdict,
-        "changes": [
-            {"what": one.what, "name": one.name, "state": one.state, "before": one.before, "after": one.after}
-            for one in found.changes
-        ],
-        "files": msgspec.to_builtins(found.files),
-        "pair_set": msgspec.to_builtins(found.pair_set),
+        "changes": [{**msgspec.to_builtins(change), "state": change.state} for change in changes],
+        "files": msgspec.to_builtins(files),
+        "pair_set": msgspec.to_builtins(pair_set),
     }
-    return Outcome((), data, lambda: show(found), status=int(found.verdict == "DIVERGED"))
 
+    def show() -> None:
+        if changes:
+            rows = [(change.what, change.name, change.state, change.before or "", change.after or "") for change in changes]
+            print_table(("what", "name", "", before, after), rows)
+        if files:
+            print_table(
+                ("verdict", before, after, "why"),
+                [(file.verdict, file.before or "", file.after or "", file.message) for file in files],
+            )
+        if pair_set is not None:
+            show_pair_set(pair_set)
+        click.echo(found.verdict)
 
-def show(found: Comparison) -> None:
-    """Releases, trees or two files, and the verdict in the last line."""
-    if found.changes:
-        rows = [(one.what, one.name, one.state, one.before or "", one.after or "") for one in found.changes]
-        print_table(("what", "name", "", found.before, found.after), rows)
-    if found.files:
-        table = [(one.verdict, one.before or "", one.after or "", one.message) for one in found.files]
-        print_table(("verdict", found.before, found.after, "why"), table)
-    if found.pair_set is not None:
-        show_pair_set(found.pair_set)
-    click.echo(found.verdict)
+    return Outcome((), data, show, status=int(found.verdict == "DIVERGED"))
 
 
 def show_pair_set(found: PairSetComparison) -> None:
@@ -195,18 +163,18 @@ def show_pair_set(found: PairSetComparison) -> None:
         if figures.rank_changes is not None:
             click.echo(f"pairs whose rank by cosine changed: {figures.rank_changes} of {figures.rows}")
     if found.metrics:
-        ties = any(one.kept is not None for one in found.metrics)
+        ties = any(score.kept is not None for score in found.metrics)
         rows = [
-            (one.metric, f"{100 * one.before:.6f}", f"{100 * one.after:.6f}", f"{one.points:+.2e}", f"{one.kept or 0:+.2e}")
-            for one in found.metrics
+            (s.metric, f"{100 * s.before:.6f}", f"{100 * s.after:.6f}", f"{s.points:+.2e}", f"{s.kept or 0:+.2e}")
+            for s in found.metrics
         ]
         header = ("score", "first", "second", "points", "with ties kept")
         print_table(header if ties else header[:-1], rows if ties else [row[:-1] for row in rows])
     if found.numbers:
-        changed = [one for one in found.numbers if not one.same]
+        changed = [number for number in found.numbers if not number.same]
         click.echo(printable(f"printed numbers that change: {len(changed)} of {len(found.numbers)} ({found.basis})"))
-        for one in changed:
-            click.echo(printable(f"  {one.claim or one.metric}: {one.before} becomes {one.after}"))
+        for number in changed:
+            click.echo(printable(f"  {number.claim or number.metric}: {number.before} becomes {number.after}"))
     for label, row in (("first", found.first), ("worst", found.worst)):
         if row is not None:
             click.echo(f"{label} row that differs: {_row(row)}")

@@ -23,14 +23,11 @@ if TYPE_CHECKING:
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--check", is_flag=True, help="Change nothing; say what has moved, changed or gone since.")
 @click.option("--commits-only", is_flag=True, help="Ask nobody; give entries without a pin one that knows their commit only.")
-@click.option("--list", "listed", metavar="FILE", help="Resolve the Hub repositories of a data list instead, to commits.")
-def pin(shell: Shell, names: tuple[str, ...], check: bool, commits_only: bool, listed: str | None) -> Outcome:
+def pin(shell: Shell, names: tuple[str, ...], check: bool, commits_only: bool) -> Outcome:
     """Resolve catalogue entries into manifests/pins.json: a commit, and sha256 and size of every file that is read.
 
-    Without NAME, all entries of params.yaml. With --list and --check, only what is odd in the list is told.
+    Without NAME, all entries of params.yaml.
     """
-    if listed is not None:
-        return _pin_list(shell, listed, check)
     from aqea_registry.project.project import open_project
     from aqea_registry.sources import pin as operation
 
@@ -53,19 +50,6 @@ def pin(shell: Shell, names: tuple[str, ...], check: bool, commits_only: bool, l
         for one in made.done
     ]
     return Outcome((), {"pins": data, "failed": made.failed}, show, made.error)
-
-
-def _pin_list(shell: Shell, path: str, check: bool) -> Outcome:
-    """Resolve a data list. Oddities of a paper's list are told, and are findings only if the list itself is checked."""
-    from aqea_registry.sources.data_list import pin_list
-
-    done = pin_list(shell.directory / path, shell.report, check=check)
-
-    def show() -> None:
-        for state, count in sorted(done.states.items()):
-            click.echo(f"{state}: {count}")
-
-    return Outcome(done.findings if check else (), {"states": done.states}, show)
 
 
 def _check_pins(checked: Checked) -> Outcome:
@@ -164,7 +148,7 @@ BRANCHES = 10  # of one kind that are shown below one node without --all
 @command
 @click.argument("what")
 @click.option(
-    "--format", "form", type=click.Choice(["tree", "mermaid", "dot"]), default="tree", show_default=True, help="How to draw it."
+    "--format", "form", type=click.Choice(["tree", "mermaid"]), default="tree", show_default=True, help="How to draw it."
 )
 @click.option("--all", "everything", is_flag=True, help=f"Show all branches, not the first {BRANCHES} of each kind.")
 @click.option("--store", "stores", multiple=True, metavar="STORE", help="Ask this store for releases as well (repeatable).")
@@ -177,7 +161,7 @@ def trace(shell: Shell, what: str, form: str, everything: bool, stores: tuple[st
     not fit is shown as broken, and the exit status is 1. Only files of the answer are read.
     """
     from aqea_registry.project.project import open_project
-    from aqea_registry.tracing.graph import dot, mermaid, plain
+    from aqea_registry.tracing.graph import mermaid, to_builtins
     from aqea_registry.tracing.trace import trace as operation
 
     folders = [shell.directory / folder for folder in documents]
@@ -186,14 +170,14 @@ def trace(shell: Shell, what: str, form: str, everything: bool, stores: tuple[st
     if form == "tree" or shell.json:
         directions = {"rests_on": traced.rests_on, "carried_by": traced.carried_by}
         ids = {name: [node.id for node in graph.nodes] for name, graph in directions.items()}
-        data: dict[str, Any] = {"what": what, "found": traced.found, **ids, **plain(traced.graph)}
+        data: dict[str, Any] = {"what": what, "found": traced.found, **ids, **to_builtins(traced.graph)}
         return Outcome(traced.findings, data, lambda: _show(traced, down, up))
 
     def show() -> None:
         from aqea_registry.tracing.graph import counted, kept_in, left_out
 
         drawn = traced.graph.part(set().union(*(kept_in(one) for one in (*down, *up))))
-        click.echo((mermaid if form == "mermaid" else dot)(drawn, traced.found), nl=False)
+        click.echo(mermaid(drawn, traced.found), nl=False)
         if more := counted(sum((left_out(one) for one in (*down, *up)), Counter[str]())):
             shell.report.warn(f"left out: {more}; --all draws them")
         for finding in traced.findings:
@@ -221,7 +205,7 @@ def _show(traced: Traced, down: list[Branch], up: list[Branch]) -> None:
     for one in down:
         print_tree("rests on", one)
     for one in up:
-        if one.branches or one.more:
+        if one.branches or one.omitted:
             bare = one.node if one.node.id not in traced.found else msgspec.structs.replace(one.node, facts={})
             print_tree("carried by", one._replace(node=bare), upwards=True)
     numbers = Counter[str](node.kind for node in traced.carried_by.nodes if node.id not in traced.found)
@@ -231,13 +215,13 @@ def _show(traced: Traced, down: list[Branch], up: list[Branch]) -> None:
 
 @command
 @click.option("--to", "target", default="report.html", metavar="FILE", help="The page (default: report.html).")
-@click.option("--figures", metavar="DIR", help="Write the figures as SVG files into this folder as well.")
+@click.option("--figures", metavar="DIR", help="Write the figure of scores into this folder as well, as an SVG file.")
 @DOCUMENTS
 def report(shell: Shell, target: str, figures: str | None, documents: tuple[str, ...]) -> Outcome:
-    """Write one HTML page: every printed number, what became of it, and what it rests on.
+    """Write one HTML page: every printed number, its status, and what it rests on.
 
-    The page needs no network and holds no time: the same checkout gives the same bytes. What is wrong stands in it and does not
-    change the exit status; `verify` and `claims check` do that.
+    The page needs no network and holds no time: the same checkout gives the same bytes. What is wrong is shown in it and does
+    not change the exit status; `verify` and `claims check` do that.
     """
     from aqea_registry.base.progress import printable, size_text
     from aqea_registry.project.project import open_project

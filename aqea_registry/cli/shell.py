@@ -211,7 +211,7 @@ def print_tree(title: str, branch: Branch, *, upwards: bool = False) -> None:
     def grown(one: Branch, at: Tree) -> None:
         for below in one.branches:
             grown(below, at.add(label(below)))
-        if one.more:
+        if one.omitted:
             at.add(Text(_more(one), style="dim"))
 
     def label(one: Branch) -> Text:
@@ -229,19 +229,19 @@ def print_tree(title: str, branch: Branch, *, upwards: bool = False) -> None:
 
 def _branch_lines(branch: Branch, first: str, rest: str, upwards: bool) -> Iterator[str]:
     yield first + "; ".join(part for part in _branch_text(branch, upwards) if part)
-    last = len(branch.branches) + bool(branch.more)
+    last = len(branch.branches) + bool(branch.omitted)
     for number, below in enumerate(branch.branches, 1):
         corner, bar = ("`-- ", "    ") if number == last else ("|-- ", "|   ")
         yield from _branch_lines(below, rest + corner, rest + bar, upwards)
-    if branch.more:
+    if branch.omitted:
         yield f"{rest}`-- {_more(branch)}"
 
 
 def _branch_text(branch: Branch, upwards: bool) -> tuple[str, str, str]:
     """What a line of a tree says: the verb and the node; its facts, if they were not told before; and what is broken."""
     node = branch.node
-    again = " (see above)" if branch.again else ""
-    facts = "" if branch.again else "; ".join(f"{name} {value}" for name, value in node.facts.items())
+    again = " (see above)" if branch.repeated else ""
+    facts = "" if branch.repeated else "; ".join(f"{name} {value}" for name, value in node.facts.items())
     broken = f"BROKEN: {node.broken}" if node.broken else ""
     name = f"{node.kind} {node.label}"
     if branch.label:
@@ -252,4 +252,4 @@ def _branch_text(branch: Branch, upwards: bool) -> tuple[str, str, str]:
 def _more(branch: Branch) -> str:
     from aqea_registry.tracing.graph import counted
 
-    return f"and {counted(branch.more)} more; --all shows them"
+    return f"and {counted(branch.omitted)} more; --all shows them"

@@ -8,7 +8,7 @@ What differs between two releases: files, scores and pins, as a table of changes
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -96,11 +96,6 @@ def release_tree(reference: str, root: Path, scratch: Path, report: Reporter) ->
     spec, tag = split_reference(reference)
     store = open_store(spec, root)
     return tree_in_store(store, find(store, tag), scratch, report)
-
-
-def tree_verdict(rows: Sequence[FileComparison]) -> Verdict:
-    """The verdict on the trees."""
-    return worst_of([row.verdict for row in rows])
 
 
 def tree_in_store(store: Store, tagged: Tagged, scratch: Path, report: Reporter) -> Tree:
@@ -221,13 +216,13 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
         return "added" if self.before is None else "removed" if self.after is None else "changed"
 
 
-def is_told(path: str) -> bool:
+def is_compared(path: str) -> bool:
     """Whether the contents of this file of a release are compared, and not its digest alone."""
     return path == PINS or (path.startswith("metrics/") and path.endswith(".json"))
 
 
 def contents(release: Release, texts: Mapping[str, bytes]) -> Contents:
-    """What a release says. `texts` holds the bytes of every file that `is_told`. Raises BadConfiguration for bad ones."""
+    """What a release says. `texts` holds the bytes of every file that `is_compared`. Raises BadConfiguration for bad ones."""
     lock = parse_lock(texts[PINS], PINS) if PINS in texts else None
     pins = {**lock.datasets, **lock.models} if lock else {}
     scores: dict[str, str] = {}
@@ -293,16 +288,23 @@ def _natural(tag: str) -> list[tuple[int, int, str]]:
     return [*key, (1, -1, "")]
 
 
+def contents_in_store(reference: str, root: Path) -> Contents:
+    """What a release in a store holds: digests, scores, pins. Raises CannotCheck, and Refused for malformed texts."""
+    spec, tag = split_reference(reference)
+    store = open_store(spec, root)
+    return read_contents(store, find(store, tag))
+
+
 def read_contents(store: Store, tagged: Tagged) -> Contents:
-    """What a release in a store says: digests, scores, pins."""
+    """What a release that was found holds: digests, scores, pins. Raises Refused if its own texts are malformed."""
     release = store.release(tagged)
     layers = release.files()
-    texts = {path: read_text(store, tagged, path, layer) for path, layer in layers.items() if is_told(path)}
-    return told(store.reference(tagged.tag), release, texts)
+    texts = {path: read_text(store, tagged, path, layer) for path, layer in layers.items() if is_compared(path)}
+    return contents_of(store.reference(tagged.tag), release, texts)
 
 
-def told(reference: str, release: Release, texts: Mapping[str, bytes]) -> Contents:
-    """What a release says. Raises Refused if its own texts are malformed."""
+def contents_of(reference: str, release: Release, texts: Mapping[str, bytes]) -> Contents:
+    """What a release holds, given the texts that `is_compared` names. Raises Refused if they are malformed."""
     try:
         return contents(release, texts)
     except BadConfiguration as error:

@@ -68,6 +68,11 @@ class RunArtefact(msgspec.Struct, frozen=True, kw_only=True):
         """The benchmark file, if the run asks for one."""
         return self.path("benchmark") if "benchmark" in self.exports else None
 
+    @property
+    def printing(self) -> tuple[str, ...]:
+        """The files that print its scores."""
+        return (self.metrics, *((self.path("benchmark"),) if "benchmark" in self.exports else ()))
+
     def path(self, form: str) -> str:
         """Where `export` writes this format: whole pair sets under the key, other files beside the pair file."""
         return f"{VIEWS}/{self.key}.{form}" if form in ("parquet", "aqed") else f"{DATA}/{self.stem}_{form}.json"

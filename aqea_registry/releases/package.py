@@ -23,7 +23,7 @@ from aqea_registry.project.project import Project
 from aqea_registry.releases import card, croissant
 from aqea_registry.releases.card import NAME as CITATION
 from aqea_registry.releases.card import Citation, parse_citation
-from aqea_registry.report import svg
+from aqea_registry.report import plots
 from aqea_registry.report.report import release_page
 from aqea_registry.stores.release import Descriptor, Release, build
 from aqea_registry.verification.verify_project import CheckedProject
@@ -131,11 +131,11 @@ def _card(project: Project, verification: CheckedProject) -> card.Card:
 def _texts(told: card.Card, files: Mapping[str, tuple[str, int]]) -> dict[str, bytes]:
     """The files that are written for the release, each of which may name those before it."""
     texts: dict[str, bytes] = {}
-    bars = [svg.Bar(result.model, result.dataset, result.metrics.cos_sim_spearman) for result in told.results]
-    texts[PLOT] = svg.render(bars)
+    bars = [plots.Score(result.model, result.dataset, result.metrics.cos_sim_spearman) for result in told.results]
+    texts[PLOT] = plots.render_plot(bars)
     texts[CROISSANT] = croissant.render(msgspec.structs.replace(told, files=files))
     everything = {**files, **{path: _digest(text) for path, text in texts.items()}}
-    texts[CARD] = card.render(msgspec.structs.replace(told, files=everything, plot=(PLOT, svg.TITLE), report=REPORT))
+    texts[CARD] = card.render(msgspec.structs.replace(told, files=everything, plot=(PLOT, plots.TITLE), report=REPORT))
     return texts
 
 

@@ -17,7 +17,7 @@ import msgspec
 from aqea_registry.attestations.made import attach_statements
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused, RegistryError, TagConflict, gravest
 from aqea_registry.base.progress import Reporter
-from aqea_registry.comparison.trees import changes, is_told, notes, previous, read_contents, told
+from aqea_registry.comparison.trees import changes, contents_of, is_compared, notes, previous, read_contents
 from aqea_registry.project.project import Project
 from aqea_registry.releases.package import Package, build_package
 from aqea_registry.stores import receipts
@@ -176,8 +176,8 @@ def _notes(store: Store, tag: str, package: Package) -> str:
         before = read_contents(store, find(store, since))
     except RegistryError:
         return notes(release.digest(), since, None)
-    texts = {path: _bytes(package.content(path)) for path in release.files() if is_told(path)}
-    return notes(release.digest(), since, changes(before, told(tag, release, texts)))
+    texts = {path: _bytes(package.content(path)) for path in release.files() if is_compared(path)}
+    return notes(release.digest(), since, changes(before, contents_of(tag, release, texts)))
 
 
 def _bytes(content: Path | bytes) -> bytes:

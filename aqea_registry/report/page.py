@@ -1,12 +1,12 @@
 """The report's page as values: a headline, contradictions first, every claim with its chain, figures, pins, releases.
 
-What is said here follows from what the page is made of, and from no clock: the same checkout gives the same page. The
-template only sets it.
+Pure: the same content gives the same page, and no time is in it. The template only lays it out.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from aqea_registry.base.findings import Finding
-from aqea_registry.base.progress import visible
+from aqea_registry.base.progress import printable
 from aqea_registry.claims.judging import ALSO_CALLED
 from aqea_registry.claims.ledger import Ledger, Verdict
 from aqea_registry.project.lock import Pin
-from aqea_registry.report.figures import Figure, Gap, Printed, Score, Size, figures
+from aqea_registry.report.plots import Figure, PrintedScore, Score, Table, score_figure
 from aqea_registry.stores.receipts import Receipt
 from aqea_registry.vectors.scores import Metrics
 
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from aqea_registry.tracing.graph import Graph, Node
 
 STATES = ("holds", "contradicted", "unchecked", "unbound")
-_TOLD = frozenset({"claim-contradicted", "claim-unbound"})  # findings that the claims themselves show
+LARGEST = 25  # differences that the page lists
+_OF_CLAIMS = frozenset({"claim-contradicted", "claim-unbound"})  # findings that the claims themselves show
 _COUNTED = {
     "holds": ("holds", "hold"),
     "contradicted": ("is contradicted", "are contradicted"),
@@ -65,8 +66,8 @@ class PinFacts(NamedTuple):
         return sum(file.size for file in self.pin.files.values())
 
 
-class Confirmation(NamedTuple):
-    """Somebody made the same thing elsewhere: what, on which machine, and how it compares."""
+class ConfirmationFacts(NamedTuple):
+    """What somebody made again, on which machine, and how it compares."""
 
     subject: str
     machine: str
@@ -91,11 +92,11 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
     verdicts: Sequence[Verdict]
     graph: Graph | None = None
     receipts: Sequence[Receipt] | None = None
-    confirmations: Sequence[Confirmation] = ()
+    confirmations: Sequence[ConfirmationFacts] = ()
 
 
-class Other(NamedTuple):
-    """The other place of a contradiction: a claim with its print, or what was recomputed from."""
+class Counterpart(NamedTuple):
+    """The other side of a contradiction: a claim with its print, or the pair set that was recomputed from."""
 
     name: str
     where: str
@@ -107,7 +108,7 @@ class Contradiction(NamedTuple):
 
     verdict: Verdict
     document: str
-    others: tuple[Other, ...]
+    others: tuple[Counterpart, ...]
 
 
 class LedgerRows(NamedTuple):
@@ -119,7 +120,7 @@ class LedgerRows(NamedTuple):
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that the template sets."""
+    """Everything that the template lays out."""
 
     content: Content
     headline: str
@@ -128,22 +129,26 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     counts: dict[str, int]
     contradictions: tuple[Contradiction, ...]
     ledgers: tuple[LedgerRows, ...]
-    figures: tuple[Figure, ...]
+    figure: Figure | None
+    tables: tuple[Table, ...]
     chains: str
 
 
 def build(content: Content) -> Page:
     """The page of some content."""
     counts: Counter[str] = Counter(verdict.state for verdict in content.verdicts)
+    findings = tuple(finding for finding in content.findings if finding.code not in _OF_CLAIMS)
+    scores = scores_of(content)
     return Page(
         content=content,
         headline=headline(counts),
-        standing=standing(content.verified, others := tuple(one for one in content.findings if one.code not in _TOLD)),
-        findings=others,
+        standing=standing(content.verified, findings),
+        findings=findings,
         counts={state: counts[state] for state in STATES},
         contradictions=tuple(_contradictions(content)),
         ledgers=tuple(_ledgers(content)),
-        figures=tuple(figures(_scores(content), _gaps(content), _sizes(content))),
+        figure=score_figure(scores) if scores else None,
+        tables=tuple(table for table in (differences(content.verdicts), _files(content)) if table.rows),
         chains=chains(content.verdicts, content.graph, frozenset() if content.receipts is None else FORWARD),
     )
 
@@ -155,37 +160,33 @@ def headline(counts: Mapping[str, int]) -> str:
         return "No printed number is claimed here yet."
     if holds == total:
         return f"All {total:,} printed numbers hold." if total > 1 else "The one printed number holds."
-    told = [f"{counts[state]:,} {_COUNTED[state][counts[state] > 1]}" for state in STATES[1:] if counts.get(state)]
-    others = " and ".join([", ".join(told[:-1]), told[-1]]) if len(told) > 1 else told[0]
+    parts = [f"{counts[state]:,} {_COUNTED[state][counts[state] > 1]}" for state in STATES[1:] if counts.get(state)]
+    others = " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else parts[0]
     return f"{holds:,} of {total:,} printed numbers {_COUNTED['holds'][holds != 1]}; {others}."
 
 
 def standing(verified: int, findings: Sequence[Finding]) -> str:
     """What verification found beside contradicted and unbound claims, in a sentence."""
-    files = f"{verified:,} file{'' if verified == 1 else 's'}"
+    files, count = f"{verified:,} file{'' if verified == 1 else 's'}", len(findings)
     if not findings:
         return f"Verification of {files} found nothing wrong."
-    return (
-        f"Verification of {files} and of the ledgers ended with {len(findings):,} finding{'' if len(findings) == 1 else 's'}."
-    )
+    return f"Verification of {files} and of the ledgers ended with {count:,} finding{'' if count == 1 else 's'}."
 
 
 def _contradictions(content: Content) -> Iterator[Contradiction]:
     by_name = {verdict.name: verdict for verdict in content.verdicts}
     facts = {facts.name: facts for facts in content.pair_sets}
 
-    def other(name: str, ledger: str) -> Other:
-        if name in by_name:
-            one = by_name[name]
-            document = "" if one.ledger == ledger else f"{content.ledgers[one.ledger].document.title}, "
-            return Other(name, f"{document}{one.claim.at}", one.claim.text)
-        if name in facts:
-            return Other(name, f"pair set of {facts[name].dataset} under {facts[name].model}", None)
-        return Other(name, "", None)
+    def counterpart(name: str, ledger: str) -> Counterpart:
+        if (other := by_name.get(name)) is not None:
+            document = "" if other.ledger == ledger else f"{content.ledgers[other.ledger].document.title}, "
+            return Counterpart(name, f"{document}{other.claim.at}", other.claim.text)
+        where = f"pair set of {facts[name].dataset} under {facts[name].model}" if name in facts else ""
+        return Counterpart(name, where, None)
 
     for verdict in content.verdicts:
         if verdict.state == "contradicted":
-            others = tuple(other(name, verdict.ledger) for name in verdict.rests_on)
+            others = tuple(counterpart(name, verdict.ledger) for name in verdict.rests_on)
             yield Contradiction(verdict, content.ledgers[verdict.ledger].document.title, others)
 
 
@@ -197,35 +198,50 @@ def _ledgers(content: Content) -> Iterator[LedgerRows]:
         yield LedgerRows(name, content.ledgers[name], tuple(verdicts))
 
 
-def _scores(content: Content) -> list[Score]:
-    """The cosine Spearman of every pair set, and each metric of which there is a print."""
-    printed: dict[tuple[str, str], list[Printed]] = {}
+def scores_of(content: Content) -> list[Score]:
+    """The cosine Spearman of every pair set, and each metric of which there is a print; by model."""
+    printed: dict[tuple[str, str], list[PrintedScore]] = {}
     for verdict in content.verdicts:
         measured, value = verdict.claim.measured, _number(verdict.claim.value)
         if measured is not None and value is not None and verdict.rests_on and verdict.recomputed is not None:
+            key = verdict.rests_on[0], ALSO_CALLED.get(measured.metric, measured.metric)
             share = value / 100 if verdict.claim.unit == "percent" else value
-            one = Printed(verdict.name, verdict.claim.text, share, verdict.state)
-            printed.setdefault((verdict.rests_on[0], ALSO_CALLED.get(measured.metric, measured.metric)), []).append(one)
+            printed.setdefault(key, []).append(PrintedScore(verdict.name, verdict.claim.text, share, verdict.state))
     scores = []
     for facts in sorted(content.pair_sets, key=lambda facts: facts.model):
         for metric in Metrics.__struct_fields__:
             prints = tuple(printed.get((facts.name, metric), ()))
             if prints or metric == "cos_sim_spearman":
-                scores.append(Score(facts.model, facts.dataset, metric, getattr(facts.metrics, metric), prints))
+                scores.append(Score(facts.model, facts.dataset, getattr(facts.metrics, metric), metric, prints))
     return scores
 
 
-def _gaps(content: Content) -> list[Gap]:
-    gaps = []
-    for verdict in content.verdicts:
+def differences(verdicts: Sequence[Verdict]) -> Table:
+    """The differences between printed and recomputed numbers that take up most of their tolerance, the largest first."""
+    rows = []
+    for verdict in verdicts:
         difference, tolerance = _number(verdict.difference), _number(verdict.tolerance)
         if difference is not None and tolerance is not None:
-            gaps.append(Gap(verdict.name, verdict.state, abs(difference), tolerance))
-    return gaps
+            gap = abs(difference)
+            share = gap / tolerance if tolerance > 0 else math.inf if gap else 0.0
+            rows.append((-share, verdict.name, verdict.state, gap, tolerance))
+    return Table(
+        f"Differences between printed and recomputed, the largest of {len(rows):,}",
+        ("claim", "state", "difference", "tolerance", "share of the tolerance"),
+        tuple(
+            (name, state, f"{gap:.3g}", f"{tolerance:.3g}", _percent(-share))
+            for share, name, state, gap, tolerance in sorted(rows)[:LARGEST]
+        ),
+    )
 
 
-def _sizes(content: Content) -> list[Size]:
-    return [Size(path, size, sha256) for path, (sha256, size) in sorted(content.files.items())]
+def _percent(share: float) -> str:
+    return "no tolerance" if math.isinf(share) else f"{100 * share:.0f} %" if share < 100 else f"{share:.0f} times"
+
+
+def _files(content: Content) -> Table:
+    rows = tuple((path, f"{size:,}", sha256) for path, (sha256, size) in sorted(content.files.items()))
+    return Table(f"Sizes and digests of {len(rows):,} files", ("file", "bytes", "sha256"), rows, mono=(2,))
 
 
 def _number(text: str | None) -> float | None:
@@ -236,24 +252,29 @@ def _number(text: str | None) -> float | None:
     return value if abs(value) < float("inf") else None
 
 
+def visible(text: object) -> object:
+    """Text without what a reader cannot see: control and format characters as their escapes. Other values stay as they are."""
+    return printable(text, keep="\n\t") if isinstance(text, str) and not hasattr(text, "__html__") else text
+
+
 FORWARD = frozenset({"release", "store", "attestation"})  # what carries a file, and is not rested on
 
 
 def chains(verdicts: Sequence[Verdict], graph: Graph | None, forward: frozenset[str] = FORWARD) -> str:
-    """What the page opens under each claim, as JSON: texts once each, the graph's nodes, and of each row what it needs.
+    """What the page opens under each claim, as JSON: every text once, the graph's nodes, and what each row needs.
 
     {"text": [...], "facts": [[name, value]...], "nodes": [[kind, label, facts, broken, links]...], "claims": [[message,
     facts, links]...]}: a text or fact is given by its number; a link is [label, node], a node a number or the name of a claim.
     `forward` has the kinds of what carries a file: releases and their stores.
     """
-    texts, facts = _Once(), _Once()
+    texts, facts = _Numbered(), _Numbered()
     nodes, links = _reachable(verdicts, graph, forward)
     numbers = {node.id: number for number, node in enumerate(nodes)}
 
     def text(value: object) -> int:
         return texts.number(visible(str(value)))
 
-    def told(pairs: Iterable[tuple[str, str]]) -> list[int]:
+    def numbered(pairs: Iterable[tuple[str, str]]) -> list[int]:
         return [facts.number((text(name), text(value))) for name, value in pairs]
 
     def linked(name: str) -> list[tuple[int, object]]:
@@ -262,10 +283,10 @@ def chains(verdicts: Sequence[Verdict], graph: Graph | None, forward: frozenset[
 
     value = {
         "nodes": [
-            (text(node.kind), text(node.label), told(node.facts.items()), text(node.broken or ""), linked(node.id))
+            (text(node.kind), text(node.label), numbered(node.facts.items()), text(node.broken or ""), linked(node.id))
             for node in nodes
         ],
-        "claims": [(text(one.message), told(_facts(one)), linked(f"claim:{one.name}")) for one in verdicts],
+        "claims": [(text(verdict.message), numbered(_facts(verdict)), linked(f"claim:{verdict.name}")) for verdict in verdicts],
         "facts": facts.all(),
         "text": texts.all(),
     }
@@ -273,7 +294,7 @@ def chains(verdicts: Sequence[Verdict], graph: Graph | None, forward: frozenset[
     return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-class _Once:
+class _Numbered:
     """Values by number, each kept once."""
 
     def __init__(self) -> None:
@@ -289,7 +310,7 @@ class _Once:
 def _facts(verdict: Verdict) -> Iterator[tuple[str, str]]:
     """What the row does not say already."""
     claim = verdict.claim
-    told = (
+    facts = (
         ("unit", claim.unit),
         ("read as", claim.value if claim.value != claim.text else None),
         ("difference", verdict.difference),
@@ -301,15 +322,15 @@ def _facts(verdict: Verdict) -> Iterator[tuple[str, str]]:
         ("reading", claim.ocr),
         ("note", claim.note),
     )
-    return ((name, value) for name, value in told if value)
+    return ((name, value) for name, value in facts if value)
 
 
 def _reachable(
     verdicts: Sequence[Verdict], graph: Graph | None, forward: frozenset[str]
 ) -> tuple[list[Node], dict[str, list[tuple[str, str]]]]:
-    """What the claims rest on but for claims, in the order in which it is come by; and what stands below each, by id.
+    """The nodes that claims rest on, without claims, in the order in which they are reached; and by id the links below each.
 
-    Below a file stand also the releases that carry it and their stores, if their kinds are in `forward`.
+    Below a file are also the releases that carry it and their stores, if their kinds are in `forward`.
     """
     if graph is None:
         return [], {
@@ -317,9 +338,8 @@ def _reachable(
         }
     claims = {f"claim:{verdict.name}" for verdict in verdicts}
     links: dict[str, list[tuple[str, str]]] = {}
-    found: dict[str, None] = {}
-    waiting = list(claims & graph.by_id.keys())
-    waiting.sort()
+    nodes: list[Node] = []
+    waiting = sorted(claims & graph.by_id.keys())
     for name in waiting:
         if name in links:
             continue
@@ -328,5 +348,5 @@ def _reachable(
         links[name] = [*below, *(("carried by", source) for source in above)]
         waiting += [target for _, target in links[name]]
         if name not in claims:
-            found[name] = None
-    return [graph.by_id[name] for name in found], links
+            nodes.append(graph.by_id[name])
+    return nodes, links

@@ -1,7 +1,4 @@
-"""The report: a page of its own with every printed number, what became of it and what it rests on; figures as files.
-
-The report's page as HTML: its values set by the template in aqea_registry/report, with style and script within.
-"""
+"""The verb report: one HTML page with every printed number, each claim's status and what it rests on."""
 
 from __future__ import annotations
 
@@ -15,12 +12,12 @@ import msgspec
 
 from aqea_registry.attestations.statement import confirmed
 from aqea_registry.base.files import write_bytes
-from aqea_registry.base.progress import Reporter, Silent, visible
+from aqea_registry.base.progress import Reporter, Silent
 from aqea_registry.base.sha256_list import MANIFEST
 from aqea_registry.claims.check_claims import CheckedClaims, check_claims
 from aqea_registry.project.project import Project, Scope
-from aqea_registry.report import figures
-from aqea_registry.report.page import Confirmation, Content, Page, PairSetFacts, PinFacts, build
+from aqea_registry.report.page import ConfirmationFacts, Content, Page, PairSetFacts, PinFacts, build, visible
+from aqea_registry.report.plots import FIGURE_STYLE
 from aqea_registry.stores.receipts import Receipt, all_receipts
 from aqea_registry.tracing.graph import Graph
 from aqea_registry.tracing.trace import build_graph
@@ -28,21 +25,21 @@ from aqea_registry.verification.verify_project import CheckedProject, verify_pro
 
 
 class Reported(msgspec.Struct, frozen=True, kw_only=True):
-    """The page as written: its path, the claims by state, all findings, and the figures beside it."""
+    """The page as written: its path, claims by state, the number of findings, and the figures beside it."""
 
     path: str
     bytes: int
     changed: bool
     headline: str
     counts: dict[str, int]
-    found: int  # findings
+    found: int
     figures: tuple[str, ...]
 
 
 def report(
     project: Project, target: Path, documents: Sequence[Path], reporter: Reporter, figures_folder: Path | None = None
 ) -> Reported:
-    """Verify the project, judge its claims, and write the page; with a folder, the figures as SVG files as well."""
+    """Verify the project, judge its claims, and write the page; with a folder, the figure of scores as an SVG file there."""
     verification = verify_project(project, reporter)
     checked = check_claims(project, documents, reporter, verified=verification)
     listed = {
@@ -51,13 +48,12 @@ def report(
     receipts = [receipt for _, receipt in all_receipts(project)]
     graph = build_graph(project, checked, verification, report=reporter)
     page = build(content_of(project, verification, checked, listed, graph, receipts))
-    text = render(page)
+    text = render_page(page)
     changed = write_bytes(target, text)
     drawn = []
-    for figure in page.figures if figures_folder else ():
-        place = Path(figures_folder or "", f"{figure.name}.svg")
-        write_bytes(place, figure.alone)
-        drawn.append(str(place))
+    if figures_folder and page.figure:
+        drawn = [str(figures_folder / f"{page.figure.name}.svg")]
+        write_bytes(Path(drawn[0]), page.figure.alone)
     return Reported(
         path=str(target),
         bytes=len(text),
@@ -70,14 +66,14 @@ def report(
 
 
 def release_page(project: Project, verification: CheckedProject, listed: Mapping[str, tuple[str, int]]) -> bytes:
-    """The page within a release of a verified run: of what every checkout has, so that all make the same.
+    """The page within a release, made of what every checkout has, so that all build the same.
 
-    It tells nothing of releases, for it would be another page after each; nor of documents, sources and confirmations that are
+    It names no release, which would change the page after each publication, and no document, source or confirmation that is
     on one machine and not on another.
     """
     checked = check_claims(project, (), Silent(), scope=Scope.RELEASE, verified=verification)
     graph = build_graph(project, checked, verification, scope=Scope.RELEASE)
-    return render(build(content_of(project, verification, checked, listed, graph, None)))
+    return render_page(build(content_of(project, verification, checked, listed, graph, None)))
 
 
 def content_of(
@@ -88,9 +84,8 @@ def content_of(
     graph: Graph,
     receipts: Sequence[Receipt] | None,
 ) -> Content:
-    """What a page tells of a project. `listed` has sha256 and size of the files that it names."""
-    manifest = project.contents[MANIFEST]
-    used = project.used()
+    """What a page shows of a project. `listed` has sha256 and size of the files that it names."""
+    manifest, used = project.contents[MANIFEST], project.used()
     pins = [*sorted(project.lock.datasets.items()), *sorted(project.lock.models.items())]
     alone = receipts is None
     return Content(
@@ -117,22 +112,21 @@ def content_of(
         verdicts=checked.verdicts,
         graph=graph,
         receipts=receipts,
-        confirmations=() if alone else [Confirmation(*one) for one in confirmed(project.root)],
+        confirmations=() if alone else [ConfirmationFacts(*row) for row in confirmed(project.root)],
     )
 
 
-def render(page: Page) -> bytes:
-    """The page as HTML, with style and script within; its policy lets the reader's program run these two and no others."""
+def render_page(page: Page) -> bytes:
+    """The page as HTML, with style and script inside; its Content-Security-Policy allows these two and no others."""
     from jinja2 import Environment, StrictUndefined
     from jinja2.filters import do_urlencode
     from markupsafe import Markup
 
-    room = files("aqea_registry") / "report"
-    style = figures.STYLE + (room / "page.css").read_text("utf-8")
-    script = (room / "page.js").read_text("utf-8")
+    style, script, layout = ((files(__package__) / f"page.{kind}").read_text("utf-8") for kind in ("css", "js", "html"))
+    style = FIGURE_STYLE + style
     environment = Environment(autoescape=True, finalize=visible, undefined=StrictUndefined, extensions=["jinja2.ext.do"])
     environment.filters["anchor"] = lambda name: do_urlencode(visible(name))  # type: ignore[arg-type]
-    template = environment.from_string((room / "page.html").read_text("utf-8"))
+    template = environment.from_string(layout)
     text = template.render(
         page=page,
         style=Markup(style),  # noqa: S704 - our own file
@@ -144,5 +138,5 @@ def render(page: Page) -> bytes:
 
 
 def _source(text: str) -> str:
-    """What a Content-Security-Policy calls an inline style or script by."""
+    """How a Content-Security-Policy names an inline style or script."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

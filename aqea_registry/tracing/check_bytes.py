@@ -1,162 +1,133 @@
-"""The bytes behind a graph: hash the files of nodes, recompute the scores of their pair sets, say what does not fit."""
+"""Check the bytes behind a graph: hash the files of nodes, recompute the scores of their pair sets, mark what is broken."""
 
 from __future__ import annotations
 
-import fnmatch
-import hashlib
 import json
-import os
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from aqea_registry.base.files import FileDigest, hash_file, hash_files, size_of
+from aqea_registry.base.files import FileDigest, hash_files, size_of
 from aqea_registry.base.findings import Finding
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.sha256_list import MANIFEST
 from aqea_registry.project.artefact import RunArtefact
 from aqea_registry.project.dvc_lock import AGAIN
-from aqea_registry.tracing.graph import Draft, Recorded, sentence_of
+from aqea_registry.tracing.graph import ExpectedFile, GraphBuilder, sentence_of
 from aqea_registry.vectors.scores import Metrics
 
 if TYPE_CHECKING:
     from aqea_registry.vectors.examine import Examined
     from aqea_registry.verification.verify_project import CheckedProject
 
-Found = Mapping[Path, FileDigest | OSError]
+Digests = Mapping[Path, FileDigest | OSError]
 
 
-def look(draft: Draft, ids: Collection[str], report: Reporter, seen: CheckedProject | None = None) -> None:
-    """Hash what these nodes stand for and write into the draft what was found. `seen` was verified: its digests are taken."""
-    wanted = {id_: draft.recorded[id_] for id_ in ids if id_ in draft.recorded}
-    found = _digests(draft, [one for many in wanted.values() for one in many], report, seen)
-    for id_, places in wanted.items():
-        if draft.nodes[id_].kind == "upstream-file":
-            _look_upstream(draft, id_, places, found)
+def check_bytes(builder: GraphBuilder, ids: Collection[str], report: Reporter, verified: CheckedProject | None = None) -> None:
+    """Hash the files of these nodes and add what was found to them. Digests of what was `verified` are taken from there."""
+    wanted = {id_: builder.expected[id_] for id_ in ids if id_ in builder.expected}
+    digests = _digests(builder, [file for files in wanted.values() for file in files], report, verified)
+    for id_, files in wanted.items():
+        if builder.nodes[id_].kind == "upstream-file":
+            _check_upstream(builder, id_, files, digests)
         else:
-            _look_file(draft, id_, places[0], found)
-    for key, artefact in draft.project.artefacts.items():
+            _check_file(builder, id_, files[0], digests)
+    for key, artefact in builder.project.artefacts.items():
         if f"pair-set:{key}" in ids:
-            _look_pair_set(draft, artefact, seen)
+            _check_pair_set(builder, artefact, verified)
 
 
-def _digests(draft: Draft, places: list[Recorded], report: Reporter, seen: CheckedProject | None) -> Found:
+def _digests(builder: GraphBuilder, files: list[ExpectedFile], report: Reporter, verified: CheckedProject | None) -> Digests:
+    md5 = frozenset(file.path for file in files if file.md5 is not None)
     known: dict[Path, FileDigest | OSError] = {}
-    for path, digest in seen.digests.items() if seen is not None else ():
-        known[draft.project.root / path] = digest
-    with_md5 = frozenset(one.place for one in places if one.md5 is not None)
-    usable = {place: digest for place, digest in known.items() if place not in with_md5 or _md5_of(digest)}
-    missing = {one.place for one in places if one.place not in usable and not one.place.is_dir()}
+    for name, digest in verified.digests.items() if verified is not None else ():
+        path = builder.project.root / name
+        if path not in md5 or (isinstance(digest, FileDigest) and digest.md5):
+            known[path] = digest
+    missing = {file.path for file in files if file.path not in known and not file.path.is_dir()}
     with report.task("hash", sum(map(size_of, missing)), "bytes") as advance:
-        return usable | hash_files(missing, md5=with_md5, advance=advance)
+        return known | hash_files(missing, md5=md5, advance=advance)
 
 
-def _md5_of(digest: FileDigest | OSError) -> str | None:
-    return None if isinstance(digest, OSError) else digest.md5
-
-
-def _look_file(draft: Draft, id_: str, recorded: Recorded, digests: Found) -> None:
-    """A file of the project against the manifest and dvc.lock. A folder that a stage read is compared as DVC does."""
-    if recorded.place.is_dir():
-        if recorded.md5 is not None and _folder_md5(draft.project.root, recorded.place) != recorded.md5:
-            draft.note(id_, "the folder is not as the stage read it; see: dvc status")
+def _check_file(builder: GraphBuilder, id_: str, expected: ExpectedFile, digests: Digests) -> None:
+    """A file of the project against the manifest and dvc.lock."""
+    if expected.path.is_dir():  # what somebody's own stage reads; `dvc status` compares it
         return
-    found = digests[recorded.place]
-    if isinstance(found, OSError):
-        reason = (
-            "the file is not there" if isinstance(found, FileNotFoundError) else f"cannot be read: {found.strerror or found}"
-        )
-        draft.note(id_, reason)
+    digest = digests[expected.path]
+    if isinstance(digest, OSError):
+        absent = isinstance(digest, FileNotFoundError)
+        builder.add_facts(id_, "the file is not there" if absent else f"cannot be read: {digest.strerror or digest}")
         return
     broken, facts = list[str](), dict[str, str]()
-    if recorded.sha256 is None:
-        facts = {"sha256": found.sha256, "size": f"{found.size} bytes"}
-    elif recorded.sha256 != found.sha256:
-        facts = {"sha256 here": found.sha256}
-        broken.append(f"its bytes are sha256 {found.sha256}, and {MANIFEST} names {recorded.sha256}")
-    if not recorded.listed:
+    if expected.sha256 is None:
+        facts = {"sha256": digest.sha256, "size": f"{digest.size} bytes"}
+    elif expected.sha256 != digest.sha256:
+        facts = {"sha256 here": digest.sha256}
+        broken.append(f"its bytes are sha256 {digest.sha256}, and {MANIFEST} names {expected.sha256}")
+    if not expected.listed:
         broken.append(f"{MANIFEST} does not list it; {AGAIN}")
-    if recorded.md5 not in (None, found.md5):
-        broken.append(f"dvc.lock records other bytes: md5 {recorded.md5}, and the file's is {found.md5}; {AGAIN}")
-    draft.note(id_, "; ".join(broken) or None, **facts)
+    if expected.md5 not in (None, digest.md5):
+        broken.append(f"dvc.lock records other bytes: md5 {expected.md5}, and the file's is {digest.md5}; {AGAIN}")
+    builder.add_facts(id_, "; ".join(broken) or None, **facts)
 
 
-def _look_upstream(draft: Draft, id_: str, places: list[Recorded], digests: Found) -> None:
+def _check_upstream(builder: GraphBuilder, id_: str, files: list[ExpectedFile], digests: Digests) -> None:
     """A pinned file in every source on this machine."""
     same = []
-    for one in places:
-        found = digests[one.place]
-        if isinstance(found, OSError):
-            draft.note(id_, f"{one.spec}: cannot be read: {found.strerror or found}")
-        elif (found.sha256, found.size) != (one.sha256, one.size):
-            wrong = f"{one.spec} has other bytes: sha256 {found.sha256} ({found.size} bytes), and not {one.sha256}"
-            draft.note(id_, wrong, **{"sha256 here": found.sha256})
+    for expected in files:
+        digest = digests[expected.path]
+        if isinstance(digest, OSError):
+            builder.add_facts(id_, f"{expected.spec}: cannot be read: {digest.strerror or digest}")
+        elif (digest.sha256, digest.size) != (expected.sha256, expected.size):
+            other = f"sha256 {digest.sha256} ({digest.size} bytes), and not {expected.sha256}"
+            builder.add_facts(id_, f"{expected.spec} has other bytes: {other}", **{"sha256 here": digest.sha256})
         else:
-            same.append(one.spec or "")
+            same.append(expected.spec or "")
     if same:
-        draft.note(id_, **{"the same in": ", ".join(same)})
+        builder.add_facts(id_, **{"the same in": ", ".join(same)})
 
 
-def _look_pair_set(draft: Draft, artefact: RunArtefact, seen: CheckedProject | None) -> None:
-    """Recompute the scores, and read what the files made from the pair set print of them."""
+def _check_pair_set(builder: GraphBuilder, artefact: RunArtefact, verified: CheckedProject | None) -> None:
+    """Recompute the scores, and compare what the files made from the pair set print of them."""
     from aqea_registry.vectors.examine import examine
 
-    key, id_ = artefact.key, f"pair-set:{artefact.key}"
-    examined, findings = seen.pair_sets.get(key) if seen is not None else None, list[Finding]()
+    key, name, id_ = artefact.key, artefact.pairs, f"pair-set:{artefact.key}"
+    examined, findings = verified.pair_sets.get(key) if verified is not None else None, list[Finding]()
     if examined is None:
         try:
-            examined, findings = examine(draft.recorded[id_][0].place, artefact.pairs, artefact.expected)
+            examined, findings = examine(builder.expected[id_][0].path, name, artefact.expected)
         except OSError:
-            findings = []  # said of the file already
+            findings = []  # shown at the file already
     for finding in findings:
-        draft.note(id_, f"{finding.subject.removeprefix(artefact.pairs).lstrip(': ') or 'the file'}: {sentence_of(finding)}")
+        subject = finding.subject.removeprefix(name).lstrip(": ") or "the file"
+        builder.add_facts(id_, f"{subject}: {sentence_of(finding)}")
     if examined is None:
         for metric in Metrics.__struct_fields__:
-            draft.note(f"metric:{key}#{metric}", "cannot be recomputed: the pair set is not there, or is no good")
+            reason = "cannot be recomputed: the pair set is not there, or is no good"
+            builder.add_facts(f"metric:{key}#{metric}", reason)
         return
-    draft.note(id_, content=examined.content, pairs=str(examined.header.n_pairs), dimension=str(examined.header.dimension))
+    header = examined.header
+    builder.add_facts(id_, content=examined.content, pairs=str(header.n_pairs), dimension=str(header.dimension))
     for metric, value in msgspec.to_builtins(examined.metrics).items():
-        draft.note(f"metric:{key}#{metric}", value=repr(value))
-    for path in filter(None, (artefact.metrics, artefact.benchmark)):
-        for wrong in _misprints(draft.project.root / path, examined):
-            draft.note(f"file:{path}", wrong)
+        builder.add_facts(f"metric:{key}#{metric}", value=repr(value))
+    for path in artefact.printing:
+        for wrong in _misprints(builder.project.root / path, examined):
+            builder.add_facts(f"file:{path}", wrong)
 
 
-def _misprints(place: Path, examined: Examined) -> Iterator[str]:
+def _misprints(path: Path, examined: Examined) -> Iterator[str]:
     """Where a metrics or benchmark file prints other scores than were recomputed."""
     try:
-        value: Any = json.loads(place.read_bytes())
+        value: Any = json.loads(path.read_bytes())
     except OSError:
-        return  # said of the file already
+        return  # shown at the file already
     except (ValueError, RecursionError):
-        yield "it is no JSON"
+        yield "it is not JSON"
         return
     printed = value.get("metrics", value) if isinstance(value, dict) else {}
     for metric, recomputed in msgspec.to_builtins(examined.metrics).items():
-        told = printed.get(metric) if isinstance(printed, dict) else None
-        if told != recomputed:
-            yield f"it says {metric} {told!r}, and recomputed from the pair set it is {recomputed!r}"
-
-
-def _folder_md5(root: Path, folder: Path) -> str:
-    """DVC's md5 of a folder: that of the JSON list of its files' md5, without what .dvcignore names."""
-    try:
-        ignored = [line for line in (root / ".dvcignore").read_text().splitlines() if line and not line.startswith("#")]
-    except (OSError, ValueError):
-        ignored = []
-    files = []
-    for at, below, names in os.walk(folder):
-        below[:] = [name for name in below if not _any(name, ignored)]
-        files += [Path(at, name) for name in names if not _any(name, ignored)]
-    try:
-        listed = [{"md5": hash_file(path, md5=True).md5, "relpath": path.relative_to(folder).as_posix()} for path in files]
-    except OSError as error:
-        return f"{error.strerror or error}"
-    listed.sort(key=lambda one: str(one["relpath"]))
-    return hashlib.md5(json.dumps(listed, sort_keys=True).encode(), usedforsecurity=False).hexdigest() + ".dir"
-
-
-def _any(name: str, patterns: list[str]) -> bool:
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+        score = printed.get(metric) if isinstance(printed, dict) else None
+        if score != recomputed:
+            yield f"it says {metric} {score!r}, and recomputed from the pair set it is {recomputed!r}"

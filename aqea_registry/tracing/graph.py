@@ -1,6 +1,7 @@
 """The graph of a project: what rests on what, from a printed number down to immutable bytes and up to the stores.
 
 An edge says that its source rests on its target. Nodes and edges are sorted, so that the same project gives the same text.
+Pure but for `inside_project`; `GraphBuilder` is what the other modules write into.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import msgspec
 
 from aqea_registry.base.files import UnsafePath, inside
 from aqea_registry.base.findings import Finding
+from aqea_registry.base.progress import printable
 from aqea_registry.project.project import Project
 
 Kind = Literal[
@@ -39,7 +41,7 @@ _DEEPEST = 100  # levels of a tree: claims may be derived from claims without en
 
 
 class Node(msgspec.Struct, frozen=True):
-    """One link of a chain. `id` is the kind, a colon and a name; `broken` is a sentence on what does not fit, if anything."""
+    """One link of a chain. `id` is the kind, a colon and a name; `broken` is a sentence on what is wrong, if anything."""
 
     id: str
     kind: Kind
@@ -77,8 +79,8 @@ class Graph(msgspec.Struct, frozen=True, dict=True):
         known = {node.id: node for node in nodes}
         kept = sorted(set(edges))
         if lost := [end for edge in kept for end in (edge.source, edge.target) if end not in known]:
-            raise ValueError(f"an edge ends at {lost[0]}, which is no node")
-        return cls(tuple(sorted(known.values(), key=_place)), tuple(kept))
+            raise ValueError(f"an edge ends at {lost[0]}, which is not a node")
+        return cls(tuple(sorted(known.values(), key=_position)), tuple(kept))
 
     @cached_property
     def by_id(self) -> Mapping[str, Node]:
@@ -97,7 +99,7 @@ class Graph(msgspec.Struct, frozen=True, dict=True):
 
     @property
     def broken(self) -> tuple[Node, ...]:
-        """The nodes that do not fit."""
+        """The nodes with something wrong."""
         return tuple(node for node in self.nodes if node.broken)
 
     def rests_on(self, start: str) -> Graph:
@@ -110,13 +112,13 @@ class Graph(msgspec.Struct, frozen=True, dict=True):
 
     def part(self, ids: Collection[str]) -> Graph:
         """These nodes and the edges between them."""
-        nodes = sorted((self.by_id[id_] for id_ in ids), key=_place)
+        nodes = sorted((self.by_id[id_] for id_ in ids), key=_position)
         edges = (edge for id_ in ids for edge in self.below.get(id_, ()) if edge.target in ids)
         return Graph(tuple(nodes), tuple(sorted(edges)))
 
     def _grouped(self, ends: Sequence[tuple[str, str, Edge]]) -> dict[str, list[Edge]]:
         grouped: dict[str, list[Edge]] = {}
-        for near, _, edge in sorted(ends, key=lambda one: (_place(self.by_id[one[1]]), one[2].label)):
+        for near, _, edge in sorted(ends, key=lambda end: (_position(self.by_id[end[1]]), end[2].label)):
             grouped.setdefault(near, []).append(edge)
         return grouped
 
@@ -126,57 +128,57 @@ def union(*graphs: Graph) -> Graph:
     return Graph.of([node for graph in graphs for node in graph.nodes], [edge for graph in graphs for edge in graph.edges])
 
 
-def plain(graph: Graph) -> dict[str, Any]:
+def to_builtins(graph: Graph) -> dict[str, Any]:
     """The graph as plain values, for JSON."""
     return {"nodes": msgspec.to_builtins(graph.nodes), "edges": msgspec.to_builtins(graph.edges)}
 
 
 class Branch(NamedTuple):
-    """A node in a tree of the graph, with the verb that leads to it. `again`: what is below it stands elsewhere in the tree.
+    """A node in a tree of the graph, with the verb that leads to it.
 
-    `more` counts what was left out below it, by kind.
+    `repeated`: what is below it is shown elsewhere in the tree. `omitted` counts by kind what is left out below it.
     """
 
     node: Node
     label: str
     branches: tuple[Branch, ...] = ()
-    again: bool = False
-    more: Mapping[str, int] = {}
+    repeated: bool = False
+    omitted: Mapping[str, int] = {}
 
 
 def tree(graph: Graph, start: str, direction: Literal["down", "up"], limit: int | None = None) -> Branch:
-    """The node, what it rests on (down) or what rests on it (up), and so on; what is below a node is told once.
+    """The node, what it rests on (down) or what rests on it (up), and so on; what is below a node is shown once.
 
     Of more than `limit` branches of one kind below one node only the first are kept, the broken ones before others.
     """
-    told: set[str] = set()
+    shown: set[str] = set()
     edges = graph.below if direction == "down" else graph.above
 
     def branch(id_: str, label: str, depth: int) -> Branch:
         node, ends = graph.by_id[id_], edges.get(id_, ())
-        if id_ in told:
-            return Branch(node, label, again=bool(ends))
-        told.add(id_)
+        if id_ in shown:
+            return Branch(node, label, repeated=bool(ends))
+        shown.add(id_)
         onward = [(edge.target if direction == "down" else edge.source, edge.label) for edge in ends]
-        kept, more = _kept(graph, onward, limit if depth < _DEEPEST else 0)
-        return Branch(node, label, tuple(branch(end, verb, depth + 1) for end, verb in kept), more=more)
+        kept, omitted = _kept(graph, onward, limit if depth < _DEEPEST else 0)
+        return Branch(node, label, tuple(branch(end, verb, depth + 1) for end, verb in kept), omitted=omitted)
 
     return branch(start, "", 0)
 
 
 def kept_in(branch: Branch) -> set[str]:
     """The ids of the nodes that a tree shows."""
-    return {branch.node.id}.union(*(kept_in(one) for one in branch.branches))
+    return {branch.node.id}.union(*(kept_in(below) for below in branch.branches))
 
 
 def left_out(branch: Branch) -> Counter[str]:
     """How many branches a tree leaves out, by kind."""
-    return sum((left_out(one) for one in branch.branches), Counter(branch.more))
+    return sum((left_out(below) for below in branch.branches), Counter(branch.omitted))
 
 
 def counted(counts: Mapping[str, int]) -> str:
     """Numbers of nodes by kind, for people: `6 metrics, 1 pair set`."""
-    kinds = ((kind, number) for kind, number in sorted(counts.items(), key=lambda one: _ORDER[one[0]]) if number)
+    kinds = ((kind, number) for kind, number in sorted(counts.items(), key=lambda count: _ORDER[count[0]]) if number)
     return ", ".join(f"{number} {_plural(kind) if number != 1 else kind.replace('-', ' ')}" for kind, number in kinds)
 
 
@@ -194,12 +196,12 @@ def _kept(graph: Graph, ends: Sequence[tuple[str, str]], limit: int | None) -> t
         count[kind] += 1
         if count[kind] <= limit:
             kept.add(end)
-    more = {kind: number - limit for kind, number in sorted(count.items()) if number > limit}
-    return [end for end in ends if end in kept], more
+    omitted = {kind: number - limit for kind, number in sorted(count.items()) if number > limit}
+    return [end for end in ends if end in kept], omitted
 
 
-def _place(node: Node) -> tuple[int, str]:
-    """Where a node stands among others: by its kind, then by its id."""
+def _position(node: Node) -> tuple[int, str]:
+    """The order of nodes: by kind, then by id."""
     return _ORDER[node.kind], node.id
 
 
@@ -226,47 +228,21 @@ def mermaid(graph: Graph, starts: Collection[str] = ()) -> str:
     return "\n".join(lines) + "\n"
 
 
-def dot(graph: Graph, starts: Collection[str] = ()) -> str:
-    """A graph for Graphviz, drawn as `mermaid` draws it."""
-    names = {node.id: f"n{number}" for number, node in enumerate(graph.nodes)}
-    lines = [
-        "digraph trace {",
-        "  rankdir=LR;",
-        '  node [shape=box, fontname="sans-serif"];',
-        '  edge [fontname="sans-serif"];',
-    ]
-    for node in graph.nodes:
-        look = ", color=red, style=dashed" if node.broken else ""
-        look += ", penwidth=3" if node.id in starts else ""
-        text = "\\n".join(_quoted(line) for line in _lines(node))
-        lines.append(f'  {names[node.id]} [label="{text}"{look}];')
-    lines += [f'  {names[edge.source]} -> {names[edge.target]} [label="{_quoted(edge.label)}"];' for edge in graph.edges]
-    return "\n".join([*lines, "}"]) + "\n"
-
-
 def _lines(node: Node) -> list[str]:
-    """What a diagram says of a node: its kind, its name, its gist, and what is broken."""
+    """What a diagram shows of a node: its kind, label, gist, and what is broken."""
     return [line for line in (node.kind, node.label, node.gist, f"BROKEN: {node.broken}" if node.broken else "") if line]
 
 
 def _entities(text: str) -> str:
-    """Text in Mermaid's quotes, where every character that could mean something there is written by its number."""
-    return "".join(one if one.isalnum() or one in " ._/:,()@+=-" else f"#{ord(one)};" for one in _one_line(text))
+    """Text in Mermaid's quotes: every character that could mean something there is written as its number."""
+    characters = printable(text, instead=" ")
+    return "".join(char if char.isalnum() or char in " ._/:,()@+=-" else f"#{ord(char)};" for char in characters)
 
 
-def _quoted(text: str) -> str:
-    """Text in Graphviz' quotes."""
-    return _one_line(text).replace("\\", "\\\\").replace('"', '\\"')
+class ExpectedFile(NamedTuple):
+    """What is recorded about a file, and its path here. `spec` names the source of an upstream file."""
 
-
-def _one_line(text: str) -> str:
-    return "".join(one if one.isprintable() else " " for one in text)
-
-
-class Recorded(NamedTuple):
-    """What is recorded of a file's bytes, and where they are. `spec` names the source of an upstream file."""
-
-    place: Path
+    path: Path
     sha256: str | None = None
     size: int | None = None  # bytes
     md5: str | None = None
@@ -274,15 +250,15 @@ class Recorded(NamedTuple):
     listed: bool = True  # whether the manifest lists it, or need not
 
 
-class Draft:
-    """A graph while it is drawn: nodes, edges, where bytes are, and the words that a person may call a node by."""
+class GraphBuilder:
+    """A graph while it is drawn: nodes, edges, what is recorded about files, and the names that people may give a node."""
 
     def __init__(self, project: Project) -> None:
         self.project = project
         self.nodes: dict[str, Node] = {}
         self.edges: list[Edge] = []
-        self.recorded: dict[str, list[Recorded]] = {}
-        self.words: defaultdict[str, set[str]] = defaultdict(set)
+        self.expected: dict[str, list[ExpectedFile]] = {}
+        self.aliases: defaultdict[str, set[str]] = defaultdict(set)
 
     def node(
         self,
@@ -291,35 +267,34 @@ class Draft:
         label: str,
         facts: Mapping[str, object],
         broken: str | None = None,
-        words: Iterable[str] = (),
+        aliases: Iterable[str] = (),
     ) -> str:
         """Draw a node, facts that are None left out, and return its id."""
         id_ = f"{kind}:{name}"
-        told = {key: str(value) for key, value in facts.items() if value is not None}
-        self.nodes[id_] = Node(id_, kind, label, told, broken)
-        for word in (id_, *words):
-            self.words[word].add(id_)
+        known = {key: str(value) for key, value in facts.items() if value is not None}
+        self.nodes[id_] = Node(id_, kind, label, known, broken)
+        for alias in (id_, *aliases):
+            self.aliases[alias].add(id_)
         return id_
 
     def edge(self, source: str, target: str, label: str) -> None:
         """Draw an edge between nodes that are drawn, or will be."""
         self.edges.append(Edge(source, target, label))
 
-    def note(self, id_: str, broken: str | None = None, **facts: str) -> None:
-        """Say more of a node; what is broken is added to what was broken before."""
+    def add_facts(self, id_: str, broken: str | None = None, **facts: str) -> None:
+        """Add facts to a node; what is broken is added to what was broken before."""
         node = self.nodes[id_]
-        sentences = [one for one in (node.broken, broken) if one]
-        both = "; ".join(dict.fromkeys(sentences)) or None
+        both = "; ".join(dict.fromkeys(filter(None, (node.broken, broken)))) or None
         self.nodes[id_] = msgspec.structs.replace(node, facts={**node.facts, **facts}, broken=both)
 
-    def file(self, path: str, recorded: Recorded, words: Iterable[str] = (), pair_set: str | None = None) -> str:
+    def file(self, path: str, expected: ExpectedFile, aliases: Iterable[str] = (), pair_set: str | None = None) -> str:
         """Draw a file of the project, or a pair set's file."""
-        facts = {"sha256": recorded.sha256, "size": _bytes(recorded.size), "md5": recorded.md5}
+        facts = {"sha256": expected.sha256, "size": bytes_text(expected.size), "md5": expected.md5}
         if pair_set is None:
-            id_ = self.node("file", path, path, facts, None, (path, *words))
+            id_ = self.node("file", path, path, facts, None, (path, *aliases))
         else:
-            id_ = self.node("pair-set", pair_set, path, {"name": pair_set, **facts}, None, (path, pair_set, *words))
-        self.recorded[id_] = [recorded]
+            id_ = self.node("pair-set", pair_set, path, {"name": pair_set, **facts}, None, (path, pair_set, *aliases))
+        self.expected[id_] = [expected]
         return id_
 
     def graph(self) -> Graph:
@@ -328,7 +303,7 @@ class Draft:
 
 
 def inside_project(root: Path, path: str) -> Path | None:
-    """Where a path that stands in a file lies; None if it leads out of the project."""
+    """The location of a path that a file names; None if it leads out of the project."""
     try:
         return inside(root, path)
     except UnsafePath:
@@ -336,10 +311,11 @@ def inside_project(root: Path, path: str) -> Path | None:
 
 
 def sentence_of(finding: Finding) -> str:
-    """A finding as it stands at its node."""
-    told = f" ({finding.actual}, and not {finding.expected})" if finding.expected and finding.actual else ""
-    return f"{finding.message}{told}"
+    """A finding as its node shows it."""
+    values = f" ({finding.actual}, and not {finding.expected})" if finding.expected and finding.actual else ""
+    return f"{finding.message}{values}"
 
 
-def _bytes(size: int | None) -> str | None:
+def bytes_text(size: int | None) -> str | None:
+    """A size as a fact of a node."""
     return None if size is None else f"{size} bytes"

@@ -28,29 +28,29 @@ from aqea_registry.stores.attachments import current
 from aqea_registry.stores.open_store import open_store
 from aqea_registry.stores.port import Store
 from aqea_registry.stores.receipts import all_receipts
-from aqea_registry.tracing.graph import Draft, Recorded, inside_project
+from aqea_registry.tracing.graph import ExpectedFile, GraphBuilder, inside_project
 from aqea_registry.vectors.margin import Machine
 
 if TYPE_CHECKING:
     from aqea_registry.claims.check_claims import CheckedClaims
 
 
-def draw_claims(draft: Draft, checked: CheckedClaims) -> None:
+def draw_claims(builder: GraphBuilder, checked: CheckedClaims) -> None:
     """Draw every judged claim, and the documents."""
     for name, ledger in checked.ledgers.items():
         document, state = ledger.document, checked.documents.get(name)
         facts = {"title": document.title, "sha256": document.sha256, "file": document.file, "url": document.url, "here": state}
         broken = f"the document that is here is another one than the ledger {name} speaks of" if state == "stale" else None
-        words = [name, f"{FOLDER}/{name}.yaml", *([] if draft.words.get(document.file) else [document.file])]
-        draft.node("document", name, document.title, facts, broken, words)
+        words = [name, f"{FOLDER}/{name}.yaml", *([] if builder.aliases.get(document.file) else [document.file])]
+        builder.node("document", name, document.title, facts, broken, words)
     for verdict in checked.verdicts:
-        _draw_claim(draft, verdict)
+        _draw_claim(builder, verdict)
     for verdict in checked.verdicts:
         for target in verdict.rests_on:
-            _draw_ground(draft, verdict, target)
+            _draw_ground(builder, verdict, target)
 
 
-def _draw_claim(draft: Draft, verdict: Verdict) -> None:
+def _draw_claim(builder: GraphBuilder, verdict: Verdict) -> None:
     claim = verdict.claim
     facts = {
         "printed": claim.text,
@@ -64,34 +64,34 @@ def _draw_claim(draft: Draft, verdict: Verdict) -> None:
         "quotes": claim.quoted.at if claim.quoted else None,
     }
     broken = f"contradicted: {verdict.message}" if verdict.state == "contradicted" else None
-    id_ = draft.node("claim", verdict.name, verdict.name, facts, broken, [verdict.name, claim.id])
-    if f"document:{verdict.ledger}" in draft.nodes:
-        draft.edge(id_, f"document:{verdict.ledger}", "printed in")
+    id_ = builder.node("claim", verdict.name, verdict.name, facts, broken, [verdict.name, claim.id])
+    if f"document:{verdict.ledger}" in builder.nodes:
+        builder.edge(id_, f"document:{verdict.ledger}", "printed in")
 
 
-def _draw_ground(draft: Draft, verdict: Verdict, target: str) -> None:
+def _draw_ground(builder: GraphBuilder, verdict: Verdict, target: str) -> None:
     """One of the things that a claim rests on, by the name that its verdict gives it."""
     claim, id_ = verdict.claim, f"claim:{verdict.name}"
     if claim.measured is not None:
         metric = f"metric:{target}#{ALSO_CALLED.get(claim.measured.metric, claim.measured.metric)}"
-        ground, verb = metric if metric in draft.nodes else f"pair-set:{target}", "measured as"
+        ground, verb = metric if metric in builder.nodes else f"pair-set:{target}", "measured as"
     elif claim.quoted is not None and claim.quoted.file is not None:
         file, pin = claim.quoted.file, claim.quoted.pin
-        ground, verb = f"upstream-file:{pin}/{file}" if pin is not None else _file(draft, file), "quotes"
+        ground, verb = f"upstream-file:{pin}/{file}" if pin is not None else _file(builder, file), "quotes"
     else:
         ground, verb = f"claim:{target}", "derived from" if claim.derived is not None else "quotes"
-    if ground in draft.nodes:
-        draft.edge(id_, ground, verb)
+    if ground in builder.nodes:
+        builder.edge(id_, ground, verb)
     else:
-        draft.note(id_, **{"rests on": target})
+        builder.add_facts(id_, **{"rests on": target})
 
 
-def _file(draft: Draft, path: str) -> str:
+def _file(builder: GraphBuilder, path: str) -> str:
     """A file of the project that a claim quotes; it is drawn if nothing else in the run knows it."""
-    known = [id_ for id_ in sorted(draft.words.get(path, ())) if draft.nodes[id_].kind in ("file", "pair-set")]
-    place = inside_project(draft.project.root, path)
+    known = [id_ for id_ in sorted(builder.aliases.get(path, ())) if builder.nodes[id_].kind in ("file", "pair-set")]
+    place = inside_project(builder.project.root, path)
     if not known and place is not None:
-        return draft.file(path, Recorded(place))
+        return builder.file(path, ExpectedFile(place))
     return known[0] if known else path
 
 
@@ -107,30 +107,30 @@ class Carried(msgspec.Struct, frozen=True, kw_only=True):
     beside: Mapping[str, bytes] = {}  # the documents that the store keeps with it
 
 
-def draw_releases(draft: Draft, stores: Sequence[str]) -> None:
+def draw_releases(builder: GraphBuilder, stores: Sequence[str]) -> None:
     """Draw the releases of every receipt, of the stores in folders that params.yaml names, and of `stores`."""
     by_digest: defaultdict[str, list[Carried]] = defaultdict(list)
-    for one in _carried(draft, stores):
+    for one in _carried(builder, stores):
         by_digest[one.digest].append(one)
     made: defaultdict[str, list[str]] = defaultdict(list)
-    for id_, node in draft.nodes.items():
+    for id_, node in builder.nodes.items():
         if node.kind in ("file", "pair-set") and "sha256" in node.facts:
             made[node.facts["sha256"]].append(id_)
-    own = set(draft.words)  # a path of the project means the project's file
+    own = set(builder.aliases)  # a path of the project means the project's file
     for digest, held in sorted(by_digest.items()):
         tags = sorted({one.tag for one in held})
         size = sum(size for _, size in held[0].files.values())
         facts = {"digest": digest, "files": len(held[0].files), "size": f"{size} bytes"}
-        id_ = draft.node("release", digest, ", ".join(tags), facts, None, tags)
+        id_ = builder.node("release", digest, ", ".join(tags), facts, None, tags)
         for path, (file_digest, size) in held[0].files.items():
             sha256 = file_digest.removeprefix("sha256:")
-            for file in made.get(sha256) or [_released_file(draft, path, sha256, size, tags)]:
-                draft.edge(id_, file, "carries")
+            for file in made.get(sha256) or [_released_file(builder, path, sha256, size, tags)]:
+                builder.edge(id_, file, "carries")
                 if path not in own:
-                    draft.words[path].add(file)
+                    builder.aliases[path].add(file)
         for one in held:
-            told = draft.nodes.get(f"store:{one.reference}")
-            store = draft.node(
+            told = builder.nodes.get(f"store:{one.reference}")
+            store = builder.node(
                 "store",
                 one.reference,
                 one.reference,
@@ -138,9 +138,9 @@ def draw_releases(draft: Draft, stores: Sequence[str]) -> None:
                 one.broken,
                 [one.reference],
             )
-            draft.edge(store, id_, "holds")
+            builder.edge(store, id_, "holds")
             if mark := current(one.beside, digest):
-                draft.note(id_, status=mark.text())
+                builder.add_facts(id_, status=mark.text())
     held_beside = (
         (f"{one.reference}: {name}", content)
         for many in by_digest.values()
@@ -148,22 +148,22 @@ def draw_releases(draft: Draft, stores: Sequence[str]) -> None:
         for name, content in one.beside.items()
         if NAME.fullmatch(name)
     )
-    draw_statements(draft, held_beside)
+    draw_statements(builder, held_beside)
 
 
-def _released_file(draft: Draft, path: str, sha256: str, size: int, tags: Sequence[str]) -> str:
+def _released_file(builder: GraphBuilder, path: str, sha256: str, size: int, tags: Sequence[str]) -> str:
     """A file that only the release has: written for it, or with other bytes than the project has now."""
     facts: dict[str, object] = {"sha256": sha256, "size": f"{size} bytes"}
-    for here in draft.project.manifest_paths():
+    for here in builder.project.manifest_paths():
         if published_path(here) == path:
             facts["note"] = f"{here} has other bytes now"
-            for id_ in sorted(draft.words[here]):
-                draft.note(id_, **{f"in {', '.join(tags)}": f"other bytes, sha256 {sha256}"})
-    return draft.node("file", f"{path}@{sha256[:12]}", f"{path} of {', '.join(tags)}", facts)
+            for id_ in sorted(builder.aliases[here]):
+                builder.add_facts(id_, **{f"in {', '.join(tags)}": f"other bytes, sha256 {sha256}"})
+    return builder.node("file", f"{path}@{sha256[:12]}", f"{path} of {', '.join(tags)}", facts)
 
 
-def _carried(draft: Draft, stores: Sequence[str]) -> Iterator[Carried]:
-    project, told = draft.project, set()
+def _carried(builder: GraphBuilder, stores: Sequence[str]) -> Iterator[Carried]:
+    project, told = builder.project, set()
     for _, receipt in all_receipts(project):
         files = {file.path: (file.digest, file.size) for file in receipt.files}
         for spec, one in sorted(receipt.stores.items()):
@@ -189,7 +189,7 @@ def _carried(draft: Draft, stores: Sequence[str]) -> Iterator[Carried]:
         except RegistryError as error:
             if spec in stores:
                 raise
-            draft.node("store", spec, spec, {}, error.message, [spec])
+            builder.node("store", spec, spec, {}, error.message, [spec])
 
 
 def _held(store: Store, tag: str) -> Carried | None:
@@ -224,27 +224,27 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
-def draw_statements(draft: Draft, beside: Iterable[tuple[str, bytes]]) -> None:
+def draw_statements(builder: GraphBuilder, beside: Iterable[tuple[str, bytes]]) -> None:
     """Draw the statements of this checkout, and those beside releases: each as its place and its bytes."""
     speaks_of: dict[str, list[str]] = {}
-    for id_, node in draft.nodes.items():
+    for id_, node in builder.nodes.items():
         digest = node.facts.get("digest", node.facts.get("sha256")) if node.kind in ("release", "pair-set", "file") else None
         if digest is not None:
             speaks_of.setdefault(digest.removeprefix("sha256:"), []).append(id_)
-    for place, content in (*_of(draft.project.root), *beside):
+    for place, content in (*_of(builder.project.root), *beside):
         found, wrong = parse_statement(content, place)
         sha256 = hashlib.sha256(content).hexdigest()
         facts = dict(_facts(found)) if found is not None else {}
         broken = wrong[0].message if wrong else None
         label = facts.pop("label", place)
-        before = draft.nodes.get(f"attestation:{sha256[:16]}")
+        before = builder.nodes.get(f"attestation:{sha256[:16]}")
         places = place if before is None else f"{before.facts['in']}, {place}"
-        id_ = draft.node("attestation", sha256[:16], label, {"sha256": sha256, **facts, "in": places}, broken, [place])
+        id_ = builder.node("attestation", sha256[:16], label, {"sha256": sha256, **facts, "in": places}, broken, [place])
         subjects = [one.digest.get("sha256", "") for one in found.subject] if found is not None else []
         ends = [end for subject in subjects for end in speaks_of.get(subject, ())]
         whole = [end for end in ends if end.startswith("release:")]  # of a release each file is a subject as well
         for end in whole or ends:
-            draft.edge(id_, end, "speaks of")
+            builder.edge(id_, end, "speaks of")
 
 
 def _of(root: Path) -> Iterator[tuple[str, bytes]]:

@@ -15,15 +15,15 @@ from aqea_registry.project.lock import LOCK, Pin, pin_findings
 from aqea_registry.project.project import Scope
 from aqea_registry.sources.fetch import PinnedPlace, pinned_places
 from aqea_registry.sources.port import sources_of
-from aqea_registry.tracing.graph import Draft, Recorded, _bytes, inside_project, sentence_of
+from aqea_registry.tracing.graph import ExpectedFile, GraphBuilder, bytes_text, inside_project, sentence_of
 from aqea_registry.vectors.scores import Metrics
 
 _LONGEST = 200  # characters of a parameter's value, where people read it
 
 
-def draw_pins(draft: Draft, scope: Scope) -> None:
+def draw_pins(builder: GraphBuilder, scope: Scope) -> None:
     """Every entry of the catalogue, and the files of its pin."""
-    project = draft.project
+    project = builder.project
     groups: tuple[tuple[Mapping[str, Any], Mapping[str, Pin]], ...] = (
         (project.params.datasets, project.lock.datasets),
         (project.params.models, project.lock.models),
@@ -45,34 +45,34 @@ def draw_pins(draft: Draft, scope: Scope) -> None:
                     "resolved at": pin.resolved_at,
                     "licence": pin.licence,
                 }
-            id_ = draft.node(
+            id_ = builder.node(
                 "pin", name, name, facts, broken or None, [name, *([str(facts["repository"])] if facts["repository"] else [])]
             )
             if pin is not None:
                 at_hand = scope is Scope.MACHINE and entry is not None
-                _draw_upstream(draft, id_, name, pin, sources_of(project, name, pin.commit) if at_hand else ())
+                _draw_upstream(builder, id_, name, pin, sources_of(project, name, pin.commit) if at_hand else ())
 
 
-def _draw_upstream(draft: Draft, id_: str, name: str, pin: Pin, sources: Sequence[Any]) -> None:
+def _draw_upstream(builder: GraphBuilder, id_: str, name: str, pin: Pin, sources: Sequence[Any]) -> None:
     for path, file in sorted(pin.files.items()):
-        facts = {"sha256": file.sha256, "size": _bytes(file.size), "blob": file.blob}
-        draft.edge(id_, draft.node("upstream-file", f"{name}/{path}", f"{path} of {name}", facts), "names")
+        facts = {"sha256": file.sha256, "size": bytes_text(file.size), "blob": file.blob}
+        builder.edge(id_, builder.node("upstream-file", f"{name}/{path}", f"{path} of {name}", facts), "names")
     wrong: dict[str, str] = {}
     for source in sources:
         for item in pinned_places(name, pin, [source]):
             path = item.subject.removeprefix(f"{name}: ").removesuffix(f" in {source.spec}")
             if isinstance(item, PinnedPlace):
-                recorded = Recorded(item.place, item.file.sha256, item.file.size, spec=source.spec)
-                draft.recorded.setdefault(f"upstream-file:{name}/{path}", []).append(recorded)
+                recorded = ExpectedFile(item.place, item.file.sha256, item.file.size, spec=source.spec)
+                builder.expected.setdefault(f"upstream-file:{name}/{path}", []).append(recorded)
             else:
                 wrong[f"upstream-file:{name}/{path}"] = f"{source.spec}: {item.message}"
     for file_id, sentence in wrong.items():
-        draft.note(file_id, sentence)
+        builder.add_facts(file_id, sentence)
 
 
-def draw_run(draft: Draft, scope: Scope) -> None:
+def draw_run(builder: GraphBuilder, scope: Scope) -> None:
     """Files of the run, pair sets and their metrics, and the stages that made them."""
-    project, manifest = draft.project, draft.project.manifest
+    project, manifest = builder.project, builder.project.manifest
     lock, expected = project.dvc_lock[0], set(project.manifest_paths())
     made = {path: out for path, (_, out) in lock.only(project.stages()).outputs().items()}
     stages = project.made_by()
@@ -84,33 +84,33 @@ def draw_run(draft: Draft, scope: Scope) -> None:
             continue
         listed = path in manifest.digests or path not in expected
         size = manifest.sizes.get(path, out.size)
-        recorded = Recorded(place, manifest.digests.get(path), size, out.md5, listed=listed)
-        id_ = draft.file(path, recorded, (), keys.get(path))
+        expected_file = ExpectedFile(place, manifest.digests.get(path), size, out.md5, listed=listed)
+        id_ = builder.file(path, expected_file, (), keys.get(path))
         if path in stages:
-            draft.edge(id_, f"stage:{stages[path]}", "made by")
+            builder.edge(id_, f"stage:{stages[path]}", "made by")
     if wrong := (*manifest.faults, *manifest.spelling):
-        draft.note(f"file:{MANIFEST}", sentence_of(wrong[0]))
+        builder.add_facts(f"file:{MANIFEST}", sentence_of(wrong[0]))
     for artefact in project.artefacts.values():
-        _draw_metrics(draft, artefact)
-    _draw_stages(draft, stages)
+        _draw_metrics(builder, artefact)
+    _draw_stages(builder, stages)
     if scope is Scope.MACHINE:
-        _draw_commit(draft)
+        _draw_commit(builder)
 
 
-def _draw_metrics(draft: Draft, artefact: RunArtefact) -> None:
+def _draw_metrics(builder: GraphBuilder, artefact: RunArtefact) -> None:
     """The numbers of a pair set; metrics file and benchmark print them."""
-    key, printing = artefact.key, [artefact.metrics, *([artefact.benchmark] if artefact.benchmark else [])]
+    key, printing = artefact.key, artefact.printing
     for metric in Metrics.__struct_fields__:
         words = [f"{name}#{metric}" for name in (key, artefact.pairs, artefact.view, *printing)]
-        id_ = draft.node("metric", f"{key}#{metric}", f"{key}#{metric}", {}, None, words)
-        draft.edge(id_, f"pair-set:{key}", "recomputed from")
+        id_ = builder.node("metric", f"{key}#{metric}", f"{key}#{metric}", {}, None, words)
+        builder.edge(id_, f"pair-set:{key}", "recomputed from")
         for path in printing:
-            draft.edge(f"file:{path}", id_, "prints")
+            builder.edge(f"file:{path}", id_, "prints")
 
 
-def _draw_stages(draft: Draft, made: Mapping[str, str]) -> None:
+def _draw_stages(builder: GraphBuilder, made: Mapping[str, str]) -> None:
     """The stages of the run as dvc.lock has them, with what they read and the parameters that they ran with."""
-    project = draft.project
+    project = builder.project
     lock, unread = project.dvc_lock
     wrong: defaultdict[str, list[str]] = defaultdict(list)
     for finding in project.parameter_findings(frozenset(project.stages())):
@@ -121,50 +121,50 @@ def _draw_stages(draft: Draft, made: Mapping[str, str]) -> None:
         stage = lock.stages.get(name)
         command = stage.cmd if stage is not None and isinstance(stage.cmd, str) else " && ".join(stage.cmd) if stage else None
         broken = None if stage is not None else reason or "; ".join(wrong[name]) or None
-        id_ = draft.node("stage", name, name, {"command": command}, broken, [name])
+        id_ = builder.node("stage", name, name, {"command": command}, broken, [name])
         for pin in (artefact.dataset, artefact.model) if artefact and not name.startswith("parquet@") else ():
-            draft.edge(id_, f"pin:{pin}", "reads")
+            builder.edge(id_, f"pin:{pin}", "reads")
         if stage is None:
             continue
         if stage.params:
             facts = {f"{file}: {key}": _value(value) for file, keys in stage.params.items() for key, value in keys.items()}
-            parameters_id = draft.node("parameters", name, f"of {name}", facts, "; ".join(wrong[name]) or None)
-            draft.edge(id_, parameters_id, "ran with")
+            parameters_id = builder.node("parameters", name, f"of {name}", facts, "; ".join(wrong[name]) or None)
+            builder.edge(id_, parameters_id, "ran with")
         for dep in stage.deps:
-            _draw_dep(draft, id_, dep, made)
+            _draw_dep(builder, id_, dep, made)
 
 
-def _draw_dep(draft: Draft, stage: str, dep: Output, made: Mapping[str, str]) -> None:
+def _draw_dep(builder: GraphBuilder, stage: str, dep: Output, made: Mapping[str, str]) -> None:
     """What a stage read: a file that is drawn, the drawn files of a folder, or else the file or folder itself."""
-    known = sorted(draft.words.get(dep.path, ()))
-    known = known or [id_ for path in made if path.startswith(f"{dep.path}/") for id_ in draft.words.get(path, ())]
-    place = inside_project(draft.project.root, dep.path)
+    known = sorted(builder.aliases.get(dep.path, ()))
+    known = known or [id_ for path in made if path.startswith(f"{dep.path}/") for id_ in builder.aliases.get(path, ())]
+    place = inside_project(builder.project.root, dep.path)
     if not known and place is not None:
-        known = [draft.file(dep.path, Recorded(place, None, dep.size, dep.md5))]
+        known = [builder.file(dep.path, ExpectedFile(place, None, dep.size, dep.md5))]
     for id_ in known:
-        draft.edge(stage, id_, "reads")
-        if draft.nodes[id_].label == dep.path:
-            _compare_dep(draft, stage, id_, dep)
+        builder.edge(stage, id_, "reads")
+        if builder.nodes[id_].label == dep.path:
+            _compare_dep(builder, stage, id_, dep)
 
 
-def _compare_dep(draft: Draft, stage: str, id_: str, dep: Output) -> None:
+def _compare_dep(builder: GraphBuilder, stage: str, id_: str, dep: Output) -> None:
     """Whether the stage read what another one made; of what none made, what it read is what must be there."""
-    recorded = draft.recorded[id_][0]
+    recorded = builder.expected[id_][0]
     if recorded.md5 is None and dep.md5 is not None:
-        draft.recorded[id_] = [recorded._replace(md5=dep.md5)]
-        draft.note(id_, md5=dep.md5)
+        builder.expected[id_] = [recorded._replace(md5=dep.md5)]
+        builder.add_facts(id_, md5=dep.md5)
     elif dep.md5 not in (None, recorded.md5):
-        draft.note(stage, f"it read {dep.path} with md5 {dep.md5}, and dvc.lock records {recorded.md5} for it; {AGAIN}")
+        builder.add_facts(stage, f"it read {dep.path} with md5 {dep.md5}, and dvc.lock records {recorded.md5} for it; {AGAIN}")
 
 
-def _draw_commit(draft: Draft) -> None:
+def _draw_commit(builder: GraphBuilder) -> None:
     from aqea_registry.project.git import recorded_commit
 
-    commit, facts = recorded_commit(draft.project.root)
+    commit, facts = recorded_commit(builder.project.root)
     label = f"{commit[:12]}, which recorded dvc.lock" if commit else "none"
-    id_ = draft.node("commit", commit or "none", label, facts)
-    for stage in draft.project.stages():
-        draft.edge(f"stage:{stage}", id_, "recorded in")
+    id_ = builder.node("commit", commit or "none", label, facts)
+    for stage in builder.project.stages():
+        builder.edge(f"stage:{stage}", id_, "recorded in")
 
 
 def _value(value: object) -> str:

@@ -17,8 +17,8 @@ from aqea_registry.base.progress import Reporter, Silent
 from aqea_registry.claims.check_claims import check_claims
 from aqea_registry.claims.ledger import FOLDER
 from aqea_registry.project.project import Project, Scope
-from aqea_registry.tracing.check_bytes import look
-from aqea_registry.tracing.graph import Draft, Graph, Node, union
+from aqea_registry.tracing.check_bytes import check_bytes
+from aqea_registry.tracing.graph import Graph, GraphBuilder, Node, union
 from aqea_registry.tracing.run_nodes import draw_pins, draw_run
 
 if TYPE_CHECKING:
@@ -58,11 +58,11 @@ def trace(
     """
     ledgers = any((project.root / FOLDER).glob("*.yaml"))
     checked = check_claims(project, documents, Silent()) if ledgers else None
-    draft = outline(project, checked, stores=stores)
-    found = find(draft, what, report)
-    down, up = _down(draft.graph(), found), _up(draft.graph(), found)
-    look(draft, {*down, *up}, report)
-    graph = draft.graph()
+    builder = outline(project, checked, stores=stores)
+    found = find(builder, what, report)
+    down, up = _down(builder.graph(), found), _up(builder.graph(), found)
+    check_bytes(builder, {*down, *up}, report)
+    graph = builder.graph()
     broken = [node for node in graph.nodes if node.broken and node.id in {*down, *up}]
     return Traced(
         what=what,
@@ -103,23 +103,23 @@ def _nearest_files(graph: Graph, start: str) -> set[str]:
     return files
 
 
-def find(draft: Draft, what: str, report: Reporter) -> list[str]:
+def find(builder: GraphBuilder, what: str, report: Reporter) -> list[str]:
     """The ids of the nodes that a word means: one that is called so, or every one with this digest.
 
     Raises BadConfiguration for a word that names nothing or several things, CannotCheck for a digest that is nowhere here.
     """
-    for word in _spellings(draft.project.root, what):
-        if named := _named(draft, word, what):
+    for word in _spellings(builder.project.root, what):
+        if named := _named(builder, word, what):
             return [named]
-    if by_digest := _with_digest(draft, what, report):
+    if by_digest := _with_digest(builder, what, report):
         return by_digest
-    if (digest := _digest_of_file(draft.project.root / what)) is not None:
-        if same := _with_digest(draft, digest, report):
+    if (digest := _digest_of_file(builder.project.root / what)) is not None:
+        if same := _with_digest(builder, digest, report):
             return same
         raise CannotCheck(f"nothing in this project knows {what}, nor a file with its sha256 {digest}", HINT)
     if _HEX.fullmatch(what):
         raise CannotCheck(f"nothing in this project has the digest {what}", HINT)
-    near = _near(draft, what)
+    near = _near(builder, what)
     hint = f"near it: {', '.join(near)}" if near else HINT
     raise BadConfiguration(f"nothing in this project is called {_short(what)!r}", hint)
 
@@ -132,10 +132,10 @@ def _digest_of_file(place: Path) -> str | None:
         return None
 
 
-def _near(draft: Draft, what: str) -> list[str]:
+def _near(builder: GraphBuilder, what: str) -> list[str]:
     """Names like this one, and names that hold it."""
-    like = difflib.get_close_matches(what, draft.words, 3, 0.75) if len(what) < LONGEST else []
-    holding = sorted((word for word in draft.words if what.lower() in word.lower()), key=lambda word: (len(word), word))
+    like = difflib.get_close_matches(what, builder.aliases, 3, 0.75) if len(what) < LONGEST else []
+    holding = sorted((word for word in builder.aliases if what.lower() in word.lower()), key=lambda word: (len(word), word))
     return list(dict.fromkeys((*like, *(holding[:5] if what else ()))))[:6]
 
 
@@ -153,25 +153,25 @@ def _spellings(root: Path, what: str) -> list[str]:
     return list(dict.fromkeys((what, f"{inner}{mark}{metric}")))
 
 
-def _named(draft: Draft, word: str, what: str) -> str | None:
+def _named(builder: GraphBuilder, word: str, what: str) -> str | None:
     """The node of this name. Raises BadConfiguration if it names several."""
-    ids = sorted(draft.words.get(word, ()))
+    ids = sorted(builder.aliases.get(word, ()))
     if len(ids) > 1:
         named = ", ".join(ids[:8]) + (f" and {len(ids) - 8} more" if len(ids) > 8 else "")
         raise BadConfiguration(f"{what!r} names {len(ids)} things", f"say which: {named}")
     return ids[0] if ids else None
 
 
-def _with_digest(draft: Draft, what: str, report: Reporter) -> list[str]:
+def _with_digest(builder: GraphBuilder, what: str, report: Reporter) -> list[str]:
     """Every node with this digest, or with the only one that begins so. What no text here records may be a file's by now."""
     match = _HEX.fullmatch(what)
     if match is None:
         return []
     start = match[1].lower()
-    found = _digests(draft.nodes.values(), start)
+    found = _digests(builder.nodes.values(), start)
     if not found:
-        look(draft, draft.nodes.keys(), report)
-        found = _digests(draft.nodes.values(), start)
+        check_bytes(builder, builder.nodes.keys(), report)
+        found = _digests(builder.nodes.values(), start)
     if len(found) > 1:
         raise BadConfiguration(f"{what!r} begins {len(found)} digests", f"write more of it: {', '.join(sorted(found)[:8])}")
     return next(iter(found.values()), [])
@@ -203,24 +203,24 @@ def build_graph(
     For a release nothing is drawn that only this machine knows: upstream files, git's commit, and other releases. Raises
     BadConfiguration for a receipt that is none, and CannotCheck.
     """
-    from aqea_registry.tracing.check_bytes import look
+    from aqea_registry.tracing.check_bytes import check_bytes
 
-    draft = outline(project, checked, scope=scope)
-    look(draft, draft.nodes.keys(), report, verification)
-    return draft.graph()
+    builder = outline(project, checked, scope=scope)
+    check_bytes(builder, builder.nodes.keys(), report, verification)
+    return builder.graph()
 
 
 def outline(
     project: Project, checked: CheckedClaims | None, *, stores: Sequence[str] = (), scope: Scope = Scope.MACHINE
-) -> Draft:
+) -> GraphBuilder:
     """What the files of a project say of each other; no large file is read. `stores` are asked besides those of the run."""
     from aqea_registry.tracing.nodes import draw_claims, draw_releases
 
-    draft = Draft(project)
-    draw_pins(draft, scope)
-    draw_run(draft, scope)
+    builder = GraphBuilder(project)
+    draw_pins(builder, scope)
+    draw_run(builder, scope)
     if checked is not None:
-        draw_claims(draft, checked)
+        draw_claims(builder, checked)
     if scope is Scope.MACHINE:
-        draw_releases(draft, stores)
-    return draft
+        draw_releases(builder, stores)
+    return builder

@@ -83,12 +83,18 @@ WRONG = (
     ("publish",),
     ("verify", "a", "b"),
     ("verify", "-C", "nowhere"),
+    ("compare", "a"),
     ("trace",),
     ("trace", "a", "--format", "png"),
     ("claims", "import"),
     ("claims", "export"),
     ("claims", "lint"),
     ("claims", "export", "--format", "png"),
+    # Options of 0.1.0 that were taken out.
+    ("pin", "--list", "data.json"),
+    ("compare", "a", "--fresh"),
+    ("trace", "a", "--format", "dot"),
+    ("compare", "a", "b", "--plot", "rows.svg"),
 )
 
 

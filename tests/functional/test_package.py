@@ -209,10 +209,7 @@ def test_the_report_in_it_tells_nothing_of_releases_or_of_this_machine(built: Pa
     shutil.rmtree(project / ".git")
     assert package_of(project).content("report.html") == built.content("report.html")
     alone = aqea("report", "--to", "report.html", "--figures", "figures", "--json", cwd=project)
-    assert (alone.status, {Path(one).name for one in alone.json()["figures"]}) == (
-        0,
-        {"scores.svg", "differences.svg", "files.svg"},
-    )
+    assert (alone.status, [Path(path).name for path in alone.json()["figures"]]) == (0, ["scores.svg"])
     assert b"oci:releases:v1" in (project / "report.html").read_bytes()
     assert b"oci:releases:v1" not in built.texts["report.html"]
 

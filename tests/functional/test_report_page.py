@@ -13,7 +13,7 @@ import pytest
 from aqea_registry.base.findings import Finding
 from aqea_registry.claims.ledger import At, Claim, Measured, Verdict
 from aqea_registry.report.page import Content, build
-from aqea_registry.report.report import render
+from aqea_registry.report.report import render_page
 from aqea_registry.tracing.graph import Graph
 from tests.pages import RESULT, content, graph_of, many
 
@@ -81,7 +81,7 @@ def _allowed(url: str, own: str) -> bool:
 
 
 def written(folder: Path, what: Content, name: str = "report.html") -> Path:
-    (folder / name).write_bytes(render(build(what)))
+    (folder / name).write_bytes(render_page(build(what)))
     return folder / name
 
 
@@ -102,8 +102,9 @@ def test_it_opens_from_a_file_and_asks_for_nothing(browser: Browser, file: Path)
     assert visit.rows().count() == 9
     assert visit.counted() == "9 claims"
     headings = page.locator("h2").all_inner_texts()
-    assert headings == ["Contradictions", "Findings", "Claims", "Figures", "Pins", "Releases", "Verify it yourself"]
-    assert page.locator("figure svg").count() == page.locator("figure table").count() == 3
+    assert headings == ["Contradictions", "Findings", "Claims", "Figures and tables", "Pins", "Releases", "Verify it yourself"]
+    assert page.locator("figure svg").count() == page.locator("figure table").count() == 1
+    assert page.locator("#figures details").count() == 3
     assert page.locator("time + .age").first.inner_text().endswith("days old)")
     assert visit.wrong == []
 

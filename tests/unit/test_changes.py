@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from aqea_registry.base.findings import BadConfiguration
 from aqea_registry.base.references import split_reference
-from aqea_registry.comparison.trees import PINS, Change, Contents, changes, contents, is_told, notes, previous
+from aqea_registry.comparison.trees import PINS, Change, Contents, changes, contents, is_compared, notes, previous
 from aqea_registry.project.lock import Lock, Pin, PinnedFile, render_lock
 from aqea_registry.stores.attachments import Status, current, next_name
 from aqea_registry.stores.open_store import open_store
@@ -32,7 +32,7 @@ def lock(commit: str) -> bytes:
 
 
 def told(files: dict[str, bytes]) -> Contents:
-    return contents(release_of(files), {path: content for path, content in files.items() if is_told(path)})
+    return contents(release_of(files), {path: content for path, content in files.items() if is_compared(path)})
 
 
 def test_changes_name_files_scores_and_pins() -> None:

@@ -12,17 +12,15 @@ from xml.etree import ElementTree
 import msgspec
 import pytest
 
-from aqea_registry.base.progress import visible
-from aqea_registry.report.figures import Gap, Printed, Score, Size, figures
-from aqea_registry.report.page import Confirmation, Content, build, headline, standing
-from aqea_registry.report.report import render
-from aqea_registry.report.svg import WIDTH
-from tests.pages import SHA, content, many
+from aqea_registry.report.page import ConfirmationFacts, Content, build, differences, headline, standing, visible
+from aqea_registry.report.plots import WIDTH, PrintedScore, Score, score_figure
+from aqea_registry.report.report import render_page
+from tests.pages import content, many
 from tests.tools import ROOT, run
 
 SVG = "{http://www.w3.org/2000/svg}"
 IMPORTS = (
-    "import hashlib; from aqea_registry.report.page import build; from aqea_registry.report.report import render; "
+    "import hashlib; from aqea_registry.report.page import build; from aqea_registry.report.report import render_page; "
     "from tests.pages import content"
 )
 
@@ -62,7 +60,7 @@ def test_a_contradiction_has_both_places() -> None:
         ("paper:table2.kalm-mini.zh", "62.10"),
         ("paper:table2.kalm-mini.en", "63.94"),
     ]
-    text = render(build(content())).decode()
+    text = render_page(build(content())).decode()
     for said in ("81.93", "81.91327", "0.01673", "0.005", "Table 2, KaLM mini, zh, line 210"):
         assert said in text[: text.index('id="findings"')], "contradictions come first"
 
@@ -94,7 +92,7 @@ class _Reader(HTMLParser):
 
 
 def test_the_page_leads_nowhere_else_and_every_address_in_it_is_there() -> None:
-    reader = _Reader(render(build(content())).decode())
+    reader = _Reader(render_page(build(content())).decode())
     assert len(set(reader.ids)) == len(reader.ids)
     outside = [link for link in reader.links if not link.startswith(("#", "data:image/svg+xml,"))]
     assert outside == []
@@ -130,21 +128,23 @@ def test_the_chain_of_a_claim_leads_to_the_upstream_file_and_to_the_stores() -> 
 
 def test_within_a_release_nothing_is_told_of_releases() -> None:
     given = content(receipts=None, notes=())
-    text = render(build(given)).decode()
+    text = render_page(build(given)).decode()
     assert 'id="releases"' not in text and "oci:releases" not in text
     assert "sha256sum -c MANIFEST.sha256" in text
     assert 'id="confirmations"' not in text
-    told = render(build(msgspec.structs.replace(given, confirmations=[Confirmation("v1", "a Ryzen, no device", "IDENTICAL")])))
+    told = render_page(
+        build(msgspec.structs.replace(given, confirmations=[ConfirmationFacts("v1", "a Ryzen, no device", "IDENTICAL")]))
+    )
     assert b"a Ryzen, no device" in told
 
 
 @pytest.mark.parametrize("seed", ["1", "2"])
 def test_the_same_content_gives_the_same_bytes_and_no_time(seed: str) -> None:
-    here = render(build(content()))
+    here = render_page(build(content()))
     there = run(
         sys.executable,
         "-c",
-        f"{IMPORTS}; print(hashlib.sha256(render(build(content()))).hexdigest())",
+        f"{IMPORTS}; print(hashlib.sha256(render_page(build(content()))).hexdigest())",
         cwd=ROOT,
         env={"PYTHONHASHSEED": seed, "TZ": "Pacific/Auckland"},
     )
@@ -154,14 +154,14 @@ def test_the_same_content_gives_the_same_bytes_and_no_time(seed: str) -> None:
 
 @pytest.mark.parametrize("given", [content([]), content([], files={}, pair_sets=[], pins=[], manifest=None)])
 def test_a_project_without_claims_has_a_page(given: Content) -> None:
-    text = render(build(msgspec.structs.replace(given, graph=None))).decode()
+    text = render_page(build(msgspec.structs.replace(given, graph=None))).decode()
     assert "No printed number is claimed here yet." in text
     assert '<table class="claims"' not in text
 
 
 def test_a_large_ledger_makes_no_large_page() -> None:
-    assert len(render(build(many(3_200)))) < 1_200_000
-    assert len(render(build(many(10_000)))) < 3_000_000
+    assert len(render_page(build(many(3_200)))) < 1_200_000
+    assert len(render_page(build(many(10_000)))) < 3_000_000
 
 
 HOSTILE = "</script><!--<script>alert(1)</script>\"'><img src=x onerror=alert(1)>&lt;\u2028\x00\x1b\ud800\u202e"
@@ -169,7 +169,7 @@ HOSTILE = "</script><!--<script>alert(1)</script>\"'><img src=x onerror=alert(1)
 
 def test_what_others_wrote_stays_text() -> None:
     verdicts = [msgspec.structs.replace(one, message=HOSTILE) for one in content().verdicts]
-    text = render(build(content(verdicts, title=HOSTILE))).decode()
+    text = render_page(build(content(verdicts, title=HOSTILE))).decode()
     reader = _Reader(text)
     assert len(reader.scripts) == 2
     assert json.loads(reader.scripts[0])["text"]
@@ -179,60 +179,58 @@ def test_what_others_wrote_stays_text() -> None:
     assert visible("plain · ü\n") == "plain · ü\n" and visible(5) == 5
 
 
-PRINTS = (Printed("a:b", "82.0", 0.82, "holds"), Printed("a:c", "9", 0.09, "contradicted"))
+PRINTS = (PrintedScore("a:b", "82.0", 0.82, "holds"), PrintedScore("a:c", "9", 0.09, "contradicted"))
 SCORES = [
-    Score("org/model", "stsb", "cos_sim_spearman", 0.82, PRINTS),
-    Score("org/<model>", 'x"' * 40, "cos_sim_pearson", -0.3),
+    Score("org/model", "stsb", 0.82, "cos_sim_spearman", PRINTS),
+    Score("org/<model>", 'x"' * 40, -0.3, "cos_sim_pearson"),
 ]
-GAPS = [
-    Gap("a:holds", "holds", 0.0, 5.7e-14),
-    Gap("a:near", "holds", 0.004, 0.005),
-    Gap("a:exact", "contradicted", 1.0, 0.0),
-    Gap("a:far", "contradicted", 2e5, 0.05),
-]
-SIZES = [Size("data/a_pairs.json", 9_000_000, SHA), Size("empty", 0, SHA), Size("x" * 80, 12, SHA)]
 
 
-@pytest.mark.parametrize(
-    ("scores", "gaps", "sizes"),
-    [
-        (SCORES, GAPS, SIZES),
-        (SCORES * 100, GAPS * 2500, SIZES * 60),
-        (SCORES[:1], GAPS[:1], SIZES[1:2]),
-        ([], GAPS[2:3], []),
-    ],
-    ids=["some", "many", "one", "a part"],
-)
-def test_figures_are_drawings_with_words_and_tables(scores: list[Score], gaps: list[Gap], sizes: list[Size]) -> None:
-    made = figures(scores, gaps, sizes)
-    wanted = (("scores", scores), ("differences", gaps), ("files", sizes))
-    assert [one.name for one in made] == [name for name, given in wanted if given]
-    for figure in made:
-        assert len(figure.alone) < 120_000
-        for text, style in ((figure.inline, False), (figure.alone.decode(), True)):
-            root = ElementTree.fromstring(text)
-            assert (root.find(f"{SVG}style") is not None) == style
-            words = [root.find(f"{SVG}{name}") for name in ("title", "desc")]
-            assert all(one is not None and one.text for one in words)
-            assert root.attrib["aria-labelledby"].split() == [one.attrib["id"] for one in words if one is not None]
-            height = float(root.attrib["height"])
-            for element in root.iter():
-                for axis, limit in (("x", WIDTH), ("y", height), ("cx", WIDTH), ("cy", height)):
-                    assert 0 <= float(element.attrib.get(axis, 0)) <= limit
-        assert all(len(row) == len(figure.header) for row in figure.rows) and figure.rows
+@pytest.mark.parametrize("scores", [SCORES, SCORES * 100, SCORES[:1]], ids=["some", "many", "one"])
+def test_the_figure_is_a_drawing_with_words_and_a_table(scores: list[Score]) -> None:
+    figure = score_figure(scores)
+    assert len(figure.alone) < 120_000
+    for text, style in ((figure.inline, False), (figure.alone.decode(), True)):
+        root = ElementTree.fromstring(text)
+        assert (root.find(f"{SVG}style") is not None) == style
+        words = [root.find(f"{SVG}{name}") for name in ("title", "desc")]
+        assert all(one is not None and one.text for one in words)
+        assert root.attrib["aria-labelledby"].split() == [one.attrib["id"] for one in words if one is not None]
+        height = float(root.attrib["height"])
+        for element in root.iter():
+            for axis, limit in (("x", WIDTH), ("y", height), ("cx", WIDTH), ("cy", height)):
+                assert 0 <= float(element.attrib.get(axis, 0)) <= limit
+    assert all(len(row) == len(figure.table.header) for row in figure.table.rows) and len(figure.table.rows) == len(scores)
 
 
-def test_what_is_below_the_line_holds() -> None:
-    """The diagonal is drawn where the difference is the tolerance, so a mark's side of it is the claim's state."""
-    [figure] = figures([], [*GAPS, Gap("a:just", "contradicted", 0.006, 0.005)], [])
-    root = ElementTree.fromstring(figure.inline)
-    (line,) = [element for element in root.iter() if element.get("class") == "limit"]
-    x1, y1, x2, y2 = (float(line.attrib[name]) for name in ("x1", "y1", "x2", "y2"))
-    below = [  # a difference of nothing has a rail of its own
-        float(element.attrib["cy"]) > y1 + (float(element.attrib["cx"]) - x1) * (y2 - y1) / (x2 - x1)
-        for element in root.iter()
-        if element.get("class") == "held" and float(element.attrib["cx"]) >= x1
+def test_differences_are_ranked_by_their_share_of_the_tolerance() -> None:
+    one = content().verdicts[0]
+    given = (
+        ("holds", "holds", "0", "5.7e-14"),
+        ("near", "holds", "-0.004", "0.005"),
+        ("exact", "contradicted", "1", "0"),
+        ("far", "contradicted", "200,000", "0.05"),
+        ("just", "contradicted", "0.006", "0.005"),
+        ("none", "unchecked", None, None),
+    )
+    verdicts = [
+        msgspec.structs.replace(
+            one,
+            ledger="a",
+            claim=msgspec.structs.replace(one.claim, id=name),
+            state=state,
+            difference=difference,
+            tolerance=tolerance,
+        )
+        for name, state, difference, tolerance in given
     ]
-    assert below == [True]
-    assert figure.rows[0] == ("a:exact", "contradicted", "1", "0", "no tolerance")
-    assert [row[0] for row in figure.rows] == ["a:exact", "a:far", "a:just", "a:near", "a:holds"]
+    table = differences(verdicts)
+    assert [(row[0], row[4]) for row in table.rows] == [
+        ("a:exact", "no tolerance"),
+        ("a:far", "4000000 times"),
+        ("a:just", "120 %"),
+        ("a:near", "80 %"),
+        ("a:holds", "0 %"),
+    ]
+    assert table.rows[0] == ("a:exact", "contradicted", "1", "0", "no tolerance")
+    assert "the largest of 5" in table.title and len(differences(verdicts * 20).rows) == 25

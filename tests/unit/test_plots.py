@@ -7,17 +7,17 @@ from xml.etree import ElementTree
 
 import pytest
 
-from aqea_registry.report.svg import WIDTH, Bar, describe, render
+from aqea_registry.report.plots import WIDTH, Score, describe, render_plot
 
 SVG = "{http://www.w3.org/2000/svg}"
 MODELS = ("intfloat/e5-large-v2", "sentence-transformers/all-mpnet-base-v2", "org/minilm")
 DATASETS = ("stsb", "sts12", "sts13", "sts14", "sts15", "sts16")
-REPORT = [Bar(model, dataset, 0.7 + 0.01 * n) for n, dataset in enumerate(DATASETS) for model in MODELS]
+REPORT = [Score(model, dataset, 0.7 + 0.01 * n) for n, dataset in enumerate(DATASETS) for model in MODELS]
 AWKWARD = [
-    Bar('<a> & "b"', "ünïcode", -1.0),
-    Bar('<a> & "b"', "x" * 90, 1.0),
-    Bar("m" * 200, "d\x00\n", 0.0),
-    Bar("]]>", "d", -0.00001),
+    Score('<a> & "b"', "ünïcode", -1.0),
+    Score('<a> & "b"', "x" * 90, 1.0),
+    Score("m" * 200, "d\x00\n", 0.0),
+    Score("]]>", "d", -0.00001),
 ]
 
 
@@ -25,9 +25,11 @@ def classed(root: ElementTree.Element, kind: str) -> list[ElementTree.Element]:
     return [element for element in root.iter() if element.get("class") == kind]
 
 
-@pytest.mark.parametrize("bars", [[Bar("m", "d", 0.5512)], REPORT, AWKWARD, [], [Bar("m", f"d{n}", 0.5) for n in range(60)]])
-def test_every_bar_stands_inside_with_its_value(bars: list[Bar]) -> None:
-    root = ElementTree.fromstring(render(bars))
+@pytest.mark.parametrize(
+    "bars", [[Score("m", "d", 0.5512)], REPORT, AWKWARD, [], [Score("m", f"d{n}", 0.5) for n in range(60)]]
+)
+def test_every_bar_stands_inside_with_its_value(bars: list[Score]) -> None:
+    root = ElementTree.fromstring(render_plot(bars))
     height = float(root.attrib["height"])
     drawn = [element for element in classed(root, "bar") if element.tag == f"{SVG}rect"]
     values = classed(root, "value")
@@ -43,18 +45,18 @@ def test_every_bar_stands_inside_with_its_value(bars: list[Bar]) -> None:
 
 
 def test_a_bar_is_as_long_as_its_value() -> None:
-    root = ElementTree.fromstring(render([Bar("m", "a", 1.0), Bar("m", "b", 0.25), Bar("m", "c", 0.0)]))
+    root = ElementTree.fromstring(render_plot([Score("m", "a", 1.0), Score("m", "b", 0.25), Score("m", "c", 0.0)]))
     whole, quarter, none = (float(element.attrib["width"]) for element in classed(root, "bar"))
     assert quarter == pytest.approx(whole / 4, abs=0.1)
     assert none == 0
-    root = ElementTree.fromstring(render([Bar("m", "a", -0.5), Bar("m", "b", 0.5)]))
+    root = ElementTree.fromstring(render_plot([Score("m", "a", -0.5), Score("m", "b", 0.5)]))
     below, above = classed(root, "bar")
     assert below.attrib["width"] == above.attrib["width"]
     assert float(below.attrib["x"]) + float(below.attrib["width"]) == pytest.approx(float(above.attrib["x"]), abs=0.11)
 
 
 def test_the_bars_of_a_model_stand_together_under_its_name() -> None:
-    root = ElementTree.fromstring(render(REPORT))
+    root = ElementTree.fromstring(render_plot(REPORT))
     headings = {element.text: float(element.attrib["y"]) for element in classed(root, "model")}
     assert list(headings) == list(MODELS)
     marks = sorted([*headings.values(), *(float(element.attrib["y"]) for element in classed(root, "bar"))])
@@ -62,7 +64,7 @@ def test_the_bars_of_a_model_stand_together_under_its_name() -> None:
 
 
 def test_it_is_told_in_words_and_follows_light_and_dark() -> None:
-    text = render(REPORT).decode()
+    text = render_plot(REPORT).decode()
     root = ElementTree.fromstring(text)
     assert (root.attrib["role"], root.attrib["aria-labelledby"]) == ("img", "title desc")
     assert {root.find(f"{SVG}{name}").attrib["id"] for name in ("title", "desc")} == {"title", "desc"}  # type: ignore[union-attr]
@@ -75,5 +77,5 @@ def test_it_is_told_in_words_and_follows_light_and_dark() -> None:
 
 
 def test_the_same_scores_give_the_same_bytes_and_nothing_from_elsewhere() -> None:
-    assert render(REPORT) == render(list(REPORT))
-    assert not re.search(rb"(href|src|url\(|<script|http(?!://www\.w3\.org/2000/svg))", render(REPORT))
+    assert render_plot(REPORT) == render_plot(list(REPORT))
+    assert not re.search(rb"(href|src|url\(|<script|http(?!://www\.w3\.org/2000/svg))", render_plot(REPORT))

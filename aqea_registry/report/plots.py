@@ -1,0 +1,214 @@
+"""Plots of scores as SVG: the bars of a release, and the report's figure of scores beside their prints.
+
+Written by hand, so that the same scores give the same bytes and nothing needs a plotting library. Every mark is labelled with
+its dataset and value, so nothing depends on colour. A plot has its own background, because the page around it may be light
+where the reader's system is dark.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+from xml.sax.saxutils import escape
+
+from aqea_registry.base.progress import printable
+
+WIDTH = 720
+ROW, HEADING = 24, 34  # heights in pixels
+TOP, BOTTOM, RIGHT, CHARACTER = 42, 34, 76, 7.2
+LONGEST = 34  # characters of a label before it is cut
+MOST = 120  # scores that a figure draws; its table has them all
+TITLE = "Spearman correlation of cosine similarity with human scores, a bar for each pair set"
+STYLE = """\
+text{font:13px system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif;fill:#1f2328}
+.back{fill:#fff}.bar{fill:#2f6db5}.grid{stroke:#d8dee4}.zero{stroke:#6e7781}
+.title{font-size:16px;font-weight:600}.model{font-weight:600}.small{font-size:11px;fill:#59636e}
+.value{font-variant-numeric:tabular-nums;paint-order:stroke;stroke:#fff;stroke-width:4px}
+@media(prefers-color-scheme:dark){
+text{fill:#e6edf3}.back{fill:#0d1117}.bar{fill:#4c8fdb}.grid{stroke:#30363d}.zero{stroke:#8b949e}.small{fill:#9198a1}
+.value{stroke:#0d1117}}
+"""
+FIGURE_STYLE = f"""{STYLE}\
+.mean{{fill:#2f6db5}}.good{{fill:none;stroke:#1f2328;stroke-width:1.6}}.bad{{fill:none;stroke:#b3261e;stroke-width:2}}
+@media(prefers-color-scheme:dark){{.mean{{fill:#4c8fdb}}.good{{stroke:#e6edf3}}.bad{{stroke:#ff8a80}}}}
+"""
+
+
+class PrintedScore(NamedTuple):
+    """A score as a document prints it, its value in -1..1, and the state of the claim."""
+
+    claim: str
+    text: str
+    value: float
+    state: str
+
+
+class Score(NamedTuple):
+    """A recomputed score in -1..1, and every print of it."""
+
+    model: str
+    dataset: str
+    value: float
+    metric: str = ""
+    printed: tuple[PrintedScore, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """What stands at the left of its row."""
+        return f"{self.dataset} · {self.metric}" if self.metric else self.dataset
+
+
+class Table(NamedTuple):
+    """Numbers as text, row by row; `mono` are the columns of digests."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    mono: tuple[int, ...] = ()
+
+
+class Figure(NamedTuple):
+    """A drawing for a page, the same as a file of its own, and its numbers as a table."""
+
+    name: str
+    caption: str
+    inline: str
+    alone: bytes
+    table: Table
+
+
+class Axis(NamedTuple):
+    """A linear axis from `left` to `right` (pixels) with a line and a label at each tick."""
+
+    low: float
+    high: float
+    ticks: tuple[float, ...]
+    left: float
+    right: float = WIDTH - RIGHT
+
+    @classmethod
+    def of(cls, scores: Sequence[Score]) -> Axis:
+        """The axis of scores in -1..1. Negative scores are rare, and get their half only where there are some."""
+        left = 16 + max((min(len(score.label), LONGEST) for score in scores), default=0) * CHARACTER + 20
+        if any(score.value < 0 for score in scores):
+            return cls(-1.0, 1.0, (-1.0, -0.5, 0.0, 0.5, 1.0), left)
+        return cls(0.0, 1.0, (0.0, 0.2, 0.4, 0.6, 0.8, 1.0), left)
+
+    def x(self, value: float) -> float:
+        """The position of a value in pixels."""
+        return self.left + (value - self.low) / (self.high - self.low) * (self.right - self.left)
+
+    def grid(self, top: float, bottom: float) -> list[str]:
+        """A line at each tick; the one at zero is darker."""
+        lines = [(f"{self.x(tick):.1f}", "grid" if tick else "zero") for tick in self.ticks]
+        return [f'<line class="{kind}" x1="{x}" y1="{top:g}" x2="{x}" y2="{bottom:g}"/>' for x, kind in lines]
+
+    def labels(self, y: float) -> list[str]:
+        """The ticks' values."""
+        return [
+            f'<text class="small" x="{self.x(tick):.1f}" y="{y:g}" text-anchor="middle">{tick:.1f}</text>'
+            for tick in self.ticks
+        ]
+
+
+def render_plot(scores: Sequence[Score]) -> bytes:
+    """The plot of a release: a bar for each score, the bars of a model together, models in the order in which they come."""
+    height, body = _rows(scores, _bar)
+    return _drawing(height, TITLE, describe(scores), "Spearman correlation of cosine with human scores", body).encode()
+
+
+def describe(scores: Sequence[Score]) -> str:
+    """The plot of a release in words, every bar of it, for readers who do not see it."""
+    return "; ".join(f"{score.dataset} with {score.model}: {score.value:.4f}" for score in scores) + "."
+
+
+def score_figure(scores: Sequence[Score]) -> Figure:
+    """Recomputed scores as discs, printed ones as diamonds over them."""
+    shown, title = scores[:MOST], "Scores, recomputed and as printed"
+    height, body = _rows(shown, _disc)
+    prints = sum(len(score.printed) for score in scores)
+    words = f"{len(scores)} recomputed scores and {prints} printed values of them; the table below has them all."
+    more = f" {len(scores) - len(shown)} more are in the table." if len(scores) > len(shown) else ""
+    rows = (
+        (score.model, score.dataset, score.metric, repr(score.value), "; ".join(map(_print_text, score.printed)))
+        for score in scores
+    )
+    return Figure(
+        name="scores",
+        caption=f"Disc: recomputed from the bytes. Open diamond: printed; a red one is contradicted.{more}",
+        inline=_drawing(height, title, words, title, body, name="scores-", style=""),
+        alone=_drawing(height, title, words, title, body, style=FIGURE_STYLE).encode(),
+        table=Table(title, ("model", "dataset", "metric", "recomputed", "printed"), tuple(rows)),
+    )
+
+
+def _print_text(printed: PrintedScore) -> str:
+    return f"{printed.text} ({printed.state}, {printed.claim})"
+
+
+def _rows(scores: Sequence[Score], draw: Callable[[Axis, Score, float], list[str]]) -> tuple[int, list[str]]:
+    """The height of a plot and its elements: a row for each score, the rows of a model under its name, the axis below all."""
+    axis, y, body = Axis.of(scores), float(TOP), list[str]()
+    for model in dict.fromkeys(score.model for score in scores):
+        body.append(f'<text class="model" x="16" y="{y + 22:g}">{_label(model, 72)}</text>')
+        y += HEADING
+        of_model = [score for score in scores if score.model == model]
+        body += axis.grid(y, y + ROW * len(of_model))
+        for score in of_model:
+            body.append(f'<text x="{axis.left - 10:.1f}" y="{y + 16:g}" text-anchor="end">{_label(score.label)}</text>')
+            body += draw(axis, score, y)
+            y += ROW
+    return int(y) + BOTTOM, [*body, *axis.labels(y + 18)]
+
+
+def _bar(axis: Axis, score: Score, y: float) -> list[str]:
+    start, end = sorted((axis.x(0.0), axis.x(score.value)))
+    after = end if score.value >= 0 else axis.x(0.0)
+    return [
+        f'<rect class="bar" x="{start:.1f}" y="{y + 4:g}" width="{end - start:.1f}" height="16" rx="2"/>',
+        f'<text class="value" x="{after + 6:.1f}" y="{y + 16:g}">{score.value:.4f}</text>',
+    ]
+
+
+def _disc(axis: Axis, score: Score, y: float) -> list[str]:
+    middle = y + ROW / 2
+    prints = (printed for printed in score.printed if axis.low <= printed.value <= axis.high)
+    return [
+        f'<circle class="mean" cx="{axis.x(score.value):.1f}" cy="{middle:g}" r="4"/>',
+        *dict.fromkeys(_diamond(axis.x(printed.value), middle, printed.state) for printed in prints),
+        f'<text class="value" x="{WIDTH - RIGHT + 14}" y="{y + 16:g}">{score.value:.4f}</text>',
+    ]
+
+
+def _diamond(x: float, y: float, state: str) -> str:
+    kind = "bad" if state == "contradicted" else "good"
+    return f'<path class="{kind}" d="M{x - 7:.1f} {y:g}L{x:.1f} {y - 7:g}L{x + 7:.1f} {y:g}L{x:.1f} {y + 7:g}Z"/>'
+
+
+def _drawing(
+    height: int, title: str, words: str, heading: str, body: Sequence[str], *, name: str = "", style: str = STYLE
+) -> str:
+    """A whole SVG around its elements; `words` is for readers who do not see it.
+
+    Within a page, `name` keeps the ids of several drawings apart, and `style` is empty because the page has the style.
+    """
+    head = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
+        f'role="img" aria-labelledby="{name}title {name}desc">',
+        f'<title id="{name}title">{_escaped(title)}</title>',
+        f'<desc id="{name}desc">{_escaped(words)}</desc>',
+        *([f"<style>{style}</style>"] if style else []),
+        f'<rect class="back" width="{WIDTH}" height="{height}" rx="6"/>',
+        f'<text class="title" x="16" y="30">{_escaped(heading)}</text>',
+    ]
+    return "\n".join([*head, *body, "</svg>", ""])
+
+
+def _label(text: str, longest: int = LONGEST) -> str:
+    """Text of a label, cut to its length."""
+    return _escaped(text if len(text) <= longest else f"{text[: longest - 1]}…")
+
+
+def _escaped(text: str) -> str:
+    """Text as XML takes it: without the control characters that no XML may hold."""
+    return escape(printable(text, instead=" "))
