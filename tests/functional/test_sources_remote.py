@@ -21,7 +21,7 @@ from tests.functional.s3 import s3 as s3
 from tests.functional.standins import MODELS, STS17, Files, datasets
 from tests.functional.standins import stand_ins as stand_ins
 from tests.hub import Fault, HubServer, payload
-from tests.tools import Result, aqea, edit_params, run
+from tests.tools import Result, aqea, copy_project, edit_params, run
 
 pytest.importorskip("huggingface_hub")
 
@@ -36,15 +36,15 @@ class Bench:
     def __init__(self, folder: Path, hub: HubServer) -> None:
         self.folder, self.hub, self.cache = folder, hub, folder.parent / f"{folder.name}-cache"
 
-    def aqea(self, *words: str, env: Mapping[str, str] | None = None) -> Result:
-        return aqea(*words, cwd=self.folder, env={**self.hub.environment(self.cache), **(env or {})})
+    def aqea(self, *words: str, env: Mapping[str, str] | None = None, process: bool | None = None) -> Result:
+        return aqea(*words, cwd=self.folder, env={**self.hub.environment(self.cache), **(env or {})}, process=process)
 
     def make(self, *sources: str, status: int = 0, env: Mapping[str, str] | None = None) -> Result:
         """Generate the pair set from these sources alone."""
         if sources:
             edit_params(self.folder, lambda params: params.update(sources=list(sources)))
         (self.folder / PAIRS).unlink(missing_ok=True)
-        result = self.aqea("generate", "talk", "mini", env=env)
+        result = self.aqea("generate", "talk", "mini", env=env, process=bool(env))
         assert result.status == status, result
         return result
 
@@ -121,7 +121,7 @@ def first(store: dict[str, Files], tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture
 def bench(first: Path, own_hub: HubServer, tmp_path: Path) -> Bench:
     """A copy of that project which holds vectors, and no pinned files."""
-    shutil.copytree(first, tmp_path / "project", ignore=shutil.ignore_patterns("pinned", "incoming"))
+    copy_project(first, tmp_path / "project", without=(".aqea/pinned", ".aqea/incoming"))
     return Bench(tmp_path / "project", own_hub)
 
 
