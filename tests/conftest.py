@@ -22,6 +22,8 @@ os.environ.update(
     HF_HUB_OFFLINE="0",
     HF_TOKEN_PATH="/nonexistent/token",
 )
+# Threads that wait for work sleep: where several processes compute on the same cores, spinning takes most of their time.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

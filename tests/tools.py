@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from tests.forked import fork_program
+
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 BIN = Path(sys.executable).parent
@@ -60,12 +62,43 @@ def aqea(
 ) -> Result:
     """Run `aqea-registry`. A traceback is a failure, whatever the test wants to see.
 
-    It runs in this process, where its imports cost nothing, if `process` is False, or is not given and nothing asks for a
-    process of its own: computing with torch, whose settings stay, or names in the environment that are read at import.
+    It runs in this process, where its imports cost nothing, if that gives the same answer: see `way`. `process` decides
+    it: False, here; True, as the program is installed.
     """
-    if _needs_process(words, env or {}) if process is None else process:
-        return program(*words, cwd=cwd, env=env, timeout=timeout)
-    return in_process(*words, cwd=cwd, env=env, timeout=timeout)
+    names = {name for name, value in (env or {}).items() if os.environ.get(name) != value}
+    chosen = way([str(word) for word in words], names) if process is None else program if process else in_process
+    return chosen(*words, cwd=cwd, env=env, timeout=timeout)
+
+
+# Read when they are used, by us and by the libraries.
+READ_LATE = {
+    *("HF_ENDPOINT", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HOME", "HF_HUB_CACHE", "HF_TOKEN_PATH", "HF_DATASETS_CACHE"),
+    *("HF_DATASETS_OFFLINE", "GITHUB_TOKEN", "GH_TOKEN", "GITHUB_API_URL", "XDG_CACHE_HOME", "DOCKER_CONFIG", "HOME"),
+    *("TERM", "FORCE_COLOR", "CLICOLOR_FORCE", "NO_COLOR", "NO_PROXY", "no_proxy"),
+}
+# Read when a process starts, or when torch is imported.
+READ_FIRST = {"ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MKL_CBWR", "OMP_NUM_THREADS", "PATH", "TZ"}
+
+
+def way(words: Sequence[str], names: set[str]) -> Callable[..., Result]:
+    """How a command runs that is given variables of these names, none of which has its value here.
+
+    A forked process is for what computes with torch, whose settings stay, and for what is read at import. Downloads from
+    the Hub, as `pin` makes them, take the endpoint that the Hub's client found at import.
+    """
+    in_thread = threading.current_thread() is not threading.main_thread()  # folder and environment are the process's
+    if in_thread or names & READ_FIRST or any(name.startswith(("PYTHON", "LC_", "LANG")) for name in names):
+        return program
+    computes = {"generate", "--diagnose", "--fresh"} & {*words}
+    downloads = words[:1] == ["pin"] and "HF_ENDPOINT" in names
+    return forked if computes or downloads or names - READ_LATE else in_process
+
+
+def forked(*words: str | Path, cwd: Path, env: Mapping[str, str] | None = None, timeout: float = 300) -> Result:
+    """Run the program in a process that is forked after the import of torch."""
+    result = Result(*fork_program([str(word) for word in words], cwd, environment(env), timeout))
+    assert "Traceback" not in result.err, result.err
+    return result
 
 
 def program(*words: str | Path, cwd: Path, env: Mapping[str, str] | None = None, timeout: float = 300) -> Result:
@@ -93,27 +126,12 @@ def in_process(*words: str | Path, cwd: Path, env: Mapping[str, str] | None = No
     except SystemExit as ended:
         assert isinstance(ended.code, int), ended.code
         status = ended.code
-        assert os.environ.get("HF_MODULES_CACHE") == environ.get("HF_MODULES_CACHE"), "it computes: give process=True"
+        assert os.environ.get("HF_MODULES_CACHE") == environ.get("HF_MODULES_CACHE"), "it computes: give process=None"
     finally:
         os.chdir(folder)
         _replace_environment(environ)
     assert "Traceback" not in _text(err), _text(err)
     return Result(status, _text(out), _text(err))
-
-
-COMPUTING = {"generate", "--diagnose", "--fresh"}
-# Read when they are used, by us and by the libraries: with any other name a command gets a process of its own.
-READ_LATE = {
-    *("HF_ENDPOINT", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HOME", "HF_HUB_CACHE", "HF_TOKEN_PATH", "HF_DATASETS_CACHE"),
-    *("HF_DATASETS_OFFLINE", "GITHUB_TOKEN", "GH_TOKEN", "GITHUB_API_URL", "XDG_CACHE_HOME", "DOCKER_CONFIG", "HOME"),
-    *("TERM", "FORCE_COLOR", "CLICOLOR_FORCE", "NO_COLOR", "NO_PROXY", "no_proxy"),
-}
-
-
-def _needs_process(words: Sequence[str | Path], env: Mapping[str, str]) -> bool:
-    others = {name for name, value in env.items() if name not in READ_LATE and os.environ.get(name) != value}
-    in_thread = threading.current_thread() is not threading.main_thread()  # folder and environment are the process's
-    return bool(others or in_thread or COMPUTING & {str(word) for word in words})
 
 
 def _stream(errors: str) -> TextIOWrapper:

@@ -312,7 +312,7 @@ def limited(size: int, *words: str | Path, cwd: Path) -> Result:
     return finish(start(*words, cwd=cwd, limit=limit))
 
 
-def refused(project: Path, status: int, *told: str, words: tuple[str, ...] = GENERATE, process: bool = False) -> Result:
+def refused(project: Path, status: int, *told: str, words: tuple[str, ...] = GENERATE, process: bool | None = False) -> Result:
     """The command stops with this status and says this, and none of the pair set's files is touched.
 
     It runs in this process: what is refused later, while it computes, asks for a process of its own.

@@ -382,7 +382,7 @@ def test_a_model_whose_weights_hold_nan(project: Path) -> None:
     edit_weights(other_model(project), lambda tensors: tensors["embeddings.LayerNorm.weight"].fill_(float("nan")))
     edit_rows(project, lambda rows: None)
     assert aqea("pin", "small", "minilm", cwd=project).status == 0
-    result = refused(project, 1, "NaN", "for the sentence '", process=True)
+    result = refused(project, 1, "NaN", "for the sentence '", process=None)
     assert found(result) == {("malformed", "minilm")}
 
 
@@ -393,14 +393,14 @@ def test_a_model_that_lacks_a_tensor(project: Path) -> None:
     edit_weights(other_model(project), lambda tensors: tensors.pop(name))
     edit_rows(project, lambda rows: None)
     assert aqea("pin", "small", "minilm", cwd=project).status == 0
-    refused(project, 1, name, process=True)
+    refused(project, 1, name, process=None)
 
 
 @pytest.mark.weights
 def test_a_model_that_cannot_be_loaded(project: Path) -> None:
     (other_model(project) / "model.safetensors").write_bytes(b"no tensors")
     assert aqea("pin", "small", "minilm", cwd=project).status == 0
-    refused(project, 1, "minilm", process=True)
+    refused(project, 1, "minilm", process=None)
 
 
 @pytest.mark.weights
@@ -412,5 +412,5 @@ def test_a_model_of_another_dimension(project: Path) -> None:
 
     edit_params(project, change)
     edit_rows(project, lambda rows: None)
-    result = refused(project, 1, "384", "768", process=True)
+    result = refused(project, 1, "384", "768", process=None)
     assert found(result) == {("mismatch", "models.minilm.dimension")}

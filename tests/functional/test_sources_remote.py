@@ -36,15 +36,15 @@ class Bench:
     def __init__(self, folder: Path, hub: HubServer) -> None:
         self.folder, self.hub, self.cache = folder, hub, folder.parent / f"{folder.name}-cache"
 
-    def aqea(self, *words: str, env: Mapping[str, str] | None = None, process: bool | None = None) -> Result:
-        return aqea(*words, cwd=self.folder, env={**self.hub.environment(self.cache), **(env or {})}, process=process)
+    def aqea(self, *words: str, env: Mapping[str, str] | None = None) -> Result:
+        return aqea(*words, cwd=self.folder, env={**self.hub.environment(self.cache), **(env or {})})
 
     def make(self, *sources: str, status: int = 0, env: Mapping[str, str] | None = None) -> Result:
         """Generate the pair set from these sources alone."""
         if sources:
             edit_params(self.folder, lambda params: params.update(sources=list(sources)))
         (self.folder / PAIRS).unlink(missing_ok=True)
-        result = self.aqea("generate", "talk", "mini", env=env, process=bool(env))
+        result = self.aqea("generate", "talk", "mini", env=env)
         assert result.status == status, result
         return result
 
