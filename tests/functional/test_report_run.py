@@ -26,7 +26,7 @@ from tests.functional.s3 import s3 as s3
 from tests.functional.standins import MODELS, STS, STSB, Files, datasets, fill, rows, use_hub, zipped
 from tests.functional.standins import stand_ins as stand_ins
 from tests.hub import HubServer
-from tests.tools import ROOT, SHARED, Result, aqea, copy_checkout, edit_params, environment, run
+from tests.tools import ROOT, SHARED, Result, aqea, copy_checkout, copy_project, edit_params, environment, run
 
 pytest.importorskip("huggingface_hub")
 pytest.importorskip("dvc")
@@ -107,8 +107,7 @@ def made(stand_ins: dict[str, Files], tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture
 def project(made: Made, tmp_path: Path) -> Path:
     """A copy of the finished project, without checked copies of models and data."""
-    shutil.copytree(made.folder, tmp_path / "project", symlinks=True, ignore=shutil.ignore_patterns("pinned", "incoming"))
-    return tmp_path / "project"
+    return copy_project(made.folder, tmp_path / "project", without=(".aqea/pinned", ".aqea/incoming"))
 
 
 def names() -> set[str]:
@@ -249,7 +248,7 @@ def test_every_kind_of_source_gives_the_same_manifest(
     found = {}
     for name, spec in specs.items():
         place = tmp_path / name / "project"
-        shutil.copytree(project, place, symlinks=True)
+        copy_project(project, place)
         edit_params(place, partial(_use_source, spec))
         env = {**made.env(full if name == "cache" else tmp_path / "empty"), **s3.environment(tmp_path)}
         if name != "hub":

@@ -21,7 +21,7 @@ from tests.functional.s3 import s3 as s3
 from tests.functional.standins import MODELS, STS17, Files, datasets
 from tests.functional.standins import stand_ins as stand_ins
 from tests.hub import Fault, HubServer, payload
-from tests.tools import Result, aqea, edit_params, run
+from tests.tools import Result, aqea, copy_project, edit_params, run
 
 pytest.importorskip("huggingface_hub")
 
@@ -121,7 +121,7 @@ def first(store: dict[str, Files], tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture
 def bench(first: Path, own_hub: HubServer, tmp_path: Path) -> Bench:
     """A copy of that project which holds vectors, and no pinned files."""
-    shutil.copytree(first, tmp_path / "project", ignore=shutil.ignore_patterns("pinned", "incoming"))
+    copy_project(first, tmp_path / "project", without=(".aqea/pinned", ".aqea/incoming"))
     return Bench(tmp_path / "project", own_hub)
 
 

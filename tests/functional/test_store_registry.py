@@ -22,8 +22,9 @@ from aqea_registry.stores.attachments import ATTACHMENT_TYPE, fallback_tag
 from aqea_registry.stores.port import Tagged
 from aqea_registry.stores.registry.store import Registry
 from aqea_registry.stores.release import MANIFEST_TYPE, Release, build
+from tests import sampling
 from tests.hub.faults import Fault
-from tests.proxy import LineFault, Proxy
+from tests.proxy import LineFault, Proxy, Request
 from tests.registry import LOGIN, DockerRegistry, docker_registry, free_port, needed
 from tests.tools import ROOT, environment, run
 
@@ -233,6 +234,15 @@ FAULTS: dict[str, Callable[[int], Fault]] = {
 }
 
 
+def requests_of_a_push(server: DockerRegistry) -> list[Request]:
+    """The requests that a push makes when nothing goes wrong."""
+    with Proxy(server.endpoint) as line:
+        put_only = Desk(server, line)
+        put_only.store.push("v1", RELEASE, FILES.__getitem__, "", lambda count: None)
+        assert len(line.requests) == REQUESTS
+        return line.requests
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_push_gets_over_a_fault_at_each_request(docker_registry: DockerRegistry, fault: str) -> None:
     def attempt(skip: int) -> None:
@@ -246,7 +256,7 @@ def test_a_push_gets_over_a_fault_at_each_request(docker_registry: DockerRegistr
             assert held(desk.direct, deep=True) == all_there("hashed")
 
     with ThreadPoolExecutor(REQUESTS) as pool:
-        list(pool.map(attempt, range(REQUESTS)))
+        list(pool.map(attempt, sampling.requests(requests_of_a_push(docker_registry), share=0.3, name=fault)))
 
 
 def test_a_push_that_is_killed_after_each_request_is_repeated(docker_registry: DockerRegistry) -> None:
@@ -271,8 +281,9 @@ def test_a_push_that_is_killed_after_each_request_is_repeated(docker_registry: D
             assert line.received("PUT", "/uploads/") == PAYLOAD + len(b"{}") >= before
             assert held(desk.direct, deep=True) == all_there("hashed")
 
+    killed = sampling.requests(requests_of_a_push(docker_registry), share=0.3, name="killed")
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(attempt, range(1, REQUESTS + 1)))
+        list(pool.map(attempt, (number + 1 for number in killed)))
 
 
 @pytest.mark.parametrize(

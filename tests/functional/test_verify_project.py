@@ -15,6 +15,7 @@ import pytest
 from aqea_registry.base.progress import Silent
 from aqea_registry.project.project import open_project
 from aqea_registry.verification.verify_project import verify_project
+from tests import sampling
 from tests.functional.helpers import (
     BENCHMARK,
     MANIFEST,
@@ -30,7 +31,6 @@ from tests.functional.helpers import (
     edit_lock,
     edit_pairs,
     found,
-    in_two_processes,
     number,
     put,
     relock,
@@ -392,17 +392,14 @@ def test_without_the_model_everything_else_is_checked_and_a_note_says_so(project
     assert aqea("verify", cwd=project).status == 1
 
 
-def changes_not_found(project: Path, seed: int) -> list[str]:
+def test_every_change_of_one_byte_is_found(project: Path) -> None:
+    forget_the_model(project)
+    assert aqea("verify", cwd=project).status == 0
     listed = [line.split("  ")[1] for line in (project / MANIFEST).read_text().splitlines()]
 
     def good() -> bool:
         return not verify_project(open_project(project), Silent()).findings
 
-    missed = unnoticed([project / path for path in (*listed, MANIFEST, SIZES)], 500, seed, good)
-    return missed if good() else [*missed, "a byte that was not put back"]
-
-
-def test_a_thousand_changes_of_one_byte_are_all_found(project: Path) -> None:
-    forget_the_model(project)
-    assert aqea("verify", cwd=project).status == 0
-    assert in_two_processes(changes_not_found, project, (20251121, 20251122)) == []
+    paths = [project / path for path in (*listed, MANIFEST, SIZES)]
+    assert unnoticed(paths, sampling.times(1000, 50), sampling.seed("project"), good) == []
+    assert good(), "every byte was put back"

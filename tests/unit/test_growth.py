@@ -1,0 +1,16 @@
+"""The measure of growth: it passes what is linear and fails what is not."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.growth import assert_linear
+
+
+def test_linear_work_passes() -> None:
+    assert_linear(lambda n: lambda: sum(range(n)), 2_000_000)
+
+
+def test_quadratic_work_fails() -> None:
+    with pytest.raises(AssertionError, match="2000: "):
+        assert_linear(lambda n: lambda: [sum(range(n)) for _ in range(n)], 1000)
