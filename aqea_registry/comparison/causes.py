@@ -139,8 +139,8 @@ class _Workshop:
 
     def causes(self) -> Iterator[Cause]:
         """Every way that is tried, the cheap ones first."""
-        before = self._entry.before(self._task)
-        known = {model.before(self._task) for model in self._project.params.models.values()}
+        before = self._entry.prefix_for(self._task)
+        known = {model.prefix_for(self._task) for model in self._project.params.models.values()}
         for prefix in dict.fromkeys((*PREFIXES, *sorted(known))):
             if prefix != before:
                 words = f"with the prefix {prefix!r}" if prefix else f"without the prefix {before!r}"
@@ -226,7 +226,7 @@ class _Workshop:
         rows: Rows | None = None,
     ) -> Values:
         """The vectors of the sample's rows, normalised (len(at) x 2 x dimension)."""
-        prefix = entry.before(self._task) if before is None else before
+        prefix = entry.prefix_for(self._task) if before is None else before
         chosen, texts = [self.chosen[position] for position in at], rows or self._rows
         sentences = [prefix + change(text) for row in chosen for text in (texts.sentences1[row], texts.sentences2[row])]
         batches = list(self._encoder(folder, entry).encode(sentences))

@@ -32,6 +32,37 @@ SAMPLE = 32  # sentences whose vectors are computed in two ways
 SEGMENT = 4096  # sentences whose vectors are kept at a time
 
 
+class ModelInUse(msgspec.Struct, frozen=True, kw_only=True):
+    """A model with its pin, the folder with its checked files, and the folder in which vectors are kept.
+
+    `dimensions` are all those at which the run uses exactly these weights: one pass serves them all.
+    """
+
+    name: str
+    entry: Model
+    pin: Pin
+    precision: Literal["canonical", "float32"]
+    folder: Path
+    cache: Path
+    dimensions: tuple[int, ...]
+
+
+def model_in_use(project: Project, name: str, folder: Path) -> ModelInUse:
+    """A model of the catalogue whose checked files lie in `folder`."""
+    entry = project.params.models[name]
+    run = [artefact.model_entry for artefact in project.artefacts.values()]
+    same = {other.dimension for other in run if _full_vectors(other) == _full_vectors(entry)}
+    return ModelInUse(
+        name=name,
+        entry=entry,
+        pin=project.pin(name),
+        precision=project.params.precision,
+        folder=folder,
+        cache=project.root / CACHE / "vectors",
+        dimensions=tuple(sorted({entry.dimension, *same})),
+    )
+
+
 class Vectors(msgspec.Struct, frozen=True, kw_only=True):
     """Vectors by sentence; how many were computed now, and the machine that last computed some."""
 
@@ -50,8 +81,7 @@ class Vectors(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def vectors_of(
-    project: Project,
-    model: ModelToUse,
+    model: ModelInUse,
     sentences: Iterable[str],
     settings: Settings,
     report: Reporter,
@@ -64,19 +94,17 @@ def vectors_of(
 
     Where the run has the same model at several dimensions, one pass serves them all. Raises Refused and CannotCheck.
     """
-    caches = {
-        dimension: _cache(project, model, dimension, settings, fresh=fresh) for dimension in sorted(_dimensions(project, model))
-    }
+    caches = {dimension: _cache(model, dimension, settings, fresh=fresh) for dimension in model.dimensions}
     cache = caches[model.entry.dimension]
     new = cache.missing(sentences)
-    kept = {dimension: _cache_folder(project, model, dimension, settings) / MADE for dimension in caches}
-    made = _kept(kept[model.entry.dimension])
+    records = {dimension: _cache_folder(model, dimension, settings) / MADE for dimension in caches}
+    made = _kept(records[model.entry.dimension])
     if new:
-        encoder = _load(project, model, settings)
-        made = _made(project, model, encoder, settings, new, made)
-        for path in kept.values():  # before the vectors: what is kept is never without it
+        encoder = _load(model, settings)
+        made = _made(model, encoder, settings, new, made)
+        for path in records.values():  # before the vectors: what is kept is never without it
             write_bytes(path, msgspec.json.encode(made))
-        _encode(project, model, encoder, new, caches, report, label)
+        _encode(model, encoder, new, caches, report, label)
     return Vectors(cache=cache, encoded=len(new), made=made)
 
 
@@ -87,20 +115,18 @@ def _kept(path: Path) -> Made | None:
         return None
 
 
-def _made(
-    project: Project, model: ModelToUse, encoder: Encoder, settings: Settings, sentences: Sequence[str], before: Made | None
-) -> Made:
+def _made(model: ModelInUse, encoder: Encoder, settings: Settings, sentences: Sequence[str], before: Made | None) -> Made:
     """What computes now, and the spread measured on it: now, if before it was on few sentences or on another machine."""
     machine = this_machine(settings.device)
-    if project.params.precision != "canonical":
+    if model.precision != "canonical":
         return Made(machine=machine, spread=None)
     known = before.spread if before is not None and before.machine == machine else None
     if known is not None and known.sample >= SAMPLE // 2:
         return Made(machine=machine, spread=known)
-    return Made(machine=machine, spread=_spread(project, model, encoder, settings, sentences).joined(known))
+    return Made(machine=machine, spread=_spread(model, encoder, settings, sentences).joined(known))
 
 
-def _spread(project: Project, model: ModelToUse, encoder: Encoder, settings: Settings, sentences: Sequence[str]) -> Spread:
+def _spread(model: ModelInUse, encoder: Encoder, settings: Settings, sentences: Sequence[str]) -> Spread:
     """How far another arrangement of the same computation is from this one, on sentences of every length.
 
     The other one goes sentence by sentence, with the other attention where the architecture has two.
@@ -109,13 +135,13 @@ def _spread(project: Project, model: ModelToUse, encoder: Encoder, settings: Set
     alone = msgspec.structs.replace(settings, batch=2 if settings.batch == 1 else 1)
     attention: Literal["sdpa", "eager"] = "sdpa" if settings.attention == "eager" else "eager"
     try:
-        other = _load(project, model, msgspec.structs.replace(alone, attention=attention))
+        other = _load(model, msgspec.structs.replace(alone, attention=attention))
     except Refused:
-        other = _load(project, model, alone)
-    first, second = (_in_order(one.encode(sample)) for one in (encoder, other))
+        other = _load(model, alone)
+    first, second = (_in_order(each.encode(sample)) for each in (encoder, other))
     try:
         difference = np.abs(normalised(first) - normalised(second))
-    except BadVector:  # told when all are encoded, with its sentence
+    except BadVector:  # reported when all are encoded, with its sentence
         return Spread(value=0.0, sample=0)
     return Spread(value=float(difference.max(initial=0)), sample=len(sample))
 
@@ -125,14 +151,7 @@ def _in_order(batches: Iterable[Encoded]) -> npt.NDArray[np.floating]:
     return joined.vectors[np.argsort(joined.positions)]
 
 
-def _dimensions(project: Project, model: ModelToUse) -> set[int]:
-    """All dimensions at which the run uses exactly these weights in this way."""
-    run = [artefact.model_entry for artefact in project.artefacts.values()]
-    same = [other for other in run if _way(other) == _way(model.entry)]
-    return {model.entry.dimension, *(other.dimension for other in same)}
-
-
-def _way(entry: Model) -> Model:
+def _full_vectors(entry: Model) -> Model:
     """A model entry without what does not change its full vectors."""
     full = entry.full_dimension or entry.dimension
     return msgspec.structs.replace(
@@ -140,17 +159,17 @@ def _way(entry: Model) -> Model:
     )
 
 
-def _cache_folder(project: Project, model: ModelToUse, dimension: int, settings: Settings) -> Path:
+def _cache_folder(model: ModelInUse, dimension: int, settings: Settings) -> Path:
     """For exactly these weights, this method and this precision; in float32 the batches matter as well."""
-    precision = project.params.precision
-    method: list[object] = [model.pin.digest(), WRITTEN.vectors, libraries(), precision, model.entry.max_tokens, dimension]
-    method += [model.entry.rounding_offset] if precision == "canonical" else [repr(settings)]
+    entry = model.entry
+    method: list[object] = [model.pin.digest(), WRITTEN.vectors, libraries(), model.precision, entry.max_tokens, dimension]
+    method += [entry.rounding_offset] if model.precision == "canonical" else [repr(settings)]
     name = f"{model.pin.id.rpartition('/')[2]}-{dimension}d-{hashlib.sha256(json.dumps(method).encode()).hexdigest()[:16]}"
-    return project.root / CACHE / "vectors" / name
+    return model.cache / name
 
 
-def _cache(project: Project, model: ModelToUse, dimension: int, settings: Settings, *, fresh: bool) -> VectorCache:
-    folder = _cache_folder(project, model, dimension, settings)
+def _cache(model: ModelInUse, dimension: int, settings: Settings, *, fresh: bool) -> VectorCache:
+    folder = _cache_folder(model, dimension, settings)
     if fresh:
         for segment in folder.glob("*.npy"):
             segment.unlink()
@@ -158,8 +177,7 @@ def _cache(project: Project, model: ModelToUse, dimension: int, settings: Settin
 
 
 def _encode(
-    project: Project,
-    model: ModelToUse,
+    model: ModelInUse,
     encoder: Encoder,
     sentences: Sequence[str],
     caches: dict[int, VectorCache],
@@ -167,7 +185,7 @@ def _encode(
     label: str,
 ) -> None:
     """Send sentences through the model and keep their vectors."""
-    if project.params.precision == "float32":
+    if model.precision == "float32":
         report.warn("precision is float32: these bytes are not canonical, another machine or batch gives others")
     with report.task(label, len(sentences), "sentences") as advance:
         for positions, vectors in _segments(encoder.encode(sentences), advance):
@@ -183,11 +201,11 @@ def _encode(
                 cache.add(texts, on_grid)
 
 
-def _load(project: Project, model: ModelToUse, settings: Settings) -> Encoder:
+def _load(model: ModelInUse, settings: Settings) -> Encoder:
     files = ModelFiles(
         folder=model.folder,
         repo=model.entry.repo,
-        precision=project.params.precision,
+        precision=model.precision,
         max_tokens=model.entry.max_tokens,
         trust_remote_code=model.entry.trust_remote_code,
         allow_pickle=model.entry.allow_pickle,
@@ -232,7 +250,7 @@ def _join(parts: Sequence[Encoded]) -> Encoded:
     return Encoded(positions, np.concatenate([part.vectors for part in parts]))
 
 
-def _check_dimension(model: ModelToUse, found: int) -> None:
+def _check_dimension(model: ModelInUse, found: int) -> None:
     wanted = model.entry.full_dimension or model.entry.dimension
     if found != wanted:
         finding = Finding(
@@ -243,15 +261,6 @@ def _check_dimension(model: ModelToUse, found: int) -> None:
             message="the model gives vectors of another dimension than params.yaml says",
         )
         raise Refused(f"{finding.subject}: {finding.message}: {found}, not {wanted}", [finding])
-
-
-class ModelToUse(msgspec.Struct, frozen=True, kw_only=True):
-    """A model of the catalogue, its pin, and the folder with its checked files."""
-
-    name: str
-    entry: Model
-    pin: Pin
-    folder: Path
 
 
 def pinned_rows(project: Project, name: str, report: Reporter, *, local_only: bool = False) -> Rows:

@@ -13,7 +13,7 @@ from aqea_registry.base.files import atomic_write, hash_file, write_bytes
 from aqea_registry.base.findings import Refused
 from aqea_registry.base.progress import Reporter
 from aqea_registry.embedding.encoder import Settings
-from aqea_registry.generation.encode import ModelToUse, fetched, pinned_rows, vectors_of
+from aqea_registry.generation.encode import fetched, model_in_use, pinned_rows, vectors_of
 from aqea_registry.generation.export import export
 from aqea_registry.project.artefact import RunArtefact, metrics_text, plot_text
 from aqea_registry.project.project import Project
@@ -49,41 +49,30 @@ def generate(
     started = now()
     project.params.check_versions("vectors", "view")
     artefact = project.artefact(dataset, model)
-    key, catalogued = artefact.key, artefact.model_entry
-    project.pin(dataset)
-    model_pin = project.pin(model)
+    project.pin(model)
     rows = pinned_rows(project, dataset, report)  # before the model, which may be gigabytes
-    folder = fetched(project, model, report)
-
-    before = catalogued.before(artefact.dataset_entry.task)
-    first, second = ([before + text for text in texts] for texts in (rows.sentences1, rows.sentences2))
-    keys = list(project.artefacts)
-    label = f"encode {key} ({keys.index(key) + 1} of {len(keys)})"
-    use = ModelToUse(name=model, entry=catalogued, pin=model_pin, folder=folder)
-    vectors = vectors_of(project, use, itertools.chain(first, second), settings, report, label=label, fresh=fresh)
+    encoder = model_in_use(project, model, fetched(project, model, report))
+    prefix = artefact.model_entry.prefix_for(artefact.dataset_entry.task)
+    first, second = ([prefix + text for text in texts] for texts in (rows.sentences1, rows.sentences2))
+    label = f"encode {artefact.key} ({list(project.artefacts).index(artefact.key) + 1} of {len(project.artefacts)})"
+    vectors = vectors_of(encoder, itertools.chain(first, second), settings, report, label=label, fresh=fresh)
     values = products(zip(vectors.blocks(first), vectors.blocks(second), strict=True))
-    scores = _correlate(key, values, rows.scores)
-    header = Header(
-        dataset=dataset,
-        model=catalogued.repo,
-        dimension=catalogued.dimension,
-        n_pairs=len(rows.scores),
-        baseline_spearman=scores.cos_sim_spearman,
-    )
+    header, scores = _scored(artefact, values, rows.scores)
     with atomic_write(project.root / artefact.pairs) as file:
         write(file, header, vectors.blocks(first), vectors.blocks(second), rows.scores)
     if project.params.versions is not None:
         export(project, artefact.pairs, "parquet")
     write_bytes(project.root / artefact.plot, plot_text(rows.scores, cosines(values)))
     write_bytes(project.root / artefact.metrics, metrics_text(scores, header, artefact.precision))
-    margin = vectors.margin(first, second, catalogued.rounding_offset) if project.params.precision == "canonical" else None
+    offset = artefact.model_entry.rounding_offset
+    margin = vectors.margin(first, second, offset) if artefact.precision == "canonical" else None
     _state(project.root, artefact, vectors.made, margin, started)
     return Generated(
-        name=key,
+        name=artefact.key,
         path=artefact.pairs,
         n_pairs=header.n_pairs,
         dimension=header.dimension,
-        precision=project.params.precision,
+        precision=artefact.precision,
         encoded=vectors.encoded,
         reused=len({*first, *second}) - vectors.encoded,
         margin=margin,
@@ -91,15 +80,24 @@ def generate(
     )
 
 
+def _scored(artefact: RunArtefact, values: Products, graded: Sequence[float]) -> tuple[Header, Metrics]:
+    """The scores against the human ones, and what the pair file says of itself. Raises Refused without a correlation."""
+    try:
+        scores = metrics(values, graded)
+    except Undefined as error:
+        raise Refused.of("malformed", artefact.key, f"no correlation exists: {error}") from error
+    header = Header(
+        dataset=artefact.dataset,
+        model=artefact.model_entry.repo,
+        dimension=artefact.model_entry.dimension,
+        n_pairs=len(graded),
+        baseline_spearman=scores.cos_sim_spearman,
+    )
+    return header, scores
+
+
 def _state(root: Path, artefact: RunArtefact, made: Made | None, margin: Margin | None, started: str) -> None:
     """Write the statement on the files as they lie there now; without a machine there is nothing to state."""
     if made is not None:
         files = {path: hash_file(root / path).sha256 for path in artefact.stated}
         write_pair_set_statement(root, artefact, files, made.machine, margin, started)
-
-
-def _correlate(key: str, values: Products, scores: Sequence[float]) -> Metrics:
-    try:
-        return metrics(values, scores)
-    except Undefined as error:
-        raise Refused.of("malformed", key, f"no correlation exists: {error}") from error

@@ -87,7 +87,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         code = CODE_FILES if self.trust_remote_code else ()
         return self.files or (*MODEL_FILES, *code, *(PICKLED_FILES if self.allow_pickle else ()))
 
-    def before(self, task: str) -> str:
+    def prefix_for(self, task: str) -> str:
         """What stands before a sentence of a dataset with this task."""
         if task in self.instructions:
             return self.instruction_template.replace("{instruction}", self.instructions[task])
