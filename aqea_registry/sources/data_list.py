@@ -17,7 +17,7 @@ from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, 
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.strict import convert
 from aqea_registry.project.params import Commit
-from aqea_registry.remote.hub_client import NotOnHub, Repository, ask, offline
+from aqea_registry.remote.hub_client import NotFound, Repository, offline
 
 State = Literal["unresolved", "resolved", "gone", "gated", "not on the Hub"]
 
@@ -89,8 +89,8 @@ def _resolve(row: Listed) -> Listed:
     kind: Literal["dataset", "model"] = "dataset" if row.host == "hub-dataset" else "model"
     repository = Repository(name=row.name or row.repository, kind=kind, id=row.repository, commit=None)
     try:
-        return msgspec.structs.replace(row, commit=ask(repository, row.requested).commit, state="resolved")
-    except NotOnHub:
+        return msgspec.structs.replace(row, commit=repository.client().info(row.requested).commit, state="resolved")
+    except NotFound:
         return msgspec.structs.replace(row, state="gone")
     except NotAllowed:
         return msgspec.structs.replace(row, state="gated")

@@ -54,7 +54,7 @@ def _fetch_one(
     absent: list[str] = []
     for source in sources:
         if not source.present():
-            absent.append(f"{source.spec} is not here ({source.advice()})")
+            absent.append(f"{source.spec} is not here ({source.hint()})")
             continue
         if source.spec in silent:
             absent.append(silent[source.spec].message)

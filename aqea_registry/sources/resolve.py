@@ -17,7 +17,7 @@ from aqea_registry.base.progress import Reporter
 from aqea_registry.project.lock import Pin, PinnedFile
 from aqea_registry.project.params import PICKLED_FILES, PICKLES, Dataset, Model
 from aqea_registry.project.project import Project
-from aqea_registry.remote.hub_client import RemoteFile, Repository, ask
+from aqea_registry.remote.hub_client import RemoteFile, Repository, git_blob
 from aqea_registry.sources.hub_source import HubSource
 from aqea_registry.sources.port import Source
 
@@ -28,7 +28,7 @@ def resolve(project: Project, name: str, entry: Dataset | Model, before: Pin | N
     """The pin of an entry as things are now, without a day.
 
     The Hub is asked if it is among the sources; if it cannot be reached, the first local source that is present is taken at
-    its word, and the revision must be a commit then. Raises Refused, BadConfiguration, NotOnHub, NotAllowed, CannotCheck.
+    its word, and the revision must be a commit then. Raises Refused, BadConfiguration, NotFound, NotAllowed, CannotCheck.
     """
     sources = project.sources(name, entry, _commit(entry))
     hub = next((source for source in sources if isinstance(source, HubSource) and source.present()), None)
@@ -43,14 +43,14 @@ def resolve(project: Project, name: str, entry: Dataset | Model, before: Pin | N
                 raise
             report.warn(f"{error.message}; taking {name} from {local.spec}, unconfirmed by the Hub")
     if local is None:
-        advice = "; ".join(f"{source.spec}: {source.advice()}" for source in sources)
+        advice = "; ".join(f"{source.spec}: {source.hint()}" for source in sources)
         raise CannotCheck(f"{name}: no source that can be pinned from is here ({advice or 'params.yaml names none'})")
     return _from_folder(name, entry, local, report)
 
 
 def _from_hub(project: Project, name: str, entry: Dataset | Model, report: Reporter) -> Pin:
     repository = Repository(name=name, kind=entry.kind, id=entry.repo, commit=None)
-    info = ask(repository, entry.commit if entry.revision is None else entry.revision)
+    info = repository.client().info(entry.commit if entry.revision is None else entry.revision)
     if entry.commit is not None and info.commit != entry.commit:
         message = f"{entry.revision} of {entry.repo} is not the commit that params.yaml expects"
         finding = Finding(code="pin-moved", subject=name, expected=entry.commit, actual=info.commit, message=message)
@@ -81,7 +81,7 @@ def _remote_file(name: str, path: str, remote: RemoteFile, source: HubSource) ->
             raise Refused(f"{finding.subject}: {finding.message}", [finding], "try again") from error
         with file:
             content = _read(file, remote.size)
-        blob = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+        blob = git_blob(content)
         if (blob, len(content)) == (remote.blob, remote.size):
             return PinnedFile(sha256=hashlib.sha256(content).hexdigest(), size=len(content), blob=blob)
     finding = Finding(

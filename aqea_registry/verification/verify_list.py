@@ -18,7 +18,7 @@ from aqea_registry.base.progress import Reporter
 from aqea_registry.base.sha256_list import MANIFEST, SIZES, parse, untracked
 
 if TYPE_CHECKING:
-    from aqea_registry.stores.release import Held
+    from aqea_registry.stores.release import StoredFile
     from aqea_registry.vectors.examine import Examined
 
 LARGEST_LIST = 1 << 30
@@ -69,7 +69,7 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
     digests: dict[str, FileDigest] = {}
     pair_sets: dict[str, Examined] = {}
-    held: dict[str, tuple[Held, ...]] = {}  # by STORE-REF
+    held: dict[str, tuple[StoredFile, ...]] = {}  # by STORE-REF
 
 
 def places_of(root: Path, paths: Iterable[str]) -> tuple[dict[str, Path], list[Finding]]:

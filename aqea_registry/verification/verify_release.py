@@ -5,12 +5,13 @@ from __future__ import annotations
 from aqea_registry.attestations.made import statements_of, statements_text
 from aqea_registry.base.findings import CannotCheck, Finding, Refused
 from aqea_registry.base.progress import Reporter
+from aqea_registry.base.references import join_reference
 from aqea_registry.project.project import Project
 from aqea_registry.stores.attachments import current
 from aqea_registry.stores.open_store import find, open_store
 from aqea_registry.stores.port import Store, Tagged
 from aqea_registry.stores.receipts import Receipt, StoreReceipt, all_receipts
-from aqea_registry.stores.release import Held, held_findings
+from aqea_registry.stores.release import StoredFile, compare_with_store
 from aqea_registry.verification.verify_list import Verification
 
 
@@ -24,7 +25,7 @@ def verify_receipts(project: Project, report: Reporter, *, deep: bool = False) -
     checked: list[Verification] = []
     findings: list[Finding] = []
     silent: list[CannotCheck] = []
-    for path, receipt in all_receipts(project):
+    for path, receipt in all_receipts(project.root, project.params.publish.stores):
         subject = path.relative_to(project.root).as_posix() if path.is_relative_to(project.root) else str(path)
         for spec, one in receipt.stores.items():
             try:
@@ -50,12 +51,12 @@ def verify_receipts(project: Project, report: Reporter, *, deep: bool = False) -
 
 
 def _verify_tagged(store: Store, tagged: Tagged, report: Reporter, deep: bool) -> Verification:
-    reference = store.reference(tagged.tag)
-    held: list[Held] = []
+    reference = join_reference(store.spec, tagged.tag)
+    held: list[StoredFile] = []
     try:
         release = store.release(tagged)
         with report.task(f"verify {reference}", release.size(), "bytes") as advance:
-            held += store.held(tagged, release, deep, advance)
+            held += store.stored(tagged, release, deep, advance)
     except Refused as error:
         return Verification(target=reference, files=len(held), bytes=0, findings=error.findings)
     attachments = store.attachments(tagged)
@@ -65,7 +66,7 @@ def _verify_tagged(store: Store, tagged: Tagged, report: Reporter, deep: bool) -
         target=reference,
         files=len(release.layers),
         bytes=release.size(),
-        findings=(*held_findings(reference, release, held), *wrong),
+        findings=(*compare_with_store(reference, release, held), *wrong),
         notes=(
             f"{tagged.tag} is {tagged.digest}",
             *([f"{reference} is {mark.text()}"] if mark else []),

@@ -6,20 +6,17 @@ a token they come from the release's page: of its API GitHub answers only 60 que
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from functools import cached_property
-from io import BytesIO, FileIO
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar, cast
 from urllib.parse import urlsplit
 
-from aqea_registry.base.files import BLOCK, Advance
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, NotAllowed, Refused
-from aqea_registry.remote.retry import Answer, patiently
+from aqea_registry.remote.retry import Download, Failure, UploadBody, with_retries
 
 if TYPE_CHECKING:
     from github.GitRelease import GitRelease
@@ -34,7 +31,7 @@ DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 ABSENT, INVALID = 404, 422
 
 
-class Answered(CannotCheck):
+class GitHubRefusal(CannotCheck):
     """GitHub says no because of what is there, or is not there. `said`: in its words; `codes`: those of its validation."""
 
     def __init__(self, where: str, status: int, said: str, codes: frozenset[str] = frozenset()) -> None:
@@ -74,49 +71,8 @@ class Found(NamedTuple):
     handle: GitRelease
 
 
-class Slice:
-    """A piece of a file on its way out, as requests reads a file; hashed as it is read. Raises CannotCheck."""
-
-    def __init__(self, file: BytesIO | FileIO, what: str, offset: int, size: int, advance: Advance) -> None:
-        self._file, self._what, self._offset, self._size, self._advance = file, what, offset, size, advance
-        self._reported = 0  # bytes that are sent again count once
-        self.rewind()
-
-    def __len__(self) -> int:
-        return self._size
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(lambda: self.read(BLOCK), b"")
-
-    def rewind(self) -> None:
-        """Start again."""
-        self._file.seek(self._offset)
-        self._at = 0
-        self._hash = hashlib.sha256()
-
-    def digest(self) -> str:
-        """Of what was read since the start."""
-        return f"sha256:{self._hash.hexdigest()}"
-
-    def read(self, size: int) -> bytes:
-        """The next bytes, none at the end."""
-        wanted = min(size, self._size - self._at)
-        try:
-            block = self._file.read(wanted) or b""
-        except OSError as error:
-            raise CannotCheck(f"{self._what} cannot be read: {error.strerror}", "make the release's files again") from error
-        if wanted and not block:
-            raise CannotCheck(f"{self._what} became shorter while it was sent", "make the release's files again")
-        self._hash.update(block)
-        self._at += len(block)
-        if self._at > self._reported:
-            self._advance(self._at - self._reported)
-            self._reported = self._at
-        return block
-
-
-class Client:
-    """One repository on GitHub, `OWNER/NAME`. Its methods raise CannotCheck and NotAllowed, and Answered for a 404 or 422."""
+class GitHubClient:
+    """One repository on GitHub, `OWNER/NAME`. Its methods raise NotAllowed, CannotCheck, and GitHubRefusal for a 404 or 422."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -150,7 +106,7 @@ class Client:
     def _look(self) -> Repository:
         try:
             repository: Repository = self._ask("", lambda: self._repository().complete())
-        except Answered as error:
+        except GitHubRefusal as error:
             message = f"GitHub has no repository {self._name}, or {'the token' if self._token else 'a stranger'} may not see it"
             hint = "check the owner and the name; if it is private, set GITHUB_TOKEN to a token that may read its contents"
             finding = Finding(code="repository-gone", subject=self.spec, message=message)
@@ -199,11 +155,11 @@ class Client:
 
         return self._ask(f"release {release}", call)
 
-    def upload(self, found: Found, name: str, label: str, media_type: str, body: Slice) -> Asset:
+    def upload(self, found: Found, name: str, label: str, media_type: str, body: UploadBody) -> Asset:
         """Send an asset. If an answer is lost, the next attempt may be told that it is there already."""
 
         def call() -> Asset:
-            body.rewind()
+            body.seek(0)
             file = cast(BinaryIO, body)
             return _asset(found.handle.upload_asset_from_memory(file, len(body), name, content_type=media_type, label=label))
 
@@ -213,42 +169,23 @@ class Client:
         """Delete an asset; it may be gone already."""
         self._unless_absent(asset.name, asset.handle.delete_asset)
 
-    def stream(self, asset: Asset, offset: int) -> Response:
-        """An asset's bytes from `offset` on, to be read from `raw`; the caller closes it. To be called by `patiently`."""
-        headers = {"Accept": "application/octet-stream", "Accept-Encoding": "identity"}
-        headers |= {"Range": f"bytes={offset}-"} if offset else {}
-        headers |= {"Authorization": f"Bearer {self._token}"} if self._token else {}
-        url = f"{self.address}/releases/assets/{asset.id}" if self._token else asset.page
-        response = self._session.get(url, headers=headers, stream=True, timeout=TIME_LIMIT)
-        if response.status_code not in {200, 206}:
-            with closing(response):
-                raise _Status(response.status_code, response.headers)
-        if response.status_code == 200:
-            while offset and (block := response.raw.read(min(offset, BLOCK))):  # it sends the asset from its start
-                offset -= len(block)
-        return response
+    def open(self, asset: Asset, size: int, offset: int) -> Download:
+        """An asset's bytes from `offset` on, `size` being where it ends. Nothing is requested before it is read."""
+        return Download(size, offset, lambda at: self._begin(asset, at), lambda call: self._retrying(asset.name, call))
 
     def read(self, asset: Asset, limit: int) -> bytes:
         """All bytes of a small asset. Raises Refused if there are more than `limit`."""
-
-        def call() -> bytes:
-            with closing(self.stream(asset, 0)) as response:
-                return bytes(response.raw.read(limit + 1))
-
-        content = self.patiently(asset.name, call)
+        with self.open(asset, limit + 1, 0).buffered() as incoming:
+            content = incoming.read(limit + 1)
         if len(content) > limit:
-            message = f"{asset.name} has more than {limit} bytes"
-            raise Refused(
-                f"{self.spec}: {message}", [Finding(code="malformed", subject=f"{self.spec}: {asset.name}", message=message)]
-            )
+            raise Refused.of("malformed", f"{self.spec}: {asset.name}", f"the asset has more than {limit} bytes")
         return content
 
     # How requests are made
 
-    def patiently(self, what: str, call: Callable[[], T]) -> T:
-        """Make requests, again where waiting helps."""
+    def _retrying(self, what: str, call: Callable[[], T]) -> T:
         hint = f"set GITHUB_TOKEN to a token that may do this in {self._name}"
-        return patiently(f"{self.spec}: {what}" if what else self.spec, call, _judge, hint)
+        return with_retries(f"{self.spec}: {what}" if what else self.spec, call, _explain, hint)
 
     def _ask(self, what: str, call: Callable[[], T]) -> T:
         def attempt() -> T:
@@ -258,21 +195,32 @@ class Client:
                 return call()
             except GithubException as error:
                 if error.status in {ABSENT, INVALID}:
-                    raise Answered(f"{self.spec}: {what}", error.status, *_said(error.data)) from error
+                    raise GitHubRefusal(f"{self.spec}: {what}", error.status, *_said(error.data)) from error
                 raise
 
-        return self.patiently(what, attempt)
+        return self._retrying(what, attempt)
+
+    def _begin(self, asset: Asset, offset: int) -> Response:
+        headers = {"Accept": "application/octet-stream", "Accept-Encoding": "identity"}
+        headers |= {"Range": f"bytes={offset}-"} if offset else {}
+        headers |= {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        url = f"{self.address}/releases/assets/{asset.id}" if self._token else asset.page
+        response = self._session.get(url, headers=headers, stream=True, timeout=TIME_LIMIT)
+        if response.status_code not in {200, 206}:
+            with closing(response):
+                raise _Status(response.status_code, response.headers)
+        return response
 
     def _one(self, what: str, call: Callable[[], GitRelease]) -> Found | None:
         try:
             return self._ask(what, lambda: _found(call()))
-        except Answered:
+        except GitHubRefusal:
             return None
 
     def _unless_absent(self, what: str, call: Callable[[], object]) -> None:
         try:
             self._ask(what, call)
-        except Answered as error:
+        except GitHubRefusal as error:
             if error.status != ABSENT:
                 raise
 
@@ -291,7 +239,7 @@ class Client:
             timeout=TIME_LIMIT,
             user_agent="aqea-registry",
             per_page=100,
-            retry=None,  # it is `patiently` that asks again
+            retry=None,  # `with_retries` asks again
             seconds_between_requests=None,
             seconds_between_writes=None,
             lazy=True,
@@ -316,26 +264,26 @@ def _asset(asset: GitReleaseAsset) -> Asset:
     return Asset(asset.id, asset.name, digest, asset.size, asset.state == "uploaded", asset.browser_download_url, asset)
 
 
-def _judge(error: Exception) -> Answer | None:
+def _explain(error: Exception) -> Failure | None:
     """What a failed request means; None if it is not about a request."""
     import requests
     import urllib3
     from github import BadAttributeException, GithubException
 
-    if isinstance(error, Answered):
+    if isinstance(error, GitHubRefusal):
         return None
     if isinstance(error, GithubException | _Status):
         data = error.data if isinstance(error, GithubException) else None
         return _answer(error.status, error.headers or {}, _said(data)[0])
     if isinstance(error, requests.RequestException | urllib3.exceptions.HTTPError | OSError):
         # Their words hold whole URLs, and those of a download are as good as a token.
-        return Answer(None, f"no answer from GitHub ({type(error).__name__})")
+        return Failure(None, f"no answer from GitHub ({type(error).__name__})")
     if isinstance(error, BadAttributeException | AssertionError | ValueError | TypeError | LookupError | AttributeError):
-        return Answer(None, "GitHub's answer cannot be understood")
+        return Failure(None, "GitHub's answer cannot be understood")
     return None
 
 
-def _answer(status: int, headers: Mapping[str, str], message: str) -> Answer:
+def _answer(status: int, headers: Mapping[str, str], message: str) -> Failure:
     said = {name.lower(): value for name, value in headers.items()}
     reason = f"GitHub answered {status}{f': {message}' if message else ''}"
     wait = said.get("retry-after")
@@ -344,8 +292,8 @@ def _answer(status: int, headers: Mapping[str, str], message: str) -> Answer:
         reset = said.get("x-ratelimit-reset", "")
         if wait is None and used_up and reset.isdecimal():
             wait = str(max(0, int(reset) - int(time.time())))
-        return Answer(429, reason, wait)  # GitHub's other way to say so
-    return Answer(status, reason, wait)
+        return Failure(429, reason, wait)  # GitHub's other way to say so
+    return Failure(status, reason, wait)
 
 
 def _said(data: Any) -> tuple[str, frozenset[str]]:
