@@ -25,14 +25,10 @@ RANGE_NOT_SATISFIABLE = 416
 BAD_REQUEST, CONFLICT, STALE = 400, 409, 412
 FINAL = 0  # not a status; there is nothing to wait for
 Part = Literal["repository", "revision", "file"]
-_ABSENT: dict[Part, tuple[str, str, str]] = {  # code, message, hint
-    "repository": (
-        "repository-gone",
-        "the Hub has no such repository, or it is private",
-        "check the repository's id; for a private one set HF_TOKEN to a token that may read it",
-    ),
-    "revision": ("commit-gone", "the Hub has no such revision", "correct the revision"),
-    "file": ("missing", "the commit has no such file", "correct the name of the file"),
+_ABSENT: dict[Part, tuple[str, str]] = {
+    "repository": ("repository-gone", "the Hub has no such repository, or it is private"),
+    "revision": ("commit-gone", "the Hub has no such revision"),
+    "file": ("missing", "the commit has no such file"),
 }
 
 
@@ -40,7 +36,8 @@ class NotFound(Refused):
     """The Hub answered that there is no such repository, revision or file, as far as this token may see."""
 
     def __init__(self, subject: str, part: Part) -> None:
-        code, message, hint = _ABSENT[part]
+        code, message = _ABSENT[part]
+        hint = "check the names in params.yaml; for a private repository set HF_TOKEN to a token that may read it"
         super().__init__(f"{subject}: {message}", [Finding(code=code, subject=subject, message=message)], hint)
         self.part = part
 
@@ -98,12 +95,13 @@ class HubClient:
     def __init__(self, repository: str, kind: Literal["dataset", "model"] = "dataset", name: str | None = None) -> None:
         self._repository = repository
         self._kind = kind
+        self._at = {"repo_id": repository, "repo_type": kind}
         self._name = name or f"hf://{kind}s/{repository}"
 
     @property
     def address(self) -> str:
-        """Where people see the repository."""
-        return f"{_endpoint()}/{'' if self._kind == 'model' else 'datasets/'}{self._repository}"
+        """Where people see a dataset."""
+        return f"{_endpoint()}/datasets/{self._repository}"
 
     # What is there
 
@@ -114,9 +112,7 @@ class HubClient:
             from huggingface_hub import constants
 
             timeout = constants.HF_HUB_ETAG_TIMEOUT
-            found: Any = api.repo_info(
-                self._repository, repo_type=self._kind, revision=revision, files_metadata=True, timeout=timeout
-            )
+            found = api.repo_info(**self._at, revision=revision, files_metadata=True, timeout=timeout)
             if not re.fullmatch(r"[0-9a-f]{40}", found.sha or ""):
                 raise ValueError(f"the Hub names no commit, but {found.sha!r}")
             licence = found.card_data.get("license") if found.card_data else None
@@ -129,7 +125,7 @@ class HubClient:
         """Branches and tags now; None if there is no such repository, or none that this token may see."""
 
         def call(api: Any) -> RepositoryRefs:
-            found = api.list_repo_refs(self._repository, repo_type=self._kind)
+            found = api.list_repo_refs(**self._at)
             heads = [branch.target_commit for branch in found.branches if branch.name == "main"]
             return RepositoryRefs(heads[0] if heads else None, {tag.name: tag.target_commit for tag in found.tags})
 
@@ -144,7 +140,7 @@ class HubClient:
             return {}
 
         def call(api: Any) -> dict[str, RemoteFile]:
-            listed = api.list_repo_tree(self._repository, folder, recursive=True, revision=commit, repo_type=self._kind)
+            listed = api.list_repo_tree(**self._at, path_in_repo=folder, recursive=True, revision=commit)
             return {file.path: _remote_file(file) for file in listed if hasattr(file, "blob_id")}
 
         try:
@@ -168,7 +164,7 @@ class HubClient:
 
     def check_read(self) -> None:
         """Ask whether this token may read the files: a gated repository lists them to anybody."""
-        self._ask(self._name, lambda api: api.auth_check(self._repository, repo_type=self._kind))
+        self._ask(self._name, lambda api: api.auth_check(**self._at))
 
     def check_write(self, exists: bool) -> None:
         """Ask whether this token may write, before anything is sent. Raises NotAllowed."""
@@ -178,8 +174,7 @@ class HubClient:
         if who.get("auth", {}).get("accessToken", {}).get("role") == "read":
             raise NotAllowed(f"{self._name}: the token can only read", self._to_write())
         if exists:
-            check: Callable[[Any], None] = lambda api: api.auth_check(self._repository, repo_type=self._kind, write=True)  # noqa: E731
-            self._ask(f"{self._name}: may this token write", check, to_write=True)
+            self._ask(f"{self._name}: may it write", lambda api: api.auth_check(**self._at, write=True), to_write=True)
             return
         owner = self._repository.partition("/")[0]
         owned = {org.get("name") for org in who.get("orgs", []) if org.get("roleInOrg") not in {"read", "no_access"}}
@@ -191,11 +186,7 @@ class HubClient:
 
     def create(self) -> None:
         """Make the repository, if it is not there; who may see it is the Hub's default."""
-
-        def call(api: Any) -> None:
-            api.create_repo(self._repository, repo_type=self._kind, exist_ok=True)
-
-        self._ask(f"{self._name}: making the repository", call, to_write=True)
+        self._ask(f"{self._name}: making it", lambda api: api.create_repo(**self._at, exist_ok=True), to_write=True)
 
     def commit(self, parent: str | None, additions: Sequence[Any], gone: Sequence[str], title: str, notes: str) -> str | None:
         """Make one commit on top of `parent` and return its id; None if the branch is not there any more.
@@ -207,11 +198,10 @@ class HubClient:
         def call(api: Any) -> str | None:
             try:
                 made = api.create_commit(
-                    self._repository,
-                    [*additions, *(CommitOperationDelete(path, is_folder=False) for path in gone)],
+                    **self._at,
+                    operations=[*additions, *(CommitOperationDelete(path, is_folder=False) for path in gone)],
                     commit_message=title,
                     commit_description=notes,
-                    repo_type=self._kind,
                     parent_commit=parent,
                 )
             except Exception as error:
@@ -229,7 +219,7 @@ class HubClient:
         def call(api: Any) -> None:
             # A 409 does not say whether the tag is on this commit or on another one, and exist_ok would say no more.
             try:
-                api.create_tag(self._repository, tag=tag, revision=commit, repo_type=self._kind, exist_ok=False)
+                api.create_tag(**self._at, tag=tag, revision=commit, exist_ok=False)
             except Exception as error:
                 if _status(error) != CONFLICT:
                     raise
@@ -239,7 +229,7 @@ class HubClient:
     # How it is asked
 
     def _ask(self, what: str, call: Callable[[Any], T], *, to_write: bool = False) -> T:
-        """Call with the Hub's client, again where waiting helps, and say plainly why there was no answer."""
+        """Call with the Hub's client, again where waiting helps."""
         api = self._api()
         from huggingface_hub import errors
 
@@ -261,8 +251,7 @@ class HubClient:
             from huggingface_hub import HfApi, get_session, get_token
             from huggingface_hub.utils import disable_progress_bars, logging  # type: ignore[attr-defined]
         except ImportError as error:
-            message = "asking the Hub needs huggingface_hub, which is not installed"
-            raise CannotCheck(message, "pip install 'aqea-registry[stores]'") from error
+            raise CannotCheck("huggingface_hub is not installed", "pip install 'aqea-registry[stores]'") from error
         if offline():
             raise CannotCheck(f"{self._name}: HF_HUB_OFFLINE keeps the Hub's client offline", "unset HF_HUB_OFFLINE")
         warnings.filterwarnings("ignore", module=r"huggingface_hub\.")
@@ -271,7 +260,7 @@ class HubClient:
         get_session().timeout = TIMEOUT  # the client itself would wait for ever
         return HfApi(endpoint=_endpoint(), token=get_token() or False)
 
-    def _begin(self, commit: str | None, path: str, offset: int) -> _Response:
+    def _begin(self, commit: str | None, path: str, offset: int) -> tuple[Any, Iterator[bytes]]:
         from huggingface_hub import constants, get_session, hf_hub_url
         from huggingface_hub.utils import build_hf_headers, hf_raise_for_status  # type: ignore[attr-defined]
 
@@ -282,13 +271,14 @@ class HubClient:
         session = get_session()
         request = session.build_request("GET", url, headers=headers, timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT)
         response = session.send(request, stream=True, follow_redirects=True)
+        if offset and response.status_code == RANGE_NOT_SATISFIABLE:
+            return response, iter(())  # there is nothing from there on
         try:
-            if not offset or response.status_code != RANGE_NOT_SATISFIABLE:  # else there is nothing from there on
-                hf_raise_for_status(response)
+            hf_raise_for_status(response)
         except BaseException:
             response.close()
             raise
-        return _Response(response)
+        return response, response.iter_bytes()
 
     def _to_write(self) -> str:
         return f"HF_TOKEN needs write access to {self._repository.partition('/')[0]} at {_endpoint()}"
@@ -315,27 +305,6 @@ def addition(path: str, given: Path | bytes, sha256: str) -> Any:
     return made
 
 
-class _Response:
-    """A response of httpx as `Download` reads one."""
-
-    def __init__(self, response: Any) -> None:
-        self.raw = self
-        self.status_code = response.status_code
-        self.close = response.close
-        self._blocks: Iterator[bytes] = iter(()) if self.status_code == RANGE_NOT_SATISFIABLE else response.iter_bytes()
-        self._rest = b""
-
-    def read(self, size: int) -> bytes:
-        """The next bytes, at most `size`; none at the end."""
-        while size and not self._rest:
-            block = next(self._blocks, None)
-            if block is None:
-                return b""
-            self._rest = block
-        block, self._rest = self._rest[:size], self._rest[size:]
-        return block
-
-
 def _remote_file(file: Any) -> RemoteFile:
     return RemoteFile(file.size or 0, file.lfs.sha256 if file.lfs else None, None if file.lfs else file.blob_id)
 
@@ -353,13 +322,13 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _response(error: Exception) -> Any:
+def _response_of(error: Exception) -> Any:
     found = (getattr(cause, "response", None) for cause in _causes(error))
     return next((response for response in found if response is not None), None)
 
 
 def _status(error: Exception) -> int | None:
-    status: int | None = getattr(_response(error), "status_code", None)
+    status: int | None = getattr(_response_of(error), "status_code", None)
     return status
 
 
@@ -378,7 +347,7 @@ def _explain(error: Exception) -> Failure | None:
         return Failure(403, "Xet storage does not take this token")
     if type(error) is ConnectionError:
         return _xet_failure(str(error))
-    response = _response(error)
+    response = _response_of(error)
     if response is not None:
         said = getattr(error, "server_message", None)
         reason = f"the Hub answered {response.status_code}{f': {said}' if said else ''}"

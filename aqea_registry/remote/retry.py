@@ -15,7 +15,7 @@ from aqea_registry.base.findings import CannotCheck, NotAllowed
 T = TypeVar("T")
 ATTEMPTS = 4
 LONGEST_WAIT = 60.0  # seconds
-TOO_MANY = 429
+OK, TOO_MANY = 200, 429
 PIECE = 1 << 16  # bytes; a piece that a broken connection cuts is lost
 
 
@@ -132,19 +132,21 @@ class UploadBody:
 class Download(io.RawIOBase):
     """A file's bytes from `offset` on, up to `size`. After a broken connection it goes on at the next byte. Unchecked.
 
-    `begin` requests the bytes from an offset on and returns a response of requests, or an object with its `status_code`,
-    `raw` and `close`; `retrying` makes such a call, again where waiting helps. Each read counts its own attempts, so a
-    download that advances never gives up.
+    `begin` requests the bytes from an offset on and returns the response (`status_code`, `close`) and its blocks; `retrying`
+    makes such a call, again where waiting helps. Each block has its own attempts: a download that advances never gives up.
     """
 
     def __init__(
-        self, size: int, offset: int, begin: Callable[[int], Any], retrying: Callable[[Callable[[], bytes]], bytes]
+        self,
+        size: int,
+        offset: int,
+        begin: Callable[[int], tuple[Any, Iterator[bytes]]],
+        retrying: Callable[[Callable[[], bytes]], bytes],
     ) -> None:
-        self._size = size
-        self._at = offset
-        self._begin = begin
-        self._retrying = retrying
+        self._size, self._at, self._begin, self._retrying = size, offset, begin, retrying
         self._response: Any = None
+        self._blocks: Iterator[bytes] = iter(())
+        self._rest = b""
 
     def readable(self) -> bool:
         """Always."""
@@ -152,9 +154,9 @@ class Download(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         """Read the next bytes. Raises what `retrying` raises."""
-        block = self._retrying(lambda: self._attempt(len(buffer)))
+        self._rest = self._rest or self._retrying(self._next)
+        block, self._rest = self._rest[: len(buffer)], self._rest[len(buffer) :]
         buffer[: len(block)] = block
-        self._at += len(block)
         return len(block)
 
     def buffered(self) -> BinaryIO:
@@ -171,23 +173,23 @@ class Download(io.RawIOBase):
         self._drop()
         super().close()
 
-    def _attempt(self, size: int) -> bytes:
+    def _next(self) -> bytes:
         if self._response is None and self._at >= self._size:
             return b""
         try:
+            skip = 0
             if self._response is None:
-                self._response = self._begin(self._at)
-                self._skip(self._at if self._response.status_code == 200 else 0)
-            block: bytes = self._response.raw.read(min(size, PIECE))
+                self._response, self._blocks = self._begin(self._at)
+                skip = self._at if self._response.status_code == OK else 0  # a server that does not know ranges
+            block = next(self._blocks, b"")
+            while block and len(block) <= skip:
+                skip -= len(block)
+                block = next(self._blocks, b"")
         except Exception:
             self._drop()
             raise
-        return block
-
-    def _skip(self, count: int) -> None:
-        """Read past what a server sends that does not know ranges."""
-        while count and (block := self._response.raw.read(min(count, BLOCK))):
-            count -= len(block)
+        self._at += len(block) - skip
+        return block[skip:]
 
     def _drop(self) -> None:
         if self._response is not None:

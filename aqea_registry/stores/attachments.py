@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import msgspec
 
 from aqea_registry.base.files import UnsafePath, safe_path
+from aqea_registry.base.findings import BadConfiguration, Refused
 from aqea_registry.stores.release import LARGEST_MANIFEST, MANIFEST_TYPE, TITLE, Descriptor, digest_of, empty_config
 
 ATTACHMENT_TYPE = "application/vnd.aqea-registry.attachment.v1"
@@ -70,12 +72,29 @@ class Attachment(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 def attachment(subject: Descriptor, name: str, content: bytes) -> Attachment:
-    """The manifest that attaches a document to a release. Raises Malformed for a name that could not be a file's."""
-    _check_name(name)
-    if len(content) > LARGEST_MANIFEST:
-        raise Malformed(f"{name} has {len(content)} bytes; the limit for an attachment is {LARGEST_MANIFEST}")
+    """The manifest that attaches a document to a release. Raises BadConfiguration as `check_document`."""
+    check_document(name, content)
     layer = Descriptor(media_type=DOCUMENT_TYPE, digest=digest_of(content), size=len(content), annotations={TITLE: name})
     return Attachment(subject=subject, layers=(layer,), config=empty_config())
+
+
+def check_document(name: str, content: bytes) -> None:
+    """Raise BadConfiguration for a name that could not be a file's, or too large a document."""
+    try:
+        _check_name(name)
+    except Malformed as error:
+        raise BadConfiguration(str(error)) from error
+    if len(content) > LARGEST_MANIFEST:
+        raise BadConfiguration(f"{name} has {len(content)} bytes; the limit for an attachment is {LARGEST_MANIFEST}")
+
+
+@contextmanager
+def well_formed(subject: str) -> Iterator[None]:
+    """Turn Malformed into Refused; `subject` is the finding's."""
+    try:
+        yield
+    except Malformed as error:
+        raise Refused.of("malformed", subject, str(error)) from error
 
 
 def parse_attachment(content: bytes, subject: str) -> Attachment:

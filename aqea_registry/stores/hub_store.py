@@ -12,14 +12,16 @@ import random
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from aqea_registry.base.files import BLOCK, Advance, UnsafePath, safe_path
+from aqea_registry.base.files import BLOCK, Advance
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Refused
 from aqea_registry.base.references import join_reference
 from aqea_registry.remote.hub_client import HubClient, NotFound, RemoteFile, RepositoryRefs, addition, git_blob
+from aqea_registry.stores.attachments import check_document
 from aqea_registry.stores.port import (
     Content,
     Plan,
@@ -28,7 +30,6 @@ from aqea_registry.stores.port import (
     parsed,
     refuse_other_release,
     unchanged,
-    unreadable_file,
 )
 from aqea_registry.stores.release import (
     LARGEST_MANIFEST,
@@ -145,13 +146,7 @@ class HubStore:
     def attach(self, tagged: Tagged, name: str, content: bytes) -> None:
         """Keep a small document beside a release, in a commit of its own. Raises Refused if another one has its name."""
         path = f"{ATTACHMENTS}{tagged.tag}/{name}"
-        try:
-            safe_path(path)
-        except UnsafePath as error:
-            raise BadConfiguration(f"the attachment's name {name!r}: {error}") from error
-        if "/" in name or len(content) > LARGEST_MANIFEST:
-            limit = f"an attachment has a plain name and at most {LARGEST_MANIFEST} bytes"
-            raise BadConfiguration(f"{name!r}, {len(content)} bytes: {limit}")
+        check_document(name, content)
         digest = digest_of(content)
         for attempt in range(TRIES):
             looked = self._look(self._hub.refs(), path.rpartition("/")[0])
@@ -300,19 +295,22 @@ def _missing(tree: Mapping[str, RemoteFile], wanted: Mapping[str, Descriptor], r
 
 
 def _addition(path: str, given: Path | bytes, digest: str) -> Any:
-    try:
-        with unchanged(path, digest):
-            return addition(path, given, digest.removeprefix("sha256:"))
-    except OSError as error:
-        raise unreadable_file(path, error) from error
+    with _readable(path), unchanged(path, digest):
+        return addition(path, given, digest.removeprefix("sha256:"))
 
 
 def _bytes(read: Content, path: str) -> bytes:
     given = read(path)
-    try:
+    with _readable(path):
         return given if isinstance(given, bytes) else given.read_bytes()
+
+
+@contextmanager
+def _readable(path: str) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
-        raise unreadable_file(path, error) from error
+        raise CannotCheck(f"{path} cannot be read: {error.strerror or error}", "make the release's files again") from error
 
 
 def _is(entry: RemoteFile, digest: str, size: int, content: Callable[[], bytes]) -> bool:

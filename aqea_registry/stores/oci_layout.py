@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from aqea_registry.base.files import Advance, copy_checked, hash_file, ignore, locked, open_regular, write_bytes
-from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused
+from aqea_registry.base.findings import CannotCheck, Refused
 from aqea_registry.stores.attachments import INDEX_TYPE, Malformed, attached, attachment, parse_attachment, with_entry
 from aqea_registry.stores.port import (
     Content,
@@ -119,10 +119,7 @@ class Layout:
         """Keep a document beside a release, as a manifest that refers to it. Raises Refused if another has this name."""
         manifest = self._manifest(tagged.digest)
         subject = Descriptor(media_type=MANIFEST_TYPE, digest=tagged.digest, size=len(manifest))
-        try:
-            made = attachment(subject, name, content)
-        except Malformed as error:
-            raise BadConfiguration(str(error)) from error
+        made = attachment(subject, name, content)
         with locked(self._folder):
             existing = self.attachments(tagged).get(name)
             if existing is not None and existing != content:

@@ -16,7 +16,7 @@ from typing import BinaryIO, Protocol
 import msgspec
 
 from aqea_registry.base.files import Advance, WrongBytes
-from aqea_registry.base.findings import CannotCheck, Finding, Refused, TagConflict
+from aqea_registry.base.findings import Finding, Refused, TagConflict
 from aqea_registry.stores.release import Descriptor, NotARelease, Release, StoredFile, digest_of, parse, tag_conflict
 
 # The bytes of a path of the release: a file that was verified, or a text that was made for the release.
@@ -93,9 +93,7 @@ def parsed(subject: str, content: bytes) -> Release:
     try:
         return parse(content)
     except NotARelease as error:
-        raise Refused(
-            f"{subject} is not a release: {error}", [Finding(code="malformed", subject=subject, message=str(error))]
-        ) from error
+        raise Refused.of("malformed", subject, f"not a release: {error}") from error
 
 
 def refuse_other_release(tag: str, spec: str, existing: str | None, release: Release) -> None:
@@ -129,9 +127,3 @@ def unchanged(path: str, digest: str) -> Iterator[None]:
         message = "the file changed while it was published"
         finding = Finding(code="mismatch", subject=path, expected=digest, actual=error.actual, message=message)
         raise Refused(f"{path} changed while it was published; nothing was tagged", [finding]) from error
-
-
-def unreadable_file(path: str, error: Exception) -> CannotCheck:
-    """A file of the release cannot be read any more."""
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-    return CannotCheck(f"{path} cannot be read: {reason}", "make the release's files again")

@@ -426,7 +426,7 @@ def test_a_tag_of_something_else(desk: Desk) -> None:
         written = desk.direct._client.put_manifest(tag, json.dumps(value).encode, str(value["mediaType"]))
         assert written is not None and written.status == 201
         for ask in (desk.direct.find, lambda name: desk.direct.plan(name, RELEASE)):
-            with pytest.raises(Refused, match="is not a release") as caught:
+            with pytest.raises(Refused, match="not a release") as caught:
                 ask(tag)
             assert caught.value.findings[0].code == "malformed"
     for tag in ("", "a/b", "../v1", "-v1", "v" * 129, "v1?x=y", fallback_tag(RELEASE.digest())):

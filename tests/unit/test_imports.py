@@ -40,7 +40,6 @@ NETWORK = {
     "fsspec",
     "huggingface_hub",
     "datasets",
-    "oras",
     "github",
 }
 NOT_IN_CORE = NETWORK | WORKSHOP | {"click", "rich", "time", "datetime", "subprocess", "logging"}

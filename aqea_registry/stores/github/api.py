@@ -9,14 +9,13 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar, cast
 from urllib.parse import urlsplit
 
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, NotAllowed, Refused
-from aqea_registry.remote.retry import Download, Failure, UploadBody, with_retries
+from aqea_registry.remote.retry import PIECE, Download, Failure, UploadBody, with_retries
 
 if TYPE_CHECKING:
     from github.GitRelease import GitRelease
@@ -39,14 +38,6 @@ class GitHubRefusal(CannotCheck):
         self.status, self.said, self.codes = status, said, codes
 
 
-class _Status(Exception):
-    """The answer to a download that is none."""
-
-    def __init__(self, status: int, headers: Mapping[str, str]) -> None:
-        super().__init__(status)
-        self.status, self.headers = status, headers
-
-
 class Asset(NamedTuple):
     """An asset as GitHub reports it; `digest` is None for those from before GitHub had digests."""
 
@@ -60,7 +51,7 @@ class Asset(NamedTuple):
 
 
 class Found(NamedTuple):
-    """A release as GitHub reports it. `names`: of the assets that stand in the same answer."""
+    """A release as GitHub reports it. `names`: of its assets, as far as this answer has them."""
 
     id: int
     tag: str
@@ -81,7 +72,9 @@ class GitHubClient:
         self._api = (os.environ.get("GITHUB_API_URL") or API).rstrip("/")
         parts = urlsplit(self._api)
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username:
-            raise BadConfiguration("GITHUB_API_URL is no address of a server", "unset it, or set it to https://HOST/api/v3")
+            raise BadConfiguration(
+                "GITHUB_API_URL is not the address of a server", "unset it, or set it to https://HOST/api/v3"
+            )
 
     @property
     def address(self) -> str:
@@ -125,7 +118,7 @@ class GitHubClient:
 
     def releases(self) -> list[Found]:
         """All releases; drafts only if the token may write."""
-        return self._ask("its releases", lambda: [_found(each) for each in self._repository().get_releases()])
+        return self._ask("its releases", lambda: [*map(_found, self._repository().get_releases())])
 
     def create(self, tag: str, text: str) -> Found:
         """Make a draft; if an answer is lost, there may be another one."""
@@ -200,16 +193,16 @@ class GitHubClient:
 
         return self._retrying(what, attempt)
 
-    def _begin(self, asset: Asset, offset: int) -> Response:
+    def _begin(self, asset: Asset, offset: int) -> tuple[Response, Iterator[bytes]]:
         headers = {"Accept": "application/octet-stream", "Accept-Encoding": "identity"}
         headers |= {"Range": f"bytes={offset}-"} if offset else {}
         headers |= {"Authorization": f"Bearer {self._token}"} if self._token else {}
         url = f"{self.address}/releases/assets/{asset.id}" if self._token else asset.page
         response = self._session.get(url, headers=headers, stream=True, timeout=TIME_LIMIT)
-        if response.status_code not in {200, 206}:
-            with closing(response):
-                raise _Status(response.status_code, response.headers)
-        return response
+        if not response.ok:
+            response.close()
+            response.raise_for_status()
+        return response, response.iter_content(PIECE)
 
     def _one(self, what: str, call: Callable[[], GitRelease]) -> Found | None:
         try:
@@ -225,7 +218,7 @@ class GitHubClient:
                 raise
 
     def _repository(self) -> Repository:
-        """PyGithub's object, which has asked nothing yet: what it was told once it would repeat."""
+        """PyGithub's object, which has asked nothing yet: a used one would repeat old answers."""
         repository: Repository = self._github.get_repo(self._name)
         return repository
 
@@ -272,9 +265,10 @@ def _explain(error: Exception) -> Failure | None:
 
     if isinstance(error, GitHubRefusal):
         return None
-    if isinstance(error, GithubException | _Status):
-        data = error.data if isinstance(error, GithubException) else None
-        return _answer(error.status, error.headers or {}, _said(data)[0])
+    if isinstance(error, GithubException):
+        return _answer(error.status, error.headers or {}, _said(error.data)[0])
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        return _answer(error.response.status_code, error.response.headers, "")
     if isinstance(error, requests.RequestException | urllib3.exceptions.HTTPError | OSError):
         # Their words hold whole URLs, and those of a download are as good as a token.
         return Failure(None, f"no answer from GitHub ({type(error).__name__})")

@@ -94,12 +94,7 @@ class GitHub:
         owner = draft_owner(self._client.address, tag, release.digest())
         draft = own_draft(self._client, tag, release.digest(), owner) if owner and not existing else None
         assets = self._assets(existing) if existing else self._client.assets(draft.id) if draft else {}
-        files = release.files()
-        new = [
-            files[one.path]
-            for one in stored_files(self._client, assets, release, False, ignore)
-            if one.digest != files[one.path].digest
-        ]
+        new = self._missing(assets, release)
         if RECORD not in assets or not assets[RECORD].whole:
             new.append(release.descriptor())
         return Plan(existing=existing, new=tuple(new), complete=existing is not None and not new)
@@ -115,7 +110,8 @@ class GitHub:
                     found = self._client.published(tag) or made
                     if found is not None:
                         self._refuse_conflict(tag, found, release, sending)
-                        self._mend(found, release, sending, advance)
+                        if not found.immutable and self._missing(self._client.assets(found.id), release):
+                            sending.fill(found, advance)
                         sending.discard()
                         return self._ids(found, release)
                     made = sending.publish(advance)
@@ -146,9 +142,8 @@ class GitHub:
                 self._keep(found, name, content)
             elif existing != content:
                 raise other_document(f"{join_reference(self.spec, tagged.tag)}: {name}", content, existing)
-            line = notice(content) if name.startswith("status-") else None
-            if line is not None:
-                self._rewrite(tagged, lambda text: with_notice(text, line))
+            if name.startswith("status-") and (line := notice(content)) is not None:
+                self._rewrite(found, lambda text: with_notice(text, line))
 
     def attachments(self, tagged: Tagged) -> Mapping[str, bytes]:
         """The documents that are kept beside a release, as assets or in its text, by name."""
@@ -160,9 +155,8 @@ class GitHub:
         assets = self._client.assets(found.id)
         record = assets.get(RECORD)
         if record is None or not record.whole:
-            raise Refused.of(
-                "malformed", join_reference(self.spec, found.tag), f"its release is none of ours: it has no {RECORD}"
-            )
+            message = f"its release is none of ours: it has no {RECORD}"
+            raise Refused.of("malformed", join_reference(self.spec, found.tag), message)
         self._seen[str(found.id)] = assets
         return Tagged(tag=found.tag, digest=digest_of_asset(self._client, record), at=str(found.id))
 
@@ -181,15 +175,13 @@ class GitHub:
         return found
 
     def _gone(self, tagged: Tagged) -> CannotCheck:
-        return CannotCheck(
-            f"{join_reference(self.spec, tagged.tag)}: GitHub has no release {tagged.at} any more", "publish it again"
-        )
+        reference = join_reference(self.spec, tagged.tag)
+        return CannotCheck(f"{reference}: GitHub has no release {tagged.at} any more", "publish it again")
 
-    def _mend(self, found: Found, release: Release, sending: Sending, advance: Advance) -> None:
-        files, assets = release.files(), self._client.assets(found.id)
-        whole = all(one.digest == files[one.path].digest for one in stored_files(self._client, assets, release, False, ignore))
-        if not whole and not found.immutable:
-            sending.fill(found, advance)
+    def _missing(self, assets: Mapping[str, Asset], release: Release) -> list[Descriptor]:
+        """The files of a release that these assets do not have."""
+        layers, stored = release.files(), stored_files(self._client, assets, release, False, ignore)
+        return [layers[file.path] for file in stored if file.digest != layers[file.path].digest]
 
     def _ids(self, found: Found, release: Release) -> dict[str, object]:
         """The numbers of the release and its assets; of a file in parts, those of all its parts."""
@@ -207,7 +199,7 @@ class GitHub:
         try:
             existing = self._tagged(found).digest
         except Refused:
-            existing = "something that is no release of ours"
+            existing = "something that is not a release of ours"
         if existing != release.digest():
             sending.discard()
         refuse_other_release(tag, self.spec, existing, release)
@@ -223,24 +215,22 @@ class GitHub:
         }
 
     def _keep(self, found: Found, name: str, content: bytes) -> None:
-        tagged = Tagged(tag=found.tag, digest="", at=str(found.id))
         if not found.immutable and content:
-            asset = f"{ATTACHMENT}{name}"
-            upload = AssetUpload(asset, f"attachment {name}", "application/json", digest_of(content), len(content), content)
+            label = f"attachment {name}"
+            upload = AssetUpload(ATTACHMENT + name, label, "application/json", digest_of(content), len(content), content)
             try:
                 send(self._client, found, upload, content, ignore)
             except GitHubRefusal as error:
-                raise NotAllowed(
-                    f"{join_reference(self.spec, found.tag)}: {name}: {error.said}", "attach it in another store"
-                ) from error
+                raise self._not_attached(found, f"{name}: {error.said}") from error
         elif len(content) < LARGEST_IN_TEXT:
-            self._rewrite(tagged, lambda text: text if name in embedded(text) else embed(text, name, content))
+            self._rewrite(found, lambda text: text if name in embedded(text) else embed(text, name, content))
         else:
             message = f"the release takes no more assets, and {name} is too large for its text ({len(content)} bytes)"
-            raise NotAllowed(f"{join_reference(self.spec, found.tag)}: {message}", "attach it in another store")
+            raise self._not_attached(found, message)
 
-    def _rewrite(self, tagged: Tagged, change: Callable[[str], str]) -> None:
-        """Change a release's text. GitHub writes without a guard, so what another's writing lost is added again."""
+    def _rewrite(self, found: Found, change: Callable[[str], str]) -> None:
+        """Change a release's text. GitHub has no conditional write, so what another's writing lost is added again."""
+        tagged = Tagged(tag=found.tag, digest="", at=str(found.id))
         for _ in range(ROUNDS):
             found = self._by_number(tagged)
             text = found.text.replace("\r\n", "\n")
@@ -248,13 +238,12 @@ class GitHub:
             if wanted == text:
                 return
             if len(wanted) > LONGEST_TEXT:
-                raise NotAllowed(f"{join_reference(self.spec, tagged.tag)}: its text is full", "attach it in another store")
+                raise self._not_attached(found, "its text is full")
             try:
                 self._client.rewrite(found, wanted)
             except GitHubRefusal as error:
-                raise NotAllowed(
-                    f"{join_reference(self.spec, tagged.tag)}: {error.said}", "attach it in another store"
-                ) from error
-        raise CannotCheck(
-            f"{join_reference(self.spec, tagged.tag)}: GitHub does not keep the release's text", "try again later"
-        )
+                raise self._not_attached(found, error.said) from error
+        raise CannotCheck(f"{join_reference(self.spec, found.tag)}: GitHub does not keep its text", "try again later")
+
+    def _not_attached(self, found: Found, reason: str) -> NotAllowed:
+        return NotAllowed(f"{join_reference(self.spec, found.tag)}: {reason}", "attach it in another store")

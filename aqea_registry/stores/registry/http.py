@@ -17,7 +17,7 @@ from urllib.parse import urljoin, urlsplit
 
 from aqea_registry.base.files import BLOCK
 from aqea_registry.base.findings import CannotCheck, NotAllowed, Refused
-from aqea_registry.remote.retry import TOO_MANY, Download, Failure, UploadBody, with_retries
+from aqea_registry.remote.retry import PIECE, TOO_MANY, Download, Failure, UploadBody, with_retries
 from aqea_registry.stores.attachments import INDEX_TYPE
 from aqea_registry.stores.port import other_manifest
 from aqea_registry.stores.registry.login import DOCKER_HUB_NAMES, stored_login, token_server
@@ -135,13 +135,13 @@ class RegistryClient:
     def open(self, blob: Descriptor, offset: int, what: str) -> BinaryIO:
         """A blob's bytes from `offset` on. Raises Refused if there is no such blob; `what` is the finding's subject."""
 
-        def begin(at: int) -> Response:
+        def begin(at: int) -> tuple[Response, Iterator[bytes]]:
             headers = {"Range": f"bytes={at}-"} if at else {}
             response = self._send("GET", f"blobs/{blob.digest}", {200, 206, 404} if at else {200, 404}, headers)
             if response.status_code == 404:
                 response.close()
                 raise Refused.of("missing", what, f"the registry has no blob {blob.digest}", blob.digest)
-            return response
+            return response, response.iter_content(PIECE)
 
         return Download(blob.size, offset, begin, lambda call: self.retrying(what, call)).buffered()
 

@@ -43,11 +43,7 @@ def stored_login(host: str) -> str | None:
 
 
 def token_server(challenge: str) -> tuple[str, dict[str, str]]:
-    """The address and the query that a Bearer challenge (`Www-Authenticate`) names for a token; "" if it names none.
-
-    >>> token_server('Bearer realm="https://auth.example/token",service="example",scope="repository:a/b:pull"')
-    ('https://auth.example/token', {'service': 'example', 'scope': 'repository:a/b:pull'})
-    """
+    """The address and the query that a Bearer challenge (`Www-Authenticate`) names for a token; "" if it names none."""
     bearer = re.search(r"\bbearer (.*)", challenge, re.IGNORECASE)
     named: dict[str, str] = dict(re.findall(r'(\w+)="([^"]*)"', bearer[1] if bearer else ""))
     return named.get("realm", ""), {name: named[name] for name in ("service", "scope") if named.get(name)}

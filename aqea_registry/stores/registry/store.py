@@ -26,18 +26,18 @@ from typing import BinaryIO
 import msgspec
 
 from aqea_registry.base.files import Advance, hash_stream, ignore
-from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Refused
+from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused
 from aqea_registry.base.references import join_reference
 from aqea_registry.remote.retry import UploadBody
 from aqea_registry.stores.attachments import (
     INDEX_TYPE,
     Attachment,
-    Malformed,
     attached,
     attachment,
     fallback_tag,
     is_fallback_tag,
     parse_attachment,
+    well_formed,
     with_entry,
 )
 from aqea_registry.stores.port import Content, Plan, Tagged, other_document, parsed, refuse_other_release, unchanged
@@ -114,8 +114,7 @@ class Registry:
 
     def push(self, tag: str, release: Release, content: Content, notes: str, advance: Advance) -> dict[str, object]:
         """Put a release under a tag; a registry has no place for the notes."""
-        existing = self.find(tag)
-        self._refuse_conflict(tag, existing, release)
+        existing = self._find_same(tag, release)
         paths = {layer.digest: path for path, layer in release.files().items()}
         for blob in _blobs(release):
             if blob.digest in paths:
@@ -171,24 +170,19 @@ class Registry:
 
     def _name(self, tag: str, release: Release) -> None:
         """Write the manifest under the tag, and see whether it stays."""
-
-        def look() -> bytes | None:
-            found = self.find(tag)
-            self._refuse_conflict(tag, found, release)
-            return release.render() if found is None else None
-
-        self._client.put_manifest(tag, look)
-        self._refuse_conflict(tag, self.find(tag), release)
+        self._client.put_manifest(tag, lambda: None if self._find_same(tag, release) else release.render())
+        self._find_same(tag, release)
         time.sleep(self._settle)
-        found = self.find(tag)
-        self._refuse_conflict(tag, found, release)
-        if found is None:
+        if self._find_same(tag, release) is None:
             raise Refused.of(
                 "missing", join_reference(self.spec, tag), "the registry took the tag and does not have it", release.digest()
             )
 
-    def _refuse_conflict(self, tag: str, found: Tagged | None, release: Release) -> None:
+    def _find_same(self, tag: str, release: Release) -> Tagged | None:
+        """What the tag names. Raises TagConflict if that is another release."""
+        found = self.find(tag)
         refuse_other_release(tag, self.spec, found.digest if found else None, release)
+        return found
 
 
 def _names(what: str, content: bytes) -> list[str]:
@@ -217,10 +211,7 @@ class Referrers:
     def attach(self, tagged: Tagged, name: str, content: bytes, size: int) -> None:
         """Keep a document beside a release whose manifest has `size` bytes. Raises Refused if another has its name."""
         subject = Descriptor(media_type=MANIFEST_TYPE, digest=tagged.digest, size=size)
-        try:
-            made = attachment(subject, name, content)
-        except Malformed as error:
-            raise BadConfiguration(str(error)) from error
+        made = attachment(subject, name, content)
         if self._has(tagged, name, content):
             return
         what = f"{self._client}@{tagged.digest}: {name}"
@@ -252,18 +243,13 @@ class Referrers:
     def _list_with(self, tagged: Tagged, made: Attachment) -> bytes:
         """The list of a release's attachments as it is now, with one more."""
         tag = fallback_tag(tagged.digest)
-        index = self._client.manifest(tag)
-        try:
-            return with_entry(index, made.entry())
-        except Malformed as error:
-            raise self._refusal(tag, error) from error
+        with well_formed(f"{self._client}@{tag}"):
+            return with_entry(self._client.manifest(tag), made.entry())
 
     def _manifests(self, tagged: Tagged) -> list[Descriptor]:
         tag = fallback_tag(tagged.digest)
-        try:
+        with well_formed(f"{self._client}@{tag}"):
             found = [descriptor for index in self._indexes(tagged.digest, tag) for descriptor in attached(index)]
-        except Malformed as error:
-            raise self._refusal(tag, error) from error
         return sorted(found, key=lambda descriptor: descriptor.digest)
 
     def _indexes(self, digest: str, tag: str) -> Iterator[bytes]:
@@ -277,20 +263,12 @@ class Referrers:
 
     def _document(self, tagged: Tagged, descriptor: Descriptor) -> tuple[str, bytes]:
         what = f"{self._client}@{descriptor.digest}"
-        manifest = self._client.manifest(descriptor.digest)
-        try:
-            made = parse_attachment(manifest or b"", tagged.digest)
-        except Malformed as error:
-            raise self._refusal(descriptor.digest, error) from error
+        with well_formed(what):
+            made = parse_attachment(self._client.manifest(descriptor.digest) or b"", tagged.digest)
         digest = made.document.digest
         reply = self._client.ask("GET", f"blobs/{digest}", {200, 404})
         if reply.status == 404 or digest_of(reply.content) != digest:
             actual = digest_of(reply.content) if reply.status == 200 else None
             code, message = ("mismatch", "is not what its digest names") if actual else ("missing", "is not there")
-            finding = Finding(code=code, subject=f"{what}: {made.name}", expected=digest, actual=actual, message=message)
-            raise Refused(f"{what}: the document {made.name} {message}", [finding])
+            raise Refused.of(code, f"{what}: {made.name}", f"the document {message}", digest, actual)
         return made.name, reply.content
-
-    def _refusal(self, reference: str, error: Malformed) -> Refused:
-        subject = f"{self._client}@{reference}"
-        return Refused.of("malformed", subject, str(error))
