@@ -11,13 +11,13 @@ import hashlib
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from aqea_registry.base.files import NO_ROOM, WrongBytes
 from aqea_registry.base.findings import CannotCheck, Finding, NotAllowed, Refused, RegistryError
-from aqea_registry.remote.retry import Download, Failure, with_retries
+from aqea_registry.remote.retry import Download, Failure, from_offset, with_retries
 
 T = TypeVar("T")
 TIMEOUT = 120.0  # seconds of silence
@@ -153,7 +153,7 @@ class HubClient:
     def stream(self, commit: str | None, path: str, size: int, offset: int) -> Download:
         """A file's bytes from `offset` on, `size` being where it ends at the latest. Nothing is requested before it is read."""
         what = f"{self._name}: {path}"
-        return Download(size, offset, lambda at: self._begin(commit, path, at), lambda call: self._ask(what, lambda _: call()))
+        return Download(size, offset, lambda at: self._blocks(commit, path, at), lambda call: self._ask(what, lambda _: call()))
 
     def read(self, commit: str, path: str, limit: int) -> bytes:
         """A small file of a commit, at most `limit` + 1 bytes of it."""
@@ -260,7 +260,7 @@ class HubClient:
         get_session().timeout = TIMEOUT  # the client itself would wait for ever
         return HfApi(endpoint=_endpoint(), token=get_token() or False)
 
-    def _begin(self, commit: str | None, path: str, offset: int) -> tuple[Any, Iterator[bytes]]:
+    def _blocks(self, commit: str | None, path: str, offset: int) -> Generator[bytes, None, None]:
         from huggingface_hub import constants, get_session, hf_hub_url
         from huggingface_hub.utils import build_hf_headers, hf_raise_for_status  # type: ignore[attr-defined]
 
@@ -268,17 +268,12 @@ class HubClient:
         # Not compressed: a range counts the bytes that are sent.
         headers = build_hf_headers(token=self._api().token) | {"Accept-Encoding": "identity"}
         headers |= {"Range": f"bytes={offset}-"} if offset else {}
-        session = get_session()
-        request = session.build_request("GET", url, headers=headers, timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT)
-        response = session.send(request, stream=True, follow_redirects=True)
-        if offset and response.status_code == RANGE_NOT_SATISFIABLE:
-            return response, iter(())  # there is nothing from there on
-        try:
+        timeout = constants.HF_HUB_DOWNLOAD_TIMEOUT
+        with get_session().stream("GET", url, headers=headers, follow_redirects=True, timeout=timeout) as response:
+            if offset and response.status_code == RANGE_NOT_SATISFIABLE:
+                return  # there is nothing from there on
             hf_raise_for_status(response)
-        except BaseException:
-            response.close()
-            raise
-        return response, response.iter_bytes()
+            yield from from_offset(response.iter_bytes(), offset, response.status_code)
 
     def _to_write(self) -> str:
         return f"HF_TOKEN needs write access to {self._repository.partition('/')[0]} at {_endpoint()}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TypeVar, cast
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 ATTEMPTS = 4
 LONGEST_WAIT = 60.0  # seconds
 OK, TOO_MANY = 200, 429
-PIECE = 1 << 16  # bytes; a piece that a broken connection cuts is lost
+PIECE = 1 << 16  # bytes of a response that are read at once
 
 
 class Failure(NamedTuple):
@@ -132,20 +132,19 @@ class UploadBody:
 class Download(io.RawIOBase):
     """A file's bytes from `offset` on, up to `size`. After a broken connection it goes on at the next byte. Unchecked.
 
-    `begin` requests the bytes from an offset on and returns the response (`status_code`, `close`) and its blocks; `retrying`
-    makes such a call, again where waiting helps. Each block has its own attempts: a download that advances never gives up.
+    `blocks` makes a request and yields the bytes from an offset on, until it is closed; `retrying` makes a call, again where
+    waiting helps. Each block has its own attempts: a download that advances never gives up.
     """
 
     def __init__(
         self,
         size: int,
         offset: int,
-        begin: Callable[[int], tuple[Any, Iterator[bytes]]],
+        blocks: Callable[[int], Generator[bytes, None, None]],
         retrying: Callable[[Callable[[], bytes]], bytes],
     ) -> None:
-        self._size, self._at, self._begin, self._retrying = size, offset, begin, retrying
-        self._response: Any = None
-        self._blocks: Iterator[bytes] = iter(())
+        self._size, self._at, self._begin, self._retrying = size, offset, blocks, retrying
+        self._blocks: Generator[bytes, None, None] | None = None
         self._rest = b""
 
     def readable(self) -> bool:
@@ -170,28 +169,26 @@ class Download(io.RawIOBase):
 
     def close(self) -> None:
         """Close the connection, if the file was not read to its end."""
-        self._drop()
+        if self._blocks is not None:
+            self._blocks.close()
         super().close()
 
     def _next(self) -> bytes:
-        if self._response is None and self._at >= self._size:
+        if self._blocks is None and self._at >= self._size:
             return b""
+        self._blocks = self._blocks or self._begin(self._at)
         try:
-            skip = 0
-            if self._response is None:
-                self._response, self._blocks = self._begin(self._at)
-                skip = self._at if self._response.status_code == OK else 0  # a server that does not know ranges
             block = next(self._blocks, b"")
-            while block and len(block) <= skip:
-                skip -= len(block)
-                block = next(self._blocks, b"")
         except Exception:
-            self._drop()
+            self._blocks = None
             raise
-        self._at += len(block) - skip
-        return block[skip:]
+        self._at += len(block)
+        return block
 
-    def _drop(self) -> None:
-        if self._response is not None:
-            self._response.close()
-            self._response = None
+
+def from_offset(blocks: Iterator[bytes], offset: int, status: int) -> Iterator[bytes]:
+    """The blocks of an answer to a request for the bytes from `offset` on; a server that knows no ranges sends all (200)."""
+    skip = offset if status == OK else 0
+    for block in blocks:
+        yield from [block[skip:]] if skip < len(block) else []
+        skip = max(0, skip - len(block))

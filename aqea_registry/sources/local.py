@@ -49,7 +49,7 @@ class FolderSource:
         return location if location.exists() else None
 
     def open(self, path: str, limit: int) -> FileIO:
-        """Open one file. Raises FileNotFoundError, or OSError if it is no regular file or a link leads out."""
+        """Open one file. Raises FileNotFoundError, or OSError if it is not a regular file or a link leads out."""
         location = self.local(path)
         if location is None:
             raise FileNotFoundError(f"{self.spec} has no {path}")

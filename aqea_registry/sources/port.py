@@ -11,12 +11,12 @@ from aqea_registry.remote.hub_client import Repository
 
 
 class Source(Protocol):
-    """A place with files under relative POSIX paths."""
+    """Something with files under relative POSIX paths."""
 
     spec: str
 
     def present(self) -> bool:
-        """Whether the place can be reached at all, as far as that is known without asking anybody."""
+        """Whether it can be reached at all, as far as that is known without a request."""
 
     def paths(self) -> list[str]:
         """Every file it has, sorted. Raises OSError."""
@@ -25,7 +25,7 @@ class Source(Protocol):
         """The bytes of one file; more than `limit` need not be given. Raises OSError; FileNotFoundError if there is none."""
 
     def local(self, path: str) -> Path | None:
-        """Where the file lies on this machine, or None if it is not here. Raises OSError if it must not be read."""
+        """Where the file is on this machine, or None if it is not here. Raises OSError if it must not be read."""
 
     def hint(self) -> str:
         """What a person can do so that this source is present."""

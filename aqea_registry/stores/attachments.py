@@ -1,11 +1,10 @@
-"""Attachments of a release: small documents in manifests of their own, whose `subject` is the release (OCI 1.1).
+"""Attachments of a release: small documents in manifests of their own, whose `subject` is the release (OCI 1.1). Pure.
 
 A store that can be asked for the referrers of a digest lists them itself. Elsewhere an index under the tag
-`sha256-<hex>` lists them; everybody who attaches something, cosign for one, adds to it and keeps what is there.
+`sha256-<hex>` lists them; every program that attaches something, such as cosign, adds to it and keeps what is there.
 
-What became of a release after it was published: superseded or withdrawn, with a reason. It is never deleted for that.
-
-Such a mark is a document beside the release, one more for each change: `status-1.json`, `status-2.json`; the last one counts.
+A release that is superseded or withdrawn later is not deleted: the reason is a document beside it, one more for each change,
+`status-1.json`, `status-2.json`; the last one counts.
 """
 
 from __future__ import annotations
@@ -122,7 +121,7 @@ def is_fallback_tag(tag: str) -> bool:
 
 
 def attached(index: bytes) -> list[Descriptor]:
-    """The manifests of our attachments that an index lists; others' are none of our business."""
+    """The manifests of our attachments that an index lists; others are left alone."""
     own = [entry for entry in _entries(index)["manifests"] if entry.get("artifactType") == ATTACHMENT_TYPE]
     try:
         return msgspec.convert(own, list[Descriptor])
@@ -131,7 +130,7 @@ def attached(index: bytes) -> list[Descriptor]:
 
 
 def with_entry(index: bytes | None, entry: Mapping[str, Any]) -> bytes:
-    """The index with one more entry, and everything that it held; None is an index that is not there yet."""
+    """The index with one more entry, and everything that it had; None is an index that is not there yet."""
     new: dict[str, Any] = {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": []}
     value = new if index is None else _entries(index)
     listed = [other for other in value["manifests"] if other.get("digest") != entry["digest"]]
@@ -180,7 +179,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def current(attachments: Mapping[str, bytes], digest: str) -> Status | None:
-    """The last mark that speaks of this release. A document that cannot be read is no mark."""
+    """The last mark of this release. A document that cannot be read is not a mark."""
     found: Status | None = None
     for _, name in sorted(_numbered(attachments)):
         try:

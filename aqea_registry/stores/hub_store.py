@@ -71,7 +71,7 @@ class HubStore:
         return sorted(refs.tags) if refs else []
 
     def find(self, tag: str) -> Tagged | None:
-        """The release of a tag, or of a commit given by its 40 hex digits. A branch is no tag: it moves."""
+        """The release of a tag, or of a commit given by its 40 hex digits. A branch is not a tag: it moves."""
         return self._find(tag, self._hub.refs())
 
     def release(self, tagged: Tagged) -> Release:
@@ -83,7 +83,7 @@ class HubStore:
         return parsed(f"{self.spec}@{tagged.at}", content)
 
     def plan(self, tag: str, release: Release) -> Plan:
-        """What a push would send. Of small files the Hub knows no sha256: the record of the branch stands for them."""
+        """What a push would send. Of small files the Hub knows no sha256: the branch's record is taken for them."""
         _check_names(release)
         refs = self._hub.refs()
         existing = self._find(tag, refs)
@@ -133,7 +133,7 @@ class HubStore:
                 yield self._hash(tagged, path, entry, layer, advance if deep else None)
 
     def open(self, tagged: Tagged, path: str, layer: Descriptor, offset: int) -> BinaryIO:
-        """A file's bytes from `offset` on; a broken line is mended while they are read.
+        """A file's bytes from `offset` on; a broken connection is resumed while they are read.
 
         Opening raises Refused if the commit has no such file; opening and reading raise NotAllowed and CannotCheck.
         """
@@ -167,7 +167,7 @@ class HubStore:
         found = {}
         for path, entry in sorted(looked.tree.items()):
             if path.rpartition("/")[0] != folder:
-                continue  # none of ours
+                continue  # not an attachment
             content = self._hub.read(looked.commit or "", path, min(entry.size, LARGEST_MANIFEST))
             if not _is(entry, digest_of(content), len(content), partial(bytes, content)):
                 raise Refused.of("mismatch", f"{self.spec}: {path}", "the Hub gives other bytes than it names")
@@ -223,7 +223,7 @@ class HubStore:
             raise CannotCheck(f"{self.spec}: the commit {head} of the main branch went away", "try again") from error
 
     def _earlier(self, looked: BranchState) -> dict[str, Descriptor]:
-        """What the release that the branch holds consists of; nothing, if it holds none of ours."""
+        """What the release that the branch holds consists of; nothing, if that is not a release."""
         content = self._record(looked.commit) if looked.commit and RECORD in looked.tree else None
         if content is None:
             return {}
@@ -246,12 +246,12 @@ class HubStore:
         at = refs.tags.get(tag) or (tag if COMMIT.fullmatch(tag) else None)
         if at is None:
             return None
-        content = self._record(at)
-        if content is None and tag not in refs.tags:
-            return None
+        content, reference = self._record(at), join_reference(self.spec, tag)
         if content is None:
-            raise Refused.of("malformed", join_reference(self.spec, tag), f"not a release: the commit {at} has no {RECORD}")
-        parsed(join_reference(self.spec, tag), content)
+            if tag not in refs.tags:
+                return None
+            raise Refused.of("malformed", reference, f"not a release: the commit {at} has no {RECORD}")
+        parsed(reference, content)
         return Tagged(tag=tag, digest=digest_of(content), at=at)
 
     def _record(self, commit: str) -> bytes | None:
@@ -277,7 +277,9 @@ class HubStore:
         return StoredFile(path=path, how="hashed" if advance else "fetched", digest=digest if known else None, size=size)
 
     def _too_busy(self) -> CannotCheck:
-        return CannotCheck(f"{self.spec}: others commit all the time; this was not put there", "try again later")
+        return CannotCheck(
+            f"{self.spec}: the branch kept changing (others commit to it); nothing was put there", "try again later"
+        )
 
 
 def _wanted(release: Release) -> dict[str, Descriptor]:
@@ -321,7 +323,7 @@ def _is(entry: RemoteFile, digest: str, size: int, content: Callable[[], bytes])
 
 
 def _alike(layer: Descriptor, entry: RemoteFile, earlier: Descriptor | None) -> bool:
-    """Whether a small file of the branch is the release's, as far as size and the branch's own record tell."""
+    """Whether a small file of the branch is the release's, as far as size and the branch's own record show."""
     return entry.sha256 is None and entry.size == layer.size and earlier is not None and earlier.digest == layer.digest
 
 
@@ -338,5 +340,5 @@ def _check_names(release: Release) -> None:
 
 
 def _step_back(attempt: int) -> None:
-    """Wait for a moment that nobody else waits for."""
+    """Wait for a random time, longer after each attempt."""
     time.sleep(random.uniform(0.0, 0.1 * 2.0 ** min(attempt, 5)))  # noqa: S311

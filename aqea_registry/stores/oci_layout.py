@@ -74,7 +74,7 @@ class Layout:
         return Plan(existing=existing, new=new, complete=same and not new and self._marked())
 
     def push(self, tag: str, release: Release, content: Content, notes: str, advance: Advance = ignore) -> dict[str, object]:
-        """Write a release under a tag; repeat a push that was cut off. A layout has no place for notes."""
+        """Write a release under a tag; repeat a push that was cut off. A layout keeps no notes."""
         self._folder.mkdir(parents=True, exist_ok=True)
         with locked(self._folder):
             existing = self.find(tag)
@@ -91,7 +91,7 @@ class Layout:
         return {"manifest": release.digest()}
 
     def stored(self, tagged: Tagged, release: Release, deep: bool, advance: Advance = ignore) -> Iterator[StoredFile]:
-        """Every file, hashed where it lies, `deep` or not: a folder reports no digests. Raises Refused for a bad config."""
+        """Every file, hashed in place, `deep` or not: a folder reports no digests. Raises Refused for a bad config."""
         for path, layer in sorted(release.files().items()):
             try:
                 found = hash_file(self._blob(layer.digest), advance=advance)
@@ -156,7 +156,7 @@ class Layout:
         return [blob for digest, blob in sorted(blobs.items()) if not self._holds(blob)]
 
     def _marked(self) -> bool:
-        """Whether the folder says that it is an image layout; without that no program reads it."""
+        """Whether the folder is marked as an image layout; other programs read no other."""
         path = self._folder / "oci-layout"
         return path.is_file() and path.read_bytes() == MARKER
 

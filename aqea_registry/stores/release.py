@@ -137,7 +137,7 @@ def parse(content: bytes) -> Release:
         if sizes.setdefault(layer.digest, layer.size) != layer.size:
             raise NotARelease(f"layer {layer.digest} has two sizes")
     if release.digest() != digest_of(content):
-        raise NotARelease("the manifest says more than a release does, or says it in another spelling")
+        raise NotARelease("the manifest has more than a release has, or is spelled in another way")
     return release
 
 

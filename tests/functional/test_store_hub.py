@@ -435,7 +435,7 @@ def test_somebody_else_commits(repository: HubServer) -> None:
     )
     hub.faults.add(Fault(method="POST", path="/commit/", times=None, status=412))
     hub.forget()
-    with pytest.raises(CannotCheck, match="others commit"):
+    with pytest.raises(CannotCheck, match="kept changing"):
         put(OTHER_FILES, "v2")
     assert hub.count("POST", "/commit/") == 8
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from aqea_registry.base.files import WrongBytes, ignore
 from aqea_registry.base.findings import CannotCheck, NotAllowed
-from aqea_registry.remote.retry import ATTEMPTS, LONGEST_WAIT, Download, Failure, UploadBody, with_retries
+from aqea_registry.remote.retry import ATTEMPTS, LONGEST_WAIT, Download, Failure, UploadBody, from_offset, with_retries
 
 CONTENT = bytes(range(250)) * 100
 
@@ -74,22 +73,13 @@ def test_in_the_end_it_gives_up(waits: list[float]) -> None:
     assert len(waits) == ATTEMPTS - 1
 
 
-class Response:
-    """A response that breaks after some bytes; `ranges`: whether the server knows them."""
-
-    def __init__(self, offset: int, cut: int, ranges: bool) -> None:
-        self.status_code = 206 if ranges and offset else 200
-        self._content = CONTENT[offset if ranges else 0 :]
-        self._cut = cut
-
-    def blocks(self) -> Iterator[bytes]:
-        for at in range(0, len(self._content), 1000):
-            if at >= self._cut:
-                raise ValueError(Failure(None, "cut"))
-            yield self._content[at : at + 1000]
-
-    def close(self) -> None:
-        self._cut = 0
+def answer(offset: int, cut: int, ranges: bool) -> Iterator[bytes]:
+    """The blocks of an answer that breaks after some bytes; `ranges`: whether the server knows them."""
+    content = CONTENT[offset if ranges else 0 :]
+    for at in range(0, len(content), 1000):
+        if at >= cut:
+            raise ValueError(Failure(None, "cut"))
+        yield content[at : at + 1000]
 
 
 @pytest.mark.parametrize("ranges", [True, False])
@@ -98,15 +88,14 @@ def test_a_download_goes_on_at_the_next_byte(waits: list[float], ranges: bool, o
     asked: list[int] = []
     cuts = iter([0, 3000, 9000, 15_000, 21_000, 10**9])
 
-    def begin(at: int) -> tuple[Any, Iterator[bytes]]:
+    def blocks(at: int) -> Generator[bytes, None, None]:
         asked.append(at)
-        response = Response(at, next(cuts, 10**9), ranges)
-        return response, response.blocks()
+        yield from from_offset(answer(at, next(cuts, 10**9), ranges), at, 206 if ranges and at else 200)
 
     def retrying(call: Callable[[], bytes]) -> bytes:
         return with_retries("reading", call, explain, "")
 
-    with Download(len(CONTENT), offset, begin, retrying).buffered() as incoming:
+    with Download(len(CONTENT), offset, blocks, retrying).buffered() as incoming:
         assert incoming.read() == CONTENT[offset:]
     assert asked == sorted(asked)
     assert not ranges or len(set(asked[1:])) == len(asked[1:])  # no byte was asked for twice

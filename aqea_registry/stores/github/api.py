@@ -1,6 +1,6 @@
-"""The wire to one repository's releases: each request that the store makes, through PyGithub, and what its answer means.
+"""The client of one repository's releases on GitHub: each request that the store makes, and what its answer means.
 
-PyGithub reads an asset into memory and knows no ranges, so assets are read through requests, which it is built on. Without
+It is PyGithub's, but for assets: that reads them into memory and knows no ranges, so they are read through requests. Without
 a token they come from the release's page: of its API GitHub answers only 60 questions an hour to strangers.
 """
 
@@ -9,19 +9,20 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar, cast
 from urllib.parse import urlsplit
 
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, NotAllowed, Refused
-from aqea_registry.remote.retry import PIECE, Download, Failure, UploadBody, with_retries
+from aqea_registry.remote.retry import PIECE, Download, Failure, UploadBody, from_offset, with_retries
 
 if TYPE_CHECKING:
     from github.GitRelease import GitRelease
     from github.GitReleaseAsset import GitReleaseAsset
     from github.Repository import Repository
-    from requests import Response, Session
+    from requests import Session
 
 T = TypeVar("T")
 API = "https://api.github.com"
@@ -31,7 +32,7 @@ ABSENT, INVALID = 404, 422
 
 
 class GitHubRefusal(CannotCheck):
-    """GitHub says no because of what is there, or is not there. `said`: in its words; `codes`: those of its validation."""
+    """GitHub refuses because of what is there, or is not there. `said`: its own words; `codes`: those of its validation."""
 
     def __init__(self, where: str, status: int, said: str, codes: frozenset[str] = frozenset()) -> None:
         super().__init__(f"{where}: GitHub answered {status}: {said}", "look what is there, and try again")
@@ -60,6 +61,9 @@ class Found(NamedTuple):
     immutable: bool
     names: frozenset[str]
     handle: GitRelease
+
+
+Parts = Sequence[tuple[Asset, int]]  # assets and their sizes in bytes, which together are one file
 
 
 class GitHubClient:
@@ -149,7 +153,7 @@ class GitHubClient:
         return self._ask(f"release {release}", call)
 
     def upload(self, found: Found, name: str, label: str, media_type: str, body: UploadBody) -> Asset:
-        """Send an asset. If an answer is lost, the next attempt may be told that it is there already."""
+        """Send an asset. If an answer is lost, the next attempt may be refused because it is there already."""
 
         def call() -> Asset:
             body.seek(0)
@@ -162,13 +166,15 @@ class GitHubClient:
         """Delete an asset; it may be gone already."""
         self._unless_absent(asset.name, asset.handle.delete_asset)
 
-    def open(self, asset: Asset, size: int, offset: int) -> Download:
-        """An asset's bytes from `offset` on, `size` being where it ends. Nothing is requested before it is read."""
-        return Download(size, offset, lambda at: self._begin(asset, at), lambda call: self._retrying(asset.name, call))
+    def open(self, parts: Parts, offset: int) -> Download:
+        """The bytes of assets, one after another, from `offset` on. Nothing is requested before they are read."""
+        what = parts[0][0].name if parts else ""
+        size = sum(size for _, size in parts)
+        return Download(size, offset, lambda at: self._blocks(parts, at), lambda call: self._retrying(what, call))
 
     def read(self, asset: Asset, limit: int) -> bytes:
         """All bytes of a small asset. Raises Refused if there are more than `limit`."""
-        with self.open(asset, limit + 1, 0).buffered() as incoming:
+        with self.open([(asset, limit + 1)], 0).buffered() as incoming:
             content = incoming.read(limit + 1)
         if len(content) > limit:
             raise Refused.of("malformed", f"{self.spec}: {asset.name}", f"the asset has more than {limit} bytes")
@@ -193,16 +199,21 @@ class GitHubClient:
 
         return self._retrying(what, attempt)
 
-    def _begin(self, asset: Asset, offset: int) -> tuple[Response, Iterator[bytes]]:
+    def _blocks(self, parts: Parts, offset: int) -> Generator[bytes, None, None]:
+        for asset, size in parts:
+            if offset < size:
+                yield from self._asset_blocks(asset, offset)
+            offset = max(0, offset - size)
+
+    def _asset_blocks(self, asset: Asset, offset: int) -> Iterator[bytes]:
         headers = {"Accept": "application/octet-stream", "Accept-Encoding": "identity"}
         headers |= {"Range": f"bytes={offset}-"} if offset else {}
         headers |= {"Authorization": f"Bearer {self._token}"} if self._token else {}
         url = f"{self.address}/releases/assets/{asset.id}" if self._token else asset.page
-        response = self._session.get(url, headers=headers, stream=True, timeout=TIME_LIMIT)
-        if not response.ok:
-            response.close()
+        with closing(self._session.get(url, headers=headers, stream=True, timeout=TIME_LIMIT)) as response:
             response.raise_for_status()
-        return response, response.iter_content(PIECE)
+            pieces = iter(lambda: response.raw.read(PIECE), b"")  # keeps what arrived before a cut
+            yield from from_offset(pieces, offset, response.status_code)
 
     def _one(self, what: str, call: Callable[[], GitRelease]) -> Found | None:
         try:

@@ -1,26 +1,22 @@
-"""How a release lies in GitHub's flat list of assets, and what stands in its description. Pure.
+"""How a release becomes GitHub's flat list of assets and a description (pure), and how the assets are read back.
 
 A file is one asset: its path with `--` for `/`. GitHub takes no empty asset and none of 2 GiB or more, so such files are
 sent in parts, none or several, and `parts.json` says which. `release.json` is the release's manifest, byte for byte.
-
-A release as GitHub holds it: which assets a file is, their bytes as one stream, and what is known without them.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-import io
 import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, BinaryIO, cast
+from typing import Annotated, Any, BinaryIO
 
 import msgspec
 
-from aqea_registry.base.files import BLOCK, Advance, hash_stream
+from aqea_registry.base.files import Advance, hash_stream
 from aqea_registry.base.findings import BadConfiguration, Refused
-from aqea_registry.remote.retry import Download
 from aqea_registry.stores.github.api import Asset, GitHubClient
 from aqea_registry.stores.release import LARGEST_MANIFEST, RECORD, Descriptor, Digest, Release, StoredFile
 
@@ -98,7 +94,7 @@ def describe(notes: str, digest: str, owner: str | None = None) -> str:
 
 
 def marked(text: str) -> tuple[str, str] | None:
-    """The digest of the release that a text was made for, and whose draft it is or ""; None if it is none of ours."""
+    """The digest of the release that a text was made for, and whose draft it is or ""; None if it is not one."""
     found: list[tuple[str, str]] = _MARKER.findall(text.replace("\r\n", "\n"))
     return found[-1] if found else None
 
@@ -115,12 +111,12 @@ def embedded(text: str) -> dict[str, bytes]:
         try:
             found.setdefault(name, base64.b64decode(encoded.replace("\n", ""), validate=True))
         except binascii.Error:
-            continue  # edited by hand; it is no document any more
+            continue  # edited by hand; it is not a document any more
     return found
 
 
 def notice(content: bytes) -> str | None:
-    """The line that tells readers of a release's page what a status document says; None if it says nothing."""
+    """The line that tells readers of a release's page what a status document means; None if that cannot be read."""
     try:
         said: Any = json.loads(content)
         state = said["state"]
@@ -147,7 +143,7 @@ Assets = Mapping[str, Asset]
 
 
 def read_parts(client: GitHubClient, assets: Assets) -> Parts:
-    """What `parts.json` says; nothing if it is not there. Raises Refused, CannotCheck."""
+    """The content of `parts.json`; empty if it is not there. Raises Refused, CannotCheck."""
     asset = assets.get(PARTS)
     if asset is None or not asset.whole:
         return Parts()
@@ -179,7 +175,7 @@ def stored_files(client: GitHubClient, assets: Assets, release: Release, deep: b
 
 
 def _look_at(client: GitHubClient, assets: Assets, path: str, split: SplitFile, deep: bool, advance: Advance) -> StoredFile:
-    """A file in parts. Without its bytes its digest is what `parts.json` says, if every part is what that says, too."""
+    """A file in parts. Without its bytes its digest is the one in `parts.json`, if every part has its digest from there."""
     found = [(assets.get(part.name), part) for part in split.parts]
     there = [(asset, part) for asset, part in found if asset is not None and asset.whole]
     if len(there) < len(found):
@@ -194,54 +190,18 @@ def _look_at(client: GitHubClient, assets: Assets, path: str, split: SplitFile, 
 def open_file(client: GitHubClient, assets: Assets, path: str, layer: Descriptor, offset: int) -> BinaryIO:
     """A file's bytes from `offset` on. Raises Refused if it is not there; opening and reading raise CannotCheck, NotAllowed."""
     single = assets.get(asset_name(path))
-    pieces = [(single, layer.size)] if single is not None else []
+    pieces: list[tuple[Asset | None, int]] = [(single, layer.size)]
     if single is None and (split := read_parts(client, assets).files.get(path)) is not None:
-        pieces = [(asset, part.size) for part in split.parts if (asset := assets.get(part.name)) is not None]
-        pieces = pieces if len(pieces) == len(split.parts) else []
-        if not split.parts:
-            return io.BytesIO()
-    if not pieces or not all(asset.whole for asset, _ in pieces):
+        pieces = [(assets.get(part.name), part.size) for part in split.parts]
+    whole = [(asset, size) for asset, size in pieces if asset is not None and asset.whole]
+    if len(whole) < len(pieces):
         message = "the release has no such asset any more, or only a part of it"
         raise Refused.of("missing", f"{client.spec}: {path}", message, layer.digest)
-    return cast(BinaryIO, io.BufferedReader(_Joined(client, pieces, offset), BLOCK))
+    return client.open(whole, offset).buffered()
 
 
 def _hash(client: GitHubClient, pieces: list[tuple[Asset, int]], advance: Advance) -> tuple[str, int]:
     """Digest and size of the bytes, of which those beyond the expected ones are not all read."""
-    with _Joined(client, pieces, 0) as incoming:
+    with client.open(pieces, 0) as incoming:
         found = hash_stream(incoming, sum(size for _, size in pieces), advance)
     return f"sha256:{found.sha256}", found.size
-
-
-class _Joined(io.RawIOBase):
-    """The bytes of assets of known sizes, one after the other, from `offset` on. Each is opened when its turn comes."""
-
-    def __init__(self, client: GitHubClient, pieces: list[tuple[Asset, int]], offset: int) -> None:
-        self._client = client
-        self._waiting = list(pieces)
-        while len(self._waiting) > 1 and offset >= self._waiting[0][1]:
-            offset -= self._waiting.pop(0)[1]
-        self._offset = offset
-        self._open: Download | None = None
-
-    def readable(self) -> bool:
-        """It is."""
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """Read the next bytes. Raises CannotCheck, NotAllowed."""
-        while self._open is not None or self._waiting:
-            if self._open is None:
-                asset, size = self._waiting.pop(0)
-                self._open, self._offset = self._client.open(asset, size, self._offset), 0
-            if count := self._open.readinto(buffer):
-                return count
-            self._open.close()
-            self._open = None
-        return 0
-
-    def close(self) -> None:
-        """Close the connection, if not all was read."""
-        if self._open is not None:
-            self._open.close()
-        super().close()

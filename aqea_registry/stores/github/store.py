@@ -120,12 +120,12 @@ class GitHub:
         raise CannotCheck(f"{join_reference(self.spec, tag)}: {reason}", "try again later; what was sent is kept")
 
     def stored(self, tagged: Tagged, release: Release, deep: bool, advance: Advance) -> Iterator[StoredFile]:
-        """Each file as GitHub holds it: by the digests of its assets, or by its bytes where there is none, or with `deep`."""
+        """Each file as GitHub has it: by the digests of its assets, or by its bytes where there is none, or with `deep`."""
         self._seen.pop(tagged.at, None)
         yield from stored_files(self._client, self._assets(tagged), release, deep, advance)
 
     def open(self, tagged: Tagged, path: str, layer: Descriptor, offset: int) -> BinaryIO:
-        """A file's bytes from `offset` on, put together from its parts; a broken line is mended while they are read."""
+        """A file's bytes from `offset` on, put together from its parts; a broken connection is resumed while they are read."""
         return open_file(self._client, self._assets(tagged), path, layer, offset)
 
     def attach(self, tagged: Tagged, name: str, content: bytes) -> None:
@@ -155,7 +155,7 @@ class GitHub:
         assets = self._client.assets(found.id)
         record = assets.get(RECORD)
         if record is None or not record.whole:
-            message = f"its release is none of ours: it has no {RECORD}"
+            message = f"not a release of ours: it has no {RECORD}"
             raise Refused.of("malformed", join_reference(self.spec, found.tag), message)
         self._seen[str(found.id)] = assets
         return Tagged(tag=found.tag, digest=digest_of_asset(self._client, record), at=str(found.id))

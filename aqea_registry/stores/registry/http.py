@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import closing, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeVar
@@ -17,7 +17,7 @@ from urllib.parse import urljoin, urlsplit
 
 from aqea_registry.base.files import BLOCK
 from aqea_registry.base.findings import CannotCheck, NotAllowed, Refused
-from aqea_registry.remote.retry import PIECE, TOO_MANY, Download, Failure, UploadBody, with_retries
+from aqea_registry.remote.retry import PIECE, TOO_MANY, Download, Failure, UploadBody, from_offset, with_retries
 from aqea_registry.stores.attachments import INDEX_TYPE
 from aqea_registry.stores.port import other_manifest
 from aqea_registry.stores.registry.login import DOCKER_HUB_NAMES, stored_login, token_server
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from requests import Response, Session
 
 T = TypeVar("T")
+Headers = Mapping[str, str]
+Body = UploadBody | bytes | None
 TIME_LIMITS = (10.0, 300.0)  # seconds: to connect, and of silence; a registry may hash a large blob before it answers
 LOCAL = re.compile(r"(localhost|127(\.\d+){3}|\[::1\])(:\d+)?")
 # Everything that a tag may name: what is not a release is to be seen, and not to look like nothing.
@@ -72,12 +74,10 @@ class RegistryClient:
     def __str__(self) -> str:
         return f"oci://{self.host}/{self.name}"
 
-    def ask(
-        self, method: str, path: str, expect: Collection[int], headers: Mapping[str, str] | None = None, what: str = ""
-    ) -> Reply:
+    def ask(self, method: str, path: str, expect: Collection[int], headers: Headers | None = None, what: str = "") -> Reply:
         """Make a request without a body. `path` is below the repository, from the registry's root, or a whole URL.
 
-        `what` stands for a path that is not to be shown.
+        `what` is shown in the place of a path.
         """
         call = lambda: self._request(method, path, expect, headers or {})  # noqa: E731
         return self.retrying(f"{self}: {what or path}", call, to_write=method not in {"GET", "HEAD"})
@@ -87,7 +87,7 @@ class RegistryClient:
         login = f"docker login {self.host}"
         return with_retries(what, call, explain, f"{login}, as someone who may write to {self.name}" if to_write else login)
 
-    def pages(self, path: str, expect: Collection[int], headers: Mapping[str, str] | None = None) -> Iterator[Reply]:
+    def pages(self, path: str, expect: Collection[int], headers: Headers | None = None) -> Iterator[Reply]:
         """The answers to a question whose answer may be spread over several pages."""
         seen, query = set[str](), ""
         while query not in seen:
@@ -135,15 +135,15 @@ class RegistryClient:
     def open(self, blob: Descriptor, offset: int, what: str) -> BinaryIO:
         """A blob's bytes from `offset` on. Raises Refused if there is no such blob; `what` is the finding's subject."""
 
-        def begin(at: int) -> tuple[Response, Iterator[bytes]]:
+        def blocks(at: int) -> Generator[bytes, None, None]:
             headers = {"Range": f"bytes={at}-"} if at else {}
-            response = self._send("GET", f"blobs/{blob.digest}", {200, 206, 404} if at else {200, 404}, headers)
-            if response.status_code == 404:
-                response.close()
-                raise Refused.of("missing", what, f"the registry has no blob {blob.digest}", blob.digest)
-            return response, response.iter_content(PIECE)
+            with closing(self._send("GET", f"blobs/{blob.digest}", {200, 206, 404}, headers)) as response:
+                if response.status_code == 404:
+                    raise Refused.of("missing", what, f"the registry has no blob {blob.digest}", blob.digest)
+                pieces = iter(lambda: response.raw.read(PIECE), b"")  # keeps what arrived before a cut
+                yield from from_offset(pieces, at, response.status_code)
 
-        return Download(blob.size, offset, begin, lambda call: self.retrying(what, call)).buffered()
+        return Download(blob.size, offset, blocks, lambda call: self.retrying(what, call)).buffered()
 
     def send(self, blob: Descriptor, body: UploadBody | bytes, what: str) -> None:
         """Send a blob if it is not there. Raises also what reading `body` raises."""
@@ -179,26 +179,12 @@ class RegistryClient:
 
     # Single requests
 
-    def _request(
-        self,
-        method: str,
-        path: str,
-        expect: Collection[int],
-        headers: Mapping[str, str],
-        body: UploadBody | bytes | None = None,
-    ) -> Reply:
+    def _request(self, method: str, path: str, expect: Collection[int], headers: Headers, body: Body = None) -> Reply:
         with closing(self._send(method, path, expect, headers, body)) as response:
             content = response.raw.read(LARGEST_MANIFEST + 1)  # read to the end, the connection serves again
             return Reply(response.status_code, response.headers, content, response.url)
 
-    def _send(
-        self,
-        method: str,
-        path: str,
-        expect: Collection[int],
-        headers: Mapping[str, str],
-        body: UploadBody | bytes | None = None,
-    ) -> Response:
+    def _send(self, method: str, path: str, expect: Collection[int], headers: Headers, body: Body = None) -> Response:
         """Make one request, and answer a challenge to it. Raises UnexpectedStatus and what requests raises."""
         url = self._url(path)
         for login_is_new in (False, True):
@@ -235,7 +221,7 @@ class RegistryClient:
         """The Authorization header with a token, in exchange for the login or for nothing; "" if none is given."""
         headers = {"Authorization": f"Basic {self._login}"} if self._login else {}
         response = self._session.get(server, params=dict(query), headers=headers, stream=True, timeout=TIME_LIMITS)
-        if response.status_code == TOO_MANY or response.status_code >= 500:  # it says nothing about the login
+        if response.status_code == TOO_MANY or response.status_code >= 500:  # this is not about the login
             raise UnexpectedStatus(response)
         with closing(response):
             content = response.raw.read(LARGEST_MANIFEST, decode_content=True) if response.status_code == 200 else b"{}"

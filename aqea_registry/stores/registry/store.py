@@ -4,14 +4,13 @@ Blobs go first, each only if it is not there, and the manifest last: a reader se
 by its digest, which the registry checked when it took it; so its being there is taken for its bytes, until `deep` asks.
 
 A registry has no conditional write. The tag is read right before the manifest is written, and again at once and SETTLE
-seconds later: of publishers at the same time the last one's release stays, and every other is told of the conflict. What
-remains is a publisher that stands still for longer than SETTLE between its reading and its writing: it takes the tag from
-one that was told of its success already. The receipt of that one shows it. A registry with immutable tags prevents it.
+seconds later: of publishers at the same time the last one's release stays, and every other gets a TagConflict. What remains
+is a publisher that pauses for longer than SETTLE between its reading and its writing: it takes the tag from one that has
+succeeded already. The receipt of that one shows it. A registry with immutable tags prevents it.
 
-Attachments in a registry: manifests that refer to a release, found by its referrers or by the list under a tag.
-
-The list under the tag `sha256-<hex>` is read, changed and written without a guard. Who writes it looks again after a while,
-and adds what somebody else's writing lost.
+Attachments are manifests that refer to a release, found by its referrers or by the list under the tag `sha256-<hex>`. That
+list is read, changed and written without a condition; the writer looks again after a while, and adds what another's writing
+lost.
 """
 
 from __future__ import annotations
@@ -113,7 +112,7 @@ class Registry:
         return Plan(existing=existing, new=tuple(new), complete=not new)
 
     def push(self, tag: str, release: Release, content: Content, notes: str, advance: Advance) -> dict[str, object]:
-        """Put a release under a tag; a registry has no place for the notes."""
+        """Put a release under a tag; a registry keeps no notes."""
         existing = self._find_same(tag, release)
         paths = {layer.digest: path for path, layer in release.files().items()}
         for blob in _blobs(release):
@@ -126,7 +125,7 @@ class Registry:
         return {"manifest": release.digest(), "repository": f"{self._client.host}/{self._client.name}"}
 
     def stored(self, tagged: Tagged, release: Release, deep: bool, advance: Advance) -> Iterator[StoredFile]:
-        """Each file as the registry holds it: by its name, which is its digest, or with `deep` by its bytes.
+        """Each file as the registry has it: by its name, which is its digest, or with `deep` by its bytes.
 
         Raises Refused at the end if the config is gone: other programs could not read the release.
         """
@@ -143,7 +142,7 @@ class Registry:
             raise Refused.of("missing", f"{join_reference(self.spec, tagged.tag)}: config", message, release.config.digest)
 
     def open(self, tagged: Tagged, path: str, layer: Descriptor, offset: int) -> BinaryIO:
-        """A file's bytes from `offset` on; a broken line is mended while they are read.
+        """A file's bytes from `offset` on; a broken connection is resumed while they are read.
 
         Opening raises Refused if the registry has no such blob; opening and reading raise NotAllowed and CannotCheck.
         """
@@ -189,7 +188,7 @@ def _names(what: str, content: bytes) -> list[str]:
     try:
         return msgspec.json.decode(content, type=_Page).tags or []
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise CannotCheck(f"{what}: the registry's answer is no list of tags", "try again later") from error
+        raise CannotCheck(f"{what}: the registry's answer is not a list of tags", "try again later") from error
 
 
 def _blobs(release: Release) -> list[Descriptor]:
