@@ -134,10 +134,8 @@ class HubClient:
         except NotFound:
             return None
 
-    def tree(self, commit: str | None, folder: str | None = None) -> dict[str, RemoteFile]:
-        """Every file of a commit (None: nothing), or of a folder in it; a missing folder is empty."""
-        if commit is None:
-            return {}
+    def tree(self, commit: str, folder: str | None = None) -> dict[str, RemoteFile]:
+        """Every file of a commit, or of a folder in it; a missing folder is empty."""
 
         def call(api: Any) -> dict[str, RemoteFile]:
             listed = api.list_repo_tree(**self._at, path_in_repo=folder, recursive=True, revision=commit)
@@ -340,12 +338,14 @@ def _explain(error: Exception) -> Failure | None:
         return None
     if isinstance(error, PermissionError) and not error.filename:
         return Failure(403, "Xet storage does not take this token")
-    if type(error) is ConnectionError:
-        return _xet_failure(str(error))
+    if type(error) is ConnectionError:  # Xet's, which tried again itself: words alone, with an address that may be signed
+        said = str(error).partition(", domain:")[0]
+        refused = re.search(r"HTTP status client error \((401|403)", said)
+        return Failure(int(refused[1]) if refused else FINAL, f"Xet storage: {said}")
     response = _response_of(error)
     if response is not None:
-        said = getattr(error, "server_message", None)
-        reason = f"the Hub answered {response.status_code}{f': {said}' if said else ''}"
+        words = getattr(error, "server_message", None)
+        reason = f"the Hub answered {response.status_code}{f': {words}' if words else ''}"
         return Failure(response.status_code, reason, response.headers.get("Retry-After"))
     failures = (*errors.HfHubHTTPError.__bases__, ValueError, RuntimeError, TypeError, LookupError, AttributeError)
     local = getattr(error, "filename", None) or getattr(error, "errno", None) in NO_ROOM  # of this machine's disk
@@ -353,10 +353,3 @@ def _explain(error: Exception) -> Failure | None:
         return None
     lines = str(error).strip().splitlines()
     return Failure(None, f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}")
-
-
-def _xet_failure(message: str) -> Failure:
-    """Xet's client reports what a server answered in words alone, with an address that may be signed. It tried again itself."""
-    said = message.partition(", domain:")[0]
-    refused = re.search(r"HTTP status client error \((401|403)", said)
-    return Failure(int(refused[1]) if refused else FINAL, f"Xet storage: {said}")

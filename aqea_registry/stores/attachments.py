@@ -19,7 +19,7 @@ import msgspec
 
 from aqea_registry.base.files import UnsafePath, safe_path
 from aqea_registry.base.findings import BadConfiguration, Refused
-from aqea_registry.stores.release import LARGEST_MANIFEST, MANIFEST_TYPE, TITLE, Descriptor, digest_of, empty_config
+from aqea_registry.stores.release import LARGEST_MANIFEST, MANIFEST_TYPE, TITLE, Descriptor, canonical, digest_of, empty_config
 
 ATTACHMENT_TYPE = "application/vnd.aqea-registry.attachment.v1"
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
@@ -52,8 +52,8 @@ class Attachment(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         return self.layers[0]
 
     def render(self) -> bytes:
-        """The manifest's bytes: sorted keys, no spaces. The same document of the same release gives the same bytes."""
-        return json.dumps(msgspec.to_builtins(self), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+        """The manifest's bytes. The same document of the same release gives the same bytes."""
+        return canonical(self)
 
     def digest(self) -> str:
         """The digest of the manifest."""

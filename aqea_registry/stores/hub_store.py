@@ -218,7 +218,7 @@ class HubStore:
     def _look(self, refs: RepositoryRefs | None, folder: str | None = None) -> BranchState:
         head = refs.head if refs else None
         try:
-            return BranchState(head, self._hub.tree(head, folder))
+            return BranchState(head, self._hub.tree(head, folder) if head else {})
         except NotFound as error:
             raise CannotCheck(f"{self.spec}: the commit {head} of the main branch went away", "try again") from error
 

@@ -152,8 +152,8 @@ class Layout:
         return content
 
     def _missing(self, release: Release) -> list[Descriptor]:
-        blobs = {blob.digest: blob for blob in (*release.layers, release.config, release.descriptor())}
-        return [blob for digest, blob in sorted(blobs.items()) if not self._holds(blob)]
+        wanted = sorted((*release.blobs(), release.descriptor()), key=lambda blob: blob.digest)
+        return [blob for blob in wanted if not self._holds(blob)]
 
     def _marked(self) -> bool:
         """Whether the folder is marked as an image layout; other programs read no other."""

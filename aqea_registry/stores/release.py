@@ -62,6 +62,11 @@ class Release(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         """Path to descriptor of every file."""
         return {layer.annotations[TITLE]: layer for layer in self.layers}
 
+    def blobs(self) -> list[Descriptor]:
+        """All files and the config, each content once, sorted by digest."""
+        blobs = {blob.digest: blob for blob in (*self.layers, self.config)}
+        return [blob for _, blob in sorted(blobs.items())]
+
     def descriptor(self) -> Descriptor:
         """The manifest itself, as a store keeps it."""
         content = self.render()
@@ -72,8 +77,8 @@ class Release(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         return sum(layer.size for layer in self.layers)
 
     def render(self) -> bytes:
-        """The manifest's bytes: sorted keys, no spaces."""
-        return json.dumps(msgspec.to_builtins(self), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+        """The manifest's bytes."""
+        return canonical(self)
 
     def digest(self) -> str:
         """The release's identity, `sha256:` and 64 hex digits."""
@@ -91,6 +96,11 @@ class StoredFile(msgspec.Struct, frozen=True, kw_only=True):
 
 class NotARelease(ValueError):
     """The bytes are not a release's manifest; the message is the reason."""
+
+
+def canonical(value: msgspec.Struct) -> bytes:
+    """A manifest's one spelling: sorted keys, no spaces."""
+    return json.dumps(msgspec.to_builtins(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def digest_of(content: bytes) -> str:
@@ -137,7 +147,7 @@ def parse(content: bytes) -> Release:
         if sizes.setdefault(layer.digest, layer.size) != layer.size:
             raise NotARelease(f"layer {layer.digest} has two sizes")
     if release.digest() != digest_of(content):
-        raise NotARelease("the manifest has more than a release has, or is spelled in another way")
+        raise NotARelease("the manifest has more than a release has, or has another spelling")
     return release
 
 

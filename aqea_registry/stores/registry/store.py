@@ -106,7 +106,7 @@ class Registry:
             return Plan(existing=existing, new=(), complete=False)
         if existing is None:
             self._client.check_writable()
-        new = [blob for blob in _blobs(release) if not self._client.holds(blob)] + ([] if existing else [release.descriptor()])
+        new = [blob for blob in release.blobs() if not self._client.holds(blob)] + ([] if existing else [release.descriptor()])
         if existing is not None and new:
             self._client.check_writable()
         return Plan(existing=existing, new=tuple(new), complete=not new)
@@ -115,7 +115,7 @@ class Registry:
         """Put a release under a tag; a registry keeps no notes."""
         existing = self._find_same(tag, release)
         paths = {layer.digest: path for path, layer in release.files().items()}
-        for blob in _blobs(release):
+        for blob in release.blobs():
             if blob.digest in paths:
                 self._send(blob, paths[blob.digest], content(paths[blob.digest]), advance)
             else:
@@ -189,12 +189,6 @@ def _names(what: str, content: bytes) -> list[str]:
         return msgspec.json.decode(content, type=_Page).tags or []
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise CannotCheck(f"{what}: the registry's answer is not a list of tags", "try again later") from error
-
-
-def _blobs(release: Release) -> list[Descriptor]:
-    """The blobs of a release, each once, sorted by digest."""
-    blobs = {blob.digest: blob for blob in (*release.layers, release.config)}
-    return [blob for _, blob in sorted(blobs.items())]
 
 
 ROUNDS = 5  # how often the list is written, if others write it too
