@@ -17,7 +17,7 @@ import msgspec
 from aqea_registry.base.files import FileDigest, UnsafePath, WrongBytes, copy_checked, hash_files, inside
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused
 from aqea_registry.base.progress import Reporter
-from aqea_registry.base.references import split_reference
+from aqea_registry.base.references import join_reference, split_reference
 from aqea_registry.base.sha256_list import MANIFEST, parse
 from aqea_registry.comparison.pair_files import Claimed, Place, compare_files
 from aqea_registry.comparison.verdict import BOUND, PairSetComparison, Verdict, worst_of
@@ -100,7 +100,7 @@ def release_tree(reference: str, root: Path, scratch: Path, report: Reporter) ->
 
 def tree_in_store(store: Store, tagged: Tagged, scratch: Path, report: Reporter) -> Tree:
     """The same of a release that was found already."""
-    reference = store.reference(tagged.tag)
+    reference = join_reference(store.spec, tagged.tag)
     layers = store.release(tagged).files()
 
     def fetch(path: str) -> Path:
@@ -300,7 +300,7 @@ def read_contents(store: Store, tagged: Tagged) -> Contents:
     release = store.release(tagged)
     layers = release.files()
     texts = {path: read_text(store, tagged, path, layer) for path, layer in layers.items() if is_compared(path)}
-    return contents_of(store.reference(tagged.tag), release, texts)
+    return contents_of(join_reference(store.spec, tagged.tag), release, texts)
 
 
 def contents_of(reference: str, release: Release, texts: Mapping[str, bytes]) -> Contents:

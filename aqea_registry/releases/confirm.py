@@ -12,7 +12,7 @@ from aqea_registry.attestations.statement import FOLDER, Confirmation, Confirmed
 from aqea_registry.base.files import hash_file, write_bytes
 from aqea_registry.base.findings import CannotCheck, Finding, Refused
 from aqea_registry.base.progress import Reporter
-from aqea_registry.base.references import split_reference
+from aqea_registry.base.references import join_reference, split_reference
 from aqea_registry.comparison.pair_files import Place, claimed_by, compare_files
 from aqea_registry.comparison.trees import tree_in_store
 from aqea_registry.comparison.verdict import Verdict
@@ -101,7 +101,7 @@ def _refuse_other_pins(store: Store, tagged: Tagged, release: Release, artefacts
                 message = "the release was made from another pin of it than this checkout has"
                 findings.append(Finding(code="mismatch", subject=f"{PINS}: {name}", message=message))
     if findings:
-        raise Refused(f"{store.reference(tagged.tag)}: {findings[0].message}: {findings[0].subject}", findings)
+        raise Refused(f"{join_reference(store.spec, tagged.tag)}: {findings[0].message}: {findings[0].subject}", findings)
 
 
 def _made_here(root: Path, artefact: RunArtefact) -> Attested:

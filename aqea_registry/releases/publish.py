@@ -17,6 +17,7 @@ import msgspec
 from aqea_registry.attestations.made import attach_statements
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused, RegistryError, TagConflict, gravest
 from aqea_registry.base.progress import Reporter
+from aqea_registry.base.references import is_folder, join_reference
 from aqea_registry.comparison.trees import changes, contents_of, is_compared, notes, previous, read_contents
 from aqea_registry.project.project import Project
 from aqea_registry.releases.package import Package, build_package
@@ -25,7 +26,7 @@ from aqea_registry.stores.attachments import Status, current, next_name
 from aqea_registry.stores.open_store import find, open_store
 from aqea_registry.stores.port import Plan, Store, Tagged
 from aqea_registry.stores.receipts import StoreReceipt
-from aqea_registry.stores.release import Release, held_findings, tag_conflict
+from aqea_registry.stores.release import Release, compare_with_store, tag_conflict
 from aqea_registry.verification.verify_project import verify_project
 
 TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
@@ -80,8 +81,8 @@ def publish(project: Project, tag: str, specs: Sequence[str], report: Reporter, 
         except CannotCheck as error:  # others may be reached; this one can be done later
             failures[store.spec] = error
         else:
-            if (held := plans[store.spec].held) is not None:
-                _refuse_conflict(tag, store.spec, f"{store.reference(tag)} already names", held.digest, release)
+            if (held := plans[store.spec].existing) is not None:
+                _refuse_conflict(tag, store.spec, f"{join_reference(store.spec, tag)} already names", held.digest, release)
     puts = []
     for store in stores:
         try:
@@ -91,7 +92,7 @@ def publish(project: Project, tag: str, specs: Sequence[str], report: Reporter, 
             puts.append(planned if dry_run else _put(project, store, tag, package, planned, plans[store.spec], report))
         except RegistryError as error:
             failures[store.spec] = error
-            puts.append(Put(store=store.spec, reference=store.reference(tag), state="failed", reason=error.message))
+            puts.append(Put(store=store.spec, reference=join_reference(store.spec, tag), state="failed", reason=error.message))
     done = Published(tag=tag, digest=release.digest(), files=len(release.layers), bytes=release.size(), puts=tuple(puts))
     return Attempt(done=done, error=gravest([*failures.values()]))
 
@@ -115,8 +116,8 @@ def _refuse_conflict(tag: str, store: str, says: str, held: str, release: Releas
 
 def _refuse_receipt(project: Project, store: Store, tag: str, release: Release) -> None:
     """A tag means one content in all stores: what is committed about it holds for a store that is new to it, too."""
-    path = receipts.place(project, store, tag)
-    known = receipts.read(path) if store.own_receipts is None else None
+    path = receipts.receipt_path(project.root, store.spec, tag)
+    known = None if is_folder(store.spec) else receipts.read(path)
     if known is not None:
         _refuse_conflict(tag, store.spec, f"{_shown(project, path)} says that {tag} is", known.digest, release)
 
@@ -125,8 +126,8 @@ def _planned(store: Store, tag: str, plan: Plan, release: Release) -> Put:
     pieces = {layer.digest for layer in release.layers}
     return Put(
         store=store.spec,
-        reference=store.reference(tag),
-        state="unchanged" if plan.settled else "planned",
+        reference=join_reference(store.spec, tag),
+        state="unchanged" if plan.complete else "planned",
         new=len(plan.new),
         bytes=sum(blob.size for blob in plan.new),
         reused=len(pieces - {blob.digest for blob in plan.new}),
@@ -135,7 +136,7 @@ def _planned(store: Store, tag: str, plan: Plan, release: Release) -> Put:
 
 def _put(project: Project, store: Store, tag: str, package: Package, planned: Put, plan: Plan, report: Reporter) -> Put:
     release = package.release
-    path = receipts.place(project, store, tag)
+    path = receipts.receipt_path(project.root, store.spec, tag)
     known = receipts.read(path)
     if planned.state == "unchanged" and known is not None and known.digest == release.digest() and store.spec in known.stores:
         return msgspec.structs.replace(planned, receipt=_shown(project, path))
@@ -147,9 +148,10 @@ def _put(project: Project, store: Store, tag: str, package: Package, planned: Pu
         attach_statements(project.root, project.artefacts.values(), store, tagged, release)
     except RegistryError as error:  # the release is there and was read back; what is said of it can be added later
         report.warn(f"{store.spec}: the statements on how it was made could not be put beside the release: {error.message}")
-    written = receipts.write(project, store, tag, release, StoreReceipt(reference=store.reference(tag), at=tagged.at, ids=ids))
+    entry = StoreReceipt(reference=join_reference(store.spec, tag), at=tagged.at, ids=ids)
+    written = receipts.write(project.root, store.spec, tag, release, entry)
     state: Literal["published", "unchanged", "repaired"]
-    state = "unchanged" if planned.state == "unchanged" else "repaired" if plan.held else "published"
+    state = "unchanged" if planned.state == "unchanged" else "repaired" if plan.existing else "published"
     return msgspec.structs.replace(planned, state=state, receipt=_shown(project, path), receipt_written=written)
 
 
@@ -160,7 +162,8 @@ def _read_back(store: Store, tag: str, release: Release, report: Reporter) -> Ta
         finding = tag_conflict(tag, store.spec, tagged.digest, release.digest())
         raise TagConflict(f"{finding.subject} names {tagged.digest} now: somebody else published it", findings=[finding])
     with report.task(f"read back {store.spec}", release.size(), "bytes") as advance:
-        findings = held_findings(store.reference(tag), release, store.held(tagged, store.release(tagged), False, advance))
+        stored = store.stored(tagged, store.release(tagged), False, advance)
+        findings = compare_with_store(join_reference(store.spec, tag), release, stored)
     if findings:
         raise Refused(f"{store.spec} does not give back what was written: {findings[0].subject}", findings, "publish it again")
     return tagged
@@ -213,9 +216,9 @@ def mark(root: Path, tag: str, specs: Sequence[str], *, by: str | None, reason: 
     done = []
     for store, tagged in found:
         status = Status(digest=tagged.digest, state="superseded" if by else "withdrawn", reason=reason.strip(), by=by)
-        held = store.attachments(tagged)
-        new = current(held, tagged.digest) != status
+        attached = store.attachments(tagged)
+        new = current(attached, tagged.digest) != status
         if new:
-            store.attach(tagged, next_name(held), status.render())
-        done.append(Marked(reference=store.reference(tag), digest=tagged.digest, status=status.text(), written=new))
+            store.attach(tagged, next_name(attached), status.render())
+        done.append(Marked(reference=join_reference(store.spec, tag), digest=tagged.digest, status=status.text(), written=new))
     return done

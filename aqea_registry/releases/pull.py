@@ -14,6 +14,7 @@ import msgspec
 from aqea_registry.base.files import BLOCK, Advance, UnsafePath, hash_file, inside, locked
 from aqea_registry.base.findings import CannotCheck, Finding, Refused
 from aqea_registry.base.progress import Reporter
+from aqea_registry.base.references import join_reference
 from aqea_registry.stores.open_store import find, status
 from aqea_registry.stores.port import Store, Tagged
 from aqea_registry.stores.release import Descriptor, Release
@@ -41,7 +42,7 @@ def pull(store: Store, tag: str, folder: Path, report: Reporter, *, force: bool 
     """
     tagged = find(store, tag)
     release = store.release(tagged)
-    reference = store.reference(tag)
+    reference = join_reference(store.spec, tag)
     places = _places(folder, release)
     wanted = _wanted(release, places, reference, force)
     total = sum(layer.size for layer in wanted.values())
@@ -128,7 +129,7 @@ def _fetch(
     found = hash_file(part)
     if (f"sha256:{found.sha256}", found.size) != (layer.digest, layer.size):
         part.unlink()  # not kept: what is wrong in it would stay wrong
-        subject = f"{store.reference(tagged.tag)}: {path}"
+        subject = f"{join_reference(store.spec, tagged.tag)}: {path}"
         message = "the store sent other bytes than the release names; they were thrown away"
         actual = f"sha256:{found.sha256} ({found.size} bytes)"
         expected = f"{layer.digest} ({layer.size} bytes)"

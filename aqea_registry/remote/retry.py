@@ -1,74 +1,65 @@
-"""When to ask a server again, and how long to wait before. Who asks sleeps; nothing here does.
-
-Ask a server again where waiting helps, and say plainly why it did not answer. No message holds a token.
-
-Bytes on their way to a store and back, over lines that break.
-"""
+"""When to ask a server again, and bytes on their way to a server and back over connections that break."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, BinaryIO, NamedTuple, TypeVar, cast
 
 from aqea_registry.base.files import BLOCK, Advance, WrongBytes, open_regular
 from aqea_registry.base.findings import CannotCheck, NotAllowed
 
-if TYPE_CHECKING:
-    from aqea_registry.stores.release import Descriptor
-
-ATTEMPTS = 4
-
-
 T = TypeVar("T")
-
-
+ATTEMPTS = 4
 LONGEST_WAIT = 60.0  # seconds
+OK, TOO_MANY = 200, 429
+PIECE = 1 << 16  # bytes of a response that are read at once
 
 
-class Answer(NamedTuple):
-    """What a failed request was told: an HTTP status or None, a reason for people, and the Retry-After header."""
+class Failure(NamedTuple):
+    """Why a request failed: the HTTP status (None: no answer), a reason for people, the Retry-After header.
+
+    `hint` replaces the advice that the caller of `with_retries` gives on a refusal. The reason holds no token.
+    """
 
     status: int | None
     reason: str
     retry_after: str | None = None
+    hint: str | None = None
 
 
-TOO_MANY = 429
-
-
-def patiently(what: str, call: Callable[[], T], judge: Callable[[Exception], Answer | None], hint: str) -> T:
+def with_retries(what: str, call: Callable[[], T], explain: Callable[[Exception], Failure | None], hint: str) -> T:
     """Call, and call again after a lost connection, a 429 or a 5xx, at most ATTEMPTS times.
 
-    `judge` tells what a client library's exception means; None lets it through. A 401 or 403 raises NotAllowed with `hint`
-    at once; everything else that is an answer raises CannotCheck.
+    `explain` translates a client library's exception; None lets it through. A 401 or 403 raises NotAllowed with `hint` at
+    once; every other failure raises CannotCheck in the end.
     """
     attempt = 0
     while True:
         try:
             return call()
         except Exception as error:
-            answer = judge(error)
-            if answer is None:
+            failure = explain(error)
+            if failure is None:
                 raise
             attempt += 1
-            if answer.status in {401, 403}:
-                raise NotAllowed(f"{what}: {answer.reason}", hint) from error
-            if is_final(answer.status) or attempt == ATTEMPTS:
-                raise CannotCheck(f"{what}: {answer.reason}", "try again later") from error
-            time.sleep(wait_before(attempt - 1, answer.retry_after))
+            if failure.status in {401, 403}:
+                raise NotAllowed(f"{what}: {failure.reason}", failure.hint or hint) from error
+            if _is_final(failure.status) or attempt == ATTEMPTS:
+                raise CannotCheck(f"{what}: {failure.reason}", "try again later") from error
+            time.sleep(wait_before(attempt - 1, failure.retry_after))
 
 
-def is_final(status: int | None) -> bool:
+def _is_final(status: int | None) -> bool:
     """Whether an answer stays the same however often one asks; no answer at all (None) does not."""
     return status is not None and status != TOO_MANY and status < 500
 
 
 def wait_before(attempt: int, retry_after: str | None) -> float:
-    """Seconds to wait before attempt number `attempt` + 2: what the server's Retry-After says, or longer each time."""
+    """Seconds to wait before attempt number `attempt` + 2: the server's Retry-After, or longer each time."""
     try:
         wanted = float(retry_after or "")
     except ValueError:
@@ -76,25 +67,25 @@ def wait_before(attempt: int, retry_after: str | None) -> float:
     return min(max(wanted, 0.0), LONGEST_WAIT)
 
 
-PIECE = 1 << 16  # bytes; of a piece that a broken line cuts nothing is kept
+class UploadBody:
+    """The bytes of an upload, as requests reads a file: never whole in memory, and hashed while they are read.
 
-
-class Outgoing:
-    """A blob on its way out, as requests reads a file: never whole in memory, and hashed while it is read.
-
-    The block that would complete it is kept back if the bytes are not the wanted ones: WrongBytes. Bytes that are sent
-    again count once for the progress.
+    `digest` is `sha256:...` of the `size` bytes from `offset` on; without an offset they are the whole file. The block that
+    would complete other bytes is kept back: WrongBytes. Bytes that are sent again count once for the progress. A file that
+    cannot be read raises CannotCheck.
     """
 
-    def __init__(self, source: Path | bytes, blob: Descriptor, advance: Advance) -> None:
-        self._file = io.BytesIO(source) if isinstance(source, bytes) else open_regular(source)
-        self._blob = blob
-        self._advance = advance
+    def __init__(self, source: Path | bytes, digest: str, size: int, advance: Advance, offset: int | None = None) -> None:
+        self._source, self._digest, self._size, self._advance, self._offset = source, digest, size, advance, offset
         self._reported = 0
+        try:
+            self._file = io.BytesIO(source) if isinstance(source, bytes) else open_regular(source)
+        except OSError as error:
+            raise self._unreadable(error) from error
         self.seek(0)
 
     def __len__(self) -> int:
-        return self._blob.size
+        return self._size
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(lambda: self.read(BLOCK), b"")
@@ -103,85 +94,101 @@ class Outgoing:
         """How many bytes were read."""
         return self._at
 
-    def seek(self, place: int) -> None:
-        """Start again; `place` is 0."""
-        self._at = self._file.seek(place)
+    def seek(self, position: int) -> None:
+        """Start again; `position` is 0."""
+        self._file.seek((self._offset or 0) + position)
+        self._at = position
         self._hash = hashlib.sha256()
 
     def read(self, size: int) -> bytes:
-        """The next bytes, none at the end. Raises WrongBytes."""
-        rest = self._blob.size - self._at
-        if not rest:
+        """The next bytes, none at the end. Raises WrongBytes and CannotCheck."""
+        left = self._size - self._at
+        if not left:
             return b""
-        block = self._file.read(min(size, rest)) or b""
+        try:
+            block = self._file.read(min(size, left)) or b""
+            longer = self._offset is None and len(block) == left and self._file.read(1)
+        except OSError as error:  # not to be taken for a failure of the connection
+            raise self._unreadable(error) from error
         self._hash.update(block)
         self._at += len(block)
-        if not block or len(block) == rest:
-            self._check_whole()
+        if longer:
+            raise WrongBytes(None, self._size)
+        if (not block or len(block) == left) and f"sha256:{self._hash.hexdigest()}" != self._digest:
+            raise WrongBytes(self._hash.hexdigest(), self._at)
         if self._at > self._reported:
             self._advance(self._at - self._reported)
             self._reported = self._at
         return block
 
-    def _check_whole(self) -> None:
-        if self._file.read(1):
-            raise WrongBytes(None, self._blob.size)
-        if f"sha256:{self._hash.hexdigest()}" != self._blob.digest:
-            raise WrongBytes(self._hash.hexdigest(), self._at)
-
     def close(self) -> None:
         """Close the file."""
         self._file.close()
 
+    def _unreadable(self, error: OSError) -> CannotCheck:
+        return CannotCheck(f"{self._source!s} cannot be read: {error.strerror or error}", "make the release's files again")
 
-class Incoming(io.RawIOBase):
-    """A blob on its way in, from `offset` on. Where the line breaks it goes on at the next byte. Nothing is checked.
 
-    `begin` asks for the bytes from an offset on and returns a response of requests; `patiently` makes such calls again.
+class Download(io.RawIOBase):
+    """A file's bytes from `offset` on, up to `size`. After a broken connection it goes on at the next byte. Unchecked.
+
+    `blocks` makes a request and yields the bytes from an offset on, until it is closed; `retrying` makes a call, again where
+    waiting helps. Each block has its own attempts: a download that advances never gives up.
     """
 
     def __init__(
         self,
         size: int,
         offset: int,
-        begin: Callable[[int], Any],
-        patiently: Callable[[Callable[[], bytes]], bytes],
+        blocks: Callable[[int], Generator[bytes, None, None]],
+        retrying: Callable[[Callable[[], bytes]], bytes],
     ) -> None:
-        self._size = size
-        self._at = offset
-        self._begin = begin
-        self._patiently = patiently
-        self._response: Any = None
+        self._size, self._at, self._begin, self._retrying = size, offset, blocks, retrying
+        self._blocks: Generator[bytes, None, None] | None = None
+        self._rest = b""
 
     def readable(self) -> bool:
-        """It is."""
+        """Always."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Read the next bytes. Raises what `patiently` raises."""
-        block = self._patiently(lambda: self._attempt(len(buffer)))
+        """Read the next bytes. Raises what `retrying` raises."""
+        self._rest = self._rest or self._retrying(self._next)
+        block, self._rest = self._rest[: len(buffer)], self._rest[len(buffer) :]
         buffer[: len(block)] = block
-        self._at += len(block)
         return len(block)
 
+    def buffered(self) -> BinaryIO:
+        """The same as a file. Makes the first request, so that what is wrong with it shows now."""
+        try:
+            self.readinto(bytearray())
+        except BaseException:
+            self.close()
+            raise
+        return cast(BinaryIO, io.BufferedReader(self, BLOCK))
+
     def close(self) -> None:
-        """Close the connection, if the blob was not read to its end."""
-        self._drop()
+        """Close the connection, if the file was not read to its end."""
+        if self._blocks is not None:
+            self._blocks.close()
         super().close()
 
-    def _attempt(self, size: int) -> bytes:
-        if self._response is None:
-            if self._at >= self._size:
-                return b""
-            self._response = self._begin(self._at)
+    def _next(self) -> bytes:
+        if self._blocks is None and self._at >= self._size:
+            return b""
+        self._blocks = self._blocks or self._begin(self._at)
         try:
-            block: bytes = self._response.raw.read(min(size, PIECE))
+            block = next(self._blocks, b"")
         except Exception:
-            self._drop()
+            self._blocks = None
             raise
+        self._at += len(block)
         return block
 
-    def _drop(self) -> None:
-        if self._response is not None:
-            self._response.close()
-            self._response = None
+
+def from_offset(blocks: Iterator[bytes], offset: int, status: int) -> Iterator[bytes]:
+    """The blocks of an answer to a request for the bytes from `offset` on; a server that knows no ranges sends all (200)."""
+    skip = offset if status == OK else 0
+    for block in blocks:
+        yield from [block[skip:]] if skip < len(block) else []
+        skip = max(0, skip - len(block))

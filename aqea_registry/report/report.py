@@ -45,7 +45,7 @@ def report(
     listed = {
         path: (found.sha256, found.size) for path, found in verification.digests.items() if path in project.manifest_paths()
     }
-    receipts = [receipt for _, receipt in all_receipts(project)]
+    receipts = [receipt for _, receipt in all_receipts(project.root, project.params.publish.stores)]
     graph = build_graph(project, checked, verification, report=reporter)
     page = build(content_of(project, verification, checked, listed, graph, receipts))
     text = render_page(page)

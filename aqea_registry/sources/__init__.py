@@ -1,1 +1,15 @@
-"""The way in: places that can supply pinned bytes. A source is never trusted; what it gives is checked against the pin."""
+"""The way in: sources of pinned bytes, and the verb `pin`. A source is never trusted; its bytes are checked against the pin.
+
+Open `port` first: what a source can be asked, and which source a line of params.yaml names. `local` are those that need no
+client (a directory, an installed package, a URL of fsspec), `hub_source` is the Hub and its cache. `fetch` brings the files of
+a pin from the first source that has them. `resolve` makes a pin of a catalogue entry, `pin` writes and checks the lock.
+`rows` reads the rows of a dataset, and is pure.
+
+>>> from pathlib import Path
+>>> from aqea_registry.remote.hub_client import Repository
+>>> from aqea_registry.sources.port import open_source
+>>> repository = Repository(name="talk", kind="dataset", id="org/talk", commit="0" * 40)
+>>> source = open_source("directory:mirror/{id}", Path("/project"), repository)
+>>> source.present(), source.hint()
+(False, 'put the files into /project/mirror/org/talk')
+"""

@@ -1,4 +1,4 @@
-"""Pinned bytes, brought from the first source that has them into a local folder that holds nothing else."""
+"""Pinned bytes, brought from the first source that has them into a local folder with nothing else in it."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ def fetch(name: str, pin: Pin, sources: Sequence[Source], cache: Path, report: R
     """Return a folder with exactly the pinned files, each checked just now.
 
     The folder is named by the pin's digest. Sources are asked in their order. One on this machine is hashed where it
-    lies, every time, so that a change in it is noticed; a remote one is asked only for what the folder does not hold.
+    lies, every time, so that a change in it is noticed; a remote one is asked only for what the folder lacks.
     Bytes are hashed while they are copied and take their name only if they are the pinned ones.
 
-    Raises Refused if the only bytes to be had are wrong, CannotCheck if there are none.
+    Raises Refused if all bytes that were found are wrong, CannotCheck if there are none.
     """
     folder = pinned_folder(pin, cache)
     silent: dict[str, RegistryError] = {}
     with report.task(f"check {name}", sum(file.size for file in pin.files.values()), "bytes") as advance:
         for path, file in sorted(pin.files.items()):
             _fetch_one(name, path, file, sources, inside(folder, path), report, advance, silent)
-    for place in folder.rglob("*"):  # a loader reads what it finds: there is nothing else to be found
-        if not place.is_dir() and place.relative_to(folder).as_posix() not in pin.files and place.suffix != ".part":
-            place.unlink(missing_ok=True)
+    for found in folder.rglob("*"):  # a loader reads everything that it finds
+        if not found.is_dir() and found.relative_to(folder).as_posix() not in pin.files and found.suffix != ".part":
+            found.unlink(missing_ok=True)
     return folder
 
 
 def pinned_folder(pin: Pin, cache: Path) -> Path:
-    """Where `fetch` keeps the checked copies of a pin's files. What lies there now is not checked by this."""
+    """Where `fetch` keeps the checked copies of a pin's files. Nothing in it is checked here."""
     return cache / f"{pin.id.rpartition('/')[2]}-{pin.digest()[:16]}"
 
 
@@ -54,7 +54,7 @@ def _fetch_one(
     absent: list[str] = []
     for source in sources:
         if not source.present():
-            absent.append(f"{source.spec} is not here ({source.advice()})")
+            absent.append(f"{source.spec} is not here ({source.hint()})")
             continue
         if source.spec in silent:
             absent.append(silent[source.spec].message)
@@ -91,12 +91,12 @@ def _fetch_one(
 
 
 def _take(source: Source, path: str, file: PinnedFile, target: Path, advance: Advance) -> None:
-    """Bring one file from one source, unless the target holds it. Raises WrongBytes and OSError."""
-    place = source.local(path)
-    if place is not None:
-        if place.stat().st_size > file.size and place.is_file():
+    """Bring one file from one source, unless the target has it already. Raises WrongBytes and OSError."""
+    local = source.local(path)
+    if local is not None:
+        if local.stat().st_size > file.size and local.is_file():
             raise WrongBytes(None, file.size)
-        found = hash_file(place)
+        found = hash_file(local)
         if not _is(found, file):
             raise WrongBytes(found.sha256, found.size)
     if _holds(target, file, advance):
@@ -144,7 +144,7 @@ class PinnedPlace(msgspec.Struct, frozen=True, kw_only=True):
 def pinned_places(name: str, pin: Pin, sources: Sequence[Source]) -> Iterator[PinnedPlace | Finding]:
     """Every pinned file in every source on this machine; a finding where a folder lacks it.
 
-    A Hub cache may hold a part of a repository, so what it lacks is no finding.
+    A Hub cache may hold a part of a repository, so a file that it lacks is not a finding.
     """
     for source in sources:
         if not source.present():

@@ -1,7 +1,4 @@
-"""The Hugging Face Hub through its own client: what a revision is, and the bytes of a commit. And the cache it leaves.
-
-The client reads HF_ENDPOINT, HF_TOKEN, HF_HOME and HF_HUB_OFFLINE itself. It is imported only here, when it is needed.
-"""
+"""The Hugging Face Hub as a source: the bytes of a commit, resumed after a cut or a kill; and the cache of the Hub's client."""
 
 from __future__ import annotations
 
@@ -12,11 +9,9 @@ import os
 from io import FileIO
 from pathlib import Path
 
-from aqea_registry.base.files import UnsafePath, inside, safe_path
-from aqea_registry.remote.hub_client import NotOnHub, Repository, ask, ask_hub, offline
+from aqea_registry.base.files import BLOCK, UnsafePath, inside, safe_path, size_of
+from aqea_registry.remote.hub_client import NotFound, Repository, offline
 from aqea_registry.sources.local import FolderSource
-
-PARTIAL_CONTENT, RANGE_NOT_SATISFIABLE = 206, 416
 
 
 class HubSource:
@@ -25,15 +20,20 @@ class HubSource:
     def __init__(self, repository: Repository, incoming: Path) -> None:
         self.spec = "hub"
         self._repository = repository
+        self._client = repository.client()
         self._incoming = incoming
 
     def present(self) -> bool:
         """Whether the client may go online; whether the Hub answers shows when it is asked."""
         return not offline()
 
+    def hint(self) -> str:
+        """What a person can do so that this source is present."""
+        return "unset HF_HUB_OFFLINE"
+
     def paths(self) -> list[str]:
         """Every file of the commit, sorted."""
-        return sorted(ask(self._repository, self._repository.commit).files)
+        return sorted(self._client.info(self._repository.commit).files)
 
     def local(self, path: str) -> Path | None:
         """Never: what the Hub sends is copied before it is used."""
@@ -46,42 +46,27 @@ class HubSource:
         """
         name = hashlib.sha256(f"{self._repository.id}@{self._repository.commit}:{safe_path(path)}".encode()).hexdigest()
         part = self._incoming / name
-        what = f"{self._repository.name}: {self._repository.id}: {path}"
         self._incoming.mkdir(parents=True, exist_ok=True)
         with (self._incoming / f"{name}.lock").open("wb") as lock:  # another run may be at the same file
             fcntl.flock(lock, fcntl.LOCK_EX)
             try:
-                ask_hub(what, lambda: self._download(path, part, limit), lambda: _size(part))
-            except NotOnHub as error:
-                if error.what == "file":
-                    raise FileNotFoundError(errno.ENOENT, "the commit has no such file", what) from error
+                self._download(path, part, limit)
+            except NotFound as error:
+                if error.part == "file":
+                    raise FileNotFoundError(errno.ENOENT, "the commit has no such file", path) from error
                 raise
             file = FileIO(part, "rb")
             part.unlink()
         return file
 
     def _download(self, path: str, part: Path, limit: int) -> None:
-        from huggingface_hub import constants, get_session, hf_hub_url
-        from huggingface_hub.utils import build_hf_headers, hf_raise_for_status  # type: ignore[attr-defined]
-
-        url = hf_hub_url(self._repository.id, path, repo_type=self._repository.kind, revision=self._repository.commit)
-        held = _size(part)
-        # Not compressed: a range counts the bytes that are sent.
-        headers = build_hf_headers() | {"Accept-Encoding": "identity"} | ({"Range": f"bytes={held}-"} if held else {})
-        timeout = constants.HF_HUB_DOWNLOAD_TIMEOUT
-        with get_session().stream("GET", url, headers=headers, follow_redirects=True, timeout=timeout) as response:
-            if response.status_code == RANGE_NOT_SATISFIABLE and held:
-                return  # all of it arrived the last time; its digest will tell
-            hf_raise_for_status(response)
-            with part.open("ab" if response.status_code == PARTIAL_CONTENT else "wb", buffering=0) as file:
-                for block in response.iter_bytes():
-                    file.write(block)
-                    if file.tell() > limit:
-                        return  # more than was pinned: wrong, however it goes on
-
-    def advice(self) -> str:
-        """What a person can do so that this source is present."""
-        return "unset HF_HUB_OFFLINE"
+        """Append what is missing of a file; of one that is longer than `limit` as much as shows it."""
+        with (
+            self._client.stream(self._repository.commit, path, limit + 1, size_of(part)) as incoming,
+            part.open("ab", buffering=0) as file,
+        ):
+            while file.tell() <= limit and (block := incoming.read(BLOCK)):
+                file.write(block)
 
 
 class _CacheSource(FolderSource):
@@ -93,12 +78,12 @@ class _CacheSource(FolderSource):
         self._snapshot = f"snapshots/{repository.commit}"
 
     def local(self, path: str) -> Path | None:
-        """The file's place, or None. Raises OSError if a link on the way leaves the repository's folder."""
+        """Where the file is, or None. Raises OSError if a link on the way leaves the repository's folder."""
         try:
-            place = inside(self._repository_folder, f"{self._snapshot}/{safe_path(path)}")
+            location = inside(self._repository_folder, f"{self._snapshot}/{safe_path(path)}")
         except UnsafePath as error:
             raise OSError(f"cache: {path}: {error}") from error
-        return place if place.exists() else None
+        return location if location.exists() else None
 
 
 def cache_source(repository: Repository) -> FolderSource:
@@ -106,7 +91,3 @@ def cache_source(repository: Repository) -> FolderSource:
     home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "huggingface")
     cache = Path(os.environ.get("HF_HUB_CACHE") or Path(home, "hub")).expanduser()
     return _CacheSource(repository, cache / f"{repository.kind}s--{repository.id.replace('/', '--')}")
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0

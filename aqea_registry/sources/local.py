@@ -19,10 +19,10 @@ from aqea_registry.base.findings import BadConfiguration, CannotCheck
 class FolderSource:
     """Files below one folder. A symbolic link that leaves the folder is not followed."""
 
-    def __init__(self, spec: str, folder: Path | None, advice: str) -> None:
+    def __init__(self, spec: str, folder: Path | None, hint: str) -> None:
         self.spec = spec
         self._folder = folder
-        self._advice = advice
+        self._hint = hint
 
     def present(self) -> bool:
         """Whether the folder is there."""
@@ -39,25 +39,25 @@ class FolderSource:
         )
 
     def local(self, path: str) -> Path | None:
-        """The file's place, or None. Raises OSError if a link on the way leaves the folder."""
+        """Where the file is, or None. Raises OSError if a link on the way leaves the folder."""
         if self._folder is None:
             return None
         try:
-            place = inside(self._folder, path)
+            location = inside(self._folder, path)
         except UnsafePath as error:
             raise OSError(f"{self.spec}: {path}: {error}") from error
-        return place if place.exists() else None
+        return location if location.exists() else None
 
     def open(self, path: str, limit: int) -> FileIO:
-        """Open one file. Raises FileNotFoundError, or OSError if it is no regular file or a link leads out."""
-        place = self.local(path)
-        if place is None:
+        """Open one file. Raises FileNotFoundError, or OSError if it is not a regular file or a link leads out."""
+        location = self.local(path)
+        if location is None:
             raise FileNotFoundError(f"{self.spec} has no {path}")
-        return open_regular(place)
+        return open_regular(location)
 
-    def advice(self) -> str:
+    def hint(self) -> str:
         """What a person can do so that this source is present."""
-        return self._advice
+        return self._hint
 
 
 def directory_source(spec: str, path: str, root: Path) -> FolderSource:
@@ -120,7 +120,7 @@ class MirrorSource:
         except Exception as error:  # each protocol has errors of its own
             raise OSError(f"{self.spec}: {path}: {type(error).__name__}: {error}") from error
 
-    def advice(self) -> str:
+    def hint(self) -> str:
         """What a person can do so that this source is present."""
         return f"make {self._url} reachable"
 

@@ -15,7 +15,7 @@ from aqea_registry.base.progress import Reporter
 from aqea_registry.project.lock import LOCK, Lock, Pin, parse_lock, render_lock
 from aqea_registry.project.params import Dataset, Group, Model, group_of
 from aqea_registry.project.project import Project
-from aqea_registry.remote.hub_client import NotOnHub, Repository, ask, check_access, offline
+from aqea_registry.remote.hub_client import NotFound, Repository, offline
 from aqea_registry.sources.fetch import PinnedPlace, pinned_places, place_finding
 from aqea_registry.sources.port import Source, sources_of
 from aqea_registry.sources.resolve import resolve
@@ -149,7 +149,7 @@ def check_pins(project: Project, names: Sequence[str], report: Reporter) -> Chec
                     if not asked:
                         unasked[name] = error.message
             elif not asked:
-                unasked[name] = "; ".join(f"{source.spec}: {source.advice()}" for source in sources)
+                unasked[name] = "; ".join(f"{source.spec}: {source.hint()}" for source in sources)
         findings += mine
         states[name] = mine[0].code if mine else "not asked" if name in unasked else "same"
     return Checked(states=states, findings=findings, unasked=unasked)
@@ -168,22 +168,22 @@ def _check_hub(name: str, entry: Dataset | Model, pin: Pin) -> list[Finding]:
     """What the Hub says now about the revision that was asked for, and about the commit that was pinned."""
     if offline():
         raise CannotCheck("HF_HUB_OFFLINE is set", "unset it")
-    repository = Repository(name=name, kind=pin.kind, id=pin.id, commit=pin.commit)
+    client = Repository(name=name, kind=pin.kind, id=pin.id, commit=pin.commit).client()
     findings = []
     try:
-        check_access(repository)
-        now = ask(repository, pin.requested)
+        client.check_read()
+        now = client.info(pin.requested)
         if now.commit != pin.commit:
             message = f"{pin.requested or 'the main branch'} of {pin.id} names another commit now"
             findings.append(Finding(code="pin-moved", subject=name, expected=pin.commit, actual=now.commit, message=message))
-    except NotOnHub as error:
-        if error.what == "repository":
+    except NotFound as error:
+        if error.part == "repository":
             return [Finding(code="repository-gone", subject=name, expected=pin.id, message=error.message)]
     except NotAllowed as error:
         return [Finding(code="gated", subject=name, expected=pin.id, message=f"{error.message}: {error.hint}")]
     try:
-        held = ask(repository, pin.commit)
-    except NotOnHub as error:
+        held = client.info(pin.commit)
+    except NotFound as error:
         return [*findings, Finding(code="commit-gone", subject=name, expected=pin.commit, message=error.message)]
     except NotAllowed as error:
         return [*findings, Finding(code="gated", subject=name, expected=pin.id, message=f"{error.message}: {error.hint}")]

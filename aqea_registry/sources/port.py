@@ -1,4 +1,4 @@
-"""What every source can do, and the repository that it is asked for."""
+"""What every source can do, the repository that it is asked for, and which source a line of params.yaml names."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from aqea_registry.remote.hub_client import Repository
 
 
 class Source(Protocol):
-    """A place with files under relative POSIX paths."""
+    """Something with files under relative POSIX paths."""
 
     spec: str
 
     def present(self) -> bool:
-        """Whether the place can be reached at all, as far as that is known without asking anybody."""
+        """Whether it can be reached at all, as far as that is known without a request."""
 
     def paths(self) -> list[str]:
         """Every file it has, sorted. Raises OSError."""
@@ -26,9 +26,9 @@ class Source(Protocol):
         """The bytes of one file; more than `limit` need not be given. Raises OSError; FileNotFoundError if there is none."""
 
     def local(self, path: str) -> Path | None:
-        """Where the file lies on this machine, or None if it is not here. Raises OSError if it must not be read."""
+        """Where the file is on this machine, or None if it is not here. Raises OSError if it must not be read."""
 
-    def advice(self) -> str:
+    def hint(self) -> str:
         """What a person can do so that this source is present."""
 
 
@@ -49,7 +49,6 @@ def open_source(spec: str, root: Path, repository: Repository) -> Source:
     `{commit}` stand for the repository's. Relative directories start at `root`. Raises BadConfiguration for other kinds.
     """
     from aqea_registry.sources import hub_source, local
-    from aqea_registry.sources import local as mirror
 
     kind, _, rest = spec.partition(":")
     if spec == "hub" and repository.kind != "directory":
@@ -58,7 +57,7 @@ def open_source(spec: str, root: Path, repository: Repository) -> Source:
         return hub_source.cache_source(repository)
     filled = _fill(spec, rest, repository)
     if "://" in spec:
-        return mirror.MirrorSource(f"{kind}:{filled}")
+        return local.MirrorSource(f"{kind}:{filled}")
     if kind == "directory" and filled:
         return local.directory_source(spec, filled, root)
     if kind == "package" and filled:

@@ -9,15 +9,14 @@ from fnmatch import fnmatchcase
 from io import RawIOBase
 from typing import Any
 
-import yaml
-
 from aqea_registry.base.files import BLOCK, hash_files
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Refused
 from aqea_registry.base.progress import Reporter
+from aqea_registry.base.strict import load_yaml
 from aqea_registry.project.lock import Pin, PinnedFile
 from aqea_registry.project.params import PICKLED_FILES, PICKLES, Dataset, Model
 from aqea_registry.project.project import Project
-from aqea_registry.remote.hub_client import RemoteFile, Repository, ask
+from aqea_registry.remote.hub_client import RemoteFile, Repository, git_blob
 from aqea_registry.sources.hub_source import HubSource
 from aqea_registry.sources.port import Source, sources_of
 
@@ -28,7 +27,7 @@ def resolve(project: Project, name: str, entry: Dataset | Model, before: Pin | N
     """The pin of an entry as things are now, without a day.
 
     The Hub is asked if it is among the sources; if it cannot be reached, the first local source that is present is taken at
-    its word, and the revision must be a commit then. Raises Refused, BadConfiguration, NotOnHub, NotAllowed, CannotCheck.
+    its word, and the revision must be a commit then. Raises Refused, BadConfiguration, NotFound, NotAllowed, CannotCheck.
     """
     sources = sources_of(project, name, _commit(entry))
     hub = next((source for source in sources if isinstance(source, HubSource) and source.present()), None)
@@ -43,14 +42,14 @@ def resolve(project: Project, name: str, entry: Dataset | Model, before: Pin | N
                 raise
             report.warn(f"{error.message}; taking {name} from {local.spec}, unconfirmed by the Hub")
     if local is None:
-        advice = "; ".join(f"{source.spec}: {source.advice()}" for source in sources)
+        advice = "; ".join(f"{source.spec}: {source.hint()}" for source in sources)
         raise CannotCheck(f"{name}: no source that can be pinned from is here ({advice or 'params.yaml names none'})")
     return _from_folder(name, entry, local, report)
 
 
 def _from_hub(project: Project, name: str, entry: Dataset | Model, report: Reporter) -> Pin:
     repository = Repository(name=name, kind=entry.kind, id=entry.repo, commit=None)
-    info = ask(repository, entry.commit if entry.revision is None else entry.revision)
+    info = repository.client().info(entry.commit if entry.revision is None else entry.revision)
     if entry.commit is not None and info.commit != entry.commit:
         message = f"{entry.revision} of {entry.repo} is not the commit that params.yaml expects"
         finding = Finding(code="pin-moved", subject=name, expected=entry.commit, actual=info.commit, message=message)
@@ -81,7 +80,7 @@ def _remote_file(name: str, path: str, remote: RemoteFile, source: HubSource) ->
             raise Refused(f"{finding.subject}: {finding.message}", [finding], "try again") from error
         with file:
             content = _read(file, remote.size)
-        blob = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+        blob = git_blob(content)
         if (blob, len(content)) == (remote.blob, remote.size):
             return PinnedFile(sha256=hashlib.sha256(content).hexdigest(), size=len(content), blob=blob)
     finding = Finding(
@@ -107,12 +106,12 @@ def _from_folder(name: str, entry: Dataset | Model, source: Source, report: Repo
     if entry.kind != "directory" and commit is None:
         raise BadConfiguration(f"{name}: {source.spec} cannot resolve the revision {entry.revision!r}: give the 40-hex commit")
     chosen = _choose(name, entry, source.paths(), {})
-    places = {path: place for path in chosen if (place := source.local(path)) is not None}
-    with report.task(f"pin {name}", sum(place.stat().st_size for place in places.values()), "bytes") as advance:
-        digests = hash_files(places.values(), advance=advance)
+    local = {path: file for path in chosen if (file := source.local(path)) is not None}
+    with report.task(f"pin {name}", sum(file.stat().st_size for file in local.values()), "bytes") as advance:
+        digests = hash_files(local.values(), advance=advance)
     files = {}
-    for path, place in sorted(places.items()):
-        found = digests[place]
+    for path, file in sorted(local.items()):
+        found = digests[file]
         if isinstance(found, OSError):
             raise found
         files[path] = PinnedFile(sha256=found.sha256, size=found.size)
@@ -176,13 +175,13 @@ def split_patterns(entry: Dataset, card: dict[str, Any]) -> list[tuple[str, ...]
     if declared:
         return [declared]
     if entry.config == "default":
-        places = [f"{folder}{entry.split}{part}" for folder in ("", "data/", "default/") for part in ("", "-*-of-*")]
+        stems = [f"{folder}{entry.split}{part}" for folder in ("", "data/", "default/") for part in ("", "-*-of-*")]
     else:
         name = entry.config
-        stems = [f"{entry.split}", f"{entry.split}-*-of-*"]
-        places = [f"{folder}{stem}" for folder in (f"{name}/", f"data/{name}/") for stem in stems]
-        places += [f"{entry.split}/{name}", f"data/{entry.split}/{name}", f"{name}-{entry.split}", f"{name}_{entry.split}"]
-    return [(f"{place}{ending}",) for place in places for ending in ENDINGS]
+        parts = [f"{entry.split}", f"{entry.split}-*-of-*"]
+        stems = [f"{folder}{part}" for folder in (f"{name}/", f"data/{name}/") for part in parts]
+        stems += [f"{entry.split}/{name}", f"data/{entry.split}/{name}", f"{name}-{entry.split}", f"{name}_{entry.split}"]
+    return [(f"{stem}{ending}",) for stem in stems for ending in ENDINGS]
 
 
 ENDINGS = (".parquet", ".jsonl.gz", ".jsonl")
@@ -193,23 +192,23 @@ def _declared(entry: Dataset, card: dict[str, Any]) -> tuple[str, ...]:
         if not isinstance(config, dict) or config.get("config_name") != entry.config:
             continue
         files = config.get("data_files")
-        for one in files if isinstance(files, list) else [files]:
-            if isinstance(one, dict) and one.get("split") == entry.split:
-                path = one.get("path")
+        for file in files if isinstance(files, list) else [files]:
+            if isinstance(file, dict) and file.get("split") == entry.split:
+                path = file.get("path")
                 return tuple(path) if isinstance(path, list) else (str(path),)
-            if isinstance(one, str) and entry.split == "test":
-                return (one,)
+            if isinstance(file, str) and entry.split == "test":
+                return (file,)
     return ()
 
 
 def _card(source: HubSource) -> dict[str, Any]:
-    """The front matter of the repository's card. It only says where files are; nothing rests on it that is not pinned."""
+    """The front matter of the repository's card. It only says where files are; all that is used of them is pinned."""
     with source.open(README, 1 << 20) as file:
         text = (file.read(1 << 20) or b"").decode("utf-8", "replace")
     match = re.match(r"---\r?\n(.*?)\r?\n---", text, re.DOTALL)
     try:
-        value = yaml.safe_load(match[1]) if match else {}
-    except yaml.YAMLError:
+        value = load_yaml(match[1].encode(), README) if match else {}
+    except BadConfiguration:
         return {}
     return value if isinstance(value, dict) else {}
 

@@ -1,1 +1,19 @@
-"""Stores, by their names."""
+"""Where releases live, behind one port: a folder, an OCI registry, the Hugging Face Hub, GitHub. Knows no project.
+
+Open `port` first: what a store can be asked, the errors that it raises, and what all stores refuse. `release` is the value
+that they keep, an OCI manifest whose sha256 is the release's identity; `attachments` are the documents beside it, status
+marks among them. These two are pure. `open_store` finds the store of a STORE-REF; `oci_layout`, `registry`, `hub_store` and
+`github` are the stores; `receipts` keeps on disk what they answered.
+
+>>> import tempfile
+>>> from hashlib import sha256
+>>> from pathlib import Path
+>>> from aqea_registry.stores.open_store import open_store
+>>> from aqea_registry.stores.release import build
+>>> release = build([("README.md", sha256(b"hello").hexdigest(), 5)])
+>>> with tempfile.TemporaryDirectory() as folder:
+...     store = open_store("oci:releases", Path(folder))
+...     ids = store.push("v1", release, lambda path: b"hello", "notes", lambda count: None)
+...     store.tags(), store.find("v1").digest == release.digest()
+(['v1'], True)
+"""

@@ -1,24 +1,25 @@
-"""Attachments of a release: small documents in manifests of their own, whose `subject` is the release (OCI 1.1).
+"""Attachments of a release: small documents in manifests of their own, whose `subject` is the release (OCI 1.1). Pure.
 
 A store that can be asked for the referrers of a digest lists them itself. Elsewhere an index under the tag
-`sha256-<hex>` lists them; everybody who attaches something, cosign for one, adds to it and keeps what is there.
+`sha256-<hex>` lists them; every program that attaches something, such as cosign, adds to it and keeps what is there.
 
-What became of a release after it was published: superseded or withdrawn, with a reason. It is never deleted for that.
-
-Such a mark is a document beside the release, one more for each change: `status-1.json`, `status-2.json`; the last one counts.
+A release that is superseded or withdrawn later is not deleted: the reason is a document beside it, one more for each change,
+`status-1.json`, `status-2.json`; the last one counts.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import msgspec
 
 from aqea_registry.base.files import UnsafePath, safe_path
-from aqea_registry.stores.release import LARGEST_MANIFEST, MANIFEST_TYPE, TITLE, Descriptor, digest_of, empty_config
+from aqea_registry.base.findings import BadConfiguration, Refused
+from aqea_registry.stores.release import LARGEST_MANIFEST, MANIFEST_TYPE, TITLE, Descriptor, canonical, digest_of, empty_config
 
 ATTACHMENT_TYPE = "application/vnd.aqea-registry.attachment.v1"
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
@@ -51,8 +52,8 @@ class Attachment(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         return self.layers[0]
 
     def render(self) -> bytes:
-        """The manifest's bytes: sorted keys, no spaces. The same document of the same release gives the same bytes."""
-        return json.dumps(msgspec.to_builtins(self), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+        """The manifest's bytes. The same document of the same release gives the same bytes."""
+        return canonical(self)
 
     def digest(self) -> str:
         """The digest of the manifest."""
@@ -70,12 +71,29 @@ class Attachment(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 def attachment(subject: Descriptor, name: str, content: bytes) -> Attachment:
-    """The manifest that attaches a document to a release. Raises Malformed for a name that could not be a file's."""
-    _check_name(name)
-    if len(content) > LARGEST_MANIFEST:
-        raise Malformed(f"{name} has {len(content)} bytes; the limit for an attachment is {LARGEST_MANIFEST}")
+    """The manifest that attaches a document to a release. Raises BadConfiguration as `check_document`."""
+    check_document(name, content)
     layer = Descriptor(media_type=DOCUMENT_TYPE, digest=digest_of(content), size=len(content), annotations={TITLE: name})
     return Attachment(subject=subject, layers=(layer,), config=empty_config())
+
+
+def check_document(name: str, content: bytes) -> None:
+    """Raise BadConfiguration for a name that could not be a file's, or too large a document."""
+    try:
+        _check_name(name)
+    except Malformed as error:
+        raise BadConfiguration(str(error)) from error
+    if len(content) > LARGEST_MANIFEST:
+        raise BadConfiguration(f"{name} has {len(content)} bytes; the limit for an attachment is {LARGEST_MANIFEST}")
+
+
+@contextmanager
+def well_formed(subject: str) -> Iterator[None]:
+    """Turn Malformed into Refused; `subject` is the finding's."""
+    try:
+        yield
+    except Malformed as error:
+        raise Refused.of("malformed", subject, str(error)) from error
 
 
 def parse_attachment(content: bytes, subject: str) -> Attachment:
@@ -103,7 +121,7 @@ def is_fallback_tag(tag: str) -> bool:
 
 
 def attached(index: bytes) -> list[Descriptor]:
-    """The manifests of our attachments that an index lists; others' are none of our business."""
+    """The manifests of our attachments that an index lists; others are left alone."""
     own = [entry for entry in _entries(index)["manifests"] if entry.get("artifactType") == ATTACHMENT_TYPE]
     try:
         return msgspec.convert(own, list[Descriptor])
@@ -112,7 +130,7 @@ def attached(index: bytes) -> list[Descriptor]:
 
 
 def with_entry(index: bytes | None, entry: Mapping[str, Any]) -> bytes:
-    """The index with one more entry, and everything that it held; None is an index that is not there yet."""
+    """The index with one more entry, and everything that it had; None is an index that is not there yet."""
     new: dict[str, Any] = {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": []}
     value = new if index is None else _entries(index)
     listed = [other for other in value["manifests"] if other.get("digest") != entry["digest"]]
@@ -161,7 +179,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def current(attachments: Mapping[str, bytes], digest: str) -> Status | None:
-    """The last mark that speaks of this release. A document that cannot be read is no mark."""
+    """The last mark of this release. A document that cannot be read is not a mark."""
     found: Status | None = None
     for _, name in sorted(_numbered(attachments)):
         try:

@@ -12,16 +12,35 @@ import random
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
-from aqea_registry.base.files import BLOCK, Advance, UnsafePath, safe_path
+from aqea_registry.base.files import BLOCK, Advance
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Refused
 from aqea_registry.base.references import join_reference
-from aqea_registry.remote.hub_client import Entry, Gone, HubClient, Refs, git_blob
-from aqea_registry.stores.port import Content, Plan, Tagged, other_document, parsed, refuse_other_release, unreadable_file
-from aqea_registry.stores.release import LARGEST_MANIFEST, RECORD, Descriptor, Held, NotARelease, Release, digest_of, parse
+from aqea_registry.remote.hub_client import HubClient, NotFound, RemoteFile, RepositoryRefs, addition, git_blob
+from aqea_registry.stores.attachments import check_document
+from aqea_registry.stores.port import (
+    Content,
+    Plan,
+    Tagged,
+    other_document,
+    parsed,
+    refuse_other_release,
+    unchanged,
+)
+from aqea_registry.stores.release import (
+    LARGEST_MANIFEST,
+    RECORD,
+    Descriptor,
+    NotARelease,
+    Release,
+    StoredFile,
+    digest_of,
+    parse,
+)
 
 SPEC = re.compile(r"hf://datasets/(?P<repository>[A-Za-z0-9_][\w.-]*/[A-Za-z0-9_][\w.-]*)", re.ASCII)
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -29,11 +48,11 @@ ATTACHMENTS = "attachments/"
 TRIES = 8  # how often a commit is planned again because somebody else was faster
 
 
-class Looked(NamedTuple):
+class BranchState(NamedTuple):
     """The main branch, looked at once: what a guarded commit is planned on."""
 
     commit: str | None
-    tree: Mapping[str, Entry]
+    tree: Mapping[str, RemoteFile]
 
 
 class HubStore:
@@ -44,12 +63,7 @@ class HubStore:
         if match is None:
             raise BadConfiguration(f"{spec}: a repository of the Hub is hf://datasets/ORG/NAME", "correct the store's name")
         self.spec = spec
-        self.own_receipts: Path | None = None
         self._hub = HubClient(match["repository"])
-
-    def reference(self, tag: str) -> str:
-        """The STORE-REF of a tag."""
-        return join_reference(self.spec, tag)
 
     def tags(self) -> list[str]:
         """Every tag of the repository, sorted. Whether they name releases is not asked."""
@@ -57,7 +71,7 @@ class HubStore:
         return sorted(refs.tags) if refs else []
 
     def find(self, tag: str) -> Tagged | None:
-        """The release of a tag, or of a commit given by its 40 hex digits. A branch is no tag: it moves."""
+        """The release of a tag, or of a commit given by its 40 hex digits. A branch is not a tag: it moves."""
         return self._find(tag, self._hub.refs())
 
     def release(self, tagged: Tagged) -> Release:
@@ -69,12 +83,12 @@ class HubStore:
         return parsed(f"{self.spec}@{tagged.at}", content)
 
     def plan(self, tag: str, release: Release) -> Plan:
-        """What a push would send. Of small files the Hub knows no sha256: the record of the branch stands for them."""
+        """What a push would send. Of small files the Hub knows no sha256: the branch's record is taken for them."""
         _check_names(release)
         refs = self._hub.refs()
-        held = self._find(tag, refs)
-        if held is not None:
-            return Plan(held=held, new=(), settled=held.digest == release.digest())
+        existing = self._find(tag, refs)
+        if existing is not None:
+            return Plan(existing=existing, new=(), complete=existing.digest == release.digest())
         self._hub.check_write(exists=refs is not None)
         looked = self._look(refs)
         earlier = self._earlier(looked)
@@ -84,7 +98,7 @@ class HubStore:
             for path, layer in _wanted(release).items()
             if layer.digest not in large and not (path in looked.tree and _alike(layer, looked.tree[path], earlier.get(path)))
         }
-        return Plan(held=None, new=tuple(new.values()), settled=False)
+        return Plan(existing=None, new=tuple(new.values()), complete=False)
 
     def push(self, tag: str, release: Release, content: Content, notes: str, advance: Advance) -> dict[str, object]:
         """Put a release under a tag: one commit, if the branch does not hold the release already, then the tag on it."""
@@ -93,60 +107,56 @@ class HubStore:
         if refs is None:
             self._hub.check_write(exists=False)
             self._hub.create()
-        found = self._settled(tag, release, refs)
+        found = self._unless_other(tag, release, refs)
         if found is None:
             self._hub.tag(tag, self._commit(tag, release, content, notes, advance))
-            found = self._settled(tag, release, self._hub.refs())
+            found = self._unless_other(tag, release, self._hub.refs())
         if found is None:
-            raise Refused.of("missing", self.reference(tag), "the Hub took the tag and does not have it", release.digest())
+            raise Refused.of(
+                "missing", join_reference(self.spec, tag), "the Hub took the tag and does not have it", release.digest()
+            )
         return {"commit": found.at, "repository": self._hub.address}
 
-    def held(self, tagged: Tagged, release: Release, deep: bool, advance: Advance) -> Iterator[Held]:
+    def stored(self, tagged: Tagged, release: Release, deep: bool, advance: Advance) -> Iterator[StoredFile]:
         """Each file as the commit holds it: a large one by the sha256 that it is stored under, a small one by its bytes."""
         try:
             tree = self._hub.tree(tagged.at)
-        except Gone as error:
+        except NotFound as error:
             raise CannotCheck(f"{self.spec}: the commit {tagged.at} is not there", "publish the release again") from error
         for path, layer in sorted(release.files().items()):
             entry = tree.get(path)
             if entry is None:
-                yield Held(path=path, how="not there")
+                yield StoredFile(path=path, how="not there")
             elif entry.sha256 and not deep:
-                yield Held(path=path, how="lfs sha256", digest=f"sha256:{entry.sha256}", size=entry.size)
+                yield StoredFile(path=path, how="lfs sha256", digest=f"sha256:{entry.sha256}", size=entry.size)
             else:
                 yield self._hash(tagged, path, entry, layer, advance if deep else None)
 
     def open(self, tagged: Tagged, path: str, layer: Descriptor, offset: int) -> BinaryIO:
-        """A file's bytes from `offset` on; a broken line is mended while they are read.
+        """A file's bytes from `offset` on; a broken connection is resumed while they are read.
 
         Opening raises Refused if the commit has no such file; opening and reading raise NotAllowed and CannotCheck.
         """
         try:
-            return self._hub.stream(tagged.at, path, layer.size, offset)
-        except Gone as error:
-            subject = f"{self.reference(tagged.tag)}: {path}"
+            return self._hub.stream(tagged.at, path, layer.size, offset).buffered()
+        except NotFound as error:
+            subject = f"{join_reference(self.spec, tagged.tag)}: {path}"
             raise Refused.of("missing", subject, "the commit has no such file", layer.digest) from error
 
     def attach(self, tagged: Tagged, name: str, content: bytes) -> None:
         """Keep a small document beside a release, in a commit of its own. Raises Refused if another one has its name."""
         path = f"{ATTACHMENTS}{tagged.tag}/{name}"
-        try:
-            safe_path(path)
-        except UnsafePath as error:
-            raise BadConfiguration(f"the attachment's name {name!r}: {error}") from error
-        if "/" in name or len(content) > LARGEST_MANIFEST:
-            limit = f"an attachment has a plain name and at most {LARGEST_MANIFEST} bytes"
-            raise BadConfiguration(f"{name!r}, {len(content)} bytes: {limit}")
+        check_document(name, content)
         digest = digest_of(content)
         for attempt in range(TRIES):
             looked = self._look(self._hub.refs(), path.rpartition("/")[0])
             entry = looked.tree.get(path)
             if entry is not None:
                 if not _is(entry, digest, len(content), lambda: content):
-                    raise other_document(f"{self.reference(tagged.tag)}: {name}", content, None)
+                    raise other_document(f"{join_reference(self.spec, tagged.tag)}: {name}", content, None)
                 return
             title = f"Attach {name} to {tagged.tag}"
-            if self._hub.commit(looked.commit, {path: content}, (), title, "", {path: digest[7:]}) is None:
+            if self._hub.commit(looked.commit, [_addition(path, content, digest)], (), title, "") is None:
                 _step_back(attempt)
         raise self._too_busy()
 
@@ -157,7 +167,7 @@ class HubStore:
         found = {}
         for path, entry in sorted(looked.tree.items()):
             if path.rpartition("/")[0] != folder:
-                continue  # none of ours
+                continue  # not an attachment
             content = self._hub.read(looked.commit or "", path, min(entry.size, LARGEST_MANIFEST))
             if not _is(entry, digest_of(content), len(content), partial(bytes, content)):
                 raise Refused.of("mismatch", f"{self.spec}: {path}", "the Hub gives other bytes than it names")
@@ -176,14 +186,14 @@ class HubStore:
         read: Content = lambda path: record if path == RECORD else content(path)  # noqa: E731
         for attempt in range(TRIES):
             refs = self._hub.refs()
-            self._settled(tag, release, refs)
+            self._unless_other(tag, release, refs)
             looked = self._look(refs)
             missing = _missing(looked.tree, wanted, read)
             if not missing and looked.commit:
                 return looked.commit
             over = [path for path in self._earlier(looked) if path in looked.tree and path not in wanted and not _taken(path)]
-            shas = {path: wanted[path].digest[7:] for path in missing}
-            made = self._hub.commit(looked.commit, missing, over, f"Release {tag}", notes, shas)
+            additions = [_addition(path, given, wanted[path].digest) for path, given in missing.items()]
+            made = self._hub.commit(looked.commit, additions, over, f"Release {tag}", notes)
             if made is not None:
                 self._check(made, wanted, read)
                 advance(sum(wanted[path].size for path in missing if path != RECORD))
@@ -195,7 +205,7 @@ class HubStore:
         """Look at a commit before it gets a tag, which never moves. Raises Refused."""
         try:
             wrong = _missing(self._hub.tree(commit), wanted, read)
-        except Gone:
+        except NotFound:
             wrong = dict.fromkeys(wanted, b"")
         if wrong:
             message = "the commit does not hold the bytes that were sent; nothing was tagged"
@@ -205,15 +215,15 @@ class HubStore:
             ]
             raise Refused(f"{findings[0].subject}: {message}", findings, "look at the repository's .gitignore")
 
-    def _look(self, refs: Refs | None, folder: str | None = None) -> Looked:
+    def _look(self, refs: RepositoryRefs | None, folder: str | None = None) -> BranchState:
         head = refs.head if refs else None
         try:
-            return Looked(head, self._hub.tree(head, folder))
-        except Gone as error:
+            return BranchState(head, self._hub.tree(head, folder) if head else {})
+        except NotFound as error:
             raise CannotCheck(f"{self.spec}: the commit {head} of the main branch went away", "try again") from error
 
-    def _earlier(self, looked: Looked) -> dict[str, Descriptor]:
-        """What the release that the branch holds consists of; nothing, if it holds none of ours."""
+    def _earlier(self, looked: BranchState) -> dict[str, Descriptor]:
+        """What the release that the branch holds consists of; nothing, if that is not a release."""
         content = self._record(looked.commit) if looked.commit and RECORD in looked.tree else None
         if content is None:
             return {}
@@ -224,33 +234,33 @@ class HubStore:
 
     # The tag and its record
 
-    def _settled(self, tag: str, release: Release, refs: Refs | None) -> Tagged | None:
+    def _unless_other(self, tag: str, release: Release, refs: RepositoryRefs | None) -> Tagged | None:
         """The tag, if it names this release already. Raises TagConflict if it names another one."""
         found = self._find(tag, refs)
         refuse_other_release(tag, self.spec, found.digest if found else None, release)
         return found
 
-    def _find(self, tag: str, refs: Refs | None) -> Tagged | None:
+    def _find(self, tag: str, refs: RepositoryRefs | None) -> Tagged | None:
         if refs is None:
             return None
         at = refs.tags.get(tag) or (tag if COMMIT.fullmatch(tag) else None)
         if at is None:
             return None
-        content = self._record(at)
-        if content is None and tag not in refs.tags:
-            return None
+        content, reference = self._record(at), join_reference(self.spec, tag)
         if content is None:
-            raise Refused.of("malformed", self.reference(tag), f"no release: the commit {at} has no {RECORD}")
-        parsed(self.reference(tag), content)
+            if tag not in refs.tags:
+                return None
+            raise Refused.of("malformed", reference, f"not a release: the commit {at} has no {RECORD}")
+        parsed(reference, content)
         return Tagged(tag=tag, digest=digest_of(content), at=at)
 
     def _record(self, commit: str) -> bytes | None:
         try:
             return self._hub.read(commit, RECORD, LARGEST_MANIFEST)
-        except Gone:
+        except NotFound:
             return None
 
-    def _hash(self, tagged: Tagged, path: str, entry: Entry, layer: Descriptor, advance: Advance | None) -> Held:
+    def _hash(self, tagged: Tagged, path: str, entry: RemoteFile, layer: Descriptor, advance: Advance | None) -> StoredFile:
         """Fetch a file and hash it; no more of it than is needed to see that it is another one."""
         sha256, blob, size = hashlib.sha256(), hashlib.sha1(b"blob %d\0" % entry.size, usedforsecurity=False), 0
         with self._hub.stream(tagged.at, path, max(entry.size, layer.size) + 1, 0) as incoming:
@@ -264,10 +274,12 @@ class HubStore:
         # Right bytes that are not those of the commit may be others the next time: they prove nothing.
         named = f"sha256:{entry.sha256}" == digest if entry.sha256 else blob.hexdigest() == entry.blob
         known = named or digest != layer.digest
-        return Held(path=path, how="hashed" if advance else "fetched", digest=digest if known else None, size=size)
+        return StoredFile(path=path, how="hashed" if advance else "fetched", digest=digest if known else None, size=size)
 
     def _too_busy(self) -> CannotCheck:
-        return CannotCheck(f"{self.spec}: others commit all the time; this was not put there", "try again later")
+        return CannotCheck(
+            f"{self.spec}: the branch kept changing (others commit to it); nothing was put there", "try again later"
+        )
 
 
 def _wanted(release: Release) -> dict[str, Descriptor]:
@@ -275,7 +287,7 @@ def _wanted(release: Release) -> dict[str, Descriptor]:
     return {**release.files(), RECORD: release.descriptor()}
 
 
-def _missing(tree: Mapping[str, Entry], wanted: Mapping[str, Descriptor], read: Content) -> dict[str, Path | bytes]:
+def _missing(tree: Mapping[str, RemoteFile], wanted: Mapping[str, Descriptor], read: Content) -> dict[str, Path | bytes]:
     """What a tree does not hold with these bytes."""
     return {
         path: read(path)
@@ -284,23 +296,34 @@ def _missing(tree: Mapping[str, Entry], wanted: Mapping[str, Descriptor], read: 
     }
 
 
+def _addition(path: str, given: Path | bytes, digest: str) -> Any:
+    with _readable(path), unchanged(path, digest):
+        return addition(path, given, digest.removeprefix("sha256:"))
+
+
 def _bytes(read: Content, path: str) -> bytes:
     given = read(path)
-    try:
+    with _readable(path):
         return given if isinstance(given, bytes) else given.read_bytes()
+
+
+@contextmanager
+def _readable(path: str) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
-        raise unreadable_file(path, error) from error
+        raise CannotCheck(f"{path} cannot be read: {error.strerror or error}", "make the release's files again") from error
 
 
-def _is(entry: Entry, digest: str, size: int, content: Callable[[], bytes]) -> bool:
+def _is(entry: RemoteFile, digest: str, size: int, content: Callable[[], bytes]) -> bool:
     """Whether the Hub's entry has these bytes; they are read only where it has no sha256 of them."""
     if entry.size != size:
         return False
     return f"sha256:{entry.sha256}" == digest if entry.sha256 else git_blob(content()) == entry.blob
 
 
-def _alike(layer: Descriptor, entry: Entry, earlier: Descriptor | None) -> bool:
-    """Whether a small file of the branch is the release's, as far as size and the branch's own record tell."""
+def _alike(layer: Descriptor, entry: RemoteFile, earlier: Descriptor | None) -> bool:
+    """Whether a small file of the branch is the release's, as far as size and the branch's own record show."""
     return entry.sha256 is None and entry.size == layer.size and earlier is not None and earlier.digest == layer.digest
 
 
@@ -317,5 +340,5 @@ def _check_names(release: Release) -> None:
 
 
 def _step_back(attempt: int) -> None:
-    """Wait for a moment that nobody else waits for."""
+    """Wait for a random time, longer after each attempt."""
     time.sleep(random.uniform(0.0, 0.1 * 2.0 ** min(attempt, 5)))  # noqa: S311

@@ -1,6 +1,6 @@
 """A store in a folder: an OCI image layout, as skopeo and oras read it.
 
-`oci-layout`, `index.json` (tag to manifest), `blobs/sha256/<hex>`; receipts stand in `receipts/<tag>.json`. Blobs are
+`oci-layout`, `index.json` (tag to manifest), `blobs/sha256/<hex>`; receipts in `receipts/<tag>.json`. Blobs are
 written first, the index last and under a lock, each in one rename: a reader sees a whole release or none.
 """
 
@@ -13,19 +13,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from aqea_registry.base.files import Advance, WrongBytes, copy_checked, hash_file, ignore, locked, open_regular, write_bytes
-from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused
-from aqea_registry.base.references import join_reference
+from aqea_registry.base.files import Advance, copy_checked, hash_file, ignore, locked, open_regular, write_bytes
+from aqea_registry.base.findings import CannotCheck, Refused
 from aqea_registry.stores.attachments import INDEX_TYPE, Malformed, attached, attachment, parse_attachment, with_entry
 from aqea_registry.stores.port import (
     Content,
     Plan,
     Tagged,
-    changed_file,
     other_document,
     other_manifest,
     parsed,
     refuse_other_release,
+    unchanged,
 )
 from aqea_registry.stores.release import (
     ARTIFACT_TYPE,
@@ -33,8 +32,8 @@ from aqea_registry.stores.release import (
     LARGEST_MANIFEST,
     MANIFEST_TYPE,
     Descriptor,
-    Held,
     Release,
+    StoredFile,
     digest_of,
 )
 
@@ -49,12 +48,7 @@ class Layout:
 
     def __init__(self, spec: str, folder: Path) -> None:
         self.spec = spec
-        self.own_receipts: Path | None = folder / "receipts"
         self._folder = folder
-
-    def reference(self, tag: str) -> str:
-        """The STORE-REF of a tag."""
-        return join_reference(self.spec, tag)
 
     def tags(self) -> list[str]:
         """Every tag of the index, sorted."""
@@ -62,11 +56,11 @@ class Layout:
         return sorted(name for name in names if isinstance(name, str))
 
     def find(self, tag: str) -> Tagged | None:
-        """What a tag names. Raises CannotCheck if it stands in the index twice, with different digests."""
-        held = {entry["digest"] for entry in self._entries() if entry.get("annotations", {}).get(REF_NAME) == tag}
-        if len(held) > 1:
-            raise CannotCheck(f"{self.spec}: the tag {tag} stands in index.json more than once, with different digests")
-        return next((Tagged(tag=tag, digest=digest, at=digest) for digest in held), None)
+        """What a tag names. Raises CannotCheck if it appears in the index twice, with different digests."""
+        existing = {entry["digest"] for entry in self._entries() if entry.get("annotations", {}).get(REF_NAME) == tag}
+        if len(existing) > 1:
+            raise CannotCheck(f"{self.spec}: the tag {tag} appears in index.json more than once, with different digests")
+        return next((Tagged(tag=tag, digest=digest, at=digest) for digest in existing), None)
 
     def release(self, tagged: Tagged) -> Release:
         """The release, its manifest checked against its digest. Raises Refused, CannotCheck."""
@@ -74,17 +68,17 @@ class Layout:
 
     def plan(self, tag: str, release: Release) -> Plan:
         """What a push would write, the manifest's own blob among it; what is there is hashed first."""
-        held = self.find(tag)
+        existing = self.find(tag)
         new = tuple(self._missing(release))
-        same = held is not None and held.digest == release.digest()
-        return Plan(held=held, new=new, settled=same and not new and self._marked())
+        same = existing is not None and existing.digest == release.digest()
+        return Plan(existing=existing, new=new, complete=same and not new and self._marked())
 
     def push(self, tag: str, release: Release, content: Content, notes: str, advance: Advance = ignore) -> dict[str, object]:
-        """Write a release under a tag; repeat a push that was cut off. A layout has no place for notes."""
+        """Write a release under a tag; repeat a push that was cut off. A layout keeps no notes."""
         self._folder.mkdir(parents=True, exist_ok=True)
         with locked(self._folder):
-            held = self.find(tag)
-            refuse_other_release(tag, self.spec, held.digest if held else None, release)
+            existing = self.find(tag)
+            refuse_other_release(tag, self.spec, existing.digest if existing else None, release)
             write_bytes(self._folder / "oci-layout", MARKER)
             paths = {layer.digest: path for path, layer in release.files().items()}
             own = {release.digest(): release.render(), release.config.digest: EMPTY_CONFIG}
@@ -96,18 +90,18 @@ class Layout:
             write_bytes(self._folder / "index.json", self._index_with(tag, release))
         return {"manifest": release.digest()}
 
-    def held(self, tagged: Tagged, release: Release, deep: bool, advance: Advance = ignore) -> Iterator[Held]:
-        """Every file, hashed where it lies, `deep` or not: a folder reports no digests. Raises Refused for a bad config."""
+    def stored(self, tagged: Tagged, release: Release, deep: bool, advance: Advance = ignore) -> Iterator[StoredFile]:
+        """Every file, hashed in place, `deep` or not: a folder reports no digests. Raises Refused for a bad config."""
         for path, layer in sorted(release.files().items()):
             try:
                 found = hash_file(self._blob(layer.digest), advance=advance)
             except FileNotFoundError:
-                yield Held(path=path, how="not there")
+                yield StoredFile(path=path, how="not there")
             except OSError as error:
                 message = f"the blob cannot be read: {error.strerror or error}"
                 raise Refused.of("unreadable", f"{self.spec}: {path}", message, layer.digest) from error
             else:
-                yield Held(path=path, how="hashed", digest=f"sha256:{found.sha256}", size=found.size)
+                yield StoredFile(path=path, how="hashed", digest=f"sha256:{found.sha256}", size=found.size)
         if not self._holds(release.config):
             message = "the blob is not there, or has other bytes; publish the release again to repair it"
             raise Refused.of("missing", f"{self.spec}: config", message, release.config.digest)
@@ -125,14 +119,11 @@ class Layout:
         """Keep a document beside a release, as a manifest that refers to it. Raises Refused if another has this name."""
         manifest = self._manifest(tagged.digest)
         subject = Descriptor(media_type=MANIFEST_TYPE, digest=tagged.digest, size=len(manifest))
-        try:
-            made = attachment(subject, name, content)
-        except Malformed as error:
-            raise BadConfiguration(str(error)) from error
+        made = attachment(subject, name, content)
         with locked(self._folder):
-            held = self.attachments(tagged).get(name)
-            if held is not None and held != content:
-                raise other_document(f"{self.spec}@{tagged.digest}: {name}", content, held)
+            existing = self.attachments(tagged).get(name)
+            if existing is not None and existing != content:
+                raise other_document(f"{self.spec}@{tagged.digest}: {name}", content, existing)
             for digest, piece in ((made.document.digest, content), (made.digest(), made.render())):
                 write_bytes(self._blob(digest), piece)
             write_bytes(self._folder / "index.json", with_entry(self._index(), made.entry()))
@@ -161,21 +152,19 @@ class Layout:
         return content
 
     def _missing(self, release: Release) -> list[Descriptor]:
-        blobs = {blob.digest: blob for blob in (*release.layers, release.config, release.descriptor())}
-        return [blob for digest, blob in sorted(blobs.items()) if not self._holds(blob)]
+        wanted = sorted((*release.blobs(), release.descriptor()), key=lambda blob: blob.digest)
+        return [blob for blob in wanted if not self._holds(blob)]
 
     def _marked(self) -> bool:
-        """Whether the folder says that it is an image layout; without that no program reads it."""
+        """Whether the folder is marked as an image layout; other programs read no other."""
         path = self._folder / "oci-layout"
         return path.is_file() and path.read_bytes() == MARKER
 
     def _copy_blob(self, layer: Descriptor, path: str, content: Content, advance: Advance) -> None:
         source = content(path)
-        try:
-            with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as incoming:
-                copy_checked(incoming, self._blob(layer.digest), layer.digest.removeprefix("sha256:"), layer.size, advance)
-        except WrongBytes as error:
-            raise changed_file(path, layer.digest, error.actual) from error
+        file = io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
+        with unchanged(path, layer.digest), file as incoming:
+            copy_checked(incoming, self._blob(layer.digest), layer.digest.removeprefix("sha256:"), layer.size, advance)
 
     def _holds(self, layer: Descriptor) -> bool:
         try:

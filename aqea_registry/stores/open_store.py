@@ -1,4 +1,4 @@
-"""Questions about a release in a store that several operations ask."""
+"""Opening a store by its name, and questions about a release in it that several commands ask."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import importlib
 from pathlib import Path
 
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused
-from aqea_registry.base.references import is_folder
+from aqea_registry.base.references import is_folder, join_reference
 from aqea_registry.stores.attachments import Status, current
 from aqea_registry.stores.port import Store, Tagged
 from aqea_registry.stores.release import Descriptor, digest_of
@@ -20,9 +20,9 @@ def open_store(spec: str, root: Path) -> Store:
     if is_folder(spec):
         from aqea_registry.stores.oci_layout import Layout
 
-        return Layout(spec, root / Path(spec.removeprefix("oci:")).expanduser())
+        return Layout(spec, layout_folder(root, spec))
     if spec.startswith("oci://"):
-        _need("oras", "an OCI registry")
+        _need("requests", "an OCI registry")
         from aqea_registry.stores.registry.store import Registry
 
         return Registry(spec)
@@ -37,12 +37,17 @@ def open_store(spec: str, root: Path) -> Store:
 
         return GitHub(spec)
     raise BadConfiguration(
-        f"{spec!r} is no store", "the stores are oci:DIR, oci://HOST/NAME, hf://datasets/ORG/NAME and github://OWNER/REPO"
+        f"{spec!r} is not a store", "the stores are oci:DIR, oci://HOST/NAME, hf://datasets/ORG/NAME and github://OWNER/REPO"
     )
 
 
+def layout_folder(root: Path, spec: str) -> Path:
+    """The folder of the store `oci:DIR`."""
+    return root / Path(spec.removeprefix("oci:")).expanduser()
+
+
 def _need(module: str, store: str) -> None:
-    """A stranger with the core alone is told what to install."""
+    """Raise CannotCheck that says what to install."""
     try:
         importlib.import_module(module)
     except ImportError as error:
@@ -58,8 +63,8 @@ def find(store: Store, tag: str) -> Tagged:
     tagged = store.find(tag)
     if tagged is None:
         known = store.tags()
-        hint = f"it has {', '.join(known[-5:])}" if known else "it holds no release"
-        raise CannotCheck(f"{store.reference(tag)}: there is no such tag", hint)
+        hint = f"it has {', '.join(known[-5:])}" if known else "it has no release"
+        raise CannotCheck(f"{join_reference(store.spec, tag)}: there is no such tag", hint)
     return tagged
 
 
@@ -70,8 +75,9 @@ def status(store: Store, tagged: Tagged) -> Status | None:
 
 def read_text(store: Store, tagged: Tagged, path: str, layer: Descriptor) -> bytes:
     """A small file of a release, checked. Raises Refused for other bytes, CannotCheck for a file that is not small."""
+    subject = f"{join_reference(store.spec, tagged.tag)}: {path}"
     if layer.size > LARGEST_TEXT:
-        raise CannotCheck(f"{store.reference(tagged.tag)}: {path} has {layer.size} bytes; the limit here is {LARGEST_TEXT}")
+        raise CannotCheck(f"{subject} has {layer.size} bytes; the limit here is {LARGEST_TEXT}")
     with store.open(tagged, path, layer, 0) as file:
         blocks = []
         left = layer.size + 1
@@ -80,7 +86,6 @@ def read_text(store: Store, tagged: Tagged, path: str, layer: Descriptor) -> byt
             left -= len(block)
     content = b"".join(blocks)
     if digest_of(content) != layer.digest:
-        subject = f"{store.reference(tagged.tag)}: {path}"
         message = "the store's bytes are not those that the release names"
         raise Refused.of("mismatch", subject, message, layer.digest, digest_of(content))
     return content

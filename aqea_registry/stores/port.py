@@ -1,24 +1,23 @@
-"""What a store is: a place that keeps releases under tags, and what is asked of it.
+"""What a store is: where releases are kept under tags, and what it can be asked. And what every store refuses, in one wording.
 
-A store answers questions about what it holds and takes one release at a time. What a tag may hold, what is sent first and
-what an answer means is decided once, in `operations/`, for all stores alike. A store raises CannotCheck when it cannot be
-reached, NotAllowed when the credentials do not suffice, TagConflict when the tag names other content, and Refused when it
-gives back other bytes than it was given; never an exception of the client library that it uses.
-
-What every store refuses, in the same words: built here once, raised where it is found.
+A store answers questions about what it has and takes one release at a time. What a tag may name, what is sent first and
+what an answer means is decided above, for all stores alike. A store raises CannotCheck when it cannot be reached,
+NotAllowed when the credentials do not suffice, TagConflict when the tag names other content, and Refused when it gives back
+other bytes than it was given; never an exception of the client library that it uses.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 import msgspec
 
-from aqea_registry.base.files import Advance
-from aqea_registry.base.findings import CannotCheck, Finding, Refused, TagConflict
-from aqea_registry.stores.release import Descriptor, Held, NotARelease, Release, digest_of, parse, tag_conflict
+from aqea_registry.base.files import Advance, WrongBytes
+from aqea_registry.base.findings import Finding, Refused, TagConflict
+from aqea_registry.stores.release import Descriptor, NotARelease, Release, StoredFile, digest_of, parse, tag_conflict
 
 # The bytes of a path of the release: a file that was verified, or a text that was made for the release.
 Content = Callable[[str], Path | bytes]
@@ -33,29 +32,24 @@ class Tagged(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What a push would do: the release that the tag names now, and the pieces that would be sent, each once."""
+    """What a push would do: the release that the tag names now, and the blobs that would be sent, each once."""
 
-    held: Tagged | None
+    existing: Tagged | None
     new: tuple[Descriptor, ...]
-    settled: bool  # whether nothing at all is left to do
+    complete: bool  # whether nothing at all is left to do
 
 
 class Store(Protocol):
     """One store. `spec` is its name without a tag: `oci:DIR`, `oci://HOST/NAME`, `hf://datasets/ORG/NAME`, `github://OWNER/REPO`."""
 
     spec: str
-    own_receipts: Path | None  # where receipts lie that live with the store; None: they are committed with the project
-
-    def reference(self, tag: str) -> str:
-        """The STORE-REF of a tag."""
-        ...
 
     def tags(self) -> list[str]:
         """The tags of all releases in the store, sorted. Where that is cheap, those of something else are left out."""
         ...
 
     def find(self, tag: str) -> Tagged | None:
-        """What a tag names; None if there is no such tag. Raises Refused if it names something that is no release."""
+        """What a tag names; None if there is no such tag. Raises Refused if it names something that is not a release."""
         ...
 
     def release(self, tagged: Tagged) -> Release:
@@ -74,8 +68,8 @@ class Store(Protocol):
         """
         ...
 
-    def held(self, tagged: Tagged, release: Release, deep: bool, advance: Advance) -> Iterable[Held]:
-        """Each file of the release as the store holds it, by the digests that the store itself reports.
+    def stored(self, tagged: Tagged, release: Release, deep: bool, advance: Advance) -> Iterable[StoredFile]:
+        """Each file of the release as the store has it, by the digests that the store itself reports.
 
         Bytes are fetched of what has no such digest, and with `deep` of everything.
         """
@@ -95,20 +89,19 @@ class Store(Protocol):
 
 
 def parsed(subject: str, content: bytes) -> Release:
-    """The release that a manifest's bytes are. Raises Refused if they are none."""
+    """The release that a manifest's bytes are. Raises Refused if they are not one."""
     try:
         return parse(content)
     except NotARelease as error:
-        finding = Finding(code="malformed", subject=subject, message=str(error))
-        raise Refused(f"{subject} is no release: {error}", [finding]) from error
+        raise Refused.of("malformed", subject, f"not a release: {error}") from error
 
 
-def refuse_other_release(tag: str, spec: str, held: str | None, release: Release) -> None:
-    """Raise TagConflict if the tag holds something else: `held` is what it holds, a digest or other words; None: nothing."""
+def refuse_other_release(tag: str, spec: str, existing: str | None, release: Release) -> None:
+    """Raise TagConflict if the tag names something else: `existing`, a digest or other words; None: nothing."""
     wanted = release.digest()
-    if held is not None and held != wanted:
-        finding = tag_conflict(tag, spec, held, wanted)
-        message = f"{finding.subject}: {finding.message}: it names {held}; this content would be {wanted}"
+    if existing is not None and existing != wanted:
+        finding = tag_conflict(tag, spec, existing, wanted)
+        message = f"{finding.subject}: {finding.message}: it names {existing}; this content would be {wanted}"
         raise TagConflict(message, "publish it under a new tag", [finding])
 
 
@@ -118,21 +111,19 @@ def other_manifest(subject: str, expected: str, content: bytes) -> Refused:
     return Refused.of("mismatch", subject, message, expected, digest_of(content))
 
 
-def other_document(subject: str, wanted: bytes, held: bytes | None) -> Refused:
-    """Another document is attached under the same name; `held` is None where only that is known."""
+def other_document(subject: str, wanted: bytes, existing: bytes | None) -> Refused:
+    """Another document is attached under the same name; `existing` is None where only that is known."""
     message = "another document of this name is attached, and attachments stay as they are"
-    actual = None if held is None else digest_of(held)
+    actual = None if existing is None else digest_of(existing)
     return Refused.of("conflict", subject, message, digest_of(wanted), actual, hint="attach it under a new name")
 
 
-def changed_file(path: str, expected: str, actual: str) -> Refused:
-    """A file of the release has other bytes than it had when it was verified. Digests, as findings show them."""
-    message = "the file changed while it was published"
-    finding = Finding(code="mismatch", subject=path, expected=expected, actual=actual, message=message)
-    return Refused(f"{path} changed while it was published; nothing was tagged", [finding])
-
-
-def unreadable_file(path: str, error: Exception) -> CannotCheck:
-    """A file of the release cannot be read any more."""
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-    return CannotCheck(f"{path} cannot be read: {reason}", "make the release's files again")
+@contextmanager
+def unchanged(path: str, digest: str) -> Iterator[None]:
+    """Raise Refused where a file of the release is found to have other bytes than it had when it was verified."""
+    try:
+        yield
+    except WrongBytes as error:
+        message = "the file changed while it was published"
+        finding = Finding(code="mismatch", subject=path, expected=digest, actual=error.actual, message=message)
+        raise Refused(f"{path} changed while it was published; nothing was tagged", [finding]) from error

@@ -1,12 +1,12 @@
-"""Receipts: what stores answered when a release was put there, read back and checked. One file a tag.
+"""Receipts: what stores answered when a release was put there, read back and checked. One file for each tag.
 
-A receipt is what `verify --remote` holds the stores to. It tells nothing of when: the same publication writes the same bytes.
-
-Receipts on disk: beside a store that lives in this checkout alone, and committed for every store that others can read.
+`verify --remote` checks the stores against them. A receipt holds no time: the same publication writes the same bytes. It is
+kept beside a store that is a folder of this checkout, and committed under `manifests/releases` for every other store.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,28 +16,11 @@ from aqea_registry.base.files import write_bytes
 from aqea_registry.base.findings import BadConfiguration
 from aqea_registry.base.references import is_folder
 from aqea_registry.base.strict import convert
-from aqea_registry.project.project import Project
-from aqea_registry.stores.open_store import open_store
-from aqea_registry.stores.port import Store
+from aqea_registry.stores.open_store import layout_folder
 from aqea_registry.stores.release import Digest, Release
 
 SCHEMA = "aqea-registry/receipt/1"
-
-
-def place(project: Project, store: Store, tag: str) -> Path:
-    """Where the receipt of a store lies."""
-    return (store.own_receipts or project.root / RECEIPTS) / f"{tag}.json"
-
-
 RECEIPTS = "manifests/releases"
-
-
-def read(path: Path) -> Receipt | None:
-    """The receipt, or None if there is none. Raises BadConfiguration."""
-    try:
-        return parse_receipt(path.read_bytes(), str(path))
-    except FileNotFoundError:
-        return None
 
 
 class ReceiptFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -48,33 +31,12 @@ class ReceiptFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     size: Annotated[int, msgspec.Meta(ge=0)]  # bytes
 
 
-def write(project: Project, store: Store, tag: str, release: Release, one: StoreReceipt) -> bool:
-    """Put a store into the receipt of a tag; False if it said so already. Other content's receipt is replaced.
-
-    A store that holds other content under this tag was refused before: a receipt that says otherwise is stale.
-    """
-    path = place(project, store, tag)
-    before = read(path)
-    stores = dict(before.stores) if before is not None and before.digest == release.digest() else {}
-    return write_bytes(path, receipt(tag, release, {**stores, store.spec: one}).render())
-
-
 class StoreReceipt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One store's part: the STORE-REF, what the tag names there in the store's own words, and the store's ids."""
 
     reference: str
     at: str
     ids: dict[str, Any] = {}
-
-
-def all_receipts(project: Project) -> list[tuple[Path, Receipt]]:
-    """Every receipt of the project: the committed ones, and those beside the stores that params.yaml names."""
-    folders = [project.root / RECEIPTS]
-    for spec in (spec for spec in project.params.publish.stores if is_folder(spec)):
-        own = open_store(spec, project.root).own_receipts
-        folders += [own] if own is not None else []
-    paths = [path for folder in dict.fromkeys(folders) for path in sorted(folder.glob("*.json"))]
-    return [(path, found) for path in paths if (found := read(path)) is not None]
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -108,3 +70,39 @@ def parse_receipt(content: bytes, name: str) -> Receipt:
     if found.schema != SCHEMA:
         raise BadConfiguration(f"{name}: schema {found.schema!r} is not {SCHEMA!r}", "use the version that wrote it")
     return found
+
+
+def folder_of(root: Path, spec: str) -> Path:
+    """Where the receipts of a store are kept, in the project at `root`."""
+    return layout_folder(root, spec) / "receipts" if is_folder(spec) else root / RECEIPTS
+
+
+def receipt_path(root: Path, spec: str, tag: str) -> Path:
+    """The file of a tag's receipt."""
+    return folder_of(root, spec) / f"{tag}.json"
+
+
+def read(path: Path) -> Receipt | None:
+    """The receipt, or None if there is none. Raises BadConfiguration."""
+    try:
+        return parse_receipt(path.read_bytes(), str(path))
+    except FileNotFoundError:
+        return None
+
+
+def write(root: Path, spec: str, tag: str, release: Release, entry: StoreReceipt) -> bool:
+    """Put a store into the receipt of a tag; False if nothing changed. A receipt of other content is replaced.
+
+    A store that has other content under this tag was refused before: a receipt that says otherwise is stale.
+    """
+    path = receipt_path(root, spec, tag)
+    before = read(path)
+    stores = dict(before.stores) if before is not None and before.digest == release.digest() else {}
+    return write_bytes(path, receipt(tag, release, {**stores, spec: entry}).render())
+
+
+def all_receipts(root: Path, specs: Iterable[str]) -> list[tuple[Path, Receipt]]:
+    """Every receipt of the project at `root`: the committed ones, and those beside the stores of these names."""
+    folders = [root / RECEIPTS, *(folder_of(root, spec) for spec in specs)]
+    paths = [path for folder in dict.fromkeys(folders) for path in sorted(folder.glob("*.json"))]
+    return [(path, found) for path in paths if (found := read(path)) is not None]

@@ -35,7 +35,7 @@ LAYER_TYPES = {
 }
 
 
-# How the digest of a held file is known, without its bytes or with them.
+# How the digest of a stored file is known, without its bytes or with them.
 How = Literal["descriptor", "lfs sha256", "asset digest", "part digests", "fetched", "hashed", "not there"]
 Digest = Annotated[str, msgspec.Meta(pattern=r"^sha256:[0-9a-f]{64}\Z")]
 
@@ -62,6 +62,11 @@ class Release(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         """Path to descriptor of every file."""
         return {layer.annotations[TITLE]: layer for layer in self.layers}
 
+    def blobs(self) -> list[Descriptor]:
+        """All files and the config, each content once, sorted by digest."""
+        blobs = {blob.digest: blob for blob in (*self.layers, self.config)}
+        return [blob for _, blob in sorted(blobs.items())]
+
     def descriptor(self) -> Descriptor:
         """The manifest itself, as a store keeps it."""
         content = self.render()
@@ -72,16 +77,16 @@ class Release(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         return sum(layer.size for layer in self.layers)
 
     def render(self) -> bytes:
-        """The manifest's bytes: sorted keys, no spaces."""
-        return json.dumps(msgspec.to_builtins(self), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+        """The manifest's bytes."""
+        return canonical(self)
 
     def digest(self) -> str:
         """The release's identity, `sha256:` and 64 hex digits."""
         return digest_of(self.render())
 
 
-class Held(msgspec.Struct, frozen=True, kw_only=True):
-    """One file of a release as a store holds it. `digest` is `sha256:...`; None if the store has no such file."""
+class StoredFile(msgspec.Struct, frozen=True, kw_only=True):
+    """One file of a release as a store has it. `digest` is `sha256:...`; None if the store has no such file."""
 
     path: str
     how: How
@@ -91,6 +96,11 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
 
 class NotARelease(ValueError):
     """The bytes are not a release's manifest; the message is the reason."""
+
+
+def canonical(value: msgspec.Struct) -> bytes:
+    """A manifest's one spelling: sorted keys, no spaces."""
+    return json.dumps(msgspec.to_builtins(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def digest_of(content: bytes) -> str:
@@ -137,7 +147,7 @@ def parse(content: bytes) -> Release:
         if sizes.setdefault(layer.digest, layer.size) != layer.size:
             raise NotARelease(f"layer {layer.digest} has two sizes")
     if release.digest() != digest_of(content):
-        raise NotARelease("the manifest says more than a release does, or says it in another spelling")
+        raise NotARelease("the manifest has more than a release has, or has another spelling")
     return release
 
 
@@ -161,36 +171,36 @@ def _check_paths(layers: Iterable[Descriptor]) -> None:
             raise NotARelease(f"layer {above!r} is a file and a folder of {path!r}")
 
 
-def held_findings(reference: str, release: Release, held: Iterable[Held]) -> list[Finding]:
-    """Compare what a store holds with what the release names: a finding for each file that is gone or has other bytes."""
+def compare_with_store(reference: str, release: Release, stored: Iterable[StoredFile]) -> list[Finding]:
+    """Compare what a store has with what the release names: a finding for each file that is gone or has other bytes."""
     layers = release.files()
     findings = []
-    for one in held:
-        layer = layers[one.path]
-        subject = f"{reference}: {one.path}"
-        if one.digest is None:
-            message = "the store does not hold the file"
+    for file in stored:
+        layer = layers[file.path]
+        subject = f"{reference}: {file.path}"
+        if file.digest is None:
+            message = "the store does not have the file"
             findings.append(Finding(code="missing", subject=subject, expected=layer.digest, message=message))
-        elif (one.digest, one.size) != (layer.digest, layer.size):
-            expected, actual = f"{layer.digest} ({layer.size} bytes)", f"{one.digest} ({one.size} bytes)"
-            message = f"the store's bytes are not those that the release names (known by: {one.how})"
+        elif (file.digest, file.size) != (layer.digest, layer.size):
+            expected, actual = f"{layer.digest} ({layer.size} bytes)", f"{file.digest} ({file.size} bytes)"
+            message = f"the store's bytes are not those that the release names (known by: {file.how})"
             findings.append(Finding(code="mismatch", subject=subject, expected=expected, actual=actual, message=message))
     return findings
 
 
-def how_checked(held: Iterable[Held]) -> str:
+def how_checked(stored: Iterable[StoredFile]) -> str:
     """How many files were checked in which way, for people."""
     words = {"fetched": "fetched and hashed", "hashed": "hashed", "not there": "not there"}
-    counts = Counter(one.how for one in held)
+    counts = Counter(file.how for file in stored)
     return ", ".join(f"{count} {words.get(how, f'by {how}')}" for how, count in counts.items())
 
 
-def tag_conflict(tag: str, store: str, held: str, wanted: str) -> Finding:
-    """The finding for a tag that holds another release."""
+def tag_conflict(tag: str, store: str, existing: str, wanted: str) -> Finding:
+    """The finding for a tag that names another release."""
     return Finding(
         code="tag-moved",
         subject=join_reference(store, tag),
         expected=wanted,
-        actual=held,
+        actual=existing,
         message="the tag already names another release, and a tag never moves",
     )

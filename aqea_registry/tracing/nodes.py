@@ -164,7 +164,7 @@ def _released_file(builder: GraphBuilder, path: str, sha256: str, size: int, tag
 
 def _carried(builder: GraphBuilder, stores: Sequence[str]) -> Iterator[Carried]:
     project, told = builder.project, set()
-    for _, receipt in all_receipts(project):
+    for _, receipt in all_receipts(project.root, project.params.publish.stores):
         files = {file.path: (file.digest, file.size) for file in receipt.files}
         for spec, one in sorted(receipt.stores.items()):
             told.add((spec, receipt.tag))

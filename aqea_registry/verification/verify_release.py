@@ -7,12 +7,13 @@ import msgspec
 from aqea_registry.attestations.made import statements_of, statements_text
 from aqea_registry.base.findings import CannotCheck, Finding, Refused
 from aqea_registry.base.progress import Reporter
+from aqea_registry.base.references import join_reference
 from aqea_registry.project.project import Project
 from aqea_registry.stores.attachments import current
 from aqea_registry.stores.open_store import find, open_store
 from aqea_registry.stores.port import Store, Tagged
 from aqea_registry.stores.receipts import Receipt, StoreReceipt, all_receipts
-from aqea_registry.stores.release import Held, held_findings
+from aqea_registry.stores.release import StoredFile, compare_with_store
 
 
 class CheckedRelease(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,7 +24,7 @@ class CheckedRelease(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
     findings: tuple[Finding, ...]
     notes: tuple[str, ...]
-    held: dict[str, tuple[Held, ...]]
+    held: dict[str, tuple[StoredFile, ...]]
 
 
 def verify_release(store: Store, tag: str, report: Reporter, *, deep: bool = False) -> CheckedRelease:
@@ -36,7 +37,7 @@ def verify_receipts(project: Project, report: Reporter, *, deep: bool = False) -
     checked: list[CheckedRelease] = []
     findings: list[Finding] = []
     silent: list[CannotCheck] = []
-    for path, receipt in all_receipts(project):
+    for path, receipt in all_receipts(project.root, project.params.publish.stores):
         subject = path.relative_to(project.root).as_posix() if path.is_relative_to(project.root) else str(path)
         for spec, one in receipt.stores.items():
             try:
@@ -62,12 +63,12 @@ def verify_receipts(project: Project, report: Reporter, *, deep: bool = False) -
 
 
 def _verify_tagged(store: Store, tagged: Tagged, report: Reporter, deep: bool) -> CheckedRelease:
-    reference = store.reference(tagged.tag)
-    held: list[Held] = []
+    reference = join_reference(store.spec, tagged.tag)
+    held: list[StoredFile] = []
     try:
         release = store.release(tagged)
         with report.task(f"verify {reference}", release.size(), "bytes") as advance:
-            held += store.held(tagged, release, deep, advance)
+            held += store.stored(tagged, release, deep, advance)
     except Refused as error:
         return CheckedRelease(target=reference, files=len(held), bytes=0, findings=error.findings, notes=(), held={})
     attachments = store.attachments(tagged)
@@ -77,7 +78,7 @@ def _verify_tagged(store: Store, tagged: Tagged, report: Reporter, deep: bool) -
         target=reference,
         files=len(release.layers),
         bytes=release.size(),
-        findings=(*held_findings(reference, release, held), *wrong),
+        findings=(*compare_with_store(reference, release, held), *wrong),
         notes=(
             f"{tagged.tag} is {tagged.digest}",
             *([f"{reference} is {mark.text()}"] if mark else []),

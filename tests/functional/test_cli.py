@@ -349,7 +349,7 @@ def test_what_the_readme_tells_to_type_exists() -> None:
 
 WITHOUT = """
 import sys
-sys.modules.update(dict.fromkeys(("oras", "huggingface_hub", "github", "requests")))
+sys.modules.update(dict.fromkeys(("huggingface_hub", "github", "requests")))
 from aqea_registry.cli.shell import main
 main()
 """

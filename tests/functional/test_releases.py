@@ -23,7 +23,7 @@ from tests.registry import DockerRegistry, needed
 from tests.tools import BIN, ROOT, Result, aqea, edit_params, environment, run
 
 pytest.importorskip("huggingface_hub")
-pytest.importorskip("oras")
+pytest.importorskip("requests")
 pytest.importorskip("github")
 
 ORG = "org/pairs"

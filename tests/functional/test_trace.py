@@ -383,7 +383,7 @@ try:
     main(["trace", "small-minilm#cos_sim_spearman", "-q"])
 except SystemExit as end:
     assert end.code == 0, end.code
-heavy = {"torch", "datasets", "pyarrow", "scipy", "huggingface_hub", "dvc", "transformers", "oras", "github", "rich", "jinja2"}
+heavy = {"torch", "datasets", "pyarrow", "scipy", "huggingface_hub", "dvc", "transformers", "requests", "rich", "jinja2"}
 print(*sorted(heavy & {name.split(".")[0] for name in sys.modules}))
 """
 

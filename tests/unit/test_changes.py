@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aqea_registry.base.findings import BadConfiguration
-from aqea_registry.base.references import split_reference
+from aqea_registry.base.references import join_reference, split_reference
 from aqea_registry.comparison.trees import PINS, Change, Contents, changes, contents, is_compared, notes, previous
 from aqea_registry.project.lock import Lock, Pin, PinnedFile, render_lock
 from aqea_registry.stores.attachments import Status, current, next_name
@@ -144,7 +144,7 @@ def test_a_receipt_is_read_as_it_was_written_and_names_no_time() -> None:
 )
 def test_references_are_read(text: str, spec: str, tag: str) -> None:
     assert split_reference(text) == (spec, tag)
-    assert open_store(spec, Path()).reference(tag) == text
+    assert join_reference(open_store(spec, Path()).spec, tag) == text
 
 
 @pytest.mark.parametrize(

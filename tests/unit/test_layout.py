@@ -14,7 +14,7 @@ from aqea_registry.base.files import Advance, ignore
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Refused, TagConflict
 from aqea_registry.stores.oci_layout import REF_NAME, Layout
 from aqea_registry.stores.port import Tagged
-from aqea_registry.stores.release import Descriptor, Release, build, digest_of, held_findings
+from aqea_registry.stores.release import Descriptor, Release, build, compare_with_store, digest_of
 from tests.unit.make import OBSTACLES, tree
 
 FILES = {"README.md": b"# x\n", "data/a.json": b"{}\n", "data/same.json": b"{}\n", "empty.txt": b""}
@@ -53,7 +53,7 @@ class Folder:
         return Tagged(tag="v1", digest=digest, at=digest)
 
     def check(self, release: Release) -> list[Finding]:
-        return held_findings("oci:store:v1", release, self.layout.held(self.tagged(release.digest()), release, False))
+        return compare_with_store("oci:store:v1", release, self.layout.stored(self.tagged(release.digest()), release, False))
 
     def missing(self) -> list[Descriptor]:
         return [*self.layout.plan("v1", self.release).new]
@@ -126,8 +126,8 @@ def test_a_tag_never_moves(folder: Folder) -> None:
     folder.push()
     before = tree(folder.place)
     other = release_of({**FILES, "README.md": b"# y\n"})
-    assert folder.layout.plan("v1", folder.release).settled
-    assert folder.layout.plan("v2", other).held is None
+    assert folder.layout.plan("v1", folder.release).complete
+    assert folder.layout.plan("v2", other).existing is None
     with pytest.raises(TagConflict, match="oci:store:v1: the tag already names another release") as raised:
         folder.put(other, "v1")
     (finding,) = raised.value.findings

@@ -18,12 +18,12 @@ from aqea_registry.stores.release import (
     EMPTY_CONFIG,
     LARGEST_MANIFEST,
     TITLE,
-    Held,
     NotARelease,
     Release,
+    StoredFile,
     build,
+    compare_with_store,
     digest_of,
-    held_findings,
     how_checked,
     parse,
     tag_conflict,
@@ -264,15 +264,17 @@ def test_a_release_has_one_spelling() -> None:
 
 def test_what_a_store_holds_is_compared_with_what_the_release_names() -> None:
     release = build(FILES)
-    held = [Held(path=path, how="descriptor", digest=layer.digest, size=layer.size) for path, layer in release.files().items()]
-    assert held_findings("x@v1", release, held) == []
+    held = [
+        StoredFile(path=path, how="descriptor", digest=layer.digest, size=layer.size) for path, layer in release.files().items()
+    ]
+    assert compare_with_store("x@v1", release, held) == []
     assert how_checked(held) == "4 by descriptor"
     wrong = [
-        Held(path="README.md", how="not there"),
-        Held(path="metrics/x", how="fetched", digest="sha256:" + "e" * 64, size=0),
-        Held(path="plots/x.svg", how="hashed", digest=release.files()["plots/x.svg"].digest, size=4),
+        StoredFile(path="README.md", how="not there"),
+        StoredFile(path="metrics/x", how="fetched", digest="sha256:" + "e" * 64, size=0),
+        StoredFile(path="plots/x.svg", how="hashed", digest=release.files()["plots/x.svg"].digest, size=4),
     ]
-    assert [(one.code, one.subject) for one in held_findings("x@v1", release, wrong)] == [
+    assert [(one.code, one.subject) for one in compare_with_store("x@v1", release, wrong)] == [
         ("missing", "x@v1: README.md"),
         ("mismatch", "x@v1: metrics/x"),
         ("mismatch", "x@v1: plots/x.svg"),

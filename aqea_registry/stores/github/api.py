@@ -1,31 +1,28 @@
-"""The wire to one repository's releases: each request that the store makes, through PyGithub, and what its answer means.
+"""The client of one repository's releases on GitHub: each request that the store makes, and what its answer means.
 
-PyGithub reads an asset into memory and knows no ranges, so assets are read through requests, which it is built on. Without
+It is PyGithub's, but for assets: that reads them into memory and knows no ranges, so they are read through requests. Without
 a token they come from the release's page: of its API GitHub answers only 60 questions an hour to strangers.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import cached_property
-from io import BytesIO, FileIO
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar, cast
 from urllib.parse import urlsplit
 
-from aqea_registry.base.files import BLOCK, Advance
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, NotAllowed, Refused
-from aqea_registry.remote.retry import Answer, patiently
+from aqea_registry.remote.retry import PIECE, Download, Failure, UploadBody, from_offset, with_retries
 
 if TYPE_CHECKING:
     from github.GitRelease import GitRelease
     from github.GitReleaseAsset import GitReleaseAsset
     from github.Repository import Repository
-    from requests import Response, Session
+    from requests import Session
 
 T = TypeVar("T")
 API = "https://api.github.com"
@@ -34,20 +31,12 @@ DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 ABSENT, INVALID = 404, 422
 
 
-class Answered(CannotCheck):
-    """GitHub says no because of what is there, or is not there. `said`: in its words; `codes`: those of its validation."""
+class GitHubRefusal(CannotCheck):
+    """GitHub refuses because of what is there, or is not there. `said`: its own words; `codes`: those of its validation."""
 
     def __init__(self, where: str, status: int, said: str, codes: frozenset[str] = frozenset()) -> None:
         super().__init__(f"{where}: GitHub answered {status}: {said}", "look what is there, and try again")
         self.status, self.said, self.codes = status, said, codes
-
-
-class _Status(Exception):
-    """The answer to a download that is none."""
-
-    def __init__(self, status: int, headers: Mapping[str, str]) -> None:
-        super().__init__(status)
-        self.status, self.headers = status, headers
 
 
 class Asset(NamedTuple):
@@ -63,7 +52,7 @@ class Asset(NamedTuple):
 
 
 class Found(NamedTuple):
-    """A release as GitHub reports it. `names`: of the assets that stand in the same answer."""
+    """A release as GitHub reports it. `names`: of its assets, as far as this answer has them."""
 
     id: int
     tag: str
@@ -74,49 +63,11 @@ class Found(NamedTuple):
     handle: GitRelease
 
 
-class Slice:
-    """A piece of a file on its way out, as requests reads a file; hashed as it is read. Raises CannotCheck."""
-
-    def __init__(self, file: BytesIO | FileIO, what: str, offset: int, size: int, advance: Advance) -> None:
-        self._file, self._what, self._offset, self._size, self._advance = file, what, offset, size, advance
-        self._reported = 0  # bytes that are sent again count once
-        self.rewind()
-
-    def __len__(self) -> int:
-        return self._size
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(lambda: self.read(BLOCK), b"")
-
-    def rewind(self) -> None:
-        """Start again."""
-        self._file.seek(self._offset)
-        self._at = 0
-        self._hash = hashlib.sha256()
-
-    def digest(self) -> str:
-        """Of what was read since the start."""
-        return f"sha256:{self._hash.hexdigest()}"
-
-    def read(self, size: int) -> bytes:
-        """The next bytes, none at the end."""
-        wanted = min(size, self._size - self._at)
-        try:
-            block = self._file.read(wanted) or b""
-        except OSError as error:
-            raise CannotCheck(f"{self._what} cannot be read: {error.strerror}", "make the release's files again") from error
-        if wanted and not block:
-            raise CannotCheck(f"{self._what} became shorter while it was sent", "make the release's files again")
-        self._hash.update(block)
-        self._at += len(block)
-        if self._at > self._reported:
-            self._advance(self._at - self._reported)
-            self._reported = self._at
-        return block
+Parts = Sequence[tuple[Asset, int]]  # assets and their sizes in bytes, which together are one file
 
 
-class Client:
-    """One repository on GitHub, `OWNER/NAME`. Its methods raise CannotCheck and NotAllowed, and Answered for a 404 or 422."""
+class GitHubClient:
+    """One repository on GitHub, `OWNER/NAME`. Its methods raise NotAllowed, CannotCheck, and GitHubRefusal for a 404 or 422."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -125,7 +76,9 @@ class Client:
         self._api = (os.environ.get("GITHUB_API_URL") or API).rstrip("/")
         parts = urlsplit(self._api)
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username:
-            raise BadConfiguration("GITHUB_API_URL is no address of a server", "unset it, or set it to https://HOST/api/v3")
+            raise BadConfiguration(
+                "GITHUB_API_URL is not the address of a server", "unset it, or set it to https://HOST/api/v3"
+            )
 
     @property
     def address(self) -> str:
@@ -150,7 +103,7 @@ class Client:
     def _look(self) -> Repository:
         try:
             repository: Repository = self._ask("", lambda: self._repository().complete())
-        except Answered as error:
+        except GitHubRefusal as error:
             message = f"GitHub has no repository {self._name}, or {'the token' if self._token else 'a stranger'} may not see it"
             hint = "check the owner and the name; if it is private, set GITHUB_TOKEN to a token that may read its contents"
             finding = Finding(code="repository-gone", subject=self.spec, message=message)
@@ -169,7 +122,7 @@ class Client:
 
     def releases(self) -> list[Found]:
         """All releases; drafts only if the token may write."""
-        return self._ask("its releases", lambda: [_found(each) for each in self._repository().get_releases()])
+        return self._ask("its releases", lambda: [*map(_found, self._repository().get_releases())])
 
     def create(self, tag: str, text: str) -> Found:
         """Make a draft; if an answer is lost, there may be another one."""
@@ -199,11 +152,11 @@ class Client:
 
         return self._ask(f"release {release}", call)
 
-    def upload(self, found: Found, name: str, label: str, media_type: str, body: Slice) -> Asset:
-        """Send an asset. If an answer is lost, the next attempt may be told that it is there already."""
+    def upload(self, found: Found, name: str, label: str, media_type: str, body: UploadBody) -> Asset:
+        """Send an asset. If an answer is lost, the next attempt may be refused because it is there already."""
 
         def call() -> Asset:
-            body.rewind()
+            body.seek(0)
             file = cast(BinaryIO, body)
             return _asset(found.handle.upload_asset_from_memory(file, len(body), name, content_type=media_type, label=label))
 
@@ -213,42 +166,25 @@ class Client:
         """Delete an asset; it may be gone already."""
         self._unless_absent(asset.name, asset.handle.delete_asset)
 
-    def stream(self, asset: Asset, offset: int) -> Response:
-        """An asset's bytes from `offset` on, to be read from `raw`; the caller closes it. To be called by `patiently`."""
-        headers = {"Accept": "application/octet-stream", "Accept-Encoding": "identity"}
-        headers |= {"Range": f"bytes={offset}-"} if offset else {}
-        headers |= {"Authorization": f"Bearer {self._token}"} if self._token else {}
-        url = f"{self.address}/releases/assets/{asset.id}" if self._token else asset.page
-        response = self._session.get(url, headers=headers, stream=True, timeout=TIME_LIMIT)
-        if response.status_code not in {200, 206}:
-            with closing(response):
-                raise _Status(response.status_code, response.headers)
-        if response.status_code == 200:
-            while offset and (block := response.raw.read(min(offset, BLOCK))):  # it sends the asset from its start
-                offset -= len(block)
-        return response
+    def open(self, parts: Parts, offset: int) -> Download:
+        """The bytes of assets, one after another, from `offset` on. Nothing is requested before they are read."""
+        what = parts[0][0].name if parts else ""
+        size = sum(size for _, size in parts)
+        return Download(size, offset, lambda at: self._blocks(parts, at), lambda call: self._retrying(what, call))
 
     def read(self, asset: Asset, limit: int) -> bytes:
         """All bytes of a small asset. Raises Refused if there are more than `limit`."""
-
-        def call() -> bytes:
-            with closing(self.stream(asset, 0)) as response:
-                return bytes(response.raw.read(limit + 1))
-
-        content = self.patiently(asset.name, call)
+        with self.open([(asset, limit + 1)], 0).buffered() as incoming:
+            content = incoming.read(limit + 1)
         if len(content) > limit:
-            message = f"{asset.name} has more than {limit} bytes"
-            raise Refused(
-                f"{self.spec}: {message}", [Finding(code="malformed", subject=f"{self.spec}: {asset.name}", message=message)]
-            )
+            raise Refused.of("malformed", f"{self.spec}: {asset.name}", f"the asset has more than {limit} bytes")
         return content
 
     # How requests are made
 
-    def patiently(self, what: str, call: Callable[[], T]) -> T:
-        """Make requests, again where waiting helps."""
+    def _retrying(self, what: str, call: Callable[[], T]) -> T:
         hint = f"set GITHUB_TOKEN to a token that may do this in {self._name}"
-        return patiently(f"{self.spec}: {what}" if what else self.spec, call, _judge, hint)
+        return with_retries(f"{self.spec}: {what}" if what else self.spec, call, _explain, hint)
 
     def _ask(self, what: str, call: Callable[[], T]) -> T:
         def attempt() -> T:
@@ -258,26 +194,42 @@ class Client:
                 return call()
             except GithubException as error:
                 if error.status in {ABSENT, INVALID}:
-                    raise Answered(f"{self.spec}: {what}", error.status, *_said(error.data)) from error
+                    raise GitHubRefusal(f"{self.spec}: {what}", error.status, *_said(error.data)) from error
                 raise
 
-        return self.patiently(what, attempt)
+        return self._retrying(what, attempt)
+
+    def _blocks(self, parts: Parts, offset: int) -> Generator[bytes, None, None]:
+        for asset, size in parts:
+            if offset < size:
+                yield from self._asset_blocks(asset, offset)
+            offset = max(0, offset - size)
+
+    def _asset_blocks(self, asset: Asset, offset: int) -> Iterator[bytes]:
+        headers = {"Accept": "application/octet-stream", "Accept-Encoding": "identity"}
+        headers |= {"Range": f"bytes={offset}-"} if offset else {}
+        headers |= {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        url = f"{self.address}/releases/assets/{asset.id}" if self._token else asset.page
+        with closing(self._session.get(url, headers=headers, stream=True, timeout=TIME_LIMIT)) as response:
+            response.raise_for_status()
+            pieces = iter(lambda: response.raw.read(PIECE), b"")  # keeps what arrived before a cut
+            yield from from_offset(pieces, offset, response.status_code)
 
     def _one(self, what: str, call: Callable[[], GitRelease]) -> Found | None:
         try:
             return self._ask(what, lambda: _found(call()))
-        except Answered:
+        except GitHubRefusal:
             return None
 
     def _unless_absent(self, what: str, call: Callable[[], object]) -> None:
         try:
             self._ask(what, call)
-        except Answered as error:
+        except GitHubRefusal as error:
             if error.status != ABSENT:
                 raise
 
     def _repository(self) -> Repository:
-        """PyGithub's object, which has asked nothing yet: what it was told once it would repeat."""
+        """PyGithub's object, which has asked nothing yet: a used one would repeat old answers."""
         repository: Repository = self._github.get_repo(self._name)
         return repository
 
@@ -291,7 +243,7 @@ class Client:
             timeout=TIME_LIMIT,
             user_agent="aqea-registry",
             per_page=100,
-            retry=None,  # it is `patiently` that asks again
+            retry=None,  # `with_retries` asks again
             seconds_between_requests=None,
             seconds_between_writes=None,
             lazy=True,
@@ -316,26 +268,27 @@ def _asset(asset: GitReleaseAsset) -> Asset:
     return Asset(asset.id, asset.name, digest, asset.size, asset.state == "uploaded", asset.browser_download_url, asset)
 
 
-def _judge(error: Exception) -> Answer | None:
+def _explain(error: Exception) -> Failure | None:
     """What a failed request means; None if it is not about a request."""
     import requests
     import urllib3
     from github import BadAttributeException, GithubException
 
-    if isinstance(error, Answered):
+    if isinstance(error, GitHubRefusal):
         return None
-    if isinstance(error, GithubException | _Status):
-        data = error.data if isinstance(error, GithubException) else None
-        return _answer(error.status, error.headers or {}, _said(data)[0])
+    if isinstance(error, GithubException):
+        return _answer(error.status, error.headers or {}, _said(error.data)[0])
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        return _answer(error.response.status_code, error.response.headers, "")
     if isinstance(error, requests.RequestException | urllib3.exceptions.HTTPError | OSError):
         # Their words hold whole URLs, and those of a download are as good as a token.
-        return Answer(None, f"no answer from GitHub ({type(error).__name__})")
+        return Failure(None, f"no answer from GitHub ({type(error).__name__})")
     if isinstance(error, BadAttributeException | AssertionError | ValueError | TypeError | LookupError | AttributeError):
-        return Answer(None, "GitHub's answer cannot be understood")
+        return Failure(None, "GitHub's answer cannot be understood")
     return None
 
 
-def _answer(status: int, headers: Mapping[str, str], message: str) -> Answer:
+def _answer(status: int, headers: Mapping[str, str], message: str) -> Failure:
     said = {name.lower(): value for name, value in headers.items()}
     reason = f"GitHub answered {status}{f': {message}' if message else ''}"
     wait = said.get("retry-after")
@@ -344,8 +297,8 @@ def _answer(status: int, headers: Mapping[str, str], message: str) -> Answer:
         reset = said.get("x-ratelimit-reset", "")
         if wait is None and used_up and reset.isdecimal():
             wait = str(max(0, int(reset) - int(time.time())))
-        return Answer(429, reason, wait)  # GitHub's other way to say so
-    return Answer(status, reason, wait)
+        return Failure(429, reason, wait)  # GitHub's other way to say so
+    return Failure(status, reason, wait)
 
 
 def _said(data: Any) -> tuple[str, frozenset[str]]:

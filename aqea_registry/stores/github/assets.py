@@ -1,28 +1,24 @@
-"""How a release lies in GitHub's flat list of assets, and what stands in its description. Pure.
+"""How a release becomes GitHub's flat list of assets and a description (pure), and how the assets are read back.
 
 A file is one asset: its path with `--` for `/`. GitHub takes no empty asset and none of 2 GiB or more, so such files are
 sent in parts, none or several, and `parts.json` says which. `release.json` is the release's manifest, byte for byte.
-
-A release as GitHub holds it: which assets a file is, their bytes as one stream, and what is known without them.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-import io
 import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, BinaryIO, cast
+from typing import Annotated, Any, BinaryIO
 
 import msgspec
 
-from aqea_registry.base.files import BLOCK, Advance, hash_stream
-from aqea_registry.base.findings import BadConfiguration, Finding, Refused
-from aqea_registry.remote.retry import Incoming
-from aqea_registry.stores.github.api import Asset, Client
-from aqea_registry.stores.release import LARGEST_MANIFEST, RECORD, Descriptor, Digest, Held, Release
+from aqea_registry.base.files import Advance, hash_stream
+from aqea_registry.base.findings import BadConfiguration, Refused
+from aqea_registry.stores.github.api import Asset, GitHubClient
+from aqea_registry.stores.release import LARGEST_MANIFEST, RECORD, Descriptor, Digest, Release, StoredFile
 
 PARTS = "parts.json"
 ATTACHMENT = "attachment."
@@ -42,7 +38,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     size: Annotated[int, msgspec.Meta(ge=1)]  # bytes
 
 
-class Whole(msgspec.Struct, frozen=True, kw_only=True):
+class SplitFile(msgspec.Struct, frozen=True, kw_only=True):
     """A file that is in parts."""
 
     digest: Digest
@@ -53,7 +49,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """`parts.json`: the files that are in parts, by path."""
 
     schema: str = "aqea-registry/parts/1"
-    files: dict[str, Whole] = {}
+    files: dict[str, SplitFile] = {}
 
     def render(self) -> bytes:
         """The asset's bytes."""
@@ -98,7 +94,7 @@ def describe(notes: str, digest: str, owner: str | None = None) -> str:
 
 
 def marked(text: str) -> tuple[str, str] | None:
-    """The digest of the release that a text was made for, and whose draft it is or ""; None if it is none of ours."""
+    """The digest of the release that a text was made for, and whose draft it is or ""; None if it is not one."""
     found: list[tuple[str, str]] = _MARKER.findall(text.replace("\r\n", "\n"))
     return found[-1] if found else None
 
@@ -115,12 +111,12 @@ def embedded(text: str) -> dict[str, bytes]:
         try:
             found.setdefault(name, base64.b64decode(encoded.replace("\n", ""), validate=True))
         except binascii.Error:
-            continue  # edited by hand; it is no document any more
+            continue  # edited by hand; it is not a document any more
     return found
 
 
 def notice(content: bytes) -> str | None:
-    """The line that tells readers of a release's page what a status document says; None if it says nothing."""
+    """The line that tells readers of a release's page what a status document means; None if that cannot be read."""
     try:
         said: Any = json.loads(content)
         state = said["state"]
@@ -146,107 +142,66 @@ def _plain(value: object) -> str:
 Assets = Mapping[str, Asset]
 
 
-def read_parts(client: Client, assets: Assets) -> Parts:
-    """What `parts.json` says; nothing if it is not there. Raises Refused, CannotCheck."""
+def read_parts(client: GitHubClient, assets: Assets) -> Parts:
+    """The content of `parts.json`; empty if it is not there. Raises Refused, CannotCheck."""
     asset = assets.get(PARTS)
     if asset is None or not asset.whole:
         return Parts()
     try:
         return msgspec.json.decode(client.read(asset, LARGEST_MANIFEST), type=Parts)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        finding = Finding(code="malformed", subject=f"{client.spec}: {PARTS}", message=str(error))
-        raise Refused(f"{client.spec}: {PARTS} is no list of parts: {error}", [finding]) from error
+        raise Refused.of("malformed", f"{client.spec}: {PARTS}", f"not a list of parts: {error}") from error
 
 
-def digest_of_asset(client: Client, asset: Asset) -> str:
+def digest_of_asset(client: GitHubClient, asset: Asset) -> str:
     """As GitHub reports it, or of the bytes if it reports none. `sha256:...`."""
     return asset.digest or _hash(client, [(asset, asset.size)], lambda _: None)[0]
 
 
-def look(client: Client, assets: Assets, release: Release, deep: bool, advance: Advance) -> Iterator[Held]:
+def stored_files(client: GitHubClient, assets: Assets, release: Release, deep: bool, advance: Advance) -> Iterator[StoredFile]:
     """Each file of a release as these assets have it. Raises Refused, CannotCheck."""
     parts = read_parts(client, assets)
     for path, layer in sorted(release.files().items()):
         single = assets.get(asset_name(path))
         if path in parts.files and single is None:
-            yield _look_at_parts(client, assets, path, parts.files[path], deep, advance)
+            yield _look_at(client, assets, path, parts.files[path], deep, advance)
         elif single is None or not single.whole:
-            yield Held(path=path, how="not there")
+            yield StoredFile(path=path, how="not there")
         elif deep or single.digest is None:
             digest, size = _hash(client, [(single, layer.size)], advance)
-            yield Held(path=path, how="hashed" if deep else "fetched", digest=digest, size=size)
+            yield StoredFile(path=path, how="hashed" if deep else "fetched", digest=digest, size=size)
         else:
-            yield Held(path=path, how="asset digest", digest=single.digest, size=single.size)
+            yield StoredFile(path=path, how="asset digest", digest=single.digest, size=single.size)
 
 
-def _look_at_parts(client: Client, assets: Assets, path: str, whole: Whole, deep: bool, advance: Advance) -> Held:
-    """A file in parts. Without its bytes its digest is what `parts.json` says, if every part is what that says, too."""
-    found = [(assets.get(part.name), part) for part in whole.parts]
+def _look_at(client: GitHubClient, assets: Assets, path: str, split: SplitFile, deep: bool, advance: Advance) -> StoredFile:
+    """A file in parts. Without its bytes its digest is the one in `parts.json`, if every part has its digest from there."""
+    found = [(assets.get(part.name), part) for part in split.parts]
     there = [(asset, part) for asset, part in found if asset is not None and asset.whole]
     if len(there) < len(found):
-        return Held(path=path, how="not there")
+        return StoredFile(path=path, how="not there")
     if deep or any(asset.digest is None for asset, _ in there):
         digest, size = _hash(client, [(asset, part.size) for asset, part in there], advance)
-        return Held(path=path, how="hashed" if deep else "fetched", digest=digest, size=size)
+        return StoredFile(path=path, how="hashed" if deep else "fetched", digest=digest, size=size)
     wrong = next((asset.digest for asset, part in there if asset.digest != part.digest), None)
-    return Held(path=path, how="part digests", digest=wrong or whole.digest, size=sum(asset.size for asset, _ in there))
+    return StoredFile(path=path, how="part digests", digest=wrong or split.digest, size=sum(asset.size for asset, _ in there))
 
 
-def open_file(client: Client, assets: Assets, path: str, layer: Descriptor, offset: int) -> BinaryIO:
+def open_file(client: GitHubClient, assets: Assets, path: str, layer: Descriptor, offset: int) -> BinaryIO:
     """A file's bytes from `offset` on. Raises Refused if it is not there; opening and reading raise CannotCheck, NotAllowed."""
     single = assets.get(asset_name(path))
-    pieces = [(single, layer.size)] if single is not None else []
-    if single is None and (whole := read_parts(client, assets).files.get(path)) is not None:
-        pieces = [(asset, part.size) for part in whole.parts if (asset := assets.get(part.name)) is not None]
-        pieces = pieces if len(pieces) == len(whole.parts) else []
-        if not whole.parts:
-            return io.BytesIO()
-    if not pieces or not all(asset.whole for asset, _ in pieces):
+    pieces: list[tuple[Asset | None, int]] = [(single, layer.size)]
+    if single is None and (split := read_parts(client, assets).files.get(path)) is not None:
+        pieces = [(assets.get(part.name), part.size) for part in split.parts]
+    whole = [(asset, size) for asset, size in pieces if asset is not None and asset.whole]
+    if len(whole) < len(pieces):
         message = "the release has no such asset any more, or only a part of it"
         raise Refused.of("missing", f"{client.spec}: {path}", message, layer.digest)
-    return cast(BinaryIO, io.BufferedReader(_Joined(client, pieces, offset), BLOCK))
+    return client.open(whole, offset).buffered()
 
 
-def _hash(client: Client, pieces: list[tuple[Asset, int]], advance: Advance) -> tuple[str, int]:
+def _hash(client: GitHubClient, pieces: list[tuple[Asset, int]], advance: Advance) -> tuple[str, int]:
     """Digest and size of the bytes, of which those beyond the expected ones are not all read."""
-    with _Joined(client, pieces, 0) as incoming:
+    with client.open(pieces, 0) as incoming:
         found = hash_stream(incoming, sum(size for _, size in pieces), advance)
     return f"sha256:{found.sha256}", found.size
-
-
-class _Joined(io.RawIOBase):
-    """The bytes of assets of known sizes, one after the other, from `offset` on. Each is opened when its turn comes."""
-
-    def __init__(self, client: Client, pieces: list[tuple[Asset, int]], offset: int) -> None:
-        self._client = client
-        self._waiting = list(pieces)
-        while len(self._waiting) > 1 and offset >= self._waiting[0][1]:
-            offset -= self._waiting.pop(0)[1]
-        self._offset = offset
-        self._open: Incoming | None = None
-
-    def readable(self) -> bool:
-        """It is."""
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """Read the next bytes. Raises CannotCheck, NotAllowed."""
-        while self._open is not None or self._waiting:
-            if self._open is None:
-                asset, size = self._waiting.pop(0)
-                self._open, self._offset = self._incoming(asset, size, self._offset), 0
-            if count := self._open.readinto(buffer):
-                return count
-            self._open.close()
-            self._open = None
-        return 0
-
-    def close(self) -> None:
-        """Close the connection, if not all was read."""
-        if self._open is not None:
-            self._open.close()
-        super().close()
-
-    def _incoming(self, asset: Asset, size: int, offset: int) -> Incoming:
-        client = self._client
-        return Incoming(size, offset, lambda at: client.stream(asset, at), lambda call: client.patiently(asset.name, call))

@@ -10,13 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from pathlib import Path
 from typing import BinaryIO
 
 from aqea_registry.base.files import Advance, ignore
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, NotAllowed, Refused
 from aqea_registry.base.references import join_reference
-from aqea_registry.stores.github.api import Answered, Asset, Client, Found
+from aqea_registry.stores.github.api import Asset, Found, GitHubClient, GitHubRefusal
 from aqea_registry.stores.github.assets import (
     ATTACHMENT,
     LONGEST_TEXT,
@@ -27,15 +26,15 @@ from aqea_registry.stores.github.assets import (
     digest_of_asset,
     embed,
     embedded,
-    look,
     notice,
     open_file,
     read_parts,
+    stored_files,
     with_notice,
 )
-from aqea_registry.stores.github.upload import Piece, Sending, alone, known_word, own_draft, send
+from aqea_registry.stores.github.upload import AssetUpload, Sending, draft_lock, draft_owner, own_draft, send
 from aqea_registry.stores.port import Content, Plan, Tagged, other_document, other_manifest, parsed, refuse_other_release
-from aqea_registry.stores.release import LARGEST_MANIFEST, RECORD, Descriptor, Held, Release, digest_of
+from aqea_registry.stores.release import LARGEST_MANIFEST, RECORD, Descriptor, Release, StoredFile, digest_of
 
 ROUNDS = 10  # how often a push looks again because somebody else was faster
 LARGEST_IN_TEXT = 16 << 10  # bytes of an attachment in a release's text
@@ -50,24 +49,19 @@ class GitHub:
         if match is None:
             raise BadConfiguration(f"{spec} names no repository on GitHub", "its name is github://OWNER/REPO")
         self.spec = spec
-        self.own_receipts: Path | None = None
         self._name = match[1]
         self._part = part
         self._seen: dict[str, dict[str, Asset]] = {}  # the assets of releases that `find` looked at
 
     @cached_property
-    def _client(self) -> Client:
-        return Client(self._name)
-
-    def reference(self, tag: str) -> str:
-        """The STORE-REF of a tag."""
-        return join_reference(self.spec, tag)
+    def _client(self) -> GitHubClient:
+        return GitHubClient(self._name)
 
     def tags(self) -> list[str]:
         """The tags of all published releases with a record, sorted."""
         try:
-            return sorted(each.tag for each in self._client.releases() if not each.draft and RECORD in each.names)
-        except Answered:
+            return sorted(release.tag for release in self._client.releases() if not release.draft and RECORD in release.names)
+        except GitHubRefusal:
             self._client.check_visible()
             raise
 
@@ -81,7 +75,7 @@ class GitHub:
 
     def release(self, tagged: Tagged) -> Release:
         """The release, its manifest checked against its digest."""
-        subject = self.reference(tagged.tag)
+        subject = join_reference(self.spec, tagged.tag)
         record = self._assets(tagged).get(RECORD)
         if record is None:
             raise Refused.of("missing", subject, f"the release has no asset {RECORD} any more")
@@ -94,26 +88,21 @@ class GitHub:
         """What a push would send, to a new draft or to one that a push left."""
         check_names(release, self._part)
         self._client.check_writable()
-        held = self.find(tag)
-        if held is not None and held.digest != release.digest():
-            return Plan(held=held, new=(), settled=False)
-        word = known_word(self._client.address, tag, release.digest())
-        draft = own_draft(self._client, tag, release.digest(), word) if word and not held else None
-        assets = self._assets(held) if held else self._client.assets(draft.id) if draft else {}
-        files = release.files()
-        new = [
-            files[one.path]
-            for one in look(self._client, assets, release, False, ignore)
-            if one.digest != files[one.path].digest
-        ]
+        existing = self.find(tag)
+        if existing is not None and existing.digest != release.digest():
+            return Plan(existing=existing, new=(), complete=False)
+        owner = draft_owner(self._client.address, tag, release.digest())
+        draft = own_draft(self._client, tag, release.digest(), owner) if owner and not existing else None
+        assets = self._assets(existing) if existing else self._client.assets(draft.id) if draft else {}
+        new = self._missing(assets, release)
         if RECORD not in assets or not assets[RECORD].whole:
             new.append(release.descriptor())
-        return Plan(held=held, new=tuple(new), settled=held is not None and not new)
+        return Plan(existing=existing, new=tuple(new), complete=existing is not None and not new)
 
     def push(self, tag: str, release: Release, content: Content, notes: str, advance: Advance) -> dict[str, object]:
         """Publish a release under a tag, or send what a published one lost, if it still takes it."""
         check_names(release, self._part)
-        with alone(self._client.address, tag, release.digest(), wait=False) as owner:
+        with draft_lock(self._client.address, tag, release.digest(), wait=False) as owner:
             sending = Sending(self._client, tag, release, content, notes, self._part, owner)
             made, reason = None, "its releases change all the time"
             for _ in range(ROUNDS):
@@ -121,21 +110,22 @@ class GitHub:
                     found = self._client.published(tag) or made
                     if found is not None:
                         self._refuse_conflict(tag, found, release, sending)
-                        self._mend(found, release, sending, advance)
+                        if not found.immutable and self._missing(self._client.assets(found.id), release):
+                            sending.fill(found, advance)
                         sending.discard()
                         return self._ids(found, release)
                     made = sending.publish(advance)
-                except Answered as error:
+                except GitHubRefusal as error:
                     made, reason = None, error.said
-        raise CannotCheck(f"{self.reference(tag)}: {reason}", "try again later; what was sent is kept")
+        raise CannotCheck(f"{join_reference(self.spec, tag)}: {reason}", "try again later; what was sent is kept")
 
-    def held(self, tagged: Tagged, release: Release, deep: bool, advance: Advance) -> Iterator[Held]:
-        """Each file as GitHub holds it: by the digests of its assets, or by its bytes where there is none, or with `deep`."""
+    def stored(self, tagged: Tagged, release: Release, deep: bool, advance: Advance) -> Iterator[StoredFile]:
+        """Each file as GitHub has it: by the digests of its assets, or by its bytes where there is none, or with `deep`."""
         self._seen.pop(tagged.at, None)
-        yield from look(self._client, self._assets(tagged), release, deep, advance)
+        yield from stored_files(self._client, self._assets(tagged), release, deep, advance)
 
     def open(self, tagged: Tagged, path: str, layer: Descriptor, offset: int) -> BinaryIO:
-        """A file's bytes from `offset` on, put together from its parts; a broken line is mended while they are read."""
+        """A file's bytes from `offset` on, put together from its parts; a broken connection is resumed while they are read."""
         return open_file(self._client, self._assets(tagged), path, layer, offset)
 
     def attach(self, tagged: Tagged, name: str, content: bytes) -> None:
@@ -145,16 +135,15 @@ class GitHub:
         """
         if not NAME.fullmatch(name):
             raise BadConfiguration(f"{name!r} cannot be the name of an attachment", "use letters, digits, '.', '_' and '-'")
-        with alone(self._client.address, tagged.tag, "attachments", wait=True):
+        with draft_lock(self._client.address, tagged.tag, "attachments", wait=True):
             found = self._by_number(tagged)
-            held = self._attachments(found).get(name)
-            if held is None:
+            existing = self._attachments(found).get(name)
+            if existing is None:
                 self._keep(found, name, content)
-            elif held != content:
-                raise other_document(f"{self.reference(tagged.tag)}: {name}", content, held)
-            line = notice(content) if name.startswith("status-") else None
-            if line is not None:
-                self._rewrite(tagged, lambda text: with_notice(text, line))
+            elif existing != content:
+                raise other_document(f"{join_reference(self.spec, tagged.tag)}: {name}", content, existing)
+            if name.startswith("status-") and (line := notice(content)) is not None:
+                self._rewrite(found, lambda text: with_notice(text, line))
 
     def attachments(self, tagged: Tagged) -> Mapping[str, bytes]:
         """The documents that are kept beside a release, as assets or in its text, by name."""
@@ -166,7 +155,8 @@ class GitHub:
         assets = self._client.assets(found.id)
         record = assets.get(RECORD)
         if record is None or not record.whole:
-            raise Refused.of("malformed", self.reference(found.tag), f"its release is none of ours: it has no {RECORD}")
+            message = f"not a release of ours: it has no {RECORD}"
+            raise Refused.of("malformed", join_reference(self.spec, found.tag), message)
         self._seen[str(found.id)] = assets
         return Tagged(tag=found.tag, digest=digest_of_asset(self._client, record), at=str(found.id))
 
@@ -174,7 +164,7 @@ class GitHub:
         if tagged.at not in self._seen:
             try:
                 self._seen[tagged.at] = self._client.assets(int(tagged.at))
-            except (Answered, ValueError) as error:
+            except (GitHubRefusal, ValueError) as error:
                 raise self._gone(tagged) from error
         return self._seen[tagged.at]
 
@@ -185,13 +175,13 @@ class GitHub:
         return found
 
     def _gone(self, tagged: Tagged) -> CannotCheck:
-        return CannotCheck(f"{self.reference(tagged.tag)}: GitHub has no release {tagged.at} any more", "publish it again")
+        reference = join_reference(self.spec, tagged.tag)
+        return CannotCheck(f"{reference}: GitHub has no release {tagged.at} any more", "publish it again")
 
-    def _mend(self, found: Found, release: Release, sending: Sending, advance: Advance) -> None:
-        files, assets = release.files(), self._client.assets(found.id)
-        whole = all(one.digest == files[one.path].digest for one in look(self._client, assets, release, False, ignore))
-        if not whole and not found.immutable:
-            sending.fill(found, advance)
+    def _missing(self, assets: Mapping[str, Asset], release: Release) -> list[Descriptor]:
+        """The files of a release that these assets do not have."""
+        layers, stored = release.files(), stored_files(self._client, assets, release, False, ignore)
+        return [layers[file.path] for file in stored if file.digest != layers[file.path].digest]
 
     def _ids(self, found: Found, release: Release) -> dict[str, object]:
         """The numbers of the release and its assets; of a file in parts, those of all its parts."""
@@ -207,12 +197,12 @@ class GitHub:
 
     def _refuse_conflict(self, tag: str, found: Found, release: Release, sending: Sending) -> None:
         try:
-            held = self._tagged(found).digest
+            existing = self._tagged(found).digest
         except Refused:
-            held = "something that is no release of ours"
-        if held != release.digest():
+            existing = "something that is not a release of ours"
+        if existing != release.digest():
             sending.discard()
-        refuse_other_release(tag, self.spec, held, release)
+        refuse_other_release(tag, self.spec, existing, release)
 
     # Attachments
 
@@ -225,22 +215,22 @@ class GitHub:
         }
 
     def _keep(self, found: Found, name: str, content: bytes) -> None:
-        tagged = Tagged(tag=found.tag, digest="", at=str(found.id))
         if not found.immutable and content:
-            asset = f"{ATTACHMENT}{name}"
-            piece = Piece(asset, f"attachment {name}", "application/json", digest_of(content), len(content), content)
+            label = f"attachment {name}"
+            upload = AssetUpload(ATTACHMENT + name, label, "application/json", digest_of(content), len(content), content)
             try:
-                send(self._client, found, piece, content, ignore)
-            except Answered as error:
-                raise NotAllowed(f"{self.reference(found.tag)}: {name}: {error.said}", "attach it in another store") from error
+                send(self._client, found, upload, content, ignore)
+            except GitHubRefusal as error:
+                raise self._not_attached(found, f"{name}: {error.said}") from error
         elif len(content) < LARGEST_IN_TEXT:
-            self._rewrite(tagged, lambda text: text if name in embedded(text) else embed(text, name, content))
+            self._rewrite(found, lambda text: text if name in embedded(text) else embed(text, name, content))
         else:
             message = f"the release takes no more assets, and {name} is too large for its text ({len(content)} bytes)"
-            raise NotAllowed(f"{self.reference(found.tag)}: {message}", "attach it in another store")
+            raise self._not_attached(found, message)
 
-    def _rewrite(self, tagged: Tagged, change: Callable[[str], str]) -> None:
-        """Change a release's text. GitHub writes without a guard, so what another's writing lost is added again."""
+    def _rewrite(self, found: Found, change: Callable[[str], str]) -> None:
+        """Change a release's text. GitHub has no conditional write, so what another's writing lost is added again."""
+        tagged = Tagged(tag=found.tag, digest="", at=str(found.id))
         for _ in range(ROUNDS):
             found = self._by_number(tagged)
             text = found.text.replace("\r\n", "\n")
@@ -248,9 +238,12 @@ class GitHub:
             if wanted == text:
                 return
             if len(wanted) > LONGEST_TEXT:
-                raise NotAllowed(f"{self.reference(tagged.tag)}: its text is full", "attach it in another store")
+                raise self._not_attached(found, "its text is full")
             try:
                 self._client.rewrite(found, wanted)
-            except Answered as error:
-                raise NotAllowed(f"{self.reference(tagged.tag)}: {error.said}", "attach it in another store") from error
-        raise CannotCheck(f"{self.reference(tagged.tag)}: GitHub does not keep the release's text", "try again later")
+            except GitHubRefusal as error:
+                raise self._not_attached(found, error.said) from error
+        raise CannotCheck(f"{join_reference(self.spec, found.tag)}: GitHub does not keep its text", "try again later")
+
+    def _not_attached(self, found: Found, reason: str) -> NotAllowed:
+        return NotAllowed(f"{join_reference(self.spec, found.tag)}: {reason}", "attach it in another store")

@@ -1,56 +1,54 @@
-"""The wire to one repository of an OCI registry: one request at a time, and what its answer means.
+"""The client of one repository of an OCI registry (distribution spec 1.1), on requests, which is imported when it is needed.
 
-The session, docker's logins and the exchange of tokens are those of oras, imported only when the first request is made.
-Its `do_request` is not used: it asks again by itself for two minutes, loses the status of a refusal, knows no time limit
-and sends a file's rest where it must be sent again. Nor is `upload_manifest`, which writes the JSON anew: another digest.
+Its methods make their requests again where waiting helps, and raise NotAllowed and CannotCheck. Digests, logins and tokens
+are handled here: a login goes to the registry's own host and to the token server that the registry names, never without TLS
+unless the registry is on this machine.
 """
 
 from __future__ import annotations
 
 import json
-import logging
-import os
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import closing, suppress
-from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 from aqea_registry.base.files import BLOCK
-from aqea_registry.base.findings import BadConfiguration, CannotCheck, NotAllowed
-from aqea_registry.remote.retry import Answer, Outgoing, patiently
+from aqea_registry.base.findings import CannotCheck, NotAllowed, Refused
+from aqea_registry.remote.retry import PIECE, TOO_MANY, Download, Failure, UploadBody, from_offset, with_retries
 from aqea_registry.stores.attachments import INDEX_TYPE
 from aqea_registry.stores.port import other_manifest
+from aqea_registry.stores.registry.login import DOCKER_HUB_NAMES, stored_login, token_server
 from aqea_registry.stores.release import LARGEST_MANIFEST, MANIFEST_TYPE, Descriptor, digest_of
 
 if TYPE_CHECKING:
-    from requests import Response
+    from requests import Response, Session
 
 T = TypeVar("T")
+Headers = Mapping[str, str]
+Body = UploadBody | bytes | None
 TIME_LIMITS = (10.0, 300.0)  # seconds: to connect, and of silence; a registry may hash a large blob before it answers
 LOCAL = re.compile(r"(localhost|127(\.\d+){3}|\[::1\])(:\d+)?")
-# Everything that a tag may name: what is no release is to be seen, and not to look like nothing.
+# Everything that a tag may name: what is not a release is to be seen, and not to look like nothing.
 MANIFEST_TYPES = (
     MANIFEST_TYPE,
     INDEX_TYPE,
     "application/vnd.docker.distribution.manifest.v2+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
 )
-DOCKER_HUB = "docker.io"
-DOCKER_HUB_NAMES = {"docker.io", "index.docker.io", "registry-1.docker.io"}
 
 
-class Answered(Exception):
-    """The registry answered something else than what was expected. The reason holds nothing that it was sent."""
+class UnexpectedStatus(Exception):
+    """The registry answered with another status than expected. The reason holds nothing that it was sent."""
 
-    def __init__(self, status: int, content: bytes = b"", retry_after: str | None = None) -> None:
-        self.status = status
-        self.retry_after = retry_after
-        self.code = _code(content)
-        self.reason = f"the registry answered {status} {self.code}".rstrip()
-        super().__init__(self.reason)
+    def __init__(self, response: Response) -> None:
+        with closing(response):
+            self.code = _code(response.raw.read(BLOCK))
+        self.status = response.status_code
+        self.retry_after = response.headers.get("Retry-After")
+        super().__init__(_reason(self.status, self.code))
 
 
 class Reply(NamedTuple):
@@ -62,7 +60,7 @@ class Reply(NamedTuple):
     url: str
 
 
-class Repository:
+class RegistryClient:
     """One repository, `HOST[:PORT]/NAME`. Plain HTTP on this machine, as docker has it, HTTPS everywhere else."""
 
     def __init__(self, host: str, name: str) -> None:
@@ -70,44 +68,38 @@ class Repository:
         self.name = name
         self._netloc = "registry-1.docker.io" if host in DOCKER_HUB_NAMES else host
         self._scheme = "http" if LOCAL.fullmatch(host) else "https"
-        self._client: Any = None
+        self._login: str | None = None
         self._authorization = ""
 
     def __str__(self) -> str:
         return f"oci://{self.host}/{self.name}"
 
-    def patiently(self, what: str, call: Callable[[], T], *, to_write: bool = False) -> T:
-        """Make requests, again where waiting helps. Raises NotAllowed and CannotCheck."""
+    def ask(self, method: str, path: str, expect: Collection[int], headers: Headers | None = None, what: str = "") -> Reply:
+        """Make a request without a body. `path` is below the repository, from the registry's root, or a whole URL.
+
+        `what` is shown in the place of a path.
+        """
+        call = lambda: self._request(method, path, expect, headers or {})  # noqa: E731
+        return self.retrying(f"{self}: {what or path}", call, to_write=method not in {"GET", "HEAD"})
+
+    def retrying(self, what: str, call: Callable[[], T], *, to_write: bool = False) -> T:
+        """Make single requests that belong together, all of them again where waiting helps."""
         login = f"docker login {self.host}"
-        return patiently(what, call, judge, f"{login}, as someone who may write to {self.name}" if to_write else login)
+        return with_retries(what, call, explain, f"{login}, as someone who may write to {self.name}" if to_write else login)
 
-    def ask(
-        self,
-        method: str,
-        path: str,
-        expect: Collection[int],
-        *,
-        headers: Mapping[str, str] | None = None,
-        body: Outgoing | bytes | None = None,
-    ) -> Reply:
-        """Make one request. `path` is below the repository, from the registry's root, or a whole URL. Raises Answered."""
-        with closing(self._send(method, path, expect, headers or {}, body)) as response:
-            content = response.raw.read(LARGEST_MANIFEST + 1)  # read to the end, the connection serves again
-            return Reply(response.status_code, response.headers, content, response.url)
-
-    def pages(self, what: str, path: str, expect: Collection[int], headers: Mapping[str, str] | None = None) -> Iterator[Reply]:
-        """The answers to a question whose answer may stand on several pages. Raises NotAllowed and CannotCheck."""
+    def pages(self, path: str, expect: Collection[int], headers: Headers | None = None) -> Iterator[Reply]:
+        """The answers to a question whose answer may be spread over several pages."""
         seen, query = set[str](), ""
         while query not in seen:
             seen.add(query)
-            reply = self.patiently(what, partial(self.ask, "GET", f"{path}?{query}".rstrip("?"), expect, headers=headers))
+            reply = self.ask("GET", f"{path}?{query}".rstrip("?"), expect, headers, what=path)
             yield reply
             link = re.match(r"<([^>]*)>", reply.headers.get("Link", ""))
             query = urlsplit(link[1]).query if link else ""
 
     def manifest(self, reference: str) -> bytes | None:
-        """The manifest of a tag or digest; None if there is none. Raises Answered; Refused for other bytes."""
-        reply = self.ask("GET", f"manifests/{reference}", {200, 404}, headers={"Accept": ", ".join(MANIFEST_TYPES)})
+        """The manifest of a tag or digest; None if there is none. Raises Refused for other bytes than the digest names."""
+        reply = self.ask("GET", f"manifests/{reference}", {200, 404}, {"Accept": ", ".join(MANIFEST_TYPES)})
         if reply.status == 404:
             return None
         actual = digest_of(reply.content)
@@ -116,81 +108,97 @@ class Repository:
                 raise other_manifest(f"{self}@{reference}", name, reply.content)
         return reply.content
 
-    def put_manifest(self, reference: str, content: bytes, media_type: str = MANIFEST_TYPE) -> Reply:
-        """Write a manifest under a tag or its digest, in exactly these bytes. Raises Answered."""
-        return self.ask("PUT", f"manifests/{reference}", {201}, headers={"Content-Type": media_type}, body=content)
+    def put_manifest(self, reference: str, make: Callable[[], bytes | None], media_type: str = MANIFEST_TYPE) -> Reply | None:
+        """Write a manifest under a tag or its digest, in exactly these bytes.
+
+        `make` gives them before each attempt, also before the one after an answer that was lost; with None nothing is
+        written. What it raises ends the attempts.
+        """
+
+        def attempt() -> Reply | None:
+            content = make()
+            headers = {"Content-Type": media_type}
+            return None if content is None else self._request("PUT", f"manifests/{reference}", {201}, headers, content)
+
+        return self.retrying(f"{self}: manifests/{reference}", attempt, to_write=True)
 
     def size(self, digest: str) -> int | None:
-        """How many bytes a blob has here; None if it is not there, -1 if the registry does not say. Raises Answered."""
+        """How many bytes a blob has here; None if it is not there, -1 if the registry does not say."""
         reply = self.ask("HEAD", f"blobs/{digest}", {200, 404})
         length = reply.headers.get("Content-Length", "")
         return None if reply.status == 404 else int(length) if length.isdecimal() else -1
 
-    def stream(self, digest: str, offset: int) -> Response:
-        """A blob's bytes from `offset` on, to be read from `raw`; the caller closes it. Raises Answered."""
-        headers = {"Range": f"bytes={offset}-"} if offset else {}
-        response = self._send("GET", f"blobs/{digest}", {200, 206} if offset else {200}, headers)
-        if response.status_code == 200:
-            while offset and (block := response.raw.read(min(offset, BLOCK))):  # it sends the blob from its start
-                offset -= len(block)
-        return response
+    def holds(self, blob: Descriptor) -> bool:
+        """Whether the registry has a blob of this digest and size."""
+        return self.size(blob.digest) in {blob.size, -1}
 
-    def send(self, blob: Descriptor, body: Outgoing | bytes, what: str) -> None:
-        """Send a blob if it is not there, patiently. Raises NotAllowed, CannotCheck, and what reading `body` raises."""
-        self.patiently(f"{self}: {what}", lambda: self._upload(blob, body), to_write=True)
+    def open(self, blob: Descriptor, offset: int, what: str) -> BinaryIO:
+        """A blob's bytes from `offset` on. Raises Refused if there is no such blob; `what` is the finding's subject."""
 
-    def _upload(self, blob: Descriptor, body: Outgoing | bytes) -> None:
-        if self.size(blob.digest) in {blob.size, -1}:
+        def blocks(at: int) -> Generator[bytes, None, None]:
+            headers = {"Range": f"bytes={at}-"} if at else {}
+            with closing(self._send("GET", f"blobs/{blob.digest}", {200, 206, 404}, headers)) as response:
+                if response.status_code == 404:
+                    raise Refused.of("missing", what, f"the registry has no blob {blob.digest}", blob.digest)
+                pieces = iter(lambda: response.raw.read(PIECE), b"")  # keeps what arrived before a cut
+                yield from from_offset(pieces, at, response.status_code)
+
+        return Download(blob.size, offset, blocks, lambda call: self.retrying(what, call)).buffered()
+
+    def send(self, blob: Descriptor, body: UploadBody | bytes, what: str) -> None:
+        """Send a blob if it is not there. Raises also what reading `body` raises."""
+        self.retrying(f"{self}: {what}", lambda: self._upload(blob, body), to_write=True)
+
+    def _upload(self, blob: Descriptor, body: UploadBody | bytes) -> None:
+        if self.holds(blob):
             return  # perhaps since an answer that was lost
-        if isinstance(body, Outgoing):
+        if isinstance(body, UploadBody):
             body.seek(0)
-        place = self._begin_upload()
-        url = f"{place}{'&' if urlsplit(place).query else '?'}digest={blob.digest}"
-        headers = {"Content-Type": "application/octet-stream"}
-        self.ask("PUT", url, {201, 204}, headers=headers, body=body if blob.size else b"")
+        location = self._begin_upload()
+        url = f"{location}{'&' if urlsplit(location).query else '?'}digest={blob.digest}"
+        self._request("PUT", url, {201, 204}, {"Content-Type": "application/octet-stream"}, body if blob.size else b"")
 
     def check_writable(self) -> None:
-        """Begin an upload and give it up: there is no other way to ask. Raises Answered, NotAllowed, CannotCheck."""
+        """Begin an upload and give it up: there is no other way to ask."""
         if self.ask("GET", "/v2/", {200, 404}).status == 404:
             raise CannotCheck(f"{self}: there is no OCI registry at {self.host}", "correct the store's name")
-        place = self._begin_upload()
-        with suppress(Answered):  # some registries cannot: they forget it after some time
-            self.ask("DELETE", place, {202, 204, 404, 405})
+        location = self._begin_upload()
+        with suppress(NotAllowed, CannotCheck):  # some registries cannot: they forget it after some time
+            self.ask("DELETE", location, {202, 204, 404, 405}, what="an upload")
 
     def _begin_upload(self) -> str:
         reply = self.ask("POST", "blobs/uploads/", {202, 404, 405})
         if reply.status != 202:
             raise NotAllowed(
-                f"{self}: {Answered(reply.status, reply.content).reason} to an upload",
+                f"{self}: {_reason(reply.status, _code(reply.content))} to an upload",
                 f"make the repository at {self.host}, or ask there who may write to it; then docker login {self.host}",
             )
-        if not (place := reply.headers.get("Location")):
-            raise Answered(reply.status)
-        return urljoin(reply.url, place)
+        if not (location := reply.headers.get("Location")):
+            raise CannotCheck(f"{self}: the registry names no location for an upload", "try again later")
+        return urljoin(reply.url, location)
 
-    def _send(
-        self,
-        method: str,
-        path: str,
-        expect: Collection[int],
-        headers: Mapping[str, str],
-        body: Outgoing | bytes | None = None,
-    ) -> Response:
-        client = self._connected()
+    # Single requests
+
+    def _request(self, method: str, path: str, expect: Collection[int], headers: Headers, body: Body = None) -> Reply:
+        with closing(self._send(method, path, expect, headers, body)) as response:
+            content = response.raw.read(LARGEST_MANIFEST + 1)  # read to the end, the connection serves again
+            return Reply(response.status_code, response.headers, content, response.url)
+
+    def _send(self, method: str, path: str, expect: Collection[int], headers: Headers, body: Body = None) -> Response:
+        """Make one request, and answer a challenge to it. Raises UnexpectedStatus and what requests raises."""
         url = self._url(path)
         for login_is_new in (False, True):
             # The registry may send an upload elsewhere: the login is for its own host only.
             known = self._authorization if urlsplit(url).netloc == self._netloc else ""
             signed = {**headers, "Authorization": known} if known else {**headers}
-            response: Response = client.session.request(method, url, headers=signed, data=body, stream=True)
+            response = self._session.request(method, url, headers=signed, data=body, stream=True, timeout=TIME_LIMITS)
             if response.status_code not in {401, 403} or login_is_new or not self._log_in(response):
                 break
             response.close()
-            if isinstance(body, Outgoing):
+            if isinstance(body, UploadBody):
                 body.seek(0)
         if response.status_code not in expect:
-            with closing(response):
-                raise Answered(response.status_code, response.raw.read(BLOCK), response.headers.get("Retry-After"))
+            raise UnexpectedStatus(response)
         return response
 
     def _url(self, path: str) -> str:
@@ -202,43 +210,55 @@ class Repository:
     def _log_in(self, response: Response) -> bool:
         """Answer a challenge: whether there is now a login or a token that was not tried yet."""
         challenge, before = response.headers.get("Www-Authenticate", ""), self._authorization
-        auth = self._client.auth
-        realm = re.search(r'bearer .*realm="(https?)://', challenge, re.IGNORECASE)
-        if realm and (realm[1].lower() == "https" or self._scheme == "http"):
-            try:
-                self._authorization = auth.authenticate_request(response, {}, refresh=True)[0].get("Authorization", "")
-            except (AttributeError, TypeError):  # what came is not the JSON of a token
-                self._authorization = ""
-        elif challenge.lower().startswith("basic") and (login := getattr(auth, "_basic_auth", None)):
-            self._authorization = f"Basic {login}"
+        server, query = token_server(challenge)
+        if server.lower().startswith(("https://", f"{self._scheme}://")):
+            self._authorization = self._token(server, query)
+        elif self._login and challenge.lower().startswith("basic"):
+            self._authorization = f"Basic {self._login}"
         return self._authorization not in {"", before}
 
-    def _connected(self) -> Any:
-        if self._client is None:
-            from oras.provider import Registry as Client  # type: ignore[import-untyped]
+    def _token(self, server: str, query: Mapping[str, str]) -> str:
+        """The Authorization header with a token, in exchange for the login or for nothing; "" if none is given."""
+        headers = {"Authorization": f"Basic {self._login}"} if self._login else {}
+        response = self._session.get(server, params=dict(query), headers=headers, stream=True, timeout=TIME_LIMITS)
+        if response.status_code == TOO_MANY or response.status_code >= 500:  # this is not about the login
+            raise UnexpectedStatus(response)
+        with closing(response):
+            content = response.raw.read(LARGEST_MANIFEST, decode_content=True) if response.status_code == 200 else b"{}"
+        try:
+            answer = json.loads(content)
+            token = answer.get("token") or answer.get("access_token")
+        except (ValueError, AttributeError, RecursionError):  # not the JSON of a token
+            return ""
+        return f"Bearer {token}" if isinstance(token, str) else ""
 
-            logging.getLogger("oras").setLevel(logging.CRITICAL + 1)  # what it has to say is said by our errors
-            client: Any = Client(hostname=self._netloc, insecure=self._scheme == "http")
-            client.session.request = partial(client.session.request, timeout=TIME_LIMITS)
-            client.session.auth = lambda request: request  # or a login in ~/.netrc would take the place of docker's
-            client.session.headers["Accept-Encoding"] = "identity"  # digests, sizes and ranges are of the bytes that are sent
-            client.session.hooks["response"].append(_stop_if_overloaded)
-            _load_logins(client, self.host)
-            self._client = client
-        return self._client
+    @cached_property
+    def _session(self) -> Session:
+        from http.cookiejar import DefaultCookiePolicy
+
+        import requests
+
+        self._login = stored_login(self.host)
+        session = requests.Session()
+        session.auth = lambda request: request  # or a login in ~/.netrc would take the place of docker's
+        session.headers["Accept-Encoding"] = "identity"  # digests, sizes and ranges are of the bytes that are sent
+        session.headers["User-Agent"] = "aqea-registry"
+        # A registry that can set a cookie may take this for a browser, and want a token against forged requests (Harbor).
+        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        return session
 
 
-def judge(error: Exception) -> Answer | None:
-    """What a failed request means; None if it is not about a request."""
+def explain(error: Exception) -> Failure | None:
+    """Why a request failed; None if the error is not about a request."""
     import requests
     import urllib3
 
-    if isinstance(error, Answered):
+    if isinstance(error, UnexpectedStatus):
         # What is sent was hashed here: it changed on the way, or somebody writes the same at this moment. It may pass.
         passing = error.code == "DIGEST_INVALID"
-        return Answer(None if passing else error.status, error.reason, error.retry_after)
+        return Failure(None if passing else error.status, str(error), error.retry_after)
     if isinstance(error, requests.RequestException | urllib3.exceptions.HTTPError):
-        return Answer(None, _why(error))
+        return Failure(None, _why(error))
     return None
 
 
@@ -254,6 +274,10 @@ def _why(error: BaseException) -> str:
     return "the connection was lost"
 
 
+def _reason(status: int, code: str) -> str:
+    return f"the registry answered {status} {code}".rstrip()
+
+
 def _code(content: bytes) -> str:
     """The registry's word for an error. Its sentences are not repeated: nobody knows what they quote."""
     try:
@@ -261,41 +285,3 @@ def _code(content: bytes) -> str:
     except (ValueError, LookupError, TypeError, RecursionError):
         return ""
     return code if isinstance(code, str) and re.fullmatch(r"[A-Z_]{1,40}", code) else ""
-
-
-def _stop_if_overloaded(response: Response, **_: object) -> None:
-    """Also for the requests of oras to a token server: it would take a 503 for a login that is not accepted."""
-    if response.status_code == 429 or response.status_code >= 500:
-        with closing(response):
-            raise Answered(response.status_code, response.raw.read(BLOCK), response.headers.get("Retry-After"))
-
-
-def _load_logins(client: Any, host: str) -> None:
-    """Let oras find the login for a host, inline or by a credential helper, in the one configuration that docker would read."""
-    path = Path(os.environ.get("DOCKER_CONFIG") or "~/.docker").expanduser() / "config.json"
-    try:
-        config = json.loads(path.read_bytes())
-        logins = {_host_of(name): login for name, login in (config.get("auths") or {}).items()}
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    except (OSError, ValueError, AttributeError):
-        raise BadConfiguration(f"{path} cannot be read as docker's configuration", f"docker login {host}") from None
-    index = "https://index.docker.io/v1/"
-    place = client.get_container("any")
-    place.registry = index if _host_of(host) == DOCKER_HUB else host
-    logins |= {index: logins[DOCKER_HUB]} if DOCKER_HUB in logins else {}
-    client.auth._auth_config = {
-        "auths": logins,
-        "credsStore": config.get("credsStore"),
-        "credHelpers": config.get("credHelpers") or {},
-    }
-    try:
-        client.auth.load_configs(place)
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        raise BadConfiguration(f"{path} gives no login for {host} that can be read", f"docker login {host}") from None
-
-
-def _host_of(name: str) -> str:
-    """The host of a key of `auths`, which older clients wrote as a URL."""
-    host = re.sub(r"^https?://", "", name).partition("/")[0]
-    return DOCKER_HUB if host in DOCKER_HUB_NAMES else host
