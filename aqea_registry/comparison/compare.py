@@ -89,7 +89,12 @@ def compare_fresh(name: str, root: Path, report: Reporter, options: Options = DE
     with tempfile.TemporaryDirectory(prefix="aqea-compare-") as scratch:
         with open_pairs(*place) as file:
             said = PairSetFile(
-                name=name, sha256="", size=0, dataset=file.says.dataset, model=file.says.model, dimension=file.says.dimension
+                name=name,
+                sha256="",
+                size=0,
+                dataset=file.header.dataset,
+                model=file.header.model,
+                dimension=file.header.dimension,
             )
         made = regenerate(project, said, Path(scratch), report)
         return _of_files(place, Place(made, "made anew"), root, report, options)

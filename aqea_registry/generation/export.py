@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import BinaryIO
 
-from aqea_registry.base.files import atomic_write, hash_file, write_bytes
-from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Refused
+from aqea_registry.base.files import atomic_write, hash_file, open_regular, write_bytes
+from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused
 from aqea_registry.project.project import Project, benchmark_text, export_path, pairs_path, view_path
-from aqea_registry.vectors.containers import parquet
+from aqea_registry.vectors.containers import pair_json, parquet
 from aqea_registry.vectors.containers.aqed import write_aqed
-from aqea_registry.vectors.containers.pair_json import parse, write_embeddings
 from aqea_registry.vectors.examine import examine
 from aqea_registry.vectors.pair_set import Malformed, PairSet
 
-FORMATS = ("benchmark", "embeddings", "parquet", "aqed")
 VIEWS = ("parquet", "aqed")  # whole pair sets in other containers, named as the pair set is
 
 
@@ -25,10 +23,10 @@ def export(project: Project, path: str, kind: str) -> str:
     key = next((key for key, pair in pairs.items() if path.rpartition("/")[2] == pairs_path(pair).rpartition("/")[2]), None)
     if key is None:
         known = ", ".join(pairs_path(pair) for pair in pairs.values())
-        raise BadConfiguration(f"{path} is no pair file of the run; it has {known}")
+        raise BadConfiguration(f"{path} is not a pair file of the run; it has {known}")
     source = pairs_path(pairs[key])
     if not (project.root / source).is_file():
-        raise CannotCheck(f"{source} is not there", "run: dvc repro")
+        raise CannotCheck(f"{source} not found", "run: dvc repro")
     target = view_path(key, kind) if kind in VIEWS else export_path(pairs[key].file, kind)
     if kind == "benchmark":
         examined, findings = examine(project.root / source, source)
@@ -36,19 +34,18 @@ def export(project: Project, path: str, kind: str) -> str:
             raise Refused(f"{findings[0].subject}: {findings[0].message}", findings, "run: dvc repro")
         write_bytes(project.root / target, benchmark_text(project, key, examined, hash_file(project.root / source)))
         return target
-    write = _WRITERS[kind]
     try:
-        content = parse((project.root / source).read_bytes())
+        with open_regular(project.root / source) as pair_file:
+            content = pair_json.read(pair_file)
+            with atomic_write(project.root / target) as file:
+                _WRITERS[kind](file, content)
     except Malformed as error:
-        finding = Finding(code=error.code, subject=source, message=str(error))
-        raise Refused(f"{source}: {error}", [finding], "run: dvc repro") from error
-    with atomic_write(project.root / target) as file:
-        write(file, content)
+        raise Refused.of(error.code, source, str(error), "run: dvc repro") from error
     return target
 
 
 _WRITERS: dict[str, Callable[[BinaryIO, PairSet], None]] = {
-    "embeddings": write_embeddings,
+    "embeddings": pair_json.write_embeddings,
     "parquet": parquet.write,
     "aqed": write_aqed,
 }

@@ -18,7 +18,7 @@ from aqea_registry.project.project import CACHE, Project, metrics_path, metrics_
 from aqea_registry.sources.fetch import fetch
 from aqea_registry.vectors.containers.pair_json import write
 from aqea_registry.vectors.exact import Undefined
-from aqea_registry.vectors.margin import Made, Margin
+from aqea_registry.vectors.margin import EncodingRecord, Margin
 from aqea_registry.vectors.pair_set import Header
 from aqea_registry.vectors.scores import Metrics, Products, cosines, metrics, products
 
@@ -93,7 +93,7 @@ def generate(
     )
 
 
-def _state(project: Project, key: str, made: Made | None, margin: Margin | None, started: str) -> None:
+def _state(project: Project, key: str, made: EncodingRecord | None, margin: Margin | None, started: str) -> None:
     """Write the statement on the files as they lie there now; without a machine there is nothing to state."""
     if made is not None:
         paths = (pairs_path(project.params.run.pairs[key]), metrics_path(key))

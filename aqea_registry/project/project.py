@@ -189,7 +189,7 @@ def benchmark_text(project: Project, key: str, examined: Examined, digest: FileD
 
 def plot_text(scores: Sequence[float], similarities: Sequence[float]) -> bytes:
     """The plot data of a pair set, for `dvc plots`: human score against cosine, a row a pair."""
-    from aqea_registry.vectors.containers.pair_json import number
+    from aqea_registry.vectors.containers.json_numbers import number
 
     lines = (number(score) + b"," + number(cosine) for score, cosine in zip(scores, similarities, strict=True))
     return b"score,cosine\n" + b"".join(line + b"\n" for line in lines)
