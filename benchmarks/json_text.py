@@ -36,7 +36,7 @@ def measure(*, quick: bool) -> list[Figure]:
         return [np.array(value[key]) for key in ("embeddings1", "embeddings2")]
 
     rows, content = rows_text(first), written()
-    file = tempfile.TemporaryFile(buffering=0)
+    file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - closed with the process
     file.write(content)
     # The peers of the writers start from the same integers; the peers of `read` make lists and check nothing.
     works: dict[str, Callable[[], object]] = {

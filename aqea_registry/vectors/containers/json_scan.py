@@ -1,7 +1,7 @@
 """Large JSON objects of number arrays, read in pieces: where each member is, and the rows of a matrix block by block.
 
 A pair file of a gigabyte is an object with two matrices in it. One pass finds where its members begin and end (a matrix holds
-no quotes and no braces, so its end is found at the speed of memory); rows are then decoded a quarter of a megabyte at a time.
+no quotes and no braces, so its end is found at the speed of memory); rows are then decoded an eighth of a megabyte at a time.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from aqea_registry.base.files import BLOCK
 from aqea_registry.vectors.containers.json_numbers import read_rows
 from aqea_registry.vectors.pair_set import Malformed, Micro, Values
 
-PIECE = 1 << 18  # bytes decoded at a time: what is made of them stays in a core's cache
+PIECE = 1 << 17  # bytes decoded at a time: what is made of them stays in a core's cache
 LONGEST_ROW = 1 << 26
 LONGEST_VALUE = 1 << 28  # of a member that is decoded whole
 SPACE = b" \t\r\n"
@@ -108,14 +108,15 @@ def matrix(file: FileIO, where: Range, name: str) -> Range:
     return where
 
 
-def rows(file: FileIO, where: Range, name: str) -> Iterator[Micro | Values]:
+def rows(file: FileIO, where: Range, name: str, *, proven: bool = False) -> Iterator[Micro | Values]:
     """The rows of an array of arrays of numbers, some at a time (k x dimension). Raises Malformed.
 
-    Blocks that are spelled as `rows_text` spells them are int32 micro-units; all others are float64.
+    Blocks that are spelled as `rows_text` spells them are int32 micro-units; all others are float64. `proven` says that all
+    were read before as int32.
     """
     done, width = 0, None
     for piece in _pieces(file, where):
-        micro = read_rows(piece)
+        micro = read_rows(piece, proven=proven)
         block = micro if micro is not None else _decoded(piece, f"{name}, in the rows from {done}")
         if width is not None and block.shape[1] != width:
             raise Malformed(f"{name}, in the rows from {done}: rows of different lengths")

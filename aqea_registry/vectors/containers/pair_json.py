@@ -92,14 +92,7 @@ def read(file: FileIO) -> PairSet:
     for key in MATRICES:
         json_scan.matrix(file, where[key], key)
 
-    def blocks(which: int) -> Iterator[Micro]:
-        for first, block in _shaped(file, where, which, header):
-            yield _on_grid(block, MATRICES[which], first)
-        after = os.fstat(file.fileno())
-        if (after.st_mtime_ns, after.st_size) != (before.st_mtime_ns, before.st_size):
-            raise Malformed("the file changed while it was read")
-
-    digest, canonical = ContentDigest(header.n_pairs, header.dimension), _is_framed(file, where, header, declared.scores)
+    digest, canonical = ContentDigest(header.n_pairs, header.dimension), True
     off_grid: Malformed | None = None
     for which, key in enumerate(MATRICES):
         for first, block in _shaped(file, where, which, header):
@@ -110,8 +103,21 @@ def read(file: FileIO) -> PairSet:
                 off_grid = off_grid or error
     if off_grid is not None:
         raise off_grid
-    content = digest.finish(declared.scores)
-    return PairSet(header=header, scores=tuple(declared.scores), content=content, is_canonical=canonical, blocks=blocks)
+
+    def blocks(which: int) -> Iterator[Micro]:
+        for first, block in _shaped(file, where, which, header, proven=canonical):
+            yield _on_grid(block, MATRICES[which], first)
+        after = os.fstat(file.fileno())
+        if (after.st_mtime_ns, after.st_size) != (before.st_mtime_ns, before.st_size):
+            raise Malformed("the file changed while it was read")
+
+    return PairSet(
+        header=header,
+        scores=tuple(declared.scores),
+        content=digest.finish(declared.scores),
+        is_canonical=canonical and _is_framed(file, where, header, declared.scores),
+        blocks=blocks,
+    )
 
 
 def _declared(file: FileIO, found: Sequence[json_scan.Member]) -> _Declared:
@@ -143,10 +149,12 @@ def _is_framed(file: FileIO, where: dict[str, Range], header: Header, scores: Se
     return all(gap.end - gap.start == len(wanted) and json_scan.text(file, gap) == wanted for gap, wanted in gaps)
 
 
-def _shaped(file: FileIO, where: dict[str, Range], which: int, header: Header) -> Iterator[tuple[int, Micro | Values]]:
+def _shaped(
+    file: FileIO, where: dict[str, Range], which: int, header: Header, *, proven: bool = False
+) -> Iterator[tuple[int, Micro | Values]]:
     """The blocks of a matrix, each with the position of its first row. Raises Malformed if the header has another shape."""
     key, done = MATRICES[which], 0
-    for block in json_scan.rows(file, where[key], key):
+    for block in json_scan.rows(file, where[key], key, proven=proven):
         if block.shape[1] != header.dimension:
             raise Malformed(f"dimension is {header.dimension}, but row {done} of {key} has {block.shape[1]} values")
         yield done, block
