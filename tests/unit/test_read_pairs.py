@@ -113,7 +113,7 @@ def aqed(count: int = 4, dimension: int = 2, version: int = 1, flags: int = 1, v
         (aqed(count=3), "two rows make a pair"),
         (aqed(count=0), "two rows make a pair"),
         (b"PAR1 and nothing more", "not a Parquet file"),
-        (b'{"embeddings":[[1]],"metadata":{"n_pairs":2}}', "fewer than 2 rows"),
+        (b'{"embeddings":[[1]],"metadata":{"n_pairs":2}}', "n_pairs is 2, but there are 1 rows"),
         (b'{"embeddings":[[1],[2]],"metadata":{}}', "no n_pairs"),
         (b'{"embeddings":[[1],[2]],"metadata":[]}', "metadata"),
     ],

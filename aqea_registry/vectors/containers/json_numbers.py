@@ -7,7 +7,6 @@ by position and formats the guess again: only text that comes out the same was r
 from __future__ import annotations
 
 import math
-from decimal import Decimal
 
 import numpy as np
 import numpy.typing as npt
@@ -23,19 +22,9 @@ def number(value: float) -> bytes:
         raise ValueError(f"{value} is not a JSON number")
     if value == 0:
         return b"0"
-    sign, digits, exponent = Decimal(repr(float(value))).normalize().as_tuple()
-    assert isinstance(exponent, int)
-    text = "".join(map(str, digits))
-    point = len(text) + exponent  # the value is 0.text times 10**point
-    if len(text) <= point <= 21:
-        text += "0" * (point - len(text))
-    elif 0 < point <= 21:
-        text = f"{text[:point]}.{text[point:]}"
-    elif -6 < point <= 0:
-        text = f"0.{'0' * -point}{text}"
-    else:
-        text = f"{text[0]}{'.' if text[1:] else ''}{text[1:]}e{point - 1:+d}"
-    return (("-" if sign else "") + text).encode()
+    if 1e-6 <= abs(value) < 1e21:
+        return np.format_float_positional(float(value), trim="-").encode()
+    return np.format_float_scientific(float(value), trim="-", exp_digits=1).encode()
 
 
 def _word(text: bytes) -> np.uint32:

@@ -34,7 +34,6 @@ _STRING_END = b'"\\'
 _AFTER_SCALAR = b",}" + SPACE
 _NOT_IN_A_MATRIX = b'"{}'
 _ROWS = msgspec.json.Decoder(list[list[float]])
-_NUMBERS = msgspec.json.Decoder(list[float])
 
 
 class Range(NamedTuple):
@@ -54,22 +53,22 @@ class Member(NamedTuple):
 
 def members(file: FileIO, start: int = 0) -> list[Member]:
     """The members of the file's one object, which begins behind `start`; a key may appear twice. Raises Malformed; OSError."""
-    at = _skip_space(file, start)
-    if _byte(file, at) != b"{":
+    at, byte = _next(file, start)
+    if byte != b"{":
         raise Malformed("not a JSON object")
     found: list[Member] = []
-    at = _skip_space(file, at + 1)
-    while found or _byte(file, at) != b"}":
-        key, name, behind = _key(file, at)
-        value = _skip_space(file, behind)
+    at, byte = _next(file, at + 1)
+    while found or byte != b"}":
+        key, name, value = _key(file, at)
         found.append(Member(key, name, Range(value, _end_of_value(file, value))))
-        at = _skip_space(file, found[-1].value.end)
-        if (after := _byte(file, at)) == b"}":
+        at, byte = _next(file, found[-1].value.end)
+        if byte == b"}":
             break
-        if after != b",":
+        if byte != b",":
             raise Malformed(f"byte {at}: no comma and no end after the value of {key!r}")
-        at = _skip_space(file, at + 1)
-    if (rest := _skip_space(file, at + 1)) < os.fstat(file.fileno()).st_size:
+        at, byte = _next(file, at + 1)
+    rest, byte = _next(file, at + 1)
+    if byte:
         raise Malformed(f"byte {rest}: there is something behind the object")
     return found
 
@@ -88,17 +87,6 @@ def text(file: FileIO, where: Range) -> bytes:
     if where.end - where.start > LONGEST_VALUE:
         raise Malformed(f"byte {where.start}: a value of {where.end - where.start} bytes, where a small one is expected")
     return os.pread(file.fileno(), where.end - where.start, where.start)
-
-
-def numbers(file: FileIO, where: Range, name: str) -> Values:
-    """A flat array of numbers. Raises Malformed."""
-    try:
-        values = np.array(_NUMBERS.decode(text(file, where)), np.float64)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise Malformed(f"{name}: {error}") from error
-    if not np.isfinite(values).all():
-        raise Malformed(f"{name}: a value is not a finite number")
-    return values
 
 
 def matrix(file: FileIO, where: Range, name: str) -> Range:
@@ -159,53 +147,30 @@ def _pieces(file: FileIO, where: Range) -> Iterator[bytes]:
         raise Malformed(f"byte {stop}: what is there is not a row of numbers")
 
 
-def row_start(file: FileIO, where: Range, row: int) -> int:
-    """Where a row of an array of arrays begins, without decoding those before it. Raises Malformed if there are fewer."""
-    at, left = where.start + 1, row
-    while left > 0:
-        block = os.pread(file.fileno(), max(0, min(BLOCK, where.end - 1 - at)), at)
-        if not block:
-            raise Malformed(f"fewer than {row} rows")
-        ends = block.count(b"]")
-        if ends < left:
-            left, at = left - ends, at + len(block)
-            continue
-        for _ in range(left):
-            position = block.index(b"]")
-            block, at = block[position + 1 :], at + position + 1
-        break
-    at = _skip_space(file, at)
-    return at + 1 if _byte(file, at) == b"," else at
-
-
 def _key(file: FileIO, at: int) -> tuple[str, Range, int]:
-    """A member's key, where it is, and where what follows its colon begins."""
-    block = os.pread(file.fileno(), 4096, at)
-    found = _STRING.match(block)
+    """A member's key, where it is, and where the member's value begins."""
+    found = _STRING.match(os.pread(file.fileno(), 4096, at))
     if found is None:
         raise Malformed(f"byte {at}: no key")
     try:
         key = msgspec.json.decode(found[0], type=str)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Malformed(f"byte {at}: no key: {error}") from error
-    colon = _skip_space(file, at + found.end())
-    if _byte(file, colon) != b":":
+    colon, byte = _next(file, at + found.end())
+    if byte != b":":
         raise Malformed(f"byte {colon}: no colon after the key {key!r}")
-    return key, Range(at, at + found.end()), colon + 1
+    return key, Range(at, at + found.end()), _next(file, colon + 1)[0]
 
 
 def _end_of_value(file: FileIO, start: int) -> int:
     """Behind the last byte of the value that begins here."""
-    first = _byte(file, start)
-    if first == b"[" and (_byte(file, _skip_space(file, start + 1)) or b"x") in b"[-0123456789":
-        behind = _find(file, start, _NOT_IN_A_MATRIX)
-        return _last(file, start, behind)
+    first, second = _next(file, start)[1], _next(file, start + 1)[1]
+    if first == b"[" and second and second in b"[-0123456789":
+        return _last(file, start, _find(file, start, _NOT_IN_A_MATRIX))
     if first in (b"[", b"{"):
         return _end_of_nested(file, start)
     if first == b'"':
         return _end_of_string(file, start + 1)
-    if not first:
-        raise Malformed(f"byte {start}: the file ends where a value is expected")
     return _find(file, start, _AFTER_SCALAR)
 
 
@@ -249,12 +214,13 @@ def _last(file: FileIO, start: int, behind: int) -> int:
     raise Malformed(f"byte {start}: the array that begins here does not end, or holds other things than numbers")
 
 
-def _skip_space(file: FileIO, at: int) -> int:
+def _next(file: FileIO, at: int) -> tuple[int, bytes]:
+    """Where the next byte is that is not white space, and this byte; none at the end of the file."""
     while block := os.pread(file.fileno(), 64, at):
         if found := _NOT_SPACE.search(block):
-            return at + found.start()
+            return at + found.start(), found[0]
         at += len(block)
-    return at
+    return at, b""
 
 
 def _byte(file: FileIO, at: int) -> bytes:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from io import FileIO
 from itertools import chain
-from typing import Annotated, BinaryIO
+from typing import BinaryIO
 
 import msgspec
 import numpy as np
@@ -65,14 +65,9 @@ def _write_rows(file: BinaryIO, blocks: Iterable[Micro]) -> None:
         separator = b","
 
 
-class _Declared(msgspec.Struct, forbid_unknown_fields=True):
+class _Declared(Header, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A pair file with empty matrices."""
 
-    dataset: str
-    model: str
-    dimension: Annotated[int, msgspec.Meta(ge=1, lt=1 << 31)]
-    n_pairs: Annotated[int, msgspec.Meta(ge=1)]
-    baseline_spearman: float
     embeddings1: list[None]
     embeddings2: list[None]
     scores: list[float]
@@ -88,7 +83,7 @@ def read(file: FileIO) -> PairSet:
     found = json_scan.members(file)
     declared = _declared(file, found)
     where = {member.key: member.value for member in found}
-    header = Header(**{key: getattr(declared, key) for key in KEYS[:5]})
+    header = Header(**{key: getattr(declared, key) for key in Header.__struct_fields__})
     for key in MATRICES:
         json_scan.matrix(file, where[key], key)
 
@@ -130,6 +125,8 @@ def _declared(file: FileIO, found: Sequence[json_scan.Member]) -> _Declared:
         declared = msgspec.json.decode(b"{" + b",".join(parts) + b"}", type=_Declared)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed(f"not a pair file: {error}") from error
+    if declared.n_pairs < 1 or not 1 <= declared.dimension < 1 << 31:
+        raise Malformed(f"{declared.n_pairs} pairs of {declared.dimension} dimensions: a pair set has at least one of each")
     if len(declared.scores) != declared.n_pairs:
         raise Malformed(f"n_pairs is {declared.n_pairs}, but there are {len(declared.scores)} scores")
     if not all(map(math.isfinite, declared.scores)):
@@ -185,12 +182,13 @@ def open_json(file: FileIO, name: str) -> PairFile:
     where = json_scan.by_key(json_scan.members(file, mark))
     if "embeddings1" in where and "embeddings2" in where:
         header = partial_header({key: json_scan.text(file, where[key]) for key in KEYS[:4] if key in where})
-
-        def scores() -> Values | None:
-            return json_scan.numbers(file, where["scores"], "scores") if "scores" in where else None
-
         ranges = [json_scan.matrix(file, where[key], key) for key in MATRICES]
-        return PairFile(container="json", header=header, matrix=_values(file, ranges, MATRICES), scores=scores)
+        return PairFile(
+            container="json",
+            header=header,
+            matrix=lambda which: _in_units(json_scan.rows(file, ranges[which], MATRICES[which])),
+            scores=lambda: _scores(json_scan.text(file, where["scores"])) if "scores" in where else None,
+        )
     if "embeddings" in where and "metadata" in where:
         return _open_embeddings(file, where)
     raise BadConfiguration(
@@ -199,14 +197,16 @@ def open_json(file: FileIO, name: str) -> PairFile:
     )
 
 
-def _values(file: FileIO, ranges: Sequence[Range], names: Sequence[str]) -> Callable[[int], Iterator[Values]]:
-    """What `PairFile.matrix` is for two arrays of rows: their numbers, in units."""
+def _in_units(blocks: Iterable[Micro | Values]) -> Iterator[Values]:
+    for block in blocks:
+        yield block / MICRO if block.dtype == np.int32 else block.astype(np.float64, copy=False)
 
-    def matrix(which: int) -> Iterator[Values]:
-        for block in json_scan.rows(file, ranges[which], names[which]):
-            yield block / MICRO if block.dtype == np.int32 else block.astype(np.float64, copy=False)
 
-    return matrix
+def _scores(text: bytes) -> Values:
+    try:
+        return np.array(msgspec.json.decode(text, type=list[float]), np.float64)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Malformed(f"scores: {error}") from error
 
 
 def write_embeddings(file: BinaryIO, pairs: PairSet) -> None:
@@ -228,18 +228,29 @@ def _open_embeddings(file: FileIO, where: dict[str, Range]) -> PairFile:
     """`{"embeddings", "metadata"}`: the rows of the first matrix, then those of the second."""
     try:
         metadata = msgspec.json.decode(json_scan.text(file, where["metadata"]), type=dict[str, msgspec.Raw])
-        human = msgspec.json.decode(metadata["scores"], type=list[float]) if "scores" in metadata else None
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Malformed(f"metadata: {error}") from error
     header = partial_header({key: bytes(metadata[key]) for key in KEYS[:4] if key in metadata})
-    if header.n_pairs is None:
+    count, both = header.n_pairs, json_scan.matrix(file, where["embeddings"], "embeddings")
+    if count is None:
         raise Malformed("metadata has no n_pairs: where the second sentences begin is not known")
-    start, end = json_scan.matrix(file, where["embeddings"], "embeddings")
-    middle = json_scan.row_start(file, Range(start, end), header.n_pairs)
-    halves = (Range(start, middle), Range(middle - 1, end))
+
+    def matrix(which: int) -> Iterator[Values]:
+        done = 0
+        for block in _in_units(json_scan.rows(file, both, "embeddings")):
+            middle = min(max(count - done, 0), len(block))
+            half = block[middle:] if which else block[:middle]
+            if len(half):
+                yield half
+            done += len(block)
+            if not which and done >= count:
+                return
+        if done != 2 * count:
+            raise Malformed(f"n_pairs is {count}, but there are {done} rows, where two rows make a pair")
+
     return PairFile(
         container="embeddings",
         header=header,
-        matrix=_values(file, halves, ("embeddings", "embeddings")),
-        scores=lambda: None if human is None else np.array(human, np.float64),
+        matrix=matrix,
+        scores=lambda: _scores(bytes(metadata["scores"])) if "scores" in metadata else None,
     )
