@@ -1,4 +1,4 @@
-"""Comparing: two pair files of a gigabyte each, canonical against eight decimals; how fast, and in how much memory."""
+"""Comparing two pair files of a gigabyte each, canonical against eight decimals, and verifying one: speed and memory."""
 
 from __future__ import annotations
 
@@ -22,21 +22,25 @@ def measure(*, quick: bool) -> list[Figure]:
     size = 10_000_000 if quick else 1_000_000_000
     with temporary() as folder:
         pairs = in_child(make_files, folder, size)
-        total = sum((folder / name).stat().st_size for name in NAMES) / 1e6
         part = folder / NAMES[0]
+        total, single = (sum((folder / name).stat().st_size for name in names) / 1e6 for names in (NAMES, NAMES[:1]))
         works = {
             "compare": lambda: in_child(compared, folder)[0],
+            "verify": lambda: in_child(verified, part)[0],
             "read": seconds(lambda: read([folder / name for name in NAMES])),
         }
         times = alternate(1 if quick else 3, works)
-        peak = in_child(compared, folder)[1]
+        peak, verify_peak = in_child(compared, folder)[1], in_child(verified, part)[1]
         parsed, parse_peak = in_child(parsed_whole, part, pairs // 10) if find_spec("orjson") else (0.0, 0.0)
+    one = f"a pair file, {single / 1000:.2f} GB"
     what = f"two pair files, {total / 1000:.2f} GB together, {pairs} pairs x {DIMENSION}"
     ours = rates(total, times["compare"])
     reading = rates(total, times["read"])
     figures = [
         Figure(f"`compare`, {what}", ours, "reading both files", reading, "MB/s", limit="parsing the numbers"),
         Figure(f"peak memory of `compare`, {what}", [peak], unit="GB", goal=Goal("ours", "at most", 1)),
+        Figure(f"`verify` of {one}", rates(single, times["verify"]), unit="MB/s", limit="reading every number twice"),
+        Figure(f"peak memory of `verify` of {one}", [verify_peak], unit="GB", goal=Goal("ours", "at most", 0.25)),
     ]
     if parsed:
         against = "`orjson.loads` of a tenth of one file, to arrays"
@@ -87,6 +91,21 @@ def compared(folder: Path) -> tuple[float, float]:
     taken = seconds(lambda: found.append(compare(*NAMES, folder, Silent())))()
     if not isinstance(found[0], PairSetComparison) or found[0].figures is None or found[0].figures.rows_beyond:
         raise RuntimeError(f"the files differ: {found}")
+    return taken, peak_memory()
+
+
+def verified(path: Path) -> tuple[float, float]:
+    """What `verify` does with a pair file: digests of its bytes, then its content; in seconds, and the peak in GB.
+
+    The file's own score is not that of its vectors, which is the one thing to be found.
+    """
+    from aqea_registry.base.files import hash_files
+    from aqea_registry.vectors.examine import examine
+
+    found = []
+    taken = seconds(lambda: found.append((hash_files([path], md5=frozenset({path})), examine(path, path.name)[1])))()
+    if [finding.code for finding in found[0][1]] != ["wrong-metric"]:
+        raise RuntimeError(f"the file is not what was written: {found}")
     return taken, peak_memory()
 
 

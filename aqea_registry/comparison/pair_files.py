@@ -52,7 +52,7 @@ def compare_files(
         return PairSetComparison(verdict="IDENTICAL", before=sides[0], after=sides[1], bound=bound), None
     with open_pairs(*before) as first, open_pairs(*after) as second:
         sides = [_said(side, one) for side, one in zip(sides, (first, second), strict=True)]
-        total = max(first.says.n_pairs or 0, second.says.n_pairs or 0)
+        total = max(first.header.n_pairs or 0, second.header.n_pairs or 0)
         with report.task("compare", total, "rows") as advance:
             try:
                 measured = measure(_blocks(first, advance), _blocks(second))
@@ -84,7 +84,7 @@ def _side(name: str, found: FileDigest | OSError) -> PairSetFile:
 
 
 def _said(side: PairSetFile, file: PairFile) -> PairSetFile:
-    return msgspec.structs.replace(side, container=file.container, dataset=file.says.dataset, model=file.says.model)
+    return msgspec.structs.replace(side, container=file.container, dataset=file.header.dataset, model=file.header.model)
 
 
 def _named(sides: list[PairSetFile], dimension: int) -> PairSetFile:
@@ -100,8 +100,8 @@ def _blocks(file: PairFile, advance: Advance = ignore) -> Iterator[Block]:
         rows += len(first)
         advance(len(first))
         yield first, second
-    if file.says.n_pairs not in (None, rows):
-        raise ValueError(f"n_pairs is {file.says.n_pairs}, but there are {rows} rows")
+    if file.header.n_pairs not in (None, rows):
+        raise ValueError(f"n_pairs is {file.header.n_pairs}, but there are {rows} rows")
 
 
 def _human(file: PairFile, name: str, n_pairs: int) -> Values | None:

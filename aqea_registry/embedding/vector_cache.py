@@ -53,7 +53,7 @@ class VectorCache:
         """Keep the vectors of these sentences (len(sentences) x dimension)."""
         records = np.empty(len(sentences), self._record)
         records["key"] = np.array([key_of(sentence) for sentence in sentences], "V32")
-        records["nearest"], records["vector"] = rows.nearest, rows.micro
+        records["nearest"], records["vector"] = rows.boundary_distance, rows.micro
         buffer = io.BytesIO()
         np.save(buffer, records, allow_pickle=False)
         content = buffer.getvalue()

@@ -24,7 +24,7 @@ from aqea_registry.project.project import CACHE, Project
 from aqea_registry.sources.fetch import fetch
 from aqea_registry.sources.port import sources_of
 from aqea_registry.sources.rows import Rows, as_lines, read_rows
-from aqea_registry.vectors.margin import Made, Margin, Spread, margin
+from aqea_registry.vectors.margin import EncodingRecord, Margin, Spread, margin
 from aqea_registry.vectors.pair_set import BadVector, Micro, normalised, to_grid
 
 MADE = "made.json"
@@ -68,7 +68,7 @@ class Vectors(msgspec.Struct, frozen=True, kw_only=True):
 
     cache: VectorCache
     encoded: int
-    made: Made | None
+    made: EncodingRecord | None
 
     def blocks(self, sentences: Sequence[str]) -> Iterator[Micro]:
         """The vectors of these sentences in their order, some thousand rows at a time (int32 micro-units)."""
@@ -108,22 +108,24 @@ def vectors_of(
     return Vectors(cache=cache, encoded=len(new), made=made)
 
 
-def _kept(path: Path) -> Made | None:
+def _kept(path: Path) -> EncodingRecord | None:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Made)
+        return msgspec.json.decode(path.read_bytes(), type=EncodingRecord)
     except (OSError, msgspec.MsgspecError):
         return None
 
 
-def _made(model: ModelInUse, encoder: Encoder, settings: Settings, sentences: Sequence[str], before: Made | None) -> Made:
+def _made(
+    model: ModelInUse, encoder: Encoder, settings: Settings, sentences: Sequence[str], before: EncodingRecord | None
+) -> EncodingRecord:
     """What computes now, and the spread measured on it: now, if before it was on few sentences or on another machine."""
     machine = this_machine(settings.device)
     if model.precision != "canonical":
-        return Made(machine=machine, spread=None)
+        return EncodingRecord(machine=machine, spread=None)
     known = before.spread if before is not None and before.machine == machine else None
     if known is not None and known.sample >= SAMPLE // 2:
-        return Made(machine=machine, spread=known)
-    return Made(machine=machine, spread=_spread(model, encoder, settings, sentences).joined(known))
+        return EncodingRecord(machine=machine, spread=known)
+    return EncodingRecord(machine=machine, spread=_spread(model, encoder, settings, sentences).joined(known))
 
 
 def _spread(model: ModelInUse, encoder: Encoder, settings: Settings, sentences: Sequence[str]) -> Spread:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import BinaryIO
 
-from aqea_registry.base.files import atomic_write, hash_file, write_bytes
-from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Refused
+from aqea_registry.base.files import atomic_write, hash_file, open_regular, write_bytes
+from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused
 from aqea_registry.project.project import Project
-from aqea_registry.vectors.containers import parquet
+from aqea_registry.vectors.containers import pair_json, parquet
 from aqea_registry.vectors.containers.aqed import write_aqed
-from aqea_registry.vectors.containers.pair_json import parse, write_embeddings
 from aqea_registry.vectors.examine import examine
 from aqea_registry.vectors.pair_set import Malformed, PairSet
 
@@ -25,7 +24,7 @@ def export(project: Project, path: str, kind: str) -> str:
         raise BadConfiguration(f"{path} is not a pair file of the run; it has {known}")
     source = artefact.pairs
     if not (project.root / source).is_file():
-        raise CannotCheck(f"{source} is not there", "run: dvc repro")
+        raise CannotCheck(f"{source} not found", "run: dvc repro")
     target = artefact.path(kind)
     if kind == "benchmark":
         examined, findings = examine(project.root / source, source)
@@ -33,19 +32,18 @@ def export(project: Project, path: str, kind: str) -> str:
             raise Refused(f"{findings[0].subject}: {findings[0].message}", findings, "run: dvc repro")
         write_bytes(project.root / target, artefact.benchmark_text(examined, hash_file(project.root / source)))
         return target
-    write = _WRITERS[kind]
     try:
-        content = parse((project.root / source).read_bytes())
+        with open_regular(project.root / source) as pair_file:
+            content = pair_json.read(pair_file)
+            with atomic_write(project.root / target) as file:
+                _WRITERS[kind](file, content)
     except Malformed as error:
-        finding = Finding(code=error.code, subject=source, message=str(error))
-        raise Refused(f"{source}: {error}", [finding], "run: dvc repro") from error
-    with atomic_write(project.root / target) as file:
-        write(file, content)
+        raise Refused.of(error.code, source, str(error), "run: dvc repro") from error
     return target
 
 
 _WRITERS: dict[str, Callable[[BinaryIO, PairSet], None]] = {
-    "embeddings": write_embeddings,
+    "embeddings": pair_json.write_embeddings,
     "parquet": parquet.write,
     "aqed": write_aqed,
 }

@@ -19,7 +19,7 @@ from aqea_registry.project.artefact import RunArtefact, metrics_text, plot_text
 from aqea_registry.project.project import Project
 from aqea_registry.vectors.containers.pair_json import write
 from aqea_registry.vectors.exact import Undefined
-from aqea_registry.vectors.margin import Made, Margin
+from aqea_registry.vectors.margin import EncodingRecord, Margin
 from aqea_registry.vectors.pair_set import Header
 from aqea_registry.vectors.scores import Metrics, Products, cosines, metrics, products
 
@@ -96,7 +96,7 @@ def _scored(artefact: RunArtefact, values: Products, graded: Sequence[float]) ->
     return header, scores
 
 
-def _state(root: Path, artefact: RunArtefact, made: Made | None, margin: Margin | None, started: str) -> None:
+def _state(root: Path, artefact: RunArtefact, made: EncodingRecord | None, margin: Margin | None, started: str) -> None:
     """Write the statement on the files as they lie there now; without a machine there is nothing to state."""
     if made is not None:
         files = {path: hash_file(root / path).sha256 for path in artefact.stated}

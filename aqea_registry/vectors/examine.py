@@ -1,4 +1,4 @@
-"""A pair file looked at on its own: is it what its name says, is it canonical, and what are its scores?"""
+"""A pair file checked on its own: is it what its name says, is it canonical, and what are its scores?"""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from aqea_registry.base.files import open_regular
 from aqea_registry.base.findings import Finding
-from aqea_registry.vectors.containers.pair_json import parse, render
+from aqea_registry.vectors.containers import pair_json
 from aqea_registry.vectors.exact import Undefined
-from aqea_registry.vectors.pair_set import MICRO, Header, Malformed, Micro, PairSet
-from aqea_registry.vectors.scores import Metrics, metrics, products
+from aqea_registry.vectors.pair_set import BLOCK_ROWS, MICRO, Header, Malformed, PairSet, regrouped
+from aqea_registry.vectors.scores import Metrics, Products, metrics, products
 
 
 class Examined(msgspec.Struct, frozen=True, kw_only=True):
-    """What a good pair file holds."""
+    """What a good pair file holds: its header, its recomputed scores and its content digest in hex."""
 
     header: Header
     metrics: Metrics
@@ -34,20 +35,24 @@ class Expected(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def examine(path: Path, subject: str, expected: Expected | None = None) -> tuple[Examined | None, list[Finding]]:
-    """Read a pair file and recompute its scores. Findings say what is wrong; OSError if it cannot be read."""
-    content = path.read_bytes()
+    """Check a pair file and recompute its scores, in memory of a few blocks of rows and some numbers of each row.
+
+    Findings say what is wrong; OSError if the file cannot be read.
+    """
     try:
-        pairs = parse(content)
-        rows = products([(pairs.embeddings1, pairs.embeddings2)])
+        with open_regular(path) as file:
+            pairs = pair_json.read(file)
+            rows = products(zip(*(regrouped(pairs.blocks(which), BLOCK_ROWS) for which in (0, 1)), strict=True))
         scores = metrics(rows, pairs.scores)
     except Malformed as error:
         return None, [Finding(code=error.code, subject=subject, message=str(error))]
     except (Undefined, ValueError) as error:
         return None, [Finding(code="malformed", subject=subject, message=str(error))]
-    if render(pairs) != content:
+    if not pairs.is_canonical:
         message = "the numbers can be read, but the file is not spelled as this program writes it"
         return None, [Finding(code="not-canonical", subject=subject, message=message)]
-    findings = [*_norm_findings(pairs, subject), *(_header_findings(pairs, subject, expected) if expected else [])]
+    findings = [*_norm_findings(rows, pairs.header.dimension, subject)]
+    findings += _header_findings(pairs, subject, expected) if expected else []
     if pairs.header.baseline_spearman != scores.cos_sim_spearman:
         findings.append(
             Finding(
@@ -55,17 +60,17 @@ def examine(path: Path, subject: str, expected: Expected | None = None) -> tuple
                 subject=f"{subject}: baseline_spearman",
                 expected=repr(scores.cos_sim_spearman),
                 actual=repr(pairs.header.baseline_spearman),
-                message="recomputed from the file's own vectors and scores, the number is another one",
+                message="recomputed from the file's own vectors and scores, the number is a different one",
             )
         )
-    return Examined(header=pairs.header, metrics=scores, content=pairs.content_digest()), findings
+    return Examined(header=pairs.header, metrics=scores, content=pairs.content), findings
 
 
 def _header_findings(pairs: PairSet, subject: str, expected: Expected) -> Iterator[Finding]:
     for field in ("dataset", "model", "dimension"):
         wanted, found = getattr(expected, field), getattr(pairs.header, field)
         if wanted != found:
-            message = "the file is of another one than params.yaml says"
+            message = "params.yaml names a different one"
             yield Finding(
                 code="mismatch", subject=f"{subject}: {field}", expected=str(wanted), actual=str(found), message=message
             )
@@ -82,11 +87,11 @@ def _header_findings(pairs: PairSet, subject: str, expected: Expected) -> Iterat
         )
 
 
-def _norm_findings(pairs: PairSet, subject: str) -> Iterator[Finding]:
+def _norm_findings(rows: Products, dimension: int, subject: str) -> Iterator[Finding]:
     """A vector of length 1, each component rounded by at most half a unit, has a length within half a unit * sqrt(d)."""
-    slack = 0.5 * math.sqrt(pairs.header.dimension) + 1
-    for key, matrix in (("embeddings1", pairs.embeddings1), ("embeddings2", pairs.embeddings2)):
-        lengths = _lengths(matrix)
+    slack = 0.5 * math.sqrt(dimension) + 1
+    for key, squares in (("embeddings1", rows.norm1), ("embeddings2", rows.norm2)):
+        lengths = np.sqrt(np.array(squares, np.float64))
         bad = np.flatnonzero(np.abs(lengths - MICRO) > slack)
         if len(bad):
             yield Finding(
@@ -96,8 +101,3 @@ def _norm_findings(pairs: PairSet, subject: str) -> Iterator[Finding]:
                 actual=f"length {lengths[bad[0]] / MICRO:.6f}",
                 message=f"{len(bad)} vectors are not normalised",
             )
-
-
-def _lengths(matrix: Micro) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    values = matrix.astype(np.float64)
-    return np.asarray(np.sqrt((values * values).sum(axis=1)))

@@ -78,22 +78,24 @@ def wider_offset(nearest: npt.NDArray[np.float64], offset: float) -> float:
 
     It is a property of the true values, so every machine finds the same one, up to the last step.
     """
-    near = nearest[np.abs(nearest) < 2 * BAND * 1e-6] * 1e6
+    near = nearest[np.abs(nearest) <= 2 * BAND * 1e-6] * 1e6
     steps = np.arange(-round(BAND / STEP), round(BAND / STEP) + 1)
     steps = steps[np.argsort(np.abs(steps), kind="stable")]
     reach = np.abs(near[None, :] - (steps * STEP)[:, None]).min(axis=1, initial=2 * BAND)
     return round(offset + float(steps[int(np.argmax(reach))]) * STEP, 12)
 
 
-def margin_text(one: Margin) -> str:
+def margin_text(found: Margin) -> str:
     """The margin for people, and what to do about a thin one."""
-    text = f"nearest rounding boundary {one.distance:.1e} away"
-    if one.spread is None or one.ratio is None:
+    text = f"nearest rounding boundary {found.distance:.1e} away"
+    if found.spread is None or found.ratio is None:
         return text
-    text += f"; two arrangements differed by {one.spread.value:.1e} on {one.spread.sample} sentences: margin {one.ratio:.0f}"
-    if one.offset is not None:
-        places = ", ".join(f"{value.matrix}[{value.row}]" for value in one.thin[:3])
-        text += f"\nthin: {places}; set rounding_offset: {one.offset:.9g} for the model in params.yaml and generate again"
+    text += (
+        f"; two arrangements differed by {found.spread.value:.1e} on {found.spread.sample} sentences: margin {found.ratio:.0f}"
+    )
+    if found.offset is not None:
+        rows = ", ".join(f"{value.matrix}[{value.row}]" for value in found.thin[:3])
+        text += f"\nthin: {rows}; set rounding_offset: {found.offset:.9g} for the model in params.yaml and generate again"
     return text
 
 
@@ -102,22 +104,22 @@ def thin_findings(path: str, found: Margin) -> list[Finding]:
     return [
         Finding(
             code="thin-margin",
-            subject=f"{path}: {one.matrix}[{one.row}]",
+            subject=f"{path}: {value.matrix}[{value.row}]",
             expected=f"{THIN:g} times the spread between arrangements or more",
-            actual=f"{one.distance:.1e}",
+            actual=f"{value.distance:.1e}",
             message="a value lies so near to a rounding boundary that another machine may round it the other way; "
             f"set rounding_offset: {found.offset:.9g} for the model in params.yaml and run: dvc repro",
         )
-        for one in found.thin
+        for value in found.thin
     ]
 
 
-# What decides how a vector is computed. Their versions stand in every statement about one.
+# What decides how a vector is computed. Every statement about one has their versions.
 PACKAGES = ("numpy", "sentence-transformers", "tokenizers", "torch", "transformers")
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One machine, as far as it can matter to floating-point results. `kernels` is the instruction set that torch chose."""
+    """A machine, as far as it can matter to floating-point results. `kernels` is the instruction set that torch chose."""
 
     processor: str
     architecture: str
@@ -133,8 +135,8 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         return f"{self.processor if self.device == 'cpu' else self.device} ({self.kernels}, torch {self.packages.get('torch')})"
 
 
-class Made(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Kept beside vectors: the machine that computed them last, and how far another arrangement was from this one there."""
+class EncodingRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Kept beside vectors: the machine that computed them last, and how far two arrangements differed there."""
 
     machine: Machine
     spread: Spread | None

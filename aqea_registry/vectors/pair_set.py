@@ -1,24 +1,30 @@
-"""From float vectors to the grid: normalised in float64, rounded to millionths, kept as int32 micro-units."""
+"""Pair sets: two matrices of canonical embeddings and the human scores, whatever file they are in.
+
+From float vectors to the grid: normalised in float64, rounded to millionths, kept as int32 micro-units.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Literal, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
 Micro = npt.NDArray[np.int32]
-
+Values = npt.NDArray[np.float64]
+Container = Literal["json", "embeddings", "parquet", "aqed"]
+Number = TypeVar("Number", np.int32, np.float64)
 
 MICRO = 1_000_000
 KEYS = ("dataset", "model", "dimension", "n_pairs", "baseline_spearman", "embeddings1", "embeddings2", "scores")
+BLOCK_ROWS = 128  # of a block: what is computed with them stays in a core's cache
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
-    """What a pair file says before its matrices."""
+    """What a pair file declares before its matrices."""
 
     dataset: str
     model: str
@@ -27,20 +33,57 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     baseline_spearman: float
 
 
+class PartialHeader(msgspec.Struct, frozen=True, kw_only=True):
+    """What a file of any container declares about its pair set; None where it does not."""
+
+    dataset: str | None = None
+    model: str | None = None
+    dimension: int | None = None
+    n_pairs: int | None = None
+
+
 class PairSet(msgspec.Struct, frozen=True, kw_only=True):
-    """A pair file in memory. `embeddings1` and `embeddings2` are n_pairs x dimension int32 micro-units."""
+    """A canonical pair set, checked once as a whole, whose rows are read again in blocks.
+
+    `blocks(0)` and `blocks(1)` give the rows of embeddings1 and embeddings2 (k x dimension int32 micro-units); they raise
+    Malformed if the file has changed. `content` is the content digest in hex. `is_canonical` says that every byte of the file
+    is as `pair_json.write` writes it; without it only the numbers are canonical.
+    """
 
     header: Header
-    embeddings1: Micro
-    embeddings2: Micro
     scores: tuple[float, ...]
+    content: str
+    is_canonical: bool
+    blocks: Callable[[int], Iterator[Micro]]
 
-    def content_digest(self) -> str:
-        """Hex sha256 of the numbers alone, whatever the container: dimensions, both matrices, the scores."""
-        digest = ContentDigest(self.header.n_pairs, self.header.dimension)
-        digest.add(self.embeddings1)
-        digest.add(self.embeddings2)
-        return digest.finish(self.scores)
+
+class PairFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A pair set of any container, open for reading. `matrix(0)` and `matrix(1)` give the rows of its two matrices."""
+
+    container: Container
+    header: PartialHeader
+    matrix: Callable[[int], Iterator[Values]]
+    scores: Callable[[], Values | None]
+
+    def blocks(self, which: int) -> Iterator[Values]:
+        """The rows of a matrix, BLOCK_ROWS at a time whatever the container (k x dimension float64). Raises Malformed."""
+        return regrouped(self.matrix(which), BLOCK_ROWS)
+
+
+def regrouped(parts: Iterable[npt.NDArray[Number]], size: int) -> Iterator[npt.NDArray[Number]]:
+    """The same rows in blocks of `size`, the last one with what remains."""
+    rest: list[npt.NDArray[Number]] = []
+    count = 0
+    for part in parts:
+        rest.append(part)
+        count += len(part)
+        if count >= size:
+            joined = np.concatenate(rest)
+            whole = count - count % size
+            yield from np.split(joined[:whole], range(size, whole, size))
+            rest, count = [joined[whole:]], count - whole
+    if count:
+        yield np.concatenate(rest)
 
 
 class Malformed(ValueError):
@@ -87,12 +130,7 @@ class OnGrid(NamedTuple):
     """
 
     micro: Micro
-    nearest: npt.NDArray[np.float64]
-
-    @property
-    def margin(self) -> float:
-        """The smallest distance of all rows."""
-        return float(np.abs(self.nearest).min(initial=0.5 / MICRO))
+    boundary_distance: Values
 
 
 def normalised(vectors: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
@@ -119,47 +157,9 @@ def to_grid(vectors: npt.NDArray[np.floating], offset: float = 0.0) -> OnGrid:
     return OnGrid(micro.astype(np.int32), np.where(worst > 0, worst - 0.5, worst + 0.5) / MICRO)
 
 
-Values = npt.NDArray[np.float64]
-Container = Literal["json", "embeddings", "parquet", "aqed"]
-
-
-BLOCK_ROWS = 128  # of a block: what is computed with them stays in a core's cache
-
-
-class Says(msgspec.Struct, frozen=True, kw_only=True):
-    """What a file says of itself; None where it does not."""
-
-    dataset: str | None = None
-    model: str | None = None
-    dimension: int | None = None
-    n_pairs: int | None = None
-
-
-class PairFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A pair set that is open for reading. `matrix(0)` and `matrix(1)` give the rows of embeddings1 and embeddings2."""
-
-    container: Container
-    says: Says
-    matrix: Callable[[int], Iterator[Values]]
-    scores: Callable[[], Values | None]
-
-    def blocks(self, which: int) -> Iterator[Values]:
-        """The rows of a matrix, equally many at a time whatever the container (k x dimension float64). Raises Malformed."""
-        rest: list[Values] = []
-        count = 0
-        for part in self.matrix(which):
-            rest, count = [*rest, part], count + len(part)
-            if count >= BLOCK_ROWS:
-                joined = np.concatenate(rest)
-                whole = count - count % BLOCK_ROWS
-                yield from np.split(joined[:whole], range(BLOCK_ROWS, whole, BLOCK_ROWS))
-                rest, count = [joined[whole:]], count - whole
-        if count:
-            yield np.concatenate(rest)
-
-
-def _says(texts: dict[str, bytes]) -> Says:
+def partial_header(texts: dict[str, bytes]) -> PartialHeader:
+    """The header in JSON texts by key. Raises Malformed if one is not what its key holds."""
     try:
-        return msgspec.convert({key: msgspec.json.decode(value) for key, value in texts.items()}, Says)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        return msgspec.convert({key: msgspec.json.decode(value) for key, value in texts.items()}, PartialHeader)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed(f"the header: {error}") from error

@@ -7,7 +7,8 @@ ones equal. Names follow MTEB; a distance counts negated, so that more is more s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import chain
 
 import msgspec
@@ -60,15 +61,19 @@ def metrics(rows: Products, scores: Sequence[float]) -> Metrics:
     human_ranks = exact.ranks(human)
     values: dict[str, float] = {}
     for name, similarity in (("cos_sim", _cosine), ("euclidean", _euclidean), ("manhattan", _manhattan)):
-        bits = _bits(rows)
-        values[f"{name}_spearman"] = exact.correlation(exact.ranks(similarity(rows, bits)), human_ranks)
-        values[f"{name}_pearson"] = exact.correlation_of_fixed(lambda b, s=similarity: s(rows, b), human, bits)  # type: ignore[misc]
+        values[f"{name}_spearman"], values[f"{name}_pearson"] = _correlations(
+            partial(similarity, rows), _bits(rows), human, human_ranks
+        )
     return Metrics(**values)
 
 
-def spearman(rows: Products, scores: Sequence[float]) -> float:
-    """The cosine Spearman alone: `baseline_spearman` of a pair file."""
-    return exact.correlation(exact.ranks(_cosine(rows, _bits(rows))), exact.ranks(exact.integers(scores)))
+def _correlations(
+    similarity: Callable[[int], list[int]], bits: int, human: list[int], human_ranks: list[int]
+) -> tuple[float, float]:
+    """Spearman's and Pearson's correlation of a similarity, which is given in fixed point with any number of bits."""
+    fixed = similarity(bits)
+    spearman = exact.correlation(exact.ranks(fixed), human_ranks)
+    return spearman, exact.correlation_of_fixed(lambda wanted: fixed if wanted == bits else similarity(wanted), human, bits)
 
 
 def _block_products(blocks: Iterable[tuple[Micro, Micro]]) -> Iterator[tuple[list[int], ...]]:

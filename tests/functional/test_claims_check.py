@@ -21,10 +21,10 @@ from aqea_registry.claims.ledger import FOLDER, At, Claim, Document, Ledger, Mea
 from aqea_registry.documents.numbers import shown
 from aqea_registry.project.lock import LOCK, Lock, Pin, PinnedFile, render_lock
 from aqea_registry.project.project import open_project
-from aqea_registry.vectors.containers.pair_json import parse, render
-from aqea_registry.vectors.pair_set import Header, PairSet
+from aqea_registry.vectors.pair_set import Header
 from aqea_registry.vectors.scores import metrics, products
 from tests.functional.helpers import found
+from tests.pair_sets import Pairs, parse, render
 from tests.tools import aqea
 from tests.unit.make import pairs
 
@@ -62,7 +62,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     first, second, scores = pairs(1, 60, 8)
     score = metrics(products([(first, second)]), scores)
     header = Header(dataset="set", model="org/toy", dimension=8, n_pairs=60, baseline_spearman=score.cos_sim_spearman)
-    pair_file = render(PairSet(header=header, embeddings1=first, embeddings2=second, scores=tuple(scores)))
+    pair_file = render(Pairs(header=header, embeddings1=first, embeddings2=second, scores=tuple(scores)))
     config = b'{"hidden_size": 8, "pooling": {"mean": true}, "limits": [128, 256], "rate": 2e-5, "x": 1e999}\n'
     lock = Lock(
         datasets={"set": pin("dataset", A, {"t": pinned(b"rows")}), "set-old": pin("dataset", B, {})},

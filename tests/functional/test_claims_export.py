@@ -18,10 +18,11 @@ from aqea_registry.claims.export_claims import export_claims, export_model_index
 from aqea_registry.claims.ledger import At, Claim, Document, Ledger, Quoted, render_ledger
 from aqea_registry.project.lock import LOCK, Lock, Pin, PinnedFile, render_lock
 from aqea_registry.project.project import open_project
-from aqea_registry.vectors.containers.pair_json import render as render_pairs
-from aqea_registry.vectors.pair_set import Header, PairSet
+from aqea_registry.vectors.pair_set import Header
 from aqea_registry.vectors.scores import metrics, products
 from tests.functional.helpers import PAIRS
+from tests.pair_sets import Pairs
+from tests.pair_sets import render as render_pairs
 from tests.tools import BIN, ROOT, aqea, edit_params, run
 from tests.unit.make import pairs
 
@@ -193,7 +194,7 @@ def make_pair_set(project: Path, *, commit: str | None) -> None:
         n_pairs=60,
         baseline_spearman=found.cos_sim_spearman,
     )
-    content = render_pairs(PairSet(header=header, embeddings1=first, embeddings2=second, scores=tuple(scores)))
+    content = render_pairs(Pairs(header=header, embeddings1=first, embeddings2=second, scores=tuple(scores)))
     (project / PAIRS).parent.mkdir(parents=True)
     (project / PAIRS).write_bytes(content)
     (project / MANIFEST).parent.mkdir(parents=True, exist_ok=True)

@@ -22,10 +22,10 @@ from aqea_registry.comparison.compare import Options, TreeComparison, compare
 from aqea_registry.comparison.verdict import PairSetComparison
 from aqea_registry.stores.oci_layout import Layout
 from aqea_registry.stores.release import build
-from aqea_registry.vectors.containers.pair_json import parse, render
-from aqea_registry.vectors.pair_set import MICRO, Header, PairSet
-from aqea_registry.vectors.scores import products, spearman
+from aqea_registry.vectors.pair_set import MICRO, Header
+from aqea_registry.vectors.scores import metrics, products
 from tests.functional.helpers import PAIRS, ROWS, edit_rows, model_folder
+from tests.pair_sets import Pairs, parse, render
 from tests.tools import BIN, aqea, copy_checkout, environment, run
 
 Values = np.ndarray[Any, np.dtype[np.float64]]
@@ -138,9 +138,9 @@ def text_of(vectors: Values, scores: Sequence[float], **header: Any) -> bytes:
 
 def canonical_text(vectors: Values, scores: Sequence[float]) -> bytes:
     first, second = np.split(np.rint(vectors / np.linalg.norm(vectors, axis=1)[:, None] * MICRO).astype(np.int32), 2)
-    baseline = spearman(products([(first, second)]), scores)
+    baseline = metrics(products([(first, second)]), scores).cos_sim_spearman
     header = Header(dataset="small", model=REPO, dimension=384, n_pairs=len(first), baseline_spearman=baseline)
-    return render(PairSet(header=header, embeddings1=first, embeddings2=second, scores=tuple(scores)))
+    return render(Pairs(header=header, embeddings1=first, embeddings2=second, scores=tuple(scores)))
 
 
 @pytest.fixture(scope="module")
@@ -340,7 +340,7 @@ def small_canonical(seed: int) -> bytes:
     vectors, scores = made_up(seed)
     first, second = np.split(np.rint(vectors * MICRO).astype(np.int32), 2)
     header = Header(dataset="d", model="m", dimension=8, n_pairs=len(first), baseline_spearman=0.5)
-    return render(PairSet(header=header, embeddings1=first, embeddings2=second, scores=tuple(scores)))
+    return render(Pairs(header=header, embeddings1=first, embeddings2=second, scores=tuple(scores)))
 
 
 def in_float32(seed: int) -> bytes:

@@ -19,8 +19,6 @@ from aqea_registry.base.findings import Refused
 from aqea_registry.base.progress import Silent
 from aqea_registry.project.project import open_project
 from aqea_registry.releases.package import Package, Written, build_package, write_package
-from aqea_registry.vectors.containers import parquet
-from aqea_registry.vectors.containers.pair_json import parse, render
 from aqea_registry.verification.verify_project import verify_project
 from tests import sampling
 from tests.functional.helpers import (
@@ -36,6 +34,7 @@ from tests.functional.helpers import (
     tree,
     unnoticed,
 )
+from tests.pair_sets import parse, read_parquet, render
 from tests.tools import BIN, Result, aqea, copy_project, edit_params, run
 
 VIEW = "views/small-minilm.parquet"
@@ -189,7 +188,7 @@ def assert_croissant(folder: Path, names: dict[str, str]) -> None:
 
 def test_the_pair_file_comes_back_out_of_the_view(folder: Path) -> None:
     content = (folder / "data/small_minilm_384d_pairs.json").read_bytes()
-    assert render(parquet.read(folder / "parquet/small-minilm.parquet")) == content
+    assert render(read_parquet(folder / "parquet/small-minilm.parquet")) == content
 
 
 def test_a_view_made_again_elsewhere_gives_the_same_release(built: Package, made: Path, tmp_path: Path) -> None:

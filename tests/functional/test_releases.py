@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 import pytest
 
-from aqea_registry.vectors.containers.pair_json import parse
 from tests.functional.helpers import found, layout_manifest, titles
 from tests.github import GitHubServer, UploadFault, description
 from tests.hub import Fault, HubServer
+from tests.pair_sets import parse
 from tests.proxy import Proxy
 from tests.registry import DockerRegistry, needed
 from tests.tools import BIN, ROOT, Result, aqea, edit_params, environment, run

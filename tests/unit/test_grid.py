@@ -10,9 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from aqea_registry.vectors.pair_set import MICRO, BadVector, to_grid
+from aqea_registry.vectors.pair_set import MICRO, BadVector, OnGrid, to_grid
 
 vectors = arrays.arrays(np.float64, (3, 5), elements=st.floats(-100, 100).filter(lambda value: value == 0 or abs(value) > 1e-6))
+
+
+def margin_of(rows: OnGrid) -> float:
+    """The smallest distance of all rows to a rounding boundary."""
+    return float(np.abs(rows.boundary_distance).min(initial=0.5 / MICRO))
 
 
 def scaled(row: list[float]) -> list[mpmath.mpf]:
@@ -24,7 +29,7 @@ def scaled(row: list[float]) -> list[mpmath.mpf]:
 @given(vectors.filter(lambda rows: bool((rows != 0).any(axis=1).all())))
 def test_values_are_the_nearest_millionths_and_the_margin_is_kept(rows: npt.NDArray[np.float64]) -> None:
     found = to_grid(rows)
-    micro, margin = found.micro, found.margin
+    micro, margin = found.micro, margin_of(found)
     assert micro.dtype == np.int32 and micro.shape == rows.shape
     distance = mpmath.mpf(1)
     with mpmath.workdps(40):
@@ -46,7 +51,7 @@ def test_rows_have_length_one(rows: npt.NDArray[np.float64]) -> None:
 def test_known_rows(kind: type[np.floating]) -> None:
     rows = np.array([[3, 4], [-5, 0], [0, 2**-20], [1, 1], [-1, 1]], kind)
     found = to_grid(rows)
-    micro, margin = found.micro, found.margin
+    micro, margin = found.micro, margin_of(found)
     assert micro.tolist() == [[600_000, 800_000], [-1_000_000, 0], [0, 1_000_000], [707_107, 707_107], [-707_107, 707_107]]
     root = np.sqrt(0.5) * MICRO
     assert margin == pytest.approx((0.5 - abs(707_107 - root)) / MICRO, abs=1e-15)
@@ -57,18 +62,18 @@ def test_the_rows_of_a_block_do_not_touch_each_other() -> None:
     together = to_grid(rows)
     alone = [to_grid(row[None, :]) for row in rows]
     assert np.array_equal(together.micro, np.concatenate([found.micro for found in alone]))
-    assert together.margin == min(found.margin for found in alone)
+    assert margin_of(together) == min(margin_of(found) for found in alone)
 
 
 def test_a_value_between_two_millionths_has_almost_no_margin() -> None:
-    assert to_grid(np.array([[0.5e-6, 1.0]])).margin < 1e-18
-    assert to_grid(np.array([[1.0, 0.0]])).margin == pytest.approx(0.5e-6)
+    assert margin_of(to_grid(np.array([[0.5e-6, 1.0]]))) < 1e-18
+    assert margin_of(to_grid(np.array([[1.0, 0.0]]))) == pytest.approx(0.5e-6)
 
 
 def test_no_rows_are_no_error() -> None:
     found = to_grid(np.empty((0, 4)))
     assert found.micro.shape == (0, 4)
-    assert found.margin == 0.5e-6
+    assert margin_of(found) == 0.5e-6
 
 
 @pytest.mark.parametrize(
@@ -100,13 +105,16 @@ def test_the_vectors_given_are_not_changed() -> None:
 def test_an_offset_moves_every_boundary(offset: float) -> None:
     value = 0.6 + 0.5e-6  # on a boundary of the plain grid, and offset micro-units from the nearest of the moved one
     row = np.array([[value, np.sqrt(1 - value**2)]])
-    assert to_grid(row[:, :]).margin < 1e-15
+    assert margin_of(to_grid(row[:, :])) < 1e-15
     found = to_grid(row, offset)
     assert found.micro[0, 0] == (600_000 if offset > 0 else 600_001)
-    assert abs(found.nearest[0]) == pytest.approx(abs(offset) * 1e-6, rel=1e-3) or abs(found.nearest[0]) < abs(offset) * 1e-6
+    assert (
+        abs(found.boundary_distance[0]) == pytest.approx(abs(offset) * 1e-6, rel=1e-3)
+        or abs(found.boundary_distance[0]) < abs(offset) * 1e-6
+    )
 
 
 def test_distances_are_signed_and_of_the_worst_value() -> None:
-    above = to_grid(np.array([[0.6 + 0.51e-6, np.sqrt(1 - (0.6 + 0.51e-6) ** 2)]])).nearest[0]
-    below = to_grid(np.array([[0.6 + 0.49e-6, np.sqrt(1 - (0.6 + 0.49e-6) ** 2)]])).nearest[0]
+    above = to_grid(np.array([[0.6 + 0.51e-6, np.sqrt(1 - (0.6 + 0.51e-6) ** 2)]])).boundary_distance[0]
+    below = to_grid(np.array([[0.6 + 0.49e-6, np.sqrt(1 - (0.6 + 0.49e-6) ** 2)]])).boundary_distance[0]
     assert above == pytest.approx(1e-8, rel=1e-3) and below == pytest.approx(-1e-8, rel=1e-3)

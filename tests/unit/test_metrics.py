@@ -16,7 +16,7 @@ from scipy.stats import pearsonr, spearmanr
 from aqea_registry.project.artefact import metrics_text
 from aqea_registry.vectors.exact import Undefined
 from aqea_registry.vectors.pair_set import Header, Micro
-from aqea_registry.vectors.scores import Metrics, cosines, metrics, products, spearman
+from aqea_registry.vectors.scores import Metrics, cosines, metrics, products
 from tests.unit import make
 
 NAMES = ("cos_sim", "euclidean", "manhattan")
@@ -87,7 +87,6 @@ def test_all_six_are_the_nearest_floats(seed: int, count: int, dimension: int) -
         wanted = true_metrics(first, second, scores)
     found = scored(first, second, scores)
     assert {name: getattr(found, name) for name in wanted} == wanted
-    assert spearman(products([(first, second)]), scores) == wanted["cos_sim_spearman"]
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -158,7 +157,7 @@ def test_a_zero_vector_has_no_scores() -> None:
     first, second, scores = make.pairs(0, 10, 4)
     second[6] = 0
     rows = products([(first, second)])
-    for compute in (lambda: cosines(rows), lambda: metrics(rows, scores), lambda: spearman(rows, scores)):
+    for compute in (lambda: cosines(rows), lambda: metrics(rows, scores)):
         with pytest.raises(Undefined, match="zero vector"):
             compute()
 

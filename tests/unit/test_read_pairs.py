@@ -58,7 +58,7 @@ def test_every_spelling_gives_the_same_numbers(tmp_path: Path, spelling: str, si
     first, second, scores = read(tmp_path / "x")
     assert (first.tolist(), second.tolist(), scores.tolist()) == (given["embeddings1"], given["embeddings2"], given["scores"])
     with open_pairs(tmp_path / "x", "x.json") as file:
-        assert (file.says.dataset, file.says.model, file.says.n_pairs, file.says.dimension) == ("d[]", 'm"}', *size)
+        assert (file.header.dataset, file.header.model, file.header.n_pairs, file.header.dimension) == ("d[]", 'm"}', *size)
 
 
 def change(**fields: Any) -> Callable[[Object], bytes]:
@@ -72,16 +72,16 @@ def replace(old: str, new: str) -> Callable[[Object], bytes]:
 MALFORMED: dict[str, tuple[Callable[[Object], bytes], str]] = {
     "cut off": (lambda one: json.dumps(one).encode()[:-20], "no key"),
     "cut off in a key": (lambda one: json.dumps(one).encode()[:12], "ends"),
-    "something behind": (lambda one: json.dumps(one).encode() + b"x", "stands behind the object"),
+    "something behind": (lambda one: json.dumps(one).encode() + b"x", "something behind the object"),
     "no comma": (replace(', "scores"', ' "scores"'), "no comma"),
     "no colon": (replace('"scores":', '"scores"'), "no colon"),
-    "a key twice": (replace('"dataset"', '"model"'), "stands twice"),
+    "a key twice": (replace('"dataset"', '"model"'), "appears twice"),
     "a text in a matrix": (change(embeddings1=[["a", 1.0]]), "other things than numbers"),
     "a word in a matrix": (replace("[[", "[[nul,"), "embeddings1"),
     "NaN": (change(embeddings2=[[float("nan")] * 4] * 3), "embeddings2"),
     "too large a number": (replace("[[", "[[1e400,"), "embeddings1"),
     "rows of different lengths": (change(embeddings2=[[1.0], [1.0, 2.0]]), "embeddings2"),
-    "numbers without rows": (change(embeddings1=[1.0, 2.0]), "no row of numbers"),
+    "numbers without rows": (change(embeddings1=[1.0, 2.0]), "not a row of numbers"),
     "text in the scores": (change(scores=[1, "x"]), "other things than numbers"),
     "a header that is none": (change(dimension="four"), "header"),
     "n_pairs as a list": (change(n_pairs=[1]), "header"),
@@ -113,7 +113,7 @@ def aqed(count: int = 4, dimension: int = 2, version: int = 1, flags: int = 1, v
         (aqed(count=3), "two rows make a pair"),
         (aqed(count=0), "two rows make a pair"),
         (b"PAR1 and nothing more", "not a Parquet file"),
-        (b'{"embeddings":[[1]],"metadata":{"n_pairs":2}}', "fewer than 2 rows"),
+        (b'{"embeddings":[[1]],"metadata":{"n_pairs":2}}', "n_pairs is 2, but there are 1 rows"),
         (b'{"embeddings":[[1],[2]],"metadata":{}}', "no n_pairs"),
         (b'{"embeddings":[[1],[2]],"metadata":[]}', "metadata"),
     ],

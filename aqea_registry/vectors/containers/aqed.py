@@ -1,4 +1,4 @@
-"""AQED v1: write and read."""
+"""AQED v1, a binary format of float32 vectors: write and read."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ import os
 import struct
 from collections.abc import Iterator
 from io import FileIO
+from itertools import chain
 from typing import BinaryIO
 
 import numpy as np
 
-from aqea_registry.vectors.pair_set import BLOCK_ROWS, MICRO, Malformed, PairFile, PairSet, Says, Values
-
-ROWS = 1_000  # written at a time
-
+from aqea_registry.vectors.pair_set import BLOCK_ROWS, MICRO, Malformed, PairFile, PairSet, PartialHeader, Values
 
 AQED_HEADER = 60
 
@@ -23,12 +21,12 @@ def write_aqed(file: BinaryIO, pairs: PairSet) -> None:
     originals_present, nothing = 1, 0
     count, dimension = 2 * pairs.header.n_pairs, pairs.header.dimension
     file.write(struct.pack("<4s7I28x", b"AQED", 1, count, dimension, nothing, originals_present, nothing, nothing))
-    for matrix in (pairs.embeddings1, pairs.embeddings2):
-        for start in range(0, len(matrix), ROWS):
-            file.write((matrix[start : start + ROWS] / MICRO).astype(np.dtype("<f4")).tobytes())
+    for block in chain(pairs.blocks(0), pairs.blocks(1)):
+        file.write((block / MICRO).astype(np.dtype("<f4")).tobytes())
 
 
-def _aqed(file: FileIO) -> PairFile:
+def open_aqed(file: FileIO) -> PairFile:
+    """Open an AQED file of version 1. Raises Malformed; OSError."""
     header = os.pread(file.fileno(), AQED_HEADER, 0)
     if len(header) < AQED_HEADER:
         raise Malformed("the file ends within its header")
@@ -48,4 +46,6 @@ def _aqed(file: FileIO) -> PairFile:
                 raise Malformed(f"row {which * half + row}: the file became shorter, or a value is not a finite number")
             yield block.reshape(-1, dimension).astype(np.float64)
 
-    return PairFile(container="aqed", says=Says(dimension=dimension, n_pairs=half), matrix=matrix, scores=lambda: None)
+    return PairFile(
+        container="aqed", header=PartialHeader(dimension=dimension, n_pairs=half), matrix=matrix, scores=lambda: None
+    )

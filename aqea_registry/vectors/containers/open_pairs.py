@@ -1,7 +1,7 @@
 """Pair sets in any container, read in pieces for `compare`: published float32 files as well as canonical ones.
 
-Readers are tolerant where `core.pairset.parse` is strict: numbers need not be on the grid, keys may stand in any order. All
-of them give float64 values, some rows at a time, and each matrix can be read on its own, so that both go side by side.
+Numbers need not be on the grid, and keys may come in any order: `pair_json.read` is the strict way to the same rows. All
+readers give float64 values, some rows at a time, and each matrix can be read on its own, so that both go side by side.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from pathlib import Path
 from aqea_registry.base.files import open_regular
 from aqea_registry.base.findings import BadConfiguration, Refused
 from aqea_registry.vectors.containers import json_scan
-from aqea_registry.vectors.containers.aqed import _aqed
-from aqea_registry.vectors.containers.pair_json import _json
-from aqea_registry.vectors.containers.parquet import _parquet
+from aqea_registry.vectors.containers.aqed import open_aqed
+from aqea_registry.vectors.containers.pair_json import open_json
+from aqea_registry.vectors.containers.parquet import open_parquet
 from aqea_registry.vectors.pair_set import Malformed, PairFile
 
 
@@ -30,11 +30,11 @@ def open_pairs(path: Path, name: str) -> Iterator[PairFile]:
         with open_regular(path) as file:
             start = os.pread(file.fileno(), 4, 0)
             if start == b"AQED":
-                yield _aqed(file)
+                yield open_aqed(file)
             elif start == b"PAR1":
-                yield _parquet(path)
+                yield open_parquet(path)
             elif start.lstrip(json_scan.SPACE + b"\xef\xbb\xbf")[:1] == b"{":
-                yield _json(file, name)
+                yield open_json(file, name)
             else:
                 raise BadConfiguration(f"{name} holds no pair set", "compare pair files (JSON), Parquet views or AQED files")
     except Malformed as error:

@@ -1,16 +1,17 @@
-"""Pair sets: two matrices of canonical embeddings and the human scores, as a JSON file and as one content digest.
+"""Pair files as JSON: written and checked in one canonical spelling, and read in any spelling for a comparison.
 
 The file is the published one: a single object with the keys `dataset`, `model`, `dimension`, `n_pairs`,
 `baseline_spearman`, `embeddings1`, `embeddings2`, `scores`, in that order; UTF-8, compact, one final newline. Numbers
-stand in the shortest form of RFC 8785 (that of ECMAScript), so `JSON.stringify` writes the same bytes.
+have the shortest form of RFC 8785 (that of ECMAScript), so `JSON.stringify` writes the same bytes.
 """
 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Iterator, Sequence
-from decimal import Decimal
-from io import BytesIO, FileIO
+from io import FileIO
+from itertools import chain
 from typing import BinaryIO
 
 import msgspec
@@ -18,172 +19,198 @@ import numpy as np
 
 from aqea_registry.base.findings import BadConfiguration
 from aqea_registry.vectors.containers import json_scan
+from aqea_registry.vectors.containers.json_numbers import number, rows_text
 from aqea_registry.vectors.containers.json_scan import Range
-from aqea_registry.vectors.pair_set import KEYS, MICRO, Header, Malformed, Micro, PairFile, PairSet, Values, _says
+from aqea_registry.vectors.pair_set import (
+    KEYS,
+    MICRO,
+    ContentDigest,
+    Header,
+    Malformed,
+    Micro,
+    PairFile,
+    PairSet,
+    Values,
+    partial_header,
+)
+
+MATRICES = ("embeddings1", "embeddings2")
 
 
 def write(file: BinaryIO, header: Header, first: Iterable[Micro], second: Iterable[Micro], scores: Sequence[float]) -> None:
     """Write a pair file from blocks of rows, so that memory holds one block at a time."""
-    start = {
-        "dataset": header.dataset,
-        "model": header.model,
-        "dimension": header.dimension,
-        "n_pairs": header.n_pairs,
-    }
-    file.write(msgspec.json.encode(start)[:-1])
-    file.write(b',"baseline_spearman":' + number(header.baseline_spearman))
-    for key, blocks in (("embeddings1", first), ("embeddings2", second)):
-        file.write(b',"' + key.encode() + b'":[')
-        separator = b""
-        for block in blocks:
-            file.write(separator + rows_text(block))
-            separator = b","
-        file.write(b"]")
-    file.write(b',"scores":[' + b",".join(map(number, scores)) + b"]}\n")
+    file.write(_opening(header))
+    _write_rows(file, first)
+    file.write(_BETWEEN)
+    _write_rows(file, second)
+    file.write(_ending(scores))
 
 
-def render(pairs: PairSet) -> bytes:
-    """The one spelling of a pair set as a file: `render(parse(content)) == content` for what `write` wrote."""
-    file = BytesIO()
-    write(file, pairs.header, [pairs.embeddings1], [pairs.embeddings2], pairs.scores)
-    return file.getvalue()
+def _opening(header: Header) -> bytes:
+    start = {"dataset": header.dataset, "model": header.model, "dimension": header.dimension, "n_pairs": header.n_pairs}
+    return msgspec.json.encode(start)[:-1] + b',"baseline_spearman":' + number(header.baseline_spearman) + b',"embeddings1":['
 
 
-class _File(msgspec.Struct, forbid_unknown_fields=True):
-    dataset: str
-    model: str
-    dimension: int
-    n_pairs: int
-    baseline_spearman: float
-    embeddings1: list[list[float]]
-    embeddings2: list[list[float]]
+_BETWEEN = b'],"embeddings2":['
+
+
+def _ending(scores: Sequence[float]) -> bytes:
+    return b'],"scores":[' + b",".join(map(number, scores)) + b"]}\n"
+
+
+def _write_rows(file: BinaryIO, blocks: Iterable[Micro]) -> None:
+    separator = b""
+    for block in blocks:
+        file.write(separator + rows_text(block))
+        separator = b","
+
+
+class _Declared(Header, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A pair file with empty matrices."""
+
+    embeddings1: list[None]
+    embeddings2: list[None]
     scores: list[float]
 
 
-def parse(content: bytes) -> PairSet:
-    """Read a pair file. Raises Malformed: not JSON, wrong shape, not finite, or not on the grid of 1e-6."""
+def read(file: FileIO) -> PairSet:
+    """Read a pair file strictly, as a whole: everything but the spelling is checked, and that is told by `is_canonical`.
+
+    Memory holds the scores and a block. Raises Malformed, first for what is no pair file or has the wrong shape, then, with
+    the code `not-canonical`, for values off the grid of 1e-6; OSError.
+    """
+    before = os.fstat(file.fileno())
+    found = json_scan.members(file)
+    declared = _declared(file, found)
+    where = {member.key: member.value for member in found}
+    header = Header(**{key: getattr(declared, key) for key in Header.__struct_fields__})
+    for key in MATRICES:
+        json_scan.matrix(file, where[key], key)
+
+    digest, canonical = ContentDigest(header.n_pairs, header.dimension), True
+    off_grid: Malformed | None = None
+    for which, key in enumerate(MATRICES):
+        for first, block in _shaped(file, where, which, header):
+            canonical &= block.dtype == np.int32
+            try:
+                digest.add(_on_grid(block, key, first))
+            except Malformed as error:
+                off_grid = off_grid or error
+    if off_grid is not None:
+        raise off_grid
+
+    def blocks(which: int) -> Iterator[Micro]:
+        for first, block in _shaped(file, where, which, header, proven=canonical):
+            yield _on_grid(block, MATRICES[which], first)
+        after = os.fstat(file.fileno())
+        if (after.st_mtime_ns, after.st_size) != (before.st_mtime_ns, before.st_size):
+            raise Malformed("the file changed while it was read")
+
+    return PairSet(
+        header=header,
+        scores=tuple(declared.scores),
+        content=digest.finish(declared.scores),
+        is_canonical=canonical and _is_framed(file, where, header, declared.scores),
+        blocks=blocks,
+    )
+
+
+def _declared(file: FileIO, found: Sequence[json_scan.Member]) -> _Declared:
+    """What the file says besides its matrices: the object decoded with an empty array in the place of each."""
+    parts = [
+        json_scan.text(file, member.name) + b":" + (b"[]" if member.key in MATRICES else json_scan.text(file, member.value))
+        for member in found
+    ]
     try:
-        file = msgspec.json.decode(content, type=_File)
+        declared = msgspec.json.decode(b"{" + b",".join(parts) + b"}", type=_Declared)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed(f"not a pair file: {error}") from error
-    if file.n_pairs < 1 or file.dimension < 1:
-        raise Malformed(f"n_pairs is {file.n_pairs} and dimension is {file.dimension}: a pair set has at least one of each")
-    if len(file.scores) != file.n_pairs:
-        raise Malformed(f"n_pairs is {file.n_pairs}, but there are {len(file.scores)} scores")
-    if not all(map(math.isfinite, file.scores)):
+    if declared.n_pairs < 1 or not 1 <= declared.dimension < 1 << 31:
+        raise Malformed(f"{declared.n_pairs} pairs of {declared.dimension} dimensions: a pair set has at least one of each")
+    if len(declared.scores) != declared.n_pairs:
+        raise Malformed(f"n_pairs is {declared.n_pairs}, but there are {len(declared.scores)} scores")
+    if not all(map(math.isfinite, declared.scores)):
         raise Malformed("a score is not a finite number")
-    first, second = (
-        _matrix(rows, key, file.n_pairs, file.dimension)
-        for key, rows in (("embeddings1", file.embeddings1), ("embeddings2", file.embeddings2))
-    )
-    header = Header(
-        dataset=file.dataset,
-        model=file.model,
-        dimension=file.dimension,
-        n_pairs=file.n_pairs,
-        baseline_spearman=file.baseline_spearman,
-    )
-    return PairSet(header=header, embeddings1=first, embeddings2=second, scores=tuple(file.scores))
+    return declared
 
 
-def _matrix(rows: list[list[float]], key: str, n_pairs: int, dimension: int) -> Micro:
-    if len(rows) != n_pairs:
-        raise Malformed(f"n_pairs is {n_pairs}, but {key} has {len(rows)} rows")
-    for position, row in enumerate(rows):
-        if len(row) != dimension:
-            raise Malformed(f"dimension is {dimension}, but row {position} of {key} has {len(row)} values")
-    values = np.array(rows, np.float64)
-    if not np.isfinite(values).all():
-        raise Malformed(f"{key} holds a value that is not finite")
+def _is_framed(file: FileIO, where: dict[str, Range], header: Header, scores: Sequence[float]) -> bool:
+    """Whether everything around the rows is as `write` writes it: this decides the order of the keys, too."""
+    first, second = (where[key] for key in MATRICES)
+    end = os.fstat(file.fileno()).st_size
+    gaps = (
+        (Range(0, first.start + 2), _opening(header) + b"["),
+        (Range(first.end - 2, second.start + 2), b"]" + _BETWEEN + b"["),
+        (Range(second.end - 2, end), b"]" + _ending(scores)),
+    )
+    return all(gap.end - gap.start == len(wanted) and json_scan.text(file, gap) == wanted for gap, wanted in gaps)
+
+
+def _shaped(
+    file: FileIO, where: dict[str, Range], which: int, header: Header, *, proven: bool = False
+) -> Iterator[tuple[int, Micro | Values]]:
+    """The blocks of a matrix, each with the position of its first row. Raises Malformed if the header has another shape."""
+    key, done = MATRICES[which], 0
+    for block in json_scan.rows(file, where[key], key, proven=proven):
+        if block.shape[1] != header.dimension:
+            raise Malformed(f"dimension is {header.dimension}, but row {done} of {key} has {block.shape[1]} values")
+        yield done, block
+        done += len(block)
+    if done != header.n_pairs:
+        raise Malformed(f"n_pairs is {header.n_pairs}, but {key} has {done} rows")
+
+
+def _on_grid(block: Micro | Values, key: str, first: int) -> Micro:
+    """The block in micro-units. Raises Malformed, not canonical, if a value is off the grid; `first` is its first row."""
+    if block.dtype == np.int32:
+        return block.astype(np.int32, copy=False)
     with np.errstate(over="ignore"):
-        micro = np.rint(values * MICRO)
+        micro = np.rint(block * MICRO)
     if np.abs(micro).max(initial=0) > 2**31 - 1:
         raise Malformed(f"{key} holds a value far outside -1..1", "not-canonical")
-    off = np.argwhere(micro / MICRO != values)
+    off = np.argwhere(micro / MICRO != block)
     if len(off):
         row, column = off[0].tolist()
-        raise Malformed(
-            f"{key}[{row}][{column}] is {values[row, column]!r}: {len(off)} values are not on the grid of 1e-6", "not-canonical"
-        )
+        value = float(block[row, column])
+        raise Malformed(f"{key}[{first + row}][{column}] is {value!r}: it is not on the grid of 1e-6", "not-canonical")
     return micro.astype(np.int32)
 
 
-def _json(file: FileIO, name: str) -> PairFile:
-    where = json_scan.members(file)
+def open_json(file: FileIO, name: str) -> PairFile:
+    """Open a pair file or a file of embeddings in any spelling. Raises Malformed, and BadConfiguration for other files."""
+    mark = len(json_scan.MARK) if os.pread(file.fileno(), 3, 0) == json_scan.MARK else 0
+    where = json_scan.by_key(json_scan.members(file, mark))
     if "embeddings1" in where and "embeddings2" in where:
-        header = _says({key: json_scan.text(file, where[key]) for key in KEYS[:4] if key in where})
-
-        def matrix(which: int) -> Iterator[Values]:
-            key = ("embeddings1", "embeddings2")[which]
-            return json_scan.rows(file, where[key], key)
-
-        def scores() -> Values | None:
-            return json_scan.numbers(file, where["scores"], "scores") if "scores" in where else None
-
-        return PairFile(container="json", says=header, matrix=matrix, scores=scores)
+        header = partial_header({key: json_scan.text(file, where[key]) for key in KEYS[:4] if key in where})
+        ranges = [json_scan.matrix(file, where[key], key) for key in MATRICES]
+        return PairFile(
+            container="json",
+            header=header,
+            matrix=lambda which: _in_units(json_scan.rows(file, ranges[which], MATRICES[which])),
+            scores=lambda: _scores(json_scan.text(file, where["scores"])) if "scores" in where else None,
+        )
     if "embeddings" in where and "metadata" in where:
-        return _embeddings(file, where)
+        return _open_embeddings(file, where)
     raise BadConfiguration(
         f"{name} holds no pair set: its keys are {', '.join(sorted(where)[:8]) or 'none'}",
         "a pair file has embeddings1 and embeddings2; a file of embeddings has embeddings and metadata",
     )
 
 
-def number(value: float) -> bytes:
-    """A finite float64 in the form of RFC 8785, section 3.2.2.3."""
-    if not math.isfinite(value):
-        raise ValueError(f"{value} is not a JSON number")
-    if value == 0:
-        return b"0"
-    sign, digits, exponent = Decimal(repr(float(value))).normalize().as_tuple()
-    assert isinstance(exponent, int)
-    text = "".join(map(str, digits))
-    point = len(text) + exponent  # the value is 0.text times 10**point
-    if len(text) <= point <= 21:
-        text += "0" * (point - len(text))
-    elif 0 < point <= 21:
-        text = f"{text[:point]}.{text[point:]}"
-    elif -6 < point <= 0:
-        text = f"0.{'0' * -point}{text}"
-    else:
-        text = f"{text[0]}{'.' if text[1:] else ''}{text[1:]}e{point - 1:+d}"
-    return (("-" if sign else "") + text).encode()
+def _in_units(blocks: Iterable[Micro | Values]) -> Iterator[Values]:
+    for block in blocks:
+        yield block / MICRO if block.dtype == np.int32 else block.astype(np.float64, copy=False)
 
 
-def rows_text(rows: Micro) -> bytes:
-    """JSON text of a block of rows in millionths, formatted from the integers alone: `[0.5,-0.000001,0],[...`.
-
-    Each value takes a fixed field of twelve characters, `,-1234.567890` without what its shortest form does not have;
-    one mask then keeps the characters that stand.
-    """
-    count, dimension = rows.shape
-    values = rows.astype(np.int64).reshape(-1)
-    size = np.abs(values)
-    whole, fraction = np.divmod(size, MICRO)
-    if whole.max(initial=0) > 9:
-        raise ValueError("a micro-unit value of 10 or more is no component of a normalised vector")
-    field = np.empty((values.size, 10), np.uint8)
-    keep = np.ones_like(field, bool)
-    field[:, 0], field[:, 1], field[:, 2], field[:, 3] = ord(","), ord("-"), ord("0"), ord(".")
-    field[:, 2] += whole.astype(np.uint8)
-    keep[:, 1] = values < 0
-    keep[:, 3] = fraction > 0
-    rest = fraction
-    for position in range(6):
-        unit = 10 ** (5 - position)
-        keep[:, 4 + position] = rest > 0  # nothing but zeros follows: the shortest form ends before
-        digit, rest = np.divmod(rest, unit)
-        field[:, 4 + position] = digit + ord("0")
-    starts = np.arange(0, values.size, dimension)
-    keep[starts, 0] = False  # the first value of a row has no comma before it
-    lengths = keep.reshape(count, -1).sum(axis=1)
-    text = field[keep].tobytes()
-    ends = np.cumsum(lengths).tolist()
-    return b"[" + b"],[".join(text[end - length : end] for end, length in zip(ends, lengths.tolist(), strict=True)) + b"]"
+def _scores(text: bytes) -> Values:
+    try:
+        return np.array(msgspec.json.decode(text, type=list[float]), np.float64)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Malformed(f"scores: {error}") from error
 
 
 def write_embeddings(file: BinaryIO, pairs: PairSet) -> None:
-    """`{"embeddings", "metadata"}`: the first matrix's rows, then the second's; the scores stand in the metadata."""
+    """`{"embeddings", "metadata"}`: the first matrix's rows, then the second's; the scores are in the metadata."""
     metadata = {
         "dataset": pairs.header.dataset,
         "model": pairs.header.model,
@@ -191,31 +218,39 @@ def write_embeddings(file: BinaryIO, pairs: PairSet) -> None:
         "n_pairs": pairs.header.n_pairs,
         "rows": "embeddings1, then embeddings2",
     }
-    file.write(b'{"embeddings":[' + rows_text(pairs.embeddings1) + b"," + rows_text(pairs.embeddings2))
+    file.write(b'{"embeddings":[')
+    _write_rows(file, chain(pairs.blocks(0), pairs.blocks(1)))
     file.write(b'],"metadata":' + msgspec.json.encode(metadata)[:-1])
     file.write(b',"scores":[' + b",".join(map(number, pairs.scores)) + b"]}}\n")
 
 
-def _embeddings(file: FileIO, where: dict[str, Range]) -> PairFile:
+def _open_embeddings(file: FileIO, where: dict[str, Range]) -> PairFile:
     """`{"embeddings", "metadata"}`: the rows of the first matrix, then those of the second."""
     try:
         metadata = msgspec.json.decode(json_scan.text(file, where["metadata"]), type=dict[str, msgspec.Raw])
-        human = msgspec.json.decode(metadata["scores"], type=list[float]) if "scores" in metadata else None
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Malformed(f"metadata: {error}") from error
-    header = _says({key: bytes(metadata[key]) for key in KEYS[:4] if key in metadata})
-    if header.n_pairs is None:
+    header = partial_header({key: bytes(metadata[key]) for key in KEYS[:4] if key in metadata})
+    count, both = header.n_pairs, json_scan.matrix(file, where["embeddings"], "embeddings")
+    if count is None:
         raise Malformed("metadata has no n_pairs: where the second sentences begin is not known")
-    middle = json_scan.row_start(file, where["embeddings"], header.n_pairs)
-    start, end = where["embeddings"]
-    halves = (Range(start, middle), Range(middle - 1, end))
 
     def matrix(which: int) -> Iterator[Values]:
-        return json_scan.rows(file, halves[which], "embeddings")
+        done = 0
+        for block in _in_units(json_scan.rows(file, both, "embeddings")):
+            middle = min(max(count - done, 0), len(block))
+            half = block[middle:] if which else block[:middle]
+            if len(half):
+                yield half
+            done += len(block)
+            if not which and done >= count:
+                return
+        if done != 2 * count:
+            raise Malformed(f"n_pairs is {count}, but there are {done} rows, where two rows make a pair")
 
     return PairFile(
         container="embeddings",
-        says=header,
+        header=header,
         matrix=matrix,
-        scores=lambda: None if human is None else np.array(human, np.float64),
+        scores=lambda: _scores(bytes(metadata["scores"])) if "scores" in metadata else None,
     )
