@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from aqea_registry.base.findings import Finding
+from aqea_registry.base.findings import BadConfiguration, Finding
+from aqea_registry.base.strict import convert, load_json
 from aqea_registry.vectors.margin import Machine, Margin
 
 STATEMENT: Literal["https://in-toto.io/Statement/v1"] = "https://in-toto.io/Statement/v1"
@@ -136,13 +137,13 @@ def parse_statement(content: bytes, name: str) -> tuple[Statement | None, list[F
     try:
         if len(content) > LARGEST:
             raise ValueError(f"{len(content)} bytes; the limit is {LARGEST}")
-        found = msgspec.json.decode(content, type=Statement)
-        if not found.subject or not all(one.digest for one in found.subject):
+        found = convert(load_json(content, "not a statement"), Statement, "not a statement")
+        if not found.subject or not all(subject.digest for subject in found.subject):
             raise ValueError("a statement names its subjects by digest")
         if found.provenance() is None and found.confirmation() is None:
             raise ValueError(f"predicateType {found.predicate_type!r} is not known here")
-    except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
-        return None, [Finding(code="malformed", subject=name, message=f"no statement: {error}")]
+    except (BadConfiguration, ValueError) as error:  # msgspec's errors are ValueErrors
+        return None, [Finding(code="malformed", subject=name, message=str(error))]
     return found, []
 
 

@@ -6,7 +6,6 @@ Values that are quoted from files: of the project, or of a pin, whose bytes are 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -14,10 +13,10 @@ from typing import Any
 
 import msgspec
 
-from aqea_registry.base.files import UnsafePath, inside, open_regular
+from aqea_registry.base.files import TooLarge, UnsafePath, inside, read_small
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Missing
 from aqea_registry.base.progress import Reporter
-from aqea_registry.base.strict import NoSuchValue, _unique_keys, follow, load_plain_yaml, load_yaml
+from aqea_registry.base.strict import NoSuchValue, follow, load_json, load_yaml
 from aqea_registry.claims.expression import BadExpression, Node, Terms, in_order, read, reference, references
 from aqea_registry.claims.judging import (
     MALFORMED,
@@ -273,19 +272,19 @@ class Quotations:
         content = self._of_project(path) if pin is None else self._of_pin(pin, path)
         if isinstance(content, Missing):
             return content
-        if len(content) > LARGEST:
-            return Missing(MALFORMED, f"{path}: larger than {LARGEST >> 20} MiB")
         same = pin is not None or self._listed.get(path) == hashlib.sha256(content).hexdigest()
         try:
             return _parsed(path, content, trusted=pin is None), "bytes" if same else "prints"
-        except (BadConfiguration, ValueError, RecursionError) as error:
-            return Missing(MALFORMED, error.message if isinstance(error, BadConfiguration) else f"{path}: {error}")
+        except BadConfiguration as error:
+            return Missing(MALFORMED, error.message)
 
     def _of_project(self, path: str) -> bytes | Missing:
         try:
-            return _content(inside(self._project.root, path))
+            return read_small(inside(self._project.root, path), LARGEST)
         except UnsafePath as error:
             return Missing(MALFORMED, f"{path[:200]!r}: {error}; not followed")
+        except TooLarge as error:
+            return Missing(MALFORMED, f"{path}: {error.strerror}")
         except OSError as error:
             return Missing("missing-file", f"{path}: cannot be read: {error.strerror or error}")
 
@@ -300,6 +299,8 @@ class Quotations:
             return Missing("unresolved", f"{name} has no digests yet; run: aqea-registry pin {name}")
         if path not in pin.files:
             return Missing("missing-file", f"{path[:200]} is none of the files of {name} that are pinned")
+        if pin.files[path].size > LARGEST:
+            return Missing(MALFORMED, f"{path}: larger than {LARGEST >> 20} MiB")
         if not self._here:
             return Missing("missing-file", f"{path} of {name} is no file of the checkout; run: aqea-registry claims check")
         wrong: list[Finding] = []
@@ -323,19 +324,12 @@ class Quotations:
         return Missing("missing-file", f"no source on this machine has {path} of {name}")
 
 
-def _content(place: Path) -> bytes:
-    """A file's bytes, of a file that is too long as many as show it. Raises OSError."""
-    with open_regular(place) as file:
-        content = b""
-        while len(content) <= LARGEST and (block := file.read(LARGEST + 1 - len(content))):
-            content += block
-    return content
-
-
 def _pinned_content(place: Path, file: PinnedFile) -> bytes | tuple[str] | None:
     """The pinned bytes; what else is there, in a tuple; None if nothing is."""
     try:
-        content = _content(place)
+        content = read_small(place, LARGEST)
+    except TooLarge as error:
+        return (str(error.strerror),)
     except OSError:
         return None
     sha256 = hashlib.sha256(content).hexdigest()
@@ -343,9 +337,9 @@ def _pinned_content(place: Path, file: PinnedFile) -> bytes | tuple[str] | None:
 
 
 def _parsed(path: str, content: bytes, *, trusted: bool) -> Any:
-    """The values of a JSON or YAML file, JSON numbers as they are spelled. Raises BadConfiguration and ValueError."""
+    """The values of a JSON or YAML file, JSON numbers as they are spelled. Raises BadConfiguration."""
     if path.endswith(".json"):
-        return json.loads(content, parse_float=str, parse_int=str, object_pairs_hook=_unique_keys)
+        return load_json(content, path, spelled=True)
     if path.endswith((".yaml", ".yml")):
-        return load_yaml(content, path) if trusted else load_plain_yaml(content, path)
-    raise ValueError("a value can be quoted from a .json, .yaml or .yml file only")
+        return load_yaml(content, path, aliases=trusted)
+    raise BadConfiguration(f"{path}: a value can be quoted from a .json, .yaml or .yml file only")

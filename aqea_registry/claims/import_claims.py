@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from aqea_registry.base.files import locked, open_regular, write_bytes
+from aqea_registry.base.files import TooLarge, locked, read_small, write_bytes
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Refused
 from aqea_registry.claims.drafting import (
     Evaluated,
@@ -94,13 +94,11 @@ def _read(place: Path) -> bytes:
     if place.is_dir():
         raise BadConfiguration(f"{place}: a folder", "name one document: a Markdown file, CSV or TSV")
     try:
-        with open_regular(place) as file:
-            content = file.read(LARGEST + 1) or b""
+        return read_small(place, LARGEST)
+    except TooLarge as error:
+        raise BadConfiguration(f"{place}: {error.strerror}", "import the part that prints results") from error
     except OSError as error:
         raise CannotCheck(f"{place}: cannot be read: {error.strerror}", "name a Markdown, CSV or TSV file") from error
-    if len(content) > LARGEST:
-        raise BadConfiguration(f"{place}: larger than {LARGEST >> 20} MiB", "import the part that prints results")
-    return content
 
 
 def _decode(content: bytes, name: str) -> str:
@@ -206,7 +204,7 @@ def _file(root: Path, place: Path) -> str:
 
 def _old(place: Path, path: str) -> Ledger | None:
     try:
-        content = place.read_bytes()
+        content = read_small(place, LARGEST)
     except FileNotFoundError:
         return None
     ledger, findings = parse_ledger(content, place.stem)

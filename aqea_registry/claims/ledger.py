@@ -17,9 +17,9 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
-from aqea_registry.base.files import UnsafePath, hash_file, inside, open_regular
+from aqea_registry.base.files import TooLarge, UnsafePath, hash_file, inside, read_small
 from aqea_registry.base.findings import BadConfiguration, Finding
-from aqea_registry.base.strict import load_plain_yaml
+from aqea_registry.base.strict import load_yaml
 from aqea_registry.documents.numbers import Unit
 from aqea_registry.project.lock import Sha256
 
@@ -190,19 +190,17 @@ def read_ledgers(root: Path) -> tuple[dict[str, Ledger], list[Finding]]:
     """Every readable ledger of manifests/claims by its name, sorted, and what is wrong with them."""
     ledgers: dict[str, Ledger] = {}
     findings: list[Finding] = []
-    for place in sorted((root / FOLDER).glob("*.yaml")):
-        path = place.relative_to(root).as_posix()
+    for path in sorted((root / FOLDER).glob("*.yaml")):
         try:
-            with open_regular(place) as file:
-                content = file.read(LARGEST + 1) or b""
+            ledger, wrong = parse_ledger(read_small(path, LARGEST), path.stem)
+        except TooLarge as error:
+            ledger, wrong = None, [_malformed(path.stem, f"{error.strerror}, too large for a ledger")]
         except OSError as error:
             message = f"cannot be read: {error.strerror or error}"
-            findings.append(Finding(code="unreadable", subject=path, message=message))
-            continue
-        ledger, wrong = parse_ledger(content, ledger_name(path))
+            ledger, wrong = None, [Finding(code="unreadable", subject=path.relative_to(root).as_posix(), message=message)]
         findings += wrong
         if ledger is not None:
-            ledgers[ledger_name(path)] = ledger
+            ledgers[path.stem] = ledger
     return ledgers, findings
 
 
@@ -239,12 +237,10 @@ _WORDS = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n",
 
 def parse_ledger(content: bytes, name: str) -> tuple[Ledger | None, list[Finding]]:
     """Read a ledger; each claim or result that is none is a finding, and the others are kept. None if there is no ledger."""
-    if len(content) > LARGEST:
-        return None, [_malformed(name, f"larger than {LARGEST >> 20} MiB, too large for a ledger")]
     if not _NAME.fullmatch(name):
         return None, [_malformed(name, "the name of a ledger has letters, digits, '.', '_' and '-'; rename the file")]
     try:
-        value = load_plain_yaml(content, name)
+        value = load_yaml(content, name, aliases=False)
     except BadConfiguration as error:
         return None, [_malformed(name, error.message)]
     if not isinstance(value, dict) or value.get("schema") != SCHEMA:
