@@ -17,7 +17,14 @@ from aqea_registry.base.files import TooLarge, UnsafePath, inside, read_small
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Missing
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.strict import NoSuchValue, follow, load_json, load_yaml
-from aqea_registry.claims.expression import BadExpression, Node, Terms, in_order, read, reference, references
+from aqea_registry.claims.expression import (
+    BadExpression,
+    Expression,
+    Terms,
+    parse_reference,
+    read_expression,
+    references,
+)
 from aqea_registry.claims.judging import (
     MALFORMED,
     Ground,
@@ -25,6 +32,7 @@ from aqea_registry.claims.judging import (
     Resolved,
     derived,
     ground_of,
+    in_order,
     judge,
     measured,
     quoted_claim,
@@ -135,7 +143,7 @@ class _Judge:
         self._terms = Terms(ledgers)
         self._grounds: dict[str, Ground] = {}
         self._rests_on: dict[str, list[str]] = {}  # of every claim the claims that it is computed from or quotes
-        self._nodes: dict[str, Node] = {}
+        self._nodes: dict[str, Expression] = {}
         self._wrong: dict[str, Missing] = {}
 
     def verdicts(self) -> list[Verdict]:
@@ -158,12 +166,14 @@ class _Judge:
         """The claims that a claim rests on; what is wrong with how it names them is kept."""
         try:
             if claim.derived is not None:
-                self._nodes[own] = read(claim.derived)
-                named = list(references(self._nodes[own]))
+                self._nodes[own] = read_expression(claim.derived)
+                named = references(self._nodes[own])
                 if not named:
                     raise BadExpression("it names no claim")
             else:
-                named = [reference(claim.quoted.claim)] if claim.quoted and claim.quoted.claim is not None else []
+                named = [parse_reference(claim.quoted.claim)] if claim.quoted and claim.quoted.claim is not None else []
+                if any(reference.glob for reference in named):
+                    raise BadExpression(f"{str(named[0])!r} stands for several claims")
             return list(dict.fromkeys(one for each in named for one in self._terms.find(each, ledger, own)))
         except BadExpression as error:
             self._wrong[own] = Missing(MALFORMED, str(error))

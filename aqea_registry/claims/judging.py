@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 
 from aqea_registry.base.findings import Finding, Missing
 from aqea_registry.claims import quantity
-from aqea_registry.claims.expression import BadExpression, Node, Terms, Unreadable, evaluate
+from aqea_registry.claims.expression import BadExpression, Expression, Terms, Unreadable, evaluate
 from aqea_registry.claims.ledger import Claim, Result, Verdict
 from aqea_registry.claims.quantity import Quantity
 from aqea_registry.documents.numbers import ULPS, NotANumber, Printed, Unit, parse, shown, ulps_between
@@ -45,6 +45,50 @@ class Known(NamedTuple):
     ground: Ground
     rests_on: tuple[str, ...] = ()
     text: str | None = None
+
+
+def in_order(edges: Mapping[str, Sequence[str]]) -> tuple[list[str], list[tuple[str, ...]]]:
+    """Every name after those that it rests on, and the circles: each as the names on it, in the order of resting."""
+    waits = {name: len(bases) for name, bases in edges.items()}
+    above: dict[str, list[str]] = {name: [] for name in edges}
+    for name, bases in edges.items():
+        for base in bases:
+            above[base].append(name)
+    order: list[str] = []
+    circles: list[tuple[str, ...]] = []
+    done: set[str] = set()
+
+    def settle(ready: Iterable[str]) -> None:
+        stack = list(ready)
+        while stack:
+            name = stack.pop()
+            if name in done:
+                continue
+            done.add(name)
+            order.append(name)
+            for dependent in above[name]:
+                waits[dependent] -= 1
+                if not waits[dependent]:
+                    stack.append(dependent)
+
+    settle(name for name, count in waits.items() if not count)
+    below = {name: iter(bases) for name, bases in edges.items()}
+    for start in edges:
+        path = [start]  # follow what is not settled until a name comes again
+        positions = {start: 0}
+        while path:
+            name = path[-1]
+            if name in done:
+                del positions[path.pop()]
+                continue
+            base = next(base for base in below[name] if base not in done)
+            if base in positions:
+                circles.append(tuple(path[positions[base] :]))
+                settle(circles[-1])
+            else:
+                positions[base] = len(path)
+                path.append(base)
+    return order, circles
 
 
 def judge(ledger: str, claim: Claim, evidence: Known | Missing | None) -> Verdict:
@@ -99,7 +143,7 @@ def measured(
     return Known(value, f"recomputed from {found.key}{found.note}", "bytes", (found.key,))
 
 
-def derived(node: Node, ledger: str, own: str, terms: Terms, grounds: Mapping[str, Ground]) -> Known | Missing:
+def derived(expression: Expression, ledger: str, own: str, terms: Terms, grounds: Mapping[str, Ground]) -> Known | Missing:
     """What a derived claim's expression gives over the printed values of others. `grounds` are those of claims that hold."""
     rests_on: dict[str, None] = {}
 
@@ -109,7 +153,7 @@ def derived(node: Node, ledger: str, own: str, terms: Terms, grounds: Mapping[st
         return [terms.term(name) for name in found]
 
     try:
-        value = evaluate(node, lookup)
+        value = evaluate(expression, lookup)
     except BadExpression as error:
         return Missing(MALFORMED, str(error))
     except Unreadable as error:

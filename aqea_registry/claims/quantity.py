@@ -85,6 +85,12 @@ def divide(a: Quantity, b: Quantity) -> Quantity:
     return _checked(a.value / b.value, min(corners), max(corners), unit)
 
 
+def ratio(a: Quantity, b: Quantity) -> Quantity:
+    """The quotient of two quantities of one unit; what has no unit takes the other's. Raises NotComputable."""
+    unit = common(a.unit, b.unit)
+    return divide(a._replace(unit=unit), b._replace(unit=unit))
+
+
 def total(terms: Sequence[Quantity]) -> Quantity:
     """The sum of one or more quantities of one unit. Raises NotComputable."""
     result = terms[0]

@@ -12,12 +12,13 @@ import pytest
 
 from aqea_registry.base.findings import Missing
 from aqea_registry.base.strict import NoSuchValue, follow
-from aqea_registry.claims.expression import MOST, BadExpression, Reference, Terms, in_order
+from aqea_registry.claims.expression import MOST, BadExpression, Reference, Terms
 from aqea_registry.claims.judging import (
     Known,
     Resolved,
     counts,
     ground_of,
+    in_order,
     judge,
     measured,
     quoted_claim,
