@@ -32,8 +32,8 @@ from aqea_registry.attestations.statement import (
     Statement,
     dependency_findings,
     foreign_findings,
+    make_statement,
     parse_statement,
-    statement,
     subject_findings,
 )
 from aqea_registry.base.files import write_bytes
@@ -77,7 +77,7 @@ def write_pair_set_statement(
             [Resource(name=MARGIN, annotations=msgspec.to_builtins(margin))] if margin else (),
         ),
     )
-    write_bytes(project.root / statement_path(key), statement(files, predicate).render())
+    write_bytes(project.root / statement_path(key), make_statement(files, predicate).render())
 
 
 def pair_set_inputs(project: Project, key: str) -> tuple[Resource, ...]:
@@ -245,7 +245,7 @@ def release_statement(project: Project, release: Release, made: Iterable[Metadat
         ),
         run_details=_run(Metadata(started_on=when[0], finished_on=when[1]) if when else None, ()),
     )
-    return statement(release_subjects(release), predicate)
+    return make_statement(release_subjects(release), predicate)
 
 
 def release_subjects(release: Release) -> dict[str, str]:

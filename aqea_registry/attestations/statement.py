@@ -24,11 +24,9 @@ PAIR_SET = "urn:aqea-registry:pair-set:1"
 RELEASE = "urn:aqea-registry:release:1"
 BUILDER = "urn:aqea-registry:command-line"
 
-
 SUFFIX = ".intoto.json"
 NAME = re.compile(r"[a-z0-9][A-Za-z0-9._-]*\.intoto\.json")
 LARGEST = 4 << 20  # bytes
-
 
 Time = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\Z")]
 Hex = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{40,128}\Z")]
@@ -125,7 +123,7 @@ class Statement(_Layout, frozen=True, kw_only=True):
         return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
 
 
-def statement(subject: Mapping[str, str], predicate: Provenance | Confirmation) -> Statement:
+def make_statement(subject: Mapping[str, str], predicate: Provenance | Confirmation) -> Statement:
     """A statement about files given as name to hex sha256."""
     kind = PROVENANCE if isinstance(predicate, Provenance) else CONFIRMATION
     resources = tuple(Resource(name=name, digest={"sha256": sha256}) for name, sha256 in sorted(subject.items()))

@@ -104,7 +104,7 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return values
 
 
-class Printed(NamedTuple):
+class YamlNode(NamedTuple):
     """A YAML value as printed: a text, a dict, a list, or None for null; and its line, counted from 1."""
 
     value: Any
@@ -213,7 +213,7 @@ class _Builder:
         if self._count > self._most:
             raise _wrong(event, f"more than {self._most} values, those that aliases repeat included")
         if self._printed and not key:
-            value = Printed(value, event.start_mark.line + 1)
+            value = YamlNode(value, event.start_mark.line + 1)
         if event.anchor is not None:
             if not self._aliases:
                 raise _wrong(event, "an anchor is not read here: write the value out")

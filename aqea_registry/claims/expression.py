@@ -21,7 +21,7 @@ from typing import NamedTuple
 from aqea_registry.claims import quantity
 from aqea_registry.claims.ledger import Claim, Ledger
 from aqea_registry.claims.quantity import NotComputable, Quantity
-from aqea_registry.documents.numbers import NotANumber, Unit, parse
+from aqea_registry.documents.numbers import NotANumber, Unit, parse_number
 
 LONGEST = 20_000  # characters of an expression
 DEEPEST = 30  # parentheses within parentheses
@@ -132,7 +132,7 @@ def _atom(found: re.Match[str]) -> Reference | Fraction:
     if found[1] is not None:
         return parse_reference(found[1].strip(), found.start() + 1)
     try:
-        return parse(found[0], "number").value
+        return parse_number(found[0], "number").value
     except NotANumber as error:
         raise BadExpression(f"column {found.start() + 1}: {error}") from error
 
@@ -285,7 +285,7 @@ class Terms:
             claim, value = self.claim(name), None
             if claim.value is not None and claim.unit != "text":
                 with suppress(NotANumber):
-                    value = quantity.printed(parse(claim.value, claim.unit), claim.unit)
+                    value = quantity.printed(parse_number(claim.value, claim.unit), claim.unit)
             self._terms[name] = Term(name, claim.unit, value)
         return self._terms[name]
 

@@ -13,12 +13,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, Literal, NamedTuple
 
-from aqea_registry.base.findings import Finding, Missing
+from aqea_registry.base.findings import Finding, Unchecked
 from aqea_registry.claims import quantity
 from aqea_registry.claims.expression import BadExpression, Expression, Terms, Unreadable, evaluate
-from aqea_registry.claims.ledger import Claim, Result, Verdict
+from aqea_registry.claims.ledger import Claim, Evaluation, Verdict
 from aqea_registry.claims.quantity import Quantity
-from aqea_registry.documents.numbers import ULPS, NotANumber, Printed, Unit, parse, shown, ulps_between
+from aqea_registry.documents.numbers import ULPS, NotANumber, PrintedNumber, Unit, parse_number, shown, ulps_between
 from aqea_registry.project.lock import Lock, Pin
 from aqea_registry.project.params import Dataset, Model, Params
 from aqea_registry.vectors.scores import Metrics
@@ -30,11 +30,10 @@ NAMED = 5  # of many names, as many are told
 # What a ratio and a count may be printed as besides.
 _PLAINER: dict[Unit | None, tuple[Unit, ...]] = {"ratio": ("fraction", "number"), "count": ("number",)}
 
+Basis = Literal["bytes", "prints"]
 
-Ground = Literal["bytes", "prints"]
 
-
-class Known(NamedTuple):
+class Evidence(NamedTuple):
     """What the evidence gives: a number or a text, in words where it comes from, and what it rests on.
 
     `text` is how the number is spelled there, if it is spelled at all.
@@ -42,7 +41,7 @@ class Known(NamedTuple):
 
     value: Quantity | str
     how: str
-    ground: Ground
+    ground: Basis
     rests_on: tuple[str, ...] = ()
     text: str | None = None
 
@@ -91,59 +90,59 @@ def in_order(edges: Mapping[str, Sequence[str]]) -> tuple[list[str], list[tuple[
     return order, circles
 
 
-def judge(ledger: str, claim: Claim, evidence: Known | Missing | None) -> Verdict:
+def judge_claim(ledger: str, claim: Claim, evidence: Evidence | Unchecked | None) -> Verdict:
     """The verdict on one claim. `evidence` is None if the claim has none."""
     if claim.value is None:
-        return _unchecked(ledger, claim, Missing("illegible", f"the number cannot be read: {claim.ocr}"))
+        return _unchecked(ledger, claim, Unchecked("illegible", f"the number cannot be read: {claim.ocr}"))
     number = None
     if claim.unit != "text":
         try:
             number = _printed(claim, claim.value)
         except NotANumber as error:
-            return _unchecked(ledger, claim, Missing(MALFORMED, str(error)))
+            return _unchecked(ledger, claim, Unchecked(MALFORMED, str(error)))
     if evidence is None:
         return Verdict(ledger=ledger, claim=claim, state="unbound", message="the claim has no evidence")
-    if isinstance(evidence, Missing):
+    if isinstance(evidence, Unchecked):
         return _unchecked(ledger, claim, evidence)
     found = evidence.value
     if isinstance(found, str) or number is None:
         return _judge_text(ledger, claim, evidence)
     if found.unit not in (None, claim.unit) and claim.unit not in _PLAINER.get(found.unit, ()):
         return _unchecked(
-            ledger, claim, Missing(MALFORMED, f"{evidence.how}: the units differ: {claim.unit} against {found.unit}")
+            ledger, claim, Unchecked(MALFORMED, f"{evidence.how}: the units differ: {claim.unit} against {found.unit}")
         )
     return _judge_number(ledger, claim, number, evidence, found)
 
 
 def measured(
     claim: Claim,
-    results: Mapping[str, Result],
-    bound: Mapping[str, Resolved | Missing],
-    scores: Mapping[str, Metrics | Missing],
-) -> Known | Missing:
+    results: Mapping[str, Evaluation],
+    bound: Mapping[str, Resolved | Unchecked],
+    scores: Mapping[str, Metrics | Unchecked],
+) -> Evidence | Unchecked:
     """What the pair set's bytes give for a measured claim of a ledger with these results."""
     assert claim.measured is not None
     result, metric = claim.measured.result, claim.measured.metric
     if result not in results:
-        return Missing(MALFORMED, f"the ledger has no result {result!r}")
+        return Unchecked(MALFORMED, f"the ledger has no result {result!r}")
     if claim.unit not in ("percent", "fraction"):
-        return Missing(MALFORMED, f"{metric} is a fraction; it can be printed as percent or fraction, not as {claim.unit}")
+        return Unchecked(MALFORMED, f"{metric} is a fraction; it can be printed as percent or fraction, not as {claim.unit}")
     found = bound[result]
-    if isinstance(found, Missing) and found.reason == "unpinned":
+    if isinstance(found, Unchecked) and found.reason == "unpinned":
         return found
     name = ALSO_CALLED.get(metric, metric)
     if name not in METRICS:
-        return Missing("not-recomputed", f"{metric} is none of the six scores that a pair set gives")
-    if isinstance(found, Missing):
+        return Unchecked("not-recomputed", f"{metric} is none of the six scores that a pair set gives")
+    if isinstance(found, Unchecked):
         return found
     score = scores[found.key]
-    if isinstance(score, Missing):
+    if isinstance(score, Unchecked):
         return score
     value = quantity.converted(quantity.exact(Fraction(getattr(score, name)), "fraction"), claim.unit)
-    return Known(value, f"recomputed from {found.key}{found.note}", "bytes", (found.key,))
+    return Evidence(value, f"recomputed from {found.key}{found.note}", "bytes", (found.key,))
 
 
-def derived(expression: Expression, ledger: str, own: str, terms: Terms, grounds: Mapping[str, Ground]) -> Known | Missing:
+def derived(expression: Expression, ledger: str, own: str, terms: Terms, grounds: Mapping[str, Basis]) -> Evidence | Unchecked:
     """What a derived claim's expression gives over the printed values of others. `grounds` are those of claims that hold."""
     rests_on: dict[str, None] = {}
 
@@ -155,27 +154,27 @@ def derived(expression: Expression, ledger: str, own: str, terms: Terms, grounds
     try:
         value = evaluate(expression, lookup)
     except BadExpression as error:
-        return Missing(MALFORMED, str(error))
+        return Unchecked(MALFORMED, str(error))
     except Unreadable as error:
-        return Missing("depends", f"{error} has no value that can be read")
-    return Known(value, "computed from the printed values", _ground(rests_on, grounds), tuple(rests_on))
+        return Unchecked("depends", f"{error} has no value that can be read")
+    return Evidence(value, "computed from the printed values", _ground(rests_on, grounds), tuple(rests_on))
 
 
-def quoted_claim(unit: Unit, name: str, terms: Terms, grounds: Mapping[str, Ground]) -> Known | Missing:
+def quoted_claim(unit: Unit, name: str, terms: Terms, grounds: Mapping[str, Basis]) -> Evidence | Unchecked:
     """What the claim that is quoted says."""
     other = terms.claim(name)
     if other.unit != unit:
-        return Missing(MALFORMED, f"the units differ: {unit} against {other.unit} of {name}")
+        return Unchecked(MALFORMED, f"the units differ: {unit} against {other.unit} of {name}")
     value = other.value if unit == "text" else terms.term(name).value
     if value is None:
-        return Missing("depends", f"{name} has no value that can be read")
-    return Known(value, f"printed as {name}", _ground((name,), grounds), (name,), other.value)
+        return Unchecked("depends", f"{name} has no value that can be read")
+    return Evidence(value, f"printed as {name}", _ground((name,), grounds), (name,), other.value)
 
 
-def quoted_value(unit: Unit, value: Any, place: str, ground: Ground) -> Known | Missing:
+def quoted_value(unit: Unit, value: Any, place: str, ground: Basis) -> Evidence | Unchecked:
     """What a value of a JSON or YAML file says."""
     if isinstance(value, dict | list):
-        return Missing(MALFORMED, f"{place} is no single value")
+        return Unchecked(MALFORMED, f"{place} is no single value")
     text = (
         value
         if isinstance(value, str)
@@ -184,11 +183,11 @@ def quoted_value(unit: Unit, value: Any, place: str, ground: Ground) -> Known | 
         else str(value)
     )
     if unit == "text":
-        return Known(text, f"in {place}", ground, (place,))
+        return Evidence(text, f"in {place}", ground, (place,))
     try:
-        return Known(quantity.printed(parse(text, unit), unit), f"in {place}", ground, (place,), text)
+        return Evidence(quantity.printed(parse_number(text, unit), unit), f"in {place}", ground, (place,), text)
     except NotANumber as error:
-        return Missing(MALFORMED, f"{place}: {error}")
+        return Unchecked(MALFORMED, f"{place}: {error}")
 
 
 def verdict_findings(verdicts: Iterable[Verdict]) -> Iterator[Finding]:
@@ -231,18 +230,18 @@ def reasons(verdicts: Iterable[Verdict]) -> list[tuple[str, int, str]]:
     ]
 
 
-def _printed(claim: Claim, value: str) -> Printed:
+def _printed(claim: Claim, value: str) -> PrintedNumber:
     """The claim's number with what it speaks for: as printed, or as its tolerance says. Raises NotANumber."""
-    number = parse(value, claim.unit, as_printed=claim.tolerance == "printed")
+    number = parse_number(value, claim.unit, as_printed=claim.tolerance == "printed")
     if claim.tolerance is None or claim.tolerance == "printed":
         return number
-    half = parse(claim.tolerance, "number").value
+    half = parse_number(claim.tolerance, "number").value
     if half < 0:
         raise NotANumber(f"the tolerance {claim.tolerance} is below zero")
     return number._replace(half=half)
 
 
-def _judge_number(ledger: str, claim: Claim, number: Printed, evidence: Known, found: Quantity) -> Verdict:
+def _judge_number(ledger: str, claim: Claim, number: PrintedNumber, evidence: Evidence, found: Quantity) -> Verdict:
     difference = number.value - found.value
     doubt = found.high - found.value if difference > 0 else found.value - found.low
     # A percentage is rounded to a float64 before its digits are: what prints alike is the same, however many digits there are.
@@ -274,7 +273,7 @@ def _judge_number(ledger: str, claim: Claim, number: Printed, evidence: Known, f
     )
 
 
-def _why(claim: Claim, number: Printed) -> str:
+def _why(claim: Claim, number: PrintedNumber) -> str:
     if claim.tolerance not in (None, "printed"):
         return f"stated: {claim.reason}"
     if not number.half:
@@ -282,11 +281,11 @@ def _why(claim: Claim, number: Printed) -> str:
     return f"{ULPS} ulp of float64" if number.float64 and claim.tolerance is None else "half of the last digit"
 
 
-def _judge_text(ledger: str, claim: Claim, evidence: Known) -> Verdict:
+def _judge_text(ledger: str, claim: Claim, evidence: Evidence) -> Verdict:
     text, found = claim.value or "", evidence.value
     if claim.unit != "text" or not isinstance(found, str):
         kind = "a text" if isinstance(found, str) else "a number"
-        return _unchecked(ledger, claim, Missing(MALFORMED, f"{evidence.how}: {kind} against the unit {claim.unit}"))
+        return _unchecked(ledger, claim, Unchecked(MALFORMED, f"{evidence.how}: {kind} against the unit {claim.unit}"))
     return Verdict(
         ledger=ledger,
         claim=claim,
@@ -298,15 +297,15 @@ def _judge_text(ledger: str, claim: Claim, evidence: Known) -> Verdict:
     )
 
 
-def _unchecked(ledger: str, claim: Claim, missing: Missing) -> Verdict:
+def _unchecked(ledger: str, claim: Claim, missing: Unchecked) -> Verdict:
     return Verdict(ledger=ledger, claim=claim, state="unchecked", reason=missing.reason, message=missing.message)
 
 
-def _ground(names: Iterable[str], grounds: Mapping[str, Ground]) -> Ground:
+def _ground(names: Iterable[str], grounds: Mapping[str, Basis]) -> Basis:
     return "bytes" if all(grounds.get(name) == "bytes" for name in names) else "prints"
 
 
-def ground_of(verdict: Verdict) -> Ground:
+def basis_of(verdict: Verdict) -> Basis:
     """What others rest on that rest on this claim's print: on bytes only where bytes confirm it."""
     return "bytes" if verdict.state == "holds" and verdict.ground == "bytes" else "prints"
 
@@ -318,28 +317,28 @@ class Resolved(NamedTuple):
     note: str
 
 
-def resolve_result(result: Result, params: Params, lock: Lock) -> Resolved | Missing:
+def resolve_result(result: Evaluation, params: Params, lock: Lock) -> Resolved | Unchecked:
     """The pair set of this run that the result was measured on, or why there is none."""
     if result.revision == "None" or (result.revision is None and result.dataset not in params.datasets):
         message = f"the document names no revision of {result.dataset}, so it does not say which rows it scored"
-        return Missing("unpinned", message)
+        return Unchecked("unpinned", message)
     datasets = _datasets(result, params)
     if not datasets:
-        return Missing("unknown-dataset", _unknown_dataset(result, params))
+        return Unchecked("unknown-dataset", _unknown_dataset(result, params))
     models = _models(result, params)
     if len(models) != 1:
         several = f"the catalogue has several models of it, name one: {', '.join(models)}"
-        return Missing("unknown-model", f"{result.model}: {several if models else 'the catalogue has no such model'}")
+        return Unchecked("unknown-model", f"{result.model}: {several if models else 'the catalogue has no such model'}")
     commits = {name: _commit(params.datasets[name], lock.datasets.get(name)) for name in datasets}
     fitting = [name for name in datasets if result.revision in (None, commits[name])]
     if not fitting:
         here = ", ".join(f"{commit or 'no revision'} ({name})" for name, commit in commits.items())
-        return Missing("other-revision", f"the document names revision {result.revision} of {result.dataset}; here is {here}")
+        return Unchecked("other-revision", f"the document names revision {result.revision} of {result.dataset}; here is {here}")
     model = models[0]
     commit = _commit(params.models[model], lock.models.get(model))
     if result.model_revision not in (None, commit):
         message = f"the document names revision {result.model_revision} of {result.model}"
-        return Missing("other-revision", f"{message}; here is {commit or 'no revision'} ({model})")
+        return Unchecked("other-revision", f"{message}; here is {commit or 'no revision'} ({model})")
     for key, pair in params.run.pairs.items():
         if pair.dataset in fitting and pair.model == model:
             silent = result.model_revision is None and commit is not None
@@ -347,7 +346,7 @@ def resolve_result(result: Result, params: Params, lock: Lock) -> Resolved | Mis
     return _not_made(fitting, model, params, lock)
 
 
-def _datasets(result: Result, params: Params) -> list[str]:
+def _datasets(result: Evaluation, params: Params) -> list[str]:
     """A dataset by its name in the catalogue, or all that are this config and split of the repository."""
     if result.dataset in params.datasets:
         return [result.dataset]
@@ -355,14 +354,14 @@ def _datasets(result: Result, params: Params) -> list[str]:
     return [name for name, one in params.datasets.items() if (one.repo, one.config, one.split) == wanted]
 
 
-def _models(result: Result, params: Params) -> list[str]:
+def _models(result: Evaluation, params: Params) -> list[str]:
     """A model by its name in the catalogue or, whole and not cut, by its repository."""
     if result.model in params.models:
         return [result.model]
     return [name for name, one in params.models.items() if one.repo == result.model and one.full_dimension is None]
 
 
-def _unknown_dataset(result: Result, params: Params) -> str:
+def _unknown_dataset(result: Evaluation, params: Params) -> str:
     splits = sorted({f"{one.config}/{one.split}" for one in params.datasets.values() if one.repo == result.dataset})
     if not splits:
         return f"the catalogue has no dataset {result.dataset}"
@@ -376,7 +375,7 @@ def _commit(entry: Dataset | Model, pin: Pin | None) -> str | None:
     return entry.commit or (entry.revision if re.fullmatch(r"[0-9a-f]{40}", entry.revision or "") else None)
 
 
-def _not_made(datasets: Sequence[str], model: str, params: Params, lock: Lock) -> Missing:
+def _not_made(datasets: Sequence[str], model: str, params: Params, lock: Lock) -> Unchecked:
     """Why the run has no such pair set: nobody asked for it, or it cannot be made yet."""
     runs = [
         name
@@ -389,6 +388,6 @@ def _not_made(datasets: Sequence[str], model: str, params: Params, lock: Lock) -
     if runs and unresolved:
         first = unresolved[0]
         message = f"the run {runs[0]!r} has {what}, but {first} has no digests yet; run: aqea-registry pin {first}"
-        return Missing("unresolved", message)
+        return Unchecked("unresolved", message)
     there = f"the run {runs[0]!r} has it: set 'run' in params.yaml and run: dvc repro" if runs else "no run has it"
-    return Missing("no-pair-set", f"this run has no pair set of {what}; {there}")
+    return Unchecked("no-pair-set", f"this run has no pair set of {what}; {there}")

@@ -26,7 +26,6 @@ from aqea_registry.project.lock import Sha256
 SCHEMA = "aqea-registry/claims/1"
 FOLDER = "manifests/claims"
 
-
 ClaimId = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._/+@-]*\Z", max_length=200)]
 
 
@@ -42,7 +41,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     url: str | None = None
 
 
-class Result(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class Evaluation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What several claims measured: a model on one split of a dataset. `revision` is as the document prints it.
 
     Dataset and model are repository ids as printed, or names of the catalogue.
@@ -71,14 +70,14 @@ class At(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
         return f"{cell}, line {self.line}" if cell and self.line else cell or f"line {self.line}"
 
 
-class Measured(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Measurement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Evidence: a metric of a pair set, recomputed from its bytes. `result` is a key of the ledger's results."""
 
     result: str
     metric: str
 
 
-class Quoted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class Quotation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Evidence: the same quantity printed elsewhere. Exactly one of `claim`, `file` and `source` is given.
 
     `claim` names a claim, as ID or LEDGER:ID. `file` is a JSON or YAML file of the project or, with `pin`, of that pin; `at`
@@ -110,9 +109,9 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     value: str | None
     unit: Unit
     at: At
-    measured: Measured | None = None
+    measured: Measurement | None = None
     derived: str | None = None
-    quoted: Quoted | None = None
+    quoted: Quotation | None = None
     tolerance: str | None = None
     reason: str | None = None
     printed: str | None = None
@@ -145,7 +144,7 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     schema: Literal["aqea-registry/claims/1"] = "aqea-registry/claims/1"
     document: Document
-    results: dict[str, Result] = {}
+    results: dict[str, Evaluation] = {}
     claims: tuple[Claim, ...] = ()
 
 
@@ -252,9 +251,9 @@ def parse_ledger(content: bytes, name: str) -> tuple[Ledger | None, list[Finding
     except msgspec.ValidationError as error:
         return None, [_malformed(name, str(error))]
     findings = [_malformed(f"{name}: {key}", "unknown field") for key in map(str, value) if key not in _FIELDS]
-    good: dict[str, Result] = {}
+    good: dict[str, Evaluation] = {}
     for key, entry in results.items():
-        result = _converted(entry, Result, f"{name}: results.{key}", findings)
+        result = _converted(entry, Evaluation, f"{name}: results.{key}", findings)
         good |= {} if result is None else {key: result}
     claims: dict[str, Claim] = {}
     for number, entry in enumerate(entries):

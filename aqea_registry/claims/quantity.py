@@ -7,10 +7,9 @@ from fractions import Fraction
 from itertools import product
 from typing import NamedTuple
 
-from aqea_registry.documents.numbers import LARGEST_EXPONENT, Printed, Unit
+from aqea_registry.documents.numbers import LARGEST_EXPONENT, PrintedNumber, Unit
 
 MOST_BITS = 4096  # of a numerator or denominator: a few hundred decimals, and far beyond any table
-
 
 LARGEST = Fraction(10) ** LARGEST_EXPONENT
 
@@ -39,7 +38,7 @@ class Quantity(NamedTuple):
     unit: Unit | None
 
 
-def printed(number: Printed, unit: Unit) -> Quantity:
+def printed(number: PrintedNumber, unit: Unit) -> Quantity:
     """What a printed number says."""
     return Quantity(number.value, number.low, number.high, unit)
 

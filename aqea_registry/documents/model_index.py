@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from aqea_registry.base.findings import BadConfiguration
-from aqea_registry.base.strict import Printed, load_yaml
+from aqea_registry.base.strict import YamlNode, load_yaml
 
 LARGEST = 1 << 20  # characters of a front matter; a thousand values take 75,000
 MOST = 20_000  # values; aliases may name one list many times
@@ -31,7 +31,7 @@ class Metric(NamedTuple):
     model_revision: str | None
 
 
-class Entry(NamedTuple):
+class IndexEntry(NamedTuple):
     """A result of the model-index: a model on a split of a dataset. Texts are as printed; None is not given."""
 
     path: str
@@ -70,14 +70,14 @@ def split_front_matter(text: str, document: str) -> FrontMatter | None:
     return FrontMatter(block[0], text[block.end() :], len(re.findall(r"\r\n|\r|\n", block[0])))
 
 
-def read_model_index(front: FrontMatter, document: str) -> tuple[Entry, ...] | None:
+def read_model_index(front: FrontMatter, document: str) -> tuple[IndexEntry, ...] | None:
     """Every result of the front matter's model-index in order; None if there is none.
 
     Raises BadConfiguration that names path or column, and line, for what is not a model-index or the strict reader refuses.
     """
     try:
         root = load_yaml(front.yaml, f"{document}: front matter", printed=True)
-        top = _mapping(root or Printed(None, 1), "front matter")
+        top = _mapping(root or YamlNode(None, 1), "front matter")
         return tuple(_entries(top["model-index"])) if "model-index" in top else None
     except _Wrong as error:
         raise BadConfiguration(f"{document}: {error}", "correct the model-index of the card") from error
@@ -86,11 +86,11 @@ def read_model_index(front: FrontMatter, document: str) -> tuple[Entry, ...] | N
 class _Wrong(Exception):
     """Something is not as a model-index has it: its path, the value, and what is wrong."""
 
-    def __init__(self, path: str, node: Printed, message: str) -> None:
+    def __init__(self, path: str, node: YamlNode, message: str) -> None:
         super().__init__(f"{path} (line {node.line}): {message}")
 
 
-def _entries(models: Printed) -> Iterator[Entry]:
+def _entries(models: YamlNode) -> Iterator[IndexEntry]:
     count = 0
     for m, model in enumerate(_items(models, "model-index")):
         path = f"model-index/{m}"
@@ -103,10 +103,10 @@ def _entries(models: Printed) -> Iterator[Entry]:
             yield entry
 
 
-def _entry(result: Printed, path: str, model: str) -> Entry:
+def _entry(result: YamlNode, path: str, model: str) -> IndexEntry:
     task, dataset, metrics = (_given(result, key, path) for key in ("task", "dataset", "metrics"))
     config, split, revision = (_text(_mapping(dataset, f"{path}/dataset").get(key)) for key in ("config", "split", "revision"))
-    return Entry(
+    return IndexEntry(
         path=path,
         model=model,
         task=_needed(task, "type", f"{path}/task"),
@@ -119,7 +119,7 @@ def _entry(result: Printed, path: str, model: str) -> Entry:
     )
 
 
-def _metric(metric: Printed, path: str) -> Metric:
+def _metric(metric: YamlNode, path: str) -> Metric:
     value = _given(metric, "value", path)
     arguments = metric.value["args"].value if "args" in metric.value else None
     return Metric(
@@ -132,31 +132,31 @@ def _metric(metric: Printed, path: str) -> Metric:
     )
 
 
-def _mapping(node: Printed, path: str) -> dict[Any, Printed]:
+def _mapping(node: YamlNode, path: str) -> dict[Any, YamlNode]:
     if not isinstance(node.value, dict):
         raise _Wrong(path, node, "not a mapping")
     return node.value
 
 
-def _items(node: Printed, path: str) -> list[Printed]:
+def _items(node: YamlNode, path: str) -> list[YamlNode]:
     if not isinstance(node.value, list):
         raise _Wrong(path, node, "not a list")
     return node.value[: MOST + 1]
 
 
-def _given(node: Printed, key: str, path: str) -> Printed:
+def _given(node: YamlNode, key: str, path: str) -> YamlNode:
     if key not in _mapping(node, path):
         raise _Wrong(path, node, f"it has no {key!r}")
     return _mapping(node, path)[key]
 
 
-def _needed(node: Printed, key: str, path: str) -> str:
+def _needed(node: YamlNode, key: str, path: str) -> str:
     text = _text(value := _given(node, key, path))
     if not text:
         raise _Wrong(path, value, f"{key!r} is not a text")
     return text
 
 
-def _text(node: Printed | None) -> str | None:
+def _text(node: YamlNode | None) -> str | None:
     """A scalar as printed; None for null and for what is not a scalar."""
     return node.value if node is not None and isinstance(node.value, str) else None

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from aqea_registry.attestations.made import read_attested
 from aqea_registry.base.files import FileDigest, UnsafePath, hash_file, inside
-from aqea_registry.base.findings import Finding, Missing, Refused
+from aqea_registry.base.findings import Finding, Refused, Unchecked
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.sha256_list import MANIFEST, SIZES, untracked
 from aqea_registry.project.dvc_lock import (
@@ -196,12 +196,12 @@ BROKEN = "broken-chain"
 
 def recompute(
     project: Project, keys: Iterable[str], listed: Mapping[str, str], report: Reporter
-) -> tuple[dict[str, Metrics | Missing], list[Finding]]:
+) -> tuple[dict[str, Metrics | Unchecked], list[Finding]]:
     """The scores of these pair sets of the run, each file read once.
 
     A pair file that is not the manifest's, or was made from other pins than the lock has now, gives none: a finding says why.
     """
-    scores: dict[str, Metrics | Missing] = {}
+    scores: dict[str, Metrics | Unchecked] = {}
     findings: list[Finding] = []
     wanted = list(keys)
     stale = stale_stages(project) if wanted else {}
@@ -215,7 +215,7 @@ def recompute(
 
 def _scores(
     project: Project, key: str, listed: Mapping[str, str], stale: Mapping[str, list[Finding]]
-) -> tuple[Metrics | Missing, list[Finding]]:
+) -> tuple[Metrics | Unchecked, list[Finding]]:
     pair = project.params.run.pairs[key]
     path = pairs_path(pair)
     try:
@@ -223,13 +223,13 @@ def _scores(
         sha256 = hash_file(place).sha256
     except (OSError, UnsafePath) as error:
         why = error.strerror if isinstance(error, OSError) else error
-        return Missing("missing-file", f"{path}: cannot be read: {why}; run: dvc repro"), []
+        return Unchecked("missing-file", f"{path}: cannot be read: {why}; run: dvc repro"), []
     findings = [*_listed_findings(path, sha256, listed), *stale.get(key, ())]
     if findings:
-        return Missing(BROKEN, f"the chain to {key} is broken: {findings[0].subject}: {findings[0].message}"), findings
+        return Unchecked(BROKEN, f"the chain to {key} is broken: {findings[0].subject}: {findings[0].message}"), findings
     examined, wrong = examine(place, path, expected_of(project, pair))
     if examined is None or wrong:
-        return Missing(BROKEN, f"{key} is not sound: {wrong[0].subject}: {wrong[0].message}"), wrong
+        return Unchecked(BROKEN, f"{key} is not sound: {wrong[0].subject}: {wrong[0].message}"), wrong
     return examined.metrics, []
 
 

@@ -14,7 +14,7 @@ import yaml
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused, RegistryError
 from aqea_registry.claims.drafting import FORUMS
 from aqea_registry.claims.import_claims import ImportedClaims, import_claims
-from aqea_registry.claims.ledger import Claim, Ledger, Measured, Quoted, parse_ledger, render_ledger
+from aqea_registry.claims.ledger import Claim, Ledger, Measurement, Quotation, parse_ledger, render_ledger
 from aqea_registry.project.project import open_project
 from tests.functional.helpers import leftovers, tree
 from tests.tools import BIN, ROOT, SHARED, aqea, run
@@ -97,7 +97,7 @@ def test_a_card_becomes_results_and_claims_as_printed(empty: Path) -> None:
         ("results.large.pairs", "2,000", "count", "Results, large, pairs, line 23"),
         ("results.total.pairs", "3,000", "count", "Results, Total, pairs, line 24"),
     ]
-    assert found["stsbenchmark.cos_sim_pearson"].measured == Measured(result="stsbenchmark", metric="cos_sim_pearson")
+    assert found["stsbenchmark.cos_sim_pearson"].measured == Measurement(result="stsbenchmark", metric="cos_sim_pearson")
     assert (found["results.total.pairs"].derived, found["results.small.score"].kind) == ("sum([results.*.pairs])", "unbound")
 
 
@@ -162,7 +162,7 @@ def test_what_was_written_by_hand_stays(empty: Path) -> None:
     assert list(found)[-1] == "more"
     assert (found["best"].value, found["best"].tolerance, found["best"].at.line) == ("82.1", "0.1", 10)
     assert (found["small"].quoted, found["small"].unit, found["small"].note) == (
-        Quoted(source="the paper"),
+        Quotation(source="the paper"),
         "fraction",
         "as told",
     )

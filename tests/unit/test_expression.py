@@ -23,7 +23,7 @@ from aqea_registry.claims.expression import (
     references,
 )
 from aqea_registry.claims.quantity import Quantity, printed
-from aqea_registry.documents.numbers import Unit, parse
+from aqea_registry.documents.numbers import Unit, parse_number
 
 PRINTS: dict[str, tuple[str, Unit]] = {
     "a": ("60.5", "percent"),
@@ -55,7 +55,7 @@ def lookup(one: Reference) -> Sequence[Term]:
 
 def term(name: str) -> Term:
     text, unit = PRINTS[name]
-    return Term(name, unit, printed(parse(text, unit), unit))
+    return Term(name, unit, printed(parse_number(text, unit), unit))
 
 
 # Expression, value, half of the interval's width below and above, unit.

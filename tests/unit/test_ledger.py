@@ -19,10 +19,10 @@ from aqea_registry.claims.ledger import (
     At,
     Claim,
     Document,
+    Evaluation,
     Ledger,
-    Measured,
-    Quoted,
-    Result,
+    Measurement,
+    Quotation,
     parse_ledger,
     read_ledgers,
     render_ledger,
@@ -57,7 +57,7 @@ CLAIMS = st.builds(
     value=TEXT,
     unit=st.sampled_from(["percent", "text", "count"]),
     at=st.builds(At, table=MAYBE, row=MAYBE, column=MAYBE, path=MAYBE, line=st.none() | st.integers(1, 10**6)),
-    measured=st.none() | st.builds(Measured, result=TEXT, metric=TEXT),
+    measured=st.none() | st.builds(Measurement, result=TEXT, metric=TEXT),
     printed=MAYBE,
     ocr=MAYBE,
     note=MAYBE,
@@ -65,7 +65,7 @@ CLAIMS = st.builds(
 LEDGERS = st.builds(
     Ledger,
     document=st.builds(Document, title=TEXT, sha256=st.just("0" * 64), file=TEXT, url=MAYBE),
-    results=st.dictionaries(TEXT, st.builds(Result, dataset=TEXT, model=TEXT, revision=MAYBE), max_size=3),
+    results=st.dictionaries(TEXT, st.builds(Evaluation, dataset=TEXT, model=TEXT, revision=MAYBE), max_size=3),
     claims=st.lists(CLAIMS, max_size=4, unique_by=lambda claim: claim.id).map(tuple),
 )
 
@@ -195,7 +195,7 @@ def test_names_of_ledgers_can_stand_in_references() -> None:
 
 
 def test_defaults_are_left_out_and_texts_that_yaml_would_read_otherwise_are_quoted() -> None:
-    claim = Claim(id="a", value="1e5", unit="percent", at=At(line=3), quoted=Quoted(source="yes"))
+    claim = Claim(id="a", value="1e5", unit="percent", at=At(line=3), quoted=Quotation(source="yes"))
     document = Document(title="A", sha256="0" * 64, file="a.md")
     assert render_ledger(Ledger(document=document, claims=(claim,))).decode().splitlines() == [
         "schema: aqea-registry/claims/1",

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from aqea_registry.base.files import TooLarge, read_small
 from aqea_registry.base.findings import BadConfiguration
-from aqea_registry.base.strict import DEEPEST, LARGEST, Printed, load_json, load_yaml
+from aqea_registry.base.strict import DEEPEST, LARGEST, YamlNode, load_json, load_yaml
 from aqea_registry.documents.model_index import split_front_matter
 from aqea_registry.project.params import Dataset
 from aqea_registry.sources.resolve import MOST_OF_CARD, split_patterns
@@ -121,8 +121,8 @@ def test_yaml_is_refused_with_line_and_column(name: str) -> None:
 
 def test_printed_values_keep_their_texts_and_lines() -> None:
     found = load_yaml(b"a: &a\n- 1.50\n- ~\n- 'no'\n2024-01-01: *a\n", "file", printed=True)
-    items = Printed([Printed("1.50", 2), Printed(None, 3), Printed("no", 4)], 1)
-    assert found == Printed({"a": items, "2024-01-01": items}, 1)
+    items = YamlNode([YamlNode("1.50", 2), YamlNode(None, 3), YamlNode("no", 4)], 1)
+    assert found == YamlNode({"a": items, "2024-01-01": items}, 1)
 
 
 FRONT = ["configs: 5", "configs: .nan", "configs: [{config_name: default, data_files: [{split: test, path: [5, [6]]}]}]"]
