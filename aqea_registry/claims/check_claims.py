@@ -141,7 +141,7 @@ class _Judge:
     ) -> None:
         self._ledgers, self._bound, self._scores, self._quotations = ledgers, bound, scores, quotations
         self._terms = Terms(ledgers)
-        self._grounds: dict[str, Basis] = {}
+        self._bases: dict[str, Basis] = {}
         self._rests_on: dict[str, list[str]] = {}  # of every claim the claims that it is computed from or quotes
         self._nodes: dict[str, Expression] = {}
         self._wrong: dict[str, Unchecked] = {}
@@ -159,7 +159,7 @@ class _Judge:
         for own in order:
             name, claim = claims[own]
             done[own] = judge_claim(name, claim, self._evidence(own, name, claim))
-            self._grounds[own] = basis_of(done[own])
+            self._bases[own] = basis_of(done[own])
         return [done[own] for own in claims]
 
     def _references(self, own: str, ledger: str, claim: Claim) -> list[str]:
@@ -185,14 +185,14 @@ class _Judge:
         if claim.measured is not None:
             return measured(claim, self._ledgers[ledger].results, self._bound[ledger], self._scores)
         if claim.derived is not None:
-            return derived(self._nodes[own], ledger, own, self._terms, self._grounds)
+            return derived(self._nodes[own], ledger, own, self._terms, self._bases)
         if claim.quoted is None:
             return None
         if claim.quoted.source is not None:
             return Unchecked("no-source", f"it quotes {claim.quoted.source[:200]}, which is not here")
         if claim.quoted.file is not None:
             return self._quotations.value(claim.quoted, claim.unit)
-        return quoted_claim(claim.unit, self._rests_on[own][0], self._terms, self._grounds)
+        return quoted_claim(claim.unit, self._rests_on[own][0], self._terms, self._bases)
 
 
 def _chosen(ledgers: Mapping[str, Ledger], only: Sequence[str], findings: Sequence[Finding]) -> dict[str, Ledger]:

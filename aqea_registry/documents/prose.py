@@ -61,7 +61,7 @@ def prose_of(text: str, kind: Kind) -> Prose:
     spans, comments = _code_and_comments(text)
     text = blanked(text, spans)
     for pattern, opaque in (*_MARKS, *((_HEADING,) if kind == "text" else ())):
-        text = blanked(text, (Span(*match.span(), opaque) for match in pattern.finditer(text)))
+        text = blanked(text, (Span(match.start(), match.end(), opaque) for match in pattern.finditer(text)))
     return Prose(kind, text, tuple(comments), tuple(values))
 
 

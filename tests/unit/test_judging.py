@@ -120,7 +120,7 @@ def test_a_claim_is_held_to_its_evidence(name: str) -> None:
     verdict = judge_claim("l", one, evidence)
     assert (verdict.state, verdict.difference, verdict.tolerance) == (state, difference, tolerance), verdict.message
     assert told in verdict.message
-    assert (verdict.ground, verdict.rests_on, verdict.reason) == (evidence.ground, evidence.rests_on, None)
+    assert (verdict.ground, verdict.rests_on, verdict.reason) == (evidence.basis, evidence.rests_on, None)
     findings = list(verdict_findings([verdict]))
     assert [(one.code, one.subject, one.expected) for one in findings] == (
         [("claim-contradicted", "l: x", verdict.recomputed)] if state == "contradicted" else []
@@ -197,7 +197,7 @@ def test_a_metric_is_a_fraction_and_a_hundred_times_that_in_percent() -> None:
     for one, reason, told in (
         (of_metric("cos_sim_spearman", "number"), "malformed", "not as number"),
         (of_metric("cos_sim_spearman", result="q"), "malformed", "no result 'q'"),
-        (of_metric("ndcg_at_10"), "not-recomputed", "ndcg_at_10 is none of the six"),
+        (of_metric("ndcg_at_10"), "not-recomputed", "ndcg_at_10 is not one of the six"),
     ):
         missing = measured(one, results, bound, scores)
         assert isinstance(missing, Unchecked)
@@ -272,7 +272,7 @@ def test_references_are_looked_up_in_their_ledger_in_its_order() -> None:
         terms.find(Reference(None, "a*", 1), "l", own="l:a")
     assert quoted_claim("count", "l:a", terms, {}).reason == "malformed"  # type: ignore[union-attr]
     assert quoted_claim("percent", "m:a", terms, {}).reason == "depends"  # type: ignore[union-attr]
-    assert quoted_claim("percent", "l:a", terms, {"l:a": "bytes"}).ground == "bytes"  # type: ignore[union-attr]
+    assert quoted_claim("percent", "l:a", terms, {"l:a": "bytes"}).basis == "bytes"  # type: ignore[union-attr]
 
 
 def test_globs_that_would_take_for_ever_are_stopped() -> None:

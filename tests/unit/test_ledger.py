@@ -107,7 +107,7 @@ claims:
 
 # What replaces what, and the finding: code, subject, and what its message says. The other claims are kept.
 FAULTS: tuple[tuple[str, str, str, str, str], ...] = (
-    ("id: b", "id: a", "duplicate", "card: a", "the id stands twice"),
+    ("id: b", "id: a", "duplicate", "card: a", "the id appears twice"),
     ("id: b", "id: B", "malformed", "card: B", "at `$.id`"),
     ("id: b", "id: [1]", "malformed", "card: [1]", "Expected `str`"),
     ("{id: b", "{ID: b", "malformed", "card: claims[1]", "unknown field `ID`"),
