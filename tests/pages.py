@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from aqea_registry.base.findings import Finding
-from aqea_registry.claims.ledger import At, Claim, Document, Ledger, Measured, Quoted, Result, Verdict
+from aqea_registry.claims.ledger import At, Claim, Document, Evaluation, Ledger, Measurement, Quotation, Verdict
 from aqea_registry.project.lock import Pin, PinnedFile
 from aqea_registry.report.page import Content, PairSetFacts, PinFacts
 from aqea_registry.stores.receipts import Receipt, ReceiptFile, StoreReceipt
@@ -32,7 +32,7 @@ def _claims() -> list[Verdict]:
 
     def measured(metric: str, value: str, line: int, **more: object) -> Claim:
         at = At(path=f"model-index[0].results[9].metrics[{line - 100}].value", line=line)
-        evidence = Measured(result=RESULT, metric=metric)
+        evidence = Measurement(result=RESULT, metric=metric)
         return msgspec.structs.replace(
             Claim(id=f"stsb.test.{metric}", value=value, unit="percent", at=at, measured=evidence), **more
         )
@@ -50,11 +50,11 @@ def _claims() -> list[Verdict]:
         value="77.51",
         unit="percent",
         at=At(line=140),
-        measured=Measured(result="sickr", metric="cos_sim_spearman"),
+        measured=Measurement(result="sickr", metric="cos_sim_spearman"),
     )
     chinese, english, mean = cell("KaLM mini", "zh", "62.10"), cell("KaLM mini", "en", "63.94"), None
     mean = cell("KaLM mini", "average", "63.20", derived="mean([table2.kalm-mini.zh], [table2.kalm-mini.en])")
-    quoted = cell("KaLM mini", "pairs", "62.10", quoted=Quoted(claim="table2.kalm-mini.zh"))
+    quoted = cell("KaLM mini", "pairs", "62.10", quoted=Quotation(claim="table2.kalm-mini.zh"))
     unread = cell("gte", "zh", None, ocr="the last digit is a blot", printed="6l.4?")
     return [
         Verdict(
@@ -157,7 +157,7 @@ def content(verdicts: list[Verdict] | None = None, **changes: object) -> Content
     """A content with everything that a page can show, but for confirmations."""
     verdicts = _claims() if verdicts is None else verdicts
     documents = {"minilm-card": CARD, "paper": PAPER}
-    results = {RESULT: Result(dataset="mteb/stsbenchmark-sts", model="sentence-transformers/all-MiniLM-L6-v2")}
+    results = {RESULT: Evaluation(dataset="mteb/stsbenchmark-sts", model="sentence-transformers/all-MiniLM-L6-v2")}
     ledgers = {
         name: Ledger(
             document=documents.get(name, PAPER), results=results, claims=tuple(v.claim for v in verdicts if v.ledger == name)
@@ -208,7 +208,7 @@ def many(count: int) -> Content:
             value=f"{number % 97 + 0.25:.13f}",
             unit="percent",
             at=At(path=f"model-index[0].results[{number // 6}].metrics[{number % 6}].value", line=number + 10),
-            measured=Measured(result=task, metric=metric),
+            measured=Measurement(result=task, metric=metric),
         )
         checked = number % 4 == 0
         verdicts.append(

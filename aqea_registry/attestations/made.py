@@ -32,8 +32,8 @@ from aqea_registry.attestations.statement import (
     Statement,
     dependency_findings,
     foreign_findings,
+    make_statement,
     parse_statement,
-    statement,
     subject_findings,
 )
 from aqea_registry.base.files import write_bytes
@@ -75,7 +75,7 @@ def write_pair_set_statement(
             [Resource(name=MARGIN, annotations=msgspec.to_builtins(margin))] if margin else (),
         ),
     )
-    write_bytes(root / statement_path(artefact.key), statement(files, predicate).render())
+    write_bytes(root / statement_path(artefact.key), make_statement(files, predicate).render())
 
 
 def _parameters(artefact: RunArtefact) -> dict[str, str]:
@@ -243,7 +243,7 @@ def release_statement(root: Path, artefacts: Collection[RunArtefact], release: R
         ),
         run_details=_run(Metadata(started_on=when[0], finished_on=when[1]) if when else None, ()),
     )
-    return statement(release_subjects(release), predicate)
+    return make_statement(release_subjects(release), predicate)
 
 
 def release_subjects(release: Release) -> dict[str, str]:

@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from aqea_registry.base.findings import Finding
+from aqea_registry.base.findings import BadConfiguration, Finding
+from aqea_registry.base.strict import convert, load_json
 from aqea_registry.vectors.margin import Machine, Margin
 
 STATEMENT: Literal["https://in-toto.io/Statement/v1"] = "https://in-toto.io/Statement/v1"
@@ -23,11 +24,9 @@ PAIR_SET = "urn:aqea-registry:pair-set:1"
 RELEASE = "urn:aqea-registry:release:1"
 BUILDER = "urn:aqea-registry:command-line"
 
-
 SUFFIX = ".intoto.json"
 NAME = re.compile(r"[a-z0-9][A-Za-z0-9._-]*\.intoto\.json")
 LARGEST = 4 << 20  # bytes
-
 
 Time = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\Z")]
 Hex = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{40,128}\Z")]
@@ -124,7 +123,7 @@ class Statement(_Layout, frozen=True, kw_only=True):
         return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
 
 
-def statement(subject: Mapping[str, str], predicate: Provenance | Confirmation) -> Statement:
+def make_statement(subject: Mapping[str, str], predicate: Provenance | Confirmation) -> Statement:
     """A statement about files given as name to hex sha256."""
     kind = PROVENANCE if isinstance(predicate, Provenance) else CONFIRMATION
     resources = tuple(Resource(name=name, digest={"sha256": sha256}) for name, sha256 in sorted(subject.items()))
@@ -136,13 +135,13 @@ def parse_statement(content: bytes, name: str) -> tuple[Statement | None, list[F
     try:
         if len(content) > LARGEST:
             raise ValueError(f"{len(content)} bytes; the limit is {LARGEST}")
-        found = msgspec.json.decode(content, type=Statement)
-        if not found.subject or not all(one.digest for one in found.subject):
+        found = convert(load_json(content, "not a statement"), Statement, "not a statement")
+        if not found.subject or not all(subject.digest for subject in found.subject):
             raise ValueError("a statement names its subjects by digest")
         if found.provenance() is None and found.confirmation() is None:
             raise ValueError(f"predicateType {found.predicate_type!r} is not known here")
-    except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
-        return None, [Finding(code="malformed", subject=name, message=f"no statement: {error}")]
+    except (BadConfiguration, ValueError) as error:  # msgspec's errors are ValueErrors
+        return None, [Finding(code="malformed", subject=name, message=str(error))]
     return found, []
 
 

@@ -14,7 +14,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from io import FileIO, RawIOBase
+from io import BufferedReader, FileIO, RawIOBase
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -46,6 +46,19 @@ def open_regular(path: Path) -> FileIO:
         return file
     file.close()
     raise OSError(errno.EINVAL, "not a regular file", str(path))
+
+
+class TooLarge(OSError):
+    """A file that is larger than it may be."""
+
+
+def read_small(path: Path, limit: int) -> bytes:
+    """The bytes of a regular file. Raises TooLarge for more than `limit` bytes (whole MiB), and OSError."""
+    with BufferedReader(open_regular(path)) as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise TooLarge(errno.EFBIG, f"larger than {limit >> 20} MiB", str(path))
+    return content
 
 
 def hash_file(path: Path, *, md5: bool = False, advance: Advance = ignore) -> FileDigest:

@@ -112,7 +112,7 @@ def gravest(errors: Sequence[RegistryError]) -> RegistryError | None:
     return first
 
 
-class Missing(NamedTuple):
+class Unchecked(NamedTuple):
     """Why a claim cannot be checked: a word of docs/claims.md, and a sentence."""
 
     reason: str

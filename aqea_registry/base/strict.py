@@ -1,16 +1,17 @@
-"""JSON pointers (RFC 6901): one value out of a file of values.
+"""Strict, bounded readers of YAML and JSON, values by JSON pointer (RFC 6901), and frozen values out of plain ones.
 
-YAML without anchors and tags, built straight from the parser's events: one pass, no recursion, nothing that can grow.
-
-What a mapping, a list and a scalar are is as in YAML's safe subset. Seven times as fast as its loader, which matters where a
-file has ten thousand lines.
+YAML is built straight from the parser's events: one pass without recursion, several times as fast as PyYAML's loader. Scalars
+mean what they mean to the safe loader. Refused are: what is too large or too deep, a key that appears twice, tags, aliases
+that repeat too much and, where other people's files are read, every anchor and alias.
 """
 
 from __future__ import annotations
 
+import json
+import math
 import re
-from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from collections.abc import Iterable
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import yaml
@@ -18,6 +19,10 @@ import yaml
 from aqea_registry.base.findings import BadConfiguration
 
 T = TypeVar("T")
+
+LARGEST = 64 << 20  # bytes
+DEEPEST = 50  # collections within collections
+MOST = 1 << 22  # values of a file, those that aliases repeat counted each time
 
 
 def convert(value: Any, kind: type[T], name: str) -> T:
@@ -40,10 +45,10 @@ class NoSuchValue(ValueError):
 
 
 def follow(value: Any, pointer: str) -> Any:
-    """The value that a pointer names; the empty pointer names the whole. Raises NoSuchValue."""
+    """The value that a JSON pointer names; the empty pointer names the whole. Raises NoSuchValue."""
     if pointer and not pointer.startswith("/"):
         raise NoSuchValue(f"the pointer {pointer!r} does not start with '/'")
-    here = ""
+    parent = ""
     for part in pointer.split("/")[1:]:
         key = part.replace("~1", "/").replace("~0", "~")
         if isinstance(value, dict) and key in value:
@@ -51,140 +56,187 @@ def follow(value: Any, pointer: str) -> Any:
         elif isinstance(value, list) and re.fullmatch("0|[1-9][0-9]{0,8}", key) and int(key) < len(value):
             value = value[int(key)]
         else:
-            raise NoSuchValue(f"there is no {part!r} at {here or 'the top'!r}")
-        here += f"/{part}"
+            raise NoSuchValue(f"there is no {part!r} at {parent or 'the top'!r}")
+        parent += f"/{part}"
+    return value
+
+
+def load_json(content: bytes, name: str, hint: str | None = None, *, spelled: bool = False) -> Any:
+    """Plain values from JSON in UTF-8; with `spelled` numbers are texts. Raises BadConfiguration with the reason and `hint`."""
+    number: Any = str if spelled else _finite
+    try:
+        text = _checked_size(content).decode()
+        value = json.loads(text, object_pairs_hook=_unique_keys, parse_int=number, parse_float=number, parse_constant=number)
+        inner = [value]
+        for _ in range(DEEPEST):
+            lists = (part.values() if isinstance(part, dict) else part for part in inner if isinstance(part, dict | list))
+            inner = [part for parts in lists for part in parts]
+        if any(isinstance(part, dict | list) for part in inner):
+            raise RecursionError
+        if b"\\u" in content:
+            json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair could be read and never be written again
+    except RecursionError as error:
+        raise BadConfiguration(f"{name}: nested more than {DEEPEST} deep", hint) from error
+    except ValueError as error:
+        raise BadConfiguration(f"{name}: {error}", hint) from error
+    return value
+
+
+def _checked_size(content: bytes) -> bytes:
+    if len(content) > LARGEST:
+        raise ValueError(f"larger than {LARGEST >> 20} MiB")
+    return content
+
+
+def _finite(text: str) -> int | float:
+    value = int(text) if text.lstrip("-").isdigit() else float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is not a finite number")
     return value
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) != len(pairs):
-        raise ValueError("a key stands twice in one object")
+    values: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in values:
+            raise ValueError(f"the key {key!r} appears twice")
+        values[key] = value
     return values
 
 
-def _unique_keys_named(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    keys = [key for key, _ in pairs]
-    if len(set(keys)) != len(keys):
-        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} stands twice")
-    return dict(pairs)
+class YamlNode(NamedTuple):
+    """A YAML value as printed: a text, a dict, a list, or None for null; and its line, counted from 1."""
+
+    value: Any
+    line: int
 
 
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_NO_KEY = object()
+def load_yaml(content: bytes, name: str, *, aliases: bool = True, printed: bool = False, most: int = MOST) -> Any:
+    """Plain values from YAML, or with `printed` Printed ones, without merges and with texts as keys.
 
-
-def load_plain_yaml(content: bytes, name: str) -> Any:
-    """Plain values from YAML. Raises BadConfiguration that names the file, the line and the reason.
-
-    An anchor or alias is refused, so is a tag, a key that stands twice, and what nests deeper than 50.
+    Raises BadConfiguration that names the file, line, column and reason; more than `most` values are one.
     """
     try:
-        return _build(yaml.parse(content, _Loader))
-    except (yaml.YAMLError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
+        events = yaml.parse(_checked_size(content), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        return _Builder(aliases, printed, most).build(events)
+    except yaml.MarkedYAMLError as error:
+        mark, reason = error.problem_mark, " ".join(filter(None, (error.context, error.problem)))
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise BadConfiguration(f"{name}: {where}{reason}") from error
+    except (yaml.YAMLError, ValueError) as error:
         raise BadConfiguration(f"{name}: {' '.join(str(error).split())}") from error
-
-
-def _build(events: Iterable[Any]) -> Any:
-    plain = _plain_scalars()
-    container: Any = []
-    key: Any = _NO_KEY
-    outer: list[tuple[Any, Any]] = []  # the containers around this one, each with the key that it waits on
-    for event in events:
-        if isinstance(event, yaml.ScalarEvent):
-            _refuse(event, event.anchor, event.tag)
-            value = plain(event.value) if event.implicit[0] else event.value
-        elif isinstance(event, yaml.CollectionStartEvent):
-            _refuse(event, event.anchor, event.tag)
-            if key is _NO_KEY and isinstance(container, dict):
-                raise _wrong(event, "a key is no plain text")
-            if len(outer) >= DEEPEST:
-                raise _wrong(event, f"nested more than {DEEPEST} deep")
-            outer.append((container, key))
-            container, key = {} if isinstance(event, yaml.MappingStartEvent) else [], _NO_KEY
-            continue
-        elif isinstance(event, yaml.CollectionEndEvent):
-            value = container
-            container, key = outer.pop()
-        elif isinstance(event, yaml.AliasEvent):
-            raise _wrong(event, "an alias is not read here: write the value out")
-        elif isinstance(event, yaml.DocumentStartEvent) and container:
-            raise _wrong(event, "a second document starts")
-        else:
-            continue
-        if isinstance(container, list):
-            container.append(value)
-        elif key is _NO_KEY:
-            if value in container:
-                raise _wrong(event, f"the key {value!r} stands twice")
-            key = value
-        else:
-            container[key] = value
-            key = _NO_KEY
-    return container[0] if container else None
-
-
-def _plain_scalars() -> Callable[[str], Any]:
-    """What an unquoted text means by the safe loader's own rules: a text, a number, a truth, nothing. Each asked once."""
-    loader = yaml.SafeLoader("")
-    known: dict[str, Any] = {}
-
-    def value_of(text: str) -> Any:
-        if text not in known:
-            tag = loader.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
-            known[text] = loader.construct_object(yaml.ScalarNode(tag, text))
-        return known[text]
-
-    return value_of
-
-
-def _refuse(event: Any, anchor: str | None, tag: str | None) -> None:
-    if anchor is not None:
-        raise _wrong(event, "an anchor is not read here: write the value out")
-    if tag is not None:
-        raise _wrong(event, f"the tag {tag!r} is not read here")
 
 
 def _wrong(event: Any, message: str) -> yaml.YAMLError:
-    return yaml.constructor.ConstructorError(None, None, message, event.start_mark)
+    return yaml.MarkedYAMLError(problem=message, problem_mark=event.start_mark)
 
 
-DEEPEST = 50
-MOST_KEYS = 100_000  # of one mapping, merged ones included
+_NONE, _MERGE = object(), object()
 
 
-class _StrictLoader(yaml.CSafeLoader if hasattr(yaml, "CSafeLoader") else yaml.SafeLoader):  # type: ignore[misc]
-    """YAML's safe subset, where a key that stands twice is an error instead of a silent last word."""
+class _Open(msgspec.Struct):
+    """A collection whose end has not come: its first event, the values counted before it, and the key that waits for one."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
-                continue
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key.value!r} stands twice", node.start_mark)
-            seen.add(key.value)
-        return dict(super().construct_mapping(node, deep))
-
-    def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        super().flatten_mapping(node)
-        if len(node.value) > MOST_KEYS:  # merges of merges grow tenfold with every line
-            raise yaml.constructor.ConstructorError(None, None, f"more than {MOST_KEYS} keys are merged", node.start_mark)
+    event: Any
+    before: int
+    values: Any
+    key: Any = _NONE
+    merged: dict[Any, Any] = {}
 
 
-def load_yaml(content: bytes, name: str) -> Any:
-    """Plain values from YAML. Raises BadConfiguration that names the file, the line and the reason."""
-    try:
-        _refuse_deep(content)
-        return yaml.load(content, _StrictLoader)  # noqa: S506 - a subclass of the safe loader
-    except (yaml.YAMLError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError) as error:
-        raise BadConfiguration(f"{name}: {' '.join(str(error).split())}") from error
+class _Builder:
+    """A document's values out of the parser's events."""
 
+    def __init__(self, aliases: bool, printed: bool, most: int) -> None:
+        self._aliases, self._printed, self._most = aliases, printed, most
+        self._meanings: dict[str, Any] = {}  # of unquoted texts
+        self._resolver: Any = yaml.SafeLoader("")
+        self._anchors: dict[str, tuple[Any, int]] = {}  # values that are whole, and of how many each is made
+        self._count = 0
+        self._open = [_Open(None, 0, [])]
 
-def _refuse_deep(content: bytes) -> None:
-    """The parser's events come one by one, but its values nest on the stack: look at the depth before they are built."""
-    depth = 0
-    for event in yaml.parse(content, _StrictLoader):
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > DEEPEST:
-            raise ValueError(f"nested more than {DEEPEST} deep")
+    def build(self, events: Iterable[Any]) -> Any:
+        """The document."""
+        for event in events:
+            top = self._open[-1]
+            if isinstance(event, yaml.ScalarEvent):
+                self._add(event, self._scalar(event))
+            elif isinstance(event, yaml.CollectionStartEvent):
+                if len(self._open) > DEEPEST:
+                    raise _wrong(event, f"nested more than {DEEPEST} deep")
+                self._open.append(_Open(event, self._count, {} if isinstance(event, yaml.MappingStartEvent) else []))
+            elif isinstance(event, yaml.CollectionEndEvent):
+                self._open.pop()
+                self._add(top.event, {**top.merged, **top.values} if top.merged else top.values, self._count - top.before)
+            elif isinstance(event, yaml.AliasEvent):
+                self._alias(event)
+            elif isinstance(event, yaml.DocumentStartEvent) and top.values:
+                raise _wrong(event, "a second document starts")
+        return self._open[0].values[0] if self._open[0].values else None
+
+    def _scalar(self, event: Any) -> Any:
+        """What a text means to the safe loader: a number, a truth, a day, nothing, a text."""
+        text = event.value
+        if not event.implicit[0]:
+            return text
+        if text not in self._meanings:
+            tag = self._resolver.resolve(yaml.ScalarNode, text, (True, False))
+            if tag.endswith(":merge"):
+                self._meanings[text] = _MERGE
+            elif self._printed:
+                self._meanings[text] = None if tag.endswith(":null") else text
+            else:
+                try:
+                    self._meanings[text] = self._resolver.construct_object(yaml.ScalarNode(tag, text))
+                except (yaml.YAMLError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
+                    raise _wrong(event, " ".join(str(error).split())) from error
+        return self._meanings[text]
+
+    def _alias(self, event: Any) -> None:
+        if not self._aliases:
+            raise _wrong(event, "an alias is not read here: write the value out")
+        if event.anchor not in self._anchors:
+            raise _wrong(event, f"the alias {event.anchor!r} names no value that ends before it")
+        value, count = self._anchors[event.anchor]
+        self._count += count
+        self._put(event, value)
+
+    def _add(self, event: Any, value: Any, count: int = 0) -> None:
+        """Add what starts with an event: a value made of `count` others, or a key."""
+        top = self._open[-1]
+        key = isinstance(top.values, dict) and top.key is _NONE
+        if event.tag is not None:
+            raise _wrong(event, f"the tag {event.tag!r} is not read here")
+        if value is _MERGE and (self._printed or not self._aliases or not key or top.merged):
+            raise _wrong(event, "'<<' is not read here: write the fields out")
+        self._count += 1
+        if self._count > self._most:
+            raise _wrong(event, f"more than {self._most} values, those that aliases repeat included")
+        if self._printed and not key:
+            value = YamlNode(value, event.start_mark.line + 1)
+        if event.anchor is not None:
+            if not self._aliases:
+                raise _wrong(event, "an anchor is not read here: write the value out")
+            self._anchors[event.anchor] = value, count + 1
+        self._put(event, value)
+
+    def _put(self, event: Any, value: Any) -> None:
+        top = self._open[-1]
+        if isinstance(top.values, list):
+            top.values.append(value)
+        elif top.key is _NONE:
+            if not isinstance(event, yaml.ScalarEvent):
+                raise _wrong(event, "a key is not a plain text")
+            if value in top.values:
+                raise _wrong(event, f"the key {value!r} appears twice")
+            top.key = value
+        elif top.key is _MERGE:
+            sources = value if isinstance(value, list) else [value]
+            if not all(isinstance(source, dict) for source in sources):
+                raise _wrong(event, "only mappings are merged")
+            for source in reversed(sources):
+                top.merged.update(source)
+            top.key = _NONE
+        else:
+            top.values[top.key] = value
+            top.key = _NONE

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from aqea_registry.claims.ledger import Claim, Ledger
-from aqea_registry.documents.numbers import Marker, NotANumber, Number, Scan, parse
+from aqea_registry.documents.numbers import Marker, NotANumber, NumberSpan, Scan, parse_number
 from aqea_registry.documents.prose import line_starts
 
 MOST = 1000  # unbound numbers that are told one by one
@@ -115,7 +115,7 @@ class _Marked:
         numbers = self._last(near, right, len(marker.claims))
         left_over = []
         for name, claim in named:
-            index = next((one for one in numbers if claim and says(self._scan.numbers[one], claim)), None)
+            index = next((one for one in numbers if claim and matches(self._scan.numbers[one], claim)), None)
             if index is None:
                 left_over.append((name, claim))
             else:
@@ -160,12 +160,15 @@ class _Marked:
         return Fault("claim-stale", *_at(self._starts, number.start), message, name, claim.text, number.text)
 
 
-def says(number: Number, claim: Claim) -> bool:
+def matches(number: NumberSpan, claim: Claim) -> bool:
     """Whether a number is what a claim prints, or the same rounded to fewer digits."""
     if number.text == claim.text:
         return True
     try:
-        printed, claimed = parse(_plain(number.text), claim.unit, as_printed=True), parse(claim.value or "", claim.unit)
+        printed, claimed = (
+            parse_number(_plain(number.text), claim.unit, as_printed=True),
+            parse_number(claim.value or "", claim.unit),
+        )
     except NotANumber:
         return False
     half = printed.half if "." in claim.text else 0
@@ -247,7 +250,7 @@ def _gone(ledger: str, claim: Claim, same: bool) -> Fault:
     return Fault("claim-stale", claim.at.line or 1, 1, message, f"{ledger}:{claim.id}", claim.text)
 
 
-def _unbound(free: Sequence[Number], starts: Sequence[int]) -> list[Fault]:
+def _unbound(free: Sequence[NumberSpan], starts: Sequence[int]) -> list[Fault]:
     faults = [
         Fault("claim-unbound", *_at(starts, one.start), f"{one.text} looks like a result ({one.why}) and is bound to no claim")
         for one in islice(free, MOST)
@@ -258,13 +261,13 @@ def _unbound(free: Sequence[Number], starts: Sequence[int]) -> list[Fault]:
     return faults
 
 
-def _overlaps(number: Number, spans: Sequence[tuple[int, int]]) -> bool:
+def _overlaps(number: NumberSpan, spans: Sequence[tuple[int, int]]) -> bool:
     at = bisect_right(spans, (number.start, 1 << 62))
     before, behind = spans[at - 1 : at] if at else [], spans[at : at + 1]
     return any(start < number.end and number.start < end for start, end in (*before, *behind))
 
 
-def _within(number: Number, stretches: Sequence[tuple[int, int]]) -> bool:
+def _within(number: NumberSpan, stretches: Sequence[tuple[int, int]]) -> bool:
     at = bisect_right(stretches, (number.start, 1 << 62)) - 1
     return at >= 0 and number.start < stretches[at][1]
 

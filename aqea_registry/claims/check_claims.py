@@ -6,7 +6,6 @@ Values that are quoted from files: of the project, or of a pin, whose bytes are 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -14,26 +13,34 @@ from typing import Any
 
 import msgspec
 
-from aqea_registry.base.files import UnsafePath, inside, open_regular
-from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Missing
+from aqea_registry.base.files import TooLarge, UnsafePath, inside, read_small
+from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Unchecked
 from aqea_registry.base.progress import Reporter
-from aqea_registry.base.strict import NoSuchValue, _unique_keys, follow, load_plain_yaml, load_yaml
-from aqea_registry.claims.expression import BadExpression, Node, Terms, in_order, read, reference, references
+from aqea_registry.base.strict import NoSuchValue, follow, load_json, load_yaml
+from aqea_registry.claims.expression import (
+    BadExpression,
+    Expression,
+    Terms,
+    parse_reference,
+    read_expression,
+    references,
+)
 from aqea_registry.claims.judging import (
     MALFORMED,
-    Ground,
-    Known,
+    Basis,
+    Evidence,
     Resolved,
+    basis_of,
     derived,
-    ground_of,
-    judge,
+    in_order,
+    judge_claim,
     measured,
     quoted_claim,
     quoted_value,
     resolve_result,
     verdict_findings,
 )
-from aqea_registry.claims.ledger import Claim, Ledger, Quoted, Verdict, find_document, read_ledgers
+from aqea_registry.claims.ledger import Claim, Ledger, Quotation, Verdict, find_document, read_ledgers
 from aqea_registry.documents.numbers import Unit
 from aqea_registry.project.lock import PinnedFile
 from aqea_registry.project.project import CACHE, Project, Scope
@@ -103,7 +110,7 @@ def check_claims(
 
 def _scores(
     project: Project, wanted: Iterable[str], report: Reporter, verified: CheckedProject | None
-) -> tuple[Mapping[str, Metrics | Missing], list[Finding]]:
+) -> tuple[Mapping[str, Metrics | Unchecked], list[Finding]]:
     """The scores of these pair sets; a verification without findings has checked their chains and recomputed them."""
     if verified is not None and not verified.findings:
         return {key: verified.pair_sets[key].metrics for key in wanted}, []
@@ -126,16 +133,16 @@ class _Judge:
     def __init__(
         self,
         ledgers: Mapping[str, Ledger],
-        bound: Mapping[str, Mapping[str, Resolved | Missing]],
-        scores: Mapping[str, Metrics | Missing],
+        bound: Mapping[str, Mapping[str, Resolved | Unchecked]],
+        scores: Mapping[str, Metrics | Unchecked],
         quotations: Quotations,
     ) -> None:
         self._ledgers, self._bound, self._scores, self._quotations = ledgers, bound, scores, quotations
         self._terms = Terms(ledgers)
-        self._grounds: dict[str, Ground] = {}
+        self._bases: dict[str, Basis] = {}
         self._rests_on: dict[str, list[str]] = {}  # of every claim the claims that it is computed from or quotes
-        self._nodes: dict[str, Node] = {}
-        self._wrong: dict[str, Missing] = {}
+        self._nodes: dict[str, Expression] = {}
+        self._wrong: dict[str, Unchecked] = {}
 
     def verdicts(self) -> list[Verdict]:
         """The verdict on every claim, in the order of the ledgers."""
@@ -145,43 +152,45 @@ class _Judge:
         order, circles = in_order(self._rests_on)
         for circle in circles:
             for own in circle:
-                self._wrong[own] = Missing(MALFORMED, f"a circle: {' rests on '.join((*_turned(circle, own), own))}")
+                self._wrong[own] = Unchecked(MALFORMED, f"a circle: {' rests on '.join((*_turned(circle, own), own))}")
         done: dict[str, Verdict] = {}
         for own in order:
             name, claim = claims[own]
-            done[own] = judge(name, claim, self._evidence(own, name, claim))
-            self._grounds[own] = ground_of(done[own])
+            done[own] = judge_claim(name, claim, self._evidence(own, name, claim))
+            self._bases[own] = basis_of(done[own])
         return [done[own] for own in claims]
 
     def _references(self, own: str, ledger: str, claim: Claim) -> list[str]:
         """The claims that a claim rests on; what is wrong with how it names them is kept."""
         try:
             if claim.derived is not None:
-                self._nodes[own] = read(claim.derived)
-                named = list(references(self._nodes[own]))
+                self._nodes[own] = read_expression(claim.derived)
+                named = references(self._nodes[own])
                 if not named:
                     raise BadExpression("it names no claim")
             else:
-                named = [reference(claim.quoted.claim)] if claim.quoted and claim.quoted.claim is not None else []
+                named = [parse_reference(claim.quoted.claim)] if claim.quoted and claim.quoted.claim is not None else []
+                if any(reference.glob for reference in named):
+                    raise BadExpression(f"{str(named[0])!r} stands for several claims")
             return list(dict.fromkeys(one for each in named for one in self._terms.find(each, ledger, own)))
         except BadExpression as error:
-            self._wrong[own] = Missing(MALFORMED, str(error))
+            self._wrong[own] = Unchecked(MALFORMED, str(error))
             return []
 
-    def _evidence(self, own: str, ledger: str, claim: Claim) -> Known | Missing | None:
+    def _evidence(self, own: str, ledger: str, claim: Claim) -> Evidence | Unchecked | None:
         if own in self._wrong:
             return self._wrong[own]
         if claim.measured is not None:
             return measured(claim, self._ledgers[ledger].results, self._bound[ledger], self._scores)
         if claim.derived is not None:
-            return derived(self._nodes[own], ledger, own, self._terms, self._grounds)
+            return derived(self._nodes[own], ledger, own, self._terms, self._bases)
         if claim.quoted is None:
             return None
         if claim.quoted.source is not None:
-            return Missing("no-source", f"it quotes {claim.quoted.source[:200]}, which is not here")
+            return Unchecked("no-source", f"it quotes {claim.quoted.source[:200]}, which is not here")
         if claim.quoted.file is not None:
             return self._quotations.value(claim.quoted, claim.unit)
-        return quoted_claim(claim.unit, self._rests_on[own][0], self._terms, self._grounds)
+        return quoted_claim(claim.unit, self._rests_on[own][0], self._terms, self._bases)
 
 
 def _chosen(ledgers: Mapping[str, Ledger], only: Sequence[str], findings: Sequence[Finding]) -> dict[str, Ledger]:
@@ -212,20 +221,20 @@ def _documents(
     return states, notes, findings
 
 
-def _wanted(ledgers: Mapping[str, Ledger], bound: Mapping[str, Mapping[str, Resolved | Missing]]) -> list[str]:
+def _wanted(ledgers: Mapping[str, Ledger], bound: Mapping[str, Mapping[str, Resolved | Unchecked]]) -> list[str]:
     """The pair sets that claims were measured on, each once."""
     results = ((name, claim.measured.result) for name, ledger in ledgers.items() for claim in ledger.claims if claim.measured)
     found = (bound[name].get(result) for name, result in results)
     return list(dict.fromkeys(one.key for one in found if isinstance(one, Resolved)))
 
 
-def _unpinned(ledgers: Mapping[str, Ledger], bound: Mapping[str, Mapping[str, Resolved | Missing]]) -> Iterable[Finding]:
+def _unpinned(ledgers: Mapping[str, Ledger], bound: Mapping[str, Mapping[str, Resolved | Unchecked]]) -> Iterable[Finding]:
     """Once a result what would otherwise be said of each of its claims."""
     for name, ledger in ledgers.items():
         counts = Counter(claim.measured.result for claim in ledger.claims if claim.measured)
         for key, count in counts.items():
             found = bound[name].get(key)
-            if isinstance(found, Missing) and found.reason == "unpinned":
+            if isinstance(found, Unchecked) and found.reason == "unpinned":
                 message = f"{found.message}; {count} claims rest on it"
                 yield Finding(code="unpinned", subject=f"{name}: results.{key}", message=message)
 
@@ -246,56 +255,58 @@ class Quotations:
 
     def __init__(self, project: Project, scope: Scope) -> None:
         self._project, self._scope = project, scope
-        self._read: dict[tuple[str | None, str], tuple[Any, Ground] | Missing] = {}
+        self._read: dict[tuple[str | None, str], tuple[Any, Basis] | Unchecked] = {}
         self.findings: list[Finding] = []
 
-    def value(self, quoted: Quoted, unit: Unit) -> Known | Missing:
+    def value(self, quoted: Quotation, unit: Unit) -> Evidence | Unchecked:
         """What stands at a quotation's place."""
         assert quoted.file is not None
         key = (quoted.pin, quoted.file)
         if key not in self._read:
             self._read[key] = self._load(*key)
         found = self._read[key]
-        if isinstance(found, Missing):
+        if isinstance(found, Unchecked):
             return found
         name = f"{quoted.pin}: {quoted.file}" if quoted.pin else quoted.file
         try:
             value = follow(found[0], quoted.at or "")
         except NoSuchValue as error:
-            return Missing(MALFORMED, f"{name}: {error}")
+            return Unchecked(MALFORMED, f"{name}: {error}")
         return quoted_value(unit, value, f"{name}#{quoted.at or ''}", found[1])
 
-    def _load(self, pin: str | None, path: str) -> tuple[Any, Ground] | Missing:
+    def _load(self, pin: str | None, path: str) -> tuple[Any, Basis] | Unchecked:
         content = self._of_project(path) if pin is None else self._of_pin(pin, path)
-        if isinstance(content, Missing):
+        if isinstance(content, Unchecked):
             return content
-        if len(content) > LARGEST:
-            return Missing(MALFORMED, f"{path}: larger than {LARGEST >> 20} MiB")
         same = pin is not None or self._project.manifest.digests.get(path) == hashlib.sha256(content).hexdigest()
         try:
             return _parsed(path, content, trusted=pin is None), "bytes" if same else "prints"
-        except (BadConfiguration, ValueError, RecursionError) as error:
-            return Missing(MALFORMED, error.message if isinstance(error, BadConfiguration) else f"{path}: {error}")
+        except BadConfiguration as error:
+            return Unchecked(MALFORMED, error.message)
 
-    def _of_project(self, path: str) -> bytes | Missing:
+    def _of_project(self, path: str) -> bytes | Unchecked:
         try:
-            return _content(inside(self._project.root, path))
+            return read_small(inside(self._project.root, path), LARGEST)
         except UnsafePath as error:
-            return Missing(MALFORMED, f"{path[:200]!r}: {error}; not followed")
+            return Unchecked(MALFORMED, f"{path[:200]!r}: {error}; not followed")
+        except TooLarge as error:
+            return Unchecked(MALFORMED, f"{path}: {error.strerror}")
         except OSError as error:
-            return Missing("missing-file", f"{path}: cannot be read: {error.strerror or error}")
+            return Unchecked("missing-file", f"{path}: cannot be read: {error.strerror or error}")
 
-    def _of_pin(self, name: str, path: str) -> bytes | Missing:
+    def _of_pin(self, name: str, path: str) -> bytes | Unchecked:
         """The bytes of a pinned file from any place on this machine that has them; no network is asked."""
         entry, pin = self._project.params.catalogue.get(name), self._project.lock.get(name)
         if entry is None:
-            return Missing(MALFORMED, f"there is no pin {name[:200]!r}; the catalogue has no such name")
+            return Unchecked(MALFORMED, f"there is no pin {name[:200]!r}; the catalogue has no such name")
         if pin is None or not pin.files:
-            return Missing("unresolved", f"{name} has no digests yet; run: aqea-registry pin {name}")
+            return Unchecked("unresolved", f"{name} has no digests yet; run: aqea-registry pin {name}")
         if path not in pin.files:
-            return Missing("missing-file", f"{path[:200]} is none of the files of {name} that are pinned")
+            return Unchecked("missing-file", f"{path[:200]} is none of the files of {name} that are pinned")
+        if pin.files[path].size > LARGEST:
+            return Unchecked(MALFORMED, f"{path}: larger than {LARGEST >> 20} MiB")
         if self._scope is Scope.RELEASE:
-            return Missing("missing-file", f"{path} of {name} is no file of the checkout; run: aqea-registry claims check")
+            return Unchecked("missing-file", f"{path} of {name} is no file of the checkout; run: aqea-registry claims check")
         wrong: list[Finding] = []
         places: list[tuple[str, Path | None]] = [
             ("its checked copy", pinned_folder(pin, self._project.root / CACHE / "pinned") / path)
@@ -313,23 +324,16 @@ class Quotations:
                 wrong.append(wrong_bytes(f"{name}: {path} from {spec}", pin.files[path], content[0]))
         self.findings += wrong
         if wrong:
-            return Missing("broken-chain", f"{wrong[0].subject}: {wrong[0].message}")
-        return Missing("missing-file", f"no source on this machine has {path} of {name}")
-
-
-def _content(place: Path) -> bytes:
-    """A file's bytes, of a file that is too long as many as show it. Raises OSError."""
-    with open_regular(place) as file:
-        content = b""
-        while len(content) <= LARGEST and (block := file.read(LARGEST + 1 - len(content))):
-            content += block
-    return content
+            return Unchecked("broken-chain", f"{wrong[0].subject}: {wrong[0].message}")
+        return Unchecked("missing-file", f"no source on this machine has {path} of {name}")
 
 
 def _pinned_content(place: Path, file: PinnedFile) -> bytes | tuple[str] | None:
     """The pinned bytes; what else is there, in a tuple; None if nothing is."""
     try:
-        content = _content(place)
+        content = read_small(place, LARGEST)
+    except TooLarge as error:
+        return (str(error.strerror),)
     except OSError:
         return None
     sha256 = hashlib.sha256(content).hexdigest()
@@ -337,9 +341,9 @@ def _pinned_content(place: Path, file: PinnedFile) -> bytes | tuple[str] | None:
 
 
 def _parsed(path: str, content: bytes, *, trusted: bool) -> Any:
-    """The values of a JSON or YAML file, JSON numbers as they are spelled. Raises BadConfiguration and ValueError."""
+    """The values of a JSON or YAML file, JSON numbers as they are spelled. Raises BadConfiguration."""
     if path.endswith(".json"):
-        return json.loads(content, parse_float=str, parse_int=str, object_pairs_hook=_unique_keys)
+        return load_json(content, path, spelled=True)
     if path.endswith((".yaml", ".yml")):
-        return load_yaml(content, path) if trusted else load_plain_yaml(content, path)
-    raise ValueError("a value can be quoted from a .json, .yaml or .yml file only")
+        return load_yaml(content, path, aliases=trusted)
+    raise BadConfiguration(f"{path}: a value can be quoted from a .json, .yaml or .yml file only")

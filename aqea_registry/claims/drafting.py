@@ -14,12 +14,12 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from aqea_registry.base.findings import BadConfiguration, Finding
-from aqea_registry.claims.ledger import At, Claim, Document, Ledger, Measured, Result
-from aqea_registry.documents.model_index import MOST, Entry, Metric
-from aqea_registry.documents.numbers import NotANumber, Unit, parse
-from aqea_registry.documents.tables import Row, Table
+from aqea_registry.claims.ledger import At, Claim, Document, Evaluation, Ledger, Measurement
+from aqea_registry.documents.model_index import MOST, IndexEntry, Metric
+from aqea_registry.documents.numbers import NotANumber, Unit, parse_number
+from aqea_registry.documents.tables import Table, TableRow
 
-Evaluated = Literal["percent", "fraction", "number"]  # the units in which evaluations are printed
+EvaluationUnit = Literal["percent", "fraction", "number"]  # the units in which evaluations are printed
 UNITS: Mapping[str, Unit] = {
     "%": "percent",
     "percent": "percent",
@@ -38,7 +38,6 @@ FORUMS = (
     *("programmers", "stats", "tex", "unix", "webmasters", "wordpress"),
 )
 
-
 _NO_NUMBER = re.compile(r"[-+]?(nan|inf(inity)?)|[-–—]+|n\.?/?a\.?|[-+]?[\d,.]+e[-+]?\d+", re.IGNORECASE)
 _LONGEST = 60  # of a part of an id; three and a suffix fit into one
 
@@ -46,7 +45,7 @@ _LONGEST = 60  # of a part of an id; three and a suffix fit into one
 class Imported(NamedTuple):
     """What a document prints: results by key, claims in its order, what is wrong in it, and what was left out."""
 
-    results: dict[str, Result]
+    results: dict[str, Evaluation]
     claims: list[Claim]
     findings: list[Finding]
     notes: list[str]
@@ -62,13 +61,13 @@ def read_number(text: str) -> tuple[str, bool] | None:
     """A cell's number as printed, and whether a percent sign stands behind it; None if it is no finite number."""
     number = text.strip().removesuffix("%").rstrip()
     try:
-        parse(number, "number")
+        parse_number(number, "number")
     except NotANumber:
         return None
     return number, text.strip().endswith("%")
 
 
-def claims_of_index(entries: Sequence[Entry], document: str, unit: Evaluated) -> Imported:
+def claims_of_index(entries: Sequence[IndexEntry], document: str, unit: EvaluationUnit) -> Imported:
     """A result for each entry and a claim for each value: measured, or derived where the row aggregates others for certain.
 
     The key of a result is its dataset's name without `MTEB`, that of a claim the result's and the metric's type.
@@ -81,7 +80,7 @@ def claims_of_index(entries: Sequence[Entry], document: str, unit: Evaluated) ->
         given = {"config": entry.config, "split": entry.split, "revision": entry.revision, "task": entry.task}
         given |= {"model_revision": commits.pop() if len(commits) == 1 else None}
         known = {field: value for field, value in given.items() if value is not None}
-        found.results[key] = Result(dataset=entry.dataset, model=entry.model, **known)
+        found.results[key] = Evaluation(dataset=entry.dataset, model=entry.model, **known)
         types = {metric.type for metric in entry.metrics}
         for name, metric in zip(_metric_names(entry.metrics), entry.metrics, strict=True):
             read = read_number(metric.value) if metric.value is not None else None
@@ -90,7 +89,7 @@ def claims_of_index(entries: Sequence[Entry], document: str, unit: Evaluated) ->
                 continue
             at = At(path=metric.path, line=metric.line)
             derived = _derived(key, entry, metric, types, forums)
-            measured = None if derived else Measured(result=key, metric=metric.type)
+            measured = None if derived else Measurement(result=key, metric=metric.type)
             one: Unit = "percent" if read[1] else unit
             found.claims.append(Claim(id=f"{key}.{name}", value=read[0], unit=one, at=at, measured=measured, derived=derived))
     return found
@@ -131,7 +130,7 @@ def claims_of_tables(tables: Sequence[Table], first: str = "table") -> Imported:
     return found
 
 
-def _derived(key: str, entry: Entry, metric: Metric, types: set[str], forums: Mapping[str, set[str]]) -> str | None:
+def _derived(key: str, entry: IndexEntry, metric: Metric, types: set[str], forums: Mapping[str, set[str]]) -> str | None:
     """What a value is computed from, where its place says so: best-of fields, and the mean over CQADupstack's forums."""
     kind = metric.type.removeprefix("max_")
     parts = [f"{similarity}_{kind}" for similarity in SIMILARITIES]
@@ -142,7 +141,7 @@ def _derived(key: str, entry: Entry, metric: Metric, types: set[str], forums: Ma
     return None
 
 
-def _forums(entries: Mapping[str, Entry]) -> dict[str, set[str]]:
+def _forums(entries: Mapping[str, IndexEntry]) -> dict[str, set[str]]:
     """The metrics that all twelve forums print, under the key of the row that aggregates them; empty if one is missing."""
     mean = "cqadupstackretrieval"
     parts = [f"cqadupstack{forum}retrieval" for forum in FORUMS]
@@ -167,7 +166,7 @@ def _no_number(document: str, metric: Metric) -> Finding:
     return Finding(code="malformed", subject=f"{document}:{metric.line}", message=message, actual=metric.value)
 
 
-def _cell(table: Table, column: int, row: Row, name: str) -> At:
+def _cell(table: Table, column: int, row: TableRow, name: str) -> At:
     cut = 2 * _LONGEST
     return At(table=name[:cut], row=row.cells[0][:cut] or None, column=table.header[column][:cut] or None, line=row.line)
 
@@ -204,7 +203,7 @@ def _with_total(table: Table, made: dict[int, Claim], pattern: str, notes: list[
 
 
 def _is_mean(claim: Claim, parts: Sequence[Claim]) -> bool:
-    printed, others = parse(claim.value or "", claim.unit), [parse(part.value or "", part.unit) for part in parts]
+    printed, others = parse_number(claim.value or "", claim.unit), [parse_number(part.value or "", part.unit) for part in parts]
     low = sum((one.low for one in others), Fraction(0)) / len(others)
     high = sum((one.high for one in others), Fraction(0)) / len(others)
     return printed.low <= high and low <= printed.high
@@ -236,7 +235,7 @@ class Merged(NamedTuple):
 def merge(
     old: Ledger,
     document: Document,
-    results: dict[str, Result],
+    results: dict[str, Evaluation],
     claims: Sequence[Claim],
     still: Callable[[Claim], bool],
     *,
@@ -297,7 +296,7 @@ def _renewed(old: Claim, new: Claim) -> Claim:
     return msgspec.structs.replace(old, at=new.at, value=new.value, printed=None, ocr=None)
 
 
-def _result(old: Result | None, new: Result, model: str | None) -> Result:
+def _result(old: Evaluation | None, new: Evaluation, model: str | None) -> Evaluation:
     """The dataset as printed; the model as somebody may have spelled it out, unless it is said anew."""
     if old is None:
         return new

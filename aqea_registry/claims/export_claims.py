@@ -24,7 +24,7 @@ from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding
 from aqea_registry.base.progress import Reporter
 from aqea_registry.claims.check_claims import check_claims
 from aqea_registry.claims.ledger import Claim, Verdict
-from aqea_registry.documents.numbers import NotANumber, parse
+from aqea_registry.documents.numbers import NotANumber, parse_number
 from aqea_registry.project.artefact import RunArtefact
 from aqea_registry.project.project import Project
 from aqea_registry.vectors.scores import Metrics
@@ -32,9 +32,7 @@ from aqea_registry.verification.verify_project import recompute
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
-
 Format = Literal["latex", "json", "model-index"]
-
 
 DOUBTFUL = frozenset({"contradicted", "unbound"})
 
@@ -204,7 +202,7 @@ def _line(one: Verdict, macro: str) -> str:
 def _number(claim: Claim) -> int | float | None:
     """The nearest JSON number; None for a text and for what is no number."""
     try:
-        value = parse(claim.value or "", claim.unit).value if claim.unit != "text" else None
+        value = parse_number(claim.value or "", claim.unit).value if claim.unit != "text" else None
     except NotANumber:
         return None
     if value is None:

@@ -1,58 +1,54 @@
-"""Derived claims: a small grammar over other claims, read by a parser of its own and computed with exact fractions.
+"""Derived claims: expressions over other claims, read by Python's own parser and computed with exact fractions.
 
-    sum    = product { ("+" | "-") product }
-    product = factor { ("*" | "/") factor }
-    factor = "-" factor | number | "[" reference "]" | "(" sum ")" | function "(" sum { "," sum } ")"
+An expression has numbers, claims in brackets, `+ - * /`, parentheses and functions. Numbers and claims are replaced by names
+of the same length before Python reads it, so columns stay, and nothing but these names, operators and calls is let through.
+A number in the expression itself is exact and takes the unit of what it is computed with.
 
-A number in the expression itself is exact and takes the unit of what it stands with.
-
-The claims of all ledgers as terms of one another: what a reference means, and in which order they can be judged.
+`Terms` says what a reference means among the claims of all ledgers. Pure.
 """
 
 from __future__ import annotations
 
+import ast
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from fnmatch import translate
 from fractions import Fraction
-from re import compile as compiled
+from functools import partial
 from typing import NamedTuple
 
 from aqea_registry.claims import quantity
 from aqea_registry.claims.ledger import Claim, Ledger
 from aqea_registry.claims.quantity import NotComputable, Quantity
-from aqea_registry.documents.numbers import NotANumber, Unit, parse
+from aqea_registry.documents.numbers import NotANumber, Unit, parse_number
 
 LONGEST = 20_000  # characters of an expression
 DEEPEST = 30  # parentheses within parentheses
 
-
-GROUPS: dict[str, Callable[[Sequence[Quantity]], Quantity]] = {
-    "sum": quantity.total,
-    "mean": quantity.mean,
-    "min": lambda terms: quantity.extreme(terms, largest=False),
-    "max": lambda terms: quantity.extreme(terms, largest=True),
+_UNITS: tuple[Unit, ...] = ("percent", "fraction", "number", "millions", "billions")
+_OPERATIONS: dict[type[ast.AST], Callable[[Quantity, Quantity], Quantity]] = {
+    ast.Add: quantity.add,
+    ast.Sub: quantity.subtract,
+    ast.Mult: quantity.multiply,
+    ast.Div: quantity.divide,
 }
-PAIRS: dict[str, Callable[[Quantity, Quantity], Quantity]] = {
-    "difference": quantity.subtract,
-    "ratio": lambda a, b: quantity.divide(*_unit_of_either(a, b)),
-}
-CONVERSIONS: tuple[Unit, ...] = ("percent", "fraction", "number", "millions", "billions")
-OPERATIONS = {"+": quantity.add, "-": quantity.subtract, "*": quantity.multiply, "/": quantity.divide}
-# The fewest and the most arguments of each function.
-ARGUMENTS: dict[str, tuple[int, int | None]] = {
-    **dict.fromkeys((*GROUPS, "count"), (1, None)),
-    "rank": (2, None),
-    **dict.fromkeys(PAIRS, (2, 2)),
-    **dict.fromkeys(("abs", *CONVERSIONS), (1, 1)),
+# The fewest and the most arguments of each function, and what it computes.
+_FUNCTIONS: dict[str, tuple[int, int | None, Callable[..., Quantity]]] = {
+    "sum": (1, None, lambda *values: quantity.total(values)),
+    "mean": (1, None, lambda *values: quantity.mean(values)),
+    "min": (1, None, lambda *values: quantity.extreme(values, largest=False)),
+    "max": (1, None, lambda *values: quantity.extreme(values, largest=True)),
+    "count": (1, None, lambda *terms: quantity.exact(Fraction(len(terms)), "count")),
+    "rank": (2, None, lambda value, *others: quantity.rank(value, others)),
+    "difference": (2, 2, quantity.subtract),
+    "ratio": (2, 2, quantity.ratio),
+    "abs": (1, 1, quantity.absolute),
+    **{str(unit): (1, 1, partial(quantity.converted, unit=unit)) for unit in _UNITS},
 }
 
-
-_SPACE = re.compile(r"\s*")
-_TOKEN = re.compile(
-    r"(?P<number>(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)|\[(?P<reference>[^\[\]]*)\]"
-    r"|(?P<name>[a-z]+)|(?P<sign>[-+*/(),])"
-)
+_ATOM = re.compile(r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|\[([^\[\]]*)\]")
+_SIGN = re.compile(r"[-+*/]")
 _REFERENCE = re.compile(r"(?:([A-Za-z0-9][A-Za-z0-9._-]*):)?([a-z0-9*?][a-z0-9._/+@*?-]*)")
 
 
@@ -80,34 +76,12 @@ class Reference(NamedTuple):
         return f"{self.ledger}:{self.id}" if self.ledger else self.id
 
 
-class Number(NamedTuple):
-    """A number of the expression itself."""
+class Expression(NamedTuple):
+    """An expression that can be evaluated: Python's tree of `text`, and by column what a name in it stands for."""
 
-    value: Fraction
-
-
-class Chain(NamedTuple):
-    """What stands between signs of one precedence, worked from left to right."""
-
-    first: Node
-    rest: tuple[tuple[str, Node, int], ...]
-
-
-class Negative(NamedTuple):
-    """A factor behind a minus."""
-
-    node: Node
-
-
-class Call(NamedTuple):
-    """A function with its arguments."""
-
-    function: str
-    arguments: tuple[Node, ...]
-    at: int
-
-
-Node = Reference | Number | Chain | Negative | Call
+    text: str
+    tree: ast.expr
+    atoms: dict[int, Reference | Fraction]
 
 
 class Term(NamedTuple):
@@ -121,89 +95,147 @@ class Term(NamedTuple):
 Lookup = Callable[[Reference], Sequence[Term]]
 
 
-def read(text: str) -> Node:
-    """The expression as a tree. Raises BadExpression with the column, counted from 1."""
+def read_expression(text: str) -> Expression:
+    """Read an expression. Raises BadExpression with the column, counted from 1."""
     if len(text) > LONGEST:
         raise BadExpression(f"longer than {LONGEST} characters")
-    reader = _Reader(text)
-    node = reader.one(reader.sum(0))
-    if reader.kind:
-        raise reader.wrong("an operator or the end was expected")
-    return node
+    _check_characters(re.sub(r"\s", " ", _ATOM.sub(lambda found: "0" * len(found[0]), text)))
+    atoms = {found.start() + 1: _atom(found) for found in _ATOM.finditer(text)}
+    masked = re.sub(r"\s", " ", _ATOM.sub(lambda found: "X".ljust(len(found[0]), "_"), text))
+    try:
+        tree = ast.parse(f"({masked})", mode="eval").body  # in parentheses columns count from 1, and spaces may lead
+    except SyntaxError as error:
+        column = min(max((error.offset or 0) - 1, 1), len(text) + 1)
+        reason = f"{text[column - 1 :][:40]!r} is not an expression" if column <= len(text) else "it ends too early"
+        raise BadExpression(f"column {column}: {reason}") from error
+    except (RecursionError, MemoryError) as error:
+        raise BadExpression("too many operations in a row; write sum([a], [b], ...) or several claims") from error
+    for column, reason in sorted(_faults(tree, atoms, text))[:1]:
+        raise BadExpression(f"column {column}: {reason}")
+    return Expression(masked, tree, atoms)
 
 
-def reference(text: str) -> Reference:
-    """A single claim by its name alone, ID or LEDGER:ID. Raises BadExpression."""
-    found = _REFERENCE.fullmatch(text)
-    if found is None:
-        raise BadExpression(f"{text[:40]!r} is not the name of a claim")
-    node = Reference(found[1], found[2], 1)
-    if node.glob:
-        raise BadExpression(f"{text[:40]!r} stands for several claims")
-    return node
+def parse_reference(text: str, column: int = 1) -> Reference:
+    """A claim, or a glob of claims, by its name: ID or LEDGER:ID. Raises BadExpression."""
+    name = _REFERENCE.fullmatch(text)
+    if name is None:
+        raise BadExpression(f"column {column}: {text[:40]!r} is not the name of a claim")
+    return Reference(name[1], name[2], column)
 
 
-def references(node: Node) -> Iterator[Reference]:
-    """The claims that the expression names, in the order in which they stand in it."""
-    match node:
-        case Reference():
-            yield node
-        case Chain(first, rest):
-            yield from references(first)
-            for _, other, _ in rest:
-                yield from references(other)
-        case Negative(inner):
-            yield from references(inner)
-        case Call(_, arguments):
-            for argument in arguments:
-                yield from references(argument)
+def references(expression: Expression) -> list[Reference]:
+    """The claims that the expression names, in order."""
+    return [atom for atom in expression.atoms.values() if isinstance(atom, Reference)]
 
 
-def evaluate(node: Node, lookup: Lookup) -> Quantity:
+def _atom(found: re.Match[str]) -> Reference | Fraction:
+    if found[1] is not None:
+        return parse_reference(found[1].strip(), found.start() + 1)
+    try:
+        return parse_number(found[0], "number").value
+    except NotANumber as error:
+        raise BadExpression(f"column {found.start() + 1}: {error}") from error
+
+
+def _check_characters(text: str) -> None:
+    """Of what is not a number or a claim: let only names, signs and parentheses that match reach Python's parser."""
+    if wrong := re.search(r"[^-+*/(), a-z0]|,(?= *\))", text):
+        raise BadExpression(f"column {wrong.end()}: {wrong[0]!r} cannot be read here")
+    depth = 0
+    for column, character in enumerate(text, 1):
+        depth += (character == "(") - (character == ")")
+        if not 0 <= depth <= DEEPEST:
+            raise BadExpression(f"column {column}: {f'nested more than {DEEPEST} deep' if depth > 0 else 'nothing is open'}")
+    if depth:
+        raise BadExpression(f"column {len(text) + 1}: ')' was expected")
+
+
+def _faults(tree: ast.expr, atoms: Mapping[int, Reference | Fraction], text: str) -> Iterator[tuple[int, str]]:
+    """What of Python is not part of an expression, with its column. A parent comes before its parts."""
+    functions: set[int] = set()  # names of functions that have arguments, by the node's id
+    several: set[int] = set()  # arguments that may be globs
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.expr) or id(node) in functions:
+            continue
+        column = max(node.col_offset, 1)
+        spelled = repr(text[column - 1 : (node.end_col_offset or 0) - 1][:40])
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _FUNCTIONS:
+            functions.add(id(node.func))
+            fewest, most, _ = _FUNCTIONS[node.func.id]
+            if not fewest <= len(node.args) <= (most or len(node.args)):
+                wanted = f"{fewest} or more" if most is None else fewest
+                yield column, f"{node.func.id} takes {wanted} arguments, not {len(node.args)}"
+            several.update(id(argument) for argument in node.args[fewest - 1 :] if most is None)
+        elif isinstance(node, ast.Name) and re.fullmatch("X_*", node.id):
+            atom = atoms[column]
+            if isinstance(atom, Reference) and atom.glob and id(node) not in several:
+                yield column, f"the glob [{atom}] stands for several claims; sum, mean, ... take it"
+        elif isinstance(node, ast.Name):
+            yield column, f"{spelled} is not a function with arguments; there are {', '.join(sorted(_FUNCTIONS))}"
+        elif not isinstance(getattr(node, "op", None), (*_OPERATIONS, ast.USub)):
+            yield column, f"{spelled} is not a number, a claim in brackets, a function or an operation"
+
+
+def evaluate(expression: Expression, lookup: Lookup) -> Quantity:
     """What the expression gives. Raises BadExpression, and Unreadable where a claim that it needs has no value."""
-    match node:
-        case Number(value):
-            return quantity.exact(value)
-        case Reference():
-            return _value(lookup(node)[0])
-        case Negative(inner):
-            return quantity.negative(evaluate(inner, lookup))
-        case Chain(first, rest):
-            result = evaluate(first, lookup)
-            for sign, other, at in rest:
-                result = _at(at, OPERATIONS[sign], result, evaluate(other, lookup))
-            return result
-        case Call(function, arguments, at):
-            return _at(at, _call, function, arguments, lookup)
+    return _Evaluation(expression, lookup).value(expression.tree)
 
 
-def _call(function: str, arguments: tuple[Node, ...], lookup: Lookup) -> Quantity:
-    if function == "rank":
-        one = _terms(arguments[:1], lookup)[0]
-        others = [term for term in _terms(arguments[1:], lookup) if term.name is None or term.name != one.name]
-        return quantity.rank(_value(one), [_value(term) for term in others])
-    terms = _terms(arguments, lookup)
-    if function == "count":
-        return quantity.exact(Fraction(len(terms)), "count")
-    values = [_value(term) for term in terms]
-    if function in GROUPS:
-        return GROUPS[function](values)
-    if function in PAIRS:
-        return PAIRS[function](values[0], values[1])
-    if function == "abs":
-        return quantity.absolute(values[0])
-    return quantity.converted(values[0], next(unit for unit in CONVERSIONS if unit == function))
+class _Evaluation(NamedTuple):
+    expression: Expression
+    lookup: Lookup
+
+    def value(self, node: ast.expr) -> Quantity:
+        """The value of a node: a chain of operations is worked from left to right, without recursion."""
+        chain: list[ast.BinOp] = []
+        while isinstance(node, ast.BinOp):
+            chain.append(node)
+            node = node.left
+        result = self._operand(node)
+        for operation in reversed(chain):
+            right = self.value(operation.right)
+            sign = _SIGN.search(self.expression.text, (operation.left.end_col_offset or 1) - 1)
+            with _computed_at(sign.end() if sign else 1):
+                result = _OPERATIONS[type(operation.op)](result, right)
+        return result
+
+    def _operand(self, node: ast.expr) -> Quantity:
+        minus = False
+        while isinstance(node, ast.UnaryOp):
+            node, minus = node.operand, not minus
+        with _computed_at(node.col_offset):
+            if isinstance(node, ast.BinOp):
+                value = self.value(node)
+            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                value = self._call(node.func.id, node.args)
+            else:
+                value = _value(self._terms([node])[0])
+        return quantity.negative(value) if minus else value
+
+    def _call(self, function: str, arguments: Sequence[ast.expr]) -> Quantity:
+        terms = self._terms(arguments)
+        if function == "rank":  # a claim has no rank against itself
+            terms[1:] = [term for term in terms[1:] if term.name is None or term.name != terms[0].name]
+        return _FUNCTIONS[function][2](*(terms if function == "count" else map(_value, terms)))
+
+    def _terms(self, nodes: Sequence[ast.expr]) -> list[Term]:
+        terms: list[Term] = []
+        for node in nodes:
+            atom = self.expression.atoms[node.col_offset] if isinstance(node, ast.Name) else None
+            if isinstance(atom, Reference):
+                terms += self.lookup(atom)
+            else:
+                value = quantity.exact(atom) if atom is not None else self.value(node)
+                terms.append(Term(None, value.unit, value))
+        return terms
 
 
-def _terms(arguments: Sequence[Node], lookup: Lookup) -> list[Term]:
-    terms: list[Term] = []
-    for argument in arguments:
-        if isinstance(argument, Reference):
-            terms += lookup(argument)
-        else:
-            value = evaluate(argument, lookup)
-            terms.append(Term(None, value.unit, value))
-    return terms
+@contextmanager
+def _computed_at(column: int) -> Iterator[None]:
+    try:
+        yield
+    except NotComputable as error:
+        raise BadExpression(f"column {column}: {error}") from error
 
 
 def _value(term: Term) -> Quantity:
@@ -214,126 +246,7 @@ def _value(term: Term) -> Quantity:
     return term.value
 
 
-def _unit_of_either(a: Quantity, b: Quantity) -> tuple[Quantity, Quantity]:
-    unit = quantity.common(a.unit, b.unit)  # what has no unit takes the other's, so that the quotient is a ratio
-    return a._replace(unit=unit), b._replace(unit=unit)
-
-
-def _at(at: int, work: Callable[..., Quantity], *arguments: object) -> Quantity:
-    try:
-        return work(*arguments)
-    except NotComputable as error:
-        raise BadExpression(f"column {at}: {error}") from error
-
-
-class _Reader:
-    """The text as tokens, one ahead."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._end = 0
-        self._next()
-
-    def _next(self) -> None:
-        start = _SPACE.match(self._text, self._end).end()  # type: ignore[union-attr]
-        self.at = start + 1
-        found = _TOKEN.match(self._text, start)
-        if found is None:
-            self.kind, self.token = ("", "") if start == len(self._text) else ("unknown", self._text[start])
-            return
-        self.kind, self.token, self._end = str(found.lastgroup), found[str(found.lastgroup)], found.end()
-
-    def wrong(self, message: str) -> BadExpression:
-        """The error for what stands here."""
-        there = {"": "the expression ends", "reference": f"[{self.token[:40]}] stands there"}
-        return BadExpression(f"column {self.at}: {message}; {there.get(self.kind, f'{self.token[:40]!r} stands there')}")
-
-    def take(self, *signs: str) -> tuple[str, int] | None:
-        """The sign that stands here and its column, if it is one of these."""
-        if self.kind != "sign" or self.token not in signs:
-            return None
-        taken = self.token, self.at
-        self._next()
-        return taken
-
-    def sum(self, depth: int) -> Node:
-        """The longest expression that starts here; `depth` parentheses are open."""
-        return self._chain(("+", "-"), lambda: self._chain(("*", "/"), lambda: self._factor(depth)))
-
-    def _chain(self, signs: tuple[str, ...], part: Callable[[], Node]) -> Node:
-        first = part()
-        rest = []
-        while sign := self.take(*signs):
-            rest.append((sign[0], self.one(part()), sign[1]))
-        return Chain(self.one(first), tuple(rest)) if rest else first
-
-    def one(self, node: Node) -> Node:
-        """The same node, which must be one value: a glob is none. Raises BadExpression."""
-        if isinstance(node, Reference) and node.glob:
-            raise BadExpression(f"column {node.at}: the glob [{node}] stands for several claims; sum, mean, ... take it")
-        return node
-
-    def _factor(self, depth: int) -> Node:
-        minus = False
-        while self.take("-"):
-            minus = not minus
-        node = self._atom(depth)
-        return Negative(self.one(node)) if minus else node
-
-    def _atom(self, depth: int) -> Node:
-        kind, token, at = self.kind, self.token, self.at
-        if depth > DEEPEST:
-            raise BadExpression(f"column {at}: nested more than {DEEPEST} deep")
-        if kind == "number":
-            self._next()
-            try:
-                return Number(parse(token, "number").value)
-            except NotANumber as error:
-                raise BadExpression(f"column {at}: {error}") from error
-        if kind == "reference":
-            return self._reference()
-        if kind == "name":
-            return self._function(depth)
-        if self.take("("):
-            node = self.one(self.sum(depth + 1))
-            self._close()
-            return node
-        raise self.wrong("a number, a claim in brackets, a function or a parenthesis was expected")
-
-    def _reference(self) -> Reference:
-        found = _REFERENCE.fullmatch(self.token.strip())
-        if found is None:
-            raise self.wrong("not the name of a claim")
-        node = Reference(found[1], found[2], self.at)
-        self._next()
-        return node
-
-    def _function(self, depth: int) -> Node:
-        name, at = self.token, self.at
-        if name not in ARGUMENTS:
-            raise self.wrong(f"no function is called so; there are {', '.join(sorted(ARGUMENTS))}")
-        self._next()
-        if not self.take("("):
-            raise self.wrong(f"'(' was expected after {name}")
-        arguments = [self.sum(depth + 1)]
-        while self.take(","):
-            arguments.append(self.sum(depth + 1))
-        self._close()
-        fewest, most = ARGUMENTS[name]
-        if len(arguments) < fewest or (most is not None and len(arguments) > most):
-            wanted = f"{fewest} or more" if most is None else str(fewest)
-            raise BadExpression(f"column {at}: {name} takes {wanted} arguments, not {len(arguments)}")
-        for node in arguments if most is not None else arguments[: fewest - 1]:
-            self.one(node)
-        return Call(name, tuple(arguments), at)
-
-    def _close(self) -> None:
-        if not self.take(")"):
-            raise self.wrong("')' was expected")
-
-
-# Names looked at for globs, and claims that they stand for, over all expressions together: some seconds of work.
-MOST = 10_000_000
+MOST = 10_000_000  # names compared with globs, and claims that globs stand for, in all expressions: some seconds of work
 
 
 class Terms:
@@ -342,24 +255,24 @@ class Terms:
     def __init__(self, ledgers: Mapping[str, Ledger]) -> None:
         self._claims = {name: {claim.id: claim for claim in ledger.claims} for name, ledger in ledgers.items()}
         self._globs: dict[tuple[str, str], list[str]] = {}
-        self._values: dict[str, Quantity | None] = {}
+        self._terms: dict[str, Term] = {}
         self._left = MOST
 
     def find(self, reference: Reference, ledger: str, own: str | None = None) -> list[str]:
         """The claims that a reference means in a claim of `ledger`; a glob never means `own`. Raises BadExpression."""
         among = reference.ledger or ledger
-        known = self._claims.get(among)
-        if known is None:
+        claims = self._claims.get(among)
+        if claims is None:
             raise BadExpression(f"column {reference.at}: there is no ledger {among!r}; there are {', '.join(self._claims)}")
         if not reference.glob:
-            if reference.id not in known:
+            if reference.id not in claims:
                 raise BadExpression(f"column {reference.at}: {among} has no claim {reference.id!r}")
             return [f"{among}:{reference.id}"]
-        found = [name for name in self._matching(among, reference.id) if name != own]
-        self._spend(len(found))
-        if not found:
+        names = [name for name in self._matching(among, reference.id) if name != own]
+        self._spend(len(names))
+        if not names:
             raise BadExpression(f"column {reference.at}: no other claim of {among} is matched by {reference.id!r}")
-        return found
+        return names
 
     def claim(self, name: str) -> Claim:
         """The claim with this name, which `find` gave."""
@@ -367,74 +280,24 @@ class Terms:
         return self._claims[ledger][own]
 
     def term(self, name: str) -> Term:
-        """What the claim with this name says."""
-        claim = self.claim(name)
-        if name not in self._values:
-            self._values[name] = _quantity(claim)
-        return Term(name, claim.unit, self._values[name])
+        """The claim with this name as a term."""
+        if name not in self._terms:
+            claim, value = self.claim(name), None
+            if claim.value is not None and claim.unit != "text":
+                with suppress(NotANumber):
+                    value = quantity.printed(parse_number(claim.value, claim.unit), claim.unit)
+            self._terms[name] = Term(name, claim.unit, value)
+        return self._terms[name]
 
     def _matching(self, ledger: str, pattern: str) -> list[str]:
         """The names that a glob matches, in the order of the ledger. Each glob is looked for once."""
         if (ledger, pattern) not in self._globs:
             self._spend(len(self._claims[ledger]))
-            match = compiled(translate(pattern)).match
-            self._globs[ledger, pattern] = [f"{ledger}:{one}" for one in self._claims[ledger] if match(one)]
+            match = re.compile(translate(pattern)).match
+            self._globs[ledger, pattern] = [f"{ledger}:{id_}" for id_ in self._claims[ledger] if match(id_)]
         return self._globs[ledger, pattern]
 
     def _spend(self, amount: int) -> None:
         self._left -= amount
         if self._left < 0:
             raise BadExpression(f"the globs of all ledgers together match against more than {MOST} names")
-
-
-def in_order(edges: Mapping[str, Sequence[str]]) -> tuple[list[str], list[tuple[str, ...]]]:
-    """Every name after those that it rests on, and the circles: each as the names on it, in the order of resting."""
-    waits = {name: len(ones) for name, ones in edges.items()}
-    above: dict[str, list[str]] = {name: [] for name in edges}
-    for name, ones in edges.items():
-        for one in ones:
-            above[one].append(name)
-    order: list[str] = []
-    circles: list[tuple[str, ...]] = []
-    done: set[str] = set()
-
-    def settle(ready: Iterable[str]) -> None:
-        stack = list(ready)
-        while stack:
-            name = stack.pop()
-            if name in done:
-                continue
-            done.add(name)
-            order.append(name)
-            for one in above[name]:
-                waits[one] -= 1
-                if not waits[one]:
-                    stack.append(one)
-
-    settle(name for name, count in waits.items() if not count)
-    below = {name: iter(ones) for name, ones in edges.items()}
-    for start in edges:
-        path = [start]  # follow what is unsettled until a name comes again
-        places = {start: 0}
-        while path:
-            name = path[-1]
-            if name in done:
-                del places[path.pop()]
-                continue
-            one = next(one for one in below[name] if one not in done)
-            if one in places:
-                circles.append(tuple(path[places[one] :]))
-                settle(circles[-1])
-            else:
-                places[one] = len(path)
-                path.append(one)
-    return order, circles
-
-
-def _quantity(claim: Claim) -> Quantity | None:
-    if claim.value is None or claim.unit == "text":
-        return None
-    try:
-        return quantity.printed(parse(claim.value, claim.unit), claim.unit)
-    except NotANumber:
-        return None

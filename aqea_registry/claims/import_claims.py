@@ -10,10 +10,10 @@ from typing import Any
 
 import msgspec
 
-from aqea_registry.base.files import locked, open_regular, write_bytes
+from aqea_registry.base.files import TooLarge, locked, read_small, write_bytes
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Refused
 from aqea_registry.claims.drafting import (
-    Evaluated,
+    EvaluationUnit,
     Imported,
     Merged,
     claims_of_index,
@@ -23,7 +23,7 @@ from aqea_registry.claims.drafting import (
     slug,
 )
 from aqea_registry.claims.ledger import FOLDER, Claim, Document, Ledger, parse_ledger, render_ledger
-from aqea_registry.documents.model_index import Entry, FrontMatter, Metric, read_model_index, split_front_matter
+from aqea_registry.documents.model_index import FrontMatter, IndexEntry, Metric, read_model_index, split_front_matter
 from aqea_registry.documents.tables import csv_table, markdown_tables
 from aqea_registry.project.project import Project
 
@@ -51,7 +51,7 @@ def import_claims(
     *,
     into: str | None = None,
     model: str | None = None,
-    unit: Evaluated = "percent",
+    unit: EvaluationUnit = "percent",
     prune: bool = False,
 ) -> ImportedClaims:
     """Read the model-index and the tables of a Markdown document, or a CSV file, into manifests/claims/NAME.yaml.
@@ -94,13 +94,11 @@ def _read(place: Path) -> bytes:
     if place.is_dir():
         raise BadConfiguration(f"{place}: a folder", "name one document: a Markdown file, CSV or TSV")
     try:
-        with open_regular(place) as file:
-            content = file.read(LARGEST + 1) or b""
+        return read_small(place, LARGEST)
+    except TooLarge as error:
+        raise BadConfiguration(f"{place}: {error.strerror}", "import the part that prints results") from error
     except OSError as error:
         raise CannotCheck(f"{place}: cannot be read: {error.strerror}", "name a Markdown, CSV or TSV file") from error
-    if len(content) > LARGEST:
-        raise BadConfiguration(f"{place}: larger than {LARGEST >> 20} MiB", "import the part that prints results")
-    return content
 
 
 def _decode(content: bytes, name: str) -> str:
@@ -119,7 +117,7 @@ def _read_csv(text: str, place: Path) -> tuple[Imported, str]:
     return read._replace(findings=[*findings, *read.findings]), place.name
 
 
-def _read_markdown(text: str, project: Project, place: Path, model: str | None, unit: Evaluated) -> tuple[Imported, str]:
+def _read_markdown(text: str, project: Project, place: Path, model: str | None, unit: EvaluationUnit) -> tuple[Imported, str]:
     front = split_front_matter(text, place.name)
     entries = (read_model_index(front, place.name) if front else None) or ()
     tables, ragged = markdown_tables("\n" * front.lines + front.rest if front else text, place.name)
@@ -142,7 +140,7 @@ def _read_markdown(text: str, project: Project, place: Path, model: str | None, 
     return Imported(index.results, claims, findings, [*index.notes, *table.notes]), title
 
 
-def _disagreements(front: FrontMatter, entries: Sequence[Entry], name: str) -> Iterator[tuple[str, Finding]]:
+def _disagreements(front: FrontMatter, entries: Sequence[IndexEntry], name: str) -> Iterator[tuple[str, Finding]]:
     """Where huggingface_hub's reading of the card is another one than the print, by path."""
     try:
         from huggingface_hub import ModelCard
@@ -167,7 +165,7 @@ def _disagreements(front: FrontMatter, entries: Sequence[Entry], name: str) -> I
                 yield metric.path, Finding(code="malformed", subject=subject, message=message, expected=text, actual=str(value))
 
 
-def _fields(entry: Entry, metric: Metric, result: Any) -> list[tuple[str, str | None, Any]]:
+def _fields(entry: IndexEntry, metric: Metric, result: Any) -> list[tuple[str, str | None, Any]]:
     return [
         ("task", entry.task, result.task_type),
         ("dataset", entry.dataset, result.dataset_type),
@@ -206,7 +204,7 @@ def _file(root: Path, place: Path) -> str:
 
 def _old(place: Path, path: str) -> Ledger | None:
     try:
-        content = place.read_bytes()
+        content = read_small(place, LARGEST)
     except FileNotFoundError:
         return None
     ledger, findings = parse_ledger(content, place.stem)

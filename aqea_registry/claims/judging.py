@@ -1,6 +1,8 @@
-"""The judge: a claim and what its evidence gives, compared. Decisions only; what was read and recomputed is handed in.
+"""Judging claims: a claim is compared with its evidence. Pure: what was read and recomputed is handed in.
 
-From what a document says it measured to the pair set that has those bytes: never across revisions in silence.
+`in_order` says in which order claims can be judged, `measured`, `derived`, `quoted_claim` and `quoted_value` turn what a claim
+rests on into Evidence, `judge_claim` gives the verdict. `resolve_result` finds the pair set that a document measured, never
+across revisions in silence.
 """
 
 from __future__ import annotations
@@ -13,12 +15,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, Literal, NamedTuple
 
-from aqea_registry.base.findings import Finding, Missing
+from aqea_registry.base.findings import Finding, Unchecked
 from aqea_registry.claims import quantity
-from aqea_registry.claims.expression import BadExpression, Node, Terms, Unreadable, evaluate
-from aqea_registry.claims.ledger import Claim, Result, Verdict
+from aqea_registry.claims.expression import BadExpression, Expression, Reference, Term, Terms, Unreadable, evaluate
+from aqea_registry.claims.ledger import Claim, Evaluation, Verdict
 from aqea_registry.claims.quantity import Quantity
-from aqea_registry.documents.numbers import ULPS, NotANumber, Printed, Unit, parse, shown, ulps_between
+from aqea_registry.documents.numbers import ULPS, NotANumber, PrintedNumber, Unit, parse_number, shown, ulps_between
 from aqea_registry.project.lock import Lock, Pin
 from aqea_registry.project.params import Dataset, Model, Params
 from aqea_registry.vectors.scores import Metrics
@@ -26,141 +28,187 @@ from aqea_registry.vectors.scores import Metrics
 METRICS = frozenset(Metrics.__struct_fields__)
 ALSO_CALLED = {f"cosine_{kind}": f"cos_sim_{kind}" for kind in ("pearson", "spearman")}
 MALFORMED = "malformed"  # the reason of what is unchecked because the claim itself cannot be: also a finding
-NAMED = 5  # of many names, as many are told
-# What a ratio and a count may be printed as besides.
+NAMED = 5  # of many names, as many are listed
+# What a ratio and a count may be printed as, too.
 _PLAINER: dict[Unit | None, tuple[Unit, ...]] = {"ratio": ("fraction", "number"), "count": ("number",)}
 
+Basis = Literal["bytes", "prints"]
 
-Ground = Literal["bytes", "prints"]
 
+class Evidence(NamedTuple):
+    """What a claim is compared with: a number or a text, where it comes from in words, and what it rests on.
 
-class Known(NamedTuple):
-    """What the evidence gives: a number or a text, in words where it comes from, and what it rests on.
-
-    `text` is how the number is spelled there, if it is spelled at all.
+    `text` is the number as printed there, if it is printed.
     """
 
     value: Quantity | str
     how: str
-    ground: Ground
+    basis: Basis
     rests_on: tuple[str, ...] = ()
     text: str | None = None
 
 
-def judge(ledger: str, claim: Claim, evidence: Known | Missing | None) -> Verdict:
+def in_order(edges: Mapping[str, Sequence[str]]) -> tuple[list[str], list[tuple[str, ...]]]:
+    """Every name after those that it rests on, and the circles: each as the names on it, in the order of resting."""
+    waits = {name: len(bases) for name, bases in edges.items()}
+    above: dict[str, list[str]] = {name: [] for name in edges}
+    for name, bases in edges.items():
+        for base in bases:
+            above[base].append(name)
+    order: list[str] = []
+    circles: list[tuple[str, ...]] = []
+    done: set[str] = set()
+
+    def settle(ready: Iterable[str]) -> None:
+        stack = list(ready)
+        while stack:
+            name = stack.pop()
+            if name in done:
+                continue
+            done.add(name)
+            order.append(name)
+            for dependent in above[name]:
+                waits[dependent] -= 1
+                if not waits[dependent]:
+                    stack.append(dependent)
+
+    settle(name for name, count in waits.items() if not count)
+    below = {name: iter(bases) for name, bases in edges.items()}
+    for start in edges:
+        path = [start]  # follow what is not settled until a name comes again
+        positions = {start: 0}
+        while path:
+            name = path[-1]
+            if name in done:
+                del positions[path.pop()]
+                continue
+            base = next(base for base in below[name] if base not in done)
+            if base in positions:
+                circles.append(tuple(path[positions[base] :]))
+                settle(circles[-1])
+            else:
+                positions[base] = len(path)
+                path.append(base)
+    return order, circles
+
+
+def judge_claim(ledger: str, claim: Claim, evidence: Evidence | Unchecked | None) -> Verdict:
     """The verdict on one claim. `evidence` is None if the claim has none."""
+    outcome = _outcome(claim, evidence)
+    if isinstance(outcome, Unchecked):
+        return Verdict(ledger=ledger, claim=claim, state="unchecked", reason=outcome.reason, message=outcome.message)
+    return Verdict(ledger=ledger, claim=claim, **outcome)
+
+
+def _outcome(claim: Claim, evidence: Evidence | Unchecked | None) -> dict[str, Any] | Unchecked:
+    """The verdict's fields."""
     if claim.value is None:
-        return _unchecked(ledger, claim, Missing("illegible", f"the number cannot be read: {claim.ocr}"))
-    number = None
-    if claim.unit != "text":
-        try:
-            number = _printed(claim, claim.value)
-        except NotANumber as error:
-            return _unchecked(ledger, claim, Missing(MALFORMED, str(error)))
+        return Unchecked("illegible", f"the number cannot be read: {claim.ocr}")
+    try:
+        number = None if claim.unit == "text" else _printed(claim, claim.value)
+    except NotANumber as error:
+        return Unchecked(MALFORMED, str(error))
     if evidence is None:
-        return Verdict(ledger=ledger, claim=claim, state="unbound", message="the claim has no evidence")
-    if isinstance(evidence, Missing):
-        return _unchecked(ledger, claim, evidence)
-    found = evidence.value
-    if isinstance(found, str) or number is None:
-        return _judge_text(ledger, claim, evidence)
-    if found.unit not in (None, claim.unit) and claim.unit not in _PLAINER.get(found.unit, ()):
-        return _unchecked(
-            ledger, claim, Missing(MALFORMED, f"{evidence.how}: the units differ: {claim.unit} against {found.unit}")
-        )
-    return _judge_number(ledger, claim, number, evidence, found)
+        return {"state": "unbound", "message": "the claim has no evidence"}
+    if isinstance(evidence, Unchecked):
+        return evidence
+    value = evidence.value
+    if isinstance(value, str) != (number is None):
+        kind = "a text" if isinstance(value, str) else "a number"
+        return Unchecked(MALFORMED, f"{evidence.how}: {kind} against the unit {claim.unit}")
+    if isinstance(value, str) or number is None:
+        outcome = _compare_texts(claim.value, str(value), evidence)
+    elif value.unit not in (None, claim.unit) and claim.unit not in _PLAINER.get(value.unit, ()):
+        return Unchecked(MALFORMED, f"{evidence.how}: the units differ: {claim.unit} against {value.unit}")
+    else:
+        outcome = _compare_numbers(claim, number, evidence, value)
+    return {**outcome, "ground": evidence.basis, "rests_on": evidence.rests_on}
 
 
 def measured(
     claim: Claim,
-    results: Mapping[str, Result],
-    bound: Mapping[str, Resolved | Missing],
-    scores: Mapping[str, Metrics | Missing],
-) -> Known | Missing:
+    results: Mapping[str, Evaluation],
+    bound: Mapping[str, Resolved | Unchecked],
+    scores: Mapping[str, Metrics | Unchecked],
+) -> Evidence | Unchecked:
     """What the pair set's bytes give for a measured claim of a ledger with these results."""
     assert claim.measured is not None
     result, metric = claim.measured.result, claim.measured.metric
     if result not in results:
-        return Missing(MALFORMED, f"the ledger has no result {result!r}")
+        return Unchecked(MALFORMED, f"the ledger has no result {result!r}")
     if claim.unit not in ("percent", "fraction"):
-        return Missing(MALFORMED, f"{metric} is a fraction; it can be printed as percent or fraction, not as {claim.unit}")
-    found = bound[result]
-    if isinstance(found, Missing) and found.reason == "unpinned":
-        return found
+        return Unchecked(MALFORMED, f"{metric} is a fraction; it can be printed as percent or fraction, not as {claim.unit}")
+    resolved = bound[result]
+    if isinstance(resolved, Unchecked) and resolved.reason == "unpinned":
+        return resolved
     name = ALSO_CALLED.get(metric, metric)
     if name not in METRICS:
-        return Missing("not-recomputed", f"{metric} is none of the six scores that a pair set gives")
-    if isinstance(found, Missing):
-        return found
-    score = scores[found.key]
-    if isinstance(score, Missing):
+        return Unchecked("not-recomputed", f"{metric} is not one of the six scores that a pair set gives")
+    if isinstance(resolved, Unchecked):
+        return resolved
+    score = scores[resolved.key]
+    if isinstance(score, Unchecked):
         return score
     value = quantity.converted(quantity.exact(Fraction(getattr(score, name)), "fraction"), claim.unit)
-    return Known(value, f"recomputed from {found.key}{found.note}", "bytes", (found.key,))
+    return Evidence(value, f"recomputed from {resolved.key}{resolved.note}", "bytes", (resolved.key,))
 
 
-def derived(node: Node, ledger: str, own: str, terms: Terms, grounds: Mapping[str, Ground]) -> Known | Missing:
-    """What a derived claim's expression gives over the printed values of others. `grounds` are those of claims that hold."""
+def derived(expression: Expression, ledger: str, own: str, terms: Terms, bases: Mapping[str, Basis]) -> Evidence | Unchecked:
+    """What a derived claim's expression gives over the printed values of others, whose `bases` are known."""
     rests_on: dict[str, None] = {}
 
-    def lookup(reference: Any) -> list[Any]:
-        found = terms.find(reference, ledger, own)
-        rests_on.update(dict.fromkeys(found))
-        return [terms.term(name) for name in found]
+    def lookup(reference: Reference) -> list[Term]:
+        names = terms.find(reference, ledger, own)
+        rests_on.update(dict.fromkeys(names))
+        return [terms.term(name) for name in names]
 
     try:
-        value = evaluate(node, lookup)
+        value = evaluate(expression, lookup)
     except BadExpression as error:
-        return Missing(MALFORMED, str(error))
+        return Unchecked(MALFORMED, str(error))
     except Unreadable as error:
-        return Missing("depends", f"{error} has no value that can be read")
-    return Known(value, "computed from the printed values", _ground(rests_on, grounds), tuple(rests_on))
+        return Unchecked("depends", f"{error} has no value that can be read")
+    return Evidence(value, "computed from the printed values", _basis(rests_on, bases), tuple(rests_on))
 
 
-def quoted_claim(unit: Unit, name: str, terms: Terms, grounds: Mapping[str, Ground]) -> Known | Missing:
-    """What the claim that is quoted says."""
+def quoted_claim(unit: Unit, name: str, terms: Terms, bases: Mapping[str, Basis]) -> Evidence | Unchecked:
+    """What the claim that is quoted prints."""
     other = terms.claim(name)
     if other.unit != unit:
-        return Missing(MALFORMED, f"the units differ: {unit} against {other.unit} of {name}")
+        return Unchecked(MALFORMED, f"the units differ: {unit} against {other.unit} of {name}")
     value = other.value if unit == "text" else terms.term(name).value
     if value is None:
-        return Missing("depends", f"{name} has no value that can be read")
-    return Known(value, f"printed as {name}", _ground((name,), grounds), (name,), other.value)
+        return Unchecked("depends", f"{name} has no value that can be read")
+    return Evidence(value, f"printed as {name}", _basis((name,), bases), (name,), other.value)
 
 
-def quoted_value(unit: Unit, value: Any, place: str, ground: Ground) -> Known | Missing:
-    """What a value of a JSON or YAML file says."""
+def quoted_value(unit: Unit, value: Any, location: str, basis: Basis) -> Evidence | Unchecked:
+    """What a value of a JSON or YAML file is as evidence."""
     if isinstance(value, dict | list):
-        return Missing(MALFORMED, f"{place} is no single value")
-    text = (
-        value
-        if isinstance(value, str)
-        else json.dumps(value)
-        if value is None or value is True or value is False
-        else str(value)
-    )
+        return Unchecked(MALFORMED, f"{location} is not a single value")
+    text = json.dumps(value) if value is None or isinstance(value, bool) else str(value)
     if unit == "text":
-        return Known(text, f"in {place}", ground, (place,))
+        return Evidence(text, f"in {location}", basis, (location,))
     try:
-        return Known(quantity.printed(parse(text, unit), unit), f"in {place}", ground, (place,), text)
+        return Evidence(quantity.printed(parse_number(text, unit), unit), f"in {location}", basis, (location,), text)
     except NotANumber as error:
-        return Missing(MALFORMED, f"{place}: {error}")
+        return Unchecked(MALFORMED, f"{location}: {error}")
 
 
 def verdict_findings(verdicts: Iterable[Verdict]) -> Iterator[Finding]:
-    """What is wrong with claims: each that is contradicted or malformed, and once a ledger those that are unbound."""
+    """Findings for each claim that is contradicted or malformed, and one per ledger for those that are unbound."""
     unbound: dict[str, list[str]] = {}
-    for one in verdicts:
-        subject = f"{one.ledger}: {one.claim.id}"
-        if one.state == "contradicted":
-            message = f"{one.claim.at}: {one.message}"
+    for verdict in verdicts:
+        claim, subject = verdict.claim, f"{verdict.ledger}: {verdict.claim.id}"
+        if verdict.state == "contradicted":
+            message = f"{claim.at}: {verdict.message}"
             yield Finding(
-                code="claim-contradicted", subject=subject, message=message, expected=one.recomputed, actual=one.claim.text
+                code="claim-contradicted", subject=subject, message=message, expected=verdict.recomputed, actual=claim.text
             )
-        elif one.reason == MALFORMED:
-            yield Finding(code="malformed", subject=subject, message=one.message)
-        elif one.state == "unbound":
-            unbound.setdefault(one.ledger, []).append(one.claim.id)
+        elif verdict.reason == MALFORMED:
+            yield Finding(code="malformed", subject=subject, message=verdict.message)
+        elif verdict.state == "unbound":
+            unbound.setdefault(verdict.ledger, []).append(claim.id)
     for ledger, ids in unbound.items():
         more = f" and {len(ids) - NAMED} more" if len(ids) > NAMED else ""
         message = f"{len(ids)} claims have no evidence: {', '.join(ids[:NAMED])}{more}"
@@ -170,67 +218,65 @@ def verdict_findings(verdicts: Iterable[Verdict]) -> Iterator[Finding]:
 def counts(verdicts: Iterable[Verdict]) -> dict[str, Counter[str]]:
     """By ledger, how many claims are in each state; the last entry, `all`, is their sum."""
     by_ledger: dict[str, Counter[str]] = {}
-    for one in verdicts:
-        by_ledger.setdefault(one.ledger, Counter())[one.state] += 1
+    for verdict in verdicts:
+        by_ledger.setdefault(verdict.ledger, Counter())[verdict.state] += 1
     return {**by_ledger, "all": sum(by_ledger.values(), Counter())}
 
 
 def reasons(verdicts: Iterable[Verdict]) -> list[tuple[str, int, str]]:
-    """Why claims are unchecked: the reason, of how many, and of the first of them what is missing; most frequent first."""
-    found: dict[str, list[Verdict]] = {}
-    for one in verdicts:
-        if one.state == "unchecked":
-            found.setdefault(one.reason or "", []).append(one)
-    return [
-        (reason, len(ones), f"{ones[0].name}: {ones[0].message}")
-        for reason, ones in sorted(found.items(), key=lambda item: -len(item[1]))
-    ]
+    """Why claims are unchecked: the reason, the number of claims, and the first one's message; most frequent first."""
+    unchecked: dict[str, list[Verdict]] = {}
+    for verdict in verdicts:
+        if verdict.state == "unchecked":
+            unchecked.setdefault(verdict.reason or "", []).append(verdict)
+    ordered = sorted(unchecked.items(), key=lambda item: -len(item[1]))
+    return [(reason, len(group), f"{group[0].name}: {group[0].message}") for reason, group in ordered]
 
 
-def _printed(claim: Claim, value: str) -> Printed:
-    """The claim's number with what it speaks for: as printed, or as its tolerance says. Raises NotANumber."""
-    number = parse(value, claim.unit, as_printed=claim.tolerance == "printed")
+def _printed(claim: Claim, value: str) -> PrintedNumber:
+    """The claim's number with what it stands for: as printed, or as its tolerance says. Raises NotANumber."""
+    number = parse_number(value, claim.unit, as_printed=claim.tolerance == "printed")
     if claim.tolerance is None or claim.tolerance == "printed":
         return number
-    half = parse(claim.tolerance, "number").value
+    half = parse_number(claim.tolerance, "number").value
     if half < 0:
         raise NotANumber(f"the tolerance {claim.tolerance} is below zero")
     return number._replace(half=half)
 
 
-def _judge_number(ledger: str, claim: Claim, number: Printed, evidence: Known, found: Quantity) -> Verdict:
-    difference = number.value - found.value
-    doubt = found.high - found.value if difference > 0 else found.value - found.low
+def _compare_numbers(claim: Claim, number: PrintedNumber, evidence: Evidence, value: Quantity) -> dict[str, Any]:
+    difference = number.value - value.value
+    doubt = value.high - value.value if difference > 0 else value.value - value.low
     # A percentage is rounded to a float64 before its digits are: what prints alike is the same, however many digits there are.
-    alike = number.float64 and Fraction(repr(float(found.value))) == number.value
+    alike = number.float64 and Fraction(repr(float(value.value))) == number.value
     # Two prints of one number must do more than touch: 66.40 and 66.41 are alike for one value alone, rounded either way.
     quoted = evidence.text is not None
     meet = operator.lt if quoted else operator.le
-    holds = alike or not difference or (meet(number.low, found.high) and meet(found.low, number.high))
-    recomputed = evidence.text or shown(found.value)
+    holds = alike or not difference or (meet(number.low, value.high) and meet(value.low, number.high))
+    recomputed = evidence.text or shown(value.value)
     allowed = f"{shown(number.half + doubt)} ({_why(claim, number)}{', and the rounding of what it rests on' if doubt else ''})"
     off = f"off by {shown(abs(difference))}"
     same = "equal" if not difference else "prints alike" if alike else ""
     less = "less than " if quoted and number.half + doubt else ""
     words = same or (f"{off}, within {allowed}" if holds else f"{off}, tolerated is {less}{allowed}")
     if number.float64:
-        ulps = ulps_between(number.value, found.value)
+        ulps = ulps_between(number.value, value.value)
         words += f", {ulps} ulp away" if ulps else ", the same float64"
-    message = f"{evidence.how}: {recomputed}; printed {claim.text}; {words}"
-    return Verdict(
-        ledger=ledger,
-        claim=claim,
-        state="holds" if holds else "contradicted",
-        message=message,
-        ground=evidence.ground,
-        recomputed=recomputed,
-        difference=shown(difference),
-        tolerance=shown(number.half + doubt),
-        rests_on=evidence.rests_on,
-    )
+    return {
+        "state": "holds" if holds else "contradicted",
+        "message": f"{evidence.how}: {recomputed}; printed {claim.text}; {words}",
+        "recomputed": recomputed,
+        "difference": shown(difference),
+        "tolerance": shown(number.half + doubt),
+    }
 
 
-def _why(claim: Claim, number: Printed) -> str:
+def _compare_texts(text: str, other: str, evidence: Evidence) -> dict[str, Any]:
+    message = f"{evidence.how}: {other[:200]!r}; printed {text[:200]!r}"
+    return {"state": "holds" if text == other else "contradicted", "message": message, "recomputed": other}
+
+
+def _why(claim: Claim, number: PrintedNumber) -> str:
     if claim.tolerance not in (None, "printed"):
         return f"stated: {claim.reason}"
     if not number.half:
@@ -238,64 +284,44 @@ def _why(claim: Claim, number: Printed) -> str:
     return f"{ULPS} ulp of float64" if number.float64 and claim.tolerance is None else "half of the last digit"
 
 
-def _judge_text(ledger: str, claim: Claim, evidence: Known) -> Verdict:
-    text, found = claim.value or "", evidence.value
-    if claim.unit != "text" or not isinstance(found, str):
-        kind = "a text" if isinstance(found, str) else "a number"
-        return _unchecked(ledger, claim, Missing(MALFORMED, f"{evidence.how}: {kind} against the unit {claim.unit}"))
-    return Verdict(
-        ledger=ledger,
-        claim=claim,
-        state="holds" if text == found else "contradicted",
-        message=f"{evidence.how}: {found[:200]!r}; printed {text[:200]!r}",
-        ground=evidence.ground,
-        recomputed=found,
-        rests_on=evidence.rests_on,
-    )
+def _basis(names: Iterable[str], bases: Mapping[str, Basis]) -> Basis:
+    return "bytes" if all(bases.get(name) == "bytes" for name in names) else "prints"
 
 
-def _unchecked(ledger: str, claim: Claim, missing: Missing) -> Verdict:
-    return Verdict(ledger=ledger, claim=claim, state="unchecked", reason=missing.reason, message=missing.message)
-
-
-def _ground(names: Iterable[str], grounds: Mapping[str, Ground]) -> Ground:
-    return "bytes" if all(grounds.get(name) == "bytes" for name in names) else "prints"
-
-
-def ground_of(verdict: Verdict) -> Ground:
-    """What others rest on that rest on this claim's print: on bytes only where bytes confirm it."""
+def basis_of(verdict: Verdict) -> Basis:
+    """What those rest on that rest on this claim's print: on bytes only if bytes confirm it."""
     return "bytes" if verdict.state == "holds" and verdict.ground == "bytes" else "prints"
 
 
 class Resolved(NamedTuple):
-    """The pair set of the run that a result means, and what is to be said about it."""
+    """The pair set of the run that a result means, and a note on it."""
 
     key: str
     note: str
 
 
-def resolve_result(result: Result, params: Params, lock: Lock) -> Resolved | Missing:
+def resolve_result(result: Evaluation, params: Params, lock: Lock) -> Resolved | Unchecked:
     """The pair set of this run that the result was measured on, or why there is none."""
     if result.revision == "None" or (result.revision is None and result.dataset not in params.datasets):
         message = f"the document names no revision of {result.dataset}, so it does not say which rows it scored"
-        return Missing("unpinned", message)
+        return Unchecked("unpinned", message)
     datasets = _datasets(result, params)
     if not datasets:
-        return Missing("unknown-dataset", _unknown_dataset(result, params))
+        return Unchecked("unknown-dataset", _unknown_dataset(result, params))
     models = _models(result, params)
     if len(models) != 1:
         several = f"the catalogue has several models of it, name one: {', '.join(models)}"
-        return Missing("unknown-model", f"{result.model}: {several if models else 'the catalogue has no such model'}")
+        return Unchecked("unknown-model", f"{result.model}: {several if models else 'the catalogue has no such model'}")
     commits = {name: _commit(params.datasets[name], lock.datasets.get(name)) for name in datasets}
     fitting = [name for name in datasets if result.revision in (None, commits[name])]
     if not fitting:
         here = ", ".join(f"{commit or 'no revision'} ({name})" for name, commit in commits.items())
-        return Missing("other-revision", f"the document names revision {result.revision} of {result.dataset}; here is {here}")
+        return Unchecked("other-revision", f"the document names revision {result.revision} of {result.dataset}; here is {here}")
     model = models[0]
     commit = _commit(params.models[model], lock.models.get(model))
     if result.model_revision not in (None, commit):
         message = f"the document names revision {result.model_revision} of {result.model}"
-        return Missing("other-revision", f"{message}; here is {commit or 'no revision'} ({model})")
+        return Unchecked("other-revision", f"{message}; here is {commit or 'no revision'} ({model})")
     for key, pair in params.run.pairs.items():
         if pair.dataset in fitting and pair.model == model:
             silent = result.model_revision is None and commit is not None
@@ -303,23 +329,23 @@ def resolve_result(result: Result, params: Params, lock: Lock) -> Resolved | Mis
     return _not_made(fitting, model, params, lock)
 
 
-def _datasets(result: Result, params: Params) -> list[str]:
+def _datasets(result: Evaluation, params: Params) -> list[str]:
     """A dataset by its name in the catalogue, or all that are this config and split of the repository."""
     if result.dataset in params.datasets:
         return [result.dataset]
     wanted = (result.dataset, result.config, result.split)
-    return [name for name, one in params.datasets.items() if (one.repo, one.config, one.split) == wanted]
+    return [name for name, entry in params.datasets.items() if (entry.repo, entry.config, entry.split) == wanted]
 
 
-def _models(result: Result, params: Params) -> list[str]:
+def _models(result: Evaluation, params: Params) -> list[str]:
     """A model by its name in the catalogue or, whole and not cut, by its repository."""
     if result.model in params.models:
         return [result.model]
-    return [name for name, one in params.models.items() if one.repo == result.model and one.full_dimension is None]
+    return [name for name, entry in params.models.items() if entry.repo == result.model and entry.full_dimension is None]
 
 
-def _unknown_dataset(result: Result, params: Params) -> str:
-    splits = sorted({f"{one.config}/{one.split}" for one in params.datasets.values() if one.repo == result.dataset})
+def _unknown_dataset(result: Evaluation, params: Params) -> str:
+    splits = sorted({f"{entry.config}/{entry.split}" for entry in params.datasets.values() if entry.repo == result.dataset})
     if not splits:
         return f"the catalogue has no dataset {result.dataset}"
     return f"the catalogue has {result.dataset}, but not {result.config}/{result.split}; it has {', '.join(splits[:5])}"
@@ -332,8 +358,8 @@ def _commit(entry: Dataset | Model, pin: Pin | None) -> str | None:
     return entry.commit or (entry.revision if re.fullmatch(r"[0-9a-f]{40}", entry.revision or "") else None)
 
 
-def _not_made(datasets: Sequence[str], model: str, params: Params, lock: Lock) -> Missing:
-    """Why the run has no such pair set: nobody asked for it, or it cannot be made yet."""
+def _not_made(datasets: Sequence[str], model: str, params: Params, lock: Lock) -> Unchecked:
+    """Why the run has no such pair set: params.yaml does not name it, or it cannot be made yet."""
     runs = [
         name
         for name, run in params.runs.items()
@@ -345,6 +371,6 @@ def _not_made(datasets: Sequence[str], model: str, params: Params, lock: Lock) -
     if runs and unresolved:
         first = unresolved[0]
         message = f"the run {runs[0]!r} has {what}, but {first} has no digests yet; run: aqea-registry pin {first}"
-        return Missing("unresolved", message)
+        return Unchecked("unresolved", message)
     there = f"the run {runs[0]!r} has it: set 'run' in params.yaml and run: dvc repro" if runs else "no run has it"
-    return Missing("no-pair-set", f"this run has no pair set of {what}; {there}")
+    return Unchecked("no-pair-set", f"this run has no pair set of {what}; {there}")

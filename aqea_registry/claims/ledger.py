@@ -1,10 +1,8 @@
-"""Claims: the printed numbers of a document, each with where it stands and what it rests on. One ledger a document.
+"""Ledgers: the printed numbers of a document, each with its location and its evidence. One ledger per document.
 
-A ledger is YAML in manifests/claims; docs/claims.md shows one. The document is named by its sha256 and not copied.
-
-A ledger as a file: read with every fault named, written in one spelling, a claim a line.
-
-All ledgers of a project, and the documents that they speak of.
+A ledger is YAML in manifests/claims, one claim per line; docs/claims.md shows one. It is read with every fault named and
+written in one spelling. The document is named by its sha256 and not copied. `read_ledgers` and `find_document` read files,
+everything else is pure.
 """
 
 from __future__ import annotations
@@ -12,29 +10,26 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
-from aqea_registry.base.files import UnsafePath, hash_file, inside, open_regular
+from aqea_registry.base.files import TooLarge, UnsafePath, hash_file, inside, read_small
 from aqea_registry.base.findings import BadConfiguration, Finding
-from aqea_registry.base.strict import load_plain_yaml
+from aqea_registry.base.strict import load_yaml
 from aqea_registry.documents.numbers import Unit
 from aqea_registry.project.lock import Sha256
 
 SCHEMA = "aqea-registry/claims/1"
 FOLDER = "manifests/claims"
 
-
 ClaimId = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._/+@-]*\Z", max_length=200)]
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The document of a ledger: what it is called, the sha256 of its bytes, and the name of its file.
-
-    `file` is a path below the project, or a name to look for in the folders given with --documents.
-    """
+    """The document of a ledger: title, sha256, and file: a path below the project, or a name to look for in --documents."""
 
     title: str
     sha256: Sha256
@@ -42,8 +37,8 @@ class Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     url: str | None = None
 
 
-class Result(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What several claims measured: a model on one split of a dataset. `revision` is as the document prints it.
+class Evaluation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What several claims measured: a model on one split of a dataset, with the revisions that the document prints.
 
     Dataset and model are repository ids as printed, or names of the catalogue.
     """
@@ -58,7 +53,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class At(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Where a claim stands: a cell of a table, or a path in the front matter; and the line, counted from 1."""
+    """The location of a claim: a cell of a table, or a path in the front matter; and the line, counted from 1."""
 
     table: str | None = None
     row: str | None = None
@@ -71,18 +66,18 @@ class At(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
         return f"{cell}, line {self.line}" if cell and self.line else cell or f"line {self.line}"
 
 
-class Measured(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Measurement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Evidence: a metric of a pair set, recomputed from its bytes. `result` is a key of the ledger's results."""
 
     result: str
     metric: str
 
 
-class Quoted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class Quotation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Evidence: the same quantity printed elsewhere. Exactly one of `claim`, `file` and `source` is given.
 
     `claim` names a claim, as ID or LEDGER:ID. `file` is a JSON or YAML file of the project or, with `pin`, of that pin; `at`
-    is a JSON pointer into it. `source` is a document that is not here: a locator for people.
+    is a JSON pointer into it. `source` describes, for people, a document that the project does not have.
     """
 
     claim: str | None = None
@@ -92,7 +87,7 @@ class Quoted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     at: str | None = None
 
     def __post_init__(self) -> None:
-        if sum(one is not None for one in (self.claim, self.file, self.source)) != 1:
+        if [self.claim, self.file, self.source].count(None) != 2:
             raise ValueError("a quotation names exactly one of claim, file and source")
         if self.pin is not None and self.file is None:
             raise ValueError("a quotation from a pin names its file")
@@ -110,9 +105,9 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     value: str | None
     unit: Unit
     at: At
-    measured: Measured | None = None
+    measured: Measurement | None = None
     derived: str | None = None
-    quoted: Quoted | None = None
+    quoted: Quotation | None = None
     tolerance: str | None = None
     reason: str | None = None
     printed: str | None = None
@@ -120,7 +115,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     note: str | None = None
 
     def __post_init__(self) -> None:
-        if sum(one is not None for one in (self.measured, self.derived, self.quoted)) > 1:
+        if [self.measured, self.derived, self.quoted].count(None) < 2:
             raise ValueError("evidence is of one kind: measured, derived or quoted")
         if self.tolerance is not None and not self.reason:
             raise ValueError("a tolerance needs a reason")
@@ -136,23 +131,23 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     @property
     def text(self) -> str:
-        """What stands in the document."""
+        """The document's own spelling."""
         return self.printed if self.printed is not None else self.value or ""
 
 
 class Ledger(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The claims of one document, in the order in which they stand in it."""
+    """The claims of one document, in its order."""
 
     schema: Literal["aqea-registry/claims/1"] = "aqea-registry/claims/1"
     document: Document
-    results: dict[str, Result] = {}
+    results: dict[str, Evaluation] = {}
     claims: tuple[Claim, ...] = ()
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a claim, and why.
+    """A claim's status, and why.
 
-    `ground` tells what the answer rests on: `bytes` that a digest names, or `prints` alone. `reason` is a word for what is
+    `ground` is what the answer rests on: `bytes` that a digest names, or `prints` alone. `reason` is a word for what is
     missing if the claim is unchecked, see docs/claims.md. Numbers are texts in the claim's unit.
     """
 
@@ -173,16 +168,6 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.ledger}:{self.claim.id}"
 
 
-def ledger_name(path: str) -> str:
-    """What a ledger is called: the name of its file without the ending."""
-    return PurePosixPath(path).stem
-
-
-def plain(ledger: Ledger) -> Any:
-    """The ledger as plain values, in the order of its fields, without what is left to its default."""
-    return msgspec.to_builtins(ledger)
-
-
 LARGEST = 16 << 20  # bytes of a ledger; 10,000 claims take 3 million
 
 
@@ -190,19 +175,17 @@ def read_ledgers(root: Path) -> tuple[dict[str, Ledger], list[Finding]]:
     """Every readable ledger of manifests/claims by its name, sorted, and what is wrong with them."""
     ledgers: dict[str, Ledger] = {}
     findings: list[Finding] = []
-    for place in sorted((root / FOLDER).glob("*.yaml")):
-        path = place.relative_to(root).as_posix()
+    for path in sorted((root / FOLDER).glob("*.yaml")):
         try:
-            with open_regular(place) as file:
-                content = file.read(LARGEST + 1) or b""
+            ledger, wrong = parse_ledger(read_small(path, LARGEST), path.stem)
+        except TooLarge as error:
+            ledger, wrong = None, [_malformed(path.stem, f"{error.strerror}, too large for a ledger")]
         except OSError as error:
             message = f"cannot be read: {error.strerror or error}"
-            findings.append(Finding(code="unreadable", subject=path, message=message))
-            continue
-        ledger, wrong = parse_ledger(content, ledger_name(path))
+            ledger, wrong = None, [Finding(code="unreadable", subject=path.relative_to(root).as_posix(), message=message)]
         findings += wrong
         if ledger is not None:
-            ledgers[ledger_name(path)] = ledger
+            ledgers[path.stem] = ledger
     return ledgers, findings
 
 
@@ -210,24 +193,20 @@ T = TypeVar("T")
 
 
 def find_document(root: Path, document: Document, folders: Sequence[Path]) -> tuple[str, str | None]:
-    """The document's state here, and the hex sha256 of a file that is another one.
+    """The document's state here, and the hex sha256 of a file of its name with other bytes.
 
-    `same`: a file of its name has its bytes; `stale`: there is only one that has others; `absent`: there is none.
+    `same`: a file of its name has its bytes; `stale`: only files with other bytes were found; `absent`: none was.
     """
-    name = PurePosixPath(document.file).name
-    try:
-        places = [inside(root, document.file)]
-    except UnsafePath:
-        places = []
+    paths = [folder / PurePosixPath(document.file).name for folder in folders]
+    with suppress(UnsafePath):
+        paths.insert(0, inside(root, document.file))
     other = None
-    for place in [*places, *(folder / name for folder in folders)]:
-        try:
-            found = hash_file(place).sha256
-        except OSError:
-            continue
-        if found == document.sha256:
-            return "same", None
-        other = other or found
+    for path in paths:
+        with suppress(OSError):
+            sha256 = hash_file(path).sha256
+            if sha256 == document.sha256:
+                return "same", None
+            other = other or sha256
     return ("stale", other) if other else ("absent", None)
 
 
@@ -238,13 +217,11 @@ _WORDS = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n",
 
 
 def parse_ledger(content: bytes, name: str) -> tuple[Ledger | None, list[Finding]]:
-    """Read a ledger; each claim or result that is none is a finding, and the others are kept. None if there is no ledger."""
-    if len(content) > LARGEST:
-        return None, [_malformed(name, f"larger than {LARGEST >> 20} MiB, too large for a ledger")]
+    """Read a ledger; each malformed claim or result is a finding, and the others are kept. None if nothing can be kept."""
     if not _NAME.fullmatch(name):
         return None, [_malformed(name, "the name of a ledger has letters, digits, '.', '_' and '-'; rename the file")]
     try:
-        value = load_plain_yaml(content, name)
+        value = load_yaml(content, name, aliases=False)
     except BadConfiguration as error:
         return None, [_malformed(name, error.message)]
     if not isinstance(value, dict) or value.get("schema") != SCHEMA:
@@ -256,16 +233,16 @@ def parse_ledger(content: bytes, name: str) -> tuple[Ledger | None, list[Finding
     except msgspec.ValidationError as error:
         return None, [_malformed(name, str(error))]
     findings = [_malformed(f"{name}: {key}", "unknown field") for key in map(str, value) if key not in _FIELDS]
-    good: dict[str, Result] = {}
+    good: dict[str, Evaluation] = {}
     for key, entry in results.items():
-        result = _converted(entry, Result, f"{name}: results.{key}", findings)
+        result = _converted(entry, Evaluation, f"{name}: results.{key}", findings)
         good |= {} if result is None else {key: result}
     claims: dict[str, Claim] = {}
     for number, entry in enumerate(entries):
         label = entry.get("id", f"claims[{number}]") if isinstance(entry, dict) else f"claims[{number}]"
         claim = _converted(entry, Claim, f"{name}: {str(label)[:200]}", findings)
         if claim is not None and claim.id in claims:
-            findings.append(Finding(code="duplicate", subject=f"{name}: {claim.id}", message="the id stands twice"))
+            findings.append(Finding(code="duplicate", subject=f"{name}: {claim.id}", message="the id appears twice"))
         elif claim is not None:
             claims[claim.id] = claim
     return Ledger(document=document, results=good, claims=tuple(claims.values())), findings
@@ -273,17 +250,18 @@ def parse_ledger(content: bytes, name: str) -> tuple[Ledger | None, list[Finding
 
 def render_ledger(ledger: Ledger) -> bytes:
     """The ledger's one spelling: document, results, claims; each result and claim on a line of its own."""
-    value = plain(ledger)
+    value = msgspec.to_builtins(ledger)
     lines = [f"schema: {SCHEMA}", "document:"]
-    lines += [f"  {key}: {_text(one)}" for key, one in value["document"].items()]
-    lines += ["results:", *(f"  {_text(key)}: {_flow(one)}" for key, one in value["results"].items())] if ledger.results else []
-    lines += ["claims:", *(f"- {_flow(one)}" for one in value["claims"])] if ledger.claims else ["claims: []"]
+    lines += [f"  {key}: {_text(field)}" for key, field in value["document"].items()]
+    if ledger.results:
+        lines += ["results:", *(f"  {_text(key)}: {_flow(result)}" for key, result in value["results"].items())]
+    lines += ["claims:", *(f"- {_flow(claim)}" for claim in value["claims"])] if ledger.claims else ["claims: []"]
     return ("\n".join(lines) + "\n").encode()
 
 
 def _flow(value: Any) -> str:
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_text(key)}: {_flow(one)}" for key, one in value.items()) + "}"
+        return "{" + ", ".join(f"{_text(key)}: {_flow(field)}" for key, field in value.items()) + "}"
     return _text(value)
 
 
@@ -293,7 +271,9 @@ def _text(value: Any) -> str:
     if isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _WORDS:
         return value
     # JSON is YAML, but for the line ends of Unicode that YAML would fold.
-    return re.sub("[\x7f-\x9f\u2028\u2029\ufeff]", lambda one: f"\\u{ord(one[0]):04x}", json.dumps(value, ensure_ascii=False))
+    return re.sub(
+        "[\x7f-\x9f\u2028\u2029\ufeff]", lambda match: f"\\u{ord(match[0]):04x}", json.dumps(value, ensure_ascii=False)
+    )
 
 
 def _converted(entry: Any, kind: type[T], subject: str, findings: list[Finding]) -> T | None:

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
-from aqea_registry.base.files import UnsafePath, inside, open_regular, write_bytes
+from aqea_registry.base.files import UnsafePath, inside, read_small, write_bytes
 from aqea_registry.base.findings import CannotCheck, Finding, RegistryError, gravest
 from aqea_registry.claims.binding import Bound, Fault, bind
 from aqea_registry.claims.ledger import FOLDER, Ledger, read_ledgers, render_ledger
@@ -16,6 +16,7 @@ from aqea_registry.documents.numbers import scan
 from aqea_registry.documents.prose import kind_of
 
 LARGEST = 64 << 20  # bytes of a document
+HINT = "name Markdown, text or LaTeX documents in UTF-8"
 
 
 class Linted(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,25 +83,16 @@ def _lint(root: Path, path: Path, ledgers: Mapping[str, Ledger]) -> tuple[Linted
     return linted, {name: _moved(ledgers[name], name, sha256, found) for name, same in own.items() if not same}
 
 
-def _read(place: Path) -> tuple[bytes, str]:
+def _read(path: Path) -> tuple[bytes, str]:
     try:
-        with open_regular(place) as file:
-            content = file.read(LARGEST + 1) or b""
-    except FileNotFoundError as error:
-        raise CannotCheck(f"{place} is not there", "name Markdown, text or LaTeX documents") from error
-    except OSError as error:
-        raise CannotCheck(
-            f"{place} cannot be read: {error.strerror or error}", "name Markdown, text or LaTeX documents"
-        ) from error
-    if len(content) > LARGEST:
-        raise CannotCheck(f"{place} is larger than {LARGEST >> 20} MiB", "lint the documents that it is made of")
-    try:
+        content = read_small(path, LARGEST)
         text = content.decode("utf-8-sig")
+    except OSError as error:
+        raise CannotCheck(f"{path}: cannot be read: {error.strerror or error}", HINT) from error
     except UnicodeDecodeError as error:
-        message = f"{place} is no UTF-8 text: byte {error.start} is 0x{content[error.start]:02x}"
-        raise CannotCheck(message, "name Markdown, text or LaTeX documents in UTF-8") from error
+        raise CannotCheck(f"{path}: not UTF-8 text: byte {error.start} is 0x{content[error.start]:02x}", HINT) from error
     if "\0" in text:
-        raise CannotCheck(f"{place} is no text: it holds NUL", "name Markdown, text or LaTeX documents in UTF-8")
+        raise CannotCheck(f"{path}: not text: it holds NUL", HINT)
     return content, text
 
 

@@ -1,4 +1,4 @@
-"""What a printed number says, as something to compute with: an exact value, the interval around it, and its unit."""
+"""Printed numbers as quantities: an exact value, the interval around it, and its unit. Pure."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from fractions import Fraction
 from itertools import product
 from typing import NamedTuple
 
-from aqea_registry.documents.numbers import LARGEST_EXPONENT, Printed, Unit
+from aqea_registry.documents.numbers import LARGEST_EXPONENT, PrintedNumber, Unit
 
 MOST_BITS = 4096  # of a numerator or denominator: a few hundred decimals, and far beyond any table
-
 
 LARGEST = Fraction(10) ** LARGEST_EXPONENT
 
@@ -39,13 +38,13 @@ class Quantity(NamedTuple):
     unit: Unit | None
 
 
-def printed(number: Printed, unit: Unit) -> Quantity:
-    """What a printed number says."""
+def printed(number: PrintedNumber, unit: Unit) -> Quantity:
+    """A printed number with all that it may stand for."""
     return Quantity(number.value, number.low, number.high, unit)
 
 
 def exact(value: Fraction, unit: Unit | None = None) -> Quantity:
-    """A number without doubt."""
+    """A number that stands for itself alone."""
     return Quantity(value, value, value, unit)
 
 
@@ -55,7 +54,7 @@ def add(a: Quantity, b: Quantity) -> Quantity:
 
 
 def negative(a: Quantity) -> Quantity:
-    """The same below zero."""
+    """The quantity with the other sign."""
     return Quantity(-a.value, -a.high, -a.low, a.unit)
 
 
@@ -68,7 +67,7 @@ def multiply(a: Quantity, b: Quantity) -> Quantity:
     """The product; one of the two is a plain number, a ratio, a fraction or a count. Raises NotComputable."""
     first, second = sorted((a.unit, b.unit), key=lambda unit: _FACTORS.index(unit) if unit in _FACTORS else len(_FACTORS))
     if first not in _FACTORS:
-        raise NotComputable(f"{a.unit} times {b.unit} is no unit known here")
+        raise NotComputable(f"{a.unit} times {b.unit} is not a unit known here")
     corners = [x * y for x, y in product((a.low, a.high), (b.low, b.high))]
     return _checked(a.value * b.value, min(corners), max(corners), second)
 
@@ -79,10 +78,16 @@ def divide(a: Quantity, b: Quantity) -> Quantity:
         known = "is zero" if b.low == b.high else "is so near to zero that it may be zero"
         raise NotComputable(f"division by zero: the divisor {known}")
     if b.unit not in _FACTORS and a.unit != b.unit:
-        raise NotComputable(f"{a.unit or 'a number'} divided by {b.unit} is no unit known here")
+        raise NotComputable(f"{a.unit or 'a number'} divided by {b.unit} is not a unit known here")
     unit = a.unit if b.unit is None else "ratio" if a.unit == b.unit else a.unit or "number"
     corners = [x / y for x, y in product((a.low, a.high), (b.low, b.high))]
     return _checked(a.value / b.value, min(corners), max(corners), unit)
+
+
+def ratio(a: Quantity, b: Quantity) -> Quantity:
+    """The quotient of two quantities of one unit; what has no unit takes the other's. Raises NotComputable."""
+    unit = common(a.unit, b.unit)
+    return divide(a._replace(unit=unit), b._replace(unit=unit))
 
 
 def total(terms: Sequence[Quantity]) -> Quantity:
@@ -104,7 +109,9 @@ def extreme(terms: Sequence[Quantity], *, largest: bool) -> Quantity:
     unit = terms[0].unit
     for term in terms[1:]:
         unit = common(unit, term.unit)
-    return Quantity(pick(one.value for one in terms), pick(one.low for one in terms), pick(one.high for one in terms), unit)
+    return Quantity(
+        pick(term.value for term in terms), pick(term.low for term in terms), pick(term.high for term in terms), unit
+    )
 
 
 def absolute(a: Quantity) -> Quantity:
@@ -113,12 +120,12 @@ def absolute(a: Quantity) -> Quantity:
     return Quantity(abs(a.value), Fraction(0) if a.low <= 0 <= a.high else ends[0], ends[1], a.unit)
 
 
-def rank(one: Quantity, others: Sequence[Quantity]) -> Quantity:
-    """Its place among the others: 1 is the largest, equals share a place. Raises NotComputable."""
+def rank(a: Quantity, others: Sequence[Quantity]) -> Quantity:
+    """The rank among the others: 1 is the largest, equals share a rank. Raises NotComputable."""
     for other in others:
-        common(one.unit, other.unit)
-    value = 1 + sum(other.value > one.value for other in others)
-    low, high = 1 + sum(other.low > one.high for other in others), 1 + sum(other.high > one.low for other in others)
+        common(a.unit, other.unit)
+    value = 1 + sum(other.value > a.value for other in others)
+    low, high = 1 + sum(other.low > a.high for other in others), 1 + sum(other.high > a.low for other in others)
     return Quantity(Fraction(value), Fraction(low), Fraction(high), "count")
 
 
@@ -139,7 +146,7 @@ def common(a: Unit | None, b: Unit | None) -> Unit | None:
 
 def _checked(value: Fraction, low: Fraction, high: Fraction, unit: Unit | None) -> Quantity:
     numbers = (value, low, high)
-    bits = max(max(one.numerator.bit_length(), one.denominator.bit_length()) for one in numbers)
-    if bits > MOST_BITS or any(abs(one) >= LARGEST for one in numbers):
+    bits = max(max(number.numerator.bit_length(), number.denominator.bit_length()) for number in numbers)
+    if bits > MOST_BITS or any(abs(number) >= LARGEST for number in numbers):
         raise NotComputable("the result is too large or too long")
     return Quantity(value, low, high, unit)

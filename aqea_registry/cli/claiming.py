@@ -11,7 +11,7 @@ from aqea_registry.cli.shell import Outcome, Shell, command_of, main
 
 if TYPE_CHECKING:
     from aqea_registry.claims.check_claims import CheckedClaims
-    from aqea_registry.claims.drafting import Evaluated
+    from aqea_registry.claims.drafting import EvaluationUnit
     from aqea_registry.claims.export_claims import Format
 
 STATES = ("holds", "contradicted", "unchecked", "unbound")
@@ -81,7 +81,7 @@ def _show(checked: CheckedClaims) -> None:
     help="What the values of the model-index are.",
 )
 @click.option("--prune", is_flag=True, help="Remove claims that the document prints no longer.")
-def import_(shell: Shell, document: str, into: str | None, model: str | None, unit: Evaluated, prune: bool) -> Outcome:
+def import_(shell: Shell, document: str, into: str | None, model: str | None, unit: EvaluationUnit, prune: bool) -> Outcome:
     """Write ledger entries for a model card's model-index, Markdown tables or a CSV file.
 
     What was written into the ledger by hand stays. Importing the same document again changes nothing.

@@ -16,8 +16,7 @@ import numpy as np
 from aqea_registry.base.files import Advance, FileDigest, hash_files, ignore, size_of
 from aqea_registry.base.findings import Refused
 from aqea_registry.base.progress import Reporter
-from aqea_registry.claims.judging import ALSO_CALLED, Resolved, measured, resolve_result
-from aqea_registry.claims.judging import judge as judge_claims
+from aqea_registry.claims.judging import ALSO_CALLED, Resolved, judge_claim, measured, resolve_result
 from aqea_registry.claims.ledger import Claim, Ledger, read_ledgers
 from aqea_registry.comparison.evidence import Compared, is_canonical
 from aqea_registry.comparison.measures import Block, Values, measure
@@ -159,7 +158,7 @@ def _numbers(project: Project, key: str, name: str, ledger: Ledger, before: Metr
         if not isinstance(found, Resolved) or found.key != key or claim.measured is None:
             continue
         first, second = (
-            judge_claims(name, claim, measured(claim, ledger.results, bound, {key: one})) for one in (before, after)
+            judge_claim(name, claim, measured(claim, ledger.results, bound, {key: one})) for one in (before, after)
         )
         if first.recomputed is None or second.recomputed is None:
             continue

@@ -1,7 +1,7 @@
-"""What of a document is prose. Everything else (code, addresses, markup, comments) is blanked out, and every offset stays.
+"""The prose of a document: everything else (code, addresses, markup, comments) is blanked out, and every offset stays.
 
-Markup that says nothing turns into spaces; what says something, but not in prose, turns into OPAQUE. Every pass is linear:
-a document may be one line of megabytes.
+Markup without content turns into spaces; content that is not prose turns into OPAQUE. Every pass is linear: a document may be
+one line of megabytes. Pure.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ OPAQUE = "\x01"
 
 
 class Comment(NamedTuple):
-    """A comment of the markup: where it starts and ends, and what it says."""
+    """A comment of the markup: where it starts and ends, and its text."""
 
     start: int
     end: int
@@ -24,10 +24,7 @@ class Comment(NamedTuple):
 
 
 class Prose(NamedTuple):
-    """A document with nothing but its prose left, and its comments.
-
-    `values` are the places in a model card's front matter where a metric's value stands.
-    """
+    """A document of which only the prose is left, its comments, and the spans of the values in a card's model-index."""
 
     kind: Kind
     text: str
@@ -36,7 +33,7 @@ class Prose(NamedTuple):
 
 
 class Span(NamedTuple):
-    """A part of a document that is no prose."""
+    """A part of a document that is not prose."""
 
     start: int
     end: int
@@ -44,7 +41,7 @@ class Span(NamedTuple):
 
 
 def kind_of(suffix: str, text: str) -> Kind:
-    """What a document is written in: by its suffix, `.md` or `.tex`, else by what stands in it."""
+    """What a document is written in: by its suffix, `.md` or `.tex`, else by its text."""
     if suffix.lower() in (".md", ".markdown"):
         return "markdown"
     if suffix.lower() in (".tex", ".ltx") or re.search(r"\\(?:documentclass|begin\{|section\{)", text):
@@ -64,11 +61,11 @@ def prose_of(text: str, kind: Kind) -> Prose:
     spans, comments = _code_and_comments(text)
     text = blanked(text, spans)
     for pattern, opaque in (*_MARKS, *((_HEADING,) if kind == "text" else ())):
-        text = blanked(text, (Span(found.start(), found.end(), opaque) for found in pattern.finditer(text)))
+        text = blanked(text, (Span(match.start(), match.end(), opaque) for match in pattern.finditer(text)))
     return Prose(kind, text, tuple(comments), tuple(values))
 
 
-# In this order: an address in angle brackets is no tag, and a link's target may be any words.
+# In this order: an address in angle brackets is not a tag, and a link's target may be any words.
 _TAG = (
     r"</?[A-Za-z][A-Za-z0-9-]*+"
     r"(?:\s++[A-Za-z_:][A-Za-z0-9_:.-]*+(?:\s*+=\s*+(?:\"[^\"<>]*+\"|'[^'<>]*+'|[^\s\"'=<>`]++))?+)*+\s*+/?>"
@@ -91,15 +88,15 @@ _HEADING = (re.compile(r"(?m)^[ \t]*+\d{1,2}\.\d{1,2}\.?[ \t]++(?=[A-Z][^\n\d]{2
 def blanked(text: str, spans: Iterable[Span]) -> str:
     """The text with its spans blanked; they are in order. Line ends stay."""
     parts: list[str] = []
-    place = 0
+    end = 0
     for span in spans:
-        if span.end > place:
-            start = max(span.start, place)
-            black = OPAQUE if span.opaque else " "
-            lines = (black * len(line) for line in text[start : span.end].split("\n"))
-            parts += text[place:start], "\n".join(lines)
-            place = span.end
-    return "".join((*parts, text[place:])) if parts else text
+        if span.end > end:
+            start = max(span.start, end)
+            blank = OPAQUE if span.opaque else " "
+            lines = (blank * len(line) for line in text[start : span.end].split("\n"))
+            parts += text[end:start], "\n".join(lines)
+            end = span.end
+    return "".join((*parts, text[end:])) if parts else text
 
 
 def _front_matter(text: str) -> tuple[list[Span], list[tuple[int, int]]]:
@@ -111,7 +108,7 @@ def _front_matter(text: str) -> tuple[list[Span], list[tuple[int, int]]]:
     values: list[tuple[int, int]] = []
     if index is not None:
         pattern = re.compile(r"(?m)^[ -]*+value:[ ]*+[\"']?([-+]?[\d.][\d.eE+-]*+)[\"']?[ \r]*+$")
-        values = [found.span(1) for found in pattern.finditer(text, *index.span())]
+        values = [match.span(1) for match in pattern.finditer(text, *index.span())]
     edges = [0, *(edge for value in values for edge in value), end + 4]
     return [Span(start, stop, True) for start, stop in zip(edges[::2], edges[1::2], strict=True)], values
 
@@ -122,25 +119,25 @@ _ITEM = re.compile(r"[ \t>]*+(?:[-*+]|\d{1,9}[.)])[ \t]")
 
 def _code_blocks(text: str) -> Iterator[Span]:
     """Fenced blocks, up to the end if nothing closes them, and blocks indented by four that belong to no list."""
-    fence, start, place = "", 0, 0
+    fence, start, offset = "", 0, 0
     listed, before = False, True  # inside a list; the line before is blank or code
     for line in text.split("\n"):
-        end = min(place + len(line) + 1, len(text))
-        found = _FENCE.match(line)
+        end = min(offset + len(line) + 1, len(text))
+        match = _FENCE.match(line)
         if fence:
-            if found and found[1].startswith(fence) and not found[2].strip():
+            if match and match[1].startswith(fence) and not match[2].strip():
                 yield Span(start, end, True)
                 fence = ""
-        elif found and not ("`" in found[2] and found[1][0] == "`"):
-            fence, start = found[1], place
+        elif match and not ("`" in match[2] and match[1][0] == "`"):
+            fence, start = match[1], offset
         elif not line.strip():
             before = True
         elif line.startswith(("    ", "\t")) and before and not listed:
-            yield Span(place, end, True)
+            yield Span(offset, end, True)
         else:
             listed = bool(_ITEM.match(line)) or (listed and line[0] in " \t")
             before = False
-        place = end
+        offset = end
     if fence:
         yield Span(start, len(text), True)
 
@@ -151,34 +148,34 @@ _TICKS = re.compile(r"(?<!\\)`++|<!--")
 
 def _code_and_comments(text: str) -> tuple[list[Span], list[Comment]]:
     """Code spans and HTML comments, whichever comes first; a code span ends within its paragraph, item or row."""
-    breaks = [found.start() for found in _BREAK.finditer(text)] if "`" in text else []
+    breaks = [match.start() for match in _BREAK.finditer(text)] if "`" in text else []
     runs: dict[int, list[int]] = {}
-    for found in re.finditer("`+", text):
-        runs.setdefault(len(found[0]), []).append(found.start())
+    for match in re.finditer("`+", text):
+        runs.setdefault(len(match[0]), []).append(match.start())
     spans: list[Span] = []
     comments: list[Comment] = []
-    place, closed = 0, True
-    for found in _TICKS.finditer(text):
-        start, inside = found.span()
-        if start < place:
+    done, closed = 0, True
+    for match in _TICKS.finditer(text):
+        start, inside = match.span()
+        if start < done:
             continue
-        if found[0] == "<!--":
+        if match[0] == "<!--":
             end = text.find("-->", inside) if closed else -1
             closed = end >= 0
             if closed:
-                comments.append(Comment(start, end + 3, text[inside:end].strip()))
-                place = end + 3
-                spans.append(Span(start, place))
+                done = end + 3
+                comments.append(Comment(start, done, text[inside:end].strip()))
+                spans.append(Span(start, done))
             continue
         same = runs.get(inside - start, [])
         at, limit = bisect_right(same, start), bisect_right(breaks, start)
         if at < len(same) and (limit == len(breaks) or same[at] < breaks[limit]):
-            place = same[at] + inside - start
-            spans.append(Span(start, place, True))
+            done = same[at] + inside - start
+            spans.append(Span(start, done, True))
     return spans, comments
 
 
-# How many arguments in braces of a LaTeX command are no prose; those in brackets never are.
+# How many arguments in braces of a LaTeX command are not prose; those in brackets never are.
 _ONE = """ref eqref pageref autoref nameref cref Cref vref cite citep citet citealp citeauthor citeyear nocite parencite
 textcite label includegraphics input include bibliography bibliographystyle usepackage hspace vspace cmidrule cline
 tag url path href hypersetup captionsetup graphicspath linespread setstretch lstset sisetup pgfplotsset tikzset
@@ -209,33 +206,33 @@ def _latex(text: str) -> Prose:
     outside += [Span(stop, len(text), True)] if stop >= 0 else []
     text = blanked(text, outside)
     text = blanked(text, sorted(_environments(text)))
-    text = blanked(text, (Span(*found.span(), True) for found in _VERB.finditer(text)))
-    comments = [Comment(found.start(1) - 1, found.end(), found[1].strip()) for found in _LATEX_COMMENT.finditer(text)]
-    text = blanked(text, (Span(one.start, one.end) for one in comments))
-    text = blanked(text, (_arguments(found) for found in _COMMAND.finditer(text)))
-    text = blanked(text, (Span(*found.span(1)) for found in _BEGIN.finditer(text)))
+    text = blanked(text, (Span(*match.span(), True) for match in _VERB.finditer(text)))
+    comments = [Comment(match.start(1) - 1, match.end(), match[1].strip()) for match in _LATEX_COMMENT.finditer(text)]
+    text = blanked(text, (Span(comment.start, comment.end) for comment in comments))
+    text = blanked(text, (_arguments(match) for match in _COMMAND.finditer(text)))
+    text = blanked(text, (Span(*match.span(1)) for match in _BEGIN.finditer(text)))
     for pattern in (_LENGTH, _MARKS[0][0], *(pattern for pattern, _ in _MARKS[3:])):
-        text = blanked(text, (Span(*found.span(), True) for found in pattern.finditer(text)))
+        text = blanked(text, (Span(*match.span(), True) for match in pattern.finditer(text)))
     return Prose("latex", text, tuple(comments))
 
 
 def _environments(text: str) -> Iterator[Span]:
-    """The environments whose content is no prose."""
+    """The environments whose content is not prose."""
     for name in _HIDDEN:
-        opener, closer, place = f"\\begin{{{name}}}", f"\\end{{{name}}}", 0
-        while (start := text.find(opener, place)) >= 0 and (end := text.find(closer, start)) >= 0:
-            place = end + len(closer)
-            yield Span(start, place, True)
+        opener, closer, end = f"\\begin{{{name}}}", f"\\end{{{name}}}", 0
+        while (start := text.find(opener, end)) >= 0 and (stop := text.find(closer, start)) >= 0:
+            end = stop + len(closer)
+            yield Span(start, end, True)
 
 
-def _arguments(found: re.Match[str]) -> Span:
-    """A command with as many of its arguments as are no prose."""
-    end = found.end(2)
-    for _, argument in zip(range(_NO_PROSE[found[1]]), re.finditer(r"\s?\{[^{}]*+\}", found[3]), strict=False):
-        end = found.end(2) + argument.end()
-    return Span(found.start(), end)
+def _arguments(command: re.Match[str]) -> Span:
+    """A command with as many of its arguments as are not prose."""
+    end = command.end(2)
+    for _, argument in zip(range(_NO_PROSE[command[1]]), re.finditer(r"\s?\{[^{}]*+\}", command[3]), strict=False):
+        end = command.end(2) + argument.end()
+    return Span(command.start(), end)
 
 
 def line_starts(text: str) -> Sequence[int]:
     """The offsets at which the lines of a text start."""
-    return [0, *(found.end() for found in re.finditer("\n", text))]
+    return [0, *(match.end() for match in re.finditer("\n", text))]

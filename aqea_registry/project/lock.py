@@ -11,7 +11,7 @@ import msgspec
 
 from aqea_registry.base.files import UnsafePath, safe_path
 from aqea_registry.base.findings import BadConfiguration, Finding, Refused
-from aqea_registry.base.strict import _unique_keys_named, convert, convert_each
+from aqea_registry.base.strict import convert, convert_each, load_json
 from aqea_registry.project.params import PICKLES, Commit, Dataset, Group, Model, Name, group_of
 
 SCHEMA = "aqea-registry/pins/1"
@@ -81,13 +81,10 @@ def render_lock(lock: Lock) -> bytes:
 
 def parse_lock(content: bytes, name: str = LOCK) -> Lock:
     """Read the lock. Raises BadConfiguration for anything that is not one: the field and the reason are named."""
-    try:
-        value = json.loads(content.decode(), object_pairs_hook=_unique_keys_named)
-        json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair could be read and never be written again
-    except (ValueError, RecursionError) as error:
-        raise BadConfiguration(f"{name}: {error}", "restore the file from git, or write it again with 'pin'") from error
+    hint = "restore the file from git, or write it again with 'pin'"
+    value = load_json(content, name, hint)
     if not isinstance(value, dict) or value.get("schema") != SCHEMA:
-        raise BadConfiguration(f"{name}: schema: not {SCHEMA}", "restore the file from git, or write it again with 'pin'")
+        raise BadConfiguration(f"{name}: schema: not {SCHEMA}", hint)
     try:
         convert_each(value, "datasets", Pin, name)
         convert_each(value, "models", Pin, name)

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from aqea_registry.attestations.made import Attested, attachment_name, inputs_of, now, read_attested, release_subjects
-from aqea_registry.attestations.statement import FOLDER, Confirmation, Confirmed, Metadata, said_before, statement
+from aqea_registry.attestations.statement import FOLDER, Confirmation, Confirmed, Metadata, make_statement, said_before
 from aqea_registry.base.files import hash_file, write_bytes
 from aqea_registry.base.findings import CannotCheck, Finding, Refused
 from aqea_registry.base.progress import Reporter
@@ -73,7 +73,7 @@ def confirm(project: Project, reference: str, report: Reporter, *, fresh: Settin
     )
     subjects = release_subjects(release)
     paths = ["release", *(published_path(artefact.pairs) for artefact in common)]
-    new = statement({path: subjects[path] for path in paths}, predicate)
+    new = make_statement({path: subjects[path] for path in paths}, predicate)
     content = (said_before(project.root / FOLDER, new) or new).render()
     name = attachment_name(f"confirmation-{tag.lower()}", content)
     write_bytes(project.root / FOLDER / name, content)

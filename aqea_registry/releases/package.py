@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from aqea_registry.base.files import WrongBytes, copy_checked, hash_files, open_regular, write_bytes
+from aqea_registry.base.files import WrongBytes, copy_checked, hash_files, open_regular, read_small, write_bytes
 from aqea_registry.base.findings import Finding, Refused
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.sha256_list import parse, render
@@ -30,6 +30,7 @@ from aqea_registry.verification.verify_project import CheckedProject
 
 FOLDER = "hf_package"
 CARD, LIST, CROISSANT, PLOT, REPORT = "README.md", "MANIFEST.sha256", "croissant.json", "plots/metrics.svg", "report.html"
+LARGEST = 64 << 20  # bytes of the list
 _PART = re.compile(r"\.(.+)\.\d+-[0-9a-f]+\.part")  # what `atomic_write` was killed over
 
 
@@ -146,8 +147,7 @@ def _digest(text: bytes) -> tuple[str, int]:
 def _listed(folder: Path) -> dict[str, str]:
     """What the folder's own list says is ours, itself included: path to digest. Nothing, if it is not one that we wrote."""
     try:
-        with open_regular(folder / LIST) as file:
-            content = file.read()
+        content = read_small(folder / LIST, LARGEST)
     except OSError:
         return {}
     listed, findings = parse(content, LIST)

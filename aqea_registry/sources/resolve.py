@@ -13,6 +13,7 @@ from aqea_registry.base.files import BLOCK, hash_files
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Refused
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.strict import load_yaml
+from aqea_registry.documents.model_index import split_front_matter
 from aqea_registry.project.lock import Pin, PinnedFile
 from aqea_registry.project.params import PICKLED_FILES, PICKLES, Dataset, Model
 from aqea_registry.project.project import Project
@@ -21,6 +22,7 @@ from aqea_registry.sources.hub_source import HubSource
 from aqea_registry.sources.port import Source, sources_of
 
 README = "README.md"
+MOST_OF_CARD = 100_000  # values of its front matter
 
 
 def resolve(project: Project, name: str, entry: Dataset | Model, before: Pin | None, report: Reporter) -> Pin:
@@ -58,7 +60,7 @@ def _from_hub(project: Project, name: str, entry: Dataset | Model, report: Repor
         )
     commit = Repository(name=name, kind=entry.kind, id=entry.repo, commit=info.commit)
     source = HubSource(commit, project.root / ".aqea" / "incoming")
-    card = _card(source) if isinstance(entry, Dataset) and not entry.files and README in info.files else {}
+    card = _card(name, source, report) if isinstance(entry, Dataset) and not entry.files and README in info.files else {}
     chosen = _choose(name, entry, sorted(info.files), card)
     with report.task(f"pin {name}", len(chosen), "files") as advance:
         files = {}
@@ -188,27 +190,33 @@ ENDINGS = (".parquet", ".jsonl.gz", ".jsonl")
 
 
 def _declared(entry: Dataset, card: dict[str, Any]) -> tuple[str, ...]:
-    for config in card.get("configs") or ():
+    for config in _listed(card.get("configs")):
         if not isinstance(config, dict) or config.get("config_name") != entry.config:
             continue
-        files = config.get("data_files")
-        for file in files if isinstance(files, list) else [files]:
-            if isinstance(file, dict) and file.get("split") == entry.split:
-                path = file.get("path")
-                return tuple(path) if isinstance(path, list) else (str(path),)
-            if isinstance(file, str) and entry.split == "test":
-                return (file,)
+        for files in _listed(config.get("data_files")):
+            if isinstance(files, dict) and files.get("split") == entry.split:
+                return tuple(path for path in _listed(files.get("path")) if isinstance(path, str))
+            if isinstance(files, str) and entry.split == "test":
+                return (files,)
     return ()
 
 
-def _card(source: HubSource) -> dict[str, Any]:
-    """The front matter of the repository's card. It only says where files are; all that is used of them is pinned."""
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _card(name: str, source: HubSource, report: Reporter) -> dict[str, Any]:
+    """The front matter of the repository's card, empty if it cannot be read.
+
+    It only says where files are; nothing rests on it that is not pinned.
+    """
     with source.open(README, 1 << 20) as file:
         text = (file.read(1 << 20) or b"").decode("utf-8", "replace")
-    match = re.match(r"---\r?\n(.*?)\r?\n---", text, re.DOTALL)
     try:
-        value = load_yaml(match[1].encode(), README) if match else {}
-    except BadConfiguration:
+        front = split_front_matter(text, README)
+        value = load_yaml(front.yaml, README, most=MOST_OF_CARD) if front else {}
+    except BadConfiguration as error:
+        report.warn(f"{name}: {error.message}; its files are looked for without the card")
         return {}
     return value if isinstance(value, dict) else {}
 

@@ -15,7 +15,7 @@ import msgspec
 from aqea_registry.base.files import write_bytes
 from aqea_registry.base.findings import BadConfiguration
 from aqea_registry.base.references import is_folder
-from aqea_registry.base.strict import convert
+from aqea_registry.base.strict import convert, load_json
 from aqea_registry.stores.open_store import layout_folder
 from aqea_registry.stores.release import Digest, Release
 
@@ -62,11 +62,7 @@ def receipt(tag: str, release: Release, stores: dict[str, StoreReceipt]) -> Rece
 
 def parse_receipt(content: bytes, name: str) -> Receipt:
     """Read a receipt. Raises BadConfiguration that names the file and the field."""
-    try:
-        value = msgspec.json.decode(content)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BadConfiguration(f"{name}: not JSON: {error}", "restore it from git") from error
-    found = convert(value, Receipt, name)
+    found = convert(load_json(content, name, "restore it from git"), Receipt, name)
     if found.schema != SCHEMA:
         raise BadConfiguration(f"{name}: schema {found.schema!r} is not {SCHEMA!r}", "use the version that wrote it")
     return found

@@ -12,7 +12,7 @@ import msgspec
 
 from aqea_registry.attestations.made import read_attested
 from aqea_registry.base.files import FileDigest, UnsafePath, hash_file, inside
-from aqea_registry.base.findings import Finding, Missing, Refused
+from aqea_registry.base.findings import Finding, Refused, Unchecked
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.sha256_list import MANIFEST, SIZES, untracked
 from aqea_registry.project.artefact import DATA, METRICS, RunArtefact, metrics_text
@@ -207,12 +207,12 @@ def _once(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     return tuple({(finding.code, finding.subject): finding for finding in reversed(list(findings))}.values())[::-1]
 
 
-def recompute(project: Project, keys: Iterable[str], report: Reporter) -> tuple[dict[str, Metrics | Missing], list[Finding]]:
+def recompute(project: Project, keys: Iterable[str], report: Reporter) -> tuple[dict[str, Metrics | Unchecked], list[Finding]]:
     """The scores of these pair sets of the run, each file read once.
 
     A pair file that is not the manifest's, or was made from other pins than the lock has now, gives none: a finding says why.
     """
-    scores: dict[str, Metrics | Missing] = {}
+    scores: dict[str, Metrics | Unchecked] = {}
     findings: list[Finding] = []
     wanted = [project.artefacts[key] for key in keys]
     with report.task("recompute", len(wanted), "pair sets") as advance:
@@ -226,21 +226,21 @@ def recompute(project: Project, keys: Iterable[str], report: Reporter) -> tuple[
 
 def _scores(
     root: Path, artefact: RunArtefact, listed: Mapping[str, str], stale: Iterable[Finding]
-) -> tuple[Metrics | Missing, list[Finding]]:
+) -> tuple[Metrics | Unchecked, list[Finding]]:
     path, key = artefact.pairs, artefact.key
     try:
         place = inside(root, path)
         sha256 = hash_file(place).sha256
     except (OSError, UnsafePath) as error:
         why = error.strerror if isinstance(error, OSError) else error
-        return Missing("missing-file", f"{path}: cannot be read: {why}; run: dvc repro"), []
+        return Unchecked("missing-file", f"{path}: cannot be read: {why}; run: dvc repro"), []
     findings = [*_listed_findings(path, sha256, listed), *stale]
     if findings:
         message = f"the chain to {key} is broken: {findings[0].subject}: {findings[0].message}"
-        return Missing("broken-chain", message), findings
+        return Unchecked("broken-chain", message), findings
     examined, wrong = examine(place, path, artefact.expected)
     if examined is None or wrong:
-        return Missing("broken-chain", f"{key} is not sound: {wrong[0].subject}: {wrong[0].message}"), wrong
+        return Unchecked("broken-chain", f"{key} is not sound: {wrong[0].subject}: {wrong[0].message}"), wrong
     return examined.metrics, []
 
 

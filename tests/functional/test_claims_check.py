@@ -17,7 +17,18 @@ from aqea_registry.base import sha256_list
 from aqea_registry.base.findings import BadConfiguration
 from aqea_registry.base.progress import Silent
 from aqea_registry.claims.check_claims import CheckedClaims, check_claims, nothing_judged
-from aqea_registry.claims.ledger import FOLDER, At, Claim, Document, Ledger, Measured, Quoted, Result, Verdict, render_ledger
+from aqea_registry.claims.ledger import (
+    FOLDER,
+    At,
+    Claim,
+    Document,
+    Evaluation,
+    Ledger,
+    Measurement,
+    Quotation,
+    Verdict,
+    render_ledger,
+)
 from aqea_registry.documents.numbers import shown
 from aqea_registry.project.lock import LOCK, Lock, Pin, PinnedFile, render_lock
 from aqea_registry.project.project import open_project
@@ -103,7 +114,7 @@ def claim(name: str, value: str | None, unit: str = "percent", **evidence: Any) 
     return msgspec.convert({"id": name, "value": value, "unit": unit, "at": At(line=1), **evidence}, Claim)
 
 
-def put(root: Path, *claims: Claim, name: str = "card", **results: Result) -> None:
+def put(root: Path, *claims: Claim, name: str = "card", **results: Evaluation) -> None:
     document = Document(title="A card", sha256=hashlib.sha256(CARD.encode()).hexdigest(), file="card.md")
     ledger = Ledger(document=document, results=results, claims=claims)
     (root / FOLDER / f"{name}.yaml").write_bytes(render_ledger(ledger))
@@ -121,8 +132,8 @@ def codes(checked: CheckedClaims) -> list[tuple[str, str]]:
     return [(one.code, one.subject) for one in checked.findings]
 
 
-HERE = Result(dataset="org/set", model="org/toy", revision=A)
-SPEARMAN = Measured(result="r", metric="cos_sim_spearman")
+HERE = Evaluation(dataset="org/set", model="org/toy", revision=A)
+SPEARMAN = Measurement(result="r", metric="cos_sim_spearman")
 
 
 def test_measured_quoted_and_derived_claims_rest_on_each_other(root: Path) -> None:
@@ -131,8 +142,8 @@ def test_measured_quoted_and_derived_claims_rest_on_each_other(root: Path) -> No
     put(root, claim("exact", score, measured=SPEARMAN), claim("short", short, measured=SPEARMAN), r=HERE)
     put(
         root,
-        claim("again", short, quoted=Quoted(claim="card:short")),
-        claim("other", "1.00", quoted=Quoted(source="somewhere")),
+        claim("again", short, quoted=Quotation(claim="card:short")),
+        claim("other", "1.00", quoted=Quotation(source="somewhere")),
         claim("twice", f"{float(score):.1f}", derived="mean([card:*])"),
         claim("mixed", "0.0", derived="difference([again], [card:short]) * [n] + 0"),
         claim("n", "2", "count", derived="count([card:*])"),
@@ -207,13 +218,13 @@ def test_a_pair_file_of_other_pins_than_the_lock_has_is_not_compared(root: Path)
 
 
 def test_what_the_document_does_not_pin_is_said_once_a_result(root: Path) -> None:
-    unpinned = Result(dataset="org/set", model="org/toy", revision="None")
+    unpinned = Evaluation(dataset="org/set", model="org/toy", revision="None")
     put(
         root,
-        *(claim(f"a{n}", "1.0", measured=Measured(result="r", metric=f"ndcg_at_{n}")) for n in range(30)),
-        claim("old", score_of(root), measured=Measured(result="old", metric="cos_sim_spearman")),
+        *(claim(f"a{n}", "1.0", measured=Measurement(result="r", metric=f"ndcg_at_{n}")) for n in range(30)),
+        claim("old", score_of(root), measured=Measurement(result="old", metric="cos_sim_spearman")),
         r=unpinned,
-        old=Result(dataset="org/set", model="org/toy", revision=B),
+        old=Evaluation(dataset="org/set", model="org/toy", revision=B),
         unused=unpinned,
     )
     checked = check(root)
@@ -289,15 +300,18 @@ def test_a_pinned_file_with_other_bytes_is_not_believed(root: Path) -> None:
 
 # Claims that cannot be, and what their finding says.
 MALFORMED: dict[str, tuple[Claim, str]] = {
-    "nan": (claim("x", "nan"), "'nan' is no number"),
-    "dashes": (claim("x", "--", quoted=Quoted(source="s")), "'--' is no number"),
-    "exponent": (claim("x", "1e999", quoted=Quoted(source="s")), "'1e999' is too large"),
-    "no result": (claim("x", "1.0", measured=Measured(result="q", metric="cos_sim_pearson")), "no result 'q'"),
+    "nan": (claim("x", "nan"), "'nan' is not a number"),
+    "dashes": (claim("x", "--", quoted=Quotation(source="s")), "'--' is not a number"),
+    "exponent": (claim("x", "1e999", quoted=Quotation(source="s")), "'1e999' is too large"),
+    "no result": (claim("x", "1.0", measured=Measurement(result="q", metric="cos_sim_pearson")), "no result 'q'"),
     "unit of a metric": (claim("x", "1", "tokens", measured=SPEARMAN), "not as tokens"),
-    "no claim": (claim("x", "1.0", quoted=Quoted(claim="y")), "card has no claim 'y'"),
-    "no ledger": (claim("x", "1.0", quoted=Quoted(claim="nowhere:y")), "there is no ledger 'nowhere'; there are card"),
-    "no name": (claim("x", "1.0", quoted=Quoted(claim="p.*")), "'p.*' stands for several claims"),
-    "another unit": (claim("x", "1.0", "fraction", quoted=Quoted(claim="p.1")), "the units differ: fraction against percent"),
+    "no claim": (claim("x", "1.0", quoted=Quotation(claim="y")), "card has no claim 'y'"),
+    "no ledger": (claim("x", "1.0", quoted=Quotation(claim="nowhere:y")), "there is no ledger 'nowhere'; there are card"),
+    "no name": (claim("x", "1.0", quoted=Quotation(claim="p.*")), "'p.*' stands for several claims"),
+    "another unit": (
+        claim("x", "1.0", "fraction", quoted=Quotation(claim="p.1")),
+        "the units differ: fraction against percent",
+    ),
     "syntax": (claim("x", "1.0", derived="[p.1] +"), "column 8"),
     "nothing": (claim("x", "1.0", derived="1 + 1"), "it names no claim"),
     "glob of nothing": (claim("x", "1.0", derived="sum([q.*])"), "no other claim of card is matched by 'q.*'"),
@@ -305,7 +319,10 @@ MALFORMED: dict[str, tuple[Claim, str]] = {
     "zero": (claim("x", "1.0", derived="[p.1] / ([p.2] - [p.2])"), "division by zero"),
     "units": (claim("x", "0.5", "fraction", derived="mean([p.1], [p.2])"), "the units differ: fraction against percent"),
     "itself": (claim("x", "1.0", derived="[x] + 0"), "a circle: card:x rests on card:x"),
-    "a circle": (claim("x", "1.0", quoted=Quoted(claim="c.1")), "card:x rests on card:c.1 rests on card:c.2 rests on card:x"),
+    "a circle": (
+        claim("x", "1.0", quoted=Quotation(claim="c.1")),
+        "card:x rests on card:c.1 rests on card:c.2 rests on card:x",
+    ),
 }
 
 
@@ -315,7 +332,7 @@ def test_a_claim_that_cannot_be_is_one_finding_and_the_others_are_judged(root: P
     circle = (
         (claim("c.1", "1.0", derived="[c.2] * 1"), claim("c.2", "1.0", derived="sum([x], 0)")) if name == "a circle" else ()
     )
-    put(root, claim("p.1", "1.0", derived="[p.2] * 1"), claim("p.2", "1.0", quoted=Quoted(source="s")), one, *circle, r=HERE)
+    put(root, claim("p.1", "1.0", derived="[p.2] * 1"), claim("p.2", "1.0", quoted=Quotation(source="s")), one, *circle, r=HERE)
     checked = check(root)
     assert codes(checked) == [("malformed", f"card: {each.id}") for each in (one, *circle)]
     assert told in checked.findings[0].message
@@ -330,7 +347,7 @@ def test_what_rests_on_what_cannot_be_read_is_told(root: Path) -> None:
         root,
         claim("a", None, ocr="a blot"),
         claim("b", "1.0", derived="[a] * 2"),
-        claim("c", "1.0", quoted=Quoted(claim="a")),
+        claim("c", "1.0", quoted=Quotation(claim="a")),
         claim("d", "1"),
     )
     checked = check(root)
@@ -339,7 +356,7 @@ def test_what_rests_on_what_cannot_be_read_is_told(root: Path) -> None:
 
 
 def test_documents_are_found_by_their_name_and_known_by_their_bytes(root: Path, tmp_path: Path) -> None:
-    put(root, claim("a", "1.0", derived="[b] * 1"), claim("b", "1.0", quoted=Quoted(source="s")))
+    put(root, claim("a", "1.0", derived="[b] * 1"), claim("b", "1.0", quoted=Quotation(source="s")))
     folder = tmp_path / "papers"
     folder.mkdir()
     (root / "card.md").rename(folder / "card.md")
@@ -358,7 +375,7 @@ def test_documents_are_found_by_their_name_and_known_by_their_bytes(root: Path, 
 
 
 def test_ledgers_that_cannot_be_read_do_not_hide_the_others(root: Path) -> None:
-    put(root, claim("a", "1.0", quoted=Quoted(source="s")))
+    put(root, claim("a", "1.0", quoted=Quotation(source="s")))
     (root / FOLDER / "bad.yaml").write_text("a: &a [*a, *a]\n")
     (root / FOLDER / "folder.yaml").mkdir()
     (root / FOLDER / "odd name.yaml").write_bytes((root / FOLDER / "card.yaml").read_bytes())
@@ -379,11 +396,16 @@ def test_exit_status_and_output(root: Path) -> None:
     result = aqea("claims", "check", "--json", cwd=root)
     assert (result.status, result.json()["error"]["kind"]) == (3, "CannotCheck")
     assert "claims import" in result.err
-    put(root, claim("a", "1.0", quoted=Quoted(source="a book")), claim("b", "2.0", quoted=Quoted(source="a book")))
+    put(root, claim("a", "1.0", quoted=Quotation(source="a book")), claim("b", "2.0", quoted=Quotation(source="a book")))
     result = aqea("claims", "check", cwd=root)
     assert result.status == 3
     assert "none of 2 claims could be checked, first card:a: it quotes a book, which is not here" in result.err
-    put(root, claim("c", "1.00", quoted=Quoted(claim="card:a")), claim("d", "1.0", quoted=Quoted(claim="card:b")), name="paper")
+    put(
+        root,
+        claim("c", "1.00", quoted=Quotation(claim="card:a")),
+        claim("d", "1.0", quoted=Quotation(claim="card:b")),
+        name="paper",
+    )
     result = aqea("claims", "check", "--json", cwd=root)
     assert (result.status, found(result)) == (1, {("claim-contradicted", "paper: d")})
     value = result.json()
@@ -405,7 +427,7 @@ def test_exit_status_and_output(root: Path) -> None:
     assert ["paper", "same", "1", "1", "0", "0"] in rows
     assert ["all", "1", "1", "2", "0"] in rows
     assert any(row[:2] == ["no-source", "2"] for row in rows)
-    put(root, claim("c", "1.00", quoted=Quoted(claim="card:a")), name="paper")
+    put(root, claim("c", "1.00", quoted=Quotation(claim="card:a")), name="paper")
     assert aqea("claims", "check", "-q", cwd=root) == (0, "", "")
     assert aqea("claims", "check", "paper", "--documents", ".", "-q", cwd=root) == (0, "", "")
     result = aqea("claims", "check", "other", cwd=root)
@@ -417,15 +439,15 @@ def test_ten_thousand_claims_take_less_than_five_seconds(root: Path) -> None:
     def mixed(n: int) -> Claim:
         group, value = n // 50, f"{n // 5 / 130:.2f}"
         kinds: tuple[dict[str, Any], ...] = (
-            {"measured": Measured(result=f"r{n % 100}", metric="cos_sim_spearman")},
-            {"quoted": Quoted(source="a paper")},
-            {"quoted": Quoted(claim=f"t{(n - 1) // 50}.{n - 1}.b")},
+            {"measured": Measurement(result=f"r{n % 100}", metric="cos_sim_spearman")},
+            {"quoted": Quotation(source="a paper")},
+            {"quoted": Quotation(claim=f"t{(n - 1) // 50}.{n - 1}.b")},
             {"derived": f"mean([t{group}.*.b], [t{group}.*.c])"},
             {"derived": f"difference([t{group}.{n - 2}.c], [t{group}.{n - 3}.b]) + {value}"},
         )
         return claim(f"t{group}.{n}.{'abcde'[n % 5]}", value, **kinds[n % 5])
 
-    results: dict[str, Any] = {f"r{n}": HERE if n % 2 else Result(dataset="org/set", model="toy") for n in range(100)}
+    results: dict[str, Any] = {f"r{n}": HERE if n % 2 else Evaluation(dataset="org/set", model="toy") for n in range(100)}
     put(root, *map(mixed, range(10_000)), **results)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     result = aqea("claims", "check", "--json", cwd=root)

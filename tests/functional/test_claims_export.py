@@ -15,7 +15,7 @@ from aqea_registry.base.findings import BadConfiguration, CannotCheck
 from aqea_registry.base.progress import Silent
 from aqea_registry.base.sha256_list import MANIFEST, render
 from aqea_registry.claims.export_claims import export_claims, export_model_index
-from aqea_registry.claims.ledger import At, Claim, Document, Ledger, Quoted, render_ledger
+from aqea_registry.claims.ledger import At, Claim, Document, Ledger, Quotation, render_ledger
 from aqea_registry.project.lock import LOCK, Lock, Pin, PinnedFile, render_lock
 from aqea_registry.project.project import open_project
 from aqea_registry.vectors.pair_set import Header
@@ -46,7 +46,7 @@ def claim(key: str, value: str | None, unit: Any = "number", **fields: Any) -> C
 def project(tmp_path: Path) -> Path:
     """A project with a ledger that has a claim in every state, and one with colliding names."""
     shutil.copy(ROOT / "params.yaml", tmp_path)
-    source = Quoted(source="a book")
+    source = Quotation(source="a book")
     put_ledger(
         tmp_path,
         "paper",

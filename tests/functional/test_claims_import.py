@@ -14,7 +14,7 @@ import yaml
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused, RegistryError
 from aqea_registry.claims.drafting import FORUMS
 from aqea_registry.claims.import_claims import ImportedClaims, import_claims
-from aqea_registry.claims.ledger import Claim, Ledger, Measured, Quoted, parse_ledger, render_ledger
+from aqea_registry.claims.ledger import Claim, Ledger, Measurement, Quotation, parse_ledger, render_ledger
 from aqea_registry.project.project import open_project
 from tests.functional.helpers import leftovers, tree
 from tests.tools import BIN, ROOT, SHARED, aqea, run
@@ -97,7 +97,7 @@ def test_a_card_becomes_results_and_claims_as_printed(empty: Path) -> None:
         ("results.large.pairs", "2,000", "count", "Results, large, pairs, line 23"),
         ("results.total.pairs", "3,000", "count", "Results, Total, pairs, line 24"),
     ]
-    assert found["stsbenchmark.cos_sim_pearson"].measured == Measured(result="stsbenchmark", metric="cos_sim_pearson")
+    assert found["stsbenchmark.cos_sim_pearson"].measured == Measurement(result="stsbenchmark", metric="cos_sim_pearson")
     assert (found["results.total.pairs"].derived, found["results.small.score"].kind) == ("sum([results.*.pairs])", "unbound")
 
 
@@ -162,7 +162,7 @@ def test_what_was_written_by_hand_stays(empty: Path) -> None:
     assert list(found)[-1] == "more"
     assert (found["best"].value, found["best"].tolerance, found["best"].at.line) == ("82.1", "0.1", 10)
     assert (found["small"].quoted, found["small"].unit, found["small"].note) == (
-        Quoted(source="the paper"),
+        Quotation(source="the paper"),
         "fraction",
         "as told",
     )
@@ -293,16 +293,16 @@ BAD: dict[str, tuple[str | bytes, str]] = {
     "no name": ("---\nmodel-index:\n- results: []\n---\n", "model-index/0 (line 3): it has no 'name'"),
     "no results": ("---\nmodel-index:\n- name: m\n---\n", "model-index/0 (line 3): it has no 'results'"),
     "no task": (index("type: a, value: 1").replace("task: {type: STS}", "source: {}"), "results/0 (line 5): it has no 'task'"),
-    "no dataset name": (index("type: a, value: 1", name=""), "model-index/0/results/0/dataset (line 6): 'name' is no text"),
+    "no dataset name": (index("type: a, value: 1", name=""), "model-index/0/results/0/dataset (line 6): 'name' is not a text"),
     "no value": (index("type: a"), "model-index/0/results/0/metrics/0 (line 8): it has no 'value'"),
-    "a key twice": (index("type: a, value: 1, value: 2"), "the key 'value' stands twice"),
-    "index twice": (index("type: a, value: 1", head="model-index: []\n"), "the key 'model-index' stands twice"),
+    "a key twice": (index("type: a, value: 1, value: 2"), "the key 'value' appears twice"),
+    "index twice": (index("type: a, value: 1", head="model-index: []\n"), "the key 'model-index' appears twice"),
     "merged": (index("type: a, value: 1", head="x: &x {a: 1}\ny: {<<: *x}\n"), "'<<' is not read here"),
-    "a bomb": (index("type: a, value: 1", head=BOMB), "aliases grow without bound"),
-    "a circle": (index("type: a, value: 1", head="x: &x [*x]\n"), "aliases grow without bound"),
+    "a bomb": (index("type: a, value: 1", head=BOMB), "values, those that aliases repeat included"),
+    "a circle": (index("type: a, value: 1", head="x: &x [*x]\n"), "the alias 'x' names no value that ends before it"),
     "many aliases": (MANY, "more than 20000 values"),
-    "deep": (index("type: a, value: 1", head=f"x: {'[' * 5000}{']' * 5000}\n"), "nested more than"),
-    "a tag": (index("type: a, value: 1", head="x: !!python/object/apply:os.system [id]\n"), "huggingface_hub cannot read"),
+    "deep": (index("type: a, value: 1", head=f"x: {'[' * 5000}{']' * 5000}\n"), "nest"),
+    "a tag": (index("type: a, value: 1", head="x: !!python/object/apply:os.system [id]\n"), "the tag "),
     "large front matter": (index("type: a, value: 1", head="x: y # " + "z" * (1 << 20) + "\n"), "larger than 1 MiB"),
     "not utf-8": (b"# A\n\n|a|b|\n|-|-|\n|x\xff|1|\n", "line 5: not UTF-8"),
     "utf-16": ("|a|b|\n|-|-|\n|x|1|\n".encode("utf-16"), "not UTF-8"),

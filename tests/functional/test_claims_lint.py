@@ -103,10 +103,10 @@ def test_update_writes_nothing_while_something_else_is_wrong(tmp_path: Path, nam
 
 
 BAD = {
-    "none.md": (None, "is not there"),
+    "none.md": (None, "No such file"),
     "folder.md": (b"", "cannot be read: "),
-    "image.md": (b"\x89PNG\r\n\x1a\n\0\0", "no UTF-8 text: byte 0 is 0x89"),
-    "latin.txt": ("naïve 0.55".encode("latin-1"), "no UTF-8 text: byte 2 is 0xef"),
+    "image.md": (b"\x89PNG\r\n\x1a\n\0\0", "not UTF-8 text: byte 0 is 0x89"),
+    "latin.txt": ("naïve 0.55".encode("latin-1"), "not UTF-8 text: byte 2 is 0xef"),
     "nul.txt": (b"0.55 \0", "it holds NUL"),
 }
 

@@ -344,6 +344,28 @@ def test_faults_of_the_hub(desk: Desk, case: str) -> None:
     assert files["vocab.txt"]["sha256"] == hashlib.sha256(MODEL_FILES["vocab.txt"]).hexdigest()
 
 
+# What stands at the head of somebody's dataset card, and whether a warning says that it was not used.
+CARDS: dict[str, tuple[str, bool]] = {
+    "deep": (f"a: {'[' * 200}{']' * 200}", True),
+    "wide": (f"a: [{'1,' * 400_000}1]", True),
+    "not a date": ("a: 2024-13-45", True),
+    "not a number": ("a: 0b_", True),
+    "a key twice": ("configs: []\nconfigs: []", True),
+    "an object": ("a: !!python/object/apply:os.system [id]", True),
+    "configs that are a number": ("configs: 5", False),
+    "paths that are numbers": ("configs:\n- {config_name: default, data_files: [{split: test, path: [5, [6]]}]}", False),
+}
+
+
+@pytest.mark.parametrize("case", CARDS)
+def test_a_card_that_cannot_be_used_is_as_if_it_were_not_there(desk: Desk, case: str) -> None:
+    front, warned = CARDS[case]
+    desk.hub.store.commit("datasets", DATA, {**DATA_FILES, "README.md": f"---\n{front}\n---\n# x".encode()})
+    result = desk.pin("d")
+    assert list(desk.lock()["datasets"]["d"]["files"]) == ["test.jsonl"]
+    assert ("d: README.md: " in result.err) == warned, result.err
+
+
 def test_a_hub_that_is_not_there(desk: Desk) -> None:
     desk.hub.offline()
     result = desk.pin("m", status=3)

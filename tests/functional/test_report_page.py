@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from aqea_registry.base.findings import Finding
-from aqea_registry.claims.ledger import At, Claim, Measured, Verdict
+from aqea_registry.claims.ledger import At, Claim, Measurement, Verdict
 from aqea_registry.report.page import Content, build
 from aqea_registry.report.report import render_page
 from aqea_registry.tracing.graph import Graph
@@ -321,7 +321,7 @@ def hostile() -> Content:
             value="1.5",
             unit="percent",
             at=At(table=evil, row=evil, column=evil, path=evil),
-            measured=Measured(result=RESULT, metric=evil),
+            measured=Measurement(result=RESULT, metric=evil),
             note=evil,
             printed=evil,
             ocr=evil,

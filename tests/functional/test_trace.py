@@ -326,7 +326,7 @@ def test_statements_and_marks_are_shown_with_what_they_speak_of(made: Path, proj
     assert graph.by_id[f"release:{digest}"].facts["status"] == "withdrawn: a fault"
     put("attestations/small-minilm.intoto.json", b"{}")(project)
     traced = trace(project, "attestations/small-minilm.intoto.json")
-    assert next(iter(broken(traced).values())).startswith("no statement: ")
+    assert next(iter(broken(traced).values())).startswith("not a statement: ")
 
 
 def test_only_the_files_of_the_answer_are_read(project: Path) -> None:

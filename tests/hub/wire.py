@@ -32,7 +32,10 @@ def whoami(account: Account) -> Json:
 def front_matter(text: str) -> Json | None:
     """The YAML at the head of a card. Raises yaml.YAMLError."""
     found = re.match(r"\s*---\r?\n(.*?)\r?\n---\s*(\r?\n|$)", text, re.DOTALL)
-    value = yaml.safe_load(found[1]) if found else None
+    try:
+        value = yaml.load(found[1], getattr(yaml, "CSafeLoader", yaml.SafeLoader)) if found else None
+    except (ValueError, TypeError, RecursionError) as error:
+        raise yaml.YAMLError(str(error)) from error
     return value if isinstance(value, dict) else None
 
 

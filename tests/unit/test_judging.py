@@ -10,15 +10,16 @@ from typing import Any
 import msgspec
 import pytest
 
-from aqea_registry.base.findings import Missing
+from aqea_registry.base.findings import Unchecked
 from aqea_registry.base.strict import NoSuchValue, follow
-from aqea_registry.claims.expression import MOST, BadExpression, Reference, Terms, in_order
+from aqea_registry.claims.expression import MOST, BadExpression, Reference, Terms
 from aqea_registry.claims.judging import (
-    Known,
+    Evidence,
     Resolved,
+    basis_of,
     counts,
-    ground_of,
-    judge,
+    in_order,
+    judge_claim,
     measured,
     quoted_claim,
     quoted_value,
@@ -26,7 +27,7 @@ from aqea_registry.claims.judging import (
     resolve_result,
     verdict_findings,
 )
-from aqea_registry.claims.ledger import At, Claim, Document, Ledger, Measured, Quoted, Result, Verdict
+from aqea_registry.claims.ledger import At, Claim, Document, Evaluation, Ledger, Measurement, Quotation, Verdict
 from aqea_registry.claims.quantity import Quantity
 from aqea_registry.documents.numbers import Unit
 from aqea_registry.project.lock import Lock, Pin, PinnedFile
@@ -41,12 +42,12 @@ def claim(value: str | None = "82.03", unit: str = "percent", **more: Any) -> Cl
     return msgspec.convert(entry, Claim)
 
 
-def known(value: str, below: str = "0", above: str = "0", unit: Any = "percent") -> Known:
-    return Known(Quantity(F(value), F(value) - F(below), F(value) + F(above), unit), "recomputed from p", "bytes", ("p",))
+def known(value: str, below: str = "0", above: str = "0", unit: Any = "percent") -> Evidence:
+    return Evidence(Quantity(F(value), F(value) - F(below), F(value) + F(above), unit), "recomputed from p", "bytes", ("p",))
 
 
 # The claim, what its evidence gives, and the verdict: state, difference, tolerance, and what the message says.
-JUDGED: dict[str, tuple[Claim, Known, tuple[str, str | None, str | None, str]]] = {
+JUDGED: dict[str, tuple[Claim, Evidence, tuple[str, str | None, str | None, str]]] = {
     "equal": (claim(), known("82.03"), ("holds", "0", "0.005", "recomputed from p: 82.03; printed 82.03; equal")),
     "rounded down": (claim(), known("82.034999"), ("holds", "-0.004999", "0.005", "within 0.005 (half of the last digit)")),
     "rounded up": (claim(), known("82.025"), ("holds", "0.005", "0.005", "off by 0.005, within")),
@@ -88,22 +89,26 @@ JUDGED: dict[str, tuple[Claim, Known, tuple[str, str | None, str | None, str]]] 
     "a ratio as a fraction": (claim("0.50", "fraction"), known("1/2", unit="ratio"), ("holds", "0", "0.005", "equal")),
     "a rank as a number": (claim("2", "number"), known("2", unit="count"), ("holds", "0", "0.5", "equal")),
     "a bare number": (claim("82.0"), known("82", unit=None), ("holds", "0", "0.05", "equal")),
-    "a text": (claim("mean", "text"), Known("mean", "in f", "prints"), ("holds", None, None, "in f: 'mean'; printed 'mean'")),
-    "another text": (claim("mean", "text"), Known("cls", "in f", "prints"), ("contradicted", None, None, "printed 'mean'")),
+    "a text": (
+        claim("mean", "text"),
+        Evidence("mean", "in f", "prints"),
+        ("holds", None, None, "in f: 'mean'; printed 'mean'"),
+    ),
+    "another text": (claim("mean", "text"), Evidence("cls", "in f", "prints"), ("contradicted", None, None, "printed 'mean'")),
     "a neighbour of what is computed": (claim("82.04"), known("82.03", "0.005", "0.005"), ("holds", "0.01", "0.01", "off by")),
     "a neighbour of what is printed": (
         claim("82.04"),
-        Known(known("82.03", "0.005", "0.005").value, "printed as l:y", "prints", (), "82.03"),
+        Evidence(known("82.03", "0.005", "0.005").value, "printed as l:y", "prints", (), "82.03"),
         ("contradicted", "0.01", "0.01", "off by 0.01, tolerated is less than 0.01 (half of"),
     ),
     "the same with fewer digits": (
         claim("82.0"),
-        Known(known("82.04", "0.005", "0.005").value, "printed as l:y", "prints", (), "82.04"),
+        Evidence(known("82.04", "0.005", "0.005").value, "printed as l:y", "prints", (), "82.04"),
         ("holds", "-0.04", "0.055", "within 0.055"),
     ),
     "another spelling is shown": (
         claim("8,200", "count", printed="8.2k"),
-        Known(known("8000", unit="count").value, "printed as l:y", "prints", (), "8,000"),
+        Evidence(known("8000", unit="count").value, "printed as l:y", "prints", (), "8,000"),
         ("contradicted", "200", "0", "printed as l:y: 8,000; printed 8.2k; off by 200"),
     ),
 }
@@ -112,10 +117,10 @@ JUDGED: dict[str, tuple[Claim, Known, tuple[str, str | None, str | None, str]]] 
 @pytest.mark.parametrize("name", JUDGED)
 def test_a_claim_is_held_to_its_evidence(name: str) -> None:
     one, evidence, (state, difference, tolerance, told) = JUDGED[name]
-    verdict = judge("l", one, evidence)
+    verdict = judge_claim("l", one, evidence)
     assert (verdict.state, verdict.difference, verdict.tolerance) == (state, difference, tolerance), verdict.message
     assert told in verdict.message
-    assert (verdict.ground, verdict.rests_on, verdict.reason) == (evidence.ground, evidence.rests_on, None)
+    assert (verdict.ground, verdict.rests_on, verdict.reason) == (evidence.basis, evidence.rests_on, None)
     findings = list(verdict_findings([verdict]))
     assert [(one.code, one.subject, one.expected) for one in findings] == (
         [("claim-contradicted", "l: x", verdict.recomputed)] if state == "contradicted" else []
@@ -124,25 +129,25 @@ def test_a_claim_is_held_to_its_evidence(name: str) -> None:
 
 
 # What cannot be judged: its reason, and what is said.
-UNJUDGED: dict[str, tuple[Claim, Known | Missing, str, str]] = {
+UNJUDGED: dict[str, tuple[Claim, Evidence | Unchecked, str, str]] = {
     "illegible": (claim(None, ocr="a blot"), known("1"), "illegible", "a blot"),
-    "missing": (claim(), Missing("no-source", "elsewhere"), "no-source", "elsewhere"),
-    "nan": (claim("nan"), known("1"), "malformed", "'nan' is no number"),
-    "two dashes": (claim("--"), known("1"), "malformed", "'--' is no number"),
+    "missing": (claim(), Unchecked("no-source", "elsewhere"), "no-source", "elsewhere"),
+    "nan": (claim("nan"), known("1"), "malformed", "'nan' is not a number"),
+    "two dashes": (claim("--"), known("1"), "malformed", "'--' is not a number"),
     "an exponent": (claim("1e999"), known("1"), "malformed", "'1e999' is too large"),
-    "a tolerance that is none": (claim(tolerance="wide", reason="r"), known("1"), "malformed", "'wide' is no number"),
+    "a tolerance that is none": (claim(tolerance="wide", reason="r"), known("1"), "malformed", "'wide' is not a number"),
     "a tolerance below zero": (claim(tolerance="-1", reason="r"), known("1"), "malformed", "below zero"),
     "units": (claim(), known("0.8203", unit="fraction"), "malformed", "the units differ: percent against fraction"),
     "a ratio as percent": (claim(), known("0.8203", unit="ratio"), "malformed", "percent against ratio"),
     "a number for a text": (claim("mean", "text"), known("1", unit=None), "malformed", "a number against the unit text"),
-    "a text for a number": (claim(), Known("mean", "in f", "prints"), "malformed", "a text against the unit percent"),
+    "a text for a number": (claim(), Evidence("mean", "in f", "prints"), "malformed", "a text against the unit percent"),
 }
 
 
 @pytest.mark.parametrize("name", UNJUDGED)
 def test_what_cannot_be_judged_is_unchecked_and_says_why(name: str) -> None:
     one, evidence, reason, told = UNJUDGED[name]
-    verdict = judge("l", one, evidence)
+    verdict = judge_claim("l", one, evidence)
     assert (verdict.state, verdict.reason, verdict.ground, verdict.recomputed) == ("unchecked", reason, None, None)
     assert told in verdict.message
     codes = [(found.code, found.subject) for found in verdict_findings([verdict])]
@@ -150,19 +155,19 @@ def test_what_cannot_be_judged_is_unchecked_and_says_why(name: str) -> None:
 
 
 def test_what_is_unbound_is_said_once_a_ledger() -> None:
-    verdicts = [judge(name, claim(id=f"c{n}"), None) for name, count in (("l", 7), ("m", 1)) for n in range(count)]
+    verdicts = [judge_claim(name, claim(id=f"c{n}"), None) for name, count in (("l", 7), ("m", 1)) for n in range(count)]
     assert {one.state for one in verdicts} == {"unbound"}
     assert [(one.code, one.subject, one.message) for one in verdict_findings(verdicts)] == [
         ("claim-unbound", "l", "7 claims have no evidence: c0, c1, c2, c3, c4 and 2 more"),
         ("claim-unbound", "m", "1 claims have no evidence: c0"),
     ]
-    held = judge("m", claim(), known("82.03"))
+    held = judge_claim("m", claim(), known("82.03"))
     assert counts([*verdicts, held]) == {
         "l": {"unbound": 7},
         "m": {"unbound": 1, "holds": 1},
         "all": {"unbound": 8, "holds": 1},
     }
-    missing = [judge("m", claim(id=f"c{n}"), Missing("gone" if n else "odd", f"no {n}")) for n in range(3)]
+    missing = [judge_claim("m", claim(id=f"c{n}"), Unchecked("gone" if n else "odd", f"no {n}")) for n in range(3)]
     assert reasons([held, *missing]) == [("gone", 2, "m:c1: no 1"), ("odd", 1, "m:c0: no 0")]
 
 
@@ -177,25 +182,25 @@ SCORES = Metrics(
 
 
 def of_metric(metric: str, unit: str = "percent", result: str = "r") -> Claim:
-    return claim(unit=unit, measured=Measured(result=result, metric=metric))
+    return claim(unit=unit, measured=Measurement(result=result, metric=metric))
 
 
 def test_a_metric_is_a_fraction_and_a_hundred_times_that_in_percent() -> None:
-    results = {"r": Result(dataset="d", model="m")}
-    bound: Mapping[str, Resolved | Missing] = {"r": Resolved("p", " (noted)")}
-    scores: dict[str, Metrics | Missing] = {"p": SCORES}
+    results = {"r": Evaluation(dataset="d", model="m")}
+    bound: Mapping[str, Resolved | Unchecked] = {"r": Resolved("p", " (noted)")}
+    scores: dict[str, Metrics | Unchecked] = {"p": SCORES}
     for unit, factor in (("percent", 100), ("fraction", 1)):
         for metric in ("cos_sim_spearman", "cosine_spearman"):
             found = measured(of_metric(metric, unit), results, bound, scores)
             value = F(0.8203246731235654) * factor
-            assert found == Known(Quantity(value, value, value, unit), "recomputed from p (noted)", "bytes", ("p",))  # type: ignore[arg-type]
+            assert found == Evidence(Quantity(value, value, value, unit), "recomputed from p (noted)", "bytes", ("p",))  # type: ignore[arg-type]
     for one, reason, told in (
         (of_metric("cos_sim_spearman", "number"), "malformed", "not as number"),
         (of_metric("cos_sim_spearman", result="q"), "malformed", "no result 'q'"),
-        (of_metric("ndcg_at_10"), "not-recomputed", "ndcg_at_10 is none of the six"),
+        (of_metric("ndcg_at_10"), "not-recomputed", "ndcg_at_10 is not one of the six"),
     ):
         missing = measured(one, results, bound, scores)
-        assert isinstance(missing, Missing)
+        assert isinstance(missing, Unchecked)
         assert missing.reason == reason
         assert told in missing.message
     # Without a revision nothing is said of the metric; without anything else the metric is what matters.
@@ -204,10 +209,10 @@ def test_a_metric_is_a_fraction_and_a_hundred_times_that_in_percent() -> None:
         ("unknown-dataset", "ndcg_at_10", "not-recomputed"),
         ("unknown-dataset", "cos_sim_pearson", "unknown-dataset"),
     ):
-        missing = measured(of_metric(metric), results, {"r": Missing(why, "")}, scores)
-        assert isinstance(missing, Missing)
+        missing = measured(of_metric(metric), results, {"r": Unchecked(why, "")}, scores)
+        assert isinstance(missing, Unchecked)
         assert missing.reason == reason
-    broken = Missing("broken-chain", "")
+    broken = Unchecked("broken-chain", "")
     assert measured(of_metric("cos_sim_pearson"), results, bound, {"p": broken}) is broken
 
 
@@ -219,7 +224,7 @@ def test_values_of_files() -> None:
         (True, "text", "true"),
     ):
         found = quoted_value(unit, value, "f#/a", "bytes")  # type: ignore[arg-type]
-        assert isinstance(found, Known)
+        assert isinstance(found, Evidence)
         assert found.text == text if unit != "text" else found.value == text
         assert found.rests_on == ("f#/a",)
     bad: tuple[tuple[Any, Unit], ...] = (
@@ -231,7 +236,7 @@ def test_values_of_files() -> None:
     )
     for value, unit in bad:
         missing = quoted_value(unit, value, "f#/a", "bytes")
-        assert isinstance(missing, Missing)
+        assert isinstance(missing, Unchecked)
         assert missing.reason == "malformed"
         assert missing.message.startswith("f#/a")
 
@@ -267,7 +272,7 @@ def test_references_are_looked_up_in_their_ledger_in_its_order() -> None:
         terms.find(Reference(None, "a*", 1), "l", own="l:a")
     assert quoted_claim("count", "l:a", terms, {}).reason == "malformed"  # type: ignore[union-attr]
     assert quoted_claim("percent", "m:a", terms, {}).reason == "depends"  # type: ignore[union-attr]
-    assert quoted_claim("percent", "l:a", terms, {"l:a": "bytes"}).ground == "bytes"  # type: ignore[union-attr]
+    assert quoted_claim("percent", "l:a", terms, {"l:a": "bytes"}).basis == "bytes"  # type: ignore[union-attr]
 
 
 def test_globs_that_would_take_for_ever_are_stopped() -> None:
@@ -397,7 +402,7 @@ RESOLVED: dict[str, tuple[dict[str, Any], str, str]] = {
 @pytest.mark.parametrize("name", RESOLVED)
 def test_a_result_is_bound_to_a_pair_set_or_it_is_said_why_not(name: str) -> None:
     entry, wanted, told = RESOLVED[name]
-    found = resolve_result(Result(**entry), params(), LOCK)
+    found = resolve_result(Evaluation(**entry), params(), LOCK)
     assert (found.key if isinstance(found, Resolved) else found.reason) == wanted
     assert told in (found.note if isinstance(found, Resolved) else found.message)
 
@@ -405,5 +410,5 @@ def test_a_result_is_bound_to_a_pair_set_or_it_is_said_why_not(name: str) -> Non
 def test_only_what_bytes_confirm_is_ground_for_others() -> None:
     for state, ground in (("holds", "bytes"), ("contradicted", "prints")):
         verdict = msgspec.convert({"ledger": "l", "claim": claim(), "state": state, "message": "", "ground": "bytes"}, Verdict)
-        assert ground_of(verdict) == ground
-    assert ground_of(judge("l", claim(quoted=Quoted(source="x")), Missing("no-source", ""))) == "prints"
+        assert basis_of(verdict) == ground
+    assert basis_of(judge_claim("l", claim(quoted=Quotation(source="x")), Unchecked("no-source", ""))) == "prints"

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from aqea_registry.claims.binding import Bound, Fault, bind, says
+from aqea_registry.claims.binding import Bound, Fault, bind, matches
 from aqea_registry.claims.ledger import At, Claim, Document, Ledger
-from aqea_registry.documents.numbers import Number, scan
+from aqea_registry.documents.numbers import NumberSpan, scan
 from aqea_registry.documents.prose import Kind, kind_of, prose_of
 
 TICKS = "`" * 3
@@ -273,7 +273,7 @@ def test_the_claims_of_a_changed_document_are_found_where_they_are_now() -> None
     ],
 )
 def test_a_number_may_say_less_than_its_claim_and_never_more(text: str, value: str, unit: str, same: bool) -> None:
-    assert says(Number(text, 0, len(text), len(text), None), claim("a", value, unit=unit)) is same
+    assert matches(NumberSpan(text, 0, len(text), len(text), None), claim("a", value, unit=unit)) is same
 
 
 SIZE = 500_000

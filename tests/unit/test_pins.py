@@ -177,7 +177,7 @@ def test_what_is_no_json_object_is_refused(content: bytes) -> None:
     "content", [b'{"datasets": {}, "datasets": {}}', b'{"models": {"datasets": 1, "a": 2, "datasets": 1}}']
 )
 def test_a_key_that_stands_twice_is_refused(content: bytes) -> None:
-    with pytest.raises(BadConfiguration, match="the key 'datasets' stands twice"):
+    with pytest.raises(BadConfiguration, match="the key 'datasets' appears twice"):
         parse_lock(content)
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aqea_registry.documents.numbers import NotANumber, Printed, Unit, parse, shown, ulps_between
+from aqea_registry.documents.numbers import NotANumber, PrintedNumber, Unit, parse_number, shown, ulps_between
 
 NUMBERS: tuple[tuple[str, Unit, str, str], ...] = (
     ("82.03", "percent", "82.03", "0.005"),
@@ -35,8 +35,8 @@ NUMBERS: tuple[tuple[str, Unit, str, str], ...] = (
 
 @pytest.mark.parametrize(("text", "unit", "value", "half"), NUMBERS, ids=[f"{text}, {unit}" for text, unit, _, _ in NUMBERS])
 def test_a_print_is_its_value_and_half_of_its_last_digit(text: str, unit: Unit, value: str, half: str) -> None:
-    found = parse(text, unit)
-    assert found == Printed(Fraction(value), Fraction(half))
+    found = parse_number(text, unit)
+    assert found == PrintedNumber(Fraction(value), Fraction(half))
     assert (found.low, found.high) == (Fraction(value) - Fraction(half), Fraction(value) + Fraction(half))
 
 
@@ -85,19 +85,19 @@ def test_what_is_no_number_is_refused_in_few_words(text: str) -> None:
     units: tuple[Unit, ...] = ("percent", "count")
     for unit in units:
         with pytest.raises(NotANumber) as refused:
-            parse(text, unit)
+            parse_number(text, unit)
         assert len(str(refused.value)) < 100
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False).filter(lambda value: value == 0 or 1e-250 < abs(value) < 1e250))
 def test_a_float64_speaks_for_its_neighbours(value: float) -> None:
     """Python's shortest spelling of any float64 is read as that float64; 17 digits reach four ulp to either side."""
-    assert float(parse(repr(value), "fraction").value) == value
-    long = parse(f"{value:.16e}", "fraction")
+    assert float(parse_number(repr(value), "fraction").value) == value
+    long = parse_number(f"{value:.16e}", "fraction")
     if value:
         assert long.float64
         assert long.half == 4 * Fraction(math.ulp(value))
-        assert parse(f"{value:.16e}", "fraction", as_printed=True).half < long.half
+        assert parse_number(f"{value:.16e}", "fraction", as_printed=True).half < long.half
 
 
 def test_the_number_of_the_card_and_its_neighbours() -> None:
@@ -110,7 +110,7 @@ def test_the_number_of_the_card_and_its_neighbours() -> None:
         ("82.0324673123565", True, True),
         ("82.0324673123564", False, False),
     ):
-        usual, printed = parse(text, "percent"), parse(text, "percent", as_printed=True)
+        usual, printed = parse_number(text, "percent"), parse_number(text, "percent", as_printed=True)
         assert (usual.low <= score <= usual.high, printed.low <= score <= printed.high) == (default, strict), text
     assert float("82.03246731235654") == float("82.03246731235655")
     assert ulps_between(Fraction("82.03246731235654"), Fraction("82.03246731235655")) == 0

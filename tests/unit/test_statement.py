@@ -26,8 +26,8 @@ from aqea_registry.attestations.statement import (
     Statement,
     dependency_findings,
     foreign_findings,
+    make_statement,
     parse_statement,
-    statement,
     subject_findings,
 )
 from aqea_registry.vectors.margin import Machine
@@ -59,13 +59,13 @@ def provenance() -> Statement:
     )
     margin = Resource(name="margin", annotations={"distance": 5.6e-12, "thin": []})
     details = RunDetails(builder=Builder(id=BUILDER, version={"aqea-registry": "1"}), metadata=WHEN, byproducts=(margin,))
-    return statement({"pairs.json": A, "metrics.json": B}, Provenance(build_definition=definition, run_details=details))
+    return make_statement({"pairs.json": A, "metrics.json": B}, Provenance(build_definition=definition, run_details=details))
 
 
 def confirmation() -> Statement:
     one = Confirmed(verdict="IDENTICAL", released=A, regenerated=A, machine=MACHINE)
     predicate = Confirmation(reference="oci:x:v1", pair_sets={"small": one}, resolved_dependencies=INPUTS, metadata=WHEN)
-    return statement({"release": C, "pairs.json": A}, predicate)
+    return make_statement({"release": C, "pairs.json": A}, predicate)
 
 
 @pytest.mark.parametrize("make", [provenance, confirmation])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from aqea_registry.base.findings import BadConfiguration
 from aqea_registry.claims.drafting import claims_of_tables, read_number, slug
 from aqea_registry.claims.ledger import Claim
-from aqea_registry.documents.tables import MOST_PIPES, Table, csv_table, markdown_tables, plain
+from aqea_registry.documents.tables import MOST_PIPES, Table, csv_table, markdown_tables, plain_text
 
 
 def read(text: str) -> Table:
@@ -77,7 +77,7 @@ def test_a_table_is_called_after_its_caption_or_its_heading() -> None:
     ],
 )
 def test_markup_is_taken_off(text: str, shown: str) -> None:
-    assert plain(text) == shown
+    assert plain_text(text) == shown
 
 
 def test_a_ragged_row_is_told_with_its_line_and_not_read() -> None:
