@@ -19,7 +19,7 @@ from aqea_registry.embedding.encoder import Encoded, Encoder, ModelFiles, NoDevi
 from aqea_registry.embedding.model_folder import CodeRefusedError
 from aqea_registry.embedding.vector_cache import VectorCache, libraries
 from aqea_registry.project.lock import Pin
-from aqea_registry.project.params import WRITTEN, Dataset, Model
+from aqea_registry.project.params import WRITTEN, Model
 from aqea_registry.project.project import CACHE, Project
 from aqea_registry.sources.fetch import fetch
 from aqea_registry.sources.port import sources_of
@@ -72,7 +72,7 @@ def vectors_of(
     kept = {dimension: _cache_folder(project, model, dimension, settings) / MADE for dimension in caches}
     made = _kept(kept[model.entry.dimension])
     if new:
-        encoder = _load(project, model, settings)
+        encoder = load_encoder(model, settings, project.params.precision)
         made = _made(project, model, encoder, settings, new, made)
         for path in kept.values():  # before the vectors: what is kept is never without it
             write_bytes(path, msgspec.json.encode(made))
@@ -107,12 +107,13 @@ def _spread(project: Project, model: ModelToUse, encoder: Encoder, settings: Set
     """
     sample = sorted(sentences, key=len)[:: -(-len(sentences) // SAMPLE)]
     alone = msgspec.structs.replace(settings, batch=2 if settings.batch == 1 else 1)
+    precision = project.params.precision
     attention: Literal["sdpa", "eager"] = "sdpa" if settings.attention == "eager" else "eager"
     try:
-        other = _load(project, model, msgspec.structs.replace(alone, attention=attention))
+        other = load_encoder(model, msgspec.structs.replace(alone, attention=attention), precision)
     except Refused:
-        other = _load(project, model, alone)
-    first, second = (_in_order(one.encode(sample)) for one in (encoder, other))
+        other = load_encoder(model, alone, precision)
+    first, second = (in_order(one.encode(sample)) for one in (encoder, other))
     try:
         difference = np.abs(normalised(first) - normalised(second))
     except BadVector:  # told when all are encoded, with its sentence
@@ -120,7 +121,8 @@ def _spread(project: Project, model: ModelToUse, encoder: Encoder, settings: Set
     return Spread(value=float(difference.max(initial=0)), sample=len(sample))
 
 
-def _in_order(batches: Iterable[Encoded]) -> npt.NDArray[np.floating]:
+def in_order(batches: Iterable[Encoded]) -> npt.NDArray[np.floating]:
+    """The vectors of all batches in the order of their sentences."""
     joined = _join(list(batches))
     return joined.vectors[np.argsort(joined.positions)]
 
@@ -183,11 +185,12 @@ def _encode(
                 cache.add(texts, on_grid)
 
 
-def _load(project: Project, model: ModelToUse, settings: Settings) -> Encoder:
+def load_encoder(model: ModelToUse, settings: Settings, precision: Literal["canonical", "float32"]) -> Encoder:
+    """The model, ready to encode. Raises Refused for files that do not load, CannotCheck without the libraries or device."""
     files = ModelFiles(
         folder=model.folder,
         repo=model.entry.repo,
-        precision=project.params.precision,
+        precision=precision,
         max_tokens=model.entry.max_tokens,
         trust_remote_code=model.entry.trust_remote_code,
         allow_pickle=model.entry.allow_pickle,
@@ -254,29 +257,24 @@ class ModelToUse(msgspec.Struct, frozen=True, kw_only=True):
     folder: Path
 
 
-def pinned_rows(project: Project, name: str, entry: Dataset, pin: Pin, report: Reporter) -> Rows:
-    """The dataset's rows out of its pinned files."""
-    folder: Path = fetch(name, pin, sources_of(project, name, pin.commit), project.root / CACHE / "pinned", report)
+def pinned_rows(project: Project, name: str, report: Reporter, *, here: bool = False) -> Rows:
+    """A dataset's rows out of its pinned files; with `here`, only from sources on this machine. Raises RegistryError."""
+    entry = project.params.datasets[name]
+    pin, folder = _pinned_files(project, "datasets", name, report, here)
     columns = (entry.columns.sentence1, entry.columns.sentence2, entry.columns.score)
     return read_rows((as_lines(path, (folder / path).read_bytes(), columns) for path in sorted(pin.files)), entry, name)
 
 
-def rows_at_hand(project: Project, name: str, report: Reporter, *, here: bool = False) -> Rows:
-    """The dataset's rows out of its pinned files."""
-    entry = project.params.datasets[name]
-    folder = fetched(project, "datasets", name, report, here=here)
-    columns = (entry.columns.sentence1, entry.columns.sentence2, entry.columns.score)
-    paths = sorted(project.pin("datasets", name, entry).files)
-    return read_rows((as_lines(path, (folder / path).read_bytes(), columns) for path in paths), entry, name)
+def pinned_model(project: Project, name: str, report: Reporter, *, here: bool = False) -> ModelToUse:
+    """A model and its pinned files; with `here`, only from sources on this machine. Raises RegistryError."""
+    pin, folder = _pinned_files(project, "models", name, report, here)
+    return ModelToUse(name=name, entry=project.params.models[name], pin=pin, folder=folder)
 
 
-def fetched(project: Project, group: Literal["datasets", "models"], name: str, report: Reporter, *, here: bool = False) -> Path:
-    """The pinned files of a catalogue entry; with `here`, only if they are on this machine. Raises RegistryError."""
-    entry = (project.params.datasets if group == "datasets" else project.params.models)[name]
-    pin = project.pin(group, name, entry)
-    if not pin.files:
-        raise CannotCheck(f"{name} has no digests yet", f"aqea-registry pin {name}")
+def _pinned_files(project: Project, group: str, name: str, report: Reporter, here: bool) -> tuple[Pin, Path]:
+    """A pin of the catalogue, and the folder with exactly its files."""
+    pin = project.pin(group, name, project.entry(name))
     sources = sources_of(project, name, pin.commit)
     if here:
         sources = [source for source in sources if source.present() and source.local(min(pin.files)) is not None]
-    return fetch(name, pin, sources, project.root / CACHE / "pinned", report)
+    return pin, fetch(name, pin, sources, project.root / CACHE / "pinned", report)

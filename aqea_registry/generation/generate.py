@@ -12,11 +12,9 @@ from aqea_registry.base.files import atomic_write, hash_file, write_bytes
 from aqea_registry.base.findings import Refused
 from aqea_registry.base.progress import Reporter
 from aqea_registry.embedding.encoder import Settings
-from aqea_registry.generation.encode import ModelToUse, pinned_rows, vectors_of
+from aqea_registry.generation.encode import pinned_model, pinned_rows, vectors_of
 from aqea_registry.generation.export import export
-from aqea_registry.project.project import CACHE, Project, metrics_path, metrics_text, pairs_path, plot_path, plot_text
-from aqea_registry.sources.fetch import fetch
-from aqea_registry.sources.port import sources_of
+from aqea_registry.project.project import Project, metrics_path, metrics_text, pairs_path, plot_path, plot_text
 from aqea_registry.vectors.containers.pair_json import write
 from aqea_registry.vectors.exact import Undefined
 from aqea_registry.vectors.margin import Made, Margin
@@ -51,17 +49,15 @@ def generate(
     pair = project.params.pair_set(dataset, model)
     key = next(key for key, value in project.params.run.pairs.items() if value == pair)
     entry, catalogued = project.params.datasets[dataset], project.params.models[model]
-    data_pin = project.pin("datasets", dataset, entry)
-    model_pin = project.pin("models", model, catalogued)
-    rows = pinned_rows(project, dataset, entry, data_pin, report)  # before the model, which may be gigabytes
-    sources = sources_of(project, model, model_pin.commit)
-    folder = fetch(model, model_pin, sources, project.root / CACHE / "pinned", report)
+    for group, name, used in (("datasets", dataset, entry), ("models", model, catalogued)):
+        project.pin(group, name, used)  # refused before anything is read
+    rows = pinned_rows(project, dataset, report)  # before the model, which may be gigabytes
+    use = pinned_model(project, model, report)
 
     before = catalogued.before(entry.task)
     first, second = ([before + text for text in texts] for texts in (rows.sentences1, rows.sentences2))
     keys = list(project.params.run.pairs)
     label = f"encode {key} ({keys.index(key) + 1} of {len(keys)})"
-    use = ModelToUse(name=model, entry=catalogued, pin=model_pin, folder=folder)
     vectors = vectors_of(project, use, itertools.chain(first, second), settings, report, label=label, fresh=fresh)
     values = products(zip(vectors.blocks(first), vectors.blocks(second), strict=True))
     scores = _correlate(key, values, rows.scores)
