@@ -89,7 +89,7 @@ def generated(root: Path, distinct: int) -> float:
     _make_project(root, distinct)
     pin(open_project(root), ["many"], Silent())
     project, settings, encoder = open_project(root), Settings(), _encoder()
-    cache = encode._cache(encode.model_in_use(project, "minilm", model_folder()), DIMENSION, settings, fresh=False)
+    cache = encode._cache(encode.pinned_model(project, "minilm", Silent()), DIMENSION, settings, fresh=False)
     chance = np.random.default_rng(0)
     texts = sentences(distinct)
     for start in range(0, distinct, encode.SEGMENT):

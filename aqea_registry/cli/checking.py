@@ -16,7 +16,7 @@ from aqea_registry.cli.shell import Outcome, Shell, command, print_table
 
 if TYPE_CHECKING:
     from aqea_registry.base.findings import CannotCheck
-    from aqea_registry.comparison.verdict import PairSetComparison, PairSetFile, Row
+    from aqea_registry.comparison.verdict import PairSetComparison, PairSetFile, RowDifference
     from aqea_registry.verification.verify_list import CheckedList
     from aqea_registry.verification.verify_project import CheckedProject
     from aqea_registry.verification.verify_release import CheckedRelease
@@ -201,7 +201,7 @@ def _sides(before: PairSetFile, after: PairSetFile) -> list[tuple[str, str, str]
     return rows if before.container else rows[:2]
 
 
-def _row(row: Row) -> str:
+def _row(row: RowDifference) -> str:
     return f"{row.matrix}[{row.row}], by {row.difference:.3e}, cosine {_cosine(row.cosine)}"
 
 

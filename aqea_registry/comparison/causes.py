@@ -1,10 +1,7 @@
-"""Find out which mistake made a pair set, by making it: a few sentences are encoded in every way that comes into question.
+"""Find out which mistake made a pair set, by making it: a few sentences are encoded in every way that is likely.
 
-A cause that gives the other file's vectors is proved, as far as the sample goes. What none of them gives stays open.
-
-Views of a model's folder with one thing changed, as somebody may have encoded by mistake: pooling, casing, weights.
-
-Everything else is linked. A view is a model like any other, so the embedding room encodes with it as it always does.
+A cause that gives the other file's vectors is proved, as far as the sample goes. Models are changed in one thing each
+(pooling, casing, weights) as linked views of their folders, so the encoder loads them as any other.
 """
 
 from __future__ import annotations
@@ -12,7 +9,8 @@ from __future__ import annotations
 import gc
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,16 +18,15 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from aqea_registry.base.findings import CannotCheck, RegistryError
+from aqea_registry.base.findings import RegistryError
 from aqea_registry.base.progress import Reporter
-from aqea_registry.comparison.evidence import Compared, Diagnosis, unit
+from aqea_registry.comparison.evidence import Compared, Diagnosis, Kind, unit
 from aqea_registry.comparison.measures import Values
-from aqea_registry.comparison.pair_files import Place, run_key
+from aqea_registry.comparison.pair_files import NamedFile, run_key
 from aqea_registry.comparison.verdict import PairSetComparison
-from aqea_registry.embedding.encoder import Encoder, ModelFiles, Settings
-from aqea_registry.embedding.model_folder import _view
-from aqea_registry.generation.encode import fetched, pinned_rows
-from aqea_registry.project.params import Model
+from aqea_registry.embedding.encoder import Encoder, Settings
+from aqea_registry.embedding.model_folder import linked_view
+from aqea_registry.generation.encode import ModelInUse, in_order, load_encoder, pinned_model, pinned_rows
 from aqea_registry.project.project import Project
 from aqea_registry.sources.rows import Rows
 from aqea_registry.vectors.containers.open_pairs import open_pairs
@@ -38,6 +35,9 @@ CHANGED, UNCHANGED = 24, 8  # rows that are encoded
 FEW = 4  # of them, before all are
 PREFIXES = ("", "query: ", "passage: ", "search_query: ", "search_document: ", "clustering: ", "classification: ")
 LENGTHS = (16, 32, 64, 128, 256, 512)
+POOLINGS = {"cls": "cls_token", "mean": "mean_tokens", "max": "max_tokens", "last": "lasttoken"}
+HALVES = ("float16", "bfloat16")
+SIDES = ("first", "second")
 # What is tried first, by what the numbers alone suggest.
 FIRST = {
     "rows": ("truncation", "casing", "revision"),
@@ -47,26 +47,27 @@ FIRST = {
 }
 
 
-View = Callable[[Path, Path], Path | None]  # from a model's folder to a changed one in another place
-
-
 class Cause(NamedTuple):
-    """One way in which the sentences may have been encoded.
+    """One way in which the sentences may have been encoded: `way` are the arguments of `Sample.encode`."""
 
-    `vectors` encodes the rows at these positions of the sample; it gives None where the model cannot be changed that way.
-    """
+    kind: Kind
+    description: str
+    way: Mapping[str, Any]
 
-    kind: str
-    words: str
-    vectors: Callable[[Sequence[int]], Values | None]
+
+class View(NamedTuple):
+    """A changed model: `make` takes its folder and a new one, and gives None if it cannot be changed that way."""
+
+    name: str
+    make: Callable[[Path, Path], Path | None]
 
 
 def try_causes(
-    project: Project, found: PairSetComparison, compared: Compared, places: tuple[Place, Place], report: Reporter
+    project: Project, found: PairSetComparison, compared: Compared, files: tuple[NamedFile, NamedFile], report: Reporter
 ) -> PairSetComparison:
     """The comparison with a diagnosis `reproduced` in front if one of the causes gives the differing vectors.
 
-    What the numbers alone prove is left as it is. Raises CannotCheck without the means to encode, and what `fetch` raises.
+    What the numbers alone prove is left as it is. Raises CannotCheck if nothing can be encoded, and what `fetch` raises.
     """
     if not found.diagnoses or found.diagnoses[0].basis == "shown":
         return _noted(found, "the numbers alone show the cause; no sentence was encoded")
@@ -78,97 +79,144 @@ def try_causes(
     if len(rows.scores) != compared.common:
         return _noted(found, f"no cause was tried: the pinned {pair.dataset} has {len(rows.scores)} rows")
     chosen = _chosen(compared)
-    sides = [_vectors_at(place, chosen) for place in places]
+    vectors = [_vectors_at(file, chosen) for file in files]
     with tempfile.TemporaryDirectory(prefix="aqea-causes-") as scratch:
-        workshop = _Workshop(project, pair.dataset, pair.model, rows, chosen, Path(scratch), report)
-        return _tried(found, compared, sides, workshop, report)
+        sample = Sample(project, pair.dataset, pinned_model(project, pair.model, report), rows, chosen, Path(scratch), report)
+        return _try_all(found, compared.bound, vectors, sample, report)
 
 
-def _tried(
-    found: PairSetComparison, compared: Compared, sides: Sequence[Values], workshop: _Workshop, report: Reporter
+def _try_all(
+    found: PairSetComparison, bound: float, sides: Sequence[Values], sample: Sample, report: Reporter
 ) -> PairSetComparison:
-    everything = range(len(workshop.chosen))
-    pinned = workshop.as_pinned(everything)
-    gaps = [_gap(pinned, side) for side in sides]
-    if min(gaps) <= compared.bound:
-        target, other = (1, 0) if gaps[0] <= gaps[1] else (0, 1)
-        ground = f"encoded as pinned they give the {('first', 'second')[other]} file's, within {gaps[other]:.1e}"
+    """Find the side that was not encoded as pinned, and the first cause that gives its vectors."""
+    everything = range(len(sample.chosen))
+    gaps = [_gap(sample.encode(everything), side) for side in sides]
+    target = int(gaps[0] <= gaps[1]) if min(gaps) <= bound else 1
+    if min(gaps) <= bound:
+        as_pinned = f"encoded as pinned they give the {SIDES[1 - target]} file's, within {gaps[1 - target]:.1e}"
     else:
-        target, ground = 1, f"encoded as pinned they give neither file's: {gaps[0]:.1e} and {gaps[1]:.1e} away"
-    name = ("first", "second")[target]
-    suggested = found.diagnoses[0]
-    first = [*FIRST.get(suggested.kind, ()), *suggested.candidates]
+        as_pinned = f"encoded as pinned they give neither file's: {gaps[0]:.1e} and {gaps[1]:.1e} away"
+    first = [*FIRST.get(found.diagnoses[0].kind, ()), *found.diagnoses[0].candidates]
+    causes = sorted(sample.causes(), key=lambda cause: first.index(cause.kind) if cause.kind in first else len(first))
     tried: list[tuple[float, Cause]] = []
-    causes = sorted(workshop.causes(), key=lambda cause: first.index(cause.kind) if cause.kind in first else len(first))
     with report.task("try causes", len(causes), "causes") as advance:
         for cause in causes:
-            gap = _gap(cause.vectors(everything[:FEW]), sides[target][:FEW])
-            gap = _gap(cause.vectors(everything), sides[target]) if gap <= compared.bound else gap
+            gap = _gap(sample.encode(everything[:FEW], **cause.way), sides[target][:FEW])
+            if gap <= bound:
+                gap = _gap(sample.encode(everything, **cause.way), sides[target])
             advance(1)
-            if gap <= compared.bound:
-                message = f"encoding {cause.words} gives the {name} file's vectors"
-                evidence = (f"{2 * len(everything)} vectors of {len(everything)} rows agree within {gap:.1e}", ground)
-                diagnosis = Diagnosis(kind=cause.kind, basis="reproduced", message=message, evidence=evidence)
+            if gap <= bound:
+                agreed = f"{2 * len(everything)} vectors of {len(everything)} rows agree within {gap:.1e}"
+                diagnosis = Diagnosis(
+                    kind=cause.kind,
+                    basis="reproduced",
+                    message=f"encoding {cause.description} gives the {SIDES[target]} file's vectors",
+                    evidence=(agreed, as_pinned),
+                )
                 return msgspec.structs.replace(found, diagnoses=(diagnosis, *found.diagnoses))
             if np.isfinite(gap):
                 tried.append((gap, cause))
-    nearest = min(tried, key=lambda one: one[0], default=None)
-    told = f"{len(tried)} causes were tried, and none gives the {name} file's vectors; {ground}"
-    if nearest is not None:
-        told += f"; nearest is encoding {nearest[1].words}, {nearest[0]:.1e} away"
-    return _noted(found, told)
+    note = f"{len(tried)} causes were tried, and none gives the {SIDES[target]} file's vectors; {as_pinned}"
+    if tried:
+        gap, nearest = min(tried, key=lambda attempt: attempt[0])
+        note += f"; nearest is encoding {nearest.description}, {gap:.1e} away"
+    return _noted(found, note)
 
 
-class _Workshop:
-    """The sentences of the sample and everything to encode them with, each model loaded once."""
+class Sample:
+    """Some rows of a dataset (`chosen`), and the models that encode them, each loaded once."""
 
     def __init__(
-        self, project: Project, dataset: str, model: str, rows: Rows, chosen: Sequence[int], scratch: Path, report: Reporter
+        self,
+        project: Project,
+        dataset: str,
+        model: ModelInUse,
+        rows: Rows,
+        chosen: Sequence[int],
+        scratch: Path,
+        report: Reporter,
     ) -> None:
-        self._project, self._dataset, self._model = project, dataset, model
-        self._rows, self.chosen, self._scratch, self._report = rows, chosen, scratch, report
-        self._entry = project.params.models[model]
+        self._project, self._dataset, self._model, self._rows = project, dataset, model, rows
+        self.chosen, self._scratch, self._report = chosen, scratch, report
         self._task = project.params.datasets[dataset].task
-        self._folder = fetched(project, model, report)
         self._views: dict[str, Path | None] = {}
         self._loaded: list[tuple[tuple[Path, int | None], Encoder]] = []
 
-    def as_pinned(self, at: Sequence[int]) -> Values:
-        """The vectors that the catalogue asks for."""
-        return self._encode(self._folder, self._entry, at)
+    def encode(
+        self,
+        positions: Sequence[int],
+        *,
+        model: ModelInUse | None = None,
+        view: View | None = None,
+        prefix: str | None = None,
+        change: Callable[[str], str] = str,
+        max_tokens: int | None = None,
+        rows: Rows | None = None,
+    ) -> Values | None:
+        """The vectors of the rows at these positions of the sample, normalised (len(positions) x 2 x dimension).
+
+        Without further arguments as the catalogue asks for; None if the model cannot be changed as the view wants.
+        """
+        use, texts = model or self._model, rows or self._rows
+        if view is not None:
+            if view.name not in self._views:
+                self._views[view.name] = view.make(use.folder, self._scratch / view.name)
+            if (folder := self._views[view.name]) is None:
+                return None
+            use = msgspec.structs.replace(use, folder=folder)
+        if max_tokens is not None:
+            use = msgspec.structs.replace(use, entry=msgspec.structs.replace(use.entry, max_tokens=max_tokens))
+        before = use.entry.prefix_for(self._task) if prefix is None else prefix
+        chosen = [self.chosen[position] for position in positions]
+        sentences = [before + change(text) for row in chosen for text in (texts.sentences1[row], texts.sentences2[row])]
+        vectors = in_order(self._encoder(use).encode(sentences))
+        return unit(vectors[:, : use.entry.dimension].astype(np.float64)).reshape(len(chosen), 2, -1)
+
+    def _encoder(self, model: ModelInUse) -> Encoder:
+        key = (model.folder, model.entry.max_tokens)
+        encoder = next((encoder for loaded, encoder in self._loaded if loaded == key), None)
+        if encoder is None:
+            encoder = load_encoder(msgspec.structs.replace(model, precision="canonical"), Settings())
+            self._loaded = [*self._loaded[:1], (key, encoder)]  # the model as pinned, and the last other one
+            gc.collect()  # models are in reference cycles: a dropped one would stay, at some gigabytes for a large one
+        return encoder
 
     def causes(self) -> Iterator[Cause]:
         """Every way that is tried, the cheap ones first."""
-        before = self._entry.prefix_for(self._task)
-        known = {model.prefix_for(self._task) for model in self._project.params.models.values()}
-        for prefix in dict.fromkeys((*PREFIXES, *sorted(known))):
-            if prefix != before:
-                words = f"with the prefix {prefix!r}" if prefix else f"without the prefix {before!r}"
-                yield Cause("prefix", words, self._with(before=prefix))
-        for name, change in (("lower-cased", str.lower), ("upper-cased", str.upper)):
-            yield Cause("casing", f"sentences that were {name} before", self._with(change=change))
-        longest = max(len(before + text) for row in self.chosen for text in self._pair(row))
-        for tokens in LENGTHS:
-            if tokens != self._entry.max_tokens and tokens < longest + 2:  # a token has a character at least
-                yield Cause("truncation", f"sentences cut off at {tokens} tokens", self._with(max_tokens=tokens))
-        other = self._with(view=("casing", with_other_casing))
-        yield Cause("casing", "with a tokenizer that treats capitals the other way", other)
-        own = pooling_of(self._folder)
-        for name in POOLINGS:
-            if own not in (None, name):
-                other = self._with(view=(name, lambda folder, place, n=name: with_pooling(folder, place, n)))  # type: ignore[misc]
-                yield Cause("pooling", f"with {name} pooling instead of {own}", other)
-        for kind in HALVES:
-            other = self._with(view=(kind, lambda folder, place, k=kind: with_half_weights(folder, place, k)))  # type: ignore[misc]
-            yield Cause("precision", f"with weights in {kind}", other)
+        yield from self._text_causes()
+        yield from self._view_causes()
         yield from self._revisions()
         yield from self._models()
 
-    def _pair(self, row: int) -> tuple[str, str]:
-        return self._rows.sentences1[row], self._rows.sentences2[row]
+    def _text_causes(self) -> Iterator[Cause]:
+        entry = self._model.entry
+        before = entry.prefix_for(self._task)
+        known = {model.prefix_for(self._task) for model in self._project.params.models.values()}
+        for prefix in dict.fromkeys((*PREFIXES, *sorted(known))):
+            if prefix != before:
+                description = f"with the prefix {prefix!r}" if prefix else f"without the prefix {before!r}"
+                yield Cause("prefix", description, {"prefix": prefix})
+        for name, change in (("lower-cased", str.lower), ("upper-cased", str.upper)):
+            yield Cause("casing", f"sentences that were {name} before", {"change": change})
+        texts = (text for row in self.chosen for text in (self._rows.sentences1[row], self._rows.sentences2[row]))
+        longest = max(len(before + text) for text in texts)
+        for tokens in LENGTHS:
+            if tokens != entry.max_tokens and tokens < longest + 2:  # a token has at least one character
+                yield Cause("truncation", f"sentences cut off at {tokens} tokens", {"max_tokens": tokens})
+
+    def _view_causes(self) -> Iterator[Cause]:
+        other_casing = View("casing", with_other_casing)
+        yield Cause("casing", "with a tokenizer that treats capitals the other way", {"view": other_casing})
+        own = pooling_of(self._model.folder)
+        for name in POOLINGS:
+            if own not in (None, name):
+                view = View(name, partial(with_pooling, name=name))
+                yield Cause("pooling", f"with {name} pooling instead of {own}", {"view": view})
+        for kind in HALVES:
+            yield Cause("precision", f"with weights in {kind}", {"view": View(kind, partial(with_half_weights, kind=kind))})
 
     def _revisions(self) -> Iterator[Cause]:
-        """The same dataset at other revisions, as far as they are pinned and at hand."""
+        """The same dataset at other revisions, as far as they are pinned and on this machine."""
         datasets = self._project.params.datasets
         own = datasets[self._dataset]
         for name, entry in datasets.items():
@@ -179,82 +227,18 @@ class _Workshop:
             except RegistryError:
                 continue
             if len(rows.scores) == len(self._rows.scores):
-                yield Cause("revision", f"the sentences of {name}", self._with(rows=rows))
+                yield Cause("revision", f"the sentences of {name}", {"rows": rows})
 
     def _models(self) -> Iterator[Cause]:
-        """Other models of the catalogue with this dimension, as far as they are pinned and at hand."""
+        """Other models of the catalogue with this dimension, as far as they are pinned and on this machine."""
         for name, entry in self._project.params.models.items():
-            if name == self._model or entry.dimension != self._entry.dimension:
+            if name == self._model.name or entry.dimension != self._model.entry.dimension:
                 continue
             try:
-                folder = fetched(self._project, name, self._report, local_only=True)
+                model = pinned_model(self._project, name, self._report, local_only=True)
             except RegistryError:
                 continue
-            yield Cause("model", f"with the model {name}", lambda at, f=folder, e=entry: self._encode(f, e, at))  # type: ignore[misc]
-
-    def _with(
-        self,
-        *,
-        view: tuple[str, View] | None = None,
-        before: str | None = None,
-        change: Callable[[str], str] = str,
-        max_tokens: int | None = None,
-        rows: Rows | None = None,
-    ) -> Callable[[Sequence[int]], Values | None]:
-        entry = self._entry if max_tokens is None else msgspec.structs.replace(self._entry, max_tokens=max_tokens)
-
-        def vectors(at: Sequence[int]) -> Values | None:
-            folder = self._folder if view is None else self._viewed(*view)
-            return None if folder is None else self._encode(folder, entry, at, before=before, change=change, rows=rows)
-
-        return vectors
-
-    def _viewed(self, name: str, make: View) -> Path | None:
-        """A changed view of the model, made when it is first wanted."""
-        if name not in self._views:
-            self._views[name] = make(self._folder, self._scratch / name)
-        return self._views[name]
-
-    def _encode(
-        self,
-        folder: Path,
-        entry: Model,
-        at: Sequence[int],
-        *,
-        before: str | None = None,
-        change: Callable[[str], str] = str,
-        rows: Rows | None = None,
-    ) -> Values:
-        """The vectors of the sample's rows, normalised (len(at) x 2 x dimension)."""
-        prefix = entry.prefix_for(self._task) if before is None else before
-        chosen, texts = [self.chosen[position] for position in at], rows or self._rows
-        sentences = [prefix + change(text) for row in chosen for text in (texts.sentences1[row], texts.sentences2[row])]
-        batches = list(self._encoder(folder, entry).encode(sentences))
-        vectors = np.concatenate([batch.vectors for batch in batches])[
-            np.argsort([position for batch in batches for position in batch.positions])
-        ]
-        return unit(vectors[:, : entry.dimension].astype(np.float64)).reshape(len(chosen), 2, -1)
-
-    def _encoder(self, folder: Path, entry: Model) -> Encoder:
-        key = (folder, entry.max_tokens)
-        found = next((encoder for loaded, encoder in self._loaded if loaded == key), None)
-        if found is None:
-            files = ModelFiles(
-                folder=folder,
-                repo=entry.repo,
-                max_tokens=entry.max_tokens,
-                trust_remote_code=entry.trust_remote_code,
-                allow_pickle=entry.allow_pickle,
-            )
-            try:
-                found = Encoder(files, Settings())
-            except ImportError as error:
-                raise CannotCheck(
-                    f"encoding needs {error.name or error}, which is not installed", "pip install 'aqea-registry[generate]'"
-                ) from error
-            self._loaded = [*self._loaded[:1], (key, found)]  # the model as pinned, and the last other one
-            gc.collect()  # models hang in circles: what was let go would stay, at some gigabytes a large one
-        return found
+            yield Cause("model", f"with the model {name}", {"model": model})
 
 
 def _chosen(compared: Compared) -> list[int]:
@@ -270,17 +254,17 @@ def _spread(rows: npt.NDArray[np.integer], count: int) -> list[int]:
     return picked
 
 
-def _vectors_at(place: Place, chosen: Sequence[int]) -> Values:
+def _vectors_at(path: NamedFile, chosen: Sequence[int]) -> Values:
     """These rows of a file, normalised (len(chosen) x 2 x dimension)."""
-    found: dict[int, Values] = {}
+    vectors: dict[int, Values] = {}
     wanted = set(chosen)
-    with open_pairs(*place) as file:
+    with open_pairs(*path) as file:
         start = 0
         for first, second in zip(file.blocks(0), file.blocks(1), strict=True):
             for row in wanted & {*range(start, start + len(first))}:
-                found[row] = unit(np.stack([first[row - start], second[row - start]]))
+                vectors[row] = unit(np.stack([first[row - start], second[row - start]]))
             start += len(first)
-    return np.stack([found[row] for row in chosen])
+    return np.stack([vectors[row] for row in chosen])
 
 
 def _gap(vectors: Values | None, target: Values) -> float:
@@ -291,21 +275,16 @@ def _noted(found: PairSetComparison, note: str) -> PairSetComparison:
     return msgspec.structs.replace(found, notes=(*found.notes, note))
 
 
-POOLINGS = {"cls": "cls_token", "mean": "mean_tokens", "max": "max_tokens", "last": "lasttoken"}
-HALVES = ("float16", "bfloat16")
-
-
 def pooling_of(folder: Path) -> str | None:
     """The name of a model's pooling, as in POOLINGS; None if it has none of these."""
-    for path in _pooling_configs(folder):
-        config = json.loads(path.read_bytes())
+    for config in _pooling_configs(folder).values():
         for name, key in POOLINGS.items():
             if config.get(f"pooling_mode_{key}") is True or config.get("pooling_mode") in (name, key):
                 return name
     return None
 
 
-def with_pooling(folder: Path, place: Path, name: str) -> Path:
+def with_pooling(folder: Path, view: Path, name: str) -> Path:
     """The model with another pooling."""
 
     def change(config: dict[str, Any]) -> dict[str, Any]:
@@ -314,38 +293,36 @@ def with_pooling(folder: Path, place: Path, name: str) -> Path:
         modes = {key: False for key in config if key.startswith("pooling_mode_")}
         return {**config, **modes, f"pooling_mode_{POOLINGS[name]}": True}
 
-    return _view(folder, place, dict.fromkeys(_pooling_configs(folder), change))
+    configs = _pooling_configs(folder)
+    return linked_view(folder, view, {path: json.dumps(change(config)).encode() for path, config in configs.items()})
 
 
-def with_other_casing(folder: Path, place: Path) -> Path | None:
+def with_other_casing(folder: Path, view: Path) -> Path | None:
     """The model whose tokenizer lower-cases where it did not, or the other way round; None if nothing says which it does."""
-    tokenizer, config = folder / "tokenizer.json", folder / "tokenizer_config.json"
-    if not tokenizer.is_file() or not config.is_file():
+    paths = folder / "tokenizer.json", folder / "tokenizer_config.json"
+    if not all(path.is_file() for path in paths):
         return None
-    normaliser = json.loads(tokenizer.read_bytes()).get("normalizer") or {}
+    tokenizer, config = (json.loads(path.read_bytes()) for path in paths)
+    normaliser = tokenizer.get("normalizer") or {}
     if normaliser.get("type") != "BertNormalizer":
         return None
     lower = not normaliser["lowercase"]
-
-    def change_tokenizer(value: dict[str, Any]) -> dict[str, Any]:
-        return {**value, "normalizer": {**normaliser, "lowercase": lower}}
-
-    return _view(folder, place, {tokenizer: change_tokenizer, config: lambda value: {**value, "do_lower_case": lower}})
+    changed = {**tokenizer, "normalizer": {**normaliser, "lowercase": lower}}, {**config, "do_lower_case": lower}
+    return linked_view(folder, view, {path: json.dumps(value).encode() for path, value in zip(paths, changed, strict=True)})
 
 
-def with_half_weights(folder: Path, place: Path, kind: str) -> Path | None:
+def with_half_weights(folder: Path, view: Path, kind: str) -> Path | None:
     """The model whose weights went through half precision; None if they are not safetensors."""
     from safetensors.numpy import load_file, save_file
 
     weights = sorted(folder.rglob("*.safetensors"))
     if not weights:
         return None
-    view = _view(folder, place, {})
-    for path in weights:
+    linked_view(folder, view, {})
+    for path in weights:  # one after the other: they may be large
         target = view / path.relative_to(folder)
-        tensors = {name: _halved(tensor, kind) for name, tensor in load_file(path).items()}
         target.unlink()
-        save_file(tensors, target, metadata={"format": "pt"})
+        save_file({name: _halved(tensor, kind) for name, tensor in load_file(path).items()}, target, metadata={"format": "pt"})
     return view
 
 
@@ -360,9 +337,9 @@ def _halved(tensor: Any, kind: str) -> Any:
     return (nearest_even & np.uint32(0xFFFF0000)).view(np.float32)
 
 
-def _pooling_configs(folder: Path) -> Iterator[Path]:
+def _pooling_configs(folder: Path) -> dict[Path, dict[str, Any]]:
     path = folder / "modules.json"
-    for module in json.loads(path.read_bytes()) if path.is_file() else ():
-        config = folder / str(module.get("path", "")) / "config.json"
-        if str(module.get("type", "")).endswith("Pooling") and config.is_file():
-            yield config
+    modules = json.loads(path.read_bytes()) if path.is_file() else ()
+    poolings = (module for module in modules if str(module.get("type", "")).endswith("Pooling"))
+    paths = (folder / str(module.get("path", "")) / "config.json" for module in poolings)
+    return {path: json.loads(path.read_bytes()) for path in paths if path.is_file()}

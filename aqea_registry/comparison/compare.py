@@ -10,7 +10,7 @@ import msgspec
 from aqea_registry.base.findings import CannotCheck
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.references import is_reference
-from aqea_registry.comparison.pair_files import Place, claimed_by, compare_files
+from aqea_registry.comparison.pair_files import NamedFile, claimed_by, compare_files
 from aqea_registry.comparison.trees import (
     Change,
     FileComparison,
@@ -90,7 +90,7 @@ def compare(
         return found
 
 
-def _open(name: str, root: Path, scratch: Path, report: Reporter) -> Tree | Place:
+def _open(name: str, root: Path, scratch: Path, report: Reporter) -> Tree | NamedFile:
     """What a name on the command line means."""
     if is_reference(name):
         return release_tree(name, root, scratch, report)
@@ -99,13 +99,13 @@ def _open(name: str, root: Path, scratch: Path, report: Reporter) -> Tree | Plac
         return folder_tree(path, name, report)
     if not path.exists():
         raise CannotCheck(f"{name} does not exist", "name a file, a folder, or a release such as oci:DIR:TAG")
-    return Place(path, name)
+    return NamedFile(path, name)
 
 
-def _file(side: Tree | Place, other: Tree | Place) -> Place:
+def _file(side: Tree | NamedFile, other: Tree | NamedFile) -> NamedFile:
     """A file as it is; of a tree, the file that is called like the other side's."""
-    if isinstance(side, Place):
+    if isinstance(side, NamedFile):
         return side
-    assert isinstance(other, Place)
+    assert isinstance(other, NamedFile)
     path = pick(side, other.path.name)
-    return Place(side.fetch(path), f"{side.name}: {path}")
+    return NamedFile(side.fetch(path), f"{side.name}: {path}")

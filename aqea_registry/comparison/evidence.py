@@ -1,11 +1,8 @@
-"""How two sets of vectors of the same things hang together, looked at on a sample.
+"""What a diagnosis rests on: how two sets of vectors are related, rows found again elsewhere, and scores of any vectors.
 
-Rows known again in another place, by what few projections of their vectors are.
-
-The six scores of a pair set that need not be canonical, and how the order of its pairs compares with another's.
-
-On the grid they are the exact ones of `core.metrics`. Off it, or for very many rows, they are float64, whose sums carry an
-error of some 1e-15: enough for what is printed, and the same for both sides of a comparison.
+Pure. Relations are measured on a sample. The six scores of a pair set are exact on the grid (`vectors.scores`); off it, or for
+very many rows, they are float64, whose sums have an error of some 1e-15: enough for what is printed, and the same for both
+sides of a comparison.
 """
 
 from __future__ import annotations
@@ -16,15 +13,14 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from aqea_registry.comparison.measures import CANONICAL, CANONICAL32, Measured, OneSide
+from aqea_registry.comparison.measures import CANONICAL, CANONICAL32, Measurements, OneSide, Values
 from aqea_registry.vectors.exact import Undefined
 from aqea_registry.vectors.scores import Metrics, Products, metrics
 
-Values = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.bool_]
-
-
-KINDS = (
+Positions = npt.NDArray[np.int64]
+Marks = npt.NDArray[np.float32]
+Kind = Literal[
     "order",  # the same rows, in another order
     "columns",  # embeddings1 and embeddings2 exchanged
     "scale",  # every vector times one factor
@@ -44,31 +40,38 @@ KINDS = (
     "encoding",  # related vectors: the same sentences, encoded in another way
     "model",  # unrelated vectors, related similarities
     "everything",  # nothing in common was found
-)
-NAMED = 5  # of many rows, as many are told
-
-
+]
 Basis = Literal["shown", "suggested", "reproduced"]
+
+NAMED = 5  # row numbers that are listed of many
+SHUFFLES = 50
+# Projections are of the size of 1; half precision moves them by some 1e-3. With four of them or more, two unrelated rows agree
+# so well by a chance of 1e-10 at most.
+NEAR = 5e-3
+LOOKS = 4096  # candidates for a row, at most: many equal rows must not take the square of their number
+TRIED = 200
+LEAST = 0.9  # of the rows, as many must be found
+EXACT_ROWS = 50_000  # exact integers of more rows than this take longer than all the rest
 
 
 class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
-    """A kind of difference and what it rests on.
+    """A kind of difference and what supports it.
 
     `shown` follows from the numbers of both files; `suggested` fits them, as do the other `candidates`; `reproduced` was
     found by encoding sentences that way, which gave the other file's vectors.
     """
 
-    kind: str
+    kind: Kind
     basis: Basis
     message: str
     evidence: tuple[str, ...] = ()
-    candidates: tuple[str, ...] = ()
+    candidates: tuple[Kind, ...] = ()
 
 
 class Compared(msgspec.Struct, frozen=True, kw_only=True):
-    """What is diagnosed: the vectors as measured, both sets' human scores, and how far a value of a unit vector may be off."""
+    """Two pair sets as measured, both sets' human scores, and how far a value of a unit vector may be off."""
 
-    measured: Measured
+    measured: Measurements
     before: Values | None
     after: Values | None
     bound: float
@@ -105,14 +108,10 @@ def rows_text(rows: npt.NDArray[np.integer]) -> str:
     return f"{named} and {len(rows) - NAMED} more" if len(rows) > NAMED else named
 
 
-SHUFFLES = 50
-
-
 class Relation(NamedTuple):
-    """The correlation of all similarities within one set with those within the other, and what chance gives.
+    """The correlation of all similarities within one set with those within the other: the Mantel test.
 
-    `chance` is the largest of as many correlations after the other set's rows were shuffled, `spread` their deviation: the
-    Mantel test.
+    `chance` is the largest of SHUFFLES correlations after the other set's rows were shuffled, `spread` their deviation.
     """
 
     value: float
@@ -120,11 +119,11 @@ class Relation(NamedTuple):
     spread: float
 
     def holds(self) -> bool:
-        """Whether chance does not explain it."""
+        """Whether it is more than chance explains."""
         return self.value > 0.1 and self.value > self.chance + 3 * self.spread
 
 
-def vectors_of(measured: Measured) -> tuple[Values, Values]:
+def vectors_of(measured: Measurements) -> tuple[Values, Values]:
     """The sample's vectors, both matrices below each other: rows x dimension each."""
     before, after = measured.sample.before, measured.sample.after
     return before.reshape(-1, before.shape[-1]), after.reshape(-1, after.shape[-1])
@@ -135,56 +134,35 @@ def unit(vectors: Values) -> Values:
     return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-300))
 
 
-def known_again(measured: Measured) -> float:
+def recognised(measured: Measurements) -> float:
     """The share of the sample's vectors whose nearest one in the other set is their counterpart, or as near as that."""
     before, after = map(unit, vectors_of(measured))
     alike = before @ after.T
     return float((np.diag(alike) >= alike.max(axis=1) - 1e-9).mean())
 
 
-def relation(measured: Measured) -> Relation:
-    """Whether similarities within the one set go with those within the other, whatever the coordinates."""
-    before, after = (unit(one) for one in vectors_of(measured))
-    one, other = before @ before.T, after @ after.T
-    upper = np.triu_indices(len(one), 1)
+def relation(measured: Measurements) -> Relation:
+    """How similarities within one set go with those within the other, whatever the coordinates."""
+    before, after = (rows @ rows.T for rows in map(unit, vectors_of(measured)))
+    upper = np.triu_indices(len(before), 1)
     chance = np.random.default_rng(0)
-    found = [_correlation(one[upper], other[upper])]
-    for _ in range(SHUFFLES):
-        order = chance.permutation(len(other))
-        found.append(_correlation(one[upper], other[np.ix_(order, order)][upper]))
-    return Relation(found[0], max(found[1:]), float(np.std(found[1:])))
-
-
-def _correlation(one: Values, other: Values) -> float:
-    if len(one) < 2 or not np.ptp(one) or not np.ptp(other):
-        return 0.0
-    return float(np.corrcoef(one, other)[0, 1])
-
-
-Marks = npt.NDArray[np.float32]
-Places = npt.NDArray[np.int64]
-
-
-# Projections are of the size of 1; half precision moves them by some 1e-3. With four of them or more, two rows that have
-# nothing to do with each other agree so well by a chance of 1e-10 at most.
-NEAR = 5e-3
-LOOKS = 4096  # rows looked at for one, at most: many equal rows must not take the square of their number
-TRIED = 200
-LEAST = 0.9  # of the rows, as many must be found
+    orders = [np.arange(len(after)), *(chance.permutation(len(after)) for _ in range(SHUFFLES))]
+    value, *shuffled = [correlation(before[upper], after[np.ix_(order, order)][upper]) or 0.0 for order in orders]
+    return Relation(value, max(shuffled), float(np.std(shuffled)))
 
 
 class Matched(NamedTuple):
-    """Rows of the second set that stand elsewhere in the first: `rows` there, `origin` here, each once."""
+    """Rows of the second set that were found in the first: `rows` of the second are `origin` of the first, each once."""
 
-    rows: Places
-    origin: Places
+    rows: Positions
+    origin: Positions
 
 
-def match(first: Marks, second: Marks, moved: Places, *, least: float = LEAST) -> Matched | None:
-    """Find the moved rows of the second set among the first's, or None if fewer than a share of `least` is there.
+def match(first: Marks, second: Marks, moved: Positions, *, least: float = LEAST) -> Matched | None:
+    """Find the moved rows of the second set among the first's; None if less than a share of `least` is found.
 
-    Marks are n x vectors x projections. Each row of the first is given out once, the nearest first come. For sets of equal
-    length only moved rows of the first are given out.
+    Marks are n x vectors x projections. Each row of the first is used once. For sets of equal length only moved rows of the
+    first are used.
     """
     if not len(moved):
         return None
@@ -205,31 +183,28 @@ def match(first: Marks, second: Marks, moved: Places, *, least: float = LEAST) -
         gaps = np.abs(sorted_marks[window] - there[row]).max(axis=1, initial=0)
         gaps[taken[window]] = np.inf
         if len(gaps) and gaps.min() <= NEAR:
-            place = start + int(gaps.argmin())
-            taken[place] = True
+            nearest = start + int(gaps.argmin())
+            taken[nearest] = True
             rows.append(row)
-            origin.append(int(order[place]))
+            origin.append(int(order[nearest]))
     if not rows or len(rows) < least * len(moved):
         return None
     return Matched(np.array(rows), np.array(origin))
 
 
-def order_words(found: Matched, count: int) -> str:
+def order_text(matched: Matched, count: int) -> str:
     """The permutation in words: reversed, shifted, some exchanged, or without a pattern."""
-    rows, origin = found
+    rows, origin = matched
     moved = int((rows != origin).sum())
     if len(rows) >= count - 1 and (rows + origin == count - 1).all():
         return "the order is reversed"
     shift = (rows - origin) % count
     if len(rows) == count and (shift == shift[0]).all():
-        return f"every row stands {min(int(shift[0]), count - int(shift[0]))} places from where it was"
+        return f"every row is shifted by {min(int(shift[0]), count - int(shift[0]))}"
     back = dict(zip(rows.tolist(), origin.tolist(), strict=True))
-    if all(back.get(place) == row for row, place in back.items()):
+    if all(back.get(source) == row for row, source in back.items()):
         return f"rows exchanged in pairs: {moved} moved"
     return f"{moved} rows moved, without a simple pattern"
-
-
-EXACT_ROWS = 50_000  # exact integers of more rows than this take longer than all the rest
 
 
 def is_canonical(side: OneSide) -> bool:
@@ -254,8 +229,8 @@ def scores_of(side: OneSide, human: Values) -> Metrics | None:
 def with_ties_of(reference: OneSide, side: OneSide, human: Values) -> Metrics | None:
     """The correlations of a set off the grid where pairs that tie in a canonical one are made to tie again.
 
-    Equal texts have equal vectors, and their cosine is 1. Float32 noise tells such pairs apart in an order that means nothing,
-    and a rank correlation sees nothing but order: 19 such pairs among 356 moved one by 0.013 points.
+    Equal texts have equal vectors, and their cosine is 1. Float32 noise puts such pairs in a random order, and a rank
+    correlation sees nothing but order: 19 such pairs among 356 moved one by 0.013 points.
     """
     plain = scores_of(side, human)
     if plain is None:
@@ -264,8 +239,8 @@ def with_ties_of(reference: OneSide, side: OneSide, human: Values) -> Metrics | 
     kept: dict[str, float] = {}
     for name, similarity in exact.items():
         _, position, counts = np.unique(similarity, return_inverse=True, return_counts=True)
-        found = correlation(ranks((np.bincount(position, noisy[name]) / counts)[position]), ranks(human))
-        kept |= {f"{name}_spearman": found} if found is not None else {}
+        spearman = correlation(ranks((np.bincount(position, noisy[name]) / counts)[position]), ranks(human))
+        kept |= {f"{name}_spearman": spearman} if spearman is not None else {}
     return msgspec.structs.replace(plain, **kept)
 
 
@@ -282,7 +257,7 @@ def cosines(side: OneSide) -> Values:
 
 
 def rank_changes(before: OneSide, after: OneSide) -> int:
-    """The number of pairs whose rank by cosine, from the least to the most similar, is another one. Both have equally many."""
+    """The number of pairs whose rank by cosine changed. Both sets have equally many."""
     return int((ranks(cosines(before)) != ranks(cosines(after))).sum())
 
 
@@ -292,11 +267,13 @@ def ranks(values: Values) -> Values:
     return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[position], np.float64)
 
 
-def correlation(one: Values, other: Values) -> float | None:
+def correlation(x: Values, y: Values) -> float | None:
     """Pearson's correlation; None if one side is constant."""
-    one, other = one - one.mean(), other - other.mean()
-    lengths = float(np.sqrt((one @ one) * (other @ other)))
-    return float(np.clip(one @ other / lengths, -1, 1)) if lengths > 0 else None
+    if not np.ptp(x) or not np.ptp(y):
+        return None
+    x, y = x - x.mean(), y - y.mean()
+    lengths = float(np.sqrt((x @ x) * (y @ y)))
+    return float(np.clip(x @ y / lengths, -1, 1)) if lengths > 0 else None
 
 
 def _similarities(side: OneSide) -> dict[str, Values]:

@@ -1,6 +1,6 @@
-"""Two pair sets side by side, row by row: what a comparison is decided on, gathered in one pass over blocks of rows.
+"""Measure two pair sets side by side, in one pass over blocks of rows. Pure, and decides nothing.
 
-Nothing here decides anything. Of each row a few numbers stay, about 200 bytes; of an even sample of the rows the vectors.
+Of each row a few numbers are kept, about 200 bytes; of an even sample of the rows the vectors.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MARKS = 4  # projections of each vector, by which a row is known again elsewhere
 
 
 class OneSide(NamedTuple):
-    """One pair set, an entry a row: products in micro-units (exact integers if on the grid) and squares of them.
+    """One pair set, one entry per row: products in micro-units (exact integers if on the grid) and squares of them.
 
     `marks` are n x 2 x MARKS projections of both vectors, scaled to length 1. `forms` names every number format that holds
     all of the values, see FORMS.
@@ -46,7 +46,7 @@ class OneSide(NamedTuple):
 
 
 class Between(NamedTuple):
-    """Both pair sets, over the rows and the leading columns that both have; n x 2, a column a matrix.
+    """Both pair sets, over the rows and the leading columns that both have; n x 2, one column per matrix.
 
     `cosines` are of each vector with the other set's, `crossed` of each with the other set's *other* matrix; `differences` are
     the largest absolute ones of a row, `ratios` the other's length divided by this one's. `equal` and `equal_on_grid` say
@@ -70,8 +70,8 @@ class Sample(NamedTuple):
     after: Values
 
 
-class Measured(NamedTuple):
-    """Everything that a comparison is decided on but the human scores."""
+class Measurements(NamedTuple):
+    """Everything that decides a comparison, except the human scores."""
 
     before: OneSide
     after: OneSide
@@ -79,22 +79,22 @@ class Measured(NamedTuple):
     sample: Sample
 
 
-def measure(before: Iterable[Block], after: Iterable[Block]) -> Measured:
+def measure(before: Iterable[Block], after: Iterable[Block]) -> Measurements:
     """Go through both pair sets once. Blocks must hold equally many rows, but for the last. Raises ValueError for no rows."""
     sides = _Side(), _Side()
     between, sample = _Between(), _Sample()
     start = 0
-    for one, other in zip_longest(before, after):
-        lengths = [side.add(block) for side, block in zip(sides, (one, other), strict=True) if block is not None]
-        if one is not None and other is not None:
-            count, width = min(lengths), min(one[0].shape[1], other[0].shape[1])
-            both = [[matrix[:count, :width] for matrix in block] for block in (one, other)]
-            between.add(both[0], both[1])
-            sample.add(start, [matrix[:count] for matrix in (*one, *other)])
+    for blocks in zip_longest(before, after):
+        lengths = [side.add(block) for side, block in zip(sides, blocks, strict=True) if block is not None]
+        old, new = blocks
+        if old is not None and new is not None:
+            count, width = min(lengths), min(old[0].shape[1], new[0].shape[1])
+            between.add(*([matrix[:count, :width] for matrix in block] for block in (old, new)))
+            sample.add(start, [matrix[:count] for matrix in (*old, *new)])
         start += max(lengths)
     if not between.parts:
         raise ValueError("a pair set without rows")
-    return Measured(sides[0].finish(), sides[1].finish(), between.finish(), sample.finish())
+    return Measurements(sides[0].finish(), sides[1].finish(), between.finish(), sample.finish())
 
 
 def _decimals(digits: int) -> Callable[[Values], bool]:
@@ -102,7 +102,7 @@ def _decimals(digits: int) -> Callable[[Values], bool]:
 
 
 def _is_micro_in_float32(values: Values) -> bool:
-    """Whether each value is the float32 nearest to a number on the grid: so AQED keeps canonical vectors."""
+    """Whether each value is the float32 nearest to a number on the grid, as AQED stores canonical vectors."""
     nearest = (np.rint(values * MICRO) / MICRO).astype(np.float32)
     return bool(np.abs(values).max(initial=0) < 8) and bool((nearest == values).all())
 
@@ -112,15 +112,11 @@ def _is_bfloat16(values: Values) -> bool:
     return bool((single == values).all()) and not (single.view(np.uint32) & 0xFFFF).any()
 
 
-def _is_float16(values: Values) -> bool:
-    return bool((values.astype(np.float16) == values).all())
-
-
 def _is_float32(values: Values) -> bool:
-    """Whether each value is a float32; where a text has their shortest digits, the first few of a block are looked at."""
+    """Whether each value is a float32; of a text with their shortest digits the first few of a block are compared."""
     single = values.astype(np.float32)
     return bool((single == values).all()) or all(
-        float(str(one)) == value for one, value in zip(single[0, :16], values[0, :16].tolist(), strict=True)
+        float(str(rounded)) == value for rounded, value in zip(single[0, :16], values[0, :16].tolist(), strict=True)
     )
 
 
@@ -128,7 +124,7 @@ CANONICAL, CANONICAL32 = "millionths", "millionths in float32"
 # The most special first: what a file's numbers are called is the first that holds for all of them, or else float64.
 FORMS: dict[str, Callable[[Values], bool]] = {
     **{f"{digits} decimals": _decimals(digits) for digits in range(1, 6)},
-    "float16": _is_float16,
+    "float16": lambda values: bool((values.astype(np.float16) == values).all()),
     "bfloat16": _is_bfloat16,
     CANONICAL: _decimals(6),
     CANONICAL32: _is_micro_in_float32,
@@ -156,11 +152,11 @@ class _Side:
             self.forms = {name: holds for name, holds in self.forms.items() if all(map(holds, block))}
         first, second = (self._in_micro(matrix) for matrix in block)
         difference = first - second
-        squares = [np.einsum("ij,ij->i", one, one) for one in (first, second, difference)]
+        squares = [np.einsum("ij,ij->i", rows, rows) for rows in (first, second, difference)]
         dot, manhattan = np.einsum("ij,ij->i", first, second), np.abs(difference, out=difference).sum(axis=1)
         self.columns.append((dot, *squares, manhattan))
         lengths = (np.sqrt(np.where(square > 0, square, 1)) for square in squares[:2])
-        marks = [one @ self.directions / length[:, None] for one, length in zip((first, second), lengths, strict=True)]
+        marks = [rows @ self.directions / length[:, None] for rows, length in zip((first, second), lengths, strict=True)]
         self.marks.append(np.stack(marks, axis=1).astype(np.float32))
         return len(dot)
 
@@ -182,7 +178,7 @@ class _Between:
         self.worst, self.largest, self.rows = (0, 0, 0), -1.0, 0
 
     def add(self, before: list[Values], after: list[Values]) -> None:
-        lengths = [[np.sqrt(np.einsum("ij,ij->i", one, one)) for one in matrices] for matrices in (before, after)]
+        lengths = [[np.sqrt(np.einsum("ij,ij->i", rows, rows)) for rows in matrices] for matrices in (before, after)]
         differences = []
         for which in (0, 1):
             gap = np.abs(before[which] - after[which])
@@ -206,9 +202,9 @@ class _Between:
         return Between(pairs[0], pairs[1], pairs[2], pairs[3], self.equal, self.equal_on_grid, self.worst)
 
 
-def _cosines(one: Values, other: Values, lengths: Values) -> Values:
+def _cosines(before: Values, after: Values, lengths: Values) -> Values:
     """Cosines row by row; of a zero vector 0."""
-    products = np.einsum("ij,ij->i", one, other)
+    products = np.einsum("ij,ij->i", before, after)
     return np.asarray(np.clip(np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0), -1, 1))
 
 
@@ -228,5 +224,5 @@ class _Sample:
 
     def finish(self) -> Sample:
         vectors = list(self.kept.values())
-        before, after = (np.array([one[at : at + 2] for one in vectors]) for at in (0, 2))
+        before, after = (np.array([matrices[at : at + 2] for matrices in vectors]) for at in (0, 2))
         return Sample(np.array(list(self.kept)), before, after)

@@ -1,6 +1,6 @@
-"""Two files compared: their bytes first, then, block by block and in bounded memory, the pair sets in them.
+"""Compare two files: their bytes first, then the pair sets in them, block by block and in bounded memory.
 
-What the ledgers of a project print about the pair set of a file, judged by two sets of scores.
+The verdict also depends on what a project's ledgers print about the pair set: `claimed_by` judges it by both sets of scores.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ from aqea_registry.claims.judging import ALSO_CALLED, Resolved, judge_claim, mea
 from aqea_registry.claims.ledger import Claim, Ledger, read_ledgers
 from aqea_registry.comparison.evidence import Compared, is_canonical
 from aqea_registry.comparison.measures import Block, Values, measure
-from aqea_registry.comparison.verdict import BOUND, Number, PairSetComparison, PairSetFile, Scored, judge, scored
+from aqea_registry.comparison.verdict import BOUND, PairSetComparison, PairSetFile, PrintedNumber, Scored, decide, scored
 from aqea_registry.project.project import PARAMS, Project, open_project
 from aqea_registry.vectors.containers.open_pairs import open_pairs
 from aqea_registry.vectors.pair_set import MICRO, ContentDigest, PairFile
 from aqea_registry.vectors.scores import Metrics
 
 
-class Place(NamedTuple):
-    """A file, and what it is called."""
+class NamedFile(NamedTuple):
+    """A file, and the name that messages give it."""
 
     path: Path
     name: str
 
 
 # What ledgers print about the pair set of a file, given both sides' scores.
-Claimed = Callable[[PairSetFile, Scored], Sequence[Number]]
+Claimed = Callable[[PairSetFile, Scored], Sequence[PrintedNumber]]
 
 
 def compare_files(
-    before: Place, after: Place, report: Reporter, claimed: Claimed = lambda *_: (), bound: float = BOUND
+    before: NamedFile, after: NamedFile, report: Reporter, claimed: Claimed = lambda *_: (), bound: float = BOUND
 ) -> tuple[PairSetComparison, Compared | None]:
-    """Compare two files that hold pair sets, in any container; also what was measured, None if the bytes are the same.
+    """Compare two files with pair sets in any container. Also returns what was measured; None if the bytes are the same.
 
     `bound` is how far a component of a unit vector may be off. Raises Refused for a malformed file, BadConfiguration for one
     that holds no pair set, OSError.
@@ -50,7 +50,7 @@ def compare_files(
     if sides[0].sha256 == sides[1].sha256:
         return PairSetComparison(verdict="IDENTICAL", before=sides[0], after=sides[1], bound=bound), None
     with open_pairs(*before) as first, open_pairs(*after) as second:
-        sides = [_said(side, one) for side, one in zip(sides, (first, second), strict=True)]
+        sides = [_described(side, file) for side, file in zip(sides, (first, second), strict=True)]
         total = max(first.header.n_pairs or 0, second.header.n_pairs or 0)
         with report.task("compare", total, "rows") as advance:
             try:
@@ -58,31 +58,31 @@ def compare_files(
             except ValueError as error:
                 raise Refused.of("malformed", f"{before.name} or {after.name}", str(error)) from error
         human = [
-            _human(one, place.name, side.n_pairs)
-            for one, place, side in zip((first, second), (before, after), (measured.before, measured.after), strict=True)
+            _human(file, path.name, side.n_pairs)
+            for file, path, side in zip((first, second), (before, after), (measured.before, measured.after), strict=True)
         ]
         compared = Compared(measured=measured, before=human[0], after=human[1], bound=bound)
         scores = scored(compared)
-        verdict = judge(compared, sides[0], sides[1], scores, claimed(_named(sides, measured.before.dimension), scores))
+        verdict = decide(compared, sides[0], sides[1], scores, claimed(_named(sides, measured.before.dimension), scores))
         if verdict.verdict == "SAME CONTENT" and is_canonical(measured.before):
             verdict = _with_content(verdict, first, compared)
         return verdict, compared
 
 
-def _hashed(before: Place, after: Place, report: Reporter) -> list[PairSetFile]:
+def _hashed(before: NamedFile, after: NamedFile, report: Reporter) -> list[PairSetFile]:
     paths = [before.path, after.path]
     with report.task("hash", sum(map(size_of, paths)), "bytes") as advance:
         digests = hash_files(paths, advance=advance)
-    return [_side(place.name, digests[place.path]) for place in (before, after)]
+    return [_side(file.name, digests[file.path]) for file in (before, after)]
 
 
-def _side(name: str, found: FileDigest | OSError) -> PairSetFile:
-    if isinstance(found, OSError):
-        raise found
-    return PairSetFile(name=name, sha256=found.sha256, size=found.size)
+def _side(name: str, digest: FileDigest | OSError) -> PairSetFile:
+    if isinstance(digest, OSError):
+        raise digest
+    return PairSetFile(name=name, sha256=digest.sha256, size=digest.size)
 
 
-def _said(side: PairSetFile, file: PairFile) -> PairSetFile:
+def _described(side: PairSetFile, file: PairFile) -> PairSetFile:
     return msgspec.structs.replace(side, container=file.container, dataset=file.header.dataset, model=file.header.model)
 
 
@@ -131,13 +131,12 @@ def claimed_by(root: Path) -> Claimed:
     project = open_project(root)
     ledgers, _ = read_ledgers(root)
 
-    def claimed(file: PairSetFile, scores: Scored) -> Sequence[Number]:
+    def claimed(file: PairSetFile, scores: Scored) -> Sequence[PrintedNumber]:
         key = run_key(project, file)
         if key is None or scores.before is None or scores.after is None:
             return ()
-        return [
-            one for name, ledger in ledgers.items() for one in _numbers(project, key, name, ledger, scores.before, scores.after)
-        ]
+        sides = scores.before, scores.after
+        return [number for name, ledger in ledgers.items() for number in _numbers(project, key, name, ledger, *sides)]
 
     return claimed
 
@@ -151,19 +150,19 @@ def run_key(project: Project, file: PairSetFile) -> str | None:
     return None
 
 
-def _numbers(project: Project, key: str, name: str, ledger: Ledger, before: Metrics, after: Metrics) -> Iterator[Number]:
-    bound = {result: resolve_result(one, project.params, project.lock) for result, one in ledger.results.items()}
+def _numbers(project: Project, key: str, name: str, ledger: Ledger, before: Metrics, after: Metrics) -> Iterator[PrintedNumber]:
+    bound = {name: resolve_result(result, project.params, project.lock) for name, result in ledger.results.items()}
     for claim in ledger.claims:
-        found = bound.get(claim.measured.result) if claim.measured else None
-        if not isinstance(found, Resolved) or found.key != key or claim.measured is None:
+        resolved = bound.get(claim.measured.result) if claim.measured else None
+        if not isinstance(resolved, Resolved) or resolved.key != key or claim.measured is None:
             continue
         first, second = (
-            judge_claim(name, claim, measured(claim, ledger.results, bound, {key: one})) for one in (before, after)
+            judge_claim(name, claim, measured(claim, ledger.results, bound, {key: scores})) for scores in (before, after)
         )
         if first.recomputed is None or second.recomputed is None:
             continue
         metric = ALSO_CALLED.get(claim.measured.metric, claim.measured.metric)
-        yield Number(
+        yield PrintedNumber(
             metric=metric,
             before=first.recomputed,
             after=second.recomputed,
@@ -173,7 +172,7 @@ def _numbers(project: Project, key: str, name: str, ledger: Ledger, before: Metr
 
 
 def _same(claim: Claim, before: float, after: float, first: str, second: str, tolerance: str | None) -> bool:
-    """A number that holds still holds; one that is contradicted all the same has not moved by more than it tolerates."""
+    """Whether a claim that held still holds, or one that is contradicted on both sides moved by no more than its tolerance."""
     if first != second:
         return False
     scale = 100 if claim.unit == "percent" else 1

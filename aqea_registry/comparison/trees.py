@@ -19,7 +19,7 @@ from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.references import join_reference, split_reference
 from aqea_registry.base.sha256_list import MANIFEST, parse
-from aqea_registry.comparison.pair_files import Claimed, Place, compare_files
+from aqea_registry.comparison.pair_files import Claimed, NamedFile, compare_files
 from aqea_registry.comparison.verdict import BOUND, PairSetComparison, Verdict, worst_of
 from aqea_registry.project.lock import parse_lock
 from aqea_registry.stores.open_store import find, open_store, read_text
@@ -153,7 +153,10 @@ def _one(
     other_bytes = FileComparison(before=first, after=second, verdict="DIVERGED", message="other bytes; it holds no pair set")
     if not first.endswith(MAY_HOLD_PAIRS) or DERIVED.search(first):
         return other_bytes
-    places = Place(before.fetch(first), f"{before.name}: {first}"), Place(after.fetch(second), f"{after.name}: {second}")
+    places = (
+        NamedFile(before.fetch(first), f"{before.name}: {first}"),
+        NamedFile(after.fetch(second), f"{after.name}: {second}"),
+    )
     try:
         found, _ = compare_files(*places, report, claimed, bound)
     except BadConfiguration:

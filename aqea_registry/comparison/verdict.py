@@ -1,4 +1,4 @@
-"""The verdict on two pair sets: IDENTICAL, SAME CONTENT, EQUIVALENT or DIVERGED, with the figures that it rests on."""
+"""The verdict on two pair sets: IDENTICAL, SAME CONTENT, EQUIVALENT or DIVERGED, with the figures that it rests on. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Literal
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from aqea_registry.comparison.diagnosis import diagnose
 from aqea_registry.comparison.evidence import (
@@ -20,10 +19,9 @@ from aqea_registry.comparison.evidence import (
     tied,
     with_ties_of,
 )
-from aqea_registry.comparison.measures import FORMS, OneSide
+from aqea_registry.comparison.measures import FORMS, OneSide, Values
 from aqea_registry.vectors.scores import Metrics
 
-Values = npt.NDArray[np.float64]
 Verdict = Literal["IDENTICAL", "SAME CONTENT", "EQUIVALENT", "DIVERGED"]
 VERDICTS: tuple[Verdict, ...] = ("IDENTICAL", "SAME CONTENT", "EQUIVALENT", "DIVERGED")
 
@@ -35,7 +33,7 @@ QUANTILES = (0.01, 0.05, 0.5)
 
 
 class PairSetFile(msgspec.Struct, frozen=True, kw_only=True):
-    """One side: what the file is and what it says of itself. `numbers` is the format that holds all of its values.
+    """One side: the file and what its header says. `numbers` is the format that holds all of its values.
 
     `content` is the content digest, known where the numbers were found equal to another container's.
     """
@@ -67,7 +65,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     rank_changes: int | None
 
 
-class Row(msgspec.Struct, frozen=True, kw_only=True):
+class RowDifference(msgspec.Struct, frozen=True, kw_only=True):
     """A row that differs beyond the bound, counted from 0."""
 
     matrix: str
@@ -90,8 +88,8 @@ class MetricChange(msgspec.Struct, frozen=True, kw_only=True):
     kept: float | None = None
 
 
-class Number(msgspec.Struct, frozen=True, kw_only=True):
-    """A number that somebody prints: what both sides give for it, as it would be printed. `claim` is LEDGER:ID."""
+class PrintedNumber(msgspec.Struct, frozen=True, kw_only=True):
+    """A number as both sides would have it printed. `claim` is LEDGER:ID."""
 
     metric: str
     before: str
@@ -107,13 +105,13 @@ class PairSetComparison(msgspec.Struct, frozen=True, kw_only=True):
     before: PairSetFile
     after: PairSetFile
     bound: float
-    basis: str = ""  # which printed numbers the verdict was held against
+    basis: str = ""  # which printed numbers decided the verdict
     figures: Figures | None = None
     metrics: tuple[MetricChange, ...] = ()
-    numbers: tuple[Number, ...] = ()
+    numbers: tuple[PrintedNumber, ...] = ()
     diagnoses: tuple[Diagnosis, ...] = ()
-    first: Row | None = None
-    worst: Row | None = None
+    first: RowDifference | None = None
+    worst: RowDifference | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -145,43 +143,46 @@ def scored(compared: Compared) -> Scored:
     return Scored(before=kept[0], after=kept[1], plain=(plain[0], plain[1]))
 
 
-def judge(
-    compared: Compared, before: PairSetFile, after: PairSetFile, scores: Scored, claimed: Sequence[Number]
+def decide(
+    compared: Compared, before: PairSetFile, after: PairSetFile, scores: Scored, claimed: Sequence[PrintedNumber]
 ) -> PairSetComparison:
-    """The verdict on two files that are not the same bytes. `claimed` are the ledger's numbers; without any, the six scores
-    are held to be printed with DIGITS decimals of a percentage.
+    """The verdict on two files with different bytes. `claimed` are the ledgers' numbers; without any, the six scores are
+    taken to be printed in percent with DIGITS decimals.
     """
-    measured = compared.measured
-    metrics = _changes(scores)
     numbers = tuple(claimed) or tuple(_printed(scores))
-    basis = f"{len(claimed)} numbers of the ledgers" if claimed else f"no ledger: six scores, in percent with {DIGITS} decimals"
-    labels_equal = len(compared.labels()) == measured.before.n_pairs and not compared.labels().any()
-    shapes_equal = (measured.before.n_pairs, measured.before.dimension) == (measured.after.n_pairs, measured.after.dimension)
-    both_canonical = is_canonical(measured.before) and is_canonical(measured.after)
-    same = measured.between.equal or (both_canonical and measured.between.equal_on_grid)
+    verdict = _verdict(compared, numbers)
     diagnoses: tuple[Diagnosis, ...] = ()
-    verdict: Verdict
-    if shapes_equal and labels_equal and same:
-        verdict = "SAME CONTENT"
-    elif labels_equal and compared.within() and all(one.same for one in numbers):
-        verdict = "EQUIVALENT"
-    else:
-        verdict, diagnoses = "DIVERGED", diagnose(compared) or (_numbers_changed(numbers),)
-    first, worst = _rows(compared) if verdict == "DIVERGED" else (None, None)
+    first = worst = None
+    if verdict == "DIVERGED":
+        diagnoses = diagnose(compared) or (_numbers_changed(numbers),)
+        first, worst = _rows(compared)
     return PairSetComparison(
         verdict=verdict,
-        before=_described(before, measured.before, compared.before),
-        after=_described(after, measured.after, compared.after),
+        before=_described(before, compared.measured.before, compared.before),
+        after=_described(after, compared.measured.after, compared.after),
         bound=compared.bound,
-        basis=basis,
+        basis=f"{len(claimed)} numbers of the ledgers"
+        if claimed
+        else f"no ledger: six scores, in percent with {DIGITS} decimals",
         figures=_figures(compared),
-        metrics=metrics,
+        metrics=_changes(scores),
         numbers=numbers,
         diagnoses=diagnoses,
         first=first,
         worst=worst,
         notes=(*_notes(compared, before, after), *_score_notes(compared, scores)),
     )
+
+
+def _verdict(compared: Compared, numbers: Sequence[PrintedNumber]) -> Verdict:
+    before, after, between = compared.measured.before, compared.measured.after, compared.measured.between
+    labels_equal = compared.common == before.n_pairs and not compared.labels().any()
+    shapes_equal = (before.n_pairs, before.dimension) == (after.n_pairs, after.dimension)
+    equal = between.equal or (is_canonical(before) and is_canonical(after) and between.equal_on_grid)
+    if shapes_equal and labels_equal and equal:
+        return "SAME CONTENT"
+    within = labels_equal and compared.within() and all(number.same for number in numbers)
+    return "EQUIVALENT" if within else "DIVERGED"
 
 
 def worst_of(verdicts: Sequence[Verdict]) -> Verdict:
@@ -204,7 +205,7 @@ def _figures(compared: Compared) -> Figures:
     )
 
 
-def _rows(compared: Compared) -> tuple[Row | None, Row | None]:
+def _rows(compared: Compared) -> tuple[RowDifference | None, RowDifference | None]:
     """The first row that differs, and the one with the largest difference."""
     changed = np.argwhere(compared.changed())
     if not len(changed):
@@ -213,9 +214,9 @@ def _rows(compared: Compared) -> tuple[Row | None, Row | None]:
     return _row(compared, *changed[0].tolist()), _row(compared, row, matrix)
 
 
-def _row(compared: Compared, row: int, matrix: int) -> Row:
+def _row(compared: Compared, row: int, matrix: int) -> RowDifference:
     between = compared.measured.between
-    return Row(
+    return RowDifference(
         matrix=f"embeddings{matrix + 1}",
         row=row,
         difference=float(between.differences[row, matrix]),
@@ -227,28 +228,28 @@ def _changes(scores: Scored) -> tuple[MetricChange, ...]:
     first, second = scores.plain
     if first is None or second is None or scores.before is None or scores.after is None:
         return ()
-    told = scores.plain != (scores.before, scores.after)
+    ties_kept = scores.plain != (scores.before, scores.after)
     changes = []
     for name in Metrics.__struct_fields__:
         before, after = getattr(first, name), getattr(second, name)
-        kept = 100 * (getattr(scores.after, name) - getattr(scores.before, name)) if told else None
+        kept = 100 * (getattr(scores.after, name) - getattr(scores.before, name)) if ties_kept else None
         changes.append(MetricChange(metric=name, before=before, after=after, points=100 * (after - before), kept=kept))
     return tuple(changes)
 
 
-def _printed(scores: Scored) -> list[Number]:
+def _printed(scores: Scored) -> list[PrintedNumber]:
     if scores.before is None or scores.after is None:
         return []
     numbers = []
     for name in Metrics.__struct_fields__:
-        before, after = (f"{100 * getattr(one, name):.{DIGITS}f}" for one in (scores.before, scores.after))
-        numbers.append(Number(metric=name, before=before, after=after, same=before == after))
+        before, after = (f"{100 * getattr(side, name):.{DIGITS}f}" for side in (scores.before, scores.after))
+        numbers.append(PrintedNumber(metric=name, before=before, after=after, same=before == after))
     return numbers
 
 
-def _numbers_changed(numbers: Sequence[Number]) -> Diagnosis:
-    """The vectors are within the bound, and a printed number is not: it stands near the edge of a digit, or says very much."""
-    changed = [one for one in numbers if not one.same]
+def _numbers_changed(numbers: Sequence[PrintedNumber]) -> Diagnosis:
+    """The vectors are within the bound, and a printed number changes: it is near the edge of a digit, or has very many."""
+    changed = [number for number in numbers if not number.same]
     first = changed[0]
     message = f"differences within the bound change {len(changed)} of {len(numbers)} printed numbers"
     evidence = (f"{first.claim or first.metric}: {first.before} became {first.after}",)
@@ -266,28 +267,28 @@ def _described(file: PairSetFile, side: OneSide, human: Values | None) -> PairSe
 
 
 def _score_notes(compared: Compared, scores: Scored) -> list[str]:
-    """That there are none, or that the order within ties is noise, where that alone would change what is printed."""
+    """Notes that there are no scores, or that the order within ties is noise and would alone change what is printed."""
     kept = (scores.before, scores.after)
     if None in kept:
-        return ["no correlation exists on one side: printed numbers were not held against each other"]
+        return ["no correlation exists on one side: printed numbers were not compared"]
     if scores.plain == kept or None in scores.plain or None in kept:
         return []
     sides = (compared.measured.before, compared.measured.after)
     rough = int(scores.plain[1] != kept[1])
     count = tied(sides[1 - rough])
-    told = f"{count} pairs tie in the {('first', 'second')[1 - rough]} file, and noise tells them apart in the other"
-    return [f"{told}: numbers are held to be printed with these ties kept; `points` are without that, `kept` with it"]
+    ties = f"{count} pairs tie in the {('first', 'second')[1 - rough]} file, and noise orders them in the other"
+    return [f"{ties}: printed numbers are compared with these ties kept; `points` are without that, `kept` with it"]
 
 
 def _notes(compared: Compared, before: PairSetFile, after: PairSetFile) -> list[str]:
     notes = []
     for field in ("dataset", "model"):
-        one, other = getattr(before, field), getattr(after, field)
-        if one is not None and other is not None and one != other:
-            notes.append(f"the files name different {field}s: {one!r} and {other!r}")
+        old, new = getattr(before, field), getattr(after, field)
+        if old is not None and new is not None and old != new:
+            notes.append(f"the files name different {field}s: {old!r} and {new!r}")
     for name, human in (("first", compared.before), ("second", compared.after)):
         if human is None:
-            notes.append(f"the {name} file has no human scores; the other's stand in for them")
+            notes.append(f"the {name} file has no human scores; the other's are used for both")
     if max(compared.measured.before.n_pairs, compared.measured.after.n_pairs) > EXACT_ROWS:
         notes.append(f"with more than {EXACT_ROWS} rows scores are computed in float64, not exactly")
     return notes

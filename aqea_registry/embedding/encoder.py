@@ -75,7 +75,7 @@ class Encoder:
         from sentence_transformers import SentenceTransformer
         from transformers.utils import logging
 
-        from aqea_registry.embedding.float64 import heal_buffers
+        from aqea_registry.embedding.float64 import recompute_buffers
         from aqea_registry.embedding.model_folder import refuse_code, view_with_local_code
 
         logging.disable_progress_bar()
@@ -104,7 +104,7 @@ class Encoder:
         self._model.to(dtype).eval()
         self._guard = files.precision == "canonical"
         if self._guard:
-            heal_buffers(self._model)
+            recompute_buffers(self._model)
 
     def encode(self, sentences: Sequence[str]) -> Iterator[Encoded]:
         """Yield the vectors of all sentences, batch by batch, in an order that suits the machine."""

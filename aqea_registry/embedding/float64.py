@@ -2,7 +2,7 @@
 
 Many architectures drop to float32 inside: RMS norms, rotary angles, softmax. There the order of sums and the kernels show
 again, in the seventh digit. `Float64` runs below the model, where every tensor operation passes, and answers each request
-for a lower floating type with float64. `heal_buffers` computes constants again that were made in float32 at loading.
+for a lower floating type with float64. `recompute_buffers` computes constants again that were made in float32 at loading.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class LowPrecision(RuntimeError):
     """A model computes in less than float64 in a way that cannot be lifted."""
 
 
-def heal_buffers(model: torch.nn.Module) -> None:
+def recompute_buffers(model: torch.nn.Module) -> None:
     """Compute rotary frequencies again in float64: they are made at loading, in float32, and stored nowhere."""
     for module in model.modules():
         if "inv_freq" in dict(module.named_buffers(recurse=False)) and hasattr(module, "config"):

@@ -7,24 +7,25 @@ are here and checked, so the config is read from a view of the folder in which t
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from aqea_registry.base.files import write_bytes
 
 
-def _view(folder: Path, place: Path, changes: dict[Path, Callable[[dict[str, Any]], dict[str, Any]]]) -> Path:
-    place.mkdir(parents=True)
+def linked_view(folder: Path, view: Path, changes: Mapping[Path, bytes]) -> Path:
+    """Make `view` a copy of a model's folder in which the files of `changes` have these bytes and all others are links."""
     for path in sorted(folder.rglob("*")):
-        target = place / path.relative_to(folder)
+        target = view / path.relative_to(folder)
         if path.is_dir():
             target.mkdir(parents=True, exist_ok=True)
         elif path in changes:
-            target.write_text(json.dumps(changes[path](json.loads(path.read_bytes()))))
+            write_bytes(target, changes[path])
         else:
+            target.parent.mkdir(parents=True, exist_ok=True)
             target.symlink_to(path.absolute())
-    return place
+    return view
 
 
 class CodeRefusedError(ValueError):
@@ -55,19 +56,7 @@ def view_with_local_code(folder: Path, repo: str, place: Path) -> Path:
             local = {key: _local(value, repo, folder) for key, value in config["auto_map"].items()}
             if local != config["auto_map"]:
                 changed[path] = json.dumps({**config, "auto_map": local}, indent=2).encode()
-    if not changed:
-        return folder
-    view = place / folder.name
-    for path in sorted(folder.rglob("*")):
-        target = view / path.relative_to(folder)
-        if path.is_dir():
-            target.mkdir(parents=True)
-        elif path in changed:
-            write_bytes(target, changed[path])
-        else:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.symlink_to(path.absolute())
-    return view
+    return linked_view(folder, place / folder.name, changed) if changed else folder
 
 
 def _configs(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:

@@ -47,22 +47,6 @@ class ModelInUse(msgspec.Struct, frozen=True, kw_only=True):
     dimensions: tuple[int, ...]
 
 
-def model_in_use(project: Project, name: str, folder: Path) -> ModelInUse:
-    """A model of the catalogue whose checked files lie in `folder`."""
-    entry = project.params.models[name]
-    run = [artefact.model_entry for artefact in project.artefacts.values()]
-    same = {other.dimension for other in run if _full_vectors(other) == _full_vectors(entry)}
-    return ModelInUse(
-        name=name,
-        entry=entry,
-        pin=project.pin(name),
-        precision=project.params.precision,
-        folder=folder,
-        cache=project.root / CACHE / "vectors",
-        dimensions=tuple(sorted({entry.dimension, *same})),
-    )
-
-
 class Vectors(msgspec.Struct, frozen=True, kw_only=True):
     """Vectors by sentence; how many were computed now, and the machine that last computed some."""
 
@@ -100,8 +84,8 @@ def vectors_of(
     records = {dimension: _cache_folder(model, dimension, settings) / MADE for dimension in caches}
     made = _kept(records[model.entry.dimension])
     if new:
-        encoder = _load(model, settings)
-        made = _made(model, encoder, settings, new, made)
+        encoder = load_encoder(model, settings)
+        made = _record(model, encoder, settings, new, made)
         for path in records.values():  # before the vectors: what is kept is never without it
             write_bytes(path, msgspec.json.encode(made))
         _encode(model, encoder, new, caches, report, label)
@@ -115,7 +99,7 @@ def _kept(path: Path) -> EncodingRecord | None:
         return None
 
 
-def _made(
+def _record(
     model: ModelInUse, encoder: Encoder, settings: Settings, sentences: Sequence[str], before: EncodingRecord | None
 ) -> EncodingRecord:
     """What computes now, and the spread measured on it: now, if before it was on few sentences or on another machine."""
@@ -137,10 +121,10 @@ def _spread(model: ModelInUse, encoder: Encoder, settings: Settings, sentences: 
     alone = msgspec.structs.replace(settings, batch=2 if settings.batch == 1 else 1)
     attention: Literal["sdpa", "eager"] = "sdpa" if settings.attention == "eager" else "eager"
     try:
-        other = _load(model, msgspec.structs.replace(alone, attention=attention))
+        other = load_encoder(model, msgspec.structs.replace(alone, attention=attention))
     except Refused:
-        other = _load(model, alone)
-    first, second = (_in_order(each.encode(sample)) for each in (encoder, other))
+        other = load_encoder(model, alone)
+    first, second = (in_order(each.encode(sample)) for each in (encoder, other))
     try:
         difference = np.abs(normalised(first) - normalised(second))
     except BadVector:  # reported when all are encoded, with its sentence
@@ -148,7 +132,9 @@ def _spread(model: ModelInUse, encoder: Encoder, settings: Settings, sentences: 
     return Spread(value=float(difference.max(initial=0)), sample=len(sample))
 
 
-def _in_order(batches: Iterable[Encoded]) -> npt.NDArray[np.floating]:
+def in_order(batches: Iterable[Encoded]) -> npt.NDArray[np.floating]:
+    """The vectors of all batches in the order of their sentences."""
+    """The vectors of all batches in the order of their sentences."""
     joined = _join(list(batches))
     return joined.vectors[np.argsort(joined.positions)]
 
@@ -203,7 +189,8 @@ def _encode(
                 cache.add(texts, on_grid)
 
 
-def _load(model: ModelInUse, settings: Settings) -> Encoder:
+def load_encoder(model: ModelInUse, settings: Settings) -> Encoder:
+    """The model, ready to encode. Raises Refused for files that do not load, CannotCheck without the libraries or device."""
     files = ModelFiles(
         folder=model.folder,
         repo=model.entry.repo,
@@ -266,18 +253,32 @@ def _check_dimension(model: ModelInUse, found: int) -> None:
 
 
 def pinned_rows(project: Project, name: str, report: Reporter, *, local_only: bool = False) -> Rows:
-    """The dataset's rows out of its pinned files. Raises RegistryError."""
+    """A dataset's rows out of its pinned files; with `local_only`, from this machine alone. Raises RegistryError."""
     entry, pin = project.params.datasets[name], project.pin(name)
-    folder = fetched(project, name, report, local_only=local_only)
+    folder = _pinned_files(project, name, report, local_only)
     columns = (entry.columns.sentence1, entry.columns.sentence2, entry.columns.score)
     return read_rows((as_lines(path, (folder / path).read_bytes(), columns) for path in sorted(pin.files)), entry, name)
 
 
-def fetched(project: Project, name: str, report: Reporter, *, local_only: bool = False) -> Path:
-    """The pinned files of a catalogue entry; with `local_only`, if they are on this machine. Raises RegistryError."""
+def pinned_model(project: Project, name: str, report: Reporter, *, local_only: bool = False) -> ModelInUse:
+    """A model and its pinned files; with `local_only`, from this machine alone. Raises RegistryError."""
+    entry = project.params.models[name]
+    run = [artefact.model_entry for artefact in project.artefacts.values()]
+    same = {other.dimension for other in run if _full_vectors(other) == _full_vectors(entry)}
+    return ModelInUse(
+        name=name,
+        entry=entry,
+        pin=project.pin(name),
+        precision=project.params.precision,
+        folder=_pinned_files(project, name, report, local_only),
+        cache=project.root / CACHE / "vectors",
+        dimensions=tuple(sorted({entry.dimension, *same})),
+    )
+
+
+def _pinned_files(project: Project, name: str, report: Reporter, local_only: bool) -> Path:
+    """The folder with exactly the pinned files of a catalogue entry."""
     pin = project.pin(name)
-    if not pin.files:
-        raise CannotCheck(f"{name} has no digests yet", f"aqea-registry pin {name}")
     sources = sources_of(project, name, pin.commit)
     if local_only:
         sources = [source for source in sources if source.present() and source.local(min(pin.files)) is not None]

@@ -13,7 +13,7 @@ from aqea_registry.base.files import atomic_write, hash_file, write_bytes
 from aqea_registry.base.findings import Refused
 from aqea_registry.base.progress import Reporter
 from aqea_registry.embedding.encoder import Settings
-from aqea_registry.generation.encode import fetched, model_in_use, pinned_rows, vectors_of
+from aqea_registry.generation.encode import pinned_model, pinned_rows, vectors_of
 from aqea_registry.generation.export import export
 from aqea_registry.project.artefact import RunArtefact, metrics_text, plot_text
 from aqea_registry.project.project import Project
@@ -51,7 +51,7 @@ def generate(
     artefact = project.artefact(dataset, model)
     project.pin(model)
     rows = pinned_rows(project, dataset, report)  # before the model, which may be gigabytes
-    encoder = model_in_use(project, model, fetched(project, model, report))
+    encoder = pinned_model(project, model, report)
     prefix = artefact.model_entry.prefix_for(artefact.dataset_entry.task)
     first, second = ([prefix + text for text in texts] for texts in (rows.sentences1, rows.sentences2))
     label = f"encode {artefact.key} ({list(project.artefacts).index(artefact.key) + 1} of {len(project.artefacts)})"

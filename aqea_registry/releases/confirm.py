@@ -13,7 +13,7 @@ from aqea_registry.base.files import hash_file, write_bytes
 from aqea_registry.base.findings import CannotCheck, Finding, Refused
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.references import join_reference, split_reference
-from aqea_registry.comparison.pair_files import Place, claimed_by, compare_files
+from aqea_registry.comparison.pair_files import NamedFile, claimed_by, compare_files
 from aqea_registry.comparison.trees import tree_in_store
 from aqea_registry.comparison.verdict import Verdict
 from aqea_registry.embedding.encoder import Settings
@@ -130,6 +130,6 @@ def _confirmed(
 def _compared(root: Path, store: Store, tagged: Tagged, path: str, report: Reporter) -> Verdict:
     with tempfile.TemporaryDirectory(prefix="aqea-confirm-") as scratch:
         tree = tree_in_store(store, tagged, Path(scratch), report)
-        released = Place(tree.fetch(published_path(path)), f"{tree.name}: {published_path(path)}")
-        found, _ = compare_files(released, Place(root / path, path), report, claimed_by(root))
+        released = NamedFile(tree.fetch(published_path(path)), f"{tree.name}: {published_path(path)}")
+        found, _ = compare_files(released, NamedFile(root / path, path), report, claimed_by(root))
     return found.verdict

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-from aqea_registry.comparison.evidence import KINDS, Compared, match, order_words
+from aqea_registry.comparison.evidence import Compared, Kind, match, order_text
 from aqea_registry.comparison.measures import Block, Values, measure
-from aqea_registry.comparison.verdict import BOUND, PairSetComparison, PairSetFile, judge, scored
+from aqea_registry.comparison.verdict import BOUND, PairSetComparison, PairSetFile, decide, scored
 
 RNG = np.random.Generator
 Rows = npt.NDArray[np.int64]
@@ -67,7 +67,7 @@ def compare(before: PairSet, after: PairSet) -> tuple[PairSetComparison, Compare
 
     compared = Compared(measured=measure(blocks(before), blocks(after)), before=before.scores, after=after.scores, bound=BOUND)
     files = [PairSetFile(name=name, sha256=name, size=1) for name in ("a", "b")]
-    return judge(compared, files[0], files[1], scored(compared), ()), compared
+    return decide(compared, files[0], files[1], scored(compared), ()), compared
 
 
 # How a set is changed: from the world, the vectors off the grid and a source of chance to the other set.
@@ -266,8 +266,8 @@ def test_no_false_equivalence_and_no_false_diagnosis_in_random_cases() -> None:
 
 def test_every_kind_has_a_case_or_needs_sentences() -> None:
     told = {kind for kind, _ in CASES.values()}
-    assert set(KINDS) - told == {"prefix", "pooling", "casing", "truncation"}
-    assert told - set(KINDS) == {"EQUIVALENT"}
+    assert set(get_args(Kind)) - told == {"prefix", "pooling", "casing", "truncation"}
+    assert told - set(get_args(Kind)) == {"EQUIVALENT"}
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -299,7 +299,7 @@ def test_the_permutation_is_told() -> None:
     assert given.scores is not None
     for order, told in (
         (np.arange(n)[::-1], "the order is reversed"),
-        (np.roll(np.arange(n), 3), "every row stands 3 places from where it was"),
+        (np.roll(np.arange(n), 3), "every row is shifted by 3"),
         (np.array([1, 0, *range(2, n)]), "rows exchanged in pairs: 2 moved"),
     ):
         found, _ = compare(given, PairSet(given.first[order], given.second[order], given.scores[order]))
@@ -375,7 +375,7 @@ def test_matching_gives_each_row_once_and_takes_no_square_of_equal_rows() -> Non
     order = np.random.default_rng(1).permutation(len(marks))
     found = match(marks, marks[order], np.arange(len(marks)))
     assert found is not None and sorted(found.origin) == sorted({*found.origin})
-    assert (marks[found.origin] == marks[order][found.rows]).all() and "without a simple pattern" in order_words(
+    assert (marks[found.origin] == marks[order][found.rows]).all() and "without a simple pattern" in order_text(
         found, len(marks)
     )
 
