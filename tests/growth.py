@@ -13,7 +13,7 @@ TOO_SHORT = 0.02  # seconds: below it the clock and the machine's other work dec
 def assert_linear(prepare: Callable[[int], Callable[[], object]], n: int) -> None:
     """Work on 2n things takes less than three times what work on n takes; with the square it would be four times.
 
-    `prepare(n)` gives the work, so that what leads to it is not measured. Processor time of this thread is compared, of
+    `prepare(n)` gives the work, so that what leads to it is not measured. Processor time of this process is compared, of
     each size the least of a few runs, because whatever disturbs a run makes it longer.
     """
     sizes = (n, 2 * n)
@@ -28,6 +28,6 @@ def assert_linear(prepare: Callable[[int], Callable[[], object]], n: int) -> Non
 
 def _seconds(work: Callable[[], object]) -> float:
     gc.collect()
-    began = time.thread_time()
+    began = time.process_time()
     work()
-    return time.thread_time() - began
+    return time.process_time() - began

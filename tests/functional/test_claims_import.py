@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from aqea_registry.claims.import_claims import ImportedClaims, import_claims
 from aqea_registry.claims.ledger import Claim, Ledger, Measurement, Quotation, parse_ledger, render_ledger
 from aqea_registry.project.project import open_project
 from tests.functional.helpers import leftovers, tree
+from tests.growth import assert_linear
 from tests.tools import BIN, ROOT, SHARED, aqea, run
 
 CARD = """---
@@ -313,10 +314,8 @@ BAD: dict[str, tuple[str | bytes, str]] = {
 @pytest.mark.parametrize("name", BAD)
 def test_a_bad_document_is_refused_and_nothing_is_written(empty: Path, name: str) -> None:
     text, told = BAD[name]
-    began = time.process_time()
     with pytest.raises(RegistryError) as raised:
         take(empty, text)
-    assert time.process_time() - began < 15
     assert isinstance(raised.value, BadConfiguration) and told in raised.value.message, raised.value.message
     assert "card.md" in raised.value.message
     assert not (empty / "manifests/claims/card.yaml").exists() and leftovers(empty) == []
@@ -342,24 +341,32 @@ def test_csv_and_tsv_are_tables(empty: Path) -> None:
         take(empty, "a,b\n1,x\n", "words.csv")
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "| a | b |\n|---|---|\n" + "| some words of a row | 1,234.5 |\n" * 9000 + "word and other words here\n" * 180_000,
-        CARD + "word | and other words here\n\n" * 30_000 + "some more words of the card\n\n" * 70_000 + "x" * 2_200_000,
-        CARD + "| a " * 59_000 + "\n" + "> - # `[x](" * 450_000,
-        "# " + "[a](" * 1_250_000,
-    ],
-    ids=["rows", "paragraphs", "markup", "heading"],
-)
-def test_five_megabytes_take_bounded_time(empty: Path, text: str) -> None:
-    assert len(text) > 4_900_000
-    began = time.process_time()
-    try:
-        take(empty, text)
-    except RegistryError as error:
-        assert "no numbers" in error.message
-    assert time.process_time() - began < 15
+DOCUMENTS: dict[str, Callable[[int], str]] = {  # of some thousand characters each
+    "rows": lambda n: (
+        "| a | b |\n|---|---|\n" + "| some words of a row | 1,234.5 |\n" * (2 * n) + "word and others\n" * (40 * n)
+    ),
+    "paragraphs": lambda n: CARD + "word | and others\n\n" * (6 * n) + "words of the card\n\n" * (14 * n) + "x" * (440 * n),
+    "markup": lambda n: CARD + "| a " * (12 * n) + "\n" + "> - # `[x](" * (90 * n),
+    "heading": lambda n: "# " + "[a](" * (250 * n),
+    "a deep value": lambda n: index("type: a, value: 1", head=f"x: {'[' * (500 * n)}{']' * (500 * n)}\n"),
+}
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_importing_takes_time_that_grows_with_the_document(empty: Path, name: str) -> None:
+    def work(size: int) -> Callable[[], object]:
+        text = DOCUMENTS[name](size)
+
+        def ask() -> None:
+            (empty / "manifests/claims/card.yaml").unlink(missing_ok=True)
+            try:
+                take(empty, text)
+            except RegistryError as error:
+                assert any(word in error.message for word in ("no numbers", "nested more than", "larger than"))
+
+        return ask
+
+    assert_linear(work, 600)
 
 
 def test_a_ledger_with_faults_is_not_touched(empty: Path) -> None:
@@ -420,11 +427,9 @@ def test_a_card_needs_huggingface_hub_and_a_table_does_not(empty: Path) -> None:
     ("seed", "ledger", "claims"),
     [("001_d1ddf7e09dec3dc3.txt", "lodestone-card", 990 + 47), ("002_9c55ea87f5871f67.txt", "minilm-card", 990 + 33)],
 )
-def test_the_seeds_cards_are_read_whole_and_fast(empty: Path, seed: str, ledger: str, claims: int) -> None:
+def test_the_seeds_cards_are_read_whole(empty: Path, seed: str, ledger: str, claims: int) -> None:
     project = open_project(empty)
-    began = time.process_time()
     done = import_claims(project, SHARED / "seeds" / seed)
-    assert time.process_time() - began < 15
     assert (done.claims, done.findings) == (claims, ())
     found = ledger_of(empty, Path(done.ledger).stem)
     lines = (SHARED / "seeds" / seed).read_text(encoding="utf-8").split("\n")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -125,9 +124,7 @@ def test_kalm_figures_that_differ_from_the_print_say_why(ledger: Ledger) -> None
 
 
 def test_kalm_check_finds_what_the_paper_contradicts_and_nothing_else() -> None:
-    started = time.monotonic()
     result = aqea("claims", "check", "kalm-paper", "--documents", SEEDS, "--json", cwd=ROOT)
-    assert time.monotonic() - started < 5
     assert result.status == 1, result.err
     answer = result.json()
     assert answer["documents"] == {"kalm-paper": "same"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from functools import cache
 from typing import Any
 
@@ -115,9 +114,7 @@ def test_every_row_of_a_training_table_is_a_term_of_its_total(name: str, rows: i
 
 
 def test_checking_the_ledgers_finds_the_known_contradictions_and_no_other() -> None:
-    start = time.monotonic()
     result = aqea("claims", "check", *NAMES, "--json", cwd=ROOT)
-    assert time.monotonic() - start < 5
     answer = result.json()
     assert result.status == 1
     assert {finding["code"] for finding in answer["findings"]} == {"claim-contradicted", "unpinned"}
