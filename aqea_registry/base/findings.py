@@ -103,7 +103,7 @@ class TagConflict(RegistryError):
 _GRAVEST_FIRST = (TagConflict, NotAllowed, Refused, CannotCheck, BadConfiguration)
 
 
-def gravest(errors: Sequence[RegistryError]) -> RegistryError | None:
+def most_severe(errors: Sequence[RegistryError]) -> RegistryError | None:
     """Of the errors that stopped parts of an operation the one to end with; it takes the findings of all."""
     if not errors:
         return None

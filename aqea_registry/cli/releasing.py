@@ -9,7 +9,7 @@ import click
 from aqea_registry.cli.shell import Outcome, Shell, command
 
 if TYPE_CHECKING:
-    from aqea_registry.releases.publish import Put
+    from aqea_registry.releases.publish import StoreResult
 
 TO = click.option("--to", "stores", multiple=True, metavar="STORE", help="Where, instead of publish.stores (repeatable).")
 
@@ -23,11 +23,10 @@ def package(shell: Shell, folder: str) -> Outcome:
     """
     from aqea_registry.base.progress import printable, size_text
     from aqea_registry.project.project import open_project
-    from aqea_registry.releases.package import build_package, write_package
-    from aqea_registry.verification.verify_project import verify_project
+    from aqea_registry.releases.package import assemble, write_package
 
     project = open_project(shell.directory)
-    built = build_package(project, verify_project(project, shell.report))
+    built = assemble(project, shell.report)
     done = write_package(built, shell.directory / folder, shell.report)
 
     def show() -> None:
@@ -67,7 +66,7 @@ def publish(shell: Shell, tag: str, stores: tuple[str, ...], dry_run: bool) -> O
     return Outcome((), msgspec.to_builtins(done), show, attempt.error)
 
 
-def _words(put: Put) -> str:
+def _words(put: StoreResult) -> str:
     from aqea_registry.base.progress import size_text
 
     sent = f"{put.new} pieces, {size_text(put.bytes)}; {put.reused} there already"

@@ -16,17 +16,19 @@ import msgspec
 
 from aqea_registry.base.files import WrongBytes, copy_checked, hash_files, open_regular, read_small, write_bytes
 from aqea_registry.base.findings import Finding, Refused
-from aqea_registry.base.progress import Reporter
+from aqea_registry.base.progress import Reporter, Silent
 from aqea_registry.base.sha256_list import parse, render
+from aqea_registry.claims.check_claims import check_claims
 from aqea_registry.project.artefact import published_path
-from aqea_registry.project.project import Project
+from aqea_registry.project.project import Project, Scope
 from aqea_registry.releases import card, croissant
 from aqea_registry.releases.card import NAME as CITATION
 from aqea_registry.releases.card import Citation, parse_citation
 from aqea_registry.report import plots
 from aqea_registry.report.report import release_page
 from aqea_registry.stores.release import Descriptor, Release, build
-from aqea_registry.verification.verify_project import CheckedProject
+from aqea_registry.tracing.trace import build_graph
+from aqea_registry.verification.verify_project import CheckedProject, verify_project
 
 FOLDER = "hf_package"
 CARD, LIST, CROISSANT, PLOT, REPORT = "README.md", "MANIFEST.sha256", "croissant.json", "plots/metrics.svg", "report.html"
@@ -56,24 +58,33 @@ class Written(msgspec.Struct, frozen=True, kw_only=True):
     removed: tuple[str, ...]
 
 
-def build_package(project: Project, verification: CheckedProject) -> Package:
-    """The package of a verified run. Raises Refused, with all findings, if it is not as it must be."""
-    if verification.findings:
-        raise Refused(
-            f"verification has {len(verification.findings)} findings, so there is no release of this run",
-            verification.findings,
-            "run: dvc repro, then aqea-registry verify",
-        )
-    found = {published_path(path): verification.digests[path] for path in project.manifest_paths()}
-    places = {published_path(path): project.root / path for path in project.manifest_paths()}
-    files = {path: (digest.sha256, digest.size) for path, digest in found.items()}
-    texts = {REPORT: release_page(project, verification, files)}
-    texts |= _texts(_card(project, verification), {**files, REPORT: _digest(texts[REPORT])})
-    files |= {path: _digest(text) for path, text in texts.items()}
-    texts[LIST] = render({path: sha256 for path, (sha256, _) in files.items()})
-    files[LIST] = _digest(texts[LIST])
-    release = build((path, sha256, size) for path, (sha256, size) in files.items())
-    return Package(release=release, texts=texts, places=places)
+def assemble(project: Project, report: Reporter) -> Package:
+    """Verify a run, judge its claims, draw its graph and page, and put all of it into a package, step by step.
+
+    Raises Refused, with all findings, if the run is not sound.
+    """
+    checked = verify_project(project, report)
+    if checked.findings:
+        message = f"verification has {len(checked.findings)} findings, so there is no release of this run"
+        raise Refused(message, checked.findings, "run: dvc repro, then aqea-registry verify")
+    files = {published_path(path): checked.digests[path] for path in project.manifest_paths()}
+    judged = check_claims(project, (), Silent(), scope=Scope.RELEASE, verified=checked)
+    graph = build_graph(project, judged, checked, scope=Scope.RELEASE)
+    listed = {path: (digest.sha256, digest.size) for path, digest in files.items()}
+    page = release_page(project, checked, judged, graph, listed)
+    paths = {published_path(path): project.root / path for path in project.manifest_paths()}
+    return build_package(_card(project, checked), page, listed, paths)
+
+
+def build_package(described: card.Card, page: bytes, files: Mapping[str, tuple[str, int]], paths: dict[str, Path]) -> Package:
+    """The package of these files (path to sha256 and size), their page, and the texts that are written for them. Pure."""
+    texts = {REPORT: page}
+    texts |= _texts(described, {**files, REPORT: _digest(page)})
+    everything = {**files, **{path: _digest(text) for path, text in texts.items()}}
+    texts[LIST] = render({path: sha256 for path, (sha256, _) in everything.items()})
+    everything[LIST] = _digest(texts[LIST])
+    release = build((path, sha256, size) for path, (sha256, size) in everything.items())
+    return Package(release=release, texts=texts, places=paths)
 
 
 def write_package(package: Package, folder: Path, report: Reporter) -> Written:

@@ -1,8 +1,7 @@
-"""Put a verified run into stores under a tag that never moves.
+"""The verbs publish and mark: put a verified run into stores under a tag that this program never moves.
 
 All stores are asked before the first byte is sent to any; then each takes the release, is read back, and gets its receipt.
-
-Say of a published release that it is superseded or withdrawn. Nothing of it is deleted, and its tag stays.
+A mark says that a published release is superseded or withdrawn; nothing of it is deleted, and its tag stays.
 """
 
 from __future__ import annotations
@@ -10,30 +9,29 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
 from aqea_registry.attestations.made import attach_statements
-from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused, RegistryError, TagConflict, gravest
+from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused, RegistryError, TagConflict, most_severe
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.references import is_folder, join_reference
 from aqea_registry.comparison.trees import changes, contents_of, is_compared, notes, previous, read_contents
 from aqea_registry.project.project import Project
-from aqea_registry.releases.package import Package, build_package
+from aqea_registry.releases.package import Package, assemble
 from aqea_registry.stores import receipts
 from aqea_registry.stores.attachments import Status, current, next_name
 from aqea_registry.stores.open_store import find, open_store
 from aqea_registry.stores.port import Plan, Store, Tagged
 from aqea_registry.stores.receipts import StoreReceipt
 from aqea_registry.stores.release import Release, compare_with_store, tag_conflict
-from aqea_registry.verification.verify_project import verify_project
 
 TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
 
-class Put(msgspec.Struct, frozen=True, kw_only=True):
-    """What happened, or would happen, at one store. `new` and `bytes` are sent, `reused` pieces are there already."""
+class StoreResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What happened, or would happen, at one store. `new` and `bytes` are sent, `reused` blobs are there already."""
 
     store: str
     reference: str
@@ -53,106 +51,119 @@ class Published(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
     files: int
     bytes: int
-    puts: tuple[Put, ...]
+    puts: tuple[StoreResult, ...]
 
 
-class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of a publication, and the gravest of the errors that stopped it at some stores."""
+class PublishOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a publication, and the most severe of the errors that stopped it at some stores."""
 
     done: Published
     error: RegistryError | None = None
 
 
-def publish(project: Project, tag: str, specs: Sequence[str], report: Reporter, *, dry_run: bool = False) -> Attempt:
+class _Target(NamedTuple):
+    """A store, the receipt of this tag there, and what is to be sent; or why the store could not be asked."""
+
+    store: Store
+    tag: str
+    receipt: Path
+    plan: Plan | CannotCheck
+
+    @property
+    def reference(self) -> str:
+        return join_reference(self.store.spec, self.tag)
+
+
+def publish(project: Project, tag: str, specs: Sequence[str], report: Reporter, *, dry_run: bool = False) -> PublishOutcome:
     """Verify, build the release, put it into each store, read it back, and write its receipt last.
 
     Raises Refused if verification has findings, TagConflict if a tag names another release, NotAllowed if a store would not
     take it; then nothing was sent anywhere. A store that fails later, or cannot be reached, does not stop the others.
     """
-    stores = _open(project, tag, specs)
-    package = build_package(project, verify_project(project, report))
-    release = package.release
-    plans: dict[str, Plan] = {}
-    failures: dict[str, RegistryError] = {}
-    for store in stores:
-        _refuse_receipt(project, store, tag, release)
+    stores = _open_stores(tag, specs, project.root)
+    package = assemble(project, report)
+    targets = [_plan(store, tag, package.release, project.root) for store in stores]
+    results, errors = list[StoreResult](), list[RegistryError]()
+    for target in targets:
         try:
-            plans[store.spec] = store.plan(tag, release)
-        except CannotCheck as error:  # others may be reached; this one can be done later
-            failures[store.spec] = error
-        else:
-            if (held := plans[store.spec].existing) is not None:
-                _refuse_conflict(tag, store.spec, f"{join_reference(store.spec, tag)} already names", held.digest, release)
-    puts = []
-    for store in stores:
-        try:
-            if store.spec in failures:
-                raise failures[store.spec]
-            planned = _planned(store, tag, plans[store.spec], release)
-            puts.append(planned if dry_run else _put(project, store, tag, package, planned, plans[store.spec], report))
+            results.append(_planned(target, package.release) if dry_run else _put(target, package, project, report))
         except RegistryError as error:
-            failures[store.spec] = error
-            puts.append(Put(store=store.spec, reference=join_reference(store.spec, tag), state="failed", reason=error.message))
-    done = Published(tag=tag, digest=release.digest(), files=len(release.layers), bytes=release.size(), puts=tuple(puts))
-    return Attempt(done=done, error=gravest([*failures.values()]))
+            errors.append(error)
+            failed = StoreResult(store=target.store.spec, reference=target.reference, state="failed", reason=error.message)
+            results.append(failed)
+    release = package.release
+    done = Published(tag=tag, digest=release.digest(), files=len(release.layers), bytes=release.size(), puts=tuple(results))
+    return PublishOutcome(done=done, error=most_severe(errors))
 
 
-def _open(project: Project, tag: str, specs: Sequence[str]) -> list[Store]:
+def _open_stores(tag: str, specs: Sequence[str], root: Path) -> list[Store]:
     if not TAG.fullmatch(tag):
         raise BadConfiguration(
-            f"{tag!r} is no tag: letters, digits, '.', '_' and '-', at most 128, not starting with '.' or '-'"
+            f"{tag!r} is not a tag: letters, digits, '.', '_' and '-', at most 128, not starting with '.' or '-'"
         )
     if not specs:
         raise BadConfiguration("no store is named: add one under publish.stores in params.yaml, or use --to oci:DIR")
-    return [open_store(spec, project.root) for spec in dict.fromkeys(specs)]
+    return [open_store(spec, root) for spec in dict.fromkeys(specs)]
 
 
-def _refuse_conflict(tag: str, store: str, says: str, held: str, release: Release) -> None:
-    """Raise TagConflict if a tag means another release, as a store or a receipt says."""
-    if held != release.digest():
-        message = f"{says} {held}; this content would be {release.digest()}. Nothing was changed."
-        raise TagConflict(message, "publish it under a new tag", [tag_conflict(tag, store, held, release.digest())])
-
-
-def _refuse_receipt(project: Project, store: Store, tag: str, release: Release) -> None:
-    """A tag means one content in all stores: what is committed about it holds for a store that is new to it, too."""
-    path = receipts.receipt_path(project.root, store.spec, tag)
-    known = None if is_folder(store.spec) else receipts.read(path)
+def _plan(store: Store, tag: str, release: Release, root: Path) -> _Target:
+    """Ask a store what it has. Raises TagConflict if the tag names another release there, or in a committed receipt."""
+    receipt = receipts.receipt_path(root, store.spec, tag)
+    known = None if is_folder(store.spec) else receipts.read(receipt)  # what is committed holds for a new store, too
     if known is not None:
-        _refuse_conflict(tag, store.spec, f"{_shown(project, path)} says that {tag} is", known.digest, release)
+        _refuse_conflict(tag, store.spec, f"{_shown(root, receipt)} says that {tag} is", known.digest, release)
+    try:
+        plan = store.plan(tag, release)
+    except CannotCheck as error:  # others may be reached; this one can be done later
+        return _Target(store, tag, receipt, error)
+    if plan.existing is not None:
+        _refuse_conflict(tag, store.spec, f"{join_reference(store.spec, tag)} already names", plan.existing.digest, release)
+    return _Target(store, tag, receipt, plan)
 
 
-def _planned(store: Store, tag: str, plan: Plan, release: Release) -> Put:
-    pieces = {layer.digest for layer in release.layers}
-    return Put(
-        store=store.spec,
-        reference=join_reference(store.spec, tag),
-        state="unchanged" if plan.complete else "planned",
-        new=len(plan.new),
-        bytes=sum(blob.size for blob in plan.new),
-        reused=len(pieces - {blob.digest for blob in plan.new}),
+def _refuse_conflict(tag: str, store: str, says: str, named: str, release: Release) -> None:
+    """Raise TagConflict if a tag means another release, as a store or a receipt says."""
+    if named != release.digest():
+        message = f"{says} {named}; this content would be {release.digest()}. Nothing was changed."
+        raise TagConflict(message, "publish it under a new tag", [tag_conflict(tag, store, named, release.digest())])
+
+
+def _planned(target: _Target, release: Release) -> StoreResult:
+    """What would be sent. Raises the CannotCheck of a store that could not be asked."""
+    if isinstance(target.plan, CannotCheck):
+        raise target.plan
+    new = {blob.digest for blob in target.plan.new}
+    return StoreResult(
+        store=target.store.spec,
+        reference=target.reference,
+        state="unchanged" if target.plan.complete else "planned",
+        new=len(target.plan.new),
+        bytes=sum(blob.size for blob in target.plan.new),
+        reused=len({layer.digest for layer in release.layers} - new),
     )
 
 
-def _put(project: Project, store: Store, tag: str, package: Package, planned: Put, plan: Plan, report: Reporter) -> Put:
-    release = package.release
-    path = receipts.receipt_path(project.root, store.spec, tag)
-    known = receipts.read(path)
+def _put(target: _Target, package: Package, project: Project, report: Reporter) -> StoreResult:
+    """Push the release into a store, read it back, attach the statements, and write the receipt."""
+    store, tag, release = target.store, target.tag, package.release
+    planned, known = _planned(target, release), receipts.read(target.receipt)
+    shown = _shown(project.root, target.receipt)
     if planned.state == "unchanged" and known is not None and known.digest == release.digest() and store.spec in known.stores:
-        return msgspec.structs.replace(planned, receipt=_shown(project, path))
+        return msgspec.structs.replace(planned, receipt=shown)
     text = _notes(store, tag, package) if planned.state == "planned" else ""
     with report.task(f"publish to {store.spec}", planned.bytes, "bytes") as advance:
         ids = store.push(tag, release, package.content, text, advance)  # if all is there: only the ids, for a lost receipt
     tagged = _read_back(store, tag, release, report)
     try:
         attach_statements(project.root, project.artefacts.values(), store, tagged, release)
-    except RegistryError as error:  # the release is there and was read back; what is said of it can be added later
+    except RegistryError as error:  # the release is there and was read back; statements on it can be added later
         report.warn(f"{store.spec}: the statements on how it was made could not be put beside the release: {error.message}")
-    entry = StoreReceipt(reference=join_reference(store.spec, tag), at=tagged.at, ids=ids)
+    entry = StoreReceipt(reference=target.reference, at=tagged.at, ids=ids)
     written = receipts.write(project.root, store.spec, tag, release, entry)
+    repaired = isinstance(target.plan, Plan) and target.plan.existing is not None
     state: Literal["published", "unchanged", "repaired"]
-    state = "unchanged" if planned.state == "unchanged" else "repaired" if plan.existing else "published"
-    return msgspec.structs.replace(planned, state=state, receipt=_shown(project, path), receipt_written=written)
+    state = "unchanged" if planned.state == "unchanged" else "repaired" if repaired else "published"
+    return msgspec.structs.replace(planned, state=state, receipt=shown, receipt_written=written)
 
 
 def _read_back(store: Store, tag: str, release: Release, report: Reporter) -> Tagged:
@@ -187,8 +198,8 @@ def _bytes(content: Path | bytes) -> bytes:
     return content if isinstance(content, bytes) else content.read_bytes()
 
 
-def _shown(project: Project, path: Path) -> str:
-    return path.relative_to(project.root).as_posix() if path.is_relative_to(project.root) else str(path)
+def _shown(root: Path, path: Path) -> str:
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
 
 
 class Marked(msgspec.Struct, frozen=True, kw_only=True):

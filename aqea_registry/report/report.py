@@ -12,10 +12,10 @@ import msgspec
 
 from aqea_registry.attestations.statement import confirmed
 from aqea_registry.base.files import write_bytes
-from aqea_registry.base.progress import Reporter, Silent
+from aqea_registry.base.progress import Reporter
 from aqea_registry.base.sha256_list import MANIFEST
 from aqea_registry.claims.check_claims import CheckedClaims, check_claims
-from aqea_registry.project.project import Project, Scope
+from aqea_registry.project.project import Project
 from aqea_registry.report.page import ConfirmationFacts, Content, Page, PairSetFacts, PinFacts, build, visible
 from aqea_registry.report.plots import FIGURE_STYLE
 from aqea_registry.stores.receipts import Receipt, all_receipts
@@ -65,14 +65,17 @@ def report(
     )
 
 
-def release_page(project: Project, verification: CheckedProject, listed: Mapping[str, tuple[str, int]]) -> bytes:
+def release_page(
+    project: Project,
+    verification: CheckedProject,
+    checked: CheckedClaims,
+    graph: Graph,
+    listed: Mapping[str, tuple[str, int]],
+) -> bytes:
     """The page within a release, made of what every checkout has, so that all build the same.
 
-    It names no release, which would change the page after each publication, and no document, source or confirmation that is
-    on one machine and not on another.
+    It names no release, which would change the page after each publication. `checked` and `graph` are of `Scope.RELEASE`.
     """
-    checked = check_claims(project, (), Silent(), scope=Scope.RELEASE, verified=verification)
-    graph = build_graph(project, checked, verification, scope=Scope.RELEASE)
     return render_page(build(content_of(project, verification, checked, listed, graph, None)))
 
 

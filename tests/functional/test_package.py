@@ -18,8 +18,7 @@ import pytest
 from aqea_registry.base.findings import Refused
 from aqea_registry.base.progress import Silent
 from aqea_registry.project.project import open_project
-from aqea_registry.releases.package import Package, Written, build_package, write_package
-from aqea_registry.verification.verify_project import verify_project
+from aqea_registry.releases.package import Package, Written, assemble, write_package
 from tests import sampling
 from tests.functional.helpers import (
     BENCHMARK,
@@ -51,7 +50,7 @@ WRITTEN = {"README.md", "croissant.json", "plots/metrics.svg", "report.html", LI
 
 def package_of(project: Path) -> Package:
     opened = open_project(project)
-    return build_package(opened, verify_project(opened, Silent()))
+    return assemble(opened, Silent())
 
 
 def write(package: Package, folder: Path) -> Written:
