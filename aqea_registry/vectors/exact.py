@@ -101,7 +101,7 @@ def _sums(x: Sequence[int], y: Sequence[int]) -> _Sums:
 def _root(sums: _Sums) -> tuple[int, bool, int]:
     """The correlation's size in fixed point: its floor, whether anything was cut off, and the bits behind the point.
 
-    So many bits that at least 128 of them stand behind the leading zeros, however small the correlation is.
+    So many bits that at least 128 of them follow the leading zeros, however small the correlation is.
     """
     numerator, denominator = sums.product * sums.product, sums.x_squares * sums.y_squares
     bits = 128 + max(0, (denominator.bit_length() - numerator.bit_length()) // 2 + 1)

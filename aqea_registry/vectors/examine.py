@@ -54,37 +54,26 @@ def examine(path: Path, subject: str, expected: Expected | None = None) -> tuple
     findings = [*_norm_findings(rows, pairs.header.dimension, subject)]
     findings += _header_findings(pairs, subject, expected) if expected else []
     if pairs.header.baseline_spearman != scores.cos_sim_spearman:
-        findings.append(
-            Finding(
-                code="wrong-metric",
-                subject=f"{subject}: baseline_spearman",
-                expected=repr(scores.cos_sim_spearman),
-                actual=repr(pairs.header.baseline_spearman),
-                message="recomputed from the file's own vectors and scores, the number is a different one",
-            )
+        wanted, found = repr(scores.cos_sim_spearman), repr(pairs.header.baseline_spearman)
+        where, message = (
+            f"{subject}: baseline_spearman",
+            "recomputed from the file's own vectors and scores, the number differs",
         )
+        findings.append(Finding(code="wrong-metric", subject=where, expected=wanted, actual=found, message=message))
     return Examined(header=pairs.header, metrics=scores, content=pairs.content), findings
 
 
 def _header_findings(pairs: PairSet, subject: str, expected: Expected) -> Iterator[Finding]:
     for field in ("dataset", "model", "dimension"):
-        wanted, found = getattr(expected, field), getattr(pairs.header, field)
+        wanted, found = str(getattr(expected, field)), str(getattr(pairs.header, field))
         if wanted != found:
-            message = "params.yaml names a different one"
-            yield Finding(
-                code="mismatch", subject=f"{subject}: {field}", expected=str(wanted), actual=str(found), message=message
-            )
+            where, message = f"{subject}: {field}", "params.yaml names a different one"
+            yield Finding(code="mismatch", subject=where, expected=wanted, actual=found, message=message)
     low, high = expected.score_range
     outside = [score for score in pairs.scores if not low <= score <= high]
     if outside:
-        message = f"{len(outside)} scores are outside the dataset's range"
-        yield Finding(
-            code="malformed",
-            subject=f"{subject}: scores",
-            expected=f"{low:g} to {high:g}",
-            actual=str(outside[0]),
-            message=message,
-        )
+        wanted, message = f"{low:g} to {high:g}", f"{len(outside)} scores are outside the dataset's range"
+        yield Finding(code="malformed", subject=f"{subject}: scores", expected=wanted, actual=str(outside[0]), message=message)
 
 
 def _norm_findings(rows: Products, dimension: int, subject: str) -> Iterator[Finding]:
@@ -94,10 +83,6 @@ def _norm_findings(rows: Products, dimension: int, subject: str) -> Iterator[Fin
         lengths = np.sqrt(np.array(squares, np.float64))
         bad = np.flatnonzero(np.abs(lengths - MICRO) > slack)
         if len(bad):
-            yield Finding(
-                code="not-canonical",
-                subject=f"{subject}: {key}[{bad[0]}]",
-                expected="length 1",
-                actual=f"length {lengths[bad[0]] / MICRO:.6f}",
-                message=f"{len(bad)} vectors are not normalised",
-            )
+            where, length = f"{subject}: {key}[{bad[0]}]", f"length {lengths[bad[0]] / MICRO:.6f}"
+            message = f"{len(bad)} vectors are not normalised"
+            yield Finding(code="not-canonical", subject=where, expected="length 1", actual=length, message=message)

@@ -30,7 +30,7 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Products(msgspec.Struct, frozen=True, kw_only=True):
-    """What the similarities of every pair rest on: exact integers, one entry a row, in micro-units or their squares."""
+    """What the similarities of every pair rest on: exact integers, one entry per row, in micro-units or their squares."""
 
     dot: list[int]
     norm1: list[int]

@@ -74,10 +74,10 @@ class _Declared(Header, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def read(file: FileIO) -> PairSet:
-    """Read a pair file strictly, as a whole: everything but the spelling is checked, and that is told by `is_canonical`.
+    """Read and check a whole pair file, in memory of its scores and a block of rows.
 
-    Memory holds the scores and a block. Raises Malformed, first for what is no pair file or has the wrong shape, then, with
-    the code `not-canonical`, for values off the grid of 1e-6; OSError.
+    Any spelling of JSON is read; `is_canonical` says whether it is that of `write`. Raises Malformed, first for what is not a
+    pair file or has the wrong shape, then, with the code `not-canonical`, for values off the grid of 1e-6; OSError.
     """
     before = os.fstat(file.fileno())
     found = json_scan.members(file)
@@ -117,6 +117,8 @@ def read(file: FileIO) -> PairSet:
 
 def _declared(file: FileIO, found: Sequence[json_scan.Member]) -> _Declared:
     """What the file says besides its matrices: the object decoded with an empty array in the place of each."""
+    if unknown := [member.key for member in found if member.key not in KEYS]:
+        raise Malformed(f"not a pair file: unknown key `{unknown[0]}`")
     parts = [
         json_scan.text(file, member.name) + b":" + (b"[]" if member.key in MATRICES else json_scan.text(file, member.value))
         for member in found
