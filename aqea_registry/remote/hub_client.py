@@ -151,7 +151,7 @@ class HubClient:
     def stream(self, commit: str | None, path: str, size: int, offset: int) -> Download:
         """A file's bytes from `offset` on, `size` being where it ends at the latest. Nothing is requested before it is read."""
         what = f"{self._name}: {path}"
-        return Download(size, offset, lambda at: self._blocks(commit, path, at), lambda call: self._ask(what, lambda _: call()))
+        return Download(size, offset, lambda at: self._blocks(commit, path, at), lambda call: self._retrying(what, call))
 
     def read(self, commit: str, path: str, limit: int) -> bytes:
         """A small file of a commit, at most `limit` + 1 bytes of it."""
@@ -228,12 +228,16 @@ class HubClient:
 
     def _ask(self, what: str, call: Callable[[Any], T], *, to_write: bool = False) -> T:
         """Call with the Hub's client, again where waiting helps."""
-        api = self._api()
-        from huggingface_hub import errors
+        return self._retrying(what, lambda: call(self._api()), to_write)
 
+    def _retrying(self, what: str, call: Callable[[], T], to_write: bool = False) -> T:
+        try:
+            from huggingface_hub import errors
+        except ImportError as error:
+            raise CannotCheck("huggingface_hub is not installed", "pip install 'aqea-registry[stores]'") from error
         hint = self._to_write() if to_write else f"set HF_TOKEN to a token that may read {self._repository}"
         try:
-            return with_retries(what, lambda: call(api), _explain, hint)
+            return with_retries(what, call, _explain, hint)
         except errors.RepositoryNotFoundError as error:
             if to_write:  # so the Hub answers those who may not know of it
                 raise NotAllowed(f"{what}: the Hub has no such repository for this token", hint) from error
@@ -244,12 +248,10 @@ class HubClient:
             raise NotFound(what, "file") from error
 
     def _api(self) -> Any:
-        """The Hub's client. Raises CannotCheck if it must stay offline or is not installed."""
-        try:
-            from huggingface_hub import HfApi, get_session, get_token
-            from huggingface_hub.utils import disable_progress_bars, logging  # type: ignore[attr-defined]
-        except ImportError as error:
-            raise CannotCheck("huggingface_hub is not installed", "pip install 'aqea-registry[stores]'") from error
+        """The Hub's client. Raises CannotCheck if it must stay offline."""
+        from huggingface_hub import HfApi, get_session, get_token
+        from huggingface_hub.utils import disable_progress_bars, logging  # type: ignore[attr-defined]
+
         if offline():
             raise CannotCheck(f"{self._name}: HF_HUB_OFFLINE keeps the Hub's client offline", "unset HF_HUB_OFFLINE")
         warnings.filterwarnings("ignore", module=r"huggingface_hub\.")

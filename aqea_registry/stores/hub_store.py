@@ -22,15 +22,7 @@ from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, 
 from aqea_registry.base.references import join_reference
 from aqea_registry.remote.hub_client import HubClient, NotFound, RemoteFile, RepositoryRefs, addition, git_blob
 from aqea_registry.stores.attachments import check_document
-from aqea_registry.stores.port import (
-    Content,
-    Plan,
-    Tagged,
-    other_document,
-    parsed,
-    refuse_other_release,
-    unchanged,
-)
+from aqea_registry.stores.port import Content, Plan, Tagged, lost_tag, other_document, parsed, refuse_other_release, unchanged
 from aqea_registry.stores.release import (
     LARGEST_MANIFEST,
     RECORD,
@@ -112,9 +104,7 @@ class HubStore:
             self._hub.tag(tag, self._commit(tag, release, content, notes, advance))
             found = self._unless_other(tag, release, self._hub.refs())
         if found is None:
-            raise Refused.of(
-                "missing", join_reference(self.spec, tag), "the Hub took the tag and does not have it", release.digest()
-            )
+            raise lost_tag(self.spec, tag, release)
         return {"commit": found.at, "repository": self._hub.address}
 
     def stored(self, tagged: Tagged, release: Release, deep: bool, advance: Advance) -> Iterator[StoredFile]:
@@ -133,10 +123,7 @@ class HubStore:
                 yield self._hash(tagged, path, entry, layer, advance if deep else None)
 
     def open(self, tagged: Tagged, path: str, layer: Descriptor, offset: int) -> BinaryIO:
-        """A file's bytes from `offset` on; a broken connection is resumed while they are read.
-
-        Opening raises Refused if the commit has no such file; opening and reading raise NotAllowed and CannotCheck.
-        """
+        """A file's bytes from `offset` on, resumed after a broken connection."""
         try:
             return self._hub.stream(tagged.at, path, layer.size, offset).buffered()
         except NotFound as error:

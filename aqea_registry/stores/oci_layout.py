@@ -20,7 +20,7 @@ from aqea_registry.stores.port import (
     Content,
     Plan,
     Tagged,
-    other_document,
+    is_attached,
     other_manifest,
     parsed,
     refuse_other_release,
@@ -121,11 +121,9 @@ class Layout:
         subject = Descriptor(media_type=MANIFEST_TYPE, digest=tagged.digest, size=len(manifest))
         made = attachment(subject, name, content)
         with locked(self._folder):
-            existing = self.attachments(tagged).get(name)
-            if existing is not None and existing != content:
-                raise other_document(f"{self.spec}@{tagged.digest}: {name}", content, existing)
-            for digest, piece in ((made.document.digest, content), (made.digest(), made.render())):
-                write_bytes(self._blob(digest), piece)
+            is_attached(f"{self.spec}@{tagged.digest}: {name}", content, self.attachments(tagged).get(name))
+            write_bytes(self._blob(made.document.digest), content)
+            write_bytes(self._blob(made.digest()), made.render())
             write_bytes(self._folder / "index.json", with_entry(self._index(), made.entry()))
 
     def attachments(self, tagged: Tagged) -> Mapping[str, bytes]:

@@ -17,6 +17,7 @@ import msgspec
 
 from aqea_registry.base.files import Advance, WrongBytes
 from aqea_registry.base.findings import Finding, Refused, TagConflict
+from aqea_registry.base.references import join_reference
 from aqea_registry.stores.release import Descriptor, NotARelease, Release, StoredFile, digest_of, parse, tag_conflict
 
 # The bytes of a path of the release: a file that was verified, or a text that was made for the release.
@@ -76,7 +77,10 @@ class Store(Protocol):
         ...
 
     def open(self, tagged: Tagged, path: str, layer: Descriptor, offset: int) -> BinaryIO:
-        """The bytes of a file of the release from `offset` on, as a stream to be closed. They are not checked yet."""
+        """The bytes of a file of the release from `offset` on, as a stream to be closed. They are not checked yet.
+
+        Opening raises Refused if the store has no such file; opening and reading raise NotAllowed and CannotCheck.
+        """
         ...
 
     def attach(self, tagged: Tagged, name: str, content: bytes) -> None:
@@ -109,6 +113,19 @@ def other_manifest(subject: str, expected: str, content: bytes) -> Refused:
     """The manifest under a digest has other bytes."""
     message = "the manifest's bytes are not those that its digest names"
     return Refused.of("mismatch", subject, message, expected, digest_of(content))
+
+
+def lost_tag(spec: str, tag: str, release: Release) -> Refused:
+    """The store accepted a tag, and does not have it."""
+    message = "the store took the tag and does not have it"
+    return Refused.of("missing", join_reference(spec, tag), message, release.digest())
+
+
+def is_attached(subject: str, wanted: bytes, existing: bytes | None) -> bool:
+    """Whether a document is attached already. Raises Refused if another one has its name."""
+    if existing is not None and existing != wanted:
+        raise other_document(subject, wanted, existing)
+    return existing is not None
 
 
 def other_document(subject: str, wanted: bytes, existing: bytes | None) -> Refused:

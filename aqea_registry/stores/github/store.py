@@ -33,7 +33,15 @@ from aqea_registry.stores.github.assets import (
     with_notice,
 )
 from aqea_registry.stores.github.upload import AssetUpload, Sending, draft_lock, draft_owner, own_draft, send
-from aqea_registry.stores.port import Content, Plan, Tagged, other_document, other_manifest, parsed, refuse_other_release
+from aqea_registry.stores.port import (
+    Content,
+    Plan,
+    Tagged,
+    is_attached,
+    other_manifest,
+    parsed,
+    refuse_other_release,
+)
 from aqea_registry.stores.release import LARGEST_MANIFEST, RECORD, Descriptor, Release, StoredFile, digest_of
 
 ROUNDS = 10  # how often a push looks again because somebody else was faster
@@ -137,11 +145,9 @@ class GitHub:
             raise BadConfiguration(f"{name!r} cannot be the name of an attachment", "use letters, digits, '.', '_' and '-'")
         with draft_lock(self._client.address, tagged.tag, "attachments", wait=True):
             found = self._by_number(tagged)
-            existing = self._attachments(found).get(name)
-            if existing is None:
+            subject = f"{join_reference(self.spec, tagged.tag)}: {name}"
+            if not is_attached(subject, content, self._attachments(found).get(name)):
                 self._keep(found, name, content)
-            elif existing != content:
-                raise other_document(f"{join_reference(self.spec, tagged.tag)}: {name}", content, existing)
             if name.startswith("status-") and (line := notice(content)) is not None:
                 self._rewrite(found, lambda text: with_notice(text, line))
 

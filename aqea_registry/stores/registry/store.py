@@ -39,7 +39,16 @@ from aqea_registry.stores.attachments import (
     well_formed,
     with_entry,
 )
-from aqea_registry.stores.port import Content, Plan, Tagged, other_document, parsed, refuse_other_release, unchanged
+from aqea_registry.stores.port import (
+    Content,
+    Plan,
+    Tagged,
+    is_attached,
+    lost_tag,
+    parsed,
+    refuse_other_release,
+    unchanged,
+)
 from aqea_registry.stores.registry.http import RegistryClient
 from aqea_registry.stores.release import EMPTY_CONFIG, MANIFEST_TYPE, Descriptor, Release, StoredFile, digest_of
 
@@ -125,10 +134,7 @@ class Registry:
         return {"manifest": release.digest(), "repository": f"{self._client.host}/{self._client.name}"}
 
     def stored(self, tagged: Tagged, release: Release, deep: bool, advance: Advance) -> Iterator[StoredFile]:
-        """Each file as the registry has it: by its name, which is its digest, or with `deep` by its bytes.
-
-        Raises Refused at the end if the config is gone: other programs could not read the release.
-        """
+        """Each file by its name, which is its digest, or with `deep` by its bytes. Raises Refused if the config is gone."""
         for path, layer in sorted(release.files().items()):
             size = self._client.size(layer.digest)
             if size is None:
@@ -142,10 +148,7 @@ class Registry:
             raise Refused.of("missing", f"{join_reference(self.spec, tagged.tag)}: config", message, release.config.digest)
 
     def open(self, tagged: Tagged, path: str, layer: Descriptor, offset: int) -> BinaryIO:
-        """A file's bytes from `offset` on; a broken connection is resumed while they are read.
-
-        Opening raises Refused if the registry has no such blob; opening and reading raise NotAllowed and CannotCheck.
-        """
+        """A file's bytes from `offset` on, resumed after a broken connection."""
         return self._client.open(layer, offset, f"{join_reference(self.spec, tagged.tag)}: {path}")
 
     def attach(self, tagged: Tagged, name: str, content: bytes) -> None:
@@ -173,9 +176,7 @@ class Registry:
         self._find_same(tag, release)
         time.sleep(self._settle)
         if self._find_same(tag, release) is None:
-            raise Refused.of(
-                "missing", join_reference(self.spec, tag), "the registry took the tag and does not have it", release.digest()
-            )
+            raise lost_tag(self.spec, tag, release)
 
     def _find_same(self, tag: str, release: Release) -> Tagged | None:
         """What the tag names. Raises TagConflict if that is another release."""
@@ -228,10 +229,7 @@ class Referrers:
         return found
 
     def _has(self, tagged: Tagged, name: str, content: bytes) -> bool:
-        existing = self.documents(tagged).get(name)
-        if existing is not None and existing != content:
-            raise other_document(f"{self._client}@{tagged.digest}: {name}", content, existing)
-        return existing is not None
+        return is_attached(f"{self._client}@{tagged.digest}: {name}", content, self.documents(tagged).get(name))
 
     def _list_with(self, tagged: Tagged, made: Attachment) -> bytes:
         """The list of a release's attachments as it is now, with one more."""
