@@ -1,4 +1,4 @@
-"""Which numbers of a document are bound to claims: by a marker beside them, or by a ledger that says where they stand."""
+"""Binding: which numbers of a document are claims, by a marker beside them or by a ledger that has their location. Pure."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from aqea_registry.claims.ledger import Claim, Ledger
 from aqea_registry.documents.numbers import Marker, NotANumber, NumberSpan, Scan, parse_number
 from aqea_registry.documents.prose import line_starts
 
-MOST = 1000  # unbound numbers that are told one by one
+MOST = 1000  # unbound numbers that are faults of their own
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """What is wrong at a place of a document. Line and column count from 1; `claim` is the claim that it is about."""
+    """What is wrong at a position of a document. Line and column count from 1; `claim` is the claim that it is about."""
 
     code: str
     line: int
@@ -30,7 +30,7 @@ class Fault(msgspec.Struct, frozen=True):
 
 
 class Bound(NamedTuple):
-    """What became of the numbers that look like results. `lines` has the claims of a ledger and the lines they stand at."""
+    """How many numbers look like results, are bound, and are examples; and by ledger the lines of its claims."""
 
     results: int
     bound: int
@@ -42,31 +42,25 @@ class Bound(NamedTuple):
 def bind(text: str, scan: Scan, ledgers: Mapping[str, Ledger], own: Mapping[str, bool]) -> Bound:
     """Bind a document's numbers to the claims of all ledgers.
 
-    `own` names the ledgers of this document; of those that are true the document has the very bytes.
+    `own` names the ledgers of this document, and whether the document has the bytes that the ledger names.
     """
     starts = line_starts(text)
     marked = _Marked(text, scan, starts, ledgers, own)
     for marker in scan.markers:
         marked.take(marker)
-    faults, lines = list(marked.faults), {}
+    faults, lines = list(marked.faults), dict(marked.lines)
     spans: list[tuple[int, int]] = []
     for name, same in own.items():
-        claims = [claim for claim in ledgers[name].claims if claim.text and f"{name}:{claim.id}" not in marked.claims]
-        placed = _place(text, starts, claims, same)
-        for claim, place in zip(claims, placed, strict=True):
-            if place is None or (same and claim.at.line not in (None, bisect_right(starts, place))):
+        by_marker = marked.lines.get(name, {})
+        claims = [claim for claim in ledgers[name].claims if claim.text and claim.id not in by_marker]
+        lines[name] = dict(by_marker)
+        for claim, offset in zip(claims, _located(text, starts, claims, same), strict=True):
+            line = bisect_right(starts, offset) if offset is not None else None
+            if line is None or (same and claim.at.line not in (None, line)):
                 faults.append(_gone(name, claim, same))
-            if place is not None:
-                spans.append((place, place + len(claim.text)))
-        found = {
-            claim.id: bisect_right(starts, place) for claim, place in zip(claims, placed, strict=True) if place is not None
-        }
-        by_marker = {
-            key.partition(":")[2]: line
-            for key, line in marked.claims.items()
-            if key.partition(":")[0] == name and line is not None
-        }
-        lines[name] = found | by_marker
+            if offset is not None and line is not None:
+                spans.append((offset, offset + len(claim.text)))
+                lines[name][claim.id] = line
     spans.sort()
     results = [(index, number) for index, number in enumerate(scan.numbers) if number.why is not None]
     examples = {index for index, number in results if index in marked.examples or _within(number, scan.examples)}
@@ -79,7 +73,7 @@ def bind(text: str, scan: Scan, ledgers: Mapping[str, Ledger], own: Mapping[str,
     if scan.open is not None:
         faults.append(Fault("malformed", *_at(starts, scan.open), "`examples` begins here and has no end"))
     if scan.rest is not None:
-        message = f"the numbers from here on were not looked at, for {len(scan.numbers)} stand before; split the document"
+        message = f"the numbers from here on were not looked at: {len(scan.numbers)} come before; split the document"
         faults.append(Fault("claim-unbound", *_at(starts, scan.rest), message))
     faults.sort(key=lambda fault: (fault.line, fault.column))
     return Bound(len(results), len(results) - len(examples) - len(free), len(examples), tuple(faults), lines)
@@ -93,11 +87,11 @@ class _Marked:
     ) -> None:
         self._text, self._scan, self._starts, self._ledgers, self._own = text, scan, starts, ledgers, own
         self._offsets = [number.start for number in scan.numbers]
-        self._known: dict[str, dict[str, Claim]] = {}
+        self._claims: dict[str, dict[str, Claim]] = {}  # by ledger and id
         self._from = 0  # the end of the marker before
         self.bound: set[int] = set()
         self.examples: set[int] = set()
-        self.claims: dict[str, int | None] = {}  # LEDGER:ID to its line
+        self.lines: dict[str, dict[str, int]] = {}  # of the claims that are named, by ledger and id
         self.faults: list[Fault] = []
 
     def take(self, marker: Marker) -> None:
@@ -113,15 +107,15 @@ class _Marked:
         if marker.prints:
             return
         numbers = self._last(near, right, len(marker.claims))
-        left_over = []
+        unmatched = []
         for name, claim in named:
-            index = next((one for one in numbers if claim and matches(self._scan.numbers[one], claim)), None)
+            index = next((index for index in numbers if claim and matches(self._scan.numbers[index], claim)), None)
             if index is None:
-                left_over.append((name, claim))
+                unmatched.append((name, claim))
             else:
                 numbers.remove(index)
                 self.bound.add(index)
-        for name, claim in left_over:
+        for name, claim in unmatched:
             index = numbers.pop(0) if numbers else None
             self.bound |= set() if index is None else {index}
             if claim is not None:
@@ -132,20 +126,19 @@ class _Marked:
         results = [index for index in near if self._scan.numbers[index].why is not None]
         if count == 1 and near:
             between = self._text[self._scan.numbers[near[-1]].stop : right]
-            if len(between) < 40 and not any(one.isalnum() for one in between):
+            if len(between) < 40 and not any(map(str.isalnum, between)):
                 return [near[-1]]
         return (results if len(results) >= count else list(near))[-count:]
 
     def _claim(self, name: str, marker: Marker) -> Claim | None:
         """The claim that a marker names; a fault if there is none."""
-        ledger, colon, key = name.partition(":")
-        names = [ledger] if colon else list(self._own)
-        for one in names:
-            if one in self._ledgers and one not in self._known:
-                self._known[one] = {claim.id: claim for claim in self._ledgers[one].claims}
-            claim = self._known.get(one, {}).get(key if colon else name)
+        first, colon, rest = name.partition(":")
+        for ledger in [first] if colon else self._own:
+            if ledger in self._ledgers and ledger not in self._claims:
+                self._claims[ledger] = {claim.id: claim for claim in self._ledgers[ledger].claims}
+            claim = self._claims.get(ledger, {}).get(rest if colon else name)
             if claim is not None:
-                self.claims[f"{one}:{claim.id}"] = bisect_right(self._starts, marker.start)
+                self.lines.setdefault(ledger, {})[claim.id] = bisect_right(self._starts, marker.start)
                 return claim
         message = f"the marker names {name}, and no ledger has such a claim"
         self.faults.append(Fault("claim-unbound", *_at(self._starts, marker.start), message, claim=name))
@@ -153,10 +146,10 @@ class _Marked:
 
     def _other(self, name: str, claim: Claim, marker: Marker, index: int | None) -> Fault:
         if index is None:
-            message = f"no number stands before the marker of {name}, which prints {claim.text}"
+            message = f"there is no number before the marker of {name}, which prints {claim.text}"
             return Fault("claim-stale", *_at(self._starts, marker.start), message, name, claim.text)
         number = self._scan.numbers[index]
-        message = f"the number is marked as {name}, which prints another one"
+        message = f"the number is marked as {name}, which prints another number"
         return Fault("claim-stale", *_at(self._starts, number.start), message, name, claim.text, number.text)
 
 
@@ -165,74 +158,66 @@ def matches(number: NumberSpan, claim: Claim) -> bool:
     if number.text == claim.text:
         return True
     try:
-        printed, claimed = (
-            parse_number(_plain(number.text), claim.unit, as_printed=True),
-            parse_number(claim.value or "", claim.unit),
-        )
+        printed = parse_number(re.sub(r"\{,\}|\\,|[\u2009\u202f]", ",", number.text), claim.unit, as_printed=True)
+        claimed = parse_number(claim.value or "", claim.unit)
     except NotANumber:
         return False
     half = printed.half if "." in claim.text else 0
     return abs(printed.value - claimed.value) <= half and printed.half >= claimed.half
 
 
-def _plain(text: str) -> str:
-    return re.sub(r"\{,\}|\\,|[\u2009\u202f]", ",", text)
-
-
-def _place(text: str, starts: Sequence[int], claims: Sequence[Claim], same: bool) -> list[int | None]:
-    """Where each claim's text stands: at its line, or if the document has changed nearest to where it would be now."""
-    places = _occurrences(text, {claim.text for claim in claims})
+def _located(text: str, starts: Sequence[int], claims: Sequence[Claim], same: bool) -> list[int | None]:
+    """The offset of each claim's text: on its line, or if the document has changed nearest to where it would be now."""
+    occurrences = _occurrences(text, {claim.text for claim in claims})
     used: set[tuple[str, int]] = set()
-    placed: list[int | None] = []
+    located: list[int | None] = []
     drift = 0
     for claim in claims:
-        options = places[claim.text]
-        free = [place for place in _around(options, starts, claim.at.line, drift) if (claim.text, place) not in used]
-        place = free[0] if free else _around(options, starts, claim.at.line, drift)[0] if options else None
-        if place is not None and claim.at.line is not None:
-            line = bisect_right(starts, place)
+        options = occurrences[claim.text]
+        near = _near(options, starts, claim.at.line, drift)
+        offset = next((offset for offset in near if (claim.text, offset) not in used), near[0] if near else None)
+        if offset is not None and claim.at.line is not None:
+            line = bisect_right(starts, offset)
             unsure = same and line != claim.at.line and len(options) > 1
-            place = None if unsure else place
+            offset = None if unsure else offset
             drift = drift if same else line - claim.at.line
-        if place is not None:
-            used.add((claim.text, place))
-        placed.append(place)
-    return placed
+        if offset is not None:
+            used.add((claim.text, offset))
+        located.append(offset)
+    return located
 
 
-def _around(options: Sequence[int], starts: Sequence[int], line: int | None, drift: int) -> Sequence[int]:
-    """Of places in order the few nearest to a line, the nearest first; without a line all."""
+def _near(options: Sequence[int], starts: Sequence[int], line: int | None, drift: int) -> Sequence[int]:
+    """Of offsets in order the few nearest to a line, the nearest first; without a line all."""
     if line is None:
         return options
     wanted = max(1, min(line + drift, len(starts)))
     begin, end = starts[wanted - 1], starts[wanted] if wanted < len(starts) else 1 << 62
     first, last = bisect_left(options, begin), bisect_left(options, end)
     beside = [*options[max(0, first - 4) : first], *options[last : last + 4]]
-    return [*options[first:last], *sorted(beside, key=lambda place: abs(bisect_right(starts, place) - wanted))]
+    return [*options[first:last], *sorted(beside, key=lambda offset: abs(bisect_right(starts, offset) - wanted))]
 
 
 _CORE = re.compile(r"(?<![^\W_])\d++(?:[.,]\d++)*+")
 
 
 def _occurrences(text: str, wanted: Iterable[str]) -> dict[str, list[int]]:
-    """Where each of some texts stands as a word of its own, in order. Numbers are looked for all at once."""
-    found: dict[str, list[int]] = {one: [] for one in sorted(wanted)}
-    if found:
-        for core in _CORE.finditer(text):
-            if core[0] in found:
-                found[core[0]].append(core.start())
-    for one, places in found.items():
-        spelled = one
-        if _CORE.fullmatch(one):
-            if places or "," not in one:
+    """Where each of some texts is a word of its own, in order. Numbers are looked for all at once."""
+    offsets: dict[str, list[int]] = {spelled: [] for spelled in sorted(wanted)}
+    for core in _CORE.finditer(text) if offsets else ():
+        if core[0] in offsets:
+            offsets[core[0]].append(core.start())
+    for spelled, found in offsets.items():
+        if _CORE.fullmatch(spelled):
+            if found or "," not in spelled:
                 continue
-            spelled = one.replace(",", "{,}")
-        place = text.find(spelled)
-        while place >= 0:
-            if _stands_alone(text, place, place + len(spelled)):
-                places.append(place)
-            place = text.find(spelled, place + 1)
-    return found
+            spelled = spelled.replace(",", "{,}")
+        start = text.find(spelled)
+        while start >= 0:
+            if _stands_alone(text, start, start + len(spelled)):
+                found.append(start)
+            start = text.find(spelled, start + 1)
+    return offsets
 
 
 def _stands_alone(text: str, start: int, end: int) -> bool:
@@ -246,14 +231,14 @@ def _stands_alone(text: str, start: int, end: int) -> bool:
 
 def _gone(ledger: str, claim: Claim, same: bool) -> Fault:
     where = f"at line {claim.at.line}" if same and claim.at.line else "in the document"
-    message = f"{ledger}:{claim.id} stands no longer {where}"
+    message = f"{ledger}:{claim.id} is no longer {where}"
     return Fault("claim-stale", claim.at.line or 1, 1, message, f"{ledger}:{claim.id}", claim.text)
 
 
 def _unbound(free: Sequence[NumberSpan], starts: Sequence[int]) -> list[Fault]:
     faults = [
-        Fault("claim-unbound", *_at(starts, one.start), f"{one.text} looks like a result ({one.why}) and is bound to no claim")
-        for one in islice(free, MOST)
+        Fault("claim-unbound", *_at(starts, span.start), f"{span.text} looks like a result ({span.why}), bound to no claim")
+        for span in islice(free, MOST)
     ]
     if len(free) > MOST:
         message = f"and {len(free) - MOST} more numbers from here on are bound to no claim"

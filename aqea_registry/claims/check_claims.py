@@ -1,6 +1,6 @@
-"""Judge every claim of a project's ledgers: recompute what can be recomputed, compare what is printed twice.
+"""`claims check`: judge every claim of a project's ledgers by what can be recomputed, computed or read.
 
-Values that are quoted from files: of the project, or of a pin, whose bytes are checked before they are believed.
+Values are quoted from files of the project or of a pin, whose bytes are checked before they are used.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +52,7 @@ from aqea_registry.verification.verify_project import CheckedProject, recompute
 
 
 class CheckedClaims(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of every claim, in the order of the ledgers.
-
-    `documents` is the state of each ledger's document, see find_document; `scores` are those recomputed, by pair set.
-    """
+    """Each claim's verdict in the ledgers' order, the state of each ledger's document, and recomputed scores by pair set."""
 
     verdicts: tuple[Verdict, ...]
     findings: tuple[Finding, ...]
@@ -75,21 +73,21 @@ def check_claims(
 ) -> CheckedClaims:
     """Judge the claims of all ledgers, or of those named in `only`.
 
-    `documents` are folders in which the ledgers' documents are looked for besides the project. Nothing is fetched from
-    elsewhere; for a release, pinned files that happen to be on this machine are not read either. The scores of a project that
-    was `verified`, without a finding, are taken from there. Raises BadConfiguration for the name of a ledger that is not there.
+    `documents` are folders in which the ledgers' documents are looked for besides the project. Nothing is fetched;
+    for a release, pinned files that happen to be on this machine are not read either. If the project was `verified` without a
+    finding, its scores are taken from there. Raises BadConfiguration for an unknown ledger.
     """
     ledgers, findings = read_ledgers(project.root)
     chosen = _chosen(ledgers, only, findings)
-    findings = [one for one in findings if not only or one.subject.partition(":")[0] in only]
+    findings = [finding for finding in findings if not only or finding.subject.partition(":")[0] in only]
     states, notes, stale = _documents(project, chosen, documents)
     bound = {
-        name: {key: resolve_result(one, project.params, project.lock) for key, one in ledger.results.items()}
+        name: {key: resolve_result(result, project.params, project.lock) for key, result in ledger.results.items()}
         for name, ledger in ledgers.items()
     }
     scores, unsound = _scores(project, _wanted(ledgers, bound), report, verified)
     quotations = Quotations(project, scope)
-    verdicts = [one for one in _Judge(ledgers, bound, scores, quotations).verdicts() if one.ledger in chosen]
+    verdicts = [verdict for verdict in _Judge(ledgers, bound, scores, quotations).verdicts() if verdict.ledger in chosen]
     return CheckedClaims(
         verdicts=tuple(verdicts),
         findings=(
@@ -104,7 +102,7 @@ def check_claims(
         notes=tuple(notes),
         documents=states,
         ledgers=chosen,
-        scores={key: one for key, one in scores.items() if isinstance(one, Metrics)},
+        scores={key: score for key, score in scores.items() if isinstance(score, Metrics)},
     )
 
 
@@ -118,8 +116,8 @@ def _scores(
 
 
 def nothing_judged(checked: CheckedClaims) -> CannotCheck | None:
-    """The error for a check that has no answer at all."""
-    if checked.findings or any(one.state != "unchecked" for one in checked.verdicts):
+    """The error for a check without any result."""
+    if checked.findings or any(verdict.state != "unchecked" for verdict in checked.verdicts):
         return None
     if not checked.verdicts:
         return CannotCheck("there are no claims in manifests/claims", "write a ledger: aqea-registry claims import DOC")
@@ -128,7 +126,7 @@ def nothing_judged(checked: CheckedClaims) -> CannotCheck | None:
 
 
 class _Judge:
-    """The ledgers with everything that their claims can rest on."""
+    """The claims of all ledgers, and everything that they can rest on."""
 
     def __init__(
         self,
@@ -140,19 +138,19 @@ class _Judge:
         self._ledgers, self._bound, self._scores, self._quotations = ledgers, bound, scores, quotations
         self._terms = Terms(ledgers)
         self._bases: dict[str, Basis] = {}
-        self._rests_on: dict[str, list[str]] = {}  # of every claim the claims that it is computed from or quotes
-        self._nodes: dict[str, Expression] = {}
+        self._rests_on: dict[str, list[str]] = {}  # the claims that each claim is computed from or quotes
+        self._expressions: dict[str, Expression] = {}
         self._wrong: dict[str, Unchecked] = {}
 
     def verdicts(self) -> list[Verdict]:
         """The verdict on every claim, in the order of the ledgers."""
         claims = {f"{name}:{claim.id}": (name, claim) for name, ledger in self._ledgers.items() for claim in ledger.claims}
-        for own, (name, claim) in claims.items():
-            self._rests_on[own] = self._references(own, name, claim)
+        self._rests_on = {own: self._references(own, name, claim) for own, (name, claim) in claims.items()}
         order, circles = in_order(self._rests_on)
         for circle in circles:
             for own in circle:
-                self._wrong[own] = Unchecked(MALFORMED, f"a circle: {' rests on '.join((*_turned(circle, own), own))}")
+                names = (*circle[circle.index(own) :], *circle[: circle.index(own)], own)
+                self._wrong[own] = Unchecked(MALFORMED, f"a circle: {' rests on '.join(names)}")
         done: dict[str, Verdict] = {}
         for own in order:
             name, claim = claims[own]
@@ -164,15 +162,15 @@ class _Judge:
         """The claims that a claim rests on; what is wrong with how it names them is kept."""
         try:
             if claim.derived is not None:
-                self._nodes[own] = read_expression(claim.derived)
-                named = references(self._nodes[own])
+                self._expressions[own] = read_expression(claim.derived)
+                named = references(self._expressions[own])
                 if not named:
                     raise BadExpression("it names no claim")
             else:
                 named = [parse_reference(claim.quoted.claim)] if claim.quoted and claim.quoted.claim is not None else []
                 if any(reference.glob for reference in named):
                     raise BadExpression(f"{str(named[0])!r} stands for several claims")
-            return list(dict.fromkeys(one for each in named for one in self._terms.find(each, ledger, own)))
+            return list(dict.fromkeys(name for reference in named for name in self._terms.find(reference, ledger, own)))
         except BadExpression as error:
             self._wrong[own] = Unchecked(MALFORMED, str(error))
             return []
@@ -183,18 +181,18 @@ class _Judge:
         if claim.measured is not None:
             return measured(claim, self._ledgers[ledger].results, self._bound[ledger], self._scores)
         if claim.derived is not None:
-            return derived(self._nodes[own], ledger, own, self._terms, self._bases)
+            return derived(self._expressions[own], ledger, own, self._terms, self._bases)
         if claim.quoted is None:
             return None
         if claim.quoted.source is not None:
-            return Unchecked("no-source", f"it quotes {claim.quoted.source[:200]}, which is not here")
+            return Unchecked("no-source", f"it quotes {claim.quoted.source[:200]}, which is not part of the project")
         if claim.quoted.file is not None:
             return self._quotations.value(claim.quoted, claim.unit)
         return quoted_claim(claim.unit, self._rests_on[own][0], self._terms, self._bases)
 
 
 def _chosen(ledgers: Mapping[str, Ledger], only: Sequence[str], findings: Sequence[Finding]) -> dict[str, Ledger]:
-    unreadable = {one.subject.partition(":")[0] for one in findings}
+    unreadable = {finding.subject.partition(":")[0] for finding in findings}
     for name in only:
         if name not in ledgers and name not in unreadable:
             raise BadConfiguration(f"there is no ledger {name!r}; there are {', '.join(ledgers) or 'none'}", "correct the name")
@@ -210,9 +208,7 @@ def _documents(
     for name, ledger in ledgers.items():
         states[name], other = find_document(project.root, ledger.document, folders)
         if other is not None:
-            message = (
-                f"{ledger.document.file} has other bytes than the ledger was written for; its claims are judged all the same"
-            )
+            message = f"{ledger.document.file} differs from the document that the ledger was written for"
             findings.append(
                 Finding(code="claim-stale", subject=name, message=message, expected=ledger.document.sha256, actual=other)
             )
@@ -223,25 +219,20 @@ def _documents(
 
 def _wanted(ledgers: Mapping[str, Ledger], bound: Mapping[str, Mapping[str, Resolved | Unchecked]]) -> list[str]:
     """The pair sets that claims were measured on, each once."""
-    results = ((name, claim.measured.result) for name, ledger in ledgers.items() for claim in ledger.claims if claim.measured)
-    found = (bound[name].get(result) for name, result in results)
-    return list(dict.fromkeys(one.key for one in found if isinstance(one, Resolved)))
+    measured = ((bound[name], claim.measured) for name, ledger in ledgers.items() for claim in ledger.claims)
+    results = (results.get(metric.result) for results, metric in measured if metric is not None)
+    return list(dict.fromkeys(result.key for result in results if isinstance(result, Resolved)))
 
 
 def _unpinned(ledgers: Mapping[str, Ledger], bound: Mapping[str, Mapping[str, Resolved | Unchecked]]) -> Iterable[Finding]:
-    """Once a result what would otherwise be said of each of its claims."""
+    """One finding per unpinned result, instead of one for each of its claims."""
     for name, ledger in ledgers.items():
         counts = Counter(claim.measured.result for claim in ledger.claims if claim.measured)
         for key, count in counts.items():
-            found = bound[name].get(key)
-            if isinstance(found, Unchecked) and found.reason == "unpinned":
-                message = f"{found.message}; {count} claims rest on it"
+            result = bound[name].get(key)
+            if isinstance(result, Unchecked) and result.reason == "unpinned":
+                message = f"{result.message}; {count} claims rest on it"
                 yield Finding(code="unpinned", subject=f"{name}: results.{key}", message=message)
-
-
-def _turned(circle: tuple[str, ...], first: str) -> tuple[str, ...]:
-    at = circle.index(first)
-    return circle[at:] + circle[:at]
 
 
 LARGEST = 16 << 20  # bytes of a file that is quoted
@@ -259,30 +250,35 @@ class Quotations:
         self.findings: list[Finding] = []
 
     def value(self, quoted: Quotation, unit: Unit) -> Evidence | Unchecked:
-        """What stands at a quotation's place."""
+        """The value that a quotation points to."""
         assert quoted.file is not None
         key = (quoted.pin, quoted.file)
         if key not in self._read:
             self._read[key] = self._load(*key)
-        found = self._read[key]
-        if isinstance(found, Unchecked):
-            return found
+        content = self._read[key]
+        if isinstance(content, Unchecked):
+            return content
         name = f"{quoted.pin}: {quoted.file}" if quoted.pin else quoted.file
         try:
-            value = follow(found[0], quoted.at or "")
+            value = follow(content[0], quoted.at or "")
         except NoSuchValue as error:
             return Unchecked(MALFORMED, f"{name}: {error}")
-        return quoted_value(unit, value, f"{name}#{quoted.at or ''}", found[1])
+        return quoted_value(unit, value, f"{name}#{quoted.at or ''}", content[1])
 
     def _load(self, pin: str | None, path: str) -> tuple[Any, Basis] | Unchecked:
         content = self._of_project(path) if pin is None else self._of_pin(pin, path)
         if isinstance(content, Unchecked):
             return content
-        same = pin is not None or self._project.manifest.digests.get(path) == hashlib.sha256(content).hexdigest()
+        named = pin is not None or self._project.manifest.digests.get(path) == hashlib.sha256(content).hexdigest()
+        basis: Basis = "bytes" if named else "prints"
         try:
-            return _parsed(path, content, trusted=pin is None), "bytes" if same else "prints"
+            if path.endswith(".json"):
+                return load_json(content, path, spelled=True), basis
+            if path.endswith((".yaml", ".yml")):
+                return load_yaml(content, path, aliases=pin is None), basis
         except BadConfiguration as error:
             return Unchecked(MALFORMED, error.message)
+        return Unchecked(MALFORMED, f"{path}: a value can be quoted from a .json, .yaml or .yml file only")
 
     def _of_project(self, path: str) -> bytes | Unchecked:
         try:
@@ -295,55 +291,44 @@ class Quotations:
             return Unchecked("missing-file", f"{path}: cannot be read: {error.strerror or error}")
 
     def _of_pin(self, name: str, path: str) -> bytes | Unchecked:
-        """The bytes of a pinned file from any place on this machine that has them; no network is asked."""
+        """The bytes of a pinned file from any source on this machine that has them; nothing is fetched."""
         entry, pin = self._project.params.catalogue.get(name), self._project.lock.get(name)
         if entry is None:
             return Unchecked(MALFORMED, f"there is no pin {name[:200]!r}; the catalogue has no such name")
         if pin is None or not pin.files:
             return Unchecked("unresolved", f"{name} has no digests yet; run: aqea-registry pin {name}")
         if path not in pin.files:
-            return Unchecked("missing-file", f"{path[:200]} is none of the files of {name} that are pinned")
+            return Unchecked("missing-file", f"{path[:200]} is not one of the pinned files of {name}")
         if pin.files[path].size > LARGEST:
             return Unchecked(MALFORMED, f"{path}: larger than {LARGEST >> 20} MiB")
         if self._scope is Scope.RELEASE:
-            return Unchecked("missing-file", f"{path} of {name} is no file of the checkout; run: aqea-registry claims check")
+            return Unchecked("missing-file", f"{path} of {name} is not in the checkout; run: aqea-registry claims check")
         wrong: list[Finding] = []
-        places: list[tuple[str, Path | None]] = [
+        copies: list[tuple[str, Path | None]] = [
             ("its checked copy", pinned_folder(pin, self._project.root / CACHE / "pinned") / path)
         ]
         for source in sources_of(self._project, name, pin.commit):
-            try:
-                places.append((source.spec, source.local(path) if source.present() else None))
-            except OSError:
-                continue
-        for spec, place in places:
-            content = _pinned_content(place, pin.files[path]) if place is not None else None
+            with suppress(OSError):
+                copies.append((source.spec, source.local(path) if source.present() else None))
+        for spec, copy in copies:
+            content = _pinned_content(copy, pin.files[path]) if copy is not None else None
             if isinstance(content, bytes):
                 return content
             if content is not None:
-                wrong.append(wrong_bytes(f"{name}: {path} from {spec}", pin.files[path], content[0]))
+                wrong.append(wrong_bytes(f"{name}: {path} from {spec}", pin.files[path], content))
         self.findings += wrong
         if wrong:
             return Unchecked("broken-chain", f"{wrong[0].subject}: {wrong[0].message}")
         return Unchecked("missing-file", f"no source on this machine has {path} of {name}")
 
 
-def _pinned_content(place: Path, file: PinnedFile) -> bytes | tuple[str] | None:
-    """The pinned bytes; what else is there, in a tuple; None if nothing is."""
+def _pinned_content(path: Path, file: PinnedFile) -> bytes | str | None:
+    """The pinned bytes; a description of other bytes; None without a file."""
     try:
-        content = read_small(place, LARGEST)
+        content = read_small(path, LARGEST)
     except TooLarge as error:
-        return (str(error.strerror),)
+        return str(error.strerror)
     except OSError:
         return None
     sha256 = hashlib.sha256(content).hexdigest()
-    return content if (sha256, len(content)) == (file.sha256, file.size) else (f"{sha256} ({len(content)} bytes)",)
-
-
-def _parsed(path: str, content: bytes, *, trusted: bool) -> Any:
-    """The values of a JSON or YAML file, JSON numbers as they are spelled. Raises BadConfiguration."""
-    if path.endswith(".json"):
-        return load_json(content, path, spelled=True)
-    if path.endswith((".yaml", ".yml")):
-        return load_yaml(content, path, aliases=trusted)
-    raise BadConfiguration(f"{path}: a value can be quoted from a .json, .yaml or .yml file only")
+    return content if (sha256, len(content)) == (file.sha256, file.size) else f"{sha256} ({len(content)} bytes)"

@@ -1,6 +1,6 @@
 """Claims out of a document: what a model-index and tables print, under ids that stay the same. docs/claims.md has the rules.
 
-A ledger imported again: what people wrote into it stays, what the document prints is as it is now.
+`merge` imports a document again: what people wrote into the ledger stays, what the document prints is as it is now. Pure.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ FORUMS = (
     *("programmers", "stats", "tex", "unix", "webmasters", "wordpress"),
 )
 
-_NO_NUMBER = re.compile(r"[-+]?(nan|inf(inity)?)|[-–—]+|n\.?/?a\.?|[-+]?[\d,.]+e[-+]?\d+", re.IGNORECASE)
+_NOT_A_NUMBER = re.compile(r"[-+]?(nan|inf(inity)?)|[-–—]+|n\.?/?a\.?|[-+]?[\d,.]+e[-+]?\d+", re.IGNORECASE)
 _LONGEST = 60  # of a part of an id; three and a suffix fit into one
 
 
@@ -58,7 +58,7 @@ def slug(text: str, otherwise: str) -> str:
 
 
 def read_number(text: str) -> tuple[str, bool] | None:
-    """A cell's number as printed, and whether a percent sign stands behind it; None if it is no finite number."""
+    """A cell's number as printed, and whether a percent sign follows; None if it is not a finite number."""
     number = text.strip().removesuffix("%").rstrip()
     try:
         parse_number(number, "number")
@@ -72,66 +72,73 @@ def claims_of_index(entries: Sequence[IndexEntry], document: str, unit: Evaluati
 
     The key of a result is its dataset's name without `MTEB`, that of a claim the result's and the metric's type.
     """
-    found = Imported({}, [], [], [])
+    imported = Imported({}, [], [], [])
     keys = _unique([slug(entry.name.removeprefix("MTEB "), "result") for entry in entries])
     forums = _forums(dict(zip(keys, entries, strict=True)))
     for key, entry in zip(keys, entries, strict=True):
         commits = {metric.model_revision for metric in entry.metrics}
-        given = {"config": entry.config, "split": entry.split, "revision": entry.revision, "task": entry.task}
-        given |= {"model_revision": commits.pop() if len(commits) == 1 else None}
-        known = {field: value for field, value in given.items() if value is not None}
-        found.results[key] = Evaluation(dataset=entry.dataset, model=entry.model, **known)
+        fields = {"config": entry.config, "split": entry.split, "revision": entry.revision, "task": entry.task}
+        fields |= {"model_revision": commits.pop() if len(commits) == 1 else None}
+        given = {field: value for field, value in fields.items() if value is not None}
+        imported.results[key] = Evaluation(dataset=entry.dataset, model=entry.model, **given)
         types = {metric.type for metric in entry.metrics}
         for name, metric in zip(_metric_names(entry.metrics), entry.metrics, strict=True):
-            read = read_number(metric.value) if metric.value is not None else None
-            if read is None:
-                found.findings.append(_no_number(document, metric))
+            number = read_number(metric.value) if metric.value is not None else None
+            if number is None:
+                message = f"{metric.path}: the value of {metric.type} is not a finite number; it was not imported"
+                subject = f"{document}:{metric.line}"
+                imported.findings.append(Finding(code="malformed", subject=subject, message=message, actual=metric.value))
                 continue
-            at = At(path=metric.path, line=metric.line)
             derived = _derived(key, entry, metric, types, forums)
-            measured = None if derived else Measurement(result=key, metric=metric.type)
-            one: Unit = "percent" if read[1] else unit
-            found.claims.append(Claim(id=f"{key}.{name}", value=read[0], unit=one, at=at, measured=measured, derived=derived))
-    return found
+            imported.claims.append(
+                Claim(
+                    id=f"{key}.{name}",
+                    value=number[0],
+                    unit="percent" if number[1] else unit,
+                    at=At(path=metric.path, line=metric.line),
+                    measured=None if derived else Measurement(result=key, metric=metric.type),
+                    derived=derived,
+                )
+            )
+    return imported
 
 
 def claims_of_tables(tables: Sequence[Table], first: str = "table") -> Imported:
-    """An unbound claim for each number behind the first column, TABLE.ROW.COLUMN; the last row's total is derived."""
-    found = Imported({}, [], [], [])
-    for name, table in zip(_unique([slug(table.name, first) for table in tables]), tables, strict=True):
+    """An unbound claim for each number after the first column, TABLE.ROW.COLUMN; the last row's total is derived."""
+    imported = Imported({}, [], [], [])
+    for key, table in zip(_unique([slug(table.name, first) for table in tables]), tables, strict=True):
         columns = _unique([slug(text, f"column-{n}") for n, text in enumerate(table.header[1:], 2)])
         rows = _unique([slug(row.cells[0], f"row-{n}") for n, row in enumerate(table.rows, 1)])
         cells: list[tuple[int, int, Claim]] = []
         skipped: list[str] = []
         for c, column in enumerate(columns, 1):
             numbers = [read_number(row.cells[c]) for row in table.rows]
+            if any(numbers):
+                texts = [(row.line, row.cells[c]) for row, number in zip(table.rows, numbers, strict=True) if number is None]
+                skipped += [f"{text[:20]!r} (line {line})" for line, text in texts if _NOT_A_NUMBER.fullmatch(text[:40])]
             units = _units(table.header[c], numbers)
-            texts = [
-                (row, row.cells[c]) for row, number in zip(table.rows, numbers, strict=True) if number is None and any(numbers)
-            ]
-            skipped += [f"{text[:20]!r} (line {row.line})" for row, text in texts if _NO_NUMBER.fullmatch(text[:40])]
-            made = {
+            claims = {
                 r: Claim(
-                    id=f"{name}.{rows[r]}.{column}",
+                    id=f"{key}.{rows[r]}.{column}",
                     value=number[0],
                     unit=units[r],
-                    at=_cell(table, c, table.rows[r], table.name or name),
+                    at=_cell(table, c, table.rows[r], table.name or key),
                 )
                 for r, number in enumerate(numbers)
                 if number is not None
             }
-            if len(cells) + len(made) + len(found.claims) > MOST:
+            if len(cells) + len(claims) + len(imported.claims) > MOST:
                 raise BadConfiguration(f"more than {MOST} numbers in tables", "import the part that prints results")
-            cells += [(r, c, claim) for r, claim in _with_total(table, made, f"{name}.*.{column}", found.notes).items()]
-        found.claims.extend(claim for _, _, claim in sorted(cells, key=lambda cell: cell[:2]))
+            cells += [(r, c, claim) for r, claim in _with_total(table, claims, f"{key}.*.{column}", imported.notes).items()]
+        imported.claims.extend(claim for _, _, claim in sorted(cells, key=lambda cell: cell[:2]))
         if skipped:
             more = f" and {len(skipped) - 5} more" if len(skipped) > 5 else ""
-            found.notes.append(f"{table.name or name}: no finite number: {', '.join(skipped[:5])}{more}")
-    return found
+            imported.notes.append(f"{table.name or key}: no finite number: {', '.join(skipped[:5])}{more}")
+    return imported
 
 
 def _derived(key: str, entry: IndexEntry, metric: Metric, types: set[str], forums: Mapping[str, set[str]]) -> str | None:
-    """What a value is computed from, where its place says so: best-of fields, and the mean over CQADupstack's forums."""
+    """What a value is computed from, where that is certain: best-of fields, and the mean over CQADupstack's forums."""
     kind = metric.type.removeprefix("max_")
     parts = [f"{similarity}_{kind}" for similarity in SIMILARITIES]
     if entry.task == "PairClassification" and kind != metric.type and types.issuperset(parts):
@@ -155,15 +162,10 @@ def _forums(entries: Mapping[str, IndexEntry]) -> dict[str, set[str]]:
 
 
 def _metric_names(metrics: Sequence[Metric]) -> list[str]:
-    """A name for each value of a result: its type, or its own name where a type stands twice."""
+    """A name for each value of a result: its type, or its own name where a type appears twice."""
     types = [metric.type for metric in metrics]
     spelled = [m.name if m.name and types.count(m.type) > 1 else m.type for m in metrics]
     return _unique([re.sub(r"[^a-z0-9_]+", "-", text.lower())[:_LONGEST].strip("-") or "metric" for text in spelled])
-
-
-def _no_number(document: str, metric: Metric) -> Finding:
-    message = f"{metric.path}: the value of {metric.type} is no finite number; it was not imported"
-    return Finding(code="malformed", subject=f"{document}:{metric.line}", message=message, actual=metric.value)
 
 
 def _cell(table: Table, column: int, row: TableRow, name: str) -> At:
@@ -175,16 +177,16 @@ def _units(header: str, numbers: Sequence[tuple[str, bool] | None]) -> list[Unit
     """A unit for each cell of a column: the header's in brackets, a percent sign, or a count where commas part thousands."""
     bracket = re.search(r"[(\[]([^()\[\]]{1,20})[)\]]\s*$", header)
     named = UNITS.get((bracket[1] if bracket else header).strip().lower()) if bracket or header.strip() == "%" else None
-    there = [number for number in numbers if number is not None]
-    whole = all(re.fullmatch(r"[\d,]+", text) for text, _ in there)
-    other: Unit = "count" if whole and any("," in text for text, _ in there) else "number"
+    texts = [number[0] for number in numbers if number is not None]
+    whole = all(re.fullmatch(r"[\d,]+", text) for text in texts)
+    other: Unit = "count" if whole and any("," in text for text in texts) else "number"
     return ["percent" if number and number[1] else named or other for number in numbers]
 
 
 def _with_total(table: Table, made: dict[int, Claim], pattern: str, notes: list[str]) -> dict[int, Claim]:
     """Bind the last row's total to the rest of its column, if nothing is in doubt: no other total, no gap, one unit.
 
-    A total says of what it is one. An average does not: it is bound only if the plain mean of the rows gives it.
+    An average may be of something else: it is bound only if the plain mean of the rows gives it.
     """
     functions = [TOTALS.get(row.cells[0].lower()) for row in table.rows]
     last = len(functions) - 1
@@ -204,13 +206,13 @@ def _with_total(table: Table, made: dict[int, Claim], pattern: str, notes: list[
 
 def _is_mean(claim: Claim, parts: Sequence[Claim]) -> bool:
     printed, others = parse_number(claim.value or "", claim.unit), [parse_number(part.value or "", part.unit) for part in parts]
-    low = sum((one.low for one in others), Fraction(0)) / len(others)
-    high = sum((one.high for one in others), Fraction(0)) / len(others)
+    low = sum((other.low for other in others), Fraction(0)) / len(others)
+    high = sum((other.high for other in others), Fraction(0)) / len(others)
     return printed.low <= high and low <= printed.high
 
 
 def _unique(names: Iterable[str]) -> list[str]:
-    """The names, those that stood before with the next free number behind."""
+    """The names, repeated ones with the next free number added."""
     taken: dict[str, int] = {}
     result: list[str] = []
     for name in names:
@@ -224,7 +226,7 @@ def _unique(names: Iterable[str]) -> list[str]:
 
 
 class Merged(NamedTuple):
-    """The ledger as it is to be, and ids: new ones, those with another value, and those no longer in the document."""
+    """The new ledger, and ids: added, with another value, and no longer in the document."""
 
     ledger: Ledger
     added: tuple[str, ...]
@@ -244,81 +246,77 @@ def merge(
 ) -> Merged:
     """Put what a document prints now into its ledger.
 
-    A claim is known again by its id, else by its cell or by what it measured. It keeps everything but its value and its
-    place. An old claim that was not found again has gone if it has the place of an imported one and is not `still` there;
-    with `prune` it is left out. `model` replaces the model of the results.
+    A claim is recognised by its id, else by its cell or by what it measured. It keeps everything but its value and location.
+    An old claim that was not found again has gone if it has the location of an imported one and is not `still` there; with
+    `prune` it is left out. `model` replaces the model of the results.
     """
-    known = _known(old.claims, claims)
-    fresh = [_renewed(known[claim.id], claim) if claim.id in known else claim for claim in claims]
-    found = {one.id for one in known.values()}
-    gone = [one.id for one in old.claims if one.id not in found and _imported(one) and not still(one)]
-    kept = [one for one in old.claims if not (prune and one.id in gone)]
-    merged = _in_order(kept, fresh)
-    used = {one.measured.result for one in merged if one.measured is not None}
-    rest = {key: one for key, one in old.results.items() if key not in results and key in used}
-    before = {one.id: one.value for one in old.claims}
+    before = _recognised(old.claims, claims)
+    fresh = [_renewed(before[claim.id], claim) if claim.id in before else claim for claim in claims]
+    ids = {claim.id for claim in before.values()}
+    gone = [claim.id for claim in old.claims if claim.id not in ids and _is_imported(claim) and not still(claim)]
+    merged = _in_order([claim for claim in old.claims if not (prune and claim.id in gone)], fresh)
+    used = {claim.measured.result for claim in merged if claim.measured is not None}
+    renewed = {key: _result(old.results.get(key), result, model) for key, result in results.items()}
+    rest = {key: result for key, result in old.results.items() if key not in results and key in used}
+    values = {claim.id: claim.value for claim in old.claims}
     return Merged(
-        ledger=Ledger(
-            document=document,
-            results={**{key: _result(old.results.get(key), one, model) for key, one in results.items()}, **rest},
-            claims=tuple(merged),
-        ),
-        added=tuple(one.id for one in fresh if one.id not in before),
-        changed=tuple(one.id for one in fresh if one.id in before and one.value != before[one.id]),
+        ledger=Ledger(document=document, results={**renewed, **rest}, claims=tuple(merged)),
+        added=tuple(claim.id for claim in fresh if claim.id not in values),
+        changed=tuple(claim.id for claim in fresh if claim.id in values and claim.value != values[claim.id]),
         gone=tuple(gone),
     )
 
 
-def _known(old: Iterable[Claim], new: Sequence[Claim]) -> dict[str, Claim]:
-    """For ids of new claims the old ones that they were: by id, else by a place that only one of either has."""
-    by_id = {one.id: one for one in old}
-    known = {one.id: by_id[one.id] for one in new if one.id in by_id}
-    left = _by_place(one for one in by_id.values() if one.id not in known)
-    for place, fresh in _by_place(one for one in new if one.id not in known).items():
-        if len(fresh) == 1 == len(left.get(place, ())):
-            known[fresh[0].id] = left[place][0]
-    return known
+def _recognised(old: Iterable[Claim], new: Sequence[Claim]) -> dict[str, Claim]:
+    """For ids of new claims the old ones that they were: by id, else by a location that only one of either has."""
+    by_id = {claim.id: claim for claim in old}
+    before = {claim.id: by_id[claim.id] for claim in new if claim.id in by_id}
+    left = _by_location(claim for claim in by_id.values() if claim.id not in before)
+    for location, fresh in _by_location(claim for claim in new if claim.id not in before).items():
+        if len(fresh) == 1 == len(left.get(location, ())):
+            before[fresh[0].id] = left[location][0]
+    return before
 
 
-def _by_place(claims: Iterable[Claim]) -> dict[Any, list[Claim]]:
-    places: dict[Any, list[Claim]] = {}
-    for one in claims:
-        place = (one.at.table, one.at.row, one.at.column) if one.at.table else one.measured
-        if place is not None:
-            places.setdefault(place, []).append(one)
-    return places
+def _by_location(claims: Iterable[Claim]) -> dict[Any, list[Claim]]:
+    groups: dict[Any, list[Claim]] = {}
+    for claim in claims:
+        location = (claim.at.table, claim.at.row, claim.at.column) if claim.at.table else claim.measured
+        if location is not None:
+            groups.setdefault(location, []).append(claim)
+    return groups
 
 
 def _renewed(old: Claim, new: Claim) -> Claim:
-    """The old claim where and as it is printed now. A reading by hand stays as long as the print does."""
+    """The old claim as it is printed now. A reading by hand stays as long as the print does."""
     if new.text == old.text:
         return msgspec.structs.replace(old, at=new.at)
     return msgspec.structs.replace(old, at=new.at, value=new.value, printed=None, ocr=None)
 
 
 def _result(old: Evaluation | None, new: Evaluation, model: str | None) -> Evaluation:
-    """The dataset as printed; the model as somebody may have spelled it out, unless it is said anew."""
+    """The dataset as printed; the model as somebody may have spelled it out, unless `model` is given."""
     if old is None:
         return new
     revision = new.model_revision or old.model_revision
     return msgspec.structs.replace(new, model=new.model if model else old.model, model_revision=revision)
 
 
-def _imported(claim: Claim) -> bool:
+def _is_imported(claim: Claim) -> bool:
     return (claim.at.path or "").startswith("model-index/") or None not in (claim.at.table, claim.at.column)
 
 
 def _in_order(old: Sequence[Claim], fresh: Sequence[Claim]) -> list[Claim]:
-    """The fresh claims in the document's order; each other old one behind the claim that it stood behind."""
-    ids = {one.id for one in fresh}
-    behind: dict[str | None, list[Claim]] = {}
+    """The fresh claims in the document's order; each other old claim after the claim that it followed."""
+    ids = {claim.id for claim in fresh}
+    following: dict[str | None, list[Claim]] = {}
     last: str | None = None
-    for one in old:
-        if one.id in ids:
-            last = one.id
+    for claim in old:
+        if claim.id in ids:
+            last = claim.id
         else:
-            behind.setdefault(last, []).append(one)
-    merged = list(behind.get(None, ()))
-    for one in fresh:
-        merged += [one, *behind.get(one.id, ())]
+            following.setdefault(last, []).append(claim)
+    merged = list(following.get(None, ()))
+    for claim in fresh:
+        merged += [claim, *following.get(claim.id, ())]
     return merged

@@ -1,4 +1,4 @@
-"""Write the numbers that a document prints into its ledger."""
+"""`claims import`: write the numbers that a document prints into its ledger."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 class ImportedClaims(msgspec.Struct, frozen=True, kw_only=True):
-    """What an import did: the ledger's path, whether it was written, ids, findings, and what was left out."""
+    """The outcome of an import: the ledger's path, whether it was written, ids, findings, and what was left out."""
 
     ledger: str
     written: bool
@@ -47,7 +47,7 @@ class ImportedClaims(msgspec.Struct, frozen=True, kw_only=True):
 
 def import_claims(
     project: Project,
-    place: Path,
+    path: Path,
     *,
     into: str | None = None,
     model: str | None = None,
@@ -57,29 +57,29 @@ def import_claims(
     """Read the model-index and the tables of a Markdown document, or a CSV file, into manifests/claims/NAME.yaml.
 
     `unit` is that of the model-index, `model` the repository id of its model. Claims that are no longer in the document are
-    findings, and with `prune` they are removed. What is no number or not certain is left out and told. Raises
-    BadConfiguration for a document that cannot be read or prints nothing, CannotCheck if it or a package is not here,
-    Refused if the ledger that is there cannot be read.
+    findings, and with `prune` they are removed. What is not a number or not certain is left out and reported. Raises
+    BadConfiguration for a document that cannot be read or prints nothing, CannotCheck if it or a package is missing,
+    Refused if the ledger that exists cannot be read.
     """
-    name = into or slug(place.stem, "claims")
+    name = into or slug(path.stem, "claims")
     if not NAME.fullmatch(name):
-        raise BadConfiguration(f"--into: {name!r} is no name of a ledger", "use letters, digits, '.', '_' and '-'")
-    content = _read(place)
-    text = _decode(content, place.name)
+        raise BadConfiguration(f"--into: {name!r} is not the name of a ledger", "use letters, digits, '.', '_' and '-'")
+    content = _read(path)
+    text = _decode(content, path.name)
     read, title = (
-        _read_csv(text, place) if place.suffix.lower() in DELIMITERS else _read_markdown(text, project, place, model, unit)
+        _read_csv(text, path) if path.suffix.lower() in DELIMITERS else _read_markdown(text, project, path, model, unit)
     )
-    document = Document(title=title, sha256=hashlib.sha256(content).hexdigest(), file=_file(project.root, place))
-    path = f"{FOLDER}/{name}.yaml"
+    document = Document(title=title, sha256=hashlib.sha256(content).hexdigest(), file=_file(project.root, path))
+    target = f"{FOLDER}/{name}.yaml"
     (project.root / FOLDER).mkdir(parents=True, exist_ok=True)
     with locked(project.root / FOLDER):
-        old = _old(project.root / path, path)
+        old = _old(project.root / target, target)
         merged = _merged(old, document, read, text, prune=prune, model=model)
-        _check_is_its_document(old, merged, path, place)
-        written = old != merged.ledger and write_bytes(project.root / path, render_ledger(merged.ledger))
-    stale = () if prune else tuple(_gone(name, one) for one in merged.gone)
+        _check_is_its_document(old, merged, target, path)
+        written = old != merged.ledger and write_bytes(project.root / target, render_ledger(merged.ledger))
+    stale = () if prune else tuple(_gone(name, claim) for claim in merged.gone)
     return ImportedClaims(
-        ledger=path,
+        ledger=target,
         written=written,
         claims=len(merged.ledger.claims),
         added=merged.added,
@@ -90,15 +90,15 @@ def import_claims(
     )
 
 
-def _read(place: Path) -> bytes:
-    if place.is_dir():
-        raise BadConfiguration(f"{place}: a folder", "name one document: a Markdown file, CSV or TSV")
+def _read(path: Path) -> bytes:
+    if path.is_dir():
+        raise BadConfiguration(f"{path}: a folder", "name one document: a Markdown file, CSV or TSV")
     try:
-        return read_small(place, LARGEST)
+        return read_small(path, LARGEST)
     except TooLarge as error:
-        raise BadConfiguration(f"{place}: {error.strerror}", "import the part that prints results") from error
+        raise BadConfiguration(f"{path}: {error.strerror}", "import the part that prints results") from error
     except OSError as error:
-        raise CannotCheck(f"{place}: cannot be read: {error.strerror}", "name a Markdown, CSV or TSV file") from error
+        raise CannotCheck(f"{path}: cannot be read: {error.strerror}", "name a Markdown, CSV or TSV file") from error
 
 
 def _decode(content: bytes, name: str) -> str:
@@ -109,39 +109,37 @@ def _decode(content: bytes, name: str) -> str:
         raise BadConfiguration(f"{name}: line {line}: not UTF-8 ({error.reason})", "save the document as UTF-8") from error
 
 
-def _read_csv(text: str, place: Path) -> tuple[Imported, str]:
-    table, findings = csv_table(text, place.stem, place.name, DELIMITERS[place.suffix.lower()])
+def _read_csv(text: str, path: Path) -> tuple[Imported, str]:
+    table, findings = csv_table(text, path.stem, path.name, DELIMITERS[path.suffix.lower()])
     read = claims_of_tables([table])
     if not read.claims:
-        raise BadConfiguration(f"{place.name}: no number stands behind the first column, which names the rows")
-    return read._replace(findings=[*findings, *read.findings]), place.name
+        raise BadConfiguration(f"{path.name}: no numbers after the first column, which names the rows")
+    return read._replace(findings=[*findings, *read.findings]), path.name
 
 
-def _read_markdown(text: str, project: Project, place: Path, model: str | None, unit: EvaluationUnit) -> tuple[Imported, str]:
-    front = split_front_matter(text, place.name)
-    entries = (read_model_index(front, place.name) if front else None) or ()
-    tables, ragged = markdown_tables("\n" * front.lines + front.rest if front else text, place.name)
-    title = entries[0].model if entries else place.name
+def _read_markdown(text: str, project: Project, path: Path, model: str | None, unit: EvaluationUnit) -> tuple[Imported, str]:
+    front = split_front_matter(text, path.name)
+    entries = (read_model_index(front, path.name) if front else None) or ()
+    tables, ragged = markdown_tables("\n" * front.lines + front.rest if front else text, path.name)
+    title = entries[0].model if entries else path.name
     wrong: dict[str, Finding] = {}
     if entries and front:
-        wrong = dict(_disagreements(front, entries, place.name))
+        wrong = dict(_disagreements(front, entries, path.name))
         entries = tuple(entry._replace(model=model or _repository(project, entry.model)) for entry in entries)
-    index = claims_of_index(entries, place.name, unit)
+    index = claims_of_index(entries, path.name, unit)
     table = claims_of_tables(tables)
     claims = [*(claim for claim in index.claims if claim.at.path not in wrong), *table.claims]
     findings = [*wrong.values(), *index.findings, *ragged, *table.findings]
     if not claims:
-        message = f"{place.name}: no numbers in a model-index of the front matter, nor in Markdown tables"
-        raise (
-            BadConfiguration(message, "other numbers are claimed by hand, see docs/claims.md")
-            if not findings
-            else Refused(message, findings)
-        )
+        message = f"{path.name}: no numbers in a model-index of the front matter, nor in Markdown tables"
+        if findings:
+            raise Refused(message, findings)
+        raise BadConfiguration(message, "other numbers are claimed by hand, see docs/claims.md")
     return Imported(index.results, claims, findings, [*index.notes, *table.notes]), title
 
 
 def _disagreements(front: FrontMatter, entries: Sequence[IndexEntry], name: str) -> Iterator[tuple[str, Finding]]:
-    """Where huggingface_hub's reading of the card is another one than the print, by path."""
+    """Where huggingface_hub reads something else than the card prints, by path."""
     try:
         from huggingface_hub import ModelCard
     except ImportError as error:
@@ -160,7 +158,7 @@ def _disagreements(front: FrontMatter, entries: Sequence[IndexEntry], name: str)
             continue  # it is not imported anyway
         for field, text, value in _fields(entry, metric, result):
             if not _agree(text, value):
-                message = f"{metric.path}: {field} is read as another one than is printed; it was not imported"
+                message = f"{metric.path}: {field} is not read as it is printed; it was not imported"
                 subject = f"{name}:{metric.line}"
                 yield metric.path, Finding(code="malformed", subject=subject, message=message, expected=text, actual=str(value))
 
@@ -179,7 +177,7 @@ def _fields(entry: IndexEntry, metric: Metric, result: Any) -> list[tuple[str, s
 
 
 def _agree(text: str | None, value: Any) -> bool:
-    """Whether a value is what its print says. A text that YAML took for a truth or a date still is that text."""
+    """Whether a value is what is printed. A text that YAML took for a boolean or a date still is that text."""
     if text is None or value is None or isinstance(value, list | dict):
         return text is None
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -192,34 +190,34 @@ def _agree(text: str | None, value: Any) -> bool:
 
 def _repository(project: Project, name: str) -> str:
     """The repository id of a model that a card names without its owner, if one model of the catalogue has that name."""
-    known = [model.repo for model in project.params.models.values() if name in (model.repo, model.repo.rpartition("/")[2])]
-    return known[0] if len(set(known)) == 1 else name
+    known = {model.repo for model in project.params.models.values() if name in (model.repo, model.repo.rpartition("/")[2])}
+    return known.pop() if len(known) == 1 else name
 
 
-def _file(root: Path, place: Path) -> str:
+def _file(root: Path, path: Path) -> str:
     """A path below the project, or the document's name."""
-    real = place.resolve()
-    return real.relative_to(root.resolve()).as_posix() if real.is_relative_to(root.resolve()) else place.name
+    real = path.resolve()
+    return real.relative_to(root.resolve()).as_posix() if real.is_relative_to(root.resolve()) else path.name
 
 
-def _old(place: Path, path: str) -> Ledger | None:
+def _old(path: Path, name: str) -> Ledger | None:
     try:
-        content = read_small(place, LARGEST)
+        content = read_small(path, LARGEST)
     except FileNotFoundError:
         return None
-    ledger, findings = parse_ledger(content, place.stem)
+    ledger, findings = parse_ledger(content, path.stem)
     if ledger is None or findings:
-        raise Refused(f"{path} has faults and was not touched", findings, "correct them, or move the file away")
+        raise Refused(f"{name} has faults and was not changed", findings, "correct them, or move the file away")
     return ledger
 
 
 def _merged(old: Ledger | None, document: Document, read: Imported, text: str, *, prune: bool, model: str | None) -> Merged:
     if old is None:
         old = Ledger(document=document)
-    elif document.file.rpartition("/")[2] == old.document.file.rpartition("/")[2]:
-        document = msgspec.structs.replace(old.document, sha256=document.sha256)
     else:
-        document = msgspec.structs.replace(old.document, sha256=document.sha256, file=document.file)
+        moved = document.file.rpartition("/")[2] != old.document.file.rpartition("/")[2]
+        file = document.file if moved else old.document.file
+        document = msgspec.structs.replace(old.document, sha256=document.sha256, file=file)
     lines = text.split("\n")
 
     def still(claim: Claim) -> bool:
@@ -229,13 +227,13 @@ def _merged(old: Ledger | None, document: Document, read: Imported, text: str, *
     return merge(old, document, read.results, read.claims, still, prune=prune, model=model)
 
 
-def _check_is_its_document(old: Ledger | None, merged: Merged, path: str, place: Path) -> None:
-    """Refuse to put a document into the ledger of another one, which would leave nothing of it."""
-    if old is not None and 2 * len(merged.gone) > len(old.claims) and old.document.file.rpartition("/")[2] != place.name:
-        message = f"{path} is the ledger of {old.document.title} ({old.document.file}); little of it is in {place.name}"
+def _check_is_its_document(old: Ledger | None, merged: Merged, ledger: str, path: Path) -> None:
+    """Refuse to put a document into the ledger of another document, which would leave nothing of it."""
+    if old is not None and 2 * len(merged.gone) > len(old.claims) and old.document.file.rpartition("/")[2] != path.name:
+        message = f"{ledger} is the ledger of {old.document.title} ({old.document.file}); little of it is in {path.name}"
         raise BadConfiguration(message, "name another ledger with --into NAME")
 
 
 def _gone(ledger: str, claim: str) -> Finding:
-    message = "the document prints it no longer; --prune removes it, or correct the claim by hand"
+    message = "the document no longer prints it; --prune removes it, or correct the claim by hand"
     return Finding(code="claim-stale", subject=f"{ledger}: {claim}", message=message)

@@ -400,7 +400,7 @@ def test_exit_status_and_output(root: Path) -> None:
     put(root, claim("a", "1.0", quoted=Quotation(source="a book")), claim("b", "2.0", quoted=Quotation(source="a book")))
     result = aqea("claims", "check", cwd=root)
     assert result.status == 3
-    assert "none of 2 claims could be checked, first card:a: it quotes a book, which is not here" in result.err
+    assert "none of 2 claims could be checked, first card:a: it quotes a book, which is not part of the project" in result.err
     put(
         root,
         claim("c", "1.00", quoted=Quotation(claim="card:a")),
