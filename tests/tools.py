@@ -83,15 +83,13 @@ READ_FIRST = {"ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MKL_CBWR", "OMP_NUM_
 def way(words: Sequence[str], names: set[str]) -> Callable[..., Result]:
     """How a command runs that is given variables of these names, none of which has its value here.
 
-    A forked process is for what computes with torch, whose settings stay, and for what is read at import. Downloads from
-    the Hub, as `pin` makes them, take the endpoint that the Hub's client found at import.
+    A forked process is for what computes with torch, whose settings stay, and for what libraries read at import.
     """
     in_thread = threading.current_thread() is not threading.main_thread()  # folder and environment are the process's
     if in_thread or names & READ_FIRST or any(name.startswith(("PYTHON", "LC_", "LANG")) for name in names):
         return program
     computes = {"generate", "--diagnose", "--fresh"} & {*words}
-    downloads = words[:1] == ["pin"] and "HF_ENDPOINT" in names
-    return forked if computes or downloads or names - READ_LATE else in_process
+    return forked if computes or names - READ_LATE else in_process
 
 
 def forked(*words: str | Path, cwd: Path, env: Mapping[str, str] | None = None, timeout: float = 300) -> Result:
