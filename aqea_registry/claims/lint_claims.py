@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from aqea_registry.base.files import UnsafePath, inside, read_small, write_bytes
-from aqea_registry.base.findings import CannotCheck, Finding, RegistryError, gravest
+from aqea_registry.base.findings import CannotCheck, Finding, RegistryError, most_severe
 from aqea_registry.claims.binding import Bound, Fault, bind
 from aqea_registry.claims.ledger import FOLDER, Ledger, read_ledgers, render_ledger
 from aqea_registry.documents.numbers import scan
@@ -61,7 +61,7 @@ def lint_claims(
             findings += [_changed(linted, name, ledgers[name], alone=not linted.faults) for name in changed]
         findings += [_finding(linted.document, fault) for fault in linted.faults]
         done.append(linted)
-    return done, findings, gravest(errors)
+    return done, findings, most_severe(errors)
 
 
 def _lint(root: Path, path: Path, ledgers: Mapping[str, Ledger]) -> tuple[Linted, dict[str, Ledger]]:

@@ -15,7 +15,7 @@ from typing import Literal
 import msgspec
 
 from aqea_registry.attestations.made import attach_statements
-from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused, RegistryError, TagConflict, gravest
+from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused, RegistryError, TagConflict, most_severe
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.references import is_folder, join_reference
 from aqea_registry.comparison.trees import changes, contents_of, is_compared, notes, previous, read_contents
@@ -57,7 +57,7 @@ class Published(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of a publication, and the gravest of the errors that stopped it at some stores."""
+    """What came of a publication, and the most severe of the errors that stopped it at some stores."""
 
     done: Published
     error: RegistryError | None = None
@@ -94,7 +94,7 @@ def publish(project: Project, tag: str, specs: Sequence[str], report: Reporter, 
             failures[store.spec] = error
             puts.append(Put(store=store.spec, reference=join_reference(store.spec, tag), state="failed", reason=error.message))
     done = Published(tag=tag, digest=release.digest(), files=len(release.layers), bytes=release.size(), puts=tuple(puts))
-    return Attempt(done=done, error=gravest([*failures.values()]))
+    return Attempt(done=done, error=most_severe([*failures.values()]))
 
 
 def _open(project: Project, tag: str, specs: Sequence[str]) -> list[Store]:

@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 
 from aqea_registry.base.files import hash_files, locked, write_bytes
-from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, NotAllowed, Refused, RegistryError, gravest
+from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, NotAllowed, Refused, RegistryError, most_severe
 from aqea_registry.base.progress import Reporter
 from aqea_registry.project.lock import LOCK, Lock, Pin, parse_lock, render_lock
 from aqea_registry.project.params import Dataset, Group, Model, group_of
@@ -32,7 +32,7 @@ class Pinned(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pinnings(msgspec.Struct, frozen=True, kw_only=True):
-    """The entries that were pinned, the names of those that could not be, and the gravest of the reasons."""
+    """The entries that were pinned, the names of those that could not be, and the most_severe of the reasons."""
 
     done: tuple[Pinned, ...]
     failed: tuple[str, ...] = ()
@@ -65,7 +65,7 @@ def pin(project: Project, names: Sequence[str], report: Reporter, *, commits_onl
         done.append(_compare(group, name, before, msgspec.structs.replace(found, resolved_at=today)))
     if done:
         _write(project, done)
-    return Pinnings(done=tuple(done), failed=tuple(failures), error=gravest([*failures.values()]))
+    return Pinnings(done=tuple(done), failed=tuple(failures), error=most_severe([*failures.values()]))
 
 
 def _write(project: Project, done: Sequence[Pinned]) -> None:
