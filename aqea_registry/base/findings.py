@@ -100,14 +100,14 @@ class TagConflict(RegistryError):
     """The tag already names other content. Tags never move."""
 
 
-_GRAVEST_FIRST = (TagConflict, NotAllowed, Refused, CannotCheck, BadConfiguration)
+_MOST_SEVERE_FIRST = (TagConflict, NotAllowed, Refused, CannotCheck, BadConfiguration)
 
 
 def most_severe(errors: Sequence[RegistryError]) -> RegistryError | None:
     """Of the errors that stopped parts of an operation the one to end with; it takes the findings of all."""
     if not errors:
         return None
-    first = min(errors, key=lambda error: [isinstance(error, kind) for kind in _GRAVEST_FIRST].index(True))
+    first = min(errors, key=lambda error: [isinstance(error, kind) for kind in _MOST_SEVERE_FIRST].index(True))
     first.findings = tuple(finding for error in errors for finding in error.findings)
     return first
 

@@ -226,16 +226,13 @@ def scores_of(side: OneSide, human: Values) -> Metrics | None:
     return _in_float64(side, human)
 
 
-def with_ties_of(reference: OneSide, side: OneSide, human: Values) -> Metrics | None:
-    """The correlations of a set off the grid where pairs that tie in a canonical one are made to tie again.
+def with_ties_of(canonical: OneSide, side: OneSide, human: Values, plain: Metrics) -> Metrics:
+    """The `plain` correlations of a set off the grid, where pairs that tie in a canonical one are made to tie again.
 
     Equal texts have equal vectors, and their cosine is 1. Float32 noise puts such pairs in a random order, and a rank
     correlation sees nothing but order: 19 such pairs among 356 moved one by 0.013 points.
     """
-    plain = scores_of(side, human)
-    if plain is None:
-        return None
-    exact, noisy = _similarities(reference), _similarities(side)
+    exact, noisy = _similarities(canonical), _similarities(side)
     kept: dict[str, float] = {}
     for name, similarity in exact.items():
         _, position, counts = np.unique(similarity, return_inverse=True, return_counts=True)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from aqea_registry.base.files import Advance, FileDigest, hash_files, ignore, size_of
+from aqea_registry.base.files import Advance, hash_files, ignore, size_of
 from aqea_registry.base.findings import Refused
 from aqea_registry.base.progress import Reporter
 from aqea_registry.claims.judging import ALSO_CALLED, Resolved, judge_claim, measured, resolve_result
@@ -35,7 +35,7 @@ class NamedFile(NamedTuple):
 
 
 # What ledgers print about the pair set of a file, given both sides' scores.
-Claimed = Callable[[PairSetFile, Scored], Sequence[PrintedNumber]]
+Claimed = Callable[[PairSetFile, Scored | None], Sequence[PrintedNumber]]
 
 
 def compare_files(
@@ -73,13 +73,12 @@ def _hashed(before: NamedFile, after: NamedFile, report: Reporter) -> list[PairS
     paths = [before.path, after.path]
     with report.task("hash", sum(map(size_of, paths)), "bytes") as advance:
         digests = hash_files(paths, advance=advance)
-    return [_side(file.name, digests[file.path]) for file in (before, after)]
-
-
-def _side(name: str, digest: FileDigest | OSError) -> PairSetFile:
-    if isinstance(digest, OSError):
-        raise digest
-    return PairSetFile(name=name, sha256=digest.sha256, size=digest.size)
+    sides = []
+    for file in (before, after):
+        if isinstance(digest := digests[file.path], OSError):
+            raise digest
+        sides.append(PairSetFile(name=file.name, sha256=digest.sha256, size=digest.size))
+    return sides
 
 
 def _described(side: PairSetFile, file: PairFile) -> PairSetFile:
@@ -131,12 +130,11 @@ def claimed_by(root: Path) -> Claimed:
     project = open_project(root)
     ledgers, _ = read_ledgers(root)
 
-    def claimed(file: PairSetFile, scores: Scored) -> Sequence[PrintedNumber]:
+    def claimed(file: PairSetFile, scores: Scored | None) -> Sequence[PrintedNumber]:
         key = run_key(project, file)
-        if key is None or scores.before is None or scores.after is None:
+        if key is None or scores is None:
             return ()
-        sides = scores.before, scores.after
-        return [number for name, ledger in ledgers.items() for number in _numbers(project, key, name, ledger, *sides)]
+        return [number for name, ledger in ledgers.items() for number in _numbers(project, key, name, ledger, *scores.kept)]
 
     return claimed
 

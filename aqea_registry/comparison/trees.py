@@ -1,8 +1,6 @@
-"""Two trees compared file by file: folders, projects, releases, in any mixture.
+"""Folders, projects and releases compared file by file; and what changed between two releases, with its notes.
 
-Folders, projects and releases seen alike: paths with digests, and a way to have a file's bytes here.
-
-What differs between two releases: files, scores and pins, as a table of changes. Pure: it is told what both hold.
+A `Tree` is paths with digests, and a way to have a file's bytes here. `Contents` is what a release says in its own files.
 """
 
 from __future__ import annotations
@@ -10,32 +8,28 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Literal
 
 import msgspec
 
-from aqea_registry.base.files import FileDigest, UnsafePath, WrongBytes, copy_checked, hash_files, inside
+from aqea_registry.base.files import FileDigest, UnsafePath, WrongBytes, copy_checked, hash_files, inside, size_of
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused
-from aqea_registry.base.progress import Reporter
+from aqea_registry.base.progress import Reporter, markdown_table
 from aqea_registry.base.references import join_reference, split_reference
 from aqea_registry.base.sha256_list import MANIFEST, parse
 from aqea_registry.comparison.pair_files import Claimed, NamedFile, compare_files
 from aqea_registry.comparison.verdict import BOUND, PairSetComparison, Verdict, worst_of
-from aqea_registry.project.lock import parse_lock
+from aqea_registry.project.lock import Lock, parse_lock
 from aqea_registry.stores.open_store import find, open_store, read_text
 from aqea_registry.stores.port import Store, Tagged
 from aqea_registry.stores.release import Release
 from aqea_registry.vectors.scores import Metrics
 from aqea_registry.verification.verify_list import present
 
-# Files that say again what pair sets say: digests, scores, pictures and words made from them.
-DERIVED = re.compile(r"(^|/)(MANIFEST\.(sha256|sizes)|README\.md|croissant\.json|metrics/.*|plots/.*|.*_benchmark\.json)$")
-
-
+PINS = "pins.json"
 LISTS = (MANIFEST, "MANIFEST.sha256")
-
-
 MAY_HOLD_PAIRS = (".json", ".parquet", ".aqed")
+# Files that repeat what pair sets say: digests, scores, plots and texts made from them.
+DERIVED = re.compile(r"(^|/)(MANIFEST\.(sha256|sizes)|README\.md|croissant\.json|metrics/.*|plots/.*|.*_benchmark\.json)$")
 
 
 class Tree(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,7 +41,7 @@ class Tree(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FileComparison(msgspec.Struct, frozen=True, kw_only=True):
-    """One file of both trees, or of one of them. `pair_set` is there if the bytes differ and both hold a pair set."""
+    """A file of both trees, or of one of them; with `pair_set` if the bytes differ and both hold one."""
 
     before: str | None
     after: str | None
@@ -57,38 +51,72 @@ class FileComparison(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def folder_tree(folder: Path, name: str, report: Reporter) -> Tree:
-    """The files of a folder: those that its list of digests names and the list itself, or else all that are not hidden."""
+    """The files of a folder: its list of digests and what that names, or else all that are not hidden."""
     listed = next((path for path in LISTS if (folder / path).is_file()), None)
     entries = parse((folder / listed).read_bytes(), listed).entries if listed else {}
     paths = {listed, *entries} if listed else set(present(folder, ["."]))
-    places: dict[str, Path] = {}
+    locations: dict[str, Path] = {}
     for path in sorted(paths):
         try:
-            places[path] = inside(folder, path)
+            locations[path] = inside(folder, path)
         except UnsafePath as error:
             raise Refused.of("unsafe-path", f"{name}/{path}", f"{error}; not followed") from error
-    with report.task("hash", sum(place.stat().st_size for place in places.values() if place.is_file()), "bytes") as advance:
-        found = hash_files(places.values(), advance=advance)
-    digests = {path: one.sha256 for path, place in places.items() if isinstance(one := found[place], FileDigest)}
-    if not digests:
+    with report.task("hash", sum(map(size_of, locations.values())), "bytes") as advance:
+        digests = hash_files(locations.values(), advance=advance)
+    files = {path: digest.sha256 for path, at in locations.items() if isinstance(digest := digests[at], FileDigest)}
+    if not files:
         raise CannotCheck(f"{name} holds no files that can be read", "name a folder with pair files in it")
-    return Tree(name=name, files=digests, fetch=lambda path: places[path])
+    return Tree(name=name, files=files, fetch=locations.__getitem__)
 
 
 def compare_trees(
     before: Tree, after: Tree, report: Reporter, claimed: Claimed = lambda *_: (), bound: float = BOUND
 ) -> tuple[FileComparison, ...]:
-    """Every file of two trees. Files of different paths go together by their names, as a project's with a release's.
+    """Every file of two trees. Files of different paths are paired by their names, as a project's with a release's.
 
-    A file that only repeats what pair sets say counts as much as they do: where these are EQUIVALENT, so is it.
+    A file that only repeats what pair sets say gets their verdict: where these are EQUIVALENT, so is it.
     """
-    rows = [
-        _one(first, second, before, after, report, claimed, bound)
-        for first, second in pairs_of_paths(before.files, after.files)
-    ]
-    vectors: Verdict = worst_of([row.verdict for row in rows if row.pair_set is not None])
-    moved = any(row.before != row.after for row in rows if row.before and row.after)
-    return tuple(row if not _follows(row) else _following(row, vectors, moved) for row in rows)
+
+    def compared(first: str | None, second: str | None) -> FileComparison:
+        if first is None or second is None:
+            return _differs(first, second, f"only in {after.name if first is None else before.name}")
+        if before.files[first] == after.files[second]:
+            return FileComparison(before=first, after=second, verdict="IDENTICAL", message="the same bytes")
+        if not first.endswith(MAY_HOLD_PAIRS) or DERIVED.search(first):
+            return _differs(first, second, OTHER_BYTES)
+        old, new = (NamedFile(tree.fetch(path), f"{tree.name}: {path}") for tree, path in ((before, first), (after, second)))
+        try:
+            found, _ = compare_files(old, new, report, claimed, bound)
+        except BadConfiguration:
+            return _differs(first, second, OTHER_BYTES)
+        except Refused as error:
+            return _differs(first, second, f"other bytes; {error.message}")
+        return FileComparison(before=first, after=second, verdict=found.verdict, message=summary(found), pair_set=found)
+
+    files = [compared(first, second) for first, second in pairs_of_paths(before.files, after.files)]
+    vectors = worst_of([file.verdict for file in files if file.pair_set is not None])
+    moved = any(file.before != file.after for file in files if file.before and file.after)
+    return tuple(_derived(file, vectors, moved) for file in files)
+
+
+OTHER_BYTES = "other bytes; it holds no pair set"
+
+
+def _differs(before: str | None, after: str | None, message: str) -> FileComparison:
+    return FileComparison(before=before, after=after, verdict="DIVERGED", message=message)
+
+
+def _derived(file: FileComparison, vectors: Verdict, moved: bool) -> FileComparison:
+    """A file that repeats what pair sets say: as far from identity as they are; where files were moved, paths differ too."""
+    derived = DERIVED.search(file.before or file.after or "") is not None
+    if file.verdict != "DIVERGED" or file.pair_set is not None or not derived:
+        return file
+    if moved:
+        verdict = worst_of(["SAME CONTENT", vectors])
+        return msgspec.structs.replace(file, verdict=verdict, message=f"{file.message}; it repeats what other files say")
+    if vectors == "IDENTICAL":
+        return file
+    return msgspec.structs.replace(file, verdict=vectors, message="other bytes; it repeats what the pair sets say")
 
 
 def release_tree(reference: str, root: Path, scratch: Path, report: Reporter) -> Tree:
@@ -99,25 +127,23 @@ def release_tree(reference: str, root: Path, scratch: Path, report: Reporter) ->
 
 
 def tree_in_store(store: Store, tagged: Tagged, scratch: Path, report: Reporter) -> Tree:
-    """The same of a release that was found already."""
+    """The files of a release that was found already."""
     reference = join_reference(store.spec, tagged.tag)
     layers = store.release(tagged).files()
+    files = {path: layer.digest.removeprefix("sha256:") for path, layer in layers.items()}
 
     def fetch(path: str) -> Path:
-        layer = layers[path]
-        target = scratch / layer.digest.removeprefix("sha256:")
+        layer, target = layers[path], scratch / files[path]
         if not target.exists():
             with report.task(f"fetch {path}", layer.size, "bytes") as advance, store.open(tagged, path, layer, 0) as incoming:
                 try:
-                    copy_checked(incoming, target, layer.digest.removeprefix("sha256:"), layer.size, advance)
+                    copy_checked(incoming, target, files[path], layer.size, advance)
                 except WrongBytes as error:
                     message = "the store's bytes are not those that the release names"
                     raise Refused.of("mismatch", f"{reference}: {path}", message, layer.digest, error.actual) from error
         return target
 
-    return Tree(
-        name=reference, files={path: layer.digest.removeprefix("sha256:") for path, layer in layers.items()}, fetch=fetch
-    )
+    return Tree(name=reference, files=files, fetch=fetch)
 
 
 def pick(tree: Tree, like: str) -> str:
@@ -132,7 +158,7 @@ def pick(tree: Tree, like: str) -> str:
 
 
 def pairs_of_paths(before: Mapping[str, str], after: Mapping[str, str]) -> list[tuple[str | None, str | None]]:
-    """Which file of one tree goes with which of the other: by path, else by a name that each has once. Sorted."""
+    """Which file of one tree is compared with which of the other: by path, else by a name that each has once. Sorted."""
     common = sorted({*before} & {*after})
     left, right = ({name: path for path, name in _unique(tree, common)} for tree in (before, after))
     moved = {left[name]: right[name] for name in sorted({*left} & {*right})}
@@ -140,30 +166,6 @@ def pairs_of_paths(before: Mapping[str, str], after: Mapping[str, str]) -> list[
     lone_after = sorted({*after} - {*common} - {*moved.values()})
     pairs: list[tuple[str | None, str | None]] = [*((path, path) for path in common), *moved.items()]
     return [*sorted(pairs), *((path, None) for path in lone_before), *((None, path) for path in lone_after)]
-
-
-def _one(
-    first: str | None, second: str | None, before: Tree, after: Tree, report: Reporter, claimed: Claimed, bound: float
-) -> FileComparison:
-    if first is None or second is None:
-        side = after.name if first is None else before.name
-        return FileComparison(before=first, after=second, verdict="DIVERGED", message=f"only in {side}")
-    if before.files[first] == after.files[second]:
-        return FileComparison(before=first, after=second, verdict="IDENTICAL", message="the same bytes")
-    other_bytes = FileComparison(before=first, after=second, verdict="DIVERGED", message="other bytes; it holds no pair set")
-    if not first.endswith(MAY_HOLD_PAIRS) or DERIVED.search(first):
-        return other_bytes
-    places = (
-        NamedFile(before.fetch(first), f"{before.name}: {first}"),
-        NamedFile(after.fetch(second), f"{after.name}: {second}"),
-    )
-    try:
-        found, _ = compare_files(*places, report, claimed, bound)
-    except BadConfiguration:
-        return other_bytes
-    except Refused as error:
-        return msgspec.structs.replace(other_bytes, message=f"other bytes; {error.message}")
-    return FileComparison(before=first, after=second, verdict=found.verdict, message=summary(found), pair_set=found)
 
 
 def _unique(tree: Mapping[str, str], without: list[str]) -> list[tuple[str, str]]:
@@ -175,29 +177,12 @@ def _unique(tree: Mapping[str, str], without: list[str]) -> list[tuple[str, str]
 def summary(found: PairSetComparison) -> str:
     """A comparison in one line."""
     if found.diagnoses:
-        return "; ".join(f"{one.kind}: {one.message}" for one in found.diagnoses)
+        return "; ".join(f"{diagnosis.kind}: {diagnosis.message}" for diagnosis in found.diagnoses)
     return f"largest difference {found.figures.largest:.1e}" if found.figures else "the same bytes"
 
 
-def _follows(row: FileComparison) -> bool:
-    return row.verdict == "DIVERGED" and row.pair_set is None and DERIVED.search(row.before or row.after or "") is not None
-
-
-def _following(row: FileComparison, vectors: Verdict, moved: bool) -> FileComparison:
-    """A derived file: as far from identity as the pair sets that it tells of; where files were moved, paths differ as well."""
-    if moved:
-        verdict = worst_of(["SAME CONTENT", vectors])
-        return msgspec.structs.replace(row, verdict=verdict, message=f"{row.message}; it repeats what other files say")
-    if vectors == "IDENTICAL":
-        return row
-    return msgspec.structs.replace(row, verdict=vectors, message="other bytes; it repeats what the pair sets say")
-
-
-PINS = "pins.json"
-
-
 class Contents(msgspec.Struct, frozen=True, kw_only=True):
-    """What a release says: digests of files, scores by `pair set: metric`, and pins by name, each as text."""
+    """What a release holds: digests of files, scores by `pair set: metric`, and pins by name, each as text."""
 
     digest: str
     files: dict[str, str]
@@ -206,16 +191,16 @@ class Contents(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that is not the same in both releases."""
+    """A file, score or pin that is not the same in both releases."""
 
-    what: Literal["file", "metric", "pin"]
+    what: str  # file, metric or pin
     name: str
     before: str | None
     after: str | None
 
     @property
     def state(self) -> str:
-        """In a word."""
+        """added, removed or changed."""
         return "added" if self.before is None else "removed" if self.after is None else "changed"
 
 
@@ -224,36 +209,15 @@ def is_compared(path: str) -> bool:
     return path == PINS or (path.startswith("metrics/") and path.endswith(".json"))
 
 
-def contents(release: Release, texts: Mapping[str, bytes]) -> Contents:
-    """What a release says. `texts` holds the bytes of every file that `is_compared`. Raises BadConfiguration for bad ones."""
-    lock = parse_lock(texts[PINS], PINS) if PINS in texts else None
-    pins = {**lock.datasets, **lock.models} if lock else {}
-    scores: dict[str, str] = {}
-    for path in sorted(set(texts) - {PINS}):
-        try:
-            values = msgspec.json.decode(texts[path], type=dict[str, object])
-        except msgspec.MsgspecError as error:
-            raise BadConfiguration(f"{path}: {error}") from error
-        key = PurePosixPath(path).stem
-        scores |= {f"{key}: {name}": repr(values[name]) for name in Metrics.__struct_fields__ if name in values}
-    return Contents(
-        digest=release.digest(),
-        files={path: layer.digest for path, layer in release.files().items()},
-        metrics=scores,
-        pins={name: f"{pin.commit or 'no commit'}, files {pin.digest()[:16]}" for name, pin in pins.items()},
-    )
-
-
 def changes(before: Contents, after: Contents) -> list[Change]:
     """Every difference, files first, then scores, then pins; sorted by name."""
-    pairs: tuple[tuple[Literal["file", "metric", "pin"], dict[str, str], dict[str, str]], ...] = (
-        ("file", before.files, after.files),
-        ("metric", before.metrics, after.metrics),
-        ("pin", before.pins, after.pins),
-    )
     return [
         Change(what=what, name=name, before=old.get(name), after=new.get(name))
-        for what, old, new in pairs
+        for what, old, new in (
+            ("file", before.files, after.files),
+            ("metric", before.metrics, after.metrics),
+            ("pin", before.pins, after.pins),
+        )
         for name in sorted({*old, *new})
         if old.get(name) != new.get(name)
     ]
@@ -274,10 +238,9 @@ def notes(digest: str, since: str | None, found: list[Change] | None) -> str:
         return f"{head}\nThe release before this one is {since}; it could not be read.\n"
     if not found:
         return f"{head}\nNothing differs from {since}.\n"
-    rows = [(one.what, one.name, one.state, _short(one.before), _short(one.after)) for one in found]
-    lines = ["| what | name | | before | after |", "|---|---|---|---|---|"]
-    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
-    return f"{head}\nChanges since {since}:\n\n" + "\n".join(lines) + "\n"
+    rows = [(change.what, change.name, change.state, _short(change.before), _short(change.after)) for change in found]
+    table = markdown_table(("what", "name", "", "before", "after"), rows)
+    return f"{head}\nChanges since {since}:\n\n{table}\n"
 
 
 def _short(text: str | None) -> str:
@@ -308,7 +271,25 @@ def read_contents(store: Store, tagged: Tagged) -> Contents:
 
 def contents_of(reference: str, release: Release, texts: Mapping[str, bytes]) -> Contents:
     """What a release holds, given the texts that `is_compared` names. Raises Refused if they are malformed."""
+    scores: dict[str, str] = {}
     try:
-        return contents(release, texts)
+        lock = parse_lock(texts[PINS], PINS) if PINS in texts else Lock()
+        for path in sorted(set(texts) - {PINS}):
+            values, key = _scores(texts[path], path), PurePosixPath(path).stem
+            scores |= {f"{key}: {name}": repr(values[name]) for name in Metrics.__struct_fields__ if name in values}
     except BadConfiguration as error:
         raise Refused.of("malformed", reference, error.message) from error
+    pins = {**lock.datasets, **lock.models}
+    return Contents(
+        digest=release.digest(),
+        files={path: layer.digest for path, layer in release.files().items()},
+        metrics=scores,
+        pins={name: f"{pin.commit or 'no commit'}, files {pin.digest()[:16]}" for name, pin in pins.items()},
+    )
+
+
+def _scores(content: bytes, path: str) -> dict[str, object]:
+    try:
+        return msgspec.json.decode(content, type=dict[str, object])
+    except msgspec.MsgspecError as error:
+        raise BadConfiguration(f"{path}: {error}") from error

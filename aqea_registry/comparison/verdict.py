@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import msgspec
@@ -116,40 +116,40 @@ class PairSetComparison(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Scored(msgspec.Struct, frozen=True, kw_only=True):
-    """The six correlations of both sides; None where they do not exist.
+    """The six correlations of both files as they are (`plain`), and with the ties of a canonical one kept in the other."""
 
-    `plain` are those of each file as it is. Beside them, of a set off the grid, those with the ties of the canonical one.
-    """
-
-    before: Metrics | None
-    after: Metrics | None
-    plain: tuple[Metrics | None, Metrics | None]
+    plain: tuple[Metrics, Metrics]
+    kept: tuple[Metrics, Metrics]
 
 
-def scored(compared: Compared) -> Scored:
-    """Both sides' correlations with their own human scores, or the other's where a file has none."""
-    before, after = compared.before, compared.after
-    pairs = (
-        (compared.measured.before, before if before is not None else after),
-        (compared.measured.after, after if after is not None else before),
-    )
-    plain = [scores_of(side, human) if human is not None and len(human) == side.n_pairs else None for side, human in pairs]
-    kept = list(plain)
-    canonical = [is_canonical(side) for side, _ in pairs]
+def scored(compared: Compared) -> Scored | None:
+    """Both sides' correlations with their own human scores, or the other's where a file has none; None if one is undefined."""
+    sides = compared.measured.before, compared.measured.after
+    human = [*(scores for scores in (compared.before, compared.after) if scores is not None)]
+    if not human or len(human[0]) != sides[0].n_pairs or len(human[-1]) != sides[1].n_pairs:
+        return None
+    before, after = scores_of(sides[0], human[0]), scores_of(sides[1], human[-1])
+    if before is None or after is None:
+        return None
+    plain = kept = before, after
+    canonical = [is_canonical(side) for side in sides]
     if canonical[0] != canonical[1] and compared.within():
-        rough = int(canonical[0])
-        side, human = pairs[rough]
-        kept[rough] = with_ties_of(pairs[1 - rough][0], side, human) if human is not None and plain[rough] is not None else None
-    return Scored(before=kept[0], after=kept[1], plain=(plain[0], plain[1]))
+        if canonical[0]:
+            kept = before, with_ties_of(sides[0], sides[1], human[-1], after)
+        else:
+            kept = with_ties_of(sides[1], sides[0], human[0], before), after
+    return Scored(plain=plain, kept=kept)
 
 
 def decide(
-    compared: Compared, before: PairSetFile, after: PairSetFile, scores: Scored, claimed: Sequence[PrintedNumber]
+    compared: Compared, before: PairSetFile, after: PairSetFile, scores: Scored | None, claimed: Sequence[PrintedNumber]
 ) -> PairSetComparison:
-    """The verdict on two files with different bytes. `claimed` are the ledgers' numbers; without any, the six scores are
-    taken to be printed in percent with DIGITS decimals.
+    """The verdict on two files with different bytes.
+
+    `claimed` are the ledgers' numbers; without any, the six scores are taken to be printed in percent with DIGITS decimals.
     """
-    numbers = tuple(claimed) or tuple(_printed(scores))
+    numbers = tuple(claimed) or tuple(_printed(scores) if scores else ())
+    basis = f"{len(claimed)} numbers of the ledgers" if claimed else f"no ledger: six scores, in percent with {DIGITS} decimals"
     verdict = _verdict(compared, numbers)
     diagnoses: tuple[Diagnosis, ...] = ()
     first = worst = None
@@ -161,16 +161,14 @@ def decide(
         before=_described(before, compared.measured.before, compared.before),
         after=_described(after, compared.measured.after, compared.after),
         bound=compared.bound,
-        basis=f"{len(claimed)} numbers of the ledgers"
-        if claimed
-        else f"no ledger: six scores, in percent with {DIGITS} decimals",
+        basis=basis,
         figures=_figures(compared),
-        metrics=_changes(scores),
+        metrics=tuple(_changes(scores) if scores else ()),
         numbers=numbers,
         diagnoses=diagnoses,
         first=first,
         worst=worst,
-        notes=(*_notes(compared, before, after), *_score_notes(compared, scores)),
+        notes=tuple(_notes(compared, before, after, scores)),
     )
 
 
@@ -224,27 +222,19 @@ def _row(compared: Compared, row: int, matrix: int) -> RowDifference:
     )
 
 
-def _changes(scores: Scored) -> tuple[MetricChange, ...]:
-    first, second = scores.plain
-    if first is None or second is None or scores.before is None or scores.after is None:
-        return ()
-    ties_kept = scores.plain != (scores.before, scores.after)
-    changes = []
+def _changes(scores: Scored) -> Iterator[MetricChange]:
     for name in Metrics.__struct_fields__:
-        before, after = getattr(first, name), getattr(second, name)
-        kept = 100 * (getattr(scores.after, name) - getattr(scores.before, name)) if ties_kept else None
-        changes.append(MetricChange(metric=name, before=before, after=after, points=100 * (after - before), kept=kept))
-    return tuple(changes)
+        before, after = (getattr(side, name) for side in scores.plain)
+        kept = None
+        if scores.plain != scores.kept:
+            kept = 100 * (getattr(scores.kept[1], name) - getattr(scores.kept[0], name))
+        yield MetricChange(metric=name, before=before, after=after, points=100 * (after - before), kept=kept)
 
 
-def _printed(scores: Scored) -> list[PrintedNumber]:
-    if scores.before is None or scores.after is None:
-        return []
-    numbers = []
+def _printed(scores: Scored) -> Iterator[PrintedNumber]:
     for name in Metrics.__struct_fields__:
-        before, after = (f"{100 * getattr(side, name):.{DIGITS}f}" for side in (scores.before, scores.after))
-        numbers.append(PrintedNumber(metric=name, before=before, after=after, same=before == after))
-    return numbers
+        before, after = (f"{100 * getattr(side, name):.{DIGITS}f}" for side in scores.kept)
+        yield PrintedNumber(metric=name, before=before, after=after, same=before == after)
 
 
 def _numbers_changed(numbers: Sequence[PrintedNumber]) -> Diagnosis:
@@ -266,22 +256,8 @@ def _described(file: PairSetFile, side: OneSide, human: Values | None) -> PairSe
     )
 
 
-def _score_notes(compared: Compared, scores: Scored) -> list[str]:
-    """Notes that there are no scores, or that the order within ties is noise and would alone change what is printed."""
-    kept = (scores.before, scores.after)
-    if None in kept:
-        return ["no correlation exists on one side: printed numbers were not compared"]
-    if scores.plain == kept or None in scores.plain or None in kept:
-        return []
-    sides = (compared.measured.before, compared.measured.after)
-    rough = int(scores.plain[1] != kept[1])
-    count = tied(sides[1 - rough])
-    ties = f"{count} pairs tie in the {('first', 'second')[1 - rough]} file, and noise orders them in the other"
-    return [f"{ties}: printed numbers are compared with these ties kept; `points` are without that, `kept` with it"]
-
-
-def _notes(compared: Compared, before: PairSetFile, after: PairSetFile) -> list[str]:
-    notes = []
+def _notes(compared: Compared, before: PairSetFile, after: PairSetFile, scores: Scored | None) -> list[str]:
+    notes, measured = [], compared.measured
     for field in ("dataset", "model"):
         old, new = getattr(before, field), getattr(after, field)
         if old is not None and new is not None and old != new:
@@ -289,6 +265,15 @@ def _notes(compared: Compared, before: PairSetFile, after: PairSetFile) -> list[
     for name, human in (("first", compared.before), ("second", compared.after)):
         if human is None:
             notes.append(f"the {name} file has no human scores; the other's are used for both")
-    if max(compared.measured.before.n_pairs, compared.measured.after.n_pairs) > EXACT_ROWS:
+    if max(measured.before.n_pairs, measured.after.n_pairs) > EXACT_ROWS:
         notes.append(f"with more than {EXACT_ROWS} rows scores are computed in float64, not exactly")
+    if scores is None:
+        notes.append("no correlation exists on one side: printed numbers were not compared")
+    elif scores.plain != scores.kept:
+        canonical = int(scores.plain[0] != scores.kept[0])
+        count = tied((measured.before, measured.after)[canonical])
+        notes.append(
+            f"{count} pairs tie in the {('first', 'second')[canonical]} file, and noise orders them in the other: printed "
+            "numbers are compared with these ties kept; `points` are without that, `kept` with it"
+        )
     return notes

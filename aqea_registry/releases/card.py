@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 import yaml
 
+from aqea_registry.base.progress import markdown_table
 from aqea_registry.base.strict import convert, load_yaml
 from aqea_registry.project.lock import Pin
 from aqea_registry.project.params import Publish
@@ -171,7 +172,7 @@ def _results(card: Card) -> str:
     report = (
         [f"[The report]({card.report}) shows what became of every printed number that rests on these."] if card.report else []
     )
-    return "\n\n".join([said, *plot, _table(header, rows), *report])
+    return "\n\n".join([said, *plot, markdown_table(header, rows), *report])
 
 
 def _alternative(text: str) -> str:
@@ -179,11 +180,11 @@ def _alternative(text: str) -> str:
 
 
 def _files(card: Card) -> str:
-    files = _table(
+    files = markdown_table(
         ("file", "bytes", "sha256"),
         [(f"[`{path}`]({path})", size, f"`{sha256}`") for path, (sha256, size) in sorted(card.files.items())],
     )
-    contents = _table(("pair set", "content digest"), [(result.name, f"`{result.content}`") for result in card.results])
+    contents = markdown_table(("pair set", "content digest"), [(result.name, f"`{result.content}`") for result in card.results])
     return f"{files}\n\n`MANIFEST.sha256` lists these and this page.\n\n{contents}"
 
 
@@ -200,7 +201,7 @@ def _pins(pins: Mapping[str, Pin]) -> str:
         )
         for name, pin in sorted(pins.items())
     ]
-    table = _table(("name", "kind", "id", "commit", "files", "digest of the files", "licence"), rows)
+    table = markdown_table(("name", "kind", "id", "commit", "files", "digest of the files", "licence"), rows)
     return f"{table}\n\nThe sha256 of each single file stands in `pins.json`."
 
 
@@ -216,11 +217,6 @@ def _licence(publish: Publish) -> str:
         f"This release: {publish.licence}. The sentences are not part of it; the upstream data and models keep the licences "
         "named above."
     )
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
 NAME = "CITATION.cff"

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aqea_registry.base.findings import BadConfiguration
+from aqea_registry.base.findings import BadConfiguration, Refused
 from aqea_registry.base.references import join_reference, split_reference
-from aqea_registry.comparison.trees import PINS, Change, Contents, changes, contents, is_compared, notes, previous
+from aqea_registry.comparison.trees import PINS, Change, Contents, changes, contents_of, is_compared, notes, previous
 from aqea_registry.project.lock import Lock, Pin, PinnedFile, render_lock
 from aqea_registry.stores.attachments import Status, current, next_name
 from aqea_registry.stores.open_store import open_store
@@ -32,7 +32,7 @@ def lock(commit: str) -> bytes:
 
 
 def told(files: dict[str, bytes]) -> Contents:
-    return contents(release_of(files), {path: content for path, content in files.items() if is_compared(path)})
+    return contents_of("oci:x:v1", release_of(files), {path: content for path, content in files.items() if is_compared(path)})
 
 
 def test_changes_name_files_scores_and_pins() -> None:
@@ -55,7 +55,7 @@ def test_changes_name_files_scores_and_pins() -> None:
 @pytest.mark.parametrize("text", [b"", b"[]", b"{", b"\xff", b"[" * 100_000])
 @pytest.mark.parametrize("path", ["metrics/s.json", PINS])
 def test_contents_that_are_malformed_are_named(path: str, text: bytes) -> None:
-    with pytest.raises(BadConfiguration, match=path):
+    with pytest.raises(Refused, match=rf"oci:x:v1: {path}"):
         told({path: text})
 
 

@@ -37,7 +37,9 @@ def test_no_project_is_imported(modules: str, allowed: set[str]) -> None:
     assert {name: others for name, others in found.items() if others} == {}
 
 
-@pytest.mark.parametrize("name", ["remote", "sources", "stores", "stores.github", "stores.registry"])
+@pytest.mark.parametrize(
+    "name", ["comparison", "report", "tracing", "remote", "sources", "stores", "stores.github", "stores.registry"]
+)
 def test_the_example_runs(name: str) -> None:
     result = doctest.testmod(importlib.import_module(f"aqea_registry.{name}"))
     assert result.attempted and not result.failed
