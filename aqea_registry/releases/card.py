@@ -1,15 +1,14 @@
-"""The dataset card of a release: what the Hub shows, and what a reader needs to load, to check and to make it again.
+"""The dataset card of a release, from the template card.md; and CITATION.cff, which says how a project asks to be cited.
 
-It says nothing that is not in the release, its pins or the project's CITATION.cff: no tag, no time, no machine, no store.
-The same checkout gives the same card, wherever it is read.
-
-CITATION.cff as a value: who made a project, and how it asks to be cited.
+The card holds nothing that is not in the release, its pins or CITATION.cff: no tag, time, machine or store. The same checkout
+gives the same card. Pure but for reading the template.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from importlib.resources import files
 from typing import Any
 
 import msgspec
@@ -29,51 +28,8 @@ KEYWORDS = ("embeddings", "sentence-similarity", "sts", "reproducibility")
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
-LOAD = """\
-```python
-import numpy as np
-from datasets import load_dataset
-
-rows = load_dataset("ORG/NAME", "{name}", split="{split}", revision="TAG")
-first = np.asarray(rows[0]["embedding1"]) / 1e6
-```
-
-ORG/NAME is where this page stands and TAG the release that you mean; without `revision` you get the newest. A folder that
-holds these files serves as well: `load_dataset("FOLDER", "{name}")`. The columns `embedding1` and `embedding2` hold
-int32 in units of 1e-6, `score` the human score. There is one configuration for each pair set: {names}.
-
-A `data/*_pairs.json` file holds the same numbers as one object with `dataset`, `model`, `dimension`, `n_pairs`,
-`baseline_spearman`, `embeddings1`, `embeddings2` and `scores`. The content digest is taken over the numbers alone and is the
-same in every container."""
-
-
-VERIFY = """\
-In the folder with these files, with nothing but coreutils, or with the checks of names and of unlisted files as well:
-
-```sh
-sha256sum -c MANIFEST.sha256
-aqea-registry verify .
-```"""
-
-
-AGAIN = """\
-In a checkout of the project that published this release{home}:
-
-```sh
-dvc repro                  # pinned inputs -> pair sets -> manifest
-aqea-registry verify
-aqea-registry package      # this folder, as hf_package/
-```"""
-
-
-LIMITS = """\
-The scores say how one model ranks these pairs, nothing about other tasks. Bytes are promised for the pinned inputs only;
-another revision of a model or a dataset is another release. Those of a Parquet file are promised for one version of its
-writer as well, its content digest for all."""
-
-
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """One pair set, as the card tells of it. `path` and `parquet` are its two files, as paths of the release."""
+    """One pair set, as the card shows it. `path` and `parquet` are its two files, as paths of the release."""
 
     name: str
     dataset: str
@@ -99,34 +55,37 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     report: str | None = None  # its path in the release
 
 
-def render(card: Card) -> bytes:
+def render_card(card: Card) -> bytes:
     """The card as README.md: YAML front matter, then Markdown."""
-    citation = card.citation
-    home = citation.home() if citation else None
-    parts = [
-        f"---\n{_front_matter(card)}---",
-        f"# {' '.join(card.publish.title.split())}",
-        DESCRIPTION,
-        *_section("Load", _load(card.results)),
-        *_section("Verify", VERIFY),
-        *_section("Make it again", AGAIN.format(home=f", <{home}>" if home else "")),
-        *_section("Results", _results(card)),
-        *_section("Files", _files(card)),
-        *_section("What it rests on", _pins(card.pins)),
-        *_section("Licence", _licence(card.publish)),
-        *_section("Limits", LIMITS),
-        *_section("Citation", f"```bibtex\n{bibtex(citation, card.publish.title)}\n```" if citation else ""),
-    ]
-    return ("\n\n".join(parts) + "\n").encode()
+    from jinja2 import Environment, StrictUndefined
+
+    layout = (files(__package__) / "card.md").read_text("utf-8")
+    environment = Environment(trim_blocks=True, undefined=StrictUndefined, keep_trailing_newline=True)  # noqa: S701 - Markdown
+    citation, title = card.citation, card.publish.title
+    contents = [(result.name, f"`{result.content}`") for result in card.results]
+    text = environment.from_string(layout).render(
+        front_matter=_front_matter(card),
+        title=" ".join(title.split()),
+        description=DESCRIPTION,
+        results=card.results,
+        names=", ".join(f"`{result.name}`" for result in card.results),
+        home=citation.home() if citation else None,
+        plot=card.plot,
+        plot_text=re.sub(r"([\[\]\\])", r"\\\1", card.plot[1]) if card.plot else "",
+        scores=_scores(card.results),
+        report=card.report,
+        files=_files(card.files),
+        contents=markdown_table(("pair set", "content digest"), contents),
+        pins=_pins(card.pins),
+        licence=card.publish.licence,
+        bibtex=bibtex(citation, title) if citation else "",
+    )
+    return text.encode()
 
 
 def split_name(split: str) -> str:
     """A split as `datasets` takes it: word characters only."""
     return re.sub(r"\W+", "_", split, flags=re.ASCII)
-
-
-def _section(title: str, text: str) -> Sequence[str]:
-    return (f"## {title}", text) if text else ()
 
 
 def _front_matter(card: Card) -> str:
@@ -146,14 +105,7 @@ def _front_matter(card: Card) -> str:
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
 
 
-def _load(results: Sequence[Result]) -> str:
-    if not results:
-        return ""
-    names = ", ".join(f"`{result.name}`" for result in results)
-    return LOAD.format(name=results[0].name, split=results[0].split, names=names)
-
-
-def _results(card: Card) -> str:
+def _scores(results: Sequence[Result]) -> str:
     names = Metrics.__struct_fields__
     header = ("pair set", "dataset", "model", "pairs", "dimension", *(f"`{name}`" for name in names))
     rows = [
@@ -165,30 +117,18 @@ def _results(card: Card) -> str:
             result.dimension,
             *(repr(getattr(result.metrics, name)) for name in names),
         )
-        for result in card.results
+        for result in results
     ]
-    said = "Correlation of similarity with the human scores. Each number is exact: the float64 nearest to the true value."
-    plot = [f"![{_alternative(card.plot[1])}]({card.plot[0]})"] if card.plot else []
-    report = (
-        [f"[The report]({card.report}) shows what became of every printed number that rests on these."] if card.report else []
-    )
-    return "\n\n".join([said, *plot, markdown_table(header, rows), *report])
+    return markdown_table(header, rows)
 
 
-def _alternative(text: str) -> str:
-    return re.sub(r"([\[\]\\])", r"\\\1", text)
-
-
-def _files(card: Card) -> str:
-    files = markdown_table(
-        ("file", "bytes", "sha256"),
-        [(f"[`{path}`]({path})", size, f"`{sha256}`") for path, (sha256, size) in sorted(card.files.items())],
-    )
-    contents = markdown_table(("pair set", "content digest"), [(result.name, f"`{result.content}`") for result in card.results])
-    return f"{files}\n\n`MANIFEST.sha256` lists these and this page.\n\n{contents}"
+def _files(files: Mapping[str, tuple[str, int]]) -> str:
+    rows = [(f"[`{path}`]({path})", size, f"`{sha256}`") for path, (sha256, size) in sorted(files.items())]
+    return markdown_table(("file", "bytes", "sha256"), rows)
 
 
 def _pins(pins: Mapping[str, Pin]) -> str:
+    header = ("name", "kind", "id", "commit", "files", "digest of the files", "licence")
     rows = [
         (
             name,
@@ -201,8 +141,7 @@ def _pins(pins: Mapping[str, Pin]) -> str:
         )
         for name, pin in sorted(pins.items())
     ]
-    table = markdown_table(("name", "kind", "id", "commit", "files", "digest of the files", "licence"), rows)
-    return f"{table}\n\nThe sha256 of each single file stands in `pins.json`."
+    return markdown_table(header, rows)
 
 
 def _upstream(pin: Pin) -> str:
@@ -210,13 +149,6 @@ def _upstream(pin: Pin) -> str:
         return f"`{pin.id}`"
     kind = "datasets/" if pin.kind == "dataset" else ""
     return f"[`{pin.id}`](https://huggingface.co/{kind}{pin.id}/tree/{pin.commit})"
-
-
-def _licence(publish: Publish) -> str:
-    return (
-        f"This release: {publish.licence}. The sentences are not part of it; the upstream data and models keep the licences "
-        "named above."
-    )
 
 
 NAME = "CITATION.cff"
@@ -247,7 +179,7 @@ class Citation(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     repository_code: str | None = None
 
     def day(self) -> str | None:
-        """The day of `date-released`, as YYYY-MM-DD: the only date that a release tells, and a committed one."""
+        """The day of `date-released`, as YYYY-MM-DD: the only date in a release, and a committed one."""
         return None if self.date_released is None else str(self.date_released)
 
     def home(self) -> str | None:

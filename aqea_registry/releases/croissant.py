@@ -1,62 +1,25 @@
 """A release as Croissant 1.0, the JSON-LD by which programs find datasets and read their records.
 
 Version 1.0, because every reader of 1.1 reads it and not the other way round. It holds no clock: `datePublished` and
-`version` are those that the project committed in its CITATION.cff, and stand here only if they stand there.
+`version` are those that the project committed in its CITATION.cff, if there are any.
 """
 
 from __future__ import annotations
 
 import json
+from importlib.resources import files
 from typing import Any
 
 from aqea_registry.releases.card import DESCRIPTION, KEYWORDS, Card, Result, bibtex
 
 FORMATS = {".json": "application/json", ".parquet": "application/x-parquet"}
 FOLDERS = ("data/", "parquet/")
-CONTEXT: dict[str, Any] = {
-    "@language": "en",
-    "@vocab": "https://schema.org/",
-    "citeAs": "cr:citeAs",
-    "column": "cr:column",
-    "conformsTo": "dct:conformsTo",
-    "cr": "http://mlcommons.org/croissant/",
-    "rai": "http://mlcommons.org/croissant/RAI/",
-    "data": {"@id": "cr:data", "@type": "@json"},
-    "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
-    "dct": "http://purl.org/dc/terms/",
-    "equivalentProperty": "cr:equivalentProperty",
-    "examples": {"@id": "cr:examples", "@type": "@json"},
-    "extract": "cr:extract",
-    "field": "cr:field",
-    "fileProperty": "cr:fileProperty",
-    "fileObject": "cr:fileObject",
-    "fileSet": "cr:fileSet",
-    "format": "cr:format",
-    "includes": "cr:includes",
-    "isLiveDataset": "cr:isLiveDataset",
-    "jsonPath": "cr:jsonPath",
-    "key": "cr:key",
-    "md5": "cr:md5",
-    "parentField": "cr:parentField",
-    "path": "cr:path",
-    "recordSet": "cr:recordSet",
-    "references": "cr:references",
-    "regex": "cr:regex",
-    "repeated": "cr:repeated",
-    "replace": "cr:replace",
-    "samplingRate": "cr:samplingRate",
-    "sc": "https://schema.org/",
-    "separator": "cr:separator",
-    "source": "cr:source",
-    "subField": "cr:subField",
-    "transform": "cr:transform",
-}
 
 
-def render(card: Card) -> bytes:
+def render_croissant(card: Card) -> bytes:
     """croissant.json: every data file with its sha256, and a record set for each pair set."""
     value = {
-        "@context": CONTEXT,
+        "@context": context(),
         "@type": "sc:Dataset",
         "name": " ".join(card.publish.title.split()),
         "description": DESCRIPTION,
@@ -74,6 +37,12 @@ def render(card: Card) -> bytes:
     return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
 
 
+def context() -> dict[str, Any]:
+    """The terms of Croissant, as its specification lists them."""
+    value: dict[str, Any] = json.loads((files(__package__) / "croissant_context.json").read_bytes())
+    return value
+
+
 def licence_url(licence: str) -> str:
     """The address of a licence that the Hub names, where the Hub itself points to."""
     return f"https://choosealicense.com/licenses/{licence}/"
@@ -84,7 +53,7 @@ def _cited(card: Card) -> dict[str, Any]:
     if citation is None:
         return {}
     values = {
-        "creator": [{"@type": "Organization" if one.name else "Person", "name": str(one)} for one in citation.authors],
+        "creator": [{"@type": "Organization" if author.name else "Person", "name": str(author)} for author in citation.authors],
         "citeAs": bibtex(citation, card.publish.title),
         "datePublished": citation.day(),
         "version": None if citation.version is None else str(citation.version),

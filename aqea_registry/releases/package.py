@@ -140,14 +140,16 @@ def _card(project: Project, verification: CheckedProject) -> card.Card:
     return card.Card(publish=project.params.publish, results=results, files={}, pins=pins, citation=cited)
 
 
-def _texts(told: card.Card, files: Mapping[str, tuple[str, int]]) -> dict[str, bytes]:
+def _texts(described: card.Card, files: Mapping[str, tuple[str, int]]) -> dict[str, bytes]:
     """The files that are written for the release, each of which may name those before it."""
     texts: dict[str, bytes] = {}
-    bars = [plots.Score(result.model, result.dataset, result.metrics.cos_sim_spearman) for result in told.results]
+    bars = [plots.Score(result.model, result.dataset, result.metrics.cos_sim_spearman) for result in described.results]
     texts[PLOT] = plots.render_plot(bars)
-    texts[CROISSANT] = croissant.render(msgspec.structs.replace(told, files=files))
+    texts[CROISSANT] = croissant.render_croissant(msgspec.structs.replace(described, files=files))
     everything = {**files, **{path: _digest(text) for path, text in texts.items()}}
-    texts[CARD] = card.render(msgspec.structs.replace(told, files=everything, plot=(PLOT, plots.TITLE), report=REPORT))
+    texts[CARD] = card.render_card(
+        msgspec.structs.replace(described, files=everything, plot=(PLOT, plots.TITLE), report=REPORT)
+    )
     return texts
 
 

@@ -13,7 +13,7 @@ import yaml
 
 from aqea_registry.project.lock import Pin, PinnedFile
 from aqea_registry.project.params import Publish
-from aqea_registry.releases.card import Author, Card, Citation, Result, render, split_name
+from aqea_registry.releases.card import Author, Card, Citation, Result, render_card, split_name
 from aqea_registry.vectors.scores import Metrics
 
 METRICS = Metrics(
@@ -74,7 +74,7 @@ def front_matter(content: bytes) -> dict[str, Any]:
 
 def test_the_hubs_own_reader_takes_it_without_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     hub = pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed")
-    content = render(card(licence="cc0-1.0", language=("en", "no"))).decode()
+    content = render_card(card(licence="cc0-1.0", language=("en", "no"))).decode()
     with warnings.catch_warnings(), caplog.at_level(logging.WARNING):
         warnings.simplefilter("error")
         found = hub.DatasetCard(content)
@@ -92,25 +92,25 @@ def test_the_hubs_own_reader_takes_it_without_a_warning(caplog: pytest.LogCaptur
     [(1, "n<1K"), (999, "n<1K"), (1000, "1K<n<10K"), (99_999, "10K<n<100K"), (100_000, "100K<n<1M"), (2_000_000, "1M<n<10M")],
 )
 def test_the_size_is_the_hubs_word_for_it(pairs: int, category: str) -> None:
-    assert front_matter(render(card(pairs)))["size_categories"] == [category]
+    assert front_matter(render_card(card(pairs)))["size_categories"] == [category]
 
 
 def test_every_file_stands_with_its_size_and_sha256() -> None:
-    text = render(card()).decode()
+    text = render_card(card()).decode()
     rows = re.findall(r"^\| \[`(.+)`\]\(\1\) \| (\d+) \| `([0-9a-f]{64})` \|$", text, re.MULTILINE)
     assert rows == [(path, str(size), sha256) for path, (sha256, size) in sorted(FILES.items())]
 
 
 def test_every_score_stands_with_every_digit() -> None:
     start = "| [d-m](data/d_m_4d_pairs.json) |"
-    (row,) = [line for line in render(card()).decode().splitlines() if line.startswith(start)]
+    (row,) = [line for line in render_card(card()).decode().splitlines() if line.startswith(start)]
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert cells[-6:] == [repr(getattr(METRICS, name)) for name in Metrics.__struct_fields__]
     assert "100" in row and "`org/m`" in row
 
 
 def test_every_pin_stands_with_its_commit_digest_and_licence() -> None:
-    lines = render(card()).decode().splitlines()
+    lines = render_card(card()).decode().splitlines()
     (model,) = [line for line in lines if line.startswith("| minilm |")]
     assert "e" * 40 in model and PINS["minilm"].digest() in model and "apache-2.0" in model
     assert f"[`org/model`](https://huggingface.co/org/model/tree/{'e' * 40})" in model
@@ -121,7 +121,7 @@ def test_every_pin_stands_with_its_commit_digest_and_licence() -> None:
 
 
 def test_the_content_digest_stands() -> None:
-    assert f"| d-m | `{'f' * 64}` |" in render(card()).decode()
+    assert f"| d-m | `{'f' * 64}` |" in render_card(card()).decode()
 
 
 def test_the_same_release_gives_the_same_card() -> None:
@@ -131,14 +131,14 @@ def test_the_same_release_gives_the_same_card() -> None:
         files=dict(reversed(FILES.items())),
         pins=dict(reversed(PINS.items())),
     )
-    assert render(turned) == render(card())
-    assert not re.search(rb"\b20\d\d-\d\d-\d\d\b", render(card()))
+    assert render_card(turned) == render_card(card())
+    assert not re.search(rb"\b20\d\d-\d\d-\d\d\b", render_card(card()))
 
 
 def test_every_pair_set_is_a_configuration_and_the_first_is_the_example() -> None:
     """The Hub's own classes read the front matter, and read it as it was meant."""
     several = [result("one-m", split="validation"), result("two-m")]
-    content = render(Card(publish=card().publish, results=several, files=FILES, pins=PINS))
+    content = render_card(Card(publish=card().publish, results=several, files=FILES, pins=PINS))
     assert front_matter(content)["configs"] == [
         {"config_name": "one-m", "data_files": [{"split": "validation", "path": "parquet/one-m.parquet"}]},
         {"config_name": "two-m", "data_files": [{"split": "test", "path": "parquet/two-m.parquet"}]},
@@ -161,7 +161,7 @@ def test_a_split_is_spelled_as_datasets_takes_it(split: str, name: str) -> None:
 
 def test_it_says_how_to_load_to_verify_to_make_again_and_to_cite() -> None:
     drawn = msgspec.structs.replace(card(), citation=CITED, plot=("plots/metrics.svg", "Bars [all]"), report="report.html")
-    text = render(drawn).decode()
+    text = render_card(drawn).decode()
     for told in (
         'np.asarray(rows[0]["embedding1"]) / 1e6',
         "sha256sum -c MANIFEST.sha256",
@@ -190,12 +190,12 @@ def test_it_says_how_to_load_to_verify_to_make_again_and_to_cite() -> None:
     ]
     for link in re.findall(r"\]\(([^)]+)\)", text):
         assert link.startswith("https://") or link in {*FILES, "plots/metrics.svg", "report.html"}
-    assert "## Citation" not in render(card()).decode()
+    assert "## Citation" not in render_card(card()).decode()
 
 
 @pytest.mark.parametrize("title", ["Ünïcode", "#1", "- a", "yes", "a: b", "'quoted' \"twice\"", "{{ x }}"])
 def test_no_title_breaks_the_front_matter(title: str) -> None:
-    content = render(card(title=title))
+    content = render_card(card(title=title))
     assert front_matter(content)["pretty_name"] == title
     assert content.endswith(b"\n") and not content.endswith(b"\n\n")
 
@@ -203,6 +203,6 @@ def test_no_title_breaks_the_front_matter(title: str) -> None:
 def test_every_table_has_as_many_cells_in_every_row() -> None:
     name = "a|b"
     odd = Card(publish=card().publish, results=card().results, files={name: ("a" * 64, 1)}, pins=PINS)
-    for block in render(odd).decode().split("\n\n"):
+    for block in render_card(odd).decode().split("\n\n"):
         if block.startswith("|"):
             assert len({len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}) == 1

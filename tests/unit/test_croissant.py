@@ -12,7 +12,7 @@ import pytest
 
 from aqea_registry.project.params import Publish
 from aqea_registry.releases.card import Card
-from aqea_registry.releases.croissant import CONTEXT, render
+from aqea_registry.releases.croissant import context, render_croissant
 from tests.unit.test_card import CITED, FILES, PINS, card, result
 
 RESULTS = [result(), result("sts12-e5large", 3108, model="intfloat/e5-large-v2", dimension=1024)]
@@ -30,7 +30,7 @@ def told(title: str = "Some pair sets", **values: Any) -> Card:
 
 
 def value(given: Card) -> dict[str, Any]:
-    loaded: dict[str, Any] = json.loads(render(given))
+    loaded: dict[str, Any] = json.loads(render_croissant(given))
     return loaded
 
 
@@ -49,7 +49,7 @@ def test_mlcroissant_takes_it_without_a_warning(title: str, caplog: pytest.LogCa
 
 def test_the_context_is_the_standard_one() -> None:
     rdf = pytest.importorskip("mlcroissant._src.core.rdf", reason="mlcroissant is not installed")
-    assert rdf.make_context() == CONTEXT
+    assert rdf.make_context() == context()
 
 
 def test_every_data_file_stands_with_its_sha256_size_and_relative_address() -> None:
@@ -79,7 +79,7 @@ def test_the_only_day_is_the_committed_one() -> None:
     found = value(told())
     assert (found["datePublished"], found["version"], found["isLiveDataset"]) == ("2031-01-02", "3", False)
     assert found["citeAs"].startswith("@misc{some-project,")
-    assert set(re.findall(r"\b20\d\d-\d\d-\d\d\b", render(told()).decode())) == {"2031-01-02"}
+    assert set(re.findall(r"\b20\d\d-\d\d-\d\d\b", render_croissant(told()).decode())) == {"2031-01-02"}
     bare = value(told(citation=None))
     assert not {"datePublished", "version", "citeAs", "creator", "url"} & set(bare)
     assert set(value(told())) - set(bare) == {"datePublished", "version", "citeAs", "creator"}
@@ -87,5 +87,5 @@ def test_the_only_day_is_the_committed_one() -> None:
 
 def test_the_same_release_gives_the_same_bytes() -> None:
     turned = msgspec.structs.replace(told(), files=dict(reversed(ALL.items())))
-    assert render(turned) == render(told()) != render(card())
-    assert render(told()).endswith(b"}\n")
+    assert render_croissant(turned) == render_croissant(told()) != render_croissant(card())
+    assert render_croissant(told()).endswith(b"}\n")
