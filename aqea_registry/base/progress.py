@@ -1,4 +1,4 @@
-"""How an operation tells of its progress without knowing a terminal."""
+"""How an operation reports its progress without knowing a terminal; bytes and odd characters as text for people. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Reporter(Protocol):
         """Show a task of `total` units while the context lives; its value takes the progress made."""
 
     def warn(self, message: str) -> None:
-        """Say something that does not stop the work."""
+        """Report something that does not stop the work."""
 
 
 class Silent:
@@ -31,9 +31,14 @@ class Silent:
         """Show nothing."""
 
 
-def printable(text: str) -> str:
-    """The text in one line that does nothing to a terminal: other people's file names hold line ends and escape codes."""
-    return "".join(one if one.isprintable() else one.encode("unicode_escape", "surrogatepass").decode() for one in text)
+def printable(text: str, also: str = "") -> str:
+    """The text with escapes for characters that are not printable nor in `also`: names may hold line ends and escape codes."""
+    return "".join(
+        character
+        if character.isprintable() or character in also
+        else character.encode("unicode_escape", "surrogatepass").decode()
+        for character in text
+    )
 
 
 def size_text(size: int) -> str:
@@ -49,9 +54,5 @@ def size_text(size: int) -> str:
 
 
 def visible(text: object) -> object:
-    """Text without what a reader cannot see: control, format and line-end characters of Unicode as their escapes."""
-    if not isinstance(text, str) or text.isprintable() or hasattr(text, "__html__"):
-        return text
-    return "".join(
-        one if one.isprintable() or one in "\n\t" else one.encode("unicode_escape", "surrogatepass").decode() for one in text
-    )
+    """A text with line ends and tabs as they are, and everything else that cannot be seen as escapes; markup stays."""
+    return text if not isinstance(text, str) or hasattr(text, "__html__") else printable(text, "\n\t")
