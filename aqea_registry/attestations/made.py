@@ -1,8 +1,7 @@
 """Statements on how files were made: written beside a run, checked by `verify`, kept beside releases; never part of either.
 
-They tell of machines and times, so they differ from run to run and are not in git.
-
-Statements beside a release in a store: put there once, and checked against what they speak of.
+They record machines and times, so they differ from run to run and are not in git. Beside a release in a store they are put
+once, and checked against what they refer to. Reads and writes files, and asks the store that it is given.
 """
 
 from __future__ import annotations
@@ -15,28 +14,9 @@ from pathlib import Path
 import msgspec
 
 from aqea_registry import __version__
-from aqea_registry.attestations.statement import (
-    BUILDER,
-    CONFIRMATION,
-    NAME,
-    PAIR_SET,
-    PROVENANCE,
-    RELEASE,
-    SUFFIX,
-    BuildDefinition,
-    Builder,
-    Metadata,
-    Provenance,
-    Resource,
-    RunDetails,
-    Statement,
-    dependency_findings,
-    foreign_findings,
-    make_statement,
-    parse_statement,
-    subject_findings,
-)
-from aqea_registry.base.files import write_bytes
+from aqea_registry.attestations import statement as intoto
+from aqea_registry.attestations.statement import NAME, SUFFIX, Metadata, Provenance, Resource, Statement, parse_statement
+from aqea_registry.base.files import TooLarge, read_small, write_bytes
 from aqea_registry.base.findings import Finding
 from aqea_registry.project.artefact import RunArtefact, published_path
 from aqea_registry.project.git import checked_out
@@ -50,7 +30,7 @@ MARGIN = "margin"
 
 
 def statement_path(key: str) -> str:
-    """Where the statement on a pair set of the run lies."""
+    """The path of the statement on a pair set of the run."""
     return f"{FOLDER}/{key}{SUFFIX}"
 
 
@@ -62,10 +42,10 @@ def now() -> str:
 def write_pair_set_statement(
     root: Path, artefact: RunArtefact, files: Mapping[str, str], machine: Machine, margin: Margin | None, started: str
 ) -> None:
-    """State how a pair set was made, just now. `files` maps its paths to hex sha256."""
+    """Write down how a pair set was just made. `files` maps its paths to hex sha256."""
     predicate = Provenance(
-        build_definition=BuildDefinition(
-            build_type=PAIR_SET,
+        build_definition=intoto.BuildDefinition(
+            build_type=intoto.PAIR_SET,
             external_parameters=_parameters(artefact),
             internal_parameters={"machine": msgspec.to_builtins(machine)},
             resolved_dependencies=(*inputs_of([artefact]), *_code(root)),
@@ -75,7 +55,7 @@ def write_pair_set_statement(
             [Resource(name=MARGIN, annotations=msgspec.to_builtins(margin))] if margin else (),
         ),
     )
-    write_bytes(root / statement_path(artefact.key), make_statement(files, predicate).render())
+    write_bytes(root / statement_path(artefact.key), intoto.make_statement(files, predicate).to_bytes())
 
 
 def _parameters(artefact: RunArtefact) -> dict[str, str]:
@@ -97,17 +77,17 @@ def _pinned(name: str, pin: Pin) -> Iterable[Resource]:
 
 
 def _code(root: Path) -> tuple[Resource, ...]:
-    found = checked_out(root)
-    return (Resource(name="code", digest={"gitCommit": found.commit}, annotations={"dirty": found.dirty}),) if found else ()
+    head = checked_out(root)
+    return (Resource(name="code", digest={"gitCommit": head.commit}, annotations={"dirty": head.dirty}),) if head else ()
 
 
-def _run(when: Metadata | None, byproducts: Iterable[Resource]) -> RunDetails:
-    builder = Builder(id=BUILDER, version={"aqea-registry": __version__})
-    return RunDetails(builder=builder, metadata=when, byproducts=tuple(byproducts))
+def _run(when: Metadata | None, byproducts: Iterable[Resource]) -> intoto.RunDetails:
+    builder = intoto.Builder(id=intoto.BUILDER, version={"aqea-registry": __version__})
+    return intoto.RunDetails(builder=builder, metadata=when, byproducts=tuple(byproducts))
 
 
 class Attested(msgspec.Struct, frozen=True, kw_only=True):
-    """What the statement on a pair set says, where it is sound."""
+    """The content of a sound statement on a pair set."""
 
     statement: Statement
     sha256: str  # of the statement's own bytes
@@ -123,36 +103,36 @@ def read_attested(root: Path, artefact: RunArtefact, files: Mapping[str, str]) -
     """
     path = statement_path(artefact.key)
     try:
-        content = (root / path).read_bytes()
+        content = read_small(root / path, intoto.LARGEST)
     except FileNotFoundError:
         return None, []
-    found, findings = parse_statement(content, path)
-    if found is None:
+    except TooLarge as error:
+        return None, [Finding(code="malformed", subject=path, message=f"not a statement: {error.strerror}")]
+    statement, findings = parse_statement(content, path)
+    if statement is None:
         return None, findings
-    provenance = found.provenance()
+    provenance = statement.provenance()
     when = provenance.run_details.metadata if provenance is not None else None
-    if provenance is None or when is None or provenance.build_definition.build_type != PAIR_SET:
-        message = f"it is no statement on how and when a pair set was made: {found.predicate_type}"
+    if provenance is None or when is None or provenance.build_definition.build_type != intoto.PAIR_SET:
+        message = f"it is not a statement on how and when a pair set was made: {statement.predicate_type}"
         return None, [Finding(code="malformed", subject=path, message=message)]
     definition = provenance.build_definition
-    inputs = tuple(one for one in definition.resolved_dependencies if one.name != "code")
-    findings += subject_findings(found, path, files)
-    findings += dependency_findings(inputs, path, inputs_of([artefact]))
-    wanted = _parameters(artefact)
-    if definition.external_parameters != wanted:
-        message = "the statement says other parameters than params.yaml"
+    inputs = tuple(resource for resource in definition.resolved_dependencies if resource.name != "code")
+    findings += intoto.subject_findings(statement, path, files)
+    findings += intoto.dependency_findings(inputs, path, inputs_of([artefact]))
+    if definition.external_parameters != _parameters(artefact):
         findings.append(
             Finding(
                 code="mismatch",
                 subject=f"{path}: externalParameters",
-                expected=str(wanted),
+                expected=str(_parameters(artefact)),
                 actual=str(definition.external_parameters),
-                message=message,
+                message="the statement has other parameters than params.yaml",
             )
         )
     try:
         attested = Attested(
-            statement=found,
+            statement=statement,
             sha256=hashlib.sha256(content).hexdigest(),
             machine=msgspec.convert(definition.internal_parameters.get("machine"), Machine),
             margin=_margin(provenance),
@@ -164,38 +144,39 @@ def read_attested(root: Path, artefact: RunArtefact, files: Mapping[str, str]) -
 
 
 def _margin(provenance: Provenance) -> Margin | None:
-    found = [one for one in provenance.run_details.byproducts if one.name == MARGIN]
-    return msgspec.convert(found[0].annotations, Margin) if found else None
+    margins = [resource.annotations for resource in provenance.run_details.byproducts if resource.name == MARGIN]
+    return msgspec.convert(margins[0], Margin) if margins else None
 
 
 def attach_statements(root: Path, artefacts: Collection[RunArtefact], store: Store, tagged: Tagged, release: Release) -> None:
-    """Keep beside a release how it and its pair sets were made, unless statements on that are there already."""
-    held = [parse_statement(content, name)[0] for name, content in store.attachments(tagged).items() if NAME.fullmatch(name)]
-    if any(one is not None and one.predicate_type == PROVENANCE for one in held):
+    """Keep beside a release how it and its pair sets were made, unless it has statements on that."""
+    attachments = store.attachments(tagged).items()
+    stored = [parse_statement(content, name)[0] for name, content in attachments if NAME.fullmatch(name)]
+    if any(statement is not None and statement.predicate_type == intoto.PROVENANCE for statement in stored):
         return
     local = _local(root, artefacts, release)
-    for key, one in local.items():
-        content = one.statement.render()
+    for key, attested in local.items():
+        content = attested.statement.to_bytes()
         store.attach(tagged, attachment_name(key, content), content)
-    content = release_statement(root, artefacts, release, [one.metadata for one in local.values()]).render()
-    store.attach(tagged, attachment_name("release", content), content)  # last: it says that the others are there
+    content = release_statement(root, artefacts, release, [attested.metadata for attested in local.values()]).to_bytes()
+    store.attach(tagged, attachment_name("release", content), content)  # last: whoever finds it finds the others
 
 
 def attachment_name(stem: str, content: bytes) -> str:
-    """What a statement is called beside a release: never the name of another one."""
+    """The name of a statement beside a release: never the name of another statement."""
     return f"{stem}-{hashlib.sha256(content).hexdigest()[:16]}{SUFFIX}"
 
 
 def _local(root: Path, artefacts: Iterable[RunArtefact], release: Release) -> dict[str, Attested]:
-    """What this checkout soundly states on the pair sets of a release, by the pair set's key."""
+    """The sound statements of this checkout on the pair sets of a release, by the pair set's key."""
     digests = release_subjects(release)
-    found = {}
+    local = {}
     for artefact in artefacts:
         files = {path: digests[published_path(path)] for path in artefact.stated}
         attested, _ = read_attested(root, artefact, files)
         if attested is not None:
-            found[artefact.key] = attested
-    return found
+            local[artefact.key] = attested
+    return local
 
 
 def statements_of(attachments: Mapping[str, bytes], release: Release, reference: str) -> tuple[list[Statement], list[Finding]]:
@@ -204,49 +185,49 @@ def statements_of(attachments: Mapping[str, bytes], release: Release, reference:
     sound: list[Statement] = []
     findings: list[Finding] = []
     for name in sorted(filter(NAME.fullmatch, attachments)):
-        one, wrong = parse_statement(attachments[name], f"{reference}: {name}")
-        wrong += foreign_findings(one, f"{reference}: {name}", digests) if one else []
+        statement, wrong = parse_statement(attachments[name], f"{reference}: {name}")
+        wrong += intoto.foreign_findings(statement, f"{reference}: {name}", digests) if statement else []
         findings += wrong
-        sound += [one] if one and not wrong else []
+        sound += [statement] if statement and not wrong else []
     return sound, findings
 
 
-def statements_text(reference: str, found: list[Statement]) -> str:
-    """How many statements there are, for people, and on which machines a release was confirmed."""
-    machines = [machine.text() for one in found for machine in confirming_machines(one)]
-    text = f"{reference} has {len(found)} statement{'' if len(found) == 1 else 's'} beside it"
-    return f"{text}; made again on {', '.join(sorted(set(machines)))}" if machines else text
+def statements_text(reference: str, statements: list[Statement]) -> str:
+    """How many statements a release has, for people, and on which machines it was confirmed."""
+    machines = {machine.text() for statement in statements for machine in confirming_machines(statement)}
+    text = f"{reference} has {len(statements)} statement{'' if len(statements) == 1 else 's'} beside it"
+    return f"{text}; made again on {', '.join(sorted(machines))}" if machines else text
 
 
-def confirming_machines(one: Statement) -> list[Machine]:
+def confirming_machines(statement: Statement) -> list[Machine]:
     """The machines on which a confirmation found the same bytes."""
-    confirmation = one.confirmation() if one.predicate_type == CONFIRMATION else None
+    confirmation = statement.confirmation()
     pair_sets = confirmation.pair_sets.values() if confirmation else ()
-    return list({one.machine.text(): one.machine for one in pair_sets if one.verdict == "IDENTICAL"}.values())
+    return list({made.machine.text(): made.machine for made in pair_sets if made.verdict == "IDENTICAL"}.values())
 
 
 def release_statement(root: Path, artefacts: Collection[RunArtefact], release: Release, made: Iterable[Metadata]) -> Statement:
-    """Say how a release was put together: its files from the pins of the run, when its pair sets were `made`.
+    """State how a release was put together: its files from the pins of the run, when its pair sets were `made`.
 
-    It tells no time of its own: a publication that is repeated says the same.
+    It has no time of its own: a publication that is repeated gives the same statement.
     """
-    times = list(made)
-    when = (min(one.started_on for one in times), max(one.finished_on for one in times)) if times else None
+    times = [(metadata.started_on, metadata.finished_on) for metadata in made]
+    when = Metadata(started_on=min(times)[0], finished_on=max(end for _, end in times)) if times else None
     predicate = Provenance(
-        build_definition=BuildDefinition(
-            build_type=RELEASE,
+        build_definition=intoto.BuildDefinition(
+            build_type=intoto.RELEASE,
             external_parameters={
                 "pairSets": sorted(artefact.key for artefact in artefacts),
                 "precision": next((artefact.precision for artefact in artefacts), "canonical"),
             },
             resolved_dependencies=(*inputs_of(artefacts), *_code(root)),
         ),
-        run_details=_run(Metadata(started_on=when[0], finished_on=when[1]) if when else None, ()),
+        run_details=_run(when, ()),
     )
-    return make_statement(release_subjects(release), predicate)
+    return intoto.make_statement(release_subjects(release), predicate)
 
 
 def release_subjects(release: Release) -> dict[str, str]:
-    """What a statement on a release may speak of: the release itself, and its files, with hex sha256."""
+    """What a statement on a release may refer to: the release itself, and its files, with hex sha256."""
     files = {path: layer.digest.removeprefix("sha256:") for path, layer in release.files().items()}
     return {"release": release.digest().removeprefix("sha256:"), **files}

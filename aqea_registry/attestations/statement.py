@@ -1,18 +1,19 @@
-"""Statements about files: in-toto's layout, with SLSA provenance (how a file was made) or a confirmation (made again).
+"""Statements about files: in-toto's Statement v1, with SLSA's Provenance v1 (how it was made) or a confirmation (made again).
 
-A statement refers to digests and is never part of what it speaks of. Source of the layouts: in-toto's Statement v1 and SLSA's
-Provenance v1. A field that these do not have is refused: nobody would check it.
+A statement refers to digests and is never part of what it refers to. A field that the layouts do not have is refused: nobody
+would check it. `confirmed` and `said_before` read files, everything else is pure.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
 
+from aqea_registry.base.files import read_small
 from aqea_registry.base.findings import BadConfiguration, Finding
 from aqea_registry.base.strict import convert, load_json
 from aqea_registry.vectors.margin import Machine, Margin
@@ -69,7 +70,7 @@ class Metadata(_Layout, frozen=True, kw_only=True):
 
 
 class RunDetails(_Layout, frozen=True, kw_only=True):
-    """How this one run went. What it tells besides is a by-product: the margin."""
+    """How the run went. The margin is a by-product."""
 
     builder: Builder
     metadata: Metadata | None = None
@@ -84,7 +85,7 @@ class Provenance(_Layout, frozen=True, kw_only=True):
 
 
 class Confirmed(_Layout, frozen=True, kw_only=True):
-    """One pair set made again: the released file, the regenerated one, and how they compare."""
+    """A pair set made again: the released file, the regenerated file, and how they compare."""
 
     verdict: Literal["IDENTICAL", "SAME CONTENT", "EQUIVALENT", "DIVERGED"]
     released: Hex
@@ -94,7 +95,7 @@ class Confirmed(_Layout, frozen=True, kw_only=True):
 
 
 class Confirmation(_Layout, frozen=True, kw_only=True):
-    """A release made again on another machine, from the same pins: what came of each pair set."""
+    """A release made again on another machine, from the same pins: the outcome for each pair set."""
 
     reference: str
     pair_sets: dict[str, Confirmed]
@@ -103,7 +104,7 @@ class Confirmation(_Layout, frozen=True, kw_only=True):
 
 
 class Statement(_Layout, frozen=True, kw_only=True):
-    """in-toto's Statement: what is spoken of, and what is said of it."""
+    """in-toto's Statement: the files it is about, and the predicate."""
 
     type: Literal["https://in-toto.io/Statement/v1"] = msgspec.field(name="_type")
     subject: tuple[Resource, ...]
@@ -118,7 +119,7 @@ class Statement(_Layout, frozen=True, kw_only=True):
         """The predicate, if it is a confirmation. Raises msgspec.ValidationError."""
         return msgspec.convert(self.predicate, Confirmation) if self.predicate_type == CONFIRMATION else None
 
-    def render(self) -> bytes:
+    def to_bytes(self) -> bytes:
         """The statement's file."""
         return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
 
@@ -135,97 +136,82 @@ def parse_statement(content: bytes, name: str) -> tuple[Statement | None, list[F
     try:
         if len(content) > LARGEST:
             raise ValueError(f"{len(content)} bytes; the limit is {LARGEST}")
-        found = convert(load_json(content, "not a statement"), Statement, "not a statement")
-        if not found.subject or not all(subject.digest for subject in found.subject):
+        statement = convert(load_json(content, "not a statement"), Statement, "not a statement")
+        if not statement.subject or not all(subject.digest for subject in statement.subject):
             raise ValueError("a statement names its subjects by digest")
-        if found.provenance() is None and found.confirmation() is None:
-            raise ValueError(f"predicateType {found.predicate_type!r} is not known here")
+        if statement.provenance() is None and statement.confirmation() is None:
+            raise ValueError(f"predicateType {statement.predicate_type!r} is not known here")
     except (BadConfiguration, ValueError) as error:  # msgspec's errors are ValueErrors
         return None, [Finding(code="malformed", subject=name, message=str(error))]
-    return found, []
+    return statement, []
 
 
-def subject_findings(one: Statement, name: str, known: Mapping[str, str]) -> list[Finding]:
-    """Where a statement speaks of other bytes than those that are here: `known` is name to hex sha256.
-
-    A subject that is not known is a finding too: the statement is about something else.
-    """
+def subject_findings(statement: Statement, name: str, known: Mapping[str, str]) -> list[Finding]:
+    """Where a statement refers to other bytes than the files that are `known` (name to hex sha256), or to other files."""
     findings = []
-    for subject in one.subject:
-        sha256 = subject.digest.get("sha256")
-        if subject.name not in known:
-            message = "the statement speaks of a file that is not here"
+    for subject in statement.subject:
+        expected, actual = known.get(subject.name), subject.digest.get("sha256")
+        if expected is None:
+            message = "the statement refers to a file that does not exist"
             findings.append(Finding(code="unexpected", subject=f"{name}: {subject.name}", message=message))
-        elif known[subject.name] != sha256:
-            message = "the statement speaks of other bytes; delete it if the file was made elsewhere"
-            findings.append(
-                Finding(
-                    code="mismatch",
-                    subject=f"{name}: {subject.name}",
-                    expected=known[subject.name],
-                    actual=sha256,
-                    message=message,
-                )
-            )
+        elif expected != actual:
+            message = "the statement refers to other bytes; delete it if the file was made elsewhere"
+            findings.append(_mismatch(f"{name}: {subject.name}", message, actual, expected))
     return findings
 
 
-def foreign_findings(one: Statement, name: str, digests: Collection[str]) -> list[Finding]:
-    """Where a statement beside a release speaks of something that is not in it: `digests` are the release's own, in hex."""
-    return [
-        Finding(
-            code="mismatch",
-            subject=f"{name}: {subject.name}",
-            actual=subject.digest.get("sha256"),
-            message="the statement speaks of bytes that are not in this release",
-        )
-        for subject in one.subject
-        if subject.digest.get("sha256") not in digests
-    ]
+def foreign_findings(statement: Statement, name: str, digests: Collection[str]) -> list[Finding]:
+    """Where a statement beside a release refers to bytes that are not in it: `digests` are the release's own, in hex."""
+    message = "the statement refers to bytes that are not in this release"
+    subjects = [(subject.name, subject.digest.get("sha256")) for subject in statement.subject]
+    return [_mismatch(f"{name}: {key}", message, sha256) for key, sha256 in subjects if sha256 not in digests]
 
 
-def dependency_findings(found: tuple[Resource, ...], name: str, wanted: tuple[Resource, ...]) -> list[Finding]:
-    """Where a statement names other inputs than the pins: each by its name, compared by digests and origin."""
-    theirs, ours = ({one.name: (one.uri, one.digest) for one in side} for side in (found, wanted))
+def dependency_findings(named: tuple[Resource, ...], name: str, wanted: tuple[Resource, ...]) -> list[Finding]:
+    """Where a statement names other inputs than the pins: each by its name, compared by origin and digests."""
+    theirs, ours = ({resource.name: (resource.uri, resource.digest) for resource in side} for side in (named, wanted))
+    message = "the statement names another input than the pins do"
     return [
-        Finding(
-            code="mismatch",
-            subject=f"{name}: resolvedDependencies: {key}",
-            expected=_shown(ours.get(key)),
-            actual=_shown(theirs.get(key)),
-            message="the statement names another input than the pins do",
-        )
+        _mismatch(f"{name}: resolvedDependencies: {key}", message, _text(theirs.get(key)), _text(ours.get(key)))
         for key in sorted({*theirs, *ours})
         if theirs.get(key) != ours.get(key)
     ]
 
 
-def _shown(one: tuple[str, dict[str, str]] | None) -> str:
-    return "none" if one is None else " ".join(filter(None, [one[0], *(f"{kind}:{value}" for kind, value in one[1].items())]))
+def _mismatch(subject: str, message: str, actual: str | None, expected: str | None = None) -> Finding:
+    return Finding(code="mismatch", subject=subject, message=message, expected=expected, actual=actual)
+
+
+def _text(origin: tuple[str, dict[str, str]] | None) -> str:
+    uri, digest = origin or ("none", {})
+    return " ".join(filter(None, [uri, *(f"{kind}:{value}" for kind, value in digest.items())]))
 
 
 FOLDER = "manifests/confirmations"
 
 
 def confirmed(root: Path) -> list[tuple[str, str, str]]:
-    """What the confirmations in git say, sorted: pair set of which release, on which machine, and the verdict."""
-    found: list[tuple[str, str, str]] = []
-    for path in sorted((root / FOLDER).glob(f"*{SUFFIX}")):
-        one, _ = parse_statement(path.read_bytes(), path.name)
-        if one is not None and (said := one.confirmation()) is not None:
-            found += [(f"{key} of {said.reference}", each.machine.text(), each.verdict) for key, each in said.pair_sets.items()]
-    return sorted(set(found))
+    """The confirmations in git, sorted: pair set of which release, on which machine, and the verdict."""
+    rows: set[tuple[str, str, str]] = set()
+    for statement in _confirmations(root / FOLDER):
+        if (confirmation := statement.confirmation()) is not None:
+            for key, pair_set in confirmation.pair_sets.items():
+                rows.add((f"{key} of {confirmation.reference}", pair_set.machine.text(), pair_set.verdict))
+    return sorted(rows)
 
 
 def said_before(folder: Path, new: Statement) -> Statement | None:
-    """A confirmation that says the same but for its time: saying it again adds nothing."""
+    """A confirmation of the folder that differs in its time alone: repeating it adds nothing."""
+    return next((old for old in _confirmations(folder) if _timeless(old) == _timeless(new)), None)
+
+
+def _confirmations(folder: Path) -> Iterator[Statement]:
     for path in sorted(folder.glob(f"*{SUFFIX}")):
-        old, _ = parse_statement(path.read_bytes(), path.name)
-        if old is not None and _timeless(old) == _timeless(new):
-            return old
-    return None
+        statement, _ = parse_statement(read_small(path, LARGEST), path.name)
+        if statement is not None:
+            yield statement
 
 
-def _timeless(one: Statement) -> bytes:
-    predicate = {key: value for key, value in one.predicate.items() if key != "metadata"}
-    return msgspec.structs.replace(one, predicate=predicate).render()
+def _timeless(statement: Statement) -> bytes:
+    predicate = {key: value for key, value in statement.predicate.items() if key != "metadata"}
+    return msgspec.structs.replace(statement, predicate=predicate).to_bytes()

@@ -113,7 +113,7 @@ def most_severe(errors: Sequence[RegistryError]) -> RegistryError | None:
 
 
 class Unchecked(NamedTuple):
-    """Why a claim cannot be checked: a word of docs/claims.md, and a sentence."""
+    """Why something cannot be checked: a word of docs/claims.md, and a sentence."""
 
     reason: str
     message: str

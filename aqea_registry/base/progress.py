@@ -1,4 +1,4 @@
-"""How an operation tells of its progress without knowing a terminal."""
+"""How an operation reports its progress without knowing a terminal; bytes and odd characters as text for people. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Reporter(Protocol):
         """Show a task of `total` units while the context lives; its value takes the progress made."""
 
     def warn(self, message: str) -> None:
-        """Say something that does not stop the work."""
+        """Report something that does not stop the work."""
 
 
 class Silent:

@@ -1,4 +1,4 @@
-"""STORE-REFs: which words name a release in a store, and how they divide into the store and the tag."""
+"""STORE-REFs: recognise the name of a release in a store, and split it into the store and the tag. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ FORMS = "oci:DIR:TAG, oci://HOST/NAME:TAG, hf://datasets/ORG/NAME@REV or github:
 
 
 def is_reference(text: str) -> bool:
-    """Whether the words name a release in a store, and not a file."""
+    """Whether the text names a release in a store, and not a file."""
     return text.startswith(("oci:", "hf://", "github://"))
 
 
@@ -24,7 +24,7 @@ def split_reference(text: str) -> tuple[str, str]:
     spec, _, tag = text.rpartition(separator(text))
     if not is_reference(text) or not tag or "/" in tag or spec in {"oci", "oci:"}:
         shown = re.sub("//[^/@]*@", "//...@", text)  # a login does not belong there, and not into a message either
-        raise BadConfiguration(f"{shown!r} names no release in a store", f"write {FORMS}")
+        raise BadConfiguration(f"{shown!r} is not the name of a release in a store", f"write {FORMS}")
     return spec, tag
 
 
@@ -34,5 +34,5 @@ def join_reference(spec: str, tag: str) -> str:
 
 
 def separator(text: str) -> str:
-    """What stands before the tag: OCI has its colon, the others have an at sign."""
+    """The character before the tag: a colon for OCI, an at sign for the others."""
     return ":" if text.startswith("oci:") else "@"

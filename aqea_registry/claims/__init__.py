@@ -1,1 +1,16 @@
-"""Ledgers. Verbs claims check, import, export, lint."""
+"""Claims: printed numbers with their evidence, in one ledger per document.
+
+Start with `ledger`, the values and their file. Each verb is a module that reads files: `check_claims`, `import_claims`,
+`export_claims`, `lint_claims`. They decide with pure modules: `judging` compares a claim with its evidence, `expression`
+computes derived claims over quantities of `quantity`, `drafting` makes claims of tables and model-index, `binding` finds
+claims in a document.
+
+>>> from aqea_registry.claims.judging import Evidence, judge_claim
+>>> from aqea_registry.claims.ledger import At, Claim
+>>> from aqea_registry.claims.quantity import exact
+>>> from fractions import Fraction
+>>> claim = Claim(id="mean", value="82.0", unit="percent", at=At(line=3))
+>>> verdict = judge_claim("paper", claim, Evidence(exact(Fraction("82.03"), "percent"), "recomputed", "bytes"))
+>>> verdict.state, verdict.message
+('holds', 'recomputed: 82.03; printed 82.0; off by 0.03, within 0.05 (half of the last digit)')
+"""

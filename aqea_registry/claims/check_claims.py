@@ -18,29 +18,9 @@ from aqea_registry.base.files import TooLarge, UnsafePath, inside, read_small
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Unchecked
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.strict import NoSuchValue, follow, load_json, load_yaml
-from aqea_registry.claims.expression import (
-    BadExpression,
-    Expression,
-    Terms,
-    parse_reference,
-    read_expression,
-    references,
-)
-from aqea_registry.claims.judging import (
-    MALFORMED,
-    Basis,
-    Evidence,
-    Resolved,
-    basis_of,
-    derived,
-    in_order,
-    judge_claim,
-    measured,
-    quoted_claim,
-    quoted_value,
-    resolve_result,
-    verdict_findings,
-)
+from aqea_registry.claims import judging
+from aqea_registry.claims.expression import BadExpression, Expression, Terms, parse_reference, read_expression, references
+from aqea_registry.claims.judging import MALFORMED, Basis, Evidence, Resolved
 from aqea_registry.claims.ledger import Claim, Ledger, Quotation, Verdict, find_document, read_ledgers
 from aqea_registry.documents.numbers import Unit
 from aqea_registry.project.lock import PinnedFile
@@ -82,7 +62,7 @@ def check_claims(
     findings = [finding for finding in findings if not only or finding.subject.partition(":")[0] in only]
     states, notes, stale = _documents(project, chosen, documents)
     bound = {
-        name: {key: resolve_result(result, project.params, project.lock) for key, result in ledger.results.items()}
+        name: {key: judging.resolve_result(result, project.params, project.lock) for key, result in ledger.results.items()}
         for name, ledger in ledgers.items()
     }
     scores, unsound = _scores(project, _wanted(ledgers, bound), report, verified)
@@ -97,7 +77,7 @@ def check_claims(
             *unsound,
             *quotations.findings,
             *_unpinned(chosen, bound),
-            *verdict_findings(verdicts),
+            *judging.verdict_findings(verdicts),
         ),
         notes=tuple(notes),
         documents=states,
@@ -146,7 +126,7 @@ class _Judge:
         """The verdict on every claim, in the order of the ledgers."""
         claims = {f"{name}:{claim.id}": (name, claim) for name, ledger in self._ledgers.items() for claim in ledger.claims}
         self._rests_on = {own: self._references(own, name, claim) for own, (name, claim) in claims.items()}
-        order, circles = in_order(self._rests_on)
+        order, circles = judging.in_order(self._rests_on)
         for circle in circles:
             for own in circle:
                 names = (*circle[circle.index(own) :], *circle[: circle.index(own)], own)
@@ -154,8 +134,8 @@ class _Judge:
         done: dict[str, Verdict] = {}
         for own in order:
             name, claim = claims[own]
-            done[own] = judge_claim(name, claim, self._evidence(own, name, claim))
-            self._bases[own] = basis_of(done[own])
+            done[own] = judging.judge_claim(name, claim, self._evidence(own, name, claim))
+            self._bases[own] = judging.basis_of(done[own])
         return [done[own] for own in claims]
 
     def _references(self, own: str, ledger: str, claim: Claim) -> list[str]:
@@ -179,22 +159,21 @@ class _Judge:
         if own in self._wrong:
             return self._wrong[own]
         if claim.measured is not None:
-            return measured(claim, self._ledgers[ledger].results, self._bound[ledger], self._scores)
+            return judging.measured(claim, self._ledgers[ledger].results, self._bound[ledger], self._scores)
         if claim.derived is not None:
-            return derived(self._expressions[own], ledger, own, self._terms, self._bases)
+            return judging.derived(self._expressions[own], ledger, own, self._terms, self._bases)
         if claim.quoted is None:
             return None
         if claim.quoted.source is not None:
             return Unchecked("no-source", f"it quotes {claim.quoted.source[:200]}, which is not part of the project")
         if claim.quoted.file is not None:
             return self._quotations.value(claim.quoted, claim.unit)
-        return quoted_claim(claim.unit, self._rests_on[own][0], self._terms, self._bases)
+        return judging.quoted_claim(claim.unit, self._rests_on[own][0], self._terms, self._bases)
 
 
 def _chosen(ledgers: Mapping[str, Ledger], only: Sequence[str], findings: Sequence[Finding]) -> dict[str, Ledger]:
-    unreadable = {finding.subject.partition(":")[0] for finding in findings}
     for name in only:
-        if name not in ledgers and name not in unreadable:
+        if name not in ledgers and name not in {finding.subject.partition(":")[0] for finding in findings}:
             raise BadConfiguration(f"there is no ledger {name!r}; there are {', '.join(ledgers) or 'none'}", "correct the name")
     return {name: ledger for name, ledger in ledgers.items() if not only or name in only}
 
@@ -263,7 +242,7 @@ class Quotations:
             value = follow(content[0], quoted.at or "")
         except NoSuchValue as error:
             return Unchecked(MALFORMED, f"{name}: {error}")
-        return quoted_value(unit, value, f"{name}#{quoted.at or ''}", content[1])
+        return judging.quoted_value(unit, value, f"{name}#{quoted.at or ''}", content[1])
 
     def _load(self, pin: str | None, path: str) -> tuple[Any, Basis] | Unchecked:
         content = self._of_project(path) if pin is None else self._of_pin(pin, path)

@@ -1,10 +1,8 @@
-"""The claims' numbers as LaTeX: a macro for each, and one that looks them up by LEDGER:ID.
+"""`claims export`: the ledgers' numbers as LaTeX macros, as JSON, and as a model-index of what was recomputed.
 
 A macro's name depends on the ledger and the id alone, so that no other claim can move it to another number. Where two claims
-would have one name, both get letters of their own digest behind it, and the short name is not defined: a paper that used it
+would have one name, both get letters of their own digest after it, and the short name is not defined: a paper that used it
 stops with an error instead of printing the wrong number.
-
-The ledgers' numbers for others: LaTeX macros, JSON, and a model-index of what was recomputed.
 """
 
 from __future__ import annotations
@@ -38,7 +36,7 @@ DOUBTFUL = frozenset({"contradicted", "unbound"})
 
 
 class Exported(msgspec.Struct, frozen=True, kw_only=True):
-    """A file's text, how many numbers it has, and what is wrong with them; warnings are about what is no finding."""
+    """A file's text, how many numbers it has, what is wrong with them, and warnings, which are not findings."""
 
     text: str
     numbers: int
@@ -47,7 +45,7 @@ class Exported(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _SPECIAL = {
-    **{one: f"\\{one}" for one in "{}$&#_%"},
+    **{character: f"\\{character}" for character in "{}$&#_%"},
     "\\": "\\textbackslash{}",
     "^": "\\textasciicircum{}",
     "~": "\\textasciitilde{}",
@@ -60,7 +58,7 @@ _SPECIAL = {
 def export_claims(
     project: Project, documents: Sequence[Path], report: Reporter, only: Sequence[str], form: Literal["latex", "json"]
 ) -> Exported:
-    """Every claim of all ledgers, or of those named, as printed and with what became of it.
+    """Every claim of all ledgers, or of those named, as printed and with its status.
 
     Contradicted claims are findings, unbound ones a warning; both are in the file. Raises BadConfiguration for an unknown
     ledger, and if there is none.
@@ -68,11 +66,11 @@ def export_claims(
     checked = check_claims(project, documents, report, only)
     if not checked.ledgers and not checked.findings:
         raise BadConfiguration("there is no ledger in manifests/claims", "write one: aqea-registry claims import DOC")
-    unbound = [one.name for one in checked.verdicts if one.state == "unbound"]
+    unbound = [verdict.name for verdict in checked.verdicts if verdict.state == "unbound"]
     return Exported(
         text=latex_text(checked.verdicts) if form == "latex" else _json_text(checked.verdicts),
         numbers=len(checked.verdicts),
-        findings=tuple(one for one in checked.findings if one.code != "claim-unbound"),
+        findings=tuple(finding for finding in checked.findings if finding.code != "claim-unbound"),
         warnings=(f"{len(unbound)} claims rest on nothing, first {unbound[0]}",) if unbound else (),
     )
 
@@ -92,53 +90,49 @@ _HEAD = r"""% The numbers of this project's claims, written by `aqea-registry cl
 def export_model_index(project: Project, report: Reporter, model: str | None) -> Exported:
     """A front matter with the six scores of each pair set of the run, in percent, for the card of one model.
 
-    `model` is its name in the catalogue; it may be left out if the run has only one. Only what was recomputed from the pair
-    file that the manifest names is in it. Raises BadConfiguration for another model, CannotCheck if nothing was recomputed
-    or huggingface_hub is not installed.
+    `model` is its name in the catalogue, and may be left out if the run has only one. It has only what was recomputed from
+    pair files that the manifest names. Raises BadConfiguration for another model, CannotCheck if nothing was recomputed or
+    huggingface_hub is not installed.
     """
     chosen = _model_of(project, model)
     artefacts = {key: artefact for key, artefact in project.artefacts.items() if artefact.model == chosen}
-    found, unsound = recompute(project, artefacts, report)
+    recomputed, unsound = recompute(project, artefacts, report)
     broken = project.manifest.faults
-    scores = {key: one for key, one in found.items() if isinstance(one, Metrics)}
-    missing = [f"{key}: {one.message}" for key, one in found.items() if not isinstance(one, Metrics)]
+    scores = {key: score for key, score in recomputed.items() if isinstance(score, Metrics)}
+    missing = [f"{key}: {reason.message}" for key, reason in recomputed.items() if not isinstance(reason, Metrics)]
     if not scores:
         raise CannotCheck(f"nothing of {chosen} was recomputed; {missing[0]}", "dvc repro", (*broken, *unsound))
     return Exported(
-        text=_front_matter(project, chosen, {key: (artefacts[key], one) for key, one in scores.items()}),
+        text=_front_matter(project, chosen, {key: (artefacts[key], score) for key, score in scores.items()}),
         numbers=len(scores) * len(Metrics.__struct_fields__),
         findings=(*broken, *unsound),
-        warnings=tuple(f"left out: {one}" for one in missing),
+        warnings=tuple(f"left out: {reason}" for reason in missing),
     )
 
 
 def latex_text(verdicts: Sequence[Verdict]) -> str:
-    """The file: a line for each claim with what became of it and where it stands."""
-    names = macro_names([one.name for one in verdicts])
-    lines = [_line(one, names[one.name]) for one in verdicts]
-    doubtful = [one for one in verdicts if one.state in DOUBTFUL]
+    """The file: one line per claim, with its status and location."""
+    names = macro_names([verdict.name for verdict in verdicts])
+    lines = [_line(verdict, names[verdict.name]) for verdict in verdicts]
+    doubtful = sum(verdict.state in DOUBTFUL for verdict in verdicts)
     if doubtful:
-        count = f"{len(doubtful)} of {len(verdicts)} claims are contradicted or rest on nothing"
+        count = f"{doubtful} of {len(verdicts)} claims are contradicted or rest on nothing"
         lines.append(f"\\PackageWarningNoLine{{aqea-registry}}{{{count}}}")
     return "\n".join([_HEAD + lines[0] if lines else _HEAD.rstrip(), *lines[1:], "\\makeatother", ""])
 
 
 def _model_of(project: Project, model: str | None) -> str:
     models = list(dict.fromkeys(artefact.model for artefact in project.artefacts.values()))
-    if model is None and len(models) == 1:
-        return models[0]
-    if model not in models:
-        known = ", ".join(models) or "no model"
-        raise BadConfiguration(
-            f"the run has {known}" if model is None else f"the run has no pair set of {model!r}; it has {known}",
-            "name one of them with --model NAME",
-        )
-    return model
+    if model in models or (model is None and len(models) == 1):
+        return model or models[0]
+    known = ", ".join(models) or "no model"
+    reason = f"the run has {known}" if model is None else f"the run has no pair set of {model!r}; it has {known}"
+    raise BadConfiguration(reason, "name one of them with --model NAME")
 
 
 def macro_names(names: Sequence[str]) -> dict[str, str]:
     """A macro for each LEDGER:ID: `aqea` and its words, capitalised and closed up, digits spelled out."""
-    plain = {name: "\\aqea" + _camel(name) for name in names}
+    plain = {name: "\\aqea" + "".join(map(_spelled, re.findall(r"[a-z]+|[0-9]+", name.lower()))) for name in names}
     shared = Counter(plain.values())
     return {name: macro if shared[macro] == 1 else macro + _letters(name) for name, macro in plain.items()}
 
@@ -173,50 +167,46 @@ def _front_matter(project: Project, model: str, scores: Mapping[str, tuple[RunAr
 
 
 def escaped(text: str) -> str:
-    """A text that LaTeX prints as it is, on one line; what no printer shows is left out."""
-    return "".join(_SPECIAL.get(one, one) for one in " ".join(text.split()) if one.isprintable())
+    """A text that LaTeX prints as it is, on one line, without what no printer shows."""
+    return "".join(_SPECIAL.get(character, character) for character in " ".join(text.split()) if character.isprintable())
 
 
 def _json_text(verdicts: Sequence[Verdict]) -> str:
     ledgers: dict[str, dict[str, Any]] = {}
-    for one in verdicts:
-        claim = one.claim
-        ledgers.setdefault(one.ledger, {})[claim.id] = {
+    for verdict in verdicts:
+        claim = verdict.claim
+        ledgers.setdefault(verdict.ledger, {})[claim.id] = {
             "value": claim.value,
             "number": _number(claim),
             "unit": claim.unit,
-            "state": one.state,
+            "state": verdict.state,
             "at": msgspec.to_builtins(claim.at),
         }
     return json.dumps(ledgers, indent=2) + "\n"  # ASCII: the same bytes under every locale
 
 
-def _line(one: Verdict, macro: str) -> str:
-    value = escaped(one.claim.value) if one.claim.value is not None else "??"
-    state = f"{one.state}, {one.ground}" if one.ground else f"{one.state}, {one.reason}" if one.reason else one.state
-    doubt = f"\\aqea@doubt{{{one.name}}}{{{one.state}}}" if one.state in DOUBTFUL else ""
-    place = f"line {one.claim.at.line}" if one.claim.at.line else "no line"
-    return f"\\aqea@set{{{one.name}}}{{{macro}}}{{{doubt}{value}}} % {state}; {place}"
+def _line(verdict: Verdict, macro: str) -> str:
+    claim = verdict.claim
+    value = escaped(claim.value) if claim.value is not None else "??"
+    status = ", ".join(filter(None, (verdict.state, verdict.ground or verdict.reason)))
+    doubt = f"\\aqea@doubt{{{verdict.name}}}{{{verdict.state}}}" if verdict.state in DOUBTFUL else ""
+    line = f"line {claim.at.line}" if claim.at.line else "no line"
+    return f"\\aqea@set{{{verdict.name}}}{{{macro}}}{{{doubt}{value}}} % {status}; {line}"
 
 
 def _number(claim: Claim) -> int | float | None:
-    """The nearest JSON number; None for a text and for what is no number."""
+    """The nearest JSON number; None for a text and for what is not a number."""
+    if claim.value is None or claim.unit == "text":
+        return None
     try:
-        value = parse_number(claim.value or "", claim.unit).value if claim.unit != "text" else None
+        value = parse_number(claim.value, claim.unit).value
     except NotANumber:
         return None
-    if value is None:
-        return None
-    return value.numerator if value.denominator == 1 and "." not in (claim.value or "") else float(value)
+    return value.numerator if value.denominator == 1 and "." not in claim.value else float(value)
 
 
-def _camel(name: str) -> str:
-    words = re.findall(r"[a-z]+|[0-9]+", name.lower())
-    return "".join(("".join(map(_digit, word)) if word.isdigit() else word).capitalize() for word in words)
-
-
-def _digit(digit: str) -> str:
-    return DIGITS[int(digit)]
+def _spelled(word: str) -> str:
+    return re.sub("[0-9]", lambda digit: DIGITS[int(digit[0])], word).capitalize()
 
 
 def _letters(name: str) -> str:

@@ -12,16 +12,8 @@ import msgspec
 
 from aqea_registry.base.files import TooLarge, locked, read_small, write_bytes
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Refused
-from aqea_registry.claims.drafting import (
-    EvaluationUnit,
-    Imported,
-    Merged,
-    claims_of_index,
-    claims_of_tables,
-    merge,
-    read_number,
-    slug,
-)
+from aqea_registry.claims import drafting
+from aqea_registry.claims.drafting import EvaluationUnit, Imported, Merged, read_number
 from aqea_registry.claims.ledger import FOLDER, Claim, Document, Ledger, parse_ledger, render_ledger
 from aqea_registry.documents.model_index import FrontMatter, IndexEntry, Metric, read_model_index, split_front_matter
 from aqea_registry.documents.tables import csv_table, markdown_tables
@@ -61,7 +53,7 @@ def import_claims(
     BadConfiguration for a document that cannot be read or prints nothing, CannotCheck if it or a package is missing,
     Refused if the ledger that exists cannot be read.
     """
-    name = into or slug(path.stem, "claims")
+    name = into or drafting.slug(path.stem, "claims")
     if not NAME.fullmatch(name):
         raise BadConfiguration(f"--into: {name!r} is not the name of a ledger", "use letters, digits, '.', '_' and '-'")
     content = _read(path)
@@ -111,7 +103,7 @@ def _decode(content: bytes, name: str) -> str:
 
 def _read_csv(text: str, path: Path) -> tuple[Imported, str]:
     table, findings = csv_table(text, path.stem, path.name, DELIMITERS[path.suffix.lower()])
-    read = claims_of_tables([table])
+    read = drafting.claims_of_tables([table])
     if not read.claims:
         raise BadConfiguration(f"{path.name}: no numbers after the first column, which names the rows")
     return read._replace(findings=[*findings, *read.findings]), path.name
@@ -126,8 +118,8 @@ def _read_markdown(text: str, project: Project, path: Path, model: str | None, u
     if entries and front:
         wrong = dict(_disagreements(front, entries, path.name))
         entries = tuple(entry._replace(model=model or _repository(project, entry.model)) for entry in entries)
-    index = claims_of_index(entries, path.name, unit)
-    table = claims_of_tables(tables)
+    index = drafting.claims_of_index(entries, path.name, unit)
+    table = drafting.claims_of_tables(tables)
     claims = [*(claim for claim in index.claims if claim.at.path not in wrong), *table.claims]
     findings = [*wrong.values(), *index.findings, *ragged, *table.findings]
     if not claims:
@@ -224,7 +216,7 @@ def _merged(old: Ledger | None, document: Document, read: Imported, text: str, *
         line = claim.at.line or 0
         return 0 < line <= len(lines) and claim.text in lines[line - 1]
 
-    return merge(old, document, read.results, read.claims, still, prune=prune, model=model)
+    return drafting.merge(old, document, read.results, read.claims, still, prune=prune, model=model)
 
 
 def _check_is_its_document(old: Ledger | None, merged: Merged, ledger: str, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Lint documents: numbers that rest on no claim, and claims that are no longer in their document."""
+"""`claims lint`: find numbers that are bound to no claim, and claims that are no longer in their document."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 
 from aqea_registry.base.files import UnsafePath, inside, read_small, write_bytes
 from aqea_registry.base.findings import CannotCheck, Finding, RegistryError, most_severe
-from aqea_registry.claims.binding import Bound, Fault, bind
+from aqea_registry.claims.binding import Fault, bind
 from aqea_registry.claims.ledger import FOLDER, Ledger, read_ledgers, render_ledger
 from aqea_registry.documents.numbers import scan
 from aqea_registry.documents.prose import kind_of
@@ -20,10 +20,7 @@ HINT = "name Markdown, text or LaTeX documents in UTF-8"
 
 
 class Linted(msgspec.Struct, frozen=True, kw_only=True):
-    """A document: how many of its numbers look like results, how many of them are bound or examples, and what is wrong.
-
-    `updated` names the ledgers that were told of the document's new bytes.
-    """
+    """A document: how many numbers look like results, are bound and are examples, what is wrong, and the ledgers updated."""
 
     document: str
     kind: str
@@ -41,10 +38,10 @@ def lint_claims(
     """Lint documents against the ledgers of a folder, which need not be a project.
 
     Paths are relative to the folder. With `update`, a ledger whose document has changed, and in which nothing else is wrong,
-    takes the new sha256 and lines. A document that cannot be read does not stop the others: its error comes back.
+    takes the new sha256 and lines. A document that cannot be read does not stop the others: its error is returned.
     """
     ledgers, findings = read_ledgers(root)
-    whole = {name: ledger for name, ledger in ledgers.items() if not any(_is_of(one, name) for one in findings)}
+    whole = {name for name in ledgers if not any(_is_of(finding, name) for finding in findings)}
     done: list[Linted] = []
     errors: list[RegistryError] = []
     for path in documents:
@@ -53,7 +50,7 @@ def lint_claims(
         except CannotCheck as error:
             errors.append(error)
             continue
-        if update and not linted.faults and changed and changed.keys() <= whole.keys():
+        if update and not linted.faults and changed and changed.keys() <= whole:
             for name, ledger in changed.items():
                 write_bytes(root / FOLDER / f"{name}.yaml", render_ledger(ledger))
             linted = msgspec.structs.replace(linted, updated=tuple(changed))
@@ -65,22 +62,22 @@ def lint_claims(
 
 
 def _lint(root: Path, path: Path, ledgers: Mapping[str, Ledger]) -> tuple[Linted, dict[str, Ledger]]:
-    """A document as it is, and its ledgers as they would be for it where they were written for other bytes."""
+    """A linted document, and its ledgers with the new sha256 and lines where they were written for other bytes."""
     content, text = _read(root / path)
     sha256 = hashlib.sha256(content).hexdigest()
     own = {name: ledger.document.sha256 == sha256 for name, ledger in ledgers.items() if _is_own(root, path, ledger, sha256)}
     kind = kind_of(path.suffix, text)
-    found = bind(text, scan(text, kind), ledgers, own)
+    bound = bind(text, scan(text, kind), ledgers, own)
     linted = Linted(
         document=path.as_posix(),
         kind=kind,
         sha256=sha256,
-        results=found.results,
-        bound=found.bound,
-        examples=found.examples,
-        faults=found.faults,
+        results=bound.results,
+        bound=bound.bound,
+        examples=bound.examples,
+        faults=bound.faults,
     )
-    return linted, {name: _moved(ledgers[name], name, sha256, found) for name, same in own.items() if not same}
+    return linted, {name: _moved(ledgers[name], sha256, bound.lines[name]) for name, same in own.items() if not same}
 
 
 def _read(path: Path) -> tuple[bytes, str]:
@@ -97,21 +94,20 @@ def _read(path: Path) -> tuple[bytes, str]:
 
 
 def _is_own(root: Path, path: Path, ledger: Ledger, sha256: str) -> bool:
-    """Whether a ledger speaks of this document: it has its bytes, or its path, or for one from elsewhere its name."""
+    """Whether a ledger is for this document: it has its bytes or path, or for a document from elsewhere its name."""
     if ledger.document.sha256 == sha256:
         return True
     try:
         named = inside(root, ledger.document.file)
     except UnsafePath:
         return False
-    place = (root / path).resolve()
-    if place.is_relative_to(root.resolve()) or named.exists():
-        return named.resolve() == place
-    return PurePosixPath(ledger.document.file).name == place.name
+    real = (root / path).resolve()
+    if real.is_relative_to(root.resolve()) or named.exists():
+        return named.resolve() == real
+    return PurePosixPath(ledger.document.file).name == real.name
 
 
-def _moved(ledger: Ledger, name: str, sha256: str, found: Bound) -> Ledger:
-    lines = found.lines[name]
+def _moved(ledger: Ledger, sha256: str, lines: Mapping[str, int]) -> Ledger:
     claims = tuple(
         msgspec.structs.replace(claim, at=msgspec.structs.replace(claim.at, line=lines[claim.id]))
         if claim.at.line is not None and claim.id in lines
@@ -127,7 +123,7 @@ def _is_of(finding: Finding, name: str) -> bool:
 
 
 def _changed(linted: Linted, name: str, ledger: Ledger, *, alone: bool) -> Finding:
-    then = "its claims are all there" if alone else "when the rest is put right"
+    then = "its claims are all there" if alone else "when the rest is fixed"
     return Finding(
         code="claim-stale",
         subject=linted.document,

@@ -1,7 +1,8 @@
-"""Commands around claims: what a document prints, and what it rests on."""
+"""The commands `claims`: check, import, lint, export."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,13 +45,13 @@ def check(shell: Shell, ledgers: tuple[str, ...], documents: tuple[str, ...]) ->
     data = {
         "documents": checked.documents,
         "notes": checked.notes,
-        "verdicts": [msgspec.to_builtins(one) for one in checked.verdicts],
+        "verdicts": [msgspec.to_builtins(verdict) for verdict in checked.verdicts],
     }
     return Outcome(checked.findings, data, lambda: _show(checked), nothing_judged(checked))
 
 
 def _show(checked: CheckedClaims) -> None:
-    """Counts by ledger, then what could not be checked, by reason; what is contradicted stands in the findings."""
+    """Counts by ledger, then what could not be checked, by reason; what is contradicted is in the findings."""
     from aqea_registry.base.progress import printable
     from aqea_registry.claims.judging import counts, reasons
     from aqea_registry.cli.shell import print_table
@@ -60,8 +61,8 @@ def _show(checked: CheckedClaims) -> None:
     print_table(
         ("ledger", "document", *STATES),
         [
-            (name, checked.documents.get(name, ""), *(found[state] for state in STATES))
-            for name, found in counts(checked.verdicts).items()
+            (name, checked.documents.get(name, ""), *(count[state] for state in STATES))
+            for name, count in counts(checked.verdicts).items()
         ],
     )
     missing = reasons(checked.verdicts)
@@ -80,7 +81,7 @@ def _show(checked: CheckedClaims) -> None:
     show_default=True,
     help="What the values of the model-index are.",
 )
-@click.option("--prune", is_flag=True, help="Remove claims that the document prints no longer.")
+@click.option("--prune", is_flag=True, help="Remove claims that the document no longer prints.")
 def import_(shell: Shell, document: str, into: str | None, model: str | None, unit: EvaluationUnit, prune: bool) -> Outcome:
     """Write ledger entries for a model card's model-index, Markdown tables or a CSV file.
 
@@ -93,24 +94,25 @@ def import_(shell: Shell, document: str, into: str | None, model: str | None, un
     from aqea_registry.project.project import open_project
 
     project = open_project(shell.directory)
-    done = import_claims(project, shell.directory / document, into=into, model=model, unit=unit, prune=prune)
+    imported = import_claims(project, shell.directory / document, into=into, model=model, unit=unit, prune=prune)
 
     def show() -> None:
-        for note in done.notes:
+        for note in imported.notes:
             click.echo(printable(f"note: {note}"))
-        gone = f", {len(done.gone)} {'removed' if prune else 'stale'}" if done.gone else ""
-        state = "written" if done.written else "unchanged"
-        click.echo(f"{done.ledger}: {done.claims} claims, {len(done.added)} new, {len(done.changed)} changed{gone}: {state}")
+        changes = f"{len(imported.added)} new, {len(imported.changed)} changed"
+        changes += f", {len(imported.gone)} {'removed' if prune else 'stale'}" if imported.gone else ""
+        state = "written" if imported.written else "unchanged"
+        click.echo(f"{imported.ledger}: {imported.claims} claims, {changes}: {state}")
 
-    data = msgspec.to_builtins(done)
+    data = msgspec.to_builtins(imported)
     del data["findings"]
-    return Outcome(done.findings, data, show)
+    return Outcome(imported.findings, data, show)
 
 
 @command_of(claims)
 @click.argument("documents", nargs=-1, required=True, metavar="DOC...")
 @click.option(
-    "--update", is_flag=True, help="Tell the ledgers of changed documents their new sha256 and lines, if all else is right."
+    "--update", is_flag=True, help="Write new sha256 and lines into ledgers of changed documents, if nothing else is wrong."
 )
 def lint(shell: Shell, documents: tuple[str, ...], update: bool) -> Outcome:
     """List the numbers of documents that look like results and are bound to no claim, and claims that are no longer there.
@@ -124,19 +126,18 @@ def lint(shell: Shell, documents: tuple[str, ...], update: bool) -> Outcome:
 
     from aqea_registry.claims.lint_claims import lint_claims
 
-    linted, findings, error = lint_claims(shell.directory, [Path(one) for one in documents], update=update)
+    linted, findings, error = lint_claims(shell.directory, [Path(document) for document in documents], update=update)
 
     def show() -> None:
         from aqea_registry.base.progress import printable
 
-        for one in linted:
-            unbound = one.results - one.bound - one.examples
-            told = f"{one.results} numbers look like results: {one.bound} bound, {one.examples} examples, {unbound} unbound"
-            click.echo(printable(f"{one.document}: {told}"))
-            for ledger in one.updated:
-                click.echo(printable(f"  {ledger}: brought up to date"))
+        for page in linted:
+            counts = f"{page.bound} bound, {page.examples} examples, {page.results - page.bound - page.examples} unbound"
+            click.echo(printable(f"{page.document}: {page.results} numbers look like results: {counts}"))
+            for ledger in page.updated:
+                click.echo(printable(f"  {ledger}: updated"))
 
-    return Outcome(findings, {"documents": [msgspec.to_builtins(one) for one in linted]}, show, error)
+    return Outcome(findings, {"documents": [msgspec.to_builtins(page) for page in linted]}, show, error)
 
 
 @command_of(claims)
@@ -148,7 +149,7 @@ def lint(shell: Shell, documents: tuple[str, ...], update: bool) -> Outcome:
 def export_(
     shell: Shell, ledgers: tuple[str, ...], form: Format, to: Path | None, model: str | None, documents: tuple[str, ...]
 ) -> Outcome:
-    """Write the ledgers' numbers for a paper, with what became of each claim.
+    """Write the ledgers' numbers for a paper, with each claim's status.
 
     LaTeX macros, JSON, or for the run's pair sets the model-index of a model card, with the revisions that are pinned here.
     """
@@ -163,16 +164,16 @@ def export_(
     project = open_project(shell.directory)
     folders = [shell.directory / folder for folder in documents]
     if form == "model-index":
-        done = export_model_index(project, shell.report, model)
+        exported = export_model_index(project, shell.report, model)
     else:
-        done = export_claims(project, folders, shell.report, ledgers, form)
+        exported = export_claims(project, folders, shell.report, ledgers, form)
+    findings, text, numbers = exported.findings, exported.text, exported.numbers
     if to is not None:
-        write_bytes(shell.directory / to, done.text.encode())
-    # A file that comes on the standard output has it for itself.
-    alone = to is None and not shell.json
-    for warning in (*done.warnings, *(f"{one.subject}: {one.message}" for one in done.findings if alone)):
+        write_bytes(shell.directory / to, text.encode())
+    piped = to is None and not shell.json  # then the standard output has nothing but the file
+    for warning in (*exported.warnings, *(f"{finding.subject}: {finding.message}" for finding in findings if piped)):
         shell.report.warn(warning)
-    shown = f"{to}: {done.numbers} numbers" if to else done.text.removesuffix("\n")
-    data = {"format": form, "path": str(to) if to else None, "numbers": done.numbers, "text": None if to else done.text}
-    findings = () if alone else done.findings
-    return Outcome(findings, data, lambda: click.echo(printable(shown) if to else shown), status=int(bool(done.findings)))
+    shown = f"{to}: {numbers} numbers" if to else text.removesuffix("\n")
+    data = {"format": form, "path": str(to) if to else None, "numbers": numbers, "text": None if to else text}
+    show = partial(click.echo, printable(shown) if to else shown)
+    return Outcome(() if piped else findings, data, show, status=int(bool(findings)))

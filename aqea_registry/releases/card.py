@@ -16,6 +16,7 @@ import yaml
 
 from aqea_registry.base.progress import markdown_table
 from aqea_registry.base.strict import convert, load_yaml
+from aqea_registry.claims.export_claims import escaped
 from aqea_registry.project.lock import Pin
 from aqea_registry.project.params import Publish
 from aqea_registry.vectors.scores import Metrics
@@ -152,8 +153,6 @@ def _upstream(pin: Pin) -> str:
 
 
 NAME = "CITATION.cff"
-_SPECIAL = re.compile(r"[&%$#_{}~^\\]")
-_ESCAPED = {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
 
 
 class Author(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
@@ -195,19 +194,14 @@ def parse_citation(content: bytes) -> Citation:
 def bibtex(citation: Citation, note: str) -> str:
     """The entry for a paper's bibliography. `note` says what of the project is cited."""
     fields = {
-        "title": f"{{{_escape(citation.title)}}}",
-        "author": " and ".join(f"{{{_escape(str(author))}}}" for author in citation.authors),
+        "title": f"{{{escaped(citation.title)}}}",
+        "author": " and ".join(f"{{{escaped(str(author))}}}" for author in citation.authors),
         "year": (citation.day() or "")[:4],
-        "version": "" if citation.version is None else _escape(str(citation.version)),
+        "version": "" if citation.version is None else escaped(str(citation.version)),
         "doi": citation.doi or "",
         "url": citation.home() or "",
-        "note": _escape(note),
+        "note": escaped(note),
     }
     key = re.sub(r"[^a-z0-9]+", "-", citation.title.lower().split(":")[0]).strip("-")
     lines = "".join(f"  {name} = {{{value}}},\n" for name, value in fields.items() if value)
     return f"@misc{{{key or 'release'},\n{lines}}}"
-
-
-def _escape(text: str) -> str:
-    """Text in which BibTeX and LaTeX find nothing of their own."""
-    return _SPECIAL.sub(lambda match: _ESCAPED.get(match[0], f"\\{match[0]}"), " ".join(text.split()))

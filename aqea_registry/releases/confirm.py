@@ -74,7 +74,7 @@ def confirm(project: Project, reference: str, report: Reporter, *, fresh: Settin
     subjects = release_subjects(release)
     paths = ["release", *(published_path(artefact.pairs) for artefact in common)]
     new = make_statement({path: subjects[path] for path in paths}, predicate)
-    content = (said_before(project.root / FOLDER, new) or new).render()
+    content = (said_before(project.root / FOLDER, new) or new).to_bytes()
     name = attachment_name(f"confirmation-{tag.lower()}", content)
     write_bytes(project.root / FOLDER / name, content)
     if add:

@@ -261,10 +261,10 @@ def test_the_mean_over_forums_is_derived_where_all_twelve_are_printed(empty: Pat
     ("value", "told"),
     [
         *[
-            (one, "no finite number")
+            (one, "not a finite number")
             for one in ("nan", ".nan", ".inf", "1e999", "1.0e+999", "'--'", "[1]", "20 ± 1", "~", "yes")
         ],
-        *[(one, "is read as another one") for one in ("010", "1_000")][:1],
+        *[(one, "is not read as it is printed") for one in ("010", "1_000")][:1],
     ],
 )
 def test_a_value_that_is_no_number_or_not_the_one_read_is_told_with_its_line(empty: Path, value: str, told: str) -> None:
@@ -337,7 +337,7 @@ def test_csv_and_tsv_are_tables(empty: Path) -> None:
     }
     take(empty, "name\tn\nstsb\t1\n", "t.tsv")
     assert list(claims_of(empty, "t")) == ["t.stsb.n"]
-    with pytest.raises(BadConfiguration, match="no number stands behind the first column"):
+    with pytest.raises(BadConfiguration, match="no numbers after the first column"):
         take(empty, "a,b\n1,x\n", "words.csv")
 
 
@@ -374,7 +374,7 @@ def test_a_ledger_with_faults_is_not_touched(empty: Path) -> None:
     path = empty / "manifests/claims/card.yaml"
     for fault in (b"claims: 1\n", path.read_bytes().replace(b"unit: count", b"unit: apples", 1)):
         path.write_bytes(fault)
-        with pytest.raises(Refused, match="was not touched") as raised:
+        with pytest.raises(Refused, match="was not changed") as raised:
             take(empty, CARD)
         assert raised.value.findings and path.read_bytes() == fault
 
@@ -388,7 +388,7 @@ def test_places_that_are_no_documents(empty: Path) -> None:
     with pytest.raises(CannotCheck, match="not a regular file"):
         import_claims(project, Path("/dev/null"))
     for name in ("../x", ".x", "", "a/b", "x:y"):
-        with pytest.raises(BadConfiguration, match="no name of a ledger"):
+        with pytest.raises(BadConfiguration, match="not the name of a ledger"):
             take(empty, CARD, into=name or "/")
     assert not (empty / "manifests").exists()
 

@@ -68,7 +68,7 @@ def test_a_changed_document_is_told_once_and_update_puts_it_right(tmp_path: Path
     assert "claims lint --update page.md" in finding["message"]
     assert ledger.read_bytes() == before
     updated = aqea("claims", "lint", "--update", "page.md", cwd=tmp_path)
-    assert (updated.status, "page: brought up to date" in updated.out) == (0, True)
+    assert (updated.status, "page: updated" in updated.out) == (0, True)
     found, wrong = parse_ledger(ledger.read_bytes(), "page")
     assert found is not None
     assert (wrong, [claim.at.line for claim in found.claims]) == ([], [5, 5, 9])

@@ -163,5 +163,5 @@ def test_references_are_read(text: str, spec: str, tag: str) -> None:
     ],
 )
 def test_what_is_no_reference_is_refused(text: str) -> None:
-    with pytest.raises(BadConfiguration, match="names no release"):
+    with pytest.raises(BadConfiguration, match="is not the name of a release"):
         split_reference(text)

@@ -71,7 +71,7 @@ def confirmation() -> Statement:
 @pytest.mark.parametrize("make", [provenance, confirmation])
 def test_the_publishers_own_library_accepts_them(make: Callable[[], Statement]) -> None:
     """Parsing by the published protocol buffers refuses every field that they do not know."""
-    content = make().render()
+    content = make().to_bytes()
     parsed = json_format.Parse(content, statement_pb2.Statement())
     TheirStatement.copy_from_pb(parsed).validate()
     if make is provenance:
@@ -83,15 +83,15 @@ def test_the_publishers_own_library_accepts_them(make: Callable[[], Statement]) 
 
 @pytest.mark.parametrize("make", [provenance, confirmation])
 def test_what_is_written_is_read(make: Callable[[], Statement]) -> None:
-    content = make().render()
+    content = make().to_bytes()
     found, findings = parse_statement(content, "x")
     assert findings == [] and found is not None
-    assert found.render() == content
+    assert found.to_bytes() == content
     assert [(one.name, one.digest) for one in found.subject] == [(one.name, one.digest) for one in make().subject]
 
 
 def edited(change: Callable[[dict[str, Any]], object], make: Callable[[], Statement] = provenance) -> bytes:
-    value = json.loads(make().render())
+    value = json.loads(make().to_bytes())
     change(value)
     return json.dumps(value).encode()
 
