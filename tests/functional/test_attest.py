@@ -12,6 +12,9 @@ from typing import Any
 
 import pytest
 
+from aqea_registry.base.files import ignore
+from aqea_registry.stores.oci_layout import Layout
+from aqea_registry.stores.release import build
 from tests.functional.helpers import METRICS, PAIRS, edit_json, edit_rows, found, keep_vectors, seal
 from tests.tools import aqea, copy_project, edit_params
 
@@ -154,3 +157,27 @@ def test_another_pin_confirms_nothing(attested: Path, tmp_path: Path) -> None:
     edit_json(attested / "manifests/pins.json", lambda pins: pins["models"]["minilm"].update(commit="0" * 40), indent=2)
     refused = aqea("confirm", f"{store}:v1", "--json", cwd=attested)
     assert refused.status in (1, 2) and "minilm" in refused.err
+
+
+def test_confirm_makes_pair_sets_again_and_compares_them(project: Path, tmp_path: Path) -> None:
+    """With --fresh nothing that lies in the checkout is believed: the pair set is missing, and the release's is changed."""
+    edit_rows(project, lambda rows: None, rows=12)
+    assert aqea("generate", "small", "minilm", cwd=project).status == 0
+    pair_set = (project / PAIRS).read_bytes()
+    pins = (project / "manifests/pins.json").read_bytes()
+    layout, folder = Layout("oci:store", project / "store"), tmp_path / "files"
+    (folder / "data").mkdir(parents=True)
+    for tag, content, status, verdict in (
+        ("v1", pair_set, 0, "IDENTICAL"),
+        ("v2", pair_set.replace(b'"scores":[', b'"scores":[9'), 1, "DIVERGED"),
+    ):
+        files = {f"data/{Path(PAIRS).name}": content, "pins.json": pins}
+        for path, text in files.items():
+            (folder / path).write_bytes(text)
+        release = build((path, hashlib.sha256(text).hexdigest(), len(text)) for path, text in files.items())
+        layout.push(tag, release, folder.joinpath, "", ignore)
+        (project / PAIRS).unlink()
+        shutil.rmtree(project / "attestations")
+        done = aqea("confirm", f"oci:store:{tag}", "--fresh", "--json", cwd=project)
+        assert (done.status, done.json()["verdicts"]) == (status, {"small-minilm": verdict}), done.err
+        assert (project / PAIRS).read_bytes() == pair_set

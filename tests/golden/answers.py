@@ -17,7 +17,7 @@ from typing import Any
 from tests.golden.cases import BROKEN, COMMANDS, make_project
 
 RECORDED = Path(__file__).with_name("recorded.json.gz")
-FOR_PEOPLE = {"message", "hint", "reason", "reasons", "note", "notes", "headline", "advice", "machines"}
+FOR_PEOPLE = {"message", "hint", "reason", "reasons", "note", "notes", "headline", "advice", "machines", "broken"}
 OF_THE_RELEASE = {"bytes", "digest", "content_digest", "at"}  # what follows from card and page, which are text for people
 WRITTEN = ("README.md", "report.html", "croissant.json", "MANIFEST.sha256", "plots/metrics.svg")
 RELEASED = ("publish", "package", "pull", "report", "confirm", "mark", "verify", "compare", "trace")
@@ -99,7 +99,20 @@ def _text(text: str, project: Path, commit: str) -> str:
 def load() -> dict[str, dict[str, Answer]]:
     """The recorded answers: of a broken project those that differ from the sound one's were written down, all come back."""
     written = json.loads(gzip.decompress(RECORDED.read_bytes()))
+    written = _without_sentences(written)
     return {name: {**written["sound"], **answers} for name, answers in written.items()}
+
+
+def _without_sentences(value: Any) -> Any:
+    """Recorded answers without what is wrong with a node in words, which was written down as 0.1.0 said it."""
+    if isinstance(value, list):
+        return [_without_sentences(one) for one in value]
+    if not isinstance(value, Mapping):
+        return value
+    plain = {key: "<text>" if key == "broken" and one else _without_sentences(one) for key, one in value.items()}
+    if isinstance(nodes := plain.get("nodes"), list):
+        plain["nodes"] = sorted(nodes, key=lambda node: json.dumps(node, sort_keys=True))
+    return plain
 
 
 def record(given: Mapping[str, Mapping[str, Answer]]) -> None:
