@@ -1,7 +1,4 @@
-"""Commands that make things: pins, pair sets, exports, the manifest.
-
-Commands that show where numbers come from: as a tree in the terminal, and as a page.
-"""
+"""Commands that make things (pins, pair sets, exports, the manifest), and those that show where numbers come from."""
 
 from __future__ import annotations
 
@@ -21,8 +18,8 @@ if TYPE_CHECKING:
 
 @command
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-@click.option("--check", is_flag=True, help="Change nothing; say what has moved, changed or gone since.")
-@click.option("--commits-only", is_flag=True, help="Ask nobody; give entries without a pin one that knows their commit only.")
+@click.option("--check", is_flag=True, help="Change nothing; report what has moved, changed or gone since.")
+@click.option("--commits-only", is_flag=True, help="Do not contact any source; record only the commit from params.yaml.")
 def pin(shell: Shell, names: tuple[str, ...], check: bool, commits_only: bool) -> Outcome:
     """Resolve catalogue entries into manifests/pins.json: a commit, and sha256 and size of every file that is read.
 
@@ -37,17 +34,23 @@ def pin(shell: Shell, names: tuple[str, ...], check: bool, commits_only: bool) -
     made = operation.pin(project, names, shell.report, commits_only=commits_only)
 
     def show() -> None:
-        for one in made.done:
-            commit, source = one.pin.commit or "no commit", one.pin.resolved_from or "nobody"
-            click.echo(f"{one.state:10} {one.name}: {len(one.pin.files)} files, {commit}, from {source}")
-            for path in one.changed_files:
+        for pinned in made.done:
+            commit, source = pinned.pin.commit or "no commit", pinned.pin.resolved_from or "unresolved"
+            click.echo(f"{pinned.state:10} {pinned.name}: {len(pinned.pin.files)} files, {commit}, from {source}")
+            for path in pinned.changed_files:
                 click.echo(f"           {path} is another file now")
         for name in made.failed:
             click.echo(f"{'FAILED':10} {name}")
 
     data = [
-        {"group": one.group, "name": one.name, "state": one.state, "commit": one.pin.commit, "changed_files": one.changed_files}
-        for one in made.done
+        {
+            "group": done.group,
+            "name": done.name,
+            "state": done.state,
+            "commit": done.pin.commit,
+            "changed_files": done.changed_files,
+        }
+        for done in made.done
     ]
     return Outcome((), {"pins": data, "failed": made.failed}, show, made.error)
 
@@ -176,9 +179,9 @@ def trace(shell: Shell, what: str, form: str, everything: bool, stores: tuple[st
     def show() -> None:
         from aqea_registry.tracing.graph import counted, kept_in, left_out
 
-        drawn = traced.graph.part(set().union(*(kept_in(one) for one in (*down, *up))))
+        drawn = traced.graph.part(set().union(*(kept_in(branch) for branch in (*down, *up))))
         click.echo(mermaid(drawn, traced.found), nl=False)
-        if more := counted(sum((left_out(one) for one in (*down, *up)), Counter[str]())):
+        if more := counted(sum((left_out(branch) for branch in (*down, *up)), Counter[str]())):
             shell.report.warn(f"left out: {more}; --all draws them")
         for finding in traced.findings:
             shell.report.warn(f"{finding.code}: {finding.subject}: {finding.message}")
@@ -202,12 +205,13 @@ def _show(traced: Traced, down: list[Branch], up: list[Branch]) -> None:
     from aqea_registry.cli.shell import print_tree
     from aqea_registry.tracing.graph import counted
 
-    for one in down:
-        print_tree("rests on", one)
-    for one in up:
-        if one.branches or one.omitted:
-            bare = one.node if one.node.id not in traced.found else msgspec.structs.replace(one.node, facts={})
-            print_tree("carried by", one._replace(node=bare), upwards=True)
+    for branch in down:
+        print_tree("rests on", branch)
+    for branch in up:
+        if branch.branches or branch.omitted:
+            node = branch.node
+            bare = msgspec.structs.replace(node, facts={}) if node.id in traced.found else node
+            print_tree("carried by", branch._replace(node=bare), upwards=True)
     numbers = Counter[str](node.kind for node in traced.carried_by.nodes if node.id not in traced.found)
     links = "1 broken link" if len(traced.findings) == 1 else f"{len(traced.findings) or 'no'} broken links"
     click.echo(f"what rests on it: {counted(numbers) or 'nothing'}; {links}")

@@ -39,7 +39,7 @@ def package(shell: Shell, folder: str) -> Outcome:
 
 
 @command
-@click.option("--tag", required=True, help="The name of the release; it can never name another one.")
+@click.option("--tag", required=True, help="The name of the release; this program never moves it to another one.")
 @TO
 @click.option("--dry-run", is_flag=True, help="Write nothing; print the plan and the digest.")
 def publish(shell: Shell, tag: str, stores: tuple[str, ...], dry_run: bool) -> Outcome:
@@ -53,8 +53,8 @@ def publish(shell: Shell, tag: str, stores: tuple[str, ...], dry_run: bool) -> O
     from aqea_registry.releases.publish import publish as operation
 
     project = open_project(shell.directory)
-    attempt = operation(project, tag, stores or project.params.publish.stores, shell.report, dry_run=dry_run)
-    done = attempt.done
+    outcome = operation(project, tag, stores or project.params.publish.stores, shell.report, dry_run=dry_run)
+    done = outcome.done
 
     def show() -> None:
         click.echo(f"{tag} is {done.digest}: {done.files} files, {size_text(done.bytes)}")
@@ -63,32 +63,32 @@ def publish(shell: Shell, tag: str, stores: tuple[str, ...], dry_run: bool) -> O
 
     import msgspec
 
-    return Outcome((), msgspec.to_builtins(done), show, attempt.error)
+    return Outcome((), msgspec.to_builtins(done), show, outcome.error)
 
 
-def _words(put: StoreResult) -> str:
+def _words(result: StoreResult) -> str:
     from aqea_registry.base.progress import size_text
 
-    sent = f"{put.new} pieces, {size_text(put.bytes)}; {put.reused} there already"
+    sent = f"{result.new} blobs, {size_text(result.bytes)}; {result.reused} already present"
     again = "its receipt was lost and was written again"
     words = {
         "planned": f"would be sent: {sent}",
         "published": f"published and read back: {sent}",
-        "repaired": f"had lost pieces, repaired and read back: {sent}",
-        "unchanged": f"holds it already, {again if put.receipt_written else 'nothing was written'}",
-        "failed": f"FAILED: {put.reason}",
+        "repaired": f"had lost blobs, repaired and read back: {sent}",
+        "unchanged": f"holds it already, {again if result.receipt_written else 'nothing was written'}",
+        "failed": f"FAILED: {result.reason}",
     }
-    return words[put.state]
+    return words[result.state]
 
 
 @command
 @click.argument("reference", metavar="STORE-REF")
-@click.option("--to", "folder", metavar="DIR", help="The folder (default: the store's last word and the tag).")
+@click.option("--to", "folder", metavar="DIR", help="The folder (default: NAME-TAG).")
 @click.option("--force", is_flag=True, help="Replace files in the folder that hold other bytes.")
 def pull(shell: Shell, reference: str, folder: str | None, force: bool) -> Outcome:
     """Restore a release from a store into a folder; each file is checked before it gets its name.
 
-    A pull that was cut off goes on where it stopped.
+    A pull that was interrupted continues where it stopped.
     """
     from aqea_registry.base.progress import printable, size_text
     from aqea_registry.base.references import split_reference
@@ -119,7 +119,7 @@ def pull(shell: Shell, reference: str, folder: str | None, force: bool) -> Outco
 @click.option("--withdrawn", is_flag=True, help="The release should not be used.")
 @click.option("--reason", required=True, help="Why; readers see it.")
 def mark(shell: Shell, tag: str, stores: tuple[str, ...], by: str | None, withdrawn: bool, reason: str) -> Outcome:
-    """Say that a published release is superseded or withdrawn. Nothing is deleted, and the tag stays where it is."""
+    """Mark a published release as superseded or withdrawn. Nothing is deleted, and the tag stays where it is."""
     from aqea_registry.base.findings import BadConfiguration
     from aqea_registry.base.progress import printable
     from aqea_registry.project.project import open_project
@@ -131,8 +131,9 @@ def mark(shell: Shell, tag: str, stores: tuple[str, ...], by: str | None, withdr
     done = operation(shell.directory, tag, specs, by=by, reason=reason)
 
     def show() -> None:
-        for one in done:
-            click.echo(printable(f"{one.reference} is {one.status}{'' if one.written else ' (it was marked so already)'}"))
+        for marked in done:
+            again = "" if marked.written else " (it was marked so already)"
+            click.echo(printable(f"{marked.reference} is {marked.status}{again}"))
 
     import msgspec
 

@@ -3,8 +3,6 @@
 In float64 two arrangements of the same sums (other batches, threads, kernels, attention) differ by some 1e-15; on the
 grid of 1e-6 they are the same integers, unless a value lies closer than that to a rounding boundary. Batches hold
 sentences of equally many tokens: no padding is computed, and about 512 tokens a batch keep the matrices in cache.
-
-The machine that computes, as torch and the operating system tell of it.
 """
 
 from __future__ import annotations
@@ -56,7 +54,7 @@ class ModelFiles(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NoDevice(RuntimeError):
-    """The device that was asked for is not there."""
+    """The requested device cannot be used."""
 
 
 class Encoded(NamedTuple):
@@ -152,18 +150,18 @@ def _refuse_missing_weights(folder: Path, files: ModelFiles) -> None:
     from transformers import AutoModel
 
     modules = json.loads((folder / "modules.json").read_bytes()) if (folder / "modules.json").is_file() else [{}]
-    place = folder / str(modules[0].get("path", ""))
-    if not (place / "config.json").is_file() or not str(modules[0].get("type", "Transformer")).endswith("Transformer"):
+    inner = folder / str(modules[0].get("path", ""))
+    if not (inner / "config.json").is_file() or not str(modules[0].get("type", "Transformer")).endswith("Transformer"):
         return
-    _, told = AutoModel.from_pretrained(
-        str(place),
+    _, loading = AutoModel.from_pretrained(
+        str(inner),
         dtype="auto",
         local_files_only=True,
         output_loading_info=True,
         trust_remote_code=files.trust_remote_code,
         use_safetensors=None if files.allow_pickle else True,
     )
-    missing = sorted(name for name in told["missing_keys"] if not name.startswith("pooler."))
+    missing = sorted(name for name in loading["missing_keys"] if not name.startswith("pooler."))
     if missing:
         raise ValueError(f"the weights lack {', '.join(missing[:3])}{f' and {len(missing) - 3} more' if missing[3:] else ''}")
 
@@ -207,7 +205,7 @@ def this_machine(device: str) -> Machine:
 
 
 def _processor() -> str:
-    """The processor's name; Linux tells it in a file, other systems through platform."""
+    """The processor's name; Linux has it in a file, other systems through platform."""
     try:
         lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
     except OSError:

@@ -79,12 +79,12 @@ def _modules(folder: Path) -> Iterator[str]:
 
 def _local(value: Any, repo: str, folder: Path) -> Any:
     if isinstance(value, list):
-        return [_local(one, repo, folder) for one in value]
+        return [_local(item, repo, folder) for item in value]
     if not isinstance(value, str):
         return value
     owner, separator, name = value.rpartition("--")
     if separator and owner != repo:
-        raise CodeRefusedError(f"its code stands in another repository, {owner}, which is not pinned with it")
+        raise CodeRefusedError(f"its code is in another repository, {owner}, which is not pinned with it")
     if not (folder / f"{name.partition('.')[0]}.py").is_file():
         raise CodeRefusedError(f"its code {name.partition('.')[0]}.py is not among the pinned files")
     return name

@@ -41,13 +41,13 @@ class VectorCache:
         self._folder = folder
         self._record = np.dtype([("key", "V32"), ("nearest", "<f8"), ("vector", "<i4", (dimension,))])
         self._segments: list[npt.NDArray[np.void]] = []
-        self._places: dict[bytes, tuple[int, int]] = {}
+        self._index: dict[bytes, tuple[int, int]] = {}
         for path in sorted(folder.glob("*.npy")):
             self._load(path)
 
     def missing(self, sentences: Iterable[str]) -> list[str]:
         """The distinct sentences that are not here, in the order they first occur."""
-        return [sentence for sentence in dict.fromkeys(sentences) if key_of(sentence) not in self._places]
+        return [sentence for sentence in dict.fromkeys(sentences) if key_of(sentence) not in self._index]
 
     def add(self, sentences: Sequence[str], rows: OnGrid) -> None:
         """Keep the vectors of these sentences (len(sentences) x dimension)."""
@@ -64,18 +64,18 @@ class VectorCache:
     def blocks(self, sentences: Sequence[str]) -> Iterator[Micro]:
         """The vectors of these sentences in their order, some thousand rows at a time. Raises KeyError."""
         for start in range(0, len(sentences), ROWS_A_BLOCK):
-            places = [self._places[key_of(sentence)] for sentence in sentences[start : start + ROWS_A_BLOCK]]
-            block = np.empty((len(places), *self._record["vector"].shape), np.int32)
-            for segment in {segment for segment, _ in places}:
-                rows = [(position, row) for position, (at, row) in enumerate(places) if at == segment]
+            found = [self._index[key_of(sentence)] for sentence in sentences[start : start + ROWS_A_BLOCK]]
+            block = np.empty((len(found), *self._record["vector"].shape), np.int32)
+            for segment in {segment for segment, _ in found}:
+                rows = [(position, row) for position, (at, row) in enumerate(found) if at == segment]
                 here, there = np.array(rows).T
                 block[here] = self._segments[segment]["vector"][there]
             yield block
 
     def nearest(self, sentences: Sequence[str]) -> npt.NDArray[np.float64]:
         """Of each sentence the signed distance of its most endangered value to the rounding boundary. Raises KeyError."""
-        places = [self._places[key_of(sentence)] for sentence in sentences]
-        return np.array([self._segments[at]["nearest"][row] for at, row in places], np.float64)
+        found = [self._index[key_of(sentence)] for sentence in sentences]
+        return np.array([self._segments[at]["nearest"][row] for at, row in found], np.float64)
 
     def _load(self, path: Path) -> None:
         try:
@@ -88,5 +88,5 @@ class VectorCache:
         if not isinstance(records, np.ndarray) or records.dtype != self._record:
             return
         for row, key in enumerate(records["key"]):
-            self._places[key.tobytes()] = (len(self._segments), row)
+            self._index[key.tobytes()] = (len(self._segments), row)
         self._segments.append(records)

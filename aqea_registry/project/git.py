@@ -18,7 +18,7 @@ def recorded_commit(root: Path) -> tuple[str | None, dict[str, str]]:
     try:
         state = _git(root, "rev-parse", "HEAD", "--is-shallow-repository")
         if state is None:
-            return None, {"reason": "this is no git repository, or it has no commit"}
+            return None, {"reason": "this is not a git repository, or it has no commit"}
         commit = _git(root, "log", "-1", "--format=%H", "--", DVC_LOCK) or ""
         changed = _git(root, "status", "--porcelain", "-z", "--untracked-files=no", "--", ".") or ""
     except FileNotFoundError:
@@ -45,7 +45,7 @@ class Code(NamedTuple):
 
 
 def checked_out(root: Path) -> Code | None:
-    """What is checked out; None without git, and in a folder that is no checkout."""
+    """What is checked out; None without git, and in a folder that is not a checkout."""
     try:
         commit = _git(root, "rev-parse", "--verify", "HEAD")
         changed = _git(root, "status", "--porcelain", "--untracked-files=no")

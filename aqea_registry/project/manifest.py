@@ -23,13 +23,13 @@ class Written(msgspec.Struct, frozen=True, kw_only=True):
 
 def write_manifest(root: Path, paths: Iterable[str], report: Reporter) -> Written:
     """Hash these files below the root and write the manifest. Raises Refused if one is missing; nothing is written."""
-    places = {path: root / path for path in paths}
-    with report.task("hash", sum(map(size_of, places.values())), "bytes") as advance:
-        digests = hash_files(places.values(), advance=advance)
+    locations = {path: root / path for path in paths}
+    with report.task("hash", sum(map(size_of, locations.values())), "bytes") as advance:
+        digests = hash_files(locations.values(), advance=advance)
     files: dict[str, tuple[str, int]] = {}
     findings = []
-    for path, place in places.items():
-        found = digests[place]
+    for path, location in locations.items():
+        found = digests[location]
         if isinstance(found, OSError):
             findings.append(Finding(code="missing", subject=path, message=f"cannot be read: {found.strerror}"))
         else:

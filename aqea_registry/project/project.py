@@ -71,7 +71,11 @@ class Project:
                 dataset_pin=self.lock.datasets.get(pair.dataset),
                 model_pin=self.lock.models.get(pair.model),
                 precision=params.precision,
-                exports=tuple(e.format for e in params.run.exports.values() if (e.dataset, e.model, e.file) == named),
+                exports=tuple(
+                    export.format
+                    for export in params.run.exports.values()
+                    if (export.dataset, export.model, export.file) == named
+                ),
                 view_stage=f"{'parquet' if params.versions is None else 'generate'}@{key}",
             )
         return found
@@ -88,7 +92,7 @@ class Project:
     def used(self) -> dict[str, tuple[Dataset | Model, Pin | None]]:
         """What the run rests on, datasets first: entry and pin by name."""
         artefacts = self.artefacts.values()
-        names = dict.fromkeys([*(each.dataset for each in artefacts), *(each.model for each in artefacts)])
+        names = dict.fromkeys([*(artefact.dataset for artefact in artefacts), *(artefact.model for artefact in artefacts)])
         return {name: (self.params.catalogue[name], self.lock.get(name)) for name in names}
 
     def entries(self, names: Sequence[str]) -> dict[str, Dataset | Model]:

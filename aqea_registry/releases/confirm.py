@@ -1,4 +1,4 @@
-"""Confirm a release: say, as a statement that can be put beside it, what making it again on this machine gave."""
+"""The verb confirm: state what making a release again on this machine gave, in a form that can be attached to it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PINS = "pins.json"
 
 
 class Confirming(msgspec.Struct, frozen=True, kw_only=True):
-    """What was confirmed: a verdict a pair set, the machine, where the statement lies, and whether it is beside the release."""
+    """What was confirmed: a verdict for each pair set, the machines, the statement, and whether it was attached."""
 
     reference: str
     digest: str
@@ -65,11 +65,14 @@ def confirm(project: Project, reference: str, report: Reporter, *, fresh: Settin
         generate(project, artefact.dataset, artefact.model, fresh or Settings(), report, fresh=True)
     made = {artefact.key: _made_here(project.root, artefact) for artefact in common}
     confirmed = {each.key: _confirmed(project.root, store, tagged, release, each, made[each.key], report) for each in common}
+    began = [attested.metadata.started_on for attested in made.values()]
     predicate = Confirmation(
         reference=reference,
         pair_sets=confirmed,
         resolved_dependencies=inputs_of(project.artefacts.values()),
-        metadata=Metadata(started_on=min([started, *(one.metadata.started_on for one in made.values())]), finished_on=now()),
+        metadata=Metadata(
+            started_on=min([started, *(attested.metadata.started_on for attested in made.values())]), finished_on=now()
+        ),
     )
     subjects = release_subjects(release)
     paths = ["release", *(published_path(artefact.pairs) for artefact in common)]
@@ -82,8 +85,8 @@ def confirm(project: Project, reference: str, report: Reporter, *, fresh: Settin
     return Confirming(
         reference=reference,
         digest=tagged.digest,
-        verdicts={key: one.verdict for key, one in confirmed.items()},
-        machines=tuple(sorted({one.machine.text() for one in confirmed.values()})),
+        verdicts={key: made.verdict for key, made in confirmed.items()},
+        machines=tuple(sorted({made.machine.text() for made in confirmed.values()})),
         path=f"{FOLDER}/{name}",
         added=add,
     )

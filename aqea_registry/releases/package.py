@@ -41,11 +41,11 @@ class Package(msgspec.Struct, frozen=True, kw_only=True):
 
     release: Release
     texts: dict[str, bytes]
-    places: dict[str, Path]
+    paths: dict[str, Path]
 
     def content(self, path: str) -> Path | bytes:
         """The bytes of a path of the release, as a store takes them."""
-        return self.texts[path] if path in self.texts else self.places[path]
+        return self.texts[path] if path in self.texts else self.paths[path]
 
 
 class Written(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,7 +84,7 @@ def build_package(described: card.Card, page: bytes, files: Mapping[str, tuple[s
     texts[LIST] = render({path: sha256 for path, (sha256, _) in everything.items()})
     everything[LIST] = _digest(texts[LIST])
     release = build((path, sha256, size) for path, (sha256, size) in everything.items())
-    return Package(release=release, texts=texts, places=paths)
+    return Package(release=release, texts=texts, paths=paths)
 
 
 def write_package(package: Package, folder: Path, report: Reporter) -> Written:
@@ -116,7 +116,7 @@ def write_package(package: Package, folder: Path, report: Reporter) -> Written:
 
 
 def _card(project: Project, verification: CheckedProject) -> card.Card:
-    """What there is to say of the run, without the files: those are known when everything else is written."""
+    """What the card shows of the run, but for the files: those are known when everything else is written."""
     citation = project.root / CITATION
     results = []
     for key, examined in verification.pair_sets.items():
@@ -179,8 +179,8 @@ def _present(folder: Path, known: set[str]) -> dict[str, str | None]:
         found |= dict.fromkeys(Path(at, name).relative_to(folder).as_posix() for name in (*names, *links))
     ours = {path: folder / path for path in found if path in known and not (folder / path).is_symlink()}
     digests = hash_files(ours.values())
-    for path, place in ours.items():
-        digest = digests[place]
+    for path, location in ours.items():
+        digest = digests[location]
         found[path] = None if isinstance(digest, OSError) else f"sha256:{digest.sha256}"
     return {path: digest for path, digest in found.items() if not _part_of(path, known)}
 
@@ -232,7 +232,7 @@ def _write(content: Path | bytes, target: Path, layer: Descriptor) -> None:
 
 def _remove(folder: Path, paths: list[str]) -> None:
     for path in paths:
-        place = folder / path
-        place.unlink()
-        while (place := place.parent) != folder and not any(place.iterdir()):
-            place.rmdir()
+        location = folder / path
+        location.unlink()
+        while (location := location.parent) != folder and not any(location.iterdir()):
+            location.rmdir()

@@ -35,7 +35,7 @@ class Pulled(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def pull(store: Store, tag: str, folder: Path, report: Reporter, *, force: bool = False) -> Pulled:
-    """Restore the release that a tag names into a folder; a pull that was cut off is repeated and goes on.
+    """Restore the release that a tag names into a folder; a pull that was interrupted is repeated and continues.
 
     Raises CannotCheck, and Refused: for a release that could not be restored safely, for files in the way that hold other
     bytes (unless `force`), and for bytes that are not the release's, which never get their names.
@@ -43,14 +43,14 @@ def pull(store: Store, tag: str, folder: Path, report: Reporter, *, force: bool 
     tagged = find(store, tag)
     release = store.release(tagged)
     reference = join_reference(store.spec, tag)
-    places = _places(folder, release)
-    wanted = _wanted(release, places, reference, force)
+    paths = _paths(folder, release)
+    wanted = _wanted(release, paths, reference, force)
     total = sum(layer.size for layer in wanted.values())
     _refuse_small_disk(folder, total)
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder) as incoming, report.task(f"pull {reference}", total, "bytes") as advance:
-        sent = sum(_fetch(store, tagged, path, layer, incoming, places, advance) for path, layer in wanted.items())
-    _tidy(folder)
+        sent = sum(_fetch(store, tagged, path, layer, incoming, paths[path], advance) for path, layer in wanted.items())
+    shutil.rmtree(folder / INCOMING, ignore_errors=True)
     mark = status(store, tagged)
     return Pulled(
         reference=reference,
@@ -63,38 +63,41 @@ def pull(store: Store, tag: str, folder: Path, report: Reporter, *, force: bool 
     )
 
 
-def _places(folder: Path, release: Release) -> dict[str, Path]:
-    places = {}
+def _paths(folder: Path, release: Release) -> dict[str, Path]:
+    """Where the files go. Raises Refused for a path that leads out of the folder."""
+    paths = {}
     for path in release.files():
         try:
-            places[path] = inside(folder, path)
+            paths[path] = inside(folder, path)
         except UnsafePath as error:
             finding = Finding(code="unsafe-path", subject=path, message=f"{error}; nothing was written")
             raise Refused(f"{folder / path}: {error}; nothing was written", [finding], "pull into an empty folder") from error
-    return places
+    return paths
 
 
-def _wanted(release: Release, places: dict[str, Path], reference: str, force: bool) -> dict[str, Descriptor]:
-    """The files that are not in the folder yet. Raises Refused if others stand in their places."""
+def _wanted(release: Release, paths: dict[str, Path], reference: str, force: bool) -> dict[str, Descriptor]:
+    """The files that are not in the folder yet. Raises Refused if different files exist there."""
     wanted: dict[str, Descriptor] = {}
     findings = []
     for path, layer in sorted(release.files().items()):
-        place = places[path]
-        if not os.path.lexists(place):
+        target = paths[path]
+        if not os.path.lexists(target):
             wanted[path] = layer
             continue
         try:
-            found = hash_file(place)
-            actual = f"sha256:{found.sha256}" if not place.is_symlink() else "a symbolic link"
+            found = hash_file(target)
+            actual = f"sha256:{found.sha256}" if not target.is_symlink() else "a symbolic link"
         except OSError as error:
             actual = f"no file: {error.strerror}"
         if actual != layer.digest:
             wanted[path] = layer
-            message = "another file stands in its place"
-            findings.append(Finding(code="conflict", subject=str(place), expected=layer.digest, actual=actual, message=message))
+            message = "a different file exists at this path"
+            findings.append(
+                Finding(code="conflict", subject=str(target), expected=layer.digest, actual=actual, message=message)
+            )
     if findings and not force:
         raise Refused(
-            f"{len(findings)} files stand where {reference} has others; nothing was written",
+            f"{len(findings)} files differ from those of {reference}; nothing was written",
             findings,
             "pull into an empty folder, or replace them with --force",
         )
@@ -113,7 +116,7 @@ def _fetch(
     path: str,
     layer: Descriptor,
     incoming: Path,
-    places: dict[str, Path],
+    target: Path,
     advance: Advance,
 ) -> int:
     """Bring one file, from where the last pull stopped, and give it its name. Returns the bytes that were sent."""
@@ -134,11 +137,10 @@ def _fetch(
         actual = f"sha256:{found.sha256} ({found.size} bytes)"
         expected = f"{layer.digest} ({layer.size} bytes)"
         raise Refused.of("mismatch", subject, message, expected, actual, hint="pull again, or from another store")
-    place = places[path]
-    place.parent.mkdir(parents=True, exist_ok=True)
-    if place.is_dir() and not place.is_symlink():
-        raise CannotCheck(f"{place} is a folder, and the release has a file there", "pull into an empty folder")
-    os.replace(part, place)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.is_dir() and not target.is_symlink():
+        raise CannotCheck(f"{target} is a folder, and the release has a file there", "pull into an empty folder")
+    os.replace(part, target)
     return found.size - held
 
 
@@ -162,10 +164,6 @@ def _locked(folder: Path) -> Iterator[Path]:
         yield incoming
 
 
-def _tidy(folder: Path) -> None:
-    shutil.rmtree(folder / INCOMING, ignore_errors=True)
-
-
 def default_folder(spec: str, tag: str) -> str:
-    """Where a pull goes if nobody says: the store's last word and the tag."""
+    """Where a pull goes by default: the last part of the store's name, and the tag."""
     return f"{spec.replace(':', '/').rstrip('/').rpartition('/')[2] or 'release'}-{tag}"

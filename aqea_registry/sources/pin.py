@@ -22,7 +22,7 @@ from aqea_registry.sources.resolve import resolve
 
 
 class Pinned(msgspec.Struct, frozen=True, kw_only=True):
-    """What `pin` did with one entry, and the files whose digests are others than before."""
+    """What `pin` did with one entry, and the files whose digests changed."""
 
     group: Group
     name: str
@@ -42,8 +42,8 @@ class Pinnings(msgspec.Struct, frozen=True, kw_only=True):
 def pin(project: Project, names: Sequence[str], report: Reporter, *, commits_only: bool = False) -> Pinnings:
     """Pin these entries (none: all of the catalogue) and write the lock. Other entries stay as they are.
 
-    `commits_only` asks nobody: entries without a pin get one that knows their commit and no digests. An entry that is
-    refused does not keep the others from being pinned; where nobody can be asked, no further entry is tried. Raises
+    `commits_only` contacts no source: entries without a pin get one with their commit and no digests. An entry that is
+    refused does not keep the others from being pinned; where no source can be asked, no further entry is tried. Raises
     BadConfiguration.
     """
     done: list[Pinned] = []
@@ -69,13 +69,13 @@ def pin(project: Project, names: Sequence[str], report: Reporter, *, commits_onl
 
 
 def _write(project: Project, done: Sequence[Pinned]) -> None:
-    place = project.root / LOCK
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with locked(place.parent):  # two `pin` runs at once both keep what they found
-        lock = parse_lock(place.read_bytes()) if place.exists() else Lock()
-        for one in done:
-            lock = lock.with_pin(one.group, one.name, one.pin)
-        write_bytes(place, render_lock(lock))
+    path = project.root / LOCK
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with locked(path.parent):  # two `pin` runs at once both keep what they found
+        lock = parse_lock(path.read_bytes()) if path.exists() else Lock()
+        for pinned in done:
+            lock = lock.with_pin(pinned.group, pinned.name, pinned.pin)
+        write_bytes(path, render_lock(lock))
 
 
 def _compare(group: Group, name: str, before: Pin | None, found: Pin) -> Pinned:
@@ -83,8 +83,8 @@ def _compare(group: Group, name: str, before: Pin | None, found: Pin) -> Pinned:
     if before is None or not before.files:
         return Pinned(group=group, name=name, state="new", pin=found)
     changed = tuple(path for path in sorted({*found.files, *before.files}) if found.files.get(path) != before.files.get(path))
-    told = msgspec.structs.replace(found, resolved_from=before.resolved_from, resolved_at=before.resolved_at)
-    if told == before:
+    same = msgspec.structs.replace(found, resolved_from=before.resolved_from, resolved_at=before.resolved_at)
+    if same == before:
         return Pinned(group=group, name=name, state="same", pin=before)
     return Pinned(group=group, name=name, state="changed", pin=found, changed_files=changed)
 
@@ -95,7 +95,7 @@ def _unresolved(group: Group, name: str, entry: Dataset | Model, before: Pin | N
     if before is not None and (known or entry.kind == "directory"):
         return Pinned(group=group, name=name, state="same", pin=before)
     if commit is None:
-        raise BadConfiguration(f"{name}: params.yaml knows no 40-hex commit of it", f"run: aqea-registry pin {name}")
+        raise BadConfiguration(f"{name}: params.yaml has no 40-hex commit of it", f"run: aqea-registry pin {name}")
     found = Pin(
         kind=entry.kind,
         id=entry.repo,
@@ -110,7 +110,7 @@ def _unresolved(group: Group, name: str, entry: Dataset | Model, before: Pin | N
 
 
 class Checked(msgspec.Struct, frozen=True, kw_only=True):
-    """What `pin --check` found: a state for each entry, findings, and the entries that nobody could be asked about.
+    """What `pin --check` found: a state for each entry, findings, and the entries about which no source could be asked.
 
     An unresolved pin is a state; it is a finding only for one who names it.
     """

@@ -23,7 +23,7 @@ SHOWN = 20
 def as_lines(path: str, content: bytes, columns: tuple[str, ...]) -> tuple[str, bytes]:
     """The name and bytes of a table as JSON lines; only these columns of a Parquet file, other files as they are.
 
-    Raises Refused if it is no Parquet file, CannotCheck if pyarrow is not installed.
+    Raises Refused if it is not a Parquet file, CannotCheck if pyarrow is not installed.
     """
     if not path.endswith(".parquet"):
         return path, content
@@ -114,7 +114,7 @@ def _sentence(value: object, column: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise _BadRow(f"{column!r} holds half a surrogate pair, which is no character") from error
+        raise _BadRow(f"{column!r} holds half a surrogate pair, which is not a character") from error
     return value
 
 

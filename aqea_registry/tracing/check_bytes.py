@@ -105,7 +105,7 @@ def _check_pair_set(builder: GraphBuilder, artefact: RunArtefact, verified: Chec
         builder.add_facts(id_, f"{subject}: {sentence_of(finding)}")
     if examined is None:
         for metric in Metrics.__struct_fields__:
-            reason = "cannot be recomputed: the pair set is not there, or is no good"
+            reason = "cannot be recomputed: the pair set is missing or malformed"
             builder.add_facts(f"metric:{key}#{metric}", reason)
         return
     header = examined.header

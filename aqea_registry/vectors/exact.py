@@ -65,7 +65,7 @@ def correlation_of_fixed(x_at: Callable[[int], Sequence[int]], y: Sequence[int],
 
     `x_at(bits)` gives x in units of 2**-bits with an error below one unit. If the error could change the rounding, the
     correlation is computed again with twice the bits (Ziv's strategy). Zero alone is never left by that: a correlation that
-    cannot be told from zero with sixteen times the bits is zero. Raises Undefined if x or y is constant.
+    cannot be distinguished from zero with sixteen times the bits is zero. Raises Undefined if x or y is constant.
     """
     ends: tuple[float, float] | None = None
     for _ in range(5):

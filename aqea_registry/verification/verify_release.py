@@ -33,31 +33,31 @@ def verify_release(store: Store, tag: str, report: Reporter, *, deep: bool = Fal
 
 
 def verify_receipts(project: Project, report: Reporter, *, deep: bool = False) -> tuple[CheckedRelease, CannotCheck | None]:
-    """Hold every store to every receipt of the project. The error is that of a store that could not be asked, if any."""
+    """Check every store against every receipt of the project. The error is that of a store that could not be asked, if any."""
     checked: list[CheckedRelease] = []
     findings: list[Finding] = []
     silent: list[CannotCheck] = []
     for path, receipt in all_receipts(project.root, project.params.publish.stores):
         subject = path.relative_to(project.root).as_posix() if path.is_relative_to(project.root) else str(path)
-        for spec, one in receipt.stores.items():
+        for spec, entry in receipt.stores.items():
             try:
                 store = open_store(spec, project.root)
                 tagged = store.find(receipt.tag)
-                findings += _receipt_findings(store, receipt, one, tagged)
+                findings += _receipt_findings(store, receipt, entry, tagged)
                 if tagged is not None and tagged.digest == receipt.digest:
                     checked.append(_verify_tagged(store, tagged, report, deep))
             except Refused as error:
                 findings += error.findings
             except CannotCheck as error:
                 silent.append(CannotCheck(f"{subject}: {error.message}", error.hint, error.findings))
-    notes = [note for one in checked for note in one.notes]
+    notes = [note for release in checked for note in release.notes]
     done = CheckedRelease(
         target=str(project.root),
-        files=sum(one.files for one in checked),
-        bytes=sum(one.bytes for one in checked),
-        findings=(*findings, *(finding for one in checked for finding in one.findings)),
+        files=sum(release.files for release in checked),
+        bytes=sum(release.bytes for release in checked),
+        findings=(*findings, *(finding for release in checked for finding in release.findings)),
         notes=tuple(notes) if notes or silent or findings else ("there are no receipts: nothing was published from here",),
-        held={reference: held for one in checked for reference, held in one.held.items()},
+        held={reference: held for release in checked for reference, held in release.held.items()},
     )
     return done, silent[0] if silent else None
 
@@ -88,17 +88,17 @@ def _verify_tagged(store: Store, tagged: Tagged, report: Reporter, deep: bool) -
     )
 
 
-def _receipt_findings(store: Store, receipt: Receipt, one: StoreReceipt, tagged: Tagged | None) -> list[Finding]:
+def _receipt_findings(store: Store, receipt: Receipt, entry: StoreReceipt, tagged: Tagged | None) -> list[Finding]:
     """Whether the tag still names what the receipt says, in the store's own words too."""
     if tagged is None:
         message = "the receipt names a release here, and the store has no such tag: it was deleted"
-        return [Finding(code="release-gone", subject=one.reference, expected=receipt.digest, message=message)]
+        return [Finding(code="release-gone", subject=entry.reference, expected=receipt.digest, message=message)]
     if tagged.digest != receipt.digest:
         message = "the tag names another release than the receipt says, and a tag never moves"
         return [
-            Finding(code="tag-moved", subject=one.reference, expected=receipt.digest, actual=tagged.digest, message=message)
+            Finding(code="tag-moved", subject=entry.reference, expected=receipt.digest, actual=tagged.digest, message=message)
         ]
-    if tagged.at != one.at:
+    if tagged.at != entry.at:
         message = "the tag was taken away and set again: the content is the same, the store's place for it is not"
-        return [Finding(code="tag-moved", subject=one.reference, expected=one.at, actual=tagged.at, message=message)]
+        return [Finding(code="tag-moved", subject=entry.reference, expected=entry.at, actual=tagged.at, message=message)]
     return []

@@ -16,7 +16,7 @@ pytest.importorskip("transformers")
 # without it.
 SCRIPT = """
 import hashlib, json, pathlib, sys, torch, transformers
-from aqea_registry.embedding.float64 import Float64; from aqea_registry.embedding.float64 import heal_buffers
+from aqea_registry.embedding.float64 import Float64; from aqea_registry.embedding.float64 import recompute_buffers
 from aqea_registry.vectors.pair_set import to_grid
 
 def digest(name, attention, guarded):
@@ -34,7 +34,7 @@ def digest(name, attention, guarded):
     ids = torch.arange(10, 90).view(1, 80)
     with torch.inference_mode():
         if guarded:
-            heal_buffers(model)
+            recompute_buffers(model)
             with Float64():
                 states = model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
         else:
