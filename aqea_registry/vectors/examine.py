@@ -54,12 +54,10 @@ def examine(path: Path, subject: str, expected: Expected | None = None) -> tuple
     findings = [*_norm_findings(rows, pairs.header.dimension, subject)]
     findings += _header_findings(pairs, subject, expected) if expected else []
     if pairs.header.baseline_spearman != scores.cos_sim_spearman:
-        where, message = (
-            f"{subject}: baseline_spearman",
-            "recomputed from the file's vectors and scores, the number is another one",
-        )
-        wanted, found = repr(scores.cos_sim_spearman), repr(pairs.header.baseline_spearman)
-        findings.append(Finding(code="wrong-metric", subject=where, expected=wanted, actual=found, message=message))
+        where, wanted, found = "baseline_spearman", repr(scores.cos_sim_spearman), repr(pairs.header.baseline_spearman)
+        message = "recomputed from the file's own vectors and scores, the number is another one"
+        finding = Finding(code="wrong-metric", subject=f"{subject}: {where}", expected=wanted, actual=found, message=message)
+        findings.append(finding)
     return Examined(header=pairs.header, metrics=scores, content=pairs.content), findings
 
 
