@@ -38,7 +38,7 @@ def export(project: Project, path: str, kind: str) -> str:
             with atomic_write(project.root / target) as file:
                 _WRITERS[kind](file, content)
     except Malformed as error:
-        raise Refused.of(error.code, source, str(error), "run: dvc repro") from error
+        raise Refused.of(error.code, source, str(error), hint="run: dvc repro") from error
     return target
 
 

@@ -54,12 +54,10 @@ def examine(path: Path, subject: str, expected: Expected | None = None) -> tuple
     findings = [*_norm_findings(rows, pairs.header.dimension, subject)]
     findings += _header_findings(pairs, subject, expected) if expected else []
     if pairs.header.baseline_spearman != scores.cos_sim_spearman:
-        wanted, found = repr(scores.cos_sim_spearman), repr(pairs.header.baseline_spearman)
-        where, message = (
-            f"{subject}: baseline_spearman",
-            "recomputed from the file's own vectors and scores, the number differs",
-        )
-        findings.append(Finding(code="wrong-metric", subject=where, expected=wanted, actual=found, message=message))
+        where, wanted, found = "baseline_spearman", repr(scores.cos_sim_spearman), repr(pairs.header.baseline_spearman)
+        message = "recomputed from the file's own vectors and scores, the number is another one"
+        finding = Finding(code="wrong-metric", subject=f"{subject}: {where}", expected=wanted, actual=found, message=message)
+        findings.append(finding)
     return Examined(header=pairs.header, metrics=scores, content=pairs.content), findings
 
 
@@ -67,7 +65,7 @@ def _header_findings(pairs: PairSet, subject: str, expected: Expected) -> Iterat
     for field in ("dataset", "model", "dimension"):
         wanted, found = str(getattr(expected, field)), str(getattr(pairs.header, field))
         if wanted != found:
-            where, message = f"{subject}: {field}", "params.yaml names a different one"
+            where, message = f"{subject}: {field}", "the file is of another one than params.yaml says"
             yield Finding(code="mismatch", subject=where, expected=wanted, actual=found, message=message)
     low, high = expected.score_range
     outside = [score for score in pairs.scores if not low <= score <= high]

@@ -23,4 +23,10 @@ DIFFERENCES: tuple[Difference, ...] = (
         ("compare oci:releases:v1 oci:fresh:v2",),
         ("/json/changes", "/json/ok", "/json/verdict", "/status"),
     ),
+    Difference(
+        "a pair file is read in blocks, and the reason that it is malformed names the byte instead of the JSON parser's text",
+        ("trace weather-minilm#cos_sim_spearman", "trace v1", "trace minilm"),
+        ("/json/nodes",),
+        ("pair-file-truncated",),
+    ),
 )
