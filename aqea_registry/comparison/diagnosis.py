@@ -42,7 +42,8 @@ def diagnose(compared: Compared) -> tuple[Diagnosis, ...]:
         return (*found, _count(compared))
     if not found and compared.changed().any():
         found = [next(diagnosis for step in STEPS if (diagnosis := step(compared)))]
-    kinds = {kind for one in found for kind in (one.kind, *(one.candidates if one.basis == "shown" else ()))}
+    shown = (kind for diagnosis in found if diagnosis.basis == "shown" for kind in diagnosis.candidates)
+    kinds = {*shown, *(diagnosis.kind for diagnosis in found)}
     if compared.labels().any() and kinds.isdisjoint({"order", "revision", "everything"}):
         found.append(_labels(compared))
     return tuple(found)

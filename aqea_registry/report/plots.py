@@ -54,7 +54,7 @@ class Score(NamedTuple):
 
     @property
     def label(self) -> str:
-        """What stands at the left of its row."""
+        """The text at the left of its row."""
         return f"{self.dataset} · {self.metric}" if self.metric else self.dataset
 
 

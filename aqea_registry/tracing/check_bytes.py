@@ -58,7 +58,7 @@ def _check_file(builder: GraphBuilder, id_: str, expected: ExpectedFile, digests
     digest = digests[expected.path]
     if isinstance(digest, OSError):
         absent = isinstance(digest, FileNotFoundError)
-        builder.add_facts(id_, "the file is not there" if absent else f"cannot be read: {digest.strerror or digest}")
+        builder.add_facts(id_, "file not found" if absent else f"cannot be read: {digest.strerror or digest}")
         return
     broken, facts = list[str](), dict[str, str]()
     if expected.sha256 is None:

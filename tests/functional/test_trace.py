@@ -168,7 +168,7 @@ PAIR_SET, PRINTS, EXPORT = f"pair-set:{KEY}", {f"file:{METRICS}", f"file:{BENCHM
 # How a link is broken, which nodes of the metric's trace then are, and what is said of the first.
 BREAKS: dict[str, tuple[Change, set[str], str]] = {
     "a micro-unit": (other_unit, {PAIR_SET, *PRINTS}, f"{MANIFEST} names"),
-    "no pair file": (remove(PAIRS), {PAIR_SET, f"metric:{SPEARMAN}"}, "is not there"),
+    "no pair file": (remove(PAIRS), {PAIR_SET, f"metric:{SPEARMAN}"}, "file not found"),
     "a pair file that is none": (put(PAIRS, b"{}"), {PAIR_SET, f"metric:{SPEARMAN}"}, "names"),
     "the metrics file": (append(METRICS, b" "), {f"file:{METRICS}"}, "names"),
     "a metric, all else agreeing": (other_last_digit, {f"file:{METRICS}"}, "recomputed from the pair set it is"),
