@@ -71,6 +71,12 @@ class DockerRegistry:
         with urllib.request.urlopen(request, timeout=10) as answer:
             return answer.headers["Docker-Content-Digest"], json.load(answer)
 
+    def put_manifest(self, name: str, tag: str, content: bytes, kind: str) -> None:
+        """Put a manifest of this media type under a tag, without our code."""
+        address = f"{self.endpoint}/v2/{name}/manifests/{tag}"
+        request = urllib.request.Request(address, content, {"Content-Type": kind}, method="PUT")
+        urllib.request.urlopen(request, timeout=10).close()
+
     def _start(self) -> bool:
         config = {
             "version": 0.1,

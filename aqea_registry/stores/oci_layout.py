@@ -121,7 +121,8 @@ class Layout:
         subject = Descriptor(media_type=MANIFEST_TYPE, digest=tagged.digest, size=len(manifest))
         made = attachment(subject, name, content)
         with locked(self._folder):
-            is_attached(f"{self.spec}@{tagged.digest}: {name}", content, self.attachments(tagged).get(name))
+            if is_attached(f"{self.spec}@{tagged.digest}: {name}", content, self.attachments(tagged).get(name)):
+                return  # its entry would move to the end of the index
             write_bytes(self._blob(made.document.digest), content)
             write_bytes(self._blob(made.digest()), made.render())
             write_bytes(self._folder / "index.json", with_entry(self._index(), made.entry()))

@@ -147,20 +147,6 @@ def test_what_is_there_is_not_sent_again(desk: Desk) -> None:
     assert desk.store.tags() == ["v1", "v2"]
 
 
-def test_a_tag_stays(desk: Desk) -> None:
-    put(desk.store)
-    desk.line.forget()
-    plan = desk.store.plan("v1", OTHER)
-    assert plan.existing is not None and plan.existing.digest == RELEASE.digest() and not plan.complete
-    with pytest.raises(TagConflict) as caught:
-        put(desk.store, OTHER_FILES)
-    assert [(one.code, one.expected, one.actual) for one in caught.value.findings] == [
-        ("tag-moved", OTHER.digest(), RELEASE.digest())
-    ]
-    assert desk.line.received() == 0
-    assert held(desk.store) == all_there("descriptor")
-
-
 @pytest.mark.parametrize("same", [True, False])
 def test_eight_publishers_at_once(docker_registry: DockerRegistry, same: bool) -> None:
     name = f"tests/race-{next(NAMES)}"
