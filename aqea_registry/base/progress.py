@@ -33,6 +33,8 @@ class Silent:
 
 def printable(text: str) -> str:
     """The text in one line that does nothing to a terminal: other people's file names hold line ends and escape codes."""
+    if text.isprintable():
+        return text
     return "".join(one if one.isprintable() else one.encode("unicode_escape", "surrogatepass").decode() for one in text)
 
 

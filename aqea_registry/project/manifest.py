@@ -10,7 +10,7 @@ import msgspec
 from aqea_registry.base.files import hash_files, size_of, write_bytes
 from aqea_registry.base.findings import Finding, Refused
 from aqea_registry.base.progress import Reporter
-from aqea_registry.base.sha256_list import MANIFEST, SIZES, _malformed, parse, render
+from aqea_registry.base.sha256_list import MANIFEST, SIZES, malformed, parse_list, render
 from aqea_registry.project.project import Project
 
 
@@ -47,7 +47,7 @@ def read_listed(project: Project) -> tuple[dict[str, str], list[Finding]]:
         content = (project.root / MANIFEST).read_bytes()
     except OSError as error:
         return {}, [Finding(code="missing", subject=MANIFEST, message=f"cannot be read: {error.strerror}; run: dvc repro")]
-    return parse(content, MANIFEST)
+    return parse_list(content, MANIFEST)
 
 
 def read_manifest(project: Project) -> tuple[bytes, dict[str, str], list[Finding]]:
@@ -57,7 +57,7 @@ def read_manifest(project: Project) -> tuple[bytes, dict[str, str], list[Finding
     except OSError as error:
         message = f"cannot be read: {error.strerror}; run: dvc repro"
         return b"", {}, [Finding(code="missing", subject=MANIFEST, message=message)]
-    listed, findings = parse(content, MANIFEST)
+    listed, findings = parse_list(content, MANIFEST)
     if not findings:
         findings += canonical_findings(content, render(listed), MANIFEST)
     return content, listed, findings
@@ -69,7 +69,7 @@ def parse_sizes(content: bytes, name: str) -> tuple[dict[str, int], list[Finding
     for number, line in enumerate(content.decode("utf-8", "replace").removesuffix("\n").split("\n"), 1):
         match = re.fullmatch(r"([0-9]{1,18})  (.+)", line)
         if match is None or match[2] in sizes:
-            return {}, [_malformed(f"{name}:{number}", "not a line 'bytes  path' of its own path")]
+            return {}, [malformed(f"{name}:{number}", "not a line 'bytes  path' of its own path")]
         sizes[match[2]] = int(match[1])
     return sizes, []
 
@@ -85,7 +85,7 @@ def canonical_findings(content: bytes, canonical: bytes, name: str) -> list[Find
         return []
     here, there = content.split(b"\n"), canonical.split(b"\n")
     line = next((n for n, (a, b) in enumerate(zip(here, there, strict=False), 1) if a != b), min(len(here), len(there)))
-    return [_malformed(f"{name}:{line}", "not in canonical form: edited by hand or damaged; write it again")]
+    return [malformed(f"{name}:{line}", "not in canonical form: edited by hand or damaged; write it again")]
 
 
 def _sizes(project: Project) -> dict[str, int]:

@@ -17,7 +17,7 @@ import msgspec
 from aqea_registry.base.files import WrongBytes, copy_checked, hash_files, open_regular, write_bytes
 from aqea_registry.base.findings import Finding, Refused
 from aqea_registry.base.progress import Reporter
-from aqea_registry.base.sha256_list import parse, render
+from aqea_registry.base.sha256_list import parse_list, render
 from aqea_registry.project.project import Project, pairs_path, published_path, view_path
 from aqea_registry.releases import card, croissant
 from aqea_registry.releases.card import NAME as CITATION
@@ -149,7 +149,7 @@ def _listed(folder: Path) -> dict[str, str]:
             content = file.read()
     except OSError:
         return {}
-    listed, findings = parse(content, LIST)
+    listed, findings = parse_list(content, LIST)
     if findings or content != render(listed):
         return {}
     return {path: f"sha256:{sha256}" for path, sha256 in [*listed.items(), (LIST, _digest(content)[0])]}

@@ -42,7 +42,7 @@ from aqea_registry.sources.port import sources_of
 from aqea_registry.vectors.examine import Examined, examine
 from aqea_registry.vectors.margin import thin_findings
 from aqea_registry.vectors.scores import Metrics
-from aqea_registry.verification.verify_list import digest_findings, hash_places, places_of, present, read_errors
+from aqea_registry.verification.verify_list import digest_findings, hash_listed, present, read_findings
 
 
 class CheckedProject(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,11 +67,12 @@ def verify_project(project: Project, report: Reporter) -> CheckedProject:
 
     current = lock.only(project.stages())
     made = current.outputs().keys()
-    places, unsafe = places_of(project.root, {*listed, *expected, *made})
     source_places, notes, source_findings = _sources(project)
-    digests, by_place = hash_places(places, report, [item.place for item in source_places], frozenset(made))
-    findings += [*unsafe, *source_findings, *read_errors(places, by_place)]
-    findings += [finding for item in source_places if (finding := place_finding(item, by_place[item.place]))]
+    source_paths = [item.place for item in source_places]
+    hashed = hash_listed(project.root, {*listed, *expected, *made}, report, source_paths, frozenset(made))
+    digests = hashed.digests
+    findings += [*source_findings, *read_findings(hashed.errors)]
+    findings += [finding for item in source_places if (finding := place_finding(item, hashed.by_path[str(item.place)]))]
 
     findings += digest_findings(listed, digests)
     findings += _size_findings(project, listed, digests)
@@ -87,11 +88,11 @@ def verify_project(project: Project, report: Reporter) -> CheckedProject:
     if project.params.precision != "canonical":
         message = "vectors computed in float32 differ from machine to machine; set precision: canonical and run: dvc repro"
         findings.append(Finding(code="not-canonical", subject=f"{PARAMS}: precision", actual="float32", message=message))
-    hashed = [found for found in by_place.values() if isinstance(found, FileDigest)]
+    files = [digest for digest in hashed.by_path.values() if isinstance(digest, FileDigest)]
     return CheckedProject(
         target=str(project.root),
-        files=len(hashed),
-        bytes=sum(found.size for found in hashed),
+        files=len(files),
+        bytes=sum(digest.size for digest in files),
         findings=_once(findings),
         notes=tuple(notes),
         digests=digests,
