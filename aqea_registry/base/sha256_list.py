@@ -58,7 +58,7 @@ def parse_list(content: bytes | BinaryIO, name: str) -> Parsed:
     if not entries and not findings:
         findings.append(malformed(name, "the list names no file"))
     if not entries and len(findings) > 1 and all(finding.code == "malformed" for finding in findings):
-        message = f"not a list of sha256 digests: none of its {len(findings)} lines is one; first {findings[0].message}"
+        message = f"no list of sha256 digests: none of its {len(findings)} lines is one; first {findings[0].message}"
         findings = [malformed(name, message)]
     return Parsed(entries, findings)
 

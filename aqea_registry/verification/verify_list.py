@@ -113,9 +113,9 @@ def digest_findings(listed: Mapping[str, str], digests: Mapping[str, FileDigest]
 
 def present(root: Path, folders: Iterable[str]) -> Iterator[str]:
     """Every file in these folders, but for hidden ones."""
-    start = os.path.join(root, "")
     for folder in folders:
-        for at, below, names in os.walk(start + folder):
+        for at, below, names in os.walk(root / folder):
+            inner = Path(at).relative_to(root)
             below[:] = [name for name in below if not name.startswith(".")]
             links = [name for name in below if Path(at, name).is_symlink()]  # not walked into
-            yield from (os.path.join(at, name)[len(start) :] for name in (*names, *links) if not name.startswith("."))
+            yield from (os.path.normpath(f"{inner}/{name}") for name in (*names, *links) if not name.startswith("."))
