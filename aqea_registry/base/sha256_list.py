@@ -53,7 +53,7 @@ def parse_list(content: bytes | BinaryIO, name: str) -> Parsed:
             message = f"byte {start + error.start} is not UTF-8: this is not a text list of digests"
             return Parsed({}, [malformed(name, message)])
         start += len(line)
-        if text.strip() and not text.startswith("#") and (finding := _add(entries, text, f"{name}:{number}")):
+        if finding := _add(entries, text, name, number):
             findings.append(finding)
     if not entries and not findings:
         findings.append(malformed(name, "the list names no file"))
@@ -63,18 +63,20 @@ def parse_list(content: bytes | BinaryIO, name: str) -> Parsed:
     return Parsed(entries, findings)
 
 
-def _add(entries: dict[str, str], line: str, subject: str) -> Finding | None:
+def _add(entries: dict[str, str], line: str, name: str, number: int) -> Finding | None:
     """Add what the line lists, or return what is wrong with it."""
     digest, path = _fields(line)
     if path is None:
-        return malformed(subject, _why_malformed(line))
+        ignored = not line.strip() or line.startswith("#")
+        return None if ignored else malformed(f"{name}:{number}", _why_malformed(line))
     path = path.removeprefix("./")  # as `find . -type f | xargs sha256sum` writes it
     try:
         listed = entries.setdefault(safe_path(path), digest)
     except UnsafePath as error:
-        return Finding(code="unsafe-path", subject=subject, actual=path, message=f"{error}; not followed")
+        return Finding(code="unsafe-path", subject=f"{name}:{number}", actual=path, message=f"{error}; not followed")
     if listed is digest:
         return None
+    subject = f"{name}:{number}"
     if listed == digest:
         return Finding(code="duplicate", subject=subject, actual=path, message=f"{path} is listed twice")
     message = f"{path} is listed with two different digests"
