@@ -10,11 +10,12 @@ import json
 from datetime import date
 from pathlib import Path
 
-from benchmarks import compare, generate, json_text, memory, startup, verify_hash
+from benchmarks import compare, generate, json_text, memory, startup, verify_hash, verify_many
 from benchmarks.timing import Load, in_child, machine, results, table
 
 BENCHMARKS = {
     "verify_hash": verify_hash.measure,
+    "verify_many": verify_many.measure,
     "startup": startup.measure,
     "generate": generate.measure,
     "memory": memory.measure,

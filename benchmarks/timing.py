@@ -24,6 +24,8 @@ T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[1]
 PROGRAM = Path(sys.executable).with_name("aqea-registry")
 CORES = len(os.sched_getaffinity(0))
+BEFORE = os.environ.get("BEFORE", "")  # a checkout of an earlier state, to be measured in the same run
+MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
 class Goal(NamedTuple):
@@ -111,9 +113,9 @@ def table(figures: Sequence[Figure]) -> str:
     return "\n".join([lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]])
 
 
-def alternate(rounds: int, works: Mapping[str, Callable[[], float]]) -> dict[str, list[float]]:
+def alternate(rounds: int, works: Mapping[str, Callable[[], T]]) -> dict[str, list[T]]:
     """Measure all works in turn, A B A B ..., after one turn that does not count. A work returns its own measure."""
-    measured: dict[str, list[float]] = {name: [] for name in works}
+    measured: dict[str, list[T]] = {name: [] for name in works}
     for turn in range(rounds + 1):
         for name, work in works.items():
             value = work()
@@ -138,18 +140,39 @@ def rates(size: float, times: Sequence[float]) -> list[float]:
     return [size / time for time in times]
 
 
-def command(*words: str | Path, cwd: Path) -> Callable[[], float]:
-    """A program as a whole, in seconds; it must succeed. Python keeps its bytecode outside the checkout."""
+class Usage(NamedTuple):
+    """What a program took as a whole: seconds by the clock, seconds of processors, and its largest resident size in GB."""
+
+    wall: float
+    cpu: float
+    peak: float
+
+
+def usage(*words: str | Path, cwd: Path, status: int = 0, checkout: str | Path = "") -> Usage:
+    """Run a program, which must end with this status; of ours, the build in another checkout where one is named.
+
+    Python keeps its bytecode outside the checkout.
+    """
     environment = {**os.environ, "PATH": f"{PROGRAM.parent}:{os.environ['PATH']}", "PYTHONPYCACHEPREFIX": str(cwd / "pycache")}
     # Some shells forbid bytecode; an installed program has it, so a start without it would measure the compiler.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    if checkout:
+        environment["PYTHONPATH"] = str(checkout)
+    with tempfile.TemporaryFile() as output:
+        start = time.perf_counter()
+        child = subprocess.Popen(list(map(str, words)), cwd=cwd, env=environment, stdout=output, stderr=subprocess.STDOUT)
+        _, ended, used = os.wait4(child.pid, 0)
+        wall = time.perf_counter() - start
+        child.returncode = os.waitstatus_to_exitcode(ended)
+        if child.returncode != status:
+            output.seek(0)
+            raise RuntimeError(f"{words[0]} ended with {child.returncode}: {output.read(2000).decode(errors='replace')}")
+    return Usage(wall, used.ru_utime + used.ru_stime, used.ru_maxrss * MAXRSS_UNIT / 1e9)
 
-    def run() -> None:
-        done = subprocess.run(list(map(str, words)), cwd=cwd, env=environment, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise RuntimeError(f"{words[0]} ended with {done.returncode}: {done.stdout}{done.stderr}")
 
-    return seconds(run)
+def command(*words: str | Path, cwd: Path) -> Callable[[], float]:
+    """A program as a whole, in seconds; it must succeed."""
+    return lambda: usage(*words, cwd=cwd).wall
 
 
 def in_child(function: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
@@ -160,8 +183,7 @@ def in_child(function: Callable[P, T], *arguments: P.args, **options: P.kwargs) 
 
 def peak_memory() -> float:
     """The largest resident size of this process so far, in GB."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * MAXRSS_UNIT / 1e9
 
 
 @contextmanager

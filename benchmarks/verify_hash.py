@@ -1,17 +1,17 @@
-"""Hashing: `aqea-registry verify LIST` against `sha256sum -c`, and against what the processor and the disk can do."""
+"""Hashing large files: `aqea-registry verify LIST` against other programs, and against what processor and disk can do."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import subprocess
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from benchmarks.timing import CORES, PROGRAM, Figure, Goal, alternate, command, rates, seconds, spread, temporary
+from benchmarks.timing import BEFORE, CORES, PROGRAM, Figure, Goal, alternate, command, rates, seconds, spread, temporary, usage
 
-DROP = Path("/proc/sys/vm/drop_caches")
 NAMES = [f"file{number:02}.bin" for number in range(16)]
 BLOCK = 1 << 24
 
@@ -22,31 +22,48 @@ def measure(*, quick: bool) -> list[Figure]:
     with temporary() as folder:
         _make_files(folder, size // len(NAMES))
         verify = command(PROGRAM, "verify", "SHA256SUMS", cwd=folder)
+        dgst = f"printf '%s\\n' {' '.join(NAMES)} | xargs -P {CORES} -n 1 openssl dgst -sha256"
         works = {
             "verify": verify,
             "sha256sum": command("sha256sum", "--quiet", "-c", "SHA256SUMS", cwd=folder),
+            "dgst": command("sh", "-c", dgst, cwd=folder),
             "openssl": lambda: _openssl(size, 1 if quick else 2),
             "memory": seconds(lambda: _hash_memory(size)),
             "start": command(PROGRAM, "verify", "SMALL", cwd=folder),
         }
+        if BEFORE:
+            works["before"] = lambda: usage(PROGRAM, "verify", "SHA256SUMS", cwd=folder, checkout=BEFORE).wall
         times = alternate(rounds, works)
         warm = {name: rates(size / 1e9, taken) for name, taken in times.items()}
-        cold, disk = _cold(folder, size, verify, 1 if quick else 3)
+        processor = alternate(rounds, {"copied": lambda: _one_core(folder, hashed=False), "both": lambda: _one_core(folder)})
+        cold = _cold(folder, size, verify, 1 if quick else 3)
 
-    def row(cache: str, ours: list[float], against: str, peer: list[float], goal: Goal | None, limit: str) -> Figure:
+    def row(
+        cache: str, ours: list[float], against: str, peer: list[float], goal: Goal | None = None, limit: str = ""
+    ) -> Figure:
         what = f"`verify`, {size / 1e9:.1f} GB in {len(NAMES)} files, {cache} page cache"
         return Figure(what, ours, against, peer, "GB/s", goal, limit)
 
     start = f"the program with nothing to hash takes {spread(times['start'], 's')}"
-    one = f"{CORES} x `openssl speed` of one core"
-    return [
-        row("warm", warm["verify"], "`sha256sum -c`", warm["sha256sum"], Goal("ratio", "at least", 3), "the two rows below"),
-        row("warm", warm["verify"], one, warm["openssl"], Goal("ratio", "at least", 0.95), start),
-        row("warm", warm["verify"], f"hashlib on {CORES} cores, no files", warm["memory"], None, start),
-        row("cold", cold["verify"], "`cat` of the files", cold["cat"], None, disk)
-        if cold
-        else row("cold", [], "", [], None, disk),
+    copy = (
+        f"by processor time a core copies {spread(processor['copied'], 'GB/s')}, and with hashing {spread(processor['both'])}"
+    )
+    ours, speed = warm["verify"], f"{CORES} x `openssl speed` of one core"
+    figures = [
+        row(
+            "warm",
+            ours,
+            "`sha256sum -c`, one core",
+            warm["sha256sum"],
+            Goal("ratio", "at least", 3),
+            "Debian builds it in plain C",
+        ),
+        row("warm", ours, f"`openssl dgst`, {CORES} at a time", warm["dgst"], None, "the same code in assembler as ours"),
+        row("warm", ours, speed, warm["openssl"], Goal("ratio", "at least", 0.95), copy),
+        row("warm", ours, f"hashlib on {CORES} cores, no files", warm["memory"], None, start),
+        row("cold", cold["verify"], "`cat` of the files", cold["cat"]),
     ]
+    return [*figures, row("warm", ours, "the build before", warm["before"])] if BEFORE else figures
 
 
 def _make_files(folder: Path, size: int) -> None:
@@ -82,22 +99,30 @@ def _hash_memory(size: int) -> None:
         list(pool.map(share, range(CORES)))
 
 
-def _cold(folder: Path, size: int, verify: Callable[[], float], rounds: int) -> tuple[dict[str, list[float]], str]:
-    """Rates with the page cache emptied before every turn, and what the disk gives; empty where that is not allowed."""
+def _one_core(folder: Path, *, hashed: bool = True) -> float:
+    """The rate in GB/s of processor time at which one core copies a file out of the page cache, and hashes it as well."""
+    digest, size, start = hashlib.sha256(), 0, time.thread_time()
+    with (folder / NAMES[0]).open("rb", buffering=0) as file:
+        while block := os.read(file.fileno(), 1 << 18):
+            size += len(block)
+            if hashed:
+                digest.update(block)
+    return size / 1e9 / (time.thread_time() - start)
 
-    def emptied(work: Callable[[], float]) -> Callable[[], float]:
+
+def _cold(folder: Path, size: int, verify: Callable[[], float], rounds: int) -> dict[str, list[float]]:
+    """Rates with these files alone out of the page cache before every turn."""
+
+    def evicted(work: Callable[[], float]) -> Callable[[], float]:
         def run() -> float:
-            os.sync()
-            DROP.write_text("3\n")
+            for name in NAMES:
+                with (folder / name).open("rb") as file:
+                    os.fsync(file.fileno())
+                    os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
             return work()
 
         return run
 
-    if not os.access(DROP, os.W_OK):
-        return {}, f"not measured: {DROP} cannot be written"
-    works = {"verify": emptied(verify), "cat": emptied(command("sh", "-c", f"cat {' '.join(NAMES)} > /dev/null", cwd=folder))}
-    past = " && ".join(f"dd if={name} of=/dev/null bs=16M iflag=direct" for name in NAMES)
-    if not subprocess.run(["sh", "-c", past], cwd=folder, capture_output=True, check=False).returncode:
-        works["disk"] = emptied(command("sh", "-c", past, cwd=folder))
-    measured = {name: rates(size / 1e9, taken) for name, taken in alternate(rounds, works).items()}
-    return measured, f"`dd iflag=direct`: {spread(measured['disk'], 'GB/s')}" if "disk" in works else "no direct reading here"
+    cat = command("sh", "-c", f"cat {' '.join(NAMES)} > /dev/null", cwd=folder)
+    times = alternate(rounds, {"verify": evicted(verify), "cat": evicted(cat)})
+    return {name: rates(size / 1e9, taken) for name, taken in times.items()}

@@ -10,35 +10,37 @@ from typing import NamedTuple
 
 import msgspec
 
-CODES = (
-    "broken-link",
-    "claim-contradicted",
-    "claim-stale",
-    "claim-unbound",
-    "commit-gone",
-    "conflict",
-    "duplicate",
-    "gated",
-    "lock-stale",
-    "malformed",
-    "mismatch",
-    "missing",
-    "not-canonical",
-    "pin-moved",
-    "release-gone",
-    "repository-gone",
-    "tag-moved",
-    "thin-margin",
-    "unexpected",
-    "unpinned",
-    "unreadable",
-    "unsafe-model",
-    "unsafe-path",
-    "wrong-metric",
+CODES = frozenset(
+    {
+        "broken-link",
+        "claim-contradicted",
+        "claim-stale",
+        "claim-unbound",
+        "commit-gone",
+        "conflict",
+        "duplicate",
+        "gated",
+        "lock-stale",
+        "malformed",
+        "mismatch",
+        "missing",
+        "not-canonical",
+        "pin-moved",
+        "release-gone",
+        "repository-gone",
+        "tag-moved",
+        "thin-margin",
+        "unexpected",
+        "unpinned",
+        "unreadable",
+        "unsafe-model",
+        "unsafe-path",
+        "wrong-metric",
+    }
 )
 
 
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
+class Finding(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One thing that is wrong: its code, what it is about, what was expected and what was there."""
 
     code: str

@@ -1,22 +1,25 @@
 """Lists of sha256 digests in the formats of `sha256sum`, read from anybody and written in one canonical form.
 
-Law: `parse(render(entries)).entries == entries`; of a list without findings, `render(parse(text).entries)` is the
+Law: `parse_list(render(entries)).entries == entries`; of a list without findings, `render(parse_list(text).entries)` is the
 canonical form.
 """
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from functools import partial
+from typing import BinaryIO, NamedTuple
 
 from aqea_registry.base.files import UnsafePath, safe_path
 from aqea_registry.base.findings import Finding
 
 MANIFEST = "manifests/MANIFEST.sha256"
 SIZES = "manifests/MANIFEST.sizes"
-_PLAIN = re.compile(r"([0-9A-Fa-f]{64}) [ *](.+)")
-_BSD_TAG = re.compile(r"(?:SHA256|SHA2-256) ?\((.+)\) ?= ?([0-9A-Fa-f]{64})")
+LONGEST_LINE = 1 << 24
+_PLAIN = re.compile(r"([0-9A-Fa-f]{64}) [ *](.+)(?<!\r)")
+_BSD_TAG = re.compile(r"(?:SHA256|SHA2-256) ?\((.+)(?<!\r)\) ?= ?([0-9A-Fa-f]{64})")
 _OTHER_TAG = re.compile(r"([A-Z0-9][A-Za-z0-9/-]*) ?\(.+\) ?= ?[0-9A-Fa-f]+")
 
 
@@ -32,77 +35,76 @@ def render(entries: Mapping[str, str]) -> bytes:
     return "".join(f"{entries[path]}  {path}\n" for path in sorted(entries)).encode()
 
 
-def parse(content: bytes, name: str) -> Parsed:
-    """Read a list: plain and `*` binary marks, BSD tag lines, comments. Never raises for what the bytes say.
+def parse_list(content: bytes | BinaryIO, name: str) -> Parsed:
+    """Read a list line by line: plain and `*` binary marks, BSD tag lines, comments. Never raises for what the bytes say.
 
     `name` is what findings call the list.
     """
-    try:
-        text = content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        return Parsed({}, [_malformed(name, f"byte {error.start} is not UTF-8: this is not a text list of digests")])
+    lines = io.BytesIO(content) if isinstance(content, bytes) else content
     entries: dict[str, str] = {}
     findings: list[Finding] = []
-    for number, line in enumerate(text.removesuffix("\n").split("\n"), 1):
-        subject = f"{name}:{number}"
-        if not line.strip() or line.startswith("#"):
-            continue
-        digest, path = _fields(line)
-        if path is None:
-            findings.append(_malformed(subject, _why_malformed(line)))
-            continue
-        path = path.removeprefix("./")  # as `find . -type f | xargs sha256sum` writes it
+    start = 0
+    for number, line in enumerate(iter(partial(lines.readline, LONGEST_LINE), b""), 1):
+        if len(line) == LONGEST_LINE:
+            return Parsed({}, [malformed(f"{name}:{number}", "this line is too long: this is not a text list of digests")])
         try:
-            safe_path(path)
-        except UnsafePath as error:
-            findings.append(Finding(code="unsafe-path", subject=subject, actual=path, message=f"{error}; not followed"))
-            continue
-        if path not in entries:
-            entries[path] = digest
-        elif entries[path] == digest:
-            findings.append(Finding(code="duplicate", subject=subject, actual=path, message=f"{path} is listed twice"))
-        else:
-            findings.append(
-                Finding(
-                    code="conflict",
-                    subject=subject,
-                    expected=entries[path],
-                    actual=digest,
-                    message=f"{path} is listed with two different digests",
-                )
-            )
+            text = line.decode().removesuffix("\n")
+        except UnicodeDecodeError as error:
+            message = f"byte {start + error.start} is not UTF-8: this is not a text list of digests"
+            return Parsed({}, [malformed(name, message)])
+        start += len(line)
+        if finding := _add(entries, text, name, number):
+            findings.append(finding)
     if not entries and not findings:
-        findings.append(_malformed(name, "the list names no file"))
+        findings.append(malformed(name, "the list names no file"))
     if not entries and len(findings) > 1 and all(finding.code == "malformed" for finding in findings):
-        findings = [
-            _malformed(
-                name, f"no list of sha256 digests: none of its {len(findings)} lines is one; first {findings[0].message}"
-            )
-        ]
+        message = f"no list of sha256 digests: none of its {len(findings)} lines is one; first {findings[0].message}"
+        findings = [malformed(name, message)]
     return Parsed(entries, findings)
 
 
+def _add(entries: dict[str, str], line: str, name: str, number: int) -> Finding | None:
+    """Add what the line lists, or return what is wrong with it."""
+    digest, path = _fields(line)
+    if path is None:
+        ignored = not line.strip() or line.startswith("#")
+        return None if ignored else malformed(f"{name}:{number}", _why_malformed(line))
+    path = path.removeprefix("./")  # as `find . -type f | xargs sha256sum` writes it
+    try:
+        listed = entries.setdefault(safe_path(path), digest)
+    except UnsafePath as error:
+        return Finding(code="unsafe-path", subject=f"{name}:{number}", actual=path, message=f"{error}; not followed")
+    if listed is digest:
+        return None
+    subject = f"{name}:{number}"
+    if listed == digest:
+        return Finding(code="duplicate", subject=subject, actual=path, message=f"{path} is listed twice")
+    message = f"{path} is listed with two different digests"
+    return Finding(code="conflict", subject=subject, expected=listed, actual=digest, message=message)
+
+
+def malformed(subject: str, message: str) -> Finding:
+    """The finding for something that cannot be read as what it must be."""
+    return Finding(code="malformed", subject=subject, message=message)
+
+
 def untracked(present: Iterable[str], listed: Iterable[str], allowed: Iterable[str] = ()) -> list[Finding]:
-    """Findings for files that are there and that nothing lists."""
+    """Findings for files that exist and that nothing lists."""
     extra = set(present) - set(listed) - set(allowed)
     return [
-        Finding(code="unexpected", subject=path, message="the file is there and the manifest does not list it")
+        Finding(code="unexpected", subject=path, message="the file exists and the manifest does not list it")
         for path in sorted(extra)
     ]
 
 
 def _fields(line: str) -> tuple[str, str | None]:
     if match := _PLAIN.fullmatch(line):
-        return match[1].lower(), _no_carriage_return(match[2])
+        return match[1].lower(), match[2]
     if match := _BSD_TAG.fullmatch(line):
-        return match[2].lower(), _no_carriage_return(match[1])
+        return match[2].lower(), match[1]
     if line.startswith("\\") and (match := _PLAIN.fullmatch(line[1:])):
         return match[1].lower(), match[2]  # GNU escaping: the path holds a backslash, and safe_path refuses it
     return "", None
-
-
-def _no_carriage_return(path: str) -> str | None:
-    return None if path.endswith("\r") else path
 
 
 def _why_malformed(line: str) -> str:
@@ -111,7 +113,3 @@ def _why_malformed(line: str) -> str:
     if match := _OTHER_TAG.fullmatch(line):
         return f"a {match[1]} digest; only SHA256 is checked"
     return "not a line of sha256sum: 64 hex digits, two spaces (or a space and *), a path"
-
-
-def _malformed(subject: str, message: str) -> Finding:
-    return Finding(code="malformed", subject=subject, message=message)

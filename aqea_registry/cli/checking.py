@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     help="The folder that a list's paths start at (default: the list's own).",
 )
 @click.option("--deep", is_flag=True, help="Of releases in stores, download and hash every file.")
-@click.option("--remote", is_flag=True, help="Hold every store to the receipts of this project.")
+@click.option("--remote", is_flag=True, help="Check every store against this project's receipts.")
 def verify(shell: Shell, target: str | None, root: Path | None, deep: bool, remote: bool) -> Outcome:
-    """Check bytes against what names them; change nothing.
+    """Check files against the digests listed for them; change nothing.
 
     TARGET is nothing (this project: pins, sources, dvc.lock, pair sets, scores, manifest), a folder with a list of digests
     in it, any list in the formats of sha256sum, or a release in a store: oci:DIR:TAG, oci://HOST/NAME:TAG,
@@ -86,25 +86,25 @@ def _verify(shell: Shell, target: str | None, root: Path | None, deep: bool) -> 
 
         spec, tag = split_reference(target)
         return verify_release(open_store(spec, shell.directory), tag, shell.report, deep=deep)
-    place = (shell.directory / (target or ".")).absolute()
-    if not place.exists():
-        raise CannotCheck(f"{target} is not there", "name a folder, a list of digests, or a release such as oci:DIR:TAG")
-    if root is not None and place.is_dir():
+    path = (shell.directory / (target or ".")).absolute()
+    if not path.exists():
+        raise CannotCheck(f"{target} not found", "name a folder, a list of digests, or a release such as oci:DIR:TAG")
+    if root is not None and path.is_dir():
         raise BadConfiguration("--root goes with a list of digests", "name the list: aqea-registry verify LIST --root DIR")
-    if target is None or (place / "params.yaml").is_file():
+    if target is None or (path / "params.yaml").is_file():
         from aqea_registry.project.project import open_project
         from aqea_registry.verification.verify_project import verify_project
 
         return verify_project(open_project(shell.directory / (target or ".")), shell.report)
     from aqea_registry.verification.verify_list import verify_folder, verify_list
 
-    if place.is_dir():
-        return verify_folder(place, shell.report)
-    own = place.parent.parent if place.as_posix().endswith(f"/{MANIFEST}") else place.parent
+    if path.is_dir():
+        return verify_folder(path, shell.report)
+    own = path.parent.parent if path.as_posix().endswith(f"/{MANIFEST}") else path.parent
     start = shell.directory / root if root else own
     if not start.is_dir():
-        raise BadConfiguration(f"--root: {root} is no folder")
-    return verify_list(place, start, shell.report)
+        raise BadConfiguration(f"--root: {root} is not a folder")
+    return verify_list(path, start, shell.report)
 
 
 @command

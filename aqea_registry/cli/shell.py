@@ -8,8 +8,9 @@ from __future__ import annotations
 import functools
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from aqea_registry.tracing.graph import Branch
 
 STATUS = {"Refused": 1, "BadConfiguration": 2, "CannotCheck": 3, "NotAllowed": 4, "TagConflict": 5}
+FEW = 20  # of the findings of one code, on a terminal
 
 
 class Shell(NamedTuple):
@@ -97,10 +99,9 @@ def _finish(name: str, work: Callable[[], Outcome], *, as_json: bool, quiet: boo
     except RegistryError as raised:
         error = raised
     except OSError as raised:
-        place = f"{raised.filename}: " if raised.filename else ""
+        path = f"{raised.filename}: " if raised.filename else ""
         error = CannotCheck(
-            f"{place}{raised.strerror or raised}",
-            "what was there before is unchanged; put this right and run the command again",
+            f"{path}{raised.strerror or raised}", "what was there before is unchanged; fix this and run the command again"
         )
     error = error or (outcome.error if outcome else None)
     findings = (*(outcome.findings if outcome else ()), *(error.findings if error else ()))
@@ -147,17 +148,30 @@ class TerminalReporter:
 
 
 def print_json(command: str, ok: bool, findings: Sequence[Finding], error: RegistryError | None, data: dict[str, Any]) -> None:
-    """The one JSON object of a command, on stdout."""
-    import msgspec
-
-    value: dict[str, Any] = {
-        "schema": f"aqea-registry/{command}/1",
-        "ok": ok,
-        "findings": [msgspec.structs.asdict(finding) for finding in findings],
-    }
+    """The one JSON object of a command, on stdout; a million findings go out one by one."""
+    value: dict[str, Any] = {"schema": f"aqea-registry/{command}/1", "ok": ok, "findings": []}
     if error is not None:
         value["error"] = {"kind": type(error).__name__, "message": error.message, "hint": error.hint}
-    click.echo(json.dumps({**value, **data}, indent=2))  # ASCII: the same bytes under every locale
+    before, after = json.dumps({**value, **data}, indent=2).split("[]", 1)  # ASCII: the same bytes under every locale
+    _write(chain((before, "["), _json_items(findings), ("\n  " * bool(findings), "]", after, "\n")))
+
+
+def _json_items(findings: Sequence[Finding]) -> Iterator[str]:
+    """Findings as items of the list, as `indent=2` sets them; the encoder behind `indent` takes ten times as long."""
+    from json.encoder import encode_basestring_ascii as quoted
+
+    from msgspec.structs import astuple
+
+    from aqea_registry.base.findings import Finding
+
+    item = "\n    {\n" + ",\n".join(f'      "{name}": %s' for name in Finding.__struct_fields__) + "\n    }"
+    for number, finding in enumerate(findings):
+        yield "," * bool(number) + item % tuple("null" if value is None else quoted(value) for value in astuple(finding))
+
+
+def _write(texts: Iterable[str]) -> None:
+    sys.stdout.writelines(texts)
+    sys.stdout.flush()
 
 
 def print_error(error: RegistryError) -> None:
@@ -168,18 +182,24 @@ def print_error(error: RegistryError) -> None:
 
 
 def print_findings(findings: Sequence[Finding]) -> None:
-    """Every finding: a table on a terminal, whole lines elsewhere."""
+    """Findings: a table on a terminal, of each code the first few; whole lines elsewhere, all of them."""
     if not sys.stdout.isatty():
-        for finding in findings:
-            detail = "".join(
-                f"; {label} {value}" for label, value in (("expected", finding.expected), ("actual", finding.actual)) if value
-            )
-            click.echo(printable(f"{finding.code}: {finding.subject}: {finding.message}{detail}"))
+        _write(map(_finding_line, findings))
         return
-    print_table(
-        ("finding", "subject", "what", "expected", "actual"),
-        [(one.code, one.subject, one.message, one.expected or "", one.actual or "") for one in findings],
-    )
+    from msgspec.structs import astuple
+
+    by_code: dict[str, list[Finding]] = {}
+    for finding in findings:
+        by_code.setdefault(finding.code, []).append(finding)
+    rows = [[value or "" for value in astuple(finding)] for same in by_code.values() for finding in same[:FEW]]
+    print_table(("finding", "subject", "what", "expected", "actual"), rows)
+    if more := [f"{len(same) - FEW} more {code}" for code, same in by_code.items() if len(same) > FEW]:
+        click.echo(f"and {', '.join(more)}; to see all: --json, or a pipe (| less)")
+
+
+def _finding_line(finding: Finding) -> str:
+    details = [f"; {name} {value}" for name in ("expected", "actual") if (value := getattr(finding, name))]
+    return printable(f"{finding.code}: {finding.subject}: {finding.message}{''.join(details)}") + "\n"
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

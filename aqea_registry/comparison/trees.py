@@ -15,7 +15,7 @@ from aqea_registry.base.files import FileDigest, UnsafePath, WrongBytes, copy_ch
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused
 from aqea_registry.base.progress import Reporter, markdown_table
 from aqea_registry.base.references import join_reference, split_reference
-from aqea_registry.base.sha256_list import MANIFEST, parse
+from aqea_registry.base.sha256_list import MANIFEST, parse_list
 from aqea_registry.comparison.pair_files import Claimed, NamedFile, compare_files
 from aqea_registry.comparison.verdict import BOUND, PairSetComparison, Verdict, worst_of
 from aqea_registry.project.lock import Lock, parse_lock
@@ -53,7 +53,7 @@ class FileComparison(msgspec.Struct, frozen=True, kw_only=True):
 def folder_tree(folder: Path, name: str, report: Reporter) -> Tree:
     """The files of a folder: its list of digests and what that names, or else all that are not hidden."""
     listed = next((path for path in LISTS if (folder / path).is_file()), None)
-    entries = parse((folder / listed).read_bytes(), listed).entries if listed else {}
+    entries = parse_list((folder / listed).read_bytes(), listed).entries if listed else {}
     paths = {listed, *entries} if listed else set(present(folder, ["."]))
     locations: dict[str, Path] = {}
     for path in sorted(paths):

@@ -65,7 +65,7 @@ def confirm(project: Project, reference: str, report: Reporter, *, fresh: Settin
         generate(project, artefact.dataset, artefact.model, fresh or Settings(), report, fresh=True)
     made = {artefact.key: _made_here(project.root, artefact) for artefact in common}
     confirmed = {each.key: _confirmed(project.root, store, tagged, release, each, made[each.key], report) for each in common}
-    began = [attested.metadata.started_on for attested in made.values()]
+
     predicate = Confirmation(
         reference=reference,
         pair_sets=confirmed,

@@ -17,7 +17,7 @@ import msgspec
 from aqea_registry.base.files import WrongBytes, copy_checked, hash_files, open_regular, read_small, write_bytes
 from aqea_registry.base.findings import Finding, Refused
 from aqea_registry.base.progress import Reporter, Silent
-from aqea_registry.base.sha256_list import parse, render
+from aqea_registry.base.sha256_list import parse_list, render
 from aqea_registry.claims.check_claims import check_claims
 from aqea_registry.project.artefact import published_path
 from aqea_registry.project.project import Project, Scope
@@ -163,7 +163,7 @@ def _listed(folder: Path) -> dict[str, str]:
         content = read_small(folder / LIST, LARGEST)
     except OSError:
         return {}
-    listed, findings = parse(content, LIST)
+    listed, findings = parse_list(content, LIST)
     if findings or content != render(listed):
         return {}
     return {path: f"sha256:{sha256}" for path, sha256 in [*listed.items(), (LIST, _digest(content)[0])]}

@@ -8,16 +8,19 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
-from aqea_registry.base.files import FileDigest, UnsafePath, hash_files, inside, size_of
+from aqea_registry.base.files import FileDigest, UnsafePath, hash_files, locate, size_of
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding
 from aqea_registry.base.progress import Reporter
-from aqea_registry.base.sha256_list import MANIFEST, SIZES, parse, untracked
+from aqea_registry.base.sha256_list import MANIFEST, SIZES, parse_list, untracked
 
 LARGEST_LIST = 1 << 30
 LIST_NAMES = ("MANIFEST.sha256", MANIFEST, "SHA256SUMS", "SHA256SUMS.txt", "sha256sums.txt", "sha256sum.txt", "checksums.txt")
+
+ABSENT = (FileNotFoundError, NotADirectoryError)
 
 
 class CheckedList(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,69 +50,72 @@ def verify_list(path: Path, root: Path, report: Reporter) -> CheckedList:
     """Check files below `root` against a list of anybody's in sha256sum's formats. Raises CannotCheck."""
     try:
         if path.stat().st_size > LARGEST_LIST:
-            raise CannotCheck(f"{path} has over {LARGEST_LIST} bytes; that is no list of digests")
-        content = path.read_bytes()
+            raise CannotCheck(f"{path} has over {LARGEST_LIST} bytes; that is not a list of digests")
+        with path.open("rb") as lines:
+            listed, findings = parse_list(lines, path.name)
     except OSError as error:
         raise CannotCheck(f"{path} cannot be read: {error.strerror}") from error
-    listed, findings = parse(content, path.name)
-    places, unsafe = places_of(root, listed)
-    digests, by_place = hash_places(places, report)
-    findings += [*unsafe, *read_errors(places, by_place), *digest_findings(listed, digests)]
+    hashed = hash_listed(root, listed, report)
+    findings += [*read_findings(hashed.errors), *digest_findings(listed, hashed.digests)]
     return CheckedList(
         target=str(path),
-        files=len(digests),
-        bytes=sum(found.size for found in digests.values()),
+        files=len(hashed.digests),
+        bytes=sum(digest.size for digest in hashed.digests.values()),
         findings=tuple(findings),
-        digests=digests,
+        digests=hashed.digests,
     )
 
 
-def places_of(root: Path, paths: Iterable[str]) -> tuple[dict[str, Path], list[Finding]]:
-    """Where the paths of a list lie below a root, and a finding for each that would lead out of it."""
-    places, findings = {}, []
-    for path in sorted(paths):
-        try:
-            places[path] = inside(root, path)
-        except UnsafePath as error:
-            findings.append(Finding(code="unsafe-path", subject=path, message=f"{error}; not followed"))
-    return places, findings
+class Hashed(NamedTuple):
+    """The digests of a list's files, why others have none, both by path in the list; and all by path on this machine."""
+
+    digests: dict[str, FileDigest]
+    errors: dict[str, OSError | UnsafePath]
+    by_path: dict[str, FileDigest | OSError]
 
 
-def hash_places(
-    places: Mapping[str, Path], report: Reporter, others: Iterable[Path] = (), md5: frozenset[str] = frozenset()
-) -> tuple[dict[str, FileDigest], dict[Path, FileDigest | OSError]]:
-    """One pass over all bytes: sha256 of everything, and md5 as well of what dvc.lock knows."""
-    everything = [*places.values(), *others]
-    total = sum(map(size_of, everything))
-    with report.task("hash", total, "bytes") as advance:
-        by_place = hash_files(everything, md5=frozenset(places[path] for path in md5 if path in places), advance=advance)
-    digests = {path: found for path, place in places.items() if isinstance(found := by_place[place], FileDigest)}
-    return digests, by_place
+def hash_listed(
+    root: Path, listed: Iterable[str], report: Reporter, others: Iterable[Path] = (), md5: frozenset[str] = frozenset()
+) -> Hashed:
+    """Hash each file below `root` and each other path in one pass: sha256, and of what dvc.lock lists md5 as well."""
+    paths, sizes, errors = locate(root, sorted(listed))
+    sizes |= {str(path): size_of(path) for path in others}
+    with report.task("hash", sum(sizes.values()), "bytes") as advance:
+        by_path = hash_files(sizes, md5=frozenset(paths[path] for path in md5 if path in paths), advance=advance)
+    digests = {}
+    for relative, path in paths.items():
+        if isinstance(digest := by_path[path], OSError):
+            errors[relative] = digest
+        else:
+            digests[relative] = digest
+    return Hashed(digests, errors, by_path)
 
 
-def read_errors(places: Mapping[str, Path], by_place: Mapping[Path, FileDigest | OSError]) -> Iterator[Finding]:
-    """What could not be read, and why."""
-    for path, place in places.items():
-        found = by_place[place]
-        if isinstance(found, FileNotFoundError | NotADirectoryError):
-            yield Finding(code="missing", subject=path, message="the file is not there")
-        elif isinstance(found, OSError):
-            yield Finding(code="unreadable", subject=path, message=f"cannot be read: {found.strerror or found}")
+def read_findings(errors: Mapping[str, OSError | UnsafePath]) -> Iterator[Finding]:
+    """What was not followed, then what could not be read, and why."""
+    for path in sorted(path for path, error in errors.items() if isinstance(error, UnsafePath)):
+        yield Finding(code="unsafe-path", subject=path, message=f"{errors[path]}; not followed")
+    for path in sorted(errors):
+        error = errors[path]
+        if isinstance(error, ABSENT):
+            yield Finding(code="missing", subject=path, message="file not found")
+        elif isinstance(error, OSError):
+            yield Finding(code="unreadable", subject=path, message=f"cannot be read: {error.strerror or error}")
 
 
 def digest_findings(listed: Mapping[str, str], digests: Mapping[str, FileDigest]) -> Iterator[Finding]:
-    """What has other bytes than the list names."""
-    for path, sha256 in sorted(listed.items()):
-        found = digests.get(path)
-        if found is not None and found.sha256 != sha256:
+    """Findings for files whose bytes are not the listed ones."""
+    for path, digest in sorted(digests.items()):
+        if listed.get(path, digest.sha256) != digest.sha256:
             message = "the bytes are not those that the list names"
-            yield Finding(code="mismatch", subject=path, expected=sha256, actual=found.sha256, message=message)
+            yield Finding(code="mismatch", subject=path, expected=listed[path], actual=digest.sha256, message=message)
 
 
 def present(root: Path, folders: Iterable[str]) -> Iterator[str]:
     """Every file in these folders, but for hidden ones."""
     for folder in folders:
         for at, below, names in os.walk(root / folder):
+            inner = Path(at).relative_to(root)
             below[:] = [name for name in below if not name.startswith(".")]
             links = [name for name in below if Path(at, name).is_symlink()]  # not walked into
-            yield from (Path(at, name).relative_to(root).as_posix() for name in (*names, *links) if not name.startswith("."))
+            yield from (os.path.normpath(f"{inner}/{name}") for name in (*names, *links) if not name.startswith("."))

@@ -25,7 +25,7 @@ from aqea_registry.sources.port import sources_of
 from aqea_registry.vectors.examine import Examined, examine
 from aqea_registry.vectors.margin import thin_findings
 from aqea_registry.vectors.scores import Metrics
-from aqea_registry.verification.verify_list import digest_findings, hash_places, places_of, present, read_errors
+from aqea_registry.verification.verify_list import digest_findings, hash_listed, present, read_findings
 
 
 class CheckedProject(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,16 +44,15 @@ def verify_project(project: Project, report: Reporter) -> CheckedProject:
     """Check a checkout: pins, sources, dvc.lock, pair sets, metrics, manifest. See docs/findings.md."""
     manifest, made = project.manifest, project.dvc_lock[0].only(project.stages())
     paths = {*manifest.digests, *project.manifest_paths(), *made.outputs()}
-    places, unsafe = places_of(project.root, paths)
-    source_places, notes, pins = _pins(project)
-    digests, by_place = hash_places(places, report, [item.place for item in source_places], frozenset(made.outputs()))
-    changed = [finding for item in source_places if (finding := place_finding(item, by_place[item.place]))]
+    source_files, notes, pins = _pins(project)
+    hashed = hash_listed(project.root, paths, report, [file.place for file in source_files], frozenset(made.outputs()))
+    changed = [finding for file in source_files if (finding := place_finding(file, hashed.by_path[str(file.place)]))]
+    digests = hashed.digests
     pair_sets, wrong_pair_sets = _pair_sets(project.root, project.artefacts.values(), digests)
     findings = [
         *_manifest_findings(project),
-        *unsafe,
         *pins,
-        *read_errors(places, by_place),
+        *read_findings(hashed.errors),
         *changed,
         *digest_findings(manifest.digests, digests),
         *_size_findings(manifest, digests),
@@ -64,11 +63,11 @@ def verify_project(project: Project, report: Reporter) -> CheckedProject:
         *_statements(project),
         *_precision(project),
     ]
-    hashed = [found for found in by_place.values() if isinstance(found, FileDigest)]
+    files = [digest for digest in hashed.by_path.values() if isinstance(digest, FileDigest)]
     return CheckedProject(
         target=str(project.root),
-        files=len(hashed),
-        bytes=sum(found.size for found in hashed),
+        files=len(files),
+        bytes=sum(digest.size for digest in files),
         findings=_once(findings),
         notes=tuple(notes),
         digests=digests,

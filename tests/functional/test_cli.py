@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pty
@@ -276,6 +277,28 @@ def test_a_terminal_gets_a_table_and_progress(project: Path) -> None:
     assert (status, b"hash" in shown, b"mismatch" in shown) == (1, False, True)
     status, shown = on_a_terminal("verify", "--json", "-q", cwd=project, env={"TERM": "xterm-256color"})
     assert json.loads(shown)["ok"] is False
+
+
+def test_a_terminal_sums_up_equal_findings_by_code_and_a_pipe_gets_all(tmp_path: Path) -> None:
+    digest = hashlib.sha256(b"x").hexdigest()
+    for number in range(25):
+        (tmp_path / f"other{number:04}").write_text("y")
+    lines = [
+        *(f"{digest}  other{number:04}\n" for number in range(25)),
+        *(f"{digest}  absent{number:04}\n" for number in range(1000)),
+    ]
+    (tmp_path / "LIST").write_text("".join(lines) + f"{digest}  ../up\n")
+    status, shown = on_a_terminal("verify", "LIST", cwd=tmp_path, env={"TERM": "xterm-256color", "NO_COLOR": "1"})
+    text = shown.decode()
+    assert status == 1
+    assert (text.count("absent"), text.count("other"), text.count("../up")) == (20, 20, 1)
+    assert "absent0019" in text and "absent0020" not in text
+    assert "and 980 more missing, 5 more mismatch; to see all: --json, or a pipe" in text.replace("\r\n", "\n")
+    assert "1026 findings" in text
+    piped = aqea("verify", "LIST", cwd=tmp_path).out.splitlines()
+    assert len(piped) == 1026 + 1
+    whole = json.loads(on_a_terminal("verify", "LIST", "--json", "-q", cwd=tmp_path, env={})[1])
+    assert len(whole["findings"]) == 1026
 
 
 def test_no_color_takes_the_colour_away(project: Path) -> None:

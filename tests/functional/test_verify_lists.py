@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import shutil
@@ -113,7 +114,7 @@ def test_what_is_not_there_or_has_no_list_is_told_apart(folder: Path) -> None:
     for words in (("NOTHING",), ("NOTHING", "--root", ".")):
         lost = aqea("verify", *words, cwd=folder)
         assert (lost.status, lost.out) == (3, ""), words
-        assert "NOTHING is not there" in lost.err
+        assert "NOTHING not found" in lost.err
 
 
 GOOD = "98ea6e4f216f2fb4b69fff9b3a44842c38686ca685f3f55dc48c5d3fb1107be4"  # of "hi\n"
@@ -222,6 +223,24 @@ def test_checking_takes_time_that_grows_with_the_files(tmp_path: Path) -> None:
         return lambda: aqea("verify", ".", "--json", cwd=folder)
 
     assert_linear(work, 3_000)
+
+
+def test_the_json_is_the_text_that_indent_two_makes(tmp_path: Path) -> None:
+    """It is written finding by finding."""
+    (tmp_path / "hi").write_text("hi\n")
+    for name in (b"no utf-8 \xff", '"é\\\U0001f600'.encode()):
+        Path(os.fsdecode(os.path.join(os.fsencode(tmp_path), name))).write_text("x")
+    for lines in (f"{GOOD}  hi\n", f"{GOOD}  hi\n{GOOD[::-1]}  hi\n{GOOD}  [] {{}}\n"):
+        (tmp_path / "SHA256SUMS").write_text(lines)
+        for folder in (".", "SHA256SUMS"):
+            result = aqea("verify", folder, "--json", cwd=tmp_path)
+            assert result.out == json.dumps(result.json(), indent=2) + "\n"
+            assert [*result.json()][:3] == ["schema", "ok", "findings"]
+
+
+def test_a_list_without_line_ends_is_not_read_to_its_end(tmp_path: Path) -> None:
+    result = aqea("verify", "/dev/zero", "--root", tmp_path, "--json", cwd=tmp_path, timeout=60)
+    assert (result.status, found(result)) == (1, {("malformed", "zero:1")})
 
 
 def imported(result: Result) -> set[str]:

@@ -117,6 +117,37 @@ def test_many_files_are_hashed_and_errors_kept_as_values(tmp_path: Path) -> None
     assert sum(seen) == sum(number * 100 for number in range(30))
 
 
+def test_known_sizes_order_the_work_and_decide_nothing(tmp_path: Path) -> None:
+    contents = {str(tmp_path / str(number)): os.urandom(number * 10_000) for number in range(60)}
+    for path, content in contents.items():
+        Path(path).write_bytes(content)
+    wrong = {**dict.fromkeys(contents, 7), str(tmp_path / "absent"): 3 * BLOCK}
+    found = hash_files(wrong)
+    assert isinstance(found.pop(str(tmp_path / "absent")), FileNotFoundError)
+    assert found == {path: FileDigest(sha256(content), len(content)) for path, content in contents.items()}
+
+
+def test_what_stops_one_thread_stops_all(tmp_path: Path) -> None:
+    """As an interrupt does, or a program that takes the progress."""
+    for number in range(200):
+        (tmp_path / str(number)).write_bytes(b"x" * BLOCK)
+    seen: list[int] = []
+
+    def stop(amount: int) -> None:
+        seen.append(amount)
+        raise RuntimeError("enough")
+
+    with pytest.raises(RuntimeError, match="enough"):
+        hash_files([tmp_path / str(number) for number in range(200)], advance=stop)
+    assert len(seen) <= (os.cpu_count() or 1)
+
+
+def test_a_file_that_is_cut_short_meanwhile_has_the_digest_of_what_was_read(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"x" * 4 * BLOCK)
+    cut = hash_file(tmp_path / "f", advance=lambda _: os.truncate(tmp_path / "f", BLOCK))
+    assert cut == FileDigest(sha256(b"x" * BLOCK), BLOCK)
+
+
 def test_hashing_nothing_one_and_the_same_twice(tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(b"x")
     assert hash_files([]) == {}

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aqea_registry.base.files import UnsafePath, safe_path
-from aqea_registry.base.sha256_list import parse, render, untracked
+from aqea_registry.base.sha256_list import parse_list, render, untracked
 from aqea_registry.project.manifest import canonical_findings, parse_sizes, render_sizes
 from tests.growth import assert_linear
 
@@ -49,7 +49,7 @@ digests = st.binary(min_size=32, max_size=32).map(bytes.hex)
 @given(st.dictionaries(paths, digests, min_size=1))
 def test_what_is_written_is_read(entries: dict[str, str]) -> None:
     content = render(entries)
-    found = parse(content, "list")
+    found = parse_list(content, "list")
     assert found.entries == entries and found.findings == []
     assert render(found.entries) == content
 
@@ -58,8 +58,8 @@ def test_what_is_written_is_read(entries: dict[str, str]) -> None:
 def test_the_canonical_list_is_sorted_whatever_the_order(entries: dict[str, str], random: Random) -> None:
     lines = [f"{digest} *./{path}\n" for path, digest in entries.items()]
     random.shuffle(lines)
-    assert render(parse("".join(lines).encode(), "list").entries) == render(entries)
-    assert list(parse(render(entries), "list").entries) == sorted(entries)
+    assert render(parse_list("".join(lines).encode(), "list").entries) == render(entries)
+    assert list(parse_list(render(entries), "list").entries) == sorted(entries)
 
 
 @given(st.dictionaries(paths, st.integers(0, 10**18 - 1), min_size=1))
@@ -71,7 +71,7 @@ def test_sizes_are_read_as_written(sizes: dict[str, int]) -> None:
     st.binary(max_size=200) | st.lists(st.sampled_from([A, "  ", " *", "SHA256 (", ") = ", "x", "\\", "\n", "\r"])).map("".join)
 )
 def test_nothing_breaks_the_reader(content: bytes | str) -> None:
-    found = parse(content.encode() if isinstance(content, str) else content, "list")
+    found = parse_list(content.encode() if isinstance(content, str) else content, "list")
     assert found.entries or found.findings
     assert all(is_safe(path) for path in found.entries)
     parse_sizes(content.encode() if isinstance(content, str) else content, "sizes")
@@ -119,7 +119,7 @@ def test_sha256sum_accepts_what_is_written(folder: Path) -> None:
     ids=" ".join,
 )
 def test_lists_of_real_programs_are_read(folder: Path, words: tuple[str, ...]) -> None:
-    found = parse(made_by(folder, *words), "list")
+    found = parse_list(made_by(folder, *words), "list")
     assert found.findings == []
     assert found.entries == truth(folder)
 
@@ -128,7 +128,7 @@ def test_a_name_that_sha256sum_escapes_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "a\nb").write_text("x")
     (tmp_path / "a\\b").write_text("x")
     content = subprocess.run(["sha256sum", "a\nb", "a\\b"], cwd=tmp_path, capture_output=True, check=True).stdout
-    found = parse(content, "list")
+    found = parse_list(content, "list")
     assert found.entries == {}
     assert [(finding.code, finding.subject) for finding in found.findings] == [
         ("unsafe-path", "list:1"),
@@ -151,7 +151,7 @@ def test_a_name_that_sha256sum_escapes_is_not_followed(tmp_path: Path) -> None:
     ],
 )
 def test_forms_of_one_line_mean_the_same(line: str) -> None:
-    assert parse(line.encode(), "list") == ({"x": A}, [])
+    assert parse_list(line.encode(), "list") == ({"x": A}, [])
 
 
 BAD = {
@@ -191,19 +191,19 @@ BAD = {
 
 @pytest.mark.parametrize(("content", "code", "subject", "message"), BAD.values(), ids=BAD)
 def test_a_bad_line_is_one_finding(content: bytes, code: str, subject: str, message: str) -> None:
-    (finding,) = parse(content, "list").findings
+    (finding,) = parse_list(content, "list").findings
     assert (finding.code, finding.subject) == (code, subject)
     assert message in finding.message
 
 
 def test_a_file_that_is_no_list_at_all_is_one_finding() -> None:
-    (finding,) = parse(b"It was a dark\nand stormy\nnight.\n", "list")[1]
+    (finding,) = parse_list(b"It was a dark\nand stormy\nnight.\n", "list")[1]
     assert (finding.code, finding.subject) == ("malformed", "list")
     assert "none of its 3 lines" in finding.message
 
 
 def test_good_lines_beside_a_bad_one_are_kept() -> None:
-    found = parse(f"{A}  x\nnonsense\n{B}  y\n{B}  x\n{A}  ../z\n".encode(), "list")
+    found = parse_list(f"{A}  x\nnonsense\n{B}  y\n{B}  x\n{A}  ../z\n".encode(), "list")
     assert found.entries == {"x": A, "y": B}
     assert [(finding.code, finding.subject) for finding in found.findings] == [
         ("malformed", "list:2"),
@@ -230,8 +230,8 @@ def test_time_grows_with_the_length_of_a_line(name: str) -> None:
 
     def work(size: int) -> Callable[[], object]:
         content = f"{A}  x\n{start}{unit * size}{end}\n".encode()
-        assert parse(content, "list").entries["x"] == A
-        return lambda: parse(content, "list")
+        assert parse_list(content, "list").entries["x"] == A
+        return lambda: parse_list(content, "list")
 
     assert_linear(work, 1 << 19)
 

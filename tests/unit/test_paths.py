@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aqea_registry.base.files import UnsafePath, inside, safe_path
+from aqea_registry.base.files import UnsafePath, inside, locate, safe_path
 
 GOOD = (
     "a",
@@ -147,3 +148,31 @@ def test_unsafe_text_is_refused_before_the_disk_is_asked(root: Path) -> None:
     for text in ("../outside/secret", "/etc/passwd", ""):
         with pytest.raises(UnsafePath):
             inside(root, text)
+
+
+def test_many_paths_are_located_as_each_alone(root: Path) -> None:
+    (root / "link").symlink_to("folder/file")
+    (root / "folder/up").symlink_to("..")
+    (root / "out").symlink_to(root.parent / "outside")
+    (root / "secret").symlink_to("out/secret")
+    (root / "dangling").symlink_to("nowhere")
+    (root / "circle").symlink_to("circle")
+    there = {"folder/file": 1, "link": 1, "folder/up/link": 1, "folder/up/folder/file": 1}
+    absent = ("absent", "folder/absent", "nowhere/a", "nowhere/b", "dangling", "folder/file/below", "circle", "n" * 300)
+    unsafe = ("out", "out/secret", "out/absent", "secret", "folder/up/out/secret", "../outside/secret", "/etc/passwd", "a//b")
+    paths, sizes, errors = locate(root, [*absent, *there, *unsafe])
+    assert paths == {path: str(root / path) for path in there}
+    assert {path: sizes[joined] for path, joined in paths.items()} == there
+    assert {path for path, error in errors.items() if isinstance(error, UnsafePath)} == set(unsafe)
+    assert {path for path, error in errors.items() if isinstance(error, OSError)} == set(absent)
+    for path in (*there, *absent):
+        assert inside(root, path) == root / path
+    for path in unsafe:
+        with pytest.raises(UnsafePath, match=re.escape(str(errors[path]))):
+            inside(root, path)
+
+
+def test_a_million_absent_files_share_one_error(root: Path) -> None:
+    _, _, errors = locate(root, ["a", "b", "folder/c"])
+    assert len({id(error) for error in errors.values()}) == 1
+    assert not hasattr(errors["a"], "filename") or errors["a"].filename is None
