@@ -69,10 +69,9 @@ def verify_project(project: Project, report: Reporter) -> CheckedProject:
     made = current.outputs().keys()
     source_places, notes, source_findings = _sources(project)
     source_paths = [item.place for item in source_places]
-    hashed = hash_listed(project.root, {*listed, *expected, *made}, report, source_paths, frozenset(made))
-    digests = hashed.digests
-    findings += [*source_findings, *read_findings(hashed.errors)]
-    findings += [finding for item in source_places if (finding := place_finding(item, hashed.by_path[str(item.place)]))]
+    digests, errors, by_path = hash_listed(project.root, {*listed, *expected, *made}, report, source_paths, frozenset(made))
+    findings += [*source_findings, *read_findings(errors)]
+    findings += [finding for item in source_places if (finding := place_finding(item, by_path[str(item.place)]))]
 
     findings += digest_findings(listed, digests)
     findings += _size_findings(project, listed, digests)
@@ -88,7 +87,7 @@ def verify_project(project: Project, report: Reporter) -> CheckedProject:
     if project.params.precision != "canonical":
         message = "vectors computed in float32 differ from machine to machine; set precision: canonical and run: dvc repro"
         findings.append(Finding(code="not-canonical", subject=f"{PARAMS}: precision", actual="float32", message=message))
-    files = [digest for digest in hashed.by_path.values() if isinstance(digest, FileDigest)]
+    files = [digest for digest in by_path.values() if isinstance(digest, FileDigest)]
     return CheckedProject(
         target=str(project.root),
         files=len(files),
