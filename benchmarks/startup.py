@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.timing import PROGRAM, ROOT, Figure, Goal, alternate, command, spread, temporary
+from benchmarks.timing import BEFORE, PROGRAM, ROOT, Figure, Goal, alternate, command, spread, temporary, usage
 from tests.tools import copy_checkout
 
 MADE = ("training/data", "metrics", "plots", "manifests")
 HEAVY = ("torch", "datasets", "pyarrow", "transformers", "sentence_transformers")
+PARTS = "import click, msgspec"
 WHICH = f"""
 import json, sys
 from aqea_registry.cli.shell import main
@@ -25,25 +27,33 @@ print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))
 
 
 def measure(*, quick: bool) -> list[Figure]:
-    """`--version`, and `verify` of the demo project with its run made."""
+    """`--version`, `verify` of a list of one empty file, and `verify` of the demo project with its run made."""
     with temporary() as folder:
+        (folder / "LIST").write_text(f"{hashlib.sha256(b'').hexdigest()}  empty.bin\n")
+        (folder / "empty.bin").touch()
         project = folder / "project"
         _make_project(project)
         imports = "import numpy, click, rich, msgspec, yaml"
-        times = alternate(
-            3 if quick else 25,
-            {
-                "version": command(PROGRAM, "--version", cwd=folder),
-                "click": command(sys.executable, "-c", "import click", cwd=folder),
-                "python": command(sys.executable, "-c", "pass", cwd=folder),
-                "verify": command(PROGRAM, "verify", project, cwd=folder),
-                "imports": command(sys.executable, "-c", imports, cwd=folder),
-            },
-        )
+        works = {
+            "version": command(PROGRAM, "--version", cwd=folder),
+            "click": command(sys.executable, "-c", "import click", cwd=folder),
+            "python": command(sys.executable, "-c", "pass", cwd=folder),
+            "verify": command(PROGRAM, "verify", project, cwd=folder),
+            "imports": command(sys.executable, "-c", imports, cwd=folder),
+            "list": lambda: usage(PROGRAM, "verify", "LIST", cwd=folder).cpu,
+            "parts": lambda: usage(sys.executable, "-c", PARTS, cwd=folder).cpu,
+        }
+        if BEFORE:
+            works["before"] = lambda: usage(PROGRAM, "verify", "LIST", cwd=folder, checkout=BEFORE).cpu
+        times = alternate(3 if quick else 25, works)
         heavy = _heavy_imports(project)
     python = f"python alone: {spread(times['python'], 's')}"
     note = f"imported: {', '.join(heavy)}" if heavy else f"none of {', '.join(HEAVY)} is imported"
+    listed = "`aqea-registry verify LIST` of one empty file, processor time"
+    before = [Figure(listed, times["list"], "the build before", times["before"])] if BEFORE else []
     return [
+        *before,
+        Figure(listed, times["list"], f"`{PARTS}`", times["parts"]),
         Figure(
             "`aqea-registry --version`",
             times["version"],

@@ -46,7 +46,7 @@ def verify(shell: Shell, target: str | None, root: Path | None, deep: bool, remo
     import msgspec
 
     found = {"notes": (), "pair_sets": {}, "held": {}, **msgspec.structs.asdict(checked)}
-    data = {name: msgspec.to_builtins(found[name]) for name in ("target", "files", "bytes", "notes", "pair_sets", "held")}
+    data = {name: found[name] for name in ("target", "files", "bytes", "notes", "pair_sets", "held")}
     return Outcome(checked.findings, data, lambda: _show(checked, found), error)
 
 
@@ -66,12 +66,11 @@ def _show(checked: Checked, found: Mapping[str, Any]) -> None:
 
 def _verify_remote(shell: Shell, target: str | None, deep: bool) -> tuple[CheckedRelease, CannotCheck | None]:
     from aqea_registry.base.findings import BadConfiguration
-    from aqea_registry.project.project import open_project
     from aqea_registry.verification.verify_release import verify_receipts
 
     if target is not None:
         raise BadConfiguration("--remote goes with the project, not with a target", "aqea-registry verify --remote")
-    return verify_receipts(open_project(shell.directory), shell.report, deep=deep)
+    return verify_receipts(shell.project(), shell.report, deep=deep)
 
 
 def _verify(shell: Shell, target: str | None, root: Path | None, deep: bool) -> Checked:
@@ -132,8 +131,8 @@ def compare(shell: Shell, before: str, after: str, deep: bool, diagnose: bool, b
     data = {
         "verdict": found.verdict,
         "changes": [{**msgspec.to_builtins(change), "state": change.state} for change in changes],
-        "files": msgspec.to_builtins(files),
-        "pair_set": msgspec.to_builtins(pair_set),
+        "files": files,
+        "pair_set": pair_set,
     }
 
     def show() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from aqea_registry.base.progress import printable
 from aqea_registry.cli.shell import Outcome, Shell, command_of, main
 
 if TYPE_CHECKING:
@@ -35,24 +36,15 @@ def claims() -> None:
 def check(shell: Shell, ledgers: tuple[str, ...], documents: tuple[str, ...]) -> Outcome:
     """Judge every claim of manifests/claims, or of some ledgers: holds, contradicted, unchecked, unbound."""
     from aqea_registry.claims.check_claims import check_claims, nothing_judged
-    from aqea_registry.project.project import open_project
 
-    folders = [shell.directory / folder for folder in documents]
-    checked = check_claims(open_project(shell.directory), folders, shell.report, ledgers)
+    checked = check_claims(shell.project(), shell.paths(documents), shell.report, ledgers)
 
-    import msgspec
-
-    data = {
-        "documents": checked.documents,
-        "notes": checked.notes,
-        "verdicts": [msgspec.to_builtins(verdict) for verdict in checked.verdicts],
-    }
+    data = {"documents": checked.documents, "notes": checked.notes, "verdicts": checked.verdicts}
     return Outcome(checked.findings, data, lambda: _show(checked), nothing_judged(checked))
 
 
 def _show(checked: CheckedClaims) -> None:
     """Counts by ledger, then what could not be checked, by reason; what is contradicted is in the findings."""
-    from aqea_registry.base.progress import printable
     from aqea_registry.claims.judging import counts, reasons
     from aqea_registry.cli.shell import print_table
 
@@ -87,13 +79,9 @@ def import_(shell: Shell, document: str, into: str | None, model: str | None, un
 
     What was written into the ledger by hand stays. Importing the same document again changes nothing.
     """
-    import msgspec
-
-    from aqea_registry.base.progress import printable
     from aqea_registry.claims.import_claims import import_claims
-    from aqea_registry.project.project import open_project
 
-    project = open_project(shell.directory)
+    project = shell.project()
     imported = import_claims(project, shell.directory / document, into=into, model=model, unit=unit, prune=prune)
 
     def show() -> None:
@@ -104,9 +92,7 @@ def import_(shell: Shell, document: str, into: str | None, model: str | None, un
         state = "written" if imported.written else "unchanged"
         click.echo(f"{imported.ledger}: {imported.claims} claims, {changes}: {state}")
 
-    data = msgspec.to_builtins(imported)
-    del data["findings"]
-    return Outcome(imported.findings, data, show)
+    return Outcome(imported.findings, imported, show)
 
 
 @command_of(claims)
@@ -120,16 +106,11 @@ def lint(shell: Shell, documents: tuple[str, ...], update: bool) -> Outcome:
     DOC is Markdown, text or LaTeX. A number is bound by a ledger of manifests/claims or by a marker beside it, see
     docs/claims.md.
     """
-    from pathlib import Path
-
-    import msgspec
-
     from aqea_registry.claims.lint_claims import lint_claims
 
     linted, findings, error = lint_claims(shell.directory, [Path(document) for document in documents], update=update)
 
     def show() -> None:
-        from aqea_registry.base.progress import printable
 
         for page in linted:
             counts = f"{page.bound} bound, {page.examples} examples, {page.results - page.bound - page.examples} unbound"
@@ -137,7 +118,7 @@ def lint(shell: Shell, documents: tuple[str, ...], update: bool) -> Outcome:
             for ledger in page.updated:
                 click.echo(printable(f"  {ledger}: updated"))
 
-    return Outcome(findings, {"documents": [msgspec.to_builtins(page) for page in linted]}, show, error)
+    return Outcome(findings, {"documents": linted}, show, error)
 
 
 @command_of(claims)
@@ -155,14 +136,12 @@ def export_(
     """
     from aqea_registry.base.files import write_bytes
     from aqea_registry.base.findings import BadConfiguration
-    from aqea_registry.base.progress import printable
     from aqea_registry.claims.export_claims import export_claims, export_model_index
-    from aqea_registry.project.project import open_project
 
     if (form == "model-index" and ledgers) or (form != "model-index" and model):
         raise BadConfiguration("ledgers go with latex and json, --model with model-index", "leave the other one out")
-    project = open_project(shell.directory)
-    folders = [shell.directory / folder for folder in documents]
+    project = shell.project()
+    folders = shell.paths(documents)
     if form == "model-index":
         exported = export_model_index(project, shell.report, model)
     else:

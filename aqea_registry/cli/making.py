@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aqea_registry.base.progress import printable, size_text
 from aqea_registry.cli.claiming import DOCUMENTS
 from aqea_registry.cli.shell import Outcome, Shell, command
 
@@ -25,10 +26,9 @@ def pin(shell: Shell, names: tuple[str, ...], check: bool, commits_only: bool) -
 
     Without NAME, all entries of params.yaml.
     """
-    from aqea_registry.project.project import open_project
     from aqea_registry.sources import pin as operation
 
-    project = open_project(shell.directory)
+    project = shell.project()
     if check:
         return _check_pins(operation.check_pins(project, names, shell.report))
     made = operation.pin(project, names, shell.report, commits_only=commits_only)
@@ -95,12 +95,11 @@ def generate(
     """
     from aqea_registry.embedding.encoder import Settings
     from aqea_registry.generation import generate as operation
-    from aqea_registry.project.project import open_project
     from aqea_registry.vectors.margin import margin_text
     from aqea_registry.vectors.scores import Metrics
 
     settings = Settings(batch=batch, threads=threads, attention=attention, device=device)
-    made = operation.generate(open_project(shell.directory), dataset, model, settings, shell.report, fresh=fresh)
+    made = operation.generate(shell.project(), dataset, model, settings, shell.report, fresh=fresh)
 
     def show() -> None:
         click.echo(f"{made.path}: {made.n_pairs} pairs x {made.dimension}, {made.precision}")
@@ -110,9 +109,7 @@ def generate(
         for field in Metrics.__struct_fields__:
             click.echo(f"{field:20} {getattr(made.metrics, field)!r}")
 
-    import msgspec
-
-    return Outcome((), msgspec.to_builtins(made), show)
+    return Outcome((), made, show)
 
 
 @command
@@ -125,9 +122,8 @@ def export(shell: Shell, file: str, kind: str) -> Outcome:
     aqed: the same as AQED v1, in views/. parquet: the pair set as a table of integers, in views/.
     """
     from aqea_registry.generation.export import export as operation
-    from aqea_registry.project.project import open_project
 
-    path = operation(open_project(shell.directory), file, kind)
+    path = operation(shell.project(), file, kind)
     return Outcome((), {"path": path}, lambda: click.echo(path))
 
 
@@ -136,9 +132,8 @@ def manifest(shell: Shell) -> Outcome:
     """Write manifests/MANIFEST.sha256 and the sizes beside it, for the files of the run."""
     from aqea_registry.base.sha256_list import MANIFEST
     from aqea_registry.project.manifest import write_manifest
-    from aqea_registry.project.project import open_project
 
-    project = open_project(shell.directory)
+    project = shell.project()
     written = write_manifest(project.root, project.manifest_paths(), shell.report)
     data = {path: {"sha256": sha256, "size": size} for path, (sha256, size) in written.files.items()}
     text = f"{MANIFEST}: {len(written.files)} files{'' if written.changed else ', unchanged'}"
@@ -163,12 +158,11 @@ def trace(shell: Shell, what: str, form: str, everything: bool, stores: tuple[st
     sha256 or the beginning of one, a release's digest or tag, a name of the catalogue, a stage, or a commit. A link that does
     not fit is shown as broken, and the exit status is 1. Only files of the answer are read.
     """
-    from aqea_registry.project.project import open_project
     from aqea_registry.tracing.graph import mermaid, to_builtins
     from aqea_registry.tracing.trace import trace as operation
 
-    folders = [shell.directory / folder for folder in documents]
-    traced = operation(open_project(shell.directory), what, shell.report, documents=folders, stores=stores)
+    folders = shell.paths(documents)
+    traced = operation(shell.project(), what, shell.report, documents=folders, stores=stores)
     down, up = _trees(traced, None if everything else BRANCHES)
     if form == "tree" or shell.json:
         directions = {"rests_on": traced.rests_on, "carried_by": traced.carried_by}
@@ -227,13 +221,11 @@ def report(shell: Shell, target: str, figures: str | None, documents: tuple[str,
     The page needs no network and holds no time: the same checkout gives the same bytes. What is wrong is shown in it and does
     not change the exit status; `verify` and `claims check` do that.
     """
-    from aqea_registry.base.progress import printable, size_text
-    from aqea_registry.project.project import open_project
     from aqea_registry.report.report import report as operation
 
-    folders = [shell.directory / folder for folder in documents]
+    folders = shell.paths(documents)
     drawn = shell.directory / figures if figures else None
-    done = operation(open_project(shell.directory), shell.directory / target, folders, shell.report, figures_folder=drawn)
+    done = operation(shell.project(), shell.directory / target, folders, shell.report, figures_folder=drawn)
 
     def show() -> None:
         click.echo(done.headline)
@@ -241,6 +233,4 @@ def report(shell: Shell, target: str, figures: str | None, documents: tuple[str,
         for path in done.figures:
             click.echo(printable(path))
 
-    import msgspec
-
-    return Outcome((), msgspec.to_builtins(done), show)
+    return Outcome((), done, show)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from aqea_registry.base.progress import printable, size_text
 from aqea_registry.cli.shell import Outcome, Shell, command
 
 if TYPE_CHECKING:
@@ -21,11 +22,9 @@ def package(shell: Shell, folder: str) -> Outcome:
 
     Card, data, Parquet, croissant.json and MANIFEST.sha256, as the Hub shows them; `sha256sum -c MANIFEST.sha256` accepts it.
     """
-    from aqea_registry.base.progress import printable, size_text
-    from aqea_registry.project.project import open_project
     from aqea_registry.releases.package import assemble, write_package
 
-    project = open_project(shell.directory)
+    project = shell.project()
     built = assemble(project, shell.report)
     done = write_package(built, shell.directory / folder, shell.report)
 
@@ -33,9 +32,7 @@ def package(shell: Shell, folder: str) -> Outcome:
         state = f"{len(done.written)} written" if done.written else "nothing to do"
         click.echo(printable(f"{done.folder}: {done.files} files, {size_text(done.bytes)}: {state}"))
 
-    import msgspec
-
-    return Outcome((), msgspec.to_builtins(done), show)
+    return Outcome((), done, show)
 
 
 @command
@@ -48,11 +45,9 @@ def publish(shell: Shell, tag: str, stores: tuple[str, ...], dry_run: bool) -> O
     STORE is oci:DIR, oci://HOST/NAME, hf://datasets/ORG/NAME or github://OWNER/REPO. A store that fails does not undo the
     others; the same command finishes the rest.
     """
-    from aqea_registry.base.progress import printable, size_text
-    from aqea_registry.project.project import open_project
     from aqea_registry.releases.publish import publish as operation
 
-    project = open_project(shell.directory)
+    project = shell.project()
     outcome = operation(project, tag, stores or project.params.publish.stores, shell.report, dry_run=dry_run)
     done = outcome.done
 
@@ -61,14 +56,10 @@ def publish(shell: Shell, tag: str, stores: tuple[str, ...], dry_run: bool) -> O
         for put in done.puts:
             click.echo(printable(f"{put.reference}: {_words(put)}"))
 
-    import msgspec
-
-    return Outcome((), msgspec.to_builtins(done), show, outcome.error)
+    return Outcome((), done, show, outcome.error)
 
 
 def _words(result: StoreResult) -> str:
-    from aqea_registry.base.progress import size_text
-
     sent = f"{result.new} blobs, {size_text(result.bytes)}; {result.reused} already present"
     again = "its receipt was lost and was written again"
     words = {
@@ -90,7 +81,6 @@ def pull(shell: Shell, reference: str, folder: str | None, force: bool) -> Outco
 
     A pull that was interrupted continues where it stopped.
     """
-    from aqea_registry.base.progress import printable, size_text
     from aqea_registry.base.references import split_reference
     from aqea_registry.releases.pull import default_folder
     from aqea_registry.releases.pull import pull as operation
@@ -107,9 +97,7 @@ def pull(shell: Shell, reference: str, folder: str | None, force: bool) -> Outco
         state = f"{done.fetched} fetched ({size_text(done.bytes)}), {done.files - done.fetched} there already"
         click.echo(printable(f"{done.folder}: {done.files} files, {state}"))
 
-    import msgspec
-
-    return Outcome((), msgspec.to_builtins(done), show)
+    return Outcome((), done, show)
 
 
 @command
@@ -121,13 +109,11 @@ def pull(shell: Shell, reference: str, folder: str | None, force: bool) -> Outco
 def mark(shell: Shell, tag: str, stores: tuple[str, ...], by: str | None, withdrawn: bool, reason: str) -> Outcome:
     """Mark a published release as superseded or withdrawn. Nothing is deleted, and the tag stays where it is."""
     from aqea_registry.base.findings import BadConfiguration
-    from aqea_registry.base.progress import printable
-    from aqea_registry.project.project import open_project
     from aqea_registry.releases.publish import mark as operation
 
     if withdrawn == (by is not None):
         raise BadConfiguration("a mark is one of --withdrawn and --superseded-by TAG", "give one of them")
-    specs = stores or open_project(shell.directory).params.publish.stores
+    specs = stores or shell.project().params.publish.stores
     done = operation(shell.directory, tag, specs, by=by, reason=reason)
 
     def show() -> None:
@@ -135,9 +121,7 @@ def mark(shell: Shell, tag: str, stores: tuple[str, ...], by: str | None, withdr
             again = "" if marked.written else " (it was marked so already)"
             click.echo(printable(f"{marked.reference} is {marked.status}{again}"))
 
-    import msgspec
-
-    return Outcome((), {"marked": msgspec.to_builtins(done)}, show)
+    return Outcome((), {"marked": done}, show)
 
 
 @command
@@ -151,15 +135,13 @@ def confirm(shell: Shell, reference: str, fresh: bool, device: str | None, add: 
     The checkout must have made its files here, from the release's pins. The statement is written to manifests/confirmations.
     """
     from aqea_registry.base.findings import BadConfiguration
-    from aqea_registry.base.progress import printable
     from aqea_registry.embedding.encoder import Settings
-    from aqea_registry.project.project import open_project
     from aqea_registry.releases.confirm import confirm as operation
 
     if device is not None and not fresh:
         raise BadConfiguration("--device says where pair sets are made again", "give --fresh too")
     again = Settings(device=device or "cpu") if fresh else None
-    done = operation(open_project(shell.directory), reference, shell.report, fresh=again, add=add)
+    done = operation(shell.project(), reference, shell.report, fresh=again, add=add)
 
     def show() -> None:
         for key, verdict in done.verdicts.items():
@@ -167,6 +149,4 @@ def confirm(shell: Shell, reference: str, fresh: bool, device: str | None, add: 
         click.echo(printable(f"made again on {', '.join(done.machines)}"))
         click.echo(printable(f"{done.path}{f', and beside {reference}' if done.added else ''}"))
 
-    import msgspec
-
-    return Outcome((), msgspec.to_builtins(done), show, status=int(done.diverged))
+    return Outcome((), done, show, status=int(done.diverged))

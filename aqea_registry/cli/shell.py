@@ -23,6 +23,7 @@ from aqea_registry.base.progress import printable
 if TYPE_CHECKING:
     from aqea_registry.base.findings import Finding, RegistryError
     from aqea_registry.base.progress import Reporter
+    from aqea_registry.project.project import Project
     from aqea_registry.tracing.graph import Branch
 
 STATUS = {"Refused": 1, "BadConfiguration": 2, "CannotCheck": 3, "NotAllowed": 4, "TagConflict": 5}
@@ -36,12 +37,25 @@ class Shell(NamedTuple):
     report: Reporter
     json: bool
 
+    def project(self) -> Project:
+        """The project in this folder. Raises BadConfiguration."""
+        from aqea_registry.project.project import open_project
+
+        return open_project(self.directory)
+
+    def paths(self, names: Iterable[str]) -> list[Path]:
+        """Paths as given on the command line."""
+        return [self.directory / name for name in names]
+
 
 class Outcome(NamedTuple):
-    """What a command found: findings, data for --json, how to show it to a person, and what stopped a part of it."""
+    """What a command found: findings, data for --json, how to show it to a person, and what stopped a part of it.
+
+    `data` holds plain values or structs; findings in it are left out, they have a place of their own.
+    """
 
     findings: Sequence[Finding]
-    data: dict[str, Any]
+    data: Any
     show: Callable[[], None]
     error: RegistryError | None = None
     status: int = 0  # of a command whose answer is "no" without a finding
@@ -108,7 +122,10 @@ def _finish(name: str, work: Callable[[], Outcome], *, as_json: bool, quiet: boo
     kinds = [STATUS[kind.__name__] for kind in type(error).__mro__ if kind.__name__ in STATUS]
     status = kinds[0] if kinds else 1 if findings else outcome.status if outcome else 0
     if as_json:
-        print_json(name, status == 0, findings, error, outcome.data if outcome else {})
+        import msgspec
+
+        data = msgspec.to_builtins(outcome.data) if outcome else {}
+        print_json(name, status == 0, findings, error, {key: data[key] for key in data if key != "findings"})
     else:
         if findings:
             print_findings(findings)

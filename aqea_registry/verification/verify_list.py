@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
@@ -55,29 +54,19 @@ def verify_list(path: Path, root: Path, report: Reporter) -> CheckedList:
             listed, findings = parse_list(lines, path.name)
     except OSError as error:
         raise CannotCheck(f"{path} cannot be read: {error.strerror}") from error
-    hashed = hash_listed(root, listed, report)
-    findings += [*read_findings(hashed.errors), *digest_findings(listed, hashed.digests)]
-    return CheckedList(
-        target=str(path),
-        files=len(hashed.digests),
-        bytes=sum(digest.size for digest in hashed.digests.values()),
-        findings=tuple(findings),
-        digests=hashed.digests,
-    )
-
-
-class Hashed(NamedTuple):
-    """The digests of a list's files, why others have none, both by path in the list; and all by path on this machine."""
-
-    digests: dict[str, FileDigest]
-    errors: dict[str, OSError | UnsafePath]
-    by_path: dict[str, FileDigest | OSError]
+    digests, errors, _ = hash_listed(root, listed, report)
+    findings += [*read_findings(errors), *digest_findings(listed, digests)]
+    size = sum(digest.size for digest in digests.values())
+    return CheckedList(target=str(path), files=len(digests), bytes=size, findings=tuple(findings), digests=digests)
 
 
 def hash_listed(
     root: Path, listed: Iterable[str], report: Reporter, others: Iterable[Path] = (), md5: frozenset[str] = frozenset()
-) -> Hashed:
-    """Hash each file below `root` and each other path in one pass: sha256, and of what dvc.lock lists md5 as well."""
+) -> tuple[dict[str, FileDigest], dict[str, OSError | UnsafePath], dict[str, FileDigest | OSError]]:
+    """Hash each listed file below `root` and each other path in one pass: sha256, and md5 of those in `md5`.
+
+    Returns the digests and the errors by listed path, and both by path on this machine.
+    """
     paths, sizes, errors = locate(root, sorted(listed))
     sizes |= {str(path): size_of(path) for path in others}
     with report.task("hash", sum(sizes.values()), "bytes") as advance:
@@ -88,7 +77,7 @@ def hash_listed(
             errors[relative] = digest
         else:
             digests[relative] = digest
-    return Hashed(digests, errors, by_path)
+    return digests, errors, by_path
 
 
 def read_findings(errors: Mapping[str, OSError | UnsafePath]) -> Iterator[Finding]:

@@ -45,14 +45,15 @@ def verify_project(project: Project, report: Reporter) -> CheckedProject:
     manifest, made = project.manifest, project.dvc_lock[0].only(project.stages())
     paths = {*manifest.digests, *project.manifest_paths(), *made.outputs()}
     source_files, notes, pins = _pins(project)
-    hashed = hash_listed(project.root, paths, report, [file.place for file in source_files], frozenset(made.outputs()))
-    changed = [finding for file in source_files if (finding := place_finding(file, hashed.by_path[str(file.place)]))]
-    digests = hashed.digests
+    others = [file.place for file in source_files]
+    digests, errors, by_path = hash_listed(project.root, paths, report, others, frozenset(made.outputs()))
+    changed = [finding for file in source_files if (finding := place_finding(file, by_path[str(file.place)]))]
+
     pair_sets, wrong_pair_sets = _pair_sets(project.root, project.artefacts.values(), digests)
     findings = [
         *_manifest_findings(project),
         *pins,
-        *read_findings(hashed.errors),
+        *read_findings(errors),
         *changed,
         *digest_findings(manifest.digests, digests),
         *_size_findings(manifest, digests),
@@ -63,7 +64,7 @@ def verify_project(project: Project, report: Reporter) -> CheckedProject:
         *_statements(project),
         *_precision(project),
     ]
-    files = [digest for digest in hashed.by_path.values() if isinstance(digest, FileDigest)]
+    files = [digest for digest in by_path.values() if isinstance(digest, FileDigest)]
     return CheckedProject(
         target=str(project.root),
         files=len(files),
