@@ -83,7 +83,8 @@ class Refused(RegistryError):
     ) -> Refused:
         """The refusal for one finding, which is all that there is to say."""
         finding = Finding(code=code, subject=subject, expected=expected, actual=actual, message=message)
-        return cls(f"{subject}: {message}", [finding], hint)
+        difference = f": {actual}, not {expected}" if actual is not None and expected is not None else ""
+        return cls(f"{subject}: {message}{difference}", [finding], hint)
 
 
 class BadConfiguration(RegistryError):

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aqea_registry.base.files import Advance, write_bytes
-from aqea_registry.base.findings import CannotCheck, Finding, Refused
+from aqea_registry.base.findings import CannotCheck, Refused
 from aqea_registry.base.progress import Reporter
 from aqea_registry.embedding.encoder import Encoded, Encoder, ModelFiles, NoDevice, Settings, this_machine
 from aqea_registry.embedding.model_folder import CodeRefusedError
@@ -184,8 +184,7 @@ def _encode(
                     on_grid = to_grid(vectors[:, :dimension], model.entry.rounding_offset)
                 except BadVector as error:
                     text = texts[error.row] if len(texts[error.row]) <= 80 else f"{texts[error.row][:77]}..."
-                    finding = Finding(code="malformed", subject=model.name, message=f"{error}, for the sentence {text!r}")
-                    raise Refused(f"model {model.name}: {finding.message}", [finding]) from error
+                    raise Refused.of("malformed", model.name, f"{error}, for the sentence {text!r}") from error
                 cache.add(texts, on_grid)
 
 
@@ -208,15 +207,12 @@ def load_encoder(model: ModelInUse, settings: Settings) -> Encoder:
     except NoDevice as error:
         raise CannotCheck(str(error), "install a torch built for the device, or leave --device out") from error
     except CodeRefusedError as error:
-        finding = Finding(code="unsafe-model", subject=model.name, message=str(error))
         hint = "if you trust its code, say trust_remote_code: true in params.yaml and pin it again"
-        raise Refused(f"model {model.name}: {finding.message}", [finding], hint) from error
+        raise Refused.of("unsafe-model", model.name, str(error), hint=hint) from error
     except Exception as error:  # whatever a library says of files that it cannot load
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        finding = Finding(code="malformed", subject=model.name, message=f"the pinned files do not load as a model: {reason}")
-        raise Refused(
-            f"model {model.name}: {finding.message}", [finding], "look at the entry in params.yaml and at its pin"
-        ) from error
+        message, hint = f"the pinned files do not load as a model: {reason}", "look at the entry in params.yaml and at its pin"
+        raise Refused.of("malformed", model.name, message, hint=hint) from error
 
 
 def _segments(batches: Iterable[Encoded], advance: Advance) -> Iterator[Encoded]:
@@ -242,14 +238,9 @@ def _join(parts: Sequence[Encoded]) -> Encoded:
 def _check_dimension(model: ModelInUse, found: int) -> None:
     wanted = model.entry.full_dimension or model.entry.dimension
     if found != wanted:
-        finding = Finding(
-            code="mismatch",
-            subject=f"models.{model.name}.{'full_dimension' if model.entry.full_dimension else 'dimension'}",
-            expected=str(wanted),
-            actual=str(found),
-            message="the model gives vectors of another dimension than params.yaml says",
-        )
-        raise Refused(f"{finding.subject}: {finding.message}: {found}, not {wanted}", [finding])
+        subject = f"models.{model.name}.{'full_dimension' if model.entry.full_dimension else 'dimension'}"
+        message = "the model gives vectors of another dimension than params.yaml says"
+        raise Refused.of("mismatch", subject, message, str(wanted), str(found))
 
 
 def pinned_rows(project: Project, name: str, report: Reporter, *, local_only: bool = False) -> Rows:

@@ -49,7 +49,8 @@ def generate(
     started = now()
     project.params.check_versions("vectors", "view")
     artefact = project.artefact(dataset, model)
-    project.pin(model)
+    for name in (dataset, model):
+        project.pin(name)  # refused before anything is read
     rows = pinned_rows(project, dataset, report)  # before the model, which may be gigabytes
     encoder = pinned_model(project, model, report)
     prefix = artefact.model_entry.prefix_for(artefact.dataset_entry.task)

@@ -220,14 +220,8 @@ def _write(content: Path | bytes, target: Path, layer: Descriptor) -> None:
         with open_regular(content) as file:
             copy_checked(file, target, layer.digest.removeprefix("sha256:"), layer.size)
     except WrongBytes as error:
-        finding = Finding(
-            code="mismatch",
-            subject=str(content),
-            expected=f"{layer.digest} ({layer.size} bytes)",
-            actual=error.actual,
-            message="the file changed after it was verified",
-        )
-        raise Refused(f"{content} changed after it was verified", [finding], "run it again") from error
+        expected, message = f"{layer.digest} ({layer.size} bytes)", "the file changed after it was verified"
+        raise Refused.of("mismatch", str(content), message, expected, error.actual, hint="run it again") from error
 
 
 def _remove(folder: Path, paths: list[str]) -> None:

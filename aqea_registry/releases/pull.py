@@ -70,8 +70,8 @@ def _paths(folder: Path, release: Release) -> dict[str, Path]:
         try:
             paths[path] = inside(folder, path)
         except UnsafePath as error:
-            finding = Finding(code="unsafe-path", subject=path, message=f"{error}; nothing was written")
-            raise Refused(f"{folder / path}: {error}; nothing was written", [finding], "pull into an empty folder") from error
+            message = f"{error}; nothing was written"
+            raise Refused.of("unsafe-path", path, message, hint="pull into an empty folder") from error
     return paths
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Literal
@@ -18,7 +17,7 @@ from aqea_registry.project.project import Project
 from aqea_registry.remote.hub_client import NotFound, Repository, offline
 from aqea_registry.sources.fetch import PinnedPlace, pinned_places, place_finding
 from aqea_registry.sources.port import Source, sources_of
-from aqea_registry.sources.resolve import resolve
+from aqea_registry.sources.resolve import known_commit, make_pin, resolve
 
 
 class Pinned(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,7 +31,7 @@ class Pinned(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pinnings(msgspec.Struct, frozen=True, kw_only=True):
-    """The entries that were pinned, the names of those that could not be, and the most_severe of the reasons."""
+    """The entries that were pinned, the names of those that could not be, and the most severe of the reasons."""
 
     done: tuple[Pinned, ...]
     failed: tuple[str, ...] = ()
@@ -90,23 +89,13 @@ def _compare(group: Group, name: str, before: Pin | None, found: Pin) -> Pinned:
 
 
 def _unresolved(group: Group, name: str, entry: Dataset | Model, before: Pin | None) -> Pinned:
-    commit = entry.commit or (entry.revision if re.fullmatch(r"[0-9a-f]{40}", entry.revision or "") else None)
+    commit = known_commit(entry)
     known = before is not None and (before.id, before.requested, before.commit) == (entry.repo, entry.revision, commit)
     if before is not None and (known or entry.kind == "directory"):
         return Pinned(group=group, name=name, state="same", pin=before)
     if commit is None:
         raise BadConfiguration(f"{name}: params.yaml has no 40-hex commit of it", f"run: aqea-registry pin {name}")
-    found = Pin(
-        kind=entry.kind,
-        id=entry.repo,
-        requested=entry.revision,
-        commit=commit,
-        licence=entry.licence,
-        resolved_from=None,
-        resolved_at=None,
-        files={},
-    )
-    return Pinned(group=group, name=name, state="unresolved", pin=found)
+    return Pinned(group=group, name=name, state="unresolved", pin=make_pin(entry, commit, entry.licence, None, {}))
 
 
 class Checked(msgspec.Struct, frozen=True, kw_only=True):

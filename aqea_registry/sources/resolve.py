@@ -10,7 +10,7 @@ from io import RawIOBase
 from typing import Any
 
 from aqea_registry.base.files import BLOCK, hash_files
-from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Refused
+from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.strict import load_yaml
 from aqea_registry.documents.model_index import split_front_matter
@@ -31,7 +31,7 @@ def resolve(project: Project, name: str, entry: Dataset | Model, before: Pin | N
     The Hub is asked if it is among the sources; if it cannot be reached, the first local source that is present is taken at
     its word, and the revision must be a commit then. Raises Refused, BadConfiguration, NotFound, NotAllowed, CannotCheck.
     """
-    sources = sources_of(project, name, _commit(entry))
+    sources = sources_of(project, name, known_commit(entry))
     hub = next((source for source in sources if isinstance(source, HubSource) and source.present()), None)
     local = next(
         (source for source in sources if source.present() and source.spec.startswith(("directory:", "package:"))), None
@@ -54,10 +54,8 @@ def _from_hub(project: Project, name: str, entry: Dataset | Model, report: Repor
     info = repository.client().info(entry.commit if entry.revision is None else entry.revision)
     if entry.commit is not None and info.commit != entry.commit:
         message = f"{entry.revision} of {entry.repo} is not the commit that params.yaml expects"
-        finding = Finding(code="pin-moved", subject=name, expected=entry.commit, actual=info.commit, message=message)
-        raise Refused(
-            f"{name}: {message}: {info.commit}, not {entry.commit}", [finding], "look at what changed before you change it"
-        )
+        hint = "look at what changed before you change it"
+        raise Refused.of("pin-moved", name, message, entry.commit, info.commit, hint=hint)
     commit = Repository(name=name, kind=entry.kind, id=entry.repo, commit=info.commit)
     source = HubSource(commit, project.root / ".aqea" / "incoming")
     card = _card(name, source, report) if isinstance(entry, Dataset) and not entry.files and README in info.files else {}
@@ -67,7 +65,7 @@ def _from_hub(project: Project, name: str, entry: Dataset | Model, report: Repor
         for path in chosen:
             files[path] = _remote_file(name, path, info.files[path], source)
             advance(1)
-    return _pin(entry, info.commit, info.licence or entry.licence, "hub", files)
+    return make_pin(entry, info.commit, info.licence or entry.licence, "hub", files)
 
 
 def _remote_file(name: str, path: str, remote: RemoteFile, source: HubSource) -> PinnedFile:
@@ -78,21 +76,16 @@ def _remote_file(name: str, path: str, remote: RemoteFile, source: HubSource) ->
         try:
             file = source.open(path, remote.size)
         except FileNotFoundError as error:
-            finding = Finding(code="missing", subject=f"{name}: {path}", message="the Hub lists it and does not give it")
-            raise Refused(f"{finding.subject}: {finding.message}", [finding], "try again") from error
+            message = "the Hub lists it and does not give it"
+            raise Refused.of("missing", f"{name}: {path}", message, hint="try again") from error
         with file:
             content = _read(file, remote.size)
         blob = git_blob(content)
         if (blob, len(content)) == (remote.blob, remote.size):
             return PinnedFile(sha256=hashlib.sha256(content).hexdigest(), size=len(content), blob=blob)
-    finding = Finding(
-        code="mismatch",
-        subject=f"{name}: {path}",
-        expected=f"blob {remote.blob} ({remote.size} bytes)",
-        actual=f"blob {blob} ({len(content)} bytes)",
-        message="the Hub sent other bytes than it describes",
-    )
-    raise Refused(f"{finding.subject}: {finding.message}: {finding.actual}, not {finding.expected}", [finding], "try again")
+    expected, actual = f"blob {remote.blob} ({remote.size} bytes)", f"blob {blob} ({len(content)} bytes)"
+    message = "the Hub sent other bytes than it describes"
+    raise Refused.of("mismatch", f"{name}: {path}", message, expected, actual, hint="try again")
 
 
 def _read(file: RawIOBase, limit: int) -> bytes:
@@ -104,7 +97,7 @@ def _read(file: RawIOBase, limit: int) -> bytes:
 
 
 def _from_folder(name: str, entry: Dataset | Model, source: Source, report: Reporter) -> Pin:
-    commit = _commit(entry)
+    commit = known_commit(entry)
     if entry.kind != "directory" and commit is None:
         raise BadConfiguration(f"{name}: {source.spec} cannot resolve the revision {entry.revision!r}: give the 40-hex commit")
     chosen = _choose(name, entry, source.paths(), {})
@@ -117,10 +110,13 @@ def _from_folder(name: str, entry: Dataset | Model, source: Source, report: Repo
         if isinstance(found, OSError):
             raise found
         files[path] = PinnedFile(sha256=found.sha256, size=found.size)
-    return _pin(entry, commit, entry.licence, source.spec, files)
+    return make_pin(entry, commit, entry.licence, source.spec, files)
 
 
-def _pin(entry: Dataset | Model, commit: str | None, licence: str | None, origin: str, files: dict[str, PinnedFile]) -> Pin:
+def make_pin(
+    entry: Dataset | Model, commit: str | None, licence: str | None, origin: str | None, files: dict[str, PinnedFile]
+) -> Pin:
+    """A pin without a day; without files it is unresolved."""
     return Pin(
         kind=entry.kind,
         id=entry.repo,
@@ -133,7 +129,8 @@ def _pin(entry: Dataset | Model, commit: str | None, licence: str | None, origin
     )
 
 
-def _commit(entry: Dataset | Model) -> str | None:
+def known_commit(entry: Dataset | Model) -> str | None:
+    """The commit that params.yaml names, if it names one."""
     return entry.commit or (entry.revision if re.fullmatch(r"[0-9a-f]{40}", entry.revision or "") else None)
 
 
@@ -159,16 +156,12 @@ def _refuse_pickles(name: str, entry: Model, present: Iterable[str], chosen: Seq
     pickled = [path for path in chosen if path.endswith(PICKLES)]
     safe = {path.rpartition("/")[0] for path in chosen if path.endswith(".safetensors")}
     unsafe = {path.rpartition("/")[0] for path in present if any(_matches(path, pattern) for pattern in PICKLED_FILES)}
-    if safe and not pickled and (entry.files or unsafe <= safe):
-        return
-    if entry.allow_pickle:
+    if entry.allow_pickle or (safe and not pickled and (entry.files or unsafe <= safe)):
         return
     found = pickled or [path for path in present if path.endswith(PICKLES)]
     what = f"its weights are pickled ({', '.join(found[:3])})" if found else "it has no weights as safetensors"
-    finding = Finding(code="unsafe-model", subject=name, message=f"{what}; a pickle can run any code when it is read")
-    raise Refused(
-        f"{name}: {finding.message}", [finding], "use a revision with safetensors, or say allow_pickle: true for this pin"
-    )
+    hint = "use a revision with safetensors, or say allow_pickle: true for this pin"
+    raise Refused.of("unsafe-model", name, f"{what}; a pickle can run any code when it is read", hint=hint)
 
 
 def split_patterns(entry: Dataset, card: dict[str, Any]) -> list[tuple[str, ...]]:

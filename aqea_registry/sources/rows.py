@@ -1,7 +1,4 @@
-"""The rows of a dataset: two sentences and a human score each, read from pinned bytes and checked.
-
-Datasets in other formats than JSON lines, read into JSON lines.
-"""
+"""The rows of a dataset: two sentences and a human score each, read from pinned JSON lines or Parquet and checked."""
 
 from __future__ import annotations
 
@@ -37,8 +34,7 @@ def as_lines(path: str, content: bytes, columns: tuple[str, ...]) -> tuple[str, 
     try:
         table = parquet.read_table(BytesIO(content), use_threads=False)
     except (pyarrow.ArrowException, OSError) as error:
-        finding = Finding(code="malformed", subject=path, message=f"not a Parquet file: {error}")
-        raise Refused(f"{path}: {finding.message}", [finding]) from error
+        raise Refused.of("malformed", path, f"not a Parquet file: {error}") from error
     rows = table.select([name for name in table.column_names if name in columns]).to_pylist()
     return f"{path}.jsonl", "".join(f"{json.dumps(row, default=str)}\n" for row in rows).encode()
 
@@ -85,11 +81,9 @@ def _lines(path: str, content: bytes) -> Iterator[bytes]:
         try:
             content = gzip.decompress(content)
         except (OSError, EOFError, zlib.error) as error:
-            finding = Finding(code="malformed", subject=path, message=f"not a gzip file: {error}")
-            raise Refused(f"{path}: {finding.message}", [finding]) from error
+            raise Refused.of("malformed", path, f"not a gzip file: {error}") from error
     if not path.endswith((".jsonl", ".jsonl.gz")):
-        finding = Finding(code="malformed", subject=path, message="not JSON lines: the name must end in .jsonl or .jsonl.gz")
-        raise Refused(f"{path}: {finding.message}", [finding])
+        raise Refused.of("malformed", path, "not JSON lines: the name must end in .jsonl or .jsonl.gz")
     return iter(content.split(b"\n"))
 
 
