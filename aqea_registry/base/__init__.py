@@ -7,8 +7,8 @@ Start with `findings`: what is wrong is data with a closed list of codes; except
 >>> from aqea_registry.base.strict import load_yaml
 >>> load_yaml(b"models: {minilm: {dimension: 384}}", "params.yaml")
 {'models': {'minilm': {'dimension': 384}}}
->>> load_yaml(b"a: 1\\na: 2", "params.yaml")
+>>> load_yaml(b"{a: 1, a: 2}", "params.yaml")
 Traceback (most recent call last):
     ...
-aqea_registry.base.findings.BadConfiguration: params.yaml: line 2, column 1: the key 'a' appears twice
+aqea_registry.base.findings.BadConfiguration: params.yaml: line 1, column 8: the key 'a' appears twice
 """
