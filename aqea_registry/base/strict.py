@@ -207,18 +207,17 @@ class _Builder:
         key = isinstance(top.values, dict) and top.key is _NONE
         if event.tag is not None:
             raise _wrong(event, f"the tag {event.tag!r} is not read here")
-        if value is _MERGE and (self._printed or not self._aliases or not key or top.merged):
+        if value is _MERGE and (self._printed or not self._aliases or not key or top.merged or event.anchor):
             raise _wrong(event, "'<<' is not read here: write the fields out")
         self._count += 1
         if self._count > self._most:
             raise _wrong(event, f"more than {self._most} values, those that aliases repeat included")
-        if self._printed and not key:
-            value = YamlNode(value, event.start_mark.line + 1)
+        whole = YamlNode(value, event.start_mark.line + 1) if self._printed else value
         if event.anchor is not None:
             if not self._aliases:
                 raise _wrong(event, "an anchor is not read here: write the value out")
-            self._anchors[event.anchor] = value, count + 1
-        self._put(event, value)
+            self._anchors[event.anchor] = whole, count + 1
+        self._put(event, value if key else whole)
 
     def _put(self, event: Any, value: Any) -> None:
         top = self._open[-1]

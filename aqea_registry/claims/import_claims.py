@@ -69,7 +69,8 @@ def import_claims(
         merged = _merged(old, document, read, text, prune=prune, model=model)
         _check_is_its_document(old, merged, target, path)
         written = old != merged.ledger and write_bytes(project.root / target, render_ledger(merged.ledger))
-    stale = () if prune else tuple(_gone(name, claim) for claim in merged.gone)
+    message = "the document no longer prints it; --prune removes it, or correct the claim by hand"
+    gone = [Finding(code="claim-stale", subject=f"{name}: {claim}", message=message) for claim in merged.gone]
     return ImportedClaims(
         ledger=target,
         written=written,
@@ -77,7 +78,7 @@ def import_claims(
         added=merged.added,
         changed=merged.changed,
         gone=merged.gone,
-        findings=(*read.findings, *stale),
+        findings=(*read.findings, *(() if prune else gone)),
         notes=tuple(read.notes),
     )
 
@@ -224,8 +225,3 @@ def _check_is_its_document(old: Ledger | None, merged: Merged, ledger: str, path
     if old is not None and 2 * len(merged.gone) > len(old.claims) and old.document.file.rpartition("/")[2] != path.name:
         message = f"{ledger} is the ledger of {old.document.title} ({old.document.file}); little of it is in {path.name}"
         raise BadConfiguration(message, "name another ledger with --into NAME")
-
-
-def _gone(ledger: str, claim: str) -> Finding:
-    message = "the document no longer prints it; --prune removes it, or correct the claim by hand"
-    return Finding(code="claim-stale", subject=f"{ledger}: {claim}", message=message)

@@ -181,7 +181,7 @@ def _pipes(text: str) -> Iterator[tuple[int, int]]:
     """The numeric cells of pipe tables, except the heading and the first column, which name things."""
     heads: list[str] | None = None
     before, offset = "", 0
-    for line in _lines(text) if "|" in text else ():
+    for line in text.split("\n") if "|" in text else ():
         if "|" not in line:
             heads = None
         elif set(line) <= set("|:- \t\r") and "-" in line:
@@ -248,7 +248,7 @@ def _columns(text: str) -> Iterator[tuple[int, int]]:
 def _rows(text: str) -> Iterator[tuple[int, int, int, int]]:
     """Lines that end in numbers: the line, where its numbers start and end, and how many they are."""
     offset = 0
-    for number, line in enumerate(_lines(text)):
+    for number, line in enumerate(text.split("\n")):
         if 1 < len(line) <= _LONGEST_ROW:
             words, count = _tail(line)
             parts = line.rsplit(None, words) if count else []
@@ -259,14 +259,6 @@ def _rows(text: str) -> Iterator[tuple[int, int, int, int]]:
 
 
 _RESULT_LIKE = re.compile(r"\d\.\d|\d[kKMB]\b")
-
-
-def _lines(text: str) -> Iterator[str]:
-    start = 0
-    while (end := text.find("\n", start)) >= 0:
-        yield text[start:end]
-        start = end + 1
-    yield text[start:]
 
 
 def _tail(line: str) -> tuple[int, int]:

@@ -102,6 +102,7 @@ YAML: dict[str, tuple[bytes, str]] = {
     "a circle": (b"a: &a [*a]", "line 1, column 8: the alias 'a' names no value that ends before it"),
     "merging a text": (b"a: {<<: b}", "line 1, column 9: only mappings are merged"),
     "two merges": (b"a: &a {x: 1}\nb: {<<: *a, <<: *a}", "line 2, column 13: '<<' is not read here"),
+    "an anchored merge": (b"a: &a {x: 1}\nb: {&m <<: *a}\nc: *m", "line 2, column 5: '<<' is not read here"),
     "a list as a key": (b"? [a]\n: 1", "line 1, column 3: a key is not a plain text"),
     "an alias as a key": (b"a: &a [b]\n*a : 1", "line 2, column 1: a key is not a plain text"),
     "a tag": (b"a: !!python/name:os.system x", "line 1, column 4: the tag 'tag:yaml.org,2002:python/name:os.system'"),
@@ -123,6 +124,7 @@ def test_printed_values_keep_their_texts_and_lines() -> None:
     found = load_yaml(b"a: &a\n- 1.50\n- ~\n- 'no'\n2024-01-01: *a\n", "file", printed=True)
     items = YamlNode([YamlNode("1.50", 2), YamlNode(None, 3), YamlNode("no", 4)], 1)
     assert found == YamlNode({"a": items, "2024-01-01": items}, 1)
+    assert load_yaml(b"&k key: *k", "file", printed=True) == YamlNode({"key": YamlNode("key", 1)}, 1)
 
 
 FRONT = ["configs: 5", "configs: .nan", "configs: [{config_name: default, data_files: [{split: test, path: [5, [6]]}]}]"]
