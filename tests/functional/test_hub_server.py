@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -76,10 +77,10 @@ def fetch(hub: HubServer, path: str, cache: Path, *, revision: str = "main", tok
 def ask(url: str, method: str = "GET", **headers: str) -> tuple[int, dict[str, str], bytes]:
     """A request without the help of a client; redirects are not followed."""
     parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.netloc, timeout=10)
-    connection.request(method, parts.path, headers=headers)
-    answer = connection.getresponse()
-    return answer.status, dict(answer.headers), answer.read()
+    with closing(http.client.HTTPConnection(parts.netloc, timeout=10)) as connection:
+        connection.request(method, parts.path, headers=headers)
+        answer = connection.getresponse()
+        return answer.status, dict(answer.headers), answer.read()
 
 
 # What is there
@@ -519,13 +520,13 @@ def test_a_process_of_its_own(tmp_path: Path) -> None:
     store.create("models", MODEL)
     store.commit("models", MODEL, FILES)
     shell = f"{sys.executable} -m tests.hub {tmp_path} & read line"  # the shell goes when its input ends
-    parent = subprocess.Popen(["sh", "-c", shell], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert parent.stdin and parent.stdout
-    endpoint = f"http://127.0.0.1:{int(parent.stdout.readline())}"
-    later = store.commit("models", MODEL, {"config.json": b"{ }"})  # it sees what this process changes
-    assert HfApi(endpoint=endpoint, token=False).model_info(MODEL).sha == later
-    parent.stdin.close()
-    parent.wait()
+    words = ["sh", "-c", shell]
+    with subprocess.Popen(words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdin and parent.stdout
+        endpoint = f"http://127.0.0.1:{int(parent.stdout.readline())}"
+        later = store.commit("models", MODEL, {"config.json": b"{ }"})  # it sees what this process changes
+        assert HfApi(endpoint=endpoint, token=False).model_info(MODEL).sha == later
+        parent.stdin.close()
     assert gone(endpoint)
 
 
@@ -567,10 +568,10 @@ def chunk(data: bytes) -> bytes:
 
 
 def send(hub: HubServer, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection(urlsplit(hub.endpoint).netloc, timeout=10)
-    connection.request("POST", path, body=body, headers=headers)
-    answer = connection.getresponse()
-    return answer.status, answer.read()
+    with closing(http.client.HTTPConnection(urlsplit(hub.endpoint).netloc, timeout=10)) as connection:
+        connection.request("POST", path, body=body, headers=headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
 
 
 LOAD = """

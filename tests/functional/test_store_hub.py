@@ -506,7 +506,8 @@ def spoiled_push(folder: Path, transfer: str, kind: str, skip: int) -> str:
 def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Processes that find huggingface_hub imported."""
     patch = pytest.MonkeyPatch()
-    settings = served(tmp_path_factory.mktemp("unused")).environment(tmp_path_factory.mktemp("home"), WRITE)
+    with served(tmp_path_factory.mktemp("unused")) as server:
+        settings = server.environment(tmp_path_factory.mktemp("home"), WRITE)
     for name, value in settings.items():
         patch.setenv(name, value)
     context = multiprocessing.get_context("forkserver")
