@@ -1,1 +1,18 @@
-"""The workshop: model and sentences in, canonical vectors out. The only room that imports torch."""
+"""Sentences to vectors: a model's forward pass in float64. The only package that imports torch.
+
+Open `encoder` first: `Encoder` loads a model from pinned files and encodes sentences in batches of equal length. `float64`
+keeps the pass in float64 where a model's own code asks for less; it is loaded by `Encoder` alone. `model_folder` refuses or
+redirects code that a model brings. `vector_cache` keeps vectors on disk by sentence. All four have effects: they read and
+write files, and `encoder` sets torch's threads and goes offline.
+
+>>> import tempfile
+>>> from pathlib import Path
+>>> import numpy as np
+>>> from aqea_registry.embedding.vector_cache import VectorCache
+>>> from aqea_registry.vectors.pair_set import to_grid
+>>> with tempfile.TemporaryDirectory() as folder:
+...     cache = VectorCache(Path(folder), dimension=2)
+...     cache.add(["a talk"], to_grid(np.array([[3.0, 4.0]])))
+...     cache.missing(["a talk", "a walk", "a walk"]), next(cache.blocks(["a talk"])).tolist()
+(['a walk'], [[600000, 800000]])
+"""

@@ -1,1 +1,14 @@
-"""Project in, artefacts out. Verbs generate, export."""
+"""From a project to its artefacts: the verbs generate and export.
+
+Open `generate` first: it reads a dataset's rows, has their sentences encoded, scores them, and writes pair file, view,
+metrics, plot data and statement. `encode` gives the vectors of sentences: those that are kept, and new ones of the model.
+`export` writes other formats from a pair file. All three read and write files; the values that they write are computed by
+`vectors` and `project`.
+
+>>> import numpy as np
+>>> from aqea_registry.embedding.encoder import Encoded
+>>> from aqea_registry.generation.encode import in_order
+>>> batches = [Encoded([2], np.array([[0.0, 2.0]])), Encoded([1, 0], np.array([[1.0, 0.0], [0.0, 1.0]]))]
+>>> in_order(batches).tolist()
+[[0.0, 1.0], [1.0, 0.0], [0.0, 2.0]]
+"""

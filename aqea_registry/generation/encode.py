@@ -134,7 +134,6 @@ def _spread(model: ModelInUse, encoder: Encoder, settings: Settings, sentences: 
 
 def in_order(batches: Iterable[Encoded]) -> npt.NDArray[np.floating]:
     """The vectors of all batches in the order of their sentences."""
-    """The vectors of all batches in the order of their sentences."""
     joined = _join(list(batches))
     return joined.vectors[np.argsort(joined.positions)]
 

@@ -1,1 +1,23 @@
-"""A checkout as one snapshot: params, lock, dvc.lock, manifest, paths, git. Verb manifest."""
+"""A project: a folder with params.yaml, read once as a snapshot; and the verb manifest.
+
+Open `project` first: `open_project` reads every small file once, and `Project` derives everything else from what was read.
+`artefact` is one pair set of the run with its inputs and the paths of its files. `params`, `lock` and `dvc_lock` are
+params.yaml, the pins and dvc.lock as values. These are pure but for `open_project`. `manifest` reads and writes the list of
+digests and hashes files for it; `git` asks git which commit is checked out.
+
+>>> from pathlib import Path
+>>> from aqea_registry.project.lock import Lock
+>>> from aqea_registry.project.params import parse_params
+>>> from aqea_registry.project.project import Project
+>>> params = parse_params(b'''
+... datasets: {mine: {kind: directory, repo: mine, files: [test.jsonl], sources: ["directory:mine"]}}
+... models: {minilm: {repo: org/minilm, dimension: 384}}
+... runs: {}
+... run: {pairs: {mine-minilm: {dataset: mine, model: minilm, file: mine_minilm_384d}}, exports: {}}
+... publish: {stores: ["oci:releases"], title: Mine}
+... ''')
+>>> project = Project(root=Path("."), params=params, lock=Lock(), plain_params=None, contents={})
+>>> artefact = project.artefact("mine", "minilm")
+>>> artefact.stage, artefact.pairs
+('generate@mine-minilm', 'training/data/mine_minilm_384d_pairs.json')
+"""
