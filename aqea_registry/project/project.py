@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from aqea_registry.base.files import read_small
 from aqea_registry.base.findings import BadConfiguration, Finding
 from aqea_registry.base.sha256_list import MANIFEST, SIZES
 from aqea_registry.base.strict import load_yaml
@@ -22,6 +23,7 @@ from aqea_registry.project.params import Dataset, Model, Params, to_params
 
 PARAMS = "params.yaml"
 CACHE = ".aqea"
+LARGEST = 1 << 30  # bytes of a manifest of ten million files
 
 
 class Scope(Enum):
@@ -162,6 +164,6 @@ def open_project(root: Path) -> Project:
 
 def _content(path: Path) -> bytes | OSError:
     try:
-        return path.read_bytes()
+        return read_small(path, LARGEST)
     except OSError as error:
         return error
