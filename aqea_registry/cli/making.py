@@ -56,7 +56,7 @@ def pin(shell: Shell, names: tuple[str, ...], check: bool, commits_only: bool) -
 
 
 def _check_pins(checked: Checked) -> Outcome:
-    """What `pin --check` found. If nobody could be asked about an entry and nothing is wrong, nothing was checked."""
+    """What `pin --check` found. If no source could be asked about an entry and nothing is wrong, nothing was checked."""
     from aqea_registry.base.findings import CannotCheck
 
     if checked.unasked and not checked.findings:

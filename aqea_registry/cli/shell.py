@@ -232,7 +232,7 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None
 
 
 def print_tree(title: str, branch: Branch, *, upwards: bool = False) -> None:
-    """A tree of the graph on stdout: with guides and colours on a terminal, a line a node elsewhere.
+    """A tree of the graph on stdout: with guides and colours on a terminal, one line per node elsewhere.
 
     Where it leads `upwards`, a verb says what a node does with the one that it stands below.
     """
@@ -245,20 +245,20 @@ def print_tree(title: str, branch: Branch, *, upwards: bool = False) -> None:
     from rich.text import Text
     from rich.tree import Tree
 
-    def grown(one: Branch, at: Tree) -> None:
-        for below in one.branches:
-            grown(below, at.add(label(below)))
-        if one.omitted:
-            at.add(Text(_more(one), style="dim"))
+    def grow(tree: Tree, branch: Branch) -> None:
+        for below in branch.branches:
+            grow(tree.add(label(below)), below)
+        if branch.omitted:
+            tree.add(Text(_more(branch), style="dim"))
 
-    def label(one: Branch) -> Text:
-        head, facts, broken = _branch_text(one, upwards)
+    def label(branch: Branch) -> Text:
+        head, facts, broken = _branch_text(branch, upwards)
         text = Text(head, overflow="fold")
         text.append(f"\n{facts}" if facts else "", style="dim")
         return text.append(f"\n{broken}" if broken else "", style="bold red")
 
     root = Tree(label(branch))
-    grown(branch, root)
+    grow(root, branch)
     console = Console()
     console.print(Text(f"{title}:", style="bold"))
     console.print(root)
@@ -275,7 +275,7 @@ def _branch_lines(branch: Branch, first: str, rest: str, upwards: bool) -> Itera
 
 
 def _branch_text(branch: Branch, upwards: bool) -> tuple[str, str, str]:
-    """What a line of a tree says: the verb and the node; its facts, if they were not told before; and what is broken."""
+    """What a line of a tree says: the verb and the node; its facts, if they were not shown before; and what is broken."""
     node = branch.node
     again = " (see above)" if branch.repeated else ""
     facts = "" if branch.repeated else "; ".join(f"{name} {value}" for name, value in node.facts.items())

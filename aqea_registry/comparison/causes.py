@@ -48,7 +48,7 @@ FIRST = {
 
 
 class Cause(NamedTuple):
-    """One way in which the sentences may have been encoded: `way` are the arguments of `Sample.encode`."""
+    """One way in which the sentences may have been encoded: `way` are the arguments of `RowEncoder.encode`."""
 
     kind: Kind
     description: str
@@ -81,12 +81,14 @@ def try_causes(
     chosen = _chosen(compared)
     vectors = [_vectors_at(file, chosen) for file in files]
     with tempfile.TemporaryDirectory(prefix="aqea-causes-") as scratch:
-        sample = Sample(project, pair.dataset, pinned_model(project, pair.model, report), rows, chosen, Path(scratch), report)
+        sample = RowEncoder(
+            project, pair.dataset, pinned_model(project, pair.model, report), rows, chosen, Path(scratch), report
+        )
         return _try_all(found, compared.bound, vectors, sample, report)
 
 
 def _try_all(
-    found: PairSetComparison, bound: float, sides: Sequence[Values], sample: Sample, report: Reporter
+    found: PairSetComparison, bound: float, sides: Sequence[Values], sample: RowEncoder, report: Reporter
 ) -> PairSetComparison:
     """Find the side that was not encoded as pinned, and the first cause that gives its vectors."""
     everything = range(len(sample.chosen))
@@ -123,7 +125,7 @@ def _try_all(
     return _noted(found, note)
 
 
-class Sample:
+class RowEncoder:
     """Some rows of a dataset (`chosen`), and the models that encode them, each loaded once."""
 
     def __init__(

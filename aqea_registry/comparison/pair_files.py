@@ -20,7 +20,7 @@ from aqea_registry.claims.judging import ALSO_CALLED, Resolved, judge_claim, mea
 from aqea_registry.claims.ledger import Claim, Ledger, read_ledgers
 from aqea_registry.comparison.evidence import Compared, is_canonical
 from aqea_registry.comparison.measures import Block, Values, measure
-from aqea_registry.comparison.verdict import BOUND, PairSetComparison, PairSetFile, PrintedNumber, Scored, decide, scored
+from aqea_registry.comparison.verdict import BOUND, ComparedNumber, PairSetComparison, PairSetFile, Scored, decide, scored
 from aqea_registry.project.project import PARAMS, Project, open_project
 from aqea_registry.vectors.containers.open_pairs import open_pairs
 from aqea_registry.vectors.pair_set import MICRO, ContentDigest, PairFile
@@ -35,7 +35,7 @@ class NamedFile(NamedTuple):
 
 
 # What ledgers print about the pair set of a file, given both sides' scores.
-Claimed = Callable[[PairSetFile, Scored | None], Sequence[PrintedNumber]]
+Claimed = Callable[[PairSetFile, Scored | None], Sequence[ComparedNumber]]
 
 
 def compare_files(
@@ -130,7 +130,7 @@ def claimed_by(root: Path) -> Claimed:
     project = open_project(root)
     ledgers, _ = read_ledgers(root)
 
-    def claimed(file: PairSetFile, scores: Scored | None) -> Sequence[PrintedNumber]:
+    def claimed(file: PairSetFile, scores: Scored | None) -> Sequence[ComparedNumber]:
         key = run_key(project, file)
         if key is None or scores is None:
             return ()
@@ -148,7 +148,9 @@ def run_key(project: Project, file: PairSetFile) -> str | None:
     return None
 
 
-def _numbers(project: Project, key: str, name: str, ledger: Ledger, before: Metrics, after: Metrics) -> Iterator[PrintedNumber]:
+def _numbers(
+    project: Project, key: str, name: str, ledger: Ledger, before: Metrics, after: Metrics
+) -> Iterator[ComparedNumber]:
     bound = {name: resolve_result(result, project.params, project.lock) for name, result in ledger.results.items()}
     for claim in ledger.claims:
         resolved = bound.get(claim.measured.result) if claim.measured else None
@@ -160,7 +162,7 @@ def _numbers(project: Project, key: str, name: str, ledger: Ledger, before: Metr
         if first.recomputed is None or second.recomputed is None:
             continue
         metric = ALSO_CALLED.get(claim.measured.metric, claim.measured.metric)
-        yield PrintedNumber(
+        yield ComparedNumber(
             metric=metric,
             before=first.recomputed,
             after=second.recomputed,

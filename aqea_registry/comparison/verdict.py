@@ -88,7 +88,7 @@ class MetricChange(msgspec.Struct, frozen=True, kw_only=True):
     kept: float | None = None
 
 
-class PrintedNumber(msgspec.Struct, frozen=True, kw_only=True):
+class ComparedNumber(msgspec.Struct, frozen=True, kw_only=True):
     """A number as both sides would have it printed. `claim` is LEDGER:ID."""
 
     metric: str
@@ -108,7 +108,7 @@ class PairSetComparison(msgspec.Struct, frozen=True, kw_only=True):
     basis: str = ""  # which printed numbers decided the verdict
     figures: Figures | None = None
     metrics: tuple[MetricChange, ...] = ()
-    numbers: tuple[PrintedNumber, ...] = ()
+    numbers: tuple[ComparedNumber, ...] = ()
     diagnoses: tuple[Diagnosis, ...] = ()
     first: RowDifference | None = None
     worst: RowDifference | None = None
@@ -142,7 +142,7 @@ def scored(compared: Compared) -> Scored | None:
 
 
 def decide(
-    compared: Compared, before: PairSetFile, after: PairSetFile, scores: Scored | None, claimed: Sequence[PrintedNumber]
+    compared: Compared, before: PairSetFile, after: PairSetFile, scores: Scored | None, claimed: Sequence[ComparedNumber]
 ) -> PairSetComparison:
     """The verdict on two files with different bytes.
 
@@ -172,7 +172,7 @@ def decide(
     )
 
 
-def _verdict(compared: Compared, numbers: Sequence[PrintedNumber]) -> Verdict:
+def _verdict(compared: Compared, numbers: Sequence[ComparedNumber]) -> Verdict:
     before, after, between = compared.measured.before, compared.measured.after, compared.measured.between
     labels_equal = compared.common == before.n_pairs and not compared.labels().any()
     shapes_equal = (before.n_pairs, before.dimension) == (after.n_pairs, after.dimension)
@@ -231,13 +231,13 @@ def _changes(scores: Scored) -> Iterator[MetricChange]:
         yield MetricChange(metric=name, before=before, after=after, points=100 * (after - before), kept=kept)
 
 
-def _printed(scores: Scored) -> Iterator[PrintedNumber]:
+def _printed(scores: Scored) -> Iterator[ComparedNumber]:
     for name in Metrics.__struct_fields__:
         before, after = (f"{100 * getattr(side, name):.{DIGITS}f}" for side in scores.kept)
-        yield PrintedNumber(metric=name, before=before, after=after, same=before == after)
+        yield ComparedNumber(metric=name, before=before, after=after, same=before == after)
 
 
-def _numbers_changed(numbers: Sequence[PrintedNumber]) -> Diagnosis:
+def _numbers_changed(numbers: Sequence[ComparedNumber]) -> Diagnosis:
     """The vectors are within the bound, and a printed number changes: it is near the edge of a digit, or has very many."""
     changed = [number for number in numbers if not number.same]
     first = changed[0]

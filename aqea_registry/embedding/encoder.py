@@ -167,7 +167,7 @@ def _refuse_missing_weights(folder: Path, files: ModelFiles) -> None:
 
 
 def _stay_offline() -> Path:
-    """Before the libraries are imported: what is not in the folder is not there, and code is run from nowhere else.
+    """Before the libraries are imported: what is not in the folder does not exist, and code is run from nowhere else.
 
     Returns a folder of this process alone, into which transformers copies a model's code; it goes when the process ends.
     """

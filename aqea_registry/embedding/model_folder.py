@@ -45,8 +45,8 @@ def refuse_code(folder: Path) -> None:
             raise CodeRefusedError(f"modules.json names {module}, and the catalogue does not trust it")
 
 
-def view_with_local_code(folder: Path, repo: str, place: Path) -> Path:
-    """A folder in `place` with the same files, whose configs name the code in it. Raises CodeRefusedError.
+def view_with_local_code(folder: Path, repo: str, parent: Path) -> Path:
+    """A folder in `parent` with the same files, whose configs name the code in it. Raises CodeRefusedError.
 
     The pinned folder itself is returned if its configs name local code already.
     """
@@ -56,7 +56,7 @@ def view_with_local_code(folder: Path, repo: str, place: Path) -> Path:
             local = {key: _local(value, repo, folder) for key, value in config["auto_map"].items()}
             if local != config["auto_map"]:
                 changed[path] = json.dumps({**config, "auto_map": local}, indent=2).encode()
-    return linked_view(folder, place / folder.name, changed) if changed else folder
+    return linked_view(folder, parent / folder.name, changed) if changed else folder
 
 
 def _configs(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:

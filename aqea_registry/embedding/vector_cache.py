@@ -1,4 +1,4 @@
-"""Vectors that were computed before: each distinct sentence is encoded once a model, over all datasets and runs.
+"""Vectors that were computed before: each distinct sentence is encoded once per model, over all datasets and runs.
 
 A folder of segments. A segment is a NumPy file of records (key, distance to a rounding boundary, vector), written whole
 under the sha256 of its bytes and checked against that name before it is used, so a killed run leaves nothing half, and a
@@ -46,7 +46,7 @@ class VectorCache:
             self._load(path)
 
     def missing(self, sentences: Iterable[str]) -> list[str]:
-        """The distinct sentences that are not here, in the order they first occur."""
+        """The distinct sentences without a kept vector, in the order they first occur."""
         return [sentence for sentence in dict.fromkeys(sentences) if key_of(sentence) not in self._index]
 
     def add(self, sentences: Sequence[str], rows: OnGrid) -> None:

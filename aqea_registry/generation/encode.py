@@ -124,7 +124,7 @@ def _spread(model: ModelInUse, encoder: Encoder, settings: Settings, sentences: 
         other = load_encoder(model, msgspec.structs.replace(alone, attention=attention))
     except Refused:
         other = load_encoder(model, alone)
-    first, second = (in_order(each.encode(sample)) for each in (encoder, other))
+    first, second = (in_order(used.encode(sample)) for used in (encoder, other))
     try:
         difference = np.abs(normalised(first) - normalised(second))
     except BadVector:  # reported when all are encoded, with its sentence
@@ -208,7 +208,7 @@ def load_encoder(model: ModelInUse, settings: Settings) -> Encoder:
     except CodeRefusedError as error:
         hint = "if you trust its code, say trust_remote_code: true in params.yaml and pin it again"
         raise Refused.of("unsafe-model", model.name, str(error), hint=hint) from error
-    except Exception as error:  # whatever a library says of files that it cannot load
+    except Exception as error:  # whatever a library raises for files that it cannot load
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         message, hint = f"the pinned files do not load as a model: {reason}", "look at the entry in params.yaml and at its pin"
         raise Refused.of("malformed", model.name, message, hint=hint) from error

@@ -82,7 +82,7 @@ def generate(
 
 
 def _scored(artefact: RunArtefact, values: Products, graded: Sequence[float]) -> tuple[Header, Metrics]:
-    """The scores against the human ones, and what the pair file says of itself. Raises Refused without a correlation."""
+    """The scores against the human ones, and the header of the pair file. Raises Refused without a correlation."""
     try:
         scores = metrics(values, graded)
     except Undefined as error:

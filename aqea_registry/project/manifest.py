@@ -14,14 +14,14 @@ from aqea_registry.base.progress import Reporter
 from aqea_registry.base.sha256_list import MANIFEST, SIZES, malformed, parse_list, render
 
 
-class Written(msgspec.Struct, frozen=True, kw_only=True):
+class WrittenManifest(msgspec.Struct, frozen=True, kw_only=True):
     """The manifest as written: path to (hex sha256, bytes), and whether the file changed."""
 
     files: dict[str, tuple[str, int]]
     changed: bool
 
 
-def write_manifest(root: Path, paths: Iterable[str], report: Reporter) -> Written:
+def write_manifest(root: Path, paths: Iterable[str], report: Reporter) -> WrittenManifest:
     """Hash these files below the root and write the manifest. Raises Refused if one is missing; nothing is written."""
     locations = {path: root / path for path in paths}
     with report.task("hash", sum(map(size_of, locations.values())), "bytes") as advance:
@@ -38,7 +38,7 @@ def write_manifest(root: Path, paths: Iterable[str], report: Reporter) -> Writte
         raise Refused(f"{len(findings)} files of the run are missing, first {findings[0].subject}", findings, "run: dvc repro")
     changed = write_bytes(root / MANIFEST, render({path: sha256 for path, (sha256, _) in files.items()}))
     changed |= write_bytes(root / SIZES, render_sizes({path: size for path, (_, size) in files.items()}))
-    return Written(files=files, changed=changed)
+    return WrittenManifest(files=files, changed=changed)
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):

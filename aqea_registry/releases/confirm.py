@@ -64,7 +64,10 @@ def confirm(project: Project, reference: str, report: Reporter, *, fresh: Settin
     for artefact in common if fresh is not None else ():
         generate(project, artefact.dataset, artefact.model, fresh or Settings(), report, fresh=True)
     made = {artefact.key: _made_here(project.root, artefact) for artefact in common}
-    confirmed = {each.key: _confirmed(project.root, store, tagged, release, each, made[each.key], report) for each in common}
+    confirmed = {
+        artefact.key: _confirmed(project.root, store, tagged, release, artefact, made[artefact.key], report)
+        for artefact in common
+    }
 
     predicate = Confirmation(
         reference=reference,

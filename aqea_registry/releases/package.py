@@ -48,7 +48,7 @@ class Package(msgspec.Struct, frozen=True, kw_only=True):
         return self.texts[path] if path in self.texts else self.paths[path]
 
 
-class Written(msgspec.Struct, frozen=True, kw_only=True):
+class WrittenPackage(msgspec.Struct, frozen=True, kw_only=True):
     """The folder as written: the number of its files, those that were not so before, and those that were removed."""
 
     folder: str
@@ -87,7 +87,7 @@ def build_package(described: card.Card, page: bytes, files: Mapping[str, tuple[s
     return Package(release=release, texts=texts, paths=paths)
 
 
-def write_package(package: Package, folder: Path, report: Reporter) -> Written:
+def write_package(package: Package, folder: Path, report: Reporter) -> WrittenPackage:
     """Make a folder hold exactly the package; what it holds already is left alone.
 
     A file of an older package in it is replaced or removed. Raises Refused, before anything is written, if the folder holds
@@ -106,7 +106,7 @@ def write_package(package: Package, folder: Path, report: Reporter) -> Written:
                 _write(package.content(path), folder / path, layers[path])
                 written.append(path)
             advance(layers[path].size)
-    return Written(
+    return WrittenPackage(
         folder=str(folder),
         files=len(layers),
         bytes=package.release.size(),

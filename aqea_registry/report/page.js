@@ -54,9 +54,9 @@
       const cells = Array.from(row.cells, (cell) => cell.textContent.trim());
       const [kind, ground = ""] = cells[5].split(" · ");
       const text = `${ledger}:${cells[1]}\n${cells.join("\n")}`.toLowerCase();
-      const one = { row, ledger, kind, ground, text, cells, state: cells[0], number: all.length, fits: true, detail: null, button: null };
-      all.push(one);
-      byName.set(row.id, one);
+      const claim = { row, ledger, kind, ground, text, cells, state: cells[0], number: all.length, fits: true, detail: null, button: null };
+      all.push(claim);
+      byName.set(row.id, claim);
     }
   }
 
@@ -66,23 +66,23 @@
 
   const show = (limit) => {
     const next = new Set(matching.slice(0, limit));
-    for (const one of shown) {
-      if (next.has(one)) continue;
-      close(one);
-      one.row.classList.remove("on");
+    for (const claim of shown) {
+      if (next.has(claim)) continue;
+      close(claim);
+      claim.row.classList.remove("on");
     }
-    for (const one of next) {
-      if (shown.has(one)) continue;
-      if (!one.button) {
-        one.button = element("button", { type: "button", textContent: one.cells[1] });
-        one.button.setAttribute("aria-expanded", "false");
-        one.row.cells[1].replaceChildren(one.button);
+    for (const claim of next) {
+      if (shown.has(claim)) continue;
+      if (!claim.button) {
+        claim.button = element("button", { type: "button", textContent: claim.cells[1] });
+        claim.button.setAttribute("aria-expanded", "false");
+        claim.row.cells[1].replaceChildren(claim.button);
       }
-      one.row.classList.add("on");
+      claim.row.classList.add("on");
     }
     shown = next;
-    const visible = new Set(Array.from(next, (one) => one.ledger));
-    const printed = new Set(matching.map((one) => one.ledger));
+    const visible = new Set(Array.from(next, (claim) => claim.ledger));
+    const printed = new Set(matching.map((claim) => claim.ledger));
     for (const { body, ledger } of bodies) {
       body.classList.toggle("on", visible.has(ledger));
       body.classList.toggle("out", !printed.has(ledger));
@@ -98,15 +98,15 @@
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
     const parts = selects.filter((select) => select.value).map((select) => [select.dataset.part, select.value]);
     matching = [];
-    for (const one of all) {
-      const fits = parts.every(([part, value]) => one[part] === value) && words.every((word) => one.text.includes(word));
-      if (fits !== one.fits) one.row.classList.toggle("out", !(one.fits = fits));
-      if (fits) matching.push(one);
+    for (const claim of all) {
+      const fits = parts.every(([part, value]) => claim[part] === value) && words.every((word) => claim.text.includes(word));
+      if (fits !== claim.fits) claim.row.classList.toggle("out", !(claim.fits = fits));
+      if (fits) matching.push(claim);
     }
     show(WINDOW);
   };
 
-  const told = (facts) => facts.map((fact) => chains.facts[fact].map((number) => chains.text[number]));
+  const namedFacts = (facts) => facts.map((fact) => chains.facts[fact].map((number) => chains.text[number]));
   const digest = (value) => /^(sha256:)?[0-9a-f]{32,}$/.test(value);
 
   // What a claim or a node rests on, as nested lists. Another claim is closed at first: its own chain may be long.
@@ -134,7 +134,7 @@
     seen.add(target);
     if (facts.length) {
       const line = element("span", { className: "facts" });
-      told(facts).forEach(([fact, value], at) => line.append(`${at ? " · " : ""}${fact} `, element(digest(value) ? "code" : "span", {}, value)));
+      namedFacts(facts).forEach(([fact, value], at) => line.append(`${at ? " · " : ""}${fact} `, element(digest(value) ? "code" : "span", {}, value)));
       item.append(line);
     }
     if (links.length) item.append(branches(links, seen));
@@ -142,40 +142,40 @@
   };
 
   const claimed = (verb, target, seen) => {
-    const one = byName.get(target);
-    if (!one) return element("li", {}, verb, element("b", {}, target));
+    const claim = byName.get(target);
+    if (!claim) return element("li", {}, verb, element("b", {}, target));
     const link = element("a", { href: `#${encodeURIComponent(target)}` }, target);
-    const state = element("span", { className: `state ${one.state}` }, one.state);
-    const line = [verb, link, ` ${one.cells[3]} `, state];
-    const links = chains.claims[one.number][2];
+    const state = element("span", { className: `state ${claim.state}` }, claim.state);
+    const line = [verb, link, ` ${claim.cells[3]} `, state];
+    const links = chains.claims[claim.number][2];
     if (!links.length || seen.has(target)) return element("li", {}, ...line);
     const below = element("details", {}, element("summary", {}, "its own chain"));
     below.addEventListener("toggle", () => below.append(branches(links, new Set([...seen, target]))), { once: true });
     return element("li", {}, ...line, below);
   };
 
-  const open = (one) => {
-    if (one.detail) return;
-    const [message, facts, links] = chains.claims[one.number];
+  const open = (claim) => {
+    if (claim.detail) return;
+    const [message, facts, links] = chains.claims[claim.number];
     const cell = element("td", { colSpan: 6 }, element("p", {}, chains.text[message]));
     const list = element("dl", { className: "facts" });
-    for (const [name, value] of told(facts)) list.append(element("dt", {}, name), element("dd", {}, value));
-    const address = element("a", { href: `#${encodeURIComponent(one.row.id)}` }, one.row.id);
+    for (const [name, value] of namedFacts(facts)) list.append(element("dt", {}, name), element("dd", {}, value));
+    const address = element("a", { href: `#${encodeURIComponent(claim.row.id)}` }, claim.row.id);
     list.append(element("dt", {}, "address"), element("dd", {}, address));
     cell.append(list);
-    if (links.length) cell.append(element("div", { className: "chain" }, element("h4", {}, "What it rests on"), branches(links, new Set([one.row.id]))));
-    one.detail = element("tr", { className: "detail" }, cell);
-    one.row.after(one.detail);
-    one.row.classList.add("open");
-    one.button.setAttribute("aria-expanded", "true");
+    if (links.length) cell.append(element("div", { className: "chain" }, element("h4", {}, "What it rests on"), branches(links, new Set([claim.row.id]))));
+    claim.detail = element("tr", { className: "detail" }, cell);
+    claim.row.after(claim.detail);
+    claim.row.classList.add("open");
+    claim.button.setAttribute("aria-expanded", "true");
   };
 
-  const close = (one) => {
-    if (!one.detail) return;
-    one.detail.remove();
-    one.detail = null;
-    one.row.classList.remove("open");
-    one.button.setAttribute("aria-expanded", "false");
+  const close = (claim) => {
+    if (!claim.detail) return;
+    claim.detail.remove();
+    claim.detail = null;
+    claim.row.classList.remove("open");
+    claim.button.setAttribute("aria-expanded", "false");
   };
 
   // The address of a claim opens it; one that is not in the window is searched for.
@@ -186,21 +186,21 @@
     } catch {
       return;
     }
-    const one = byName.get(name);
-    if (!one) return;
-    if (!shown.has(one)) {
+    const claim = byName.get(name);
+    if (!claim) return;
+    if (!shown.has(claim)) {
       form.reset();
       search.value = name;
       apply();
     }
-    open(one);
-    one.row.scrollIntoView({ block: "center" });
-    one.button.focus({ preventScroll: true });
+    open(claim);
+    claim.row.scrollIntoView({ block: "center" });
+    claim.button.focus({ preventScroll: true });
   };
 
   table.addEventListener("click", (event) => {
-    const one = byName.get(event.target.closest("tr[id]")?.id);
-    if (one && getSelection().isCollapsed) (one.detail ? close : open)(one);
+    const claim = byName.get(event.target.closest("tr[id]")?.id);
+    if (claim && getSelection().isCollapsed) (claim.detail ? close : open)(claim);
   });
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("input", apply);

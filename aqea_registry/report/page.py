@@ -18,7 +18,7 @@ from aqea_registry.base.progress import printable
 from aqea_registry.claims.judging import ALSO_CALLED
 from aqea_registry.claims.ledger import Ledger, Verdict
 from aqea_registry.project.lock import Pin
-from aqea_registry.report.plots import Figure, PrintedScore, Score, Table, score_figure
+from aqea_registry.report.plots import Figure, PrintedScore, Score, TextTable, score_figure
 from aqea_registry.stores.receipts import Receipt
 from aqea_registry.vectors.scores import Metrics
 
@@ -130,7 +130,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     contradictions: tuple[Contradiction, ...]
     ledgers: tuple[LedgerRows, ...]
     figure: Figure | None
-    tables: tuple[Table, ...]
+    tables: tuple[TextTable, ...]
     chains: str
 
 
@@ -216,7 +216,7 @@ def scores_of(content: Content) -> list[Score]:
     return scores
 
 
-def differences(verdicts: Sequence[Verdict]) -> Table:
+def differences(verdicts: Sequence[Verdict]) -> TextTable:
     """The differences between printed and recomputed numbers that take up most of their tolerance, the largest first."""
     rows = []
     for verdict in verdicts:
@@ -225,7 +225,7 @@ def differences(verdicts: Sequence[Verdict]) -> Table:
             gap = abs(difference)
             share = gap / tolerance if tolerance > 0 else math.inf if gap else 0.0
             rows.append((-share, verdict.name, verdict.state, gap, tolerance))
-    return Table(
+    return TextTable(
         f"Differences between printed and recomputed, the largest of {len(rows):,}",
         ("claim", "state", "difference", "tolerance", "share of the tolerance"),
         tuple(
@@ -239,9 +239,9 @@ def _percent(share: float) -> str:
     return "no tolerance" if math.isinf(share) else f"{100 * share:.0f} %" if share < 100 else f"{share:.0f} times"
 
 
-def _files(content: Content) -> Table:
+def _files(content: Content) -> TextTable:
     rows = tuple((path, f"{size:,}", sha256) for path, (sha256, size) in sorted(content.files.items()))
-    return Table(f"Sizes and digests of {len(rows):,} files", ("file", "bytes", "sha256"), rows, mono=(2,))
+    return TextTable(f"Sizes and digests of {len(rows):,} files", ("file", "bytes", "sha256"), rows, mono=(2,))
 
 
 def _number(text: str | None) -> float | None:

@@ -58,7 +58,7 @@ class Score(NamedTuple):
         return f"{self.dataset} · {self.metric}" if self.metric else self.dataset
 
 
-class Table(NamedTuple):
+class TextTable(NamedTuple):
     """Numbers as text, row by row; `mono` are the columns of digests."""
 
     title: str
@@ -74,7 +74,7 @@ class Figure(NamedTuple):
     caption: str
     inline: str
     alone: bytes
-    table: Table
+    table: TextTable
 
 
 class Axis(NamedTuple):
@@ -138,7 +138,7 @@ def score_figure(scores: Sequence[Score]) -> Figure:
         caption=f"Disc: recomputed from the bytes. Open diamond: printed; a red one is contradicted.{more}",
         inline=_drawing(height, title, words, title, body, name="scores-", style=""),
         alone=_drawing(height, title, words, title, body, style=FIGURE_STYLE).encode(),
-        table=Table(title, ("model", "dataset", "metric", "recomputed", "printed"), tuple(rows)),
+        table=TextTable(title, ("model", "dataset", "metric", "recomputed", "printed"), tuple(rows)),
     )
 
 

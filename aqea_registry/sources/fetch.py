@@ -133,15 +133,15 @@ def wrong_bytes(subject: str, file: PinnedFile, actual: str) -> Finding:
     )
 
 
-class PinnedPlace(msgspec.Struct, frozen=True, kw_only=True):
+class LocalFile(msgspec.Struct, frozen=True, kw_only=True):
     """A pinned file where a local source has it."""
 
     subject: str
-    place: Path
+    path: Path
     file: PinnedFile
 
 
-def pinned_places(name: str, pin: Pin, sources: Sequence[Source]) -> Iterator[PinnedPlace | Finding]:
+def local_files(name: str, pin: Pin, sources: Sequence[Source]) -> Iterator[LocalFile | Finding]:
     """Every pinned file in every source on this machine; a finding where a folder lacks it.
 
     A Hub cache may hold a part of a repository, so a file that it lacks is not a finding.
@@ -152,20 +152,20 @@ def pinned_places(name: str, pin: Pin, sources: Sequence[Source]) -> Iterator[Pi
         for path, file in sorted(pin.files.items()):
             subject = f"{name}: {path} in {source.spec}"
             try:
-                place = source.local(path)
+                location = source.local(path)
             except OSError as error:
                 yield Finding(code="unsafe-path", subject=subject, message=str(error))
                 continue
-            if place is not None:
-                yield PinnedPlace(subject=subject, place=place, file=file)
+            if location is not None:
+                yield LocalFile(subject=subject, path=location, file=file)
             elif source.spec.startswith(("directory:", "package:")):
                 yield Finding(code="missing", subject=subject, expected=file.sha256, message="the source lacks a pinned file")
 
 
-def place_finding(place: PinnedPlace, found: FileDigest | OSError) -> Finding | None:
+def local_file_finding(local: LocalFile, found: FileDigest | OSError) -> Finding | None:
     """What is wrong with the bytes of a source, if anything."""
     if isinstance(found, OSError):
-        return Finding(code="unreadable", subject=place.subject, message=str(found))
-    if (found.sha256, found.size) == (place.file.sha256, place.file.size):
+        return Finding(code="unreadable", subject=local.subject, message=str(found))
+    if (found.sha256, found.size) == (local.file.sha256, local.file.size):
         return None
-    return wrong_bytes(place.subject, place.file, f"{found.sha256} ({found.size} bytes)")
+    return wrong_bytes(local.subject, local.file, f"{found.sha256} ({found.size} bytes)")

@@ -15,7 +15,7 @@ from aqea_registry.project.lock import LOCK, Lock, Pin, parse_lock, render_lock
 from aqea_registry.project.params import Dataset, Group, Model, group_of
 from aqea_registry.project.project import Project
 from aqea_registry.remote.hub_client import NotFound, Repository, offline
-from aqea_registry.sources.fetch import PinnedPlace, pinned_places, place_finding
+from aqea_registry.sources.fetch import LocalFile, local_file_finding, local_files
 from aqea_registry.sources.port import Source, sources_of
 from aqea_registry.sources.resolve import known_commit, make_pin, resolve
 
@@ -145,11 +145,11 @@ def check_pins(project: Project, names: Sequence[str], report: Reporter) -> Chec
 
 
 def _check_local(name: str, pin: Pin, sources: Sequence[Source], report: Reporter) -> list[Finding]:
-    items = list(pinned_places(name, pin, sources))
-    places = [item for item in items if isinstance(item, PinnedPlace)]
-    with report.task(f"check {name}", sum(place.file.size for place in places), "bytes") as advance:
-        digests = hash_files([place.place for place in places], advance=advance)
-    wrong = [finding for place in places if (finding := place_finding(place, digests[place.place]))]
+    items = list(local_files(name, pin, sources))
+    local = [item for item in items if isinstance(item, LocalFile)]
+    with report.task(f"check {name}", sum(item.file.size for item in local), "bytes") as advance:
+        digests = hash_files([item.path for item in local], advance=advance)
+    wrong = [finding for item in local if (finding := local_file_finding(item, digests[item.path]))]
     return [*(item for item in items if isinstance(item, Finding)), *wrong]
 
 

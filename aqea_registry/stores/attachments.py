@@ -27,8 +27,8 @@ DOCUMENT_TYPE = "application/json"
 FALLBACK_TAG = re.compile(r"sha256-[0-9a-f]{64}")
 
 
-class Malformed(ValueError):
-    """The bytes are no attachment's manifest, or no index; the message is the reason."""
+class MalformedAttachment(ValueError):
+    """The bytes are not the manifest of an attachment, or not an index; the message is the reason."""
 
 
 class Attachment(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -81,7 +81,7 @@ def check_document(name: str, content: bytes) -> None:
     """Raise BadConfiguration for a name that could not be a file's, or too large a document."""
     try:
         _check_name(name)
-    except Malformed as error:
+    except MalformedAttachment as error:
         raise BadConfiguration(str(error)) from error
     if len(content) > LARGEST_MANIFEST:
         raise BadConfiguration(f"{name} has {len(content)} bytes; the limit for an attachment is {LARGEST_MANIFEST}")
@@ -89,23 +89,23 @@ def check_document(name: str, content: bytes) -> None:
 
 @contextmanager
 def well_formed(subject: str) -> Iterator[None]:
-    """Turn Malformed into Refused; `subject` is the finding's."""
+    """Turn MalformedAttachment into Refused; `subject` is the finding's."""
     try:
         yield
-    except Malformed as error:
+    except MalformedAttachment as error:
         raise Refused.of("malformed", subject, str(error)) from error
 
 
 def parse_attachment(content: bytes, subject: str) -> Attachment:
-    """Read an attachment's manifest; `subject` is the digest of the release. Raises Malformed."""
+    """Read an attachment's manifest; `subject` is the digest of the release. Raises MalformedAttachment."""
     try:
         found = msgspec.json.decode(content, type=Attachment)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise Malformed(f"not the manifest of an attachment: {error}") from error
+        raise MalformedAttachment(f"not the manifest of an attachment: {error}") from error
     if found.artifact_type != ATTACHMENT_TYPE or len(found.layers) != 1:
-        raise Malformed("not the manifest of one attached document")
+        raise MalformedAttachment("not the manifest of one attached document")
     if found.subject.digest != subject:
-        raise Malformed(f"it is attached to {found.subject.digest}")
+        raise MalformedAttachment(f"it is attached to {found.subject.digest}")
     _check_name(found.document.annotations.get(TITLE, ""))
     return found
 
@@ -126,7 +126,7 @@ def attached(index: bytes) -> list[Descriptor]:
     try:
         return msgspec.convert(own, list[Descriptor])
     except msgspec.MsgspecError as error:
-        raise Malformed(f"not an OCI index: {error}") from error
+        raise MalformedAttachment(f"not an OCI index: {error}") from error
 
 
 def with_entry(index: bytes | None, entry: Mapping[str, Any]) -> bytes:
@@ -141,19 +141,19 @@ def _entries(index: bytes) -> dict[str, Any]:
     try:
         value = json.loads(index)
     except (ValueError, RecursionError) as error:
-        raise Malformed(f"not an OCI index: {error}") from error
+        raise MalformedAttachment(f"not an OCI index: {error}") from error
     listed = value.get("manifests") if isinstance(value, dict) else None
     if not isinstance(listed, list) or not all(isinstance(entry, dict) for entry in listed):
-        raise Malformed("not an OCI index: it has no list of manifests")
+        raise MalformedAttachment("not an OCI index: it has no list of manifests")
     return dict(value)
 
 
 def _check_name(name: str) -> None:
     try:
         if "/" in safe_path(name):
-            raise Malformed(f"the attachment's name {name!r} has a folder")
+            raise MalformedAttachment(f"the attachment's name {name!r} has a folder")
     except UnsafePath as error:
-        raise Malformed(f"the attachment's name {name!r}: {error}") from error
+        raise MalformedAttachment(f"the attachment's name {name!r}: {error}") from error
 
 
 SCHEMA = "aqea-registry/status/1"

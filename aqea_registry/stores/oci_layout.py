@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 from aqea_registry.base.files import Advance, copy_checked, hash_file, ignore, locked, open_regular, write_bytes
 from aqea_registry.base.findings import CannotCheck, Refused
-from aqea_registry.stores.attachments import INDEX_TYPE, Malformed, attached, attachment, parse_attachment, with_entry
+from aqea_registry.stores.attachments import INDEX_TYPE, MalformedAttachment, attached, attachment, parse_attachment, with_entry
 from aqea_registry.stores.port import (
     Content,
     Plan,
@@ -133,7 +133,7 @@ class Layout:
         for descriptor in attached(self._index() or NO_INDEX):
             try:
                 made = parse_attachment(self._manifest(descriptor.digest), tagged.digest)
-            except Malformed:
+            except MalformedAttachment:
                 continue  # another release's
             found[made.name] = self._manifest(made.document.digest)
         return found

@@ -1,4 +1,4 @@
-"""A release: an OCI image manifest with one layer a file. Its identity is the sha256 of the manifest's bytes.
+"""A release: an OCI image manifest with one layer per file. Its identity is the sha256 of the manifest's bytes.
 
 The manifest holds no time, no tag and no machine: the same files give the same digest. The config is the empty JSON
 object. Its media type is that of an image config, not `application/vnd.oci.empty.v1+json`, because skopeo before 1.10

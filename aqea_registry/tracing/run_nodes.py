@@ -1,4 +1,4 @@
-"""The graph of a project: first what its files say of each other, then whether the bytes that are here agree."""
+"""The graph of a project: what its files record about each other, then whether the bytes on this machine agree."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from aqea_registry.project.dvc_lock import AGAIN, Output
 from aqea_registry.project.dvc_lock import NAME as DVC_LOCK
 from aqea_registry.project.lock import LOCK, Pin, pin_findings
 from aqea_registry.project.project import Scope
-from aqea_registry.sources.fetch import PinnedPlace, pinned_places
+from aqea_registry.sources.fetch import LocalFile, local_files
 from aqea_registry.sources.port import sources_of
 from aqea_registry.tracing.graph import ExpectedFile, GraphBuilder, bytes_text, inside_project, sentence_of
 from aqea_registry.vectors.scores import Metrics
@@ -59,10 +59,10 @@ def _draw_upstream(builder: GraphBuilder, id_: str, name: str, pin: Pin, sources
         builder.edge(id_, builder.node("upstream-file", f"{name}/{path}", f"{path} of {name}", facts), "names")
     wrong: dict[str, str] = {}
     for source in sources:
-        for item in pinned_places(name, pin, [source]):
+        for item in local_files(name, pin, [source]):
             path = item.subject.removeprefix(f"{name}: ").removesuffix(f" in {source.spec}")
-            if isinstance(item, PinnedPlace):
-                recorded = ExpectedFile(item.place, item.file.sha256, item.file.size, spec=source.spec)
+            if isinstance(item, LocalFile):
+                recorded = ExpectedFile(item.path, item.file.sha256, item.file.size, spec=source.spec)
                 builder.expected.setdefault(f"upstream-file:{name}/{path}", []).append(recorded)
             else:
                 wrong[f"upstream-file:{name}/{path}"] = f"{source.spec}: {item.message}"
@@ -79,12 +79,12 @@ def draw_run(builder: GraphBuilder, scope: Scope) -> None:
     keys = {artefact.pairs: key for key, artefact in project.artefacts.items()}
     for path in sorted({*manifest.digests, *stages, *made, LOCK}):
         out = made.get(path, Output(path))
-        place = inside_project(project.root, path)
-        if place is None:
+        location = inside_project(project.root, path)
+        if location is None:
             continue
         listed = path in manifest.digests or path not in expected
         size = manifest.sizes.get(path, out.size)
-        expected_file = ExpectedFile(place, manifest.digests.get(path), size, out.md5, listed=listed)
+        expected_file = ExpectedFile(location, manifest.digests.get(path), size, out.md5, listed=listed)
         id_ = builder.file(path, expected_file, (), keys.get(path))
         if path in stages:
             builder.edge(id_, f"stage:{stages[path]}", "made by")
@@ -138,9 +138,9 @@ def _draw_dep(builder: GraphBuilder, stage: str, dep: Output, made: Mapping[str,
     """What a stage read: a file that is drawn, the drawn files of a folder, or else the file or folder itself."""
     known = sorted(builder.aliases.get(dep.path, ()))
     known = known or [id_ for path in made if path.startswith(f"{dep.path}/") for id_ in builder.aliases.get(path, ())]
-    place = inside_project(builder.project.root, dep.path)
-    if not known and place is not None:
-        known = [builder.file(dep.path, ExpectedFile(place, None, dep.size, dep.md5))]
+    location = inside_project(builder.project.root, dep.path)
+    if not known and location is not None:
+        known = [builder.file(dep.path, ExpectedFile(location, None, dep.size, dep.md5))]
     for id_ in known:
         builder.edge(stage, id_, "reads")
         if builder.nodes[id_].label == dep.path:

@@ -124,10 +124,10 @@ def find(builder: GraphBuilder, what: str, report: Reporter) -> list[str]:
     raise BadConfiguration(f"nothing in this project is called {_short(what)!r}", hint)
 
 
-def _digest_of_file(place: Path) -> str | None:
+def _digest_of_file(path: Path) -> str | None:
     """The sha256 of a file that lies anywhere; None if there is none."""
     try:
-        return hash_file(place).sha256
+        return hash_file(path).sha256
     except (OSError, ValueError):
         return None
 
@@ -163,7 +163,7 @@ def _named(builder: GraphBuilder, word: str, what: str) -> str | None:
 
 
 def _with_digest(builder: GraphBuilder, what: str, report: Reporter) -> list[str]:
-    """Every node with this digest, or with the only one that begins so. What no text here records may be a file's by now."""
+    """Every node with this digest, or with the only one that begins so. If no text records it, the files are hashed."""
     match = _HEX.fullmatch(what)
     if match is None:
         return []
@@ -213,7 +213,7 @@ def build_graph(
 def outline(
     project: Project, checked: CheckedClaims | None, *, stores: Sequence[str] = (), scope: Scope = Scope.MACHINE
 ) -> GraphBuilder:
-    """What the files of a project say of each other; no large file is read. `stores` are asked besides those of the run."""
+    """What the files of a project record about each other; no large file is read. `stores` are asked besides the run's."""
     from aqea_registry.tracing.nodes import draw_claims, draw_releases
 
     builder = GraphBuilder(project)

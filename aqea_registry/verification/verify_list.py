@@ -1,4 +1,4 @@
-"""Check files against a list of digests from anybody, with nothing of a project: only the core is loaded.
+"""Check files against a list of digests from anybody, without a project: only `base` is loaded.
 
 The pass over bytes that every verification makes: find the files, hash each once, say what differs from what is listed.
 """
@@ -23,7 +23,7 @@ ABSENT = (FileNotFoundError, NotADirectoryError)
 
 
 class CheckedList(msgspec.Struct, frozen=True, kw_only=True):
-    """A list of digests, or a folder with one, held against its files: how many were hashed, and all that is wrong."""
+    """A list of digests, or a folder with one, compared with its files: how many were hashed, and all that is wrong."""
 
     target: str
     files: int

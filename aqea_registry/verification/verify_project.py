@@ -20,7 +20,7 @@ from aqea_registry.project.dvc_lock import output_findings, unmade_findings
 from aqea_registry.project.lock import LOCK, pin_findings, render_lock
 from aqea_registry.project.manifest import Manifest, canonical_findings
 from aqea_registry.project.project import PARAMS, Project
-from aqea_registry.sources.fetch import PinnedPlace, pinned_places, place_finding
+from aqea_registry.sources.fetch import LocalFile, local_file_finding, local_files
 from aqea_registry.sources.port import sources_of
 from aqea_registry.vectors.examine import Examined, examine
 from aqea_registry.vectors.margin import thin_findings
@@ -29,7 +29,7 @@ from aqea_registry.verification.verify_list import digest_findings, hash_listed,
 
 
 class CheckedProject(msgspec.Struct, frozen=True, kw_only=True):
-    """A checkout held against all that it records about itself. `pair_sets` are those that can be read, by name."""
+    """A checkout compared with all that it records about itself. `pair_sets` are those that can be read, by name."""
 
     target: str
     files: int
@@ -45,9 +45,9 @@ def verify_project(project: Project, report: Reporter) -> CheckedProject:
     manifest, made = project.manifest, project.dvc_lock[0].only(project.stages())
     paths = {*manifest.digests, *project.manifest_paths(), *made.outputs()}
     source_files, notes, pins = _pins(project)
-    others = [file.place for file in source_files]
+    others = [file.path for file in source_files]
     digests, errors, by_path = hash_listed(project.root, paths, report, others, frozenset(made.outputs()))
-    changed = [finding for file in source_files if (finding := place_finding(file, by_path[str(file.place)]))]
+    changed = [finding for file in source_files if (finding := local_file_finding(file, by_path[str(file.path)]))]
 
     pair_sets, wrong_pair_sets = _pair_sets(project.root, project.artefacts.values(), digests)
     findings = [
@@ -115,9 +115,9 @@ def _precision(project: Project) -> list[Finding]:
     return [Finding(code="not-canonical", subject=f"{PARAMS}: precision", actual="float32", message=message)]
 
 
-def _pins(project: Project) -> tuple[list[PinnedPlace], list[str], list[Finding]]:
+def _pins(project: Project) -> tuple[list[LocalFile], list[str], list[Finding]]:
     """Where pinned files lie on this machine, notes on entries without a source here, and what is wrong with pins."""
-    places: list[PinnedPlace] = []
+    local: list[LocalFile] = []
     notes: list[str] = []
     findings: list[Finding] = []
     for name, (entry, pin) in project.used().items():
@@ -127,15 +127,15 @@ def _pins(project: Project) -> tuple[list[PinnedPlace], list[str], list[Finding]
         sources = sources_of(project, name, pin.commit)
         if not any(source.present() for source in sources):
             notes.append(f"no source of {name} is on this machine; its pinned bytes were not looked at")
-        for item in pinned_places(name, pin, sources):
+        for item in local_files(name, pin, sources):
             if isinstance(item, Finding):
                 findings.append(item)
             else:
-                places.append(item)
+                local.append(item)
     content = project.contents[LOCK]
     if not isinstance(content, OSError):
         findings += canonical_findings(content, render_lock(project.lock), LOCK)
-    return places, notes, findings
+    return local, notes, findings
 
 
 def _size_findings(manifest: Manifest, digests: Mapping[str, FileDigest]) -> list[Finding]:
@@ -229,8 +229,8 @@ def _scores(
 ) -> tuple[Metrics | Unchecked, list[Finding]]:
     path, key = artefact.pairs, artefact.key
     try:
-        place = inside(root, path)
-        sha256 = hash_file(place).sha256
+        location = inside(root, path)
+        sha256 = hash_file(location).sha256
     except (OSError, UnsafePath) as error:
         why = error.strerror if isinstance(error, OSError) else error
         return Unchecked("missing-file", f"{path}: cannot be read: {why}; run: dvc repro"), []
@@ -238,7 +238,7 @@ def _scores(
     if findings:
         message = f"the chain to {key} is broken: {findings[0].subject}: {findings[0].message}"
         return Unchecked("broken-chain", message), findings
-    examined, wrong = examine(place, path, artefact.expected)
+    examined, wrong = examine(location, path, artefact.expected)
     if examined is None or wrong:
         return Unchecked("broken-chain", f"{key} is not sound: {wrong[0].subject}: {wrong[0].message}"), wrong
     return examined.metrics, []

@@ -99,6 +99,6 @@ def _receipt_findings(store: Store, receipt: Receipt, entry: StoreReceipt, tagge
             Finding(code="tag-moved", subject=entry.reference, expected=receipt.digest, actual=tagged.digest, message=message)
         ]
     if tagged.at != entry.at:
-        message = "the tag was taken away and set again: the content is the same, the store's place for it is not"
+        message = "the tag was taken away and set again: the content is the same, its id in the store is not"
         return [Finding(code="tag-moved", subject=entry.reference, expected=entry.at, actual=tagged.at, message=message)]
     return []

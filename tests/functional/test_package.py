@@ -18,7 +18,7 @@ import pytest
 from aqea_registry.base.findings import Refused
 from aqea_registry.base.progress import Silent
 from aqea_registry.project.project import open_project
-from aqea_registry.releases.package import Package, Written, assemble, write_package
+from aqea_registry.releases.package import Package, WrittenPackage, assemble, write_package
 from tests import sampling
 from tests.functional.helpers import (
     BENCHMARK,
@@ -53,7 +53,7 @@ def package_of(project: Path) -> Package:
     return assemble(opened, Silent())
 
 
-def write(package: Package, folder: Path) -> Written:
+def write(package: Package, folder: Path) -> WrittenPackage:
     return write_package(package, folder, Silent())
 
 

@@ -116,7 +116,7 @@ def embedded(text: str) -> dict[str, bytes]:
 
 
 def notice(content: bytes) -> str | None:
-    """The line that tells readers of a release's page what a status document means; None if that cannot be read."""
+    """A status document as a line for the release's page; None if it cannot be read."""
     try:
         said: Any = json.loads(content)
         state = said["state"]
