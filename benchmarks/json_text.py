@@ -17,7 +17,7 @@ def measure(*, quick: bool) -> list[Figure]:
     """A set of the size of STS-B under MiniLM, 1,379 pairs of 384 values: from integer matrices to bytes, and back."""
     import numpy as np
 
-    from aqea_registry.vectors.containers.json_numbers import rows_text
+    from aqea_registry.vectors.containers.json_text import rows_text
     from aqea_registry.vectors.containers.pair_json import read, write
     from aqea_registry.vectors.pair_set import MICRO, Header, to_grid
 

@@ -10,6 +10,8 @@ from aqea_registry.project.lock import Pin, PinnedFile
 from aqea_registry.report.page import Content, PairSetFacts, PinFacts
 from aqea_registry.stores.receipts import Receipt, ReceiptFile, StoreReceipt
 from aqea_registry.tracing.graph import Edge, Graph, Node
+from aqea_registry.vectors.examine import Examined
+from aqea_registry.vectors.pair_set import Header
 from aqea_registry.vectors.scores import Metrics
 
 SHA = "0123456789abcdef" * 4
@@ -22,6 +24,11 @@ METRICS = Metrics(
     euclidean_spearman=0.8203246731235654,
     manhattan_pearson=0.8139285,
     manhattan_spearman=0.8191327,
+)
+EXAMINED = Examined(
+    header=Header(dataset="stsb", model="m", dimension=384, n_pairs=1379, baseline_spearman=METRICS.cos_sim_spearman),
+    metrics=METRICS,
+    content=SHA,
 )
 CARD = Document(title="sentence-transformers/all-MiniLM-L6-v2, model card", sha256=SHA, file="minilm-card.md")
 PAPER = Document(title="A paper of several tables", sha256=SHA[::-1], file="paper.txt")
@@ -187,7 +194,7 @@ def content(verdicts: list[Verdict] | None = None, **changes: object) -> Content
         ]
         + [Finding(code="mismatch", subject="metrics/stsb-minilm.json", expected=SHA, actual=SHA[::-1], message="other bytes")],
         notes=["no source of mpnet is on this machine; its pinned bytes were not looked at"],
-        pair_sets=[PairSetFacts(RESULT, "stsb", "sentence-transformers/all-MiniLM-L6-v2", 1379, 384, SHA, METRICS)],
+        pair_sets=[PairSetFacts(RESULT, "stsb", "sentence-transformers/all-MiniLM-L6-v2", EXAMINED)],
         pins=[PinFacts("stsb", resolved, True), PinFacts("small", folder, True), PinFacts("sickr", unresolved, False)],
         ledgers=ledgers,
         verdicts=verdicts,

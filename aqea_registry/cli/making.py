@@ -158,7 +158,7 @@ def trace(shell: Shell, what: str, form: str, everything: bool, stores: tuple[st
     sha256 or the beginning of one, a release's digest or tag, a name of the catalogue, a stage, or a commit. A link that does
     not fit is shown as broken, and the exit status is 1. Only files of the answer are read.
     """
-    from aqea_registry.tracing.graph import mermaid, to_builtins
+    from aqea_registry.tracing.graph import mermaid
     from aqea_registry.tracing.trace import trace as operation
 
     folders = shell.paths(documents)
@@ -167,7 +167,8 @@ def trace(shell: Shell, what: str, form: str, everything: bool, stores: tuple[st
     if form == "tree" or shell.json:
         directions = {"rests_on": traced.rests_on, "carried_by": traced.carried_by}
         ids = {name: [node.id for node in graph.nodes] for name, graph in directions.items()}
-        data: dict[str, Any] = {"what": what, "found": traced.found, **ids, **to_builtins(traced.graph)}
+        graph = traced.graph
+        data: dict[str, Any] = {"what": what, "found": traced.found, **ids, "nodes": graph.nodes, "edges": graph.edges}
         return Outcome(traced.findings, data, lambda: _show(traced, down, up))
 
     def show() -> None:

@@ -10,6 +10,8 @@ import gc
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -125,24 +127,24 @@ def _try_all(
     return _noted(found, note)
 
 
+@dataclass
 class RowEncoder:
     """Some rows of a dataset (`chosen`), and the models that encode them, each loaded once."""
 
-    def __init__(
-        self,
-        project: Project,
-        dataset: str,
-        model: ModelInUse,
-        rows: Rows,
-        chosen: Sequence[int],
-        scratch: Path,
-        report: Reporter,
-    ) -> None:
-        self._project, self._dataset, self._model, self._rows = project, dataset, model, rows
-        self.chosen, self._scratch, self._report = chosen, scratch, report
-        self._task = project.params.datasets[dataset].task
-        self._views: dict[str, Path | None] = {}
-        self._loaded: list[tuple[tuple[Path, int | None], Encoder]] = []
+    project: Project
+    dataset: str
+    model: ModelInUse
+    rows: Rows
+    chosen: Sequence[int]
+    scratch: Path
+    report: Reporter
+    views: dict[str, Path | None] = field(default_factory=dict)
+    loaded: list[tuple[tuple[Path, int | None], Encoder]] = field(default_factory=list)
+
+    @property
+    def task(self) -> str:
+        """What the dataset is for, which decides the model's prefix."""
+        return self.project.params.datasets[self.dataset].task
 
     def encode(
         self,
@@ -159,16 +161,16 @@ class RowEncoder:
 
         Without further arguments as the catalogue asks for; None if the model cannot be changed as the view wants.
         """
-        use, texts = model or self._model, rows or self._rows
+        use, texts = model or self.model, rows or self.rows
         if view is not None:
-            if view.name not in self._views:
-                self._views[view.name] = view.make(use.folder, self._scratch / view.name)
-            if (folder := self._views[view.name]) is None:
+            if view.name not in self.views:
+                self.views[view.name] = view.make(use.folder, self.scratch / view.name)
+            if (folder := self.views[view.name]) is None:
                 return None
             use = msgspec.structs.replace(use, folder=folder)
         if max_tokens is not None:
             use = msgspec.structs.replace(use, entry=msgspec.structs.replace(use.entry, max_tokens=max_tokens))
-        before = use.entry.prefix_for(self._task) if prefix is None else prefix
+        before = use.entry.prefix_for(self.task) if prefix is None else prefix
         chosen = [self.chosen[position] for position in positions]
         sentences = [before + change(text) for row in chosen for text in (texts.sentences1[row], texts.sentences2[row])]
         vectors = in_order(self._encoder(use).encode(sentences))
@@ -176,10 +178,10 @@ class RowEncoder:
 
     def _encoder(self, model: ModelInUse) -> Encoder:
         key = (model.folder, model.entry.max_tokens)
-        encoder = next((encoder for loaded, encoder in self._loaded if loaded == key), None)
+        encoder = next((encoder for loaded, encoder in self.loaded if loaded == key), None)
         if encoder is None:
             encoder = load_encoder(msgspec.structs.replace(model, precision="canonical"), Settings())
-            self._loaded = [*self._loaded[:1], (key, encoder)]  # the model as pinned, and the last other one
+            self.loaded = [*self.loaded[:1], (key, encoder)]  # the model as pinned, and the last other one
             gc.collect()  # models are in reference cycles: a dropped one would stay, at some gigabytes for a large one
         return encoder
 
@@ -191,16 +193,16 @@ class RowEncoder:
         yield from self._models()
 
     def _text_causes(self) -> Iterator[Cause]:
-        entry = self._model.entry
-        before = entry.prefix_for(self._task)
-        known = {model.prefix_for(self._task) for model in self._project.params.models.values()}
+        entry = self.model.entry
+        before = entry.prefix_for(self.task)
+        known = {model.prefix_for(self.task) for model in self.project.params.models.values()}
         for prefix in dict.fromkeys((*PREFIXES, *sorted(known))):
             if prefix != before:
                 description = f"with the prefix {prefix!r}" if prefix else f"without the prefix {before!r}"
                 yield Cause("prefix", description, {"prefix": prefix})
         for name, change in (("lower-cased", str.lower), ("upper-cased", str.upper)):
             yield Cause("casing", f"sentences that were {name} before", {"change": change})
-        texts = (text for row in self.chosen for text in (self._rows.sentences1[row], self._rows.sentences2[row]))
+        texts = (text for row in self.chosen for text in (self.rows.sentences1[row], self.rows.sentences2[row]))
         longest = max(len(before + text) for text in texts)
         for tokens in LENGTHS:
             if tokens != entry.max_tokens and tokens < longest + 2:  # a token has at least one character
@@ -209,7 +211,7 @@ class RowEncoder:
     def _view_causes(self) -> Iterator[Cause]:
         other_casing = View("casing", with_other_casing)
         yield Cause("casing", "with a tokenizer that treats capitals the other way", {"view": other_casing})
-        own = pooling_of(self._model.folder)
+        own = pooling_of(self.model.folder)
         for name in POOLINGS:
             if own not in (None, name):
                 view = View(name, partial(with_pooling, name=name))
@@ -219,28 +221,23 @@ class RowEncoder:
 
     def _revisions(self) -> Iterator[Cause]:
         """The same dataset at other revisions, as far as they are pinned and on this machine."""
-        datasets = self._project.params.datasets
-        own = datasets[self._dataset]
+        datasets = self.project.params.datasets
+        own = datasets[self.dataset]
         for name, entry in datasets.items():
-            if name == self._dataset or (entry.repo, entry.config, entry.split) != (own.repo, own.config, own.split):
+            if name == self.dataset or (entry.repo, entry.config, entry.split) != (own.repo, own.config, own.split):
                 continue
-            try:
-                rows = pinned_rows(self._project, name, self._report, local_only=True)
-            except RegistryError:
-                continue
-            if len(rows.scores) == len(self._rows.scores):
-                yield Cause("revision", f"the sentences of {name}", {"rows": rows})
+            with suppress(RegistryError):
+                rows = pinned_rows(self.project, name, self.report, local_only=True)
+                if len(rows.scores) == len(self.rows.scores):
+                    yield Cause("revision", f"the sentences of {name}", {"rows": rows})
 
     def _models(self) -> Iterator[Cause]:
         """Other models of the catalogue with this dimension, as far as they are pinned and on this machine."""
-        for name, entry in self._project.params.models.items():
-            if name == self._model.name or entry.dimension != self._model.entry.dimension:
-                continue
-            try:
-                model = pinned_model(self._project, name, self._report, local_only=True)
-            except RegistryError:
-                continue
-            yield Cause("model", f"with the model {name}", {"model": model})
+        for name, entry in self.project.params.models.items():
+            if name != self.model.name and entry.dimension == self.model.entry.dimension:
+                with suppress(RegistryError):
+                    model = pinned_model(self.project, name, self.report, local_only=True)
+                    yield Cause("model", f"with the model {name}", {"model": model})
 
 
 def _chosen(compared: Compared) -> list[int]:

@@ -16,7 +16,6 @@ from aqea_registry.comparison.evidence import (
     Diagnosis,
     Kind,
     Matched,
-    Relation,
     correlation,
     cosines,
     lengths,
@@ -225,7 +224,7 @@ def _encoded(compared: Compared) -> Diagnosis:
     evidence = (
         f"cosine of each vector with its counterpart: {cosine.min():.3f} to {cosine.max():.3f}, {middle:.3f} in the middle",
         f"its counterpart is the nearest of all vectors in the sample for {known:.0%}",
-        _relation_text(alike),
+        alike.text(),
     )
     if known >= 0.5 and len(compared.measured.sample.rows) > 2:
         first: tuple[Kind, ...] = ("prefix", "casing", "pooling") if middle >= 0.8 else ("pooling", "prefix", "casing")
@@ -246,21 +245,9 @@ def _common_share(compared: Compared) -> float:
     return float(mean @ mean / max(1e-300, (moves * moves).sum(axis=1).mean()))
 
 
-def _relation_text(alike: Relation) -> str:
-    return f"similarities within the sample correlate with {alike.value:.3f}, by chance with {alike.chance:.3f} at most"
-
-
 # In this order: what follows from the numbers before what only fits them.
-STEPS: tuple[Callable[[Compared], Diagnosis | None], ...] = (
-    _lengths,
-    _columns,
-    _order,
-    _axes,
-    _rounded,
-    _some,
-    _noise,
-    _encoded,
-)
+STEPS: tuple[Callable[[Compared], Diagnosis | None], ...]
+STEPS = _lengths, _columns, _order, _axes, _rounded, _some, _noise, _encoded
 
 
 def _dimension(compared: Compared) -> Diagnosis:
@@ -274,7 +261,7 @@ def _dimension(compared: Compared) -> Diagnosis:
         cut = f"they are the first {narrow.dimension} of the {wide.dimension}, {again}: a Matryoshka cut"
         return _shown("dimension", message, (cut,))
     leading = f"the leading {narrow.dimension} coordinates have cosines from {cosine.min():.3f} to {cosine.max():.3f}"
-    return _shown("dimension", message, (f"no cut: {leading}", _relation_text(relation(measured))), "model")
+    return _shown("dimension", message, (f"no cut: {leading}", relation(measured).text()), "model")
 
 
 def _count(compared: Compared) -> Diagnosis:

@@ -122,6 +122,10 @@ class Relation(NamedTuple):
         """Whether it is more than chance explains."""
         return self.value > 0.1 and self.value > self.chance + 3 * self.spread
 
+    def text(self) -> str:
+        """The relation for people."""
+        return f"similarities within the sample correlate with {self.value:.3f}, by chance with {self.chance:.3f} at most"
+
 
 def vectors_of(measured: Measurements) -> tuple[Values, Values]:
     """The sample's vectors, both matrices below each other: rows x dimension each."""
@@ -216,11 +220,9 @@ def scores_of(side: OneSide, human: Values) -> Metrics | None:
     """All six correlations; None where one does not exist."""
     largest = max(float(side.norm1.max()), float(side.norm2.max()))
     if is_canonical(side) and side.n_pairs <= EXACT_ROWS and 4 * largest < 2.0**53:  # all integers are exact in float64
-        columns = (side.dot, side.norm1, side.norm2, side.distance, side.manhattan)
-        dot, norm1, norm2, distance, manhattan = (column.astype(np.int64).tolist() for column in columns)
-        rows = Products(dot=dot, norm1=norm1, norm2=norm2, distance=distance, manhattan=manhattan)
+        columns = {name: getattr(side, name).astype(np.int64).tolist() for name in Products.__struct_fields__}
         try:
-            return metrics(rows, human.tolist())
+            return metrics(Products(**columns), human.tolist())
         except Undefined:
             return None
     return _in_float64(side, human)

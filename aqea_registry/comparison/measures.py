@@ -17,7 +17,6 @@ from aqea_registry.vectors.pair_set import MICRO
 Values = npt.NDArray[np.float64]
 Block = tuple[Values, Values]  # some rows of both matrices, k x dimension each
 
-
 SAMPLE = 256  # rows whose vectors are kept, at least half as many where there are enough
 LARGEST = 1e100
 MARKS = 4  # projections of each vector, by which a row is known again elsewhere
@@ -166,9 +165,8 @@ class _Side:
 
     def finish(self) -> OneSide:
         dot, norm1, norm2, distance, manhattan = (np.concatenate(column) for column in zip(*self.columns, strict=True))
-        return OneSide(
-            self.dimension, dot, norm1, norm2, distance, manhattan, np.concatenate(self.marks), frozenset(self.forms)
-        )
+        marks, forms = np.concatenate(self.marks), frozenset(self.forms)
+        return OneSide(self.dimension, dot, norm1, norm2, distance, manhattan, marks, forms)
 
 
 class _Between:
@@ -198,8 +196,8 @@ class _Between:
 
     def finish(self) -> Between:
         columns = [np.concatenate(column) for column in zip(*self.parts, strict=True)]
-        pairs = [np.stack(columns[at : at + 2], axis=1) for at in (0, 2, 4, 6)]
-        return Between(pairs[0], pairs[1], pairs[2], pairs[3], self.equal, self.equal_on_grid, self.worst)
+        cosines, crossed, differences, ratios = (np.stack(columns[at : at + 2], axis=1) for at in (0, 2, 4, 6))
+        return Between(cosines, crossed, differences, ratios, self.equal, self.equal_on_grid, self.worst)
 
 
 def _cosines(before: Values, after: Values, lengths: Values) -> Values:

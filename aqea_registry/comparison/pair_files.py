@@ -17,7 +17,7 @@ from aqea_registry.base.files import Advance, hash_files, ignore, size_of
 from aqea_registry.base.findings import Refused
 from aqea_registry.base.progress import Reporter
 from aqea_registry.claims.judging import ALSO_CALLED, Resolved, judge_claim, measured, resolve_result
-from aqea_registry.claims.ledger import Claim, Ledger, read_ledgers
+from aqea_registry.claims.ledger import Ledger, read_ledgers
 from aqea_registry.comparison.evidence import Compared, is_canonical
 from aqea_registry.comparison.measures import Block, Values, measure
 from aqea_registry.comparison.verdict import BOUND, ComparedNumber, PairSetComparison, PairSetFile, Scored, decide, scored
@@ -162,19 +162,9 @@ def _numbers(
         if first.recomputed is None or second.recomputed is None:
             continue
         metric = ALSO_CALLED.get(claim.measured.metric, claim.measured.metric)
-        yield ComparedNumber(
-            metric=metric,
-            before=first.recomputed,
-            after=second.recomputed,
-            same=_same(claim, getattr(before, metric), getattr(after, metric), first.state, second.state, first.tolerance),
-            claim=first.name,
-        )
-
-
-def _same(claim: Claim, before: float, after: float, first: str, second: str, tolerance: str | None) -> bool:
-    """Whether a claim that held still holds, or one that is contradicted on both sides moved by no more than its tolerance."""
-    if first != second:
-        return False
-    scale = 100 if claim.unit == "percent" else 1
-    moved = abs(Fraction(after) - Fraction(before)) * scale
-    return first == "holds" or moved <= Fraction(tolerance or "0")
+        moved = abs(Fraction(getattr(after, metric)) - Fraction(getattr(before, metric)))
+        moved *= 100 if claim.unit == "percent" else 1
+        # A claim that held must hold; one that is contradicted on both sides may move by its tolerance.
+        kept = first.state == "holds" or moved <= Fraction(first.tolerance or "0")
+        same = first.state == second.state and kept
+        yield ComparedNumber(metric=metric, before=first.recomputed, after=second.recomputed, same=same, claim=first.name)

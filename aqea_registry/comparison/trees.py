@@ -6,7 +6,8 @@ A `Tree` is paths with digests, and a way to have a file's bytes here. `Contents
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Set
 from pathlib import Path, PurePosixPath
 
 import msgspec
@@ -14,12 +15,12 @@ import msgspec
 from aqea_registry.base.files import FileDigest, UnsafePath, WrongBytes, copy_checked, hash_files, inside, size_of
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused
 from aqea_registry.base.progress import Reporter, markdown_table
-from aqea_registry.base.references import join_reference, split_reference
+from aqea_registry.base.references import join_reference
 from aqea_registry.base.sha256_list import MANIFEST, parse_list
 from aqea_registry.comparison.pair_files import Claimed, NamedFile, compare_files
 from aqea_registry.comparison.verdict import BOUND, PairSetComparison, Verdict, worst_of
 from aqea_registry.project.lock import Lock, parse_lock
-from aqea_registry.stores.open_store import find, open_store, read_text
+from aqea_registry.stores.open_store import read_text
 from aqea_registry.stores.port import Store, Tagged
 from aqea_registry.stores.release import Release
 from aqea_registry.vectors.scores import Metrics
@@ -28,6 +29,7 @@ from aqea_registry.verification.verify_list import present
 PINS = "pins.json"
 LISTS = (MANIFEST, "MANIFEST.sha256")
 MAY_HOLD_PAIRS = (".json", ".parquet", ".aqed")
+OTHER_BYTES = "other bytes; it holds no pair set"
 # Files that repeat what pair sets say: digests, scores, plots and texts made from them.
 DERIVED = re.compile(r"(^|/)(MANIFEST\.(sha256|sizes)|README\.md|croissant\.json|metrics/.*|plots/.*|.*_benchmark\.json)$")
 
@@ -99,9 +101,6 @@ def compare_trees(
     return tuple(_derived(file, vectors, moved) for file in files)
 
 
-OTHER_BYTES = "other bytes; it holds no pair set"
-
-
 def _differs(before: str | None, after: str | None, message: str) -> FileComparison:
     return FileComparison(before=before, after=after, verdict="DIVERGED", message=message)
 
@@ -109,25 +108,15 @@ def _differs(before: str | None, after: str | None, message: str) -> FileCompari
 def _derived(file: FileComparison, vectors: Verdict, moved: bool) -> FileComparison:
     """A file that repeats what pair sets say: as far from identity as they are; where files were moved, paths differ too."""
     derived = DERIVED.search(file.before or file.after or "") is not None
-    if file.verdict != "DIVERGED" or file.pair_set is not None or not derived:
+    if file.verdict != "DIVERGED" or file.pair_set is not None or not derived or (vectors == "IDENTICAL" and not moved):
         return file
-    if moved:
-        verdict = worst_of(["SAME CONTENT", vectors])
-        return msgspec.structs.replace(file, verdict=verdict, message=f"{file.message}; it repeats what other files say")
-    if vectors == "IDENTICAL":
-        return file
-    return msgspec.structs.replace(file, verdict=vectors, message="other bytes; it repeats what the pair sets say")
-
-
-def release_tree(reference: str, root: Path, scratch: Path, report: Reporter) -> Tree:
-    """The files of a release in a store. Bytes are fetched into `scratch` when they are wanted, and checked."""
-    spec, tag = split_reference(reference)
-    store = open_store(spec, root)
-    return tree_in_store(store, find(store, tag), scratch, report)
+    verdict = worst_of(["SAME CONTENT", vectors]) if moved else vectors
+    message = f"{file.message}; it repeats what other files say" if moved else "other bytes; it repeats what the pair sets say"
+    return msgspec.structs.replace(file, verdict=verdict, message=message)
 
 
 def tree_in_store(store: Store, tagged: Tagged, scratch: Path, report: Reporter) -> Tree:
-    """The files of a release that was found already."""
+    """The files of a release. Bytes are fetched into `scratch` when they are wanted, and checked."""
     reference = join_reference(store.spec, tagged.tag)
     layers = store.release(tagged).files()
     files = {path: layer.digest.removeprefix("sha256:") for path, layer in layers.items()}
@@ -159,19 +148,19 @@ def pick(tree: Tree, like: str) -> str:
 
 def pairs_of_paths(before: Mapping[str, str], after: Mapping[str, str]) -> list[tuple[str | None, str | None]]:
     """Which file of one tree is compared with which of the other: by path, else by a name that each has once. Sorted."""
-    common = sorted({*before} & {*after})
-    left, right = ({name: path for path, name in _unique(tree, common)} for tree in (before, after))
-    moved = {left[name]: right[name] for name in sorted({*left} & {*right})}
-    lone_before = sorted({*before} - {*common} - {*moved})
-    lone_after = sorted({*after} - {*common} - {*moved.values()})
-    pairs: list[tuple[str | None, str | None]] = [*((path, path) for path in common), *moved.items()]
-    return [*sorted(pairs), *((path, None) for path in lone_before), *((None, path) for path in lone_after)]
+    common = {*before} & {*after}
+    left, right = (_by_name({*tree} - common) for tree in (before, after))
+    moved = {left[name]: right[name] for name in {*left} & {*right}}
+    lone_before = sorted({*before} - common - {*moved})
+    lone_after = sorted({*after} - common - {*moved.values()})
+    pairs = sorted([*((path, path) for path in common), *moved.items()])
+    return [*pairs, *((path, None) for path in lone_before), *((None, path) for path in lone_after)]
 
 
-def _unique(tree: Mapping[str, str], without: list[str]) -> list[tuple[str, str]]:
-    named = [(path, PurePosixPath(path).name) for path in sorted({*tree} - {*without})]
-    names = [name for _, name in named]
-    return [(path, name) for path, name in named if names.count(name) == 1]
+def _by_name(paths: Set[str]) -> dict[str, str]:
+    """The paths by their names, without the names that several have."""
+    counts = Counter(PurePosixPath(path).name for path in paths)
+    return {name: path for path in paths if counts[name := PurePosixPath(path).name] == 1}
 
 
 def summary(found: PairSetComparison) -> str:
@@ -211,13 +200,10 @@ def is_compared(path: str) -> bool:
 
 def changes(before: Contents, after: Contents) -> list[Change]:
     """Every difference, files first, then scores, then pins; sorted by name."""
+    files, metrics, pins = (before.files, after.files), (before.metrics, after.metrics), (before.pins, after.pins)
     return [
         Change(what=what, name=name, before=old.get(name), after=new.get(name))
-        for what, old, new in (
-            ("file", before.files, after.files),
-            ("metric", before.metrics, after.metrics),
-            ("pin", before.pins, after.pins),
-        )
+        for what, (old, new) in (("file", files), ("metric", metrics), ("pin", pins))
         for name in sorted({*old, *new})
         if old.get(name) != new.get(name)
     ]
@@ -225,22 +211,21 @@ def changes(before: Contents, after: Contents) -> list[Change]:
 
 def previous(tag: str, tags: list[str]) -> str | None:
     """The greatest tag before this one, digits counted as numbers: v9 comes before v10. None if there is none."""
-    before = [other for other in tags if _natural(other) < _natural(tag)]
-    return max(before, key=_natural, default=None)
+    return max((other for other in tags if _natural(other) < _natural(tag)), key=_natural, default=None)
 
 
 def notes(digest: str, since: str | None, found: list[Change] | None) -> str:
     """The release's notes in Markdown: its identity, and what changed since the release before it."""
-    head = f"Release digest: `{digest}`\n\nCheck every file: `sha256sum -c MANIFEST.sha256`\n"
     if since is None:
-        return f"{head}\nThe first release.\n"
-    if found is None:
-        return f"{head}\nThe release before this one is {since}; it could not be read.\n"
-    if not found:
-        return f"{head}\nNothing differs from {since}.\n"
-    rows = [(change.what, change.name, change.state, _short(change.before), _short(change.after)) for change in found]
-    table = markdown_table(("what", "name", "", "before", "after"), rows)
-    return f"{head}\nChanges since {since}:\n\n{table}\n"
+        text = "The first release."
+    elif found is None:
+        text = f"The release before this one is {since}; it could not be read."
+    elif not found:
+        text = f"Nothing differs from {since}."
+    else:
+        rows = [(change.what, change.name, change.state, _short(change.before), _short(change.after)) for change in found]
+        text = f"Changes since {since}:\n\n{markdown_table(('what', 'name', '', 'before', 'after'), rows)}"
+    return f"Release digest: `{digest}`\n\nCheck every file: `sha256sum -c MANIFEST.sha256`\n\n{text}\n"
 
 
 def _short(text: str | None) -> str:
@@ -254,15 +239,8 @@ def _natural(tag: str) -> list[tuple[int, int, str]]:
     return [*key, (1, -1, "")]
 
 
-def contents_in_store(reference: str, root: Path) -> Contents:
-    """What a release in a store holds: digests, scores, pins. Raises CannotCheck, and Refused for malformed texts."""
-    spec, tag = split_reference(reference)
-    store = open_store(spec, root)
-    return read_contents(store, find(store, tag))
-
-
 def read_contents(store: Store, tagged: Tagged) -> Contents:
-    """What a release that was found holds: digests, scores, pins. Raises Refused if its own texts are malformed."""
+    """What a release in a store holds: digests, scores, pins. Raises Refused if its own texts are malformed."""
     release = store.release(tagged)
     layers = release.files()
     texts = {path: read_text(store, tagged, path, layer) for path, layer in layers.items() if is_compared(path)}
@@ -274,11 +252,15 @@ def contents_of(reference: str, release: Release, texts: Mapping[str, bytes]) ->
     scores: dict[str, str] = {}
     try:
         lock = parse_lock(texts[PINS], PINS) if PINS in texts else Lock()
-        for path in sorted(set(texts) - {PINS}):
-            values, key = _scores(texts[path], path), PurePosixPath(path).stem
-            scores |= {f"{key}: {name}": repr(values[name]) for name in Metrics.__struct_fields__ if name in values}
     except BadConfiguration as error:
         raise Refused.of("malformed", reference, error.message) from error
+    for path in sorted(set(texts) - {PINS}):
+        try:
+            values = msgspec.json.decode(texts[path], type=dict[str, object])
+        except msgspec.MsgspecError as error:
+            raise Refused.of("malformed", reference, f"{path}: {error}") from error
+        key = PurePosixPath(path).stem
+        scores |= {f"{key}: {name}": repr(values[name]) for name in Metrics.__struct_fields__ if name in values}
     pins = {**lock.datasets, **lock.models}
     return Contents(
         digest=release.digest(),
@@ -286,10 +268,3 @@ def contents_of(reference: str, release: Release, texts: Mapping[str, bytes]) ->
         metrics=scores,
         pins={name: f"{pin.commit or 'no commit'}, files {pin.digest()[:16]}" for name, pin in pins.items()},
     )
-
-
-def _scores(content: bytes, path: str) -> dict[str, object]:
-    try:
-        return msgspec.json.decode(content, type=dict[str, object])
-    except msgspec.MsgspecError as error:
-        raise BadConfiguration(f"{path}: {error}") from error

@@ -25,7 +25,6 @@ from aqea_registry.vectors.scores import Metrics
 Verdict = Literal["IDENTICAL", "SAME CONTENT", "EQUIVALENT", "DIVERGED"]
 VERDICTS: tuple[Verdict, ...] = ("IDENTICAL", "SAME CONTENT", "EQUIVALENT", "DIVERGED")
 
-
 # Float32 arithmetic moves a component of a unit vector by some 1e-7, the grid by 5e-7; half precision by some 1e-4.
 BOUND = 1e-5
 DIGITS = 2  # decimals of a percentage, as tables print it, where no ledger says how a number is printed
@@ -155,7 +154,9 @@ def decide(
     first = worst = None
     if verdict == "DIVERGED":
         diagnoses = diagnose(compared) or (_numbers_changed(numbers),)
-        first, worst = _rows(compared)
+        if len(changed := np.argwhere(compared.changed())):
+            matrix, row, _ = compared.measured.between.worst
+            first, worst = _row(compared, *changed[0].tolist()), _row(compared, row, matrix)
     return PairSetComparison(
         verdict=verdict,
         before=_described(before, compared.measured.before, compared.before),
@@ -203,15 +204,6 @@ def _figures(compared: Compared) -> Figures:
     )
 
 
-def _rows(compared: Compared) -> tuple[RowDifference | None, RowDifference | None]:
-    """The first row that differs, and the one with the largest difference."""
-    changed = np.argwhere(compared.changed())
-    if not len(changed):
-        return None, None
-    matrix, row, _ = compared.measured.between.worst
-    return _row(compared, *changed[0].tolist()), _row(compared, row, matrix)
-
-
 def _row(compared: Compared, row: int, matrix: int) -> RowDifference:
     between = compared.measured.between
     return RowDifference(
@@ -224,11 +216,9 @@ def _row(compared: Compared, row: int, matrix: int) -> RowDifference:
 
 def _changes(scores: Scored) -> Iterator[MetricChange]:
     for name in Metrics.__struct_fields__:
-        before, after = (getattr(side, name) for side in scores.plain)
-        kept = None
-        if scores.plain != scores.kept:
-            kept = 100 * (getattr(scores.kept[1], name) - getattr(scores.kept[0], name))
-        yield MetricChange(metric=name, before=before, after=after, points=100 * (after - before), kept=kept)
+        (before, after), kept = ([getattr(side, name) for side in sides] for sides in (scores.plain, scores.kept))
+        points = 100 * (kept[1] - kept[0]) if scores.plain != scores.kept else None
+        yield MetricChange(metric=name, before=before, after=after, points=100 * (after - before), kept=points)
 
 
 def _printed(scores: Scored) -> Iterator[ComparedNumber]:
@@ -239,9 +229,8 @@ def _printed(scores: Scored) -> Iterator[ComparedNumber]:
 
 def _numbers_changed(numbers: Sequence[ComparedNumber]) -> Diagnosis:
     """The vectors are within the bound, and a printed number changes: it is near the edge of a digit, or has very many."""
-    changed = [number for number in numbers if not number.same]
-    first = changed[0]
-    message = f"differences within the bound change {len(changed)} of {len(numbers)} printed numbers"
+    first, *others = [number for number in numbers if not number.same]
+    message = f"differences within the bound change {1 + len(others)} of {len(numbers)} printed numbers"
     evidence = (f"{first.claim or first.metric}: {first.before} became {first.after}",)
     return Diagnosis(kind="precision", basis="shown", message=message, evidence=evidence)
 

@@ -9,7 +9,7 @@ from aqea_registry.base.files import atomic_write, hash_file, open_regular, writ
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused
 from aqea_registry.project.project import Project
 from aqea_registry.vectors.containers import pair_json, parquet
-from aqea_registry.vectors.containers.aqed import write_aqed
+from aqea_registry.vectors.containers.open_pairs import write_aqed
 from aqea_registry.vectors.examine import examine
 from aqea_registry.vectors.pair_set import Malformed, PairSet
 

@@ -143,7 +143,7 @@ def metrics_text(scores: Metrics, header: Header, precision: str) -> bytes:
 
 def plot_text(scores: Sequence[float], similarities: Sequence[float]) -> bytes:
     """The plot data of a pair set: human score against cosine, one row per pair."""
-    from aqea_registry.vectors.containers.json_numbers import number
+    from aqea_registry.vectors.containers.json_text import number
 
     lines = (number(score) + b"," + number(cosine) for score, cosine in zip(scores, similarities, strict=True))
     return b"score,cosine\n" + b"".join(line + b"\n" for line in lines)

@@ -25,7 +25,7 @@ from aqea_registry.releases import card, croissant
 from aqea_registry.releases.card import NAME as CITATION
 from aqea_registry.releases.card import Citation, parse_citation
 from aqea_registry.report import plots
-from aqea_registry.report.report import release_page
+from aqea_registry.report.report import page_of, render_page
 from aqea_registry.stores.release import Descriptor, Release, build
 from aqea_registry.tracing.trace import build_graph
 from aqea_registry.verification.verify_project import CheckedProject, verify_project
@@ -71,7 +71,7 @@ def assemble(project: Project, report: Reporter) -> Package:
     judged = check_claims(project, (), Silent(), scope=Scope.RELEASE, verified=checked)
     graph = build_graph(project, judged, checked, scope=Scope.RELEASE)
     listed = {path: (digest.sha256, digest.size) for path, digest in files.items()}
-    page = release_page(project, checked, judged, graph, listed)
+    page = render_page(page_of(project, checked, judged, listed, graph))
     paths = {published_path(path): project.root / path for path in project.manifest_paths()}
     return build_package(_card(project, checked), page, listed, paths)
 

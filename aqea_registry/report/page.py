@@ -9,7 +9,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -20,10 +20,9 @@ from aqea_registry.claims.ledger import Ledger, Verdict
 from aqea_registry.project.lock import Pin
 from aqea_registry.report.plots import Figure, PrintedScore, Score, TextTable, score_figure
 from aqea_registry.stores.receipts import Receipt
+from aqea_registry.tracing.graph import FORWARD, Graph, Node
+from aqea_registry.vectors.examine import Examined
 from aqea_registry.vectors.scores import Metrics
-
-if TYPE_CHECKING:
-    from aqea_registry.tracing.graph import Graph, Node
 
 STATES = ("holds", "contradicted", "unchecked", "unbound")
 LARGEST = 25  # differences that the page lists
@@ -37,15 +36,12 @@ _COUNTED = {
 
 
 class PairSetFacts(NamedTuple):
-    """A good pair set of the run."""
+    """A good pair set of the run, its dataset and model by the catalogue."""
 
     name: str
     dataset: str
     model: str
-    n_pairs: int
-    dimension: int
-    content: str  # content digest
-    metrics: Metrics
+    examined: Examined
 
 
 class PinFacts(NamedTuple):
@@ -66,14 +62,6 @@ class PinFacts(NamedTuple):
         return sum(file.size for file in self.pin.files.values())
 
 
-class ConfirmationFacts(NamedTuple):
-    """What somebody made again, on which machine, and how it compares."""
-
-    subject: str
-    machine: str
-    verdict: str
-
-
 class Content(msgspec.Struct, frozen=True, kw_only=True):
     """What a page is made of. `receipts` is None within a release: a page that named releases would change with each.
 
@@ -92,7 +80,7 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
     verdicts: Sequence[Verdict]
     graph: Graph | None = None
     receipts: Sequence[Receipt] | None = None
-    confirmations: Sequence[ConfirmationFacts] = ()
+    confirmations: Sequence[tuple[str, str, str]] = ()  # what somebody made again, on which machine, and how it compares
 
 
 class Counterpart(NamedTuple):
@@ -212,7 +200,7 @@ def scores_of(content: Content) -> list[Score]:
         for metric in Metrics.__struct_fields__:
             prints = tuple(printed.get((facts.name, metric), ()))
             if prints or metric == "cos_sim_spearman":
-                scores.append(Score(facts.model, facts.dataset, getattr(facts.metrics, metric), metric, prints))
+                scores.append(Score(facts.model, facts.dataset, getattr(facts.examined.metrics, metric), metric, prints))
     return scores
 
 
@@ -257,9 +245,6 @@ def visible(text: object) -> object:
     return printable(text, keep="\n\t") if isinstance(text, str) and not hasattr(text, "__html__") else text
 
 
-FORWARD = frozenset({"release", "store", "attestation"})  # what carries a file, and is not rested on
-
-
 def chains(verdicts: Sequence[Verdict], graph: Graph | None, forward: frozenset[str] = FORWARD) -> str:
     """What the page opens under each claim, as JSON: every text once, the graph's nodes, and what each row needs.
 
@@ -267,15 +252,15 @@ def chains(verdicts: Sequence[Verdict], graph: Graph | None, forward: frozenset[
     facts, links]...]}: a text or fact is given by its number; a link is [label, node], a node a number or the name of a claim.
     `forward` has the kinds of what carries a file: releases and their stores.
     """
-    texts, facts = _Numbered(), _Numbered()
+    texts, facts = dict[str, int](), dict[tuple[int, int], int]()  # each once, by its number
     nodes, links = _reachable(verdicts, graph, forward)
     numbers = {node.id: number for number, node in enumerate(nodes)}
 
     def text(value: object) -> int:
-        return texts.number(visible(str(value)))
+        return texts.setdefault(str(visible(str(value))), len(texts))
 
     def numbered(pairs: Iterable[tuple[str, str]]) -> list[int]:
-        return [facts.number((text(name), text(value))) for name, value in pairs]
+        return [facts.setdefault((text(name), text(value)), len(facts)) for name, value in pairs]
 
     def linked(name: str) -> list[tuple[int, object]]:
         ends = links.get(name, ())
@@ -287,24 +272,11 @@ def chains(verdicts: Sequence[Verdict], graph: Graph | None, forward: frozenset[
             for node in nodes
         ],
         "claims": [(text(verdict.message), numbered(_facts(verdict)), linked(f"claim:{verdict.name}")) for verdict in verdicts],
-        "facts": facts.all(),
-        "text": texts.all(),
+        "facts": list(facts),
+        "text": list(texts),
     }
     # Within <script>, `<` could end the element; as JSON's escape it is the same text. ASCII alone has no U+2028 either.
     return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-class _Numbered:
-    """Values by number, each kept once."""
-
-    def __init__(self) -> None:
-        self._numbers: dict[object, int] = {}
-
-    def number(self, value: object) -> int:
-        return self._numbers.setdefault(value, len(self._numbers))
-
-    def all(self) -> list[object]:
-        return list(self._numbers)
 
 
 def _facts(verdict: Verdict) -> Iterator[tuple[str, str]]:

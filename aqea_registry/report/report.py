@@ -16,7 +16,7 @@ from aqea_registry.base.progress import Reporter
 from aqea_registry.base.sha256_list import MANIFEST
 from aqea_registry.claims.check_claims import CheckedClaims, check_claims
 from aqea_registry.project.project import Project
-from aqea_registry.report.page import ConfirmationFacts, Content, Page, PairSetFacts, PinFacts, build, visible
+from aqea_registry.report.page import Content, Page, PairSetFacts, PinFacts, build, visible
 from aqea_registry.report.plots import FIGURE_STYLE
 from aqea_registry.stores.receipts import Receipt, all_receipts
 from aqea_registry.tracing.graph import Graph
@@ -47,7 +47,7 @@ def report(
     }
     receipts = [receipt for _, receipt in all_receipts(project.root, project.params.publish.stores)]
     graph = build_graph(project, checked, verification, report=reporter)
-    page = build(content_of(project, verification, checked, listed, graph, receipts))
+    page = page_of(project, verification, checked, listed, graph, receipts)
     text = render_page(page)
     changed = write_bytes(target, text)
     drawn = []
@@ -65,33 +65,23 @@ def report(
     )
 
 
-def release_page(
+def page_of(
     project: Project,
     verification: CheckedProject,
     checked: CheckedClaims,
-    graph: Graph,
     listed: Mapping[str, tuple[str, int]],
-) -> bytes:
-    """The page within a release, made of what every checkout has, so that all build the same.
+    graph: Graph,
+    receipts: Sequence[Receipt] | None = None,
+) -> Page:
+    """The page of a project. `listed` has sha256 and size of the files that it names.
 
-    It names no release, which would change the page after each publication. `checked` and `graph` are of `Scope.RELEASE`.
+    Without receipts it is the page within a release: made of what every checkout has, so that all build the same, with
+    `checked` and `graph` of `Scope.RELEASE`. It names no release, which would change the page after each publication.
     """
-    return render_page(build(content_of(project, verification, checked, listed, graph, None)))
-
-
-def content_of(
-    project: Project,
-    verification: CheckedProject,
-    checked: CheckedClaims,
-    listed: Mapping[str, tuple[str, int]],
-    graph: Graph,
-    receipts: Sequence[Receipt] | None,
-) -> Content:
-    """What a page shows of a project. `listed` has sha256 and size of the files that it names."""
     manifest, used = project.contents[MANIFEST], project.used()
     pins = [*sorted(project.lock.datasets.items()), *sorted(project.lock.models.items())]
     alone = receipts is None
-    return Content(
+    content = Content(
         title=project.params.publish.title,
         manifest=None if isinstance(manifest, OSError) else hashlib.sha256(manifest).hexdigest(),
         files=listed,
@@ -99,24 +89,17 @@ def content_of(
         findings=(*verification.findings, *checked.findings),
         notes=() if alone else (*verification.notes, *checked.notes),
         pair_sets=[
-            PairSetFacts(
-                name=key,
-                dataset=project.artefacts[key].dataset,
-                model=project.artefacts[key].model_entry.repo,
-                n_pairs=found.header.n_pairs,
-                dimension=found.header.dimension,
-                content=found.content,
-                metrics=found.metrics,
-            )
-            for key, found in verification.pair_sets.items()
+            PairSetFacts(key, project.artefacts[key].dataset, project.artefacts[key].model_entry.repo, examined)
+            for key, examined in verification.pair_sets.items()
         ],
         pins=[PinFacts(name, pin, name in used) for name, pin in pins],
         ledgers=checked.ledgers,
         verdicts=checked.verdicts,
         graph=graph,
         receipts=receipts,
-        confirmations=() if alone else [ConfirmationFacts(*row) for row in confirmed(project.root)],
+        confirmations=() if alone else confirmed(project.root),
     )
+    return build(content)
 
 
 def render_page(page: Page) -> bytes:

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, get_args
 
 import msgspec
 
@@ -36,6 +36,7 @@ Kind = Literal[
 ]
 KINDS: tuple[str, ...] = get_args(Kind)
 _ORDER = {kind: number for number, kind in enumerate(KINDS)}
+FORWARD = frozenset({"release", "store", "attestation"})  # what carries a file, and is not rested on
 _SHORT = 12  # of a digest's hex digits, where people read it
 _DEEPEST = 100  # levels of a tree: claims may be derived from claims without end
 
@@ -104,11 +105,11 @@ class Graph(msgspec.Struct, frozen=True, dict=True):
 
     def rests_on(self, start: str) -> Graph:
         """The node and everything that it rests on."""
-        return self.part(_reached(start, lambda id_: [edge.target for edge in self.below.get(id_, ())]))
+        return self.part(reached(start, lambda id_: [edge.target for edge in self.below.get(id_, ())]))
 
     def carried_by(self, start: str) -> Graph:
         """The node and everything that rests on it."""
-        return self.part(_reached(start, lambda id_: [edge.source for edge in self.above.get(id_, ())]))
+        return self.part(reached(start, lambda id_: [edge.source for edge in self.above.get(id_, ())]))
 
     def part(self, ids: Collection[str]) -> Graph:
         """These nodes and the edges between them."""
@@ -126,11 +127,6 @@ class Graph(msgspec.Struct, frozen=True, dict=True):
 def union(*graphs: Graph) -> Graph:
     """Everything that is in one of the graphs."""
     return Graph.of([node for graph in graphs for node in graph.nodes], [edge for graph in graphs for edge in graph.edges])
-
-
-def to_builtins(graph: Graph) -> dict[str, Any]:
-    """The graph as plain values, for JSON."""
-    return {"nodes": msgspec.to_builtins(graph.nodes), "edges": msgspec.to_builtins(graph.edges)}
 
 
 class Branch(NamedTuple):
@@ -179,11 +175,9 @@ def left_out(branch: Branch) -> Counter[str]:
 def counted(counts: Mapping[str, int]) -> str:
     """Numbers of nodes by kind, for people: `6 metrics, 1 pair set`."""
     kinds = ((kind, number) for kind, number in sorted(counts.items(), key=lambda count: _ORDER[count[0]]) if number)
-    return ", ".join(f"{number} {_plural(kind) if number != 1 else kind.replace('-', ' ')}" for kind, number in kinds)
-
-
-def _plural(kind: str) -> str:
-    return kind if kind == "parameters" else f"{kind.replace('-', ' ')}s"
+    return ", ".join(
+        f"{number} {kind.replace('-', ' ')}{'' if number == 1 or kind == 'parameters' else 's'}" for kind, number in kinds
+    )
 
 
 def _kept(graph: Graph, ends: Sequence[tuple[str, str]], limit: int | None) -> tuple[list[tuple[str, str]], Mapping[str, int]]:
@@ -205,7 +199,8 @@ def _position(node: Node) -> tuple[int, str]:
     return _ORDER[node.kind], node.id
 
 
-def _reached(start: str, onward: Callable[[str], Iterable[str]]) -> set[str]:
+def reached(start: str, onward: Callable[[str], Iterable[str]]) -> set[str]:
+    """Every node on the ways from one, itself included; `onward` gives the next ones."""
     seen, open_ = {start}, [start]
     while open_:
         fresh = set(onward(open_.pop())) - seen

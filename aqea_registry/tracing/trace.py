@@ -14,23 +14,21 @@ import msgspec
 from aqea_registry.base.files import hash_file
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding
 from aqea_registry.base.progress import Reporter, Silent
-from aqea_registry.claims.check_claims import check_claims
+from aqea_registry.claims.check_claims import CheckedClaims, check_claims
 from aqea_registry.claims.ledger import FOLDER
 from aqea_registry.project.project import Project, Scope
 from aqea_registry.tracing.check_bytes import check_bytes
-from aqea_registry.tracing.graph import Graph, GraphBuilder, Node, union
+from aqea_registry.tracing.graph import FORWARD, Graph, GraphBuilder, Node, reached, union
 from aqea_registry.tracing.run_nodes import draw_pins, draw_run
 
 if TYPE_CHECKING:
-    from aqea_registry.claims.check_claims import CheckedClaims
     from aqea_registry.verification.verify_project import CheckedProject
 
 HINT = "WHAT is a claim, a path, PATH#METRIC, a sha256, a release, a tag, a pair set, a name of the catalogue or a commit"
 LONGEST = 200  # characters of a name that is compared with others
 _HEX = re.compile(r"(?:sha256:)?([0-9a-f]{8,64})", re.IGNORECASE)
+SILENT = Silent()
 _DIGESTS = ("sha256", "sha256 here", "digest", "content", "commit", "head", "md5", "blob")
-_CARRIED = frozenset({"pair-set", "file"})  # what a release carries
-_FORWARD = frozenset({"release", "store", "attestation"})
 
 
 class Traced(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +55,7 @@ def trace(
     that receipts and params.yaml name. Raises as `find` does, and for receipts and stores that cannot be read.
     """
     ledgers = any((project.root / FOLDER).glob("*.yaml"))
-    checked = check_claims(project, documents, Silent()) if ledgers else None
+    checked = check_claims(project, documents, SILENT) if ledgers else None
     builder = outline(project, checked, stores=stores)
     found = find(builder, what, report)
     down, up = _down(builder.graph(), found), _up(builder.graph(), found)
@@ -80,27 +78,23 @@ def _down(graph: Graph, found: Iterable[str]) -> set[str]:
 def _up(graph: Graph, found: Iterable[str]) -> set[str]:
     """What rests on the nodes; and of a number, which no store holds, the releases of the files that it rests on."""
     above = {node.id for start in found for node in graph.carried_by(start).nodes}
-    if any(graph.by_id[id_].kind in _FORWARD for id_ in above):
+    if any(graph.by_id[id_].kind in FORWARD for id_ in above):
         return above
     for start in found:
         for edge in (edge for file in _nearest_files(graph, start) for edge in graph.above.get(file, ())):
-            if graph.by_id[edge.source].kind in _FORWARD:
+            if graph.by_id[edge.source].kind in FORWARD:
                 above |= {edge.target, *(node.id for node in graph.carried_by(edge.source).nodes)}
     return above
 
 
 def _nearest_files(graph: Graph, start: str) -> set[str]:
     """The first files on every way down from a claim or a metric."""
-    files, seen, open_ = set[str](), {start}, [start]
-    while open_:
-        node = open_.pop()
-        if graph.by_id[node].kind in _CARRIED:
-            files.add(node)
-        elif graph.by_id[node].kind in ("claim", "metric"):
-            fresh = {edge.target for edge in graph.below.get(node, ())} - seen
-            seen |= fresh
-            open_ += fresh
-    return files
+
+    def onward(id_: str) -> list[str]:
+        printed = graph.by_id[id_].kind in ("claim", "metric")
+        return [edge.target for edge in graph.below.get(id_, ())] if printed else []
+
+    return {id_ for id_ in reached(start, onward) if graph.by_id[id_].kind in ("pair-set", "file")}
 
 
 def find(builder: GraphBuilder, what: str, report: Reporter) -> list[str]:
@@ -187,15 +181,12 @@ def _digests(nodes: Iterable[Node], start: str) -> dict[str, list[str]]:
     return found
 
 
-_SILENT = Silent()
-
-
 def build_graph(
     project: Project,
     checked: CheckedClaims | None,
     verification: CheckedProject | None = None,
     *,
-    report: Reporter = _SILENT,
+    report: Reporter = SILENT,
     scope: Scope = Scope.MACHINE,
 ) -> Graph:
     """The whole graph, every file of it looked at. Of a project that was verified the digests and scores are taken from there.
@@ -203,8 +194,6 @@ def build_graph(
     For a release nothing is drawn that only this machine knows: upstream files, git's commit, and other releases. Raises
     BadConfiguration for a receipt that is none, and CannotCheck.
     """
-    from aqea_registry.tracing.check_bytes import check_bytes
-
     builder = outline(project, checked, scope=scope)
     check_bytes(builder, builder.nodes.keys(), report, verification)
     return builder.graph()

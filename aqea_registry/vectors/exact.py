@@ -105,8 +105,9 @@ def _root(sums: _Sums) -> tuple[int, bool, int]:
     """
     numerator, denominator = sums.product * sums.product, sums.x_squares * sums.y_squares
     bits = 128 + max(0, (denominator.bit_length() - numerator.bit_length()) // 2 + 1)
-    root, cut = _sqrt_with_rest(numerator << 2 * bits, denominator)
-    return root, cut, bits
+    quotient, remainder = divmod(numerator << 2 * bits, denominator)
+    root = isqrt(quotient)
+    return root, bool(remainder) or root * root != quotient, bits
 
 
 def _ends(x: Sequence[int], y: Sequence[int]) -> tuple[float, float] | None:
@@ -123,10 +124,3 @@ def _ends(x: Sequence[int], y: Sequence[int]) -> tuple[float, float] | None:
     slack = ((4 * len(x)) << bits) // length + 1
     low, high = (max(-1.0, min(1.0, end / (1 << bits))) for end in (root - slack, root + slack + 1))
     return (low, high) if sums.product >= 0 else (-high, -low)
-
-
-def _sqrt_with_rest(numerator: int, denominator: int) -> tuple[int, bool]:
-    """floor(sqrt(numerator / denominator)) and whether anything was cut off."""
-    quotient, remainder = divmod(numerator, denominator)
-    root = isqrt(quotient)
-    return root, bool(remainder) or root * root != quotient

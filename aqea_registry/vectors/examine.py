@@ -12,7 +12,6 @@ import numpy as np
 from aqea_registry.base.files import open_regular
 from aqea_registry.base.findings import Finding
 from aqea_registry.vectors.containers import pair_json
-from aqea_registry.vectors.exact import Undefined
 from aqea_registry.vectors.pair_set import BLOCK_ROWS, MICRO, Header, Malformed, PairSet, regrouped
 from aqea_registry.vectors.scores import Metrics, Products, metrics, products
 
@@ -44,10 +43,9 @@ def examine(path: Path, subject: str, expected: Expected | None = None) -> tuple
             pairs = pair_json.read(file)
             rows = products(zip(*(regrouped(pairs.blocks(which), BLOCK_ROWS) for which in (0, 1)), strict=True))
         scores = metrics(rows, pairs.scores)
-    except Malformed as error:
-        return None, [Finding(code=error.code, subject=subject, message=str(error))]
-    except (Undefined, ValueError) as error:
-        return None, [Finding(code="malformed", subject=subject, message=str(error))]
+    except ValueError as error:  # Malformed; or a score that does not exist, or of values too large
+        code = error.code if isinstance(error, Malformed) else "malformed"
+        return None, [Finding(code=code, subject=subject, message=str(error))]
     if not pairs.is_canonical:
         message = "the numbers can be read, but the file is not spelled as this program writes it"
         return None, [Finding(code="not-canonical", subject=subject, message=message)]

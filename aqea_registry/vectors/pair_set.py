@@ -6,7 +6,7 @@ From float vectors to the grid: normalised in float64, rounded to millionths, ke
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple, TypeVar
 
 import msgspec
@@ -17,6 +17,7 @@ Micro = npt.NDArray[np.int32]
 Values = npt.NDArray[np.float64]
 Container = Literal["json", "embeddings", "parquet", "aqed"]
 Number = TypeVar("Number", np.int32, np.float64)
+Decoded = TypeVar("Decoded")
 
 MICRO = 1_000_000
 KEYS = ("dataset", "model", "dimension", "n_pairs", "baseline_spearman", "embeddings1", "embeddings2", "scores")
@@ -24,7 +25,7 @@ BLOCK_ROWS = 128  # of a block: what is computed with them stays in a core's cac
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
-    """What a pair file declares before its matrices."""
+    """What a pair file declares before its matrices, in the file's order."""
 
     dataset: str
     model: str
@@ -157,9 +158,15 @@ def to_grid(vectors: npt.NDArray[np.floating], offset: float = 0.0) -> OnGrid:
     return OnGrid(micro.astype(np.int32), np.where(worst > 0, worst - 0.5, worst + 0.5) / MICRO)
 
 
-def partial_header(texts: dict[str, bytes]) -> PartialHeader:
-    """The header in JSON texts by key. Raises Malformed if one is not what its key holds."""
+def decode(text: bytes, kind: type[Decoded], what: str) -> Decoded:
+    """A value of a type from its JSON. Raises Malformed, about `what`, if it is none."""
     try:
-        return msgspec.convert({key: msgspec.json.decode(value) for key, value in texts.items()}, PartialHeader)
+        return msgspec.json.decode(text, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise Malformed(f"the header: {error}") from error
+        raise Malformed(f"{what}: {error}") from error
+
+
+def partial_header(texts: Mapping[str, msgspec.Raw], keys: Sequence[str] = KEYS[:4]) -> PartialHeader:
+    """What JSON texts say of some keys. Raises Malformed if one is not what its key holds."""
+    known = {key: texts[key] for key in keys if key in texts}
+    return decode(msgspec.json.encode(known), PartialHeader, "the header")

@@ -20,7 +20,7 @@ from typing import Any
 import yaml
 
 from aqea_registry.base.findings import RegistryError
-from aqea_registry.vectors.containers import json_numbers
+from aqea_registry.vectors.containers import json_text
 from tests import sampling
 from tests.tools import BIN, Result, aqea, edit_params, environment, program, run
 
@@ -152,7 +152,7 @@ class _Spelled(str):
 
 def number(value: float) -> str:
     """A float for `edit_pairs`, in its shortest form."""
-    return _Spelled(json_numbers.number(value).decode())
+    return _Spelled(json_text.number(value).decode())
 
 
 def value_of(text: object) -> float:

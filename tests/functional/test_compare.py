@@ -18,7 +18,7 @@ import pytest
 from aqea_registry.base.files import ignore
 from aqea_registry.base.findings import CannotCheck, Refused
 from aqea_registry.base.progress import Silent
-from aqea_registry.comparison.compare import Options, TreeComparison, compare
+from aqea_registry.comparison.compare import TreeComparison, compare
 from aqea_registry.comparison.verdict import PairSetComparison
 from aqea_registry.stores.oci_layout import Layout
 from aqea_registry.stores.release import build
@@ -210,7 +210,7 @@ def wrong(few: Project, vectors: Vectors, tmp_path_factory: pytest.TempPathFacto
 
 
 def pair_set(before: Path, after: Path, root: Path, **options: Any) -> PairSetComparison:
-    found = compare(str(before), str(after), root, Silent(), Options(**options))
+    found = compare(str(before), str(after), root, Silent(), **options)
     assert isinstance(found, PairSetComparison)
     return found
 
@@ -446,7 +446,7 @@ def releases(tmp_path: Path) -> Path:
 
 def test_releases_deep_and_against_folders_and_files(releases: Path) -> None:
     def verdict(before: str, after: str, deep: bool = False) -> str:
-        return compare(before, after, releases, Silent(), Options(deep=deep)).verdict
+        return compare(before, after, releases, Silent(), deep=deep).verdict
 
     assert verdict("oci:store:v1", "oci:store:v2") == "DIVERGED"
     assert verdict("oci:store:v1", "oci:store:v2", deep=True) == "EQUIVALENT"
@@ -459,13 +459,13 @@ def test_releases_deep_and_against_folders_and_files(releases: Path) -> None:
     with pytest.raises(CannotCheck, match=r"no file called z.json"):
         put(releases, {"z.json": b"{}"}, manifest=None)
         compare("z.json", "oci:store:v1", releases, Silent())
-    found = compare("oci:store:v1", "oci:store:v2", releases, Silent(), Options(deep=True))
+    found = compare("oci:store:v1", "oci:store:v2", releases, Silent(), deep=True)
     assert isinstance(found, TreeComparison)
     assert [(one.what, one.name) for one in found.changes] == [("file", "data/b_pairs.json")]
     blob = releases / "store/blobs/sha256" / hashlib.sha256(in_float32(2)).hexdigest()
     blob.write_bytes(blob.read_bytes()[:-1] + b" ")
     with pytest.raises(Refused, match="not those that the release names"):
-        compare("oci:store:v1", "oci:store:v2", releases, Silent(), Options(deep=True))
+        compare("oci:store:v1", "oci:store:v2", releases, Silent(), deep=True)
 
 
 def test_the_command_line(tmp_path: Path) -> None:
@@ -490,7 +490,7 @@ def test_the_command_line(tmp_path: Path) -> None:
         (("a.json", "notes.txt"), 2, "notes.txt holds no pair set"),
         (("a.json", "half.json"), 1, "half.json"),
         (("a.json", "pipe"), 3, "not a regular file"),
-        (("a.json", "b.json", "--diagnose"), 2, "no project"),
+        (("a.json", "b.json", "--diagnose"), 2, "not a project"),
         (("oci:store:v1", "a.json"), 3, "oci:store"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",

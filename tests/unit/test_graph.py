@@ -8,9 +8,10 @@ import re
 from collections.abc import Callable
 from itertools import pairwise
 
+import msgspec
 import pytest
 
-from aqea_registry.tracing.graph import KINDS, Edge, Graph, Node, counted, kept_in, left_out, mermaid, to_builtins, tree, union
+from aqea_registry.tracing.graph import KINDS, Edge, Graph, Node, counted, kept_in, left_out, mermaid, tree, union
 from tests.growth import assert_linear
 
 NODES = [
@@ -65,7 +66,7 @@ def test_closures_both_ways() -> None:
 
 
 def test_plain_values_are_json() -> None:
-    value = json.loads(json.dumps(to_builtins(GRAPH)))
+    value = json.loads(json.dumps(msgspec.to_builtins(GRAPH)))
     assert value["edges"][0] == {"source": "claim:a", "target": "metric:k#m", "label": "measured as"}
     assert value["nodes"][1] == {
         "id": "claim:b", "kind": "claim", "label": "b", "facts": {"printed": "1"}, "broken": "contradicted: it is 2"

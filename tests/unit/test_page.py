@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import msgspec
 import pytest
 
-from aqea_registry.report.page import ConfirmationFacts, Content, build, differences, headline, standing, visible
+from aqea_registry.report.page import Content, build, differences, headline, standing, visible
 from aqea_registry.report.plots import WIDTH, PrintedScore, Score, score_figure
 from aqea_registry.report.report import render_page
 from tests.pages import content, many
@@ -132,9 +132,7 @@ def test_within_a_release_nothing_is_told_of_releases() -> None:
     assert 'id="releases"' not in text and "oci:releases" not in text
     assert "sha256sum -c MANIFEST.sha256" in text
     assert 'id="confirmations"' not in text
-    told = render_page(
-        build(msgspec.structs.replace(given, confirmations=[ConfirmationFacts("v1", "a Ryzen, no device", "IDENTICAL")]))
-    )
+    told = render_page(build(msgspec.structs.replace(given, confirmations=[("v1", "a Ryzen, no device", "IDENTICAL")])))
     assert b"a Ryzen, no device" in told
 
 

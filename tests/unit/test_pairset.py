@@ -26,8 +26,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from aqea_registry.base.files import open_regular
-from aqea_registry.vectors.containers import json_scan, pair_json
-from aqea_registry.vectors.containers.json_numbers import number, read_rows, rows_text
+from aqea_registry.vectors.containers import json_text, pair_json
+from aqea_registry.vectors.containers.json_text import number, read_rows, rows_text
 from aqea_registry.vectors.examine import examine
 from aqea_registry.vectors.pair_set import KEYS, MICRO, ContentDigest, Header, Malformed, Micro, PairSet
 from tests.pair_sets import Pairs, parse, render
@@ -84,14 +84,14 @@ def read(content: bytes) -> tuple[PairSet, Micro, Micro]:
 @contextmanager
 def pieces_of(size: int) -> Iterator[None]:
     """Read so many bytes at a time: every cut falls somewhere else."""
-    before, json_scan.PIECE = json_scan.PIECE, size
+    before, json_text.PIECE = json_text.PIECE, size
     try:
         yield
     finally:
-        json_scan.PIECE = before
+        json_text.PIECE = before
 
 
-sizes = st.sampled_from([1, 2, 3, 7, 20, 100, json_scan.PIECE])
+sizes = st.sampled_from([1, 2, 3, 7, 20, 100, json_text.PIECE])
 
 
 @given(pair_sets(), sizes)
@@ -200,7 +200,7 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
 }
 
 
-@pytest.mark.parametrize("size", [5, json_scan.PIECE])
+@pytest.mark.parametrize("size", [5, json_text.PIECE])
 @pytest.mark.parametrize("spelling", SPELLINGS)
 def test_every_other_spelling_is_judged_as_by_reading_it_whole(spelling: str, size: int) -> None:
     text = json.dumps(GOOD, separators=(",", ":")).replace("1e-06", "0.000001").replace("1.0,", "1,") + "\n"

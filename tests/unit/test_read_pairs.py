@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from aqea_registry.base.findings import BadConfiguration, Refused
-from aqea_registry.vectors.containers.json_scan import PIECE
+from aqea_registry.vectors.containers.json_text import PIECE
 from aqea_registry.vectors.containers.open_pairs import open_pairs
 from aqea_registry.vectors.pair_set import BLOCK_ROWS
 

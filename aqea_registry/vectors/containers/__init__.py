@@ -3,13 +3,12 @@
 Open `open_pairs` first: it reads any container for a comparison, as float64. `pair_json.read` is the strict way into a pair
 file: the same reader of rows, but every number must be on the grid, and the spelling is checked against what `write` writes.
 
-    open_pairs    any container, by its first bytes; reads files
-    pair_json     pair files and files of embeddings; parquet, aqed: one module each; read and write files
-    json_scan     where the members of a large JSON object are, and the rows of a matrix; reads files
-    json_numbers  numbers as JSON text and back; pure
+    open_pairs  any container, by its first bytes, and AQED; reads and writes files
+    pair_json   pair files and files of embeddings, parquet the table of a pair set; read and write files
+    json_text   where the members of a large JSON object are, and the rows of a matrix; numbers as JSON text and back
 
 >>> import numpy as np
->>> from aqea_registry.vectors.containers.json_numbers import read_rows, rows_text
+>>> from aqea_registry.vectors.containers.json_text import read_rows, rows_text
 >>> text = rows_text(np.array([[600000, -800000], [1, 0]], np.int32))
 >>> text
 b'[0.6,-0.8],[0.000001,0]'

@@ -18,9 +18,8 @@ import msgspec
 import numpy as np
 
 from aqea_registry.base.findings import BadConfiguration
-from aqea_registry.vectors.containers import json_scan
-from aqea_registry.vectors.containers.json_numbers import number, rows_text
-from aqea_registry.vectors.containers.json_scan import Range
+from aqea_registry.vectors.containers import json_text
+from aqea_registry.vectors.containers.json_text import Range, number, rows_text
 from aqea_registry.vectors.pair_set import (
     KEYS,
     MICRO,
@@ -31,6 +30,7 @@ from aqea_registry.vectors.pair_set import (
     PairFile,
     PairSet,
     Values,
+    decode,
     partial_header,
 )
 
@@ -47,8 +47,8 @@ def write(file: BinaryIO, header: Header, first: Iterable[Micro], second: Iterab
 
 
 def _opening(header: Header) -> bytes:
-    start = {"dataset": header.dataset, "model": header.model, "dimension": header.dimension, "n_pairs": header.n_pairs}
-    return msgspec.json.encode(start)[:-1] + b',"baseline_spearman":' + number(header.baseline_spearman) + b',"embeddings1":['
+    declared = {**msgspec.structs.asdict(header), "baseline_spearman": msgspec.Raw(number(header.baseline_spearman))}
+    return msgspec.json.encode(declared)[:-1] + b',"embeddings1":['
 
 
 _BETWEEN = b'],"embeddings2":['
@@ -80,12 +80,12 @@ def read(file: FileIO) -> PairSet:
     pair file or has the wrong shape, then, with the code `not-canonical`, for values off the grid of 1e-6; OSError.
     """
     before = os.fstat(file.fileno())
-    found = json_scan.members(file)
+    found = json_text.members(file)
     declared = _declared(file, found)
     where = {member.key: member.value for member in found}
     header = Header(**{key: getattr(declared, key) for key in Header.__struct_fields__})
     for key in MATRICES:
-        json_scan.matrix(file, where[key], key)
+        json_text.matrix(file, where[key], key)
 
     digest, canonical = ContentDigest(header.n_pairs, header.dimension), True
     off_grid: Malformed | None = None
@@ -115,18 +115,15 @@ def read(file: FileIO) -> PairSet:
     )
 
 
-def _declared(file: FileIO, found: Sequence[json_scan.Member]) -> _Declared:
+def _declared(file: FileIO, found: Sequence[json_text.Member]) -> _Declared:
     """What the file says besides its matrices: the object decoded with an empty array in the place of each."""
     if unknown := [member.key for member in found if member.key not in KEYS]:
         raise Malformed(f"not a pair file: unknown key `{unknown[0]}`")
     parts = [
-        json_scan.text(file, member.name) + b":" + (b"[]" if member.key in MATRICES else json_scan.text(file, member.value))
+        json_text.value(file, member.name) + b":" + (b"[]" if member.key in MATRICES else json_text.value(file, member.value))
         for member in found
     ]
-    try:
-        declared = msgspec.json.decode(b"{" + b",".join(parts) + b"}", type=_Declared)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise Malformed(f"not a pair file: {error}") from error
+    declared = decode(b"{" + b",".join(parts) + b"}", _Declared, "not a pair file")
     if declared.n_pairs < 1 or not 1 <= declared.dimension < 1 << 31:
         raise Malformed(f"{declared.n_pairs} pairs of {declared.dimension} dimensions: a pair set has at least one of each")
     if len(declared.scores) != declared.n_pairs:
@@ -145,7 +142,7 @@ def _is_framed(file: FileIO, where: dict[str, Range], header: Header, scores: Se
         (Range(first.end - 2, second.start + 2), b"]" + _BETWEEN + b"["),
         (Range(second.end - 2, end), b"]" + _ending(scores)),
     )
-    return all(gap.end - gap.start == len(wanted) and json_scan.text(file, gap) == wanted for gap, wanted in gaps)
+    return all(gap.end - gap.start == len(wanted) and json_text.value(file, gap) == wanted for gap, wanted in gaps)
 
 
 def _shaped(
@@ -153,7 +150,7 @@ def _shaped(
 ) -> Iterator[tuple[int, Micro | Values]]:
     """The blocks of a matrix, each with the position of its first row. Raises Malformed if the header has another shape."""
     key, done = MATRICES[which], 0
-    for block in json_scan.rows(file, where[key], key, proven=proven):
+    for block in json_text.rows(file, where[key], key, proven=proven):
         if block.shape[1] != header.dimension:
             raise Malformed(f"dimension is {header.dimension}, but row {done} of {key} has {block.shape[1]} values")
         yield done, block
@@ -180,16 +177,16 @@ def _on_grid(block: Micro | Values, key: str, first: int) -> Micro:
 
 def open_json(file: FileIO, name: str) -> PairFile:
     """Open a pair file or a file of embeddings in any spelling. Raises Malformed, and BadConfiguration for other files."""
-    mark = len(json_scan.MARK) if os.pread(file.fileno(), 3, 0) == json_scan.MARK else 0
-    where = json_scan.by_key(json_scan.members(file, mark))
+    mark = len(json_text.MARK) if os.pread(file.fileno(), 3, 0) == json_text.MARK else 0
+    where = json_text.by_key(json_text.members(file, mark))
     if "embeddings1" in where and "embeddings2" in where:
-        header = partial_header({key: json_scan.text(file, where[key]) for key in KEYS[:4] if key in where})
-        ranges = [json_scan.matrix(file, where[key], key) for key in MATRICES]
+        header = partial_header({key: msgspec.Raw(json_text.value(file, where[key])) for key in KEYS[:4] if key in where})
+        ranges = [json_text.matrix(file, where[key], key) for key in MATRICES]
         return PairFile(
             container="json",
             header=header,
-            matrix=lambda which: _in_units(json_scan.rows(file, ranges[which], MATRICES[which])),
-            scores=lambda: _scores(json_scan.text(file, where["scores"])) if "scores" in where else None,
+            matrix=lambda which: _in_units(json_text.rows(file, ranges[which], MATRICES[which])),
+            scores=lambda: _scores(json_text.value(file, where["scores"])) if "scores" in where else None,
         )
     if "embeddings" in where and "metadata" in where:
         return _open_embeddings(file, where)
@@ -205,21 +202,12 @@ def _in_units(blocks: Iterable[Micro | Values]) -> Iterator[Values]:
 
 
 def _scores(text: bytes) -> Values:
-    try:
-        return np.array(msgspec.json.decode(text, type=list[float]), np.float64)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise Malformed(f"scores: {error}") from error
+    return np.array(decode(text, list[float], "scores"), np.float64)
 
 
 def write_embeddings(file: BinaryIO, pairs: PairSet) -> None:
     """`{"embeddings", "metadata"}`: the first matrix's rows, then the second's; the scores are in the metadata."""
-    metadata = {
-        "dataset": pairs.header.dataset,
-        "model": pairs.header.model,
-        "dimension": pairs.header.dimension,
-        "n_pairs": pairs.header.n_pairs,
-        "rows": "embeddings1, then embeddings2",
-    }
+    metadata = {key: getattr(pairs.header, key) for key in KEYS[:4]} | {"rows": "embeddings1, then embeddings2"}
     file.write(b'{"embeddings":[')
     _write_rows(file, chain(pairs.blocks(0), pairs.blocks(1)))
     file.write(b'],"metadata":' + msgspec.json.encode(metadata)[:-1])
@@ -228,18 +216,15 @@ def write_embeddings(file: BinaryIO, pairs: PairSet) -> None:
 
 def _open_embeddings(file: FileIO, where: dict[str, Range]) -> PairFile:
     """`{"embeddings", "metadata"}`: the rows of the first matrix, then those of the second."""
-    try:
-        metadata = msgspec.json.decode(json_scan.text(file, where["metadata"]), type=dict[str, msgspec.Raw])
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise Malformed(f"metadata: {error}") from error
-    header = partial_header({key: bytes(metadata[key]) for key in KEYS[:4] if key in metadata})
-    count, both = header.n_pairs, json_scan.matrix(file, where["embeddings"], "embeddings")
+    metadata = decode(json_text.value(file, where["metadata"]), dict[str, msgspec.Raw], "metadata")
+    header = partial_header(metadata)
+    count, both = header.n_pairs, json_text.matrix(file, where["embeddings"], "embeddings")
     if count is None:
         raise Malformed("metadata has no n_pairs: where the second sentences begin is not known")
 
     def matrix(which: int) -> Iterator[Values]:
         done = 0
-        for block in _in_units(json_scan.rows(file, both, "embeddings")):
+        for block in _in_units(json_text.rows(file, both, "embeddings")):
             middle = min(max(count - done, 0), len(block))
             half = block[middle:] if which else block[:middle]
             if len(half):

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from aqea_registry.base.findings import CannotCheck
-from aqea_registry.vectors.containers.json_numbers import number
+from aqea_registry.vectors.containers.json_text import number
 from aqea_registry.vectors.pair_set import (
     BLOCK_ROWS,
     KEYS,
@@ -25,6 +25,7 @@ from aqea_registry.vectors.pair_set import (
     PairSet,
     PartialHeader,
     Values,
+    decode,
     partial_header,
     regrouped,
 )
@@ -51,14 +52,10 @@ def write(file: BinaryIO, pairs: PairSet) -> None:
 
 
 def _describe(pairs: PairSet) -> bytes:
-    header = pairs.header
     described = {
         "unit": "1e-6",
-        "dataset": header.dataset,
-        "model": header.model,
-        "dimension": header.dimension,
-        "n_pairs": header.n_pairs,
-        "baseline_spearman": msgspec.Raw(number(header.baseline_spearman)),
+        **msgspec.structs.asdict(pairs.header),
+        "baseline_spearman": msgspec.Raw(number(pairs.header.baseline_spearman)),
         "content": f"sha256:{pairs.content}",
     }
     return msgspec.json.encode(described)
@@ -124,12 +121,8 @@ def open_parquet(path: Path) -> PairFile:
 
 def _declared(metadata: dict[bytes, bytes]) -> tuple[PartialHeader, bool]:
     """What a Parquet file's metadata declares, and whether its integers are millionths."""
-    try:
-        known = msgspec.json.decode(metadata.get(KEY, b"{}"), type=dict[str, msgspec.Raw])
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise Malformed(f"{KEY.decode()} in its metadata: {error}") from error
-    declared = partial_header({key: bytes(known[key]) for key in KEYS[:2] if key in known})
-    return declared, bytes(known.get("unit", b"")) == b'"1e-6"'
+    known = decode(metadata.get(KEY, b"{}"), dict[str, msgspec.Raw], f"{KEY.decode()} in its metadata")
+    return partial_header(known, KEYS[:2]), bytes(known.get("unit", b"")) == b'"1e-6"'
 
 
 def _finite(column: Any, name: str) -> Values:
