@@ -87,7 +87,7 @@ def claims_of_index(entries: Sequence[IndexEntry], document: str, unit: Evaluati
             if number is None:
                 message = f"{metric.path}: the value of {metric.type} is not a finite number; it was not imported"
                 subject = f"{document}:{metric.line}"
-                imported.findings.append(Finding(code="malformed", subject=subject, message=message, actual=metric.value))
+                imported.findings.append(Finding("malformed", subject, message, actual=metric.value))
                 continue
             derived = _derived(key, entry, metric, types, forums)
             imported.claims.append(

@@ -125,14 +125,14 @@ def _is_of(finding: Finding, name: str) -> bool:
 def _changed(linted: Linted, name: str, ledger: Ledger, *, alone: bool) -> Finding:
     then = "its claims are all there" if alone else "when the rest is fixed"
     return Finding(
-        code="claim-stale",
-        subject=linted.document,
-        expected=ledger.document.sha256,
-        actual=linted.sha256,
-        message=f"it has changed since {name} was written; {then}: aqea-registry claims lint --update {linted.document}",
+        "claim-stale",
+        linted.document,
+        f"it has changed since {name} was written; {then}: aqea-registry claims lint --update {linted.document}",
+        ledger.document.sha256,
+        linted.sha256,
     )
 
 
 def _finding(document: str, fault: Fault) -> Finding:
     subject = f"{document}:{fault.line}:{fault.column}"
-    return Finding(code=fault.code, subject=subject, message=fault.message, expected=fault.expected, actual=fault.actual)
+    return Finding(fault.code, subject, fault.message, fault.expected, fault.actual)

@@ -124,13 +124,7 @@ def _is(found: FileDigest, file: PinnedFile) -> bool:
 
 def wrong_bytes(subject: str, file: PinnedFile, actual: str) -> Finding:
     """The finding for bytes that are not the pinned ones."""
-    return Finding(
-        code="mismatch",
-        subject=subject,
-        expected=f"{file.sha256} ({file.size} bytes)",
-        actual=actual,
-        message="these are not the pinned bytes",
-    )
+    return Finding("mismatch", subject, "these are not the pinned bytes", f"{file.sha256} ({file.size} bytes)", actual)
 
 
 class PinnedPlace(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,18 +148,18 @@ def pinned_places(name: str, pin: Pin, sources: Sequence[Source]) -> Iterator[Pi
             try:
                 place = source.local(path)
             except OSError as error:
-                yield Finding(code="unsafe-path", subject=subject, message=str(error))
+                yield Finding("unsafe-path", subject, str(error))
                 continue
             if place is not None:
                 yield PinnedPlace(subject=subject, place=place, file=file)
             elif source.spec.startswith(("directory:", "package:")):
-                yield Finding(code="missing", subject=subject, expected=file.sha256, message="the source lacks a pinned file")
+                yield Finding("missing", subject, "the source lacks a pinned file", file.sha256)
 
 
 def place_finding(place: PinnedPlace, found: FileDigest | OSError) -> Finding | None:
     """What is wrong with the bytes of a source, if anything."""
     if isinstance(found, OSError):
-        return Finding(code="unreadable", subject=place.subject, message=str(found))
+        return Finding("unreadable", place.subject, str(found))
     if (found.sha256, found.size) == (place.file.sha256, place.file.size):
         return None
     return wrong_bytes(place.subject, place.file, f"{found.sha256} ({found.size} bytes)")

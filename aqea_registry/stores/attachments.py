@@ -62,12 +62,7 @@ class Attachment(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     def entry(self) -> dict[str, Any]:
         """How an index lists it."""
         content = self.render()
-        return {
-            "mediaType": MANIFEST_TYPE,
-            "digest": digest_of(content),
-            "size": len(content),
-            "artifactType": ATTACHMENT_TYPE,
-        }
+        return {"mediaType": MANIFEST_TYPE, "digest": digest_of(content), "size": len(content), "artifactType": ATTACHMENT_TYPE}
 
 
 def attachment(subject: Descriptor, name: str, content: bytes) -> Attachment:

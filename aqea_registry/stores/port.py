@@ -142,5 +142,5 @@ def unchanged(path: str, digest: str) -> Iterator[None]:
         yield
     except WrongBytes as error:
         message = "the file changed while it was published"
-        finding = Finding(code="mismatch", subject=path, expected=digest, actual=error.actual, message=message)
+        finding = Finding("mismatch", path, message, digest, error.actual)
         raise Refused(f"{path} changed while it was published; nothing was tagged", [finding]) from error

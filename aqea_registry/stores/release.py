@@ -180,11 +180,11 @@ def compare_with_store(reference: str, release: Release, stored: Iterable[Stored
         subject = f"{reference}: {file.path}"
         if file.digest is None:
             message = "the store does not have the file"
-            findings.append(Finding(code="missing", subject=subject, expected=layer.digest, message=message))
+            findings.append(Finding("missing", subject, message, layer.digest))
         elif (file.digest, file.size) != (layer.digest, layer.size):
             expected, actual = f"{layer.digest} ({layer.size} bytes)", f"{file.digest} ({file.size} bytes)"
             message = f"the store's bytes are not those that the release names (known by: {file.how})"
-            findings.append(Finding(code="mismatch", subject=subject, expected=expected, actual=actual, message=message))
+            findings.append(Finding("mismatch", subject, message, expected, actual))
     return findings
 
 
@@ -198,9 +198,9 @@ def how_checked(stored: Iterable[StoredFile]) -> str:
 def tag_conflict(tag: str, store: str, existing: str, wanted: str) -> Finding:
     """The finding for a tag that names another release."""
     return Finding(
-        code="tag-moved",
-        subject=join_reference(store, tag),
-        expected=wanted,
-        actual=existing,
-        message="the tag already names another release, and a tag never moves",
+        "tag-moved",
+        join_reference(store, tag),
+        "the tag already names another release, and a tag never moves",
+        wanted,
+        existing,
     )

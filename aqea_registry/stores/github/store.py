@@ -33,15 +33,7 @@ from aqea_registry.stores.github.assets import (
     with_notice,
 )
 from aqea_registry.stores.github.upload import AssetUpload, Sending, draft_lock, draft_owner, own_draft, send
-from aqea_registry.stores.port import (
-    Content,
-    Plan,
-    Tagged,
-    is_attached,
-    other_manifest,
-    parsed,
-    refuse_other_release,
-)
+from aqea_registry.stores.port import Content, Plan, Tagged, is_attached, other_manifest, parsed, refuse_other_release
 from aqea_registry.stores.release import LARGEST_MANIFEST, RECORD, Descriptor, Release, StoredFile, digest_of
 
 ROUNDS = 10  # how often a push looks again because somebody else was faster

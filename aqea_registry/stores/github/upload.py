@@ -134,10 +134,7 @@ class Sending:
     def _split(self, path: str, layer: Descriptor, names: tuple[str, ...]) -> SplitFile:
         """Hash a file in parts, and as a whole. Raises Refused if it is not what the release names."""
         parts = []
-        with (
-            unchanged(path, layer.digest),
-            closing(UploadBody(self._content(path), layer.digest, layer.size, ignore)) as body,
-        ):
+        with unchanged(path, layer.digest), closing(UploadBody(self._content(path), layer.digest, layer.size, ignore)) as body:
             for name in names:
                 sha256, start = hashlib.sha256(), body.tell()
                 end = min(start + self._part, layer.size)
