@@ -79,8 +79,7 @@ def _add(entries: dict[str, str], line: str, name: str, number: int) -> Finding 
     subject = f"{name}:{number}"
     if listed == digest:
         return Finding("duplicate", subject, f"{path} is listed twice", actual=path)
-    message = f"{path} is listed with two different digests"
-    return Finding("conflict", subject, message, listed, digest)
+    return Finding("conflict", subject, f"{path} is listed with two different digests", listed, digest)
 
 
 def malformed(subject: str, message: str) -> Finding:

@@ -208,8 +208,7 @@ def _unpinned(ledgers: Mapping[str, Ledger], bound: Mapping[str, Mapping[str, Re
         for key, count in counts.items():
             result = bound[name].get(key)
             if isinstance(result, Unchecked) and result.reason == "unpinned":
-                message = f"{result.message}; {count} claims rest on it"
-                yield Finding("unpinned", f"{name}: results.{key}", message)
+                yield Finding("unpinned", f"{name}: results.{key}", f"{result.message}; {count} claims rest on it")
 
 
 LARGEST = 16 << 20  # bytes of a file that is quoted

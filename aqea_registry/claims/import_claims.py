@@ -152,8 +152,7 @@ def _disagreements(front: FrontMatter, entries: Sequence[IndexEntry], name: str)
         for field, text, value in _fields(entry, metric, result):
             if not _agree(text, value):
                 message = f"{metric.path}: {field} is not read as it is printed; it was not imported"
-                subject = f"{name}:{metric.line}"
-                yield metric.path, Finding("malformed", subject, message, text, str(value))
+                yield metric.path, Finding("malformed", f"{name}:{metric.line}", message, text, str(value))
 
 
 def _fields(entry: IndexEntry, metric: Metric, result: Any) -> list[tuple[str, str | None, Any]]:

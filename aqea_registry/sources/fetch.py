@@ -54,7 +54,7 @@ def _fetch_one(
     absent: list[str] = []
     for source in sources:
         if not source.present():
-            absent.append(f"{source.spec} is not here ({source.hint()})")
+            absent.append(f"{source.spec} is not here ({source.hint})")
             continue
         if source.spec in silent:
             absent.append(silent[source.spec].message)
@@ -160,6 +160,6 @@ def place_finding(place: PinnedPlace, found: FileDigest | OSError) -> Finding | 
     """What is wrong with the bytes of a source, if anything."""
     if isinstance(found, OSError):
         return Finding("unreadable", place.subject, str(found))
-    if (found.sha256, found.size) == (place.file.sha256, place.file.size):
+    if _is(found, place.file):
         return None
     return wrong_bytes(place.subject, place.file, f"{found.sha256} ({found.size} bytes)")

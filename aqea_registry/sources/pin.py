@@ -121,8 +121,7 @@ def check_pins(project: Project, names: Sequence[str], report: Reporter) -> Chec
             states[name] = "unresolved"
             continue
         if found is None or not found.files:
-            message = f"no digests are pinned; run: aqea-registry pin {name}"
-            mine = [Finding("unpinned", f"{group}.{name}", message)]
+            mine = [Finding("unpinned", f"{group}.{name}", f"no digests are pinned; run: aqea-registry pin {name}")]
         else:
             sources = sources_of(project, name, found.commit)
             mine = _check_local(name, found, sources, report)
@@ -138,7 +137,7 @@ def check_pins(project: Project, names: Sequence[str], report: Reporter) -> Chec
                     if not asked:
                         unasked[name] = error.message
             elif not asked:
-                unasked[name] = "; ".join(f"{source.spec}: {source.hint()}" for source in sources)
+                unasked[name] = "; ".join(f"{source.spec}: {source.hint}" for source in sources)
         findings += mine
         states[name] = mine[0].code if mine else "not asked" if name in unasked else "same"
     return Checked(states=states, findings=findings, unasked=unasked)
@@ -185,7 +184,6 @@ def _check_hub(name: str, entry: Dataset | Model, pin: Pin) -> list[Finding]:
         for expected, actual in known:
             if expected is not None and actual is not None and expected != actual:
                 message = "the Hub has another file under the pinned commit"
-                subject = f"{name}: {path}"
-                findings.append(Finding("mismatch", subject, message, expected, actual))
+                findings.append(Finding("mismatch", f"{name}: {path}", message, expected, actual))
                 break
     return findings

@@ -153,8 +153,7 @@ class GitHub:
         assets = self._client.assets(found.id)
         record = assets.get(RECORD)
         if record is None or not record.whole:
-            message = f"not a release of ours: it has no {RECORD}"
-            raise Refused.of("malformed", join_reference(self.spec, found.tag), message)
+            raise Refused.of("malformed", join_reference(self.spec, found.tag), f"not a release of ours: it has no {RECORD}")
         self._seen[str(found.id)] = assets
         return Tagged(tag=found.tag, digest=digest_of_asset(self._client, record), at=str(found.id))
 
