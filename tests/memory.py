@@ -110,6 +110,7 @@ class MemorySource:
 
     def __init__(self, files: Mapping[str, bytes], spec: str = "memory:source") -> None:
         self.spec = spec
+        self.hint = "fill it"
         self.files = dict(files)
 
     def present(self) -> bool:
@@ -125,9 +126,6 @@ class MemorySource:
 
     def local(self, path: str) -> Path | None:
         return None
-
-    def hint(self) -> str:
-        return "fill it"
 
 
 class _Reader(io.RawIOBase):

@@ -107,7 +107,7 @@ def read_attested(root: Path, artefact: RunArtefact, files: Mapping[str, str]) -
     except FileNotFoundError:
         return None, []
     except TooLarge as error:
-        return None, [Finding(code="malformed", subject=path, message=f"not a statement: {error.strerror}")]
+        return None, [Finding("malformed", path, f"not a statement: {error.strerror}")]
     statement, findings = parse_statement(content, path)
     if statement is None:
         return None, findings
@@ -115,7 +115,7 @@ def read_attested(root: Path, artefact: RunArtefact, files: Mapping[str, str]) -
     when = provenance.run_details.metadata if provenance is not None else None
     if provenance is None or when is None or provenance.build_definition.build_type != intoto.PAIR_SET:
         message = f"it is not a statement on how and when a pair set was made: {statement.predicate_type}"
-        return None, [Finding(code="malformed", subject=path, message=message)]
+        return None, [Finding("malformed", path, message)]
     definition = provenance.build_definition
     inputs = tuple(resource for resource in definition.resolved_dependencies if resource.name != "code")
     findings += intoto.subject_findings(statement, path, files)
@@ -123,11 +123,11 @@ def read_attested(root: Path, artefact: RunArtefact, files: Mapping[str, str]) -
     if definition.external_parameters != _parameters(artefact):
         findings.append(
             Finding(
-                code="mismatch",
-                subject=f"{path}: externalParameters",
-                expected=str(_parameters(artefact)),
-                actual=str(definition.external_parameters),
-                message="the statement has other parameters than params.yaml",
+                "mismatch",
+                f"{path}: externalParameters",
+                "the statement has other parameters than params.yaml",
+                str(_parameters(artefact)),
+                str(definition.external_parameters),
             )
         )
     try:
@@ -139,7 +139,7 @@ def read_attested(root: Path, artefact: RunArtefact, files: Mapping[str, str]) -
             metadata=when,
         )
     except msgspec.ValidationError as error:
-        return None, [*findings, Finding(code="malformed", subject=path, message=f"{error}")]
+        return None, [*findings, Finding("malformed", path, f"{error}")]
     return (attested if not findings else None), findings
 
 

@@ -142,7 +142,7 @@ def parse_statement(content: bytes, name: str) -> tuple[Statement | None, list[F
         if statement.provenance() is None and statement.confirmation() is None:
             raise ValueError(f"predicateType {statement.predicate_type!r} is not known here")
     except (BadConfiguration, ValueError) as error:  # msgspec's errors are ValueErrors
-        return None, [Finding(code="malformed", subject=name, message=str(error))]
+        return None, [Finding("malformed", name, str(error))]
     return statement, []
 
 
@@ -153,7 +153,7 @@ def subject_findings(statement: Statement, name: str, known: Mapping[str, str]) 
         expected, actual = known.get(subject.name), subject.digest.get("sha256")
         if expected is None:
             message = "the statement refers to a file that does not exist"
-            findings.append(Finding(code="unexpected", subject=f"{name}: {subject.name}", message=message))
+            findings.append(Finding("unexpected", f"{name}: {subject.name}", message))
         elif expected != actual:
             message = "the statement refers to other bytes; delete it if the file was made elsewhere"
             findings.append(_mismatch(f"{name}: {subject.name}", message, actual, expected))
@@ -179,7 +179,7 @@ def dependency_findings(named: tuple[Resource, ...], name: str, wanted: tuple[Re
 
 
 def _mismatch(subject: str, message: str, actual: str | None, expected: str | None = None) -> Finding:
-    return Finding(code="mismatch", subject=subject, message=message, expected=expected, actual=actual)
+    return Finding("mismatch", subject, message, expected, actual)
 
 
 def _text(origin: tuple[str, dict[str, str]] | None) -> str:

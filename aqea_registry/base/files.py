@@ -157,12 +157,16 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def hash_stream(incoming: RawIOBase | BinaryIO, limit: int, advance: Advance = ignore) -> FileDigest:
-    """Hash what somebody sends; of more than `limit` bytes no more is read than shows that it is too much."""
+def hash_stream(
+    incoming: RawIOBase | BinaryIO, limit: int, advance: Advance = ignore, outgoing: BinaryIO | None = None
+) -> FileDigest:
+    """Hash what somebody sends, and copy it; of more than `limit` bytes no more is read than shows that it is too much."""
     digest, size = hashlib.sha256(), 0
     while size <= limit and (block := incoming.read(BLOCK)):
         digest.update(block)
         size += len(block)
+        if outgoing is not None:
+            outgoing.write(block)
         advance(len(block))
     return FileDigest(digest.hexdigest(), size)
 
@@ -180,17 +184,12 @@ def copy_checked(incoming: RawIOBase | BinaryIO, target: Path, sha256: str, size
 
     `sha256` is hex, `size` in bytes. Raises WrongBytes, and OSError.
     """
-    digest, count = hashlib.sha256(), 0
     with atomic_write(target) as outgoing:
-        while block := incoming.read(BLOCK):
-            digest.update(block)
-            count += len(block)
-            if count > size:
-                raise WrongBytes(None, size)
-            outgoing.write(block)
-            advance(len(block))
-        if count != size or digest.hexdigest() != sha256:
-            raise WrongBytes(digest.hexdigest(), count)
+        found = hash_stream(incoming, size, advance, outgoing)
+        if found.size > size:
+            raise WrongBytes(None, size)
+        if found != FileDigest(sha256, size):
+            raise WrongBytes(found.sha256, found.size)
 
 
 def write_bytes(path: Path, content: bytes) -> bool:

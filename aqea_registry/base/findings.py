@@ -40,7 +40,7 @@ CODES = frozenset(
 )
 
 
-class Finding(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Finding(msgspec.Struct, frozen=True, gc=False):
     """One thing that is wrong: its code, what it is about, what was expected and what was there."""
 
     code: str
@@ -82,7 +82,7 @@ class Refused(RegistryError):
         hint: str | None = None,
     ) -> Refused:
         """The refusal for one finding, which is all that there is to say."""
-        finding = Finding(code=code, subject=subject, expected=expected, actual=actual, message=message)
+        finding = Finding(code, subject, message, expected, actual)
         difference = f": {actual}, not {expected}" if actual is not None and expected is not None else ""
         return cls(f"{subject}: {message}{difference}", [finding], hint)
 

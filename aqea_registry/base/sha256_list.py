@@ -73,28 +73,24 @@ def _add(entries: dict[str, str], line: str, name: str, number: int) -> Finding 
     try:
         listed = entries.setdefault(safe_path(path), digest)
     except UnsafePath as error:
-        return Finding(code="unsafe-path", subject=f"{name}:{number}", actual=path, message=f"{error}; not followed")
+        return Finding("unsafe-path", f"{name}:{number}", f"{error}; not followed", actual=path)
     if listed is digest:
         return None
     subject = f"{name}:{number}"
     if listed == digest:
-        return Finding(code="duplicate", subject=subject, actual=path, message=f"{path} is listed twice")
-    message = f"{path} is listed with two different digests"
-    return Finding(code="conflict", subject=subject, expected=listed, actual=digest, message=message)
+        return Finding("duplicate", subject, f"{path} is listed twice", actual=path)
+    return Finding("conflict", subject, f"{path} is listed with two different digests", listed, digest)
 
 
 def malformed(subject: str, message: str) -> Finding:
     """The finding for something that cannot be read as what it must be."""
-    return Finding(code="malformed", subject=subject, message=message)
+    return Finding("malformed", subject, message)
 
 
 def untracked(present: Iterable[str], listed: Iterable[str], allowed: Iterable[str] = ()) -> list[Finding]:
     """Findings for files that exist and that nothing lists."""
     extra = set(present) - set(listed) - set(allowed)
-    return [
-        Finding(code="unexpected", subject=path, message="the file exists and the manifest does not list it")
-        for path in sorted(extra)
-    ]
+    return [Finding("unexpected", path, "the file exists and the manifest does not list it") for path in sorted(extra)]
 
 
 def _fields(line: str) -> tuple[str, str | None]:

@@ -188,9 +188,7 @@ def _documents(
         states[name], other = find_document(project.root, ledger.document, folders)
         if other is not None:
             message = f"{ledger.document.file} differs from the document that the ledger was written for"
-            findings.append(
-                Finding(code="claim-stale", subject=name, message=message, expected=ledger.document.sha256, actual=other)
-            )
+            findings.append(Finding("claim-stale", name, message, ledger.document.sha256, other))
         elif states[name] == "absent":
             notes.append(f"{name}: {ledger.document.file} is not here; its claims are judged as the ledger has them")
     return states, notes, findings
@@ -210,8 +208,7 @@ def _unpinned(ledgers: Mapping[str, Ledger], bound: Mapping[str, Mapping[str, Re
         for key, count in counts.items():
             result = bound[name].get(key)
             if isinstance(result, Unchecked) and result.reason == "unpinned":
-                message = f"{result.message}; {count} claims rest on it"
-                yield Finding(code="unpinned", subject=f"{name}: results.{key}", message=message)
+                yield Finding("unpinned", f"{name}: results.{key}", f"{result.message}; {count} claims rest on it")
 
 
 LARGEST = 16 << 20  # bytes of a file that is quoted

@@ -86,8 +86,7 @@ def claims_of_index(entries: Sequence[IndexEntry], document: str, unit: Evaluati
             number = read_number(metric.value) if metric.value is not None else None
             if number is None:
                 message = f"{metric.path}: the value of {metric.type} is not a finite number; it was not imported"
-                subject = f"{document}:{metric.line}"
-                imported.findings.append(Finding(code="malformed", subject=subject, message=message, actual=metric.value))
+                imported.findings.append(Finding("malformed", f"{document}:{metric.line}", message, actual=metric.value))
                 continue
             derived = _derived(key, entry, metric, types, forums)
             imported.claims.append(
@@ -197,11 +196,7 @@ def _with_total(table: Table, made: dict[int, Claim], pattern: str, notes: list[
     if function == "mean" and not _is_mean(made[last], [made[r] for r in range(last)]):
         notes.append(f"{made[last].id}: not the plain mean of its column; bind it by hand if it should be one")
         return made
-    total = made[last]
-    return {
-        **made,
-        last: Claim(id=total.id, value=total.value, unit=total.unit, at=total.at, derived=f"{function}([{pattern}])"),
-    }
+    return {**made, last: msgspec.structs.replace(made[last], derived=f"{function}([{pattern}])")}
 
 
 def _is_mean(claim: Claim, parts: Sequence[Claim]) -> bool:

@@ -142,7 +142,6 @@ def _front_matter(project: Project, model: str, scores: Mapping[str, tuple[RunAr
         from huggingface_hub import EvalResult, ModelCardData
     except ImportError as error:
         raise CannotCheck("a model-index is written with huggingface_hub", "pip install 'aqea-registry[stores]'") from error
-    entry = project.params.models[model]
     commit = project.pin(model).commit
     results = []
     for pair, metrics in scores.values():
@@ -162,8 +161,7 @@ def _front_matter(project: Project, model: str, scores: Mapping[str, tuple[RunAr
             )
             for name, value in msgspec.structs.asdict(metrics).items()
         ]
-    card = ModelCardData(model_name=entry.repo, eval_results=results)
-    return f"---\n{card.to_yaml()}\n---\n"
+    return f"---\n{ModelCardData(model_name=project.params.models[model].repo, eval_results=results).to_yaml()}\n---\n"
 
 
 def escaped(text: str) -> str:

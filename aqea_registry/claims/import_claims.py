@@ -70,7 +70,7 @@ def import_claims(
         _check_is_its_document(old, merged, target, path)
         written = old != merged.ledger and write_bytes(project.root / target, render_ledger(merged.ledger))
     message = "the document no longer prints it; --prune removes it, or correct the claim by hand"
-    gone = [Finding(code="claim-stale", subject=f"{name}: {claim}", message=message) for claim in merged.gone]
+    gone = [Finding("claim-stale", f"{name}: {claim}", message) for claim in merged.gone]
     return ImportedClaims(
         ledger=target,
         written=written,
@@ -152,8 +152,7 @@ def _disagreements(front: FrontMatter, entries: Sequence[IndexEntry], name: str)
         for field, text, value in _fields(entry, metric, result):
             if not _agree(text, value):
                 message = f"{metric.path}: {field} is not read as it is printed; it was not imported"
-                subject = f"{name}:{metric.line}"
-                yield metric.path, Finding(code="malformed", subject=subject, message=message, expected=text, actual=str(value))
+                yield metric.path, Finding("malformed", f"{name}:{metric.line}", message, text, str(value))
 
 
 def _fields(entry: IndexEntry, metric: Metric, result: Any) -> list[tuple[str, str | None, Any]]:

@@ -202,17 +202,15 @@ def verdict_findings(verdicts: Iterable[Verdict]) -> Iterator[Finding]:
         claim, subject = verdict.claim, f"{verdict.ledger}: {verdict.claim.id}"
         if verdict.state == "contradicted":
             message = f"{claim.at}: {verdict.message}"
-            yield Finding(
-                code="claim-contradicted", subject=subject, message=message, expected=verdict.recomputed, actual=claim.text
-            )
+            yield Finding("claim-contradicted", subject, message, verdict.recomputed, claim.text)
         elif verdict.reason == MALFORMED:
-            yield Finding(code="malformed", subject=subject, message=verdict.message)
+            yield Finding("malformed", subject, verdict.message)
         elif verdict.state == "unbound":
             unbound.setdefault(verdict.ledger, []).append(claim.id)
     for ledger, ids in unbound.items():
         more = f" and {len(ids) - NAMED} more" if len(ids) > NAMED else ""
         message = f"{len(ids)} claims have no evidence: {', '.join(ids[:NAMED])}{more}"
-        yield Finding(code="claim-unbound", subject=ledger, message=message)
+        yield Finding("claim-unbound", ledger, message)
 
 
 def counts(verdicts: Iterable[Verdict]) -> dict[str, Counter[str]]:

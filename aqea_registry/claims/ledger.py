@@ -182,7 +182,7 @@ def read_ledgers(root: Path) -> tuple[dict[str, Ledger], list[Finding]]:
             ledger, wrong = None, [_malformed(path.stem, f"{error.strerror}, too large for a ledger")]
         except OSError as error:
             message = f"cannot be read: {error.strerror or error}"
-            ledger, wrong = None, [Finding(code="unreadable", subject=path.relative_to(root).as_posix(), message=message)]
+            ledger, wrong = None, [Finding("unreadable", path.relative_to(root).as_posix(), message)]
         findings += wrong
         if ledger is not None:
             ledgers[path.stem] = ledger
@@ -242,7 +242,7 @@ def parse_ledger(content: bytes, name: str) -> tuple[Ledger | None, list[Finding
         label = entry.get("id", f"claims[{number}]") if isinstance(entry, dict) else f"claims[{number}]"
         claim = _converted(entry, Claim, f"{name}: {str(label)[:200]}", findings)
         if claim is not None and claim.id in claims:
-            findings.append(Finding(code="duplicate", subject=f"{name}: {claim.id}", message="the id appears twice"))
+            findings.append(Finding("duplicate", f"{name}: {claim.id}", "the id appears twice"))
         elif claim is not None:
             claims[claim.id] = claim
     return Ledger(document=document, results=good, claims=tuple(claims.values())), findings
@@ -285,4 +285,4 @@ def _converted(entry: Any, kind: type[T], subject: str, findings: list[Finding])
 
 
 def _malformed(subject: str, message: str) -> Finding:
-    return Finding(code="malformed", subject=subject, message=message)
+    return Finding("malformed", subject, message)

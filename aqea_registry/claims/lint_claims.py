@@ -41,7 +41,8 @@ def lint_claims(
     takes the new sha256 and lines. A document that cannot be read does not stop the others: its error is returned.
     """
     ledgers, findings = read_ledgers(root)
-    whole = {name for name in ledgers if not any(_is_of(finding, name) for finding in findings)}
+    faulty = {finding.subject.partition(": ")[0] for finding in findings}
+    whole = {name for name in ledgers if not {name, f"{FOLDER}/{name}.yaml"} & faulty}
     done: list[Linted] = []
     errors: list[RegistryError] = []
     for path in documents:
@@ -56,7 +57,9 @@ def lint_claims(
             linted = msgspec.structs.replace(linted, updated=tuple(changed))
         else:
             findings += [_changed(linted, name, ledgers[name], alone=not linted.faults) for name in changed]
-        findings += [_finding(linted.document, fault) for fault in linted.faults]
+        for fault in linted.faults:
+            subject = f"{linted.document}:{fault.line}:{fault.column}"
+            findings.append(Finding(fault.code, subject, fault.message, fault.expected, fault.actual))
         done.append(linted)
     return done, findings, most_severe(errors)
 
@@ -118,21 +121,12 @@ def _moved(ledger: Ledger, sha256: str, lines: Mapping[str, int]) -> Ledger:
     return msgspec.structs.replace(ledger, document=document, claims=claims)
 
 
-def _is_of(finding: Finding, name: str) -> bool:
-    return finding.subject == name or finding.subject.startswith(f"{name}: ") or finding.subject == f"{FOLDER}/{name}.yaml"
-
-
 def _changed(linted: Linted, name: str, ledger: Ledger, *, alone: bool) -> Finding:
     then = "its claims are all there" if alone else "when the rest is fixed"
     return Finding(
-        code="claim-stale",
-        subject=linted.document,
-        expected=ledger.document.sha256,
-        actual=linted.sha256,
-        message=f"it has changed since {name} was written; {then}: aqea-registry claims lint --update {linted.document}",
+        "claim-stale",
+        linted.document,
+        f"it has changed since {name} was written; {then}: aqea-registry claims lint --update {linted.document}",
+        ledger.document.sha256,
+        linted.sha256,
     )
-
-
-def _finding(document: str, fault: Fault) -> Finding:
-    subject = f"{document}:{fault.line}:{fault.column}"
-    return Finding(code=fault.code, subject=subject, message=fault.message, expected=fault.expected, actual=fault.actual)

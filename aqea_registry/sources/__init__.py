@@ -10,6 +10,6 @@ a pin from the first source that has them. `resolve` makes a pin of a catalogue 
 >>> from aqea_registry.sources.port import open_source
 >>> repository = Repository(name="talk", kind="dataset", id="org/talk", commit="0" * 40)
 >>> source = open_source("directory:mirror/{id}", Path("/project"), repository)
->>> source.present(), source.hint()
+>>> source.present(), source.hint
 (False, 'put the files into /project/mirror/org/talk')
 """

@@ -54,7 +54,7 @@ def _fetch_one(
     absent: list[str] = []
     for source in sources:
         if not source.present():
-            absent.append(f"{source.spec} is not here ({source.hint()})")
+            absent.append(f"{source.spec} is not here ({source.hint})")
             continue
         if source.spec in silent:
             absent.append(silent[source.spec].message)
@@ -124,13 +124,7 @@ def _is(found: FileDigest, file: PinnedFile) -> bool:
 
 def wrong_bytes(subject: str, file: PinnedFile, actual: str) -> Finding:
     """The finding for bytes that are not the pinned ones."""
-    return Finding(
-        code="mismatch",
-        subject=subject,
-        expected=f"{file.sha256} ({file.size} bytes)",
-        actual=actual,
-        message="these are not the pinned bytes",
-    )
+    return Finding("mismatch", subject, "these are not the pinned bytes", f"{file.sha256} ({file.size} bytes)", actual)
 
 
 class LocalFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,18 +148,18 @@ def local_files(name: str, pin: Pin, sources: Sequence[Source]) -> Iterator[Loca
             try:
                 location = source.local(path)
             except OSError as error:
-                yield Finding(code="unsafe-path", subject=subject, message=str(error))
+                yield Finding("unsafe-path", subject, str(error))
                 continue
             if location is not None:
                 yield LocalFile(subject=subject, path=location, file=file)
             elif source.spec.startswith(("directory:", "package:")):
-                yield Finding(code="missing", subject=subject, expected=file.sha256, message="the source lacks a pinned file")
+                yield Finding("missing", subject, "the source lacks a pinned file", file.sha256)
 
 
 def local_file_finding(local: LocalFile, found: FileDigest | OSError) -> Finding | None:
     """What is wrong with the bytes of a source, if anything."""
     if isinstance(found, OSError):
-        return Finding(code="unreadable", subject=local.subject, message=str(found))
-    if (found.sha256, found.size) == (local.file.sha256, local.file.size):
+        return Finding("unreadable", local.subject, str(found))
+    if _is(found, local.file):
         return None
     return wrong_bytes(local.subject, local.file, f"{found.sha256} ({found.size} bytes)")

@@ -18,7 +18,7 @@ class HubSource:
     """The Hub's copy of one commit. Downloads are resumed; nothing goes into the user's own cache."""
 
     def __init__(self, repository: Repository, incoming: Path) -> None:
-        self.spec = "hub"
+        self.spec, self.hint = "hub", "unset HF_HUB_OFFLINE"
         self._repository = repository
         self._client = repository.client()
         self._incoming = incoming
@@ -26,10 +26,6 @@ class HubSource:
     def present(self) -> bool:
         """Whether the client may go online; whether the Hub answers shows when it is asked."""
         return not offline()
-
-    def hint(self) -> str:
-        """What a person can do so that this source is present."""
-        return "unset HF_HUB_OFFLINE"
 
     def paths(self) -> list[str]:
         """Every file of the commit, sorted."""

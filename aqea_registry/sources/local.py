@@ -20,9 +20,8 @@ class FolderSource:
     """Files below one folder. A symbolic link that leaves the folder is not followed."""
 
     def __init__(self, spec: str, folder: Path | None, hint: str) -> None:
-        self.spec = spec
+        self.spec, self.hint = spec, hint
         self._folder = folder
-        self._hint = hint
 
     def present(self) -> bool:
         """Whether the folder is there."""
@@ -55,10 +54,6 @@ class FolderSource:
             raise FileNotFoundError(f"{self.spec} has no {path}")
         return open_regular(location)
 
-    def hint(self) -> str:
-        """What a person can do so that this source is present."""
-        return self._hint
-
 
 def directory_source(spec: str, path: str, root: Path) -> FolderSource:
     """A folder of files; a relative path starts at the project's folder."""
@@ -82,10 +77,8 @@ def package_source(spec: str, path: str) -> FolderSource:
         found = find_spec(name)
     except (ImportError, ValueError):
         found = None
-    folder = None
-    if found is not None and found.submodule_search_locations:
-        folder = Path(next(iter(found.submodule_search_locations)))
-        folder = folder / inner
+    folders = (found.submodule_search_locations if found is not None else None) or ()
+    folder = next((Path(folder) / inner for folder in folders), None)
     return FolderSource(spec, folder, f"pip install {name.replace('_', '-')}")
 
 
@@ -95,6 +88,7 @@ class MirrorSource:
     def __init__(self, url: str) -> None:
         self.spec = url
         self._url = url.rstrip("/")
+        self.hint = f"make {self._url} reachable"
 
     def present(self) -> bool:
         """A mirror is taken to be there until it is asked."""
@@ -103,8 +97,7 @@ class MirrorSource:
     def paths(self) -> list[str]:
         """Every file below the URL, sorted. Raises OSError."""
         system, base = self._system()
-        found = system.find(base)
-        return sorted(path[len(base) :].lstrip("/") for path in found)
+        return sorted(path[len(base) :].lstrip("/") for path in system.find(base))
 
     def local(self, path: str) -> Path | None:
         """Never: a mirror's bytes are copied before they are used."""
@@ -119,10 +112,6 @@ class MirrorSource:
             raise
         except Exception as error:  # each protocol has errors of its own
             raise OSError(f"{self.spec}: {path}: {type(error).__name__}: {error}") from error
-
-    def hint(self) -> str:
-        """What a person can do so that this source is present."""
-        return f"make {self._url} reachable"
 
     def _system(self) -> tuple[Any, str]:
         try:

@@ -121,8 +121,7 @@ def check_pins(project: Project, names: Sequence[str], report: Reporter) -> Chec
             states[name] = "unresolved"
             continue
         if found is None or not found.files:
-            message = f"no digests are pinned; run: aqea-registry pin {name}"
-            mine = [Finding(code="unpinned", subject=f"{group}.{name}", message=message)]
+            mine = [Finding("unpinned", f"{group}.{name}", f"no digests are pinned; run: aqea-registry pin {name}")]
         else:
             sources = sources_of(project, name, found.commit)
             mine = _check_local(name, found, sources, report)
@@ -138,7 +137,7 @@ def check_pins(project: Project, names: Sequence[str], report: Reporter) -> Chec
                     if not asked:
                         unasked[name] = error.message
             elif not asked:
-                unasked[name] = "; ".join(f"{source.spec}: {source.hint()}" for source in sources)
+                unasked[name] = "; ".join(f"{source.spec}: {source.hint}" for source in sources)
         findings += mine
         states[name] = mine[0].code if mine else "not asked" if name in unasked else "same"
     return Checked(states=states, findings=findings, unasked=unasked)
@@ -164,28 +163,27 @@ def _check_hub(name: str, entry: Dataset | Model, pin: Pin) -> list[Finding]:
         now = client.info(pin.requested)
         if now.commit != pin.commit:
             message = f"{pin.requested or 'the main branch'} of {pin.id} names another commit now"
-            findings.append(Finding(code="pin-moved", subject=name, expected=pin.commit, actual=now.commit, message=message))
+            findings.append(Finding("pin-moved", name, message, pin.commit, now.commit))
     except NotFound as error:
         if error.part == "repository":
-            return [Finding(code="repository-gone", subject=name, expected=pin.id, message=error.message)]
+            return [Finding("repository-gone", name, error.message, pin.id)]
     except NotAllowed as error:
-        return [Finding(code="gated", subject=name, expected=pin.id, message=f"{error.message}: {error.hint}")]
+        return [Finding("gated", name, f"{error.message}: {error.hint}", pin.id)]
     try:
         held = client.info(pin.commit)
     except NotFound as error:
-        return [*findings, Finding(code="commit-gone", subject=name, expected=pin.commit, message=error.message)]
+        return [*findings, Finding("commit-gone", name, error.message, pin.commit)]
     except NotAllowed as error:
-        return [*findings, Finding(code="gated", subject=name, expected=pin.id, message=f"{error.message}: {error.hint}")]
+        return [*findings, Finding("gated", name, f"{error.message}: {error.hint}", pin.id)]
     for path, file in sorted(pin.files.items()):
         remote = held.files.get(path)
         if remote is None:
-            findings.append(Finding(code="missing", subject=f"{name}: {path}", message="the commit has no such file now"))
+            findings.append(Finding("missing", f"{name}: {path}", "the commit has no such file now"))
             continue
         known = [(file.sha256, remote.sha256), (file.blob, remote.blob), (str(file.size), str(remote.size))]
         for expected, actual in known:
             if expected is not None and actual is not None and expected != actual:
                 message = "the Hub has another file under the pinned commit"
-                subject = f"{name}: {path}"
-                findings.append(Finding(code="mismatch", subject=subject, expected=expected, actual=actual, message=message))
+                findings.append(Finding("mismatch", f"{name}: {path}", message, expected, actual))
                 break
     return findings

@@ -15,6 +15,7 @@ class Source(Protocol):
     """Something with files under relative POSIX paths."""
 
     spec: str
+    hint: str  # what a person can do so that this source is present
 
     def present(self) -> bool:
         """Whether it can be reached at all, as far as that is known without a request."""
@@ -27,9 +28,6 @@ class Source(Protocol):
 
     def local(self, path: str) -> Path | None:
         """Where the file is on this machine, or None if it is not here. Raises OSError if it must not be read."""
-
-    def hint(self) -> str:
-        """What a person can do so that this source is present."""
 
 
 def sources_of(project: Project, name: str, commit: str | None) -> list[Source]:

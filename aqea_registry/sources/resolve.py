@@ -44,7 +44,7 @@ def resolve(project: Project, name: str, entry: Dataset | Model, before: Pin | N
                 raise
             report.warn(f"{error.message}; taking {name} from {local.spec}, unconfirmed by the Hub")
     if local is None:
-        advice = "; ".join(f"{source.spec}: {source.hint()}" for source in sources)
+        advice = "; ".join(f"{source.spec}: {source.hint}" for source in sources)
         raise CannotCheck(f"{name}: no source that can be pinned from is here ({advice or 'params.yaml names none'})")
     return _from_folder(name, entry, local, report)
 

@@ -64,9 +64,9 @@ def read_rows(files: Iterable[tuple[str, bytes]], dataset: Dataset, name: str) -
             try:
                 rows.append(_row(line, dataset))
             except _BadRow as error:
-                findings.append(Finding(code="malformed", subject=f"{path}:{number}", message=str(error)))
+                findings.append(Finding("malformed", f"{path}:{number}", str(error)))
     if not rows and not findings:
-        findings.append(Finding(code="malformed", subject=", ".join(dataset.files), message="the dataset has no rows"))
+        findings.append(Finding("malformed", ", ".join(dataset.files), "the dataset has no rows"))
     if findings:
         raise Refused(
             f"dataset {name} cannot be used: {findings[0].subject}: {findings[0].message}",

@@ -19,7 +19,7 @@ import msgspec
 
 from aqea_registry.base.files import UnsafePath, safe_path
 from aqea_registry.base.findings import BadConfiguration, Refused
-from aqea_registry.stores.release import LARGEST_MANIFEST, MANIFEST_TYPE, TITLE, Descriptor, canonical, digest_of, empty_config
+from aqea_registry.stores.release import LARGEST_MANIFEST, TITLE, Descriptor, Manifest, digest_of, empty_config
 
 ATTACHMENT_TYPE = "application/vnd.aqea-registry.attachment.v1"
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
@@ -31,14 +31,10 @@ class MalformedAttachment(ValueError):
     """The bytes are not the manifest of an attachment, or not an index; the message is the reason."""
 
 
-class Attachment(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class Attachment(Manifest, frozen=True, kw_only=True, rename="camel"):
     """The manifest of an attachment: one layer, the document, titled with its name."""
 
     subject: Descriptor
-    layers: tuple[Descriptor, ...]
-    config: Descriptor
-    schema_version: int = 2
-    media_type: str = MANIFEST_TYPE
     artifact_type: str = ATTACHMENT_TYPE
 
     @property
@@ -51,23 +47,9 @@ class Attachment(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         """Which bytes the document has."""
         return self.layers[0]
 
-    def render(self) -> bytes:
-        """The manifest's bytes. The same document of the same release gives the same bytes."""
-        return canonical(self)
-
-    def digest(self) -> str:
-        """The digest of the manifest."""
-        return digest_of(self.render())
-
     def entry(self) -> dict[str, Any]:
         """How an index lists it."""
-        content = self.render()
-        return {
-            "mediaType": MANIFEST_TYPE,
-            "digest": digest_of(content),
-            "size": len(content),
-            "artifactType": ATTACHMENT_TYPE,
-        }
+        return {**msgspec.to_builtins(self.descriptor()), "artifactType": ATTACHMENT_TYPE}
 
 
 def attachment(subject: Descriptor, name: str, content: bytes) -> Attachment:

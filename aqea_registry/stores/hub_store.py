@@ -197,8 +197,7 @@ class HubStore:
         if wrong:
             message = "the commit does not hold the bytes that were sent; nothing was tagged"
             findings = [
-                Finding(code="mismatch", subject=f"{self.spec}@{commit}: {path}", expected=wanted[path].digest, message=message)
-                for path in sorted(wrong)
+                Finding("mismatch", f"{self.spec}@{commit}: {path}", message, wanted[path].digest) for path in sorted(wrong)
             ]
             raise Refused(f"{findings[0].subject}: {message}", findings, "look at the repository's .gitignore")
 
@@ -323,7 +322,7 @@ def _check_names(release: Release) -> None:
     taken = [path for path in release.files() if _taken(path)]
     if taken:
         message = "the Hub or this store keeps something else under that name"
-        raise Refused(f"{taken[0]}: {message}", [Finding(code="conflict", subject=path, message=message) for path in taken])
+        raise Refused(f"{taken[0]}: {message}", [Finding("conflict", path, message) for path in taken])
 
 
 def _step_back(attempt: int) -> None:

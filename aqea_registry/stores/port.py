@@ -117,8 +117,7 @@ def other_manifest(subject: str, expected: str, content: bytes) -> Refused:
 
 def lost_tag(spec: str, tag: str, release: Release) -> Refused:
     """The store accepted a tag, and does not have it."""
-    message = "the store took the tag and does not have it"
-    return Refused.of("missing", join_reference(spec, tag), message, release.digest())
+    return Refused.of("missing", join_reference(spec, tag), "the store took the tag and does not have it", release.digest())
 
 
 def is_attached(subject: str, wanted: bytes, existing: bytes | None) -> bool:
@@ -141,6 +140,5 @@ def unchanged(path: str, digest: str) -> Iterator[None]:
     try:
         yield
     except WrongBytes as error:
-        message = "the file changed while it was published"
-        finding = Finding(code="mismatch", subject=path, expected=digest, actual=error.actual, message=message)
+        finding = Finding("mismatch", path, "the file changed while it was published", digest, error.actual)
         raise Refused(f"{path} changed while it was published; nothing was tagged", [finding]) from error

@@ -49,13 +49,32 @@ class Descriptor(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit
     annotations: dict[str, str] = {}
 
 
-class Release(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """The manifest of a release."""
+class Manifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """An image manifest. Its one spelling has sorted keys and no spaces."""
 
     layers: tuple[Descriptor, ...]
     config: Descriptor
     schema_version: int = 2
     media_type: str = MANIFEST_TYPE
+    artifact_type: str
+
+    def render(self) -> bytes:
+        """The manifest's bytes: the same content gives the same bytes."""
+        return json.dumps(msgspec.to_builtins(self), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+    def digest(self) -> str:
+        """The manifest's identity, `sha256:` and 64 hex digits."""
+        return digest_of(self.render())
+
+    def descriptor(self) -> Descriptor:
+        """The manifest itself, as a store keeps it."""
+        content = self.render()
+        return Descriptor(media_type=MANIFEST_TYPE, digest=digest_of(content), size=len(content))
+
+
+class Release(Manifest, frozen=True, kw_only=True, rename="camel"):
+    """The manifest of a release."""
+
     artifact_type: str = ARTIFACT_TYPE
 
     def files(self) -> dict[str, Descriptor]:
@@ -67,22 +86,9 @@ class Release(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         blobs = {blob.digest: blob for blob in (*self.layers, self.config)}
         return [blob for _, blob in sorted(blobs.items())]
 
-    def descriptor(self) -> Descriptor:
-        """The manifest itself, as a store keeps it."""
-        content = self.render()
-        return Descriptor(media_type=MANIFEST_TYPE, digest=digest_of(content), size=len(content))
-
     def size(self) -> int:
         """The bytes of all files together."""
         return sum(layer.size for layer in self.layers)
-
-    def render(self) -> bytes:
-        """The manifest's bytes."""
-        return canonical(self)
-
-    def digest(self) -> str:
-        """The release's identity, `sha256:` and 64 hex digits."""
-        return digest_of(self.render())
 
 
 class StoredFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,11 +102,6 @@ class StoredFile(msgspec.Struct, frozen=True, kw_only=True):
 
 class NotARelease(ValueError):
     """The bytes are not a release's manifest; the message is the reason."""
-
-
-def canonical(value: msgspec.Struct) -> bytes:
-    """A manifest's one spelling: sorted keys, no spaces."""
-    return json.dumps(msgspec.to_builtins(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def digest_of(content: bytes) -> str:
@@ -180,11 +181,11 @@ def compare_with_store(reference: str, release: Release, stored: Iterable[Stored
         subject = f"{reference}: {file.path}"
         if file.digest is None:
             message = "the store does not have the file"
-            findings.append(Finding(code="missing", subject=subject, expected=layer.digest, message=message))
+            findings.append(Finding("missing", subject, message, layer.digest))
         elif (file.digest, file.size) != (layer.digest, layer.size):
             expected, actual = f"{layer.digest} ({layer.size} bytes)", f"{file.digest} ({file.size} bytes)"
             message = f"the store's bytes are not those that the release names (known by: {file.how})"
-            findings.append(Finding(code="mismatch", subject=subject, expected=expected, actual=actual, message=message))
+            findings.append(Finding("mismatch", subject, message, expected, actual))
     return findings
 
 
@@ -198,9 +199,9 @@ def how_checked(stored: Iterable[StoredFile]) -> str:
 def tag_conflict(tag: str, store: str, existing: str, wanted: str) -> Finding:
     """The finding for a tag that names another release."""
     return Finding(
-        code="tag-moved",
-        subject=join_reference(store, tag),
-        expected=wanted,
-        actual=existing,
-        message="the tag already names another release, and a tag never moves",
+        "tag-moved",
+        join_reference(store, tag),
+        "the tag already names another release, and a tag never moves",
+        wanted,
+        existing,
     )

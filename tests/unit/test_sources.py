@@ -57,6 +57,7 @@ class Remote:
     """A source whose bytes are not on this machine: nothing can be hashed where it lies."""
 
     spec = "remote:x"
+    hint = "go online"
 
     def __init__(self, files: dict[str, bytes], *, endless: bool = False) -> None:
         self._files = files
@@ -79,9 +80,6 @@ class Remote:
 
     def local(self, path: str) -> Path | None:
         return None
-
-    def hint(self) -> str:
-        return "go online"
 
 
 def pin_of(files: dict[str, bytes]) -> Pin:
@@ -158,7 +156,7 @@ def test_a_directory_may_be_absolute_or_not_there(tmp_path: Path) -> None:
     assert open_source(f"directory:{tmp_path / 'data'}", Path("/nowhere"), REPOSITORY).paths() == sorted(FILES)
     absent = open_source("directory:nothing", tmp_path, REPOSITORY)
     assert not absent.present()
-    assert str(tmp_path / "nothing") in absent.hint()
+    assert str(tmp_path / "nothing") in absent.hint
     (tmp_path / "file").write_text("x")
     assert not open_source("directory:file", tmp_path, REPOSITORY).present()
 
@@ -193,7 +191,7 @@ def test_an_installed_package_is_a_source(tmp_path: Path) -> None:
     assert {"__init__.py", "py.typed"} <= set(source.paths())
     absent = open_source("package:no_such_package", tmp_path, REPOSITORY)
     assert not absent.present()
-    assert absent.hint() == "pip install no-such-package"
+    assert absent.hint == "pip install no-such-package"
     assert absent.local("x") is None
     with pytest.raises(FileNotFoundError):
         absent.open("x", 1000)

@@ -106,8 +106,7 @@ class GitHubClient:
         except GitHubRefusal as error:
             message = f"GitHub has no repository {self._name}, or {'the token' if self._token else 'a stranger'} may not see it"
             hint = "check the owner and the name; if it is private, set GITHUB_TOKEN to a token that may read its contents"
-            finding = Finding(code="repository-gone", subject=self.spec, message=message)
-            raise NotAllowed(message, hint, [finding]) from error
+            raise NotAllowed(message, hint, [Finding("repository-gone", self.spec, message)]) from error
         return repository
 
     # Releases

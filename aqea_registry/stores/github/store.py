@@ -33,15 +33,7 @@ from aqea_registry.stores.github.assets import (
     with_notice,
 )
 from aqea_registry.stores.github.upload import AssetUpload, Sending, draft_lock, draft_owner, own_draft, send
-from aqea_registry.stores.port import (
-    Content,
-    Plan,
-    Tagged,
-    is_attached,
-    other_manifest,
-    parsed,
-    refuse_other_release,
-)
+from aqea_registry.stores.port import Content, Plan, Tagged, is_attached, other_manifest, parsed, refuse_other_release
 from aqea_registry.stores.release import LARGEST_MANIFEST, RECORD, Descriptor, Release, StoredFile, digest_of
 
 ROUNDS = 10  # how often a push looks again because somebody else was faster
@@ -161,8 +153,7 @@ class GitHub:
         assets = self._client.assets(found.id)
         record = assets.get(RECORD)
         if record is None or not record.whole:
-            message = f"not a release of ours: it has no {RECORD}"
-            raise Refused.of("malformed", join_reference(self.spec, found.tag), message)
+            raise Refused.of("malformed", join_reference(self.spec, found.tag), f"not a release of ours: it has no {RECORD}")
         self._seen[str(found.id)] = assets
         return Tagged(tag=found.tag, digest=digest_of_asset(self._client, record), at=str(found.id))
 

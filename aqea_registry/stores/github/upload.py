@@ -16,6 +16,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -62,7 +63,6 @@ class Sending:
     ) -> None:
         self._client, self._tag, self._release, self._content = client, tag, release, content
         self._notes, self._part, self._owner = notes, part, owner
-        self._made: list[AssetUpload] = []
 
     def publish(self, advance: Advance) -> Found:
         """Fill a draft and publish it. Raises GitHubRefusal if somebody else changed the releases meanwhile; Refused."""
@@ -79,7 +79,7 @@ class Sending:
 
     def fill(self, found: Found, advance: Advance) -> None:
         """Send what a release of ours has not, and see that GitHub reports every digest. Raises GitHubRefusal, Refused."""
-        uploads, present = self._uploads(), self._client.assets(found.id)
+        uploads, present = self._uploads, self._client.assets(found.id)
         names = {upload.name for upload in uploads}
         if found.draft:
             for asset in present.values():
@@ -110,11 +110,10 @@ class Sending:
     def _good(self, asset: Asset, upload: AssetUpload) -> bool:
         return asset.whole and digest_of_asset(self._client, asset) == upload.digest
 
+    @cached_property
     def _uploads(self) -> list[AssetUpload]:
         """All assets of the release, the record last; split files are hashed once."""
-        if not self._made:
-            self._made = list(self._make())
-        return self._made
+        return list(self._make())
 
     def _make(self) -> Iterator[AssetUpload]:
         split: dict[str, SplitFile] = {}
@@ -134,10 +133,7 @@ class Sending:
     def _split(self, path: str, layer: Descriptor, names: tuple[str, ...]) -> SplitFile:
         """Hash a file in parts, and as a whole. Raises Refused if it is not what the release names."""
         parts = []
-        with (
-            unchanged(path, layer.digest),
-            closing(UploadBody(self._content(path), layer.digest, layer.size, ignore)) as body,
-        ):
+        with unchanged(path, layer.digest), closing(UploadBody(self._content(path), layer.digest, layer.size, ignore)) as body:
             for name in names:
                 sha256, start = hashlib.sha256(), body.tell()
                 end = min(start + self._part, layer.size)

@@ -39,16 +39,7 @@ from aqea_registry.stores.attachments import (
     well_formed,
     with_entry,
 )
-from aqea_registry.stores.port import (
-    Content,
-    Plan,
-    Tagged,
-    is_attached,
-    lost_tag,
-    parsed,
-    refuse_other_release,
-    unchanged,
-)
+from aqea_registry.stores.port import Content, Plan, Tagged, is_attached, lost_tag, parsed, refuse_other_release, unchanged
 from aqea_registry.stores.registry.http import RegistryClient
 from aqea_registry.stores.release import EMPTY_CONFIG, MANIFEST_TYPE, Descriptor, Release, StoredFile, digest_of
 
