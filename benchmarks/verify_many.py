@@ -61,4 +61,6 @@ def _make(folder: Path, small: int, absent: int) -> None:
             output.write(f"{hashlib.sha256(content).hexdigest()}  {path}\n")
     with (folder / "ABSENT").open("w") as output:
         digest = hashlib.sha256(b"").hexdigest()
+        for number in range(1000):  # that exist: an absent folder would answer for all files in it
+            (folder / f"absent/{number:03}").mkdir(parents=True)
         output.writelines(f"{digest}  absent/{number % 1000:03}/file{number:07}.bin\n" for number in range(absent))

@@ -227,8 +227,7 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-_REFUSED = re.compile(r"[\0-\x1f\x7f\\\ud800-\udfff]")
-_REASONS = {"\0": "holds a NUL byte", "\\": "holds a backslash"}
+_CONTROL = re.compile(r"[\0-\x1f\x7f\ud800-\udfff]")
 
 
 class UnsafePath(ValueError):
@@ -242,17 +241,19 @@ def safe_path(text: str) -> str:
     """
     if not text:
         raise UnsafePath("the path is empty")
-    if match := _REFUSED.search(text):
-        other = "is not UTF-8" if match[0] >= "\ud800" else "holds a control character"
-        raise UnsafePath(f"the path {_REASONS.get(match[0], other)}")
-    if text.startswith("/"):
+    if not text.isprintable() and (match := _CONTROL.search(text)):
+        reason = "is not UTF-8" if match[0] >= "\ud800" else "holds a control character"
+        raise UnsafePath(f"the path {'holds a NUL byte' if chr(0) in text else reason}")
+    if "\\" in text:
+        raise UnsafePath("the path holds a backslash")
+    if text[0] == "/":
         raise UnsafePath("the path is absolute")
     if text[1:2] == ":" and text[0].isalpha():
         raise UnsafePath("the path starts with a drive letter")
-    parts = text.split("/")
-    if ".." in parts:
+    framed = f"/{text}/"
+    if "/../" in framed:
         raise UnsafePath("the path climbs out with '..'")
-    if "" in parts or "." in parts:
+    if "//" in framed or "/./" in framed:
         raise UnsafePath("the path has empty or '.' components")
     return text
 
@@ -273,24 +274,31 @@ def locate(root: Path, relatives: Iterable[str]) -> tuple[dict[str, str], dict[s
     start, real_root = os.path.join(root, ""), os.path.realpath(root)
 
     @functools.cache
-    def check_below(relative: str) -> None:
-        if os.path.commonpath([real_root, os.path.realpath(start + relative)]) != real_root:
-            raise UnsafePath("a symbolic link leads out of the root")
+    def obstacle(relative: str) -> OSError | UnsafePath | None:
+        """Why nothing at this path or below it can be read, if so."""
+        path = start + relative
+        if os.path.commonpath([real_root, os.path.realpath(path)]) != real_root:
+            return UnsafePath("a symbolic link leads out of the root")
+        try:
+            Path(path).stat()
+        except OSError as error:
+            return error.with_traceback(None)
+        return None
 
     shared: dict[tuple[object, ...], OSError | UnsafePath] = {}  # a million absent files have one error
     paths, sizes, errors = dict[str, str](), dict[str, int](), dict[str, OSError | UnsafePath]()
     for relative in relatives:
         path = start + relative
         try:
-            check_below(safe_path(relative).rpartition("/")[0])
-            status = os.lstat(path)
-            if stat.S_ISLNK(status.st_mode):
-                check_below(relative)
-                status = Path(path).stat()
-        except (OSError, UnsafePath) as error:
-            if error.args not in shared:
-                shared[error.args] = type(error)(*error.args)
-            errors[relative] = shared[error.args]
-        else:
+            error = obstacle(safe_path(relative).rpartition("/")[0])
+            status = None if error else os.lstat(path)
+            if status and stat.S_ISLNK(status.st_mode):
+                error = obstacle(relative)
+                status = None if error else Path(path).stat()
+        except (OSError, UnsafePath) as raised:
+            error, status = shared.setdefault(raised.args, type(raised)(*raised.args)), None
+        if status:
             paths[relative], sizes[path] = path, status.st_size
+        elif error:
+            errors[relative] = error
     return paths, sizes, errors

@@ -183,7 +183,8 @@ def _json_items(findings: Sequence[Finding]) -> Iterator[str]:
 
     item = "\n    {\n" + ",\n".join(f'      "{name}": %s' for name in Finding.__struct_fields__) + "\n    }"
     for number, finding in enumerate(findings):
-        yield "," * bool(number) + item % tuple("null" if value is None else quoted(value) for value in astuple(finding))
+        values = ["null" if value is None else quoted(value) for value in astuple(finding)]
+        yield "," * bool(number) + item % tuple(values)
 
 
 def _write(texts: Iterable[str]) -> None:
