@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -185,10 +186,7 @@ class Sample:
 
     def causes(self) -> Iterator[Cause]:
         """Every way that is tried, the cheap ones first."""
-        yield from self._text_causes()
-        yield from self._view_causes()
-        yield from self._revisions()
-        yield from self._models()
+        return chain(self._text_causes(), self._view_causes(), self._revisions(), self._models())
 
     def _text_causes(self) -> Iterator[Cause]:
         entry = self.model.entry
@@ -207,8 +205,8 @@ class Sample:
                 yield Cause("truncation", f"sentences cut off at {tokens} tokens", {"max_tokens": tokens})
 
     def _view_causes(self) -> Iterator[Cause]:
-        other_casing = View("casing", with_other_casing)
-        yield Cause("casing", "with a tokenizer that treats capitals the other way", {"view": other_casing})
+        view = View("casing", with_other_casing)
+        yield Cause("casing", "with a tokenizer that treats capitals the other way", {"view": view})
         own = pooling_of(self.model.folder)
         for name in POOLINGS:
             if own not in (None, name):
@@ -219,15 +217,13 @@ class Sample:
 
     def _revisions(self) -> Iterator[Cause]:
         """The same dataset at other revisions, as far as they are pinned and on this machine."""
-        datasets = self.project.params.datasets
-        own = datasets[self.dataset]
-        for name, entry in datasets.items():
-            if name == self.dataset or (entry.repo, entry.config, entry.split) != (own.repo, own.config, own.split):
-                continue
-            with suppress(RegistryError):
-                rows = pinned_rows(self.project, name, self.report, local_only=True)
-                if len(rows.scores) == len(self.rows.scores):
-                    yield Cause("revision", f"the sentences of {name}", {"rows": rows})
+        own = self.project.params.datasets[self.dataset]
+        for name, entry in self.project.params.datasets.items():
+            if name != self.dataset and (entry.repo, entry.config, entry.split) == (own.repo, own.config, own.split):
+                with suppress(RegistryError):
+                    rows = pinned_rows(self.project, name, self.report, local_only=True)
+                    if len(rows.scores) == len(self.rows.scores):
+                        yield Cause("revision", f"the sentences of {name}", {"rows": rows})
 
     def _models(self) -> Iterator[Cause]:
         """Other models of the catalogue with this dimension, as far as they are pinned and on this machine."""

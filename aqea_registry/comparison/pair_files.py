@@ -46,7 +46,7 @@ def compare_files(
     `bound` is how far a component of a unit vector may be off. Raises Refused for a malformed file, BadConfiguration for one
     that holds no pair set, OSError.
     """
-    sides = _hashed(before, after, report)
+    sides = _hashed((before, after), report)
     if sides[0].sha256 == sides[1].sha256:
         return PairSetComparison(verdict="IDENTICAL", before=sides[0], after=sides[1], bound=bound), None
     with open_pairs(*before) as first, open_pairs(*after) as second:
@@ -69,12 +69,12 @@ def compare_files(
         return verdict, compared
 
 
-def _hashed(before: NamedFile, after: NamedFile, report: Reporter) -> list[PairSetFile]:
-    paths = [before.path, after.path]
+def _hashed(files: Sequence[NamedFile], report: Reporter) -> list[PairSetFile]:
+    paths = [file.path for file in files]
     with report.task("hash", sum(map(size_of, paths)), "bytes") as advance:
         digests = hash_files(paths, advance=advance)
     sides = []
-    for file in (before, after):
+    for file in files:
         if isinstance(digest := digests[file.path], OSError):
             raise digest
         sides.append(PairSetFile(name=file.name, sha256=digest.sha256, size=digest.size))

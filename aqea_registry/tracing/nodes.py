@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -17,6 +17,7 @@ from aqea_registry.attestations.statement import LARGEST, NAME, SUFFIX, Provenan
 from aqea_registry.base.files import read_small
 from aqea_registry.base.findings import RegistryError
 from aqea_registry.base.references import is_folder, join_reference
+from aqea_registry.claims.check_claims import CheckedClaims
 from aqea_registry.claims.judging import ALSO_CALLED
 from aqea_registry.claims.ledger import FOLDER, Verdict
 from aqea_registry.project.artefact import published_path
@@ -26,9 +27,6 @@ from aqea_registry.stores.port import Store
 from aqea_registry.stores.receipts import all_receipts
 from aqea_registry.tracing.graph import ExpectedFile, GraphBuilder, inside_project
 from aqea_registry.vectors.margin import Machine
-
-if TYPE_CHECKING:
-    from aqea_registry.claims.check_claims import CheckedClaims
 
 
 def draw_claims(builder: GraphBuilder, checked: CheckedClaims) -> None:
@@ -139,8 +137,7 @@ def _draw_release(
             if path not in own:
                 builder.aliases[path].add(file)
     for carried in copies:
-        name = carried.reference
-        before = builder.nodes.get(f"store:{name}")
+        name, before = carried.reference, builder.nodes.get(f"store:{carried.reference}")
         stated = {**(before.facts if before else {}), **carried.facts}
         builder.edge(builder.node("store", name, name, stated, carried.broken, [name]), id_, "holds")
         if mark := current(carried.attachments, digest):
