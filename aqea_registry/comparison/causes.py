@@ -24,7 +24,6 @@ import numpy.typing as npt
 from aqea_registry.base.findings import RegistryError
 from aqea_registry.base.progress import Reporter
 from aqea_registry.comparison.evidence import Compared, Diagnosis, Kind, unit
-from aqea_registry.comparison.measures import Values
 from aqea_registry.comparison.pair_files import NamedFile, run_key
 from aqea_registry.comparison.verdict import PairSetComparison
 from aqea_registry.embedding.encoder import Encoder, Settings
@@ -33,6 +32,7 @@ from aqea_registry.generation.encode import ModelInUse, in_order, load_encoder, 
 from aqea_registry.project.project import Project
 from aqea_registry.sources.rows import Rows
 from aqea_registry.vectors.containers.open_pairs import open_pairs
+from aqea_registry.vectors.pair_set import Values
 
 CHANGED, UNCHANGED = 24, 8  # rows that are encoded
 FEW = 4  # of them, before all are
@@ -110,12 +110,8 @@ def _try_all(
             advance(1)
             if gap <= bound:
                 agreed = f"{2 * len(everything)} vectors of {len(everything)} rows agree within {gap:.1e}"
-                diagnosis = Diagnosis(
-                    kind=cause.kind,
-                    basis="reproduced",
-                    message=f"encoding {cause.description} gives the {SIDES[target]} file's vectors",
-                    evidence=(agreed, as_pinned),
-                )
+                message = f"encoding {cause.description} gives the {SIDES[target]} file's vectors"
+                diagnosis = Diagnosis(kind=cause.kind, basis="reproduced", message=message, evidence=(agreed, as_pinned))
                 return msgspec.structs.replace(found, diagnoses=(diagnosis, *found.diagnoses))
             if np.isfinite(gap):
                 tried.append((gap, cause))

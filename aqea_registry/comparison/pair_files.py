@@ -18,12 +18,12 @@ from aqea_registry.base.findings import Refused
 from aqea_registry.base.progress import Reporter
 from aqea_registry.claims.judging import ALSO_CALLED, Resolved, judge_claim, measured, resolve_result
 from aqea_registry.claims.ledger import Ledger, read_ledgers
-from aqea_registry.comparison.evidence import Compared, is_canonical
-from aqea_registry.comparison.measures import Block, Values, measure
+from aqea_registry.comparison.evidence import Compared
+from aqea_registry.comparison.measures import Block, measure
 from aqea_registry.comparison.verdict import BOUND, PairSetComparison, PairSetFile, PrintedNumber, Scored, decide, scored
 from aqea_registry.project.project import PARAMS, Project, open_project
 from aqea_registry.vectors.containers.open_pairs import open_pairs
-from aqea_registry.vectors.pair_set import MICRO, ContentDigest, PairFile
+from aqea_registry.vectors.pair_set import MICRO, ContentDigest, PairFile, Values
 from aqea_registry.vectors.scores import Metrics
 
 
@@ -64,7 +64,7 @@ def compare_files(
         compared = Compared(measured=measured, before=human[0], after=human[1], bound=bound)
         scores = scored(compared)
         verdict = decide(compared, sides[0], sides[1], scores, claimed(_named(sides, measured.before.dimension), scores))
-        if verdict.verdict == "SAME CONTENT" and is_canonical(measured.before):
+        if verdict.verdict == "SAME CONTENT" and measured.before.is_canonical:
             verdict = _with_content(verdict, first, compared)
         return verdict, compared
 

@@ -13,7 +13,7 @@ import msgspec
 
 from aqea_registry.attestations.made import FOLDER as MADE
 from aqea_registry.attestations.statement import FOLDER as CONFIRMED
-from aqea_registry.attestations.statement import LARGEST, NAME, SUFFIX, Provenance, Statement, parse_statement
+from aqea_registry.attestations.statement import LARGEST, NAME, SUFFIX, Statement, parse_statement
 from aqea_registry.base.files import read_small
 from aqea_registry.base.findings import RegistryError
 from aqea_registry.base.references import is_folder, join_reference
@@ -248,19 +248,12 @@ def _own_statements(root: Path) -> Iterator[tuple[str, bytes]]:
 def _facts(statement: Statement) -> Mapping[str, str]:
     """What a statement says, in few words."""
     if (provenance := statement.provenance()) is not None:
-        when = provenance.run_details.metadata
-        made = {"made": when.finished_on} if when else {}
-        return {"label": "provenance", **_machine(provenance), **made, "by": provenance.run_details.builder.id}
+        facts, when = {"label": "provenance"}, provenance.run_details.metadata
+        with suppress(msgspec.ValidationError):  # another program's statement may name no machine, or otherwise
+            facts["on"] = msgspec.convert(provenance.build_definition.internal_parameters.get("machine"), Machine).text()
+        return facts | ({"made": when.finished_on} if when else {}) | {"by": provenance.run_details.builder.id}
     confirmation = statement.confirmation()
     if confirmation is None:
         return {}
     verdicts = {key: f"{made.verdict} on {made.machine.text()}" for key, made in sorted(confirmation.pair_sets.items())}
     return {"label": f"confirmation of {confirmation.reference}", **verdicts, "made": confirmation.metadata.finished_on}
-
-
-def _machine(provenance: Provenance) -> dict[str, str]:
-    try:
-        machine = msgspec.convert(provenance.build_definition.internal_parameters.get("machine"), Machine)
-    except msgspec.ValidationError:
-        return {}
-    return {"on": machine.text()}
