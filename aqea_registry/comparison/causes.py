@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +24,6 @@ import numpy.typing as npt
 from aqea_registry.base.findings import RegistryError
 from aqea_registry.base.progress import Reporter
 from aqea_registry.comparison.evidence import Compared, Diagnosis, Kind, unit
-from aqea_registry.comparison.measures import Values
 from aqea_registry.comparison.pair_files import NamedFile, run_key
 from aqea_registry.comparison.verdict import PairSetComparison
 from aqea_registry.embedding.encoder import Encoder, Settings
@@ -32,6 +32,7 @@ from aqea_registry.generation.encode import ModelInUse, in_order, load_encoder, 
 from aqea_registry.project.project import Project
 from aqea_registry.sources.rows import Rows
 from aqea_registry.vectors.containers.open_pairs import open_pairs
+from aqea_registry.vectors.pair_set import Values
 
 CHANGED, UNCHANGED = 24, 8  # rows that are encoded
 FEW = 4  # of them, before all are
@@ -111,12 +112,8 @@ def _try_all(
             advance(1)
             if gap <= bound:
                 agreed = f"{2 * len(everything)} vectors of {len(everything)} rows agree within {gap:.1e}"
-                diagnosis = Diagnosis(
-                    kind=cause.kind,
-                    basis="reproduced",
-                    message=f"encoding {cause.description} gives the {SIDES[target]} file's vectors",
-                    evidence=(agreed, as_pinned),
-                )
+                message = f"encoding {cause.description} gives the {SIDES[target]} file's vectors"
+                diagnosis = Diagnosis(kind=cause.kind, basis="reproduced", message=message, evidence=(agreed, as_pinned))
                 return msgspec.structs.replace(found, diagnoses=(diagnosis, *found.diagnoses))
             if np.isfinite(gap):
                 tried.append((gap, cause))
@@ -187,10 +184,7 @@ class RowEncoder:
 
     def causes(self) -> Iterator[Cause]:
         """Every way that is tried, the cheap ones first."""
-        yield from self._text_causes()
-        yield from self._view_causes()
-        yield from self._revisions()
-        yield from self._models()
+        return chain(self._text_causes(), self._view_causes(), self._revisions(), self._models())
 
     def _text_causes(self) -> Iterator[Cause]:
         entry = self.model.entry
@@ -209,8 +203,8 @@ class RowEncoder:
                 yield Cause("truncation", f"sentences cut off at {tokens} tokens", {"max_tokens": tokens})
 
     def _view_causes(self) -> Iterator[Cause]:
-        other_casing = View("casing", with_other_casing)
-        yield Cause("casing", "with a tokenizer that treats capitals the other way", {"view": other_casing})
+        view = View("casing", with_other_casing)
+        yield Cause("casing", "with a tokenizer that treats capitals the other way", {"view": view})
         own = pooling_of(self.model.folder)
         for name in POOLINGS:
             if own not in (None, name):
@@ -221,15 +215,13 @@ class RowEncoder:
 
     def _revisions(self) -> Iterator[Cause]:
         """The same dataset at other revisions, as far as they are pinned and on this machine."""
-        datasets = self.project.params.datasets
-        own = datasets[self.dataset]
-        for name, entry in datasets.items():
-            if name == self.dataset or (entry.repo, entry.config, entry.split) != (own.repo, own.config, own.split):
-                continue
-            with suppress(RegistryError):
-                rows = pinned_rows(self.project, name, self.report, local_only=True)
-                if len(rows.scores) == len(self.rows.scores):
-                    yield Cause("revision", f"the sentences of {name}", {"rows": rows})
+        own = self.project.params.datasets[self.dataset]
+        for name, entry in self.project.params.datasets.items():
+            if name != self.dataset and (entry.repo, entry.config, entry.split) == (own.repo, own.config, own.split):
+                with suppress(RegistryError):
+                    rows = pinned_rows(self.project, name, self.report, local_only=True)
+                    if len(rows.scores) == len(self.rows.scores):
+                        yield Cause("revision", f"the sentences of {name}", {"rows": rows})
 
     def _models(self) -> Iterator[Cause]:
         """Other models of the catalogue with this dimension, as far as they are pinned and on this machine."""

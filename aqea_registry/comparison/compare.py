@@ -37,14 +37,7 @@ class TreeComparison(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def compare(
-    before: str,
-    after: str,
-    root: Path,
-    report: Reporter,
-    *,
-    deep: bool = False,
-    diagnose: bool = False,
-    bound: float = BOUND,
+    before: str, after: str, root: Path, report: Reporter, *, deep: bool = False, diagnose: bool = False, bound: float = BOUND
 ) -> PairSetComparison | TreeComparison:
     """Compare two STORE-REFs, folders or files, relative to `root`; of a tree and a file, the tree's file of that name.
 

@@ -27,7 +27,7 @@ from aqea_registry.comparison.evidence import (
     unit,
     vectors_of,
 )
-from aqea_registry.comparison.measures import Values
+from aqea_registry.vectors.pair_set import Values
 
 SAME_DIRECTION = 1e-6  # 1 - cosine, at most
 NOISE = 1e-3  # 1 - cosine of what may still be arithmetic

@@ -13,8 +13,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from aqea_registry.comparison.measures import CANONICAL, CANONICAL32, Measurements, OneSide, Values
+from aqea_registry.comparison.measures import Measurements, OneSide
 from aqea_registry.vectors.exact import Undefined
+from aqea_registry.vectors.pair_set import Values
 from aqea_registry.vectors.scores import Metrics, Products, metrics
 
 Rows = npt.NDArray[np.bool_]
@@ -211,15 +212,10 @@ def order_text(matched: Matched, count: int) -> str:
     return f"{moved} rows moved, without a simple pattern"
 
 
-def is_canonical(side: OneSide) -> bool:
-    """Whether all of its values are on the grid of 1e-6, or are the float32 nearest to values on it."""
-    return not side.forms.isdisjoint({CANONICAL, CANONICAL32})
-
-
 def scores_of(side: OneSide, human: Values) -> Metrics | None:
     """All six correlations; None where one does not exist."""
     largest = max(float(side.norm1.max()), float(side.norm2.max()))
-    if is_canonical(side) and side.n_pairs <= EXACT_ROWS and 4 * largest < 2.0**53:  # all integers are exact in float64
+    if side.is_canonical and side.n_pairs <= EXACT_ROWS and 4 * largest < 2.0**53:  # all integers are exact in float64
         columns = {name: getattr(side, name).astype(np.int64).tolist() for name in Products.__struct_fields__}
         try:
             return metrics(Products(**columns), human.tolist())

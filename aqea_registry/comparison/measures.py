@@ -12,9 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from aqea_registry.vectors.pair_set import MICRO
+from aqea_registry.vectors.pair_set import MICRO, Values
 
-Values = npt.NDArray[np.float64]
 Block = tuple[Values, Values]  # some rows of both matrices, k x dimension each
 
 SAMPLE = 256  # rows whose vectors are kept, at least half as many where there are enough
@@ -42,6 +41,11 @@ class OneSide(NamedTuple):
     def n_pairs(self) -> int:
         """The number of rows."""
         return len(self.dot)
+
+    @property
+    def is_canonical(self) -> bool:
+        """Whether all values are on the grid of 1e-6, or are the float32 nearest to values on it."""
+        return not self.forms.isdisjoint({CANONICAL, CANONICAL32})
 
 
 class Between(NamedTuple):

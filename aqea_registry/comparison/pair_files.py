@@ -18,12 +18,12 @@ from aqea_registry.base.findings import Refused
 from aqea_registry.base.progress import Reporter
 from aqea_registry.claims.judging import ALSO_CALLED, Resolved, judge_claim, measured, resolve_result
 from aqea_registry.claims.ledger import Ledger, read_ledgers
-from aqea_registry.comparison.evidence import Compared, is_canonical
-from aqea_registry.comparison.measures import Block, Values, measure
+from aqea_registry.comparison.evidence import Compared
+from aqea_registry.comparison.measures import Block, measure
 from aqea_registry.comparison.verdict import BOUND, ComparedNumber, PairSetComparison, PairSetFile, Scored, decide, scored
 from aqea_registry.project.project import PARAMS, Project, open_project
 from aqea_registry.vectors.containers.open_pairs import open_pairs
-from aqea_registry.vectors.pair_set import MICRO, ContentDigest, PairFile
+from aqea_registry.vectors.pair_set import MICRO, ContentDigest, PairFile, Values
 from aqea_registry.vectors.scores import Metrics
 
 
@@ -46,7 +46,7 @@ def compare_files(
     `bound` is how far a component of a unit vector may be off. Raises Refused for a malformed file, BadConfiguration for one
     that holds no pair set, OSError.
     """
-    sides = _hashed(before, after, report)
+    sides = _hashed((before, after), report)
     if sides[0].sha256 == sides[1].sha256:
         return PairSetComparison(verdict="IDENTICAL", before=sides[0], after=sides[1], bound=bound), None
     with open_pairs(*before) as first, open_pairs(*after) as second:
@@ -64,17 +64,17 @@ def compare_files(
         compared = Compared(measured=measured, before=human[0], after=human[1], bound=bound)
         scores = scored(compared)
         verdict = decide(compared, sides[0], sides[1], scores, claimed(_named(sides, measured.before.dimension), scores))
-        if verdict.verdict == "SAME CONTENT" and is_canonical(measured.before):
+        if verdict.verdict == "SAME CONTENT" and measured.before.is_canonical:
             verdict = _with_content(verdict, first, compared)
         return verdict, compared
 
 
-def _hashed(before: NamedFile, after: NamedFile, report: Reporter) -> list[PairSetFile]:
-    paths = [before.path, after.path]
+def _hashed(files: Sequence[NamedFile], report: Reporter) -> list[PairSetFile]:
+    paths = [file.path for file in files]
     with report.task("hash", sum(map(size_of, paths)), "bytes") as advance:
         digests = hash_files(paths, advance=advance)
     sides = []
-    for file in (before, after):
+    for file in files:
         if isinstance(digest := digests[file.path], OSError):
             raise digest
         sides.append(PairSetFile(name=file.name, sha256=digest.sha256, size=digest.size))

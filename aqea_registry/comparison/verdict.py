@@ -9,17 +9,9 @@ import msgspec
 import numpy as np
 
 from aqea_registry.comparison.diagnosis import diagnose
-from aqea_registry.comparison.evidence import (
-    EXACT_ROWS,
-    Compared,
-    Diagnosis,
-    is_canonical,
-    rank_changes,
-    scores_of,
-    tied,
-    with_ties_of,
-)
-from aqea_registry.comparison.measures import FORMS, OneSide, Values
+from aqea_registry.comparison.evidence import EXACT_ROWS, Compared, Diagnosis, rank_changes, scores_of, tied, with_ties_of
+from aqea_registry.comparison.measures import FORMS, OneSide
+from aqea_registry.vectors.pair_set import Values
 from aqea_registry.vectors.scores import Metrics
 
 Verdict = Literal["IDENTICAL", "SAME CONTENT", "EQUIVALENT", "DIVERGED"]
@@ -131,7 +123,7 @@ def scored(compared: Compared) -> Scored | None:
     if before is None or after is None:
         return None
     plain = kept = before, after
-    canonical = [is_canonical(side) for side in sides]
+    canonical = [side.is_canonical for side in sides]
     if canonical[0] != canonical[1] and compared.within():
         if canonical[0]:
             kept = before, with_ties_of(sides[0], sides[1], human[-1], after)
@@ -177,7 +169,7 @@ def _verdict(compared: Compared, numbers: Sequence[ComparedNumber]) -> Verdict:
     before, after, between = compared.measured.before, compared.measured.after, compared.measured.between
     labels_equal = compared.common == before.n_pairs and not compared.labels().any()
     shapes_equal = (before.n_pairs, before.dimension) == (after.n_pairs, after.dimension)
-    equal = between.equal or (is_canonical(before) and is_canonical(after) and between.equal_on_grid)
+    equal = between.equal or (before.is_canonical and after.is_canonical and between.equal_on_grid)
     if shapes_equal and labels_equal and equal:
         return "SAME CONTENT"
     within = labels_equal and compared.within() and all(number.same for number in numbers)

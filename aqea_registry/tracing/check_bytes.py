@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -16,11 +16,9 @@ from aqea_registry.base.sha256_list import MANIFEST
 from aqea_registry.project.artefact import RunArtefact
 from aqea_registry.project.dvc_lock import AGAIN
 from aqea_registry.tracing.graph import ExpectedFile, GraphBuilder, sentence_of
+from aqea_registry.vectors.examine import Examined, examine
 from aqea_registry.vectors.scores import Metrics
-
-if TYPE_CHECKING:
-    from aqea_registry.vectors.examine import Examined
-    from aqea_registry.verification.verify_project import CheckedProject
+from aqea_registry.verification.verify_project import CheckedProject
 
 Digests = Mapping[Path, FileDigest | OSError]
 
@@ -91,8 +89,6 @@ def _check_upstream(builder: GraphBuilder, id_: str, files: list[ExpectedFile], 
 
 def _check_pair_set(builder: GraphBuilder, artefact: RunArtefact, verified: CheckedProject | None) -> None:
     """Recompute the scores, and compare what the files made from the pair set print of them."""
-    from aqea_registry.vectors.examine import examine
-
     key, name, id_ = artefact.key, artefact.pairs, f"pair-set:{artefact.key}"
     examined, findings = verified.pair_sets.get(key) if verified is not None else None, list[Finding]()
     if examined is None:
@@ -105,8 +101,7 @@ def _check_pair_set(builder: GraphBuilder, artefact: RunArtefact, verified: Chec
         builder.add_facts(id_, f"{subject}: {sentence_of(finding)}")
     if examined is None:
         for metric in Metrics.__struct_fields__:
-            reason = "cannot be recomputed: the pair set is missing or malformed"
-            builder.add_facts(f"metric:{key}#{metric}", reason)
+            builder.add_facts(f"metric:{key}#{metric}", "cannot be recomputed: the pair set is missing or malformed")
         return
     header = examined.header
     builder.add_facts(id_, content=examined.content, pairs=str(header.n_pairs), dimension=str(header.dimension))

@@ -214,18 +214,14 @@ def mermaid(graph: Graph, starts: Collection[str] = ()) -> str:
     names = {node.id: f"n{number}" for number, node in enumerate(graph.nodes)}
     lines = ["flowchart LR"]
     for node in graph.nodes:
-        text = "<br/>".join(_entities(line) for line in _lines(node))
+        shown = (node.kind, node.label, node.gist, f"BROKEN: {node.broken}" if node.broken else "")
+        text = "<br/>".join(_entities(line) for line in shown if line)
         lines.append(f'  {names[node.id]}["{text}"]')
     lines += [f'  {names[edge.source]} -->|"{_entities(edge.label)}"| {names[edge.target]}' for edge in graph.edges]
     if bad := ",".join(names[node.id] for node in graph.broken):
         lines += ["  classDef broken stroke:#c00,stroke-width:2px,stroke-dasharray:5 3", f"  class {bad} broken"]
     lines += [f"  style {names[start]} stroke-width:4px" for start in sorted(starts)]
     return "\n".join(lines) + "\n"
-
-
-def _lines(node: Node) -> list[str]:
-    """What a diagram shows of a node: its kind, label, gist, and what is broken."""
-    return [line for line in (node.kind, node.label, node.gist, f"BROKEN: {node.broken}" if node.broken else "") if line]
 
 
 def _entities(text: str) -> str:

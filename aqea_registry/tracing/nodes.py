@@ -7,16 +7,17 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from aqea_registry.attestations.made import FOLDER as MADE
 from aqea_registry.attestations.statement import FOLDER as CONFIRMED
-from aqea_registry.attestations.statement import LARGEST, NAME, SUFFIX, Provenance, Statement, parse_statement
+from aqea_registry.attestations.statement import LARGEST, NAME, SUFFIX, Statement, parse_statement
 from aqea_registry.base.files import read_small
 from aqea_registry.base.findings import RegistryError
 from aqea_registry.base.references import is_folder, join_reference
+from aqea_registry.claims.check_claims import CheckedClaims
 from aqea_registry.claims.judging import ALSO_CALLED
 from aqea_registry.claims.ledger import FOLDER, Verdict
 from aqea_registry.project.artefact import published_path
@@ -26,9 +27,6 @@ from aqea_registry.stores.port import Store
 from aqea_registry.stores.receipts import all_receipts
 from aqea_registry.tracing.graph import ExpectedFile, GraphBuilder, inside_project
 from aqea_registry.vectors.margin import Machine
-
-if TYPE_CHECKING:
-    from aqea_registry.claims.check_claims import CheckedClaims
 
 
 def draw_claims(builder: GraphBuilder, checked: CheckedClaims) -> None:
@@ -139,8 +137,7 @@ def _draw_release(
             if path not in own:
                 builder.aliases[path].add(file)
     for carried in copies:
-        name = carried.reference
-        before = builder.nodes.get(f"store:{name}")
+        name, before = carried.reference, builder.nodes.get(f"store:{carried.reference}")
         stated = {**(before.facts if before else {}), **carried.facts}
         builder.edge(builder.node("store", name, name, stated, carried.broken, [name]), id_, "holds")
         if mark := current(carried.attachments, digest):
@@ -251,19 +248,12 @@ def _own_statements(root: Path) -> Iterator[tuple[str, bytes]]:
 def _facts(statement: Statement) -> Mapping[str, str]:
     """What a statement says, in few words."""
     if (provenance := statement.provenance()) is not None:
-        when = provenance.run_details.metadata
-        made = {"made": when.finished_on} if when else {}
-        return {"label": "provenance", **_machine(provenance), **made, "by": provenance.run_details.builder.id}
+        facts, when = {"label": "provenance"}, provenance.run_details.metadata
+        with suppress(msgspec.ValidationError):  # another program's statement may name no machine, or otherwise
+            facts["on"] = msgspec.convert(provenance.build_definition.internal_parameters.get("machine"), Machine).text()
+        return facts | ({"made": when.finished_on} if when else {}) | {"by": provenance.run_details.builder.id}
     confirmation = statement.confirmation()
     if confirmation is None:
         return {}
     verdicts = {key: f"{made.verdict} on {made.machine.text()}" for key, made in sorted(confirmation.pair_sets.items())}
     return {"label": f"confirmation of {confirmation.reference}", **verdicts, "made": confirmation.metadata.finished_on}
-
-
-def _machine(provenance: Provenance) -> dict[str, str]:
-    try:
-        machine = msgspec.convert(provenance.build_definition.internal_parameters.get("machine"), Machine)
-    except msgspec.ValidationError:
-        return {}
-    return {"on": machine.text()}

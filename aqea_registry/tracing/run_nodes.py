@@ -24,20 +24,20 @@ _LONGEST = 200  # characters of a parameter's value, where people read it
 def draw_pins(builder: GraphBuilder, scope: Scope) -> None:
     """Every entry of the catalogue, and the files of its pin."""
     project = builder.project
-    groups: tuple[tuple[Mapping[str, Any], Mapping[str, Pin]], ...] = (
-        (project.params.datasets, project.lock.datasets),
-        (project.params.models, project.lock.models),
+    groups: tuple[tuple[str, Mapping[str, Any], Mapping[str, Pin]], ...] = (
+        ("dataset", project.params.datasets, project.lock.datasets),
+        ("model", project.params.models, project.lock.models),
     )
-    for kind, (entries, pins) in zip(("dataset", "model"), groups, strict=True):
+    for kind, entries, pins in groups:
         for name in sorted({*entries, *pins}):
             pin, entry = pins.get(name), entries.get(name)
             broken = "params.yaml has no such entry (any more)"
             if entry is not None:
                 broken = "; ".join(sentence_of(finding) for finding in pin_findings(name, entry, pin))
-            facts: dict[str, object] = {"kind": kind, "repository": entry.repo if entry else None}
+            repository = pin.id if pin is not None else entry.repo if entry else None
+            facts: dict[str, object] = {"kind": kind, "repository": repository}
             if pin is not None:
                 facts |= {
-                    "repository": pin.id,
                     "requested": pin.requested,
                     "commit": pin.commit,
                     "files": len(pin.files),
@@ -45,9 +45,7 @@ def draw_pins(builder: GraphBuilder, scope: Scope) -> None:
                     "resolved at": pin.resolved_at,
                     "licence": pin.licence,
                 }
-            id_ = builder.node(
-                "pin", name, name, facts, broken or None, [name, *([str(facts["repository"])] if facts["repository"] else [])]
-            )
+            id_ = builder.node("pin", name, name, facts, broken or None, filter(None, (name, repository)))
             if pin is not None:
                 at_hand = scope is Scope.MACHINE and entry is not None
                 _draw_upstream(builder, id_, name, pin, sources_of(project, name, pin.commit) if at_hand else ())

@@ -7,7 +7,6 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -20,9 +19,7 @@ from aqea_registry.project.project import Project, Scope
 from aqea_registry.tracing.check_bytes import check_bytes
 from aqea_registry.tracing.graph import FORWARD, Graph, GraphBuilder, Node, reached, union
 from aqea_registry.tracing.run_nodes import draw_pins, draw_run
-
-if TYPE_CHECKING:
-    from aqea_registry.verification.verify_project import CheckedProject
+from aqea_registry.verification.verify_project import CheckedProject
 
 HINT = "WHAT is a claim, a path, PATH#METRIC, a sha256, a release, a tag, a pair set, a name of the catalogue or a commit"
 LONGEST = 200  # characters of a name that is compared with others
@@ -114,8 +111,8 @@ def find(builder: GraphBuilder, what: str, report: Reporter) -> list[str]:
     if _HEX.fullmatch(what):
         raise CannotCheck(f"nothing in this project has the digest {what}", HINT)
     near = _near(builder, what)
-    hint = f"near it: {', '.join(near)}" if near else HINT
-    raise BadConfiguration(f"nothing in this project is called {_short(what)!r}", hint)
+    name = what if len(what) <= LONGEST else f"{what[: LONGEST - 1]}…"
+    raise BadConfiguration(f"nothing in this project is called {name!r}", f"near it: {', '.join(near)}" if near else HINT)
 
 
 def _digest_of_file(path: Path) -> str | None:
@@ -131,10 +128,6 @@ def _near(builder: GraphBuilder, what: str) -> list[str]:
     like = difflib.get_close_matches(what, builder.aliases, 3, 0.75) if len(what) < LONGEST else []
     holding = sorted((word for word in builder.aliases if what.lower() in word.lower()), key=lambda word: (len(word), word))
     return list(dict.fromkeys((*like, *(holding[:5] if what else ()))))[:6]
-
-
-def _short(what: str) -> str:
-    return what if len(what) <= LONGEST else f"{what[: LONGEST - 1]}…"
 
 
 def _spellings(root: Path, what: str) -> list[str]:
@@ -174,8 +167,7 @@ def _with_digest(builder: GraphBuilder, what: str, report: Reporter) -> list[str
 def _digests(nodes: Iterable[Node], start: str) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for node in nodes:
-        digests = {node.facts[fact].removeprefix("sha256:") for fact in _DIGESTS if fact in node.facts}
-        for digest in digests:
+        for digest in {node.facts[fact].removeprefix("sha256:") for fact in _DIGESTS if fact in node.facts}:
             if digest.startswith(start):
                 found.setdefault(digest, []).append(node.id)
     return found

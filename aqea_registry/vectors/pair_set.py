@@ -140,8 +140,7 @@ def normalised(vectors: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
     norms = np.sqrt((exact * exact).sum(axis=1))
     for row in np.flatnonzero(~np.isfinite(norms) | (norms == 0)).tolist():
         raise BadVector(row, "the vector is zero" if norms[row] == 0 else "the vector holds NaN or infinity")
-    result: npt.NDArray[np.float64] = exact / norms[:, None]
-    return result
+    return np.asarray(exact / norms[:, None])
 
 
 def to_grid(vectors: npt.NDArray[np.floating], offset: float = 0.0) -> OnGrid:

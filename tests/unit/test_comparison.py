@@ -11,8 +11,9 @@ import numpy.typing as npt
 import pytest
 
 from aqea_registry.comparison.evidence import Compared, Kind, match, order_text
-from aqea_registry.comparison.measures import Block, Values, measure
+from aqea_registry.comparison.measures import Block, measure
 from aqea_registry.comparison.verdict import BOUND, PairSetComparison, PairSetFile, decide, scored
+from aqea_registry.vectors.pair_set import Values
 
 RNG = np.random.Generator
 Rows = npt.NDArray[np.int64]

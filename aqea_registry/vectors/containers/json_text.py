@@ -291,8 +291,7 @@ def read_rows(text: bytes, *, proven: bool = False) -> Micro | None:
     lengths = lengths.astype(np.int8)
 
     def digit(place: int) -> npt.NDArray[np.uint8]:
-        digits: npt.NDArray[np.uint8] = (characters.take(at + place) - np.uint8(ord("0"))) * (lengths > place)
-        return digits
+        return np.asarray((characters.take(at + place) - np.uint8(ord("0"))) * (lengths > place))
 
     micro = digit(0).astype(np.int32)
     for place in (2, 4, 6):
