@@ -225,7 +225,7 @@ def test_a_folder_that_is_no_project_is_told_with_a_hint(tmp_path: Path, words: 
     for where, place in (((), tmp_path / "empty"), (("-C", tmp_path / "empty"), tmp_path)):
         result = aqea(*words, *ARGUMENTS[words], *where, cwd=place, process=False)
         assert (result.status, result.out) == (2, "")
-        assert "no project of aqea-registry" in result.err
+        assert "is not a project of aqea-registry" in result.err
         assert "-C DIR" in result.err
         assert tree(tmp_path) == {}
 
@@ -328,9 +328,10 @@ def test_a_reader_that_stops_is_no_error(project: Path) -> None:
     assert process.stderr is not None
     assert process.stdout.readline().startswith("unexpected: ")
     process.stdout.close()
-    told = process.stderr.read()
-    assert "Traceback" not in told
-    assert "Exception ignored" not in told
+    with process.stderr:
+        said = process.stderr.read()
+    assert "Traceback" not in said
+    assert "Exception ignored" not in said
     assert process.wait(timeout=60) in (1, -13)
 
 
