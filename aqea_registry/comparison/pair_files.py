@@ -50,7 +50,10 @@ def compare_files(
     if sides[0].sha256 == sides[1].sha256:
         return PairSetComparison(verdict="IDENTICAL", before=sides[0], after=sides[1], bound=bound), None
     with open_pairs(*before) as first, open_pairs(*after) as second:
-        sides = [_described(side, file) for side, file in zip(sides, (first, second), strict=True)]
+        sides = [
+            msgspec.structs.replace(side, container=file.container, dataset=file.header.dataset, model=file.header.model)
+            for side, file in zip(sides, (first, second), strict=True)
+        ]
         total = max(first.header.n_pairs or 0, second.header.n_pairs or 0)
         with report.task("compare", total, "rows") as advance:
             try:
@@ -79,10 +82,6 @@ def _hashed(files: Sequence[NamedFile], report: Reporter) -> list[PairSetFile]:
             raise digest
         sides.append(PairSetFile(name=file.name, sha256=digest.sha256, size=digest.size))
     return sides
-
-
-def _described(side: PairSetFile, file: PairFile) -> PairSetFile:
-    return msgspec.structs.replace(side, container=file.container, dataset=file.header.dataset, model=file.header.model)
 
 
 def _named(sides: list[PairSetFile], dimension: int) -> PairSetFile:

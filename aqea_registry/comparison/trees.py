@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Set
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import msgspec
@@ -80,29 +81,26 @@ def compare_trees(
     """
 
     def compared(first: str | None, second: str | None) -> FileComparison:
+        answer = partial(FileComparison, before=first, after=second, verdict="DIVERGED")
         if first is None or second is None:
-            return _differs(first, second, f"only in {after.name if first is None else before.name}")
+            return answer(message=f"only in {after.name if first is None else before.name}")
         if before.files[first] == after.files[second]:
-            return FileComparison(before=first, after=second, verdict="IDENTICAL", message="the same bytes")
+            return answer(verdict="IDENTICAL", message="the same bytes")
         if not first.endswith(MAY_HOLD_PAIRS) or DERIVED.search(first):
-            return _differs(first, second, OTHER_BYTES)
+            return answer(message=OTHER_BYTES)
         old, new = (NamedFile(tree.fetch(path), f"{tree.name}: {path}") for tree, path in ((before, first), (after, second)))
         try:
             found, _ = compare_files(old, new, report, claimed, bound)
         except BadConfiguration:
-            return _differs(first, second, OTHER_BYTES)
+            return answer(message=OTHER_BYTES)
         except Refused as error:
-            return _differs(first, second, f"other bytes; {error.message}")
-        return FileComparison(before=first, after=second, verdict=found.verdict, message=summary(found), pair_set=found)
+            return answer(message=f"other bytes; {error.message}")
+        return answer(verdict=found.verdict, message=summary(found), pair_set=found)
 
     files = [compared(first, second) for first, second in pairs_of_paths(before.files, after.files)]
     vectors = worst_of([file.verdict for file in files if file.pair_set is not None])
     moved = any(file.before != file.after for file in files if file.before and file.after)
     return tuple(_derived(file, vectors, moved) for file in files)
-
-
-def _differs(before: str | None, after: str | None, message: str) -> FileComparison:
-    return FileComparison(before=before, after=after, verdict="DIVERGED", message=message)
 
 
 def _derived(file: FileComparison, vectors: Verdict, moved: bool) -> FileComparison:

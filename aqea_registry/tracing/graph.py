@@ -278,13 +278,14 @@ class GraphBuilder:
         both = "; ".join(dict.fromkeys(filter(None, (node.broken, broken)))) or None
         self.nodes[id_] = msgspec.structs.replace(node, facts={**node.facts, **facts}, broken=both)
 
-    def file(self, path: str, expected: ExpectedFile, aliases: Iterable[str] = (), pair_set: str | None = None) -> str:
+    def file(self, path: str, expected: ExpectedFile, pair_set: str | None = None) -> str:
         """Draw a file of the project, or a pair set's file."""
-        facts = {"sha256": expected.sha256, "size": bytes_text(expected.size), "md5": expected.md5}
+        size = None if expected.size is None else f"{expected.size} bytes"
+        facts = {"name": pair_set, "sha256": expected.sha256, "size": size, "md5": expected.md5}
         if pair_set is None:
-            id_ = self.node("file", path, path, facts, None, (path, *aliases))
+            id_ = self.node("file", path, path, facts, None, (path,))
         else:
-            id_ = self.node("pair-set", pair_set, path, {"name": pair_set, **facts}, None, (path, pair_set, *aliases))
+            id_ = self.node("pair-set", pair_set, path, facts, None, (path, pair_set))
         self.expected[id_] = [expected]
         return id_
 
@@ -305,8 +306,3 @@ def sentence_of(finding: Finding) -> str:
     """A finding as its node shows it."""
     values = f" ({finding.actual}, and not {finding.expected})" if finding.expected and finding.actual else ""
     return f"{finding.message}{values}"
-
-
-def bytes_text(size: int | None) -> str | None:
-    """A size as a fact of a node."""
-    return None if size is None else f"{size} bytes"

@@ -177,26 +177,20 @@ def _carried(builder: GraphBuilder, stores: Sequence[str]) -> Iterator[Carried]:
     for spec in dict.fromkeys((*filter(is_folder, specs), *stores)):
         store = open_store(spec, root)
         try:
-            tags = [tag for tag in store.tags() if (spec, tag) not in named]
-            yield from (carried for tag in tags if (carried := _in_store(store, tag)) is not None)
+            for tag in store.tags():
+                if (spec, tag) not in named and (tagged := store.find(tag)) is not None:
+                    yield Carried(
+                        tag=tag,
+                        digest=tagged.digest,
+                        reference=join_reference(store.spec, tag),
+                        files={path: (layer.digest, layer.size) for path, layer in store.release(tagged).files().items()},
+                        facts={"at": tagged.at},
+                        attachments=store.attachments(tagged),
+                    )
         except RegistryError as error:
             if spec in stores:
                 raise
             builder.node("store", spec, spec, {}, error.message, [spec])
-
-
-def _in_store(store: Store, tag: str) -> Carried | None:
-    tagged = store.find(tag)
-    if tagged is None:
-        return None
-    return Carried(
-        tag=tag,
-        digest=tagged.digest,
-        reference=join_reference(store.spec, tag),
-        files={path: (layer.digest, layer.size) for path, layer in store.release(tagged).files().items()},
-        facts={"at": tagged.at},
-        attachments=store.attachments(tagged),
-    )
 
 
 def _ask(store: Store, tag: str, digest: str) -> tuple[str | None, Mapping[str, bytes]]:

@@ -15,7 +15,7 @@ from aqea_registry.project.lock import LOCK, Pin, pin_findings
 from aqea_registry.project.project import Scope
 from aqea_registry.sources.fetch import LocalFile, local_files
 from aqea_registry.sources.port import sources_of
-from aqea_registry.tracing.graph import ExpectedFile, GraphBuilder, bytes_text, inside_project, sentence_of
+from aqea_registry.tracing.graph import ExpectedFile, GraphBuilder, inside_project, sentence_of
 from aqea_registry.vectors.scores import Metrics
 
 _LONGEST = 200  # characters of a parameter's value, where people read it
@@ -53,7 +53,7 @@ def draw_pins(builder: GraphBuilder, scope: Scope) -> None:
 
 def _draw_upstream(builder: GraphBuilder, id_: str, name: str, pin: Pin, sources: Sequence[Any]) -> None:
     for path, file in sorted(pin.files.items()):
-        facts = {"sha256": file.sha256, "size": bytes_text(file.size), "blob": file.blob}
+        facts = {"sha256": file.sha256, "size": f"{file.size} bytes", "blob": file.blob}
         builder.edge(id_, builder.node("upstream-file", f"{name}/{path}", f"{path} of {name}", facts), "names")
     wrong: dict[str, str] = {}
     for source in sources:
@@ -83,7 +83,7 @@ def draw_run(builder: GraphBuilder, scope: Scope) -> None:
         listed = path in manifest.digests or path not in expected
         size = manifest.sizes.get(path, out.size)
         expected_file = ExpectedFile(location, manifest.digests.get(path), size, out.md5, listed=listed)
-        id_ = builder.file(path, expected_file, (), keys.get(path))
+        id_ = builder.file(path, expected_file, keys.get(path))
         if path in stages:
             builder.edge(id_, f"stage:{stages[path]}", "made by")
     if wrong := (*manifest.faults, *manifest.spelling):

@@ -87,12 +87,10 @@ def wider_offset(nearest: npt.NDArray[np.float64], offset: float) -> float:
 
 def margin_text(found: Margin) -> str:
     """The margin for people, and what to do about a thin one."""
-    text = f"nearest rounding boundary {found.distance:.1e} away"
-    if found.spread is None or found.ratio is None:
+    text, spread = f"nearest rounding boundary {found.distance:.1e} away", found.spread
+    if spread is None or found.ratio is None:
         return text
-    text += (
-        f"; two arrangements differed by {found.spread.value:.1e} on {found.spread.sample} sentences: margin {found.ratio:.0f}"
-    )
+    text += f"; two arrangements differed by {spread.value:.1e} on {spread.sample} sentences: margin {found.ratio:.0f}"
     if found.offset is not None:
         rows = ", ".join(f"{value.matrix}[{value.row}]" for value in found.thin[:3])
         text += f"\nthin: {rows}; set rounding_offset: {found.offset:.9g} for the model in params.yaml and generate again"
