@@ -107,18 +107,18 @@ def _checked(
     """The table of the rows with as many cells as the header. In another nobody can say which column a cell belongs to."""
     ragged = [
         Finding(
-            code="malformed",
-            subject=f"{document}:{row.line}",
-            message="the row has not as many cells as the header; nothing of it was read",
-            expected=f"{len(header)} cells",
-            actual=f"{count} cells",
+            "malformed",
+            f"{document}:{row.line}",
+            "the row has not as many cells as the header; nothing of it was read",
+            f"{len(header)} cells",
+            f"{count} cells",
         )
         for row, count in zip(rows, counts, strict=True)
         if count != len(header)
     ]
     if len(ragged) > MOST_RAGGED:
         message = f"{len(ragged) - MOST_RAGGED} more rows of the table have not as many cells as the header"
-        ragged[MOST_RAGGED:] = [Finding(code="malformed", subject=ragged[MOST_RAGGED].subject, message=message)]
+        ragged[MOST_RAGGED:] = [Finding("malformed", ragged[MOST_RAGGED].subject, message)]
     fitting = tuple(row for row, count in zip(rows, counts, strict=True) if count == len(header))
     return Table(name, header, fitting, not ragged), ragged
 

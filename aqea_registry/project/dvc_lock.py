@@ -59,11 +59,11 @@ def output_findings(lock: DvcLock, digests: Mapping[str, FileDigest]) -> list[Fi
         if found is not None and out.md5 is not None and (found.md5, found.size) != (out.md5, out.size):
             findings.append(
                 Finding(
-                    code="lock-stale",
-                    subject=path,
-                    expected=f"md5 {out.md5} ({out.size} bytes)",
-                    actual=f"md5 {found.md5} ({found.size} bytes)",
-                    message=f"dvc.lock records other bytes for stage {stage}; {AGAIN}",
+                    "lock-stale",
+                    path,
+                    f"dvc.lock records other bytes for stage {stage}; {AGAIN}",
+                    f"md5 {out.md5} ({out.size} bytes)",
+                    f"md5 {found.md5} ({found.size} bytes)",
                 )
             )
     return findings
@@ -72,7 +72,7 @@ def output_findings(lock: DvcLock, digests: Mapping[str, FileDigest]) -> list[Fi
 def unmade_findings(lock: DvcLock, listed: Mapping[str, str], inputs: frozenset[str]) -> list[Finding]:
     """Files of the manifest that no stage in dvc.lock makes."""
     return [
-        Finding(code="lock-stale", subject=path, message=f"the manifest lists it, and no stage in dvc.lock makes it; {AGAIN}")
+        Finding("lock-stale", path, f"the manifest lists it, and no stage in dvc.lock makes it; {AGAIN}")
         for path in sorted(set(listed) - set(lock.outputs()) - inputs)
     ]
 
@@ -83,8 +83,7 @@ def parameter_findings(lock: DvcLock, files: Mapping[str, Any], stages: frozense
     `files` maps a parameter file's path to its parsed content; `stages` are the stages that this run has.
     """
     findings = [
-        Finding(code="lock-stale", subject=stage, message=f"the stage is not in dvc.lock; {AGAIN}")
-        for stage in sorted(stages - set(lock.stages))
+        Finding("lock-stale", stage, f"the stage is not in dvc.lock; {AGAIN}") for stage in sorted(stages - set(lock.stages))
     ]
     for name in sorted(stages & set(lock.stages)):
         for file, keys in lock.stages[name].params.items():
@@ -92,9 +91,9 @@ def parameter_findings(lock: DvcLock, files: Mapping[str, Any], stages: frozense
                 if file in files and _lookup(files[file], key) != then:
                     findings.append(
                         Finding(
-                            code="lock-stale",
-                            subject=f"{name}: {file}: {key}",
-                            message=f"the stage ran with another value than {file} holds now; {AGAIN}",
+                            "lock-stale",
+                            f"{name}: {file}: {key}",
+                            f"the stage ran with another value than {file} holds now; {AGAIN}",
                         )
                     )
     return findings
@@ -112,8 +111,8 @@ def read_dvc_lock(content: bytes | OSError) -> tuple[DvcLock, list[Finding]]:
     """dvc.lock, empty if it could not be read, and the reason."""
     if isinstance(content, OSError):
         message = f"cannot be read: {content.strerror}; {AGAIN}"
-        return DvcLock(), [Finding(code="missing", subject=NAME, message=message)]
+        return DvcLock(), [Finding("missing", NAME, message)]
     try:
         return parse_dvc_lock(content), []
     except BadConfiguration as error:
-        return DvcLock(), [Finding(code="malformed", subject=NAME, message=f"{error.message}; {AGAIN}")]
+        return DvcLock(), [Finding("malformed", NAME, f"{error.message}; {AGAIN}")]

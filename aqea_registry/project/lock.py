@@ -106,24 +106,24 @@ def pin_findings(name: str, entry: Dataset | Model, pin: Pin | None) -> list[Fin
     subject = f"{group_of(entry)}.{name}"
     if pin is None or not pin.files:
         state = "it is not pinned" if pin is None else f"only its commit {pin.commit} is known, no digests"
-        return [Finding(code="unpinned", subject=subject, message=f"{state}; run: aqea-registry pin {name}")]
+        return [Finding("unpinned", subject, f"{state}; run: aqea-registry pin {name}")]
     if isinstance(entry, Model):
         unsafe = [path for path in pin.files if path.endswith(PICKLES) and not entry.allow_pickle]
         unsafe += [path for path in pin.files if path.endswith(".py") and not entry.trust_remote_code]
         if unsafe:
             named = ", ".join(unsafe[:3])
             message = f"{named} can run any code, and params.yaml does not allow it; run: aqea-registry pin {name}"
-            return [Finding(code="unsafe-model", subject=subject, message=message)]
+            return [Finding("unsafe-model", subject, message)]
     wanted: Mapping[str, Any] = {"kind": entry.kind, "id": entry.repo, "requested": entry.revision}
     if entry.commit is not None:
         wanted = {**wanted, "commit": entry.commit}
     return [
         Finding(
-            code="lock-stale",
-            subject=f"{subject}.{field}",
-            expected=str(value),
-            actual=str(getattr(pin, field)),
-            message=f"params.yaml and the lock name different things; run: aqea-registry pin {name}",
+            "lock-stale",
+            f"{subject}.{field}",
+            f"params.yaml and the lock name different things; run: aqea-registry pin {name}",
+            str(value),
+            str(getattr(pin, field)),
         )
         for field, value in wanted.items()
         if getattr(pin, field) != value

@@ -31,7 +31,7 @@ def write_manifest(root: Path, paths: Iterable[str], report: Reporter) -> Writte
     for path, location in locations.items():
         found = digests[location]
         if isinstance(found, OSError):
-            findings.append(Finding(code="missing", subject=path, message=f"cannot be read: {found.strerror}"))
+            findings.append(Finding("missing", path, f"cannot be read: {found.strerror}"))
         else:
             files[path] = (found.sha256, found.size)
     if findings:
@@ -79,7 +79,7 @@ def read_manifest(content: bytes | OSError, sizes: bytes | OSError) -> Manifest:
 
 
 def _missing(name: str, error: OSError) -> list[Finding]:
-    return [Finding(code="missing", subject=name, message=f"cannot be read: {error.strerror}; run: dvc repro")]
+    return [Finding("missing", name, f"cannot be read: {error.strerror}; run: dvc repro")]
 
 
 def parse_sizes(content: bytes, name: str) -> tuple[dict[str, int], list[Finding]]:

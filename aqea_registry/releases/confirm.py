@@ -105,7 +105,7 @@ def _refuse_other_pins(store: Store, tagged: Tagged, release: Release, artefacts
             theirs = lock.get(name)
             if theirs is None or ours is None or (theirs.commit, theirs.digest()) != (ours.commit, ours.digest()):
                 message = "the release was made from another pin of it than this checkout has"
-                findings.append(Finding(code="mismatch", subject=f"{PINS}: {name}", message=message))
+                findings.append(Finding("mismatch", f"{PINS}: {name}", message))
     if findings:
         raise Refused(f"{join_reference(store.spec, tagged.tag)}: {findings[0].message}: {findings[0].subject}", findings)
 
@@ -115,7 +115,7 @@ def _made_here(root: Path, artefact: RunArtefact) -> Attested:
     attested, findings = read_attested(root, artefact, files)
     if attested is None or findings:
         message = "nothing says that it was made on this machine"
-        findings = findings or [Finding(code="missing", subject=artefact.pairs, message=message)]
+        findings = findings or [Finding("missing", artefact.pairs, message)]
         again = "make it here: aqea-registry confirm STORE-REF --fresh"
         raise Refused(f"{artefact.pairs}: {message}", findings, again)
     return attested

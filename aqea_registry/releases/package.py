@@ -204,10 +204,7 @@ def _refuse_foreign(
     if foreign:
         raise Refused(
             f"{folder} holds {len(foreign)} files that are not of a package made here, first {foreign[0]}; nothing was written",
-            [
-                Finding(code="unexpected", subject=str(folder / path), message="the file is not of a package made here")
-                for path in foreign
-            ],
+            [Finding("unexpected", str(folder / path), "the file is not of a package made here") for path in foreign],
             "move them away, or name another folder with --to",
         )
 

@@ -92,9 +92,7 @@ def _wanted(release: Release, paths: dict[str, Path], reference: str, force: boo
         if actual != layer.digest:
             wanted[path] = layer
             message = "a different file exists at this path"
-            findings.append(
-                Finding(code="conflict", subject=str(target), expected=layer.digest, actual=actual, message=message)
-            )
+            findings.append(Finding("conflict", str(target), message, layer.digest, actual))
     if findings and not force:
         raise Refused(
             f"{len(findings)} files differ from those of {reference}; nothing was written",

@@ -64,7 +64,7 @@ def trace(
         found=tuple(found),
         rests_on=graph.part(_down(graph, found)),
         carried_by=graph.part(_up(graph, found)),
-        findings=tuple(Finding(code="broken-link", subject=node.id, message=node.broken or "") for node in broken),
+        findings=tuple(Finding("broken-link", node.id, node.broken or "") for node in broken),
     )
 
 

@@ -45,16 +45,16 @@ def examine(path: Path, subject: str, expected: Expected | None = None) -> tuple
         scores = metrics(rows, pairs.scores)
     except ValueError as error:  # Malformed; or a score that does not exist, or of values too large
         code = error.code if isinstance(error, Malformed) else "malformed"
-        return None, [Finding(code=code, subject=subject, message=str(error))]
+        return None, [Finding(code, subject, str(error))]
     if not pairs.is_canonical:
         message = "the numbers can be read, but the file is not spelled as this program writes it"
-        return None, [Finding(code="not-canonical", subject=subject, message=message)]
+        return None, [Finding("not-canonical", subject, message)]
     findings = [*_norm_findings(rows, pairs.header.dimension, subject)]
     findings += _header_findings(pairs, subject, expected) if expected else []
     if pairs.header.baseline_spearman != scores.cos_sim_spearman:
         where, wanted, found = "baseline_spearman", repr(scores.cos_sim_spearman), repr(pairs.header.baseline_spearman)
         message = "recomputed from the file's own vectors and scores, the number is another one"
-        finding = Finding(code="wrong-metric", subject=f"{subject}: {where}", expected=wanted, actual=found, message=message)
+        finding = Finding("wrong-metric", f"{subject}: {where}", message, wanted, found)
         findings.append(finding)
     return Examined(header=pairs.header, metrics=scores, content=pairs.content), findings
 
@@ -64,12 +64,12 @@ def _header_findings(pairs: PairSet, subject: str, expected: Expected) -> Iterat
         wanted, found = str(getattr(expected, field)), str(getattr(pairs.header, field))
         if wanted != found:
             where, message = f"{subject}: {field}", "the file is of another one than params.yaml says"
-            yield Finding(code="mismatch", subject=where, expected=wanted, actual=found, message=message)
+            yield Finding("mismatch", where, message, wanted, found)
     low, high = expected.score_range
     outside = [score for score in pairs.scores if not low <= score <= high]
     if outside:
         wanted, message = f"{low:g} to {high:g}", f"{len(outside)} scores are outside the dataset's range"
-        yield Finding(code="malformed", subject=f"{subject}: scores", expected=wanted, actual=str(outside[0]), message=message)
+        yield Finding("malformed", f"{subject}: scores", message, wanted, str(outside[0]))
 
 
 def _norm_findings(rows: Products, dimension: int, subject: str) -> Iterator[Finding]:
@@ -81,4 +81,4 @@ def _norm_findings(rows: Products, dimension: int, subject: str) -> Iterator[Fin
         if len(bad):
             where, length = f"{subject}: {key}[{bad[0]}]", f"length {lengths[bad[0]] / MICRO:.6f}"
             message = f"{len(bad)} vectors are not normalised"
-            yield Finding(code="not-canonical", subject=where, expected="length 1", actual=length, message=message)
+            yield Finding("not-canonical", where, message, "length 1", length)

@@ -83,13 +83,13 @@ def hash_listed(
 def read_findings(errors: Mapping[str, OSError | UnsafePath]) -> Iterator[Finding]:
     """What was not followed, then what could not be read, and why."""
     for path in sorted(path for path, error in errors.items() if isinstance(error, UnsafePath)):
-        yield Finding(code="unsafe-path", subject=path, message=f"{errors[path]}; not followed")
+        yield Finding("unsafe-path", path, f"{errors[path]}; not followed")
     for path in sorted(errors):
         error = errors[path]
         if isinstance(error, ABSENT):
-            yield Finding(code="missing", subject=path, message="file not found")
+            yield Finding("missing", path, "file not found")
         elif isinstance(error, OSError):
-            yield Finding(code="unreadable", subject=path, message=f"cannot be read: {error.strerror or error}")
+            yield Finding("unreadable", path, f"cannot be read: {error.strerror or error}")
 
 
 def digest_findings(listed: Mapping[str, str], digests: Mapping[str, FileDigest]) -> Iterator[Finding]:
@@ -97,7 +97,7 @@ def digest_findings(listed: Mapping[str, str], digests: Mapping[str, FileDigest]
     for path, digest in sorted(digests.items()):
         if listed.get(path, digest.sha256) != digest.sha256:
             message = "the bytes are not those that the list names"
-            yield Finding(code="mismatch", subject=path, expected=listed[path], actual=digest.sha256, message=message)
+            yield Finding("mismatch", path, message, listed[path], digest.sha256)
 
 
 def present(root: Path, folders: Iterable[str]) -> Iterator[str]:

@@ -85,7 +85,7 @@ def _manifest_findings(project: Project) -> list[Finding]:
         *manifest.faults,
         *manifest.spelling,
         *project.dvc_lock[1],
-        *(Finding(code="missing", subject=path, message=message) for path in unlisted),
+        *(Finding("missing", path, message) for path in unlisted),
     ]
 
 
@@ -112,7 +112,7 @@ def _precision(project: Project) -> list[Finding]:
     if project.params.precision == "canonical":
         return []
     message = "vectors computed in float32 differ from machine to machine; set precision: canonical and run: dvc repro"
-    return [Finding(code="not-canonical", subject=f"{PARAMS}: precision", actual="float32", message=message)]
+    return [Finding("not-canonical", f"{PARAMS}: precision", message, actual="float32")]
 
 
 def _pins(project: Project) -> tuple[list[LocalFile], list[str], list[Finding]]:
@@ -143,15 +143,9 @@ def _size_findings(manifest: Manifest, digests: Mapping[str, FileDigest]) -> lis
     findings = list(manifest.size_findings)
     if not findings and set(manifest.sizes) != set(manifest.digests):
         message = "it names other files than the manifest; run: dvc repro"
-        findings.append(Finding(code="malformed", subject=SIZES, message=message))
+        findings.append(Finding("malformed", SIZES, message))
     return findings + [
-        Finding(
-            code="mismatch",
-            subject=path,
-            expected=f"{size} bytes",
-            actual=f"{digests[path].size} bytes",
-            message="the file has another size than recorded",
-        )
+        Finding("mismatch", path, "the file has another size than recorded", f"{size} bytes", f"{digests[path].size} bytes")
         for path, size in sorted(manifest.sizes.items())
         if path in digests and digests[path].size != size
     ]
@@ -199,7 +193,7 @@ def _statements(project: Project) -> list[Finding]:
 def _derived(root: Path, path: str, text: bytes) -> list[Finding]:
     if (root / path).read_bytes() == text:
         return []
-    return [Finding(code="wrong-metric", subject=path, message="it does not say what the pair file says; run: dvc repro")]
+    return [Finding("wrong-metric", path, "it does not say what the pair file says; run: dvc repro")]
 
 
 def _once(findings: Iterable[Finding]) -> tuple[Finding, ...]:
@@ -246,8 +240,8 @@ def _scores(
 
 def _listed_findings(path: str, sha256: str, listed: Mapping[str, str]) -> list[Finding]:
     if path not in listed:
-        return [Finding(code="broken-link", subject=path, message=f"{MANIFEST} does not list it; run: dvc repro")]
+        return [Finding("broken-link", path, f"{MANIFEST} does not list it; run: dvc repro")]
     if listed[path] == sha256:
         return []
     message = "the bytes are not those that the manifest names"
-    return [Finding(code="mismatch", subject=path, expected=listed[path], actual=sha256, message=message)]
+    return [Finding("mismatch", path, message, listed[path], sha256)]

@@ -92,13 +92,11 @@ def _receipt_findings(store: Store, receipt: Receipt, entry: StoreReceipt, tagge
     """Whether the tag still names what the receipt says, in the store's own words too."""
     if tagged is None:
         message = "the receipt names a release here, and the store has no such tag: it was deleted"
-        return [Finding(code="release-gone", subject=entry.reference, expected=receipt.digest, message=message)]
+        return [Finding("release-gone", entry.reference, message, receipt.digest)]
     if tagged.digest != receipt.digest:
         message = "the tag names another release than the receipt says, and a tag never moves"
-        return [
-            Finding(code="tag-moved", subject=entry.reference, expected=receipt.digest, actual=tagged.digest, message=message)
-        ]
+        return [Finding("tag-moved", entry.reference, message, receipt.digest, tagged.digest)]
     if tagged.at != entry.at:
         message = "the tag was taken away and set again: the content is the same, its id in the store is not"
-        return [Finding(code="tag-moved", subject=entry.reference, expected=entry.at, actual=tagged.at, message=message)]
+        return [Finding("tag-moved", entry.reference, message, entry.at, tagged.at)]
     return []
