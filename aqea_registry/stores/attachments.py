@@ -19,7 +19,7 @@ import msgspec
 
 from aqea_registry.base.files import UnsafePath, safe_path
 from aqea_registry.base.findings import BadConfiguration, Refused
-from aqea_registry.stores.release import LARGEST_MANIFEST, TITLE, Descriptor, Manifest, digest_of, empty_config
+from aqea_registry.stores.release import LARGEST_MANIFEST, TITLE, Descriptor, ImageManifest, digest_of, empty_config
 
 ATTACHMENT_TYPE = "application/vnd.aqea-registry.attachment.v1"
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
@@ -31,7 +31,7 @@ class MalformedAttachment(ValueError):
     """The bytes are not the manifest of an attachment, or not an index; the message is the reason."""
 
 
-class Attachment(Manifest, frozen=True, kw_only=True, rename="camel"):
+class Attachment(ImageManifest, frozen=True, kw_only=True, rename="camel"):
     """The manifest of an attachment: one layer, the document, titled with its name."""
 
     subject: Descriptor

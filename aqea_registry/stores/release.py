@@ -49,7 +49,7 @@ class Descriptor(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit
     annotations: dict[str, str] = {}
 
 
-class Manifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class ImageManifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """An image manifest. Its one spelling has sorted keys and no spaces."""
 
     layers: tuple[Descriptor, ...]
@@ -72,7 +72,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         return Descriptor(media_type=MANIFEST_TYPE, digest=digest_of(content), size=len(content))
 
 
-class Release(Manifest, frozen=True, kw_only=True, rename="camel"):
+class Release(ImageManifest, frozen=True, kw_only=True, rename="camel"):
     """The manifest of a release."""
 
     artifact_type: str = ARTIFACT_TYPE
