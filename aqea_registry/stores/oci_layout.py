@@ -142,9 +142,8 @@ class Layout:
 
     def _manifest(self, digest: str) -> bytes:
         """A small blob's bytes, checked."""
-        path = self._blob(digest)
         try:
-            with open_regular(path) as file:
+            with open_regular(self._blob(digest)) as file:
                 content = file.read(LARGEST_MANIFEST + 1) or b""
         except OSError as error:
             raise CannotCheck(f"{self.spec}: the manifest {digest} is not there: {error.strerror}") from error
