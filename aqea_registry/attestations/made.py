@@ -121,15 +121,9 @@ def read_attested(root: Path, artefact: RunArtefact, files: Mapping[str, str]) -
     findings += intoto.subject_findings(statement, path, files)
     findings += intoto.dependency_findings(inputs, path, inputs_of([artefact]))
     if definition.external_parameters != _parameters(artefact):
-        findings.append(
-            Finding(
-                "mismatch",
-                f"{path}: externalParameters",
-                "the statement has other parameters than params.yaml",
-                str(_parameters(artefact)),
-                str(definition.external_parameters),
-            )
-        )
+        message, wanted = "the statement has other parameters than params.yaml", str(_parameters(artefact))
+        actual = str(definition.external_parameters)
+        findings.append(Finding("mismatch", f"{path}: externalParameters", message, wanted, actual))
     try:
         attested = Attested(
             statement=statement,

@@ -156,7 +156,7 @@ def subject_findings(statement: Statement, name: str, known: Mapping[str, str]) 
             findings.append(Finding("unexpected", f"{name}: {subject.name}", message))
         elif expected != actual:
             message = "the statement refers to other bytes; delete it if the file was made elsewhere"
-            findings.append(_mismatch(f"{name}: {subject.name}", message, actual, expected))
+            findings.append(Finding("mismatch", f"{name}: {subject.name}", message, expected, actual))
     return findings
 
 
@@ -164,7 +164,7 @@ def foreign_findings(statement: Statement, name: str, digests: Collection[str]) 
     """Where a statement beside a release refers to bytes that are not in it: `digests` are the release's own, in hex."""
     message = "the statement refers to bytes that are not in this release"
     subjects = [(subject.name, subject.digest.get("sha256")) for subject in statement.subject]
-    return [_mismatch(f"{name}: {key}", message, sha256) for key, sha256 in subjects if sha256 not in digests]
+    return [Finding("mismatch", f"{name}: {key}", message, None, sha256) for key, sha256 in subjects if sha256 not in digests]
 
 
 def dependency_findings(named: tuple[Resource, ...], name: str, wanted: tuple[Resource, ...]) -> list[Finding]:
@@ -172,14 +172,10 @@ def dependency_findings(named: tuple[Resource, ...], name: str, wanted: tuple[Re
     theirs, ours = ({resource.name: (resource.uri, resource.digest) for resource in side} for side in (named, wanted))
     message = "the statement names another input than the pins do"
     return [
-        _mismatch(f"{name}: resolvedDependencies: {key}", message, _text(theirs.get(key)), _text(ours.get(key)))
+        Finding("mismatch", f"{name}: resolvedDependencies: {key}", message, _text(ours.get(key)), _text(theirs.get(key)))
         for key in sorted({*theirs, *ours})
         if theirs.get(key) != ours.get(key)
     ]
-
-
-def _mismatch(subject: str, message: str, actual: str | None, expected: str | None = None) -> Finding:
-    return Finding("mismatch", subject, message, expected, actual)
 
 
 def _text(origin: tuple[str, dict[str, str]] | None) -> str:

@@ -66,6 +66,14 @@ def read_small(path: Path, limit: int) -> bytes:
     return content
 
 
+def read_stream(incoming: RawIOBase | BinaryIO, limit: int) -> bytes:
+    """The bytes that somebody sends; of more than `limit` one more, which shows it."""
+    content = b""
+    while len(content) <= limit and (block := incoming.read(min(BLOCK, limit + 1 - len(content)))):
+        content += block
+    return content
+
+
 def hash_file(path: str | Path, *, md5: bool = False, advance: Advance = ignore) -> FileDigest:
     """Hash a regular file. Raises OSError; a pipe or a device is refused before anything is read."""
     sha256, size = hashlib.sha256(), 0

@@ -46,20 +46,22 @@ def parse_list(content: bytes | BinaryIO, name: str) -> Parsed:
     start = 0
     for number, line in enumerate(iter(partial(lines.readline, LONGEST_LINE), b""), 1):
         if len(line) == LONGEST_LINE:
-            return Parsed({}, [malformed(f"{name}:{number}", "this line is too long: this is not a text list of digests")])
+            return Parsed(
+                {}, [Finding("malformed", f"{name}:{number}", "this line is too long: this is not a text list of digests")]
+            )
         try:
             text = line.decode().removesuffix("\n")
         except UnicodeDecodeError as error:
             message = f"byte {start + error.start} is not UTF-8: this is not a text list of digests"
-            return Parsed({}, [malformed(name, message)])
+            return Parsed({}, [Finding("malformed", name, message)])
         start += len(line)
         if finding := _add(entries, text, name, number):
             findings.append(finding)
     if not entries and not findings:
-        findings.append(malformed(name, "the list names no file"))
+        findings.append(Finding("malformed", name, "the list names no file"))
     if not entries and len(findings) > 1 and all(finding.code == "malformed" for finding in findings):
         message = f"no list of sha256 digests: none of its {len(findings)} lines is one; first {findings[0].message}"
-        findings = [malformed(name, message)]
+        findings = [Finding("malformed", name, message)]
     return Parsed(entries, findings)
 
 
@@ -68,7 +70,7 @@ def _add(entries: dict[str, str], line: str, name: str, number: int) -> Finding 
     digest, path = _fields(line)
     if path is None:
         ignored = not line.strip() or line.startswith("#")
-        return None if ignored else malformed(f"{name}:{number}", _why_malformed(line))
+        return None if ignored else Finding("malformed", f"{name}:{number}", _why_malformed(line))
     path = path.removeprefix("./")  # as `find . -type f | xargs sha256sum` writes it
     try:
         listed = entries.setdefault(safe_path(path), digest)
@@ -80,11 +82,6 @@ def _add(entries: dict[str, str], line: str, name: str, number: int) -> Finding 
     if listed == digest:
         return Finding("duplicate", subject, f"{path} is listed twice", actual=path)
     return Finding("conflict", subject, f"{path} is listed with two different digests", listed, digest)
-
-
-def malformed(subject: str, message: str) -> Finding:
-    """The finding for something that cannot be read as what it must be."""
-    return Finding("malformed", subject, message)
 
 
 def untracked(present: Iterable[str], listed: Iterable[str], allowed: Iterable[str] = ()) -> list[Finding]:

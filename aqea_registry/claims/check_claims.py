@@ -65,7 +65,12 @@ def check_claims(
         name: {key: judging.resolve_result(result, project.params, project.lock) for key, result in ledger.results.items()}
         for name, ledger in ledgers.items()
     }
-    scores, unsound = _scores(project, _wanted(ledgers, bound), report, verified)
+    scores: Mapping[str, Metrics | Unchecked]
+    wanted, unsound = _wanted(ledgers, bound), list[Finding]()
+    if verified is not None and not verified.findings:  # their chains were checked, and they were recomputed
+        scores = {key: verified.pair_sets[key].metrics for key in wanted}
+    else:
+        scores, unsound = recompute(project, wanted, report)
     quotations = Quotations(project, scope)
     verdicts = [verdict for verdict in _Judge(ledgers, bound, scores, quotations).verdicts() if verdict.ledger in chosen]
     return CheckedClaims(
@@ -84,15 +89,6 @@ def check_claims(
         ledgers=chosen,
         scores={key: score for key, score in scores.items() if isinstance(score, Metrics)},
     )
-
-
-def _scores(
-    project: Project, wanted: Iterable[str], report: Reporter, verified: CheckedProject | None
-) -> tuple[Mapping[str, Metrics | Unchecked], list[Finding]]:
-    """The scores of these pair sets; a verification without findings has checked their chains and recomputed them."""
-    if verified is not None and not verified.findings:
-        return {key: verified.pair_sets[key].metrics for key in wanted}, []
-    return recompute(project, wanted, report)
 
 
 def nothing_judged(checked: CheckedClaims) -> CannotCheck | None:

@@ -29,9 +29,7 @@ from aqea_registry.vectors.scores import Metrics
 from aqea_registry.verification.verify_project import recompute
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-
 Format = Literal["latex", "json", "model-index"]
-
 DOUBTFUL = frozenset({"contradicted", "unbound"})
 
 

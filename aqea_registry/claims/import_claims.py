@@ -56,8 +56,7 @@ def import_claims(
     name = into or drafting.slug(path.stem, "claims")
     if not NAME.fullmatch(name):
         raise BadConfiguration(f"--into: {name!r} is not the name of a ledger", "use letters, digits, '.', '_' and '-'")
-    content = _read(path)
-    text = _decode(content, path.name)
+    content, text = _read(path)
     read, title = (
         _read_csv(text, path) if path.suffix.lower() in DELIMITERS else _read_markdown(text, project, path, model, unit)
     )
@@ -83,23 +82,19 @@ def import_claims(
     )
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path) -> tuple[bytes, str]:
     if path.is_dir():
         raise BadConfiguration(f"{path}: a folder", "name one document: a Markdown file, CSV or TSV")
     try:
-        return read_small(path, LARGEST)
+        content = read_small(path, LARGEST)
+        return content, content.decode("utf-8-sig")
     except TooLarge as error:
         raise BadConfiguration(f"{path}: {error.strerror}", "import the part that prints results") from error
     except OSError as error:
         raise CannotCheck(f"{path}: cannot be read: {error.strerror}", "name a Markdown, CSV or TSV file") from error
-
-
-def _decode(content: bytes, name: str) -> str:
-    try:
-        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise BadConfiguration(f"{name}: line {line}: not UTF-8 ({error.reason})", "save the document as UTF-8") from error
+        raise BadConfiguration(f"{path.name}: line {line}: not UTF-8 ({error.reason})", "save the document as UTF-8") from error
 
 
 def _read_csv(text: str, path: Path) -> tuple[Imported, str]:

@@ -117,7 +117,11 @@ def _outcome(claim: Claim, evidence: Evidence | Unchecked | None) -> dict[str, A
         kind = "a text" if isinstance(value, str) else "a number"
         return Unchecked(MALFORMED, f"{evidence.how}: {kind} against the unit {claim.unit}")
     if isinstance(value, str) or number is None:
-        outcome = _compare_texts(claim.value, str(value), evidence)
+        state, message = (
+            "holds" if claim.value == value else "contradicted",
+            f"{str(value)[:200]!r}; printed {claim.value[:200]!r}",
+        )
+        outcome = {"state": state, "message": f"{evidence.how}: {message}", "recomputed": value}
     elif value.unit not in (None, claim.unit) and claim.unit not in _PLAINER.get(value.unit, ()):
         return Unchecked(MALFORMED, f"{evidence.how}: the units differ: {claim.unit} against {value.unit}")
     else:
@@ -267,11 +271,6 @@ def _compare_numbers(claim: Claim, number: PrintedNumber, evidence: Evidence, va
         "difference": shown(difference),
         "tolerance": shown(number.half + doubt),
     }
-
-
-def _compare_texts(text: str, other: str, evidence: Evidence) -> dict[str, Any]:
-    message = f"{evidence.how}: {other[:200]!r}; printed {text[:200]!r}"
-    return {"state": "holds" if text == other else "contradicted", "message": message, "recomputed": other}
 
 
 def _why(claim: Claim, number: PrintedNumber) -> str:

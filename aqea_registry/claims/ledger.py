@@ -179,7 +179,7 @@ def read_ledgers(root: Path) -> tuple[dict[str, Ledger], list[Finding]]:
         try:
             ledger, wrong = parse_ledger(read_small(path, LARGEST), path.stem)
         except TooLarge as error:
-            ledger, wrong = None, [_malformed(path.stem, f"{error.strerror}, too large for a ledger")]
+            ledger, wrong = None, [Finding("malformed", path.stem, f"{error.strerror}, too large for a ledger")]
         except OSError as error:
             message = f"cannot be read: {error.strerror or error}"
             ledger, wrong = None, [Finding("unreadable", path.relative_to(root).as_posix(), message)]
@@ -219,20 +219,20 @@ _WORDS = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n",
 def parse_ledger(content: bytes, name: str) -> tuple[Ledger | None, list[Finding]]:
     """Read a ledger; each malformed claim or result is a finding, and the others are kept. None if nothing can be kept."""
     if not _NAME.fullmatch(name):
-        return None, [_malformed(name, "the name of a ledger has letters, digits, '.', '_' and '-'; rename the file")]
+        return None, [Finding("malformed", name, "the name of a ledger has letters, digits, '.', '_' and '-'; rename the file")]
     try:
         value = load_yaml(content, name, aliases=False)
     except BadConfiguration as error:
-        return None, [_malformed(name, error.message)]
+        return None, [Finding("malformed", name, error.message)]
     if not isinstance(value, dict) or value.get("schema") != SCHEMA:
-        return None, [_malformed(name, f"schema: not {SCHEMA}")]
+        return None, [Finding("malformed", name, f"schema: not {SCHEMA}")]
     try:
         document = msgspec.convert(value.get("document"), Document, strict=True)
         results = msgspec.convert(value.get("results") or {}, dict[str, Any], strict=True)
         entries = msgspec.convert(value.get("claims") or [], list[Any], strict=True)
     except msgspec.ValidationError as error:
-        return None, [_malformed(name, str(error))]
-    findings = [_malformed(f"{name}: {key}", "unknown field") for key in map(str, value) if key not in _FIELDS]
+        return None, [Finding("malformed", name, str(error))]
+    findings = [Finding("malformed", f"{name}: {key}", "unknown field") for key in map(str, value) if key not in _FIELDS]
     good: dict[str, Evaluation] = {}
     for key, entry in results.items():
         result = _converted(entry, Evaluation, f"{name}: results.{key}", findings)
@@ -280,9 +280,5 @@ def _converted(entry: Any, kind: type[T], subject: str, findings: list[Finding])
     try:
         return msgspec.convert(entry, kind, strict=True)
     except msgspec.ValidationError as error:
-        findings.append(_malformed(subject, str(error)))
+        findings.append(Finding("malformed", subject, str(error)))
         return None
-
-
-def _malformed(subject: str, message: str) -> Finding:
-    return Finding("malformed", subject, message)

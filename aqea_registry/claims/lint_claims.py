@@ -123,10 +123,5 @@ def _moved(ledger: Ledger, sha256: str, lines: Mapping[str, int]) -> Ledger:
 
 def _changed(linted: Linted, name: str, ledger: Ledger, *, alone: bool) -> Finding:
     then = "its claims are all there" if alone else "when the rest is fixed"
-    return Finding(
-        "claim-stale",
-        linted.document,
-        f"it has changed since {name} was written; {then}: aqea-registry claims lint --update {linted.document}",
-        ledger.document.sha256,
-        linted.sha256,
-    )
+    message = f"it has changed since {name} was written; {then}: aqea-registry claims lint --update {linted.document}"
+    return Finding("claim-stale", linted.document, message, ledger.document.sha256, linted.sha256)

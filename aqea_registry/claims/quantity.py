@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from functools import reduce
 from itertools import product
 from typing import NamedTuple
 
 from aqea_registry.documents.numbers import LARGEST_EXPONENT, PrintedNumber, Unit
 
 MOST_BITS = 4096  # of a numerator or denominator: a few hundred decimals, and far beyond any table
-
 LARGEST = Fraction(10) ** LARGEST_EXPONENT
-
 
 # One of each unit in plain numbers; what has no entry cannot be converted.
 SCALE: dict[Unit | None, Fraction] = {
@@ -92,10 +91,7 @@ def ratio(a: Quantity, b: Quantity) -> Quantity:
 
 def total(terms: Sequence[Quantity]) -> Quantity:
     """The sum of one or more quantities of one unit. Raises NotComputable."""
-    result = terms[0]
-    for term in terms[1:]:
-        result = add(result, term)
-    return result
+    return reduce(add, terms)
 
 
 def mean(terms: Sequence[Quantity]) -> Quantity:
@@ -106,12 +102,9 @@ def mean(terms: Sequence[Quantity]) -> Quantity:
 def extreme(terms: Sequence[Quantity], *, largest: bool) -> Quantity:
     """The largest or the smallest of quantities of one unit. Raises NotComputable."""
     pick = max if largest else min
-    unit = terms[0].unit
-    for term in terms[1:]:
-        unit = common(unit, term.unit)
-    return Quantity(
-        pick(term.value for term in terms), pick(term.low for term in terms), pick(term.high for term in terms), unit
-    )
+    unit = reduce(common, (term.unit for term in terms))
+    values, lows, highs, _ = zip(*terms, strict=True)
+    return Quantity(pick(values), pick(lows), pick(highs), unit)
 
 
 def absolute(a: Quantity) -> Quantity:

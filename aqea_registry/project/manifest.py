@@ -11,7 +11,7 @@ import msgspec
 from aqea_registry.base.files import hash_files, size_of, write_bytes
 from aqea_registry.base.findings import Finding, Refused
 from aqea_registry.base.progress import Reporter
-from aqea_registry.base.sha256_list import MANIFEST, SIZES, malformed, parse_list, render
+from aqea_registry.base.sha256_list import MANIFEST, SIZES, parse_list, render
 
 
 class WrittenManifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,7 +88,7 @@ def parse_sizes(content: bytes, name: str) -> tuple[dict[str, int], list[Finding
     for number, line in enumerate(content.decode("utf-8", "replace").removesuffix("\n").split("\n"), 1):
         match = re.fullmatch(r"([0-9]{1,18})  (.+)", line)
         if match is None or match[2] in sizes:
-            return {}, [malformed(f"{name}:{number}", "not a line 'bytes  path' of its own path")]
+            return {}, [Finding("malformed", f"{name}:{number}", "not a line 'bytes  path' of its own path")]
         sizes[match[2]] = int(match[1])
     return sizes, []
 
@@ -104,4 +104,4 @@ def canonical_findings(content: bytes, canonical: bytes, name: str) -> list[Find
         return []
     here, there = content.split(b"\n"), canonical.split(b"\n")
     line = next((n for n, (a, b) in enumerate(zip(here, there, strict=False), 1) if a != b), min(len(here), len(there)))
-    return [malformed(f"{name}:{line}", "not in canonical form: edited by hand or damaged; write it again")]
+    return [Finding("malformed", f"{name}:{line}", "not in canonical form: edited by hand or damaged; write it again")]

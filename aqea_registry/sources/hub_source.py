@@ -9,7 +9,7 @@ import os
 from io import FileIO
 from pathlib import Path
 
-from aqea_registry.base.files import BLOCK, UnsafePath, inside, safe_path, size_of
+from aqea_registry.base.files import BLOCK, safe_path, size_of
 from aqea_registry.remote.hub_client import NotFound, Repository, offline
 from aqea_registry.sources.local import FolderSource
 
@@ -65,25 +65,12 @@ class HubSource:
                 file.write(block)
 
 
-class _CacheSource(FolderSource):
-    """A snapshot in the Hub cache. Its files are links to blobs beside it, so links may lead as far as the repository."""
-
-    def __init__(self, repository: Repository, folder: Path) -> None:
-        super().__init__("cache", folder / "snapshots" / (repository.commit or ""), f"there is no {folder}")
-        self._repository_folder = folder
-        self._snapshot = f"snapshots/{repository.commit}"
-
-    def local(self, path: str) -> Path | None:
-        """Where the file is, or None. Raises OSError if a link on the way leaves the repository's folder."""
-        try:
-            location = inside(self._repository_folder, f"{self._snapshot}/{safe_path(path)}")
-        except UnsafePath as error:
-            raise OSError(f"cache: {path}: {error}") from error
-        return location if location.exists() else None
-
-
 def cache_source(repository: Repository) -> FolderSource:
-    """The Hub cache of this machine (HF_HUB_CACHE, HF_HOME), read where it lies."""
+    """The Hub cache of this machine (HF_HUB_CACHE, HF_HOME), read where it lies.
+
+    A snapshot's files are links to blobs beside it, so links may lead as far as the repository's folder.
+    """
     home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "huggingface")
     cache = Path(os.environ.get("HF_HUB_CACHE") or Path(home, "hub")).expanduser()
-    return _CacheSource(repository, cache / f"{repository.kind}s--{repository.id.replace('/', '--')}")
+    folder = cache / f"{repository.kind}s--{repository.id.replace('/', '--')}"
+    return FolderSource("cache", folder / "snapshots" / (repository.commit or ""), f"there is no {folder}", within=folder)

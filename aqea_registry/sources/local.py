@@ -17,11 +17,12 @@ from aqea_registry.base.findings import BadConfiguration, CannotCheck
 
 
 class FolderSource:
-    """Files below one folder. A symbolic link that leaves the folder is not followed."""
+    """Files below one folder. A symbolic link that leaves it, or the folder `within` which it is, is not followed."""
 
-    def __init__(self, spec: str, folder: Path | None, hint: str) -> None:
+    def __init__(self, spec: str, folder: Path | None, hint: str, within: Path | None = None) -> None:
         self.spec, self.hint = spec, hint
         self._folder = folder
+        self._within = within or folder
 
     def present(self) -> bool:
         """Whether the folder is there."""
@@ -38,11 +39,11 @@ class FolderSource:
         )
 
     def local(self, path: str) -> Path | None:
-        """Where the file is, or None. Raises OSError if a link on the way leaves the folder."""
-        if self._folder is None:
+        """Where the file is, or None. Raises OSError if a link on the way leads out."""
+        if self._folder is None or self._within is None:
             return None
         try:
-            location = inside(self._folder, path)
+            location = inside(self._within, (self._folder / safe_path(path)).relative_to(self._within).as_posix())
         except UnsafePath as error:
             raise OSError(f"{self.spec}: {path}: {error}") from error
         return location if location.exists() else None

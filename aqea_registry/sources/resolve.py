@@ -6,10 +6,9 @@ import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
-from io import RawIOBase
 from typing import Any
 
-from aqea_registry.base.files import BLOCK, hash_files
+from aqea_registry.base.files import hash_files, read_stream
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.strict import load_yaml
@@ -79,21 +78,13 @@ def _remote_file(name: str, path: str, remote: RemoteFile, source: HubSource) ->
             message = "the Hub lists it and does not give it"
             raise Refused.of("missing", f"{name}: {path}", message, hint="try again") from error
         with file:
-            content = _read(file, remote.size)
+            content = read_stream(file, remote.size)
         blob = git_blob(content)
         if (blob, len(content)) == (remote.blob, remote.size):
             return PinnedFile(sha256=hashlib.sha256(content).hexdigest(), size=len(content), blob=blob)
     expected, actual = f"blob {remote.blob} ({remote.size} bytes)", f"blob {blob} ({len(content)} bytes)"
     message = "the Hub sent other bytes than it describes"
     raise Refused.of("mismatch", f"{name}: {path}", message, expected, actual, hint="try again")
-
-
-def _read(file: RawIOBase, limit: int) -> bytes:
-    """The file's bytes; of one that is longer than `limit` as many as show it."""
-    content = b""
-    while len(content) <= limit and (block := file.read(BLOCK)):
-        content += block
-    return content
 
 
 def _from_folder(name: str, entry: Dataset | Model, source: Source, report: Reporter) -> Pin:

@@ -71,7 +71,9 @@ class Layout:
         existing = self.find(tag)
         new = tuple(self._missing(release))
         same = existing is not None and existing.digest == release.digest()
-        return Plan(existing=existing, new=new, complete=same and not new and self._marked())
+        path = self._folder / "oci-layout"  # other programs read no folder without it
+        marked = path.is_file() and path.read_bytes() == MARKER
+        return Plan(existing=existing, new=new, complete=same and not new and marked)
 
     def push(self, tag: str, release: Release, content: Content, notes: str, advance: Advance = ignore) -> dict[str, object]:
         """Write a release under a tag; repeat a push that was cut off. A layout keeps no notes."""
@@ -140,9 +142,8 @@ class Layout:
 
     def _manifest(self, digest: str) -> bytes:
         """A small blob's bytes, checked."""
-        path = self._blob(digest)
         try:
-            with open_regular(path) as file:
+            with open_regular(self._blob(digest)) as file:
                 content = file.read(LARGEST_MANIFEST + 1) or b""
         except OSError as error:
             raise CannotCheck(f"{self.spec}: the manifest {digest} is not there: {error.strerror}") from error
@@ -153,11 +154,6 @@ class Layout:
     def _missing(self, release: Release) -> list[Descriptor]:
         wanted = sorted((*release.blobs(), release.descriptor()), key=lambda blob: blob.digest)
         return [blob for blob in wanted if not self._holds(blob)]
-
-    def _marked(self) -> bool:
-        """Whether the folder is marked as an image layout; other programs read no other."""
-        path = self._folder / "oci-layout"
-        return path.is_file() and path.read_bytes() == MARKER
 
     def _copy_blob(self, layer: Descriptor, path: str, content: Content, advance: Advance) -> None:
         source = content(path)

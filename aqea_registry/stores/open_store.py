@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from pathlib import Path
 
+from aqea_registry.base.files import read_stream
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused
 from aqea_registry.base.references import is_folder, join_reference
 from aqea_registry.stores.attachments import Status, current
@@ -79,12 +80,7 @@ def read_text(store: Store, tagged: Tagged, path: str, layer: Descriptor) -> byt
     if layer.size > LARGEST_TEXT:
         raise CannotCheck(f"{subject} has {layer.size} bytes; the limit here is {LARGEST_TEXT}")
     with store.open(tagged, path, layer, 0) as file:
-        blocks = []
-        left = layer.size + 1
-        while left and (block := file.read(left)):
-            blocks.append(block)
-            left -= len(block)
-    content = b"".join(blocks)
+        content = read_stream(file, layer.size)
     if digest_of(content) != layer.digest:
         message = "the store's bytes are not those that the release names"
         raise Refused.of("mismatch", subject, message, layer.digest, digest_of(content))

@@ -33,8 +33,6 @@ LAYER_TYPES = {
     ".parquet": "application/vnd.apache.parquet",
     ".svg": "image/svg+xml",
 }
-
-
 # How the digest of a stored file is known, without its bytes or with them.
 How = Literal["descriptor", "lfs sha256", "asset digest", "part digests", "fetched", "hashed", "not there"]
 Digest = Annotated[str, msgspec.Meta(pattern=r"^sha256:[0-9a-f]{64}\Z")]
@@ -198,10 +196,5 @@ def how_checked(stored: Iterable[StoredFile]) -> str:
 
 def tag_conflict(tag: str, store: str, existing: str, wanted: str) -> Finding:
     """The finding for a tag that names another release."""
-    return Finding(
-        "tag-moved",
-        join_reference(store, tag),
-        "the tag already names another release, and a tag never moves",
-        wanted,
-        existing,
-    )
+    message = "the tag already names another release, and a tag never moves"
+    return Finding("tag-moved", join_reference(store, tag), message, wanted, existing)

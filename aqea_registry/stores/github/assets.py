@@ -18,7 +18,7 @@ import msgspec
 from aqea_registry.base.files import Advance, hash_stream
 from aqea_registry.base.findings import BadConfiguration, Refused
 from aqea_registry.stores.github.api import Asset, GitHubClient
-from aqea_registry.stores.release import LARGEST_MANIFEST, RECORD, Descriptor, Digest, Release, StoredFile
+from aqea_registry.stores.release import LARGEST_MANIFEST, RECORD, Descriptor, Digest, How, Release, StoredFile
 
 PARTS = "parts.json"
 ATTACHMENT = "attachment."
@@ -39,7 +39,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SplitFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that is in parts."""
+    """A file that is in parts, or in one."""
 
     digest: Digest
     parts: tuple[Part, ...]
@@ -162,42 +162,40 @@ def stored_files(client: GitHubClient, assets: Assets, release: Release, deep: b
     """Each file of a release as these assets have it. Raises Refused, CannotCheck."""
     parts = read_parts(client, assets)
     for path, layer in sorted(release.files().items()):
-        single = assets.get(asset_name(path))
-        if path in parts.files and single is None:
-            yield _look_at(client, assets, path, parts.files[path], deep, advance)
-        elif single is None or not single.whole:
+        single = asset_name(path) in assets
+        file = parts.files[path] if path in parts.files and not single else _in_one(path, layer)
+        pieces = _pieces(assets, file)
+        if pieces is None:
             yield StoredFile(path=path, how="not there")
-        elif deep or single.digest is None:
-            digest, size = _hash(client, [(single, layer.size)], advance)
+        elif deep or any(asset.digest is None for asset, _ in pieces):
+            digest, size = _hash(client, pieces, advance)
             yield StoredFile(path=path, how="hashed" if deep else "fetched", digest=digest, size=size)
-        else:
-            yield StoredFile(path=path, how="asset digest", digest=single.digest, size=single.size)
+        else:  # it is the file if every asset has the digest that it should have
+            digests = zip((asset.digest for asset, _ in pieces), (part.digest for part in file.parts), strict=True)
+            wrong = next((actual for actual, wanted in digests if actual != wanted), None)
+            how: How = "asset digest" if single else "part digests"
+            yield StoredFile(path=path, how=how, digest=wrong or file.digest, size=sum(asset.size for asset, _ in pieces))
 
 
-def _look_at(client: GitHubClient, assets: Assets, path: str, split: SplitFile, deep: bool, advance: Advance) -> StoredFile:
-    """A file in parts. Without its bytes its digest is the one in `parts.json`, if every part has its digest from there."""
-    found = [(assets.get(part.name), part) for part in split.parts]
-    there = [(asset, part) for asset, part in found if asset is not None and asset.whole]
-    if len(there) < len(found):
-        return StoredFile(path=path, how="not there")
-    if deep or any(asset.digest is None for asset, _ in there):
-        digest, size = _hash(client, [(asset, part.size) for asset, part in there], advance)
-        return StoredFile(path=path, how="hashed" if deep else "fetched", digest=digest, size=size)
-    wrong = next((asset.digest for asset, part in there if asset.digest != part.digest), None)
-    return StoredFile(path=path, how="part digests", digest=wrong or split.digest, size=sum(asset.size for asset, _ in there))
+def _in_one(path: str, layer: Descriptor) -> SplitFile:
+    part = Part(name=asset_name(path), digest=layer.digest, size=layer.size)
+    return SplitFile(digest=layer.digest, parts=(part,))
+
+
+def _pieces(assets: Assets, file: SplitFile) -> list[tuple[Asset, int]] | None:
+    """The assets of a file with the bytes that each should have; None if one is not there, or not whole."""
+    found = [(assets[part.name], part.size) for part in file.parts if part.name in assets]
+    return found if len(found) == len(file.parts) and all(asset.whole for asset, _ in found) else None
 
 
 def open_file(client: GitHubClient, assets: Assets, path: str, layer: Descriptor, offset: int) -> BinaryIO:
     """A file's bytes from `offset` on. Raises Refused if it is not there; opening and reading raise CannotCheck, NotAllowed."""
-    single = assets.get(asset_name(path))
-    pieces: list[tuple[Asset | None, int]] = [(single, layer.size)]
-    if single is None and (split := read_parts(client, assets).files.get(path)) is not None:
-        pieces = [(assets.get(part.name), part.size) for part in split.parts]
-    whole = [(asset, size) for asset, size in pieces if asset is not None and asset.whole]
-    if len(whole) < len(pieces):
+    split = read_parts(client, assets).files.get(path) if asset_name(path) not in assets else None
+    pieces = _pieces(assets, split or _in_one(path, layer))
+    if pieces is None:
         message = "the release has no such asset any more, or only a part of it"
         raise Refused.of("missing", f"{client.spec}: {path}", message, layer.digest)
-    return client.open(whole, offset).buffered()
+    return client.open(pieces, offset).buffered()
 
 
 def _hash(client: GitHubClient, pieces: list[tuple[Asset, int]], advance: Advance) -> tuple[str, int]:

@@ -66,10 +66,12 @@ class Sending:
 
     def publish(self, advance: Advance) -> Found:
         """Fill a draft and publish it. Raises GitHubRefusal if somebody else changed the releases meanwhile; Refused."""
-        draft = self._draft()
+        digest = self._release.digest()
+        draft = own_draft(self._client, self._tag, digest, self._owner)
+        draft = draft or self._client.create(self._tag, describe(self._notes, digest, self._owner))
         self.fill(draft, advance)
         try:
-            return self._client.publish(draft, describe(self._notes, self._release.digest()))
+            return self._client.publish(draft, describe(self._notes, digest))
         except GitHubRefusal as error:
             if error.status == INVALID and "already_exists" not in error.codes:
                 raise NotAllowed(
@@ -101,11 +103,6 @@ class Sending:
         """Delete all drafts of this release. Only once the tag is published: until then somebody may publish one of them."""
         for draft in chain.from_iterable(drafts(self._client, self._tag, self._release.digest()).values()):
             self._client.delete(draft)
-
-    def _draft(self) -> Found:
-        digest = self._release.digest()
-        ours = own_draft(self._client, self._tag, digest, self._owner)
-        return ours or self._client.create(self._tag, describe(self._notes, digest, self._owner))
 
     def _good(self, asset: Asset, upload: AssetUpload) -> bool:
         return asset.whole and digest_of_asset(self._client, asset) == upload.digest

@@ -213,8 +213,11 @@ class Referrers:
 
     def documents(self, tagged: Tagged) -> dict[str, bytes]:
         """Name to bytes; of two documents with one name the one whose manifest has the lower digest."""
+        tag = fallback_tag(tagged.digest)
+        with well_formed(f"{self._client}@{tag}"):
+            listed = [descriptor for index in self._indexes(tagged.digest, tag) for descriptor in attached(index)]
         found: dict[str, bytes] = {}
-        for descriptor in self._manifests(tagged):
+        for descriptor in sorted(listed, key=lambda descriptor: descriptor.digest):
             name, content = self._document(tagged, descriptor)
             found.setdefault(name, content)
         return found
@@ -227,12 +230,6 @@ class Referrers:
         tag = fallback_tag(tagged.digest)
         with well_formed(f"{self._client}@{tag}"):
             return with_entry(self._client.manifest(tag), made.entry())
-
-    def _manifests(self, tagged: Tagged) -> list[Descriptor]:
-        tag = fallback_tag(tagged.digest)
-        with well_formed(f"{self._client}@{tag}"):
-            found = [descriptor for index in self._indexes(tagged.digest, tag) for descriptor in attached(index)]
-        return sorted(found, key=lambda descriptor: descriptor.digest)
 
     def _indexes(self, digest: str, tag: str) -> Iterator[bytes]:
         unknown = {400, 404, 405}  # how registries answer that do not know the question
