@@ -65,13 +65,7 @@ class Vectors(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def vectors_of(
-    model: ModelInUse,
-    sentences: Iterable[str],
-    settings: Settings,
-    report: Reporter,
-    *,
-    label: str,
-    fresh: bool,
+    model: ModelInUse, sentences: Iterable[str], settings: Settings, report: Reporter, *, label: str, fresh: bool
 ) -> Vectors:
     """Vectors of all sentences (as the model sees them, prefix included). Each distinct one goes through the model once.
     `label` is what the progress bar is called.

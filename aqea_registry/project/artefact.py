@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -27,7 +27,8 @@ _PUBLISHED = {DATA: "data", METRICS: "metrics", VIEWS: "parquet"}  # folder of t
 class RunArtefact(msgspec.Struct, frozen=True, kw_only=True):
     """A pair set of the run: its inputs with their pins (None: not pinned), and its files as paths below the project.
 
-    `exports` are the formats that the run asks for besides. In projects of 0.1.0 a view is a stage of its own.
+    `exports` maps the formats that the run asks for besides to their names in the run. In projects of 0.1.0 a view is a stage
+    of its own.
     """
 
     key: str
@@ -40,7 +41,7 @@ class RunArtefact(msgspec.Struct, frozen=True, kw_only=True):
     dataset_pin: Pin | None
     model_pin: Pin | None
     precision: str
-    exports: tuple[str, ...] = ()
+    exports: Mapping[str, str] = {}
     view_stage: str
 
     @property
@@ -94,8 +95,9 @@ class RunArtefact(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def made_by(self) -> dict[str, str]:
-        """Path to stage of the files that its own stages make; exports have theirs."""
-        return {**dict.fromkeys((self.pairs, self.metrics, self.plot), self.stage), self.view: self.view_stage}
+        """Path to stage, of every file of it."""
+        exports = {self.path(form): f"export@{name}" for form, name in self.exports.items()}
+        return {**dict.fromkeys((self.pairs, self.metrics, self.plot), self.stage), self.view: self.view_stage, **exports}
 
     @property
     def pins(self) -> tuple[tuple[str, Pin | None], tuple[str, Pin | None]]:

@@ -73,11 +73,11 @@ class Project:
                 dataset_pin=self.lock.datasets.get(pair.dataset),
                 model_pin=self.lock.models.get(pair.model),
                 precision=params.precision,
-                exports=tuple(
-                    export.format
-                    for export in params.run.exports.values()
+                exports={
+                    export.format: name
+                    for name, export in params.run.exports.items()
                     if (export.dataset, export.model, export.file) == named
-                ),
+                },
                 view_stage=f"{'parquet' if params.versions is None else 'generate'}@{key}",
             )
         return found
@@ -111,20 +111,13 @@ class Project:
 
     def stages(self) -> dict[str, RunArtefact | None]:
         """The stages that dvc.yaml makes of this run, and the artefact that each is about."""
-        stages: dict[str, RunArtefact | None] = {"manifest": None}
-        for artefact in self.artefacts.values():
-            stages |= dict.fromkeys((artefact.stage, artefact.view_stage), artefact)
-        by_stem = {artefact.stem: artefact for artefact in self.artefacts.values()}
-        return stages | {f"export@{key}": by_stem[export.file] for key, export in self.params.run.exports.items()}
+        made = {stage: artefact for artefact in self.artefacts.values() for stage in artefact.made_by.values()}
+        return {**made, "manifest": None}
 
     def made_by(self) -> dict[str, str]:
         """Path to stage, of everything that the run makes."""
-        made = {MANIFEST: "manifest", SIZES: "manifest"}
-        for artefact in self.artefacts.values():
-            made |= artefact.made_by
-        by_stem = {artefact.stem: artefact for artefact in self.artefacts.values()}
-        exports = self.params.run.exports.items()
-        return made | {by_stem[export.file].path(export.format): f"export@{key}" for key, export in exports}
+        made = {path: stage for artefact in self.artefacts.values() for path, stage in artefact.made_by.items()}
+        return {MANIFEST: "manifest", SIZES: "manifest", **made}
 
     def parameter_findings(self, stages: frozenset[str]) -> list[Finding]:
         """Where a stage ran with other parameters than params.yaml and the lock hold, or did not run."""
