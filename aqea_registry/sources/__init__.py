@@ -1,9 +1,9 @@
 """The way in: sources of pinned bytes, and the verb `pin`. A source is never trusted; its bytes are checked against the pin.
 
-Open `port` first: what a source can be asked, and which source a line of params.yaml names. `local` are those that need no
-client (a directory, an installed package, a URL of fsspec), `hub_source` is the Hub and its cache. `fetch` brings the files of
-a pin from the first source that has them. `resolve` makes a pin of a catalogue entry, `pin` writes and checks the lock.
-`rows` reads the rows of a dataset, and is pure.
+Open `port` first: what a source can be asked, and which source a line of params.yaml names. `kinds` are they: a
+directory, an installed package, a URL of fsspec, the Hub and its cache. `fetch` brings the files of a pin from the first source
+that has them. `resolve` makes a pin of a catalogue entry, `pin` writes and checks the lock. `rows` reads the rows of a dataset,
+and is pure.
 
 >>> from pathlib import Path
 >>> from aqea_registry.remote.hub_client import Repository

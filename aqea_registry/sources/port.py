@@ -46,20 +46,20 @@ def open_source(spec: str, root: Path, repository: Repository) -> Source:
     `hub` is the Hub at HF_ENDPOINT, `cache` the Hub cache of this machine. In paths and URLs `{name}`, `{kind}`, `{id}` and
     `{commit}` stand for the repository's. Relative directories start at `root`. Raises BadConfiguration for other kinds.
     """
-    from aqea_registry.sources import hub_source, local
+    from aqea_registry.sources import kinds
 
     kind, _, rest = spec.partition(":")
     if spec == "hub" and repository.kind != "directory":
-        return hub_source.HubSource(repository, root / ".aqea" / "incoming")
+        return kinds.HubSource(repository, root / ".aqea" / "incoming")
     if spec == "cache" and repository.kind != "directory":
-        return hub_source.cache_source(repository)
+        return kinds.cache_source(repository)
     filled = _fill(spec, rest, repository)
     if "://" in spec:
-        return local.MirrorSource(f"{kind}:{filled}")
+        return kinds.MirrorSource(f"{kind}:{filled}")
     if kind == "directory" and filled:
-        return local.directory_source(spec, filled, root)
+        return kinds.directory_source(spec, filled, root)
     if kind == "package" and filled:
-        return local.package_source(spec, filled)
+        return kinds.package_source(spec, filled)
     raise BadConfiguration(f"params.yaml: {spec!r} is not a source of {repository.name}; known are {KNOWN}")
 
 

@@ -17,7 +17,7 @@ from aqea_registry.project.lock import Pin, PinnedFile
 from aqea_registry.project.params import PICKLED_FILES, PICKLES, Dataset, Model
 from aqea_registry.project.project import Project
 from aqea_registry.remote.hub_client import RemoteFile, Repository, git_blob
-from aqea_registry.sources.hub_source import HubSource
+from aqea_registry.sources.kinds import HubSource
 from aqea_registry.sources.port import Source, sources_of
 
 README = "README.md"

@@ -29,19 +29,19 @@ def memory(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Source]:
 
 
 def directory(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Source]:
-    from aqea_registry.sources.local import directory_source
+    from aqea_registry.sources.kinds import directory_source
 
     yield directory_source("directory:files", "files", filled(tmp_path))
 
 
 def file(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Source]:
-    from aqea_registry.sources.local import MirrorSource
+    from aqea_registry.sources.kinds import MirrorSource
 
     yield MirrorSource(f"file://{filled(tmp_path)}/files")
 
 
 def http(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Source]:
-    from aqea_registry.sources.local import MirrorSource
+    from aqea_registry.sources.kinds import MirrorSource
 
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(filled(tmp_path)))) as server:
         Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
@@ -51,7 +51,7 @@ def http(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Source]:
 
 def hub(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Source]:
     pytest.importorskip("huggingface_hub")
-    from aqea_registry.sources.hub_source import HubSource
+    from aqea_registry.sources.kinds import HubSource
 
     monkeypatch: pytest.MonkeyPatch = request.getfixturevalue("monkeypatch")
     with HubServer(tmp_path / "hub", lfs_size=4096) as server:
