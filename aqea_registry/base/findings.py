@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 CODES = frozenset(
-    {
+    [
         "broken-link",
         "claim-contradicted",
         "claim-stale",
@@ -36,7 +36,7 @@ CODES = frozenset(
         "unsafe-model",
         "unsafe-path",
         "wrong-metric",
-    }
+    ]
 )
 
 

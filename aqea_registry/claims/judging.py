@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import operator
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
@@ -22,7 +21,7 @@ from aqea_registry.claims.ledger import Claim, Evaluation, Verdict
 from aqea_registry.claims.quantity import Quantity
 from aqea_registry.documents.numbers import ULPS, NotANumber, PrintedNumber, Unit, parse_number, shown, ulps_between
 from aqea_registry.project.lock import Lock, Pin
-from aqea_registry.project.params import Dataset, Model, Params
+from aqea_registry.project.params import Dataset, Model, Params, known_commit
 from aqea_registry.vectors.scores import Metrics
 
 METRICS = frozenset(Metrics.__struct_fields__)
@@ -350,9 +349,7 @@ def _unknown_dataset(result: Evaluation, params: Params) -> str:
 
 def _commit(entry: Dataset | Model, pin: Pin | None) -> str | None:
     """The commit that stands for the entry here: the pin's, else the one that the catalogue asks for."""
-    if pin is not None:
-        return pin.commit
-    return entry.commit or (entry.revision if re.fullmatch(r"[0-9a-f]{40}", entry.revision or "") else None)
+    return pin.commit if pin is not None else known_commit(entry)
 
 
 def _not_made(datasets: Sequence[str], model: str, params: Params, lock: Lock) -> Unchecked:

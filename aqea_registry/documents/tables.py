@@ -105,14 +105,9 @@ def _checked(
     name: str, header: tuple[str, ...], rows: Sequence[TableRow], counts: Sequence[int], document: str
 ) -> tuple[Table, list[Finding]]:
     """The table of the rows with as many cells as the header. In another nobody can say which column a cell belongs to."""
+    message = "the row has not as many cells as the header; nothing of it was read"
     ragged = [
-        Finding(
-            "malformed",
-            f"{document}:{row.line}",
-            "the row has not as many cells as the header; nothing of it was read",
-            f"{len(header)} cells",
-            f"{count} cells",
-        )
+        Finding("malformed", f"{document}:{row.line}", message, f"{len(header)} cells", f"{count} cells")
         for row, count in zip(rows, counts, strict=True)
         if count != len(header)
     ]

@@ -57,15 +57,9 @@ def output_findings(lock: DvcLock, digests: Mapping[str, FileDigest]) -> list[Fi
     for path, (stage, out) in sorted(lock.outputs().items()):
         found = digests.get(path)
         if found is not None and out.md5 is not None and (found.md5, found.size) != (out.md5, out.size):
-            findings.append(
-                Finding(
-                    "lock-stale",
-                    path,
-                    f"dvc.lock records other bytes for stage {stage}; {AGAIN}",
-                    f"md5 {out.md5} ({out.size} bytes)",
-                    f"md5 {found.md5} ({found.size} bytes)",
-                )
-            )
+            expected, actual = f"md5 {out.md5} ({out.size} bytes)", f"md5 {found.md5} ({found.size} bytes)"
+            message = f"dvc.lock records other bytes for stage {stage}; {AGAIN}"
+            findings.append(Finding("lock-stale", path, message, expected, actual))
     return findings
 
 
@@ -89,13 +83,8 @@ def parameter_findings(lock: DvcLock, files: Mapping[str, Any], stages: frozense
         for file, keys in lock.stages[name].params.items():
             for key, then in keys.items():
                 if file in files and _lookup(files[file], key) != then:
-                    findings.append(
-                        Finding(
-                            "lock-stale",
-                            f"{name}: {file}: {key}",
-                            f"the stage ran with another value than {file} holds now; {AGAIN}",
-                        )
-                    )
+                    message = f"the stage ran with another value than {file} holds now; {AGAIN}"
+                    findings.append(Finding("lock-stale", f"{name}: {file}: {key}", message))
     return findings
 
 
@@ -110,8 +99,7 @@ def _lookup(value: Any, key: str) -> Any:
 def read_dvc_lock(content: bytes | OSError) -> tuple[DvcLock, list[Finding]]:
     """dvc.lock, empty if it could not be read, and the reason."""
     if isinstance(content, OSError):
-        message = f"cannot be read: {content.strerror}; {AGAIN}"
-        return DvcLock(), [Finding("missing", NAME, message)]
+        return DvcLock(), [Finding("missing", NAME, f"cannot be read: {content.strerror}; {AGAIN}")]
     try:
         return parse_dvc_lock(content), []
     except BadConfiguration as error:

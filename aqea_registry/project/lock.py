@@ -117,14 +117,9 @@ def pin_findings(name: str, entry: Dataset | Model, pin: Pin | None) -> list[Fin
     wanted: Mapping[str, Any] = {"kind": entry.kind, "id": entry.repo, "requested": entry.revision}
     if entry.commit is not None:
         wanted = {**wanted, "commit": entry.commit}
+    message = f"params.yaml and the lock name different things; run: aqea-registry pin {name}"
     return [
-        Finding(
-            "lock-stale",
-            f"{subject}.{field}",
-            f"params.yaml and the lock name different things; run: aqea-registry pin {name}",
-            str(value),
-            str(getattr(pin, field)),
-        )
+        Finding("lock-stale", f"{subject}.{field}", message, str(value), str(getattr(pin, field)))
         for field, value in wanted.items()
         if getattr(pin, field) != value
     ]

@@ -13,16 +13,13 @@ from aqea_registry.base.strict import convert, convert_each, load_yaml
 
 Group = Literal["datasets", "models"]
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]*\Z")]
-
+Commit = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{40}\Z")]
 
 # What a loader of sentence-transformers may read. Weights only as safetensors; code and pickles only where an entry says so.
 MODEL_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*/config.json", "*/*.safetensors")
 CODE_FILES = ("*.py",)
 PICKLED_FILES = ("pytorch_model*.bin", "*/pytorch_model.bin")
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".npy", ".h5", ".msgpack")
-
-
-Commit = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{40}\Z")]
 
 
 class Columns(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -178,6 +175,11 @@ class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             f"params.yaml: the run has no pair set of dataset {dataset!r} and model {model!r}; it has {known}",
             "add a line to the run under 'runs:' in params.yaml",
         )
+
+
+def known_commit(entry: Dataset | Model) -> str | None:
+    """The commit that params.yaml names, if it names one."""
+    return entry.commit or (entry.revision if re.fullmatch(r"[0-9a-f]{40}", entry.revision or "") else None)
 
 
 def group_of(entry: Dataset | Model) -> Group:

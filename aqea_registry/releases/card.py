@@ -19,6 +19,7 @@ from aqea_registry.base.strict import convert, load_yaml
 from aqea_registry.claims.export_claims import escaped
 from aqea_registry.project.lock import Pin
 from aqea_registry.project.params import Publish
+from aqea_registry.vectors.examine import Examined
 from aqea_registry.vectors.scores import Metrics
 
 DESCRIPTION = (
@@ -38,10 +39,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     split: str
     path: str
     parquet: str
-    n_pairs: int
-    dimension: int
-    metrics: Metrics
-    content: str
+    examined: Examined
 
 
 class Card(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,7 +61,7 @@ def render_card(card: Card) -> bytes:
     layout = (files(__package__) / "card.md").read_text("utf-8")
     environment = Environment(trim_blocks=True, undefined=StrictUndefined, keep_trailing_newline=True)  # noqa: S701 - Markdown
     citation, title = card.citation, card.publish.title
-    contents = [(result.name, f"`{result.content}`") for result in card.results]
+    contents = [(result.name, f"`{result.examined.content}`") for result in card.results]
     text = environment.from_string(layout).render(
         front_matter=_front_matter(card),
         title=" ".join(title.split()),
@@ -90,7 +88,7 @@ def split_name(split: str) -> str:
 
 
 def _front_matter(card: Card) -> str:
-    rows = sum(result.n_pairs for result in card.results)
+    rows = sum(result.examined.header.n_pairs for result in card.results)
     values = {
         "license": card.publish.licence,
         "language": list(card.publish.language),
@@ -114,9 +112,9 @@ def _scores(results: Sequence[Result]) -> str:
             f"[{result.name}]({result.path})",
             result.dataset,
             f"`{result.model}`",
-            result.n_pairs,
-            result.dimension,
-            *(repr(getattr(result.metrics, name)) for name in names),
+            result.examined.header.n_pairs,
+            result.examined.header.dimension,
+            *(repr(getattr(result.examined.metrics, name)) for name in names),
         )
         for result in results
     ]

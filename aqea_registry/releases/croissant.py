@@ -75,7 +75,7 @@ def _file(path: str, sha256: str, size: int) -> dict[str, Any]:
 
 
 def _records(result: Result) -> dict[str, Any]:
-    vector = f"of the pair, {result.dimension} integers in units of 1e-6"
+    vector = f"of the pair, {result.examined.header.dimension} integers in units of 1e-6"
     columns = (
         ("embedding1", "sc:Integer", f"Embedding of the first sentence {vector}"),
         ("embedding2", "sc:Integer", f"Embedding of the second sentence {vector}"),
@@ -85,7 +85,7 @@ def _records(result: Result) -> dict[str, Any]:
         "@type": "cr:RecordSet",
         "@id": result.name,
         "name": result.name,
-        "description": f"{result.n_pairs} pairs of {result.dataset} under {result.model}",
+        "description": f"{result.examined.header.n_pairs} pairs of {result.dataset} under {result.model}",
         "field": [
             {
                 "@type": "cr:Field",

@@ -67,10 +67,9 @@ def assemble(project: Project, report: Reporter) -> Package:
     if checked.findings:
         message = f"verification has {len(checked.findings)} findings, so there is no release of this run"
         raise Refused(message, checked.findings, "run: dvc repro, then aqea-registry verify")
-    files = {published_path(path): checked.digests[path] for path in project.manifest_paths()}
     judged = check_claims(project, (), Silent(), scope=Scope.RELEASE, verified=checked)
     graph = build_graph(project, judged, checked, scope=Scope.RELEASE)
-    listed = {path: (digest.sha256, digest.size) for path, digest in files.items()}
+    listed = {published_path(path): checked.digests[path][:2] for path in project.manifest_paths()}  # sha256 and size
     page = render_page(page_of(project, checked, judged, listed, graph))
     paths = {published_path(path): project.root / path for path in project.manifest_paths()}
     return build_package(_card(project, checked), page, listed, paths)
@@ -118,23 +117,18 @@ def write_package(package: Package, folder: Path, report: Reporter) -> WrittenPa
 def _card(project: Project, verification: CheckedProject) -> card.Card:
     """What the card shows of the run, but for the files: those are known when everything else is written."""
     citation = project.root / CITATION
-    results = []
-    for key, examined in verification.pair_sets.items():
-        artefact = project.artefacts[key]
-        results.append(
-            card.Result(
-                name=key,
-                dataset=artefact.dataset,
-                model=artefact.model_entry.repo,
-                split=card.split_name(artefact.dataset_entry.split),
-                path=published_path(artefact.pairs),
-                parquet=published_path(artefact.view),
-                n_pairs=examined.header.n_pairs,
-                dimension=examined.header.dimension,
-                metrics=examined.metrics,
-                content=examined.content,
-            )
+    results = [
+        card.Result(
+            name=key,
+            dataset=(artefact := project.artefacts[key]).dataset,
+            model=artefact.model_entry.repo,
+            split=card.split_name(artefact.dataset_entry.split),
+            path=published_path(artefact.pairs),
+            parquet=published_path(artefact.view),
+            examined=examined,
         )
+        for key, examined in verification.pair_sets.items()
+    ]
     cited: Citation | None = parse_citation(citation.read_bytes()) if citation.is_file() else None
     pins = {name: pin for name, (_, pin) in project.used().items() if pin is not None}
     return card.Card(publish=project.params.publish, results=results, files={}, pins=pins, citation=cited)
@@ -143,7 +137,7 @@ def _card(project: Project, verification: CheckedProject) -> card.Card:
 def _texts(described: card.Card, files: Mapping[str, tuple[str, int]]) -> dict[str, bytes]:
     """The files that are written for the release, each of which may name those before it."""
     texts: dict[str, bytes] = {}
-    bars = [plots.Score(result.model, result.dataset, result.metrics.cos_sim_spearman) for result in described.results]
+    bars = [plots.Score(result.model, result.dataset, result.examined.metrics.cos_sim_spearman) for result in described.results]
     texts[PLOT] = plots.render_plot(bars)
     texts[CROISSANT] = croissant.render_croissant(msgspec.structs.replace(described, files=files))
     everything = {**files, **{path: _digest(text) for path, text in texts.items()}}

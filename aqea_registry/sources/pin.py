@@ -12,12 +12,12 @@ from aqea_registry.base.files import hash_files, locked, write_bytes
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, NotAllowed, Refused, RegistryError, most_severe
 from aqea_registry.base.progress import Reporter
 from aqea_registry.project.lock import LOCK, Lock, Pin, parse_lock, render_lock
-from aqea_registry.project.params import Dataset, Group, Model, group_of
+from aqea_registry.project.params import Dataset, Group, Model, group_of, known_commit
 from aqea_registry.project.project import Project
 from aqea_registry.remote.hub_client import NotFound, Repository, offline
 from aqea_registry.sources.fetch import LocalFile, local_file_finding, local_files
 from aqea_registry.sources.port import Source, sources_of
-from aqea_registry.sources.resolve import known_commit, make_pin, resolve
+from aqea_registry.sources.resolve import make_pin, resolve
 
 
 class Pinned(msgspec.Struct, frozen=True, kw_only=True):

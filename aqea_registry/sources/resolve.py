@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
@@ -14,7 +13,7 @@ from aqea_registry.base.progress import Reporter
 from aqea_registry.base.strict import load_yaml
 from aqea_registry.documents.model_index import split_front_matter
 from aqea_registry.project.lock import Pin, PinnedFile
-from aqea_registry.project.params import PICKLED_FILES, PICKLES, Dataset, Model
+from aqea_registry.project.params import PICKLED_FILES, PICKLES, Dataset, Model, known_commit
 from aqea_registry.project.project import Project
 from aqea_registry.remote.hub_client import RemoteFile, Repository, git_blob
 from aqea_registry.sources.kinds import HubSource
@@ -118,11 +117,6 @@ def make_pin(
         resolved_at=None,
         files=files,
     )
-
-
-def known_commit(entry: Dataset | Model) -> str | None:
-    """The commit that params.yaml names, if it names one."""
-    return entry.commit or (entry.revision if re.fullmatch(r"[0-9a-f]{40}", entry.revision or "") else None)
 
 
 def _choose(name: str, entry: Dataset | Model, present: Sequence[str], card: dict[str, Any]) -> list[str]:

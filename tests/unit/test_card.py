@@ -14,6 +14,8 @@ import yaml
 from aqea_registry.project.lock import Pin, PinnedFile
 from aqea_registry.project.params import Publish
 from aqea_registry.releases.card import Author, Card, Citation, Result, render_card, split_name
+from aqea_registry.vectors.examine import Examined
+from aqea_registry.vectors.pair_set import Header
 from aqea_registry.vectors.scores import Metrics
 
 METRICS = Metrics(
@@ -47,18 +49,17 @@ PINS = {
 CITED = Citation(title="Some project: for this", authors=(Author(name="A group"),), date_released="2031-01-02", version="3")
 
 
-def result(name: str = "d-m", pairs: int = 100, **values: Any) -> Result:
+def result(name: str = "d-m", pairs: int = 100, dimension: int = 4, **values: Any) -> Result:
     given: dict[str, Any] = {
         "dataset": "d",
         "model": "org/m",
         "split": "test",
         "path": "data/d_m_4d_pairs.json",
         "parquet": f"parquet/{name}.parquet",
-        "dimension": 4,
-        "metrics": METRICS,
-        "content": "f" * 64,
     }
-    return Result(name=name, n_pairs=pairs, **{**given, **values})
+    header = Header(dataset="d", model="org/m", dimension=dimension, n_pairs=pairs, baseline_spearman=0.5)
+    examined = Examined(header=header, metrics=METRICS, content="f" * 64)
+    return Result(name=name, examined=examined, **{**given, **values})
 
 
 def card(pairs: int = 100, title: str = "A title: with a colon", **publish: Any) -> Card:
