@@ -304,7 +304,8 @@ def locate(root: Path, relatives: Iterable[str]) -> tuple[dict[str, str], dict[s
                 error = obstacle(relative)
                 status = None if error else Path(path).stat()
         except (OSError, UnsafePath) as raised:
-            error, status = shared.setdefault(raised.args, type(raised)(*raised.args)), None
+            error = shared.get(raised.args) or shared.setdefault(raised.args, type(raised)(*raised.args))
+            status = None
         if status:
             paths[relative], sizes[path] = path, status.st_size
         elif error:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from operator import itemgetter
 from pathlib import Path
 
 import msgspec
@@ -82,10 +83,11 @@ def hash_listed(
 
 def read_findings(errors: Mapping[str, OSError | UnsafePath]) -> Iterator[Finding]:
     """What was not followed, then what could not be read, and why."""
-    for path in sorted(path for path, error in errors.items() if isinstance(error, UnsafePath)):
-        yield Finding("unsafe-path", path, f"{errors[path]}; not followed")
-    for path in sorted(errors):
-        error = errors[path]
+    in_order = sorted(errors.items(), key=itemgetter(0))
+    for path, error in in_order:
+        if isinstance(error, UnsafePath):
+            yield Finding("unsafe-path", path, f"{error}; not followed")
+    for path, error in in_order:
         if isinstance(error, ABSENT):
             yield Finding("missing", path, "file not found")
         elif isinstance(error, OSError):
