@@ -30,7 +30,6 @@ from aqea_registry.stores.release import Descriptor, Release, build
 from aqea_registry.tracing.trace import build_graph
 from aqea_registry.verification.verify_project import CheckedProject, verify_project
 
-FOLDER = "hf_package"
 CARD, LIST, CROISSANT, PLOT, REPORT = "README.md", "MANIFEST.sha256", "croissant.json", "plots/metrics.svg", "report.html"
 LARGEST = 64 << 20  # bytes of the list
 _PART = re.compile(r"\.(.+)\.\d+-[0-9a-f]+\.part")  # what `atomic_write` was killed over

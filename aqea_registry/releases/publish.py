@@ -99,7 +99,7 @@ def publish(project: Project, tag: str, specs: Sequence[str], report: Reporter, 
 def _open_stores(tag: str, specs: Sequence[str], root: Path) -> list[Store]:
     if not TAG.fullmatch(tag):
         raise BadConfiguration(
-            f"{tag!r} is not a tag: letters, digits, '.', '_' and '-', at most 128, not starting with '.' or '-'"
+            f"{tag!r} is not a tag: letters, digits, '.', '_', '-', at most 128, first a letter, digit or '_'"
         )
     if not specs:
         raise BadConfiguration("no store is named: add one under publish.stores in params.yaml, or use --to oci:DIR")
