@@ -61,6 +61,7 @@ def render_card(card: Card) -> bytes:
     layout = (files(__package__) / "card.md").read_text("utf-8")
     environment = Environment(trim_blocks=True, undefined=StrictUndefined, keep_trailing_newline=True)  # noqa: S701 - Markdown
     citation, title = card.citation, card.publish.title
+    listed = [(f"[`{path}`]({path})", size, f"`{sha256}`") for path, (sha256, size) in sorted(card.files.items())]
     contents = [(result.name, f"`{result.examined.content}`") for result in card.results]
     text = environment.from_string(layout).render(
         front_matter=_front_matter(card),
@@ -73,7 +74,7 @@ def render_card(card: Card) -> bytes:
         plot_text=re.sub(r"([\[\]\\])", r"\\\1", card.plot[1]) if card.plot else "",
         scores=_scores(card.results),
         report=card.report,
-        files=_files(card.files),
+        files=markdown_table(("file", "bytes", "sha256"), listed),
         contents=markdown_table(("pair set", "content digest"), contents),
         pins=_pins(card.pins),
         licence=card.publish.licence,
@@ -119,11 +120,6 @@ def _scores(results: Sequence[Result]) -> str:
         for result in results
     ]
     return markdown_table(header, rows)
-
-
-def _files(files: Mapping[str, tuple[str, int]]) -> str:
-    rows = [(f"[`{path}`]({path})", size, f"`{sha256}`") for path, (sha256, size) in sorted(files.items())]
-    return markdown_table(("file", "bytes", "sha256"), rows)
 
 
 def _pins(pins: Mapping[str, Pin]) -> str:
