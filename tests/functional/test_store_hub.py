@@ -583,7 +583,10 @@ def test_killed_after_every_request(hub: HubServer, processes: Any, transfer: st
         line.send("go")
         process.join()
         hub.faults.clear()
-        assert (fault.hits, process.exitcode) == (1, -9)
+        if not fault.hits:  # the first push makes a request or two more than those after it
+            assert process.exitcode == 0 and number > 12
+            continue
+        assert process.exitcode == -9
         before = hub.store.repository("datasets", name).tags if number > 3 else {}
         plan = hub_store(name).plan("v1", release)
         assert plan.complete == bool(before)
