@@ -99,10 +99,9 @@ def margin_text(found: Margin) -> str:
 
 def thin_findings(path: str, found: Margin) -> list[Finding]:
     """A margin below 8: each sentence with a value that another machine may round the other way."""
-    message = (
-        "a value lies so near to a rounding boundary that another machine may round it the other way; "
-        f"set rounding_offset: {found.offset:.9g} for the model in params.yaml and run: dvc repro"
-    )
+    message = "a value lies so near to a rounding boundary that another machine may round it the other way"
+    if found.offset is not None:
+        message += f"; set rounding_offset: {found.offset:.9g} for the model in params.yaml and run: dvc repro"
     wanted = f"{THIN:g} times the spread between arrangements or more"
     return [
         Finding("thin-margin", f"{path}: {value.matrix}[{value.row}]", message, wanted, f"{value.distance:.1e}")
