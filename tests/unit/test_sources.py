@@ -19,6 +19,7 @@ from aqea_registry.project.lock import Pin, PinnedFile
 from aqea_registry.remote.hub_client import Repository
 from aqea_registry.sources.fetch import fetch
 from aqea_registry.sources.port import Source, open_source
+from tests.memory import MemorySource
 from tests.tools import ROOT
 from tests.unit.make import OBSTACLES, tree
 
@@ -53,33 +54,21 @@ class Stream(io.RawIOBase):
         return count
 
 
-class Remote:
-    """A source whose bytes are not on this machine: nothing can be hashed where it lies."""
-
-    spec = "remote:x"
-    hint = "go online"
+class Remote(MemorySource):
+    """A source whose bytes are not on this machine: nothing can be hashed where it lies. It counts what is taken."""
 
     def __init__(self, files: dict[str, bytes], *, endless: bool = False) -> None:
-        self._files = files
+        super().__init__(files, "remote:x")
+        self.hint = "go online"
         self._endless = endless
         self.opened: list[str] = []
         self.stream = Stream(b"")
 
-    def present(self) -> bool:
-        return True
-
-    def paths(self) -> list[str]:
-        return sorted(self._files)
-
     def open(self, path: str, limit: int) -> io.RawIOBase:
-        if path not in self._files:
-            raise FileNotFoundError(path)
+        super().open(path, limit)  # raises FileNotFoundError
         self.opened.append(path)
-        self.stream = Stream(self._files[path], endless=self._endless)
+        self.stream = Stream(self.files[path], endless=self._endless)
         return self.stream
-
-    def local(self, path: str) -> Path | None:
-        return None
 
 
 def pin_of(files: dict[str, bytes]) -> Pin:
