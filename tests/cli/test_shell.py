@@ -1,0 +1,388 @@
+"""The command line as others script against it: help, options, exit status, JSON, and what a terminal gets."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pty
+import re
+import shlex
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import click
+import pytest
+
+from aqea_registry import __version__
+from aqea_registry.cli.shell import main
+from tests.helpers import METRICS, PAIRS, PLOT, append, edit_rows, keep_vectors, start, tree
+from tests.tools import BIN, ROOT, aqea, environment, program, run
+
+COLOUR = re.compile(rb"\x1b\[[0-9;]*(?:3[0-8]|4[0-8]|9[0-7]|10[0-7])[0-9;]*m")
+
+
+def commands(group: click.Group, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Every command below a group, with the words that call it."""
+    for name, command in sorted(group.commands.items()):
+        if isinstance(command, click.Group):
+            yield from commands(command, (*words, name))
+        else:
+            yield (*words, name), command
+
+
+COMMANDS = dict(commands(main))
+
+
+def options(command: click.Command) -> set[str]:
+    """Every spelling of every option."""
+    return {word for parameter in command.params for word in (*parameter.opts, *parameter.secondary_opts) if word[0] == "-"}
+
+
+def test_help_names_every_command_and_the_exit_status(tmp_path: Path) -> None:
+    for word in ("--help", "-h"):
+        result = aqea(word, cwd=tmp_path)
+        assert (result.status, result.err) == (0, "")
+        assert {words[0] for words in COMMANDS} <= set(re.findall(r"^  ([a-z]+)  ", result.out, re.MULTILINE))
+        for status in ("0 fine", "1 findings", "2 usage", "3 could not check", "4 not allowed", "5 the tag exists"):
+            assert status in " ".join(result.out.split())
+
+
+def test_version(tmp_path: Path) -> None:
+    result = aqea("--version", cwd=tmp_path)
+    assert result == (0, f"aqea-registry, version {__version__}\n", "")
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_every_command_has_help_and_the_common_options(tmp_path: Path, words: tuple[str, ...]) -> None:
+    assert {"--json", "-q", "-C"} <= options(COMMANDS[words])
+    result = aqea(*words, "--help", cwd=tmp_path, process=False)
+    assert (result.status, result.err) == (0, "")
+    assert result.out.startswith(f"Usage: aqea-registry {' '.join(words)} ")
+    for option in options(COMMANDS[words]):
+        assert re.search(rf"(?<![\w-]){re.escape(option)}\b", result.out), option
+    for parameter in COMMANDS[words].params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help or parameter.metavar or isinstance(parameter.type, click.Choice), parameter.name
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_an_unknown_option_is_usage(tmp_path: Path, words: tuple[str, ...]) -> None:
+    result = aqea(*words, "--no-such-option", "--json", cwd=tmp_path, process=False)
+    assert (result.status, result.out) == (2, "")
+    assert "--no-such-option" in result.err
+
+
+WRONG = (
+    ("nonsense",),
+    ("--no-such-option",),
+    ("generate", "small"),
+    ("generate", "small", "minilm", "--batch", "0"),
+    ("export", PAIRS),
+    ("export", PAIRS, "--format", "png"),
+    ("publish",),
+    ("verify", "a", "b"),
+    ("verify", "-C", "nowhere"),
+    ("compare", "a"),
+    ("trace",),
+    ("trace", "a", "--format", "png"),
+    ("claims", "import"),
+    ("claims", "export"),
+    ("claims", "lint"),
+    ("claims", "export", "--format", "png"),
+    # Options of 0.1.0 that were taken out.
+    ("pin", "--list", "data.json"),
+    ("compare", "a", "--fresh"),
+    ("trace", "a", "--format", "dot"),
+    ("compare", "a", "b", "--plot", "rows.svg"),
+)
+
+
+@pytest.mark.parametrize("words", WRONG, ids=" ".join)
+def test_a_wrong_command_line_is_usage(tmp_path: Path, words: tuple[str, ...]) -> None:
+    result = aqea(*words, cwd=tmp_path, process=False)
+    assert (result.status, result.out) == (2, "")
+    assert "--help" in result.err
+
+
+# A way to call each command in a project, and what it answers there.
+CALLS: dict[tuple[str, ...], tuple[tuple[str, ...], set[str]]] = {
+    ("pin",): (("pin", "small", "--check"), {"states", "unasked"}),
+    ("generate",): (("generate", "small", "minilm"), {"name", "path", "n_pairs", "dimension", "metrics", "encoded", "reused"}),
+    ("export",): (("export", PAIRS, "--format", "benchmark"), {"path"}),
+    ("manifest",): (("manifest",), {"files", "changed"}),
+    ("verify",): (("verify",), {"target", "files", "bytes", "notes", "pair_sets"}),
+    ("trace",): (
+        ("trace", "small-minilm#cos_sim_spearman"),
+        {"what", "found", "rests_on", "carried_by", "nodes", "edges"},
+    ),
+    ("report",): (("report",), {"path", "bytes", "changed", "headline", "counts", "found", "figures"}),
+    ("package",): (("package",), {"folder", "files", "bytes", "written", "removed"}),
+    ("publish",): (("publish", "--tag", "v1"), {"tag", "digest", "files", "bytes", "puts"}),
+    ("pull",): (("pull", "oci:releases:v1"), {"reference", "digest", "folder", "files", "fetched", "bytes", "status"}),
+    ("compare",): (("compare", "oci:releases:v1", "oci:releases:v1"), {"verdict", "changes"}),
+    ("confirm",): (("confirm", "oci:releases:v1"), {"reference", "digest", "verdicts", "machines", "path", "added"}),
+    ("claims", "check"): (("claims", "check", "dataset-notes"), {"documents", "notes", "verdicts"}),
+    ("mark",): (("mark", "--tag", "v1", "--withdrawn", "--reason", "a fault"), {"marked"}),
+    ("claims", "export"): (("claims", "export", "--format", "model-index"), {"format", "path", "numbers", "text"}),
+    ("claims", "lint"): (("claims", "lint", "CHANGELOG.md"), {"documents"}),
+    ("claims", "import"): (("claims", "import", PLOT), {"ledger", "written", "claims", "added", "changed", "gone", "notes"}),
+}
+RELEASED = {("pull",), ("compare",), ("mark",), ("confirm",)}  # these want a release
+PROJECTLESS = {("pull",), ("compare",), ("claims", "lint")}
+# Arguments that make sense nowhere but in a project.
+ARGUMENTS: dict[tuple[str, ...], tuple[str, ...]] = {words: call[len(words) :] for words, (call, _) in CALLS.items()}
+
+
+def prepare(made: Path, project: Path, words: tuple[str, ...]) -> None:
+    """Give a project what the command works on."""
+    keep_vectors(made, project)
+    if words == ("confirm",):  # only what was made here can be confirmed
+        shutil.copytree(made / "attestations", project / "attestations")
+    if words in RELEASED:
+        assert aqea("publish", "--tag", "v1", cwd=project).status == 0
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("words", CALLS, ids=" ".join)
+def test_json_is_one_object_and_nothing_else(made: Path, project: Path, words: tuple[str, ...]) -> None:
+    """Each command once as it is installed, in a process of its own."""
+    prepare(made, project, words)
+    call, fields = CALLS[words]
+    result = program(*call, "--json", cwd=project)
+    assert (result.status, result.err) == (0, "")
+    value = result.json()
+    assert {"schema", "ok", "findings"} | fields <= set(value)
+    assert (value["schema"], value["ok"], value["findings"]) == (f"aqea-registry/{'-'.join(words)}/1", True, [])
+    assert "error" not in value
+    assert "\x1b" not in result.out
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("words", CALLS, ids=" ".join)
+def test_in_a_pipe_there_is_no_colour_and_no_progress_and_quiet_is_quiet(
+    made: Path, project: Path, words: tuple[str, ...]
+) -> None:
+    prepare(made, project, words)
+    call, _ = CALLS[words]
+    colour = {"TERM": "xterm-256color", "FORCE_COLOR": "1", "CLICOLOR_FORCE": "1"}
+    result = aqea(*call, cwd=project, env=colour, process=False)
+    assert (result.status, result.err) == (0, "")
+    assert result.out.endswith("\n")
+    assert "\x1b" not in result.out
+    assert "\r" not in result.out
+    assert aqea(*call, "-q", cwd=project, process=False) == (0, "", "")
+
+
+ERRORS: dict[str, tuple[tuple[str, ...], int, str]] = {
+    "pin, unknown name": (("pin", "nothing"), 2, "BadConfiguration"),
+    "pin --check, unknown name": (("pin", "--check", "nothing"), 2, "BadConfiguration"),
+    "claims check, unknown ledger": (("claims", "check", "nothing"), 2, "BadConfiguration"),
+    "generate, unknown name": (("generate", "small", "nothing"), 2, "BadConfiguration"),
+    "export, unknown file": (("export", "nothing", "--format", "benchmark"), 2, "BadConfiguration"),
+    "verify, nothing there": (("verify", "nothing"), 3, "CannotCheck"),
+    "verify, no list": (("verify", "docs"), 2, "BadConfiguration"),
+    "verify, no layout": (("verify", "oci:nothing:v1"), 3, "CannotCheck"),
+    "verify, unknown store": (("verify", "oci:"), 2, "BadConfiguration"),
+    "claims lint, nothing there": (("claims", "lint", "nothing.md"), 3, "CannotCheck"),
+    "claims import, nothing there": (("claims", "import", "nothing.md"), 3, "CannotCheck"),
+    "claims import, no numbers": (("claims", "import", "LICENSE"), 2, "BadConfiguration"),
+    "claims export, unknown ledger": (("claims", "export", "nothing", "--format", "json"), 2, "BadConfiguration"),
+    "trace, unknown name": (("trace", "no such thing"), 2, "BadConfiguration"),
+    "trace, unknown digest": (("trace", "f" * 64), 3, "CannotCheck"),
+    "publish, bad tag": (("publish", "--tag", "a/b"), 2, "BadConfiguration"),
+    "publish, unknown store": (("publish", "--tag", "v1", "--to", "ftp:x"), 2, "BadConfiguration"),
+}
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_an_error_is_json_as_well(made: Path, name: str) -> None:
+    call, status, kind = ERRORS[name]
+    result = aqea(*call, "--json", cwd=made)
+    value = result.json()
+    assert (result.status, value["ok"], value["findings"], value["error"]["kind"]) == (status, False, [], kind)
+    name = next("-".join(words) for words in COMMANDS if call[: len(words)] == words)
+    assert value["schema"] == f"aqea-registry/{name}/1"
+    assert set(value["error"]) == {"kind", "message", "hint"}
+    assert result.err.startswith(f"error: {value['error']['message']}\n"), "a person reads the same"
+    quiet = aqea(*call, "-q", cwd=made)
+    assert quiet == (status, "", result.err), "-q hides no error"
+
+
+def test_findings_of_an_error_are_json_as_well(project: Path) -> None:
+    (project / METRICS).unlink()
+    result = aqea("manifest", "--json", cwd=project)
+    value = result.json()
+    assert (result.status, value["ok"], value["error"]["kind"]) == (1, False, "Refused")
+    assert [(finding["code"], finding["subject"]) for finding in value["findings"]] == [("missing", METRICS)]
+    assert set(value["findings"][0]) == {"code", "subject", "expected", "actual", "message"}
+
+
+@pytest.mark.parametrize("words", [words for words in CALLS if words not in PROJECTLESS], ids=" ".join)
+def test_a_folder_that_is_no_project_is_told_with_a_hint(tmp_path: Path, words: tuple[str, ...]) -> None:
+    (tmp_path / "empty").mkdir()
+    for where, place in (((), tmp_path / "empty"), (("-C", tmp_path / "empty"), tmp_path)):
+        result = aqea(*words, *ARGUMENTS[words], *where, cwd=place, process=False)
+        assert (result.status, result.out) == (2, "")
+        assert "is not a project of aqea-registry" in result.err
+        assert "-C DIR" in result.err
+        assert tree(tmp_path) == {}
+
+
+def test_every_command_works_elsewhere_with_c(made: Path, project: Path, tmp_path: Path) -> None:
+    keep_vectors(made, project)
+    (tmp_path / "here").mkdir()
+    for call, _ in CALLS.values():
+        for place in (str(project), "../project"):
+            result = aqea(*call, "-C", place, cwd=tmp_path / "here", process=False)
+            assert result.status == 0, (call, result.out, result.err)
+    assert aqea("verify", "oci:releases:v1", "-C", "../project", cwd=tmp_path / "here").status == 0
+    assert (project / "releases/index.json").is_file()
+    assert tree(tmp_path / "here") == {}
+
+
+def test_every_command_was_called() -> None:
+    """A command that is new is to be tried here as well."""
+    assert set(CALLS) == set(COMMANDS)
+
+
+def on_a_terminal(*words: str, cwd: Path, env: Mapping[str, str]) -> tuple[int, bytes]:
+    """Run the program on a terminal of 100 columns: exit status, and everything that it showed."""
+    child, terminal = pty.fork()
+    if child == 0:
+        os.chdir(cwd)
+        os.execve(BIN / "aqea-registry", ["aqea-registry", *words], {**environment(env), "COLUMNS": "100"})
+    shown = b""
+    while True:
+        try:
+            block = os.read(terminal, 65536)
+        except OSError:  # the other end is closed
+            break
+        if not block:
+            break
+        shown += block
+    os.close(terminal)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), shown
+
+
+def test_a_terminal_gets_a_table_and_progress(project: Path) -> None:
+    append(METRICS, b" ")(project)
+    status, shown = on_a_terminal("verify", cwd=project, env={"TERM": "xterm-256color"})
+    assert status == 1
+    assert COLOUR.search(shown), "the control: without NO_COLOR there is colour"
+    assert b"finding" in shown
+    assert b"hash" in shown
+    status, shown = on_a_terminal("verify", "-q", cwd=project, env={"TERM": "xterm-256color"})
+    assert (status, b"hash" in shown, b"mismatch" in shown) == (1, False, True)
+    status, shown = on_a_terminal("verify", "--json", "-q", cwd=project, env={"TERM": "xterm-256color"})
+    assert json.loads(shown)["ok"] is False
+
+
+def test_a_terminal_sums_up_equal_findings_by_code_and_a_pipe_gets_all(tmp_path: Path) -> None:
+    digest = hashlib.sha256(b"x").hexdigest()
+    for number in range(25):
+        (tmp_path / f"other{number:04}").write_text("y")
+    lines = [
+        *(f"{digest}  other{number:04}\n" for number in range(25)),
+        *(f"{digest}  absent{number:04}\n" for number in range(1000)),
+    ]
+    (tmp_path / "LIST").write_text("".join(lines) + f"{digest}  ../up\n")
+    status, shown = on_a_terminal("verify", "LIST", cwd=tmp_path, env={"TERM": "xterm-256color", "NO_COLOR": "1"})
+    text = shown.decode()
+    assert status == 1
+    assert (text.count("absent"), text.count("other"), text.count("../up")) == (20, 20, 1)
+    assert "absent0019" in text and "absent0020" not in text
+    assert "and 980 more missing, 5 more mismatch; to see all: --json, or a pipe" in text.replace("\r\n", "\n")
+    assert "1026 findings" in text
+    piped = aqea("verify", "LIST", cwd=tmp_path).out.splitlines()
+    assert len(piped) == 1026 + 1
+    whole = json.loads(on_a_terminal("verify", "LIST", "--json", "-q", cwd=tmp_path, env={})[1])
+    assert len(whole["findings"]) == 1026
+
+
+def test_no_color_takes_the_colour_away(project: Path) -> None:
+    append(METRICS, b" ")(project)
+    for words in (("verify",), ("publish", "--tag", "v1")):
+        status, shown = on_a_terminal(*words, cwd=project, env={"TERM": "xterm-256color", "NO_COLOR": "1"})
+        assert status == 1
+        assert not COLOUR.search(shown), shown
+
+
+def test_a_strangers_file_name_does_nothing_to_a_terminal(tmp_path: Path) -> None:
+    (tmp_path / "SHA256SUMS").write_text(f"{'0' * 64}  a\n")
+    (tmp_path / "\x1b]0;title\a\x1b[2J").write_text("x")
+    status, shown = on_a_terminal("verify", ".", cwd=tmp_path, env={"TERM": "xterm-256color", "NO_COLOR": "1"})
+    assert status == 1
+    assert b"title" in shown
+    assert b"\x1b]0;" not in shown
+    assert b"\x1b[2J" not in shown
+
+
+def test_a_reader_that_stops_is_no_error(project: Path) -> None:
+    """As in `aqea-registry verify | head -1`."""
+    for number in range(3000):
+        (project / f"training/data/{number}").touch()
+    process = start("verify", cwd=project)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.stdout.readline().startswith("unexpected: ")
+    process.stdout.close()
+    with process.stderr:
+        said = process.stderr.read()
+    assert "Traceback" not in said
+    assert "Exception ignored" not in said
+    assert process.wait(timeout=60) in (1, -13)
+
+
+def test_warnings_are_on_stderr(made: Path, project: Path) -> None:
+    """A changed source is passed over with a warning when another one has the pinned bytes."""
+    keep_vectors(made, project)
+    edit_rows(project, lambda rows: None)
+    result = aqea("generate", "small", "minilm", "--json", cwd=project)
+    assert (result.status, result.err) == (0, "")
+    append("data/small/test.jsonl", b"\n")(project)
+    result = aqea("generate", "small", "minilm", "--json", cwd=project)
+    assert result.status == 1
+    assert result.err.startswith("warning: small: test.jsonl from directory:data/small: these are not the pinned bytes")
+    assert result.json()["ok"] is False
+
+
+def code_of_readme() -> Iterator[str]:
+    """Everything in README.md that is set as code: blocks and spans."""
+    text = (ROOT / "README.md").read_text()
+    for block in re.findall(r"^```[a-z]*\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        yield from block.splitlines()
+    yield from re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
+
+
+def test_what_the_readme_tells_to_type_exists() -> None:
+    tried = 0
+    for line in code_of_readme():
+        for call in re.split(r"&&|\||;", line):
+            words = shlex.split(call, comments=True) if "aqea-registry " in call else []
+            if not words or words[0] != "aqea-registry":
+                continue
+            tried += 1
+            known = [command for command in COMMANDS if command == tuple(words[1 : 1 + len(command)])]
+            assert known or words[1] in options(main), line
+            unknown = {word.partition("=")[0] for word in words if word.startswith("-")}
+            assert not unknown - options(main) - {option for command in known for option in options(COMMANDS[command])}, line
+    assert tried > 0
+
+
+WITHOUT = """
+import sys
+sys.modules.update(dict.fromkeys(("huggingface_hub", "github", "requests")))
+from aqea_registry.cli.shell import main
+main()
+"""
+
+
+@pytest.mark.parametrize("reference", ["oci://127.0.0.1:1/x:v1", "hf://datasets/o/n@v1", "github://o/n@v1"])
+def test_a_client_that_is_not_installed_is_named(tmp_path: Path, reference: str) -> None:
+    for words in (("verify", reference), ("pull", reference), ("compare", reference, reference)):
+        result = run(BIN / "python", "-c", WITHOUT, *words, cwd=tmp_path)
+        assert (result.status, result.out) == (3, ""), result
+        assert result.err.startswith("error: ") and "pip install 'aqea-registry[stores]'" in result.err
+        assert "Traceback" not in result.err

@@ -1,0 +1,91 @@
+"""croissant.json: what mlcroissant itself makes of it, without a warning, and nothing in it that was not committed."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from typing import Any
+
+import msgspec
+import pytest
+
+from aqea_registry.project.params import Publish
+from aqea_registry.releases.card import Card
+from aqea_registry.releases.croissant import context, render_croissant
+from tests.releases.test_card import CITED, FILES, PINS, card, result
+
+RESULTS = [result(), result("sts12-e5large", 3108, model="intfloat/e5-large-v2", dimension=1024)]
+ALL = {
+    **FILES,
+    "parquet/sts12-e5large.parquet": ("9" * 64, 7),
+    "data/e5_benchmark.json": ("8" * 64, 5),
+    "plots/m.svg": ("7" * 64, 1),
+}
+
+
+def told(title: str = "Some pair sets", **values: Any) -> Card:
+    given: dict[str, Any] = {"results": RESULTS, "files": ALL, "citation": CITED, **values}
+    return Card(publish=Publish(stores=(), title=title, licence="cc0-1.0"), pins=PINS, **given)
+
+
+def value(given: Card) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads(render_croissant(given))
+    return loaded
+
+
+@pytest.mark.parametrize("title", ["Some pair sets", 'A: b/c, "d" (é)', "line\nbreak", "日本語"])
+def test_mlcroissant_takes_it_without_a_warning(title: str, caplog: pytest.LogCaptureFixture) -> None:
+    mlcroissant = pytest.importorskip("mlcroissant", reason="mlcroissant is not installed")
+    with caplog.at_level(logging.WARNING):
+        found = mlcroissant.Dataset(jsonld=value(told(title)))
+    assert found.metadata.ctx.issues.report() == ""
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+    assert {record_set.uuid for record_set in found.metadata.record_sets} == {"d-m", "sts12-e5large"}
+    bare = mlcroissant.Dataset(jsonld=value(told(title, citation=None)))
+    assert "datePublished" in bare.metadata.ctx.issues.report(), "it would have said so"
+    assert found.metadata.license == ["https://choosealicense.com/licenses/cc0-1.0/"]
+
+
+def test_the_context_is_the_standard_one() -> None:
+    rdf = pytest.importorskip("mlcroissant._src.core.rdf", reason="mlcroissant is not installed")
+    assert rdf.make_context() == context()
+
+
+def test_every_data_file_stands_with_its_sha256_size_and_relative_address() -> None:
+    found = {one["contentUrl"]: (one["sha256"], one["contentSize"]) for one in value(told())["distribution"]}
+    assert found == {
+        path: (sha256, f"{size} B") for path, (sha256, size) in ALL.items() if path.startswith(("data/", "parquet/"))
+    }
+    assert {one["@type"] for one in value(told())["distribution"]} == {"cr:FileObject"}
+    formats = {path.rpartition(".")[2]: one["encodingFormat"] for one in value(told())["distribution"] for path in [one["@id"]]}
+    assert formats == {"json": "application/json", "parquet": "application/x-parquet"}
+
+
+def test_a_record_is_a_row_of_the_parquet_file() -> None:
+    for records, of in zip(value(told())["recordSet"], RESULTS, strict=True):
+        assert records["@id"] == of.name
+        columns = {field["source"]["extract"]["column"]: field for field in records["field"]}
+        assert list(columns) == ["embedding1", "embedding2", "score"]
+        assert {field["source"]["fileObject"]["@id"] for field in columns.values()} == {of.parquet}
+        assert [(field["dataType"], field.get("repeated", False)) for field in columns.values()] == [
+            ("sc:Integer", True),
+            ("sc:Integer", True),
+            ("sc:Float", False),
+        ]
+
+
+def test_the_only_day_is_the_committed_one() -> None:
+    found = value(told())
+    assert (found["datePublished"], found["version"], found["isLiveDataset"]) == ("2031-01-02", "3", False)
+    assert found["citeAs"].startswith("@misc{some-project,")
+    assert set(re.findall(r"\b20\d\d-\d\d-\d\d\b", render_croissant(told()).decode())) == {"2031-01-02"}
+    bare = value(told(citation=None))
+    assert not {"datePublished", "version", "citeAs", "creator", "url"} & set(bare)
+    assert set(value(told())) - set(bare) == {"datePublished", "version", "citeAs", "creator"}
+
+
+def test_the_same_release_gives_the_same_bytes() -> None:
+    turned = msgspec.structs.replace(told(), files=dict(reversed(ALL.items())))
+    assert render_croissant(turned) == render_croissant(told()) != render_croissant(card())
+    assert render_croissant(told()).endswith(b"}\n")

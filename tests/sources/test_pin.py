@@ -1,0 +1,375 @@
+"""`pin` against a Hub: what it records, what it notices later, and what it does when the Hub misbehaves."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import re
+import subprocess
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.servers.hub import Fault, HubServer, payload
+from tests.tools import BIN, Result, aqea, environment
+
+pytest.importorskip("huggingface_hub")
+
+MODEL, DATA = "org/model", "org/data"
+TOKEN = "hf_AVerySecretToken"
+LOCK = "manifests/pins.json"
+WEIGHTS = random.Random(0).randbytes(40_000)
+MODEL_FILES = {
+    "README.md": b"---\nlicense: apache-2.0\n---\n",
+    "config.json": b'{"a": 1}',
+    "1_Pooling/config.json": b"{}",
+    "vocab.txt": b"one\ntwo\n",
+    "model.safetensors": WEIGHTS,
+    "pytorch_model.bin": b"pickle",
+    "onnx/model.onnx": b"other",
+}
+PINNED = ("1_Pooling/config.json", "config.json", "model.safetensors", "vocab.txt")
+DATA_FILES = {"README.md": b"---\nlicense: cc0-1.0\n---\n", "test.jsonl": b'{"sentence1": "a", "sentence2": "b", "score": 1}\n'}
+
+
+class Desk:
+    """A project with nothing but a catalogue, and a Hub of its own."""
+
+    def __init__(self, folder: Path, hub: HubServer) -> None:
+        self.hub, self.folder, self.cache = hub, folder / "project", folder / "cache"
+        self.folder.mkdir()
+        hub.store.create("models", MODEL)
+        hub.store.create("datasets", DATA)
+        self.commit = hub.store.commit("models", MODEL, MODEL_FILES)
+        self.data_commit = hub.store.commit("datasets", DATA, DATA_FILES)
+        hub.store.tag("models", MODEL, "v1")
+        self.write({"m": {"repo": MODEL, "revision": "v1"}}, {"d": {"repo": DATA, "revision": "main"}})
+
+    def write(self, models: Mapping[str, Any], datasets: Mapping[str, Any], **more: Any) -> None:
+        every = {name: {"dimension": 4, **entry} for name, entry in models.items()}
+        publish = {"stores": [], "title": "Test"}
+        params = {
+            "datasets": dict(datasets),
+            "models": every,
+            "runs": {},
+            "run": {"pairs": {}, "exports": {}},
+            "publish": publish,
+            **more,
+        }
+        (self.folder / "params.yaml").write_text(yaml.safe_dump(params))
+
+    def aqea(
+        self, *words: str, token: str | None = None, env: Mapping[str, str] | None = None, process: bool | None = None
+    ) -> Result:
+        everything = {**self.hub.environment(self.cache, token=token), **(env or {})}
+        return aqea(*words, cwd=self.folder, env=everything, process=process)
+
+    def pin(self, *names: str, status: int = 0, token: str | None = None) -> Result:
+        result = self.aqea("pin", *names, token=token)
+        assert result.status == status, result
+        return result
+
+    def check(self, *names: str) -> tuple[int, dict[str, str]]:
+        """The status of `pin --check` and the code of each entry."""
+        result = self.aqea("pin", "--check", "--json", *names)
+        value = result.json()
+        return result.status, value.get("states", {})
+
+    def lock(self) -> dict[str, Any]:
+        value: dict[str, Any] = json.loads((self.folder / LOCK).read_bytes())
+        return value
+
+    def lock_bytes(self) -> bytes | None:
+        return (self.folder / LOCK).read_bytes() if (self.folder / LOCK).exists() else None
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    with HubServer(tmp_path / "store") as hub:
+        hub.store.token(TOKEN, user="alice", role="read")
+        yield Desk(tmp_path, hub)
+
+
+# What is recorded
+
+
+def test_a_branch_a_tag_and_a_commit_are_resolved(desk: Desk) -> None:
+    later = desk.hub.store.commit("models", MODEL, {"config.json": b'{"a": 2}'})
+    desk.hub.store.branch("models", MODEL, "try/this", desk.commit)
+    desk.write(
+        {
+            "nothing": {"repo": MODEL},
+            "main": {"repo": MODEL, "revision": "main"},
+            "branch": {"repo": MODEL, "revision": "try/this"},
+            "tag": {"repo": MODEL, "revision": "v1"},
+            "commit": {"repo": MODEL, "revision": desk.commit},
+            "both": {"repo": MODEL, "revision": "v1", "commit": desk.commit},
+        },
+        {},
+    )
+    desk.pin()
+    pins = desk.lock()["models"]
+    found = {name: (pin["requested"], pin["commit"]) for name, pin in pins.items()}
+    assert found == {
+        "nothing": (None, later),
+        "main": ("main", later),
+        "branch": ("try/this", desk.commit),
+        "tag": ("v1", desk.commit),
+        "commit": (desk.commit, desk.commit),
+        "both": ("v1", desk.commit),
+    }
+    assert pins["main"]["files"]["config.json"]["sha256"] == hashlib.sha256(b'{"a": 2}').hexdigest()
+    assert pins["tag"]["files"] == pins["commit"]["files"] == pins["branch"]["files"]
+
+
+def test_a_pin_holds_what_the_files_are_and_where_they_came_from(desk: Desk) -> None:
+    before = datetime.now(UTC).date().isoformat()
+    result = desk.pin()
+    days = {before, datetime.now(UTC).date().isoformat()}
+    assert re.search(rf"new +m: 4 files, {desk.commit}, from hub", result.out)
+    pin = desk.lock()["models"]["m"]
+    assert sorted(pin["files"]) == sorted(PINNED)
+    for path, file in pin["files"].items():
+        content = MODEL_FILES[path]
+        assert (file["sha256"], file["size"]) == (hashlib.sha256(content).hexdigest(), len(content))
+        blob = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+        assert file.get("blob") == (None if path.endswith(".safetensors") else blob)
+    assert (pin["kind"], pin["id"], pin["licence"], pin["resolved_from"]) == ("model", MODEL, "apache-2.0", "hub")
+    assert pin["resolved_at"] in days
+    data = desk.lock()["datasets"]["d"]
+    assert (data["kind"], data["id"], data["licence"], list(data["files"])) == ("dataset", DATA, "cc0-1.0", ["test.jsonl"])
+    assert desk.lock_bytes() == (json.dumps(desk.lock(), indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def test_large_files_are_not_downloaded_and_small_ones_are_checked(desk: Desk) -> None:
+    desk.pin("m")
+    assert desk.hub.downloaded(r".*safetensors") == 0
+    assert desk.hub.downloaded(r"(config\.json|1_Pooling/config\.json|vocab\.txt)") == sum(
+        len(MODEL_FILES[path]) for path in PINNED if not path.endswith("safetensors")
+    )
+    assert desk.hub.downloaded(r".*(bin|onnx)") == 0
+    before = desk.lock_bytes()
+    desk.hub.store.put("models", MODEL, desk.commit, "config.json", b'{"a": 3}')
+    result = desk.pin("m", status=1)
+    expected = hashlib.sha1(b'blob 8\0{"a": 1}', usedforsecurity=False).hexdigest()
+    actual = hashlib.sha1(b'blob 8\0{"a": 3}', usedforsecurity=False).hexdigest()
+    for word in ("m: config.json", expected, actual):
+        assert word in result.err
+    assert desk.lock_bytes() == before
+    assert not list(desk.folder.glob(".aqea/pinned/**/*"))
+
+
+def test_other_origins_get_no_token_and_nothing_is_compressed_on_the_way(desk: Desk) -> None:
+    """A range of a compressed body would be another part of the file."""
+    desk.hub.store.lfs_size = 1  # so that all files come from another origin
+    desk.hub.store.commit("models", MODEL, {"vocab.txt": b"large as such\n"})
+    desk.write({"m": {"repo": MODEL, "revision": "main"}}, {})
+    desk.pin(token=TOKEN)
+    files = [made for made in desk.hub.requests if "/resolve" in made.path or "/cdn/" in made.path]
+    assert files and {made.headers.get("Accept-Encoding") for made in files} == {"identity"}
+    assert {made.headers.get("Authorization") for made in files if "/cdn/" not in made.path} == {f"Bearer {TOKEN}"}
+    assert {made.headers.get("Authorization") for made in files if "/cdn/" in made.path} <= {None}
+
+
+def test_a_second_run_writes_the_same_bytes(desk: Desk) -> None:
+    desk.pin()
+    before, changed = desk.lock_bytes(), (desk.folder / LOCK).stat().st_mtime_ns
+    result = desk.pin()
+    assert [line.split()[0] for line in result.out.splitlines()] == ["same", "same"]
+    assert (desk.lock_bytes(), (desk.folder / LOCK).stat().st_mtime_ns) == (before, changed)
+
+
+def test_the_day_and_the_source_stay_until_something_changes(desk: Desk) -> None:
+    desk.pin()
+    old = desk.lock()
+    old["models"]["m"] |= {"resolved_at": "2001-02-03", "resolved_from": "directory:elsewhere"}
+    (desk.folder / LOCK).write_text(json.dumps(old, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+    desk.pin()
+    assert desk.lock() == old
+    desk.hub.store.move_tag("models", MODEL, "v1", desk.hub.store.commit("models", MODEL, {"vocab.txt": b"three\n"}))
+    result = desk.pin()
+    assert re.search(r"changed +m:", result.out) and "vocab.txt" in result.out
+    assert desk.lock()["models"]["m"]["resolved_from"] == "hub"
+    assert desk.lock()["models"]["m"]["resolved_at"] > "2001-02-03"
+
+
+def test_the_order_does_not_matter_and_a_name_touches_one_entry(desk: Desk) -> None:
+    desk.pin("d")
+    first = desk.lock()
+    desk.pin("m")
+    one = desk.lock_bytes()
+    assert desk.lock()["datasets"] == first["datasets"]
+    (desk.folder / LOCK).unlink()
+    desk.pin("m")
+    desk.pin("d")
+    assert desk.lock_bytes() == one
+    (desk.folder / LOCK).unlink()
+    desk.pin()
+    assert desk.lock_bytes() == one
+    desk.hub.store.move_tag("models", MODEL, "v1", desk.hub.store.commit("models", MODEL, {"vocab.txt": b"three\n"}))
+    desk.pin("d")
+    assert desk.lock_bytes() == one
+
+
+def test_two_runs_at_once_both_keep_what_they_found(desk: Desk) -> None:
+    names = [f"m{at}" for at in range(4)]
+    desk.write({name: {"repo": MODEL, "revision": "v1"} for name in names}, {})
+    for _ in names:
+        desk.hub.faults.add(Fault(path="/api/models/", delay=1.0))
+    env = environment(desk.hub.environment(desk.cache))
+    running = [
+        subprocess.Popen([str(BIN / "aqea-registry"), "pin", name], cwd=desk.folder, env=env, stdout=subprocess.DEVNULL)
+        for name in names
+    ]
+    assert [one.wait(60) for one in running] == [0] * len(names)
+    assert sorted(desk.lock()["models"]) == names
+
+
+def test_two_runs_at_once_may_pin_the_same(desk: Desk) -> None:
+    desk.hub.faults.add(Fault(path=payload("vocab.txt"), times=None, delay=0.5))
+    env = environment(desk.hub.environment(desk.cache))
+    words = [str(BIN / "aqea-registry"), "pin", "m"]
+    running = [subprocess.Popen(words, cwd=desk.folder, env=env, stdout=subprocess.DEVNULL) for _ in range(4)]
+    assert [one.wait(60) for one in running] == [0] * 4
+    assert sorted(desk.lock()["models"]["m"]["files"]) == sorted(PINNED)
+
+
+# Bad input and faults
+
+REPO = {"repo": MODEL, "revision": "v1"}
+BAD: dict[str, tuple[dict[str, Any], int, str]] = {
+    "repository": ({"repo": "org/nothing", "revision": "v1"}, 1, "org/nothing"),
+    "revision": ({"repo": MODEL, "revision": "v9"}, 1, "v9"),
+    "file": ({**REPO, "files": ["model.safetensors", "no.json"]}, 3, "no.json"),
+    "commit": ({"repo": MODEL, "revision": "0" * 40}, 1, "0" * 40),
+    "39 digits in revision": ({"repo": MODEL, "revision": "0" * 39}, 1, "0" * 39),
+    "39 digits in commit": ({**REPO, "commit": "0" * 39}, 2, "commit"),
+    "other commit": ({**REPO, "commit": "1" * 40}, 1, "1" * 40),
+    "pickle": ({**REPO, "files": ["config.json", "pytorch_model.bin"]}, 1, "pytorch_model.bin"),
+    "kind": ({"repo": DATA, "revision": "main"}, 1, DATA),
+    "id": ({"repo": "org/model/more", "revision": "main"}, 2, "org/model/more"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_entries_are_named_and_change_nothing(desk: Desk, case: str) -> None:
+    entry, status, word = BAD[case]
+    desk.pin()
+    before = desk.lock_bytes()
+    desk.write({"m": REPO, "wrong": entry}, {"d": {"repo": DATA, "revision": "main"}})
+    result = desk.pin("wrong", status=status)
+    assert word in result.err
+    assert "wrong" in result.err, "the entry is named"
+    assert desk.lock_bytes() == before
+    assert desk.pin(status=status).status == status
+    assert desk.lock_bytes() == before
+
+
+def test_one_bad_entry_does_not_keep_the_others_from_being_pinned(desk: Desk) -> None:
+    desk.write({"a": {"repo": "org/nothing"}, "m": REPO, "z": {"repo": "org/gone"}}, {"d": {"repo": DATA, "revision": "main"}})
+    result = desk.pin(status=1)
+    assert "FAILED     a" in result.out and "FAILED     z" in result.out
+    assert "repository-gone: a" in result.out and "repository-gone: z" in result.out
+    assert (sorted(desk.lock()["models"]), sorted(desk.lock()["datasets"])) == (["m"], ["d"])
+
+
+def test_repositories_that_not_everybody_may_read(desk: Desk) -> None:
+    desk.hub.store.settings("models", MODEL, private=True)
+    hidden = desk.pin("m", status=1)
+    assert "private" in hidden.err and "HF_TOKEN" in hidden.err and MODEL in hidden.err
+    desk.hub.store.settings("models", MODEL, private=False, gated=True)
+    gated = desk.pin("m", status=4)
+    assert "gated" in gated.err and "terms" in gated.err
+    wrong = desk.pin("m", status=4, token="hf_Unknown")
+    assert "401" in wrong.err and "HF_TOKEN" in wrong.err
+    assert desk.lock_bytes() is None
+    desk.hub.store.settings("models", MODEL, private=True, gated=True)
+    desk.hub.store.let_in("models", MODEL, "alice")
+    fine = desk.pin("m", token=TOKEN)  # a token that may only read is enough
+    everything = [fine, hidden, gated, wrong, desk.aqea("pin", "--check", "--json", token=TOKEN)]
+    for result in everything:
+        assert TOKEN not in result.out + result.err and "hf_Unknown" not in result.out + result.err
+    for path in (*desk.folder.rglob("*"), *desk.cache.rglob("*")):
+        assert not path.is_file() or TOKEN.encode() not in path.read_bytes()
+
+
+API, SMALL, NOW = "^/api/models/", payload("vocab.txt"), {"Retry-After": "0"}
+FAULTS: dict[str, tuple[Fault, int, str]] = {
+    "401": (Fault(path=API, times=None, status=401), 4, "401"),
+    "403": (Fault(path=API, times=None, status=403), 4, "403"),
+    "403 for a file": (Fault(path="vocab.txt", times=None, status=403), 4, "403"),
+    "404": (Fault(path=API, times=None, status=404), 3, "404"),
+    "404 for a file": (Fault(path="vocab.txt", times=None, status=404, code="EntryNotFound"), 1, "vocab.txt"),
+    "500 once": (Fault(path=API, status=500), 0, ""),
+    "500 always": (Fault(path=API, times=None, status=500, headers=NOW), 3, "500"),
+    "429 once": (Fault(path=API, status=429, headers={"Retry-After": "1"}), 0, ""),
+    "429 for a file": (Fault(path=SMALL, status=429, headers=NOW), 0, ""),
+    "429 always": (Fault(path=API, times=None, status=429, headers=NOW), 3, "429"),
+    "429 with a date": (Fault(path=API, status=429, headers={"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}), 0, ""),
+    "no JSON, once": (Fault(path=API, status=200, body=b"<html>"), 0, ""),
+    "other JSON": (Fault(path=API, times=None, status=200, body=b"[]", headers=NOW), 3, MODEL),
+    "no answer": (Fault(path=SMALL, times=None, drop=True), 3, "vocab.txt"),
+    "silence": (Fault(path=API, delay=20), 0, ""),
+    "silence in the middle": (Fault(path=SMALL, cut=3, stall=20), 0, ""),
+    "cut in the middle": (Fault(path=SMALL, cut=3), 0, ""),
+    "shorter": (Fault(path=SMALL, times=None, truncate=3), 1, "vocab.txt"),
+    "longer": (Fault(path=SMALL, times=None, append=b"more"), 1, "vocab.txt"),
+    "more than announced": (Fault(path=SMALL, overrun=b"more"), 0, ""),
+    "another byte": (Fault(path=SMALL, flip=2, times=None), 1, "vocab.txt"),
+}
+
+
+@pytest.mark.parametrize("case", FAULTS)
+def test_faults_of_the_hub(desk: Desk, case: str) -> None:
+    template, status, word = FAULTS[case]
+    desk.hub.faults.add(template)
+    template.hits = 0
+    started = datetime.now(UTC)
+    result = desk.aqea("pin", "m", env={"HF_HUB_DOWNLOAD_TIMEOUT": "1", "HF_HUB_ETAG_TIMEOUT": "1"})
+    assert template.hits, "the fault was met"
+    assert (datetime.now(UTC) - started).total_seconds() < 15, "silence is not waited for without end"
+    assert result.status == status, result
+    assert word in result.err
+    if status:
+        assert "m: " in result.err and "next:" in result.err
+        assert desk.lock_bytes() is None
+        desk.hub.faults.clear()
+        desk.pin("m")
+    files = desk.lock()["models"]["m"]["files"]
+    assert files["vocab.txt"]["sha256"] == hashlib.sha256(MODEL_FILES["vocab.txt"]).hexdigest()
+
+
+# What stands at the head of somebody's dataset card, and whether a warning says that it was not used.
+CARDS: dict[str, tuple[str, bool]] = {
+    "deep": (f"a: {'[' * 200}{']' * 200}", True),
+    "wide": (f"a: [{'1,' * 400_000}1]", True),
+    "not a date": ("a: 2024-13-45", True),
+    "not a number": ("a: 0b_", True),
+    "a key twice": ("configs: []\nconfigs: []", True),
+    "an object": ("a: !!python/object/apply:os.system [id]", True),
+    "configs that are a number": ("configs: 5", False),
+    "paths that are numbers": ("configs:\n- {config_name: default, data_files: [{split: test, path: [5, [6]]}]}", False),
+}
+
+
+@pytest.mark.parametrize("case", CARDS)
+def test_a_card_that_cannot_be_used_is_as_if_it_were_not_there(desk: Desk, case: str) -> None:
+    front, warned = CARDS[case]
+    desk.hub.store.commit("datasets", DATA, {**DATA_FILES, "README.md": f"---\n{front}\n---\n# x".encode()})
+    result = desk.pin("d")
+    assert list(desk.lock()["datasets"]["d"]["files"]) == ["test.jsonl"]
+    assert ("d: README.md: " in result.err) == warned, result.err
+
+
+def test_a_hub_that_is_not_there(desk: Desk) -> None:
+    desk.hub.offline()
+    result = desk.pin("m", status=3)
+    assert "m" in result.err and "next:" in result.err
+    result = desk.aqea("pin", "m", env={"HF_HUB_OFFLINE": "1"})
+    assert result.status == 3 and "HF_HUB_OFFLINE" in result.err
+    assert desk.lock_bytes() is None
