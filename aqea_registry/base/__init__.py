@@ -2,7 +2,8 @@
 
 Start with `findings`: what is wrong is data with a closed list of codes; exceptions mean that something could not be done.
 `files` hashes, reads and writes files, all or nothing, and checks paths: the one module here with effects. Pure are `strict`
-(bounded YAML and JSON), `sha256_list` (lists as `sha256sum` writes them), `references` (STORE-REFs) and `progress`.
+(bounded YAML and JSON), `sha256_list` (lists as `sha256sum` writes them), `recognise` (what a file is that is not what its name
+says), `references` (STORE-REFs) and `progress`.
 
 >>> from aqea_registry.base.strict import load_yaml
 >>> load_yaml(b"models: {minilm: {dimension: 384}}", "params.yaml")

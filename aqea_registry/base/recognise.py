@@ -1,0 +1,76 @@
+"""What a file is that stands where a model or data file should: a pointer, a web page, nothing at all.
+
+Such files come of a clone without git-lfs, of a download that met a login page, of a full disk. Their first bytes show it:
+no table, configuration or weights begin that way.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from aqea_registry.base.findings import Finding
+
+HEAD = 4096  # bytes that are looked at
+MAY_BE_ANYTHING = (".md", ".html", ".htm")  # prose may begin as a web page does
+MAY_BE_EMPTY = (*MAY_BE_ANYTHING, ".py")
+
+_PROGRAMS = rb"https://(?:git-lfs|hawser)\.github\.com/spec/v1|http://git-media\.io/v/2"
+_LFS = re.compile(rb"version (?:%b)\n(?:ext-[^\n]+\n)*oid sha256:([0-9a-f]{64})\nsize ([0-9]{1,18})\n?\Z" % _PROGRAMS)
+_KNOWN = (
+    (re.compile(rb"version https://git-lfs\.github\.com/spec/"), "a Git LFS pointer that cannot be read"),
+    (re.compile(rb"# xet version [0-9]"), "a Git Xet pointer"),
+    (re.compile(rb"[./]*(git)?/annex/objects/[^\n]+\s*\Z"), "a git-annex pointer"),
+    (re.compile(rb"(\.\./)+blobs/[0-9a-f]{40,64}\s*\Z"), "a link into a Hub cache that became text"),
+    (
+        re.compile(rb"(<!--.*?-->\s*|<\?xml[^>]*>\s*)*<(!doctype html|html|head|body|script)\b", re.I | re.S),
+        "a web page (HTML)",
+    ),
+    (re.compile(rb"<(\?xml|error)\b", re.I), "an XML document, such as a server's error"),
+    (re.compile(rb"((entry|repository) not found|invalid username or password)\.?\s*\Z", re.I), "a server's answer"),
+)
+
+
+class LfsPointer(NamedTuple):
+    """What Git keeps in place of a large file: the file's sha256 in hex, and its size in bytes."""
+
+    sha256: str
+    size: int
+
+
+def lfs_pointer(head: bytes) -> LfsPointer | None:
+    """The pointer that these bytes are, all spellings of the specification included, if they are one."""
+    match = _LFS.match(head.replace(b"\r\n", b"\n"))
+    return LfsPointer(match[1].decode(), int(match[2])) if match else None
+
+
+def what_it_is(head: bytes, path: str = "") -> str | None:
+    """What the first HEAD bytes of a file (or all, if it has fewer) show it to be instead of a model or data file, if so.
+
+    The answer continues a sentence, "NAME is ...". Of a `path` whose name lets it be empty, or be a web page, less is said.
+    """
+    if not head:
+        return None if path.endswith(MAY_BE_EMPTY) else "empty, not the file; get it again"
+    if pointer := lfs_pointer(head):
+        return f"a Git LFS pointer to sha256 {pointer.sha256} ({pointer.size} bytes), not the file; run: git lfs pull"
+    if path.endswith(MAY_BE_ANYTHING):
+        return None
+    if not head.strip(b"\0"):
+        return "nothing but zero bytes, not the file; get it again"
+    start = _text(head)
+    kind = next((kind for pattern, kind in _KNOWN if pattern.match(start)), None)
+    return f"{kind}, not the file; get it again" if kind else None
+
+
+def content_finding(head: bytes, path: str, subject: str | None = None) -> Finding | None:
+    """The finding for a file that is not what its name says, by its first bytes."""
+    what = what_it_is(head, path)
+    return Finding("malformed", subject or path, f"{path} is {what}") if what else None
+
+
+def _text(head: bytes) -> bytes:
+    """Bytes of text as UTF-8, without a mark or blanks before it."""
+    for mark, encoding in ((b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be")):
+        if head.startswith(mark):
+            head = head[2:].decode(encoding, "ignore").encode("utf-8", "ignore")
+    return head.removeprefix(b"\xef\xbb\xbf").lstrip()

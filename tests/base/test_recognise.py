@@ -1,0 +1,72 @@
+"""What a file is that stands where a model or data file should, known by its first bytes."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aqea_registry.base.recognise import HEAD, LfsPointer, content_finding, lfs_pointer, what_it_is
+
+SHA256 = hashlib.sha256(b"the weights").hexdigest()
+POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{SHA256}\nsize 11\n".encode()
+
+POINTERS = {
+    "as git-lfs writes it": POINTER,
+    "lines of Windows": POINTER.replace(b"\n", b"\r\n"),
+    "no final newline": POINTER.rstrip(),
+    "an extension": POINTER.replace(b"oid", b"ext-0-case sha256:%b\noid" % SHA256.encode()),
+    "the first name of git-lfs": POINTER.replace(b"git-lfs.github", b"hawser.github"),
+    "its predecessor": POINTER.replace(b"https://git-lfs.github.com/spec/v1", b"http://git-media.io/v/2"),
+}
+
+
+@pytest.mark.parametrize("content", POINTERS.values(), ids=POINTERS)
+def test_every_spelling_of_an_lfs_pointer_is_read(content: bytes) -> None:
+    assert lfs_pointer(content) == LfsPointer(SHA256, 11)
+    finding = content_finding(content, "model.safetensors", "mine: model.safetensors")
+    assert finding is not None
+    assert (finding.code, finding.subject) == ("malformed", "mine: model.safetensors")
+    assert finding.message == (
+        f"model.safetensors is a Git LFS pointer to sha256 {SHA256} (11 bytes), not the file; run: git lfs pull"
+    )
+
+
+NOT_THE_FILE = {
+    b"": "empty",
+    b"\0" * HEAD: "nothing but zero bytes",
+    POINTER.replace(SHA256.encode(), b"..."): "a Git LFS pointer that cannot be read",
+    b"# xet version 0\nfilesize = 9\n": "a Git Xet pointer",
+    b"../.git/annex/objects/Xk/2f/SHA256E-s9--aa.bin/SHA256E-s9--aa.bin": "a git-annex pointer",
+    b"/annex/objects/SHA256E-s9--aa.bin\n": "a git-annex pointer",
+    b"../../blobs/" + SHA256.encode(): "a link into a Hub cache",
+    b"<!DOCTYPE html>\n<html><title>Sign in</title>": "a web page",
+    b"\xef\xbb\xbf\r\n <HTML lang=en>": "a web page",
+    "\ufeff<html>".encode("utf-16-le"): "a web page",
+    b"<?xml version='1.0'?>\n<!-- proxy -->\n<!doctype HTML PUBLIC '-//W3C//DTD XHTML 1.0//EN'>": "a web page",
+    b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>": "an XML document",
+    b"Entry not found": "a server's answer",
+}
+
+
+@pytest.mark.parametrize(("content", "what"), NOT_THE_FILE.items(), ids=NOT_THE_FILE.values())
+def test_what_stands_in_the_place_of_a_file_is_named(content: bytes, what: str) -> None:
+    for path in ("test.jsonl", "0001.parquet", "model.safetensors", "tokenizer.json"):
+        assert (what_it_is(content, path) or "").startswith(what)
+
+
+def test_files_that_may_be_so_are_left_alone() -> None:
+    assert what_it_is(b"", "code/__init__.py") is None
+    assert what_it_is(b"<html>", "README.md") is None
+    assert what_it_is(POINTER, "README.md") is not None, "a pointer is never the file"
+    for start in (b'{"sentence1": "<html>"}\n', b"PAR1", b"\x1f\x8b\x08", b"<s>\n<pad>\n", b"\x08\0\0\0\0\0\0\0{}", b"\0\0\0{"):
+        assert what_it_is(start, "file") is None, start
+    assert lfs_pointer(POINTER + b"more\n") is None
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_looked_at(content: bytes) -> None:
+    for mark in (b"", b"\xff\xfe", b"\xfe\xff", b"<!--", POINTER[:60]):
+        what_it_is(mark + content)
