@@ -355,3 +355,14 @@ def test_a_publication_killed_anywhere_is_repeated(project: Path, world: World) 
     assert [path.name for path in (project / "manifests/releases").iterdir()] == ["v1.json"]
     for reference in world.references():
         assert aqea("verify", reference, "--deep", cwd=project, env=world.env()).status == 0
+
+
+def test_a_store_that_does_not_give_back_what_it_took_gets_no_receipt(project: Path, world: World) -> None:
+    """The registry takes every blob, and has not one of them when it is asked."""
+    digest = hashlib.sha256((project / "training" / PAIRS).read_bytes()).hexdigest()
+    world.registry.faults.add(Fault(method="HEAD", path=f"/blobs/sha256:{digest}", status=404, times=None))
+    result = aqea("publish", "--tag", "v1", "--to", world.specs[1], "--json", cwd=project, env=world.env())
+    assert result.status == 1, result
+    assert [put["state"] for put in result.json()["puts"]] == ["failed"]
+    assert [code for code, _ in found(result)] == ["missing"]
+    assert not (project / RECEIPT).exists()

@@ -11,7 +11,16 @@ import pytest
 
 from aqea_registry.base.files import WrongBytes, ignore
 from aqea_registry.base.findings import CannotCheck, NotAllowed
-from aqea_registry.remote.retry import ATTEMPTS, LONGEST_WAIT, Download, Failure, UploadBody, from_offset, with_retries
+from aqea_registry.remote.retry import (
+    ATTEMPTS,
+    LONGEST_WAIT,
+    Download,
+    Failure,
+    UploadBody,
+    from_offset,
+    wait_before,
+    with_retries,
+)
 
 CONTENT = bytes(range(250)) * 100
 
@@ -133,3 +142,11 @@ def test_an_upload_is_hashed_while_it_is_read(tmp_path: Path, offset: int | None
         assert whole(UploadBody(path, digest, size, ignore, offset)) == wanted
     with pytest.raises(CannotCheck, match="cannot be read"):
         UploadBody(tmp_path, digest, size, ignore)
+
+
+@pytest.mark.parametrize(
+    ("asked", "waited"), [("0", 0.0), ("7", 7.0), ("-1", 0.0), ("61", LONGEST_WAIT), ("86400", LONGEST_WAIT)]
+)
+def test_a_server_decides_the_wait_up_to_a_limit(asked: str, waited: float) -> None:
+    assert LONGEST_WAIT == 60
+    assert wait_before(0, asked) == waited

@@ -315,3 +315,18 @@ def test_ids_are_kept_in_a_receipt(place: Place, tmp_path: Path) -> None:
     assert (read.digest, read.stores["oci:receipts"]) == (tagged.digest, entry)
     assert tagged == Tagged(tag=read.tag, digest=read.digest, at=entry.at)
     assert not receipts.write(tmp_path, "oci:receipts", "v1", release_of(FILES), entry), "the same again writes nothing"
+
+
+def test_a_receipt_of_other_content_lends_no_store(tmp_path: Path) -> None:
+    """What a receipt says of another release is no word on this one, in whichever store."""
+    path = receipts.receipt_path(tmp_path, "hf://datasets/a/b", "v1")
+    at = {spec: receipts.StoreReceipt(reference=f"{spec}@v1", at="there") for spec in ("hf://datasets/a/b", "github://a/b")}
+    for spec, entry in at.items():
+        assert receipts.write(tmp_path, spec, "v1", release_of(FILES), entry)
+    both = receipts.read(path)
+    assert both is not None and dict(both.stores) == at, "of one release all stores are kept"
+    other = release_of({**FILES, "README.md": b"other"})
+    assert receipts.write(tmp_path, "github://a/b", "v1", other, at["github://a/b"])
+    after = receipts.read(path)
+    assert after is not None
+    assert (after.digest, dict(after.stores)) == (other.digest(), {"github://a/b": at["github://a/b"]})

@@ -154,3 +154,19 @@ def test_zero_has_no_sign(x: list[int], y: list[int]) -> None:
 @pytest.mark.parametrize(("y", "wanted"), [([0, 7], 1.0), ([7, 0], -1.0)])
 def test_two_roots_correlate_perfectly(y: list[int], wanted: float) -> None:
     assert correlation_of_fixed(lambda bits: [fixed_sqrt(1, value, 1, bits) for value in (2, 3)], y, 64) == wanted
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_error_of_fixed_point_is_counted_whole(seed: int) -> None:
+    """Each x is off by nearly one unit, all in the direction that changes the correlation most, where that is a last digit."""
+    random, count, precise = Random(seed), 40, 400
+    x = [random.randrange(1, 1 << precise) for _ in range(count)]
+    y = [random.randrange(51) for _ in range(count)]
+    middle = sum(y) / count
+
+    def raised(bits: int) -> list[int]:
+        floors = [value >> precise - bits for value in x]
+        return [floor + (score > middle) for floor, score in zip(floors, y, strict=True)]
+
+    for bits in range(48, 64):
+        assert correlation_of_fixed(raised, y, bits) == correlation(x, y)

@@ -118,3 +118,15 @@ def test_distances_are_signed_and_of_the_worst_value() -> None:
     above = to_grid(np.array([[0.6 + 0.51e-6, np.sqrt(1 - (0.6 + 0.51e-6) ** 2)]])).boundary_distance[0]
     below = to_grid(np.array([[0.6 + 0.49e-6, np.sqrt(1 - (0.6 + 0.49e-6) ** 2)]])).boundary_distance[0]
     assert above == pytest.approx(1e-8, rel=1e-3) and below == pytest.approx(-1e-8, rel=1e-3)
+
+
+def test_a_value_on_a_boundary_goes_to_the_even_millionth() -> None:
+    """A row of length 1 whose first value is, in float64, exactly half-way between two millionths."""
+    halves = [sign * (number + 0.5) for number in range(1, 2000) for sign in (1, -1)]
+    rows = np.array([[half / MICRO, np.sqrt(1 - (half / MICRO) ** 2)] for half in halves])
+    exact = (np.sqrt((rows * rows).sum(axis=1)) == 1.0) & (rows[:, 0] * MICRO == halves)
+    assert exact.sum() > 1000, "of both signs, and on both sides of an even number"
+    found = to_grid(rows[exact])
+    wanted = [round(half) for half in np.array(halves)[exact].tolist()]  # Python's round goes to even
+    assert found.micro[:, 0].tolist() == wanted
+    assert margin_of(found) == 0

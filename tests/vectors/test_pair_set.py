@@ -453,3 +453,24 @@ def test_a_pair_file_is_examined_in_memory_of_a_few_blocks(tmp_path: Path) -> No
         tracemalloc.stop()
     assert examined is not None and [finding.code for finding in findings] == ["wrong-metric"]
     assert peak < size / 3
+
+
+@pytest.mark.parametrize("dimension", [16, 384])
+def test_a_length_may_be_off_by_what_rounding_explains_and_no_more(tmp_path: Path, dimension: int) -> None:
+    pairs = pair_set(1, 8, dimension)
+    allowed = 0.5 * math.sqrt(dimension) + 1  # micro-units
+
+    def examined(longer: float) -> list[tuple[str, str]]:
+        """What is found where the first vector is longer than 1 by so many micro-units."""
+        changed = pairs.embeddings1.copy()
+        changed[0] = 0
+        changed[0, 0] = MICRO + round(longer)
+        given = Pairs(header=pairs.header, embeddings1=changed, embeddings2=pairs.embeddings2, scores=pairs.scores)
+        (tmp_path / "x").write_bytes(render(given))
+        return [
+            (finding.code, finding.subject) for finding in examine(tmp_path / "x", "x")[1] if "embeddings" in finding.subject
+        ]
+
+    for sign in (1, -1):
+        assert examined(sign * math.floor(allowed)) == []
+        assert examined(sign * (math.floor(allowed) + 1)) == [("not-canonical", "x: embeddings1[0]")]
