@@ -14,7 +14,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BufferedReader, FileIO, RawIOBase
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, TypeVar
@@ -135,23 +135,36 @@ def size_of(path: str | Path) -> int:
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """Write a file so that a reader, a crash or a full disk sees the old bytes or the new ones, never a part.
 
-    The bytes go to `.NAME.PID-RANDOM.part` beside the target, are synced, and take the name in one rename.
+    The bytes go to `.NAME.PID-RANDOM.part` beside the target, are synced, and take the name in one rename. The part is locked
+    while it is written: a part without a lock is what a killed process left.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.part")
+    part, file = _new_part(path)
     try:
-        with part.open("xb") as file:
+        with file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(part, path)
+            os.replace(part, path)
     except BaseException as error:
         part.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.filename is None:
             error.filename = str(path)  # a full disk does not say which file it could not take
         raise
     _sync_folder(path.parent)
+
+
+def _new_part(path: Path) -> tuple[Path, BinaryIO]:
+    """A file beside the target, locked; once more if it was swept before it had its lock."""
+    while True:
+        part = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(8).hex()}.part")
+        file = part.open("xb")
+        with suppress(OSError):  # a file system without locks: nothing is swept there
+            fcntl.flock(file, fcntl.LOCK_EX)
+        if os.fstat(file.fileno()).st_nlink:
+            return part, file
+        file.close()
 
 
 @contextmanager
@@ -210,21 +223,12 @@ def write_bytes(path: Path, content: bytes) -> bool:
 
 
 def _sweep(path: Path) -> None:
-    """Remove parts of this target that a killed process left behind."""
+    """Remove parts of this target that nobody writes any more; process ids do not say that, each container has its own."""
     for part in path.parent.glob(f".{glob.escape(path.name)}.*-*.part"):
-        pid = part.name.removesuffix(".part").rpartition(".")[2].partition("-")[0]
-        if pid.isdecimal() and pid.isascii() and not _alive(int(pid)):
-            part.unlink(missing_ok=True)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        pass
-    return True
+        if re.fullmatch(r"[0-9]+-[0-9a-f]+", part.name[len(path.name) + 2 : -5]):
+            with suppress(OSError), open_regular(part) as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                part.unlink()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -44,13 +44,13 @@ def pull(store: Store, tag: str, folder: Path, report: Reporter, *, force: bool 
     release = store.release(tagged)
     reference = join_reference(store.spec, tag)
     paths = _paths(folder, release)
-    wanted = _wanted(release, paths, reference, force)
-    total = sum(layer.size for layer in wanted.values())
-    _refuse_small_disk(folder, total)
+    wanted = _wanted(release.files(), paths, reference, force)
+    _refuse_small_disk(folder, sum(layer.size for layer in wanted.values()))
     folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder) as incoming, report.task(f"pull {reference}", total, "bytes") as advance:
-        sent = sum(_fetch(store, tagged, path, layer, incoming, paths[path], advance) for path, layer in wanted.items())
-    shutil.rmtree(folder / INCOMING, ignore_errors=True)
+    with _locked(folder) as incoming:
+        wanted = _wanted(wanted, paths, reference, force)  # another pull may have brought them while this one waited
+        with report.task(f"pull {reference}", sum(layer.size for layer in wanted.values()), "bytes") as advance:
+            sent = sum(_fetch(store, tagged, path, layer, incoming, paths[path], advance) for path, layer in wanted.items())
     mark = status(store, tagged)
     return Pulled(
         reference=reference,
@@ -75,11 +75,11 @@ def _paths(folder: Path, release: Release) -> dict[str, Path]:
     return paths
 
 
-def _wanted(release: Release, paths: dict[str, Path], reference: str, force: bool) -> dict[str, Descriptor]:
-    """The files that are not in the folder yet. Raises Refused if different files exist there."""
+def _wanted(files: Mapping[str, Descriptor], paths: dict[str, Path], reference: str, force: bool) -> dict[str, Descriptor]:
+    """Those of the files that are not in the folder yet. Raises Refused if different files exist there."""
     wanted: dict[str, Descriptor] = {}
     findings = []
-    for path, layer in sorted(release.files().items()):
+    for path, layer in sorted(files.items()):
         target = paths[path]
         if not os.path.lexists(target):
             wanted[path] = layer
@@ -153,13 +153,14 @@ def _copy(source: BinaryIO, file: BinaryIO, left: int, advance: Advance) -> None
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[Path]:
-    """The folder of what has not arrived whole, for one pull at a time."""
+    """The folder of what has not arrived whole, for one pull at a time. It goes with the pull that ends well."""
     incoming = folder / INCOMING
-    if incoming.is_symlink():
-        raise CannotCheck(f"{incoming} is a symbolic link", "remove it")
-    incoming.mkdir(exist_ok=True)
     with locked(folder):
+        if incoming.is_symlink():
+            raise CannotCheck(f"{incoming} is a symbolic link", "remove it")
+        incoming.mkdir(exist_ok=True)
         yield incoming
+        shutil.rmtree(incoming, ignore_errors=True)
 
 
 def default_folder(spec: str, tag: str) -> str:

@@ -27,6 +27,8 @@ EMPTY_CONFIG = b"{}"
 TITLE = "org.opencontainers.image.title"
 RECORD = "release.json"  # the manifest's bytes, in stores that keep files and not manifests
 LARGEST_MANIFEST = 4 << 20  # what registries accept, and a bound on what is parsed
+RESERVED = frozenset({".git", "git~1", ".aqea", ".aqea-incoming"})  # names that would act on whoever pulls a file of them
+LONGEST_NAME, LONGEST_PATH = 255, 1024  # bytes: what all common file systems take
 LAYER_TYPES = {
     ".json": "application/json",
     ".md": "text/markdown",
@@ -151,15 +153,16 @@ def parse(content: bytes) -> Release:
 
 
 def _check_paths(layers: Iterable[Descriptor]) -> None:
-    """Refuse paths that lead out, that would be one file on some file system, or of which one is a folder of another."""
+    """Refuse paths that lead out, that `pull` or git needs, that no file system takes, that would be one file on some, or of
+    which one is a folder of another.
+    """
     seen: dict[str, str] = {}
     for layer in layers:
         path = layer.annotations.get(TITLE, "")
         try:
-            safe_path(path)
+            folded = _folded(safe_path(path))
         except UnsafePath as error:
             raise NotARelease(f"layer {path!r}: {error}") from error
-        folded = unicodedata.normalize("NFC", path).casefold()
         if folded in seen:
             raise NotARelease(f"layers {seen[folded]!r} and {path!r} would be one file on some file systems")
         seen[folded] = path
@@ -168,6 +171,17 @@ def _check_paths(layers: Iterable[Descriptor]) -> None:
         above = next((seen[at] for at in ("/".join(parts[:n]) for n in range(1, len(parts))) if at in seen), None)
         if above is not None:
             raise NotARelease(f"layer {above!r} is a file and a folder of {path!r}")
+
+
+def _folded(path: str) -> str:
+    """The path as a file system sees it that ignores case, Unicode forms and unseen characters. Raises UnsafePath."""
+    seen = path if path.isascii() else "".join(letter for letter in path if unicodedata.category(letter) != "Cf")
+    folded = unicodedata.normalize("NFC", seen).casefold()
+    if name := next((name for name in folded.split("/") if name.rstrip(". ") in RESERVED), None):
+        raise UnsafePath(f"the name {name!r} is kept for git and for this program")
+    if len(path.encode()) > LONGEST_PATH or any(len(part.encode()) > LONGEST_NAME for part in path.split("/")):
+        raise UnsafePath(f"a name may have {LONGEST_NAME} bytes, and a path {LONGEST_PATH}")
+    return folded
 
 
 def compare_with_store(reference: str, release: Release, stored: Iterable[StoredFile]) -> list[Finding]:

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import io
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -206,28 +207,38 @@ def test_a_link_is_replaced_not_written_through(tmp_path: Path) -> None:
     assert not (tmp_path / "f").is_symlink() and (tmp_path / "f").read_bytes() == b"new"
 
 
-def dead_pid() -> int:
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    return process.pid
-
-
-def test_parts_of_a_dead_process_are_swept_and_others_left(tmp_path: Path) -> None:
-    dead, alive = dead_pid(), os.getpid()
-    swept = [f".f[1].json.{dead}-0a1b.part", f".f[1].json.{dead}-ffff.part"]
+def test_parts_that_nobody_writes_are_swept_and_others_left(tmp_path: Path) -> None:
+    swept = [f".f[1].json.{os.getpid()}-0a1b.part", ".f[1].json.1-ffff.part", ".f[1].json.999999999-0123456789abcdef.part"]
     left = [
-        f".f[1].json.{alive}-0a1b.part",
-        ".f[1].json.1-0a1b.part",  # another user's process
-        f".f1.json.{dead}-0a1b.part",  # of another target
+        ".f1.json.7-0a1b.part",  # of another target
         ".f[1].json.part",
         ".f[1].json.abc-0a1b.part",
         ".f[1].json.²-0a1b.part",
-        f"f[1].json.{dead}-0a1b.part",
+        ".f[1].json.gz.7-0a1b.part",
+        "f[1].json.7-0a1b.part",
     ]
     for name in (*swept, *left):
         (tmp_path / name).write_bytes(b"half")
-    write_bytes(tmp_path / "f[1].json", b"whole")
+    with atomic_write(tmp_path / "f[1].json") as first:  # as a process of another container, whose number may be the same
+        first.write(b"first")
+        write_bytes(tmp_path / "f[1].json", b"second")
+        assert (tmp_path / "f[1].json").read_bytes() == b"second"
     assert sorted(tree(tmp_path)) == sorted([*left, "f[1].json"])
+    assert (tmp_path / "f[1].json").read_bytes() == b"first"
+
+
+def test_what_a_killed_first_process_of_a_container_left_is_swept_by_the_next(tmp_path: Path) -> None:
+    """In a container every process is number 1: what it left looks like this process's own."""
+    script = (
+        "import os, signal\nfrom pathlib import Path\nfrom aqea_registry.base.files import atomic_write\n"
+        "os.getpid = lambda: 1\nwith atomic_write(Path('f')) as file:\n    file.write(b'half')\n    file.flush()\n"
+        "    os.kill(int(os.readlink('/proc/self')), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert [path.name[:4] for path in tmp_path.iterdir()] == [".f.1"]
+    write_bytes(tmp_path / "f", b"whole")
+    assert tree(tmp_path) == {"f": b"whole"}
 
 
 def test_writing_says_whether_anything_changed(tmp_path: Path) -> None:

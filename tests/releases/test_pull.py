@@ -7,12 +7,18 @@ import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from aqea_registry.base.files import locked
+from aqea_registry.base.progress import Silent
+from aqea_registry.releases.pull import pull
+from aqea_registry.stores.oci_layout import Layout
 from aqea_registry.stores.release import ARTIFACT_TYPE, EMPTY_CONFIG, MANIFEST_TYPE, TITLE, build, digest_of, empty_config
 from tests.helpers import found, tree
 from tests.tools import BIN, aqea, environment
@@ -148,6 +154,17 @@ HOSTILE: dict[str, bytes] = {
     "a size that is a word": manifest_of([layer("a", X, size="2")]),
     "two sizes": manifest_of([layer("a", X), layer("b", X, size=3)]),
     "another hash": manifest_of([layer("a", X, digest="md5:" + "0" * 32)]),
+    "what pull keeps": manifest_of([layer("a", X), layer(".aqea-incoming/x", X)]),
+    "what pull keeps, itself": manifest_of([layer(".aqea-incoming", X)]),
+    "what the program keeps": manifest_of([layer("data/.AQEA/pinned", X)]),
+    "a hook of git": manifest_of([layer(".git/hooks/post-checkout", X)]),
+    "git in capitals": manifest_of([layer("data/.GIT/config", X)]),
+    "git with a dot": manifest_of([layer(".git./config", X)]),
+    "git with an unseen character": manifest_of([layer(".g\u200cit/config", X)]),
+    "git by its short name": manifest_of([layer("GIT~1/config", X)]),
+    "a name of 256 bytes": manifest_of([layer("data/" + "\u00e9" * 128, X)]),
+    "a path of a thousand folders": manifest_of([layer("a/" * 1000 + "x" * 25, X)]),
+    "an unseen character alone": manifest_of([layer("data/a", X), layer("data/a\u200d", X)]),
     "no layers": manifest_of([]),
     "layers nested deep": manifest_of([]).replace(b"[]", b"[" * 100_000 + b"]" * 100_000),
     "annotations nested deep": manifest_of([layer("a", X)]).replace(b'"text/plain"', b'{"a":' * 50_000 + b"1" + b"}" * 50_000),
@@ -205,6 +222,42 @@ def test_a_killed_pull_goes_on(tmp_path: Path) -> None:
     result = aqea("pull", "oci:store:v1", "--to", "out", "--json", cwd=tmp_path)
     assert result.status == 0 and (tmp_path / "out/big").read_bytes() == big
     assert result.json()["bytes"] <= len(big) + len(X) - arrived
+
+
+NAMES = {".gitignore", ".github/x", "git/a", "data.git/a", ".aqea.json", "x" * 255, "/".join("abcdefgh" * 30 for _ in range(4))}
+
+
+def test_names_near_the_refused_ones_are_restored(tmp_path: Path) -> None:
+    lay(tmp_path / "store", manifest_of([layer(path, X) for path in sorted(NAMES)]), X)
+    assert aqea("pull", "oci:store:v1", "--to", "out", cwd=tmp_path).status == 0
+    assert files(tmp_path / "out") == dict.fromkeys(NAMES, X)
+
+
+@pytest.mark.parametrize("present", [False, True], ids=["into nothing", "into a folder"])
+def test_pulls_at_once_into_one_folder_all_end_well(store: Path, tmp_path: Path, present: bool) -> None:
+    if present:
+        (tmp_path / "out").mkdir()
+    words = [str(BIN / "aqea-registry"), "pull", "oci:store:v1", "--to", "out", "--json"]
+    pulls = [subprocess.Popen(words, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE) for _ in range(4)]
+    answers = [json.loads(pull.communicate()[0]) for pull in pulls]
+    assert [pull.returncode for pull in pulls] == [0] * 4, answers
+    assert sorted(answer["fetched"] for answer in answers) == [0, 0, 0, 4]
+    assert files(tmp_path / "out") == FILES and not (tmp_path / "out/.aqea-incoming").exists()
+
+
+def test_a_pull_that_waited_has_nothing_to_fetch(store: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    with ThreadPoolExecutor(1) as pool:
+        with locked(out):
+            waiting = pool.submit(pull, Layout("oci:store", store), "v1", out, Silent())
+            time.sleep(0.2)  # it has looked at the folder by now
+            for path, content in FILES.items():
+                (out / path).parent.mkdir(parents=True, exist_ok=True)
+                (out / path).write_bytes(content)
+            assert not waiting.done()
+        assert (waiting.result().fetched, waiting.result().bytes) == (0, 0)
+    assert files(tmp_path / "out") == FILES
 
 
 def test_what_is_not_there_is_said(store: Path, tmp_path: Path) -> None:
