@@ -1,8 +1,9 @@
 """Strict, bounded readers of YAML and JSON, values by JSON pointer (RFC 6901), and frozen values out of plain ones.
 
-YAML is built straight from the parser's events: one pass without recursion, several times as fast as PyYAML's loader. Scalars
-mean what they mean to the safe loader. Refused are: what is too large or too deep, a key that appears twice, tags, aliases
-that repeat too much and, where other people's files are read, every anchor and alias.
+YAML is built straight from the parser's events: one pass without recursion, several times as fast as PyYAML's loader. Unquoted
+words mean what they mean to DVC, which reads YAML 1.2: `no` and `on` are texts, 1e1 is a number. Refused are: what is too large
+or too deep, a key that appears twice, tags, aliases that repeat too much and, where other people's files are read, every anchor
+and alias.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from typing import Any, NamedTuple, TypeVar, get_origin
 
 import msgspec
 import yaml
@@ -25,10 +27,10 @@ DEEPEST = 50  # collections within collections
 MOST = 1 << 22  # values of a file, those that aliases repeat counted each time
 
 
-def convert(value: Any, kind: type[T], name: str) -> T:
-    """A frozen value from plain ones. Raises BadConfiguration that names the field."""
+def convert(value: Any, kind: type[T], name: str, *, strict: bool = True) -> T:
+    """A frozen value from plain ones; if not `strict`, texts may give numbers. Raises BadConfiguration that names the field."""
     try:
-        return msgspec.convert(value, kind, strict=True)
+        return msgspec.convert(value, kind, strict=strict)
     except msgspec.ValidationError as error:
         raise BadConfiguration(f"{name}: {error}".replace(" - at `$.", ", at `").replace(" - at `$`", "")) from error
 
@@ -104,6 +106,46 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return values
 
 
+class Unquoted(str):
+    """An unquoted text that YAML reads as something else: as what, and where, counted from 1."""
+
+    meaning: Any
+    line: int
+    column: int
+
+
+def misread(content: bytes, kind: type[Any], name: str) -> BadConfiguration | None:
+    """The error for all unquoted texts of a YAML file that are read as something else where a `kind` wants a text, if any."""
+    written = load_yaml(content, name, written=True)
+    places: dict[tuple[int, int], str] = {}
+    for field in msgspec.structs.fields(kind) if isinstance(written, dict) else ():
+        value = written.get(field.encode_name)
+        each = isinstance(value, dict) and get_origin(field.type) is dict  # what else is wrong in an entry hides no other
+        for part in [{key: entry} for key, entry in value.items()] if each else [value]:
+            with suppress(msgspec.ValidationError):
+                converted = msgspec.convert(part, field.type, strict=False)
+                places |= {(text.line, text.column): _remedy(path, text) for path, text in _misread(converted, field.name)}
+    return BadConfiguration(f"{name}: {'; '.join(text for _, text in sorted(places.items()))}") if places else None
+
+
+def _remedy(path: str, text: Unquoted) -> str:
+    kind = {bool: str(text.meaning).lower(), int: "a number", float: "a number"}.get(type(text.meaning), "a date")
+    quoted = json.dumps(text, ensure_ascii=False)
+    return f"line {text.line}, column {text.column}: {path}: {text} is read as {kind}; write {quoted}"
+
+
+def _misread(value: Any, path: str) -> Iterator[tuple[str, Unquoted]]:
+    if isinstance(value, Unquoted):
+        yield path, value
+    elif isinstance(value, list | tuple):
+        for number, item in enumerate(value):
+            yield from _misread(item, f"{path}[{number}]")
+    elif isinstance(value, dict | msgspec.Struct):
+        for key, item in value.items() if isinstance(value, dict) else msgspec.structs.asdict(value).items():
+            yield from _misread(key, f"{path}.{key}")
+            yield from _misread(item, f"{path}.{key}")
+
+
 class YamlNode(NamedTuple):
     """A YAML value as printed: a text, a dict, a list, or None for null; and its line, counted from 1."""
 
@@ -111,20 +153,28 @@ class YamlNode(NamedTuple):
     line: int
 
 
-def load_yaml(content: bytes, name: str, *, aliases: bool = True, printed: bool = False, most: int = MOST) -> Any:
-    """Plain values from YAML, or with `printed` Printed ones, without merges and with texts as keys.
+def load_yaml(
+    content: bytes, name: str, *, aliases: bool = True, printed: bool = False, written: bool = False, most: int = MOST
+) -> Any:
+    """Plain values from YAML; with `written` Unquoted texts for numbers, truths and days; with `printed` YamlNodes, without
+    merges and with texts as keys.
 
     Raises BadConfiguration that names the file, line, column and reason; more than `most` values are one.
     """
     try:
         events = yaml.parse(_checked_size(content), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-        return _Builder(aliases, printed, most).build(events)
+        return _Builder(aliases, printed, written, most).build(events)
     except yaml.MarkedYAMLError as error:
         mark, reason = error.problem_mark, " ".join(filter(None, (error.context, error.problem)))
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         raise BadConfiguration(f"{name}: {where}{reason}") from error
     except (yaml.YAMLError, ValueError) as error:
         raise BadConfiguration(f"{name}: {' '.join(str(error).split())}") from error
+
+
+def render_yaml(value: Any) -> str:
+    """Plain values as YAML that means the same to readers of YAML 1.1 and 1.2."""
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
 def _wrong(event: Any, message: str) -> yaml.YAMLError:
@@ -144,13 +194,46 @@ class _Open(msgspec.Struct):
     merged: dict[Any, Any] = {}
 
 
+class _Words(yaml.SafeLoader):
+    """What unquoted texts mean in YAML 1.2, by the table of ruamel.yaml, which DVC uses: three kinds differ from PyYAML's."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012
+        first: [(tag, pattern) for tag, pattern in known if not tag.endswith((":bool", ":float", ":int"))]
+        for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes a text that YAML 1.1 or 1.2 reads as something else."""
+
+
+for _kind, _first, _pattern in (
+    ("bool", "tTfF", "true|True|TRUE|false|False|FALSE"),
+    ("float", "-+0123456789", r"[-+]?[0-9][0-9_]*(\.[0-9_]*([eE][-+]?[0-9]+)?|[eE][-+]?[0-9]+)"),
+    ("float", "-+.", r"[-+]?\.([0-9_]+([eE][-+][0-9]+)?|inf|Inf|INF)|\.(nan|NaN|NAN)"),
+    ("int", "-+0123456789", "[-+]?(0b[01_]+|0o?[0-7_]+|[0-9_]+|0x[0-9a-fA-F_]+)"),
+):
+    for _class in (_Words, _Dumper):
+        _class.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(rf"(?:{_pattern})\Z"), list(_first))
+
+
+def _integer(_: Any, node: Any) -> int:
+    digits = node.value.replace("_", "")
+    value = int(digits, {"0b": 2, "0o": 8, "0x": 16}.get(digits.lstrip("+-")[:2], 10))
+    str(value)  # a number that is too long to print is refused here
+    return value
+
+
+_Words.add_constructor("tag:yaml.org,2002:int", _integer)
+
+
 class _Builder:
     """A document's values out of the parser's events."""
 
-    def __init__(self, aliases: bool, printed: bool, most: int) -> None:
-        self._aliases, self._printed, self._most = aliases, printed, most
+    def __init__(self, aliases: bool, printed: bool, written: bool, most: int) -> None:
+        self._aliases, self._printed, self._written, self._most = aliases, printed, written, most
         self._meanings: dict[str, Any] = {}  # of unquoted texts
-        self._resolver: Any = yaml.SafeLoader("")
+        self._resolver: Any = _Words("")
         self._anchors: dict[str, tuple[Any, int]] = {}  # values that are whole, and of how many each is made
         self._count = 0
         self._open = [_Open(None, 0, [])]
@@ -170,12 +253,12 @@ class _Builder:
                 self._add(top.event, {**top.merged, **top.values} if top.merged else top.values, self._count - top.before)
             elif isinstance(event, yaml.AliasEvent):
                 self._alias(event)
-            elif isinstance(event, yaml.DocumentStartEvent) and top.values:
-                raise _wrong(event, "a second document starts")
+            elif isinstance(event, yaml.DocumentStartEvent) and (top.values or event.version == (1, 1)):
+                raise _wrong(event, "a second document starts" if top.values else "YAML 1.1 is not read here: remove %YAML")
         return self._open[0].values[0] if self._open[0].values else None
 
     def _scalar(self, event: Any) -> Any:
-        """What a text means to the safe loader: a number, a truth, a day, nothing, a text."""
+        """What a text means: a number, a truth, a day, nothing, a text."""
         text = event.value
         if not event.implicit[0]:
             return text
@@ -190,7 +273,12 @@ class _Builder:
                     self._meanings[text] = self._resolver.construct_object(yaml.ScalarNode(tag, text))
                 except (yaml.YAMLError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
                     raise _wrong(event, " ".join(str(error).split())) from error
-        return self._meanings[text]
+        meaning = self._meanings[text]
+        if self._written and not (isinstance(meaning, str) or meaning in (None, _MERGE)):
+            text = Unquoted(text)
+            text.meaning, text.line, text.column = meaning, event.start_mark.line + 1, event.start_mark.column + 1
+            return text
+        return meaning
 
     def _alias(self, event: Any) -> None:
         if not self._aliases:

@@ -9,7 +9,7 @@ import msgspec
 
 from aqea_registry.base.files import UnsafePath, safe_path
 from aqea_registry.base.findings import BadConfiguration
-from aqea_registry.base.strict import convert, convert_each, load_yaml
+from aqea_registry.base.strict import convert, convert_each, load_yaml, misread
 
 Group = Literal["datasets", "models"]
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]*\Z")]
@@ -189,14 +189,17 @@ def group_of(entry: Dataset | Model) -> Group:
 
 def parse_params(content: bytes, name: str = "params.yaml") -> Params:
     """Read params.yaml and check that every name in it is known. Raises BadConfiguration."""
-    return to_params(load_yaml(content, name), name)
+    return to_params(load_yaml(content, name), content, name)
 
 
-def to_params(value: object, name: str = "params.yaml") -> Params:
-    """The plain values of params.yaml as checked ones. Raises BadConfiguration."""
-    convert_each(value, "datasets", Dataset, name)
-    convert_each(value, "models", Model, name)
-    params = convert(value, Params, name)
+def to_params(value: object, content: bytes, name: str = "params.yaml") -> Params:
+    """The plain values of params.yaml, whose bytes are `content`, as checked ones. Raises BadConfiguration."""
+    try:
+        convert_each(value, "datasets", Dataset, name)
+        convert_each(value, "models", Model, name)
+        params = convert(value, Params, name)
+    except BadConfiguration as error:
+        raise misread(content, Params, name) or error from None
     for label, run in {**{f"runs.{key}": run for key, run in params.runs.items()}, "run": params.run}.items():
         _check_run(params, run, f"{name}: {label}")
     if both := sorted(set(params.datasets) & set(params.models)):

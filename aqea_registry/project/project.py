@@ -148,7 +148,7 @@ def open_project(root: Path) -> Project:
     plain = load_yaml(params, PARAMS)
     return Project(
         root=root,
-        params=to_params(plain),
+        params=to_params(plain, params),
         lock=Lock() if isinstance(lock, OSError) else parse_lock(lock),
         plain_params=plain,
         contents=contents,

@@ -9,13 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
-from typing import Any
 
 import msgspec
-import yaml
 
 from aqea_registry.base.progress import markdown_table
-from aqea_registry.base.strict import convert, load_yaml
+from aqea_registry.base.strict import convert, load_yaml, render_yaml
 from aqea_registry.claims.export_claims import escaped
 from aqea_registry.project.lock import Pin
 from aqea_registry.project.params import Publish
@@ -102,7 +100,7 @@ def _front_matter(card: Card) -> str:
             for result in card.results
         ],
     }
-    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+    return render_yaml(values)
 
 
 def _scores(results: Sequence[Result]) -> str:
@@ -161,19 +159,15 @@ class Author(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
 
 
 class Citation(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
-    """What is read of a CITATION.cff. YAML may give a version as a number and a day as a date: they are kept as text."""
+    """What is read of a CITATION.cff, as written: a version 1.10 is not the number 1.1."""
 
     title: str
     authors: tuple[Author, ...] = ()
-    date_released: Any = None
-    version: Any = None
+    date_released: str | None = None  # the only date in a release, and a committed one
+    version: str | None = None
     doi: str | None = None
     url: str | None = None
     repository_code: str | None = None
-
-    def day(self) -> str | None:
-        """The day of `date-released`, as YYYY-MM-DD: the only date in a release, and a committed one."""
-        return None if self.date_released is None else str(self.date_released)
 
     def home(self) -> str | None:
         """Where the project is found."""
@@ -182,7 +176,7 @@ class Citation(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
 
 def parse_citation(content: bytes) -> Citation:
     """Read CITATION.cff. Raises BadConfiguration."""
-    return convert(load_yaml(content, NAME), Citation, NAME)
+    return convert(load_yaml(content, NAME, written=True), Citation, NAME, strict=False)
 
 
 def bibtex(citation: Citation, note: str) -> str:
@@ -190,8 +184,8 @@ def bibtex(citation: Citation, note: str) -> str:
     fields = {
         "title": f"{{{escaped(citation.title)}}}",
         "author": " and ".join(f"{{{escaped(str(author))}}}" for author in citation.authors),
-        "year": (citation.day() or "")[:4],
-        "version": "" if citation.version is None else escaped(str(citation.version)),
+        "year": (citation.date_released or "")[:4],
+        "version": escaped(citation.version or ""),
         "doi": citation.doi or "",
         "url": citation.home() or "",
         "note": escaped(note),

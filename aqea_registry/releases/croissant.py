@@ -55,8 +55,8 @@ def _cited(card: Card) -> dict[str, Any]:
     values = {
         "creator": [{"@type": "Organization" if author.name else "Person", "name": str(author)} for author in citation.authors],
         "citeAs": bibtex(citation, card.publish.title),
-        "datePublished": citation.day(),
-        "version": None if citation.version is None else str(citation.version),
+        "datePublished": citation.date_released,
+        "version": citation.version,
         "url": citation.home(),
     }
     return {key: value for key, value in values.items() if value}

@@ -6,14 +6,16 @@ import os
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+import ruamel.yaml
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aqea_registry.base.files import TooLarge, read_small
 from aqea_registry.base.findings import BadConfiguration
-from aqea_registry.base.strict import DEEPEST, LARGEST, YamlNode, load_json, load_yaml
+from aqea_registry.base.strict import DEEPEST, LARGEST, YamlNode, load_json, load_yaml, misread, render_yaml
 from aqea_registry.documents.model_index import split_front_matter
 from aqea_registry.project.params import Dataset
 from aqea_registry.sources.resolve import MOST_OF_CARD, split_patterns
@@ -118,6 +120,73 @@ def test_yaml_is_refused_with_line_and_column(name: str) -> None:
     with pytest.raises(BadConfiguration, match=r"^file: ") as refused:
         load_yaml(content, "file")
     assert reason in refused.value.message
+
+
+WORDS = """
+no No NO n N yes Yes YES y Y on On ON off Off OFF true True TRUE false False FALSE tRUE null Null NULL nUll ~ None
+0 -0 +0 00 01 -1 +1 010 08 09 007 0o10 0O10 0o8 +0o7 0x1F -0x1 0xfg 0b11 -0b11 0b2 1_000 1_ _1 1__0 0x1_0 99999999999999999999
+190:20:30 1:30 1:30.5 12:30:45 10:00:00 1:99 1.0 1. .5 -.5 +.5 . -. 1e1 5e0 1E1 1e+1 1e-1 -1e1 1.5e3 1.e3 .5e1 .5e+1 1e 1.5e
+1e1.5 1e400 .inf -.inf +.Inf .INF .iNF inf Infinity 1_0.5 1.5_0 1,000 1.2.3 1.0. 8b3219a 123e4 0123e4 0e0 00.5 -0.0 1e5a --
+1- :1 a:b
+2024-01-01 2024-1-1 20240101 2024-01 2024-01-01T10:00:00 2024-1-1T1:00:00.5 en no_NO \u0663 \uff11
+"""
+
+
+@pytest.mark.parametrize("line", WORDS.strip().split("\n"))
+def test_unquoted_words_are_what_they_are_to_dvc(line: str) -> None:
+    """DVC reads params.yaml with this very reader, and hands the values to its stages."""
+    for word in line.split():
+        theirs = ruamel.yaml.YAML(typ="safe").load(f"{word}: {word}")
+        ours = load_yaml(f"{word}: {word}".encode(), "file")
+        assert ours == theirs and repr(ours) == repr(theirs), word
+
+
+@pytest.mark.parametrize(
+    "word", ["0b_", "0x_", "2024-13-45", "2024-02-30", "2024-01-01T25:00:00", "=", "9" * 5000, "0x" + "f" * 5000]
+)
+def test_words_that_mean_nothing_are_refused_with_their_place(word: str) -> None:
+    with pytest.raises(BadConfiguration, match=r"^file: line 2, column 4: "):
+        load_yaml(f"#\na: {word}".encode(), "file")
+    with pytest.raises((ValueError, ruamel.yaml.constructor.ConstructorError)):
+        str(ruamel.yaml.YAML(typ="safe").load(f"a: {word}"))
+
+
+def test_another_version_of_yaml_is_not_read() -> None:
+    assert load_yaml(b"%YAML 1.2\n---\na: no", "file") == {"a": "no"}
+    with pytest.raises(BadConfiguration, match=r"YAML .* is not read here"):
+        load_yaml(b"%YAML 1.1\n---\na: no", "file")
+
+
+@given(st.text("01e.xob_-+:yesn~", min_size=1, max_size=6) | st.sampled_from(WORDS.split()))
+def test_what_is_written_means_the_same_in_every_version_of_yaml(word: str) -> None:
+    content = render_yaml({word: [word]})
+    assert load_yaml(content.encode(), "file") == yaml.safe_load(content) == {word: [word]}
+
+
+class Wanted(msgspec.Struct):
+    """Texts and other things, to be read from a file."""
+
+    name: str
+    share: float = 0
+    languages: tuple[str, ...] = ()
+    models: dict[str, dict[str, str]] = {}
+
+
+def test_all_misread_texts_are_named_with_place_and_remedy() -> None:
+    content = b"name: 1.10\nshare: 5e0\nlanguages: [en, no, true, 2024-01-01]\nmodels:\n  8: {a: 0x10}\n  m: {b: TRUE}\n"
+    found = misread(content, Wanted, "file")
+    assert found is not None and found.message == (
+        'file: line 1, column 7: name: 1.10 is read as a number; write "1.10"; '
+        'line 3, column 21: languages[2]: true is read as true; write "true"; '
+        'line 3, column 27: languages[3]: 2024-01-01 is read as a date; write "2024-01-01"; '
+        'line 5, column 3: models.8: 8 is read as a number; write "8"; '
+        'line 5, column 10: models.8.a: 0x10 is read as a number; write "0x10"; '
+        'line 6, column 10: models.m.b: TRUE is read as true; write "TRUE"'
+    )
+    assert misread(b"name: x\nshare: no", Wanted, "file") is None, "another fault"
+    assert misread(b"[]", Wanted, "file") is None
+    both = misread(b"name: 5\nmodels: {a: 3, b: {c: true}}", Wanted, "file")
+    assert both is not None and both.message.count("write") == 2, "what else is wrong hides none"
 
 
 def test_printed_values_keep_their_texts_and_lines() -> None:

@@ -218,3 +218,21 @@ def test_a_merged_key_may_be_replaced() -> None:
 def test_nothing_but_bad_configuration_is_raised(content: bytes | str) -> None:
     with pytest.raises(BadConfiguration):
         parse_params(content.encode() if isinstance(content, str) else content)
+
+
+def test_a_norwegian_config_and_a_score_with_an_exponent_are_what_dvc_reads() -> None:
+    content = text(good()).replace(b"repo: org/e", b"repo: org/e\n    config: no\n    score_range: [0e0, 5e0]")
+    entry = parse_params(content).datasets["e"]
+    assert (entry.config, entry.score_range) == ("no", (0.0, 5.0))
+
+
+def test_a_revision_that_looks_like_a_number_is_named_with_all_others() -> None:
+    content = text(good()).replace(b"revision: main", b"revision: 1.0").replace(b"title: A title", b"title: 2024-01-01")
+    with pytest.raises(BadConfiguration) as refused:
+        parse_params(content)
+    lines = content.decode().split("\n")
+    (first,), (second,) = ([n for n, line in enumerate(lines, 1) if word in line] for word in ("revision:", "title:"))
+    assert refused.value.message == (
+        f'params.yaml: line {first}, column 15: datasets.e.revision: 1.0 is read as a number; write "1.0"; '
+        f'line {second}, column 10: publish.title: 2024-01-01 is read as a date; write "2024-01-01"'
+    )

@@ -23,13 +23,13 @@ repository-code: https://example.org/x
 
 def test_what_is_read_and_what_is_written() -> None:
     citation = parse_citation(FULL)
-    assert (citation.day(), str(citation.version), citation.home()) == ("2026-11-21", "1.1", "https://example.org/x")
+    assert (citation.date_released, citation.version, citation.home()) == ("2026-11-21", "1.10", "https://example.org/x")
     assert bibtex(citation, "Title {of}\nthe release") == (
         "@misc{a-b,\n"
         "  title = {{A \\& B: 100\\% of \\#1\\_x}},\n"
         "  author = {{Ada Lovelace} and {The others}},\n"
         "  year = {2026},\n"
-        "  version = {1.1},\n"
+        "  version = {1.10},\n"
         "  doi = {10.5281/zenodo.1},\n"
         "  url = {https://example.org/x},\n"
         "  note = {Title \\{of\\} the release},\n"
@@ -40,16 +40,15 @@ def test_what_is_read_and_what_is_written() -> None:
 def test_a_title_is_enough() -> None:
     assert bibtex(Citation(title="日本"), "n") == "@misc{release,\n  title = {{日本}},\n  note = {n},\n}"
     assert str(Author(name="x", given_names="y")) == "x"
-    assert Citation(title="x").day() is None
 
 
 def test_the_projects_own() -> None:
     citation = parse_citation((ROOT / "CITATION.cff").read_bytes())
-    assert citation.authors and citation.day() and citation.version
+    assert citation.authors and citation.date_released and citation.version
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"[]", b"title: 1", b"authors: []", b"title: x\nauthors: x", b"title: x\ntitle: y", b"\xff"]
+    "content", [b"", b"[]", b"title: []", b"authors: []", b"title: x\nauthors: x", b"title: x\ntitle: y", b"\xff"]
 )
 def test_what_is_none_is_refused_by_name(content: bytes) -> None:
     with pytest.raises(BadConfiguration, match=r"CITATION\.cff"):
