@@ -74,20 +74,21 @@ def read_stream(incoming: RawIOBase | BinaryIO, limit: int) -> bytes:
     return content
 
 
-def hash_file(path: str | Path, *, md5: bool = False, advance: Advance = ignore) -> FileDigest:
-    """Hash a regular file. Raises OSError; a pipe or a device is refused before anything is read."""
+def hash_file(*paths: str | Path, md5: bool = False, advance: Advance = ignore) -> FileDigest:
+    """Hash a regular file, or several as one. Raises OSError; a pipe or a device is refused before anything is read."""
     sha256, size = hashlib.sha256(), 0
     also = hashlib.md5(usedforsecurity=False) if md5 else None
-    descriptor = _open_regular(path)  # not a file object: of a small file, that would take half of the time
-    try:
-        while block := os.read(descriptor, BLOCK):
-            sha256.update(block)
-            if also is not None:
-                also.update(block)
-            size += len(block)
-            advance(len(block))
-    finally:
-        os.close(descriptor)
+    for path in paths:
+        descriptor = _open_regular(path)  # not a file object: of a small file, that would take half of the time
+        try:
+            while block := os.read(descriptor, BLOCK):
+                sha256.update(block)
+                if also is not None:
+                    also.update(block)
+                size += len(block)
+                advance(len(block))
+        finally:
+            os.close(descriptor)
     return FileDigest(sha256.hexdigest(), size, also.hexdigest() if also else None)
 
 
@@ -129,6 +130,9 @@ def size_of(path: str | Path) -> int:
         return Path(path).stat().st_size
     except OSError:
         return 0
+
+
+PART = re.compile(r"\.(.+)\.[0-9]+-[0-9a-f]+\.part")  # a file that `atomic_write` has not finished
 
 
 @contextmanager
@@ -225,7 +229,7 @@ def write_bytes(path: Path, content: bytes) -> bool:
 def _sweep(path: Path) -> None:
     """Remove parts of this target that nobody writes any more; process ids do not say that, each container has its own."""
     for part in path.parent.glob(f".{glob.escape(path.name)}.*-*.part"):
-        if re.fullmatch(r"[0-9]+-[0-9a-f]+", part.name[len(path.name) + 2 : -5]):
+        if (match := PART.fullmatch(part.name)) and match[1] == path.name:
             with suppress(OSError), open_regular(part) as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 part.unlink()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import BinaryIO, NamedTuple
 
@@ -82,12 +82,6 @@ def _add(entries: dict[str, str], line: str, name: str, number: int) -> Finding 
     if listed == digest:
         return Finding("duplicate", subject, f"{path} is listed twice", actual=path)
     return Finding("conflict", subject, f"{path} is listed with two different digests", listed, digest)
-
-
-def untracked(present: Iterable[str], listed: Iterable[str], allowed: Iterable[str] = ()) -> list[Finding]:
-    """Findings for files that exist and that nothing lists."""
-    extra = set(present) - set(listed) - set(allowed)
-    return [Finding("unexpected", path, "the file exists and the manifest does not list it") for path in sorted(extra)]
 
 
 def _fields(line: str) -> tuple[str, str | None]:

@@ -95,7 +95,8 @@ def _verify(shell: Shell, target: str | None, root: Path | None, deep: bool) -> 
         from aqea_registry.verification.verify_project import verify_project
 
         return verify_project(open_project(shell.directory / (target or ".")), shell.report)
-    from aqea_registry.verification.verify_list import verify_folder, verify_list
+    from aqea_registry.verification.verify_folder import verify_folder
+    from aqea_registry.verification.verify_list import verify_list
 
     if path.is_dir():
         return verify_folder(path, shell.report)

@@ -25,7 +25,7 @@ from aqea_registry.stores.open_store import read_text
 from aqea_registry.stores.port import Store, Tagged
 from aqea_registry.stores.release import Release
 from aqea_registry.vectors.scores import Metrics
-from aqea_registry.verification.verify_list import present
+from aqea_registry.verification.verify_folder import present
 
 PINS = "pins.json"
 LISTS = (MANIFEST, "MANIFEST.sha256")
@@ -57,7 +57,7 @@ def folder_tree(folder: Path, name: str, report: Reporter) -> Tree:
     """The files of a folder: its list of digests and what that names, or else all that are not hidden."""
     listed = next((path for path in LISTS if (folder / path).is_file()), None)
     entries = parse_list((folder / listed).read_bytes(), listed).entries if listed else {}
-    paths = {listed, *entries} if listed else set(present(folder, ["."]))
+    paths = {listed, *entries} if listed else {path for path in present(folder, ["."]) if "/." not in f"/{path}"}
     locations: dict[str, Path] = {}
     for path in sorted(paths):
         try:

@@ -21,6 +21,8 @@ DATA = "training/data"
 METRICS = "metrics"
 PLOTS = "plots"
 VIEWS = "views"
+OWN_FOLDERS = (DATA, METRICS, PLOTS, VIEWS)  # ours alone
+FORMATS = ("benchmark", "embeddings", "parquet", "aqed")  # that `export` writes
 _PUBLISHED = {DATA: "data", METRICS: "metrics", VIEWS: "parquet"}  # folder of the project to folder of a release
 
 

@@ -13,6 +13,7 @@ from aqea_registry.base.strict import convert, load_yaml
 
 NAME = "dvc.lock"
 AGAIN = "run: dvc repro"
+OWN_STAGES = frozenset({"generate", "export", "parquet", "manifest"})
 
 
 class Output(msgspec.Struct, frozen=True):
@@ -40,6 +41,11 @@ class DvcLock(msgspec.Struct, frozen=True):
     def only(self, stages: Collection[str]) -> DvcLock:
         """Without stages of other names: DVC leaves in the file what dvc.yaml has no longer, and what authors made beside."""
         return DvcLock(stages={name: stage for name, stage in self.stages.items() if name in stages})
+
+    def foreign(self) -> frozenset[str]:
+        """What stages made that are not this program's: files and folders."""
+        made = {name: stage for name, stage in self.stages.items() if name.partition("@")[0] not in OWN_STAGES}
+        return frozenset(DvcLock(stages=made).outputs())
 
     def outputs(self) -> dict[str, tuple[str, Output]]:
         """Every file that a stage made: path to stage name and output."""

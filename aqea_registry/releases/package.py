@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
-from aqea_registry.base.files import WrongBytes, copy_checked, hash_files, open_regular, read_small, write_bytes
+from aqea_registry.base.files import PART, WrongBytes, copy_checked, hash_files, open_regular, read_small, write_bytes
 from aqea_registry.base.findings import Finding, Refused
 from aqea_registry.base.progress import Reporter, Silent
 from aqea_registry.base.sha256_list import parse_list, render
@@ -28,11 +27,11 @@ from aqea_registry.report import plots
 from aqea_registry.report.report import page_of, render_page
 from aqea_registry.stores.release import Descriptor, Release, build
 from aqea_registry.tracing.trace import build_graph
+from aqea_registry.verification.verify_folder import present
 from aqea_registry.verification.verify_project import CheckedProject, verify_project
 
 CARD, LIST, CROISSANT, PLOT, REPORT = "README.md", "MANIFEST.sha256", "croissant.json", "plots/metrics.svg", "report.html"
 LARGEST = 64 << 20  # bytes of the list
-_PART = re.compile(r"\.(.+)\.\d+-[0-9a-f]+\.part")  # what `atomic_write` was killed over
 
 
 class Package(msgspec.Struct, frozen=True, kw_only=True):
@@ -166,10 +165,7 @@ def _present(folder: Path, known: set[str]) -> dict[str, str | None]:
     """Every file in the folder to its digest; None if it is a link, cannot be read or has a name that no package knows."""
     if os.path.lexists(folder) and not folder.is_dir():
         return {".": None}
-    found: dict[str, str | None] = {}
-    for at, below, names in os.walk(folder):
-        links = [name for name in below if Path(at, name).is_symlink()]  # not walked into
-        found |= dict.fromkeys(Path(at, name).relative_to(folder).as_posix() for name in (*names, *links))
+    found: dict[str, str | None] = dict.fromkeys(present(folder, ("",)))
     ours = {path: folder / path for path in found if path in known and not (folder / path).is_symlink()}
     digests = hash_files(ours.values())
     for path, location in ours.items():
@@ -181,7 +177,7 @@ def _present(folder: Path, known: set[str]) -> dict[str, str | None]:
 def _part_of(path: str, known: set[str]) -> bool:
     """Whether this is the beginning of a file that a killed process did not finish: it is swept with the next writing."""
     folder, slash, name = path.rpartition("/")
-    part = _PART.fullmatch(name)
+    part = PART.fullmatch(name)
     return part is not None and f"{folder}{slash}{part[1]}" in known
 
 

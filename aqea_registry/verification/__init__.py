@@ -1,9 +1,10 @@
 """The verb verify: a list of digests, a checkout or a release, held against its bytes. Nothing is changed.
 
-Open `verify_list` first: it hashes each listed file once and needs `base` alone. `verify_project` checks everything that a
-checkout records about itself, and `recompute` in it gives scores from a checked chain. `verify_release` checks a release in
-its store, and the stores against receipts. All three read files or ask stores; what they decide with is pure:
-`digest_findings` and `read_findings` here, the values' own checks in `vectors` and `project`.
+Open `verify_list` first: it hashes each listed file once and needs `base` alone. `verify_folder` adds what lies in a folder
+and no list names, `verify_download` what stores add to a release. `verify_project` checks everything that a checkout records
+about itself, and `recompute` in it gives scores from a checked chain. `verify_release` checks a release in its store, and the
+stores against receipts. All read files or ask stores; what they decide with is pure: `digest_findings`, `read_findings` and
+`surplus` here, the values' own checks in `vectors` and `project`.
 
 >>> from aqea_registry.base.files import FileDigest
 >>> from aqea_registry.verification.verify_list import digest_findings

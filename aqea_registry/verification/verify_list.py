@@ -5,7 +5,6 @@ The pass over bytes that every verification makes: find the files, hash each onc
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from operator import itemgetter
 from pathlib import Path
@@ -13,37 +12,27 @@ from pathlib import Path
 import msgspec
 
 from aqea_registry.base.files import FileDigest, UnsafePath, hash_files, locate, size_of
-from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding
+from aqea_registry.base.findings import CannotCheck, Finding
 from aqea_registry.base.progress import Reporter
-from aqea_registry.base.sha256_list import MANIFEST, SIZES, parse_list, untracked
+from aqea_registry.base.sha256_list import parse_list
 
 LARGEST_LIST = 1 << 30
-LIST_NAMES = ("MANIFEST.sha256", MANIFEST, "SHA256SUMS", "SHA256SUMS.txt", "sha256sums.txt", "sha256sum.txt", "checksums.txt")
-
 ABSENT = (FileNotFoundError, NotADirectoryError)
 
 
 class CheckedList(msgspec.Struct, frozen=True, kw_only=True):
-    """A list of digests, or a folder with one, compared with its files: how many were hashed, and all that is wrong."""
+    """A list of digests, or a folder with one, compared with its files: how many were hashed, and all that is wrong.
+
+    `listed` are the digests as the list has them, `digests` those of the files that are there.
+    """
 
     target: str
-    files: int
-    bytes: int
-    findings: tuple[Finding, ...]
-    digests: dict[str, FileDigest]
-
-
-def verify_folder(folder: Path, report: Reporter) -> CheckedList:
-    """Check a folder against the list of digests in it; a file that the list does not name is a finding."""
-    name = next((name for name in LIST_NAMES if (folder / name).is_file()), None)
-    if name is None:
-        raise BadConfiguration(
-            f"{folder} has no list of digests ({', '.join(LIST_NAMES)})", "name the list: aqea-registry verify LIST --root DIR"
-        )
-    checked = verify_list(folder / name, folder, report)
-    beside = {name, SIZES, "README.md"} if name == MANIFEST else {name, "README.md"}
-    extra = untracked(present(folder, ("",)), checked.digests, beside | {finding.subject for finding in checked.findings})
-    return msgspec.structs.replace(checked, target=str(folder), findings=(*checked.findings, *extra))
+    files: int = 0
+    bytes: int = 0
+    findings: tuple[Finding, ...] = ()
+    notes: tuple[str, ...] = ()
+    listed: dict[str, str] = {}
+    digests: dict[str, FileDigest] = {}
 
 
 def verify_list(path: Path, root: Path, report: Reporter) -> CheckedList:
@@ -58,7 +47,9 @@ def verify_list(path: Path, root: Path, report: Reporter) -> CheckedList:
     digests, errors, _ = hash_listed(root, listed, report)
     findings += [*read_findings(errors), *digest_findings(listed, digests)]
     size = sum(digest.size for digest in digests.values())
-    return CheckedList(target=str(path), files=len(digests), bytes=size, findings=tuple(findings), digests=digests)
+    return CheckedList(
+        target=str(path), files=len(digests), bytes=size, findings=tuple(findings), listed=listed, digests=digests
+    )
 
 
 def hash_listed(
@@ -100,13 +91,3 @@ def digest_findings(listed: Mapping[str, str], digests: Mapping[str, FileDigest]
         if listed.get(path, digest.sha256) != digest.sha256:
             message = "the bytes are not those that the list names"
             yield Finding("mismatch", path, message, listed[path], digest.sha256)
-
-
-def present(root: Path, folders: Iterable[str]) -> Iterator[str]:
-    """Every file in these folders, but for hidden ones."""
-    for folder in folders:
-        for at, below, names in os.walk(root / folder):
-            inner = Path(at).relative_to(root)
-            below[:] = [name for name in below if not name.startswith(".")]
-            links = [name for name in below if Path(at, name).is_symlink()]  # not walked into
-            yield from (os.path.normpath(f"{inner}/{name}") for name in (*names, *links) if not name.startswith("."))

@@ -14,8 +14,8 @@ from aqea_registry.attestations.made import read_attested
 from aqea_registry.base.files import FileDigest, UnsafePath, hash_file, inside
 from aqea_registry.base.findings import Finding, Refused, Unchecked
 from aqea_registry.base.progress import Reporter
-from aqea_registry.base.sha256_list import MANIFEST, SIZES, untracked
-from aqea_registry.project.artefact import DATA, METRICS, RunArtefact, metrics_text
+from aqea_registry.base.sha256_list import MANIFEST, SIZES
+from aqea_registry.project.artefact import FORMATS, METRICS, OWN_FOLDERS, RunArtefact, metrics_text
 from aqea_registry.project.dvc_lock import output_findings, unmade_findings
 from aqea_registry.project.lock import LOCK, pin_findings, render_lock
 from aqea_registry.project.manifest import Manifest, canonical_findings
@@ -25,7 +25,8 @@ from aqea_registry.sources.port import sources_of
 from aqea_registry.vectors.examine import Examined, examine
 from aqea_registry.vectors.margin import thin_findings
 from aqea_registry.vectors.scores import Metrics
-from aqea_registry.verification.verify_list import digest_findings, hash_listed, present, read_findings
+from aqea_registry.verification.verify_folder import present, surplus
+from aqea_registry.verification.verify_list import digest_findings, hash_listed, read_findings
 
 
 class CheckedProject(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +46,7 @@ def verify_project(project: Project, report: Reporter) -> CheckedProject:
     manifest, made = project.manifest, project.dvc_lock[0].only(project.stages())
     paths = {*manifest.digests, *project.manifest_paths(), *made.outputs()}
     source_files, notes, pins = _pins(project)
+    extra, counted = _surplus(project)
     others = [file.path for file in source_files]
     digests, errors, by_path = hash_listed(project.root, paths, report, others, frozenset(made.outputs()))
     changed = [finding for file in source_files if (finding := local_file_finding(file, by_path[str(file.path)]))]
@@ -59,7 +61,7 @@ def verify_project(project: Project, report: Reporter) -> CheckedProject:
         *_size_findings(manifest, digests),
         *output_findings(made, digests),
         *_stage_findings(project),
-        *_untracked(project),
+        *extra,
         *wrong_pair_sets,
         *_statements(project),
         *_precision(project),
@@ -70,7 +72,7 @@ def verify_project(project: Project, report: Reporter) -> CheckedProject:
         files=len(files),
         bytes=sum(digest.size for digest in files),
         findings=_once(findings),
-        notes=tuple(notes),
+        notes=(*notes, *counted),
         digests=digests,
         pair_sets=pair_sets,
     )
@@ -101,11 +103,26 @@ def _stage_findings(project: Project) -> list[Finding]:
     ]
 
 
-def _untracked(project: Project) -> Iterable[Finding]:
-    """Files in the run's folders that neither the manifest nor the run knows; metrics of other runs are in git, too."""
-    others = {f"{METRICS}/{key}.json" for run in project.params.runs.values() for key in run.pairs}
-    known = {*project.manifest.digests, *project.manifest_paths()}
-    return untracked(present(project.root, (DATA, METRICS)), known, others)
+def _surplus(project: Project) -> tuple[list[Finding], list[str]]:
+    """Files in the run's folders that neither the manifest nor the run knows, and notes on those that are not compared.
+
+    Metrics of other runs and .gitignore are in git. What `export` wrote, and what other stages make, is the author's.
+    """
+    metrics = {f"{METRICS}/{key}.json" for run in project.params.runs.values() for key in run.pairs}
+    known = {*project.manifest.digests, *project.made_by(), *metrics, *(f"{folder}/.gitignore" for folder in OWN_FOLDERS)}
+    exports = {artefact.path(form) for artefact in project.artefacts.values() for form in FORMATS}
+    others = project.dvc_lock[0].foreign()
+    there = set(present(project.root, OWN_FOLDERS)) - known
+    ours, theirs = (
+        there & exports,
+        {path for path in there - exports if any(f"{path}/".startswith(f"{out}/") for out in others)},
+    )
+    findings, notes = surplus(there, ours | theirs)
+    if ours:
+        notes.append(f"{len(ours)} files that export wrote are in no list and were not compared: {', '.join(sorted(ours))}")
+    if theirs:
+        notes.append(f"{len(theirs)} files of other stages of dvc.lock were not looked at; dvc status compares them")
+    return findings, notes
 
 
 def _precision(project: Project) -> list[Finding]:

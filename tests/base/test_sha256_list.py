@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aqea_registry.base.files import UnsafePath, safe_path
-from aqea_registry.base.sha256_list import parse_list, render, untracked
+from aqea_registry.base.sha256_list import parse_list, render
 from aqea_registry.project.manifest import canonical_findings, parse_sizes, render_sizes
 from tests.growth import assert_linear
 
@@ -258,8 +258,3 @@ def test_a_list_edited_by_hand_is_named_with_its_line() -> None:
     ):
         (finding,) = canonical_findings(content, canonical, "list")
         assert (finding.code, finding.subject) == ("malformed", f"list:{line}")
-
-
-def test_a_file_that_nothing_lists_is_unexpected() -> None:
-    (finding,) = untracked(["a", "b", "c"], ["a"], ["c"])
-    assert (finding.code, finding.subject) == ("unexpected", "b")

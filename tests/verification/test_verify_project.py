@@ -94,6 +94,17 @@ BROKEN: dict[str, tuple[Change, Findings]] = {
     "a file nobody listed": (put("training/data/extra.json", b"{}"), {("unexpected", "training/data/extra.json")}),
     "metrics nobody listed": (put("metrics/extra.json", b"{}"), {("unexpected", "metrics/extra.json")}),
     "a file nobody listed, deeper": (put("training/data/a/b", b""), {("unexpected", "training/data/a/b")}),
+    **{
+        f"a file nobody listed: {path}": (put(path, b"x"), {("unexpected", path)})
+        for path in (
+            "views/another.parquet",
+            "views/small-minilm.csv",
+            "plots/another.csv",
+            "plots/.small-minilm.csv",
+            "metrics/.extra.json",
+            "training/data/.notes/today",
+        )
+    },
     "a link to a folder that nobody listed": (
         lambda project: (project / "training/data/linked").symlink_to(project / "docs"),
         {("unexpected", "training/data/linked")},
@@ -356,6 +367,26 @@ def test_a_good_project_has_no_findings_and_stays_as_it_is(project: Path) -> Non
     assert quiet == (0, "", "")
     assert tree(project, without=()) == before, "verification writes nothing"
     assert sha256sum(project).status == 0
+
+
+@pytest.mark.parametrize("form", ["embeddings", "benchmark", "parquet", "aqed"])
+def test_what_export_writes_is_at_most_a_note(project: Path, form: str) -> None:
+    assert aqea("export", PAIRS, "--format", form, cwd=project).status == 0
+    result = aqea("verify", "--json", cwd=project)
+    notes = [note for note in result.json()["notes"] if "export" in note]
+    assert (result.status, found(result), len(notes)) == (0, set(), form in ("embeddings", "aqed"))
+
+
+def test_what_stages_of_the_author_make_and_programs_leave_is_counted(project: Path) -> None:
+    stage = {"cmd": "sh draw.sh", "outs": [{"path": "plots/mine.csv"}, {"path": "views/wide", "md5": "1.dir"}]}
+    edit_lock(lambda lock: lock["stages"].update(draw=stage))(project)
+    for path in ("plots/mine.csv", "views/wide/a", "views/wide/b", "plots/.gitignore", "training/data/.DS_Store"):
+        put(path, b"x")(project)
+    result = aqea("verify", "--json", cwd=project)
+    assert (result.status, found(result)) == (0, set())
+    assert [note.partition(" files ")[0] for note in result.json()["notes"] if " files " in note] == ["1", "3"]
+    put("views/wider", b"x")(project)
+    assert found(aqea("verify", "--json", cwd=project)) == {("unexpected", "views/wider")}
 
 
 def test_the_projects_own_manifest_is_a_list_like_any_other(project: Path) -> None:

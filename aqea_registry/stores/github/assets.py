@@ -21,6 +21,7 @@ from aqea_registry.stores.github.api import Asset, GitHubClient
 from aqea_registry.stores.release import LARGEST_MANIFEST, RECORD, Descriptor, Digest, How, Release, StoredFile
 
 PARTS = "parts.json"
+SUMS = "SHA256SUMS"  # lists the assets by their names, for who downloads them by hand
 ATTACHMENT = "attachment."
 PART = (2 << 30) - 1  # bytes: what GitHub takes as one asset
 LONGEST_NOTES = 60_000  # characters; GitHub takes 125,000 in all
@@ -71,7 +72,7 @@ def part_names(path: str, layer: Descriptor, part: int) -> tuple[str, ...] | Non
 
 def check_names(release: Release, part: int) -> None:
     """Raise BadConfiguration if GitHub would rename an asset of the release, or two would have one name."""
-    taken: dict[str, str] = {RECORD: "the release's record", PARTS: "the list of parts"}
+    taken: dict[str, str] = {RECORD: "the release's record", PARTS: "the list of parts", SUMS.casefold(): "the list of assets"}
     for path, layer in sorted(release.files().items()):
         for name in part_names(path, layer, part) or (asset_name(path),):
             what, advice = f"{path} cannot be kept on GitHub", "give it another name in params.yaml"

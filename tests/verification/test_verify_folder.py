@@ -1,0 +1,93 @@
+"""`aqea-registry verify FOLDER`: every file that no list names is a finding, or counted in a note."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from aqea_registry.base.files import atomic_write
+from aqea_registry.verification.verify_folder import LEFT_BY_PROGRAMS, surplus
+from tests.helpers import found
+from tests.tools import ROOT, aqea, run
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Path:
+    """A folder of two files and their list."""
+    box = tmp_path / "box"
+    (box / "part").mkdir(parents=True)
+    (box / "one").write_text("1\n")
+    (box / "part/two").write_text("2\n")
+    (box / "SHA256SUMS").write_text(run("sha256sum", "one", "part/two", cwd=box).out)
+    return box
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "README.md",
+        ".setup.py",
+        "part/.rows.jsonl",
+        ".cache/other/x",
+        ".github/run.yml",
+        "git",
+        ".gitmodules",
+        "x.git/y",
+        ".x.part",
+        "MANIFEST.sha256.old",
+        "release.json.bak",
+    ],
+)
+def test_what_no_list_names_is_unexpected_hidden_or_not(box: Path, path: str) -> None:
+    (box / path).parent.mkdir(parents=True, exist_ok=True)
+    (box / path).write_text("x")
+    result = aqea("verify", "box", "--json", cwd=box.parent)
+    assert (result.status, found(result), result.json()["notes"]) == (1, {("unexpected", path)}, [])
+
+
+def test_a_page_that_the_list_names_is_checked(box: Path) -> None:
+    (box / "README.md").write_text("page\n")
+    (box / "SHA256SUMS").write_text(run("sha256sum", "one", "part/two", "README.md", cwd=box).out)
+    assert aqea("verify", "box", cwd=box.parent).status == 0
+    (box / "README.md").write_text("other page\n")
+    assert found(aqea("verify", "box", "--json", cwd=box.parent)) == {("mismatch", "README.md")}
+
+
+def test_what_programs_leave_is_counted_in_a_note(box: Path) -> None:
+    run("git", "init", "-q", ".", cwd=box)
+    left = (".gitattributes", ".cache/huggingface/download/one.metadata", ".cache/huggingface/.gitignore", "part/.DS_Store")
+    for path in (*left, "Thumbs.db", ".aqea-incoming/0"):
+        (box / path).parent.mkdir(parents=True, exist_ok=True)
+        (box / path).write_text("x")
+    result = aqea("verify", "box", "--json", cwd=box.parent)
+    assert (result.status, found(result)) == (0, set())
+    (note,) = result.json()["notes"]
+    for words in (" .git,", "1 .gitattributes", "2 .cache/huggingface", "1 .DS_Store", "1 Thumbs.db", "1 .aqea-incoming"):
+        assert words in f"{note},"
+    assert note in aqea("verify", "box", cwd=box.parent).out, "people are told as well"
+
+
+def test_what_a_killed_writing_leaves_is_counted(box: Path) -> None:
+    with atomic_write(box / "one") as file:
+        (part,) = box.glob(".one.*")
+        file.write(b"1\n")
+        file.flush()
+        (box / f".two{part.name.removeprefix('.one')}").write_bytes(b"")
+    result = aqea("verify", "box", "--json", cwd=box.parent)
+    assert (result.status, len(result.json()["notes"])) == (0, 1)
+
+
+def test_nothing_of_the_walk_is_lost(box: Path) -> None:
+    (box / "away").symlink_to("/etc")
+    (box / ".hidden").symlink_to("one")
+    (box / "pipe").mkdir()
+    findings, _ = surplus(["a", "b", ".DS_Store/c"], {"a"})
+    assert [(finding.code, finding.subject) for finding in findings] == [("unexpected", "b")]
+    assert found(aqea("verify", "box", "--json", cwd=box.parent)) == {("unexpected", "away"), ("unexpected", ".hidden")}
+
+
+def test_the_page_on_findings_has_the_list_of_exceptions() -> None:
+    page = (ROOT / "docs/findings.md").read_text().partition("## What programs leave")[2].partition("\n## ")[0]
+    assert re.findall(r"^\| `([^`]+)` \|", page, re.MULTILINE) == list(LEFT_BY_PROGRAMS)
