@@ -1,4 +1,7 @@
-"""Lists of sha256 digests in the formats of `sha256sum`, read from anybody and written in one canonical form.
+"""Lists of sha256 digests, read from anybody in the dialects that programs write, and written in one canonical form.
+
+What `sha256sum -c` accepts is accepted; besides it a byte order mark, UTF-16, OpenPGP's clear-signed text, a digest alone in
+NAME.sha256, and BagIt's manifests (RFC 8493). `Parsed.forms` names what is not the usual form.
 
 Law: `parse_list(render(entries)).entries == entries`; of a list without findings, `render(parse_list(text).entries)` is the
 canonical form.
@@ -6,28 +9,57 @@ canonical form.
 
 from __future__ import annotations
 
+import codecs
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
+from itertools import chain
 from typing import BinaryIO, NamedTuple
 
 from aqea_registry.base.files import UnsafePath, safe_path
-from aqea_registry.base.findings import Finding
+from aqea_registry.base.findings import Finding, Refused
 
 MANIFEST = "manifests/MANIFEST.sha256"
 SIZES = "manifests/MANIFEST.sizes"
+PAYLOAD, TAGS = "manifest-sha256.txt", "tagmanifest-sha256.txt"  # of a bag
 LONGEST_LINE = 1 << 24
+LARGEST_UTF16 = 1 << 25  # bytes: it is read whole
+BARE, CRLF, SIGNED = "a digest without a file name", "lines that end in CRLF", "OpenPGP clear-signed text"
 _PLAIN = re.compile(r"([0-9A-Fa-f]{64}) [ *](.+)(?<!\r)")
-_BSD_TAG = re.compile(r"(?:SHA256|SHA2-256) ?\((.+)(?<!\r)\) ?= ?([0-9A-Fa-f]{64})")
+_GNU = re.compile(r"([ \t]*)\\?([0-9A-Fa-f]{64})[ \t](.+)")
+_BSD_TAG = re.compile(r"[ \t]*\\?(?:SHA256|SHA2-256) ?\((.+)\)[ \t]*=[ \t]*([0-9A-Fa-f]{64})")
+_BAGIT_ESCAPE = re.compile("%(0[AaDd]|25)")
+_ALONE = re.compile(r"[ \t]*([0-9A-Fa-f]{64})[ \t]*")
 _OTHER_TAG = re.compile(r"([A-Z0-9][A-Za-z0-9/-]*) ?\(.+\) ?= ?[0-9A-Fa-f]+")
+_OF_A_FILE = re.compile(r"(.+)\.sha256(?:sum)?(?:\.txt)?", re.I)
+_PIPES = ("-", "stdin")  # what programs call bytes that they read from a pipe
+_ARMOUR = {  # the part of a signed list that ends, the line that ends it, and the part that begins
+    ("", "-----BEGIN PGP SIGNED MESSAGE-----"): "head",
+    ("outside", "-----BEGIN PGP SIGNED MESSAGE-----"): "head",
+    ("head", ""): "text",
+    ("text", "-----BEGIN PGP SIGNATURE-----"): "signature",
+    ("signature", "-----END PGP SIGNATURE-----"): "outside",
+}
 
 
 class Parsed(NamedTuple):
-    """The usable lines of a list, path to hex digest in the order of the list, and what was wrong with the others."""
+    """The usable lines of a list, path to hex digest in the order of the list, and what was wrong with the others.
+
+    `forms` are the unusual forms that were met.
+    """
 
     entries: dict[str, str]
     findings: list[Finding]
+    forms: tuple[str, ...] = ()
+
+    def notes(self, name: str) -> Iterator[str]:
+        """How the list of this name was read, and what was not checked."""
+        if self.forms:
+            whose = f", that of {', '.join(self.entries)} by the list's own name" if BARE in self.forms else ""
+            yield f"{name}: read as {', '.join(self.forms)}{whose}"
+        if SIGNED in self.forms:
+            yield f"{name} is signed (OpenPGP); the signature was not checked: gpg --verify {name}"
 
 
 def render(entries: Mapping[str, str]) -> bytes:
@@ -36,67 +68,152 @@ def render(entries: Mapping[str, str]) -> bytes:
 
 
 def parse_list(content: bytes | BinaryIO, name: str) -> Parsed:
-    """Read a list line by line: plain and `*` binary marks, BSD tag lines, comments. Never raises for what the bytes say.
+    """Read a list line by line. Never raises for what the bytes say. `name` is what findings call the list."""
+    reader = _Reader(name)
+    try:
+        for number, line in enumerate(_lines(content, reader), 1):
+            reader.read(line, number)
+    except Refused as error:
+        return Parsed({}, [*error.findings])
+    return reader.end()
 
-    `name` is what findings call the list.
-    """
+
+def _lines(content: bytes | BinaryIO, reader: _Reader) -> Iterator[str]:
+    """The lines as texts, without their newlines. Raises Refused for what is not text."""
     lines = io.BytesIO(content) if isinstance(content, bytes) else content
-    entries: dict[str, str] = {}
-    findings: list[Finding] = []
-    start = 0
-    for number, line in enumerate(iter(partial(lines.readline, LONGEST_LINE), b""), 1):
-        if len(line) == LONGEST_LINE:
-            return Parsed(
-                {}, [Finding("malformed", f"{name}:{number}", "this line is too long: this is not a text list of digests")]
-            )
+    first, start = lines.readline(LONGEST_LINE), 0
+    if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        reader.forms["UTF-16 text"] = None
         try:
-            text = line.decode().removesuffix("\n")
+            lines = io.BytesIO((first + lines.read(LARGEST_UTF16)).decode("utf-16").encode())
+        except UnicodeDecodeError as error:
+            raise Refused.of("malformed", reader.name, "UTF-16 text that is damaged or large; save it as UTF-8") from error
+        first = lines.readline(LONGEST_LINE)
+    elif first.startswith(codecs.BOM_UTF8):
+        reader.forms["UTF-8 text with a byte order mark"] = None
+        first, start = first[3:], 3
+    for number, line in enumerate(chain([first], iter(partial(lines.readline, LONGEST_LINE), b"")), 1):
+        if len(line) == LONGEST_LINE:
+            message = "this line is too long: this is not a text list of digests"
+            raise Refused.of("malformed", f"{reader.name}:{number}", message)
+        try:
+            yield line.decode().removesuffix("\n")
         except UnicodeDecodeError as error:
             message = f"byte {start + error.start} is not UTF-8: this is not a text list of digests"
-            return Parsed({}, [Finding("malformed", name, message)])
+            raise Refused.of("malformed", reader.name, message) from error
         start += len(line)
-        if finding := _add(entries, text, name, number):
-            findings.append(finding)
-    if not entries and not findings:
-        findings.append(Finding("malformed", name, "the list names no file"))
-    if not entries and len(findings) > 1 and all(finding.code == "malformed" for finding in findings):
-        message = f"no list of sha256 digests: none of its {len(findings)} lines is one; first {findings[0].message}"
-        findings = [Finding("malformed", name, message)]
-    return Parsed(entries, findings)
 
 
-def _add(entries: dict[str, str], line: str, name: str, number: int) -> Finding | None:
-    """Add what the line lists, or return what is wrong with it."""
-    digest, path = _fields(line)
-    if path is None:
-        ignored = not line.strip() or line.startswith("#")
-        return None if ignored else Finding("malformed", f"{name}:{number}", _why_malformed(line))
-    path = path.removeprefix("./")  # as `find . -type f | xargs sha256sum` writes it
-    try:
-        listed = entries.setdefault(safe_path(path), digest)
-    except UnsafePath as error:
-        return Finding("unsafe-path", f"{name}:{number}", f"{error}; not followed", actual=path)
-    if listed is digest:
-        return None
-    subject = f"{name}:{number}"
-    if listed == digest:
-        return Finding("duplicate", subject, f"{path} is listed twice", actual=path)
-    return Finding("conflict", subject, f"{path} is listed with two different digests", listed, digest)
+class _Reader:
+    """The lines of a list so far: what they list, and in which forms."""
 
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.forms = dict[str, None]()  # a set in order
+        self._entries, self._findings = dict[str, str](), list[Finding]()
+        self._nameless: list[str] = []  # digests
+        self._part = ""  # of a signed list
+        self._single: bool | None = None  # one blank before each path: sha256sum then takes a second one for the path's
+        if bag := name in (PAYLOAD, TAGS):
+            self.forms["a manifest of BagIt"] = None
+        self._bag, self._usual = bag, not bag
 
-def _fields(line: str) -> tuple[str, str | None]:
-    if match := _PLAIN.fullmatch(line):
-        return match[1].lower(), match[2]
-    if match := _BSD_TAG.fullmatch(line):
-        return match[2].lower(), match[1]
-    if line.startswith("\\") and (match := _PLAIN.fullmatch(line[1:])):
-        return match[1].lower(), match[2]  # GNU escaping: the path holds a backslash, and safe_path refuses it
-    return "", None
+    def read(self, line: str, number: int) -> None:
+        """Add what the line lists, or what is wrong with it. Of the usual form one expression reads it."""
+        if self._usual and (match := _PLAIN.fullmatch(line)):
+            self._single = False
+            self._add(match[1], match[2], number)
+        else:
+            self._read_unusual(line, number)
+            self._usual = not (self._single or self._bag) and self._part in ("", "text")
+
+    def _read_unusual(self, line: str, number: int) -> None:
+        if line.endswith("\r"):  # one, as for sha256sum
+            line = line[:-1]
+            self.forms[CRLF] = None
+        if part := _ARMOUR.get((self._part, line.rstrip())):
+            self.forms[SIGNED] = None
+            if self._entries and not self._part:
+                self._wrong(number, f"the {len(self._entries)} files that are listed above are not in the signed text")
+                self._entries.clear()
+            self._part = part
+            return
+        if self._part == "text":
+            line = line.removeprefix("- ")
+        if fields := self._fields(line):
+            if self._part in ("", "text"):
+                self._add(*fields, number)
+            else:
+                self._wrong(number, f"{fields[1]} is listed outside the signed text")
+        elif line.strip() and not line.startswith("#") and self._part not in ("head", "signature"):
+            if match := _ALONE.fullmatch(line):
+                self._nameless.append(match[1])
+            self._wrong(number, BARE if match else _why_malformed(line))
+
+    def _fields(self, line: str) -> tuple[str, str] | None:
+        """Digest and path, if the line has them."""
+        if match := _BSD_TAG.fullmatch(line):
+            self.forms["BSD tags"] = None
+            return match[2], match[1]
+        match = _GNU.fullmatch(line)
+        if match is None or not match[3].strip():
+            return None
+        leading, digest, path = match.groups()  # of an escaped path the backslashes stay, and safe_path refuses them
+        if self._bag:
+            path = path.lstrip(" \t").removeprefix("*")
+            return digest, _BAGIT_ESCAPE.sub(lambda code: chr(int(code[1], 16)), path)
+        if len(path) > 1 and path[0] in " *" and not self._single:
+            self._single, path = False, path[1:]
+        elif self._single is False:
+            return None  # as for sha256sum: the same path could be read in two ways
+        else:
+            self._single = True
+            self.forms["lines with one blank before the path"] = None
+        if leading:
+            self.forms["lines with blanks before the digest"] = None
+        return digest, path
+
+    def _add(self, digest: str, path: str, number: int) -> None:
+        digest, path = digest.lower(), path.removeprefix("./")  # as `find . -type f | xargs sha256sum` writes it
+        try:
+            listed = self._entries.setdefault(safe_path(path), digest)
+        except UnsafePath as error:
+            self._findings.append(Finding("unsafe-path", f"{self.name}:{number}", f"{error}; not followed", actual=path))
+            return
+        if listed is digest:
+            return
+        if listed == digest:
+            finding = Finding("duplicate", f"{self.name}:{number}", f"{path} is listed twice", actual=path)
+        else:
+            message = f"{path} is listed with two different digests"
+            finding = Finding("conflict", f"{self.name}:{number}", message, listed, digest)
+        self._findings.append(finding)
+
+    def _wrong(self, number: int, message: str) -> None:
+        self._findings.append(Finding("malformed", f"{self.name}:{number}", message))
+
+    def end(self) -> Parsed:
+        """What was read, and what is wrong with the list as a whole."""
+        entries, findings = self._entries, self._findings
+        digests = [*self._nameless, *(entries[path] for path in _PIPES if path in entries)]
+        if len(digests) == len(entries) + len(findings) == 1 and (match := _OF_A_FILE.fullmatch(self.name)):
+            entries.clear()
+            findings.clear()
+            self.forms[BARE] = None
+            self._add(digests[0], match[1], 1)
+        if self._part not in ("", "outside"):
+            findings.append(Finding("malformed", self.name, "the signed text has no end: the list was cut off"))
+        if not entries and not findings:
+            findings.append(Finding("malformed", self.name, "the list names no file"))
+        if not entries and len(findings) > 1 and all(finding.code == "malformed" for finding in findings):
+            message = f"no list of sha256 digests: none of its {len(findings)} lines is one; first {findings[0].message}"
+            findings = [Finding("malformed", self.name, message)]
+        return Parsed(entries, findings, tuple(self.forms))
 
 
 def _why_malformed(line: str) -> str:
-    if line.endswith("\r"):
-        return "the line ends with CRLF; sha256sum would look for a name that ends in a carriage return"
+    if "\0" in line:
+        return "it holds NUL bytes; if this is UTF-16 without a mark, save it as UTF-8"
     if match := _OTHER_TAG.fullmatch(line):
         return f"a {match[1]} digest; only SHA256 is checked"
     return "not a line of sha256sum: 64 hex digits, two spaces (or a space and *), a path"

@@ -38,7 +38,7 @@ def verify(shell: Shell, target: str | None, root: Path | None, deep: bool, remo
     """Check files against the digests listed for them; change nothing.
 
     TARGET is nothing (this project: pins, sources, dvc.lock, pair sets, scores, manifest), a folder with a list of digests
-    in it, any list in the formats of sha256sum, or a release in a store: oci:DIR:TAG, oci://HOST/NAME:TAG,
+    in it, any list of sha256 digests, or a release in a store: oci:DIR:TAG, oci://HOST/NAME:TAG,
     hf://datasets/ORG/NAME@REV, github://OWNER/REPO@TAG. A store's own digests are believed unless --deep is given.
     """
     checked, error = _verify_remote(shell, target, deep) if remote else (_verify(shell, target, root, deep), None)

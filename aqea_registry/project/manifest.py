@@ -61,7 +61,7 @@ def read_manifest(content: bytes | OSError, sizes: bytes | OSError) -> Manifest:
     if isinstance(content, OSError):
         faults = _missing(MANIFEST, content)
     else:
-        digests, faults = parse_list(content, MANIFEST)
+        digests, faults, _ = parse_list(content, MANIFEST)
         spelling = [] if faults else canonical_findings(content, render(digests), MANIFEST)
     if isinstance(sizes, OSError):
         wrong = _missing(SIZES, sizes)

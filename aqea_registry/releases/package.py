@@ -155,7 +155,7 @@ def _listed(folder: Path) -> dict[str, str]:
         content = read_small(folder / LIST, LARGEST)
     except OSError:
         return {}
-    listed, findings = parse_list(content, LIST)
+    listed, findings, _ = parse_list(content, LIST)
     if findings or content != render(listed):
         return {}
     return {path: f"sha256:{sha256}" for path, sha256 in [*listed.items(), (LIST, _digest(content)[0])]}

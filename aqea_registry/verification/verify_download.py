@@ -87,7 +87,7 @@ def _parsed(texts: Mapping[str, bytes], findings: list[Finding]) -> tuple[Releas
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         findings.append(Finding("malformed", PARTS, f"not a list of parts: {error}"))
     if SUMS in texts:
-        sums, wrong = parse_list(texts[SUMS], SUMS)
+        sums, wrong, _ = parse_list(texts[SUMS], SUMS)
         findings += wrong
     return release, parts, sums
 

@@ -12,10 +12,13 @@ import msgspec
 from aqea_registry.base.files import PART
 from aqea_registry.base.findings import BadConfiguration, Finding
 from aqea_registry.base.progress import Reporter
-from aqea_registry.base.sha256_list import MANIFEST, SIZES
+from aqea_registry.base.sha256_list import MANIFEST, PAYLOAD, SIZES, TAGS
 from aqea_registry.verification.verify_list import CheckedList, verify_list
 
-LIST_NAMES = ("MANIFEST.sha256", MANIFEST, "SHA256SUMS", "SHA256SUMS.txt", "sha256sums.txt", "sha256sum.txt", "checksums.txt")
+LIST_NAMES = (
+    *("MANIFEST.sha256", MANIFEST, "SHA256SUMS", "SHA256SUMS.txt", "sha256sums.txt", "sha256sum.txt", "checksums.txt"),
+    PAYLOAD,
+)
 RECORD = "release.json"  # what stores keep beside a release's files
 # What programs are known to leave beside files, folders first: counted, not looked at. docs/findings.md has the same list.
 LEFT_BY_PROGRAMS = (
@@ -39,7 +42,8 @@ def verify_folder(folder: Path, report: Reporter) -> CheckedList:
         raise BadConfiguration(
             f"{folder} has no list of digests ({', '.join(LIST_NAMES)})", "name the list: aqea-registry verify LIST --root DIR"
         )
-    listing = verify_list(folder / name, folder, report) if name else CheckedList(target=RECORD)
+    tags = [folder / TAGS] if name == PAYLOAD and (folder / TAGS).is_file() else []
+    listing = verify_list(folder / name, folder, report, *tags) if name else CheckedList(target=RECORD)
     known = {name, SIZES} if name == MANIFEST else {name}
     there = sorted(present(folder, ("",)))
     if downloaded or any("--" in path for path in there):
@@ -49,6 +53,9 @@ def verify_folder(folder: Path, report: Reporter) -> CheckedList:
         known |= more
     known |= {*listing.digests, *(finding.subject for finding in listing.findings)}
     extra, notes = surplus(there, known)
+    if name == PAYLOAD and (free := [finding.subject for finding in extra if not finding.subject.startswith("data/")]):
+        extra = [finding for finding in extra if finding.subject not in free]
+        notes.append(f"a bag need not list what is not in data/; not checked: {', '.join(free)}")
     return msgspec.structs.replace(
         listing, target=str(folder), findings=(*listing.findings, *extra), notes=(*listing.notes, *notes)
     )

@@ -5,6 +5,7 @@ The pass over bytes that every verification makes: find the files, hash each onc
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from operator import itemgetter
 from pathlib import Path
@@ -14,7 +15,7 @@ import msgspec
 from aqea_registry.base.files import FileDigest, UnsafePath, hash_files, locate, size_of
 from aqea_registry.base.findings import CannotCheck, Finding
 from aqea_registry.base.progress import Reporter
-from aqea_registry.base.sha256_list import parse_list
+from aqea_registry.base.sha256_list import BARE, CRLF, Parsed, parse_list
 
 LARGEST_LIST = 1 << 30
 ABSENT = (FileNotFoundError, NotADirectoryError)
@@ -35,21 +36,38 @@ class CheckedList(msgspec.Struct, frozen=True, kw_only=True):
     digests: dict[str, FileDigest] = {}
 
 
-def verify_list(path: Path, root: Path, report: Reporter) -> CheckedList:
-    """Check files below `root` against a list of anybody's in sha256sum's formats. Raises CannotCheck."""
+def verify_list(path: Path, root: Path, report: Reporter, *more: Path) -> CheckedList:
+    """Check files below `root` against lists of anybody's, in the forms that `sha256_list` reads. Raises CannotCheck."""
+    listed, findings, notes, absent = dict[str, str](), list[Finding](), list[str](), "file not found"
+    for at in (path, *more):
+        parsed = _parsed(at)
+        listed = listed | parsed.entries if listed else parsed.entries
+        findings += parsed.findings
+        notes += parsed.notes(at.name)
+        if BARE in parsed.forms:
+            absent += f"; {at.name} holds {BARE}"
+        if CRLF in parsed.forms and (others := [f"{name}\r" for name in listed if os.path.lexists(root / f"{name}\r")]):
+            notes.append(f"not checked: {len(others)} files whose names end in a carriage return, first {others[0]!r}")
+    digests, errors, _ = hash_listed(root, listed, report)
+    return CheckedList(
+        target=str(path),
+        files=len(digests),
+        bytes=sum(digest.size for digest in digests.values()),
+        findings=(*findings, *read_findings(errors, absent), *digest_findings(listed, digests)),
+        notes=tuple(notes),
+        listed=listed,
+        digests=digests,
+    )
+
+
+def _parsed(path: Path) -> Parsed:
     try:
         if path.stat().st_size > LARGEST_LIST:
             raise CannotCheck(f"{path} has over {LARGEST_LIST} bytes; that is not a list of digests")
         with path.open("rb") as lines:
-            listed, findings = parse_list(lines, path.name)
+            return parse_list(lines, path.name)
     except OSError as error:
         raise CannotCheck(f"{path} cannot be read: {error.strerror}") from error
-    digests, errors, _ = hash_listed(root, listed, report)
-    findings += [*read_findings(errors), *digest_findings(listed, digests)]
-    size = sum(digest.size for digest in digests.values())
-    return CheckedList(
-        target=str(path), files=len(digests), bytes=size, findings=tuple(findings), listed=listed, digests=digests
-    )
 
 
 def hash_listed(
@@ -72,7 +90,7 @@ def hash_listed(
     return digests, errors, by_path
 
 
-def read_findings(errors: Mapping[str, OSError | UnsafePath]) -> Iterator[Finding]:
+def read_findings(errors: Mapping[str, OSError | UnsafePath], absent: str = "file not found") -> Iterator[Finding]:
     """What was not followed, then what could not be read, and why."""
     in_order = sorted(errors.items(), key=itemgetter(0))
     for path, error in in_order:
@@ -80,7 +98,7 @@ def read_findings(errors: Mapping[str, OSError | UnsafePath]) -> Iterator[Findin
             yield Finding("unsafe-path", path, f"{error}; not followed")
     for path, error in in_order:
         if isinstance(error, ABSENT):
-            yield Finding("missing", path, "file not found")
+            yield Finding("missing", path, absent)
         elif isinstance(error, OSError):
             yield Finding("unreadable", path, f"cannot be read: {error.strerror or error}")
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aqea_registry.base.files import UnsafePath, safe_path
-from aqea_registry.base.sha256_list import parse_list, render
+from aqea_registry.base.sha256_list import Parsed, parse_list, render
 from aqea_registry.project.manifest import canonical_findings, parse_sizes, render_sizes
 from tests.growth import assert_linear
 
@@ -151,24 +151,132 @@ def test_a_name_that_sha256sum_escapes_is_not_followed(tmp_path: Path) -> None:
     ],
 )
 def test_forms_of_one_line_mean_the_same(line: str) -> None:
-    assert parse_list(line.encode(), "list") == ({"x": A}, [])
+    found = parse_list(line.encode(), "list")
+    assert (found.entries, found.findings) == ({"x": A}, [])
+    assert found.forms == (("BSD tags",) if "SHA256" in line else ()), "only what is unusual is said"
+
+
+HEAD = "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\n"
+TAIL = "-----BEGIN PGP SIGNATURE-----\nVersion: 1\n\naGVsbG8=\n=abcd\n-----END PGP SIGNATURE-----\n"
+DIALECTS: dict[str, tuple[str, bytes, str]] = {
+    "CRLF": ("list", f"# files\r\n{A}  x\r\n\r\n{B} *y\r\n".encode(), "CRLF"),
+    "tags and CRLF": ("list", f"SHA256 (x) = {A}\r\nSHA256 (y) = {B}\r\n".encode(), "BSD tags"),
+    "tags of OpenSSL": ("list", f"SHA2-256(x)= {A}\nSHA2-256(y)= {B}\n".encode(), "BSD tags"),
+    "tags with blanks": ("list", f" SHA256(x)={A}\n\tSHA256 (y) \t=  {B}\n".encode(), "BSD tags"),
+    "one space": ("list", f"{A} x\n{B} y\n".encode(), "one blank"),
+    "a tab": ("list", f"{A}\tx\n{B}\ty\n".encode(), "one blank"),
+    "indented": ("list", f"    {A}  x\n\t{B}  y\n".encode(), "blanks before the digest"),
+    "a mark": ("list", f"{A}  x\n{B}  y\n".encode("utf-8-sig"), "byte order mark"),
+    "UTF-16": ("list", f"{A}  x\r\n{B}  y\r\n".encode("utf-16"), "UTF-16"),
+    "UTF-16, high byte first": ("list", b"\xfe\xff" + f"{A}  x\n{B}  y\n".encode("utf-16-be"), "UTF-16"),
+    "signed": ("list", f"{HEAD}# ours\n{A}  x\n{B}  y\n{TAIL}".encode(), "OpenPGP"),
+    "signed, dashes escaped": ("list", f"{HEAD}- -- of today\n{A}  x\n- {B}  y\n{TAIL}".encode(), "OpenPGP"),
+    "signed, CRLF": ("list", f"{HEAD}{A}  x\n{B}  y\n{TAIL}".replace("\n", "\r\n").encode(), "CRLF"),
+    "signed, one space": ("list", f"{HEAD}{A} x\n{B} y\n{TAIL}".encode(), "one blank"),
+    "signed in two parts": ("list", f"{HEAD}{A}  x\n{TAIL}\n{HEAD}{B}  y\n{TAIL}".encode(), "OpenPGP"),
+    "a bag's payload": ("manifest-sha256.txt", f"{A}   x\n{B} \t*y\n".encode(), "BagIt"),
+    "a bag's tags": ("tagmanifest-sha256.txt", f"{A} x\n{B}  ./y\n".encode(), "BagIt"),
+}
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_dialect_is_read_and_named(dialect: str) -> None:
+    name, content, form = DIALECTS[dialect]
+    found = parse_list(content, name)
+    wrong = [finding for finding in found.findings if "-- of today" not in content.decode("utf-8", "replace")]
+    assert (found.entries, wrong) == ({"x": A, "y": B}, [])
+    assert any(form in note and f"{name}: read as " in note for note in found.notes(name))
+    assert sum("gpg --verify" in note for note in found.notes(name)) == ("signed" in dialect)
+
+
+def test_the_usual_form_is_not_noted() -> None:
+    assert list(parse_list(f"# files\n{A}  x\n{B} *y\n".encode(), "list").notes("list")) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "lines"),
+    [
+        (f"{A}  x\n{HEAD}{B}  y\n{TAIL}", {"list:2"}),
+        (f"{HEAD}{B}  y\n{TAIL}{A}  x\n", {"list:11"}),
+        (f"{HEAD}{B}  y\n{TAIL}SHA256 (x) = {A}\n", {"list:11"}),
+        (HEAD.replace("\n\n", f"\n{A}  x\n\n") + f"{B}  y\n{TAIL}", {"list:3"}),
+        (f"{HEAD}{B}  y\n{TAIL}".replace("Version: 1", f"{A}  x"), {"list:6"}),
+        (f"{HEAD}{B}  y\n", {"list"}),
+        (f"{HEAD}{B}  y\n{TAIL}".replace("-----END", "-----"), {"list"}),
+    ],
+)
+def test_what_is_not_signed_in_a_signed_list_is_a_finding(content: str, lines: set[str]) -> None:
+    found = parse_list(content.encode(), "list")
+    assert found.entries == {"y": B}
+    assert {(finding.code, finding.subject) for finding in found.findings} == {("malformed", line) for line in lines}
+
+
+@pytest.mark.parametrize("ending", [".sha256", ".sha256sum", ".sha256.txt", ".SHA256"])
+@pytest.mark.parametrize("content", [A, f" {A.upper()} \r\n", f"{A}  -\n", f"{A} *stdin\n", f"SHA2-256(stdin)= {A}\n"])
+def test_a_digest_alone_is_that_of_the_file_that_the_list_is_named_after(content: str, ending: str) -> None:
+    found = parse_list(content.encode(), f"x.tar.gz{ending}")
+    assert (found.entries, found.findings) == ({"x.tar.gz": A}, [])
+    assert any("x.tar.gz by the list's own name" in note for note in found.notes("list"))
+    unnamed = parse_list(content.encode(), "list")
+    assert (unnamed.entries == {} and unnamed.findings) or set(unnamed.entries) <= {"-", "stdin"}
+    assert not parse_list(f"{A}\n{B}\n".encode(), "x.sha256").entries, "two digests are of no one file"
+    assert codes(parse_list(A.encode(), "...sha256")) == ["unsafe-path"]
+
+
+def codes(found: Parsed) -> list[str]:
+    return [finding.code for finding in found.findings]
+
+
+def test_a_bags_names_are_decoded_and_still_checked() -> None:
+    found = parse_list(f"{A}  data/100%25\n{B}  data/a%0Ab\n{A}  data/a%20b\n".encode(), "manifest-sha256.txt")
+    assert found.entries == {"data/100%": A, "data/a%20b": A}
+    assert [(finding.code, finding.subject) for finding in found.findings] == [("unsafe-path", "manifest-sha256.txt:2")]
+    assert parse_list(f"{A}  100%25\n".encode(), "list").entries == {"100%25": A}, "only there"
+
+
+names = st.sampled_from(["ab", "b c", " lead", "*star", "x) = y", "tail ", "#hash", "d/e"])
+digests_written = st.sampled_from([A, A.upper(), B, A[1:]])
+plain_lines = st.tuples(
+    st.sampled_from(["", " ", "\t \t", "\\", "#"]),
+    digests_written,
+    st.sampled_from([" ", "  ", " *", "\t", "\t ", "   ", "*"]),
+    names,
+)
+tag_lines = st.tuples(
+    st.sampled_from(["", " "]),
+    st.sampled_from(["SHA256 (", "SHA256(", "SHA256  (", "sha256 ("]),
+    names,
+    st.sampled_from([") = ", ")=", ")\t=\t", ") "]),
+    digests_written,
+)
+other_lines = st.sampled_from([("",), (" ",), ("# note",), (" # note",), ("word",), (A,)])
+lines = st.tuples((plain_lines | tag_lines | other_lines).map("".join), st.sampled_from(["\n", "\r\n"])).map("".join)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(lines, min_size=1, max_size=5).map("".join))
+def test_the_files_of_a_list_are_those_that_sha256sum_reads(tmp_path: Path, content: str) -> None:
+    """Neither fewer nor others; their bytes and whether they are here do not matter."""
+    done = subprocess.run(["sha256sum", "-c"], input=content.encode(), cwd=tmp_path, capture_output=True, check=False)
+    read = {line.rpartition(": FAILED")[0] for line in done.stdout.decode().splitlines()}
+    assert set(parse_list(content.encode(), "list").entries) == read
 
 
 BAD = {
     "empty": (b"", "malformed", "list", "names no file"),
     "only comments": (b"# nothing\n\n", "malformed", "list", "names no file"),
     "not UTF-8": (f"{A}  x\n".encode() + b"\xff\xfe", "malformed", "list", "byte 68 is not UTF-8"),
-    "UTF-16": (f"{A}  x\n".encode("utf-16"), "malformed", "list", "not UTF-8"),
     "a short digest": (f"{A[:63]}  x\n".encode(), "malformed", "list:1", "not a line of sha256sum"),
     "a long digest": (f"{A}a  x\n".encode(), "malformed", "list:1", "not a line of sha256sum"),
     "no hex": (f"{'g' * 64}  x\n".encode(), "malformed", "list:1", "not a line of sha256sum"),
     "other digits": (f"{'１' * 64}  x\n".encode(), "malformed", "list:1", "not a line of sha256sum"),
-    "one space": (f"{A} x\n".encode(), "malformed", "list:1", "not a line of sha256sum"),
-    "no path": (f"{A}  \n".encode(), "malformed", "list:1", "not a line of sha256sum"),
+    "no path": (f"{A}  \n".encode(), "malformed", "list:1", "a digest without a file name"),
+    "no path in a list of one file": (f"{A}\n{B}\n".encode(), "malformed", "list", "a digest without a file name"),
+    "damaged UTF-16": (f"{A}  x\n".encode("utf-16")[:-1], "malformed", "list", "UTF-16"),
+    "UTF-16 without its mark": (f"{A}  x\n".encode("utf-16-le"), "malformed", "list", "save it as UTF-8"),
+    "two ways to read a path": (f"{A}  x\n{B} y\n".encode(), "malformed", "list:2", "not a line of sha256sum"),
+    "a name that ends in CR": (f"{A}  x\r\r\n".encode(), "unsafe-path", "list:1", "control"),
     "no digest": (b"x\n", "malformed", "list:1", "not a line of sha256sum"),
-    "leading space": (f" {A}  x\n".encode(), "malformed", "list:1", "not a line of sha256sum"),
-    "CRLF": (f"{A}  x\r\n".encode(), "malformed", "list:1", "CRLF"),
-    "CRLF in a tag": (f"SHA256 (x) = {A}\r\n".encode(), "malformed", "list:1", "CRLF"),
     "MD5 tag": (b"MD5 (x) = " + b"0" * 32 + b"\n", "malformed", "list:1", "a MD5 digest"),
     "SHA512 tag": (b"SHA512 (x) = " + b"0" * 128 + b"\n", "malformed", "list:1", "a SHA512 digest"),
     "an md5sum line": (b"0" * 32 + b"  x\n", "malformed", "list:1", "not a line of sha256sum"),
@@ -217,6 +325,9 @@ LONG: dict[str, tuple[str, str, str]] = {
     "closed": ("A (", ")", ""),
     "closed and said": ("A (", ")=0", ""),
     "said": ("SHA256 (", ") = ", ")"),
+    "closed and indented": ("\t SHA256 (x", ") \t", "="),
+    "indented": (" ", " ", A),
+    "blanks": (A, " \t", ""),
     "opened": ("SHA256 (", "(", ""),
     "spaces": ("", " ", ""),
     "folders": (f"{A}  ", "a/", "a"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import resource
@@ -116,13 +117,69 @@ def test_what_is_not_there_or_has_no_list_is_told_apart(folder: Path) -> None:
         assert "NOTHING not found" in lost.err
 
 
+def test_a_file_whose_name_ends_in_cr_is_not_taken_for_another(folder: Path) -> None:
+    (folder / "LIST").write_bytes(listed(folder, "sha256sum").replace(b"\n", b"\r\n"))
+    alone = aqea("verify", "LIST", "--json", cwd=folder)
+    assert (alone.status, len(alone.json()["notes"])) == (0, 1)
+    (folder / "a.txt\r").write_text("other\n")
+    result = aqea("verify", "LIST", "--json", cwd=folder)
+    assert (result.status, result.json()["notes"][0]) == (0, alone.json()["notes"][0])
+    assert r"'a.txt\r'" in result.json()["notes"][1], "it is said to be here, and not checked"
+    assert r"'a.txt\r'" in aqea("verify", "LIST", cwd=folder).out
+
+
+def test_a_digest_without_a_name_is_checked_or_the_name_is_missed(tmp_path: Path) -> None:
+    (tmp_path / "hi").write_text("hi\n")
+    for name in ("hi.sha256", "gone.sha256", "LIST"):
+        (tmp_path / name).write_text(f"{GOOD}\n")
+    right = aqea("verify", "hi.sha256", "--json", cwd=tmp_path)
+    assert (right.status, right.json()["files"]) == (0, 1)
+    assert "hi by the list's own name" in "".join(right.json()["notes"])
+    for name, expected in (("gone.sha256", ("missing", "gone")), ("LIST", ("malformed", "LIST:1"))):
+        wrong = aqea("verify", name, "--json", cwd=tmp_path)
+        assert (wrong.status, found(wrong)) == (1, {expected})
+        assert "a digest without a file name" in wrong.json()["findings"][0]["message"]
+    (tmp_path / "hi").write_text("other\n")
+    assert found(aqea("verify", "hi.sha256", "--json", cwd=tmp_path)) == {("mismatch", "hi")}
+
+
+def bag(root: Path) -> None:
+    """As its specification has it: names are encoded, the payload is listed whole, the other files need not be."""
+    (root / "data/sub").mkdir(parents=True)
+    contents = {"data/a 100%.txt": "a\n", "data/sub/b.txt": "b\n", "bagit.txt": "BagIt-Version: 1.0\n"}
+    for name, content in contents.items():
+        (root / name).write_text(content)
+    lines = {
+        name: f"{hashlib.sha256(text.encode()).hexdigest()}   {name.replace('%', '%25')}\n" for name, text in contents.items()
+    }
+    (root / "manifest-sha256.txt").write_text("".join(line for name, line in lines.items() if name.startswith("data/")))
+    (root / "tagmanifest-sha256.txt").write_text(lines["bagit.txt"])
+
+
+def test_a_bag_is_checked_with_its_payload_and_its_tags(tmp_path: Path) -> None:
+    bag(tmp_path)
+    result = aqea("verify", ".", "--json", cwd=tmp_path)
+    assert (result.status, result.json()["files"], found(result)) == (0, 3, set())
+    notes = "\n".join(result.json()["notes"])
+    assert "tagmanifest-sha256.txt: read as a manifest of BagIt" in notes
+    (tmp_path / "bag-info.txt").write_text("Source: here\n")
+    (tmp_path / "data/more").write_text("more\n")
+    (tmp_path / "bagit.txt").write_text("BagIt-Version: 9\n")
+    (tmp_path / "data/sub/b.txt").unlink()
+    result = aqea("verify", ".", "--json", cwd=tmp_path)
+    assert found(result) == {("unexpected", "data/more"), ("mismatch", "bagit.txt"), ("missing", "data/sub/b.txt")}
+    assert "not checked: bag-info.txt" in "\n".join(result.json()["notes"])
+    (tmp_path / "tagmanifest-sha256.txt").unlink()
+    assert found(aqea("verify", ".", "--json", cwd=tmp_path)) == {("unexpected", "data/more"), ("missing", "data/sub/b.txt")}
+
+
 GOOD = "98ea6e4f216f2fb4b69fff9b3a44842c38686ca685f3f55dc48c5d3fb1107be4"  # of "hi\n"
 BAD: dict[str, tuple[bytes, set[tuple[str, str]]]] = {
     "empty": (b"", {("malformed", "LIST")}),
     "blank lines and comments": (b"\n# a list\n\n", {("malformed", "LIST")}),
     "not UTF-8": (f"{GOOD}  caf".encode() + b"\xe9\n", {("malformed", "LIST")}),
     "zeros": (bytes(1000), {("malformed", "LIST:1")}),
-    "CRLF": (f"{GOOD}  hi\r\n".encode(), {("malformed", "LIST:1")}),
+    "a name that ends in CR": (f"{GOOD}  hi\n{GOOD}  hi\r\r\n".encode(), {("unsafe-path", "LIST:2")}),
     "short digest": (f"{GOOD}  hi\n{GOOD[:-1]}  hi\n".encode(), {("malformed", "LIST:2")}),
     "one space": (f"{GOOD}  hi\n{GOOD} hi\n".encode(), {("malformed", "LIST:2")}),
     "md5": (f"{GOOD}  hi\nMD5 (hi) = 764efa883dda1e11db47671c4a3bbd9e\n".encode(), {("malformed", "LIST:2")}),
