@@ -6,7 +6,6 @@ Paths that come out of files: relative, POSIX, and never outside their root.
 from __future__ import annotations
 
 import errno
-import fcntl
 import functools
 import glob
 import hashlib
@@ -19,6 +18,11 @@ from io import BufferedReader, FileIO, RawIOBase
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, TypeVar
 
+try:
+    import fcntl
+except ImportError:  # Windows: what only reads works there
+    fcntl = None  # type: ignore[assignment]
+
 # So much stays in a core's second-level cache: the copy out of the page cache then costs a seventh of the hashing.
 BLOCK = 1 << 18
 # The machine's own refusals to write: no other source of the bytes would help.
@@ -26,6 +30,8 @@ NO_ROOM = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS})
 
 Advance = Callable[[int], None]
 PathT = TypeVar("PathT", str, Path)
+# Windows has neither O_NONBLOCK nor O_DIRECTORY, POSIX no O_BINARY.
+_FILE, _FOLDER = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0), getattr(os, "O_DIRECTORY", 0)
 
 
 def ignore(_: int) -> None:
@@ -46,7 +52,7 @@ def open_regular(path: Path) -> FileIO:
 
 
 def _open_regular(path: str | Path, flags: int = os.O_RDONLY) -> int:
-    descriptor = os.open(path, flags | os.O_NONBLOCK)
+    descriptor = os.open(path, flags | _FILE)
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
         return descriptor
     os.close(descriptor)
@@ -174,12 +180,19 @@ def _new_part(path: Path) -> tuple[Path, BinaryIO]:
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """One writer at a time in a folder, on this machine; the lock goes with the process. The folder must be there."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    descriptor = os.open(folder, os.O_RDONLY | _FOLDER)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        lock(descriptor)
         yield
     finally:
         os.close(descriptor)
+
+
+def lock(descriptor: int, *, wait: bool = True) -> None:
+    """Lock an open file or folder until it is closed. Raises BlockingIOError if another process has it and `wait` is False."""
+    if fcntl is None:
+        raise OSError(errno.ENOTSUP, "this system cannot lock files as POSIX systems do; on Windows: use WSL")
+    fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def hash_stream(
@@ -236,7 +249,9 @@ def _sweep(path: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    if os.name == "nt":
+        return  # a folder cannot be opened there
+    descriptor = os.open(folder, os.O_RDONLY | _FOLDER)
     try:
         os.fsync(descriptor)
     finally:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import io
 import os
@@ -12,7 +11,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from aqea_registry.base.files import BLOCK, UnsafePath, inside, open_regular, safe_path, size_of
+from aqea_registry.base.files import BLOCK, UnsafePath, inside, lock, open_regular, safe_path, size_of
 from aqea_registry.base.findings import BadConfiguration, CannotCheck
 from aqea_registry.remote.hub_client import NotFound, Repository, offline
 
@@ -194,8 +193,8 @@ class HubSource:
         name = hashlib.sha256(f"{self._repository.id}@{self._repository.commit}:{safe_path(path)}".encode()).hexdigest()
         part = self._incoming / name
         self._incoming.mkdir(parents=True, exist_ok=True)
-        with (self._incoming / f"{name}.lock").open("wb") as lock:  # another run may be at the same file
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with (self._incoming / f"{name}.lock").open("wb") as held:  # another run may be at the same file
+            lock(held.fileno())
             try:
                 self._download(path, part, limit)
             except NotFound as error:

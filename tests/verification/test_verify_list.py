@@ -15,7 +15,7 @@ import pytest
 
 from tests.growth import assert_linear
 from tests.helpers import finish, found, start, tree
-from tests.tools import Result, aqea, run
+from tests.tools import ROOT, Result, aqea, run
 
 PLAIN = ("a.txt", "with space.txt", "  two leading.txt", "déjà vu.txt", "日本語/ファイル.bin")
 NAMES = (*PLAIN, "*star.txt", "SHA256 (x) = y", "-dash")
@@ -321,3 +321,31 @@ def test_a_stranger_needs_the_core_only(folder: Path, words: Callable[[Path], tu
     assert result.status == 0, result.err
     assert "msgspec" in imported(result), "the measure sees what is imported"
     assert imported(result) & HEAVY == set()
+
+
+# What a Windows machine lacks of Python's standard library.
+WITHOUT_POSIX = """
+import os, sys
+for name in ("fcntl", "pwd", "grp", "resource", "termios"):
+    sys.modules[name] = None
+for name in ("O_NONBLOCK", "O_DIRECTORY", "O_NOFOLLOW", "mkfifo", "fork", "getuid"):
+    delattr(os, name)
+from aqea_registry.cli import main
+main(sys.argv[1:], prog_name="aqea-registry")
+"""
+
+
+def test_what_only_reads_needs_no_posix(tmp_path: Path) -> None:
+    """And what writes says what it needs, in a line."""
+    (tmp_path / "a").write_bytes(b"a")
+    (tmp_path / "SHA256SUMS").write_text(f"{hashlib.sha256(b'a').hexdigest()}  a\n{'0' * 64}  b\n")
+
+    def without(*words: str | Path) -> Result:
+        return run(sys.executable, "-c", WITHOUT_POSIX, *words, cwd=ROOT)
+
+    listed = without("verify", tmp_path / "SHA256SUMS", "--json")
+    assert (listed.status, found(listed)) == (1, {("missing", "b")}), listed.err
+    layout = ROOT / "tests/data/0.1.0/releases"
+    assert without("verify", f"oci:{layout}:v1").status == 0
+    pulled = without("pull", f"oci:{layout}:v1", "--to", tmp_path / "out")
+    assert pulled.status == 3 and "on Windows: use WSL" in pulled.err and "Traceback" not in pulled.err, pulled

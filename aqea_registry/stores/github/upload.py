@@ -10,7 +10,6 @@ the start.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import secrets
@@ -21,7 +20,7 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from aqea_registry.base.files import BLOCK, Advance, ignore
+from aqea_registry.base.files import BLOCK, Advance, ignore, lock
 from aqea_registry.base.findings import CannotCheck, NotAllowed, Refused
 from aqea_registry.remote.retry import UploadBody
 from aqea_registry.stores.github.api import ABSENT, INVALID, Asset, Found, GitHubClient, GitHubRefusal
@@ -167,7 +166,7 @@ def draft_lock(*names: str, wait: bool) -> Iterator[str]:
             path = _owner_file(names)
             path.parent.mkdir(parents=True, exist_ok=True)
             file = stack.enter_context(path.open("a+"))
-            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(file.fileno(), wait=wait)
             file.seek(0)
             if known := file.read():
                 owner = known
