@@ -212,8 +212,8 @@ def previous(tag: str, tags: list[str]) -> str | None:
     return max((other for other in tags if _natural(other) < _natural(tag)), key=_natural, default=None)
 
 
-def notes(digest: str, since: str | None, found: list[Change] | None) -> str:
-    """The release's notes in Markdown: its identity, and what changed since the release before it."""
+def notes(digest: str, since: str | None, found: list[Change] | None, listed: str = LISTS[1]) -> str:
+    """The release's notes in Markdown: its identity, the list of its files, and what changed since the release before it."""
     if since is None:
         text = "The first release."
     elif found is None:
@@ -223,7 +223,7 @@ def notes(digest: str, since: str | None, found: list[Change] | None) -> str:
     else:
         rows = [(change.what, change.name, change.state, _short(change.before), _short(change.after)) for change in found]
         text = f"Changes since {since}:\n\n{markdown_table(('what', 'name', '', 'before', 'after'), rows)}"
-    return f"Release digest: `{digest}`\n\nCheck every file: `sha256sum -c MANIFEST.sha256`\n\n{text}\n"
+    return f"Release digest: `{digest}`\n\nCheck every file: `sha256sum -c {listed}`\n\n{text}\n"
 
 
 def _short(text: str | None) -> str:

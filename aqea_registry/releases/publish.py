@@ -19,9 +19,10 @@ from aqea_registry.base.progress import Reporter
 from aqea_registry.base.references import is_folder, join_reference
 from aqea_registry.comparison.trees import changes, contents_of, is_compared, notes, previous, read_contents
 from aqea_registry.project.project import Project
-from aqea_registry.releases.package import Package, assemble
+from aqea_registry.releases.package import LIST, Package, assemble
 from aqea_registry.stores import receipts
 from aqea_registry.stores.attachments import Status, current, next_name
+from aqea_registry.stores.github.assets import SUMS
 from aqea_registry.stores.open_store import find, open_store
 from aqea_registry.stores.port import Plan, Store, Tagged
 from aqea_registry.stores.receipts import StoreReceipt
@@ -182,16 +183,16 @@ def _read_back(store: Store, tag: str, release: Release, report: Reporter) -> Ta
 
 def _notes(store: Store, tag: str, package: Package) -> str:
     """What changed since the release before this one in the same store."""
-    release = package.release
+    release, listed = package.release, SUMS if store.spec.startswith("github://") else LIST
     since = previous(tag, store.tags())
     if since is None:
-        return notes(release.digest(), None, None)
+        return notes(release.digest(), None, None, listed)
     try:
         before = read_contents(store, find(store, since))
     except RegistryError:
-        return notes(release.digest(), since, None)
+        return notes(release.digest(), since, None, listed)
     texts = {path: _bytes(package.content(path)) for path in release.files() if is_compared(path)}
-    return notes(release.digest(), since, changes(before, contents_of(tag, release, texts)))
+    return notes(release.digest(), since, changes(before, contents_of(tag, release, texts)), listed)
 
 
 def _bytes(content: Path | bytes) -> bytes:

@@ -30,6 +30,7 @@ LARGEST_MANIFEST = 4 << 20  # what registries accept, and a bound on what is par
 RESERVED = frozenset({".git", "git~1", ".aqea", ".aqea-incoming"})  # names that would act on whoever pulls a file of them
 LONGEST_NAME, LONGEST_PATH = 255, 1024  # bytes: what all common file systems take
 LAYER_TYPES = {
+    ".html": "text/html",
     ".json": "application/json",
     ".md": "text/markdown",
     ".parquet": "application/vnd.apache.parquet",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -82,9 +84,12 @@ def world(tmp_path: Path) -> Iterator[World]:
         yield World(hub, github, proxy, tmp_path / "home")
 
 
+def words_to(specs: list[str]) -> list[str]:
+    return [word for spec in specs for word in ("--to", spec)]
+
+
 def publish(project: Path, world: World, *words: str, tag: str = "v1", env: Mapping[str, str] | None = None) -> Result:
-    to = [word for spec in world.specs for word in ("--to", spec)]
-    return aqea("publish", "--tag", tag, *to, *words, cwd=project, env=env or world.env())
+    return aqea("publish", "--tag", tag, *words_to(world.specs), *words, cwd=project, env=env or world.env())
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -147,6 +152,32 @@ def test_a_repeated_publication_sends_nothing_and_a_check_fetches_no_large_file(
     again = publish(published, world)
     assert (again.status, world.uploaded()) == (0, (0, 0, 0))
     assert (published / RECEIPT).read_bytes() == before, "a lost receipt is written again as it was"
+
+
+def test_what_other_clients_download_verifies_as_card_and_notes_say(published: Path, world: World, tmp_path: Path) -> None:
+    marked = aqea(
+        "mark", "--tag", "v1", "--withdrawn", "--reason", "x", *words_to(world.specs[2:]), cwd=published, env=world.env()
+    )
+    assert marked.status == 0, marked
+    for revision in ("v1", "main"):
+        got = tmp_path / revision
+        words = (BIN / "hf", "download", ORG, "--repo-type", "dataset", "--revision", revision, "--local-dir", got)
+        assert run(*words, cwd=tmp_path, env=world.env()).status == 0
+        (card,) = re.findall(r"^## Verify$.*?^```sh\n(.*?)^```", (got / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+        done = run("sh", "-e", "-c", card, cwd=got, env=world.env(PATH=f"{BIN}:{os.environ['PATH']}"))
+        assert done.status == 0, done
+        assert ("withdrawn" in done.out) is (revision == "main")
+    (release,) = world.github.store.releases(ORG)
+    (tmp_path / "assets").mkdir()
+    for asset in release.assets:
+        (tmp_path / "assets" / asset.name).write_bytes(world.github.store.content(asset))
+    for command in re.findall(r"`(sha256sum [^`]+)`", release.body):
+        assert run("sh", "-c", command, cwd=tmp_path / "assets").status == 0, command
+    assert "sha256sum -c SHA256SUMS" in (tmp_path / "assets/README.md").read_text()
+    checked = aqea("verify", ".", "--json", cwd=tmp_path / "assets")
+    assert (checked.status, found(checked)) == (0, set()), checked
+    assert any("withdrawn" in note for note in checked.json()["notes"])
+    assert {asset.content_type for asset in release.assets if asset.name == "report.html"} == {"text/html"}
 
 
 def test_the_data_loads_by_tag_and_is_the_pair_files(published: Path, world: World, tmp_path: Path) -> None:

@@ -105,6 +105,17 @@ def test_a_manifest_says_what_it_is_and_no_time() -> None:
     assert content == json.dumps(manifest, sort_keys=True, separators=(",", ":")).encode()
 
 
+def test_each_kind_of_file_has_its_media_type() -> None:
+    layers = build([(path, "a" * 64, 1) for path in ("report.html", "a.json", "MANIFEST.sha256", "x")]).files()
+    types = {path: layer.media_type for path, layer in layers.items()}
+    assert types == {
+        "report.html": "text/html",
+        "a.json": "application/json",
+        "MANIFEST.sha256": "text/plain",
+        "x": "text/plain",
+    }
+
+
 def manifest(*paths: str) -> dict[str, Any]:
     value: dict[str, Any] = json.loads(build([(path, "a" * 64, 1) for path in paths or ("x", "y")]).render())
     return value

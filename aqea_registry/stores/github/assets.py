@@ -1,7 +1,8 @@
 """How a release becomes GitHub's flat list of assets and a description (pure), and how the assets are read back.
 
 A file is one asset: its path with `--` for `/`. GitHub takes no empty asset and none of 2 GiB or more, so such files are
-sent in parts, none or several, and `parts.json` says which. `release.json` is the release's manifest, byte for byte.
+sent in parts, none or several, and `parts.json` says which. `release.json` is the release's manifest, byte for byte, and
+`SHA256SUMS` lists all of them by their names.
 """
 
 from __future__ import annotations

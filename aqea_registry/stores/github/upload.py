@@ -22,11 +22,13 @@ from typing import NamedTuple
 
 from aqea_registry.base.files import BLOCK, Advance, ignore, lock
 from aqea_registry.base.findings import CannotCheck, NotAllowed, Refused
+from aqea_registry.base.sha256_list import render
 from aqea_registry.remote.retry import UploadBody
 from aqea_registry.stores.github.api import ABSENT, INVALID, Asset, Found, GitHubClient, GitHubRefusal
 from aqea_registry.stores.github.assets import (
     ATTACHMENT,
     PARTS,
+    SUMS,
     Part,
     Parts,
     SplitFile,
@@ -109,7 +111,9 @@ class Sending:
     @cached_property
     def _uploads(self) -> list[AssetUpload]:
         """All assets of the release, the record last; split files are hashed once."""
-        return list(self._make())
+        uploads = [*self._make(), _text_upload(RECORD, self._release.render(), MANIFEST_TYPE)]
+        sums = render({upload.name: upload.digest.removeprefix("sha256:") for upload in uploads})
+        return [*uploads[:-1], _text_upload(SUMS, sums, "text/plain"), uploads[-1]]
 
     def _make(self) -> Iterator[AssetUpload]:
         split: dict[str, SplitFile] = {}
@@ -124,7 +128,6 @@ class Sending:
                 yield AssetUpload(part.name, label, layer.media_type, part.digest, part.size, path, number * self._part)
         if split:
             yield _text_upload(PARTS, Parts(files=split).render(), "application/json")
-        yield _text_upload(RECORD, self._release.render(), MANIFEST_TYPE)
 
     def _split(self, path: str, layer: Descriptor, names: tuple[str, ...]) -> SplitFile:
         """Hash a file in parts, and as a whole. Raises Refused if it is not what the release names."""
