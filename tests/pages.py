@@ -176,6 +176,7 @@ def content(verdicts: list[Verdict] | None = None, **changes: object) -> Content
     resolved = Pin(kind="dataset", id="mteb/stsbenchmark-sts", resolved_at="2026-01-05", files={"test.jsonl": file}, **shape)
     unresolved = msgspec.structs.replace(resolved, id="mteb/sickr-sts", files={}, resolved_at=None, resolved_from=None)
     folder = msgspec.structs.replace(resolved, kind="directory", id="data/small", commit=None, requested=None)
+    claimed = msgspec.structs.replace(resolved, kind="model", id="org/claimed", resolved_from="package:claimed")
     listed = (ReceiptFile(path="data/stsb.json", digest=f"sha256:{SHA}", size=9000000),)
     store = StoreReceipt(reference="oci:releases:v1", at=f"sha256:{SHA}")
     made = Content(
@@ -195,7 +196,12 @@ def content(verdicts: list[Verdict] | None = None, **changes: object) -> Content
         + [Finding(code="mismatch", subject="metrics/stsb-minilm.json", expected=SHA, actual=SHA[::-1], message="other bytes")],
         notes=["no source of mpnet is on this machine; its pinned bytes were not looked at"],
         pair_sets=[PairSetFacts(RESULT, "stsb", "sentence-transformers/all-MiniLM-L6-v2", EXAMINED)],
-        pins=[PinFacts("stsb", resolved, True), PinFacts("small", folder, True), PinFacts("sickr", unresolved, False)],
+        pins=[
+            PinFacts("stsb", resolved, True),
+            PinFacts("small", folder, True),
+            PinFacts("sickr", unresolved, False),
+            PinFacts("far", claimed, False),
+        ],
         ledgers=ledgers,
         verdicts=verdicts,
         graph=graph_of(verdicts),

@@ -63,17 +63,20 @@ def _parameters(artefact: RunArtefact) -> dict[str, str]:
 
 
 def inputs_of(artefacts: Iterable[RunArtefact]) -> tuple[Resource, ...]:
-    """The pins that these are made from, each once: repository with commit, each file with sha256."""
+    """The pins that these are made from, each once: repository with commit, which may be claimed; each file with sha256."""
     pins = [(name, pin) for artefact in artefacts for name, pin in artefact.pins if pin is not None]
-    return tuple({resource.name: resource for name, pin in pins for resource in _pinned(name, pin)}.values())
+    return tuple({resource.name: resource for name, pin in pins for resource in pinned(name, pin)}.values())
 
 
-def _pinned(name: str, pin: Pin) -> Iterable[Resource]:
-    if pin.commit is not None:
-        kind = "datasets/" if pin.kind == "dataset" else ""
-        yield Resource(name=name, uri=f"hf://{kind}{pin.id}@{pin.commit}", digest={"gitCommit": pin.commit})
-    for path, file in sorted(pin.files.items()):
-        yield Resource(name=f"{name}/{path}", digest={"sha256": file.sha256})
+def pinned(name: str, pin: Pin) -> tuple[Resource, ...]:
+    """A pin as what something was made from: its repository, and each of its files."""
+    uri = f"hf://{'datasets/' if pin.kind == 'dataset' else ''}{pin.id}"
+    files = (Resource(name=f"{name}/{path}", digest={"sha256": file.sha256}) for path, file in sorted(pin.files.items()))
+    if pin.commit is None:
+        return tuple(files)
+    if pin.state == "claimed":  # no address of what no Hub may have
+        return Resource(name=name, uri=uri, annotations={intoto.CLAIMED: pin.commit}), *files
+    return Resource(name=name, uri=f"{uri}@{pin.commit}", digest={"gitCommit": pin.commit}), *files
 
 
 def _code(root: Path) -> tuple[Resource, ...]:

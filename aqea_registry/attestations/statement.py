@@ -28,6 +28,7 @@ BUILDER = "urn:aqea-registry:command-line"
 SUFFIX = ".intoto.json"
 NAME = re.compile(r"[a-z0-9][A-Za-z0-9._-]*\.intoto\.json")
 LARGEST = 4 << 20  # bytes
+CLAIMED = "claimedCommit"  # an annotation: the commit of a repository that no Hub has confirmed for the files
 
 Time = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\Z")]
 Hex = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{40,128}\Z")]
@@ -169,13 +170,19 @@ def foreign_findings(statement: Statement, name: str, digests: Collection[str]) 
 
 def dependency_findings(named: tuple[Resource, ...], name: str, wanted: tuple[Resource, ...]) -> list[Finding]:
     """Where a statement names other inputs than the pins: each by its name, compared by origin and digests."""
-    theirs, ours = ({resource.name: (resource.uri, resource.digest) for resource in side} for side in (named, wanted))
+    theirs, ours = ({resource.name: _origin(resource) for resource in side} for side in (named, wanted))
     message = "the statement names another input than the pins do"
     return [
         Finding("mismatch", f"{name}: resolvedDependencies: {key}", message, _text(ours.get(key)), _text(theirs.get(key)))
         for key in sorted({*theirs, *ours})
         if theirs.get(key) != ours.get(key)
     ]
+
+
+def _origin(resource: Resource) -> tuple[str, dict[str, str]]:
+    """Whence an input is: a claimed commit is the same as a confirmed one, which it may have become since."""
+    claimed = resource.annotations.get(CLAIMED)
+    return (f"{resource.uri}@{claimed}", {"gitCommit": claimed}) if claimed else (resource.uri, resource.digest)
 
 
 def _text(origin: tuple[str, dict[str, str]] | None) -> str:

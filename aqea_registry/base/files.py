@@ -16,7 +16,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from io import BufferedReader, FileIO, RawIOBase
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeVar
+
+if TYPE_CHECKING:
+    from aqea_registry.base.findings import Finding
 
 try:
     import fcntl
@@ -70,6 +73,20 @@ def read_small(path: Path, limit: int) -> bytes:
     if len(content) > limit:
         raise TooLarge(errno.EFBIG, f"larger than {limit >> 20} MiB", str(path))
     return content
+
+
+def wrong_content(path: Path, name: str, subject: str | None = None) -> Finding | None:
+    """The finding for a file on disk that is not what its name says; of one that cannot be read nothing is said here."""
+    from aqea_registry.base.recognise import (
+        HEAD,
+        content_finding,
+    )  # findings are msgspec's, which the command line starts without
+
+    try:
+        with open_regular(path) as file:
+            return content_finding(file.read(HEAD) or b"", name, subject)
+    except OSError:
+        return None
 
 
 def read_stream(incoming: RawIOBase | BinaryIO, limit: int) -> bytes:

@@ -28,6 +28,7 @@ CODES = frozenset(
         "pin-moved",
         "release-gone",
         "repository-gone",
+        "repository-renamed",
         "tag-moved",
         "thin-margin",
         "unexpected",

@@ -13,7 +13,7 @@ from aqea_registry.base.findings import Finding
 
 HEAD = 4096  # bytes that are looked at
 MAY_BE_ANYTHING = (".md", ".html", ".htm")  # prose may begin as a web page does
-MAY_BE_EMPTY = (*MAY_BE_ANYTHING, ".py")
+NEVER_EMPTY = (".json", ".jsonl", ".parquet", ".gz", ".csv", ".tsv", ".txt", ".safetensors", ".bin", ".pt", ".onnx", ".model")
 
 _PROGRAMS = rb"https://(?:git-lfs|hawser)\.github\.com/spec/v1|http://git-media\.io/v/2"
 _LFS = re.compile(rb"version (?:%b)\n(?:ext-[^\n]+\n)*oid sha256:([0-9a-f]{64})\nsize ([0-9]{1,18})\n?\Z" % _PROGRAMS)
@@ -50,7 +50,7 @@ def what_it_is(head: bytes, path: str = "") -> str | None:
     The answer continues a sentence, "NAME is ...". Of a `path` whose name lets it be empty, or be a web page, less is said.
     """
     if not head:
-        return None if path.endswith(MAY_BE_EMPTY) else "empty, not the file; get it again"
+        return "empty, not the file; get it again" if not path or path.endswith(NEVER_EMPTY) else None
     if pointer := lfs_pointer(head):
         return f"a Git LFS pointer to sha256 {pointer.sha256} ({pointer.size} bytes), not the file; run: git lfs pull"
     if path.endswith(MAY_BE_ANYTHING):

@@ -24,6 +24,7 @@ from aqea_registry.claims.check_claims import check_claims
 from aqea_registry.claims.ledger import Claim, Verdict
 from aqea_registry.documents.numbers import NotANumber, parse_number
 from aqea_registry.project.artefact import RunArtefact
+from aqea_registry.project.lock import Pin
 from aqea_registry.project.project import Project
 from aqea_registry.vectors.scores import Metrics
 from aqea_registry.verification.verify_project import recompute
@@ -140,7 +141,8 @@ def _front_matter(project: Project, model: str, scores: Mapping[str, tuple[RunAr
         from huggingface_hub import EvalResult, ModelCardData
     except ImportError as error:
         raise CannotCheck("a model-index is written with huggingface_hub", "pip install 'aqea-registry[stores]'") from error
-    commit = project.pin(model).commit
+    model_pin = project.pin(model)
+    commit = model_pin.commit
     results = []
     for pair, metrics in scores.values():
         dataset, pin = pair.dataset_entry, project.pin(pair.dataset)
@@ -152,14 +154,19 @@ def _front_matter(project: Project, model: str, scores: Mapping[str, tuple[RunAr
                 dataset_config=dataset.config,
                 dataset_split=dataset.split,
                 dataset_revision=pin.commit,
-                dataset_args=None if pin.commit else {"pin": f"sha256:{pin.digest()}"},
+                dataset_args=None if pin.state == "resolved" else {"pin": f"sha256:{pin.digest()}", **_claimed("commit", pin)},
                 metric_type=name,
                 metric_value=float(100 * Fraction(value)),
-                metric_args={"model_revision": commit} if commit else None,
+                metric_args={"model_revision": commit, **_claimed("model_revision", model_pin)} if commit else None,
             )
             for name, value in msgspec.structs.asdict(metrics).items()
         ]
     return f"---\n{ModelCardData(model_name=project.params.models[model].repo, eval_results=results).to_yaml()}\n---\n"
+
+
+def _claimed(name: str, pin: Pin) -> dict[str, str]:
+    """What is said beside a commit that no Hub has confirmed."""
+    return {f"{name}_is": "claimed"} if pin.state == "claimed" else {}
 
 
 def escaped(text: str) -> str:

@@ -311,17 +311,18 @@ def resolve_result(result: Evaluation, params: Params, lock: Lock) -> Resolved |
     commits = {name: _commit(params.datasets[name], lock.datasets.get(name)) for name in datasets}
     fitting = [name for name in datasets if result.revision in (None, commits[name])]
     if not fitting:
-        here = ", ".join(f"{commit or 'no revision'} ({name})" for name, commit in commits.items())
+        here = ", ".join(f"{_commit_text(commit, lock.get(name))} ({name})" for name, commit in commits.items())
         return Unchecked("other-revision", f"the document names revision {result.revision} of {result.dataset}; here is {here}")
     model = models[0]
     commit = _commit(params.models[model], lock.models.get(model))
     if result.model_revision not in (None, commit):
         message = f"the document names revision {result.model_revision} of {result.model}"
-        return Unchecked("other-revision", f"{message}; here is {commit or 'no revision'} ({model})")
+        return Unchecked("other-revision", f"{message}; here is {_commit_text(commit, lock.get(model))} ({model})")
     for key, pair in params.run.pairs.items():
         if pair.dataset in fitting and pair.model == model:
             silent = result.model_revision is None and commit is not None
-            return Resolved(key, f" (the document names no revision of the model; compared is {commit})" if silent else "")
+            compared = _commit_text(commit, lock.get(model))
+            return Resolved(key, f" (the document names no revision of the model; compared is {compared})" if silent else "")
     return _not_made(fitting, model, params, lock)
 
 
@@ -350,6 +351,10 @@ def _unknown_dataset(result: Evaluation, params: Params) -> str:
 def _commit(entry: Dataset | Model, pin: Pin | None) -> str | None:
     """The commit that stands for the entry here: the pin's, else the one that the catalogue asks for."""
     return pin.commit if pin is not None else known_commit(entry)
+
+
+def _commit_text(commit: str | None, pin: Pin | None) -> str:
+    return pin.commit_text() if pin is not None and pin.commit else commit or "no revision"
 
 
 def _not_made(datasets: Sequence[str], model: str, params: Params, lock: Lock) -> Unchecked:

@@ -20,22 +20,26 @@ if TYPE_CHECKING:
 @command
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--check", is_flag=True, help="Change nothing; report what has moved, changed or gone since.")
+@click.option("--record", is_flag=True, help="With --check, record which claimed commits the Hub has confirmed.")
 @click.option("--commits-only", is_flag=True, help="Do not contact any source; record only the commit from params.yaml.")
-def pin(shell: Shell, names: tuple[str, ...], check: bool, commits_only: bool) -> Outcome:
+def pin(shell: Shell, names: tuple[str, ...], check: bool, record: bool, commits_only: bool) -> Outcome:
     """Resolve catalogue entries into manifests/pins.json: a commit, and sha256 and size of every file that is read.
 
     Without NAME, all entries of params.yaml.
     """
+    from aqea_registry.base.findings import BadConfiguration
     from aqea_registry.sources import pin as operation
 
     project = shell.project()
+    if record and not check:
+        raise BadConfiguration("--record goes with --check", "aqea-registry pin --check --record")
     if check:
-        return _check_pins(operation.check_pins(project, names, shell.report))
+        return _check_pins(operation.check_pins(project, names, shell.report, record=record), record)
     made = operation.pin(project, names, shell.report, commits_only=commits_only)
 
     def show() -> None:
         for pinned in made.done:
-            commit, source = pinned.pin.commit or "no commit", pinned.pin.resolved_from or "unresolved"
+            commit, source = pinned.pin.commit_text(), pinned.pin.resolved_from or "unresolved"
             click.echo(f"{pinned.state:10} {pinned.name}: {len(pinned.pin.files)} files, {commit}, from {source}")
             for path in pinned.changed_files:
                 click.echo(f"           {path} is another file now")
@@ -55,7 +59,7 @@ def pin(shell: Shell, names: tuple[str, ...], check: bool, commits_only: bool) -
     return Outcome((), {"pins": data, "failed": made.failed}, show, made.error)
 
 
-def _check_pins(checked: Checked) -> Outcome:
+def _check_pins(checked: Checked, record: bool) -> Outcome:
     """What `pin --check` found. If no source could be asked about an entry and nothing is wrong, nothing was checked."""
     from aqea_registry.base.findings import CannotCheck
 
@@ -67,6 +71,8 @@ def _check_pins(checked: Checked) -> Outcome:
     def show() -> None:
         for name, state in checked.states.items():
             click.echo(f"{state:10} {name}")
+        if "confirmed" in checked.states.values():
+            click.echo("recorded; run: dvc repro" if record else "to record it: aqea-registry pin --check --record")
 
     return Outcome(checked.findings, {"states": checked.states, "unasked": checked.unasked}, show)
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from aqea_registry.base.files import Advance, hash_files, ignore, size_of
+from aqea_registry.base.files import Advance, hash_files, ignore, size_of, wrong_content
 from aqea_registry.base.findings import Refused
 from aqea_registry.base.progress import Reporter
 from aqea_registry.claims.judging import ALSO_CALLED, Resolved, judge_claim, measured, resolve_result
@@ -46,6 +46,9 @@ def compare_files(
     `bound` is how far a component of a unit vector may be off. Raises Refused for a malformed file, BadConfiguration for one
     that holds no pair set, OSError.
     """
+    for file in (before, after):
+        if finding := wrong_content(*file):
+            raise Refused(finding.message, [finding])
     sides = _hashed((before, after), report)
     if sides[0].sha256 == sides[1].sha256:
         return PairSetComparison(verdict="IDENTICAL", before=sides[0], after=sides[1], bound=bound), None

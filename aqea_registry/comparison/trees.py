@@ -264,5 +264,5 @@ def contents_of(reference: str, release: Release, texts: Mapping[str, bytes]) ->
         digest=release.digest(),
         files={path: layer.digest for path, layer in release.files().items()},
         metrics=scores,
-        pins={name: f"{pin.commit or 'no commit'}, files {pin.digest()[:16]}" for name, pin in pins.items()},
+        pins={name: f"{pin.commit_text()}, files {pin.digest()[:16]}" for name, pin in pins.items()},
     )

@@ -32,9 +32,9 @@ class PinnedFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class Pin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One repository, fixed. A directory has no commit: its digests are its identity.
 
-    `resolved_from` names the source whose bytes were hashed, `resolved_at` the day. Bytes from a mirror are not thereby
-    known to be the commit's: that is said only when the Hub itself confirms them. A pin without files is unresolved: its
-    commit is known, its digests are not, and nothing can be made from it.
+    `resolved_from` names the source whose bytes were hashed, `resolved_at` the day. Bytes of any other source than the Hub are
+    only claimed to be the commit's, until the Hub confirms them. A pin without files is unresolved: its commit is known, its
+    digests are not, and nothing can be made from it.
     """
 
     kind: Literal["model", "dataset", "directory"]
@@ -51,6 +51,21 @@ class Pin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
             raise ValueError("a pin of a Hub repository needs its 40-hex commit")
         for path in self.files:
             safe_path(path)
+
+    @property
+    def state(self) -> Literal["unresolved", "directory", "claimed", "resolved"]:
+        """`unresolved` without digests, `directory` without a commit, `claimed` without the Hub's word for the commit."""
+        if self.kind == "directory" or not self.files:
+            return "directory" if self.files else "unresolved"
+        return "resolved" if self.resolved_from == "hub" else "claimed"
+
+    def commit_text(self) -> str:
+        """The commit in words."""
+        return f"{self.commit or 'no commit'}{' (claimed)' if self.state == 'claimed' else ''}"
+
+    def contents(self) -> dict[str, tuple[str, int]]:
+        """sha256 and size of each file, without what is known of it besides."""
+        return {path: (file.sha256, file.size) for path, file in self.files.items()}
 
     def digest(self) -> str:
         """Hex sha256 over paths and contents: the same for the same bytes, wherever they were pinned."""

@@ -75,6 +75,7 @@ def render_card(card: Card) -> bytes:
         files=markdown_table(("file", "bytes", "sha256"), listed),
         contents=markdown_table(("pair set", "content digest"), contents),
         pins=_pins(card.pins),
+        claimed=any(pin.state == "claimed" for pin in card.pins.values()),
         licence=card.publish.licence,
         bibtex=bibtex(citation, title) if citation else "",
     )
@@ -127,7 +128,7 @@ def _pins(pins: Mapping[str, Pin]) -> str:
             name,
             pin.kind,
             _upstream(pin),
-            f"`{pin.commit or '-'}`",
+            f"`{pin.commit or '-'}`{' (claimed)' if pin.state == 'claimed' else ''}",
             len(pin.files),
             f"`{pin.digest()}`",
             pin.licence or "not stated",
@@ -138,7 +139,7 @@ def _pins(pins: Mapping[str, Pin]) -> str:
 
 
 def _upstream(pin: Pin) -> str:
-    if pin.kind == "directory":
+    if pin.state != "resolved":  # no link to what the Hub may not have
         return f"`{pin.id}`"
     kind = "datasets/" if pin.kind == "dataset" else ""
     return f"[`{pin.id}`](https://huggingface.co/{kind}{pin.id}/tree/{pin.commit})"

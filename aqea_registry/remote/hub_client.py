@@ -51,8 +51,9 @@ class RemoteFile(NamedTuple):
 
 
 class RepositoryInfo(NamedTuple):
-    """One commit of a repository as the Hub describes it."""
+    """One commit of a repository as the Hub describes it. `id` is what the Hub calls the repository now."""
 
+    id: str
     commit: str
     licence: str | None
     files: dict[str, RemoteFile]
@@ -115,9 +116,11 @@ class HubClient:
             found = api.repo_info(**self._at, revision=revision, files_metadata=True, timeout=timeout)
             if not re.fullmatch(r"[0-9a-f]{40}", found.sha or ""):
                 raise ValueError(f"the Hub names no commit, but {found.sha!r}")
+            if not isinstance(found.id, str):
+                raise ValueError(f"the Hub names no repository, but {found.id!r}")
             licence = found.card_data.get("license") if found.card_data else None
             files = {file.rfilename: _remote_file(file) for file in found.siblings or ()}
-            return RepositoryInfo(found.sha, licence if isinstance(licence, str) else None, files)
+            return RepositoryInfo(found.id, found.sha, licence if isinstance(licence, str) else None, files)
 
         return self._ask(f"{self._name} at {revision}" if revision else self._name, call)
 

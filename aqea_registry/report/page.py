@@ -52,11 +52,6 @@ class PinFacts(NamedTuple):
     used: bool
 
     @property
-    def state(self) -> str:
-        """`unresolved` if nothing but the commit is known, else `resolved`, or `directory` for what has no commit."""
-        return "unresolved" if not self.pin.files else "directory" if self.pin.kind == "directory" else "resolved"
-
-    @property
     def bytes(self) -> int:
         """The size of the pinned files."""
         return sum(file.size for file in self.pin.files.values())

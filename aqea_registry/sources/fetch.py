@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
-from aqea_registry.base.files import NO_ROOM, Advance, FileDigest, WrongBytes, copy_checked, hash_file, ignore, inside
+from aqea_registry.base.files import (
+    NO_ROOM,
+    Advance,
+    FileDigest,
+    WrongBytes,
+    copy_checked,
+    hash_file,
+    ignore,
+    inside,
+    wrong_content,
+)
 from aqea_registry.base.findings import CannotCheck, Finding, NotAllowed, Refused, RegistryError
 from aqea_registry.base.progress import Reporter
 from aqea_registry.project.lock import Pin, PinnedFile
@@ -28,6 +38,8 @@ def fetch(name: str, pin: Pin, sources: Sequence[Source], cache: Path, report: R
     with report.task(f"check {name}", sum(file.size for file in pin.files.values()), "bytes") as advance:
         for path, file in sorted(pin.files.items()):
             _fetch_one(name, path, file, sources, inside(folder, path), report, advance, silent)
+    contents = (wrong_content(folder / path, path, f"{name}: {path}") for path in sorted(pin.files))
+    refuse_contents(name, contents)  # a lock of 0.1.0 may bind a pointer
     for found in folder.rglob("*"):  # a loader reads everything that it finds
         if not found.is_dir() and found.relative_to(folder).as_posix() not in pin.files and found.suffix != ".part":
             found.unlink(missing_ok=True)
@@ -75,10 +87,13 @@ def _fetch_one(
             finding = wrong_bytes(f"{name}: {path} from {source.spec}", file, error.actual)
             report.warn(f"{finding.subject}: {finding.message}; expected {finding.expected}, got {finding.actual}; not used")
             wrong.append(finding)
+            at = source.local(path)
+            if cause := wrong_content(at, path, finding.subject) if at else None:
+                wrong.append(cause)
     if wrong:
-        first = wrong[0]
+        first, causes = wrong[0], "".join(f"; {cause.message}" for cause in wrong if cause.expected is None)
         raise Refused(
-            f"{first.subject}: {first.message}: expected {first.expected}, got {first.actual}",
+            f"{first.subject}: {first.message}: expected {first.expected}, got {first.actual}{causes}",
             wrong,
             f"get the pinned bytes from another source, or look at the change and pin it: aqea-registry pin {name}",
         )
@@ -127,10 +142,18 @@ def wrong_bytes(subject: str, file: PinnedFile, actual: str) -> Finding:
     return Finding("mismatch", subject, "these are not the pinned bytes", f"{file.sha256} ({file.size} bytes)", actual)
 
 
+def refuse_contents(name: str, looked_at: Iterable[Finding | None]) -> None:
+    """Raise Refused if files are not what their names say."""
+    if wrong := [finding for finding in looked_at if finding is not None]:
+        said = "; ".join(finding.message for finding in wrong)
+        raise Refused(f"{name}: {said}", wrong, f"when the files are there: aqea-registry pin {name}")
+
+
 class LocalFile(msgspec.Struct, frozen=True, kw_only=True):
     """A pinned file where a local source has it."""
 
     subject: str
+    name: str  # its path in the repository
     path: Path
     file: PinnedFile
 
@@ -151,15 +174,17 @@ def local_files(name: str, pin: Pin, sources: Sequence[Source]) -> Iterator[Loca
                 yield Finding("unsafe-path", subject, str(error))
                 continue
             if location is not None:
-                yield LocalFile(subject=subject, path=location, file=file)
+                yield LocalFile(subject=subject, name=path, path=location, file=file)
             elif source.spec.startswith(("directory:", "package:")):
                 yield Finding("missing", subject, "the source lacks a pinned file", file.sha256)
 
 
-def local_file_finding(local: LocalFile, found: FileDigest | OSError) -> Finding | None:
-    """What is wrong with the bytes of a source, if anything."""
+def local_file_findings(local: LocalFile, found: FileDigest | OSError) -> Iterator[Finding]:
+    """What is wrong with the bytes of a source: other ones than the pinned, or not what the file's name says."""
     if isinstance(found, OSError):
-        return Finding("unreadable", local.subject, str(found))
-    if _is(found, local.file):
-        return None
-    return wrong_bytes(local.subject, local.file, f"{found.sha256} ({found.size} bytes)")
+        yield Finding("unreadable", local.subject, str(found))
+        return
+    if not _is(found, local.file):
+        yield wrong_bytes(local.subject, local.file, f"{found.sha256} ({found.size} bytes)")
+    if cause := wrong_content(local.path, local.name, local.subject):
+        yield cause

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -11,13 +11,16 @@ import msgspec
 from aqea_registry.base.files import hash_files, locked, write_bytes
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, NotAllowed, Refused, RegistryError, most_severe
 from aqea_registry.base.progress import Reporter
-from aqea_registry.project.lock import LOCK, Lock, Pin, parse_lock, render_lock
+from aqea_registry.project.lock import LOCK, Lock, Pin, PinnedFile, parse_lock, render_lock
 from aqea_registry.project.params import Dataset, Group, Model, group_of, known_commit
 from aqea_registry.project.project import Project
-from aqea_registry.remote.hub_client import NotFound, Repository, offline
-from aqea_registry.sources.fetch import LocalFile, local_file_finding, local_files
+from aqea_registry.remote.hub_client import NotFound, RemoteFile, Repository, offline
+from aqea_registry.sources.fetch import LocalFile, local_file_findings, local_files
+from aqea_registry.sources.kinds import HubSource
 from aqea_registry.sources.port import Source, sources_of
-from aqea_registry.sources.resolve import make_pin, resolve
+from aqea_registry.sources.resolve import make_pin, remote_files, renamed, resolve
+
+State = Literal["new", "same", "changed", "confirmed", "unresolved"]
 
 
 class Pinned(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,7 +28,7 @@ class Pinned(msgspec.Struct, frozen=True, kw_only=True):
 
     group: Group
     name: str
-    state: Literal["new", "same", "changed", "unresolved"]
+    state: State
     pin: Pin
     changed_files: tuple[str, ...] = ()
 
@@ -78,14 +81,20 @@ def _write(project: Project, done: Sequence[Pinned]) -> None:
 
 
 def _compare(group: Group, name: str, before: Pin | None, found: Pin) -> Pinned:
-    """The entry's pin as it is written: the old one, day and source included, if it names the same things."""
+    """The entry's pin as it is written: the old one, day and source included, if it names the same things.
+
+    Of the same things the Hub's word is kept, and taken where there was none: `confirmed`.
+    """
     if before is None or not before.files:
         return Pinned(group=group, name=name, state="new", pin=found)
-    changed = tuple(path for path in sorted({*found.files, *before.files}) if found.files.get(path) != before.files.get(path))
-    same = msgspec.structs.replace(found, resolved_from=before.resolved_from, resolved_at=before.resolved_at)
-    if same == before:
-        return Pinned(group=group, name=name, state="same", pin=before)
-    return Pinned(group=group, name=name, state="changed", pin=found, changed_files=changed)
+    new, old = found.contents(), before.contents()
+    changed = tuple(path for path in sorted({*new, *old}) if new.get(path) != old.get(path))
+    same = not changed and all(getattr(found, at) == getattr(before, at) for at in ("kind", "id", "requested", "commit"))
+    if same and found.state != before.state:
+        state: State = "confirmed" if found.state == "resolved" else "same"
+    else:
+        state = "same" if same and found.licence == before.licence else "changed"
+    return Pinned(group=group, name=name, state=state, pin=before if state == "same" else found, changed_files=changed)
 
 
 def _unresolved(group: Group, name: str, entry: Dataset | Model, before: Pin | None) -> Pinned:
@@ -101,7 +110,8 @@ def _unresolved(group: Group, name: str, entry: Dataset | Model, before: Pin | N
 class Checked(msgspec.Struct, frozen=True, kw_only=True):
     """What `pin --check` found: a state for each entry, findings, and the entries about which no source could be asked.
 
-    An unresolved pin is a state; it is a finding only for one who names it.
+    An unresolved pin is a state; it is a finding only for one who names it. A commit that was claimed is `confirmed` if the
+    Hub has these bytes under it, and stays `claimed` where the Hub did not answer.
     """
 
     states: dict[str, str]
@@ -109,12 +119,17 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
     unasked: dict[str, str]
 
 
-def check_pins(project: Project, names: Sequence[str], report: Reporter) -> Checked:
-    """Compare the pins of these entries (none: all) with what the Hub and local sources hold now, changing nothing."""
+def check_pins(project: Project, names: Sequence[str], report: Reporter, *, record: bool = False) -> Checked:
+    """Compare the pins of these entries (none: all) with what the Hub and local sources hold now.
+
+    Nothing is changed; but with `record`, the lock says of the commits that were confirmed that they are the Hub's.
+    """
     findings: list[Finding] = []
+    confirmed: list[Pinned] = []
     states: dict[str, str] = {}
     unasked: dict[str, str] = {}
     silence: CannotCheck | None = None
+    today = datetime.now(UTC).date().isoformat()
     for name, entry in project.entries(names).items():
         group, found = group_of(entry), project.lock.get(name)
         if found is not None and not found.files and not names:
@@ -126,12 +141,16 @@ def check_pins(project: Project, names: Sequence[str], report: Reporter) -> Chec
             sources = sources_of(project, name, found.commit)
             mine = _check_local(name, found, sources, report)
             asked = any(source.present() and source.spec not in {"hub", "cache"} for source in sources)
-            if any(source.spec == "hub" for source in sources):
+            claimed = found.state == "claimed"
+            if claimed or any(source.spec == "hub" for source in sources):
                 try:
                     if silence is not None:  # it is waited for once, not once an entry
                         raise silence
-                    mine += _check_hub(name, entry, found)
-                    asked = True
+                    wrong, held = _check_hub(project, name, found, report)
+                    mine, asked = [*mine, *wrong], True
+                    if claimed and not mine:
+                        known = msgspec.structs.replace(found, files=held, resolved_from="hub", resolved_at=today)
+                        confirmed.append(Pinned(group=group, name=name, state="confirmed", pin=known))
                 except CannotCheck as error:
                     silence = error
                     if not asked:
@@ -139,7 +158,11 @@ def check_pins(project: Project, names: Sequence[str], report: Reporter) -> Chec
             elif not asked:
                 unasked[name] = "; ".join(f"{source.spec}: {source.hint}" for source in sources)
         findings += mine
-        states[name] = mine[0].code if mine else "not asked" if name in unasked else "same"
+        silent = "not asked" if name in unasked else "same"
+        states[name] = mine[0].code if mine else "claimed" if found and found.state == "claimed" else silent
+    states |= {pinned.name: pinned.state for pinned in confirmed}
+    if record and confirmed:
+        _write(project, confirmed)
     return Checked(states=states, findings=findings, unasked=unasked)
 
 
@@ -148,16 +171,21 @@ def _check_local(name: str, pin: Pin, sources: Sequence[Source], report: Reporte
     local = [item for item in items if isinstance(item, LocalFile)]
     with report.task(f"check {name}", sum(item.file.size for item in local), "bytes") as advance:
         digests = hash_files([item.path for item in local], advance=advance)
-    wrong = [finding for item in local if (finding := local_file_finding(item, digests[item.path]))]
+    wrong = [finding for item in local for finding in local_file_findings(item, digests[item.path])]
     return [*(item for item in items if isinstance(item, Finding)), *wrong]
 
 
-def _check_hub(name: str, entry: Dataset | Model, pin: Pin) -> list[Finding]:
-    """What the Hub says now about the revision that was asked for, and about the commit that was pinned."""
+def _check_hub(project: Project, name: str, pin: Pin, report: Reporter) -> tuple[list[Finding], dict[str, PinnedFile]]:
+    """What the Hub says now about the revision that was asked for, and about the commit that was pinned.
+
+    Of a claimed commit the files, too, as the Hub has them; the small ones are fetched, as no git blob id of them is known.
+    """
     if offline():
         raise CannotCheck("HF_HUB_OFFLINE is set", "unset it")
-    client = Repository(name=name, kind=pin.kind, id=pin.id, commit=pin.commit).client()
-    findings = []
+    repository = Repository(name=name, kind=pin.kind, id=pin.id, commit=pin.commit)
+    client = repository.client()
+    findings: list[Finding] = []
+    held: dict[str, PinnedFile] = {}
     try:
         client.check_read()
         now = client.info(pin.requested)
@@ -166,24 +194,35 @@ def _check_hub(name: str, entry: Dataset | Model, pin: Pin) -> list[Finding]:
             findings.append(Finding("pin-moved", name, message, pin.commit, now.commit))
     except NotFound as error:
         if error.part == "repository":
-            return [Finding("repository-gone", name, error.message, pin.id)]
+            return [Finding("repository-gone", name, error.message, pin.id)], held
     except NotAllowed as error:
-        return [Finding("gated", name, f"{error.message}: {error.hint}", pin.id)]
+        return [Finding("gated", name, f"{error.message}: {error.hint}", pin.id)], held
     try:
-        held = client.info(pin.commit)
+        info = client.info(pin.commit)
+        remote = {path: info.files[path] for path in sorted(pin.files) if path in info.files}
+        if pin.state == "claimed":
+            held = remote_files(name, remote, HubSource(repository, project.root / ".aqea" / "incoming"), report)
     except NotFound as error:
-        return [*findings, Finding("commit-gone", name, error.message, pin.commit)]
+        return [*findings, Finding("commit-gone", name, error.message, pin.commit)], held
     except NotAllowed as error:
-        return [*findings, Finding("gated", name, f"{error.message}: {error.hint}", pin.id)]
+        return [*findings, Finding("gated", name, f"{error.message}: {error.hint}", pin.id)], held
+    except Refused as error:
+        return [*findings, *error.findings], held
+    if info.id != pin.id:
+        findings.append(Finding("repository-renamed", name, renamed(pin.id, info.id), pin.id, info.id))
+    return [*findings, *_differences(name, pin, held or remote)], held
+
+
+def _differences(name: str, pin: Pin, remote: Mapping[str, RemoteFile | PinnedFile]) -> Iterator[Finding]:
+    """Where the Hub has other files under the commit than the pin."""
     for path, file in sorted(pin.files.items()):
-        remote = held.files.get(path)
-        if remote is None:
-            findings.append(Finding("missing", f"{name}: {path}", "the commit has no such file now"))
+        there = remote.get(path)
+        if there is None:
+            yield Finding("missing", f"{name}: {path}", "the commit has no such file now")
             continue
-        known = [(file.sha256, remote.sha256), (file.blob, remote.blob), (str(file.size), str(remote.size))]
+        known = [(file.sha256, there.sha256), (file.blob, there.blob), (str(file.size), str(there.size))]
         for expected, actual in known:
             if expected is not None and actual is not None and expected != actual:
                 message = "the Hub has another file under the pinned commit"
-                findings.append(Finding("mismatch", f"{name}: {path}", message, expected, actual))
+                yield Finding("mismatch", f"{name}: {path}", message, expected, actual)
                 break
-    return findings

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
-from aqea_registry.base.files import hash_files, read_stream
+from aqea_registry.base.files import hash_files, read_stream, wrong_content
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused
 from aqea_registry.base.progress import Reporter
+from aqea_registry.base.recognise import content_finding
 from aqea_registry.base.strict import load_yaml
 from aqea_registry.documents.model_index import split_front_matter
 from aqea_registry.project.lock import Pin, PinnedFile
 from aqea_registry.project.params import PICKLED_FILES, PICKLES, Dataset, Model, known_commit
 from aqea_registry.project.project import Project
 from aqea_registry.remote.hub_client import RemoteFile, Repository, git_blob
+from aqea_registry.sources.fetch import refuse_contents
 from aqea_registry.sources.kinds import HubSource
 from aqea_registry.sources.port import Source, sources_of
 
 README = "README.md"
+SMALL = 1 << 15  # bytes; so much is fetched to be looked at, though the Hub states its sha256
 MOST_OF_CARD = 100_000  # values of its front matter
 
 
@@ -50,6 +53,8 @@ def resolve(project: Project, name: str, entry: Dataset | Model, before: Pin | N
 def _from_hub(project: Project, name: str, entry: Dataset | Model, report: Reporter) -> Pin:
     repository = Repository(name=name, kind=entry.kind, id=entry.repo, commit=None)
     info = repository.client().info(entry.commit if entry.revision is None else entry.revision)
+    if info.id != entry.repo:
+        report.warn(f"{name}: {renamed(entry.repo, info.id)}")
     if entry.commit is not None and info.commit != entry.commit:
         message = f"{entry.revision} of {entry.repo} is not the commit that params.yaml expects"
         hint = "look at what changed before you change it"
@@ -58,32 +63,50 @@ def _from_hub(project: Project, name: str, entry: Dataset | Model, report: Repor
     source = HubSource(commit, project.root / ".aqea" / "incoming")
     card = _card(name, source, report) if isinstance(entry, Dataset) and not entry.files and README in info.files else {}
     chosen = _choose(name, entry, sorted(info.files), card)
-    with report.task(f"pin {name}", len(chosen), "files") as advance:
-        files = {}
-        for path in chosen:
-            files[path] = _remote_file(name, path, info.files[path], source)
-            advance(1)
+    files = remote_files(name, {path: info.files[path] for path in chosen}, source, report)
     return make_pin(entry, info.commit, info.licence or entry.licence, "hub", files)
 
 
-def _remote_file(name: str, path: str, remote: RemoteFile, source: HubSource) -> PinnedFile:
-    """A large file's digest as the Hub states it; a small file is fetched, hashed, and compared with its git blob id."""
-    if remote.sha256 is not None:
-        return PinnedFile(sha256=remote.sha256, size=remote.size)
+def renamed(before: str, now: str) -> str:
+    """What is said of a repository that the Hub calls otherwise: whoever takes the old name gets its readers."""
+    return f"{before} is {now} now: write that in params.yaml"
+
+
+def remote_files(name: str, remote: Mapping[str, RemoteFile], source: HubSource, report: Reporter) -> dict[str, PinnedFile]:
+    """What the Hub has under these paths: of a large file as the Hub states it, of a small one from its bytes.
+
+    Raises Refused for what is not a model or data file, or is not as the Hub describes it.
+    """
+    files, heads = dict[str, PinnedFile](), dict[str, bytes]()
+    with report.task(f"pin {name}", len(remote), "files") as advance:
+        for path, file in remote.items():
+            if file.sha256 is not None and file.size > SMALL:
+                files[path] = PinnedFile(sha256=file.sha256, size=file.size)
+            else:
+                files[path], heads[path] = _fetched(f"{name}: {path}", path, file, source)
+            advance(1)
+    refuse_contents(name, (content_finding(head, path, f"{name}: {path}") for path, head in heads.items()))
+    return files
+
+
+def _fetched(subject: str, path: str, remote: RemoteFile, source: HubSource) -> tuple[PinnedFile, bytes]:
+    """A small file, fetched, hashed, and compared with the digest or git blob id that the Hub states; and its bytes."""
     for _ in range(2):  # what a broken run left behind may have spoiled the first
         try:
             file = source.open(path, remote.size)
         except FileNotFoundError as error:
-            message = "the Hub lists it and does not give it"
-            raise Refused.of("missing", f"{name}: {path}", message, hint="try again") from error
+            raise Refused.of("missing", subject, "the Hub lists it and does not give it", hint="try again") from error
         with file:
             content = read_stream(file, remote.size)
-        blob = git_blob(content)
-        if (blob, len(content)) == (remote.blob, remote.size):
-            return PinnedFile(sha256=hashlib.sha256(content).hexdigest(), size=len(content), blob=blob)
-    expected, actual = f"blob {remote.blob} ({remote.size} bytes)", f"blob {blob} ({len(content)} bytes)"
+        sha256, blob = hashlib.sha256(content).hexdigest(), git_blob(content) if remote.sha256 is None else None
+        if (remote.sha256 or sha256, blob, len(content)) == (sha256, remote.blob, remote.size):
+            return PinnedFile(sha256=sha256, size=len(content), blob=blob), content
+    expected, actual = (
+        f"{f'blob {by_git}' if by_git else digest} ({size} bytes)"
+        for by_git, digest, size in ((remote.blob, remote.sha256, remote.size), (blob, sha256, len(content)))
+    )
     message = "the Hub sent other bytes than it describes"
-    raise Refused.of("mismatch", f"{name}: {path}", message, expected, actual, hint="try again")
+    raise Refused.of("mismatch", subject, message, expected, actual, hint="try again")
 
 
 def _from_folder(name: str, entry: Dataset | Model, source: Source, report: Reporter) -> Pin:
@@ -100,6 +123,7 @@ def _from_folder(name: str, entry: Dataset | Model, source: Source, report: Repo
         if isinstance(found, OSError):
             raise found
         files[path] = PinnedFile(sha256=found.sha256, size=found.size)
+    refuse_contents(name, (wrong_content(file, path, f"{name}: {path}") for path, file in sorted(local.items())))
     return make_pin(entry, commit, entry.licence, source.spec, files)
 
 

@@ -39,7 +39,7 @@ def draw_pins(builder: GraphBuilder, scope: Scope) -> None:
             if pin is not None:
                 facts |= {
                     "requested": pin.requested,
-                    "commit": pin.commit,
+                    "commit": pin.commit_text() if pin.commit else None,
                     "files": len(pin.files),
                     "resolved from": pin.resolved_from,
                     "resolved at": pin.resolved_at,

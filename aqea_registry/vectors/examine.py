@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from aqea_registry.base.files import open_regular
+from aqea_registry.base.files import open_regular, wrong_content
 from aqea_registry.base.findings import Finding
 from aqea_registry.vectors.containers import pair_json
 from aqea_registry.vectors.pair_set import BLOCK_ROWS, MICRO, Header, Malformed, PairSet, regrouped
@@ -45,7 +45,7 @@ def examine(path: Path, subject: str, expected: Expected | None = None) -> tuple
         scores = metrics(rows, pairs.scores)
     except ValueError as error:  # Malformed; or a score that does not exist, or of values too large
         code = error.code if isinstance(error, Malformed) else "malformed"
-        return None, [Finding(code, subject, str(error))]
+        return None, [wrong_content(path, subject) or Finding(code, subject, str(error))]
     if not pairs.is_canonical:
         message = "the numbers can be read, but the file is not spelled as this program writes it"
         return None, [Finding("not-canonical", subject, message)]

@@ -20,7 +20,7 @@ from aqea_registry.project.dvc_lock import output_findings, unmade_findings
 from aqea_registry.project.lock import LOCK, pin_findings, render_lock
 from aqea_registry.project.manifest import Manifest, canonical_findings
 from aqea_registry.project.project import PARAMS, Project
-from aqea_registry.sources.fetch import LocalFile, local_file_finding, local_files
+from aqea_registry.sources.fetch import LocalFile, local_file_findings, local_files
 from aqea_registry.sources.port import sources_of
 from aqea_registry.vectors.examine import Examined, examine
 from aqea_registry.vectors.margin import thin_findings
@@ -49,7 +49,7 @@ def verify_project(project: Project, report: Reporter) -> CheckedProject:
     extra, counted = _surplus(project)
     others = [file.path for file in source_files]
     digests, errors, by_path = hash_listed(project.root, paths, report, others, frozenset(made.outputs()))
-    changed = [finding for file in source_files if (finding := local_file_finding(file, by_path[str(file.path)]))]
+    changed = [finding for file in source_files for finding in local_file_findings(file, by_path[str(file.path)])]
 
     pair_sets, wrong_pair_sets = _pair_sets(project.root, project.artefacts.values(), digests)
     findings = [

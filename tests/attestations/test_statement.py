@@ -8,10 +8,12 @@ from typing import Any
 
 import in_toto_attestation.predicates.provenance.v1.provenance_pb2 as provenance_pb2
 import in_toto_attestation.v1.statement_pb2 as statement_pb2
+import msgspec
 import pytest
 from google.protobuf import json_format
 from in_toto_attestation.v1.statement import Statement as TheirStatement
 
+from aqea_registry.attestations.made import pinned
 from aqea_registry.attestations.statement import (
     BUILDER,
     PAIR_SET,
@@ -30,6 +32,7 @@ from aqea_registry.attestations.statement import (
     parse_statement,
     subject_findings,
 )
+from aqea_registry.project.lock import Pin
 from aqea_registry.vectors.margin import Machine
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64
@@ -147,3 +150,19 @@ def test_other_inputs_are_findings() -> None:
     assert [one.subject for one in dependency_findings(moved, "x", INPUTS)] == ["x: resolvedDependencies: minilm"]
     assert [one.expected for one in dependency_findings(INPUTS, "x", INPUTS[:1])] == ["none"]
     assert [one.actual for one in dependency_findings(INPUTS[:1], "x", INPUTS)] == ["none"]
+
+
+def test_a_claimed_commit_names_no_place_and_is_compared_as_before() -> None:
+    """Statements of 0.1.0 name its place; and the Hub may have confirmed it since."""
+    entry = {"kind": "model", "id": "org/minilm", "requested": None, "licence": None, "commit": "0" * 40}
+    files = {"model.safetensors": {"sha256": C, "size": 1}}
+    claimed, confirmed = (
+        pinned("minilm", msgspec.convert({**entry, "resolved_from": source, "files": files}, Pin))
+        for source in ("package:m", "hub")
+    )
+    assert claimed[0] == Resource(name="minilm", uri="hf://org/minilm", annotations={"claimedCommit": "0" * 40})
+    assert confirmed == INPUTS
+    for named, wanted in ((INPUTS, claimed), (claimed, INPUTS), (claimed, claimed)):
+        assert dependency_findings(named, "x", wanted) == []
+    other = (Resource(name="minilm", uri="hf://org/minilm", annotations={"claimedCommit": "1" * 40}), INPUTS[1])
+    assert len(dependency_findings(other, "x", claimed)) == 1

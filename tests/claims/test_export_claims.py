@@ -234,9 +234,11 @@ def test_a_model_index_comes_back_as_claims_that_hold(tmp_path: Path, commit: st
     results = data.to_dict()["model-index"][0]["results"]
     assert len(results) == 1 and len(results[0]["metrics"]) == 6
     assert results[0]["dataset"].get("revision") == commit
-    assert (results[0]["dataset"]["type"], "args" in results[0]["dataset"]) == (
-        ("org/small", False) if commit else ("small", True)
-    )
+    arguments = {"pin": f"sha256:{open_project(tmp_path).pin('small').digest()}"}
+    assert (results[0]["dataset"]["type"], results[0]["dataset"]["args"]) == (
+        ("org/small", {**arguments, "commit_is": "claimed"}) if commit else ("small", arguments)
+    ), "no Hub has confirmed the commit"
+    assert results[0]["metrics"][0]["args"]["model_revision_is"] == "claimed"
     taken = aqea("claims", "import", "card.md", cwd=tmp_path)
     assert (taken.status, taken.out) == (0, "manifests/claims/card.yaml: 6 claims, 6 new, 0 changed: written\n")
     states = [(one["state"], one["ground"]) for one in aqea("claims", "check", "--json", cwd=tmp_path).json()["verdicts"]]

@@ -341,9 +341,9 @@ def params() -> Params:
     return parse_params(PARAMS.replace("AAA", A).replace("BBB", B).replace("MMM", M).encode())
 
 
-def pin(kind: str, commit: str | None, files: bool = True) -> Pin:
+def pin(kind: str, commit: str | None, files: bool = True, source: str = "hub") -> Pin:
     names = {"f": PinnedFile(sha256="0" * 64, size=1)} if files else {}
-    entry = {"kind": kind, "id": "x", "requested": None, "licence": None, "resolved_from": None}
+    entry = {"kind": kind, "id": "x", "requested": None, "licence": None, "resolved_from": source}
     return msgspec.convert({**entry, "commit": commit, "files": msgspec.to_builtins(names)}, Pin)
 
 
@@ -354,7 +354,7 @@ LOCK = Lock(
         "set-old": pin("dataset", B),
         "wide": pin("dataset", A, files=False),
     },
-    models={"toy": pin("model", M), "big": pin("model", M)},
+    models={"toy": pin("model", M), "big": pin("model", M, source="package:big")},
 )
 # What the document says, and the pair set, or the reason and what is said.
 RESOLVED: dict[str, tuple[dict[str, Any], str, str]] = {
@@ -363,6 +363,11 @@ RESOLVED: dict[str, tuple[dict[str, Any], str, str]] = {
     "by revision": ({"dataset": "org/set", "model": "org/toy", "revision": A}, "set-toy", "compared is"),
     "by name and revision": ({"dataset": "set", "model": "toy", "revision": A}, "set-toy", "compared is"),
     "a cut model by its name": ({"dataset": "set", "model": "big-8", "revision": A}, "set-big-8", "compared is"),
+    "a claimed commit": (
+        {"dataset": "set", "model": "big", "model_revision": C, "revision": A},
+        "other-revision",
+        f"here is {M} (claimed) (big)",
+    ),
     "no revision": ({"dataset": "org/set", "model": "toy"}, "unpinned", "names no revision of org/set"),
     "revision None": ({"dataset": "org/set", "model": "toy", "revision": "None"}, "unpinned", "names no revision"),
     "by name, and None": ({"dataset": "here", "model": "toy", "revision": "None"}, "unpinned", "names no revision"),

@@ -214,3 +214,20 @@ def test_findings_between_a_catalogue_entry_and_its_pin() -> None:
         ("lock-stale", "datasets.d.id", "org/d", "data/d"),
         ("lock-stale", "datasets.d.requested", "v2", "main"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("change", "state"),
+    [
+        ({}, "claimed"),
+        ({"resolved_from": None}, "claimed"),
+        ({"resolved_from": "hub"}, "resolved"),
+        ({"files": {}}, "unresolved"),
+        ({"kind": "directory"}, "directory"),
+    ],
+)
+def test_a_commit_is_the_hubs_only_if_the_hub_said_so(change: dict[str, Any], state: str) -> None:
+    value = good()
+    value["models"]["m"] |= change
+    pin = parse_lock(json.dumps(value).encode()).models["m"]
+    assert (pin.state, "claimed" in pin.commit_text()) == (state, state == "claimed")

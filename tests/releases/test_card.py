@@ -36,9 +36,7 @@ FILES = {
 
 def pin(kind: Any, commit: str | None, licence: str | None) -> Pin:
     files = {"config.json": PinnedFile(sha256="d" * 64, size=3)}
-    return Pin(
-        kind=kind, id=f"org/{kind}", requested=None, commit=commit, licence=licence, resolved_from="package:m", files=files
-    )
+    return Pin(kind=kind, id=f"org/{kind}", requested=None, commit=commit, licence=licence, resolved_from="hub", files=files)
 
 
 PINS = {
@@ -119,6 +117,16 @@ def test_every_pin_stands_with_its_commit_digest_and_licence() -> None:
     assert f"[`org/dataset`](https://huggingface.co/datasets/org/dataset/tree/{'f' * 40})" in data
     (folder,) = [line for line in lines if line.startswith("| small |")]
     assert "`-`" in folder and "not stated" in folder
+    assert "claimed" not in "".join(lines)
+
+
+def test_a_claimed_commit_is_called_so_and_leads_nowhere() -> None:
+    claimed = msgspec.structs.replace(PINS["minilm"], resolved_from="package:m")
+    text = render_card(msgspec.structs.replace(card(), pins={**PINS, "minilm": claimed})).decode()
+    (line,) = [line for line in text.splitlines() if line.startswith("| minilm |")]
+    assert f"| `org/model` | `{'e' * 40}` (claimed) |" in line
+    assert "huggingface.co/org/model" not in text and "huggingface.co/datasets/org/dataset" in text
+    assert "no Hub has confirmed it" in text
 
 
 def test_the_content_digest_stands() -> None:

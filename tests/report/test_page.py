@@ -232,3 +232,9 @@ def test_differences_are_ranked_by_their_share_of_the_tolerance() -> None:
     ]
     assert table.rows[0] == ("a:exact", "contradicted", "1", "0", "no tolerance")
     assert "the largest of 5" in table.title and len(differences(verdicts * 20).rows) == 25
+
+
+def test_a_claimed_commit_has_a_state_of_its_own() -> None:
+    text = render_page(build(content())).decode()
+    assert '<tr class="claimed"><th scope="row">far</th><td data-label="State">claimed</td>' in text
+    assert text.count('data-label="State">resolved<') == 1

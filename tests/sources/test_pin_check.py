@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import pytest
 
 from tests.servers.hub import Fault
-from tests.sources.test_pin import DATA, MODEL, MODEL_FILES, WEIGHTS, Desk
+from tests.sources.test_pin import DATA, MODEL, MODEL_FILES, PINNED, WEIGHTS, Desk
 from tests.sources.test_pin import desk as desk
 
 pytest.importorskip("huggingface_hub")
@@ -95,3 +95,70 @@ def test_an_unresolved_pin_is_a_state_of_its_own(desk: Desk) -> None:
     before = desk.lock_bytes()
     assert desk.aqea("pin", "--commits-only").status == 0
     assert desk.lock_bytes() == before, "what is known is not forgotten"
+
+
+# A repository's name
+
+
+@pytest.mark.parametrize("new", ["org/newer", "other/model", "org/Model"])
+def test_a_repository_with_another_name_now_is_noted_and_found(desk: Desk, new: str) -> None:
+    desk.pin()
+    desk.hub.store.rename("models", MODEL, new)
+    before, said = desk.lock_bytes(), f"{MODEL} is {new} now: write that in params.yaml"
+    assert f"m: {said}" in desk.pin().err
+    assert desk.lock_bytes() == before
+    result = desk.aqea("pin", "--check", "--json")
+    assert (result.status, result.json()["states"]) == (1, {"d": "same", "m": "repository-renamed"})
+    [finding] = result.json()["findings"]
+    assert finding == {**finding, "code": "repository-renamed", "message": said, "expected": MODEL, "actual": new}
+    desk.write({"m": {"repo": new, "revision": "v1"}}, {})
+    assert said not in desk.pin("m").err
+    assert desk.check("m") == (0, {"m": "same"})
+
+
+# Commits that nobody but params.yaml names
+
+
+def claim(desk: Desk, commit: str, files: Mapping[str, bytes] | None = None, sources: tuple[str, ...] = ()) -> None:
+    """Pin the model's bytes from a folder, under this commit."""
+    for path, content in (files or {path: MODEL_FILES[path] for path in PINNED}).items():
+        (desk.folder / "model" / path).parent.mkdir(parents=True, exist_ok=True)
+        (desk.folder / "model" / path).write_bytes(content)
+    desk.write({"m": {"repo": MODEL, "revision": commit, "sources": [*sources, "directory:model"]}}, {})
+    result = desk.aqea("pin", "m", env={"HF_HUB_OFFLINE": "1"})
+    assert result.status == 0 and f"{commit} (claimed), from directory:model" in result.out
+
+
+def test_a_commit_that_no_hub_has_confirmed_is_claimed(desk: Desk) -> None:
+    claim(desk, desk.commit)
+    before = desk.lock_bytes()
+    offline = desk.aqea("pin", "--check", "--json", env={"HF_HUB_OFFLINE": "1"})
+    assert (offline.status, offline.json()["states"]) == (0, {"m": "claimed"})
+    result = desk.aqea("pin", "--check")
+    assert result.status == 0 and "confirmed  m" in result.out and "aqea-registry pin --check --record" in result.out
+    assert desk.hub.downloaded(r".*safetensors") == 0
+    assert desk.lock_bytes() == before, "a check changes nothing"
+    assert desk.aqea("pin", "--record").status == 2
+    assert desk.aqea("pin", "--check", "--record").status == 0
+    recorded = desk.lock()["models"]["m"]
+    assert recorded["resolved_from"] == "hub" and "blob" in recorded["files"]["vocab.txt"]
+    assert desk.check() == (0, {"m": "same"})
+    assert desk.aqea("pin", "m", env={"HF_HUB_OFFLINE": "1"}).status == 0
+    assert desk.lock()["models"]["m"] == recorded, "the Hub's word is kept"
+
+
+def test_pinning_from_the_hub_confirms_what_was_claimed(desk: Desk) -> None:
+    claim(desk, desk.commit, sources=("hub",))
+    result = desk.pin("m")
+    assert "confirmed  m" in result.out and "another file" not in result.out
+    assert desk.lock()["models"]["m"]["resolved_from"] == "hub"
+
+
+def test_an_invented_commit_and_bytes_of_another_are_found(desk: Desk) -> None:
+    claim(desk, "1" * 40)
+    assert desk.check() == (1, {"m": "commit-gone"})
+    claim(desk, desk.commit, {"vocab.txt": b"one\ntoo\n"})  # as long as the commit's
+    before = desk.lock_bytes()
+    result = desk.aqea("pin", "--check", "--record", "--json")
+    assert [(f["code"], f["subject"]) for f in result.json()["findings"]] == [("mismatch", "m: vocab.txt")]
+    assert (result.status, desk.lock_bytes()) == (1, before)

@@ -130,6 +130,9 @@ def answer(method: str, call: Call) -> Reply:
     for expected, pattern, handler in _ROUTES:
         if expected == method and (found := pattern.fullmatch(call.path)):
             parts = {name: unquote(value or "models") for name, value in found.groupdict().items()}
+            if new := call.store.now(parts.get("kind", ""), parts["name"]) if "name" in parts else None:
+                at = f"{call.path.replace(parts['name'], new, 1)}{'?' if call.query else ''}{call.query}"
+                return Reply(status=307, headers={"Location": at})
             try:
                 return handler(call, **parts)
             except Refused as error:

@@ -11,6 +11,7 @@ Several processes may use one folder: each call reads the files anew, and change
 from __future__ import annotations
 
 import fcntl
+import json
 import re
 import shutil
 import threading
@@ -67,6 +68,24 @@ class Store:
         with self._locked():
             self.repository(kind, name)
             shutil.rmtree(self._home(kind, name))
+
+    def rename(self, kind: str, name: str, new: str) -> None:
+        """The old name leads to the new one until somebody takes it. Case only is a rename, too."""
+        with self._locked():
+            repo = self.repository(kind, name)
+            shutil.move(self._home(kind, name), self._home(kind, new))
+            repo.name = new
+            self._save(repo)
+            self._write(self.folder / "renamed.json", json.dumps({**self._renamed(), f"{kind}/{name}": new}))
+
+    def now(self, kind: str, name: str) -> str | None:
+        """What a repository of this name is called now, if another name."""
+        return None if self._home(kind, name).is_dir() else self._renamed().get(f"{kind}/{name}")
+
+    def _renamed(self) -> dict[str, str]:
+        path = self.folder / "renamed.json"
+        names: dict[str, str] = json.loads(path.read_text()) if path.is_file() else {}
+        return names
 
     def repository(self, kind: str, name: str) -> Repository:
         path = self._home(kind, name) / "repo.json"
