@@ -38,7 +38,7 @@ bench: $(VENV)/.dev
 confirm-cuda:
 	@test -n "$(REF)" || { echo "say which release: make confirm-cuda REF=oci:releases:v1"; exit 2; }
 	python -m benchmarks.device cuda
-	aqea-registry confirm $(REF) --fresh --device cuda
+	aqea-registry confirm $(REF) --device cuda
 
 # torch first and by its exact version: a bare `torch` would bring gigabytes that a processor does not need.
 $(VENV)/.demo: pyproject.toml constraints.txt

@@ -1,13 +1,14 @@
 """Statements on how files were made: written beside a run, checked by `verify`, kept beside releases; never part of either.
 
-They record machines and times, so they differ from run to run and are not in git. Beside a release in a store they are put
-once, and checked against what they refer to. Reads and writes files, and asks the store that it is given.
+They record machines and times, so they differ from run to run; git has the first one on the bytes that a pair set has. Beside
+a release in a store they are put once, and checked against what they refer to. Has effects on files and on the given store.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,9 +16,22 @@ import msgspec
 
 from aqea_registry import __version__
 from aqea_registry.attestations import statement as intoto
-from aqea_registry.attestations.statement import NAME, SUFFIX, Metadata, Provenance, Resource, Statement, parse_statement
+from aqea_registry.attestations.confirmations import KEPT, MADE, remade, statements_in
+from aqea_registry.attestations.statement import (
+    LINES,
+    NAME,
+    SUFFIX,
+    Metadata,
+    Period,
+    Provenance,
+    Resource,
+    Statement,
+    documents,
+    parse_statement,
+)
 from aqea_registry.base.files import TooLarge, read_small, write_bytes
 from aqea_registry.base.findings import Finding
+from aqea_registry.base.strict import load_json
 from aqea_registry.project.artefact import RunArtefact, published_path
 from aqea_registry.project.git import checked_out
 from aqea_registry.project.lock import Pin
@@ -25,13 +39,12 @@ from aqea_registry.stores.port import Store, Tagged
 from aqea_registry.stores.release import Release
 from aqea_registry.vectors.margin import Machine, Margin
 
-FOLDER = "attestations"
-MARGIN = "margin"
+MARGIN, OFFSET = "margin", "roundingOffset"
 
 
-def statement_path(key: str) -> str:
-    """The path of the statement on a pair set of the run."""
-    return f"{FOLDER}/{key}{SUFFIX}"
+def statement_paths(key: str) -> tuple[str, str]:
+    """Where the statements on a pair set of the run are: of this machine, and in git, where a clone finds the margin."""
+    return f"{MADE}/{key}{SUFFIX}", f"{KEPT}/{key}{SUFFIX}"
 
 
 def now() -> str:
@@ -42,12 +55,16 @@ def now() -> str:
 def write_pair_set_statement(
     root: Path, artefact: RunArtefact, files: Mapping[str, str], machine: Machine, margin: Margin | None, started: str
 ) -> None:
-    """Write down how a pair set was just made. `files` maps its paths to hex sha256."""
+    """Write down how a pair set was just made. `files` maps its paths to hex sha256.
+
+    A sound statement in git stays, so that a run elsewhere changes nothing there, unless this one is the first with a thin
+    margin, or was made with another rounding offset.
+    """
     predicate = Provenance(
         build_definition=intoto.BuildDefinition(
             build_type=intoto.PAIR_SET,
             external_parameters=_parameters(artefact),
-            internal_parameters={"machine": msgspec.to_builtins(machine)},
+            internal_parameters={"machine": msgspec.to_builtins(machine), OFFSET: artefact.model_entry.rounding_offset},
             resolved_dependencies=(*inputs_of([artefact]), *_code(root)),
         ),
         run_details=_run(
@@ -55,7 +72,13 @@ def write_pair_set_statement(
             [Resource(name=MARGIN, annotations=msgspec.to_builtins(margin))] if margin else (),
         ),
     )
-    write_bytes(root / statement_path(artefact.key), intoto.make_statement(files, predicate).to_bytes())
+    own, kept = statement_paths(artefact.key)
+    content = intoto.make_statement(files, predicate).to_bytes()
+    write_bytes(root / own, content)
+    before, _ = read_attested(root, artefact, files, kept)
+    thinner = margin and margin.thin and not (before and before.margin and before.margin.thin)
+    if before is None or thinner or before.offset != artefact.model_entry.rounding_offset:
+        write_bytes(root / kept, content)
 
 
 def _parameters(artefact: RunArtefact) -> dict[str, str]:
@@ -90,21 +113,22 @@ def _run(when: Metadata | None, byproducts: Iterable[Resource]) -> intoto.RunDet
 
 
 class Attested(msgspec.Struct, frozen=True, kw_only=True):
-    """The content of a sound statement on a pair set."""
+    """The content of a sound statement on a pair set. `content` is its file."""
 
-    statement: Statement
-    sha256: str  # of the statement's own bytes
+    content: bytes
     machine: Machine
     margin: Margin | None
-    metadata: Metadata
+    offset: object  # with which its vectors were rounded, in micro-units
+    period: Period
 
 
-def read_attested(root: Path, artefact: RunArtefact, files: Mapping[str, str]) -> tuple[Attested | None, list[Finding]]:
-    """The statement on a pair set of this checkout, checked: against the files (path to hex sha256), pins and params.yaml.
+def read_attested(
+    root: Path, artefact: RunArtefact, files: Mapping[str, str], path: str
+) -> tuple[Attested | None, list[Finding]]:
+    """A statement on a pair set of this checkout, checked: against the files (path to hex sha256), pins and params.yaml.
 
-    None without findings if there is none: statements are not in git, a fresh clone has none.
+    None without findings if there is none, or one that is not judged.
     """
-    path = statement_path(artefact.key)
     try:
         content = read_small(root / path, intoto.LARGEST)
     except FileNotFoundError:
@@ -112,11 +136,10 @@ def read_attested(root: Path, artefact: RunArtefact, files: Mapping[str, str]) -
     except TooLarge as error:
         return None, [Finding("malformed", path, f"not a statement: {error.strerror}")]
     statement, findings = parse_statement(content, path)
-    if statement is None:
+    if statement is None or not statement.judged:
         return None, findings
     provenance = statement.provenance()
-    when = provenance.run_details.metadata if provenance is not None else None
-    if provenance is None or when is None or provenance.build_definition.build_type != intoto.PAIR_SET:
+    if provenance is None or provenance.build_definition.build_type != intoto.PAIR_SET:
         message = f"it is not a statement on how and when a pair set was made: {statement.predicate_type}"
         return None, [Finding("malformed", path, message)]
     definition = provenance.build_definition
@@ -127,41 +150,40 @@ def read_attested(root: Path, artefact: RunArtefact, files: Mapping[str, str]) -
         message, wanted = "the statement has other parameters than params.yaml", str(_parameters(artefact))
         actual = str(definition.external_parameters)
         findings.append(Finding("mismatch", f"{path}: externalParameters", message, wanted, actual))
-    try:
-        attested = Attested(
-            statement=statement,
-            sha256=hashlib.sha256(content).hexdigest(),
-            machine=msgspec.convert(definition.internal_parameters.get("machine"), Machine),
-            margin=_margin(provenance),
-            metadata=when,
-        )
-    except msgspec.ValidationError as error:
-        return None, [*findings, Finding("malformed", path, f"{error}")]
+    machine, period = provenance.machine(), provenance.period()
+    if machine is None or period is None:
+        return None, [*findings, Finding("malformed", path, "it does not say on which machine or when the pair set was made")]
+    offset = definition.internal_parameters.get(OFFSET, 0.0)
+    attested = Attested(content=content, machine=machine, margin=margin_of(provenance), offset=offset, period=period)
     return (attested if not findings else None), findings
 
 
-def _margin(provenance: Provenance) -> Margin | None:
-    margins = [resource.annotations for resource in provenance.run_details.byproducts if resource.name == MARGIN]
-    return msgspec.convert(margins[0], Margin) if margins else None
+def margin_of(provenance: Provenance) -> Margin | None:
+    """The margin that a statement on a pair set gives, if it does."""
+    for resource in provenance.run_details.byproducts:
+        if resource.name == MARGIN:
+            with suppress(msgspec.ValidationError):
+                return msgspec.convert(resource.annotations, Margin)
+    return None
 
 
 def attach_statements(root: Path, artefacts: Collection[RunArtefact], store: Store, tagged: Tagged, release: Release) -> None:
     """Keep beside a release how it and its pair sets were made, unless it has statements on that."""
     attachments = store.attachments(tagged).items()
-    stored = [parse_statement(content, name)[0] for name, content in attachments if NAME.fullmatch(name)]
-    if any(statement is not None and statement.predicate_type == intoto.PROVENANCE for statement in stored):
+    stored = statements_in((name, content) for name, content in attachments if NAME.fullmatch(name))
+    if any(statement.ours and statement.provenance() for statement in stored):
         return
     local = _local(root, artefacts, release)
     for key, attested in local.items():
-        content = attested.statement.to_bytes()
+        content = msgspec.json.encode(load_json(attested.content, key)) + b"\n"
         store.attach(tagged, attachment_name(key, content), content)
-    content = release_statement(root, artefacts, release, [attested.metadata for attested in local.values()]).to_bytes()
+    content = release_statement(root, artefacts, release, [attested.period for attested in local.values()]).to_bytes()
     store.attach(tagged, attachment_name("release", content), content)  # last: whoever finds it finds the others
 
 
 def attachment_name(stem: str, content: bytes) -> str:
     """The name of a statement beside a release: never the name of another statement."""
-    return f"{stem}-{hashlib.sha256(content).hexdigest()[:16]}{SUFFIX}"
+    return f"{stem}-{hashlib.sha256(content).hexdigest()[:16]}{LINES}"
 
 
 def _local(root: Path, artefacts: Iterable[RunArtefact], release: Release) -> dict[str, Attested]:
@@ -170,45 +192,41 @@ def _local(root: Path, artefacts: Iterable[RunArtefact], release: Release) -> di
     local = {}
     for artefact in artefacts:
         files = {path: digests[published_path(path)] for path in artefact.stated}
-        attested, _ = read_attested(root, artefact, files)
-        if attested is not None:
-            local[artefact.key] = attested
+        read = [read_attested(root, artefact, files, path)[0] for path in statement_paths(artefact.key)]
+        if found := next(filter(None, read), None):
+            local[artefact.key] = found
     return local
 
 
-def statements_of(attachments: Mapping[str, bytes], release: Release, reference: str) -> tuple[list[Statement], list[Finding]]:
-    """The sound statements beside a release, and what is wrong with the others."""
+def judge_statements(attachments: Mapping[str, bytes], release: Release, reference: str) -> tuple[list[Finding], list[str]]:
+    """What is wrong with the statements beside a release, and what the sound ones say, for people."""
     digests = set(release_subjects(release).values())
     sound: list[Statement] = []
     findings: list[Finding] = []
+    notes: list[str] = []
     for name in sorted(filter(NAME.fullmatch, attachments)):
-        statement, wrong = parse_statement(attachments[name], f"{reference}: {name}")
-        wrong += intoto.foreign_findings(statement, f"{reference}: {name}", digests) if statement else []
-        findings += wrong
-        sound += [statement] if statement and not wrong else []
-    return sound, findings
+        for document in documents(attachments[name]):
+            statement, wrong = parse_statement(document, f"{reference}: {name}")
+            if statement is not None and statement.judged:
+                wrong += intoto.foreign_findings(statement, f"{reference}: {name}", digests)
+                sound += [statement] if not wrong else []
+            elif statement is not None:
+                notes.append(f"{reference}: {name}: not judged: its predicate is of type {statement.predicate_type!r}")
+            findings += wrong
+    rows = [row for statement in sound for row in remade(statement, sound)]
+    machines = sorted({row.where() for row in rows if row.again})
+    text = f"{reference} has {len(sound)} statement{'' if len(sound) == 1 else 's'} beside it"
+    text += f"; made again on {'; on '.join(machines)}" if machines else ""
+    doubts = {f"{reference}: a confirmation of {row.key} is {row.outcome()}" for row in rows if row.doubt}
+    return findings, [*([text] if sound else []), *sorted(doubts), *notes]
 
 
-def statements_text(reference: str, statements: list[Statement]) -> str:
-    """How many statements a release has, for people, and on which machines it was confirmed."""
-    machines = {machine.text() for statement in statements for machine in confirming_machines(statement)}
-    text = f"{reference} has {len(statements)} statement{'' if len(statements) == 1 else 's'} beside it"
-    return f"{text}; made again on {', '.join(sorted(machines))}" if machines else text
-
-
-def confirming_machines(statement: Statement) -> list[Machine]:
-    """The machines on which a confirmation found the same bytes."""
-    confirmation = statement.confirmation()
-    pair_sets = confirmation.pair_sets.values() if confirmation else ()
-    return list({made.machine.text(): made.machine for made in pair_sets if made.verdict == "IDENTICAL"}.values())
-
-
-def release_statement(root: Path, artefacts: Collection[RunArtefact], release: Release, made: Iterable[Metadata]) -> Statement:
+def release_statement(root: Path, artefacts: Collection[RunArtefact], release: Release, made: Iterable[Period]) -> Statement:
     """State how a release was put together: its files from the pins of the run, when its pair sets were `made`.
 
     It has no time of its own: a publication that is repeated gives the same statement.
     """
-    times = [(metadata.started_on, metadata.finished_on) for metadata in made]
+    times = [(period.started_on, period.finished_on) for period in made]
     when = Metadata(started_on=min(times)[0], finished_on=max(end for _, end in times)) if times else None
     predicate = Provenance(
         build_definition=intoto.BuildDefinition(

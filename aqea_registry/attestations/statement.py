@@ -1,24 +1,24 @@
 """Statements about files: in-toto's Statement v1, with SLSA's Provenance v1 (how it was made) or a confirmation (made again).
 
-A statement refers to digests and is never part of what it refers to. A field that the layouts do not have is refused: nobody
-would check it. `confirmed` and `said_before` read files, everything else is pure.
+A statement refers to digests and is never part of what it refers to. Those of other programs are read as in-toto asks: fields
+that are not known here are ignored, and a predicate of another type is not judged. Pure.
 """
 
 from __future__ import annotations
 
+import base64
 import re
-from collections.abc import Collection, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
 
-from aqea_registry.base.files import read_small
 from aqea_registry.base.findings import BadConfiguration, Finding
 from aqea_registry.base.strict import convert, load_json
 from aqea_registry.vectors.margin import Machine, Margin
 
 STATEMENT: Literal["https://in-toto.io/Statement/v1"] = "https://in-toto.io/Statement/v1"
+ENVELOPED = "application/vnd.in-toto+json"  # what a DSSE envelope calls a statement
 PROVENANCE = "https://slsa.dev/provenance/v1"
 CONFIRMATION = "urn:aqea-registry:confirmation:1"
 PAIR_SET = "urn:aqea-registry:pair-set:1"
@@ -26,24 +26,25 @@ RELEASE = "urn:aqea-registry:release:1"
 BUILDER = "urn:aqea-registry:command-line"
 
 SUFFIX = ".intoto.json"
-NAME = re.compile(r"[a-z0-9][A-Za-z0-9._-]*\.intoto\.json")
+LINES = ".intoto.jsonl"  # beside a release: a statement or envelope a line; other programs look for this name
+NAME = re.compile(r"[a-z0-9][A-Za-z0-9._-]*\.intoto\.jsonl?")
 LARGEST = 4 << 20  # bytes
 CLAIMED = "claimedCommit"  # an annotation: the commit of a repository that no Hub has confirmed for the files
 
-Time = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\Z")]
-Hex = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{40,128}\Z")]
+Time = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)\Z")]
+Hex = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 
-class _Layout(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel"):
+class _Layout(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
     pass
 
 
 class Resource(_Layout, frozen=True, kw_only=True):
-    """in-toto's ResourceDescriptor: something named by its digests, each in hex."""
+    """in-toto's ResourceDescriptor: something named by its digests, which are in hex where they are ours to compare."""
 
     name: str = ""
     uri: str = ""
-    digest: dict[str, Hex] = {}
+    digest: dict[str, str] = {}
     annotations: dict[str, Any] = {}
 
 
@@ -64,7 +65,14 @@ class Builder(_Layout, frozen=True, kw_only=True):
 
 
 class Metadata(_Layout, frozen=True, kw_only=True):
-    """When it was made."""
+    """When it was made, as far as that is said."""
+
+    started_on: Time | None = None
+    finished_on: Time | None = None
+
+
+class Period(_Layout, frozen=True, kw_only=True):
+    """When it was made: both ends."""
 
     started_on: Time
     finished_on: Time
@@ -84,33 +92,67 @@ class Provenance(_Layout, frozen=True, kw_only=True):
     build_definition: BuildDefinition
     run_details: RunDetails
 
+    def machine(self) -> Machine | None:
+        """What computed, where our own layout says it."""
+        try:
+            return msgspec.convert(self.build_definition.internal_parameters.get("machine"), Machine)
+        except msgspec.ValidationError:
+            return None
+
+    def period(self) -> Period | None:
+        """When it was made, if both ends are given."""
+        when = self.run_details.metadata
+        ends = (when.started_on, when.finished_on) if when is not None else (None, None)
+        return Period(started_on=ends[0], finished_on=ends[1]) if ends[0] and ends[1] else None
+
 
 class Confirmed(_Layout, frozen=True, kw_only=True):
-    """A pair set made again: the released file, the regenerated file, and how they compare."""
+    """A pair set made again: the released file, the regenerated file, and how they compare.
+
+    `encoded` counts the sentences that went through the model for it, and `metadata` says when; 0.1.0 wrote neither.
+    """
 
     verdict: Literal["IDENTICAL", "SAME CONTENT", "EQUIVALENT", "DIVERGED"]
     released: Hex
     regenerated: Hex
     machine: Machine
     margin: Margin | None = None
+    encoded: int = 0
+    metadata: Period | None = None
 
 
 class Confirmation(_Layout, frozen=True, kw_only=True):
-    """A release made again on another machine, from the same pins: the outcome for each pair set."""
+    """A release made again from the same pins: the outcome for each pair set."""
 
     reference: str
     pair_sets: dict[str, Confirmed]
-    resolved_dependencies: tuple[Resource, ...]
-    metadata: Metadata
+    resolved_dependencies: tuple[Resource, ...] = ()
+    metadata: Period
 
 
 class Statement(_Layout, frozen=True, kw_only=True):
-    """in-toto's Statement: the files it is about, and the predicate."""
+    """in-toto's Statement: the files it is about, and the predicate. Builders of before 2023 still write layout v0.1."""
 
-    type: Literal["https://in-toto.io/Statement/v1"] = msgspec.field(name="_type")
+    type: Literal["https://in-toto.io/Statement/v1", "https://in-toto.io/Statement/v0.1"] = msgspec.field(name="_type")
     subject: tuple[Resource, ...]
     predicate_type: str
-    predicate: dict[str, Any]
+    predicate: dict[str, Any] = {}
+
+    def about(self, sha256: str) -> bool:
+        """Whether a file with this digest is a subject."""
+        return any(subject.digest.get("sha256") == sha256 for subject in self.subject)
+
+    @property
+    def judged(self) -> bool:
+        """Whether its predicate is of a type that is known here."""
+        return self.predicate_type in (PROVENANCE, CONFIRMATION)
+
+    @property
+    def ours(self) -> bool:
+        """Whether this program's layout of predicates is used, so that every subject has to be a file of the release."""
+        provenance = self.provenance()
+        build_type = provenance.build_definition.build_type if provenance is not None else None
+        return self.predicate_type == CONFIRMATION or build_type in (PAIR_SET, RELEASE)
 
     def provenance(self) -> Provenance | None:
         """The predicate, if it is provenance. Raises msgspec.ValidationError."""
@@ -121,8 +163,8 @@ class Statement(_Layout, frozen=True, kw_only=True):
         return msgspec.convert(self.predicate, Confirmation) if self.predicate_type == CONFIRMATION else None
 
     def to_bytes(self) -> bytes:
-        """The statement's file."""
-        return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
+        """The statement's file: one line."""
+        return msgspec.json.encode(self) + b"\n"
 
 
 def make_statement(subject: Mapping[str, str], predicate: Provenance | Confirmation) -> Statement:
@@ -133,18 +175,43 @@ def make_statement(subject: Mapping[str, str], predicate: Provenance | Confirmat
 
 
 def parse_statement(content: bytes, name: str) -> tuple[Statement | None, list[Finding]]:
-    """Read a statement. Whatever is not in its layout, or in that of its predicate, is a finding."""
+    """Read a statement, plain or out of its envelope; the envelope's signatures are not checked.
+
+    What contradicts in-toto's layout, or that of a predicate which is known here, is a finding.
+    """
     try:
         if len(content) > LARGEST:
             raise ValueError(f"{len(content)} bytes; the limit is {LARGEST}")
-        statement = convert(load_json(content, "not a statement"), Statement, "not a statement")
+        statement = convert(_unwrapped(load_json(content, "not a statement")), Statement, "not a statement")
         if not statement.subject or not all(subject.digest for subject in statement.subject):
             raise ValueError("a statement names its subjects by digest")
-        if statement.provenance() is None and statement.confirmation() is None:
-            raise ValueError(f"predicateType {statement.predicate_type!r} is not known here")
+        for subject in statement.subject:
+            msgspec.convert(subject.digest.get("sha256", "0" * 64), Hex)
+        statement.provenance(), statement.confirmation()
     except (BadConfiguration, ValueError) as error:  # msgspec's errors are ValueErrors
         return None, [Finding("malformed", name, str(error))]
     return statement, []
+
+
+def _unwrapped(value: Any) -> Any:
+    """The statement in a DSSE envelope, or in a Sigstore bundle around one; anything else as it is."""
+    envelope = value.get("dsseEnvelope", value) if isinstance(value, dict) else value
+    if not isinstance(envelope, dict) or envelope.get("payloadType") is None:
+        return value
+    payload = envelope.get("payload")
+    if envelope["payloadType"] != ENVELOPED or not isinstance(payload, str):
+        raise ValueError(f"not a statement: an envelope of {envelope['payloadType']!r}")
+    return load_json(base64.b64decode(payload.replace("-", "+").replace("_", "/"), validate=True), "not a statement")
+
+
+def documents(content: bytes) -> list[bytes]:
+    """The statements of a file of JSON lines, or the one that fills the file."""
+    lines = [line for line in content.splitlines() if line.strip()]
+    try:
+        msgspec.json.decode(lines[0] if len(lines) > 1 else b"")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return [content]
+    return lines
 
 
 def subject_findings(statement: Statement, name: str, known: Mapping[str, str]) -> list[Finding]:
@@ -162,10 +229,14 @@ def subject_findings(statement: Statement, name: str, known: Mapping[str, str]) 
 
 
 def foreign_findings(statement: Statement, name: str, digests: Collection[str]) -> list[Finding]:
-    """Where a statement beside a release refers to bytes that are not in it: `digests` are the release's own, in hex."""
+    """Where a statement beside a release refers to bytes that are not in it: `digests` are the release's own, in hex.
+
+    Another program's provenance may be about other files as well, as in-toto has it: one of its subjects has to be here.
+    """
     message = "the statement refers to bytes that are not in this release"
     subjects = [(subject.name, subject.digest.get("sha256")) for subject in statement.subject]
-    return [Finding("mismatch", f"{name}: {key}", message, None, sha256) for key, sha256 in subjects if sha256 not in digests]
+    others = [Finding("mismatch", f"{name}: {key}", message, None, sha256) for key, sha256 in subjects if sha256 not in digests]
+    return others if statement.ours or len(others) == len(subjects) else []
 
 
 def dependency_findings(named: tuple[Resource, ...], name: str, wanted: tuple[Resource, ...]) -> list[Finding]:
@@ -188,33 +259,3 @@ def _origin(resource: Resource) -> tuple[str, dict[str, str]]:
 def _text(origin: tuple[str, dict[str, str]] | None) -> str:
     uri, digest = origin or ("none", {})
     return " ".join(filter(None, [uri, *(f"{kind}:{value}" for kind, value in digest.items())]))
-
-
-FOLDER = "manifests/confirmations"
-
-
-def confirmed(root: Path) -> list[tuple[str, str, str]]:
-    """The confirmations in git, sorted: pair set of which release, on which machine, and the verdict."""
-    rows: set[tuple[str, str, str]] = set()
-    for statement in _confirmations(root / FOLDER):
-        if (confirmation := statement.confirmation()) is not None:
-            for key, pair_set in confirmation.pair_sets.items():
-                rows.add((f"{key} of {confirmation.reference}", pair_set.machine.text(), pair_set.verdict))
-    return sorted(rows)
-
-
-def said_before(folder: Path, new: Statement) -> Statement | None:
-    """A confirmation of the folder that differs in its time alone: repeating it adds nothing."""
-    return next((old for old in _confirmations(folder) if _timeless(old) == _timeless(new)), None)
-
-
-def _confirmations(folder: Path) -> Iterator[Statement]:
-    for path in sorted(folder.glob(f"*{SUFFIX}")):
-        statement, _ = parse_statement(read_small(path, LARGEST), path.name)
-        if statement is not None:
-            yield statement
-
-
-def _timeless(statement: Statement) -> bytes:
-    predicate = {key: value for key, value in statement.predicate.items() if key != "metadata"}
-    return msgspec.structs.replace(statement, predicate=predicate).to_bytes()

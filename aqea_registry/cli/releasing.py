@@ -126,27 +126,24 @@ def mark(shell: Shell, tag: str, stores: tuple[str, ...], by: str | None, withdr
 
 @command
 @click.argument("reference", metavar="STORE-REF")
-@click.option("--fresh", is_flag=True, help="Make the pair sets again first.")
-@click.option("--device", metavar="DEVICE", help="Where to make them again, such as cuda (default: cpu).")
+@click.option("--fresh", is_flag=True, help="Nothing else since 0.2: pair sets are always made again.")
+@click.option("--device", metavar="DEVICE", default="cpu", help="Where to make them again, such as cuda (default: cpu).")
 @click.option("--add", is_flag=True, help="Put the statement beside the release, too.")
-def confirm(shell: Shell, reference: str, fresh: bool, device: str | None, add: bool) -> Outcome:
-    """State what making a release again on this machine gave: the same digests, or how far the files are from it.
+def confirm(shell: Shell, reference: str, fresh: bool, device: str, add: bool) -> Outcome:
+    """Make a release's pair sets again on this machine and state what came out: the same digests, or how far off they are.
 
-    The checkout must have made its files here, from the release's pins. The statement is written to manifests/confirmations.
+    The checkout must have the release's pins. Every sentence is encoded; vectors and files that are here are not used, and
+    not changed. The statement is written to manifests/confirmations.
     """
-    from aqea_registry.base.findings import BadConfiguration
     from aqea_registry.embedding.encoder import Settings
     from aqea_registry.releases.confirm import confirm as operation
 
-    if device is not None and not fresh:
-        raise BadConfiguration("--device says where pair sets are made again", "give --fresh too")
-    again = Settings(device=device or "cpu") if fresh else None
-    done = operation(shell.project(), reference, shell.report, fresh=again, add=add)
+    done = operation(shell.project(), reference, shell.report, Settings(device=device), add=add)
 
     def show() -> None:
         for key, verdict in done.verdicts.items():
             click.echo(f"{key}: {verdict}")
-        click.echo(printable(f"made again on {', '.join(done.machines)}"))
+        click.echo(printable(f"{done.encoded} sentences encoded on {'; on '.join(done.machines)}"))
         click.echo(printable(f"{done.path}{f', and beside {reference}' if done.added else ''}"))
 
     return Outcome((), done, show, status=int(done.diverged))

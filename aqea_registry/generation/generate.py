@@ -16,16 +16,16 @@ from aqea_registry.embedding.encoder import Settings
 from aqea_registry.generation.encode import pinned_model, pinned_rows, vectors_of
 from aqea_registry.generation.export import export
 from aqea_registry.project.artefact import RunArtefact, metrics_text, plot_text
-from aqea_registry.project.project import Project
+from aqea_registry.project.project import CACHE, Project
 from aqea_registry.vectors.containers.pair_json import write
 from aqea_registry.vectors.exact import Undefined
-from aqea_registry.vectors.margin import EncodingRecord, Margin
+from aqea_registry.vectors.margin import EncodingRecord, Machine, Margin
 from aqea_registry.vectors.pair_set import Header
 from aqea_registry.vectors.scores import Metrics, Products, cosines, metrics, products
 
 
 class Generated(msgspec.Struct, frozen=True, kw_only=True):
-    """What was made, and how safe its digest is; float32 has no margin."""
+    """What was made, how safe its digest is (float32 has no margin), and what encoded last, where that is known."""
 
     name: str
     path: str
@@ -35,39 +35,48 @@ class Generated(msgspec.Struct, frozen=True, kw_only=True):
     encoded: int
     reused: int
     margin: Margin | None
+    machine: Machine | None
     metrics: Metrics
 
 
 def generate(
-    project: Project, dataset: str, model: str, settings: Settings, report: Reporter, *, fresh: bool = False
+    project: Project,
+    dataset: str,
+    model: str,
+    settings: Settings,
+    report: Reporter,
+    *,
+    fresh: bool = False,
+    elsewhere: Path | None = None,
 ) -> Generated:
     """Make the pair set of a dataset under a model, as `params.yaml` has it in its run.
 
-    `fresh` forgets vectors that were computed before. Raises Refused for bytes, rows or vectors that are not as they
-    must be; then none of the set's files was touched.
+    `fresh` forgets vectors that were computed before. A folder `elsewhere` gets the files and the vectors instead of the
+    project; what was computed before and is not in it is not used. Raises Refused for bytes, rows or vectors that are not as
+    they must be; then none of the set's files was touched.
     """
-    started = now()
+    started, root = now(), elsewhere or project.root
     project.params.check_versions("vectors", "view")
     artefact = project.artefact(dataset, model)
     for name in (dataset, model):
         project.pin(name)  # refused before anything is read
     rows = pinned_rows(project, dataset, report)  # before the model, which may be gigabytes
-    encoder = pinned_model(project, model, report)
+    encoder = msgspec.structs.replace(pinned_model(project, model, report), cache=root / CACHE / "vectors")
     prefix = artefact.model_entry.prefix_for(artefact.dataset_entry.task)
     first, second = ([prefix + text for text in texts] for texts in (rows.sentences1, rows.sentences2))
     label = f"encode {artefact.key} ({list(project.artefacts).index(artefact.key) + 1} of {len(project.artefacts)})"
     vectors = vectors_of(encoder, itertools.chain(first, second), settings, report, label=label, fresh=fresh)
     values = products(zip(vectors.blocks(first), vectors.blocks(second), strict=True))
     header, scores = _scored(artefact, values, rows.scores)
-    with atomic_write(project.root / artefact.pairs) as file:
+    with atomic_write(root / artefact.pairs) as file:
         write(file, header, vectors.blocks(first), vectors.blocks(second), rows.scores)
-    if project.params.versions is not None:
+    if project.params.versions is not None and elsewhere is None:
         export(project, artefact.pairs, "parquet")
-    write_bytes(project.root / artefact.plot, plot_text(rows.scores, cosines(values)))
-    write_bytes(project.root / artefact.metrics, metrics_text(scores, header, artefact.precision))
+    write_bytes(root / artefact.plot, plot_text(rows.scores, cosines(values)))
+    write_bytes(root / artefact.metrics, metrics_text(scores, header, artefact.precision))
     offset = artefact.model_entry.rounding_offset
     margin = vectors.margin(first, second, offset) if artefact.precision == "canonical" else None
-    _state(project.root, artefact, vectors.made, margin, started)
+    _state(root, artefact, vectors.made, margin, started)
     return Generated(
         name=artefact.key,
         path=artefact.pairs,
@@ -77,6 +86,7 @@ def generate(
         encoded=vectors.encoded,
         reused=len({*first, *second}) - vectors.encoded,
         margin=margin,
+        machine=vectors.made.machine if vectors.made else None,
         metrics=scores,
     )
 

@@ -1,4 +1,7 @@
-"""The verb confirm: state what making a release again on this machine gave, in a form that can be attached to it."""
+"""The verb confirm: make a release again on this machine, and state what came out in a form that can be attached to it.
+
+Nothing that was computed before is used and no statement of this checkout is believed: every sentence goes through the model.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +10,21 @@ from pathlib import Path
 
 import msgspec
 
-from aqea_registry.attestations.made import Attested, attachment_name, inputs_of, now, read_attested, release_subjects
-from aqea_registry.attestations.statement import FOLDER, Confirmation, Confirmed, Metadata, make_statement, said_before
+from aqea_registry.attestations.confirmations import FOLDER, own_statements, remade, said_before, statements_in
+from aqea_registry.attestations.made import attachment_name, inputs_of, now, release_subjects
+from aqea_registry.attestations.statement import NAME, Confirmation, Confirmed, Period, Statement, make_statement
 from aqea_registry.base.files import hash_file, write_bytes
 from aqea_registry.base.findings import CannotCheck, Finding, Refused
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.references import join_reference, split_reference
 from aqea_registry.comparison.pair_files import NamedFile, claimed_by, compare_files
-from aqea_registry.comparison.trees import tree_in_store
+from aqea_registry.comparison.trees import Tree, tree_in_store
 from aqea_registry.comparison.verdict import Verdict
-from aqea_registry.embedding.encoder import Settings
+from aqea_registry.embedding.encoder import Settings, this_machine
 from aqea_registry.generation.generate import generate
 from aqea_registry.project.artefact import RunArtefact, published_path
 from aqea_registry.project.lock import Lock, parse_lock
-from aqea_registry.project.project import Project
+from aqea_registry.project.project import CACHE, Project
 from aqea_registry.stores.open_store import find, open_store, read_text
 from aqea_registry.stores.port import Store, Tagged
 from aqea_registry.stores.release import Release
@@ -29,12 +33,16 @@ PINS = "pins.json"
 
 
 class Confirming(msgspec.Struct, frozen=True, kw_only=True):
-    """What was confirmed: a verdict for each pair set, the machines, the statement, and whether it was attached."""
+    """What was confirmed: a verdict for each pair set, the machines, the statement, and whether it was attached.
+
+    `encoded` is the number of sentences that went through the model.
+    """
 
     reference: str
     digest: str
     verdicts: dict[str, Verdict]
     machines: tuple[str, ...]
+    encoded: int
     path: str
     added: bool
 
@@ -44,13 +52,11 @@ class Confirming(msgspec.Struct, frozen=True, kw_only=True):
         return "DIVERGED" in self.verdicts.values()
 
 
-def confirm(project: Project, reference: str, report: Reporter, *, fresh: Settings | None, add: bool) -> Confirming:
-    """Compare a release with what this checkout made, and write the statement; `add` puts it beside the release too.
+def confirm(project: Project, reference: str, report: Reporter, settings: Settings, *, add: bool) -> Confirming:
+    """Make the pair sets of a release again in this way, compare them, and state it; `add` puts that beside the release, too.
 
-    With `fresh` the pair sets are made again first, in this way, from the first sentence on.
-
-    Raises Refused if the release rests on other pins, or if nothing says that this machine made the files; CannotCheck if
-    release and run have no pair set in common.
+    The project's own files are not touched. Raises Refused if the release rests on other pins, or has this confirmation
+    already; CannotCheck if release and run have no pair set in common.
     """
     spec, tag = split_reference(reference)
     store = open_store(spec, project.root)
@@ -60,27 +66,23 @@ def confirm(project: Project, reference: str, report: Reporter, *, fresh: Settin
     if not common:
         raise CannotCheck(f"{reference} and the run have no pair set in common", "choose the release's run in params.yaml")
     _refuse_other_pins(store, tagged, release, common)
+    beside = statements_in((name, content) for name, content in store.attachments(tagged).items() if NAME.fullmatch(name))
+    _refuse_known(reference, beside, {artefact.key for artefact in common}, settings.device)
     started = now()
-    for artefact in common if fresh is not None else ():
-        generate(project, artefact.dataset, artefact.model, fresh or Settings(), report, fresh=True)
-    made = {artefact.key: _made_here(project.root, artefact) for artefact in common}
-    confirmed = {
-        artefact.key: _confirmed(project.root, store, tagged, release, artefact, made[artefact.key], report)
-        for artefact in common
-    }
-
+    (project.root / CACHE).mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="confirm-", dir=project.root / CACHE) as scratch:
+        tree = tree_in_store(store, tagged, Path(scratch), report)
+        confirmed = {artefact.key: _confirmed(project, artefact, tree, Path(scratch), settings, report) for artefact in common}
     predicate = Confirmation(
         reference=reference,
         pair_sets=confirmed,
-        resolved_dependencies=inputs_of(project.artefacts.values()),
-        metadata=Metadata(
-            started_on=min([started, *(attested.metadata.started_on for attested in made.values())]), finished_on=now()
-        ),
+        resolved_dependencies=inputs_of(common),
+        metadata=Period(started_on=started, finished_on=now()),
     )
     subjects = release_subjects(release)
     paths = ["release", *(published_path(artefact.pairs) for artefact in common)]
     new = make_statement({path: subjects[path] for path in paths}, predicate)
-    content = (said_before(project.root / FOLDER, new) or new).to_bytes()
+    content = (said_before(statements_in(own_statements(project.root)), new) or new).to_bytes()
     name = attachment_name(f"confirmation-{tag.lower()}", content)
     write_bytes(project.root / FOLDER / name, content)
     if add:
@@ -89,10 +91,24 @@ def confirm(project: Project, reference: str, report: Reporter, *, fresh: Settin
         reference=reference,
         digest=tagged.digest,
         verdicts={key: made.verdict for key, made in confirmed.items()},
-        machines=tuple(sorted({made.machine.text() for made in confirmed.values()})),
+        machines=tuple(sorted({row.where() for row in remade(new, beside)})),
+        encoded=sum(made.encoded for made in confirmed.values()),
         path=f"{FOLDER}/{name}",
         added=add,
     )
+
+
+def _refuse_known(reference: str, beside: list[Statement], keys: set[str], device: str) -> None:
+    """Before hours of encoding: the same bytes from the same kind of machine, libraries included, would say nothing new."""
+    said = [[row for row in remade(statement, beside) if row.again] for statement in beside]
+    complete = [rows for rows in said if keys <= {row.key for row in rows}]
+    try:
+        machine = this_machine(device) if complete else None
+    except (ImportError, AssertionError, RuntimeError):  # no torch, no such device: loading the model says it
+        return
+    if any(all(row.machine == machine for row in rows) for rows in complete):
+        message = "a confirmation from this machine, or from one that nothing distinguishes from it, lies beside it already"
+        raise Refused.of("duplicate", reference, message, hint="confirm it on another machine or device: --device cuda")
 
 
 def _refuse_other_pins(store: Store, tagged: Tagged, release: Release, artefacts: list[RunArtefact]) -> None:
@@ -110,32 +126,23 @@ def _refuse_other_pins(store: Store, tagged: Tagged, release: Release, artefacts
         raise Refused(f"{join_reference(store.spec, tagged.tag)}: {findings[0].message}: {findings[0].subject}", findings)
 
 
-def _made_here(root: Path, artefact: RunArtefact) -> Attested:
-    files = {path: hash_file(root / path).sha256 for path in artefact.stated if (root / path).exists()}
-    attested, findings = read_attested(root, artefact, files)
-    if attested is None or findings:
-        message = "nothing says that it was made on this machine"
-        findings = findings or [Finding("missing", artefact.pairs, message)]
-        again = "make it here: aqea-registry confirm STORE-REF --fresh"
-        raise Refused(f"{artefact.pairs}: {message}", findings, again)
-    return attested
-
-
 def _confirmed(
-    root: Path, store: Store, tagged: Tagged, release: Release, artefact: RunArtefact, made: Attested, report: Reporter
+    project: Project, artefact: RunArtefact, released: Tree, scratch: Path, settings: Settings, report: Reporter
 ) -> Confirmed:
-    path = artefact.pairs
-    released = release_subjects(release)[published_path(path)]
-    regenerated = hash_file(root / path).sha256
+    """Make a pair set again, in a folder that holds what was made since the confirmation began, and compare it."""
+    path, started = published_path(artefact.pairs), now()
+    made = generate(project, artefact.dataset, artefact.model, settings, report, elsewhere=scratch)
+    regenerated = hash_file(scratch / artefact.pairs).sha256
     verdict: Verdict = "IDENTICAL"
-    if regenerated != released:
-        verdict = _compared(root, store, tagged, path, report)
-    return Confirmed(verdict=verdict, released=released, regenerated=regenerated, machine=made.machine, margin=made.margin)
-
-
-def _compared(root: Path, store: Store, tagged: Tagged, path: str, report: Reporter) -> Verdict:
-    with tempfile.TemporaryDirectory(prefix="aqea-confirm-") as scratch:
-        tree = tree_in_store(store, tagged, Path(scratch), report)
-        released = NamedFile(tree.fetch(published_path(path)), f"{tree.name}: {published_path(path)}")
-        found, _ = compare_files(released, NamedFile(root / path, path), report, claimed_by(root))
-    return found.verdict
+    if regenerated != released.files[path]:
+        theirs, ours = NamedFile(released.fetch(path), f"{released.name}: {path}"), scratch / artefact.pairs
+        verdict = compare_files(theirs, NamedFile(ours, artefact.pairs), report, claimed_by(project.root))[0].verdict
+    return Confirmed(
+        verdict=verdict,
+        released=released.files[path],
+        regenerated=regenerated,
+        machine=made.machine or this_machine(settings.device),
+        margin=made.margin,
+        encoded=made.encoded + made.reused,
+        metadata=Period(started_on=started, finished_on=now()),
+    )

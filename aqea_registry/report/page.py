@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from aqea_registry.attestations.confirmations import Remade
 from aqea_registry.base.findings import Finding
 from aqea_registry.base.progress import printable
 from aqea_registry.claims.judging import ALSO_CALLED
@@ -75,7 +76,7 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
     verdicts: Sequence[Verdict]
     graph: Graph | None = None
     receipts: Sequence[Receipt] | None = None
-    confirmations: Sequence[tuple[str, str, str]] = ()  # what somebody made again, on which machine, and how it compares
+    confirmations: Sequence[Remade] = ()  # what somebody made again, on which machine, and how it compares
 
 
 class Counterpart(NamedTuple):

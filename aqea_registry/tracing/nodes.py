@@ -5,16 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from aqea_registry.attestations.made import FOLDER as MADE
-from aqea_registry.attestations.statement import FOLDER as CONFIRMED
-from aqea_registry.attestations.statement import LARGEST, NAME, SUFFIX, Statement, parse_statement
-from aqea_registry.base.files import read_small
+from aqea_registry.attestations.confirmations import own_statements, remade
+from aqea_registry.attestations.made import margin_of
+from aqea_registry.attestations.statement import NAME, Statement, documents, parse_statement
 from aqea_registry.base.findings import RegistryError
 from aqea_registry.base.references import is_folder, join_reference
 from aqea_registry.claims.check_claims import CheckedClaims
@@ -26,7 +23,7 @@ from aqea_registry.stores.open_store import open_store
 from aqea_registry.stores.port import Store
 from aqea_registry.stores.receipts import all_receipts
 from aqea_registry.tracing.graph import ExpectedFile, GraphBuilder, inside_project
-from aqea_registry.vectors.margin import Machine
+from aqea_registry.vectors.margin import margin_text
 
 
 def draw_claims(builder: GraphBuilder, checked: CheckedClaims) -> None:
@@ -217,10 +214,12 @@ def draw_statements(builder: GraphBuilder, attached: Iterable[tuple[str, bytes]]
         digest = node.facts.get("digest", node.facts.get("sha256")) if node.kind in ("release", "pair-set", "file") else None
         if digest is not None:
             subjects.setdefault(digest.removeprefix("sha256:"), []).append(id_)
-    for location, content in (*_own_statements(builder.project.root), *attached):
-        statement, wrong = parse_statement(content, location)
+    files = (*own_statements(builder.project.root), *attached)
+    read = [(name, document, *parse_statement(document, name)) for name, content in files for document in documents(content)]
+    known = [statement for _, _, statement, _ in read if statement is not None]
+    for location, content, statement, wrong in read:
         sha256 = hashlib.sha256(content).hexdigest()
-        facts = dict(_facts(statement)) if statement is not None else {}
+        facts = dict(_facts(statement, known)) if statement is not None else {}
         before = builder.nodes.get(f"attestation:{sha256[:16]}")
         facts |= {"sha256": sha256, "in": location if before is None else f"{before.facts['in']}, {location}"}
         label, broken = facts.pop("label", location), wrong[0].message if wrong else None
@@ -232,22 +231,16 @@ def draw_statements(builder: GraphBuilder, attached: Iterable[tuple[str, bytes]]
             builder.edge(id_, target, "speaks of")
 
 
-def _own_statements(root: Path) -> Iterator[tuple[str, bytes]]:
-    for folder in (MADE, CONFIRMED):
-        for path in sorted((root / folder).glob(f"*{SUFFIX}")):
-            with suppress(OSError):  # `verify` reports it
-                yield path.relative_to(root).as_posix(), read_small(path, LARGEST)
-
-
-def _facts(statement: Statement) -> Mapping[str, str]:
-    """What a statement says, in few words."""
+def _facts(statement: Statement, known: Sequence[Statement]) -> Mapping[str, str]:
+    """What a statement says, in few words; a confirmation is held against those on the making that are `known`."""
     if (provenance := statement.provenance()) is not None:
-        facts, when = {"label": "provenance"}, provenance.run_details.metadata
-        with suppress(msgspec.ValidationError):  # another program's statement may name no machine, or otherwise
-            facts["on"] = msgspec.convert(provenance.build_definition.internal_parameters.get("machine"), Machine).text()
-        return facts | ({"made": when.finished_on} if when else {}) | {"by": provenance.run_details.builder.id}
+        facts, when, machine = {"label": "provenance"}, provenance.run_details.metadata, provenance.machine()
+        facts |= {"on": machine.text()} if machine else {}
+        facts |= {"margin": margin_text(margin)} if (margin := margin_of(provenance)) else {}
+        facts |= {"made": when.finished_on} if when and when.finished_on else {}
+        return facts | {"by": provenance.run_details.builder.id}
     confirmation = statement.confirmation()
     if confirmation is None:
-        return {}
-    verdicts = {key: f"{made.verdict} on {made.machine.text()}" for key, made in sorted(confirmation.pair_sets.items())}
+        return {"label": "statement", "note": f"not judged: its predicate is of type {statement.predicate_type!r}"}
+    verdicts = {row.key: f"{row.outcome()} on {row.where()}" for row in remade(statement, known)}
     return {"label": f"confirmation of {confirmation.reference}", **verdicts, "made": confirmation.metadata.finished_on}

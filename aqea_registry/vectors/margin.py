@@ -113,7 +113,7 @@ def thin_findings(path: str, found: Margin) -> list[Finding]:
 PACKAGES = ("numpy", "sentence-transformers", "tokenizers", "torch", "transformers")
 
 
-class Machine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Machine(msgspec.Struct, frozen=True, kw_only=True):
     """A machine, as far as it can matter to floating-point results. `kernels` is the instruction set that torch chose."""
 
     processor: str
@@ -124,6 +124,11 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     threads: int
     device: str
     packages: dict[str, str]
+
+    @property
+    def kind(self) -> tuple[str, ...]:
+        """What machines of one kind have in common; they need not be one machine."""
+        return (self.processor, self.architecture, self.system, self.kernels, self.device)
 
     def text(self) -> str:
         """For people: where it was computed, in a line."""

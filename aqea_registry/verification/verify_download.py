@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from aqea_registry.attestations.made import statements_of, statements_text
+from aqea_registry.attestations.made import judge_statements
 from aqea_registry.attestations.statement import NAME as STATEMENT
 from aqea_registry.base.files import FileDigest, UnsafePath, hash_file, inside, read_small
 from aqea_registry.base.findings import Finding
@@ -122,10 +122,10 @@ def _attachments(documents: Mapping[str, bytes], release: Release | None) -> tup
         if release is None or not any(release.digest()[7:].encode() in content for content in texts.values()):
             others += len(texts)
             continue
-        statements, wrong = statements_of(texts, release, place)
+        wrong, said = judge_statements(texts, release, place)
         findings += wrong
         if mark := current(texts, release.digest()):
             notes.append(f"the release is {mark.text()}")
-        notes += [statements_text("the release", statements)] if statements else []
+        notes += said
     notes += [f"{others} documents beside other releases were not looked at"] if others else []
     return findings, notes

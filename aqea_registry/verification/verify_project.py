@@ -10,7 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-from aqea_registry.attestations.made import read_attested
+from aqea_registry.attestations.confirmations import statement_notes
+from aqea_registry.attestations.made import read_attested, statement_paths
 from aqea_registry.base.files import FileDigest, UnsafePath, hash_file, inside
 from aqea_registry.base.findings import Finding, Refused, Unchecked
 from aqea_registry.base.progress import Reporter
@@ -72,7 +73,7 @@ def verify_project(project: Project, report: Reporter) -> CheckedProject:
         files=len(files),
         bytes=sum(digest.size for digest in files),
         findings=_once(findings),
-        notes=(*notes, *counted),
+        notes=(*notes, *counted, *statement_notes(project.root)),
         digests=digests,
         pair_sets=pair_sets,
     )
@@ -200,10 +201,11 @@ def _statements(project: Project) -> list[Finding]:
     listed = project.manifest.digests
     for artefact in project.artefacts.values():
         files = {path: listed[path] for path in artefact.stated if path in listed}
-        attested, wrong = read_attested(project.root, artefact, files)
-        findings += wrong
-        if attested is not None and attested.margin is not None:
-            findings += thin_findings(artefact.pairs, attested.margin)
+        for path in statement_paths(artefact.key):
+            attested, wrong = read_attested(project.root, artefact, files, path)
+            findings += wrong
+            if attested is not None and attested.margin is not None:
+                findings += thin_findings(artefact.pairs, attested.margin)
     return findings
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from aqea_registry.attestations.made import statements_of, statements_text
+from aqea_registry.attestations.made import judge_statements
 from aqea_registry.base.findings import CannotCheck, Finding, Refused
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.references import join_reference
@@ -73,7 +73,7 @@ def _verify_tagged(store: Store, tagged: Tagged, report: Reporter, deep: bool) -
         return CheckedRelease(target=reference, files=len(held), bytes=0, findings=error.findings, notes=(), held={})
     attachments = store.attachments(tagged)
     mark = current(attachments, tagged.digest)
-    statements, wrong = statements_of(attachments, release, reference)
+    wrong, said = judge_statements(attachments, release, reference)
     return CheckedRelease(
         target=reference,
         files=len(release.layers),
@@ -82,7 +82,7 @@ def _verify_tagged(store: Store, tagged: Tagged, report: Reporter, deep: bool) -
         notes=(
             f"{tagged.tag} is {tagged.digest}",
             *([f"{reference} is {mark.text()}"] if mark else []),
-            *([statements_text(reference, statements)] if statements else []),
+            *said,
         ),
         held={reference: tuple(held)},
     )

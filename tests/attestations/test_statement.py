@@ -1,7 +1,8 @@
-"""Statements: the published layouts, read strictly, and held to what they speak of."""
+"""Statements: the published layouts, those of other programs as well, and held to what they speak of."""
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable
 from typing import Any
@@ -16,17 +17,20 @@ from in_toto_attestation.v1.statement import Statement as TheirStatement
 from aqea_registry.attestations.made import pinned
 from aqea_registry.attestations.statement import (
     BUILDER,
+    ENVELOPED,
     PAIR_SET,
     BuildDefinition,
     Builder,
     Confirmation,
     Confirmed,
     Metadata,
+    Period,
     Provenance,
     Resource,
     RunDetails,
     Statement,
     dependency_findings,
+    documents,
     foreign_findings,
     make_statement,
     parse_statement,
@@ -67,7 +71,12 @@ def provenance() -> Statement:
 
 def confirmation() -> Statement:
     one = Confirmed(verdict="IDENTICAL", released=A, regenerated=A, machine=MACHINE)
-    predicate = Confirmation(reference="oci:x:v1", pair_sets={"small": one}, resolved_dependencies=INPUTS, metadata=WHEN)
+    predicate = Confirmation(
+        reference="oci:x:v1",
+        pair_sets={"small": one},
+        resolved_dependencies=INPUTS,
+        metadata=Period(started_on="2026-01-02T03:04:05Z", finished_on="2026-01-02T03:05:06Z"),
+    )
     return make_statement({"release": C, "pairs.json": A}, predicate)
 
 
@@ -103,24 +112,16 @@ WRONG: dict[str, bytes] = {
     "no JSON": b"{",
     "no object": b"[]",
     "nested without end": b"[" * 100_000,
-    "another type": edited(lambda value: value.update(_type="https://in-toto.io/Statement/v0.1")),
+    "another type": edited(lambda value: value.update(_type="https://in-toto.io/Statement/v9")),
     "no subject": edited(lambda value: value.update(subject=[])),
     "a subject without digest": edited(lambda value: value["subject"][0].pop("digest")),
     "a digest that is none": edited(lambda value: value["subject"][0]["digest"].update(sha256="xyz")),
-    "another predicate": edited(lambda value: value.update(predicateType="https://example.org/other")),
-    "an unknown field": edited(lambda value: value.update(extra=1)),
-    "an unknown field of the subject": edited(lambda value: value["subject"][0].update(extra=1)),
-    "an unknown field of the predicate": edited(lambda value: value["predicate"].update(extra=1)),
-    "an unknown field of the run": edited(lambda value: value["predicate"]["runDetails"].update(extra=1)),
-    "an unknown field of a dependency": edited(
-        lambda value: value["predicate"]["buildDefinition"]["resolvedDependencies"][0].update(extra=1)
-    ),
     "a time that is none": edited(lambda value: value["predicate"]["runDetails"]["metadata"].update(startedOn="yesterday")),
     "a missing field": edited(lambda value: value["predicate"].pop("runDetails")),
     "an unknown verdict": edited(lambda value: value["predicate"]["pairSets"]["small"].update(verdict="FINE"), confirmation),
-    "an unknown field of a machine": edited(
-        lambda value: value["predicate"]["pairSets"]["small"]["machine"].update(extra=1), confirmation
-    ),
+    "an envelope of something else": json.dumps({"payloadType": "text/plain", "payload": "", "signatures": []}).encode(),
+    "an envelope that is not base64": json.dumps({"payloadType": ENVELOPED, "payload": "{}", "signatures": []}).encode(),
+    "a confirmation without times": edited(lambda value: value["predicate"]["metadata"].pop("finishedOn"), confirmation),
     "too large": b'"' + b"x" * (5 << 20) + b'"',
 }
 
@@ -130,6 +131,118 @@ def test_what_is_no_statement_is_a_finding(content: bytes) -> None:
     found, findings = parse_statement(content, "x")
     assert found is None
     assert [(one.code, one.subject) for one in findings] == [("malformed", "x")]
+
+
+def foreign(predicate_type: str, predicate: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """A statement as a build service of somebody else makes it, about a file of ours and one more."""
+    subject = [
+        {"name": "pairs.json", "digest": {"sha256": A}},
+        {"name": "a.tar.gz", "digest": {"sha256": C, "sha512": "d" * 128}},
+    ]
+    return {"_type": "https://in-toto.io/Statement/v1", "subject": subject, "predicateType": predicate_type, **more} | (
+        {"predicate": predicate} if predicate else {}
+    )
+
+
+# The fields that SLSA's and in-toto's layouts have and this program does not write.
+BUILT = foreign(
+    "https://slsa.dev/provenance/v1",
+    {
+        "buildDefinition": {
+            "buildType": "https://example.org/workflow/v1",
+            "externalParameters": {"workflow": {"ref": "refs/tags/v3", "path": ".ci/release.yml"}},
+            "internalParameters": {"github": {"event_name": "push"}},
+            "resolvedDependencies": [
+                {
+                    "uri": "git+https://example.org/a/b@refs/tags/v3",
+                    "digest": {"gitCommit": "0" * 40},
+                    "mediaType": "application/x-git",
+                    "downloadLocation": "https://example.org/a/b",
+                    "content": "AAAA",
+                    "annotations": {"depth": 1},
+                }
+            ],
+        },
+        "runDetails": {
+            "builder": {
+                "id": "https://example.org/builder",
+                "version": {"runner": "2"},
+                "builderDependencies": [{"uri": "https://example.org/image", "digest": {"sha1": "1" * 40}}],
+            },
+            "metadata": {"invocationId": "https://example.org/runs/7", "startedOn": "2026-02-03T04:05:06.789+01:00"},
+            "byproducts": [{"name": "log", "downloadLocation": "https://example.org/log", "mediaType": "text/plain"}],
+        },
+    },
+)
+
+
+def enveloped(value: dict[str, Any]) -> dict[str, Any]:
+    payload = base64.b64encode(json.dumps(value).encode()).decode()
+    return {"payloadType": ENVELOPED, "payload": payload, "signatures": [{"keyid": "", "sig": "AAAA"}]}
+
+
+def bundled(value: dict[str, Any]) -> dict[str, Any]:
+    material = {"certificate": {"rawBytes": "AAAA"}, "tlogEntries": [{"logIndex": "1", "inclusionProof": {"hashes": ["AA=="]}}]}
+    media_type = "application/vnd.dev.sigstore.bundle.v0.3+json"
+    return {"mediaType": media_type, "verificationMaterial": material, "dsseEnvelope": enveloped(value)}
+
+
+@pytest.mark.parametrize("form", [dict, enveloped, bundled], ids=["plain", "envelope", "bundle"])
+def test_provenance_of_other_builders_is_read(form: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    parsed = json_format.Parse(json.dumps(BUILT), statement_pb2.Statement())
+    TheirStatement.copy_from_pb(parsed).validate()
+    json_format.ParseDict(BUILT["predicate"], provenance_pb2.Provenance())
+    found, findings = parse_statement(json.dumps(form(BUILT)).encode(), "x")
+    assert findings == [] and found is not None and found.judged
+    theirs = found.provenance()
+    assert theirs is not None and theirs.run_details.builder.id == "https://example.org/builder"
+    assert (theirs.machine(), theirs.period()) == (None, None)
+    assert foreign_findings(found, "x", {A}) == [], "one of its subjects is here"
+    assert [finding.subject for finding in foreign_findings(found, "x", {B})] == ["x: pairs.json", "x: a.tar.gz"]
+
+
+UNKNOWN: dict[str, Callable[[dict[str, Any]], object]] = {
+    "at the top": lambda value: value.update(extra=1),
+    "of a subject": lambda value: value["subject"][0].update(mediaType="application/json", extra=1),
+    "of the predicate": lambda value: value["predicate"].update(extension={"a": [1]}),
+    "of the run": lambda value: value["predicate"].get("runDetails", {}).update(extra=1),
+    "of the builder": lambda value: value["predicate"].get("runDetails", {"builder": {}})["builder"].update(extra=1),
+    "of a dependency": lambda value: [
+        one.update(extra=1) for one in value["predicate"].get("buildDefinition", {}).get("resolvedDependencies", [])
+    ],
+    "of a machine": lambda value: [one["machine"].update(extra=1) for one in value["predicate"].get("pairSets", {}).values()],
+}
+
+
+@pytest.mark.parametrize("make", [provenance, confirmation])
+def test_fields_that_are_not_known_are_ignored(make: Callable[[], Statement]) -> None:
+    for change in UNKNOWN.values():
+        found, findings = parse_statement(edited(change, make), "x")
+        assert findings == [] and found is not None
+        assert (found.provenance(), found.confirmation()) == (make().provenance(), make().confirmation())
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        foreign("https://slsa.dev/verification_summary/v1", {"verifier": {"id": "https://example.org"}}),
+        foreign("https://slsa.dev/provenance/v0.2", {"builder": {"id": "x"}}, _type="https://in-toto.io/Statement/v0.1"),
+        foreign("https://cosign.sigstore.dev/attestation/v1", {}),
+    ],
+    ids=lambda value: value["predicateType"],
+)
+def test_another_predicate_is_read_and_not_judged(value: dict[str, Any]) -> None:
+    found, findings = parse_statement(json.dumps(enveloped(value)).encode(), "x")
+    assert findings == [] and found is not None and not found.judged
+    assert (found.provenance(), found.confirmation()) == (None, None)
+
+
+def test_a_file_of_json_lines_holds_several() -> None:
+    lines = [provenance().to_bytes(), json.dumps(bundled(BUILT)).encode() + b"\n", b"\n"]
+    found = [parse_statement(document, "x") for document in documents(b"".join(lines))]
+    assert [statement is not None and findings == [] for statement, findings in found] == [True, True]
+    for whole in (b"{\n}", b"", b"[" * 100_000 + b"\n1", b"\xff\n\xff", json.dumps(BUILT, indent=1).encode()):
+        assert documents(whole) == [whole]
 
 
 def test_a_statement_of_other_bytes_is_a_finding() -> None:

@@ -35,6 +35,9 @@ def answers(folder: Path, name: str) -> dict[str, Answer]:
     BROKEN[name](project)
     given: dict[str, Answer] = {}
     for number, words in enumerate(COMMANDS):
+        if words[0] == "confirm":  # since it encodes, tests/releases/test_confirm.py does that once
+            given[f"{number:02} {' '.join(words)}"] = {"status": "not run"}
+            continue
         status, out, err = run(project, words)
         assert "Traceback" not in err, (name, words, err)
         given[f"{number:02} {' '.join(words)}"] = _plain(status, out, words, project, commit)

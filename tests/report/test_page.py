@@ -12,9 +12,11 @@ from xml.etree import ElementTree
 import msgspec
 import pytest
 
+from aqea_registry.attestations.confirmations import Remade
 from aqea_registry.report.page import Content, build, differences, headline, standing, visible
 from aqea_registry.report.plots import WIDTH, PrintedScore, Score, score_figure
 from aqea_registry.report.report import render_page
+from aqea_registry.vectors.margin import Machine
 from tests.pages import content, many
 from tests.tools import ROOT, run
 
@@ -132,8 +134,13 @@ def test_within_a_release_nothing_is_told_of_releases() -> None:
     assert 'id="releases"' not in text and "oci:releases" not in text
     assert "sha256sum -c MANIFEST.sha256" in text
     assert 'id="confirmations"' not in text
-    told = render_page(build(msgspec.structs.replace(given, confirmations=[("v1", "a Ryzen, no device", "IDENTICAL")])))
-    assert b"a Ryzen, no device" in told
+    machine = Machine(
+        processor="a Ryzen", architecture="", system="", python="", kernels="AVX2", threads=1, device="cpu", packages={}
+    )
+    row = Remade(key="small", reference="v1", verdict="IDENTICAL", machine=machine, alike=True, doubt=None)
+    rows = [row, msgspec.structs.replace(row, doubt="a doubt")]
+    told = render_page(build(msgspec.structs.replace(given, confirmations=rows)))
+    assert b"a Ryzen (AVX2, torch None), the same kind" in told and b"not counted: a doubt" in told
 
 
 @pytest.mark.parametrize("seed", ["1", "2"])
