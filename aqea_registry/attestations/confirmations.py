@@ -15,7 +15,6 @@ from pathlib import Path
 import msgspec
 
 from aqea_registry.attestations.statement import (
-    LARGEST,
     NAME,
     RELEASE,
     Confirmation,
@@ -25,7 +24,7 @@ from aqea_registry.attestations.statement import (
     documents,
     parse_statement,
 )
-from aqea_registry.base.files import read_small
+from aqea_registry.base.files import Limit, read_small
 from aqea_registry.vectors.margin import Machine
 
 MADE, KEPT, FOLDER = "attestations", "manifests/made", "manifests/confirmations"
@@ -108,7 +107,7 @@ def own_statements(root: Path) -> Iterator[tuple[str, bytes]]:
         for path in sorted((root / folder).glob("*.intoto.json*")):
             with suppress(OSError):  # `verify` reports it
                 if NAME.fullmatch(path.name):
-                    yield path.relative_to(root).as_posix(), read_small(path, LARGEST)
+                    yield path.relative_to(root).as_posix(), read_small(path, Limit.STATEMENT)
 
 
 def statements_in(files: Iterable[tuple[str, bytes]]) -> list[Statement]:

@@ -29,8 +29,8 @@ from aqea_registry.attestations.statement import (
     documents,
     parse_statement,
 )
-from aqea_registry.base.files import TooLarge, read_small, write_bytes
-from aqea_registry.base.findings import Finding
+from aqea_registry.base.files import Limit, TooLarge, read_small, write_bytes
+from aqea_registry.base.findings import Finding, unread
 from aqea_registry.base.strict import load_json
 from aqea_registry.project.artefact import RunArtefact, published_path
 from aqea_registry.project.git import checked_out
@@ -130,11 +130,13 @@ def read_attested(
     None without findings if there is none, or one that is not judged.
     """
     try:
-        content = read_small(root / path, intoto.LARGEST)
+        content = read_small(root / path, Limit.STATEMENT)
     except FileNotFoundError:
         return None, []
     except TooLarge as error:
         return None, [Finding("malformed", path, f"not a statement: {error.strerror}")]
+    except OSError as error:
+        return None, [unread(path, error)]
     statement, findings = parse_statement(content, path)
     if statement is None or not statement.judged:
         return None, findings

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from aqea_registry.base.files import Limit
 from aqea_registry.base.findings import BadConfiguration, Finding
 from aqea_registry.base.strict import convert, load_json
 from aqea_registry.vectors.margin import Machine, Margin
@@ -28,7 +29,6 @@ BUILDER = "urn:aqea-registry:command-line"
 SUFFIX = ".intoto.json"
 LINES = ".intoto.jsonl"  # beside a release: a statement or envelope a line; other programs look for this name
 NAME = re.compile(r"[a-z0-9][A-Za-z0-9._-]*\.intoto\.jsonl?")
-LARGEST = 4 << 20  # bytes
 CLAIMED = "claimedCommit"  # an annotation: the commit of a repository that no Hub has confirmed for the files
 
 Time = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)\Z")]
@@ -180,8 +180,8 @@ def parse_statement(content: bytes, name: str) -> tuple[Statement | None, list[F
     What contradicts in-toto's layout, or that of a predicate which is known here, is a finding.
     """
     try:
-        if len(content) > LARGEST:
-            raise ValueError(f"{len(content)} bytes; the limit is {LARGEST}")
+        if len(content) > Limit.STATEMENT:
+            raise ValueError(f"{len(content)} bytes; the limit is {Limit.STATEMENT}")
         statement = convert(_unwrapped(load_json(content, "not a statement")), Statement, "not a statement")
         if not statement.subject or not all(subject.digest for subject in statement.subject):
             raise ValueError("a statement names its subjects by digest")

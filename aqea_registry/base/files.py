@@ -14,6 +14,7 @@ import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from enum import IntEnum
 from io import BufferedReader, FileIO, RawIOBase
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeVar
@@ -66,11 +67,22 @@ class TooLarge(OSError):
     """A file that is larger than it may be."""
 
 
+class Limit(IntEnum):
+    """How many bytes of a document are read whole at most, by its kind."""
+
+    SETTINGS = 1 << 20  # docker's configuration, CITATION.cff, what this program noted for itself
+    STATEMENT = 4 << 20  # statements, manifests of releases, what is attached to them
+    DOCUMENT = 16 << 20  # ledgers, papers, metrics, files that a claim quotes
+    PROJECT = 64 << 20  # params.yaml, dvc.lock, pins, receipts, index.json
+    LIST = 1 << 30  # digests of ten million files
+
+
 def read_small(path: Path, limit: int) -> bytes:
-    """The bytes of a regular file. Raises TooLarge for more than `limit` bytes (whole MiB), and OSError."""
+    """The bytes of a regular file. Raises OSError; of more than `limit` bytes TooLarge, before any is read."""
     with BufferedReader(open_regular(path)) as file:
-        content = file.read(limit + 1)
-    if len(content) > limit:
+        size = os.fstat(file.fileno()).st_size
+        content = file.read(size + 1) if size <= limit else b""
+    if max(size, len(content)) > limit:
         raise TooLarge(errno.EFBIG, f"larger than {limit >> 20} MiB", str(path))
     return content
 
@@ -89,12 +101,20 @@ def wrong_content(path: Path, name: str, subject: str | None = None) -> Finding 
         return None
 
 
+def holds(path: Path, content: bytes) -> bool:
+    """Whether this is a regular file of these bytes."""
+    try:
+        return read_small(path, len(content)) == content
+    except OSError:
+        return False
+
+
 def read_stream(incoming: RawIOBase | BinaryIO, limit: int) -> bytes:
     """The bytes that somebody sends; of more than `limit` one more, which shows it."""
-    content = b""
+    content = bytearray()
     while len(content) <= limit and (block := incoming.read(min(BLOCK, limit + 1 - len(content)))):
         content += block
-    return content
+    return bytes(content)
 
 
 def hash_file(*paths: str | Path, md5: bool = False, advance: Advance = ignore) -> FileDigest:
@@ -249,7 +269,7 @@ def copy_checked(incoming: RawIOBase | BinaryIO, target: Path, sha256: str, size
 
 def write_bytes(path: Path, content: bytes) -> bool:
     """Write `content` atomically; return False and leave the file alone if it holds these bytes already."""
-    if path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content:
+    if holds(path, content):
         return False
     with atomic_write(path) as file:
         file.write(content)

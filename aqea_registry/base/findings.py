@@ -55,6 +55,12 @@ class Finding(msgspec.Struct, frozen=True, gc=False):
             raise ValueError(f"unknown finding code {self.code!r}")
 
 
+def unread(subject: str, error: OSError, advice: str = "") -> Finding:
+    """The finding for a file that could not be read."""
+    code = "missing" if isinstance(error, FileNotFoundError | NotADirectoryError) else "unreadable"
+    return Finding(code, subject, f"cannot be read: {error.strerror or error}{advice}")
+
+
 class RegistryError(Exception):
     """Something could not be done. `hint` says what to do next, `findings` what was wrong, as data."""
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from aqea_registry.base.files import TooLarge, UnsafePath, inside, read_small
+from aqea_registry.base.files import Limit, TooLarge, UnsafePath, inside, read_small
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Unchecked
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.strict import NoSuchValue, follow, load_json, load_yaml
@@ -207,9 +207,6 @@ def _unpinned(ledgers: Mapping[str, Ledger], bound: Mapping[str, Mapping[str, Re
                 yield Finding("unpinned", f"{name}: results.{key}", f"{result.message}; {count} claims rest on it")
 
 
-LARGEST = 16 << 20  # bytes of a file that is quoted
-
-
 class Quotations:
     """The files that a project's claims quote, each read once. `findings` grow with what is wrong with them.
 
@@ -254,7 +251,7 @@ class Quotations:
 
     def _of_project(self, path: str) -> bytes | Unchecked:
         try:
-            return read_small(inside(self._project.root, path), LARGEST)
+            return read_small(inside(self._project.root, path), Limit.DOCUMENT)
         except UnsafePath as error:
             return Unchecked(MALFORMED, f"{path[:200]!r}: {error}; not followed")
         except TooLarge as error:
@@ -271,8 +268,8 @@ class Quotations:
             return Unchecked("unresolved", f"{name} has no digests yet; run: aqea-registry pin {name}")
         if path not in pin.files:
             return Unchecked("missing-file", f"{path[:200]} is not one of the pinned files of {name}")
-        if pin.files[path].size > LARGEST:
-            return Unchecked(MALFORMED, f"{path}: larger than {LARGEST >> 20} MiB")
+        if pin.files[path].size > Limit.DOCUMENT:
+            return Unchecked(MALFORMED, f"{path}: larger than {Limit.DOCUMENT >> 20} MiB")
         if self._scope is Scope.RELEASE:
             return Unchecked("missing-file", f"{path} of {name} is not in the checkout; run: aqea-registry claims check")
         wrong: list[Finding] = []
@@ -297,7 +294,7 @@ class Quotations:
 def _pinned_content(path: Path, file: PinnedFile) -> bytes | str | None:
     """The pinned bytes; a description of other bytes; None without a file."""
     try:
-        content = read_small(path, LARGEST)
+        content = read_small(path, Limit.DOCUMENT)
     except TooLarge as error:
         return str(error.strerror)
     except OSError:

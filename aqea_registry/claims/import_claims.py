@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from aqea_registry.base.files import TooLarge, locked, read_small, write_bytes
+from aqea_registry.base.files import Limit, TooLarge, locked, read_small, write_bytes
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Refused
 from aqea_registry.claims import drafting
 from aqea_registry.claims.drafting import EvaluationUnit, Imported, Merged, read_number
@@ -19,7 +19,6 @@ from aqea_registry.documents.model_index import FrontMatter, IndexEntry, Metric,
 from aqea_registry.documents.tables import csv_table, markdown_tables
 from aqea_registry.project.project import Project
 
-LARGEST = 16 << 20  # bytes of a document
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -86,7 +85,7 @@ def _read(path: Path) -> tuple[bytes, str]:
     if path.is_dir():
         raise BadConfiguration(f"{path}: a folder", "name one document: a Markdown file, CSV or TSV")
     try:
-        content = read_small(path, LARGEST)
+        content = read_small(path, Limit.DOCUMENT)
         return content, content.decode("utf-8-sig")
     except TooLarge as error:
         raise BadConfiguration(f"{path}: {error.strerror}", "import the part that prints results") from error
@@ -189,7 +188,7 @@ def _file(root: Path, path: Path) -> str:
 
 def _old(path: Path, name: str) -> Ledger | None:
     try:
-        content = read_small(path, LARGEST)
+        content = read_small(path, Limit.DOCUMENT)
     except FileNotFoundError:
         return None
     ledger, findings = parse_ledger(content, path.stem)

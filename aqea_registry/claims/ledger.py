@@ -16,8 +16,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
-from aqea_registry.base.files import TooLarge, UnsafePath, hash_file, inside, read_small
-from aqea_registry.base.findings import BadConfiguration, Finding
+from aqea_registry.base.files import Limit, TooLarge, UnsafePath, hash_file, inside, read_small
+from aqea_registry.base.findings import BadConfiguration, Finding, unread
 from aqea_registry.base.strict import load_yaml
 from aqea_registry.documents.numbers import Unit
 from aqea_registry.project.lock import Sha256
@@ -168,21 +168,17 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.ledger}:{self.claim.id}"
 
 
-LARGEST = 16 << 20  # bytes of a ledger; 10,000 claims take 3 million
-
-
 def read_ledgers(root: Path) -> tuple[dict[str, Ledger], list[Finding]]:
     """Every readable ledger of manifests/claims by its name, sorted, and what is wrong with them."""
     ledgers: dict[str, Ledger] = {}
     findings: list[Finding] = []
     for path in sorted((root / FOLDER).glob("*.yaml")):
         try:
-            ledger, wrong = parse_ledger(read_small(path, LARGEST), path.stem)
+            ledger, wrong = parse_ledger(read_small(path, Limit.DOCUMENT), path.stem)
         except TooLarge as error:
             ledger, wrong = None, [Finding("malformed", path.stem, f"{error.strerror}, too large for a ledger")]
         except OSError as error:
-            message = f"cannot be read: {error.strerror or error}"
-            ledger, wrong = None, [Finding("unreadable", path.relative_to(root).as_posix(), message)]
+            ledger, wrong = None, [unread(path.relative_to(root).as_posix(), error)]
         findings += wrong
         if ledger is not None:
             ledgers[path.stem] = ledger

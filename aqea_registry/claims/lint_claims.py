@@ -8,14 +8,13 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
-from aqea_registry.base.files import UnsafePath, inside, read_small, write_bytes
+from aqea_registry.base.files import Limit, UnsafePath, inside, read_small, write_bytes
 from aqea_registry.base.findings import CannotCheck, Finding, RegistryError, most_severe
 from aqea_registry.claims.binding import Fault, bind
 from aqea_registry.claims.ledger import FOLDER, Ledger, read_ledgers, render_ledger
 from aqea_registry.documents.numbers import scan
 from aqea_registry.documents.prose import kind_of
 
-LARGEST = 64 << 20  # bytes of a document
 HINT = "name Markdown, text or LaTeX documents in UTF-8"
 
 
@@ -85,7 +84,7 @@ def _lint(root: Path, path: Path, ledgers: Mapping[str, Ledger]) -> tuple[Linted
 
 def _read(path: Path) -> tuple[bytes, str]:
     try:
-        content = read_small(path, LARGEST)
+        content = read_small(path, Limit.DOCUMENT)
         text = content.decode("utf-8-sig")
     except OSError as error:
         raise CannotCheck(f"{path}: cannot be read: {error.strerror or error}", HINT) from error

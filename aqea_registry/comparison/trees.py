@@ -13,7 +13,17 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
-from aqea_registry.base.files import FileDigest, UnsafePath, WrongBytes, copy_checked, hash_files, inside, size_of
+from aqea_registry.base.files import (
+    FileDigest,
+    Limit,
+    UnsafePath,
+    WrongBytes,
+    copy_checked,
+    hash_files,
+    inside,
+    read_small,
+    size_of,
+)
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused
 from aqea_registry.base.progress import Reporter, markdown_table
 from aqea_registry.base.references import join_reference
@@ -56,7 +66,7 @@ class FileComparison(msgspec.Struct, frozen=True, kw_only=True):
 def folder_tree(folder: Path, name: str, report: Reporter) -> Tree:
     """The files of a folder: its list of digests and what that names, or else all that are not hidden."""
     listed = next((path for path in LISTS if (folder / path).is_file()), None)
-    entries = parse_list((folder / listed).read_bytes(), listed).entries if listed else {}
+    entries = parse_list(read_small(folder / listed, Limit.LIST), listed).entries if listed else {}
     paths = {listed, *entries} if listed else {path for path in present(folder, ["."]) if "/." not in f"/{path}"}
     locations: dict[str, Path] = {}
     for path in sorted(paths):
@@ -255,7 +265,7 @@ def contents_of(reference: str, release: Release, texts: Mapping[str, bytes]) ->
     for path in sorted(set(texts) - {PINS}):
         try:
             values = msgspec.json.decode(texts[path], type=dict[str, object])
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise Refused.of("malformed", reference, f"{path}: {error}") from error
         key = PurePosixPath(path).stem
         scores |= {f"{key}: {name}": repr(values[name]) for name in Metrics.__struct_fields__ if name in values}

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from aqea_registry.base.files import Advance, write_bytes
+from aqea_registry.base.files import Advance, Limit, read_small, write_bytes
 from aqea_registry.base.findings import CannotCheck, Refused
 from aqea_registry.base.progress import Reporter
 from aqea_registry.embedding.encoder import Encoded, Encoder, ModelFiles, NoDevice, Settings, this_machine
@@ -88,8 +88,8 @@ def vectors_of(
 
 def _kept(path: Path) -> EncodingRecord | None:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=EncodingRecord)
-    except (OSError, msgspec.MsgspecError):
+        return msgspec.json.decode(read_small(path, Limit.SETTINGS), type=EncodingRecord)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from aqea_registry.base.files import FileDigest
-from aqea_registry.base.findings import BadConfiguration, Finding
+from aqea_registry.base.findings import BadConfiguration, Finding, unread
 from aqea_registry.base.strict import convert, load_yaml
 
 NAME = "dvc.lock"
@@ -105,7 +105,7 @@ def _lookup(value: Any, key: str) -> Any:
 def read_dvc_lock(content: bytes | OSError) -> tuple[DvcLock, list[Finding]]:
     """dvc.lock, empty if it could not be read, and the reason."""
     if isinstance(content, OSError):
-        return DvcLock(), [Finding("missing", NAME, f"cannot be read: {content.strerror}; {AGAIN}")]
+        return DvcLock(), [unread(NAME, content, f"; {AGAIN}")]
     try:
         return parse_dvc_lock(content), []
     except BadConfiguration as error:

@@ -9,9 +9,11 @@ from pathlib import Path
 import msgspec
 
 from aqea_registry.base.files import hash_files, size_of, write_bytes
-from aqea_registry.base.findings import Finding, Refused
+from aqea_registry.base.findings import Finding, Refused, unread
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.sha256_list import MANIFEST, SIZES, parse_list, render
+
+AGAIN = "; run: dvc repro"
 
 
 class WrittenManifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,12 +61,12 @@ def read_manifest(content: bytes | OSError, sizes: bytes | OSError) -> Manifest:
     """The two files as they were read, or the reasons why they were not."""
     digests, by_path, spelling = dict[str, str](), dict[str, int](), list[Finding]()
     if isinstance(content, OSError):
-        faults = _missing(MANIFEST, content)
+        faults = [unread(MANIFEST, content, AGAIN)]
     else:
         digests, faults, _ = parse_list(content, MANIFEST)
         spelling = [] if faults else canonical_findings(content, render(digests), MANIFEST)
     if isinstance(sizes, OSError):
-        wrong = _missing(SIZES, sizes)
+        wrong = [unread(SIZES, sizes, AGAIN)]
     else:
         by_path, wrong = parse_sizes(sizes, SIZES)
         wrong = wrong or canonical_findings(sizes, render_sizes(by_path), SIZES)
@@ -76,10 +78,6 @@ def read_manifest(content: bytes | OSError, sizes: bytes | OSError) -> Manifest:
         size_findings=tuple(wrong),
         content=b"" if isinstance(content, OSError) else content,
     )
-
-
-def _missing(name: str, error: OSError) -> list[Finding]:
-    return [Finding("missing", name, f"cannot be read: {error.strerror}; run: dvc repro")]
 
 
 def parse_sizes(content: bytes, name: str) -> tuple[dict[str, int], list[Finding]]:

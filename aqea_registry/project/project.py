@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from aqea_registry.base.files import read_small
+from aqea_registry.base.files import Limit, read_small
 from aqea_registry.base.findings import BadConfiguration, Finding
 from aqea_registry.base.sha256_list import MANIFEST, SIZES
 from aqea_registry.base.strict import load_yaml
@@ -23,7 +23,6 @@ from aqea_registry.project.params import Dataset, Model, Params, to_params
 
 PARAMS = "params.yaml"
 CACHE = ".aqea"
-LARGEST = 1 << 30  # bytes of a manifest of ten million files
 
 
 class Scope(Enum):
@@ -157,6 +156,6 @@ def open_project(root: Path) -> Project:
 
 def _content(path: Path) -> bytes | OSError:
     try:
-        return read_small(path, LARGEST)
+        return read_small(path, Limit.LIST if path.name.startswith("MANIFEST") else Limit.PROJECT)
     except OSError as error:
         return error

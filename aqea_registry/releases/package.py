@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from aqea_registry.base.files import PART, WrongBytes, copy_checked, hash_files, open_regular, read_small, write_bytes
+from aqea_registry.base.files import PART, Limit, WrongBytes, copy_checked, hash_files, open_regular, read_small, write_bytes
 from aqea_registry.base.findings import Finding, Refused
 from aqea_registry.base.progress import Reporter, Silent
 from aqea_registry.base.sha256_list import parse_list, render
@@ -22,7 +22,7 @@ from aqea_registry.project.artefact import published_path
 from aqea_registry.project.project import Project, Scope
 from aqea_registry.releases import card, croissant
 from aqea_registry.releases.card import NAME as CITATION
-from aqea_registry.releases.card import Citation, parse_citation
+from aqea_registry.releases.card import parse_citation
 from aqea_registry.report import plots
 from aqea_registry.report.report import page_of, render_page
 from aqea_registry.stores.release import Descriptor, Release, build
@@ -31,7 +31,6 @@ from aqea_registry.verification.verify_folder import present
 from aqea_registry.verification.verify_project import CheckedProject, verify_project
 
 CARD, LIST, CROISSANT, PLOT, REPORT = "README.md", "MANIFEST.sha256", "croissant.json", "plots/metrics.svg", "report.html"
-LARGEST = 64 << 20  # bytes of the list
 
 
 class Package(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,7 +126,7 @@ def _card(project: Project, verification: CheckedProject) -> card.Card:
         )
         for key, examined in verification.pair_sets.items()
     ]
-    cited: Citation | None = parse_citation(citation.read_bytes()) if citation.is_file() else None
+    cited = parse_citation(read_small(citation, Limit.SETTINGS)) if os.path.lexists(citation) else None
     pins = {name: pin for name, (_, pin) in project.used().items() if pin is not None}
     return card.Card(publish=project.params.publish, results=results, files={}, pins=pins, citation=cited)
 
@@ -152,7 +151,7 @@ def _digest(text: bytes) -> tuple[str, int]:
 def _listed(folder: Path) -> dict[str, str]:
     """What the folder's own list says is ours, itself included: path to digest. Nothing, if it is not one that we wrote."""
     try:
-        content = read_small(folder / LIST, LARGEST)
+        content = read_small(folder / LIST, Limit.PROJECT)
     except OSError:
         return {}
     listed, findings, _ = parse_list(content, LIST)

@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from aqea_registry.attestations.made import attach_statements
+from aqea_registry.base.files import Limit, read_small
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused, RegistryError, TagConflict, most_severe
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.references import is_folder, join_reference
@@ -196,7 +197,7 @@ def _notes(store: Store, tag: str, package: Package) -> str:
 
 
 def _bytes(content: Path | bytes) -> bytes:
-    return content if isinstance(content, bytes) else content.read_bytes()
+    return content if isinstance(content, bytes) else read_small(content, Limit.PROJECT)
 
 
 def _shown(root: Path, path: Path) -> str:

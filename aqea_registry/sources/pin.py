@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from aqea_registry.base.files import hash_files, locked, write_bytes
+from aqea_registry.base.files import Limit, hash_files, locked, read_small, write_bytes
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, NotAllowed, Refused, RegistryError, most_severe
 from aqea_registry.base.progress import Reporter
 from aqea_registry.project.lock import LOCK, Lock, Pin, PinnedFile, parse_lock, render_lock
@@ -74,7 +74,7 @@ def _write(project: Project, done: Sequence[Pinned]) -> None:
     path = project.root / LOCK
     path.parent.mkdir(parents=True, exist_ok=True)
     with locked(path.parent):  # two `pin` runs at once both keep what they found
-        lock = parse_lock(path.read_bytes()) if path.exists() else Lock()
+        lock = parse_lock(read_small(path, Limit.PROJECT)) if path.exists() else Lock()
         for pinned in done:
             lock = lock.with_pin(pinned.group, pinned.name, pinned.pin)
         write_bytes(path, render_lock(lock))

@@ -166,7 +166,7 @@ def current(attachments: Mapping[str, bytes], digest: str) -> Status | None:
     for _, name in sorted(_numbered(attachments)):
         try:
             status = msgspec.json.decode(attachments[name], type=Status)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             continue
         if status.schema == SCHEMA and status.digest == digest:
             found = status

@@ -13,9 +13,28 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from aqea_registry.base.files import Advance, copy_checked, hash_file, ignore, locked, open_regular, write_bytes
+from aqea_registry.base.files import (
+    Advance,
+    Limit,
+    copy_checked,
+    hash_file,
+    holds,
+    ignore,
+    locked,
+    open_regular,
+    read_small,
+    write_bytes,
+)
 from aqea_registry.base.findings import CannotCheck, Refused
-from aqea_registry.stores.attachments import INDEX_TYPE, MalformedAttachment, attached, attachment, parse_attachment, with_entry
+from aqea_registry.stores.attachments import (
+    INDEX_TYPE,
+    MalformedAttachment,
+    attached,
+    attachment,
+    parse_attachment,
+    well_formed,
+    with_entry,
+)
 from aqea_registry.stores.port import (
     Content,
     Plan,
@@ -29,7 +48,6 @@ from aqea_registry.stores.port import (
 from aqea_registry.stores.release import (
     ARTIFACT_TYPE,
     EMPTY_CONFIG,
-    LARGEST_MANIFEST,
     MANIFEST_TYPE,
     Descriptor,
     Release,
@@ -52,8 +70,8 @@ class Layout:
 
     def tags(self) -> list[str]:
         """Every tag of the index, sorted."""
-        names = {entry.get("annotations", {}).get(REF_NAME) for entry in self._entries()}
-        return sorted(name for name in names if isinstance(name, str))
+        names = (entry.get("annotations", {}).get(REF_NAME) for entry in self._entries())
+        return sorted({name for name in names if isinstance(name, str)})
 
     def find(self, tag: str) -> Tagged | None:
         """What a tag names. Raises CannotCheck if it appears in the index twice, with different digests."""
@@ -71,8 +89,7 @@ class Layout:
         existing = self.find(tag)
         new = tuple(self._missing(release))
         same = existing is not None and existing.digest == release.digest()
-        path = self._folder / "oci-layout"  # other programs read no folder without it
-        marked = path.is_file() and path.read_bytes() == MARKER
+        marked = holds(self._folder / "oci-layout", MARKER)  # other programs read no folder without it
         return Plan(existing=existing, new=new, complete=same and not new and marked)
 
     def push(self, tag: str, release: Release, content: Content, notes: str, advance: Advance = ignore) -> dict[str, object]:
@@ -132,7 +149,9 @@ class Layout:
     def attachments(self, tagged: Tagged) -> Mapping[str, bytes]:
         """The documents that are kept beside a release, by name. Raises Refused if one is not what its digest names."""
         found: dict[str, bytes] = {}
-        for descriptor in attached(self._index() or NO_INDEX):
+        with well_formed(f"{self.spec}: index.json"):
+            listed = attached(self._index() or NO_INDEX)
+        for descriptor in listed:
             try:
                 made = parse_attachment(self._manifest(descriptor.digest), tagged.digest)
             except MalformedAttachment:
@@ -143,10 +162,9 @@ class Layout:
     def _manifest(self, digest: str) -> bytes:
         """A small blob's bytes, checked."""
         try:
-            with open_regular(self._blob(digest)) as file:
-                content = file.read(LARGEST_MANIFEST + 1) or b""
+            content = read_small(self._blob(digest), Limit.STATEMENT)
         except OSError as error:
-            raise CannotCheck(f"{self.spec}: the manifest {digest} is not there: {error.strerror}") from error
+            raise CannotCheck(f"{self.spec}: the manifest {digest} cannot be read: {error.strerror}") from error
         if digest_of(content) != digest:
             raise other_manifest(f"{self.spec}@{digest}", digest, content)
         return content
@@ -157,7 +175,7 @@ class Layout:
 
     def _copy_blob(self, layer: Descriptor, path: str, content: Content, advance: Advance) -> None:
         source = content(path)
-        file = io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
+        file = io.BytesIO(source) if isinstance(source, bytes) else open_regular(source)
         with unchanged(path, layer.digest), file as incoming:
             copy_checked(incoming, self._blob(layer.digest), layer.digest.removeprefix("sha256:"), layer.size, advance)
 
@@ -173,9 +191,11 @@ class Layout:
 
     def _index(self) -> bytes | None:
         try:
-            return (self._folder / "index.json").read_bytes()
+            return read_small(self._folder / "index.json", Limit.PROJECT)
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise CannotCheck(f"{error.filename}: {error.strerror}", "restore the file, or move the folder away") from error
 
     def _entries(self) -> list[dict[str, Any]]:
         try:

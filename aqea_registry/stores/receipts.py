@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from aqea_registry.base.files import write_bytes
+from aqea_registry.base.files import Limit, read_small, write_bytes
 from aqea_registry.base.findings import BadConfiguration
 from aqea_registry.base.references import is_folder
 from aqea_registry.base.strict import convert, load_json
@@ -81,7 +81,7 @@ def receipt_path(root: Path, spec: str, tag: str) -> Path:
 def read(path: Path) -> Receipt | None:
     """The receipt, or None if there is none. Raises BadConfiguration."""
     try:
-        return parse_receipt(path.read_bytes(), str(path))
+        return parse_receipt(read_small(path, Limit.PROJECT), str(path))
     except FileNotFoundError:
         return None
 

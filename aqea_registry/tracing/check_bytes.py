@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from aqea_registry.base.files import FileDigest, hash_files, size_of
+from aqea_registry.base.files import FileDigest, Limit, hash_files, read_small, size_of
 from aqea_registry.base.findings import Finding
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.sha256_list import MANIFEST
@@ -115,7 +115,7 @@ def _check_pair_set(builder: GraphBuilder, artefact: RunArtefact, verified: Chec
 def _misprints(path: Path, examined: Examined) -> Iterator[str]:
     """Where a metrics or benchmark file prints other scores than were recomputed."""
     try:
-        value: Any = json.loads(path.read_bytes())
+        value: Any = json.loads(read_small(path, Limit.DOCUMENT))
     except OSError:
         return  # shown at the file already
     except (ValueError, RecursionError):

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from io import BufferedReader
 from operator import itemgetter
 from pathlib import Path
 
 import msgspec
 
-from aqea_registry.base.files import FileDigest, UnsafePath, hash_files, locate, size_of
+from aqea_registry.base.files import FileDigest, UnsafePath, hash_files, locate, open_regular, size_of
 from aqea_registry.base.findings import CannotCheck, Finding
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.sha256_list import BARE, CRLF, Parsed, parse_list
@@ -64,7 +65,7 @@ def _parsed(path: Path) -> Parsed:
     try:
         if path.stat().st_size > LARGEST_LIST:
             raise CannotCheck(f"{path} has over {LARGEST_LIST} bytes; that is not a list of digests")
-        with path.open("rb") as lines:
+        with BufferedReader(open_regular(path)) as lines:
             return parse_list(lines, path.name)
     except OSError as error:
         raise CannotCheck(f"{path} cannot be read: {error.strerror}") from error

@@ -12,11 +12,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aqea_registry.base.files import Limit
 from aqea_registry.base.findings import BadConfiguration
 from aqea_registry.base.strict import load_yaml
 from aqea_registry.claims.ledger import (
     FOLDER,
-    LARGEST,
     At,
     Claim,
     Document,
@@ -181,7 +181,7 @@ def test_what_is_no_ledger_is_one_finding(name: str) -> None:
 
 def test_a_large_file_is_not_read(tmp_path: Path) -> None:
     (tmp_path / FOLDER).mkdir(parents=True)
-    (tmp_path / FOLDER / "card.yaml").write_bytes(GOOD.encode() + b"#" * LARGEST)
+    (tmp_path / FOLDER / "card.yaml").write_bytes(GOOD.encode() + b"#" * Limit.DOCUMENT)
     ledgers, findings = read_ledgers(tmp_path)
     assert (ledgers, [(finding.code, finding.subject) for finding in findings]) == ({}, [("malformed", "card")])
     assert findings[0].message == "larger than 16 MiB, too large for a ledger"

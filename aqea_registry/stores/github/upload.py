@@ -20,7 +20,7 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from aqea_registry.base.files import BLOCK, Advance, ignore, lock
+from aqea_registry.base.files import BLOCK, Advance, Limit, ignore, lock, read_small
 from aqea_registry.base.findings import CannotCheck, NotAllowed, Refused
 from aqea_registry.base.sha256_list import render
 from aqea_registry.remote.retry import UploadBody
@@ -184,8 +184,8 @@ def draft_lock(*names: str, wait: bool) -> Iterator[str]:
 def draft_owner(*names: str) -> str | None:
     """The owner of `draft_lock`, if there was one."""
     try:
-        return _owner_file(names).read_text() or None
-    except (OSError, RuntimeError):
+        return read_small(_owner_file(names), Limit.SETTINGS).decode() or None
+    except (OSError, RuntimeError, ValueError):
         return None
 
 

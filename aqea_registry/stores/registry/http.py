@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeVar
 from urllib.parse import urljoin, urlsplit
 
-from aqea_registry.base.files import BLOCK
+from aqea_registry.base.files import BLOCK, Limit, read_small
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, NotAllowed, Refused
 from aqea_registry.remote.retry import PIECE, TOO_MANY, Download, Failure, UploadBody, from_offset, with_retries
 from aqea_registry.stores.attachments import INDEX_TYPE
@@ -302,11 +302,11 @@ def stored_login(host: str) -> str | None:
     """
     path = Path(os.environ.get("DOCKER_CONFIG") or "~/.docker").expanduser() / "config.json"
     try:
-        config = json.loads(path.read_bytes())
+        config = json.loads(read_small(path, Limit.SETTINGS))
         logins = {_host_of(name): login for name, login in (config.get("auths") or {}).items()}
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         raise BadConfiguration(f"{path} cannot be read as docker's configuration", f"docker login {host}") from None
     try:
         for name in _names(_host_of(host)):
@@ -316,7 +316,7 @@ def stored_login(host: str) -> str | None:
             for helper in ((config.get("credHelpers") or {}).get(key), config.get("credsStore")):
                 if helper and (login := _ask_helper(helper, key)):
                     return login
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise BadConfiguration(f"{path} gives no login for {host} that can be read", f"docker login {host}") from None
     return None
 

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 import msgspec
 import numpy as np
 
+from aqea_registry.base.files import open_regular
 from aqea_registry.base.findings import CannotCheck
 from aqea_registry.vectors.containers.json_text import number
 from aqea_registry.vectors.pair_set import (
@@ -81,7 +82,7 @@ def open_parquet(path: Path) -> PairFile:
     """Open a Parquet file with two columns of vectors, of any writer. Raises Malformed; CannotCheck without pyarrow."""
     pa, pq = _pyarrow()
     try:
-        with path.open("rb") as opened:
+        with open_regular(path) as opened:
             table = pq.ParquetFile(opened)
             schema, n_pairs = table.schema_arrow, table.metadata.num_rows
     except (pa.ArrowException, OSError) as error:
@@ -96,7 +97,7 @@ def open_parquet(path: Path) -> PairFile:
             raise Malformed(f"{name} holds {kind}, not lists of floats; of integers its metadata says no unit")
 
     def column(name: str, rows: int) -> Iterator[Any]:
-        with path.open("rb") as opened:
+        with open_regular(path) as opened:
             try:
                 for batch in pq.ParquetFile(opened).iter_batches(batch_size=rows, columns=[name]):
                     yield batch.column(0)
