@@ -65,7 +65,8 @@ def _parsed(path: Path) -> Parsed:
     try:
         if path.stat().st_size > LARGEST_LIST:
             raise CannotCheck(f"{path} has over {LARGEST_LIST} bytes; that is not a list of digests")
-        with BufferedReader(open_regular(path)) as lines:
+        handed = path.parent == Path("/dev/fd")  # by the shell, as `<(sha256sum *)`; any other pipe may never be written to
+        with path.open("rb") if handed else BufferedReader(open_regular(path)) as lines:
             return parse_list(lines, path.name)
     except OSError as error:
         raise CannotCheck(f"{path} cannot be read: {error.strerror}") from error

@@ -295,8 +295,20 @@ def test_the_json_is_the_text_that_indent_two_makes(tmp_path: Path) -> None:
 
 
 def test_a_list_without_line_ends_is_not_read_to_its_end(tmp_path: Path) -> None:
-    result = aqea("verify", "/dev/zero", "--root", tmp_path, "--json", cwd=tmp_path, timeout=60)
-    assert (result.status, found(result)) == (1, {("malformed", "zero:1")})
+    with (tmp_path / "zeros").open("wb") as file:
+        file.truncate(1 << 29)
+    result = aqea("verify", "zeros", "--json", cwd=tmp_path, timeout=60)
+    assert (result.status, found(result)) == (1, {("malformed", "zeros:1")})
+
+
+@pytest.mark.parametrize("name", ["pipe", "zero", "socket"])
+def test_a_list_that_is_not_a_file_is_refused_at_once(tmp_path: Path, name: str) -> None:
+    if name == "zero":
+        (tmp_path / name).symlink_to("/dev/zero")
+    else:
+        os.mknod(tmp_path / name, 0o010644 if name == "pipe" else 0o140644)
+    result = aqea("verify", name, cwd=tmp_path, timeout=30)
+    assert result.status == 3 and ("not a regular file" in result.err or "No such device" in result.err)
 
 
 def imported(result: Result) -> set[str]:
