@@ -208,7 +208,7 @@ def _new_part(path: Path) -> tuple[Path, BinaryIO]:
         part = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(8).hex()}.part")
         file = part.open("xb")
         with suppress(OSError):  # a file system without locks: nothing is swept there
-            fcntl.flock(file, fcntl.LOCK_EX)
+            lock(file.fileno())
         if os.fstat(file.fileno()).st_nlink:
             return part, file
         file.close()
@@ -281,7 +281,7 @@ def _sweep(path: Path) -> None:
     for part in path.parent.glob(f".{glob.escape(path.name)}.*-*.part"):
         if (match := PART.fullmatch(part.name)) and match[1] == path.name:
             with suppress(OSError), open_regular(part) as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock(file.fileno(), wait=False)
                 part.unlink()
 
 
