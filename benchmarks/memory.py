@@ -89,7 +89,8 @@ def generated(root: Path, distinct: int) -> float:
     _make_project(root, distinct)
     pin(open_project(root), ["many"], Silent())
     project, settings, encoder = open_project(root), Settings(), _encoder()
-    cache = encode._cache(encode.pinned_model(project, "minilm", Silent()), DIMENSION, settings, fresh=False)
+    model = encode.pinned_model(project.catalogue["minilm"], project.artefacts.values(), Silent())
+    cache = encode._cache(model, DIMENSION, settings, fresh=False)
     chance = np.random.default_rng(0)
     texts = sentences(distinct)
     for start in range(0, distinct, encode.SEGMENT):

@@ -23,8 +23,9 @@ from aqea_registry.claims.expression import BadExpression, Expression, Terms, pa
 from aqea_registry.claims.judging import MALFORMED, Basis, Evidence, Resolved
 from aqea_registry.claims.ledger import Claim, Ledger, Quotation, Verdict, find_document, read_ledgers
 from aqea_registry.documents.numbers import Unit
+from aqea_registry.project.artefact import CatalogueEntry
 from aqea_registry.project.lock import PinnedFile
-from aqea_registry.project.project import CACHE, Project, Scope
+from aqea_registry.project.project import CACHE, Project, RunRecord, Scope
 from aqea_registry.sources.fetch import pinned_folder, wrong_bytes
 from aqea_registry.sources.port import sources_of
 from aqea_registry.vectors.scores import Metrics
@@ -60,25 +61,22 @@ def check_claims(
     ledgers, findings = read_ledgers(project.root)
     chosen = _chosen(ledgers, only, findings)
     findings = [finding for finding in findings if not only or finding.subject.partition(":")[0] in only]
-    states, notes, stale = _documents(project, chosen, documents)
-    bound = {
-        name: {key: judging.resolve_result(result, project.params, project.lock) for key, result in ledger.results.items()}
-        for name, ledger in ledgers.items()
-    }
+    states, notes, stale = _documents(project.root, chosen, documents)
+    bound = judging.resolve_results(ledgers, project.params, project.lock)
     scores: Mapping[str, Metrics | Unchecked]
     wanted, unsound = _wanted(ledgers, bound), list[Finding]()
     if verified is not None and not verified.findings:  # their chains were checked, and they were recomputed
         scores = {key: verified.pair_sets[key].metrics for key in wanted}
     else:
-        scores, unsound = recompute(project, wanted, report)
-    quotations = Quotations(project, scope)
+        scores, unsound = recompute(project.run, wanted, report)
+    quotations = Quotations(project.run, project.catalogue, scope)
     verdicts = [verdict for verdict in _Judge(ledgers, bound, scores, quotations).verdicts() if verdict.ledger in chosen]
     return CheckedClaims(
         verdicts=tuple(verdicts),
         findings=(
             *findings,
             *stale,
-            *(project.manifest.faults if scores else ()),
+            *(project.run.manifest.faults if scores else ()),
             *unsound,
             *quotations.findings,
             *_unpinned(chosen, bound),
@@ -175,13 +173,13 @@ def _chosen(ledgers: Mapping[str, Ledger], only: Sequence[str], findings: Sequen
 
 
 def _documents(
-    project: Project, ledgers: Mapping[str, Ledger], folders: Sequence[Path]
+    root: Path, ledgers: Mapping[str, Ledger], folders: Sequence[Path]
 ) -> tuple[dict[str, str], list[str], list[Finding]]:
     states: dict[str, str] = {}
     notes: list[str] = []
     findings: list[Finding] = []
     for name, ledger in ledgers.items():
-        states[name], other = find_document(project.root, ledger.document, folders)
+        states[name], other = find_document(root, ledger.document, folders)
         if other is not None:
             message = f"{ledger.document.file} differs from the document that the ledger was written for"
             findings.append(Finding("claim-stale", name, message, ledger.document.sha256, other))
@@ -213,8 +211,8 @@ class Quotations:
     For a release pinned files are not looked for: some machines have them and others do not.
     """
 
-    def __init__(self, project: Project, scope: Scope) -> None:
-        self._project, self._scope = project, scope
+    def __init__(self, run: RunRecord, catalogue: Mapping[str, CatalogueEntry], scope: Scope) -> None:
+        self._run, self._catalogue, self._scope = run, catalogue, scope
         self._read: dict[tuple[str | None, str], tuple[Any, Basis] | Unchecked] = {}
         self.findings: list[Finding] = []
 
@@ -238,7 +236,7 @@ class Quotations:
         content = self._of_project(path) if pin is None else self._of_pin(pin, path)
         if isinstance(content, Unchecked):
             return content
-        named = pin is not None or self._project.manifest.digests.get(path) == hashlib.sha256(content).hexdigest()
+        named = pin is not None or self._run.manifest.digests.get(path) == hashlib.sha256(content).hexdigest()
         basis: Basis = "bytes" if named else "prints"
         try:
             if path.endswith(".json"):
@@ -251,7 +249,7 @@ class Quotations:
 
     def _of_project(self, path: str) -> bytes | Unchecked:
         try:
-            return read_small(inside(self._project.root, path), Limit.DOCUMENT)
+            return read_small(inside(self._run.root, path), Limit.DOCUMENT)
         except UnsafePath as error:
             return Unchecked(MALFORMED, f"{path[:200]!r}: {error}; not followed")
         except TooLarge as error:
@@ -261,10 +259,10 @@ class Quotations:
 
     def _of_pin(self, name: str, path: str) -> bytes | Unchecked:
         """The bytes of a pinned file from any source on this machine that has them; nothing is fetched."""
-        entry, pin = self._project.params.catalogue.get(name), self._project.lock.get(name)
-        if entry is None:
+        wanted = self._catalogue.get(name)
+        if wanted is None:
             return Unchecked(MALFORMED, f"there is no pin {name[:200]!r}; the catalogue has no such name")
-        if pin is None or not pin.files:
+        if (pin := wanted.pin) is None or not pin.files:
             return Unchecked("unresolved", f"{name} has no digests yet; run: aqea-registry pin {name}")
         if path not in pin.files:
             return Unchecked("missing-file", f"{path[:200]} is not one of the pinned files of {name}")
@@ -274,9 +272,9 @@ class Quotations:
             return Unchecked("missing-file", f"{path} of {name} is not in the checkout; run: aqea-registry claims check")
         wrong: list[Finding] = []
         copies: list[tuple[str, Path | None]] = [
-            ("its checked copy", pinned_folder(pin, self._project.root / CACHE / "pinned") / path)
+            ("its checked copy", pinned_folder(pin, self._run.root / CACHE / "pinned") / path)
         ]
-        for source in sources_of(self._project, name, pin.commit):
+        for source in sources_of(wanted, pin.commit):
             with suppress(OSError):
                 copies.append((source.spec, source.local(path) if source.present() else None))
         for spec, copy in copies:

@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
@@ -93,16 +93,16 @@ def export_model_index(project: Project, report: Reporter, model: str | None) ->
     pair files that the manifest names. Raises BadConfiguration for another model, CannotCheck if nothing was recomputed or
     huggingface_hub is not installed.
     """
-    chosen = _model_of(project, model)
+    chosen = _model_of(project.artefacts.values(), model)
     artefacts = {key: artefact for key, artefact in project.artefacts.items() if artefact.model == chosen}
-    recomputed, unsound = recompute(project, artefacts, report)
-    broken = project.manifest.faults
+    recomputed, unsound = recompute(project.run, artefacts, report)
+    broken = project.run.manifest.faults
     scores = {key: score for key, score in recomputed.items() if isinstance(score, Metrics)}
     missing = [f"{key}: {reason.message}" for key, reason in recomputed.items() if not isinstance(reason, Metrics)]
     if not scores:
         raise CannotCheck(f"nothing of {chosen} was recomputed; {missing[0]}", "dvc repro", (*broken, *unsound))
     return Exported(
-        text=_front_matter(project, chosen, {key: (artefacts[key], score) for key, score in scores.items()}),
+        text=_front_matter([(artefacts[key], score) for key, score in scores.items()]),
         numbers=len(scores) * len(Metrics.__struct_fields__),
         findings=(*broken, *unsound),
         warnings=tuple(f"left out: {reason}" for reason in missing),
@@ -120,8 +120,8 @@ def latex_text(verdicts: Sequence[Verdict]) -> str:
     return "\n".join([_HEAD + lines[0] if lines else _HEAD.rstrip(), *lines[1:], "\\makeatother", ""])
 
 
-def _model_of(project: Project, model: str | None) -> str:
-    models = list(dict.fromkeys(artefact.model for artefact in project.artefacts.values()))
+def _model_of(run: Iterable[RunArtefact], model: str | None) -> str:
+    models = list(dict.fromkeys(artefact.model for artefact in run))
     if model in models or (model is None and len(models) == 1):
         return model or models[0]
     known = ", ".join(models) or "no model"
@@ -136,16 +136,15 @@ def macro_names(names: Sequence[str]) -> dict[str, str]:
     return {name: macro if shared[macro] == 1 else macro + _letters(name) for name, macro in plain.items()}
 
 
-def _front_matter(project: Project, model: str, scores: Mapping[str, tuple[RunArtefact, Metrics]]) -> str:
+def _front_matter(scores: Sequence[tuple[RunArtefact, Metrics]]) -> str:
+    """The scores of one model, as huggingface_hub writes them."""
     try:
         from huggingface_hub import EvalResult, ModelCardData
     except ImportError as error:
         raise CannotCheck("a model-index is written with huggingface_hub", "pip install 'aqea-registry[stores]'") from error
-    model_pin = project.pin(model)
-    commit = model_pin.commit
     results = []
-    for pair, metrics in scores.values():
-        dataset, pin = pair.dataset_entry, project.pin(pair.dataset)
+    for pair, metrics in scores:
+        dataset, (pin, model_pin) = pair.dataset_entry, pair.required_pins()
         results += [
             EvalResult(
                 task_type=dataset.task.upper(),
@@ -157,11 +156,13 @@ def _front_matter(project: Project, model: str, scores: Mapping[str, tuple[RunAr
                 dataset_args=None if pin.state == "resolved" else {"pin": f"sha256:{pin.digest()}", **_claimed("commit", pin)},
                 metric_type=name,
                 metric_value=float(100 * Fraction(value)),
-                metric_args={"model_revision": commit, **_claimed("model_revision", model_pin)} if commit else None,
+                metric_args={"model_revision": model_pin.commit, **_claimed("model_revision", model_pin)}
+                if model_pin.commit
+                else None,
             )
             for name, value in msgspec.structs.asdict(metrics).items()
         ]
-    return f"---\n{ModelCardData(model_name=project.params.models[model].repo, eval_results=results).to_yaml()}\n---\n"
+    return f"---\n{ModelCardData(model_name=pair.model_entry.repo, eval_results=results).to_yaml()}\n---\n"
 
 
 def _claimed(name: str, pin: Pin) -> dict[str, str]:

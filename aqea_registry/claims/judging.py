@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 from aqea_registry.base.findings import Finding, Unchecked
 from aqea_registry.claims import quantity
 from aqea_registry.claims.expression import BadExpression, Expression, Reference, Term, Terms, Unreadable, evaluate
-from aqea_registry.claims.ledger import Claim, Evaluation, Verdict
+from aqea_registry.claims.ledger import Claim, Evaluation, Ledger, Verdict
 from aqea_registry.claims.quantity import Quantity
 from aqea_registry.documents.numbers import ULPS, NotANumber, PrintedNumber, Unit, parse_number, shown, ulps_between
 from aqea_registry.project.lock import Lock, Pin
@@ -294,6 +294,14 @@ class Resolved(NamedTuple):
 
     key: str
     note: str
+
+
+def resolve_results(ledgers: Mapping[str, Ledger], params: Params, lock: Lock) -> dict[str, dict[str, Resolved | Unchecked]]:
+    """What the results of each ledger were measured on, by ledger and key."""
+    return {
+        name: {key: resolve_result(result, params, lock) for key, result in ledger.results.items()}
+        for name, ledger in ledgers.items()
+    }
 
 
 def resolve_result(result: Evaluation, params: Params, lock: Lock) -> Resolved | Unchecked:

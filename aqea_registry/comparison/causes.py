@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,7 +30,8 @@ from aqea_registry.comparison.verdict import PairSetComparison
 from aqea_registry.embedding.encoder import Encoder, Settings
 from aqea_registry.embedding.model_folder import linked_view
 from aqea_registry.generation.encode import ModelInUse, in_order, load_encoder, pinned_model, pinned_rows
-from aqea_registry.project.project import Project
+from aqea_registry.project.artefact import CatalogueEntry, RunArtefact
+from aqea_registry.project.params import Dataset, Model
 from aqea_registry.sources.rows import Rows
 from aqea_registry.vectors.containers.open_pairs import open_pairs
 from aqea_registry.vectors.pair_set import Values
@@ -66,7 +68,12 @@ class View(NamedTuple):
 
 
 def try_causes(
-    project: Project, found: PairSetComparison, compared: Compared, files: tuple[NamedFile, NamedFile], report: Reporter
+    run: Mapping[str, RunArtefact],
+    catalogue: Mapping[str, CatalogueEntry],
+    found: PairSetComparison,
+    compared: Compared,
+    files: tuple[NamedFile, NamedFile],
+    report: Reporter,
 ) -> PairSetComparison:
     """The comparison with a diagnosis `reproduced` in front if one of the causes gives the differing vectors.
 
@@ -74,19 +81,18 @@ def try_causes(
     """
     if not found.diagnoses or found.diagnoses[0].basis == "shown":
         return _noted(found, "the numbers alone show the cause; no sentence was encoded")
-    key = run_key(project, found.before) or run_key(project, found.after)
+    key = run_key(run, found.before) or run_key(run, found.after)
     if key is None:
         return _noted(found, "no cause was tried: the run has no pair set of this dataset, model and dimension")
-    pair = project.artefacts[key]
-    rows = pinned_rows(project, pair.dataset, report)
+    pair = run[key]
+    rows = pinned_rows(catalogue[pair.dataset], report)
     if len(rows.scores) != compared.common:
         return _noted(found, f"no cause was tried: the pinned {pair.dataset} has {len(rows.scores)} rows")
     chosen = _chosen(compared)
     vectors = [_vectors_at(file, chosen) for file in files]
     with tempfile.TemporaryDirectory(prefix="aqea-causes-") as scratch:
-        sample = RowEncoder(
-            project, pair.dataset, pinned_model(project, pair.model, report), rows, chosen, Path(scratch), report
-        )
+        model = pinned_model(catalogue[pair.model], run.values(), report)
+        sample = RowEncoder(pair, run, catalogue, model, rows, chosen, Path(scratch), report)
         return _try_all(found, compared.bound, vectors, sample, report)
 
 
@@ -128,8 +134,9 @@ def _try_all(
 class RowEncoder:
     """Some rows of a dataset (`chosen`), and the models that encode them, each loaded once."""
 
-    project: Project
-    dataset: str
+    artefact: RunArtefact
+    run: Mapping[str, RunArtefact]
+    catalogue: Mapping[str, CatalogueEntry]
     model: ModelInUse
     rows: Rows
     chosen: Sequence[int]
@@ -137,11 +144,6 @@ class RowEncoder:
     report: Reporter
     views: dict[str, Path | None] = field(default_factory=dict)
     loaded: list[tuple[tuple[Path, int | None], Encoder]] = field(default_factory=list)
-
-    @property
-    def task(self) -> str:
-        """What the dataset is for, which decides the model's prefix."""
-        return self.project.params.datasets[self.dataset].task
 
     def encode(
         self,
@@ -167,7 +169,7 @@ class RowEncoder:
             use = msgspec.structs.replace(use, folder=folder)
         if max_tokens is not None:
             use = msgspec.structs.replace(use, entry=msgspec.structs.replace(use.entry, max_tokens=max_tokens))
-        before = use.entry.prefix_for(self.task) if prefix is None else prefix
+        before = use.entry.prefix_for(self.artefact.dataset_entry.task) if prefix is None else prefix
         chosen = [self.chosen[position] for position in positions]
         sentences = [before + change(text) for row in chosen for text in (texts.sentences1[row], texts.sentences2[row])]
         vectors = in_order(self._encoder(use).encode(sentences))
@@ -187,9 +189,10 @@ class RowEncoder:
         return chain(self._text_causes(), self._view_causes(), self._revisions(), self._models())
 
     def _text_causes(self) -> Iterator[Cause]:
-        entry = self.model.entry
-        before = entry.prefix_for(self.task)
-        known = {model.prefix_for(self.task) for model in self.project.params.models.values()}
+        entry, task = self.model.entry, self.artefact.dataset_entry.task
+        before = entry.prefix_for(task)
+        models = (named.entry for named in self.catalogue.values())
+        known = {model.prefix_for(task) for model in models if isinstance(model, Model)}
         for prefix in dict.fromkeys((*PREFIXES, *sorted(known))):
             if prefix != before:
                 description = f"with the prefix {prefix!r}" if prefix else f"without the prefix {before!r}"
@@ -215,20 +218,22 @@ class RowEncoder:
 
     def _revisions(self) -> Iterator[Cause]:
         """The same dataset at other revisions, as far as they are pinned and on this machine."""
-        own = self.project.params.datasets[self.dataset]
-        for name, entry in self.project.params.datasets.items():
-            if name != self.dataset and (entry.repo, entry.config, entry.split) == (own.repo, own.config, own.split):
+        rows_of = attrgetter("repo", "config", "split")
+        own = rows_of(self.artefact.dataset_entry)
+        for name, named in self.catalogue.items():
+            if name != self.artefact.dataset and isinstance(named.entry, Dataset) and rows_of(named.entry) == own:
                 with suppress(RegistryError):
-                    rows = pinned_rows(self.project, name, self.report, local_only=True)
+                    rows = pinned_rows(named, self.report, local_only=True)
                     if len(rows.scores) == len(self.rows.scores):
                         yield Cause("revision", f"the sentences of {name}", {"rows": rows})
 
     def _models(self) -> Iterator[Cause]:
         """Other models of the catalogue with this dimension, as far as they are pinned and on this machine."""
-        for name, entry in self.project.params.models.items():
-            if name != self.model.name and entry.dimension == self.model.entry.dimension:
+        for name, named in self.catalogue.items():
+            same = isinstance(named.entry, Model) and named.entry.dimension == self.model.entry.dimension
+            if same and name != self.model.name:
                 with suppress(RegistryError):
-                    model = pinned_model(self.project, name, self.report, local_only=True)
+                    model = pinned_model(named, self.run.values(), self.report, local_only=True)
                     yield Cause("model", f"with the model {name}", {"model": model})
 
 

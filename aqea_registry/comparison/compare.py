@@ -61,7 +61,8 @@ def compare(
         if diagnose and compared is not None and found.verdict == "DIVERGED":
             from aqea_registry.comparison.causes import try_causes
 
-            found = try_causes(open_project(root), found, compared, pair, report)
+            project = open_project(root)
+            found = try_causes(project.artefacts, project.catalogue, found, compared, pair, report)
         return found
 
 

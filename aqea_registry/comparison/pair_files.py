@@ -5,7 +5,7 @@ The verdict also depends on what a project's ledgers print about the pair set: `
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
@@ -14,14 +14,15 @@ import msgspec
 import numpy as np
 
 from aqea_registry.base.files import Advance, hash_files, ignore, size_of, wrong_content
-from aqea_registry.base.findings import Refused
+from aqea_registry.base.findings import Refused, Unchecked
 from aqea_registry.base.progress import Reporter
-from aqea_registry.claims.judging import ALSO_CALLED, Resolved, judge_claim, measured, resolve_result
+from aqea_registry.claims.judging import ALSO_CALLED, Resolved, judge_claim, measured, resolve_results
 from aqea_registry.claims.ledger import Ledger, read_ledgers
 from aqea_registry.comparison.evidence import Compared
 from aqea_registry.comparison.measures import Block, measure
 from aqea_registry.comparison.verdict import BOUND, ComparedNumber, PairSetComparison, PairSetFile, Scored, decide, scored
-from aqea_registry.project.project import PARAMS, Project, open_project
+from aqea_registry.project.artefact import RunArtefact
+from aqea_registry.project.project import PARAMS, open_project
 from aqea_registry.vectors.containers.open_pairs import open_pairs
 from aqea_registry.vectors.pair_set import MICRO, ContentDigest, PairFile, Values
 from aqea_registry.vectors.scores import Metrics
@@ -131,19 +132,20 @@ def claimed_by(root: Path) -> Claimed:
         return lambda *_: ()
     project = open_project(root)
     ledgers, _ = read_ledgers(root)
+    bound = resolve_results(ledgers, project.params, project.lock)
 
     def claimed(file: PairSetFile, scores: Scored | None) -> Sequence[ComparedNumber]:
-        key = run_key(project, file)
+        key = run_key(project.artefacts, file)
         if key is None or scores is None:
             return ()
-        return [number for name, ledger in ledgers.items() for number in _numbers(project, key, name, ledger, *scores.kept)]
+        return [number for name, ledger in ledgers.items() for number in _numbers(bound[name], key, name, ledger, *scores.kept)]
 
     return claimed
 
 
-def run_key(project: Project, file: PairSetFile) -> str | None:
+def run_key(run: Mapping[str, RunArtefact], file: PairSetFile) -> str | None:
     """The pair set of the run that a file says it is."""
-    for key, artefact in project.artefacts.items():
+    for key, artefact in run.items():
         model = artefact.model_entry
         if (artefact.dataset, model.dimension) == (file.dataset, file.dimension) and file.model in (model.repo, artefact.model):
             return key
@@ -151,9 +153,8 @@ def run_key(project: Project, file: PairSetFile) -> str | None:
 
 
 def _numbers(
-    project: Project, key: str, name: str, ledger: Ledger, before: Metrics, after: Metrics
+    bound: Mapping[str, Resolved | Unchecked], key: str, name: str, ledger: Ledger, before: Metrics, after: Metrics
 ) -> Iterator[ComparedNumber]:
-    bound = {name: resolve_result(result, project.params, project.lock) for name, result in ledger.results.items()}
     for claim in ledger.claims:
         resolved = bound.get(claim.measured.result) if claim.measured else None
         if not isinstance(resolved, Resolved) or resolved.key != key or claim.measured is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -18,9 +18,10 @@ from aqea_registry.base.progress import Reporter
 from aqea_registry.embedding.encoder import Encoded, Encoder, ModelFiles, NoDevice, Settings, this_machine
 from aqea_registry.embedding.model_folder import CodeRefusedError
 from aqea_registry.embedding.vector_cache import VectorCache, libraries
+from aqea_registry.project.artefact import CatalogueEntry, RunArtefact
 from aqea_registry.project.lock import Pin
-from aqea_registry.project.params import WRITTEN, Model
-from aqea_registry.project.project import CACHE, Project
+from aqea_registry.project.params import WRITTEN, Dataset, Model
+from aqea_registry.project.project import CACHE
 from aqea_registry.sources.fetch import fetch
 from aqea_registry.sources.port import sources_of
 from aqea_registry.sources.rows import Rows, as_lines, read_rows
@@ -236,34 +237,38 @@ def _check_dimension(model: ModelInUse, found: int) -> None:
         raise Refused.of("mismatch", subject, message, str(wanted), str(found))
 
 
-def pinned_rows(project: Project, name: str, report: Reporter, *, local_only: bool = False) -> Rows:
+def pinned_rows(dataset: CatalogueEntry, report: Reporter, *, local_only: bool = False) -> Rows:
     """A dataset's rows out of its pinned files; with `local_only`, from this machine alone. Raises RegistryError."""
-    entry, pin = project.params.datasets[name], project.pin(name)
-    folder = _pinned_files(project, name, report, local_only)
+    entry, pin = dataset.entry, dataset.required_pin()
+    assert isinstance(entry, Dataset)
+    folder = _pinned_files(dataset, report, local_only)
     columns = (entry.columns.sentence1, entry.columns.sentence2, entry.columns.score)
-    return read_rows((as_lines(path, (folder / path).read_bytes(), columns) for path in sorted(pin.files)), entry, name)
+    return read_rows((as_lines(path, (folder / path).read_bytes(), columns) for path in sorted(pin.files)), entry, dataset.name)
 
 
-def pinned_model(project: Project, name: str, report: Reporter, *, local_only: bool = False) -> ModelInUse:
-    """A model and its pinned files; with `local_only`, from this machine alone. Raises RegistryError."""
-    entry = project.params.models[name]
-    run = [artefact.model_entry for artefact in project.artefacts.values()]
-    same = {other.dimension for other in run if _full_vectors(other) == _full_vectors(entry)}
+def pinned_model(
+    model: CatalogueEntry, run: Collection[RunArtefact], report: Reporter, *, local_only: bool = False
+) -> ModelInUse:
+    """A model as this run uses it, and its pinned files; with `local_only`, from this machine alone. Raises RegistryError."""
+    entry = model.entry
+    assert isinstance(entry, Model)
+    others = [artefact.model_entry for artefact in run]
+    same = {other.dimension for other in others if _full_vectors(other) == _full_vectors(entry)}
     return ModelInUse(
-        name=name,
+        name=model.name,
         entry=entry,
-        pin=project.pin(name),
-        precision=project.params.precision,
-        folder=_pinned_files(project, name, report, local_only),
-        cache=project.root / CACHE / "vectors",
+        pin=model.required_pin(),
+        precision=next(artefact.precision for artefact in run),
+        folder=_pinned_files(model, report, local_only),
+        cache=model.root / CACHE / "vectors",
         dimensions=tuple(sorted({entry.dimension, *same})),
     )
 
 
-def _pinned_files(project: Project, name: str, report: Reporter, local_only: bool) -> Path:
+def _pinned_files(wanted: CatalogueEntry, report: Reporter, local_only: bool) -> Path:
     """The folder with exactly the pinned files of a catalogue entry."""
-    pin = project.pin(name)
-    sources = sources_of(project, name, pin.commit)
+    pin = wanted.required_pin()
+    sources = sources_of(wanted, pin.commit)
     if local_only:
         sources = [source for source in sources if source.present() and source.local(min(pin.files)) is not None]
-    return fetch(name, pin, sources, project.root / CACHE / "pinned", report)
+    return fetch(wanted.name, pin, sources, wanted.root / CACHE / "pinned", report)

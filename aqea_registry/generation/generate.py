@@ -58,10 +58,10 @@ def generate(
     started, root = now(), elsewhere or project.root
     project.params.check_versions("vectors", "view")
     artefact = project.artefact(dataset, model)
-    for name in (dataset, model):
-        project.pin(name)  # refused before anything is read
-    rows = pinned_rows(project, dataset, report)  # before the model, which may be gigabytes
-    encoder = msgspec.structs.replace(pinned_model(project, model, report), cache=root / CACHE / "vectors")
+    artefact.required_pins()  # refused before anything is read
+    rows = pinned_rows(project.catalogue[dataset], report)  # before the model, which may be gigabytes
+    encoder = pinned_model(project.catalogue[model], project.artefacts.values(), report)
+    encoder = msgspec.structs.replace(encoder, cache=root / CACHE / "vectors")
     prefix = artefact.model_entry.prefix_for(artefact.dataset_entry.task)
     first, second = ([prefix + text for text in texts] for texts in (rows.sentences1, rows.sentences2))
     label = f"encode {artefact.key} ({list(project.artefacts).index(artefact.key) + 1} of {len(project.artefacts)})"

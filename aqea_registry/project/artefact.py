@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
 
@@ -26,6 +27,20 @@ FORMATS = ("benchmark", "embeddings", "parquet", "aqed")  # that `export` writes
 _PUBLISHED = {DATA: "data", METRICS: "metrics", VIEWS: "parquet"}  # folder of the project to folder of a release
 
 
+class CatalogueEntry(NamedTuple):
+    """An entry of params.yaml with its pin (None: not pinned), and where its bytes may be: sources, and the project's root."""
+
+    name: str
+    entry: Dataset | Model
+    pin: Pin | None
+    sources: Sequence[str]
+    root: Path
+
+    def required_pin(self) -> Pin:
+        """Its pin. Raises Refused if there is none or it is of something else."""
+        return require_pin(self.name, self.entry, self.pin)
+
+
 class RunArtefact(msgspec.Struct, frozen=True, kw_only=True):
     """A pair set of the run: its inputs with their pins (None: not pinned), and its files as paths below the project.
 
@@ -42,7 +57,7 @@ class RunArtefact(msgspec.Struct, frozen=True, kw_only=True):
     model_entry: Model
     dataset_pin: Pin | None
     model_pin: Pin | None
-    precision: str
+    precision: Literal["canonical", "float32"]
     exports: Mapping[str, str] = {}
     view_stage: str
 
@@ -106,6 +121,11 @@ class RunArtefact(msgspec.Struct, frozen=True, kw_only=True):
         """Its inputs: name and pin of the dataset and of the model."""
         return ((self.dataset, self.dataset_pin), (self.model, self.model_pin))
 
+    def required_pins(self) -> tuple[Pin, Pin]:
+        """The pins of dataset and model. Raises Refused if there is none or it is of something else."""
+        dataset_pin = require_pin(self.dataset, self.dataset_entry, self.dataset_pin)
+        return dataset_pin, require_pin(self.model, self.model_entry, self.model_pin)
+
     @property
     def expected(self) -> Expected:
         """What its pair file must say."""
@@ -120,8 +140,7 @@ class RunArtefact(msgspec.Struct, frozen=True, kw_only=True):
 
     def benchmark_text(self, examined: Examined, digest: FileDigest) -> bytes:
         """All scores with sizes, pins and digests: what a report needs to quote its numbers. Raises Refused without pins."""
-        dataset_pin = require_pin(self.dataset, self.dataset_entry, self.dataset_pin)
-        model_pin = require_pin(self.model, self.model_entry, self.model_pin)
+        dataset_pin, model_pin = self.required_pins()
         value: dict[str, Any] = {
             "schema": "aqea-registry/benchmark/1",
             "dataset": {

@@ -54,7 +54,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     faults: tuple[Finding, ...]
     spelling: tuple[Finding, ...]
     size_findings: tuple[Finding, ...]
-    content: bytes
+    content: bytes | None
 
 
 def read_manifest(content: bytes | OSError, sizes: bytes | OSError) -> Manifest:
@@ -76,7 +76,7 @@ def read_manifest(content: bytes | OSError, sizes: bytes | OSError) -> Manifest:
         faults=tuple(faults),
         spelling=tuple(spelling),
         size_findings=tuple(wrong),
-        content=b"" if isinstance(content, OSError) else content,
+        content=None if isinstance(content, OSError) else content,
     )
 
 

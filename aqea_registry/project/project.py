@@ -14,12 +14,12 @@ from aqea_registry.base.files import Limit, read_small
 from aqea_registry.base.findings import BadConfiguration, Finding
 from aqea_registry.base.sha256_list import MANIFEST, SIZES
 from aqea_registry.base.strict import load_yaml
-from aqea_registry.project.artefact import RunArtefact
+from aqea_registry.project.artefact import CatalogueEntry, RunArtefact
 from aqea_registry.project.dvc_lock import NAME as DVC_LOCK
-from aqea_registry.project.dvc_lock import DvcLock, parameter_findings, read_dvc_lock
-from aqea_registry.project.lock import LOCK, Lock, Pin, parse_lock, require_pin
+from aqea_registry.project.dvc_lock import DvcLock, parameter_findings, read_dvc_lock, unmade_findings
+from aqea_registry.project.lock import LOCK, Lock, Pin, parse_lock
 from aqea_registry.project.manifest import Manifest, read_manifest
-from aqea_registry.project.params import Dataset, Model, Params, to_params
+from aqea_registry.project.params import Params, group_of, to_params
 
 PARAMS = "params.yaml"
 CACHE = ".aqea"
@@ -37,6 +37,54 @@ class Scope(Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """What a run makes, and what pins, manifest and dvc.lock record of it.
+
+    `stages` are those that dvc.yaml makes of it, each with its artefact; `dvc_lock` has no others, and is empty where it cannot
+    be read: `unread` says why. `foreign` is what other stages made. `pins_file` are the bytes of the lock, None without one.
+    """
+
+    root: Path
+    artefacts: Mapping[str, RunArtefact]
+    stages: Mapping[str, RunArtefact | None]
+    lock: Lock
+    pins_file: bytes | None
+    manifest: Manifest
+    dvc_lock: DvcLock
+    foreign: frozenset[str]
+    unread: Sequence[Finding]
+    plain_params: object
+
+    def pins(self) -> dict[str, Pin | None]:
+        """What the run rests on, datasets first."""
+        inputs = [artefact.pins for artefact in self.artefacts.values()]
+        return {**dict(dataset for dataset, _ in inputs), **dict(model for _, model in inputs)}
+
+    def paths(self) -> list[str]:
+        """What the manifest of this run lists: pair files, exports, metrics, Parquet views, and the lock."""
+        return sorted([*(path for artefact in self.artefacts.values() for path in artefact.listed), LOCK])
+
+    def made_by(self) -> dict[str, str]:
+        """Path to stage, of everything that the run makes."""
+        made = {path: stage for artefact in self.artefacts.values() for path, stage in artefact.made_by.items()}
+        return {MANIFEST: "manifest", SIZES: "manifest", **made}
+
+    def stage_findings(self) -> list[Finding]:
+        """Where dvc.lock says that what is here was made by no stage of the run, or from other parameters, or not at all."""
+        if self.unread:
+            return []
+        lock = {} if self.pins_file is None else {LOCK: msgspec.to_builtins(self.lock)}
+        unmade = unmade_findings(self.dvc_lock, self.manifest.digests, frozenset({LOCK}))
+        files = {PARAMS: self.plain_params, **lock}
+        return [*unmade, *parameter_findings(self.dvc_lock, files, frozenset(self.stages))]
+
+    def stale_findings(self, artefact: RunArtefact) -> list[Finding]:
+        """Where dvc.lock says that the pair set was made from other pins or parameters. What DVC did not make is not stale."""
+        files = {PARAMS: self.plain_params, LOCK: msgspec.to_builtins(self.lock)}
+        return parameter_findings(self.dvc_lock, files, frozenset({artefact.stage} & set(self.dvc_lock.stages)))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Project:
     """An opened checkout. `contents` are its small files as they were read, or why one was not."""
 
@@ -47,14 +95,32 @@ class Project:
     contents: Mapping[str, bytes | OSError]
 
     @cached_property
-    def manifest(self) -> Manifest:
-        """The manifest and the sizes beside it."""
-        return read_manifest(self.contents[MANIFEST], self.contents[SIZES])
+    def catalogue(self) -> dict[str, CatalogueEntry]:
+        """The entries of params.yaml with their pins, datasets first and sorted."""
+        named = sorted(self.params.catalogue.items(), key=lambda named: (group_of(named[1]), named[0]))
+        return {
+            name: CatalogueEntry(name, entry, self.lock.get(name), entry.sources or self.params.sources, self.root)
+            for name, entry in named
+        }
 
     @cached_property
-    def dvc_lock(self) -> tuple[DvcLock, list[Finding]]:
-        """dvc.lock, empty if it cannot be read, and the reason."""
-        return read_dvc_lock(self.contents[DVC_LOCK])
+    def run(self) -> RunRecord:
+        """What the run makes, and what is recorded of it."""
+        dvc_lock, unread = read_dvc_lock(self.contents[DVC_LOCK])
+        made = {stage: artefact for artefact in self.artefacts.values() for stage in artefact.made_by.values()}
+        stages, pins = {**made, "manifest": None}, self.contents[LOCK]
+        return RunRecord(
+            root=self.root,
+            artefacts=self.artefacts,
+            stages=stages,
+            lock=self.lock,
+            pins_file=None if isinstance(pins, OSError) else pins,
+            manifest=read_manifest(self.contents[MANIFEST], self.contents[SIZES]),
+            dvc_lock=dvc_lock.only(stages),
+            foreign=dvc_lock.foreign(),
+            unread=unread,
+            plain_params=self.plain_params,
+        )
 
     @cached_property
     def artefacts(self) -> dict[str, RunArtefact]:
@@ -86,50 +152,12 @@ class Project:
         pair = self.params.pair_set(dataset, model)
         return next(artefact for artefact in self.artefacts.values() if artefact.stem == pair.file)
 
-    def pin(self, name: str) -> Pin:
-        """The pin of a catalogue entry. Raises Refused if there is none or it is of something else."""
-        return require_pin(name, self.params.catalogue[name], self.lock.get(name))
-
-    def used(self) -> dict[str, tuple[Dataset | Model, Pin | None]]:
-        """What the run rests on, datasets first: entry and pin by name."""
-        artefacts = self.artefacts.values()
-        names = dict.fromkeys([*(artefact.dataset for artefact in artefacts), *(artefact.model for artefact in artefacts)])
-        return {name: (self.params.catalogue[name], self.lock.get(name)) for name in names}
-
-    def entries(self, names: Sequence[str]) -> dict[str, Dataset | Model]:
-        """These entries of the catalogue, or all, datasets first and sorted. Raises BadConfiguration for an unknown name."""
-        known = dict(sorted(self.params.datasets.items())) | dict(sorted(self.params.models.items()))
-        unknown = [name for name in names if name not in known]
+    def entries(self, names: Sequence[str]) -> list[CatalogueEntry]:
+        """These entries of the catalogue, or all. Raises BadConfiguration for an unknown name."""
+        unknown = [name for name in names if name not in self.catalogue]
         if unknown:
-            raise BadConfiguration(f"params.yaml has no entry {unknown[0]!r}; it has {', '.join(sorted(known))}")
-        return {name: entry for name, entry in known.items() if not names or name in names}
-
-    def manifest_paths(self) -> list[str]:
-        """What the manifest of this run lists: pair files, exports, metrics, Parquet views, and the lock."""
-        return sorted([*(path for artefact in self.artefacts.values() for path in artefact.listed), LOCK])
-
-    def stages(self) -> dict[str, RunArtefact | None]:
-        """The stages that dvc.yaml makes of this run, and the artefact that each is about."""
-        made = {stage: artefact for artefact in self.artefacts.values() for stage in artefact.made_by.values()}
-        return {**made, "manifest": None}
-
-    def made_by(self) -> dict[str, str]:
-        """Path to stage, of everything that the run makes."""
-        made = {path: stage for artefact in self.artefacts.values() for path, stage in artefact.made_by.items()}
-        return {MANIFEST: "manifest", SIZES: "manifest", **made}
-
-    def parameter_findings(self, stages: frozenset[str]) -> list[Finding]:
-        """Where a stage ran with other parameters than params.yaml and the lock hold, or did not run."""
-        lock = {} if isinstance(self.contents[LOCK], OSError) else {LOCK: msgspec.to_builtins(self.lock)}
-        return parameter_findings(self.dvc_lock[0], {PARAMS: self.plain_params, **lock}, stages)
-
-    def stale_findings(self, artefact: RunArtefact) -> list[Finding]:
-        """Where dvc.lock says that the pair set was made from other pins or parameters. What DVC did not make is not stale."""
-        lock, unread = self.dvc_lock
-        if unread or artefact.stage not in lock.stages:
-            return []
-        files = {PARAMS: self.plain_params, LOCK: msgspec.to_builtins(self.lock)}
-        return parameter_findings(lock, files, frozenset({artefact.stage}))
+            raise BadConfiguration(f"params.yaml has no entry {unknown[0]!r}; it has {', '.join(sorted(self.catalogue))}")
+        return [entry for name, entry in self.catalogue.items() if not names or name in names]
 
 
 def open_project(root: Path) -> Project:

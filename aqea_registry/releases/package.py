@@ -19,14 +19,15 @@ from aqea_registry.base.progress import Reporter, Silent
 from aqea_registry.base.sha256_list import parse_list, render
 from aqea_registry.claims.check_claims import check_claims
 from aqea_registry.project.artefact import published_path
-from aqea_registry.project.project import Project, Scope
+from aqea_registry.project.params import Publish
+from aqea_registry.project.project import Project, RunRecord, Scope
 from aqea_registry.releases import card, croissant
 from aqea_registry.releases.card import NAME as CITATION
 from aqea_registry.releases.card import parse_citation
 from aqea_registry.report import plots
 from aqea_registry.report.report import page_of, render_page
 from aqea_registry.stores.release import Descriptor, Release, build
-from aqea_registry.tracing.trace import build_graph
+from aqea_registry.tracing.trace import build_graph, outline
 from aqea_registry.verification.verify_folder import present
 from aqea_registry.verification.verify_project import CheckedProject, verify_project
 
@@ -65,11 +66,12 @@ def assemble(project: Project, report: Reporter) -> Package:
         message = f"verification has {len(checked.findings)} findings, so there is no release of this run"
         raise Refused(message, checked.findings, "run: dvc repro, then aqea-registry verify")
     judged = check_claims(project, (), Silent(), scope=Scope.RELEASE, verified=checked)
-    graph = build_graph(project, judged, checked, scope=Scope.RELEASE)
-    listed = {published_path(path): checked.digests[path][:2] for path in project.manifest_paths()}  # sha256 and size
-    page = render_page(page_of(project, checked, judged, listed, graph))
-    paths = {published_path(path): project.root / path for path in project.manifest_paths()}
-    return build_package(_card(project, checked), page, listed, paths)
+    graph = build_graph(outline(project, judged, scope=Scope.RELEASE), checked)
+    run, publish = project.run, project.params.publish
+    listed = {published_path(path): checked.digests[path][:2] for path in run.paths()}  # sha256 and size
+    page = render_page(page_of(publish.title, run, checked, judged, listed, graph))
+    paths = {published_path(path): run.root / path for path in run.paths()}
+    return build_package(_card(publish, run, checked), page, listed, paths)
 
 
 def build_package(described: card.Card, page: bytes, files: Mapping[str, tuple[str, int]], paths: dict[str, Path]) -> Package:
@@ -111,13 +113,13 @@ def write_package(package: Package, folder: Path, report: Reporter) -> WrittenPa
     )
 
 
-def _card(project: Project, verification: CheckedProject) -> card.Card:
+def _card(publish: Publish, run: RunRecord, verification: CheckedProject) -> card.Card:
     """What the card shows of the run, but for the files: those are known when everything else is written."""
-    citation = project.root / CITATION
+    citation = run.root / CITATION
     results = [
         card.Result(
             name=key,
-            dataset=(artefact := project.artefacts[key]).dataset,
+            dataset=(artefact := run.artefacts[key]).dataset,
             model=artefact.model_entry.repo,
             split=card.split_name(artefact.dataset_entry.split),
             path=published_path(artefact.pairs),
@@ -127,8 +129,8 @@ def _card(project: Project, verification: CheckedProject) -> card.Card:
         for key, examined in verification.pair_sets.items()
     ]
     cited = parse_citation(read_small(citation, Limit.SETTINGS)) if os.path.lexists(citation) else None
-    pins = {name: pin for name, (_, pin) in project.used().items() if pin is not None}
-    return card.Card(publish=project.params.publish, results=results, files={}, pins=pins, citation=cited)
+    pins = {name: pin for name, pin in run.pins().items() if pin is not None}
+    return card.Card(publish=publish, results=results, files={}, pins=pins, citation=cited)
 
 
 def _texts(described: card.Card, files: Mapping[str, tuple[str, int]]) -> dict[str, bytes]:

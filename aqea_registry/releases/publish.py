@@ -19,7 +19,7 @@ from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused, 
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.references import is_folder, join_reference
 from aqea_registry.comparison.trees import changes, contents_of, is_compared, notes, previous, read_contents
-from aqea_registry.project.project import Project
+from aqea_registry.project.project import Project, RunRecord
 from aqea_registry.releases.package import LIST, Package, assemble
 from aqea_registry.stores import receipts
 from aqea_registry.stores.attachments import Status, current, next_name
@@ -88,7 +88,7 @@ def publish(project: Project, tag: str, specs: Sequence[str], report: Reporter, 
     results, errors = list[StoreResult](), list[RegistryError]()
     for target in targets:
         try:
-            results.append(_planned(target, package.release) if dry_run else _put(target, package, project, report))
+            results.append(_planned(target, package.release) if dry_run else _put(target, package, project.run, report))
         except RegistryError as error:
             errors.append(error)
             failed = StoreResult(store=target.store.spec, reference=target.reference, state="failed", reason=error.message)
@@ -145,11 +145,11 @@ def _planned(target: _Target, release: Release) -> StoreResult:
     )
 
 
-def _put(target: _Target, package: Package, project: Project, report: Reporter) -> StoreResult:
+def _put(target: _Target, package: Package, run: RunRecord, report: Reporter) -> StoreResult:
     """Push the release into a store, read it back, attach the statements, and write the receipt."""
     store, tag, release = target.store, target.tag, package.release
     planned, known = _planned(target, release), receipts.read(target.receipt)
-    shown = _shown(project.root, target.receipt)
+    shown = _shown(run.root, target.receipt)
     if planned.state == "unchanged" and known is not None and known.digest == release.digest() and store.spec in known.stores:
         return msgspec.structs.replace(planned, receipt=shown)
     text = _notes(store, tag, package) if planned.state == "planned" else ""
@@ -157,11 +157,11 @@ def _put(target: _Target, package: Package, project: Project, report: Reporter) 
         ids = store.push(tag, release, package.content, text, advance)  # if all is there: only the ids, for a lost receipt
     tagged = _read_back(store, tag, release, report)
     try:
-        attach_statements(project.root, project.artefacts.values(), store, tagged, release)
+        attach_statements(run.root, run.artefacts.values(), store, tagged, release)
     except RegistryError as error:  # the release is there and was read back; statements on it can be added later
         report.warn(f"{store.spec}: the statements on how it was made could not be put beside the release: {error.message}")
     entry = StoreReceipt(reference=target.reference, at=tagged.at, ids=ids)
-    written = receipts.write(project.root, store.spec, tag, release, entry)
+    written = receipts.write(run.root, store.spec, tag, release, entry)
     repaired = isinstance(target.plan, Plan) and target.plan.existing is not None
     state: Literal["published", "unchanged", "repaired"]
     state = "unchanged" if planned.state == "unchanged" else "repaired" if repaired else "published"

@@ -13,14 +13,13 @@ import msgspec
 from aqea_registry.attestations.confirmations import confirmed
 from aqea_registry.base.files import write_bytes
 from aqea_registry.base.progress import Reporter
-from aqea_registry.base.sha256_list import MANIFEST
 from aqea_registry.claims.check_claims import CheckedClaims, check_claims
-from aqea_registry.project.project import Project
+from aqea_registry.project.project import Project, RunRecord
 from aqea_registry.report.page import Content, Page, PairSetFacts, PinFacts, build, visible
 from aqea_registry.report.plots import FIGURE_STYLE
 from aqea_registry.stores.receipts import Receipt, all_receipts
 from aqea_registry.tracing.graph import Graph
-from aqea_registry.tracing.trace import build_graph
+from aqea_registry.tracing.trace import build_graph, outline
 from aqea_registry.verification.verify_project import CheckedProject, verify_project
 
 
@@ -42,12 +41,11 @@ def report(
     """Verify the project, judge its claims, and write the page; with a folder, the figure of scores as an SVG file there."""
     verification = verify_project(project, reporter)
     checked = check_claims(project, documents, reporter, verified=verification)
-    listed = {
-        path: (found.sha256, found.size) for path, found in verification.digests.items() if path in project.manifest_paths()
-    }
+    paths = set(project.run.paths())
+    listed = {path: (found.sha256, found.size) for path, found in verification.digests.items() if path in paths}
     receipts = [receipt for _, receipt in all_receipts(project.root, project.params.publish.stores)]
-    graph = build_graph(project, checked, verification, report=reporter)
-    page = page_of(project, verification, checked, listed, graph, receipts)
+    graph = build_graph(outline(project, checked), verification, report=reporter)
+    page = page_of(project.params.publish.title, project.run, verification, checked, listed, graph, receipts)
     text = render_page(page)
     changed = write_bytes(target, text)
     drawn = []
@@ -66,30 +64,31 @@ def report(
 
 
 def page_of(
-    project: Project,
+    title: str,
+    run: RunRecord,
     verification: CheckedProject,
     checked: CheckedClaims,
     listed: Mapping[str, tuple[str, int]],
     graph: Graph,
     receipts: Sequence[Receipt] | None = None,
 ) -> Page:
-    """The page of a project. `listed` has sha256 and size of the files that it names.
+    """The page of a run. `listed` has sha256 and size of the files that it names.
 
     Without receipts it is the page within a release: made of what every checkout has, so that all build the same, with
     `checked` and `graph` of `Scope.RELEASE`. It names no release, which would change the page after each publication.
     """
-    manifest, used = project.contents[MANIFEST], project.used()
-    pins = [*sorted(project.lock.datasets.items()), *sorted(project.lock.models.items())]
+    manifest, used = run.manifest.content, run.pins()
+    pins = [*sorted(run.lock.datasets.items()), *sorted(run.lock.models.items())]
     alone = receipts is None
     content = Content(
-        title=project.params.publish.title,
-        manifest=None if isinstance(manifest, OSError) else hashlib.sha256(manifest).hexdigest(),
+        title=title,
+        manifest=None if manifest is None else hashlib.sha256(manifest).hexdigest(),
         files=listed,
         verified=len(listed) if alone else verification.files,
         findings=(*verification.findings, *checked.findings),
         notes=() if alone else (*verification.notes, *checked.notes),
         pair_sets=[
-            PairSetFacts(key, project.artefacts[key].dataset, project.artefacts[key].model_entry.repo, examined)
+            PairSetFacts(key, run.artefacts[key].dataset, run.artefacts[key].model_entry.repo, examined)
             for key, examined in verification.pair_sets.items()
         ],
         pins=[PinFacts(name, pin, name in used) for name, pin in pins],
@@ -97,7 +96,7 @@ def page_of(
         verdicts=checked.verdicts,
         graph=graph,
         receipts=receipts,
-        confirmations=() if alone else confirmed(project.root),
+        confirmations=() if alone else confirmed(run.root),
     )
     return build(content)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -11,8 +12,9 @@ import msgspec
 from aqea_registry.base.files import Limit, hash_files, locked, read_small, write_bytes
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, NotAllowed, Refused, RegistryError, most_severe
 from aqea_registry.base.progress import Reporter
-from aqea_registry.project.lock import LOCK, Lock, Pin, PinnedFile, parse_lock, render_lock
-from aqea_registry.project.params import Dataset, Group, Model, group_of, known_commit
+from aqea_registry.project.artefact import CatalogueEntry
+from aqea_registry.project.lock import LOCK, Lock, Pin, PinnedFile, parse_lock, pin_findings, render_lock
+from aqea_registry.project.params import Group, group_of, known_commit
 from aqea_registry.project.project import Project
 from aqea_registry.remote.hub_client import NotFound, RemoteFile, Repository, offline
 from aqea_registry.sources.fetch import LocalFile, local_file_findings, local_files
@@ -51,27 +53,26 @@ def pin(project: Project, names: Sequence[str], report: Reporter, *, commits_onl
     done: list[Pinned] = []
     failures: dict[str, RegistryError] = {}
     today = datetime.now(UTC).date().isoformat()
-    for name, entry in project.entries(names).items():
-        group, before = group_of(entry), project.lock.get(name)
+    for wanted in project.entries(names):
+        name = wanted.name
         if commits_only:
-            done.append(_unresolved(group, name, entry, before))
+            done.append(_unresolved(wanted))
             continue
         try:
-            found = resolve(project, name, entry, before, report)
+            found = resolve(wanted, report)
         except (Refused, NotAllowed) as error:
             failures[name] = error
             continue
         except CannotCheck as error:
             failures[name] = error
             break
-        done.append(_compare(group, name, before, msgspec.structs.replace(found, resolved_at=today)))
+        done.append(_compare(wanted, msgspec.structs.replace(found, resolved_at=today)))
     if done:
-        _write(project, done)
+        _write(project.root / LOCK, done)
     return Pinnings(done=tuple(done), failed=tuple(failures), error=most_severe([*failures.values()]))
 
 
-def _write(project: Project, done: Sequence[Pinned]) -> None:
-    path = project.root / LOCK
+def _write(path: Path, done: Sequence[Pinned]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with locked(path.parent):  # two `pin` runs at once both keep what they found
         lock = parse_lock(read_small(path, Limit.PROJECT)) if path.exists() else Lock()
@@ -80,11 +81,12 @@ def _write(project: Project, done: Sequence[Pinned]) -> None:
         write_bytes(path, render_lock(lock))
 
 
-def _compare(group: Group, name: str, before: Pin | None, found: Pin) -> Pinned:
+def _compare(wanted: CatalogueEntry, found: Pin) -> Pinned:
     """The entry's pin as it is written: the old one, day and source included, if it names the same things.
 
     Of the same things the Hub's word is kept, and taken where there was none: `confirmed`.
     """
+    group, name, before = group_of(wanted.entry), wanted.name, wanted.pin
     if before is None or not before.files:
         return Pinned(group=group, name=name, state="new", pin=found)
     new, old = found.contents(), before.contents()
@@ -97,7 +99,9 @@ def _compare(group: Group, name: str, before: Pin | None, found: Pin) -> Pinned:
     return Pinned(group=group, name=name, state=state, pin=before if state == "same" else found, changed_files=changed)
 
 
-def _unresolved(group: Group, name: str, entry: Dataset | Model, before: Pin | None) -> Pinned:
+def _unresolved(wanted: CatalogueEntry) -> Pinned:
+    name, entry, before, _, _ = wanted
+    group = group_of(entry)
     commit = known_commit(entry)
     known = before is not None and (before.id, before.requested, before.commit) == (entry.repo, entry.revision, commit)
     if before is not None and (known or entry.kind == "directory"):
@@ -130,15 +134,15 @@ def check_pins(project: Project, names: Sequence[str], report: Reporter, *, reco
     unasked: dict[str, str] = {}
     silence: CannotCheck | None = None
     today = datetime.now(UTC).date().isoformat()
-    for name, entry in project.entries(names).items():
-        group, found = group_of(entry), project.lock.get(name)
+    for wanted in project.entries(names):
+        name, found = wanted.name, wanted.pin
         if found is not None and not found.files and not names:
             states[name] = "unresolved"
             continue
         if found is None or not found.files:
-            mine = [Finding("unpinned", f"{group}.{name}", f"no digests are pinned; run: aqea-registry pin {name}")]
+            mine = pin_findings(name, wanted.entry, found)
         else:
-            sources = sources_of(project, name, found.commit)
+            sources = sources_of(wanted, found.commit)
             mine = _check_local(name, found, sources, report)
             asked = any(source.present() and source.spec not in {"hub", "cache"} for source in sources)
             claimed = found.state == "claimed"
@@ -146,11 +150,11 @@ def check_pins(project: Project, names: Sequence[str], report: Reporter, *, reco
                 try:
                     if silence is not None:  # it is waited for once, not once an entry
                         raise silence
-                    wrong, held = _check_hub(project, name, found, report)
+                    wrong, held = _check_hub(wanted, found, report)
                     mine, asked = [*mine, *wrong], True
                     if claimed and not mine:
                         known = msgspec.structs.replace(found, files=held, resolved_from="hub", resolved_at=today)
-                        confirmed.append(Pinned(group=group, name=name, state="confirmed", pin=known))
+                        confirmed.append(Pinned(group=group_of(wanted.entry), name=name, state="confirmed", pin=known))
                 except CannotCheck as error:
                     silence = error
                     if not asked:
@@ -162,7 +166,7 @@ def check_pins(project: Project, names: Sequence[str], report: Reporter, *, reco
         states[name] = mine[0].code if mine else "claimed" if found and found.state == "claimed" else silent
     states |= {pinned.name: pinned.state for pinned in confirmed}
     if record and confirmed:
-        _write(project, confirmed)
+        _write(project.root / LOCK, confirmed)
     return Checked(states=states, findings=findings, unasked=unasked)
 
 
@@ -175,13 +179,14 @@ def _check_local(name: str, pin: Pin, sources: Sequence[Source], report: Reporte
     return [*(item for item in items if isinstance(item, Finding)), *wrong]
 
 
-def _check_hub(project: Project, name: str, pin: Pin, report: Reporter) -> tuple[list[Finding], dict[str, PinnedFile]]:
+def _check_hub(wanted: CatalogueEntry, pin: Pin, report: Reporter) -> tuple[list[Finding], dict[str, PinnedFile]]:
     """What the Hub says now about the revision that was asked for, and about the commit that was pinned.
 
     Of a claimed commit the files, too, as the Hub has them; the small ones are fetched, as no git blob id of them is known.
     """
     if offline():
         raise CannotCheck("HF_HUB_OFFLINE is set", "unset it")
+    name = wanted.name
     repository = Repository(name=name, kind=pin.kind, id=pin.id, commit=pin.commit)
     client = repository.client()
     findings: list[Finding] = []
@@ -201,7 +206,7 @@ def _check_hub(project: Project, name: str, pin: Pin, report: Reporter) -> tuple
         info = client.info(pin.commit)
         remote = {path: info.files[path] for path in sorted(pin.files) if path in info.files}
         if pin.state == "claimed":
-            held = remote_files(name, remote, HubSource(repository, project.root / ".aqea" / "incoming"), report)
+            held = remote_files(name, remote, HubSource(repository, wanted.root / ".aqea" / "incoming"), report)
     except NotFound as error:
         return [*findings, Finding("commit-gone", name, error.message, pin.commit)], held
     except NotAllowed as error:

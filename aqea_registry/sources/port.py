@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from aqea_registry.base.findings import BadConfiguration
-from aqea_registry.project.project import Project
+from aqea_registry.project.artefact import CatalogueEntry
 from aqea_registry.remote.hub_client import Repository
 
 
@@ -30,11 +30,10 @@ class Source(Protocol):
         """Where the file is on this machine, or None if it is not here. Raises OSError if it must not be read."""
 
 
-def sources_of(project: Project, name: str, commit: str | None) -> list[Source]:
-    """The sources of a catalogue entry at a commit, in its order or else in the catalogue's. Raises BadConfiguration."""
-    entry = project.params.catalogue[name]
-    repository = Repository(name=name, kind=entry.kind, id=entry.repo, commit=commit)
-    return [open_source(spec, project.root, repository) for spec in entry.sources or project.params.sources]
+def sources_of(wanted: CatalogueEntry, commit: str | None) -> list[Source]:
+    """The sources of a catalogue entry at a commit, in their order. Raises BadConfiguration."""
+    repository = Repository(name=wanted.name, kind=wanted.entry.kind, id=wanted.entry.repo, commit=commit)
+    return [open_source(spec, wanted.root, repository) for spec in wanted.sources]
 
 
 KNOWN = "hub, cache, directory:PATH, package:NAME/PATH, or an fsspec URL such as s3://bucket/{id}/{commit}"

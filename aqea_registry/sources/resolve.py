@@ -13,9 +13,9 @@ from aqea_registry.base.progress import Reporter
 from aqea_registry.base.recognise import content_finding
 from aqea_registry.base.strict import load_yaml
 from aqea_registry.documents.model_index import split_front_matter
+from aqea_registry.project.artefact import CatalogueEntry
 from aqea_registry.project.lock import Pin, PinnedFile
 from aqea_registry.project.params import PICKLED_FILES, PICKLES, Dataset, Model, known_commit
-from aqea_registry.project.project import Project
 from aqea_registry.remote.hub_client import RemoteFile, Repository, git_blob
 from aqea_registry.sources.fetch import refuse_contents
 from aqea_registry.sources.kinds import HubSource
@@ -26,20 +26,21 @@ SMALL = 1 << 15  # bytes; so much is fetched to be looked at, though the Hub sta
 MOST_OF_CARD = 100_000  # values of its front matter
 
 
-def resolve(project: Project, name: str, entry: Dataset | Model, before: Pin | None, report: Reporter) -> Pin:
+def resolve(wanted: CatalogueEntry, report: Reporter) -> Pin:
     """The pin of an entry as things are now, without a day.
 
     The Hub is asked if it is among the sources; if it cannot be reached, the first local source that is present is taken at
     its word, and the revision must be a commit then. Raises Refused, BadConfiguration, NotFound, NotAllowed, CannotCheck.
     """
-    sources = sources_of(project, name, known_commit(entry))
+    name, entry = wanted.name, wanted.entry
+    sources = sources_of(wanted, known_commit(entry))
     hub = next((source for source in sources if isinstance(source, HubSource) and source.present()), None)
     local = next(
         (source for source in sources if source.present() and source.spec.startswith(("directory:", "package:"))), None
     )
     if hub is not None:
         try:
-            return _from_hub(project, name, entry, report)
+            return _from_hub(wanted, report)
         except CannotCheck as error:
             if local is None:
                 raise
@@ -50,7 +51,8 @@ def resolve(project: Project, name: str, entry: Dataset | Model, before: Pin | N
     return _from_folder(name, entry, local, report)
 
 
-def _from_hub(project: Project, name: str, entry: Dataset | Model, report: Reporter) -> Pin:
+def _from_hub(wanted: CatalogueEntry, report: Reporter) -> Pin:
+    name, entry = wanted.name, wanted.entry
     repository = Repository(name=name, kind=entry.kind, id=entry.repo, commit=None)
     info = repository.client().info(entry.commit if entry.revision is None else entry.revision)
     if info.id != entry.repo:
@@ -60,7 +62,7 @@ def _from_hub(project: Project, name: str, entry: Dataset | Model, report: Repor
         hint = "look at what changed before you change it"
         raise Refused.of("pin-moved", name, message, entry.commit, info.commit, hint=hint)
     commit = Repository(name=name, kind=entry.kind, id=entry.repo, commit=info.commit)
-    source = HubSource(commit, project.root / ".aqea" / "incoming")
+    source = HubSource(commit, wanted.root / ".aqea" / "incoming")
     card = _card(name, source, report) if isinstance(entry, Dataset) and not entry.files and README in info.files else {}
     chosen = _choose(name, entry, sorted(info.files), card)
     files = remote_files(name, {path: info.files[path] for path in chosen}, source, report)

@@ -70,12 +70,11 @@ class Layout:
 
     def tags(self) -> list[str]:
         """Every tag of the index, sorted."""
-        names = (entry.get("annotations", {}).get(REF_NAME) for entry in self._entries())
-        return sorted({name for name in names if isinstance(name, str)})
+        return sorted({tag for tag, _ in self._entries() if isinstance(tag, str)})
 
     def find(self, tag: str) -> Tagged | None:
         """What a tag names. Raises CannotCheck if it appears in the index twice, with different digests."""
-        existing = {entry["digest"] for entry in self._entries() if entry.get("annotations", {}).get(REF_NAME) == tag}
+        existing = {entry["digest"] for name, entry in self._entries() if name == tag}
         if len(existing) > 1:
             raise CannotCheck(f"{self.spec}: the tag {tag} appears in index.json more than once, with different digests")
         return next((Tagged(tag=tag, digest=digest, at=digest) for digest in existing), None)
@@ -197,7 +196,8 @@ class Layout:
         except OSError as error:
             raise CannotCheck(f"{error.filename}: {error.strerror}", "restore the file, or move the folder away") from error
 
-    def _entries(self) -> list[dict[str, Any]]:
+    def _entries(self) -> list[tuple[object, dict[str, Any]]]:
+        """The entries of the index in their order, each with its tag: a text, or whatever else is written there."""
         try:
             entries = json.loads(NO_INDEX if (index := self._index()) is None else index)["manifests"]
             if not isinstance(entries, list):
@@ -208,7 +208,7 @@ class Layout:
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             path = self._folder / "index.json"
             raise CannotCheck(f"{path}: not an OCI index: {error}", "restore the file, or move the folder away") from error
-        return list(entries)
+        return [(entry.get("annotations", {}).get(REF_NAME), entry) for entry in entries]
 
     def _index_with(self, tag: str, release: Release) -> bytes:
         entry = {
@@ -219,8 +219,8 @@ class Layout:
             "annotations": {REF_NAME: tag},
         }
         entries = self._entries()
-        tags = [other.get("annotations", {}).get(REF_NAME) for other in entries]
+        tags = [name for name, _ in entries]
         at = tags.index(tag) if tag in tags else len(entries)  # a repair leaves everything where it was
-        others = [other for other, name in zip(entries, tags, strict=True) if name != tag]
+        others = [other for name, other in entries if name != tag]
         index = {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [*others[:at], entry, *others[at:]]}
         return json.dumps(index, separators=(",", ":")).encode()

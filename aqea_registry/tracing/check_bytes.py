@@ -32,7 +32,7 @@ def check_bytes(builder: GraphBuilder, ids: Collection[str], report: Reporter, v
             _check_upstream(builder, id_, files, digests)
         else:
             _check_file(builder, id_, files[0], digests)
-    for key, artefact in builder.project.artefacts.items():
+    for key, artefact in builder.run.artefacts.items():
         if f"pair-set:{key}" in ids:
             _check_pair_set(builder, artefact, verified)
 
@@ -41,7 +41,7 @@ def _digests(builder: GraphBuilder, files: list[ExpectedFile], report: Reporter,
     md5 = frozenset(file.path for file in files if file.md5 is not None)
     known: dict[Path, FileDigest | OSError] = {}
     for name, digest in verified.digests.items() if verified is not None else ():
-        path = builder.project.root / name
+        path = builder.run.root / name
         if path not in md5 or (isinstance(digest, FileDigest) and digest.md5):
             known[path] = digest
     missing = {file.path for file in files if file.path not in known and not file.path.is_dir()}
@@ -108,7 +108,7 @@ def _check_pair_set(builder: GraphBuilder, artefact: RunArtefact, verified: Chec
     for metric, value in msgspec.to_builtins(examined.metrics).items():
         builder.add_facts(f"metric:{key}#{metric}", value=repr(value))
     for path in artefact.printing:
-        for wrong in _misprints(builder.project.root / path, examined):
+        for wrong in _misprints(builder.run.root / path, examined):
             builder.add_facts(f"file:{path}", wrong)
 
 

@@ -17,7 +17,7 @@ import msgspec
 from aqea_registry.base.files import UnsafePath, inside
 from aqea_registry.base.findings import Finding
 from aqea_registry.base.progress import printable
-from aqea_registry.project.project import Project
+from aqea_registry.project.project import RunRecord
 
 Kind = Literal[
     "claim",
@@ -242,10 +242,10 @@ class ExpectedFile(NamedTuple):
 
 
 class GraphBuilder:
-    """A graph while it is drawn: nodes, edges, what is recorded about files, and the names that people may give a node."""
+    """A run's graph while it is drawn: nodes, edges, what is recorded about files, and names that people may give a node."""
 
-    def __init__(self, project: Project) -> None:
-        self.project = project
+    def __init__(self, run: RunRecord) -> None:
+        self.run = run
         self.nodes: dict[str, Node] = {}
         self.edges: list[Edge] = []
         self.expected: dict[str, list[ExpectedFile]] = {}

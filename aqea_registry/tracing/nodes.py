@@ -80,7 +80,7 @@ def _draw_basis(builder: GraphBuilder, verdict: Verdict, target: str) -> None:
 def _file(builder: GraphBuilder, path: str) -> str:
     """A file of the project that a claim quotes; it is drawn if nothing else in the run knows it."""
     known = [id_ for id_ in sorted(builder.aliases.get(path, ())) if builder.nodes[id_].kind in ("file", "pair-set")]
-    location = inside_project(builder.project.root, path)
+    location = inside_project(builder.run.root, path)
     if not known and location is not None:
         return builder.file(path, ExpectedFile(location))
     return known[0] if known else path
@@ -98,10 +98,10 @@ class Carried(msgspec.Struct, frozen=True, kw_only=True):
     attachments: Mapping[str, bytes] = {}
 
 
-def draw_releases(builder: GraphBuilder, stores: Sequence[str]) -> None:
-    """Draw the releases of every receipt, of the stores in folders that params.yaml names, and of `stores`."""
+def draw_releases(builder: GraphBuilder, specs: Sequence[str], stores: Sequence[str]) -> None:
+    """Draw the releases of every receipt, of the stores in folders that params.yaml names (`specs`), and of `stores`."""
     by_digest: defaultdict[str, list[Carried]] = defaultdict(list)
-    for carried in _carried(builder, stores):
+    for carried in _carried(builder, specs, stores):
         by_digest[carried.digest].append(carried)
     made: defaultdict[str, list[str]] = defaultdict(list)
     for id_, node in builder.nodes.items():
@@ -144,7 +144,7 @@ def _draw_release(
 def _released_file(builder: GraphBuilder, path: str, sha256: str, size: int, tags: Sequence[str]) -> str:
     """A file that only the release has: written for it, or with other bytes than the project has now."""
     facts: dict[str, object] = {"sha256": sha256, "size": f"{size} bytes"}
-    for own in builder.project.manifest_paths():
+    for own in builder.run.paths():
         if published_path(own) == path:
             facts["note"] = f"{own} has other bytes now"
             for id_ in sorted(builder.aliases[own]):
@@ -152,10 +152,9 @@ def _released_file(builder: GraphBuilder, path: str, sha256: str, size: int, tag
     return builder.node("file", f"{path}@{sha256[:12]}", f"{path} of {', '.join(tags)}", facts)
 
 
-def _carried(builder: GraphBuilder, stores: Sequence[str]) -> Iterator[Carried]:
+def _carried(builder: GraphBuilder, specs: Sequence[str], stores: Sequence[str]) -> Iterator[Carried]:
     """Every release that a receipt names, then those that the stores have besides."""
-    root, specs = builder.project.root, builder.project.params.publish.stores
-    named = set()
+    root, named = builder.run.root, set()
     for _, receipt in all_receipts(root, specs):
         files = {file.path: (file.digest, file.size) for file in receipt.files}
         for spec, entry in sorted(receipt.stores.items()):
@@ -214,7 +213,7 @@ def draw_statements(builder: GraphBuilder, attached: Iterable[tuple[str, bytes]]
         digest = node.facts.get("digest", node.facts.get("sha256")) if node.kind in ("release", "pair-set", "file") else None
         if digest is not None:
             subjects.setdefault(digest.removeprefix("sha256:"), []).append(id_)
-    files = (*own_statements(builder.project.root), *attached)
+    files = (*own_statements(builder.run.root), *attached)
     read = [(name, document, *parse_statement(document, name)) for name, content in files for document in documents(content)]
     known = [statement for _, _, statement, _ in read if statement is not None]
     for location, content, statement, wrong in read:

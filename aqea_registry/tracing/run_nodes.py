@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from aqea_registry.base.sha256_list import MANIFEST
-from aqea_registry.project.artefact import RunArtefact
+from aqea_registry.project.artefact import CatalogueEntry, RunArtefact
 from aqea_registry.project.dvc_lock import AGAIN, Output
 from aqea_registry.project.dvc_lock import NAME as DVC_LOCK
 from aqea_registry.project.lock import LOCK, Pin, pin_findings
+from aqea_registry.project.params import group_of
 from aqea_registry.project.project import Scope
 from aqea_registry.sources.fetch import LocalFile, local_files
 from aqea_registry.sources.port import sources_of
@@ -21,20 +22,17 @@ from aqea_registry.vectors.scores import Metrics
 _LONGEST = 200  # characters of a parameter's value, where people read it
 
 
-def draw_pins(builder: GraphBuilder, scope: Scope) -> None:
+def draw_pins(builder: GraphBuilder, catalogue: Collection[CatalogueEntry], scope: Scope) -> None:
     """Every entry of the catalogue, and the files of its pin."""
-    project = builder.project
-    groups: tuple[tuple[str, Mapping[str, Any], Mapping[str, Pin]], ...] = (
-        ("dataset", project.params.datasets, project.lock.datasets),
-        ("model", project.params.models, project.lock.models),
-    )
-    for kind, entries, pins in groups:
+    lock = builder.run.lock
+    for kind, group, pins in (("dataset", "datasets", lock.datasets), ("model", "models", lock.models)):
+        entries = {wanted.name: wanted for wanted in catalogue if group_of(wanted.entry) == group}
         for name in sorted({*entries, *pins}):
-            pin, entry = pins.get(name), entries.get(name)
+            pin, wanted = pins.get(name), entries.get(name)
             broken = "params.yaml has no such entry (any more)"
-            if entry is not None:
-                broken = "; ".join(sentence_of(finding) for finding in pin_findings(name, entry, pin))
-            repository = pin.id if pin is not None else entry.repo if entry else None
+            if wanted is not None:
+                broken = "; ".join(sentence_of(finding) for finding in pin_findings(name, wanted.entry, pin))
+            repository = pin.id if pin is not None else wanted.entry.repo if wanted else None
             facts: dict[str, object] = {"kind": kind, "repository": repository}
             if pin is not None:
                 facts |= {
@@ -47,8 +45,8 @@ def draw_pins(builder: GraphBuilder, scope: Scope) -> None:
                 }
             id_ = builder.node("pin", name, name, facts, broken or None, filter(None, (name, repository)))
             if pin is not None:
-                at_hand = scope is Scope.MACHINE and entry is not None
-                _draw_upstream(builder, id_, name, pin, sources_of(project, name, pin.commit) if at_hand else ())
+                sources = sources_of(wanted, pin.commit) if scope is Scope.MACHINE and wanted is not None else ()
+                _draw_upstream(builder, id_, name, pin, sources)
 
 
 def _draw_upstream(builder: GraphBuilder, id_: str, name: str, pin: Pin, sources: Sequence[Any]) -> None:
@@ -70,14 +68,13 @@ def _draw_upstream(builder: GraphBuilder, id_: str, name: str, pin: Pin, sources
 
 def draw_run(builder: GraphBuilder, scope: Scope) -> None:
     """Files of the run, pair sets and their metrics, and the stages that made them."""
-    project, manifest = builder.project, builder.project.manifest
-    lock, expected = project.dvc_lock[0], set(project.manifest_paths())
-    made = {path: out for path, (_, out) in lock.only(project.stages()).outputs().items()}
-    stages = project.made_by()
-    keys = {artefact.pairs: key for key, artefact in project.artefacts.items()}
+    run, manifest, expected = builder.run, builder.run.manifest, set(builder.run.paths())
+    made = {path: out for path, (_, out) in run.dvc_lock.outputs().items()}
+    stages = run.made_by()
+    keys = {artefact.pairs: key for key, artefact in run.artefacts.items()}
     for path in sorted({*manifest.digests, *stages, *made, LOCK}):
         out = made.get(path, Output(path))
-        location = inside_project(project.root, path)
+        location = inside_project(run.root, path)
         if location is None:
             continue
         listed = path in manifest.digests or path not in expected
@@ -88,7 +85,7 @@ def draw_run(builder: GraphBuilder, scope: Scope) -> None:
             builder.edge(id_, f"stage:{stages[path]}", "made by")
     if wrong := (*manifest.faults, *manifest.spelling):
         builder.add_facts(f"file:{MANIFEST}", sentence_of(wrong[0]))
-    for artefact in project.artefacts.values():
+    for artefact in run.artefacts.values():
         _draw_metrics(builder, artefact)
     _draw_stages(builder, stages)
     if scope is Scope.MACHINE:
@@ -108,15 +105,14 @@ def _draw_metrics(builder: GraphBuilder, artefact: RunArtefact) -> None:
 
 def _draw_stages(builder: GraphBuilder, made: Mapping[str, str]) -> None:
     """The stages of the run as dvc.lock has them, with what they read and the parameters that they ran with."""
-    project = builder.project
-    lock, unread = project.dvc_lock
+    run = builder.run
     wrong: defaultdict[str, list[str]] = defaultdict(list)
-    for finding in project.parameter_findings(frozenset(project.stages())):
+    for finding in run.stage_findings():
         about, _, parameter = finding.subject.partition(": ")
         wrong[about].append(f"{parameter}: {finding.message}" if parameter else finding.message)
-    reason = f"{DVC_LOCK}: {unread[0].message.removeprefix(f'{DVC_LOCK}: ')}" if unread else None
-    for name, artefact in sorted(project.stages().items()):
-        stage = lock.stages.get(name)
+    reason = f"{DVC_LOCK}: {run.unread[0].message.removeprefix(f'{DVC_LOCK}: ')}" if run.unread else None
+    for name, artefact in sorted(run.stages.items()):
+        stage = run.dvc_lock.stages.get(name)
         command = stage.cmd if stage is not None and isinstance(stage.cmd, str) else " && ".join(stage.cmd) if stage else None
         broken = None if stage is not None else reason or "; ".join(wrong[name]) or None
         id_ = builder.node("stage", name, name, {"command": command}, broken, [name])
@@ -136,7 +132,7 @@ def _draw_dep(builder: GraphBuilder, stage: str, dep: Output, made: Mapping[str,
     """What a stage read: a file that is drawn, the drawn files of a folder, or else the file or folder itself."""
     known = sorted(builder.aliases.get(dep.path, ()))
     known = known or [id_ for path in made if path.startswith(f"{dep.path}/") for id_ in builder.aliases.get(path, ())]
-    location = inside_project(builder.project.root, dep.path)
+    location = inside_project(builder.run.root, dep.path)
     if not known and location is not None:
         known = [builder.file(dep.path, ExpectedFile(location, None, dep.size, dep.md5))]
     for id_ in known:
@@ -158,10 +154,10 @@ def _compare_dep(builder: GraphBuilder, stage: str, id_: str, dep: Output) -> No
 def _draw_commit(builder: GraphBuilder) -> None:
     from aqea_registry.project.git import recorded_commit
 
-    commit, facts = recorded_commit(builder.project.root)
+    commit, facts = recorded_commit(builder.run.root)
     label = f"{commit[:12]}, which recorded dvc.lock" if commit else "none"
     id_ = builder.node("commit", commit or "none", label, facts)
-    for stage in builder.project.stages():
+    for stage in builder.run.stages:
         builder.edge(f"stage:{stage}", id_, "recorded in")
 
 

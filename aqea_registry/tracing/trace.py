@@ -99,12 +99,12 @@ def find(builder: GraphBuilder, what: str, report: Reporter) -> list[str]:
 
     Raises BadConfiguration for a word that names nothing or several things, CannotCheck for a digest that is nowhere here.
     """
-    for word in _spellings(builder.project.root, what):
+    for word in _spellings(builder.run.root, what):
         if named := _named(builder, word, what):
             return [named]
     if by_digest := _with_digest(builder, what, report):
         return by_digest
-    if (digest := _digest_of_file(builder.project.root / what)) is not None:
+    if (digest := _digest_of_file(builder.run.root / what)) is not None:
         if same := _with_digest(builder, digest, report):
             return same
         raise CannotCheck(f"nothing in this project knows {what}, nor a file with its sha256 {digest}", HINT)
@@ -173,20 +173,8 @@ def _digests(nodes: Iterable[Node], start: str) -> dict[str, list[str]]:
     return found
 
 
-def build_graph(
-    project: Project,
-    checked: CheckedClaims | None,
-    verification: CheckedProject | None = None,
-    *,
-    report: Reporter = SILENT,
-    scope: Scope = Scope.MACHINE,
-) -> Graph:
-    """The whole graph, every file of it looked at. Of a project that was verified the digests and scores are taken from there.
-
-    For a release nothing is drawn that only this machine knows: upstream files, git's commit, and other releases. Raises
-    BadConfiguration for a receipt that is none, and CannotCheck.
-    """
-    builder = outline(project, checked, scope=scope)
+def build_graph(builder: GraphBuilder, verification: CheckedProject | None = None, *, report: Reporter = SILENT) -> Graph:
+    """The whole graph, every file of it looked at; digests and scores of what was verified are taken from there."""
     check_bytes(builder, builder.nodes.keys(), report, verification)
     return builder.graph()
 
@@ -194,14 +182,18 @@ def build_graph(
 def outline(
     project: Project, checked: CheckedClaims | None, *, stores: Sequence[str] = (), scope: Scope = Scope.MACHINE
 ) -> GraphBuilder:
-    """What the files of a project record about each other; no large file is read. `stores` are asked besides the run's."""
+    """What the files of a project record about each other; no large file is read. `stores` are asked besides the run's.
+
+    For a release nothing is drawn that only this machine knows: upstream files, git's commit, and other releases. Raises
+    BadConfiguration for a receipt that is none, and CannotCheck.
+    """
     from aqea_registry.tracing.nodes import draw_claims, draw_releases
 
-    builder = GraphBuilder(project)
-    draw_pins(builder, scope)
+    builder = GraphBuilder(project.run)
+    draw_pins(builder, project.catalogue.values(), scope)
     draw_run(builder, scope)
     if checked is not None:
         draw_claims(builder, checked)
     if scope is Scope.MACHINE:
-        draw_releases(builder, stores)
+        draw_releases(builder, project.params.publish.stores, stores)
     return builder

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -16,11 +16,12 @@ from aqea_registry.base.files import FileDigest, UnsafePath, hash_file, holds, i
 from aqea_registry.base.findings import Finding, Refused, Unchecked
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.sha256_list import MANIFEST, SIZES
-from aqea_registry.project.artefact import FORMATS, METRICS, OWN_FOLDERS, RunArtefact, metrics_text
-from aqea_registry.project.dvc_lock import output_findings, unmade_findings
+from aqea_registry.project.artefact import FORMATS, METRICS, OWN_FOLDERS, CatalogueEntry, RunArtefact, metrics_text
+from aqea_registry.project.dvc_lock import output_findings
 from aqea_registry.project.lock import LOCK, pin_findings, render_lock
 from aqea_registry.project.manifest import Manifest, canonical_findings
-from aqea_registry.project.project import PARAMS, Project
+from aqea_registry.project.params import Params
+from aqea_registry.project.project import PARAMS, Project, RunRecord
 from aqea_registry.sources.fetch import LocalFile, local_file_findings, local_files
 from aqea_registry.sources.port import sources_of
 from aqea_registry.vectors.examine import Examined, examine
@@ -44,32 +45,33 @@ class CheckedProject(msgspec.Struct, frozen=True, kw_only=True):
 
 def verify_project(project: Project, report: Reporter) -> CheckedProject:
     """Check a checkout: pins, sources, dvc.lock, pair sets, metrics, manifest. See docs/findings.md."""
-    manifest, made = project.manifest, project.dvc_lock[0].only(project.stages())
-    paths = {*manifest.digests, *project.manifest_paths(), *made.outputs()}
-    source_files, notes, pins = _pins(project)
-    extra, counted = _surplus(project)
+    run, manifest, made = project.run, project.run.manifest, project.run.dvc_lock
+    paths = {*manifest.digests, *run.paths(), *made.outputs()}
+    source_files, notes, pins = _pins([project.catalogue[name] for name in run.pins()])
+    extra, counted = _surplus(run, project.params)
     others = [file.path for file in source_files]
-    digests, errors, by_path = hash_listed(project.root, paths, report, others, frozenset(made.outputs()))
+    digests, errors, by_path = hash_listed(run.root, paths, report, others, frozenset(made.outputs()))
     changed = [finding for file in source_files for finding in local_file_findings(file, by_path[str(file.path)])]
 
-    pair_sets, wrong_pair_sets = _pair_sets(project.root, project.artefacts.values(), digests)
+    pair_sets, wrong_pair_sets = _pair_sets(run.root, run.artefacts.values(), digests)
     findings = [
-        *_manifest_findings(project),
+        *_manifest_findings(run),
         *pins,
+        *(canonical_findings(run.pins_file, render_lock(run.lock), LOCK) if run.pins_file is not None else ()),
         *read_findings(errors),
         *changed,
         *digest_findings(manifest.digests, digests),
         *_size_findings(manifest, digests),
         *output_findings(made, digests),
-        *_stage_findings(project),
+        *run.stage_findings(),
         *extra,
         *wrong_pair_sets,
-        *_statements(project),
-        *_precision(project),
+        *_statements(run),
+        *_precision(project.params),
     ]
     files = [digest for digest in by_path.values() if isinstance(digest, FileDigest)]
     return CheckedProject(
-        target=str(project.root),
+        target=str(run.root),
         files=len(files),
         bytes=sum(digest.size for digest in files),
         findings=_once(findings),
@@ -79,44 +81,31 @@ def verify_project(project: Project, report: Reporter) -> CheckedProject:
     )
 
 
-def _manifest_findings(project: Project) -> list[Finding]:
+def _manifest_findings(run: RunRecord) -> list[Finding]:
     """What is wrong with the manifest and with dvc.lock as files, and what the run makes and the manifest does not list."""
-    manifest = project.manifest
-    unlisted = sorted(set(project.manifest_paths()) - set(manifest.digests)) if manifest.content else []
+    manifest = run.manifest
+    unlisted = sorted(set(run.paths()) - set(manifest.digests)) if manifest.content else []
     message = f"the run makes it, and {MANIFEST} does not list it; run: dvc repro"
     return [
         *manifest.faults,
         *manifest.spelling,
-        *project.dvc_lock[1],
+        *run.unread,
         *(Finding("missing", path, message) for path in unlisted),
     ]
 
 
-def _stage_findings(project: Project) -> list[Finding]:
-    """Where dvc.lock says that what is here was made by no stage of the run, or from other parameters."""
-    lock, unread = project.dvc_lock
-    if unread:
-        return []
-    stages = frozenset(project.stages())
-    return [
-        *unmade_findings(lock.only(stages), project.manifest.digests, frozenset({LOCK})),
-        *project.parameter_findings(stages),
-    ]
-
-
-def _surplus(project: Project) -> tuple[list[Finding], list[str]]:
+def _surplus(run: RunRecord, params: Params) -> tuple[list[Finding], list[str]]:
     """Files in the run's folders that neither the manifest nor the run knows, and notes on those that are not compared.
 
     Metrics of other runs and .gitignore are in git. What `export` wrote, and what other stages make, is the author's.
     """
-    metrics = {f"{METRICS}/{key}.json" for run in project.params.runs.values() for key in run.pairs}
-    known = {*project.manifest.digests, *project.made_by(), *metrics, *(f"{folder}/.gitignore" for folder in OWN_FOLDERS)}
-    exports = {artefact.path(form) for artefact in project.artefacts.values() for form in FORMATS}
-    others = project.dvc_lock[0].foreign()
-    there = set(present(project.root, OWN_FOLDERS)) - known
+    metrics = {f"{METRICS}/{key}.json" for other in params.runs.values() for key in other.pairs}
+    known = {*run.manifest.digests, *run.made_by(), *metrics, *(f"{folder}/.gitignore" for folder in OWN_FOLDERS)}
+    exports = {artefact.path(form) for artefact in run.artefacts.values() for form in FORMATS}
+    there = set(present(run.root, OWN_FOLDERS)) - known
     ours, theirs = (
         there & exports,
-        {path for path in there - exports if any(f"{path}/".startswith(f"{out}/") for out in others)},
+        {path for path in there - exports if any(f"{path}/".startswith(f"{out}/") for out in run.foreign)},
     )
     findings, notes = surplus(there, ours | theirs)
     if ours:
@@ -126,23 +115,24 @@ def _surplus(project: Project) -> tuple[list[Finding], list[str]]:
     return findings, notes
 
 
-def _precision(project: Project) -> list[Finding]:
-    if project.params.precision == "canonical":
+def _precision(params: Params) -> list[Finding]:
+    if params.precision == "canonical":
         return []
     message = "vectors computed in float32 differ from machine to machine; set precision: canonical and run: dvc repro"
     return [Finding("not-canonical", f"{PARAMS}: precision", message, actual="float32")]
 
 
-def _pins(project: Project) -> tuple[list[LocalFile], list[str], list[Finding]]:
+def _pins(used: Sequence[CatalogueEntry]) -> tuple[list[LocalFile], list[str], list[Finding]]:
     """Where pinned files lie on this machine, notes on entries without a source here, and what is wrong with pins."""
     local: list[LocalFile] = []
     notes: list[str] = []
     findings: list[Finding] = []
-    for name, (entry, pin) in project.used().items():
+    for wanted in used:
+        name, entry, pin, _, _ = wanted
         findings += pin_findings(name, entry, pin)
         if pin is None:
             continue
-        sources = sources_of(project, name, pin.commit)
+        sources = sources_of(wanted, pin.commit)
         if not any(source.present() for source in sources):
             notes.append(f"no source of {name} is on this machine; its pinned bytes were not looked at")
         for item in local_files(name, pin, sources):
@@ -150,9 +140,6 @@ def _pins(project: Project) -> tuple[list[LocalFile], list[str], list[Finding]]:
                 findings.append(item)
             else:
                 local.append(item)
-    content = project.contents[LOCK]
-    if not isinstance(content, OSError):
-        findings += canonical_findings(content, render_lock(project.lock), LOCK)
     return local, notes, findings
 
 
@@ -195,14 +182,14 @@ def _pair_sets(
     return readable, findings
 
 
-def _statements(project: Project) -> list[Finding]:
+def _statements(run: RunRecord) -> list[Finding]:
     """Where statements on the pair sets disagree with the manifest, and margins that are thin. There may be none."""
     findings: list[Finding] = []
-    listed = project.manifest.digests
-    for artefact in project.artefacts.values():
+    listed = run.manifest.digests
+    for artefact in run.artefacts.values():
         files = {path: listed[path] for path in artefact.stated if path in listed}
         for path in statement_paths(artefact.key):
-            attested, wrong = read_attested(project.root, artefact, files, path)
+            attested, wrong = read_attested(run.root, artefact, files, path)
             findings += wrong
             if attested is not None and attested.margin is not None:
                 findings += thin_findings(artefact.pairs, attested.margin)
@@ -220,34 +207,31 @@ def _once(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     return tuple({(finding.code, finding.subject): finding for finding in reversed(list(findings))}.values())[::-1]
 
 
-def recompute(project: Project, keys: Iterable[str], report: Reporter) -> tuple[dict[str, Metrics | Unchecked], list[Finding]]:
+def recompute(run: RunRecord, keys: Iterable[str], report: Reporter) -> tuple[dict[str, Metrics | Unchecked], list[Finding]]:
     """The scores of these pair sets of the run, each file read once.
 
     A pair file that is not the manifest's, or was made from other pins than the lock has now, gives none: a finding says why.
     """
     scores: dict[str, Metrics | Unchecked] = {}
     findings: list[Finding] = []
-    wanted = [project.artefacts[key] for key in keys]
+    wanted = [run.artefacts[key] for key in keys]
     with report.task("recompute", len(wanted), "pair sets") as advance:
         for artefact in wanted:
-            stale = project.stale_findings(artefact)
-            scores[artefact.key], wrong = _scores(project.root, artefact, project.manifest.digests, stale)
+            scores[artefact.key], wrong = _scores(run, artefact)
             findings += wrong
             advance(1)
     return scores, findings
 
 
-def _scores(
-    root: Path, artefact: RunArtefact, listed: Mapping[str, str], stale: Iterable[Finding]
-) -> tuple[Metrics | Unchecked, list[Finding]]:
+def _scores(run: RunRecord, artefact: RunArtefact) -> tuple[Metrics | Unchecked, list[Finding]]:
     path, key = artefact.pairs, artefact.key
     try:
-        location = inside(root, path)
+        location = inside(run.root, path)
         sha256 = hash_file(location).sha256
     except (OSError, UnsafePath) as error:
         why = error.strerror if isinstance(error, OSError) else error
         return Unchecked("missing-file", f"{path}: cannot be read: {why}; run: dvc repro"), []
-    findings = [*_listed_findings(path, sha256, listed), *stale]
+    findings = [*_listed_findings(path, sha256, run.manifest.digests), *run.stale_findings(artefact)]
     if findings:
         message = f"the chain to {key} is broken: {findings[0].subject}: {findings[0].message}"
         return Unchecked("broken-chain", message), findings
