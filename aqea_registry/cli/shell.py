@@ -177,14 +177,15 @@ def _json_items(findings: Sequence[Finding]) -> Iterator[str]:
     """Findings as items of the list, as `indent=2` sets them; the encoder behind `indent` takes ten times as long."""
     from json.encoder import encode_basestring_ascii as quoted
 
-    from msgspec.structs import astuple
+    def text(value: str | None) -> str:
+        return "null" if value is None else quoted(value)
 
-    from aqea_registry.base.findings import Finding
-
-    item = "\n    {\n" + ",\n".join(f'      "{name}": %s' for name in Finding.__struct_fields__) + "\n    }"
     for number, finding in enumerate(findings):
-        values = ["null" if value is None else quoted(value) for value in astuple(finding)]
-        yield "," * bool(number) + item % tuple(values)
+        yield (
+            f'{"," * bool(number)}\n    {{\n      "code": {text(finding.code)},\n      "subject": {text(finding.subject)},\n'
+            f'      "message": {text(finding.message)},\n      "expected": {text(finding.expected)},\n'
+            f'      "actual": {text(finding.actual)}\n    }}'
+        )
 
 
 def _write(texts: Iterable[str]) -> None:

@@ -14,6 +14,8 @@ import platform
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -64,11 +66,34 @@ class Encoded(NamedTuple):
     vectors: npt.NDArray[np.floating]
 
 
+@cache
+def _scratch() -> Path:
+    """A folder of this process alone; it goes when the process ends."""
+    scratch = Path(tempfile.mkdtemp(prefix="aqea-registry-"))
+    atexit.register(shutil.rmtree, scratch, ignore_errors=True)
+    return scratch
+
+
+@contextmanager
+def _offline() -> Iterator[None]:
+    """Meanwhile what is not in a model's folder does not exist, and its code is run from a folder of this process alone."""
+    from huggingface_hub import constants
+    from transformers import dynamic_module_utils as code
+
+    before = constants.HF_HUB_OFFLINE, code.HF_MODULES_CACHE
+    constants.HF_HUB_OFFLINE, code.HF_MODULES_CACHE = True, str(_scratch() / "modules")
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE, code.HF_MODULES_CACHE = before
+
+
 class Encoder:
     """A model loaded from a folder of checked files. Nothing is fetched."""
 
+    @_offline()
     def __init__(self, files: ModelFiles, settings: Settings) -> None:
-        scratch = _stay_offline()
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
         import torch
         from sentence_transformers import SentenceTransformer
         from transformers.utils import logging
@@ -85,7 +110,7 @@ class Encoder:
         chosen = {"attn_implementation": settings.attention} if settings.attention else {}
         folder = files.folder
         if files.trust_remote_code:
-            folder = view_with_local_code(folder, files.repo, scratch)
+            folder = view_with_local_code(folder, files.repo, Path(tempfile.mkdtemp(dir=_scratch())))
         else:
             refuse_code(folder)
         self._settings = settings
@@ -114,7 +139,8 @@ class Encoder:
     def _encode_window(self, sentences: Sequence[str], window: list[int]) -> Iterator[Encoded]:
         import torch
 
-        features = self._model.preprocess([sentences[position] for position in window])
+        with _offline():
+            features = self._model.preprocess([sentences[position] for position in window])
         mask = features["attention_mask"].bool()
         lengths = mask.sum(dim=1)
         for length in torch.unique(lengths).tolist():
@@ -124,6 +150,7 @@ class Encoder:
                 vectors = self._forward(_without_padding(features, mask, batch, length))
                 yield Encoded([window[row] for row in batch.tolist()], vectors)
 
+    @_offline()
     def _forward(self, features: dict[str, Any]) -> npt.NDArray[np.floating]:
         import torch
 
@@ -164,19 +191,6 @@ def _refuse_missing_weights(folder: Path, files: ModelFiles) -> None:
     missing = sorted(name for name in loading["missing_keys"] if not name.startswith("pooler."))
     if missing:
         raise ValueError(f"the weights lack {', '.join(missing[:3])}{f' and {len(missing) - 3} more' if missing[3:] else ''}")
-
-
-def _stay_offline() -> Path:
-    """Before the libraries are imported: what is not in the folder does not exist, and code is run from nowhere else.
-
-    Returns a folder of this process alone, into which transformers copies a model's code; it goes when the process ends.
-    """
-    scratch = Path(tempfile.mkdtemp(prefix="aqea-registry-"))
-    atexit.register(shutil.rmtree, scratch, ignore_errors=True)
-    os.environ["HF_HUB_OFFLINE"] = "1"
-    os.environ["HF_MODULES_CACHE"] = str(scratch / "modules")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    return scratch
 
 
 def _without_padding(features: dict[str, Any], mask: Any, batch: Any, length: int) -> dict[str, Any]:

@@ -231,7 +231,13 @@ class HubClient:
 
     def _ask(self, what: str, call: Callable[[Any], T], *, to_write: bool = False) -> T:
         """Call with the Hub's client, again where waiting helps."""
-        return self._retrying(what, lambda: call(self._api()), to_write)
+
+        def quietly() -> T:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", module=r"huggingface_hub\.")
+                return call(self._api())
+
+        return self._retrying(what, quietly, to_write)
 
     def _retrying(self, what: str, call: Callable[[], T], to_write: bool = False) -> T:
         try:
@@ -257,7 +263,6 @@ class HubClient:
 
         if offline():
             raise CannotCheck(f"{self._name}: HF_HUB_OFFLINE keeps the Hub's client offline", "unset HF_HUB_OFFLINE")
-        warnings.filterwarnings("ignore", module=r"huggingface_hub\.")
         logging.set_verbosity(50)  # nothing below critical
         disable_progress_bars()
         get_session().timeout = TIMEOUT  # the client itself would wait for ever

@@ -8,9 +8,11 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ import numpy.typing as npt
 import pytest
 import yaml
 
+from aqea_registry.embedding.encoder import _offline
+from aqea_registry.remote.hub_client import offline
 from tests.servers.hub import HubServer
 from tests.standins import CODE, KALM, LODESTONE, MODELS, Files, auto_map, lines, rows, with_config
 from tests.standins import stand_ins as stand_ins
@@ -185,6 +189,24 @@ def grid(vectors: Vectors, size: int | None = None) -> dict[str, list[int]]:
     cut = vectors[:, :size]
     scaled = np.rint(cut / np.linalg.norm(cut, axis=1, keepdims=True) * 1_000_000)
     return dict(zip(SENTENCES, scaled.astype(int).tolist(), strict=True))
+
+
+# What a model that was loaded leaves behind
+
+
+@pytest.mark.parametrize("ends", [None, ValueError])
+def test_only_while_it_works_the_encoder_keeps_the_hub_s_client_offline(ends: type[Exception] | None) -> None:
+    pytest.importorskip("transformers")
+    from huggingface_hub import is_offline_mode
+    from transformers import dynamic_module_utils as code
+
+    before, modules = dict(os.environ), code.HF_MODULES_CACHE
+    with pytest.raises(ends) if ends else nullcontext(), _offline():
+        assert is_offline_mode() and modules != code.HF_MODULES_CACHE
+        if ends is not None:
+            raise ends
+    assert not is_offline_mode() and not offline(), "a release may be sent to the Hub after this"
+    assert modules == code.HF_MODULES_CACHE and dict(os.environ) == before
 
 
 # Matryoshka, limits, and what stands before a sentence

@@ -9,6 +9,7 @@ import os
 import random
 import re
 import sys
+import warnings
 from array import array
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
@@ -214,6 +215,12 @@ def test_reading(published: HubServer, tmp_path: Path) -> None:
     with pytest.raises(Refused, match="no such file"):
         store.open(tagged, "gone", RELEASE.layers[0], 0)
     assert hub_store("org/nothing").tags() == [] and hub_store("org/nothing").find("v1") is None
+
+
+def test_the_filters_of_warnings_are_the_caller_s(published: HubServer) -> None:
+    before = [*warnings.filters]
+    assert hub_store().tags() == ["v1"]
+    assert warnings.filters == before
 
 
 def test_attachments(published: HubServer) -> None:
