@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 from tests.checkout.test_imports import MODULES
 
-# The verbs, `assemble` of package and publish, and `outline`, which draws a whole project for trace, report and publish.
+# The verbs; `assemble` of package and publish; `outline`, which draws a whole project for trace, report and publish; and a
+# step of confirm, which generates.
 VERBS = (
     "sources.pin.pin",
     "sources.pin.check_pins",
@@ -26,6 +27,7 @@ VERBS = (
     "releases.package.assemble",
     "releases.publish.publish",
     "releases.confirm.confirm",
+    "releases.confirm._confirmed",
 )
 
 
