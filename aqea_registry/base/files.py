@@ -29,6 +29,7 @@ except ImportError:  # Windows: what only reads works there
 
 # So much stays in a core's second-level cache: the copy out of the page cache then costs a seventh of the hashing.
 BLOCK = 1 << 18
+LARGEST_TEXT = 1 << 24  # bytes of a file that is looked into
 # The machine's own refusals to write: no other source of the bytes would help.
 NO_ROOM = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS})
 
@@ -165,6 +166,18 @@ def hash_files(
         finally:
             list(waiting)  # after an interrupt nothing more is begun
     return hashed
+
+
+def why_other(path: str | Path, found: FileDigest, wanted: str) -> str:
+    """What proves why a file has other bytes than those of the `wanted` digest, as the end of a sentence; or nothing."""
+    from aqea_registry.base import recognise
+
+    try:
+        content = read_small(Path(path), LARGEST_TEXT) if found.size <= LARGEST_TEXT else b""
+    except OSError:
+        content = b""
+    why = recognise.why_other(content, (found.sha256, found.size), wanted)
+    return f": {why}" if why else ""
 
 
 def size_of(path: str | Path) -> int:

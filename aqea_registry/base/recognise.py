@@ -6,6 +6,8 @@ no table, configuration or weights begin that way.
 
 from __future__ import annotations
 
+import codecs
+import hashlib
 import re
 from typing import NamedTuple
 
@@ -60,6 +62,58 @@ def what_it_is(head: bytes, path: str = "") -> str | None:
     start = _text(head)
     kind = next((kind for pattern, kind in _KNOWN if pattern.match(start)), None)
     return f"{kind}, not the file; get it again" if kind else None
+
+
+def conflict(content: bytes) -> str | None:
+    """Where Git left two versions of a text for its user to choose from, if it did."""
+    mark = b"<<<<<<< "
+    at = 0 if content.startswith(mark) else content.find(b"\n" + mark) + 1
+    return conflict_at(content.count(b"\n", 0, at) + 1) if content.startswith(mark, at) else None
+
+
+def conflict_at(line: int) -> str:
+    """The words for it."""
+    return f"line {line}: a merge conflict that is not resolved"
+
+
+def one_side(path: str) -> str:
+    """What resolves it, during the merge and after it: Git then takes the file from its index."""
+    return f"run: git checkout --theirs {path} (or --ours)"
+
+
+def why_other(content: bytes, found: tuple[str, int], wanted: str) -> str | None:
+    """Why a file has not the bytes of the `wanted` digest (hex), where that can be proved.
+
+    `found` are its digest and its size; `content` is nothing if the file is too large to be looked into.
+    """
+    if found[1] == 0:
+        return "the file is empty"
+    if wanted == _sha256(b""):
+        return "the listed digest is that of an empty file"
+    if wanted == _sha256(
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:%b\nsize %d\n" % (found[0].encode(), found[1])
+    ):
+        return "the listed digest is that of the file's Git LFS pointer"
+    if pointer := lfs_pointer(content[:HEAD]):
+        what = "the listed bytes" if pointer.sha256 == wanted else f"sha256 {pointer.sha256}"
+        return f"the file is a Git LFS pointer to {what}; run: git lfs pull"
+    if not content or b"\0" in content:
+        return None  # too large, or not a text
+    lines = content.replace(b"\r\n", b"\n")
+    for form, text in (
+        ("with LF line endings", lines),
+        ("with CRLF line endings", lines.replace(b"\n", b"\r\n")),
+        ("with a newline at its end", content + b"\n"),
+        ("without the newline at its end", content.removesuffix(b"\n")),
+        ("without its byte order mark", content.removeprefix(codecs.BOM_UTF8)),
+    ):
+        if _sha256(text) == wanted:
+            return f"{form} the file has the listed digest{'; git: core.autocrlf' if 'LF' in form else ''}"
+    return conflict(content)
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def content_finding(head: bytes, path: str, subject: str | None = None) -> Finding | None:

@@ -19,6 +19,7 @@ from typing import BinaryIO, NamedTuple
 
 from aqea_registry.base.files import UnsafePath, safe_path
 from aqea_registry.base.findings import Finding, Refused
+from aqea_registry.base.recognise import HEAD, conflict_at, one_side, what_it_is
 
 MANIFEST = "manifests/MANIFEST.sha256"
 SIZES = "manifests/MANIFEST.sizes"
@@ -112,6 +113,8 @@ class _Reader:
         self.forms = dict[str, None]()  # a set in order
         self._entries, self._findings = dict[str, str](), list[Finding]()
         self._nameless: list[str] = []  # digests
+        self._head = ""  # the first unusual lines
+        self._conflict = False
         self._part = ""  # of a signed list
         self._single: bool | None = None  # one blank before each path: sha256sum then takes a second one for the path's
         if bag := name in (PAYLOAD, TAGS):
@@ -125,12 +128,19 @@ class _Reader:
             self._add(match[1], match[2], number)
         else:
             self._read_unusual(line, number)
-            self._usual = not (self._single or self._bag) and self._part in ("", "text")
+            self._usual = not (self._single or self._bag or self._conflict) and self._part in ("", "text")
 
     def _read_unusual(self, line: str, number: int) -> None:
+        self._head += f"{line}\n" if len(self._head) < HEAD else ""
         if line.endswith("\r"):  # one, as for sha256sum
             line = line[:-1]
             self.forms[CRLF] = None
+        if line.startswith("<<<<<<< "):
+            self._wrong(number, f"{conflict_at(number)}; {one_side(self.name)}")
+            self._conflict = True
+        if self._conflict:  # which of the two sides is right, nobody knows yet
+            self._conflict = not line.startswith(">>>>>>> ")
+            return
         if part := _ARMOUR.get((self._part, line.rstrip())):
             self.forms[SIGNED] = None
             if self._entries and not self._part:
@@ -205,6 +215,8 @@ class _Reader:
             findings.append(Finding("malformed", self.name, "the signed text has no end: the list was cut off"))
         if not entries and not findings:
             findings.append(Finding("malformed", self.name, "the list names no file"))
+        if not entries and self._head and (what := what_it_is(self._head.encode())):
+            findings = [Finding("malformed", self.name, f"it is {what}")]
         if not entries and len(findings) > 1 and all(finding.code == "malformed" for finding in findings):
             message = f"no list of sha256 digests: none of its {len(findings)} lines is one; first {findings[0].message}"
             findings = [Finding("malformed", self.name, message)]

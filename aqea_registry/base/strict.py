@@ -19,6 +19,7 @@ import msgspec
 import yaml
 
 from aqea_registry.base.findings import BadConfiguration
+from aqea_registry.base.recognise import HEAD, conflict, lfs_pointer, one_side, what_it_is
 
 T = TypeVar("T")
 
@@ -63,8 +64,12 @@ def follow(value: Any, pointer: str) -> Any:
     return value
 
 
-def load_json(content: bytes, name: str, hint: str | None = None, *, spelled: bool = False) -> Any:
-    """Plain values from JSON in UTF-8; with `spelled` numbers are texts. Raises BadConfiguration with the reason and `hint`."""
+def load_json(content: bytes, name: str, hint: str | None = None, *, spelled: bool = False, then: str = "") -> Any:
+    """Plain values from JSON in UTF-8; with `spelled` numbers are texts. Raises BadConfiguration with the reason and `hint`.
+
+    `then` is what to run after a merge conflict, as its hint ends.
+    """
+    _refuse_git(content, name, then)
     number: Any = str if spelled else _finite
     try:
         text = _checked_size(content).decode()
@@ -82,6 +87,15 @@ def load_json(content: bytes, name: str, hint: str | None = None, *, spelled: bo
     except ValueError as error:
         raise BadConfiguration(f"{name}: {error}", hint) from error
     return value
+
+
+def _refuse_git(content: bytes, name: str, then: str) -> None:
+    """Raise for what Git left in the file's place. YAML could read either as a text."""
+    if where := conflict(content):
+        path = name.partition(": ")[0]  # a part of it may be what is read
+        raise BadConfiguration(f"{name}: {where}", one_side(path) + then)
+    if lfs_pointer(content[:HEAD]):
+        raise BadConfiguration(f"{name}: it is {what_it_is(content[:HEAD])}")
 
 
 def _checked_size(content: bytes) -> bytes:
@@ -154,13 +168,21 @@ class YamlNode(NamedTuple):
 
 
 def load_yaml(
-    content: bytes, name: str, *, aliases: bool = True, printed: bool = False, written: bool = False, most: int = MOST
+    content: bytes,
+    name: str,
+    *,
+    aliases: bool = True,
+    printed: bool = False,
+    written: bool = False,
+    most: int = MOST,
+    then: str = "",
 ) -> Any:
     """Plain values from YAML; with `written` Unquoted texts for numbers, truths and days; with `printed` YamlNodes, without
     merges and with texts as keys.
 
-    Raises BadConfiguration that names the file, line, column and reason; more than `most` values are one.
+    Raises BadConfiguration that names the file, line, column and reason; more than `most` values are one. `then` as above.
     """
+    _refuse_git(content, name, then)
     try:
         events = yaml.parse(_checked_size(content), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
         return _Builder(aliases, printed, written, most).build(events)

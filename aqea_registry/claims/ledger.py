@@ -18,6 +18,7 @@ import msgspec
 
 from aqea_registry.base.files import Limit, TooLarge, UnsafePath, hash_file, inside, read_small
 from aqea_registry.base.findings import BadConfiguration, Finding, unread
+from aqea_registry.base.recognise import one_side
 from aqea_registry.base.strict import load_yaml
 from aqea_registry.documents.numbers import Unit
 from aqea_registry.project.lock import Sha256
@@ -219,7 +220,8 @@ def parse_ledger(content: bytes, name: str) -> tuple[Ledger | None, list[Finding
     try:
         value = load_yaml(content, name, aliases=False)
     except BadConfiguration as error:
-        return None, [Finding("malformed", name, error.message)]
+        way = f"; {one_side(f'{FOLDER}/{name}.yaml')}" if error.hint else ""
+        return None, [Finding("malformed", name, error.message + way)]
     if not isinstance(value, dict) or value.get("schema") != SCHEMA:
         return None, [Finding("malformed", name, f"schema: not {SCHEMA}")]
     try:

@@ -96,8 +96,8 @@ def render_lock(lock: Lock) -> bytes:
 
 def parse_lock(content: bytes, name: str = LOCK) -> Lock:
     """Read the lock. Raises BadConfiguration for anything that is not one: the field and the reason are named."""
-    hint = "restore the file from git, or write it again with 'pin'"
-    value = load_json(content, name, hint)
+    hint = f"git checkout {name}, or remove it; then: aqea-registry pin"
+    value = load_json(content, name, hint, then=", then: aqea-registry pin")
     if not isinstance(value, dict) or value.get("schema") != SCHEMA:
         raise BadConfiguration(f"{name}: schema: not {SCHEMA}", hint)
     try:

@@ -11,6 +11,7 @@ import msgspec
 from aqea_registry.base.files import hash_files, size_of, write_bytes
 from aqea_registry.base.findings import Finding, Refused, unread
 from aqea_registry.base.progress import Reporter
+from aqea_registry.base.recognise import conflict, one_side
 from aqea_registry.base.sha256_list import MANIFEST, SIZES, parse_list, render
 
 AGAIN = "; run: dvc repro"
@@ -60,14 +61,12 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 def read_manifest(content: bytes | OSError, sizes: bytes | OSError) -> Manifest:
     """The two files as they were read, or the reasons why they were not."""
     digests, by_path, spelling = dict[str, str](), dict[str, int](), list[Finding]()
-    if isinstance(content, OSError):
-        faults = [unread(MANIFEST, content, AGAIN)]
-    else:
+    faults = unusable = _unusable(content, MANIFEST)
+    wrong = _unusable(sizes, SIZES)
+    if isinstance(content, bytes) and not unusable:
         digests, faults, _ = parse_list(content, MANIFEST)
         spelling = [] if faults else canonical_findings(content, render(digests), MANIFEST)
-    if isinstance(sizes, OSError):
-        wrong = [unread(SIZES, sizes, AGAIN)]
-    else:
+    if isinstance(sizes, bytes) and not wrong:
         by_path, wrong = parse_sizes(sizes, SIZES)
         wrong = wrong or canonical_findings(sizes, render_sizes(by_path), SIZES)
     return Manifest(
@@ -76,14 +75,22 @@ def read_manifest(content: bytes | OSError, sizes: bytes | OSError) -> Manifest:
         faults=tuple(faults),
         spelling=tuple(spelling),
         size_findings=tuple(wrong),
-        content=None if isinstance(content, OSError) else content,
+        content=content if isinstance(content, bytes) and not unusable else None,
     )
+
+
+def _unusable(content: bytes | OSError, name: str) -> list[Finding]:
+    if isinstance(content, OSError):
+        return [unread(name, content, AGAIN)]
+    where = conflict(content)
+    return [Finding("malformed", name, f"{where}; {one_side(name)}, then: dvc repro")] if where else []
 
 
 def parse_sizes(content: bytes, name: str) -> tuple[dict[str, int], list[Finding]]:
     """Read `bytes  path` lines, as `render_sizes` writes them."""
     sizes: dict[str, int] = {}
-    for number, line in enumerate(content.decode("utf-8", "replace").removesuffix("\n").split("\n"), 1):
+    text = content.decode("utf-8", "replace").replace("\r\n", "\n")
+    for number, line in enumerate(text.removesuffix("\n").split("\n"), 1):
         match = re.fullmatch(r"([0-9]{1,18})  (.+)", line)
         if match is None or match[2] in sizes:
             return {}, [Finding("malformed", f"{name}:{number}", "not a line 'bytes  path' of its own path")]
@@ -100,6 +107,8 @@ def canonical_findings(content: bytes, canonical: bytes, name: str) -> list[Find
     """A finding if a file that only this program writes is not, to the byte, what it writes."""
     if content == canonical:
         return []
+    if content.replace(b"\r\n", b"\n") == canonical:
+        return [Finding("malformed", f"{name}:1", "not in canonical form: it is, with LF line endings; git: core.autocrlf")]
     here, there = content.split(b"\n"), canonical.split(b"\n")
     line = next((n for n, (a, b) in enumerate(zip(here, there, strict=False), 1) if a != b), min(len(here), len(there)))
     return [Finding("malformed", f"{name}:{line}", "not in canonical form: edited by hand or damaged; write it again")]

@@ -16,6 +16,7 @@ from aqea_registry.base.files import (
     hash_file,
     ignore,
     inside,
+    why_other,
     wrong_content,
 )
 from aqea_registry.base.findings import CannotCheck, Finding, NotAllowed, Refused, RegistryError
@@ -137,9 +138,9 @@ def _is(found: FileDigest, file: PinnedFile) -> bool:
     return (found.sha256, found.size) == (file.sha256, file.size)
 
 
-def wrong_bytes(subject: str, file: PinnedFile, actual: str) -> Finding:
+def wrong_bytes(subject: str, file: PinnedFile, actual: str, why: str = "") -> Finding:
     """The finding for bytes that are not the pinned ones."""
-    return Finding("mismatch", subject, "these are not the pinned bytes", f"{file.sha256} ({file.size} bytes)", actual)
+    return Finding("mismatch", subject, f"these are not the pinned bytes{why}", f"{file.sha256} ({file.size} bytes)", actual)
 
 
 def refuse_contents(name: str, looked_at: Iterable[Finding | None]) -> None:
@@ -185,6 +186,7 @@ def local_file_findings(local: LocalFile, found: FileDigest | OSError) -> Iterat
         yield Finding("unreadable", local.subject, str(found))
         return
     if not _is(found, local.file):
-        yield wrong_bytes(local.subject, local.file, f"{found.sha256} ({found.size} bytes)")
+        why = why_other(local.path, found, local.file.sha256)
+        yield wrong_bytes(local.subject, local.file, f"{found.sha256} ({found.size} bytes)", why)
     if cause := wrong_content(local.path, local.name, local.subject):
         yield cause

@@ -40,10 +40,10 @@ def verify_download(folder: Path, listing: CheckedList, there: Sequence[str], re
     digests = by_name | found
 
     findings += [finding for finding in listing.findings if finding.code != "missing" or finding.subject not in found]
-    findings += [*read_findings(errors), *digest_findings(listing.listed, found)]
+    findings += [*read_findings(folder, errors), *digest_findings(folder, listing.listed, found)]
     reported = {finding.subject for finding in findings}
     reported |= {asset_name(subject) for subject in reported}
-    findings += [finding for finding in digest_findings(sums, by_name) if finding.subject not in reported]
+    findings += [finding for finding in digest_findings(folder, sums, by_name) if finding.subject not in reported]
     extra = {*texts, *(part.name for file in parts.files.values() for part in file.parts)}
     if release is not None:
         stored = (_stored(path, digests.get(path)) for path in layers if path not in reported)
@@ -72,7 +72,7 @@ def _texts(folder: Path, there: Iterable[str]) -> tuple[dict[str, bytes], list[F
                 texts[path] = read_small(inside(folder, path), LARGEST_MANIFEST)
             except (OSError, UnsafePath) as error:
                 errors[path] = error
-    return texts, [*read_findings(errors)]
+    return texts, [*read_findings(folder, errors)]
 
 
 def _parsed(texts: Mapping[str, bytes], findings: list[Finding]) -> tuple[Release | None, Parts, dict[str, str]]:

@@ -6,6 +6,7 @@ The pass over bytes that every verification makes: find the files, hash each onc
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from io import BufferedReader
 from operator import itemgetter
@@ -13,12 +14,23 @@ from pathlib import Path
 
 import msgspec
 
-from aqea_registry.base.files import FileDigest, UnsafePath, hash_files, locate, open_regular, size_of
+from aqea_registry.base.files import (
+    BLOCK,
+    LARGEST_TEXT,
+    FileDigest,
+    UnsafePath,
+    hash_files,
+    locate,
+    open_regular,
+    size_of,
+    why_other,
+)
 from aqea_registry.base.findings import CannotCheck, Finding
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.sha256_list import BARE, CRLF, Parsed, parse_list
 
 LARGEST_LIST = 1 << 30
+MOST_LOOKED_FOR, MOST_LOOKED_INTO = 1000, 1 << 28  # absent files, and bytes of others, whose cause is looked for
 ABSENT = (FileNotFoundError, NotADirectoryError)
 
 
@@ -54,7 +66,7 @@ def verify_list(path: Path, root: Path, report: Reporter, *more: Path) -> Checke
         target=str(path),
         files=len(digests),
         bytes=sum(digest.size for digest in digests.values()),
-        findings=(*findings, *read_findings(errors, absent), *digest_findings(listed, digests)),
+        findings=(*findings, *read_findings(root, errors, absent), *digest_findings(root, listed, digests)),
         notes=tuple(notes),
         listed=listed,
         digests=digests,
@@ -92,22 +104,39 @@ def hash_listed(
     return digests, errors, by_path
 
 
-def read_findings(errors: Mapping[str, OSError | UnsafePath], absent: str = "file not found") -> Iterator[Finding]:
+def read_findings(root: Path, errors: Mapping[str, OSError | UnsafePath], absent: str = "file not found") -> Iterator[Finding]:
     """What was not followed, then what could not be read, and why."""
     in_order = sorted(errors.items(), key=itemgetter(0))
     for path, error in in_order:
         if isinstance(error, UnsafePath):
             yield Finding("unsafe-path", path, f"{error}; not followed")
+    looked = 0
     for path, error in in_order:
         if isinstance(error, ABSENT):
-            yield Finding("missing", path, absent)
+            looked += 1
+            yield Finding("missing", path, absent + (_instead(root, path) if looked <= MOST_LOOKED_FOR else ""))
         elif isinstance(error, OSError):
             yield Finding("unreadable", path, f"cannot be read: {error.strerror or error}")
 
 
-def digest_findings(listed: Mapping[str, str], digests: Mapping[str, FileDigest]) -> Iterator[Finding]:
-    """Findings for files whose bytes are not the listed ones."""
+def _instead(root: Path, path: str) -> str:
+    """What is in the place of an absent file, as the end of a sentence; or nothing."""
+    for form in ("NFC", "NFD"):  # file systems and archives of macOS write names in the second, others keep what they get
+        other = unicodedata.normalize(form, path)
+        if other != path and os.path.lexists(root / other):
+            return f"; a file of the same name in another Unicode form, {form}, is here"
+    location = root / path
+    if location.is_symlink():
+        target = str(location.readlink())
+        return f"; a symbolic link to {target} is here{'; run: git annex get' if '/annex/objects/' in target else ''}"
+    return f"; {path}.dvc is here; run: dvc pull {path}.dvc" if Path(f"{location}.dvc").is_file() else ""
+
+
+def digest_findings(root: Path, listed: Mapping[str, str], digests: Mapping[str, FileDigest]) -> Iterator[Finding]:
+    """Findings for files whose bytes are not the listed ones, with the cause where it can be proved."""
+    left = MOST_LOOKED_INTO
     for path, digest in sorted(digests.items()):
         if listed.get(path, digest.sha256) != digest.sha256:
-            message = "the bytes are not those that the list names"
-            yield Finding("mismatch", path, message, listed[path], digest.sha256)
+            why = why_other(root / path, digest, listed[path]) if left > 0 else ""
+            left -= max(BLOCK, min(digest.size, LARGEST_TEXT))
+            yield Finding("mismatch", path, f"the bytes are not those that the list names{why}", listed[path], digest.sha256)

@@ -12,7 +12,7 @@ import msgspec
 
 from aqea_registry.attestations.confirmations import statement_notes
 from aqea_registry.attestations.made import read_attested, statement_paths
-from aqea_registry.base.files import FileDigest, UnsafePath, hash_file, holds, inside
+from aqea_registry.base.files import FileDigest, UnsafePath, hash_file, holds, inside, why_other
 from aqea_registry.base.findings import Finding, Refused, Unchecked
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.sha256_list import MANIFEST, SIZES
@@ -58,9 +58,9 @@ def verify_project(project: Project, report: Reporter) -> CheckedProject:
         *_manifest_findings(run),
         *pins,
         *(canonical_findings(run.pins_file, render_lock(run.lock), LOCK) if run.pins_file is not None else ()),
-        *read_findings(errors),
+        *read_findings(run.root, errors),
         *changed,
-        *digest_findings(manifest.digests, digests),
+        *digest_findings(run.root, manifest.digests, digests),
         *_size_findings(manifest, digests),
         *output_findings(made, digests),
         *run.stage_findings(),
@@ -227,11 +227,11 @@ def _scores(run: RunRecord, artefact: RunArtefact) -> tuple[Metrics | Unchecked,
     path, key = artefact.pairs, artefact.key
     try:
         location = inside(run.root, path)
-        sha256 = hash_file(location).sha256
+        found = hash_file(location)
     except (OSError, UnsafePath) as error:
         why = error.strerror if isinstance(error, OSError) else error
         return Unchecked("missing-file", f"{path}: cannot be read: {why}; run: dvc repro"), []
-    findings = [*_listed_findings(path, sha256, run.manifest.digests), *run.stale_findings(artefact)]
+    findings = [*_listed_findings(run.root, path, found, run.manifest.digests), *run.stale_findings(artefact)]
     if findings:
         message = f"the chain to {key} is broken: {findings[0].subject}: {findings[0].message}"
         return Unchecked("broken-chain", message), findings
@@ -241,10 +241,10 @@ def _scores(run: RunRecord, artefact: RunArtefact) -> tuple[Metrics | Unchecked,
     return examined.metrics, []
 
 
-def _listed_findings(path: str, sha256: str, listed: Mapping[str, str]) -> list[Finding]:
+def _listed_findings(root: Path, path: str, found: FileDigest, listed: Mapping[str, str]) -> list[Finding]:
     if path not in listed:
         return [Finding("broken-link", path, f"{MANIFEST} does not list it; run: dvc repro")]
-    if listed[path] == sha256:
+    if listed[path] == found.sha256:
         return []
-    message = "the bytes are not those that the manifest names"
-    return [Finding("mismatch", path, message, listed[path], sha256)]
+    message = f"the bytes are not those that the manifest names{why_other(root / path, found, listed[path])}"
+    return [Finding("mismatch", path, message, listed[path], found.sha256)]
