@@ -353,12 +353,14 @@ def locate(root: Path, relatives: Iterable[str]) -> tuple[dict[str, str], dict[s
     Returns each path as joined, the size in bytes of each joined path, and why others cannot be read or followed.
     """
     start, real_root = os.path.join(root, ""), os.path.realpath(root)
+    above = Path(real_root).parent
+    within = [real_root, *([str(above.parent / "blobs")] if above.name == "snapshots" else [])]  # where a Hub cache links to
 
     @functools.cache
     def obstacle(relative: str) -> OSError | UnsafePath | None:
         """Why nothing at this path or below it can be read, if so."""
         path = start + relative
-        if os.path.commonpath([real_root, os.path.realpath(path)]) != real_root:
+        if not any(os.path.commonpath([root, os.path.realpath(path)]) == root for root in within):
             return UnsafePath("a symbolic link leads out of the root")
         try:
             Path(path).stat()

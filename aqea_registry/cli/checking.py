@@ -38,8 +38,9 @@ def verify(shell: Shell, target: str | None, root: Path | None, deep: bool, remo
     """Check files against the digests listed for them; change nothing.
 
     TARGET is nothing (this project: pins, sources, dvc.lock, pair sets, scores, manifest), a folder with a list of digests
-    in it, any list of sha256 digests, or a release in a store: oci:DIR:TAG, oci://HOST/NAME:TAG,
-    hf://datasets/ORG/NAME@REV, github://OWNER/REPO@TAG. A store's own digests are believed unless --deep is given.
+    in it, any list of sha256 digests, a Hub cache or folder of 'hf download', or a release in a store: oci:DIR:TAG,
+    oci://HOST/NAME:TAG, hf://datasets/ORG/NAME@REV, github://OWNER/REPO@TAG. A store's own digests are believed unless
+    --deep is given.
     """
     checked, error = _verify_remote(shell, target, deep) if remote else (_verify(shell, target, root, deep), None)
 
@@ -96,10 +97,11 @@ def _verify(shell: Shell, target: str | None, root: Path | None, deep: bool) -> 
 
         return verify_project(open_project(shell.directory / (target or ".")), shell.report)
     from aqea_registry.verification.verify_folder import verify_folder
+    from aqea_registry.verification.verify_hub import verify_hub
     from aqea_registry.verification.verify_list import verify_list
 
     if path.is_dir():
-        return verify_folder(path, shell.report)
+        return verify_hub(path, shell.report) or verify_folder(path, shell.report)
     own = path.parent.parent if path.as_posix().endswith(f"/{MANIFEST}") else path.parent
     start = shell.directory / root if root else own
     if not start.is_dir():

@@ -36,8 +36,7 @@ LEFT_BY_PROGRAMS = (
 
 def verify_folder(folder: Path, report: Reporter) -> CheckedList:
     """Check a folder against its list, or as a download of a release; a file that nothing lists is a finding."""
-    name = next((name for name in LIST_NAMES if (folder / name).is_file()), None)
-    downloaded = (folder / RECORD).is_file()
+    name, downloaded = list_in(folder), (folder / RECORD).is_file()
     if name is None and not downloaded:
         raise BadConfiguration(
             f"{folder} has no list of digests ({', '.join(LIST_NAMES)})", "name the list: aqea-registry verify LIST --root DIR"
@@ -61,12 +60,19 @@ def verify_folder(folder: Path, report: Reporter) -> CheckedList:
     )
 
 
-def surplus(there: Iterable[str], known: Collection[str | None]) -> tuple[list[Finding], list[str]]:
+def list_in(folder: Path) -> str | None:
+    """The list of digests in a folder, if it has one."""
+    return next((name for name in LIST_NAMES if (folder / name).is_file()), None)
+
+
+def surplus(
+    there: Iterable[str], known: Collection[str | None], why: str = "the manifest does not list it"
+) -> tuple[list[Finding], list[str]]:
     """Of the files that are there, those that are not known: findings, and a note that counts what programs leave."""
     findings, left = list[Finding](), Counter[str]()
     for path in sorted(set(there).difference(known)):
         if (kind := _left_by_programs(path)) is None:
-            findings.append(Finding("unexpected", path, "the file exists and the manifest does not list it"))
+            findings.append(Finding("unexpected", path, f"the file exists and {why}"))
         else:
             left[kind] += 1
     counts = ", ".join(f"{count} {kind}" for kind, count in left.items())

@@ -62,6 +62,25 @@ def test_a_download_verifies_as_it_is(tmp_path: Path, layout: str) -> None:
     assert run("sha256sum", "-c", "--quiet", listed, cwd=tmp_path).status == 0
 
 
+def test_a_snapshot_of_the_hubs_cache_verifies_as_it_is(tmp_path: Path) -> None:
+    """Its files are links to blobs beside it; links that lead elsewhere are not followed."""
+    repository = tmp_path / "datasets--org--name"
+    snapshot = repository / "snapshots" / ("0" * 40)
+    for path, content in released(TEXTS)[1].items():
+        blob = repository / "blobs" / hashlib.sha256(content).hexdigest()
+        lay(blob.parent, {blob.name: content})
+        (snapshot / path).parent.mkdir(parents=True, exist_ok=True)
+        (snapshot / path).symlink_to(blob)
+    assert verified(snapshot) == (0, set())
+    blob = (snapshot / "data/rows.json").readlink()
+    blob.write_bytes(b"[1, 3]\n")
+    assert ("mismatch", "data/rows.json") in verified(snapshot)[1]
+    blob.rename(repository / "elsewhere")
+    (snapshot / "data/rows.json").unlink()
+    (snapshot / "data/rows.json").symlink_to(repository / "elsewhere")
+    assert ("unsafe-path", "data/rows.json") in verified(snapshot)[1]
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("path", ["data/rows.json", "MANIFEST.sha256", "README.md"])
 def test_each_file_is_held_against_list_and_record(tmp_path: Path, layout: str, path: str) -> None:
