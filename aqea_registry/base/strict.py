@@ -184,7 +184,7 @@ def load_yaml(
     """
     _refuse_git(content, name, then)
     try:
-        events = yaml.parse(_checked_size(content), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        events = yaml.parse(_checked_size(content).decode(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
         return _Builder(aliases, printed, written, most).build(events)
     except yaml.MarkedYAMLError as error:
         mark, reason = error.problem_mark, " ".join(filter(None, (error.context, error.problem)))
