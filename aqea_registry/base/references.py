@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 from aqea_registry.base.findings import BadConfiguration
 
-FORMS = "oci:DIR:TAG, oci://HOST/NAME:TAG, hf://datasets/ORG/NAME@REV or github://OWNER/REPO@TAG"
+FORMS = (
+    "oci:DIR:TAG, oci://HOST/NAME:TAG, hf://datasets/ORG/NAME@REV or github://OWNER/REPO@TAG; "
+    "a digest may follow, or stand in the place of the tag: @sha256: and 64 hex digits"
+)
+_DIGEST = re.compile(r"@(sha256:[0-9a-f]{64})\Z")
+
+
+class ReleaseName(NamedTuple):
+    """A STORE-REF: the store's spec, the tag or the digest in its place, and the digest that is demanded, if one is."""
+
+    spec: str
+    tag: str
+    digest: str | None = None
 
 
 def is_reference(text: str) -> bool:
@@ -19,18 +32,28 @@ def is_folder(spec: str) -> bool:
     return re.match(r"oci:(?!//).", spec) is not None
 
 
-def split_reference(text: str) -> tuple[str, str]:
-    """A STORE-REF as the store's spec and the tag. Raises BadConfiguration."""
-    spec, _, tag = text.rpartition(separator(text))
-    if not is_reference(text) or not tag or "/" in tag or spec in {"oci", "oci:"}:
+def split_reference(text: str) -> ReleaseName:
+    """Read a STORE-REF. Raises BadConfiguration."""
+    digest = found[1] if (found := _DIGEST.search(text)) else None
+    rest = text[: found.start()] if found else text
+    spec, _, tag = rest.rpartition(separator(text))
+    if not tag or "/" in tag or spec in {"oci", "oci:"}:
+        spec, tag = rest, digest or ""
+    if (
+        not is_reference(text)
+        or not tag
+        or re.search("@sha[0-9]+:", rest, re.I)
+        or spec in {"oci:", "oci://", "hf://", "github://"}
+    ):
         shown = re.sub("//[^/@]*@", "//...@", text)  # a login does not belong there, and not into a message either
         raise BadConfiguration(f"{shown!r} is not the name of a release in a store", f"write {FORMS}")
-    return spec, tag
+    return ReleaseName(spec, tag, digest)
 
 
-def join_reference(spec: str, tag: str) -> str:
-    """The STORE-REF of a tag in a store."""
-    return f"{spec}{separator(spec)}{tag}"
+def join_reference(spec: str, tag: str, digest: str | None = None) -> str:
+    """The STORE-REF of a tag in a store, with the digest that a reader may demand of it: `split_reference` gives them back."""
+    named = spec if tag == digest else f"{spec}{separator(spec)}{tag}"
+    return f"{named}@{digest}" if digest else named
 
 
 def separator(text: str) -> str:

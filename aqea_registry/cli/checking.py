@@ -84,8 +84,8 @@ def _verify(shell: Shell, target: str | None, root: Path | None, deep: bool) -> 
         from aqea_registry.stores.open_store import open_store
         from aqea_registry.verification.verify_release import verify_release
 
-        spec, tag = split_reference(target)
-        return verify_release(open_store(spec, shell.directory), tag, shell.report, deep=deep)
+        spec, tag, digest = split_reference(target)
+        return verify_release(open_store(spec, shell.directory), tag, shell.report, digest=digest, deep=deep)
     path = (shell.directory / (target or ".")).absolute()
     if not path.exists():
         raise CannotCheck(f"{target} not found", "name a folder, a list of digests, or a release such as oci:DIR:TAG")

@@ -86,9 +86,9 @@ def pull(shell: Shell, reference: str, folder: str | None, force: bool) -> Outco
     from aqea_registry.releases.pull import pull as operation
     from aqea_registry.stores.open_store import open_store
 
-    spec, tag = split_reference(reference)
+    spec, tag, digest = split_reference(reference)
     target = shell.directory / (folder or default_folder(spec, tag))
-    done = operation(open_store(spec, shell.directory), tag, target, shell.report, force=force)
+    done = operation(open_store(spec, shell.directory), tag, target, shell.report, digest=digest, force=force)
 
     def show() -> None:
         if done.status:

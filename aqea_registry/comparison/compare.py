@@ -67,9 +67,9 @@ def compare(
 
 
 def _release(reference: str, root: Path) -> tuple[Store, Tagged]:
-    spec, tag = split_reference(reference)
+    spec, tag, digest = split_reference(reference)
     store = open_store(spec, root)
-    return store, find(store, tag)
+    return store, find(store, tag, digest)
 
 
 def _open(name: str, root: Path, scratch: Path, report: Reporter) -> Tree | NamedFile:

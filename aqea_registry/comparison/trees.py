@@ -222,8 +222,11 @@ def previous(tag: str, tags: list[str]) -> str | None:
     return max((other for other in tags if _natural(other) < _natural(tag)), key=_natural, default=None)
 
 
-def notes(digest: str, since: str | None, found: list[Change] | None, listed: str = LISTS[1]) -> str:
-    """The release's notes in Markdown: its identity, the list of its files, and what changed since the release before it."""
+def notes(reference: str, since: str | None, found: list[Change] | None, listed: str = LISTS[1]) -> str:
+    """The release's notes in Markdown: its digest, the list of its files, and what changed since the release before it.
+
+    `reference` is the STORE-REF that demands the digest.
+    """
     if since is None:
         text = "The first release."
     elif found is None:
@@ -233,7 +236,8 @@ def notes(digest: str, since: str | None, found: list[Change] | None, listed: st
     else:
         rows = [(change.what, change.name, change.state, _short(change.before), _short(change.after)) for change in found]
         text = f"Changes since {since}:\n\n{markdown_table(('what', 'name', '', 'before', 'after'), rows)}"
-    return f"Release digest: `{digest}`\n\nCheck every file: `sha256sum -c {listed}`\n\n{text}\n"
+    identity = f"Release digest: `{reference.rpartition('@')[2]}`\n\nDemand it: `aqea-registry verify {reference}`"
+    return f"{identity}\n\nCheck every file: `sha256sum -c {listed}`\n\n{text}\n"
 
 
 def _short(text: str | None) -> str:

@@ -58,9 +58,9 @@ def confirm(project: Project, reference: str, report: Reporter, settings: Settin
     The project's own files are not touched. Raises Refused if the release rests on other pins, or has this confirmation
     already; CannotCheck if release and run have no pair set in common.
     """
-    spec, tag = split_reference(reference)
+    spec, tag, digest = split_reference(reference)
     store = open_store(spec, project.root)
-    tagged = find(store, tag)
+    tagged = find(store, tag, digest)
     release = store.release(tagged)
     common = [artefact for artefact in project.artefacts.values() if published_path(artefact.pairs) in release.files()]
     if not common:

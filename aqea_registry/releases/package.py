@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -17,6 +19,7 @@ from aqea_registry.base.files import PART, Limit, WrongBytes, copy_checked, hash
 from aqea_registry.base.findings import Finding, Refused
 from aqea_registry.base.progress import Reporter, Silent
 from aqea_registry.base.sha256_list import parse_list, render
+from aqea_registry.base.strict import convert, load_json
 from aqea_registry.claims.check_claims import check_claims
 from aqea_registry.project.artefact import published_path
 from aqea_registry.project.params import Publish
@@ -26,12 +29,17 @@ from aqea_registry.releases.card import NAME as CITATION
 from aqea_registry.releases.card import parse_citation
 from aqea_registry.report import plots
 from aqea_registry.report.report import page_of, render_page
+from aqea_registry.stores.open_store import read_text
+from aqea_registry.stores.port import Store, Tagged
 from aqea_registry.stores.release import Descriptor, Release, build
 from aqea_registry.tracing.trace import build_graph, outline
 from aqea_registry.verification.verify_folder import present
 from aqea_registry.verification.verify_project import CheckedProject, verify_project
 
 CARD, LIST, CROISSANT, PLOT, REPORT = "README.md", "MANIFEST.sha256", "croissant.json", "plots/metrics.svg", "report.html"
+# What authors state of a release, and the rows of claims: card and page are of one run where these are equal.
+STATED = ("name", "license", "inLanguage", "creator", "citeAs")
+CLAIM = re.compile(rb'<tr id="([^"]+)" class=\w+><td>[^<]*<th scope=row>[^<]*<td>([^<]*)<td>([^<]*)<td>[^<]*<td>(\w*)')
 
 
 class Package(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +91,34 @@ def build_package(described: card.Card, page: bytes, files: Mapping[str, tuple[s
     everything[LIST] = _digest(texts[LIST])
     release = build((path, sha256, size) for path, (sha256, size) in everything.items())
     return Package(release=release, texts=texts, paths=paths)
+
+
+def as_released(package: Package, store: Store, tagged: Tagged) -> Package | None:
+    """The package with the card and the page that a release has; None if that release is not of this run.
+
+    It is where the manifest's files, what the authors state and the claims are the same: a later version of this program
+    writes another card, and a tag keeps the one that it has. Raises Refused and CannotCheck.
+    """
+    if tagged.digest == package.release.digest():
+        return package
+    release = store.release(tagged)
+    ours, theirs = (
+        {path: layer.digest for path, layer in made.files().items() if path not in package.texts}
+        for made in (package.release, release)
+    )
+    if ours != theirs:
+        return None
+    written = {path: layer for path, layer in release.files().items() if path in package.texts}
+    texts = {path: read_text(store, tagged, path, layer) for path, layer in written.items()}
+    if _stated(texts) != _stated(package.texts):
+        return None
+    return Package(release=release, texts=texts, paths=package.paths)
+
+
+def _stated(texts: Mapping[str, bytes]) -> tuple[list[object], list[tuple[bytes, ...]]]:
+    """What the authors state, and each claim: its name, place, print and kind of evidence."""
+    described = convert(load_json(texts.get(CROISSANT, b"{}"), CROISSANT, "pull it again"), dict[str, Any], CROISSANT)
+    return [described.get(key) for key in STATED], CLAIM.findall(texts.get(REPORT, b""))
 
 
 def write_package(package: Package, folder: Path, report: Reporter) -> WrittenPackage:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -20,7 +21,7 @@ from aqea_registry.base.progress import Reporter
 from aqea_registry.base.references import is_folder, join_reference
 from aqea_registry.comparison.trees import changes, contents_of, is_compared, notes, previous, read_contents
 from aqea_registry.project.project import Project, RunRecord
-from aqea_registry.releases.package import LIST, Package, assemble
+from aqea_registry.releases.package import LIST, Package, as_released, assemble
 from aqea_registry.stores import receipts
 from aqea_registry.stores.attachments import Status, current, next_name
 from aqea_registry.stores.github.assets import SUMS
@@ -83,7 +84,7 @@ def publish(project: Project, tag: str, specs: Sequence[str], report: Reporter, 
     take it; then nothing was sent anywhere. A store that fails later, or cannot be reached, does not stop the others.
     """
     stores = _open_stores(tag, specs, project.root)
-    package = assemble(project, report)
+    package = _released(assemble(project, report), tag, stores, project.root, project.params.publish.stores, report)
     targets = [_plan(store, tag, package.release, project.root) for store in stores]
     results, errors = list[StoreResult](), list[RegistryError]()
     for target in targets:
@@ -106,6 +107,27 @@ def _open_stores(tag: str, specs: Sequence[str], root: Path) -> list[Store]:
     if not specs:
         raise BadConfiguration("no store is named: add one under publish.stores in params.yaml, or use --to oci:DIR")
     return [open_store(spec, root) for spec in dict.fromkeys(specs)]
+
+
+def _released(
+    package: Package, tag: str, stores: Sequence[Store], root: Path, usual: Sequence[str], report: Reporter
+) -> Package:
+    """What the tag names already, in these stores or in those of its receipts, if it is of the same run; else the package.
+
+    A tag that exists is never built again: a second store gets the bytes of the first, also after an upgrade.
+    """
+    known = [receipt for _, receipt in receipts.all_receipts(root, usual) if receipt.tag == tag]
+    opened = {store.spec: store for store in stores}
+    for spec in dict.fromkeys([*opened, *(spec for receipt in known for spec in receipt.stores)]):
+        with suppress(RegistryError):  # one that is published to is asked again, and it is said what is wrong
+            store = opened.get(spec) or open_store(spec, root)
+            tagged = store.find(tag)
+            released = as_released(package, store, tagged) if tagged is not None else None
+            if released is not None and released is not package:
+                report.warn(f"{tag} exists already, of this run: its card and page stay as they are in {spec}")
+            if released is not None:
+                return released
+    return package
 
 
 def _plan(store: Store, tag: str, release: Release, root: Path) -> _Target:
@@ -137,7 +159,7 @@ def _planned(target: _Target, release: Release) -> StoreResult:
     new = {blob.digest for blob in target.plan.new}
     return StoreResult(
         store=target.store.spec,
-        reference=target.reference,
+        reference=join_reference(target.store.spec, target.tag, release.digest()),
         state="unchanged" if target.plan.complete else "planned",
         new=len(target.plan.new),
         bytes=sum(blob.size for blob in target.plan.new),
@@ -160,7 +182,7 @@ def _put(target: _Target, package: Package, run: RunRecord, report: Reporter) ->
         attach_statements(run.root, run.artefacts.values(), store, tagged, release)
     except RegistryError as error:  # the release is there and was read back; statements on it can be added later
         report.warn(f"{store.spec}: the statements on how it was made could not be put beside the release: {error.message}")
-    entry = StoreReceipt(reference=target.reference, at=tagged.at, ids=ids)
+    entry = StoreReceipt(reference=planned.reference, at=tagged.at, ids=ids)
     written = receipts.write(run.root, store.spec, tag, release, entry)
     repaired = isinstance(target.plan, Plan) and target.plan.existing is not None
     state: Literal["published", "unchanged", "repaired"]
@@ -185,15 +207,15 @@ def _read_back(store: Store, tag: str, release: Release, report: Reporter) -> Ta
 def _notes(store: Store, tag: str, package: Package) -> str:
     """What changed since the release before this one in the same store."""
     release, listed = package.release, SUMS if store.spec.startswith("github://") else LIST
-    since = previous(tag, store.tags())
+    since, reference = previous(tag, store.tags()), join_reference(store.spec, tag, release.digest())
     if since is None:
-        return notes(release.digest(), None, None, listed)
+        return notes(reference, None, None, listed)
     try:
         before = read_contents(store, find(store, since))
     except RegistryError:
-        return notes(release.digest(), since, None, listed)
+        return notes(reference, since, None, listed)
     texts = {path: _bytes(package.content(path)) for path in release.files() if is_compared(path)}
-    return notes(release.digest(), since, changes(before, contents_of(tag, release, texts)), listed)
+    return notes(reference, since, changes(before, contents_of(tag, release, texts)), listed)
 
 
 def _bytes(content: Path | bytes) -> bytes:
@@ -233,5 +255,6 @@ def mark(root: Path, tag: str, specs: Sequence[str], *, by: str | None, reason: 
         new = current(attached, tagged.digest) != status
         if new:
             store.attach(tagged, next_name(attached), status.render())
-        done.append(Marked(reference=join_reference(store.spec, tag), digest=tagged.digest, status=status.text(), written=new))
+        reference = join_reference(store.spec, tag, tagged.digest)
+        done.append(Marked(reference=reference, digest=tagged.digest, status=status.text(), written=new))
     return done

@@ -34,13 +34,13 @@ class Pulled(msgspec.Struct, frozen=True, kw_only=True):
     status: str | None = None
 
 
-def pull(store: Store, tag: str, folder: Path, report: Reporter, *, force: bool = False) -> Pulled:
+def pull(store: Store, tag: str, folder: Path, report: Reporter, *, digest: str | None = None, force: bool = False) -> Pulled:
     """Restore the release that a tag names into a folder; a pull that was interrupted is repeated and continues.
 
     Raises CannotCheck, and Refused: for a release that could not be restored safely, for files in the way that hold other
     bytes (unless `force`), and for bytes that are not the release's, which never get their names.
     """
-    tagged = find(store, tag)
+    tagged = find(store, tag, digest)
     release = store.release(tagged)
     reference = join_reference(store.spec, tag)
     paths = _paths(folder, release)
@@ -53,7 +53,7 @@ def pull(store: Store, tag: str, folder: Path, report: Reporter, *, force: bool 
             sent = sum(_fetch(store, tagged, path, layer, incoming, paths[path], advance) for path, layer in wanted.items())
     mark = status(store, tagged)
     return Pulled(
-        reference=reference,
+        reference=join_reference(store.spec, tagged.tag, tagged.digest),
         digest=tagged.digest,
         folder=str(folder),
         files=len(release.layers),
@@ -165,4 +165,4 @@ def _locked(folder: Path) -> Iterator[Path]:
 
 def default_folder(spec: str, tag: str) -> str:
     """Where a pull goes by default: the last part of the store's name, and the tag."""
-    return f"{spec.replace(':', '/').rstrip('/').rpartition('/')[2] or 'release'}-{tag}"
+    return f"{spec.replace(':', '/').rstrip('/').rpartition('/')[2] or 'release'}-{tag.removeprefix('sha256:')[:128]}"

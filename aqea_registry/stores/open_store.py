@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from contextlib import suppress
 from pathlib import Path
 
 from aqea_registry.base.files import read_stream
@@ -59,14 +60,30 @@ def _need(module: str, store: str) -> None:
 LARGEST_TEXT = 64 << 20
 
 
-def find(store: Store, tag: str) -> Tagged:
-    """What a tag names. Raises CannotCheck if there is no such tag."""
-    tagged = store.find(tag)
+def find(store: Store, tag: str, digest: str | None = None) -> Tagged:
+    """What a tag names, or the release of a digest in its place.
+
+    Raises CannotCheck if the store has none, and Refused if a tag names a release of another digest than `digest`.
+    """
+    tagged = _of_digest(store, tag) if tag == digest else store.find(tag)
     if tagged is None:
         known = store.tags()
         hint = f"it has {', '.join(known[-5:])}" if known else "it has no release"
-        raise CannotCheck(f"{join_reference(store.spec, tag)}: there is no such tag", hint)
+        missing = "no tag names this release" if tag == digest else "there is no such tag"
+        raise CannotCheck(f"{join_reference(store.spec, tag, digest)}: {missing}", hint)
+    if digest is not None and tagged.digest != digest:
+        message = "the tag names another release than the one that was asked for"
+        raise Refused.of("tag-moved", join_reference(store.spec, tag), message, digest, tagged.digest)
     return tagged
+
+
+def _of_digest(store: Store, digest: str) -> Tagged | None:
+    """The release of a digest under one of its tags, the last ones first: not every store can be asked for a digest."""
+    for tag in reversed(store.tags()):
+        with suppress(Refused):  # a tag of something else
+            if (tagged := store.find(tag)) is not None and tagged.digest == digest:
+                return tagged
+    return None
 
 
 def status(store: Store, tagged: Tagged) -> Status | None:

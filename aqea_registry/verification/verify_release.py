@@ -27,9 +27,14 @@ class CheckedRelease(msgspec.Struct, frozen=True, kw_only=True):
     held: dict[str, tuple[StoredFile, ...]]
 
 
-def verify_release(store: Store, tag: str, report: Reporter, *, deep: bool = False) -> CheckedRelease:
-    """Check a release in a store; `deep` downloads and hashes what the store reports digests of. Raises CannotCheck."""
-    return _verify_tagged(store, find(store, tag), report, deep)
+def verify_release(
+    store: Store, tag: str, report: Reporter, *, digest: str | None = None, deep: bool = False
+) -> CheckedRelease:
+    """Check a release in a store; `deep` downloads and hashes what the store reports digests of.
+
+    Raises CannotCheck, and Refused where the tag names a release of another digest than `digest`.
+    """
+    return _verify_tagged(store, find(store, tag, digest), report, deep)
 
 
 def verify_receipts(project: Project, report: Reporter, *, deep: bool = False) -> tuple[CheckedRelease, CannotCheck | None]:
@@ -90,13 +95,14 @@ def _verify_tagged(store: Store, tagged: Tagged, report: Reporter, deep: bool) -
 
 def _receipt_findings(store: Store, receipt: Receipt, entry: StoreReceipt, tagged: Tagged | None) -> list[Finding]:
     """Whether the tag still names what the receipt says, in the store's own words too."""
+    reference = join_reference(store.spec, receipt.tag)
     if tagged is None:
         message = "the receipt names a release here, and the store has no such tag: it was deleted"
-        return [Finding("release-gone", entry.reference, message, receipt.digest)]
+        return [Finding("release-gone", reference, message, receipt.digest)]
     if tagged.digest != receipt.digest:
         message = "the tag names another release than the receipt says, and a tag never moves"
-        return [Finding("tag-moved", entry.reference, message, receipt.digest, tagged.digest)]
+        return [Finding("tag-moved", reference, message, receipt.digest, tagged.digest)]
     if tagged.at != entry.at:
         message = "the tag was taken away and set again: the content is the same, its id in the store is not"
-        return [Finding("tag-moved", entry.reference, message, entry.at, tagged.at)]
+        return [Finding("tag-moved", reference, message, entry.at, tagged.at)]
     return []

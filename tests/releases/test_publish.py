@@ -15,6 +15,7 @@ from aqea_registry.base.progress import Silent
 from aqea_registry.stores.open_store import open_store
 from aqea_registry.verification.verify_release import CheckedRelease, verify_release
 from tests import sampling
+from tests.golden.cases import RELEASE, make_project
 from tests.helpers import (
     MANIFEST,
     METRICS,
@@ -140,7 +141,7 @@ def test_the_receipt_is_written_last_and_says_what_is_there(published: Path) -> 
             {"path": layer["annotations"]["org.opencontainers.image.title"], "digest": layer["digest"], "size": layer["size"]}
             for layer in manifest["layers"]
         ],
-        "stores": {"oci:releases": {"reference": "oci:releases:v1", "at": name, "ids": {"manifest": name}}},
+        "stores": {"oci:releases": {"reference": f"oci:releases:v1@{name}", "at": name, "ids": {"manifest": name}}},
     }
     written = {path: time for path, (_, time) in tree(layout).items()}
     assert max(written, key=lambda path: written[path]) == "receipts/v1.json"
@@ -381,3 +382,64 @@ def test_every_change_of_one_byte_in_a_layout_is_found(published: Path) -> None:
     assert check().findings == ()
     assert unnoticed(blobs, sampling.times(200, 28), sampling.seed("layout"), lambda: not check().findings) == []
     assert check().findings == ()
+
+
+# A tag that exists is never built again
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    """The project of 0.1.0, whose v1 was published by 0.1.0: later versions write another card and page."""
+    make_project(tmp_path / "old")
+    return tmp_path / "old"
+
+
+@pytest.mark.parametrize("known", ["by the receipt beside the first store", "because the first store is asked"])
+def test_a_second_store_gets_the_bytes_of_the_first_after_an_upgrade(old: Path, known: str) -> None:
+    before = tree(old / "releases/blobs")
+    to = ["--to", "oci:second", *(["--to", "oci:releases"] if "asked" in known else [])]
+    if "asked" in known:
+        (old / "releases/receipts/v1.json").unlink()
+    done = publish(old, *to, "--json")
+    assert done.status == 0, done.err
+    assert "v1 exists already, of this run: its card and page stay as they are" in done.err
+    assert done.json()["digest"] == f"sha256:{RELEASE}" == layout_manifest(old / "second")[0]
+    assert aqea("verify", f"oci:second:v1@sha256:{RELEASE}", "--deep", cwd=old).status == 0
+    assert publish(old, *to, "--json").json()["puts"][0]["state"] == "unchanged"
+    assert tree(old / "releases/blobs") == before
+    new = publish(old, "--to", "oci:second", "--json", tag="v2")
+    assert new.status == 0 and new.json()["digest"] != done.json()["digest"], "under a new tag it is written anew"
+
+
+CHANGED: dict[str, Callable[[Path], None]] = {
+    "the title": lambda project: retitle(project, "Another title"),
+    "a claim": replace("manifests/claims/paper.yaml", b'value: "', b'value: "1'),
+}
+
+
+@pytest.mark.parametrize("what", [*CHANGED])
+def test_another_run_is_another_release(old: Path, what: str) -> None:
+    CHANGED[what](old)
+    before = tree(old)
+    result = publish(old, "--to", "oci:releases", "--json")
+    assert (result.status, found(result)) == (5, {("tag-moved", "oci:releases:v1")}), result.err
+    assert tree(old) == before
+
+
+def test_what_is_printed_of_a_release_demands_its_digest(published: Path) -> None:
+    """Receipts, the command's output and the notes: each gives the STORE-REF that holds for these bytes alone."""
+    digest = layout_manifest(published / "releases")[0]
+    demanded = f"oci:releases:v1@{digest}"
+    receipt = json.loads((published / "releases/receipts/v1.json").read_text())
+    assert receipt["stores"]["oci:releases"]["reference"] == demanded
+    assert f"{demanded}: " in publish(published).out
+    for reference in (demanded, f"oci:releases@{digest}"):
+        for words in (("verify", reference), ("pull", reference, "--to", "out"), ("compare", reference, "oci:releases:v1")):
+            assert aqea(*words, cwd=published).status == 0, words
+    pulled = aqea("pull", f"oci:releases@{digest}", "--json", cwd=published)
+    assert (pulled.status, pulled.json()["reference"]) == (0, demanded)
+    for reference in (f"oci:releases:v1@sha256:{'0' * 64}", f"oci:releases@sha256:{'0' * 64}"):
+        for words in (("verify", reference), ("pull", reference, "--to", "none")):
+            asked = aqea(*words, cwd=published)
+            assert asked.status == (1 if ":v1@" in reference else 3), asked
+    assert not (published / "none").exists()

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aqea_registry.base.findings import BadConfiguration, Refused
-from aqea_registry.base.references import join_reference, split_reference
+from aqea_registry.base.references import ReleaseName, join_reference, split_reference
 from aqea_registry.comparison.trees import PINS, Change, Contents, changes, contents_of, is_compared, notes, previous
 from aqea_registry.project.lock import Lock, Pin, PinnedFile, render_lock
 from aqea_registry.stores.attachments import Status, current, next_name
@@ -19,6 +19,8 @@ from aqea_registry.stores.receipts import StoreReceipt, parse_receipt, receipt
 from aqea_registry.stores.release import Release, build
 
 SCORES = b'{"n_pairs": 3, "cos_sim_spearman": 0.82032467, "cos_sim_pearson": 0.8}'
+
+DIGEST = "sha256:" + "a1" * 32
 
 
 def release_of(files: dict[str, bytes]) -> Release:
@@ -89,11 +91,11 @@ def test_the_releases_stand_in_one_line(tags: list[str]) -> None:
 
 def test_notes_tell_what_changed() -> None:
     found = [Change(what="metric", name="a|b", before="0.1", after=None)]
-    text = notes("sha256:" + "1" * 64, "v1", found)
+    text = notes("oci:x:v1@sha256:" + "1" * 64, "v1", found)
     assert "Changes since v1" in text and "| metric | a\\|b | removed | 0.1 |  |" in text
-    assert "Nothing differs" in notes("sha256:x", "v1", [])
-    assert "first release" in notes("sha256:x", None, None)
-    assert "could not be read" in notes("sha256:x", "v1", None)
+    assert "Nothing differs" in notes("oci:x:v1@sha256:x", "v1", [])
+    assert "first release" in notes("oci:x:v1@sha256:x", None, None)
+    assert "could not be read" in notes("oci:x:v1@sha256:x", "v1", None)
 
 
 DIGEST = "sha256:" + "5" * 64
@@ -143,8 +145,12 @@ def test_a_receipt_is_read_as_it_was_written_and_names_no_time() -> None:
     ],
 )
 def test_references_are_read(text: str, spec: str, tag: str) -> None:
-    assert split_reference(text) == (spec, tag)
+    assert split_reference(text) == ReleaseName(spec, tag, None)
     assert join_reference(open_store(spec, Path()).spec, tag) == text
+    demanded, digest = f"{text}@{DIGEST}", f"{spec}@{DIGEST}"
+    assert split_reference(demanded) == ReleaseName(spec, tag, DIGEST)
+    assert split_reference(digest) == ReleaseName(spec, DIGEST, DIGEST), "in the place of the tag"
+    assert [join_reference(*split_reference(one)) for one in (demanded, digest)] == [demanded, digest]
 
 
 @pytest.mark.parametrize(
@@ -154,6 +160,14 @@ def test_references_are_read(text: str, spec: str, tag: str) -> None:
         "v1",
         "oci:",
         "oci:x",
+        f"oci:@{DIGEST}",
+        f"oci://@{DIGEST}",
+        f"oci:x:v1@{DIGEST[:-1]}",
+        f"oci:x:v1@{DIGEST}0",
+        f"oci:x:v1@{DIGEST.upper()}",
+        f"hf://datasets/o/n@v1@{DIGEST}@{DIGEST}",
+        "github://o/n@sha512:" + "a" * 128,
+        "github://o/n@v1@sha256:",
         "oci::v1",
         "oci://host/name",
         "oci://host:5000/name",

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pytest
 
 from aqea_registry.base.files import ignore
-from aqea_registry.base.findings import BadConfiguration, Refused, TagConflict
+from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused, TagConflict
 from aqea_registry.stores import receipts
 from aqea_registry.stores.attachments import Status
 from aqea_registry.stores.open_store import find, read_text, status
@@ -330,3 +330,19 @@ def test_a_receipt_of_other_content_lends_no_store(tmp_path: Path) -> None:
     after = receipts.read(path)
     assert after is not None
     assert (after.digest, dict(after.stores)) == (other.digest(), {"github://a/b": at["github://a/b"]})
+
+
+def test_a_digest_may_be_demanded(place: Place) -> None:
+    """Of a tag, or in its place: then the release is found under whichever tag it has, beside what is no release."""
+    place.publish_else("v3")
+    push(place)
+    push(place, OTHER, "v2")
+    store, wanted, other = place.store(), release_of(FILES).digest(), release_of(OTHER).digest()
+    assert find(store, "v1", wanted) == find(store, wanted, wanted) == find(store, "v1")
+    with pytest.raises(Refused) as caught:
+        find(store, "v2", wanted)
+    finding = caught.value.findings[0]
+    assert (finding.code, finding.expected, finding.actual) == ("tag-moved", wanted, other)
+    absent = "sha256:" + "0" * 64
+    with pytest.raises(CannotCheck, match=f"@{absent}: no tag names this release"):
+        find(store, absent, absent)
