@@ -115,13 +115,32 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     exports: dict[Name, Export]
 
 
+class ResponsibleAI(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What authors state about their data in Croissant's RAI vocabulary. Nothing is stated that is not written here."""
+
+    data_limitations: str | None = None
+    data_biases: str | None = None
+    personal_sensitive_information: str | None = None
+    data_use_cases: str | None = None
+    data_social_impact: str | None = None
+    has_synthetic_data: bool | None = None
+    data_collection: str | None = None
+
+    def terms(self) -> dict[str, str | bool]:
+        """What is stated, by the names of the vocabulary."""
+        stated = msgspec.to_builtins(self)
+        return {re.sub("_(.)", lambda found: found[1].upper(), name): value for name, value in stated.items()}
+
+
 class Publish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where releases go, and what their card is called."""
+    """Where releases go, what their card is called, and what it says besides what can be computed."""
 
     stores: tuple[str, ...]
     title: str
     licence: str = "mit"
     language: tuple[str, ...] = ("en",)
+    version: str | None = None  # else that of CITATION.cff
+    rai: ResponsibleAI = ResponsibleAI()
 
 
 class Versions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -127,7 +127,7 @@ def _pins(pins: Mapping[str, Pin]) -> str:
         (
             name,
             pin.kind,
-            _upstream(pin),
+            f"[`{pin.id}`]({address})" if (address := upstream(pin)) else f"`{pin.id}`",
             f"`{pin.commit or '-'}`{' (claimed)' if pin.state == 'claimed' else ''}",
             len(pin.files),
             f"`{pin.digest()}`",
@@ -138,11 +138,10 @@ def _pins(pins: Mapping[str, Pin]) -> str:
     return markdown_table(header, rows)
 
 
-def _upstream(pin: Pin) -> str:
-    if pin.state != "resolved":  # no link to what the Hub may not have
-        return f"`{pin.id}`"
+def upstream(pin: Pin) -> str | None:
+    """Where the Hub shows the pinned commit; None for what the Hub may not have."""
     kind = "datasets/" if pin.kind == "dataset" else ""
-    return f"[`{pin.id}`](https://huggingface.co/{kind}{pin.id}/tree/{pin.commit})"
+    return f"https://huggingface.co/{kind}{pin.id}/tree/{pin.commit}" if pin.state == "resolved" else None
 
 
 NAME = "CITATION.cff"

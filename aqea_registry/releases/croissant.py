@@ -1,7 +1,7 @@
-"""A release as Croissant 1.0, the JSON-LD by which programs find datasets and read their records.
+"""A release as Croissant 1.1, the JSON-LD by which programs find datasets and read their records.
 
-Version 1.0, because every reader of 1.1 reads it and not the other way round. It holds no clock: `datePublished` and
-`version` are those that the project committed in its CITATION.cff, if there are any.
+It holds no clock: `datePublished` and `version` are those that the project committed, if there are any. Addresses are relative,
+so that a release is the same in every store; mlcroissant resolves them in a folder and not from a URL, and the card says so.
 """
 
 from __future__ import annotations
@@ -10,25 +10,34 @@ import json
 from importlib.resources import files
 from typing import Any
 
-from aqea_registry.releases.card import DESCRIPTION, KEYWORDS, Card, Result, bibtex
+from aqea_registry.project.lock import Pin
+from aqea_registry.releases.card import DESCRIPTION, KEYWORDS, Card, Result, bibtex, upstream
 
+CROISSANT, RAI = "http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/RAI/1.0"
+GENERATED = "The sentences of the datasets were encoded by the models, each at its pinned revision, by aqea-registry."
+SD_VERSION = "2.0.0"  # of this description: raised when the same release would be described in other words
 FORMATS = {".json": "application/json", ".parquet": "application/x-parquet"}
 FOLDERS = ("data/", "parquet/")
 
 
 def render_croissant(card: Card) -> bytes:
     """croissant.json: every data file with its sha256, and a record set for each pair set."""
+    stated = card.publish.rai.terms()
     value = {
         "@context": context(),
         "@type": "sc:Dataset",
         "name": " ".join(card.publish.title.split()),
         "description": DESCRIPTION,
-        "conformsTo": "http://mlcommons.org/croissant/1.0",
+        "conformsTo": [CROISSANT, RAI] if stated else CROISSANT,
         "license": licence_url(card.publish.licence),
         "inLanguage": list(card.publish.language),
         "keywords": list(KEYWORDS),
         "isLiveDataset": False,
+        "sdVersion": SD_VERSION,
         **_cited(card),
+        **{f"rai:{term}": text for term, text in stated.items()},
+        "prov:wasDerivedFrom": [_source(name, pin) for name, pin in sorted(card.pins.items())],
+        "prov:wasGeneratedBy": {"@type": "prov:Activity", "name": "embedding", "description": GENERATED},
         "distribution": [
             _file(path, sha256, size) for path, (sha256, size) in sorted(card.files.items()) if path.startswith(FOLDERS)
         ],
@@ -38,7 +47,7 @@ def render_croissant(card: Card) -> bytes:
 
 
 def context() -> dict[str, Any]:
-    """The terms of Croissant, as its specification lists them."""
+    """The terms of Croissant, as its specification lists them, and those of PROV."""
     value: dict[str, Any] = json.loads((files(__package__) / "croissant_context.json").read_bytes())
     return value
 
@@ -49,17 +58,23 @@ def licence_url(licence: str) -> str:
 
 
 def _cited(card: Card) -> dict[str, Any]:
-    citation = card.citation
+    citation, version = card.citation, card.publish.version
     if citation is None:
-        return {}
+        return {} if version is None else {"version": version}
     values = {
         "creator": [{"@type": "Organization" if author.name else "Person", "name": str(author)} for author in citation.authors],
         "citeAs": bibtex(citation, card.publish.title),
         "datePublished": citation.date_released,
-        "version": citation.version,
+        "version": version or citation.version,
         "url": citation.home(),
     }
     return {key: value for key, value in values.items() if value}
+
+
+def _source(name: str, pin: Pin) -> dict[str, str]:
+    """What the release was made from, by its address where the Hub has confirmed that, and the digest of its files."""
+    known = {"@type": "prov:Entity", "name": name, "identifier": f"sha256:{pin.digest()}"}
+    return {**known, "url": address} if (address := upstream(pin)) else known
 
 
 def _file(path: str, sha256: str, size: int) -> dict[str, Any]:
@@ -93,7 +108,7 @@ def _records(result: Result) -> dict[str, Any]:
                 "name": name,
                 "description": description,
                 "dataType": kind,
-                **({"repeated": True} if name != "score" else {}),
+                **({"isArray": True, "arrayShape": str(result.examined.header.dimension)} if name != "score" else {}),
                 "source": {"fileObject": {"@id": result.parquet}, "extract": {"column": name}},
             }
             for name, kind, description in columns

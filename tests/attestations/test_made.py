@@ -102,8 +102,15 @@ def test_a_false_statement_is_found(attested: Path) -> None:
         result = aqea("verify", "--json", cwd=attested)
         assert (result.status, found(result)) == (1, {(code, subject)})
         (attested / STATEMENT).write_bytes(good)
-    (attested / STATEMENT).unlink()
-    assert aqea("verify", cwd=attested).status == 0, "a clone has no statements"
+    (attested / KEPT).parent.mkdir(exist_ok=True)
+    (attested / STATEMENT).rename(attested / KEPT)
+    checked = aqea("verify", cwd=attested)
+    assert checked.status == 0 and "is on other files" not in checked.out, "a clone has the one in git"
+    edit_json(attested / KEPT, TAMPERED["the subject's digest"][0], indent=2)
+    checked = aqea("verify", cwd=attested)
+    assert checked.status == 0 and f"{KEPT} is on other files or pins" in checked.out
+    (attested / KEPT).unlink()
+    assert aqea("verify", cwd=attested).status == 0, "or none"
 
 
 def test_a_thin_margin_is_a_finding_and_generation_offers_what_to_do(project: Path) -> None:

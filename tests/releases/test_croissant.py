@@ -44,12 +44,15 @@ def test_mlcroissant_takes_it_without_a_warning(title: str, caplog: pytest.LogCa
     assert {record_set.uuid for record_set in found.metadata.record_sets} == {"d-m", "sts12-e5large"}
     bare = mlcroissant.Dataset(jsonld=value(told(title, citation=None)))
     assert "datePublished" in bare.metadata.ctx.issues.report(), "it would have said so"
+    assert (found.metadata.conforms_to, found.metadata.sd_version) == (["http://mlcommons.org/croissant/1.1"], "2.0.0")
     assert found.metadata.license == ["https://choosealicense.com/licenses/cc0-1.0/"]
 
 
 def test_the_context_is_the_standard_one() -> None:
-    rdf = pytest.importorskip("mlcroissant._src.core.rdf", reason="mlcroissant is not installed")
-    assert rdf.make_context() == context()
+    versions = pytest.importorskip("mlcroissant._src.core.context", reason="mlcroissant is not installed")
+    rdf = pytest.importorskip("mlcroissant._src.core.rdf")
+    standard = rdf.make_context(versions.Context(conforms_to=versions.CroissantVersion.V_1_1))
+    assert context() == {**standard, "prov": "http://www.w3.org/ns/prov#", "sdVersion": "cr:sdVersion"}
 
 
 def test_every_data_file_stands_with_its_sha256_size_and_relative_address() -> None:
@@ -68,10 +71,11 @@ def test_a_record_is_a_row_of_the_parquet_file() -> None:
         columns = {field["source"]["extract"]["column"]: field for field in records["field"]}
         assert list(columns) == ["embedding1", "embedding2", "score"]
         assert {field["source"]["fileObject"]["@id"] for field in columns.values()} == {of.parquet}
-        assert [(field["dataType"], field.get("repeated", False)) for field in columns.values()] == [
-            ("sc:Integer", True),
-            ("sc:Integer", True),
-            ("sc:Float", False),
+        shape = str(of.examined.header.dimension)
+        assert [(field["dataType"], field.get("isArray"), field.get("arrayShape")) for field in columns.values()] == [
+            ("sc:Integer", True, shape),
+            ("sc:Integer", True, shape),
+            ("sc:Float", None, None),
         ]
 
 
@@ -83,6 +87,53 @@ def test_the_only_day_is_the_committed_one() -> None:
     bare = value(told(citation=None))
     assert not {"datePublished", "version", "citeAs", "creator", "url"} & set(bare)
     assert set(value(told())) - set(bare) == {"datePublished", "version", "citeAs", "creator"}
+
+
+def test_a_version_may_be_the_project_s_own() -> None:
+    publish = msgspec.structs.replace(told().publish, version="2031.1")
+    for citation in (CITED, None):
+        assert value(msgspec.structs.replace(told(citation=citation), publish=publish))["version"] == "2031.1"
+
+
+STATED = {
+    "data_limitations": "English alone",
+    "data_biases": "News outnumber other texts",
+    "personal_sensitive_information": "Names of public persons",
+    "data_use_cases": "Comparing models",
+    "data_social_impact": "Small",
+    "has_synthetic_data": False,
+}
+
+
+def test_what_authors_state_of_their_data_is_in_it_and_nothing_else() -> None:
+    """The fields that a venue of 2026 asks for: six are the authors' word, two follow from the pins."""
+    mlcroissant = pytest.importorskip("mlcroissant", reason="mlcroissant is not installed")
+    assert not [key for key in value(told()) if key.startswith("rai:")]
+    stated = msgspec.convert({"stores": [], "title": "Some pair sets", "licence": "cc0-1.0", "rai": STATED}, Publish)
+    given = value(msgspec.structs.replace(told(), publish=stated))
+    assert {key: given[key] for key in given if key.startswith("rai:")} == {
+        "rai:dataLimitations": "English alone",
+        "rai:dataBiases": "News outnumber other texts",
+        "rai:personalSensitiveInformation": "Names of public persons",
+        "rai:dataUseCases": "Comparing models",
+        "rai:dataSocialImpact": "Small",
+        "rai:hasSyntheticData": False,
+    }
+    found = mlcroissant.Dataset(jsonld=given).metadata
+    assert (found.data_biases, found.data_social_impact) == (["News outnumber other texts"], "Small")
+    assert found.conforms_to == ["http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/RAI/1.0"]
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert({"stores": [], "title": "x", "rai": {"data_bias": "x"}}, Publish)
+
+
+def test_it_names_what_it_was_made_from_with_links_to_what_the_hub_confirmed() -> None:
+    given = value(told())
+    assert given["prov:wasGeneratedBy"]["@type"] == "prov:Activity"
+    sources = {source["name"]: source for source in given["prov:wasDerivedFrom"]}
+    assert set(sources) == set(PINS)
+    for name, pin in PINS.items():
+        assert sources[name]["identifier"] == f"sha256:{pin.digest()}"
+        assert ("url" in sources[name]) == (pin.state == "resolved")
 
 
 def test_the_same_release_gives_the_same_bytes() -> None:

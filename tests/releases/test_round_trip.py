@@ -195,6 +195,12 @@ for config in datasets.get_dataset_config_names(sys.argv[1], revision="v1"):
     assert done.status == 0, done.err
     wanted = parse((published / "training" / PAIRS).read_bytes()).content_digest()
     assert [json.loads(line) for line in done.out.splitlines()] == [["small-minilm", "int32", wanted]]
+    assert aqea("pull", "oci:releases:v1", "--to", tmp_path / "pulled", cwd=published).status == 0
+    block = re.search(r"^hf download.*?(?=^```)", (tmp_path / "pulled/README.md").read_text(), re.MULTILINE | re.DOTALL)
+    assert block is not None
+    words = block[0].replace("ORG/NAME", ORG).replace("TAG", "v1").replace("FOLDER", "got")
+    loaded = run("sh", "-e", "-c", words, cwd=tmp_path, env=world.env(PATH=f"{BIN}:{os.environ['PATH']}"))
+    assert loaded.status == 0 and "small-minilm/embedding1" in loaded.out + loaded.err, loaded
 
 
 def test_skopeo_copies_what_is_verified(published: Path, world: World) -> None:
