@@ -69,6 +69,9 @@ class MemoryStore:
             self.names[tag] = release.digest()
         return {"manifest": release.digest()}
 
+    def ids(self, tagged: Tagged, release: Release) -> dict[str, object]:
+        return {"manifest": tagged.digest}
+
     def stored(self, tagged: Tagged, release: Release, deep: bool, advance: Advance) -> Iterator[StoredFile]:
         for path, layer in sorted(release.files().items()):
             content = self.blobs.get(layer.digest)

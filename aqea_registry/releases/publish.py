@@ -238,7 +238,7 @@ class Marked(msgspec.Struct, frozen=True, kw_only=True):
 def mark(root: Path, tag: str, specs: Sequence[str], *, by: str | None, reason: str) -> list[Marked]:
     """Mark a release in each store: superseded if `by` names another tag there, else withdrawn.
 
-    A release that has this mark already is left alone. Raises CannotCheck if a store has no such tag, before any is marked.
+    A release that has this mark already keeps it. Raises CannotCheck if a store has no such tag, before any is marked.
     """
     if not reason.strip():
         raise BadConfiguration("a mark needs a reason", "say it: --reason '...'")
@@ -253,8 +253,9 @@ def mark(root: Path, tag: str, specs: Sequence[str], *, by: str | None, reason: 
         status = Status(digest=tagged.digest, state="superseded" if by else "withdrawn", reason=reason.strip(), by=by)
         attached = store.attachments(tagged)
         new = current(attached, tagged.digest) != status
-        if new:
-            store.attach(tagged, next_name(attached), status.render())
+        known = (name for name, content in attached.items() if content == status.render())
+        if (name := next_name(attached) if new else next(known, None)) is not None:
+            store.attach(tagged, name, status.render())  # one that is there changes nothing, and is listed again if it was lost
         reference = join_reference(store.spec, tag, tagged.digest)
         done.append(Marked(reference=reference, digest=tagged.digest, status=status.text(), written=new))
     return done

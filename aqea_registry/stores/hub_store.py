@@ -22,7 +22,16 @@ from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, 
 from aqea_registry.base.references import join_reference
 from aqea_registry.remote.hub_client import HubClient, NotFound, RemoteFile, RepositoryRefs, addition, git_blob
 from aqea_registry.stores.attachments import check_document
-from aqea_registry.stores.port import Content, Plan, Tagged, lost_tag, other_document, parsed, refuse_other_release, unchanged
+from aqea_registry.stores.port import (
+    Content,
+    Plan,
+    Tagged,
+    lost_tag,
+    other_document,
+    parsed,
+    refuse_other_release,
+    unchanged,
+)
 from aqea_registry.stores.release import (
     LARGEST_MANIFEST,
     RECORD,
@@ -105,7 +114,11 @@ class HubStore:
             found = self._unless_other(tag, release, self._hub.refs())
         if found is None:
             raise lost_tag(self.spec, tag, release)
-        return {"commit": found.at, "repository": self._hub.address}
+        return self.ids(found, release)
+
+    def ids(self, tagged: Tagged, release: Release) -> dict[str, object]:
+        """The commit, and where people see the repository."""
+        return {"commit": tagged.at, "repository": self._hub.address}
 
     def stored(self, tagged: Tagged, release: Release, deep: bool, advance: Advance) -> Iterator[StoredFile]:
         """Each file as the commit holds it: a large one by the sha256 that it is stored under, a small one by its bytes."""

@@ -10,6 +10,7 @@ import io
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -25,7 +26,7 @@ from aqea_registry.base.files import (
     read_small,
     write_bytes,
 )
-from aqea_registry.base.findings import CannotCheck, Refused
+from aqea_registry.base.findings import CannotCheck, Finding, Refused
 from aqea_registry.stores.attachments import (
     INDEX_TYPE,
     MalformedAttachment,
@@ -35,6 +36,7 @@ from aqea_registry.stores.attachments import (
     well_formed,
     with_entry,
 )
+from aqea_registry.stores.layout_contents import LayoutContents, read_contents
 from aqea_registry.stores.port import (
     Content,
     Plan,
@@ -105,8 +107,22 @@ class Layout:
                     write_bytes(self._blob(blob.digest), own[blob.digest])
                 else:
                     self._copy_blob(blob, paths[blob.digest], content, advance)
-            write_bytes(self._folder / "index.json", self._index_with(tag, release))
+            write_bytes(self._folder / "index.json", self._relisted(self._index_with(tag, release), release.digest()))
         return {"manifest": release.digest()}
+
+    def ids(self, tagged: Tagged, release: Release) -> dict[str, object]:
+        """The manifest's digest."""
+        return {"manifest": tagged.digest}
+
+    def look(self, tagged: Tagged) -> tuple[list[Finding], list[str]]:
+        """What in the layout contradicts its index or is not listed there, and a note on what nothing refers to."""
+        findings, unlisted, idle = self._contents()
+        message = "it is attached to the release, and no entry of index.json lists it so; publish or mark the release again"
+        lost = [digest for digest, release in unlisted.items() if release == tagged.digest]
+        findings += [Finding("unexpected", f"{self.spec}: {digest}", message) for digest in lost]
+        idle += [digest for digest in unlisted if digest not in lost]
+        note = f"{len(idle)} files of {self.spec} that no entry leads to were not looked at, first {min(idle, default='')}"
+        return findings, [note] if idle else []
 
     def stored(self, tagged: Tagged, release: Release, deep: bool, advance: Advance = ignore) -> Iterator[StoredFile]:
         """Every file, hashed in place, `deep` or not: a folder reports no digests. Raises Refused for a bad config."""
@@ -139,24 +155,37 @@ class Layout:
         subject = Descriptor(media_type=MANIFEST_TYPE, digest=tagged.digest, size=len(manifest))
         made = attachment(subject, name, content)
         with locked(self._folder):
-            if is_attached(f"{self.spec}@{tagged.digest}: {name}", content, self.attachments(tagged).get(name)):
+            there = is_attached(f"{self.spec}@{tagged.digest}: {name}", content, self.attachments(tagged).get(name))
+            if there and tagged.digest not in self._contents().unlisted.values():
                 return  # its entry would move to the end of the index
             write_bytes(self._blob(made.document.digest), content)
             write_bytes(self._blob(made.digest()), made.render())
-            write_bytes(self._folder / "index.json", with_entry(self._index(), made.entry()))
+            index = self._relisted(with_entry(self._index(), made.entry()), tagged.digest)
+            write_bytes(self._folder / "index.json", index)
 
     def attachments(self, tagged: Tagged) -> Mapping[str, bytes]:
         """The documents that are kept beside a release, by name. Raises Refused if one is not what its digest names."""
         found: dict[str, bytes] = {}
         with well_formed(f"{self.spec}: index.json"):
-            listed = attached(self._index() or NO_INDEX)
-        for descriptor in listed:
+            listed = [descriptor.digest for descriptor in attached(self._index() or NO_INDEX)]
+        for digest in [*self._contents().unlisted, *listed]:  # a mark holds, whatever the index says of it
             try:
-                made = parse_attachment(self._manifest(descriptor.digest), tagged.digest)
+                made = parse_attachment(self._manifest(digest), tagged.digest)
             except MalformedAttachment:
                 continue  # another release's
             found[made.name] = self._manifest(made.document.digest)
         return found
+
+    def _contents(self) -> LayoutContents:
+        return read_contents(self._folder, self.spec, [entry for _, entry in self._entries()])
+
+    def _relisted(self, index: bytes, digest: str) -> bytes:
+        """The index with what is attached to a release and was not listed: a killed process or an edit left it out."""
+        for unlisted, release in self._contents().unlisted.items():
+            if release == digest:
+                with suppress(MalformedAttachment):  # another program's
+                    index = with_entry(index, parse_attachment(self._manifest(unlisted), digest).entry())
+        return index
 
     def _manifest(self, digest: str) -> bytes:
         """A small blob's bytes, checked."""

@@ -69,6 +69,10 @@ class Store(Protocol):
         """
         ...
 
+    def ids(self, tagged: Tagged, release: Release) -> dict[str, object]:
+        """The store's own ids of a release, as its receipt has them."""
+        ...
+
     def stored(self, tagged: Tagged, release: Release, deep: bool, advance: Advance) -> Iterable[StoredFile]:
         """Each file of the release as the store has it, by the digests that the store itself reports.
 

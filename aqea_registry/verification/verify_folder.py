@@ -44,7 +44,7 @@ def verify_folder(folder: Path, report: Reporter) -> CheckedList:
     tags = [folder / TAGS] if name == PAYLOAD and (folder / TAGS).is_file() else []
     listing = verify_list(folder / name, folder, report, *tags) if name else CheckedList(target=RECORD)
     known = {name, SIZES} if name == MANIFEST else {name}
-    there = sorted(present(folder, ("",)))
+    there = frozenset(present(folder, ("",)))
     if downloaded or any("--" in path for path in there):
         from aqea_registry.verification.verify_download import verify_download
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
 import msgspec
 
 from aqea_registry.attestations.made import judge_statements
@@ -10,6 +13,7 @@ from aqea_registry.base.progress import Reporter
 from aqea_registry.base.references import join_reference
 from aqea_registry.project.project import Project
 from aqea_registry.stores.attachments import current
+from aqea_registry.stores.oci_layout import Layout
 from aqea_registry.stores.open_store import find, open_store
 from aqea_registry.stores.port import Store, Tagged
 from aqea_registry.stores.receipts import Receipt, StoreReceipt, all_receipts
@@ -48,8 +52,10 @@ def verify_receipts(project: Project, report: Reporter, *, deep: bool = False) -
             try:
                 store = open_store(spec, project.root)
                 tagged = store.find(receipt.tag)
-                findings += _receipt_findings(store, receipt, entry, tagged)
+                wrong = _receipt_findings(store, receipt, entry, tagged)
+                findings += wrong
                 if tagged is not None and tagged.digest == receipt.digest:
+                    findings += () if wrong else _content_findings(subject, path.stem, receipt, entry, store, tagged)
                     checked.append(_verify_tagged(store, tagged, report, deep))
             except Refused as error:
                 findings += error.findings
@@ -70,24 +76,30 @@ def verify_receipts(project: Project, report: Reporter, *, deep: bool = False) -
 def _verify_tagged(store: Store, tagged: Tagged, report: Reporter, deep: bool) -> CheckedRelease:
     reference = join_reference(store.spec, tagged.tag)
     held: list[StoredFile] = []
+    findings: list[Finding] = []
     try:
         release = store.release(tagged)
+        findings, counted = store.look(tagged) if isinstance(store, Layout) else ([], [])
         with report.task(f"verify {reference}", release.size(), "bytes") as advance:
             held += store.stored(tagged, release, deep, advance)
-    except Refused as error:
-        return CheckedRelease(target=reference, files=len(held), bytes=0, findings=error.findings, notes=(), held={})
-    attachments = store.attachments(tagged)
+        attachments = store.attachments(tagged)
+    except (Refused, CannotCheck) as error:
+        if not (findings or error.findings):
+            raise
+        findings += error.findings
+        return CheckedRelease(target=reference, files=len(held), bytes=0, findings=tuple(findings), notes=(), held={})
     mark = current(attachments, tagged.digest)
     wrong, said = judge_statements(attachments, release, reference)
     return CheckedRelease(
         target=reference,
         files=len(release.layers),
         bytes=release.size(),
-        findings=(*compare_with_store(reference, release, held), *wrong),
+        findings=(*compare_with_store(reference, release, held), *findings, *wrong),
         notes=(
             f"{tagged.tag} is {tagged.digest}",
             *([f"{reference} is {mark.text()}"] if mark else []),
             *said,
+            *counted,
         ),
         held={reference: tuple(held)},
     )
@@ -106,3 +118,27 @@ def _receipt_findings(store: Store, receipt: Receipt, entry: StoreReceipt, tagge
         message = "the tag was taken away and set again: the content is the same, its id in the store is not"
         return [Finding("tag-moved", reference, message, entry.at, tagged.at)]
     return []
+
+
+def _content_findings(
+    subject: str, name: str, receipt: Receipt, entry: StoreReceipt, store: Store, tagged: Tagged
+) -> Iterator[Finding]:
+    """Where a receipt says otherwise than the store that gave it: files, sizes, names and ids."""
+    release, spec = store.release(tagged), store.spec
+    paths = Counter(file.path for file in receipt.files)
+    for path in (path for path, count in paths.items() if count > 1):
+        yield Finding("duplicate", f"{subject}: {path}", "the receipt has the file twice")
+    said: dict[str, object] = {file.path: f"{file.digest} ({file.size} bytes)" for file in receipt.files}
+    held: dict[str, object] = {path: f"{layer.digest} ({layer.size} bytes)" for path, layer in release.files().items()}
+    said |= {"tag": receipt.tag, f"{spec}: reference": entry.reference.partition("@sha256:")[0], **_ids(spec, entry.ids)}
+    held |= {"tag": name, f"{spec}: reference": join_reference(spec, name), **_ids(spec, store.ids(tagged, release))}
+    for what in sorted({*said, *held}):
+        if said.get(what) != held.get(what):
+            message = "the receipt says otherwise than the store; restore it from git, or remove it and publish again"
+            yield Finding("mismatch", f"{subject}: {what}", message, str(held.get(what)), str(said.get(what)))
+
+
+def _ids(spec: str, ids: Mapping[str, object]) -> dict[str, object]:
+    """The ids of a store, of an address only which repository: HF_ENDPOINT may name a mirror."""
+    short = {"repository": "/".join(str(ids["repository"]).split("/")[-2:])} if "repository" in ids else {}
+    return {f"{spec}: {key}": value for key, value in {**ids, **short}.items()}

@@ -124,6 +124,11 @@ def test_a_file_under_both_names_and_assets_without_the_record(tmp_path: Path) -
     assert verified(tmp_path) == (1, {("unexpected", "data--rows.json")})
 
 
+def test_without_the_record_nothing_is_an_attachment(tmp_path: Path) -> None:
+    lay(tmp_path, {"a": b"a", "b--c": b"", "attachments/v1/status-1.json": b"{}", "SHA256SUMS": render(hexes({"a": b"a"}))})
+    assert verified(tmp_path)[1] == {("unexpected", "b--c"), ("unexpected", "attachments/v1/status-1.json")}
+
+
 def test_the_record_alone_is_a_list(tmp_path: Path) -> None:
     files = released(TEXTS)[1]
     del files["MANIFEST.sha256"]

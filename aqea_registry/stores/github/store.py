@@ -119,6 +119,10 @@ class GitHub:
                     made, reason = None, error.said
         raise CannotCheck(f"{join_reference(self.spec, tag)}: {reason}", "try again later; what was sent is kept")
 
+    def ids(self, tagged: Tagged, release: Release) -> dict[str, object]:
+        """The numbers of the release and its assets."""
+        return self._ids(self._by_number(tagged), release)
+
     def stored(self, tagged: Tagged, release: Release, deep: bool, advance: Advance) -> Iterator[StoredFile]:
         """Each file as GitHub has it: by the digests of its assets, or by its bytes where there is none, or with `deep`."""
         self._seen.pop(tagged.at, None)

@@ -122,7 +122,11 @@ class Registry:
                 self._send(blob, "the config", EMPTY_CONFIG, ignore)
         if existing is None:
             self._name(tag, release)
-        return {"manifest": release.digest(), "repository": f"{self._client.host}/{self._client.name}"}
+        return self.ids(Tagged(tag=tag, digest=release.digest(), at=release.digest()), release)
+
+    def ids(self, tagged: Tagged, release: Release) -> dict[str, object]:
+        """The manifest's digest, and the repository's name."""
+        return {"manifest": tagged.digest, "repository": f"{self._client.host}/{self._client.name}"}
 
     def stored(self, tagged: Tagged, release: Release, deep: bool, advance: Advance) -> Iterator[StoredFile]:
         """Each file by its name, which is its digest, or with `deep` by its bytes. Raises Refused if the config is gone."""
