@@ -16,6 +16,7 @@ from aqea_registry.stores.port import (
     Content,
     Plan,
     Tagged,
+    existing_release,
     other_document,
     parsed,
     refuse_other_release,
@@ -49,12 +50,12 @@ class MemoryStore:
         return parsed(f"{self.spec}@{tagged.digest}", self.blobs[tagged.digest])
 
     def plan(self, tag: str, release: Release) -> Plan:
-        existing, new = self.find(tag), tuple(self._missing(release))
+        existing, new = existing_release(lambda: self.find(tag), self.spec, tag, release), tuple(self._missing(release))
         return Plan(existing=existing, new=new, complete=not new and existing is not None)
 
     def push(self, tag: str, release: Release, content: Content, notes: str, advance: Advance) -> dict[str, object]:
         with self._lock:
-            existing = self.find(tag)
+            existing = existing_release(lambda: self.find(tag), self.spec, tag, release)
             refuse_other_release(tag, self.spec, existing.digest if existing else None, release)
             own = {release.digest(): release.render(), release.config.digest: EMPTY_CONFIG}
             paths = {layer.digest: path for path, layer in release.files().items()}

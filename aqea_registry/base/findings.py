@@ -24,6 +24,7 @@ CODES = frozenset(
         "malformed",
         "mismatch",
         "missing",
+        "not-a-release",
         "not-canonical",
         "pin-moved",
         "release-gone",

@@ -1,7 +1,8 @@
-"""How an operation reports its progress without knowing a terminal; bytes and odd characters as text for people. Pure."""
+"""How an operation reports its progress without knowing a terminal; bytes, odd characters and secrets as text for people."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
@@ -31,8 +32,26 @@ class Silent:
         """Show nothing."""
 
 
+_SECRETS: set[str] = set()
+SHORTEST = 4  # characters; to leave out anything shorter would spoil every text
+
+
+def keep_secret(*values: str | None) -> None:
+    """From now on this process shows none of these values: tokens and logins, as whoever sends them says."""
+    secrets = {secret for value in values if value and len(secret := value.strip()) >= SHORTEST}
+    _SECRETS.update(secrets, (json.dumps(secret)[1:-1] for secret in secrets))
+
+
+def hide_secrets(text: str) -> str:
+    """The text with every value of `keep_secret` as `***`: whatever repeats one, it does not leave the program."""
+    for secret in sorted((secret for secret in _SECRETS if secret in text), key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return text
+
+
 def printable(text: str, *, keep: str = "", instead: str | None = None) -> str:
-    """The text without characters that control a terminal or a page: each as its escape or as `instead`, but for `keep`."""
+    """The text without secrets and characters that control a terminal: each as its escape or as `instead`, but for `keep`."""
+    text = hide_secrets(text)
 
     def shown(character: str) -> str:
         if character.isprintable() or character in keep:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ import click
 
 from aqea_registry import __version__
 from aqea_registry.base.files import Advance, ignore
-from aqea_registry.base.progress import printable
+from aqea_registry.base.progress import hide_secrets, keep_secret, printable
 
 if TYPE_CHECKING:
     from aqea_registry.base.findings import Finding, RegistryError
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from aqea_registry.tracing.graph import Branch
 
 STATUS = {"Refused": 1, "BadConfiguration": 2, "CannotCheck": 3, "NotAllowed": 4, "TagConflict": 5}
+SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_OIDC_ID_TOKEN", "GITHUB_TOKEN", "GH_TOKEN", "AWS_SECRET_ACCESS_KEY")
 FEW = 20  # of the findings of one code, on a terminal
 
 
@@ -108,6 +110,7 @@ def _finish(name: str, work: Callable[[], Outcome], *, as_json: bool, quiet: boo
 
     error: RegistryError | None = None
     outcome: Outcome | None = None
+    keep_secret(*map(os.environ.get, SECRETS))
     try:
         outcome = work()
     except RegistryError as raised:
@@ -189,7 +192,7 @@ def _json_items(findings: Sequence[Finding]) -> Iterator[str]:
 
 
 def _write(texts: Iterable[str]) -> None:
-    sys.stdout.writelines(texts)
+    sys.stdout.writelines(map(hide_secrets, texts))  # whoever says it, and wherever it stands
     sys.stdout.flush()
 
 

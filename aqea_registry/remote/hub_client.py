@@ -11,19 +11,24 @@ import hashlib
 import os
 import re
 import warnings
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
-from aqea_registry.base.files import NO_ROOM, WrongBytes
-from aqea_registry.base.findings import CannotCheck, Finding, NotAllowed, Refused, RegistryError
-from aqea_registry.remote.retry import Download, Failure, from_offset, with_retries
+from aqea_registry.base.files import WrongBytes
+from aqea_registry.base.findings import CannotCheck, Finding, NotAllowed, Refused
+from aqea_registry.base.progress import keep_secret
+from aqea_registry.remote import retry
+from aqea_registry.remote.answers import FINAL, Failure, NoAnswer, causes, party, quotable, unreached, whole_answer
+from aqea_registry.remote.retry import SLOWEST, Download, attempting, entries, from_offset, heard, with_retries
 
 T = TypeVar("T")
-TIMEOUT = 120.0  # seconds of silence
-RANGE_NOT_SATISFIABLE = 416
-BAD_REQUEST, CONFLICT, STALE = 400, 409, 412
-FINAL = 0  # not a status; there is nothing to wait for
+HUB = "the Hub"
+COMMIT = re.compile(r"[0-9a-f]{40}")
+BAD_REQUEST, CONFLICT, STALE, RANGE_NOT_SATISFIABLE = 400, 409, 412, 416
+FILE = "aqea-registry: a file"  # marks a request whose answer is read as a stream
+WITHOUT_XET = "HF_HUB_DISABLE_XET=1 sends files without Xet storage, which this Hub may not have"
 Part = Literal["repository", "revision", "file"]
 _ABSENT: dict[Part, tuple[str, str]] = {
     "repository": ("repository-gone", "the Hub has no such repository, or it is private"),
@@ -114,13 +119,12 @@ class HubClient:
 
             timeout = constants.HF_HUB_ETAG_TIMEOUT
             found = api.repo_info(**self._at, revision=revision, files_metadata=True, timeout=timeout)
-            if not re.fullmatch(r"[0-9a-f]{40}", found.sha or ""):
-                raise ValueError(f"the Hub names no commit, but {found.sha!r}")
+            commit = _commit(found.sha)
             if not isinstance(found.id, str):
-                raise ValueError(f"the Hub names no repository, but {found.id!r}")
+                raise NoAnswer("the Hub names no repository where there must be one")
             licence = found.card_data.get("license") if found.card_data else None
             files = {file.rfilename: _remote_file(file) for file in found.siblings or ()}
-            return RepositoryInfo(found.id, found.sha, licence if isinstance(licence, str) else None, files)
+            return RepositoryInfo(found.id, commit, licence if isinstance(licence, str) else None, files)
 
         return self._ask(f"{self._name} at {revision}" if revision else self._name, call)
 
@@ -129,8 +133,9 @@ class HubClient:
 
         def call(api: Any) -> RepositoryRefs:
             found = api.list_repo_refs(**self._at)
-            heads = [branch.target_commit for branch in found.branches if branch.name == "main"]
-            return RepositoryRefs(heads[0] if heads else None, {tag.name: tag.target_commit for tag in found.tags})
+            heads = [_commit(branch.target_commit) for branch in found.branches if branch.name == "main"]
+            tags = {str(tag.name): _commit(tag.target_commit) for tag in found.tags}
+            return RepositoryRefs(heads[0] if heads else None, tags)
 
         try:
             return self._ask(f"{self._name}: its tags", call)
@@ -142,7 +147,7 @@ class HubClient:
 
         def call(api: Any) -> dict[str, RemoteFile]:
             listed = api.list_repo_tree(**self._at, path_in_repo=folder, recursive=True, revision=commit)
-            return {file.path: _remote_file(file) for file in listed if hasattr(file, "blob_id")}
+            return {file.path: _remote_file(file) for file in entries(listed) if hasattr(file, "blob_id")}
 
         try:
             return self._ask(f"{self._name}: the files of {commit}", call)
@@ -169,19 +174,11 @@ class HubClient:
 
     def check_write(self, exists: bool) -> None:
         """Ask whether this token may write, before anything is sent. Raises NotAllowed."""
-        if self._api().token is False:
-            raise NotAllowed(f"{self._name}: no token is set", self._to_write())
-        who: dict[str, Any] = self._ask(f"{self._name}: who owns the token", lambda api: dict(api.whoami()), to_write=True)
-        if who.get("auth", {}).get("accessToken", {}).get("role") == "read":
-            raise NotAllowed(f"{self._name}: the token can only read", self._to_write())
+        who = lambda api: _lacking(api.whoami(), self._repository, exists) if api.token else "no token is set"  # noqa: E731
+        if lacking := self._ask(f"{self._name}: who owns the token", who, to_write=True):
+            raise NotAllowed(f"{self._name}: {lacking}", self._to_write())
         if exists:
             self._ask(f"{self._name}: may it write", lambda api: api.auth_check(**self._at, write=True), to_write=True)
-            return
-        owner = self._repository.partition("/")[0]
-        owned = {org.get("name") for org in who.get("orgs", []) if org.get("roleInOrg") not in {"read", "no_access"}}
-        if owner not in owned | {who.get("name")}:
-            message = f"{self._name}: there is no such repository, and {who.get('name')} cannot make one under {owner}"
-            raise NotAllowed(message, self._to_write())
 
     # What changes it
 
@@ -197,6 +194,7 @@ class HubClient:
         from huggingface_hub import CommitOperationDelete
 
         def call(api: Any) -> str | None:
+            heard(sum(addition.upload_info.size for addition in additions) / SLOWEST)
             try:
                 made = api.create_commit(
                     **self._at,
@@ -210,7 +208,7 @@ class HubClient:
                 if _status(error) == STALE:
                     return None
                 raise
-            return str(made.oid)
+            return _commit(made.oid)
 
         return self._ask(f"{self._name}: {title}", call, to_write=True)
 
@@ -246,7 +244,7 @@ class HubClient:
             raise CannotCheck("huggingface_hub is not installed", "pip install 'aqea-registry[stores]'") from error
         hint = self._to_write() if to_write else f"set HF_TOKEN to a token that may read {self._repository}"
         try:
-            return with_retries(what, call, _explain, hint)
+            return with_retries(what, call, lambda error: _explain(error, to_write), hint, _endpoint())
         except errors.RepositoryNotFoundError as error:
             if to_write:  # so the Hub answers those who may not know of it
                 raise NotAllowed(f"{what}: the Hub has no such repository for this token", hint) from error
@@ -265,8 +263,13 @@ class HubClient:
             raise CannotCheck(f"{self._name}: HF_HUB_OFFLINE keeps the Hub's client offline", "unset HF_HUB_OFFLINE")
         logging.set_verbosity(50)  # nothing below critical
         disable_progress_bars()
-        get_session().timeout = TIMEOUT  # the client itself would wait for ever
-        return HfApi(endpoint=_endpoint(), token=get_token() or False)
+        session = get_session()
+        session.timeout = retry.PATIENCE  # the client itself would wait for ever
+        if _read_answer not in session.event_hooks["response"]:
+            session.event_hooks["response"].append(_read_answer)
+        token = get_token()
+        keep_secret(token)
+        return HfApi(endpoint=_endpoint(), token=token or False)
 
     def _blocks(self, commit: str | None, path: str, offset: int) -> Generator[bytes, None, None]:
         from huggingface_hub import constants, get_session, hf_hub_url
@@ -276,8 +279,8 @@ class HubClient:
         # Not compressed: a range counts the bytes that are sent.
         headers = build_hf_headers(token=self._api().token) | {"Accept-Encoding": "identity"}
         headers |= {"Range": f"bytes={offset}-"} if offset else {}
-        timeout = constants.HF_HUB_DOWNLOAD_TIMEOUT
-        with get_session().stream("GET", url, headers=headers, follow_redirects=True, timeout=timeout) as response:
+        ask = partial(get_session().stream, "GET", url, headers=headers, follow_redirects=True, extensions={FILE: True})
+        with ask(timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT) as response:
             if offset and response.status_code == RANGE_NOT_SATISFIABLE:
                 return  # there is nothing from there on
             hf_raise_for_status(response)
@@ -308,6 +311,40 @@ def addition(path: str, given: Path | bytes, sha256: str) -> Any:
     return made
 
 
+def _lacking(who: Any, repository: str, exists: bool) -> str:
+    """What the owner of a token, as the Hub describes both, lacks to write to a repository; "" if that is nothing."""
+    owner, token = repository.partition("/")[0], (who.get("auth") or {}).get("accessToken") or {}
+    if token.get("role") == "read":
+        return "the token can only read"
+    if token.get("role") == "fineGrained":
+        scopes = token["fineGrained"]["scoped"]
+        granted = {scope["entity"].get("name") for scope in scopes if "repo.write" in scope["permissions"]}
+        if not granted & {owner, repository}:
+            return f"the fine-grained token lacks the right repo.write for {repository} or {owner}"
+    owned = {org.get("name") for org in who.get("orgs", []) if org.get("roleInOrg") not in {"read", "no_access"}}
+    if not exists and owner not in owned | {who.get("name")}:
+        return f"there is no such repository, and {who.get('name')} cannot make one under {owner}"
+    return ""
+
+
+def _commit(found: object) -> str:
+    """A commit's id, out of an answer."""
+    if not isinstance(found, str) or not COMMIT.fullmatch(found):
+        raise NoAnswer("the Hub names no commit where there must be one")
+    return found
+
+
+def _read_answer(response: Any) -> None:
+    """Read an answer before the client does, of the Hub's API only JSON. A file goes on as a stream.
+
+    The session is shared with whoever uses the client in this process: the answers of others are left alone.
+    """
+    if not attempting() or (FILE in response.request.extensions and response.is_success):
+        return
+    kind = response.headers.get("Content-Type", "") if response.is_success and response.request.method == "GET" else None
+    response._content = whole_answer(response.iter_bytes(), HUB, kind)
+
+
 def _remote_file(file: Any) -> RemoteFile:
     return RemoteFile(file.size or 0, file.lfs.sha256 if file.lfs else None, None if file.lfs else file.blob_id)
 
@@ -318,15 +355,8 @@ def _endpoint() -> str:
     return (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and those that it came from: the client wraps what a server answered."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
 def _response_of(error: Exception) -> Any:
-    found = (getattr(cause, "response", None) for cause in _causes(error))
+    found = (getattr(cause, "response", None) for cause in causes(error))
     return next((response for response in found if response is not None), None)
 
 
@@ -335,31 +365,36 @@ def _status(error: Exception) -> int | None:
     return status
 
 
-def _explain(error: Exception) -> Failure | None:
+def _explain(error: Exception, to_write: bool) -> Failure | None:
     """Why the client failed. An answer of another shape than it expects breaks it in its own ways."""
     from huggingface_hub import errors
 
-    if isinstance(error, RegistryError):
-        return None
-    if any(isinstance(cause, errors.GatedRepoError) for cause in _causes(error)):
+    if isinstance(error, errors.OIDCError):
+        return Failure(403, str(error), hint="unset HF_OIDC_RESOURCE, and set HF_TOKEN")
+    if any(isinstance(cause, errors.GatedRepoError) for cause in causes(error)):
         hint = "accept its terms on the Hub, and set HF_TOKEN to a token of that account"
         return Failure(403, "the repository is gated, and this token's account was not let in", hint=hint)
     if isinstance(error, errors.RepositoryNotFoundError | errors.RevisionNotFoundError | errors.RemoteEntryNotFoundError):
         return None
     if isinstance(error, PermissionError) and not error.filename:
-        return Failure(403, "Xet storage does not take this token")
+        return Failure(403, "Xet storage does not take this token", hint=WITHOUT_XET)
     if type(error) is ConnectionError:  # Xet's, which tried again itself: words alone, with an address that may be signed
-        said = str(error).partition(", domain:")[0]
+        said, _, address = str(error).partition(", domain:")
         refused = re.search(r"HTTP status client error \((401|403)", said)
-        return Failure(int(refused[1]) if refused else FINAL, f"Xet storage: {said}")
+        where = f" at {quotable(address)}" if address else ""
+        return Failure(int(refused[1]) if refused else FINAL, f"Xet storage{where}: {said}", hint=WITHOUT_XET)
     response = _response_of(error)
     if response is not None:
         words = getattr(error, "server_message", None)
-        reason = f"the Hub answered {response.status_code}{f': {words}' if words else ''}"
-        return Failure(response.status_code, reason, response.headers.get("Retry-After"))
-    failures = (*errors.HfHubHTTPError.__bases__, ValueError, RuntimeError, TypeError, LookupError, AttributeError)
-    local = getattr(error, "filename", None) or getattr(error, "errno", None) in NO_ROOM  # of this machine's disk
-    if local or not isinstance(error, failures):
-        return None
-    lines = str(error).strip().splitlines()
-    return Failure(None, f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}")
+        reason = f"{_who(str(response.url))} answered {response.status_code}{f': {words}' if words else ''}"
+        xet = WITHOUT_XET if "/xet-" in str(response.url) else None
+        return Failure(response.status_code, reason, response.headers.get("Retry-After"), xet)
+    failure = unreached(error, _who, HUB)
+    if failure is not None and to_write and failure.reason.startswith("the address "):
+        return failure._replace(status=FINAL)  # the client asked its storage again itself
+    return failure
+
+
+def _who(url: str | None) -> str:
+    """Who is asked at an address."""
+    return party(url, _endpoint(), HUB)

@@ -5,66 +5,134 @@ from __future__ import annotations
 import hashlib
 import io
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, TypeVar, cast
+from threading import Thread, current_thread
+from typing import Any, BinaryIO, TypeVar, cast
 
 from aqea_registry.base.files import BLOCK, Advance, WrongBytes, open_regular
-from aqea_registry.base.findings import CannotCheck, NotAllowed
+from aqea_registry.base.findings import CannotCheck, NotAllowed, RegistryError
+from aqea_registry.remote.answers import LATE, Failure, counted, header_number, quotable
 
 T = TypeVar("T")
 ATTEMPTS = 4
 LONGEST_WAIT = 60.0  # seconds
+PATIENCE = 50.0  # seconds: a server that says nothing for so long is given up, and not asked again for as long
+SLOWEST = 1 << 16  # bytes a second: how long an upload may take whose progress nobody reports
 OK, TOO_MANY = 200, 429
 PIECE = 1 << 16  # bytes of a response that are read at once
 
 
-class Failure(NamedTuple):
-    """Why a request failed: the HTTP status (None: no answer), a reason for people, the Retry-After header.
-
-    `hint` replaces the advice that the caller of `with_retries` gives on a refusal. The reason holds no token.
-    """
-
-    status: int | None
-    reason: str
-    retry_after: str | None = None
-    hint: str | None = None
+class _Silence(Exception):
+    """A server said nothing for PATIENCE seconds."""
 
 
-def with_retries(what: str, call: Callable[[], T], explain: Callable[[Exception], Failure | None], hint: str) -> T:
+def with_retries(
+    what: str, call: Callable[[], T], explain: Callable[[Exception], Failure | None], hint: str, server: str = ""
+) -> T:
     """Call, and call again after a lost connection, a 429 or a 5xx, at most ATTEMPTS times.
 
-    `explain` translates a client library's exception; None lets it through. A 401 or 403 raises NotAllowed with `hint` at
-    once; every other failure raises CannotCheck in the end.
+    `explain` translates what a client library raises, whatever it is; None lets it through. A 401 or 403 raises NotAllowed
+    with `hint` at once; every other failure raises CannotCheck in the end. A silent `server` is given up for a while.
     """
     attempt = 0
     while True:
         try:
-            return call()
+            return _patiently(server, call)
+        except (RegistryError, WrongBytes):
+            raise
+        except _Silence as error:
+            raise CannotCheck(f"{what}: {error}", "try again later") from error
         except Exception as error:
             failure = explain(error)
             if failure is None:
                 raise
             attempt += 1
+            reason = quotable(failure.reason)
             if failure.status in {401, 403}:
-                raise NotAllowed(f"{what}: {failure.reason}", failure.hint or hint) from error
+                raise NotAllowed(f"{what}: {reason}", failure.hint or hint) from error
             if _is_final(failure.status) or attempt == ATTEMPTS:
-                raise CannotCheck(f"{what}: {failure.reason}", "try again later") from error
-            time.sleep(wait_before(attempt - 1, failure.retry_after))
+                if failure.status == LATE:
+                    _given_up[server] = time.monotonic()
+                raise CannotCheck(f"{what}: {reason}", failure.hint or "try again later") from error
+            wait = wait_before(attempt - 1, failure.retry_after)
+            heard(wait)
+            time.sleep(wait)
 
 
 def _is_final(status: int | None) -> bool:
-    """Whether an answer stays the same however often one asks; no answer at all (None) does not."""
-    return status is not None and status != TOO_MANY and status < 500
+    """Whether an answer stays the same however often one asks; no answer at all (None, LATE) does not."""
+    return status is not None and status not in {TOO_MANY, LATE} and status < 500
 
 
 def wait_before(attempt: int, retry_after: str | None) -> float:
     """Seconds to wait before attempt number `attempt` + 2: the server's Retry-After, or longer each time."""
+    wanted = header_number(retry_after)
+    return min(0.5 * 2.0**attempt if wanted is None else wanted, LONGEST_WAIT)
+
+
+class _Attempt(Thread):
+    """A call in a thread of its own, so that whoever waits for it can stop: a library may be stuck in any of its reads."""
+
+    def __init__(self, call: Callable[[], Any]) -> None:
+        super().__init__(daemon=True)
+        self._call = call
+        self.value: Any = None
+        self.error: BaseException | None = None
+        self.heard = time.monotonic()
+
+    def run(self) -> None:
+        """Make the call."""
+        try:
+            self.value = self._call()
+        except BaseException as error:
+            self.error = error
+
+
+_given_up: dict[str, float] = {}  # when a server was
+
+
+def _patiently(server: str, call: Callable[[], T]) -> T:
+    """Make a call, and raise _Silence after PATIENCE seconds without a sign of life. Calls within it share its time."""
+    if attempting():
+        heard()
+        return call()
+    if time.monotonic() - _given_up.get(server, -PATIENCE) < PATIENCE:
+        raise _Silence("it did not answer in time a moment ago, and is not asked again now")
+    attempt = _Attempt(call)
+    attempt.start()
+    while attempt.is_alive() and (left := attempt.heard + PATIENCE - time.monotonic()) > 0:
+        attempt.join(left)
+    if attempt.is_alive():
+        _given_up[server] = time.monotonic()
+        raise _Silence("no answer in time")
+    error, attempt.error = attempt.error, None
+    if error is None:
+        return cast(T, attempt.value)
     try:
-        wanted = float(retry_after or "")
-    except ValueError:
-        wanted = 0.5 * 2.0**attempt
-    return min(max(wanted, 0.0), LONGEST_WAIT)
+        raise error
+    finally:
+        del error  # or its traceback would keep connections open
+
+
+def attempting() -> bool:
+    """Whether this is within a call of `with_retries`."""
+    return isinstance(current_thread(), _Attempt)
+
+
+def heard(ahead: float = 0.0) -> None:
+    """A sign of life within a call of `with_retries`: it goes on, or will after `ahead` more seconds."""
+    thread = current_thread()
+    if isinstance(thread, _Attempt):
+        thread.heard = max(thread.heard, time.monotonic() + ahead)
+
+
+def entries(listed: Iterable[T]) -> Iterator[T]:
+    """The entries of a list that comes in pages, each a sign of life. Raises NoAnswer if they do not end."""
+    for entry in counted(listed):
+        heard()
+        yield entry
 
 
 class UploadBody:
@@ -112,6 +180,7 @@ class UploadBody:
             raise self._unreadable(error) from error
         self._hash.update(block)
         self._at += len(block)
+        heard()
         if longer:
             raise WrongBytes(None, self._size)
         if (not block or len(block) == left) and f"sha256:{self._hash.hexdigest()}" != self._digest:
@@ -146,6 +215,7 @@ class Download(io.RawIOBase):
         self._size, self._at, self._begin, self._retrying = size, offset, blocks, retrying
         self._blocks: Generator[bytes, None, None] | None = None
         self._rest = b""
+        self._piece, self._waited = offset, 0.0  # where the last whole piece ended, and how long the server took since
 
     def readable(self) -> bool:
         """Always."""
@@ -169,20 +239,27 @@ class Download(io.RawIOBase):
 
     def close(self) -> None:
         """Close the connection, if the file was not read to its end."""
-        if self._blocks is not None:
-            self._blocks.close()
+        with suppress(ValueError):  # an attempt that was given up may still be in it
+            if self._blocks is not None:
+                self._blocks.close()
         super().close()
 
     def _next(self) -> bytes:
         if self._blocks is None and self._at >= self._size:
             return b""
         self._blocks = self._blocks or self._begin(self._at)
+        began = time.monotonic()
         try:
             block = next(self._blocks, b"")
         except Exception:
             self._blocks = None
             raise
         self._at += len(block)
+        self._waited += time.monotonic() - began
+        if self._at - self._piece >= PIECE:
+            self._piece, self._waited = self._at, 0.0
+        if self._waited > PATIENCE:
+            raise _Silence("what comes is too little to wait for")
         return block
 
 

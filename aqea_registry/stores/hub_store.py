@@ -24,8 +24,10 @@ from aqea_registry.remote.hub_client import HubClient, NotFound, RemoteFile, Rep
 from aqea_registry.stores.attachments import check_document
 from aqea_registry.stores.port import (
     Content,
+    OtherContent,
     Plan,
     Tagged,
+    existing_release,
     lost_tag,
     other_document,
     parsed,
@@ -87,7 +89,7 @@ class HubStore:
         """What a push would send. Of small files the Hub knows no sha256: the branch's record is taken for them."""
         _check_names(release)
         refs = self._hub.refs()
-        existing = self._find(tag, refs)
+        existing = self._named(tag, release, refs)
         if existing is not None:
             return Plan(existing=existing, new=(), complete=existing.digest == release.digest())
         self._hub.check_write(exists=refs is not None)
@@ -235,9 +237,13 @@ class HubStore:
 
     def _unless_other(self, tag: str, release: Release, refs: RepositoryRefs | None) -> Tagged | None:
         """The tag, if it names this release already. Raises TagConflict if it names another one."""
-        found = self._find(tag, refs)
+        found = self._named(tag, release, refs)
         refuse_other_release(tag, self.spec, found.digest if found else None, release)
         return found
+
+    def _named(self, tag: str, release: Release, refs: RepositoryRefs | None) -> Tagged | None:
+        """What a tag names, for whoever wants to publish there. Raises TagConflict if that is not a release."""
+        return existing_release(lambda: self._find(tag, refs), self.spec, tag, release)
 
     def _find(self, tag: str, refs: RepositoryRefs | None) -> Tagged | None:
         if refs is None:
@@ -249,8 +255,8 @@ class HubStore:
         if content is None:
             if tag not in refs.tags:
                 return None
-            raise Refused.of("malformed", reference, f"not a release: the commit {at} has no {RECORD}")
-        parsed(reference, content)
+            raise OtherContent(reference, f"a commit without {RECORD}")
+        parsed(reference, content, RECORD)
         return Tagged(tag=tag, digest=digest_of(content), at=at)
 
     def _record(self, commit: str) -> bytes | None:

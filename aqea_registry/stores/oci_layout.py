@@ -27,6 +27,7 @@ from aqea_registry.base.files import (
     write_bytes,
 )
 from aqea_registry.base.findings import CannotCheck, Finding, Refused
+from aqea_registry.base.references import join_reference
 from aqea_registry.stores.attachments import (
     INDEX_TYPE,
     MalformedAttachment,
@@ -39,8 +40,10 @@ from aqea_registry.stores.attachments import (
 from aqea_registry.stores.layout_contents import LayoutContents, read_contents
 from aqea_registry.stores.port import (
     Content,
+    OtherContent,
     Plan,
     Tagged,
+    existing_release,
     is_attached,
     other_manifest,
     parsed,
@@ -55,6 +58,7 @@ from aqea_registry.stores.release import (
     Release,
     StoredFile,
     digest_of,
+    other_content,
 )
 
 REF_NAME = "org.opencontainers.image.ref.name"
@@ -75,10 +79,15 @@ class Layout:
         return sorted({tag for tag, _ in self._entries() if isinstance(tag, str)})
 
     def find(self, tag: str) -> Tagged | None:
-        """What a tag names. Raises CannotCheck if it appears in the index twice, with different digests."""
+        """What a tag names; its manifest may be lost. Raises CannotCheck if the index has two, OtherContent."""
         existing = {entry["digest"] for name, entry in self._entries() if name == tag}
         if len(existing) > 1:
             raise CannotCheck(f"{self.spec}: the tag {tag} appears in index.json more than once, with different digests")
+        for digest in existing:
+            with suppress(CannotCheck):
+                content = self._read(digest)
+                if digest_of(content) == digest and (found := other_content(content)) is not None:
+                    raise OtherContent(join_reference(self.spec, tag), found)
         return next((Tagged(tag=tag, digest=digest, at=digest) for digest in existing), None)
 
     def release(self, tagged: Tagged) -> Release:
@@ -87,7 +96,7 @@ class Layout:
 
     def plan(self, tag: str, release: Release) -> Plan:
         """What a push would write, the manifest's own blob among it; what is there is hashed first."""
-        existing = self.find(tag)
+        existing = existing_release(lambda: self.find(tag), self.spec, tag, release)
         new = tuple(self._missing(release))
         same = existing is not None and existing.digest == release.digest()
         marked = holds(self._folder / "oci-layout", MARKER)  # other programs read no folder without it
@@ -97,7 +106,7 @@ class Layout:
         """Write a release under a tag; repeat a push that was cut off. A layout keeps no notes."""
         self._folder.mkdir(parents=True, exist_ok=True)
         with locked(self._folder):
-            existing = self.find(tag)
+            existing = existing_release(lambda: self.find(tag), self.spec, tag, release)
             refuse_other_release(tag, self.spec, existing.digest if existing else None, release)
             write_bytes(self._folder / "oci-layout", MARKER)
             paths = {layer.digest: path for path, layer in release.files().items()}
@@ -189,13 +198,16 @@ class Layout:
 
     def _manifest(self, digest: str) -> bytes:
         """A small blob's bytes, checked."""
-        try:
-            content = read_small(self._blob(digest), Limit.STATEMENT)
-        except OSError as error:
-            raise CannotCheck(f"{self.spec}: the manifest {digest} cannot be read: {error.strerror}") from error
+        content = self._read(digest)
         if digest_of(content) != digest:
             raise other_manifest(f"{self.spec}@{digest}", digest, content)
         return content
+
+    def _read(self, digest: str) -> bytes:
+        try:
+            return read_small(self._blob(digest), Limit.STATEMENT)
+        except OSError as error:
+            raise CannotCheck(f"{self.spec}: the manifest {digest} cannot be read: {error.strerror}") from error
 
     def _missing(self, release: Release) -> list[Descriptor]:
         wanted = sorted((*release.blobs(), release.descriptor()), key=lambda blob: blob.digest)

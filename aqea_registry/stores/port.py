@@ -18,7 +18,17 @@ import msgspec
 from aqea_registry.base.files import Advance, WrongBytes
 from aqea_registry.base.findings import Finding, Refused, TagConflict
 from aqea_registry.base.references import join_reference
-from aqea_registry.stores.release import Descriptor, NotARelease, Release, StoredFile, digest_of, parse, tag_conflict
+from aqea_registry.stores.release import (
+    Descriptor,
+    NotARelease,
+    Release,
+    StoredFile,
+    digest_of,
+    is_object,
+    other_content,
+    parse,
+    tag_conflict,
+)
 
 # The bytes of a path of the release: a file that was verified, or a text that was made for the release.
 Content = Callable[[str], Path | bytes]
@@ -50,7 +60,7 @@ class Store(Protocol):
         ...
 
     def find(self, tag: str) -> Tagged | None:
-        """What a tag names; None if there is no such tag. Raises Refused if it names something that is not a release."""
+        """What a tag names; None if there is no such tag. Raises OtherContent if that is valid and not a release, Refused."""
         ...
 
     def release(self, tagged: Tagged) -> Release:
@@ -58,7 +68,10 @@ class Store(Protocol):
         ...
 
     def plan(self, tag: str, release: Release) -> Plan:
-        """What a push would send, after asking whether it may: raises NotAllowed and CannotCheck before a byte is sent."""
+        """What a push would send, after asking whether it may: raises NotAllowed and CannotCheck before a byte is sent.
+
+        Raises TagConflict if the tag names something that is not a release.
+        """
         ...
 
     def push(self, tag: str, release: Release, content: Content, notes: str, advance: Advance) -> dict[str, object]:
@@ -96,12 +109,38 @@ class Store(Protocol):
         ...
 
 
-def parsed(subject: str, content: bytes) -> Release:
-    """The release that a manifest's bytes are. Raises Refused if they are not one."""
+class OtherContent(Refused):
+    """A tag names something valid that is not a release of this program. `found` says what."""
+
+    def __init__(self, subject: str, found: str) -> None:
+        message = f"{found}, not a release of aqea-registry"
+        super().__init__(f"{subject}: {message}", [Finding("not-a-release", subject, message, actual=found)])
+        self.found = found
+
+
+def parsed(subject: str, content: bytes, file: str = "") -> Release:
+    """The release that a manifest's bytes are. Raises OtherContent if they are something else, Refused if nothing.
+
+    `file`: its name in a store of files, where another program may have one of that name.
+    """
     try:
         return parse(content)
     except NotARelease as error:
+        found = other_content(content)
+        if found is None and file and is_object(content) and b'"schemaVersion"' not in content:
+            found = f"another program's {file}"
+        if found is not None:
+            raise OtherContent(subject, found) from error
         raise Refused.of("malformed", subject, f"not a release: {error}") from error
+
+
+def existing_release(find: Callable[[], Tagged | None], spec: str, tag: str, release: Release) -> Tagged | None:
+    """What a tag names, for whoever wants to publish a release there. Raises TagConflict if that is not a release."""
+    try:
+        return find()
+    except OtherContent as error:
+        refuse_other_release(tag, spec, error.found, release)
+        raise
 
 
 def refuse_other_release(tag: str, spec: str, existing: str | None, release: Release) -> None:

@@ -12,7 +12,7 @@ import json
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
@@ -20,6 +20,7 @@ from aqea_registry.base.files import UnsafePath, safe_path
 from aqea_registry.base.findings import Finding
 from aqea_registry.base.references import join_reference
 
+T = TypeVar("T")
 ARTIFACT_TYPE = "application/vnd.aqea-registry.release.v1"
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
@@ -153,6 +154,51 @@ def parse(content: bytes) -> Release:
     return release
 
 
+class _AnyManifest(msgspec.Struct, rename="camel"):
+    """As much of any manifest as says what it is."""
+
+    schema_version: int
+    media_type: str = ""
+    artifact_type: str = ""
+    config: Any = None
+    layers: Any = None
+    fs_layers: Any = None
+    manifests: Any = None
+
+
+def other_content(content: bytes) -> str | None:
+    """What the bytes are that are something else and valid; None for a release, and for what cannot be read."""
+    found = _decoded(content, _AnyManifest)
+    if found is None:
+        return None
+    kind = found.artifact_type or (str(found.config.get("mediaType", "")) if isinstance(found.config, dict) else "")
+    docker = "docker" in found.media_type + kind
+    if found.manifests is not None:
+        return "a Docker manifest list" if docker else "an OCI image index"
+    if found.fs_layers is not None or (docker and found.layers is not None):
+        return "a Docker image"
+    if found.layers is None or kind.startswith(ARTIFACT_TYPE.removesuffix("1")):
+        return None
+    return "an OCI image" if kind in {"", CONFIG_TYPE} else f"an OCI artifact of type {kind[:100]}"
+
+
+def is_manifest(content: bytes) -> bool:
+    """Whether the bytes are a manifest of any kind, or were meant to be one."""
+    return _decoded(content, _AnyManifest) is not None
+
+
+def is_object(content: bytes) -> bool:
+    """Whether the bytes are a JSON object, as every list of a registry is."""
+    return _decoded(content, dict[str, msgspec.Raw]) is not None
+
+
+def _decoded(content: bytes, kind: type[T]) -> T | None:
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+
+
 def _check_paths(layers: Iterable[Descriptor]) -> None:
     """Refuse paths that lead out, that `pull` or git needs, that no file system takes, that would be one file on some, or of
     which one is a folder of another.
@@ -210,6 +256,7 @@ def how_checked(stored: Iterable[StoredFile]) -> str:
 
 
 def tag_conflict(tag: str, store: str, existing: str, wanted: str) -> Finding:
-    """The finding for a tag that names another release."""
-    message = "the tag already names another release, and a tag never moves"
+    """The finding for a tag that names another release, or something else: `existing`, its digest or other words."""
+    what = "already names another release" if existing.startswith("sha256:") else "exists with other content"
+    message = f"the tag {what}, and a tag never moves"
     return Finding("tag-moved", join_reference(store, tag), message, wanted, existing)

@@ -11,11 +11,11 @@ import pytest
 
 from aqea_registry.base.files import WrongBytes, ignore
 from aqea_registry.base.findings import CannotCheck, NotAllowed
+from aqea_registry.remote.answers import Failure
 from aqea_registry.remote.retry import (
     ATTEMPTS,
     LONGEST_WAIT,
     Download,
-    Failure,
     UploadBody,
     from_offset,
     wait_before,

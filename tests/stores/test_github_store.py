@@ -255,7 +255,7 @@ def test_what_is_no_release(github: GitHubServer) -> None:
     github.store.publish(REPO, "v1", {"program.zip": b"zip"})
     github.store.publish(REPO, "v2", {"release.json": b"{}"})
     assert store().tags() == ["v2"]
-    with pytest.raises(Refused, match="not a release of ours"):
+    with pytest.raises(Refused, match=r"a GitHub release without release\.json, not a release of aqea-registry"):
         found()
     with pytest.raises(Refused, match="not a release"):
         store().release(found(tag="v2"))

@@ -304,15 +304,17 @@ def test_offline_and_unreachable(published: HubServer, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(
-    "record", [None, b"", b"{", b"[]", b"[" * 10**5, b" " * (LARGEST_MANIFEST + 1)], ids=lambda one: str(one)[:9]
+    "record", [None, b"{}", b"", b"{", b"[]", b"[" * 10**5, b" " * (LARGEST_MANIFEST + 1)], ids=lambda one: str(one)[:9]
 )
 def test_a_tag_without_a_release(repository: HubServer, record: bytes | None) -> None:
     repository.store.commit("datasets", NAME, {"x": b"x"} if record is None else {"release.json": record})
     repository.store.tag("datasets", NAME, "v1")
-    for ask in (lambda: found(), lambda: put()):
-        with pytest.raises(Refused, match="not a release") as error:
-            ask()
-        assert [finding.code for finding in error.value.findings] == ["malformed"]
+    valid = record in {None, b"{}"}
+    with pytest.raises(Refused, match="not a release") as error:
+        found()
+    assert [finding.code for finding in error.value.findings] == ["not-a-release" if valid else "malformed"]
+    with pytest.raises(TagConflict if valid else Refused, match="other content" if valid else "not a release"):
+        put()
     put(tag="v2")  # what lies there is no release, and in nobody's way
     check(repository, tag="v2")
 
@@ -674,7 +676,8 @@ def test_xet_storage_that_refuses(repository: HubServer, monkeypatch: pytest.Mon
         fault = repository.faults.add(Fault(method="GET|POST", path=path, status=status, times=None))
         with pytest.raises(error, match=str(status)) as raised:
             put()
-        assert "http" not in raised.value.message and 0 < fault.hits <= 2
+        assert re.search(rf"Xet storage at http://127[^?]*{path}", raised.value.message) and "?" not in raised.value.message
+        assert "HF_HUB_DISABLE_XET=1" in (raised.value.hint or "") and 0 < fault.hits <= 2
         repository.faults.clear()
     put()
     check(repository)

@@ -419,13 +419,16 @@ def test_a_tag_of_something_else(desk: Desk) -> None:
     index = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": []}
     image = {key: value for key, value in json.loads(RELEASE.render()).items() if key != "artifactType"}
     spaced = {**json.loads(RELEASE.render()), "annotations": {"added": "later"}}  # its identity would be two digests
+    whats = {"index": "an OCI image index, not a release of aqea-registry", "image": "an OCI image, not a release"}
     for tag, value in (("index", index), ("image", image), ("spaced", spaced)):
         written = desk.direct._client.put_manifest(tag, json.dumps(value).encode, str(value["mediaType"]))
         assert written is not None and written.status == 201
-        for ask in (desk.direct.find, lambda name: desk.direct.plan(name, RELEASE)):
-            with pytest.raises(Refused, match="not a release") as caught:
-                ask(tag)
-            assert caught.value.findings[0].code == "malformed"
+        with pytest.raises(Refused, match=whats.get(tag, "not a release: the manifest has more")) as caught:
+            desk.direct.find(tag)
+        assert caught.value.findings[0].code == ("not-a-release" if tag in whats else "malformed")
+        with pytest.raises(TagConflict if tag in whats else Refused) as conflict:
+            desk.direct.plan(tag, RELEASE)
+        assert tag not in whats or whats[tag].partition(",")[0] in conflict.value.message
     for tag in ("", "a/b", "../v1", "-v1", "v" * 129, "v1?x=y", fallback_tag(RELEASE.digest())):
         with pytest.raises(BadConfiguration):
             desk.direct.find(tag)
@@ -690,7 +693,12 @@ def test_documents_that_are_not_what_they_should_be(desk: Desk) -> None:
         with pytest.raises(Refused) as caught:
             desk.store.attachments(tagged)
         assert caught.value.findings[0].code == code
-    for junk in (b"[]", b"{", b'{"manifests": [1]}', b"[" * 100_000):
+    for junk, told in (
+        (b"[]", CannotCheck),
+        (b"{", CannotCheck),
+        (b'{"manifests": [1]}', Refused),
+        (b"[" * 100_000, CannotCheck),
+    ):
         desk.line.faults.add(Fault(path="/referrers/", status=200, body=junk))
-        with pytest.raises(Refused):
+        with pytest.raises(told):
             desk.store.attachments(tagged)

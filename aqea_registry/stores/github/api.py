@@ -16,17 +16,19 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar, cast
 from urllib.parse import urlsplit
 
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, NotAllowed, Refused
-from aqea_registry.remote.retry import PIECE, Download, Failure, UploadBody, from_offset, with_retries
+from aqea_registry.base.progress import keep_secret
+from aqea_registry.remote import retry
+from aqea_registry.remote.answers import Failure, NoAnswer, header_number, party, quotable, unreached, whole_answer
+from aqea_registry.remote.retry import PIECE, Download, UploadBody, entries, from_offset, with_retries
 
 if TYPE_CHECKING:
     from github.GitRelease import GitRelease
     from github.GitReleaseAsset import GitReleaseAsset
     from github.Repository import Repository
-    from requests import Session
+    from requests import Response, Session
 
 T = TypeVar("T")
-API = "https://api.github.com"
-TIME_LIMIT = 60  # seconds of silence; GitHub hashes a large asset before it answers
+API, GITHUB = "https://api.github.com", "GitHub"
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 ABSENT, INVALID = 404, 422
 
@@ -73,6 +75,7 @@ class GitHubClient:
         self._name = name
         self.spec = f"github://{name}"
         self._token = os.environ.get("GITHUB_TOKEN") or os.environ.get("GH_TOKEN") or ""
+        keep_secret(self._token)
         self._api = (os.environ.get("GITHUB_API_URL") or API).rstrip("/")
         parts = urlsplit(self._api)
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username:
@@ -95,10 +98,13 @@ class GitHubClient:
         if not self._token:
             raise NotAllowed(f"{self.spec}: GitHub wants a token to publish there, and none is set", hint)
         repository = self._look()
-        if repository.archived:
+        archived, push, scopes = self._ask("", lambda: _rights(repository))
+        if archived:
             raise NotAllowed(f"{self.spec} is archived, so nothing can be published there", "name another store")
-        if not (repository.permissions and repository.permissions.push):
+        if not push:
             raise NotAllowed(f"{self.spec}: the token may read there, but not write", hint)
+        if scopes is not None and not scopes & {"repo", "public_repo"}:
+            raise NotAllowed(f"{self.spec}: the token has the scopes {', '.join(sorted(scopes))}, and not repo", hint)
 
     def _look(self) -> Repository:
         try:
@@ -121,7 +127,7 @@ class GitHubClient:
 
     def releases(self) -> list[Found]:
         """All releases; drafts only if the token may write."""
-        return self._ask("its releases", lambda: [*map(_found, self._repository().get_releases())])
+        return self._ask("its releases", lambda: [*map(_found, entries(self._repository().get_releases()))])
 
     def create(self, tag: str, text: str) -> Found:
         """Make a draft; if an answer is lost, there may be another one."""
@@ -147,7 +153,7 @@ class GitHubClient:
         """The assets of a release by name."""
 
         def call() -> dict[str, Asset]:
-            return {asset.name: _asset(asset) for asset in self._repository().get_release(release).get_assets()}
+            return {asset.name: _asset(asset) for asset in entries(self._repository().get_release(release).get_assets())}
 
         return self._ask(f"release {release}", call)
 
@@ -157,7 +163,13 @@ class GitHubClient:
         def call() -> Asset:
             body.seek(0)
             file = cast(BinaryIO, body)
-            return _asset(found.handle.upload_asset_from_memory(file, len(body), name, content_type=media_type, label=label))
+            handle = found.handle
+            try:
+                made = handle.upload_asset_from_memory(file, len(body), name, content_type=media_type, label=label)
+            except AssertionError as error:  # PyGithub's answer to an address of another server
+                address = quotable(handle.upload_url.partition("{")[0])
+                raise NoAnswer(f"the upload address {address} that GitHub gave is not on its server") from error
+            return _asset(made)
 
         return self._ask(f"{found.tag}: {name}", call)
 
@@ -183,7 +195,23 @@ class GitHubClient:
 
     def _retrying(self, what: str, call: Callable[[], T]) -> T:
         hint = f"set GITHUB_TOKEN to a token that may do this in {self._name}"
-        return with_retries(f"{self.spec}: {what}" if what else self.spec, call, _explain, hint)
+        return with_retries(f"{self.spec}: {what}" if what else self.spec, call, self._explain, hint, self._api)
+
+    def _explain(self, error: Exception) -> Failure | None:
+        """What a failed request means; None if it is not about a request."""
+        import requests
+        from github import GithubException
+
+        if isinstance(error, GithubException):
+            return _answer(error.status, error.headers or {}, _said(error.data)[0])
+        if isinstance(error, requests.HTTPError) and error.response is not None:
+            who = self._who(error.response.url)
+            return _answer(error.response.status_code, error.response.headers, "", who)
+        return unreached(error, self._who, GITHUB)
+
+    def _who(self, url: str | None) -> str:
+        """Who is asked at an address."""
+        return party(url, self._api, GITHUB)
 
     def _ask(self, what: str, call: Callable[[], T]) -> T:
         def attempt() -> T:
@@ -209,7 +237,7 @@ class GitHubClient:
         headers |= {"Range": f"bytes={offset}-"} if offset else {}
         headers |= {"Authorization": f"Bearer {self._token}"} if self._token else {}
         url = f"{self.address}/releases/assets/{asset.id}" if self._token else asset.page
-        with closing(self._session.get(url, headers=headers, stream=True, timeout=TIME_LIMIT)) as response:
+        with closing(self._session.get(url, headers=headers, stream=True, timeout=retry.PATIENCE)) as response:
             response.raise_for_status()
             pieces = iter(lambda: response.raw.read(PIECE), b"")  # keeps what arrived before a cut
             yield from from_offset(pieces, offset, response.status_code)
@@ -236,10 +264,10 @@ class GitHubClient:
     def _github(self) -> Any:
         from github import Auth, Github
 
-        return Github(
+        client = Github(
             auth=Auth.Token(self._token) if self._token else None,
             base_url=self._api,
-            timeout=TIME_LIMIT,
+            timeout=int(retry.PATIENCE) + 1,
             user_agent="aqea-registry",
             per_page=100,
             retry=None,  # `with_retries` asks again
@@ -247,6 +275,10 @@ class GitHubClient:
             seconds_between_writes=None,
             lazy=True,
         )
+        requester: Any = client.requester
+        for name in ("connectionClass", "httpConnectionClass", "httpsConnectionClass"):
+            setattr(requester, f"_Requester__{name}", _bounded(getattr(requester, f"_Requester__{name}")))
+        return client
 
     @cached_property
     def _session(self) -> Session:
@@ -255,6 +287,13 @@ class GitHubClient:
         session = requests.Session()
         session.auth = lambda request: request  # or a login in ~/.netrc would take the token's place
         return session
+
+
+def _rights(repository: Repository) -> tuple[bool, bool, frozenset[str] | None]:
+    """Whether a repository is archived; whether its user may push; the scopes of a classic token, which may be fewer."""
+    scopes = cast("str | None", repository.raw_headers.get("x-oauth-scopes"))
+    named = None if scopes is None else frozenset(scopes.replace(",", " ").split())
+    return bool(repository.archived), bool(repository.permissions and repository.permissions.push), named
 
 
 def _found(release: GitRelease) -> Found:
@@ -267,35 +306,34 @@ def _asset(asset: GitReleaseAsset) -> Asset:
     return Asset(asset.id, asset.name, digest, asset.size, asset.state == "uploaded", asset.browser_download_url, asset)
 
 
-def _explain(error: Exception) -> Failure | None:
-    """What a failed request means; None if it is not about a request."""
-    import requests
-    import urllib3
-    from github import BadAttributeException, GithubException
+def _bounded(connection: type[Any]) -> type[Any]:
+    """PyGithub's class of connections, whose answers are read here: as much as may be, and only JSON."""
 
-    if isinstance(error, GitHubRefusal):
-        return None
-    if isinstance(error, GithubException):
-        return _answer(error.status, error.headers or {}, _said(error.data)[0])
-    if isinstance(error, requests.HTTPError) and error.response is not None:
-        return _answer(error.response.status_code, error.response.headers, "")
-    if isinstance(error, requests.RequestException | urllib3.exceptions.HTTPError | OSError):
-        # Their words hold whole URLs, and those of a download are as good as a token.
-        return Failure(None, f"no answer from GitHub ({type(error).__name__})")
-    if isinstance(error, BadAttributeException | AssertionError | ValueError | TypeError | LookupError | AttributeError):
-        return Failure(None, "GitHub's answer cannot be understood")
-    return None
+    class Bounded(connection):  # type: ignore[misc]
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            self.session.hooks["response"].append(_read_answer)
+
+    return Bounded
 
 
-def _answer(status: int, headers: Mapping[str, str], message: str) -> Failure:
+def _read_answer(response: Response, **options: Any) -> None:
+    """Read an answer before PyGithub does."""
+    blocks = iter(lambda: response.raw.read(PIECE, decode_content=True), b"")
+    response._content = whole_answer(blocks, GITHUB, response.headers.get("Content-Type", "") if response.ok else None)
+
+
+def _answer(status: int, headers: Mapping[str, str], message: str, who: str = GITHUB) -> Failure:
     said = {name.lower(): value for name, value in headers.items()}
-    reason = f"GitHub answered {status}{f': {message}' if message else ''}"
+    reason = f"{who} answered {status}{f': {message}' if message else ''}"
+    if status == 403 and (needed := said.get("x-accepted-github-permissions")):
+        reason += f" (the token needs {needed})"
     wait = said.get("retry-after")
     used_up = said.get("x-ratelimit-remaining") == "0"
     if status == 403 and (wait is not None or used_up or "rate limit" in message.lower()):
-        reset = said.get("x-ratelimit-reset", "")
-        if wait is None and used_up and reset.isdecimal():
-            wait = str(max(0, int(reset) - int(time.time())))
+        reset = header_number(said.get("x-ratelimit-reset"))
+        if wait is None and used_up and reset is not None:
+            wait = str(reset - time.time())
         return Failure(429, reason, wait)  # GitHub's other way to say so
     return Failure(status, reason, wait)
 
@@ -304,7 +342,7 @@ def _said(data: Any) -> tuple[str, frozenset[str]]:
     """GitHub's own words for an error in one line, and the codes of its validation."""
     if not isinstance(data, dict):
         return "", frozenset()
-    errors = [error for error in data.get("errors") or () if isinstance(error, dict)]
+    listed = data.get("errors")
+    errors = [error for error in listed if isinstance(error, dict)] if isinstance(listed, list) else []
     words = [data.get("message"), *(error.get("message") or error.get("code") for error in errors)]
-    message = "; ".join(" ".join(str(word).split()) for word in words if word)
-    return message[:300], frozenset(str(error.get("code")) for error in errors)
+    return quotable("; ".join(str(word) for word in words if word)), frozenset(str(error.get("code")) for error in errors)

@@ -33,7 +33,17 @@ from aqea_registry.stores.github.assets import (
     with_notice,
 )
 from aqea_registry.stores.github.upload import AssetUpload, Sending, draft_lock, draft_owner, own_draft, send
-from aqea_registry.stores.port import Content, Plan, Tagged, is_attached, other_manifest, parsed, refuse_other_release
+from aqea_registry.stores.port import (
+    Content,
+    OtherContent,
+    Plan,
+    Tagged,
+    existing_release,
+    is_attached,
+    other_manifest,
+    parsed,
+    refuse_other_release,
+)
 from aqea_registry.stores.release import LARGEST_MANIFEST, RECORD, Descriptor, Release, StoredFile, digest_of
 
 ROUNDS = 10  # how often a push looks again because somebody else was faster
@@ -82,13 +92,13 @@ class GitHub:
         content = self._client.read(record, LARGEST_MANIFEST)
         if digest_of(content) != tagged.digest:
             raise other_manifest(subject, tagged.digest, content)
-        return parsed(subject, content)
+        return parsed(subject, content, RECORD)
 
     def plan(self, tag: str, release: Release) -> Plan:
         """What a push would send, to a new draft or to one that a push left."""
         check_names(release, self._part)
         self._client.check_writable()
-        existing = self.find(tag)
+        existing = existing_release(lambda: self.find(tag), self.spec, tag, release)
         if existing is not None and existing.digest != release.digest():
             return Plan(existing=existing, new=(), complete=False)
         owner = draft_owner(self._client.address, tag, release.digest())
@@ -157,7 +167,7 @@ class GitHub:
         assets = self._client.assets(found.id)
         record = assets.get(RECORD)
         if record is None or not record.whole:
-            raise Refused.of("malformed", join_reference(self.spec, found.tag), f"not a release of ours: it has no {RECORD}")
+            raise OtherContent(join_reference(self.spec, found.tag), f"a GitHub release without {RECORD}")
         self._seen[str(found.id)] = assets
         return Tagged(tag=found.tag, digest=digest_of_asset(self._client, record), at=str(found.id))
 
@@ -199,8 +209,8 @@ class GitHub:
     def _refuse_conflict(self, tag: str, found: Found, release: Release, sending: Sending) -> None:
         try:
             existing = self._tagged(found).digest
-        except Refused:
-            existing = "something that is not a release of ours"
+        except OtherContent as error:
+            existing = error.found
         if existing != release.digest():
             sending.discard()
         refuse_other_release(tag, self.spec, existing, release)

@@ -21,10 +21,13 @@ from urllib.parse import urljoin, urlsplit
 
 from aqea_registry.base.files import BLOCK, Limit, read_small
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, NotAllowed, Refused
-from aqea_registry.remote.retry import PIECE, TOO_MANY, Download, Failure, UploadBody, from_offset, with_retries
+from aqea_registry.base.progress import keep_secret
+from aqea_registry.remote import retry
+from aqea_registry.remote.answers import Failure, NoAnswer, header_number, is_page, media_type, party, quotable, unreached
+from aqea_registry.remote.retry import PIECE, TOO_MANY, Download, UploadBody, from_offset, with_retries
 from aqea_registry.stores.attachments import INDEX_TYPE
 from aqea_registry.stores.port import other_manifest
-from aqea_registry.stores.release import LARGEST_MANIFEST, MANIFEST_TYPE, Descriptor, digest_of
+from aqea_registry.stores.release import LARGEST_MANIFEST, MANIFEST_TYPE, Descriptor, digest_of, is_manifest
 
 if TYPE_CHECKING:
     from requests import Response, Session
@@ -32,7 +35,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Headers = Mapping[str, str]
 Body = UploadBody | bytes | None
-TIME_LIMITS = (10.0, 300.0)  # seconds: to connect, and of silence; a registry may hash a large blob before it answers
+REGISTRY = "the registry"
+CONNECT = 10.0  # seconds
+MOST_PAGES = 1000
 LOCAL = re.compile(r"(localhost|127(\.\d+){3}|\[::1\])(:\d+)?")
 # Everything that a tag may name: what is not a release is to be seen, and not to look like nothing.
 MANIFEST_TYPES = (
@@ -51,12 +56,12 @@ DOCKER_HUB_KEY = "https://index.docker.io/v1/"  # as docker and its credential h
 class UnexpectedStatus(Exception):
     """The registry answered with another status than expected. The reason holds nothing that it was sent."""
 
-    def __init__(self, response: Response) -> None:
+    def __init__(self, response: Response, who: str) -> None:
         with closing(response):
             self.code = _code(response.raw.read(BLOCK))
         self.status = response.status_code
         self.retry_after = response.headers.get("Retry-After")
-        super().__init__(_reason(self.status, self.code))
+        super().__init__(_reason(self.status, self.code, who))
 
 
 class Reply(NamedTuple):
@@ -66,6 +71,11 @@ class Reply(NamedTuple):
     headers: Mapping[str, str]
     content: bytes
     url: str
+
+    def no_answer(self, what: str, wanted: str) -> CannotCheck:
+        """The error for content that is not what a registry answers."""
+        kind = media_type(self.headers.get("Content-Type"))
+        return CannotCheck(f"{what}: the registry answered {kind}, not {wanted}", "look what is at this address, and try again")
 
 
 class RegistryClient:
@@ -78,6 +88,7 @@ class RegistryClient:
         self._scheme = "http" if LOCAL.fullmatch(host) else "https"
         self._login: str | None = None
         self._authorization = ""
+        self._named: dict[str, str] = {}  # what the addresses are that the registry names
 
     def __str__(self) -> str:
         return f"oci://{self.host}/{self.name}"
@@ -93,27 +104,35 @@ class RegistryClient:
     def retrying(self, what: str, call: Callable[[], T], *, to_write: bool = False) -> T:
         """Make single requests that belong together, all of them again where waiting helps."""
         login = f"docker login {self.host}"
-        return with_retries(what, call, explain, f"{login}, as someone who may write to {self.name}" if to_write else login)
+        hint = f"{login}, as someone who may write to {self.name}" if to_write else login
+        return with_retries(what, call, self._explain, hint, self._netloc)
 
     def pages(self, path: str, expect: Collection[int], headers: Headers | None = None) -> Iterator[Reply]:
         """The answers to a question whose answer may be spread over several pages."""
         seen, query = set[str](), ""
         while query not in seen:
+            if len(seen) == MOST_PAGES:
+                raise CannotCheck(f"{self}: {path}: the registry's answer does not end", "ask whoever keeps the registry")
             seen.add(query)
             reply = self.ask("GET", f"{path}?{query}".rstrip("?"), expect, headers, what=path)
             yield reply
-            link = re.match(r"<([^>]*)>", reply.headers.get("Link", ""))
-            query = urlsplit(link[1]).query if link else ""
+            link = re.match(r"<[^>?]*\?([^>#]*)", reply.headers.get("Link", ""))
+            query = link[1] if link else ""
 
     def manifest(self, reference: str) -> bytes | None:
         """The manifest of a tag or digest; None if there is none. Raises Refused for other bytes than the digest names."""
         reply = self.ask("GET", f"manifests/{reference}", {200, 404}, {"Accept": ", ".join(MANIFEST_TYPES)})
         if reply.status == 404:
             return None
+        whole = is_manifest(reply.content)
+        if not whole and reply.headers.get("Content-Type", "").partition(";")[0] not in MANIFEST_TYPES:
+            raise reply.no_answer(f"{self}:{reference}", "a manifest")
         actual = digest_of(reply.content)
         for name in (reference, reply.headers.get("Docker-Content-Digest", "")):
             if name.startswith("sha256:") and name != actual:
                 raise other_manifest(f"{self}@{reference}", name, reply.content)
+        if not whole:
+            raise reply.no_answer(f"{self}:{reference}", "a whole manifest")
         return reply.content
 
     def put_manifest(self, reference: str, make: Callable[[], bytes | None], media_type: str = MANIFEST_TYPE) -> Reply | None:
@@ -133,8 +152,8 @@ class RegistryClient:
     def size(self, digest: str) -> int | None:
         """How many bytes a blob has here; None if it is not there, -1 if the registry does not say."""
         reply = self.ask("HEAD", f"blobs/{digest}", {200, 404})
-        length = reply.headers.get("Content-Length", "")
-        return None if reply.status == 404 else int(length) if length.isdecimal() else -1
+        length = header_number(reply.headers.get("Content-Length"))
+        return None if reply.status == 404 else -1 if length is None else int(length)
 
     def holds(self, blob: Descriptor) -> bool:
         """Whether the registry has a blob of this digest and size."""
@@ -148,6 +167,8 @@ class RegistryClient:
             with closing(self._send("GET", f"blobs/{blob.digest}", {200, 206, 404}, headers)) as response:
                 if response.status_code == 404:
                     raise Refused.of("missing", what, f"the registry has no blob {blob.digest}", blob.digest)
+                if is_page(response.headers.get("Content-Type")) and response.headers.get("Content-Length") != str(blob.size):
+                    raise NoAnswer("the registry answered text/html, not the file")
                 pieces = iter(lambda: response.raw.read(PIECE), b"")  # keeps what arrived before a cut
                 yield from from_offset(pieces, at, response.status_code)
 
@@ -163,14 +184,14 @@ class RegistryClient:
         if isinstance(body, UploadBody):
             body.seek(0)
         location = self._begin_upload()
-        url = f"{location}{'&' if urlsplit(location).query else '?'}digest={blob.digest}"
+        url = f"{location}{'&' if '?' in location else '?'}digest={blob.digest}"
         self._request("PUT", url, {201, 204}, {"Content-Type": "application/octet-stream"}, body if blob.size else b"")
 
     def check_writable(self) -> None:
         """Begin an upload and give it up: there is no other way to ask."""
         if self.ask("GET", "/v2/", {200, 404}).status == 404:
             raise CannotCheck(f"{self}: there is no OCI registry at {self.host}", "correct the store's name")
-        location = self._begin_upload()
+        location = self.retrying(f"{self}: an upload", self._begin_upload, to_write=True)
         with suppress(NotAllowed, CannotCheck):  # some registries cannot: they forget it after some time
             self.ask("DELETE", location, {202, 204, 404, 405}, what="an upload")
 
@@ -178,12 +199,12 @@ class RegistryClient:
         reply = self.ask("POST", "blobs/uploads/", {202, 404, 405})
         if reply.status != 202:
             raise NotAllowed(
-                f"{self}: {_reason(reply.status, _code(reply.content))} to an upload",
+                f"{self}: {_reason(reply.status, _code(reply.content), REGISTRY)} to an upload",
                 f"make the repository at {self.host}, or ask there who may write to it; then docker login {self.host}",
             )
         if not (location := reply.headers.get("Location")):
             raise CannotCheck(f"{self}: the registry names no location for an upload", "try again later")
-        return urljoin(reply.url, location)
+        return self._naming("the upload address {} that the registry gave", urljoin(reply.url, location))
 
     # Single requests
 
@@ -199,15 +220,34 @@ class RegistryClient:
             # The registry may send an upload elsewhere: the login is for its own host only.
             known = self._authorization if urlsplit(url).netloc == self._netloc else ""
             signed = {**headers, "Authorization": known} if known else {**headers}
-            response = self._session.request(method, url, headers=signed, data=body, stream=True, timeout=TIME_LIMITS)
+            response = self._session.request(
+                method, url, headers=signed, data=body, stream=True, timeout=(CONNECT, retry.PATIENCE)
+            )
             if response.status_code not in {401, 403} or login_is_new or not self._log_in(response):
                 break
             response.close()
             if isinstance(body, UploadBody):
                 body.seek(0)
         if response.status_code not in expect:
-            raise UnexpectedStatus(response)
+            raise UnexpectedStatus(response, self._who(response.url))
         return response
+
+    def _naming(self, words: str, url: str) -> str:
+        """Remember what an address is that the registry names."""
+        self._named[quotable(url)] = words.format(quotable(url))
+        return url
+
+    def _who(self, url: str | None) -> str:
+        """Who is asked at an address."""
+        return self._named.get(quotable(url or ""), "") or party(url, f"{self._scheme}://{self._netloc}", REGISTRY)
+
+    def _explain(self, error: Exception) -> Failure | None:
+        """Why a request failed; None if the error is not about a request."""
+        if isinstance(error, UnexpectedStatus):
+            # What is sent was hashed here: it changed on the way, or somebody writes the same at this moment. It may pass.
+            passing = error.code == "DIGEST_INVALID"
+            return Failure(None if passing else error.status, str(error), error.retry_after)
+        return unreached(error, self._who, REGISTRY)
 
     def _url(self, path: str) -> str:
         root = f"{self._scheme}://{self._netloc}"
@@ -228,9 +268,12 @@ class RegistryClient:
     def _token(self, server: str, query: Mapping[str, str]) -> str:
         """The Authorization header with a token, in exchange for the login or for nothing; "" if none is given."""
         headers = {"Authorization": f"Basic {self._login}"} if self._login else {}
-        response = self._session.get(server, params=dict(query), headers=headers, stream=True, timeout=TIME_LIMITS)
+        self._naming("the token server {} that the registry names", server)
+        response = self._session.get(
+            server, params=dict(query), headers=headers, stream=True, timeout=(CONNECT, retry.PATIENCE)
+        )
         if response.status_code == TOO_MANY or response.status_code >= 500:  # this is not about the login
-            raise UnexpectedStatus(response)
+            raise UnexpectedStatus(response, self._who(response.url))
         with closing(response):
             content = response.raw.read(LARGEST_MANIFEST, decode_content=True) if response.status_code == 200 else b"{}"
         try:
@@ -238,6 +281,7 @@ class RegistryClient:
             token = answer.get("token") or answer.get("access_token")
         except (ValueError, AttributeError, RecursionError):  # not the JSON of a token
             return ""
+        keep_secret(token if isinstance(token, str) else None)
         return f"Bearer {token}" if isinstance(token, str) else ""
 
     @cached_property
@@ -247,6 +291,7 @@ class RegistryClient:
         import requests
 
         self._login = stored_login(self.host)
+        keep_secret(self._login, *_parts(self._login))
         session = requests.Session()
         session.auth = lambda request: request  # or a login in ~/.netrc would take the place of docker's
         session.headers["Accept-Encoding"] = "identity"  # digests, sizes and ranges are of the bytes that are sent
@@ -256,34 +301,8 @@ class RegistryClient:
         return session
 
 
-def explain(error: Exception) -> Failure | None:
-    """Why a request failed; None if the error is not about a request."""
-    import requests
-    import urllib3
-
-    if isinstance(error, UnexpectedStatus):
-        # What is sent was hashed here: it changed on the way, or somebody writes the same at this moment. It may pass.
-        passing = error.code == "DIGEST_INVALID"
-        return Failure(None if passing else error.status, str(error), error.retry_after)
-    if isinstance(error, requests.RequestException | urllib3.exceptions.HTTPError):
-        return Failure(None, _why(error))
-    return None
-
-
-def _why(error: BaseException) -> str:
-    """Why there was no answer, in the system's words: those of the libraries hold whole URLs."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, TimeoutError) or "Timeout" in type(cause).__name__:
-            return "no answer in time"
-        if isinstance(cause, OSError) and cause.strerror:
-            return f"no answer: {cause.strerror}"
-        cause = cause.__cause__ or cause.__context__
-    return "the connection was lost"
-
-
-def _reason(status: int, code: str) -> str:
-    return f"the registry answered {status} {code}".rstrip()
+def _reason(status: int, code: str, who: str) -> str:
+    return f"{who} answered {status} {code}".rstrip()
 
 
 def _code(content: bytes) -> str:
@@ -319,6 +338,14 @@ def stored_login(host: str) -> str | None:
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise BadConfiguration(f"{path} gives no login for {host} that can be read", f"docker login {host}") from None
     return None
+
+
+def _parts(login: str | None) -> tuple[str, ...]:
+    """What must not be shown of a login, besides itself: user and password, the password."""
+    with suppress(ValueError):
+        plain = base64.b64decode(login or "").decode()
+        return plain, plain.partition(":")[2]
+    return ()
 
 
 def token_server(challenge: str) -> tuple[str, dict[str, str]]:

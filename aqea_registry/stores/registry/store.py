@@ -39,9 +39,19 @@ from aqea_registry.stores.attachments import (
     well_formed,
     with_entry,
 )
-from aqea_registry.stores.port import Content, Plan, Tagged, is_attached, lost_tag, parsed, refuse_other_release, unchanged
-from aqea_registry.stores.registry.http import RegistryClient
-from aqea_registry.stores.release import EMPTY_CONFIG, MANIFEST_TYPE, Descriptor, Release, StoredFile, digest_of
+from aqea_registry.stores.port import (
+    Content,
+    Plan,
+    Tagged,
+    existing_release,
+    is_attached,
+    lost_tag,
+    parsed,
+    refuse_other_release,
+    unchanged,
+)
+from aqea_registry.stores.registry.http import RegistryClient, Reply
+from aqea_registry.stores.release import EMPTY_CONFIG, MANIFEST_TYPE, Descriptor, Release, StoredFile, digest_of, is_object
 
 SETTLE = 1.5  # seconds
 COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
@@ -75,7 +85,7 @@ class Registry:
         """Every tag but those of lists of attachments, sorted. Whether they name releases is not asked."""
         found: set[str] = set()
         for page in self._client.pages("tags/list", {200, 404}):
-            names = _names(f"{self.spec}: its tags", page.content) if page.status == 200 else []
+            names = _names(f"{self.spec}: its tags", page) if page.status == 200 else []
             if found.issuperset(names):
                 break
             found.update(names)
@@ -101,7 +111,7 @@ class Registry:
 
     def plan(self, tag: str, release: Release) -> Plan:
         """What a push would send. Whether it may is asked by beginning an upload and giving it up at once."""
-        existing = self.find(tag)
+        existing = existing_release(lambda: self.find(tag), self.spec, tag, release)
         if existing is not None and existing.digest != release.digest():
             return Plan(existing=existing, new=(), complete=False)
         if existing is None:
@@ -175,16 +185,16 @@ class Registry:
 
     def _find_same(self, tag: str, release: Release) -> Tagged | None:
         """What the tag names. Raises TagConflict if that is another release."""
-        found = self.find(tag)
+        found = existing_release(lambda: self.find(tag), self.spec, tag, release)
         refuse_other_release(tag, self.spec, found.digest if found else None, release)
         return found
 
 
-def _names(what: str, content: bytes) -> list[str]:
+def _names(what: str, page: Reply) -> list[str]:
     try:
-        return msgspec.json.decode(content, type=_Page).tags or []
+        return msgspec.json.decode(page.content, type=_Page).tags or []
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise CannotCheck(f"{what}: the registry's answer is not a list of tags", "try again later") from error
+        raise page.no_answer(what, "a list of tags") from error
 
 
 ROUNDS = 5  # how often the list is written, if others write it too
@@ -241,6 +251,8 @@ class Referrers:
             if page.status in unknown:
                 index = self._client.manifest(tag)
                 yield from [index] if index is not None else []
+            elif not is_object(page.content):
+                raise page.no_answer(f"{self._client}@{digest}", "a list of attachments")
             else:
                 yield page.content
 
