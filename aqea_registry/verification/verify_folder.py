@@ -22,14 +22,7 @@ LIST_NAMES = (
 RECORD = "release.json"  # what stores keep beside a release's files
 # What programs are known to leave beside files, folders first: counted, not looked at. docs/findings.md has the same list.
 LEFT_BY_PROGRAMS = (
-    ".git",
-    ".cache/huggingface",
-    ".aqea-incoming",
-    ".gitattributes",
-    ".gitignore",
-    ".DS_Store",
-    "Thumbs.db",
-    "desktop.ini",
+    *(".git", ".cache/huggingface", ".aqea-incoming", ".gitattributes", ".gitignore", ".DS_Store", "Thumbs.db", "desktop.ini"),
     ".NAME.PID-RANDOM.part",
 )
 

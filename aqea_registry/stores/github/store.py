@@ -123,15 +123,23 @@ class GitHub:
                         if not found.immutable and self._missing(self._client.assets(found.id), release):
                             sending.fill(found, advance)
                         sending.discard()
-                        return self._ids(found, release)
+                        return self.ids(Tagged(tag=tag, digest=release.digest(), at=str(found.id)), release)
                     made = sending.publish(advance)
                 except GitHubRefusal as error:
                     made, reason = None, error.said
         raise CannotCheck(f"{join_reference(self.spec, tag)}: {reason}", "try again later; what was sent is kept")
 
     def ids(self, tagged: Tagged, release: Release) -> dict[str, object]:
-        """The numbers of the release and its assets."""
-        return self._ids(self._by_number(tagged), release)
+        """The numbers of the release and its assets; of a file in parts, those of all its parts."""
+        assets = self._client.assets(int(tagged.at))
+        parts = read_parts(self._client, assets).files
+        ids: dict[str, object] = {}
+        for path in [*release.files(), RECORD]:
+            if (asset := assets.get(asset_name(path))) is not None:
+                ids[path] = asset.id
+            elif path in parts:
+                ids[path] = [assets[part.name].id for part in parts[path].parts if part.name in assets]
+        return {"release": int(tagged.at), "assets": ids}
 
     def stored(self, tagged: Tagged, release: Release, deep: bool, advance: Advance) -> Iterator[StoredFile]:
         """Each file as GitHub has it: by the digests of its assets, or by its bytes where there is none, or with `deep`."""
@@ -193,18 +201,6 @@ class GitHub:
         """The files of a release that these assets do not have."""
         layers, stored = release.files(), stored_files(self._client, assets, release, False, ignore)
         return [layers[file.path] for file in stored if file.digest != layers[file.path].digest]
-
-    def _ids(self, found: Found, release: Release) -> dict[str, object]:
-        """The numbers of the release and its assets; of a file in parts, those of all its parts."""
-        assets = self._client.assets(found.id)
-        parts = read_parts(self._client, assets).files
-        ids: dict[str, object] = {}
-        for path in [*release.files(), RECORD]:
-            if (asset := assets.get(asset_name(path))) is not None:
-                ids[path] = asset.id
-            elif path in parts:
-                ids[path] = [assets[part.name].id for part in parts[path].parts if part.name in assets]
-        return {"release": found.id, "assets": ids}
 
     def _refuse_conflict(self, tag: str, found: Found, release: Release, sending: Sending) -> None:
         try:
