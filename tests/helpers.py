@@ -168,11 +168,14 @@ def edit_rows(project: Path, change: Callable[[list[dict[str, Any]]], object], *
     write_rows(project, "".join(f"{json.dumps(value)}\n" for value in values).encode())
 
 
-def write_rows(project: Path, content: bytes) -> None:
-    """Put any bytes in the dataset's place, and pin them."""
+def write_rows(project: Path, content: bytes) -> list[dict[str, Any]]:
+    """Put any bytes in the dataset's place, and pin them; what `pin` found in them, which it binds all the same."""
     (project / ROWS).write_bytes(content)
-    pinned = aqea("pin", "small", "-q", cwd=project)
-    assert pinned.status == 0, pinned.err
+    pinned = aqea("pin", "small", "-q", "--json", cwd=project)
+    assert pinned.json()["failed"] == [], pinned.err
+    findings: list[dict[str, Any]] = pinned.json()["findings"]
+    assert pinned.status == bool(findings), pinned.err
+    return findings
 
 
 def keep_vectors(made: Path, project: Path) -> None:

@@ -1,7 +1,7 @@
 """Tools that know nothing of the project's subject. No network, no numpy.
 
 Start with `findings`: what is wrong is data with a closed list of codes; exceptions mean that something could not be done.
-`files` hashes, reads and writes files, all or nothing, and checks paths: the one module here with effects. Pure are `strict`
+`files` hashes, reads and writes files, all or nothing, and checks paths; `extras` imports optional packages. Pure are `strict`
 (bounded YAML and JSON), `sha256_list` (lists as `sha256sum` writes them), `recognise` (what a file is that is not what its name
 says), `references` (STORE-REFs) and `progress`.
 

@@ -38,6 +38,7 @@ CODES = frozenset(
         "unsafe-model",
         "unsafe-path",
         "wrong-metric",
+        "wrong-split",
     ]
 )
 

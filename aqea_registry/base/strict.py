@@ -73,7 +73,7 @@ def load_json(content: bytes, name: str, hint: str | None = None, *, spelled: bo
     number: Any = str if spelled else _finite
     try:
         text = _checked_size(content).decode()
-        value = json.loads(text, object_pairs_hook=_unique_keys, parse_int=number, parse_float=number, parse_constant=number)
+        value = json.loads(text, object_pairs_hook=unique_keys, parse_int=number, parse_float=number, parse_constant=number)
         inner = [value]
         for _ in range(DEEPEST):
             lists = (part.values() if isinstance(part, dict) else part for part in inner if isinstance(part, dict | list))
@@ -111,11 +111,16 @@ def _finite(text: str) -> int | float:
     return value
 
 
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+class DuplicateKey(ValueError):
+    """An object has a key twice; the message names it."""
+
+
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The dict of an object's pairs, as `json` calls it at any depth. Raises DuplicateKey."""
     values: dict[str, Any] = {}
     for key, value in pairs:
         if key in values:
-            raise ValueError(f"the key {key!r} appears twice")
+            raise DuplicateKey(f"the key {key!r} appears twice")
         values[key] = value
     return values
 

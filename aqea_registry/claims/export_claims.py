@@ -138,10 +138,8 @@ def macro_names(names: Sequence[str]) -> dict[str, str]:
 
 def _front_matter(scores: Sequence[tuple[RunArtefact, Metrics]]) -> str:
     """The scores of one model, as huggingface_hub writes them."""
-    try:
-        from huggingface_hub import EvalResult, ModelCardData
-    except ImportError as error:
-        raise CannotCheck("a model-index is written with huggingface_hub", "pip install 'aqea-registry[stores]'") from error
+    from huggingface_hub import EvalResult, ModelCardData
+
     results = []
     for pair, metrics in scores:
         dataset, (pin, model_pin) = pair.dataset_entry, pair.required_pins()
@@ -151,7 +149,7 @@ def _front_matter(scores: Sequence[tuple[RunArtefact, Metrics]]) -> str:
                 dataset_type=dataset.repo if pin.commit else pair.dataset,  # a folder has no id that others know
                 dataset_name=pair.dataset,
                 dataset_config=dataset.config,
-                dataset_split=dataset.split,
+                dataset_split=dataset.split if dataset.kind == "directory" else dataset.split_name,
                 dataset_revision=pin.commit,
                 dataset_args=None if pin.state == "resolved" else {"pin": f"sha256:{pin.digest()}", **_claimed("commit", pin)},
                 metric_type=name,

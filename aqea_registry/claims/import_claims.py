@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from aqea_registry.base.extras import require
 from aqea_registry.base.files import Limit, TooLarge, locked, read_small, write_bytes
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Refused
 from aqea_registry.claims import drafting
@@ -129,10 +130,9 @@ def _read_markdown(
 
 def _disagreements(front: FrontMatter, entries: Sequence[IndexEntry], name: str) -> Iterator[tuple[str, Finding]]:
     """Where huggingface_hub reads something else than the card prints, by path."""
-    try:
-        from huggingface_hub import ModelCard
-    except ImportError as error:
-        raise CannotCheck("a model-index is read with huggingface_hub", "pip install 'aqea-registry[stores]'") from error
+    require("a model-index")
+    from huggingface_hub import ModelCard
+
     try:
         results: list[Any] = ModelCard(front.text).data.get("eval_results", [])
     except Exception as error:  # the reader of other people's cards fails in many ways

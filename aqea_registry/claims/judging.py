@@ -339,7 +339,7 @@ def _datasets(result: Evaluation, params: Params) -> list[str]:
     if result.dataset in params.datasets:
         return [result.dataset]
     wanted = (result.dataset, result.config, result.split)
-    return [name for name, entry in params.datasets.items() if (entry.repo, entry.config, entry.split) == wanted]
+    return [name for name, entry in params.datasets.items() if (entry.repo, entry.config, entry.split_name) == wanted]
 
 
 def _models(result: Evaluation, params: Params) -> list[str]:
@@ -350,7 +350,9 @@ def _models(result: Evaluation, params: Params) -> list[str]:
 
 
 def _unknown_dataset(result: Evaluation, params: Params) -> str:
-    splits = sorted({f"{entry.config}/{entry.split}" for entry in params.datasets.values() if entry.repo == result.dataset})
+    splits = sorted(
+        {f"{entry.config}/{entry.split_name}" for entry in params.datasets.values() if entry.repo == result.dataset}
+    )
     if not splits:
         return f"the catalogue has no dataset {result.dataset}"
     return f"the catalogue has {result.dataset}, but not {result.config}/{result.split}; it has {', '.join(splits[:5])}"

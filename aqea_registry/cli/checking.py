@@ -121,9 +121,12 @@ def compare(shell: Shell, before: str, after: str, deep: bool, diagnose: bool, b
     IDENTICAL: the same bytes. SAME CONTENT: the same numbers in another container. EQUIVALENT: no printed number depends on
     the difference. DIVERGED: what differs and why, exit status 1. Of two releases, files, scores and pins are compared.
     """
+    from aqea_registry.base.extras import require
     from aqea_registry.comparison.compare import compare as operation
     from aqea_registry.comparison.verdict import BOUND, PairSetComparison
 
+    if diagnose:
+        require("generation")
     found = operation(before, after, shell.directory, shell.report, deep=deep, diagnose=diagnose, bound=bound or BOUND)
 
     import msgspec

@@ -134,12 +134,15 @@ def export_(
 
     LaTeX macros, JSON, or for the run's pair sets the model-index of a model card, with the revisions that are pinned here.
     """
+    from aqea_registry.base.extras import require
     from aqea_registry.base.files import write_bytes
     from aqea_registry.base.findings import BadConfiguration
     from aqea_registry.claims.export_claims import export_claims, export_model_index
 
     if (form == "model-index" and ledgers) or (form != "model-index" and model):
         raise BadConfiguration("ledgers go with latex and json, --model with model-index", "leave the other one out")
+    if form == "model-index":
+        require("a model-index")
     project = shell.project()
     folders = shell.paths(documents)
     if form == "model-index":

@@ -45,6 +45,8 @@ def pin(shell: Shell, names: tuple[str, ...], check: bool, record: bool, commits
                 click.echo(f"           {path} is another file now")
         for name in made.failed:
             click.echo(f"{'FAILED':10} {name}")
+        for note in made.notes:
+            click.echo(printable(f"note: {note}"))
 
     data = [
         {
@@ -56,7 +58,7 @@ def pin(shell: Shell, names: tuple[str, ...], check: bool, record: bool, commits
         }
         for done in made.done
     ]
-    return Outcome((), {"pins": data, "failed": made.failed}, show, made.error)
+    return Outcome((), {"pins": data, "failed": made.failed, "notes": made.notes}, show, made.error)
 
 
 def _check_pins(checked: Checked, record: bool) -> Outcome:
@@ -99,11 +101,13 @@ def generate(
 
     Batch, threads, attention and device change the speed; in canonical precision they change no byte.
     """
+    from aqea_registry.base.extras import require
     from aqea_registry.embedding.encoder import Settings
     from aqea_registry.generation import generate as operation
     from aqea_registry.vectors.margin import margin_text
     from aqea_registry.vectors.scores import Metrics
 
+    require("generation")
     settings = Settings(batch=batch, threads=threads, attention=attention, device=device)
     made = operation.generate(shell.project(), dataset, model, settings, shell.report, fresh=fresh)
 
@@ -127,8 +131,11 @@ def export(shell: Shell, file: str, kind: str) -> Outcome:
     benchmark: all metrics with sizes, pins and digests. embeddings: the rows as the AQEA trainer reads them, in JSON;
     aqed: the same as AQED v1, in views/. parquet: the pair set as a table of integers, in views/.
     """
+    from aqea_registry.base.extras import require
     from aqea_registry.generation.export import export as operation
 
+    if kind == "parquet":
+        require("Parquet")
     path = operation(shell.project(), file, kind)
     return Outcome((), {"path": path}, lambda: click.echo(path))
 
@@ -167,6 +174,7 @@ def trace(shell: Shell, what: str, form: str, everything: bool, stores: tuple[st
     from aqea_registry.tracing.graph import mermaid
     from aqea_registry.tracing.trace import trace as operation
 
+    shell.look_for_clients(stores)
     folders = shell.paths(documents)
     traced = operation(shell.project(), what, shell.report, documents=folders, stores=stores)
     down, up = _trees(traced, None if everything else BRANCHES)

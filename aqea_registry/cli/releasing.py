@@ -47,6 +47,7 @@ def publish(shell: Shell, tag: str, stores: tuple[str, ...], dry_run: bool) -> O
     """
     from aqea_registry.releases.publish import publish as operation
 
+    shell.look_for_clients(stores)
     project = shell.project()
     outcome = operation(project, tag, stores or project.params.publish.stores, shell.report, dry_run=dry_run)
     done = outcome.done
@@ -135,9 +136,13 @@ def confirm(shell: Shell, reference: str, fresh: bool, device: str, add: bool) -
     The checkout must have the release's pins. Every sentence is encoded; vectors and files that are here are not used, and
     not changed. The statement is written to manifests/confirmations.
     """
+    from aqea_registry.base.extras import require
+    from aqea_registry.base.references import split_reference
     from aqea_registry.embedding.encoder import Settings
     from aqea_registry.releases.confirm import confirm as operation
 
+    require("generation")
+    shell.look_for_clients([split_reference(reference)[0]])
     done = operation(shell.project(), reference, shell.report, Settings(device=device), add=add)
 
     def show() -> None:

@@ -45,6 +45,13 @@ class Shell(NamedTuple):
 
         return open_project(self.directory)
 
+    def look_for_clients(self, stores: Iterable[str]) -> None:
+        """Raise CannotCheck if a package that one of these stores needs is missing: before the project is looked at."""
+        from aqea_registry.stores.open_store import open_store
+
+        for spec in stores:
+            open_store(spec, self.directory)
+
     def paths(self, names: Iterable[str]) -> list[Path]:
         """Paths as given on the command line."""
         return [self.directory / name for name in names]

@@ -218,7 +218,7 @@ class RowEncoder:
 
     def _revisions(self) -> Iterator[Cause]:
         """The same dataset at other revisions, as far as they are pinned and on this machine."""
-        rows_of = attrgetter("repo", "config", "split")
+        rows_of = attrgetter("repo", "config", "split_name")
         own = rows_of(self.artefact.dataset_entry)
         for name, named in self.catalogue.items():
             if name != self.artefact.dataset and isinstance(named.entry, Dataset) and rows_of(named.entry) == own:

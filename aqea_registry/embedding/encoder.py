@@ -77,9 +77,11 @@ def _scratch() -> Path:
 @contextmanager
 def _offline() -> Iterator[None]:
     """Meanwhile what is not in a model's folder does not exist, and its code is run from a folder of this process alone."""
-    from huggingface_hub import constants
-    from transformers import dynamic_module_utils as code
-
+    try:
+        from huggingface_hub import constants
+        from transformers import dynamic_module_utils as code
+    except Exception as error:  # a broken library fails in its own ways
+        raise ImportError(str(error)) from error
     before = constants.HF_HUB_OFFLINE, code.HF_MODULES_CACHE
     constants.HF_HUB_OFFLINE, code.HF_MODULES_CACHE = True, str(_scratch() / "modules")
     try:

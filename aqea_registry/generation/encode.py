@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from aqea_registry.base.extras import unusable
 from aqea_registry.base.files import Advance, Limit, read_small, write_bytes
 from aqea_registry.base.findings import CannotCheck, Refused
 from aqea_registry.base.progress import Reporter
@@ -22,9 +23,9 @@ from aqea_registry.project.artefact import CatalogueEntry, RunArtefact
 from aqea_registry.project.lock import Pin
 from aqea_registry.project.params import WRITTEN, Dataset, Model
 from aqea_registry.project.project import CACHE
-from aqea_registry.sources.fetch import fetch
+from aqea_registry.sources.fetch import fetch, opened
 from aqea_registry.sources.port import sources_of
-from aqea_registry.sources.rows import Rows, as_lines, read_rows
+from aqea_registry.sources.rows import Rows, other_splits, read_rows
 from aqea_registry.vectors.margin import EncodingRecord, Margin, Spread, margin
 from aqea_registry.vectors.pair_set import BadVector, Micro, normalised, to_grid
 
@@ -194,16 +195,14 @@ def load_encoder(model: ModelInUse, settings: Settings) -> Encoder:
     )
     try:
         return Encoder(files, settings)
-    except ImportError as error:
-        raise CannotCheck(
-            f"generation needs {error.name or error}, which is not installed", "pip install 'aqea-registry[generate]'"
-        ) from error
     except NoDevice as error:
         raise CannotCheck(str(error), "install a torch built for the device, or leave --device out") from error
     except CodeRefusedError as error:
         hint = "if you trust its code, say trust_remote_code: true in params.yaml and pin it again"
         raise Refused.of("unsafe-model", model.name, str(error), hint=hint) from error
     except Exception as error:  # whatever a library raises for files that it cannot load
+        if isinstance(error, ImportError) or isinstance(error.__cause__, ImportError):
+            raise unusable("generation", error) from error
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         message, hint = f"the pinned files do not load as a model: {reason}", "look at the entry in params.yaml and at its pin"
         raise Refused.of("malformed", model.name, message, hint=hint) from error
@@ -242,8 +241,11 @@ def pinned_rows(dataset: CatalogueEntry, report: Reporter, *, local_only: bool =
     entry, pin = dataset.entry, dataset.required_pin()
     assert isinstance(entry, Dataset)
     folder = _pinned_files(dataset, report, local_only)
-    columns = (entry.columns.sentence1, entry.columns.sentence2, entry.columns.score)
-    return read_rows((as_lines(path, (folder / path).read_bytes(), columns) for path in sorted(pin.files)), entry, dataset.name)
+    rows = read_rows(opened({path: folder / path for path in pin.files}), entry, dataset.name)
+    splits = (f"{finding.subject}: {finding.message}" for finding in other_splits(dataset.name, entry, pin.files))
+    for remark in (*splits, *rows.notes(dataset.name)):
+        report.warn(remark)
+    return rows
 
 
 def pinned_model(

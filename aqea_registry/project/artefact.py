@@ -146,7 +146,7 @@ class RunArtefact(msgspec.Struct, frozen=True, kw_only=True):
             "dataset": {
                 "name": self.dataset,
                 "config": self.dataset_entry.config,
-                "split": self.dataset_entry.split,
+                "split": self.dataset_entry.split_name,
                 "pin": msgspec.to_builtins(dataset_pin),
             },
             "model": {"name": self.model, "prefix": self.model_entry.prefix, "pin": msgspec.to_builtins(model_pin)},

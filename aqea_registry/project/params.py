@@ -42,13 +42,18 @@ class Dataset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     revision: str | None = None
     commit: Commit | None = None
     config: str = "default"
-    split: str = "test"
+    split: str | None = None
     files: tuple[str, ...] = ()
     columns: Columns = Columns()
     score_range: tuple[float, float] = (0.0, 5.0)
     task: str = "sts"
     licence: str | None = None
     sources: tuple[str, ...] = ()
+
+    @property
+    def split_name(self) -> str:
+        """The split, `test` where none is said."""
+        return "test" if self.split is None else self.split
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

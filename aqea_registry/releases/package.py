@@ -157,7 +157,7 @@ def _card(publish: Publish, run: RunRecord, verification: CheckedProject) -> car
             name=key,
             dataset=(artefact := run.artefacts[key]).dataset,
             model=artefact.model_entry.repo,
-            split=card.split_name(artefact.dataset_entry.split),
+            split=card.split_name(artefact.dataset_entry.split_name),
             path=published_path(artefact.pairs),
             parquet=published_path(artefact.view),
             examined=examined,

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
+from aqea_registry.base.extras import require
 from aqea_registry.base.files import WrongBytes
 from aqea_registry.base.findings import CannotCheck, Finding, NotAllowed, Refused
 from aqea_registry.base.progress import keep_secret
@@ -238,10 +239,9 @@ class HubClient:
         return self._retrying(what, quietly, to_write)
 
     def _retrying(self, what: str, call: Callable[[], T], to_write: bool = False) -> T:
-        try:
-            from huggingface_hub import errors
-        except ImportError as error:
-            raise CannotCheck("huggingface_hub is not installed", "pip install 'aqea-registry[stores]'") from error
+        require("the Hugging Face Hub")
+        from huggingface_hub import errors
+
         hint = self._to_write() if to_write else f"set HF_TOKEN to a token that may read {self._repository}"
         try:
             return with_retries(what, call, lambda error: _explain(error, to_write), hint, _endpoint())

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
@@ -16,6 +18,7 @@ from aqea_registry.base.files import (
     hash_file,
     ignore,
     inside,
+    open_regular,
     why_other,
     wrong_content,
 )
@@ -45,6 +48,13 @@ def fetch(name: str, pin: Pin, sources: Sequence[Source], cache: Path, report: R
         if not found.is_dir() and found.relative_to(folder).as_posix() not in pin.files and found.suffix != ".part":
             found.unlink(missing_ok=True)
     return folder
+
+
+def opened(files: Mapping[str, Path]) -> Iterator[tuple[str, BinaryIO]]:
+    """Each of these regular files, open while its turn lasts, in the order of their names."""
+    for name, path in sorted(files.items()):
+        with io.BufferedReader(open_regular(path)) as file:
+            yield name, file
 
 
 def pinned_folder(pin: Pin, cache: Path) -> Path:

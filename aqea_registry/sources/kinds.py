@@ -11,6 +11,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
+from aqea_registry.base.extras import require, unusable
 from aqea_registry.base.files import BLOCK, UnsafePath, inside, lock, open_regular, safe_path, size_of
 from aqea_registry.base.findings import BadConfiguration, CannotCheck
 from aqea_registry.remote.hub_client import NotFound, Repository, offline
@@ -126,14 +127,13 @@ class MirrorSource:
             raise OSError(f"{self.spec}: {path}: {type(error).__name__}: {error}") from error
 
     def _system(self) -> tuple[Any, str]:
-        try:
-            import fsspec
+        require("a mirror")
+        import fsspec
 
+        try:
             system, base = fsspec.core.url_to_fs(self._url)
-        except ImportError as error:
-            raise CannotCheck(
-                f"{self.spec} needs a package that is not here: {error}", "pip install 'aqea-registry[stores]'"
-            ) from error
+        except ImportError as error:  # what the protocol needs
+            raise unusable("a mirror", error) from error
         except ValueError as error:
             raise CannotCheck(f"{self.spec}: {error}") from error
         return system, base

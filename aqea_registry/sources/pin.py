@@ -14,13 +14,14 @@ from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, 
 from aqea_registry.base.progress import Reporter
 from aqea_registry.project.artefact import CatalogueEntry
 from aqea_registry.project.lock import LOCK, Lock, Pin, PinnedFile, parse_lock, pin_findings, render_lock
-from aqea_registry.project.params import Group, group_of, known_commit
+from aqea_registry.project.params import Dataset, Group, group_of, known_commit
 from aqea_registry.project.project import Project
 from aqea_registry.remote.hub_client import NotFound, RemoteFile, Repository, offline
 from aqea_registry.sources.fetch import LocalFile, local_file_findings, local_files
 from aqea_registry.sources.kinds import HubSource
 from aqea_registry.sources.port import Source, sources_of
 from aqea_registry.sources.resolve import make_pin, remote_files, renamed, resolve
+from aqea_registry.sources.rows import other_splits
 
 State = Literal["new", "same", "changed", "confirmed", "unresolved"]
 
@@ -36,11 +37,15 @@ class Pinned(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pinnings(msgspec.Struct, frozen=True, kw_only=True):
-    """The entries that were pinned, the names of those that could not be, and the most severe of the reasons."""
+    """The entries that were pinned, the names of those that could not be, the most severe of all reasons, and notes.
+
+    A dataset whose rows generation would refuse, or whose files are another split's, is pinned, and that is among the reasons.
+    """
 
     done: tuple[Pinned, ...]
     failed: tuple[str, ...] = ()
     error: RegistryError | None = None
+    notes: tuple[str, ...] = ()
 
 
 def pin(project: Project, names: Sequence[str], report: Reporter, *, commits_only: bool = False) -> Pinnings:
@@ -52,6 +57,8 @@ def pin(project: Project, names: Sequence[str], report: Reporter, *, commits_onl
     """
     done: list[Pinned] = []
     failures: dict[str, RegistryError] = {}
+    unfit: list[RegistryError] = []
+    notes: list[str] = []
     today = datetime.now(UTC).date().isoformat()
     for wanted in project.entries(names):
         name = wanted.name
@@ -66,10 +73,13 @@ def pin(project: Project, names: Sequence[str], report: Reporter, *, commits_onl
         except CannotCheck as error:
             failures[name] = error
             break
-        done.append(_compare(wanted, msgspec.structs.replace(found, resolved_at=today)))
+        done.append(_compare(wanted, msgspec.structs.replace(found.pin, resolved_at=today)))
+        unfit += found.errors
+        notes += found.notes
     if done:
         _write(project.root / LOCK, done)
-    return Pinnings(done=tuple(done), failed=tuple(failures), error=most_severe([*failures.values()]))
+    reason = most_severe([*failures.values(), *unfit])
+    return Pinnings(done=tuple(done), failed=tuple(failures), error=reason, notes=tuple(notes))
 
 
 def _write(path: Path, done: Sequence[Pinned]) -> None:
@@ -144,6 +154,7 @@ def check_pins(project: Project, names: Sequence[str], report: Reporter, *, reco
         else:
             sources = sources_of(wanted, found.commit)
             mine = _check_local(name, found, sources, report)
+            mine += other_splits(name, wanted.entry, found.files) if isinstance(wanted.entry, Dataset) else []
             asked = any(source.present() and source.spec not in {"hub", "cache"} for source in sources)
             claimed = found.state == "claimed"
             if claimed or any(source.spec == "hub" for source in sources):
@@ -206,7 +217,7 @@ def _check_hub(wanted: CatalogueEntry, pin: Pin, report: Reporter) -> tuple[list
         info = client.info(pin.commit)
         remote = {path: info.files[path] for path in sorted(pin.files) if path in info.files}
         if pin.state == "claimed":
-            held = remote_files(name, remote, HubSource(repository, wanted.root / ".aqea" / "incoming"), report)
+            held, _ = remote_files(name, remote, HubSource(repository, wanted.root / ".aqea" / "incoming"), report)
     except NotFound as error:
         return [*findings, Finding("commit-gone", name, error.message, pin.commit)], held
     except NotAllowed as error:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Any
+from io import BytesIO
+from typing import Any, BinaryIO, NamedTuple
 
 from aqea_registry.base.files import hash_files, read_stream, wrong_content
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused
@@ -17,17 +18,26 @@ from aqea_registry.project.artefact import CatalogueEntry
 from aqea_registry.project.lock import Pin, PinnedFile
 from aqea_registry.project.params import PICKLED_FILES, PICKLES, Dataset, Model, known_commit
 from aqea_registry.remote.hub_client import RemoteFile, Repository, git_blob
-from aqea_registry.sources.fetch import refuse_contents
+from aqea_registry.sources.fetch import opened, refuse_contents
 from aqea_registry.sources.kinds import HubSource
 from aqea_registry.sources.port import Source, sources_of
+from aqea_registry.sources.rows import other_splits, read_rows
 
 README = "README.md"
 SMALL = 1 << 15  # bytes; so much is fetched to be looked at, though the Hub states its sha256
 MOST_OF_CARD = 100_000  # values of its front matter
 
 
-def resolve(wanted: CatalogueEntry, report: Reporter) -> Pin:
-    """The pin of an entry as things are now, without a day.
+class ResolvedEntry(NamedTuple):
+    """A pin without a day; why a dataset's files are not what they should be; and notes."""
+
+    pin: Pin
+    errors: Sequence[Refused] = ()
+    notes: Sequence[str] = ()
+
+
+def resolve(wanted: CatalogueEntry, report: Reporter) -> ResolvedEntry:
+    """The pin of an entry as things are now.
 
     The Hub is asked if it is among the sources; if it cannot be reached, the first local source that is present is taken at
     its word, and the revision must be a commit then. Raises Refused, BadConfiguration, NotFound, NotAllowed, CannotCheck.
@@ -51,7 +61,7 @@ def resolve(wanted: CatalogueEntry, report: Reporter) -> Pin:
     return _from_folder(name, entry, local, report)
 
 
-def _from_hub(wanted: CatalogueEntry, report: Reporter) -> Pin:
+def _from_hub(wanted: CatalogueEntry, report: Reporter) -> ResolvedEntry:
     name, entry = wanted.name, wanted.entry
     repository = Repository(name=name, kind=entry.kind, id=entry.repo, commit=None)
     info = repository.client().info(entry.commit if entry.revision is None else entry.revision)
@@ -65,8 +75,10 @@ def _from_hub(wanted: CatalogueEntry, report: Reporter) -> Pin:
     source = HubSource(commit, wanted.root / ".aqea" / "incoming")
     card = _card(name, source, report) if isinstance(entry, Dataset) and not entry.files and README in info.files else {}
     chosen = _choose(name, entry, sorted(info.files), card)
-    files = remote_files(name, {path: info.files[path] for path in chosen}, source, report)
-    return make_pin(entry, info.commit, info.licence or entry.licence, "hub", files)
+    files, contents = remote_files(name, {path: info.files[path] for path in chosen}, source, report)
+    pin = make_pin(entry, info.commit, info.licence or entry.licence, "hub", files)
+    here = [(path, BytesIO(contents[path])) for path in sorted(files)] if len(contents) == len(files) else None
+    return _looked_at(name, entry, pin, here)
 
 
 def renamed(before: str, now: str) -> str:
@@ -74,21 +86,23 @@ def renamed(before: str, now: str) -> str:
     return f"{before} is {now} now: write that in params.yaml"
 
 
-def remote_files(name: str, remote: Mapping[str, RemoteFile], source: HubSource, report: Reporter) -> dict[str, PinnedFile]:
-    """What the Hub has under these paths: of a large file as the Hub states it, of a small one from its bytes.
+def remote_files(
+    name: str, remote: Mapping[str, RemoteFile], source: HubSource, report: Reporter
+) -> tuple[dict[str, PinnedFile], dict[str, bytes]]:
+    """What the Hub has under these paths: of a large file as the Hub states it, of a small one from its bytes; and those bytes.
 
     Raises Refused for what is not a model or data file, or is not as the Hub describes it.
     """
-    files, heads = dict[str, PinnedFile](), dict[str, bytes]()
+    files, contents = dict[str, PinnedFile](), dict[str, bytes]()
     with report.task(f"pin {name}", len(remote), "files") as advance:
         for path, file in remote.items():
             if file.sha256 is not None and file.size > SMALL:
                 files[path] = PinnedFile(sha256=file.sha256, size=file.size)
             else:
-                files[path], heads[path] = _fetched(f"{name}: {path}", path, file, source)
+                files[path], contents[path] = _fetched(f"{name}: {path}", path, file, source)
             advance(1)
-    refuse_contents(name, (content_finding(head, path, f"{name}: {path}") for path, head in heads.items()))
-    return files
+    refuse_contents(name, (content_finding(content, path, f"{name}: {path}") for path, content in contents.items()))
+    return files, contents
 
 
 def _fetched(subject: str, path: str, remote: RemoteFile, source: HubSource) -> tuple[PinnedFile, bytes]:
@@ -111,7 +125,7 @@ def _fetched(subject: str, path: str, remote: RemoteFile, source: HubSource) -> 
     raise Refused.of("mismatch", subject, message, expected, actual, hint="try again")
 
 
-def _from_folder(name: str, entry: Dataset | Model, source: Source, report: Reporter) -> Pin:
+def _from_folder(name: str, entry: Dataset | Model, source: Source, report: Reporter) -> ResolvedEntry:
     commit = known_commit(entry)
     if entry.kind != "directory" and commit is None:
         raise BadConfiguration(f"{name}: {source.spec} cannot resolve the revision {entry.revision!r}: give the 40-hex commit")
@@ -126,7 +140,23 @@ def _from_folder(name: str, entry: Dataset | Model, source: Source, report: Repo
             raise found
         files[path] = PinnedFile(sha256=found.sha256, size=found.size)
     refuse_contents(name, (wrong_content(file, path, f"{name}: {path}") for path, file in sorted(local.items())))
-    return make_pin(entry, commit, entry.licence, source.spec, files)
+    return _looked_at(name, entry, make_pin(entry, commit, entry.licence, source.spec, files), opened(local))
+
+
+def _looked_at(name: str, entry: Dataset | Model, pin: Pin, files: Iterable[tuple[str, BinaryIO]] | None) -> ResolvedEntry:
+    """The pin, and what generation would say of the files' names and, where the files are here, of their rows."""
+    if isinstance(entry, Model):
+        return ResolvedEntry(pin)
+    errors: list[Refused] = []
+    if findings := other_splits(name, entry, pin.files):
+        hint = f"correct 'files' of {name} in params.yaml, or say there which split it is: 'split:'"
+        errors.append(Refused(f"{findings[0].subject}: {findings[0].message}", findings, hint))
+    try:
+        return ResolvedEntry(pin, errors, read_rows(files, entry, name).notes(name) if files is not None else ())
+    except Refused as error:
+        return ResolvedEntry(pin, [*errors, error])
+    except CannotCheck as error:
+        return ResolvedEntry(pin, errors, [f"{name}: its rows were not read: {error.message}"])
 
 
 def make_pin(
@@ -156,7 +186,7 @@ def _choose(name: str, entry: Dataset | Model, present: Sequence[str], card: dic
         if chosen:
             break
     else:
-        wanted = f"config {entry.config!r}, split {entry.split!r}" if isinstance(entry, Dataset) else "a model"
+        wanted = f"config {entry.config!r}, split {entry.split_name!r}" if isinstance(entry, Dataset) else "a model"
         raise CannotCheck(f"{name}: {entry.repo} has no file of {wanted}", "name them under 'files' in params.yaml")
     if isinstance(entry, Model):
         _refuse_pickles(name, entry, present, chosen)
@@ -180,13 +210,13 @@ def split_patterns(entry: Dataset, card: dict[str, Any]) -> list[tuple[str, ...]
     declared = _declared(entry, card)
     if declared:
         return [declared]
+    split = entry.split_name
     if entry.config == "default":
-        stems = [f"{folder}{entry.split}{part}" for folder in ("", "data/", "default/") for part in ("", "-*-of-*")]
+        stems = [f"{folder}{split}{part}" for folder in ("", "data/", "default/") for part in ("", "-*-of-*")]
     else:
         name = entry.config
-        parts = [f"{entry.split}", f"{entry.split}-*-of-*"]
-        stems = [f"{folder}{part}" for folder in (f"{name}/", f"data/{name}/") for part in parts]
-        stems += [f"{entry.split}/{name}", f"data/{entry.split}/{name}", f"{name}-{entry.split}", f"{name}_{entry.split}"]
+        stems = [f"{folder}{split}{part}" for folder in (f"{name}/", f"data/{name}/") for part in ("", "-*-of-*")]
+        stems += [f"{split}/{name}", f"data/{split}/{name}", f"{name}-{split}", f"{name}_{split}"]
     return [(f"{stem}{ending}",) for stem in stems for ending in ENDINGS]
 
 
@@ -198,9 +228,9 @@ def _declared(entry: Dataset, card: dict[str, Any]) -> tuple[str, ...]:
         if not isinstance(config, dict) or config.get("config_name") != entry.config:
             continue
         for files in _listed(config.get("data_files")):
-            if isinstance(files, dict) and files.get("split") == entry.split:
+            if isinstance(files, dict) and files.get("split") == entry.split_name:
                 return tuple(path for path in _listed(files.get("path")) if isinstance(path, str))
-            if isinstance(files, str) and entry.split == "test":
+            if isinstance(files, str) and entry.split_name == "test":
                 return (files,)
     return ()
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 from contextlib import suppress
 from pathlib import Path
 
+from aqea_registry.base.extras import require
 from aqea_registry.base.files import read_stream
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused
 from aqea_registry.base.references import is_folder, join_reference
@@ -24,17 +24,17 @@ def open_store(spec: str, root: Path) -> Store:
 
         return Layout(spec, layout_folder(root, spec))
     if spec.startswith("oci://"):
-        _need("requests", "an OCI registry")
+        require("an OCI registry")
         from aqea_registry.stores.registry.store import Registry
 
         return Registry(spec)
     if spec.startswith("hf://"):
-        _need("huggingface_hub", "the Hugging Face Hub")
+        require("the Hugging Face Hub")
         from aqea_registry.stores.hub_store import HubStore
 
         return HubStore(spec)
     if spec.startswith("github://"):
-        _need("github", "GitHub")
+        require("GitHub")
         from aqea_registry.stores.github.store import GitHub
 
         return GitHub(spec)
@@ -46,15 +46,6 @@ def open_store(spec: str, root: Path) -> Store:
 def layout_folder(root: Path, spec: str) -> Path:
     """The folder of the store `oci:DIR`."""
     return root / Path(spec.removeprefix("oci:")).expanduser()
-
-
-def _need(module: str, store: str) -> None:
-    """Raise CannotCheck that says what to install."""
-    try:
-        importlib.import_module(module)
-    except ImportError as error:
-        reason = f"the Python module {module} cannot be imported: {error}"
-        raise CannotCheck(f"{store}: {reason}", "pip install 'aqea-registry[stores]'") from error
 
 
 LARGEST_TEXT = 64 << 20

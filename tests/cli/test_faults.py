@@ -323,6 +323,7 @@ BAD_ROWS: dict[str, tuple[bytes, tuple[str, ...]]] = {
     "sentence null": (b'{"sentence1": null, "sentence2": "b", "score": 1}', ("'sentence1' is not a string",)),
     "half a character": (b'{"sentence1": "\\ud800", "sentence2": "b", "score": 1}', ("'sentence1'", "surrogate")),
     "not UTF-8": (b'{"sentence1": "caf\xe9", "sentence2": "b", "score": 1}', ("utf-8",)),
+    "a key twice": (b'{"sentence1": "a", "sentence2": "b", "score": 1, "score": 4}', ("the key 'score' appears twice",)),
     "no JSON": (b"sentence1,sentence2,score", ("not a JSON object",)),
     "a list": (b"[1, 2]", ("not a JSON object",)),
 }
@@ -331,12 +332,13 @@ BAD_ROWS: dict[str, tuple[bytes, tuple[str, ...]]] = {
 @pytest.mark.parametrize("name", BAD_ROWS)
 def test_a_bad_row_is_named(project: Path, name: str) -> None:
     line, told = BAD_ROWS[name]
-    write_rows(project, ROW + line + b"\n" + ROW)
+    pinned = write_rows(project, ROW + line + b"\n" + ROW)
     result = refused(project, 1, "test.jsonl:2", *told)
     assert found(result) == {("malformed", "test.jsonl:2")}
+    assert pinned == result.json()["findings"], "pin and generate agree"
 
 
-@pytest.mark.parametrize("content", [b"", b"\n\n"])
+@pytest.mark.parametrize("content", [b"\n", b"\n\n"])
 def test_a_dataset_without_rows(project: Path, content: bytes) -> None:
     write_rows(project, content)
     refused(project, 1, "the dataset has no rows")

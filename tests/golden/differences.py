@@ -51,4 +51,14 @@ DIFFERENCES: tuple[Difference, ...] = (
     ),
     Difference("a confirmation in git that states the making itself is noted as not counted", ("verify",), ("/json/notes",)),
     Difference("confirm encodes every sentence anew, and believes no statement of the checkout", ("confirm oci:fresh:v2",)),
+    Difference(
+        "pin tells what is no finding, such as rows that stand in two files",
+        ("pin weather", "pin --commits-only"),
+        ("/json/notes",),
+    ),
+    Difference(
+        "a folder whose split params.yaml does not say has none in the model-index",
+        ("claims export --format model-index",),
+        ("/json/text",),
+    ),
 )

@@ -7,6 +7,7 @@ import json
 import random
 import re
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 import yaml
 
 from tests.servers.hub import Fault, HubServer, payload
-from tests.tools import BIN, Result, aqea, environment
+from tests.tools import BIN, Result, aqea, environment, run
 
 pytest.importorskip("huggingface_hub")
 
@@ -373,3 +374,65 @@ def test_a_hub_that_is_not_there(desk: Desk) -> None:
     result = desk.aqea("pin", "m", env={"HF_HUB_OFFLINE": "1"})
     assert result.status == 3 and "HF_HUB_OFFLINE" in result.err
     assert desk.lock_bytes() is None
+
+
+# Rows and splits
+
+ROW = {"sentence1": "a", "sentence2": "b", "score": 1}
+
+
+def folder(desk: Desk, *files: str, **more: Any) -> dict[str, Any]:
+    """The entry of a dataset in a folder."""
+    return {"kind": "directory", "repo": "rows", "files": list(files), "sources": [f"directory:{desk.folder / 'in'}"], **more}
+
+
+def put(desk: Desk, **files: str) -> None:
+    (desk.folder / "in").mkdir(exist_ok=True)
+    for name, content in files.items():
+        (desk.folder / "in" / f"{name}.jsonl").write_text(content)
+
+
+def test_what_generation_would_refuse_is_pinned_and_reported(desk: Desk) -> None:
+    put(desk, rows=json.dumps(ROW) + '\n{"score": 1, "score": 2}\n', good=json.dumps(ROW))
+    desk.write({"m": REPO}, {"bad": folder(desk, "rows.jsonl"), "good": folder(desk, "good.jsonl")})
+    result = desk.pin(status=1)
+    assert "malformed: rows.jsonl:2: the key 'score' appears twice" in result.out
+    assert "dataset bad cannot be used" in result.err and "FAILED" not in result.out
+    assert sorted(desk.lock()["datasets"]) == ["bad", "good"]
+    assert desk.pin("good").err == ""
+
+
+def test_small_files_of_the_hub_are_read_and_large_ones_are_not_here(desk: Desk) -> None:
+    desk.hub.store.commit("datasets", DATA, {"test.jsonl": json.dumps({**ROW, "score": True}).encode()})
+    assert "malformed: test.jsonl:1: 'score' is True, not a number" in desk.pin("d", status=1).out
+    desk.hub.store.lfs_size = 1
+    desk.hub.store.commit("datasets", DATA, {"test.jsonl": b"no rows at all\n" * 3000})
+    desk.pin("d")
+
+
+def test_files_of_other_splits_are_reported_until_the_split_is_said(desk: Desk) -> None:
+    put(desk, train=json.dumps(ROW), test=json.dumps(ROW))
+    desk.write({}, {"slip": folder(desk, "train.jsonl"), "both": folder(desk, "*.jsonl")})
+    result = desk.pin(status=1)
+    assert "wrong-split: slip: train.jsonl: " in result.out and "wrong-split: both: train.jsonl: " in result.out
+    assert "files of several splits: test, train" in result.out and "next: correct 'files' of" in result.err
+    assert "note: both: 1 of its 2 rows have the two sentences of a row of an earlier file" in result.out
+    assert desk.check() == (1, {"slip": "wrong-split", "both": "wrong-split"})
+    desk.write({}, {"slip": folder(desk, "train.jsonl", split="train"), "both": folder(desk, "*.jsonl", split="train+test")})
+    assert desk.pin().err == ""
+    noted = desk.aqea("pin", "both", "--json").json()
+    assert noted["notes"] == ["both: 1 of its 2 rows have the two sentences of a row of an earlier file"]
+
+
+def test_rows_of_parquet_are_pinned_without_pyarrow(desk: Desk) -> None:
+    pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    from pyarrow import parquet
+
+    put(desk)
+    parquet.write_table(pyarrow.Table.from_pylist([{**ROW, "score": True}]), desk.folder / "in/rows.parquet")
+    desk.write({}, {"d": folder(desk, "rows.parquet")})
+    start = "import sys; sys.modules['pyarrow'] = None; from aqea_registry.cli import main; main()"
+    done = run(sys.executable, "-c", start, "pin", cwd=desk.folder)
+    assert (done.status, list(desk.lock()["datasets"]["d"]["files"])) == (0, ["rows.parquet"])
+    assert "note: d: its rows were not read: pyarrow is not installed; Parquet needs it\n" in done.out
+    assert "'score' holds bool, not a number" in desk.pin(status=1).out

@@ -1,18 +1,27 @@
-"""Rows of a dataset: read from JSON lines, and every bad one named by file and line."""
+"""Rows of a dataset: read as what they are from JSON lines and Parquet, and every bad one named by file and line."""
 
 from __future__ import annotations
 
 import gzip
 import json
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from io import BytesIO
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aqea_registry.base.findings import Refused
 from aqea_registry.project.params import Columns, Dataset
-from aqea_registry.sources.rows import SHOWN, Rows, read_rows
+from aqea_registry.sources.rows import SHOWN, Rows, other_splits, read_rows
+from tests.tools import ROOT
 
 DATASET = Dataset(repo="d", files=("a.jsonl", "b.jsonl"), sources=())
 GOOD: dict[str, Any] = {"sentence1": "a", "sentence2": "b", "score": 2.5}
@@ -23,7 +32,7 @@ def lines(*rows: dict[str, Any]) -> bytes:
 
 
 def read(*files: tuple[str, bytes], dataset: Dataset = DATASET) -> Rows:
-    return read_rows(files, dataset, "d")
+    return read_rows(((path, BytesIO(content)) for path, content in files), dataset, "d")
 
 
 def refused(*files: tuple[str, bytes], dataset: Dataset = DATASET) -> list[tuple[str, str]]:
@@ -82,8 +91,17 @@ BAD = {
     "no columns": (b"{}", "'sentence1' is missing; the row has no columns"),
     "a missing column": (lines({"sentence1": "a", "score": 1}), "'sentence2' is missing; the row has 'sentence1', 'score'"),
     "no score": (lines({"sentence1": "a", "sentence2": "b"}), "'score' is missing"),
-    "a number as a sentence": (lines({**GOOD, "sentence1": 3}), "'sentence1' is not a string"),
-    "null as a sentence": (lines({**GOOD, "sentence2": None}), "'sentence2' is not a string"),
+    "a number as a sentence": (lines({**GOOD, "sentence1": 3}), "'sentence1' is not a string, but an integer"),
+    "null as a sentence": (lines({**GOOD, "sentence2": None}), "'sentence2' is not a string, but null"),
+    "a list as a sentence": (lines({**GOOD, "sentence2": ["b"]}), "'sentence2' is not a string, but a list"),
+    "a list as a score": (lines({**GOOD, "score": [1]}), "'score' is [1], not a number"),
+    "a score twice": (b'{"score": 1, "sentence1": "a", "sentence2": "b", "score": 1}', "the key 'score' appears twice"),
+    "an unused key twice": (
+        b'{"id": 7, "id": 8, "sentence1": "a", "sentence2": "b", "score": 1}',
+        "the key 'id' appears twice",
+    ),
+    "a key twice, once escaped": (b'{"sentence1": "a", "sent\\u0065nce1": "c"}', "the key 'sentence1' appears twice"),
+    "a key twice far inside": (b'{"meta": [{"by": {"who": 1, "who": 2}}]}', "the key 'who' appears twice"),
     "half a surrogate pair": (lines({**GOOD, "sentence2": "\ud800"}), "'sentence2' holds half a surrogate pair"),
     "text as a score": (lines({**GOOD, "score": "2.5"}), "'score' is '2.5', not a number"),
     "null as a score": (lines({**GOOD, "score": None}), "'score' is None, not a number"),
@@ -138,8 +156,227 @@ def test_what_is_no_gzip_is_named(content: bytes) -> None:
     assert "gzip" in message or message == "the dataset has no rows"
 
 
-@pytest.mark.parametrize("name", ["a.csv", "a.json", "a.jsonl.zip", "a.parquet"])
+@pytest.mark.parametrize("name", ["a.csv", "a.json", "a.jsonl.zip", "a.jsonl.zst", "a.arrow"])
 def test_other_formats_are_named(name: str) -> None:
     ((subject, message),) = refused((name, lines(GOOD)))
     assert subject == name
     assert ".jsonl" in message
+
+
+# Parquet
+
+pa = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+pq = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
+WORDS = ["ein Weg", "naïve é", ""]
+FILE = "t.parquet"
+
+
+def table(names: tuple[str, ...] = ("sentence1", "sentence2", "score"), **columns: Any) -> bytes:
+    """A Parquet file of three good rows but for these columns."""
+    values = {"sentence1": WORDS, "sentence2": WORDS, "score": [1.5, 2.0, 3.0]} | columns
+    buffer = BytesIO()
+    pq.write_table(pa.Table.from_arrays([pa.array(values[name]) for name in names], names=list(names)), buffer)
+    return buffer.getvalue()
+
+
+TEXTS = [pa.string(), pa.large_string(), pa.string_view(), pa.binary(), pa.large_binary(), pa.binary_view()]
+TEXTS += [pa.dictionary(pa.int32(), pa.string()), pa.dictionary(pa.int32(), pa.binary())]
+
+
+@pytest.mark.parametrize("kind", TEXTS, ids=str)
+def test_every_column_of_text_gives_the_same_rows(kind: Any) -> None:
+    """Older writers leave the mark out that says that bytes are text."""
+    bytes_wanted = "binary" in str(getattr(kind, "value_type", kind))
+    values = [word.encode() if bytes_wanted else word for word in WORDS]
+    column = pa.array(values).dictionary_encode() if "dictionary" in str(kind) else pa.array(values, kind)
+    assert read((FILE, table(sentence1=column))) == Rows(tuple(WORDS), tuple(WORDS), (1.5, 2.0, 3.0))
+
+
+NUMBERS = [pa.int8(), pa.uint64(), pa.float16(), pa.float32(), pa.float64(), pa.decimal128(5, 2), pa.decimal256(40, 3)]
+
+
+@pytest.mark.parametrize("kind", NUMBERS, ids=str)
+def test_every_column_of_numbers_is_a_score(kind: Any) -> None:
+    whole = [Decimal(n) for n in (1, 2, 3)] if "decimal" in str(kind) else [1, 2, 3]
+    column = pa.array(np.array(whole, np.float16)) if kind == pa.float16() else pa.array(whole, kind)
+    found = read((FILE, table(score=column))).scores
+    assert found == (1.0, 2.0, 3.0) and all(type(score) is float for score in found)
+
+
+OTHER: dict[str, list[Any]] = {
+    "bool": [True, False, True],
+    "int64": [1, 2, 3],
+    "timestamp[us, tz=UTC]": [datetime(2020, 1, 1, tzinfo=UTC)] * 3,
+    "date32[day]": [date(2020, 1, 1)] * 3,
+    "duration[us]": [timedelta(1)] * 3,
+    "list<element: string>": [["a"]] * 3,
+    "struct<text: string>": [{"text": "a"}] * 3,
+    "null": [None] * 3,
+}
+
+
+@pytest.mark.parametrize("kind", OTHER)
+def test_a_column_of_another_type_is_named_with_it_and_never_becomes_text(kind: str) -> None:
+    assert refused((FILE, table(sentence2=OTHER[kind]))) == [(FILE, f"the column 'sentence2' holds {kind}, not text")]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in OTHER if kind != "int64"])
+def test_a_column_of_another_type_is_no_score(kind: str) -> None:
+    assert refused((FILE, table(score=OTHER[kind]))) == [(FILE, f"the column 'score' holds {kind}, not a number")]
+
+
+def test_other_types_that_look_alike() -> None:
+    fixed = pa.array([b"ab", b"cd", b"ef"], pa.binary(2))
+    assert "fixed_size_binary[2], not text" in refused((FILE, table(sentence1=fixed)))[0][1]
+    numbers = pa.array([1, 2, 1]).dictionary_encode()
+    assert "not text" in refused((FILE, table(sentence1=numbers)))[0][1]
+    assert refused((FILE, table(score=["1", "2", "3"]))) == [(FILE, "the column 'score' holds string, not a number")]
+
+
+@pytest.mark.parametrize("text", [False, True])
+@pytest.mark.parametrize("coded", [False, True])
+def test_bytes_that_are_not_utf8_are_named_by_row_and_column(text: bool, coded: bool) -> None:
+    column = pa.array([b"fine", b"caf\xe9", b"fine"])
+    column = column.view(pa.string()) if text else column
+    ((subject, message),) = refused((FILE, table(sentence2=column.dictionary_encode() if coded else column)))
+    assert subject == f"{FILE}:2" and message.startswith("'sentence2' holds bytes that are not UTF-8")
+
+
+def test_values_of_parquet_are_checked_as_those_of_lines() -> None:
+    content = table(score=[1.0, None, float("nan")], sentence1=["a", None, "c"])
+    assert refused((FILE, content)) == [
+        (f"{FILE}:2", "'sentence1' is not a string, but null"),
+        (f"{FILE}:3", "'score' is nan, not a finite number"),
+    ]
+
+
+def test_a_column_that_appears_twice_or_never_is_named() -> None:
+    names = ("sentence1", "sentence2", "score", "id", "id")
+    assert refused((FILE, table(names, id=[1, 2, 3]))) == [(FILE, "the column 'id' appears twice")]
+    inner = pa.StructArray.from_arrays([pa.array([1, 2, 3])] * 2, names=["by", "by"])
+    assert refused((FILE, table((*names[:3], "meta"), meta=inner))) == [(FILE, "the column 'meta.by' appears twice")]
+    ((_, message),) = refused((FILE, table(("sentence1", "text", "score"), text=WORDS)))
+    assert message == "the column 'sentence2' is missing; the file has 'sentence1', 'text', 'score'"
+
+
+@pytest.mark.parametrize("cut", [0, 3, 11, 300, -1])
+def test_what_is_no_parquet_file_is_named(cut: int) -> None:
+    ((subject, message),) = refused((FILE, table()[:cut]))
+    assert subject == FILE and message.startswith("not a Parquet file: ")
+
+
+# What unpacks
+
+
+def gzipped(block: bytes, count: int) -> bytes:
+    return gzip.compress(block, 1, mtime=0) * count  # members in a row are one file
+
+
+def zstd(**columns: Any) -> bytes:
+    buffer = BytesIO()
+    pq.write_table(pa.table(columns), buffer, compression="zstd", dictionary_pagesize_limit=1 << 30)
+    return buffer.getvalue()
+
+
+def of_one_text(size: int, rows: int) -> Any:
+    return pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), pa.array(["a" * size]))
+
+
+BOMBS: dict[str, tuple[str, Callable[[], bytes]]] = {
+    "one line of blanks": ("b.jsonl.gz", lambda: gzipped(b" " * (8 << 20), 60)),
+    "empty lines": ("b.jsonl.gz", lambda: gzipped(b"\n" * (8 << 20), 60)),
+    "one sentence": ("b.jsonl.gz", lambda: gzipped(b'{"sentence1": "', 1) + gzipped(b"a" * (8 << 20), 60)),
+    "one page": (FILE, lambda: zstd(sentence1=["a" * (100 << 20)], sentence2=["b"], score=[1.0])),
+    "one text in every row": (
+        FILE,
+        lambda: zstd(sentence1=of_one_text(1 << 20, 9000), sentence2=of_one_text(1, 9000), score=[1.0] * 9000),
+    ),
+    "rows without text": (
+        FILE,
+        lambda: zstd(sentence1=of_one_text(0, 2_000_000), sentence2=of_one_text(0, 2_000_000), score=[1.0] * 2_000_000),
+    ),
+}
+READ = """
+import resource, sys
+import pyarrow.parquet
+from aqea_registry.base.findings import Refused
+from aqea_registry.project.params import Dataset
+from aqea_registry.sources.rows import read_rows
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    read_rows([(sys.argv[1], open(sys.argv[1], "rb"))], Dataset(repo="d"), "d")
+except Refused as error:
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, error.findings[0].message)
+"""
+
+
+@pytest.mark.parametrize("kind", BOMBS)
+def test_what_unpacks_to_far_more_is_refused_before_the_memory_is_used(kind: str, tmp_path: Path) -> None:
+    name, make = BOMBS[kind]
+    (tmp_path / name).write_bytes(make())
+    command = [sys.executable, "-c", READ, name]
+    done = subprocess.run(command, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False)
+    grown, _, message = done.stdout.partition(" ")
+    assert message.startswith("unpacks to more than 64 MiB and 25 times its size"), done
+    assert int(grown) < 200 << 10, f"{grown} KiB for {(tmp_path / name).stat().st_size} bytes"
+
+
+def test_what_packs_well_is_read() -> None:
+    row = lines({**GOOD, "sentence1": "a" * 400})
+    assert len(read(("a.jsonl.gz", gzip.compress(row * 5000))).scores) == 5000
+
+
+# Files of other splits, rows in two files
+
+
+@pytest.mark.parametrize(
+    ("split", "path"),
+    [
+        (None, "train.jsonl"),
+        (None, "set/dev.jsonl.gz"),
+        ("test", "sts-b_TRAIN-00000-of-00001.parquet"),
+        ("test", "validation/en-de.jsonl"),
+        ("test", "stsTrain.jsonl"),
+        ("train", "test.jsonl"),
+        ("dev", "train/2.jsonl"),
+        ("headlines", "val.jsonl"),
+    ],
+)
+def test_a_file_with_the_name_of_another_split_is_reported(split: str | None, path: str) -> None:
+    (finding,) = other_splits("d", Dataset(repo="d", files=(path,), split=split), [path])
+    assert (finding.code, finding.subject, finding.expected) == ("wrong-split", f"d: {path}", split or "test")
+
+
+@pytest.mark.parametrize(
+    ("split", "path"),
+    [
+        (None, "test.jsonl"),
+        (None, "latest.jsonl"),
+        (None, "constrained/rows.jsonl"),
+        (None, "train/test.jsonl"),
+        ("validation", "dev.jsonl"),
+        ("dev", "val-00000-of-00001.parquet"),
+        ("train", "training.jsonl"),
+        ("train+test", "train.jsonl"),
+        ("headlines", "headlines.test.jsonl"),
+    ],
+)
+def test_a_file_of_the_split_or_of_none_is_not(split: str | None, path: str) -> None:
+    assert other_splits("d", Dataset(repo="d", files=(path,), split=split), [path]) == []
+
+
+def test_files_that_the_repository_itself_assigns_are_not_reported() -> None:
+    assert other_splits("d", Dataset(repo="d"), ["dev.jsonl"]) == []
+
+
+def test_files_of_two_splits_in_one_set_are_named() -> None:
+    found = other_splits("d", Dataset(repo="d", files=("*.jsonl",)), ["more.jsonl", "test.jsonl", "train.jsonl"])
+    assert [finding.subject for finding in found] == ["d: train.jsonl"]
+    assert "files of several splits: test, train" in found[0].message
+
+
+def test_rows_that_stand_in_an_earlier_file_are_counted() -> None:
+    again, other = {**GOOD, "score": 0}, {**GOOD, "sentence1": "c"}
+    found = read(("a.jsonl", lines(GOOD, GOOD)), ("b.jsonl", lines(again, other)), ("c.jsonl", lines(other, again)))
+    assert found.notes("d") == ["d: 3 of its 6 rows have the two sentences of a row of an earlier file"]
+    assert read(("a.jsonl", lines(GOOD, GOOD))).notes("d") == []

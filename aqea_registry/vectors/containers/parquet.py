@@ -14,8 +14,8 @@ from typing import Any, BinaryIO
 import msgspec
 import numpy as np
 
+from aqea_registry.base.extras import require
 from aqea_registry.base.files import open_regular
-from aqea_registry.base.findings import CannotCheck
 from aqea_registry.vectors.containers.json_text import number
 from aqea_registry.vectors.pair_set import (
     BLOCK_ROWS,
@@ -70,11 +70,10 @@ def _schema(pa: Any, dimension: int) -> Any:
 
 def _pyarrow() -> tuple[Any, Any]:
     """Import pyarrow and its Parquet module: heavy, and not needed to verify. Raises CannotCheck."""
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise CannotCheck("pyarrow is not installed", "pip install 'aqea-registry[generate]'") from error
+    require("Parquet")
+    import pyarrow
+    import pyarrow.parquet
+
     return pyarrow, pyarrow.parquet
 
 

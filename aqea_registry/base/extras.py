@@ -1,0 +1,68 @@
+"""The optional parts of the program: what each needs, and the command that installs it.
+
+A verb asks for its part before it looks at any input. What is missing, be it what a package needs in turn, is one line then.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Iterable
+from importlib import metadata
+from importlib.util import find_spec
+
+from aqea_registry.base.findings import CannotCheck
+
+# The extra of a part, and the modules that it imports. Those of generation take seconds: its packages are looked for instead.
+PARTS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "generation": ("generate", ()),
+    "Parquet": ("generate", ("pyarrow", "pyarrow.parquet")),
+    "the Hugging Face Hub": ("stores", ("huggingface_hub", "huggingface_hub.hf_api", "huggingface_hub.repocard")),
+    "a model-index": ("stores", ("huggingface_hub", "huggingface_hub.repocard")),
+    "an OCI registry": ("stores", ("requests",)),
+    "GitHub": ("stores", ("github", "requests")),
+    "a mirror": ("stores", ("fsspec",)),
+}
+PACKAGES = ("numpy", "sentence-transformers", "tokenizers", "torch", "transformers", "pyarrow")
+
+
+def require(part: str) -> None:
+    """Raise CannotCheck with the command that installs it, if the part lacks anything or cannot be imported."""
+    try:
+        for module in PARTS[part][1]:
+            importlib.import_module(module)
+        if part == "generation":
+            _look_for(PACKAGES)
+    except Exception as error:  # a broken library fails in its own ways
+        raise unusable(part, error) from error
+
+
+def unusable(part: str, error: BaseException) -> CannotCheck:
+    """The error for an import that failed. It names the module that is missing, or has the library's own words."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    message = f"{part} needs a library that cannot be imported: {' '.join(str(error).split())}"
+    if isinstance(error, ModuleNotFoundError):
+        message = f"{error.name} is not installed; {part} needs it"
+    asked = re.search(r"pip install [\w.\[\] -]*\w", str(error))  # by a model's own code
+    return CannotCheck(message, asked[0] if asked else f"pip install 'aqea-registry[{PARTS[part][0]}]'")
+
+
+def _look_for(packages: Iterable[str]) -> None:
+    """Raise ModuleNotFoundError for the first that is not installed, of these packages and all that they need in turn."""
+    from packaging.requirements import Requirement
+
+    waiting, seen = [(name, "") for name in packages], set[tuple[str, str]]()
+    while waiting:
+        name, extra = waiting.pop()
+        if (name, extra) in seen:
+            continue
+        seen.add((name, extra))
+        package = metadata.distribution(name)
+        listed = package.read_text("RECORD") or ""
+        for module in set(re.findall(r"^(?!__pycache__)(\w+)(?:/|\.py,|\.[\w.-]*(?:so|pyd),)", listed, re.MULTILINE)):
+            if find_spec(module) is None:
+                raise ModuleNotFoundError(name=module)
+        for needed in map(Requirement, package.requires or ()):
+            if needed.marker is None or needed.marker.evaluate({"extra": extra}):
+                waiting += [(needed.name, wanted) for wanted in ("", *needed.extras)]
