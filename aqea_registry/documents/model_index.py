@@ -76,7 +76,7 @@ def read_model_index(front: FrontMatter, document: str) -> tuple[IndexEntry, ...
     Raises BadConfiguration that names path or column, and line, for what is not a model-index or the strict reader refuses.
     """
     try:
-        root = load_yaml(front.yaml, f"{document}: front matter", printed=True)
+        root = load_yaml(front.yaml, f"{document}: front matter", printed=True, most=300_000)
         top = _mapping(root or YamlNode(None, 1), "front matter")
         return tuple(_entries(top["model-index"])) if "model-index" in top else None
     except _Wrong as error:
