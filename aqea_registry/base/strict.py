@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar, get_origin
 
@@ -126,43 +126,36 @@ def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 class Unquoted(str):
-    """An unquoted text that YAML reads as something else: as what, and where, counted from 1."""
+    """An unquoted text that YAML reads as something else: as what, and its line and column, counted from 1."""
 
     meaning: Any
-    line: int
-    column: int
+    at: tuple[int, int]
 
 
 def misread(content: bytes, kind: type[Any], name: str) -> BadConfiguration | None:
     """The error for all unquoted texts of a YAML file that are read as something else where a `kind` wants a text, if any."""
-    written = load_yaml(content, name, written=True)
-    places: dict[tuple[int, int], str] = {}
+    written, places = load_yaml(content, name, written=True), dict[tuple[int, int], str]()
+
+    def look(value: Any, path: str) -> None:
+        if isinstance(value, Unquoted):
+            read = {bool: str(value.meaning).lower(), int: "a number", float: "a number"}.get(type(value.meaning), "a date")
+            where = f"line {value.at[0]}, column {value.at[1]}: {path}"
+            places[value.at] = f"{where}: {value} is read as {read}; write {json.dumps(value, ensure_ascii=False)}"
+        elif isinstance(value, dict | list | tuple):
+            for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+                below = f"{path}.{key}" if isinstance(value, dict) else f"{path}[{key}]"
+                look(key, below)
+                look(item, below)
+        elif isinstance(value, msgspec.Struct):
+            look(msgspec.structs.asdict(value), path)
+
     for field in msgspec.structs.fields(kind) if isinstance(written, dict) else ():
         value = written.get(field.encode_name)
         each = isinstance(value, dict) and get_origin(field.type) is dict  # what else is wrong in an entry hides no other
         for part in [{key: entry} for key, entry in value.items()] if each else [value]:
             with suppress(msgspec.ValidationError):
-                converted = msgspec.convert(part, field.type, strict=False)
-                places |= {(text.line, text.column): _remedy(path, text) for path, text in _misread(converted, field.name)}
+                look(msgspec.convert(part, field.type, strict=False), field.name)
     return BadConfiguration(f"{name}: {'; '.join(text for _, text in sorted(places.items()))}") if places else None
-
-
-def _remedy(path: str, text: Unquoted) -> str:
-    kind = {bool: str(text.meaning).lower(), int: "a number", float: "a number"}.get(type(text.meaning), "a date")
-    quoted = json.dumps(text, ensure_ascii=False)
-    return f"line {text.line}, column {text.column}: {path}: {text} is read as {kind}; write {quoted}"
-
-
-def _misread(value: Any, path: str) -> Iterator[tuple[str, Unquoted]]:
-    if isinstance(value, Unquoted):
-        yield path, value
-    elif isinstance(value, list | tuple):
-        for number, item in enumerate(value):
-            yield from _misread(item, f"{path}[{number}]")
-    elif isinstance(value, dict | msgspec.Struct):
-        for key, item in value.items() if isinstance(value, dict) else msgspec.structs.asdict(value).items():
-            yield from _misread(key, f"{path}.{key}")
-            yield from _misread(item, f"{path}.{key}")
 
 
 class YamlNode(NamedTuple):
@@ -303,7 +296,7 @@ class _Builder:
         meaning = self._meanings[text]
         if self._written and not (isinstance(meaning, str) or meaning in (None, _MERGE)):
             text = Unquoted(text)
-            text.meaning, text.line, text.column = meaning, event.start_mark.line + 1, event.start_mark.column + 1
+            text.meaning, text.at = meaning, (event.start_mark.line + 1, event.start_mark.column + 1)
             return text
         return meaning
 
