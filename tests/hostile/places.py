@@ -27,7 +27,7 @@ from aqea_registry.sources import resolve
 from aqea_registry.sources.kinds import HubSource
 from aqea_registry.stores.oci_layout import Layout
 from aqea_registry.stores.registry.http import stored_login
-from aqea_registry.stores.release import build, digest_of
+from aqea_registry.stores.release import ARTIFACT_TYPE, MANIFEST_TYPE, build, digest_of
 from tests.memory import MemorySource
 from tests.tools import in_process
 
@@ -231,14 +231,14 @@ def _login(root: Path) -> object:
 
 def _with_blob(root: Path) -> None:
     """A layout `told` whose tag v1 names the bytes of `blob`, whatever they are."""
-    digest = digest_of((root / "blob").read_bytes())
+    content = (root / "blob").read_bytes()
     (root / "told/blobs/sha256").mkdir(parents=True)
-    (root / "blob").rename(root / "told/blobs/sha256" / digest[7:])
-    for content in (b"{}", b"x\n"):
-        (root / "told/blobs/sha256" / _hex(content)).write_bytes(content)
-    entry: dict[str, object] = {"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": digest, "size": 1}
-    entry["annotations"] = {"org.opencontainers.image.ref.name": "v1"}
+    for blob in (content, b"{}", b"x\n"):
+        (root / "told/blobs/sha256" / _hex(blob)).write_bytes(blob)
+    entry: dict[str, object] = {"mediaType": MANIFEST_TYPE, "artifactType": ARTIFACT_TYPE, "size": len(content)}
+    entry |= {"digest": digest_of(content), "annotations": {"org.opencontainers.image.ref.name": "v1"}}
     (root / "told/index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry]}))
+    (root / "told/oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
 
 
 def _release(root: Path) -> Said:
@@ -257,7 +257,7 @@ def _attachment(root: Path) -> Said:
     (root / "releases/blobs/sha256" / digest[7:]).write_bytes(content)
     index = root / "releases/index.json"
     before = index.read_bytes()
-    entry = {"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": digest, "size": len(content)}
+    entry = {"mediaType": MANIFEST_TYPE, "digest": digest, "size": len(content)}
     entry["artifactType"] = "application/vnd.aqea-registry.attachment.v1"
     value = json.loads(before)
     try:
