@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -22,6 +21,7 @@ from aqea_registry.attestations.statement import (
     Provenance,
     Statement,
     documents,
+    moment,
     parse_statement,
 )
 from aqea_registry.base.files import Limit, read_small
@@ -84,21 +84,17 @@ def _doubt(confirmation: Confirmation, made: Confirmed, makings: list[Provenance
     if (made.verdict == "IDENTICAL") != (made.released == made.regenerated):
         return "its verdict is not that of its digests"
     when = made.metadata or confirmation.metadata
-    began, ended = _time(when.started_on), _time(when.finished_on)
+    began, ended = moment(when.started_on), moment(when.finished_on)
     periods = [(making, period) for making in makings if (period := making.period())]
     for making, period in periods:
         # 0.1.0 confirmed without encoding: from the beginning of the making to the moment of the confirmation.
-        early = began < _time(period.started_on) or (began == _time(period.started_on) and not made.encoded)
-        if early and _time(period.finished_on) <= ended and making.machine() == made.machine:
+        early = began < moment(period.started_on) or (began == moment(period.started_on) and not made.encoded)
+        if early and moment(period.finished_on) <= ended and making.machine() == made.machine:
             return "it states the making itself, not another one"
-    releases = [_time(period.finished_on) for making, period in periods if making.build_definition.build_type == RELEASE]
+    releases = [moment(period.finished_on) for making, period in periods if making.build_definition.build_type == RELEASE]
     if releases and ended < min(releases):
         return "it ended before the release was made"
     return None if made.encoded or makings else "it does not say that anything was encoded for it"
-
-
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text.upper())
 
 
 def own_statements(root: Path) -> Iterator[tuple[str, bytes]]:

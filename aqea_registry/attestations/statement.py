@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Collection, Mapping
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -70,8 +71,13 @@ class Metadata(_Layout, frozen=True, kw_only=True):
     started_on: Time | None = None
     finished_on: Time | None = None
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for a day or an hour that does not exist."""
+        for text in filter(None, (self.started_on, self.finished_on)):
+            moment(text)
 
-class Period(_Layout, frozen=True, kw_only=True):
+
+class Period(Metadata, frozen=True, kw_only=True):
     """When it was made: both ends."""
 
     started_on: Time
@@ -128,6 +134,11 @@ class Confirmation(_Layout, frozen=True, kw_only=True):
     pair_sets: dict[str, Confirmed]
     resolved_dependencies: tuple[Resource, ...] = ()
     metadata: Period
+
+
+def moment(time: str) -> datetime:
+    """The point in time that a statement names. Raises ValueError."""
+    return datetime.fromisoformat(time.upper())
 
 
 class Statement(_Layout, frozen=True, kw_only=True):

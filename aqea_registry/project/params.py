@@ -120,8 +120,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     exports: dict[Name, Export]
 
 
-class ResponsibleAI(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What authors state about their data in Croissant's RAI vocabulary. Nothing is stated that is not written here."""
+class ResponsibleAI(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel"):
+    """What authors state about their data, by the names of Croissant's RAI vocabulary. Nothing else is stated."""
 
     data_limitations: str | None = None
     data_biases: str | None = None
@@ -130,11 +130,6 @@ class ResponsibleAI(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     data_social_impact: str | None = None
     has_synthetic_data: bool | None = None
     data_collection: str | None = None
-
-    def terms(self) -> dict[str, str | bool]:
-        """What is stated, by the names of the vocabulary."""
-        stated = msgspec.to_builtins(self)
-        return {re.sub("_(.)", lambda found: found[1].upper(), name): value for name, value in stated.items()}
 
 
 class Publish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -61,6 +61,7 @@ def confirm(project: Project, reference: str, report: Reporter, settings: Settin
     spec, tag, digest = split_reference(reference)
     store = open_store(spec, project.root)
     tagged = find(store, tag, digest)
+    reference = join_reference(store.spec, tag, tagged.digest)
     release = store.release(tagged)
     common = [artefact for artefact in project.artefacts.values() if published_path(artefact.pairs) in release.files()]
     if not common:
@@ -83,7 +84,7 @@ def confirm(project: Project, reference: str, report: Reporter, settings: Settin
     paths = ["release", *(published_path(artefact.pairs) for artefact in common)]
     new = make_statement({path: subjects[path] for path in paths}, predicate)
     content = (said_before(statements_in(own_statements(project.root)), new) or new).to_bytes()
-    name = attachment_name(f"confirmation-{tag.lower()}", content)
+    name = attachment_name(f"confirmation-{tag.lower().replace(':', '-')}", content)
     write_bytes(project.root / FOLDER / name, content)
     if add:
         store.attach(tagged, name, content)

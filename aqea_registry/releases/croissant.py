@@ -10,6 +10,8 @@ import json
 from importlib.resources import files
 from typing import Any
 
+import msgspec
+
 from aqea_registry.project.lock import Pin
 from aqea_registry.releases.card import DESCRIPTION, KEYWORDS, Card, Result, bibtex, upstream
 
@@ -22,7 +24,7 @@ FOLDERS = ("data/", "parquet/")
 
 def render_croissant(card: Card) -> bytes:
     """croissant.json: every data file with its sha256, and a record set for each pair set."""
-    stated = card.publish.rai.terms()
+    stated = msgspec.to_builtins(card.publish.rai)
     value = {
         "@context": context(),
         "@type": "sc:Dataset",

@@ -117,6 +117,9 @@ WRONG: dict[str, bytes] = {
     "a subject without digest": edited(lambda value: value["subject"][0].pop("digest")),
     "a digest that is none": edited(lambda value: value["subject"][0]["digest"].update(sha256="xyz")),
     "a time that is none": edited(lambda value: value["predicate"]["runDetails"]["metadata"].update(startedOn="yesterday")),
+    "a day that does not exist": edited(
+        lambda value: value["predicate"]["runDetails"]["metadata"].update(startedOn="2026-02-30T00:00:00Z")
+    ),
     "a missing field": edited(lambda value: value["predicate"].pop("runDetails")),
     "an unknown verdict": edited(lambda value: value["predicate"]["pairSets"]["small"].update(verdict="FINE"), confirmation),
     "an envelope of something else": json.dumps({"payloadType": "text/plain", "payload": "", "signatures": []}).encode(),

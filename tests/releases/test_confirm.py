@@ -70,6 +70,7 @@ def test_pair_sets_are_made_again_and_nothing_that_is_here_is_used(old: Path) ->
     (statement,) = beside(store, "v2")
     confirmation = statement.confirmation()
     assert confirmation is not None and (old / value["path"]).read_bytes() == statement.to_bytes()
+    assert confirmation.reference == f"oci:releases:v2@{value['digest']}" == value["reference"]
     weather = confirmation.pair_sets["weather-minilm"]
     assert weather.metadata is not None and confirmation.metadata.started_on <= weather.metadata.started_on
     assert weather.encoded == 24 and weather.margin is not None and weather.machine.device == "cpu"

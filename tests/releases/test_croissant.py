@@ -96,12 +96,12 @@ def test_a_version_may_be_the_project_s_own() -> None:
 
 
 STATED = {
-    "data_limitations": "English alone",
-    "data_biases": "News outnumber other texts",
-    "personal_sensitive_information": "Names of public persons",
-    "data_use_cases": "Comparing models",
-    "data_social_impact": "Small",
-    "has_synthetic_data": False,
+    "dataLimitations": "English alone",
+    "dataBiases": "News outnumber other texts",
+    "personalSensitiveInformation": "Names of public persons",
+    "dataUseCases": "Comparing models",
+    "dataSocialImpact": "Small",
+    "hasSyntheticData": False,
 }
 
 
@@ -123,7 +123,7 @@ def test_what_authors_state_of_their_data_is_in_it_and_nothing_else() -> None:
     assert (found.data_biases, found.data_social_impact) == (["News outnumber other texts"], "Small")
     assert found.conforms_to == ["http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/RAI/1.0"]
     with pytest.raises(msgspec.ValidationError):
-        msgspec.convert({"stores": [], "title": "x", "rai": {"data_bias": "x"}}, Publish)
+        msgspec.convert({"stores": [], "title": "x", "rai": {"dataBias": "x"}}, Publish)
 
 
 def test_it_names_what_it_was_made_from_with_links_to_what_the_hub_confirmed() -> None:
