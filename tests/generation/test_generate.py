@@ -54,7 +54,7 @@ def test_canonical_bytes_are_those_of_the_manifest_under_every_arrangement(proje
 def test_float32_bytes_are_not_the_same(project: Path) -> None:
     """The control: what makes the bytes equal is the precision, not the test."""
     edit_params(project, lambda params: params.update(precision="float32"))
-    found = {name: made_with(project, *ARRANGEMENTS[name]) for name in ("batch 1", "batch 128", "SSE4.1 kernels")}
+    found = {name: made_with(project, *ARRANGEMENTS[name]) for name in ("batch 1", "SSE4.1 kernels")}
     assert len(set(found.values())) > 1, found
     assert json.loads((project / "metrics/small-minilm.json").read_text())["precision"] == "float32"
     checked = aqea("verify", "--json", cwd=project)
@@ -209,15 +209,3 @@ def test_exports_hold_what_they_promise(project: Path) -> None:
     embeddings = json.loads((project / result.out.strip()).read_bytes())
     assert embeddings["embeddings"] == pairs["embeddings1"] + pairs["embeddings2"]
     assert embeddings["metadata"]["scores"] == pairs["scores"]
-
-
-def test_two_checkouts_make_the_same_release(made: Path, tmp_path: Path) -> None:
-    """The second checkout lies elsewhere and starts from nothing."""
-    other = tmp_path / "elsewhere" / "checkout"
-    copy_project(made, other, without=(".aqea", "releases", "dvc.lock"))
-    shutil.rmtree(other / ".dvc/cache")
-    for path in (other / "training/data").glob("*.json"):
-        path.unlink()
-    assert run("dvc", "repro", cwd=other).status == 0
-    first, second = (aqea("publish", "--tag", "v1", "--dry-run", "--json", cwd=folder).json() for folder in (made, other))
-    assert first["digest"] == second["digest"]
