@@ -62,7 +62,7 @@ def check_claims(
     chosen = _chosen(ledgers, only, findings)
     findings = [finding for finding in findings if not only or finding.subject.partition(":")[0] in only]
     states, notes, stale = _documents(project.root, chosen, documents)
-    bound = judging.resolve_results(ledgers, project.params, project.lock)
+    bound = {name: judging.resolve_results(ledger, project.params, project.lock) for name, ledger in ledgers.items()}
     scores: Mapping[str, Metrics | Unchecked]
     wanted, unsound = _wanted(ledgers, bound), list[Finding]()
     if verified is not None and not verified.findings:  # their chains were checked, and they were recomputed

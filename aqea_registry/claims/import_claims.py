@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from aqea_registry.claims.drafting import EvaluationUnit, Imported, Merged, read
 from aqea_registry.claims.ledger import FOLDER, Claim, Document, Ledger, parse_ledger, render_ledger
 from aqea_registry.documents.model_index import FrontMatter, IndexEntry, Metric, read_model_index, split_front_matter
 from aqea_registry.documents.tables import csv_table, markdown_tables
-from aqea_registry.project.params import Model
+from aqea_registry.project.params import Params
 from aqea_registry.project.project import Project
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -58,8 +58,8 @@ def import_claims(
     if not NAME.fullmatch(name):
         raise BadConfiguration(f"--into: {name!r} is not the name of a ledger", "use letters, digits, '.', '_' and '-'")
     content, text = _read(path)
-    csv, models = path.suffix.lower() in DELIMITERS, project.params.models.values()
-    read, title = _read_csv(text, path) if csv else _read_markdown(text, models, path, model, unit)
+    csv = path.suffix.lower() in DELIMITERS
+    read, title = _read_csv(text, path) if csv else _read_markdown(text, project.params, path, model, unit)
     document = Document(title=title, sha256=hashlib.sha256(content).hexdigest(), file=_file(project.root, path))
     target = f"{FOLDER}/{name}.yaml"
     (project.root / FOLDER).mkdir(parents=True, exist_ok=True)
@@ -105,9 +105,7 @@ def _read_csv(text: str, path: Path) -> tuple[Imported, str]:
     return read._replace(findings=[*findings, *read.findings]), path.name
 
 
-def _read_markdown(
-    text: str, models: Collection[Model], path: Path, model: str | None, unit: EvaluationUnit
-) -> tuple[Imported, str]:
+def _read_markdown(text: str, params: Params, path: Path, model: str | None, unit: EvaluationUnit) -> tuple[Imported, str]:
     front = split_front_matter(text, path.name)
     entries = (read_model_index(front, path.name) if front else None) or ()
     tables, ragged = markdown_tables("\n" * front.lines + front.rest if front else text, path.name)
@@ -115,7 +113,7 @@ def _read_markdown(
     wrong: dict[str, Finding] = {}
     if entries and front:
         wrong = dict(_disagreements(front, entries, path.name))
-        entries = tuple(entry._replace(model=model or _repository(models, entry.model)) for entry in entries)
+        entries = tuple(entry._replace(model=model or _repository(params, entry.model)) for entry in entries)
     index = drafting.claims_of_index(entries, path.name, unit)
     table = drafting.claims_of_tables(tables)
     claims = [*(claim for claim in index.claims if claim.at.path not in wrong), *table.claims]
@@ -176,9 +174,9 @@ def _agree(text: str | None, value: Any) -> bool:
         return False
 
 
-def _repository(models: Collection[Model], name: str) -> str:
+def _repository(params: Params, name: str) -> str:
     """The repository id of a model that a card names without its owner, if one model of the catalogue has that name."""
-    known = {model.repo for model in models if name in (model.repo, model.repo.rpartition("/")[2])}
+    known = {model.repo for model in params.models.values() if name in (model.repo, model.repo.rpartition("/")[2])}
     return known.pop() if len(known) == 1 else name
 
 

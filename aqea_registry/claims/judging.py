@@ -296,12 +296,9 @@ class Resolved(NamedTuple):
     note: str
 
 
-def resolve_results(ledgers: Mapping[str, Ledger], params: Params, lock: Lock) -> dict[str, dict[str, Resolved | Unchecked]]:
-    """What the results of each ledger were measured on, by ledger and key."""
-    return {
-        name: {key: resolve_result(result, params, lock) for key, result in ledger.results.items()}
-        for name, ledger in ledgers.items()
-    }
+def resolve_results(ledger: Ledger, params: Params, lock: Lock) -> dict[str, Resolved | Unchecked]:
+    """What each result of a ledger was measured on."""
+    return {key: resolve_result(result, params, lock) for key, result in ledger.results.items()}
 
 
 def resolve_result(result: Evaluation, params: Params, lock: Lock) -> Resolved | Unchecked:

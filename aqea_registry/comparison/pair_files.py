@@ -132,7 +132,7 @@ def claimed_by(root: Path) -> Claimed:
         return lambda *_: ()
     project = open_project(root)
     ledgers, _ = read_ledgers(root)
-    bound = resolve_results(ledgers, project.params, project.lock)
+    bound = {name: resolve_results(ledger, project.params, project.lock) for name, ledger in ledgers.items()}
 
     def claimed(file: PairSetFile, scores: Scored | None) -> Sequence[ComparedNumber]:
         key = run_key(project.artefacts, file)

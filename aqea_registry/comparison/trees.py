@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Set
+from contextlib import suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -24,15 +25,15 @@ from aqea_registry.base.files import (
     read_small,
     size_of,
 )
-from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused
+from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused, RegistryError
 from aqea_registry.base.progress import Reporter, markdown_table
 from aqea_registry.base.references import join_reference
 from aqea_registry.base.sha256_list import MANIFEST, parse_list
 from aqea_registry.comparison.pair_files import Claimed, NamedFile, compare_files
 from aqea_registry.comparison.verdict import BOUND, PairSetComparison, Verdict, worst_of
 from aqea_registry.project.lock import Lock, parse_lock
-from aqea_registry.stores.open_store import read_text
-from aqea_registry.stores.port import Store, Tagged
+from aqea_registry.stores.open_store import find, read_text
+from aqea_registry.stores.port import Content, Store, Tagged
 from aqea_registry.stores.release import Release
 from aqea_registry.vectors.scores import Metrics
 from aqea_registry.verification.verify_folder import present
@@ -220,6 +221,18 @@ def changes(before: Contents, after: Contents) -> list[Change]:
 def previous(tag: str, tags: list[str]) -> str | None:
     """The greatest tag before this one, digits counted as numbers: v9 comes before v10. None if there is none."""
     return max((other for other in tags if _natural(other) < _natural(tag)), key=_natural, default=None)
+
+
+def release_notes(store: Store, tag: str, release: Release, content: Content, listed: str) -> str:
+    """The notes of a release that is to be put into a store: what changed since the one before it there."""
+    since, found = previous(tag, store.tags()), None
+    if since is not None:
+        with suppress(RegistryError):
+            before = read_contents(store, find(store, since))
+            made = {path: content(path) for path in release.files() if is_compared(path)}
+            texts = {path: text if isinstance(text, bytes) else read_small(text, Limit.PROJECT) for path, text in made.items()}
+            found = changes(before, contents_of(tag, release, texts))
+    return notes(join_reference(store.spec, tag, release.digest()), since, found, listed)
 
 
 def notes(reference: str, since: str | None, found: list[Change] | None, listed: str = LISTS[1]) -> str:

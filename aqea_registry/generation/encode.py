@@ -20,7 +20,7 @@ from aqea_registry.embedding.encoder import Encoded, Encoder, ModelFiles, NoDevi
 from aqea_registry.embedding.model_folder import CodeRefusedError
 from aqea_registry.embedding.vector_cache import VectorCache, libraries
 from aqea_registry.project.artefact import CatalogueEntry, RunArtefact
-from aqea_registry.project.lock import Pin
+from aqea_registry.project.lock import Pin, require_pin
 from aqea_registry.project.params import WRITTEN, Dataset, Model
 from aqea_registry.project.project import CACHE
 from aqea_registry.sources.fetch import fetch, opened
@@ -238,9 +238,8 @@ def _check_dimension(model: ModelInUse, found: int) -> None:
 
 def pinned_rows(dataset: CatalogueEntry, report: Reporter, *, local_only: bool = False) -> Rows:
     """A dataset's rows out of its pinned files; with `local_only`, from this machine alone. Raises RegistryError."""
-    entry, pin = dataset.entry, dataset.required_pin()
+    entry, (pin, folder) = dataset.entry, _pinned_files(dataset, report, local_only)
     assert isinstance(entry, Dataset)
-    folder = _pinned_files(dataset, report, local_only)
     rows = read_rows(opened({path: folder / path for path in pin.files}), entry, dataset.name)
     splits = (f"{finding.subject}: {finding.message}" for finding in other_splits(dataset.name, entry, pin.files))
     for remark in (*splits, *rows.notes(dataset.name)):
@@ -252,25 +251,25 @@ def pinned_model(
     model: CatalogueEntry, run: Collection[RunArtefact], report: Reporter, *, local_only: bool = False
 ) -> ModelInUse:
     """A model as this run uses it, and its pinned files; with `local_only`, from this machine alone. Raises RegistryError."""
-    entry = model.entry
+    entry, (pin, folder) = model.entry, _pinned_files(model, report, local_only)
     assert isinstance(entry, Model)
-    others = [artefact.model_entry for artefact in run]
+    others = (artefact.model_entry for artefact in run)
     same = {other.dimension for other in others if _full_vectors(other) == _full_vectors(entry)}
     return ModelInUse(
         name=model.name,
         entry=entry,
-        pin=model.required_pin(),
+        pin=pin,
         precision=next(artefact.precision for artefact in run),
-        folder=_pinned_files(model, report, local_only),
+        folder=folder,
         cache=model.root / CACHE / "vectors",
         dimensions=tuple(sorted({entry.dimension, *same})),
     )
 
 
-def _pinned_files(wanted: CatalogueEntry, report: Reporter, local_only: bool) -> Path:
-    """The folder with exactly the pinned files of a catalogue entry."""
-    pin = wanted.required_pin()
+def _pinned_files(wanted: CatalogueEntry, report: Reporter, local_only: bool) -> tuple[Pin, Path]:
+    """The pin of a catalogue entry, and a folder with exactly the files that it names."""
+    pin = require_pin(wanted.name, wanted.entry, wanted.pin)
     sources = sources_of(wanted, pin.commit)
     if local_only:
         sources = [source for source in sources if source.present() and source.local(min(pin.files)) is not None]
-    return fetch(wanted.name, pin, sources, wanted.root / CACHE / "pinned", report)
+    return pin, fetch(wanted.name, pin, sources, wanted.root / CACHE / "pinned", report)

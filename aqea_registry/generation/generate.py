@@ -57,7 +57,8 @@ def generate(
     """
     started, root = now(), elsewhere or project.root
     project.params.check_versions("vectors", "view")
-    artefact = project.artefact(dataset, model)
+    stem = project.params.pair_set(dataset, model).file
+    artefact = next(artefact for artefact in project.artefacts.values() if artefact.stem == stem)
     artefact.required_pins()  # refused before anything is read
     rows = pinned_rows(project.catalogue[dataset], report)  # before the model, which may be gigabytes
     encoder = pinned_model(project.catalogue[model], project.artefacts.values(), report)

@@ -17,7 +17,7 @@ digests and hashes files for it; `git` asks git which commit is checked out.
 ... publish: {stores: ["oci:releases"], title: Mine}
 ... ''')
 >>> project = Project(root=Path("."), params=params, lock=Lock(), plain_params=None, contents={})
->>> artefact = project.artefact("mine", "minilm")
+>>> artefact = project.artefacts["mine-minilm"]
 >>> artefact.stage, artefact.pairs
 ('generate@mine-minilm', 'training/data/mine_minilm_384d_pairs.json')
 """

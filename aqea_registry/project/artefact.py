@@ -36,10 +36,6 @@ class CatalogueEntry(NamedTuple):
     sources: Sequence[str]
     root: Path
 
-    def required_pin(self) -> Pin:
-        """Its pin. Raises Refused if there is none or it is of something else."""
-        return require_pin(self.name, self.entry, self.pin)
-
 
 class RunArtefact(msgspec.Struct, frozen=True, kw_only=True):
     """A pair set of the run: its inputs with their pins (None: not pinned), and its files as paths below the project.

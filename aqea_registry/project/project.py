@@ -147,11 +147,6 @@ class Project:
             )
         return found
 
-    def artefact(self, dataset: str, model: str) -> RunArtefact:
-        """The run's pair set of this dataset and model. Raises BadConfiguration."""
-        pair = self.params.pair_set(dataset, model)
-        return next(artefact for artefact in self.artefacts.values() if artefact.stem == pair.file)
-
     def entries(self, names: Sequence[str]) -> list[CatalogueEntry]:
         """These entries of the catalogue, or all. Raises BadConfiguration for an unknown name."""
         unknown = [name for name in names if name not in self.catalogue]

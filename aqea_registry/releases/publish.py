@@ -15,11 +15,10 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from aqea_registry.attestations.made import attach_statements
-from aqea_registry.base.files import Limit, read_small
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused, RegistryError, TagConflict, most_severe
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.references import is_folder, join_reference
-from aqea_registry.comparison.trees import changes, contents_of, is_compared, notes, previous, read_contents
+from aqea_registry.comparison.trees import release_notes
 from aqea_registry.project.project import Project, RunRecord
 from aqea_registry.releases.package import LIST, Package, as_released, assemble
 from aqea_registry.stores import receipts
@@ -174,7 +173,8 @@ def _put(target: _Target, package: Package, run: RunRecord, report: Reporter) ->
     shown = _shown(run.root, target.receipt)
     if planned.state == "unchanged" and known is not None and known.digest == release.digest() and store.spec in known.stores:
         return msgspec.structs.replace(planned, receipt=shown)
-    text = _notes(store, tag, package) if planned.state == "planned" else ""
+    listed = SUMS if store.spec.startswith("github://") else LIST
+    text = release_notes(store, tag, release, package.content, listed) if planned.state == "planned" else ""
     with report.task(f"publish to {store.spec}", planned.bytes, "bytes") as advance:
         ids = store.push(tag, release, package.content, text, advance)  # if all is there: only the ids, for a lost receipt
     tagged = _read_back(store, tag, release, report)
@@ -202,24 +202,6 @@ def _read_back(store: Store, tag: str, release: Release, report: Reporter) -> Ta
     if findings:
         raise Refused(f"{store.spec} does not give back what was written: {findings[0].subject}", findings, "publish it again")
     return tagged
-
-
-def _notes(store: Store, tag: str, package: Package) -> str:
-    """What changed since the release before this one in the same store."""
-    release, listed = package.release, SUMS if store.spec.startswith("github://") else LIST
-    since, reference = previous(tag, store.tags()), join_reference(store.spec, tag, release.digest())
-    if since is None:
-        return notes(reference, None, None, listed)
-    try:
-        before = read_contents(store, find(store, since))
-    except RegistryError:
-        return notes(reference, since, None, listed)
-    texts = {path: _bytes(package.content(path)) for path in release.files() if is_compared(path)}
-    return notes(reference, since, changes(before, contents_of(tag, release, texts)), listed)
-
-
-def _bytes(content: Path | bytes) -> bytes:
-    return content if isinstance(content, bytes) else read_small(content, Limit.PROJECT)
 
 
 def _shown(root: Path, path: Path) -> str:

@@ -230,13 +230,9 @@ class HubClient:
 
     def _ask(self, what: str, call: Callable[[Any], T], *, to_write: bool = False) -> T:
         """Call with the Hub's client, again where waiting helps."""
-
-        def quietly() -> T:
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", module=r"huggingface_hub\.")
-                return call(self._api())
-
-        return self._retrying(what, quietly, to_write)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"huggingface_hub\.")
+            return self._retrying(what, lambda: call(self._api()), to_write)
 
     def _retrying(self, what: str, call: Callable[[], T], to_write: bool = False) -> T:
         require("the Hugging Face Hub")

@@ -235,7 +235,7 @@ def test_a_model_index_comes_back_as_claims_that_hold(tmp_path: Path, commit: st
     assert len(results) == 1 and len(results[0]["metrics"]) == 6
     assert results[0]["dataset"].get("revision") == commit
     assert results[0]["dataset"].get("split") == ("test" if commit else None), "a folder's split is only what params.yaml says"
-    arguments = {"pin": f"sha256:{open_project(tmp_path).catalogue['small'].required_pin().digest()}"}
+    arguments = {"pin": f"sha256:{open_project(tmp_path).lock.datasets['small'].digest()}"}
     assert (results[0]["dataset"]["type"], results[0]["dataset"]["args"]) == (
         ("org/small", {**arguments, "commit_is": "claimed"}) if commit else ("small", arguments)
     ), "no Hub has confirmed the commit"
