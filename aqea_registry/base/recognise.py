@@ -14,6 +14,7 @@ from typing import NamedTuple
 from aqea_registry.base.findings import Finding
 
 HEAD = 4096  # bytes that are looked at
+CONFLICT = "a merge conflict that is not resolved"
 MAY_BE_ANYTHING = (".md", ".html", ".htm")  # prose may begin as a web page does
 NEVER_EMPTY = (".json", ".jsonl", ".parquet", ".gz", ".csv", ".tsv", ".txt", ".safetensors", ".bin", ".pt", ".onnx", ".model")
 
@@ -68,12 +69,8 @@ def conflict(content: bytes) -> str | None:
     """Where Git left two versions of a text for its user to choose from, if it did."""
     mark = b"<<<<<<< "
     at = 0 if content.startswith(mark) else content.find(b"\n" + mark) + 1
-    return conflict_at(content.count(b"\n", 0, at) + 1) if content.startswith(mark, at) else None
-
-
-def conflict_at(line: int) -> str:
-    """The words for it."""
-    return f"line {line}: a merge conflict that is not resolved"
+    number = content.count(b"\n", 0, at) + 1
+    return f"line {number}: {CONFLICT}" if content.startswith(mark, at) else None
 
 
 def one_side(path: str) -> str:

@@ -19,7 +19,7 @@ from typing import BinaryIO, NamedTuple
 
 from aqea_registry.base.files import UnsafePath, safe_path
 from aqea_registry.base.findings import Finding, Refused
-from aqea_registry.base.recognise import HEAD, conflict_at, one_side, what_it_is
+from aqea_registry.base.recognise import CONFLICT, HEAD, one_side, what_it_is
 
 MANIFEST = "manifests/MANIFEST.sha256"
 SIZES = "manifests/MANIFEST.sizes"
@@ -85,8 +85,9 @@ def _lines(content: bytes | BinaryIO, reader: _Reader) -> Iterator[str]:
     first, start = lines.readline(LONGEST_LINE), 0
     if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         reader.forms["UTF-16 text"] = None
-        try:
-            lines = io.BytesIO((first + lines.read(LARGEST_UTF16)).decode("utf-16").encode())
+        whole = first + lines.read(LARGEST_UTF16)
+        try:  # of one that is not whole the mark is already an error
+            lines = io.BytesIO(whole.decode("utf-16" if len(whole) <= LARGEST_UTF16 else "utf-8").encode())
         except UnicodeDecodeError as error:
             raise Refused.of("malformed", reader.name, "UTF-16 text that is damaged or large; save it as UTF-8") from error
         first = lines.readline(LONGEST_LINE)
@@ -131,12 +132,12 @@ class _Reader:
             self._usual = not (self._single or self._bag or self._conflict) and self._part in ("", "text")
 
     def _read_unusual(self, line: str, number: int) -> None:
-        self._head += f"{line}\n" if len(self._head) < HEAD else ""
+        self._head += f"{line[:HEAD]}\n" if len(self._head) < HEAD else ""
         if line.endswith("\r"):  # one, as for sha256sum
             line = line[:-1]
             self.forms[CRLF] = None
         if line.startswith("<<<<<<< "):
-            self._wrong(number, f"{conflict_at(number)}; {one_side(self.name)}")
+            self._wrong(number, f"line {number}: {CONFLICT}; {one_side(self.name)}")
             self._conflict = True
         if self._conflict:  # which of the two sides is right, nobody knows yet
             self._conflict = not line.startswith(">>>>>>> ")
@@ -188,19 +189,17 @@ class _Reader:
         try:
             listed = self._entries.setdefault(safe_path(path), digest)
         except UnsafePath as error:
-            self._findings.append(Finding("unsafe-path", f"{self.name}:{number}", f"{error}; not followed", actual=path))
+            self._wrong(number, f"{error}; not followed", "unsafe-path", actual=path)
             return
-        if listed is digest:
-            return
-        if listed == digest:
-            finding = Finding("duplicate", f"{self.name}:{number}", f"{path} is listed twice", actual=path)
-        else:
-            message = f"{path} is listed with two different digests"
-            finding = Finding("conflict", f"{self.name}:{number}", message, listed, digest)
-        self._findings.append(finding)
+        if listed != digest:
+            self._wrong(number, f"{path} is listed with two different digests", "conflict", listed, digest)
+        elif listed is not digest:
+            self._wrong(number, f"{path} is listed twice", "duplicate", actual=path)
 
-    def _wrong(self, number: int, message: str) -> None:
-        self._findings.append(Finding("malformed", f"{self.name}:{number}", message))
+    def _wrong(
+        self, number: int, message: str, code: str = "malformed", expected: str | None = None, actual: str | None = None
+    ) -> None:
+        self._findings.append(Finding(code, f"{self.name}:{number}", message, expected, actual))
 
     def end(self) -> Parsed:
         """What was read, and what is wrong with the list as a whole."""

@@ -64,12 +64,9 @@ def follow(value: Any, pointer: str) -> Any:
     return value
 
 
-def load_json(content: bytes, name: str, hint: str | None = None, *, spelled: bool = False, then: str = "") -> Any:
-    """Plain values from JSON in UTF-8; with `spelled` numbers are texts. Raises BadConfiguration with the reason and `hint`.
-
-    `then` is what to run after a merge conflict, as its hint ends.
-    """
-    _refuse_git(content, name, then)
+def load_json(content: bytes, name: str, hint: str | None = None, *, spelled: bool = False) -> Any:
+    """Plain values from JSON in UTF-8; with `spelled` numbers are texts. Raises BadConfiguration with the reason and `hint`."""
+    _refuse_git(content, name)
     number: Any = str if spelled else _finite
     try:
         text = _checked_size(content).decode()
@@ -89,11 +86,11 @@ def load_json(content: bytes, name: str, hint: str | None = None, *, spelled: bo
     return value
 
 
-def _refuse_git(content: bytes, name: str, then: str) -> None:
-    """Raise for what Git left in the file's place. YAML could read either as a text."""
+def _refuse_git(content: bytes, name: str) -> None:
+    """Raise for what Git left in the file's place, with what resolves a conflict as hint. YAML could read either as a text."""
     if where := conflict(content):
         path = name.partition(": ")[0]  # a part of it may be what is read
-        raise BadConfiguration(f"{name}: {where}", one_side(path) + then)
+        raise BadConfiguration(f"{name}: {where}", one_side(path))
     if lfs_pointer(content[:HEAD]):
         raise BadConfiguration(f"{name}: it is {what_it_is(content[:HEAD])}")
 
@@ -166,21 +163,14 @@ class YamlNode(NamedTuple):
 
 
 def load_yaml(
-    content: bytes,
-    name: str,
-    *,
-    aliases: bool = True,
-    printed: bool = False,
-    written: bool = False,
-    most: int = MOST,
-    then: str = "",
+    content: bytes, name: str, *, aliases: bool = True, printed: bool = False, written: bool = False, most: int = MOST
 ) -> Any:
     """Plain values from YAML; with `written` Unquoted texts for numbers, truths and days; with `printed` YamlNodes, without
     merges and with texts as keys.
 
-    Raises BadConfiguration that names the file, line, column and reason; more than `most` values are one. `then` as above.
+    Raises BadConfiguration that names the file, line, column and reason; more than `most` values are one.
     """
-    _refuse_git(content, name, then)
+    _refuse_git(content, name)
     try:
         events = yaml.parse(_checked_size(content).decode(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
         return _Builder(aliases, printed, written, most).build(events)

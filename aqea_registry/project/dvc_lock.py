@@ -54,7 +54,7 @@ class DvcLock(msgspec.Struct, frozen=True):
 
 def parse_dvc_lock(content: bytes) -> DvcLock:
     """Read dvc.lock. Raises BadConfiguration."""
-    return convert(load_yaml(content, NAME, then=", then: dvc repro"), DvcLock, NAME)
+    return convert(load_yaml(content, NAME), DvcLock, NAME)
 
 
 def output_findings(lock: DvcLock, digests: Mapping[str, FileDigest]) -> list[Finding]:
@@ -109,5 +109,5 @@ def read_dvc_lock(content: bytes | OSError) -> tuple[DvcLock, list[Finding]]:
     try:
         return parse_dvc_lock(content), []
     except BadConfiguration as error:
-        way = error.hint or f"run: git checkout {NAME}, or remove it; then: dvc repro"  # which refuses to read it as it is
-        return DvcLock(), [Finding("malformed", NAME, f"{error.message}; {way}")]
+        way = error.hint or f"run: git checkout {NAME}, or remove it"  # DVC refuses to read it as it is
+        return DvcLock(), [Finding("malformed", NAME, f"{error.message}; {way}, then: dvc repro")]

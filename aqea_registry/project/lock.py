@@ -96,16 +96,18 @@ def render_lock(lock: Lock) -> bytes:
 
 def parse_lock(content: bytes, name: str = LOCK) -> Lock:
     """Read the lock. Raises BadConfiguration for anything that is not one: the field and the reason are named."""
-    hint = f"git checkout {name}, or remove it; then: aqea-registry pin"
-    value = load_json(content, name, hint, then=", then: aqea-registry pin")
-    if not isinstance(value, dict) or value.get("schema") != SCHEMA:
-        raise BadConfiguration(f"{name}: schema: not {SCHEMA}", hint)
     try:
+        value = load_json(content, name)
+        if not isinstance(value, dict) or value.get("schema") != SCHEMA:
+            raise BadConfiguration(f"{name}: schema: not {SCHEMA}")
         convert_each(value, "datasets", Pin, name)
         convert_each(value, "models", Pin, name)
         return convert(value, Lock, name)
     except UnsafePath as error:
         raise BadConfiguration(f"{name}: files: {error}") from error
+    except BadConfiguration as error:
+        way = error.hint or f"run: git checkout {name}, or remove it"
+        raise BadConfiguration(error.message, f"{way}, then: aqea-registry pin") from error
 
 
 def require_pin(name: str, entry: Dataset | Model, pin: Pin | None) -> Pin:

@@ -167,7 +167,7 @@ def open_project(root: Path) -> Project:
         if isinstance(content, OSError) and not isinstance(content, FileNotFoundError):
             raise content
     assert isinstance(params, bytes)
-    plain = load_yaml(params, PARAMS, then=", then: dvc repro")
+    plain = load_yaml(params, PARAMS)
     return Project(
         root=root,
         params=to_params(plain, params),
