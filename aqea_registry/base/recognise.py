@@ -83,6 +83,8 @@ def why_other(content: bytes, found: tuple[str, int], wanted: str) -> str | None
 
     `found` are its digest and its size; `content` is nothing if the file is too large to be looked into.
     """
+    if found[0] == wanted:
+        return None
     if found[1] == 0:
         return "the file is empty"
     if wanted == _sha256(b""):

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from aqea_registry.base.files import BLOCK, Advance, UnsafePath, hash_file, inside, locked
+from aqea_registry.base.files import BLOCK, Advance, UnsafePath, hash_file, inside, locked, why_other
 from aqea_registry.base.findings import CannotCheck, Finding, Refused
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.references import join_reference
@@ -84,6 +84,7 @@ def _wanted(files: Mapping[str, Descriptor], paths: dict[str, Path], reference: 
         if not os.path.lexists(target):
             wanted[path] = layer
             continue
+        found = None
         try:
             found = hash_file(target)
             actual = f"sha256:{found.sha256}" if not target.is_symlink() else "a symbolic link"
@@ -91,7 +92,8 @@ def _wanted(files: Mapping[str, Descriptor], paths: dict[str, Path], reference: 
             actual = f"no file: {error.strerror}"
         if actual != layer.digest:
             wanted[path] = layer
-            message = "a different file exists at this path"
+            why = why_other(target, found, layer.digest.removeprefix("sha256:")) if found else ""
+            message = f"a different file exists at this path{why}"
             findings.append(Finding("conflict", str(target), message, layer.digest, actual))
     if findings and not force:
         raise Refused(

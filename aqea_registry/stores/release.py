@@ -11,7 +11,7 @@ import hashlib
 import json
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
@@ -231,7 +231,9 @@ def _folded(path: str) -> str:
     return folded
 
 
-def compare_with_store(reference: str, release: Release, stored: Iterable[StoredFile]) -> list[Finding]:
+def compare_with_store(
+    reference: str, release: Release, stored: Iterable[StoredFile], why: Callable[[StoredFile, Descriptor], str] = lambda *_: ""
+) -> list[Finding]:
     """Compare what a store has with what the release names: a finding for each file that is gone or has other bytes."""
     layers = release.files()
     findings = []
@@ -243,7 +245,7 @@ def compare_with_store(reference: str, release: Release, stored: Iterable[Stored
             findings.append(Finding("missing", subject, message, layer.digest))
         elif (file.digest, file.size) != (layer.digest, layer.size):
             expected, actual = f"{layer.digest} ({layer.size} bytes)", f"{file.digest} ({file.size} bytes)"
-            message = f"the store's bytes are not those that the release names (known by: {file.how})"
+            message = f"the store's bytes are not those that the release names (known by: {file.how}){why(file, layer)}"
             findings.append(Finding("mismatch", subject, message, expected, actual))
     return findings
 

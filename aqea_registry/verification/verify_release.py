@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import partial
 
 import msgspec
 
 from aqea_registry.attestations.made import judge_statements
+from aqea_registry.base.files import LARGEST_TEXT, read_stream
 from aqea_registry.base.findings import CannotCheck, Finding, Refused
 from aqea_registry.base.progress import Reporter
+from aqea_registry.base.recognise import why_other
 from aqea_registry.base.references import join_reference
 from aqea_registry.project.project import Project
 from aqea_registry.stores.attachments import current
@@ -17,7 +20,7 @@ from aqea_registry.stores.oci_layout import Layout
 from aqea_registry.stores.open_store import find, open_store
 from aqea_registry.stores.port import Store, Tagged
 from aqea_registry.stores.receipts import Receipt, StoreReceipt, all_receipts
-from aqea_registry.stores.release import StoredFile, compare_with_store
+from aqea_registry.stores.release import Descriptor, StoredFile, compare_with_store
 
 
 class CheckedRelease(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,7 +97,7 @@ def _verify_tagged(store: Store, tagged: Tagged, report: Reporter, deep: bool) -
         target=reference,
         files=len(release.layers),
         bytes=release.size(),
-        findings=(*compare_with_store(reference, release, held), *findings, *wrong),
+        findings=(*compare_with_store(reference, release, held, partial(_why, store, tagged)), *findings, *wrong),
         notes=(
             f"{tagged.tag} is {tagged.digest}",
             *([f"{reference} is {mark.text()}"] if mark else []),
@@ -103,6 +106,17 @@ def _verify_tagged(store: Store, tagged: Tagged, report: Reporter, deep: bool) -
         ),
         held={reference: tuple(held)},
     )
+
+
+def _why(store: Store, tagged: Tagged, file: StoredFile, layer: Descriptor) -> str:
+    """What proves why a store on this machine has other bytes, as the end of a sentence; nothing is fetched for it."""
+    if file.how != "hashed" or file.digest is None:
+        return ""
+    with store.open(tagged, file.path, layer, 0) as incoming:
+        content = read_stream(incoming, LARGEST_TEXT)
+    found = (file.digest.removeprefix("sha256:"), file.size or 0)
+    why = why_other(content if len(content) <= LARGEST_TEXT else b"", found, layer.digest.removeprefix("sha256:"))
+    return f": {why}" if why else ""
 
 
 def _receipt_findings(store: Store, receipt: Receipt, entry: StoreReceipt, tagged: Tagged | None) -> list[Finding]:

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from aqea_registry.base import sha256_list
 from aqea_registry.base.files import UnsafePath, safe_path
 from aqea_registry.base.sha256_list import Parsed, parse_list, render
 from aqea_registry.project.manifest import canonical_findings, parse_sizes, render_sizes
@@ -67,14 +68,31 @@ def test_sizes_are_read_as_written(sizes: dict[str, int]) -> None:
     assert parse_sizes(render_sizes(sizes), "sizes") == (sizes, [])
 
 
+tokens = [A, "  ", " *", " ", "\t", "SHA256 (", ") = ", "x", "\\", "\n", "\r", "\0", "\n<<<<<<< a\n", ">>>>>>> b", "%0A"]
+tokens += ["-----BEGIN PGP SIGNED MESSAGE-----\n", "-----BEGIN PGP SIGNATURE-----\n", "-----END PGP SIGNATURE-----\n", "# "]
+
+
 @given(
-    st.binary(max_size=200) | st.lists(st.sampled_from([A, "  ", " *", "SHA256 (", ") = ", "x", "\\", "\n", "\r"])).map("".join)
+    st.binary(max_size=200) | st.lists(st.sampled_from(tokens)).map(lambda texts: "".join(texts).encode()),
+    st.sampled_from([b"", b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff"]),
+    st.sampled_from(["list", "x.sha256", ".sha256", "manifest-sha256.txt"]),
 )
-def test_nothing_breaks_the_reader(content: bytes | str) -> None:
-    found = parse_list(content.encode() if isinstance(content, str) else content, "list")
+def test_nothing_breaks_the_reader(content: bytes, mark: bytes, name: str) -> None:
+    found = parse_list(mark + content, name)
     assert found.entries or found.findings
     assert all(is_safe(path) for path in found.entries)
-    parse_sizes(content.encode() if isinstance(content, str) else content, "sizes")
+    assert all(name in note for note in found.notes(name))
+    parse_sizes(mark + content, "sizes")
+
+
+def test_a_list_in_utf_16_is_read_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = f"{A}  x\n{B}  y\n".encode("utf-16")
+    for size in range(len(content) - 8, len(content)):
+        monkeypatch.setattr(sha256_list, "LARGEST_UTF16", size)
+        found = parse_list(content, "list")
+        assert (found.entries, codes(found)) == ({}, ["malformed"])
+    monkeypatch.setattr(sha256_list, "LARGEST_UTF16", len(content))
+    assert parse_list(content, "list").entries == {"x": A, "y": B}
 
 
 @pytest.fixture

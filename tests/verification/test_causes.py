@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from aqea_registry.base.files import LARGEST_TEXT, FileDigest, hash_file, why_other
+from aqea_registry.base.files import LARGEST_TEXT, FileDigest, hash_file, ignore, why_other
 from aqea_registry.project.dvc_lock import NAME as LOCK
 from aqea_registry.project.project import PARAMS
+from aqea_registry.stores.open_store import open_store
+from aqea_registry.stores.release import build
 from aqea_registry.verification import verify_list
 from aqea_registry.verification.verify_list import digest_findings, read_findings
 from tests.helpers import MANIFEST, METRICS, PINS, ROWS, SIZES, found, put
@@ -72,6 +74,25 @@ def test_why_bytes_are_others_is_said_if_it_is_proved(tmp_path: Path, case: str)
     assert finding.code == "mismatch", "whatever the cause is"
     assert finding.message == f"the bytes are not those that the list names{why}"
     assert (finding.expected, finding.actual) == (sha256(listed), sha256(here))
+
+
+def test_equal_bytes_have_no_cause(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(TEXT)
+    assert why_other(tmp_path / "x", hash_file(tmp_path / "x"), sha256(TEXT)) == ""
+
+
+def test_releases_in_a_folder_and_pulls_say_it(tmp_path: Path) -> None:
+    release = build([("x", sha256(TEXT), len(TEXT))])
+    (tmp_path / "from").write_bytes(TEXT)
+    store = open_store("oci:store", tmp_path)
+    store.push("v1", release, lambda path: tmp_path / "from", "", ignore)
+    crlf = TEXT.replace(b"\n", b"\r\n")
+    (tmp_path / "store/blobs/sha256" / sha256(TEXT)).write_bytes(crlf)
+    (tmp_path / "to").mkdir()
+    (tmp_path / "to/x").write_bytes(crlf)
+    for words in (("verify", "oci:store:v1"), ("pull", "oci:store:v1", "--to", "to")):
+        message = only(aqea(*words, "--json", cwd=tmp_path))
+        assert "with LF line endings the file has the listed digest" in message, words
 
 
 def test_the_cause_is_looked_for_in_a_bounded_number_of_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
