@@ -234,7 +234,7 @@ def listed(manifest: str) -> dict[str, str]:
 def test_every_kind_of_source_gives_the_same_manifest(
     made: Made, project: Path, stand_ins: dict[str, Files], s3: S3, tmp_path: Path
 ) -> None:
-    """Pinned once, made from the Hub and from others. Vectors that were computed before are kept: the same model bytes find them again."""
+    """Pinned once, made from the Hub and from others. Vectors that were computed before are kept: the same bytes find them."""
     content = {MODELS[name]: stand_ins[name] for name in ("e5large", "minilm")}
     content |= {repo: datasets()[repo] for repo in (STSB, STS[1])}
     objects = {f"{repo}/{made.commits[repo]}/{path}": data for repo, files in content.items() for path, data in files.items()}
