@@ -7,6 +7,7 @@ making itself is not a second one. Two machines of one kind look the same here, 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -62,10 +63,14 @@ def remade(statement: Statement, others: Iterable[Statement]) -> list[Remade]:
     confirmation = statement.confirmation()
     if confirmation is None:
         return []
-    subjects = {subject.digest.get("sha256") for subject in statement.subject}
-    rows = []
+    known: defaultdict[str, list[Provenance]] = defaultdict(list)
+    for other in others:
+        if (provenance := other.provenance()) is not None:
+            for sha256 in other.digests:
+                known[sha256].append(provenance)
+    rows, subjects = list[Remade](), statement.digests
     for key, made in sorted(confirmation.pair_sets.items()):
-        makings = [found for other in others if (found := other.provenance()) and other.about(made.released)]
+        makings = known[made.released]
         rows.append(
             Remade(
                 key=key,

@@ -149,9 +149,10 @@ class Statement(_Layout, frozen=True, kw_only=True):
     predicate_type: str
     predicate: dict[str, Any] = {}
 
-    def about(self, sha256: str) -> bool:
-        """Whether a file with this digest is a subject."""
-        return any(subject.digest.get("sha256") == sha256 for subject in self.subject)
+    @property
+    def digests(self) -> frozenset[str]:
+        """The sha256 of what it is about."""
+        return frozenset(subject.digest.get("sha256", "") for subject in self.subject)
 
     @property
     def judged(self) -> bool:

@@ -127,7 +127,7 @@ def mark(shell: Shell, tag: str, stores: tuple[str, ...], by: str | None, withdr
 
 @command
 @click.argument("reference", metavar="STORE-REF")
-@click.option("--fresh", is_flag=True, help="Nothing else since 0.2: pair sets are always made again.")
+@click.option("--fresh", is_flag=True, help="Accepted for old scripts: pair sets are always made again.")
 @click.option("--device", metavar="DEVICE", default="cpu", help="Where to make them again, such as cuda (default: cpu).")
 @click.option("--add", is_flag=True, help="Put the statement beside the release, too.")
 def confirm(shell: Shell, reference: str, fresh: bool, device: str, add: bool) -> Outcome:

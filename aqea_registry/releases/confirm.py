@@ -105,7 +105,7 @@ def _refuse_known(reference: str, beside: list[Statement], keys: set[str], devic
     complete = [rows for rows in said if keys <= {row.key for row in rows}]
     try:
         machine = this_machine(device) if complete else None
-    except (ImportError, AssertionError, RuntimeError):  # no torch, no such device: loading the model says it
+    except (AssertionError, RuntimeError):  # no such device: loading the model says it
         return
     if any(all(row.machine == machine for row in rows) for rows in complete):
         message = "a confirmation from this machine, or from one that nothing distinguishes from it, lies beside it already"

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from typing import Any
+
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from aqea_registry.attestations.confirmations import Remade, remade
+from aqea_registry.attestations.confirmations import Remade, remade, statements_in
 from aqea_registry.attestations.statement import (
     BUILDER,
     PAIR_SET,
@@ -22,7 +28,7 @@ from aqea_registry.attestations.statement import (
     make_statement,
 )
 from aqea_registry.vectors.margin import Machine
-from tests.attestations.test_statement import MACHINE, A, B, C
+from tests.attestations.test_statement import BUILT, MACHINE, A, B, C, bundled
 
 OTHER = msgspec.structs.replace(MACHINE, processor="Another processor")
 SAME_KIND = msgspec.structs.replace(MACHINE, packages={"torch": "2.14.0"})
@@ -106,3 +112,40 @@ def test_files_that_were_made_here_again_later_take_nothing_away() -> None:
 def test_what_differs_is_said_and_is_not_the_same_again() -> None:
     row = judged(said(30, 40, verdict="DIVERGED", regenerated=B), *MAKING)
     assert (row.again, row.outcome()) == (False, "DIVERGED")
+
+
+def pointers(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, part in inner:
+        yield (*at, key)
+        yield from pointers(part, (*at, key))
+
+
+WHOLE = [json.loads(statement.to_bytes()) for statement in (MAKING[0], said(30, 40))] + [BUILT, bundled(BUILT)]
+OTHERS = st.sampled_from(
+    ["null", "true", "-1", "1e300", '""', '"2026-99-99T99:99:99Z"', "[]", "{}", '{"sha256": null}', "[[1]]"]
+)
+
+
+@settings(max_examples=300)
+@given(st.data())
+def test_any_value_in_any_place_is_a_finding_or_is_ignored(data: st.DataObject) -> None:
+    value = json.loads(json.dumps(data.draw(st.sampled_from(WHOLE))))
+    at = data.draw(st.sampled_from(list(pointers(value))))
+    inner = value
+    for key in at[:-1]:
+        inner = inner[key]
+    inner[at[-1]] = json.loads(data.draw(OTHERS))
+    for statement in statements_in([("x", json.dumps(value).encode())]):
+        remade(statement, [statement, *MAKING])
+
+
+def test_a_confirmation_of_very_many_pair_sets_is_judged_at_once() -> None:
+    """One look for each: of pair sets and of subjects there may be as many as a document has room for."""
+    many = msgspec.to_builtins(said(30, 40).predicate)
+    many["pairSets"] = dict.fromkeys(map(str, range(3000)), many["pairSets"]["small"])
+    full = msgspec.structs.replace(said(30, 40), predicate=many)
+    subjects = tuple(
+        msgspec.structs.replace(subject, digest={"sha256": f"{at:064}"}) for at in range(3000) for subject in full.subject[:1]
+    )
+    assert len(remade(full, [msgspec.structs.replace(MAKING[0], subject=subjects)])) == 3000

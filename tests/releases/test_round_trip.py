@@ -178,6 +178,8 @@ def test_what_other_clients_download_verifies_as_card_and_notes_say(published: P
     assert (checked.status, found(checked)) == (0, set()), checked
     assert any("withdrawn" in note for note in checked.json()["notes"])
     assert {asset.content_type for asset in release.assets if asset.name == "report.html"} == {"text/html"}
+    stated = [world.github.store.content(asset) for asset in release.assets if asset.name.endswith(".intoto.jsonl")]
+    assert stated and all(json.loads(line) for content in stated for line in content.splitlines())
 
 
 def test_the_data_loads_by_tag_and_is_the_pair_files(published: Path, world: World, tmp_path: Path) -> None:
