@@ -63,10 +63,6 @@ class Pin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         """The commit in words."""
         return f"{self.commit or 'no commit'}{' (claimed)' if self.state == 'claimed' else ''}"
 
-    def contents(self) -> dict[str, tuple[str, int]]:
-        """sha256 and size of each file, without what is known of it besides."""
-        return {path: (file.sha256, file.size) for path, file in self.files.items()}
-
     def digest(self) -> str:
         """Hex sha256 over paths and contents: the same for the same bytes, wherever they were pinned."""
         lines = "".join(f"{file.sha256}  {path}\n" for path, file in sorted(self.files.items()))

@@ -99,7 +99,7 @@ def _compare(wanted: CatalogueEntry, found: Pin) -> Pinned:
     group, name, before = group_of(wanted.entry), wanted.name, wanted.pin
     if before is None or not before.files:
         return Pinned(group=group, name=name, state="new", pin=found)
-    new, old = found.contents(), before.contents()
+    new, old = ({path: (file.sha256, file.size) for path, file in pin.files.items()} for pin in (found, before))
     changed = tuple(path for path in sorted({*new, *old}) if new.get(path) != old.get(path))
     same = not changed and all(getattr(found, at) == getattr(before, at) for at in ("kind", "id", "requested", "commit"))
     if same and found.state != before.state:

@@ -115,12 +115,13 @@ def _fetched(subject: str, path: str, remote: RemoteFile, source: HubSource) -> 
         with file:
             content = read_stream(file, remote.size)
         sha256, blob = hashlib.sha256(content).hexdigest(), git_blob(content) if remote.sha256 is None else None
-        if (remote.sha256 or sha256, blob, len(content)) == (sha256, remote.blob, remote.size):
+        stated, found = (
+            (remote.sha256 or f"blob {remote.blob}", remote.size),
+            (f"blob {blob}" if blob else sha256, len(content)),
+        )
+        if stated == found:
             return PinnedFile(sha256=sha256, size=len(content), blob=blob), content
-    expected, actual = (
-        f"{f'blob {by_git}' if by_git else digest} ({size} bytes)"
-        for by_git, digest, size in ((remote.blob, remote.sha256, remote.size), (blob, sha256, len(content)))
-    )
+    expected, actual = (f"{digest} ({size} bytes)" for digest, size in (stated, found))
     message = "the Hub sent other bytes than it describes"
     raise Refused.of("mismatch", subject, message, expected, actual, hint="try again")
 
