@@ -26,6 +26,7 @@ from aqea_registry.attestations.statement import (
     parse_statement,
 )
 from aqea_registry.base.files import Limit, read_small
+from aqea_registry.base.findings import Finding, unread
 from aqea_registry.vectors.margin import Machine
 
 MADE, KEPT, FOLDER = "attestations", "manifests/made", "manifests/confirmations"
@@ -109,6 +110,17 @@ def own_statements(root: Path) -> Iterator[tuple[str, bytes]]:
             with suppress(OSError):  # `verify` reports it
                 if NAME.fullmatch(path.name):
                     yield path.relative_to(root).as_posix(), read_small(path, Limit.STATEMENT)
+
+
+def confirmation_findings(root: Path) -> Iterator[Finding]:
+    """What is wrong with the confirmations in git as files."""
+    for path in sorted((root / FOLDER).glob("*.intoto.json*")):
+        name = path.relative_to(root).as_posix()
+        try:
+            for document in documents(read_small(path, Limit.STATEMENT)):
+                yield from parse_statement(document, name)[1]
+        except OSError as error:
+            yield unread(name, error)
 
 
 def statements_in(files: Iterable[tuple[str, bytes]]) -> list[Statement]:

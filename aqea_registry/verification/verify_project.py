@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from aqea_registry.attestations.confirmations import KEPT, statement_notes
+from aqea_registry.attestations.confirmations import KEPT, confirmation_findings, statement_notes
 from aqea_registry.attestations.made import read_attested, statement_paths
 from aqea_registry.base.files import FileDigest, UnsafePath, hash_file, holds, inside, why_other
 from aqea_registry.base.findings import Finding, Refused, Unchecked
@@ -64,6 +64,7 @@ def verify_project(project: Project, report: Reporter) -> CheckedProject:
         *digest_findings(run.root, manifest.digests, digests),
         *_size_findings(manifest, digests),
         *output_findings(made, digests),
+        *confirmation_findings(project.root),
         *run.stage_findings(),
         *extra,
         *wrong_pair_sets,

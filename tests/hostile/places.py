@@ -57,6 +57,7 @@ schema: aqea-registry/claims/1
 document: {{title: T, sha256: "{"0" * 64}", file: a.md}}
 """
 ROW = b'{"sentence1": "a", "sentence2": "b", "score": 1}\n'
+COMMIT = "c" * 40
 MEMORY = 200 << 20  # bytes that reading may take
 SECONDS = 1.0  # of the processor
 
@@ -83,6 +84,11 @@ def make_project(root: Path) -> None:
         "page.md": CARD,
         "docker/config.json": b"{}",
         "attestations/kept.txt": b"",
+        "manifests/confirmations/kept.txt": b"",
+        "down/a.txt": b"a\n",
+        "local/a.txt": b"a\n",
+        f"local/.cache/huggingface/trees/{COMMIT}.json": b'{"format_version": 1, "files": {}}',
+        "local/.cache/huggingface/download/a.txt.metadata": f"{COMMIT}\n{_hex(b'a' + bytes([10]))}\n1.0\n".encode(),
     }.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_bytes(content)
@@ -298,6 +304,10 @@ PLACES: Mapping[str, Place] = {
     "release": Place("blob", _release, fixed=False, on_disk=False),
     "attachment": Place("attached", _attachment, fixed=False, on_disk=False),
     "mark": Place("mark", _status, fixed=False, on_disk=False),
+    "confirmation": Place("manifests/confirmations/x.intoto.json", command("verify")),
+    "record": Place("down/release.json", command("verify", "down"), fixed=False),
+    "hub_record": Place("local/.cache/huggingface/download/a.txt.metadata", command("verify", "local")),
+    "hub_tree": Place(f"local/.cache/huggingface/trees/{COMMIT}.json", command("verify", "local")),
     "page": Place("page.md", command("claims", "import", "page.md", "--into", "new")),
     "linted": Place("page.md", command("claims", "lint", "page.md")),
     "hub_card": Place("hub.md", function(_hub_card), fixed=False, on_disk=False),
