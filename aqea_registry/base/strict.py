@@ -102,8 +102,9 @@ def _checked_size(content: bytes) -> bytes:
 
 
 def _finite(text: str) -> int | float:
-    value = int(text) if text.lstrip("-").isdigit() else float(text)
-    if not math.isfinite(value):
+    if text.lstrip("-").isdigit():
+        return int(text)
+    if not math.isfinite(value := float(text)):
         raise ValueError(f"{text} is not a finite number")
     return value
 
