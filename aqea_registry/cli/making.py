@@ -68,7 +68,7 @@ def _check_pins(checked: Checked, record: bool) -> Outcome:
     if checked.unasked and not checked.findings:
         name, reason = next(iter(checked.unasked.items()))
         others = f" (and {len(checked.unasked) - 1} others)" if len(checked.unasked) > 1 else ""
-        raise CannotCheck(f"{name}{others}: {reason}", "make a source reachable, see params.yaml")
+        raise CannotCheck(f"{name}{others}: {reason}", checked.hint or "make a source reachable, see params.yaml")
 
     def show() -> None:
         for name, state in checked.states.items():

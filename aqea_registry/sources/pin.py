@@ -131,6 +131,7 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
     states: dict[str, str]
     findings: list[Finding]
     unasked: dict[str, str]
+    hint: str | None = None  # what makes the Hub answer
 
 
 def check_pins(project: Project, names: Sequence[str], report: Reporter, *, record: bool = False) -> Checked:
@@ -178,7 +179,7 @@ def check_pins(project: Project, names: Sequence[str], report: Reporter, *, reco
     states |= {pinned.name: pinned.state for pinned in confirmed}
     if record and confirmed:
         _write(project.root / LOCK, confirmed)
-    return Checked(states=states, findings=findings, unasked=unasked)
+    return Checked(states=states, findings=findings, unasked=unasked, hint=silence.hint if silence else None)
 
 
 def _check_local(name: str, pin: Pin, sources: Sequence[Source], report: Reporter) -> list[Finding]:

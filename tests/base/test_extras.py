@@ -12,6 +12,7 @@ import pytest
 
 from aqea_registry.base.extras import PARTS, require, unusable
 from aqea_registry.base.findings import CannotCheck
+from aqea_registry.project.lock import LOCK, Lock, Pin, PinnedFile, render_lock
 from tests.tools import ROOT, Result, run
 
 pytest.importorskip("torch", reason="torch is not installed")
@@ -78,6 +79,21 @@ def test_verbs_that_need_no_extra_run_without(plain: Path, tmp_path: Path) -> No
     (tmp_path / "a").write_bytes(b"")
     (tmp_path / "list").write_text("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855  a\n")
     assert aqea_with(plain, "verify", "list", cwd=tmp_path).status == 0
+
+
+@pytest.mark.parametrize("words", [("pin",), ("pin", "--check")])
+def test_a_pin_that_only_the_hub_can_tell_of_needs_its_client(plain: Path, tmp_path: Path, words: tuple[str, ...]) -> None:
+    model = "{repo: org/m, dimension: 4}"
+    publish = "publish: {stores: [], title: t}"
+    (tmp_path / "params.yaml").write_text(
+        f"datasets: {{}}\nmodels: {{m: {model}}}\nruns: {{}}\nrun: {{pairs: {{}}, exports: {{}}}}\n{publish}\nsources: [hub]\n"
+    )
+    (tmp_path / "manifests").mkdir()
+    files = {"config.json": PinnedFile(sha256="0" * 64, size=1)}
+    pin = Pin(kind="model", id="org/m", requested=None, commit="0" * 40, licence=None, resolved_from="hub", files=files)
+    (tmp_path / LOCK).write_bytes(render_lock(Lock(models={"m": pin})))
+    done = aqea_with(plain, *words, "m", "--json", cwd=tmp_path)
+    assert (done.status, done.json()["error"]["hint"]) == (3, STORES), done
 
 
 @pytest.mark.parametrize(
