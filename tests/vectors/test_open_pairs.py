@@ -165,6 +165,14 @@ TABLES: dict[str, tuple[dict[str, Any], str | None]] = {
         {"embedding1": (VECTORS, "fixed"), "embedding2": (VECTORS, "fixed"), "score": (["a", "b"], "string")},
         "score",
     ),
+    "scores as text": (
+        {"embedding1": (VECTORS, "fixed"), "embedding2": (VECTORS, "fixed"), "score": (["1", "2"], "string")},
+        "score holds string, not numbers",
+    ),
+    "scores that are true": (
+        {"embedding1": (VECTORS, "fixed"), "embedding2": (VECTORS, "fixed"), "score": ([True, False], "bool")},
+        "score holds bool, not numbers",
+    ),
 }
 
 
@@ -180,6 +188,7 @@ def test_parquet_files_of_others(tmp_path: Path, name: str) -> None:
         "double": pa.float64(),
         "int64": pa.int64(),
         "string": pa.string(),
+        "bool": pa.bool_(),
     }
     columns, told = TABLES[name]
     pq.write_table(pa.table({key: pa.array(values, kinds[kind]) for key, (values, kind) in columns.items()}), tmp_path / "x")
@@ -190,3 +199,13 @@ def test_parquet_files_of_others(tmp_path: Path, name: str) -> None:
     first, second, scores = read(tmp_path / "x")
     assert first.tolist() == second.tolist() == VECTORS
     assert scores is None or scores.tolist() == [1.0, 2.0]
+
+
+def test_a_column_that_appears_twice_is_refused(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    pq = pytest.importorskip("pyarrow.parquet")
+    vectors, scores = pa.array(VECTORS), pa.array([1.0, 2.0])
+    columns = {"names": ["embedding1", "embedding2", "score", "score"]}
+    pq.write_table(pa.Table.from_arrays([vectors, vectors, scores, scores], **columns), tmp_path / "x")
+    with pytest.raises(Refused, match="the column 'score' appears twice"):
+        read(tmp_path / "x")

@@ -89,11 +89,17 @@ def open_parquet(path: Path) -> PairFile:
     names = [next((name for name in known if name in schema.names), None) for known in _KNOWN]
     if names[0] is None or names[1] is None:
         raise Malformed(f"its columns are {', '.join(schema.names[:8])}; embedding1 and embedding2 are not among them")
+    if twice := [name for name in schema.names if schema.names.count(name) > 1]:
+        raise Malformed(f"the column {twice[0]!r} appears twice")
     declared, in_millionths = _declared(schema.metadata or {})
+    floating, integer = pa.types.is_floating, pa.types.is_integer
     for name in names[:2]:
         kind = schema.field(name).type
-        if not hasattr(kind, "value_type") or not (pa.types.is_floating(kind.value_type) or in_millionths):
+        inner = getattr(kind, "value_type", None)
+        if inner is None or not (floating(inner) or (in_millionths and integer(inner))):
             raise Malformed(f"{name} holds {kind}, not lists of floats; of integers its metadata says no unit")
+    if (name := names[2]) and not any(is_of(schema.field(name).type) for is_of in (floating, integer, pa.types.is_decimal)):
+        raise Malformed(f"{name} holds {schema.field(name).type}, not numbers")
 
     def column(name: str, rows: int) -> Iterator[Any]:
         with open_regular(path) as opened:
