@@ -83,5 +83,5 @@ def _references(folder: Path, manifest: Mapping[str, Any], deeper: bool = True) 
     for child in (manifest.get("config"), *(child for found in lists for child in found)):
         if isinstance(child, dict) and isinstance(digest := child.get("digest"), str):
             yield digest
-            if deeper and "manifests" in manifest and "/" not in digest:
+            if deeper and "manifests" in manifest and digest[7:].isalnum():
                 yield from _references(folder, _document(folder / BLOBS / digest[7:])[1], deeper=False)

@@ -32,18 +32,18 @@ _ATTACHMENT = re.compile(rf"(attachments/[^/]+/|attachment\.)({STATUS.pattern}|{
 def verify_download(folder: Path, listing: CheckedList, there: Set[str], report: Reporter) -> tuple[CheckedList, set[str]]:
     """Check what the list did not find under its path, and all that stores add. Returns also which paths those are."""
     texts, errors = _texts(folder, there)
-    findings: list[Finding] = []
-    release, parts, sums = _parsed(texts, findings)
+    release, parts, sums, wrong = _parsed(texts)
+    findings = [finding for finding in wrong if finding.subject not in listing.listed]  # what it lists may be another program's
     layers = release.files() if release else {}
     at = {path: flat for path in {*listing.listed, *layers}.difference(there) if (flat := asset_name(path)) in there}
     names = {*at.values(), *layers, *sums}.intersection(there).difference(listing.digests)
-    hashed, wrong, _ = hash_listed(folder, names, report)
+    hashed, unread, _ = hash_listed(folder, names, report)
     by_name = listing.digests | hashed
     found = {path: by_name[name] for path, name in at.items() if name in by_name} | _joined(folder, parts)
     digests = by_name | found
 
     findings += [finding for finding in listing.findings if finding.code != "missing" or finding.subject not in found]
-    findings += [*read_findings(folder, errors | wrong), *digest_findings(folder, listing.listed, found)]
+    findings += [*read_findings(folder, errors | unread), *digest_findings(folder, listing.listed, found)]
     reported = {finding.subject for finding in findings}
     reported |= {asset_name(subject) for subject in reported}
     findings += [finding for finding in digest_findings(folder, sums, by_name) if finding.subject not in reported]
@@ -79,20 +79,24 @@ def _texts(folder: Path, there: Set[str]) -> tuple[dict[str, bytes], dict[str, O
     return texts, errors
 
 
-def _parsed(texts: Mapping[str, bytes], findings: list[Finding]) -> tuple[Release | None, Parts, dict[str, str]]:
-    """The record, the files in parts and the digests of assets, as far as they are there; what is wrong is added."""
-    release, parts = None, Parts()
+def _parsed(texts: Mapping[str, bytes]) -> tuple[Release | None, Parts, dict[str, str], list[Finding]]:
+    """The record, the files in parts and the digests of assets, as far as they are there, and what is wrong with them."""
+    release, parts, findings = None, Parts(), list[Finding]()
     try:
         release = parse(texts[RECORD]) if RECORD in texts else None
     except NotARelease as error:
         findings.append(Finding("malformed", RECORD, f"not a release: {error}"))
     try:
         parts = convert(load_json(texts[PARTS], PARTS), Parts, PARTS) if PARTS in texts else parts
+        names = [part.name for file in parts.files.values() for part in file.parts]
+        if len({*names}) < len(names):  # or a small file could make us read a large one many times
+            parts = Parts()
+            findings.append(Finding("malformed", PARTS, "a part is named twice"))
     except BadConfiguration as error:
         findings.append(Finding("malformed", PARTS, error.message))
     sums = parse_list(texts[SUMS], SUMS) if SUMS in texts else None
     findings += sums.findings if sums else []
-    return release, parts, sums.entries if sums else {}
+    return release, parts, sums.entries if sums else {}, findings
 
 
 def _joined(folder: Path, parts: Parts) -> dict[str, FileDigest]:

@@ -124,6 +124,11 @@ def test_a_file_under_both_names_and_assets_without_the_record(tmp_path: Path) -
     assert verified(tmp_path) == (1, {("unexpected", "data--rows.json")})
 
 
+def test_files_of_these_names_may_be_anothers_if_a_list_names_them(tmp_path: Path) -> None:
+    files = {"release.json": b'{"version": 1}', "parts.json": b"[]", "a--b": b""}
+    assert verified(lay(tmp_path, {**files, "SHA256SUMS": render(hexes(files))})) == (0, set())
+
+
 def test_without_the_record_nothing_is_an_attachment(tmp_path: Path) -> None:
     lay(tmp_path, {"a": b"a", "b--c": b"", "attachments/v1/status-1.json": b"{}", "SHA256SUMS": render(hexes({"a": b"a"}))})
     assert verified(tmp_path)[1] == {("unexpected", "b--c"), ("unexpected", "attachments/v1/status-1.json")}
@@ -151,8 +156,10 @@ def test_files_in_parts_are_put_together(tmp_path: Path) -> None:
     assert ("mismatch", "data/long.txt") in verified(tmp_path)[1]
     (tmp_path / "data--long.txt.part002").unlink()
     assert ("missing", "data/long.txt") in verified(tmp_path)[1]
-    (tmp_path / "parts.json").write_text("[]")
-    assert ("malformed", "parts.json") in verified(tmp_path)[1]
+    twice = Parts(files={**split, "data/empty.txt": split["data/long.txt"]}).render()
+    for wrong in (b"[]", b'{"files": 1}', b"\xff", twice):
+        (tmp_path / "parts.json").write_bytes(wrong)
+        assert ("malformed", "parts.json") in verified(tmp_path)[1]
 
 
 @pytest.mark.parametrize("place", ["attachments/v1/", "attachment."])

@@ -122,6 +122,22 @@ def test_what_other_programs_keep_is_followed_and_what_nothing_refers_to_is_coun
     assert [note.partition(" ")[0] for note in checked.json()["notes"] if "not looked at" in note] == ["3"]
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"manifests": [{"digest": "sha256:\0"}, {"digest": "sha256:" + "../" * 9}, {"digest": 1}, {}, 1, None]},
+        {"manifests": 1, "layers": {"a": 1}, "config": [], "subject": []},
+        {"subject": {"digest": ["x"]}, "mediaType": {}},
+        [[]],
+    ],
+)
+def test_a_manifest_of_any_form_is_read(project: Path, value: object) -> None:
+    entry = {"mediaType": "application/vnd.oci.image.index.v1+json", **put(project, value)}
+    index(project, lambda entries: entries.append(entry))
+    checked = aqea("verify", "oci:releases:v1", "--json", cwd=project)
+    assert checked.status in (0, 1) and {code for code, _ in found(checked)} <= {"mismatch"}
+
+
 RECEIPTS: dict[str, tuple[Callable[[Any], object], tuple[str, str]]] = {
     "a size": (lambda value: value["files"][0].update(size=1), ("mismatch", "MANIFEST.sha256")),
     "a digest": (lambda value: value["files"][1].update(digest="sha256:" + "0" * 64), ("mismatch", "README.md")),
