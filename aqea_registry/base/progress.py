@@ -32,19 +32,20 @@ class Silent:
         """Show nothing."""
 
 
-_SECRETS: set[str] = set()
+_SECRETS: list[str] = []  # the longest first: one may hold another
 SHORTEST = 4  # characters; to leave out anything shorter would spoil every text
 
 
 def keep_secret(*values: str | None) -> None:
     """From now on this process shows none of these values: tokens and logins, as whoever sends them says."""
     secrets = {secret for value in values if value and len(secret := value.strip()) >= SHORTEST}
-    _SECRETS.update(secrets, (json.dumps(secret)[1:-1] for secret in secrets))
+    written = {json.dumps(secret)[1:-1] for secret in secrets}
+    _SECRETS[:] = sorted({*_SECRETS, *secrets, *written}, key=len, reverse=True)
 
 
 def hide_secrets(text: str) -> str:
     """The text with every value of `keep_secret` as `***`: whatever repeats one, it does not leave the program."""
-    for secret in sorted((secret for secret in _SECRETS if secret in text), key=len, reverse=True):
+    for secret in _SECRETS:
         text = text.replace(secret, "***")
     return text
 

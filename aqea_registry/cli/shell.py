@@ -192,9 +192,9 @@ def _json_items(findings: Sequence[Finding]) -> Iterator[str]:
 
     for number, finding in enumerate(findings):
         yield (
-            f'{"," * bool(number)}\n    {{\n      "code": {text(finding.code)},\n      "subject": {text(finding.subject)},\n'
-            f'      "message": {text(finding.message)},\n      "expected": {text(finding.expected)},\n'
-            f'      "actual": {text(finding.actual)}\n    }}'
+            f'{"," * bool(number)}\n    {{\n      "code": {quoted(finding.code)},\n'
+            f'      "subject": {quoted(finding.subject)},\n      "message": {quoted(finding.message)},\n'
+            f'      "expected": {text(finding.expected)},\n      "actual": {text(finding.actual)}\n    }}'
         )
 
 
