@@ -13,7 +13,7 @@ import resource
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -137,8 +137,8 @@ class Place(NamedTuple):
         """The sound document; nothing if the project has none."""
         return (root / self.path).read_bytes() if (root / self.path).exists() else b""
 
-    def read(self, root: Path, put: bytes | Callable[[Path], None]) -> Said:
-        """What the program says with this in the document's place; the project is as before afterwards."""
+    def read(self, root: Path, put: bytes | Callable[[Path], None], limits: AbstractContextManager[None] | None = None) -> Said:
+        """What the program says with this in the document's place, within limits; the project is as before afterwards."""
         path, known = root / self.path, {*root.rglob("*")}
         aside = path.with_name(path.name + ".aside")
         if there := os.path.lexists(path):
@@ -148,7 +148,7 @@ class Place(NamedTuple):
                 path.write_bytes(put)
             else:
                 put(path)
-            with bounded():
+            with limits or bounded():
                 return self.ask(root)
         finally:
             for extra in [*sorted({*root.rglob("*")} - known - {aside}, reverse=True), path]:
