@@ -54,8 +54,9 @@ def verify_folder(folder: Path, report: Reporter) -> CheckedList:
 
 
 def list_in(folder: Path) -> str | None:
-    """The list of digests in a folder, if it has one."""
-    return next((name for name in LIST_NAMES if (folder / name).is_file()), None)
+    """The list of digests in a folder, if it has one; what is not a file there is refused when it is read."""
+    there = (name for name in LIST_NAMES if (folder / name).exists() and not (folder / name).is_dir())
+    return next(there, None)
 
 
 def surplus(

@@ -309,6 +309,8 @@ def test_a_list_that_is_not_a_file_is_refused_at_once(tmp_path: Path, name: str)
         os.mknod(tmp_path / name, 0o010644 if name == "pipe" else 0o140644)
     result = aqea("verify", name, cwd=tmp_path, timeout=30)
     assert result.status == 3 and ("not a regular file" in result.err or "No such device" in result.err)
+    (tmp_path / name).rename(tmp_path / "SHA256SUMS")
+    assert aqea("verify", ".", cwd=tmp_path, timeout=30).status == 3
 
 
 def imported(result: Result) -> set[str]:
