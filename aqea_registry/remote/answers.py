@@ -68,7 +68,7 @@ def counted(entries: Iterable[T]) -> Iterator[T]:
 
 
 _LOGIN = re.compile(r"(?<![/\w])((?:[Bb]earer|BEARER|[Bb]asic|BASIC)[\s:=]+|[Tt]oken(?:\s*[:=]\s*|\s+(?=\S*[\dA-Z_])))[^\s,;]+")
-_QUERY = re.compile(r"(https?://)(?:[^\s/?#@]*@)?([^\s?#]*)(?:[?#]\S*)?")
+_QUERY = re.compile(r"([A-Za-z][\w+.-]*://)(?:[^\s/?#@]*@)?([^\s?#]*)(?:[?#]\S*)?")
 
 
 def quotable(words: str) -> str:

@@ -18,13 +18,13 @@ from aqea_registry.remote.answers import LATE, Failure, counted, header_number, 
 T = TypeVar("T")
 ATTEMPTS = 4
 LONGEST_WAIT = 60.0  # seconds
-PATIENCE = 50.0  # seconds: a server that says nothing for so long is given up, and not asked again for as long
+PATIENCE = 40.0  # seconds: a server that says nothing for so long is given up, and not asked again in this process
 SLOWEST = 1 << 16  # bytes a second: how long an upload may take whose progress nobody reports
 OK, TOO_MANY = 200, 429
 PIECE = 1 << 16  # bytes of a response that are read at once
 
 
-class _Silence(Exception):
+class Silence(Exception):
     """A server said nothing for PATIENCE seconds."""
 
 
@@ -39,13 +39,15 @@ def with_retries(
     attempt = 0
     while True:
         try:
-            return _patiently(server, call)
+            return call_server(server, call)
         except (RegistryError, WrongBytes):
             raise
-        except _Silence as error:
+        except Silence as error:
             raise CannotCheck(f"{what}: {error}", "try again later") from error
         except Exception as error:
             failure = explain(error)
+            if failure is None or failure.status not in {None, LATE}:
+                _lost.pop(server, None)  # it did answer
             if failure is None:
                 raise
             attempt += 1
@@ -53,8 +55,6 @@ def with_retries(
             if failure.status in {401, 403}:
                 raise NotAllowed(f"{what}: {reason}", failure.hint or hint) from error
             if _is_final(failure.status) or attempt == ATTEMPTS:
-                if failure.status == LATE:
-                    _given_up[server] = time.monotonic()
                 raise CannotCheck(f"{what}: {reason}", failure.hint or "try again later") from error
             wait = wait_before(attempt - 1, failure.retry_after)
             heard(wait)
@@ -90,25 +90,30 @@ class _Attempt(Thread):
             self.error = error
 
 
-_given_up: dict[str, float] = {}  # when a server was
+_lost: dict[str, float] = {}  # seconds that went to a server's silence since it last answered
 
 
-def _patiently(server: str, call: Callable[[], T]) -> T:
-    """Make a call, and raise _Silence after PATIENCE seconds without a sign of life. Calls within it share its time."""
+def call_server(server: str, call: Callable[[], T]) -> T:
+    """Make a call, and raise Silence after PATIENCE seconds without a sign of life, those of calls before it included.
+
+    Calls within a call share its time.
+    """
     if attempting():
         heard()
         return call()
-    if time.monotonic() - _given_up.get(server, -PATIENCE) < PATIENCE:
-        raise _Silence("it did not answer in time a moment ago, and is not asked again now")
+    if (lost := _lost.get(server, 0.0)) >= PATIENCE:
+        raise Silence("it did not answer in time before, and is not asked again now")
     attempt = _Attempt(call)
+    attempt.heard -= lost
     attempt.start()
     while attempt.is_alive() and (left := attempt.heard + PATIENCE - time.monotonic()) > 0:
         attempt.join(left)
+    _lost[server] = time.monotonic() - attempt.heard
     if attempt.is_alive():
-        _given_up[server] = time.monotonic()
-        raise _Silence("no answer in time")
+        raise Silence("no answer in time")
     error, attempt.error = attempt.error, None
     if error is None:
+        _lost.pop(server, None)
         return cast(T, attempt.value)
     try:
         raise error
@@ -259,7 +264,7 @@ class Download(io.RawIOBase):
         if self._at - self._piece >= PIECE:
             self._piece, self._waited = self._at, 0.0
         if self._waited > PATIENCE:
-            raise _Silence("what comes is too little to wait for")
+            raise Silence("what comes is too little to wait for")
         return block
 
 

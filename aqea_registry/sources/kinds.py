@@ -6,15 +6,20 @@ import errno
 import hashlib
 import io
 import os
+from collections.abc import Callable
 from importlib.util import find_spec
 from io import FileIO
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from aqea_registry.base.extras import require, unusable
 from aqea_registry.base.files import BLOCK, UnsafePath, inside, lock, open_regular, safe_path, size_of
 from aqea_registry.base.findings import BadConfiguration, CannotCheck
+from aqea_registry.remote.answers import quotable
 from aqea_registry.remote.hub_client import NotFound, Repository, offline
+from aqea_registry.remote.retry import call_server
+
+T = TypeVar("T")
 
 
 class FolderSource:
@@ -99,9 +104,9 @@ class MirrorSource:
     """Files below a URL that fsspec reads: s3://, https://, ... Credentials come from where the protocol has them."""
 
     def __init__(self, url: str) -> None:
-        self.spec = url
+        self.spec = quotable(url)
         self._url = url.rstrip("/")
-        self.hint = f"make {self._url} reachable"
+        self.hint = f"make {self.spec} reachable"
 
     def present(self) -> bool:
         """A mirror is taken to be there until it is asked."""
@@ -110,7 +115,7 @@ class MirrorSource:
     def paths(self) -> list[str]:
         """Every file below the URL, sorted. Raises OSError."""
         system, base = self._system()
-        return sorted(path[len(base) :].lstrip("/") for path in system.find(base))
+        return sorted(path[len(base) :].lstrip("/") for path in _asked(self.spec, lambda: system.find(base)))
 
     def local(self, path: str) -> Path | None:
         """Never: a mirror's bytes are copied before they are used."""
@@ -119,12 +124,8 @@ class MirrorSource:
     def open(self, path: str, limit: int) -> io.RawIOBase:
         """Stream one file. Raises OSError; FileNotFoundError if the mirror has no such file."""
         system, base = self._system()
-        try:
-            return _Raw(system.open(f"{base}/{safe_path(path)}", "rb"))
-        except OSError:
-            raise
-        except Exception as error:  # each protocol has errors of its own
-            raise OSError(f"{self.spec}: {path}: {type(error).__name__}: {error}") from error
+        address = f"{base}/{safe_path(path)}"
+        return _Raw(self.spec, _asked(self.spec, lambda: system.open(address, "rb")))
 
     def _system(self) -> tuple[Any, str]:
         require("a mirror")
@@ -134,27 +135,32 @@ class MirrorSource:
             system, base = fsspec.core.url_to_fs(self._url)
         except ImportError as error:  # what the protocol needs
             raise unusable("a mirror", error) from error
-        except ValueError as error:
-            raise CannotCheck(f"{self.spec}: {error}") from error
+        except Exception as error:
+            raise CannotCheck(f"{self.spec}: {quotable(str(error))}") from error
         return system, base
+
+
+def _asked(spec: str, call: Callable[[], T]) -> T:
+    """What a mirror answers. Raises OSError: each protocol has errors of its own, and their words hold whole addresses."""
+    try:
+        return call_server(spec, call)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(quotable(str(error))) from error
+    except Exception as error:
+        raise OSError(f"{spec}: {type(error).__name__}: {quotable(str(error))}") from error
 
 
 class _Raw(io.RawIOBase):
     """An fsspec file as a raw stream whose errors are all OSError."""
 
-    def __init__(self, file: Any) -> None:
-        self._file = file
+    def __init__(self, spec: str, file: Any) -> None:
+        self._spec, self._file = spec, file
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        try:
-            block = self._file.read(len(buffer))
-        except OSError:
-            raise
-        except Exception as error:  # each protocol has errors of its own
-            raise OSError(f"{type(error).__name__}: {error}") from error
+        block = _asked(self._spec, lambda: self._file.read(len(buffer)))
         buffer[: len(block)] = block
         return len(block)
 

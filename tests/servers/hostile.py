@@ -19,6 +19,7 @@ class Hostile:
         self.answer = answer
         self.asked: list[str] = []
         self.over = threading.Event()
+        self.patience = 30.0  # seconds of silence, before it hangs up
 
     def __enter__(self) -> Hostile:
         self._server = _Server(("127.0.0.1", 0), _Handler)
@@ -68,7 +69,7 @@ class _Handler(socketserver.StreamRequestHandler):
         method, path = first.split(" ")[:2]
         found = hostile.answer(hostile, method, path, headers) if callable(hostile.answer) else hostile.answer
         if found is None:
-            hostile.over.wait(30)
+            hostile.over.wait(hostile.patience)
             return
         if isinstance(found, tuple):
             self.wfile.write(found[0])

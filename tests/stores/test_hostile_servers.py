@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import gc
 import gzip
 import hashlib
@@ -17,6 +18,7 @@ import pytest
 from aqea_registry.base.files import ignore
 from aqea_registry.base.findings import CannotCheck, NotAllowed, RegistryError
 from aqea_registry.remote.hub_client import HubClient
+from aqea_registry.sources.kinds import MirrorSource
 from aqea_registry.stores.github.store import GitHub
 from aqea_registry.stores.hub_store import HubStore
 from aqea_registry.stores.port import Store, Tagged
@@ -315,18 +317,19 @@ def test_the_token_server_and_the_upload_address_are_named(server: Hostile) -> N
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("way", ["silent", "headers that drip", "a body that drips", "no end"])
+@pytest.mark.parametrize("way", ["silent", "hangs up", "headers that drip", "a body that drips", "no end"])
 def test_a_silent_server_is_given_up(
     server: Hostile, name: str, way: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("aqea_registry.remote.retry.PATIENCE", 0.4)
     answers: dict[str, Sent] = {
         "silent": None,
+        "hangs up": None,
         "headers that drip": (b"HTTP/1.1 200 OK\r\nX: ", b"x"),
         "a body that drips": (response(200, b"[", False, **JSON, Content_Length=10_000), b" "),
         "no end": (response(200, b"", False, **JSON), b"  "),
     }
-    server.answer = lambda *asked: answers[way]
+    server.answer, server.patience = lambda *asked: answers[way], 0.15 if way == "hangs up" else 30
     for again in (False, True):
         began = time.monotonic()
         status, said = ask(server, name, folder=tmp_path)
@@ -375,3 +378,21 @@ def test_a_right_that_a_token_lacks(server: Hostile) -> None:
     )
     with pytest.raises(NotAllowed, match=r"the token needs contents=write"):
         stores(server)["github"].plan("v1", RELEASE)
+
+
+def test_a_mirror_that_is_hostile(server: Hostile, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = MirrorSource(f"http://user:word_MARKED@{server.host}/folder?signature=MARKED")
+    assert "MARKED" not in source.spec + source.hint
+    for odd in sampling.sample(ODD, share=0.2, name="odd answers mirror"):
+        server.answer = ODD[odd]
+        for ask in (source.paths, lambda: source.open("x.json", 100).read(100)):
+            with contextlib.suppress(OSError, CannotCheck):
+                ask()
+    for broken in ("http://[::1/x?sig=MARKED", "http://127.0.0.1:9/x?sig=MARKED", "nonsense://x?sig=MARKED"):
+        with pytest.raises((OSError, CannotCheck)) as caught:
+            MirrorSource(broken).open("x.json", 100).read(100)
+        assert "MARKED" not in str(caught.value)
+    monkeypatch.setattr("aqea_registry.remote.retry.PATIENCE", 0.3)
+    server.answer = None
+    with pytest.raises(OSError, match="no answer in time"):
+        MirrorSource(f"{server.endpoint}/folder").open("x.json", 100).read(100)
