@@ -75,7 +75,7 @@ def conflict(content: bytes) -> str | None:
 
 def one_side(path: str) -> str:
     """What resolves it, during the merge and after it: Git then takes the file from its index."""
-    return f"run: git checkout --theirs {path} (or --ours)"
+    return f"git checkout --theirs {path} (or --ours)"
 
 
 def why_other(content: bytes, found: tuple[str, int], wanted: str) -> str | None:

@@ -137,7 +137,7 @@ class _Reader:
             line = line[:-1]
             self.forms[CRLF] = None
         if line.startswith("<<<<<<< "):
-            self._wrong(number, f"line {number}: {CONFLICT}; {one_side(self.name)}")
+            self._wrong(number, f"line {number}: {CONFLICT}; run: {one_side(self.name)}")
             self._conflict = True
         if self._conflict:  # which of the two sides is right, nobody knows yet
             self._conflict = not line.startswith(">>>>>>> ")

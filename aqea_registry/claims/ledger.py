@@ -220,7 +220,7 @@ def parse_ledger(content: bytes, name: str) -> tuple[Ledger | None, list[Finding
     try:
         value = load_yaml(content, name, aliases=False)
     except BadConfiguration as error:
-        way = f"; {one_side(f'{FOLDER}/{name}.yaml')}" if error.hint else ""
+        way = f"; run: {one_side(f'{FOLDER}/{name}.yaml')}" if error.hint else ""
         return None, [Finding("malformed", name, error.message + way)]
     if not isinstance(value, dict) or value.get("schema") != SCHEMA:
         return None, [Finding("malformed", name, f"schema: not {SCHEMA}")]

@@ -109,5 +109,5 @@ def read_dvc_lock(content: bytes | OSError) -> tuple[DvcLock, list[Finding]]:
     try:
         return parse_dvc_lock(content), []
     except BadConfiguration as error:
-        way = error.hint or f"run: git checkout {NAME}, or remove it"  # DVC refuses to read it as it is
-        return DvcLock(), [Finding("malformed", NAME, f"{error.message}; {way}, then: dvc repro")]
+        way = error.hint or f"git checkout {NAME}, or remove it"  # DVC refuses to read it as it is
+        return DvcLock(), [Finding("malformed", NAME, f"{error.message}; run: {way}, then: dvc repro")]

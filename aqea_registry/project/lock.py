@@ -102,7 +102,7 @@ def parse_lock(content: bytes, name: str = LOCK) -> Lock:
     except UnsafePath as error:
         raise BadConfiguration(f"{name}: files: {error}") from error
     except BadConfiguration as error:
-        way = error.hint or f"run: git checkout {name}, or remove it"
+        way = error.hint or f"git checkout {name}, or remove it"
         raise BadConfiguration(error.message, f"{way}, then: aqea-registry pin") from error
 
 

@@ -83,7 +83,7 @@ def _unusable(content: bytes | OSError, name: str) -> list[Finding]:
     if isinstance(content, OSError):
         return [unread(name, content, AGAIN)]
     where = conflict(content)
-    return [Finding("malformed", name, f"{where}; {one_side(name)}, then: dvc repro")] if where else []
+    return [Finding("malformed", name, f"{where}; run: {one_side(name)}, then: dvc repro")] if where else []
 
 
 def parse_sizes(content: bytes, name: str) -> tuple[dict[str, int], list[Finding]]:

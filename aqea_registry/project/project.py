@@ -167,7 +167,10 @@ def open_project(root: Path) -> Project:
         if isinstance(content, OSError) and not isinstance(content, FileNotFoundError):
             raise content
     assert isinstance(params, bytes)
-    plain = load_yaml(params, PARAMS)
+    try:
+        plain = load_yaml(params, PARAMS)
+    except BadConfiguration as error:
+        raise BadConfiguration(error.message, error.hint and f"{error.hint}, then: dvc repro") from error
     return Project(
         root=root,
         params=to_params(plain, params),
