@@ -136,7 +136,8 @@ def _draw_release(
     for carried in copies:
         name, before = carried.reference, builder.nodes.get(f"store:{carried.reference}")
         stated = {**(before.facts if before else {}), **carried.facts}
-        builder.edge(builder.node("store", name, name, stated, carried.broken, [name]), id_, "holds")
+        names = [name, f"{name}@{digest}"]
+        builder.edge(builder.node("store", name, name, stated, carried.broken, names), id_, "holds")
         if mark := current(carried.attachments, digest):
             builder.add_facts(id_, status=mark.text())
 
@@ -164,7 +165,7 @@ def _carried(builder: GraphBuilder, specs: Sequence[str], stores: Sequence[str])
             yield Carried(
                 tag=receipt.tag,
                 digest=receipt.digest,
-                reference=entry.reference,
+                reference=join_reference(spec, receipt.tag),  # that of 0.1.0's receipts, too
                 files=files,
                 facts={"at": entry.at, **{key: _text(value) for key, value in sorted(entry.ids.items())}},
                 broken=broken,
