@@ -13,7 +13,7 @@ from aqea_registry.attestations.confirmations import own_statements, remade
 from aqea_registry.attestations.made import margin_of
 from aqea_registry.attestations.statement import NAME, Statement, documents, parse_statement
 from aqea_registry.base.findings import RegistryError
-from aqea_registry.base.references import is_folder, join_reference
+from aqea_registry.base.references import is_folder, join_reference, split_reference
 from aqea_registry.claims.check_claims import CheckedClaims
 from aqea_registry.claims.judging import ALSO_CALLED
 from aqea_registry.claims.ledger import FOLDER, Verdict
@@ -136,7 +136,7 @@ def _draw_release(
     for carried in copies:
         name, before = carried.reference, builder.nodes.get(f"store:{carried.reference}")
         stated = {**(before.facts if before else {}), **carried.facts}
-        names = [name, f"{name}@{digest}"]
+        names = [name, f"{name}@{digest}", f"{split_reference(name).spec}@{digest}"]
         builder.edge(builder.node("store", name, name, stated, carried.broken, names), id_, "holds")
         if mark := current(carried.attachments, digest):
             builder.add_facts(id_, status=mark.text())

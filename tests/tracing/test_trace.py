@@ -239,7 +239,7 @@ def test_words_for_the_same_thing(project: Path) -> None:
         f"file:{PLOT}": [PLOT, sha256(project / PLOT)],
         f"file:{PINS}": [PINS, "pins.json"],
         f"release:{digest}": ["v1", digest, digest[7:19]],
-        "store:oci:releases:v1": ["oci:releases:v1", f"oci:releases:v1@{digest}"],
+        "store:oci:releases:v1": ["oci:releases:v1", f"oci:releases:v1@{digest}", f"oci:releases@{digest}"],
         f"file:README.md@{card[7:19]}": ["README.md", card],
         "claim:paper:spearman": ["paper:spearman", "spearman", "claim:paper:spearman"],
         "document:paper": ["paper", "docs/paper.md", "manifests/claims/paper.yaml"],
