@@ -19,6 +19,7 @@ LIST_NAMES = (
     *("MANIFEST.sha256", MANIFEST, "SHA256SUMS", "SHA256SUMS.txt", "sha256sums.txt", "sha256sum.txt", "checksums.txt"),
     PAYLOAD,
 )
+PAGE = "README.md"  # people put one beside a list; it is named in a note
 RECORD = "release.json"  # what stores keep beside a release's files
 # What programs are known to leave beside files, folders first: counted, not looked at. docs/findings.md has the same list.
 LEFT_BY_PROGRAMS = (
@@ -28,7 +29,7 @@ LEFT_BY_PROGRAMS = (
 
 
 def verify_folder(folder: Path, report: Reporter) -> CheckedList:
-    """Check a folder against its list, or as a download of a release; a file that nothing lists is a finding."""
+    """Check a folder against its list, or as a download of a release; a file that nothing lists is a finding, a page a note."""
     name, downloaded = list_in(folder), (folder / RECORD).is_file()
     if name is None and not downloaded:
         raise BadConfiguration(
@@ -44,7 +45,8 @@ def verify_folder(folder: Path, report: Reporter) -> CheckedList:
         listing, more = verify_download(folder, listing, there, report)
         known |= more
     known |= {*listing.digests, *(finding.subject for finding in listing.findings)}
-    extra, notes = surplus(there, known)
+    extra, notes = surplus(there, {*known, PAGE})
+    notes += [f"{PAGE} is not in the list: it was not checked"] if PAGE in there - known else []
     if name == PAYLOAD and (free := [finding.subject for finding in extra if not finding.subject.startswith("data/")]):
         extra = [finding for finding in extra if finding.subject not in free]
         notes.append(f"a bag need not list what is not in data/; not checked: {', '.join(free)}")

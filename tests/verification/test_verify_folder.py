@@ -27,7 +27,8 @@ def box(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     "path",
     [
-        "README.md",
+        "part/README.md",
+        "README.txt",
         ".setup.py",
         "part/.rows.jsonl",
         ".cache/other/x",
@@ -47,8 +48,10 @@ def test_what_no_list_names_is_unexpected_hidden_or_not(box: Path, path: str) ->
     assert (result.status, found(result), result.json()["notes"]) == (1, {("unexpected", path)}, [])
 
 
-def test_a_page_that_the_list_names_is_checked(box: Path) -> None:
+def test_a_page_is_named_in_a_note_and_checked_if_the_list_names_it(box: Path) -> None:
     (box / "README.md").write_text("page\n")
+    unlisted = aqea("verify", "box", "--json", cwd=box.parent)
+    assert (unlisted.status, unlisted.json()["notes"]) == (0, ["README.md is not in the list: it was not checked"])
     (box / "SHA256SUMS").write_text(run("sha256sum", "one", "part/two", "README.md", cwd=box).out)
     assert aqea("verify", "box", cwd=box.parent).status == 0
     (box / "README.md").write_text("other page\n")
