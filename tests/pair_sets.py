@@ -10,9 +10,8 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from aqea_registry.vectors.containers.open_pairs import open_pairs
+from aqea_registry.vectors.containers.open_pairs import KEY, open_pairs
 from aqea_registry.vectors.containers.pair_json import write
-from aqea_registry.vectors.containers.parquet import KEY
 from aqea_registry.vectors.pair_set import MICRO, ContentDigest, Header, Malformed, Micro, PairSet
 
 

@@ -33,8 +33,8 @@ from aqea_registry.base.files import Limit, TooLarge, read_small, write_bytes
 from aqea_registry.base.findings import Finding, unread
 from aqea_registry.base.strict import load_json
 from aqea_registry.project.artefact import RunArtefact, published_path
-from aqea_registry.project.git import checked_out
 from aqea_registry.project.lock import Pin
+from aqea_registry.project.project import checked_out
 from aqea_registry.stores.port import Store, Tagged
 from aqea_registry.stores.release import Release
 from aqea_registry.vectors.margin import Machine, Margin

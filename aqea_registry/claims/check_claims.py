@@ -27,7 +27,7 @@ from aqea_registry.project.artefact import CatalogueEntry
 from aqea_registry.project.lock import PinnedFile
 from aqea_registry.project.project import CACHE, Project, RunRecord, Scope
 from aqea_registry.sources.fetch import pinned_folder, wrong_bytes
-from aqea_registry.sources.port import sources_of
+from aqea_registry.sources.kinds import sources_of
 from aqea_registry.vectors.scores import Metrics
 from aqea_registry.verification.verify_project import CheckedProject, recompute
 

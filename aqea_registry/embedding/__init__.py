@@ -1,9 +1,8 @@
 """Sentences to vectors: a model's forward pass in float64. The only package that imports torch.
 
-Open `encoder` first: `Encoder` loads a model from pinned files and encodes sentences in batches of equal length. `float64`
-keeps the pass in float64 where a model's own code asks for less; it is loaded by `Encoder` alone. `model_folder` refuses or
-redirects code that a model brings. `vector_cache` keeps vectors on disk by sentence. All four have effects: they read and
-write files, and `encoder` sets torch's threads and goes offline.
+Open `encoder` first: `Encoder` loads a model from pinned files, refuses or redirects code that it brings, and encodes sentences
+in batches of equal length. `float64` keeps the pass in float64 where a model's own code asks for less; `Encoder` alone loads
+it. `vector_cache` keeps vectors on disk by sentence. All have effects; `encoder` sets torch's threads and goes offline.
 
 >>> import tempfile
 >>> from pathlib import Path

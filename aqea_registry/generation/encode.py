@@ -16,15 +16,14 @@ from aqea_registry.base.extras import unusable
 from aqea_registry.base.files import Advance, Limit, read_small, write_bytes
 from aqea_registry.base.findings import CannotCheck, Refused
 from aqea_registry.base.progress import Reporter
-from aqea_registry.embedding.encoder import Encoded, Encoder, ModelFiles, NoDevice, Settings, this_machine
-from aqea_registry.embedding.model_folder import CodeRefusedError
+from aqea_registry.embedding.encoder import CodeRefusedError, Encoded, Encoder, ModelFiles, NoDevice, Settings, this_machine
 from aqea_registry.embedding.vector_cache import VectorCache, libraries
 from aqea_registry.project.artefact import CatalogueEntry, RunArtefact
 from aqea_registry.project.lock import Pin, require_pin
 from aqea_registry.project.params import WRITTEN, Dataset, Model
 from aqea_registry.project.project import CACHE
 from aqea_registry.sources.fetch import fetch, opened
-from aqea_registry.sources.port import sources_of
+from aqea_registry.sources.kinds import sources_of
 from aqea_registry.sources.rows import Rows, other_splits, read_rows
 from aqea_registry.vectors.margin import EncodingRecord, Margin, Spread, margin
 from aqea_registry.vectors.pair_set import BadVector, Micro, normalised, to_grid

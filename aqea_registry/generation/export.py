@@ -8,8 +8,8 @@ from typing import BinaryIO
 from aqea_registry.base.files import atomic_write, hash_file, open_regular, write_bytes
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused
 from aqea_registry.project.project import Project
-from aqea_registry.vectors.containers import pair_json, parquet
-from aqea_registry.vectors.containers.open_pairs import write_aqed
+from aqea_registry.vectors.containers import pair_json
+from aqea_registry.vectors.containers.open_pairs import write_aqed, write_parquet
 from aqea_registry.vectors.examine import examine
 from aqea_registry.vectors.pair_set import Malformed, PairSet
 
@@ -44,6 +44,6 @@ def export(project: Project, path: str, kind: str) -> str:
 
 _WRITERS: dict[str, Callable[[BinaryIO, PairSet], None]] = {
     "embeddings": pair_json.write_embeddings,
-    "parquet": parquet.write,
+    "parquet": write_parquet,
     "aqed": write_aqed,
 }

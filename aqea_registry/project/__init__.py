@@ -1,9 +1,9 @@
 """A project: a folder with params.yaml, read once as a snapshot; and the verb manifest.
 
 Open `project` first: `open_project` reads every small file once, and `Project` derives everything else from what was read.
-`artefact` is one pair set of the run with its inputs and the paths of its files. `params`, `lock` and `dvc_lock` are
-params.yaml, the pins and dvc.lock as values. These are pure but for `open_project`. `manifest` reads and writes the list of
-digests and hashes files for it; `git` asks git which commit is checked out.
+It also asks git which commit is checked out. `artefact` is one pair set of the run with its inputs and the paths of its files.
+`params`, `lock` and `dvc_lock` are params.yaml, the pins and dvc.lock as values; all four are pure. `manifest` reads and writes
+the list of digests and hashes files for it.
 
 >>> from pathlib import Path
 >>> from aqea_registry.project.lock import Lock

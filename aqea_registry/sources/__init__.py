@@ -1,13 +1,12 @@
 """The way in: sources of pinned bytes, and the verb `pin`. A source is never trusted; its bytes are checked against the pin.
 
-Open `port` first: what a source can be asked, and which source a line of params.yaml names. `kinds` are they: a
-directory, an installed package, a URL of fsspec, the Hub and its cache. `fetch` brings the files of a pin from the first source
-that has them. `resolve` makes a pin of a catalogue entry, `pin` writes and checks the lock. `rows` reads the rows of a dataset,
-and is pure.
+Open `kinds` first: what a source can be asked, which one a line of params.yaml names, and each kind. `fetch` brings the files
+of a pin from the first source that has them. `resolve` makes a pin of a catalogue entry, `pin` writes and checks the lock.
+`rows` reads the rows of a dataset, and is pure.
 
 >>> from pathlib import Path
 >>> from aqea_registry.remote.hub_client import Repository
->>> from aqea_registry.sources.port import open_source
+>>> from aqea_registry.sources.kinds import open_source
 >>> repository = Repository(name="talk", kind="dataset", id="org/talk", commit="0" * 40)
 >>> source = open_source("directory:mirror/{id}", Path("/project"), repository)
 >>> source.present(), source.hint

@@ -25,7 +25,7 @@ from aqea_registry.base.files import (
 from aqea_registry.base.findings import CannotCheck, Finding, NotAllowed, Refused, RegistryError
 from aqea_registry.base.progress import Reporter
 from aqea_registry.project.lock import Pin, PinnedFile
-from aqea_registry.sources.port import Source
+from aqea_registry.sources.kinds import Source
 
 
 def fetch(name: str, pin: Pin, sources: Sequence[Source], cache: Path, report: Reporter) -> Path:

@@ -1,4 +1,4 @@
-"""The kinds of source: a directory, the data files of an installed package, a mirror at a URL, the Hub, and the Hub's cache."""
+"""What a source can do, and the kinds: a directory, an installed package's files, a mirror at a URL, the Hub, its cache."""
 
 from __future__ import annotations
 
@@ -10,16 +10,37 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from io import FileIO
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from aqea_registry.base.extras import require, unusable
 from aqea_registry.base.files import BLOCK, UnsafePath, inside, lock, open_regular, safe_path, size_of
 from aqea_registry.base.findings import BadConfiguration, CannotCheck
+from aqea_registry.project.artefact import CatalogueEntry
 from aqea_registry.remote.answers import quotable
 from aqea_registry.remote.hub_client import NotFound, Repository, offline
 from aqea_registry.remote.retry import call_server
 
 T = TypeVar("T")
+KNOWN = "hub, cache, directory:PATH, package:NAME/PATH, or an fsspec URL such as s3://bucket/{id}/{commit}"
+
+
+class Source(Protocol):
+    """Something with files under relative POSIX paths."""
+
+    spec: str
+    hint: str  # what a person can do so that this source is present
+
+    def present(self) -> bool:
+        """Whether it can be reached at all, as far as that is known without a request."""
+
+    def paths(self) -> list[str]:
+        """Every file it has, sorted. Raises OSError."""
+
+    def open(self, path: str, limit: int) -> io.RawIOBase:
+        """The bytes of one file; more than `limit` need not be given. Raises OSError; FileNotFoundError if there is none."""
+
+    def local(self, path: str) -> Path | None:
+        """Where the file is on this machine, or None if it is not here. Raises OSError if it must not be read."""
 
 
 class FolderSource:
@@ -219,3 +240,39 @@ class HubSource:
         ):
             while file.tell() <= limit and (block := incoming.read(BLOCK)):
                 file.write(block)
+
+
+def sources_of(wanted: CatalogueEntry, commit: str | None) -> list[Source]:
+    """The sources of a catalogue entry at a commit, in their order. Raises BadConfiguration."""
+    repository = Repository(name=wanted.name, kind=wanted.entry.kind, id=wanted.entry.repo, commit=commit)
+    return [open_source(spec, wanted.root, repository) for spec in wanted.sources]
+
+
+def open_source(spec: str, root: Path, repository: Repository) -> Source:
+    """The source that a line of params.yaml names, for one repository.
+
+    `hub` is the Hub at HF_ENDPOINT, `cache` the Hub cache of this machine. In paths and URLs `{name}`, `{kind}`, `{id}` and
+    `{commit}` stand for the repository's. Relative directories start at `root`. Raises BadConfiguration for other kinds.
+    """
+    kind, _, rest = spec.partition(":")
+    if spec == "hub" and repository.kind != "directory":
+        return HubSource(repository, root / ".aqea" / "incoming")
+    if spec == "cache" and repository.kind != "directory":
+        return cache_source(repository)
+    filled = _fill(spec, rest, repository)
+    if "://" in spec:
+        return MirrorSource(f"{kind}:{filled}")
+    if kind == "directory" and filled:
+        return directory_source(spec, filled, root)
+    if kind == "package" and filled:
+        return package_source(spec, filled)
+    raise BadConfiguration(f"params.yaml: {spec!r} is not a source of {repository.name}; known are {KNOWN}")
+
+
+def _fill(spec: str, text: str, repository: Repository) -> str:
+    values = {"name": repository.name, "kind": repository.kind, "id": repository.id, "commit": repository.commit or ""}
+    for key, value in values.items():
+        text = text.replace(f"{{{key}}}", value)
+    if "{" in text or "}" in text:
+        raise BadConfiguration(f"params.yaml: {spec!r}: only {{name}}, {{kind}}, {{id}} and {{commit}} can stand in a source")
+    return text

@@ -18,8 +18,7 @@ from aqea_registry.project.params import Dataset, Group, group_of, known_commit
 from aqea_registry.project.project import Project
 from aqea_registry.remote.hub_client import NotFound, RemoteFile, Repository, offline
 from aqea_registry.sources.fetch import LocalFile, local_file_findings, local_files
-from aqea_registry.sources.kinds import HubSource
-from aqea_registry.sources.port import Source, sources_of
+from aqea_registry.sources.kinds import HubSource, Source, sources_of
 from aqea_registry.sources.resolve import make_pin, remote_files, renamed, resolve
 from aqea_registry.sources.rows import other_splits
 

@@ -19,8 +19,7 @@ from aqea_registry.project.lock import Pin, PinnedFile
 from aqea_registry.project.params import PICKLED_FILES, PICKLES, Dataset, Model, known_commit
 from aqea_registry.remote.hub_client import RemoteFile, Repository, git_blob
 from aqea_registry.sources.fetch import opened, refuse_contents
-from aqea_registry.sources.kinds import HubSource
-from aqea_registry.sources.port import Source, sources_of
+from aqea_registry.sources.kinds import HubSource, Source, sources_of
 from aqea_registry.sources.rows import other_splits, read_rows
 
 README = "README.md"

@@ -13,9 +13,9 @@ from aqea_registry.project.dvc_lock import AGAIN, Output
 from aqea_registry.project.dvc_lock import NAME as DVC_LOCK
 from aqea_registry.project.lock import LOCK, Pin, pin_findings
 from aqea_registry.project.params import group_of
-from aqea_registry.project.project import Scope
+from aqea_registry.project.project import Scope, recorded_commit
 from aqea_registry.sources.fetch import LocalFile, local_files
-from aqea_registry.sources.port import sources_of
+from aqea_registry.sources.kinds import sources_of
 from aqea_registry.tracing.graph import ExpectedFile, GraphBuilder, inside_project, sentence_of
 from aqea_registry.vectors.scores import Metrics
 
@@ -152,8 +152,6 @@ def _compare_dep(builder: GraphBuilder, stage: str, id_: str, dep: Output) -> No
 
 
 def _draw_commit(builder: GraphBuilder) -> None:
-    from aqea_registry.project.git import recorded_commit
-
     commit, facts = recorded_commit(builder.run.root)
     label = f"{commit[:12]}, which recorded dvc.lock" if commit else "none"
     id_ = builder.node("commit", commit or "none", label, facts)

@@ -23,7 +23,7 @@ from aqea_registry.project.manifest import Manifest, canonical_findings
 from aqea_registry.project.params import Params
 from aqea_registry.project.project import PARAMS, Project, RunRecord
 from aqea_registry.sources.fetch import LocalFile, local_file_findings, local_files
-from aqea_registry.sources.port import sources_of
+from aqea_registry.sources.kinds import sources_of
 from aqea_registry.vectors.examine import Examined, examine
 from aqea_registry.vectors.margin import thin_findings
 from aqea_registry.vectors.scores import Metrics

@@ -18,7 +18,7 @@ from aqea_registry.base.progress import Silent
 from aqea_registry.project.lock import Pin, PinnedFile
 from aqea_registry.remote.hub_client import Repository
 from aqea_registry.sources.fetch import fetch
-from aqea_registry.sources.port import Source, open_source
+from aqea_registry.sources.kinds import Source, open_source
 from tests.factories import OBSTACLES, tree
 from tests.memory import MemorySource
 from tests.tools import ROOT
@@ -192,8 +192,8 @@ def test_a_package_is_found_and_not_imported(tmp_path: Path) -> None:
     """The package would raise if anybody imported it."""
     make(tmp_path / "tiny_model", {"__init__.py": b"raise RuntimeError", "model/config.json": b"{}"})
     script = (
-        "import sys; from pathlib import Path; from aqea_registry.sources import port as base\n"
-        "from aqea_registry.sources.port import open_source\n"
+        "import sys; from pathlib import Path; from aqea_registry.sources import kinds as base\n"
+        "from aqea_registry.sources.kinds import open_source\n"
         "repository = base.Repository(name='x', kind='directory', id='x', commit=None)\n"
         "source = open_source('package:tiny_model/model', Path('/nowhere'), repository)\n"
         "print(source.present(), source.paths(), source.open('config.json', 1000).read(), 'tiny_model' in sys.modules)"

@@ -16,7 +16,7 @@ from aqea_registry.base.progress import Silent
 from aqea_registry.project.lock import Pin, PinnedFile
 from aqea_registry.remote.hub_client import Repository
 from aqea_registry.sources.fetch import fetch
-from aqea_registry.sources.port import Source
+from aqea_registry.sources.kinds import Source
 from tests.memory import MemorySource
 from tests.servers.hub import HubServer
 

@@ -15,8 +15,7 @@ import numpy as np
 import pytest
 
 from aqea_registry.base.findings import BadConfiguration, Refused
-from aqea_registry.vectors.containers.open_pairs import open_pairs
-from aqea_registry.vectors.containers.parquet import KEY, ROWS, write
+from aqea_registry.vectors.containers.open_pairs import KEY, ROWS, open_pairs, write_parquet
 from aqea_registry.vectors.pair_set import Header
 from tests.factories import pairs
 from tests.pair_sets import Pairs, read_parquet, render
@@ -39,7 +38,7 @@ def pair_set(count: int = 20, dimension: int = 8, seed: int = 1, **header: Any) 
 
 def written(given: Pairs) -> bytes:
     file = io.BytesIO()
-    write(file, given.open())
+    write_parquet(file, given.open())
     return file.getvalue()
 
 
@@ -85,7 +84,7 @@ def test_minus_zero_is_the_zero_of_the_pair_file(tmp_path: Path) -> None:
 SCRIPT = """
 import hashlib, sys
 import pyarrow as pa
-from aqea_registry.vectors.containers.parquet import write
+from aqea_registry.vectors.containers.open_pairs import write_parquet
 from tests.vectors.test_parquet import pair_set
 class Sink:
     closed, size, sha256 = False, 0, hashlib.sha256()
@@ -98,7 +97,7 @@ class Sink:
     def seekable(self): return False
     def close(self): pass
 given, sink = pair_set(int(sys.argv[1]), 64), Sink()
-write(sink, given.open())
+write_parquet(sink, given.open())
 print(pa.default_memory_pool().max_memory(), sink.size, sink.sha256.hexdigest())
 """
 
