@@ -17,11 +17,8 @@ from aqea_registry.cli.shell import Outcome, Shell, command, print_table
 if TYPE_CHECKING:
     from aqea_registry.base.findings import CannotCheck
     from aqea_registry.comparison.verdict import PairSetComparison, PairSetFile, RowDifference
-    from aqea_registry.verification.verify_list import CheckedList
-    from aqea_registry.verification.verify_project import CheckedProject
+    from aqea_registry.verification.verify_list import Verified
     from aqea_registry.verification.verify_release import CheckedRelease
-
-    Checked = CheckedList | CheckedProject | CheckedRelease
 
 
 @command
@@ -46,12 +43,12 @@ def verify(shell: Shell, target: str | None, root: Path | None, deep: bool, remo
 
     import msgspec
 
-    found = {"notes": (), "pair_sets": {}, "held": {}, **msgspec.structs.asdict(checked)}
+    found = {"pair_sets": {}, "held": {}, **msgspec.structs.asdict(checked)}
     data = {name: found[name] for name in ("target", "files", "bytes", "notes", "pair_sets", "held")}
     return Outcome(checked.findings, data, lambda: _show(checked, found), error)
 
 
-def _show(checked: Checked, found: Mapping[str, Any]) -> None:
+def _show(checked: Verified, found: Mapping[str, Any]) -> None:
     for note in found["notes"]:
         click.echo(printable(f"note: {note}"))
     for key, examined in found["pair_sets"].items():
@@ -74,7 +71,7 @@ def _verify_remote(shell: Shell, target: str | None, deep: bool) -> tuple[Checke
     return verify_receipts(shell.project(), shell.report, deep=deep)
 
 
-def _verify(shell: Shell, target: str | None, root: Path | None, deep: bool) -> Checked:
+def _verify(shell: Shell, target: str | None, root: Path | None, deep: bool) -> Verified:
     """Find out what the target is, and check it. What a list of digests does not need is not loaded for it."""
     from aqea_registry.base.findings import BadConfiguration, CannotCheck
     from aqea_registry.base.references import is_reference, split_reference
@@ -97,11 +94,10 @@ def _verify(shell: Shell, target: str | None, root: Path | None, deep: bool) -> 
 
         return verify_project(open_project(shell.directory / (target or ".")), shell.report)
     from aqea_registry.verification.verify_folder import verify_folder
-    from aqea_registry.verification.verify_hub import verify_hub
     from aqea_registry.verification.verify_list import verify_list
 
     if path.is_dir():
-        return verify_hub(path, shell.report) or verify_folder(path, shell.report)
+        return verify_folder(path, shell.report)
     own = path.parent.parent if path.as_posix().endswith(f"/{MANIFEST}") else path.parent
     start = shell.directory / root if root else own
     if not start.is_dir():

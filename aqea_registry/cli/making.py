@@ -132,7 +132,7 @@ def export(shell: Shell, file: str, kind: str) -> Outcome:
     aqed: the same as AQED v1, in views/. parquet: the pair set as a table of integers, in views/.
     """
     from aqea_registry.base.extras import require
-    from aqea_registry.generation.export import export as operation
+    from aqea_registry.generation.generate import export as operation
 
     if kind == "parquet":
         require("Parquet")

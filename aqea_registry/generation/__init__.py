@@ -1,9 +1,8 @@
 """From a project to its artefacts: the verbs generate and export.
 
 Open `generate` first: it reads a dataset's rows, has their sentences encoded, scores them, and writes pair file, view,
-metrics, plot data and statement. `encode` gives the vectors of sentences: those that are kept, and new ones of the model.
-`export` writes other formats from a pair file. All three read and write files; the values that they write are computed by
-`vectors` and `project`.
+metrics, plot data and statement; and other formats from a pair file. `encode` gives the vectors of sentences: those that are
+kept, and new ones of the model. Both read and write files; the values that they write are computed by `vectors` and `project`.
 
 >>> import numpy as np
 >>> from aqea_registry.embedding.encoder import Encoded

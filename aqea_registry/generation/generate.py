@@ -1,26 +1,28 @@
-"""Make one pair set from pinned bytes: rows and model in, pair file, metrics and plot data out."""
+"""Make one pair set from pinned bytes: rows and model in, pair file, metrics and plot data out; and other files from it."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
 from aqea_registry.attestations.made import now, write_pair_set_statement
-from aqea_registry.base.files import atomic_write, hash_file, write_bytes
-from aqea_registry.base.findings import Refused
+from aqea_registry.base.files import atomic_write, hash_file, open_regular, write_bytes
+from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused
 from aqea_registry.base.progress import Reporter
 from aqea_registry.embedding.encoder import Settings
 from aqea_registry.generation.encode import pinned_model, pinned_rows, vectors_of
-from aqea_registry.generation.export import export
 from aqea_registry.project.artefact import RunArtefact, metrics_text, plot_text
 from aqea_registry.project.project import CACHE, Project
-from aqea_registry.vectors.containers.pair_json import write
+from aqea_registry.vectors.containers import pair_json
+from aqea_registry.vectors.containers.open_pairs import write_aqed, write_parquet
 from aqea_registry.vectors.exact import Undefined
+from aqea_registry.vectors.examine import examine
 from aqea_registry.vectors.margin import EncodingRecord, Machine, Margin
-from aqea_registry.vectors.pair_set import Header
+from aqea_registry.vectors.pair_set import Header, Malformed, PairSet
 from aqea_registry.vectors.scores import Metrics, Products, cosines, metrics, products
 
 
@@ -70,7 +72,7 @@ def generate(
     values = products(zip(vectors.blocks(first), vectors.blocks(second), strict=True))
     header, scores = _scored(artefact, values, rows.scores)
     with atomic_write(root / artefact.pairs) as file:
-        write(file, header, vectors.blocks(first), vectors.blocks(second), rows.scores)
+        pair_json.write(file, header, vectors.blocks(first), vectors.blocks(second), rows.scores)
     if project.params.versions is not None and elsewhere is None:
         export(project, artefact.pairs, "parquet")
     write_bytes(root / artefact.plot, plot_text(rows.scores, cosines(values)))
@@ -113,3 +115,38 @@ def _state(root: Path, artefact: RunArtefact, made: EncodingRecord | None, margi
     if made is not None:
         files = {path: hash_file(root / path).sha256 for path in artefact.stated}
         write_pair_set_statement(root, artefact, files, made.machine, margin, started)
+
+
+def export(project: Project, path: str, kind: str) -> str:
+    """Write one more file made from a pair file of the run and return its path. Raises Refused if the pair file is bad."""
+    project.params.check_versions("view" if kind == "parquet" else "export")
+    named = {artefact.pairs.rpartition("/")[2]: artefact for artefact in project.artefacts.values()}
+    artefact = named.get(path.rpartition("/")[2])
+    if artefact is None:
+        known = ", ".join(artefact.pairs for artefact in project.artefacts.values())
+        raise BadConfiguration(f"{path} is not a pair file of the run; it has {known}")
+    source = artefact.pairs
+    if not (project.root / source).is_file():
+        raise CannotCheck(f"{source} not found", "run: dvc repro")
+    target = artefact.path(kind)
+    if kind == "benchmark":
+        examined, findings = examine(project.root / source, source)
+        if examined is None or findings:
+            raise Refused(f"{findings[0].subject}: {findings[0].message}", findings, "run: dvc repro")
+        write_bytes(project.root / target, artefact.benchmark_text(examined, hash_file(project.root / source)))
+        return target
+    try:
+        with open_regular(project.root / source) as pair_file:
+            content = pair_json.read(pair_file)
+            with atomic_write(project.root / target) as file:
+                _WRITERS[kind](file, content)
+    except Malformed as error:
+        raise Refused.of(error.code, source, str(error), hint="run: dvc repro") from error
+    return target
+
+
+_WRITERS: dict[str, Callable[[BinaryIO, PairSet], None]] = {
+    "embeddings": pair_json.write_embeddings,
+    "parquet": write_parquet,
+    "aqed": write_aqed,
+}

@@ -24,7 +24,7 @@ from aqea_registry.claims.check_claims import check_claims
 from aqea_registry.project.artefact import published_path
 from aqea_registry.project.params import Publish
 from aqea_registry.project.project import Project, RunRecord, Scope
-from aqea_registry.releases import card, croissant
+from aqea_registry.releases import card
 from aqea_registry.releases.card import NAME as CITATION
 from aqea_registry.releases.card import parse_citation
 from aqea_registry.report import plots
@@ -174,7 +174,7 @@ def _texts(described: card.Card, files: Mapping[str, tuple[str, int]]) -> dict[s
     texts: dict[str, bytes] = {}
     bars = [plots.Score(result.model, result.dataset, result.examined.metrics.cos_sim_spearman) for result in described.results]
     texts[PLOT] = plots.render_plot(bars)
-    texts[CROISSANT] = croissant.render_croissant(msgspec.structs.replace(described, files=files))
+    texts[CROISSANT] = card.render_croissant(msgspec.structs.replace(described, files=files))
     everything = {**files, **{path: _digest(text) for path, text in texts.items()}}
     texts[CARD] = card.render_card(
         msgspec.structs.replace(described, files=everything, plot=(PLOT, plots.TITLE), report=REPORT)

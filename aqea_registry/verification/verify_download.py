@@ -1,17 +1,15 @@
 """Check a release in a folder as the Hub's client or GitHub's page gives it: against its record, release.json, as well.
 
-On GitHub a file is an asset with `--` for `/`, or several parts, and `SHA256SUMS` lists the assets. On the Hub's main branch
-the attachments of all releases lie beside the newest.
+On GitHub a file is an asset with `--` for `/`, or several parts, and `SHA256SUMS` lists the assets. On the Hub the attachments
+of all releases lie beside the newest.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Mapping, Set
 from contextlib import suppress
 from pathlib import Path
-
-import msgspec
 
 from aqea_registry.attestations.made import judge_statements
 from aqea_registry.attestations.statement import NAME as STATEMENT
@@ -51,13 +49,14 @@ def verify_download(folder: Path, listing: CheckedList, there: Set[str], report:
     notes = [f"{len(at)} files lie under the names of their assets on GitHub"] if at else []
     if release is not None:
         notes.append(f"{RECORD} names the release {release.digest()}")
-        findings += compare_with_store(RECORD, release, _stored({*layers} - reported, digests))
+        stored = (_stored(path, digests.get(path)) for path in sorted({*layers} - reported))
+        findings += compare_with_store(RECORD, release, stored)
         beyond = {*listing.listed, *sums}.difference(layers, map(asset_name, layers), extra)
         findings += [Finding("unexpected", path, f"the list names it, and {RECORD} does not") for path in sorted(beyond)]
         _judge_attachments(texts, release, findings, notes)
     own = [digest for path, digest in digests.items() if path not in at]
-    checked = msgspec.structs.replace(
-        listing,
+    checked = CheckedList(
+        target=listing.target,
         files=len(own),
         bytes=sum(digest.size for digest in own),
         findings=tuple(dict.fromkeys(findings)),
@@ -100,20 +99,16 @@ def _parsed(texts: Mapping[str, bytes]) -> tuple[Release | None, Parts, dict[str
 
 
 def _joined(folder: Path, parts: Parts) -> dict[str, FileDigest]:
-    """The digests of files that lie in parts; what is not whole is missing."""
-    joined = {}
+    joined = {}  # what is not whole is missing
     for path, file in parts.files.items():
         with suppress(OSError, UnsafePath):
             joined[path] = hash_file(*(inside(folder, part.name) for part in file.parts))
     return joined
 
 
-def _stored(paths: Iterable[str], digests: Mapping[str, FileDigest]) -> Iterator[StoredFile]:
-    for path in sorted(paths):
-        if (found := digests.get(path)) is None:
-            yield StoredFile(path=path, how="not there")
-        else:
-            yield StoredFile(path=path, how="hashed", digest=f"sha256:{found.sha256}", size=found.size)
+def _stored(path: str, found: FileDigest | None) -> StoredFile:
+    digest, size = (f"sha256:{found.sha256}", found.size) if found else (None, None)
+    return StoredFile(path=path, how="hashed" if found else "not there", digest=digest, size=size)
 
 
 def _judge_attachments(texts: Mapping[str, bytes], release: Release, findings: list[Finding], notes: list[str]) -> None:

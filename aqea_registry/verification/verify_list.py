@@ -34,17 +34,19 @@ MOST_LOOKED_FOR, MOST_LOOKED_INTO = 1000, 1 << 28  # absent files, and bytes of 
 ABSENT = (FileNotFoundError, NotADirectoryError)
 
 
-class CheckedList(msgspec.Struct, frozen=True, kw_only=True):
-    """A list of digests, or a folder with one, compared with its files: how many were hashed, and all that is wrong.
-
-    `listed` are the digests as the list has them, `digests` those of the files that are there.
-    """
+class Verified(msgspec.Struct, frozen=True, kw_only=True):
+    """What was compared: how many files were hashed, and all that is wrong."""
 
     target: str
     files: int = 0
     bytes: int = 0
     findings: tuple[Finding, ...] = ()
     notes: tuple[str, ...] = ()
+
+
+class CheckedList(Verified, frozen=True, kw_only=True):
+    """A list of digests, or a folder with one: `listed` as the list has them, `digests` of the files that are there."""
+
     listed: dict[str, str] = {}
     digests: dict[str, FileDigest] = {}
 

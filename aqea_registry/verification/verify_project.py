@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-import msgspec
-
 from aqea_registry.attestations.confirmations import KEPT, confirmation_findings, statement_notes
 from aqea_registry.attestations.made import read_attested, statement_paths
 from aqea_registry.base.files import FileDigest, UnsafePath, hash_file, holds, inside, why_other
@@ -28,17 +26,12 @@ from aqea_registry.vectors.examine import Examined, examine
 from aqea_registry.vectors.margin import thin_findings
 from aqea_registry.vectors.scores import Metrics
 from aqea_registry.verification.verify_folder import present, surplus
-from aqea_registry.verification.verify_list import digest_findings, hash_listed, read_findings
+from aqea_registry.verification.verify_list import Verified, digest_findings, hash_listed, read_findings
 
 
-class CheckedProject(msgspec.Struct, frozen=True, kw_only=True):
+class CheckedProject(Verified, frozen=True, kw_only=True):
     """A checkout compared with all that it records about itself. `pair_sets` are those that can be read, by name."""
 
-    target: str
-    files: int
-    bytes: int
-    findings: tuple[Finding, ...]
-    notes: tuple[str, ...]
     digests: dict[str, FileDigest]
     pair_sets: dict[str, Examined]
 
@@ -53,7 +46,6 @@ def verify_project(project: Project, report: Reporter) -> CheckedProject:
     others = [file.path for file in source_files]
     digests, errors, by_path = hash_listed(run.root, paths, report, others, frozenset(made.outputs()))
     changed = [finding for file in source_files for finding in local_file_findings(file, by_path[str(file.path)])]
-
     pair_sets, wrong_pair_sets = _pair_sets(run.root, run.artefacts.values(), digests)
     findings = [
         *_manifest_findings(run),
@@ -85,15 +77,10 @@ def verify_project(project: Project, report: Reporter) -> CheckedProject:
 
 def _manifest_findings(run: RunRecord) -> list[Finding]:
     """What is wrong with the manifest and with dvc.lock as files, and what the run makes and the manifest does not list."""
-    manifest = run.manifest
-    unlisted = sorted(set(run.paths()) - set(manifest.digests)) if manifest.content else []
+    unlisted = sorted(set(run.paths()) - set(run.manifest.digests)) if run.manifest.content else []
     message = f"the run makes it, and {MANIFEST} does not list it; run: dvc repro"
-    return [
-        *manifest.faults,
-        *manifest.spelling,
-        *run.unread,
-        *(Finding("missing", path, message) for path in unlisted),
-    ]
+    missing = [Finding("missing", path, message) for path in unlisted]
+    return [*run.manifest.faults, *run.manifest.spelling, *run.unread, *missing]
 
 
 def _surplus(run: RunRecord, params: Params) -> tuple[list[Finding], list[str]]:
@@ -105,10 +92,8 @@ def _surplus(run: RunRecord, params: Params) -> tuple[list[Finding], list[str]]:
     known = {*run.manifest.digests, *run.made_by(), *metrics, *(f"{folder}/.gitignore" for folder in OWN_FOLDERS)}
     exports = {artefact.path(form) for artefact in run.artefacts.values() for form in FORMATS}
     there = set(present(run.root, OWN_FOLDERS)) - known
-    ours, theirs = (
-        there & exports,
-        {path for path in there - exports if any(f"{path}/".startswith(f"{out}/") for out in run.foreign)},
-    )
+    ours = there & exports
+    theirs = {path for path in there - exports if any(f"{path}/".startswith(f"{out}/") for out in run.foreign)}
     findings, notes = surplus(there, ours | theirs)
     if ours:
         notes.append(f"{len(ours)} files that export wrote are in no list and were not compared: {', '.join(sorted(ours))}")
@@ -126,9 +111,7 @@ def _precision(params: Params) -> list[Finding]:
 
 def _pins(used: Sequence[CatalogueEntry]) -> tuple[list[LocalFile], list[str], list[Finding]]:
     """Where pinned files lie on this machine, notes on entries without a source here, and what is wrong with pins."""
-    local: list[LocalFile] = []
-    notes: list[str] = []
-    findings: list[Finding] = []
+    local, notes, findings = list[LocalFile](), list[str](), list[Finding]()
     for wanted in used:
         name, entry, pin, _, _ = wanted
         findings += pin_findings(name, entry, pin)
@@ -138,10 +121,7 @@ def _pins(used: Sequence[CatalogueEntry]) -> tuple[list[LocalFile], list[str], l
         if not any(source.present() for source in sources):
             notes.append(f"no source of {name} is on this machine; its pinned bytes were not looked at")
         for item in local_files(name, pin, sources):
-            if isinstance(item, Finding):
-                findings.append(item)
-            else:
-                local.append(item)
+            (findings if isinstance(item, Finding) else local).append(item)  # type: ignore[arg-type]
     return local, notes, findings
 
 
@@ -149,8 +129,7 @@ def _size_findings(manifest: Manifest, digests: Mapping[str, FileDigest]) -> lis
     """What is wrong with the sizes beside the manifest, and files that have another size."""
     findings = list(manifest.size_findings)
     if not findings and set(manifest.sizes) != set(manifest.digests):
-        message = "it names other files than the manifest; run: dvc repro"
-        findings.append(Finding("malformed", SIZES, message))
+        findings.append(Finding("malformed", SIZES, "it names other files than the manifest; run: dvc repro"))
     return findings + [
         Finding("mismatch", path, "the file has another size than recorded", f"{size} bytes", f"{digests[path].size} bytes")
         for path, size in sorted(manifest.sizes.items())
@@ -162,8 +141,7 @@ def _pair_sets(
     root: Path, artefacts: Iterable[RunArtefact], digests: Mapping[str, FileDigest]
 ) -> tuple[dict[str, Examined], list[Finding]]:
     """The pair sets that can be read, by key; and what is wrong with them and with the files that print their scores."""
-    readable: dict[str, Examined] = {}
-    findings: list[Finding] = []
+    readable, findings = dict[str, Examined](), list[Finding]()
     for artefact in artefacts:
         if artefact.pairs not in digests:
             continue
@@ -193,9 +171,7 @@ def _statements(run: RunRecord) -> tuple[list[Finding], list[str]]:
         for path in statement_paths(artefact.key):
             attested, wrong = read_attested(run.root, artefact, files, path)
             if path.startswith(KEPT) and {finding.code for finding in wrong} & {"mismatch", "unexpected"}:
-                stale.append(
-                    f"{path} is on other files or pins than these, so it says nothing of them; dvc repro writes it again"
-                )
+                stale.append(f"{path} is on other files or pins than these and says nothing of them; dvc repro writes it again")
                 continue
             findings += wrong
             if attested is not None and attested.margin is not None:
@@ -215,12 +191,8 @@ def _once(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 
 def recompute(run: RunRecord, keys: Iterable[str], report: Reporter) -> tuple[dict[str, Metrics | Unchecked], list[Finding]]:
-    """The scores of these pair sets of the run, each file read once.
-
-    A pair file that is not the manifest's, or was made from other pins than the lock has now, gives none: a finding says why.
-    """
-    scores: dict[str, Metrics | Unchecked] = {}
-    findings: list[Finding] = []
+    """The scores of these pair sets of the run; one of other bytes than the manifest's, or of other pins, gives none."""
+    scores, findings = dict[str, Metrics | Unchecked](), list[Finding]()
     wanted = [run.artefacts[key] for key in keys]
     with report.task("recompute", len(wanted), "pair sets") as advance:
         for artefact in wanted:

@@ -6,8 +6,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import partial
 
-import msgspec
-
 from aqea_registry.attestations.made import judge_statements
 from aqea_registry.base.files import LARGEST_TEXT, read_stream
 from aqea_registry.base.findings import CannotCheck, Finding, Refused
@@ -21,16 +19,12 @@ from aqea_registry.stores.open_store import find, open_store
 from aqea_registry.stores.port import Store, Tagged
 from aqea_registry.stores.receipts import Receipt, StoreReceipt, all_receipts
 from aqea_registry.stores.release import Descriptor, StoredFile, compare_with_store
+from aqea_registry.verification.verify_list import Verified
 
 
-class CheckedRelease(msgspec.Struct, frozen=True, kw_only=True):
+class CheckedRelease(Verified, frozen=True, kw_only=True):
     """A release in a store, or all that the receipts of a project name. `held` is what each store has, by STORE-REF."""
 
-    target: str
-    files: int
-    bytes: int
-    findings: tuple[Finding, ...]
-    notes: tuple[str, ...]
     held: dict[str, tuple[StoredFile, ...]]
 
 
@@ -46,9 +40,7 @@ def verify_release(
 
 def verify_receipts(project: Project, report: Reporter, *, deep: bool = False) -> tuple[CheckedRelease, CannotCheck | None]:
     """Check every store against every receipt of the project. The error is that of a store that could not be asked, if any."""
-    checked: list[CheckedRelease] = []
-    findings: list[Finding] = []
-    silent: list[CannotCheck] = []
+    checked, findings, silent = list[CheckedRelease](), list[Finding](), list[CannotCheck]()
     for path, receipt in all_receipts(project.root, project.params.publish.stores):
         subject = path.relative_to(project.root).as_posix() if path.is_relative_to(project.root) else str(path)
         for spec, entry in receipt.stores.items():
@@ -78,8 +70,7 @@ def verify_receipts(project: Project, report: Reporter, *, deep: bool = False) -
 
 def _verify_tagged(store: Store, tagged: Tagged, report: Reporter, deep: bool) -> CheckedRelease:
     reference = join_reference(store.spec, tagged.tag)
-    held: list[StoredFile] = []
-    findings: list[Finding] = []
+    held, findings = list[StoredFile](), list[Finding]()
     try:
         release = store.release(tagged)
         findings, counted = store.look(tagged) if isinstance(store, Layout) else ([], [])
@@ -90,7 +81,7 @@ def _verify_tagged(store: Store, tagged: Tagged, report: Reporter, deep: bool) -
         if not (findings or error.findings):
             raise
         findings += error.findings
-        return CheckedRelease(target=reference, files=len(held), bytes=0, findings=tuple(findings), notes=(), held={})
+        return CheckedRelease(target=reference, files=len(held), findings=tuple(findings), held={})
     mark = current(attachments, tagged.digest)
     wrong, said = judge_statements(attachments, release, reference)
     return CheckedRelease(
@@ -98,12 +89,7 @@ def _verify_tagged(store: Store, tagged: Tagged, report: Reporter, deep: bool) -
         files=len(release.layers),
         bytes=release.size(),
         findings=(*compare_with_store(reference, release, held, partial(_why, store, tagged)), *findings, *wrong),
-        notes=(
-            f"{tagged.tag} is {tagged.digest}",
-            *([f"{reference} is {mark.text()}"] if mark else []),
-            *said,
-            *counted,
-        ),
+        notes=(f"{tagged.tag} is {tagged.digest}", *([f"{reference} is {mark.text()}"] if mark else []), *said, *counted),
         held={reference: tuple(held)},
     )
 

@@ -145,7 +145,6 @@ VERBS = (
     "sources.pin",
     "project.manifest",
     "vectors.examine",
-    "generation.export",
     "generation.generate",
     "project.project",
     "tracing.trace",

@@ -14,7 +14,7 @@ VERBS = (
     "sources.pin.pin",
     "sources.pin.check_pins",
     "generation.generate.generate",
-    "generation.export.export",
+    "generation.generate.export",
     "verification.verify_project.verify_project",
     "verification.verify_release.verify_receipts",
     "claims.check_claims.check_claims",

@@ -11,8 +11,7 @@ import msgspec
 import pytest
 
 from aqea_registry.project.params import Publish
-from aqea_registry.releases.card import Card
-from aqea_registry.releases.croissant import context, render_croissant
+from aqea_registry.releases.card import Card, context, render_croissant
 from tests.releases.test_card import CITED, FILES, PINS, card, result
 
 RESULTS = [result(), result("sts12-e5large", 3108, model="intfloat/e5-large-v2", dimension=1024)]
