@@ -47,10 +47,6 @@ class Attachment(ImageManifest, frozen=True, kw_only=True, rename="camel"):
         """Which bytes the document has."""
         return self.layers[0]
 
-    def entry(self) -> dict[str, Any]:
-        """How an index lists it."""
-        return {**msgspec.to_builtins(self.descriptor()), "artifactType": ATTACHMENT_TYPE}
-
 
 def attachment(subject: Descriptor, name: str, content: bytes) -> Attachment:
     """The manifest that attaches a document to a release. Raises BadConfiguration as `check_document`."""

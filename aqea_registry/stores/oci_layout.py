@@ -12,22 +12,22 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from aqea_registry.base.files import (
     Advance,
     Limit,
     copy_checked,
     hash_file,
-    holds,
     ignore,
     locked,
     open_regular,
     read_small,
     write_bytes,
 )
-from aqea_registry.base.findings import CannotCheck, Finding, Refused
+from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Refused
 from aqea_registry.base.references import join_reference
+from aqea_registry.base.strict import load_json
 from aqea_registry.stores.attachments import (
     INDEX_TYPE,
     MalformedAttachment,
@@ -37,7 +37,6 @@ from aqea_registry.stores.attachments import (
     well_formed,
     with_entry,
 )
-from aqea_registry.stores.layout_contents import LayoutContents, read_contents
 from aqea_registry.stores.port import (
     Content,
     OtherContent,
@@ -51,7 +50,6 @@ from aqea_registry.stores.port import (
     unchanged,
 )
 from aqea_registry.stores.release import (
-    ARTIFACT_TYPE,
     EMPTY_CONFIG,
     MANIFEST_TYPE,
     Descriptor,
@@ -64,7 +62,19 @@ from aqea_registry.stores.release import (
 REF_NAME = "org.opencontainers.image.ref.name"
 MARKER = b'{"imageLayoutVersion":"1.0.0"}'
 NO_INDEX = b'{"manifests":[]}'
+BLOBS = "blobs/sha256/"
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+class LayoutContents(NamedTuple):
+    """What lies in a layout, whatever its index says: where that is wrong, and files that nothing refers to.
+
+    `unlisted`: which release each manifest is attached to that no entry lists as attached, by the manifest's digest.
+    """
+
+    findings: list[Finding]
+    unlisted: dict[str, str]
+    idle: list[str]
 
 
 class Layout:
@@ -99,8 +109,7 @@ class Layout:
         existing = existing_release(lambda: self.find(tag), self.spec, tag, release)
         new = tuple(self._missing(release))
         same = existing is not None and existing.digest == release.digest()
-        marked = holds(self._folder / "oci-layout", MARKER)  # other programs read no folder without it
-        return Plan(existing=existing, new=new, complete=same and not new and marked)
+        return Plan(existing=existing, new=new, complete=same and not new and self._is_marked())
 
     def push(self, tag: str, release: Release, content: Content, notes: str, advance: Advance = ignore) -> dict[str, object]:
         """Write a release under a tag; repeat a push that was cut off. A layout keeps no notes."""
@@ -186,7 +195,38 @@ class Layout:
         return found
 
     def _contents(self) -> LayoutContents:
-        return read_contents(self._folder, self.spec, [entry for _, entry in self._entries()])
+        """Look at every file. What is larger than a manifest may be is none."""
+        entries = [entry for _, entry in self._entries()]
+        findings, unlisted, used = list[Finding](), dict[str, str](), {entry["digest"] for entry in entries}
+        if not self._is_marked():
+            message = "other programs do not read the folder; publish the release again to repair it"
+            findings.append(Finding("malformed", f"{self.spec}: oci-layout", message, MARKER.decode()))
+        for entry in entries:
+            content, manifest = _document(self._blob(entry["digest"]))
+            findings += _entry_findings(f"{self.spec}: index.json: {entry['digest']}", entry, content, manifest)
+            used.update(self._references(manifest))
+            if (release := _subject(manifest)) and entry.get("artifactType") != manifest.get("artifactType"):
+                unlisted[entry["digest"]] = release
+        files = sorted(path.relative_to(self._folder).as_posix() for path in self._folder.rglob("*") if not path.is_dir())
+        for digest in (f"sha256:{file.removeprefix(BLOBS)}" for file in files):
+            if digest not in used and (release := _subject(manifest := _document(self._blob(digest))[1])):
+                unlisted[digest] = release
+                used.update((digest, *self._references(manifest)))
+        known = {"index.json", "oci-layout", *(f"{BLOBS}{digest[7:]}" for digest in used)}
+        return LayoutContents(findings, unlisted, [file for file in files if file not in known and file[:9] != "receipts/"])
+
+    def _references(self, manifest: Mapping[str, Any], deeper: bool = True) -> Iterator[str]:
+        """The digests that a manifest names, and those that the manifests of an index name in turn."""
+        lists = [found for field in ("layers", "manifests") if isinstance(found := manifest.get(field), list)]
+        for child in (manifest.get("config"), *(child for found in lists for child in found)):
+            if isinstance(child, dict) and isinstance(digest := child.get("digest"), str):
+                yield digest
+                if deeper and "manifests" in manifest and DIGEST.fullmatch(digest):
+                    yield from self._references(_document(self._blob(digest))[1], deeper=False)
+
+    def _is_marked(self) -> bool:
+        """Whether the folder says what it is: other programs read none without that."""
+        return bool(_document(self._folder / "oci-layout")[1] == json.loads(MARKER))
 
     def _relisted(self, index: bytes, digest: str) -> bytes:
         """The index with what is attached to a release and was not listed: a killed process or an edit left it out."""
@@ -227,7 +267,7 @@ class Layout:
         return f"sha256:{found.sha256}" == layer.digest
 
     def _blob(self, digest: str) -> Path:
-        return self._folder / "blobs" / "sha256" / digest.removeprefix("sha256:")
+        return self._folder / BLOBS / digest.removeprefix("sha256:")
 
     def _index(self) -> bytes | None:
         try:
@@ -252,16 +292,38 @@ class Layout:
         return [(entry.get("annotations", {}).get(REF_NAME), entry) for entry in entries]
 
     def _index_with(self, tag: str, release: Release) -> bytes:
-        entry = {
-            "mediaType": MANIFEST_TYPE,
-            "artifactType": ARTIFACT_TYPE,
-            "digest": release.digest(),
-            "size": len(release.render()),
-            "annotations": {REF_NAME: tag},
-        }
+        entry = {**release.entry(), "annotations": {REF_NAME: tag}}
         entries = self._entries()
         tags = [name for name, _ in entries]
         at = tags.index(tag) if tag in tags else len(entries)  # a repair leaves everything where it was
         others = [other for name, other in entries if name != tag]
         index = {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [*others[:at], entry, *others[at:]]}
         return json.dumps(index, separators=(",", ":")).encode()
+
+
+def _document(path: Path) -> tuple[bytes | None, dict[str, Any]]:
+    """The bytes of a small file, if it can be read, and the object that they are, or an empty one."""
+    content, value = None, None
+    with suppress(OSError, BadConfiguration):
+        content = read_small(path, Limit.STATEMENT)
+        value = load_json(content, path.name)
+    return content, value if isinstance(value, dict) else {}
+
+
+def _subject(manifest: Mapping[str, Any]) -> str | None:
+    subject = manifest.get("subject")
+    digest = subject.get("digest") if isinstance(subject, dict) else None
+    return digest if isinstance(digest, str) else None
+
+
+def _entry_findings(subject: str, entry: Mapping[str, Any], content: bytes | None, manifest: Any) -> Iterator[Finding]:
+    """Where an entry says other things than the manifest does; types that other programs leave out are none."""
+    if content is None:
+        yield Finding("missing", subject, "the manifest that the index names cannot be read")
+        return
+    named = [field for field in ("mediaType", "artifactType") if field in manifest and (field in entry or _subject(manifest))]
+    wanted = {field: manifest[field] for field in named} | {"size": len(content), "digest": digest_of(content)}
+    for field, value in wanted.items():
+        if entry.get(field) != value:
+            message = "the index says otherwise than the manifest that it names"
+            yield Finding("mismatch", f"{subject}: {field}", message, str(value), str(entry.get(field)))

@@ -73,6 +73,10 @@ class ImageManifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         content = self.render()
         return Descriptor(media_type=MANIFEST_TYPE, digest=digest_of(content), size=len(content))
 
+    def entry(self) -> dict[str, Any]:
+        """How an index lists it."""
+        return {**msgspec.to_builtins(self.descriptor()), "artifactType": self.artifact_type}
+
 
 class Release(ImageManifest, frozen=True, kw_only=True, rename="camel"):
     """The manifest of a release."""
