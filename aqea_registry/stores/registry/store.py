@@ -54,6 +54,7 @@ from aqea_registry.stores.registry.http import RegistryClient, Reply
 from aqea_registry.stores.release import EMPTY_CONFIG, MANIFEST_TYPE, Descriptor, Release, StoredFile, digest_of, is_object
 
 SETTLE = 1.5  # seconds
+ROUNDS = 5  # how often the list of attachments is written, if others write it too
 COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 SPEC = re.compile(rf"oci://(?P<host>(?:[A-Za-z0-9.-]+|\[[0-9a-f:]+\])(?::[0-9]+)?)/(?P<name>{COMPONENT}(?:/{COMPONENT})*)")
 TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
@@ -78,7 +79,6 @@ class Registry:
             )
         self.spec = spec
         self._client = RegistryClient(match["host"], match["name"])
-        self._referrers = Referrers(self._client, settle)
         self._settle = settle
 
     def tags(self) -> list[str]:
@@ -158,11 +158,31 @@ class Registry:
 
     def attach(self, tagged: Tagged, name: str, content: bytes) -> None:
         """Keep a small document beside a release. Raises Refused if another one of this name is there."""
-        self._referrers.attach(tagged, name, content, len(self.release(tagged).render()))
+        subject = Descriptor(media_type=MANIFEST_TYPE, digest=tagged.digest, size=len(self.release(tagged).render()))
+        made = attachment(subject, name, content)
+        if self._has(tagged, name, content):
+            return
+        self._client.send(made.document, content, name)
+        self._client.send(made.config, EMPTY_CONFIG, name)
+        reply = self._client.put_manifest(made.digest(), made.render)
+        for _ in range(ROUNDS):
+            if reply is not None and "OCI-Subject" not in reply.headers:  # the registry knows nothing of referrers
+                self._client.put_manifest(fallback_tag(tagged.digest), lambda: self._list_with(tagged, made), INDEX_TYPE)
+                time.sleep(self._settle)
+            if self._has(tagged, name, content):
+                return
+        raise CannotCheck(f"{self.spec}@{tagged.digest}: {name}: the registry took it and does not list it", "attach it again")
 
     def attachments(self, tagged: Tagged) -> Mapping[str, bytes]:
-        """The documents that are kept beside a release, by name."""
-        return self._referrers.documents(tagged)
+        """The documents beside a release, by name; of two with one name the one whose manifest has the lower digest."""
+        tag = fallback_tag(tagged.digest)
+        with well_formed(f"{self.spec}@{tag}"):
+            listed = [descriptor for index in self._indexes(tagged.digest, tag) for descriptor in attached(index)]
+        found: dict[str, bytes] = {}
+        for descriptor in sorted(listed, key=lambda descriptor: descriptor.digest):
+            name, content = self._document(tagged, descriptor)
+            found.setdefault(name, content)
+        return found
 
     def _send(self, blob: Descriptor, path: str, source: Path | bytes, advance: Advance) -> None:
         with unchanged(path, blob.digest), closing(UploadBody(source, blob.digest, blob.size, advance)) as body:
@@ -189,60 +209,15 @@ class Registry:
         refuse_other_release(tag, self.spec, found.digest if found else None, release)
         return found
 
-
-def _names(what: str, page: Reply) -> list[str]:
-    try:
-        return msgspec.json.decode(page.content, type=_Page).tags or []
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise page.no_answer(what, "a list of tags") from error
-
-
-ROUNDS = 5  # how often the list is written, if others write it too
-
-
-class Referrers:
-    """The attachments of one repository's releases. `settle`: seconds after which a written list is looked at again."""
-
-    def __init__(self, client: RegistryClient, settle: float) -> None:
-        self._client = client
-        self._settle = settle
-
-    def attach(self, tagged: Tagged, name: str, content: bytes, size: int) -> None:
-        """Keep a document beside a release whose manifest has `size` bytes. Raises Refused if another has its name."""
-        subject = Descriptor(media_type=MANIFEST_TYPE, digest=tagged.digest, size=size)
-        made = attachment(subject, name, content)
-        if self._has(tagged, name, content):
-            return
-        what = f"{self._client}@{tagged.digest}: {name}"
-        self._client.send(made.document, content, name)
-        self._client.send(made.config, EMPTY_CONFIG, name)
-        reply = self._client.put_manifest(made.digest(), made.render)
-        for _ in range(ROUNDS):
-            if reply is not None and "OCI-Subject" not in reply.headers:  # the registry knows nothing of referrers
-                self._client.put_manifest(fallback_tag(tagged.digest), lambda: self._list_with(tagged, made), INDEX_TYPE)
-                time.sleep(self._settle)
-            if self._has(tagged, name, content):
-                return
-        raise CannotCheck(f"{what}: the registry took it and does not list it", "attach it again")
-
-    def documents(self, tagged: Tagged) -> dict[str, bytes]:
-        """Name to bytes; of two documents with one name the one whose manifest has the lower digest."""
-        tag = fallback_tag(tagged.digest)
-        with well_formed(f"{self._client}@{tag}"):
-            listed = [descriptor for index in self._indexes(tagged.digest, tag) for descriptor in attached(index)]
-        found: dict[str, bytes] = {}
-        for descriptor in sorted(listed, key=lambda descriptor: descriptor.digest):
-            name, content = self._document(tagged, descriptor)
-            found.setdefault(name, content)
-        return found
+    # Attachments
 
     def _has(self, tagged: Tagged, name: str, content: bytes) -> bool:
-        return is_attached(f"{self._client}@{tagged.digest}: {name}", content, self.documents(tagged).get(name))
+        return is_attached(f"{self.spec}@{tagged.digest}: {name}", content, self.attachments(tagged).get(name))
 
     def _list_with(self, tagged: Tagged, made: Attachment) -> bytes:
         """The list of a release's attachments as it is now, with one more."""
         tag = fallback_tag(tagged.digest)
-        with well_formed(f"{self._client}@{tag}"):
+        with well_formed(f"{self.spec}@{tag}"):
             return with_entry(self._client.manifest(tag), made.entry())
 
     def _indexes(self, digest: str, tag: str) -> Iterator[bytes]:
@@ -252,12 +227,12 @@ class Referrers:
                 index = self._client.manifest(tag)
                 yield from [index] if index is not None else []
             elif not is_object(page.content):
-                raise page.no_answer(f"{self._client}@{digest}", "a list of attachments")
+                raise page.no_answer(f"{self.spec}@{digest}", "a list of attachments")
             else:
                 yield page.content
 
     def _document(self, tagged: Tagged, descriptor: Descriptor) -> tuple[str, bytes]:
-        what = f"{self._client}@{descriptor.digest}"
+        what = f"{self.spec}@{descriptor.digest}"
         with well_formed(what):
             made = parse_attachment(self._client.manifest(descriptor.digest) or b"", tagged.digest)
         digest = made.document.digest
@@ -267,3 +242,10 @@ class Referrers:
             code, message = ("mismatch", "is not what its digest names") if actual else ("missing", "is not there")
             raise Refused.of(code, f"{what}: {made.name}", f"the document {message}", digest, actual)
         return made.name, reply.content
+
+
+def _names(what: str, page: Reply) -> list[str]:
+    try:
+        return msgspec.json.decode(page.content, type=_Page).tags or []
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise page.no_answer(what, "a list of tags") from error
