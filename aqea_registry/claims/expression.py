@@ -25,6 +25,7 @@ from aqea_registry.documents.numbers import NotANumber, Unit, parse_number
 
 LONGEST = 20_000  # characters of an expression
 DEEPEST = 30  # parentheses within parentheses
+OPERATIONS = 2_500  # in one expression: Python's own limit differs from version to version
 
 _UNITS: tuple[Unit, ...] = ("percent", "fraction", "number", "millions", "billions")
 _OPERATIONS: dict[type[ast.AST], Callable[[Quantity, Quantity], Quantity]] = {
@@ -104,6 +105,8 @@ def read_expression(text: str) -> Expression:
     masked = re.sub(r"\s", " ", _ATOM.sub(lambda found: "X".ljust(len(found[0]), "_"), text))
     try:
         tree = ast.parse(f"({masked})", mode="eval").body  # in parentheses columns count from 1, and spaces may lead
+        if sum(isinstance(node, ast.operator | ast.unaryop) for node in ast.walk(tree)) > OPERATIONS:
+            raise RecursionError
     except SyntaxError as error:
         column = min(max((error.offset or 0) - 1, 1), len(text) + 1)
         reason = f"{text[column - 1 :][:40]!r} is not an expression" if column <= len(text) else "it ends too early"
