@@ -1,7 +1,4 @@
-"""The optional parts of the program: what each needs, and the command that installs it.
-
-A verb asks for its part before it looks at any input. What is missing, be it what a package needs in turn, is one line then.
-"""
+"""The optional parts of the program: what each needs, and the command that installs it. A verb asks before it reads input."""
 
 from __future__ import annotations
 

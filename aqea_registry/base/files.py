@@ -1,7 +1,4 @@
-"""Files on disk: hashed in one pass, written all or not at all. The one module of the core that touches the disk.
-
-Paths that come out of files: relative, POSIX, and never outside their root.
-"""
+"""Files on disk: hashed in one pass, written all or not at all; and paths out of files, which never leave their root."""
 
 from __future__ import annotations
 
@@ -90,10 +87,8 @@ def read_small(path: Path, limit: int) -> bytes:
 
 def wrong_content(path: Path, name: str, subject: str | None = None) -> Finding | None:
     """The finding for a file on disk that is not what its name says; of one that cannot be read nothing is said here."""
-    from aqea_registry.base.recognise import (
-        HEAD,
-        content_finding,
-    )  # findings are msgspec's, which the command line starts without
+    # Findings are msgspec's, which the command line starts without.
+    from aqea_registry.base.recognise import HEAD, content_finding
 
     try:
         with open_regular(path) as file:
@@ -139,10 +134,7 @@ def hash_file(*paths: str | Path, md5: bool = False, advance: Advance = ignore) 
 def hash_files(
     paths: Iterable[PathT], *, md5: frozenset[PathT] = frozenset(), advance: Advance = ignore
 ) -> dict[PathT, FileDigest | OSError]:
-    """Hash many files on all cores, the largest first. A file that cannot be read maps to its OSError.
-
-    A mapping of paths to sizes in bytes saves asking the disk for them; they order the work, nothing else.
-    """
+    """Hash many files on all cores, the largest first. A file that cannot be read maps to its OSError; sizes may be given."""
     sizes = paths if isinstance(paths, Mapping) else {path: size_of(path) for path in paths}
     waiting = iter(sorted(sizes, key=lambda path: max(sizes[path], BLOCK), reverse=True))  # small files in their own order
     hashed: dict[PathT, FileDigest | OSError] = {}
@@ -268,10 +260,7 @@ class WrongBytes(Exception):
 
 
 def copy_checked(incoming: RawIOBase | BinaryIO, target: Path, sha256: str, size: int, advance: Advance = ignore) -> None:
-    """Copy to a file that takes its name only if the bytes are the wanted ones; too many are not read.
-
-    `sha256` is hex, `size` in bytes. Raises WrongBytes, and OSError.
-    """
+    """Copy to a file that takes its name only if the bytes are the wanted ones. Raises WrongBytes, and OSError."""
     with atomic_write(target) as outgoing:
         found = hash_stream(incoming, size, advance, outgoing)
         if found.size > size:
@@ -316,10 +305,7 @@ class UnsafePath(ValueError):
 
 
 def safe_path(text: str) -> str:
-    """Return `text` if it is a plain relative POSIX path, in its one spelling.
-
-    Raises UnsafePath for absolute paths, `..`, `.`, empty components, backslashes, drive letters and control characters.
-    """
+    """Return `text` if it is a relative POSIX path in its one spelling, that no system reads otherwise. Raises UnsafePath."""
     if not text:
         raise UnsafePath("the path is empty")
     if not text.isprintable() and (match := _CONTROL.search(text)):

@@ -33,12 +33,11 @@ class Silent:
 
 
 _SECRETS: list[str] = []  # the longest first: one may hold another
-SHORTEST = 4  # characters; to leave out anything shorter would spoil every text
 
 
 def keep_secret(*values: str | None) -> None:
-    """From now on this process shows none of these values: tokens and logins, as whoever sends them says."""
-    secrets = {secret for value in values if value and len(secret := value.strip()) >= SHORTEST}
+    """From now on this process shows none of these tokens and logins. Leaving out shorter ones would spoil every text."""
+    secrets = {secret for value in values if value and len(secret := value.strip()) >= 4}
     written = {json.dumps(secret)[1:-1] for secret in secrets}
     _SECRETS[:] = sorted({*_SECRETS, *secrets, *written}, key=len, reverse=True)
 

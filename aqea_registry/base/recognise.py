@@ -18,20 +18,18 @@ CONFLICT = "a merge conflict that is not resolved"
 MAY_BE_ANYTHING = (".md", ".html", ".htm")  # prose may begin as a web page does
 NEVER_EMPTY = (".json", ".jsonl", ".parquet", ".gz", ".csv", ".tsv", ".txt", ".safetensors", ".bin", ".pt", ".onnx", ".model")
 
-_PROGRAMS = rb"https://(?:git-lfs|hawser)\.github\.com/spec/v1|http://git-media\.io/v/2"
-_LFS = re.compile(rb"version (?:%b)\n(?:ext-[^\n]+\n)*oid sha256:([0-9a-f]{64})\nsize ([0-9]{1,18})\n?\Z" % _PROGRAMS)
+_SPEC = rb"version https://git-lfs\.github\.com/spec/"
+_LFS = re.compile(_SPEC + rb"v1\n(?:ext-[^\n]+\n)*oid sha256:([0-9a-f]{64})\nsize ([0-9]{1,18})\n?\Z")
+_PAGE = rb"(<!--.*?-->\s*|<\?xml[^>]*>\s*)*<(!doctype html|html|head|body|script)\b"
 _KNOWN = (
-    (re.compile(rb"version https://git-lfs\.github\.com/spec/"), "a Git LFS pointer that cannot be read"),
-    (re.compile(rb"# xet version [0-9]"), "a Git Xet pointer"),
-    (re.compile(rb"[./]*(git)?/annex/objects/[^\n]+\s*\Z"), "a git-annex pointer"),
-    (re.compile(rb"(\.\./)+blobs/[0-9a-f]{40,64}\s*\Z"), "a link into a Hub cache that became text"),
-    (
-        re.compile(rb"(<!--.*?-->\s*|<\?xml[^>]*>\s*)*<(!doctype html|html|head|body|script)\b", re.I | re.S),
-        "a web page (HTML)",
-    ),
+    (re.compile(_SPEC), "a Git LFS pointer that cannot be read"),
+    (re.compile(_PAGE, re.I | re.S), "a web page (HTML)"),
     (re.compile(rb"<(\?xml|error)\b", re.I), "an XML document, such as a server's error"),
     (re.compile(rb"((entry|repository) not found|invalid username or password)\.?\s*\Z", re.I), "a server's answer"),
 )
+
+
+_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:%b\nsize %d\n"
 
 
 class LfsPointer(NamedTuple):
@@ -42,15 +40,15 @@ class LfsPointer(NamedTuple):
 
 
 def lfs_pointer(head: bytes) -> LfsPointer | None:
-    """The pointer that these bytes are, all spellings of the specification included, if they are one."""
+    """The pointer that these bytes are, if they are one."""
     match = _LFS.match(head.replace(b"\r\n", b"\n"))
     return LfsPointer(match[1].decode(), int(match[2])) if match else None
 
 
 def what_it_is(head: bytes, path: str = "") -> str | None:
-    """What the first HEAD bytes of a file (or all, if it has fewer) show it to be instead of a model or data file, if so.
+    """What a file's first HEAD bytes show it to be instead of a model or data file, if so: the end of "NAME is ...".
 
-    The answer continues a sentence, "NAME is ...". Of a `path` whose name lets it be empty, or be a web page, less is said.
+    Of a `path` whose name lets it be empty, or be a web page, less is said.
     """
     if not head:
         return "empty, not the file; get it again" if not path or path.endswith(NEVER_EMPTY) else None
@@ -60,7 +58,7 @@ def what_it_is(head: bytes, path: str = "") -> str | None:
         return None
     if not head.strip(b"\0"):
         return "nothing but zero bytes, not the file; get it again"
-    start = _text(head)
+    start = head.removeprefix(codecs.BOM_UTF8).lstrip()
     kind = next((kind for pattern, kind in _KNOWN if pattern.match(start)), None)
     return f"{kind}, not the file; get it again" if kind else None
 
@@ -79,19 +77,14 @@ def one_side(path: str) -> str:
 
 
 def why_other(content: bytes, found: tuple[str, int], wanted: str) -> str | None:
-    """Why a file has not the bytes of the `wanted` digest (hex), where that can be proved.
-
-    `found` are its digest and its size; `content` is nothing if the file is too large to be looked into.
-    """
+    """Why a file, of which digest and size were `found`, has not the `wanted` digest (hex), where that can be proved."""
     if found[0] == wanted:
         return None
     if found[1] == 0:
         return "the file is empty"
     if wanted == _sha256(b""):
         return "the listed digest is that of an empty file"
-    if wanted == _sha256(
-        b"version https://git-lfs.github.com/spec/v1\noid sha256:%b\nsize %d\n" % (found[0].encode(), found[1])
-    ):
+    if wanted == _sha256(_POINTER % (found[0].encode(), found[1])):
         return "the listed digest is that of the file's Git LFS pointer"
     if pointer := lfs_pointer(content[:HEAD]):
         what = "the listed bytes" if pointer.sha256 == wanted else f"sha256 {pointer.sha256}"
@@ -119,11 +112,3 @@ def content_finding(head: bytes, path: str, subject: str | None = None) -> Findi
     """The finding for a file that is not what its name says, by its first bytes."""
     what = what_it_is(head, path)
     return Finding("malformed", subject or path, f"{path} is {what}") if what else None
-
-
-def _text(head: bytes) -> bytes:
-    """Bytes of text as UTF-8, without a mark or blanks before it."""
-    for mark, encoding in ((b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be")):
-        if head.startswith(mark):
-            head = head[2:].decode(encoding, "ignore").encode("utf-8", "ignore")
-    return head.removeprefix(b"\xef\xbb\xbf").lstrip()

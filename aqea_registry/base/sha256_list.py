@@ -1,10 +1,7 @@
 """Lists of sha256 digests, read from anybody in the dialects that programs write, and written in one canonical form.
 
 What `sha256sum -c` accepts is accepted; besides it a byte order mark, UTF-16, OpenPGP's clear-signed text, a digest alone in
-NAME.sha256, and BagIt's manifests (RFC 8493). `Parsed.forms` names what is not the usual form.
-
-Law: `parse_list(render(entries)).entries == entries`; of a list without findings, `render(parse_list(text).entries)` is the
-canonical form.
+NAME.sha256, and BagIt's manifests (RFC 8493). Law: `parse_list(render(entries)).entries == entries`.
 """
 
 from __future__ import annotations
@@ -45,10 +42,7 @@ _ARMOUR = {  # the part of a signed list that ends, the line that ends it, and t
 
 
 class Parsed(NamedTuple):
-    """The usable lines of a list, path to hex digest in the order of the list, and what was wrong with the others.
-
-    `forms` are the unusual forms that were met.
-    """
+    """The usable lines of a list, path to hex digest in its order, what was wrong with the others, and unusual forms met."""
 
     entries: dict[str, str]
     findings: list[Finding]

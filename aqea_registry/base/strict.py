@@ -2,8 +2,7 @@
 
 YAML is built straight from the parser's events: one pass without recursion, several times as fast as PyYAML's loader. Unquoted
 words mean what they mean to DVC, which reads YAML 1.2: `no` and `on` are texts, 1e1 is a number. Refused are: what is too large
-or too deep, a key that appears twice, tags, aliases that repeat too much and, where other people's files are read, every anchor
-and alias.
+or too deep, a key twice, tags, aliases that repeat too much and, in other people's files, every anchor and alias.
 """
 
 from __future__ import annotations
@@ -166,8 +165,7 @@ class YamlNode(NamedTuple):
 def load_yaml(
     content: bytes, name: str, *, aliases: bool = True, printed: bool = False, written: bool = False, most: int = MOST
 ) -> Any:
-    """Plain values from YAML; with `written` Unquoted texts for numbers, truths and days; with `printed` YamlNodes, without
-    merges and with texts as keys.
+    """Plain values from YAML; with `written` Unquoted texts for numbers, truths and days; with `printed` YamlNodes.
 
     Raises BadConfiguration that names the file, line, column and reason; more than `most` values are one.
     """

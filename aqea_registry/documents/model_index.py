@@ -11,8 +11,6 @@ from aqea_registry.base.strict import YamlNode, load_yaml
 
 LARGEST = 1 << 20  # characters of a front matter; a thousand values take 75,000
 MOST = 20_000  # values; aliases may name one list many times
-
-
 # Where the Hub sees a front matter.
 _BLOCK = re.compile(r"^(\s*---(?:\r\n|\r|\n))([\S\s]*?)((?:\r\n|\r|\n)---[ \t]*(\r\n|\n|$))")
 
@@ -71,10 +69,7 @@ def split_front_matter(text: str, document: str) -> FrontMatter | None:
 
 
 def read_model_index(front: FrontMatter, document: str) -> tuple[IndexEntry, ...] | None:
-    """Every result of the front matter's model-index in order; None if there is none.
-
-    Raises BadConfiguration that names path or column, and line, for what is not a model-index or the strict reader refuses.
-    """
+    """Every result of the front matter's model-index in order; None if there is none. Raises BadConfiguration."""
     try:
         root = load_yaml(front.yaml, f"{document}: front matter", printed=True, most=300_000)
         top = _mapping(root or YamlNode(None, 1), "front matter")

@@ -38,9 +38,8 @@ WINDOW = 8192  # sentences that are tokenised and sorted at a time: what is lost
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How to compute. In canonical precision none of this changes a byte; it changes speed and memory.
 
-    `batch` is the number of sentences at a time (default: as many as make 512 tokens), `threads` the number of
-    processor threads (default: torch's own), `attention` the attention implementation (default: the architecture's own),
-    `device` where the model runs: a torch device such as `cuda` (default: the processor).
+    `batch` sentences at a time (default: as many as make 512 tokens), processor `threads` (default: torch's own), the
+    `attention` implementation (default: the architecture's own), and the torch `device`.
     """
 
     batch: int | None = None
@@ -176,10 +175,7 @@ class Encoder:
 
 
 def _refuse_missing_weights(folder: Path, files: ModelFiles) -> None:
-    """Raise ValueError if the files lack a weight: the library fills it with random numbers and only logs it.
-
-    A pooler's weights may be missing: sentence-transformers does not use it.
-    """
+    """Raise ValueError if the files lack a weight, but a pooler's: the library fills it with random numbers and logs it."""
     from transformers import AutoModel
 
     modules = json.loads((folder / "modules.json").read_bytes()) if (folder / "modules.json").is_file() else [{}]
@@ -253,23 +249,18 @@ class CodeRefusedError(ValueError):
 
 
 def refuse_code(folder: Path) -> None:
-    """Raise CodeRefusedError if the model names code of its own.
-
-    Without this, transformers would quietly load its own class of the same type, and the vectors would be another model's.
-    """
+    """Raise CodeRefusedError if the model names code of its own: transformers would quietly load its own class in its place."""
     for path, config in _configs(folder):
         if config.get("auto_map"):
             raise CodeRefusedError(f"{path.name} names code of its own (auto_map), and the catalogue does not trust it")
-    for module in _modules(folder):
-        if not module.startswith("sentence_transformers."):
-            raise CodeRefusedError(f"modules.json names {module}, and the catalogue does not trust it")
+    path = folder / "modules.json"
+    for module in json.loads(path.read_bytes()) if path.is_file() else ():
+        if isinstance(module, dict) and not (kind := str(module.get("type", ""))).startswith("sentence_transformers."):
+            raise CodeRefusedError(f"modules.json names {kind}, and the catalogue does not trust it")
 
 
 def view_with_local_code(folder: Path, repo: str, parent: Path) -> Path:
-    """A folder in `parent` with the same files, whose configs name the code in it. Raises CodeRefusedError.
-
-    The pinned folder itself is returned if its configs name local code already.
-    """
+    """The folder, or a view of it in `parent` whose configs name the code in it. Raises CodeRefusedError."""
     changed: dict[Path, bytes] = {}
     for path, config in _configs(folder):
         if isinstance(config.get("auto_map"), dict):
@@ -288,13 +279,6 @@ def _configs(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
             continue
         if isinstance(config, dict):
             yield path, config
-
-
-def _modules(folder: Path) -> Iterator[str]:
-    path = folder / "modules.json"
-    if path.is_file():
-        modules = json.loads(path.read_bytes())
-        yield from (str(module.get("type", "")) for module in modules if isinstance(module, dict))
 
 
 def _local(value: Any, repo: str, folder: Path) -> Any:

@@ -40,8 +40,7 @@ class CatalogueEntry(NamedTuple):
 class RunArtefact(msgspec.Struct, frozen=True, kw_only=True):
     """A pair set of the run: its inputs with their pins (None: not pinned), and its files as paths below the project.
 
-    `exports` maps the formats that the run asks for besides to their names in the run. In projects of 0.1.0 a view is a stage
-    of its own.
+    `exports` maps further formats to their names in the run. In projects of 0.1.0 a view is a stage of its own.
     """
 
     key: str

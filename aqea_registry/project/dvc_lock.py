@@ -52,11 +52,6 @@ class DvcLock(msgspec.Struct, frozen=True):
         return {out.path: (name, out) for name, stage in self.stages.items() for out in stage.outs}
 
 
-def parse_dvc_lock(content: bytes) -> DvcLock:
-    """Read dvc.lock. Raises BadConfiguration."""
-    return convert(load_yaml(content, NAME), DvcLock, NAME)
-
-
 def output_findings(lock: DvcLock, digests: Mapping[str, FileDigest]) -> list[Finding]:
     """Where the bytes are not those that the stage made (sha256 is not asked here: the manifest has it)."""
     findings = []
@@ -78,10 +73,7 @@ def unmade_findings(lock: DvcLock, listed: Mapping[str, str], inputs: frozenset[
 
 
 def parameter_findings(lock: DvcLock, files: Mapping[str, Any], stages: frozenset[str]) -> list[Finding]:
-    """Where a stage ran with other parameters than the files hold now, or did not run.
-
-    `files` maps a parameter file's path to its parsed content; `stages` are the stages that this run has.
-    """
+    """Where one of these stages ran with other parameters than the files (path to content) hold now, or did not run."""
     findings = [
         Finding("lock-stale", stage, f"the stage is not in dvc.lock; {AGAIN}") for stage in sorted(stages - set(lock.stages))
     ]
@@ -107,7 +99,7 @@ def read_dvc_lock(content: bytes | OSError) -> tuple[DvcLock, list[Finding]]:
     if isinstance(content, OSError):
         return DvcLock(), [unread(NAME, content, f"; {AGAIN}")]
     try:
-        return parse_dvc_lock(content), []
+        return convert(load_yaml(content, NAME), DvcLock, NAME), []
     except BadConfiguration as error:
         way = error.hint or f"git checkout {NAME}, or remove it"  # DVC refuses to read it as it is
         return DvcLock(), [Finding("malformed", NAME, f"{error.message}; run: {way}, then: dvc repro")]

@@ -16,8 +16,6 @@ from aqea_registry.project.params import PICKLES, Commit, Dataset, Group, Model,
 
 SCHEMA = "aqea-registry/pins/1"
 LOCK = "manifests/pins.json"
-
-
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 

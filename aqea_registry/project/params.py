@@ -33,8 +33,7 @@ class Columns(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class Dataset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Sentence pairs with human scores: where they come from and how they are read.
 
-    Without `files`, a Hub dataset's files are found when it is pinned, by config and split. `commit`
-    is the one that `revision` must be. `task` chooses a model's instruction.
+    Without `files`, a Hub dataset's files are found by config and split. `commit` is the one that `revision` must be.
     """
 
     repo: str
@@ -59,12 +58,9 @@ class Dataset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A sentence-transformers model.
 
-    `dimension` is what one vector has; if the model gives `full_dimension`, the vector is cut to `dimension` and normalised
-    again (Matryoshka). `prefix` stands before every sentence, unless `instructions` has one for the dataset's task: then the
-    template with that instruction does.
-    `max_tokens` overrides the model's own limit. Code of the repository is run only with `trust_remote_code`, and pickled
-    weights are read only with `allow_pickle`; either way only pinned files. `rounding_offset` moves the boundaries of the
-    grid by so many micro-units, for a run in which a value lies on one (docs/margins.md).
+    A vector of `full_dimension` is cut to `dimension` and normalised again (Matryoshka). `prefix` stands before every sentence,
+    unless `instructions` has one for the dataset's `task`. Code is run only with `trust_remote_code`, pickled weights are read
+    only with `allow_pickle`. `rounding_offset` moves the grid's boundaries by so many micro-units (docs/margins.md).
     """
 
     repo: str
@@ -144,10 +140,7 @@ class Publish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Versions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The versions of what stages write: vectors, the Parquet view, other exports. A stage of dvc.yaml depends on these.
-
-    A version changes when the same inputs give other bytes, so that DVC runs the stage again, and at no other time.
-    """
+    """The versions of what stages write. One changes when the same inputs give other bytes: DVC runs the stage again."""
 
     vectors: Annotated[int, msgspec.Meta(ge=1)] = 1
     view: Annotated[int, msgspec.Meta(ge=1)] = 1

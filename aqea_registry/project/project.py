@@ -34,11 +34,7 @@ QUIETLY = ("--no-optional-locks", "-c", "core.fsmonitor=false")
 
 
 class Scope(Enum):
-    """Whom a statement about a project is for: readers on this machine, or readers of a release.
-
-    A release says only what every checkout of the same state says: nothing of files, sources and confirmations that happen to
-    be on one machine, of git's commit, or of other releases.
-    """
+    """Whom a statement about a project is for. A release says only what every checkout of the same state says."""
 
     MACHINE = "machine"
     RELEASE = "release"

@@ -6,22 +6,17 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from aqea_registry.base.files import NO_ROOM
 from aqea_registry.base.progress import hide_secrets
 
-T = TypeVar("T")
 FINAL, LATE = 0, -1  # no statuses: there is nothing to wait for; nothing came in time
 LARGEST = 64 << 20  # bytes of an answer that is read at once
-MOST_ENTRIES = 1 << 20  # of a list that a server gives in pages
 
 
 class Failure(NamedTuple):
-    """Why a request failed: the HTTP status (None: no answer), a reason for people, the Retry-After header.
-
-    `hint` replaces the advice that the caller of `with_retries` gives on a refusal.
-    """
+    """Why a request failed: HTTP status (None: no answer), a reason, Retry-After, and advice in place of the caller's."""
 
     status: int | None
     reason: str
@@ -57,14 +52,6 @@ def whole_answer(blocks: Iterable[bytes], name: str, kind: str | None) -> bytes:
 def media_type(kind: str | None) -> str:
     """A Content-Type for people."""
     return quotable((kind or "").partition(";")[0]) or "something"
-
-
-def counted(entries: Iterable[T]) -> Iterator[T]:
-    """The entries of a list that comes in pages, not more than may be. Raises NoAnswer if they do not end."""
-    for number, entry in enumerate(entries):
-        if number == MOST_ENTRIES:
-            raise NoAnswer(f"a list of more than {MOST_ENTRIES} entries")
-        yield entry
 
 
 _LOGIN = re.compile(r"(?<![/\w])((?:[Bb]earer|BEARER|[Bb]asic|BASIC)[\s:=]+|[Tt]oken(?:\s*[:=]\s*|\s+(?=\S*[\dA-Z_])))[^\s,;]+")

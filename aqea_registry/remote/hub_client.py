@@ -331,10 +331,7 @@ def _commit(found: object) -> str:
 
 
 def _read_answer(response: Any) -> None:
-    """Read an answer before the client does, of the Hub's API only JSON. A file goes on as a stream.
-
-    The session is shared with whoever uses the client in this process: the answers of others are left alone.
-    """
+    """Read an answer before the client does, of the Hub's API only JSON; not a file's, and not those to other callers."""
     if not attempting() or (FILE in response.request.extensions and response.is_success):
         return
     kind = response.headers.get("Content-Type", "") if response.is_success and response.request.method == "GET" else None

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, TypeVar, cast
 
 from aqea_registry.base.files import BLOCK, Advance, WrongBytes, open_regular
 from aqea_registry.base.findings import CannotCheck, NotAllowed, RegistryError
-from aqea_registry.remote.answers import LATE, Failure, counted, header_number, quotable
+from aqea_registry.remote.answers import LATE, Failure, NoAnswer, header_number, quotable
 
 T = TypeVar("T")
 ATTEMPTS = 4
@@ -22,6 +22,7 @@ PATIENCE = 40.0  # seconds: a server that says nothing for so long is given up, 
 SLOWEST = 1 << 16  # bytes a second: how long an upload may take whose progress nobody reports
 OK, TOO_MANY = 200, 429
 PIECE = 1 << 16  # bytes of a response that are read at once
+MOST_ENTRIES = 1 << 20  # of a list that a server gives in pages
 
 
 class Silence(Exception):
@@ -54,16 +55,12 @@ def with_retries(
             reason = quotable(failure.reason)
             if failure.status in {401, 403}:
                 raise NotAllowed(f"{what}: {reason}", failure.hint or hint) from error
-            if _is_final(failure.status) or attempt == ATTEMPTS:
+            again = failure.status is None or failure.status in {TOO_MANY, LATE} or failure.status >= 500
+            if not again or attempt == ATTEMPTS:
                 raise CannotCheck(f"{what}: {reason}", failure.hint or "try again later") from error
             wait = wait_before(attempt - 1, failure.retry_after)
             heard(wait)
             time.sleep(wait)
-
-
-def _is_final(status: int | None) -> bool:
-    """Whether an answer stays the same however often one asks; no answer at all (None, LATE) does not."""
-    return status is not None and status not in {TOO_MANY, LATE} and status < 500
 
 
 def wait_before(attempt: int, retry_after: str | None) -> float:
@@ -94,10 +91,7 @@ _lost: dict[str, float] = {}  # seconds that went to a server's silence since it
 
 
 def call_server(server: str, call: Callable[[], T]) -> T:
-    """Make a call, and raise Silence after PATIENCE seconds without a sign of life, those of calls before it included.
-
-    Calls within a call share its time.
-    """
+    """Make a call, or go on in one. Raises Silence after PATIENCE seconds without a sign of life, calls before it counted."""
     if attempting():
         heard()
         return call()
@@ -112,8 +106,9 @@ def call_server(server: str, call: Callable[[], T]) -> T:
     if attempt.is_alive():
         raise Silence("no answer in time")
     error, attempt.error = attempt.error, None
+    if error is None or isinstance(error, FileNotFoundError):
+        _lost.pop(server, None)  # it did answer
     if error is None:
-        _lost.pop(server, None)
         return cast(T, attempt.value)
     try:
         raise error
@@ -135,7 +130,9 @@ def heard(ahead: float = 0.0) -> None:
 
 def entries(listed: Iterable[T]) -> Iterator[T]:
     """The entries of a list that comes in pages, each a sign of life. Raises NoAnswer if they do not end."""
-    for entry in counted(listed):
+    for number, entry in enumerate(listed):
+        if number == MOST_ENTRIES:
+            raise NoAnswer(f"a list of more than {MOST_ENTRIES} entries")
         heard()
         yield entry
 
@@ -144,8 +141,7 @@ class UploadBody:
     """The bytes of an upload, as requests reads a file: never whole in memory, and hashed while they are read.
 
     `digest` is `sha256:...` of the `size` bytes from `offset` on; without an offset they are the whole file. The block that
-    would complete other bytes is kept back: WrongBytes. Bytes that are sent again count once for the progress. A file that
-    cannot be read raises CannotCheck.
+    would complete other bytes is kept back: WrongBytes. Bytes that are sent again count once for the progress.
     """
 
     def __init__(self, source: Path | bytes, digest: str, size: int, advance: Advance, offset: int | None = None) -> None:

@@ -31,11 +31,9 @@ from aqea_registry.sources.kinds import Source
 def fetch(name: str, pin: Pin, sources: Sequence[Source], cache: Path, report: Reporter) -> Path:
     """Return a folder with exactly the pinned files, each checked just now.
 
-    The folder is named by the pin's digest. Sources are asked in their order. One on this machine is hashed where it
-    lies, every time, so that a change in it is noticed; a remote one is asked only for what the folder lacks.
-    Bytes are hashed while they are copied and take their name only if they are the pinned ones.
-
-    Raises Refused if all bytes that were found are wrong, CannotCheck if there are none.
+    Sources are asked in their order. One on this machine is hashed where it lies, every time, so that a change in it is
+    noticed; a remote one is asked only for what the folder lacks. Raises Refused if all bytes that were found are wrong,
+    CannotCheck if there are none.
     """
     folder = pinned_folder(pin, cache)
     silent: dict[str, RegistryError] = {}
@@ -170,10 +168,7 @@ class LocalFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def local_files(name: str, pin: Pin, sources: Sequence[Source]) -> Iterator[LocalFile | Finding]:
-    """Every pinned file in every source on this machine; a finding where a folder lacks it.
-
-    A Hub cache may hold a part of a repository, so a file that it lacks is not a finding.
-    """
+    """Every pinned file in every source on this machine; a finding where a folder lacks it, but for the Hub's cache."""
     for source in sources:
         if not source.present():
             continue

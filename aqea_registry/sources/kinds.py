@@ -111,10 +111,7 @@ def package_source(spec: str, path: str) -> FolderSource:
 
 
 def cache_source(repository: Repository) -> FolderSource:
-    """The Hub cache of this machine (HF_HUB_CACHE, HF_HOME), read where it lies.
-
-    A snapshot's files are links to blobs beside it, so links may lead as far as the repository's folder.
-    """
+    """The Hub cache of this machine, read where it lies: a snapshot's links lead to blobs in the repository's folder."""
     home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "huggingface")
     cache = Path(os.environ.get("HF_HUB_CACHE") or Path(home, "hub")).expanduser()
     folder = cache / f"{repository.kind}s--{repository.id.replace('/', '--')}"

@@ -36,10 +36,7 @@ class Pinned(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pinnings(msgspec.Struct, frozen=True, kw_only=True):
-    """The entries that were pinned, the names of those that could not be, the most severe of all reasons, and notes.
-
-    A dataset whose rows generation would refuse, or whose files are another split's, is pinned, and that is among the reasons.
-    """
+    """The entries that were pinned, even if their rows are bad; those that could not be; the worst of all reasons; notes."""
 
     done: tuple[Pinned, ...]
     failed: tuple[str, ...] = ()
@@ -51,8 +48,7 @@ def pin(project: Project, names: Sequence[str], report: Reporter, *, commits_onl
     """Pin these entries (none: all of the catalogue) and write the lock. Other entries stay as they are.
 
     `commits_only` contacts no source: entries without a pin get one with their commit and no digests. An entry that is
-    refused does not keep the others from being pinned; where no source can be asked, no further entry is tried. Raises
-    BadConfiguration.
+    refused does not keep the others from being pinned. Raises BadConfiguration.
     """
     done: list[Pinned] = []
     failures: dict[str, RegistryError] = {}
@@ -91,10 +87,7 @@ def _write(path: Path, done: Sequence[Pinned]) -> None:
 
 
 def _compare(wanted: CatalogueEntry, found: Pin) -> Pinned:
-    """The entry's pin as it is written: the old one, day and source included, if it names the same things.
-
-    Of the same things the Hub's word is kept, and taken where there was none: `confirmed`.
-    """
+    """The entry's pin as it is written: the old one if it names the same things and the Hub's word is not new."""
     group, name, before = group_of(wanted.entry), wanted.name, wanted.pin
     if before is None or not before.files:
         return Pinned(group=group, name=name, state="new", pin=found)
@@ -123,8 +116,7 @@ def _unresolved(wanted: CatalogueEntry) -> Pinned:
 class Checked(msgspec.Struct, frozen=True, kw_only=True):
     """What `pin --check` found: a state for each entry, findings, and the entries about which no source could be asked.
 
-    An unresolved pin is a state; it is a finding only for one who names it. A commit that was claimed is `confirmed` if the
-    Hub has these bytes under it, and stays `claimed` where the Hub did not answer.
+    A commit that was claimed is `confirmed` if the Hub has these bytes under it, and stays `claimed` if it did not answer.
     """
 
     states: dict[str, str]
@@ -134,10 +126,7 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def check_pins(project: Project, names: Sequence[str], report: Reporter, *, record: bool = False) -> Checked:
-    """Compare the pins of these entries (none: all) with what the Hub and local sources hold now.
-
-    Nothing is changed; but with `record`, the lock says of the commits that were confirmed that they are the Hub's.
-    """
+    """Compare these pins (none: all) with what the Hub and local sources hold now. `record` notes what the Hub confirms."""
     findings: list[Finding] = []
     confirmed: list[Pinned] = []
     states: dict[str, str] = {}
@@ -191,10 +180,7 @@ def _check_local(name: str, pin: Pin, sources: Sequence[Source], report: Reporte
 
 
 def _check_hub(wanted: CatalogueEntry, pin: Pin, report: Reporter) -> tuple[list[Finding], dict[str, PinnedFile]]:
-    """What the Hub says now about the revision that was asked for, and about the commit that was pinned.
-
-    Of a claimed commit the files, too, as the Hub has them; the small ones are fetched, as no git blob id of them is known.
-    """
+    """What the Hub says now about the revision, the pinned commit, and the files of a claimed commit; the small are fetched."""
     if offline():
         raise CannotCheck("HF_HUB_OFFLINE is set", "unset it")
     name = wanted.name

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from io import BytesIO
+from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from aqea_registry.base.files import hash_files, read_stream, wrong_content
@@ -81,17 +82,14 @@ def _from_hub(wanted: CatalogueEntry, report: Reporter) -> ResolvedEntry:
 
 
 def renamed(before: str, now: str) -> str:
-    """What is said of a repository that the Hub calls otherwise: whoever takes the old name gets its readers."""
+    """What is said of a repository that the Hub calls otherwise."""
     return f"{before} is {now} now: write that in params.yaml"
 
 
 def remote_files(
     name: str, remote: Mapping[str, RemoteFile], source: HubSource, report: Reporter
 ) -> tuple[dict[str, PinnedFile], dict[str, bytes]]:
-    """What the Hub has under these paths: of a large file as the Hub states it, of a small one from its bytes; and those bytes.
-
-    Raises Refused for what is not a model or data file, or is not as the Hub describes it.
-    """
+    """What the Hub has under these paths: as it states, of small files from their bytes; and those bytes. Raises Refused."""
     files, contents = dict[str, PinnedFile](), dict[str, bytes]()
     with report.task(f"pin {name}", len(remote), "files") as advance:
         for path, file in remote.items():
@@ -114,10 +112,8 @@ def _fetched(subject: str, path: str, remote: RemoteFile, source: HubSource) -> 
         with file:
             content = read_stream(file, remote.size)
         sha256, blob = hashlib.sha256(content).hexdigest(), git_blob(content) if remote.sha256 is None else None
-        stated, found = (
-            (remote.sha256 or f"blob {remote.blob}", remote.size),
-            (f"blob {blob}" if blob else sha256, len(content)),
-        )
+        stated = (remote.sha256 or f"blob {remote.blob}", remote.size)
+        found = (f"blob {blob}" if blob else sha256, len(content))
         if stated == found:
             return PinnedFile(sha256=sha256, size=len(content), blob=blob), content
     expected, actual = (f"{digest} ({size} bytes)" for digest, size in (stated, found))
@@ -130,7 +126,11 @@ def _from_folder(name: str, entry: Dataset | Model, source: Source, report: Repo
     if entry.kind != "directory" and commit is None:
         raise BadConfiguration(f"{name}: {source.spec} cannot resolve the revision {entry.revision!r}: give the 40-hex commit")
     chosen = _choose(name, entry, source.paths(), {})
-    local = {path: file for path in chosen if (file := source.local(path)) is not None}
+    local: dict[str, Path] = {}
+    for path in chosen:
+        if (file := source.local(path)) is None:
+            raise Refused.of("missing", f"{name}: {path}", f"in {source.spec} it is a link that leads nowhere")
+        local[path] = file
     with report.task(f"pin {name}", sum(file.stat().st_size for file in local.values()), "bytes") as advance:
         digests = hash_files(local.values(), advance=advance)
     files = {}
@@ -240,10 +240,7 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _card(name: str, source: HubSource, report: Reporter) -> dict[str, Any]:
-    """The front matter of the repository's card, empty if it cannot be read.
-
-    It only says where files are; nothing rests on it that is not pinned.
-    """
+    """The front matter of the repository's card, empty if it cannot be read. It only says where files are."""
     with source.open(README, 1 << 20) as file:
         text = (file.read(1 << 20) or b"").decode("utf-8", "replace")
     try:

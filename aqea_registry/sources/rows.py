@@ -56,10 +56,7 @@ class _BadRow(ValueError):
 
 
 def read_rows(files: Iterable[tuple[str, BinaryIO]], dataset: Dataset, name: str) -> Rows:
-    """Read JSON lines, plain or gzipped, and Parquet; the files can seek.
-
-    Raises Refused with a finding for each bad row (the first twenty), CannotCheck for Parquet without pyarrow.
-    """
+    """Read JSON lines, plain or gzipped, and Parquet. Raises Refused with a finding for each of the first twenty bad rows."""
     rows: list[tuple[str, str, float]] = []
     findings: list[Finding] = []
     earlier: set[tuple[str, str]] = set()

@@ -23,10 +23,7 @@ def fixed_sqrt(sign: int, numerator: int, denominator: int, bits: int) -> int:
 
 
 def nearest_float(fixed: int, bits: int) -> float:
-    """The float64 nearest to a truncated fixed-point number.
-
-    A truncated number is moved off the exact grid by a sticky bit, so that it cannot pose as a tie between two floats.
-    """
+    """The float64 nearest to a truncated fixed-point number, whose sticky bit keeps it from posing as a tie between two."""
     return (2 * fixed + (1 if fixed > 0 else -1 if fixed < 0 else 0)) / (1 << bits + 1)
 
 

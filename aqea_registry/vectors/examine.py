@@ -34,10 +34,7 @@ class Expected(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def examine(path: Path, subject: str, expected: Expected | None = None) -> tuple[Examined | None, list[Finding]]:
-    """Check a pair file and recompute its scores, in memory of a few blocks of rows and some numbers of each row.
-
-    Findings say what is wrong; OSError if the file cannot be read.
-    """
+    """Check a pair file and recompute its scores, in memory of a few blocks and some numbers of each row. Raises OSError."""
     try:
         with open_regular(path) as file:
             pairs = pair_json.read(file)

@@ -55,10 +55,7 @@ class Margin(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def margin(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64], spread: Spread | None, offset: float) -> Margin:
-    """The margin of two matrices, from the signed distance of each row's most endangered value to its boundary.
-
-    `offset` is the rounding offset in micro-units with which the rows were rounded.
-    """
+    """The margin of two matrices, from each row's signed distance to its nearest boundary, and the rounding offset in use."""
     both = np.concatenate([first, second])
     distance = float(np.abs(both).min(initial=0.5e-6))
     if spread is None:

@@ -126,8 +126,7 @@ class BadVector(ValueError):
 class OnGrid(NamedTuple):
     """Rows in micro-units, and of each row the signed distance of its most endangered value to the rounding boundary.
 
-    The distance, in the unit of a normalised component, says how safe the row is: as long as two machines' float64 results
-    differ by less, they round alike. It is positive for a value that lies above its boundary.
+    As long as two machines' float64 results differ by less, they round alike. Positive is above the boundary.
     """
 
     micro: Micro

@@ -40,10 +40,7 @@ class Products(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def products(blocks: Iterable[tuple[Micro, Micro]]) -> Products:
-    """Integer products of two matrices that come in blocks of rows (each n x dimension, int32).
-
-    Raises ValueError if a value is so large that a product would leave int64.
-    """
+    """Integer products of two matrices that come in blocks of rows. Raises ValueError if a product would leave int64."""
     parts = list(_block_products(blocks))
     columns = [list(chain.from_iterable(column)) for column in zip(*parts, strict=True)] or [[]] * 5
     return Products(dot=columns[0], norm1=columns[1], norm2=columns[2], distance=columns[3], manhattan=columns[4])

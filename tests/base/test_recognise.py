@@ -18,8 +18,6 @@ POINTERS = {
     "lines of Windows": POINTER.replace(b"\n", b"\r\n"),
     "no final newline": POINTER.rstrip(),
     "an extension": POINTER.replace(b"oid", b"ext-0-case sha256:%b\noid" % SHA256.encode()),
-    "the first name of git-lfs": POINTER.replace(b"git-lfs.github", b"hawser.github"),
-    "its predecessor": POINTER.replace(b"https://git-lfs.github.com/spec/v1", b"http://git-media.io/v/2"),
 }
 
 
@@ -38,13 +36,8 @@ NOT_THE_FILE = {
     b"": "empty",
     b"\0" * HEAD: "nothing but zero bytes",
     POINTER.replace(SHA256.encode(), b"..."): "a Git LFS pointer that cannot be read",
-    b"# xet version 0\nfilesize = 9\n": "a Git Xet pointer",
-    b"../.git/annex/objects/Xk/2f/SHA256E-s9--aa.bin/SHA256E-s9--aa.bin": "a git-annex pointer",
-    b"/annex/objects/SHA256E-s9--aa.bin\n": "a git-annex pointer",
-    b"../../blobs/" + SHA256.encode(): "a link into a Hub cache",
     b"<!DOCTYPE html>\n<html><title>Sign in</title>": "a web page",
     b"\xef\xbb\xbf\r\n <HTML lang=en>": "a web page",
-    "\ufeff<html>".encode("utf-16-le"): "a web page",
     b"<?xml version='1.0'?>\n<!-- proxy -->\n<!doctype HTML PUBLIC '-//W3C//DTD XHTML 1.0//EN'>": "a web page",
     b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>": "an XML document",
     b"Entry not found": "a server's answer",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -17,6 +18,7 @@ from aqea_registry.remote.retry import (
     LONGEST_WAIT,
     Download,
     UploadBody,
+    call_server,
     from_offset,
     wait_before,
     with_retries,
@@ -150,3 +152,16 @@ def test_an_upload_is_hashed_while_it_is_read(tmp_path: Path, offset: int | None
 def test_a_server_decides_the_wait_up_to_a_limit(asked: str, waited: float) -> None:
     assert LONGEST_WAIT == 60
     assert wait_before(0, asked) == waited
+
+
+def test_the_answer_that_nothing_is_there_is_no_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mirror that lacks file after file answers each time: what it takes for that does not add up."""
+    monkeypatch.setattr("aqea_registry.remote.retry.PATIENCE", 0.5)
+
+    def absent() -> None:
+        time.sleep(0.3)
+        raise FileNotFoundError
+
+    for _ in range(2):
+        with pytest.raises(FileNotFoundError):
+            call_server("s3://a-mirror", absent)

@@ -57,6 +57,16 @@ def test_what_a_folder_has_in_place_of_its_files_is_not_pinned(desk: Desk) -> No
     assert "git lfs pull" in desk.pin("m", status=1).err
 
 
+def test_a_link_that_leads_nowhere_is_not_left_out_of_a_pin(desk: Desk) -> None:
+    """As git-annex and DVC leave one for a file that was not fetched."""
+    source = folder_of(desk, "in", {"test.jsonl": ROW})
+    (desk.folder / "in/test-2.jsonl").symlink_to("annex/objects/aa")
+    desk.write({}, {"d": {"kind": "directory", "repo": "d", "files": ["*.jsonl"], "sources": [source]}})
+    result = desk.aqea("pin", "d", "--json")
+    assert result.status == 1
+    assert [(finding["code"], finding["subject"]) for finding in result.json()["findings"]] == [("missing", "d: test-2.jsonl")]
+
+
 def test_what_a_hub_has_in_place_of_its_files_is_not_pinned(desk: Desk) -> None:
     """In LFS as well: somebody added a clone without git-lfs."""
     store = desk.hub.store

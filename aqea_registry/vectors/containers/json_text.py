@@ -271,10 +271,7 @@ def rows_text(rows: Micro) -> bytes:
 
 
 def read_rows(text: bytes, *, proven: bool = False) -> Micro | None:
-    """The inverse of `rows_text` (k x dimension int32 micro-units); None for text that it does not write.
-
-    `proven` says that the same text was read before: it is not formatted again.
-    """
+    """The inverse of `rows_text`; None for text that it does not write. What is `proven` to be of it is not formatted again."""
     dimension = text.count(b",", 0, text.find(b"]") + 1) + 1
     characters = np.frombuffer(text + b"," + bytes(16), np.uint8)
     ends = np.flatnonzero(characters == ord(","))

@@ -109,16 +109,16 @@ def open_aqed(file: FileIO) -> PairFile:
 def write_parquet(file: BinaryIO, pairs: PairSet) -> None:
     """Write the Parquet file of a pair set, one row group at a time. Raises CannotCheck without pyarrow."""
     pa, pq = _pyarrow()
-    schema = _schema(pa, pairs.header.dimension).with_metadata({KEY: _describe(pairs)})
+    vector = pa.list_(pa.field("element", pa.int32(), nullable=False), pairs.header.dimension)
+    columns = zip(COLUMNS, (vector, vector, pa.float64()), strict=True)
+    schema = pa.schema([pa.field(name, kind, nullable=False) for name, kind in columns], {KEY: _describe(pairs)})
     with pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=False, write_statistics=["score"]) as writer:
         both = zip(*(regrouped(pairs.blocks(which), ROWS) for which in (0, 1)), strict=True)
         for group, blocks in enumerate(both):
-            columns = [
-                pa.FixedSizeListArray.from_arrays(pa.array(block.reshape(-1)), type=schema.field(0).type) for block in blocks
-            ]
+            vectors = [pa.FixedSizeListArray.from_arrays(pa.array(block.reshape(-1)), type=vector) for block in blocks]
             human = np.array(pairs.scores[group * ROWS : (group + 1) * ROWS], np.float64)
             scores = pa.array(human + 0.0)  # minus zero is zero, as in the pair file
-            writer.write_batch(pa.record_batch([*columns, scores], schema=schema))
+            writer.write_batch(pa.record_batch([*vectors, scores], schema=schema))
 
 
 def _describe(pairs: PairSet) -> bytes:
@@ -129,12 +129,6 @@ def _describe(pairs: PairSet) -> bytes:
         "content": f"sha256:{pairs.content}",
     }
     return msgspec.json.encode(described)
-
-
-def _schema(pa: Any, dimension: int) -> Any:
-    vector = pa.list_(pa.field("element", pa.int32(), nullable=False), dimension)
-    kinds = (vector, vector, pa.float64())
-    return pa.schema([pa.field(name, kind, nullable=False) for name, kind in zip(COLUMNS, kinds, strict=True)])
 
 
 def _pyarrow() -> tuple[Any, Any]:
