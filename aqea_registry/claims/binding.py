@@ -40,10 +40,7 @@ class Bound(NamedTuple):
 
 
 def bind(text: str, scan: Scan, ledgers: Mapping[str, Ledger], own: Mapping[str, bool]) -> Bound:
-    """Bind a document's numbers to the claims of all ledgers.
-
-    `own` names the ledgers of this document, and whether the document has the bytes that the ledger names.
-    """
+    """Bind a document's numbers to the claims of all ledgers. `own`: this document's, and whether it has their bytes."""
     starts = line_starts(text)
     marked = _Marked(text, scan, starts, ledgers, own)
     for marker in scan.markers:

@@ -206,10 +206,7 @@ def _unpinned(ledgers: Mapping[str, Ledger], bound: Mapping[str, Mapping[str, Re
 
 
 class Quotations:
-    """The files that a project's claims quote, each read once. `findings` grow with what is wrong with them.
-
-    For a release pinned files are not looked for: some machines have them and others do not.
-    """
+    """The files that a project's claims quote, each read once. `findings` grow with what is wrong with them."""
 
     def __init__(self, run: RunRecord, catalogue: Mapping[str, CatalogueEntry], scope: Scope) -> None:
         self._run, self._catalogue, self._scope = run, catalogue, scope
@@ -268,7 +265,7 @@ class Quotations:
             return Unchecked("missing-file", f"{path[:200]} is not one of the pinned files of {name}")
         if pin.files[path].size > Limit.DOCUMENT:
             return Unchecked(MALFORMED, f"{path}: larger than {Limit.DOCUMENT >> 20} MiB")
-        if self._scope is Scope.RELEASE:
+        if self._scope is Scope.RELEASE:  # some machines have it and others do not
             return Unchecked("missing-file", f"{path} of {name} is not in the checkout; run: aqea-registry claims check")
         wrong: list[Finding] = []
         copies: list[tuple[str, Path | None]] = [

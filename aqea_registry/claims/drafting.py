@@ -68,10 +68,7 @@ def read_number(text: str) -> tuple[str, bool] | None:
 
 
 def claims_of_index(entries: Sequence[IndexEntry], document: str, unit: EvaluationUnit) -> Imported:
-    """A result for each entry and a claim for each value: measured, or derived where the row aggregates others for certain.
-
-    The key of a result is its dataset's name without `MTEB`, that of a claim the result's and the metric's type.
-    """
+    """A result for each entry and a claim for each value: measured, or derived where the row aggregates others for certain."""
     imported = Imported({}, [], [], [])
     keys = _unique([slug(entry.name.removeprefix("MTEB "), "result") for entry in entries])
     forums = _forums(dict(zip(keys, entries, strict=True)))
@@ -183,10 +180,7 @@ def _units(header: str, numbers: Sequence[tuple[str, bool] | None]) -> list[Unit
 
 
 def _with_total(table: Table, made: dict[int, Claim], pattern: str, notes: list[str]) -> dict[int, Claim]:
-    """Bind the last row's total to the rest of its column, if nothing is in doubt: no other total, no gap, one unit.
-
-    An average may be of something else: it is bound only if the plain mean of the rows gives it.
-    """
+    """Bind the last row's total to its column if nothing is in doubt: no other total, no gap, one unit, a mean that fits."""
     functions = [TOTALS.get(row.cells[0].lower()) for row in table.rows]
     last = len(functions) - 1
     function = functions[last] if functions else None

@@ -35,16 +35,13 @@ Basis = Literal["bytes", "prints"]
 
 
 class Evidence(NamedTuple):
-    """What a claim is compared with: a number or a text, where it comes from in words, and what it rests on.
-
-    `text` is the number as printed there, if it is printed.
-    """
+    """What a claim is compared with: a number or a text, where it comes from in words, and what it rests on."""
 
     value: Quantity | str
     how: str
     basis: Basis
     rests_on: tuple[str, ...] = ()
-    text: str | None = None
+    text: str | None = None  # the number as printed there
 
 
 def in_order(edges: Mapping[str, Sequence[str]]) -> tuple[list[str], list[tuple[str, ...]]]:

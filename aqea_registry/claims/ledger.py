@@ -39,12 +39,9 @@ class Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What several claims measured: a model on one split of a dataset, with the revisions that the document prints.
+    """What several claims measured: a model on one split of a dataset, with the revisions that the document prints."""
 
-    Dataset and model are repository ids as printed, or names of the catalogue.
-    """
-
-    dataset: str
+    dataset: str  # it and the model: repository ids as printed, or names of the catalogue
     model: str
     config: str = "default"
     split: str = "test"

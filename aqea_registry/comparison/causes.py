@@ -155,10 +155,7 @@ class RowEncoder:
         max_tokens: int | None = None,
         rows: Rows | None = None,
     ) -> Values | None:
-        """The vectors of the rows at these positions of the sample, normalised (len(positions) x 2 x dimension).
-
-        Without further arguments as the catalogue asks for; None if the model cannot be changed as the view wants.
-        """
+        """The vectors of rows of the sample, normalised (len(positions) x 2 x dimension); None for an impossible view."""
         use, texts = model or self.model, rows or self.rows
         if view is not None:
             if view.name not in self.views:

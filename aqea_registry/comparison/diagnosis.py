@@ -221,7 +221,7 @@ def _encoded(compared: Compared) -> Diagnosis:
     """Related vectors: encoded in another way. Unrelated ones, with related similarities: another model."""
     cosine = compared.measured.between.cosines
     middle, known, alike = float(np.median(cosine)), recognised(compared.measured), relation(compared.measured)
-    evidence = (
+    evidence: tuple[str, ...] = (
         f"cosine of each vector with its counterpart: {cosine.min():.3f} to {cosine.max():.3f}, {middle:.3f} in the middle",
         f"its counterpart is the nearest of all vectors in the sample for {known:.0%}",
         alike.text(),
@@ -229,20 +229,16 @@ def _encoded(compared: Compared) -> Diagnosis:
     if known >= 0.5 and len(compared.measured.sample.rows) > 2:
         first: tuple[Kind, ...] = ("prefix", "casing", "pooling") if middle >= 0.8 else ("pooling", "prefix", "casing")
         message = "every vector is moved and still known again: the same sentences, encoded in another way"
-        share = f"one common direction makes up {_common_share(compared):.0%} of the difference"
-        return _suggested("encoding", message, (*evidence, share), *first, "truncation", "model")
+        before, after = map(unit, vectors_of(compared.measured))
+        moves, mean = after - before, (after - before).mean(axis=0)
+        share = float(mean @ mean / max(1e-300, (moves * moves).sum(axis=1).mean()))
+        evidence = (*evidence, f"one common direction makes up {share:.0%} of the difference")
+        return _suggested("encoding", message, evidence, *first, "truncation", "model")
     if alike.holds():
         message = "the vectors are unrelated, their similarities are not: the same sentences under another model"
         return _suggested("model", message, evidence, "encoding")
     message = "nothing in common was found: other sentences, or another model and another order"
     return _suggested("everything", message, evidence, "model", "order")
-
-
-def _common_share(compared: Compared) -> float:
-    before, after = map(unit, vectors_of(compared.measured))
-    moves = after - before
-    mean = moves.mean(axis=0)
-    return float(mean @ mean / max(1e-300, (moves * moves).sum(axis=1).mean()))
 
 
 # In this order: what follows from the numbers before what only fits them.

@@ -110,14 +110,11 @@ def rows_text(rows: npt.NDArray[np.integer]) -> str:
 
 
 class Relation(NamedTuple):
-    """The correlation of all similarities within one set with those within the other: the Mantel test.
-
-    `chance` is the largest of SHUFFLES correlations after the other set's rows were shuffled, `spread` their deviation.
-    """
+    """The correlation of all similarities within one set with those within the other: the Mantel test."""
 
     value: float
-    chance: float
-    spread: float
+    chance: float  # the largest of SHUFFLES correlations after the other set's rows were shuffled
+    spread: float  # their deviation
 
     def holds(self) -> bool:
         """Whether it is more than chance explains."""

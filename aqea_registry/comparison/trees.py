@@ -236,10 +236,7 @@ def release_notes(store: Store, tag: str, release: Release, content: Content, li
 
 
 def notes(reference: str, since: str | None, found: list[Change] | None, listed: str = LISTS[1]) -> str:
-    """The release's notes in Markdown: its digest, the list of its files, and what changed since the release before it.
-
-    `reference` is the STORE-REF that demands the digest.
-    """
+    """A release's notes in Markdown: `reference`, which demands its digest, the list of its files, and what changed."""
     if since is None:
         text = "The first release."
     elif found is None:

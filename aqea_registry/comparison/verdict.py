@@ -135,10 +135,7 @@ def scored(compared: Compared) -> Scored | None:
 def decide(
     compared: Compared, before: PairSetFile, after: PairSetFile, scores: Scored | None, claimed: Sequence[ComparedNumber]
 ) -> PairSetComparison:
-    """The verdict on two files with different bytes.
-
-    `claimed` are the ledgers' numbers; without any, the six scores are taken to be printed in percent with DIGITS decimals.
-    """
+    """The verdict on two files with different bytes. Without `claimed` numbers of ledgers the six scores count as printed."""
     numbers = tuple(claimed) or tuple(_printed(scores) if scores else ())
     basis = f"{len(claimed)} numbers of the ledgers" if claimed else f"no ledger: six scores, in percent with {DIGITS} decimals"
     verdict = _verdict(compared, numbers)

@@ -19,7 +19,7 @@ import msgspec
 
 from aqea_registry.base.files import UnsafePath, safe_path
 from aqea_registry.base.findings import BadConfiguration, Refused
-from aqea_registry.stores.release import LARGEST_MANIFEST, TITLE, Descriptor, ImageManifest, digest_of, empty_config
+from aqea_registry.stores.release import LARGEST_MANIFEST, TITLE, Descriptor, ImageManifest, decoded, digest_of, empty_config
 
 ATTACHMENT_TYPE = "application/vnd.aqea-registry.attachment.v1"
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
@@ -160,11 +160,8 @@ def current(attachments: Mapping[str, bytes], digest: str) -> Status | None:
     """The last mark of this release. A document that cannot be read is not a mark."""
     found: Status | None = None
     for _, name in sorted(_numbered(attachments)):
-        try:
-            status = msgspec.json.decode(attachments[name], type=Status)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            continue
-        if status.schema == SCHEMA and status.digest == digest:
+        status = decoded(attachments[name], Status)
+        if status is not None and status.schema == SCHEMA and status.digest == digest:
             found = status
     return found
 

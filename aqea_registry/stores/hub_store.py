@@ -89,7 +89,7 @@ class HubStore:
         """What a push would send. Of small files the Hub knows no sha256: the branch's record is taken for them."""
         _check_names(release)
         refs = self._hub.refs()
-        existing = self._named(tag, release, refs)
+        existing = existing_release(lambda: self._find(tag, refs), self.spec, tag, release)
         if existing is not None:
             return Plan(existing=existing, new=(), complete=existing.digest == release.digest())
         self._hub.check_write(exists=refs is not None)
@@ -179,10 +179,7 @@ class HubStore:
     # The commit
 
     def _commit(self, tag: str, release: Release, content: Content, notes: str, advance: Advance) -> str:
-        """The commit of the branch that holds the release and nothing left over from the one before it.
-
-        Each try looks anew: what a killed push or a lost answer left is found and not made again.
-        """
+        """The branch's commit with the release and nothing left over. Each try looks anew and finds what a killed push left."""
         wanted = _wanted(release)
         record = release.render()
         read: Content = lambda path: record if path == RECORD else content(path)  # noqa: E731
@@ -237,13 +234,9 @@ class HubStore:
 
     def _unless_other(self, tag: str, release: Release, refs: RepositoryRefs | None) -> Tagged | None:
         """The tag, if it names this release already. Raises TagConflict if it names another one."""
-        found = self._named(tag, release, refs)
+        found = existing_release(lambda: self._find(tag, refs), self.spec, tag, release)
         refuse_other_release(tag, self.spec, found.digest if found else None, release)
         return found
-
-    def _named(self, tag: str, release: Release, refs: RepositoryRefs | None) -> Tagged | None:
-        """What a tag names, for whoever wants to publish there. Raises TagConflict if that is not a release."""
-        return existing_release(lambda: self._find(tag, refs), self.spec, tag, release)
 
     def _find(self, tag: str, refs: RepositoryRefs | None) -> Tagged | None:
         if refs is None:

@@ -67,13 +67,10 @@ DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 class LayoutContents(NamedTuple):
-    """What lies in a layout, whatever its index says: where that is wrong, and files that nothing refers to.
-
-    `unlisted`: which release each manifest is attached to that no entry lists as attached, by the manifest's digest.
-    """
+    """What lies in a layout, whatever its index says: where that is wrong, and files that nothing refers to."""
 
     findings: list[Finding]
-    unlisted: dict[str, str]
+    unlisted: dict[str, str]  # digest to release of each attached manifest that no entry lists so
     idle: list[str]
 
 

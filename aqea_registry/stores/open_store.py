@@ -15,10 +15,7 @@ from aqea_registry.stores.release import Descriptor, digest_of
 
 
 def open_store(spec: str, root: Path) -> Store:
-    """The store of this name; the DIR of `oci:DIR` starts at `root`. Nothing is asked yet.
-
-    Raises BadConfiguration, and CannotCheck if the client that the store needs is not installed.
-    """
+    """The store of this name; the DIR of `oci:DIR` starts at `root`. Raises BadConfiguration, CannotCheck (no client)."""
     if is_folder(spec):
         from aqea_registry.stores.oci_layout import Layout
 

@@ -57,56 +57,36 @@ class Store(Protocol):
 
     def tags(self) -> list[str]:
         """The tags of all releases in the store, sorted. Where that is cheap, those of something else are left out."""
-        ...
 
     def find(self, tag: str) -> Tagged | None:
         """What a tag names; None if there is no such tag. Raises OtherContent if that is valid and not a release, Refused."""
-        ...
 
     def release(self, tagged: Tagged) -> Release:
         """The release, its manifest checked against its digest. Raises Refused, CannotCheck."""
-        ...
 
     def plan(self, tag: str, release: Release) -> Plan:
-        """What a push would send, after asking whether it may: raises NotAllowed and CannotCheck before a byte is sent.
-
-        Raises TagConflict if the tag names something that is not a release.
-        """
-        ...
+        """What a push would send. Raises NotAllowed, CannotCheck, TagConflict if the tag names what is not a release."""
 
     def push(self, tag: str, release: Release, content: Content, notes: str, advance: Advance) -> dict[str, object]:
-        """Put a release under a tag and return the store's own ids for the receipt; repeat a push that was cut off.
+        """Put a release under a tag, which comes last, and return the store's own ids; repeat a push that was cut off.
 
-        What is there already is not sent again, and the tag comes last. Raises TagConflict if the tag names, or came to
-        name, another release; Refused if `content` gives other bytes than the release names.
+        Raises TagConflict if the tag names, or came to name, another release; Refused if `content` gives other bytes.
         """
-        ...
 
     def ids(self, tagged: Tagged, release: Release) -> dict[str, object]:
         """The store's own ids of a release, as its receipt has them."""
-        ...
 
     def stored(self, tagged: Tagged, release: Release, deep: bool, advance: Advance) -> Iterable[StoredFile]:
-        """Each file of the release as the store has it, by the digests that the store itself reports.
-
-        Bytes are fetched of what has no such digest, and with `deep` of everything.
-        """
-        ...
+        """Each file as the store reports it; fetched and hashed if the store knows no digest of it, and with `deep`."""
 
     def open(self, tagged: Tagged, path: str, layer: Descriptor, offset: int) -> BinaryIO:
-        """The bytes of a file of the release from `offset` on, as a stream to be closed. They are not checked yet.
-
-        Opening raises Refused if the store has no such file; opening and reading raise NotAllowed and CannotCheck.
-        """
-        ...
+        """A file's unchecked bytes from `offset` on, to be closed. Raises Refused if there is none, NotAllowed, CannotCheck."""
 
     def attach(self, tagged: Tagged, name: str, content: bytes) -> None:
         """Keep a small document beside a release, never part of its identity. The same name and bytes again change nothing."""
-        ...
 
     def attachments(self, tagged: Tagged) -> Mapping[str, bytes]:
         """The documents that are kept beside a release, by name."""
-        ...
 
 
 class OtherContent(Refused):
@@ -119,15 +99,12 @@ class OtherContent(Refused):
 
 
 def parsed(subject: str, content: bytes, file: str = "") -> Release:
-    """The release that a manifest's bytes are. Raises OtherContent if they are something else, Refused if nothing.
-
-    `file`: its name in a store of files, where another program may have one of that name.
-    """
+    """The release that a manifest's bytes are. Raises OtherContent if they are something else, Refused if nothing."""
     try:
         return parse(content)
     except NotARelease as error:
         found = other_content(content)
-        if found is None and file and is_object(content) and b'"schemaVersion"' not in content:
+        if found is None and file and is_object(content) and b'"schemaVersion"' not in content:  # in a store of files
             found = f"another program's {file}"
         if found is not None:
             raise OtherContent(subject, found) from error

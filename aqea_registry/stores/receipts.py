@@ -87,10 +87,7 @@ def read(path: Path) -> Receipt | None:
 
 
 def write(root: Path, spec: str, tag: str, release: Release, entry: StoreReceipt) -> bool:
-    """Put a store into the receipt of a tag; False if nothing changed. A receipt of other content is replaced.
-
-    A store that has other content under this tag was refused before: a receipt that says otherwise is stale.
-    """
+    """Put a store into the receipt of a tag; False if nothing changed. A receipt of other content is stale, and replaced."""
     path = receipt_path(root, spec, tag)
     before = read(path)
     stores = dict(before.stores) if before is not None and before.digest == release.digest() else {}

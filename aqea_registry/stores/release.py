@@ -172,7 +172,7 @@ class _AnyManifest(msgspec.Struct, rename="camel"):
 
 def other_content(content: bytes) -> str | None:
     """What the bytes are that are something else and valid; None for a release, and for what cannot be read."""
-    found = _decoded(content, _AnyManifest)
+    found = decoded(content, _AnyManifest)
     if found is None:
         return None
     kind = found.artifact_type or (str(found.config.get("mediaType", "")) if isinstance(found.config, dict) else "")
@@ -188,15 +188,16 @@ def other_content(content: bytes) -> str | None:
 
 def is_manifest(content: bytes) -> bool:
     """Whether the bytes are a manifest of any kind, or were meant to be one."""
-    return _decoded(content, _AnyManifest) is not None
+    return decoded(content, _AnyManifest) is not None
 
 
 def is_object(content: bytes) -> bool:
     """Whether the bytes are a JSON object, as every list of a registry is."""
-    return _decoded(content, dict[str, msgspec.Raw]) is not None
+    return decoded(content, dict[str, msgspec.Raw]) is not None
 
 
-def _decoded(content: bytes, kind: type[T]) -> T | None:
+def decoded(content: bytes, kind: type[T]) -> T | None:
+    """A value of this kind from JSON; None if the bytes are none."""
     try:
         return msgspec.json.decode(content, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

@@ -88,16 +88,12 @@ class GitHubClient:
         """Which repository of which server this is."""
         return f"{self._api}/repos/{self._name}"
 
-    def check_visible(self) -> None:
-        """Raise NotAllowed if there is no such repository, as far as this token may see."""
-        self._look()
-
     def check_writable(self) -> None:
         """Raise NotAllowed if releases cannot be made here, before anything is sent."""
         hint = f"set GITHUB_TOKEN to a token with write access to the contents of {self._name}"
         if not self._token:
             raise NotAllowed(f"{self.spec}: GitHub wants a token to publish there, and none is set", hint)
-        repository = self._look()
+        repository = self.check_visible()
         archived, push, scopes = self._ask("", lambda: _rights(repository))
         if archived:
             raise NotAllowed(f"{self.spec} is archived, so nothing can be published there", "name another store")
@@ -106,7 +102,8 @@ class GitHubClient:
         if scopes is not None and not scopes & {"repo", "public_repo"}:
             raise NotAllowed(f"{self.spec}: the token has the scopes {', '.join(sorted(scopes))}, and not repo", hint)
 
-    def _look(self) -> Repository:
+    def check_visible(self) -> Repository:
+        """The repository. Raises NotAllowed if there is none, as far as this token may see."""
         try:
             repository: Repository = self._ask("", lambda: self._repository().complete())
         except GitHubRefusal as error:

@@ -2,10 +2,8 @@
 
 GitHub has no conditional write: an asset that looks half uploaded, and is deleted to be sent again, may be whole and
 published by then. So each push leaves the drafts of others alone. A draft is marked with its owner, a word in a file of this
-user's cache, and the process that holds the lock of that file goes on with the draft: a push that was killed is finished by
-the next one from there. From elsewhere the release is sent again, in a draft of its own; of all drafts of a release the
-first is published, and then the others are deleted. After a `GitHubRefusal` (gone, or there already) it looks again from
-the start.
+user's cache: who holds that file's lock goes on with the draft, also after a push that was killed. From elsewhere the release
+is sent again, in a draft of its own; of all drafts the first is published, and then the others are deleted.
 """
 
 from __future__ import annotations
@@ -195,10 +193,7 @@ def _owner_file(names: tuple[str, ...]) -> Path:
 
 
 def send(client: GitHubClient, found: Found, upload: AssetUpload, source: Path | bytes, advance: Advance) -> None:
-    """Send one asset, which may be there since an answer was lost.
-
-    Raises Refused for wrong bytes here or there, and GitHubRefusal.
-    """
+    """Send one asset, which may be there since a lost answer. Raises Refused for wrong bytes here or there, GitHubRefusal."""
     with (
         unchanged(upload.label, upload.digest),
         closing(UploadBody(source, upload.digest, upload.size, advance, upload.offset)) as body,

@@ -46,8 +46,6 @@ MANIFEST_TYPES = (
     "application/vnd.docker.distribution.manifest.v2+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
 )
-
-
 DOCKER_HUB = "docker.io"
 DOCKER_HUB_NAMES = {"docker.io", "index.docker.io", "registry-1.docker.io"}
 DOCKER_HUB_KEY = "https://index.docker.io/v1/"  # as docker and its credential helpers call it
@@ -94,10 +92,7 @@ class RegistryClient:
         return f"oci://{self.host}/{self.name}"
 
     def ask(self, method: str, path: str, expect: Collection[int], headers: Headers | None = None, what: str = "") -> Reply:
-        """Make a request without a body. `path` is below the repository, from the registry's root, or a whole URL.
-
-        `what` is shown in the place of a path.
-        """
+        """Make a request without a body. `path` is below the repository or the root, or a URL; `what` is shown for it."""
         call = lambda: self._request(method, path, expect, headers or {})  # noqa: E731
         return self.retrying(f"{self}: {what or path}", call, to_write=method not in {"GET", "HEAD"})
 
@@ -136,11 +131,7 @@ class RegistryClient:
         return reply.content
 
     def put_manifest(self, reference: str, make: Callable[[], bytes | None], media_type: str = MANIFEST_TYPE) -> Reply | None:
-        """Write a manifest under a tag or its digest, in exactly these bytes.
-
-        `make` gives them before each attempt, also before the one after an answer that was lost; with None nothing is
-        written. What it raises ends the attempts.
-        """
+        """Write a manifest under a tag or its digest, in the bytes that `make` gives before each attempt; none for None."""
 
         def attempt() -> Reply | None:
             content = make()
@@ -315,19 +306,11 @@ def _code(content: bytes) -> str:
 
 
 def stored_login(host: str) -> str | None:
-    """The login for a host as Basic authentication has it, inline or from a credential helper; None if there is none.
-
-    Raises BadConfiguration if docker's configuration or the helper's answer cannot be read.
-    """
+    """The login that docker has for a host, as Basic authentication has it; None without one. Raises BadConfiguration."""
     path = Path(os.environ.get("DOCKER_CONFIG") or "~/.docker").expanduser() / "config.json"
     try:
         config = json.loads(read_small(path, Limit.SETTINGS))
         logins = {_host_of(name): login for name, login in (config.get("auths") or {}).items()}
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, ValueError, AttributeError, RecursionError):
-        raise BadConfiguration(f"{path} cannot be read as docker's configuration", f"docker login {host}") from None
-    try:
         for name in _names(_host_of(host)):
             if login := (logins.get(name) or {}).get("auth"):
                 return str(login)
@@ -335,6 +318,8 @@ def stored_login(host: str) -> str | None:
             for helper in ((config.get("credHelpers") or {}).get(key), config.get("credsStore")):
                 if helper and (login := _ask_helper(helper, key)):
                     return login
+    except (FileNotFoundError, NotADirectoryError):
+        return None
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise BadConfiguration(f"{path} gives no login for {host} that can be read", f"docker login {host}") from None
     return None

@@ -4,13 +4,11 @@ Blobs go first, each only if it is not there, and the manifest last: a reader se
 by its digest, which the registry checked when it took it; so its being there is taken for its bytes, until `deep` asks.
 
 A registry has no conditional write. The tag is read right before the manifest is written, and again at once and SETTLE
-seconds later: of publishers at the same time the last one's release stays, and every other gets a TagConflict. What remains
-is a publisher that pauses for longer than SETTLE between its reading and its writing: it takes the tag from one that has
-succeeded already. The receipt of that one shows it. A registry with immutable tags prevents it.
+seconds later: of publishers at the same time the last one's release stays, and every other gets a TagConflict. One that pauses
+for longer between its reading and its writing takes the tag from one that has succeeded, whose receipt shows it.
 
-Attachments are manifests that refer to a release, found by its referrers or by the list under the tag `sha256-<hex>`. That
-list is read, changed and written without a condition; the writer looks again after a while, and adds what another's writing
-lost.
+Attachments are manifests that refer to a release, found by its referrers or by the list under the tag `sha256-<hex>`, which
+the writer looks at again after a while, to add what another's writing lost.
 """
 
 from __future__ import annotations
@@ -50,8 +48,17 @@ from aqea_registry.stores.port import (
     refuse_other_release,
     unchanged,
 )
-from aqea_registry.stores.registry.http import RegistryClient, Reply
-from aqea_registry.stores.release import EMPTY_CONFIG, MANIFEST_TYPE, Descriptor, Release, StoredFile, digest_of, is_object
+from aqea_registry.stores.registry.http import RegistryClient
+from aqea_registry.stores.release import (
+    EMPTY_CONFIG,
+    MANIFEST_TYPE,
+    Descriptor,
+    Release,
+    StoredFile,
+    decoded,
+    digest_of,
+    is_object,
+)
 
 SETTLE = 1.5  # seconds
 ROUNDS = 5  # how often the list of attachments is written, if others write it too
@@ -65,10 +72,7 @@ class _Page(msgspec.Struct):
 
 
 class Registry:
-    """One repository of a registry. Raises BadConfiguration for a spec that names none.
-
-    `settle`: seconds after which a tag that was written is looked at again.
-    """
+    """One repository. `settle`: seconds after which what was written is looked at again. Raises BadConfiguration."""
 
     def __init__(self, spec: str, *, settle: float = SETTLE) -> None:
         match = SPEC.fullmatch(spec)
@@ -85,10 +89,12 @@ class Registry:
         """Every tag but those of lists of attachments, sorted. Whether they name releases is not asked."""
         found: set[str] = set()
         for page in self._client.pages("tags/list", {200, 404}):
-            names = _names(f"{self.spec}: its tags", page) if page.status == 200 else []
-            if found.issuperset(names):
+            listed = decoded(page.content, _Page) if page.status == 200 else _Page()
+            if listed is None:
+                raise page.no_answer(f"{self.spec}: its tags", "a list of tags")
+            if found.issuperset(listed.tags or ()):
                 break
-            found.update(names)
+            found.update(listed.tags or ())
         return sorted(tag for tag in found if not is_fallback_tag(tag))
 
     def find(self, tag: str) -> Tagged | None:
@@ -145,7 +151,9 @@ class Registry:
             if size is None:
                 yield StoredFile(path=path, how="not there")
             elif deep:
-                yield self._hash(tagged, path, layer, advance)
+                with self.open(tagged, path, layer, 0) as incoming:
+                    found = hash_stream(incoming, layer.size, advance)
+                yield StoredFile(path=path, how="hashed", digest=f"sha256:{found.sha256}", size=found.size)
             else:
                 yield StoredFile(path=path, how="descriptor", digest=layer.digest, size=size if size >= 0 else None)
         if not self._client.holds(release.config):
@@ -187,11 +195,6 @@ class Registry:
     def _send(self, blob: Descriptor, path: str, source: Path | bytes, advance: Advance) -> None:
         with unchanged(path, blob.digest), closing(UploadBody(source, blob.digest, blob.size, advance)) as body:
             self._client.send(blob, body, path)
-
-    def _hash(self, tagged: Tagged, path: str, layer: Descriptor, advance: Advance) -> StoredFile:
-        with self.open(tagged, path, layer, 0) as incoming:
-            found = hash_stream(incoming, layer.size, advance)
-        return StoredFile(path=path, how="hashed", digest=f"sha256:{found.sha256}", size=found.size)
 
     # The tag
 
@@ -242,10 +245,3 @@ class Registry:
             code, message = ("mismatch", "is not what its digest names") if actual else ("missing", "is not there")
             raise Refused.of(code, f"{what}: {made.name}", f"the document {message}", digest, actual)
         return made.name, reply.content
-
-
-def _names(what: str, page: Reply) -> list[str]:
-    try:
-        return msgspec.json.decode(page.content, type=_Page).tags or []
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise page.no_answer(what, "a list of tags") from error
