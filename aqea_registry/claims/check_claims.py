@@ -1,7 +1,4 @@
-"""`claims check`: judge every claim of a project's ledgers by what can be recomputed, computed or read.
-
-Values are quoted from files of the project or of a pin, whose bytes are checked before they are used.
-"""
+"""`claims check`: judge every claim of a project's ledgers by what can be recomputed, computed or read in checked files."""
 
 from __future__ import annotations
 

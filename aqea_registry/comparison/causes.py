@@ -74,10 +74,7 @@ def try_causes(
     files: tuple[NamedFile, NamedFile],
     report: Reporter,
 ) -> PairSetComparison:
-    """The comparison with a diagnosis `reproduced` in front if one of the causes gives the differing vectors.
-
-    What the numbers alone prove is left as it is. Raises CannotCheck if nothing can be encoded, and what `fetch` raises.
-    """
+    """The comparison, with a diagnosis `reproduced` in front if a cause gives the differing vectors. Raises CannotCheck."""
     if not found.diagnoses or found.diagnoses[0].basis == "shown":
         return _noted(found, "the numbers alone show the cause; no sentence was encoded")
     key = run_key(run, found.before) or run_key(run, found.after)

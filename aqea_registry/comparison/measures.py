@@ -1,7 +1,4 @@
-"""Measure two pair sets side by side, in one pass over blocks of rows. Pure, and decides nothing.
-
-Of each row a few numbers are kept, about 200 bytes; of an even sample of the rows the vectors.
-"""
+"""Measure two pair sets side by side in one pass: some 200 bytes are kept of a row, of an even sample the vectors. Pure."""
 
 from __future__ import annotations
 

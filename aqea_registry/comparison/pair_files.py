@@ -1,7 +1,4 @@
-"""Compare two files: their bytes first, then the pair sets in them, block by block and in bounded memory.
-
-The verdict also depends on what a project's ledgers print about the pair set: `claimed_by` judges it by both sets of scores.
-"""
+"""Compare two files: their bytes, then the pair sets in them block by block, and what a project's ledgers print of them."""
 
 from __future__ import annotations
 

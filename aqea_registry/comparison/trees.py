@@ -86,10 +86,7 @@ def folder_tree(folder: Path, name: str, report: Reporter) -> Tree:
 def compare_trees(
     before: Tree, after: Tree, report: Reporter, claimed: Claimed = lambda *_: (), bound: float = BOUND
 ) -> tuple[FileComparison, ...]:
-    """Every file of two trees. Files of different paths are paired by their names, as a project's with a release's.
-
-    A file that only repeats what pair sets say gets their verdict: where these are EQUIVALENT, so is it.
-    """
+    """Every file of two trees, paired by path or by name. One that only repeats what pair sets say gets their verdict."""
 
     def compared(first: str | None, second: str | None) -> FileComparison:
         answer = partial(FileComparison, before=first, after=second, verdict="DIVERGED")

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -25,10 +24,6 @@ ATTACHMENT_TYPE = "application/vnd.aqea-registry.attachment.v1"
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
 DOCUMENT_TYPE = "application/json"
 FALLBACK_TAG = re.compile(r"sha256-[0-9a-f]{64}")
-
-
-class MalformedAttachment(ValueError):
-    """The bytes are not the manifest of an attachment, or not an index; the message is the reason."""
 
 
 class Attachment(ImageManifest, frozen=True, kw_only=True, rename="camel"):
@@ -57,34 +52,26 @@ def attachment(subject: Descriptor, name: str, content: bytes) -> Attachment:
 
 def check_document(name: str, content: bytes) -> None:
     """Raise BadConfiguration for a name that could not be a file's, or too large a document."""
-    try:
-        _check_name(name)
-    except MalformedAttachment as error:
-        raise BadConfiguration(str(error)) from error
+    if wrong := _wrong_name(name):
+        raise BadConfiguration(wrong)
     if len(content) > LARGEST_MANIFEST:
         raise BadConfiguration(f"{name} has {len(content)} bytes; the limit for an attachment is {LARGEST_MANIFEST}")
 
 
-@contextmanager
-def well_formed(subject: str) -> Iterator[None]:
-    """Turn MalformedAttachment into Refused; `subject` is the finding's."""
-    try:
-        yield
-    except MalformedAttachment as error:
-        raise Refused.of("malformed", subject, str(error)) from error
-
-
-def parse_attachment(content: bytes, subject: str) -> Attachment:
-    """Read an attachment's manifest; `subject` is the digest of the release. Raises MalformedAttachment."""
+def parse_attachment(content: bytes, subject: str, where: str) -> Attachment:
+    """Read an attachment's manifest; `subject` is the digest of the release. Raises Refused, about `where`."""
     try:
         found = msgspec.json.decode(content, type=Attachment)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise MalformedAttachment(f"not the manifest of an attachment: {error}") from error
+        raise Refused.of("malformed", where, f"not the manifest of an attachment: {error}") from error
     if found.artifact_type != ATTACHMENT_TYPE or len(found.layers) != 1:
-        raise MalformedAttachment("not the manifest of one attached document")
-    if found.subject.digest != subject:
-        raise MalformedAttachment(f"it is attached to {found.subject.digest}")
-    _check_name(found.document.annotations.get(TITLE, ""))
+        wrong: str | None = "not the manifest of one attached document"
+    elif found.subject.digest != subject:
+        wrong = f"it is attached to {found.subject.digest}"
+    else:
+        wrong = _wrong_name(found.document.annotations.get(TITLE, ""))
+    if wrong:
+        raise Refused.of("malformed", where, wrong)
     return found
 
 
@@ -98,40 +85,39 @@ def is_fallback_tag(tag: str) -> bool:
     return FALLBACK_TAG.fullmatch(tag) is not None
 
 
-def attached(index: bytes) -> list[Descriptor]:
-    """The manifests of our attachments that an index lists; others are left alone."""
-    own = [entry for entry in _entries(index)["manifests"] if entry.get("artifactType") == ATTACHMENT_TYPE]
+def attached(index: bytes, where: str) -> list[Descriptor]:
+    """The manifests of our attachments that an index lists; others are left alone. Raises Refused, about `where`."""
+    own = [entry for entry in _entries(index, where)["manifests"] if entry.get("artifactType") == ATTACHMENT_TYPE]
     try:
         return msgspec.convert(own, list[Descriptor])
     except msgspec.MsgspecError as error:
-        raise MalformedAttachment(f"not an OCI index: {error}") from error
+        raise Refused.of("malformed", where, f"not an OCI index: {error}") from error
 
 
-def with_entry(index: bytes | None, entry: Mapping[str, Any]) -> bytes:
-    """The index with one more entry, and everything that it had; None is an index that is not there yet."""
+def with_entry(index: bytes | None, entry: Mapping[str, Any], where: str) -> bytes:
+    """The index with one more entry, and everything that it had; None is one that is not there yet. Raises Refused."""
     new: dict[str, Any] = {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": []}
-    value = new if index is None else _entries(index)
+    value = new if index is None else _entries(index, where)
     listed = [other for other in value["manifests"] if other.get("digest") != entry["digest"]]
     return json.dumps(value | {"manifests": [*listed, dict(entry)]}, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def _entries(index: bytes) -> dict[str, Any]:
+def _entries(index: bytes, where: str) -> dict[str, Any]:
     try:
         value = json.loads(index)
     except (ValueError, RecursionError) as error:
-        raise MalformedAttachment(f"not an OCI index: {error}") from error
+        raise Refused.of("malformed", where, f"not an OCI index: {error}") from error
     listed = value.get("manifests") if isinstance(value, dict) else None
     if not isinstance(listed, list) or not all(isinstance(entry, dict) for entry in listed):
-        raise MalformedAttachment("not an OCI index: it has no list of manifests")
+        raise Refused.of("malformed", where, "not an OCI index: it has no list of manifests")
     return dict(value)
 
 
-def _check_name(name: str) -> None:
+def _wrong_name(name: str) -> str | None:
     try:
-        if "/" in safe_path(name):
-            raise MalformedAttachment(f"the attachment's name {name!r} has a folder")
+        return f"the attachment's name {name!r} has a folder" if "/" in safe_path(name) else None
     except UnsafePath as error:
-        raise MalformedAttachment(f"the attachment's name {name!r}: {error}") from error
+        return f"the attachment's name {name!r}: {error}"
 
 
 SCHEMA = "aqea-registry/status/1"

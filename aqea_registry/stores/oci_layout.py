@@ -30,11 +30,9 @@ from aqea_registry.base.references import join_reference
 from aqea_registry.base.strict import load_json
 from aqea_registry.stores.attachments import (
     INDEX_TYPE,
-    MalformedAttachment,
     attached,
     attachment,
     parse_attachment,
-    well_formed,
     with_entry,
 )
 from aqea_registry.stores.port import (
@@ -78,7 +76,7 @@ class Layout:
     """One OCI image layout. `spec` is its name, `oci:DIR`."""
 
     def __init__(self, spec: str, folder: Path) -> None:
-        self.spec = spec
+        self.spec, self._listing = spec, f"{spec}: index.json"
         self._folder = folder
 
     def tags(self) -> list[str]:
@@ -175,18 +173,18 @@ class Layout:
                 return  # its entry would move to the end of the index
             write_bytes(self._blob(made.document.digest), content)
             write_bytes(self._blob(made.digest()), made.render())
-            index = self._relisted(with_entry(self._index(), made.entry()), tagged.digest)
+            index = self._relisted(with_entry(self._index(), made.entry(), self._listing), tagged.digest)
             write_bytes(self._folder / "index.json", index)
 
     def attachments(self, tagged: Tagged) -> Mapping[str, bytes]:
         """The documents that are kept beside a release, by name. Raises Refused if one is not what its digest names."""
         found: dict[str, bytes] = {}
-        with well_formed(f"{self.spec}: index.json"):
-            listed = [descriptor.digest for descriptor in attached(self._index() or NO_INDEX)]
+        listed = [descriptor.digest for descriptor in attached(self._index() or NO_INDEX, self._listing)]
         for digest in [*self._contents().unlisted, *listed]:  # a mark holds, whatever the index says of it
+            manifest = self._manifest(digest)
             try:
-                made = parse_attachment(self._manifest(digest), tagged.digest)
-            except MalformedAttachment:
+                made = parse_attachment(manifest, tagged.digest, digest)
+            except Refused:
                 continue  # another release's
             found[made.name] = self._manifest(made.document.digest)
         return found
@@ -200,7 +198,7 @@ class Layout:
             findings.append(Finding("malformed", f"{self.spec}: oci-layout", message, MARKER.decode()))
         for entry in entries:
             content, manifest = _document(self._blob(entry["digest"]))
-            findings += _entry_findings(f"{self.spec}: index.json: {entry['digest']}", entry, content, manifest)
+            findings += _entry_findings(f"{self._listing}: {entry['digest']}", entry, content, manifest)
             used.update(self._references(manifest))
             if (release := _subject(manifest)) and entry.get("artifactType") != manifest.get("artifactType"):
                 unlisted[entry["digest"]] = release
@@ -229,8 +227,9 @@ class Layout:
         """The index with what is attached to a release and was not listed: a killed process or an edit left it out."""
         for unlisted, release in self._contents().unlisted.items():
             if release == digest:
-                with suppress(MalformedAttachment):  # another program's
-                    index = with_entry(index, parse_attachment(self._manifest(unlisted), digest).entry())
+                manifest = self._manifest(unlisted)
+                with suppress(Refused):  # another program's
+                    index = with_entry(index, parse_attachment(manifest, digest, unlisted).entry(), self._listing)
         return index
 
     def _manifest(self, digest: str) -> bytes:

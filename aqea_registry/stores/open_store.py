@@ -49,10 +49,7 @@ LARGEST_TEXT = 64 << 20
 
 
 def find(store: Store, tag: str, digest: str | None = None) -> Tagged:
-    """What a tag names, or the release of a digest in its place.
-
-    Raises CannotCheck if the store has none, and Refused if a tag names a release of another digest than `digest`.
-    """
+    """What a tag names, or the release of a digest in its place. Raises CannotCheck for none, Refused for another `digest`."""
     tagged = _of_digest(store, tag) if tag == digest else store.find(tag)
     if tagged is None:
         known = store.tags()

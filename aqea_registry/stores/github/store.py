@@ -151,10 +151,7 @@ class GitHub:
         return open_file(self._client, self._assets(tagged), path, layer, offset)
 
     def attach(self, tagged: Tagged, name: str, content: bytes) -> None:
-        """Keep a small document beside a release: as an asset, or in its text if the release takes no more assets.
-
-        A status is also put at the top of the text, for readers. Raises Refused if another document has the name.
-        """
+        """Keep a small document as an asset, or in the text of a release that takes none. Raises Refused for another one."""
         if not NAME.fullmatch(name):
             raise BadConfiguration(f"{name!r} cannot be the name of an attachment", "use letters, digits, '.', '_' and '-'")
         with draft_lock(self._client.address, tagged.tag, "attachments", wait=True):
@@ -162,7 +159,7 @@ class GitHub:
             subject = f"{join_reference(self.spec, tagged.tag)}: {name}"
             if not is_attached(subject, content, self._attachments(found).get(name)):
                 self._keep(found, name, content)
-            if name.startswith("status-") and (line := notice(content)) is not None:
+            if name.startswith("status-") and (line := notice(content)) is not None:  # for readers
                 self._rewrite(found, lambda text: with_notice(text, line))
 
     def attachments(self, tagged: Tagged) -> Mapping[str, bytes]:

@@ -34,7 +34,6 @@ from aqea_registry.stores.attachments import (
     fallback_tag,
     is_fallback_tag,
     parse_attachment,
-    well_formed,
     with_entry,
 )
 from aqea_registry.stores.port import (
@@ -184,8 +183,8 @@ class Registry:
     def attachments(self, tagged: Tagged) -> Mapping[str, bytes]:
         """The documents beside a release, by name; of two with one name the one whose manifest has the lower digest."""
         tag = fallback_tag(tagged.digest)
-        with well_formed(f"{self.spec}@{tag}"):
-            listed = [descriptor for index in self._indexes(tagged.digest, tag) for descriptor in attached(index)]
+        indexes = self._indexes(tagged.digest, tag)
+        listed = [descriptor for index in indexes for descriptor in attached(index, f"{self.spec}@{tag}")]
         found: dict[str, bytes] = {}
         for descriptor in sorted(listed, key=lambda descriptor: descriptor.digest):
             name, content = self._document(tagged, descriptor)
@@ -220,8 +219,7 @@ class Registry:
     def _list_with(self, tagged: Tagged, made: Attachment) -> bytes:
         """The list of a release's attachments as it is now, with one more."""
         tag = fallback_tag(tagged.digest)
-        with well_formed(f"{self.spec}@{tag}"):
-            return with_entry(self._client.manifest(tag), made.entry())
+        return with_entry(self._client.manifest(tag), made.entry(), f"{self.spec}@{tag}")
 
     def _indexes(self, digest: str, tag: str) -> Iterator[bytes]:
         unknown = {400, 404, 405}  # how registries answer that do not know the question
@@ -236,8 +234,7 @@ class Registry:
 
     def _document(self, tagged: Tagged, descriptor: Descriptor) -> tuple[str, bytes]:
         what = f"{self.spec}@{descriptor.digest}"
-        with well_formed(what):
-            made = parse_attachment(self._client.manifest(descriptor.digest) or b"", tagged.digest)
+        made = parse_attachment(self._client.manifest(descriptor.digest) or b"", tagged.digest, what)
         digest = made.document.digest
         reply = self._client.ask("GET", f"blobs/{digest}", {200, 404})
         if reply.status == 404 or digest_of(reply.content) != digest:
