@@ -42,13 +42,6 @@ LENGTHS = (16, 32, 64, 128, 256, 512)
 POOLINGS = {"cls": "cls_token", "mean": "mean_tokens", "max": "max_tokens", "last": "lasttoken"}
 HALVES = ("float16", "bfloat16")
 SIDES = ("first", "second")
-# What is tried first, by what the numbers alone suggest.
-FIRST = {
-    "rows": ("truncation", "casing", "revision"),
-    "revision": ("revision", "truncation"),
-    "precision": ("precision",),
-    "model": ("model",),
-}
 
 
 class Cause(NamedTuple):
@@ -103,7 +96,7 @@ def _try_all(
         as_pinned = f"encoded as pinned they give the {SIDES[1 - target]} file's, within {gaps[1 - target]:.1e}"
     else:
         as_pinned = f"encoded as pinned they give neither file's: {gaps[0]:.1e} and {gaps[1]:.1e} away"
-    first = [*FIRST.get(found.diagnoses[0].kind, ()), *found.diagnoses[0].candidates]
+    first = [found.diagnoses[0].kind, *found.diagnoses[0].candidates]  # what the numbers suggest
     causes = sorted(sample.causes(), key=lambda cause: first.index(cause.kind) if cause.kind in first else len(first))
     tried: list[tuple[float, Cause]] = []
     with report.task("try causes", len(causes), "causes") as advance:
@@ -179,7 +172,7 @@ class RowEncoder:
 
     def causes(self) -> Iterator[Cause]:
         """Every way that is tried, the cheap ones first."""
-        return chain(self._text_causes(), self._view_causes(), self._revisions(), self._models())
+        return chain(self._text_causes(), self._view_causes(), self._of_catalogue())
 
     def _text_causes(self) -> Iterator[Cause]:
         entry, task = self.model.entry, self.artefact.dataset_entry.task
@@ -209,23 +202,18 @@ class RowEncoder:
         for kind in HALVES:
             yield Cause("precision", f"with weights in {kind}", {"view": View(kind, partial(with_half_weights, kind=kind))})
 
-    def _revisions(self) -> Iterator[Cause]:
-        """The same dataset at other revisions, as far as they are pinned and on this machine."""
+    def _of_catalogue(self) -> Iterator[Cause]:
+        """The dataset at other revisions, and other models of this dimension, as far as they are pinned and on this machine."""
         rows_of = attrgetter("repo", "config", "split_name")
-        own = rows_of(self.artefact.dataset_entry)
+        own, dimension = rows_of(self.artefact.dataset_entry), self.model.entry.dimension
         for name, named in self.catalogue.items():
-            if name != self.artefact.dataset and isinstance(named.entry, Dataset) and rows_of(named.entry) == own:
-                with suppress(RegistryError):
+            entry = named.entry
+            with suppress(RegistryError):
+                if isinstance(entry, Dataset) and name != self.artefact.dataset and rows_of(entry) == own:
                     rows = pinned_rows(named, self.report, local_only=True)
                     if len(rows.scores) == len(self.rows.scores):
                         yield Cause("revision", f"the sentences of {name}", {"rows": rows})
-
-    def _models(self) -> Iterator[Cause]:
-        """Other models of the catalogue with this dimension, as far as they are pinned and on this machine."""
-        for name, named in self.catalogue.items():
-            same = isinstance(named.entry, Model) and named.entry.dimension == self.model.entry.dimension
-            if same and name != self.model.name:
-                with suppress(RegistryError):
+                elif isinstance(entry, Model) and name != self.model.name and entry.dimension == dimension:
                     model = pinned_model(named, self.run.values(), self.report, local_only=True)
                     yield Cause("model", f"with the model {name}", {"model": model})
 
