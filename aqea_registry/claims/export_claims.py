@@ -57,10 +57,7 @@ _SPECIAL = {
 def export_claims(
     project: Project, documents: Sequence[Path], report: Reporter, only: Sequence[str], form: Literal["latex", "json"]
 ) -> Exported:
-    """Every claim of all ledgers, or of those named, as printed and with its status. Raises BadConfiguration.
-
-    Contradicted claims are findings, unbound ones a warning; both are in the file.
-    """
+    """Every claim of all ledgers, or of those named, as printed and with its status. Raises BadConfiguration without one."""
     checked = check_claims(project, documents, report, only)
     if not checked.ledgers and not checked.findings:
         raise BadConfiguration("there is no ledger in manifests/claims", "write one: aqea-registry claims import DOC")

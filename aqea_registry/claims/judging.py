@@ -1,8 +1,6 @@
-"""Judging claims: a claim is compared with its evidence. Pure: what was read and recomputed is handed in.
+"""Judging claims: what a claim rests on is turned into Evidence and compared with what it prints. Pure.
 
-`in_order` says in which order claims can be judged, `measured`, `derived`, `quoted_claim` and `quoted_value` turn what a claim
-rests on into Evidence, `judge_claim` gives the verdict. `resolve_result` finds the pair set that a document measured, never
-across revisions in silence.
+`resolve_result` finds the pair set that a document measured, never across revisions in silence.
 """
 
 from __future__ import annotations

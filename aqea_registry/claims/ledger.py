@@ -1,8 +1,7 @@
 """Ledgers: the printed numbers of a document, each with its location and its evidence. One ledger per document.
 
 A ledger is YAML in manifests/claims, one claim per line; docs/claims.md shows one. It is read with every fault named and
-written in one spelling. The document is named by its sha256 and not copied. `read_ledgers` and `find_document` read files,
-everything else is pure.
+written in one spelling. The document is named by its sha256 and not copied.
 """
 
 from __future__ import annotations
@@ -187,10 +186,7 @@ T = TypeVar("T")
 
 
 def find_document(root: Path, document: Document, folders: Sequence[Path]) -> tuple[str, str | None]:
-    """The document's state here, and the hex sha256 of a file of its name with other bytes.
-
-    `same`: a file of its name has its bytes; `stale`: only files with other bytes were found; `absent`: none was.
-    """
+    """Whether a file of the document's name is `same`, `stale` (other bytes) or `absent`, and the hex sha256 of a stale one."""
     paths = [folder / PurePosixPath(document.file).name for folder in folders]
     with suppress(UnsafePath):
         paths.insert(0, inside(root, document.file))

@@ -1,7 +1,4 @@
-"""Folders, projects and releases compared file by file; and what changed between two releases, with its notes.
-
-A `Tree` is paths with digests, and a way to have a file's bytes here. `Contents` is what a release says in its own files.
-"""
+"""Folders, projects and releases compared file by file; and what changed between two releases, with its notes."""
 
 from __future__ import annotations
 

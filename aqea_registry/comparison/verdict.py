@@ -24,10 +24,7 @@ QUANTILES = (0.01, 0.05, 0.5)
 
 
 class PairSetFile(msgspec.Struct, frozen=True, kw_only=True):
-    """One side: the file and what its header says. `numbers` is the format that holds all of its values.
-
-    `content` is the content digest, known where the numbers were found equal to another container's.
-    """
+    """One side: the file and what its header says."""
 
     name: str
     sha256: str
@@ -37,22 +34,19 @@ class PairSetFile(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None = None
     n_pairs: int | None = None
     dimension: int | None = None
-    numbers: str | None = None
+    numbers: str | None = None  # the format that holds all of its values
     has_scores: bool | None = None
-    content: str | None = None
+    content: str | None = None  # the content digest, where the numbers were found equal to another container's
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
-    """How far the vectors are apart. `largest` is the largest absolute difference of two components, in the value's unit.
+    """How far the vectors are apart. Cosines are of each vector with its counterpart."""
 
-    Cosines are of each vector with its counterpart; `quantiles` by their share, lowest first.
-    """
-
-    largest: float
+    largest: float  # absolute difference of two components, in the value's unit
     rows: int
     rows_beyond: int
     least_cosine: float
-    quantiles: dict[str, float]
+    quantiles: dict[str, float]  # of cosines, by their share, lowest first
     rank_changes: int | None
 
 

@@ -205,9 +205,7 @@ def decoded(content: bytes, kind: type[T]) -> T | None:
 
 
 def _check_paths(layers: Iterable[Descriptor]) -> None:
-    """Refuse paths that lead out, that `pull` or git needs, that no file system takes, that would be one file on some, or of
-    which one is a folder of another.
-    """
+    """Refuse paths that lead out, that `pull`, git or file systems do not take, or that cannot stand beside each other."""
     seen: dict[str, str] = {}
     for layer in layers:
         path = layer.annotations.get(TITLE, "")
