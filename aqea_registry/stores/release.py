@@ -205,7 +205,7 @@ def decoded(content: bytes, kind: type[T]) -> T | None:
 
 
 def _check_paths(layers: Iterable[Descriptor]) -> None:
-    """Refuse paths that lead out, that `pull`, git or file systems do not take, or that cannot stand beside each other."""
+    """Refuse paths that lead out, that `pull`, git or file systems do not take, or that clash with another."""
     seen: dict[str, str] = {}
     for layer in layers:
         path = layer.annotations.get(TITLE, "")
