@@ -33,10 +33,7 @@ MADE, KEPT, FOLDER = "attestations", "manifests/made", "manifests/confirmations"
 
 
 class Remade(msgspec.Struct, frozen=True, kw_only=True):
-    """One pair set of a confirmation.
-
-    `alike`: another statement has it from this kind of machine; `doubt`: why it does not count.
-    """
+    """One pair set of a confirmation. `alike`: it was made on this kind of machine, too; `doubt`: why it does not count."""
 
     key: str
     reference: str
@@ -72,16 +69,10 @@ def remade(statement: Statement, others: Iterable[Statement]) -> list[Remade]:
     rows, subjects = list[Remade](), statement.digests
     for key, made in sorted(confirmation.pair_sets.items()):
         makings = known[made.released]
-        rows.append(
-            Remade(
-                key=key,
-                reference=confirmation.reference,
-                verdict=made.verdict,
-                machine=made.machine,
-                alike=any((machine := making.machine()) and machine.kind == made.machine.kind for making in makings),
-                doubt=_doubt(confirmation, made, makings) if made.released in subjects else "it is not about what it compares",
-            )
-        )
+        kinds = {found.kind for making in makings if (found := making.machine())}
+        doubt = _doubt(confirmation, made, makings) if made.released in subjects else "it is not about what it compares"
+        machine, alike, reference = made.machine, made.machine.kind in kinds, confirmation.reference
+        rows.append(Remade(key=key, reference=reference, verdict=made.verdict, machine=machine, alike=alike, doubt=doubt))
     return rows
 
 
@@ -143,14 +134,3 @@ def statement_notes(root: Path) -> list[str]:
         types = (statement.predicate_type for statement in statements_in([(path, content)]) if not statement.judged)
         notes |= {f"{path}: not judged: its predicate is of type {kind!r}" for kind in types}
     return sorted(notes)
-
-
-def said_before(statements: Iterable[Statement], new: Statement) -> Statement | None:
-    """A confirmation among these that differs in its times alone: repeating it adds nothing."""
-    return next((old for old in statements if old.confirmation() and _timeless(old) == _timeless(new)), None)
-
-
-def _timeless(statement: Statement) -> object:
-    confirmation = msgspec.convert(statement.predicate, Confirmation)
-    pair_sets = {key: msgspec.structs.replace(made, metadata=None) for key, made in confirmation.pair_sets.items()}
-    return statement.subject, confirmation.reference, pair_sets, confirmation.resolved_dependencies

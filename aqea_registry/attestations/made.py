@@ -57,8 +57,7 @@ def write_pair_set_statement(
 ) -> None:
     """Write down how a pair set was just made. `files` maps its paths to hex sha256.
 
-    A sound statement in git stays, so that a run elsewhere changes nothing there, unless this one is the first with a thin
-    margin, or was made with another rounding offset.
+    A sound statement in git stays, so that a run elsewhere changes nothing, but for a new thin margin or rounding offset.
     """
     predicate = Provenance(
         build_definition=intoto.BuildDefinition(
@@ -125,10 +124,7 @@ class Attested(msgspec.Struct, frozen=True, kw_only=True):
 def read_attested(
     root: Path, artefact: RunArtefact, files: Mapping[str, str], path: str
 ) -> tuple[Attested | None, list[Finding]]:
-    """A statement on a pair set of this checkout, checked: against the files (path to hex sha256), pins and params.yaml.
-
-    None without findings if there is none, or one that is not judged.
-    """
+    """A statement on a pair set of this checkout, checked: against the files (path to hex sha256), pins and params.yaml."""
     try:
         content = read_small(root / path, Limit.STATEMENT)
     except FileNotFoundError:
@@ -149,9 +145,9 @@ def read_attested(
     findings += intoto.subject_findings(statement, path, files)
     findings += intoto.dependency_findings(inputs, path, inputs_of([artefact]))
     if definition.external_parameters != _parameters(artefact):
-        message, wanted = "the statement has other parameters than params.yaml", str(_parameters(artefact))
-        actual = str(definition.external_parameters)
-        findings.append(Finding("mismatch", f"{path}: externalParameters", message, wanted, actual))
+        message, subject = "the statement has other parameters than params.yaml", f"{path}: externalParameters"
+        wanted, actual = str(_parameters(artefact)), str(definition.external_parameters)
+        findings.append(Finding("mismatch", subject, message, wanted, actual))
     machine, period = provenance.machine(), provenance.period()
     if machine is None or period is None:
         return None, [*findings, Finding("malformed", path, "it does not say on which machine or when the pair set was made")]
@@ -203,9 +199,7 @@ def _local(root: Path, artefacts: Iterable[RunArtefact], release: Release) -> di
 def judge_statements(attachments: Mapping[str, bytes], release: Release, reference: str) -> tuple[list[Finding], list[str]]:
     """What is wrong with the statements beside a release, and what the sound ones say, for people."""
     digests = set(release_subjects(release).values())
-    sound: list[Statement] = []
-    findings: list[Finding] = []
-    notes: list[str] = []
+    sound, findings, notes = list[Statement](), list[Finding](), list[str]()
     for name in sorted(filter(NAME.fullmatch, attachments)):
         for document in documents(attachments[name]):
             statement, wrong = parse_statement(document, f"{reference}: {name}")
@@ -224,10 +218,7 @@ def judge_statements(attachments: Mapping[str, bytes], release: Release, referen
 
 
 def release_statement(root: Path, artefacts: Collection[RunArtefact], release: Release, made: Iterable[Period]) -> Statement:
-    """State how a release was put together: its files from the pins of the run, when its pair sets were `made`.
-
-    It has no time of its own: a publication that is repeated gives the same statement.
-    """
+    """State how a release was put together, when its pair sets were `made`; repeated, it gives the same bytes."""
     times = [(period.started_on, period.finished_on) for period in made]
     when = Metadata(started_on=min(times)[0], finished_on=max(end for _, end in times)) if times else None
     predicate = Provenance(

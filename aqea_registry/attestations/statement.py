@@ -113,10 +113,7 @@ class Provenance(_Layout, frozen=True, kw_only=True):
 
 
 class Confirmed(_Layout, frozen=True, kw_only=True):
-    """A pair set made again: the released file, the regenerated file, and how they compare.
-
-    `encoded` counts the sentences that went through the model for it, and `metadata` says when; 0.1.0 wrote neither.
-    """
+    """A pair set made again. `encoded` sentences went through the model for it, at `metadata`; 0.1.0 wrote neither."""
 
     verdict: Literal["IDENTICAL", "SAME CONTENT", "EQUIVALENT", "DIVERGED"]
     released: Hex
@@ -187,10 +184,7 @@ def make_statement(subject: Mapping[str, str], predicate: Provenance | Confirmat
 
 
 def parse_statement(content: bytes, name: str) -> tuple[Statement | None, list[Finding]]:
-    """Read a statement, plain or out of its envelope; the envelope's signatures are not checked.
-
-    What contradicts in-toto's layout, or that of a predicate which is known here, is a finding.
-    """
+    """Read a statement, plain or out of its envelope, whose signatures are not checked; or say how it breaks its layout."""
     try:
         if len(content) > Limit.STATEMENT:
             raise ValueError(f"{len(content)} bytes; the limit is {Limit.STATEMENT}")
@@ -241,10 +235,7 @@ def subject_findings(statement: Statement, name: str, known: Mapping[str, str]) 
 
 
 def foreign_findings(statement: Statement, name: str, digests: Collection[str]) -> list[Finding]:
-    """Where a statement beside a release refers to bytes that are not in it: `digests` are the release's own, in hex.
-
-    Another program's provenance may be about other files as well, as in-toto has it: one of its subjects has to be here.
-    """
+    """Where a statement beside a release is about bytes that are not in it; of another program's, one subject has to be."""
     message = "the statement refers to bytes that are not in this release"
     subjects = [(subject.name, subject.digest.get("sha256")) for subject in statement.subject]
     others = [Finding("mismatch", f"{name}: {key}", message, None, sha256) for key, sha256 in subjects if sha256 not in digests]

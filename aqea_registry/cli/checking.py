@@ -1,7 +1,4 @@
-"""Commands that check and change nothing.
-
-How a comparison is shown to a person.
-"""
+"""Commands that check and change nothing, and how a comparison is shown to a person."""
 
 from __future__ import annotations
 
@@ -141,10 +138,8 @@ def compare(shell: Shell, before: str, after: str, deep: bool, diagnose: bool, b
             rows = [(change.what, change.name, change.state, change.before or "", change.after or "") for change in changes]
             print_table(("what", "name", "", before, after), rows)
         if files:
-            print_table(
-                ("verdict", before, after, "why"),
-                [(file.verdict, file.before or "", file.after or "", file.message) for file in files],
-            )
+            table = [(file.verdict, file.before or "", file.after or "", file.message) for file in files]
+            print_table(("verdict", before, after, "why"), table)
         if pair_set is not None:
             show_pair_set(pair_set)
         click.echo(found.verdict)

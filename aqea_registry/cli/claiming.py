@@ -50,15 +50,10 @@ def _show(checked: CheckedClaims) -> None:
 
     for note in checked.notes:
         click.echo(printable(f"note: {note}"))
-    print_table(
-        ("ledger", "document", *STATES),
-        [
-            (name, checked.documents.get(name, ""), *(count[state] for state in STATES))
-            for name, count in counts(checked.verdicts).items()
-        ],
-    )
-    missing = reasons(checked.verdicts)
-    if missing:
+    by_ledger = counts(checked.verdicts).items()
+    rows = [(name, checked.documents.get(name, ""), *(count[state] for state in STATES)) for name, count in by_ledger]
+    print_table(("ledger", "document", *STATES), rows)
+    if missing := reasons(checked.verdicts):
         print_table(("unchecked", "claims", "for example"), missing)
 
 
@@ -111,7 +106,6 @@ def lint(shell: Shell, documents: tuple[str, ...], update: bool) -> Outcome:
     linted, findings, error = lint_claims(shell.directory, [Path(document) for document in documents], update=update)
 
     def show() -> None:
-
         for page in linted:
             counts = f"{page.bound} bound, {page.examples} examples, {page.results - page.bound - page.examples} unbound"
             click.echo(printable(f"{page.document}: {page.results} numbers look like results: {counts}"))

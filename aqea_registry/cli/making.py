@@ -48,16 +48,8 @@ def pin(shell: Shell, names: tuple[str, ...], check: bool, record: bool, commits
         for note in made.notes:
             click.echo(printable(f"note: {note}"))
 
-    data = [
-        {
-            "group": done.group,
-            "name": done.name,
-            "state": done.state,
-            "commit": done.pin.commit,
-            "changed_files": done.changed_files,
-        }
-        for done in made.done
-    ]
+    names = ("group", "name", "state", "changed_files")
+    data = [{"commit": done.pin.commit, **{name: getattr(done, name) for name in names}} for done in made.done]
     return Outcome((), {"pins": data, "failed": made.failed, "notes": made.notes}, show, made.error)
 
 
@@ -88,14 +80,7 @@ def _check_pins(checked: Checked, record: bool) -> Outcome:
 @click.option("--device", metavar="DEVICE", default="cpu", help="Where the model runs, such as cuda (default: cpu).")
 @click.option("--fresh", is_flag=True, help="Encode every sentence again, also those encoded before.")
 def generate(
-    shell: Shell,
-    dataset: str,
-    model: str,
-    batch: int | None,
-    threads: int | None,
-    attention: Any,
-    device: str,
-    fresh: bool,
+    shell: Shell, dataset: str, model: str, batch: int | None, threads: int | None, attention: Any, device: str, fresh: bool
 ) -> Outcome:
     """Make one pair set of the run: what a DVC stage calls.
 

@@ -151,4 +151,4 @@ def confirm(shell: Shell, reference: str, fresh: bool, device: str, add: bool) -
         click.echo(printable(f"{done.encoded} sentences encoded on {'; on '.join(done.machines)}"))
         click.echo(printable(f"{done.path}{f', and beside {reference}' if done.added else ''}"))
 
-    return Outcome((), done, show, status=int(done.diverged))
+    return Outcome((), done, show, status=int("DIVERGED" in done.verdicts.values()))

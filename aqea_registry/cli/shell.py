@@ -58,10 +58,7 @@ class Shell(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a command found: findings, data for --json, how to show it to a person, and what stopped a part of it.
-
-    `data` holds plain values or structs; findings in it are left out, they have a place of their own.
-    """
+    """What a command found: findings, plain values or structs for --json, how to show it, and what stopped a part of it."""
 
     findings: Sequence[Finding]
     data: Any
@@ -244,10 +241,7 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None
 
 
 def print_tree(title: str, branch: Branch, *, upwards: bool = False) -> None:
-    """A tree of the graph on stdout: with guides and colours on a terminal, one line per node elsewhere.
-
-    Where it leads `upwards`, a verb says what a node does with the one that it stands below.
-    """
+    """A tree of the graph on stdout; `upwards`, a verb says what a node does with the one that it stands below."""
     if not sys.stdout.isatty():
         click.echo(f"{title}:")
         for line in _branch_lines(branch, "", "", upwards):

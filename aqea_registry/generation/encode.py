@@ -34,10 +34,7 @@ SEGMENT = 4096  # sentences whose vectors are kept at a time
 
 
 class ModelInUse(msgspec.Struct, frozen=True, kw_only=True):
-    """A model with its pin, the folder with its checked files, and the folder in which vectors are kept.
-
-    `dimensions` are all those at which the run uses exactly these weights: one pass serves them all.
-    """
+    """A model with its pin, and the folders with its checked files and of its vectors, at all `dimensions` of the run."""
 
     name: str
     entry: Model
@@ -69,9 +66,8 @@ def vectors_of(
     model: ModelInUse, sentences: Iterable[str], settings: Settings, report: Reporter, *, label: str, fresh: bool
 ) -> Vectors:
     """Vectors of all sentences (as the model sees them, prefix included). Each distinct one goes through the model once.
-    `label` is what the progress bar is called.
 
-    Where the run has the same model at several dimensions, one pass serves them all. Raises Refused and CannotCheck.
+    `label` is what the progress bar is called. Raises Refused and CannotCheck.
     """
     caches = {dimension: _cache(model, dimension, settings, fresh=fresh) for dimension in model.dimensions}
     cache = caches[model.entry.dimension]
@@ -159,12 +155,7 @@ def _cache(model: ModelInUse, dimension: int, settings: Settings, *, fresh: bool
 
 
 def _encode(
-    model: ModelInUse,
-    encoder: Encoder,
-    sentences: Sequence[str],
-    caches: dict[int, VectorCache],
-    report: Reporter,
-    label: str,
+    model: ModelInUse, encoder: Encoder, sentences: Sequence[str], caches: dict[int, VectorCache], report: Reporter, label: str
 ) -> None:
     """Send sentences through the model and keep their vectors."""
     if model.precision == "float32":
@@ -209,8 +200,7 @@ def load_encoder(model: ModelInUse, settings: Settings) -> Encoder:
 
 def _segments(batches: Iterable[Encoded], advance: Advance) -> Iterator[Encoded]:
     """The encoder's batches, gathered into pieces worth a file."""
-    gathered: list[Encoded] = []
-    count = 0
+    gathered, count = list[Encoded](), 0
     for batch in batches:
         gathered.append(batch)
         count += len(batch.positions)

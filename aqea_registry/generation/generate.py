@@ -53,9 +53,8 @@ def generate(
 ) -> Generated:
     """Make the pair set of a dataset under a model, as `params.yaml` has it in its run.
 
-    `fresh` forgets vectors that were computed before. A folder `elsewhere` gets the files and the vectors instead of the
-    project; what was computed before and is not in it is not used. Raises Refused for bytes, rows or vectors that are not as
-    they must be; then none of the set's files was touched.
+    `fresh` forgets vectors that were computed before; a folder `elsewhere` takes the project's place for files and vectors.
+    Raises Refused for bytes, rows or vectors that are not as they must be; then none of the set's files was touched.
     """
     started, root = now(), elsewhere or project.root
     project.params.check_versions("vectors", "view")
@@ -125,23 +124,22 @@ def export(project: Project, path: str, kind: str) -> str:
     if artefact is None:
         known = ", ".join(artefact.pairs for artefact in project.artefacts.values())
         raise BadConfiguration(f"{path} is not a pair file of the run; it has {known}")
-    source = artefact.pairs
-    if not (project.root / source).is_file():
-        raise CannotCheck(f"{source} not found", "run: dvc repro")
-    target = artefact.path(kind)
+    source, target = project.root / artefact.pairs, artefact.path(kind)
+    if not source.is_file():
+        raise CannotCheck(f"{artefact.pairs} not found", "run: dvc repro")
     if kind == "benchmark":
-        examined, findings = examine(project.root / source, source)
+        examined, findings = examine(source, artefact.pairs)
         if examined is None or findings:
             raise Refused(f"{findings[0].subject}: {findings[0].message}", findings, "run: dvc repro")
-        write_bytes(project.root / target, artefact.benchmark_text(examined, hash_file(project.root / source)))
+        write_bytes(project.root / target, artefact.benchmark_text(examined, hash_file(source)))
         return target
     try:
-        with open_regular(project.root / source) as pair_file:
+        with open_regular(source) as pair_file:
             content = pair_json.read(pair_file)
             with atomic_write(project.root / target) as file:
                 _WRITERS[kind](file, content)
     except Malformed as error:
-        raise Refused.of(error.code, source, str(error), hint="run: dvc repro") from error
+        raise Refused.of(error.code, artefact.pairs, str(error), hint="run: dvc repro") from error
     return target
 
 

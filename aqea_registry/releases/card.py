@@ -230,10 +230,9 @@ def render_croissant(card: Card) -> bytes:
     return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def context() -> dict[str, Any]:
+def context() -> Any:
     """The terms of Croissant, as its specification lists them, and those of PROV."""
-    value: dict[str, Any] = json.loads((files(__package__) / "croissant_context.json").read_bytes())
-    return value
+    return json.loads((files(__package__) / "croissant_context.json").read_bytes())
 
 
 def licence_url(licence: str) -> str:

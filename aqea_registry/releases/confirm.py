@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from aqea_registry.attestations.confirmations import FOLDER, own_statements, remade, said_before, statements_in
+from aqea_registry.attestations.confirmations import FOLDER, remade, statements_in
 from aqea_registry.attestations.made import attachment_name, inputs_of, now, release_subjects
 from aqea_registry.attestations.statement import NAME, Confirmation, Confirmed, Period, Statement, make_statement
 from aqea_registry.base.files import hash_file, write_bytes
@@ -33,10 +33,7 @@ PINS = "pins.json"
 
 
 class Confirming(msgspec.Struct, frozen=True, kw_only=True):
-    """What was confirmed: a verdict for each pair set, the machines, the statement, and whether it was attached.
-
-    `encoded` is the number of sentences that went through the model.
-    """
+    """What was confirmed: the verdicts by pair set, the machines, the sentences that were encoded, and the statement."""
 
     reference: str
     digest: str
@@ -45,11 +42,6 @@ class Confirming(msgspec.Struct, frozen=True, kw_only=True):
     encoded: int
     path: str
     added: bool
-
-    @property
-    def diverged(self) -> bool:
-        """Whether any pair set did."""
-        return "DIVERGED" in self.verdicts.values()
 
 
 def confirm(project: Project, reference: str, report: Reporter, settings: Settings, *, add: bool) -> Confirming:
@@ -80,10 +72,9 @@ def confirm(project: Project, reference: str, report: Reporter, settings: Settin
         resolved_dependencies=inputs_of(common),
         metadata=Period(started_on=started, finished_on=now()),
     )
-    subjects = release_subjects(release)
-    paths = ["release", *(published_path(artefact.pairs) for artefact in common)]
+    subjects, paths = release_subjects(release), ["release", *(published_path(artefact.pairs) for artefact in common)]
     new = make_statement({path: subjects[path] for path in paths}, predicate)
-    content = (said_before(statements_in(own_statements(project.root)), new) or new).to_bytes()
+    content = new.to_bytes()
     name = attachment_name(f"confirmation-{tag.lower().replace(':', '-')}", content)
     write_bytes(project.root / FOLDER / name, content)
     if add:

@@ -55,7 +55,7 @@ class Package(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WrittenPackage(msgspec.Struct, frozen=True, kw_only=True):
-    """The folder as written: the number of its files, those that were not so before, and those that were removed."""
+    """The folder as written: how many files it has, which were not so before, and which were removed."""
 
     folder: str
     files: int
@@ -65,10 +65,7 @@ class WrittenPackage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def assemble(project: Project, report: Reporter) -> Package:
-    """Verify a run, judge its claims, draw its graph and page, and put all of it into a package, step by step.
-
-    Raises Refused, with all findings, if the run is not sound.
-    """
+    """Verify a run, judge its claims, draw its graph and page, and package it. Raises Refused, with all findings."""
     checked = verify_project(project, report)
     if checked.findings:
         message = f"verification has {len(checked.findings)} findings, so there is no release of this run"
@@ -94,10 +91,9 @@ def build_package(described: card.Card, page: bytes, files: Mapping[str, tuple[s
 
 
 def as_released(package: Package, store: Store, tagged: Tagged) -> Package | None:
-    """The package with the card and the page that a release has; None if that release is not of this run.
+    """The package with the card and the page that a release has, if its files, statements and claims are those of this run.
 
-    It is where the manifest's files, what the authors state and the claims are the same: a later version of this program
-    writes another card, and a tag keeps the one that it has. Raises Refused and CannotCheck.
+    A later version of this program writes another card, and a tag keeps the one that it has. Raises Refused and CannotCheck.
     """
     if tagged.digest == package.release.digest():
         return package
@@ -122,10 +118,9 @@ def _stated(texts: Mapping[str, bytes]) -> tuple[list[object], list[tuple[bytes,
 
 
 def write_package(package: Package, folder: Path, report: Reporter) -> WrittenPackage:
-    """Make a folder hold exactly the package; what it holds already is left alone.
+    """Make a folder hold exactly the package, also where it holds an older one.
 
-    A file of an older package in it is replaced or removed. Raises Refused, before anything is written, if the folder holds
-    a file that is not of a package; and if a file of the project is no longer what was verified.
+    Raises Refused, before anything is written, for a file in it that is not of a package, or is no longer what was verified.
     """
     layers = package.release.files()
     present = _present(folder, {*layers, *(listed := _listed(folder))})
@@ -140,13 +135,8 @@ def write_package(package: Package, folder: Path, report: Reporter) -> WrittenPa
                 _write(package.content(path), folder / path, layers[path])
                 written.append(path)
             advance(layers[path].size)
-    return WrittenPackage(
-        folder=str(folder),
-        files=len(layers),
-        bytes=package.release.size(),
-        written=tuple(written),
-        removed=tuple(old),
-    )
+    size = package.release.size()
+    return WrittenPackage(folder=str(folder), files=len(layers), bytes=size, written=tuple(written), removed=tuple(old))
 
 
 def _card(publish: Publish, run: RunRecord, verification: CheckedProject) -> card.Card:
@@ -212,7 +202,7 @@ def _present(folder: Path, known: set[str]) -> dict[str, str | None]:
 
 
 def _part_of(path: str, known: set[str]) -> bool:
-    """Whether this is the beginning of a file that a killed process did not finish: it is swept with the next writing."""
+    """Whether a killed process left this beginning of a file: it is swept with the next writing."""
     folder, slash, name = path.rpartition("/")
     part = PART.fullmatch(name)
     return part is not None and f"{folder}{slash}{part[1]}" in known

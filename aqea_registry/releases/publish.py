@@ -71,10 +71,6 @@ class _Target(NamedTuple):
     receipt: Path
     plan: Plan | CannotCheck
 
-    @property
-    def reference(self) -> str:
-        return join_reference(self.store.spec, self.tag)
-
 
 def publish(project: Project, tag: str, specs: Sequence[str], report: Reporter, *, dry_run: bool = False) -> PublishOutcome:
     """Verify, build the release, put it into each store, read it back, and write its receipt last.
@@ -91,8 +87,8 @@ def publish(project: Project, tag: str, specs: Sequence[str], report: Reporter, 
             results.append(_planned(target, package.release) if dry_run else _put(target, package, project.run, report))
         except RegistryError as error:
             errors.append(error)
-            failed = StoreResult(store=target.store.spec, reference=target.reference, state="failed", reason=error.message)
-            results.append(failed)
+            spec, reference = target.store.spec, join_reference(target.store.spec, tag)
+            results.append(StoreResult(store=spec, reference=reference, state="failed", reason=error.message))
     release = package.release
     done = Published(tag=tag, digest=release.digest(), files=len(release.layers), bytes=release.size(), puts=tuple(results))
     return PublishOutcome(done=done, error=most_severe(errors))
@@ -111,10 +107,7 @@ def _open_stores(tag: str, specs: Sequence[str], root: Path) -> list[Store]:
 def _released(
     package: Package, tag: str, stores: Sequence[Store], root: Path, usual: Sequence[str], report: Reporter
 ) -> Package:
-    """What the tag names already, in these stores or in those of its receipts, if it is of the same run; else the package.
-
-    A tag that exists is never built again: a second store gets the bytes of the first, also after an upgrade.
-    """
+    """What the tag names already, in these stores or in those of its receipts, if it is of the same run; else the package."""
     known = [receipt for _, receipt in receipts.all_receipts(root, usual) if receipt.tag == tag]
     opened = {store.spec: store for store in stores}
     for spec in dict.fromkeys([*opened, *(spec for receipt in known for spec in receipt.stores)]):
@@ -122,9 +115,9 @@ def _released(
             store = opened.get(spec) or open_store(spec, root)
             tagged = store.find(tag)
             released = as_released(package, store, tagged) if tagged is not None else None
-            if released is not None and released is not package:
-                report.warn(f"{tag} exists already, of this run: its card and page stay as they are in {spec}")
             if released is not None:
+                if released is not package:
+                    report.warn(f"{tag} exists already, of this run: its card and page stay as they are in {spec}")
                 return released
     return package
 
@@ -185,7 +178,6 @@ def _put(target: _Target, package: Package, run: RunRecord, report: Reporter) ->
     entry = StoreReceipt(reference=planned.reference, at=tagged.at, ids=ids)
     written = receipts.write(run.root, store.spec, tag, release, entry)
     repaired = isinstance(target.plan, Plan) and target.plan.existing is not None
-    state: Literal["published", "unchanged", "repaired"]
     state = "unchanged" if planned.state == "unchanged" else "repaired" if repaired else "published"
     return msgspec.structs.replace(planned, state=state, receipt=shown, receipt_written=written)
 

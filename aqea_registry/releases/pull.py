@@ -37,8 +37,7 @@ class Pulled(msgspec.Struct, frozen=True, kw_only=True):
 def pull(store: Store, tag: str, folder: Path, report: Reporter, *, digest: str | None = None, force: bool = False) -> Pulled:
     """Restore the release that a tag names into a folder; a pull that was interrupted is repeated and continues.
 
-    Raises CannotCheck, and Refused: for a release that could not be restored safely, for files in the way that hold other
-    bytes (unless `force`), and for bytes that are not the release's, which never get their names.
+    Raises CannotCheck, and Refused for unsafe paths, for files in the way (unless `force`) and for bytes of no release.
     """
     tagged = find(store, tag, digest)
     release = store.release(tagged)
@@ -70,15 +69,13 @@ def _paths(folder: Path, release: Release) -> dict[str, Path]:
         try:
             paths[path] = inside(folder, path)
         except UnsafePath as error:
-            message = f"{error}; nothing was written"
-            raise Refused.of("unsafe-path", path, message, hint="pull into an empty folder") from error
+            raise Refused.of("unsafe-path", path, f"{error}; nothing was written", hint="pull into an empty folder") from error
     return paths
 
 
 def _wanted(files: Mapping[str, Descriptor], paths: dict[str, Path], reference: str, force: bool) -> dict[str, Descriptor]:
     """Those of the files that are not in the folder yet. Raises Refused if different files exist there."""
-    wanted: dict[str, Descriptor] = {}
-    findings = []
+    wanted, findings = dict[str, Descriptor](), list[Finding]()
     for path, layer in sorted(files.items()):
         target = paths[path]
         if not os.path.lexists(target):
@@ -96,11 +93,8 @@ def _wanted(files: Mapping[str, Descriptor], paths: dict[str, Path], reference: 
             message = f"a different file exists at this path{why}"
             findings.append(Finding("conflict", str(target), message, layer.digest, actual))
     if findings and not force:
-        raise Refused(
-            f"{len(findings)} files differ from those of {reference}; nothing was written",
-            findings,
-            "pull into an empty folder, or replace them with --force",
-        )
+        message = f"{len(findings)} files differ from those of {reference}; nothing was written"
+        raise Refused(message, findings, "pull into an empty folder, or replace them with --force")
     return wanted
 
 
@@ -110,15 +104,7 @@ def _refuse_small_disk(folder: Path, needed: int) -> None:
         raise CannotCheck(f"{folder}: the release needs {needed} bytes and the disk has {free}", "make room, or pull elsewhere")
 
 
-def _fetch(
-    store: Store,
-    tagged: Tagged,
-    path: str,
-    layer: Descriptor,
-    incoming: Path,
-    target: Path,
-    advance: Advance,
-) -> int:
+def _fetch(store: Store, tagged: Tagged, path: str, layer: Descriptor, incoming: Path, target: Path, advance: Advance) -> int:
     """Bring one file, from where the last pull stopped, and give it its name. Returns the bytes that were sent."""
     part = incoming / layer.digest.removeprefix("sha256:")
     held = part.stat().st_size if part.exists() else 0

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -59,10 +59,7 @@ class PinFacts(NamedTuple):
 
 
 class Content(msgspec.Struct, frozen=True, kw_only=True):
-    """What a page is made of. `receipts` is None within a release: a page that named releases would change with each.
-
-    `manifest` is the hex sha256 of the manifest, `files` maps its paths to sha256 and size in bytes.
-    """
+    """What a page is made of. `files` maps paths to sha256 and size. Within a release `receipts` is None: none is named."""
 
     title: str
     manifest: str | None
@@ -175,9 +172,9 @@ def _contradictions(content: Content) -> Iterator[Contradiction]:
 
 
 def _ledgers(content: Content) -> Iterator[LedgerRows]:
-    rows: dict[str, list[Verdict]] = {}
+    rows = defaultdict[str, list[Verdict]](list)
     for verdict in content.verdicts:
-        rows.setdefault(verdict.ledger, []).append(verdict)
+        rows[verdict.ledger].append(verdict)
     for name, verdicts in rows.items():
         yield LedgerRows(name, content.ledgers[name], tuple(verdicts))
 
@@ -296,14 +293,10 @@ def _facts(verdict: Verdict) -> Iterator[tuple[str, str]]:
 def _reachable(
     verdicts: Sequence[Verdict], graph: Graph | None, forward: frozenset[str]
 ) -> tuple[list[Node], dict[str, list[tuple[str, str]]]]:
-    """The nodes that claims rest on, without claims, in the order in which they are reached; and by id the links below each.
-
-    Below a file are also the releases that carry it and their stores, if their kinds are in `forward`.
-    """
+    """The nodes that claims rest on, without claims, as they are reached; and by id the links below each, `forward` too."""
     if graph is None:
-        return [], {
-            f"claim:{verdict.name}": [("rests on", f"claim:{name}") for name in verdict.rests_on] for verdict in verdicts
-        }
+        rest = {verdict.name: [("rests on", f"claim:{name}") for name in verdict.rests_on] for verdict in verdicts}
+        return [], {f"claim:{name}": links for name, links in rest.items()}
     claims = {f"claim:{verdict.name}" for verdict in verdicts}
     links: dict[str, list[tuple[str, str]]] = {}
     nodes: list[Node] = []

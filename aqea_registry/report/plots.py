@@ -1,8 +1,7 @@
 """Plots of scores as SVG: the bars of a release, and the report's figure of scores beside their prints.
 
-Written by hand, so that the same scores give the same bytes and nothing needs a plotting library. Every mark is labelled with
-its dataset and value, so nothing depends on colour. A plot has its own background, because the page around it may be light
-where the reader's system is dark.
+Written by hand, so that the same scores give the same bytes. Every mark is labelled, so nothing depends on colour. A plot has
+its own background, because the page around it may be light where the reader's system is dark.
 """
 
 from __future__ import annotations
@@ -105,10 +104,8 @@ class Axis(NamedTuple):
 
     def labels(self, y: float) -> list[str]:
         """The ticks' values."""
-        return [
-            f'<text class="small" x="{self.x(tick):.1f}" y="{y:g}" text-anchor="middle">{tick:.1f}</text>'
-            for tick in self.ticks
-        ]
+        small = f'y="{y:g}" text-anchor="middle"'
+        return [f'<text class="small" x="{self.x(tick):.1f}" {small}>{tick:.1f}</text>' for tick in self.ticks]
 
 
 def render_plot(scores: Sequence[Score]) -> bytes:
@@ -118,7 +115,7 @@ def render_plot(scores: Sequence[Score]) -> bytes:
 
 
 def describe(scores: Sequence[Score]) -> str:
-    """The plot of a release in words, every bar of it, for readers who do not see it."""
+    """The plot of a release in words."""
     return "; ".join(f"{score.dataset} with {score.model}: {score.value:.4f}" for score in scores) + "."
 
 
@@ -188,10 +185,7 @@ def _diamond(x: float, y: float, state: str) -> str:
 def _drawing(
     height: int, title: str, words: str, heading: str, body: Sequence[str], *, name: str = "", style: str = STYLE
 ) -> str:
-    """A whole SVG around its elements; `words` is for readers who do not see it.
-
-    Within a page, `name` keeps the ids of several drawings apart, and `style` is empty because the page has the style.
-    """
+    """A whole SVG around its elements, with `words` for readers who do not see it; a page has the style, and needs a `name`."""
     head = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
         f'role="img" aria-labelledby="{name}title {name}desc">',

@@ -74,8 +74,7 @@ def page_of(
 ) -> Page:
     """The page of a run. `listed` has sha256 and size of the files that it names.
 
-    Without receipts it is the page within a release: made of what every checkout has, so that all build the same, with
-    `checked` and `graph` of `Scope.RELEASE`. It names no release, which would change the page after each publication.
+    Without receipts it is the page within a release: of `Scope.RELEASE`, which every checkout builds the same.
     """
     manifest, used = run.manifest.content, run.pins()
     pins = [*sorted(run.lock.datasets.items()), *sorted(run.lock.models.items())]
@@ -111,8 +110,7 @@ def render_page(page: Page) -> bytes:
     style = FIGURE_STYLE + style
     environment = Environment(autoescape=True, finalize=visible, undefined=StrictUndefined, extensions=["jinja2.ext.do"])
     environment.filters["anchor"] = lambda name: do_urlencode(visible(name))  # type: ignore[arg-type]
-    template = environment.from_string(layout)
-    text = template.render(
+    text = environment.from_string(layout).render(
         page=page,
         style=Markup(style),  # noqa: S704 - our own file
         script=Markup(script),  # noqa: S704

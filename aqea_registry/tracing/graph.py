@@ -1,7 +1,7 @@
 """The graph of a project: what rests on what, from a printed number down to immutable bytes and up to the stores.
 
-An edge says that its source rests on its target. Nodes and edges are sorted, so that the same project gives the same text.
-Pure but for `inside_project`; `GraphBuilder` is what the other modules write into.
+An edge says that its source rests on its target. Nodes and edges are sorted: the same project gives the same text. Pure but
+for `inside_project`; `GraphBuilder` is what the other modules write into.
 """
 
 from __future__ import annotations
@@ -130,23 +130,17 @@ def union(*graphs: Graph) -> Graph:
 
 
 class Branch(NamedTuple):
-    """A node in a tree of the graph, with the verb that leads to it.
-
-    `repeated`: what is below it is shown elsewhere in the tree. `omitted` counts by kind what is left out below it.
-    """
+    """A node in a tree of the graph, with the verb that leads to it; below it nothing is shown twice (`repeated`)."""
 
     node: Node
     label: str
     branches: tuple[Branch, ...] = ()
     repeated: bool = False
-    omitted: Mapping[str, int] = {}
+    omitted: Mapping[str, int] = {}  # by kind
 
 
 def tree(graph: Graph, start: str, direction: Literal["down", "up"], limit: int | None = None) -> Branch:
-    """The node, what it rests on (down) or what rests on it (up), and so on; what is below a node is shown once.
-
-    Of more than `limit` branches of one kind below one node only the first are kept, the broken ones before others.
-    """
+    """The node, and all that it rests on (down) or that rests on it (up); of each kind at most `limit`, broken ones first."""
     shown: set[str] = set()
     edges = graph.below if direction == "down" else graph.above
 
@@ -183,8 +177,7 @@ def counted(counts: Mapping[str, int]) -> str:
 def _kept(graph: Graph, ends: Sequence[tuple[str, str]], limit: int | None) -> tuple[list[tuple[str, str]], Mapping[str, int]]:
     if limit is None:
         return list(ends), {}
-    kept: set[tuple[str, str]] = set()
-    count: Counter[str] = Counter()
+    kept, count = set[tuple[str, str]](), Counter[str]()
     for end in sorted(ends, key=lambda end: graph.by_id[end[0]].broken is None):
         kind = graph.by_id[end[0]].kind
         count[kind] += 1
@@ -282,10 +275,8 @@ class GraphBuilder:
         """Draw a file of the project, or a pair set's file."""
         size = None if expected.size is None else f"{expected.size} bytes"
         facts = {"name": pair_set, "sha256": expected.sha256, "size": size, "md5": expected.md5}
-        if pair_set is None:
-            id_ = self.node("file", path, path, facts, None, (path,))
-        else:
-            id_ = self.node("pair-set", pair_set, path, facts, None, (path, pair_set))
+        kind: Kind = "file" if pair_set is None else "pair-set"
+        id_ = self.node(kind, pair_set or path, path, facts, None, filter(None, (path, pair_set)))
         self.expected[id_] = [expected]
         return id_
 

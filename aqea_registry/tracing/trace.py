@@ -48,8 +48,8 @@ def trace(
 ) -> Traced:
     """Trace a claim, a file, a metric, a digest, a release, a pin or a commit; only the files of the answer are read.
 
-    `documents` are folders in which the documents of claims are looked for, `stores` are asked for releases besides those
-    that receipts and params.yaml name. Raises as `find` does, and for receipts and stores that cannot be read.
+    `documents` are folders with documents of claims, `stores` are asked besides those of receipts and params.yaml. Raises as
+    `find` does, and for receipts and stores that cannot be read.
     """
     ledgers = any((project.root / FOLDER).glob("*.yaml"))
     checked = check_claims(project, documents, SILENT) if ledgers else None
@@ -95,10 +95,7 @@ def _nearest_files(graph: Graph, start: str) -> set[str]:
 
 
 def find(builder: GraphBuilder, what: str, report: Reporter) -> list[str]:
-    """The ids of the nodes that a word means: one that is called so, or every one with this digest.
-
-    Raises BadConfiguration for a word that names nothing or several things, CannotCheck for a digest that is nowhere here.
-    """
+    """The ids of the nodes that a word means. Raises BadConfiguration for none or several, CannotCheck for a digest of none."""
     for word in _spellings(builder.run.root, what):
         if named := _named(builder, word, what):
             return [named]
@@ -184,8 +181,7 @@ def outline(
 ) -> GraphBuilder:
     """What the files of a project record about each other; no large file is read. `stores` are asked besides the run's.
 
-    For a release nothing is drawn that only this machine knows: upstream files, git's commit, and other releases. Raises
-    BadConfiguration for a receipt that is none, and CannotCheck.
+    For a release nothing is drawn that only this machine knows. Raises BadConfiguration for a bad receipt, and CannotCheck.
     """
     from aqea_registry.tracing.nodes import draw_claims, draw_releases
 
