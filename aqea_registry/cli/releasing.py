@@ -49,15 +49,15 @@ def publish(shell: Shell, tag: str, stores: tuple[str, ...], dry_run: bool) -> O
 
     shell.look_for_clients(stores)
     project = shell.project()
-    outcome = operation(project, tag, stores or project.params.publish.stores, shell.report, dry_run=dry_run)
-    done = outcome.done
+    specs = stores or project.params.publish.stores
+    done, error = operation(project, tag, specs, shell.report, dry_run=dry_run)
 
     def show() -> None:
         click.echo(f"{tag} is {done.digest}: {done.files} files, {size_text(done.bytes)}")
         for put in done.puts:
             click.echo(printable(f"{put.reference}: {_words(put)}"))
 
-    return Outcome((), done, show, outcome.error)
+    return Outcome((), done, show, error)
 
 
 def _words(result: StoreResult) -> str:

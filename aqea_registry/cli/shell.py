@@ -81,9 +81,7 @@ def command_of(group: click.Group) -> Callable[[Callable[..., Outcome]], click.C
     return lambda function: _command(function, group)
 
 
-def command(function: Callable[..., Outcome]) -> click.Command:
-    """A command of the program, named after its function, with the options that all have."""
-    return _command(function, main)
+command = command_of(main)
 
 
 def _command(function: Callable[..., Outcome], group: click.Group) -> click.Command:
@@ -241,58 +239,24 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None
 
 
 def print_tree(title: str, branch: Branch, *, upwards: bool = False) -> None:
-    """A tree of the graph on stdout; `upwards`, a verb says what a node does with the one that it stands below."""
-    if not sys.stdout.isatty():
-        click.echo(f"{title}:")
-        for line in _branch_lines(branch, "", "", upwards):
-            click.echo(line)
-        return
-    from rich.console import Console
-    from rich.text import Text
-    from rich.tree import Tree
-
-    def grow(tree: Tree, branch: Branch) -> None:
-        for below in branch.branches:
-            grow(tree.add(label(below)), below)
-        if branch.omitted:
-            tree.add(Text(_more(branch), style="dim"))
-
-    def label(branch: Branch) -> Text:
-        head, facts, broken = _branch_text(branch, upwards)
-        text = Text(head, overflow="fold")
-        text.append(f"\n{facts}" if facts else "", style="dim")
-        return text.append(f"\n{broken}" if broken else "", style="bold red")
-
-    root = Tree(label(branch))
-    grow(root, branch)
-    console = Console()
-    console.print(Text(f"{title}:", style="bold"))
-    console.print(root)
+    """A tree of the graph on stdout, a line for each node; `upwards`, a verb says what it does with the one above it."""
+    click.echo(f"{title}:")
+    for line in _branch_lines(branch, "", "", upwards):
+        click.echo(line)
 
 
 def _branch_lines(branch: Branch, first: str, rest: str, upwards: bool) -> Iterator[str]:
-    yield first + "; ".join(part for part in _branch_text(branch, upwards) if part)
+    node, name = branch.node, f"{branch.node.kind} {branch.node.label}"
+    if branch.label:
+        name = f"{name} {branch.label} it" if upwards else f"{branch.label} {name}"
+    facts = [] if branch.repeated else [f"{fact} {value}" for fact, value in node.facts.items()]
+    line = first + printable("; ".join([f"{name} (see above)" if branch.repeated else name, *facts]))
+    yield line + ("; " + click.style(printable(f"BROKEN: {node.broken}"), fg="red", bold=True) if node.broken else "")
     last = len(branch.branches) + bool(branch.omitted)
     for number, below in enumerate(branch.branches, 1):
         corner, bar = ("`-- ", "    ") if number == last else ("|-- ", "|   ")
         yield from _branch_lines(below, rest + corner, rest + bar, upwards)
     if branch.omitted:
-        yield f"{rest}`-- {_more(branch)}"
+        from aqea_registry.tracing.graph import counted
 
-
-def _branch_text(branch: Branch, upwards: bool) -> tuple[str, str, str]:
-    """What a line of a tree says: the verb and the node; its facts, if they were not shown before; and what is broken."""
-    node = branch.node
-    again = " (see above)" if branch.repeated else ""
-    facts = "" if branch.repeated else "; ".join(f"{name} {value}" for name, value in node.facts.items())
-    broken = f"BROKEN: {node.broken}" if node.broken else ""
-    name = f"{node.kind} {node.label}"
-    if branch.label:
-        name = f"{name} {branch.label} it" if upwards else f"{branch.label} {name}"
-    return printable(f"{name}{again}"), printable(facts), printable(broken)
-
-
-def _more(branch: Branch) -> str:
-    from aqea_registry.tracing.graph import counted
-
-    return f"and {counted(branch.omitted)} more; --all shows them"
+        yield f"{rest}`-- and {counted(branch.omitted)} more; --all shows them"

@@ -91,7 +91,7 @@ def build_package(described: card.Card, page: bytes, files: Mapping[str, tuple[s
 
 
 def as_released(package: Package, store: Store, tagged: Tagged) -> Package | None:
-    """The package with the card and the page that a release has, if its files, statements and claims are those of this run.
+    """The package with a release's own card and page, if its files, claims and what the authors state are those of this run.
 
     A later version of this program writes another card, and a tag keeps the one that it has. Raises Refused and CannotCheck.
     """
@@ -120,7 +120,7 @@ def _stated(texts: Mapping[str, bytes]) -> tuple[list[object], list[tuple[bytes,
 def write_package(package: Package, folder: Path, report: Reporter) -> WrittenPackage:
     """Make a folder hold exactly the package, also where it holds an older one.
 
-    Raises Refused, before anything is written, for a file in it that is not of a package, or is no longer what was verified.
+    Raises Refused, before anything is written, for a file in it that is not of a package; and for one that changed since.
     """
     layers = package.release.files()
     present = _present(folder, {*layers, *(listed := _listed(folder))})

@@ -56,13 +56,6 @@ class Published(msgspec.Struct, frozen=True, kw_only=True):
     puts: tuple[StoreResult, ...]
 
 
-class PublishOutcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of a publication, and the most severe of the errors that stopped it at some stores."""
-
-    done: Published
-    error: RegistryError | None = None
-
-
 class _Target(NamedTuple):
     """A store, the receipt of this tag there, and what is to be sent; or why the store could not be asked."""
 
@@ -72,8 +65,10 @@ class _Target(NamedTuple):
     plan: Plan | CannotCheck
 
 
-def publish(project: Project, tag: str, specs: Sequence[str], report: Reporter, *, dry_run: bool = False) -> PublishOutcome:
-    """Verify, build the release, put it into each store, read it back, and write its receipt last.
+def publish(
+    project: Project, tag: str, specs: Sequence[str], report: Reporter, *, dry_run: bool = False
+) -> tuple[Published, RegistryError | None]:
+    """Verify, build the release, put it into each store, read it back, and write its receipt last; and the worst error.
 
     Raises Refused if verification has findings, TagConflict if a tag names another release, NotAllowed if a store would not
     take it; then nothing was sent anywhere. A store that fails later, or cannot be reached, does not stop the others.
@@ -91,7 +86,7 @@ def publish(project: Project, tag: str, specs: Sequence[str], report: Reporter, 
             results.append(StoreResult(store=spec, reference=reference, state="failed", reason=error.message))
     release = package.release
     done = Published(tag=tag, digest=release.digest(), files=len(release.layers), bytes=release.size(), puts=tuple(results))
-    return PublishOutcome(done=done, error=most_severe(errors))
+    return done, most_severe(errors)
 
 
 def _open_stores(tag: str, specs: Sequence[str], root: Path) -> list[Store]:

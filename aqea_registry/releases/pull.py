@@ -37,7 +37,7 @@ class Pulled(msgspec.Struct, frozen=True, kw_only=True):
 def pull(store: Store, tag: str, folder: Path, report: Reporter, *, digest: str | None = None, force: bool = False) -> Pulled:
     """Restore the release that a tag names into a folder; a pull that was interrupted is repeated and continues.
 
-    Raises CannotCheck, and Refused for unsafe paths, for files in the way (unless `force`) and for bytes of no release.
+    Raises CannotCheck, and Refused for unsafe paths, for files in the way (unless `force`) and for other bytes than its own.
     """
     tagged = find(store, tag, digest)
     release = store.release(tagged)

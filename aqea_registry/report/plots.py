@@ -41,6 +41,9 @@ class PrintedScore(NamedTuple):
     value: float
     state: str
 
+    def __str__(self) -> str:
+        return f"{self.text} ({self.state}, {self.claim})"
+
 
 class Score(NamedTuple):
     """A recomputed score in -1..1, and every print of it."""
@@ -126,9 +129,9 @@ def score_figure(scores: Sequence[Score]) -> Figure:
     prints = sum(len(score.printed) for score in scores)
     words = f"{len(scores)} recomputed scores and {prints} printed values of them; the table below has them all."
     more = f" {len(scores) - len(shown)} more are in the table." if len(scores) > len(shown) else ""
+    texts = ("; ".join(f"{each.text} ({each.state}, {each.claim})" for each in score.printed) for score in scores)
     rows = (
-        (score.model, score.dataset, score.metric, repr(score.value), "; ".join(map(_print_text, score.printed)))
-        for score in scores
+        (score.model, score.dataset, score.metric, repr(score.value), text) for score, text in zip(scores, texts, strict=True)
     )
     return Figure(
         name="scores",
@@ -137,10 +140,6 @@ def score_figure(scores: Sequence[Score]) -> Figure:
         alone=_drawing(height, title, words, title, body, style=FIGURE_STYLE).encode(),
         table=TextTable(title, ("model", "dataset", "metric", "recomputed", "printed"), tuple(rows)),
     )
-
-
-def _print_text(printed: PrintedScore) -> str:
-    return f"{printed.text} ({printed.state}, {printed.claim})"
 
 
 def _rows(scores: Sequence[Score], draw: Callable[[Axis, Score, float], list[str]]) -> tuple[int, list[str]]:

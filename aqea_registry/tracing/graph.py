@@ -124,11 +124,6 @@ class Graph(msgspec.Struct, frozen=True, dict=True):
         return grouped
 
 
-def union(*graphs: Graph) -> Graph:
-    """Everything that is in one of the graphs."""
-    return Graph.of([node for graph in graphs for node in graph.nodes], [edge for graph in graphs for edge in graph.edges])
-
-
 class Branch(NamedTuple):
     """A node in a tree of the graph, with the verb that leads to it; below it nothing is shown twice (`repeated`)."""
 

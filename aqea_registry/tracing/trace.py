@@ -17,7 +17,7 @@ from aqea_registry.claims.check_claims import CheckedClaims, check_claims
 from aqea_registry.claims.ledger import FOLDER
 from aqea_registry.project.project import Project, Scope
 from aqea_registry.tracing.check_bytes import check_bytes
-from aqea_registry.tracing.graph import FORWARD, Graph, GraphBuilder, Node, reached, union
+from aqea_registry.tracing.graph import FORWARD, Graph, GraphBuilder, Node, reached
 from aqea_registry.tracing.run_nodes import draw_pins, draw_run
 from aqea_registry.verification.verify_project import CheckedProject
 
@@ -40,7 +40,8 @@ class Traced(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def graph(self) -> Graph:
         """Both directions together."""
-        return union(self.rests_on, self.carried_by)
+        down, up = self.rests_on, self.carried_by
+        return Graph.of((*down.nodes, *up.nodes), (*down.edges, *up.edges))
 
 
 def trace(

@@ -11,7 +11,7 @@ from itertools import pairwise
 import msgspec
 import pytest
 
-from aqea_registry.tracing.graph import KINDS, Edge, Graph, Node, counted, kept_in, left_out, mermaid, tree, union
+from aqea_registry.tracing.graph import KINDS, Edge, Graph, Node, counted, kept_in, left_out, mermaid, tree
 from tests.growth import assert_linear
 
 NODES = [
@@ -62,7 +62,7 @@ def test_closures_both_ways() -> None:
     assert ids(GRAPH.rests_on("pin:p")) == ["pin:p"]
     down = GRAPH.rests_on("metric:k#m")
     assert {(edge.source, edge.target) for edge in down.edges} == {("metric:k#m", "pair-set:k"), ("pair-set:k", "pin:p")}
-    assert union(GRAPH.rests_on("metric:k#m"), GRAPH.carried_by("metric:k#m")).broken == (NODES[1],)
+    assert GRAPH.rests_on("metric:k#m").broken == (NODES[1],)
 
 
 def test_plain_values_are_json() -> None:
