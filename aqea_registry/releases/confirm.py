@@ -10,8 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from aqea_registry.attestations.confirmations import FOLDER, remade, statements_in
-from aqea_registry.attestations.made import attachment_name, inputs_of, now, release_subjects
+from aqea_registry.attestations.made import FOLDER, attachment_name, inputs_of, now, release_subjects, remade, statements_in
 from aqea_registry.attestations.statement import NAME, Confirmation, Confirmed, Period, Statement, make_statement
 from aqea_registry.base.files import hash_file, write_bytes
 from aqea_registry.base.findings import CannotCheck, Finding, Refused

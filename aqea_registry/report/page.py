@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from aqea_registry.attestations.confirmations import Remade
+from aqea_registry.attestations.made import Remade
 from aqea_registry.base.findings import Finding
 from aqea_registry.base.progress import printable
 from aqea_registry.claims.judging import ALSO_CALLED

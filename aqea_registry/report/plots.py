@@ -129,9 +129,8 @@ def score_figure(scores: Sequence[Score]) -> Figure:
     prints = sum(len(score.printed) for score in scores)
     words = f"{len(scores)} recomputed scores and {prints} printed values of them; the table below has them all."
     more = f" {len(scores) - len(shown)} more are in the table." if len(scores) > len(shown) else ""
-    texts = ("; ".join(f"{each.text} ({each.state}, {each.claim})" for each in score.printed) for score in scores)
     rows = (
-        (score.model, score.dataset, score.metric, repr(score.value), text) for score, text in zip(scores, texts, strict=True)
+        (score.model, score.dataset, score.metric, repr(score.value), "; ".join(map(str, score.printed))) for score in scores
     )
     return Figure(
         name="scores",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from aqea_registry.attestations.confirmations import confirmed
+from aqea_registry.attestations.made import confirmed
 from aqea_registry.base.files import write_bytes
 from aqea_registry.base.progress import Reporter
 from aqea_registry.claims.check_claims import CheckedClaims, check_claims

@@ -9,8 +9,7 @@ from typing import Any
 
 import msgspec
 
-from aqea_registry.attestations.confirmations import own_statements, remade
-from aqea_registry.attestations.made import margin_of
+from aqea_registry.attestations.made import margin_of, own_statements, remade
 from aqea_registry.attestations.statement import NAME, Statement, documents, parse_statement
 from aqea_registry.base.findings import RegistryError
 from aqea_registry.base.references import is_folder, join_reference, split_reference

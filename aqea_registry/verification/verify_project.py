@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from aqea_registry.attestations.confirmations import KEPT, confirmation_findings, statement_notes
-from aqea_registry.attestations.made import read_attested, statement_paths
+from aqea_registry.attestations.made import KEPT, confirmation_findings, read_attested, statement_notes, statement_paths
 from aqea_registry.base.files import FileDigest, UnsafePath, hash_file, holds, inside, why_other
 from aqea_registry.base.findings import Finding, Refused, Unchecked
 from aqea_registry.base.progress import Reporter

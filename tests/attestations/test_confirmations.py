@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aqea_registry.attestations.confirmations import Remade, remade, statements_in
+from aqea_registry.attestations.made import Remade, remade, statements_in
 from aqea_registry.attestations.statement import (
     BUILDER,
     PAIR_SET,

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import msgspec
 import pytest
 
-from aqea_registry.attestations.confirmations import Remade
+from aqea_registry.attestations.made import Remade
 from aqea_registry.report.page import Content, build, differences, headline, standing, visible
 from aqea_registry.report.plots import WIDTH, PrintedScore, Score, score_figure
 from aqea_registry.report.report import render_page

@@ -62,7 +62,7 @@ def test_closures_both_ways() -> None:
     assert ids(GRAPH.rests_on("pin:p")) == ["pin:p"]
     down = GRAPH.rests_on("metric:k#m")
     assert {(edge.source, edge.target) for edge in down.edges} == {("metric:k#m", "pair-set:k"), ("pair-set:k", "pin:p")}
-    assert GRAPH.rests_on("metric:k#m").broken == (NODES[1],)
+    assert GRAPH.carried_by("metric:k#m").broken == (NODES[1],)
 
 
 def test_plain_values_are_json() -> None:
