@@ -62,10 +62,7 @@ def now() -> str:
 def write_pair_set_statement(
     root: Path, artefact: RunArtefact, files: Mapping[str, str], machine: Machine, margin: Margin | None, started: str
 ) -> None:
-    """Write down how a pair set was just made. `files` maps its paths to hex sha256.
-
-    A sound statement in git stays, so that a run elsewhere changes nothing, but for a new thin margin or rounding offset.
-    """
+    """Write down how a pair set was just made; a sound statement in git stays, but for a new thin margin or offset."""
     predicate = Provenance(
         build_definition=intoto.BuildDefinition(
             build_type=intoto.PAIR_SET,

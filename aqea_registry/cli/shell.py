@@ -1,7 +1,4 @@
-"""What all commands share: common options, the one error boundary, and the one place that sets an exit status.
-
-What a person sees: progress and errors on stderr, results on stdout, tables where there is something to look at.
-"""
+"""What all commands share: options, the one error boundary and exit status, and what a person sees on stdout and stderr."""
 
 from __future__ import annotations
 

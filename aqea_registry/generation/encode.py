@@ -104,10 +104,7 @@ def _record(
 
 
 def _spread(model: ModelInUse, encoder: Encoder, settings: Settings, sentences: Sequence[str]) -> Spread:
-    """How far another arrangement of the same computation is from this one, on sentences of every length.
-
-    The other one goes sentence by sentence, with the other attention where the architecture has two.
-    """
+    """How far the same computation sentence by sentence, with the other attention where there are two, is from this one."""
     sample = sorted(sentences, key=len)[:: -(-len(sentences) // SAMPLE)]
     alone = msgspec.structs.replace(settings, batch=2 if settings.batch == 1 else 1)
     attention: Literal["sdpa", "eager"] = "sdpa" if settings.attention == "eager" else "eager"

@@ -205,10 +205,7 @@ class Marked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def mark(root: Path, tag: str, specs: Sequence[str], *, by: str | None, reason: str) -> list[Marked]:
-    """Mark a release in each store: superseded if `by` names another tag there, else withdrawn.
-
-    A release that has this mark already keeps it. Raises CannotCheck if a store has no such tag, before any is marked.
-    """
+    """Mark a release in each store: superseded `by` another tag, else withdrawn. Raises CannotCheck without that tag."""
     if not reason.strip():
         raise BadConfiguration("a mark needs a reason", "say it: --reason '...'")
     if by == tag:

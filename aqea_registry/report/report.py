@@ -72,10 +72,7 @@ def page_of(
     graph: Graph,
     receipts: Sequence[Receipt] | None = None,
 ) -> Page:
-    """The page of a run. `listed` has sha256 and size of the files that it names.
-
-    Without receipts it is the page within a release: of `Scope.RELEASE`, which every checkout builds the same.
-    """
+    """The page of a run, of sha256 and size of its `listed` files; without receipts that of a release (`Scope.RELEASE`)."""
     manifest, used = run.manifest.content, run.pins()
     pins = [*sorted(run.lock.datasets.items()), *sorted(run.lock.models.items())]
     alone = receipts is None

@@ -83,10 +83,7 @@ def _manifest_findings(run: RunRecord) -> list[Finding]:
 
 
 def _surplus(run: RunRecord, params: Params) -> tuple[list[Finding], list[str]]:
-    """Files in the run's folders that neither the manifest nor the run knows, and notes on those that are not compared.
-
-    Metrics of other runs and .gitignore are in git. What `export` wrote, and what other stages make, is the author's.
-    """
+    """Files in the run's folders that nothing knows; notes on those that are not compared, because they are the author's."""
     metrics = {f"{METRICS}/{key}.json" for other in params.runs.values() for key in other.pairs}
     known = {*run.manifest.digests, *run.made_by(), *metrics, *(f"{folder}/.gitignore" for folder in OWN_FOLDERS)}
     exports = {artefact.path(form) for artefact in run.artefacts.values() for form in FORMATS}

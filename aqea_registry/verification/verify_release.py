@@ -31,10 +31,7 @@ class CheckedRelease(Verified, frozen=True, kw_only=True):
 def verify_release(
     store: Store, tag: str, report: Reporter, *, digest: str | None = None, deep: bool = False
 ) -> CheckedRelease:
-    """Check a release in a store; `deep` downloads and hashes what the store reports digests of.
-
-    Raises CannotCheck, and Refused where the tag names a release of another digest than `digest`.
-    """
+    """Check a release in a store, `deep` by hashing what it holds. Raises CannotCheck, and Refused for another `digest`."""
     return _verify_tagged(store, find(store, tag, digest), report, deep)
 
 
