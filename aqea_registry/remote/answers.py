@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from json import JSONDecodeError
 from typing import NamedTuple
 
 from aqea_registry.base.files import NO_ROOM
@@ -97,6 +98,8 @@ def unreached(error: BaseException, who: Callable[[str | None], str], name: str)
             status, reason = LATE, "no answer in time"
         elif kind in _BAD_ADDRESS:
             status, reason = FINAL, reason or "not an address that can be asked"
+        elif isinstance(cause, JSONDecodeError):  # it may have been cut: another attempt may bring all of it
+            lost, reason = True, "what came is not JSON"
         elif kind == "TooManyRedirects":
             status, reason = FINAL, "it sends on and on"
         elif isinstance(cause, OSError) and cause.strerror:
