@@ -334,10 +334,7 @@ def inside(root: Path, relative: str) -> Path:
 
 
 def locate(root: Path, relatives: Iterable[str]) -> tuple[dict[str, str], dict[str, int], dict[str, OSError | UnsafePath]]:
-    """Join relative paths to a root, asking the disk once for each and following the links of each folder once.
-
-    Returns each path as joined, the size in bytes of each joined path, and why others cannot be read or followed.
-    """
+    """Join relative paths to a root: each as joined, the sizes of those in bytes, and why others cannot be read or followed."""
     start, real_root = os.path.join(root, ""), os.path.realpath(root)
     above = Path(real_root).parent
     within = [real_root, *([str(above.parent / "blobs")] if above.name == "snapshots" else [])]  # where a Hub cache links to

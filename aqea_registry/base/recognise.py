@@ -46,10 +46,7 @@ def lfs_pointer(head: bytes) -> LfsPointer | None:
 
 
 def what_it_is(head: bytes, path: str = "") -> str | None:
-    """What a file's first HEAD bytes show it to be instead of a model or data file, if so: the end of "NAME is ...".
-
-    Of a `path` whose name lets it be empty, or be a web page, less is said.
-    """
+    """What the first HEAD bytes show a file to be instead of what its name says: the end of a sentence, NAME is ..."""
     if not head:
         return "empty, not the file; get it again" if not path or path.endswith(NEVER_EMPTY) else None
     if pointer := lfs_pointer(head):

@@ -16,10 +16,7 @@ _BLOCK = re.compile(r"^(\s*---(?:\r\n|\r|\n))([\S\s]*?)((?:\r\n|\r|\n)---[ \t]*(
 
 
 class Metric(NamedTuple):
-    """A value of a result: its path, the metric's type and name, and the value as printed; None if it is not a scalar.
-
-    `model_revision` is what our own exports print among the metric's arguments.
-    """
+    """A value of a result: path, line, type and name of the metric, value as printed (None: no scalar), model revision."""
 
     path: str
     line: int

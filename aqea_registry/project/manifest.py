@@ -45,10 +45,7 @@ def write_manifest(root: Path, paths: Iterable[str], report: Reporter) -> Writte
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """The manifest and the sizes beside it as they were read, with what is wrong with each.
-
-    `faults` are lines that cannot be used, or that the file is missing; `spelling` says that it is not in canonical form.
-    """
+    """The manifest and its sizes as read: lines that cannot be used are `faults`, another form than ours is `spelling`."""
 
     digests: dict[str, str]
     sizes: dict[str, int]

@@ -246,11 +246,7 @@ def sources_of(wanted: CatalogueEntry, commit: str | None) -> list[Source]:
 
 
 def open_source(spec: str, root: Path, repository: Repository) -> Source:
-    """The source that a line of params.yaml names, for one repository.
-
-    `hub` is the Hub at HF_ENDPOINT, `cache` the Hub cache of this machine. In paths and URLs `{name}`, `{kind}`, `{id}` and
-    `{commit}` stand for the repository's. Relative directories start at `root`. Raises BadConfiguration for other kinds.
-    """
+    """The source that a line of params.yaml names (docs/catalogue.md), for one repository. Raises BadConfiguration."""
     kind, _, rest = spec.partition(":")
     if spec == "hub" and repository.kind != "directory":
         return HubSource(repository, root / ".aqea" / "incoming")

@@ -124,10 +124,7 @@ class BadVector(ValueError):
 
 
 class OnGrid(NamedTuple):
-    """Rows in micro-units, and of each row the signed distance of its most endangered value to the rounding boundary.
-
-    As long as two machines' float64 results differ by less, they round alike. Positive is above the boundary.
-    """
+    """Rows in micro-units, and of each row the signed distance of its most endangered value to the rounding boundary."""
 
     micro: Micro
     boundary_distance: Values
