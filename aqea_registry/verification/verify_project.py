@@ -13,7 +13,16 @@ from aqea_registry.base.files import FileDigest, UnsafePath, hash_file, holds, i
 from aqea_registry.base.findings import Finding, Refused, Unchecked
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.sha256_list import MANIFEST, SIZES
-from aqea_registry.project.artefact import FORMATS, METRICS, OWN_FOLDERS, CatalogueEntry, RunArtefact, metrics_text
+from aqea_registry.project.artefact import (
+    FORMATS,
+    METRICS,
+    OWN_FOLDERS,
+    PLOTS,
+    VIEWS,
+    CatalogueEntry,
+    RunArtefact,
+    metrics_text,
+)
 from aqea_registry.project.dvc_lock import output_findings
 from aqea_registry.project.lock import LOCK, pin_findings, render_lock
 from aqea_registry.project.manifest import Manifest, canonical_findings
@@ -84,8 +93,9 @@ def _manifest_findings(run: RunRecord) -> list[Finding]:
 
 def _surplus(run: RunRecord, params: Params) -> tuple[list[Finding], list[str]]:
     """Files in the run's folders that nothing knows; notes on those that are not compared, because they are the author's."""
-    metrics = {f"{METRICS}/{key}.json" for other in params.runs.values() for key in other.pairs}
-    known = {*run.manifest.digests, *run.made_by(), *metrics, *(f"{folder}/.gitignore" for folder in OWN_FOLDERS)}
+    small = ((METRICS, ".json"), (PLOTS, ".csv"), (VIEWS, ".parquet"))  # what a change of the run leaves
+    left = {f"{folder}/{key}{end}" for other in params.runs.values() for key in other.pairs for folder, end in small}
+    known = {*run.manifest.digests, *run.made_by(), *left, *(f"{folder}/.gitignore" for folder in OWN_FOLDERS)}
     exports = {artefact.path(form) for artefact in run.artefacts.values() for form in FORMATS}
     there = set(present(run.root, OWN_FOLDERS)) - known
     ours = there & exports

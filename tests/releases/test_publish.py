@@ -182,11 +182,11 @@ def test_other_content_goes_under_a_new_tag_and_shares_what_is_the_same(publishe
     assert {path: after[path] for path in before if path != "index.json"} == {
         path: seen for path, seen in before.items() if path != "index.json"
     }
-    assert len([path for path in new if path.startswith("blobs/")]) == 7, (
-        "the card, Croissant, the page, the list and the manifest; the statement and its manifest"
+    assert len([path for path in new if path.startswith("blobs/")]) == 8, (
+        "the card, Croissant, the page, the list and the manifest; a statement and the manifests of two"
     )
     assert new >= {"receipts/v2.json"}
-    assert len(new) == 8
+    assert len(new) == 9
     for tag in ("v1", "v2"):
         assert aqea("verify", f"oci:releases:{tag}", cwd=published).status == 0
         assert (
@@ -374,7 +374,7 @@ def test_verifying_a_release_needs_the_layout_alone(published: Path) -> None:
 
 def test_every_change_of_one_byte_in_a_layout_is_found(published: Path) -> None:
     blobs = sorted((published / "releases/blobs/sha256").iterdir())
-    assert len(blobs) == 14, "ten files, the config and the manifest; the statement and its manifest"
+    assert len(blobs) == 16, "ten files, the config and the manifest; two statements and their manifests"
 
     def check() -> CheckedRelease:
         return verify_release(open_store("oci:releases", published), "v1", Silent())

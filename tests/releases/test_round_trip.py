@@ -114,7 +114,7 @@ def test_one_release_has_four_faces(published: Path, world: World, tmp_path: Pat
     restored = []
     for at, reference in enumerate(world.references()):
         checked = aqea("verify", reference, "--json", cwd=published, env=world.env(GITHUB_TOKEN="", HF_TOKEN=""))
-        notes = [f"v1 is {receipt['digest']}", f"{reference} has 1 statement beside it"]
+        notes = [f"v1 is {receipt['digest']}", f"{reference} has 2 statements beside it"]
         assert (checked.status, checked.json()["notes"]) == (0, notes), checked
         assert aqea("verify", reference, "--deep", cwd=published, env=world.env()).status == 0
         pulled = aqea("pull", reference, "--to", tmp_path / f"out{at}", cwd=published, env=world.env())
