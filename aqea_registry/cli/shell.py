@@ -239,7 +239,7 @@ def print_tree(title: str, branch: Branch, *, upwards: bool = False) -> None:
     """A tree of the graph on stdout, a line for each node; `upwards`, a verb says what it does with the one above it."""
     click.echo(f"{title}:")
     for line in _branch_lines(branch, "", "", upwards):
-        click.echo(line)
+        click.echo(line, color=False if os.environ.get("NO_COLOR") else None)
 
 
 def _branch_lines(branch: Branch, first: str, rest: str, upwards: bool) -> Iterator[str]:

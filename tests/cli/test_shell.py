@@ -301,7 +301,7 @@ def test_a_terminal_sums_up_equal_findings_by_code_and_a_pipe_gets_all(tmp_path:
 
 def test_no_color_takes_the_colour_away(project: Path) -> None:
     append(METRICS, b" ")(project)
-    for words in (("verify",), ("publish", "--tag", "v1")):
+    for words in (("verify",), ("publish", "--tag", "v1"), ("trace", "small-minilm#cos_sim_spearman")):
         status, shown = on_a_terminal(*words, cwd=project, env={"TERM": "xterm-256color", "NO_COLOR": "1"})
         assert status == 1
         assert not COLOUR.search(shown), shown
