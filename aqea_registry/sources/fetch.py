@@ -100,18 +100,23 @@ def _fetch_one(
             if cause := wrong_content(at, path, finding.subject) if at else None:
                 wrong.append(cause)
     if wrong:
-        first, causes = wrong[0], "".join(f"; {cause.message}" for cause in wrong if cause.expected is None)
-        raise Refused(
-            f"{first.subject}: {first.message}: expected {first.expected}, got {first.actual}{causes}",
-            wrong,
-            f"get the pinned bytes from another source, or look at the change and pin it: aqea-registry pin {name}",
-        )
+        raise _refused(name, wrong)
     if not _holds(target, file, advance):  # a copy that was checked before outlives its source
         refused = next((error for error in silent.values() if isinstance(error, NotAllowed)), None)
         raise (NotAllowed if refused else CannotCheck)(
             f"{name}: no source has {path}: {'; '.join(absent) or 'params.yaml names no source'}",
             refused.hint if refused else f"make one of the sources of {name} in params.yaml available",
         )
+
+
+def _refused(name: str, wrong: Sequence[Finding]) -> Refused:
+    """Every source that has the file gave other bytes."""
+    first, causes = wrong[0], "".join(f"; {cause.message}" for cause in wrong if cause.expected is None)
+    return Refused(
+        f"{first.subject}: {first.message}: expected {first.expected}, got {first.actual}{causes}",
+        wrong,
+        f"get the pinned bytes from another source, or look at the change and pin it: aqea-registry pin {name}",
+    )
 
 
 def _take(source: Source, path: str, file: PinnedFile, target: Path, advance: Advance) -> None:
