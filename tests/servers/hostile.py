@@ -40,7 +40,8 @@ class Hostile:
 def response(status: object = 200, body: bytes = b"", length: bool = True, **headers: Any) -> bytes:
     """The bytes of an answer; in the names of headers `_` stands for `-`."""
     size = {"Content-Length": len(body)} if length else {}
-    lines = [f"{name.replace('_', '-')}: {value}" for name, value in {**size, **headers}.items()]
+    # It hangs up after each answer, and says so: a client that does not know may send its next request into the closed line.
+    lines = [f"{name.replace('_', '-')}: {value}" for name, value in {"Connection": "close", **size, **headers}.items()]
     return f"HTTP/1.1 {status} X\r\n".encode() + "".join(f"{line}\r\n" for line in lines).encode("latin-1") + b"\r\n" + body
 
 
