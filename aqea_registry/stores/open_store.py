@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from aqea_registry.base.extras import require
-from aqea_registry.base.files import read_stream
+from aqea_registry.base.files import Limit, read_stream
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused
 from aqea_registry.base.references import is_folder, join_reference
 from aqea_registry.stores.attachments import Status, current
@@ -45,9 +45,6 @@ def layout_folder(root: Path, spec: str) -> Path:
     return root / Path(spec.removeprefix("oci:")).expanduser()
 
 
-LARGEST_TEXT = 64 << 20
-
-
 def find(store: Store, tag: str, digest: str | None = None) -> Tagged:
     """What a tag names, or the release of a digest in its place. Raises CannotCheck for none, Refused for another `digest`."""
     tagged = _of_digest(store, tag) if tag == digest else store.find(tag)
@@ -79,8 +76,8 @@ def status(store: Store, tagged: Tagged) -> Status | None:
 def read_text(store: Store, tagged: Tagged, path: str, layer: Descriptor) -> bytes:
     """A small file of a release, checked. Raises Refused for other bytes, CannotCheck for a file that is not small."""
     subject = f"{join_reference(store.spec, tagged.tag)}: {path}"
-    if layer.size > LARGEST_TEXT:
-        raise CannotCheck(f"{subject} has {layer.size} bytes; the limit here is {LARGEST_TEXT}")
+    if layer.size > Limit.PROJECT:
+        raise CannotCheck(f"{subject} has {layer.size} bytes; the limit here is {Limit.PROJECT}")
     with store.open(tagged, path, layer, 0) as file:
         content = read_stream(file, layer.size)
     if digest_of(content) != layer.digest:

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from aqea_registry.base.files import PART, FileDigest, open_regular, read_small, wrong_content
+from aqea_registry.base.files import PART, FileDigest, Limit, open_regular, read_small, wrong_content
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.sha256_list import MANIFEST, PAYLOAD, SIZES, TAGS
@@ -37,7 +37,7 @@ LEFT_BY_PROGRAMS = (
     ".NAME.PID-RANDOM.part",
 )
 LOCAL = ".cache/huggingface"
-LARGEST_TREE, LARGEST_RECORD = 1 << 28, 1 << 20  # bytes
+LARGEST_TREE = 1 << 28  # bytes
 _REPOSITORY = re.compile(r"(model|dataset|space|kernel)s--.+")
 
 
@@ -200,7 +200,7 @@ def _local(root: Path) -> Iterator[Kept | Finding | str]:
     for record in sorted((root / LOCAL / "download").rglob("*.metadata")):
         path = record.relative_to(root / LOCAL / "download").as_posix().removesuffix(".metadata")
         try:
-            commit, etag, *_ = read_small(record, LARGEST_RECORD).decode().split("\n")
+            commit, etag, *_ = read_small(record, Limit.SETTINGS).decode().split("\n")
         except (OSError, ValueError) as error:
             yield Finding("malformed", record.relative_to(root).as_posix(), f"not the client's record: {error}")
             commit = etag = ""

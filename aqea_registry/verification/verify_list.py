@@ -18,6 +18,7 @@ from aqea_registry.base.files import (
     BLOCK,
     LARGEST_TEXT,
     FileDigest,
+    Limit,
     UnsafePath,
     hash_files,
     locate,
@@ -29,7 +30,6 @@ from aqea_registry.base.findings import CannotCheck, Finding
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.sha256_list import BARE, CRLF, Parsed, parse_list
 
-LARGEST_LIST = 1 << 30
 MOST_LOOKED_FOR, MOST_LOOKED_INTO = 1000, 1 << 28  # absent files, and bytes of others, whose cause is looked for
 ABSENT = (FileNotFoundError, NotADirectoryError)
 
@@ -77,8 +77,8 @@ def verify_list(path: Path, root: Path, report: Reporter, *more: Path) -> Checke
 
 def _parsed(path: Path) -> Parsed:
     try:
-        if path.stat().st_size > LARGEST_LIST:
-            raise CannotCheck(f"{path} has over {LARGEST_LIST} bytes; that is not a list of digests")
+        if path.stat().st_size > Limit.LIST:
+            raise CannotCheck(f"{path} has over {Limit.LIST} bytes; that is not a list of digests")
         handed = path.parent == Path("/dev/fd")  # by the shell, as `<(sha256sum *)`; any other pipe may never be written to
         with path.open("rb") if handed else BufferedReader(open_regular(path)) as lines:
             return parse_list(lines, path.name)

@@ -1,4 +1,4 @@
-"""The log of a server's requests, which the tests' servers have in common."""
+"""What the tests' servers have in common: the body of a request, and the log of requests."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from email.message import Message
+from http.server import BaseHTTPRequestHandler
 from typing import NamedTuple
 
 
@@ -20,6 +21,19 @@ class Request(NamedTuple):
     received: int  # bytes of the request's body
     headers: Message
     body: bytes = b""  # of a request to an API, where the server keeps it; never of an upload
+
+
+def read_body(request: BaseHTTPRequestHandler) -> bytes:
+    """The body of a request, whole or in chunks."""
+    if request.headers.get("Transfer-Encoding", "").lower() != "chunked":
+        return request.rfile.read(int(request.headers.get("Content-Length") or 0))
+    chunks = []
+    while size := int(request.rfile.readline().partition(b";")[0], 16):
+        chunks.append(request.rfile.read(size))
+        request.rfile.readline()
+    while request.rfile.readline().strip():
+        pass  # trailers
+    return b"".join(chunks)
 
 
 class RequestLog:

@@ -18,6 +18,7 @@ from typing import NamedTuple, Self
 from urllib.parse import urlsplit
 
 from tests.servers.hub.faults import Fault, Faults
+from tests.servers.log import read_body
 
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length"}
 
@@ -135,7 +136,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         proxy = self.server.proxy
-        body = self._body()
+        body = read_body(self)
         fault = proxy.faults.take(self.command, self.path) or Fault()
         time.sleep(fault.delay)
         answer = self._forward(body, fault) if fault.status is None or fault.after else Answer(0, {}, b"")
@@ -150,17 +151,6 @@ class _Handler(BaseHTTPRequestHandler):
             self._break(fault)
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = _serve
-
-    def _body(self) -> bytes:
-        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
-            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        chunks = []
-        while size := int(self.rfile.readline().partition(b";")[0], 16):
-            chunks.append(self.rfile.read(size))
-            self.rfile.readline()
-        while self.rfile.readline().strip():
-            pass  # trailers
-        return b"".join(chunks)
 
     def _forward(self, body: bytes, fault: Fault) -> Answer:
         proxy = self.server.proxy

@@ -23,7 +23,7 @@ from tests.servers.hub.calls import Call, Reply, Site, answer, refusal, reply
 from tests.servers.hub.errors import Refused
 from tests.servers.hub.faults import Fault, Faults, payload
 from tests.servers.hub.store import Store
-from tests.servers.log import Request, RequestLog
+from tests.servers.log import Request, RequestLog, read_body
 
 __all__ = ["HubServer", "Request", "reads", "writes", "xet"]  # the last three fill the table of routes
 
@@ -183,7 +183,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(reply({"standardEnvVars": [], "harnesses": {}}), Fault())
             return
         with hub.answering():
-            body = self._read_body()
+            body = read_body(self)
             fault = hub.faults.take(self.command, self.path) or Fault()
             time.sleep(fault.delay)
             if fault.meanwhile:
@@ -213,17 +213,6 @@ class _Handler(BaseHTTPRequestHandler):
         except Exception:
             hub.errors.append(traceback.format_exc())
             return reply({"error": traceback.format_exc()}, 500)
-
-    def _read_body(self) -> bytes:
-        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
-            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        chunks = []
-        while size := int(self.rfile.readline().partition(b";")[0], 16):
-            chunks.append(self.rfile.read(size))
-            self.rfile.readline()
-        while self.rfile.readline().strip():
-            pass  # trailers
-        return b"".join(chunks)
 
     def _send(self, made: Reply, fault: Fault) -> tuple[int, int]:
         """Send the answer as the fault spoils it: the status and the bytes of the body that went out."""
