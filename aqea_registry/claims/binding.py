@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from itertools import islice
 from typing import NamedTuple
 
@@ -47,13 +47,15 @@ def bind(text: str, scan: Scan, ledgers: Mapping[str, Ledger], own: Mapping[str,
         marked.take(marker)
     faults, lines = list(marked.faults), dict(marked.lines)
     spans: list[tuple[int, int]] = []
+    ends = {scan.numbers[index].end for index in marked.bound}
     for name, same in own.items():
-        by_marker = marked.lines.get(name, {})
-        claims = [claim for claim in ledgers[name].claims if claim.text and claim.id not in by_marker]
-        lines[name] = dict(by_marker)
-        for claim, offset in zip(claims, _located(text, starts, claims, same), strict=True):
+        lines[name] = dict(marked.lines.get(name, {}))  # a marker beside a repetition leaves the claim its own location
+        claims = [claim for claim in ledgers[name].claims if claim.text and (claim.at.line or claim.id not in lines[name])]
+        for claim, offset in zip(claims, _located(text, starts, claims, ends, same), strict=True):
             line = bisect_right(starts, offset) if offset is not None else None
             if line is None or (same and claim.at.line not in (None, line)):
+                if claim.id in lines[name]:
+                    continue
                 faults.append(_gone(name, claim, same))
             if offset is not None and line is not None:
                 spans.append((offset, offset + len(claim.text)))
@@ -163,8 +165,11 @@ def matches(number: NumberSpan, claim: Claim) -> bool:
     return abs(printed.value - claimed.value) <= half and printed.half >= claimed.half
 
 
-def _located(text: str, starts: Sequence[int], claims: Sequence[Claim], same: bool) -> list[int | None]:
-    """The offset of each claim's text: on its line, or if the document has changed nearest to where it would be now."""
+def _located(text: str, starts: Sequence[int], claims: Sequence[Claim], marked: Set[int], same: bool) -> list[int | None]:
+    """The offset of each claim's text: on its line, or if the document has changed nearest to where it would be now.
+
+    A number that has a marker (`marked` has their ends) is a claim's own place only if there is no other.
+    """
     occurrences = _occurrences(text, {claim.text for claim in claims})
     used: set[tuple[str, int]] = set()
     located: list[int | None] = []
@@ -172,7 +177,8 @@ def _located(text: str, starts: Sequence[int], claims: Sequence[Claim], same: bo
     for claim in claims:
         options = occurrences[claim.text]
         near = _near(options, starts, claim.at.line, drift)
-        offset = next((offset for offset in near if (claim.text, offset) not in used), near[0] if near else None)
+        free = (offset for offset in near if (claim.text, offset) not in used and offset + len(claim.text) not in marked)
+        offset = next(free, near[0] if near else None)
         if offset is not None and claim.at.line is not None:
             line = bisect_right(starts, offset)
             unsure = same and line != claim.at.line and len(options) > 1

@@ -259,6 +259,38 @@ def test_the_claims_of_a_changed_document_are_found_where_they_are_now() -> None
     assert told(found) == ["claim-stale 7:1 own:e 0.62 None"]
 
 
+TABLE = "|set|MRR|\n|-|-|\n|ours|33.4|\n|theirs|31.0|\n\n"
+SENTENCE = "On the web questions MRR is 33.4<!-- claim: cell -->.\n"
+CELL = {"own": ledger(claim("cell", "33.4", 3), claim("other", "31.0", 4))}
+REPEATED: dict[str, tuple[str, bool, dict[str, int], list[str]]] = {
+    "behind its cell": (f"{TABLE}{SENTENCE}", True, {"cell": 3, "other": 4}, []),
+    "twice": (f"{TABLE}{SENTENCE}{SENTENCE}", True, {"cell": 3, "other": 4}, []),
+    "moved": (f"a\n\n{TABLE}{SENTENCE}", False, {"cell": 5, "other": 6}, []),
+    "before its cell, moved": (f"a\n\n{SENTENCE}\n{TABLE}", False, {"cell": 7, "other": 8}, []),
+    "rounded": (f"{TABLE}Some 33<!-- claim: own:cell --> now.\n", False, {"cell": 3, "other": 4}, []),
+    "the cell has another number now": (
+        f"{TABLE}{SENTENCE}".replace("|33.4", "|33.9"),
+        False,
+        {"cell": 6, "other": 4},
+        ["claim-unbound 3:7 None None None"],
+    ),
+    "the sentence has another number now": (
+        f"{TABLE}{SENTENCE}".replace("is 33.4", "is 33.9"),
+        False,
+        {"cell": 3, "other": 4},
+        ["claim-stale 6:29 cell 33.4 33.9"],
+    ),
+    "the cell is gone": (f"{SENTENCE}\n{TABLE.replace('|ours|33.4|', '')}", False, {"cell": 1, "other": 6}, []),
+}
+
+
+@pytest.mark.parametrize("name", REPEATED)
+def test_a_claim_that_a_marker_repeats_still_binds_its_own_place(name: str) -> None:
+    text, same, lines, faults = REPEATED[name]
+    found = bound(text, CELL, same=same)
+    assert (told(found), found.lines["own"]) == (faults, lines)
+
+
 @pytest.mark.parametrize(
     ("text", "value", "unit", "same"),
     [

@@ -75,6 +75,17 @@ def test_a_changed_document_is_told_once_and_update_puts_it_right(tmp_path: Path
     assert aqea("claims", "lint", "page.md", cwd=tmp_path).status == 0
 
 
+def test_a_number_of_a_table_may_be_repeated_with_a_marker_before_and_after_an_edit(tmp_path: Path) -> None:
+    ledger = write(tmp_path)
+    text = f"Of 356<!-- claim: page:pairs --> pairs, 61.6<!-- claim: page:sts12 --> in short.\n\n{TEXT}"
+    (tmp_path / "page.md").write_text(text)
+    assert aqea("claims", "lint", "--update", "page.md", cwd=tmp_path).status == 0
+    found, _ = parse_ledger(ledger.read_bytes(), "page")
+    assert found is not None
+    assert [claim.at.line for claim in found.claims] == [5, 5, 9]
+    assert aqea("claims", "lint", "page.md", cwd=tmp_path).status == 0
+
+
 UNFIT: dict[str, tuple[Callable[[Path], object], set[str]]] = {
     "a claim that is gone": (
         lambda root: (root / "page.md").write_text(TEXT.replace("61.57", "61.58")),
