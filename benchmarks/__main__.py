@@ -10,7 +10,7 @@ import json
 from datetime import date
 from pathlib import Path
 
-from benchmarks import compare, generate, json_text, memory, startup, verify_hash, verify_many
+from benchmarks import compare, documents, generate, json_text, memory, startup, verify_hash, verify_many
 from benchmarks.timing import Load, in_child, machine, results, table
 
 BENCHMARKS = {
@@ -21,6 +21,7 @@ BENCHMARKS = {
     "memory": memory.measure,
     "json": json_text.measure,
     "compare": compare.measure,
+    "documents": documents.measure,
 }
 
 

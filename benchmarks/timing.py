@@ -57,7 +57,7 @@ class Figure(NamedTuple):
             return ""
         value = median(self.ratios() if self.goal.of == "ratio" else self.ours)
         met = value >= self.goal.value if self.goal.relation == "at least" else value <= self.goal.value
-        unit = f" {self.unit}" if self.goal.of == "ours" else ""
+        unit = f" {self.unit}" if self.goal.of == "ours" and self.unit else ""
         return f"{self.goal.relation} {self.goal.value:g}{unit}: {'met' if met else 'MISSED'}"
 
     def plain(self) -> dict[str, object]:
