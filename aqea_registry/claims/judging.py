@@ -17,13 +17,13 @@ from aqea_registry.claims import quantity
 from aqea_registry.claims.expression import BadExpression, Expression, Reference, Term, Terms, Unreadable, evaluate
 from aqea_registry.claims.ledger import Claim, Evaluation, Ledger, Verdict
 from aqea_registry.claims.quantity import Quantity
+from aqea_registry.documents.metrics import metric_name
 from aqea_registry.documents.numbers import ULPS, NotANumber, PrintedNumber, Unit, parse_number, shown, ulps_between
 from aqea_registry.project.lock import Lock, Pin
 from aqea_registry.project.params import Dataset, Model, Params, known_commit
 from aqea_registry.vectors.scores import Metrics
 
 METRICS = frozenset(Metrics.__struct_fields__)
-ALSO_CALLED = {f"cosine_{kind}": f"cos_sim_{kind}" for kind in ("pearson", "spearman")}
 MALFORMED = "malformed"  # the reason of what is unchecked because the claim itself cannot be: also a finding
 NAMED = 5  # of many names, as many are listed
 # What a ratio and a count may be printed as, too.
@@ -134,12 +134,12 @@ def measured(
     result, metric = claim.measured.result, claim.measured.metric
     if result not in results:
         return Unchecked(MALFORMED, f"the ledger has no result {result!r}")
-    if claim.unit not in ("percent", "fraction"):
+    name = metric_name(metric)
+    if name in METRICS and claim.unit not in ("percent", "fraction"):
         return Unchecked(MALFORMED, f"{metric} is a fraction; it can be printed as percent or fraction, not as {claim.unit}")
     resolved = bound[result]
     if isinstance(resolved, Unchecked) and resolved.reason == "unpinned":
         return resolved
-    name = ALSO_CALLED.get(metric, metric)
     if name not in METRICS:
         return Unchecked("not-recomputed", f"{metric} is not one of the six scores that a pair set gives")
     if isinstance(resolved, Unchecked):

@@ -13,11 +13,12 @@ import numpy as np
 from aqea_registry.base.files import Advance, hash_files, ignore, size_of, wrong_content
 from aqea_registry.base.findings import Refused, Unchecked
 from aqea_registry.base.progress import Reporter
-from aqea_registry.claims.judging import ALSO_CALLED, Resolved, judge_claim, measured, resolve_results
+from aqea_registry.claims.judging import Resolved, judge_claim, measured, resolve_results
 from aqea_registry.claims.ledger import Ledger, read_ledgers
 from aqea_registry.comparison.evidence import Compared
 from aqea_registry.comparison.measures import Block, measure
 from aqea_registry.comparison.verdict import BOUND, ComparedNumber, PairSetComparison, PairSetFile, Scored, decide, scored
+from aqea_registry.documents.metrics import metric_name
 from aqea_registry.project.artefact import RunArtefact
 from aqea_registry.project.project import PARAMS, open_project
 from aqea_registry.vectors.containers.open_pairs import open_pairs
@@ -161,7 +162,7 @@ def _numbers(
         )
         if first.recomputed is None or second.recomputed is None:
             continue
-        metric = ALSO_CALLED.get(claim.measured.metric, claim.measured.metric)
+        metric = metric_name(claim.measured.metric)
         moved = abs(Fraction(getattr(after, metric)) - Fraction(getattr(before, metric)))
         moved *= 100 if claim.unit == "percent" else 1
         # A claim that held must hold; one that is contradicted on both sides may move by its tolerance.

@@ -232,7 +232,7 @@ FLOAT_DIGITS = 15  # from this many significant digits on, a print is a float64
 ULPS = 4
 LARGEST_EXPONENT = 300
 
-_PRINTED_NUMBER = re.compile(r"([-+−]?)(\d{1,3}(?:,\d{3})+|\d+)?(?:\.(\d*))?(?:[eE]([-+]?\d{1,4}))?", re.ASCII)
+_PRINTED_NUMBER = re.compile(r"([-+−]?)([1-9]\d{0,2}(?:,\d{3})+|\d+)?(?:\.(\d*))?(?:[eE]([-+]?\d{1,4}))?", re.ASCII)
 
 
 class NotANumber(ValueError):
@@ -273,7 +273,7 @@ def parse_number(text: str, unit: Unit, *, as_printed: bool = False) -> PrintedN
         raise NotANumber(f"{short} is too large or too long")
     last = Fraction(10) ** exponent
     value = int(whole + decimals) * last * (-1 if match[1] in ("-", "−") else 1)
-    if unit in COUNTED and value.denominator == 1:
+    if unit in COUNTED and value.denominator == 1 and match[4] is None:  # 1.2e9 bytes are rounded
         return PrintedNumber(value, Fraction(0))
     float64 = len(digits) >= FLOAT_DIGITS
     half = last / 2

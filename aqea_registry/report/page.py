@@ -16,8 +16,8 @@ import msgspec
 from aqea_registry.attestations.made import Remade
 from aqea_registry.base.findings import Finding
 from aqea_registry.base.progress import printable
-from aqea_registry.claims.judging import ALSO_CALLED
 from aqea_registry.claims.ledger import Ledger, Verdict
+from aqea_registry.documents.metrics import metric_name
 from aqea_registry.project.lock import Pin
 from aqea_registry.report.plots import Figure, PrintedScore, Score, TextTable, score_figure
 from aqea_registry.stores.receipts import Receipt
@@ -185,7 +185,7 @@ def scores_of(content: Content) -> list[Score]:
     for verdict in content.verdicts:
         measured, value = verdict.claim.measured, _number(verdict.claim.value)
         if measured is not None and value is not None and verdict.rests_on and verdict.recomputed is not None:
-            key = verdict.rests_on[0], ALSO_CALLED.get(measured.metric, measured.metric)
+            key = verdict.rests_on[0], metric_name(measured.metric)
             share = value / 100 if verdict.claim.unit == "percent" else value
             printed.setdefault(key, []).append(PrintedScore(verdict.name, verdict.claim.text, share, verdict.state))
     scores = []

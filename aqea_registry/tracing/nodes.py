@@ -14,8 +14,8 @@ from aqea_registry.attestations.statement import NAME, Statement, documents, par
 from aqea_registry.base.findings import RegistryError
 from aqea_registry.base.references import is_folder, join_reference, split_reference
 from aqea_registry.claims.check_claims import CheckedClaims
-from aqea_registry.claims.judging import ALSO_CALLED
 from aqea_registry.claims.ledger import FOLDER, Verdict
+from aqea_registry.documents.metrics import metric_name
 from aqea_registry.project.artefact import published_path
 from aqea_registry.stores.attachments import current
 from aqea_registry.stores.open_store import open_store
@@ -63,7 +63,7 @@ def _draw_basis(builder: GraphBuilder, verdict: Verdict, target: str) -> None:
     """One of the things that a claim rests on, by the name that its verdict gives it."""
     claim, id_ = verdict.claim, f"claim:{verdict.name}"
     if claim.measured is not None:
-        metric = f"metric:{target}#{ALSO_CALLED.get(claim.measured.metric, claim.measured.metric)}"
+        metric = f"metric:{target}#{metric_name(claim.measured.metric)}"
         basis, verb = metric if metric in builder.nodes else f"pair-set:{target}", "measured as"
     elif claim.quoted is not None and claim.quoted.file is not None:
         file, pin = claim.quoted.file, claim.quoted.pin

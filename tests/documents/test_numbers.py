@@ -26,7 +26,7 @@ NUMBERS: tuple[tuple[str, Unit, str, str], ...] = (
     ("1,170,060,424", "count", "1170060424", "0"),
     ("512", "tokens", "512", "0"),
     ("384", "dimensions", "384", "0"),
-    ("1e3", "bytes", "1000", "0"),
+    ("1e3", "bytes", "1000", "500"),
     ("1.5", "tokens", "1.5", "0.05"),
     ("0", "percent", "0", "0.5"),
     ("123456789012345678", "count", "123456789012345678", "0"),
@@ -123,3 +123,13 @@ def test_numbers_for_people() -> None:
     assert [shown(Fraction(text)) for text in ("12", "-0.5", "1/3", "0")] == ["12", "-0.5", "0.3333333333333333", "0"]
     assert shown(Fraction(10) ** 400) == "about 1e400"
     assert shown(-(Fraction(10) ** 400) / 3) == "about -1e399"
+
+
+def test_a_group_of_thousands_does_not_start_with_zero() -> None:
+    with pytest.raises(NotANumber):
+        parse_number("0,842", "number")
+    assert parse_number("1,375,067", "count").half == 0
+
+
+def test_something_counted_that_is_printed_with_an_exponent_is_rounded() -> None:
+    assert parse_number("1.25e9", "bytes") == PrintedNumber(Fraction(1_250_000_000), Fraction(5_000_000))

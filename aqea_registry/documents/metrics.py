@@ -1,0 +1,65 @@
+"""Metrics as the field's programs call them, and in which unit these programs write a model-index. Pure.
+
+>>> {metric_name(name) for name in ("cos_sim_spearman", "cosine_spearman", "spearman_cosine", "Spearman Cosine")}
+{'cos_sim_spearman'}
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Literal
+
+SIMILARITIES = {
+    **dict.fromkeys(("cos_sim", "cosine", "cos", "cosine_similarity", "cosine_sim"), "cos_sim"),
+    **dict.fromkeys(("dot", "dot_score", "dot_product", "dot_sim"), "dot"),
+    **dict.fromkeys(("euclidean", "euclidean_distance", "euclidean_dist", "euclidean_similarity"), "euclidean"),
+    **dict.fromkeys(("manhattan", "manhattan_distance", "manhattan_dist", "manhattan_similarity"), "manhattan"),
+    "max": "max",
+}
+_STATISTICS = {"spearmanr": "spearman", "pearsonr": "pearson", "average_precision": "ap"} | {
+    f"{name}_{word}": name for name in ("spearman", "pearson") for word in ("correlation", "corr", "rho", "r")
+}
+_SPELLED = "|".join(sorted(SIMILARITIES, key=len, reverse=True))
+_BEFORE, _BEHIND = re.compile(rf"({_SPELLED})_(.+)"), re.compile(rf"(.+?)_({_SPELLED})")
+
+# Words that make a name, a header or a sentence one of a score.
+_SCORES = """accuracy acc f1 precision recall ap map mrr ndcg auc auroc auprc hit hits spearman pearson kendall cosine cos_sim
+bleu rouge chrf meteor bertscore comet em exact_match v_measure nmi ari mcc score scores average avg mean points"""
+SCORES = frozenset(_SCORES.split())
+
+# The evaluators of sentence-transformers write fractions, MTEB writes a model-index in percent.
+_TRAINED = re.compile(
+    r"(?:cross-encoder|sparse|nano|multi-?vector)-.+|semantic-similarity|information-retrieval|binary-classification|triplet"
+    r"|paraphrase-mining|translation|reranking|label-accuracy|knowledge-distillation|late-interaction.*"
+)
+_REVERSED = re.compile(
+    r"(?:pearson|spearman)_(?:cosine|dot|euclidean|manhattan|max)|(?:cosine|dot|euclidean|manhattan|max)_.+@\d+"
+)
+_MTEB = """STS Retrieval Classification MultilabelClassification Clustering PairClassification Reranking Summarization
+BitextMining InstructionRetrieval InstructionReranking Any2AnyRetrieval VisualSTS"""
+_NO_SCORE = re.compile(r".*(?:threshold|active_dims|mse|loss|perplexity|_time|num_samples)")
+
+
+def metric_name(text: str) -> str:
+    """The one name of a metric: MTEB's first, `cos_sim_spearman`, `ndcg_at_10`, in small letters."""
+    name = re.sub(r"[^a-z0-9]+", "_", text.lower().replace("@", "_at_")).strip("_")
+    if match := _BEFORE.fullmatch(name):
+        similarity, statistic = match.groups()
+    elif match := _BEHIND.fullmatch(name):
+        statistic, similarity = match.groups()
+    else:
+        return _STATISTICS.get(name, name)
+    return f"{SIMILARITIES[similarity]}_{_STATISTICS.get(statistic, statistic)}"
+
+
+def is_score(metric: str) -> bool:
+    """Whether a metric has a scale from 0 to 1, or -1 to 1; a threshold, a loss and a time have none."""
+    return not _NO_SCORE.fullmatch(metric_name(metric))
+
+
+def written_in(task: str, dataset: str, name: str, metrics: Iterable[str]) -> Literal["percent", "fraction"] | None:
+    """The unit of a result of a model-index where its program is known by task, dataset or names of metrics."""
+    if _TRAINED.fullmatch(task) or any(map(_REVERSED.fullmatch, metrics)):
+        return "fraction"
+    return "percent" if task in _MTEB.split() or name.startswith("MTEB ") or dataset.startswith("mteb/") else None
