@@ -17,7 +17,7 @@ from aqea_registry.base.findings import BadConfiguration, Finding
 from aqea_registry.claims.ledger import At, Claim, Document, Evaluation, Ledger, Measurement
 from aqea_registry.documents.model_index import MOST, IndexEntry, Metric
 from aqea_registry.documents.numbers import NotANumber, Unit, parse_number
-from aqea_registry.documents.tables import Table, TableRow
+from aqea_registry.documents.tables import Row, Table
 
 EvaluationUnit = Literal["percent", "fraction", "number"]  # the units in which evaluations are printed
 UNITS: Mapping[str, Unit] = {
@@ -103,16 +103,20 @@ def claims_of_tables(tables: Sequence[Table], first: str = "table") -> Imported:
     """An unbound claim for each number after the first column, TABLE.ROW.COLUMN; the last row's total is derived."""
     imported = Imported({}, [], [], [])
     for key, table in zip(_unique([slug(table.name, first) for table in tables]), tables, strict=True):
-        columns = _unique([slug(text, f"column-{n}") for n, text in enumerate(table.header[1:], 2)])
-        rows = _unique([slug(row.cells[0], f"row-{n}") for n, row in enumerate(table.rows, 1)])
+        named = [column for column in range(len(table.columns)) if column != table.key]
+        columns = dict(zip(named, _unique([slug(table.columns[c], f"column-{c + 1}") for c in named]), strict=True))
+        rows = _unique([slug(text, f"row-{n}") for n, text in enumerate(table.texts(table.key), 1)])
         cells: list[tuple[int, int, Claim]] = []
         skipped: list[str] = []
-        for c, column in enumerate(columns, 1):
-            numbers = [read_number(row.cells[c]) for row in table.rows]
+        for c in table.results:
+            column = columns[c]
+            numbers = [read_number(text) for text in table.texts(c)]
             if any(numbers):
-                texts = [(row.line, row.cells[c]) for row, number in zip(table.rows, numbers, strict=True) if number is None]
+                texts = [
+                    (row.line, row.cells[c].text) for row, number in zip(table.rows, numbers, strict=True) if number is None
+                ]
                 skipped += [f"{text[:20]!r} (line {line})" for line, text in texts if _NOT_A_NUMBER.fullmatch(text[:40])]
-            units = _units(table.header[c], numbers)
+            units = _units(table.columns[c], numbers)
             claims = {
                 r: Claim(
                     id=f"{key}.{rows[r]}.{column}",
@@ -164,9 +168,10 @@ def _metric_names(metrics: Sequence[Metric]) -> list[str]:
     return _unique([re.sub(r"[^a-z0-9_]+", "-", text.lower())[:_LONGEST].strip("-") or "metric" for text in spelled])
 
 
-def _cell(table: Table, column: int, row: TableRow, name: str) -> At:
+def _cell(table: Table, column: int, row: Row, name: str) -> At:
     cut = 2 * _LONGEST
-    return At(table=name[:cut], row=row.cells[0][:cut] or None, column=table.header[column][:cut] or None, line=row.line)
+    label = row.cells[table.key].text
+    return At(table=name[:cut], row=label[:cut] or None, column=table.columns[column][:cut] or None, line=row.line)
 
 
 def _units(header: str, numbers: Sequence[tuple[str, bool] | None]) -> list[Unit]:
@@ -181,7 +186,7 @@ def _units(header: str, numbers: Sequence[tuple[str, bool] | None]) -> list[Unit
 
 def _with_total(table: Table, made: dict[int, Claim], pattern: str, notes: list[str]) -> dict[int, Claim]:
     """Bind the last row's total to its column if nothing is in doubt: no other total, no gap, one unit, a mean that fits."""
-    functions = [TOTALS.get(row.cells[0].lower()) for row in table.rows]
+    functions = [TOTALS.get(text.lower()) for text in table.texts(table.key)]
     last = len(functions) - 1
     function = functions[last] if functions else None
     whole = table.whole and len(made) == len(functions) > 2 and len({claim.unit for claim in made.values()}) == 1

@@ -16,8 +16,10 @@ from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, 
 from aqea_registry.claims import drafting
 from aqea_registry.claims.drafting import EvaluationUnit, Imported, Merged, read_number
 from aqea_registry.claims.ledger import FOLDER, Claim, Document, Ledger, parse_ledger, render_ledger
+from aqea_registry.documents.markdown_tables import markdown_tables
 from aqea_registry.documents.model_index import FrontMatter, IndexEntry, Metric, read_model_index, split_front_matter
-from aqea_registry.documents.tables import csv_table, markdown_tables
+from aqea_registry.documents.prose import Span, blanked
+from aqea_registry.documents.tables import csv_table
 from aqea_registry.project.params import Params
 from aqea_registry.project.project import Project
 
@@ -108,7 +110,8 @@ def _read_csv(text: str, path: Path) -> tuple[Imported, str]:
 def _read_markdown(text: str, params: Params, path: Path, model: str | None, unit: EvaluationUnit) -> tuple[Imported, str]:
     front = split_front_matter(text, path.name)
     entries = (read_model_index(front, path.name) if front else None) or ()
-    tables, ragged = markdown_tables("\n" * front.lines + front.rest if front else text, path.name)
+    body = blanked(text, [Span(0, len(text) - len(front.rest))]) if front else text
+    tables, ragged = markdown_tables(body, path.name)
     title = entries[0].model if entries else path.name
     wrong: dict[str, Finding] = {}
     if entries and front:

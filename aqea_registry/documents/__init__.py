@@ -1,8 +1,9 @@
 """What a document prints: its prose, tables, numbers and model-index. Knows no claim, and every module is pure.
 
 Start with `numbers`: `scan` finds the numbers that look like results, `parse_number` says what a print stands for. `prose`
-blanks out what is not prose, `tables` reads tables and finds numbers in them, `cells` reads their cells, `model_index` reads
-the head of a model card and `result_file` a result of MTEB, `metrics` has the names of metrics.
+blanks out what is not prose, `tables` has the model of tables and finds numbers in them, `markdown_tables` reads those of
+Markdown, `cells` their cells, `model_index` the head of a model card, `result_file` a result of MTEB; `metrics` has names
+of metrics.
 
 >>> from aqea_registry.documents.numbers import scan
 >>> [(number.text, number.why) for number in scan("In 2024 we measured 82.03 % and 1,379 pairs.", "text").numbers]

@@ -1,138 +1,198 @@
-"""Tables of documents: read as texts with their lines, and searched for the numbers in them.
+"""Tables of documents: one model for all formats, CSV, and the parts of prose in which a number is one of a table.
 
-Markdown's pipe tables (found by CommonMark's own parser) and CSV are read; cells lose their markup and nothing else. Numbers
-are found in the cells of Markdown and LaTeX, and in rows of columns in plain text. Pure.
+A reader of a format (`markdown_tables`, `csv_table` here) hands the rows with the text of each cell to `table_of`, which finds
+the header's rows, the labels of the columns, and the column that names the rows. Pure.
 """
 
 from __future__ import annotations
 
 import csv
-import html
 import re
 from collections.abc import Iterator, Sequence
-from itertools import chain, pairwise
-from typing import Any, NamedTuple
+from itertools import chain, groupby, pairwise
+from typing import NamedTuple
 
 from aqea_registry.base.findings import BadConfiguration, Finding
 from aqea_registry.documents.prose import OPAQUE, Prose
 
-MOST_PIPES = 60_000  # the parser makes tokens of each cell: half a million take six seconds, and nobody prints so many
 MOST_RAGGED = 100  # ragged rows of a table that are findings of their own
+RAISED, LOWERED, LEVEL = "\ue000\ue001\ue002"  # readers put super- and subscripts between them, for `cell_of`
 
-_CAPTION = re.compile(r"\W*((?:table|tab\.)\s*[a-z]?\d+[a-z]?)\b", re.IGNORECASE)
-_LINK = re.compile(r"!?\[([^\[\]]*)\](?:\((?:[^()]|\([^()]*\))*\)|\[[^\[\]]*\])")
-_TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
-_EMPHASIS = re.compile(r"\*+|`+|~~|(?<!\w)_{1,3}(?=\S)|(?<=\S)_{1,3}(?!\w)")
-_ESCAPED = re.compile(r"\\([!-/:-@\[-`{-~])")
-_BREAK = re.compile(r"\r\n|\r|\n")
+_SIGNS = "*∗⋆†‡§¶"
+_PART = re.compile(
+    r"[\ue000\ue001](?P<inside>[^\ue000-\ue002]*)\ue002?|(?P<small>[\u2070\u00b9\u00b2\u00b3\u2074-\u2079]+)"
+    r"|(?P<sign>[†‡¶]+|[§*∗⋆]+(?=\s*$|\s[(±]))"
+)
+_MARK = re.compile(rf"[\[(^]*[\w#{_SIGNS}]{{1,3}}(?:[,;\s]{{1,2}}[\w#{_SIGNS}]{{1,3}}){{0,9}}[\])]*")
+_RANK = re.compile(r"(?:[#№🥇🥈🥉🏆]\s?)?\d{1,5}(?:[.)]|st|nd|rd|th)?|[🥇🥈🥉🏆]|[-–—]")
+_RANKS = re.compile(r"(?:#|№|rank|rang|no|nr|pos|position|place|index|idx|id)[\s.:]*(?:\([^()]*\)|[↑↓])?", re.IGNORECASE)
 
 
-class TableRow(NamedTuple):
-    """A row: the line it starts on, counted from 1, and the texts of its cells."""
+class Cell(NamedTuple):
+    """A cell as a reader sees it, without the footnote marks; these; and the offsets of its source in the document."""
+
+    text: str
+    marks: tuple[str, ...] = ()
+    start: int = 0
+    end: int = 0
+
+
+class Row(NamedTuple):
+    """A row: the line it starts on, counted from 1, and a cell for each column; one that spans several is repeated."""
 
     line: int
-    cells: tuple[str, ...]
+    cells: tuple[Cell, ...]
 
 
 class Table(NamedTuple):
-    """A table: its name, its header, and those of its rows that fit the header. `whole` if all of them do."""
+    """A table: its name, a label for each column, the column that names the rows, and those rows that fit the header.
+
+    The name is the caption (`Table 2`), else the heading. `whole` says whether all rows fit.
+    """
 
     name: str
-    header: tuple[str, ...]
-    rows: tuple[TableRow, ...]
+    columns: tuple[str, ...]
+    key: int
+    rows: tuple[Row, ...]
     whole: bool
 
+    def texts(self, column: int) -> list[str]:
+        """The texts of a column."""
+        return [row.cells[column].text for row in self.rows]
 
-def markdown_tables(text: str, document: str) -> tuple[list[Table], list[Finding]]:
-    """The pipe tables of a Markdown text, and a finding for each row with another number of cells than the header.
+    @property
+    def results(self) -> tuple[int, ...]:
+        """The columns that may hold results: all but the one that names the rows and those of ranks."""
+        ranks = (holds_ranks(label, self.texts(column)) for column, label in enumerate(self.columns))
+        return tuple(column for column, rank in enumerate(ranks) if column != self.key and not rank)
 
-    A table is named after the caption above it (`Table 2`), else after its heading. It ends at the first line without a pipe.
-    Raises BadConfiguration for more than MOST_PIPES pipes.
+
+def table_of(
+    name: str, header: Sequence[Row], rows: Sequence[Row], document: str, counts: Sequence[int] = ()
+) -> tuple[Table, list[Finding]]:
+    """The table of the rows with as many cells as the header, and a finding for each other one: nobody can say which column
+    a cell of it belongs to. `counts` are the rows' numbers of cells where the reader filled them up.
     """
-    from markdown_it import MarkdownIt
+    width = len(header[0].cells)
+    found = counts or [len(row.cells) for row in rows]
+    ragged = [(row.line, count) for row, count in zip(rows, found, strict=True) if count != width]
+    message = "the row has not as many cells as the header; nothing of it was read"
+    findings = [
+        Finding("malformed", f"{document}:{line}", message, f"{width} cells", f"{count} cells")
+        for line, count in ragged[:MOST_RAGGED]
+    ]
+    if len(ragged) > MOST_RAGGED:
+        message = f"{len(ragged) - MOST_RAGGED} more rows of the table have not as many cells as the header"
+        findings.append(Finding("malformed", f"{document}:{ragged[MOST_RAGGED][0]}", message))
+    fitting = [row for row, count in zip(rows, found, strict=True) if count == width]
+    head = [row.cells for row in header]
+    while len(fitting) > 1 and _continues(head, fitting[0].cells):
+        head.append(fitting.pop(0).cells)
+    table = Table(name, _labels(head), 0, tuple(fitting), not ragged)
+    return table._replace(key=_key(table)), findings
 
-    if text.count("|") > MOST_PIPES:
-        raise BadConfiguration(f"{document}: more than {MOST_PIPES} cells in tables", "import the part that prints results")
-    reader = MarkdownIt("commonmark").enable("table")
-    reader.core.ruler.enableOnly(["normalize", "block"])
-    reader.block.ruler.before("table", "end of table", _ends_table, {"alt": ["blockquote"]})  # table asks blockquote's rules
-    lines = _BREAK.split(text)
-    heading = caption = ""
-    tables: list[Table] = []
-    findings: list[Finding] = []
-    tokens = iter(reader.parse(text))
-    for token in tokens:
-        if token.type == "heading_open":
-            heading, caption = plain_text(next(tokens).content), ""
-        elif token.type == "inline":
-            match = _CAPTION.match(token.content.rpartition("\n")[2])
-            caption = match[1] if match else ""
-        elif token.type == "table_open":
-            header, *rows = _table_rows(tokens)
-            counts = [len(_cells(lines[row.line - 1].lstrip(" \t>"))) for row in rows]
-            table, ragged = _checked(caption or heading, header.cells, rows, counts, document)
-            tables.append(table)
-            findings += ragged
-            caption = ""
-    return tables, findings
+
+def cell_of(text: str, start: int = 0, end: int = 0) -> Cell:
+    """A cell of a text without other markup than RAISED, LOWERED and LEVEL."""
+    shown, marks, done = "", [], 0
+    for part in _PART.finditer(text):
+        shown += text[done : part.start()]
+        done = part.end()
+        before, lowered = shown[-24:].rstrip(), text[part.start()] == LOWERED
+        inside = " ".join((part["inside"] or part[0].strip("\ue000\ue001\ue002")).split())
+        if _is_mark(before, inside, lowered):
+            marks.append(inside)
+        else:
+            shown += part[0] if part["inside"] is None else _joined(before, inside, lowered)
+    shown = " ".join((shown + text[done:]).replace(LEVEL, "").split())
+    return Cell(shown, tuple(filter(None, marks)), start, end) if shown else Cell(" ".join(marks), (), start, end)
+
+
+def holds_ranks(label: str, texts: Sequence[str]) -> bool:
+    """Whether a column holds ranks or running numbers, by its label or because its numbers count the rows."""
+    filled = [text for text in texts if text]
+    if not filled or not all(map(_RANK.fullmatch, filled)):
+        return False
+    if label and _RANKS.fullmatch(label):
+        return True
+    numbers = [int(text) if text.isdecimal() else -1 for text in filled]
+    return not label and len(numbers) > 1 and all(after == before + 1 for before, after in pairwise(numbers))
+
+
+def _is_mark(before: str, inside: str, lowered: bool) -> bool:
+    """Whether a raised or lowered text, or a sign, is a footnote's mark: not the 2 of R², a power of ten, an error."""
+    if inside.startswith("[^") or not inside.strip("†‡¶"):
+        return True
+    if len(inside) > 60 or not _MARK.fullmatch(inside) or inside in ("st", "nd", "rd", "th"):
+        return False
+    if lowered:
+        return re.search(r"(?<![\w.])[\d.,]*\d[%)]?$", before) is not None and not any(map(str.isalpha, inside))
+    if not before or before[-1].isdecimal() or before[-1] in "%)":
+        return not re.search(r"(?<![\d.,])(?:2|10)$", before) or not inside.strip(_SIGNS)
+    return re.search(r"[^\W\d_]{3}$", before) is not None
+
+
+def _joined(before: str, inside: str, lowered: bool) -> str:
+    """A raised or lowered text that is not a mark, written so that its digits do not join those beside it."""
+    if not before[-1:].isdecimal() or inside[:1].isalpha():
+        return inside
+    return f" {inside}" if inside[:1] in "±+-−(" and before[-2:] != "10" else f"{'_' if lowered else '^'}{inside}"
+
+
+def _continues(head: Sequence[Sequence[Cell]], row: Sequence[Cell]) -> bool:
+    """Whether the first row below a header belongs to it: without a number, and unless the header is empty a name."""
+    texts = [cell.text for cell in row]
+    if any(cell.text for cells in head for cell in cells):
+        names = not texts[0] and any(texts)
+    else:
+        names = len(texts) > 2 and all(texts[1:])  # one of two columns is a list of properties
+    return names and not any(is_numeric(text) and text[0] != "@" for text in texts)
+
+
+def _labels(head: Sequence[Sequence[Cell]]) -> tuple[str, ...]:
+    """A label for each column. In a header row above another one that merges no cells, an empty one repeats its left one."""
+    rows = [[cell.text for cell in cells] for cells in head]
+    for cells, texts in zip(head[:-1], rows, strict=False):
+        merged = any(left == right and left.text for left, right in pairwise(cells))
+        for column in range(2, 2 if merged else len(texts)):
+            texts[column] = texts[column] or texts[column - 1]
+    return tuple(" ".join(text for text, _ in groupby(filter(None, column))) for column in zip(*rows, strict=True))
+
+
+def _key(table: Table) -> int:
+    """The column that names the rows: the first, or the next column of words where that holds ranks or running numbers."""
+    for column, label in enumerate(table.columns):
+        texts = table.texts(column)
+        if holds_ranks(label, texts) or (column == 0 and holds_ranks("", texts)):
+            continue
+        words = [text for text in texts if any(map(str.isalpha, text)) and not is_numeric(text)]
+        return column if 2 * len(words) > len(texts) else 0
+    return 0
 
 
 def csv_table(text: str, name: str, document: str, delimiter: str) -> tuple[Table, list[Finding]]:
     """A CSV text as a table called `name`: the first row is the header. Raises BadConfiguration for what is not CSV."""
-    reader = csv.reader(re.split(r"(?<=\n)|(?<=\r)(?!\n)", text), delimiter=delimiter, strict=True)
-    rows: list[TableRow] = []
-    line = 1
+    lines = re.split(r"(?<=\n)|(?<=\r)(?!\n)", text)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    field = re.compile(rf'\s*(?:"(?:[^"]|"")*"|[^{delimiter}\r\n]*)')
+    rows: list[Row] = []
+    line, offset = 1, 0
     try:
-        for cells in reader:
-            rows += [TableRow(line, tuple(cell.strip() for cell in cells))] if any(cells) else []
+        for texts in reader:
+            cells, at = [], offset
+            for shown in texts:
+                match = field.match(text, at)
+                end = match.end() if match else at
+                cells.append(cell_of(shown, at, end))
+                at = end + 1
+            rows += [Row(line, tuple(cells))] if any(texts) else []
+            offset += sum(map(len, lines[line - 1 : reader.line_num]))
             line = reader.line_num + 1
     except csv.Error as error:
         raise BadConfiguration(f"{document}: line {line}: {error}", "correct the line; quotes must be balanced") from error
     if not rows or len(rows[0].cells) < 2:
         raise BadConfiguration(f"{document}: no header row with at least two columns", "the first column names the rows")
-    return _checked(name, rows[0].cells, rows[1:], [len(row.cells) for row in rows[1:]], document)
-
-
-def plain_text(text: str) -> str:
-    """Inline Markdown without its markup: the text of links, no emphasis, code marks, tags, escapes or entities."""
-    for _ in range(2):  # a link may hold an image
-        text = _LINK.sub(r"\1", text)
-    text = _EMPHASIS.sub("", _TAG.sub("", _ESCAPED.sub(lambda match: f"&#{ord(match[1])};", text)))
-    return " ".join(html.unescape(text).split())
-
-
-def _checked(
-    name: str, header: tuple[str, ...], rows: Sequence[TableRow], counts: Sequence[int], document: str
-) -> tuple[Table, list[Finding]]:
-    """The table of the rows with as many cells as the header. In another nobody can say which column a cell belongs to."""
-    message = "the row has not as many cells as the header; nothing of it was read"
-    ragged = [
-        Finding("malformed", f"{document}:{row.line}", message, f"{len(header)} cells", f"{count} cells")
-        for row, count in zip(rows, counts, strict=True)
-        if count != len(header)
-    ]
-    if len(ragged) > MOST_RAGGED:
-        message = f"{len(ragged) - MOST_RAGGED} more rows of the table have not as many cells as the header"
-        ragged[MOST_RAGGED:] = [Finding("malformed", ragged[MOST_RAGGED].subject, message)]
-    fitting = tuple(row for row, count in zip(rows, counts, strict=True) if count == len(header))
-    return Table(name, header, fitting, not ragged), ragged
-
-
-def _ends_table(state: Any, line: int, _: int, silent: bool) -> bool:
-    """A rule for the parser, which would take any line behind a table for a row of one cell."""
-    return silent and state.parentType == "table" and "|" not in state.src[state.bMarks[line] : state.eMarks[line]]
-
-
-def _table_rows(tokens: Iterator[Any]) -> list[TableRow]:
-    rows: list[tuple[int, list[str]]] = []
-    for token in tokens:
-        if token.type == "tr_open":
-            rows.append((token.map[0] + 1, []))
-        elif token.type == "inline":
-            rows[-1][1].append(plain_text(token.content))
-        elif token.type == "table_close":
-            break
-    return [TableRow(line, tuple(cells)) for line, cells in rows]
+    return table_of(name, rows[:1], rows[1:], document)
 
 
 # Digits with separators between thousands, a point, an exponent. Possessive: megabytes of digits are read once.
@@ -165,7 +225,8 @@ def results_in_tables(prose: Prose) -> Iterator[ResultSpan]:
     yield from (ResultSpan(start, end, "in a table") for start, end in cells)
 
 
-def _is_numeric(cell: str) -> bool:
+def is_numeric(cell: str) -> bool:
+    """Whether a cell holds nothing but numbers, their units and signs."""
     if cell.replace(".", "", 1).strip().isdecimal():  # most are this simple
         return True
     plain = re.sub(r"\\[A-Za-z]+", "", cell) if "\\" in cell else cell
@@ -180,10 +241,10 @@ def _pipes(text: str) -> Iterator[tuple[int, int]]:
         if "|" not in line:
             heads = None
         elif set(line) <= set("|:- \t\r") and "-" in line:
-            heads = [before[start:end] for start, end in _cells(before)]
+            heads = [before[start:end] for start, end in pipe_cells(before)]
         elif heads is not None:
-            for number, (start, end) in enumerate(_cells(line)):
-                if number and _holds_results(heads, number) and _is_numeric(line[start:end]):
+            for number, (start, end) in enumerate(pipe_cells(line)):
+                if number and _holds_results(heads, number) and is_numeric(line[start:end]):
                     yield offset + start, offset + end
         before = line
         offset += len(line) + 1
@@ -193,7 +254,7 @@ def _holds_results(heads: Sequence[str], number: int) -> bool:
     return number >= len(heads) or heads[number].strip(" *_").lower() not in _NO_RESULTS.split()
 
 
-def _cells(line: str) -> list[tuple[int, int]]:
+def pipe_cells(line: str) -> list[tuple[int, int]]:
     """The cells of a row of pipes, without the empty ones outside its first and last pipe."""
     edges = [-1, *(found.start() for found in re.finditer(r"(?<!\\)\|", line)), len(line)]
     cells = [(left + 1, right) for left, right in pairwise(edges)]
@@ -221,7 +282,7 @@ def _tabulars(text: str) -> Iterator[tuple[int, int]]:
         row = column = 0
         start = table.end()
         for edge, end in chain((match.span() for match in _EDGE.finditer(text, start, stop)), [(stop, stop)]):
-            if row and column and _is_numeric(text[start:edge]):
+            if row and column and is_numeric(text[start:edge]):
                 yield start, edge
             row, column = (row, column + 1) if text[edge] == "&" else (row + 1, 0)
             start = end
@@ -261,7 +322,7 @@ def _tail(line: str) -> tuple[int, int]:
     words = count = 0
     for word in reversed(line.split()):
         if any(map(str.isdecimal, word)):
-            if word[-1] in ",;:." or not _is_numeric(word):
+            if word[-1] in ",;:." or not is_numeric(word):
                 break
             count += 1
         elif word.strip("|-–—~"):

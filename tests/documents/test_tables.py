@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from aqea_registry.base.findings import BadConfiguration
 from aqea_registry.claims.drafting import claims_of_tables, read_number, slug
 from aqea_registry.claims.ledger import Claim
-from aqea_registry.documents.tables import MOST_PIPES, Table, csv_table, markdown_tables, plain_text
+from aqea_registry.documents.markdown_tables import MOST_PIPES, markdown_tables, plain_text
+from aqea_registry.documents.tables import Row, Table, csv_table
 
 
 def read(text: str) -> Table:
@@ -19,6 +20,11 @@ def read(text: str) -> Table:
     (table,), findings = markdown_tables(text, "doc.md")
     assert findings == []
     return table
+
+
+def shown(rows: tuple[Row, ...]) -> list[tuple[int, tuple[str, ...]]]:
+    """The rows' lines and what their cells show."""
+    return [(row.line, tuple(cell.text for cell in row.cells)) for row in rows]
 
 
 @pytest.mark.parametrize(
@@ -36,8 +42,8 @@ def read(text: str) -> Table:
 )
 def test_a_table_is_read_with_its_lines(text: str, line: int, cells: tuple[str, ...]) -> None:
     table = read(text)
-    assert (table.header, table.whole) == (("a", "b"), True)
-    assert table.rows == ((line, cells),)
+    assert (table.columns, table.key, table.whole) == (("a", "b"), 0, True)
+    assert shown(table.rows) == [(line, cells)]
 
 
 @pytest.mark.parametrize(
@@ -65,7 +71,7 @@ def test_a_table_is_called_after_its_caption_or_its_heading() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"),
+    ("text", "read"),
     [
         ("[S2ORC](https://x.org/a) (Title)", "S2ORC (Title)"),
         ("**[AG News]((Title, Description) pairs)**", "AG News"),
@@ -76,8 +82,8 @@ def test_a_table_is_called_after_its_caption_or_its_heading() -> None:
         ("[unclosed](", "[unclosed]("),
     ],
 )
-def test_markup_is_taken_off(text: str, shown: str) -> None:
-    assert plain_text(text) == shown
+def test_markup_is_taken_off(text: str, read: str) -> None:
+    assert plain_text(text) == read
 
 
 def test_a_ragged_row_is_told_with_its_line_and_not_read() -> None:
@@ -86,11 +92,123 @@ def test_a_ragged_row_is_told_with_its_line_and_not_read() -> None:
         ("doc.md:4", "2 cells", "1 cells"),
         ("doc.md:5", "2 cells", "3 cells"),
     ]
-    assert ([row.cells[0] for row in tables[0].rows], tables[0].whole) == (["x", "w"], False)
+    assert (tables[0].texts(0), tables[0].whole) == (["x", "w"], False)
     tables, findings = markdown_tables("|a|b|\n|-|-|\n|x|1|\nno row\n", "doc.md")
     assert (len(tables[0].rows), tables[0].whole, findings) == (1, True, [])
     _, findings = markdown_tables("|a|b|\n|-|-|\n" + "|y|\n" * 500, "doc.md")
     assert (len(findings), findings[-1].subject, findings[-1].message[:13]) == (101, "doc.md:103", "400 more rows")
+
+
+def told(cell: str) -> tuple[str, ...]:
+    """What a reader sees in a cell of Markdown, and its marks."""
+    found = read(f"|a|b|\n|-|-|\n|x|{cell}|\n").rows[0].cells[1]
+    return (found.text, *found.marks)
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [
+        *[
+            (f"71.5{mark}", ("71.5", "4"))
+            for mark in ("<sup>4</sup>", "<sub>4</sub>", "[4](#note)", " <SUP class='n'> 4 </SUP>")
+        ],
+        *[(f"71.5{mark}", ("71.5", mark)) for mark in ("²", "†", "‡", "¶", "*", "[^4]", "[^note]", "³⁴")],
+        *[(f"**71.5**{mark}", ("71.5", "b")) for mark in ("<sup>b</sup>", "<sup><b>b</b></sup>", "[b](https://example.org)")],
+        ("<b>71.5</b><sup>[4]</sup>", ("71.5", "[4]")),
+        ("71.5[[4]](#note)", ("71.5", "[4]")),
+        ("71.5<sup>1,2</sup>", ("71.5", "1,2")),
+        ("71.5%<sup>†</sup> (70.1‡)", ("71.5% (70.1)", "†", "‡")),
+        ("ours<sup>2</sup>", ("ours", "2")),
+        ("ours*", ("ours", "*")),
+        ("[71.5](#row)", ("71.5",)),
+        ("10<sup>6</sup>", ("10^6",)),
+        ("1.5×10<sup>-3</sup>", ("1.5×10^-3",)),
+        ("2<sup>16</sup>", ("2^16",)),
+        ("71.5<sup>±0.3</sup>", ("71.5 ±0.3",)),
+        ("71.5<sub>0.3</sub>", ("71.5_0.3",)),
+        ("R<sup>2</sup>", ("R2",)),
+        ("m²", ("m²",)),
+        ("T5<sub>XXL</sub>", ("T5XXL",)),
+        ("F<sub>1</sub>", ("F1",)),
+        ("1<sup>st</sup>", ("1st",)),
+        ("71.5<br>0.3", ("71.5 0.3",)),
+        ("71.5<!-- claim: a.b -->", ("71.5",)),
+        ("†", ("†",)),
+        ("71.5\ue0004\ue002", ("71.5 4",)),
+    ],
+)
+def test_a_mark_of_a_footnote_is_not_a_digit(cell: str, expected: tuple[str, ...]) -> None:
+    assert told(cell) == expected
+
+
+@pytest.mark.parametrize("prefix", ["", "> ", "   "])
+def test_a_cell_knows_where_its_source_is(prefix: str) -> None:
+    text = f"Text.\r\n\r\n{prefix}| a |  b |\r\n{prefix}|---|---|\r\n{prefix}| **x** \\| y |  `1`[^2]|\r\n"
+    first, second = read(text).rows[0].cells
+    assert [text[cell.start : cell.end] for cell in (first, second)] == ["**x** \\| y", "`1`[^2]"]
+    rows = csv_table('n,a\n"x, ""y""", 1 \n\n"two\nlines",2', "", "t.csv", ",")[0].rows
+    source = 'n,a\n"x, ""y""", 1 \n\n"two\nlines",2'
+    spans = [source[cell.start : cell.end] for row in rows for cell in row.cells]
+    assert spans == ['"x, ""y"""', " 1 ", '"two\nlines"', "2"]
+
+
+@pytest.mark.parametrize(
+    ("head", "columns"),
+    [
+        (["| |Nouns||Verbs||", "| |de|fr|de|fr|"], ["", "Nouns de", "Nouns fr", "Verbs de", "Verbs fr"]),
+        (["|Model|Nouns||All||", "| |de|fr|||"], ["Model", "Nouns de", "Nouns fr", "All", "All"]),
+        (["| |A||||", "| |B||C||", "| |x|y|x|y|"], ["", "A B x", "A B y", "A C x", "A C y"]),
+        (["| |R|||P|", "| |@1|@10|@100|@1|"], ["", "R @1", "R @10", "R @100", "P @1"]),
+        (["| | | | | |", "|Model|a|b|c|d|"], ["Model", "a", "b", "c", "d"]),
+        (["|Model|a|b|c|d|", "| |1|2|3|4|"], ["Model", "a", "b", "c", "d"]),
+        (["|Model|a|b|c|d|", "|x|-|-|-|-|"], ["Model", "a", "b", "c", "d"]),
+    ],
+)
+def test_a_column_is_labelled_by_every_row_of_the_header(head: list[str], columns: list[str]) -> None:
+    table = read("\n".join([head[0], "|-|-|-|-|-|", *head[1:], "|m|1|2|3|4|"]))
+    assert list(table.columns) == columns
+    assert len(read("|||\n|-|-|\n|Language|German|\n|Size|4|").rows) == 2, "a list of properties has no header"
+
+
+@pytest.mark.parametrize(
+    ("head", "rows", "key", "results"),
+    [
+        ("|Rank|Model|s|", ["|1|x|5|", "|2|y|4|"], 1, (2,)),
+        ("|#|Model|s|", ["|1.|x|5|", "|1.|y|4|"], 1, (2,)),
+        ("|Rank (Borda)|Model|s|", ["|🥇|x|5|", "|🥈 2|y|4|"], 1, (2,)),
+        ("| |Model|s|", ["|0|x|5|", "|1|y|4|"], 1, (2,)),
+        ("|No.|Rank|Model|", ["|1|3|x|", "|2|1|y|"], 2, ()),
+        ("|Model|Rank|s|", ["|x|2|5|", "|y|1|4|"], 0, (2,)),
+        ("|k|s|t|", ["|1|2.5|5|", "|2|3.5|4|"], 0, (1, 2)),
+        ("|Year|Model|s|", ["|2019|x|5|", "|2023|y|4|"], 0, (1, 2)),
+        ("|Model|No. of pairs|s|", ["|x|3|5|", "|y|4|4|"], 0, (1, 2)),
+        ("|Model|Mean rank|s|", ["|x|3|5|", "|y|4|4|"], 0, (1, 2)),
+    ],
+)
+def test_ranks_name_no_rows_and_are_no_results(head: str, rows: list[str], key: int, results: tuple[int, ...]) -> None:
+    table = read("\n".join([head, "|-|-|-|", *rows]))
+    assert (table.key, table.results) == (key, results)
+
+
+@pytest.mark.parametrize(
+    ("above", "name"),
+    [
+        ("**Kendall**", "Scores: Kendall"),
+        ("*Kendall's tau:*", "Scores: Kendall's tau"),
+        ("Text before.\n__Kendall__", "Scores: Kendall"),
+        ("- other\n- Kendall", "Scores: Kendall"),
+        ("1. Kendall\n\n   More.\n", "Scores: More"),
+        ("**Table 3.** Kendall", "Table 3"),
+        ("**Kendall** and more", "Scores"),
+        ("**Kendall** and **tau**", "Scores"),
+        ("**Kendall**\n\nText.", "Scores"),
+        ("**Kendall**\n\n---", "Scores"),
+        ("- Kendall\n\nText.", "Scores"),
+        (f"- {'long ' * 30}", "Scores"),
+    ],
+)
+def test_a_line_of_emphasis_or_an_item_is_a_caption_below_the_heading(above: str, name: str) -> None:
+    assert read(f"## Scores\n\n{above}\n\n|a|b|\n|-|-|\n|x|1|\n").name == name
 
 
 WORD = st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=1, max_size=6)
@@ -102,14 +220,15 @@ def test_a_table_says_the_same_in_markdown_and_csv(rows: list[list[str]]) -> Non
     read_md = read("\n".join([f"|{lines[0]}|", "|".join("-" * len(rows[0])).join("||"), *(f"|{one}|" for one in lines[1:])]))
     read_csv, findings = csv_table("\n".join(",".join(row) for row in rows), "", "doc.csv", ",")
     assert findings == []
-    assert (read_md.header, [row.cells for row in read_md.rows]) == (read_csv.header, [row.cells for row in read_csv.rows])
+    assert [texts for _, texts in shown(read_md.rows)] == [texts for _, texts in shown(read_csv.rows)]
+    assert read_md[:3] == read_csv[:3]
 
 
 def test_csv_has_quotes_and_rows_of_several_lines() -> None:
     table, findings = csv_table('name,a\r\n"x, ""y""",1\n\n"two\nlines",2\nz\nlast,3', "t", "t.csv", ",")
-    assert [(row.line, row.cells) for row in table.rows] == [(2, ('x, "y"', "1")), (4, ("two\nlines", "2")), (7, ("last", "3"))]
+    assert shown(table.rows) == [(2, ('x, "y"', "1")), (4, ("two lines", "2")), (7, ("last", "3"))]
     assert [one.subject for one in findings] == ["t.csv:6"]
-    assert csv_table("name\ta\nx,y\t1", "t", "t.tsv", "\t")[0].rows == ((2, ("x,y", "1")),)
+    assert shown(csv_table("name\ta\nx,y\t1", "t", "t.tsv", "\t")[0].rows) == [(2, ("x,y", "1"))]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,133 @@
+"""Pipe tables of Markdown, found by CommonMark's own parser; their cells are read as a reader sees them. Pure."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from aqea_registry.base.findings import BadConfiguration, Finding
+from aqea_registry.documents.tables import LEVEL, LOWERED, RAISED, Cell, Row, Table, cell_of, pipe_cells, table_of
+
+MOST_PIPES = 60_000  # the parser makes tokens of each cell: half a million take six seconds, and nobody prints so many
+
+_CAPTION = re.compile(r"\W*((?:table|tab\.)\s*[a-z]?\d+[a-z]?)\b", re.IGNORECASE)
+_EMPHASISED = re.compile(r"(\*{1,3}|_{1,3})([^*\n]{1,200})\1[:.]?\s*")
+_LONGEST_ITEM = 80  # of a list item that is the caption of a table
+_LINK = re.compile(r"!?\[((?:[^\[\]]|\[[^\[\]]*\])*)\](?:\(((?:[^()]|\([^()]*\))*)\)|\[[^\[\]]*\])")
+_MARK = re.compile(r"\[?(?:\d{1,2}|[a-z*†‡§¶])\]?")
+_FOOTNOTE = re.compile(r"\[(\^[^\[\]\s]{1,40})\]")
+_COMMENT = re.compile(r"<!--[^<>]{0,2000}-->")
+_LEVEL = re.compile(r"<(/?)su([pb])\b[^<>]*>", re.IGNORECASE)
+_APART = re.compile(r"</?(?:br|p|div|li|ul|ol|hr|del|s|strike)\b[^<>]*>|~~", re.IGNORECASE)
+_TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
+_EMPHASIS = re.compile(r"\*+|`+|(?<!\w)_{1,3}(?=\S)|(?<=\S)_{1,3}(?!\w)")
+_ESCAPED = re.compile(r"\\([!-/:-@\[-`{-~])")
+_BREAK = re.compile(r"\r\n|\r|\n")
+_SIMPLE = re.compile(r"[\w ,.%+()/:-]*", re.ASCII)
+
+
+def markdown_tables(text: str, document: str) -> tuple[list[Table], list[Finding]]:
+    """The pipe tables of a Markdown text, and a finding for each row with another number of cells than the header.
+
+    A table is named after the caption above it (`Table 2`), else after its heading, and after a line of nothing but bold or
+    italics, or a list item, between the two. It ends at the first line without a pipe. Raises BadConfiguration for more than
+    MOST_PIPES pipes.
+    """
+    from markdown_it import MarkdownIt
+
+    if text.count("|") > MOST_PIPES:
+        raise BadConfiguration(f"{document}: more than {MOST_PIPES} cells in tables", "import the part that prints results")
+    reader = MarkdownIt("commonmark").enable("table")
+    reader.core.ruler.enableOnly(["normalize", "block"])
+    reader.block.ruler.before("table", "end of table", _ends_table, {"alt": ["blockquote"]})  # table asks blockquote's rules
+    starts = [0, *(match.end() for match in _BREAK.finditer(text)), len(text)]
+    heading = caption = ""
+    items = 0
+    tables: list[Table] = []
+    findings: list[Finding] = []
+    tokens = iter(reader.parse(text))
+    for token in tokens:
+        items += (token.type == "list_item_open") - (token.type == "list_item_close")
+        if token.type == "heading_open":
+            heading, caption = plain_text(next(tokens).content), ""
+        elif token.type == "inline":
+            caption = _caption(token.content.rpartition("\n")[2], heading, in_list=items > 0)
+        elif token.type in ("fence", "code_block", "hr"):
+            caption = ""
+        elif token.type == "table_open":
+            rows, counts = _table_rows(tokens, text, starts)
+            table, ragged = table_of(caption or heading, rows[:1], rows[1:], document, counts[1:])
+            tables.append(table)
+            findings += ragged
+            caption = ""
+    return tables, findings
+
+
+def plain_text(text: str) -> str:
+    """Inline Markdown without its markup: the text of links, no emphasis, code marks, tags, escapes or entities."""
+    return cell_of(_levels(text)).text
+
+
+def _caption(line: str, heading: str, *, in_list: bool) -> str:
+    """The name of a table below this line, if the line is a caption."""
+    if numbered := _CAPTION.match(line):
+        return numbered[1]
+    words = plain_text(line).rstrip(":. ")
+    if words and (_EMPHASISED.fullmatch(line.strip()) or (in_list and len(words) <= _LONGEST_ITEM)):
+        return f"{heading}: {words}" if heading else words
+    return ""
+
+
+def _levels(text: str) -> str:
+    """Inline Markdown as `cell_of` reads it."""
+    if _SIMPLE.fullmatch(text) and "_" not in text:
+        return text
+    text = _ESCAPED.sub(lambda match: f"&#{ord(match[1])};", re.sub("[\ue000-\ue002]", " ", text))
+    if text.count("*") % 2:  # a single one is a sign
+        text = "&#42;".join(text.rsplit("*", 1))
+    text = _FOOTNOTE.sub(rf"{RAISED}&#91;\1&#93;{LEVEL}", _COMMENT.sub("", text))
+    for _ in range(2):  # a link may hold an image
+        text = _LINK.sub(_linked, text)
+    text = _LEVEL.sub(lambda match: LEVEL if match[1] else RAISED if match[2] in "pP" else LOWERED, text)
+    return html.unescape(_EMPHASIS.sub("", _TAG.sub("", _APART.sub(" ", text))))
+
+
+def _linked(link: re.Match[str]) -> str:
+    """The text of a link; a short one behind a number is a mark."""
+    before = link.string[max(0, link.start() - 3) : link.start()].rstrip(" *_")
+    mark = _MARK.fullmatch(html.unescape(link[1])) and (before[-1:].isalnum() or before[-1:] in tuple("%)"))
+    return f"{RAISED}{link[1].replace('[', '&#91;').replace(']', '&#93;')}{LEVEL}" if mark else link[1]
+
+
+def _ends_table(state: Any, line: int, _: int, silent: bool) -> bool:
+    """A rule for the parser, which would take any line behind a table for a row of one cell."""
+    return silent and state.parentType == "table" and "|" not in state.src[state.bMarks[line] : state.eMarks[line]]
+
+
+def _table_rows(tokens: Iterator[Any], text: str, starts: list[int]) -> tuple[list[Row], list[int]]:
+    """The rows up to the table's end, filled up or cut to the header's width, and how many cells each has in the document."""
+    rows: list[tuple[int, list[tuple[int, int]], list[Cell]]] = []
+    for token in tokens:
+        if token.type == "tr_open":
+            number = token.map[0]
+            line = text[starts[number] : starts[number + 1]].rstrip("\r\n")
+            indent = len(line) - len(line.lstrip(" \t>"))
+            rows.append((number + 1, _edges(line[indent:], starts[number] + indent), []))
+        elif token.type == "inline":
+            _, edges, cells = rows[-1]
+            start, end = edges[len(cells)] if len(cells) < len(edges) else (0, 0)
+            cells.append(cell_of(_levels(token.content), start, end))
+        elif token.type == "table_close":
+            break
+    return [Row(line, tuple(cells)) for line, _, cells in rows], [len(edges) for _, edges, _ in rows]
+
+
+def _edges(line: str, offset: int) -> list[tuple[int, int]]:
+    """Where the cells of a row stand in the document, without the spaces around them."""
+    cells = [(start, end, line[start:end]) for start, end in pipe_cells(line)]
+    return [
+        (offset + start + len(cell) - len(cell.lstrip()), offset + end - len(cell) + len(cell.rstrip()))
+        for start, end, cell in cells
+    ]
