@@ -1,11 +1,12 @@
 """Claims: printed numbers with their evidence, in one ledger per document.
 
 Start with `ledger`, the values and their file. Each verb is a module that reads files: `check_claims`, `import_claims`,
-`export_claims`, `lint_claims`. They decide with pure modules: `judging` compares a claim with its evidence, `expression`
-computes derived claims over quantities of `quantity`, `drafting` makes claims of tables and model-index, `binding` finds
-claims in a document.
+`export_claims`, `lint_claims`. They decide with pure modules: `judging` compares a claim with its `evidence`, `resolving`
+finds the pair set of a result, `expression` computes derived claims over quantities of `quantity`, `drafting` makes claims
+of tables and model-index, `binding` finds claims in a document.
 
->>> from aqea_registry.claims.judging import Evidence, judge_claim
+>>> from aqea_registry.claims.evidence import Evidence
+>>> from aqea_registry.claims.judging import judge_claim
 >>> from aqea_registry.claims.ledger import At, Claim
 >>> from aqea_registry.claims.quantity import exact
 >>> from fractions import Fraction

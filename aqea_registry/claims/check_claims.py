@@ -15,10 +15,11 @@ from aqea_registry.base.files import Limit, TooLarge, UnsafePath, inside, read_s
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Unchecked
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.strict import NoSuchValue, follow, load_json, load_yaml
-from aqea_registry.claims import judging
+from aqea_registry.claims import evidence, judging, resolving
+from aqea_registry.claims.evidence import MALFORMED, NAMED, Basis, Correction, Evidence
 from aqea_registry.claims.expression import BadExpression, Expression, Terms, parse_reference, read_expression, references
-from aqea_registry.claims.judging import MALFORMED, Basis, Evidence, Resolved
 from aqea_registry.claims.ledger import Claim, Ledger, Quotation, Verdict, find_document, read_ledgers
+from aqea_registry.claims.resolving import Resolved
 from aqea_registry.documents.numbers import Unit
 from aqea_registry.project.artefact import CatalogueEntry
 from aqea_registry.project.lock import PinnedFile
@@ -58,8 +59,8 @@ def check_claims(
     ledgers, findings = read_ledgers(project.root)
     chosen = _chosen(ledgers, only, findings)
     findings = [finding for finding in findings if not only or finding.subject.partition(":")[0] in only]
-    states, notes, stale = _documents(project.root, chosen, documents)
-    bound = {name: judging.resolve_results(ledger, project.params, project.lock) for name, ledger in ledgers.items()}
+    states, notes, stale = _documents(project.root, ledgers, chosen, documents)
+    bound = {name: resolving.resolve_results(ledger, project.params, project.lock) for name, ledger in ledgers.items()}
     scores: Mapping[str, Metrics | Unchecked]
     wanted, unsound = _wanted(ledgers, bound), list[Finding]()
     if verified is not None and not verified.findings:  # their chains were checked, and they were recomputed
@@ -67,7 +68,8 @@ def check_claims(
     else:
         scores, unsound = recompute(project.run, wanted, report)
     quotations = Quotations(project.run, project.catalogue, scope)
-    verdicts = [verdict for verdict in _Judge(ledgers, bound, scores, quotations).verdicts() if verdict.ledger in chosen]
+    judge = _Judge(ledgers, bound, scores, quotations, [name for name, state in states.items() if state == "stale"])
+    verdicts = [verdict for verdict in judge.verdicts() if verdict.ledger in chosen]
     return CheckedClaims(
         verdicts=tuple(verdicts),
         findings=(
@@ -80,7 +82,7 @@ def check_claims(
             *judging.verdict_findings(verdicts),
         ),
         notes=tuple(notes),
-        documents=states,
+        documents={name: states[name] for name in chosen},
         ledgers=chosen,
         scores={key: score for key, score in scores.items() if isinstance(score, Metrics)},
     )
@@ -105,10 +107,12 @@ class _Judge:
         bound: Mapping[str, Mapping[str, Resolved | Unchecked]],
         scores: Mapping[str, Metrics | Unchecked],
         quotations: Quotations,
+        stale: Sequence[str],
     ) -> None:
-        self._ledgers, self._bound, self._scores, self._quotations = ledgers, bound, scores, quotations
+        self._ledgers, self._bound, self._scores, self._quotations, self._stale = ledgers, bound, scores, quotations, stale
         self._terms = Terms(ledgers)
         self._bases: dict[str, Basis] = {}
+        self._corrections: dict[str, Correction] = {}  # of the claims that are contradicted
         self._rests_on: dict[str, list[str]] = {}  # the claims that each claim is computed from or quotes
         self._expressions: dict[str, Expression] = {}
         self._wrong: dict[str, Unchecked] = {}
@@ -119,13 +123,18 @@ class _Judge:
         self._rests_on = {own: self._references(own, name, claim) for own, (name, claim) in claims.items()}
         order, circles = judging.in_order(self._rests_on)
         for circle in circles:
-            for own in circle:
-                names = (*circle[circle.index(own) :], *circle[: circle.index(own)], own)
-                self._wrong[own] = Unchecked(MALFORMED, f"a circle: {' rests on '.join(names)}")
+            for place, own in enumerate(circle):
+                names = [circle[(place + step) % len(circle)] for step in range(min(len(circle), NAMED) + 1)]
+                more = f" rests on ..., {len(circle)} claims" if len(circle) > NAMED else ""
+                self._wrong[own] = Unchecked(MALFORMED, f"a circle: {' rests on '.join(names)}{more}")
         done: dict[str, Verdict] = {}
         for own in order:
             name, claim = claims[own]
-            done[own] = judging.judge_claim(name, claim, self._evidence(own, name, claim))
+            found = self._evidence(own, name, claim)
+            verdict = judging.judge_claim(name, claim, found)
+            if verdict.state == "contradicted" and isinstance(found, Evidence):
+                self._corrections[own] = judging.correction(claim, verdict, found)
+            done[own] = judging.outdated(verdict, self._ledgers[name].document.file) if name in self._stale else verdict
             self._bases[own] = judging.basis_of(done[own])
         return [done[own] for own in claims]
 
@@ -150,16 +159,16 @@ class _Judge:
         if own in self._wrong:
             return self._wrong[own]
         if claim.measured is not None:
-            return judging.measured(claim, self._ledgers[ledger].results, self._bound[ledger], self._scores)
+            return evidence.measured(claim, self._ledgers[ledger].results, self._bound[ledger], self._scores)
         if claim.derived is not None:
-            return judging.derived(self._expressions[own], ledger, own, self._terms, self._bases)
+            return evidence.derived(self._expressions[own], ledger, own, self._terms, self._bases, self._corrections)
         if claim.quoted is None:
             return None
         if claim.quoted.source is not None:
             return Unchecked("no-source", f"it quotes {claim.quoted.source[:200]}, which is not part of the project")
         if claim.quoted.file is not None:
             return self._quotations.value(claim.quoted, claim.unit)
-        return judging.quoted_claim(claim.unit, self._rests_on[own][0], self._terms, self._bases)
+        return evidence.quoted_claim(claim.unit, self._rests_on[own][0], self._terms, self._bases, self._corrections)
 
 
 def _chosen(ledgers: Mapping[str, Ledger], only: Sequence[str], findings: Sequence[Finding]) -> dict[str, Ledger]:
@@ -170,13 +179,15 @@ def _chosen(ledgers: Mapping[str, Ledger], only: Sequence[str], findings: Sequen
 
 
 def _documents(
-    root: Path, ledgers: Mapping[str, Ledger], folders: Sequence[Path]
+    root: Path, ledgers: Mapping[str, Ledger], chosen: Mapping[str, Ledger], folders: Sequence[Path]
 ) -> tuple[dict[str, str], list[str], list[Finding]]:
     states: dict[str, str] = {}
     notes: list[str] = []
     findings: list[Finding] = []
     for name, ledger in ledgers.items():
         states[name], other = find_document(root, ledger.document, folders)
+        if name not in chosen:
+            continue
         if other is not None:
             message = f"{ledger.document.file} differs from the document that the ledger was written for"
             findings.append(Finding("claim-stale", name, message, ledger.document.sha256, other))
@@ -224,7 +235,7 @@ class Quotations:
             value = follow(content[0], quoted.at or "")
         except NoSuchValue as error:
             return Unchecked(MALFORMED, f"{name}: {error}")
-        return judging.quoted_value(unit, value, f"{name}#{quoted.at or ''}", content[1])
+        return evidence.quoted_value(unit, value, f"{name}#{quoted.at or ''}", content[1], quoted.unit)
 
     def _load(self, pin: str | None, path: str) -> tuple[Any, Basis] | Unchecked:
         content = self._of_project(path) if pin is None else self._of_pin(pin, path)

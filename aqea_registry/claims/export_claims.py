@@ -178,6 +178,7 @@ def _json_text(verdicts: Sequence[Verdict]) -> str:
             "number": _number(claim),
             "unit": claim.unit,
             "state": verdict.state,
+            **({"reason": verdict.reason} if verdict.reason else {}),
             "at": msgspec.to_builtins(claim.at),
         }
     return json.dumps(ledgers, indent=2) + "\n"  # ASCII: the same bytes under every locale

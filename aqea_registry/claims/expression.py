@@ -27,7 +27,6 @@ LONGEST = 20_000  # characters of an expression
 DEEPEST = 30  # parentheses within parentheses
 OPERATIONS = 2_500  # in one expression: Python's own limit differs from version to version
 
-_UNITS: tuple[Unit, ...] = ("percent", "fraction", "number", "millions", "billions")
 _OPERATIONS: dict[type[ast.AST], Callable[[Quantity, Quantity], Quantity]] = {
     ast.Add: quantity.add,
     ast.Sub: quantity.subtract,
@@ -45,7 +44,7 @@ _FUNCTIONS: dict[str, tuple[int, int | None, Callable[..., Quantity]]] = {
     "difference": (2, 2, quantity.subtract),
     "ratio": (2, 2, quantity.ratio),
     "abs": (1, 1, quantity.absolute),
-    **{str(unit): (1, 1, partial(quantity.converted, unit=unit)) for unit in _UNITS},
+    **{str(unit): (1, 1, partial(quantity.converted, unit=unit)) for unit in quantity.CONVERSIONS},
 }
 
 _ATOM = re.compile(r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|\[([^\[\]]*)\]")
@@ -86,11 +85,12 @@ class Expression(NamedTuple):
 
 
 class Term(NamedTuple):
-    """A claim that a reference stands for. `value` is None where it cannot be read, or is a text."""
+    """A claim that a reference stands for. `value` is None where it cannot be read, is a text, or is a bound."""
 
     name: str | None
     unit: Unit | None
     value: Quantity | None
+    bound: str | None = None
 
 
 Lookup = Callable[[Reference], Sequence[Term]]
@@ -242,8 +242,8 @@ def _computed_at(column: int) -> Iterator[None]:
 
 
 def _value(term: Term) -> Quantity:
-    if term.unit == "text":
-        raise NotComputable(f"{term.name} is a text")
+    if term.unit == "text" or term.bound is not None:
+        raise NotComputable(f"{term.name} is {f'a bound ({term.bound})' if term.bound else 'a text'}, not a number")
     if term.value is None:
         raise Unreadable(term.name)
     return term.value
@@ -288,8 +288,8 @@ class Terms:
             claim, value = self.claim(name), None
             if claim.value is not None and claim.unit != "text":
                 with suppress(NotANumber):
-                    value = quantity.printed(parse_number(claim.value, claim.unit), claim.unit)
-            self._terms[name] = Term(name, claim.unit, value)
+                    value = quantity.printed(quantity.printed_number(claim), claim.unit)
+            self._terms[name] = Term(name, claim.unit, value, claim.bound)
         return self._terms[name]
 
     def _matching(self, ledger: str, pattern: str) -> list[str]:

@@ -1,88 +1,55 @@
-"""Judging claims: what a claim rests on is turned into Evidence and compared with what it prints. Pure.
-
-`resolve_result` finds the pair set that a document measured, never across revisions in silence.
-"""
+"""Judging claims: what a claim prints is compared with its Evidence, and the verdicts are counted. Pure."""
 
 from __future__ import annotations
 
-import json
 import operator
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from fractions import Fraction
-from typing import Any, Literal, NamedTuple
+from typing import Any
+
+import msgspec
 
 from aqea_registry.base.findings import Finding, Unchecked
 from aqea_registry.claims import quantity
-from aqea_registry.claims.expression import BadExpression, Expression, Reference, Term, Terms, Unreadable, evaluate
-from aqea_registry.claims.ledger import Claim, Evaluation, Ledger, Verdict
-from aqea_registry.claims.quantity import Quantity
-from aqea_registry.documents.metrics import metric_name
+from aqea_registry.claims.evidence import MALFORMED, NAMED, Basis, Correction, Evidence
+from aqea_registry.claims.ledger import Claim, Verdict
+from aqea_registry.claims.quantity import SCALE, Quantity
 from aqea_registry.documents.numbers import ULPS, NotANumber, PrintedNumber, Unit, parse_number, shown, ulps_between
-from aqea_registry.project.lock import Lock, Pin
-from aqea_registry.project.params import Dataset, Model, Params, known_commit
-from aqea_registry.vectors.scores import Metrics
 
-METRICS = frozenset(Metrics.__struct_fields__)
-MALFORMED = "malformed"  # the reason of what is unchecked because the claim itself cannot be: also a finding
-NAMED = 5  # of many names, as many are listed
-# What a ratio and a count may be printed as, too.
-_PLAINER: dict[Unit | None, tuple[Unit, ...]] = {"ratio": ("fraction", "number"), "count": ("number",)}
-
-Basis = Literal["bytes", "prints"]
-
-
-class Evidence(NamedTuple):
-    """What a claim is compared with: a number or a text, where it comes from in words, and what it rests on."""
-
-    value: Quantity | str
-    how: str
-    basis: Basis
-    rests_on: tuple[str, ...] = ()
-    text: str | None = None  # the number as printed there
+STALE = "stale"  # the reason of what held before its document was changed
+SHORT = 100  # characters of an expression that a message repeats
+# What each bound says of the number, in words and of the evidence: the end of its interval that decides.
+_BOUNDS: dict[str, tuple[str, Callable[[Any, Any], bool], bool]] = {
+    "at-least": ("at least ", operator.ge, True),
+    "over": ("over ", operator.gt, True),
+    "at-most": ("at most ", operator.le, False),
+    "under": ("under ", operator.lt, False),
+}
+_SIGNS = {"<": "under", ">": "over", "≤": "at-most", "≥": "at-least"}
 
 
 def in_order(edges: Mapping[str, Sequence[str]]) -> tuple[list[str], list[tuple[str, ...]]]:
     """Every name after those that it rests on, and the circles: each as the names on it, in the order of resting."""
-    waits = {name: len(bases) for name, bases in edges.items()}
-    above: dict[str, list[str]] = {name: [] for name in edges}
-    for name, bases in edges.items():
-        for base in bases:
-            above[base].append(name)
     order: list[str] = []
     circles: list[tuple[str, ...]] = []
     done: set[str] = set()
-
-    def settle(ready: Iterable[str]) -> None:
-        stack = list(ready)
-        while stack:
-            name = stack.pop()
-            if name in done:
-                continue
-            done.add(name)
-            order.append(name)
-            for dependent in above[name]:
-                waits[dependent] -= 1
-                if not waits[dependent]:
-                    stack.append(dependent)
-
-    settle(name for name, count in waits.items() if not count)
-    below = {name: iter(bases) for name, bases in edges.items()}
     for start in edges:
-        path = [start]  # follow what is not settled until a name comes again
-        positions = {start: 0}
+        path = {} if start in done else {start: iter(edges[start])}  # each name on the way down, with what it still waits for
         while path:
-            name = path[-1]
-            if name in done:
-                del positions[path.pop()]
+            name = next(reversed(path))
+            base = next((base for base in path[name] if base not in done), None)
+            if base is not None and base not in path:
+                path[base] = iter(edges[base])
                 continue
-            base = next(base for base in below[name] if base not in done)
-            if base in positions:
-                circles.append(tuple(path[positions[base] :]))
-                settle(circles[-1])
-            else:
-                positions[base] = len(path)
-                path.append(base)
+            settled = [path.popitem()[0]]
+            while base is not None and settled[-1] != base:
+                settled.append(path.popitem()[0])
+            if base is not None:
+                circles.append(tuple(reversed(settled)))
+            done.update(settled)
+            order += settled
     return order, circles
 
 
@@ -99,13 +66,26 @@ def _outcome(claim: Claim, evidence: Evidence | Unchecked | None) -> dict[str, A
     if claim.value is None:
         return Unchecked("illegible", f"the number cannot be read: {claim.ocr}")
     try:
-        number = None if claim.unit == "text" else _printed(claim, claim.value)
+        number = None if claim.unit == "text" else _printed(claim)
     except NotANumber as error:
-        return Unchecked(MALFORMED, str(error))
+        bound = _SIGNS.get(claim.value[:1])
+        return Unchecked(MALFORMED, f"{error}{f'; a bound is written as bound: {bound}' if bound else ''}")
     if evidence is None:
         return {"state": "unbound", "message": "the claim has no evidence"}
     if isinstance(evidence, Unchecked):
         return evidence
+    outcome = _compared(claim, number, evidence)
+    fix = evidence.corrected
+    if fix is None or isinstance(outcome, Unchecked):
+        return outcome
+    text = shown(fix.value.value) if isinstance(fix.value, Quantity) else fix.value
+    corrected = evidence._replace(
+        value=fix.value, how="computed from the recomputed terms", basis=fix.basis, text=evidence.text and text
+    )
+    return _weighed(outcome, _compared(claim, number, corrected), fix)
+
+
+def _compared(claim: Claim, number: PrintedNumber | None, evidence: Evidence) -> dict[str, Any] | Unchecked:
     value = evidence.value
     if isinstance(value, str) != (number is None):
         kind = "a text" if isinstance(value, str) else "a number"
@@ -113,84 +93,47 @@ def _outcome(claim: Claim, evidence: Evidence | Unchecked | None) -> dict[str, A
     if isinstance(value, str) or number is None:
         state, message = (
             "holds" if claim.value == value else "contradicted",
-            f"{str(value)[:200]!r}; printed {claim.value[:200]!r}",
+            f"{str(value)[:200]!r}; printed {claim.text[:200]!r}",
         )
         outcome = {"state": state, "message": f"{evidence.how}: {message}", "recomputed": value}
-    elif value.unit not in (None, claim.unit) and claim.unit not in _PLAINER.get(value.unit, ()):
-        return Unchecked(MALFORMED, f"{evidence.how}: the units differ: {claim.unit} against {value.unit}")
+    elif not quantity.printable_as(value.unit, claim.unit):
+        return Unchecked(MALFORMED, f"{evidence.how}: {_other_unit(claim, value.unit)}")
+    elif claim.bound is not None:
+        outcome = _compare_bound(claim, number, evidence, value)
     else:
         outcome = _compare_numbers(claim, number, evidence, value)
     return {**outcome, "ground": evidence.basis, "rests_on": evidence.rests_on}
 
 
-def measured(
-    claim: Claim,
-    results: Mapping[str, Evaluation],
-    bound: Mapping[str, Resolved | Unchecked],
-    scores: Mapping[str, Metrics | Unchecked],
-) -> Evidence | Unchecked:
-    """What the pair set's bytes give for a measured claim of a ledger with these results."""
-    assert claim.measured is not None
-    result, metric = claim.measured.result, claim.measured.metric
-    if result not in results:
-        return Unchecked(MALFORMED, f"the ledger has no result {result!r}")
-    name = metric_name(metric)
-    if name in METRICS and claim.unit not in ("percent", "fraction"):
-        return Unchecked(MALFORMED, f"{metric} is a fraction; it can be printed as percent or fraction, not as {claim.unit}")
-    resolved = bound[result]
-    if isinstance(resolved, Unchecked) and resolved.reason == "unpinned":
-        return resolved
-    if name not in METRICS:
-        return Unchecked("not-recomputed", f"{metric} is not one of the six scores that a pair set gives")
-    if isinstance(resolved, Unchecked):
-        return resolved
-    score = scores[resolved.key]
-    if isinstance(score, Unchecked):
-        return score
-    value = quantity.converted(quantity.exact(Fraction(getattr(score, name)), "fraction"), claim.unit)
-    return Evidence(value, f"recomputed from {resolved.key}{resolved.note}", "bytes", (resolved.key,))
+def _weighed(plain: dict[str, Any], corrected: dict[str, Any] | Unchecked, fix: Correction) -> dict[str, Any]:
+    """The outcome from the terms as printed against that from the corrected ones, which decides where bytes correct them."""
+    if isinstance(corrected, Unchecked):
+        return plain
+    printed, right = plain["state"] == "holds", corrected["state"] == "holds"
+    first = corrected if right or fix.sure else plain
+    sides = f"from the terms as printed ({plain['recomputed']})", f"from the recomputed terms ({corrected['recomputed']})"
+    agrees = {
+        (True, True): f"it agrees with what is computed {sides[0]}, too",
+        (False, True): f"it does not agree with what is computed {sides[0]}",
+        (True, False): f"it agrees only with what is computed {sides[0]}, not {sides[1]}",
+        (False, False): f"it agrees neither with what is computed {sides[0]} nor {sides[1]}",
+    }[printed, right]
+    state = "holds" if right or (printed and not fix.sure) else "contradicted"
+    return {**first, "state": state, "message": f"{first['message']}; {agrees}; contradicted is {_listed(fix.culprits)}"}
 
 
-def derived(expression: Expression, ledger: str, own: str, terms: Terms, bases: Mapping[str, Basis]) -> Evidence | Unchecked:
-    """What a derived claim's expression gives over the printed values of others, whose `bases` are known."""
-    rests_on: dict[str, None] = {}
-
-    def lookup(reference: Reference) -> list[Term]:
-        names = terms.find(reference, ledger, own)
-        rests_on.update(dict.fromkeys(names))
-        return [terms.term(name) for name in names]
-
-    try:
-        value = evaluate(expression, lookup)
-    except BadExpression as error:
-        return Unchecked(MALFORMED, str(error))
-    except Unreadable as error:
-        return Unchecked("depends", f"{error} has no value that can be read")
-    return Evidence(value, "computed from the printed values", _basis(rests_on, bases), tuple(rests_on))
-
-
-def quoted_claim(unit: Unit, name: str, terms: Terms, bases: Mapping[str, Basis]) -> Evidence | Unchecked:
-    """What the claim that is quoted prints."""
-    other = terms.claim(name)
-    if other.unit != unit:
-        return Unchecked(MALFORMED, f"the units differ: {unit} against {other.unit} of {name}")
-    value = other.value if unit == "text" else terms.term(name).value
-    if value is None:
-        return Unchecked("depends", f"{name} has no value that can be read")
-    return Evidence(value, f"printed as {name}", _basis((name,), bases), (name,), other.value)
-
-
-def quoted_value(unit: Unit, value: Any, location: str, basis: Basis) -> Evidence | Unchecked:
-    """What a value of a JSON or YAML file is as evidence."""
-    if isinstance(value, dict | list):
-        return Unchecked(MALFORMED, f"{location} is not a single value")
-    text = json.dumps(value) if value is None or isinstance(value, bool) else str(value)
-    if unit == "text":
-        return Evidence(text, f"in {location}", basis, (location,))
-    try:
-        return Evidence(quantity.printed(parse_number(text, unit), unit), f"in {location}", basis, (location,), text)
-    except NotANumber as error:
-        return Unchecked(MALFORMED, f"{location}: {error}")
+def correction(claim: Claim, verdict: Verdict, evidence: Evidence) -> Correction:
+    """What a contradicted claim should print: its evidence, rounded to the digits that it has."""
+    fix = evidence.corrected
+    value = fix.value if fix is not None and fix.sure else evidence.value
+    if isinstance(value, Quantity) and claim.value is not None:
+        number, last = quantity.printed_number(claim), 2 * quantity.printed_number(claim, as_printed=True).half
+        middle = round(value.value / last) * last if last else value.value
+        value = Quantity(middle, min(middle - number.half, value.low), max(middle + number.half, value.high), claim.unit)
+    own = f"{verdict.name} (printed {claim.text}, recomputed {verdict.recomputed})"
+    culprits = [*(fix.culprits if fix is not None else ()), own]
+    sure = evidence.basis == "bytes" if fix is None else fix.sure
+    return Correction(value, "bytes" if verdict.ground == "bytes" else "prints", sure, tuple(culprits[: NAMED + 1]))
 
 
 def verdict_findings(verdicts: Iterable[Verdict]) -> Iterator[Finding]:
@@ -229,9 +172,25 @@ def reasons(verdicts: Iterable[Verdict]) -> list[tuple[str, int, str]]:
     return [(reason, len(group), f"{group[0].name}: {group[0].message}") for reason, group in ordered]
 
 
-def _printed(claim: Claim, value: str) -> PrintedNumber:
+def tally(verdicts: Sequence[Verdict]) -> dict[str, int]:
+    """How many claims there are, how many are of a document that changed, and how many rest on a sentence for people only."""
+    quotations = [verdict.claim.quoted for verdict in verdicts if verdict.claim.quoted is not None]
+    sentences = sum(quoted.source is not None for quoted in quotations)
+    return {"claims": len(verdicts), "stale": sum(v.reason == STALE for v in verdicts), "sentence_only": sentences}
+
+
+def outdated(verdict: Verdict, document: str) -> Verdict:
+    """The verdict on a claim whose document is another than the ledger was written for: nothing holds of it any more."""
+    if verdict.state != "holds":
+        return verdict
+    message = f"{document} was changed after the ledger was written; run: aqea-registry claims lint --update {document}"
+    nothing = {"ground": None, "recomputed": None, "difference": None, "tolerance": None}
+    return msgspec.structs.replace(verdict, state="unchecked", reason=STALE, message=message, **nothing)
+
+
+def _printed(claim: Claim) -> PrintedNumber:
     """The claim's number with what it stands for: as printed, or as its tolerance says. Raises NotANumber."""
-    number = parse_number(value, claim.unit, as_printed=claim.tolerance == "printed")
+    number = quantity.printed_number(claim, as_printed=claim.tolerance == "printed")
     if claim.tolerance is None or claim.tolerance == "printed":
         return number
     half = parse_number(claim.tolerance, "number").value
@@ -240,31 +199,93 @@ def _printed(claim: Claim, value: str) -> PrintedNumber:
     return number._replace(half=half)
 
 
+def _compare_bound(claim: Claim, number: PrintedNumber, evidence: Evidence, value: Quantity) -> dict[str, Any]:
+    words, compare, _ = _BOUNDS[claim.bound or ""]
+    recomputed, holds = evidence.text or shown(value.value), _agree(claim, number, value)
+    answer = "so it is" if compare(value.value, number.value) else "so it may be, by the rounding of what it rests on"
+    if not holds:
+        answer = f"it is not, by {shown(abs(number.value - value.value))}{_way(claim, number, value)}"
+    message = f"{evidence.how}: {recomputed}; printed {words}{claim.text}; {answer}"
+    return {"state": "holds" if holds else "contradicted", "message": message, "recomputed": recomputed}
+
+
 def _compare_numbers(claim: Claim, number: PrintedNumber, evidence: Evidence, value: Quantity) -> dict[str, Any]:
     difference = number.value - value.value
     doubt = value.high - value.value if difference > 0 else value.value - value.low
     # A percentage is rounded to a float64 before its digits are: what prints alike is the same, however many digits there are.
     alike = number.float64 and Fraction(repr(float(value.value))) == number.value
-    # Two prints of one number must do more than touch: 66.40 and 66.41 are alike for one value alone, rounded either way.
-    quoted = evidence.text is not None
-    meet = operator.lt if quoted else operator.le
-    holds = alike or not difference or (meet(number.low, value.high) and meet(value.low, number.high))
+    holds = alike or _agree(claim, number, value)
     recomputed = evidence.text or shown(value.value)
     allowed = f"{shown(number.half + doubt)} ({_why(claim, number)}{', and the rounding of what it rests on' if doubt else ''})"
     off = f"off by {shown(abs(difference))}"
     same = "equal" if not difference else "prints alike" if alike else ""
-    less = "less than " if quoted and number.half + doubt else ""
+    less = "less than " if claim.quoted is not None and number.half + doubt else ""
     words = same or (f"{off}, within {allowed}" if holds else f"{off}, tolerated is {less}{allowed}")
     if number.float64:
         ulps = ulps_between(number.value, value.value)
         words += f", {ulps} ulp away" if ulps else ", the same float64"
     return {
         "state": "holds" if holds else "contradicted",
-        "message": f"{evidence.how}: {recomputed}; printed {claim.text}; {words}",
+        "message": f"{evidence.how}: {recomputed}; printed {claim.text}; {words}{'' if holds else _way(claim, number, value)}",
         "recomputed": recomputed,
         "difference": shown(difference),
         "tolerance": shown(number.half + doubt),
     }
+
+
+def _agree(claim: Claim, number: PrintedNumber, value: Quantity) -> bool:
+    """Whether a print and what it is compared with may be the same number, or may be as the print's bound says."""
+    if claim.bound is not None:
+        _, compare, upper = _BOUNDS[claim.bound]
+        return compare(value.high if upper else value.low, number.value)
+    # Two prints of one number must do more than touch: 66.40 and 66.41 are alike for one value alone, rounded either way.
+    meet = operator.lt if claim.quoted is not None else operator.le
+    return number.value == value.value or (meet(number.low, value.high) and meet(value.low, number.high))
+
+
+def _way(claim: Claim, number: PrintedNumber, value: Quantity) -> str:
+    """How a contradicted claim would agree, where that is plain: by a factor of 100, or with zeros that are not digits."""
+    for factor, words in ((Fraction(100), "100 times that"), (Fraction(1, 100), "a hundredth of that")):
+        scaled = Quantity(value.value * factor, value.low * factor, value.high * factor, value.unit)
+        if 2 * abs(scaled.value - number.value) <= abs(number.value) and _agree(claim, number, scaled):
+            return f"; {words} would agree: {_rescaled(claim, factor > 1)}"
+    if claim.bound is not None or claim.tolerance is not None or claim.digits is not None:
+        return ""
+    for digits in range(len(claim.value or "") - 1, 0, -1):
+        with suppress(NotANumber):
+            rounded = quantity.printed_number(msgspec.structs.replace(claim, digits=digits))
+            if _agree(claim, rounded, value):
+                bound = "over" if value.value > number.value else "under"
+                return f"; if its last zeros are not digits, write digits: {digits}; if the text says {bound}, bound: {bound}"
+    return ""
+
+
+def _rescaled(claim: Claim, larger: bool) -> str:
+    """What to write where 100 times the evidence would agree, or a hundredth of it."""
+    units: tuple[Unit, Unit] = ("percent", "fraction")
+    printed, there = units if larger else units[::-1]
+    if claim.measured is not None:
+        return f"give the claim unit: {printed}"
+    if claim.quoted is not None and claim.quoted.file is not None:
+        scale = SCALE[claim.quoted.unit or claim.unit] * (100 if larger else Fraction(1, 100))
+        beside = f"write unit: {there} beside at"
+        return beside if SCALE[there] == scale else f"give the claim unit: {printed}, and {beside}"
+    expression = claim.derived or f"[{claim.quoted.claim if claim.quoted else ''}]"
+    inner = f"({expression})" if len(expression) <= SHORT else "(...)"
+    return 'write derived: "' + (f"100 * {inner}" if larger else f"{inner} / 100") + '"'
+
+
+def _other_unit(claim: Claim, unit: Unit | None) -> str:
+    """That the evidence is in a unit which the claim cannot be printed in, and what would do."""
+    way = quantity.conversion(unit, claim.unit)
+    expression = claim.derived if claim.derived is not None else f"[{claim.quoted.claim}]" if claim.quoted else "..."
+    inner = expression if len(expression) <= SHORT else "..."
+    advice = f'; write derived: "{way}({inner})"' if way else ""
+    return f"the units differ: {claim.unit} against {unit}{advice}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:NAMED])}{' and more' if len(names) > NAMED else ''}"
 
 
 def _why(claim: Claim, number: PrintedNumber) -> str:
@@ -272,106 +293,10 @@ def _why(claim: Claim, number: PrintedNumber) -> str:
         return f"stated: {claim.reason}"
     if not number.half:
         return "counted"
-    return f"{ULPS} ulp of float64" if number.float64 and claim.tolerance is None else "half of the last digit"
-
-
-def _basis(names: Iterable[str], bases: Mapping[str, Basis]) -> Basis:
-    return "bytes" if all(bases.get(name) == "bytes" for name in names) else "prints"
+    last = f"half of the last of {claim.digits} digits" if claim.digits else "half of the last digit"
+    return f"{ULPS} ulp of float64" if number.float64 and claim.tolerance is None else last
 
 
 def basis_of(verdict: Verdict) -> Basis:
     """What those rest on that rest on this claim's print: on bytes only if bytes confirm it."""
     return "bytes" if verdict.state == "holds" and verdict.ground == "bytes" else "prints"
-
-
-class Resolved(NamedTuple):
-    """The pair set of the run that a result means, and a note on it."""
-
-    key: str
-    note: str
-
-
-def resolve_results(ledger: Ledger, params: Params, lock: Lock) -> dict[str, Resolved | Unchecked]:
-    """What each result of a ledger was measured on."""
-    return {key: resolve_result(result, params, lock) for key, result in ledger.results.items()}
-
-
-def resolve_result(result: Evaluation, params: Params, lock: Lock) -> Resolved | Unchecked:
-    """The pair set of this run that the result was measured on, or why there is none."""
-    if result.revision == "None" or (result.revision is None and result.dataset not in params.datasets):
-        message = f"the document names no revision of {result.dataset}, so it does not say which rows it scored"
-        return Unchecked("unpinned", message)
-    datasets = _datasets(result, params)
-    if not datasets:
-        return Unchecked("unknown-dataset", _unknown_dataset(result, params))
-    models = _models(result, params)
-    if len(models) != 1:
-        several = f"the catalogue has several models of it, name one: {', '.join(models)}"
-        return Unchecked("unknown-model", f"{result.model}: {several if models else 'the catalogue has no such model'}")
-    commits = {name: _commit(params.datasets[name], lock.datasets.get(name)) for name in datasets}
-    fitting = [name for name in datasets if result.revision in (None, commits[name])]
-    if not fitting:
-        here = ", ".join(f"{_commit_text(commit, lock.get(name))} ({name})" for name, commit in commits.items())
-        return Unchecked("other-revision", f"the document names revision {result.revision} of {result.dataset}; here is {here}")
-    model = models[0]
-    commit = _commit(params.models[model], lock.models.get(model))
-    if result.model_revision not in (None, commit):
-        message = f"the document names revision {result.model_revision} of {result.model}"
-        return Unchecked("other-revision", f"{message}; here is {_commit_text(commit, lock.get(model))} ({model})")
-    for key, pair in params.run.pairs.items():
-        if pair.dataset in fitting and pair.model == model:
-            silent = result.model_revision is None and commit is not None
-            compared = _commit_text(commit, lock.get(model))
-            return Resolved(key, f" (the document names no revision of the model; compared is {compared})" if silent else "")
-    return _not_made(fitting, model, params, lock)
-
-
-def _datasets(result: Evaluation, params: Params) -> list[str]:
-    """A dataset by its name in the catalogue, or all that are this config and split of the repository."""
-    if result.dataset in params.datasets:
-        return [result.dataset]
-    wanted = (result.dataset, result.config, result.split)
-    return [name for name, entry in params.datasets.items() if (entry.repo, entry.config, entry.split_name) == wanted]
-
-
-def _models(result: Evaluation, params: Params) -> list[str]:
-    """A model by its name in the catalogue or, whole and not cut, by its repository."""
-    if result.model in params.models:
-        return [result.model]
-    return [name for name, entry in params.models.items() if entry.repo == result.model and entry.full_dimension is None]
-
-
-def _unknown_dataset(result: Evaluation, params: Params) -> str:
-    splits = sorted(
-        {f"{entry.config}/{entry.split_name}" for entry in params.datasets.values() if entry.repo == result.dataset}
-    )
-    if not splits:
-        return f"the catalogue has no dataset {result.dataset}"
-    return f"the catalogue has {result.dataset}, but not {result.config}/{result.split}; it has {', '.join(splits[:5])}"
-
-
-def _commit(entry: Dataset | Model, pin: Pin | None) -> str | None:
-    """The commit that stands for the entry here: the pin's, else the one that the catalogue asks for."""
-    return pin.commit if pin is not None else known_commit(entry)
-
-
-def _commit_text(commit: str | None, pin: Pin | None) -> str:
-    return pin.commit_text() if pin is not None and pin.commit else commit or "no revision"
-
-
-def _not_made(datasets: Sequence[str], model: str, params: Params, lock: Lock) -> Unchecked:
-    """Why the run has no such pair set: params.yaml does not name it, or it cannot be made yet."""
-    runs = [
-        name
-        for name, run in params.runs.items()
-        if any(pair.dataset in datasets and pair.model == model for pair in run.pairs.values())
-    ]
-    pins: list[tuple[str, Mapping[str, Pin]]] = [*((name, lock.datasets) for name in datasets), (model, lock.models)]
-    unresolved = [name for name, group in pins if name not in group or not group[name].files]
-    what = f"{' or '.join(datasets)} under {model}"
-    if runs and unresolved:
-        first = unresolved[0]
-        message = f"the run {runs[0]!r} has {what}, but {first} has no digests yet; run: aqea-registry pin {first}"
-        return Unchecked("unresolved", message)
-    there = f"the run {runs[0]!r} has it: set 'run' in params.yaml and run: dvc repro" if runs else "no run has it"
-    return Unchecked("no-pair-set", f"this run has no pair set of {what}; {there}")

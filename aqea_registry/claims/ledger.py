@@ -74,7 +74,8 @@ class Quotation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Evidence: the same quantity printed elsewhere. Exactly one of `claim`, `file` and `source` is given.
 
     `claim` names a claim, as ID or LEDGER:ID. `file` is a JSON or YAML file of the project or, with `pin`, of that pin; `at`
-    is a JSON pointer into it. `source` describes, for people, a document that the project does not have.
+    is a JSON pointer into it, `unit` what the value there is in if not in the claim's unit. `source` describes, for people,
+    a document that the project does not have.
     """
 
     claim: str | None = None
@@ -82,12 +83,15 @@ class Quotation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     pin: str | None = None
     source: str | None = None
     at: str | None = None
+    unit: Unit | None = None
 
     def __post_init__(self) -> None:
         if [self.claim, self.file, self.source].count(None) != 2:
             raise ValueError("a quotation names exactly one of claim, file and source")
         if self.pin is not None and self.file is None:
             raise ValueError("a quotation from a pin names its file")
+        if self.unit is not None and self.file is None:
+            raise ValueError('the unit of a quotation is that of a file\'s value; of a claim write derived: "percent([id])"')
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -95,7 +99,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     `value` is the number as printed, null if it cannot be read. `printed` is the document's own spelling where that is not
     the value, and `ocr` says why the reading differs from it. `tolerance` is a number in the claim's unit, or `printed` for
-    half of the last digit; it needs a `reason`.
+    half of the last digit; it needs a `reason`. Of a whole number `digits` says how many are meant, if the zeros behind them
+    are none; `bound` that the number is a bound of the evidence, exact as printed.
     """
 
     id: ClaimId
@@ -107,6 +112,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     quoted: Quotation | None = None
     tolerance: str | None = None
     reason: str | None = None
+    digits: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    bound: Literal["at-least", "at-most", "over", "under"] | None = None
     printed: str | None = None
     ocr: str | None = None
     note: str | None = None
@@ -116,6 +123,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             raise ValueError("evidence is of one kind: measured, derived or quoted")
         if self.tolerance is not None and not self.reason:
             raise ValueError("a tolerance needs a reason")
+        if [self.tolerance, self.digits, self.bound].count(None) < 2 or (self.unit == "text" and (self.digits or self.bound)):
+            raise ValueError("a number has one of tolerance, digits and bound, a text none")
         if self.value is None and not self.ocr:
             raise ValueError("a claim without a value needs `ocr`, which says why it cannot be read")
 

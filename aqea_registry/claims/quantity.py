@@ -8,7 +8,8 @@ from functools import reduce
 from itertools import product
 from typing import NamedTuple
 
-from aqea_registry.documents.numbers import LARGEST_EXPONENT, PrintedNumber, Unit
+from aqea_registry.claims.ledger import Claim
+from aqea_registry.documents.numbers import LARGEST_EXPONENT, NotANumber, PrintedNumber, Unit, parse_number
 
 MOST_BITS = 4096  # of a numerator or denominator: a few hundred decimals, and far beyond any table
 LARGEST = Fraction(10) ** LARGEST_EXPONENT
@@ -19,6 +20,17 @@ SCALE: dict[Unit | None, Fraction] = {
     "percent": Fraction(1, 100),
     "millions": Fraction(10**6),
     "billions": Fraction(10**9),
+}
+CONVERSIONS: tuple[Unit, ...] = ("percent", "fraction", "number", "millions", "billions")  # each a function of expressions
+_SHARES: tuple[Unit | None, ...] = ("percent", "fraction", "ratio", "number")  # what is converted among itself with sense
+_AMOUNTS: tuple[Unit | None, ...] = ("number", "count", "tokens", "dimensions", "bytes", "millions", "billions")
+# What may be printed as something else, too. A `number` names no unit: percent and fraction meet its digits as they are.
+_PLAINER: dict[Unit | None, tuple[Unit, ...]] = {
+    "ratio": ("fraction", "number"),
+    "count": ("number",),
+    "percent": ("number",),
+    "fraction": ("number",),
+    "number": ("percent", "fraction"),
 }
 # What may multiply or divide anything: the product of two of them takes the later one's unit.
 _FACTORS: tuple[Unit | None, ...] = (None, "ratio", "fraction", "number", "count")
@@ -35,6 +47,30 @@ class Quantity(NamedTuple):
     low: Fraction
     high: Fraction
     unit: Unit | None
+
+
+def printed_number(claim: Claim, *, as_printed: bool = False) -> PrintedNumber:
+    """What a claim's print stands for, whose last zeros may be no digits. Raises NotANumber."""
+    value = claim.value or ""
+    number = parse_number(value, claim.unit, as_printed=as_printed)
+    if claim.digits is None:
+        return number
+    digits = value.strip().lstrip("+-−").replace(",", "").lstrip("0")
+    last = 10 ** max(len(digits) - claim.digits, 0)
+    if not digits.isdecimal() or claim.digits > len(digits) or number.value % last:
+        raise NotANumber(f"{value[:40]!r} does not have {claim.digits} digits and then zeros, which are a whole number's alone")
+    return PrintedNumber(number.value, Fraction(last, 2))
+
+
+def printable_as(unit: Unit | None, printed: Unit) -> bool:
+    """Whether a quantity in one unit may be printed in the other without a conversion."""
+    return unit in (None, printed) or printed in _PLAINER.get(unit, ())
+
+
+def conversion(unit: Unit | None, wanted: Unit | None) -> Unit | None:
+    """The function of expressions that turns the one unit into the other, if there is one that makes sense."""
+    sense = any(unit in group and wanted in group for group in (_SHARES, _AMOUNTS))
+    return wanted if wanted in CONVERSIONS and sense else None
 
 
 def printed(number: PrintedNumber, unit: Unit) -> Quantity:
@@ -131,10 +167,14 @@ def converted(a: Quantity, unit: Unit) -> Quantity:
 
 
 def common(a: Unit | None, b: Unit | None) -> Unit | None:
-    """The unit of two that agree; a bare number agrees with everything. Raises NotComputable."""
+    """The unit of two that agree; a bare number agrees with everything, a `number` with percent, too. Raises NotComputable."""
     if a is None or b is None or a == b:
         return a or b
-    raise NotComputable(f"the units differ: {a} against {b}")
+    for unit, other in ((a, b), (b, a)):
+        if unit == "number" and other in _PLAINER["number"]:
+            return other
+    ways = " or ".join(f"{way}(...)" for way in (conversion(a, b), conversion(b, a)) if way)
+    raise NotComputable(f"the units differ: {a} against {b}{f'; {ways} converts' if ways else ''}")
 
 
 def _checked(value: Fraction, low: Fraction, high: Fraction, unit: Unit | None) -> Quantity:

@@ -13,8 +13,10 @@ import numpy as np
 from aqea_registry.base.files import Advance, hash_files, ignore, size_of, wrong_content
 from aqea_registry.base.findings import Refused, Unchecked
 from aqea_registry.base.progress import Reporter
-from aqea_registry.claims.judging import Resolved, judge_claim, measured, resolve_results
+from aqea_registry.claims.evidence import measured
+from aqea_registry.claims.judging import judge_claim
 from aqea_registry.claims.ledger import Ledger, read_ledgers
+from aqea_registry.claims.resolving import Resolved, resolve_results
 from aqea_registry.comparison.evidence import Compared
 from aqea_registry.comparison.measures import Block, measure
 from aqea_registry.comparison.verdict import BOUND, ComparedNumber, PairSetComparison, PairSetFile, Scored, decide, scored

@@ -86,7 +86,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "toy/config.json": config,
         PAIRS: pair_file,
         LOCK: render_lock(lock),
-        "facts.json": b'{"a/b": [1, {"n": "12.34"}], "twelve": 12.3400, "null": null}',
+        "facts.json": b'{"a/b": [1, {"n": "12.34"}], "twelve": 12.3400, "null": null, "share": 0.384941, "size": 33360000}',
         "deep.json": b"[" * 100_000,
         "twice.json": b'{"a": 1, "a": 2}',
         "facts.txt": b"1",
@@ -247,6 +247,20 @@ QUOTED: dict[str, tuple[dict[str, str], str, str, str, str | None]] = {
     "of a pin, a list": ({"pin": "toy", "file": "config.json", "at": "/limits/1"}, "256", "tokens", "holds", "bytes"),
     "of a pin, small": ({"pin": "toy", "file": "config.json", "at": "/rate"}, "0.00002", "number", "holds", "bytes"),
     "of a pin, truth": ({"pin": "toy", "file": "config.json", "at": "/pooling/mean"}, "true", "text", "holds", "bytes"),
+    "a fraction of a file": ({"file": "facts.json", "at": "/share", "unit": "fraction"}, "38.49", "percent", "holds", "prints"),
+    "a fraction of a pin": (
+        {"pin": "toy", "file": "config.json", "at": "/rate", "unit": "fraction"}, "0.002", "percent", "holds", "bytes",
+    ),
+    "a percentage of a file": (
+        {"file": "facts.json", "at": "/twelve", "unit": "percent"}, "0.1234", "fraction", "holds", "prints",
+    ),
+    "a number of a file in millions": (
+        {"file": "facts.json", "at": "/size", "unit": "number"}, "33.4", "millions", "holds", "prints",
+    ),
+    "another fraction": (
+        {"file": "facts.json", "at": "/share", "unit": "fraction"}, "39.48", "percent", "contradicted", "prints",
+    ),
+    "a unit that cannot be": ({"file": "facts.json", "at": "/share", "unit": "text"}, "38.49", "percent", "malformed", None),
     "of a pin, absent": ({"pin": "toy", "file": "weights", "at": ""}, "8", "count", "missing-file", None),
     "not pinned": ({"pin": "toy", "file": "other.json", "at": ""}, "8", "count", "missing-file", None),
     "pin without digests": ({"pin": "set-old", "file": "a.json", "at": ""}, "8", "count", "unresolved", None),
@@ -372,7 +386,169 @@ def test_documents_are_found_by_their_name_and_known_by_their_bytes(root: Path, 
     assert (stale.documents, codes(stale)) == ({"card": "stale"}, [("claim-stale", "card")])
     assert "differs from the document that the ledger was written for" in stale.findings[0].message
     assert stale.findings[0].actual == hashlib.sha256(b"another\n").hexdigest()
-    assert [one.state for one in stale.verdicts] == ["holds", "unchecked"]
+    assert [(one.state, one.reason, one.ground) for one in stale.verdicts] == [
+        ("unchecked", "stale", None),
+        ("unchecked", "no-source", None),
+    ]
+
+
+def test_a_number_of_a_changed_document_does_not_hold_and_is_not_ground_for_others(root: Path) -> None:
+    score, right = score_of(root), f"{float(score_of(root)):.2f}"
+    put(root, claim("a", right, measured=SPEARMAN), claim("b", "99.99", measured=SPEARMAN), claim("c", "1.0"), r=HERE)
+    put(root, claim("again", right, quoted=Quotation(claim="card:a")), name="paper")
+    ledger = (root / FOLDER / "paper.yaml").read_text()
+    (root / FOLDER / "paper.yaml").write_text(ledger.replace("card.md", "paper.md"))
+    (root / "paper.md").write_text(CARD)
+    assert [(one.state, one.ground) for one in check(root).verdicts] == [
+        ("holds", "bytes"), ("contradicted", "bytes"), ("unbound", None), ("holds", "bytes")
+    ]  # fmt: skip
+    (root / "card.md").write_text(f"# A card\n\nSpearman: {score}\n")
+    for only in ((), ("paper",)):
+        assert [(one.state, one.ground) for one in check(root, *only).verdicts][-1] == ("holds", "prints"), only
+    checked = check(root)
+    assert [(one.state, one.reason) for one in checked.verdicts] == [
+        ("unchecked", "stale"), ("contradicted", None), ("unbound", None), ("holds", None)
+    ]  # fmt: skip
+    assert codes(checked) == [("claim-stale", "card"), ("claim-contradicted", "card: b"), ("claim-unbound", "card")]
+    first = checked.verdicts[0]
+    assert "run: aqea-registry claims lint --update card.md" in first.message
+    assert (first.recomputed, first.difference, first.rests_on) == (None, None, ("set-toy",))
+    result = aqea("claims", "check", cwd=root)
+    assert "1 of 4 would hold, but their document was changed" in result.out
+    assert aqea("claims", "check", "--json", cwd=root).json()["counts"] == {"claims": 4, "stale": 1, "sentence_only": 0}
+    assert "% unchecked, stale; line 1" in aqea("claims", "export", "--format", "latex", cwd=root).out
+    exported = json.loads(aqea("claims", "export", "--format", "json", cwd=root).out)
+    assert (exported["card"]["a"]["state"], exported["card"]["a"]["reason"]) == ("unchecked", "stale")
+
+
+def rounded(*numbers: str) -> str:
+    """The mean of some numbers, rounded to two digits."""
+    return f"{float(sum(map(Fraction, numbers)) / len(numbers)):.2f}"
+
+
+# Of a right and a wrong print: what the mean is printed as, its state, ground, and what is said of the terms.
+MEANS: dict[str, tuple[str, str, str, str]] = {
+    "recomputed": ("right", "holds", "bytes", "it does not agree with what is computed from the terms as printed"),
+    "printed": ("wrong", "contradicted", "bytes", "it agrees only with what is computed from the terms as printed"),
+    "neither": ("other", "contradicted", "bytes", "it agrees neither with what is computed from the terms as printed"),
+}
+
+
+@pytest.mark.parametrize("name", MEANS)
+def test_a_number_computed_from_a_wrong_one_is_also_computed_from_the_right_one(root: Path, name: str) -> None:
+    scores = [
+        f"{float(score_of(root, metric)):.2f}" for metric in ("cos_sim_spearman", "cos_sim_pearson", "manhattan_spearman")
+    ]
+    slip = f"{float(scores[1]) + 7:.2f}"
+    which, state, ground, said = MEANS[name]
+    mean = {"right": rounded(*scores[:2]), "wrong": rounded(scores[0], slip), "other": "99.01"}[which]
+    all_ = {"right": rounded(rounded(*scores[:2]), scores[2]), "wrong": rounded(mean, scores[2]), "other": "98.02"}[which]
+    put(
+        root,
+        claim("a", scores[0], measured=SPEARMAN),
+        claim("b", slip, measured=Measurement(result="r", metric="cosine_pearson")),
+        claim("c", scores[2], measured=Measurement(result="r", metric="manhattan_spearman")),
+        claim("ab", mean, derived="mean([a], [b])"),
+        claim("abc", all_, derived="mean([ab], [c])"),
+        claim("again", all_, quoted=Quotation(claim="abc")),
+        claim("rank", "1", "number", derived="count([a], [b]) - 1"),
+        r=HERE,
+    )
+    checked = check(root)
+    verdicts = {one.claim.id: one for one in checked.verdicts}
+    for one in ("ab", "abc", "again"):
+        assert (verdicts[one].state, verdicts[one].ground) == (state, ground), verdicts[one].message
+    assert said in verdicts["ab"].message
+    assert f"contradicted is card:b (printed {slip}, recomputed {score_of(root, 'cos_sim_pearson')})" in verdicts["ab"].message
+    wrong = [] if state == "holds" else ["ab", "abc", "again"]
+    assert codes(checked) == [("claim-contradicted", f"card: {each}") for each in ("b", *wrong)]
+    for finding in checked.findings[1:]:  # who does as they say gets what the bytes give
+        assert finding.expected is not None
+        right = rounded(*scores[:2]) if finding.subject == "card: ab" else rounded(rounded(*scores[:2]), scores[2])
+        assert abs(float(finding.expected) - float(right)) < 0.02
+    assert ("card:b" in verdicts["abc"].message) is bool(wrong), "the wrong one is named first, however far it is"
+    assert "contradicted" not in verdicts["rank"].message, "what does not depend on the wrong number is as it was"
+
+
+def test_a_number_that_fits_a_wrong_one_and_the_right_one_says_so(root: Path) -> None:
+    score = f"{float(score_of(root)):.2f}"
+    slip = f"{float(score) + 0.02:.2f}"
+    put(root, claim("a", slip, measured=SPEARMAN), claim("b", f"{float(score):.0f}", derived="[a] * 1"), r=HERE)
+    verdict = judged(root)["card:b"]
+    assert (verdict.state, verdict.ground) == ("holds", "bytes"), verdict.message
+    assert "it agrees with what is computed from the terms as printed" in verdict.message
+    assert f"contradicted is card:a (printed {slip}" in verdict.message
+
+
+def test_a_print_that_another_print_contradicts_accuses_nobody_else(root: Path) -> None:
+    put(
+        root,
+        claim("part", "1.0", quoted=Quotation(source="s")),
+        claim("sum", "3.0", derived="[part] + [part]"),  # one of the two has a slip, and nobody knows which
+        claim("half", "1.5", derived="[sum] / 2"),
+        claim("other", "1.0", derived="[sum] / 2"),
+        claim("third", "9.0", derived="[sum] / 3"),
+    )
+    verdicts = judged(root)
+    found = {name.removeprefix("card:"): (one.state, one.recomputed) for name, one in verdicts.items()}
+    assert found == {
+        "part": ("unchecked", None),
+        "sum": ("contradicted", "2"),
+        "half": ("holds", "1.5"),
+        "other": ("holds", "1"),
+        "third": ("contradicted", "1"),
+    }
+    for name in ("half", "other", "third"):
+        assert "contradicted is card:sum (printed 3.0, recomputed 2)" in verdicts[f"card:{name}"].message
+
+
+def test_a_text_that_quotes_a_wrong_one_may_be_right(root: Path) -> None:
+    put(
+        root,
+        claim("a", "13.34", "text", quoted=Quotation(file="facts.json", at="/a~1b/1/n")),
+        claim("b", "12.34", "text", quoted=Quotation(claim="a")),
+        claim("c", "13.34", "text", quoted=Quotation(claim="a")),
+    )
+    verdicts = judged(root)
+    assert [one.state for one in verdicts.values()] == ["contradicted", "holds", "holds"], "a file that nothing names"
+    assert all("card:a" in verdicts[f"card:{name}"].message for name in "bc")
+
+
+def test_a_bound_and_zeros_that_are_not_digits_among_other_claims(root: Path) -> None:
+    where: dict[str, Any] = {"quoted": Quotation(source="s")}
+    put(
+        root,
+        claim("a", "47.31", "number", **where),
+        claim("b", "52.07", "number", **where),
+        claim("over", "90", derived="percent(ratio([a], [b]))", bound="over"),
+        claim("most", "90", derived="percent(ratio([a], [b]))", bound="at-most"),
+        claim("points", "4.8", derived="difference([b], [a])"),
+        claim("mixed", "49.69", "number", derived="mean([a], percent(fraction([b] / 100)))"),
+        claim("on", "45", derived="[over] / 2"),
+        claim("again", "90", quoted=Quotation(claim="over")),
+        claim("fast", "25,000", "count", digits=2, **where),
+        claim("half", "12,744", "count", derived="[fast] / 2"),
+    )
+    verdicts = judged(root)
+    assert {name.removeprefix("card:"): one.reason or one.state for name, one in verdicts.items()} == {
+        "a": "no-source", "b": "no-source", "over": "holds", "most": "contradicted", "points": "holds", "mixed": "holds",
+        "on": "malformed", "again": "malformed", "fast": "no-source", "half": "holds",
+    }  # fmt: skip
+    assert "card:over is a bound (over), not a number" in verdicts["card:on"].message
+    assert "card:over is a bound, not a number" in verdicts["card:again"].message
+
+
+def test_what_rests_on_a_sentence_alone_is_counted(root: Path) -> None:
+    put(
+        root,
+        claim("a", "1.0", quoted=Quotation(source="a book")),
+        claim("b", "1.0", quoted=Quotation(claim="a")),
+        claim("c", "12.34", quoted=Quotation(file="facts.json", at="/twelve")),
+    )
+    assert "1 of 3 rest on a sentence only" in aqea("claims", "check", cwd=root).out
+    assert aqea("claims", "check", "--json", cwd=root).json()["counts"]["sentence_only"] == 1
+    put(root, claim("c", "12.34", quoted=Quotation(file="facts.json", at="/twelve")))
+    assert "sentence" not in aqea("claims", "check", cwd=root).out
 
 
 def test_ledgers_that_cannot_be_read_do_not_hide_the_others(root: Path) -> None:

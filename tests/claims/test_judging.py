@@ -12,23 +12,19 @@ import pytest
 
 from aqea_registry.base.findings import Unchecked
 from aqea_registry.base.strict import NoSuchValue, follow
+from aqea_registry.claims.evidence import Evidence, measured, quoted_claim, quoted_value
 from aqea_registry.claims.expression import MOST, BadExpression, Reference, Terms
 from aqea_registry.claims.judging import (
-    Evidence,
-    Resolved,
     basis_of,
     counts,
     in_order,
     judge_claim,
-    measured,
-    quoted_claim,
-    quoted_value,
     reasons,
-    resolve_result,
     verdict_findings,
 )
 from aqea_registry.claims.ledger import At, Claim, Document, Evaluation, Ledger, Measurement, Quotation, Verdict
 from aqea_registry.claims.quantity import Quantity
+from aqea_registry.claims.resolving import Resolved, resolve_result
 from aqea_registry.documents.numbers import Unit
 from aqea_registry.project.lock import Lock, Pin, PinnedFile
 from aqea_registry.project.params import Params, parse_params
@@ -97,7 +93,7 @@ JUDGED: dict[str, tuple[Claim, Evidence, tuple[str, str | None, str | None, str]
     "another text": (claim("mean", "text"), Evidence("cls", "in f", "prints"), ("contradicted", None, None, "printed 'mean'")),
     "a neighbour of what is computed": (claim("82.04"), known("82.03", "0.005", "0.005"), ("holds", "0.01", "0.01", "off by")),
     "a neighbour of what is printed": (
-        claim("82.04"),
+        claim("82.04", quoted=Quotation(claim="y")),
         Evidence(known("82.03", "0.005", "0.005").value, "printed as l:y", "prints", (), "82.03"),
         ("contradicted", "0.01", "0.01", "off by 0.01, tolerated is less than 0.01 (half of"),
     ),
@@ -106,6 +102,93 @@ JUDGED: dict[str, tuple[Claim, Evidence, tuple[str, str | None, str | None, str]
         Evidence(known("82.04", "0.005", "0.005").value, "printed as l:y", "prints", (), "82.04"),
         ("holds", "-0.04", "0.055", "within 0.055"),
     ),
+    "more than a bound": (claim("90", bound="over"), known("90.86"), ("holds", None, None, "printed over 90; so it is")),
+    "a bound itself": (claim("90", bound="over"), known("90"), ("contradicted", None, None, "over 90; it is not, by 0")),
+    "a bound that is reached": (claim("90", bound="at-least"), known("90"), ("holds", None, None, "at least 90; so it is")),
+    "less than a bound": (claim("90", bound="at-least"), known("89.9"), ("contradicted", None, None, "it is not, by 0.1")),
+    "a bound is not rounded": (claim("90", bound="at-most"), known("90.4"), ("contradicted", None, None, "at most 90; it is")),
+    "a bound within the rounding of evidence": (
+        claim("90", bound="at-most"),
+        known("90.04", "0.05", "0.05"),
+        ("holds", None, None, "so it may be, by the rounding of what it rests on"),
+    ),
+    "under by the rounding alone": (
+        claim("90", bound="under"),
+        known("90.0", "0.05", "0.05"),
+        ("holds", None, None, "printed under 90; so it may be"),
+    ),
+    "under what is exact": (
+        claim("90", bound="under"),
+        known("90"),
+        ("contradicted", None, None, "printed under 90; it is not"),
+    ),
+    "zeros that are not digits": (
+        claim("200", "ratio", digits=1),
+        known("209.7", unit="ratio"),
+        ("holds", "-9.7", "50", "within 50 (half of the last of 1 digits)"),
+    ),
+    "a zero that is a digit": (
+        claim("200", "ratio", digits=2),
+        known("209.7", unit="ratio"),
+        ("contradicted", "-9.7", "5", "tolerated is 5 (half of the last of 2 digits)"),
+    ),
+    "zeros of a counted number": (
+        claim("25,000", "tokens", digits=2),
+        known("24744", unit="tokens"),
+        ("holds", "256", "500", ""),
+    ),
+    "zeros that may not be digits": (
+        claim("200", "ratio"),
+        known("209.7", unit="ratio"),
+        (
+            "contradicted",
+            "-9.7",
+            "0.5",
+            "if its last zeros are not digits, write digits: 1; if the text says over, bound: over",
+        ),
+    ),
+    "points of a table without a unit, printed with a sign": (
+        claim("4.8"),
+        known("4.76", unit="number"),
+        ("holds", "0.04", "0.05", "within"),
+    ),
+    "a percentage in a table without a unit": (claim("55.00", "number"), known("55.001"), ("holds", "-0.001", "0.005", "")),
+    "a fraction in a table without a unit": (
+        claim("0.55", "number"),
+        known("0.551", unit="fraction"),
+        ("holds", "-0.001", "0.005", ""),
+    ),
+    "a measured fraction that is called percent": (
+        claim("0.82", measured=Measurement(result="r", metric="m")),
+        known("82.03"),
+        ("contradicted", "-81.21", "0.005", "; a hundredth of that would agree: give the claim unit: fraction"),
+    ),
+    "a derived fraction that is called percent": (
+        claim(derived="mean([a], [b])"),
+        known("0.8203", unit="number"),
+        ("contradicted", "81.2097", "0.005", '; 100 times that would agree: write derived: "100 * (mean([a], [b]))"'),
+    ),
+    "a quoted percentage for a fraction": (
+        claim("0.82", "number", quoted=Quotation(claim="y")),
+        known("82.03", unit="number"),
+        ("contradicted", "-81.21", "0.005", '; a hundredth of that would agree: write derived: "([y]) / 100"'),
+    ),
+    "a fraction of a file": (
+        claim(quoted=Quotation(file="f.json")),
+        known("0.8203"),
+        ("contradicted", "81.2097", "0.005", "; 100 times that would agree: write unit: fraction beside at"),
+    ),
+    "a fraction of a file for a table without a unit": (
+        claim(unit="number", quoted=Quotation(file="f.json")),
+        known("0.8203", unit="number"),
+        ("contradicted", "81.2097", "0.005", "give the claim unit: percent, and write unit: fraction beside at"),
+    ),
+    "a percentage of a file that is called a fraction there": (
+        claim(quoted=Quotation(file="f.json", unit="fraction")),
+        known("8203"),
+        ("contradicted", "-8120.97", "0.005", "a hundredth of that would agree: write unit: percent beside at"),
+    ),
+    "no factor makes a zero agree": (claim("0.0"), known("0.3"), ("contradicted", "-0.3", "0.05", "half of the last digit)")),
     "another spelling is shown": (
         claim("8,200", "count", printed="8.2k"),
         Evidence(known("8000", unit="count").value, "printed as l:y", "prints", (), "8,000"),
@@ -138,7 +221,29 @@ UNJUDGED: dict[str, tuple[Claim, Evidence | Unchecked, str, str]] = {
     "a tolerance that is none": (claim(tolerance="wide", reason="r"), known("1"), "malformed", "'wide' is not a number"),
     "a tolerance below zero": (claim(tolerance="-1", reason="r"), known("1"), "malformed", "below zero"),
     "units": (claim(), known("0.8203", unit="fraction"), "malformed", "the units differ: percent against fraction"),
+    "units of a quotation, and what converts": (
+        claim(quoted=Quotation(claim="y")),
+        known("0.8203", unit="fraction"),
+        "malformed",
+        'percent against fraction; write derived: "percent([y])"',
+    ),
+    "units of an expression, and what converts": (
+        claim("0.82", "fraction", derived="mean([y], [z])"),
+        known("82.03"),
+        "malformed",
+        'fraction against percent; write derived: "fraction(mean([y], [z]))"',
+    ),
+    "units that nothing converts": (claim("82", "tokens"), known("82.03"), "malformed", "tokens against percent"),
     "a ratio as percent": (claim(), known("0.8203", unit="ratio"), "malformed", "percent against ratio"),
+    "a bound written as a sign": (claim(">90"), known("91"), "malformed", "a bound is written as bound: over"),
+    "digits of a decimal": (
+        claim("82.00", digits=2),
+        known("82"),
+        "malformed",
+        "'82.00' does not have 2 digits and then zeros",
+    ),
+    "digits behind those that count": (claim("8,203", digits=2), known("8200"), "malformed", "does not have 2 digits"),
+    "more digits than there are": (claim("90", digits=3), known("90"), "malformed", "does not have 3 digits"),
     "a number for a text": (claim("mean", "text"), known("1", unit=None), "malformed", "a number against the unit text"),
     "a text for a number": (claim(), Evidence("mean", "in f", "prints"), "malformed", "a text against the unit percent"),
 }
@@ -270,7 +375,7 @@ def test_references_are_looked_up_in_their_ledger_in_its_order() -> None:
             terms.find(reference, "l")
     with pytest.raises(BadExpression, match="no other claim"):
         terms.find(Reference(None, "a*", 1), "l", own="l:a")
-    assert quoted_claim("count", "l:a", terms, {}).reason == "malformed"  # type: ignore[union-attr]
+    assert quoted_claim("text", "l:a", terms, {}).reason == "malformed"  # type: ignore[union-attr]
     assert quoted_claim("percent", "m:a", terms, {}).reason == "depends"  # type: ignore[union-attr]
     assert quoted_claim("percent", "l:a", terms, {"l:a": "bytes"}).basis == "bytes"  # type: ignore[union-attr]
 
