@@ -8,13 +8,13 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from fractions import Fraction
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from aqea_registry.base.findings import BadConfiguration, Finding
 from aqea_registry.claims.ledger import At, Claim, Document, Evaluation, Ledger, Measurement
+from aqea_registry.claims.relations import DraftedTable, relations_of_table
 from aqea_registry.documents.model_index import MOST, IndexEntry, Metric
 from aqea_registry.documents.numbers import NotANumber, Unit, parse_number
 from aqea_registry.documents.tables import Row, Table
@@ -31,7 +31,6 @@ UNITS: Mapping[str, Unit] = {
     "billions": "billions",
     "b": "billions",
 }
-TOTALS: Mapping[str, str] = {"total": "sum", "sum": "sum", "average": "mean", "avg": "mean", "avg.": "mean", "mean": "mean"}
 SIMILARITIES = ("cos_sim", "dot", "euclidean", "manhattan")
 FORUMS = (
     *("android", "english", "gaming", "gis", "mathematica", "physics"),
@@ -100,13 +99,13 @@ def claims_of_index(entries: Sequence[IndexEntry], document: str, unit: Evaluati
 
 
 def claims_of_tables(tables: Sequence[Table], first: str = "table") -> Imported:
-    """An unbound claim for each number after the first column, TABLE.ROW.COLUMN; the last row's total is derived."""
+    """An unbound claim for each number after the first column, TABLE.ROW.COLUMN; averages and totals are derived."""
     imported = Imported({}, [], [], [])
     for key, table in zip(_unique([slug(table.name, first) for table in tables]), tables, strict=True):
         named = [column for column in range(len(table.columns)) if column != table.key]
         columns = dict(zip(named, _unique([slug(table.columns[c], f"column-{c + 1}") for c in named]), strict=True))
         rows = _unique([slug(text, f"row-{n}") for n, text in enumerate(table.texts(table.key), 1)])
-        cells: list[tuple[int, int, Claim]] = []
+        cells: dict[tuple[int, int], Claim] = {}
         skipped: list[str] = []
         for c in table.results:
             column = columns[c]
@@ -129,8 +128,10 @@ def claims_of_tables(tables: Sequence[Table], first: str = "table") -> Imported:
             }
             if len(cells) + len(claims) + len(imported.claims) > MOST:
                 raise BadConfiguration(f"more than {MOST} numbers in tables", "import the part that prints results")
-            cells += [(r, c, claim) for r, claim in _with_total(table, claims, f"{key}.*.{column}", imported.notes).items()]
-        imported.claims.extend(claim for _, _, claim in sorted(cells, key=lambda cell: cell[:2]))
+            cells |= {(r, c): claim for r, claim in claims.items()}
+        found = relations_of_table(DraftedTable(table.name or key, table.texts(table.key), table.columns, cells))
+        imported.claims.extend(found.bound(cells[place]) for place in sorted(cells))
+        imported.notes.extend(found.notes)
         if skipped:
             more = f" and {len(skipped) - 5} more" if len(skipped) > 5 else ""
             imported.notes.append(f"{table.name or key}: no finite number: {', '.join(skipped[:5])}{more}")
@@ -182,27 +183,6 @@ def _units(header: str, numbers: Sequence[tuple[str, bool] | None]) -> list[Unit
     whole = all(re.fullmatch(r"[\d,]+", text) for text in texts)
     other: Unit = "count" if whole and any("," in text for text in texts) else "number"
     return ["percent" if number and number[1] else named or other for number in numbers]
-
-
-def _with_total(table: Table, made: dict[int, Claim], pattern: str, notes: list[str]) -> dict[int, Claim]:
-    """Bind the last row's total to its column if nothing is in doubt: no other total, no gap, one unit, a mean that fits."""
-    functions = [TOTALS.get(text.lower()) for text in table.texts(table.key)]
-    last = len(functions) - 1
-    function = functions[last] if functions else None
-    whole = table.whole and len(made) == len(functions) > 2 and len({claim.unit for claim in made.values()}) == 1
-    if function is None or functions.count(None) != last or not whole:
-        return made
-    if function == "mean" and not _is_mean(made[last], [made[r] for r in range(last)]):
-        notes.append(f"{made[last].id}: not the plain mean of its column; bind it by hand if it should be one")
-        return made
-    return {**made, last: msgspec.structs.replace(made[last], derived=f"{function}([{pattern}])")}
-
-
-def _is_mean(claim: Claim, parts: Sequence[Claim]) -> bool:
-    printed, others = parse_number(claim.value or "", claim.unit), [parse_number(part.value or "", part.unit) for part in parts]
-    low = sum((other.low for other in others), Fraction(0)) / len(others)
-    high = sum((other.high for other in others), Fraction(0)) / len(others)
-    return printed.low <= high and low <= printed.high
 
 
 def _unique(names: Iterable[str]) -> list[str]:

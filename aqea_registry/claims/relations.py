@@ -1,0 +1,310 @@
+"""Relations within a table: the averages and totals that the label of a row or a column promises.
+
+A promise is tried on the whole row or column. Where most of it holds (all of it, all but one of three or more, all but a tenth
+of twenty or more) all of it is bound, so that `claims check` contradicts what breaks it; else nothing is bound, and a note says
+so. What random numbers in the range of the terms would do in more than one of 200 tables is not bound either. The terms
+are all scores of the table, or those that its header or its sections name: no set is searched for one that fits. Pure.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from fractions import Fraction
+from itertools import accumulate, islice
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from aqea_registry.claims.expression import LONGEST, OPERATIONS
+from aqea_registry.claims.ledger import Claim
+from aqea_registry.documents.numbers import NotANumber, PrintedNumber, parse_number
+
+MOST = 50  # promises of a table that are tried in each direction
+CHANCE = 0.005
+SLIP = Fraction(1, 20)  # the one total of a long column of counts that misses its sum by less than this share is a slip
+
+Function = Literal["mean", "weighted", "counted", "sum"]
+# Words of labels: what they promise; beside an average no group of terms, or another kind of mean; then, in any label or
+# (ALONE) as all of it, what is not a term at all, what is not a term of an average, and what is counted.
+_PROMISES: Mapping[str, tuple[Function, ...]] = {
+    "average averages averaged avg ave mean means": ("mean", "weighted"),
+    "overall all": ("mean", "weighted", "counted", "sum"),
+    "total totals sum": ("counted", "sum"),
+}
+_FUNCTIONS = {word: functions for words, functions in _PROMISES.items() for word in words.split()}
+_GENERIC = "score scores task tasks dataset datasets set sets result results of over across the performance"
+_OTHER_MEANS = "geometric geo geomean harmonic median micro moving rolling"
+_NAMES = """rank ranking year date version seed run dim dims dimension dimensions dimensionality layers δ ∆ delta diff
+difference gain improvement change speedup factor ratio"""
+_SETTINGS = f"""{_NAMES} param params parameters size epoch epochs step steps tokens length len latency throughput seconds hours
+cost price std sd stdev variance mb gb kb ms"""
+_ALONE = "id n time memory context min max best speed var"
+_COUNTED = """n # count counts support samples examples instances queries documents pairs sentences rows items questions
+datasets tasks tests"""
+_WORD = re.compile(r"[^\s()\[\]{},;:/|*↑↓%_-]+")
+_NUMBERED = re.compile(r"[(\[]\s*(\d{1,6})(?:\s+[a-z]+)?\s*[)\]]\s*$")
+
+
+class DraftedTable(NamedTuple):
+    """The claims of a table by row and column, and the labels of all its rows and columns by position."""
+
+    name: str
+    rows: Sequence[str]
+    columns: Sequence[str]
+    claims: Mapping[tuple[int, int], Claim]
+
+
+class Relations(NamedTuple):
+    """Expressions by the id of the claim that they derive; claims that are counts, as their sums show; what was in vain."""
+
+    derived: dict[str, str]
+    counts: set[str]
+    notes: list[str]
+
+    def bound(self, claim: Claim) -> Claim:
+        """The claim with what was found about it."""
+        unit = "count" if claim.id in self.counts else claim.unit
+        return msgspec.structs.replace(claim, unit=unit, derived=self.derived.get(claim.id, claim.derived))
+
+
+class _Cell(NamedTuple):
+    claim: Claim
+    number: PrintedNumber
+
+    @property
+    def counted(self) -> bool:
+        """Whether it may be a count: a whole number without another unit."""
+        return self.claim.unit in ("count", "number") and self.number.half in (0, Fraction(1, 2))
+
+
+class _Promise(NamedTuple):
+    """What a label says of its line: functions, and the words beside them, which may name a group of terms."""
+
+    functions: tuple[Function, ...]
+    group: tuple[str, ...]
+
+
+class _Axis(NamedTuple):
+    """A table by its columns, or by its rows: labels and cells of the lines, and positions along them of counts and settings.
+
+    `sets` are the lines that may be terms; `own` is the set of a line whose label names a group, or that ends a section.
+    """
+
+    labels: Sequence[str]
+    cells: dict[int, dict[int, _Cell]]
+    promises: dict[int, _Promise]
+    sets: dict[Hashable, tuple[int, ...]]
+    own: dict[int, Hashable]
+    counts: tuple[int, ...]
+    settings: frozenset[int]
+
+
+class _Terms(NamedTuple):
+    """A function of a set of lines; the weights are in the labels, or at a position of each line."""
+
+    function: Function
+    set: Hashable
+    counts: int | None = None
+
+
+class _Trial(NamedTuple):
+    """A cell against what is computed: by how much it misses that, and how often a random number would not."""
+
+    claim: Claim
+    position: int
+    misses: Fraction
+    chance: float
+
+
+def relations_of_table(table: DraftedTable) -> Relations:
+    """What the cells of a table are computed from."""
+    found = Relations({}, set(), [])
+    for axis in _axes(table):
+        for line, promise in islice(axis.promises.items(), MOST):
+            tried: list[tuple[_Terms, list[_Trial], int]] = []
+            for functions in (("mean", "weighted"), ("counted",), ("sum",)):
+                ways = [(way, list(_trials(axis, line, way))) for way in _terms(axis, line) if way.function in functions]
+                if ways := [way for way in ways if way[1]]:
+                    tried.append((*max(ways, key=lambda way: _held(way[1])), len(ways)))
+            kept = [(terms, trials) for terms, trials, ways in tried if _is_kept(axis, terms, trials, ways)]
+            for terms, trials in kept:
+                _bind(found, axis, line, terms, trials)
+            if tried and not kept and (promise.group == () or line in axis.own):
+                terms, trials, _ = tried[0]
+                message = f"{terms.function} of the others in {_held(trials)} of {len(trials)} cells, too few to bind them"
+                found.notes.append(f"{table.name}: {axis.labels[line]}: {message}; bind by hand what should be")
+    return found
+
+
+def _held(trials: Sequence[_Trial]) -> int:
+    return sum(not trial.misses for trial in trials)
+
+
+def _is_kept(axis: _Axis, terms: _Terms, trials: Sequence[_Trial], ways: int) -> bool:
+    """Whether most of a line holds, and would not by chance in one of so many ways; or whether it is one total with a slip."""
+    count, held = len(trials), [trial.chance for trial in trials if not trial.misses]
+    broken, claim = count - len(held), trials[0].claim
+    if not held or broken > (max(1, count // 10) if count > 2 else 0):
+        slip = count == 1 and terms.function == "sum" and claim.unit == "count" and len(axis.sets[terms.set]) > 4
+        return slip and trials[0].misses < SLIP * parse_number(claim.value or "", claim.unit).value
+    choices = math.lgamma(count + 1) - math.lgamma(broken + 1) - math.lgamma(len(held) + 1)
+    return math.fsum(map(math.log, held)) + choices + math.log(ways) <= math.log(CHANCE)
+
+
+def _bind(found: Relations, axis: _Axis, line: int, terms: _Terms, trials: Sequence[_Trial]) -> None:
+    lines = axis.sets[terms.set]
+    for trial in trials:
+        if trial.claim.id not in found.derived and (text := _expression(axis, line, trial.position, terms)):
+            found.derived[trial.claim.id] = text
+            if terms.function == "counted":
+                found.counts.update(axis.cells[term][trial.position].claim.id for term in (*lines, line))
+            elif terms.counts is not None:
+                found.counts.update(axis.cells[term][terms.counts].claim.id for term in lines)
+
+
+def _axes(table: DraftedTable) -> Iterator[_Axis]:
+    by_column: dict[int, dict[int, _Cell]] = {}
+    by_row: dict[int, dict[int, _Cell]] = {}
+    for (row, column), claim in sorted(table.claims.items()):
+        with suppress(NotANumber):
+            cell = _Cell(claim, parse_number(claim.value or "", claim.unit))
+            by_column.setdefault(column, {})[row] = cell
+            by_row.setdefault(row, {})[column] = cell
+    yield _axis(table.columns, table.rows, by_column, parted=False)
+    yield _axis(table.rows, table.columns, by_row, parted=True)
+
+
+def _axis(labels: Sequence[str], along: Sequence[str], cells: dict[int, dict[int, _Cell]], *, parted: bool) -> _Axis:
+    """Find the sets of lines: all, the scores, those whose labels begin alike, those between lines without a number."""
+    words = {line: _words(labels[line]) for line in cells}
+    promises = {line: promise for line in cells if (promise := _promise(words[line])) is not None}
+    terms = [line for line in sorted(cells) if line not in promises and not _is_among(words[line], _NAMES)]
+    scores = [
+        line
+        for line in terms
+        if not (_is_among(words[line], _SETTINGS) or (_is_count(words[line]) and all(c.counted for c in cells[line].values())))
+    ]
+    section = list(accumulate(int(parted and line not in cells) for line in range(len(labels))))
+    groups: dict[Hashable, list[int]] = {}
+    for line in scores:
+        groups.setdefault(section[line], []).append(line)
+        for end in range(1, min(len(words[line]), 7)):
+            groups.setdefault(words[line][:end], []).append(line)
+    sets: dict[Hashable, tuple[int, ...]] = {key: tuple(lines) for key, lines in groups.items() if len(lines) > 1}
+    own: dict[int, Hashable] = {}
+    for line, promise in promises.items():
+        key: Hashable = promise.group if promise.group in sets else section[line]
+        if len(sets.get(key, scores)) < len(scores) and key not in own.values():
+            own[line] = key
+    sets |= {"all": tuple(terms), "scores": tuple(scores), "averages": tuple(line for line in own if promises[line].functions)}
+    counts = [place for place, label in enumerate(along) if _is_count(_words(label))]
+    settings = frozenset(place for place, label in enumerate(along) if _is_among(_words(label), _SETTINGS))
+    return _Axis(labels, cells, promises, sets, own, tuple(counts[:2]), settings)
+
+
+def _words(label: str) -> tuple[str, ...]:
+    label = label.lower().replace("speed-up", "speedup").replace("number of", "#")
+    return tuple(word for found in _WORD.findall(label) if (word := found.strip(".'\"")))
+
+
+def _is_among(words: tuple[str, ...], names: str) -> bool:
+    return not set(names.split()).isdisjoint(words) or (len(words) == 1 and words[0] in _ALONE.split())
+
+
+def _is_count(words: tuple[str, ...]) -> bool:
+    return words[:1] == ("#",) or (len(words) == 1 and words[0] in _COUNTED.split())
+
+
+def _promise(words: tuple[str, ...]) -> _Promise | None:
+    named = [word for word in words if word in _FUNCTIONS]
+    rest = [word for word in words if word not in _FUNCTIONS and word not in _GENERIC.split() and not word.isdecimal()]
+    if not named or (named == ["all"] and rest):
+        return None
+    functions = tuple(dict.fromkeys(function for word in named for function in _FUNCTIONS[word]))
+    for word, wanted in (("weighted", "weighted"), ("macro", "mean")):
+        if word in rest:
+            rest.remove(word)
+            functions = tuple(function for function in functions if function == wanted)
+    if not set(_OTHER_MEANS.split()).isdisjoint(rest) or ("mean" in functions and _is_among(tuple(rest), _SETTINGS)):
+        functions = ()
+    return _Promise(functions, tuple(rest))
+
+
+def _terms(axis: _Axis, line: int) -> Iterator[_Terms]:
+    """What a line may be computed from: the set of its own, else all, or the averages of groups or sections."""
+    for function in axis.promises[line].functions:
+        mean = function in ("mean", "weighted")
+        keys = [axis.own[line]] if line in axis.own else ["scores", "averages"] if mean else ["all"]
+        for key in (key for key in keys if len(axis.sets[key]) > 1):
+            if function != "weighted":
+                yield _Terms(function, key)
+                continue
+            weights, own = _weights(axis, _Terms(function, key)), _NUMBERED.search(axis.labels[line])
+            if weights and (own is None or int(own[1]) == sum(weights)):
+                yield _Terms(function, key)
+            yield from (_Terms(function, key, place) for place in axis.counts)
+
+
+def _weights(axis: _Axis, terms: _Terms) -> list[int]:
+    """A weight for each line: the count at the end of its label, or beside it; empty if one is missing."""
+    weights: list[int] = []
+    for line in axis.sets[terms.set]:
+        if terms.function != "weighted":
+            weights.append(1)
+        elif terms.counts is None:
+            found = _NUMBERED.search(axis.labels[line])
+            weights.append(int(found[1]) if found else 0)
+        else:
+            cell = axis.cells[line].get(terms.counts)
+            weights.append(int(cell.number.value) if cell and cell.counted else 0)
+    return weights if min(weights) > 0 else []
+
+
+def _trials(axis: _Axis, line: int, terms: _Terms) -> Iterator[_Trial]:
+    """Each cell of the line that may be what is computed: not a setting or a count under an average."""
+    mean, counted = terms.function in ("mean", "weighted"), terms.function == "counted"
+    lines, weights = [axis.cells[term] for term in axis.sets[terms.set]], _weights(axis, terms)
+    for position, own in axis.cells[line].items() if weights else ():
+        cells = [cell for cells in lines if (cell := cells.get(position)) is not None]
+        alike = (
+            all(cell.counted for cell in (own, *cells)) if counted else {cell.claim.unit for cell in cells} == {own.claim.unit}
+        )
+        if len(cells) < len(lines) or not alike or position == terms.counts:
+            continue
+        if mean and (position in axis.settings or (position in axis.counts and own.counted)):
+            continue
+        value, share = own.number.value, Fraction(1, sum(weights) if mean else 1)
+        middle = sum((cell.number.value * weight for cell, weight in zip(cells, weights, strict=True)), Fraction(0)) * share
+        half = sum((cell.number.half * weight for cell, weight in zip(cells, weights, strict=True)), Fraction(0)) * share
+        half = Fraction(0) if counted else half + own.number.half
+        least, most = min(cell.number.value for cell in cells), max(cell.number.value for cell in cells)
+        misses = max(abs(value - middle) - half, Fraction(0))
+        if misses and (own.counted and not least <= value <= most if mean else least <= value <= most):
+            continue  # a whole number beyond its terms counts something, and no total is among its terms
+        # Where another number would be as plausible: averages of so many other scores are that near to each other.
+        span = float(most - least) / len(cells) ** 0.5 if mean else (len(cells) - 1) * float(max(abs(least), abs(most)))
+        yield _Trial(own.claim, position, misses, min(float(2 * half or 1) / span, 1.0) if span else 1.0)
+
+
+def _expression(axis: _Axis, line: int, position: int, terms: _Terms) -> str:
+    """The expression for a cell; empty if it would be too long for a ledger."""
+    lines = axis.sets[terms.set]
+    ids = [f"[{axis.cells[term][position].claim.id}]" for term in lines]
+    if terms.function == "weighted":
+        weights = [str(weight) for weight in _weights(axis, terms)]
+        total = str(sum(map(int, weights)))
+        if terms.counts is not None:
+            weights = [f"[{axis.cells[term][terms.counts].claim.id}]" for term in lines]
+            total = f"sum({', '.join(weights)})"
+        text = f"({' + '.join(f'{weight} * {id_}' for weight, id_ in zip(weights, ids, strict=True))}) / {total}"
+        return text if len(text) <= LONGEST and 2 * len(ids) <= OPERATIONS else ""
+    own = axis.cells[line][position].claim.id
+    first, last = own.partition(".")[0], own.rpartition(".")[2]
+    others = sum(position in cells for cells in axis.cells.values()) - 1
+    if others == len(ids) and all(id_.startswith(f"[{first}.") and id_.endswith(f".{last}]") for id_ in ids):
+        ids = [f"[{first}.*.{last}]"]
+    text = f"{'sum' if terms.function == 'counted' else terms.function}({', '.join(ids)})"
+    return text if len(text) <= LONGEST else ""

@@ -1,0 +1,214 @@
+"""Relations within a table: what labels promise is bound where most of it holds, and nothing by chance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from statistics import fmean
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aqea_registry.claims.expression import Terms, evaluate, read_expression
+from aqea_registry.claims.ledger import At, Claim, Document, Ledger
+from aqea_registry.claims.relations import MOST, DraftedTable, relations_of_table
+from aqea_registry.documents.numbers import Unit, parse_number
+from tests.growth import assert_linear
+
+
+def table(text: str, unit: Unit = "number") -> DraftedTable:
+    """A table of lines whose cells are parted by bars. Ids are `t.ROW.COLUMN` by number; a cell of letters has no claim."""
+    head, *rows = [[cell.strip() for cell in line.split("|")] for line in text.strip().splitlines()]
+    claims: dict[tuple[int, int], Claim] = {}
+    for r, row in enumerate(rows):
+        for c, value in enumerate(row[1:], 1):
+            if value and not value[-1].isalpha() and value != "-":
+                own: Unit = "count" if "," in value else unit
+                claims[r, c] = Claim(id=f"t.{r}.{c}", value=value, unit=own, at=At(line=r + 1))
+    return DraftedTable("T", [row[0] for row in rows], head, claims)
+
+
+def broken(drafted: DraftedTable) -> dict[str, bool]:
+    """The ids of the claims that are bound, and whether what they are computed from contradicts them."""
+    derived, counts, _ = relations_of_table(drafted)
+    claims_now = [msgspec.structs.replace(one, unit="count") if one.id in counts else one for one in drafted.claims.values()]
+    ledger = Ledger(document=Document(title="", sha256="0" * 64, file="x"), claims=tuple(claims_now))
+    terms, claims = Terms({"l": ledger}), {claim.id: claim for claim in ledger.claims}
+
+    def is_broken(own: str) -> bool:
+        value = evaluate(
+            read_expression(derived[own]), lambda one: [terms.term(name) for name in terms.find(one, "l", f"l:{own}")]
+        )
+        number = parse_number(claims[own].value or "", claims[own].unit)
+        assert value.unit in (claims[own].unit, "ratio")
+        return number.low > value.high or number.high < value.low
+
+    return {own: is_broken(own) for own in derived}
+
+
+COLUMN = """
+model | Dim | A | B | C | {label}
+a     | 384 | 10.00 | 20.00 | 33.00 | 21.00
+b     | 768 | 11.00 | 21.00 | 34.00 | 22.00
+c     | 384 | 12.00 | 22.00 | 35.00 | {third}
+d     | 999 | 13.00 | 23.00 | 36.00 | 24.00
+"""
+
+
+@pytest.mark.parametrize(
+    "label", ["Avg", "avg.", "Average", "**Mean**", "Overall", "Average score", "Macro avg", "AVG (%)", "Mean ↑"]
+)
+@pytest.mark.parametrize(("third", "wrong"), [("23.00", False), ("32.00", True)])
+def test_a_column_of_averages_is_bound_with_the_cell_that_breaks_it(label: str, third: str, wrong: bool) -> None:
+    found = broken(table(COLUMN.format(label=label, third=third)))
+    assert found == {"t.0.5": False, "t.1.5": False, "t.2.5": wrong, "t.3.5": False}
+
+
+@pytest.mark.parametrize(
+    "label", ["Avg length", "Geometric mean", "Mean rank", "Median", "All-purpose", "Micro avg", "Total", "D"]
+)
+def test_a_column_of_another_name_is_not_an_average(label: str) -> None:
+    assert relations_of_table(table(COLUMN.format(label=label, third="23.00"))).derived == {}
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_first_or_a_last_row_is_an_average(first: bool) -> None:
+    head, *rows = "set|x|y|Params,A|10.5|20.25|33,B|20.5|30.75|110".replace("|", " | ").split(",")
+    average = "avg | 15.5 | 25.50 | 71"
+    found = relations_of_table(table("\n".join([head, *([average, *rows] if first else [*rows, average])])))
+    row = 0 if first else 2
+    assert found.derived == {f"t.{row}.1": "mean([t.*.1])", f"t.{row}.2": "mean([t.*.2])"}
+
+
+def test_where_few_hold_nothing_is_bound_and_a_note_says_so() -> None:
+    found = relations_of_table(table(COLUMN.format(label="Avg", third="32.00").replace("22.00\n", "28.00\n", 1)))
+    assert found.derived == {}
+    assert found.notes == ["T: Avg: mean of the others in 2 of 4 cells, too few to bind them; bind by hand what should be"]
+
+
+def test_of_twenty_cells_a_tenth_may_break() -> None:
+    rows = [f"m{n} | {n}.00 | {2 * n + 7}.00 | {1.5 * n + 3.5 + (n in (4, 9)):.2f}" for n in range(20)]
+    assert sum(broken(table("\n".join(["model | A | B | Avg", *rows]))).values()) == 2
+    assert broken(table("\n".join(["model | A | B | Avg", *rows[:10]]))) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "bound"),
+    [
+        ("model | A | B | C | Avg\nx | 41.20 | 60.55 | 77.10 | 59.62", 1),
+        ("model | A | B | C | Avg\nx | 41 | 60 | 77 | 59", 0),  # one whole number in eighteen is as near
+        ("model | A | B | Avg\nx | 41 | 60 | 50\ny | 45 | 64 | 54", 0),
+        ("model | A | B | Avg\nx | 50.0 | 50.0 | 50.0\ny | 41.0 | 41.0 | 41.0", 0),  # whatever is computed, it is this
+    ],
+)
+def test_what_may_be_chance_is_not_bound(text: str, bound: int) -> None:
+    found = relations_of_table(table(text))
+    assert (len(found.derived), len(found.notes)) == (bound, 1 - bound)
+
+
+def test_averages_are_weighted_by_the_counts_of_the_header() -> None:
+    text = "model | X (15) | Y (5) | Average (20)\na | 10.00 | 50.00 | 20.00\nb | 20.00 | 60.00 | 30.00"
+    assert relations_of_table(table(text)).derived["t.0.3"] == "(15 * [t.0.1] + 5 * [t.0.2]) / 20"
+    assert broken(table(text)) == {"t.0.3": False, "t.1.3": False}
+    assert broken(table(text.replace("(20)", "(21)"))) == {}
+
+
+@pytest.mark.parametrize("unit", ["number", "percent", "fraction"])
+def test_averages_are_weighted_by_a_column_of_counts_and_the_counts_added_up(unit: Unit) -> None:
+    text = "class | # pairs | f1\na | 1,000 | 40.00\nb | 3,000 | 60.00\nc | 4,000 | 70.25\nAll | 8,000 | 62.63"
+    found = relations_of_table(table(text, unit)).derived
+    assert found["t.3.2"] == "([t.0.1] * [t.0.2] + [t.1.1] * [t.1.2] + [t.2.1] * [t.2.2]) / sum([t.0.1], [t.1.1], [t.2.1])"
+    assert broken(table(text, unit)) == {"t.3.1": False, "t.3.2": False}
+
+
+def test_a_group_is_what_the_header_names() -> None:
+    found = relations_of_table(
+        table(
+            """
+            model | STS en | STS de | STS Avg | QA en | QA de | QA fr | Avg QA | Overall
+            a | 70.1 | 60.1 | 65.1 | 40.2 | 45.3 | 50.4 | 45.3 | 55.2
+            b | 72.1 | 60.3 | 66.2 | 41.2 | 46.3 | 51.4 | 46.3 | 56.3
+            c | 74.1 | 61.1 | 67.6 | 42.2 | 47.3 | 52.4 | 47.9 | 57.5
+            """
+        )
+    )
+    assert found.derived["t.2.3"] == "mean([t.2.1], [t.2.2])" and found.derived["t.2.7"] == "mean([t.2.4], [t.2.5], [t.2.6])"
+    assert found.derived["t.2.8"] == "mean([t.2.3], [t.2.7])" and len(found.derived) == 9
+
+
+def test_a_section_has_an_average_of_its_own() -> None:
+    text = """
+    task | m1 | m2
+    STS | |
+    a | 70.11 | 71.22
+    b | 80.31 | 81.32
+    Avg | 75.21 | 76.27
+    QA | |
+    c | 40.11 | 41.22
+    d | 50.31 | 51.32
+    e | 60.51 | 60.42
+    Avg | 50.31 | 50.99
+    Overall | 62.76 | 63.63
+    """
+    found = relations_of_table(table(text)).derived
+    assert [found[own] for own in ("t.3.1", "t.8.1", "t.9.1")] == [
+        "mean([t.1.1], [t.2.1])",
+        "mean([t.5.1], [t.6.1], [t.7.1])",
+        "mean([t.3.1], [t.8.1])",
+    ]
+
+
+def test_no_set_of_terms_is_searched_for_one_that_fits() -> None:
+    """The average is that of the first two columns, which nothing says."""
+    assert (
+        relations_of_table(table("m | A | B | C | Avg\na | 10.1 | 30.3 | 90.9 | 20.2\nb | 11.1 | 31.7 | 95.3 | 21.4")).derived
+        == {}
+    )
+
+
+def test_totals_are_bound_in_both_directions_and_contradicted_where_one_is_wrong() -> None:
+    found = broken(
+        table(
+            "kind | s | m | l | all\na | 14 | 9 | 6 | 29\nb | 31 | 22 | 17 | 70\nc | 8 | 8 | 3 | 21\nsum | 53 | 39 | 26 | 118"
+        )
+    )
+    assert {own for own, wrong in found.items() if wrong} == {"t.2.4"} and len(found) == 7
+
+
+@pytest.mark.parametrize(("total", "bound"), [("211,000", 1), ("219,000", 1), ("280,000", 0), ("70,000", 0)])
+def test_the_only_total_of_a_long_column_of_counts_may_have_a_slip(total: str, bound: int) -> None:
+    rows = "\n".join(f"{name} | {10 * number},000" for number, name in enumerate("abcdef", 1))
+    assert len(relations_of_table(table(f"set | pairs\n{rows}\nz | 1,000\nTotal | {total}")).derived) == bound
+
+
+@given(
+    st.lists(st.lists(st.floats(5, 95), min_size=3, max_size=3), min_size=3, max_size=9),
+    st.integers(0, 8),
+    st.sampled_from([1.0, 1.3]),
+)
+def test_averages_of_unrounded_terms_hold_and_a_wrong_one_does_not(rows: list[list[float]], place: int, factor: float) -> None:
+    spread = [max(row) - min(row) > 20 for row in rows]
+    means = [fmean(row) * (factor if n == place else 1) for n, row in enumerate(rows)]
+    lines = [
+        " | ".join([f"m{n}", *(f"{cell:.2f}" for cell in (*row, mean))])
+        for n, (row, mean) in enumerate(zip(rows, means, strict=True))
+    ]
+    found = broken(table("\n".join(["model | A | B | C | Mean", *lines])))
+    if all(spread):
+        assert found == {f"t.{n}.4": factor > 1 and n == place for n in range(len(rows))}
+
+
+def large(promises: int) -> Callable[[int], Callable[[], object]]:
+    def prepare(rows: int) -> Callable[[], object]:
+        head = ["m", *(f"c{n}" for n in range(20)), *(f"Avg {n}" for n in range(promises))]
+        lines = [[f"r{n}", *(f"{(n * 37 + c * 11) % 900 / 10}" for c in range(20 + promises))] for n in range(rows)]
+        drafted = table("\n".join(" | ".join(line) for line in [head, *lines]))
+        return lambda: relations_of_table(drafted)
+
+    return prepare
+
+
+@pytest.mark.parametrize("promises", [1, MOST])
+def test_the_work_is_linear(promises: int) -> None:
+    assert_linear(large(promises), 40)
