@@ -16,9 +16,10 @@ from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, 
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.strict import NoSuchValue, follow, load_json, load_yaml
 from aqea_registry.claims import evidence, judging, resolving
-from aqea_registry.claims.evidence import MALFORMED, NAMED, Basis, Correction, Evidence
+from aqea_registry.claims.evidence import MALFORMED, NAMED, Evidence
 from aqea_registry.claims.expression import BadExpression, Expression, Terms, parse_reference, read_expression, references
 from aqea_registry.claims.ledger import Claim, Ledger, Quotation, Verdict, find_document, read_ledgers
+from aqea_registry.claims.quantity import Basis
 from aqea_registry.claims.resolving import Resolved
 from aqea_registry.documents.numbers import Unit
 from aqea_registry.project.artefact import CatalogueEntry
@@ -111,8 +112,6 @@ class _Judge:
     ) -> None:
         self._ledgers, self._bound, self._scores, self._quotations, self._stale = ledgers, bound, scores, quotations, stale
         self._terms = Terms(ledgers)
-        self._bases: dict[str, Basis] = {}
-        self._corrections: dict[str, Correction] = {}  # of the claims that are contradicted
         self._rests_on: dict[str, list[str]] = {}  # the claims that each claim is computed from or quotes
         self._expressions: dict[str, Expression] = {}
         self._wrong: dict[str, Unchecked] = {}
@@ -132,10 +131,8 @@ class _Judge:
             name, claim = claims[own]
             found = self._evidence(own, name, claim)
             verdict = judging.judge_claim(name, claim, found)
-            if verdict.state == "contradicted" and isinstance(found, Evidence):
-                self._corrections[own] = judging.correction(claim, verdict, found)
             done[own] = judging.outdated(verdict, self._ledgers[name].document.file) if name in self._stale else verdict
-            self._bases[own] = judging.basis_of(done[own])
+            self._terms.settle(own, judging.basis_of(done[own]), judging.correction(verdict, found))
         return [done[own] for own in claims]
 
     def _references(self, own: str, ledger: str, claim: Claim) -> list[str]:
@@ -161,14 +158,14 @@ class _Judge:
         if claim.measured is not None:
             return evidence.measured(claim, self._ledgers[ledger].results, self._bound[ledger], self._scores)
         if claim.derived is not None:
-            return evidence.derived(self._expressions[own], ledger, own, self._terms, self._bases, self._corrections)
+            return evidence.derived(self._expressions[own], ledger, own, self._terms)
         if claim.quoted is None:
             return None
         if claim.quoted.source is not None:
             return Unchecked("no-source", f"it quotes {claim.quoted.source[:200]}, which is not part of the project")
         if claim.quoted.file is not None:
             return self._quotations.value(claim.quoted, claim.unit)
-        return evidence.quoted_claim(claim.unit, self._rests_on[own][0], self._terms, self._bases, self._corrections)
+        return evidence.quoted_claim(claim.unit, self._rests_on[own][0], self._terms)
 
 
 def _chosen(ledgers: Mapping[str, Ledger], only: Sequence[str], findings: Sequence[Finding]) -> dict[str, Ledger]:

@@ -7,17 +7,18 @@ Correction), so that a right number is not called wrong for the sake of a wrong 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from fractions import Fraction
+from functools import partial
 from itertools import chain
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from aqea_registry.base.findings import Unchecked
 from aqea_registry.claims import quantity
 from aqea_registry.claims.expression import BadExpression, Expression, Reference, Term, Terms, Unreadable, evaluate
 from aqea_registry.claims.ledger import Claim, Evaluation
-from aqea_registry.claims.quantity import NotComputable, Quantity
+from aqea_registry.claims.quantity import Basis, Correction, NotComputable, Quantity
 from aqea_registry.claims.resolving import Resolved
 from aqea_registry.documents.metrics import metric_name
 from aqea_registry.documents.numbers import NotANumber, Unit, parse_number, shown
@@ -26,20 +27,6 @@ from aqea_registry.vectors.scores import Metrics
 METRICS = frozenset(Metrics.__struct_fields__)
 MALFORMED = "malformed"  # the reason of what is unchecked because the claim itself cannot be: also a finding
 NAMED = 5  # of many names, as many are listed
-
-Basis = Literal["bytes", "prints"]
-
-
-class Correction(NamedTuple):
-    """What a contradicted claim should print by its own evidence; or, of evidence, what it is from terms corrected so.
-
-    `sure`: the terms are contradicted by bytes, not by other prints alone. `culprits` are the wrong prints, in words.
-    """
-
-    value: Quantity | str
-    basis: Basis
-    sure: bool
-    culprits: tuple[str, ...]
 
 
 class Evidence(NamedTuple):
@@ -81,24 +68,14 @@ def measured(
     return Evidence(value, f"recomputed from {resolved.key}{resolved.note}", "bytes", (resolved.key,))
 
 
-def derived(
-    expression: Expression,
-    ledger: str,
-    own: str,
-    terms: Terms,
-    bases: Mapping[str, Basis],
-    corrections: Mapping[str, Correction] = {},
-) -> Evidence | Unchecked:
-    """What a derived claim's expression gives over the printed values of others, whose `bases` are known."""
-    found: dict[Reference, list[str]] = {}
+def derived(expression: Expression, ledger: str, own: str, terms: Terms) -> Evidence | Unchecked:
+    """What a derived claim's expression gives over the printed values of others."""
+    found: dict[str | None, Term] = {}
 
     def lookup(reference: Reference) -> list[Term]:
-        found[reference] = terms.find(reference, ledger, own)
-        return [terms.term(name) for name in found[reference]]
-
-    def corrected(reference: Reference) -> list[Term]:
-        there = [(terms.term(name), corrections.get(name)) for name in found[reference]]
-        return [term if fix is None or isinstance(fix.value, str) else term._replace(value=fix.value) for term, fix in there]
+        named = [terms.term(name) for name in terms.find(reference, ledger, own)]
+        found.update((term.name, term) for term in named)
+        return named
 
     try:
         value = evaluate(expression, lookup)
@@ -106,42 +83,33 @@ def derived(
         return Unchecked(MALFORMED, str(error))
     except Unreadable as error:
         return Unchecked("depends", f"{error} has no value that can be read")
-    names = tuple(dict.fromkeys(chain.from_iterable(found.values())))
-    evidence = Evidence(value, "computed from the printed values", _basis(names, bases), names)
-    if corrections.keys().isdisjoint(names):
-        return evidence
-    with suppress(BadExpression):
-        return _with_correction(evidence, evaluate(expression, corrected), bases, corrections)
-    return evidence
+    again = partial(evaluate, expression, lambda reference: [term.corrected() for term in lookup(reference)])
+    return _resting(Evidence(value, "computed from the printed values", "prints"), tuple(found.values()), again)
 
 
-def quoted_claim(
-    unit: Unit, name: str, terms: Terms, bases: Mapping[str, Basis], corrections: Mapping[str, Correction] = {}
-) -> Evidence | Unchecked:
+def quoted_claim(unit: Unit, name: str, terms: Terms) -> Evidence | Unchecked:
     """What the claim that is quoted prints."""
-    other = terms.claim(name)
-    value = other.value if unit == "text" else terms.term(name).value
-    if other.bound is not None or (unit == "text") != (other.unit == "text"):
-        is_ = "a bound, not a number" if other.bound else f"of the unit {other.unit}, not {unit}"
-        return Unchecked(MALFORMED, f"{name} is {is_}")
+    text, term = terms.claim(name).value, terms.term(name)
+    if term.bound is not None or (unit == "text") != (term.unit == "text"):
+        return Unchecked(MALFORMED, f"{name} is {'a bound' if term.bound else f'a {term.unit}'}, not what a {unit} can quote")
+    value = text if unit == "text" else term.value
     if value is None:
         return Unchecked("depends", f"{name} has no value that can be read")
-    evidence = Evidence(value, f"printed as {name}", _basis((name,), bases), (name,), other.value)
-    return _with_correction(evidence, corrections[name].value, bases, corrections) if name in corrections else evidence
+    again = partial(getattr, term.correction, "value")
+    return _resting(Evidence(value, f"printed as {name}", "prints", text=text), (term,), again)
 
 
-def _with_correction(
-    evidence: Evidence, value: Quantity | str, bases: Mapping[str, Basis], corrections: Mapping[str, Correction]
-) -> Evidence:
-    """The evidence with its value from corrected terms, if that is another."""
-    if value == evidence.value:
-        return evidence
-    fixes = {name: corrections[name] for name in evidence.rests_on if name in corrections}
-    sound = _basis((name for name in evidence.rests_on if name not in fixes), bases)
-    basis = _basis(fixes, {name: fix.basis for name, fix in fixes.items()}) if sound == "bytes" else sound
-    culprits = dict.fromkeys(chain.from_iterable(fix.culprits for fix in fixes.values()))
-    fix = Correction(value, basis, all(fix.sure for fix in fixes.values()), tuple(culprits)[: NAMED + 1])
-    return evidence._replace(corrected=fix)
+def _resting(evidence: Evidence, terms: Sequence[Term], again: Callable[[], Quantity | str]) -> Evidence:
+    """The evidence with what it rests on; `again` computes it from corrected terms, where some are contradicted."""
+    basis: Basis = "bytes" if all(term.basis == "bytes" for term in terms) else "prints"
+    evidence = evidence._replace(basis=basis, rests_on=tuple(str(term.name) for term in terms))
+    fixes = [term.correction for term in terms if term.correction is not None]
+    with suppress(BadExpression):
+        if fixes and (value := again()) != evidence.value:
+            basis = "bytes" if all((term.correction or term).basis == "bytes" for term in terms) else "prints"
+            culprits = tuple(dict.fromkeys(chain.from_iterable(fix.culprits for fix in fixes)))[: NAMED + 1]
+            return evidence._replace(corrected=Correction(value, basis, all(fix.sure for fix in fixes), culprits))
+    return evidence
 
 
 def quoted_value(unit: Unit, value: Any, location: str, basis: Basis, given: Unit | None = None) -> Evidence | Unchecked:
@@ -159,7 +127,3 @@ def quoted_value(unit: Unit, value: Any, location: str, basis: Basis, given: Uni
     except (NotANumber, NotComputable) as error:
         return Unchecked(MALFORMED, f"{location}: {error}")
     return Evidence(number, f"in {location}, {text} as {given}", basis, (location,), shown(number.value))
-
-
-def _basis(names: Iterable[str], bases: Mapping[str, Basis]) -> Basis:
-    return "bytes" if all(bases.get(name) == "bytes" for name in names) else "prints"

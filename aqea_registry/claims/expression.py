@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from aqea_registry.claims import quantity
 from aqea_registry.claims.ledger import Claim, Ledger
-from aqea_registry.claims.quantity import NotComputable, Quantity
+from aqea_registry.claims.quantity import Basis, Correction, NotComputable, Quantity
 from aqea_registry.documents.numbers import NotANumber, Unit, parse_number
 
 LONGEST = 20_000  # characters of an expression
@@ -85,12 +85,19 @@ class Expression(NamedTuple):
 
 
 class Term(NamedTuple):
-    """A claim that a reference stands for. `value` is None where it cannot be read, is a text, or is a bound."""
+    """A claim that a reference stands for. `value` is None where it cannot be read, or is a text; `basis` confirms it."""
 
     name: str | None
     unit: Unit | None
     value: Quantity | None
     bound: str | None = None
+    basis: Basis = "prints"
+    correction: Correction | None = None  # if it is contradicted
+
+    def corrected(self) -> Term:
+        """The term as it should be printed."""
+        fix = self.correction
+        return self if fix is None or isinstance(fix.value, str) else self._replace(value=fix.value)
 
 
 Lookup = Callable[[Reference], Sequence[Term]]
@@ -291,6 +298,10 @@ class Terms:
                     value = quantity.printed(quantity.printed_number(claim), claim.unit)
             self._terms[name] = Term(name, claim.unit, value, claim.bound)
         return self._terms[name]
+
+    def settle(self, name: str, basis: Basis, correction: Correction | None) -> None:
+        """Keep what was found out about a claim, for those that rest on it."""
+        self._terms[name] = self.term(name)._replace(basis=basis, correction=correction)
 
     def _matching(self, ledger: str, pattern: str) -> list[str]:
         """The names that a glob matches, in the order of the ledger. Each glob is looked for once."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -13,21 +14,20 @@ import msgspec
 
 from aqea_registry.base.findings import Finding, Unchecked
 from aqea_registry.claims import quantity
-from aqea_registry.claims.evidence import MALFORMED, NAMED, Basis, Correction, Evidence
+from aqea_registry.claims.evidence import MALFORMED, NAMED, Evidence
 from aqea_registry.claims.ledger import Claim, Verdict
-from aqea_registry.claims.quantity import SCALE, Quantity
-from aqea_registry.documents.numbers import ULPS, NotANumber, PrintedNumber, Unit, parse_number, shown, ulps_between
+from aqea_registry.claims.quantity import Basis, Correction, NotComputable, Quantity
+from aqea_registry.documents.numbers import ULPS, NotANumber, PrintedNumber, parse_number, shown, ulps_between
 
 STALE = "stale"  # the reason of what held before its document was changed
 SHORT = 100  # characters of an expression that a message repeats
-# What each bound says of the number, in words and of the evidence: the end of its interval that decides.
-_BOUNDS: dict[str, tuple[str, Callable[[Any, Any], bool], bool]] = {
-    "at-least": ("at least ", operator.ge, True),
-    "over": ("over ", operator.gt, True),
-    "at-most": ("at most ", operator.le, False),
-    "under": ("under ", operator.lt, False),
+# What a bound says that the evidence is to the print.
+_BOUNDS: dict[str | None, Callable[[Any, Any], bool]] = {
+    "at-least": operator.ge,
+    "over": operator.gt,
+    "at-most": operator.le,
+    "under": operator.lt,
 }
-_SIGNS = {"<": "under", ">": "over", "≤": "at-most", "≥": "at-least"}
 
 
 def in_order(edges: Mapping[str, Sequence[str]]) -> tuple[list[str], list[tuple[str, ...]]]:
@@ -68,8 +68,9 @@ def _outcome(claim: Claim, evidence: Evidence | Unchecked | None) -> dict[str, A
     try:
         number = None if claim.unit == "text" else _printed(claim)
     except NotANumber as error:
-        bound = _SIGNS.get(claim.value[:1])
-        return Unchecked(MALFORMED, f"{error}{f'; a bound is written as bound: {bound}' if bound else ''}")
+        return Unchecked(
+            MALFORMED, f"{error}{'; write bound: over, under, ...' if claim.value.startswith(('<', '>', '≤', '≥')) else ''}"
+        )
     if evidence is None:
         return {"state": "unbound", "message": "the claim has no evidence"}
     if isinstance(evidence, Unchecked):
@@ -78,10 +79,7 @@ def _outcome(claim: Claim, evidence: Evidence | Unchecked | None) -> dict[str, A
     fix = evidence.corrected
     if fix is None or isinstance(outcome, Unchecked):
         return outcome
-    text = shown(fix.value.value) if isinstance(fix.value, Quantity) else fix.value
-    corrected = evidence._replace(
-        value=fix.value, how="computed from the recomputed terms", basis=fix.basis, text=evidence.text and text
-    )
+    corrected = evidence._replace(value=fix.value, how="computed from the recomputed terms", basis=fix.basis, text=None)
     return _weighed(outcome, _compared(claim, number, corrected), fix)
 
 
@@ -96,12 +94,12 @@ def _compared(claim: Claim, number: PrintedNumber | None, evidence: Evidence) ->
             f"{str(value)[:200]!r}; printed {claim.text[:200]!r}",
         )
         outcome = {"state": state, "message": f"{evidence.how}: {message}", "recomputed": value}
-    elif not quantity.printable_as(value.unit, claim.unit):
-        return Unchecked(MALFORMED, f"{evidence.how}: {_other_unit(claim, value.unit)}")
-    elif claim.bound is not None:
-        outcome = _compare_bound(claim, number, evidence, value)
     else:
-        outcome = _compare_numbers(claim, number, evidence, value)
+        try:
+            quantity.common(claim.unit, "fraction" if (claim.unit, value.unit) == ("fraction", "ratio") else value.unit)
+        except NotComputable as error:
+            return Unchecked(MALFORMED, f"{evidence.how}: {error}")
+        outcome = (_compare_bound if claim.bound else _compare_numbers)(claim, number, evidence, value)
     return {**outcome, "ground": evidence.basis, "rests_on": evidence.rests_on}
 
 
@@ -112,28 +110,30 @@ def _weighed(plain: dict[str, Any], corrected: dict[str, Any] | Unchecked, fix: 
     printed, right = plain["state"] == "holds", corrected["state"] == "holds"
     first = corrected if right or fix.sure else plain
     sides = f"from the terms as printed ({plain['recomputed']})", f"from the recomputed terms ({corrected['recomputed']})"
-    agrees = {
-        (True, True): f"it agrees with what is computed {sides[0]}, too",
-        (False, True): f"it does not agree with what is computed {sides[0]}",
-        (True, False): f"it agrees only with what is computed {sides[0]}, not {sides[1]}",
-        (False, False): f"it agrees neither with what is computed {sides[0]} nor {sides[1]}",
-    }[printed, right]
+    neither, alone = (
+        f"it agrees neither with what is computed {sides[0]} nor {sides[1]}",
+        f"it agrees only with that {sides[0]}",
+    )
+    words = (alone, f"it agrees with that {sides[0]}, too") if printed else (neither, f"it does not agree with that {sides[0]}")
     state = "holds" if right or (printed and not fix.sure) else "contradicted"
-    return {**first, "state": state, "message": f"{first['message']}; {agrees}; contradicted is {_listed(fix.culprits)}"}
+    return {**first, "state": state, "message": f"{first['message']}; {words[right]}; contradicted is {_listed(fix.culprits)}"}
 
 
-def correction(claim: Claim, verdict: Verdict, evidence: Evidence) -> Correction:
-    """What a contradicted claim should print: its evidence, rounded to the digits that it has."""
-    fix = evidence.corrected
+def correction(verdict: Verdict, evidence: Evidence | Unchecked | None) -> Correction | None:
+    """What a contradicted claim should print: its evidence, rounded to its digits; None if it may be right in another unit."""
+    if verdict.state != "contradicted" or not isinstance(evidence, Evidence):
+        return None
+    claim, fix = verdict.claim, evidence.corrected
     value = fix.value if fix is not None and fix.sure else evidence.value
-    if isinstance(value, Quantity) and claim.value is not None:
+    if isinstance(value, Quantity) and _factor(claim, _printed(claim), value):
+        return None
+    if isinstance(value, Quantity):
         number, last = quantity.printed_number(claim), 2 * quantity.printed_number(claim, as_printed=True).half
         middle = round(value.value / last) * last if last else value.value
         value = Quantity(middle, min(middle - number.half, value.low), max(middle + number.half, value.high), claim.unit)
     own = f"{verdict.name} (printed {claim.text}, recomputed {verdict.recomputed})"
-    culprits = [*(fix.culprits if fix is not None else ()), own]
-    sure = evidence.basis == "bytes" if fix is None else fix.sure
-    return Correction(value, "bytes" if verdict.ground == "bytes" else "prints", sure, tuple(culprits[: NAMED + 1]))
+    culprits = (*(fix.culprits if fix is not None else ()), own)[: NAMED + 1]
+    return Correction(value, verdict.ground or "prints", fix.sure if fix is not None else evidence.basis == "bytes", culprits)
 
 
 def verdict_findings(verdicts: Iterable[Verdict]) -> Iterator[Finding]:
@@ -155,10 +155,12 @@ def verdict_findings(verdicts: Iterable[Verdict]) -> Iterator[Finding]:
 
 
 def counts(verdicts: Iterable[Verdict]) -> dict[str, Counter[str]]:
-    """By ledger, how many claims are in each state; the last entry, `all`, is their sum."""
+    """By ledger, how many claims are in each state, `stale`, and resting on a sentence only; the last, `all`, is their sum."""
     by_ledger: dict[str, Counter[str]] = {}
     for verdict in verdicts:
-        by_ledger.setdefault(verdict.ledger, Counter())[verdict.state] += 1
+        count, quoted = by_ledger.setdefault(verdict.ledger, Counter()), verdict.claim.quoted
+        count.update(("claims", verdict.state, *(["stale"] if verdict.reason == STALE else [])))
+        count.update(["sentence_only"] if quoted is not None and quoted.source is not None else [])
     return {**by_ledger, "all": sum(by_ledger.values(), Counter())}
 
 
@@ -170,13 +172,6 @@ def reasons(verdicts: Iterable[Verdict]) -> list[tuple[str, int, str]]:
             unchecked.setdefault(verdict.reason or "", []).append(verdict)
     ordered = sorted(unchecked.items(), key=lambda item: -len(item[1]))
     return [(reason, len(group), f"{group[0].name}: {group[0].message}") for reason, group in ordered]
-
-
-def tally(verdicts: Sequence[Verdict]) -> dict[str, int]:
-    """How many claims there are, how many are of a document that changed, and how many rest on a sentence for people only."""
-    quotations = [verdict.claim.quoted for verdict in verdicts if verdict.claim.quoted is not None]
-    sentences = sum(quoted.source is not None for quoted in quotations)
-    return {"claims": len(verdicts), "stale": sum(v.reason == STALE for v in verdicts), "sentence_only": sentences}
 
 
 def outdated(verdict: Verdict, document: str) -> Verdict:
@@ -200,12 +195,13 @@ def _printed(claim: Claim) -> PrintedNumber:
 
 
 def _compare_bound(claim: Claim, number: PrintedNumber, evidence: Evidence, value: Quantity) -> dict[str, Any]:
-    words, compare, _ = _BOUNDS[claim.bound or ""]
     recomputed, holds = evidence.text or shown(value.value), _agree(claim, number, value)
-    answer = "so it is" if compare(value.value, number.value) else "so it may be, by the rounding of what it rests on"
+    answer = (
+        "so it is" if _BOUNDS[claim.bound](value.value, number.value) else "so it may be, by the rounding of what it rests on"
+    )
     if not holds:
         answer = f"it is not, by {shown(abs(number.value - value.value))}{_way(claim, number, value)}"
-    message = f"{evidence.how}: {recomputed}; printed {words}{claim.text}; {answer}"
+    message = f"{evidence.how}: {recomputed}; printed {str(claim.bound).replace('-', ' ')} {claim.text}; {answer}"
     return {"state": "holds" if holds else "contradicted", "message": message, "recomputed": recomputed}
 
 
@@ -236,25 +232,29 @@ def _compare_numbers(claim: Claim, number: PrintedNumber, evidence: Evidence, va
 def _agree(claim: Claim, number: PrintedNumber, value: Quantity) -> bool:
     """Whether a print and what it is compared with may be the same number, or may be as the print's bound says."""
     if claim.bound is not None:
-        _, compare, upper = _BOUNDS[claim.bound]
-        return compare(value.high if upper else value.low, number.value)
+        return _BOUNDS[claim.bound](value.high if claim.bound in ("at-least", "over") else value.low, number.value)
     # Two prints of one number must do more than touch: 66.40 and 66.41 are alike for one value alone, rounded either way.
     meet = operator.lt if claim.quoted is not None else operator.le
     return number.value == value.value or (meet(number.low, value.high) and meet(value.low, number.high))
 
 
-def _way(claim: Claim, number: PrintedNumber, value: Quantity) -> str:
-    """How a contradicted claim would agree, where that is plain: by a factor of 100, or with zeros that are not digits."""
-    for factor, words in ((Fraction(100), "100 times that"), (Fraction(1, 100), "a hundredth of that")):
+def _factor(claim: Claim, number: PrintedNumber, value: Quantity) -> Fraction | None:
+    """100 or 1/100, if the evidence times that agrees with the print."""
+    for factor in (Fraction(100), Fraction(1, 100)):
         scaled = Quantity(value.value * factor, value.low * factor, value.high * factor, value.unit)
         if 2 * abs(scaled.value - number.value) <= abs(number.value) and _agree(claim, number, scaled):
-            return f"; {words} would agree: {_rescaled(claim, factor > 1)}"
-    if claim.bound is not None or claim.tolerance is not None or claim.digits is not None:
-        return ""
-    for digits in range(len(claim.value or "") - 1, 0, -1):
+            return factor
+    return None
+
+
+def _way(claim: Claim, number: PrintedNumber, value: Quantity) -> str:
+    """How a contradicted claim would agree, where that is plain: by a factor of 100, or with zeros that are not digits."""
+    if factor := _factor(claim, number, value):
+        return f"; {'100 times' if factor > 1 else 'a hundredth of'} that would agree: {_rescaled(claim, factor > 1)}"
+    digits = len(re.sub(r"\D", "", claim.value or "").strip("0"))
+    if digits and (claim.bound, claim.tolerance, claim.digits) == (None, None, None):
         with suppress(NotANumber):
-            rounded = quantity.printed_number(msgspec.structs.replace(claim, digits=digits))
-            if _agree(claim, rounded, value):
+            if _agree(claim, quantity.printed_number(msgspec.structs.replace(claim, digits=digits)), value):
                 bound = "over" if value.value > number.value else "under"
                 return f"; if its last zeros are not digits, write digits: {digits}; if the text says {bound}, bound: {bound}"
     return ""
@@ -262,26 +262,15 @@ def _way(claim: Claim, number: PrintedNumber, value: Quantity) -> str:
 
 def _rescaled(claim: Claim, larger: bool) -> str:
     """What to write where 100 times the evidence would agree, or a hundredth of it."""
-    units: tuple[Unit, Unit] = ("percent", "fraction")
-    printed, there = units if larger else units[::-1]
+    printed, there = ("percent", "fraction") if larger else ("fraction", "percent")
     if claim.measured is not None:
         return f"give the claim unit: {printed}"
     if claim.quoted is not None and claim.quoted.file is not None:
-        scale = SCALE[claim.quoted.unit or claim.unit] * (100 if larger else Fraction(1, 100))
-        beside = f"write unit: {there} beside at"
-        return beside if SCALE[there] == scale else f"give the claim unit: {printed}, and {beside}"
+        also = "" if claim.unit == printed or claim.quoted.unit else f", and give the claim unit: {printed}"
+        return f"write unit: {there} beside at{also}"
     expression = claim.derived or f"[{claim.quoted.claim if claim.quoted else ''}]"
     inner = f"({expression})" if len(expression) <= SHORT else "(...)"
-    return 'write derived: "' + (f"100 * {inner}" if larger else f"{inner} / 100") + '"'
-
-
-def _other_unit(claim: Claim, unit: Unit | None) -> str:
-    """That the evidence is in a unit which the claim cannot be printed in, and what would do."""
-    way = quantity.conversion(unit, claim.unit)
-    expression = claim.derived if claim.derived is not None else f"[{claim.quoted.claim}]" if claim.quoted else "..."
-    inner = expression if len(expression) <= SHORT else "..."
-    advice = f'; write derived: "{way}({inner})"' if way else ""
-    return f"the units differ: {claim.unit} against {unit}{advice}"
+    return f"write derived: {f'100 * {inner}' if larger else f'{inner} / 100'}"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from functools import reduce
 from itertools import product
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from aqea_registry.claims.ledger import Claim
 from aqea_registry.documents.numbers import LARGEST_EXPONENT, NotANumber, PrintedNumber, Unit, parse_number
@@ -22,16 +22,7 @@ SCALE: dict[Unit | None, Fraction] = {
     "billions": Fraction(10**9),
 }
 CONVERSIONS: tuple[Unit, ...] = ("percent", "fraction", "number", "millions", "billions")  # each a function of expressions
-_SHARES: tuple[Unit | None, ...] = ("percent", "fraction", "ratio", "number")  # what is converted among itself with sense
-_AMOUNTS: tuple[Unit | None, ...] = ("number", "count", "tokens", "dimensions", "bytes", "millions", "billions")
-# What may be printed as something else, too. A `number` names no unit: percent and fraction meet its digits as they are.
-_PLAINER: dict[Unit | None, tuple[Unit, ...]] = {
-    "ratio": ("fraction", "number"),
-    "count": ("number",),
-    "percent": ("number",),
-    "fraction": ("number",),
-    "number": ("percent", "fraction"),
-}
+_SHARES: tuple[Unit | None, ...] = ("percent", "fraction", "ratio")
 # What may multiply or divide anything: the product of two of them takes the later one's unit.
 _FACTORS: tuple[Unit | None, ...] = (None, "ratio", "fraction", "number", "count")
 
@@ -49,6 +40,21 @@ class Quantity(NamedTuple):
     unit: Unit | None
 
 
+Basis = Literal["bytes", "prints"]
+
+
+class Correction(NamedTuple):
+    """What a contradicted claim should print by its evidence; or what evidence is, computed from terms corrected so.
+
+    `sure`: the terms are contradicted by bytes, not by other prints alone. `culprits` are the wrong prints, in words.
+    """
+
+    value: Quantity | str
+    basis: Basis
+    sure: bool
+    culprits: tuple[str, ...]
+
+
 def printed_number(claim: Claim, *, as_printed: bool = False) -> PrintedNumber:
     """What a claim's print stands for, whose last zeros may be no digits. Raises NotANumber."""
     value = claim.value or ""
@@ -60,17 +66,6 @@ def printed_number(claim: Claim, *, as_printed: bool = False) -> PrintedNumber:
     if not digits.isdecimal() or claim.digits > len(digits) or number.value % last:
         raise NotANumber(f"{value[:40]!r} does not have {claim.digits} digits and then zeros, which are a whole number's alone")
     return PrintedNumber(number.value, Fraction(last, 2))
-
-
-def printable_as(unit: Unit | None, printed: Unit) -> bool:
-    """Whether a quantity in one unit may be printed in the other without a conversion."""
-    return unit in (None, printed) or printed in _PLAINER.get(unit, ())
-
-
-def conversion(unit: Unit | None, wanted: Unit | None) -> Unit | None:
-    """The function of expressions that turns the one unit into the other, if there is one that makes sense."""
-    sense = any(unit in group and wanted in group for group in (_SHARES, _AMOUNTS))
-    return wanted if wanted in CONVERSIONS and sense else None
 
 
 def printed(number: PrintedNumber, unit: Unit) -> Quantity:
@@ -102,7 +97,7 @@ def multiply(a: Quantity, b: Quantity) -> Quantity:
     """The product; one of the two is a plain number, a ratio, a fraction or a count. Raises NotComputable."""
     first, second = sorted((a.unit, b.unit), key=lambda unit: _FACTORS.index(unit) if unit in _FACTORS else len(_FACTORS))
     if first not in _FACTORS:
-        raise NotComputable(f"{a.unit} times {b.unit} is not a unit known here")
+        raise NotComputable(f"{a.unit} times {b.unit} is not a unit known here; number(...) converts one of them")
     corners = [x * y for x, y in product((a.low, a.high), (b.low, b.high))]
     return _checked(a.value * b.value, min(corners), max(corners), second)
 
@@ -113,7 +108,7 @@ def divide(a: Quantity, b: Quantity) -> Quantity:
         known = "is zero" if b.low == b.high else "is so near to zero that it may be zero"
         raise NotComputable(f"division by zero: the divisor {known}")
     if b.unit not in _FACTORS and a.unit != b.unit:
-        raise NotComputable(f"{a.unit or 'a number'} divided by {b.unit} is not a unit known here")
+        raise NotComputable(f"{a.unit or 'a number'} divided by {b.unit} is not a unit known here; number(...) converts both")
     unit = a.unit if b.unit is None else "ratio" if a.unit == b.unit else a.unit or "number"
     corners = [x / y for x, y in product((a.low, a.high), (b.low, b.high))]
     return _checked(a.value / b.value, min(corners), max(corners), unit)
@@ -167,14 +162,14 @@ def converted(a: Quantity, unit: Unit) -> Quantity:
 
 
 def common(a: Unit | None, b: Unit | None) -> Unit | None:
-    """The unit of two that agree; a bare number agrees with everything, a `number` with percent, too. Raises NotComputable."""
-    if a is None or b is None or a == b:
-        return a or b
+    """The unit of two that agree. A `number` agrees with all, as a number in an expression does. Raises NotComputable."""
     for unit, other in ((a, b), (b, a)):
-        if unit == "number" and other in _PLAINER["number"]:
+        if unit == other or unit is None or (unit == "number" and other is not None):
             return other
-    ways = " or ".join(f"{way}(...)" for way in (conversion(a, b), conversion(b, a)) if way)
-    raise NotComputable(f"the units differ: {a} against {b}{f'; {ways} converts' if ways else ''}")
+    way = (
+        f"; {a if a in CONVERSIONS else 'number'}(...) of a derived claim converts" if (a in _SHARES) == (b in _SHARES) else ""
+    )
+    raise NotComputable(f"the units differ: {a} against {b}{way}")
 
 
 def _checked(value: Fraction, low: Fraction, high: Fraction, unit: Unit | None) -> Quantity:

@@ -36,32 +36,31 @@ def claims() -> None:
 def check(shell: Shell, ledgers: tuple[str, ...], documents: tuple[str, ...]) -> Outcome:
     """Judge every claim of manifests/claims, or of some ledgers: holds, contradicted, unchecked, unbound."""
     from aqea_registry.claims.check_claims import check_claims, nothing_judged
-    from aqea_registry.claims.judging import tally
+    from aqea_registry.claims.judging import counts
 
     checked = check_claims(shell.project(), shell.paths(documents), shell.report, ledgers)
 
     data = {"documents": checked.documents, "notes": checked.notes, "verdicts": checked.verdicts}
-    data["counts"] = tally(checked.verdicts)
+    data["counts"] = counts(checked.verdicts)
     return Outcome(checked.findings, data, lambda: _show(checked), nothing_judged(checked))
 
 
 def _show(checked: CheckedClaims) -> None:
     """Counts by ledger, then what could not be checked, by reason; what is contradicted is in the findings."""
-    from aqea_registry.claims.judging import counts, reasons, tally
+    from aqea_registry.claims.judging import counts, reasons
     from aqea_registry.cli.shell import print_table
 
     for note in checked.notes:
         click.echo(printable(f"note: {note}"))
-    by_ledger = counts(checked.verdicts).items()
-    rows = [(name, checked.documents.get(name, ""), *(count[state] for state in STATES)) for name, count in by_ledger]
+    by_ledger = counts(checked.verdicts)
+    rows = [(name, checked.documents.get(name, ""), *(count[state] for state in STATES)) for name, count in by_ledger.items()]
     print_table(("ledger", "document", *STATES), rows)
     if missing := reasons(checked.verdicts):
         print_table(("unchecked", "claims", "for example"), missing)
-    found = tally(checked.verdicts)
-    if found["sentence_only"]:
-        click.echo(f"{found['sentence_only']} of {found['claims']} rest on a sentence only (quoted: source)")
-    if found["stale"]:
-        click.echo(f"{found['stale']} of {found['claims']} would hold, but their document was changed")
+    words = {"sentence_only": "rest on a sentence only (quoted: source)", "stale": "would hold, but their document was changed"}
+    for key, text in words.items():
+        if count := by_ledger["all"][key]:
+            click.echo(f"{count} of {by_ledger['all']['claims']} {text}")
 
 
 @command_of(claims)

@@ -415,7 +415,9 @@ def test_a_number_of_a_changed_document_does_not_hold_and_is_not_ground_for_othe
     assert (first.recomputed, first.difference, first.rests_on) == (None, None, ("set-toy",))
     result = aqea("claims", "check", cwd=root)
     assert "1 of 4 would hold, but their document was changed" in result.out
-    assert aqea("claims", "check", "--json", cwd=root).json()["counts"] == {"claims": 4, "stale": 1, "sentence_only": 0}
+    assert aqea("claims", "check", "--json", cwd=root).json()["counts"]["all"] == {
+        "claims": 4, "holds": 1, "contradicted": 1, "unchecked": 1, "unbound": 1, "stale": 1,
+    }  # fmt: skip
     assert "% unchecked, stale; line 1" in aqea("claims", "export", "--format", "latex", cwd=root).out
     exported = json.loads(aqea("claims", "export", "--format", "json", cwd=root).out)
     assert (exported["card"]["a"]["state"], exported["card"]["a"]["reason"]) == ("unchecked", "stale")
@@ -428,8 +430,8 @@ def rounded(*numbers: str) -> str:
 
 # Of a right and a wrong print: what the mean is printed as, its state, ground, and what is said of the terms.
 MEANS: dict[str, tuple[str, str, str, str]] = {
-    "recomputed": ("right", "holds", "bytes", "it does not agree with what is computed from the terms as printed"),
-    "printed": ("wrong", "contradicted", "bytes", "it agrees only with what is computed from the terms as printed"),
+    "recomputed": ("right", "holds", "bytes", "it does not agree with that from the terms as printed"),
+    "printed": ("wrong", "contradicted", "bytes", "it agrees only with that from the terms as printed"),
     "neither": ("other", "contradicted", "bytes", "it agrees neither with what is computed from the terms as printed"),
 }
 
@@ -476,7 +478,7 @@ def test_a_number_that_fits_a_wrong_one_and_the_right_one_says_so(root: Path) ->
     put(root, claim("a", slip, measured=SPEARMAN), claim("b", f"{float(score):.0f}", derived="[a] * 1"), r=HERE)
     verdict = judged(root)["card:b"]
     assert (verdict.state, verdict.ground) == ("holds", "bytes"), verdict.message
-    assert "it agrees with what is computed from the terms as printed" in verdict.message
+    assert "it agrees with that from the terms as printed" in verdict.message
     assert f"contradicted is card:a (printed {slip}" in verdict.message
 
 
@@ -500,6 +502,17 @@ def test_a_print_that_another_print_contradicts_accuses_nobody_else(root: Path) 
     }
     for name in ("half", "other", "third"):
         assert "contradicted is card:sum (printed 3.0, recomputed 2)" in verdicts[f"card:{name}"].message
+
+
+def test_a_right_number_in_the_wrong_unit_is_not_corrected_for_others(root: Path) -> None:
+    put(
+        root,
+        claim("a", "12.34", "fraction", quoted=Quotation(file="facts.json", at="/twelve", unit="percent")),
+        claim("twice", "24.68", "fraction", derived="[a] * 2"),
+    )
+    verdicts = judged(root)
+    assert "100 times that would agree" in verdicts["card:a"].message
+    assert (verdicts["card:twice"].state, verdicts["card:twice"].ground) == ("holds", "prints")
 
 
 def test_a_text_that_quotes_a_wrong_one_may_be_right(root: Path) -> None:
@@ -535,7 +548,7 @@ def test_a_bound_and_zeros_that_are_not_digits_among_other_claims(root: Path) ->
         "on": "malformed", "again": "malformed", "fast": "no-source", "half": "holds",
     }  # fmt: skip
     assert "card:over is a bound (over), not a number" in verdicts["card:on"].message
-    assert "card:over is a bound, not a number" in verdicts["card:again"].message
+    assert "card:over is a bound, not what a percent can quote" in verdicts["card:again"].message
 
 
 def test_what_rests_on_a_sentence_alone_is_counted(root: Path) -> None:
@@ -546,7 +559,7 @@ def test_what_rests_on_a_sentence_alone_is_counted(root: Path) -> None:
         claim("c", "12.34", quoted=Quotation(file="facts.json", at="/twelve")),
     )
     assert "1 of 3 rest on a sentence only" in aqea("claims", "check", cwd=root).out
-    assert aqea("claims", "check", "--json", cwd=root).json()["counts"]["sentence_only"] == 1
+    assert aqea("claims", "check", "--json", cwd=root).json()["counts"]["all"]["sentence_only"] == 1
     put(root, claim("c", "12.34", quoted=Quotation(file="facts.json", at="/twelve")))
     assert "sentence" not in aqea("claims", "check", cwd=root).out
 
