@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from typing import Any
 
 from aqea_registry.base.findings import BadConfiguration, Finding
-from aqea_registry.documents.tables import LEVEL, LOWERED, RAISED, Cell, Row, Table, cell_of, pipe_cells, table_of
+from aqea_registry.documents.html_tables import MARK, Source, table_span, tables_of_span, titles, without_comments
+from aqea_registry.documents.tables import LEVEL, LOWERED, RAISED, Cell, Row, Table, cell_of, name_below, pipe_cells, table_of
 
 MOST_PIPES = 60_000  # the parser makes tokens of each cell: half a million take six seconds, and nobody prints so many
 
-_CAPTION = re.compile(r"\W*((?:table|tab\.)\s*[a-z]?\d+[a-z]?)\b", re.IGNORECASE)
 _EMPHASISED = re.compile(r"(\*{1,3}|_{1,3})([^*\n]{1,200})\1[:.]?\s*")
+_HTML = re.compile(r"<[^`]*<table\b|<table\b", re.IGNORECASE)
 _LONGEST_ITEM = 80  # of a list item that is the caption of a table
 _LINK = re.compile(r"!?\[((?:[^\[\]]|\[[^\[\]]*\])*)\](?:\(((?:[^()]|\([^()]*\))*)\)|\[[^\[\]]*\])")
-_MARK = re.compile(r"\[?(?:\d{1,2}|[a-z*†‡§¶])\]?")
 _FOOTNOTE = re.compile(r"\[(\^[^\[\]\s]{1,40})\]")
 _COMMENT = re.compile(r"<!--[^<>]{0,2000}-->")
 _LEVEL = re.compile(r"<(/?)su([pb])\b[^<>]*>", re.IGNORECASE)
@@ -29,11 +29,12 @@ _SIMPLE = re.compile(r"[\w ,.%+()/:-]*", re.ASCII)
 
 
 def markdown_tables(text: str, document: str) -> tuple[list[Table], list[Finding]]:
-    """The pipe tables of a Markdown text, and a finding for each row with another number of cells than the header.
+    """The tables of a Markdown text, of pipes and of HTML, and a finding for each row with another number of cells than the
+    header.
 
     A table is named after the caption above it (`Table 2`), else after its heading, and after a line of nothing but bold or
-    italics, or a list item, between the two. It ends at the first line without a pipe. Raises BadConfiguration for more than
-    MOST_PIPES pipes.
+    italics, or a list item, between the two. One of pipes ends at the first line without a pipe. Raises BadConfiguration for
+    more than MOST_PIPES pipes, or too many tags.
     """
     from markdown_it import MarkdownIt
 
@@ -43,8 +44,9 @@ def markdown_tables(text: str, document: str) -> tuple[list[Table], list[Finding
     reader.core.ruler.enableOnly(["normalize", "block"])
     reader.block.ruler.before("table", "end of table", _ends_table, {"alt": ["blockquote"]})  # table asks blockquote's rules
     starts = [0, *(match.end() for match in _BREAK.finditer(text)), len(text)]
+    source = Source(without_comments(text, document) if "<table" in text.lower() else text, starts, document, _marked)
     heading = caption = ""
-    items = 0
+    items = done = 0
     tables: list[Table] = []
     findings: list[Finding] = []
     tokens = iter(reader.parse(text))
@@ -52,7 +54,17 @@ def markdown_tables(text: str, document: str) -> tuple[list[Table], list[Finding
         items += (token.type == "list_item_open") - (token.type == "list_item_close")
         if token.type == "heading_open":
             heading, caption = plain_text(next(tokens).content), ""
-        elif token.type == "inline":
+        elif token.map and (token.type == "html_block" or (token.type == "inline" and _HTML.match(token.content))):
+            start, stop = max(done, starts[token.map[0]]), starts[token.map[1]]
+            while span := table_span(source.text, start, stop):
+                heading, caption = titles(source.text[start : span[0]], heading, caption)
+                read, wrong = tables_of_span(source, span, heading, caption)
+                tables += read
+                findings += wrong
+                caption = ""
+                start = done = span[1]
+            heading, caption = titles(source.text[start:stop], heading, caption)
+        elif token.type == "inline" and not (token.map and starts[token.map[0]] < done):  # nor inside a table of HTML
             caption = _caption(token.content.rpartition("\n")[2], heading, in_list=items > 0)
         elif token.type in ("fence", "code_block", "hr"):
             caption = ""
@@ -72,19 +84,20 @@ def plain_text(text: str) -> str:
 
 def _caption(line: str, heading: str, *, in_list: bool) -> str:
     """The name of a table below this line, if the line is a caption."""
-    if numbered := _CAPTION.match(line):
-        return numbered[1]
-    words = plain_text(line).rstrip(":. ")
-    if words and (_EMPHASISED.fullmatch(line.strip()) or (in_list and len(words) <= _LONGEST_ITEM)):
-        return f"{heading}: {words}" if heading else words
-    return ""
+    words = plain_text(line)
+    certain = _EMPHASISED.fullmatch(line.strip()) is not None or (in_list and len(words) <= _LONGEST_ITEM)
+    return name_below(heading, words, certain=certain)
 
 
 def _levels(text: str) -> str:
     """Inline Markdown as `cell_of` reads it."""
     if _SIMPLE.fullmatch(text) and "_" not in text:
         return text
-    text = _ESCAPED.sub(lambda match: f"&#{ord(match[1])};", re.sub("[\ue000-\ue002]", " ", text))
+    return _marked(re.sub("[\ue000-\ue002]", " ", text))
+
+
+def _marked(text: str) -> str:
+    text = _ESCAPED.sub(lambda match: f"&#{ord(match[1])};", text)
     if text.count("*") % 2:  # a single one is a sign
         text = "&#42;".join(text.rsplit("*", 1))
     text = _FOOTNOTE.sub(rf"{RAISED}&#91;\1&#93;{LEVEL}", _COMMENT.sub("", text))
@@ -97,7 +110,7 @@ def _levels(text: str) -> str:
 def _linked(link: re.Match[str]) -> str:
     """The text of a link; a short one behind a number is a mark."""
     before = link.string[max(0, link.start() - 3) : link.start()].rstrip(" *_")
-    mark = _MARK.fullmatch(html.unescape(link[1])) and (before[-1:].isalnum() or before[-1:] in tuple("%)"))
+    mark = MARK.fullmatch(html.unescape(link[1])) and (before[-1:].isalnum() or before[-1:] in tuple("%)"))
     return f"{RAISED}{link[1].replace('[', '&#91;').replace(']', '&#93;')}{LEVEL}" if mark else link[1]
 
 

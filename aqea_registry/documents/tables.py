@@ -18,6 +18,7 @@ from aqea_registry.documents.prose import OPAQUE, Prose
 MOST_RAGGED = 100  # ragged rows of a table that are findings of their own
 RAISED, LOWERED, LEVEL = "\ue000\ue001\ue002"  # readers put super- and subscripts between them, for `cell_of`
 
+_CAPTION = re.compile(r"\W*((?:table|tab\.)\s*[a-z]?\d+[a-z]?)\b", re.IGNORECASE)
 _SIGNS = "*∗⋆†‡§¶"
 _PART = re.compile(
     r"[\ue000\ue001](?P<inside>[^\ue000-\ue002]*)\ue002?|(?P<small>[\u2070\u00b9\u00b2\u00b3\u2074-\u2079]+)"
@@ -29,12 +30,13 @@ _RANKS = re.compile(r"(?:#|№|rank|rang|no|nr|pos|position|place|index|idx|id)[
 
 
 class Cell(NamedTuple):
-    """A cell as a reader sees it, without the footnote marks; these; and the offsets of its source in the document."""
+    """A cell as a reader sees it, without the footnote marks; these; the offsets and the line of its source."""
 
     text: str
     marks: tuple[str, ...] = ()
     start: int = 0
     end: int = 0
+    line: int = 0
 
 
 class Row(NamedTuple):
@@ -62,9 +64,14 @@ class Table(NamedTuple):
 
     @property
     def results(self) -> tuple[int, ...]:
-        """The columns that may hold results: all but the one that names the rows and those of ranks."""
-        ranks = (holds_ranks(label, self.texts(column)) for column, label in enumerate(self.columns))
-        return tuple(column for column, rank in enumerate(ranks) if column != self.key and not rank)
+        """The columns that may hold results: all but those that name the rows and those of ranks."""
+        return tuple(column for column in range(len(self.columns)) if not self._names(column))
+
+    def _names(self, column: int) -> bool:
+        texts = self.texts(column)
+        spans = any(row.cells[column] == after.cells[column] for row, after in pairwise(self.rows))
+        before = column < self.key and (spans or _are_words([*filter(None, texts)]))
+        return column == self.key or before or holds_ranks(self.columns[column], texts)
 
 
 def table_of(
@@ -89,10 +96,18 @@ def table_of(
     while len(fitting) > 1 and _continues(head, fitting[0].cells):
         head.append(fitting.pop(0).cells)
     table = Table(name, _labels(head), 0, tuple(fitting), not ragged)
-    return table._replace(key=_key(table)), findings
+    return _keyed(table), findings
 
 
-def cell_of(text: str, start: int = 0, end: int = 0) -> Cell:
+def name_below(heading: str, words: str, *, certain: bool) -> str:
+    """The name of a table below these words, if they are a caption: `Table 2`, or others that `certain` makes one."""
+    if numbered := _CAPTION.match(words):
+        return numbered[1]
+    words = words.rstrip(":. ") if certain else ""
+    return f"{heading}: {words}" if heading and words else words
+
+
+def cell_of(text: str, start: int = 0, end: int = 0, line: int = 0) -> Cell:
     """A cell of a text without other markup than RAISED, LOWERED and LEVEL."""
     shown, marks, done = "", [], 0
     for part in _PART.finditer(text):
@@ -105,7 +120,8 @@ def cell_of(text: str, start: int = 0, end: int = 0) -> Cell:
         else:
             shown += part[0] if part["inside"] is None else _joined(before, inside, lowered)
     shown = " ".join((shown + text[done:]).replace(LEVEL, "").split())
-    return Cell(shown, tuple(filter(None, marks)), start, end) if shown else Cell(" ".join(marks), (), start, end)
+    marks = list(filter(None, marks))
+    return Cell(shown or " ".join(marks), tuple(marks) if shown else (), start, end, line)
 
 
 def holds_ranks(label: str, texts: Sequence[str]) -> bool:
@@ -159,14 +175,42 @@ def _labels(head: Sequence[Sequence[Cell]]) -> tuple[str, ...]:
     return tuple(" ".join(text for text, _ in groupby(filter(None, column))) for column in zip(*rows, strict=True))
 
 
+def _keyed(table: Table) -> Table:
+    """The table with the column that names its rows. Where a name spans rows, or the cells below it are empty, and words stand
+    in the next column, a row is called by both.
+    """
+    key, rows = _key(table), list(table.rows)
+    while key + 1 < len(table.columns) and _are_words(table.texts(key + 1)):
+        above = [row.cells[key] for row in rows]
+        for n in range(1, len(rows)):
+            above[n] = above[n] if above[n].text else above[n - 1]
+        if not any(name.text and name == before for before, name in pairwise(above)):
+            break
+        key += 1
+        for n, (row, name) in enumerate(zip(rows, above, strict=True)):
+            cell = row.cells[key]
+            if cell != name:
+                cell = cell._replace(text=f"{name.text} {cell.text}".strip())
+            rows[n] = row._replace(cells=(*row.cells[:key], cell, *row.cells[key + 1 :]))
+    return table._replace(key=key, rows=tuple(rows))
+
+
+def _are_words(texts: Sequence[str]) -> bool:
+    words = [text for text in texts if any(map(str.isalpha, text)) and not is_numeric(text)]
+    return 2 * len(words) > len(texts)
+
+
 def _key(table: Table) -> int:
     """The column that names the rows: the first, or the next column of words where that holds ranks or running numbers."""
+    labelled = False
     for column, label in enumerate(table.columns):
         texts = table.texts(column)
-        if holds_ranks(label, texts) or (column == 0 and holds_ranks("", texts)):
-            continue
-        words = [text for text in texts if any(map(str.isalpha, text)) and not is_numeric(text)]
-        return column if 2 * len(words) > len(texts) else 0
+        ranks = holds_ranks(label, texts)
+        labelled = labelled or (ranks and column == 0)
+        if _are_words(texts):
+            return column
+        if not (ranks or labelled or (column == 0 and holds_ranks("", texts))):
+            return 0
     return 0
 
 
