@@ -1,23 +1,28 @@
 """Claims out of a document: what a model-index and tables print, under ids that stay the same. docs/claims.md has the rules.
 
-`merge` imports a document again: what people wrote into the ledger stays, what the document prints is as it is now. Pure.
+Of every number that is seen either a claim is made, or where it is and why it was left out. Pure.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Literal, NamedTuple
 
 import msgspec
 
 from aqea_registry.base.findings import BadConfiguration, Finding
-from aqea_registry.claims.ledger import At, Claim, Document, Evaluation, Ledger, Measurement
+from aqea_registry.claims.ledger import At, Claim, Evaluation, Measurement
 from aqea_registry.claims.relations import DraftedTable, relations_of_table
+from aqea_registry.documents.cells import DECIMAL_COMMA, Number, Reading, read_cell
+from aqea_registry.documents.metrics import is_score, metric_name, names_metric, names_other, names_score, written_in
 from aqea_registry.documents.model_index import MOST, IndexEntry, Metric
 from aqea_registry.documents.numbers import NotANumber, Unit, parse_number
-from aqea_registry.documents.tables import Row, Table
+from aqea_registry.documents.prose import line_starts
+from aqea_registry.documents.tables import Cell, Row, Table
 
 EvaluationUnit = Literal["percent", "fraction", "number"]  # the units in which evaluations are printed
 UNITS: Mapping[str, Unit] = {
@@ -37,17 +42,44 @@ FORUMS = (
     *("programmers", "stats", "tex", "unix", "webmasters", "wordpress"),
 )
 
-_NOT_A_NUMBER = re.compile(r"[-+]?(nan|inf(inity)?)|[-–—]+|n\.?/?a\.?|[-+]?[\d,.]+e[-+]?\d+", re.IGNORECASE)
+_NOT_A_NUMBER = re.compile(r"[-+]?(nan|inf(inity)?)|[-–—]+|n\.?/?a\.?", re.IGNORECASE)
+_GROUP = re.compile(r"[-+−]?[1-9]\d{0,2},\d{3}(?![\d,])")
 _LONGEST = 60  # of a part of an id; three and a suffix fit into one
 
 
+class LeftOut(msgspec.Struct, frozen=True):
+    """A cell or value that was not imported: line and column of its first character, its text, why, how many numbers it has."""
+
+    line: int
+    column: int
+    text: str
+    reason: str
+    numbers: int = 1
+
+
 class Imported(NamedTuple):
-    """What a document prints: results by key, claims in its order, what is wrong in it, and what was left out."""
+    """What a document prints: results by key, claims in its order, what is wrong in it, notes, and what was left out."""
 
     results: dict[str, Evaluation]
     claims: list[Claim]
     findings: list[Finding]
     notes: list[str]
+    left_out: list[LeftOut]
+
+    @classmethod
+    def of_nothing(cls) -> Imported:
+        """What an empty document prints."""
+        return cls({}, [], [], [], [])
+
+    def and_also(self, other: Imported) -> Imported:
+        """What both print, in this order."""
+        return Imported(
+            self.results | other.results,
+            self.claims + other.claims,
+            self.findings + other.findings,
+            self.notes + other.notes,
+            self.left_out + other.left_out,
+        )
 
 
 def slug(text: str, otherwise: str) -> str:
@@ -66,83 +98,213 @@ def read_number(text: str) -> tuple[str, bool] | None:
     return number, text.strip().endswith("%")
 
 
-def claims_of_index(entries: Sequence[IndexEntry], document: str, unit: EvaluationUnit) -> Imported:
-    """A result for each entry and a claim for each value: measured, or derived where the row aggregates others for certain."""
-    imported = Imported({}, [], [], [])
+def claims_of_index(
+    entries: Sequence[IndexEntry], document: str, lines: Sequence[str], unit: EvaluationUnit | None = None
+) -> Imported:
+    """A result for each entry and a claim for each value: measured, or derived where the row aggregates others for certain.
+
+    Without `unit` a value is in that of the program that wrote the result; where it is not known, in percent, with a note.
+    """
+    imported = Imported.of_nothing()
     keys = _unique([slug(entry.name.removeprefix("MTEB "), "result") for entry in entries])
     forums = _forums(dict(zip(keys, entries, strict=True)))
+    unknown: list[str] = []
     for key, entry in zip(keys, entries, strict=True):
         commits = {metric.model_revision for metric in entry.metrics}
-        fields = {"config": entry.config, "split": entry.split, "revision": entry.revision, "task": entry.task}
+        fields = {"config": entry.config, "split": entry.split, "revision": entry.revision, "task": entry.task or None}
         fields |= {"model_revision": commits.pop() if len(commits) == 1 else None}
         given = {field: value for field, value in fields.items() if value is not None}
         imported.results[key] = Evaluation(dataset=entry.dataset, model=entry.model, **given)
-        types = {metric.type for metric in entry.metrics}
-        for name, metric in zip(_metric_names(entry.metrics), entry.metrics, strict=True):
+        names = _metric_names(entry.metrics)
+        types = {metric_name(metric.type): name for metric, name in zip(entry.metrics, names, strict=True)}
+        written = unit or written_in(entry.task, entry.dataset, entry.name, [metric.type for metric in entry.metrics])
+        unknown += [] if written else [key]
+        for name, metric in zip(names, entry.metrics, strict=True):
+            scale = "number" if written == "fraction" and not is_score(metric.type) else written or "percent"
             number = read_number(metric.value) if metric.value is not None else None
-            if number is None:
-                message = f"{metric.path}: the value of {metric.type} is not a finite number; it was not imported"
+            doubted = "," in (metric.value or "") and (scale != "number" or number is None)
+            if number is None or doubted:
+                why = DECIMAL_COMMA if doubted else "not a finite number"
+                message = f"{metric.path}: the value of {metric.type} {'has' if doubted else 'is'} {why}; it was not imported"
                 imported.findings.append(Finding("malformed", f"{document}:{metric.line}", message, actual=metric.value))
+                imported.left_out.append(left_out(metric, lines, why))
                 continue
             derived = _derived(key, entry, metric, types, forums)
             imported.claims.append(
                 Claim(
                     id=f"{key}.{name}",
                     value=number[0],
-                    unit="percent" if number[1] else unit,
+                    unit="percent" if number[1] else scale,
                     at=At(path=metric.path, line=metric.line),
                     measured=None if derived else Measurement(result=key, metric=metric.type),
                     derived=derived,
                 )
             )
+    if unknown:
+        more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
+        message = "the unit is not known from the program that wrote them, and was taken for percent; --unit says another"
+        imported.notes.append(f"{', '.join(unknown[:5])}{more}: {message}")
     return imported
 
 
-def claims_of_tables(tables: Sequence[Table], first: str = "table") -> Imported:
-    """An unbound claim for each number after the first column, TABLE.ROW.COLUMN; averages and totals are derived."""
-    imported = Imported({}, [], [], [])
+def left_out(metric: Metric, lines: Sequence[str], why: str) -> LeftOut:
+    """A value of a model-index that is not imported."""
+    value, line = metric.value or "", metric.line
+    return LeftOut(line, max(lines[line - 1].find(value), 0) + 1 if line <= len(lines) else 1, value, why)
+
+
+def claims_of_tables(
+    tables: Sequence[Table], text: str = "", document: str = "", *, unit: Unit | None = None, first: str = "table"
+) -> Imported:
+    """An unbound claim for each number in columns of results, TABLE.ROW.COLUMN; averages and totals are derived.
+
+    The second number of a cell is TABLE.ROW.COLUMN@2, with what it is in its note. `unit` is that of scores that name none.
+    """
+    imported = Imported.of_nothing()
+    page = _Source(text, line_starts(text), document)
     for key, table in zip(_unique([slug(table.name, first) for table in tables]), tables, strict=True):
         named = [column for column in range(len(table.columns)) if column != table.key]
         columns = dict(zip(named, _unique([slug(table.columns[c], f"column-{c + 1}") for c in named]), strict=True))
-        rows = _unique([slug(text, f"row-{n}") for n, text in enumerate(table.texts(table.key), 1)])
-        cells: dict[tuple[int, int], Claim] = {}
-        skipped: list[str] = []
-        for c in table.results:
-            column = columns[c]
-            numbers = [read_number(text) for text in table.texts(c)]
-            if any(numbers):
-                texts = [
-                    (row.line, row.cells[c].text) for row, number in zip(table.rows, numbers, strict=True) if number is None
-                ]
-                skipped += [f"{text[:20]!r} (line {line})" for line, text in texts if _NOT_A_NUMBER.fullmatch(text[:40])]
-            units = _units(table.columns[c], numbers)
-            claims = {
-                r: Claim(
-                    id=f"{key}.{rows[r]}.{column}",
-                    value=number[0],
-                    unit=units[r],
-                    at=_cell(table, c, table.rows[r], table.name or key),
-                )
-                for r, number in enumerate(numbers)
-                if number is not None
-            }
-            if len(cells) + len(claims) + len(imported.claims) > MOST:
-                raise BadConfiguration(f"more than {MOST} numbers in tables", "import the part that prints results")
-            cells |= {(r, c): claim for r, claim in claims.items()}
-        found = relations_of_table(DraftedTable(table.name or key, table.texts(table.key), table.columns, cells))
-        imported.claims.extend(found.bound(cells[place]) for place in sorted(cells))
-        imported.notes.extend(found.notes)
-        if skipped:
-            more = f" and {len(skipped) - 5} more" if len(skipped) > 5 else ""
-            imported.notes.append(f"{table.name or key}: no finite number: {', '.join(skipped[:5])}{more}")
+        rows = _unique([slug(label, f"row-{n}") for n, label in enumerate(table.texts(table.key), 1)])
+        readings = _readings(table, key, page, imported)
+        drafted: dict[tuple[int, int], list[Claim]] = {}
+        for c in named:
+            column = {r: reading.numbers for (r, at), reading in readings.items() if at == c}
+            scale = _scale(table.columns[c], list(column.values()), unit)
+            for r, numbers in column.items():
+                place, label = partial(_place, table, r, c, key, page), table.rows[r].cells[table.key].text
+                drafted[r, c] = list(_claims(f"{key}.{rows[r]}.{columns[c]}", place, numbers, scale, label))
+        firsts = {place: claims[0] for place, claims in drafted.items() if claims[0].note is None}
+        if len(imported.claims) + len(firsts) > MOST:
+            raise BadConfiguration(f"more than {MOST} numbers in tables", "import the part that prints results")
+        related = relations_of_table(DraftedTable(table.name or key, table.texts(table.key), table.columns, firsts))
+        imported.claims.extend(related.bound(claim) for _, claims in sorted(drafted.items()) for claim in claims)
+        imported.notes.extend(related.notes)
     return imported
 
 
-def _derived(key: str, entry: IndexEntry, metric: Metric, types: set[str], forums: Mapping[str, set[str]]) -> str | None:
+class _Source(NamedTuple):
+    """A document: its text, where its lines start, and its name."""
+
+    text: str
+    starts: Sequence[int]
+    name: str
+
+    def position(self, cell: Cell, line: int, spelled: str) -> tuple[int, int]:
+        """Line and column of a text in a cell, or of the cell; of its row where the cell's source is not known."""
+        if not self.text or cell.end <= cell.start:
+            return cell.line or line, 1
+        offset = max(self.text.find(spelled, cell.start, cell.end), cell.start)
+        line = bisect_right(self.starts, offset)
+        return line, offset - self.starts[line - 1] + 1
+
+
+def _readings(table: Table, key: str, page: _Source, imported: Imported) -> dict[tuple[int, int], Reading]:
+    """The numbers of a table's cells by row and column; what is not read is noted. A number that spans cells is read once."""
+    found: dict[tuple[int, int], Reading] = {}
+    skipped: list[tuple[int, str]] = []
+    commas = any(read_cell(cell.text).why == DECIMAL_COMMA for row in table.rows for cell in row.cells if "," in cell.text)
+    doubted = {c: ",." if commas else "," if _is_score(table, c) else "" for c in table.results}
+    seen = set[tuple[int, int]]()
+    for r, row in enumerate(table.rows):
+        metric = names_metric(row.cells[table.key].text)
+        for c, cell in enumerate(row.cells):
+            if c == table.key or (cell.end > cell.start and (cell.start, cell.end) in seen):
+                continue
+            seen.add((cell.start, cell.end))
+            by_row = "," if metric and not names_other(table.columns[c]) else ""
+            reading = read_cell(cell.text, doubted.get(c) or by_row)
+            if reading.numbers and c in doubted:
+                found[r, c] = reading
+            elif reading.seen:
+                _leave_out(cell, row, reading if reading.why else reading._replace(why="a rank or index"), page, imported)
+            elif _NOT_A_NUMBER.fullmatch(cell.text[:40]):
+                skipped.append((c, f"{cell.text[:20]!r} (line {row.line})"))
+    for row in table.ragged:
+        for cell in row.cells[1:]:
+            if (reading := read_cell(cell.text)).seen:
+                _leave_out(cell, row, reading._replace(why="not as many cells as the header"), page, imported)
+    numeric = {c for _, c in found}
+    if texts := [text for c, text in sorted(skipped, key=lambda one: one[0]) if c in numeric]:
+        more = f" and {len(texts) - 5} more" if len(texts) > 5 else ""
+        imported.notes.append(f"{table.name or key}: no finite number: {', '.join(texts[:5])}{more}")
+    return found
+
+
+def _is_score(table: Table, column: int) -> bool:
+    """Whether a column holds scores, in which `82,034` is not a count: it says so, or is called a score and has decimals."""
+    header = table.columns[column]
+    if re.search(r"%|percent|fraction", header) or (names_metric(header) and not names_other(header)):
+        return True
+    return names_score(header) and any(re.search(r"\d[.,]\d{1,2}(?!\d)", text) for text in table.texts(column))
+
+
+def _leave_out(cell: Cell, row: Row, reading: Reading, page: _Source, imported: Imported) -> None:
+    line, column = page.position(cell, row.line, cell.text)
+    imported.left_out.append(LeftOut(line, column, cell.text[:100], reading.why or "", reading.seen))
+    if reading.why == DECIMAL_COMMA and _GROUP.match(cell.text):
+        message = f"{cell.text[:40]}: a decimal comma? As thousands it is too large for a score; it was not imported"
+        imported.findings.append(Finding("malformed", f"{page.name}:{line}", message, actual=cell.text[:40]))
+
+
+def _place(table: Table, row: int, column: int, key: str, page: _Source, spelled: str) -> At:
+    cells, cut = table.rows[row].cells, 2 * _LONGEST
+    line, _ = page.position(cells[column], table.rows[row].line, spelled)
+    label, header = cells[table.key].text[:cut], table.columns[column][:cut]
+    return At(table=(table.name or key)[:cut], row=label or None, column=header or None, line=line)
+
+
+class _Scale(NamedTuple):
+    """The units of a column: what its header names, what whole numbers are, what scores are and whether all are scores."""
+
+    named: Unit | None
+    whole: Unit
+    score: Unit | None
+    scores: bool
+
+
+def _scale(header: str, column: Sequence[Sequence[Number]], score: Unit | None) -> _Scale:
+    """What the header has in brackets, a count where commas part thousands, and else scores that name no other unit."""
+    bracket = re.search(r"[(\[]([^()\[\]]{1,20})[)\]]\s*$", header)
+    named = UNITS.get((bracket[1] if bracket else header).strip().lower()) if bracket or header.strip() == "%" else None
+    texts = [numbers[0].value for numbers in column if numbers[0].unit is None]
+    whole = all(re.fullmatch(r"[\d,]+", text) for text in texts) and any("," in text for text in texts)
+    other = names_other(header) or (bracket is not None and bracket[1].isalpha())
+    inside = [text for text in texts if _is_within(text, score)]
+    if other or (score == "percent" and all(_is_within(text, "fraction") for text in inside)):
+        score = None  # it is of something else, or a hundred times too small
+    scores = len(inside) == len(texts) and any("." in text for text in texts)
+    return _Scale(named, "count" if whole else "number", score, scores)
+
+
+def _claims(id_: str, place: Callable[[str], At], numbers: Sequence[Number], scale: _Scale, row: str) -> Iterator[Claim]:
+    """The claims of a cell."""
+    for n, number in enumerate(numbers, 1):
+        unit = number.unit or ("number" if number.kind == "rank" else scale.named)
+        if unit is None and (scale.scores or "." in number.value) and scale.score and not names_other(row):
+            unit = scale.score if _is_within(number.value, scale.score) else None
+        yield Claim(
+            id=id_ if n == 1 else f"{id_}@{n}",
+            value=number.value,
+            unit=unit or (scale.whole if number.value.replace(",", "").isdecimal() else "number"),
+            at=place(number.printed or number.value),
+            bound=number.bound,
+            printed=number.printed,
+            note=number.kind or None,
+        )
+
+
+def _is_within(text: str, score: Unit | None) -> bool:
+    return abs(parse_number(text, "number").value) <= (100 if score == "percent" else 1)
+
+
+def _derived(
+    key: str, entry: IndexEntry, metric: Metric, types: Mapping[str, str], forums: Mapping[str, set[str]]
+) -> str | None:
     """What a value is computed from, where that is certain: best-of fields, and the mean over CQADupstack's forums."""
-    kind = metric.type.removeprefix("max_")
-    parts = [f"{similarity}_{kind}" for similarity in SIMILARITIES]
-    if entry.task == "PairClassification" and kind != metric.type and types.issuperset(parts):
+    kind = metric_name(metric.type).removeprefix("max_")
+    parts = [types.get(f"{similarity}_{kind}") for similarity in SIMILARITIES]
+    if entry.task == "PairClassification" and kind != metric_name(metric.type) and None not in parts:
         return f"max({', '.join(f'[{key}.{part}]' for part in parts)})"
     if metric.type in forums.get(key, ()):
         return f"mean([cqadupstack*retrieval.{metric.type}])"
@@ -169,22 +331,6 @@ def _metric_names(metrics: Sequence[Metric]) -> list[str]:
     return _unique([re.sub(r"[^a-z0-9_]+", "-", text.lower())[:_LONGEST].strip("-") or "metric" for text in spelled])
 
 
-def _cell(table: Table, column: int, row: Row, name: str) -> At:
-    cut = 2 * _LONGEST
-    label = row.cells[table.key].text
-    return At(table=name[:cut], row=label[:cut] or None, column=table.columns[column][:cut] or None, line=row.line)
-
-
-def _units(header: str, numbers: Sequence[tuple[str, bool] | None]) -> list[Unit]:
-    """A unit for each cell of a column: the header's in brackets, a percent sign, or a count where commas part thousands."""
-    bracket = re.search(r"[(\[]([^()\[\]]{1,20})[)\]]\s*$", header)
-    named = UNITS.get((bracket[1] if bracket else header).strip().lower()) if bracket or header.strip() == "%" else None
-    texts = [number[0] for number in numbers if number is not None]
-    whole = all(re.fullmatch(r"[\d,]+", text) for text in texts)
-    other: Unit = "count" if whole and any("," in text for text in texts) else "number"
-    return ["percent" if number and number[1] else named or other for number in numbers]
-
-
 def _unique(names: Iterable[str]) -> list[str]:
     """The names, repeated ones with the next free number added."""
     taken: dict[str, int] = {}
@@ -197,100 +343,3 @@ def _unique(names: Iterable[str]) -> list[str]:
         taken[spelled] = 1
         result.append(spelled)
     return result
-
-
-class Merged(NamedTuple):
-    """The new ledger, and ids: added, with another value, and no longer in the document."""
-
-    ledger: Ledger
-    added: tuple[str, ...]
-    changed: tuple[str, ...]
-    gone: tuple[str, ...]
-
-
-def merge(
-    old: Ledger,
-    document: Document,
-    results: dict[str, Evaluation],
-    claims: Sequence[Claim],
-    still: Callable[[Claim], bool],
-    *,
-    prune: bool,
-    model: str | None,
-) -> Merged:
-    """Put what a document prints now into its ledger.
-
-    A claim is recognised by its id, else by its cell or by what it measured. It keeps everything but its value and location.
-    An old claim that was not found again has gone if it has the location of an imported one and is not `still` there; with
-    `prune` it is left out. `model` replaces the model of the results.
-    """
-    before = _recognised(old.claims, claims)
-    fresh = [_renewed(before[claim.id], claim) if claim.id in before else claim for claim in claims]
-    ids = {claim.id for claim in before.values()}
-    gone = [claim.id for claim in old.claims if claim.id not in ids and _is_imported(claim) and not still(claim)]
-    merged = _in_order([claim for claim in old.claims if not (prune and claim.id in gone)], fresh)
-    used = {claim.measured.result for claim in merged if claim.measured is not None}
-    renewed = {key: _result(old.results.get(key), result, model) for key, result in results.items()}
-    rest = {key: result for key, result in old.results.items() if key not in results and key in used}
-    values = {claim.id: claim.value for claim in old.claims}
-    return Merged(
-        ledger=Ledger(document=document, results={**renewed, **rest}, claims=tuple(merged)),
-        added=tuple(claim.id for claim in fresh if claim.id not in values),
-        changed=tuple(claim.id for claim in fresh if claim.id in values and claim.value != values[claim.id]),
-        gone=tuple(gone),
-    )
-
-
-def _recognised(old: Iterable[Claim], new: Sequence[Claim]) -> dict[str, Claim]:
-    """For ids of new claims the old ones that they were: by id, else by a location that only one of either has."""
-    by_id = {claim.id: claim for claim in old}
-    before = {claim.id: by_id[claim.id] for claim in new if claim.id in by_id}
-    left = _by_location(claim for claim in by_id.values() if claim.id not in before)
-    for location, fresh in _by_location(claim for claim in new if claim.id not in before).items():
-        if len(fresh) == 1 == len(left.get(location, ())):
-            before[fresh[0].id] = left[location][0]
-    return before
-
-
-def _by_location(claims: Iterable[Claim]) -> dict[Any, list[Claim]]:
-    groups: dict[Any, list[Claim]] = {}
-    for claim in claims:
-        location = (claim.at.table, claim.at.row, claim.at.column) if claim.at.table else claim.measured
-        if location is not None:
-            groups.setdefault(location, []).append(claim)
-    return groups
-
-
-def _renewed(old: Claim, new: Claim) -> Claim:
-    """The old claim as it is printed now. A reading by hand stays as long as the print does."""
-    if new.text == old.text:
-        return msgspec.structs.replace(old, at=new.at)
-    return msgspec.structs.replace(old, at=new.at, value=new.value, printed=None, ocr=None)
-
-
-def _result(old: Evaluation | None, new: Evaluation, model: str | None) -> Evaluation:
-    """The dataset as printed; the model as somebody may have spelled it out, unless `model` is given."""
-    if old is None:
-        return new
-    revision = new.model_revision or old.model_revision
-    return msgspec.structs.replace(new, model=new.model if model else old.model, model_revision=revision)
-
-
-def _is_imported(claim: Claim) -> bool:
-    return (claim.at.path or "").startswith("model-index/") or None not in (claim.at.table, claim.at.column)
-
-
-def _in_order(old: Sequence[Claim], fresh: Sequence[Claim]) -> list[Claim]:
-    """The fresh claims in the document's order; each other old claim after the claim that it followed."""
-    ids = {claim.id for claim in fresh}
-    following: dict[str | None, list[Claim]] = {}
-    last: str | None = None
-    for claim in old:
-        if claim.id in ids:
-            last = claim.id
-        else:
-            following.setdefault(last, []).append(claim)
-    merged = list(following.get(None, ()))
-    for claim in fresh:
-        merged += [claim, *following.get(claim.id, ())]
-    return merged

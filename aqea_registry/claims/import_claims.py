@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,15 @@ from aqea_registry.base.extras import require
 from aqea_registry.base.files import Limit, TooLarge, locked, read_small, write_bytes
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Refused
 from aqea_registry.claims import drafting
-from aqea_registry.claims.drafting import EvaluationUnit, Imported, Merged, read_number
+from aqea_registry.claims.drafting import EvaluationUnit, Imported, LeftOut, read_number
 from aqea_registry.claims.ledger import FOLDER, Claim, Document, Ledger, parse_ledger, render_ledger
+from aqea_registry.claims.merging import Merged, merge
+from aqea_registry.documents.html_tables import html_tables
 from aqea_registry.documents.markdown_tables import markdown_tables
 from aqea_registry.documents.model_index import FrontMatter, IndexEntry, Metric, read_model_index, split_front_matter
+from aqea_registry.documents.numbers import NotANumber, parse_number
 from aqea_registry.documents.prose import Span, blanked
+from aqea_registry.documents.result_file import read_result_file
 from aqea_registry.documents.tables import csv_table
 from aqea_registry.project.params import Params
 from aqea_registry.project.project import Project
@@ -28,7 +33,10 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 class ImportedClaims(msgspec.Struct, frozen=True, kw_only=True):
-    """The outcome of an import: the ledger's path, whether it was written, ids, findings, and what was left out."""
+    """The outcome of an import: the ledger's path, whether it was written, ids, findings and notes.
+
+    Of the numbers `seen` in tables and results those that are not `imported` are in `left_out`.
+    """
 
     ledger: str
     written: bool
@@ -38,6 +46,9 @@ class ImportedClaims(msgspec.Struct, frozen=True, kw_only=True):
     gone: tuple[str, ...]
     findings: tuple[Finding, ...]
     notes: tuple[str, ...]
+    seen: int
+    imported: int
+    left_out: tuple[LeftOut, ...]
 
 
 def import_claims(
@@ -46,32 +57,32 @@ def import_claims(
     *,
     into: str | None = None,
     model: str | None = None,
-    unit: EvaluationUnit = "percent",
+    unit: EvaluationUnit | None = None,
     prune: bool = False,
 ) -> ImportedClaims:
-    """Read the model-index and the tables of a Markdown document, or a CSV file, into manifests/claims/NAME.yaml.
+    """Read the model-index and the tables of a Markdown document, a CSV file, or a result of MTEB into a ledger.
 
-    `unit` is that of the model-index, `model` the repository id of its model. Claims that are no longer in the document are
-    findings, and with `prune` they are removed. What is not a number or not certain is left out and reported. Raises
-    BadConfiguration for a document that cannot be read or prints nothing, CannotCheck if it or a package is missing,
-    Refused if the ledger that exists cannot be read.
+    `unit` is that of results and of scores in tables, if it is not as their program writes them; `model` the repository id of
+    the model. Claims that are no longer in the document are findings, and with `prune` they are removed. What is not read is
+    left out and reported. Raises BadConfiguration for a document that cannot be read or prints nothing, CannotCheck if it or a
+    package is missing, Refused if the ledger that exists cannot be read.
     """
     name = into or drafting.slug(path.stem, "claims")
     if not NAME.fullmatch(name):
         raise BadConfiguration(f"--into: {name!r} is not the name of a ledger", "use letters, digits, '.', '_' and '-'")
     content, text = _read(path)
-    csv = path.suffix.lower() in DELIMITERS
-    read, title = _read_csv(text, path) if csv else _read_markdown(text, project.params, path, model, unit)
+    read, title = _read_document(content, text, project.params, path, model, unit)
     document = Document(title=title, sha256=hashlib.sha256(content).hexdigest(), file=_file(project.root, path))
     target = f"{FOLDER}/{name}.yaml"
     (project.root / FOLDER).mkdir(parents=True, exist_ok=True)
     with locked(project.root / FOLDER):
         old = _old(project.root / target, target)
-        merged = _merged(old, document, read, text, prune=prune, model=model)
+        merged = _merged(old, document, read, text, prune=prune, model=model, unit=unit)
         _check_is_its_document(old, merged, target, path)
         written = old != merged.ledger and write_bytes(project.root / target, render_ledger(merged.ledger))
-    message = "the document no longer prints it; --prune removes it, or correct the claim by hand"
-    gone = [Finding("claim-stale", f"{name}: {claim}", message) for claim in merged.gone]
+    findings = [*read.findings, *_merge_findings(name, merged, prune=prune)]
+    if unit is None and (finding := _too_small(name, merged.ledger, path.name)):
+        findings.append(finding)
     return ImportedClaims(
         ledger=target,
         written=written,
@@ -79,9 +90,54 @@ def import_claims(
         added=merged.added,
         changed=merged.changed,
         gone=merged.gone,
-        findings=(*read.findings, *(() if prune else gone)),
+        findings=tuple(findings),
         notes=tuple(read.notes),
+        seen=len(read.claims) + sum(left.numbers for left in read.left_out),
+        imported=len(read.claims),
+        left_out=tuple(sorted(read.left_out, key=lambda left: (left.line, left.column))),
     )
+
+
+def left_out_notes(imported: ImportedClaims) -> Iterator[str]:
+    """Where numbers were left out, a line for each reason."""
+    for why in Counter(left.reason for left in imported.left_out):
+        cells = [left for left in imported.left_out if left.reason == why]
+        shown = [f"{left.text[:20]!r} (line {left.line}, column {left.column})" for left in cells[:5]]
+        yield f"left out, {why}: {', '.join(shown)}{f' and {len(cells) - 5} more' if len(cells) > 5 else ''}"
+
+
+def accounting(imported: ImportedClaims) -> str:
+    """How many numbers were seen, imported, and left out for which reasons."""
+    reasons = Counter[str]()
+    for left in imported.left_out:
+        reasons[left.reason] += left.numbers
+    why = f" ({', '.join(f'{reason}: {count}' for reason, count in reasons.most_common())})" if reasons else ""
+    return f"{imported.seen} numbers seen, {imported.imported} imported, {reasons.total()} left out{why}"
+
+
+def _merge_findings(name: str, merged: Merged, *, prune: bool) -> Iterator[Finding]:
+    """What an import cannot put right: claims that are gone, that have another number now, or may be one of several."""
+    message = "the document no longer prints it; --prune removes it, or correct the claim by hand"
+    for id_ in () if prune else merged.gone:
+        yield Finding("claim-stale", f"{name}: {id_}", message)
+    claims = {claim.id: claim for claim in merged.ledger.claims}
+    for id_, before in merged.kept.items():
+        message = f"it was {before} and is {claims[id_].text} now; check that the evidence written by hand is still its own"
+        yield Finding("claim-stale", f"{name}: {id_}", message, before, claims[id_].text)
+    for id_ in merged.doubtful:
+        message = f"several numbers are called {claims[id_].at}, and none is {claims[id_].text}: its evidence was not moved"
+        yield Finding("claim-stale", f"{name}: {id_}", f"{message}; give their tables captions, or correct the claim by hand")
+
+
+def _too_small(name: str, ledger: Ledger, document: str) -> Finding | None:
+    """A finding for a document whose values of a model-index are all in percent, and none is larger than one percent."""
+    values = [claim for claim in ledger.claims if claim.at.path and claim.unit == "percent" and claim.value]
+    try:
+        inside = all(abs(parse_number(claim.value or "", "percent").value) <= 1 for claim in values)
+    except NotANumber:
+        return None
+    message = f"all {len(values)} values in percent are between -1 and 1; if they are fractions, import with --unit fraction"
+    return Finding("malformed", f"{document}: model-index", message) if values and inside else None
 
 
 def _read(path: Path) -> tuple[bytes, str]:
@@ -99,34 +155,65 @@ def _read(path: Path) -> tuple[bytes, str]:
         raise BadConfiguration(f"{path.name}: line {line}: not UTF-8 ({error.reason})", "save the document as UTF-8") from error
 
 
-def _read_csv(text: str, path: Path) -> tuple[Imported, str]:
-    table, findings = csv_table(text, path.stem, path.name, DELIMITERS[path.suffix.lower()])
-    read = drafting.claims_of_tables([table])
-    if not read.claims:
-        raise BadConfiguration(f"{path.name}: no numbers after the first column, which names the rows")
-    return read._replace(findings=[*findings, *read.findings]), path.name
-
-
-def _read_markdown(text: str, params: Params, path: Path, model: str | None, unit: EvaluationUnit) -> tuple[Imported, str]:
-    front = split_front_matter(text, path.name)
-    entries = (read_model_index(front, path.name) if front else None) or ()
-    body = blanked(text, [Span(0, len(text) - len(front.rest))]) if front else text
-    tables, ragged = markdown_tables(body, path.name)
-    title = entries[0].model if entries else path.name
-    wrong: dict[str, Finding] = {}
-    if entries and front:
-        wrong = dict(_disagreements(front, entries, path.name))
-        entries = tuple(entry._replace(model=model or _repository(params, entry.model)) for entry in entries)
-    index = drafting.claims_of_index(entries, path.name, unit)
-    table = drafting.claims_of_tables(tables)
-    claims = [*(claim for claim in index.claims if claim.at.path not in wrong), *table.claims]
-    findings = [*wrong.values(), *index.findings, *ragged, *table.findings]
-    if not claims:
+def _read_document(
+    content: bytes, text: str, params: Params, path: Path, model: str | None, unit: EvaluationUnit | None
+) -> tuple[Imported, str]:
+    """What a document prints, and its title."""
+    suffix, title, index = path.suffix.lower(), path.name, Imported.of_nothing()
+    if suffix == ".json":
+        entries = read_result_file(content, path.name, model or _model_of(path) or "unknown")
+        read = drafting.claims_of_index(entries, path.name, text.split("\n"), unit or "fraction")
+        if "unknown" in {result.model for result in read.results.values()}:
+            read.notes.append("a result file does not say of which model it is: --model REPO does")
+        return read, f"{entries[0].dataset}: {path.name}"
+    if suffix in DELIMITERS:
+        table, findings = csv_table(text, path.stem, path.name, DELIMITERS[suffix])
+        tables, message = [table], f"{path.name}: no numbers after the first column, which names the rows"
+    elif suffix in (".html", ".htm"):
+        tables, findings = html_tables(text, path.name)
+        message = f"{path.name}: no numbers in tables"
+    else:
+        front = split_front_matter(text, path.name)
+        if front and (entries := read_model_index(front, path.name) or ()):
+            index, title = _read_index(front, entries, params, path.name, text, model, unit), entries[0].model
+        tables, findings = markdown_tables(blanked(text, [Span(0, len(text) - len(front.rest))]) if front else text, path.name)
         message = f"{path.name}: no numbers in a model-index of the front matter, nor in Markdown tables"
-        if findings:
-            raise Refused(message, findings)
+    units = {unit} if unit else {claim.unit for claim in index.claims} - {"number"}
+    cells = drafting.claims_of_tables(tables, text, path.name, unit=units.pop() if len(units) == 1 else None)
+    read = index.and_also(cells._replace(findings=[*findings, *cells.findings]))
+    if not read.claims and read.findings:
+        raise Refused(message, read.findings)
+    if not read.claims:
         raise BadConfiguration(message, "other numbers are claimed by hand, see docs/claims.md")
-    return Imported(index.results, claims, findings, [*index.notes, *table.notes]), title
+    return read, title
+
+
+def _read_index(
+    front: FrontMatter,
+    entries: tuple[IndexEntry, ...],
+    params: Params,
+    name: str,
+    text: str,
+    model: str | None,
+    unit: EvaluationUnit | None,
+) -> Imported:
+    """The values of a model-index that huggingface_hub reads as they are printed."""
+    wrong = dict(_disagreements(front, entries, name))
+    lines = text.split("\n")
+    entries = tuple(entry._replace(model=model or _repository(params, entry.model)) for entry in entries)
+    index = drafting.claims_of_index(entries, name, lines, unit)
+    metrics = [metric for entry in entries for metric in entry.metrics if metric.path in wrong]
+    return index._replace(
+        claims=[claim for claim in index.claims if claim.at.path not in wrong],
+        findings=[*wrong.values(), *index.findings],
+        left_out=[*index.left_out, *(drafting.left_out(metric, lines, "not read as it is printed") for metric in metrics)],
+    )
+
+
+def _model_of(path: Path) -> str | None:
+    """The repository of a result file that lies where mteb writes it: `OWNER__MODEL/REVISION/TASK.json`."""
+    named = [part for part in path.resolve().parent.parts[-2:] if "__" in part]
+    return named[-1].replace("__", "/", 1) if named else None
 
 
 def _disagreements(front: FrontMatter, entries: Sequence[IndexEntry], name: str) -> Iterator[tuple[str, Finding]]:
@@ -200,7 +287,9 @@ def _old(path: Path, name: str) -> Ledger | None:
     return ledger
 
 
-def _merged(old: Ledger | None, document: Document, read: Imported, text: str, *, prune: bool, model: str | None) -> Merged:
+def _merged(
+    old: Ledger | None, document: Document, read: Imported, text: str, *, prune: bool, model: str | None, unit: str | None
+) -> Merged:
     if old is None:
         old = Ledger(document=document)
     else:
@@ -213,7 +302,7 @@ def _merged(old: Ledger | None, document: Document, read: Imported, text: str, *
         line = claim.at.line or 0
         return 0 < line <= len(lines) and claim.text in lines[line - 1]
 
-    return drafting.merge(old, document, read.results, read.claims, still, prune=prune, model=model)
+    return merge(old, document, read.results, read.claims, still, prune=prune, model=model, units=unit is not None)
 
 
 def _check_is_its_document(old: Ledger | None, merged: Merged, ledger: str, path: Path) -> None:

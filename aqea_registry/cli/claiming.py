@@ -70,28 +70,29 @@ def _show(checked: CheckedClaims) -> None:
 @click.option(
     "--unit",
     type=click.Choice(["percent", "fraction", "number"]),
-    default="percent",
-    show_default=True,
-    help="What the values of the model-index are.",
+    help="What results and scores are (default: as the program that wrote them has it, else percent).",
 )
 @click.option("--prune", is_flag=True, help="Remove claims that the document no longer prints.")
-def import_(shell: Shell, document: str, into: str | None, model: str | None, unit: EvaluationUnit, prune: bool) -> Outcome:
-    """Write ledger entries for a model card's model-index, Markdown tables or a CSV file.
+def import_(
+    shell: Shell, document: str, into: str | None, model: str | None, unit: EvaluationUnit | None, prune: bool
+) -> Outcome:
+    """Write ledger entries for a model card's model-index, the tables of a document, or a result file of MTEB.
 
     What was written into the ledger by hand stays. Importing the same document again changes nothing.
     """
-    from aqea_registry.claims.import_claims import import_claims
+    from aqea_registry.claims.import_claims import accounting, import_claims, left_out_notes
 
     project = shell.project()
     imported = import_claims(project, shell.directory / document, into=into, model=model, unit=unit, prune=prune)
 
     def show() -> None:
-        for note in imported.notes:
+        for note in (*imported.notes, *left_out_notes(imported)):
             click.echo(printable(f"note: {note}"))
         changes = f"{len(imported.added)} new, {len(imported.changed)} changed"
         changes += f", {len(imported.gone)} {'removed' if prune else 'stale'}" if imported.gone else ""
         state = "written" if imported.written else "unchanged"
         click.echo(f"{imported.ledger}: {imported.claims} claims, {changes}: {state}")
+        click.echo(accounting(imported))
 
     return Outcome(imported.findings, imported, show)
 

@@ -188,6 +188,8 @@ def _number(token: re.Match[str], sign: str, doubted: str) -> Number:
         unit, spelled = "ratio", spelled.removesuffix(token["unit"])
     elif named := [unit for unit in _NAMED if token[unit]]:
         unit, spelled = named[0], spelled.removesuffix(token["unit"])
+    elif token["measure"]:
+        unit = "number"
     elif word:
         unit = "bytes" if token["size"] else _SCALES.get(word[0], "count")
         power = _POWERS.get(word[0] if token["size"] or unit == "count" else "", 0)

@@ -69,8 +69,8 @@ def markdown_tables(text: str, document: str) -> tuple[list[Table], list[Finding
         elif token.type in ("fence", "code_block", "hr"):
             caption = ""
         elif token.type == "table_open":
-            rows, counts = _table_rows(tokens, text, starts)
-            table, ragged = table_of(caption or heading, rows[:1], rows[1:], document, counts[1:])
+            rows = _table_rows(tokens, text, starts)
+            table, ragged = table_of(caption or heading, rows[:1], rows[1:], document)
             tables.append(table)
             findings += ragged
             caption = ""
@@ -119,8 +119,8 @@ def _ends_table(state: Any, line: int, _: int, silent: bool) -> bool:
     return silent and state.parentType == "table" and "|" not in state.src[state.bMarks[line] : state.eMarks[line]]
 
 
-def _table_rows(tokens: Iterator[Any], text: str, starts: list[int]) -> tuple[list[Row], list[int]]:
-    """The rows up to the table's end, filled up or cut to the header's width, and how many cells each has in the document."""
+def _table_rows(tokens: Iterator[Any], text: str, starts: list[int]) -> list[Row]:
+    """The rows up to the table's end. The parser fills rows up or cuts them to the header's width, which is undone."""
     rows: list[tuple[int, list[tuple[int, int]], list[Cell]]] = []
     for token in tokens:
         if token.type == "tr_open":
@@ -134,7 +134,10 @@ def _table_rows(tokens: Iterator[Any], text: str, starts: list[int]) -> tuple[li
             cells.append(cell_of(_levels(token.content), start, end))
         elif token.type == "table_close":
             break
-    return [Row(line, tuple(cells)) for line, _, cells in rows], [len(edges) for _, edges, _ in rows]
+    for _, edges, cells in rows:
+        if len(edges) != len(cells):
+            cells[:] = [cell_of(_levels(text[start:end]), start, end) for start, end in edges]
+    return [Row(line, tuple(cells)) for line, _, cells in rows]
 
 
 def _edges(line: str, offset: int) -> list[tuple[int, int]]:

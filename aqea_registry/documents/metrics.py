@@ -23,10 +23,14 @@ _STATISTICS = {"spearmanr": "spearman", "pearsonr": "pearson", "average_precisio
 _SPELLED = "|".join(sorted(SIMILARITIES, key=len, reverse=True))
 _BEFORE, _BEHIND = re.compile(rf"({_SPELLED})_(.+)"), re.compile(rf"(.+?)_({_SPELLED})")
 
-# Words that make a name, a header or a sentence one of a score.
-_SCORES = """accuracy acc f1 precision recall ap map mrr ndcg auc auroc auprc hit hits spearman pearson kendall cosine cos_sim
-bleu rouge chrf meteor bertscore comet em exact_match v_measure nmi ari mcc score scores average avg mean points"""
-SCORES = frozenset(_SCORES.split())
+_METRICS = """accuracy acc f1 precision recall ap map mrr ndcg auc auroc auprc hit hits spearman pearson kendall cosine bleu
+rouge chrf meteor bertscore comet em nmi ari mcc"""
+_SCORES = "score scores average avg mean points"
+_OTHERS = """param params parameter parameters size dim dims dimension dimensions dimensionality tokens pairs samples tuples
+examples count counts number time latency speed throughput memory ram epoch epochs step steps loss learning lr batch layers
+length len price cost flops gflops qps vocab vocabulary year version seed temperature threshold"""
+# Words of a label: METRICS make it that of a score, SCORES too but for totals, OTHERS that of something else.
+METRICS, SCORES, OTHERS = (frozenset(words.split()) for words in (_METRICS, f"{_METRICS} {_SCORES}", _OTHERS))
 
 # The evaluators of sentence-transformers write fractions, MTEB writes a model-index in percent.
 _TRAINED = re.compile(
@@ -63,3 +67,22 @@ def written_in(task: str, dataset: str, name: str, metrics: Iterable[str]) -> Li
     if _TRAINED.fullmatch(task) or any(map(_REVERSED.fullmatch, metrics)):
         return "fraction"
     return "percent" if task in _MTEB.split() or name.startswith("MTEB ") or dataset.startswith("mteb/") else None
+
+
+def _words(label: str) -> set[str]:
+    return set(re.findall(r"[a-z][a-z0-9]*", label.lower()))
+
+
+def names_metric(label: str) -> bool:
+    """Whether the label of a row or column names a metric."""
+    return not METRICS.isdisjoint(_words(label))
+
+
+def names_score(label: str) -> bool:
+    """Whether the label names a score, by a metric or as one, and nothing else."""
+    return not SCORES.isdisjoint(_words(label)) and not names_other(label)
+
+
+def names_other(label: str) -> bool:
+    """Whether the label names something that is not a score: a size, a time, a setting."""
+    return not OTHERS.isdisjoint(_words(label))

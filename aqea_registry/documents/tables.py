@@ -49,7 +49,7 @@ class Row(NamedTuple):
 class Table(NamedTuple):
     """A table: its name, a label for each column, the column that names the rows, and those rows that fit the header.
 
-    The name is the caption (`Table 2`), else the heading. `whole` says whether all rows fit.
+    The name is the caption (`Table 2`), else the heading. `ragged` are the rows that do not fit, `whole` that there is none.
     """
 
     name: str
@@ -57,6 +57,7 @@ class Table(NamedTuple):
     key: int
     rows: tuple[Row, ...]
     whole: bool
+    ragged: tuple[Row, ...] = ()
 
     def texts(self, column: int) -> list[str]:
         """The texts of a column."""
@@ -74,28 +75,25 @@ class Table(NamedTuple):
         return column == self.key or before or holds_ranks(self.columns[column], texts)
 
 
-def table_of(
-    name: str, header: Sequence[Row], rows: Sequence[Row], document: str, counts: Sequence[int] = ()
-) -> tuple[Table, list[Finding]]:
+def table_of(name: str, header: Sequence[Row], rows: Sequence[Row], document: str) -> tuple[Table, list[Finding]]:
     """The table of the rows with as many cells as the header, and a finding for each other one: nobody can say which column
-    a cell of it belongs to. `counts` are the rows' numbers of cells where the reader filled them up.
+    a cell of it belongs to.
     """
     width = len(header[0].cells)
-    found = counts or [len(row.cells) for row in rows]
-    ragged = [(row.line, count) for row, count in zip(rows, found, strict=True) if count != width]
+    ragged = tuple(row for row in rows if len(row.cells) != width)
     message = "the row has not as many cells as the header; nothing of it was read"
     findings = [
-        Finding("malformed", f"{document}:{line}", message, f"{width} cells", f"{count} cells")
-        for line, count in ragged[:MOST_RAGGED]
+        Finding("malformed", f"{document}:{row.line}", message, f"{width} cells", f"{len(row.cells)} cells")
+        for row in ragged[:MOST_RAGGED]
     ]
     if len(ragged) > MOST_RAGGED:
         message = f"{len(ragged) - MOST_RAGGED} more rows of the table have not as many cells as the header"
-        findings.append(Finding("malformed", f"{document}:{ragged[MOST_RAGGED][0]}", message))
-    fitting = [row for row, count in zip(rows, found, strict=True) if count == width]
+        findings.append(Finding("malformed", f"{document}:{ragged[MOST_RAGGED].line}", message))
+    fitting = [row for row in rows if len(row.cells) == width]
     head = [row.cells for row in header]
     while len(fitting) > 1 and _continues(head, fitting[0].cells):
         head.append(fitting.pop(0).cells)
-    table = Table(name, _labels(head), 0, tuple(fitting), not ragged)
+    table = Table(name, _labels(head), 0, tuple(fitting), not ragged, ragged)
     return _keyed(table), findings
 
 

@@ -179,6 +179,171 @@ def test_what_was_written_by_hand_stays(empty: Path) -> None:
     assert (claims_of(empty)["results.large.pairs"].value, claims_of(empty)["results.large.pairs"].ocr) == ("2,001", None)
 
 
+def index(*metrics: str, task: str = "STS", name: str = "MTEB X", head: str = "") -> str:
+    """A card with one result that has these metrics."""
+    lines = "".join(f"    - {{{one}}}\n" for one in metrics)
+    result = f"  - task: {{type: {task}}}\n    dataset: {{type: d/x, name: {name}}}\n    metrics:\n{lines}"
+    return f"---\n{head}model-index:\n- name: m\n  results:\n{result}---\n"
+
+
+def quote(project: Path, value: str) -> str:
+    """Give the one claim with this value evidence by hand, and return its id."""
+    ids: list[str] = []
+
+    def edit(ledger: dict[str, Any]) -> None:
+        (claim,) = [claim for claim in ledger["claims"] if claim["value"] == value]
+        claim.pop("measured", None)
+        claim |= {"quoted": {"source": f"where {value} is"}, "note": "by hand"}
+        ids.append(claim["id"])
+
+    rewrite(project, edit)
+    return ids[0]
+
+
+def quoted(project: Path) -> dict[str, str | None]:
+    """Ids with evidence by hand, and their values."""
+    return {claim.id: claim.value for claim in claims_of(project).values() if claim.quoted}
+
+
+def table(*rows: str) -> str:
+    return "\n".join([rows[0], "|-" * (rows[0].count("|") - 1) + "|", *rows[1:], "", ""])
+
+
+BOARD = ("|Place|System|NLI|STS|", "|1|first|70.10|61.00|", "|2|second|69.10|60.50|")
+PEARSON, SPEARMAN, KENDALL = (table("|m|nli|", f"|x|{value}|") for value in ("70.10", "69.10", "51.30"))
+EDITS = {  # before, whose evidence is by hand; after
+    "another leads a board": (table(*BOARD), "70.10", table(BOARD[0], "|1|new|71.50|62.00|", "|2|first|70.10|61.00|")),
+    "a board without ranks": (table(*BOARD), "60.50", table("|System|STS|NLI|", "|second|60.50|69.10|", "|first|61.00|70.10|")),
+    "a table between": (
+        f"# E\n\n**P**\n\n{PEARSON}**S**\n\n{SPEARMAN}",
+        "69.10",
+        f"# E\n\n**P**\n\n{PEARSON}**K**\n\n{KENDALL}**S**\n\n{SPEARMAN}",
+    ),
+    "a table between, no captions": (f"# E\n\n{PEARSON}{SPEARMAN}", "69.10", f"# E\n\n{PEARSON}{KENDALL}{SPEARMAN}"),
+    "the first table is gone": (f"# E\n\n{PEARSON}{SPEARMAN}", "69.10", f"# E\n\n{SPEARMAN}"),
+    "a row of the same name before": (
+        table("|m|s|", "|x|70.10|", "|x|69.10|"),
+        "69.10",
+        table("|m|s|", "|x|51.30|", "|x|70.10|", "|x|69.10|"),
+    ),
+    "a column of the same name before": (table("|m|s|s|", "|x|70.10|69.10|"), "69.10", table("|m|s|s|s|", "|x|1|70.10|69.10|")),
+    "results change places": (
+        index("type: a, value: 70.10", name="Unknown")[:-4]
+        + index("type: a, value: 69.10", name="Unknown").partition("results:\n")[2],
+        "69.10",
+        index("type: a, value: 69.10", name="Unknown")[:-4]
+        + index("type: a, value: 70.10", name="Unknown").partition("results:\n")[2],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_evidence_by_hand_stays_with_its_number(empty: Path, name: str) -> None:
+    before, value, after = EDITS[name]
+    take(empty, before)
+    id_ = quote(empty, value)
+    done = take(empty, after)
+    assert quoted(empty) == {id_: value} and claims_of(empty)[id_].note == "by hand"
+    assert not [finding for finding in done.findings if id_ in finding.subject]
+    again = take(empty, after)
+    assert (again.written, again.added, again.changed) == (False, (), ())
+
+
+def test_a_number_that_may_be_one_of_several_keeps_its_evidence_to_itself(empty: Path) -> None:
+    take(empty, f"# E\n\n{PEARSON}{SPEARMAN}")
+    id_ = quote(empty, "69.10")
+    for added, message in ((("e-2.x.nli-2",), "several numbers are called E, x, nli"), ((), "no longer prints it")):
+        done = take(empty, f"# E\n\n{PEARSON}{KENDALL}")
+        assert (done.added, done.changed, quoted(empty)) == (added, (), {id_: "69.10"})
+        assert [(one.code, one.subject) for one in done.findings] == [("claim-stale", f"card: {id_}")]
+        assert message in done.findings[0].message
+
+
+def test_evidence_by_hand_of_a_number_that_changed_is_a_finding(empty: Path) -> None:
+    take(empty, table(*BOARD))
+    id_ = quote(empty, "70.10")
+    changed = table(*BOARD).replace("70.10", "70.20").replace("60.50", "60.60")
+    done = take(empty, changed)
+    assert set(done.changed) == {id_, "table.second.sts"} and quoted(empty) == {id_: "70.20"}
+    assert [(one.code, one.subject, one.expected, one.actual) for one in done.findings] == [
+        ("claim-stale", f"card: {id_}", "70.10", "70.20")
+    ]
+    assert take(empty, changed).findings == ()
+
+
+def test_a_ledger_whose_rows_are_called_by_their_ranks_keeps_its_claims(empty: Path) -> None:
+    take(empty, table(*BOARD))
+
+    def edit(value: dict[str, Any]) -> None:  # as 0.1.0 wrote it
+        for claim in value["claims"]:
+            rank = {"first": "1", "second": "2"}[claim["at"]["row"]]
+            claim["id"], claim["at"]["row"] = claim["id"].replace(claim["at"]["row"], rank), rank
+            claim["quoted"] = {"source": claim["value"]}
+
+    rewrite(empty, edit)
+    done = take(empty, table(*BOARD))
+    assert (done.added, done.gone, done.findings) == ((), (), ())
+    assert [(key, one.value, one.at.row, one.quoted and one.quoted.source) for key, one in claims_of(empty).items()] == [
+        ("table.1.nli", "70.10", "first", "70.10"),
+        ("table.1.sts", "61.00", "first", "61.00"),
+        ("table.2.nli", "69.10", "second", "69.10"),
+        ("table.2.sts", "60.50", "second", "60.50"),
+    ]
+    take(empty, table(BOARD[0], "|1|new|71.50|62.00|", "|2|first|70.10|61.00|"), prune=True)
+    assert quoted(empty) == {"table.1.nli": "70.10", "table.1.sts": "61.00"}
+
+
+def test_values_of_a_card_that_are_all_too_small_for_percent_are_a_finding(empty: Path) -> None:
+    text = index("type: cos_sim_spearman, value: 0.81", "type: cos_sim_pearson, value: -0.2")
+    done = take(empty, text)
+    assert [one.code for one in done.findings] == ["malformed"] and "--unit fraction" in done.findings[0].message
+    assert take(empty, text, unit="percent").findings == ()
+    done = take(empty, text, unit="fraction")
+    assert done.written and {one.unit for one in claims_of(empty).values()} == {"fraction"}
+    assert take(empty, text).findings == (), "the ledger says what they are"
+
+
+RESULT = """{"task_name": "Pairs", "dataset_revision": "0123abc", "mteb_version": "2.1.0", "scores":
+ {"test": [{"hf_subset": "default", "cosine_spearman": 0.7125, "main_score": 0.7125}]}}"""
+
+
+def test_a_result_file_of_mteb_is_imported_in_fractions(empty: Path) -> None:
+    done = take(empty, RESULT, "r.json")
+    assert (done.imported, done.left_out, "--model" in done.notes[0]) == (2, (), True)
+    claim = claims_of(empty, "r")["pairs.cosine_spearman"]
+    assert (claim.value, claim.unit, str(claim.at)) == ("0.7125", "fraction", "/scores/test/0/cosine_spearman, line 2")
+    assert claim.measured == Measurement(result="pairs", metric="cosine_spearman")
+    take(empty, RESULT, "r.json", model="org/m")
+    result = ledger_of(empty, "r").results["pairs"]
+    assert (result.dataset, result.model, result.revision, result.split) == ("Pairs", "org/m", "0123abc", "test")
+    (empty / "org__n/0ff").mkdir(parents=True)
+    take(empty, RESULT, "org__n/0ff/Pairs.json")
+    assert ledger_of(empty, "pairs").results["pairs"].model == "org/n"
+    with pytest.raises(BadConfiguration, match="not a result file of MTEB"):
+        take(empty, '{"a": [1, 2]}', "other.json")
+
+
+def test_every_number_that_is_seen_is_imported_or_left_out(empty: Path) -> None:
+    text = (
+        index("type: a, value: 70.10", "type: b, value: nan")
+        + "\n"
+        + table("|#|m|s|", "|1|x|61,5 ± 0,2|", "|2|y|60.5 (3)|", "|z|")
+    )
+    done = take(empty, text)
+    assert (done.seen, done.imported) == (8, 3)
+    assert [(one.reason, one.numbers) for one in done.left_out] == [
+        ("not a finite number", 1),
+        ("a rank or index", 1),
+        ("a decimal comma?", 2),
+        ("a rank or index", 1),
+    ]
+    shown = aqea("claims", "import", "card.md", cwd=empty).out.splitlines()
+    assert (
+        shown[-1] == "8 numbers seen, 3 imported, 5 left out (a rank or index: 2, a decimal comma?: 2, not a finite number: 1)"
+    )
+    assert "note: left out, a decimal comma?: '61,5 ± 0,2' (line 14, column 6)" in shown
+
+
 def test_a_claim_that_is_gone_is_told_and_kept_until_pruned(empty: Path) -> None:
     take(empty, CARD)
     shorter = CARD.replace("    - type: cos_sim_pearson\n      value: 82.50\n", "").replace("| large | 0.75 | 2,000 |\n", "")
@@ -199,13 +364,6 @@ def test_another_document_does_not_take_a_ledger_over(empty: Path) -> None:
     with pytest.raises(BadConfiguration, match="is the ledger of org/demo"):
         take(empty, "|a|b|\n|-|-|\n|x|1|\n", "other.md", into="card")
     assert tree(empty / "manifests") == before
-
-
-def index(*metrics: str, task: str = "STS", name: str = "MTEB X", head: str = "") -> str:
-    """A card with one result that has these metrics."""
-    lines = "".join(f"    - {{{one}}}\n" for one in metrics)
-    result = f"  - task: {{type: {task}}}\n    dataset: {{type: d/x, name: {name}}}\n    metrics:\n{lines}"
-    return f"---\n{head}model-index:\n- name: m\n  results:\n{result}---\n"
 
 
 def test_a_type_that_stands_twice_takes_the_metrics_name(empty: Path) -> None:
@@ -397,7 +555,9 @@ def test_the_command(empty: Path, tmp_path: Path) -> None:
     (empty / "card.md").write_text(CARD)
     done = aqea("claims", "import", "card.md", cwd=empty)
     assert (done.status, done.err) == (0, "")
-    assert done.out == "manifests/claims/card.yaml: 8 claims, 8 new, 0 changed: written\n"
+    assert done.out == (
+        "manifests/claims/card.yaml: 8 claims, 8 new, 0 changed: written\n8 numbers seen, 8 imported, 0 left out\n"
+    )
     (empty / "card.md").write_text(CARD.replace("| small | 0.5 | 1,000 |", "| small | nan | 1,000"))
     done = aqea("claims", "import", "card.md", "--json", cwd=empty)
     value = done.json()

@@ -324,5 +324,5 @@ def test_what_is_left_out_is_told() -> None:
     tables, _ = markdown_tables("|a|n|w|\n|-|-|-|\n" + "".join(f"|x|{cell}|-|\n" for cell in cells), "doc.md")
     found = claims_of_tables(tables)
     assert ([claim.value for claim in found.claims], found.findings) == (["1"], [])
-    expected = "'nan' (line 4), '--' (line 5), '1e999' (line 6), 'n/a' (line 8), 'inf' (line 9) and 1 more"
+    expected = "'nan' (line 4), '--' (line 5), 'n/a' (line 8), 'inf' (line 9), '—' (line 10)"
     assert found.notes == [f"table: no finite number: {expected}"]

@@ -75,4 +75,9 @@ DIFFERENCES: tuple[Difference, ...] = (
         ("claims export --format model-index",),
         ("/json/text",),
     ),
+    Difference(
+        "an import says how many numbers it saw and imported, and which it left out",
+        ("claims import card.md",),
+        ("/json/seen", "/json/imported", "/json/left_out"),
+    ),
 )

@@ -1,0 +1,218 @@
+"""Importing a document again: which claims of its ledger are those that it prints now, and what becomes of the others.
+
+A claim is what a reader would call it: a row and a column of a table, or a metric of a result. Where two claims are called the
+same, none of them gives its evidence to a number that may be another's. What people wrote stays. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from aqea_registry.claims.ledger import Claim, Document, Evaluation, Ledger
+
+
+class Merged(NamedTuple):
+    """The new ledger, and ids: added, with another value, no longer in the document.
+
+    `doubtful` are claims with evidence whose number may be one of several, `kept` those that have another number now and keep
+    the evidence that was written by hand: by id the number before.
+    """
+
+    ledger: Ledger
+    added: tuple[str, ...]
+    changed: tuple[str, ...]
+    gone: tuple[str, ...]
+    doubtful: tuple[str, ...]
+    kept: dict[str, str]
+
+
+class Recognised(NamedTuple):
+    """By ids of new claims the old ones that they were, and the old ones that may be one of several new ones."""
+
+    before: dict[str, Claim]
+    doubtful: list[Claim]
+
+
+def recognise(old: Ledger, results: Mapping[str, Evaluation], claims: Sequence[Claim], *, same: bool) -> Recognised:
+    """Which claims of a ledger the new ones are: by what they are called, and in the `same` document by line and text.
+
+    An id decides only where nothing speaks against it.
+    """
+    found = Recognised({}, [])
+    groups = _grouped(claims, lambda claim: _called(claim, results))
+    alike: list[tuple[list[Claim], list[Claim]]] = []
+    for called, before in _grouped(old.claims, lambda claim: _called(claim, old.results)).items():
+        now = groups.get(called, [])
+        if len(before) == 1 == len(now):
+            found.before[now[0].id] = before[0]
+        elif now:
+            alike.append((before, now))
+    if same:
+        places = _grouped(_left(claims, found), lambda claim: (claim.at.line, claim.text))
+        for place, before in _grouped(_unused(old.claims, found), lambda claim: (claim.at.line, claim.text)).items():
+            if len(before) == len(places.get(place, [])):
+                found.before.update((claim.id, earlier) for claim, earlier in zip(places[place], before, strict=True))
+    for before, now in alike:
+        _tell_apart(_unused(before, found), _left(now, found), found)
+    by_id = {claim.id: claim for claim in _unused(old.claims, found)}
+    for claim in _left(claims, found):
+        earlier = by_id.get(claim.id)
+        if earlier is not None and (_called(earlier, old.results) is None or _alike(earlier, claim)):
+            found.before[claim.id] = earlier
+    return found
+
+
+def merge(
+    old: Ledger,
+    document: Document,
+    results: dict[str, Evaluation],
+    claims: Sequence[Claim],
+    still: Callable[[Claim], bool],
+    *,
+    prune: bool,
+    model: str | None,
+    units: bool = False,
+) -> Merged:
+    """Put what a document prints now into its ledger.
+
+    A claim that is recognised keeps everything but its value and location. An old claim that was not has gone if it has the
+    location of an imported one and is not `still` there; with `prune` it is left out. `model` replaces that of the results,
+    `units` those of their values.
+    """
+    found = recognise(old, results, claims, same=old.document.sha256 == document.sha256)
+    taken = {claim.id for claim in old.claims}
+    fresh = [
+        _renewed(found.before[claim.id], claim, units=units) if claim.id in found.before else _free(claim, taken)
+        for claim in claims
+    ]
+    used, doubtful = {claim.id for claim in found.before.values()}, {claim.id for claim in found.doubtful}
+    gone = [c.id for c in old.claims if c.id not in used | doubtful and _is_imported(c) and not still(c)]
+    merged = _in_order([claim for claim in old.claims if not (prune and claim.id in gone)], fresh)
+    named = {claim.measured.result for claim in merged if claim.measured is not None}
+    renewed = {key: _result(old.results.get(key), result, model) for key, result in results.items()}
+    rest = {key: result for key, result in old.results.items() if key not in results and key in named}
+    changed = {
+        before.id: (before, claim) for claim in claims if (before := found.before.get(claim.id)) and before.text != claim.text
+    }
+    return Merged(
+        ledger=Ledger(document=document, results={**renewed, **rest}, claims=tuple(merged)),
+        added=tuple(claim.id for claim in fresh if claim.id not in used),
+        changed=tuple(changed),
+        gone=tuple(gone),
+        doubtful=tuple(doubtful),
+        kept={id_: before.text for id_, (before, claim) in changed.items() if _is_by_hand(before, claim)},
+    )
+
+
+def _called(claim: Claim, results: Mapping[str, Evaluation]) -> Any:
+    """What a reader would call an imported claim; None for one that was written by hand."""
+    if claim.at.table is not None and claim.at.column is not None:
+        number = re.search(r"@\d+\Z", claim.id)
+        return claim.at.table, claim.at.row, claim.at.column, number and number[0]
+    if not _is_imported(claim):
+        return None
+    key, _, metric = claim.id.rpartition(".")
+    if claim.measured is not None and claim.measured.result != key:
+        key, metric = claim.measured.result, claim.measured.metric
+    plain = re.sub(r"-\d+\Z", "", key)
+    result = results.get(key)
+    name = plain if plain in results else key  # the number of one of several results is not its name
+    return (name, result and (result.dataset, result.config, result.split, result.task), metric)
+
+
+def _tell_apart(before: Sequence[Claim], now: Sequence[Claim], found: Recognised) -> None:
+    """Match claims that are called the same by their numbers, and by their ids where no evidence could be misplaced."""
+    counts, counts_now = Counter(claim.text for claim in before), Counter(claim.text for claim in now)
+    texts = {text for text, count in counts.items() if count == counts_now[text]}
+    numbers = _grouped(now, lambda claim: claim.text)
+    for text in texts:
+        same = [claim for claim in before if claim.text == text]
+        found.before.update((claim.id, earlier) for claim, earlier in zip(numbers[text], same, strict=True))
+    left = [claim for claim in now if claim.text not in texts]
+    others = [claim for claim in before if claim.text not in texts]
+    if left:
+        found.doubtful.extend(claim for claim in others if _has_evidence(claim))
+    by_id = {claim.id: claim for claim in others if not _has_evidence(claim)}
+    found.before.update((claim.id, by_id[claim.id]) for claim in left if claim.id in by_id)
+
+
+def _alike(old: Claim, new: Claim) -> bool:
+    """Whether claims of one id may be the same although they are called otherwise: no running number is in the id."""
+    return not re.search(r"-\d+(?:\.|\Z)", new.id) or old.text == new.text
+
+
+def _left(claims: Iterable[Claim], found: Recognised) -> list[Claim]:
+    return [claim for claim in claims if claim.id not in found.before]
+
+
+def _unused(claims: Iterable[Claim], found: Recognised) -> list[Claim]:
+    used = {claim.id for claim in (*found.before.values(), *found.doubtful)}
+    return [claim for claim in claims if claim.id not in used]
+
+
+def _grouped(claims: Iterable[Claim], key: Callable[[Claim], Any]) -> dict[Any, list[Claim]]:
+    groups: dict[Any, list[Claim]] = defaultdict(list)
+    for claim in claims:
+        if (name := key(claim)) is not None:
+            groups[name].append(claim)
+    return groups
+
+
+def _has_evidence(claim: Claim) -> bool:
+    return claim.kind != "unbound" or claim.tolerance is not None or (claim.note is not None and "@" not in claim.id)
+
+
+def _is_by_hand(old: Claim, new: Claim) -> bool:
+    """Whether a claim has evidence that the import did not give it."""
+    return old.kind != "unbound" and (old.measured, old.derived, old.quoted) != (new.measured, new.derived, new.quoted)
+
+
+def _renewed(old: Claim, new: Claim, *, units: bool) -> Claim:
+    """The old claim as it is printed now. A reading by hand stays as long as the print does."""
+    unit = new.unit if units and new.at.path else old.unit
+    if new.text == old.text:
+        return msgspec.structs.replace(old, at=new.at, unit=unit)
+    return msgspec.structs.replace(old, at=new.at, unit=unit, value=new.value, printed=new.printed, ocr=None)
+
+
+def _free(claim: Claim, taken: set[str]) -> Claim:
+    """A new claim under an id that no other claim of the ledger has."""
+    id_, number = claim.id, 1
+    while id_ in taken:
+        number += 1
+        id_ = f"{claim.id}-{number}"
+    taken.add(id_)
+    return msgspec.structs.replace(claim, id=id_)
+
+
+def _result(old: Evaluation | None, new: Evaluation, model: str | None) -> Evaluation:
+    """The dataset as printed; the model as somebody may have spelled it out, unless `model` is given."""
+    if old is None:
+        return new
+    revision = new.model_revision or old.model_revision
+    return msgspec.structs.replace(new, model=new.model if model else old.model, model_revision=revision)
+
+
+def _is_imported(claim: Claim) -> bool:
+    return (claim.at.path or "").startswith(("model-index/", "/")) or None not in (claim.at.table, claim.at.column)
+
+
+def _in_order(old: Sequence[Claim], fresh: Sequence[Claim]) -> list[Claim]:
+    """The fresh claims in the document's order; each other old claim after the claim that it followed."""
+    ids = {claim.id for claim in fresh}
+    following: dict[str | None, list[Claim]] = {}
+    last: str | None = None
+    for claim in old:
+        if claim.id in ids:
+            last = claim.id
+        else:
+            following.setdefault(last, []).append(claim)
+    merged = list(following.get(None, ()))
+    for claim in fresh:
+        merged += [claim, *following.get(claim.id, ())]
+    return merged

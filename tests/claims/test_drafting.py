@@ -1,0 +1,153 @@
+"""Claims out of tables and results: every number is one, or is left out with its position and the reason."""
+
+from __future__ import annotations
+
+import pytest
+
+from aqea_registry.base.findings import Finding
+from aqea_registry.claims.drafting import Imported, claims_of_index, claims_of_tables
+from aqea_registry.claims.ledger import Claim
+from aqea_registry.documents.markdown_tables import markdown_tables
+from aqea_registry.documents.model_index import IndexEntry, Metric
+from aqea_registry.documents.numbers import Unit
+
+
+def draft(*rows: str, unit: Unit | None = None) -> Imported:
+    """What a table of Markdown under the heading Scores gives; its first row is the header."""
+    header, *others = rows
+    text = "\n".join(["## Scores", "", header, "|-" * (header.count("|") - 1) + "|", *others])
+    tables, findings = markdown_tables(text, "doc.md")
+    assert findings == [] or "|y|" in rows
+    return claims_of_tables(tables, text, "doc.md", unit=unit)
+
+
+def by_id(drafted: Imported) -> dict[str, Claim]:
+    return {claim.id.removeprefix("scores."): claim for claim in drafted.claims}
+
+
+def left(drafted: Imported) -> list[tuple[int, int, str, str]]:
+    return [(one.line, one.column, one.text, one.reason) for one in drafted.left_out]
+
+
+def test_each_number_of_a_cell_is_a_claim_with_its_kind() -> None:
+    found = by_id(draft("|m|a|b|", "|x|61.5 ± 0.2|0.61 (0.72)|", "|y|60.5 ± 0.3|0.60 (0.71)|"))
+    assert {key: (one.value, one.note) for key, one in found.items() if key.startswith("x")} == {
+        "x.a": ("61.5", None),
+        "x.a@2": ("0.2", "error"),
+        "x.b": ("0.61", None),
+        "x.b@2": ("0.72", "in parentheses"),
+    }
+    assert found["x.a"].at == found["x.a@2"].at
+
+
+def test_a_size_in_the_cell_outweighs_the_header() -> None:
+    found = by_id(draft("|m|size (M)|rate (%)|", "|x|110|61.5 (2)|", "|y|1.5B|60.5 (3)|"))
+    assert {key: (one.value, one.unit, one.printed) for key, one in found.items()} == {
+        "x.size-m": ("110", "millions", None),
+        "y.size-m": ("1.5", "billions", "1.5B"),
+        "x.rate": ("61.5", "percent", None),
+        "x.rate@2": ("2", "number", None),
+        "y.rate": ("60.5", "percent", None),
+        "y.rate@2": ("3", "number", None),
+    }
+
+
+def test_what_is_left_out_has_line_column_and_reason() -> None:
+    drafted = draft("|#|m|a|b|", "|1|x|61,5|see 4|", "|2|y|60.5|12'000|")
+    assert left(drafted) == [
+        (5, 2, "1", "a rank or index"),
+        (5, 6, "61,5", "a decimal comma?"),
+        (5, 11, "see 4", "words beside the number"),
+        (6, 2, "2", "a rank or index"),
+        (6, 11, "12'000", "not a plain number"),
+    ]
+    assert list(by_id(drafted)) == ["y.a"]
+
+
+def test_the_numbers_of_a_row_that_does_not_fit_are_left_out() -> None:
+    drafted = draft("|m|a|b|", "|x|1.5|2.5|", "|y|", "|z|1.5|2.5|3.5|")
+    assert left(drafted) == [
+        (7, n, text, "not as many cells as the header") for n, text in ((4, "1.5"), (8, "2.5"), (12, "3.5"))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("header", "cells", "read"),
+    [
+        ("spearman", ("61.5", "61,500"), ["61.5"]),
+        ("Accuracy", ("61,500", "60,100"), []),
+        ("rate (%)", ("61,500", "60,100"), []),
+        ("score", ("61.5", "60,100"), ["61.5"]),
+        ("score", ("1,361", "1,287"), ["1,361", "1,287"]),
+        ("pairs", ("61,500", "1,250"), ["61,500", "1,250"]),
+        ("anything", ("61,5", "60,100"), []),
+        ("anything", ("61,5", "1.250"), []),
+        ("anything", ("1,250.5", "60,100"), ["1,250.5", "60,100"]),
+        ("accuracy", ("0.615", "0.601"), ["0.615", "0.601"]),
+        ("Avg. tokens", ("1,250.5", "60,100"), ["1,250.5", "60,100"]),
+    ],
+)
+def test_a_comma_in_a_score_is_not_one_of_thousands(header: str, cells: tuple[str, str], read: list[str]) -> None:
+    drafted = draft(f"|m|{header}|", *(f"|{name}|{cell}|" for name, cell in zip("xy", cells, strict=True)))
+    assert [claim.value for claim in drafted.claims] == read
+    groups = [cell for cell in cells if len(cell) == 6 and cell not in read]
+    assert [(one.code, one.actual) for one in drafted.findings] == [("malformed", cell) for cell in groups]
+    assert len(drafted.left_out) == 2 - len(read)
+
+
+def test_a_row_that_names_a_metric_has_scores_too() -> None:
+    drafted = draft("|metric|value|", "|pearson_cosine|61,500|", "|sentences|61,500|")
+    assert list(by_id(drafted)) == ["sentences.value"] and drafted.findings[0].subject == "doc.md:5"
+
+
+def test_scores_without_a_unit_have_that_of_the_results() -> None:
+    rows = (
+        "|m|dim|Retrieval (2)|time (s)|params (M)|n|share|",
+        "|x|384|55.00|12.5|22.5|1,000|0.5|",
+        "|y|768|54|2.5|110|900|0.7|",
+    )
+    units = [claim.unit for claim in draft(*rows, unit="percent").claims]
+    assert units == ["number", "percent", "number", "millions", "count", "number"] * 2
+    assert {claim.unit for claim in draft(*rows).claims} == {"number", "millions", "count"}
+    found = by_id(draft("|metric|value|", "|cosine_accuracy|0.91|", "|threshold|0.5|", "|dim|384|", unit="fraction"))
+    assert {key: one.unit for key, one in found.items()} == {
+        "cosine-accuracy.value": "fraction",
+        "threshold.value": "number",
+        "dim.value": "number",
+    }
+
+
+def index(task: str, *metrics: tuple[str, str], name: str = "x") -> IndexEntry:
+    found = tuple(Metric(f"p/{n}", n, kind, None, value, None) for n, (kind, value) in enumerate(metrics, 1))
+    return IndexEntry("p", "m", task, "d", name, None, None, None, found)
+
+
+def units(drafted: Imported) -> list[Unit]:
+    return [claim.unit for claim in drafted.claims]
+
+
+def test_the_unit_of_a_result_is_that_of_the_program_that_wrote_it() -> None:
+    trained = index("semantic-similarity", ("spearman_cosine", "0.8"), ("cosine_accuracy_threshold", "7.5"))
+    drafted = claims_of_index([trained, index("STS", ("spearman", "80.1"))], "c.md", [])
+    assert units(drafted) == ["fraction", "number", "percent"] and drafted.notes == []
+    drafted = claims_of_index([index("text-classification", ("accuracy", "0.8"))], "c.md", [])
+    assert units(drafted) == ["percent"] and "--unit" in drafted.notes[0]
+    drafted = claims_of_index([index("STS", ("spearman", "0.8"))], "c.md", [], "fraction")
+    assert units(drafted) == ["fraction"] and drafted.notes == []
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "read"), [("61,500", None, False), ("0,615", None, False), ("61,500", "number", True)]
+)
+def test_a_comma_in_a_result_is_not_one_of_thousands(value: str, unit: str | None, read: bool) -> None:
+    drafted = claims_of_index([index("STS", ("spearman", value))], "c.md", [f"  value: {value}"], unit)  # type: ignore[arg-type]
+    assert bool(drafted.claims) == read
+    assert left(drafted) == ([] if read else [(1, 10, value, "a decimal comma?")])
+    expected = "p/1: the value of spearman has a decimal comma?; it was not imported"
+    assert drafted.findings == ([] if read else [Finding("malformed", "c.md:1", expected, actual=value)])
+
+
+def test_the_best_of_four_is_known_in_every_spelling() -> None:
+    kinds = ("cosine_ap", "dot_ap", "ap_euclidean", "manhattan_ap", "max_ap")
+    drafted = claims_of_index([index("PairClassification", *((kind, "50.1") for kind in kinds))], "c.md", [])
+    assert drafted.claims[-1].derived == "max([x.cosine_ap], [x.dot_ap], [x.ap_euclidean], [x.manhattan_ap])"
