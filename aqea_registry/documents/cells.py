@@ -48,7 +48,7 @@ _SEEN = re.compile(r"(?<![\w.,])(?<![^\W_][-/+])[-+−]?(?:\d+(?:[.,'’:/-]\d+)
 _DATE = re.compile(r"(?:19|20)\d\d([-/.])(?:0?[1-9]|1[0-2])(?:\1\d\d?)?|\d\d?([-/.])\d\d?\2(?:19|20)?\d\d")
 _SPACED = re.compile(r"(?<![\d.,])\d{1,3}(?: \d{3})+(?![\d.,])")
 _MATH = (  # of LaTeX, which Markdown has between dollars
-    (re.compile(r"\$(?=\S)([^$]*[^$\s])\$(?!\d)"), r"\1"),
+    (re.compile(r"\$(?=\S)([^$]*[^$\s])\$(?!\d)"), r" \1 "),
     *(
         (re.compile(rf"\\(?:{commands})(?![A-Za-z])"), sign)
         for commands, sign in (
@@ -98,7 +98,7 @@ def read_cell(text: str, doubted: str = "") -> Reading:
     if text.isascii() and text.replace(".", "", 1).isdecimal() and len(text) < 100 and not doubted:
         return Reading((Number(text),), seen=1)
     for pattern, sign in _MATH if "\\" in text or "$" in text or "{" in text else ():
-        text = pattern.sub(sign, text)
+        text = pattern.sub(sign, text).strip()
     if not any(map(str.isdecimal, text)):
         return Reading(())
     try:
