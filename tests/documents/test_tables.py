@@ -296,29 +296,6 @@ def test_names_are_unique_and_never_empty() -> None:
     assert slug("a" * 300, "t") == "a" * 60
 
 
-TOTALS = {
-    "sum": ("|a|n|\n|-|-|\n|x|1,000|\n|y|20|\n|**Total**|1,021|", "sum([table.*.n])"),
-    "mean that is one": ("|a|n|\n|-|-|\n|x|1.0|\n|y|2.0|\n|Average|1.5|", "mean([table.*.n])"),
-    "mean within the rounding": ("|a|n|\n|-|-|\n|x|1.0|\n|y|2.0|\n|Mean|1.6|", "mean([table.*.n])"),
-    "mean of something else": ("|a|n|\n|-|-|\n|x|1.0|\n|y|2.0|\n|Avg.|1.7|", None),
-    "not last": ("|a|n|\n|-|-|\n|x|1|\n|Total|1|\n|y|2|", None),
-    "two totals": ("|a|n|\n|-|-|\n|x|1|\n|y|2|\n|Sum|3|\n|Mean|1.5|", None),
-    "one row": ("|a|n|\n|-|-|\n|x|1|\n|Total|1|", None),
-    "a gap": ("|a|n|\n|-|-|\n|x|1|\n|y|-|\n|z|1|\n|Total|2|", None),
-    "a ragged row": ("|a|n|\n|-|-|\n|x|1|\n|y|2|\n|z|\n|Total|3|", None),
-    "two units": ("|a|n|\n|-|-|\n|x|1%|\n|y|2|\n|Total|3|", None),
-    "another word": ("|a|n|\n|-|-|\n|x|1|\n|y|2|\n|Total loss|3|", None),
-}
-
-
-@pytest.mark.parametrize("name", TOTALS)
-def test_a_total_is_bound_only_where_nothing_is_in_doubt(name: str) -> None:
-    text, derived = TOTALS[name]
-    found = claims(text)
-    assert [claim.derived for claim in found.values() if claim.derived] == ([derived] if derived else [])
-    assert all(claim.measured is None and claim.quoted is None for claim in found.values())
-
-
 def test_what_is_left_out_is_told() -> None:
     cells = ["1", "nan", "--", "1e999", "words", "n/a", "inf", "—", ""]
     tables, _ = markdown_tables("|a|n|w|\n|-|-|-|\n" + "".join(f"|x|{cell}|-|\n" for cell in cells), "doc.md")
