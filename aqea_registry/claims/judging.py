@@ -20,6 +20,7 @@ from aqea_registry.claims.quantity import Basis, Correction, NotComputable, Quan
 from aqea_registry.documents.numbers import ULPS, NotANumber, PrintedNumber, parse_number, shown, ulps_between
 
 STALE = "stale"  # the reason of what held before its document was changed
+DOUBTFUL = "contradicted-term"  # the reason of what agrees only with a term that other prints contradict
 SHORT = 100  # characters of an expression that a message repeats
 # What a bound says that the evidence is to the print.
 _BOUNDS: dict[str | None, Callable[[Any, Any], bool]] = {
@@ -115,16 +116,19 @@ def _weighed(plain: dict[str, Any], corrected: dict[str, Any] | Unchecked, fix: 
         f"it agrees only with that {sides[0]}",
     )
     words = (alone, f"it agrees with that {sides[0]}, too") if printed else (neither, f"it does not agree with that {sides[0]}")
-    state = "holds" if right or (printed and not fix.sure) else "contradicted"
-    return {**first, "state": state, "message": f"{first['message']}; {words[right]}; contradicted is {_listed(fix.culprits)}"}
+    message = f"{first['message']}; {words[right]}; contradicted is {_listed(fix.culprits)}"
+    if printed and not right and not fix.sure:
+        return {"state": "unchecked", "reason": DOUBTFUL, "message": message, "rests_on": plain["rests_on"]}
+    return {**first, "state": "holds" if right else "contradicted", "message": message}
 
 
 def correction(verdict: Verdict, evidence: Evidence | Unchecked | None) -> Correction | None:
     """What a contradicted claim should print: its evidence, rounded to its digits; None if it may be right in another unit."""
-    if verdict.state != "contradicted" or not isinstance(evidence, Evidence):
+    wrong = verdict.state == "contradicted"
+    if not (wrong or verdict.reason == DOUBTFUL) or not isinstance(evidence, Evidence):
         return None
     claim, fix = verdict.claim, evidence.corrected
-    value = fix.value if fix is not None and fix.sure else evidence.value
+    value = fix.value if fix is not None and (fix.sure or not wrong) else evidence.value
     if isinstance(value, Quantity) and _factor(claim, _printed(claim), value):
         return None
     if isinstance(value, Quantity):
@@ -132,7 +136,7 @@ def correction(verdict: Verdict, evidence: Evidence | Unchecked | None) -> Corre
         middle = round(value.value / last) * last if last else value.value
         value = Quantity(middle, min(middle - number.half, value.low), max(middle + number.half, value.high), claim.unit)
     own = f"{verdict.name} (printed {claim.text}, recomputed {verdict.recomputed})"
-    culprits = (*(fix.culprits if fix is not None else ()), own)[: NAMED + 1]
+    culprits = (*(fix.culprits if fix is not None else ()), *([own] if wrong else []))[: NAMED + 1]
     return Correction(value, verdict.ground or "prints", fix.sure if fix is not None else evidence.basis == "bytes", culprits)
 
 
