@@ -107,7 +107,7 @@ def _resting(evidence: Evidence, terms: Sequence[Term], again: Callable[[], Quan
     with suppress(BadExpression):
         if fixes and (value := again()) != evidence.value:
             basis = "bytes" if all((term.correction or term).basis == "bytes" for term in terms) else "prints"
-            culprits = tuple(dict.fromkeys(chain.from_iterable(fix.culprits for fix in fixes)))[: NAMED + 1]
+            culprits = tuple(dict.fromkeys(chain.from_iterable(fix.culprits for fix in fixes)))[:NAMED]
             return evidence._replace(corrected=Correction(value, basis, all(fix.sure for fix in fixes), culprits))
     return evidence
 

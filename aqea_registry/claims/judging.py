@@ -23,12 +23,9 @@ STALE = "stale"  # the reason of what held before its document was changed
 DOUBTFUL = "contradicted-term"  # the reason of what agrees only with a term that other prints contradict
 SHORT = 100  # characters of an expression that a message repeats
 # What a bound says that the evidence is to the print.
-_BOUNDS: dict[str | None, Callable[[Any, Any], bool]] = {
-    "at-least": operator.ge,
-    "over": operator.gt,
-    "at-most": operator.le,
-    "under": operator.lt,
-}
+_BOUNDS: dict[str | None, Callable[[Any, Any], bool]] = dict(
+    zip(("at-least", "over", "at-most", "under"), (operator.ge, operator.gt, operator.le, operator.lt), strict=True)
+)
 
 
 def in_order(edges: Mapping[str, Sequence[str]]) -> tuple[list[str], list[tuple[str, ...]]]:
@@ -69,9 +66,8 @@ def _outcome(claim: Claim, evidence: Evidence | Unchecked | None) -> dict[str, A
     try:
         number = None if claim.unit == "text" else _printed(claim)
     except NotANumber as error:
-        return Unchecked(
-            MALFORMED, f"{error}{'; write bound: over, under, ...' if claim.value.startswith(('<', '>', '≤', '≥')) else ''}"
-        )
+        advice = "; write bound: over, under, ..." if claim.value.startswith(("<", ">", "≤", "≥")) else ""
+        return Unchecked(MALFORMED, f"{error}{advice}")
     if evidence is None:
         return {"state": "unbound", "message": "the claim has no evidence"}
     if isinstance(evidence, Unchecked):
@@ -90,11 +86,8 @@ def _compared(claim: Claim, number: PrintedNumber | None, evidence: Evidence) ->
         kind = "a text" if isinstance(value, str) else "a number"
         return Unchecked(MALFORMED, f"{evidence.how}: {kind} against the unit {claim.unit}")
     if isinstance(value, str) or number is None:
-        state, message = (
-            "holds" if claim.value == value else "contradicted",
-            f"{str(value)[:200]!r}; printed {claim.text[:200]!r}",
-        )
-        outcome = {"state": state, "message": f"{evidence.how}: {message}", "recomputed": value}
+        message = f"{evidence.how}: {str(value)[:200]!r}; printed {claim.text[:200]!r}"
+        outcome = {"state": _state(claim.value == value), "message": message, "recomputed": value}
     else:
         try:
             quantity.common(claim.unit, "fraction" if (claim.unit, value.unit) == ("fraction", "ratio") else value.unit)
@@ -110,16 +103,12 @@ def _weighed(plain: dict[str, Any], corrected: dict[str, Any] | Unchecked, fix: 
         return plain
     printed, right = plain["state"] == "holds", corrected["state"] == "holds"
     first = corrected if right or fix.sure else plain
-    sides = f"from the terms as printed ({plain['recomputed']})", f"from the recomputed terms ({corrected['recomputed']})"
-    neither, alone = (
-        f"it agrees neither with what is computed {sides[0]} nor {sides[1]}",
-        f"it agrees only with that {sides[0]}",
-    )
-    words = (alone, f"it agrees with that {sides[0]}, too") if printed else (neither, f"it does not agree with that {sides[0]}")
-    message = f"{first['message']}; {words[right]}; contradicted is {_listed(fix.culprits)}"
+    agrees = ("neither", "the recomputed ones alone", "those as printed alone", "both")[2 * printed + right]
+    message = f"{first['message']}; the terms as printed give {plain['recomputed']}, recomputed {corrected['recomputed']}"
+    message += f": the print agrees with {agrees}; contradicted is {', '.join(fix.culprits)}"
     if printed and not right and not fix.sure:
         return {"state": "unchecked", "reason": DOUBTFUL, "message": message, "rests_on": plain["rests_on"]}
-    return {**first, "state": "holds" if right else "contradicted", "message": message}
+    return {**first, "state": _state(right), "message": message}
 
 
 def correction(verdict: Verdict, evidence: Evidence | Unchecked | None) -> Correction | None:
@@ -136,7 +125,7 @@ def correction(verdict: Verdict, evidence: Evidence | Unchecked | None) -> Corre
         middle = round(value.value / last) * last if last else value.value
         value = Quantity(middle, min(middle - number.half, value.low), max(middle + number.half, value.high), claim.unit)
     own = f"{verdict.name} (printed {claim.text}, recomputed {verdict.recomputed})"
-    culprits = (*(fix.culprits if fix is not None else ()), *([own] if wrong else []))[: NAMED + 1]
+    culprits = (*(fix.culprits if fix is not None else ()), *([own] if wrong else []))[:NAMED]
     return Correction(value, verdict.ground or "prints", fix.sure if fix is not None else evidence.basis == "bytes", culprits)
 
 
@@ -200,13 +189,11 @@ def _printed(claim: Claim) -> PrintedNumber:
 
 def _compare_bound(claim: Claim, number: PrintedNumber, evidence: Evidence, value: Quantity) -> dict[str, Any]:
     recomputed, holds = evidence.text or shown(value.value), _agree(claim, number, value)
-    answer = (
-        "so it is" if _BOUNDS[claim.bound](value.value, number.value) else "so it may be, by the rounding of what it rests on"
-    )
-    if not holds:
-        answer = f"it is not, by {shown(abs(number.value - value.value))}{_way(claim, number, value)}"
+    alone = "" if _BOUNDS[claim.bound](value.value, number.value) else ", by the rounding of what it rests on"
+    missed = f"it is not, by {shown(abs(number.value - value.value))}{_way(claim, number, value)}"
+    answer = f"so it {'may be' if alone else 'is'}{alone}" if holds else missed
     message = f"{evidence.how}: {recomputed}; printed {str(claim.bound).replace('-', ' ')} {claim.text}; {answer}"
-    return {"state": "holds" if holds else "contradicted", "message": message, "recomputed": recomputed}
+    return {"state": _state(holds), "message": message, "recomputed": recomputed}
 
 
 def _compare_numbers(claim: Claim, number: PrintedNumber, evidence: Evidence, value: Quantity) -> dict[str, Any]:
@@ -225,7 +212,7 @@ def _compare_numbers(claim: Claim, number: PrintedNumber, evidence: Evidence, va
         ulps = ulps_between(number.value, value.value)
         words += f", {ulps} ulp away" if ulps else ", the same float64"
     return {
-        "state": "holds" if holds else "contradicted",
+        "state": _state(holds),
         "message": f"{evidence.how}: {recomputed}; printed {claim.text}; {words}{'' if holds else _way(claim, number, value)}",
         "recomputed": recomputed,
         "difference": shown(difference),
@@ -277,8 +264,8 @@ def _rescaled(claim: Claim, larger: bool) -> str:
     return f"write derived: {f'100 * {inner}' if larger else f'{inner} / 100'}"
 
 
-def _listed(names: Sequence[str]) -> str:
-    return f"{', '.join(names[:NAMED])}{' and more' if len(names) > NAMED else ''}"
+def _state(holds: bool) -> str:
+    return "holds" if holds else "contradicted"
 
 
 def _why(claim: Claim, number: PrintedNumber) -> str:

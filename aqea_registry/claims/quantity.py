@@ -166,10 +166,9 @@ def common(a: Unit | None, b: Unit | None) -> Unit | None:
     for unit, other in ((a, b), (b, a)):
         if unit == other or unit is None or (unit == "number" and other is not None):
             return other
-    way = (
-        f"; {a if a in CONVERSIONS else 'number'}(...) of a derived claim converts" if (a in _SHARES) == (b in _SHARES) else ""
-    )
-    raise NotComputable(f"the units differ: {a} against {b}{way}")
+    way = a if a in CONVERSIONS else "number"
+    advice = f"; {way}(...) of a derived claim converts" if (a in _SHARES) == (b in _SHARES) else ""
+    raise NotComputable(f"the units differ: {a} against {b}{advice}")
 
 
 def _checked(value: Fraction, low: Fraction, high: Fraction, unit: Unit | None) -> Quantity:

@@ -430,9 +430,9 @@ def rounded(*numbers: str) -> str:
 
 # Of a right and a wrong print: what the mean is printed as, its state, ground, and what is said of the terms.
 MEANS: dict[str, tuple[str, str, str, str]] = {
-    "recomputed": ("right", "holds", "bytes", "it does not agree with that from the terms as printed"),
-    "printed": ("wrong", "contradicted", "bytes", "it agrees only with that from the terms as printed"),
-    "neither": ("other", "contradicted", "bytes", "it agrees neither with what is computed from the terms as printed"),
+    "recomputed": ("right", "holds", "bytes", "the print agrees with the recomputed ones alone"),
+    "printed": ("wrong", "contradicted", "bytes", "the print agrees with those as printed alone"),
+    "neither": ("other", "contradicted", "bytes", "the print agrees with neither"),
 }
 
 
@@ -478,7 +478,7 @@ def test_a_number_that_fits_a_wrong_one_and_the_right_one_says_so(root: Path) ->
     put(root, claim("a", slip, measured=SPEARMAN), claim("b", f"{float(score):.0f}", derived="[a] * 1"), r=HERE)
     verdict = judged(root)["card:b"]
     assert (verdict.state, verdict.ground) == ("holds", "bytes"), verdict.message
-    assert "it agrees with that from the terms as printed" in verdict.message
+    assert "the print agrees with both" in verdict.message
     assert f"contradicted is card:a (printed {slip}" in verdict.message
 
 
