@@ -44,6 +44,7 @@ FORUMS = (
 
 _NOT_A_NUMBER = re.compile(r"[-+]?(nan|inf(inity)?)|[-–—]+|n\.?/?a\.?", re.IGNORECASE)
 _GROUP = re.compile(r"[-+−]?[1-9]\d{0,2},\d{3}(?![\d,])")
+_RUN = re.compile(r"\b(?:run|seed|fold|trial|shots?|k|epoch|step)\b", re.IGNORECASE)
 _LONGEST = 60  # of a part of an id; three and a suffix fit into one
 
 
@@ -162,14 +163,13 @@ def claims_of_tables(
     """
     imported = Imported.of_nothing()
     page = _Source(text, line_starts(text), document)
-    for key, table in zip(_unique([slug(table.name, first) for table in tables]), tables, strict=True):
+    for key, whole in zip(_unique([slug(table.name, first) for table in tables]), tables, strict=True):
+        table, runs = _told_apart(whole)
         named = [column for column in range(len(table.columns)) if column != table.key]
         columns = dict(zip(named, _unique([slug(table.columns[c], f"column-{c + 1}") for c in named]), strict=True))
         rows = _unique([slug(label, f"row-{n}") for n, label in enumerate(table.texts(table.key), 1)])
-        readings = _readings(table, key, page, imported)
         drafted: dict[tuple[int, int], list[Claim]] = {}
-        for c in named:
-            column = {r: reading.numbers for (r, at), reading in readings.items() if at == c}
+        for c, column in _readings(table, runs, key, page, imported).items():
             scale = _scale(table.columns[c], list(column.values()), unit)
             for r, numbers in column.items():
                 place, label = partial(_place, table, r, c, key, page), table.rows[r].cells[table.key].text
@@ -199,12 +199,35 @@ class _Source(NamedTuple):
         return line, offset - self.starts[line - 1] + 1
 
 
-def _readings(table: Table, key: str, page: _Source, imported: Imported) -> dict[tuple[int, int], Reading]:
-    """The numbers of a table's cells by row and column; what is not read is noted. A number that spans cells is read once."""
-    found: dict[tuple[int, int], Reading] = {}
+def _told_apart(table: Table) -> tuple[Table, set[int]]:
+    """The table with rows that are called the same called by the next columns of words or runs, too; and those of runs."""
+    names, runs = table.texts(table.key), set[int]()
+    for c in table.results:
+        texts = table.texts(c)
+        is_run = bool(_RUN.search(table.columns[c])) and all(map(str.isdecimal, texts))
+        if len(set(names)) == len(names) or not (is_run or all(any(map(str.isalpha, text[:1])) for text in texts)):
+            continue
+        longer = [f"{name} {text}".strip() for name, text in zip(names, texts, strict=True)]
+        if len(set(longer)) > len(set(names)):
+            names = longer
+            runs |= {c} if is_run else set()
+    key = table.key
+    cells = [
+        (row.cells[:key], row.cells[key]._replace(text=name), row.cells[key + 1 :])
+        for row, name in zip(table.rows, names, strict=True)
+    ]
+    rows = [row._replace(cells=(*before, cell, *behind)) for row, (before, cell, behind) in zip(table.rows, cells, strict=True)]
+    return table._replace(rows=tuple(rows)), runs
+
+
+def _readings(
+    table: Table, runs: set[int], key: str, page: _Source, imported: Imported
+) -> dict[int, dict[int, tuple[Number, ...]]]:
+    """The numbers of a table's cells by column and row; what is not read is noted. A number that spans cells is read once."""
+    found: dict[int, dict[int, tuple[Number, ...]]] = {}
     skipped: list[tuple[int, str]] = []
     commas = any(read_cell(cell.text).why == DECIMAL_COMMA for row in table.rows for cell in row.cells if "," in cell.text)
-    doubted = {c: ",." if commas else "," if _is_score(table, c) else "" for c in table.results}
+    doubted = {c: ",." if commas else "," if _is_score(table, c) else "" for c in table.results if c not in runs}
     seen = set[tuple[int, int]]()
     for r, row in enumerate(table.rows):
         metric = names_metric(row.cells[table.key].text)
@@ -212,20 +235,20 @@ def _readings(table: Table, key: str, page: _Source, imported: Imported) -> dict
             if c == table.key or (cell.end > cell.start and (cell.start, cell.end) in seen):
                 continue
             seen.add((cell.start, cell.end))
+            other = "names the row" if c in runs else "a rank or index"
             by_row = "," if metric and not names_other(table.columns[c]) else ""
             reading = read_cell(cell.text, doubted.get(c) or by_row)
             if reading.numbers and c in doubted:
-                found[r, c] = reading
+                found.setdefault(c, {})[r] = reading.numbers
             elif reading.seen:
-                _leave_out(cell, row, reading if reading.why else reading._replace(why="a rank or index"), page, imported)
+                _leave_out(cell, row, reading if reading.why else reading._replace(why=other), page, imported)
             elif _NOT_A_NUMBER.fullmatch(cell.text[:40]):
                 skipped.append((c, f"{cell.text[:20]!r} (line {row.line})"))
     for row in table.ragged:
         for cell in row.cells[1:]:
             if (reading := read_cell(cell.text)).seen:
                 _leave_out(cell, row, reading._replace(why="not as many cells as the header"), page, imported)
-    numeric = {c for _, c in found}
-    if texts := [text for c, text in sorted(skipped, key=lambda one: one[0]) if c in numeric]:
+    if texts := [text for c, text in sorted(skipped, key=lambda one: one[0]) if c in found]:
         more = f" and {len(texts) - 5} more" if len(texts) > 5 else ""
         imported.notes.append(f"{table.name or key}: no finite number: {', '.join(texts[:5])}{more}")
     return found

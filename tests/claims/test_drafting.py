@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from aqea_registry.base.findings import Finding
@@ -10,6 +12,7 @@ from aqea_registry.claims.ledger import Claim
 from aqea_registry.documents.markdown_tables import markdown_tables
 from aqea_registry.documents.model_index import IndexEntry, Metric
 from aqea_registry.documents.numbers import Unit
+from tests.growth import assert_linear
 
 
 def draft(*rows: str, unit: Unit | None = None) -> Imported:
@@ -151,3 +154,24 @@ def test_the_best_of_four_is_known_in_every_spelling() -> None:
     kinds = ("cosine_ap", "dot_ap", "ap_euclidean", "manhattan_ap", "max_ap")
     drafted = claims_of_index([index("PairClassification", *((kind, "50.1") for kind in kinds))], "c.md", [])
     assert drafted.claims[-1].derived == "max([x.cosine_ap], [x.dot_ap], [x.ap_euclidean], [x.manhattan_ap])"
+
+
+def test_rows_that_are_called_the_same_are_called_by_the_next_columns_too() -> None:
+    rows = ("|m|set|run|a|", "|x|dev|1|61.5|", "|x|dev|2|61.7|", "|x|test|1|60.5|", "|y|dev|1|62.5|")
+    drafted = draft(*rows)
+    assert [str(claim.at) for claim in drafted.claims] == [
+        f"Scores, {row}, a, line {line}" for line, row in enumerate(("x dev 1", "x dev 2", "x test 1", "y dev 1"), 5)
+    ]
+    assert {one.reason for one in drafted.left_out} == {"names the row"}
+    distinct = draft("|m|set|run|a|", "|x|dev|1|61.5|", "|y|dev|2|61.7|")
+    assert list(by_id(distinct)) == ["x.run", "x.a", "y.run", "y.a"]
+
+
+def test_a_wide_table_takes_time_that_grows_with_it() -> None:
+    def work(size: int) -> Callable[[], object]:
+        header = "|".join(f"c{n}" for n in range(size))
+        text = f"|m|{header}|\n{'|-' * (size + 1)}|\n" + "".join(f"|r{n}|{'1.5|' * size}\n" for n in range(3))
+        tables, _ = markdown_tables(text, "doc.md")
+        return lambda: claims_of_tables(tables, text, "doc.md")
+
+    assert_linear(work, 400)
