@@ -124,7 +124,7 @@ def claims_of_index(
         written = unit or written_in(entry.task, entry.dataset, entry.name, [metric.type for metric in entry.metrics])
         unknown += [] if written else [key]
         for name, metric in zip(names, entry.metrics, strict=True):
-            scale = "number" if written == "fraction" and not is_score(metric.type) else written or "percent"
+            scale = "number" if written in (None, "fraction") and not is_score(metric.type) else written or "percent"
             number = read_number(metric.value) if metric.value is not None else None
             doubted = "," in (metric.value or "") and (scale != "number" or number is None)
             if number is None or doubted:
@@ -291,8 +291,8 @@ class _Scale(NamedTuple):
 
 def _scale(header: str, column: Sequence[Sequence[Number]], score: Unit | None) -> _Scale:
     """What the header has in brackets, a count where commas part thousands, and else scores that name no other unit."""
-    bracket = re.search(r"[(\[]([^()\[\]]{1,20})[)\]]\s*$", header)
-    named = UNITS.get((bracket[1] if bracket else header).strip().lower()) if bracket or header.strip() == "%" else None
+    bracket = re.search(r"[(\[](?:in )?([^()\[\]]{1,20})[)\]][\s↑↓]*$", header)
+    named = UNITS.get(bracket[1].strip().lower()) if bracket else "percent" if re.search(r"%[\s↑↓]*$", header) else None
     texts = [numbers[0].value for numbers in column if numbers[0].unit is None]
     whole = all(re.fullmatch(r"[\d,]+", text) for text in texts) and any("," in text for text in texts)
     other = names_other(header) or (bracket is not None and bracket[1].isalpha())

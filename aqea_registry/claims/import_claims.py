@@ -98,10 +98,10 @@ def import_claims(
     )
 
 
-def left_out_notes(imported: ImportedClaims) -> Iterator[str]:
+def left_out_notes(left_out: Sequence[LeftOut]) -> Iterator[str]:
     """Where numbers were left out, a line for each reason."""
-    for why in Counter(left.reason for left in imported.left_out):
-        cells = [left for left in imported.left_out if left.reason == why]
+    for why in Counter(left.reason for left in left_out):
+        cells = [left for left in left_out if left.reason == why]
         shown = [f"{left.text[:20]!r} (line {left.line}, column {left.column})" for left in cells[:5]]
         yield f"left out, {why}: {', '.join(shown)}{f' and {len(cells) - 5} more' if len(cells) > 5 else ''}"
 
@@ -181,6 +181,9 @@ def _read_document(
     units = {unit} if unit else {claim.unit for claim in index.claims} - {"number"}
     cells = drafting.claims_of_tables(tables, text, path.name, unit=units.pop() if len(units) == 1 else None)
     read = index.and_also(cells._replace(findings=[*findings, *cells.findings]))
+    if not read.claims and read.left_out:
+        message = f"{path.name}: not one of its {sum(left.numbers for left in read.left_out)} numbers could be read"
+        message = "; ".join([message, *left_out_notes(read.left_out)])
     if not read.claims and read.findings:
         raise Refused(message, read.findings)
     if not read.claims:

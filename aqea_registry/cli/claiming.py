@@ -86,7 +86,7 @@ def import_(
     imported = import_claims(project, shell.directory / document, into=into, model=model, unit=unit, prune=prune)
 
     def show() -> None:
-        for note in (*imported.notes, *left_out_notes(imported)):
+        for note in (*imported.notes, *left_out_notes(imported.left_out)):
             click.echo(printable(f"note: {note}"))
         changes = f"{len(imported.added)} new, {len(imported.changed)} changed"
         changes += f", {len(imported.gone)} {'removed' if prune else 'stale'}" if imported.gone else ""

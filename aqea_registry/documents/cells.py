@@ -66,7 +66,7 @@ _MATH = (  # of LaTeX, which Markdown has between dollars
     (re.compile(r"\{,\}"), ","),
     (re.compile(r"[_^]\{?(\s*±[^{}]*)\}?"), r" \1"),
 )
-_SCALED = r"[kKMBT]|(?i:thousand|[mb]illion|trillion)"
+_SCALED = r"(?:[kKMBT]|(?<!\s)b|(?i:thousand|[mb]illion|trillion))(?:\s(?:params?|parameters|tokens|pairs|sentences))?"
 _MEASURED = (
     r"ns|[µμ]s|ms|s|(?i:secs?|seconds?|mins?|minutes?|hrs?|hours?|days?)|h|[A-Za-z]{0,12}/(?:s|sec|second|min|h)|[kMGTP]?Hz"
     r"|k?Wh?|dB|px|fps|[kMGTP]?FLOP[Ss]"

@@ -599,3 +599,8 @@ def test_the_seeds_cards_are_read_whole(empty: Path, seed: str, ledger: str, cla
     (empty / "manifests/claims/committed.yaml").write_bytes(committed.read_bytes())
     again = import_claims(project, SHARED / "seeds" / seed, into="committed")
     assert (again.written, again.added, again.changed, again.gone) == (False, (), (), ())
+
+
+def test_a_document_of_which_no_number_is_read_says_why(empty: Path) -> None:
+    with pytest.raises(BadConfiguration, match=r"not one of its 2 numbers .* a decimal comma\?: '61,5' \(line 3, column 4\)"):
+        take(empty, table("|m|s|", "|x|61,5|", "|y|60,5|"))

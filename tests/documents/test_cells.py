@@ -29,6 +29,8 @@ ONE = {
     "22M": ("22", "millions"),
     "7.5 B": ("7.5", "billions"),
     "1.1 billion": ("1.1", "billions"),
+    "7b": ("7", "billions"),
+    "1.3B params": ("1.3", "billions"),
     "300k": ("300000", "count"),
     "4.2K": ("4.2e3", "count"),
     "2T": ("2e12", "count"),
