@@ -47,25 +47,11 @@ class Reading(NamedTuple):
 _SEEN = re.compile(r"(?<![\w.,])(?<![^\W_][-/+])[-+−]?(?:\d+(?:[.,'’:/-]\d+)*|\.\d+)")
 _DATE = re.compile(r"(?:19|20)\d\d([-/.])(?:0?[1-9]|1[0-2])(?:\1\d\d?)?|\d\d?([-/.])\d\d?\2(?:19|20)?\d\d")
 _SPACED = re.compile(r"(?<![\d.,])\d{1,3}(?: \d{3})+(?![\d.,])")
-_MATH = (  # of LaTeX, which Markdown has between dollars
-    (re.compile(r"\$(?=\S)([^$]*[^$\s])\$(?!\d)"), r" \1 "),
-    *(
-        (re.compile(rf"\\(?:{commands})(?![A-Za-z])"), sign)
-        for commands, sign in (
-            ("pm", "±"),
-            ("times|cdot", "×"),
-            ("uparrow", "↑"),
-            ("downarrow", "↓"),
-            ("to|rightarrow", "→"),
-            ("sim|approx", "~"),
-            ("leq?", "≤"),
-            ("geq?", "≥"),
-        )
-    ),
-    (re.compile(r"\\([%$&#])"), r"\1"),
-    (re.compile(r"\{,\}"), ","),
-    (re.compile(r"[_^]\{?(\s*±[^{}]*)\}?"), r" \1"),
-)
+_DOLLARS = re.compile(r"\$(?=\S)([^$]*[^$\s])\$(?!\d)")  # Markdown has LaTeX between them
+_COMMAND = re.compile(r"\\([A-Za-z]+|[%$&#])")
+_COMMANDS = {"pm": "±", "times": "×", "uparrow": "↑", "downarrow": "↓", "to": "→", "rightarrow": "→", "sim": "~", "approx": "~"}
+_COMMANDS |= {"le": "≤", "leq": "≤", "ge": "≥", "geq": "≥"}
+_ERROR = re.compile(r"[_^]\{?(\s*±[^{}]*)\}?")
 _SCALED = r"(?:[kKMBT]|(?<!\s)b|(?i:thousand|[mb]illion|trillion))(?:\s(?:params?|parameters|tokens|pairs|sentences))?"
 _MEASURED = (
     r"ns|[µμ]s|ms|s|(?i:secs?|seconds?|mins?|minutes?|hrs?|hours?|days?)|h|[A-Za-z]{0,12}/(?:s|sec|second|min|h)|[kMGTP]?Hz"
@@ -83,12 +69,13 @@ _TOKEN = re.compile(
     r"|(?P<delta>[ΔΔ∆])|(?P<slash>/|\||vs\b\.?)|(?P<dash>[-–—−]|to\b)|(?P<comma>[,;])|(?P<hash>\#)|(?P<plus>\+)|(?P<sum>%)"
     r"|(?P<nothing>\s+|[*∗⋆†‡§¶~≈∼≃]|\.$|(?i:n/a|na|nan|ca|approx|about|circa)\b\.?)|(?P<other>.)"
 )
-_SCALES: dict[str, Unit] = {"m": "millions", "b": "billions"}
-_POWERS = {"k": 3, "m": 6, "g": 9, "t": 12, "p": 15}
+# By the letters of a suffix: the unit, and the power of ten that it stands for in that.
+_SIZES: dict[str, tuple[Unit, int]] = {f"{letter}b": ("bytes", 3 * n) for n, letter in enumerate("kmgtp", 1)}
+_SIZES |= {"k": ("count", 3), "m": ("millions", 0), "b": ("billions", 0), "t": ("count", 12)}
 _BOUNDS: dict[str, Bound] = {"<": "under", ">": "over", **dict.fromkeys(("<=", "≤", "⩽"), "at-most"), "+": "at-least"}
 _BOUNDS |= dict.fromkeys((">=", "≥", "⩾"), "at-least")
 _BEHIND = frozenset({"close", "up", "down", "plus", "slash", "dash", "bound"})  # what may follow the last number
-_NAMED: tuple[Unit, ...] = ("bytes", "tokens", "dimensions")
+_NAMED: tuple[Unit, ...] = ("percent", "ratio", "bytes", "tokens", "dimensions")
 _ONE_UNIT = ("", "error", "difference", "after the dash")
 _SHARED: tuple[Unit, ...] = ("percent", "millions", "billions", "tokens", "dimensions")
 
@@ -97,8 +84,9 @@ def read_cell(text: str, doubted: str = "") -> Reading:
     """The numbers of a cell's text. A `,` or `.` that is `doubted` is not read where it may be of either kind: `82,034`."""
     if text.isascii() and text.replace(".", "", 1).isdecimal() and len(text) < 100 and not doubted:
         return Reading((Number(text),), seen=1)
-    for pattern, sign in _MATH if "\\" in text or "$" in text or "{" in text else ():
-        text = pattern.sub(sign, text).strip()
+    if "\\" in text or "$" in text or "{" in text:
+        text = _COMMAND.sub(lambda match: _COMMANDS.get(match[1], match[1] * (not match[1].isalpha()) or match[0]), text)
+        text = _ERROR.sub(r" \1", _DOLLARS.sub(r" \1 ", text).replace("{,}", ",")).strip()
     if not any(map(str.isdecimal, text)):
         return Reading(())
     try:
@@ -176,27 +164,19 @@ def _kind(names: Sequence[str], token: re.Match[str], before: re.Match[str] | No
 def _number(token: re.Match[str], sign: str, doubted: str) -> Number:
     """A number with what its own unit says. Raises _Unread."""
     digits, exponent = token["digits"], (token["exponent"] or "").replace("−", "-")
-    if why := _faulty(digits, doubted, bool(token["percent"])):
+    if why := _faulty(digits, doubted + "," * bool(token["percent"])):
         raise _Unread(why)
     value = sign.replace("–", "-").replace("−", "-") + digits
     spelled = token[0][len(token["sign"]) - len(sign) :]
-    unit: Unit | None = None
-    word = (token["scale"] or token["size"] or "").lower()
-    if token["percent"]:
-        unit, spelled = "percent", spelled.removesuffix(token["unit"])
-    elif token["ratio"]:
-        unit, spelled = "ratio", spelled.removesuffix(token["unit"])
-    elif named := [unit for unit in _NAMED if token[unit]]:
-        unit, spelled = named[0], spelled.removesuffix(token["unit"])
-    elif token["measure"]:
-        unit = "number"
-    elif word:
-        unit = "bytes" if token["size"] else _SCALES.get(word[0], "count")
-        power = _POWERS.get(word[0] if token["size"] or unit == "count" else "", 0)
+    unit: Unit | None = next((unit for unit in _NAMED if token[unit]), "number" if token["measure"] else None)
+    if unit in _NAMED:
+        spelled = spelled.removesuffix(token["unit"])
+    if word := (token["size"] or (token["scale"] or "")[:1]).lower():
+        unit, power = _SIZES[word]
         if exponent and power:
             raise _Unread("not a plain number")
         exponent = f"e{power}" if power else exponent
-        if power == 3 and unit == "count" and "." not in digits:
+        if word == "k" and "." not in digits:
             value, exponent = f"{value.replace(',', '')}000", ""
     value += exponent
     try:
@@ -206,17 +186,18 @@ def _number(token: re.Match[str], sign: str, doubted: str) -> Number:
     return Number(value, unit, spelled if spelled != value else None)
 
 
-def _faulty(digits: str, doubted: str, percent: bool) -> str | None:
+def _faulty(digits: str, doubted: str) -> str | None:
     """Why digits with separators are not one number, if they are not."""
-    if re.fullmatch(r"\d*\.?\d+", digits):
+    points, commas = digits.count("."), digits.count(",")
+    if digits.isdecimal() or re.fullmatch(r"\d*\.\d+", digits):
         return "points between thousands?" if "." in doubted and re.fullmatch(r"[1-9]\d{0,2}\.\d{3}", digits) else None
     if re.fullmatch(r"[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?", digits):
-        return DECIMAL_COMMA if (percent or "," in doubted) and re.fullmatch(r"\d+,\d+", digits) else None
+        return DECIMAL_COMMA if "," in doubted and commas == 1 and not points else None
     if re.fullmatch(r"\d+(?:\.\d{3})*,\d+", digits):
         return DECIMAL_COMMA
     if re.fullmatch(r"\d{1,3}(?:\.\d{3}){2,}", digits):
         return "points between thousands?"
-    return "a date or a version" if digits.count(".") > 1 else "not a plain number"
+    return "a date or a version" if points > 1 else "not a plain number"
 
 
 def _shared(numbers: Sequence[Number]) -> tuple[Number, ...]:
