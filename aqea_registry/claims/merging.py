@@ -7,7 +7,6 @@ same, none of them gives its evidence to a number that may be another's. What pe
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -41,28 +40,33 @@ class Recognised(NamedTuple):
 def recognise(old: Ledger, results: Mapping[str, Evaluation], claims: Sequence[Claim], *, same: bool) -> Recognised:
     """Which claims of a ledger the new ones are: by what they are called, and in the `same` document by line and text.
 
-    An id decides only where nothing speaks against it.
+    Claims that are called the same are told apart by their numbers. An id decides only where nothing speaks against it.
     """
     found = Recognised({}, [])
-    groups = _grouped(claims, lambda claim: _called(claim, results))
-    alike: list[tuple[list[Claim], list[Claim]]] = []
-    for called, before in _grouped(old.claims, lambda claim: _called(claim, old.results)).items():
-        now = groups.get(called, [])
-        if len(before) == 1 == len(now):
-            found.before[now[0].id] = before[0]
-        elif now:
-            alike.append((before, now))
+    called = [(claim, _called(claim, old.results)) for claim in old.claims], [(c, _called(c, results)) for c in claims]
+
+    def left() -> tuple[list[tuple[Claim, Any]], list[tuple[Claim, Any]]]:
+        used = {claim.id for claim in found.before.values()}
+        return [one for one in called[0] if one[0].id not in used], [one for one in called[1] if one[0].id not in found.before]
+
+    def match(key: Callable[[Claim, Any], Any], *, alone: bool = False) -> None:
+        before, now = (_grouped(side, key) for side in left())
+        for name, earlier in before.items():
+            if len(earlier) == len(now.get(name, [])) and (len(earlier) == 1 or not alone):
+                found.before.update((claim.id, other) for claim, other in zip(now[name], earlier, strict=True))
+
+    match(lambda _, name: name, alone=True)
     if same:
-        places = _grouped(_left(claims, found), lambda claim: (claim.at.line, claim.text))
-        for place, before in _grouped(_unused(old.claims, found), lambda claim: (claim.at.line, claim.text)).items():
-            if len(before) == len(places.get(place, [])):
-                found.before.update((claim.id, earlier) for claim, earlier in zip(places[place], before, strict=True))
-    for before, now in alike:
-        _tell_apart(_unused(before, found), _left(now, found), found)
-    by_id = {claim.id: claim for claim in _unused(old.claims, found)}
-    for claim in _left(claims, found):
-        earlier = by_id.get(claim.id)
-        if earlier is not None and (_called(earlier, old.results) is None or _alike(earlier, claim)):
+        match(lambda claim, _: (claim.at.line, claim.text))
+    match(lambda claim, name: name and (name, claim.text))
+    before, now = left()
+    names = {name for _, name in now if name}
+    found.doubtful.extend(claim for claim, name in before if name in names and _has_evidence(claim))
+    doubtful = {claim.id for claim in found.doubtful}
+    by_id = {claim.id: (claim, name) for claim, name in before if claim.id not in doubtful}
+    for claim, name in now:
+        earlier, other = by_id.get(claim.id, (None, None))
+        if earlier is not None and (other in (None, name) or _alike(earlier, claim)):
             found.before[claim.id] = earlier
     return found
 
@@ -125,41 +129,16 @@ def _called(claim: Claim, results: Mapping[str, Evaluation]) -> Any:
     return (name, result and (result.dataset, result.config, result.split, result.task), metric)
 
 
-def _tell_apart(before: Sequence[Claim], now: Sequence[Claim], found: Recognised) -> None:
-    """Match claims that are called the same by their numbers, and by their ids where no evidence could be misplaced."""
-    counts, counts_now = Counter(claim.text for claim in before), Counter(claim.text for claim in now)
-    texts = {text for text, count in counts.items() if count == counts_now[text]}
-    numbers = _grouped(now, lambda claim: claim.text)
-    for text in texts:
-        same = [claim for claim in before if claim.text == text]
-        found.before.update((claim.id, earlier) for claim, earlier in zip(numbers[text], same, strict=True))
-    left = [claim for claim in now if claim.text not in texts]
-    others = [claim for claim in before if claim.text not in texts]
-    if left:
-        found.doubtful.extend(claim for claim in others if _has_evidence(claim))
-    by_id = {claim.id: claim for claim in others if not _has_evidence(claim)}
-    found.before.update((claim.id, by_id[claim.id]) for claim in left if claim.id in by_id)
-
-
 def _alike(old: Claim, new: Claim) -> bool:
     """Whether claims of one id may be the same although they are called otherwise: no running number is in the id."""
     return not re.search(r"-\d+(?:\.|\Z)", new.id) or old.text == new.text
 
 
-def _left(claims: Iterable[Claim], found: Recognised) -> list[Claim]:
-    return [claim for claim in claims if claim.id not in found.before]
-
-
-def _unused(claims: Iterable[Claim], found: Recognised) -> list[Claim]:
-    used = {claim.id for claim in (*found.before.values(), *found.doubtful)}
-    return [claim for claim in claims if claim.id not in used]
-
-
-def _grouped(claims: Iterable[Claim], key: Callable[[Claim], Any]) -> dict[Any, list[Claim]]:
-    groups: dict[Any, list[Claim]] = defaultdict(list)
-    for claim in claims:
-        if (name := key(claim)) is not None:
-            groups[name].append(claim)
+def _grouped(claims: Iterable[tuple[Claim, Any]], key: Callable[[Claim, Any], Any]) -> dict[Any, list[Claim]]:
+    groups: dict[Any, list[Claim]] = {}
+    for claim, name in claims:
+        if (group := key(claim, name)) is not None:
+            groups.setdefault(group, []).append(claim)
     return groups
 
 
