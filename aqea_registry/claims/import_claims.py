@@ -18,16 +18,18 @@ from aqea_registry.claims import drafting
 from aqea_registry.claims.drafting import EvaluationUnit, Imported, LeftOut, read_number
 from aqea_registry.claims.ledger import FOLDER, Claim, Document, Ledger, parse_ledger, render_ledger
 from aqea_registry.claims.merging import Merged, merge
+from aqea_registry.documents.csv_tables import csv_table
 from aqea_registry.documents.html_tables import html_tables
+from aqea_registry.documents.latex_tables import latex_tables
 from aqea_registry.documents.markdown_tables import markdown_tables
 from aqea_registry.documents.model_index import FrontMatter, IndexEntry, Metric, read_model_index, split_front_matter
 from aqea_registry.documents.numbers import NotANumber, parse_number
 from aqea_registry.documents.prose import Span, blanked
 from aqea_registry.documents.result_file import read_result_file
-from aqea_registry.documents.tables import csv_table
 from aqea_registry.project.params import Params
 from aqea_registry.project.project import Project
 
+READERS = {".html": html_tables, ".htm": html_tables, ".tex": latex_tables, ".ltx": latex_tables}
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -169,8 +171,8 @@ def _read_document(
     if suffix in DELIMITERS:
         table, findings = csv_table(text, path.stem, path.name, DELIMITERS[suffix])
         tables, message = [table], f"{path.name}: no numbers after the first column, which names the rows"
-    elif suffix in (".html", ".htm"):
-        tables, findings = html_tables(text, path.name)
+    elif suffix in READERS:
+        tables, findings = READERS[suffix](text, path.name)
         message = f"{path.name}: no numbers in tables"
     else:
         front = split_front_matter(text, path.name)

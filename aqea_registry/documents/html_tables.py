@@ -48,7 +48,7 @@ class Source(NamedTuple):
     inline: Callable[[str], str] | None = None
 
 
-class _Row(NamedTuple):
+class _HtmlRow(NamedTuple):
     """A row: the tag that starts it, whether it belongs to the head, and its cells' tags and parts of text."""
 
     tag: Tag
@@ -151,10 +151,10 @@ def tables_of_span(source: Source, span: tuple[int, int], heading: str, caption:
     return tables, findings
 
 
-def _rows(table: Tag) -> tuple[str, list[_Row]]:
+def _rows(table: Tag) -> tuple[str, list[_HtmlRow]]:
     """The text of a table's caption, and its rows."""
     caption: list[str] = []
-    rows: list[_Row] = []
+    rows: list[_HtmlRow] = []
     links: list[int] = []
     parts: list[str] | None = None
     head = False
@@ -169,7 +169,7 @@ def _rows(table: Tag) -> tuple[str, list[_Row]]:
         elif node.name in ("tr", "td", "th"):
             parts = None
             if opened and (node.name == "tr" or not rows):
-                rows.append(_Row(node, head, []))
+                rows.append(_HtmlRow(node, head, []))
             if opened and node.name != "tr":
                 parts = []
                 rows[-1].cells.append((node, parts))
@@ -230,7 +230,7 @@ def _number(tag: Tag, name: str) -> int:
     return int(digits[1]) if digits else 1
 
 
-def _heads(rows: list[_Row], placed: list[tuple[int, list[Placed]]]) -> int:
+def _heads(rows: list[_HtmlRow], placed: list[tuple[int, list[Placed]]]) -> int:
     """How many rows are the header: those of the head, else of `th` alone, else the first unless it has a number."""
     numeric = [any(is_numeric(cell.text) for cell, _, _ in cells[1:]) for _, cells in placed]
     heads = next((n for n, row in enumerate(rows) if not row.head), len(rows))

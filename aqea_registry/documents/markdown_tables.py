@@ -79,7 +79,7 @@ def markdown_tables(text: str, document: str) -> tuple[list[Table], list[Finding
 
 def plain_text(text: str) -> str:
     """Inline Markdown without its markup: the text of links, no emphasis, code marks, tags, escapes or entities."""
-    return cell_of(_levels(text)).text
+    return cell_of(inline(text)).text
 
 
 def _caption(line: str, heading: str, *, in_list: bool) -> str:
@@ -89,7 +89,7 @@ def _caption(line: str, heading: str, *, in_list: bool) -> str:
     return name_below(heading, words, certain=certain)
 
 
-def _levels(text: str) -> str:
+def inline(text: str) -> str:
     """Inline Markdown as `cell_of` reads it."""
     if _SIMPLE.fullmatch(text) and "_" not in text:
         return text
@@ -131,12 +131,12 @@ def _table_rows(tokens: Iterator[Any], text: str, starts: list[int]) -> list[Row
         elif token.type == "inline":
             _, edges, cells = rows[-1]
             start, end = edges[len(cells)] if len(cells) < len(edges) else (0, 0)
-            cells.append(cell_of(_levels(token.content), start, end))
+            cells.append(cell_of(inline(token.content), start, end))
         elif token.type == "table_close":
             break
     for _, edges, cells in rows:
         if len(edges) != len(cells):
-            cells[:] = [cell_of(_levels(text[start:end]), start, end) for start, end in edges]
+            cells[:] = [cell_of(inline(text[start:end]), start, end) for start, end in edges]
     return [Row(line, tuple(cells)) for line, _, cells in rows]
 
 

@@ -33,8 +33,8 @@ def merged_table(
     empty = Cell("")
     full = []
     for (line, _), cells, found in zip(rows, grid, widths, strict=True):
-        extra = {cells[column] for column in range(width, found) if column in cells}
-        count = width if extra <= {cells.get(width - 1), empty} else found
+        extra = [cells[column] for column in range(width, found) if column in cells]
+        count = width if all(not cell.text or cell == cells.get(width - 1) for cell in extra) else found
         full.append(Row(line, tuple(cells.get(column, empty) for column in range(count))))
     header = full[:heads] or [Row(0, (empty,) * width)]
     return table_of(name, [row._replace(cells=row.cells[:width]) for row in header], full[heads:], document)

@@ -1,18 +1,17 @@
-"""Tables of documents: one model for all formats, CSV, and the parts of prose in which a number is one of a table.
+"""Tables of documents: one model for all formats, and the parts of prose in which a number is one of a table.
 
-A reader of a format (`markdown_tables`, `csv_table` here) hands the rows with the text of each cell to `table_of`, which finds
-the header's rows, the labels of the columns, and the column that names the rows. Pure.
+A reader of a format (`markdown_tables`, `html_tables`, `latex_tables`, `csv_tables`) hands the rows with the text of each cell
+to `table_of`, which finds the header's rows, the labels of the columns, and the column that names the rows. Pure.
 """
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterator, Sequence
 from itertools import chain, groupby, pairwise
 from typing import NamedTuple
 
-from aqea_registry.base.findings import BadConfiguration, Finding
+from aqea_registry.base.findings import Finding
 from aqea_registry.documents.prose import OPAQUE, Prose
 
 MOST_RAGGED = 100  # ragged rows of a table that are findings of their own
@@ -72,7 +71,7 @@ class Table(NamedTuple):
         texts = self.texts(column)
         spans = any(row.cells[column] == after.cells[column] for row, after in pairwise(self.rows))
         before = column < self.key and (spans or _are_words([*filter(None, texts)]))
-        return column == self.key or before or holds_ranks(self.columns[column], texts)
+        return column == self.key or before or holds_ranks(self.columns[column], texts, first=column == 0 < self.key)
 
 
 def table_of(name: str, header: Sequence[Row], rows: Sequence[Row], document: str) -> tuple[Table, list[Finding]]:
@@ -122,15 +121,15 @@ def cell_of(text: str, start: int = 0, end: int = 0, line: int = 0) -> Cell:
     return Cell(shown or " ".join(marks), tuple(marks) if shown else (), start, end, line)
 
 
-def holds_ranks(label: str, texts: Sequence[str]) -> bool:
-    """Whether a column holds ranks or running numbers, by its label or because its numbers count the rows."""
+def holds_ranks(label: str, texts: Sequence[str], *, first: bool = False) -> bool:
+    """Whether a column holds ranks or running numbers: by its label, or as the first one whose numbers count the rows."""
     filled = [text for text in texts if text]
     if not filled or not all(map(_RANK.fullmatch, filled)):
         return False
     if label and _RANKS.fullmatch(label):
         return True
     numbers = [int(text) if text.isdecimal() else -1 for text in filled]
-    return not label and len(numbers) > 1 and all(after == before + 1 for before, after in pairwise(numbers))
+    return first and len(numbers) > 1 and all(after == before + 1 for before, after in pairwise(numbers))
 
 
 def _is_mark(before: str, inside: str, lowered: bool) -> bool:
@@ -207,34 +206,9 @@ def _key(table: Table) -> int:
         labelled = labelled or (ranks and column == 0)
         if _are_words(texts):
             return column
-        if not (ranks or labelled or (column == 0 and holds_ranks("", texts))):
+        if not (ranks or labelled or (column == 0 and holds_ranks(label, texts, first=True))):
             return 0
     return 0
-
-
-def csv_table(text: str, name: str, document: str, delimiter: str) -> tuple[Table, list[Finding]]:
-    """A CSV text as a table called `name`: the first row is the header. Raises BadConfiguration for what is not CSV."""
-    lines = re.split(r"(?<=\n)|(?<=\r)(?!\n)", text)
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    field = re.compile(rf'\s*(?:"(?:[^"]|"")*"|[^{delimiter}\r\n]*)')
-    rows: list[Row] = []
-    line, offset = 1, 0
-    try:
-        for texts in reader:
-            cells, at = [], offset
-            for shown in texts:
-                match = field.match(text, at)
-                end = match.end() if match else at
-                cells.append(cell_of(shown, at, end))
-                at = end + 1
-            rows += [Row(line, tuple(cells))] if any(texts) else []
-            offset += sum(map(len, lines[line - 1 : reader.line_num]))
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise BadConfiguration(f"{document}: line {line}: {error}", "correct the line; quotes must be balanced") from error
-    if not rows or len(rows[0].cells) < 2:
-        raise BadConfiguration(f"{document}: no header row with at least two columns", "the first column names the rows")
-    return table_of(name, rows[:1], rows[1:], document)
 
 
 # Digits with separators between thousands, a point, an exponent. Possessive: megabytes of digits are read once.

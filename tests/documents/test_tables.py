@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from aqea_registry.base.findings import BadConfiguration
 from aqea_registry.claims.drafting import claims_of_tables, read_number, slug
 from aqea_registry.claims.ledger import Claim
+from aqea_registry.documents.csv_tables import csv_table
 from aqea_registry.documents.markdown_tables import MOST_PIPES, markdown_tables, plain_text
-from aqea_registry.documents.tables import Row, Table, csv_table
+from aqea_registry.documents.tables import Row, Table
 
 
 def read(text: str) -> Table:
@@ -232,6 +233,27 @@ def test_csv_has_quotes_and_rows_of_several_lines() -> None:
     assert shown(table.rows) == [(2, ('x, "y"', "1")), (4, ("two lines", "2")), (7, ("last", "3"))]
     assert [one.subject for one in findings] == ["t.csv:6"]
     assert shown(csv_table("name\ta\nx,y\t1", "t", "t.tsv", "\t")[0].rows) == [(2, ("x,y", "1"))]
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "rows"),
+    [
+        ("model;score\nx;71,5\n", "model|score", ["x|71,5"]),
+        ("A leaderboard\n\nmodel,score\nx,1\n", "model|score", ["x|1"]),
+        (",model,score\n0,x,5\n1,y,4\n", "|model|score", ["0|x|5", "1|y|4"]),
+        (",Nouns,Nouns,Verbs\n,de,fr,de\nx,1,2,3\n", "|Nouns de|Nouns fr|Verbs de", ["x|1|2|3"]),
+        (
+            'model,score\n"<a href=""https://x.org/a"">x</a>",71.5\n[y_z_w](https://x.org),**72.5**\n',
+            "model|score",
+            ["x|71.5", "y_z_w|72.5"],
+        ),
+        ("model,score\nx,71.5†,,\n", "model|score", ["x|71.5"]),
+    ],
+)
+def test_a_leaderboard_is_read_by_its_header(text: str, columns: str, rows: list[str]) -> None:
+    table, findings = csv_table(text, "t", "t.csv", ",")
+    assert ("|".join(table.columns), ["|".join(texts) for _, texts in shown(table.rows)], findings) == (columns, rows, [])
+    assert table.columns[table.key] in ("model", "")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,313 @@
+"""Tables of LaTeX: rows and cells of `tabular` and its like, whose text is what pylatexenc makes of them. Pure.
+
+`tabular_rows` splits rows itself, because pylatexenc parses some 60,000 characters in a second: only cells with markup go
+through it, and of those that differ in digits one.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from functools import cache
+from itertools import count
+from typing import Any, NamedTuple
+
+from aqea_registry.base.findings import BadConfiguration, Finding
+from aqea_registry.documents.merged_cells import Placed, merged_table
+from aqea_registry.documents.prose import Span, blanked
+from aqea_registry.documents.tables import LEVEL, LOWERED, RAISED, Table, cell_of, is_numeric, name_below
+
+MOST_MARKUP = 60_000  # characters of cells with different markup
+LONGEST_CELL = 4_000  # characters; a longer one is not read
+LONGEST_MACRO = 200  # characters of its definition
+LONGEST_TITLE = 120
+
+_FLOAT = r"(?:sub|wrap|sideways|threepart)?(?:table|figure)\*?|minipage"
+_TABULAR = re.compile(r"\\begin\{(?P<name>(?:tabular[xy]?|tabulary|longtable|tblr|longtblr|tabu|longtabu|NiceTabular)\*?)\}")
+_EVENT = re.compile(
+    rf"\\(?P<edge>begin|end)\{{(?:{_FLOAT})\}}|(?P<table>{_TABULAR.pattern})"
+    r"|\\(?P<words>(?:sub)?caption(?:of\s*\{table\})?|(?:sub)*section)\*?(?![A-Za-z])"
+)
+_CAPTION = re.compile(r"\\caption\*?(?![A-Za-z])")
+_HIDDEN = re.compile(r"\\[\\%]|%[^\n]*|\\begin\{(verbatim|lstlisting|comment|minted)\}|\\end\{document\}")
+_EDGE = re.compile(
+    r"\\(begin|end)\{([A-Za-z]+\*?)\}|\\\\\*?(?:[ \t]*\[[^\[\]\n]*\])?|\\tabularnewline(?![A-Za-z])|\\.|[{}&]", re.DOTALL
+)
+_BRACE = re.compile(r"(\\(?:begin|end|caption|(?:sub)*section|(?:re)?newcommand|def)\b)|\\.|[{}]|[^\\{}]++", re.DOTALL)
+_OPTION = re.compile(r"\s*\[[^\[\]]*\]")
+_MACRO = re.compile(
+    r"\\(?:(?:re)?new|provide)command\*?\s*(?:\{\s*\\([A-Za-z]+)\s*\}|\\([A-Za-z]+))\s*(?=\{)|\\def\s*\\([A-Za-z]+)\s*(?=\{)"
+)
+_CALL = re.compile(r"\\([A-Za-z]+)(?:\s*\{\}|\s+)?")
+_RULE = re.compile(
+    r"\s*\\(?:(toprule|midrule|bottomrule|hline|morecmidrules|end(?:first)?head|end(?:last)?foot)(?![A-Za-z])(?:\[[^\[\]]*\])?"
+    r"|(specialrule|Xhline|hhline|cmidrule|cline|addlinespace|rowcolor|arrayrulecolor|noalign|label|caption)\*?(?![A-Za-z])"
+    r"(?:\s?(?:\([^()]*\)|\[[^\[\]]*\]|\{(?:[^{}]|\{[^{}]*\})*\}))*)"
+)
+_ENDS_HEADER = frozenset({"midrule", "hline", "specialrule", "Xhline", "hhline"})
+_REPEATED = frozenset({"endhead", "endfoot", "endlastfoot"})
+_ACROSS = re.compile(r"\\multicolumn\s*\{\s*(\d{1,6})\s*\}")
+_DOWN = re.compile(r"\\multirow\s*(?:\[[^\[\]]*\])?\s*\{\s*(-?\d{1,6})\s*\}")
+_MARKUP = re.compile(r"[\\{}$~^_`]|--")
+_SCRIPT = re.compile(r"([\^_])(?:\s*\{([^{}]*)\}|\s*([^\s{}]))")
+_UNDERSCORE = "\ue004"  # in the place of a printed one
+_DIGITS, _FIRST, _HELD = re.compile("[0-9]+"), 0xE100, re.compile("[\ue100-\uf0ff]")  # what holds the place of digits
+
+# Of macros that pylatexenc does not know: their arguments, and what of them is printed.
+_NAMES: dict[str, tuple[str, str]] = {
+    "multicolumn": ("{{{", "%(3)s"),
+    "multirow": ("[{[{[{", "%(6)s"),
+    "makecell thead shortstack Centerstack": ("*[{", "%(3)s"),
+    "textsuperscript tnote": ("{", f"{RAISED}%s{LEVEL}"),
+    "footnotemark": ("[", f"{RAISED}%s{LEVEL}"),
+    "textsubscript": ("{", f"{LOWERED}%s{LEVEL}"),
+    "SI qty": ("[{{", "%(2)s %(3)s"),
+    "num": ("[{", "%(2)s"),
+    "rotatebox colorbox": ("[{{", "%(3)s"),
+    "textcolor": ("[{{", "%(3)s"),
+    "resizebox": ("*{{{", "%(4)s"),
+    "scalebox": ("{[{", "%(3)s"),
+    "raisebox": ("{[[{", "%(4)s"),
+    "parbox": ("[[[{{", "%(5)s"),
+    "href adjustbox": ("{{", "%(2)s"),
+    "diagbox": ("{{", "%(1)s %(2)s"),
+    "mathbf mathit mathrm mathsf mathtt boldsymbol bm": ("{", "%s"),
+    "footnote tablefootnote cellcolor columncolor color": ("[{", ""),
+    "cite citep citet citealp citealt citeauthor citeyear parencite textcite": ("*[[{", ""),
+    "ref eqref cref Cref autoref label phantom hphantom vphantom ding": ("{", ""),
+    "rule": ("[{{", ""),
+    "SetCell": ("[{", ""),
+    "xspace": ("", " "),
+    "checkmark": ("", "✓"),
+    "_": ("", _UNDERSCORE),
+}
+
+
+class _LatexRow(NamedTuple):
+    """A row: the rules above it, and where its cells are."""
+
+    rules: frozenset[str]
+    cells: list[tuple[int, int]]
+
+
+def latex_tables(text: str, document: str) -> tuple[list[Table], list[Finding]]:
+    """The tables of a LaTeX text, each named after the caption of its `table`, else its section, and findings as of `table_of`.
+
+    Raises BadConfiguration for more than MOST_MARKUP characters of markup in cells.
+    """
+    source = _visible(text)
+    reader = _Reader(source, document)
+    tables: list[Table] = []
+    findings: list[Finding] = []
+    floats: list[tuple[list[int], list[str]]] = [([], [])]  # of each open one: its tables without a caption, its captions
+    heading, done = "", 0
+    for event in _EVENT.finditer(source):
+        if event.start() < done:
+            continue
+        if event["edge"] == "begin":
+            floats.append(([], []))
+        elif event["edge"]:
+            unnamed, captions = floats.pop() if len(floats) > 1 else ([], [])
+            for n in unnamed if captions else ():
+                tables[n] = tables[n]._replace(name=captions[0])
+            floats[-1][0].extend(() if captions else unnamed)
+        elif event["words"]:
+            words = cell_of(reader.read(*_group(source, event.end()))).text
+            if "section" in event["words"]:
+                heading, floats = words, [([], [])]
+            else:
+                floats[-1][1].append(_title(words))
+        else:
+            rows, done = tabular_rows(source, _body(source, event.end(), event["name"]), event["name"])
+            caption = _CAPTION.search(source, event.end(), done)  # of a long table
+            name = _title(cell_of(reader.read(*_group(source, caption.end()))).text) if caption else heading
+            read, wrong = reader.table(rows, name)
+            floats[-1][0].extend(range(len(tables), len(tables) + len(read)) if not caption else ())
+            tables += read
+            findings += wrong
+    return tables, findings
+
+
+def tabular_rows(text: str, start: int, name: str) -> tuple[list[list[tuple[int, int]]], int]:
+    """Where the cells of each row of a tabular stand, up to its end and where that is; the text's end if there is none."""
+    rows: list[list[tuple[int, int]]] = [[]]
+    depth = same = 0
+    for token in _EDGE.finditer(text, start):
+        if token[2] == name:
+            same += 1 if token[1] == "begin" else -1
+        if same < 0 or (not depth and (token[0] in ("&", "\\tabularnewline") or token[0].startswith("\\\\"))):
+            rows[-1].append((start, token.start()))
+            start = token.end()
+            rows += [[]] if token[0] != "&" else []
+            if same < 0:
+                return rows[:-1], start
+        depth = max(0, depth + (token[0] == "{" or token[1] == "begin") - (token[0] == "}" or token[1] == "end"))
+    return [], len(text)
+
+
+class _Reader:
+    """Turns LaTeX into text that `cell_of` reads; macros without arguments are those of the document."""
+
+    def __init__(self, source: str, document: str) -> None:
+        self.source, self.document = source, document
+        self.starts = [0, *(match.end() for match in re.finditer("\n", source))]
+        groups = ((macro[1] or macro[2] or macro[3], _group(source, macro.end())) for macro in _MACRO.finditer(source))
+        self.macros = {name: source[start:end] for name, (start, end) in groups if end - start <= LONGEST_MACRO}
+        self.known: dict[str, str] = {}
+        self.left = MOST_MARKUP
+
+    def table(self, edges: list[list[tuple[int, int]]], heading: str) -> tuple[list[Table], list[Finding]]:
+        """The table of rows of cells, if it has any. A row of one cell over all columns above the header is its title."""
+        rows = _without_rules(self.source, edges)
+        found = [[self._placed(*cell) for cell in row.cells] for row in rows]
+        placed = [(cells[0].cell.line, cells) for cells in found]
+        name = heading
+        while len(rows) > 2 and len(rows[0].cells) == 1 < len(rows[1].cells):
+            name = name_below(heading, placed[0][1][0].cell.text, certain=True)
+            del rows[0], placed[0]
+        heads = _heads(rows, placed)
+        if len(rows) <= heads:
+            return [], []
+        table, findings = merged_table(name, placed, heads, self.document, held=True)
+        return [table], findings
+
+    def read(self, start: int, end: int) -> str:
+        """The text of a part of the document."""
+        latex = re.sub("[\ue000-\uf8ff]", " ", self.source[start:end].strip())
+        if not _MARKUP.search(latex) or len(latex) > LONGEST_CELL:
+            return latex
+        for _ in range(3 if self.macros else 0):  # a macro may name others
+            latex = _CALL.sub(lambda call: self.macros.get(call[1], call[0]), latex)[:LONGEST_CELL]
+        numbers, places = _DIGITS.findall(latex), count(_FIRST)
+        pattern = _DIGITS.sub(lambda _: chr(next(places)), latex)
+        if pattern not in self.known:
+            self.left -= len(pattern)
+            if self.left < 0:
+                message = f"{self.document}: more than {MOST_MARKUP} characters of markup in tables"
+                raise BadConfiguration(message, "import the part that prints results")
+            self.known[pattern] = _text(pattern)
+        return _HELD.sub(lambda place: "".join(numbers[ord(place[0]) - _FIRST :][:1]), self.known[pattern])
+
+    def _placed(self, start: int, end: int) -> Placed:
+        latex = self.source[start:end]
+        start += len(latex) - len(latex.lstrip())
+        across, down = _ACROSS.search(latex), _DOWN.search(latex)
+        cell = cell_of(self.read(start, end), start, start + len(latex.strip()), bisect_right(self.starts, start))
+        return Placed(cell, max(1, int(across[1])) if across else 1, int(down[1]) if down else 1)
+
+
+def _visible(text: str) -> str:
+    """The text with comments, verbatim parts and what follows the document blanked."""
+    spans: list[Span] = []
+    done = 0
+    for hidden in _HIDDEN.finditer(text):
+        start, end = hidden.span()
+        if start >= done and hidden[0][0] == "%":
+            spans.append(Span(start, end))
+        elif start >= done and hidden[0] == "\\end{document}":
+            done = len(text)
+            spans.append(Span(start, done))
+        elif start >= done and hidden[1]:
+            stop = text.find(f"\\end{{{hidden[1]}}}", end)
+            done = stop if stop >= 0 else len(text)
+            spans.append(Span(start, done))
+    return blanked(text, spans)
+
+
+def _body(source: str, start: int, name: str) -> int:
+    """Where the cells of a tabular start, behind its arguments: its columns, and a width before them."""
+    for _ in range(2 if name.startswith(("tabular*", "tabularx", "tabulary")) else 1):
+        start = _group(source, start)[1]
+        start += source[start : start + 1] == "}"
+    return start
+
+
+def _group(source: str, start: int) -> tuple[int, int]:
+    """Where the next argument in braces stands, without them; empty if it is not there or longer than a cell."""
+    option = _OPTION.match(source, start)
+    start = option.end() if option else start
+    depth, first = 0, start
+    for token in _BRACE.finditer(source, start, start + LONGEST_CELL):
+        if token[1] or (not depth and token[0] != "{" and token[0].strip()):
+            break
+        if token[0] == "{":
+            first = first if depth else token.end()
+            depth += 1
+        elif token[0] == "}":
+            depth -= 1
+            if not depth:
+                return first, token.start()
+    return start, start
+
+
+def _without_rules(source: str, rows: list[list[tuple[int, int]]]) -> list[_LatexRow]:
+    """The rows without the rules between them, and without those that a long table repeats on each page."""
+    kept: list[_LatexRow] = []
+    rules: set[str] = set()
+    first = 0
+    for cells in rows:
+        start, end = cells[0]
+        while rule := _RULE.match(source, start, end):
+            rules.add(rule[1] or rule[2])
+            start = rule.end()
+        if rules & {"endfirsthead", *_REPEATED}:
+            del kept[first or len(kept) :]
+            first = len(kept)
+            rules = {"midrule"}
+        if len(cells) > 1 or source[start:end].strip():
+            kept.append(_LatexRow(frozenset(rules), [(start, end), *cells[1:]]))
+            rules = set()
+    return kept
+
+
+def _heads(rows: list[_LatexRow], placed: list[tuple[int, list[Placed]]]) -> int:
+    """How many rows are the header: those above the first rule below a row, else the first unless it has a number."""
+    numeric = [any(is_numeric(cell.text) for cell, _, _ in cells[1:]) for _, cells in placed]
+    ruled = next((n for n, row in enumerate(rows) if n and row.rules & _ENDS_HEADER), 0)
+    heads = next((n for n in range(1, ruled) if numeric[n]), ruled or 1)
+    return 0 if numeric[:1] == [True] and heads != ruled else heads
+
+
+def _title(caption: str) -> str:
+    """The first sentence of a caption."""
+    return name_below("", re.split(r"(?<=\w\w)\.\s", caption)[0][:LONGEST_TITLE], certain=True)
+
+
+def _text(latex: str) -> str:
+    """The text of LaTeX, as it is where pylatexenc cannot read it. Arguments of an unknown macro do not join."""
+    from pylatexenc.latexwalker import LatexWalker, LatexWalkerError
+
+    walking, writing = _contexts()
+    try:
+        nodes = LatexWalker(latex, latex_context=walking).get_latex_nodes()[0]
+        text: str = writing.nodelist_to_text(nodes)
+    except (LatexWalkerError, RecursionError, LookupError, ValueError):
+        return latex
+    for _ in range(2):
+        text = _SCRIPT.sub(_script, text.replace("}{", "} {"))
+    return text.replace("{", "").replace("}", "").replace(_UNDERSCORE, "_")
+
+
+def _script(script: re.Match[str]) -> str:
+    return f"{RAISED if script[1] == '^' else LOWERED}{script[3] if script[2] is None else script[2]}{LEVEL}"
+
+
+@cache
+def _contexts() -> tuple[Any, Any]:
+    """What pylatexenc knows of macros: how to parse them, and a writer of their text."""
+    from pylatexenc.latex2text import LatexNodes2Text, MacroTextSpec, get_default_latex_context_db
+    from pylatexenc.latexwalker import get_default_latex_context_db as get_walker_db
+    from pylatexenc.macrospec import EnvironmentSpec, MacroSpec
+
+    macros = [(name, *spec) for names, spec in _NAMES.items() for name in names.split()]
+    walking, writing = get_walker_db(), get_default_latex_context_db()
+    walking.add_context_category(
+        "tables",
+        prepend=True,
+        macros=[MacroSpec(name, arguments) for name, arguments, _ in macros],
+        environments=[EnvironmentSpec("tabular", "[{")],
+    )
+    writing.add_context_category("tables", prepend=True, macros=[MacroTextSpec(name, text) for name, _, text in macros])
+    return walking, LatexNodes2Text(
+        latex_context=writing, math_mode="text", keep_braced_groups=True, keep_braced_groups_minlen=0
+    )

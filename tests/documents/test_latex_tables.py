@@ -1,0 +1,162 @@
+"""Tables of LaTeX as papers have them: merged cells, rules, macros, captions, and what must not hurt."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from aqea_registry.base.findings import BadConfiguration
+from aqea_registry.documents.latex_tables import MOST_MARKUP, latex_tables
+from aqea_registry.documents.tables import Table
+from tests.growth import assert_linear
+
+PAPER = r"""\documentclass{article}
+\newcommand{\ours}{\textsc{Ours}\xspace}
+\newcommand\best[1]{\textbf{#1}}
+\def\low{\ours\textsubscript{low}}
+\begin{document}
+\section{Experiments}
+% \begin{tabular}{lc} a & 1 \\ \end{tabular}
+\begin{table*}[t]
+\centering
+\resizebox{\textwidth}{!}{%
+\begin{tabular}{@{}l c *{2}{c}@{\hskip 1em}c@{}}
+\toprule
+\multirow{2}{*}{\textbf{Model}} & \multicolumn{2}{c}{Nouns} & \multicolumn{2}{c|}{Verbs} \\
+\cmidrule(lr){2-3} \cmidrule(lr){4-5}
+ & de & fr & de$^\uparrow$ & \makecell{fr\\(dev)} \\
+\midrule
+\multicolumn{5}{l}{\textit{With \& without}} \\
+\ours & \textbf{71.5}$^\dagger$ & $68.4_{\pm 0.3}$ & 50.1\,\% & \best{44.2} \\[2pt]
+BERT~\cite{bert} & 61.5\footnotemark[1] & $58.4^{2}$ & \underline{40.1} & \cellcolor{gray!20} 34.2 \\ % 33.1
+\low{} x\_y & -- & {\bf 60.1} & 1{,}234 & $7\times10^{-3}$ \\
+\bottomrule
+\end{tabular}}
+\caption[short]{Scores of nouns and \textbf{verbs}. Best in bold.}
+\label{tab:main}
+\end{table*}
+\end{document}
+\begin{tabular}{lc} a & 1 \\ \end{tabular}
+"""
+
+
+def read(text: str) -> list[Table]:
+    """The tables of a LaTeX text, in which nothing is wrong."""
+    tables, findings = latex_tables(text, "paper.tex")
+    assert findings == []
+    return tables
+
+
+def rows(table: Table) -> list[str]:
+    return ["|".join(cell.text for cell in row.cells) for row in table.rows]
+
+
+def test_a_table_of_a_paper_is_read_as_it_is_printed() -> None:
+    (table,) = read(PAPER)
+    assert (table.name, table.key, table.whole) == ("Scores of nouns and verbs", 0, True)
+    assert table.columns == ("Model", "Nouns de", "Nouns fr", "Verbs de↑", "Verbs fr (dev)")
+    assert rows(table)[1:] == [
+        "Ours|71.5|68.4 ± 0.3|50.1 %|44.2",
+        "BERT|61.5|58.4|40.1|34.2",
+        "Ours low x_y|–|60.1|1,234|7×10^-3",
+    ]
+    assert [row.cells[1].marks for row in table.rows[1:3]] == [("†",), ("1",)]
+    best = table.rows[1].cells[4]
+    lines = PAPER.split("\n")
+    assert (PAPER[best.start : best.end], lines[best.line - 1][:5], lines[table.rows[1].line - 1]) == (
+        r"\best{44.2}",
+        r"\ours",
+        lines[best.line - 1],
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "columns", "expected"),
+    [
+        (r"A & B \\ \hline x & 1 \\ \hline y & 2 \\ \hline", "A|B", ["x|1", "y|2"]),
+        (r"\hline A & B \\ x & 1 \\ \tabularnewline y & 2 \tabularnewline", "A|B", ["x|1", "y|2"]),
+        (r"x & 1.5 \\ y & 2.5 \\", "|", ["x|1.5", "y|2.5"]),
+        (r"k & 1 & 10 \\ \midrule x & 3 & 4 \\ \midrule y & 5 & 6 \\", "k|1|10", ["x|3|4", "y|5|6"]),
+        (r"& N & & V & \\ & de & fr & de & fr \\ x & 1 & 2 & 3 & 4 \\", "|N de|N fr|V de|V fr", ["x|1|2|3|4"]),
+        (r"M & V & S \\ \midrule \multirow{2}{*}{x} & a & 1 \\ & b & 2 \\", "M|V|S", ["x|x a|1", "x|x b|2"]),
+        (r"M & V & S \\ \midrule & a & 1 \\ \multirow{-2}{*}{x} & b & 2 \\", "M|V|S", ["x|x a|1", "x|x b|2"]),
+        (r"\multicolumn{2}{c}{All} \\ \midrule M & S \\ \midrule x & 1 \\", "M|S", ["x|1"]),
+        (r"M & S \\ \midrule x & \multicolumn{1}{c}{\textcolor{red}{1}} \\", "M|S", ["x|1"]),
+        (r"M & S & T \\ \midrule x & \multicolumn{2}{c}{1.5} \\", "M|S|T", ["x|1.5|1.5"]),
+        (r"M & S & T \\ \midrule x & 1 \\ y & 2 & 3 & \\", "M|S|T", ["x|1|", "y|2|3"]),
+        (r"M & \begin{tabular}[c]{@{}c@{}}R\\(dev)\end{tabular} \\ \midrule x & 1 \\", "M|R (dev)", ["x|1"]),
+        (r"M & S \\ \midrule x & \unknown{1.5}{0.5} \\ y & $\mathcal{3}$ \\", "M|S", ["x|1.5 0.5", "y|3"]),
+        (r"\rowcolor{gray} M & \rotatebox{9}{S} \\ \hline x & \SI{3}{s} \\ \cline{1-2} y & \num{4}", "M|S", ["x|3 s", "y|4"]),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["tabular", "tabularx"])
+def test_rules_and_merged_cells_give_labels(name: str, body: str, columns: str, expected: list[str]) -> None:
+    width = r"{\linewidth}" if name == "tabularx" else "[t]"
+    (table,) = read(rf"\begin{{{name}}}{width}{{l|*{{3}}{{c}}@{{\hskip {{1em}}}}}}{body}\end{{{name}}}")
+    assert ("|".join(table.columns), rows(table)) == (columns, expected)
+
+
+SIMPLE = r"\begin{tabular}{lc} M & S \\ \midrule x & 1 \\ \end{tabular}"
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        (SIMPLE, [""]),
+        (rf"\section{{One}} {SIMPLE} \subsection*{{\textbf{{Two}}}} {SIMPLE}", ["One", "Two"]),
+        (rf"\section{{One}}\begin{{table}}\caption{{Two}}{SIMPLE}\end{{table}}{SIMPLE}", ["Two", "One"]),
+        (rf"\begin{{table}}{SIMPLE}\caption{{Table 3: Two}}\end{{table}}", ["Table 3"]),
+        (rf"\begin{{table}}\begin{{minipage}}{{1cm}}{SIMPLE}\end{{minipage}}\caption{{Two}}\end{{table}}", ["Two"]),
+        (
+            rf"\begin{{table}}\begin{{subtable}}{{1cm}}{SIMPLE}\caption{{Left}}\end{{subtable}}"
+            rf"\begin{{subtable}}{{1cm}}{SIMPLE}\subcaption{{Right}}\end{{subtable}}\caption{{Both}}\end{{table}}",
+            ["Left", "Right"],
+        ),
+        (r"\begin{longtable}{lc}\caption{Long}\label{t}\\ \toprule M & S \\ \midrule \endfirsthead M & S \\ \midrule \endhead"
+         r"\multicolumn{2}{r}{more} \\ \endfoot x & 1 \\ \bottomrule\end{longtable}", ["Long"]),
+    ],
+)  # fmt: skip
+def test_a_table_is_called_after_its_caption_or_section(text: str, names: list[str]) -> None:
+    tables = read(text)
+    assert [(table.name, table.columns, rows(table)) for table in tables] == [(name, ("M", "S"), ["x|1"]) for name in names]
+
+
+def test_a_row_that_is_too_long_is_reported_with_its_line() -> None:
+    (table,), findings = latex_tables(
+        "\\begin{tabular}{lc}\nM & S \\\\\nx & 1 & 2 \\\\\ny & 3 \\\\\n\\end{tabular}", "paper.tex"
+    )
+    assert ([(finding.subject, finding.actual) for finding in findings], rows(table)) == ([("paper.tex:3", "3 cells")], ["y|3"])
+
+
+HOSTILE = {
+    "no end": r"\begin{tabular}{lc} M & S \\ x & 1 \\" * 20_000,
+    "braces": r"\begin{tabular}{lc} M & S \\ x & " + "{" * 100_000 + r"\end{tabular}",
+    "braces in a cell": r"\begin{tabular}{lc} M & S \\ x & " + "{" * 1_900 + "1" + "}" * 1_900 + r"\\ \end{tabular}",
+    "wide": r"\begin{tabular}{lc} M & S \\ \multicolumn{999999}{c}{\multirow{999999}{*}{1}} \\ x & 2 \\ \end{tabular}",
+    "a macro of itself": r"\newcommand{\a}{\a\a\a\a\a\a\a\a}" + r"\begin{tabular}{lc} M & S \\ x & \a\a\a\a \\ \end{tabular}",
+    "captions": r"\begin{table}\caption{" * 50_000,
+    "dollars": r"\begin{tabular}{lc} M & S \\ x & " + "$" * 3_999 + r"\\ \end{tabular}",
+    "percents": "%" * 100_000 + "\n" + r"\%" * 100_000,
+    "environments": r"\begin{tabular}{lc} M & S \\ x & " + r"\begin{a}" * 400 + r"\\ \end{tabular}",
+    "many tables": SIMPLE * 2_000,
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_table_takes_little_time(name: str) -> None:
+    latex_tables(SIMPLE.replace("1", "$1$"), "paper.tex")
+    before = time.process_time()
+    latex_tables(HOSTILE[name], "paper.tex")
+    assert time.process_time() - before < 1.5
+
+
+def test_more_markup_than_a_paper_has_is_refused() -> None:
+    cells = "".join(rf"x & \textbf{{{'a' * n}}} \\ " for n in range(int((2 * MOST_MARKUP) ** 0.5)))
+    with pytest.raises(BadConfiguration, match="more than"):
+        latex_tables(rf"\begin{{tabular}}{{lc}} M & S \\ {cells}\end{{tabular}}", "paper.tex")
+
+
+def test_reading_latex_grows_with_the_document() -> None:
+    table = rf"\begin{{table}}\caption{{T}}{SIMPLE.replace('1', '$1_2$')}\end{{table}}" + "\n"
+    assert_linear(lambda n: lambda: latex_tables(table * n, "paper.tex"), 300)
