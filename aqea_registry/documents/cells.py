@@ -65,7 +65,7 @@ _TOKEN = re.compile(
     r"(?P<pm>±|∓|\+/[-−–]|\+[-−–](?=\s*\.?\d))"
     r"|(?P<number>(?P<sign>[-+−–]?)(?P<digits>\d+(?:[.,'’]\d+)*|\.\d+)(?P<exponent>[eE][-+−]?\d{1,4})?)"
     rf"(?P<unit>\s?(?:{_UNIT})(?![\w^])(?!\s?\d))?"
-    r"|(?P<open>[(\[])|(?P<close>[)\]])|(?P<arrow>→|[-=]>|⇒|➔)|(?P<bound>[<>]=?|[≤≥⩽⩾])|(?P<down>[↓⬇▼▽↘])|(?P<up>[↑⬆▲△↗])"
+    r"|(?P<note>[(\[][A-Za-z*†‡§¶][)\]])|(?P<open>[(\[])|(?P<close>[)\]])|(?P<arrow>→|[-=]>|⇒|➔)|(?P<bound>[<>]=?|[≤≥⩽⩾])|(?P<down>[↓⬇▼▽↘])|(?P<up>[↑⬆▲△↗])"
     r"|(?P<delta>[ΔΔ∆])|(?P<slash>/|\||vs\b\.?)|(?P<dash>[-–—−]|to\b)|(?P<comma>[,;])|(?P<hash>\#)|(?P<plus>\+)|(?P<sum>%)"
     r"|(?P<nothing>\s+|[*∗⋆†‡§¶~≈∼≃]|\.$|(?i:n/a|na|nan|ca|approx|about|circa)\b\.?)|(?P<other>.)"
 )
@@ -128,7 +128,7 @@ def _numbers(text: str, doubted: str) -> Iterator[Number]:
 
 def _is_nothing(token: re.Match[str]) -> bool:
     """Whether a token says nothing of the numbers: a space, a mark, a picture, a sign of money. Raises _Unread for words."""
-    if token.lastgroup == "nothing":
+    if token.lastgroup in ("nothing", "note"):
         return True
     if token.lastgroup != "other":
         return False
