@@ -39,7 +39,7 @@ _MARKDOWN_TABLE = re.compile(r"\n[ \t>]*\|?[ \t]*:?-+:?[ \t]*\|")
 _APART = frozenset({"br", "p", "div", "li", "ul", "ol", "hr", "del", "s", "strike", "table", "img"})
 
 
-class Source(NamedTuple):
+class HtmlText(NamedTuple):
     """A text with its tables, without comments; the offsets of its lines; what it is called; and how to read Markdown in it."""
 
     text: str
@@ -62,13 +62,13 @@ def html_tables(text: str, document: str) -> tuple[list[Table], list[Finding]]:
     Raises BadConfiguration for more than MOST_TAGS tags in them.
     """
     text = without_comments(text, document)
-    source = Source(text, [0, *(match.end() for match in re.finditer("\n", text))], document)
+    page = HtmlText(text, [0, *(match.end() for match in re.finditer("\n", text))], document)
     tables: list[Table] = []
     findings: list[Finding] = []
     heading, done = "", 0
     while span := table_span(text, done):
         heading, caption = titles(text[done : span[0]], heading)
-        read, wrong = tables_of_span(source, span, heading, caption)
+        read, wrong = tables_of_span(page, span, heading, caption)
         tables += read
         findings += wrong
         done = span[1]
@@ -124,11 +124,11 @@ def titles(fragment: str, heading: str, caption: str = "") -> tuple[str, str]:
     return heading, name_below(heading, _plain(last), certain=certain and _plain(last) != heading)
 
 
-def tables_of_span(source: Source, span: tuple[int, int], heading: str, caption: str) -> tuple[list[Table], list[Finding]]:
+def tables_of_span(page: HtmlText, span: tuple[int, int], heading: str, caption: str) -> tuple[list[Table], list[Finding]]:
     """The table of a span and those inside it; outer ones come first."""
     from bs4 import BeautifulSoup
 
-    text = source.text[span[0] : span[1]]
+    text = page.text[span[0] : span[1]]
     soup = BeautifulSoup(_NO_TAG.sub(lambda match: _LITERAL if match[0] == "<" else " ", text), "html.parser")
     lines = [span[0], *(span[0] + match.end() for match in re.finditer("\n", text))]
     tables: list[Table] = []
@@ -137,15 +137,15 @@ def tables_of_span(source: Source, span: tuple[int, int], heading: str, caption:
         own, rows = _rows(table)
         placed = []
         for row in rows:
-            cells = [_placed(source, _start(tag, lines), span[1], tag, "".join(parts)) for tag, parts in row.cells]
-            placed.append((bisect_right(source.starts, _start(row.tag, lines)), cells))
+            cells = [_placed(page, _start(tag, lines), span[1], tag, "".join(parts)) for tag, parts in row.cells]
+            placed.append((bisect_right(page.starts, _start(row.tag, lines)), cells))
         heads = _heads(rows, placed)
         name = name_below(heading, cell_of(own).text, certain=True) or caption
         if heads > 1 and len(placed[0][1]) == 1:  # a title over all columns
             name = name or name_below(heading, placed[0][1][0].cell.text, certain=True)
             placed, heads = placed[1:], heads - 1
         if len(placed) > heads:
-            read, wrong = merged_table(name or heading, placed, heads, source.document)
+            read, wrong = merged_table(name or heading, placed, heads, page.document)
             tables.append(read)
             findings += wrong
     return tables, findings
@@ -209,15 +209,15 @@ def _mark_up(parts: list[str], name: str, opened: bool, links: list[int]) -> Non
             parts[start:] = [RAISED, shown, LEVEL]
 
 
-def _placed(source: Source, start: int, stop: int, tag: Tag, text: str) -> Placed:
+def _placed(page: HtmlText, start: int, stop: int, tag: Tag, text: str) -> Placed:
     """A cell with its place; Markdown in it is read where a blank line ends the HTML."""
-    start = source.text.index(">", start) + 1
-    found = _CELL_END.search(source.text, start, stop)
-    inner = source.text[start : found.start() if found else stop]
-    if source.inline and re.search(r"\n[ \t]*\n", inner):
-        text = "" if _MARKDOWN_TABLE.search(inner) else source.inline(text)
+    start = page.text.index(">", start) + 1
+    found = _CELL_END.search(page.text, start, stop)
+    inner = page.text[start : found.start() if found else stop]
+    if page.inline and re.search(r"\n[ \t]*\n", inner):
+        text = "" if _MARKDOWN_TABLE.search(inner) else page.inline(text)
     start += len(inner) - len(inner.lstrip())
-    cell = cell_of(text.replace(_LITERAL, "<"), start, start + len(inner.strip()), bisect_right(source.starts, start))
+    cell = cell_of(text.replace(_LITERAL, "<"), start, start + len(inner.strip()), bisect_right(page.starts, start))
     return Placed(cell, max(1, _number(tag, "colspan")), _number(tag, "rowspan") or MOST_TAGS)
 
 

@@ -96,7 +96,7 @@ def latex_tables(text: str, document: str) -> tuple[list[Table], list[Finding]]:
     Raises BadConfiguration for more than MOST_MARKUP characters of markup in cells.
     """
     source = _visible(text)
-    reader = _Reader(source, document)
+    reader = _Latex(source, document)
     tables: list[Table] = []
     findings: list[Finding] = []
     floats: list[tuple[list[int], list[str]]] = [([], [])]  # of each open one: its tables without a caption, its captions
@@ -145,7 +145,7 @@ def tabular_rows(text: str, start: int, name: str) -> tuple[list[list[tuple[int,
     return [], len(text)
 
 
-class _Reader:
+class _Latex:
     """Turns LaTeX into text that `cell_of` reads; macros without arguments are those of the document."""
 
     def __init__(self, source: str, document: str) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from aqea_registry.base.findings import BadConfiguration, Finding
-from aqea_registry.documents.html_tables import MARK, Source, table_span, tables_of_span, titles, without_comments
+from aqea_registry.documents.html_tables import MARK, HtmlText, table_span, tables_of_span, titles, without_comments
 from aqea_registry.documents.tables import LEVEL, LOWERED, RAISED, Cell, Row, Table, cell_of, name_below, pipe_cells, table_of
 
 MOST_PIPES = 60_000  # the parser makes tokens of each cell: half a million take six seconds, and nobody prints so many
@@ -44,7 +44,7 @@ def markdown_tables(text: str, document: str) -> tuple[list[Table], list[Finding
     reader.core.ruler.enableOnly(["normalize", "block"])
     reader.block.ruler.before("table", "end of table", _ends_table, {"alt": ["blockquote"]})  # table asks blockquote's rules
     starts = [0, *(match.end() for match in _BREAK.finditer(text)), len(text)]
-    source = Source(without_comments(text, document) if "<table" in text.lower() else text, starts, document, _marked)
+    page = HtmlText(without_comments(text, document) if "<table" in text.lower() else text, starts, document, _marked)
     heading = caption = ""
     items = done = 0
     tables: list[Table] = []
@@ -56,14 +56,14 @@ def markdown_tables(text: str, document: str) -> tuple[list[Table], list[Finding
             heading, caption = plain_text(next(tokens).content), ""
         elif token.map and (token.type == "html_block" or (token.type == "inline" and _HTML.match(token.content))):
             start, stop = max(done, starts[token.map[0]]), starts[token.map[1]]
-            while span := table_span(source.text, start, stop):
-                heading, caption = titles(source.text[start : span[0]], heading, caption)
-                read, wrong = tables_of_span(source, span, heading, caption)
+            while span := table_span(page.text, start, stop):
+                heading, caption = titles(page.text[start : span[0]], heading, caption)
+                read, wrong = tables_of_span(page, span, heading, caption)
                 tables += read
                 findings += wrong
                 caption = ""
                 start = done = span[1]
-            heading, caption = titles(source.text[start:stop], heading, caption)
+            heading, caption = titles(page.text[start:stop], heading, caption)
         elif token.type == "inline" and not (token.map and starts[token.map[0]] < done):  # nor inside a table of HTML
             caption = _caption(token.content.rpartition("\n")[2], heading, in_list=items > 0)
         elif token.type in ("fence", "code_block", "hr"):
