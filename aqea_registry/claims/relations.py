@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from fractions import Fraction
 from itertools import accumulate, islice
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 import msgspec
 
 from aqea_registry.claims.expression import LONGEST, OPERATIONS
-from aqea_registry.claims.ledger import Claim
+from aqea_registry.claims.ledger import Claim, Quotation
 from aqea_registry.documents.numbers import NotANumber, PrintedNumber, parse_number
 
 MOST = 50  # promises of a table that are tried in each direction
@@ -58,16 +59,29 @@ class DraftedTable(NamedTuple):
 
 
 class Relations(NamedTuple):
-    """Expressions by the id of the claim that they derive; claims that are counts, as their sums show; what was in vain."""
+    """Expressions and claims quoted by the id of their claim; claims that are counts, as sums show; what was in vain."""
 
     derived: dict[str, str]
+    quoted: dict[str, str]
     counts: set[str]
     notes: list[str]
 
+    def add(self, other: Relations) -> None:
+        """Add what else was found; what is known stays."""
+        self.derived.update((id_, text) for id_, text in other.derived.items() if id_ not in self.derived)
+        self.quoted.update((id_, source) for id_, source in other.quoted.items() if id_ not in self.derived)
+        self.counts.update(other.counts)
+        self.notes.extend(other.notes)
+
     def bound(self, claim: Claim) -> Claim:
         """The claim with what was found about it."""
-        unit = "count" if claim.id in self.counts else claim.unit
-        return msgspec.structs.replace(claim, unit=unit, derived=self.derived.get(claim.id, claim.derived))
+        if claim.id in self.counts:
+            claim = msgspec.structs.replace(claim, unit="count")
+        if claim.id in self.derived:
+            return msgspec.structs.replace(claim, measured=None, derived=self.derived[claim.id])
+        if claim.id in self.quoted and claim.kind == "unbound":
+            return msgspec.structs.replace(claim, quoted=Quotation(claim=self.quoted[claim.id]))
+        return claim
 
 
 class _Cell(NamedTuple):
@@ -119,39 +133,51 @@ class _Trial(NamedTuple):
     chance: float
 
 
-def relations_of_table(table: DraftedTable) -> Relations:
-    """What the cells of a table are computed from."""
-    found = Relations({}, set(), [])
-    for axis in _axes(table):
+def relations_of_table(table: DraftedTable, groups: Mapping[str, Collection[str]] = MappingProxyType({})) -> Relations:
+    """What the cells of a table are computed from.
+
+    `groups` has for names of groups the letters of their members: a column `NAME (2)` is the average of two such columns.
+    """
+    found = Relations({}, {}, set(), [])
+    for axis in _axes(table, groups):
         for line, promise in islice(axis.promises.items(), MOST):
             tried: list[tuple[_Terms, list[_Trial], int]] = []
             for functions in (("mean", "weighted"), ("counted",), ("sum",)):
                 ways = [(way, list(_trials(axis, line, way))) for way in _terms(axis, line) if way.function in functions]
                 if ways := [way for way in ways if way[1]]:
-                    tried.append((*max(ways, key=lambda way: _held(way[1])), len(ways)))
-            kept = [(terms, trials) for terms, trials, ways in tried if _is_kept(axis, terms, trials, ways)]
+                    tried.append((*max(ways, key=lambda way: len(_held(way[1]))), len(ways)))
+            kept = [
+                (terms, trials)
+                for terms, trials, ways in tried
+                if holds_for_most(_held(trials), len(trials), ways) or _is_slip(axis, terms, trials)
+            ]
             for terms, trials in kept:
                 _bind(found, axis, line, terms, trials)
             if tried and not kept and (promise.group == () or line in axis.own):
                 terms, trials, _ = tried[0]
-                message = f"{terms.function} of the others in {_held(trials)} of {len(trials)} cells, too few to bind them"
+                message = f"{terms.function} of the others in {len(_held(trials))} of {len(trials)} cells, too few to bind them"
                 found.notes.append(f"{table.name}: {axis.labels[line]}: {message}; bind by hand what should be")
     return found
 
 
-def _held(trials: Sequence[_Trial]) -> int:
-    return sum(not trial.misses for trial in trials)
+def _held(trials: Sequence[_Trial]) -> list[float]:
+    return [trial.chance for trial in trials if not trial.misses]
 
 
-def _is_kept(axis: _Axis, terms: _Terms, trials: Sequence[_Trial], ways: int) -> bool:
-    """Whether most of a line holds, and would not by chance in one of so many ways; or whether it is one total with a slip."""
-    count, held = len(trials), [trial.chance for trial in trials if not trial.misses]
-    broken, claim = count - len(held), trials[0].claim
+def holds_for_most(held: Sequence[float], count: int, ways: int = 1) -> bool:
+    """Whether of a count of promises most hold, and would not by chance in one of so many ways; `held` are their chances."""
+    broken = count - len(held)
     if not held or broken > (max(1, count // 10) if count > 2 else 0):
-        slip = count == 1 and terms.function == "sum" and claim.unit == "count" and len(axis.sets[terms.set]) > 4
-        return slip and trials[0].misses < SLIP * parse_number(claim.value or "", claim.unit).value
+        return False
     choices = math.lgamma(count + 1) - math.lgamma(broken + 1) - math.lgamma(len(held) + 1)
     return math.fsum(map(math.log, held)) + choices + math.log(ways) <= math.log(CHANCE)
+
+
+def _is_slip(axis: _Axis, terms: _Terms, trials: Sequence[_Trial]) -> bool:
+    claim = trials[0].claim
+    if len(trials) > 1 or terms.function != "sum" or claim.unit != "count" or len(axis.sets[terms.set]) < 5:
+        return False
+    return trials[0].misses < SLIP * parse_number(claim.value or "", claim.unit).value
 
 
 def _bind(found: Relations, axis: _Axis, line: int, terms: _Terms, trials: Sequence[_Trial]) -> None:
@@ -165,22 +191,33 @@ def _bind(found: Relations, axis: _Axis, line: int, terms: _Terms, trials: Seque
                 found.counts.update(axis.cells[term][terms.counts].claim.id for term in lines)
 
 
-def _axes(table: DraftedTable) -> Iterator[_Axis]:
+def _axes(table: DraftedTable, named: Mapping[str, Collection[str]]) -> Iterator[_Axis]:
     by_column: dict[int, dict[int, _Cell]] = {}
     by_row: dict[int, dict[int, _Cell]] = {}
     for (row, column), claim in sorted(table.claims.items()):
+        if claim.bound is not None:  # a limit is not a number
+            continue
         with suppress(NotANumber):
             cell = _Cell(claim, parse_number(claim.value or "", claim.unit))
             by_column.setdefault(column, {})[row] = cell
             by_row.setdefault(row, {})[column] = cell
-    yield _axis(table.columns, table.rows, by_column, parted=False)
-    yield _axis(table.rows, table.columns, by_row, parted=True)
+    yield _axis(table.columns, table.rows, by_column, named, parted=False)
+    yield _axis(table.rows, table.columns, by_row, named, parted=True)
 
 
-def _axis(labels: Sequence[str], along: Sequence[str], cells: dict[int, dict[int, _Cell]], *, parted: bool) -> _Axis:
+def _axis(
+    labels: Sequence[str],
+    along: Sequence[str],
+    cells: dict[int, dict[int, _Cell]],
+    named: Mapping[str, Collection[str]],
+    *,
+    parted: bool,
+) -> _Axis:
     """Find the sets of lines: all, the scores, those whose labels begin alike, those between lines without a number."""
     words = {line: _words(labels[line]) for line in cells}
     promises = {line: promise for line in cells if (promise := _promise(words[line])) is not None}
+    members = dict(_members(labels, cells, named))
+    promises |= dict.fromkeys(members, _Promise(("mean",), ()))
     terms = [line for line in sorted(cells) if line not in promises and not _is_among(words[line], _NAMES)]
     scores = [
         line
@@ -194,15 +231,33 @@ def _axis(labels: Sequence[str], along: Sequence[str], cells: dict[int, dict[int
         for end in range(1, min(len(words[line]), 7)):
             groups.setdefault(words[line][:end], []).append(line)
     sets: dict[Hashable, tuple[int, ...]] = {key: tuple(lines) for key, lines in groups.items() if len(lines) > 1}
-    own: dict[int, Hashable] = {}
+    sets |= {("members", line): lines for line, lines in members.items()}
+    own: dict[int, Hashable] = {line: ("members", line) for line in members}
     for line, promise in promises.items():
         key: Hashable = promise.group if promise.group in sets else section[line]
         if len(sets.get(key, scores)) < len(scores) and key not in own.values():
-            own[line] = key
+            own.setdefault(line, key)
     sets |= {"all": tuple(terms), "scores": tuple(scores), "averages": tuple(line for line in own if promises[line].functions)}
     counts = [place for place, label in enumerate(along) if _is_count(_words(label))]
     settings = frozenset(place for place, label in enumerate(along) if _is_among(_words(label), _SETTINGS))
     return _Axis(labels, cells, promises, sets, own, tuple(counts[:2]), settings)
+
+
+def _members(
+    labels: Sequence[str], cells: Mapping[int, object], named: Mapping[str, Collection[str]]
+) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """Lines called `NAME (2)` after a group that has two lines, and these lines."""
+    groups = {name: tuple(line for line in cells if letters(labels[line]) in members) for name, members in named.items()}
+    for line in cells:
+        if found := _NUMBERED.search(labels[line]):
+            lines = groups.get(letters(labels[line][: found.start()]), ())
+            if 1 < len(lines) == int(found[1]):
+                yield line, lines
+
+
+def letters(label: str) -> str:
+    """The small letters and digits of a label."""
+    return re.sub(r"[\W_]+", "", label.lower())
 
 
 def _words(label: str) -> tuple[str, ...]:

@@ -31,7 +31,7 @@ def table(text: str, unit: Unit = "number") -> DraftedTable:
 
 def broken(drafted: DraftedTable) -> dict[str, bool]:
     """The ids of the claims that are bound, and whether what they are computed from contradicts them."""
-    derived, counts, _ = relations_of_table(drafted)
+    derived, _, counts, _ = relations_of_table(drafted)
     claims_now = [msgspec.structs.replace(one, unit="count") if one.id in counts else one for one in drafted.claims.values()]
     ledger = Ledger(document=Document(title="", sha256="0" * 64, file="x"), claims=tuple(claims_now))
     terms, claims = Terms({"l": ledger}), {claim.id: claim for claim in ledger.claims}
