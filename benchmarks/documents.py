@@ -26,6 +26,7 @@ from aqea_registry.documents.prose import kind_of, line_starts
 from aqea_registry.project.project import open_project
 from benchmarks import corpus
 from benchmarks.corpus import UNIT_SCALES, UNITS, Edit, Expected, Number, Place, Relation, digits, magnitude, slug
+from benchmarks.relations import random_tables
 from benchmarks.timing import Figure, Goal, temporary
 
 PARAMS = "datasets: {}\nmodels: {}\nruns: {}\nrun: {pairs: {}, exports: {}}\npublish: {stores: [], title: Documents}\n"
@@ -65,7 +66,7 @@ def measure(*, quick: bool) -> list[Figure]:
         outcome = run_corpus(root)
         for miss in outcome.misses:
             print(f"{miss.kind}: {miss.document}:{miss.line}: {miss.text}")
-        return [*figures(outcome), *_speed(root, quick=quick)]
+        return [*figures(outcome), *random_tables(quick=quick), *_speed(root, quick=quick)]
 
 
 def run_corpus(root: Path) -> Outcome:

@@ -16,7 +16,7 @@ import msgspec
 
 from aqea_registry.base.findings import BadConfiguration, Finding
 from aqea_registry.claims.ledger import At, Claim, Evaluation, Measurement
-from aqea_registry.claims.relations import DraftedTable, relations_of_table
+from aqea_registry.claims.relations import DraftedTable
 from aqea_registry.documents.cells import DECIMAL_COMMA, Number, Reading, read_cell
 from aqea_registry.documents.metrics import is_score, metric_name, names_metric, names_other, names_score, written_in
 from aqea_registry.documents.model_index import MOST, IndexEntry, Metric
@@ -60,18 +60,19 @@ class LeftOut(msgspec.Struct, frozen=True):
 
 
 class Imported(NamedTuple):
-    """What a document prints: results by key, claims in its order, what is wrong in it, notes, and what was left out."""
+    """What a document prints: results by key, claims in its order, what is wrong, notes, what was left out, and its tables."""
 
     results: dict[str, Evaluation]
     claims: list[Claim]
     findings: list[Finding]
     notes: list[str]
     left_out: list[LeftOut]
+    tables: list[DraftedTable]
 
     @classmethod
     def of_nothing(cls) -> Imported:
         """What an empty document prints."""
-        return cls({}, [], [], [], [])
+        return cls({}, [], [], [], [], [])
 
     def and_also(self, other: Imported) -> Imported:
         """What both print, in this order."""
@@ -81,6 +82,7 @@ class Imported(NamedTuple):
             self.findings + other.findings,
             self.notes + other.notes,
             self.left_out + other.left_out,
+            self.tables + other.tables,
         )
 
 
@@ -160,7 +162,7 @@ def left_out(metric: Metric, lines: Sequence[str], why: str) -> LeftOut:
 def claims_of_tables(
     tables: Sequence[Table], text: str = "", document: str = "", *, unit: Unit | None = None, first: str = "table"
 ) -> Imported:
-    """An unbound claim for each number in columns of results, TABLE.ROW.COLUMN; averages and totals are derived.
+    """An unbound claim for each number in columns of results, TABLE.ROW.COLUMN.
 
     The second number of a cell is TABLE.ROW.COLUMN@2, with what it is in its note. `unit` is that of scores that name none.
     """
@@ -180,9 +182,8 @@ def claims_of_tables(
         firsts = {place: claims[0] for place, claims in drafted.items() if claims[0].note is None}
         if len(imported.claims) + len(firsts) > MOST:
             raise BadConfiguration(f"more than {MOST} numbers in tables", "import the part that prints results")
-        related = relations_of_table(DraftedTable(table.name or key, table.texts(table.key), table.columns, firsts))
-        imported.claims.extend(related.bound(claim) for _, claims in sorted(drafted.items()) for claim in claims)
-        imported.notes.extend(related.notes)
+        imported.claims.extend(claim for _, claims in sorted(drafted.items()) for claim in claims)
+        imported.tables.append(DraftedTable(table.name or key, table.texts(table.key), table.columns, firsts))
     return imported
 
 

@@ -18,6 +18,7 @@ from aqea_registry.claims import drafting
 from aqea_registry.claims.drafting import EvaluationUnit, Imported, LeftOut, read_number
 from aqea_registry.claims.ledger import FOLDER, Claim, Document, Ledger, parse_ledger, render_ledger
 from aqea_registry.claims.merging import Merged, merge
+from aqea_registry.claims.repeats import relate
 from aqea_registry.documents.csv_tables import csv_table
 from aqea_registry.documents.html_tables import html_tables
 from aqea_registry.documents.latex_tables import latex_tables
@@ -182,10 +183,12 @@ def _read_document(
         message = f"{path.name}: no numbers in a model-index of the front matter, nor in Markdown tables"
     units = {unit} if unit else {claim.unit for claim in index.claims} - {"number"}
     cells = drafting.claims_of_tables(tables, text, path.name, unit=units.pop() if len(units) == 1 else None)
+    found = relate(index.claims, index.results, cells.tables)
     read = index.and_also(cells._replace(findings=[*findings, *cells.findings]))
     if not read.claims and read.left_out:
         message = f"{path.name}: not one of its {sum(left.numbers for left in read.left_out)} numbers could be read"
         message = "; ".join([message, *left_out_notes(read.left_out)])
+    read = read._replace(claims=[found.bound(claim) for claim in read.claims], notes=[*read.notes, *found.notes])
     if not read.claims and read.findings:
         raise Refused(message, read.findings)
     if not read.claims:

@@ -45,7 +45,7 @@ cost price std sd stdev variance mb gb kb ms"""
 _ALONE = "id n time memory context min max best speed var"
 _COUNTED = """n # count counts support samples examples instances queries documents pairs sentences rows items questions
 datasets tasks tests"""
-_WORD = re.compile(r"[^\s()\[\]{},;:/|*↑↓%_-]+")
+_WORD = re.compile(r"[^\s()\[\]{},;:/|*↑↓%_]+")
 _NUMBERED = re.compile(r"[(\[]\s*(\d{1,6})(?:\s+[a-z]+)?\s*[)\]]\s*$")
 
 
@@ -274,6 +274,7 @@ def _is_count(words: tuple[str, ...]) -> bool:
 
 
 def _promise(words: tuple[str, ...]) -> _Promise | None:
+    words = tuple(part for word in words for part in word.split("-"))
     named = [word for word in words if word in _FUNCTIONS]
     rest = [word for word in words if word not in _FUNCTIONS and word not in _GENERIC.split() and not word.isdecimal()]
     if not named or (named == ["all"] and rest):
@@ -324,9 +325,8 @@ def _trials(axis: _Axis, line: int, terms: _Terms) -> Iterator[_Trial]:
     lines, weights = [axis.cells[term] for term in axis.sets[terms.set]], _weights(axis, terms)
     for position, own in axis.cells[line].items() if weights else ():
         cells = [cell for cells in lines if (cell := cells.get(position)) is not None]
-        alike = (
-            all(cell.counted for cell in (own, *cells)) if counted else {cell.claim.unit for cell in cells} == {own.claim.unit}
-        )
+        units = {cell.claim.unit for cell in (own, *cells)} - {"number"}  # which has no unit of its own
+        alike = all(cell.counted for cell in (own, *cells)) if counted else len(units) < 2
         if len(cells) < len(lines) or not alike or position == terms.counts:
             continue
         if mean and (position in axis.settings or (position in axis.counts and own.counted)):

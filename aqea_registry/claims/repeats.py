@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from aqea_registry.claims.ledger import Claim, Evaluation
-from aqea_registry.claims.quantity import NotComputable, Quantity, converted, mean, printable_as, printed
+from aqea_registry.claims.quantity import NotComputable, Quantity, converted, mean, printed
 from aqea_registry.claims.relations import DraftedTable, Relations, holds_for_most, letters, relations_of_table
 from aqea_registry.documents.metrics import metric_name
 from aqea_registry.documents.numbers import NotANumber, parse_number
@@ -29,6 +29,7 @@ MAIN_SCORES: Mapping[str, str] = {
     "Reranking": "map",
     "BitextMining": "f1",
 }
+_SHARES = {"percent", "fraction"}
 _VALUES = frozenset({"value", "score", "result", "mainscore", "test"})
 
 
@@ -61,7 +62,7 @@ def _repeats(table: DraftedTable, page: _Page) -> Relations:
     held = [chance for _, _, chance in tried if chance is not None]
     if holds_for_most(held, len(tried)):
         for claim, source, _ in tried:
-            text = source.text if printable_as(source.value.unit, claim.unit) else f"{claim.unit}({source.text})"
+            text = source.text if {source.value.unit, claim.unit} != _SHARES else f"{claim.unit}({source.text})"
             if text.startswith("["):
                 found.quoted[claim.id] = text[1:-1]
             else:
@@ -146,7 +147,7 @@ def _found(table: DraftedTable, page: _Page) -> Iterator[tuple[Claim, _Printed, 
             continue
         with suppress(NotANumber, NotComputable):
             own, value = parse_number(claim.value or "", claim.unit), source.value
-            if not printable_as(value.unit, claim.unit):
+            if {value.unit, claim.unit} == _SHARES:
                 value = converted(value, claim.unit)
             spread = SPREAD if "percent" in (claim.unit, value.unit) else SPREAD / 100
             width = float(own.high - own.low + value.high - value.low) / spread

@@ -159,6 +159,27 @@ def test_a_section_has_an_average_of_its_own() -> None:
     ]
 
 
+def test_the_name_of_a_row_may_have_the_words_of_settings() -> None:
+    found = broken(table(COLUMN.format(label="Avg", third="32.00").replace("c     |", "date-size |")))
+    assert found["t.2.5"] and len(found) == 4
+
+
+def test_numbers_without_a_unit_are_beside_those_that_have_one() -> None:
+    drafted = table(COLUMN.format(label="Avg", third="23.00"))
+    claims = {
+        place: msgspec.structs.replace(one, unit="percent") if place[1] > 2 else one for place, one in drafted.claims.items()
+    }
+    assert len(broken(drafted._replace(claims=claims))) == 4
+
+
+def test_a_limit_is_not_a_term() -> None:
+    drafted = table(COLUMN.format(label="Avg", third="23.00"))
+    claims = {
+        place: msgspec.structs.replace(one, bound="over") if place == (0, 2) else one for place, one in drafted.claims.items()
+    }
+    assert set(broken(drafted._replace(claims=claims))) == {"t.1.5", "t.2.5", "t.3.5"}
+
+
 def test_no_set_of_terms_is_searched_for_one_that_fits() -> None:
     """The average is that of the first two columns, which nothing says."""
     assert (
