@@ -53,12 +53,12 @@ def relate(claims: Sequence[Claim], results: Mapping[str, Evaluation], tables: S
         letters(part) for result in results.values() for part in (result.model, result.model.rpartition("/")[2])
     }
     for table in tables if index else ():
-        found.add(_repeats(table, _page(table, index, values)))
+        found.add(_repeats(table, _sought(table, index, values)))
     return found
 
 
-def _repeats(table: DraftedTable, page: _Page) -> Relations:
-    found, tried = Relations({}, {}, set(), []), list(_found(table, page))
+def _repeats(table: DraftedTable, sought: _Sought) -> Relations:
+    found, tried = Relations({}, {}, set(), []), list(_found(table, sought))
     held = [chance for _, _, chance in tried if chance is not None]
     if holds_for_most(held, len(tried)):
         for claim, source, _ in tried:
@@ -103,7 +103,7 @@ def _scores(claims: Iterable[Claim]) -> Iterator[tuple[str, str, Claim]]:
         yield key, metric_name(claim.measured.metric if claim.measured else metric), claim
 
 
-class _Page(NamedTuple):
+class _Sought(NamedTuple):
     """What the name of a table says of all its cells: datasets and metrics; and labels that say nothing but `value`."""
 
     known: _Index
@@ -130,19 +130,19 @@ def _names(text: str) -> tuple[str, str]:
     return name, f"cos_sim_{name}"
 
 
-def _page(table: DraftedTable, index: _Index, values: Collection[str]) -> _Page:
+def _sought(table: DraftedTable, index: _Index, values: Collection[str]) -> _Sought:
     words = re.findall(r"[a-z0-9@]+", table.name.lower())[:40]
     titles = ["_".join(words[start:end]) for start in range(len(words)) for end in range(start + 1, start + 7)]
     datasets = dict.fromkeys(name for title in titles if (name := letters(title)) in index)
     metrics = tuple(name for title in titles for name in _names(title))
-    return _Page(index, tuple(datasets if len(index) > 1 else index), metrics, values)
+    return _Sought(index, tuple(datasets if len(index) > 1 else index), metrics, values)
 
 
-def _found(table: DraftedTable, page: _Page) -> Iterator[tuple[Claim, _Printed, float | None]]:
+def _found(table: DraftedTable, sought: _Sought) -> Iterator[tuple[Claim, _Printed, float | None]]:
     """Cells that the model-index prints, with that, and how often another number would agree; None where this one does not."""
     for (row, column), claim in table.claims.items():
         one, other = table.rows[row], table.columns[column]
-        source = page.source(one, other) or page.source(other, one)
+        source = sought.source(one, other) or sought.source(other, one)
         if source is None or claim.unit not in ("percent", "fraction", "number"):
             continue
         with suppress(NotANumber, NotComputable):
