@@ -232,9 +232,10 @@ def _agree(claim: Claim, number: PrintedNumber, value: Quantity) -> bool:
 def _factor(claim: Claim, number: PrintedNumber, value: Quantity) -> Fraction | None:
     """100 or 1/100, if the evidence times that agrees with the print."""
     for factor in (Fraction(100), Fraction(1, 100)):
-        scaled = Quantity(value.value * factor, value.low * factor, value.high * factor, value.unit)
-        if 2 * abs(scaled.value - number.value) <= abs(number.value) and _agree(claim, number, scaled):
-            return factor
+        if 2 * abs(value.value * factor - number.value) <= abs(number.value):
+            scaled = Quantity(value.value * factor, value.low * factor, value.high * factor, value.unit)
+            if _agree(claim, number, scaled):
+                return factor
     return None
 
 
@@ -242,8 +243,8 @@ def _way(claim: Claim, number: PrintedNumber, value: Quantity) -> str:
     """How a contradicted claim would agree, where that is plain: by a factor of 100, or with zeros that are not digits."""
     if factor := _factor(claim, number, value):
         return f"; {'100 times' if factor > 1 else 'a hundredth of'} that would agree: {_rescaled(claim, factor > 1)}"
-    digits = len(re.sub(r"\D", "", claim.value or "").strip("0"))
-    if digits and (claim.bound, claim.tolerance, claim.digits) == (None, None, None):
+    if (claim.value or "").endswith("0") and (claim.bound, claim.tolerance, claim.digits) == (None, None, None):
+        digits = len(re.sub(r"\D", "", claim.value or "").strip("0"))
         with suppress(NotANumber):
             if _agree(claim, quantity.printed_number(msgspec.structs.replace(claim, digits=digits)), value):
                 bound = "over" if value.value > number.value else "under"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
 from aqea_registry.base.findings import Unchecked
 from aqea_registry.claims.ledger import Evaluation, Ledger
@@ -28,10 +28,11 @@ def resolve_result(result: Evaluation, params: Params, lock: Lock) -> Resolved |
     if result.revision == "None" or (result.revision is None and result.dataset not in params.datasets):
         message = f"the document names no revision of {result.dataset}, so it does not say which rows it scored"
         return Unchecked("unpinned", message)
-    datasets = _datasets(result, params)
+    wanted = (result.dataset, result.config, result.split)
+    datasets = _named(result.dataset, params.datasets, lambda entry: (entry.repo, entry.config, entry.split_name) == wanted)
     if not datasets:
         return Unchecked("unknown-dataset", _unknown_dataset(result, params))
-    models = _models(result, params)
+    models = _named(result.model, params.models, lambda entry: entry.repo == result.model and entry.full_dimension is None)
     if len(models) != 1:
         several = f"the catalogue has several models of it, name one: {', '.join(models)}"
         return Unchecked("unknown-model", f"{result.model}: {several if models else 'the catalogue has no such model'}")
@@ -53,25 +54,17 @@ def resolve_result(result: Evaluation, params: Params, lock: Lock) -> Resolved |
     return _not_made(fitting, model, params, lock)
 
 
-def _datasets(result: Evaluation, params: Params) -> list[str]:
-    """A dataset by its name in the catalogue, or all that are this config and split of the repository."""
-    if result.dataset in params.datasets:
-        return [result.dataset]
-    wanted = (result.dataset, result.config, result.split)
-    return [name for name, entry in params.datasets.items() if (entry.repo, entry.config, entry.split_name) == wanted]
+Entry = TypeVar("Entry", Dataset, Model)
 
 
-def _models(result: Evaluation, params: Params) -> list[str]:
-    """A model by its name in the catalogue or, whole and not cut, by its repository."""
-    if result.model in params.models:
-        return [result.model]
-    return [name for name, entry in params.models.items() if entry.repo == result.model and entry.full_dimension is None]
+def _named(name: str, entries: Mapping[str, Entry], fits: Callable[[Entry], bool]) -> list[str]:
+    """An entry by its name in the catalogue, or all that fit: split of a repository, or a model that is whole and not cut."""
+    return [name] if name in entries else [key for key, entry in entries.items() if fits(entry)]
 
 
 def _unknown_dataset(result: Evaluation, params: Params) -> str:
-    splits = sorted(
-        {f"{entry.config}/{entry.split_name}" for entry in params.datasets.values() if entry.repo == result.dataset}
-    )
+    there = [entry for entry in params.datasets.values() if entry.repo == result.dataset]
+    splits = sorted({f"{entry.config}/{entry.split_name}" for entry in there})
     if not splits:
         return f"the catalogue has no dataset {result.dataset}"
     return f"the catalogue has {result.dataset}, but not {result.config}/{result.split}; it has {', '.join(splits[:5])}"
@@ -88,17 +81,13 @@ def _commit_text(commit: str | None, pin: Pin | None) -> str:
 
 def _not_made(datasets: Sequence[str], model: str, params: Params, lock: Lock) -> Unchecked:
     """Why the run has no such pair set: params.yaml does not name it, or it cannot be made yet."""
-    runs = [
-        name
-        for name, run in params.runs.items()
-        if any(pair.dataset in datasets and pair.model == model for pair in run.pairs.values())
-    ]
+    all_pairs = ((name, pair) for name, run in params.runs.items() for pair in run.pairs.values())
+    runs = [name for name, pair in all_pairs if pair.dataset in datasets and pair.model == model]
     pins: list[tuple[str, Mapping[str, Pin]]] = [*((name, lock.datasets) for name in datasets), (model, lock.models)]
     unresolved = [name for name, group in pins if name not in group or not group[name].files]
     what = f"{' or '.join(datasets)} under {model}"
     if runs and unresolved:
-        first = unresolved[0]
-        message = f"the run {runs[0]!r} has {what}, but {first} has no digests yet; run: aqea-registry pin {first}"
-        return Unchecked("unresolved", message)
+        advice = f"{unresolved[0]} has no digests yet; run: aqea-registry pin {unresolved[0]}"
+        return Unchecked("unresolved", f"the run {runs[0]!r} has {what}, but {advice}")
     there = f"the run {runs[0]!r} has it: set 'run' in params.yaml and run: dvc repro" if runs else "no run has it"
     return Unchecked("no-pair-set", f"this run has no pair set of {what}; {there}")
