@@ -183,12 +183,10 @@ def _read_document(
         message = f"{path.name}: no numbers in a model-index of the front matter, nor in Markdown tables"
     units = {unit} if unit else {claim.unit for claim in index.claims} - {"number"}
     cells = drafting.claims_of_tables(tables, text, path.name, unit=units.pop() if len(units) == 1 else None)
-    found = relate(index.claims, index.results, cells.tables)
     read = index.and_also(cells._replace(findings=[*findings, *cells.findings]))
     if not read.claims and read.left_out:
         message = f"{path.name}: not one of its {sum(left.numbers for left in read.left_out)} numbers could be read"
         message = "; ".join([message, *left_out_notes(read.left_out)])
-    read = read._replace(claims=[found.bound(claim) for claim in read.claims], notes=[*read.notes, *found.notes])
     if not read.claims and read.findings:
         raise Refused(message, read.findings)
     if not read.claims:
@@ -312,7 +310,16 @@ def _merged(
         line = claim.at.line or 0
         return 0 < line <= len(lines) and claim.text in lines[line - 1]
 
-    return merge(old, document, read.results, read.claims, still, prune=prune, model=model, units=unit is not None)
+    def related(claims: list[Claim]) -> list[Claim]:
+        now = dict(zip((claim.id for claim in read.claims), claims, strict=True))
+        tables = [
+            table._replace(claims={place: now[claim.id] for place, claim in table.claims.items()}) for table in read.tables
+        ]
+        found = relate([claim for claim in claims if claim.at.path], read.results, tables)
+        read.notes.extend(found.notes)
+        return [found.bound(claim) for claim in claims]
+
+    return merge(old, document, read.results, read.claims, still, related, prune=prune, model=model, units=unit is not None)
 
 
 def _check_is_its_document(old: Ledger | None, merged: Merged, ledger: str, path: Path) -> None:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import msgspec
+from msgspec.structs import replace
 
 from aqea_registry.claims.ledger import Claim, Document, Evaluation, Ledger
 
@@ -77,6 +77,7 @@ def merge(
     results: dict[str, Evaluation],
     claims: Sequence[Claim],
     still: Callable[[Claim], bool],
+    relate: Callable[[list[Claim]], list[Claim]],
     *,
     prune: bool,
     model: str | None,
@@ -84,32 +85,33 @@ def merge(
 ) -> Merged:
     """Put what a document prints now into its ledger.
 
-    A claim that is recognised keeps everything but its value and location. An old claim that was not has gone if it has the
-    location of an imported one and is not `still` there; with `prune` it is left out. `model` replaces that of the results,
-    `units` those of their values.
+    `relate` gives claims, with the ids and units of the ledger, the evidence that the document shows; new ones take it. A claim
+    that is recognised keeps everything but its value and location. An old claim that was not has gone if it has the location of
+    an imported one and is not `still` there; with `prune` it is left out. `model` replaces that of the results, `units` those
+    of their values.
     """
     found = recognise(old, results, claims, same=old.document.sha256 == document.sha256)
-    taken = {claim.id for claim in old.claims}
-    fresh = [
-        _renewed(found.before[claim.id], claim, units=units) if claim.id in found.before else _free(claim, taken)
-        for claim in claims
-    ]
+    taken, before = {claim.id for claim in old.claims}, [found.before.get(claim.id) for claim in claims]
+    if units:  # those of results
+        both = zip(before, claims, strict=True)
+        before = [replace(was, unit=claim.unit) if was and claim.at.path else was for was, claim in both]
+    pairs = zip(before, claims, strict=True)
+    now = relate([replace(claim, id=was.id, unit=was.unit) if was else _free(claim, taken) for was, claim in pairs])
+    fresh = [_renewed(was, claim) if was is not None else claim for was, claim in zip(before, now, strict=True)]
     used, doubtful = {claim.id for claim in found.before.values()}, {claim.id for claim in found.doubtful}
     gone = [c.id for c in old.claims if c.id not in used | doubtful and _is_imported(c) and not still(c)]
     merged = _in_order([claim for claim in old.claims if not (prune and claim.id in gone)], fresh)
     named = {claim.measured.result for claim in merged if claim.measured is not None}
     renewed = {key: _result(old.results.get(key), result, model) for key, result in results.items()}
     rest = {key: result for key, result in old.results.items() if key not in results and key in named}
-    changed = {
-        before.id: (before, claim) for claim in claims if (before := found.before.get(claim.id)) and before.text != claim.text
-    }
+    changed = {was.id: (was, claim) for was, claim in zip(before, now, strict=True) if was and was.text != claim.text}
     return Merged(
         ledger=Ledger(document=document, results={**renewed, **rest}, claims=tuple(merged)),
         added=tuple(claim.id for claim in fresh if claim.id not in used),
         changed=tuple(changed),
         gone=tuple(gone),
         doubtful=tuple(doubtful),
-        kept={id_: before.text for id_, (before, claim) in changed.items() if _is_by_hand(before, claim)},
+        kept={id_: was.text for id_, (was, claim) in changed.items() if _is_by_hand(was, claim)},
     )
 
 
@@ -151,12 +153,11 @@ def _is_by_hand(old: Claim, new: Claim) -> bool:
     return old.kind != "unbound" and (old.measured, old.derived, old.quoted) != (new.measured, new.derived, new.quoted)
 
 
-def _renewed(old: Claim, new: Claim, *, units: bool) -> Claim:
+def _renewed(old: Claim, new: Claim) -> Claim:
     """The old claim as it is printed now. A reading by hand stays as long as the print does."""
-    unit = new.unit if units and new.at.path else old.unit
     if new.text == old.text:
-        return msgspec.structs.replace(old, at=new.at, unit=unit)
-    return msgspec.structs.replace(old, at=new.at, unit=unit, value=new.value, printed=new.printed, ocr=None)
+        return replace(old, at=new.at)
+    return replace(old, at=new.at, value=new.value, printed=new.printed, ocr=None)
 
 
 def _free(claim: Claim, taken: set[str]) -> Claim:
@@ -166,7 +167,7 @@ def _free(claim: Claim, taken: set[str]) -> Claim:
         number += 1
         id_ = f"{claim.id}-{number}"
     taken.add(id_)
-    return msgspec.structs.replace(claim, id=id_)
+    return replace(claim, id=id_)
 
 
 def _result(old: Evaluation | None, new: Evaluation, model: str | None) -> Evaluation:
@@ -174,7 +175,7 @@ def _result(old: Evaluation | None, new: Evaluation, model: str | None) -> Evalu
     if old is None:
         return new
     revision = new.model_revision or old.model_revision
-    return msgspec.structs.replace(new, model=new.model if model else old.model, model_revision=revision)
+    return replace(new, model=new.model if model else old.model, model_revision=revision)
 
 
 def _is_imported(claim: Claim) -> bool:

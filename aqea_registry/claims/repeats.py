@@ -78,7 +78,12 @@ def _index(claims: Sequence[Claim], results: Mapping[str, Evaluation]) -> _Index
     index: _Index = {}
     tasks: dict[str, list[_Printed]] = {}
     for key, metric, claim in _scores(claims):
-        if claim.value is None or re.sub(r"-\d+$", "", key) in results.keys() - {key} or f"{key}-2" in results:
+        if (
+            claim.value is None
+            or key not in results
+            or re.sub(r"-\d+$", "", key) in results.keys() - {key}
+            or f"{key}-2" in results
+        ):
             continue
         try:
             source = _Printed(f"[{claim.id}]", printed(parse_number(claim.value, claim.unit), claim.unit))
@@ -99,8 +104,10 @@ def _index(claims: Sequence[Claim], results: Mapping[str, Evaluation]) -> _Index
 def _scores(claims: Iterable[Claim]) -> Iterator[tuple[str, str, Claim]]:
     """The claims of a model-index with the key of their result and the metric."""
     for claim in claims:
-        key, _, metric = claim.id.rpartition(".")
-        yield key, metric_name(claim.measured.metric if claim.measured else metric), claim
+        key, _, metric = claim.id.rpartition(".")  # a claim that somebody gave another id is known by what it measured
+        if claim.measured is not None:
+            key, metric = claim.measured.result, claim.measured.metric
+        yield key, metric_name(metric), claim
 
 
 class _Sought(NamedTuple):

@@ -271,6 +271,20 @@ def test_evidence_by_hand_of_a_number_that_changed_is_a_finding(empty: Path) -> 
     assert take(empty, changed).findings == ()
 
 
+def test_what_is_derived_names_claims_as_the_ledger_does(empty: Path) -> None:
+    rows = ["|m|a|", *(f"|{name}|{value}|" for name, value in zip("uvwxyz", (11, 12, 14, 18, 25, 40), strict=True))]
+    take(empty, table(*(f"{row[:-1]}.00|" if row[-2].isdigit() else row for row in rows)))
+
+    def edit(value: dict[str, Any]) -> None:
+        value["claims"][0] |= {"id": "mine", "unit": "percent"}
+        for claim in value["claims"][1:]:
+            claim["unit"] = "percent"
+
+    rewrite(empty, edit)
+    done = take(empty, table(*(f"{row[:-1]}.00|" if row[-2].isdigit() else row for row in rows), "|Average|20.00|"))
+    assert done.added == ("table.average.a",) and "[mine]" in (claims_of(empty)["table.average.a"].derived or "")
+
+
 def test_a_ledger_whose_rows_are_called_by_their_ranks_keeps_its_claims(empty: Path) -> None:
     take(empty, table(*BOARD))
 
