@@ -40,7 +40,7 @@ class Recognised(NamedTuple):
 def recognise(old: Ledger, results: Mapping[str, Evaluation], claims: Sequence[Claim], *, same: bool) -> Recognised:
     """Which claims of a ledger the new ones are: by what they are called, and in the `same` document by line and text.
 
-    Claims that are called the same are told apart by their numbers. An id decides only where nothing speaks against it.
+    Claims that are called the same are distinguished by their numbers. An id decides only where nothing speaks against it.
     """
     found = Recognised({}, [])
     called = [(claim, _called(claim, old.results)) for claim in old.claims], [(c, _called(c, results)) for c in claims]
