@@ -62,12 +62,12 @@ def bind(text: str, scan: Scan, ledgers: Mapping[str, Ledger], own: Mapping[str,
                 lines[name][claim.id] = line
     spans.sort()
     results = [(index, number) for index, number in enumerate(scan.numbers) if number.why is not None]
-    examples = {index for index, number in results if index in marked.examples or _within(number, scan.examples)}
-    free = [
-        number
-        for index, number in results
-        if index not in examples and index not in marked.bound and not _overlaps(number, spans)
-    ]
+    examples, free = 0, []
+    for index, number in results:
+        if index in marked.examples or (scan.examples and _within(number, scan.examples)):
+            examples += 1
+        elif index not in marked.bound and not (spans and _overlaps(number, spans)):
+            free.append(number)
     faults += _unbound(free, starts)
     if scan.open is not None:
         faults.append(Fault("malformed", *_at(starts, scan.open), "`examples` begins here and has no end"))
@@ -75,7 +75,7 @@ def bind(text: str, scan: Scan, ledgers: Mapping[str, Ledger], own: Mapping[str,
         message = f"the numbers from here on were not looked at: {len(scan.numbers)} come before; split the document"
         faults.append(Fault("claim-unbound", *_at(starts, scan.rest), message))
     faults.sort(key=lambda fault: (fault.line, fault.column))
-    return Bound(len(results), len(results) - len(examples) - len(free), len(examples), tuple(faults), lines)
+    return Bound(len(results), len(results) - examples - len(free), examples, tuple(faults), lines)
 
 
 class _Marked:

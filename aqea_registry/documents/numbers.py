@@ -15,8 +15,10 @@ from fractions import Fraction
 from itertools import islice
 from typing import Literal, NamedTuple
 
+from aqea_registry.documents.cues import Cues
 from aqea_registry.documents.prose import Kind, Prose, Span, blanked, prose_of
-from aqea_registry.documents.tables import LETTERS, NUMBER, results_in_tables
+from aqea_registry.documents.result_cells import results_in_tables
+from aqea_registry.documents.tables import DIGIT, DIGITS
 
 MOST = 200_000  # numbers of a document that are looked at; what has more is data
 
@@ -72,116 +74,88 @@ def scan(text: str, kind: Kind) -> Scan:
 
 
 # After a number, with or without a space. Of a weak unit only decimals look measured.
-_PERCENT = r"\\?%|percent\b|per\scent\b|pp\b|percentage\spoints?\b"
+_PERCENT = r"\\?%|percent\b|per\scent\b|pp\b|percentage\spoints?\b|Prozent\b"
 _MEASURE = (
     r"(?:[kKMGTP]i?[bB](?:it)?(?:/s|ps)?|[A-Za-z]{1,12}/s(?:ec)?|[a-z]{2,12}\sper\ssecond|[kMGTP]FLOPS?(?:/s)?|FLOPS?"
-    r"|ns|[µμ]s|ms|s|sec|min|h|dB|kWh|fps)(?![\w/-]|\.\w)"
+    r"|ns|[µμ]s|ms|s|sec|min|h|dB|k?Wh?|k?g|fps)(?![\w/-]|\.\w)"
 )
 _MORE = "faster slower smaller larger longer shorter more less fewer better higher lower as"
 _TIMES = rf"(?:x|×)(?![\w])|\s(?:x|×|times)(?=\s(?:{_MORE.replace(' ', '|')})\b)|\$?\\times(?![A-Za-z])(?!\s?10)\$?|-?fold\b"
 _POWER = r"(?:×|x|\\times|\\cdot|·)\s?10\^?\{?[-−]?\d++"
-_WEAK = rf"(?:(?:milli|micro)?seconds?|minutes?|hours?|days?|points?|bytes|[mb]illion|thousand)\b|-points?\b|{_POWER}"
-_UNIT = re.compile(
-    rf"(?P<times>{_TIMES})|(?:[ ~\u00a0\u2009\u202f]|\\[, ])?"
-    rf"(?:(?P<percent>{_PERCENT})|(?P<measure>{_MEASURE})|(?P<weak>{_WEAK}))|(?P<magnitude>[kKMBT])(?![\w])"
+_WEAK = rf"(?:(?:milli|micro)?seconds?|minutes?|hours?|days?|bytes|[mb]illion|thousand)\b|{_POWER}"
+_UNIT = (
+    rf"(?:(?P<times>{_TIMES})|\$?(?:[ ~\u00a0\u2009\u202f]|\\[, ])?"
+    rf"(?:(?P<percent>{_PERCENT})|(?P<points>-?(?:[pP]oints?|Punkte)\b)|(?P<measure>{_MEASURE})|(?P<weak>{_WEAK}))"
+    rf"|(?P<magnitude>[kKMBT])(?![\w]))?+"
 )
-_NUMBER = re.compile(NUMBER)
-
-_BESIDE = frozenset("@#^\\")
-_JOINTS = frozenset("-–—/+−:=")
-# Words before a number that make it a name, and programs, whose versions look like decimals.
-_REFERENCES = """section sections sec chapter chap figure figures fig figs table tables tab equation equations eq eqs appendix
-algorithm theorem lemma definition corollary proposition page pages pp line lines listing step item issue issues no nr
-vol volume version versions ver release releases rfc iso iec ieee"""
-_PROGRAMS = """python cpython pypy java node nodejs npm go rust ruby perl php julia pytorch torch torchvision tensorflow keras
-jax numpy scipy pandas matplotlib pyarrow sklearn transformers pip conda cuda cudnn rocm ubuntu debian fedora
-centos rhel alpine macos windows linux kernel glibc gcc clang llvm cmake git docker kubernetes openssl sqlite
-postgresql mysql redis spark vllm onnx tensorrt opencv skopeo croissant unicode tls http"""
-_NAMES = frozenset((_REFERENCES + " " + _PROGRAMS).split())
-_CHAIN = re.compile(r"\s*+(?:,|;|–|-|/|&|and|or|to)?\s*+(?:and|or)?\s*+")
-_HEADING = re.compile(r"#{1,6}[ \t]+$")
+# A word of its own, not part of a name, a path, a version or a time. Behind a joint there may be another number: `1.0-1.8`.
+_NUMBER = re.compile(
+    rf"(?P<digits>{DIGIT}(?<![^\W_].)(?<![@#^].)(?<!(?<!\\)\\.)(?<!\w[_.].)(?<!\d:.){DIGITS}){_UNIT}"
+    r"(?![^\W_\u00b2\u00b3\u00b9\u2070-\u2079]|@|[_.][^\W_]|[-/][^\W\d_]|:\d)"
+)
+_JOINTS = frozenset("-–—/+−")
+_OVERRULED = frozenset({"digits", "percent", "weak"})  # units with which a number may be a setting
 
 
 def numbers(prose: Prose) -> Iterator[NumberSpan]:
     """Every number of the prose that is a word of its own, in order; names, dates and versions are not."""
-    text, results = prose.text, results_in_tables(prose)
+    text, results, cues = prose.text, results_in_tables(prose), Cues(prose.text)
     result = next(results, None)
-    behind = named = -1  # the end of the number before, and of the last that is part of a name
+    behind = -1  # the end of the number before
     for match in _NUMBER.finditer(text):
-        start, end = match.span()
-        if not _free_before(text, start, behind):
-            continue
-        unit = _UNIT.match(text, end)
-        stop = unit.end() if unit else end
-        if not _free_behind(text, stop):
-            continue
-        if text[start - 1 : start] in ("-", "−", "+") and behind != start - 1:
-            start -= 1
+        start, end, stop = match.start(), match.end("digits"), match.end()
+        before = text[start - 1 : start]
+        if before in _JOINTS and behind != start - 1:
+            if start > 1 and (text[start - 2].isalnum() or text[start - 2] in "_)"):
+                continue
+            start -= before in "-−+"
+        behind = stop
         while result is not None and result.end <= start:
             result = next(results, None)
-        why = _why(text, match, unit) or (result.why if result is not None and result.start <= start else None)
-        if why is not None and (_is_named(text, start) or (named >= 0 and _CHAIN.fullmatch(text, named, start))):
-            why, named = None, stop
-        behind = stop
+        why = _looks(text, match)
+        if result is not None and result.start <= start:
+            why = result.why and (why or result.why)
+        else:
+            verdict = cues.verdict(start, end) if match.lastgroup != "magnitude" else None
+            if verdict == "name" or (verdict == "setting" and match.lastgroup in _OVERRULED):
+                why = None
+            elif verdict == "result":
+                why = why or "beside a metric"
         yield NumberSpan(text[start:end], start, end, stop, why)
 
 
-def _free_before(text: str, start: int, behind: int) -> bool:
-    """Not part of a word, a name, a path or a version; a number may follow another after a joint: `1.0-1.8`."""
-    if start == 0:
-        return True
-    last, other = text[start - 1], text[start - 2] if start > 1 else " "
-    if last.isalnum() or last in _BESIDE:
-        return last == other == "\\"
-    if last in "_.":
-        return not (other.isalnum() or other == "_")
-    if last in _JOINTS and last not in ":=":
-        return not (other.isalnum() or other in "_)") or behind == start - 1
-    return not (last == ":" and other.isdigit())
-
-
-def _free_behind(text: str, stop: int) -> bool:
-    if stop >= len(text):
-        return True
-    first, other = text[stop], text[stop + 1 : stop + 2]
-    if first.isalnum() or first == "@":
-        return False
-    if first in "_.":
-        return not other.isalnum()
-    if first in "-/":
-        return not other.isalpha()
-    return not (first == ":" and other.isdigit())
-
-
-def _why(text: str, number: re.Match[str], unit: re.Match[str] | None) -> str | None:
-    """Why a number looks like a result outside of tables, if it does."""
-    whole, decimals, exponent = number["whole"] or "", number["decimals"] or number["bare"], number["exponent"]
-    kind = unit.lastgroup if unit else None
-    if kind == "percent":
+def _looks(text: str, match: re.Match[str]) -> str | None:
+    """Why a number looks like a result by itself, if it does."""
+    unit, exponent = match.lastgroup or "", match["exponent"]
+    decimals = match["decimals"] or match["bare"] or match["comma"] or match["small"] or ""
+    if unit == "percent":
         return "a percentage"
-    if kind == "times" or (kind == "weak" and decimals):
+    if unit in ("times", "points") or (unit == "weak" and decimals):
         return "with a unit"
-    if kind == "measure":
-        # Whole mebibytes are limits and settings, and the 1990s are years.
-        setting = unit is not None and not decimals and ("iB" in unit[0] or (unit[0] == "s" and len(whole) > 3))
-        return None if setting else "with a unit"
-    if text.endswith(("\\SI{", "\\qty{"), 0, number.start()):
+    if unit == "measure":
+        return None if not decimals and _is_limit(text, match) else "with a unit"
+    if unit == "weak" and _TOOK.search(text, max(0, match.start() - 40), match.start()):
         return "with a unit"
-    if whole and len(whole) > 3 and not whole.isdigit():
+    if text.endswith(("\\SI{", "\\qty{"), 0, match.start()):
+        return "with a unit"
+    if match["thousands"]:
         return "a count"
-    if decimals and (len(decimals) > 1 or exponent):
+    if unit == "magnitude" and text.startswith(("param", "-param", " param"), match.end()):
+        return None
+    if len(decimals) > 1 or (decimals and exponent):
         return "decimals"
     return None
 
 
-def _is_named(text: str, start: int) -> bool:
-    """Whether the word before makes the number the name of something: `Table 3.14`, `Python 3.11`."""
-    before = text[max(0, start - 24) : start]
-    word = before[before.rfind("\n\n") + 1 :].rstrip(" \t\n~(#:.=<>≥≤\u00a0{")
-    last = LETTERS.search(word)
-    if last is not None and last[0].lower() in _NAMES:
-        return True
-    return "#" in before and _HEADING.search(before) is not None
+_TOOK = re.compile(r"(?:took|takes?|taking|lasted|lasts|finish(?:es|ed)|complete[sd]|(?:train|measur)ed)\s(?:\w+\s){0,3}$")
+_MEMORY = re.compile(r"\s(?:of\s)?(?:V?RAM|memory|GPUs?|cards?|each)\b")
+
+
+def _is_limit(text: str, match: re.Match[str]) -> bool:
+    """Whether a whole number with a unit is a limit or a setting: mebibytes, the memory of a machine; or years, the 1990s."""
+    unit = match["measure"]
+    memory = unit in ("GB", "TB") and _MEMORY.match(text, match.end())
+    return "iB" in unit or bool(memory) or (unit == "s" and len(match["digits"]) > 3)
 
 
 _CLAIM = re.compile(r"claim:\s*(\S.*)", re.DOTALL)

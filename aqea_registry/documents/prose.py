@@ -24,12 +24,15 @@ class Comment(NamedTuple):
 
 
 class Prose(NamedTuple):
-    """A document of which only the prose is left, its comments, and the spans of the values in a card's model-index."""
+    """A document of which only the prose is left, its comments, the spans of the values in a card's model-index, and the rows
+    of its HTML tables: whether each is a header, and the spans of its cells.
+    """
 
     kind: Kind
     text: str
     comments: tuple[Comment, ...] = ()
     values: tuple[tuple[int, int], ...] = ()
+    rows: tuple[tuple[bool, tuple[tuple[int, int], ...]], ...] = ()
 
 
 class Span(NamedTuple):
@@ -60,9 +63,11 @@ def prose_of(text: str, kind: Kind) -> Prose:
         text = blanked(text, _code_blocks(text))
     spans, comments = _code_and_comments(text)
     text = blanked(text, spans)
+    text = blanked(text, _addresses(text))
+    rows = tuple(_html_rows(text))
     for pattern, opaque in (*_MARKS, *((_HEADING,) if kind == "text" else ())):
         text = blanked(text, (Span(match.start(), match.end(), opaque) for match in pattern.finditer(text)))
-    return Prose(kind, text, tuple(comments), tuple(values))
+    return Prose(kind, text, tuple(comments), tuple(values), rows)
 
 
 # In this order: an address in angle brackets is not a tag, and a link's target may be any words.
@@ -70,19 +75,68 @@ _TAG = (
     r"</?[A-Za-z][A-Za-z0-9-]*+"
     r"(?:\s++[A-Za-z_:][A-Za-z0-9_:.-]*+(?:\s*+=\s*+(?:\"[^\"<>]*+\"|'[^'<>]*+'|[^\s\"'=<>`]++))?+)*+\s*+/?>"
 )
-_DATES = (
-    r"(?<![\w.,])(?:(?:19|20)\d\d(?:[-/](?:0?[1-9]|1[0-2])(?:[-/](?:[12]\d|3[01]|0?[1-9]))?|\.\d{1,2}\.\d{1,2})(?![\w-]|\.\d)"
-    r"|\d{1,2}[-/.]\d{1,2}[-/.](?:19|20)\d\d(?![\w-]|\.\d)|\d{1,2}:\d\d(?::\d\d(?:\.\d++)?)?(?![\w:]))"
+# Dates, times, and identifiers of papers. Patterns begin with a character or a class of them: `re` looks for these quickly.
+_DIGITS = (
+    r"\d(?<![\w.,]\d)(?:(?:(?<=1)9|(?<=2)0)\d\d(?:[-/](?:0?[1-9]|1[0-2])(?:[-/](?:[12]\d|3[01]|0?[1-9]))?|\.\d{1,2}\.\d{1,2})(?![\w-]|\.\d)"
+    r"|\d?[-/.]\d{1,2}[-/.](?:19|20)\d\d(?![\w-]|\.\d)|\d?:\d\d(?::\d\d(?:\.\d++)?)?(?![\w:])"
+    r"|(?<=1)0\.\d{4,9}/[^\s<>\"|]++|(?:(?<=0)[7-9]|(?<=[12])\d)(?:0[1-9]|1[0-2])\.\d{5}(?:v\d)?(?![\w.]))"
 )
+_ADDRESS = r"[^\s<>\"')\]}|]"
+_SCHEME = re.compile(r"(?<![A-Za-z])[A-Za-z][A-Za-z0-9+.-]{1,15}$")
+_IDS: tuple[tuple[re.Pattern[str], bool], ...] = (
+    (re.compile(r"iv(?<=[aA][rR][xX]iv)[: ]\s?\d{4}\.\d{4,5}(?:v\d+)?"), True),
+    (re.compile(_DIGITS), True),
+)
+# A macro that digits may follow at once, a power or a footnote's mark.
+_MATH = (re.compile(r"\\(?:pm|mp|sim|approx|leq?|geq?|to|rightarrow|uparrow|downarrow)(?=\d|\.\d)"), False)
+_RAISED = (re.compile(r"\^(?<=\d\^)(?<!10\^)\{[^{}\n]{0,12}\}"), False)
+_FOOTNOTE = (re.compile(r"<sup>(?<=[\d%*)>]<sup>)[^<>\n]{1,6}</sup>|\[(?<=[\d%*)]\[)\^?\w{1,3}\](?![(:])"), False)
 _MARKS: tuple[tuple[re.Pattern[str], bool], ...] = (
-    (re.compile(r"(?<![A-Za-z])[A-Za-z][A-Za-z0-9+.-]{1,15}://[^\s<>\"')\]}|]*+|www\.[^\s<>\"')\]}|]++"), True),
-    (re.compile(r"(?<=\])\((?:[^()\n]|\([^()\n]*+\))*+\)"), False),
+    (re.compile(r"\((?<=\]\()(?:[^()\n]|\([^()\n]*+\))*+\)"), False),
+    _FOOTNOTE,
     (re.compile(_TAG), False),
-    (re.compile(r"(?<![\w.])10\.\d{4,9}/[^\s<>\"|]++|(?i:\barxiv[: ]\s?)\d{4}\.\d{4,5}(?:v\d+)?"), True),
-    (re.compile(r"(?<![\w.,])(?:0[7-9]|[12]\d)(?:0[1-9]|1[0-2])\.\d{5}(?:v\d)?(?![\w.])"), True),
-    (re.compile(_DATES), True),
+    _MATH,
+    _RAISED,
+    (re.compile(r"#(?<![^\n#]#)[ \t]++\d++(?:\.\d++)*+\.?(?!\S)"), True),
+    *_IDS,
 )
-_HEADING = (re.compile(r"(?m)^[ \t]*+\d{1,2}\.\d{1,2}\.?[ \t]++(?=[A-Z][^\n\d]{2,80}$)"), True)
+_HEADING = (re.compile(r"(?m)\d(?<![^\n]\d)\d?\.\d{1,2}\.?[ \t]++(?=[A-Z][^\n\d]{2,80}$)"), True)
+
+
+_CELL_TAG = re.compile(r"<(/?)(table|t[rdh])\b([^<>]*)>", re.IGNORECASE)
+_SPANS = re.compile(r"(row|col)span\s*=\s*[\"']?(\d{1,3})", re.IGNORECASE)
+
+
+def _html_rows(text: str) -> Iterator[tuple[bool, tuple[tuple[int, int], ...]]]:
+    """The rows of HTML tables. A cell that spans columns is followed by empty ones, and so are rows below the first column."""
+    cells: list[tuple[int, int]] = []
+    start, wide, below, only_headers, body = -1, 1, 0, True, False
+    for tag in _CELL_TAG.finditer(text):
+        name = tag[2].lower()
+        if start >= 0:
+            cells += [(start, tag.start()), *[(start, start)] * (wide - 1)]
+            start = -1
+        if name[1] in "dh" and not tag[1]:
+            spans = {which.lower(): int(count) for which, count in _SPANS.findall(tag[3])}
+            start, wide = tag.end(), spans.get("col", 1)
+            below = spans.get("row", 1) if not cells else below
+            only_headers = only_headers and name == "th"
+        elif name[1] not in "dh" and cells[below > 0 :]:
+            yield only_headers and not body, tuple(cells)
+            body = body or not only_headers
+            below = max(0, below - 1)
+            cells, only_headers = [(0, 0)] * (below > 0), True
+        if name == "table":
+            cells, below, only_headers, body = [], 0, True, False
+            yield True, ()
+
+
+def _addresses(text: str) -> Iterator[Span]:
+    """The addresses of pages: `https://...` with its scheme, `www....`."""
+    for match in re.finditer(rf"://{_ADDRESS}*+", text) if "://" in text else ():
+        scheme = _SCHEME.search(text, max(0, match.start() - 17), match.start())
+        if scheme is not None:
+            yield Span(scheme.start(), match.end(), True)
 
 
 def blanked(text: str, spans: Iterable[Span]) -> str:
@@ -143,7 +197,7 @@ def _code_blocks(text: str) -> Iterator[Span]:
 
 
 _BREAK = re.compile(r"\n(?=[ \t]*+(?:\n|[-*+] |\d{1,9}[.)] |[|#>]))")
-_TICKS = re.compile(r"(?<!\\)`++|<!--")
+_TICKS = re.compile(r"[`<](?:(?<=`)(?<!\\.)`*+|(?<=<)!--)")
 
 
 def _code_and_comments(text: str) -> tuple[list[Span], list[Comment]]:
@@ -190,13 +244,19 @@ _COMMAND = re.compile(
     + "|".join(sorted(_NO_PROSE, key=len, reverse=True))
     + r")\*?(?![A-Za-z])((?:\s?\[[^\[\]]*+\]){0,3}+)((?:\s?\{[^{}]*+\}){0,3}+)"
 )
-_LENGTH = re.compile(
-    r"[-+]?(?:\d++(?:\.\d*+)?|\.\d++)\s?(?:\\[A-Za-z]*?(?:width|height|skip|sep|size|depth)\b|(?:pt|em|ex|cm|mm|in|bp|pc|sp|mu)\b)"
-    r"|\\\\\*?\[[^\[\]]*+\]"
+_LENGTHS = (
+    (
+        re.compile(
+            r"[\d.](?<![\d.].)\d*+\.?\d*+\s?(?:\\[A-Za-z]*?(?:width|height|skip|sep|size|depth)\b"
+            r"|(?:pt|em|ex|cm|mm|(?<!\s)in|bp|pc|sp|mu)\b)"
+        ),
+        True,
+    ),
+    (re.compile(r"\\\\\*?\[[^\[\]]*+\]"), True),
 )
 _HIDDEN = ("verbatim", "Verbatim", "lstlisting", "minted", "comment", "tikzpicture", "thebibliography", "filecontents", "alltt")
 _VERB = re.compile(r"\\(?:verb\*?|lstinline)([^A-Za-z\s*\[{])[^\n]{0,500}?\1")
-_LATEX_COMMENT = re.compile(r"(?<!\\)(?:\\\\)*+%([^\n]*+)")
+_LATEX_COMMENT = re.compile(r"\\[\\%]|%([^\n]*+)")
 
 
 def _latex(text: str) -> Prose:
@@ -207,12 +267,14 @@ def _latex(text: str) -> Prose:
     text = blanked(text, outside)
     text = blanked(text, sorted(_environments(text)))
     text = blanked(text, (Span(*match.span(), True) for match in _VERB.finditer(text)))
-    comments = [Comment(match.start(1) - 1, match.end(), match[1].strip()) for match in _LATEX_COMMENT.finditer(text)]
+    percents = (match for match in _LATEX_COMMENT.finditer(text) if match[1] is not None)
+    comments = [Comment(match.start(), match.end(), match[1].strip()) for match in percents]
     text = blanked(text, (Span(comment.start, comment.end) for comment in comments))
     text = blanked(text, (_arguments(match) for match in _COMMAND.finditer(text)))
     text = blanked(text, (Span(*match.span(1)) for match in _BEGIN.finditer(text)))
-    for pattern in (_LENGTH, _MARKS[0][0], *(pattern for pattern, _ in _MARKS[3:])):
-        text = blanked(text, (Span(*match.span(), True) for match in pattern.finditer(text)))
+    text = blanked(text, _addresses(text))
+    for pattern, opaque in (*_LENGTHS, _MATH, _RAISED, *_IDS):
+        text = blanked(text, (Span(*match.span(), opaque) for match in pattern.finditer(text)))
     return Prose("latex", text, tuple(comments))
 
 

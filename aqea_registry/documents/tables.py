@@ -1,4 +1,4 @@
-"""Tables of documents: one model for all formats, and the parts of prose in which a number is one of a table.
+"""Tables of documents: one model for all formats.
 
 A reader of a format (`markdown_tables`, `html_tables`, `latex_tables`, `csv_tables`) hands the rows with the text of each cell
 to `table_of`, which finds the header's rows, the labels of the columns, and the column that names the rows. Pure.
@@ -7,12 +7,12 @@ to `table_of`, which finds the header's rows, the labels of the columns, and the
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from itertools import chain, groupby, pairwise
+from collections.abc import Sequence
+from itertools import groupby, pairwise
 from typing import NamedTuple
 
 from aqea_registry.base.findings import Finding
-from aqea_registry.documents.prose import OPAQUE, Prose
+from aqea_registry.documents.prose import OPAQUE
 
 MOST_RAGGED = 100  # ragged rows of a table that are findings of their own
 RAISED, LOWERED, LEVEL = "\ue000\ue001\ue002"  # readers put super- and subscripts between them, for `cell_of`
@@ -211,137 +211,36 @@ def _key(table: Table) -> int:
     return 0
 
 
-# Digits with separators between thousands, a point, an exponent. Possessive: megabytes of digits are read once.
-NUMBER = (
-    r"(?:(?P<whole>[1-9]\d{0,2}(?:(?:,|\{,\}|\\,|[\u2009\u202f])\d{3})++(?!\d)|\d++)(?:\.(?P<decimals>\d++))?+"
-    r"(?:[eE](?P<exponent>[-+−]?\d{1,4}))?+|\.(?P<bare>\d{2,}+))"
+# Digits with separators between thousands, a point or a decimal comma, an exponent. It begins with a class of characters, which
+# `re` looks for quickly, and is possessive: megabytes of digits are read once.
+DIGIT = r"[\d.]"
+DIGITS = (
+    r"(?:(?<=\.)(?P<bare>\d{2,}+)|(?<=\d)(?:(?<![\[,].)(?:(?<=0)(?:,|\{,\})(?P<small>\d++)|\d*+(?:,|\{,\})(?P<comma>\d\d?))"
+    r"(?![.,]?\d)|(?:(?<=[1-9])\d{0,2}(?P<thousands>(?:(?:,|\{,\}|\\,|[\u2009\u202f])\d{3})++)(?!\d)|\d*+)"
+    r"(?:\.(?P<decimals>\d++))?+(?:[eE](?P<exponent>[-+−]?\d{1,4}))?+))"
 )
-LETTERS = re.compile(r"[A-Za-z]{1,24}$")
-_PLAIN = re.sub(r"\(\?P<\w+>", "(?:", NUMBER)
-_UNITS = r"(?:\s?(?:\\?%|[kKMGTP]i?[bB](?:/s)?|ns|[µμ]s|ms|s|x|×|[kKMBT])(?![^\W_]))?"
-_CELL = re.compile(rf"(?:{_PLAIN}{_UNITS}(?![^\W_])|to\b|[^\w{OPAQUE}]|_)++")
-_NO_RESULTS = (
-    "year date version id # no no. nr port page pages line lines section issue status code commit since step epoch seed"
+_PLAIN = re.sub(r"\(\?P<\w+>", "(?:", DIGIT + DIGITS)
+_UNITS = (
+    r"(?:\s?(?:\\?%|percent|pp|[kKMGTP]i?[bB](?:/s)?|[A-Za-z]{1,12}/s(?:ec)?|ns|[µμ]s|ms|s|secs?|min|h|hours?|days?|x|×|[kKMBT]|dB|fps"
+    r"|pts?|points?|st|nd|rd|th)(?![^\W_]))?"
 )
-_LONGEST_ROW = 2000
-
-
-class ResultSpan(NamedTuple):
-    """A part of a document in which every number looks like a result, and why."""
-
-    start: int
-    end: int
-    why: str
-
-
-def results_in_tables(prose: Prose) -> Iterator[ResultSpan]:
-    """The cells and values in which every number looks like a result, in order and one at a time."""
-    yield from (ResultSpan(start, end, "in the model-index") for start, end in prose.values)
-    cells = {"markdown": _pipes, "latex": _tabulars, "text": _columns}[prose.kind](prose.text)
-    yield from (ResultSpan(start, end, "in a table") for start, end in cells)
+_CELL = re.compile(
+    rf"(?:{_PLAIN}{_UNITS}(?![^\W_\u00b2\u00b3\u00b9\u2070-\u2079])|to\b|[\u00b2\u00b3\u00b9\u2070-\u2079]|[^\w{OPAQUE}]|_)++"
+)
+_MACRO = re.compile(r"\\[A-Za-z]+|&#?\w{1,10};")
 
 
 def is_numeric(cell: str) -> bool:
     """Whether a cell holds nothing but numbers, their units and signs."""
     if cell.replace(".", "", 1).strip().isdecimal():  # most are this simple
         return True
-    plain = re.sub(r"\\[A-Za-z]+", "", cell) if "\\" in cell else cell
+    plain = _MACRO.sub(" ", cell) if "\\" in cell or "&" in cell else cell
     return _CELL.fullmatch(plain) is not None and any(map(str.isdecimal, plain))
 
 
-def _pipes(text: str) -> Iterator[tuple[int, int]]:
-    """The numeric cells of pipe tables, except the heading and the first column, which name things."""
-    heads: list[str] | None = None
-    before, offset = "", 0
-    for line in text.split("\n") if "|" in text else ():
-        if "|" not in line:
-            heads = None
-        elif set(line) <= set("|:- \t\r") and "-" in line:
-            heads = [before[start:end] for start, end in pipe_cells(before)]
-        elif heads is not None:
-            for number, (start, end) in enumerate(pipe_cells(line)):
-                if number and _holds_results(heads, number) and is_numeric(line[start:end]):
-                    yield offset + start, offset + end
-        before = line
-        offset += len(line) + 1
-
-
-def _holds_results(heads: Sequence[str], number: int) -> bool:
-    return number >= len(heads) or heads[number].strip(" *_").lower() not in _NO_RESULTS.split()
-
-
-def pipe_cells(line: str) -> list[tuple[int, int]]:
-    """The cells of a row of pipes, without the empty ones outside its first and last pipe."""
-    edges = [-1, *(found.start() for found in re.finditer(r"(?<!\\)\|", line)), len(line)]
-    cells = [(left + 1, right) for left, right in pairwise(edges)]
-    if cells and not line[: cells[0][1]].strip():
-        del cells[0]
-    if cells and not line[cells[-1][0] :].strip():
-        del cells[-1]
-    return cells
-
-
-_EDGE = re.compile(r"(?<!\\)&|\\\\")
-_TABULAR = re.compile(r"\\begin\{((?:tabular[a-z]?|longtable|tblr|tabu)\*?)\}")
-
-
-def _tabulars(text: str) -> Iterator[tuple[int, int]]:
-    """The numeric cells of LaTeX tables, except the first row and column."""
-    before, endless = 0, set()
-    for table in _TABULAR.finditer(text):
-        if table.start() < before or table[1] in endless:
-            continue
-        stop = text.find(f"\\end{{{table[1]}}}", table.end())
-        if stop < 0:
-            endless.add(table[1])
-            continue
-        row = column = 0
-        start = table.end()
-        for edge, end in chain((match.span() for match in _EDGE.finditer(text, start, stop)), [(stop, stop)]):
-            if row and column and is_numeric(text[start:edge]):
-                yield start, edge
-            row, column = (row, column + 1) if text[edge] == "&" else (row + 1, 0)
-            start = end
-        before = stop
-
-
-def _columns(text: str) -> Iterator[tuple[int, int]]:
-    """The numbers at the ends of lines of plain text: two or more of them, or one where the lines around are like that."""
-    before = (-9, 0, 0, True)  # line, start, end, and whether it was yielded
-    for number, start, end, count in _rows(text):
-        beside = number - before[0] <= 2
-        if beside and not before[3]:
-            yield before[1:3]
-        if count > 1 or beside:
-            yield start, end
-        before = (number, start, end, count > 1 or beside)
-
-
-def _rows(text: str) -> Iterator[tuple[int, int, int, int]]:
-    """Lines that end in numbers: the line, where its numbers start and end, and how many they are."""
-    offset = 0
-    for number, line in enumerate(text.split("\n")):
-        if 1 < len(line) <= _LONGEST_ROW:
-            words, count = _tail(line)
-            parts = line.rsplit(None, words) if count else []
-            start = len(parts[0]) if len(parts) > words else 0
-            if count > 1 or (count and _RESULT_LIKE.search(line, start)):
-                yield number, offset + start, offset + len(line), count
-        offset += len(line) + 1
-
-
-_RESULT_LIKE = re.compile(r"\d\.\d|\d[kKMB]\b")
-
-
-def _tail(line: str) -> tuple[int, int]:
-    """How many words at the end of a line are numbers or stand for none, and how many are numbers."""
-    words = count = 0
-    for word in reversed(line.split()):
-        if any(map(str.isdecimal, word)):
-            if word[-1] in ",;:." or not is_numeric(word):
-                break
-            count += 1
-        elif word.strip("|-–—~"):
-            break
-        words += 1
-    return words, count
+def pipe_cells(line: str, offset: int = 0) -> list[tuple[int, int]]:
+    """Where the cells of a row of pipes stand, without the empty ones outside its first and last pipe."""
+    edges = [-1, *(found.start() for found in re.finditer(r"\|(?<!\\\|)", line)), len(line)]
+    first = 0 if line[: edges[1]].strip() else 1
+    last = len(edges) - 1 if line[edges[-2] + 1 :].strip() else len(edges) - 2
+    return [(offset + edges[at] + 1, offset + edges[at + 1]) for at in range(first, last)]

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aqea_registry.documents.numbers import NotANumber, PrintedNumber, Unit, parse_number, shown, ulps_between
+from tests.documents.labelled import measure
 
 NUMBERS: tuple[tuple[str, Unit, str, str], ...] = (
     ("82.03", "percent", "82.03", "0.005"),
@@ -133,3 +134,19 @@ def test_a_group_of_thousands_does_not_start_with_zero() -> None:
 
 def test_something_counted_that_is_printed_with_an_exponent_is_rounded() -> None:
     assert parse_number("1.25e9", "bytes") == PrintedNumber(Fraction(1_250_000_000), Fraction(5_000_000))
+
+
+@pytest.mark.parametrize(("half", "least"), [("tuning", 0.97), ("held-back", 0.95)])
+def test_the_linter_finds_the_results_of_others_sentences_and_little_else(half: str, least: float) -> None:
+    """Precision and recall on labelled sentences; see tests/documents/labelled.py."""
+    found = measure(half)
+    print(
+        f"precision {found.precision:.4f}, recall {found.recall:.4f}",
+        "missed:",
+        *found.missed,
+        "wrong:",
+        *found.wrong,
+        sep="\n",
+    )
+    assert found.marked > 140
+    assert min(found.precision, found.recall) >= least

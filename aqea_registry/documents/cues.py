@@ -1,0 +1,187 @@
+"""Words beside a number that say what it is: the name of a metric, of a setting, or of something that bears a number.
+
+`accuracy: 91` and `8 points` are results with any digits, `dropout 0.15` is a setting, `Table 3.14` a name. The nearest such
+word decides, if nothing but small words joins it to the number, or if a number that is joined to this one has it. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+Verdict = Literal["result", "setting", "name"]
+
+# Patterns that begin with a letter; `_` is a space, a hyphen or an underscore, `=` any sign that compares.
+_HYPER = """temperature threshold cut_?off learning_rate lr dropout drop_rate batch seed epoch warm_?up weight_decay decay
+margin top_[kp] min_p momentum label_smoothing gradient_clipping gradient_accumulation beam_size repetition_penalty patience
+stride"""
+_SETTINGS = r"""beta\d? epsilon eps alpha gamma lambda tau theta smoothing clip(?:ping|ped)? accumulation beam penalty strength
+overlap scale weight wd bs ef ef_search step iteration p_value b= c= k= m= n= p= k1 confidence significance level held_out
+hold_out mask(?:ed|ing)? set_(?:to|at) fixed_(?:to|at) size length window context dim dimension vocab vocabulary param
+parameter layer head token bit queue number year the_range port ratio rank probability similarity_(?:above|below|over)
+cosine_(?:above|below|over) scores?_(?:above|below|exceeds?|over)"""
+_METRICS = r"""accuracy accuracies acc precision recall f1 f_1 f_score f_measure auc auroc auprc roc_auc map ap mrr ndcg dcg
+hit em exact_match bleu sacrebleu rouge meteor cider spice chrf(?:\+\+)? ter comet bert_?score bleurt wer cer perplexity ppl
+loss error mse rmse mae spearman pearson kendall rho kappa krippendorff's_\W{0,2}alpha cronbach's_\W{0,2}alpha
+kendall's_\W{0,2}tau points? correlation corr mcc nmi v_measure ari purity silhouette psnr ssim fid lpips iou miou dice r2
+brier ece nll log_likelihood bits_per_byte win_rate error_rate success_rate pass_rate hit_rate rating elo score average avg
+mean(?!s) median mean_reciprocal_rank mean_rank median_rank pass@\d+ r@\d+ p@\d+ top_[15] sensitivity specificity effect_size
+agreement rank_correlation speed_?up factor results? genauigkeit mittelwert"""
+_BENCHMARKS = r"""mmlu gsm8k humaneval mbpp hellaswag arc truthfulqa winogrande boolq piqa nq triviaqa squad glue superglue
+mnli qnli qqp sst_2 cola rte mrpc sts sts_?b sts_?benchmark sick_r sts1[2-6] mteb beir ms_?marco xnli miracl wmt imagenet coco
+librispeech alpacaeval mt_bench ifeval bbh gpqa"""
+_CHANGES = r"""reach(?:e[sd])? achieve[sd]? attain(?:s|ed)? obtain(?:s|ed)? scored gets? got yield(?:s|ed)? gain(?:s|ed)?
+loses? lost improve(?:s|d|ment)? increase[sd]? rises? rose climb(?:s|ed)? jump(?:s|ed)? grows? grew drop(?:s|ped)?
+decrease[sd]? falls? fell decline[sd]? degrade[sd]? beats? outperform(?:s|ed)? leads? exceed(?:s|ed)? surpass(?:es|ed)? gap up
+has have had stieg sank by_a_(?:\w+_)?margin"""
+_NAMES = r"""section sec chapter chap figure fig table tab equation eq appendix algorithm theorem lemma definition corollary
+proposition page pp line listing item issue no nr vol volume version ver release rfc iso iec ieee python cpython pypy java node
+nodejs npm go rust ruby perl php julia pytorch torch torchvision tensorflow keras jax numpy scipy pandas matplotlib pyarrow
+sklearn transformers pip conda cuda cudnn rocm ubuntu debian fedora centos rhel alpine macos windows linux kernel glibc gcc
+clang llvm cmake git docker kubernetes openssl sqlite postgresql mysql redis spark vllm onnx tensorrt opencv skopeo croissant
+unicode tls http chrome firefox image driver request apache gpl cc_by"""
+_KINDS = {  # the first of those that fit
+    "interval": "ci confidence_interval",
+    "setting": f"{_HYPER} {_SETTINGS}",
+    "metric": _METRICS,
+    "benchmark": _BENCHMARKS,
+    "change": _CHANGES,
+    "name": _NAMES,
+}
+
+
+def _cue_pattern() -> re.Pattern[str]:
+    """A pattern for all words, grouped by their first letter, which `re` looks for quickly, and the second; then by kind."""
+    written = {"_": r"[\s_~-]", "=": r"(?=\s{0,2}(?:[<>=≤≥]|\\[lg]eq?\b))"}
+    seconds = {"_": r"\s_~\-", "=": r"\s<>=≤≥\\"}
+    letters = []
+    for letter in "abcdefghijklmnopqrstuvwxyz":
+        words = {
+            kind: sorted((word for word in words.split() if word[0] == letter), key=len)[::-1] for kind, words in _KINDS.items()
+        }
+        second = {seconds.get(word[1], word[1]) for some in words.values() for word in some}
+        groups = "|".join(f"(?P<{kind}{letter}>{'|'.join(word[1:] for word in some)})" for kind, some in words.items() if some)
+        for sign, pattern in written.items():
+            groups = groups.replace(sign, pattern)
+        letters.append(f"{letter}(?<![a-z].)(?=[{''.join(second)}])(?:{groups})" if second else "")
+    return re.compile(rf"(?:{'|'.join(filter(None, letters))})(?:s|'s)?(?:@\d++|[-_][a-z0-9]{{1,2}})?(?![a-z])")
+
+
+_CUE = _cue_pattern()
+_KIND = {index: name[:-1] for name, index in _CUE.groupindex.items()}
+SETTING_LABEL = rf"(?:{'|'.join(_HYPER.replace('_', '[ _-]').split())})s?(?:[ _-](?:size|rate|ratio|step)s?)?"
+# What may stand between such a word and its number, and between a number and the word behind it.
+_LINE = r"\n(?![ \t]*(?:\n|[-*+#>|]|\d+[.)]\s))"
+_SMALL = """is are was were be been of to by with a an the only even just about around roughly nearly approximately still now
+from between ranges? value values equals? textbf textit emph mathbf underline bf em text num mathrm beträgt auf"""
+_SMALLS = rf"[ \t:=~≈$({{}}\[*_\"'`,–—-]|\\(?![\\])|{_LINE}|(?<![a-z])(?:{'|'.join(_SMALL.split())})(?![a-z])"
+_THAN = r"|at(?![a-z])|(?:high|low)er(?![a-z])|than(?![a-z])"
+_VERBS = r"(?:(?<![a-z])(?:is|was|are|were|be|to|from|reache[sd]|stays|remains|equals)(?![a-z])|[:=])"
+_IS = re.compile(rf"{_VERBS}(?:{_SMALLS}{_THAN})*+$")
+_BEFORE = {
+    "metric": re.compile(rf"(?:{_SMALLS})*+"),
+    "benchmark": re.compile(rf"[ \t*_`]*+[:=](?:{_SMALLS})*+"),
+    "interval": re.compile(rf"(?:{_SMALLS})*+"),
+    "change": re.compile(rf"(?:{_SMALLS})*+"),
+    "setting": re.compile(
+        rf"(?:\\[lg]eq?|{_SMALLS}{_THAN}|[<>≤≥]|in|set|fixed|for|or|up|cut|reduced|limited|decays|linearly|rates?|sizes?)*+"
+    ),
+    "name": re.compile(r"(?:[ \t~(#:.=<>≥≤{]|\n(?!\n))*+"),
+}
+# The same across other words, if a verb comes last: `the accuracy on both sets was 91`.
+_ACROSS = {
+    "metric": re.compile(rf"(?:[^.;!?|\n]|{_LINE})*?{_VERBS}(?:{_SMALLS}{_THAN})*+"),
+    "benchmark": re.compile(rf"[^.;!?|\n]{{0,20}}{_VERBS}(?:{_SMALLS})*+"),
+    "setting": re.compile(rf"[^.;:,!?|\n\d]{{0,40}}?\s(?:is|was|are|were|be)(?![a-z])(?:{_SMALLS}{_THAN})*+"),
+}
+_BEHIND = {
+    "metric": re.compile(
+        r"(?:(?:[ ~$/–±-]|\\pm){1,9}[\d.]+)?[ \t\n~%$}*_)(\\-]*"
+        r"(?:(?:in|of|on|the|absolute|relative|percent|points?|macro|micro|test|dev)[ \t\n~]+)*"
+    ),
+    "benchmark": re.compile(r"[ \t\n~%$}*_\\]+on[ \t\n~]+(?:the\s)?"),
+    "interval": re.compile(r"[ \t~%$}\\]*"),
+    "setting": re.compile(r"[ \t~%$}*_\\-]*(?:(?:percent|[mb]illion|as an?) )?"),
+}
+_CHAIN = re.compile(r"[\s~%$}{]*+(?:,|;|–|-|/|&|and|or|to|vs\.?|against|→|±|\\(?:pm|to|rightarrow))?[\s${+]*+(?:and|or)?\s*+")
+_CONTRAST = re.compile(
+    rf"[%$}}]*[,;(]?(?!\s?(?:out\s)?of\s)(?:[^\d.;:!?\n\[]|{_LINE}|(?<=[a-z_-])[\d.]+[a-z]*|[\d.]+[a-z]){{1,40}}"
+)
+# Behind a whole number: things that it counts, and the end of what it says.
+_LIGHT = """on for in at and with while when using after before over under without from to by among per against compared than
+but which that where because although points? percent is was as vs versus plus across has does this out of or"""
+_COUNTED = re.compile(rf"[ ~]+(?!(?:{'|'.join(_LIGHT.split())})\b)(?:[a-z-]+[ ~])?[a-z-]+s\b|\s(?:means|indicates|if)\b")
+_BEYOND = "on for in with without and against after before below above"
+_END = re.compile(rf"[%$}}*]*(?:[.,;:)]|\s*$|\s*\n\s*\n|\$?\\(?:to|pm)\b|[ ~](?:\(|(?:{'|'.join(_BEYOND.split())})\b))")
+_YEAR = re.compile(r"(?:19|20)\d\d")
+_SCALE = frozenset({"0", "1", "-1", "0.0", "1.0"})  # ends of a scale
+_FARTHEST = 90
+
+
+class Cues:
+    """The words of a text that say what its numbers are. It is asked for one number after the other, from start to end."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text.lower() if len(text.lower()) == len(text) else text.replace("İ", "I").lower()
+        self._ahead = _CUE.search(self._text)
+        self._name: re.Match[str] | None = None
+        self._near: re.Match[str] | None = None  # the one before the number that is not a name, and the one before that
+        self._earlier: re.Match[str] | None = None
+        self._last: tuple[Verdict | None, int] = (None, 0)  # of the number before, and where what belongs to it ends
+
+    def verdict(self, start: int, stop: int) -> Verdict | None:
+        """What the words beside a number say that it is."""
+        while self._ahead is not None and self._ahead.end() <= start:
+            if _KIND[self._ahead.lastindex or 0] == "name":
+                self._name = self._ahead
+            else:
+                self._earlier, self._near = self._near, self._ahead
+            self._ahead = _CUE.search(self._text, max(self._ahead.end(), start - _FARTHEST))
+        text = self._text[start:stop]
+        whole = text.isdecimal()
+        found, end = self._before(start, whole), stop
+        if self._ahead is not None and (behind := self._behind(self._ahead, stop)):
+            found, end = behind if found is None or (whole and behind == "setting") else found, self._ahead.end()
+        found = found or self._carried(start, stop)
+        if found == "result" and whole and (_YEAR.fullmatch(text) or _COUNTED.match(self._text, end)):
+            found = None
+        elif found == "result" and text in _SCALE:
+            found = "setting"
+        self._last = (found, end)
+        return found
+
+    def _before(self, start: int, whole: bool) -> Verdict | None:
+        """What the nearest word before the number says; a word for a change only of decimals, or together with a metric."""
+        text, name = self._text, self._name
+        if name is not None and start - name.end() < 9 and _BEFORE["name"].fullmatch(text, name.end(), start):
+            return "name"
+        for cue in (self._near, self._earlier):
+            if cue is None or start - cue.end() > _FARTHEST:
+                break
+            kind, end = _KIND[cue.lastindex or 0], cue.end()
+            joined = _BEFORE[kind].fullmatch(text, end, start)
+            if not joined and kind in _ACROSS and _IS.search(text, max(end, start - 24), start):
+                joined = _ACROSS[kind].fullmatch(text, end, start)
+            if joined and not (whole and kind == "change"):
+                return "setting" if kind == "setting" else "result"
+            if kind != "change":
+                break
+        return None
+
+    def _behind(self, cue: re.Match[str], stop: int) -> Verdict | None:
+        kind = _KIND[cue.lastindex or 0]
+        if cue.start() - stop > _FARTHEST or kind not in _BEHIND or not _BEHIND[kind].fullmatch(self._text, stop, cue.start()):
+            return None
+        return "setting" if kind in ("setting", "interval") else "result"
+
+    def _carried(self, start: int, stop: int) -> Verdict | None:
+        """What the number before says of one that is joined to it: `0.6 and 0.8`, `ours 71, theirs 68`."""
+        verdict, end = self._last
+        if verdict is None or start - end > _FARTHEST:
+            return None
+        if _CHAIN.fullmatch(self._text, end, start):
+            return verdict
+        if verdict != "result" or not _END.match(self._text, stop) or not _CONTRAST.fullmatch(self._text, end, start):
+            return None
+        other = self._near is not None and self._near.end() > end and _KIND[self._near.lastindex or 0] in ("metric", "setting")
+        return None if other else "result"

@@ -1,0 +1,143 @@
+"""Cells of tables whose numbers look like results: in Markdown, HTML and LaTeX, and rows of columns in plain text.
+
+A cell is one if it holds nothing but numbers with their units and signs, and neither names its row nor stands in a column of
+years, settings or the like. Much faster than reading the tables, because a page to lint may have megabytes. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from typing import NamedTuple
+
+from aqea_registry.documents.cues import SETTING_LABEL
+from aqea_registry.documents.prose import Prose
+from aqea_registry.documents.tables import is_numeric, pipe_cells
+
+Cells = Sequence[tuple[int, int]]
+
+_NO_RESULTS = re.compile(
+    rf"years?|dates?|versions?|id|#|n[or]\.?|ports?|pages?|lines?|sections?|issues?|status|code|commit|since|steps?|{SETTING_LABEL}"
+)
+_SETTINGS = re.compile(r"(?:hyper-?)?parameters?|settings?|options?|arguments?|config(?:uration)?")
+_LONGEST_ROW = 2000
+
+
+class ResultSpan(NamedTuple):
+    """A part of a document in which every number looks like a result, and why; or none does, however it looks."""
+
+    start: int
+    end: int
+    why: str | None
+
+
+def results_in_tables(prose: Prose) -> Iterator[ResultSpan]:
+    """The cells and values in which every number looks like a result, in order and one at a time."""
+    yield from (ResultSpan(start, end, "in the model-index") for start, end in prose.values)
+    if prose.kind == "latex":
+        spans = _numeric(prose.text, _tabular_rows(prose.text))
+    elif prose.kind == "markdown":
+        spans = _numeric(prose.text, _pipe_rows(prose.text))
+    else:
+        spans = _columns(prose.text)
+    if prose.rows:
+        spans = iter(sorted(chain(spans, _numeric(prose.text, prose.rows))))
+    yield from spans
+
+
+def _numeric(text: str, rows: Iterable[tuple[bool, Cells]]) -> Iterator[ResultSpan]:
+    """The numeric cells below each header, except those of the first column and of columns without results; and settings."""
+    barren: set[int] = set()
+    why: str | None = "in a table"
+    for is_header, cells in rows:
+        if is_header:
+            labels = [text[start:end].strip(" *_\n\t").lower() for start, end in cells]
+            barren = {0, *(column for column, label in enumerate(labels) if _NO_RESULTS.fullmatch(label))}
+            why = None if labels and _SETTINGS.fullmatch(labels[0]) else "in a table"
+            continue
+        for column, (start, end) in enumerate(cells):
+            if column not in barren and is_numeric(text[start:end]):
+                yield ResultSpan(start, end, why)
+
+
+def _pipe_rows(text: str) -> Iterator[tuple[bool, Cells]]:
+    """The rows of pipe tables; each table begins with its header."""
+    offset, before, inside = 0, ("", 0), False
+    for line in text.split("\n") if "|" in text else ():
+        if "|" not in line:
+            inside = False
+        elif not line.strip("|:- \t\r") and "-" in line:
+            inside = True
+            yield True, pipe_cells(*before)
+        elif inside:
+            yield False, pipe_cells(line, offset)
+        before = (line, offset)
+        offset += len(line) + 1
+
+
+_EDGE = re.compile(r"&(?<!\\&)|\\\\")
+_TABULAR = re.compile(r"\\begin\{((?:tabular[a-z]?|longtable|tblr|tabu)\*?)\}")
+
+
+def _tabular_rows(text: str) -> Iterator[tuple[bool, Cells]]:
+    """The rows of LaTeX tables, the first of each as its header."""
+    before, endless = 0, set()
+    for table in _TABULAR.finditer(text):
+        if table.start() < before or table[1] in endless:
+            continue
+        stop = text.find(f"\\end{{{table[1]}}}", table.end())
+        if stop < 0:
+            endless.add(table[1])
+            continue
+        start, is_header, cells = table.end(), True, []
+        for edge in chain(_EDGE.finditer(text, start, stop), [None]):
+            cells.append((start, edge.start() if edge else stop))
+            start = edge.end() if edge else stop
+            if edge is None or edge[0] != "&":
+                yield is_header, cells
+                is_header, cells = False, []
+        before = stop
+
+
+def _columns(text: str) -> Iterator[ResultSpan]:
+    """The numbers at the ends of lines of plain text: two or more of them, or one where the lines around are like that."""
+    before, line, given = ResultSpan(0, 0, "in a table"), -9, True
+    for number, start, end, count in _rows(text):
+        beside, span = number - line <= 2, before._replace(start=start, end=end)
+        if beside and not given:
+            yield before
+        given = count > 1 or beside
+        if given:
+            yield span
+        before, line = span, number
+
+
+def _rows(text: str) -> Iterator[tuple[int, int, int, int]]:
+    """Lines that end in numbers: the line, where its numbers start and end, and how many they are."""
+    offset = 0
+    for number, line in enumerate(text.split("\n")):
+        if 1 < len(line) <= _LONGEST_ROW:
+            words, count = _tail(line)
+            parts = line.rsplit(None, words) if count else []
+            start = len(parts[0]) if len(parts) > words else 0
+            if count > 1 or (count and _RESULT_LIKE.search(line, start)):
+                yield number, offset + start, offset + len(line), count
+        offset += len(line) + 1
+
+
+_RESULT_LIKE = re.compile(r"\d\.\d|\d[kKMB]\b")
+
+
+def _tail(line: str) -> tuple[int, int]:
+    """How many words at the end of a line are numbers or stand for none, and how many are numbers."""
+    words = count = 0
+    for word in reversed(line.split()):
+        if any(map(str.isdecimal, word)):
+            if word[-1] in ",;:." or not is_numeric(word):
+                break
+            count += 1
+        elif word.strip("|-–—~"):
+            break
+        words += 1
+    return words, count
