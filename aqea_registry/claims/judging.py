@@ -87,13 +87,15 @@ def _compared(claim: Claim, number: PrintedNumber | None, evidence: Evidence) ->
         return Unchecked(MALFORMED, f"{evidence.how}: {kind} against the unit {claim.unit}")
     if isinstance(value, str) or number is None:
         message = f"{evidence.how}: {str(value)[:200]!r}; printed {claim.text[:200]!r}"
-        outcome = {"state": _state(claim.value == value), "message": message, "recomputed": value}
+        outcome: dict[str, Any] = {"state": _state(claim.value == value), "message": message, "recomputed": value}
     else:
         try:
             quantity.common(claim.unit, "fraction" if (claim.unit, value.unit) == ("fraction", "ratio") else value.unit)
         except NotComputable as error:
             return Unchecked(MALFORMED, f"{evidence.how}: {error}")
         outcome = (_compare_bound if claim.bound else _compare_numbers)(claim, number, evidence, value)
+        if outcome["state"] == "contradicted" and claim.derived is not None and evidence.basis == "prints":
+            outcome["message"] += "; bytes confirm not all of its terms: one of them may be the wrong number"
     return {**outcome, "ground": evidence.basis, "rests_on": evidence.rests_on}
 
 

@@ -241,7 +241,10 @@ def test_a_model_index_comes_back_as_claims_that_hold(tmp_path: Path, commit: st
     ), "no Hub has confirmed the commit"
     assert results[0]["metrics"][0]["args"]["model_revision_is"] == "claimed"
     taken = aqea("claims", "import", "card.md", cwd=tmp_path)
-    assert (taken.status, taken.out) == (0, "manifests/claims/card.yaml: 6 claims, 6 new, 0 changed: written\n")
+    assert (taken.status, taken.out) == (
+        0,
+        "manifests/claims/card.yaml: 6 claims, 6 new, 0 changed: written\n6 numbers seen, 6 imported, 0 left out\n",
+    )
     states = [(one["state"], one["ground"]) for one in aqea("claims", "check", "--json", cwd=tmp_path).json()["verdicts"]]
     assert states == [("holds", "bytes")] * 6
     digit = re.search(r"value: -?\d+\.\d{10}(\d)", text)
