@@ -161,7 +161,7 @@ def _rows(table: Tag) -> tuple[str, list[_HtmlRow]]:
     for node, opened in _walk(table):
         if isinstance(node, str):
             if parts is not None:
-                parts.append(node)
+                parts += [" ", node] if parts and parts[-1][-1:].isdecimal() and node[:1].isdecimal() else [node]
         elif node.name in ("thead", "tbody", "tfoot"):
             head = opened and node.name == "thead"
         elif node.name == "caption":

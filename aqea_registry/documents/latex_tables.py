@@ -40,8 +40,8 @@ _MACRO = re.compile(
 )
 _CALL = re.compile(r"\\([A-Za-z]+)(?:\s*\{\}|\s+)?")
 _RULE = re.compile(
-    r"\s*\\(?:(toprule|midrule|bottomrule|hline|morecmidrules|end(?:first)?head|end(?:last)?foot)(?![A-Za-z])(?:\[[^\[\]]*\])?"
-    r"|(specialrule|Xhline|hhline|cmidrule|cline|addlinespace|rowcolor|arrayrulecolor|noalign|label|caption)\*?(?![A-Za-z])"
+    r"\s*\\(?:(toprule|midrule|bottomrule|hline|hdashline|morecmidrules|end(?:first)?head|end(?:last)?foot)(?![A-Za-z])(?:\[[^\[\]]*\])?"
+    r"|(specialrule|Xhline|hhline|cmidrule|cline|cdashline|addlinespace|rowcolor|arrayrulecolor|noalign|label|caption)\*?(?![A-Za-z])"
     r"(?:\s?(?:\([^()]*\)|\[[^\[\]]*\]|\{(?:[^{}]|\{[^{}]*\})*\}))*)"
 )
 _ENDS_HEADER = frozenset({"midrule", "hline", "specialrule", "Xhline", "hhline"})
@@ -52,6 +52,7 @@ _MARKUP = re.compile(r"[\\{}$~^_`]|--")
 _SCRIPT = re.compile(r"([\^_])(?:\s*\{([^{}]*)\}|\s*([^\s{}]))")
 _UNDERSCORE = "\ue004"  # in the place of a printed one
 _DIGITS, _FIRST, _HELD = re.compile("[0-9]+"), 0xE100, re.compile("[\ue100-\uf0ff]")  # what holds the place of digits
+_JOINT = re.compile("(?<=[\ue100-\uf0ff])(?=[\ue100-\uf0ff])")
 
 # Of macros that pylatexenc does not know: their arguments, and what of them is printed.
 _NAMES: dict[str, tuple[str, str]] = {
@@ -79,6 +80,7 @@ _NAMES: dict[str, tuple[str, str]] = {
     "SetCell": ("[{", ""),
     "xspace": ("", " "),
     "checkmark": ("", "✓"),
+    "percent": ("", "%"),
     "_": ("", _UNDERSCORE),
 }
 
@@ -274,7 +276,7 @@ def _title(caption: str) -> str:
 
 
 def _text(latex: str) -> str:
-    """The text of LaTeX, as it is where pylatexenc cannot read it. Arguments of an unknown macro do not join."""
+    """The text of LaTeX, as it is where pylatexenc cannot read it. Digits that markup parts do not join."""
     from pylatexenc.latexwalker import LatexWalker, LatexWalkerError
 
     walking, writing = _contexts()
@@ -284,8 +286,8 @@ def _text(latex: str) -> str:
     except (LatexWalkerError, RecursionError, LookupError, ValueError):
         return latex
     for _ in range(2):
-        text = _SCRIPT.sub(_script, text.replace("}{", "} {"))
-    return text.replace("{", "").replace("}", "").replace(_UNDERSCORE, "_")
+        text = _SCRIPT.sub(_script, text)
+    return _JOINT.sub(" ", text.replace("{", "").replace("}", "").replace(_UNDERSCORE, "_"))
 
 
 def _script(script: re.Match[str]) -> str:

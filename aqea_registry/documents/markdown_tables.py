@@ -21,6 +21,7 @@ _FOOTNOTE = re.compile(r"\[(\^[^\[\]\s]{1,40})\]")
 _COMMENT = re.compile(r"<!--[^<>]{0,2000}-->")
 _LEVEL = re.compile(r"<(/?)su([pb])\b[^<>]*>", re.IGNORECASE)
 _APART = re.compile(r"</?(?:br|p|div|li|ul|ol|hr|del|s|strike)\b[^<>]*>|~~", re.IGNORECASE)
+_JOINT = re.compile(r"(?<=\d)(?:</?[a-zA-Z][^<>]*>|\*\*|`)+(?=\d)")
 _TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
 _EMPHASIS = re.compile(r"\*+|`+|(?<!\w)_{1,3}(?=\S)|(?<=\S)_{1,3}(?!\w)")
 _ESCAPED = re.compile(r"\\([!-/:-@\[-`{-~])")
@@ -55,7 +56,9 @@ def markdown_tables(text: str, document: str) -> tuple[list[Table], list[Finding
         if token.type == "heading_open":
             heading, caption = plain_text(next(tokens).content), ""
         elif token.map and (token.type == "html_block" or (token.type == "inline" and _HTML.match(token.content))):
-            start, stop = max(done, starts[token.map[0]]), starts[token.map[1]]
+            start, stop = starts[token.map[0]], starts[token.map[1]]
+            if start < done:  # inside a table, whose cells may hold Markdown
+                start, caption = done, ""
             while span := table_span(page.text, start, stop):
                 heading, caption = titles(page.text[start : span[0]], heading, caption)
                 read, wrong = tables_of_span(page, span, heading, caption)
@@ -64,7 +67,7 @@ def markdown_tables(text: str, document: str) -> tuple[list[Table], list[Finding
                 caption = ""
                 start = done = span[1]
             heading, caption = titles(page.text[start:stop], heading, caption)
-        elif token.type == "inline" and not (token.map and starts[token.map[0]] < done):  # nor inside a table of HTML
+        elif token.type == "inline":
             caption = _caption(token.content.rpartition("\n")[2], heading, in_list=items > 0)
         elif token.type in ("fence", "code_block", "hr"):
             caption = ""
@@ -104,7 +107,7 @@ def _marked(text: str) -> str:
     for _ in range(2):  # a link may hold an image
         text = _LINK.sub(_linked, text)
     text = _LEVEL.sub(lambda match: LEVEL if match[1] else RAISED if match[2] in "pP" else LOWERED, text)
-    return html.unescape(_EMPHASIS.sub("", _TAG.sub("", _APART.sub(" ", text))))
+    return html.unescape(_EMPHASIS.sub("", _TAG.sub("", _JOINT.sub(" ", _APART.sub(" ", text)))))
 
 
 def _linked(link: re.Match[str]) -> str:

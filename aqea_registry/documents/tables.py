@@ -124,10 +124,11 @@ def cell_of(text: str, start: int = 0, end: int = 0, line: int = 0) -> Cell:
 def holds_ranks(label: str, texts: Sequence[str], *, first: bool = False) -> bool:
     """Whether a column holds ranks or running numbers: by its label, or as the first one whose numbers count the rows."""
     filled = [text for text in texts if text]
-    if not filled or not all(map(_RANK.fullmatch, filled)):
-        return False
+    ranks = sum(_RANK.fullmatch(text) is not None for text in filled)
     if label and _RANKS.fullmatch(label):
-        return True
+        return 2 * ranks > len(filled)  # an average below them has none
+    if not filled or ranks < len(filled):
+        return False
     numbers = [int(text) if text.isdecimal() else -1 for text in filled]
     return first and len(numbers) > 1 and all(after == before + 1 for before, after in pairwise(numbers))
 
@@ -176,7 +177,11 @@ def _keyed(table: Table) -> Table:
     """The table with the column that names its rows. Where a name spans rows, or the cells below it are empty, and words stand
     in the next column, a row is called by both.
     """
-    key, rows = _key(table), list(table.rows)
+    key = _key(table)
+    rows = [
+        row if row.cells[key].text else Row(row.line, (*row.cells[:key], row.cells[0], *row.cells[key + 1 :]))
+        for row in table.rows
+    ]
     while key + 1 < len(table.columns) and _are_words(table.texts(key + 1)):
         above = [row.cells[key] for row in rows]
         for n in range(1, len(rows)):

@@ -499,6 +499,29 @@ def test_only_ragged_rows_are_findings_and_no_ledger(empty: Path) -> None:
     assert [(one.code, one.subject) for one in raised.value.findings] == [("malformed", "card.md:3")]
 
 
+SAME = {
+    "card.md": "# Scores\n\n| |STS||n|\n|-|-|-|-|\n| |de|fr||\n|x|71.5<sup>2</sup>|**70.5**|1,234|\n",
+    "page.html": "<h1>Scores</h1><table><tr><th><th colspan=2>STS<th rowspan=2>n<tr><th><th>de<th>fr"
+    "<tr><td>x<td>71.5<sup>2</sup><td><b>70.5</b><td>1,234</table>",
+    "paper.tex": r"\section{Scores}\begin{tabular}{lccc} & \multicolumn{2}{c}{STS} & \multirow{2}{*}{n} \\ & de & fr & \\"
+    "\\midrule\nx & $71.5^2$ & \\textbf{70.5} & 1,234 \\end{tabular}",
+    "Scores.csv": ',STS,,n\n,de,fr,\nx,71.5²,70.5,"1,234"\n',
+}
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_a_table_gives_the_same_claims_in_every_format(empty: Path, name: str) -> None:
+    done = take(empty, SAME[name], name)
+    assert (done.findings, done.left_out, done.seen) == ((), (), 3)
+    assert [
+        (one.id, one.value, one.unit, one.at.table, one.at.row) for one in claims_of(empty, Path(name).stem.lower()).values()
+    ] == [
+        ("scores.x.sts-de", "71.5", "number", "Scores", "x"),
+        ("scores.x.sts-fr", "70.5", "number", "Scores", "x"),
+        ("scores.x.n", "1,234", "count", "Scores", "x"),
+    ]
+
+
 def test_csv_and_tsv_are_tables(empty: Path) -> None:
     take(empty, "name,spearman (%),n\nstsb,82.03,1379\nsts12,72.37,3108\n", "Scores 1.csv")
     assert {key: (one.value, one.unit) for key, one in claims_of(empty, "scores-1").items()} == {

@@ -48,6 +48,12 @@ HEAD = f"<tr><th rowspan=2>Model</th><th colspan=2>Nouns</th><th colspan='2'>Ver
         ("<table><tr><th>m<th>a<th>b<tr><td>x<td><b>1</b>&nbsp;%<td>&lt; 2 &amp; <i>3</i></table>", "m|a|b", ["x|1 %|< 2 & 3"]),
         ("<table><tr><th>m<th>a<th>b<tr><td>x<td>p <0.05<td>1<br>2</table>", "m|a|b", ["x|p <0.05|1 2"]),
         ("<table><tr><th>m<th>a<tr><td>x<td><!-- 5 --><script>6</script><span title='7'>1</span></table>", "m|a", ["x|1"]),
+        ("<table><tr><th>m<th>a<tr><td>x<td>71.5<small>0.3</small></table>", "m|a", ["x|71.5 0.3"]),
+        (
+            "<table><tr><th>#<th>m<th>a<tr><td>1<td>x<td>5<tr><td>2<td>y<td>4<tfoot><tr><td colspan=2>Mean<td>4.5</table>",
+            "#|m|a",
+            ["1|x|5", "2|y|4", "Mean|Mean|4.5"],
+        ),
         ("<table><tr><th>m<th>a<th>b<tr><td>x<td>1<tr><td>y<td>2<td>3</table>", "m|a|b", ["x|1|", "y|2|3"]),
         ("<table><tr><th>m<th>a<th>b<tr><td rowspan=0>x<td>1<td>2<tr><td>3<td>4</table>", "m|a|b", ["x|1|2", "x|3|4"]),
         (
@@ -106,7 +112,7 @@ def test_tables_of_html_and_pipes_keep_their_order_in_markdown() -> None:
     text = (
         f"# A\n\n**B**\n\n{table.format('v')}{pipes.format('w')}<center>\n<b>C</b>\n{table.format('x')}</center>\n\n"
         f"<!-- {table.format('-')} -->\n```\n{table.format('-')}```\n\n`<table>` is a tag.\n\n"
-        f"<table><tr><td>{pipes.format('y')}</td><td>{table.format('z')}</td></tr></table>\n"
+        f"<table><tr><td>\n\n*D*{pipes.format('y')}</td><td>{table.format('z')}</td></tr></table>\n"
     )
     tables, findings = markdown_tables(text, "p.md")
     assert ([(table.name, texts(table)) for table in tables], findings) == (
@@ -115,7 +121,7 @@ def test_tables_of_html_and_pipes_keep_their_order_in_markdown() -> None:
             ("A", [["w", "1"]]),
             ("A: C", [["x", "1"]]),
             ("A", [["z", "1"]]),
-            ("A", [["y", "1"]]),
+            ("A: D", [["y", "1"]]),
         ],
         [],
     )
