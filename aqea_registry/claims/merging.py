@@ -43,11 +43,11 @@ def recognise(old: Ledger, results: Mapping[str, Evaluation], claims: Sequence[C
     Claims that are called the same are distinguished by their numbers. An id decides only where nothing speaks against it.
     """
     found = Recognised({}, [])
-    called = [(claim, _called(claim, old.results)) for claim in old.claims], [(c, _called(c, results)) for c in claims]
+    sides = [(claim, _called(claim, old.results)) for claim in old.claims], [(c, _called(c, results)) for c in claims]
 
-    def left() -> tuple[list[tuple[Claim, Any]], list[tuple[Claim, Any]]]:
-        used = {claim.id for claim in found.before.values()}
-        return [one for one in called[0] if one[0].id not in used], [one for one in called[1] if one[0].id not in found.before]
+    def left() -> list[list[tuple[Claim, Any]]]:
+        matched = {claim.id for claim in found.before.values()}, found.before.keys()
+        return [[(c, name) for c, name in side if c.id not in ids] for side, ids in zip(sides, matched, strict=True)]
 
     def match(key: Callable[[Claim, Any], Any], *, alone: bool = False) -> None:
         before, now = (_grouped(side, key) for side in left())
