@@ -25,17 +25,8 @@ from aqea_registry.documents.prose import line_starts
 from aqea_registry.documents.tables import Cell, Row, Table
 
 EvaluationUnit = Literal["percent", "fraction", "number"]  # the units in which evaluations are printed
-UNITS: Mapping[str, Unit] = {
-    "%": "percent",
-    "percent": "percent",
-    "tokens": "tokens",
-    "bytes": "bytes",
-    "dimensions": "dimensions",
-    "millions": "millions",
-    "m": "millions",
-    "billions": "billions",
-    "b": "billions",
-}
+_UNITS: tuple[Unit, ...] = ("percent", "tokens", "bytes", "dimensions", "millions", "billions")
+UNITS: Mapping[str, Unit] = {"%": "percent", "m": "millions", "b": "billions", **{unit: unit for unit in _UNITS}}
 SIMILARITIES = ("cos_sim", "dot", "euclidean", "manhattan")
 FORUMS = (
     *("android", "english", "gaming", "gis", "mathematica", "physics"),
@@ -59,31 +50,15 @@ class LeftOut(msgspec.Struct, frozen=True):
     numbers: int = 1
 
 
-class Imported(NamedTuple):
+class Imported(msgspec.Struct):
     """What a document prints: results by key, claims in its order, what is wrong, notes, what was left out, and its tables."""
 
-    results: dict[str, Evaluation]
-    claims: list[Claim]
-    findings: list[Finding]
-    notes: list[str]
-    left_out: list[LeftOut]
-    tables: list[DraftedTable]
-
-    @classmethod
-    def of_nothing(cls) -> Imported:
-        """What an empty document prints."""
-        return cls({}, [], [], [], [], [])
-
-    def and_also(self, other: Imported) -> Imported:
-        """What both print, in this order."""
-        return Imported(
-            self.results | other.results,
-            self.claims + other.claims,
-            self.findings + other.findings,
-            self.notes + other.notes,
-            self.left_out + other.left_out,
-            self.tables + other.tables,
-        )
+    results: dict[str, Evaluation] = {}
+    claims: list[Claim] = []
+    findings: list[Finding] = []
+    notes: list[str] = []
+    left_out: list[LeftOut] = []
+    tables: list[DraftedTable] = []
 
 
 def slug(text: str, otherwise: str) -> str:
@@ -105,13 +80,18 @@ def read_number(text: str) -> tuple[str, bool] | None:
 
 
 def claims_of_index(
-    entries: Sequence[IndexEntry], document: str, lines: Sequence[str], unit: EvaluationUnit | None = None
+    entries: Sequence[IndexEntry],
+    document: str,
+    lines: Sequence[str],
+    unit: EvaluationUnit | None = None,
+    wrong: Mapping[str, Finding] | None = None,
 ) -> Imported:
     """A result for each entry and a claim for each value: measured, or derived where the row aggregates others for certain.
 
     Without `unit` a value is in that of the program that wrote the result; where it is not known, in percent, with a note.
+    Values of which something is `wrong`, by their paths, are left out.
     """
-    imported = Imported.of_nothing()
+    imported = Imported()
     keys = _unique([slug(entry.name.removeprefix("MTEB "), "result") for entry in entries])
     forums = _forums(dict(zip(keys, entries, strict=True)))
     unknown: list[str] = []
@@ -127,13 +107,16 @@ def claims_of_index(
         unknown += [] if written else [key]
         for name, metric in zip(names, entry.metrics, strict=True):
             scale = "number" if written in (None, "fraction") and not is_score(metric.type) else written or "percent"
-            number = read_number(metric.value) if metric.value is not None else None
-            doubted = "," in (metric.value or "") and (scale != "number" or number is None)
-            if number is None or doubted:
-                why = DECIMAL_COMMA if doubted else "not a finite number"
+            number, printed = read_number(metric.value or ""), metric.value or ""
+            doubted = "," in printed and (scale != "number" or number is None)
+            finding = (wrong or {}).get(metric.path)
+            if number is None or doubted or finding:
+                why = DECIMAL_COMMA if doubted else "not a finite number" if number is None else "not read as it is printed"
                 message = f"{metric.path}: the value of {metric.type} {'has' if doubted else 'is'} {why}; it was not imported"
-                imported.findings.append(Finding("malformed", f"{document}:{metric.line}", message, actual=metric.value))
-                imported.left_out.append(left_out(metric, lines, why))
+                finding = finding or Finding("malformed", f"{document}:{metric.line}", message, actual=metric.value)
+                column = lines[metric.line - 1].find(printed) if metric.line <= len(lines) else 0
+                imported.findings.append(finding)
+                imported.left_out.append(LeftOut(metric.line, max(column, 0) + 1, printed, why))
                 continue
             derived = _derived(key, entry, metric, types, forums)
             imported.claims.append(
@@ -153,22 +136,16 @@ def claims_of_index(
     return imported
 
 
-def left_out(metric: Metric, lines: Sequence[str], why: str) -> LeftOut:
-    """A value of a model-index that is not imported."""
-    value, line = metric.value or "", metric.line
-    return LeftOut(line, max(lines[line - 1].find(value), 0) + 1 if line <= len(lines) else 1, value, why)
-
-
 def claims_of_tables(
-    tables: Sequence[Table], text: str = "", document: str = "", *, unit: Unit | None = None, first: str = "table"
+    tables: Sequence[Table], text: str = "", document: str = "", unit: Unit | None = None, imported: Imported | None = None
 ) -> Imported:
     """An unbound claim for each number in columns of results, TABLE.ROW.COLUMN.
 
     The second number of a cell is TABLE.ROW.COLUMN@2, with what it is in its note. `unit` is that of scores that name none.
     """
-    imported = Imported.of_nothing()
+    imported = imported or Imported()
     page = _Source(text, line_starts(text), document)
-    for key, whole in zip(_unique([slug(table.name, first) for table in tables]), tables, strict=True):
+    for key, whole in zip(_unique([slug(table.name, "table") for table in tables]), tables, strict=True):
         table, runs = _told_apart(whole)
         named = [column for column in range(len(table.columns)) if column != table.key]
         columns = dict(zip(named, _unique([slug(table.columns[c], f"column-{c + 1}") for c in named]), strict=True))

@@ -162,7 +162,7 @@ def _read_document(
     content: bytes, text: str, params: Params, path: Path, model: str | None, unit: EvaluationUnit | None
 ) -> tuple[Imported, str]:
     """What a document prints, and its title."""
-    suffix, title, index = path.suffix.lower(), path.name, Imported.of_nothing()
+    suffix, title, read = path.suffix.lower(), path.name, Imported()
     if suffix == ".json":
         entries = read_result_file(content, path.name, model or _model_of(path) or "unknown")
         read = drafting.claims_of_index(entries, path.name, text.split("\n"), unit or "fraction")
@@ -178,12 +178,14 @@ def _read_document(
     else:
         front = split_front_matter(text, path.name)
         if front and (entries := read_model_index(front, path.name) or ()):
-            index, title = _read_index(front, entries, params, path.name, text, model, unit), entries[0].model
+            title, wrong = entries[0].model, dict(_disagreements(front, entries, path.name))
+            entries = tuple(entry._replace(model=model or _repository(params, entry.model)) for entry in entries)
+            read = drafting.claims_of_index(entries, path.name, text.split("\n"), unit, wrong)
         tables, findings = markdown_tables(blanked(text, [Span(0, len(text) - len(front.rest))]) if front else text, path.name)
         message = f"{path.name}: no numbers in a model-index of the front matter, nor in Markdown tables"
-    units = {unit} if unit else {claim.unit for claim in index.claims} - {"number"}
-    cells = drafting.claims_of_tables(tables, text, path.name, unit=units.pop() if len(units) == 1 else None)
-    read = index.and_also(cells._replace(findings=[*findings, *cells.findings]))
+    units = {unit} if unit else {claim.unit for claim in read.claims} - {"number"}
+    read.findings.extend(findings)
+    drafting.claims_of_tables(tables, text, path.name, units.pop() if len(units) == 1 else None, read)
     if not read.claims and read.left_out:
         message = f"{path.name}: not one of its {sum(left.numbers for left in read.left_out)} numbers could be read"
         message = "; ".join([message, *left_out_notes(read.left_out)])
@@ -192,28 +194,6 @@ def _read_document(
     if not read.claims:
         raise BadConfiguration(message, "other numbers are claimed by hand, see docs/claims.md")
     return read, title
-
-
-def _read_index(
-    front: FrontMatter,
-    entries: tuple[IndexEntry, ...],
-    params: Params,
-    name: str,
-    text: str,
-    model: str | None,
-    unit: EvaluationUnit | None,
-) -> Imported:
-    """The values of a model-index that huggingface_hub reads as they are printed."""
-    wrong = dict(_disagreements(front, entries, name))
-    lines = text.split("\n")
-    entries = tuple(entry._replace(model=model or _repository(params, entry.model)) for entry in entries)
-    index = drafting.claims_of_index(entries, name, lines, unit)
-    metrics = [metric for entry in entries for metric in entry.metrics if metric.path in wrong]
-    return index._replace(
-        claims=[claim for claim in index.claims if claim.at.path not in wrong],
-        findings=[*wrong.values(), *index.findings],
-        left_out=[*index.left_out, *(drafting.left_out(metric, lines, "not read as it is printed") for metric in metrics)],
-    )
 
 
 def _model_of(path: Path) -> str | None:
