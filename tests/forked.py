@@ -1,8 +1,8 @@
 """The program in processes of their own, whose largest imports are made already.
 
-To import torch and what sentence-transformers needs takes longer than to encode a few sentences. A server imports it once
-and forks a process for each command. Transformers and the Hub's client, which read the environment at import, are imported
-after the fork. What torch and Python read of it needs a program that is started.
+To import torch and sentence-transformers takes longer than to encode a few sentences. A server imports them once and forks a
+process for each command. What they and the Hub's client read of the environment at import is nobody's: the program must not
+rest on it. What torch and Python read of it needs a program that is started.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-IMPORTED = ("torch", "scipy.stats", "sklearn.metrics", "pandas", "pyarrow.parquet", "aqea_registry.cli")
+IMPORTED = ("torch", "pyarrow.parquet", "sentence_transformers", "aqea_registry.cli")
+NOBODYS = {"HF_HOME": "/nonexistent", "HF_ENDPOINT": "http://127.0.0.1:9", "HF_TOKEN": ""}
 
 _lock = threading.Lock()
 _servers: list[subprocess.Popen[str]] = []
@@ -44,7 +45,8 @@ def fork_program(words: Sequence[str], cwd: Path, environment: Mapping[str, str]
 def _start() -> subprocess.Popen[str]:
     root = Path(__file__).resolve().parents[1]
     words = [sys.executable, "-m", "tests.forked"]
-    server = subprocess.Popen(words, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    environment = {**os.environ, **NOBODYS}
+    server = subprocess.Popen(words, cwd=root, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     atexit.register(_stop, server)
     return server
 

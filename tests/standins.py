@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.servers.hub import HubServer
-from tests.tools import edit_params
+from tests.tools import edit_params, made_once, needed_package
 
 Files = dict[str, bytes]
 
@@ -297,16 +297,23 @@ def use_hub(project: Path, commits: Mapping[str, str], run: Mapping[str, tuple[s
     edit_params(project, change)
 
 
-_made: dict[str, Files] = {}
-
-
 @pytest.fixture(scope="session")
 def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Files]:
-    """All stand-ins, made once, however many modules import this fixture."""
-    pytest.importorskip("transformers")
-    if not _made:
-        _made.update(models(tmp_path_factory.mktemp("models")))
-    return dict(_made)
+    """All stand-ins, made once for all modules and workers."""
+    needed_package("transformers")
+
+    def make(folder: Path) -> None:
+        for name, files in models(tmp_path_factory.mktemp("models")).items():
+            for path, content in files.items():
+                (folder / name / path).parent.mkdir(parents=True, exist_ok=True)
+                (folder / name / path).write_bytes(content)
+
+    made = made_once(tmp_path_factory, "stand_ins", make)
+    found = {name: made / name for name in MODELS}
+    return {
+        name: {path.relative_to(at).as_posix(): path.read_bytes() for path in sorted(at.rglob("*")) if path.is_file()}
+        for name, at in found.items()
+    }
 
 
 @pytest.fixture(scope="session")

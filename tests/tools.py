@@ -2,27 +2,58 @@
 
 from __future__ import annotations
 
+import fcntl
+import importlib.util
 import json
+import multiprocessing
 import os
 import shutil
 import signal
+import socketserver
 import subprocess
 import sys
+import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from functools import cache
 from io import BytesIO, TextIOWrapper
+from multiprocessing import forkserver
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pytest
 import yaml
 
-from tests.forked import fork_program
+from tests.forked import NOBODYS, fork_program
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 BIN = Path(sys.executable).parent
+
+
+def needed_package(name: str) -> None:
+    """Skip the module's tests where a package is not installed; unlike importorskip, do not import it."""
+    if importlib.util.find_spec(name) is None:
+        pytest.skip(f"{name} is not installed", allow_module_level=True)
+
+
+def made_once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder of all workers: the first one that needs it makes it, the others wait."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    folder, unfinished = shared / name, shared / f"{name}.unfinished"
+    with (shared / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            shutil.rmtree(unfinished, ignore_errors=True)  # of a worker that failed
+            unfinished.mkdir()
+            make(unfinished)
+            unfinished.rename(folder)
+    return folder
 
 
 class Result(NamedTuple):
@@ -99,6 +130,80 @@ def forked(*words: str | Path, cwd: Path, env: Mapping[str, str] | None = None, 
     return result
 
 
+CLIENT = """\
+#!{python} -ISs
+import json, os, socket, sys
+
+with socket.socket(socket.AF_UNIX) as line:
+    os.chdir({folder!r})  # the name of a socket is short
+    line.connect("forking")
+    request = {{"words": sys.argv[1:], "cwd": os.environ["PWD"], "environment": dict(os.environ)}}
+    line.sendall(json.dumps(request).encode() + b"\\n")
+    status, out, err = json.load(line.makefile("rb"))
+sys.stdout.write(out)
+sys.stderr.write(err)
+sys.exit(status)
+"""
+
+
+@contextmanager
+def forking_program(folder: Path) -> Iterator[dict[str, str]]:
+    """A program `aqea-registry` for what starts it by name, such as DVC: the variables that have it found.
+
+    It asks this process for a forked one. Who kills it does not kill that: for kills, take the program as installed.
+    """
+    place = Path(tempfile.mkdtemp(dir=folder))
+    (place / "aqea-registry").write_text(CLIENT.format(python=sys.executable, folder=str(place)))
+    (place / "aqea-registry").chmod(0o755)
+
+    class Answer(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            request = json.loads(self.rfile.readline())
+            answer = fork_program(request["words"], Path(request["cwd"]), request["environment"], 300)
+            self.wfile.write(json.dumps(answer).encode())
+
+    before = Path.cwd()
+    os.chdir(place)
+    try:
+        server = socketserver.UnixStreamServer("forking", Answer)
+    finally:
+        os.chdir(before)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    try:
+        yield {"PATH": f"{place}:{environment()['PATH']}"}
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def repro(folder: Path, env: Mapping[str, str] | None = None) -> str:
+    """What `dvc repro` says, whose stages run in forked processes: to start the program takes longer than such a stage."""
+    with forking_program(folder.parent) as found:
+        result = run("dvc", "repro", cwd=folder, env={**(env or {}), **found}, timeout=900)
+    assert result.status == 0, result.out + result.err
+    return result.out
+
+
+@cache
+def processes() -> ForkServerContext:
+    """Processes that find imported what pushes need: of this process's one server, whose first list of imports counts.
+
+    The Hub's client reads settings when it is imported, which are nobody's.
+    """
+    context = multiprocessing.get_context("forkserver")
+    modules = ("github_store", "hub_store")
+    context.set_forkserver_preload(
+        ["asyncio", "github", "huggingface_hub.hf_api", *(f"tests.stores.test_{m}" for m in modules)]
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in NOBODYS.items():
+            patch.setenv(name, value)
+        forkserver.ensure_running()
+    return context
+
+
 def program(*words: str | Path, cwd: Path, env: Mapping[str, str] | None = None, timeout: float = 300) -> Result:
     """Run `aqea-registry` as installed, in a process of its own."""
     result = run(BIN / "aqea-registry", *words, cwd=cwd, env=env, timeout=timeout)
@@ -168,17 +273,24 @@ def _limit(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
+# The ledgers of whole cards and papers: a release with them takes ten times as long as one without.
+LARGE = tuple(f"manifests/claims/{name}.yaml" for name in ("kalm-paper", "lodestone-card", "minilm-card"))
+# What makes the tool and no project, or a project slow: there are hundreds of copies to make.
+LEFT_OUT = ("aqea_registry/", "tests/", *LARGE)
+
+
 def copy_checkout(target: Path) -> None:
-    """This checkout's files as git would commit them, uncommitted changes included, as a repository of its own."""
+    """The project of this checkout, without its large ledgers, as git would commit it now, as a repository of its own."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True
     )
     for name in filter(None, listed.stdout.decode().split("\0")):
-        if (ROOT / name).is_file():
+        if (ROOT / name).is_file() and not name.startswith(LEFT_OUT):
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target / name)
     identity = ("-c", "user.name=tests", "-c", "user.email=tests@example.org")
-    for words in (("init", "-q"), ("add", "-A"), (*identity, "commit", "-q", "-m", "Copy the checkout")):
+    commit = (*identity, "commit", "-q", "-m", "Copy the checkout")
+    for words in (("init", "-q", "--template="), ("add", "-A"), commit, ("repack", "-adq")):
         subprocess.run(["git", *words], cwd=target, check=True)
 
 

@@ -28,6 +28,7 @@ from aqea_registry.attestations.statement import (
     make_statement,
 )
 from aqea_registry.vectors.margin import Machine
+from tests import sampling
 from tests.attestations.test_statement import BUILT, MACHINE, A, B, C, bundled
 
 OTHER = msgspec.structs.replace(MACHINE, processor="Another processor")
@@ -127,7 +128,7 @@ OTHERS = st.sampled_from(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=sampling.times(300, 60))
 @given(st.data())
 def test_any_value_in_any_place_is_a_finding_or_is_ignored(data: st.DataObject) -> None:
     value = json.loads(json.dumps(data.draw(st.sampled_from(WHOLE))))

@@ -13,10 +13,11 @@ import pytest
 from aqea_registry.base.extras import PARTS, require, unusable
 from aqea_registry.base.findings import CannotCheck
 from aqea_registry.project.lock import LOCK, Lock, Pin, PinnedFile, render_lock
-from tests.tools import ROOT, Result, run
+from tests import sampling
+from tests.tools import ROOT, Result, needed_package, run
 
-pytest.importorskip("torch", reason="torch is not installed")
-pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed")
+for package in ("torch", "huggingface_hub"):
+    needed_package(package)
 GENERATE, STORES = "pip install 'aqea-registry[generate]'", "pip install 'aqea-registry[stores]'"
 # What a plain installation lacks.
 EXTRAS = [
@@ -63,7 +64,10 @@ VERBS = {
 }
 
 
-@pytest.mark.parametrize("words", VERBS)
+TRIED: list[str] = sampling.sample(VERBS, share=0.4, name="extras", stratum=lambda words: VERBS[words])
+
+
+@pytest.mark.parametrize("words", TRIED)
 def test_a_verb_without_its_extra_ends_before_it_looks_at_anything(plain: Path, tmp_path: Path, words: str) -> None:
     """There is no project here, which would be another error."""
     done = aqea_with(plain, *words.split(), "--json", cwd=tmp_path)

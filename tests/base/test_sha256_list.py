@@ -17,6 +17,7 @@ from aqea_registry.base import sha256_list
 from aqea_registry.base.files import UnsafePath, safe_path
 from aqea_registry.base.sha256_list import Parsed, parse_list, render
 from aqea_registry.project.manifest import canonical_findings, parse_sizes, render_sizes
+from tests import sampling
 from tests.growth import assert_linear
 
 A, B = "a" * 64, "b" * 64
@@ -271,7 +272,7 @@ other_lines = st.sampled_from([("",), (" ",), ("# note",), (" # note",), ("word"
 lines = st.tuples((plain_lines | tag_lines | other_lines).map("".join), st.sampled_from(["\n", "\r\n"])).map("".join)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=sampling.times(60, 20), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(lines, min_size=1, max_size=5).map("".join))
 def test_the_files_of_a_list_are_those_that_sha256sum_reads(tmp_path: Path, content: str) -> None:
     """Neither fewer nor others; their bytes and whether they are here do not matter."""

@@ -50,7 +50,7 @@ def test_publish_can_be_killed_at_any_moment(project: Path) -> None:
     complete = {path: seen for path, (seen, _) in tree(project / "whole").items() if not path.startswith("receipts/")}
     before = tree(project, without=(".git", "whole"))
     kills = 0
-    for step, delay in enumerate(moments(whole, sampling.times(10, 4))):
+    for step, delay in enumerate(moments(whole, sampling.times(10, 3))):
         layout = project.parent / f"layout{step}"
         words = ("publish", "--tag", "v1", "--to", f"oci:{layout}")
         kills += kill_after(delay, *words, cwd=project)
@@ -71,7 +71,7 @@ def test_manifest_can_be_killed_at_any_moment(project: Path) -> None:
     old = {path: content + b"# old\n" for path, content in new.items()}
     whole = seconds("manifest", cwd=project)
     kills = 0
-    for delay in moments(whole, sampling.times(10, 4)):
+    for delay in moments(whole, sampling.times(10, 3)):
         for path, content in old.items():
             (project / path).write_bytes(content)
         kills += kill_after(delay, "manifest", cwd=project)
@@ -91,7 +91,7 @@ def test_generate_can_be_killed_while_it_writes(made: Path, project: Path) -> No
     old = {path: content[:-1] + b" \n" for path, content in new.items()}
     whole = seconds(*GENERATE, cwd=project)
     kills = 0
-    for delay in moments(whole, sampling.times(10, 4)):
+    for delay in moments(whole, sampling.times(10, 3)):
         for path, content in old.items():
             (project / path).write_bytes(content)
         kills += kill_after(delay, *GENERATE, cwd=project)
@@ -178,7 +178,7 @@ def test_a_full_disk_while_the_model_is_fetched(project: Path) -> None:
     assert (tree(project), leftovers(project)) == (before, [])
 
 
-@pytest.mark.parametrize("writers", [2, 8])
+@pytest.mark.parametrize("writers", [2, sampling.times(8, 4)])
 def test_writers_of_one_release_do_not_disturb_each_other(project: Path, writers: int) -> None:
     layout = project.parent / "layout"
     words = ("publish", "--tag", "v1", "--to", f"oci:{layout}", "--json")
@@ -192,7 +192,7 @@ def test_writers_of_one_release_do_not_disturb_each_other(project: Path, writers
     assert leftovers(layout) == []
 
 
-@pytest.mark.parametrize("writers", [2, 8])
+@pytest.mark.parametrize("writers", [2, sampling.times(8, 4)])
 def test_of_writers_of_one_tag_one_content_wins(project: Path, writers: int) -> None:
     other = project.parent / "other"
     copy_project(project, other)

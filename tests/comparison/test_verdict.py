@@ -14,6 +14,7 @@ from aqea_registry.comparison.evidence import Compared, Kind, match, order_text
 from aqea_registry.comparison.measures import Block, measure
 from aqea_registry.comparison.verdict import BOUND, PairSetComparison, PairSetFile, decide, scored
 from aqea_registry.vectors.pair_set import Values
+from tests import sampling
 
 RNG = np.random.Generator
 Rows = npt.NDArray[np.int64]
@@ -256,11 +257,11 @@ def answer(before: PairSet, after: PairSet) -> str:
 
 
 def test_no_false_equivalence_and_no_false_diagnosis_in_random_cases() -> None:
-    names = [list(CASES)[number % len(CASES)] for number in range(209)]
+    names = {number: list(CASES)[number % len(CASES)] for number in range(209)}
     wrong = Counter(
-        f"{name} ({number}): {given}"
-        for number, name in enumerate(names)
-        if (given := answer(*case(name, number))) != CASES[name][0]
+        f"{names[number]} ({number}): {given}"
+        for number in sampling.sample(names, share=0.2, name="random cases", stratum=names.__getitem__)
+        if (given := answer(*case(names[number], number))) != CASES[names[number]][0]
     )
     assert not wrong
 

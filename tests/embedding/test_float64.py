@@ -6,11 +6,9 @@ import json
 import sys
 from pathlib import Path
 
-import pytest
+from tests.tools import ROOT, needed_package, run
 
-from tests.tools import ROOT, run
-
-pytest.importorskip("transformers")
+needed_package("transformers")
 
 # Small models of each architecture, their weights made by the first process; prints digests on the grid, with the guard and
 # without it.

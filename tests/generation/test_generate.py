@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from tests import sampling
-from tests.tools import ROOT, SHARED, add_dataset, aqea, copy_project, edit_params, run
+from tests.helpers import edit_rows
+from tests.tools import SHARED, add_dataset, aqea, copy_project, edit_params, run
 
 pytestmark = pytest.mark.weights
 
@@ -32,30 +33,39 @@ ARRANGEMENTS: dict[str, tuple[tuple[str, ...], Mapping[str, str]]] = {
 }
 
 
-def made_with(project: Path, words: tuple[str, ...], env: Mapping[str, str]) -> str:
-    """sha256 of the pair file that one process makes from nothing."""
+def cut(project: Path) -> int:
+    """Leave the dataset its first rows, all of them with `--all`; return how many."""
+    rows = sampling.times(356, 40)
+    edit_rows(project, lambda values: None, rows=rows)
+    return rows
+
+
+def made_with(project: Path, words: tuple[str, ...], env: Mapping[str, str]) -> dict[str, Any]:
+    """The vectors and scores that one process makes from nothing."""
     (project / PAIRS).unlink(missing_ok=True)
     result = aqea("generate", "small", "minilm", "--fresh", "--json", *words, cwd=project, env=env, timeout=600)
     assert result.status == 0, result.err
-    assert result.json()["encoded"] == 642, "every sentence is encoded anew"
-    return hashlib.sha256((project / PAIRS).read_bytes()).hexdigest()
+    assert result.json()["encoded"] >= 80, "every sentence is encoded anew"
+    value = json.loads((project / PAIRS).read_bytes())
+    return {key: value[key] for key in ("embeddings1", "embeddings2", "scores")}
 
 
-def test_canonical_bytes_are_those_of_the_manifest_under_every_arrangement(project: Path) -> None:
+def test_canonical_vectors_are_the_committed_ones_under_every_arrangement(project: Path) -> None:
+    """The first run made the bytes of the manifest, as it was committed: see `test_a_second_repro_does_no_work`."""
+    committed = json.loads((project / PAIRS).read_bytes())
+    rows = cut(project)
     chosen = sampling.sample(ARRANGEMENTS, share=0.3, name="arrangements", stratum=lambda name: bool(ARRANGEMENTS[name][1]))
-    found = {name: made_with(project, *ARRANGEMENTS[name]) for name in chosen}
-    committed = {
-        path: digest
-        for digest, path in (line.split("  ") for line in (ROOT / "manifests/MANIFEST.sha256").read_text().splitlines())
-    }
-    assert set(found.values()) == {committed[PAIRS]}, found
+    for name in chosen:
+        for key, values in made_with(project, *ARRANGEMENTS[name]).items():
+            assert values == committed[key][:rows], name
 
 
-def test_float32_bytes_are_not_the_same(project: Path) -> None:
-    """The control: what makes the bytes equal is the precision, not the test."""
+def test_float32_vectors_are_not_the_same(project: Path) -> None:
+    """The control: what makes the numbers equal is the precision, not the test."""
+    cut(project)
     edit_params(project, lambda params: params.update(precision="float32"))
-    found = {name: made_with(project, *ARRANGEMENTS[name]) for name in ("batch 1", "SSE4.1 kernels")}
-    assert len(set(found.values())) > 1, found
+    one, other = (made_with(project, *ARRANGEMENTS[name]) for name in ("batch 1", "SSE4.1 kernels"))
+    assert one != other
     assert json.loads((project / "metrics/small-minilm.json").read_text())["precision"] == "float32"
     checked = aqea("verify", "--json", cwd=project)
     assert checked.status == 1
@@ -63,7 +73,9 @@ def test_float32_bytes_are_not_the_same(project: Path) -> None:
 
 
 def test_a_sentence_is_encoded_once_over_all_datasets(project: Path, tmp_path: Path) -> None:
+    count = cut(project)
     rows = (project / "data/small/test.jsonl").read_text().splitlines(keepends=True)
+    assert len(rows) == count
     (tmp_path / "half.jsonl").write_text(
         "".join(rows[::2]) + json.dumps({"sentence1": "New.", "sentence2": "New.", "score": 5})
     )
@@ -71,18 +83,20 @@ def test_a_sentence_is_encoded_once_over_all_datasets(project: Path, tmp_path: P
     whole = aqea("generate", "small", "minilm", "--json", cwd=project).json()
     half = aqea("generate", "half", "minilm", "--json", cwd=project).json()
     again = aqea("generate", "half", "minilm", "--json", cwd=project).json()
-    assert whole["encoded"] == 642
+    assert whole["encoded"] == len({json.loads(row)[key] for row in rows for key in ("sentence1", "sentence2")})
     assert (half["encoded"], again["encoded"]) == (1, 0)
-    assert half["reused"] > 300
+    assert half["reused"] > 0.4 * whole["encoded"]
 
 
+@pytest.mark.rare
 def test_generation_needs_no_network(project: Path) -> None:
     if run("unshare", "--net", "true", cwd=project).status != 0:
         pytest.skip("this machine does not let a process leave the network")
+    cut(project)
     words = ("unshare", "--net", "aqea-registry", "generate", "small", "minilm", "--fresh", "--json")
     result = run(*words, cwd=project)
     assert result.status == 0, result.err
-    assert result.json()["encoded"] == 642
+    assert result.json()["encoded"] >= 80
 
 
 def test_a_second_repro_does_no_work(made: Path, tmp_path: Path) -> None:
@@ -182,6 +196,7 @@ def test_the_cards_claims_hold_and_changed_ones_are_contradicted(stsb: tuple[Pat
 
 
 @pytest.mark.shared
+@pytest.mark.rare
 def test_sts13_is_close_to_the_printed_scores(project: Path) -> None:
     """Its sentences differ slightly from those that the model card's scores were computed from."""
     add_dataset(project, "sts13", SHARED / "data", "sts13-test.jsonl")

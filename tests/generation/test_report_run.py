@@ -27,7 +27,18 @@ from tests.servers.s3 import BUCKET, S3
 from tests.servers.s3 import s3 as s3
 from tests.standins import MODELS, STS, STSB, Files, datasets, fill, rows, use_hub, zipped
 from tests.standins import stand_ins as stand_ins
-from tests.tools import ROOT, SHARED, Result, aqea, copy_checkout, copy_project, edit_params, environment, run
+from tests.tools import (
+    ROOT,
+    SHARED,
+    Result,
+    aqea,
+    copy_checkout,
+    copy_project,
+    edit_params,
+    environment,
+    repro,
+    run,
+)
 
 pytest.importorskip("huggingface_hub")
 pytest.importorskip("dvc")
@@ -38,6 +49,7 @@ MANIFEST = "manifests/MANIFEST.sha256"
 LEFT = "metrics/small-minilm.json"  # committed with the default run
 SETS = {f"{data}-{model}": (data, model) for model in WIDTHS for data in DATASETS}
 SMALLER = {f"{data}-{model}": (data, model) for data in ("stsb", "sts13") for model in ("e5large", "minilm")}
+FINISHED = sampling.times(3, 1)  # stages before the one in which the run is killed
 KEYS = {*SMALLER, *sampling.sample(SETS, share=0.2, name="report", stratum=lambda key: SETS[key][1])}
 
 
@@ -62,12 +74,6 @@ def stages(said: str) -> list[str]:
 def of(keys: Iterable[str]) -> list[str]:
     """The stages of these pair sets."""
     return [f"generate@{key}" for key in keys]
-
-
-def repro(folder: Path, env: Mapping[str, str]) -> list[str]:
-    result = run("dvc", "repro", cwd=folder, env=env, timeout=900)
-    assert result.status == 0, result.out + result.err
-    return stages(result.out)
 
 
 def kill_after(count: int, folder: Path, env: Mapping[str, str]) -> str:
@@ -95,7 +101,7 @@ def _only_chosen(params: dict[str, Any]) -> None:
 
 @pytest.fixture(scope="module")
 def made(stand_ins: dict[str, Files], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
-    """The report's run, or a part of it, after a kill in its fourth stage and another start. Look, do not touch."""
+    """The report's run, or a part of it, after a kill in its midst and another start. Look, do not touch."""
     folder = tmp_path_factory.mktemp("report") / "project"
     folder.mkdir()
     copy_checkout(folder)
@@ -107,10 +113,8 @@ def made(stand_ins: dict[str, Files], tmp_path_factory: pytest.TempPathFactory) 
         env = hub.environment(folder.parent / "cache")
         pinned = aqea("pin", *DATASETS, *WIDTHS, cwd=folder, env=env)
         assert pinned.status == 0, pinned.err
-        interrupted = kill_after(3, folder, env)
-        resumed = run("dvc", "repro", cwd=folder, env=env, timeout=900)
-        assert resumed.status == 0, resumed.out + resumed.err
-        yield Made(folder, hub, commits, interrupted, resumed.out)
+        interrupted = kill_after(FINISHED, folder, env)
+        yield Made(folder, hub, commits, interrupted, repro(folder, env))
 
 
 @pytest.fixture
@@ -170,9 +174,9 @@ def test_each_sentence_went_through_each_model_once(made: Made) -> None:
 
 def test_a_killed_run_goes_on_where_it_was_killed(made: Made) -> None:
     before, after = stages(made.interrupted), stages(made.resumed)
-    assert len(before) == 4
+    assert len(before) == FINISHED + 1
     assert after[0] == before[-1] or before[-1] in after
-    assert not set(before[:3]) & set(after), "what was finished is not made again"
+    assert not set(before[:FINISHED]) & set(after), "what was finished is not made again"
     assert {*before, *after} == {*of(KEYS), "export@stsb-e5large-benchmark", "manifest"}
 
 
@@ -182,7 +186,7 @@ def test_without_a_hub_everything_but_pin_works(made: Made, project: Path) -> No
     env = made.env(project / "empty")
     made.hub.offline()
     try:
-        assert repro(project, env) == []
+        assert stages(repro(project, env)) == []
         checked = aqea("verify", cwd=project, env=env)
         assert checked.status == 0, checked.out + checked.err
         before = (project / "training/data/sts13_minilm_384d_pairs.json").read_bytes()
@@ -199,7 +203,7 @@ def test_another_revision_of_a_dataset_touches_its_stages_only(made: Made, proje
 
     repo, env = STS[1], made.env()
     commit = made.hub.store.commit("datasets", repo, {"test.jsonl.gz": zipped(rows(2, 14)[:-1])})
-    assert repro(project, env) == [], "a newer commit is nothing to a pinned run"
+    assert stages(repro(project, env)) == [], "a newer commit is nothing to a pinned run"
 
     edit_params(project, lambda params: params["datasets"]["sts13"].update(revision=commit))
     stale = aqea("verify", "--json", cwd=project, env=env)
@@ -208,7 +212,7 @@ def test_another_revision_of_a_dataset_touches_its_stages_only(made: Made, proje
     before = {path: path.read_bytes() for path in (project / "training/data").glob("*.json")}
     pinned = aqea("pin", "sts13", cwd=project, env=env)
     assert pinned.status == 0, pinned.err
-    ran = repro(project, env)
+    ran = stages(repro(project, env))
     assert sorted(ran) == sorted([*of(key for key in KEYS if SETS[key][0] == "sts13"), "manifest"])
     changed = {path.name for path, content in before.items() if path.read_bytes() != content}
     assert changed == {name for name in names() if name.startswith("sts13_")}
@@ -265,7 +269,7 @@ def test_every_kind_of_source_gives_the_same_manifest(
         if name != "hub":
             made.hub.offline()
         try:
-            assert sorted(repro(place, env)) == sorted([*of(SMALLER), "manifest"])
+            assert sorted(stages(repro(place, env))) == sorted([*of(SMALLER), "manifest"])
             checked: Result = aqea("verify", cwd=place, env=env)
             assert checked.status == 0, checked.out + checked.err
         finally:

@@ -36,11 +36,12 @@ def named(difference: Difference, project: str, command: str, place: str) -> boo
     )
 
 
-NAMES = ["sound", *sampling.sample(list(BROKEN)[1:], share=0.15, name="golden")]
+NAMES = ["sound", *sampling.sample(list(BROKEN)[1:], share=0.1, name="golden")]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_answers_are_those_of_0_1_0(tmp_path: Path, name: str) -> None:
+def test_the_answers_are_those_of_0_1_0(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")  # the answers are those of a Hub that does not answer, which is waited for
     recorded, now = load()[name], answers(tmp_path, name)
     differing = [(command, place) for command in recorded for place in places(recorded[command], now[command])]
     unnamed = [

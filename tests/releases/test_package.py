@@ -34,7 +34,7 @@ from tests.helpers import (
     unnoticed,
 )
 from tests.pair_sets import parse, read_parquet, render
-from tests.tools import BIN, Result, aqea, copy_project, edit_params, run
+from tests.tools import BIN, Result, aqea, copy_project, edit_params, repro, run
 
 VIEW = "views/small-minilm.parquet"
 LIST = "MANIFEST.sha256"
@@ -143,8 +143,7 @@ def test_every_pair_set_of_a_run_is_a_configuration(project: Path, tmp_path: Pat
 
     edit_params(project, change)
     assert aqea("pin", "few", cwd=project).status == 0
-    made = run("dvc", "repro", cwd=project, timeout=600)
-    assert made.status == 0, made.err
+    repro(project)
     write(package_of(project), tmp_path / "two")
     names = {"small-minilm": "small_minilm_384d", "few_2-minilm": "few_384d"}
     digests = {

@@ -348,7 +348,7 @@ def test_faults_of_the_hub(desk: Desk, case: str) -> None:
 # What stands at the head of somebody's dataset card, and whether a warning says that it was not used.
 CARDS: dict[str, tuple[str, bool]] = {
     "deep": (f"a: {'[' * 200}{']' * 200}", True),
-    "wide": (f"a: [{'1,' * 400_000}1]", True),
+    "wide, by its aliases": (f"a: &a [{'1,' * 1000}1]\nb: [{'*a,' * 1000}1]", True),
     "not a date": ("a: 2024-13-45", True),
     "not a number": ("a: 0b_", True),
     "a key twice": ("configs: []\nconfigs: []", True),

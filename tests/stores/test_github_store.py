@@ -5,13 +5,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import multiprocessing
 import os
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 import pytest
@@ -24,6 +22,7 @@ from aqea_registry.stores.release import Release, StoredFile, build
 from tests import sampling
 from tests.servers.github import Asset, GitHubServer, UploadFault, description
 from tests.servers.hub.faults import Fault
+from tests.tools import processes
 
 REPO, TOKEN = "org/name", "ghp_write"
 PART = 20_000
@@ -456,12 +455,6 @@ def push_in_process(environment: Mapping[str, str], name: str, files: Files = FI
     except RegistryError as error:
         return type(error).__name__
     return ""
-
-
-def processes() -> ForkServerContext:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.stores.test_github_store", "github"])
-    return context
 
 
 def test_a_push_killed_after_each_request(github: GitHubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

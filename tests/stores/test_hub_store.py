@@ -28,7 +28,7 @@ from aqea_registry.stores.port import Tagged
 from aqea_registry.stores.release import LARGEST_MANIFEST, Release, build
 from tests import sampling
 from tests.servers.hub import Fault, HubServer, Request
-from tests.tools import ROOT, run
+from tests.tools import ROOT, processes, run
 
 LFS_SIZE = 4096
 CARD = b"---\nlicense: mit\n---\n# A release\n"
@@ -512,17 +512,10 @@ def spoiled_push(folder: Path, transfer: str, kind: str, skip: int) -> str:
 
 
 @pytest.fixture(scope="module")
-def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """Processes that find huggingface_hub imported."""
-    patch = pytest.MonkeyPatch()
-    with served(tmp_path_factory.mktemp("unused")) as server:
-        settings = server.environment(tmp_path_factory.mktemp("home"), WRITE)
-    for name, value in settings.items():
-        patch.setenv(name, value)
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["huggingface_hub.hf_api", "tests.stores.test_hub_store"])
-    yield context
-    patch.undo()
+def pool() -> Iterator[ProcessPoolExecutor]:
+    """A few of them for all tests: to start one takes longer than a push."""
+    with ProcessPoolExecutor(3, mp_context=processes()) as found:
+        yield found
 
 
 def requests_of_a_push(folder: Path, transfer: str) -> list[Request]:
@@ -538,13 +531,12 @@ def requests_of_a_push(folder: Path, transfer: str) -> list[Request]:
 @pytest.mark.parametrize(
     ("transfer", "kind"), [*(("LFS", kind) for kind in KINDS), ("Xet", "500"), ("Xet", "429"), ("Xet", "drop")]
 )
-def test_every_request_fails_once(tmp_path: Path, processes: Any, transfer: str, kind: str) -> None:
-    with ProcessPoolExecutor(8, mp_context=processes) as pool:
-        made = pool.submit(requests_of_a_push, tmp_path / "clean", transfer).result()
-        spoiled = sampling.requests(made, share=0.2, name=f"{transfer} {kind}")
-        folders = (tmp_path / str(number) for number in spoiled)
-        count = len(spoiled)
-        done = list(pool.map(spoiled_push, folders, [transfer] * count, [kind] * count, spoiled))
+def test_every_request_fails_once(tmp_path: Path, pool: ProcessPoolExecutor, transfer: str, kind: str) -> None:
+    made = pool.submit(requests_of_a_push, tmp_path / "clean", transfer).result()
+    spoiled = sampling.requests(made, share=0.2, name=f"{transfer} {kind}")
+    folders = (tmp_path / str(number) for number in spoiled)
+    count = len(spoiled)
+    done = list(pool.map(spoiled_push, folders, [transfer] * count, [kind] * count, spoiled))
     assert len(made) > 18 and [wrong for wrong in done if wrong] == []
 
 
@@ -564,19 +556,19 @@ def publisher(hub: tuple[str, str], transfer: str, name: str, files: Files, line
         line.send(f"{type(error).__name__}: {error}")
 
 
-def start(processes: Any, hub: HubServer, name: str, files: Files, transfer: str = "LFS") -> tuple[Any, Any]:
+def start(hub: HubServer, name: str, files: Files, transfer: str = "LFS") -> tuple[Any, Any]:
     ours, theirs = multiprocessing.Pipe()
     where = (hub.endpoint, os.environ["HF_HOME"])
-    process = processes.Process(target=publisher, args=(where, transfer, name, files, theirs))
+    process = processes().Process(target=publisher, args=(where, transfer, name, files, theirs))
     process.start()
     theirs.close()
     return process, ours
 
 
 @pytest.mark.parametrize("transfer", ["LFS", "Xet"])
-def test_killed_after_every_request(hub: HubServer, processes: Any, transfer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_after_every_request(hub: HubServer, transfer: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", transfer != "Xet")
-    process, line = start(processes, hub, "org/clean", FILES, transfer)
+    process, line = start(hub, "org/clean", FILES, transfer)
     line.send("go")
     assert line.recv() == "done"
     process.join()
@@ -586,7 +578,7 @@ def test_killed_after_every_request(hub: HubServer, processes: Any, transfer: st
         name = f"org/killed-{number}"
         files = {**FILES, "data/large_pairs.json": BIG + name.encode()}
         release = release_of(files)
-        process, line = start(processes, hub, name, files, transfer)
+        process, line = start(hub, name, files, transfer)
         hub.forget()
         fault = hub.faults.add(Fault(method=".*", skip=number, kill=process.pid))
         line.send("go")
@@ -609,10 +601,10 @@ def test_killed_after_every_request(hub: HubServer, processes: Any, transfer: st
 
 
 @pytest.mark.parametrize("different", [True, False], ids=["different", "same"])
-def test_eight_publishers_at_once(hub: HubServer, processes: Any, different: bool) -> None:
+def test_eight_publishers_at_once(hub: HubServer, different: bool) -> None:
     hub.store.create("datasets", NAME, initial=True)
     contents = [{**FILES, "metrics/x.json": b'{"who": %d}\n' % (who if different else 0)} for who in range(8)]
-    started = [start(processes, hub, NAME, files) for files in contents]
+    started = [start(hub, NAME, files) for files in contents]
     for _, line in started:
         line.send("go")
     outcomes = [line.recv() for _, line in started]
@@ -661,7 +653,7 @@ def test_nothing_is_said_and_nothing_left_elsewhere(
     sent = sum(made.received for made in hub.requests if re.search(r"^/(upload/[0-9a-f]+(/\d+)?$|xet/v1/xorbs)", made.path))
     assert sent == large if transfer == "LFS" else 0.3 * large < sent < 0.95 * large
     hub.forget()
-    assert run(sys.executable, "-c", PUSH, "more", cwd=tmp_path, env=env).status == 0
+    put(files)
     assert not hub.count("POST|PUT") and not hub.uploaded()
 
 
