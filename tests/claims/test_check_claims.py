@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 import shutil
 from collections.abc import Callable
 from fractions import Fraction
@@ -470,6 +471,32 @@ def test_a_number_computed_from_a_wrong_one_is_also_computed_from_the_right_one(
         assert abs(float(finding.expected) - float(right)) < 0.02
     assert ("card:b" in verdicts["abc"].message) is bool(wrong), "the wrong one is named first, however far it is"
     assert "contradicted" not in verdicts["rank"].message, "what does not depend on the wrong number is as it was"
+
+
+def test_who_prints_what_the_findings_expect_has_a_ledger_that_holds(root: Path) -> None:
+    chance = random.Random(12)
+    for _ in range(12):
+        values = [f"{chance.uniform(10, 99):.6f}" for _ in range(10)]
+        (root / "values.json").write_text(json.dumps(values))
+        listed = {"values.json": hashlib.sha256((root / "values.json").read_bytes()).hexdigest()}
+        (root / sha256_list.MANIFEST).write_bytes(sha256_list.render(listed))
+        claims, given = [], [Fraction(value) for value in values]
+        for n in range(30):
+            if n < len(values):
+                evidence: dict[str, Any] = {"quoted": Quotation(file="values.json", at=f"/{n}")}
+            else:
+                terms = chance.sample(range(n), 3)
+                evidence = {"derived": f"mean({', '.join(f'[c{term}]' for term in terms)})"}
+                given.append(sum((given[term] for term in terms), Fraction(0)) / 3)
+            slip = chance.choice((0, 0, 0, 0, 7)) if n < 20 else 0
+            claims.append(claim(f"c{n}", f"{float(given[n]) + slip:.2f}", **evidence))
+        put(root, *claims)
+        first = check(root)
+        expected = {one.subject.removeprefix("card: "): f"{float(one.expected or ''):.2f}" for one in first.findings}
+        slipped = {one.id for one, right in zip(claims, given, strict=True) if abs(float(one.value or "") - float(right)) > 1}
+        assert expected.keys() == slipped, "no right number is accused"
+        put(root, *(msgspec.structs.replace(one, value=expected.get(one.id, one.value)) for one in claims))
+        assert {one.state for one in check(root).verdicts} == {"holds"}
 
 
 def test_a_number_that_fits_a_wrong_one_and_the_right_one_says_so(root: Path) -> None:
