@@ -128,7 +128,7 @@ def _merge_findings(name: str, merged: Merged, *, prune: bool) -> Iterator[Findi
         message = f"it was {before} and is {claims[id_].text} now; check that the evidence written by hand is still its own"
         yield Finding("claim-stale", f"{name}: {id_}", message, before, claims[id_].text)
     for id_ in merged.doubtful:
-        message = f"several numbers are called {claims[id_].at}, and none is {claims[id_].text}: its evidence was not moved"
+        message = f"several numbers are called {claims[id_].at}, and which of them it is cannot be said: its evidence stayed"
         yield Finding("claim-stale", f"{name}: {id_}", f"{message}; give their tables captions, or correct the claim by hand")
 
 

@@ -49,19 +49,22 @@ def recognise(old: Ledger, results: Mapping[str, Evaluation], claims: Sequence[C
         matched = {claim.id for claim in found.before.values()}, found.before.keys()
         return [[(c, name) for c, name in side if c.id not in ids] for side, ids in zip(sides, matched, strict=True)]
 
-    def match(key: Callable[[Claim, Any], Any], *, alone: bool = False) -> None:
+    def match(key: Callable[[Claim, Any], Any], *, alone: bool = False, some: bool = False) -> None:
         before, now = (_grouped(side, key) for side in left())
         for name, earlier in before.items():
-            if len(earlier) == len(now.get(name, [])) and (len(earlier) == 1 or not alone):
-                found.before.update((claim.id, other) for claim, other in zip(now[name], earlier, strict=True))
+            later = now.get(name, [])
+            if len(earlier) != len(later):  # which of them have gone, or come, matters only to evidence
+                earlier = [claim for claim in earlier if some and not _has_evidence(claim)]
+            if len(later) == 1 or not alone:
+                found.before.update((claim.id, other) for claim, other in zip(later, earlier, strict=False))
 
     match(lambda _, name: name, alone=True)
     if same:
         match(lambda claim, _: (claim.at.line, claim.text))
-    match(lambda claim, name: name and (name, claim.text))
+    match(lambda claim, name: name and (name, claim.text), some=True)
     before, now = left()
-    names = {name for _, name in now if name}
-    found.doubtful.extend(claim for claim, name in before if name in names and _has_evidence(claim))
+    names = {name for _, name in now if name} | {(name, claim.text) for claim, name in sides[1] if name}
+    found.doubtful.extend(c for c, name in before if not names.isdisjoint((name, (name, c.text))) and _has_evidence(c))
     doubtful = {claim.id for claim in found.doubtful}
     by_id = {claim.id: (claim, name) for claim, name in before if claim.id not in doubtful}
     for claim, name in now:

@@ -1,0 +1,99 @@
+"""A document that was edited is imported again: evidence stays with its number, whatever is called the same."""
+
+from __future__ import annotations
+
+import hashlib
+from random import Random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from aqea_registry.claims.drafting import claims_of_tables
+from aqea_registry.claims.ledger import Claim, Document, Ledger, Quotation
+from aqea_registry.claims.merging import Merged, merge
+from aqea_registry.documents.markdown_tables import markdown_tables
+
+
+class Page:
+    """A page of tables, in which many rows, columns and tables are called the same, and some numbers are equal."""
+
+    def __init__(self, random: Random) -> None:
+        self.random, self.count = random, 0
+        self.tables = [self.table() for _ in range(random.randint(1, 3))]
+
+    def number(self) -> str:
+        self.count += 1
+        return f"60.{self.count:03d}" if self.random.random() < 0.8 else self.random.choice(["61.5", "62.5"])
+
+    def row(self, width: int) -> tuple[str, list[str]]:
+        return self.random.choice("abcA"), [self.number() for _ in range(width)]
+
+    def table(self) -> tuple[str, list[str], list[tuple[str, list[str]]]]:
+        columns = [self.random.choice("stS") for _ in range(self.random.randint(1, 3))]
+        return self.random.choice(["", "P", "Q"]), columns, [self.row(len(columns)) for _ in range(self.random.randint(1, 4))]
+
+    def edit(self) -> None:
+        """Add, remove or move a table, a row or a column, or change a number."""
+        random, (_, columns, rows) = self.random, self.random.choice(self.tables)
+        match random.randint(0, 6):
+            case 0:
+                self.tables.insert(random.randint(0, len(self.tables)), self.table())
+            case 1:
+                del self.tables[random.randrange(len(self.tables)) : random.randrange(1, len(self.tables) + 1)]
+                self.tables = self.tables or [self.table()]
+            case 2:
+                random.shuffle(self.tables)
+            case 3:
+                rows.insert(random.randint(0, len(rows)), self.row(len(columns)))
+            case 4:
+                random.shuffle(rows)
+            case 5:
+                place = random.randint(0, len(columns))
+                columns.insert(place, random.choice("stS"))
+                for _, numbers in rows:
+                    numbers.insert(place, self.number())
+            case _:
+                _, numbers = random.choice(rows)
+                numbers[random.randrange(len(numbers))] = self.number()
+
+    def text(self) -> str:
+        lines = ["# Scores", ""]
+        for caption, columns, rows in self.tables:
+            lines += [f"**{caption}**", ""] if caption else []
+            lines += [f"|m|{'|'.join(columns)}|", "|-" * (len(columns) + 1) + "|"]
+            lines += [*(f"|{name}|{'|'.join(numbers)}|" for name, numbers in rows), ""]
+        return "\n".join(lines)
+
+
+def imported(page: Page, old: Ledger | None = None) -> Merged:
+    text = page.text()
+    tables, _ = markdown_tables(text, "page.md")
+    lines, document = (
+        text.split("\n"),
+        Document(title="t", sha256=hashlib.sha256(text.encode()).hexdigest(), file="page.md"),
+    )
+
+    def still(claim: Claim) -> bool:
+        return claim.text in lines[(claim.at.line or 0) - 1 : claim.at.line]
+
+    claims = claims_of_tables(tables, text, "page.md").claims
+    return merge(old or Ledger(document=document), document, {}, claims, still, list, prune=False, model=None)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.randoms(use_true_random=False))
+def test_evidence_does_not_move_to_another_number_without_a_finding(random: Random) -> None:
+    page = Page(random)
+    first = imported(page).ledger
+    claims = [replace(one, quoted=Quotation(source=one.text)) if random.random() < 0.5 else one for one in first.claims]
+    old = replace(first, claims=tuple(claims))
+    assert imported(page, old).ledger == old
+    for _ in range(random.randint(1, 3)):
+        page.edit()
+    merged = imported(page, old)
+    evidence = {claim.id: (claim.quoted.source, claim.text) for claim in merged.ledger.claims if claim.quoted}
+    assert {id_ for id_, (source, text) in evidence.items() if source != text} == set(merged.kept)
+    assert {source for source, _ in evidence.values()} == {claim.quoted.source for claim in claims if claim.quoted}
+    assert len({claim.id for claim in merged.ledger.claims}) == len(merged.ledger.claims)
+    assert imported(page, merged.ledger).ledger == merged.ledger
