@@ -16,10 +16,9 @@ from aqea_registry.stores.port import (
     Content,
     Plan,
     Tagged,
-    existing_release,
     other_document,
     parsed,
-    refuse_other_release,
+    same_release,
     unchanged,
 )
 from aqea_registry.stores.release import EMPTY_CONFIG, Descriptor, Release, StoredFile, digest_of
@@ -50,13 +49,12 @@ class MemoryStore:
         return parsed(f"{self.spec}@{tagged.digest}", self.blobs[tagged.digest])
 
     def plan(self, tag: str, release: Release) -> Plan:
-        existing, new = existing_release(lambda: self.find(tag), self.spec, tag, release), tuple(self._missing(release))
+        existing, new = same_release(lambda: self.find(tag), self.spec, tag, release), tuple(self._missing(release))
         return Plan(existing=existing, new=new, complete=not new and existing is not None)
 
     def push(self, tag: str, release: Release, content: Content, notes: str, advance: Advance) -> dict[str, object]:
         with self._lock:
-            existing = existing_release(lambda: self.find(tag), self.spec, tag, release)
-            refuse_other_release(tag, self.spec, existing.digest if existing else None, release)
+            same_release(lambda: self.find(tag), self.spec, tag, release)
             own = {release.digest(): release.render(), release.config.digest: EMPTY_CONFIG}
             paths = {layer.digest: path for path, layer in release.files().items()}
             for blob in self._missing(release):

@@ -30,7 +30,7 @@ from aqea_registry.comparison.pair_files import Claimed, NamedFile, compare_file
 from aqea_registry.comparison.verdict import BOUND, PairSetComparison, Verdict, worst_of
 from aqea_registry.project.lock import Lock, parse_lock
 from aqea_registry.stores.open_store import find, read_text
-from aqea_registry.stores.port import Content, Store, Tagged
+from aqea_registry.stores.port import Store, Tagged
 from aqea_registry.stores.release import Release
 from aqea_registry.vectors.scores import Metrics
 from aqea_registry.verification.verify_folder import present
@@ -217,16 +217,13 @@ def previous(tag: str, tags: list[str]) -> str | None:
     return max((other for other in tags if _natural(other) < _natural(tag)), key=_natural, default=None)
 
 
-def release_notes(store: Store, tag: str, release: Release, content: Content, listed: str) -> str:
+def release_notes(store: Store, tag: str, release: Contents, listed: str) -> str:
     """The notes of a release that is to be put into a store: what changed since the one before it there."""
     since, found = previous(tag, store.tags()), None
     if since is not None:
         with suppress(RegistryError):
-            before = read_contents(store, find(store, since))
-            made = {path: content(path) for path in release.files() if is_compared(path)}
-            texts = {path: text if isinstance(text, bytes) else read_small(text, Limit.PROJECT) for path, text in made.items()}
-            found = changes(before, contents_of(tag, release, texts))
-    return notes(join_reference(store.spec, tag, release.digest()), since, found, listed)
+            found = changes(read_contents(store, find(store, since)), release)
+    return notes(join_reference(store.spec, tag, release.digest), since, found, listed)
 
 
 def notes(reference: str, since: str | None, found: list[Change] | None, listed: str = LISTS[1]) -> str:

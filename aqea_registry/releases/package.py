@@ -21,6 +21,7 @@ from aqea_registry.base.progress import Reporter, Silent
 from aqea_registry.base.sha256_list import parse_list, render
 from aqea_registry.base.strict import convert, load_json
 from aqea_registry.claims.check_claims import check_claims
+from aqea_registry.comparison.trees import Contents, contents_of, is_compared
 from aqea_registry.project.artefact import published_path
 from aqea_registry.project.params import Publish
 from aqea_registry.project.project import Project, RunRecord, Scope
@@ -52,6 +53,11 @@ class Package(msgspec.Struct, frozen=True, kw_only=True):
     def content(self, path: str) -> Path | bytes:
         """The bytes of a path of the release, as a store takes them."""
         return self.texts[path] if path in self.texts else self.paths[path]
+
+    def contents(self) -> Contents:
+        """What is compared with other releases."""
+        texts = {path: read_small(at, Limit.PROJECT) for path, at in self.paths.items() if is_compared(path)}
+        return contents_of("the run", self.release, texts)
 
 
 class WrittenPackage(msgspec.Struct, frozen=True, kw_only=True):

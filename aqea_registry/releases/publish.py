@@ -15,19 +15,19 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from aqea_registry.attestations.made import attach_statements
-from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused, RegistryError, TagConflict, most_severe
+from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused, RegistryError, most_severe
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.references import is_folder, join_reference
-from aqea_registry.comparison.trees import release_notes
+from aqea_registry.comparison.trees import Contents, release_notes
 from aqea_registry.project.project import Project, RunRecord
 from aqea_registry.releases.package import LIST, Package, as_released, assemble
 from aqea_registry.stores import receipts
 from aqea_registry.stores.attachments import Status, current, next_name
 from aqea_registry.stores.github.assets import SUMS
 from aqea_registry.stores.open_store import find, open_store
-from aqea_registry.stores.port import Plan, Store, Tagged
-from aqea_registry.stores.receipts import StoreReceipt
-from aqea_registry.stores.release import Release, compare_with_store, tag_conflict
+from aqea_registry.stores.port import Store, Tagged, tag_conflict
+from aqea_registry.stores.receipts import Receipt, StoreReceipt
+from aqea_registry.stores.release import Release, compare_with_store
 
 TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
@@ -57,12 +57,12 @@ class Published(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Target(NamedTuple):
-    """A store, the receipt of this tag there, and what is to be sent; or why the store could not be asked."""
+    """A store, what is to be sent there or why it could not be asked, whether it has the tag, and its receipt of the tag."""
 
     store: Store
-    tag: str
-    receipt: Path
-    plan: Plan | CannotCheck
+    planned: StoreResult | CannotCheck
+    has_tag: bool
+    receipt: Receipt | None
 
 
 def publish(
@@ -75,16 +75,20 @@ def publish(
     """
     stores = _open_stores(tag, specs, project.root)
     package = _released(assemble(project, report), tag, stores, project.root, project.params.publish.stores, report)
-    targets = [_plan(store, tag, package.release, project.root) for store in stores]
+    release = package.release
+    contents = package.contents()
+    targets = [_plan(store, tag, release, project.root) for store in stores]
     results, errors = list[StoreResult](), list[RegistryError]()
     for target in targets:
         try:
-            results.append(_planned(target, package.release) if dry_run else _put(target, package, project.run, report))
+            if isinstance(target.planned, CannotCheck):
+                raise target.planned
+            put = target.planned if dry_run else _put(target, target.planned, tag, package, contents, project.run, report)
+            results.append(put)
         except RegistryError as error:
             errors.append(error)
             spec, reference = target.store.spec, join_reference(target.store.spec, tag)
             results.append(StoreResult(store=spec, reference=reference, state="failed", reason=error.message))
-    release = package.release
     done = Published(tag=tag, digest=release.digest(), files=len(release.layers), bytes=release.size(), puts=tuple(results))
     return done, most_severe(errors)
 
@@ -119,52 +123,38 @@ def _released(
 
 def _plan(store: Store, tag: str, release: Release, root: Path) -> _Target:
     """Ask a store what it has. Raises TagConflict if the tag names another release there, or in a committed receipt."""
-    receipt = receipts.receipt_path(root, store.spec, tag)
-    known = None if is_folder(store.spec) else receipts.read(receipt)  # what is committed holds for a new store, too
-    if known is not None:
-        _refuse_conflict(tag, store.spec, f"{_shown(root, receipt)} says that {tag} is", known.digest, release)
+    path = receipts.receipt_path(root, store.spec, tag)
+    known = receipts.read(path)
+    if known is not None and not is_folder(store.spec) and known.digest != release.digest():  # for a new store, too
+        raise tag_conflict(store.spec, tag, known.digest, release, f"{receipts.shown(root, path)} says that it is")
     try:
         plan = store.plan(tag, release)
     except CannotCheck as error:  # others may be reached; this one can be done later
-        return _Target(store, tag, receipt, error)
-    if plan.existing is not None:
-        _refuse_conflict(tag, store.spec, f"{join_reference(store.spec, tag)} already names", plan.existing.digest, release)
-    return _Target(store, tag, receipt, plan)
-
-
-def _refuse_conflict(tag: str, store: str, says: str, named: str, release: Release) -> None:
-    """Raise TagConflict if a tag means another release, as a store or a receipt says."""
-    if named != release.digest():
-        message = f"{says} {named}; this content would be {release.digest()}. Nothing was changed."
-        raise TagConflict(message, "publish it under a new tag", [tag_conflict(tag, store, named, release.digest())])
-
-
-def _planned(target: _Target, release: Release) -> StoreResult:
-    """What would be sent. Raises the CannotCheck of a store that could not be asked."""
-    if isinstance(target.plan, CannotCheck):
-        raise target.plan
-    new = {blob.digest for blob in target.plan.new}
-    return StoreResult(
-        store=target.store.spec,
-        reference=join_reference(target.store.spec, target.tag, release.digest()),
-        state="unchanged" if target.plan.complete else "planned",
-        new=len(target.plan.new),
-        bytes=sum(blob.size for blob in target.plan.new),
-        reused=len({layer.digest for layer in release.layers} - new),
+        return _Target(store, error, False, known)
+    planned = StoreResult(
+        store=store.spec,
+        reference=join_reference(store.spec, tag, release.digest()),
+        state="unchanged" if plan.complete else "planned",
+        new=len(plan.new),
+        bytes=sum(blob.size for blob in plan.new),
+        reused=len({layer.digest for layer in release.layers} - {blob.digest for blob in plan.new}),
     )
+    return _Target(store, planned, plan.existing is not None, known)
 
 
-def _put(target: _Target, package: Package, run: RunRecord, report: Reporter) -> StoreResult:
+def _put(
+    target: _Target, planned: StoreResult, tag: str, package: Package, contents: Contents, run: RunRecord, report: Reporter
+) -> StoreResult:
     """Push the release into a store, read it back, attach the statements, and write the receipt."""
-    store, tag, release = target.store, target.tag, package.release
-    planned, known = _planned(target, release), receipts.read(target.receipt)
-    shown = _shown(run.root, target.receipt)
-    if planned.state == "unchanged" and known is not None and known.digest == release.digest() and store.spec in known.stores:
+    store, known, unchanged = target.store, target.receipt, planned.state == "unchanged"
+    release = package.release
+    shown = receipts.shown(run.root, receipts.receipt_path(run.root, store.spec, tag))
+    if unchanged and known is not None and known.digest == release.digest() and store.spec in known.stores:
         return msgspec.structs.replace(planned, receipt=shown)
     listed = SUMS if store.spec.startswith("github://") else LIST
-    text = release_notes(store, tag, release, package.content, listed) if planned.state == "planned" else ""
+    notes = "" if unchanged else release_notes(store, tag, contents, listed)
     with report.task(f"publish to {store.spec}", planned.bytes, "bytes") as advance:
-        ids = store.push(tag, release, package.content, text, advance)  # if all is there: only the ids, for a lost receipt
+        ids = store.push(tag, release, package.content, notes, advance)  # if all is there: only the ids, for a lost receipt
     tagged = _read_back(store, tag, release, report)
     try:
         attach_statements(run.root, run.artefacts.values(), store, tagged, release)
@@ -172,8 +162,7 @@ def _put(target: _Target, package: Package, run: RunRecord, report: Reporter) ->
         report.warn(f"{store.spec}: the statements on how it was made could not be put beside the release: {error.message}")
     entry = StoreReceipt(reference=planned.reference, at=tagged.at, ids=ids)
     written = receipts.write(run.root, store.spec, tag, release, entry)
-    repaired = isinstance(target.plan, Plan) and target.plan.existing is not None
-    state = "unchanged" if planned.state == "unchanged" else "repaired" if repaired else "published"
+    state = "unchanged" if unchanged else "repaired" if target.has_tag else "published"
     return msgspec.structs.replace(planned, state=state, receipt=shown, receipt_written=written)
 
 
@@ -181,18 +170,13 @@ def _read_back(store: Store, tag: str, release: Release, report: Reporter) -> Ta
     """Ask the store for the tag and every digest; return what the tag names there."""
     tagged = find(store, tag)
     if tagged.digest != release.digest():
-        finding = tag_conflict(tag, store.spec, tagged.digest, release.digest())
-        raise TagConflict(f"{finding.subject} names {tagged.digest} now: somebody else published it", findings=[finding])
+        raise tag_conflict(store.spec, tag, tagged.digest, release, "somebody else published")
     with report.task(f"read back {store.spec}", release.size(), "bytes") as advance:
         stored = store.stored(tagged, store.release(tagged), False, advance)
         findings = compare_with_store(join_reference(store.spec, tag), release, stored)
     if findings:
         raise Refused(f"{store.spec} does not give back what was written: {findings[0].subject}", findings, "publish it again")
     return tagged
-
-
-def _shown(root: Path, path: Path) -> str:
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
 
 
 class Marked(msgspec.Struct, frozen=True, kw_only=True):

@@ -27,11 +27,10 @@ from aqea_registry.stores.port import (
     OtherContent,
     Plan,
     Tagged,
-    existing_release,
     lost_tag,
     other_document,
     parsed,
-    refuse_other_release,
+    same_release,
     unchanged,
 )
 from aqea_registry.stores.release import (
@@ -89,9 +88,8 @@ class HubStore:
         """What a push would send. Of small files the Hub knows no sha256: the branch's record is taken for them."""
         _check_names(release)
         refs = self._hub.refs()
-        existing = existing_release(lambda: self._find(tag, refs), self.spec, tag, release)
-        if existing is not None:
-            return Plan(existing=existing, new=(), complete=existing.digest == release.digest())
+        if existing := self._same(tag, release, refs):
+            return Plan(existing=existing, new=(), complete=True)
         self._hub.check_write(exists=refs is not None)
         looked = self._look(refs)
         earlier = self._earlier(looked)
@@ -110,10 +108,10 @@ class HubStore:
         if refs is None:
             self._hub.check_write(exists=False)
             self._hub.create()
-        found = self._unless_other(tag, release, refs)
+        found = self._same(tag, release, refs)
         if found is None:
             self._hub.tag(tag, self._commit(tag, release, content, notes, advance))
-            found = self._unless_other(tag, release, self._hub.refs())
+            found = self._same(tag, release, self._hub.refs())
         if found is None:
             raise lost_tag(self.spec, tag, release)
         return self.ids(found, release)
@@ -185,7 +183,7 @@ class HubStore:
         read: Content = lambda path: record if path == RECORD else content(path)  # noqa: E731
         for attempt in range(TRIES):
             refs = self._hub.refs()
-            self._unless_other(tag, release, refs)
+            self._same(tag, release, refs)
             looked = self._look(refs)
             missing = _missing(looked.tree, wanted, read)
             if not missing and looked.commit:
@@ -232,11 +230,8 @@ class HubStore:
 
     # The tag and its record
 
-    def _unless_other(self, tag: str, release: Release, refs: RepositoryRefs | None) -> Tagged | None:
-        """The tag, if it names this release already. Raises TagConflict if it names another one."""
-        found = existing_release(lambda: self._find(tag, refs), self.spec, tag, release)
-        refuse_other_release(tag, self.spec, found.digest if found else None, release)
-        return found
+    def _same(self, tag: str, release: Release, refs: RepositoryRefs | None) -> Tagged | None:
+        return same_release(lambda: self._find(tag, refs), self.spec, tag, release)
 
     def _find(self, tag: str, refs: RepositoryRefs | None) -> Tagged | None:
         if refs is None:

@@ -40,11 +40,10 @@ from aqea_registry.stores.port import (
     OtherContent,
     Plan,
     Tagged,
-    existing_release,
     is_attached,
     other_manifest,
     parsed,
-    refuse_other_release,
+    same_release,
     unchanged,
 )
 from aqea_registry.stores.release import (
@@ -101,17 +100,14 @@ class Layout:
 
     def plan(self, tag: str, release: Release) -> Plan:
         """What a push would write, the manifest's own blob among it; what is there is hashed first."""
-        existing = existing_release(lambda: self.find(tag), self.spec, tag, release)
-        new = tuple(self._missing(release))
-        same = existing is not None and existing.digest == release.digest()
-        return Plan(existing=existing, new=new, complete=same and not new and self._is_marked())
+        existing, new = same_release(lambda: self.find(tag), self.spec, tag, release), tuple(self._missing(release))
+        return Plan(existing=existing, new=new, complete=existing is not None and not new and self._is_marked())
 
     def push(self, tag: str, release: Release, content: Content, notes: str, advance: Advance = ignore) -> dict[str, object]:
         """Write a release under a tag; repeat a push that was cut off. A layout keeps no notes."""
         self._folder.mkdir(parents=True, exist_ok=True)
         with locked(self._folder):
-            existing = existing_release(lambda: self.find(tag), self.spec, tag, release)
-            refuse_other_release(tag, self.spec, existing.digest if existing else None, release)
+            same_release(lambda: self.find(tag), self.spec, tag, release)
             write_bytes(self._folder / "oci-layout", MARKER)
             paths = {layer.digest: path for path, layer in release.files().items()}
             own = {release.digest(): release.render(), release.config.digest: EMPTY_CONFIG}

@@ -27,7 +27,6 @@ from aqea_registry.stores.release import (
     is_object,
     other_content,
     parse,
-    tag_conflict,
 )
 
 # The bytes of a path of the release: a file that was verified, or a text that was made for the release.
@@ -43,7 +42,7 @@ class Tagged(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What a push would do: the release that the tag names now, and the blobs that would be sent, each once."""
+    """What a push would do: whether the tag names the release already, and the blobs that would be sent, each once."""
 
     existing: Tagged | None
     new: tuple[Descriptor, ...]
@@ -65,7 +64,7 @@ class Store(Protocol):
         """The release, its manifest checked against its digest. Raises Refused, CannotCheck."""
 
     def plan(self, tag: str, release: Release) -> Plan:
-        """What a push would send. Raises NotAllowed, CannotCheck, TagConflict if the tag names what is not a release."""
+        """What a push would send. Raises NotAllowed, CannotCheck, TagConflict if the tag names anything else."""
 
     def push(self, tag: str, release: Release, content: Content, notes: str, advance: Advance) -> dict[str, object]:
         """Put a release under a tag, which comes last, and return the store's own ids; repeat a push that was cut off.
@@ -111,22 +110,24 @@ def parsed(subject: str, content: bytes, file: str = "") -> Release:
         raise Refused.of("malformed", subject, f"not a release: {error}") from error
 
 
-def existing_release(find: Callable[[], Tagged | None], spec: str, tag: str, release: Release) -> Tagged | None:
-    """What a tag names, for whoever wants to publish a release there. Raises TagConflict if that is not a release."""
+def same_release(find: Callable[[], Tagged | None], spec: str, tag: str, release: Release) -> Tagged | None:
+    """What a tag names, if that is this release already. Raises TagConflict if it names another one, or something else."""
     try:
-        return find()
+        found = find()
     except OtherContent as error:
-        refuse_other_release(tag, spec, error.found, release)
-        raise
+        raise tag_conflict(spec, tag, error.found, release) from error
+    if found is not None and found.digest != release.digest():
+        raise tag_conflict(spec, tag, found.digest, release)
+    return found
 
 
-def refuse_other_release(tag: str, spec: str, existing: str | None, release: Release) -> None:
-    """Raise TagConflict if the tag names something else: `existing`, a digest or other words; None: nothing."""
-    wanted = release.digest()
-    if existing is not None and existing != wanted:
-        finding = tag_conflict(tag, spec, existing, wanted)
-        message = f"{finding.subject}: {finding.message}: it names {existing}; this content would be {wanted}"
-        raise TagConflict(message, "publish it under a new tag", [finding])
+def tag_conflict(spec: str, tag: str, named: str, release: Release, says: str = "it names") -> TagConflict:
+    """The error for a tag that names another release, or something else: `named`, its digest or other words."""
+    what = "already names another release" if named.startswith("sha256:") else "exists with other content"
+    subject, message, wanted = join_reference(spec, tag), f"the tag {what}, and a tag never moves", release.digest()
+    finding = Finding("tag-moved", subject, message, wanted, named)
+    text = f"{subject}: {message}: {says} {named}; this content would be {wanted}"
+    return TagConflict(text, "publish it under a new tag", [finding])
 
 
 def other_manifest(subject: str, expected: str, content: bytes) -> Refused:

@@ -91,11 +91,17 @@ def write(root: Path, spec: str, tag: str, release: Release, entry: StoreReceipt
     path = receipt_path(root, spec, tag)
     before = read(path)
     stores = dict(before.stores) if before is not None and before.digest == release.digest() else {}
-    return write_bytes(path, receipt(tag, release, {**stores, spec: entry}).render())
+    content = receipt(tag, release, {**stores, spec: entry}).render()
+    return write_bytes(path, content)
 
 
-def all_receipts(root: Path, specs: Iterable[str]) -> list[tuple[Path, Receipt]]:
-    """Every receipt of the project at `root`: the committed ones, and those beside the stores of these names."""
+def shown(root: Path, path: Path) -> str:
+    """A receipt's path for people."""
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
+
+
+def all_receipts(root: Path, specs: Iterable[str]) -> list[tuple[str, Receipt]]:
+    """Every receipt of the project at `root`, by its path: the committed ones, and those beside the stores of these names."""
     folders = [root / RECEIPTS, *(folder_of(root, spec) for spec in specs)]
     paths = [path for folder in dict.fromkeys(folders) for path in sorted(folder.glob("*.json"))]
-    return [(path, found) for path in paths if (found := read(path)) is not None]
+    return [(shown(root, path), found) for path in paths if (found := read(path)) is not None]

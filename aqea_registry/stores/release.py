@@ -18,7 +18,6 @@ import msgspec
 
 from aqea_registry.base.files import UnsafePath, safe_path
 from aqea_registry.base.findings import Finding
-from aqea_registry.base.references import join_reference
 
 T = TypeVar("T")
 ARTIFACT_TYPE = "application/vnd.aqea-registry.release.v1"
@@ -258,10 +257,3 @@ def how_checked(stored: Iterable[StoredFile]) -> str:
     words = {"fetched": "fetched and hashed", "hashed": "hashed", "not there": "not there"}
     counts = Counter(file.how for file in stored)
     return ", ".join(f"{count} {words.get(how, f'by {how}')}" for how, count in counts.items())
-
-
-def tag_conflict(tag: str, store: str, existing: str, wanted: str) -> Finding:
-    """The finding for a tag that names another release, or something else: `existing`, its digest or other words."""
-    what = "already names another release" if existing.startswith("sha256:") else "exists with other content"
-    message = f"the tag {what}, and a tag never moves"
-    return Finding("tag-moved", join_reference(store, tag), message, wanted, existing)

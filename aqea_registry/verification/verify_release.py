@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import partial
+from pathlib import PurePath
 
 from aqea_registry.attestations.made import judge_statements
 from aqea_registry.base.files import LARGEST_TEXT, read_stream
@@ -38,16 +39,13 @@ def verify_release(
 def verify_receipts(project: Project, report: Reporter, *, deep: bool = False) -> tuple[CheckedRelease, CannotCheck | None]:
     """Check every store against every receipt of the project. The error is that of a store that could not be asked, if any."""
     checked, findings, silent = list[CheckedRelease](), list[Finding](), list[CannotCheck]()
-    for path, receipt in all_receipts(project.root, project.params.publish.stores):
-        subject = path.relative_to(project.root).as_posix() if path.is_relative_to(project.root) else str(path)
+    for subject, receipt in all_receipts(project.root, project.params.publish.stores):
         for spec, entry in receipt.stores.items():
             try:
                 store = open_store(spec, project.root)
                 tagged = store.find(receipt.tag)
-                wrong = _receipt_findings(store, receipt, entry, tagged)
-                findings += wrong
+                findings += _receipt_findings(subject, receipt, entry, store, tagged)
                 if tagged is not None and tagged.digest == receipt.digest:
-                    findings += () if wrong else _content_findings(subject, path.stem, receipt, entry, store, tagged)
                     checked.append(_verify_tagged(store, tagged, report, deep))
             except Refused as error:
                 findings += error.findings
@@ -102,26 +100,24 @@ def _why(store: Store, tagged: Tagged, file: StoredFile, layer: Descriptor) -> s
     return f": {why}" if why else ""
 
 
-def _receipt_findings(store: Store, receipt: Receipt, entry: StoreReceipt, tagged: Tagged | None) -> list[Finding]:
-    """Whether the tag still names what the receipt says, in the store's own words too."""
+def _receipt_findings(
+    subject: str, receipt: Receipt, entry: StoreReceipt, store: Store, tagged: Tagged | None
+) -> Iterator[Finding]:
+    """Where a receipt says otherwise than the store that gave it: the tag; if that is right, files, sizes, names and ids."""
     reference = join_reference(store.spec, receipt.tag)
     if tagged is None:
         message = "the receipt names a release here, and the store has no such tag: it was deleted"
-        return [Finding("release-gone", reference, message, receipt.digest)]
+        yield Finding("release-gone", reference, message, receipt.digest)
+        return
     if tagged.digest != receipt.digest:
         message = "the tag names another release than the receipt says, and a tag never moves"
-        return [Finding("tag-moved", reference, message, receipt.digest, tagged.digest)]
+        yield Finding("tag-moved", reference, message, receipt.digest, tagged.digest)
+        return
     if tagged.at != entry.at:
         message = "the tag was taken away and set again: the content is the same, its id in the store is not"
-        return [Finding("tag-moved", reference, message, entry.at, tagged.at)]
-    return []
-
-
-def _content_findings(
-    subject: str, name: str, receipt: Receipt, entry: StoreReceipt, store: Store, tagged: Tagged
-) -> Iterator[Finding]:
-    """Where a receipt says otherwise than the store that gave it: files, sizes, names and ids."""
-    release, spec = store.release(tagged), store.spec
+        yield Finding("tag-moved", reference, message, entry.at, tagged.at)
+        return
+    release, spec, name = store.release(tagged), store.spec, PurePath(subject).stem
     paths = Counter(file.path for file in receipt.files)
     for path in (path for path, count in paths.items() if count > 1):
         yield Finding("duplicate", f"{subject}: {path}", "the receipt has the file twice")

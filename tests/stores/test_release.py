@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aqea_registry.stores.port import tag_conflict
 from aqea_registry.stores.release import (
     ARTIFACT_TYPE,
     EMPTY_CONFIG,
@@ -25,7 +26,6 @@ from aqea_registry.stores.release import (
     digest_of,
     how_checked,
     parse,
-    tag_conflict,
 )
 from tests.base.test_sha256_list import digests, is_safe
 from tests.growth import assert_linear
@@ -298,9 +298,10 @@ def test_what_a_store_holds_is_compared_with_what_the_release_names() -> None:
 
 
 def test_a_tag_that_holds_another_release_is_a_finding() -> None:
-    finding = tag_conflict("v1", "oci:releases", "sha256:old", "sha256:new")
+    release = build(FILES)
+    (finding,) = tag_conflict("oci:releases", "v1", "sha256:old", release).findings
     assert (finding.code, finding.subject) == ("tag-moved", "oci:releases:v1")
-    assert (finding.expected, finding.actual) == ("sha256:new", "sha256:old")
+    assert (finding.expected, finding.actual) == (release.digest(), "sha256:old")
 
 
 def test_a_release_is_frozen() -> None:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from typing import BinaryIO
 
 from aqea_registry.base.files import Advance, ignore
-from aqea_registry.base.findings import BadConfiguration, CannotCheck, NotAllowed, Refused
+from aqea_registry.base.findings import BadConfiguration, CannotCheck, NotAllowed, Refused, TagConflict
 from aqea_registry.base.references import join_reference
 from aqea_registry.stores.github.api import Asset, Found, GitHubClient, GitHubRefusal
 from aqea_registry.stores.github.assets import (
@@ -38,11 +38,10 @@ from aqea_registry.stores.port import (
     OtherContent,
     Plan,
     Tagged,
-    existing_release,
     is_attached,
     other_manifest,
     parsed,
-    refuse_other_release,
+    same_release,
 )
 from aqea_registry.stores.release import LARGEST_MANIFEST, RECORD, Descriptor, Release, StoredFile, digest_of
 
@@ -98,9 +97,7 @@ class GitHub:
         """What a push would send, to a new draft or to one that a push left."""
         check_names(release, self._part)
         self._client.check_writable()
-        existing = existing_release(lambda: self.find(tag), self.spec, tag, release)
-        if existing is not None and existing.digest != release.digest():
-            return Plan(existing=existing, new=(), complete=False)
+        existing = same_release(lambda: self.find(tag), self.spec, tag, release)
         owner = draft_owner(self._client.address, tag, release.digest())
         draft = own_draft(self._client, tag, release.digest(), owner) if owner and not existing else None
         assets = self._assets(existing) if existing else self._client.assets(draft.id) if draft else {}
@@ -119,7 +116,11 @@ class GitHub:
                 try:
                     found = self._client.published(tag) or made
                     if found is not None:
-                        self._refuse_conflict(tag, found, release, sending)
+                        try:
+                            same_release(partial(self._tagged, found), self.spec, tag, release)
+                        except TagConflict:
+                            sending.discard()
+                            raise
                         if not found.immutable and self._missing(self._client.assets(found.id), release):
                             sending.fill(found, advance)
                         sending.discard()
@@ -198,15 +199,6 @@ class GitHub:
         """The files of a release that these assets do not have."""
         layers, stored = release.files(), stored_files(self._client, assets, release, False, ignore)
         return [layers[file.path] for file in stored if file.digest != layers[file.path].digest]
-
-    def _refuse_conflict(self, tag: str, found: Found, release: Release, sending: Sending) -> None:
-        try:
-            existing = self._tagged(found).digest
-        except OtherContent as error:
-            existing = error.found
-        if existing != release.digest():
-            sending.discard()
-        refuse_other_release(tag, self.spec, existing, release)
 
     # Attachments
 

@@ -40,11 +40,10 @@ from aqea_registry.stores.port import (
     Content,
     Plan,
     Tagged,
-    existing_release,
     is_attached,
     lost_tag,
     parsed,
-    refuse_other_release,
+    same_release,
     unchanged,
 )
 from aqea_registry.stores.registry.http import RegistryClient
@@ -116,13 +115,9 @@ class Registry:
 
     def plan(self, tag: str, release: Release) -> Plan:
         """What a push would send. Whether it may is asked by beginning an upload and giving it up at once."""
-        existing = existing_release(lambda: self.find(tag), self.spec, tag, release)
-        if existing is not None and existing.digest != release.digest():
-            return Plan(existing=existing, new=(), complete=False)
-        if existing is None:
-            self._client.check_writable()
+        existing = self._find_same(tag, release)
         new = [blob for blob in release.blobs() if not self._client.holds(blob)] + ([] if existing else [release.descriptor()])
-        if existing is not None and new:
+        if new:
             self._client.check_writable()
         return Plan(existing=existing, new=tuple(new), complete=not new)
 
@@ -207,9 +202,7 @@ class Registry:
 
     def _find_same(self, tag: str, release: Release) -> Tagged | None:
         """What the tag names. Raises TagConflict if that is another release."""
-        found = existing_release(lambda: self.find(tag), self.spec, tag, release)
-        refuse_other_release(tag, self.spec, found.digest if found else None, release)
-        return found
+        return same_release(lambda: self.find(tag), self.spec, tag, release)
 
     # Attachments
 
