@@ -109,3 +109,14 @@ def content_finding(head: bytes, path: str, subject: str | None = None) -> Findi
     """The finding for a file that is not what its name says, by its first bytes."""
     what = what_it_is(head, path)
     return Finding("malformed", subject or path, f"{path} is {what}") if what else None
+
+
+def canonical_findings(content: bytes, canonical: bytes, name: str) -> list[Finding]:
+    """A finding if a file that only this program writes is not, to the byte, what it writes."""
+    if content == canonical:
+        return []
+    if content.replace(b"\r\n", b"\n") == canonical:
+        return [Finding("malformed", f"{name}:1", "not in canonical form: it is, with LF line endings; git: core.autocrlf")]
+    here, there = content.split(b"\n"), canonical.split(b"\n")
+    line = next((n for n, (a, b) in enumerate(zip(here, there, strict=False), 1) if a != b), min(len(here), len(there)))
+    return [Finding("malformed", f"{name}:{line}", "not in canonical form: edited by hand or damaged; write it again")]

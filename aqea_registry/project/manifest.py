@@ -11,7 +11,7 @@ import msgspec
 from aqea_registry.base.files import hash_files, size_of, write_bytes
 from aqea_registry.base.findings import Finding, Refused, unread
 from aqea_registry.base.progress import Reporter
-from aqea_registry.base.recognise import conflict, one_side
+from aqea_registry.base.recognise import canonical_findings, conflict, one_side
 from aqea_registry.base.sha256_list import MANIFEST, SIZES, parse_list, render
 
 AGAIN = "; run: dvc repro"
@@ -98,14 +98,3 @@ def parse_sizes(content: bytes, name: str) -> tuple[dict[str, int], list[Finding
 def render_sizes(sizes: Mapping[str, int]) -> bytes:
     """`bytes  path` lines, sorted by path: what the digests cost to fetch, and a first check that needs no hashing."""
     return "".join(f"{sizes[path]}  {path}\n" for path in sorted(sizes)).encode()
-
-
-def canonical_findings(content: bytes, canonical: bytes, name: str) -> list[Finding]:
-    """A finding if a file that only this program writes is not, to the byte, what it writes."""
-    if content == canonical:
-        return []
-    if content.replace(b"\r\n", b"\n") == canonical:
-        return [Finding("malformed", f"{name}:1", "not in canonical form: it is, with LF line endings; git: core.autocrlf")]
-    here, there = content.split(b"\n"), canonical.split(b"\n")
-    line = next((n for n, (a, b) in enumerate(zip(here, there, strict=False), 1) if a != b), min(len(here), len(there)))
-    return [Finding("malformed", f"{name}:{line}", "not in canonical form: edited by hand or damaged; write it again")]

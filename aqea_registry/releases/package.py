@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from aqea_registry.base.files import PART, Limit, WrongBytes, copy_checked, hash_files, open_regular, read_small, write_bytes
+from aqea_registry.base.files import PART, Limit, copy_checked, hash_files, open_regular, read_small, write_bytes
 from aqea_registry.base.findings import Finding, Refused
 from aqea_registry.base.progress import Reporter, Silent
 from aqea_registry.base.sha256_list import parse_list, render
@@ -31,8 +31,8 @@ from aqea_registry.releases.card import parse_citation
 from aqea_registry.report import plots
 from aqea_registry.report.report import page_of, render_page
 from aqea_registry.stores.open_store import read_text
-from aqea_registry.stores.port import Store, Tagged
-from aqea_registry.stores.release import Descriptor, Release, build
+from aqea_registry.stores.port import Store, Tagged, unchanged
+from aqea_registry.stores.release import Descriptor, Release, build, digest_of
 from aqea_registry.tracing.trace import build_graph, outline
 from aqea_registry.verification.verify_folder import present
 from aqea_registry.verification.verify_project import CheckedProject, verify_project
@@ -86,13 +86,22 @@ def assemble(project: Project, report: Reporter) -> Package:
 
 
 def build_package(described: card.Card, page: bytes, files: Mapping[str, tuple[str, int]], paths: dict[str, Path]) -> Package:
-    """The package of these files (path to sha256 and size), their page, and the texts that are written for them. Pure."""
-    texts = {REPORT: page}
-    texts |= _texts(described, {**files, REPORT: _digest(page)})
-    everything = {**files, **{path: _digest(text) for path, text in texts.items()}}
-    texts[LIST] = render({path: sha256 for path, (sha256, _) in everything.items()})
-    everything[LIST] = _digest(texts[LIST])
-    release = build((path, sha256, size) for path, (sha256, size) in everything.items())
+    """The package of these files (path to sha256 and size), their page, and the texts that are written for them. Pure.
+
+    Each text may name those before it.
+    """
+    texts, known = dict[str, bytes](), dict(files)
+
+    def write(path: str, text: bytes) -> None:
+        texts[path], known[path] = text, (hashlib.sha256(text).hexdigest(), len(text))
+
+    write(REPORT, page)
+    bars = [plots.Score(result.model, result.dataset, result.examined.metrics.cos_sim_spearman) for result in described.results]
+    write(PLOT, plots.render_plot(bars))
+    write(CROISSANT, card.render_croissant(msgspec.structs.replace(described, files=known)))
+    write(CARD, card.render_card(msgspec.structs.replace(described, files=known, plot=(PLOT, plots.TITLE), report=REPORT)))
+    write(LIST, render({path: sha256 for path, (sha256, _) in known.items()}))
+    release = build((path, sha256, size) for path, (sha256, size) in known.items())
     return Package(release=release, texts=texts, paths=paths)
 
 
@@ -165,23 +174,6 @@ def _card(publish: Publish, run: RunRecord, verification: CheckedProject) -> car
     return card.Card(publish=publish, results=results, files={}, pins=pins, citation=cited)
 
 
-def _texts(described: card.Card, files: Mapping[str, tuple[str, int]]) -> dict[str, bytes]:
-    """The files that are written for the release, each of which may name those before it."""
-    texts: dict[str, bytes] = {}
-    bars = [plots.Score(result.model, result.dataset, result.examined.metrics.cos_sim_spearman) for result in described.results]
-    texts[PLOT] = plots.render_plot(bars)
-    texts[CROISSANT] = card.render_croissant(msgspec.structs.replace(described, files=files))
-    everything = {**files, **{path: _digest(text) for path, text in texts.items()}}
-    texts[CARD] = card.render_card(
-        msgspec.structs.replace(described, files=everything, plot=(PLOT, plots.TITLE), report=REPORT)
-    )
-    return texts
-
-
-def _digest(text: bytes) -> tuple[str, int]:
-    return hashlib.sha256(text).hexdigest(), len(text)
-
-
 def _listed(folder: Path) -> dict[str, str]:
     """What the folder's own list says is ours, itself included: path to digest. Nothing, if it is not one that we wrote."""
     try:
@@ -191,7 +183,7 @@ def _listed(folder: Path) -> dict[str, str]:
     listed, findings, _ = parse_list(content, LIST)
     if findings or content != render(listed):
         return {}
-    return {path: f"sha256:{sha256}" for path, sha256 in [*listed.items(), (LIST, _digest(content)[0])]}
+    return {**{path: f"sha256:{sha256}" for path, sha256 in listed.items()}, LIST: digest_of(content)}
 
 
 def _present(folder: Path, known: set[str]) -> dict[str, str | None]:
@@ -235,12 +227,8 @@ def _write(content: Path | bytes, target: Path, layer: Descriptor) -> None:
     if isinstance(content, bytes):
         write_bytes(target, content)
         return
-    try:
-        with open_regular(content) as file:
-            copy_checked(file, target, layer.digest.removeprefix("sha256:"), layer.size)
-    except WrongBytes as error:
-        expected, message = f"{layer.digest} ({layer.size} bytes)", "the file changed after it was verified"
-        raise Refused.of("mismatch", str(content), message, expected, error.actual, hint="run it again") from error
+    with unchanged(str(content), layer.digest), open_regular(content) as file:
+        copy_checked(file, target, layer.digest.removeprefix("sha256:"), layer.size)
 
 
 def _remove(folder: Path, paths: list[str]) -> None:

@@ -73,7 +73,13 @@ def publish(
     Raises Refused if verification has findings, TagConflict if a tag names another release, NotAllowed if a store would not
     take it; then nothing was sent anywhere. A store that fails later, or cannot be reached, does not stop the others.
     """
-    stores = _open_stores(tag, specs, project.root)
+    if not TAG.fullmatch(tag):
+        raise BadConfiguration(
+            f"{tag!r} is not a tag: letters, digits, '.', '_', '-', at most 128, first a letter, digit or '_'"
+        )
+    if not specs:
+        raise BadConfiguration("no store is named: add one under publish.stores in params.yaml, or use --to oci:DIR")
+    stores = [open_store(spec, project.root) for spec in dict.fromkeys(specs)]
     package = _released(assemble(project, report), tag, stores, project.root, project.params.publish.stores, report)
     release = package.release
     contents = package.contents()
@@ -91,16 +97,6 @@ def publish(
             results.append(StoreResult(store=spec, reference=reference, state="failed", reason=error.message))
     done = Published(tag=tag, digest=release.digest(), files=len(release.layers), bytes=release.size(), puts=tuple(results))
     return done, most_severe(errors)
-
-
-def _open_stores(tag: str, specs: Sequence[str], root: Path) -> list[Store]:
-    if not TAG.fullmatch(tag):
-        raise BadConfiguration(
-            f"{tag!r} is not a tag: letters, digits, '.', '_', '-', at most 128, first a letter, digit or '_'"
-        )
-    if not specs:
-        raise BadConfiguration("no store is named: add one under publish.stores in params.yaml, or use --to oci:DIR")
-    return [open_store(spec, root) for spec in dict.fromkeys(specs)]
 
 
 def _released(

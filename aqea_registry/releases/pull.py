@@ -7,15 +7,15 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 import msgspec
 
-from aqea_registry.base.files import BLOCK, Advance, UnsafePath, hash_file, inside, locked, why_other
+from aqea_registry.base.files import Advance, UnsafePath, hash_file, hash_stream, inside, locked, why_other
 from aqea_registry.base.findings import CannotCheck, Finding, Refused
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.references import join_reference
-from aqea_registry.stores.open_store import find, status
+from aqea_registry.stores.attachments import current
+from aqea_registry.stores.open_store import find
 from aqea_registry.stores.port import Store, Tagged
 from aqea_registry.stores.release import Descriptor, Release
 
@@ -50,7 +50,7 @@ def pull(store: Store, tag: str, folder: Path, report: Reporter, *, digest: str 
         wanted = _wanted(wanted, paths, reference, force)  # another pull may have brought them while this one waited
         with report.task(f"pull {reference}", sum(layer.size for layer in wanted.values()), "bytes") as advance:
             sent = sum(_fetch(store, tagged, path, layer, incoming, paths[path], advance) for path, layer in wanted.items())
-    mark = status(store, tagged)
+    mark = current(store.attachments(tagged), tagged.digest)
     return Pulled(
         reference=join_reference(store.spec, tagged.tag, tagged.digest),
         digest=tagged.digest,
@@ -114,7 +114,7 @@ def _fetch(store: Store, tagged: Tagged, path: str, layer: Descriptor, incoming:
     advance(held)
     if held < layer.size or not part.exists():
         with store.open(tagged, path, layer, held) as source, part.open("ab") as file:
-            _copy(source, file, layer.size - held, advance)
+            hash_stream(source, layer.size - held, advance, file)
     found = hash_file(part)
     if (f"sha256:{found.sha256}", found.size) != (layer.digest, layer.size):
         part.unlink()  # not kept: what is wrong in it would stay wrong
@@ -128,15 +128,6 @@ def _fetch(store: Store, tagged: Tagged, path: str, layer: Descriptor, incoming:
         raise CannotCheck(f"{target} is a folder, and the release has a file there", "pull into an empty folder")
     os.replace(part, target)
     return found.size - held
-
-
-def _copy(source: BinaryIO, file: BinaryIO, left: int, advance: Advance) -> None:
-    """At most one byte more than is left: enough to see that there are too many."""
-    left += 1
-    while left and (block := source.read(min(BLOCK, left))):
-        file.write(block)
-        left -= len(block)
-        advance(len(block))
 
 
 @contextmanager

@@ -9,7 +9,6 @@ from aqea_registry.base.extras import require
 from aqea_registry.base.files import Limit, read_stream
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused
 from aqea_registry.base.references import is_folder, join_reference
-from aqea_registry.stores.attachments import Status, current
 from aqea_registry.stores.port import Store, Tagged
 from aqea_registry.stores.release import Descriptor, digest_of
 
@@ -66,11 +65,6 @@ def _of_digest(store: Store, digest: str) -> Tagged | None:
             if (tagged := store.find(tag)) is not None and tagged.digest == digest:
                 return tagged
     return None
-
-
-def status(store: Store, tagged: Tagged) -> Status | None:
-    """Whether the release was superseded or withdrawn."""
-    return current(store.attachments(tagged), tagged.digest)
 
 
 def read_text(store: Store, tagged: Tagged, path: str, layer: Descriptor) -> bytes:

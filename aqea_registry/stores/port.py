@@ -161,5 +161,5 @@ def unchanged(path: str, digest: str) -> Iterator[None]:
     try:
         yield
     except WrongBytes as error:
-        finding = Finding("mismatch", path, "the file changed while it was published", digest, error.actual)
-        raise Refused(f"{path} changed while it was published; nothing was tagged", [finding]) from error
+        finding = Finding("mismatch", path, "the file changed after it was verified", digest, error.actual)
+        raise Refused(f"{path} changed after it was verified; no release has it", [finding], "run it again") from error

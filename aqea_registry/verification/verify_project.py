@@ -12,6 +12,7 @@ from aqea_registry.attestations.made import KEPT, confirmation_findings, read_at
 from aqea_registry.base.files import FileDigest, UnsafePath, hash_file, holds, inside, why_other
 from aqea_registry.base.findings import Finding, Refused, Unchecked
 from aqea_registry.base.progress import Reporter
+from aqea_registry.base.recognise import canonical_findings
 from aqea_registry.base.sha256_list import MANIFEST, SIZES
 from aqea_registry.project.artefact import (
     FORMATS,
@@ -25,7 +26,7 @@ from aqea_registry.project.artefact import (
 )
 from aqea_registry.project.dvc_lock import output_findings
 from aqea_registry.project.lock import LOCK, pin_findings, render_lock
-from aqea_registry.project.manifest import Manifest, canonical_findings
+from aqea_registry.project.manifest import Manifest
 from aqea_registry.project.params import Params
 from aqea_registry.project.project import PARAMS, Project, RunRecord
 from aqea_registry.sources.fetch import LocalFile, local_file_findings, local_files

@@ -138,7 +138,7 @@ def test_a_tag_never_moves(folder: Folder) -> None:
 @pytest.mark.parametrize("content", [b"# X\n", b"", b"# x\n and more"])
 def test_a_file_that_changes_on_the_way_is_not_tagged(folder: Folder, content: bytes) -> None:
     folder.write({"README.md": content})
-    with pytest.raises(Refused, match=r"README\.md changed while it was published"):
+    with pytest.raises(Refused, match=r"README\.md changed after it was verified"):
         folder.push()
     assert folder.names("v1") is None
     assert not [path for path in tree(folder.place) if path.endswith(".part")]

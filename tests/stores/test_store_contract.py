@@ -14,8 +14,8 @@ import pytest
 from aqea_registry.base.files import ignore
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused, TagConflict
 from aqea_registry.stores import receipts
-from aqea_registry.stores.attachments import Status
-from aqea_registry.stores.open_store import find, read_text, status
+from aqea_registry.stores.attachments import Status, current
+from aqea_registry.stores.open_store import find, read_text
 from aqea_registry.stores.port import Store, Tagged
 from aqea_registry.stores.release import Release, build, compare_with_store
 from tests.memory import MemoryStore
@@ -274,7 +274,7 @@ def test_documents_beside_a_release(place: Place) -> None:
     for name, content in documents.items():
         place.store().attach(tagged, name, content)
     assert place.store().attachments(tagged) == documents
-    assert status(place.store(), tagged) == mark
+    assert current(place.store().attachments(tagged), tagged.digest) == mark
     before = place.written()
     place.store().attach(tagged, "status-1.json", documents["status-1.json"])
     with pytest.raises(Refused) as caught:
