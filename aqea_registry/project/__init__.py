@@ -2,7 +2,7 @@
 
 Open `project` first: `open_project` reads every small file once, and `Project` derives everything else from what was read.
 It also asks git which commit is checked out. `artefact` is one pair set of the run with its inputs and the paths of its files.
-`params`, `lock` and `dvc_lock` are params.yaml, the pins and dvc.lock as values; all four are pure. `manifest` reads and writes
+`params` and `lock` are params.yaml, the pins and dvc.lock as values; all three are pure. `manifest` reads and writes
 the list of digests and hashes files for it.
 
 >>> from pathlib import Path

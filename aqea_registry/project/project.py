@@ -20,9 +20,17 @@ from aqea_registry.base.findings import BadConfiguration, Finding
 from aqea_registry.base.sha256_list import MANIFEST, SIZES
 from aqea_registry.base.strict import load_yaml
 from aqea_registry.project.artefact import CatalogueEntry, RunArtefact
-from aqea_registry.project.dvc_lock import NAME as DVC_LOCK
-from aqea_registry.project.dvc_lock import DvcLock, parameter_findings, read_dvc_lock, unmade_findings
-from aqea_registry.project.lock import LOCK, Lock, Pin, parse_lock
+from aqea_registry.project.lock import (
+    DVC_LOCK,
+    LOCK,
+    DvcLock,
+    Lock,
+    Pin,
+    parameter_findings,
+    parse_lock,
+    read_dvc_lock,
+    unmade_findings,
+)
 from aqea_registry.project.manifest import Manifest, read_manifest
 from aqea_registry.project.params import Params, group_of, to_params
 

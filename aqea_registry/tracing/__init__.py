@@ -1,8 +1,8 @@
 """The verb trace: the graph of what rests on what, from a printed number to bytes and commits, and up to releases and stores.
 
-Open `trace` first: it draws the graph of a project, finds what a name means in it, and walks both ways. `graph` is the graph as
-a value, its trees and its diagram, and `GraphBuilder`, into which the others write; it is pure. `run_nodes` draws pins, files
-and stages, `nodes` claims, releases and statements; `check_bytes` hashes files and marks what is broken. Those read files.
+Open `trace` first: it draws the graph of a project, finds what a name means in it, walks both ways, hashes the files on the way
+and marks what is broken. `graph` is the graph as a value, its trees and its diagram, and `GraphBuilder`, into which the others
+write; it is pure. `run_nodes` draws pins, files and stages, `nodes` claims, releases and statements. These read files.
 
 >>> from aqea_registry.tracing.graph import Edge, Graph, Node
 >>> nodes = [Node("claim:a", "claim", "a"), Node("metric:k", "metric", "k"), Node("file:f", "file", "f")]

@@ -9,9 +9,7 @@ from typing import Any
 
 from aqea_registry.base.sha256_list import MANIFEST
 from aqea_registry.project.artefact import CatalogueEntry, RunArtefact
-from aqea_registry.project.dvc_lock import AGAIN, Output
-from aqea_registry.project.dvc_lock import NAME as DVC_LOCK
-from aqea_registry.project.lock import LOCK, Pin, pin_findings
+from aqea_registry.project.lock import AGAIN, DVC_LOCK, LOCK, Output, Pin, pin_findings
 from aqea_registry.project.params import group_of
 from aqea_registry.project.project import Scope, recorded_commit
 from aqea_registry.sources.fetch import LocalFile, local_files

@@ -24,8 +24,7 @@ from aqea_registry.project.artefact import (
     RunArtefact,
     metrics_text,
 )
-from aqea_registry.project.dvc_lock import output_findings
-from aqea_registry.project.lock import LOCK, pin_findings, render_lock
+from aqea_registry.project.lock import LOCK, output_findings, pin_findings, render_lock
 from aqea_registry.project.manifest import Manifest
 from aqea_registry.project.params import Params
 from aqea_registry.project.project import PARAMS, Project, RunRecord

@@ -18,8 +18,7 @@ from aqea_registry.base.progress import Silent
 from aqea_registry.claims.check_claims import check_claims
 from aqea_registry.project.lock import parse_lock
 from aqea_registry.project.project import open_project
-from aqea_registry.tracing.check_bytes import check_bytes
-from aqea_registry.tracing.trace import Traced, find, outline
+from aqea_registry.tracing.trace import Traced, check_bytes, find, outline
 from aqea_registry.tracing.trace import trace as operation
 from tests.cli.test_shell import on_a_terminal
 from tests.growth import assert_linear

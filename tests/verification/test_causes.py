@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from aqea_registry.base.files import LARGEST_TEXT, FileDigest, hash_file, ignore, why_other
-from aqea_registry.project.dvc_lock import NAME as LOCK
+from aqea_registry.project.lock import DVC_LOCK as LOCK
 from aqea_registry.project.project import PARAMS
 from aqea_registry.stores.open_store import open_store
 from aqea_registry.stores.release import build
