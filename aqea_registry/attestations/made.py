@@ -19,22 +19,7 @@ import msgspec
 
 from aqea_registry import __version__
 from aqea_registry.attestations import statement as intoto
-from aqea_registry.attestations.statement import (
-    LINES,
-    NAME,
-    RELEASE,
-    SUFFIX,
-    Confirmation,
-    Confirmed,
-    Metadata,
-    Period,
-    Provenance,
-    Resource,
-    Statement,
-    documents,
-    moment,
-    parse_statement,
-)
+from aqea_registry.attestations.statement import Period, Provenance, Resource, Statement, parse_statement
 from aqea_registry.base.files import Limit, TooLarge, read_small, write_bytes
 from aqea_registry.base.findings import Finding, unread
 from aqea_registry.base.strict import load_json
@@ -51,7 +36,7 @@ MARGIN, OFFSET = "margin", "roundingOffset"
 
 def statement_paths(key: str) -> tuple[str, str]:
     """Where the statements on a pair set of the run are: of this machine, and in git, where a clone finds the margin."""
-    return f"{MADE}/{key}{SUFFIX}", f"{KEPT}/{key}{SUFFIX}"
+    return f"{MADE}/{key}{intoto.SUFFIX}", f"{KEPT}/{key}{intoto.SUFFIX}"
 
 
 def now() -> str:
@@ -71,7 +56,7 @@ def write_pair_set_statement(
             resolved_dependencies=(*inputs_of([artefact]), *_code(root)),
         ),
         run_details=_run(
-            Metadata(started_on=started, finished_on=now()),
+            intoto.Metadata(started_on=started, finished_on=now()),
             [Resource(name=MARGIN, annotations=msgspec.to_builtins(margin))] if margin else (),
         ),
     )
@@ -110,7 +95,7 @@ def _code(root: Path) -> tuple[Resource, ...]:
     return (Resource(name="code", digest={"gitCommit": head.commit}, annotations={"dirty": head.dirty}),) if head else ()
 
 
-def _run(when: Metadata | None, byproducts: Iterable[Resource]) -> intoto.RunDetails:
+def _run(when: intoto.Metadata | None, byproducts: Iterable[Resource]) -> intoto.RunDetails:
     builder = intoto.Builder(id=intoto.BUILDER, version={"aqea-registry": __version__})
     return intoto.RunDetails(builder=builder, metadata=when, byproducts=tuple(byproducts))
 
@@ -172,7 +157,7 @@ def margin_of(provenance: Provenance) -> Margin | None:
 def attach_statements(root: Path, artefacts: Collection[RunArtefact], store: Store, tagged: Tagged, release: Release) -> None:
     """Keep beside a release how it and its pair sets were made, unless it has statements on that."""
     attachments = store.attachments(tagged).items()
-    stored = statements_in((name, content) for name, content in attachments if NAME.fullmatch(name))
+    stored = statements_in((name, content) for name, content in attachments if intoto.NAME.fullmatch(name))
     if any(statement.ours and statement.provenance() for statement in stored):
         return
     local = _local(root, artefacts, release)
@@ -185,7 +170,7 @@ def attach_statements(root: Path, artefacts: Collection[RunArtefact], store: Sto
 
 def attachment_name(stem: str, content: bytes) -> str:
     """The name of a statement beside a release: never the name of another statement."""
-    return f"{stem}-{hashlib.sha256(content).hexdigest()[:16]}{LINES}"
+    return f"{stem}-{hashlib.sha256(content).hexdigest()[:16]}{intoto.LINES}"
 
 
 def _local(root: Path, artefacts: Iterable[RunArtefact], release: Release) -> dict[str, Attested]:
@@ -204,8 +189,8 @@ def judge_statements(attachments: Mapping[str, bytes], release: Release, referen
     """What is wrong with the statements beside a release, and what the sound ones say, for people."""
     digests = set(release_subjects(release).values())
     sound, findings, notes = list[Statement](), list[Finding](), list[str]()
-    for name in sorted(filter(NAME.fullmatch, attachments)):
-        for document in documents(attachments[name]):
+    for name in sorted(filter(intoto.NAME.fullmatch, attachments)):
+        for document in intoto.documents(attachments[name]):
             statement, wrong = parse_statement(document, f"{reference}: {name}")
             if statement is not None and statement.judged:
                 wrong += intoto.foreign_findings(statement, f"{reference}: {name}", digests)
@@ -224,10 +209,10 @@ def judge_statements(attachments: Mapping[str, bytes], release: Release, referen
 def release_statement(root: Path, artefacts: Collection[RunArtefact], release: Release, made: Iterable[Period]) -> Statement:
     """State how a release was put together, when its pair sets were `made`; repeated, it gives the same bytes."""
     times = [(period.started_on, period.finished_on) for period in made]
-    when = Metadata(started_on=min(times)[0], finished_on=max(end for _, end in times)) if times else None
+    when = intoto.Metadata(started_on=min(times)[0], finished_on=max(end for _, end in times)) if times else None
     predicate = Provenance(
         build_definition=intoto.BuildDefinition(
-            build_type=RELEASE,
+            build_type=intoto.RELEASE,
             external_parameters={
                 "pairSets": sorted(artefact.key for artefact in artefacts),
                 "precision": next((artefact.precision for artefact in artefacts), "canonical"),
@@ -289,20 +274,20 @@ def remade(statement: Statement, others: Iterable[Statement]) -> list[Remade]:
     return rows
 
 
-def _doubt(confirmation: Confirmation, made: Confirmed, makings: list[Provenance]) -> str | None:
+def _doubt(confirmation: intoto.Confirmation, made: intoto.Confirmed, makings: list[Provenance]) -> str | None:
     """Why this does not say that the pair set was made a second time, if so. `makings` say how it was made, or its release."""
     if (made.verdict == "IDENTICAL") != (made.released == made.regenerated):
         return "its verdict is not that of its digests"
     when = made.metadata or confirmation.metadata
-    began, ended = moment(when.started_on), moment(when.finished_on)
+    began, ended = intoto.moment(when.started_on), intoto.moment(when.finished_on)
     periods = [(making, period) for making in makings if (period := making.period())]
     for making, period in periods:
         # 0.1.0 confirmed without encoding: from the beginning of the making to the moment of the confirmation.
-        early = began < moment(period.started_on) or (began == moment(period.started_on) and not made.encoded)
-        if early and moment(period.finished_on) <= ended and making.machine() == made.machine:
+        early = began < intoto.moment(period.started_on) or (began == intoto.moment(period.started_on) and not made.encoded)
+        if early and intoto.moment(period.finished_on) <= ended and making.machine() == made.machine:
             return "it states the making itself, not another one"
     releases = [
-        moment(period.finished_on) for making, period in periods if making.build_definition.build_type == intoto.RELEASE
+        intoto.moment(period.finished_on) for making, period in periods if making.build_definition.build_type == intoto.RELEASE
     ]
     if releases and ended < min(releases):
         return "it ended before the release was made"
@@ -314,7 +299,7 @@ def own_statements(root: Path) -> Iterator[tuple[str, bytes]]:
     for folder in (MADE, KEPT, FOLDER):
         for path in sorted((root / folder).glob("*.intoto.json*")):
             with suppress(OSError):  # `verify` reports it
-                if NAME.fullmatch(path.name):
+                if intoto.NAME.fullmatch(path.name):
                     yield path.relative_to(root).as_posix(), read_small(path, Limit.STATEMENT)
 
 
@@ -323,7 +308,7 @@ def confirmation_findings(root: Path) -> Iterator[Finding]:
     for path in sorted((root / FOLDER).glob("*.intoto.json*")):
         name = path.relative_to(root).as_posix()
         try:
-            for document in documents(read_small(path, Limit.STATEMENT)):
+            for document in intoto.documents(read_small(path, Limit.STATEMENT)):
                 yield from parse_statement(document, name)[1]
         except OSError as error:
             yield unread(name, error)
@@ -331,7 +316,7 @@ def confirmation_findings(root: Path) -> Iterator[Finding]:
 
 def statements_in(files: Iterable[tuple[str, bytes]]) -> list[Statement]:
     """The statements of these files that can be read."""
-    found = [parse_statement(document, name)[0] for name, content in files for document in documents(content)]
+    found = [parse_statement(document, name)[0] for name, content in files for document in intoto.documents(content)]
     return [statement for statement in found if statement is not None]
 
 

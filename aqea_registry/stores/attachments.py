@@ -23,7 +23,7 @@ from aqea_registry.stores.release import LARGEST_MANIFEST, TITLE, Descriptor, Im
 ATTACHMENT_TYPE = "application/vnd.aqea-registry.attachment.v1"
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
 DOCUMENT_TYPE = "application/json"
-FALLBACK_TAG = re.compile(r"sha256-[0-9a-f]{64}")
+FALLBACK_TAG = re.compile(r"sha256-[0-9a-f]{64}")  # not a release's
 
 
 class Attachment(ImageManifest, frozen=True, kw_only=True, rename="camel"):
@@ -78,11 +78,6 @@ def parse_attachment(content: bytes, subject: str, where: str) -> Attachment:
 def fallback_tag(digest: str) -> str:
     """The tag of the index that lists the referrers of a digest, where the store cannot be asked for them."""
     return digest.replace(":", "-")
-
-
-def is_fallback_tag(tag: str) -> bool:
-    """Whether a tag is such an index's, and not a release's."""
-    return FALLBACK_TAG.fullmatch(tag) is not None
 
 
 def attached(index: bytes, where: str) -> list[Descriptor]:

@@ -21,18 +21,9 @@ from aqea_registry.base.files import BLOCK, Advance
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Refused
 from aqea_registry.base.references import join_reference
 from aqea_registry.remote.hub_client import HubClient, NotFound, RemoteFile, RepositoryRefs, addition, git_blob
+from aqea_registry.stores import port
 from aqea_registry.stores.attachments import check_document
-from aqea_registry.stores.port import (
-    Content,
-    OtherContent,
-    Plan,
-    Tagged,
-    lost_tag,
-    other_document,
-    parsed,
-    same_release,
-    unchanged,
-)
+from aqea_registry.stores.port import Content, OtherContent, Plan, Tagged
 from aqea_registry.stores.release import (
     LARGEST_MANIFEST,
     RECORD,
@@ -82,7 +73,7 @@ class HubStore:
         if content is None or digest_of(content) != tagged.digest:
             actual = None if content is None else digest_of(content)
             raise Refused.of("mismatch", f"{self.spec}@{tagged.at}", f"{RECORD} has other bytes", tagged.digest, actual)
-        return parsed(f"{self.spec}@{tagged.at}", content)
+        return port.parsed(f"{self.spec}@{tagged.at}", content)
 
     def plan(self, tag: str, release: Release) -> Plan:
         """What a push would send. Of small files the Hub knows no sha256: the branch's record is taken for them."""
@@ -113,7 +104,7 @@ class HubStore:
             self._hub.tag(tag, self._commit(tag, release, content, notes, advance))
             found = self._same(tag, release, self._hub.refs())
         if found is None:
-            raise lost_tag(self.spec, tag, release)
+            raise port.lost_tag(self.spec, tag, release)
         return self.ids(found, release)
 
     def ids(self, tagged: Tagged, release: Release) -> dict[str, object]:
@@ -153,7 +144,7 @@ class HubStore:
             entry = looked.tree.get(path)
             if entry is not None:
                 if not _is(entry, digest, len(content), lambda: content):
-                    raise other_document(f"{join_reference(self.spec, tagged.tag)}: {name}", content, None)
+                    raise port.other_document(f"{join_reference(self.spec, tagged.tag)}: {name}", content, None)
                 return
             title = f"Attach {name} to {tagged.tag}"
             if self._hub.commit(looked.commit, [_addition(path, content, digest)], (), title, "") is None:
@@ -231,7 +222,7 @@ class HubStore:
     # The tag and its record
 
     def _same(self, tag: str, release: Release, refs: RepositoryRefs | None) -> Tagged | None:
-        return same_release(lambda: self._find(tag, refs), self.spec, tag, release)
+        return port.same_release(lambda: self._find(tag, refs), self.spec, tag, release)
 
     def _find(self, tag: str, refs: RepositoryRefs | None) -> Tagged | None:
         if refs is None:
@@ -244,7 +235,7 @@ class HubStore:
             if tag not in refs.tags:
                 return None
             raise OtherContent(reference, f"a commit without {RECORD}")
-        parsed(reference, content, RECORD)
+        port.parsed(reference, content, RECORD)
         return Tagged(tag=tag, digest=digest_of(content), at=at)
 
     def _record(self, commit: str) -> bytes | None:
@@ -290,7 +281,7 @@ def _missing(tree: Mapping[str, RemoteFile], wanted: Mapping[str, Descriptor], r
 
 
 def _addition(path: str, given: Path | bytes, digest: str) -> Any:
-    with _readable(path), unchanged(path, digest):
+    with _readable(path), port.unchanged(path, digest):
         return addition(path, given, digest.removeprefix("sha256:"))
 
 

@@ -28,33 +28,10 @@ from aqea_registry.base.files import (
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Refused
 from aqea_registry.base.references import join_reference
 from aqea_registry.base.strict import load_json
-from aqea_registry.stores.attachments import (
-    INDEX_TYPE,
-    attached,
-    attachment,
-    parse_attachment,
-    with_entry,
-)
-from aqea_registry.stores.port import (
-    Content,
-    OtherContent,
-    Plan,
-    Tagged,
-    is_attached,
-    other_manifest,
-    parsed,
-    same_release,
-    unchanged,
-)
-from aqea_registry.stores.release import (
-    EMPTY_CONFIG,
-    MANIFEST_TYPE,
-    Descriptor,
-    Release,
-    StoredFile,
-    digest_of,
-    other_content,
-)
+from aqea_registry.stores import port
+from aqea_registry.stores.attachments import INDEX_TYPE, attached, attachment, parse_attachment, with_entry
+from aqea_registry.stores.port import Content, OtherContent, Plan, Tagged
+from aqea_registry.stores.release import EMPTY_CONFIG, Descriptor, Release, StoredFile, digest_of, other_content
 
 REF_NAME = "org.opencontainers.image.ref.name"
 MARKER = b'{"imageLayoutVersion":"1.0.0"}'
@@ -96,18 +73,18 @@ class Layout:
 
     def release(self, tagged: Tagged) -> Release:
         """The release, its manifest checked against its digest. Raises Refused, CannotCheck."""
-        return parsed(f"{self.spec}@{tagged.digest}", self._manifest(tagged.digest))
+        return port.parsed(f"{self.spec}@{tagged.digest}", self._manifest(tagged.digest))
 
     def plan(self, tag: str, release: Release) -> Plan:
         """What a push would write, the manifest's own blob among it; what is there is hashed first."""
-        existing, new = same_release(lambda: self.find(tag), self.spec, tag, release), tuple(self._missing(release))
+        existing, new = port.same_release(lambda: self.find(tag), self.spec, tag, release), tuple(self._missing(release))
         return Plan(existing=existing, new=new, complete=existing is not None and not new and self._is_marked())
 
     def push(self, tag: str, release: Release, content: Content, notes: str, advance: Advance = ignore) -> dict[str, object]:
         """Write a release under a tag; repeat a push that was cut off. A layout keeps no notes."""
         self._folder.mkdir(parents=True, exist_ok=True)
         with locked(self._folder):
-            same_release(lambda: self.find(tag), self.spec, tag, release)
+            port.same_release(lambda: self.find(tag), self.spec, tag, release)
             write_bytes(self._folder / "oci-layout", MARKER)
             paths = {layer.digest: path for path, layer in release.files().items()}
             own = {release.digest(): release.render(), release.config.digest: EMPTY_CONFIG}
@@ -160,11 +137,9 @@ class Layout:
 
     def attach(self, tagged: Tagged, name: str, content: bytes) -> None:
         """Keep a document beside a release, as a manifest that refers to it. Raises Refused if another has this name."""
-        manifest = self._manifest(tagged.digest)
-        subject = Descriptor(media_type=MANIFEST_TYPE, digest=tagged.digest, size=len(manifest))
-        made = attachment(subject, name, content)
+        made = attachment(self.release(tagged).descriptor(), name, content)
         with locked(self._folder):
-            there = is_attached(f"{self.spec}@{tagged.digest}: {name}", content, self.attachments(tagged).get(name))
+            there = port.is_attached(f"{self.spec}@{tagged.digest}: {name}", content, self.attachments(tagged).get(name))
             if there and tagged.digest not in self._contents().unlisted.values():
                 return  # its entry would move to the end of the index
             write_bytes(self._blob(made.document.digest), content)
@@ -232,7 +207,7 @@ class Layout:
         """A small blob's bytes, checked."""
         content = self._read(digest)
         if digest_of(content) != digest:
-            raise other_manifest(f"{self.spec}@{digest}", digest, content)
+            raise port.other_manifest(f"{self.spec}@{digest}", digest, content)
         return content
 
     def _read(self, digest: str) -> bytes:
@@ -248,7 +223,7 @@ class Layout:
     def _copy_blob(self, layer: Descriptor, path: str, content: Content, advance: Advance) -> None:
         source = content(path)
         file = io.BytesIO(source) if isinstance(source, bytes) else open_regular(source)
-        with unchanged(path, layer.digest), file as incoming:
+        with port.unchanged(path, layer.digest), file as incoming:
             copy_checked(incoming, self._blob(layer.digest), layer.digest.removeprefix("sha256:"), layer.size, advance)
 
     def _holds(self, layer: Descriptor) -> bool:

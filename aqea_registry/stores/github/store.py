@@ -15,6 +15,7 @@ from typing import BinaryIO
 from aqea_registry.base.files import Advance, ignore
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, NotAllowed, Refused, TagConflict
 from aqea_registry.base.references import join_reference
+from aqea_registry.stores import port
 from aqea_registry.stores.github.api import Asset, Found, GitHubClient, GitHubRefusal
 from aqea_registry.stores.github.assets import (
     ATTACHMENT,
@@ -33,16 +34,7 @@ from aqea_registry.stores.github.assets import (
     with_notice,
 )
 from aqea_registry.stores.github.upload import AssetUpload, Sending, draft_lock, draft_owner, own_draft, send
-from aqea_registry.stores.port import (
-    Content,
-    OtherContent,
-    Plan,
-    Tagged,
-    is_attached,
-    other_manifest,
-    parsed,
-    same_release,
-)
+from aqea_registry.stores.port import Content, OtherContent, Plan, Tagged
 from aqea_registry.stores.release import LARGEST_MANIFEST, RECORD, Descriptor, Release, StoredFile, digest_of
 
 ROUNDS = 10  # how often a push looks again because somebody else was faster
@@ -90,14 +82,14 @@ class GitHub:
             raise Refused.of("missing", subject, f"the release has no asset {RECORD} any more")
         content = self._client.read(record, LARGEST_MANIFEST)
         if digest_of(content) != tagged.digest:
-            raise other_manifest(subject, tagged.digest, content)
-        return parsed(subject, content, RECORD)
+            raise port.other_manifest(subject, tagged.digest, content)
+        return port.parsed(subject, content, RECORD)
 
     def plan(self, tag: str, release: Release) -> Plan:
         """What a push would send, to a new draft or to one that a push left."""
         check_names(release, self._part)
         self._client.check_writable()
-        existing = same_release(lambda: self.find(tag), self.spec, tag, release)
+        existing = port.same_release(lambda: self.find(tag), self.spec, tag, release)
         owner = draft_owner(self._client.address, tag, release.digest())
         draft = own_draft(self._client, tag, release.digest(), owner) if owner and not existing else None
         assets = self._assets(existing) if existing else self._client.assets(draft.id) if draft else {}
@@ -117,7 +109,7 @@ class GitHub:
                     found = self._client.published(tag) or made
                     if found is not None:
                         try:
-                            same_release(partial(self._tagged, found), self.spec, tag, release)
+                            port.same_release(partial(self._tagged, found), self.spec, tag, release)
                         except TagConflict:
                             sending.discard()
                             raise
@@ -158,7 +150,7 @@ class GitHub:
         with draft_lock(self._client.address, tagged.tag, "attachments", wait=True):
             found = self._by_number(tagged)
             subject = f"{join_reference(self.spec, tagged.tag)}: {name}"
-            if not is_attached(subject, content, self._attachments(found).get(name)):
+            if not port.is_attached(subject, content, self._attachments(found).get(name)):
                 self._keep(found, name, content)
             if name.startswith("status-") and (line := notice(content)) is not None:  # for readers
                 self._rewrite(found, lambda text: with_notice(text, line))

@@ -26,37 +26,20 @@ from aqea_registry.base.files import Advance, hash_stream, ignore
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused
 from aqea_registry.base.references import join_reference
 from aqea_registry.remote.retry import UploadBody
+from aqea_registry.stores import port
 from aqea_registry.stores.attachments import (
+    FALLBACK_TAG,
     INDEX_TYPE,
     Attachment,
     attached,
     attachment,
     fallback_tag,
-    is_fallback_tag,
     parse_attachment,
     with_entry,
 )
-from aqea_registry.stores.port import (
-    Content,
-    Plan,
-    Tagged,
-    is_attached,
-    lost_tag,
-    parsed,
-    same_release,
-    unchanged,
-)
+from aqea_registry.stores.port import Content, Plan, Tagged
 from aqea_registry.stores.registry.http import RegistryClient
-from aqea_registry.stores.release import (
-    EMPTY_CONFIG,
-    MANIFEST_TYPE,
-    Descriptor,
-    Release,
-    StoredFile,
-    decoded,
-    digest_of,
-    is_object,
-)
+from aqea_registry.stores.release import EMPTY_CONFIG, Descriptor, Release, StoredFile, decoded, digest_of, is_object
 
 SETTLE = 1.5  # seconds
 ROUNDS = 5  # how often the list of attachments is written, if others write it too
@@ -93,16 +76,16 @@ class Registry:
             if found.issuperset(listed.tags or ()):
                 break
             found.update(listed.tags or ())
-        return sorted(tag for tag in found if not is_fallback_tag(tag))
+        return sorted(tag for tag in found if not FALLBACK_TAG.fullmatch(tag))
 
     def find(self, tag: str) -> Tagged | None:
         """What a tag names, by the bytes that it gives. Raises Refused if they are no release."""
-        if not TAG.fullmatch(tag) or is_fallback_tag(tag):
+        if not TAG.fullmatch(tag) or FALLBACK_TAG.fullmatch(tag):
             raise BadConfiguration(f"{tag!r} cannot be a release's tag in a registry", "use a tag such as v1")
         content = self._client.manifest(tag)
         if content is None:
             return None
-        parsed(join_reference(self.spec, tag), content)
+        port.parsed(join_reference(self.spec, tag), content)
         return Tagged(tag=tag, digest=digest_of(content), at=digest_of(content))
 
     def release(self, tagged: Tagged) -> Release:
@@ -111,7 +94,7 @@ class Registry:
         content = self._client.manifest(tagged.at)
         if content is None:
             raise CannotCheck(f"{subject}: the manifest is not there", "publish the release again")
-        return parsed(subject, content)
+        return port.parsed(subject, content)
 
     def plan(self, tag: str, release: Release) -> Plan:
         """What a push would send. Whether it may is asked by beginning an upload and giving it up at once."""
@@ -160,8 +143,7 @@ class Registry:
 
     def attach(self, tagged: Tagged, name: str, content: bytes) -> None:
         """Keep a small document beside a release. Raises Refused if another one of this name is there."""
-        subject = Descriptor(media_type=MANIFEST_TYPE, digest=tagged.digest, size=len(self.release(tagged).render()))
-        made = attachment(subject, name, content)
+        made = attachment(self.release(tagged).descriptor(), name, content)
         if self._has(tagged, name, content):
             return
         self._client.send(made.document, content, name)
@@ -187,7 +169,7 @@ class Registry:
         return found
 
     def _send(self, blob: Descriptor, path: str, source: Path | bytes, advance: Advance) -> None:
-        with unchanged(path, blob.digest), closing(UploadBody(source, blob.digest, blob.size, advance)) as body:
+        with port.unchanged(path, blob.digest), closing(UploadBody(source, blob.digest, blob.size, advance)) as body:
             self._client.send(blob, body, path)
 
     # The tag
@@ -198,16 +180,16 @@ class Registry:
         self._find_same(tag, release)
         time.sleep(self._settle)
         if self._find_same(tag, release) is None:
-            raise lost_tag(self.spec, tag, release)
+            raise port.lost_tag(self.spec, tag, release)
 
     def _find_same(self, tag: str, release: Release) -> Tagged | None:
         """What the tag names. Raises TagConflict if that is another release."""
-        return same_release(lambda: self.find(tag), self.spec, tag, release)
+        return port.same_release(lambda: self.find(tag), self.spec, tag, release)
 
     # Attachments
 
     def _has(self, tagged: Tagged, name: str, content: bytes) -> bool:
-        return is_attached(f"{self.spec}@{tagged.digest}: {name}", content, self.attachments(tagged).get(name))
+        return port.is_attached(f"{self.spec}@{tagged.digest}: {name}", content, self.attachments(tagged).get(name))
 
     def _list_with(self, tagged: Tagged, made: Attachment) -> bytes:
         """The list of a release's attachments as it is now, with one more."""
