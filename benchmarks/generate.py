@@ -26,9 +26,10 @@ def measure(*, quick: bool) -> list[Figure]:
     from sentence_transformers import SentenceTransformer
 
     from aqea_registry.embedding.encoder import Encoder, ModelFiles, Settings
+    from aqea_registry.project.params import Model
 
     folder = model_folder()
-    ours = Encoder(ModelFiles(folder=folder, repo="minilm"), Settings())
+    ours = Encoder(ModelFiles(folder, Model(repo="minilm", dimension=384)), Settings())
     naive = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
     real = [_read(path) for path in (SHARED / "stsb-test.jsonl", SHARED / "sts13-test.jsonl", SMALL) if path.exists()]
     runs = {"STS-B": real[:1]} if len(real) == 3 else {}

@@ -134,8 +134,9 @@ def resident() -> float:
 
 def _encoder() -> Any:
     from aqea_registry.embedding.encoder import Encoder, ModelFiles, Settings
+    from aqea_registry.project.params import Model
 
-    return Encoder(ModelFiles(folder=model_folder(), repo="minilm"), Settings())
+    return Encoder(ModelFiles(model_folder(), Model(repo="minilm", dimension=384)), Settings())
 
 
 def _make_project(root: Path, distinct: int) -> None:

@@ -213,7 +213,7 @@ def scores_of(side: OneSide, human: Values) -> Metrics | None:
     """All six correlations; None where one does not exist."""
     largest = max(float(side.norm1.max()), float(side.norm2.max()))
     if side.is_canonical and side.n_pairs <= EXACT_ROWS and 4 * largest < 2.0**53:  # all integers are exact in float64
-        columns = {name: getattr(side, name).astype(np.int64).tolist() for name in Products.__struct_fields__}
+        columns = {name: getattr(side, name).astype(np.int64).tolist() for name in Products._fields}
         try:
             return metrics(Products(**columns), human.tolist())
         except Undefined:

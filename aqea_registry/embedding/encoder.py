@@ -29,6 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aqea_registry.base.files import write_bytes
+from aqea_registry.project.params import Model
 from aqea_registry.vectors.margin import PACKAGES, Machine
 
 TOKENS_A_BATCH = 512
@@ -48,15 +49,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     device: str = "cpu"
 
 
-class ModelFiles(msgspec.Struct, frozen=True, kw_only=True):
-    """A folder of checked model files, and what may be done with them."""
+class ModelFiles(NamedTuple):
+    """A folder of checked model files, and the entry of params.yaml that says what may be done with them."""
 
     folder: Path
-    repo: str
+    entry: Model
     precision: Literal["canonical", "float32"] = "canonical"
-    max_tokens: int | None = None
-    trust_remote_code: bool = False
-    allow_pickle: bool = False
 
 
 class NoDevice(RuntimeError):
@@ -113,9 +111,9 @@ class Encoder:
             torch.set_num_threads(settings.threads)
         dtype = torch.float32 if files.precision == "float32" else torch.float64
         chosen = {"attn_implementation": settings.attention} if settings.attention else {}
-        folder = files.folder
-        if files.trust_remote_code:
-            folder = view_with_local_code(folder, files.repo, Path(tempfile.mkdtemp(dir=_scratch())))
+        folder, entry = files.folder, files.entry
+        if entry.trust_remote_code:
+            folder = view_with_local_code(folder, entry.repo, Path(tempfile.mkdtemp(dir=_scratch())))
         else:
             refuse_code(folder)
         self._settings = settings
@@ -123,12 +121,12 @@ class Encoder:
             str(folder),
             device=settings.device,
             local_files_only=True,
-            trust_remote_code=files.trust_remote_code,
-            model_kwargs={"dtype": dtype, "use_safetensors": None if files.allow_pickle else True, **chosen},
+            trust_remote_code=entry.trust_remote_code,
+            model_kwargs={"dtype": dtype, "use_safetensors": None if entry.allow_pickle else True, **chosen},
         )
-        _refuse_missing_weights(folder, files)
-        if files.max_tokens:
-            self._model.max_seq_length = files.max_tokens
+        _refuse_missing_weights(folder, entry)
+        if entry.max_tokens:
+            self._model.max_seq_length = entry.max_tokens
         self._model.to(dtype).eval()
         self._guard = files.precision == "canonical"
         if self._guard:
@@ -174,7 +172,7 @@ class Encoder:
         return result
 
 
-def _refuse_missing_weights(folder: Path, files: ModelFiles) -> None:
+def _refuse_missing_weights(folder: Path, entry: Model) -> None:
     """Raise ValueError if the files lack a weight, but a pooler's: the library fills it with random numbers and logs it."""
     from transformers import AutoModel
 
@@ -187,8 +185,8 @@ def _refuse_missing_weights(folder: Path, files: ModelFiles) -> None:
         dtype="auto",
         local_files_only=True,
         output_loading_info=True,
-        trust_remote_code=files.trust_remote_code,
-        use_safetensors=None if files.allow_pickle else True,
+        trust_remote_code=entry.trust_remote_code,
+        use_safetensors=None if entry.allow_pickle else True,
     )
     missing = sorted(name for name in loading["missing_keys"] if not name.startswith("pooler."))
     if missing:

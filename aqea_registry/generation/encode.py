@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -26,7 +26,7 @@ from aqea_registry.sources.fetch import fetch, opened
 from aqea_registry.sources.kinds import sources_of
 from aqea_registry.sources.rows import Rows, other_splits, read_rows
 from aqea_registry.vectors.margin import EncodingRecord, Margin, Spread, margin
-from aqea_registry.vectors.pair_set import BadVector, Micro, normalised, to_grid
+from aqea_registry.vectors.pair_set import BadVector, normalised, to_grid
 
 MADE = "made.json"
 SAMPLE = 32  # sentences whose vectors are computed in two ways
@@ -45,16 +45,12 @@ class ModelInUse(msgspec.Struct, frozen=True, kw_only=True):
     dimensions: tuple[int, ...]
 
 
-class Vectors(msgspec.Struct, frozen=True, kw_only=True):
+class Vectors(NamedTuple):
     """Vectors by sentence; how many were computed now, and the machine that last computed some."""
 
     cache: VectorCache
     encoded: int
     made: EncodingRecord | None
-
-    def blocks(self, sentences: Sequence[str]) -> Iterator[Micro]:
-        """The vectors of these sentences in their order, some thousand rows at a time (int32 micro-units)."""
-        return self.cache.blocks(sentences)
 
     def margin(self, first: Sequence[str], second: Sequence[str], offset: float) -> Margin:
         """The margin of a pair set of these sentences that was rounded with this offset (micro-units)."""
@@ -80,7 +76,7 @@ def vectors_of(
         for path in records.values():  # before the vectors: what is kept is never without it
             write_bytes(path, msgspec.json.encode(made))
         _encode(model, encoder, new, caches, report, label)
-    return Vectors(cache=cache, encoded=len(new), made=made)
+    return Vectors(cache, len(new), made)
 
 
 def _kept(path: Path) -> EncodingRecord | None:
@@ -159,7 +155,10 @@ def _encode(
         report.warn("precision is float32: these bytes are not canonical, another machine or batch gives others")
     with report.task(label, len(sentences), "sentences") as advance:
         for positions, vectors in _segments(encoder.encode(sentences), advance):
-            _check_dimension(model, vectors.shape[1])
+            if vectors.shape[1] != (wanted := model.entry.full_dimension or model.entry.dimension):
+                subject = f"models.{model.name}.{'full_dimension' if model.entry.full_dimension else 'dimension'}"
+                message = "the model gives vectors of another dimension than params.yaml says"
+                raise Refused.of("mismatch", subject, message, str(wanted), str(vectors.shape[1]))
             texts = [sentences[position] for position in positions]
             for dimension, cache in caches.items():
                 try:
@@ -172,16 +171,8 @@ def _encode(
 
 def load_encoder(model: ModelInUse, settings: Settings) -> Encoder:
     """The model, ready to encode. Raises Refused for files that do not load, CannotCheck without the libraries or device."""
-    files = ModelFiles(
-        folder=model.folder,
-        repo=model.entry.repo,
-        precision=model.precision,
-        max_tokens=model.entry.max_tokens,
-        trust_remote_code=model.entry.trust_remote_code,
-        allow_pickle=model.entry.allow_pickle,
-    )
     try:
-        return Encoder(files, settings)
+        return Encoder(ModelFiles(model.folder, model.entry, model.precision), settings)
     except NoDevice as error:
         raise CannotCheck(str(error), "install a torch built for the device, or leave --device out") from error
     except CodeRefusedError as error:
@@ -212,14 +203,6 @@ def _segments(batches: Iterable[Encoded], advance: Advance) -> Iterator[Encoded]
 def _join(parts: Sequence[Encoded]) -> Encoded:
     positions = [position for part in parts for position in part.positions]
     return Encoded(positions, np.concatenate([part.vectors for part in parts]))
-
-
-def _check_dimension(model: ModelInUse, found: int) -> None:
-    wanted = model.entry.full_dimension or model.entry.dimension
-    if found != wanted:
-        subject = f"models.{model.name}.{'full_dimension' if model.entry.full_dimension else 'dimension'}"
-        message = "the model gives vectors of another dimension than params.yaml says"
-        raise Refused.of("mismatch", subject, message, str(wanted), str(found))
 
 
 def pinned_rows(dataset: CatalogueEntry, report: Reporter, *, local_only: bool = False) -> Rows:

@@ -21,7 +21,7 @@ from aqea_registry.vectors.containers import pair_json
 from aqea_registry.vectors.containers.open_pairs import write_aqed, write_parquet
 from aqea_registry.vectors.exact import Undefined
 from aqea_registry.vectors.examine import examine
-from aqea_registry.vectors.margin import EncodingRecord, Machine, Margin
+from aqea_registry.vectors.margin import Machine, Margin
 from aqea_registry.vectors.pair_set import Header, Malformed, PairSet
 from aqea_registry.vectors.scores import Metrics, Products, cosines, metrics, products
 
@@ -68,17 +68,20 @@ def generate(
     first, second = ([prefix + text for text in texts] for texts in (rows.sentences1, rows.sentences2))
     label = f"encode {artefact.key} ({list(project.artefacts).index(artefact.key) + 1} of {len(project.artefacts)})"
     vectors = vectors_of(encoder, itertools.chain(first, second), settings, report, label=label, fresh=fresh)
-    values = products(zip(vectors.blocks(first), vectors.blocks(second), strict=True))
+    blocks = vectors.cache.blocks
+    values = products(zip(blocks(first), blocks(second), strict=True))
     header, scores = _scored(artefact, values, rows.scores)
     with atomic_write(root / artefact.pairs) as file:
-        pair_json.write(file, header, vectors.blocks(first), vectors.blocks(second), rows.scores)
+        pair_json.write(file, header, blocks(first), blocks(second), rows.scores)
     if project.params.versions is not None and elsewhere is None:
         export(project, artefact.pairs, "parquet")
     write_bytes(root / artefact.plot, plot_text(rows.scores, cosines(values)))
     write_bytes(root / artefact.metrics, metrics_text(scores, header, artefact.precision))
     offset = artefact.model_entry.rounding_offset
     margin = vectors.margin(first, second, offset) if artefact.precision == "canonical" else None
-    _state(root, artefact, vectors.made, margin, started)
+    if vectors.made is not None:  # without a machine there is nothing to state
+        files = {path: hash_file(root / path).sha256 for path in artefact.stated}
+        write_pair_set_statement(root, artefact, files, vectors.made.machine, margin, started)
     return Generated(
         name=artefact.key,
         path=artefact.pairs,
@@ -107,13 +110,6 @@ def _scored(artefact: RunArtefact, values: Products, graded: Sequence[float]) ->
         baseline_spearman=scores.cos_sim_spearman,
     )
     return header, scores
-
-
-def _state(root: Path, artefact: RunArtefact, made: EncodingRecord | None, margin: Margin | None, started: str) -> None:
-    """Write the statement on the files as they lie there now; without a machine there is nothing to state."""
-    if made is not None:
-        files = {path: hash_file(root / path).sha256 for path in artefact.stated}
-        write_pair_set_statement(root, artefact, files, made.machine, margin, started)
 
 
 def export(project: Project, path: str, kind: str) -> str:

@@ -126,12 +126,7 @@ class RunArtefact(msgspec.Struct, frozen=True, kw_only=True):
         """What its pair file must say."""
         from aqea_registry.vectors.examine import Expected
 
-        return Expected(
-            dataset=self.dataset,
-            model=self.model_entry.repo,
-            dimension=self.model_entry.dimension,
-            score_range=self.dataset_entry.score_range,
-        )
+        return Expected(self.dataset, self.model_entry.repo, self.model_entry.dimension, self.dataset_entry.score_range)
 
     def benchmark_text(self, examined: Examined, digest: FileDigest) -> bytes:
         """All scores with sizes, pins and digests: what a report needs to quote its numbers. Raises Refused without pins."""

@@ -5,9 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO
-
-import msgspec
+from typing import BinaryIO, NamedTuple
 
 from aqea_registry.base.files import (
     NO_ROOM,
@@ -99,24 +97,19 @@ def _fetch_one(
             at = source.local(path)
             if cause := wrong_content(at, path, finding.subject) if at else None:
                 wrong.append(cause)
-    if wrong:
-        raise _refused(name, wrong)
+    if wrong:  # every source that has the file gave other bytes
+        first, causes = wrong[0], "".join(f"; {cause.message}" for cause in wrong if cause.expected is None)
+        raise Refused(
+            f"{first.subject}: {first.message}: expected {first.expected}, got {first.actual}{causes}",
+            wrong,
+            f"get the pinned bytes from another source, or look at the change and pin it: aqea-registry pin {name}",
+        )
     if not _holds(target, file, advance):  # a copy that was checked before outlives its source
         refused = next((error for error in silent.values() if isinstance(error, NotAllowed)), None)
         raise (NotAllowed if refused else CannotCheck)(
             f"{name}: no source has {path}: {'; '.join(absent) or 'params.yaml names no source'}",
             refused.hint if refused else f"make one of the sources of {name} in params.yaml available",
         )
-
-
-def _refused(name: str, wrong: Sequence[Finding]) -> Refused:
-    """Every source that has the file gave other bytes."""
-    first, causes = wrong[0], "".join(f"; {cause.message}" for cause in wrong if cause.expected is None)
-    return Refused(
-        f"{first.subject}: {first.message}: expected {first.expected}, got {first.actual}{causes}",
-        wrong,
-        f"get the pinned bytes from another source, or look at the change and pin it: aqea-registry pin {name}",
-    )
 
 
 def _take(source: Source, path: str, file: PinnedFile, target: Path, advance: Advance) -> None:
@@ -163,7 +156,7 @@ def refuse_contents(name: str, looked_at: Iterable[Finding | None]) -> None:
         raise Refused(f"{name}: {said}", wrong, f"when the files are there: aqea-registry pin {name}")
 
 
-class LocalFile(msgspec.Struct, frozen=True, kw_only=True):
+class LocalFile(NamedTuple):
     """A pinned file where a local source has it."""
 
     subject: str
@@ -172,8 +165,9 @@ class LocalFile(msgspec.Struct, frozen=True, kw_only=True):
     file: PinnedFile
 
 
-def local_files(name: str, pin: Pin, sources: Sequence[Source]) -> Iterator[LocalFile | Finding]:
+def local_files(name: str, pin: Pin, sources: Sequence[Source]) -> tuple[list[LocalFile], list[Finding]]:
     """Every pinned file in every source on this machine; a finding where a folder lacks it, but for the Hub's cache."""
+    local, findings = list[LocalFile](), list[Finding]()
     for source in sources:
         if not source.present():
             continue
@@ -182,12 +176,13 @@ def local_files(name: str, pin: Pin, sources: Sequence[Source]) -> Iterator[Loca
             try:
                 location = source.local(path)
             except OSError as error:
-                yield Finding("unsafe-path", subject, str(error))
+                findings.append(Finding("unsafe-path", subject, str(error)))
                 continue
             if location is not None:
-                yield LocalFile(subject=subject, name=path, path=location, file=file)
+                local.append(LocalFile(subject, path, location, file))
             elif source.spec.startswith(("directory:", "package:")):
-                yield Finding("missing", subject, "the source lacks a pinned file", file.sha256)
+                findings.append(Finding("missing", subject, "the source lacks a pinned file", file.sha256))
+    return local, findings
 
 
 def local_file_findings(local: LocalFile, found: FileDigest | OSError) -> Iterator[Finding]:

@@ -241,7 +241,7 @@ class HubSource:
 
 def sources_of(wanted: CatalogueEntry, commit: str | None) -> list[Source]:
     """The sources of a catalogue entry at a commit, in their order. Raises BadConfiguration."""
-    repository = Repository(name=wanted.name, kind=wanted.entry.kind, id=wanted.entry.repo, commit=commit)
+    repository = Repository(wanted.name, wanted.entry.kind, wanted.entry.repo, commit)
     return [open_source(spec, wanted.root, repository) for spec in wanted.sources]
 
 
@@ -263,9 +263,8 @@ def open_source(spec: str, root: Path, repository: Repository) -> Source:
 
 
 def _fill(spec: str, text: str, repository: Repository) -> str:
-    values = {"name": repository.name, "kind": repository.kind, "id": repository.id, "commit": repository.commit or ""}
-    for key, value in values.items():
-        text = text.replace(f"{{{key}}}", value)
+    for key, value in repository._asdict().items():
+        text = text.replace(f"{{{key}}}", value or "")
     if "{" in text or "}" in text:
         raise BadConfiguration(f"params.yaml: {spec!r}: only {{name}}, {{kind}}, {{id}} and {{commit}} can stand in a source")
     return text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -17,7 +17,7 @@ from aqea_registry.project.lock import LOCK, Lock, Pin, PinnedFile, parse_lock, 
 from aqea_registry.project.params import Dataset, Group, group_of, known_commit
 from aqea_registry.project.project import Project
 from aqea_registry.remote.hub_client import NotFound, RemoteFile, Repository, offline
-from aqea_registry.sources.fetch import LocalFile, local_file_findings, local_files
+from aqea_registry.sources.fetch import local_file_findings, local_files
 from aqea_registry.sources.kinds import HubSource, Source, sources_of
 from aqea_registry.sources.resolve import make_pin, remote_files, renamed, resolve
 from aqea_registry.sources.rows import other_splits
@@ -25,7 +25,7 @@ from aqea_registry.sources.rows import other_splits
 State = Literal["new", "same", "changed", "confirmed", "unresolved"]
 
 
-class Pinned(msgspec.Struct, frozen=True, kw_only=True):
+class Pinned(NamedTuple):
     """What `pin` did with one entry, and the files whose digests changed."""
 
     group: Group
@@ -90,7 +90,7 @@ def _compare(wanted: CatalogueEntry, found: Pin) -> Pinned:
     """The entry's pin as it is written: the old one if it names the same things and the Hub's word is not new."""
     group, name, before = group_of(wanted.entry), wanted.name, wanted.pin
     if before is None or not before.files:
-        return Pinned(group=group, name=name, state="new", pin=found)
+        return Pinned(group, name, "new", found)
     new, old = ({path: (file.sha256, file.size) for path, file in pin.files.items()} for pin in (found, before))
     changed = tuple(path for path in sorted({*new, *old}) if new.get(path) != old.get(path))
     same = not changed and all(getattr(found, at) == getattr(before, at) for at in ("kind", "id", "requested", "commit"))
@@ -98,19 +98,18 @@ def _compare(wanted: CatalogueEntry, found: Pin) -> Pinned:
         state: State = "confirmed" if found.state == "resolved" else "same"
     else:
         state = "same" if same and found.licence == before.licence else "changed"
-    return Pinned(group=group, name=name, state=state, pin=before if state == "same" else found, changed_files=changed)
+    return Pinned(group, name, state, before if state == "same" else found, changed)
 
 
 def _unresolved(wanted: CatalogueEntry) -> Pinned:
     name, entry, before, _, _ = wanted
-    group = group_of(entry)
-    commit = known_commit(entry)
+    group, commit = group_of(entry), known_commit(entry)
     known = before is not None and (before.id, before.requested, before.commit) == (entry.repo, entry.revision, commit)
     if before is not None and (known or entry.kind == "directory"):
-        return Pinned(group=group, name=name, state="same", pin=before)
+        return Pinned(group, name, "same", before)
     if commit is None:
         raise BadConfiguration(f"{name}: params.yaml has no 40-hex commit of it", f"run: aqea-registry pin {name}")
-    return Pinned(group=group, name=name, state="unresolved", pin=make_pin(entry, commit, entry.licence, None, {}))
+    return Pinned(group, name, "unresolved", make_pin(entry, commit, entry.licence, None, {}))
 
 
 class Checked(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,7 +153,7 @@ def check_pins(project: Project, names: Sequence[str], report: Reporter, *, reco
                     mine, asked = [*mine, *wrong], True
                     if claimed and not mine:
                         known = msgspec.structs.replace(found, files=held, resolved_from="hub", resolved_at=today)
-                        confirmed.append(Pinned(group=group_of(wanted.entry), name=name, state="confirmed", pin=known))
+                        confirmed.append(Pinned(group_of(wanted.entry), name, "confirmed", known))
                 except CannotCheck as error:
                     silence = error
                     if not asked:
@@ -171,12 +170,10 @@ def check_pins(project: Project, names: Sequence[str], report: Reporter, *, reco
 
 
 def _check_local(name: str, pin: Pin, sources: Sequence[Source], report: Reporter) -> list[Finding]:
-    items = list(local_files(name, pin, sources))
-    local = [item for item in items if isinstance(item, LocalFile)]
+    local, findings = local_files(name, pin, sources)
     with report.task(f"check {name}", sum(item.file.size for item in local), "bytes") as advance:
         digests = hash_files([item.path for item in local], advance=advance)
-    wrong = [finding for item in local for finding in local_file_findings(item, digests[item.path])]
-    return [*(item for item in items if isinstance(item, Finding)), *wrong]
+    return [*findings, *(finding for item in local for finding in local_file_findings(item, digests[item.path]))]
 
 
 def _check_hub(wanted: CatalogueEntry, pin: Pin, report: Reporter) -> tuple[list[Finding], dict[str, PinnedFile]]:
@@ -184,7 +181,7 @@ def _check_hub(wanted: CatalogueEntry, pin: Pin, report: Reporter) -> tuple[list
     if offline():
         raise CannotCheck("HF_HUB_OFFLINE is set", "unset it")
     name = wanted.name
-    repository = Repository(name=name, kind=pin.kind, id=pin.id, commit=pin.commit)
+    repository = Repository(name, pin.kind, pin.id, pin.commit)
     client = repository.client()
     findings: list[Finding] = []
     held: dict[str, PinnedFile] = {}

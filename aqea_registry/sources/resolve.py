@@ -63,7 +63,7 @@ def resolve(wanted: CatalogueEntry, report: Reporter) -> ResolvedEntry:
 
 def _from_hub(wanted: CatalogueEntry, report: Reporter) -> ResolvedEntry:
     name, entry = wanted.name, wanted.entry
-    repository = Repository(name=name, kind=entry.kind, id=entry.repo, commit=None)
+    repository = Repository(name, entry.kind, entry.repo, None)
     info = repository.client().info(entry.commit if entry.revision is None else entry.revision)
     if info.id != entry.repo:
         report.warn(f"{name}: {renamed(entry.repo, info.id)}")
@@ -71,8 +71,7 @@ def _from_hub(wanted: CatalogueEntry, report: Reporter) -> ResolvedEntry:
         message = f"{entry.revision} of {entry.repo} is not the commit that params.yaml expects"
         hint = "look at what changed before you change it"
         raise Refused.of("pin-moved", name, message, entry.commit, info.commit, hint=hint)
-    commit = Repository(name=name, kind=entry.kind, id=entry.repo, commit=info.commit)
-    source = HubSource(commit, wanted.root / ".aqea" / "incoming")
+    source = HubSource(repository._replace(commit=info.commit), wanted.root / ".aqea" / "incoming")
     card = _card(name, source, report) if isinstance(entry, Dataset) and not entry.files and README in info.files else {}
     chosen = _choose(name, entry, sorted(info.files), card)
     files, contents = remote_files(name, {path: info.files[path] for path in chosen}, source, report)
@@ -127,19 +126,19 @@ def _from_folder(name: str, entry: Dataset | Model, source: Source, report: Repo
         raise BadConfiguration(f"{name}: {source.spec} cannot resolve the revision {entry.revision!r}: give the 40-hex commit")
     chosen = _choose(name, entry, source.paths(), {})
     local: dict[str, Path] = {}
-    for path in chosen:
+    for path in sorted(chosen):
         if (file := source.local(path)) is None:
             raise Refused.of("missing", f"{name}: {path}", f"in {source.spec} it is a link that leads nowhere")
         local[path] = file
     with report.task(f"pin {name}", sum(file.stat().st_size for file in local.values()), "bytes") as advance:
         digests = hash_files(local.values(), advance=advance)
     files = {}
-    for path, file in sorted(local.items()):
+    for path, file in local.items():
         found = digests[file]
         if isinstance(found, OSError):
             raise found
         files[path] = PinnedFile(sha256=found.sha256, size=found.size)
-    refuse_contents(name, (wrong_content(file, path, f"{name}: {path}") for path, file in sorted(local.items())))
+    refuse_contents(name, (wrong_content(file, path, f"{name}: {path}") for path, file in local.items()))
     return _looked_at(name, entry, make_pin(entry, commit, entry.licence, source.spec, files), opened(local))
 
 
@@ -170,7 +169,6 @@ def make_pin(
         commit=commit,
         licence=licence,
         resolved_from=origin,
-        resolved_at=None,
         files=files,
     )
 

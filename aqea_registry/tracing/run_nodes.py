@@ -12,7 +12,7 @@ from aqea_registry.project.artefact import CatalogueEntry, RunArtefact
 from aqea_registry.project.lock import AGAIN, DVC_LOCK, LOCK, Output, Pin, pin_findings
 from aqea_registry.project.params import group_of
 from aqea_registry.project.project import Scope, recorded_commit
-from aqea_registry.sources.fetch import LocalFile, local_files
+from aqea_registry.sources.fetch import local_files
 from aqea_registry.sources.kinds import sources_of
 from aqea_registry.tracing.graph import ExpectedFile, GraphBuilder, inside_project, sentence_of
 from aqea_registry.vectors.scores import Metrics
@@ -51,17 +51,14 @@ def _draw_upstream(builder: GraphBuilder, id_: str, name: str, pin: Pin, sources
     for path, file in sorted(pin.files.items()):
         facts = {"sha256": file.sha256, "size": f"{file.size} bytes", "blob": file.blob}
         builder.edge(id_, builder.node("upstream-file", f"{name}/{path}", f"{path} of {name}", facts), "names")
-    wrong: dict[str, str] = {}
     for source in sources:
-        for item in local_files(name, pin, [source]):
-            path = item.subject.removeprefix(f"{name}: ").removesuffix(f" in {source.spec}")
-            if isinstance(item, LocalFile):
-                recorded = ExpectedFile(item.path, item.file.sha256, item.file.size, spec=source.spec)
-                builder.expected.setdefault(f"upstream-file:{name}/{path}", []).append(recorded)
-            else:
-                wrong[f"upstream-file:{name}/{path}"] = f"{source.spec}: {item.message}"
-    for file_id, sentence in wrong.items():
-        builder.add_facts(file_id, sentence)
+        local, findings = local_files(name, pin, [source])
+        for here in local:
+            recorded = ExpectedFile(here.path, here.file.sha256, here.file.size, spec=source.spec)
+            builder.expected.setdefault(f"upstream-file:{name}/{here.name}", []).append(recorded)
+        for finding in findings:
+            path = finding.subject.removeprefix(f"{name}: ").removesuffix(f" in {source.spec}")
+            builder.add_facts(f"upstream-file:{name}/{path}", f"{source.spec}: {finding.message}")
 
 
 def draw_run(builder: GraphBuilder, scope: Scope) -> None:

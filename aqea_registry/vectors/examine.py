@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -24,7 +25,7 @@ class Examined(msgspec.Struct, frozen=True, kw_only=True):
     content: str
 
 
-class Expected(msgspec.Struct, frozen=True, kw_only=True):
+class Expected(NamedTuple):
     """What the catalogue says that the file must be."""
 
     dataset: str

@@ -58,7 +58,7 @@ class PairSet(msgspec.Struct, frozen=True, kw_only=True):
     blocks: Callable[[int], Iterator[Micro]]
 
 
-class PairFile(msgspec.Struct, frozen=True, kw_only=True):
+class PairFile(NamedTuple):
     """A pair set of any container, open for reading. `matrix(0)` and `matrix(1)` give the rows of its two matrices."""
 
     container: Container

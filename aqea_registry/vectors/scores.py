@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain
+from operator import mul
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -29,7 +31,7 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
     manhattan_spearman: float
 
 
-class Products(msgspec.Struct, frozen=True, kw_only=True):
+class Products(NamedTuple):
     """What the similarities of every pair rest on: exact integers, one entry per row, in micro-units or their squares."""
 
     dot: list[int]
@@ -41,9 +43,8 @@ class Products(msgspec.Struct, frozen=True, kw_only=True):
 
 def products(blocks: Iterable[tuple[Micro, Micro]]) -> Products:
     """Integer products of two matrices that come in blocks of rows. Raises ValueError if a product would leave int64."""
-    parts = list(_block_products(blocks))
-    columns = [list(chain.from_iterable(column)) for column in zip(*parts, strict=True)] or [[]] * 5
-    return Products(dot=columns[0], norm1=columns[1], norm2=columns[2], distance=columns[3], manhattan=columns[4])
+    columns = [list(chain.from_iterable(column)) for column in zip(*_block_products(blocks), strict=True)]
+    return Products(*(columns or [[]] * 5))
 
 
 def cosines(rows: Products) -> list[float]:
@@ -95,17 +96,15 @@ def _bits(rows: Products) -> int:
     Two different ratios with denominators up to q differ by at least 1/q**2, so two cosines by at least 1/(2 q**2);
     64 bits more leave room for the correlations' rounding.
     """
-    q = max(map(int.__mul__, rows.norm1, rows.norm2), default=1)
+    q = max(map(mul, rows.norm1, rows.norm2), default=1)
     return 2 * q.bit_length() + 66
 
 
 def _cosine(rows: Products, bits: int) -> list[int]:
     if not all(rows.norm1) or not all(rows.norm2):
         raise exact.Undefined("a zero vector has no cosine")
-    return [
-        exact.fixed_sqrt(1 if dot >= 0 else -1, dot * dot, a * b, bits)
-        for dot, a, b in zip(rows.dot, rows.norm1, rows.norm2, strict=True)
-    ]
+    squares = map(mul, rows.norm1, rows.norm2)
+    return [exact.fixed_sqrt(1 if dot >= 0 else -1, dot * dot, both, bits) for dot, both in zip(rows.dot, squares, strict=True)]
 
 
 def _euclidean(rows: Products, bits: int) -> list[int]:

@@ -126,8 +126,8 @@ def _pins(used: Sequence[CatalogueEntry]) -> tuple[list[LocalFile], list[str], l
         sources = sources_of(wanted, pin.commit)
         if not any(source.present() for source in sources):
             notes.append(f"no source of {name} is on this machine; its pinned bytes were not looked at")
-        for item in local_files(name, pin, sources):
-            (findings if isinstance(item, Finding) else local).append(item)  # type: ignore[arg-type]
+        here, wrong = local_files(name, pin, sources)
+        local, findings = [*local, *here], [*findings, *wrong]
     return local, notes, findings
 
 

@@ -27,8 +27,7 @@ from aqea_registry.base.extras import require
 from aqea_registry.base.files import open_regular
 from aqea_registry.base.findings import BadConfiguration, Refused
 from aqea_registry.vectors.containers import json_text
-from aqea_registry.vectors.containers.json_text import number
-from aqea_registry.vectors.containers.pair_json import open_json
+from aqea_registry.vectors.containers.pair_json import declarations, open_json
 from aqea_registry.vectors.pair_set import (
     BLOCK_ROWS,
     KEYS,
@@ -101,9 +100,7 @@ def open_aqed(file: FileIO) -> PairFile:
                 raise Malformed(f"row {which * half + row}: the file became shorter, or a value is not a finite number")
             yield block.reshape(-1, dimension).astype(np.float64)
 
-    return PairFile(
-        container="aqed", header=PartialHeader(dimension=dimension, n_pairs=half), matrix=matrix, scores=lambda: None
-    )
+    return PairFile("aqed", PartialHeader(dimension=dimension, n_pairs=half), matrix, lambda: None)
 
 
 def write_parquet(file: BinaryIO, pairs: PairSet) -> None:
@@ -111,7 +108,8 @@ def write_parquet(file: BinaryIO, pairs: PairSet) -> None:
     pa, pq = _pyarrow()
     vector = pa.list_(pa.field("element", pa.int32(), nullable=False), pairs.header.dimension)
     columns = zip(COLUMNS, (vector, vector, pa.float64()), strict=True)
-    schema = pa.schema([pa.field(name, kind, nullable=False) for name, kind in columns], {KEY: _describe(pairs)})
+    declared = {"unit": "1e-6", **declarations(pairs.header), "content": f"sha256:{pairs.content}"}
+    schema = pa.schema([pa.field(name, kind, nullable=False) for name, kind in columns], {KEY: msgspec.json.encode(declared)})
     with pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=False, write_statistics=["score"]) as writer:
         both = zip(*(regrouped(pairs.blocks(which), ROWS) for which in (0, 1)), strict=True)
         for group, blocks in enumerate(both):
@@ -121,20 +119,9 @@ def write_parquet(file: BinaryIO, pairs: PairSet) -> None:
             writer.write_batch(pa.record_batch([*vectors, scores], schema=schema))
 
 
-def _describe(pairs: PairSet) -> bytes:
-    described = {
-        "unit": "1e-6",
-        **msgspec.structs.asdict(pairs.header),
-        "baseline_spearman": msgspec.Raw(number(pairs.header.baseline_spearman)),
-        "content": f"sha256:{pairs.content}",
-    }
-    return msgspec.json.encode(described)
-
-
 def _pyarrow() -> tuple[Any, Any]:
     """Import pyarrow and its Parquet module: heavy, and not needed to verify. Raises CannotCheck."""
     require("Parquet")
-    import pyarrow
     import pyarrow.parquet
 
     return pyarrow, pyarrow.parquet
@@ -183,9 +170,7 @@ def open_parquet(path: Path) -> PairFile:
     def scores() -> Values | None:
         return None if names[2] is None else np.concatenate([_finite(part, "score") for part in column(names[2], 1 << 16)])
 
-    return PairFile(
-        container="parquet", header=msgspec.structs.replace(declared, n_pairs=n_pairs), matrix=matrix, scores=scores
-    )
+    return PairFile("parquet", msgspec.structs.replace(declared, n_pairs=n_pairs), matrix, scores)
 
 
 def _declared(metadata: dict[bytes, bytes]) -> tuple[PartialHeader, bool]:

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from io import FileIO
 from itertools import chain
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import msgspec
 import numpy as np
@@ -46,9 +46,13 @@ def write(file: BinaryIO, header: Header, first: Iterable[Micro], second: Iterab
     file.write(_ending(scores))
 
 
+def declarations(header: Header) -> dict[str, Any]:
+    """What a file declares before its matrices, the number in its shortest form."""
+    return {**msgspec.structs.asdict(header), "baseline_spearman": msgspec.Raw(number(header.baseline_spearman))}
+
+
 def _opening(header: Header) -> bytes:
-    declared = {**msgspec.structs.asdict(header), "baseline_spearman": msgspec.Raw(number(header.baseline_spearman))}
-    return msgspec.json.encode(declared)[:-1] + b',"embeddings1":['
+    return msgspec.json.encode(declarations(header))[:-1] + b',"embeddings1":['
 
 
 _BETWEEN = b'],"embeddings2":['
@@ -183,10 +187,10 @@ def open_json(file: FileIO, name: str) -> PairFile:
         header = partial_header({key: msgspec.Raw(json_text.value(file, where[key])) for key in KEYS[:4] if key in where})
         ranges = [json_text.matrix(file, where[key], key) for key in MATRICES]
         return PairFile(
-            container="json",
-            header=header,
-            matrix=lambda which: _in_units(json_text.rows(file, ranges[which], MATRICES[which])),
-            scores=lambda: _scores(json_text.value(file, where["scores"])) if "scores" in where else None,
+            "json",
+            header,
+            lambda which: _in_units(json_text.rows(file, ranges[which], MATRICES[which])),
+            lambda: _scores(json_text.value(file, where["scores"])) if "scores" in where else None,
         )
     if "embeddings" in where and "metadata" in where:
         return _open_embeddings(file, where)
@@ -235,9 +239,5 @@ def _open_embeddings(file: FileIO, where: dict[str, Range]) -> PairFile:
         if done != 2 * count:
             raise Malformed(f"n_pairs is {count}, but there are {done} rows, where two rows make a pair")
 
-    return PairFile(
-        container="embeddings",
-        header=header,
-        matrix=matrix,
-        scores=lambda: _scores(bytes(metadata["scores"])) if "scores" in metadata else None,
-    )
+    scores = metadata.get("scores")
+    return PairFile("embeddings", header, matrix, lambda: None if scores is None else _scores(bytes(scores)))
