@@ -273,22 +273,22 @@ def _wanted(release: Release) -> dict[str, Descriptor]:
 
 def _missing(tree: Mapping[str, RemoteFile], wanted: Mapping[str, Descriptor], read: Content) -> dict[str, Path | bytes]:
     """What a tree does not hold with these bytes."""
+
+    def content(path: str) -> bytes:
+        given = read(path)
+        with _readable(path):
+            return given if isinstance(given, bytes) else given.read_bytes()
+
     return {
         path: read(path)
         for path, layer in sorted(wanted.items())
-        if path not in tree or not _is(tree[path], layer.digest, layer.size, partial(_bytes, read, path))
+        if path not in tree or not _is(tree[path], layer.digest, layer.size, partial(content, path))
     }
 
 
 def _addition(path: str, given: Path | bytes, digest: str) -> Any:
     with _readable(path), port.unchanged(path, digest):
         return addition(path, given, digest.removeprefix("sha256:"))
-
-
-def _bytes(read: Content, path: str) -> bytes:
-    given = read(path)
-    with _readable(path):
-        return given if isinstance(given, bytes) else given.read_bytes()
 
 
 @contextmanager

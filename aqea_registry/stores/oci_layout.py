@@ -91,8 +91,11 @@ class Layout:
             for blob in self._missing(release):
                 if blob.digest in own:
                     write_bytes(self._blob(blob.digest), own[blob.digest])
-                else:
-                    self._copy_blob(blob, paths[blob.digest], content, advance)
+                    continue
+                path, source = paths[blob.digest], content(paths[blob.digest])
+                file = io.BytesIO(source) if isinstance(source, bytes) else open_regular(source)
+                with port.unchanged(path, blob.digest), file as incoming:
+                    copy_checked(incoming, self._blob(blob.digest), blob.digest.removeprefix("sha256:"), blob.size, advance)
             write_bytes(self._folder / "index.json", self._relisted(self._index_with(tag, release), release.digest()))
         return {"manifest": release.digest()}
 
@@ -219,12 +222,6 @@ class Layout:
     def _missing(self, release: Release) -> list[Descriptor]:
         wanted = sorted((*release.blobs(), release.descriptor()), key=lambda blob: blob.digest)
         return [blob for blob in wanted if not self._holds(blob)]
-
-    def _copy_blob(self, layer: Descriptor, path: str, content: Content, advance: Advance) -> None:
-        source = content(path)
-        file = io.BytesIO(source) if isinstance(source, bytes) else open_regular(source)
-        with port.unchanged(path, layer.digest), file as incoming:
-            copy_checked(incoming, self._blob(layer.digest), layer.digest.removeprefix("sha256:"), layer.size, advance)
 
     def _holds(self, layer: Descriptor) -> bool:
         try:

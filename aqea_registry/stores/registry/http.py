@@ -282,7 +282,10 @@ class RegistryClient:
         import requests
 
         self._login = stored_login(self.host)
-        keep_secret(self._login, *_parts(self._login))
+        keep_secret(self._login)
+        with suppress(ValueError):
+            plain = base64.b64decode(self._login or "").decode()
+            keep_secret(plain, plain.partition(":")[2])  # user and password, the password
         session = requests.Session()
         session.auth = lambda request: request  # or a login in ~/.netrc would take the place of docker's
         session.headers["Accept-Encoding"] = "identity"  # digests, sizes and ranges are of the bytes that are sent
@@ -311,7 +314,8 @@ def stored_login(host: str) -> str | None:
     try:
         config = json.loads(read_small(path, Limit.SETTINGS))
         logins = {_host_of(name): login for name, login in (config.get("auths") or {}).items()}
-        for name in _names(_host_of(host)):
+        own = _host_of(host)  # and the other name of this machine
+        for name in dict.fromkeys((own, own.replace("localhost", "127.0.0.1"), own.replace("127.0.0.1", "localhost"))):
             if login := (logins.get(name) or {}).get("auth"):
                 return str(login)
             key = DOCKER_HUB_KEY if name == DOCKER_HUB else name
@@ -325,25 +329,11 @@ def stored_login(host: str) -> str | None:
     return None
 
 
-def _parts(login: str | None) -> tuple[str, ...]:
-    """What must not be shown of a login, besides itself: user and password, the password."""
-    with suppress(ValueError):
-        plain = base64.b64decode(login or "").decode()
-        return plain, plain.partition(":")[2]
-    return ()
-
-
 def token_server(challenge: str) -> tuple[str, dict[str, str]]:
     """The address and the query that a Bearer challenge (`Www-Authenticate`) names for a token; "" if it names none."""
     bearer = re.search(r"\bbearer (.*)", challenge, re.IGNORECASE)
     named: dict[str, str] = dict(re.findall(r'(\w+)="([^"]*)"', bearer[1] if bearer else ""))
     return named.get("realm", ""), {name: named[name] for name in ("service", "scope") if named.get(name)}
-
-
-def _names(host: str) -> list[str]:
-    """The host, and the other name of this machine."""
-    other = host.replace("localhost", "127.0.0.1") if "localhost" in host else host.replace("127.0.0.1", "localhost")
-    return list(dict.fromkeys((host, other)))
 
 
 def _ask_helper(helper: str, server: str) -> str | None:
