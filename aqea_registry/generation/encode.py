@@ -217,9 +217,12 @@ def pinned_rows(dataset: CatalogueEntry, report: Reporter, *, local_only: bool =
 
 
 def pinned_model(
-    model: CatalogueEntry, run: Collection[RunArtefact], report: Reporter, *, local_only: bool = False
+    model: CatalogueEntry, run: Collection[RunArtefact], report: Reporter, *, local_only: bool = False, root: Path | None = None
 ) -> ModelInUse:
-    """A model as this run uses it, and its pinned files; with `local_only`, from this machine alone. Raises RegistryError."""
+    """A model as this run uses it, and its pinned files; with `local_only`, from this machine alone. Raises RegistryError.
+
+    Its vectors are kept below `root` (default: the project's).
+    """
     entry, (pin, folder) = model.entry, _pinned_files(model, report, local_only)
     assert isinstance(entry, Model)
     others = (artefact.model_entry for artefact in run)
@@ -230,7 +233,7 @@ def pinned_model(
         pin=pin,
         precision=next(artefact.precision for artefact in run),
         folder=folder,
-        cache=model.root / CACHE / "vectors",
+        cache=(root or model.root) / CACHE / "vectors",
         dimensions=tuple(sorted({entry.dimension, *same})),
     )
 

@@ -16,7 +16,7 @@ from aqea_registry.base.progress import Reporter
 from aqea_registry.embedding.encoder import Settings
 from aqea_registry.generation.encode import pinned_model, pinned_rows, vectors_of
 from aqea_registry.project.artefact import RunArtefact, metrics_text, plot_text
-from aqea_registry.project.project import CACHE, Project
+from aqea_registry.project.project import Project
 from aqea_registry.vectors.containers import pair_json
 from aqea_registry.vectors.containers.open_pairs import write_aqed, write_parquet
 from aqea_registry.vectors.exact import Undefined
@@ -62,23 +62,21 @@ def generate(
     artefact = next(artefact for artefact in project.artefacts.values() if artefact.stem == stem)
     artefact.required_pins()  # refused before anything is read
     rows = pinned_rows(project.catalogue[dataset], report)  # before the model, which may be gigabytes
-    encoder = pinned_model(project.catalogue[model], project.artefacts.values(), report)
-    encoder = msgspec.structs.replace(encoder, cache=root / CACHE / "vectors")
+    encoder = pinned_model(project.catalogue[model], project.artefacts.values(), report, root=root)
     prefix = artefact.model_entry.prefix_for(artefact.dataset_entry.task)
     first, second = ([prefix + text for text in texts] for texts in (rows.sentences1, rows.sentences2))
     label = f"encode {artefact.key} ({list(project.artefacts).index(artefact.key) + 1} of {len(project.artefacts)})"
     vectors = vectors_of(encoder, itertools.chain(first, second), settings, report, label=label, fresh=fresh)
-    blocks = vectors.cache.blocks
-    values = products(zip(blocks(first), blocks(second), strict=True))
+    values = products(zip(vectors.cache.blocks(first), vectors.cache.blocks(second), strict=True))
     header, scores = _scored(artefact, values, rows.scores)
     with atomic_write(root / artefact.pairs) as file:
-        pair_json.write(file, header, blocks(first), blocks(second), rows.scores)
+        pair_json.write(file, header, vectors.cache.blocks(first), vectors.cache.blocks(second), rows.scores)
     if project.params.versions is not None and elsewhere is None:
         export(project, artefact.pairs, "parquet")
     write_bytes(root / artefact.plot, plot_text(rows.scores, cosines(values)))
     write_bytes(root / artefact.metrics, metrics_text(scores, header, artefact.precision))
-    offset = artefact.model_entry.rounding_offset
-    margin = vectors.margin(first, second, offset) if artefact.precision == "canonical" else None
+    canonical = artefact.precision == "canonical"
+    margin = vectors.margin(first, second, artefact.model_entry.rounding_offset) if canonical else None
     if vectors.made is not None:  # without a machine there is nothing to state
         files = {path: hash_file(root / path).sha256 for path in artefact.stated}
         write_pair_set_statement(root, artefact, files, vectors.made.machine, margin, started)

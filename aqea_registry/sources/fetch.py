@@ -72,11 +72,8 @@ def _fetch_one(
     wrong: list[Finding] = []
     absent: list[str] = []
     for source in sources:
-        if not source.present():
-            absent.append(f"{source.spec} is not here ({source.hint})")
-            continue
-        if source.spec in silent:
-            absent.append(silent[source.spec].message)
+        if (known := silent.get(source.spec)) or not source.present():
+            absent.append(known.message if known else f"{source.spec} is not here ({source.hint})")
             continue
         try:
             _take(source, path, file, target, advance)

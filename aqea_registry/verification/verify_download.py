@@ -13,7 +13,7 @@ from pathlib import Path
 
 from aqea_registry.attestations.made import judge_statements
 from aqea_registry.attestations.statement import NAME as STATEMENT
-from aqea_registry.base.files import FileDigest, Limit, UnsafePath, hash_file, inside, read_small
+from aqea_registry.base.files import Limit, UnsafePath, hash_file, inside, read_small
 from aqea_registry.base.findings import BadConfiguration, Finding
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.sha256_list import parse_list
@@ -37,7 +37,10 @@ def verify_download(folder: Path, listing: CheckedList, there: Set[str], report:
     names = {*at.values(), *layers, *sums}.intersection(there).difference(listing.digests)
     hashed, unread, _ = hash_listed(folder, names, report)
     by_name = listing.digests | hashed
-    found = {path: by_name[name] for path, name in at.items() if name in by_name} | _joined(folder, parts)
+    found = {path: by_name[name] for path, name in at.items() if name in by_name}
+    for path, file in parts.files.items():
+        with suppress(OSError, UnsafePath):  # what is not whole is missing
+            found[path] = hash_file(*(inside(folder, part.name) for part in file.parts))
     digests = by_name | found
 
     findings += [finding for finding in listing.findings if finding.code != "missing" or finding.subject not in found]
@@ -49,7 +52,10 @@ def verify_download(folder: Path, listing: CheckedList, there: Set[str], report:
     notes = [f"{len(at)} files lie under the names of their assets on GitHub"] if at else []
     if release is not None:
         notes.append(f"{RECORD} names the release {release.digest()}")
-        stored = (_stored(path, digests.get(path)) for path in sorted({*layers} - reported))
+        stored = list[StoredFile]()
+        for path in sorted({*layers} - reported):
+            digest, size = (f"sha256:{digests[path].sha256}", digests[path].size) if path in digests else (None, None)
+            stored.append(StoredFile(path=path, how="hashed" if digest else "not there", digest=digest, size=size))
         findings += compare_with_store(RECORD, release, stored)
         beyond = {*listing.listed, *sums}.difference(layers, map(asset_name, layers), extra)
         findings += [Finding("unexpected", path, f"the list names it, and {RECORD} does not") for path in sorted(beyond)]
@@ -96,19 +102,6 @@ def _parsed(texts: Mapping[str, bytes]) -> tuple[Release | None, Parts, dict[str
     sums = parse_list(texts[SUMS], SUMS) if SUMS in texts else None
     findings += sums.findings if sums else []
     return release, parts, sums.entries if sums else {}, findings
-
-
-def _joined(folder: Path, parts: Parts) -> dict[str, FileDigest]:
-    joined = {}  # what is not whole is missing
-    for path, file in parts.files.items():
-        with suppress(OSError, UnsafePath):
-            joined[path] = hash_file(*(inside(folder, part.name) for part in file.parts))
-    return joined
-
-
-def _stored(path: str, found: FileDigest | None) -> StoredFile:
-    digest, size = (f"sha256:{found.sha256}", found.size) if found else (None, None)
-    return StoredFile(path=path, how="hashed" if found else "not there", digest=digest, size=size)
 
 
 def _judge_attachments(texts: Mapping[str, bytes], release: Release, findings: list[Finding], notes: list[str]) -> None:

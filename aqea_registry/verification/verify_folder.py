@@ -46,7 +46,9 @@ def verify_folder(folder: Path, report: Reporter) -> CheckedList:
 
     What nothing lists is a finding, a page a note. Raises CannotCheck for files of which the Hub's client kept no digest.
     """
-    name, downloaded = _list_in(folder), (folder / RECORD).is_file()
+    # What is not a file under the name of a list is refused when it is read.
+    lists = (name for name in LIST_NAMES if (folder / name).exists() and not (folder / name).is_dir())
+    name, downloaded = next(lists, None), (folder / RECORD).is_file()
     if name is None and not downloaded:
         if places := [*_places(folder.resolve())]:
             return _verify_hub(folder, places, report)
@@ -70,12 +72,6 @@ def verify_folder(folder: Path, report: Reporter) -> CheckedList:
         notes.append(f"a bag need not list what is not in data/; not checked: {', '.join(free)}")
     findings, notes = [*listing.findings, *extra], [*listing.notes, *notes]
     return msgspec.structs.replace(listing, target=str(folder), findings=tuple(findings), notes=tuple(notes))
-
-
-def _list_in(folder: Path) -> str | None:
-    """The list of digests in a folder, if it has one; what is not a file there is refused when it is read."""
-    there = (name for name in LIST_NAMES if (folder / name).exists() and not (folder / name).is_dir())
-    return next(there, None)
 
 
 def surplus(
@@ -126,10 +122,10 @@ def _verify_hub(folder: Path, places: Iterable[tuple[Path, Iterator[Kept | Findi
     findings, notes, unchecked, files, size = list[Finding](), list[str](), list[str](), 0, 0
     for root, found in places:
         items = [*found]
-        kept = {item: item.at for item in items if isinstance(item, Kept)}
-        digests, errors, _ = hash_listed(root, kept.values(), report)
+        kept = [item for item in items if isinstance(item, Kept)]
+        digests, errors, _ = hash_listed(root, {file.at for file in kept}, report)
         findings += [item for item in items if isinstance(item, Finding)]
-        findings += read_findings(folder, {file.subject: errors[at] for file, at in kept.items() if at in errors})
+        findings += read_findings(folder, {file.subject: errors[file.at] for file in kept if file.at in errors})
         there = [file for file in kept if file.at in digests]
         findings += [finding for file in there for finding in _findings(root, file, digests[file.at])]
         unchecked += [file.subject for file in there if file.etag is None]

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from aqea_registry.attestations.made import KEPT, confirmation_findings, read_attested, statement_notes, statement_paths
-from aqea_registry.base.files import FileDigest, UnsafePath, hash_file, holds, inside, why_other
+from aqea_registry.base.files import FileDigest, UnsafePath, hash_file, holds, inside
 from aqea_registry.base.findings import Finding, Refused, Unchecked
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.recognise import canonical_findings
@@ -76,7 +76,8 @@ def verify_project(project: Project, report: Reporter) -> CheckedProject:
         target=str(run.root),
         files=len(files),
         bytes=sum(digest.size for digest in files),
-        findings=_once(findings),
+        # Of what two checks see of a subject the first counts.
+        findings=tuple({(finding.code, finding.subject): finding for finding in reversed(findings)}.values())[::-1],
         notes=(*notes, *counted, *stale, *statement_notes(project.root)),
         digests=digests,
         pair_sets=pair_sets,
@@ -186,14 +187,8 @@ def _statements(run: RunRecord) -> tuple[list[Finding], list[str]]:
 
 
 def _derived(root: Path, path: str, text: bytes) -> list[Finding]:
-    if holds(root / path, text):
-        return []
-    return [Finding("wrong-metric", path, "it does not say what the pair file says; run: dvc repro")]
-
-
-def _once(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """The findings without those that repeat what was found of a subject: two checks may see one fault."""
-    return tuple({(finding.code, finding.subject): finding for finding in reversed(list(findings))}.values())[::-1]
+    message = "it does not say what the pair file says; run: dvc repro"
+    return [] if holds(root / path, text) else [Finding("wrong-metric", path, message)]
 
 
 def recompute(run: RunRecord, keys: Iterable[str], report: Reporter) -> tuple[dict[str, Metrics | Unchecked], list[Finding]]:
@@ -216,7 +211,10 @@ def _scores(run: RunRecord, artefact: RunArtefact) -> tuple[Metrics | Unchecked,
     except (OSError, UnsafePath) as error:
         why = error.strerror if isinstance(error, OSError) else error
         return Unchecked("missing-file", f"{path}: cannot be read: {why}; run: dvc repro"), []
-    findings = [*_listed_findings(run.root, path, found, run.manifest.digests), *run.stale_findings(artefact)]
+    findings = [*digest_findings(run.root, run.manifest.digests, {path: found})]
+    if path not in run.manifest.digests:
+        findings.append(Finding("broken-link", path, f"{MANIFEST} does not list it; run: dvc repro"))
+    findings += run.stale_findings(artefact)
     if findings:
         message = f"the chain to {key} is broken: {findings[0].subject}: {findings[0].message}"
         return Unchecked("broken-chain", message), findings
@@ -224,12 +222,3 @@ def _scores(run: RunRecord, artefact: RunArtefact) -> tuple[Metrics | Unchecked,
     if examined is None or wrong:
         return Unchecked("broken-chain", f"{key} is not sound: {wrong[0].subject}: {wrong[0].message}"), wrong
     return examined.metrics, []
-
-
-def _listed_findings(root: Path, path: str, found: FileDigest, listed: Mapping[str, str]) -> list[Finding]:
-    if path not in listed:
-        return [Finding("broken-link", path, f"{MANIFEST} does not list it; run: dvc repro")]
-    if listed[path] == found.sha256:
-        return []
-    message = f"the bytes are not those that the manifest names{why_other(root / path, found, listed[path])}"
-    return [Finding("mismatch", path, message, listed[path], found.sha256)]
