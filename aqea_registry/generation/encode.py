@@ -52,10 +52,11 @@ class Vectors(NamedTuple):
     encoded: int
     made: EncodingRecord | None
 
-    def margin(self, first: Sequence[str], second: Sequence[str], offset: float) -> Margin:
-        """The margin of a pair set of these sentences that was rounded with this offset (micro-units)."""
-        spread = self.made.spread if self.made else None
-        return margin(self.cache.nearest(first), self.cache.nearest(second), spread, offset)
+    def margin(self, artefact: RunArtefact, first: Sequence[str], second: Sequence[str]) -> Margin | None:
+        """The margin of a pair set of these sentences; float32 has none."""
+        spread, nearest = self.made.spread if self.made else None, self.cache.nearest
+        canonical, offset = artefact.precision == "canonical", artefact.model_entry.rounding_offset
+        return margin(nearest(first), nearest(second), spread, offset) if canonical else None
 
 
 def vectors_of(

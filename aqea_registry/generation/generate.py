@@ -75,8 +75,7 @@ def generate(
         export(project, artefact.pairs, "parquet")
     write_bytes(root / artefact.plot, plot_text(rows.scores, cosines(values)))
     write_bytes(root / artefact.metrics, metrics_text(scores, header, artefact.precision))
-    canonical = artefact.precision == "canonical"
-    margin = vectors.margin(first, second, artefact.model_entry.rounding_offset) if canonical else None
+    margin = vectors.margin(artefact, first, second)
     if vectors.made is not None:  # without a machine there is nothing to state
         files = {path: hash_file(root / path).sha256 for path in artefact.stated}
         write_pair_set_statement(root, artefact, files, vectors.made.machine, margin, started)
