@@ -204,7 +204,12 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
         if isinstance(error, OSError) and error.filename is None:
             error.filename = str(path)  # a full disk does not say which file it could not take
         raise
-    _sync_folder(path.parent)
+    if os.name != "nt":  # a folder cannot be opened there
+        descriptor = os.open(path.parent, os.O_RDONLY | _FOLDER)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _new_part(path: Path) -> tuple[Path, BinaryIO]:
@@ -285,16 +290,6 @@ def _sweep(path: Path) -> None:
             with suppress(OSError), open_regular(part) as file:
                 lock(file.fileno(), wait=False)
                 part.unlink()
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":
-        return  # a folder cannot be opened there
-    descriptor = os.open(folder, os.O_RDONLY | _FOLDER)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 _CONTROL = re.compile(r"[\0-\x1f\x7f\ud800-\udfff]")

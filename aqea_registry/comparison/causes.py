@@ -152,9 +152,9 @@ class RowEncoder:
                 self.views[view.name] = view.make(use.folder, self.scratch / view.name)
             if (folder := self.views[view.name]) is None:
                 return None
-            use = msgspec.structs.replace(use, folder=folder)
+            use = use._replace(folder=folder)
         if max_tokens is not None:
-            use = msgspec.structs.replace(use, entry=msgspec.structs.replace(use.entry, max_tokens=max_tokens))
+            use = use._replace(entry=msgspec.structs.replace(use.entry, max_tokens=max_tokens))
         before = use.entry.prefix_for(self.artefact.dataset_entry.task) if prefix is None else prefix
         chosen = [self.chosen[position] for position in positions]
         sentences = [before + change(text) for row in chosen for text in (texts.sentences1[row], texts.sentences2[row])]
@@ -165,7 +165,7 @@ class RowEncoder:
         key = (model.folder, model.entry.max_tokens)
         encoder = next((encoder for loaded, encoder in self.loaded if loaded == key), None)
         if encoder is None:
-            encoder = load_encoder(msgspec.structs.replace(model, precision="canonical"), Settings())
+            encoder = load_encoder(model._replace(precision="canonical"), Settings())
             self.loaded = [*self.loaded[:1], (key, encoder)]  # the model as pinned, and the last other one
             gc.collect()  # models are in reference cycles: a dropped one would stay, at some gigabytes for a large one
         return encoder

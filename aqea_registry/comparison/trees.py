@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Set
 from contextlib import suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 import msgspec
 
@@ -43,7 +44,7 @@ OTHER_BYTES = "other bytes; it holds no pair set"
 DERIVED = re.compile(r"(^|/)(MANIFEST\.(sha256|sizes)|README\.md|croissant\.json|metrics/.*|plots/.*|.*_benchmark\.json)$")
 
 
-class Tree(msgspec.Struct, frozen=True, kw_only=True):
+class Tree(NamedTuple):
     """Files by path, with their hex sha256; `fetch` gives a local file with these bytes."""
 
     name: str
@@ -77,7 +78,7 @@ def folder_tree(folder: Path, name: str, report: Reporter) -> Tree:
     files = {path: digest.sha256 for path, at in locations.items() if isinstance(digest := digests[at], FileDigest)}
     if not files:
         raise CannotCheck(f"{name} holds no files that can be read", "name a folder with pair files in it")
-    return Tree(name=name, files=files, fetch=locations.__getitem__)
+    return Tree(name, files, locations.__getitem__)
 
 
 def compare_trees(
@@ -135,7 +136,7 @@ def tree_in_store(store: Store, tagged: Tagged, scratch: Path, report: Reporter)
                     raise Refused.of("mismatch", f"{reference}: {path}", message, layer.digest, error.actual) from error
         return target
 
-    return Tree(name=reference, files=files, fetch=fetch)
+    return Tree(reference, files, fetch)
 
 
 def pick(tree: Tree, like: str) -> str:
@@ -173,7 +174,7 @@ def summary(found: PairSetComparison) -> str:
     return f"largest difference {found.figures.largest:.1e}" if found.figures else "the same bytes"
 
 
-class Contents(msgspec.Struct, frozen=True, kw_only=True):
+class Contents(NamedTuple):
     """What a release holds: digests of files, scores by `pair set: metric`, and pins by name, each as text."""
 
     digest: str
@@ -203,10 +204,13 @@ def is_compared(path: str) -> bool:
 
 def changes(before: Contents, after: Contents) -> list[Change]:
     """Every difference, files first, then scores, then pins; sorted by name."""
-    files, metrics, pins = (before.files, after.files), (before.metrics, after.metrics), (before.pins, after.pins)
     return [
         Change(what=what, name=name, before=old.get(name), after=new.get(name))
-        for what, (old, new) in (("file", files), ("metric", metrics), ("pin", pins))
+        for what, old, new in (
+            ("file", before.files, after.files),
+            ("metric", before.metrics, after.metrics),
+            ("pin", before.pins, after.pins),
+        )
         for name in sorted({*old, *new})
         if old.get(name) != new.get(name)
     ]
@@ -274,10 +278,6 @@ def contents_of(reference: str, release: Release, texts: Mapping[str, bytes]) ->
             raise Refused.of("malformed", reference, f"{path}: {error}") from error
         key = PurePosixPath(path).stem
         scores |= {f"{key}: {name}": repr(values[name]) for name in Metrics.__struct_fields__ if name in values}
-    pins = {**lock.datasets, **lock.models}
-    return Contents(
-        digest=release.digest(),
-        files={path: layer.digest for path, layer in release.files().items()},
-        metrics=scores,
-        pins={name: f"{pin.commit_text()}, files {pin.digest()[:16]}" for name, pin in pins.items()},
-    )
+    named = {**lock.datasets, **lock.models}
+    pins = {name: f"{pin.commit_text()}, files {pin.digest()[:16]}" for name, pin in named.items()}
+    return Contents(release.digest(), {path: layer.digest for path, layer in release.files().items()}, scores, pins)

@@ -33,7 +33,7 @@ SAMPLE = 32  # sentences whose vectors are computed in two ways
 SEGMENT = 4096  # sentences whose vectors are kept at a time
 
 
-class ModelInUse(msgspec.Struct, frozen=True, kw_only=True):
+class ModelInUse(NamedTuple):
     """A model with its pin, and the folders with its checked files and of its vectors, at all `dimensions` of the run."""
 
     name: str
@@ -228,15 +228,8 @@ def pinned_model(
     assert isinstance(entry, Model)
     others = (artefact.model_entry for artefact in run)
     same = {other.dimension for other in others if _full_vectors(other) == _full_vectors(entry)}
-    return ModelInUse(
-        name=model.name,
-        entry=entry,
-        pin=pin,
-        precision=next(artefact.precision for artefact in run),
-        folder=folder,
-        cache=(root or model.root) / CACHE / "vectors",
-        dimensions=tuple(sorted({entry.dimension, *same})),
-    )
+    precision, cache = next(artefact.precision for artefact in run), (root or model.root) / CACHE / "vectors"
+    return ModelInUse(model.name, entry, pin, precision, folder, cache, tuple(sorted({entry.dimension, *same})))
 
 
 def _pinned_files(wanted: CatalogueEntry, report: Reporter, local_only: bool) -> tuple[Pin, Path]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -44,14 +45,14 @@ def write_manifest(root: Path, paths: Iterable[str], report: Reporter) -> Writte
     return WrittenManifest(files=files, changed=changed)
 
 
-class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+class Manifest(NamedTuple):
     """The manifest and its sizes as read: lines that cannot be used are `faults`, another form than ours is `spelling`."""
 
     digests: dict[str, str]
     sizes: dict[str, int]
-    faults: tuple[Finding, ...]
-    spelling: tuple[Finding, ...]
-    size_findings: tuple[Finding, ...]
+    faults: Sequence[Finding]
+    spelling: Sequence[Finding]
+    size_findings: Sequence[Finding]
     content: bytes | None
 
 
@@ -66,14 +67,8 @@ def read_manifest(content: bytes | OSError, sizes: bytes | OSError) -> Manifest:
     if isinstance(sizes, bytes) and not wrong:
         by_path, wrong = parse_sizes(sizes, SIZES)
         wrong = wrong or canonical_findings(sizes, render_sizes(by_path), SIZES)
-    return Manifest(
-        digests=digests,
-        sizes=by_path,
-        faults=tuple(faults),
-        spelling=tuple(spelling),
-        size_findings=tuple(wrong),
-        content=content if isinstance(content, bytes) and not unusable else None,
-    )
+    used = content if isinstance(content, bytes) and not unusable else None
+    return Manifest(digests, by_path, faults, spelling, wrong, used)
 
 
 def _unusable(content: bytes | OSError, name: str) -> list[Finding]:

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -30,7 +30,7 @@ KEYWORDS = ("embeddings", "sentence-similarity", "sts", "reproducibility")
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
-class Result(msgspec.Struct, frozen=True, kw_only=True):
+class Result(NamedTuple):
     """One pair set, as the card shows it. `path` and `parquet` are its two files, as paths of the release."""
 
     name: str
@@ -213,7 +213,7 @@ def render_croissant(card: Card) -> bytes:
         "name": " ".join(card.publish.title.split()),
         "description": DESCRIPTION,
         "conformsTo": [CROISSANT, RAI] if stated else CROISSANT,
-        "license": licence_url(card.publish.licence),
+        "license": f"https://choosealicense.com/licenses/{card.publish.licence}/",  # where the Hub itself points to
         "inLanguage": list(card.publish.language),
         "keywords": list(KEYWORDS),
         "isLiveDataset": False,
@@ -233,11 +233,6 @@ def render_croissant(card: Card) -> bytes:
 def context() -> Any:
     """The terms of Croissant, as its specification lists them, and those of PROV."""
     return json.loads((files(__package__) / "croissant_context.json").read_bytes())
-
-
-def licence_url(licence: str) -> str:
-    """The address of a licence that the Hub names, where the Hub itself points to."""
-    return f"https://choosealicense.com/licenses/{licence}/"
 
 
 def _cited(card: Card) -> dict[str, Any]:

@@ -157,18 +157,12 @@ def write_package(package: Package, folder: Path, report: Reporter) -> WrittenPa
 def _card(publish: Publish, run: RunRecord, verification: CheckedProject) -> card.Card:
     """What the card shows of the run, but for the files: those are known when everything else is written."""
     citation = run.root / CITATION
-    results = [
-        card.Result(
-            name=key,
-            dataset=(artefact := run.artefacts[key]).dataset,
-            model=artefact.model_entry.repo,
-            split=card.split_name(artefact.dataset_entry.split_name),
-            path=published_path(artefact.pairs),
-            parquet=published_path(artefact.view),
-            examined=examined,
-        )
-        for key, examined in verification.pair_sets.items()
-    ]
+    results = []
+    for key, examined in verification.pair_sets.items():
+        made = run.artefacts[key]
+        split = card.split_name(made.dataset_entry.split_name)
+        pairs, view = published_path(made.pairs), published_path(made.view)
+        results.append(card.Result(key, made.dataset, made.model_entry.repo, split, pairs, view, examined))
     cited = parse_citation(read_small(citation, Limit.SETTINGS)) if os.path.lexists(citation) else None
     pins = {name: pin for name, pin in run.pins().items() if pin is not None}
     return card.Card(publish=publish, results=results, files={}, pins=pins, citation=cited)

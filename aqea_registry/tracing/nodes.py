@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -85,7 +85,7 @@ def _file(builder: GraphBuilder, path: str) -> str:
     return known[0] if known else path
 
 
-class Carried(msgspec.Struct, frozen=True, kw_only=True):
+class Carried(NamedTuple):
     """A release where a receipt or the store itself says that it is. `files` maps paths to digest and size in bytes."""
 
     tag: str
@@ -161,28 +161,17 @@ def _carried(builder: GraphBuilder, specs: Sequence[str], stores: Sequence[str])
             named.add((spec, receipt.tag))
             local = is_folder(spec)
             broken, attachments = _ask(open_store(spec, root), receipt.tag, receipt.digest) if local else (None, {})
-            yield Carried(
-                tag=receipt.tag,
-                digest=receipt.digest,
-                reference=join_reference(spec, receipt.tag),  # that of 0.1.0's receipts, too
-                files=files,
-                facts={"at": entry.at, **{key: _text(value) for key, value in sorted(entry.ids.items())}},
-                broken=broken,
-                attachments=attachments,
-            )
+            facts = {"at": entry.at, **{key: _text(value) for key, value in sorted(entry.ids.items())}}
+            reference = join_reference(spec, receipt.tag)  # that of 0.1.0's receipts, too
+            yield Carried(receipt.tag, receipt.digest, reference, files, facts, broken, attachments)
     for spec in dict.fromkeys((*filter(is_folder, specs), *stores)):
         store = open_store(spec, root)
         try:
             for tag in store.tags():
                 if (spec, tag) not in named and (tagged := store.find(tag)) is not None:
-                    yield Carried(
-                        tag=tag,
-                        digest=tagged.digest,
-                        reference=join_reference(store.spec, tag),
-                        files={path: (layer.digest, layer.size) for path, layer in store.release(tagged).files().items()},
-                        facts={"at": tagged.at},
-                        attachments=store.attachments(tagged),
-                    )
+                    files = {path: (layer.digest, layer.size) for path, layer in store.release(tagged).files().items()}
+                    facts, reference = {"at": tagged.at}, join_reference(store.spec, tag)
+                    yield Carried(tag, tagged.digest, reference, files, facts, None, store.attachments(tagged))
         except RegistryError as error:
             if spec in stores:
                 raise
