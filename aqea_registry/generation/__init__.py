@@ -1,12 +1,12 @@
 """From a project to its artefacts: the verbs generate and export.
 
-Open `generate` first: it reads a dataset's rows, has their sentences encoded, scores them, and writes pair file, view,
-metrics, plot data and statement; and other formats from a pair file. `encode` gives the vectors of sentences: those that are
-kept, and new ones of the model. Both read and write files; the values that they write are computed by `vectors` and `project`.
+Open `generate` first: it reads a dataset's rows, has their sentences encoded (by `vectors_of`: those that are kept, and new
+ones of the model), scores them, and writes pair file, view, metrics, plot data and statement; and other formats from a pair
+file. It reads and writes files; the values that it writes are computed by `vectors` and `project`.
 
 >>> import numpy as np
 >>> from aqea_registry.embedding.encoder import Encoded
->>> from aqea_registry.generation.encode import in_order
+>>> from aqea_registry.generation.generate import in_order
 >>> batches = [Encoded([2], np.array([[0.0, 2.0]])), Encoded([1, 0], np.array([[1.0, 0.0], [0.0, 1.0]]))]
 >>> in_order(batches).tolist()
 [[0.0, 1.0], [1.0, 0.0], [0.0, 2.0]]

@@ -1,28 +1,41 @@
-"""Make one pair set from pinned bytes: rows and model in, pair file, metrics and plot data out; and other files from it."""
+"""Make one pair set from pinned bytes: rows and model in, pair file, metrics and plot data out; and other files from it.
+
+The vectors of its sentences under the pinned model are kept ones where there are any, new ones where not.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import itertools
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal, NamedTuple
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from aqea_registry.attestations.made import now, write_pair_set_statement
-from aqea_registry.base.files import atomic_write, hash_file, open_regular, write_bytes
+from aqea_registry.base.extras import unusable
+from aqea_registry.base.files import Advance, Limit, atomic_write, hash_file, open_regular, read_small, write_bytes
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused
 from aqea_registry.base.progress import Reporter
-from aqea_registry.embedding.encoder import Settings
-from aqea_registry.generation.encode import pinned_model, pinned_rows, vectors_of
-from aqea_registry.project.artefact import RunArtefact, metrics_text, plot_text
-from aqea_registry.project.project import Project
+from aqea_registry.embedding.encoder import CodeRefusedError, Encoded, Encoder, ModelFiles, NoDevice, Settings, this_machine
+from aqea_registry.embedding.vector_cache import VectorCache, libraries
+from aqea_registry.project.artefact import CatalogueEntry, RunArtefact, metrics_text, plot_text
+from aqea_registry.project.lock import Pin, require_pin
+from aqea_registry.project.params import WRITTEN, Dataset, Model
+from aqea_registry.project.project import CACHE, Project
+from aqea_registry.sources.fetch import fetch, opened
+from aqea_registry.sources.kinds import sources_of
+from aqea_registry.sources.rows import Rows, other_splits, read_rows
 from aqea_registry.vectors.containers import pair_json
 from aqea_registry.vectors.containers.open_pairs import write_aqed, write_parquet
 from aqea_registry.vectors.exact import Undefined
 from aqea_registry.vectors.examine import examine
-from aqea_registry.vectors.margin import Machine, Margin
-from aqea_registry.vectors.pair_set import Header, Malformed, PairSet
+from aqea_registry.vectors.margin import EncodingRecord, Machine, Margin, Spread, margin
+from aqea_registry.vectors.pair_set import BadVector, Header, Malformed, PairSet, normalised, to_grid
 from aqea_registry.vectors.scores import Metrics, Products, cosines, metrics, products
 
 
@@ -141,3 +154,216 @@ _WRITERS: dict[str, Callable[[BinaryIO, PairSet], None]] = {
     "parquet": write_parquet,
     "aqed": write_aqed,
 }
+
+
+MADE = "made.json"
+SAMPLE = 32  # sentences whose vectors are computed in two ways
+SEGMENT = 4096  # sentences whose vectors are kept at a time
+
+
+class ModelInUse(NamedTuple):
+    """A model with its pin, and the folders with its checked files and of its vectors, at all `dimensions` of the run."""
+
+    name: str
+    entry: Model
+    pin: Pin
+    precision: Literal["canonical", "float32"]
+    folder: Path
+    cache: Path
+    dimensions: tuple[int, ...]
+
+
+class Vectors(NamedTuple):
+    """Vectors by sentence; how many were computed now, and the machine that last computed some."""
+
+    cache: VectorCache
+    encoded: int
+    made: EncodingRecord | None
+
+    def margin(self, artefact: RunArtefact, first: Sequence[str], second: Sequence[str]) -> Margin | None:
+        """The margin of a pair set of these sentences; float32 has none."""
+        spread, nearest = self.made.spread if self.made else None, self.cache.nearest
+        canonical, offset = artefact.precision == "canonical", artefact.model_entry.rounding_offset
+        return margin(nearest(first), nearest(second), spread, offset) if canonical else None
+
+
+def vectors_of(
+    model: ModelInUse, sentences: Iterable[str], settings: Settings, report: Reporter, *, label: str, fresh: bool
+) -> Vectors:
+    """Vectors of all sentences (as the model sees them, prefix included). Each distinct one goes through the model once.
+
+    `label` is what the progress bar is called. Raises Refused and CannotCheck.
+    """
+    caches = {dimension: _cache(model, dimension, settings, fresh=fresh) for dimension in model.dimensions}
+    cache = caches[model.entry.dimension]
+    new = cache.missing(sentences)
+    records = {dimension: _cache_folder(model, dimension, settings) / MADE for dimension in caches}
+    made = _kept(records[model.entry.dimension])
+    if new:
+        encoder = load_encoder(model, settings)
+        made = _record(model, encoder, settings, new, made)
+        for path in records.values():  # before the vectors: what is kept is never without it
+            write_bytes(path, msgspec.json.encode(made))
+        _encode(model, encoder, new, caches, report, label)
+    return Vectors(cache, len(new), made)
+
+
+def _kept(path: Path) -> EncodingRecord | None:
+    try:
+        return msgspec.json.decode(read_small(path, Limit.SETTINGS), type=EncodingRecord)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _record(
+    model: ModelInUse, encoder: Encoder, settings: Settings, sentences: Sequence[str], before: EncodingRecord | None
+) -> EncodingRecord:
+    """What computes now, and the spread measured on it: now, if before it was on few sentences or on another machine."""
+    machine = this_machine(settings.device)
+    if model.precision != "canonical":
+        return EncodingRecord(machine=machine, spread=None)
+    known = before.spread if before is not None and before.machine == machine else None
+    if known is not None and known.sample >= SAMPLE // 2:
+        return EncodingRecord(machine=machine, spread=known)
+    return EncodingRecord(machine=machine, spread=_spread(model, encoder, settings, sentences).joined(known))
+
+
+def _spread(model: ModelInUse, encoder: Encoder, settings: Settings, sentences: Sequence[str]) -> Spread:
+    """How far the same computation sentence by sentence, with the other attention where there are two, is from this one."""
+    sample = sorted(sentences, key=len)[:: -(-len(sentences) // SAMPLE)]
+    alone = msgspec.structs.replace(settings, batch=2 if settings.batch == 1 else 1)
+    attention: Literal["sdpa", "eager"] = "sdpa" if settings.attention == "eager" else "eager"
+    try:
+        other = load_encoder(model, msgspec.structs.replace(alone, attention=attention))
+    except Refused:
+        other = load_encoder(model, alone)
+    first, second = (in_order(used.encode(sample)) for used in (encoder, other))
+    try:
+        difference = np.abs(normalised(first) - normalised(second))
+    except BadVector:  # reported when all are encoded, with its sentence
+        return Spread(value=0.0, sample=0)
+    return Spread(value=float(difference.max(initial=0)), sample=len(sample))
+
+
+def in_order(batches: Iterable[Encoded]) -> npt.NDArray[np.floating]:
+    """The vectors of all batches in the order of their sentences."""
+    joined = _join(list(batches))
+    return joined.vectors[np.argsort(joined.positions)]
+
+
+def _full_vectors(entry: Model) -> Model:
+    """A model entry without what does not change its full vectors."""
+    full = entry.full_dimension or entry.dimension
+    return msgspec.structs.replace(
+        entry, dimension=full, full_dimension=None, prefix="", instructions={}, sources=(), licence=None
+    )
+
+
+def _cache_folder(model: ModelInUse, dimension: int, settings: Settings) -> Path:
+    """For exactly these weights, this method and this precision; in float32 the batches matter as well."""
+    entry = model.entry
+    method: list[object] = [model.pin.digest(), WRITTEN.vectors, libraries(), model.precision, entry.max_tokens, dimension]
+    method += [entry.rounding_offset] if model.precision == "canonical" else [repr(settings)]
+    name = f"{model.pin.id.rpartition('/')[2]}-{dimension}d-{hashlib.sha256(json.dumps(method).encode()).hexdigest()[:16]}"
+    return model.cache / name
+
+
+def _cache(model: ModelInUse, dimension: int, settings: Settings, *, fresh: bool) -> VectorCache:
+    folder = _cache_folder(model, dimension, settings)
+    if fresh:
+        for segment in folder.glob("*.npy"):
+            segment.unlink()
+    return VectorCache(folder, dimension)
+
+
+def _encode(
+    model: ModelInUse, encoder: Encoder, sentences: Sequence[str], caches: dict[int, VectorCache], report: Reporter, label: str
+) -> None:
+    """Send sentences through the model and keep their vectors."""
+    if model.precision == "float32":
+        report.warn("precision is float32: these bytes are not canonical, another machine or batch gives others")
+    with report.task(label, len(sentences), "sentences") as advance:
+        for positions, vectors in _segments(encoder.encode(sentences), advance):
+            if vectors.shape[1] != (wanted := model.entry.full_dimension or model.entry.dimension):
+                subject = f"models.{model.name}.{'full_dimension' if model.entry.full_dimension else 'dimension'}"
+                message = "the model gives vectors of another dimension than params.yaml says"
+                raise Refused.of("mismatch", subject, message, str(wanted), str(vectors.shape[1]))
+            texts = [sentences[position] for position in positions]
+            for dimension, cache in caches.items():
+                try:
+                    on_grid = to_grid(vectors[:, :dimension], model.entry.rounding_offset)
+                except BadVector as error:
+                    text = texts[error.row] if len(texts[error.row]) <= 80 else f"{texts[error.row][:77]}..."
+                    raise Refused.of("malformed", model.name, f"{error}, for the sentence {text!r}") from error
+                cache.add(texts, on_grid)
+
+
+def load_encoder(model: ModelInUse, settings: Settings) -> Encoder:
+    """The model, ready to encode. Raises Refused for files that do not load, CannotCheck without the libraries or device."""
+    try:
+        return Encoder(ModelFiles(model.folder, model.entry, model.precision), settings)
+    except NoDevice as error:
+        raise CannotCheck(str(error), "install a torch built for the device, or leave --device out") from error
+    except CodeRefusedError as error:
+        hint = "if you trust its code, say trust_remote_code: true in params.yaml and pin it again"
+        raise Refused.of("unsafe-model", model.name, str(error), hint=hint) from error
+    except Exception as error:  # whatever a library raises for files that it cannot load
+        if isinstance(error, ImportError) or isinstance(error.__cause__, ImportError):
+            raise unusable("generation", error) from error
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        message, hint = f"the pinned files do not load as a model: {reason}", "look at the entry in params.yaml and at its pin"
+        raise Refused.of("malformed", model.name, message, hint=hint) from error
+
+
+def _segments(batches: Iterable[Encoded], advance: Advance) -> Iterator[Encoded]:
+    """The encoder's batches, gathered into pieces worth a file."""
+    gathered, count = list[Encoded](), 0
+    for batch in batches:
+        gathered.append(batch)
+        count += len(batch.positions)
+        advance(len(batch.positions))
+        if count >= SEGMENT:
+            yield _join(gathered)
+            gathered, count = [], 0
+    if gathered:
+        yield _join(gathered)
+
+
+def _join(parts: Sequence[Encoded]) -> Encoded:
+    positions = [position for part in parts for position in part.positions]
+    return Encoded(positions, np.concatenate([part.vectors for part in parts]))
+
+
+def pinned_rows(dataset: CatalogueEntry, report: Reporter, *, local_only: bool = False) -> Rows:
+    """A dataset's rows out of its pinned files; with `local_only`, from this machine alone. Raises RegistryError."""
+    entry, (pin, folder) = dataset.entry, _pinned_files(dataset, report, local_only)
+    assert isinstance(entry, Dataset)
+    rows = read_rows(opened({path: folder / path for path in pin.files}), entry, dataset.name)
+    splits = (f"{finding.subject}: {finding.message}" for finding in other_splits(dataset.name, entry, pin.files))
+    for remark in (*splits, *rows.notes(dataset.name)):
+        report.warn(remark)
+    return rows
+
+
+def pinned_model(
+    model: CatalogueEntry, run: Collection[RunArtefact], report: Reporter, *, local_only: bool = False, root: Path | None = None
+) -> ModelInUse:
+    """A model as this run uses it, and its pinned files; with `local_only`, from this machine alone. Raises RegistryError.
+
+    Its vectors are kept below `root` (default: the project's).
+    """
+    entry, (pin, folder) = model.entry, _pinned_files(model, report, local_only)
+    assert isinstance(entry, Model)
+    others = (artefact.model_entry for artefact in run)
+    same = {other.dimension for other in others if _full_vectors(other) == _full_vectors(entry)}
+    precision, cache = next(artefact.precision for artefact in run), (root or model.root) / CACHE / "vectors"
+    return ModelInUse(model.name, entry, pin, precision, folder, cache, tuple(sorted({entry.dimension, *same})))
+
+
+def _pinned_files(wanted: CatalogueEntry, report: Reporter, local_only: bool) -> tuple[Pin, Path]:
+    """The pin of a catalogue entry, and a folder with exactly the files that it names."""
+    pin = require_pin(wanted.name, wanted.entry, wanted.pin)
+    sources = sources_of(wanted, pin.commit)
+    if local_only:
+        sources = [source for source in sources if source.present() and source.local(min(pin.files)) is not None]
+    return pin, fetch(wanted.name, pin, sources, wanted.root / CACHE / "pinned", report)

@@ -2,7 +2,7 @@
 
 Open `trace` first: it draws the graph of a project, finds what a name means in it, walks both ways, hashes the files on the way
 and marks what is broken. `graph` is the graph as a value, its trees and its diagram, and `GraphBuilder`, into which the others
-write; it is pure. `run_nodes` draws pins, files and stages, `nodes` claims, releases and statements. These read files.
+write; it is pure. `nodes` draws pins, files, stages, claims, releases and statements. Both read files.
 
 >>> from aqea_registry.tracing.graph import Edge, Graph, Node
 >>> nodes = [Node("claim:a", "claim", "a"), Node("metric:k", "metric", "k"), Node("file:f", "file", "f")]

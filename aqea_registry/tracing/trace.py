@@ -22,7 +22,7 @@ from aqea_registry.project.artefact import RunArtefact
 from aqea_registry.project.lock import AGAIN
 from aqea_registry.project.project import Project, Scope
 from aqea_registry.tracing.graph import FORWARD, ExpectedFile, Graph, GraphBuilder, Node, reached, sentence_of
-from aqea_registry.tracing.run_nodes import draw_pins, draw_run
+from aqea_registry.tracing.nodes import draw_claims, draw_pins, draw_releases, draw_run
 from aqea_registry.vectors.examine import Examined, examine
 from aqea_registry.vectors.scores import Metrics
 from aqea_registry.verification.verify_project import CheckedProject
@@ -190,8 +190,6 @@ def outline(
 
     For a release nothing is drawn that only this machine knows. Raises BadConfiguration for a bad receipt, and CannotCheck.
     """
-    from aqea_registry.tracing.nodes import draw_claims, draw_releases
-
     builder = GraphBuilder(project.run)
     draw_pins(builder, project.catalogue.values(), scope)
     draw_run(builder, scope)

@@ -60,7 +60,7 @@ def verify_folder(folder: Path, report: Reporter) -> CheckedList:
     known = {name, SIZES} if name == MANIFEST else {name}
     there = frozenset(present(folder, ("",)))
     if downloaded or any("--" in path for path in there):
-        from aqea_registry.verification.verify_download import verify_download
+        from aqea_registry.verification.verify_release import verify_download
 
         listing, more = verify_download(folder, listing, there, report)
         known |= more
