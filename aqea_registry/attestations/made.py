@@ -92,7 +92,7 @@ def pinned(name: str, pin: Pin) -> tuple[Resource, ...]:
 
 def _code(root: Path) -> tuple[Resource, ...]:
     head = checked_out(root)
-    return (Resource(name="code", digest={"gitCommit": head.commit}, annotations={"dirty": head.dirty}),) if head else ()
+    return (Resource(name="code", digest={"gitCommit": head[0]}, annotations={"dirty": head[1]}),) if head else ()
 
 
 def _run(when: intoto.Metadata | None, byproducts: Iterable[Resource]) -> intoto.RunDetails:

@@ -132,10 +132,10 @@ def manifest(shell: Shell) -> Outcome:
     from aqea_registry.project.manifest import write_manifest
 
     project = shell.project()
-    written = write_manifest(project.root, project.run.paths(), shell.report)
-    data = {path: {"sha256": sha256, "size": size} for path, (sha256, size) in written.files.items()}
-    text = f"{MANIFEST}: {len(written.files)} files{'' if written.changed else ', unchanged'}"
-    return Outcome((), {"files": data, "changed": written.changed}, lambda: click.echo(text))
+    files, changed = write_manifest(project.root, project.run.paths(), shell.report)
+    data = {path: {"sha256": sha256, "size": size} for path, (sha256, size) in files.items()}
+    text = f"{MANIFEST}: {len(files)} files{'' if changed else ', unchanged'}"
+    return Outcome((), {"files": data, "changed": changed}, lambda: click.echo(text))
 
 
 BRANCHES = 10  # of one kind that are shown below one node without --all

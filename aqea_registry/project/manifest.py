@@ -7,8 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
-
 from aqea_registry.base.files import hash_files, size_of, write_bytes
 from aqea_registry.base.findings import Finding, Refused, unread
 from aqea_registry.base.progress import Reporter
@@ -18,15 +16,11 @@ from aqea_registry.base.sha256_list import MANIFEST, SIZES, parse_list, render
 AGAIN = "; run: dvc repro"
 
 
-class WrittenManifest(msgspec.Struct, frozen=True, kw_only=True):
-    """The manifest as written: path to (hex sha256, bytes), and whether the file changed."""
+def write_manifest(root: Path, paths: Iterable[str], report: Reporter) -> tuple[dict[str, tuple[str, int]], bool]:
+    """Hash these files below the root and write the manifest: path to (hex sha256, bytes), and whether it changed.
 
-    files: dict[str, tuple[str, int]]
-    changed: bool
-
-
-def write_manifest(root: Path, paths: Iterable[str], report: Reporter) -> WrittenManifest:
-    """Hash these files below the root and write the manifest. Raises Refused if one is missing; nothing is written."""
+    Raises Refused if one is missing; nothing is written.
+    """
     locations = {path: root / path for path in paths}
     with report.task("hash", sum(map(size_of, locations.values())), "bytes") as advance:
         digests = hash_files(locations.values(), advance=advance)
@@ -42,7 +36,7 @@ def write_manifest(root: Path, paths: Iterable[str], report: Reporter) -> Writte
         raise Refused(f"{len(findings)} files of the run are missing, first {findings[0].subject}", findings, "run: dvc repro")
     changed = write_bytes(root / MANIFEST, render({path: sha256 for path, (sha256, _) in files.items()}))
     changed |= write_bytes(root / SIZES, render_sizes({path: size for path, (_, size) in files.items()}))
-    return WrittenManifest(files=files, changed=changed)
+    return files, changed
 
 
 class Manifest(NamedTuple):

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
 
 import msgspec
 
@@ -223,21 +222,14 @@ def recorded_commit(root: Path) -> tuple[str | None, dict[str, str]]:
     return commit, {"commit": commit, **facts}
 
 
-class Code(NamedTuple):
-    """The commit that is checked out, and whether tracked files were changed since."""
-
-    commit: str
-    dirty: bool
-
-
-def checked_out(root: Path) -> Code | None:
-    """What is checked out; None without git, and in a folder that is not a checkout."""
+def checked_out(root: Path) -> tuple[str, bool] | None:
+    """The commit that is checked out, and whether tracked files were changed since; None where git knows no commit."""
     try:
         commit = _git(root, "rev-parse", "--verify", "HEAD")
         changed = _git(root, "status", "--porcelain", "--untracked-files=no")
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return None if commit is None or changed is None else Code(commit, bool(changed))
+    return None if commit is None or changed is None else (commit, bool(changed))
 
 
 def _git(root: Path, *words: str) -> str | None:
