@@ -1,5 +1,3 @@
 """Every number in a paper traces to bytes that cannot change, and anyone can make those bytes again."""
 
-from __future__ import annotations
-
 __version__ = "0.1.0"

@@ -6,8 +6,6 @@ are held against statements on how the same bytes were made: the making itself i
 kind are not said to be two. Has effects on files and on the given store; `remade` and what it calls are pure.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping

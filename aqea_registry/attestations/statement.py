@@ -4,8 +4,6 @@ A statement refers to digests and is never part of what it refers to. Those of o
 that are not known here are ignored, and a predicate of another type is not judged. Pure.
 """
 
-from __future__ import annotations
-
 import base64
 import re
 from collections.abc import Collection, Mapping

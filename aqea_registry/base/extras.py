@@ -1,7 +1,5 @@
 """The optional parts of the program: what each needs, and the command that installs it. A verb asks before it reads input."""
 
-from __future__ import annotations
-
 import importlib
 import re
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """How an operation reports its progress without knowing a terminal; bytes, odd characters and secrets as text for people."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager

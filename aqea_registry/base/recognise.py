@@ -4,8 +4,6 @@ Such files come of a clone without git-lfs, of a download that met a login page,
 no table, configuration or weights begin that way.
 """
 
-from __future__ import annotations
-
 import codecs
 import hashlib
 import re

@@ -1,7 +1,5 @@
 """STORE-REFs: recognise the name of a release in a store, and split it into the store and the tag. Pure."""
 
-from __future__ import annotations
-
 import re
 from typing import NamedTuple
 

@@ -5,8 +5,6 @@ words mean what they mean to DVC, which reads YAML 1.2: `no` and `on` are texts,
 or too deep, a key twice, tags, aliases that repeat too much and, in other people's files, every anchor and alias.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import re

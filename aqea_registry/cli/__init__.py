@@ -11,8 +11,6 @@ Only click is imported to start; each command imports what it needs. Every modul
 (3, 'error: nowhere not found')
 """
 
-from __future__ import annotations
-
 from aqea_registry.cli import checking, claiming, making, releasing
 from aqea_registry.cli.shell import main
 

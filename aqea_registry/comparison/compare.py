@@ -1,7 +1,5 @@
 """Compare two things that should be the same: files with pair sets, folders, or releases."""
 
-from __future__ import annotations
-
 import tempfile
 from pathlib import Path
 

@@ -5,8 +5,6 @@ several causes share: a prefix and another pooling both move every vector. Then 
 that fit, the likeliest first, and no single one; only encoding the sentences again can distinguish them (`causes`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import numpy as np

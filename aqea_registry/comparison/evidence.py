@@ -5,8 +5,6 @@ very many rows, they are float64, whose sums have an error of some 1e-15: enough
 sides of a comparison.
 """
 
-from __future__ import annotations
-
 from typing import Literal, NamedTuple
 
 import msgspec

@@ -1,7 +1,5 @@
 """Measure two pair sets side by side in one pass: some 200 bytes are kept of a row, of an even sample the vectors. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from itertools import zip_longest
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """Compare two files: their bytes, then the pair sets in them block by block, and what a project's ledgers print of them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Folders, projects and releases compared file by file; and what changed between two releases, with its notes."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Set

@@ -1,7 +1,5 @@
 """The verdict on two pair sets: IDENTICAL, SAME CONTENT, EQUIVALENT or DIVERGED, with the figures that it rests on. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Literal
 

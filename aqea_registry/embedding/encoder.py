@@ -9,8 +9,6 @@ it as `owner/name--module.Class` would make transformers fetch it from the Hub: 
 the name is the local one.
 """
 
-from __future__ import annotations
-
 import atexit
 import json
 import os

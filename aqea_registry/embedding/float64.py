@@ -5,8 +5,6 @@ again, in the seventh digit. `Float64` runs below the model, where every tensor 
 for a lower floating type with float64. `recompute_buffers` computes constants again that were made in float32 at loading.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

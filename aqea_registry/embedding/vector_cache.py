@@ -5,8 +5,6 @@ under the sha256 of its bytes and checked against that name before it is used, s
 damaged segment is computed again. This is a cache: deleting it costs time and changes no byte.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import os

@@ -3,8 +3,6 @@
 The vectors of its sentences under the pinned model are kept ones where there are any, new ones where not.
 """
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 import json

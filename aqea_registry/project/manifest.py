@@ -1,7 +1,5 @@
 """Write the manifest of the run: digests in sha256sum's format, and the sizes beside them."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """params.yaml as values: the catalogue of datasets and models, and which of them this run uses."""
 
-from __future__ import annotations
-
 import re
 from typing import Annotated, Literal
 

@@ -3,8 +3,6 @@
 Which commit recorded the run, git says: it is asked as a command, and changes nothing.
 """
 
-from __future__ import annotations
-
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

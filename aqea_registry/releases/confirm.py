@@ -3,8 +3,6 @@
 Nothing that was computed before is used and no statement of this checkout is believed: every sentence goes through the model.
 """
 
-from __future__ import annotations
-
 import tempfile
 from pathlib import Path
 

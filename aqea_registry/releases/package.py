@@ -4,8 +4,6 @@ A package is made of a verified run and of nothing else: the files of its manife
 card, the Croissant description, the plot, the report and the list of digests that are written for it.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re

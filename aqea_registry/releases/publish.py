@@ -4,8 +4,6 @@ All stores are asked before the first byte is sent to any; then each takes the r
 A mark says that a published release is superseded or withdrawn; nothing of it is deleted, and its tag stays.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """Restore a release from a store: each file is checked before it gets its name, and none is written outside the folder."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,5 @@
 """What a server sent is data: its numbers, words and bodies, bounded; and what a request without an answer means."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator

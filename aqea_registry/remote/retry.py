@@ -1,7 +1,5 @@
 """When to ask a server again, and bytes on their way to a server and back over connections that break."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import time

@@ -3,8 +3,6 @@
 Pure: the same content gives the same page, and no time is in it. The template only lays it out.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections import Counter, defaultdict

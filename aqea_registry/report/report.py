@@ -1,7 +1,5 @@
 """The verb report: one HTML page with every printed number, each claim's status and what it rests on."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Pinned bytes, brought from the first source that has them into a local folder with nothing else in it."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What a source can do, and the kinds: a directory, an installed package's files, a mirror at a URL, the Hub, its cache."""
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import io

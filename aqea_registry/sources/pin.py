@@ -1,7 +1,5 @@
 """Resolve catalogue entries into the lock, and see whether the sources still have the pinned bytes."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path

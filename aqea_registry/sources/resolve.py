@@ -1,7 +1,5 @@
 """From a catalogue entry to a pin: ask the Hub, or take the bytes of a local source as they are."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase

@@ -4,8 +4,6 @@ Nothing becomes another type on the way. A sentence is text: in Parquet a column
 or as a dictionary. A score is an integer, a float or a decimal. All else is a finding that names the column and what it holds.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import re

@@ -7,8 +7,6 @@ A release that is superseded or withdrawn later is not deleted: the reason is a 
 `status-1.json`, `status-2.json`; the last one counts.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Mapping

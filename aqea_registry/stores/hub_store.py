@@ -5,8 +5,6 @@ commit is guarded: the Hub takes it only if the branch is where we looked, so wh
 comes last, on a commit that was looked at again. Attachments are files on the main branch, and tags stay where they are.
 """
 
-from __future__ import annotations
-
 import hashlib
 import random
 import re

@@ -4,8 +4,6 @@
 written first, the index last and under a lock, each in one rename: a reader sees a whole release or none.
 """
 
-from __future__ import annotations
-
 import io
 import json
 import re

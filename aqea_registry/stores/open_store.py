@@ -1,7 +1,5 @@
 """Opening a store by its name, and questions about a release in it that several commands ask."""
 
-from __future__ import annotations
-
 from contextlib import suppress
 from pathlib import Path
 

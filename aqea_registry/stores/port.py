@@ -6,8 +6,6 @@ NotAllowed when the credentials do not suffice, TagConflict when the tag names o
 other bytes than it was given; never an exception of the client library that it uses.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path

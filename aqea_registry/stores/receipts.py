@@ -4,8 +4,6 @@
 kept beside a store that is a folder of this checkout, and committed under `manifests/releases` for every other store.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any

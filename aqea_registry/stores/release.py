@@ -5,8 +5,6 @@ object. Its media type is that of an image config, not `application/vnd.oci.empt
 refuses to inspect anything else; `artifactType` says what this is.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import unicodedata

@@ -1,7 +1,5 @@
 """The nodes of a project: pins, files and stages; above them claims and documents, releases and stores, statements on both."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections import defaultdict

@@ -1,7 +1,5 @@
 """Trace anything that has a name or a digest: down to what it rests on, up to what rests on it, and check the bytes behind."""
 
-from __future__ import annotations
-
 import difflib
 import json
 import os

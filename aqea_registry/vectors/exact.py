@@ -4,8 +4,6 @@ Every result is the float64 nearest to the true real number. Nothing here depend
 or on a processor: only Python integers are added, multiplied, divided and compared.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from math import isqrt

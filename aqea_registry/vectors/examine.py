@@ -1,7 +1,5 @@
 """A pair file checked on its own: is it what its name says, is it canonical, and what are its scores?"""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from pathlib import Path

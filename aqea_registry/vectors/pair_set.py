@@ -3,8 +3,6 @@
 From float vectors to the grid: normalised in float64, rounded to millionths, kept as int32 micro-units.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple, TypeVar

@@ -5,8 +5,6 @@ root of a ratio of integers, kept in fixed point with so many bits that differen
 ones equal. Names follow MTEB; a distance counts negated, so that more is more similar.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain

@@ -7,8 +7,6 @@ An etag is the sha256 of a large file and the Git blob id (SHA-1) of any other. 
 huggingface_hub 2 keeps, names the same of each file. They are the Hub's words, kept on this disk: nobody has signed them.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re

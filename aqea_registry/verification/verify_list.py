@@ -3,8 +3,6 @@
 The pass over bytes that every verification makes: find the files, hash each once, say what differs from what is listed.
 """
 
-from __future__ import annotations
-
 import os
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping

@@ -3,8 +3,6 @@
 `recompute` gives scores from bytes: the chain to a pair file is checked first, then its scores are computed again.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 

@@ -5,8 +5,6 @@ list. On GitHub a file is an asset with `--` for `/`, or several parts, and `SHA
 attachments of all releases lie beside the newest.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Set

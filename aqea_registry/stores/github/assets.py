@@ -5,8 +5,6 @@ sent in parts, none or several, and `parts.json` says which. `release.json` is t
 `SHA256SUMS` lists all of them by their names.
 """
 
-from __future__ import annotations
-
 import base64
 import binascii
 import json

@@ -5,8 +5,6 @@ that GitHub reports for that asset is the release's. A release is published in o
 a reader sees a whole release or none. Of two that are published under one tag GitHub refuses the second.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property, partial

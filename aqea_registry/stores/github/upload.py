@@ -6,8 +6,6 @@ user's cache: who holds that file's lock goes on with the draft, also after a pu
 is sent again, in a draft of its own; of all drafts the first is published, and then the others are deleted.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import secrets

@@ -11,8 +11,6 @@ Attachments are manifests that refer to a release, found by its referrers or by 
 the writer looks at again after a while, to add what another's writing lost.
 """
 
-from __future__ import annotations
-
 import re
 import time
 from collections.abc import Iterator, Mapping

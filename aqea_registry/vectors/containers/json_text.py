@@ -8,8 +8,6 @@ for all values of a block. Reading guesses by position and formats the guess aga
 so nothing else needs to be proven.
 """
 
-from __future__ import annotations
-
 import math
 import os
 import re

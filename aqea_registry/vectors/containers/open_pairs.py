@@ -9,8 +9,6 @@ is in the schema's metadata, so that it can be written again from it. The bytes 
 digest is the same under all.
 """
 
-from __future__ import annotations
-
 import os
 import struct
 from collections.abc import Iterator

@@ -5,8 +5,6 @@ The file is the published one: a single object with the keys `dataset`, `model`,
 have the shortest form of RFC 8785 (that of ECMAScript), so `JSON.stringify` writes the same bytes.
 """
 
-from __future__ import annotations
-
 import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
