@@ -8,18 +8,9 @@ import msgspec
 from aqea_registry.base.findings import CannotCheck
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.references import is_reference, split_reference
+from aqea_registry.comparison import trees
 from aqea_registry.comparison.pair_files import NamedFile, claimed_by, compare_files
-from aqea_registry.comparison.trees import (
-    Change,
-    FileComparison,
-    Tree,
-    changes,
-    compare_trees,
-    folder_tree,
-    pick,
-    read_contents,
-    tree_in_store,
-)
+from aqea_registry.comparison.trees import Change, FileComparison, Tree
 from aqea_registry.comparison.verdict import BOUND, PairSetComparison, Verdict, worst_of
 from aqea_registry.project.project import open_project
 from aqea_registry.stores.open_store import find, open_store
@@ -45,14 +36,14 @@ def compare(
     """
     changed: tuple[Change, ...] = ()
     if is_reference(before) and is_reference(after):
-        old, new = (read_contents(*_release(reference, root)) for reference in (before, after))
-        changed = tuple(changes(old, new))
+        old, new = (trees.read_contents(*_release(reference, root)) for reference in (before, after))
+        changed = tuple(trees.changes(old, new))
         if not deep:
             return TreeComparison(verdict="IDENTICAL" if old.digest == new.digest else "DIVERGED", changes=changed)
     with tempfile.TemporaryDirectory(prefix="aqea-compare-") as scratch:
         first, second = (_open(name, root, Path(scratch), report) for name in (before, after))
         if isinstance(first, Tree) and isinstance(second, Tree):
-            files = compare_trees(first, second, report, claimed_by(root), bound)
+            files = trees.compare_trees(first, second, report, claimed_by(root), bound)
             return TreeComparison(verdict=worst_of([file.verdict for file in files]), files=files, changes=changed)
         pair = _file(first, second), _file(second, first)
         found, compared = compare_files(*pair, report, claimed_by(root), bound)
@@ -73,10 +64,10 @@ def _release(reference: str, root: Path) -> tuple[Store, Tagged]:
 def _open(name: str, root: Path, scratch: Path, report: Reporter) -> Tree | NamedFile:
     """What a name on the command line means."""
     if is_reference(name):
-        return tree_in_store(*_release(name, root), scratch, report)
+        return trees.tree_in_store(*_release(name, root), scratch, report)
     path = root / name
     if path.is_dir():
-        return folder_tree(path, name, report)
+        return trees.folder_tree(path, name, report)
     if not path.exists():
         raise CannotCheck(f"{name} does not exist", "name a file, a folder, or a release such as oci:DIR:TAG")
     return NamedFile(path, name)
@@ -87,5 +78,5 @@ def _file(side: Tree | NamedFile, other: Tree | NamedFile) -> NamedFile:
     if isinstance(side, NamedFile):
         return side
     assert isinstance(other, NamedFile)
-    path = pick(side, other.path.name)
+    path = trees.pick(side, other.path.name)
     return NamedFile(side.fetch(path), f"{side.name}: {path}")

@@ -10,17 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from aqea_registry.base.files import (
-    FileDigest,
-    Limit,
-    UnsafePath,
-    WrongBytes,
-    copy_checked,
-    hash_files,
-    inside,
-    read_small,
-    size_of,
-)
+from aqea_registry.base.files import Limit, UnsafePath, WrongBytes, copy_checked, hash_files, inside, read_small, size_of
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused, RegistryError
 from aqea_registry.base.progress import Reporter, markdown_table
 from aqea_registry.base.references import join_reference
@@ -73,7 +63,7 @@ def folder_tree(folder: Path, name: str, report: Reporter) -> Tree:
             raise Refused.of("unsafe-path", f"{name}/{path}", f"{error}; not followed") from error
     with report.task("hash", sum(map(size_of, locations.values())), "bytes") as advance:
         digests = hash_files(locations.values(), advance=advance)
-    files = {path: digest.sha256 for path, at in locations.items() if isinstance(digest := digests[at], FileDigest)}
+    files = {path: digest.sha256 for path, at in locations.items() if not isinstance(digest := digests[at], OSError)}
     if not files:
         raise CannotCheck(f"{name} holds no files that can be read", "name a folder with pair files in it")
     return Tree(name, files, locations.__getitem__)

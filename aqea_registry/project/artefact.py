@@ -23,6 +23,7 @@ METRICS = "metrics"
 PLOTS = "plots"
 VIEWS = "views"
 OWN_FOLDERS = (DATA, METRICS, PLOTS, VIEWS)  # ours alone
+LEFT = ((METRICS, ".json"), (PLOTS, ".csv"), (VIEWS, ".parquet"))  # what a change of the run leaves
 FORMATS = ("benchmark", "embeddings", "parquet", "aqed")  # that `export` writes
 _PUBLISHED = {DATA: "data", METRICS: "metrics", VIEWS: "parquet"}  # folder of the project to folder of a release
 

@@ -189,14 +189,6 @@ def output_findings(lock: DvcLock, digests: Mapping[str, FileDigest]) -> list[Fi
     return findings
 
 
-def unmade_findings(lock: DvcLock, listed: Mapping[str, str], inputs: frozenset[str]) -> list[Finding]:
-    """Files of the manifest that no stage in dvc.lock makes."""
-    return [
-        Finding("lock-stale", path, f"the manifest lists it, and no stage in dvc.lock makes it; {AGAIN}")
-        for path in sorted(set(listed) - set(lock.outputs()) - inputs)
-    ]
-
-
 def parameter_findings(lock: DvcLock, files: Mapping[str, Any], stages: frozenset[str]) -> list[Finding]:
     """Where one of these stages ran with other parameters than the files (path to content) hold now, or did not run."""
     findings = [

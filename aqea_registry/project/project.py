@@ -17,17 +17,7 @@ from aqea_registry.base.findings import BadConfiguration, Finding
 from aqea_registry.base.sha256_list import MANIFEST, SIZES
 from aqea_registry.base.strict import load_yaml
 from aqea_registry.project.artefact import CatalogueEntry, RunArtefact
-from aqea_registry.project.lock import (
-    DVC_LOCK,
-    LOCK,
-    DvcLock,
-    Lock,
-    Pin,
-    parameter_findings,
-    parse_lock,
-    read_dvc_lock,
-    unmade_findings,
-)
+from aqea_registry.project.lock import AGAIN, DVC_LOCK, LOCK, DvcLock, Lock, Pin, parameter_findings, parse_lock, read_dvc_lock
 from aqea_registry.project.manifest import Manifest, read_manifest
 from aqea_registry.project.params import Params, group_of, to_params
 
@@ -83,9 +73,10 @@ class RunRecord:
         if self.unread:
             return []
         lock = {} if self.pins_file is None else {LOCK: msgspec.to_builtins(self.lock)}
-        unmade = unmade_findings(self.dvc_lock, self.manifest.digests, frozenset({LOCK}))
-        files = {PARAMS: self.plain_params, **lock}
-        return [*unmade, *parameter_findings(self.dvc_lock, files, frozenset(self.stages))]
+        unmade = sorted(set(self.manifest.digests) - set(self.dvc_lock.outputs()) - {LOCK})
+        message = f"the manifest lists it, and no stage in dvc.lock makes it; {AGAIN}"
+        stale = parameter_findings(self.dvc_lock, {PARAMS: self.plain_params, **lock}, frozenset(self.stages))
+        return [*(Finding("lock-stale", path, message) for path in unmade), *stale]
 
     def stale_findings(self, artefact: RunArtefact) -> list[Finding]:
         """Where dvc.lock says that the pair set was made from other pins or parameters. What DVC did not make is not stale."""

@@ -10,7 +10,7 @@ import random
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -22,16 +22,7 @@ from aqea_registry.remote.hub_client import HubClient, NotFound, RemoteFile, Rep
 from aqea_registry.stores import port
 from aqea_registry.stores.attachments import check_document
 from aqea_registry.stores.port import Content, OtherContent, Plan, Tagged
-from aqea_registry.stores.release import (
-    LARGEST_MANIFEST,
-    RECORD,
-    Descriptor,
-    NotARelease,
-    Release,
-    StoredFile,
-    digest_of,
-    parse,
-)
+from aqea_registry.stores.release import LARGEST_MANIFEST, RECORD, Descriptor, Release, StoredFile, digest_of
 
 SPEC = re.compile(r"hf://datasets/(?P<repository>[A-Za-z0-9_][\w.-]*/[A-Za-z0-9_][\w.-]*)", re.ASCII)
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -210,12 +201,9 @@ class HubStore:
     def _earlier(self, looked: BranchState) -> dict[str, Descriptor]:
         """What the release that the branch holds consists of; nothing, if that is not a release."""
         content = self._record(looked.commit) if looked.commit and RECORD in looked.tree else None
-        if content is None:
-            return {}
-        try:
-            return _wanted(parse(content))
-        except NotARelease:
-            return {}
+        with suppress(Refused):
+            return _wanted(port.parsed(self.spec, content or b""))
+        return {}
 
     # The tag and its record
 

@@ -12,17 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from aqea_registry.base.files import (
-    Advance,
-    Limit,
-    copy_checked,
-    hash_file,
-    ignore,
-    locked,
-    open_regular,
-    read_small,
-    write_bytes,
-)
+from aqea_registry.base.files import Advance, Limit, copy_checked, hash_file, locked, open_regular, read_small, write_bytes
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Refused
 from aqea_registry.base.references import join_reference
 from aqea_registry.base.strict import load_json
@@ -78,7 +68,7 @@ class Layout:
         existing, new = port.same_release(lambda: self.find(tag), self.spec, tag, release), tuple(self._missing(release))
         return Plan(existing=existing, new=new, complete=existing is not None and not new and self._is_marked())
 
-    def push(self, tag: str, release: Release, content: Content, notes: str, advance: Advance = ignore) -> dict[str, object]:
+    def push(self, tag: str, release: Release, content: Content, notes: str, advance: Advance) -> dict[str, object]:
         """Write a release under a tag; repeat a push that was cut off. A layout keeps no notes."""
         self._folder.mkdir(parents=True, exist_ok=True)
         with locked(self._folder):
@@ -111,7 +101,7 @@ class Layout:
         note = f"{len(idle)} files of {self.spec} that no entry leads to were not looked at, first {min(idle, default='')}"
         return findings, [note] if idle else []
 
-    def stored(self, tagged: Tagged, release: Release, deep: bool, advance: Advance = ignore) -> Iterator[StoredFile]:
+    def stored(self, tagged: Tagged, release: Release, deep: bool, advance: Advance) -> Iterator[StoredFile]:
         """Every file, hashed in place, `deep` or not: a folder reports no digests. Raises Refused for a bad config."""
         for path, layer in sorted(release.files().items()):
             try:

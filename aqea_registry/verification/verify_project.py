@@ -12,16 +12,7 @@ from aqea_registry.base.findings import Finding, Refused, Unchecked
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.recognise import canonical_findings
 from aqea_registry.base.sha256_list import MANIFEST, SIZES
-from aqea_registry.project.artefact import (
-    FORMATS,
-    METRICS,
-    OWN_FOLDERS,
-    PLOTS,
-    VIEWS,
-    CatalogueEntry,
-    RunArtefact,
-    metrics_text,
-)
+from aqea_registry.project.artefact import FORMATS, LEFT, OWN_FOLDERS, CatalogueEntry, RunArtefact, metrics_text
 from aqea_registry.project.lock import LOCK, output_findings, pin_findings, render_lock
 from aqea_registry.project.manifest import Manifest
 from aqea_registry.project.params import Params
@@ -92,8 +83,7 @@ def _manifest_findings(run: RunRecord) -> list[Finding]:
 
 def _surplus(run: RunRecord, params: Params) -> tuple[list[Finding], list[str]]:
     """Files in the run's folders that nothing knows; notes on those that are not compared, because they are the author's."""
-    small = ((METRICS, ".json"), (PLOTS, ".csv"), (VIEWS, ".parquet"))  # what a change of the run leaves
-    left = {f"{folder}/{key}{end}" for other in params.runs.values() for key in other.pairs for folder, end in small}
+    left = {f"{folder}/{key}{end}" for other in params.runs.values() for key in other.pairs for folder, end in LEFT}
     known = {*run.manifest.digests, *run.made_by(), *left, *(f"{folder}/.gitignore" for folder in OWN_FOLDERS)}
     exports = {artefact.path(form) for artefact in run.artefacts.values() for form in FORMATS}
     there = set(present(run.root, OWN_FOLDERS)) - known

@@ -17,6 +17,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from aqea_registry.base.files import ignore
 from aqea_registry.base.findings import RegistryError
 from aqea_registry.base.progress import Silent
 from aqea_registry.cli.shell import STATUS
@@ -98,7 +99,7 @@ def make_project(root: Path) -> None:
     (root / "manifests/MANIFEST.sizes").write_text("".join(f"{len(text)}  {path}\n" for path, text in files.items()))
     release = build([("a.txt", _hex(b"a\n"), 2)])
     layout = Layout("oci:releases", root / "releases")
-    layout.push("v1", release, lambda _: b"a\n", "")
+    layout.push("v1", release, lambda _: b"a\n", "", ignore)
     tagged = layout.find("v1")
     assert tagged is not None
     status = {"schema": "aqea-registry/status/1", "digest": tagged.digest, "state": "withdrawn", "reason": "wrong"}

@@ -53,7 +53,9 @@ class Folder:
         return Tagged(tag="v1", digest=digest, at=digest)
 
     def check(self, release: Release) -> list[Finding]:
-        return compare_with_store("oci:store:v1", release, self.layout.stored(self.tagged(release.digest()), release, False))
+        return compare_with_store(
+            "oci:store:v1", release, self.layout.stored(self.tagged(release.digest()), release, False, ignore)
+        )
 
     def missing(self) -> list[Descriptor]:
         return [*self.layout.plan("v1", self.release).new]
