@@ -106,7 +106,11 @@ def find(builder: GraphBuilder, what: str, report: Reporter) -> list[str]:
             return [named]
     if by_digest := _with_digest(builder, what, report):
         return by_digest
-    if (digest := _digest_of_file(builder.run.root / what)) is not None:
+    try:
+        digest = hash_file(builder.run.root / what).sha256  # of a file that lies anywhere
+    except (OSError, ValueError):
+        digest = None
+    if digest is not None:
         if same := _with_digest(builder, digest, report):
             return same
         raise CannotCheck(f"nothing in this project knows {what}, nor a file with its sha256 {digest}", HINT)
@@ -115,14 +119,6 @@ def find(builder: GraphBuilder, what: str, report: Reporter) -> list[str]:
     near = _near(builder, what)
     name = what if len(what) <= LONGEST else f"{what[: LONGEST - 1]}…"
     raise BadConfiguration(f"nothing in this project is called {name!r}", f"near it: {', '.join(near)}" if near else HINT)
-
-
-def _digest_of_file(path: Path) -> str | None:
-    """The sha256 of a file that lies anywhere; None if there is none."""
-    try:
-        return hash_file(path).sha256
-    except (OSError, ValueError):
-        return None
 
 
 def _near(builder: GraphBuilder, what: str) -> list[str]:
@@ -175,7 +171,7 @@ def _digests(nodes: Iterable[Node], start: str) -> dict[str, list[str]]:
     return found
 
 
-def build_graph(builder: GraphBuilder, verification: CheckedProject | None = None, *, report: Reporter = SILENT) -> Graph:
+def build_graph(builder: GraphBuilder, verification: CheckedProject, *, report: Reporter = SILENT) -> Graph:
     """The whole graph, every file of it looked at; digests and scores of what was verified are taken from there."""
     check_bytes(builder, builder.nodes.keys(), report, verification)
     return builder.graph()

@@ -14,23 +14,8 @@ from aqea_registry.base.files import Advance, ignore
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, NotAllowed, Refused, TagConflict
 from aqea_registry.base.references import join_reference
 from aqea_registry.stores import port
+from aqea_registry.stores.github import assets as layout
 from aqea_registry.stores.github.api import Asset, Found, GitHubClient, GitHubRefusal
-from aqea_registry.stores.github.assets import (
-    ATTACHMENT,
-    LONGEST_TEXT,
-    NAME,
-    PART,
-    asset_name,
-    check_names,
-    digest_of_asset,
-    embed,
-    embedded,
-    notice,
-    open_file,
-    read_parts,
-    stored_files,
-    with_notice,
-)
 from aqea_registry.stores.github.upload import AssetUpload, Sending, draft_lock, draft_owner, own_draft, send
 from aqea_registry.stores.port import Content, OtherContent, Plan, Tagged
 from aqea_registry.stores.release import LARGEST_MANIFEST, RECORD, Descriptor, Release, StoredFile, digest_of
@@ -43,7 +28,7 @@ SPEC = re.compile(r"github://([A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?/[A-Za-z0-
 class GitHub:
     """The releases of one repository. `part`: bytes of the largest asset. Raises BadConfiguration for any other spec."""
 
-    def __init__(self, spec: str, *, part: int = PART) -> None:
+    def __init__(self, spec: str, *, part: int = layout.PART) -> None:
         match = SPEC.fullmatch(spec)
         if match is None:
             raise BadConfiguration(f"{spec} names no repository on GitHub", "its name is github://OWNER/REPO")
@@ -85,7 +70,7 @@ class GitHub:
 
     def plan(self, tag: str, release: Release) -> Plan:
         """What a push would send, to a new draft or to one that a push left."""
-        check_names(release, self._part)
+        layout.check_names(release, self._part)
         self._client.check_writable()
         existing = port.same_release(lambda: self.find(tag), self.spec, tag, release)
         owner = draft_owner(self._client.address, tag, release.digest())
@@ -98,7 +83,7 @@ class GitHub:
 
     def push(self, tag: str, release: Release, content: Content, notes: str, advance: Advance) -> dict[str, object]:
         """Publish a release under a tag, or send what a published one lost, if it still takes it."""
-        check_names(release, self._part)
+        layout.check_names(release, self._part)
         with draft_lock(self._client.address, tag, release.digest(), wait=False) as owner:
             sending = Sending(self._client, tag, release, content, notes, self._part, owner)
             made, reason = None, "its releases change all the time"
@@ -123,10 +108,10 @@ class GitHub:
     def ids(self, tagged: Tagged, release: Release) -> dict[str, object]:
         """The numbers of the release and its assets; of a file in parts, those of all its parts."""
         assets = self._client.assets(int(tagged.at))
-        parts = read_parts(self._client, assets).files
+        parts = layout.read_parts(self._client, assets).files
         ids: dict[str, object] = {}
         for path in [*release.files(), RECORD]:
-            if (asset := assets.get(asset_name(path))) is not None:
+            if (asset := assets.get(layout.asset_name(path))) is not None:
                 ids[path] = asset.id
             elif path in parts:
                 ids[path] = [assets[part.name].id for part in parts[path].parts if part.name in assets]
@@ -135,23 +120,23 @@ class GitHub:
     def stored(self, tagged: Tagged, release: Release, deep: bool, advance: Advance) -> Iterator[StoredFile]:
         """Each file as GitHub has it: by the digests of its assets, or by its bytes where there is none, or with `deep`."""
         self._seen.pop(tagged.at, None)
-        yield from stored_files(self._client, self._assets(tagged), release, deep, advance)
+        yield from layout.stored_files(self._client, self._assets(tagged), release, deep, advance)
 
     def open(self, tagged: Tagged, path: str, layer: Descriptor, offset: int) -> BinaryIO:
         """A file's bytes from `offset` on, put together from its parts; a broken connection is resumed while they are read."""
-        return open_file(self._client, self._assets(tagged), path, layer, offset)
+        return layout.open_file(self._client, self._assets(tagged), path, layer, offset)
 
     def attach(self, tagged: Tagged, name: str, content: bytes) -> None:
         """Keep a small document as an asset, or in the text of a release that takes none. Raises Refused for another one."""
-        if not NAME.fullmatch(name):
+        if not layout.NAME.fullmatch(name):
             raise BadConfiguration(f"{name!r} cannot be the name of an attachment", "use letters, digits, '.', '_' and '-'")
         with draft_lock(self._client.address, tagged.tag, "attachments", wait=True):
             found = self._by_number(tagged)
             subject = f"{join_reference(self.spec, tagged.tag)}: {name}"
             if not port.is_attached(subject, content, self._attachments(found).get(name)):
                 self._keep(found, name, content)
-            if name.startswith("status-") and (line := notice(content)) is not None:  # for readers
-                self._rewrite(found, lambda text: with_notice(text, line))
+            if name.startswith("status-") and (line := layout.notice(content)) is not None:  # for readers
+                self._rewrite(found, lambda text: layout.with_notice(text, line))
 
     def attachments(self, tagged: Tagged) -> Mapping[str, bytes]:
         """The documents that are kept beside a release, as assets or in its text, by name."""
@@ -165,7 +150,7 @@ class GitHub:
         if record is None or not record.whole:
             raise OtherContent(join_reference(self.spec, found.tag), f"a GitHub release without {RECORD}")
         self._seen[str(found.id)] = assets
-        return Tagged(tag=found.tag, digest=digest_of_asset(self._client, record), at=str(found.id))
+        return Tagged(tag=found.tag, digest=layout.digest_of_asset(self._client, record), at=str(found.id))
 
     def _assets(self, tagged: Tagged) -> dict[str, Asset]:
         if tagged.at not in self._seen:
@@ -187,29 +172,29 @@ class GitHub:
 
     def _missing(self, assets: Mapping[str, Asset], release: Release) -> list[Descriptor]:
         """The files of a release that these assets do not have."""
-        layers, stored = release.files(), stored_files(self._client, assets, release, False, ignore)
+        layers, stored = release.files(), layout.stored_files(self._client, assets, release, False, ignore)
         return [layers[file.path] for file in stored if file.digest != layers[file.path].digest]
 
     # Attachments
 
     def _attachments(self, found: Found) -> dict[str, bytes]:
         assets = self._client.assets(found.id)
-        return embedded(found.text) | {
-            name.removeprefix(ATTACHMENT): self._client.read(asset, LARGEST_MANIFEST)
+        return layout.embedded(found.text) | {
+            name.removeprefix(layout.ATTACHMENT): self._client.read(asset, LARGEST_MANIFEST)
             for name, asset in sorted(assets.items())
-            if name.startswith(ATTACHMENT) and asset.whole
+            if name.startswith(layout.ATTACHMENT) and asset.whole
         }
 
     def _keep(self, found: Found, name: str, content: bytes) -> None:
         if not found.immutable and content:
             label = f"attachment {name}"
-            upload = AssetUpload(ATTACHMENT + name, label, "application/json", digest_of(content), len(content), content)
+            upload = AssetUpload(layout.ATTACHMENT + name, label, "application/json", digest_of(content), len(content), content)
             try:
                 send(self._client, found, upload, content, ignore)
             except GitHubRefusal as error:
                 raise self._not_attached(found, f"{name}: {error.said}") from error
         elif len(content) < LARGEST_IN_TEXT:
-            self._rewrite(found, lambda text: text if name in embedded(text) else embed(text, name, content))
+            self._rewrite(found, lambda text: text if name in layout.embedded(text) else layout.embed(text, name, content))
         else:
             message = f"the release takes no more assets, and {name} is too large for its text ({len(content)} bytes)"
             raise self._not_attached(found, message)
@@ -223,7 +208,7 @@ class GitHub:
             wanted = change(text)
             if wanted == text:
                 return
-            if len(wanted) > LONGEST_TEXT:
+            if len(wanted) > layout.LONGEST_TEXT:
                 raise self._not_attached(found, "its text is full")
             try:
                 self._client.rewrite(found, wanted)

@@ -20,20 +20,9 @@ from aqea_registry.base.files import BLOCK, Advance, Limit, ignore, lock, read_s
 from aqea_registry.base.findings import CannotCheck, NotAllowed, Refused
 from aqea_registry.base.sha256_list import render
 from aqea_registry.remote.retry import UploadBody
+from aqea_registry.stores.github import assets as layout
 from aqea_registry.stores.github.api import ABSENT, INVALID, Asset, Found, GitHubClient, GitHubRefusal
-from aqea_registry.stores.github.assets import (
-    ATTACHMENT,
-    PARTS,
-    SUMS,
-    Part,
-    Parts,
-    SplitFile,
-    asset_name,
-    describe,
-    digest_of_asset,
-    marked,
-    part_names,
-)
+from aqea_registry.stores.github.assets import Part, Parts, SplitFile
 from aqea_registry.stores.port import Content, unchanged
 from aqea_registry.stores.release import MANIFEST_TYPE, RECORD, Descriptor, Release, digest_of
 
@@ -65,10 +54,10 @@ class Sending:
         """Fill a draft and publish it. Raises GitHubRefusal if somebody else changed the releases meanwhile; Refused."""
         digest = self._release.digest()
         draft = own_draft(self._client, self._tag, digest, self._owner)
-        draft = draft or self._client.create(self._tag, describe(self._notes, digest, self._owner))
+        draft = draft or self._client.create(self._tag, layout.describe(self._notes, digest, self._owner))
         self.fill(draft, advance)
         try:
-            return self._client.publish(draft, describe(self._notes, digest))
+            return self._client.publish(draft, layout.describe(self._notes, digest))
         except GitHubRefusal as error:
             if error.status == INVALID and "already_exists" not in error.codes:
                 raise NotAllowed(
@@ -82,7 +71,7 @@ class Sending:
         names = {upload.name for upload in uploads}
         if found.draft:
             for asset in present.values():
-                if asset.name not in names and not asset.name.startswith(ATTACHMENT):
+                if asset.name not in names and not asset.name.startswith(layout.ATTACHMENT):
                     self._client.delete_asset(asset)
         for upload in uploads:
             there = present.get(upload.name)
@@ -102,28 +91,28 @@ class Sending:
             self._client.delete(draft)
 
     def _good(self, asset: Asset, upload: AssetUpload) -> bool:
-        return asset.whole and digest_of_asset(self._client, asset) == upload.digest
+        return asset.whole and layout.digest_of_asset(self._client, asset) == upload.digest
 
     @cached_property
     def _uploads(self) -> list[AssetUpload]:
         """All assets of the release, the record last; split files are hashed once."""
         uploads = [*self._make(), _text_upload(RECORD, self._release.render(), MANIFEST_TYPE)]
         sums = render({upload.name: upload.digest.removeprefix("sha256:") for upload in uploads})
-        return [*uploads[:-1], _text_upload(SUMS, sums, "text/plain"), uploads[-1]]
+        return [*uploads[:-1], _text_upload(layout.SUMS, sums, "text/plain"), uploads[-1]]
 
     def _make(self) -> Iterator[AssetUpload]:
         split: dict[str, SplitFile] = {}
         for path, layer in sorted(self._release.files().items()):
-            names = part_names(path, layer, self._part)
+            names = layout.part_names(path, layer, self._part)
             if names is None:
-                yield AssetUpload(asset_name(path), path, layer.media_type, layer.digest, layer.size, path)
+                yield AssetUpload(layout.asset_name(path), path, layer.media_type, layer.digest, layer.size, path)
                 continue
             split[path] = self._split(path, layer, names)
             for number, part in enumerate(split[path].parts):
                 label = f"{path} (part {number + 1} of {len(names)})"
                 yield AssetUpload(part.name, label, layer.media_type, part.digest, part.size, path, number * self._part)
         if split:
-            yield _text_upload(PARTS, Parts(files=split).render(), "application/json")
+            yield _text_upload(layout.PARTS, Parts(files=split).render(), "application/json")
 
     def _split(self, path: str, layer: Descriptor, names: tuple[str, ...]) -> SplitFile:
         """Hash a file in parts, and as a whole. Raises Refused if it is not what the release names."""
@@ -142,7 +131,7 @@ def drafts(client: GitHubClient, tag: str, digest: str) -> dict[str, list[Found]
     """The drafts of a release by their owners."""
     found: dict[str, list[Found]] = {}
     for release in client.releases():
-        mark = marked(release.text) if release.draft and release.tag == tag else None
+        mark = layout.marked(release.text) if release.draft and release.tag == tag else None
         if mark is not None and mark[0] == digest:
             found.setdefault(mark[1], []).append(release)
     return found
@@ -206,7 +195,7 @@ def send(client: GitHubClient, found: Found, upload: AssetUpload, source: Path |
             if asset is not None and asset.name != upload.name:
                 raise _other_asset(client, upload, "GitHub gave the asset another name", upload.name, asset.name)
             if asset is not None and asset.whole:
-                actual = digest_of_asset(client, asset)
+                actual = layout.digest_of_asset(client, asset)
                 if actual != upload.digest:
                     raise _other_asset(client, upload, "GitHub holds other bytes than were sent", upload.digest, actual)
                 return
