@@ -134,7 +134,9 @@ def _finish(name: str, work: Callable[[], Outcome], *, as_json: bool, quiet: boo
         if outcome is not None and not quiet:
             outcome.show()
     if error is not None:
-        print_error(error)
+        click.echo(printable(f"error: {error.message}"), err=True)
+    if error is not None and error.hint:
+        click.echo(printable(f"  next: {error.hint}"), err=True)
     raise SystemExit(status)
 
 
@@ -193,13 +195,6 @@ def _json_items(findings: Sequence[Finding]) -> Iterator[str]:
 def _write(texts: Iterable[str]) -> None:
     sys.stdout.writelines(map(hide_secrets, texts))  # whoever says it, and wherever it stands
     sys.stdout.flush()
-
-
-def print_error(error: RegistryError) -> None:
-    """What went wrong and what to do next, on stderr."""
-    click.echo(printable(f"error: {error.message}"), err=True)
-    if error.hint:
-        click.echo(printable(f"  next: {error.hint}"), err=True)
 
 
 def print_findings(findings: Sequence[Finding]) -> None:

@@ -148,7 +148,8 @@ class _Side:
             raise ValueError(f"a value of more than {LARGEST:g}: its square would leave float64")
         with np.errstate(over="ignore"):  # what is too large for a format is not in it
             self.forms = {name: holds for name, holds in self.forms.items() if all(map(holds, block))}
-        first, second = (self._in_micro(matrix) for matrix in block)
+        on_grid = CANONICAL in self.forms or CANONICAL32 in self.forms
+        first, second = (np.rint(matrix * MICRO) if on_grid else matrix * MICRO for matrix in block)
         difference = first - second
         squares = [np.einsum("ij,ij->i", rows, rows) for rows in (first, second, difference)]
         dot, manhattan = np.einsum("ij,ij->i", first, second), np.abs(difference, out=difference).sum(axis=1)
@@ -157,10 +158,6 @@ class _Side:
         marks = [rows @ self.directions / length[:, None] for rows, length in zip((first, second), lengths, strict=True)]
         self.marks.append(np.stack(marks, axis=1).astype(np.float32))
         return len(dot)
-
-    def _in_micro(self, matrix: Values) -> Values:
-        scaled = matrix * MICRO
-        return np.rint(scaled) if CANONICAL in self.forms or CANONICAL32 in self.forms else scaled
 
     def finish(self) -> OneSide:
         dot, norm1, norm2, distance, manhattan = (np.concatenate(column) for column in zip(*self.columns, strict=True))

@@ -134,7 +134,12 @@ def decide(
     diagnoses: tuple[Diagnosis, ...] = ()
     first = worst = None
     if verdict == "DIVERGED":
-        diagnoses = diagnose(compared) or (_numbers_changed(numbers),)
+        diagnoses = diagnose(compared)
+        if not diagnoses:  # within the bound; a printed number is near the edge of a digit, or has very many
+            number, *others = [number for number in numbers if not number.same]
+            message = f"differences within the bound change {1 + len(others)} of {len(numbers)} printed numbers"
+            evidence = (f"{number.claim or number.metric}: {number.before} became {number.after}",)
+            diagnoses = (Diagnosis(kind="precision", basis="shown", message=message, evidence=evidence),)
         if len(changed := np.argwhere(compared.changed())):
             matrix, row, _ = compared.measured.between.worst
             first, worst = _row(compared, *changed[0].tolist()), _row(compared, row, matrix)
@@ -206,14 +211,6 @@ def _printed(scores: Scored) -> Iterator[ComparedNumber]:
     for name in Metrics.__struct_fields__:
         before, after = (f"{100 * getattr(side, name):.{DIGITS}f}" for side in scores.kept)
         yield ComparedNumber(metric=name, before=before, after=after, same=before == after)
-
-
-def _numbers_changed(numbers: Sequence[ComparedNumber]) -> Diagnosis:
-    """The vectors are within the bound, and a printed number changes: it is near the edge of a digit, or has very many."""
-    first, *others = [number for number in numbers if not number.same]
-    message = f"differences within the bound change {1 + len(others)} of {len(numbers)} printed numbers"
-    evidence = (f"{first.claim or first.metric}: {first.before} became {first.after}",)
-    return Diagnosis(kind="precision", basis="shown", message=message, evidence=evidence)
 
 
 def _described(file: PairSetFile, side: OneSide, human: Values | None) -> PairSetFile:

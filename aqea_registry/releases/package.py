@@ -143,7 +143,10 @@ def write_package(package: Package, folder: Path, report: Reporter) -> WrittenPa
     with report.task(f"write {folder}", package.release.size(), "bytes") as advance:
         for path in sorted(layers, key=lambda path: path == LIST):  # the list last: until then the old one says what is ours
             if path == LIST:
-                _remove(folder, old)
+                for location in (folder / at for at in old):
+                    location.unlink()
+                    while (location := location.parent) != folder and not any(location.iterdir()):
+                        location.rmdir()
             if present.get(path) != layers[path].digest:
                 _write(package.content(path), folder / path, layers[path])
                 written.append(path)
@@ -221,11 +224,3 @@ def _write(content: Path | bytes, target: Path, layer: Descriptor) -> None:
         return
     with unchanged(str(content), layer.digest), open_regular(content) as file:
         copy_checked(file, target, layer.digest.removeprefix("sha256:"), layer.size)
-
-
-def _remove(folder: Path, paths: list[str]) -> None:
-    for path in paths:
-        location = folder / path
-        location.unlink()
-        while (location := location.parent) != folder and not any(location.iterdir()):
-            location.rmdir()

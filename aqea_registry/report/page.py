@@ -118,6 +118,8 @@ def build(content: Content) -> Page:
     counts: Counter[str] = Counter(verdict.state for verdict in content.verdicts)
     findings = tuple(finding for finding in content.findings if finding.code not in _OF_CLAIMS)
     scores = scores_of(content)
+    rows = tuple((path, f"{size:,}", sha256) for path, (sha256, size) in sorted(content.files.items()))
+    files = TextTable(f"Sizes and digests of {len(rows):,} files", ("file", "bytes", "sha256"), rows, mono=(2,))
     return Page(
         content=content,
         headline=headline(counts),
@@ -127,7 +129,7 @@ def build(content: Content) -> Page:
         contradictions=tuple(_contradictions(content)),
         ledgers=tuple(_ledgers(content)),
         figure=score_figure(scores) if scores else None,
-        tables=tuple(table for table in (differences(content.verdicts), _files(content)) if table.rows),
+        tables=tuple(table for table in (differences(content.verdicts), files) if table.rows),
         chains=chains(content.verdicts, content.graph, frozenset() if content.receipts is None else FORWARD),
     )
 
@@ -216,11 +218,6 @@ def differences(verdicts: Sequence[Verdict]) -> TextTable:
 
 def _percent(share: float) -> str:
     return "no tolerance" if math.isinf(share) else f"{100 * share:.0f} %" if share < 100 else f"{share:.0f} times"
-
-
-def _files(content: Content) -> TextTable:
-    rows = tuple((path, f"{size:,}", sha256) for path, (sha256, size) in sorted(content.files.items()))
-    return TextTable(f"Sizes and digests of {len(rows):,} files", ("file", "bytes", "sha256"), rows, mono=(2,))
 
 
 def _number(text: str | None) -> float | None:

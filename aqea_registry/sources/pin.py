@@ -16,7 +16,7 @@ from aqea_registry.project.params import Dataset, Group, group_of, known_commit
 from aqea_registry.project.project import Project
 from aqea_registry.remote.hub_client import NotFound, RemoteFile, Repository, offline
 from aqea_registry.sources.fetch import local_file_findings, local_files
-from aqea_registry.sources.kinds import HubSource, Source, sources_of
+from aqea_registry.sources.kinds import HubSource, sources_of
 from aqea_registry.sources.resolve import make_pin, remote_files, renamed, resolve
 from aqea_registry.sources.rows import other_splits
 
@@ -139,7 +139,10 @@ def check_pins(project: Project, names: Sequence[str], report: Reporter, *, reco
             mine = pin_findings(name, wanted.entry, found)
         else:
             sources = sources_of(wanted, found.commit)
-            mine = _check_local(name, found, sources, report)
+            local, mine = local_files(name, found, sources)
+            with report.task(f"check {name}", sum(item.file.size for item in local), "bytes") as advance:
+                digests = hash_files([item.path for item in local], advance=advance)
+            mine += (finding for item in local for finding in local_file_findings(item, digests[item.path]))
             mine += other_splits(name, wanted.entry, found.files) if isinstance(wanted.entry, Dataset) else []
             asked = any(source.present() and source.spec not in {"hub", "cache"} for source in sources)
             claimed = found.state == "claimed"
@@ -165,13 +168,6 @@ def check_pins(project: Project, names: Sequence[str], report: Reporter, *, reco
     if record and confirmed:
         _write(project.root / LOCK, confirmed)
     return Checked(states=states, findings=findings, unasked=unasked, hint=silence.hint if silence else None)
-
-
-def _check_local(name: str, pin: Pin, sources: Sequence[Source], report: Reporter) -> list[Finding]:
-    local, findings = local_files(name, pin, sources)
-    with report.task(f"check {name}", sum(item.file.size for item in local), "bytes") as advance:
-        digests = hash_files([item.path for item in local], advance=advance)
-    return [*findings, *(finding for item in local for finding in local_file_findings(item, digests[item.path]))]
 
 
 def _check_hub(wanted: CatalogueEntry, pin: Pin, report: Reporter) -> tuple[list[Finding], dict[str, PinnedFile]]:

@@ -97,7 +97,11 @@ def draw_run(builder: GraphBuilder, scope: Scope) -> None:
         _draw_metrics(builder, artefact)
     _draw_stages(builder, stages)
     if scope is Scope.MACHINE:
-        _draw_commit(builder)
+        commit, facts = recorded_commit(run.root)
+        label = f"{commit[:12]}, which recorded dvc.lock" if commit else "none"
+        id_ = builder.node("commit", commit or "none", label, facts)
+        for stage in run.stages:
+            builder.edge(f"stage:{stage}", id_, "recorded in")
 
 
 def _draw_metrics(builder: GraphBuilder, artefact: RunArtefact) -> None:
@@ -157,14 +161,6 @@ def _compare_dep(builder: GraphBuilder, stage: str, id_: str, dep: Output) -> No
         builder.add_facts(id_, md5=dep.md5)
     elif dep.md5 not in (None, recorded.md5):
         builder.add_facts(stage, f"it read {dep.path} with md5 {dep.md5}, and dvc.lock records {recorded.md5} for it; {AGAIN}")
-
-
-def _draw_commit(builder: GraphBuilder) -> None:
-    commit, facts = recorded_commit(builder.run.root)
-    label = f"{commit[:12]}, which recorded dvc.lock" if commit else "none"
-    id_ = builder.node("commit", commit or "none", label, facts)
-    for stage in builder.run.stages:
-        builder.edge(f"stage:{stage}", id_, "recorded in")
 
 
 def _value(value: object) -> str:
