@@ -24,7 +24,7 @@ from aqea_registry.stores.attachments import Status, current, next_name
 from aqea_registry.stores.github.assets import SUMS
 from aqea_registry.stores.open_store import find, open_store
 from aqea_registry.stores.port import Store, Tagged, tag_conflict
-from aqea_registry.stores.receipts import Receipt, StoreReceipt
+from aqea_registry.stores.receipts import StoreReceipt
 from aqea_registry.stores.release import Release, compare_with_store
 
 TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
@@ -55,12 +55,11 @@ class Published(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Target(NamedTuple):
-    """A store, what is to be sent there or why it could not be asked, whether it has the tag, and its receipt of the tag."""
+    """A store, what is to be sent there or why it could not be asked, and whether it has the tag."""
 
     store: Store
     planned: StoreResult | CannotCheck
-    has_tag: bool
-    receipt: Receipt | None
+    has_tag: bool = False
 
 
 def publish(
@@ -118,13 +117,13 @@ def _released(
 def _plan(store: Store, tag: str, release: Release, root: Path) -> _Target:
     """Ask a store what it has. Raises TagConflict if the tag names another release there, or in a committed receipt."""
     path = receipts.receipt_path(root, store.spec, tag)
-    known = receipts.read(path)
-    if known is not None and not is_folder(store.spec) and known.digest != release.digest():  # for a new store, too
+    known = None if is_folder(store.spec) else receipts.read(path)  # what is committed holds for a new store, too
+    if known is not None and known.digest != release.digest():
         raise tag_conflict(store.spec, tag, known.digest, release, f"{receipts.shown(root, path)} says that it is")
     try:
         plan = store.plan(tag, release)
     except CannotCheck as error:  # others may be reached; this one can be done later
-        return _Target(store, error, False, known)
+        return _Target(store, error)
     planned = StoreResult(
         store=store.spec,
         reference=join_reference(store.spec, tag, release.digest()),
@@ -133,16 +132,17 @@ def _plan(store: Store, tag: str, release: Release, root: Path) -> _Target:
         bytes=sum(blob.size for blob in plan.new),
         reused=len({layer.digest for layer in release.layers} - {blob.digest for blob in plan.new}),
     )
-    return _Target(store, planned, plan.existing is not None, known)
+    return _Target(store, planned, plan.existing is not None)
 
 
 def _put(
     target: _Target, planned: StoreResult, tag: str, package: Package, contents: Contents, run: RunRecord, report: Reporter
 ) -> StoreResult:
     """Push the release into a store, read it back, attach the statements, and write the receipt."""
-    store, known, unchanged = target.store, target.receipt, planned.state == "unchanged"
+    store, unchanged = target.store, planned.state == "unchanged"
     release = package.release
-    shown = receipts.shown(run.root, receipts.receipt_path(run.root, store.spec, tag))
+    path = receipts.receipt_path(run.root, store.spec, tag)
+    known, shown = receipts.read(path), receipts.shown(run.root, path)
     if unchanged and known is not None and known.digest == release.digest() and store.spec in known.stores:
         return msgspec.structs.replace(planned, receipt=shown)
     listed = SUMS if store.spec.startswith("github://") else LIST
