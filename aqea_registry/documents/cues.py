@@ -16,9 +16,9 @@ _HYPER = """temperature threshold cut_?off learning_rate lr dropout drop_rate ba
 margin top_[kp] min_p momentum label_smoothing gradient_clipping gradient_accumulation beam_size repetition_penalty patience
 stride"""
 _SETTINGS = r"""beta\d? epsilon eps alpha gamma lambda tau theta smoothing clip(?:ping|ped)? accumulation beam penalty strength
-overlap scale weight wd bs ef ef_search step iteration p_value b= c= k= m= n= p= k1 confidence significance level held_out
-hold_out mask(?:ed|ing)? set_(?:to|at) fixed_(?:to|at) size length window context dim dimension vocab vocabulary param
-parameter layer head token bit queue number year the_range port ratio rank probability similarity_(?:above|below|over)
+overlap scale weight wd bs ef ef_search step iteration p_value b= c= k= m= n= p= k1 confidence significance level hold_out
+mask(?:ed|ing)? set_(?:to|at) fixed_(?:to|at) size length window context dim dimension vocab vocabulary param parameter layer
+head token bit queue number year the_range port ratio rank probability similarity_(?:above|below|over)
 cosine_(?:above|below|over) scores?_(?:above|below|exceeds?|over)"""
 _METRICS = r"""accuracy accuracies acc precision recall f1 f_1 f_score f_measure auc auroc auprc roc_auc map ap mrr ndcg dcg
 hit em exact_match bleu sacrebleu rouge meteor cider spice chrf(?:\+\+)? ter comet bert_?score bleurt wer cer perplexity ppl
@@ -84,7 +84,7 @@ _BEFORE = {
     "interval": re.compile(rf"(?:{_SMALLS})*+"),
     "change": re.compile(rf"(?:{_SMALLS})*+"),
     "setting": re.compile(
-        rf"(?:\\[lg]eq?|{_SMALLS}{_THAN}|[<>≤≥]|in|set|fixed|for|or|up|cut|reduced|limited|decays|linearly|rates?|sizes?)*+"
+        rf"(?:\\[lg]eq?|{_SMALLS}{_THAN}|[<>≤≥]|in|over|set|fixed|for|or|up|cut|reduced|limited|decays|linearly|rates?|sizes?)*+"
     ),
     "name": re.compile(r"(?:[ \t~(#:.=<>≥≤{]|\n(?!\n))*+"),
 }

@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
-Kind = Literal["markdown", "text", "latex"]
+Kind = Literal["markdown", "text", "latex", "csv"]
 OPAQUE = "\x01"
 
 
@@ -44,9 +44,11 @@ class Span(NamedTuple):
 
 
 def kind_of(suffix: str, text: str) -> Kind:
-    """What a document is written in: by its suffix, `.md` or `.tex`, else by its text."""
+    """What a document is written in: by its suffix, `.md`, `.tex` or `.csv`, else by its text."""
     if suffix.lower() in (".md", ".markdown"):
         return "markdown"
+    if suffix.lower() in (".csv", ".tsv"):
+        return "csv"
     if suffix.lower() in (".tex", ".ltx") or re.search(r"\\(?:documentclass|begin\{|section\{)", text):
         return "latex"
     return "markdown" if text.startswith("---\n") or re.search(r"(?m)^(?:```|\|?[ :]?--+[-: ]*\|)", text) else "text"
@@ -56,6 +58,8 @@ def prose_of(text: str, kind: Kind) -> Prose:
     """The prose of a document, as long as the document."""
     if kind == "latex":
         return _latex(text)
+    if kind == "csv":
+        return Prose(kind, _bars(text))
     values: list[tuple[int, int]] = []
     if kind == "markdown":
         front, values = _front_matter(text)
@@ -68,6 +72,13 @@ def prose_of(text: str, kind: Kind) -> Prose:
     for pattern, opaque in (*_MARKS, *((_HEADING,) if kind == "text" else ())):
         text = blanked(text, (Span(match.start(), match.end(), opaque) for match in pattern.finditer(text)))
     return Prose(kind, text, tuple(comments), tuple(values), rows)
+
+
+def _bars(text: str) -> str:
+    """A CSV text with bars between its cells and without quotes."""
+    delimiter = max(",;\t", key=text.partition("\n")[0].count)
+    quoted = re.compile(rf'("(?:[^"]|"")*+")|{delimiter}')
+    return quoted.sub(lambda match: match[1].replace('"', " ") if match[1] else "|", text)
 
 
 # In this order: an address in angle brackets is not a tag, and a link's target may be any words.
@@ -90,10 +101,14 @@ _IDS: tuple[tuple[re.Pattern[str], bool], ...] = (
 # A macro that digits may follow at once, a power or a footnote's mark.
 _MATH = (re.compile(r"\\(?:pm|mp|sim|approx|leq?|geq?|to|rightarrow|uparrow|downarrow)(?=\d|\.\d)"), False)
 _RAISED = (re.compile(r"\^(?<=\d\^)(?<!10\^)\{[^{}\n]{0,12}\}"), False)
-_FOOTNOTE = (re.compile(r"<sup>(?<=[\d%*)>]<sup>)[^<>\n]{1,6}</sup>|\[(?<=[\d%*)]\[)\^?\w{1,3}\](?![(:])"), False)
+_NOTE = (re.compile(r"\\textsuperscript\{[^{}\n]{0,12}\}"), False)
+_FOOTNOTES = (
+    (re.compile(r"<su([pb])>(?:(?<=[\d%*)>]<su[pb]>)|(?<=[\d%*)>] <su[pb]>))[^<>\n±+−-]{1,24}</su\1>"), False),
+    (re.compile(r"\[(?:(?<=[\d%*)]\[)|(?<=[\d%*)] \[)(?=[^\]\n]{1,5}\]\())\[?\^?\w{1,3}\]{1,2}(?:\([^()\n]*+\))?(?!:)"), False),
+)
 _MARKS: tuple[tuple[re.Pattern[str], bool], ...] = (
+    *_FOOTNOTES,
     (re.compile(r"\((?<=\]\()(?:[^()\n]|\([^()\n]*+\))*+\)"), False),
-    _FOOTNOTE,
     (re.compile(_TAG), False),
     _MATH,
     _RAISED,
@@ -161,7 +176,9 @@ def _front_matter(text: str) -> tuple[list[Span], list[tuple[int, int]]]:
     index = re.search(r"(?m)^model-index:[^\n]*\n(?:[ \-#][^\n]*+\n|\n)*+", front)
     values: list[tuple[int, int]] = []
     if index is not None:
-        pattern = re.compile(r"(?m)^[ -]*+value:[ ]*+[\"']?([-+]?[\d.][\d.eE+-]*+)[\"']?[ \r]*+$")
+        pattern = re.compile(
+            r"(?m)(?:^[ -]*+|[{,] *+)value:[ ]*+[\"']?([-+]?[\d.](?:[\d.eE+-]|,(?=\d))*+)[\"']?(?=[ \r]*+$| *+[,}])"
+        )
         values = [match.span(1) for match in pattern.finditer(text, *index.span())]
     edges = [0, *(edge for value in values for edge in value), end + 4]
     return [Span(start, stop, True) for start, stop in zip(edges[::2], edges[1::2], strict=True)], values
@@ -197,6 +214,7 @@ def _code_blocks(text: str) -> Iterator[Span]:
 
 
 _BREAK = re.compile(r"\n(?=[ \t]*+(?:\n|[-*+] |\d{1,9}[.)] |[|#>]))")
+_IN_CELL = re.compile(r"\|[ \t*]*$")
 _TICKS = re.compile(r"[`<](?:(?<=`)(?<!\\.)`*+|(?<=<)!--)")
 
 
@@ -225,7 +243,12 @@ def _code_and_comments(text: str) -> tuple[list[Span], list[Comment]]:
         at, limit = bisect_right(same, start), bisect_right(breaks, start)
         if at < len(same) and (limit == len(breaks) or same[at] < breaks[limit]):
             done = same[at] + inside - start
-            spans.append(Span(start, done, True))
+            if text[inside : same[at]].strip(" %").replace(".", "", 1).isdecimal() and _IN_CELL.search(
+                text, max(0, start - 9), start
+            ):
+                spans += Span(start, inside), Span(same[at], done)
+            else:
+                spans.append(Span(start, done, True))
     return spans, comments
 
 
@@ -273,7 +296,7 @@ def _latex(text: str) -> Prose:
     text = blanked(text, (_arguments(match) for match in _COMMAND.finditer(text)))
     text = blanked(text, (Span(*match.span(1)) for match in _BEGIN.finditer(text)))
     text = blanked(text, _addresses(text))
-    for pattern, opaque in (*_LENGTHS, _MATH, _RAISED, *_IDS):
+    for pattern, opaque in (*_LENGTHS, _MATH, _RAISED, _NOTE, *_IDS):
         text = blanked(text, (Span(*match.span(), opaque) for match in pattern.finditer(text)))
     return Prose("latex", text, tuple(comments))
 

@@ -18,7 +18,7 @@ from aqea_registry.documents.tables import is_numeric, pipe_cells
 Cells = Sequence[tuple[int, int]]
 
 _NO_RESULTS = re.compile(
-    rf"years?|dates?|versions?|id|#|n[or]\.?|ports?|pages?|lines?|sections?|issues?|status|code|commit|since|steps?|{SETTING_LABEL}"
+    rf"years?|dates?|versions?|id|#|n[or]\.?|ports?|pages?|lines?|sections?|issues?|status|code|commit|since|steps?|runs?|folds?|trials?|rank|rang|place|pos(?:ition)?|index|idx|{SETTING_LABEL}"
 )
 _SETTINGS = re.compile(r"(?:hyper-?)?parameters?|settings?|options?|arguments?|config(?:uration)?")
 _LONGEST_ROW = 2000
@@ -37,6 +37,8 @@ def results_in_tables(prose: Prose) -> Iterator[ResultSpan]:
     yield from (ResultSpan(start, end, "in the model-index") for start, end in prose.values)
     if prose.kind == "latex":
         spans = _numeric(prose.text, _tabular_rows(prose.text))
+    elif prose.kind == "csv":
+        spans = _numeric(prose.text, _csv_rows(prose.text))
     elif prose.kind == "markdown":
         spans = _numeric(prose.text, _pipe_rows(prose.text))
     else:
@@ -47,17 +49,22 @@ def results_in_tables(prose: Prose) -> Iterator[ResultSpan]:
 
 
 def _numeric(text: str, rows: Iterable[tuple[bool, Cells]]) -> Iterator[ResultSpan]:
-    """The numeric cells below each header, except those of the first column and of columns without results; and settings."""
-    barren: set[int] = set()
-    why: str | None = "in a table"
+    """The numeric cells below each header, except those of the first column; those of columns and tables without results, and
+    headers, as parts without results.
+    """
+    reasons: dict[int, str | None] = {}
+    usual: str | None = "in a table"
     for is_header, cells in rows:
         if is_header:
             labels = [text[start:end].strip(" *_\n\t").lower() for start, end in cells]
-            barren = {0, *(column for column, label in enumerate(labels) if _NO_RESULTS.fullmatch(label))}
-            why = None if labels and _SETTINGS.fullmatch(labels[0]) else "in a table"
+            reasons = {column: None for column, label in enumerate(labels) if _NO_RESULTS.fullmatch(label)}
+            usual = None if labels and _SETTINGS.fullmatch(labels[0]) else "in a table"
+            if cells and not any(map(is_numeric, labels[1:])):
+                yield ResultSpan(cells[0][0], cells[-1][1], None)
             continue
         for column, (start, end) in enumerate(cells):
-            if column not in barren and is_numeric(text[start:end]):
+            why = reasons.get(column, usual)
+            if (column or why is None) and is_numeric(text[start:end]):
                 yield ResultSpan(start, end, why)
 
 
@@ -67,12 +74,22 @@ def _pipe_rows(text: str) -> Iterator[tuple[bool, Cells]]:
     for line in text.split("\n") if "|" in text else ():
         if "|" not in line:
             inside = False
-        elif not line.strip("|:- \t\r") and "-" in line:
-            inside = True
-            yield True, pipe_cells(*before)
-        elif inside:
-            yield False, pipe_cells(line, offset)
-        before = (line, offset)
+        else:
+            quoted = len(line) - len(line.lstrip("> \t")) if ">" in line[:9] else 0
+            row = (line[quoted:], offset + quoted)
+            if not row[0].strip("|:- \t\r") and "-" in line:
+                inside = True
+                yield True, pipe_cells(*before)
+            elif inside:
+                yield False, pipe_cells(*row)
+            before = row
+        offset += len(line) + 1
+
+
+def _csv_rows(text: str) -> Iterator[tuple[bool, Cells]]:
+    offset = 0
+    for line in text.split("\n"):
+        yield not offset, pipe_cells(f"|{line}|", offset - 1)
         offset += len(line) + 1
 
 

@@ -232,14 +232,14 @@ _UNITS = (
 _CELL = re.compile(
     rf"(?:{_PLAIN}{_UNITS}(?![^\W_\u00b2\u00b3\u00b9\u2070-\u2079])|to\b|[\u00b2\u00b3\u00b9\u2070-\u2079]|[^\w{OPAQUE}]|_)++"
 )
-_MACRO = re.compile(r"\\[A-Za-z]+|&#?\w{1,10};")
+_MACRO = re.compile(r"\\[A-Za-z]+|&#?\w{1,10};|(?<=[\d%] )\([a-z]\)")
 
 
 def is_numeric(cell: str) -> bool:
     """Whether a cell holds nothing but numbers, their units and signs."""
     if cell.replace(".", "", 1).strip().isdecimal():  # most are this simple
         return True
-    plain = _MACRO.sub(" ", cell) if "\\" in cell or "&" in cell else cell
+    plain = _MACRO.sub(" ", cell) if "\\" in cell or "&" in cell or "(" in cell else cell
     return _CELL.fullmatch(plain) is not None and any(map(str.isdecimal, plain))
 
 

@@ -112,6 +112,10 @@ MARKDOWN: dict[str, str] = {
     "`<td>5</td>` <td>6</td>": "",
     "<table><tr><th>year</th><th>n</th></tr><tr><td>a</td><td>5</td></tr><tr><th>b</th><th>6</th></tr></table>": "5 6",
     "<table><tr><td>a</td><td>71<sup>1</sup></td><td>82[2]</td></tr></table>": "71 82",
+    "> | m | F1 |\n> |---|---|\n> | a | 71 |": "71",
+    "| m | F1 (10) | run | `x` |\n|---|---|---|---|\n| a | 71 (b) | 2 | `7.1` |\n| b | 62 [1](#n) | 3 | `f 7` |": "71 7.1 62",
+    "| epoch | accuracy |\n|---|---|\n| 0.2481 | 71 |": "71",
+    "---\nmodel-index:\n- results:\n  - metrics: [{type: f1, value: 41}, {value: '0,842', type: ap}]\n---\n": "41 0,842",
     "| digest | day |\n|---|---|\n| 1234 | 2026-11-21 |": "",
 }
 TEXT: dict[str, str] = {
@@ -137,11 +141,17 @@ LATEX: dict[str, str] = {
     r"\multicolumn{2}{c}{0.55} \cmidrule(lr){2-3} \resizebox{0.56\linewidth}{!}{0.57} \scalebox{0.58}{0.59}": "0.55 0.57 0.59",
     r"\begin{tikzpicture}\draw (0.55,0.56);\end{tikzpicture} Table~\ref{t} and Section~3.14": "",
 }
+CSV: dict[str, str] = {
+    'rank,model,dim,score\n1,"a, small",384,71.2\n2,"b 0.55","1,024",68': "384 71.2 0.55 1,024 68",
+    "model;score\na;71,5\nb;68": "71,5 68",
+    "model\tyear\tscore\na\t2024\t71": "71",
+}
 CASES: list[tuple[Kind, str, str]] = [
     *(("text", text, wanted) for text, wanted in PROSE.items()),
     *(("markdown", text, wanted) for text, wanted in {**PROSE, **MARKDOWN}.items()),
     *(("text", text, wanted) for text, wanted in TEXT.items()),
     *(("latex", text, wanted) for text, wanted in LATEX.items()),
+    *(("csv", text, wanted) for text, wanted in CSV.items()),
 ]
 EACH = pytest.mark.parametrize(("kind", "text", "wanted"), CASES, ids=[f"{kind}{at}" for at, (kind, _, _) in enumerate(CASES)])
 
@@ -169,6 +179,7 @@ def test_a_document_keeps_its_length_and_its_lines(kind: Kind, text: str, wanted
         (".md", "\\begin{document}", "markdown"),
         (".tex", "---\n", "latex"),
         (".txt", "plain", "text"),
+        (".TSV", "a\tb", "csv"),
         (".txt", "---\ntitle: a card\n---\n", "markdown"),
         (".txt", "a | b\n---|---\n", "markdown"),
         ("", "\\documentclass{article}", "latex"),
