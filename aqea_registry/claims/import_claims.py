@@ -31,6 +31,7 @@ from aqea_registry.project.params import Params
 from aqea_registry.project.project import Project
 
 READERS = {".html": html_tables, ".htm": html_tables, ".tex": latex_tables, ".ltx": latex_tables}
+FORMATS = "Markdown, HTML, LaTeX, CSV, TSV, or JSON as mteb writes a result"
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -145,14 +146,14 @@ def _too_small(name: str, ledger: Ledger, document: str) -> Finding | None:
 
 def _read(path: Path) -> tuple[bytes, str]:
     if path.is_dir():
-        raise BadConfiguration(f"{path}: a folder", "name one document: a Markdown file, CSV or TSV")
+        raise BadConfiguration(f"{path}: a folder", f"name one document: {FORMATS}")
     try:
         content = read_small(path, Limit.DOCUMENT)
         return content, content.decode("utf-8-sig")
     except TooLarge as error:
         raise BadConfiguration(f"{path}: {error.strerror}", "import the part that prints results") from error
     except OSError as error:
-        raise CannotCheck(f"{path}: cannot be read: {error.strerror}", "name a Markdown, CSV or TSV file") from error
+        raise CannotCheck(f"{path}: cannot be read: {error.strerror}", f"name {FORMATS}") from error
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise BadConfiguration(f"{path.name}: line {line}: not UTF-8 ({error.reason})", "save the document as UTF-8") from error

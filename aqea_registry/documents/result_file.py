@@ -20,8 +20,7 @@ def read_result_file(content: bytes, document: str, model: str) -> tuple[IndexEn
     parts = list(_subsets(fields)) if name else []
     if not name or not any(metrics for *_, metrics in parts):
         message = f"{document}: not a result file of MTEB, which has the name of a task and scores by split"
-        hint = "of JSON only these are imported, as mteb writes them: one task, version 1 or 2 of the format"
-        raise BadConfiguration(message, hint)
+        raise BadConfiguration(message, "imported are Markdown, HTML, LaTeX, CSV, TSV, and of JSON what mteb writes of a task")
     several = len({split for _, split, _, _ in parts}) > 1
     entries = []
     for path, split, subset, metrics in parts:
