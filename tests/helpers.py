@@ -7,7 +7,6 @@ import importlib.util
 import json
 import os
 import random
-import re
 import resource
 import shutil
 import signal
@@ -133,31 +132,24 @@ def edit_json(path: Path, change: Callable[[dict[str, Any]], object], *, indent:
 
 
 def edit_pairs(project: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    """Change the pair file as values; every number that is not touched keeps its spelling."""
-    text = (project / PAIRS).read_text()
-    value = json.loads(text, parse_float=_Spelled)
+    """Change the pair file as values; every number that is not touched keeps its spelling: it is a text between marks."""
+    value = json.loads((project / PAIRS).read_text(), parse_float=_MARKED.__mod__)
     change(value)
-    spelled = re.sub(r'"\\u0000([^"]*)"', r"\1", json.dumps(value, separators=(",", ":")))
-    (project / PAIRS).write_text(spelled + "\n")
+    text = json.dumps(value, separators=(",", ":"))
+    (project / PAIRS).write_text(text.replace('"\\u0000', "").replace('\\u0001"', "") + "\n")
 
 
-class _Spelled(str):
-    """A number's own digits, carried through json as a marked string."""
-
-    __slots__ = ()
-
-    def __new__(cls, text: str) -> _Spelled:
-        return super().__new__(cls, f"\0{text}")
+_MARKED = "\0%s\1"
 
 
 def number(value: float) -> str:
     """A float for `edit_pairs`, in its shortest form."""
-    return _Spelled(json_text.number(value).decode())
+    return _MARKED % json_text.number(value).decode()
 
 
 def value_of(text: object) -> float:
     """The number that `edit_pairs` gives as its digits."""
-    return float(str(text).removeprefix("\0"))
+    return float(str(text).strip("\0\1"))
 
 
 def edit_rows(project: Path, change: Callable[[list[dict[str, Any]]], object], *, rows: int = 3) -> None:
