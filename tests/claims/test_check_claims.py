@@ -422,6 +422,11 @@ def test_a_number_of_a_changed_document_does_not_hold_and_is_not_ground_for_othe
     assert "% unchecked, stale; line 1" in aqea("claims", "export", "--format", "latex", cwd=root).out
     exported = json.loads(aqea("claims", "export", "--format", "json", cwd=root).out)
     assert (exported["card"]["a"]["state"], exported["card"]["a"]["reason"]) == ("unchecked", "stale")
+    assert aqea("report", "--json", cwd=root).json()["counts"] == {"holds": 1, "contradicted": 1, "unchecked": 1, "unbound": 1}
+    traced = aqea("trace", "card:a", "--json", cwd=root).json()
+    node = next(node for node in traced["nodes"] if node["id"] == "claim:card:a")
+    assert (node["facts"]["state"], node["facts"].get("ground")) == ("unchecked", None)
+    assert any(edge["source"] == "claim:card:a" and edge["label"] == "measured as" for edge in traced["edges"]), "it is shown"
 
 
 def rounded(*numbers: str) -> str:
