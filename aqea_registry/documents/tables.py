@@ -143,7 +143,7 @@ def _is_mark(before: str, inside: str, lowered: bool) -> bool:
         return re.search(r"(?<![\w.])[\d.,]*\d[%)]?$", before) is not None and not any(map(str.isalpha, inside))
     if not before or before[-1].isdecimal() or before[-1] in "%)":
         return not re.search(r"(?<![\d.,])(?:2|10)$", before) or not inside.strip(_SIGNS)
-    return re.search(r"[^\W\d_]{3}$", before) is not None
+    return re.search(r"(?:^|[\s(/])[^\W\d_]{1,2}$", before) is None and before[-1].isalpha()
 
 
 def _joined(before: str, inside: str, lowered: bool) -> str:
@@ -154,10 +154,10 @@ def _joined(before: str, inside: str, lowered: bool) -> str:
 
 
 def _continues(head: Sequence[Sequence[Cell]], row: Sequence[Cell]) -> bool:
-    """Whether the first row below a header belongs to it: without a number, and unless the header is empty a name."""
-    texts = [cell.text for cell in row]
-    if any(cell.text for cells in head for cell in cells):
-        names = not texts[0] and any(texts)
+    """Whether the first row below a header belongs to it: no number is in it, and no name, or the header has gaps and none."""
+    texts, above = [cell.text for cell in row], [cell.text for cell in head[-1]]
+    if any(above):
+        names = any(texts) and (not texts[0] or not (above[0] or all(above[1:])))
     else:
         names = len(texts) > 2 and all(texts[1:])  # one of two columns is a list of properties
     return names and not any(is_numeric(text) and text[0] != "@" for text in texts)

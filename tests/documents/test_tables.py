@@ -121,6 +121,8 @@ def told(cell: str) -> tuple[str, ...]:
         ("71.5%<sup>†</sup> (70.1‡)", ("71.5% (70.1)", "†", "‡")),
         ("ours<sup>2</sup>", ("ours", "2")),
         ("ours*", ("ours", "*")),
+        ("ours-c<sup>2</sup>", ("ours-c", "2")),
+        ("W/m<sup>2</sup>", ("W/m2",)),
         ("[71.5](#row)", ("71.5",)),
         ("10<sup>6</sup>", ("10^6",)),
         ("1.5×10<sup>-3</sup>", ("1.5×10^-3",)),
@@ -162,6 +164,8 @@ def test_a_cell_knows_where_its_source_is(prefix: str) -> None:
     [
         (["| |Nouns||Verbs||", "| |de|fr|de|fr|"], ["", "Nouns de", "Nouns fr", "Verbs de", "Verbs fr"]),
         (["|Model|Nouns||All||", "| |de|fr|||"], ["Model", "Nouns de", "Nouns fr", "All", "All"]),
+        (["| |Nouns||All||", "|Model|de|fr|||"], ["Model", "Nouns de", "Nouns fr", "All", "All"]),
+        (["| |a|b|c|d|", "|x|y|y|z|z|"], ["", "a", "b", "c", "d"]),
         (["| |A||||", "| |B||C||", "| |x|y|x|y|"], ["", "A B x", "A B y", "A C x", "A C y"]),
         (["| |R|||P|", "| |@1|@10|@100|@1|"], ["", "R @1", "R @10", "R @100", "P @1"]),
         (["| | | | | |", "|Model|a|b|c|d|"], ["Model", "a", "b", "c", "d"]),
