@@ -50,22 +50,23 @@ _SPACED = re.compile(r"(?<![\d.,])\d{1,3}(?: \d{3})+(?![\d.,])")
 _DOLLARS = re.compile(r"\$(?=\S)([^$]*[^$\s])\$(?!\d)")  # Markdown has LaTeX between them
 _COMMAND = re.compile(r"\\([A-Za-z]+|[%$&#])")
 _COMMANDS = {"pm": "±", "times": "×", "uparrow": "↑", "downarrow": "↓", "to": "→", "rightarrow": "→", "sim": "~", "approx": "~"}
-_COMMANDS |= {"le": "≤", "leq": "≤", "ge": "≥", "geq": "≥"}
-_ERROR = re.compile(r"[_^]\{?(\s*±[^{}]*)\}?")
+_COMMANDS |= {"dagger": "†", "ddagger": "‡", "ast": "*", "le": "≤", "leq": "≤", "ge": "≥", "geq": "≥"}
+_FONT = re.compile(r"\\(?:(?:math|text)(?:bf|it|rm)|underline|boldsymbol|bm)\{([^{}]*)\}")
+_SCRIPT = re.compile(r"[_^]\{?(\s*[±↑↓▲▼*∗†‡§][^{}]*)\}?")  # an error, a difference or a mark
 _SCALED = r"(?:[kKMBT]|(?<!\s)b|(?i:thousand|[mb]illion|trillion))(?:\s(?:params?|parameters|tokens|pairs|sentences))?"
 _MEASURED = (
     r"ns|[µμ]s|ms|s|(?i:secs?|seconds?|mins?|minutes?|hrs?|hours?|days?)|h|[A-Za-z]{0,12}/(?:s|sec|second|min|h)|[kMGTP]?Hz"
-    r"|k?Wh?|dB|px|fps|[kMGTP]?FLOP[Ss]"
+    r"|k?Wh?|dB|px|pts|points?|fps|[kMGTP]?FLOP[Ss]"
 )
 _UNIT = (
-    rf"(?P<percent>%|percent|pct|pp)|(?P<scale>{_SCALED})|(?P<size>[kKMGTP]B)|(?P<bytes>bytes)|(?P<ratio>[x×]|times)"
+    rf"(?P<percent>%|percent|pct|ppt?)|(?P<scale>{_SCALED})|(?P<size>[kKMGTP]B)|(?P<bytes>bytes)|(?P<ratio>[x×]|times)"
     rf"|(?P<tokens>tokens)|(?P<dimensions>dims?|dimensions|(?<!\s)d)|(?P<measure>{_MEASURED})"
 )
 _TOKEN = re.compile(
     r"(?P<pm>±|∓|\+/[-−–]|\+[-−–](?=\s*\.?\d))"
     r"|(?P<number>(?P<sign>[-+−–]?)(?P<digits>\d+(?:[.,'’]\d+)*|\.\d+)(?P<exponent>[eE][-+−]?\d{1,4})?)"
     rf"(?P<unit>\s?(?:{_UNIT})(?![\w^])(?!\s?\d))?"
-    r"|(?P<note>[(\[][A-Za-z*†‡§¶][)\]])|(?P<open>[(\[])|(?P<close>[)\]])|(?P<arrow>→|[-=]>|⇒|➔)|(?P<bound>[<>]=?|[≤≥⩽⩾])|(?P<down>[↓⬇▼▽↘])|(?P<up>[↑⬆▲△↗])"
+    r"|(?P<note>[(\[][A-Za-z*†‡§¶][)\]]|(?:(?<=\d)|(?<=\d\s))\[\d\d?\])|(?P<open>[(\[])|(?P<close>[)\]])|(?P<arrow>→|[-=]>|⇒|➔)|(?P<bound>[<>]=?|[≤≥⩽⩾])|(?P<down>[↓⬇▼▽↘])|(?P<up>[↑⬆▲△↗])"
     r"|(?P<delta>[ΔΔ∆])|(?P<slash>/|\||vs\b\.?)|(?P<dash>[-–—−]|to\b)|(?P<comma>[,;])|(?P<hash>\#)|(?P<plus>\+)|(?P<sum>%)"
     r"|(?P<nothing>\s+|[*∗⋆†‡§¶~≈∼≃]|\.$|(?i:n/a|na|nan|ca|approx|about|circa)\b\.?)|(?P<other>.)"
 )
@@ -84,9 +85,10 @@ def read_cell(text: str, doubted: str = "") -> Reading:
     """The numbers of a cell's text. A `,` or `.` that is `doubted` is not read where it may be of either kind: `82,034`."""
     if text.isascii() and text.replace(".", "", 1).isdecimal() and len(text) < 100 and not doubted:
         return Reading((Number(text),), seen=1)
-    if "\\" in text or "$" in text or "{" in text:
+    if not {*"\\${^_"}.isdisjoint(text):
+        text = _FONT.sub(r"\1", text)
         text = _COMMAND.sub(lambda match: _COMMANDS.get(match[1], match[1] * (not match[1].isalpha()) or match[0]), text)
-        text = _ERROR.sub(r" \1", _DOLLARS.sub(r" \1 ", text).replace("{,}", ",")).strip()
+        text = _SCRIPT.sub(r" \1", _DOLLARS.sub(r" \1 ", text).replace("{,}", ",")).strip()
     if not any(map(str.isdecimal, text)):
         return Reading(())
     try:
@@ -132,7 +134,7 @@ def _is_nothing(token: re.Match[str]) -> bool:
         return True
     if token.lastgroup != "other":
         return False
-    if unicodedata.category(token[0]) in ("So", "Sc", "Mn", "Cf", "Me"):
+    if unicodedata.category(token[0]) in ("So", "Sc", "Lm", "Mn", "Cf", "Me"):
         return True
     raise _Unread("words beside the number" if token[0].isalpha() else "a power" if token[0] == "^" else "not a plain number")
 
