@@ -146,7 +146,7 @@ def _read(root: Path, name: str) -> Read:
     project = open_project(root)
     imported = import_claims(project, root / name)
     checked = check_claims(project, [root], Silent())
-    left = tuple((one.line, one.text) for one in getattr(imported, "left_out", ()))
+    left = tuple((one.line, one.text) for one in imported.left_out)
     (ledger,) = checked.ledgers.values()
     return Read(ledger.claims, checked.verdicts, left)
 
