@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 
 from aqea_registry.documents.numbers import parse_number
 from benchmarks.corpus import Expected, Number, Place, Relation, digits, documents, edits
+from benchmarks.documents import figures, run_corpus
 
 DOCUMENTS = documents()
 NAMES = [document.path.name for document in DOCUMENTS]
@@ -71,3 +73,10 @@ def test_the_corpus_has_the_size_and_the_shapes_that_it_is_for() -> None:
     planted = [one for document in DOCUMENTS for one in document.relations if one.asked and not one.holds]
     assert len(DOCUMENTS) >= 24 and len(planted) >= 13 and len(edits()) >= 6
     assert {document.path.suffix for document in DOCUMENTS} == {".md", ".tex", ".csv", ".tsv", ".json"}
+
+
+def test_import_check_and_lint_meet_the_goals(tmp_path: Path) -> None:
+    """If it fails: `python -m benchmarks documents` prints every miss."""
+    outcome = run_corpus(tmp_path)
+    missed = [figure.cells() for figure in figures(outcome) if figure.verdict().endswith("MISSED")]
+    assert missed == [], outcome.misses
