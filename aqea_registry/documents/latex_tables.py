@@ -72,7 +72,7 @@ _NAMES: dict[str, tuple[str, str]] = {
     "parbox": ("[[[{{", "%(5)s"),
     "href adjustbox": ("{{", "%(2)s"),
     "diagbox": ("{{", "%(1)s %(2)s"),
-    "mathbf mathit mathrm mathsf mathtt boldsymbol bm": ("{", "%s"),
+    "mathbf mathit mathrm mathsf mathtt boldsymbol bm texttt textsf textmd textup mbox fbox": ("{", "%s"),
     "footnote tablefootnote cellcolor columncolor color": ("[{", ""),
     "cite citep citet citealp citealt citeauthor citeyear parencite textcite": ("*[[{", ""),
     "ref eqref cref Cref autoref label phantom hphantom vphantom ding": ("{", ""),

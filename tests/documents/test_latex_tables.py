@@ -84,6 +84,7 @@ def test_a_table_of_a_paper_is_read_as_it_is_printed() -> None:
         (r"\multicolumn{2}{c}{All} \\ \midrule M & S \\ \midrule x & 1 \\", "M|S", ["x|1"]),
         (r"M & S \\ \midrule x & \multicolumn{1}{c}{\textcolor{red}{1}} \\", "M|S", ["x|1"]),
         (r"M & S & T \\ \midrule x & \multicolumn{2}{c}{1.5} \\", "M|S|T", ["x|1.5|1.5"]),
+        (r"M & S & T \\ \midrule \texttt{x} & \texttt{1.5} & \textsf{\mbox{2.5}} \\", "M|S|T", ["x|1.5|2.5"]),
         (r"M & S & T \\ \midrule x & 1 \\ y & 2 & 3 & \\", "M|S|T", ["x|1|", "y|2|3"]),
         (r"M & \begin{tabular}[c]{@{}c@{}}R\\(dev)\end{tabular} \\ \midrule x & 1 \\", "M|R (dev)", ["x|1"]),
         (r"M & S \\ \midrule x & \no{1.5}{0.5} \\ y & $\mathcal{3}$ \\", "M|S", ["x|1.5 0.5", "y|3"]),
