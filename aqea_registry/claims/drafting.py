@@ -36,6 +36,7 @@ FORUMS = (
 _NOT_A_NUMBER = re.compile(r"[-+]?(nan|inf(inity)?)|[-–—]+|n\.?/?a\.?", re.IGNORECASE)
 _PLAIN = re.compile(r"-?[0-9]{1,20}(?:\.[0-9]{1,30})?")
 _GROUP = re.compile(r"[-+−]?[1-9]\d{0,2},\d{3}(?![\d,])")
+_COMMA = re.compile(r"[^\w(\[]*\d+,\d")
 _RUN = re.compile(r"\b(?:run|seed|fold|trial|shots?|k|epoch|step)\b", re.IGNORECASE)
 _LONGEST = 60  # of a part of an id; three and a suffix fit into one
 
@@ -192,12 +193,10 @@ def _told_apart(table: Table) -> tuple[Table, set[int]]:
         if len(set(longer)) > len(set(names)):
             names = longer
             runs |= {c} if is_run else set()
-    key = table.key
-    cells = [
-        (row.cells[:key], row.cells[key]._replace(text=name), row.cells[key + 1 :])
+    rows = [
+        row._replace(cells=(*row.cells[: table.key], row.cells[table.key]._replace(text=name), *row.cells[table.key + 1 :]))
         for row, name in zip(table.rows, names, strict=True)
     ]
-    rows = [row._replace(cells=(*before, cell, *behind)) for row, (before, cell, behind) in zip(table.rows, cells, strict=True)]
     return table._replace(rows=tuple(rows)), runs
 
 
@@ -207,7 +206,8 @@ def _readings(
     """The numbers of a table's cells by column and row; what is not read is noted. A number that spans cells is read once."""
     found: dict[int, dict[int, tuple[Number, ...]]] = {}
     skipped: list[tuple[int, str]] = []
-    commas = any(read_cell(cell.text).why == DECIMAL_COMMA for row in table.rows for cell in row.cells if "," in cell.text)
+    texts = [cell.text for row in table.rows for cell in row.cells if _COMMA.match(cell.text)]
+    commas = any(read_cell(text).why == DECIMAL_COMMA for text in texts)
     doubted = {c: ",." if commas else "," if _is_score(table, c) else "" for c in table.results if c not in runs}
     seen = set[tuple[int, int]]()
     for r, row in enumerate(table.rows):
@@ -229,9 +229,9 @@ def _readings(
         for cell in row.cells[1:]:
             if (reading := read_cell(cell.text)).seen:
                 _leave_out(cell, row, reading._replace(why="not as many cells as the header"), page, imported)
-    if texts := [text for c, text in sorted(skipped, key=lambda one: one[0]) if c in found]:
-        more = f" and {len(texts) - 5} more" if len(texts) > 5 else ""
-        imported.notes.append(f"{table.name or key}: no finite number: {', '.join(texts[:5])}{more}")
+    if shown := [text for c, text in sorted(skipped, key=lambda one: one[0]) if c in found]:
+        more = f" and {len(shown) - 5} more" if len(shown) > 5 else ""
+        imported.notes.append(f"{table.name or key}: no finite number: {', '.join(shown[:5])}{more}")
     return found
 
 

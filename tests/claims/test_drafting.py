@@ -85,6 +85,7 @@ def test_the_numbers_of_a_row_that_does_not_fit_are_left_out() -> None:
         ("pairs", ("61,500", "1,250"), ["61,500", "1,250"]),
         ("anything", ("61,5", "60,100"), []),
         ("anything", ("61,5", "1.250"), []),
+        ("anything", ("61.5 [1,2]", "60,100"), ["60,100"]),
         ("anything", ("1,250.5", "60,100"), ["1,250.5", "60,100"]),
         ("accuracy", ("0.615", "0.601"), ["0.615", "0.601"]),
         ("Avg. tokens", ("1,250.5", "60,100"), ["1,250.5", "60,100"]),
@@ -93,7 +94,7 @@ def test_the_numbers_of_a_row_that_does_not_fit_are_left_out() -> None:
 def test_a_comma_in_a_score_is_not_one_of_thousands(header: str, cells: tuple[str, str], read: list[str]) -> None:
     drafted = draft(f"|m|{header}|", *(f"|{name}|{cell}|" for name, cell in zip("xy", cells, strict=True)))
     assert [claim.value for claim in drafted.claims] == read
-    groups = [cell for cell in cells if len(cell) == 6 and cell not in read]
+    groups = [cell for cell in cells if len(cell) == 6 and cell not in read]  # `61,500`
     assert [(one.code, one.actual) for one in drafted.findings] == [("malformed", cell) for cell in groups]
     assert len(drafted.left_out) == 2 - len(read)
 
