@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from aqea_registry.base.findings import BadConfiguration, Finding
@@ -24,9 +24,8 @@ MOST_TAGS = 30_000  # in tables; Beautiful Soup reads some 40,000 in a second
 MARK = re.compile(r"\[?(?:\d{1,2}|[a-z*†‡§¶])\]?")  # a short text of a link that is a footnote's mark beside a number
 
 _TABLE = re.compile(r"<(/?)table\b[^<>]*>", re.IGNORECASE)
-_NO_TAG = re.compile(r"<(?!/?[A-Za-z][^<>]*>)|[\ue000-\ue003]")
-_LITERAL = "\ue003"  # in the place of a < that starts no tag
-_TAG = re.compile(r"<[^<>]*>")
+_NO_TAG = re.compile(r"<(?!/?[A-Za-z][^<>]*>)|[\ue000-\ue002]")
+_TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
 _CELL_END = re.compile(r"</?t(?:[dhr]|able|body|head|foot)\b", re.IGNORECASE)
 _HEADING = re.compile(r"<(/?)h[1-6]\b[^<>]*>", re.IGNORECASE)
 _BLOCK = re.compile(
@@ -36,7 +35,10 @@ _BLOCK = re.compile(
 _EMPHASISED = re.compile(r"\s*<(b|strong|em|i|u)\b[^<>]*>.*</\1\s*>[:.\s]*", re.IGNORECASE | re.DOTALL)
 _ABOVE = 400  # characters above a table in which its caption is looked for
 _MARKDOWN_TABLE = re.compile(r"\n[ \t>]*\|?[ \t]*:?-+:?[ \t]*\|")
-_APART = frozenset({"br", "p", "div", "li", "ul", "ol", "hr", "del", "s", "strike", "table", "img"})
+_LEVEL = re.compile(r"<(/?)su([pb])\b[^<>]*>", re.IGNORECASE)
+_APART = re.compile(r"</?(?:br|p|div|li|ul|ol|hr|del|s|strike|img)\b[^<>]*>|~~", re.IGNORECASE)
+_LINKED = re.compile(rf"(?<=[\w%)])((?:</\w+>)*\s?)<a\b[^<>]*>\s*({MARK.pattern})\s*</a\s*>", re.IGNORECASE)
+JOINT = re.compile(r"(?<=\d)(?:</?(?!(?i:su[pb]\b))[a-zA-Z][^<>]*>|\*\*|`)+(?=\d)")  # digits do not join over markup
 
 
 class HtmlText(NamedTuple):
@@ -49,11 +51,11 @@ class HtmlText(NamedTuple):
 
 
 class _HtmlRow(NamedTuple):
-    """A row: the tag that starts it, whether it belongs to the head, and its cells' tags and parts of text."""
+    """A row: the tag that starts it, whether it belongs to the head, and the tags of its cells."""
 
     tag: Tag
     head: bool
-    cells: list[tuple[Tag, list[str]]]
+    cells: list[Tag]
 
 
 def html_tables(text: str, document: str) -> tuple[list[Table], list[Finding]]:
@@ -129,18 +131,22 @@ def tables_of_span(page: HtmlText, span: tuple[int, int], heading: str, caption:
     from bs4 import BeautifulSoup
 
     text = page.text[span[0] : span[1]]
-    soup = BeautifulSoup(_NO_TAG.sub(lambda match: _LITERAL if match[0] == "<" else " ", text), "html.parser")
+    soup = BeautifulSoup(_NO_TAG.sub(" ", text), "html.parser")
     lines = [span[0], *(span[0] + match.end() for match in re.finditer("\n", text))]
     tables: list[Table] = []
     findings: list[Finding] = []
-    for table in soup.find_all("table"):
-        own, rows = _rows(table)
-        placed = []
-        for row in rows:
-            cells = [_placed(page, _start(tag, lines), span[1], tag, "".join(parts)) for tag, parts in row.cells]
-            placed.append((bisect_right(page.starts, _start(row.tag, lines)), cells))
+    for captions, rows in _tables(soup):
+        rows = [row for row in rows if row.cells]
+        placed = [
+            (
+                bisect_right(page.starts, _start(row.tag, lines)),
+                [_placed(page, _start(tag, lines), span[1], tag) for tag in row.cells],
+            )
+            for row in rows
+        ]
         heads = _heads(rows, placed)
-        name = name_below(heading, cell_of(own).text, certain=True) or caption
+        own = "".join(_placed(page, _start(tag, lines), span[1], tag).cell.text for tag in captions[:1])
+        name = name_below(heading, own, certain=True) or caption
         if heads > 1 and len(placed[0][1]) == 1:  # a title over all columns
             name = name or name_below(heading, placed[0][1][0].cell.text, certain=True)
             placed, heads = placed[1:], heads - 1
@@ -151,73 +157,38 @@ def tables_of_span(page: HtmlText, span: tuple[int, int], heading: str, caption:
     return tables, findings
 
 
-def _rows(table: Tag) -> tuple[str, list[_HtmlRow]]:
-    """The text of a table's caption, and its rows."""
-    caption: list[str] = []
-    rows: list[_HtmlRow] = []
-    links: list[int] = []
-    parts: list[str] | None = None
-    head = False
-    for node, opened in _walk(table):
-        if isinstance(node, str):
-            if parts is not None:
-                parts += [" ", node] if parts and parts[-1][-1:].isdecimal() and node[:1].isdecimal() else [node]
-        elif node.name in ("thead", "tbody", "tfoot"):
-            head = opened and node.name == "thead"
-        elif node.name == "caption":
-            parts = caption if opened else None
-        elif node.name in ("tr", "td", "th"):
-            parts = None
-            if opened and (node.name == "tr" or not rows):
-                rows.append(_HtmlRow(node, head, []))
-            if opened and node.name != "tr":
-                parts = []
-                rows[-1].cells.append((node, parts))
-        elif parts is not None:
-            _mark_up(parts, node.name, opened, links)
-    return "".join(caption), [row for row in rows if row.cells]
+def _tables(soup: Tag) -> list[tuple[list[Tag], list[_HtmlRow]]]:
+    """The captions and rows of each table. What is in a table inside another belongs to that alone."""
+    tables: list[tuple[list[Tag], list[_HtmlRow]]] = []
+    inside: dict[int, tuple[int, bool]] = {}  # of each tag: its table, and whether it is in the head
+    for tag in soup.find_all(True):
+        table, head = inside.get(id(tag.parent), (-1, False))
+        if tag.name == "table":
+            table = len(tables)
+            tables.append(([], []))
+        if tag.name in ("table", "thead", "tbody", "tfoot"):
+            head = tag.name == "thead"
+        inside[id(tag)] = table, head
+        captions, rows = tables[table]
+        if tag.name == "caption":
+            captions.append(tag)
+        if tag.name == "tr" or (tag.name in ("td", "th") and not rows):
+            rows.append(_HtmlRow(tag, head, []))
+        if tag.name in ("td", "th"):
+            rows[-1].cells.append(tag)
+    return tables
 
 
-def _walk(table: Tag) -> Iterator[tuple[Tag | str, bool]]:
-    """The tags inside a table, when they open and when they close, and the texts; not those of tables inside it."""
-    from bs4.element import NavigableString, Tag
-
-    stack = [(table, iter(table.contents))]
-    while stack:
-        node = next(stack[-1][1], None)
-        if node is None:
-            yield stack.pop()[0], False
-        elif isinstance(node, Tag):
-            yield node, True
-            if node.name != "table":
-                stack.append((node, iter(node.contents)))
-        elif type(node) is NavigableString:
-            yield str(node), True
-
-
-def _mark_up(parts: list[str], name: str, opened: bool, links: list[int]) -> None:
-    """Add what a tag inside a cell means for its text."""
-    if name in ("sup", "sub"):
-        parts.append(LEVEL if not opened else RAISED if name == "sup" else LOWERED)
-    elif name in _APART:
-        parts.append(" ")
-    elif name == "a" and opened:
-        links.append(len(parts))
-    elif name == "a" and links and 0 < (start := links.pop()) < len(parts) <= start + 8:
-        before, shown = parts[start - 1].rstrip()[-1:], "".join(parts[start:]).strip()
-        if MARK.fullmatch(shown) and (before.isalnum() or before in tuple("%)")):
-            parts[start:] = [RAISED, shown, LEVEL]
-
-
-def _placed(page: HtmlText, start: int, stop: int, tag: Tag, text: str) -> Placed:
-    """A cell with its place; Markdown in it is read where a blank line ends the HTML."""
+def _placed(page: HtmlText, start: int, stop: int, tag: Tag) -> Placed:
+    """A cell or caption with its place; Markdown in it is read where a blank line ends the HTML."""
     start = page.text.index(">", start) + 1
-    found = _CELL_END.search(page.text, start, stop)
-    inner = page.text[start : found.start() if found else stop]
+    end = _CELL_END.search(page.text, start, stop)
+    inner = page.text[start : end.start() if end else stop]
+    text = _NO_TAG.sub(lambda match: "&lt;" if match[0] == "<" else " ", inner)
     if page.inline and re.search(r"\n[ \t]*\n", inner):
         text = "" if _MARKDOWN_TABLE.search(inner) else page.inline(text)
     start += len(inner) - len(inner.lstrip())
-    cell = cell_of(text.replace(_LITERAL, "<"), start, start + len(inner.strip()), bisect_right(page.starts, start))
+    cell = cell_of(marked(text), start, start + len(inner.strip()), bisect_right(page.starts, start))
     return Placed(cell, max(1, _number(tag, "colspan")), _number(tag, "rowspan") or MOST_TAGS)
 
 
@@ -234,13 +205,20 @@ def _heads(rows: list[_HtmlRow], placed: list[tuple[int, list[Placed]]]) -> int:
     """How many rows are the header: those of the head, else of `th` alone, else the first unless it has a number."""
     numeric = [any(is_numeric(cell.text) for cell, _, _ in cells[1:]) for _, cells in placed]
     heads = next((n for n, row in enumerate(rows) if not row.head), len(rows))
-    heads = heads or next((n for n, row in enumerate(rows) if any(tag.name == "td" for tag, _ in row.cells)), 1)
+    heads = heads or next((n for n, row in enumerate(rows) if any(tag.name == "td" for tag in row.cells)), 1)
     heads = heads or int(not all(numeric[:1]))
     for n in range(len(rows)):
         if n < heads:  # a cell of the header may reach into the next row
             reach = min(len(rows), n + max(down for _, _, down in placed[n][1]))
             heads = next((m for m in range(heads, reach) if numeric[m]), max(heads, reach))
     return heads
+
+
+def marked(text: str) -> str:
+    """Inline HTML as `cell_of` reads it: with the levels of super- and subscripts, a linked mark being one."""
+    text = _LINKED.sub(rf"\1{RAISED}\2{LEVEL}", text)
+    text = _LEVEL.sub(lambda tag: LEVEL if tag[1] else RAISED if tag[2] in "pP" else LOWERED, text)
+    return html.unescape(_TAG.sub("", JOINT.sub(" ", _APART.sub(" ", text))))
 
 
 def _plain(fragment: str) -> str:

@@ -8,8 +8,17 @@ from collections.abc import Iterator
 from typing import Any
 
 from aqea_registry.base.findings import BadConfiguration, Finding
-from aqea_registry.documents.html_tables import MARK, HtmlText, table_span, tables_of_span, titles, without_comments
-from aqea_registry.documents.tables import LEVEL, LOWERED, RAISED, Cell, Row, Table, cell_of, name_below, pipe_cells, table_of
+from aqea_registry.documents.html_tables import (
+    JOINT,
+    MARK,
+    HtmlText,
+    marked,
+    table_span,
+    tables_of_span,
+    titles,
+    without_comments,
+)
+from aqea_registry.documents.tables import Cell, Row, Table, cell_of, name_below, pipe_cells, table_of
 
 MOST_PIPES = 60_000  # the parser makes tokens of each cell: half a million take six seconds, and nobody prints so many
 
@@ -19,10 +28,6 @@ _LONGEST_ITEM = 80  # of a list item that is the caption of a table
 _LINK = re.compile(r"!?\[((?:[^\[\]]|\[[^\[\]]*\])*)\](?:\(((?:[^()]|\([^()]*\))*)\)|\[[^\[\]]*\])")
 _FOOTNOTE = re.compile(r"\[(\^[^\[\]\s]{1,40})\]")
 _COMMENT = re.compile(r"<!--[^<>]{0,2000}-->")
-_LEVEL = re.compile(r"<(/?)su([pb])\b[^<>]*>", re.IGNORECASE)
-_APART = re.compile(r"</?(?:br|p|div|li|ul|ol|hr|del|s|strike)\b[^<>]*>|~~", re.IGNORECASE)
-_JOINT = re.compile(r"(?<=\d)(?:</?[a-zA-Z][^<>]*>|\*\*|`)+(?=\d)")
-_TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
 _EMPHASIS = re.compile(r"\*+|`+|(?<!\w)_{1,3}(?=\S)|(?<=\S)_{1,3}(?!\w)")
 _ESCAPED = re.compile(r"\\([!-/:-@\[-`{-~])")
 _BREAK = re.compile(r"\r\n|\r|\n")
@@ -45,7 +50,7 @@ def markdown_tables(text: str, document: str) -> tuple[list[Table], list[Finding
     reader.core.ruler.enableOnly(["normalize", "block"])
     reader.block.ruler.before("table", "end of table", _ends_table, {"alt": ["blockquote"]})  # table asks blockquote's rules
     starts = [0, *(match.end() for match in _BREAK.finditer(text)), len(text)]
-    page = HtmlText(without_comments(text, document) if "<table" in text.lower() else text, starts, document, _marked)
+    page = HtmlText(without_comments(text, document) if "<table" in text.lower() else text, starts, document, _html)
     heading = caption = ""
     items = done = 0
     tables: list[Table] = []
@@ -96,25 +101,25 @@ def inline(text: str) -> str:
     """Inline Markdown as `cell_of` reads it."""
     if _SIMPLE.fullmatch(text) and "_" not in text:
         return text
-    return _marked(re.sub("[\ue000-\ue002]", " ", text))
+    return marked(_html(re.sub("[\ue000-\ue002]", " ", text)))
 
 
-def _marked(text: str) -> str:
+def _html(text: str) -> str:
+    """Inline Markdown as HTML, without emphasis and the targets of links."""
     text = _ESCAPED.sub(lambda match: f"&#{ord(match[1])};", text)
     if text.count("*") % 2:  # a single one is a sign
         text = "&#42;".join(text.rsplit("*", 1))
-    text = _FOOTNOTE.sub(rf"{RAISED}&#91;\1&#93;{LEVEL}", _COMMENT.sub("", text))
+    text = _FOOTNOTE.sub(r"<sup>&#91;\1&#93;</sup>", _COMMENT.sub("", text))
     for _ in range(2):  # a link may hold an image
         text = _LINK.sub(_linked, text)
-    text = _LEVEL.sub(lambda match: LEVEL if match[1] else RAISED if match[2] in "pP" else LOWERED, text)
-    return html.unescape(_EMPHASIS.sub("", _TAG.sub("", _JOINT.sub(" ", _APART.sub(" ", text)))))
+    return _EMPHASIS.sub("", JOINT.sub(" ", text))
 
 
 def _linked(link: re.Match[str]) -> str:
     """The text of a link; a short one behind a number is a mark."""
     before = link.string[max(0, link.start() - 3) : link.start()].rstrip(" *_")
     mark = MARK.fullmatch(html.unescape(link[1])) and (before[-1:].isalnum() or before[-1:] in tuple("%)"))
-    return f"{RAISED}{link[1].replace('[', '&#91;').replace(']', '&#93;')}{LEVEL}" if mark else link[1]
+    return f"<sup>{link[1].replace('[', '&#91;').replace(']', '&#93;')}</sup>" if mark else link[1]
 
 
 def _ends_table(state: Any, line: int, _: int, silent: bool) -> bool:
