@@ -25,6 +25,7 @@ MARK = re.compile(r"\[?(?:\d{1,2}|[a-z*†‡§¶])\]?")  # a short text of a li
 
 _TABLE = re.compile(r"<(/?)table\b[^<>]*>", re.IGNORECASE)
 _NO_TAG = re.compile(r"<(?!/?[A-Za-z][^<>]*>)|[\ue000-\ue002]")
+_QUOTED = re.compile(r"=\s*+(?:\"[^\"<]*>[^\"<]*\"|'[^'<]*>[^'<]*')")
 _TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
 _CELL_END = re.compile(r"</?t(?:[dhr]|able|body|head|foot)\b", re.IGNORECASE)
 _HEADING = re.compile(r"<(/?)h[1-6]\b[^<>]*>", re.IGNORECASE)
@@ -78,7 +79,7 @@ def html_tables(text: str, document: str) -> tuple[list[Table], list[Finding]]:
 
 
 def without_comments(text: str, document: str) -> str:
-    """The text of a document with comments, scripts and styles blanked.
+    """The text of a document with comments, scripts, styles and each > inside an attribute blanked.
 
     Raises BadConfiguration for more than MOST_TAGS tags in its tables.
     """
@@ -89,7 +90,7 @@ def without_comments(text: str, document: str) -> str:
         while (start := lower.find(opener, end)) >= 0 and (stop := lower.find(closer, start)) >= 0:
             end = stop + len(closer)
             spans.append(Span(start, end))
-    text, end, tags = blanked(text, sorted(spans)), 0, 0
+    text, end, tags = _QUOTED.sub(lambda value: value[0].replace(">", " "), blanked(text, sorted(spans))), 0, 0
     while span := table_span(text, end):
         end, tags = span[1], tags + text.count("<", *span)
     if tags > MOST_TAGS:

@@ -47,7 +47,7 @@ HEAD = f"<tr><th rowspan=2>Model</th><th colspan=2>Nouns</th><th colspan='2'>Ver
         ("<table><tr><td>x</td><td>1.5</td></tr><tr><td>y</td><td>2.5</td></tr></table>", "|", ["x|1.5", "y|2.5"]),
         ("<table><tr><th>m<th>a<th>b<tr><td>x<td><b>1</b>&nbsp;%<td>&lt; 2 &amp; <i>3</i></table>", "m|a|b", ["x|1 %|< 2 & 3"]),
         ("<table><tr><th>m<th>a<th>b<tr><td>x<td>p <0.05<td>1<br>2</table>", "m|a|b", ["x|p <0.05|1 2"]),
-        ("<table><tr><th>m<th>a<tr><td>x<td><!-- 5 --><script>6</script><span title='7'>1</span></table>", "m|a", ["x|1"]),
+        ("<table><tr><th>m<th>a<tr><td>x<td><!-- 5 --><script>6</script><span title='>7'>1</span></table>", "m|a", ["x|1"]),
         ("<table><tr><th>m<th>a<tr><td>x<td>71.5<small>0.3</small></table>", "m|a", ["x|71.5 0.3"]),
         (
             "<table><tr><th>#<th>m<th>a<tr><td>1<td>x<td>5<tr><td>2<td>y<td>4<tfoot><tr><td colspan=2>Mean<td>4.5</table>",
