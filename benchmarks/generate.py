@@ -25,11 +25,11 @@ def measure(*, quick: bool) -> list[Figure]:
     """The model is loaded; every set of a run goes through it. Ours: each distinct sentence once, in float64."""
     from sentence_transformers import SentenceTransformer
 
-    from aqea_registry.embedding.encoder import Encoder, ModelFiles, Settings
+    from aqea_registry.embedding.encoder import Encoder, Settings
     from aqea_registry.project.params import Model
 
     folder = model_folder()
-    ours = Encoder(ModelFiles(folder, Model(repo="minilm", dimension=384)), Settings())
+    ours = Encoder(folder, Model(repo="minilm", dimension=384), "canonical", Settings())
     naive = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
     real = [_read(path) for path in (SHARED / "stsb-test.jsonl", SHARED / "sts13-test.jsonl", SMALL) if path.exists()]
     runs = {"STS-B": real[:1]} if len(real) == 3 else {}

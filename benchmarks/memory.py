@@ -80,6 +80,7 @@ def generated(root: Path, distinct: int) -> float:
 
     from aqea_registry.base.progress import Silent
     from aqea_registry.embedding.encoder import Settings
+    from aqea_registry.embedding.vector_cache import VectorCache
     from aqea_registry.generation import generate as operation
     from aqea_registry.project.project import open_project
     from aqea_registry.sources.pin import pin
@@ -89,7 +90,7 @@ def generated(root: Path, distinct: int) -> float:
     pin(open_project(root), ["many"], Silent())
     project, settings, encoder = open_project(root), Settings(), _encoder()
     model = operation.pinned_model(project.catalogue["minilm"], project.artefacts.values(), Silent())
-    cache = operation._cache(model, DIMENSION, settings, fresh=False)
+    cache = VectorCache(operation._cache_folder(model, DIMENSION, settings), DIMENSION)
     chance = np.random.default_rng(0)
     texts = sentences(distinct)
     for start in range(0, distinct, operation.SEGMENT):
@@ -132,10 +133,10 @@ def resident() -> float:
 
 
 def _encoder() -> Any:
-    from aqea_registry.embedding.encoder import Encoder, ModelFiles, Settings
+    from aqea_registry.embedding.encoder import Encoder, Settings
     from aqea_registry.project.params import Model
 
-    return Encoder(ModelFiles(model_folder(), Model(repo="minilm", dimension=384)), Settings())
+    return Encoder(model_folder(), Model(repo="minilm", dimension=384), "canonical", Settings())
 
 
 def _make_project(root: Path, distinct: int) -> None:

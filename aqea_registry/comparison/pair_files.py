@@ -22,7 +22,7 @@ from aqea_registry.documents.metrics import metric_name
 from aqea_registry.project.artefact import RunArtefact
 from aqea_registry.project.project import PARAMS, open_project
 from aqea_registry.vectors.containers.open_pairs import open_pairs
-from aqea_registry.vectors.pair_set import MICRO, ContentDigest, PairFile, Values
+from aqea_registry.vectors.pair_set import MICRO, ContentDigest, PairFile
 from aqea_registry.vectors.scores import Metrics
 
 
@@ -62,13 +62,13 @@ def compare_files(
                 measured = measure(_blocks(first, advance), _blocks(second))
             except ValueError as error:
                 raise Refused.of("malformed", f"{before.name} or {after.name}", str(error)) from error
-        human = [
-            _human(file, path.name, side.n_pairs)
-            for file, path, side in zip((first, second), (before, after), (measured.before, measured.after), strict=True)
-        ]
+        human = [first.scores(), second.scores()]
+        for name, scores, side in zip((before.name, after.name), human, (measured.before, measured.after), strict=True):
+            if scores is not None and len(scores) != side.n_pairs:
+                raise Refused.of("malformed", name, f"there are {side.n_pairs} rows, but {len(scores)} scores")
         compared = Compared(measured=measured, before=human[0], after=human[1], bound=bound)
-        scores = scored(compared)
-        verdict = decide(compared, sides[0], sides[1], scores, claimed(_named(sides, measured.before.dimension), scores))
+        both = scored(compared)
+        verdict = decide(compared, sides[0], sides[1], both, claimed(_named(sides, measured.before.dimension), both))
         if verdict.verdict == "SAME CONTENT" and measured.before.is_canonical:
             verdict = _with_content(verdict, first, compared)
         return verdict, compared
@@ -101,13 +101,6 @@ def _blocks(file: PairFile, advance: Advance = ignore) -> Iterator[Block]:
         yield first, second
     if file.header.n_pairs not in (None, rows):
         raise ValueError(f"n_pairs is {file.header.n_pairs}, but there are {rows} rows")
-
-
-def _human(file: PairFile, name: str, n_pairs: int) -> Values | None:
-    scores = file.scores()
-    if scores is not None and len(scores) != n_pairs:
-        raise Refused.of("malformed", name, f"there are {n_pairs} rows, but {len(scores)} scores")
-    return scores
 
 
 def _with_content(verdict: PairSetComparison, file: PairFile, compared: Compared) -> PairSetComparison:

@@ -30,6 +30,7 @@ from aqea_registry.base.files import write_bytes
 from aqea_registry.project.params import Model
 from aqea_registry.vectors.margin import PACKAGES, Machine
 
+Precision = Literal["canonical", "float32"]
 TOKENS_A_BATCH = 512
 WINDOW = 8192  # sentences that are tokenised and sorted at a time: what is lost when a run is killed, at most
 
@@ -45,14 +46,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     threads: int | None = None
     attention: Literal["sdpa", "eager"] | None = None
     device: str = "cpu"
-
-
-class ModelFiles(NamedTuple):
-    """A folder of checked model files, and the entry of params.yaml that says what may be done with them."""
-
-    folder: Path
-    entry: Model
-    precision: Literal["canonical", "float32"] = "canonical"
 
 
 class NoDevice(RuntimeError):
@@ -91,10 +84,10 @@ def _offline() -> Iterator[None]:
 
 
 class Encoder:
-    """A model loaded from a folder of checked files. Nothing is fetched."""
+    """A model loaded from a folder of checked files, used as its entry of params.yaml allows. Nothing is fetched."""
 
     @_offline()
-    def __init__(self, files: ModelFiles, settings: Settings) -> None:
+    def __init__(self, folder: Path, entry: Model, precision: Precision, settings: Settings) -> None:
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
         import torch
         from sentence_transformers import SentenceTransformer
@@ -107,9 +100,8 @@ class Encoder:
             raise NoDevice(f"no {settings.device} device can be used: torch {torch.__version__} sees none")
         if settings.threads:
             torch.set_num_threads(settings.threads)
-        dtype = torch.float32 if files.precision == "float32" else torch.float64
+        dtype = torch.float32 if precision == "float32" else torch.float64
         chosen = {"attn_implementation": settings.attention} if settings.attention else {}
-        folder, entry = files.folder, files.entry
         if entry.trust_remote_code:
             folder = view_with_local_code(folder, entry.repo, Path(tempfile.mkdtemp(dir=_scratch())))
         else:
@@ -126,7 +118,7 @@ class Encoder:
         if entry.max_tokens:
             self._model.max_seq_length = entry.max_tokens
         self._model.to(dtype).eval()
-        self._guard = files.precision == "canonical"
+        self._guard = precision == "canonical"
         if self._guard:
             recompute_buffers(self._model)
 

@@ -19,7 +19,7 @@ from aqea_registry.base.extras import unusable
 from aqea_registry.base.files import Advance, Limit, atomic_write, hash_file, open_regular, read_small, write_bytes
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused
 from aqea_registry.base.progress import Reporter
-from aqea_registry.embedding.encoder import CodeRefusedError, Encoded, Encoder, ModelFiles, NoDevice, Settings, this_machine
+from aqea_registry.embedding.encoder import CodeRefusedError, Encoded, Encoder, NoDevice, Settings, this_machine
 from aqea_registry.embedding.vector_cache import VectorCache, libraries
 from aqea_registry.project.artefact import CatalogueEntry, RunArtefact, metrics_text, plot_text
 from aqea_registry.project.lock import Pin, require_pin
@@ -192,16 +192,18 @@ def vectors_of(
 
     `label` is what the progress bar is called. Raises Refused and CannotCheck.
     """
-    caches = {dimension: _cache(model, dimension, settings, fresh=fresh) for dimension in model.dimensions}
+    folders = {dimension: _cache_folder(model, dimension, settings) for dimension in model.dimensions}
+    for segment in (segment for folder in folders.values() for segment in folder.glob("*.npy")) if fresh else ():
+        segment.unlink()
+    caches = {dimension: VectorCache(folder, dimension) for dimension, folder in folders.items()}
     cache = caches[model.entry.dimension]
     new = cache.missing(sentences)
-    records = {dimension: _cache_folder(model, dimension, settings) / MADE for dimension in caches}
-    made = _kept(records[model.entry.dimension])
+    made = _kept(folders[model.entry.dimension] / MADE)
     if new:
         encoder = load_encoder(model, settings)
         made = _record(model, encoder, settings, new, made)
-        for path in records.values():  # before the vectors: what is kept is never without it
-            write_bytes(path, msgspec.json.encode(made))
+        for folder in folders.values():  # before the vectors: what is kept is never without it
+            write_bytes(folder / MADE, msgspec.json.encode(made))
         _encode(model, encoder, new, caches, report, label)
     return Vectors(cache, len(new), made)
 
@@ -266,14 +268,6 @@ def _cache_folder(model: ModelInUse, dimension: int, settings: Settings) -> Path
     return model.cache / name
 
 
-def _cache(model: ModelInUse, dimension: int, settings: Settings, *, fresh: bool) -> VectorCache:
-    folder = _cache_folder(model, dimension, settings)
-    if fresh:
-        for segment in folder.glob("*.npy"):
-            segment.unlink()
-    return VectorCache(folder, dimension)
-
-
 def _encode(
     model: ModelInUse, encoder: Encoder, sentences: Sequence[str], caches: dict[int, VectorCache], report: Reporter, label: str
 ) -> None:
@@ -299,7 +293,7 @@ def _encode(
 def load_encoder(model: ModelInUse, settings: Settings) -> Encoder:
     """The model, ready to encode. Raises Refused for files that do not load, CannotCheck without the libraries or device."""
     try:
-        return Encoder(ModelFiles(model.folder, model.entry, model.precision), settings)
+        return Encoder(model.folder, model.entry, model.precision, settings)
     except NoDevice as error:
         raise CannotCheck(str(error), "install a torch built for the device, or leave --device out") from error
     except CodeRefusedError as error:

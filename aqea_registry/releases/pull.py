@@ -42,7 +42,9 @@ def pull(store: Store, tag: str, folder: Path, report: Reporter, *, digest: str 
     reference = join_reference(store.spec, tag)
     paths = _paths(folder, release)
     wanted = _wanted(release.files(), paths, reference, force)
-    _refuse_small_disk(folder, sum(layer.size for layer in wanted.values()))
+    there = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+    if (free := shutil.disk_usage(there).free) < (needed := sum(layer.size for layer in wanted.values())):
+        raise CannotCheck(f"{folder}: the release needs {needed} bytes and the disk has {free}", "make room, or pull elsewhere")
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder) as incoming:
         wanted = _wanted(wanted, paths, reference, force)  # another pull may have brought them while this one waited
@@ -94,12 +96,6 @@ def _wanted(files: Mapping[str, Descriptor], paths: dict[str, Path], reference: 
         message = f"{len(findings)} files differ from those of {reference}; nothing was written"
         raise Refused(message, findings, "pull into an empty folder, or replace them with --force")
     return wanted
-
-
-def _refuse_small_disk(folder: Path, needed: int) -> None:
-    there = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
-    if (free := shutil.disk_usage(there).free) < needed:
-        raise CannotCheck(f"{folder}: the release needs {needed} bytes and the disk has {free}", "make room, or pull elsewhere")
 
 
 def _fetch(store: Store, tagged: Tagged, path: str, layer: Descriptor, incoming: Path, target: Path, advance: Advance) -> int:

@@ -78,18 +78,14 @@ def surplus(
     """Of the files that are there, those that are not known: findings, and a note that counts what programs leave."""
     findings, left = list[Finding](), Counter[str]()
     for path in sorted(set(there).difference(known)):
-        if (kind := _left_by_programs(path)) is None:
+        kind = next((name for name in LEFT_BY_PROGRAMS if f"/{name}/" in f"/{path}/"), None)
+        kind = LEFT_BY_PROGRAMS[-1] if PART.fullmatch(path.rpartition("/")[2]) else kind
+        if kind is None:
             findings.append(Finding("unexpected", path, f"the file exists and {why}"))
         else:
             left[kind] += 1
     counts = ", ".join(f"{count} {kind}" for kind, count in left.items())
     return findings, [f"{left.total()} files that programs leave beside others were not looked at: {counts}"] if left else []
-
-
-def _left_by_programs(path: str) -> str | None:
-    if PART.fullmatch(path.rpartition("/")[2]):
-        return LEFT_BY_PROGRAMS[-1]
-    return next((name for name in LEFT_BY_PROGRAMS if f"/{name}/" in f"/{path}/"), None)
 
 
 def present(root: Path, folders: Iterable[str]) -> Iterator[str]:
