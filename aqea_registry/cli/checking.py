@@ -13,7 +13,7 @@ from aqea_registry.cli.shell import Outcome, Shell, command, print_table
 
 if TYPE_CHECKING:
     from aqea_registry.base.findings import CannotCheck
-    from aqea_registry.comparison.verdict import PairSetComparison, PairSetFile, RowDifference
+    from aqea_registry.comparison.verdict import PairSetComparison, PairSetFile
     from aqea_registry.verification.verify_list import Verified
     from aqea_registry.verification.verify_release import CheckedRelease
 
@@ -172,7 +172,8 @@ def show_pair_set(found: PairSetComparison) -> None:
             click.echo(printable(f"  {number.claim or number.metric}: {number.before} becomes {number.after}"))
     for label, row in (("first", found.first), ("worst", found.worst)):
         if row is not None:
-            click.echo(f"{label} row that differs: {_row(row)}")
+            place = f"{row.matrix}[{row.row}], by {row.difference:.3e}, cosine {_cosine(row.cosine)}"
+            click.echo(f"{label} row that differs: {place}")
     for diagnosis in found.diagnoses:
         fits = f" (may be: {', '.join(diagnosis.candidates)})" if diagnosis.candidates else ""
         click.echo(printable(f"{diagnosis.kind}, {diagnosis.basis}: {diagnosis.message}{fits}"))
@@ -194,10 +195,6 @@ def _sides(before: PairSetFile, after: PairSetFile) -> list[tuple[str, str, str]
     if before.content:
         rows.append(("content digest", before.content[:16], (after.content or "")[:16]))
     return rows if before.container else rows[:2]
-
-
-def _row(row: RowDifference) -> str:
-    return f"{row.matrix}[{row.row}], by {row.difference:.3e}, cosine {_cosine(row.cosine)}"
 
 
 def _cosine(value: float) -> str:

@@ -16,7 +16,7 @@ import msgspec
 
 from aqea_registry.base.files import UnsafePath, safe_path
 from aqea_registry.base.findings import BadConfiguration, Refused
-from aqea_registry.stores.release import LARGEST_MANIFEST, TITLE, Descriptor, ImageManifest, decoded, digest_of, empty_config
+from aqea_registry.stores.release import CONFIG, LARGEST_MANIFEST, TITLE, Descriptor, ImageManifest, decoded, digest_of
 
 ATTACHMENT_TYPE = "application/vnd.aqea-registry.attachment.v1"
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
@@ -45,7 +45,7 @@ def attachment(subject: Descriptor, name: str, content: bytes) -> Attachment:
     """The manifest that attaches a document to a release. Raises BadConfiguration as `check_document`."""
     check_document(name, content)
     layer = Descriptor(media_type=DOCUMENT_TYPE, digest=digest_of(content), size=len(content), annotations={TITLE: name})
-    return Attachment(subject=subject, layers=(layer,), config=empty_config())
+    return Attachment(subject=subject, layers=(layer,), config=CONFIG)
 
 
 def check_document(name: str, content: bytes) -> None:

@@ -112,9 +112,7 @@ def digest_of(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
-def empty_config() -> Descriptor:
-    """The descriptor of the empty config."""
-    return Descriptor(media_type=CONFIG_TYPE, digest=digest_of(EMPTY_CONFIG), size=len(EMPTY_CONFIG))
+CONFIG = Descriptor(media_type=CONFIG_TYPE, digest=digest_of(EMPTY_CONFIG), size=len(EMPTY_CONFIG))
 
 
 def build(files: Iterable[tuple[str, str, int]]) -> Release:
@@ -128,7 +126,7 @@ def build(files: Iterable[tuple[str, str, int]]) -> Release:
         )
         for path, sha256, size in sorted(files)
     ]
-    return Release(layers=tuple(layers), config=empty_config())
+    return Release(layers=tuple(layers), config=CONFIG)
 
 
 def parse(content: bytes) -> Release:

@@ -19,7 +19,7 @@ from aqea_registry.base.files import locked
 from aqea_registry.base.progress import Silent
 from aqea_registry.releases.pull import pull
 from aqea_registry.stores.oci_layout import Layout
-from aqea_registry.stores.release import ARTIFACT_TYPE, EMPTY_CONFIG, MANIFEST_TYPE, TITLE, build, digest_of, empty_config
+from aqea_registry.stores.release import ARTIFACT_TYPE, CONFIG, EMPTY_CONFIG, MANIFEST_TYPE, TITLE, build, digest_of
 from tests.helpers import found, tree
 from tests.tools import BIN, aqea, environment
 
@@ -49,7 +49,7 @@ def lay(folder: Path, manifest: bytes, *contents: bytes) -> str:
 
 
 def manifest_of(layers: Layers) -> bytes:
-    config = {"mediaType": empty_config().media_type, "digest": empty_config().digest, "size": 2}
+    config = {"mediaType": CONFIG.media_type, "digest": CONFIG.digest, "size": 2}
     value = {"schemaVersion": 2, "mediaType": MANIFEST_TYPE, "artifactType": ARTIFACT_TYPE, "config": config, "layers": layers}
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 

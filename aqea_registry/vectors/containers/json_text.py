@@ -73,15 +73,6 @@ def members(file: FileIO, start: int = 0) -> list[Member]:
     return found
 
 
-def by_key(found: list[Member]) -> dict[str, Range]:
-    """Where each member's value is. Raises Malformed for a key that appears twice."""
-    where = {member.key: member.value for member in found}
-    if len(where) < len(found):
-        keys = [member.key for member in found]
-        raise Malformed(f"the key {next(key for key in keys if keys.count(key) > 1)!r} appears twice")
-    return where
-
-
 def value(file: FileIO, where: Range) -> bytes:
     """The bytes of a value that is not large. Raises Malformed if it is."""
     if where.end - where.start > LONGEST_VALUE:

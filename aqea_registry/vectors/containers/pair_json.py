@@ -180,7 +180,10 @@ def _on_grid(block: Micro | Values, key: str, first: int) -> Micro:
 def open_json(file: FileIO, name: str) -> PairFile:
     """Open a pair file or a file of embeddings in any spelling. Raises Malformed, and BadConfiguration for other files."""
     mark = len(json_text.MARK) if os.pread(file.fileno(), 3, 0) == json_text.MARK else 0
-    where = json_text.by_key(json_text.members(file, mark))
+    found = json_text.members(file, mark)
+    where = {member.key: member.value for member in found}
+    if twice := [member.key for member in found if member.value != where[member.key]]:
+        raise Malformed(f"the key {twice[0]!r} appears twice")
     if "embeddings1" in where and "embeddings2" in where:
         header = partial_header({key: msgspec.Raw(json_text.value(file, where[key])) for key in KEYS[:4] if key in where})
         ranges = [json_text.matrix(file, where[key], key) for key in MATRICES]
