@@ -154,7 +154,8 @@ def claims_of_tables(
         drafted: dict[tuple[int, int], list[Claim]] = {}
         for c, column in _readings(table, runs, key, page, imported).items():
             scale = _scale(table.columns[c], list(column.values()), unit)
-            for r, numbers in column.items():
+            for r, read in column.items():
+                numbers = [page.spelled(table.rows[r].cells[c], number) for number in read]
                 place, label = partial(_place, table, r, c, key, page), table.rows[r].cells[table.key].text
                 drafted[r, c] = list(_claims(f"{key}.{rows[r]}.{columns[c]}", place, numbers, scale, label))
         firsts = {place: claims[0] for place, claims in drafted.items() if claims[0].note is None}
@@ -179,6 +180,14 @@ class _Source(NamedTuple):
         offset = max(self.text.find(spelled, cell.start, cell.end), cell.start)
         line = bisect_right(self.starts, offset)
         return line, offset - self.starts[line - 1] + 1
+
+    def spelled(self, cell: Cell, number: Number) -> Number:
+        """The number with a spelling that the cell's source has: marks and emphasis may part it from its unit."""
+        source, digits = self.text[cell.start : cell.end], re.search(r"[\d.,]*\d", number.printed or number.value)
+        for text in (number.printed, number.value, digits and digits[0]):
+            if text and text in source:
+                return number._replace(printed=None if text == number.value else text)
+        return number
 
 
 def _told_apart(table: Table) -> tuple[Table, set[int]]:

@@ -114,9 +114,10 @@ def cell_of(text: str, start: int = 0, end: int = 0, line: int = 0) -> Cell:
         inside = " ".join((part["inside"] or part[0].strip("\ue000\ue001\ue002")).split())
         if _is_mark(before, inside, lowered):
             marks.append(inside)
+            shown += " " if re.match(r"[\d.,]", text[done : done + 1]) else ""  # digits on both sides are not one number
         else:
             shown += part[0] if part["inside"] is None else _joined(before, inside, lowered)
-    shown = " ".join((shown + text[done:]).replace(LEVEL, "").split())
+    shown = " ".join((shown + text[done:]).replace(LEVEL, " ").split())
     marks = list(filter(None, marks))
     return Cell(shown or " ".join(marks), tuple(marks) if shown else (), start, end, line)
 

@@ -176,3 +176,20 @@ def test_a_wide_table_takes_time_that_grows_with_it() -> None:
         return lambda: claims_of_tables(tables, text, "doc.md")
 
     assert_linear(work, 400)
+
+
+def test_digits_that_markup_parts_are_not_one_number() -> None:
+    drafted = draft("|m|a|b|c|", "|x|6†1|6<sup>2</sup>1.5|6²1|", "|y|1.5|1.5|1.5|")
+    assert list(by_id(drafted)) == ["y.a", "y.b", "y.c"] and len(drafted.left_out) == 3
+
+
+def test_the_spelling_of_a_number_is_in_the_document() -> None:
+    found = by_id(draft("|m|a|b|c|", "|x|**67**M|**500**k|&minus;1.5|", "|y|67M|500k|-1.5|"))
+    assert {key: (one.value, one.unit, one.text) for key, one in found.items()} == {
+        "x.a": ("67", "millions", "67"),
+        "x.b": ("500000", "count", "500"),
+        "x.c": ("-1.5", "number", "1.5"),
+        "y.a": ("67", "millions", "67M"),
+        "y.b": ("500000", "count", "500k"),
+        "y.c": ("-1.5", "number", "-1.5"),
+    }
