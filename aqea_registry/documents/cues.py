@@ -76,8 +76,11 @@ _SMALL = """is are was were be been of to by with a an the only even just about 
 from between ranges? value values equals? textbf textit emph mathbf underline bf em text num mathrm beträgt auf"""
 _SMALLS = rf"[ \t:=~≈$({{}}\[*_\"'`,–—-]|\\(?![\\])|{_LINE}|(?<![a-z])(?:{'|'.join(_SMALL.split())})(?![a-z])"
 _THAN = r"|at(?![a-z])|(?:high|low)er(?![a-z])|than(?![a-z])"
+_LINKS = frozenset(
+    {"is", "was", "are", "were", "be", "to", "from", "reached", "reaches", "stays", "remains", "equals", ":", "="}
+)
+_TOKEN = re.compile(r"[a-z]+|[:=]")
 _VERBS = r"(?:(?<![a-z])(?:is|was|are|were|be|to|from|reache[sd]|stays|remains|equals)(?![a-z])|[:=])"
-_IS = re.compile(rf"{_VERBS}(?:{_SMALLS}{_THAN})*+$")
 _BEFORE = {
     "metric": re.compile(rf"(?:{_SMALLS})*+"),
     "benchmark": re.compile(rf"[ \t*_`]*+[:=](?:{_SMALLS})*+"),
@@ -131,21 +134,23 @@ class Cues:
 
     def verdict(self, start: int, stop: int) -> Verdict | None:
         """What the words beside a number say that it is."""
-        while self._ahead is not None and self._ahead.end() <= start:
-            if _KIND[self._ahead.lastindex or 0] == "name":
-                self._name = self._ahead
+        ahead = self._ahead
+        while ahead is not None and ahead.end() <= start:
+            if _KIND[ahead.lastindex or 0] == "name":
+                self._name = ahead
             else:
-                self._earlier, self._near = self._near, self._ahead
-            self._ahead = _CUE.search(self._text, max(self._ahead.end(), start - _FARTHEST))
-        text = self._text[start:stop]
-        whole = text.isdecimal()
+                self._earlier, self._near = self._near, ahead
+            ahead = self._ahead = _CUE.search(self._text, max(ahead.end(), start - _FARTHEST))
+        digits = self._text[start:stop]
+        whole = digits.isdecimal()
         found, end = self._before(start, whole), stop
-        if self._ahead is not None and (behind := self._behind(self._ahead, stop)):
-            found, end = behind if found is None or (whole and behind == "setting") else found, self._ahead.end()
-        found = found or self._carried(start, stop)
-        if found == "result" and whole and (_YEAR.fullmatch(text) or _COUNTED.match(self._text, end)):
+        if ahead is not None and ahead.start() - stop < _FARTHEST and (behind := self._behind(ahead, stop)):
+            found, end = behind if found is None or (whole and behind == "setting") else found, ahead.end()
+        if found is None and self._last[0] is not None and start - self._last[1] < _FARTHEST:
+            found = self._carried(*self._last, start, stop)
+        if found == "result" and whole and (_YEAR.fullmatch(digits) or _COUNTED.match(self._text, end)):
             found = None
-        elif found == "result" and text in _SCALE:
+        elif found == "result" and digits in _SCALE:
             found = "setting"
         self._last = (found, end)
         return found
@@ -159,8 +164,8 @@ class Cues:
             if cue is None or start - cue.end() > _FARTHEST:
                 break
             kind, end = _KIND[cue.lastindex or 0], cue.end()
-            joined = _BEFORE[kind].fullmatch(text, end, start)
-            if not joined and kind in _ACROSS and _IS.search(text, max(end, start - 24), start):
+            joined = start - end < 40 and _BEFORE[kind].fullmatch(text, end, start)
+            if not joined and kind in _ACROSS and not _LINKS.isdisjoint(_TOKEN.findall(text, max(end, start - 16), start)):
                 joined = _ACROSS[kind].fullmatch(text, end, start)
             if joined and not (whole and kind == "change"):
                 return "setting" if kind == "setting" else "result"
@@ -170,15 +175,12 @@ class Cues:
 
     def _behind(self, cue: re.Match[str], stop: int) -> Verdict | None:
         kind = _KIND[cue.lastindex or 0]
-        if cue.start() - stop > _FARTHEST or kind not in _BEHIND or not _BEHIND[kind].fullmatch(self._text, stop, cue.start()):
+        if kind not in _BEHIND or not _BEHIND[kind].fullmatch(self._text, stop, cue.start()):
             return None
         return "setting" if kind in ("setting", "interval") else "result"
 
-    def _carried(self, start: int, stop: int) -> Verdict | None:
-        """What the number before says of one that is joined to it: `0.6 and 0.8`, `ours 71, theirs 68`."""
-        verdict, end = self._last
-        if verdict is None or start - end > _FARTHEST:
-            return None
+    def _carried(self, verdict: Verdict | None, end: int, start: int, stop: int) -> Verdict | None:
+        """What the number before, which ends at `end`, says of one joined to it: `0.6 and 0.8`, `ours 71, theirs 68`."""
         if _CHAIN.fullmatch(self._text, end, start):
             return verdict
         if verdict != "result" or not _END.match(self._text, stop) or not _CONTRAST.fullmatch(self._text, end, start):

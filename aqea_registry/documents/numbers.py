@@ -126,25 +126,24 @@ def numbers(prose: Prose) -> Iterator[NumberSpan]:
 
 def _looks(text: str, match: re.Match[str]) -> str | None:
     """Why a number looks like a result by itself, if it does."""
-    unit, exponent = match.lastgroup or "", match["exponent"]
-    decimals = match["decimals"] or match["bare"] or match["comma"] or match["small"] or ""
+    start, unit = match.start(), match.lastgroup
+    decimals, bare, comma, small, thousands, exponent = match.group(
+        "decimals", "bare", "comma", "small", "thousands", "exponent"
+    )
+    digits = decimals or bare or comma or small or ""
     if unit == "percent":
         return "a percentage"
-    if unit in ("times", "points") or (unit == "weak" and decimals):
+    if unit in ("times", "points") or (text[start - 1] == "{" and text.endswith(("\\SI{", "\\qty{"), 0, start)):
         return "with a unit"
     if unit == "measure":
-        return None if not decimals and _is_limit(text, match) else "with a unit"
-    if unit == "weak" and _TOOK.search(text, max(0, match.start() - 40), match.start()):
+        return None if not digits and _is_limit(text, match) else "with a unit"
+    if unit == "weak" and (digits or _TOOK.search(text, max(0, start - 40), start)):
         return "with a unit"
-    if text.endswith(("\\SI{", "\\qty{"), 0, match.start()):
-        return "with a unit"
-    if match["thousands"]:
+    if thousands:
         return "a count"
-    if unit == "magnitude" and text.startswith(("param", "-param", " param"), match.end()):
+    if not digits or (unit == "magnitude" and text.startswith(("param", "-param", " param"), match.end())):
         return None
-    if len(decimals) > 1 or (decimals and exponent):
-        return "decimals"
-    return None
+    return "decimals" if exponent or len(digits) > 1 else None
 
 
 _TOOK = re.compile(r"(?:took|takes?|taking|lasted|lasts|finish(?:es|ed)|complete[sd]|(?:train|measur)ed)\s(?:\w+\s){0,3}$")

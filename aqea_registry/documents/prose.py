@@ -118,6 +118,7 @@ _MARKS: tuple[tuple[re.Pattern[str], bool], ...] = (
 _HEADING = (re.compile(r"(?m)\d(?<![^\n]\d)\d?\.\d{1,2}\.?[ \t]++(?=[A-Z][^\n\d]{2,80}$)"), True)
 
 
+_WIDEST = 40  # columns that a cell may span, and before which one may
 _CELL_TAG = re.compile(r"<(/?)(table|t[rdh])\b([^<>]*)>", re.IGNORECASE)
 _SPANS = re.compile(r"(row|col)span\s*=\s*[\"']?(\d{1,3})", re.IGNORECASE)
 
@@ -129,7 +130,7 @@ def _html_rows(text: str) -> Iterator[tuple[bool, tuple[tuple[int, int], ...]]]:
     for tag in _CELL_TAG.finditer(text):
         name = tag[2].lower()
         if start >= 0:
-            cells += [(start, tag.start()), *[(start, start)] * (wide - 1)]
+            cells += [(start, tag.start()), *[(start, start)] * (min(wide, _WIDEST) - 1 if len(cells) < _WIDEST else 0)]
             start = -1
         if name[1] in "dh" and not tag[1]:
             spans = {which.lower(): int(count) for which, count in _SPANS.findall(tag[3])}

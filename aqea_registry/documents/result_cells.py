@@ -55,17 +55,18 @@ def _numeric(text: str, rows: Iterable[tuple[bool, Cells]]) -> Iterator[ResultSp
     reasons: dict[int, str | None] = {}
     usual: str | None = "in a table"
     for is_header, cells in rows:
+        texts = [text[start:end] for start, end in cells]
         if is_header:
-            labels = [text[start:end].strip(" *_\n\t").lower() for start, end in cells]
+            labels = [label.strip(" *_\n\t").lower() for label in texts]
             reasons = {column: None for column, label in enumerate(labels) if _NO_RESULTS.fullmatch(label)}
             usual = None if labels and _SETTINGS.fullmatch(labels[0]) else "in a table"
             if cells and not any(map(is_numeric, labels[1:])):
                 yield ResultSpan(cells[0][0], cells[-1][1], None)
             continue
-        for column, (start, end) in enumerate(cells):
+        for column, cell in enumerate(texts):
             why = reasons.get(column, usual)
-            if (column or why is None) and is_numeric(text[start:end]):
-                yield ResultSpan(start, end, why)
+            if (column or why is None) and is_numeric(cell):
+                yield ResultSpan(*cells[column], why)
 
 
 def _pipe_rows(text: str) -> Iterator[tuple[bool, Cells]]:

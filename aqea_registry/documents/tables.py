@@ -246,7 +246,9 @@ def is_numeric(cell: str) -> bool:
 
 def pipe_cells(line: str, offset: int = 0) -> list[tuple[int, int]]:
     """Where the cells of a row of pipes stand, without the empty ones outside its first and last pipe."""
-    edges = [-1, *(found.start() for found in re.finditer(r"\|(?<!\\\|)", line)), len(line)]
-    first = 0 if line[: edges[1]].strip() else 1
-    last = len(edges) - 1 if line[edges[-2] + 1 :].strip() else len(edges) - 2
-    return [(offset + edges[at] + 1, offset + edges[at + 1]) for at in range(first, last)]
+    parts = re.split(r"\|(?<!\\\|)", line) if "\\|" in line else line.split("|")
+    cells = []
+    for part in parts:
+        cells.append((offset, offset + len(part)))
+        offset += len(part) + 1
+    return cells[not parts[0].strip() : len(cells) - (not parts[-1].strip())]

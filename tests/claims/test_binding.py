@@ -378,6 +378,27 @@ LARGE: dict[str, tuple[Kind, str]] = {
 }
 
 
+LARGE |= {
+    "a page": (
+        "markdown",
+        "The accuracy on both sets was 91, with a dropout of 0.15 and `x`. <!-- example -->\n\n"
+        "| m | F1 | 8.84M |\n|---|---|---|\n| a | **71.2** ± 0.4 | 67M |\n\n"
+        "<table><tr><td>a</td><td>71,5</td></tr></table>\n\n",
+    ),
+    "a paper": (
+        "latex",
+        "\\rho rises to $71.2\\pm0.4$ \\cite{a} % b\n\\begin{tabular}{l} a & 71 \\\\ b & 7.1 \\end{tabular}\n",
+    ),
+    "a leaderboard": ("csv", '1,"a, b",71.2,0.55\n'),
+    "metrics": ("text", "accuracy of the "),
+    "metrics and verbs": ("text", "accuracy is to "),
+    "settings": ("text", "temperature of 0.55, "),
+    "rows of cells": ("markdown", "<tr><td rowspan=2>5<td colspan=999>"),
+    "colons": ("text", "://"),
+    "footnotes": ("markdown", "5[1]"),
+}
+
+
 @pytest.mark.parametrize("name", LARGE)
 def test_time_grows_with_a_document_and_not_with_its_square(name: str) -> None:
     """Up to a fifth of a megabyte, some of it in one line."""
