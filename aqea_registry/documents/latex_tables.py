@@ -23,15 +23,17 @@ LONGEST_MACRO = 200  # characters of its definition
 LONGEST_TITLE = 120
 
 _FLOAT = r"(?:sub|wrap|sideways|threepart)?(?:table|figure)\*?|minipage"
-_TABULAR = re.compile(r"\\begin\{(?P<name>(?:tabular[xy]?|tabulary|longtable|tblr|longtblr|tabu|longtabu|NiceTabular)\*?)\}")
+TABULAR = re.compile(r"\\begin\{(?P<name>(?:tabular[xy]?|tabulary|longtable|tblr|longtblr|tabu|longtabu|NiceTabular)\*?)\}")
 _EVENT = re.compile(
-    rf"\\(?P<edge>begin|end)\{{(?:{_FLOAT})\}}|(?P<table>{_TABULAR.pattern})"
+    rf"\\(?P<edge>begin|end)\{{(?:{_FLOAT})\}}|(?P<table>{TABULAR.pattern})"
     r"|\\(?P<words>(?:sub)?caption(?:of\s*\{table\})?|(?:sub)*section)\*?(?![A-Za-z])"
 )
 _CAPTION = re.compile(r"\\caption\*?(?![A-Za-z])")
 _HIDDEN = re.compile(r"\\[\\%]|%[^\n]*|\\begin\{(verbatim|lstlisting|comment|minted)\}|\\end\{document\}")
 _EDGE = re.compile(
-    r"\\(begin|end)\{([A-Za-z]+\*?)\}|\\\\\*?(?:[ \t]*\[[^\[\]\n]*\])?|\\tabularnewline(?![A-Za-z])|\\.|[{}&]", re.DOTALL
+    r"(?P<edge>&|\\\\\*?(?:[ \t]*\[[^\[\]\n]*\])?|\\tabularnewline(?![A-Za-z]))|\\(?P<way>begin|end)\{(?P<name>[A-Za-z]+\*?)\}"
+    r"|\\.|\{[^{}\\]*+\}|(?P<brace>[{}])",
+    re.DOTALL,
 )
 _BRACE = re.compile(r"(\\(?:begin|end|caption|(?:sub)*section|(?:re)?newcommand|def)\b)|\\.|[{}]|[^\\{}]++", re.DOTALL)
 _OPTION = re.compile(r"\s*\[[^\[\]]*\]")
@@ -135,15 +137,17 @@ def tabular_rows(text: str, start: int, name: str) -> tuple[list[list[tuple[int,
     rows: list[list[tuple[int, int]]] = [[]]
     depth = same = 0
     for token in _EDGE.finditer(text, start):
-        if token[2] == name:
-            same += 1 if token[1] == "begin" else -1
-        if same < 0 or (not depth and (token[0] in ("&", "\\tabularnewline") or token[0].startswith("\\\\"))):
+        kind = token.lastgroup
+        if kind in ("brace", "name"):
+            step = 1 if token[0] == "{" or token["way"] == "begin" else -1
+            same += step if token["name"] == name else 0
+            depth = max(0, depth + step)
+        if same < 0 or (kind == "edge" and not depth):
             rows[-1].append((start, token.start()))
             start = token.end()
-            rows += [[]] if token[0] != "&" else []
             if same < 0:
-                return rows[:-1], start
-        depth = max(0, depth + (token[0] == "{" or token[1] == "begin") - (token[0] == "}" or token[1] == "end"))
+                return rows, start
+            rows += [[]] if token[0] != "&" else []
     return [], len(text)
 
 

@@ -1,7 +1,8 @@
 """Cells of tables whose numbers look like results: in Markdown, HTML and LaTeX, and rows of columns in plain text.
 
 A cell is one if it holds nothing but numbers with their units and signs, and neither names its row nor stands in a column of
-years, settings or the like. Much faster than reading the tables, because a page to lint may have megabytes. Pure.
+years, settings or the like. The cells are split as the readers of tables split them, but no parser looks for the tables: that
+of Markdown takes several times as long as all the rest, and a page to lint may have megabytes. Pure.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from aqea_registry.documents.cues import SETTING_LABEL
+from aqea_registry.documents.latex_tables import TABULAR, tabular_rows
 from aqea_registry.documents.prose import Prose
 from aqea_registry.documents.tables import is_numeric, pipe_cells
 
@@ -94,28 +96,13 @@ def _csv_rows(text: str) -> Iterator[tuple[bool, Cells]]:
         offset += len(line) + 1
 
 
-_EDGE = re.compile(r"&(?<!\\&)|\\\\")
-_TABULAR = re.compile(r"\\begin\{((?:tabular[a-z]?|longtable|tblr|tabu)\*?)\}")
-
-
 def _tabular_rows(text: str) -> Iterator[tuple[bool, Cells]]:
     """The rows of LaTeX tables, the first of each as its header."""
-    before, endless = 0, set()
-    for table in _TABULAR.finditer(text):
-        if table.start() < before or table[1] in endless:
-            continue
-        stop = text.find(f"\\end{{{table[1]}}}", table.end())
-        if stop < 0:
-            endless.add(table[1])
-            continue
-        start, is_header, cells = table.end(), True, []
-        for edge in chain(_EDGE.finditer(text, start, stop), [None]):
-            cells.append((start, edge.start() if edge else stop))
-            start = edge.end() if edge else stop
-            if edge is None or edge[0] != "&":
-                yield is_header, cells
-                is_header, cells = False, []
-        before = stop
+    done = 0
+    for table in TABULAR.finditer(text):
+        if table.start() >= done:
+            rows, done = tabular_rows(text, table.end(), table["name"])
+            yield from ((not number, cells) for number, cells in enumerate(rows))
 
 
 def _columns(text: str) -> Iterator[ResultSpan]:
