@@ -184,6 +184,8 @@ def _on_line(number: Number, claim: Claim) -> bool:
 
 def _has_labels(number: Number, claim: Claim) -> bool:
     """Whether a reader finds the claim's row, column and table under the names that the document gives them."""
+    if not number.labels:  # of the text
+        return claim.at.table is None
     if len(number.labels) == 1:
         words = {*slug(claim.id.replace(".", "-")).split("-")}
         return words >= {*slug(number.labels[0][0]).split("-")}

@@ -17,15 +17,16 @@ from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, 
 from aqea_registry.claims import drafting
 from aqea_registry.claims.drafting import EvaluationUnit, Imported, LeftOut, read_number
 from aqea_registry.claims.ledger import FOLDER, Claim, Document, Ledger, parse_ledger, render_ledger
-from aqea_registry.claims.merging import Merged, merge
+from aqea_registry.claims.merging import Merged, is_of_text, merge
 from aqea_registry.claims.repeats import relate
+from aqea_registry.claims.sentences import claims_of_text, renamed
 from aqea_registry.documents.csv_tables import csv_table
 from aqea_registry.documents.html_tables import html_tables
 from aqea_registry.documents.latex_tables import latex_tables
 from aqea_registry.documents.markdown_tables import markdown_tables
 from aqea_registry.documents.model_index import FrontMatter, IndexEntry, Metric, read_model_index, split_front_matter
 from aqea_registry.documents.numbers import NotANumber, parse_number
-from aqea_registry.documents.prose import Span, blanked
+from aqea_registry.documents.prose import Span, blanked, kind_of
 from aqea_registry.documents.result_file import read_result_file
 from aqea_registry.project.params import Params
 from aqea_registry.project.project import Project
@@ -190,6 +191,8 @@ def _read_document(
     if not read.claims and read.left_out:
         message = f"{path.name}: not one of its {sum(left.numbers for left in read.left_out)} numbers could be read"
         message = "; ".join([message, *left_out_notes(read.left_out)])
+    if suffix not in DELIMITERS:
+        read.claims.extend(claims_of_text(text, kind_of(suffix, text), read.tables))
     if not read.claims and read.findings:
         raise Refused(message, read.findings)
     if not read.claims:
@@ -298,8 +301,10 @@ def _merged(
         ]
         found = relate([claim for claim in claims if claim.at.path], read.results, tables)
         read.notes.extend(found.notes)
-        return [found.bound(claim) for claim in claims]
+        return [renamed(claim, {id_: other.id for id_, other in now.items()}) for claim in map(found.bound, claims)]
 
+    by_hand = {claim.text for claim in old.claims if not (claim.at.table or claim.at.path or is_of_text(claim))}
+    read.claims[:] = [claim for claim in read.claims if not (is_of_text(claim) and claim.text in by_hand)]
     return merge(old, document, read.results, read.claims, still, related, prune=prune, model=model, units=unit is not None)
 
 

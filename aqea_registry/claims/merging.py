@@ -14,6 +14,8 @@ from msgspec.structs import replace
 
 from aqea_registry.claims.ledger import Claim, Document, Evaluation, Ledger
 
+OF_TEXT = "in-text."  # what ids of claims begin with that an import found in the text
+
 
 class Merged(NamedTuple):
     """The new ledger, and ids: added, with another value, no longer in the document.
@@ -181,8 +183,14 @@ def _result(old: Evaluation | None, new: Evaluation, model: str | None) -> Evalu
     return replace(new, model=new.model if model else old.model, model_revision=revision)
 
 
+def is_of_text(claim: Claim) -> bool:
+    """Whether an import found the claim in the text."""
+    return claim.id.startswith(OF_TEXT) and claim.at.table is None and claim.at.path is None
+
+
 def _is_imported(claim: Claim) -> bool:
-    return (claim.at.path or "").startswith(("model-index/", "/")) or None not in (claim.at.table, claim.at.column)
+    path = (claim.at.path or "").startswith(("model-index/", "/"))
+    return path or None not in (claim.at.table, claim.at.column) or is_of_text(claim)
 
 
 def _in_order(old: Sequence[Claim], fresh: Sequence[Claim]) -> list[Claim]:

@@ -1,0 +1,141 @@
+"""Numbers of the text that a table prints, too: bound where the sentence names the cell, and nothing by chance."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from aqea_registry.base.progress import Silent
+from aqea_registry.claims.check_claims import check_claims
+from aqea_registry.claims.import_claims import import_claims
+from aqea_registry.claims.ledger import At, Claim
+from aqea_registry.claims.lint_claims import lint_claims
+from aqea_registry.claims.relations import DraftedTable
+from aqea_registry.claims.sentences import claims_of_text
+from aqea_registry.documents.numbers import Unit
+from aqea_registry.project.project import open_project
+from tests.growth import assert_linear
+
+ROWS, COLUMNS = ("cedar-s", "cedar-l", "tulip"), ("model", "News", "Law", "Retrieval (2)")
+CELLS = (("70.52", "61.10", "58.40"), ("75.81", "66.45", "63.90"), ("72.16", "63.70", "64.25"))
+
+
+def table(unit: Unit = "number") -> DraftedTable:
+    cells = {(r, c): value for r, row in enumerate(CELLS) for c, value in enumerate(row, 1)}
+    claims = {(r, c): Claim(id=f"t.{r}.{c}", value=value, unit=unit, at=At(line=r + 3)) for (r, c), value in cells.items()}
+    return DraftedTable("T", ROWS, COLUMNS, claims)
+
+
+def bound(sentence: str, unit: Unit = "number") -> dict[str, str | None]:
+    """What numbers of a sentence behind nine lines are bound to, by their ids."""
+    found = claims_of_text("\n" * 9 + sentence, "markdown", [table(unit)])
+    assert {claim.at.line for claim in found} <= {10}
+    return {claim.id: claim.derived or (claim.quoted.claim if claim.quoted else None) for claim in found}
+
+
+@pytest.mark.parametrize(
+    ("sentence", "expected"),
+    [
+        (
+            "Cedar-L reaches 75.81 on News and **66.45** on Law.",
+            {"in-text.cedar-l.news": "t.1.1", "in-text.cedar-l.law": "t.1.2"},
+        ),
+        ("It has 63.90 nDCG on the two retrieval sets.", {"in-text.cedar-l.retrieval-2": "t.1.3"}),
+        (
+            "On Law tulip has 63.7%, and again: 63.70% on Law by tulip.",
+            {"in-text.tulip.law": "t.2.2", "in-text.tulip.law-2": "t.2.2"},
+        ),
+        ("On Law, tulip has 67.30.", {"in-text.tulip.law": "t.2.2"}),  # exchanged digits: to be contradicted
+        ("Cedar-l gains 5.35 points over cedar-s on Law.", {"in-text.cedar-l-cedar-s.law": "difference([t.1.2], [t.0.2])"}),
+        ("We measured 75.81 on another day.", {}),
+        ("It has 64 on Law.", {}),  # one in thirty numbers is as near
+        ("Cedar-l has 75.99 on News.", {}),
+        ("Tulip has 2.75 points less on Law.", {}),  # than whom?
+        ("Cedar-l is 2.5 times faster than tulip on Law.", {}),
+        ("News of May: 75.82 and 70.25 and 16.27.", {}),
+    ],
+)
+def test_a_number_is_bound_to_the_cell_that_its_sentence_names(sentence: str, expected: dict[str, str]) -> None:
+    assert bound(sentence) == expected
+
+
+def test_a_number_with_a_sign_is_not_a_fraction() -> None:
+    assert bound("Cedar-l has 75.81% on News.", "fraction") == {}
+    assert bound("Cedar-l has 75.81% on News.", "percent") == {"in-text.cedar-l.news": "t.1.1"}
+
+
+CARD = "\n".join(
+    [
+        "# Results",
+        "",
+        f"| {' | '.join(COLUMNS)} |",
+        "|---|---|---|---|",
+        *(f"| {' | '.join((name, *cells))} |" for name, cells in zip(ROWS, CELLS, strict=True)),
+        "",
+        "Cedar-l reaches 75.81 on News. On Law, tulip has 67.30.",
+    ]
+)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    lines = ("datasets: {}", "models: {}", "runs: {}", "run: {pairs: {}, exports: {}}", "publish: {stores: [], title: T}")
+    (tmp_path / "params.yaml").write_text("\n".join(lines))
+    return tmp_path
+
+
+def test_ids_do_not_depend_on_lines_and_an_import_judges_and_binds_the_text(project: Path) -> None:
+    card = project / "card.md"
+    card.write_text(CARD)
+    first = import_claims(open_project(project), card)
+    checked = check_claims(open_project(project), [project], Silent())
+    states = {verdict.claim.id: verdict.state for verdict in checked.verdicts if verdict.claim.id.startswith("in-text.")}
+    assert states == {"in-text.cedar-l.news": "holds", "in-text.tulip.law": "contradicted"}
+    (document,), _, _ = lint_claims(project, [Path("card.md")])
+    assert document.faults == ()
+    card.write_text(f"{CARD[CARD.index('Cedar-l') :]}\n{CARD[: CARD.index('Cedar-l')]}")
+    again = import_claims(open_project(project), card)
+    assert (again.added, again.gone, again.claims) == ((), (), first.claims)
+
+
+def test_a_number_that_the_text_prints_no_longer_is_gone_and_one_claimed_by_hand_stays_alone(project: Path) -> None:
+    (project / "card.md").write_text(CARD)
+    import_claims(open_project(project), project / "card.md")
+    (project / "card.md").write_text(CARD.replace("75.81 on News", "much on News"))
+    again = import_claims(open_project(project), project / "card.md")
+    assert (again.gone, again.added) == (("in-text.cedar-l.news",), ())
+    ledger = project / "manifests/claims/card.yaml"
+    ledger.write_text(ledger.read_text().replace("in-text.tulip.law", "by-hand"))
+    (project / "card.md").write_text(CARD.replace("On Law", "\n\nOn Law"))
+    again = import_claims(open_project(project), project / "card.md")
+    assert (again.gone, again.added) == ((), ())
+
+
+def test_random_numbers_of_the_text_are_not_bound() -> None:
+    chance = random.Random(3)
+    sentences = [
+        f"{chance.choice(ROWS)} has {chance.uniform(50, 80):.{chance.choice((1, 2))}f} on {chance.choice(COLUMNS[1:3])}."
+        for _ in range(2000)
+    ]
+    assert len(claims_of_text("\n" * 9 + "\n\n".join(sentences), "markdown", [table()])) < 20
+
+
+def large(repeated: bool) -> Callable[[int], Callable[[], object]]:
+    def prepare(size: int) -> Callable[[], object]:
+        names = ["cedar" if repeated else f"cedar number{n}" for n in range(size)]
+        claims = {
+            (n, 1): Claim(id=f"t.{n}.1", value=f"{50 + n % 40}.{n % 100:02}", unit="number", at=At(line=1)) for n in range(size)
+        }
+        text = "\n\n".join(f"The {name} has {50 + n % 40}.{n % 100:02} on News." for n, name in enumerate(names))
+        drafted = DraftedTable("T", names, ("model", "News"), claims)
+        return lambda: claims_of_text("\n\n" + text, "markdown", [drafted])
+
+    return prepare
+
+
+@pytest.mark.parametrize("repeated", [False, True])
+def test_the_work_is_linear(repeated: bool) -> None:
+    assert_linear(large(repeated), 300)
