@@ -2,7 +2,7 @@
 
 A number is bound to the cell that has it, if it would not be that of a named cell by chance; to the cell whose row and column
 are named, if two neighbouring digits are exchanged; and to the difference of two cells whose three labels are named. All else
-is left to people: which model `it` is no rule says for certain. Pure.
+is left to people, such as which model `it` is. Pure.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _POINTS = re.compile(r"[\s-]?(?:pp|(?:percentage )?points?)|\s?\\?%")
 _Line = tuple[int, bool, int]  # of a table, whether it is a row, and its position
 
 
-class _Cell(NamedTuple):
+class _NamedCell(NamedTuple):
     claim: Claim
     number: PrintedNumber
     lines: tuple[_Line, _Line]  # row and column
@@ -44,14 +44,14 @@ class _Cell(NamedTuple):
 
 class _Labels(NamedTuple):
     lines: dict[tuple[str, ...], list[_Line]]  # by the words of their label
-    cells: dict[_Line, list[_Cell]]
+    cells: dict[_Line, list[_NamedCell]]
 
 
 class _Named(NamedTuple):
     """The cells that a sentence names by row and column, and those that it names by either."""
 
-    both: list[_Cell]
-    either: list[_Cell]
+    both: list[_NamedCell]
+    either: list[_NamedCell]
 
 
 def claims_of_text(text: str, kind: Kind, tables: Sequence[DraftedTable]) -> list[Claim]:
@@ -97,7 +97,7 @@ def _labels(tables: Sequence[DraftedTable]) -> _Labels:
         for (r, c), claim in table.claims.items():
             with suppress(NotANumber):
                 number = parse_number(claim.value or "", claim.unit)
-                cell = _Cell(claim, number, ((t, True, r), (t, False, c)), (table.rows[r], table.columns[c]))
+                cell = _NamedCell(claim, number, ((t, True, r), (t, False, c)), (table.rows[r], table.columns[c]))
                 for line in cell.lines if claim.bound is None else ():
                     found.cells.setdefault(line, []).append(cell)
         for row, texts in ((True, table.rows), (False, table.columns)):
@@ -126,12 +126,12 @@ def _bound(text: str, unit: str, named: _Named, others: set[str], at: At) -> Cla
     """The claim of a number, if it is that of one named cell, or the only difference that the sentence can mean."""
     number, percent = parse_number(text, "number"), _PERCENT.fullmatch(unit) is not None
     if unit and not percent:
-        cells: list[_Cell] = []
+        cells: list[_NamedCell] = []
     else:
         cells = [cell for cell in named.either if not (percent and cell.claim.unit == "fraction")]
     for some in ([cell for cell in cells if cell in named.both], cells):
         same = [cell for cell in some if _is_same(number, cell.number)]
-        if len(same) == 1 and _chance(number, len(some)) <= CHANCE:
+        if len(same) == 1 and _chance(number, some) <= CHANCE:
             return _quoting(text, same[0], percent, at)
     if len(named.both) == 1 and cells and not any(_is_same(number, cell.number) for cell in cells):
         [cell] = named.both
@@ -149,9 +149,10 @@ def _is_same(number: PrintedNumber, cell: PrintedNumber) -> bool:
     return number.low < cell.high and cell.low < number.high and cell.half <= number.half
 
 
-def _chance(number: PrintedNumber, cells: int) -> float:
-    """How often one of so many cells would be a number of this size."""
-    return cells * float(2 * number.half / abs(number.value)) if number.value and number.half else 1.0
+def _chance(number: PrintedNumber, cells: Sequence[_NamedCell]) -> float:
+    """How often one of the cells that have about this size would be this number."""
+    near = sum(abs(number.value) <= 2 * abs(cell.number.value) <= 4 * abs(number.value) for cell in cells)
+    return near * float(2 * number.half / abs(number.value)) if number.value and number.half else 1.0
 
 
 def _is_exchanged(text: str, cell: str) -> bool:
@@ -161,7 +162,7 @@ def _is_exchanged(text: str, cell: str) -> bool:
     return alike and len(places) == 2 and places[1] - places[0] == 1
 
 
-def _quoting(text: str, cell: _Cell, percent: bool, at: At) -> Claim:
+def _quoting(text: str, cell: _NamedCell, percent: bool, at: At) -> Claim:
     words = ".".join(slug(label, "cell") for label in cell.labels)
     return Claim(
         id=f"{OF_TEXT}{words}",
@@ -172,7 +173,7 @@ def _quoting(text: str, cell: _Cell, percent: bool, at: At) -> Claim:
     )
 
 
-def _difference(text: str, number: PrintedNumber, a: _Cell, b: _Cell, percent: bool, at: At) -> Claim | None:
+def _difference(text: str, number: PrintedNumber, a: _NamedCell, b: _NamedCell, percent: bool, at: At) -> Claim | None:
     a, b = sorted((a, b), key=lambda cell: cell.number.value, reverse=True)
     middle, half = a.number.value - b.number.value, a.number.half + b.number.half + number.half
     if middle == 0 or abs(abs(number.value) - middle) > half or float(half / middle) > CHANCE:
