@@ -104,7 +104,8 @@ def merge(
     now = relate([replace(claim, id=was.id, unit=was.unit) if was else _free(claim, taken) for was, claim in pairs])
     fresh = [_renewed(was, claim) if was is not None else claim for was, claim in zip(before, now, strict=True)]
     used, doubtful = {claim.id for claim in found.before.values()}, {claim.id for claim in found.doubtful}
-    gone = [c.id for c in old.claims if c.id not in used | doubtful and _is_imported(c) and not still(c)]
+    here = used | doubtful
+    gone = [claim.id for claim in old.claims if claim.id not in here and _is_imported(claim) and not still(claim)]
     merged = _in_order([claim for claim in old.claims if not (prune and claim.id in gone)], fresh)
     named = {claim.measured.result for claim in merged if claim.measured is not None}
     renewed = {key: _result(old.results.get(key), result, model) for key, result in results.items()}

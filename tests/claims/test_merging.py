@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from random import Random
 
 from hypothesis import given, settings
@@ -13,6 +14,7 @@ from aqea_registry.claims.drafting import claims_of_tables
 from aqea_registry.claims.ledger import Claim, Document, Ledger, Quotation
 from aqea_registry.claims.merging import Merged, merge
 from aqea_registry.documents.markdown_tables import markdown_tables
+from tests.growth import assert_linear
 
 
 class Page:
@@ -97,3 +99,13 @@ def test_evidence_does_not_move_to_another_number_without_a_finding(random: Rand
     assert {source for source, _ in evidence.values()} == {claim.quoted.source for claim in claims if claim.quoted}
     assert len({claim.id for claim in merged.ledger.claims}) == len(merged.ledger.claims)
     assert imported(page, merged.ledger).ledger == merged.ledger
+
+
+def test_importing_again_takes_time_that_grows_with_the_document() -> None:
+    def work(size: int) -> Callable[[], object]:
+        page = Page(Random(1))
+        page.tables = [("", ["s", "t"], [(f"r{n}", [f"{n}.5", f"{n}.25"]) for n in range(size)])]
+        old = imported(page).ledger
+        return lambda: imported(page, old)
+
+    assert_linear(work, 300)
