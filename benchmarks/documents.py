@@ -28,6 +28,7 @@ from benchmarks import corpus
 from benchmarks.corpus import UNIT_SCALES, UNITS, Edit, Expected, Number, Place, Relation, digits, magnitude, slug
 from benchmarks.relations import random_tables
 from benchmarks.timing import Figure, Goal, temporary
+from tests.documents import labelled
 
 PARAMS = "datasets: {}\nmodels: {}\nruns: {}\nrun: {pairs: {}, exports: {}}\npublish: {stores: [], title: Documents}\n"
 
@@ -88,6 +89,7 @@ def figures(outcome: Outcome) -> list[Figure]:
     asked, count = outcome.asked, outcome.count
     cells, results = asked["cells"], asked["results"]
     found = results - count("lint: missed")
+    sentences = labelled.measure("held-back")
 
     def share(what: str, part: int, whole: int, goal: float | None = None) -> Figure:
         value = part / whole if whole else 1.0
@@ -107,6 +109,8 @@ def figures(outcome: Outcome) -> list[Figure]:
         share("relations found", asked["relations"] - count("relation missed"), asked["relations"], 0.75),
         none("relations that are false", "relation false"),
         share("planted contradictions found", asked["planted"] - count("contradiction missed"), asked["planted"], 0.75),
+        share("lint: recall, labelled sentences", sentences.marked - len(sentences.missed), sentences.marked, 0.98),
+        share("lint: precision, labelled sentences", sentences.reported - len(sentences.wrong), sentences.reported, 0.98),
         share("lint: recall", found, results, 0.98),
         share("lint: precision", found, found + count("lint: no result"), 0.98),
         none("imported and not bound for lint", "not bound"),

@@ -19,7 +19,7 @@ _SETTINGS = r"""beta\d? epsilon eps alpha gamma lambda tau theta smoothing clip(
 overlap scale weight wd bs ef ef_search step iteration p_value b= c= k= m= n= p= k1 confidence significance level hold_out
 mask(?:ed|ing)? set_(?:to|at) fixed_(?:to|at) size length window context dim dimension vocab vocabulary param parameter layer
 head token bit queue number year the_range port ratio rank probability similarity_(?:above|below|over)
-cosine_(?:above|below|over) scores?_(?:above|below|exceeds?|over)"""
+cosine_(?:above|below|over) everything_(?:above|below|over) scores?_(?:above|below|exceeds?|over)"""
 _METRICS = r"""accuracy accuracies acc precision recall f1 f_1 f_score f_measure auc auroc auprc roc_auc map ap mrr ndcg dcg
 hit em exact_match bleu sacrebleu rouge meteor cider spice chrf(?:\+\+)? ter comet bert_?score bleurt wer cer perplexity ppl
 loss error mse rmse mae spearman pearson kendall rho kappa krippendorff's_\W{0,2}alpha cronbach's_\W{0,2}alpha
@@ -33,13 +33,13 @@ librispeech alpacaeval mt_bench ifeval bbh gpqa"""
 _CHANGES = r"""reach(?:e[sd])? achieve[sd]? attain(?:s|ed)? obtain(?:s|ed)? scored gets? got yield(?:s|ed)? gain(?:s|ed)?
 loses? lost improve(?:s|d|ment)? increase[sd]? rises? rose climb(?:s|ed)? jump(?:s|ed)? grows? grew drop(?:s|ped)?
 decrease[sd]? falls? fell decline[sd]? degrade[sd]? beats? outperform(?:s|ed)? leads? exceed(?:s|ed)? surpass(?:es|ed)? gap up
-has have had stieg sank by_a_(?:\w+_)?margin"""
+has have had report(?:s|ed)? stieg sank by_a_(?:\w+_)?margin"""
 _NAMES = r"""section sec chapter chap figure fig table tab equation eq appendix algorithm theorem lemma definition corollary
 proposition page pp line listing item issue no nr vol volume version ver release rfc iso iec ieee python cpython pypy java node
 nodejs npm go rust ruby perl php julia pytorch torch torchvision tensorflow keras jax numpy scipy pandas matplotlib pyarrow
 sklearn transformers pip conda cuda cudnn rocm ubuntu debian fedora centos rhel alpine macos windows linux kernel glibc gcc
 clang llvm cmake git docker kubernetes openssl sqlite postgresql mysql redis spark vllm onnx tensorrt opencv skopeo croissant
-unicode tls http chrome firefox image driver request apache gpl cc_by"""
+unicode tls http chrome firefox image driver request room apache gpl cc_by"""
 _KINDS = {  # the first of those that fit
     "interval": "ci confidence_interval",
     "setting": f"{_HYPER} {_SETTINGS}",
@@ -73,7 +73,7 @@ SETTING_LABEL = rf"(?:{'|'.join(_HYPER.replace('_', '[ _-]').split())})s?(?:[ _-
 # What may stand between such a word and its number, and between a number and the word behind it.
 _LINE = r"\n(?![ \t]*(?:\n|[-*+#>|]|\d+[.)]\s))"
 _SMALL = """is are was were be been of to by with a an the only even just about around roughly nearly approximately still now
-from between ranges? value values equals? textbf textit emph mathbf underline bf em text num mathrm beträgt auf"""
+from between ranges? value values equals? textbf textit emph mathbf underline bf em text num mathrm beträgt auf de von bei"""
 _SMALLS = rf"[ \t:=~≈$({{}}\[*_\"'`,–—-]|\\(?![\\])|{_LINE}|(?<![a-z])(?:{'|'.join(_SMALL.split())})(?![a-z])"
 _THAN = r"|at(?![a-z])|(?:high|low)er(?![a-z])|than(?![a-z])"
 _LINKS = frozenset(
@@ -143,11 +143,13 @@ class Cues:
             ahead = self._ahead = _CUE.search(self._text, max(ahead.end(), start - _FARTHEST))
         digits = self._text[start:stop]
         whole = digits.isdecimal()
-        found, end = self._before(start, whole), stop
+        verdict, before = self._last
+        joined = verdict == "setting" and start - before < _FARTHEST and _CHAIN.fullmatch(self._text, before, start)
+        found, end = verdict if joined else self._before(start, whole), stop
         if ahead is not None and ahead.start() - stop < _FARTHEST and (behind := self._behind(ahead, stop)):
-            found, end = behind if found is None or (whole and behind == "setting") else found, ahead.end()
-        if found is None and self._last[0] is not None and start - self._last[1] < _FARTHEST:
-            found = self._carried(*self._last, start, stop)
+            found, end = behind if found is None or joined or (whole and behind == "setting") else found, ahead.end()
+        if found is None and verdict is not None and start - before < _FARTHEST:
+            found = self._carried(verdict, before, start, stop)
         if found == "result" and whole and (_YEAR.fullmatch(digits) or _COUNTED.match(self._text, end)):
             found = None
         elif found == "result" and digits in _SCALE:
@@ -179,11 +181,11 @@ class Cues:
             return None
         return "setting" if kind in ("setting", "interval") else "result"
 
-    def _carried(self, verdict: Verdict | None, end: int, start: int, stop: int) -> Verdict | None:
+    def _carried(self, verdict: Verdict, end: int, start: int, stop: int) -> Verdict | None:
         """What the number before, which ends at `end`, says of one joined to it: `0.6 and 0.8`, `ours 71, theirs 68`."""
         if _CHAIN.fullmatch(self._text, end, start):
             return verdict
         if verdict != "result" or not _END.match(self._text, stop) or not _CONTRAST.fullmatch(self._text, end, start):
             return None
-        other = self._near is not None and self._near.end() > end and _KIND[self._near.lastindex or 0] in ("metric", "setting")
+        other = self._near is not None and self._near.end() > end and _KIND[self._near.lastindex or 0] == "metric"
         return None if other else "result"

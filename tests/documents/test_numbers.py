@@ -136,7 +136,7 @@ def test_something_counted_that_is_printed_with_an_exponent_is_rounded() -> None
     assert parse_number("1.25e9", "bytes") == PrintedNumber(Fraction(1_250_000_000), Fraction(5_000_000))
 
 
-@pytest.mark.parametrize(("half", "least"), [("tuning", 0.97), ("held-back", 0.95)])
+@pytest.mark.parametrize(("half", "least"), [("tuning", 0.97), ("held-back", 0.98)])
 def test_the_linter_finds_the_results_of_others_sentences_and_little_else(half: str, least: float) -> None:
     """Precision and recall on labelled sentences; see tests/documents/labelled.py."""
     found = measure(half)
