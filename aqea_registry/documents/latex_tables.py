@@ -38,9 +38,10 @@ _EDGE = re.compile(
 _BRACE = re.compile(r"(\\(?:begin|end|caption|(?:sub)*section|(?:re)?newcommand|def)\b)|\\.|[{}]|[^\\{}]++", re.DOTALL)
 _OPTION = re.compile(r"\s*\[[^\[\]]*\]")
 _MACRO = re.compile(
-    r"\\(?:(?:re)?new|provide)command\*?\s*(?:\{\s*\\([A-Za-z]+)\s*\}|\\([A-Za-z]+))\s*(?=\{)|\\def\s*\\([A-Za-z]+)\s*(?=\{)"
+    r"\\(?:(?:re)?new|provide)command\*?\s*(?:\{\s*\\([A-Za-z]+)\s*\}|\\([A-Za-z]+))\s*(?:\[([1-9])\]\s*)?(?=\{)|\\def\s*\\([A-Za-z]+)\s*(?=\{)"
 )
-_CALL = re.compile(r"\\([A-Za-z]+)(?:\s*\{\}|\s+)?")
+_CALL = re.compile(r"\\([A-Za-z]+)((?:\s*\{[^{}]*\})*)")
+_ARGUMENT = re.compile(r"\s*\{([^{}]*)\}")
 _RULE = re.compile(
     r"\s*\\(?:(toprule|midrule|bottomrule|hline|hdashline|morecmidrules|end(?:first)?head|end(?:last)?foot)(?![A-Za-z])(?:\[[^\[\]]*\])?"
     r"|(specialrule|Xhline|hhline|cmidrule|cline|cdashline|addlinespace|rowcolor|arrayrulecolor|noalign|label|caption)\*?(?![A-Za-z])"
@@ -152,13 +153,15 @@ def tabular_rows(text: str, start: int, name: str) -> tuple[list[list[tuple[int,
 
 
 class _Latex:
-    """Turns LaTeX into text that `cell_of` reads; macros without arguments are those of the document."""
+    """Turns LaTeX into text that `cell_of` reads; macros of the document stand for what it says."""
 
     def __init__(self, source: str, document: str) -> None:
         self.source, self.document = source, document
         self.starts = [0, *(match.end() for match in re.finditer("\n", source))]
-        groups = ((macro[1] or macro[2] or macro[3], _group(source, macro.end())) for macro in _MACRO.finditer(source))
-        self.macros = {name: source[start:end] for name, (start, end) in groups if end - start <= LONGEST_MACRO}
+        bodies = ((macro, source[slice(*_group(source, macro.end()))]) for macro in _MACRO.finditer(source))
+        self.macros = {
+            macro[1] or macro[2] or macro[4]: (int(macro[3] or 0), body) for macro, body in bodies if len(body) <= LONGEST_MACRO
+        }
         self.known: dict[str, str] = {}
         self.left = MOST_MARKUP
 
@@ -183,7 +186,7 @@ class _Latex:
         if not _MARKUP.search(latex) or len(latex) > LONGEST_CELL:
             return latex
         for _ in range(3 if self.macros else 0):  # a macro may name others
-            latex = _CALL.sub(lambda call: self.macros.get(call[1], call[0]), latex)[:LONGEST_CELL]
+            latex = _CALL.sub(self._called, latex)[:LONGEST_CELL]
         numbers, places = _DIGITS.findall(latex), count(_FIRST)
         pattern = _DIGITS.sub(lambda _: chr(next(places)), latex)
         if pattern not in self.known:
@@ -193,6 +196,16 @@ class _Latex:
                 raise BadConfiguration(message, "import the part that prints results")
             self.known[pattern] = _text(pattern)
         return _HELD.sub(lambda place: "".join(numbers[ord(place[0]) - _FIRST :][:1]), self.known[pattern])
+
+    def _called(self, call: re.Match[str]) -> str:
+        """What a macro of the document stands for; one without its arguments stays as it is."""
+        arguments = list(_ARGUMENT.finditer(call[2]))
+        wanted, body = self.macros.get(call[1], (len(arguments) + 1, ""))
+        if wanted > len(arguments):
+            return call[0]
+        for number, argument in enumerate(arguments[:wanted], 1):
+            body = body.replace(f"#{number}", argument[1])[:LONGEST_CELL]
+        return body + call[2][arguments[wanted - 1].end() if wanted else 0 :]
 
     def _placed(self, start: int, end: int) -> Placed:
         latex = self.source[start:end]

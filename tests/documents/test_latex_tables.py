@@ -14,6 +14,7 @@ from tests.growth import assert_linear
 PAPER = r"""\documentclass{article}
 \newcommand{\ours}{\textsc{Ours}\xspace}
 \newcommand\best[1]{\textbf{#1}}
+\newcommand{\std}[2]{#1$_{\pm#2}$}
 \def\low{\ours\textsubscript{low}}
 \begin{document}
 \section{Experiments}
@@ -29,7 +30,7 @@ PAPER = r"""\documentclass{article}
 \midrule
 \multicolumn{5}{l}{\textit{With \& without}} \\
 \ours & \textbf{71.5}$^\dagger$ & $68.4_{\pm 0.3}$ & 50.1\,\% & \best{44.2} \\[2pt]
-BERT~\cite{bert} & 61.5\footnotemark[1] & $58.4^{2}$ & \underline{40.1} & \cellcolor{gray!20} 34.2 \\ % 33.1
+BERT~\cite{bert} & \std{61.5}{0.2}\footnotemark[1] & $58.4^{2}$ & \underline{40.1} & \cellcolor{gray!20} 34.2 \\ % 33.1
 \low{} x\_y & -- & {\bf 60.1} & 1{,}234 & $7\times10^{-3}$ \\
 \bottomrule
 \end{tabular}}
@@ -58,7 +59,7 @@ def test_a_table_of_a_paper_is_read_as_it_is_printed() -> None:
     assert table.columns == ("Model", "Nouns de", "Nouns fr", "Verbs de↑", "Verbs fr (dev)")
     assert rows(table)[1:] == [
         "Ours|71.5|68.4 ± 0.3|50.1 %|44.2",
-        "BERT|61.5|58.4|40.1|34.2",
+        "BERT|61.5 ±0.2|58.4|40.1|34.2",
         "Ours low x_y|–|60.1|1,234|7×10^-3",
     ]
     assert [row.cells[1].marks for row in table.rows[1:3]] == [("†",), ("1",)]
