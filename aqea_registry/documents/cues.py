@@ -16,24 +16,25 @@ _HYPER = """temperature threshold cut_?off learning_rate lr dropout drop_rate ba
 margin top_[kp] min_p momentum label_smoothing gradient_clipping gradient_accumulation beam_size repetition_penalty patience
 stride"""
 _SETTINGS = r"""beta\d? epsilon eps alpha gamma lambda tau theta smoothing clip(?:ping|ped)? accumulation beam penalty strength
-overlap scale weight wd bs ef ef_search step iteration p_value b= c= k= m= n= p= k1 confidence significance level hold_out
-mask(?:ed|ing)? set_(?:to|at) fixed_(?:to|at) size length window context dim dimension vocab vocabulary param parameter layer
-head token bit queue number year the_range port ratio rank probability similarity_(?:above|below|over)
-cosine_(?:above|below|over) everything_(?:above|below|over) scores?_(?:above|below|exceeds?|over)"""
+overlap scale weight wd bs ef ef_search step iteration p_value b= c= k= m= n= p= α= β= γ= ε= θ= λ= τ= k1 confidence
+significance level hold_out mask(?:ed|ing)? set_(?:to|at) fixed_(?:to|at) size length window context dim dimension vocab
+vocabulary param parameter layer head token bit queue number year the_range port ratio rank probability
+similarity_(?:above|below|over) cosine_(?:above|below|over) everything_(?:above|below|over)
+scores?_(?:above|below|exceeds?|over)"""
 _METRICS = r"""accuracy accuracies acc precision recall f1 f_1 f_score f_measure auc auroc auprc roc_auc map ap mrr ndcg dcg
 hit em exact_match bleu sacrebleu rouge meteor cider spice chrf(?:\+\+)? ter comet bert_?score bleurt wer cer perplexity ppl
 loss error mse rmse mae spearman pearson kendall rho kappa krippendorff's_\W{0,2}alpha cronbach's_\W{0,2}alpha
 kendall's_\W{0,2}tau points? correlation corr mcc nmi v_measure ari purity silhouette psnr ssim fid lpips iou miou dice r2
-brier ece nll log_likelihood bits_per_byte win_rate error_rate success_rate pass_rate hit_rate rating elo score average avg
-mean(?!s) median mean_reciprocal_rank mean_rank median_rank pass@\d+ r@\d+ p@\d+ top_[15] sensitivity specificity effect_size
-agreement rank_correlation speed_?up factor results? genauigkeit mittelwert"""
+brier ece nll log_likelihood bits_per_byte win_rate error_rate success_rate scored pass_rate hit_rate rating elo score average
+avg mean(?!s) median mean_reciprocal_rank mean_rank median_rank pass@\d+ r@\d+ p@\d+ top_[15] sensitivity specificity
+effect_size agreement rank_correlation speed_?up factor results? genauigkeit mittelwert"""
 _BENCHMARKS = r"""mmlu gsm8k humaneval mbpp hellaswag arc truthfulqa winogrande boolq piqa nq triviaqa squad glue superglue
 mnli qnli qqp sst_2 cola rte mrpc sts sts_?b sts_?benchmark sick_r sts1[2-6] mteb beir ms_?marco xnli miracl wmt imagenet coco
 librispeech alpacaeval mt_bench ifeval bbh gpqa"""
-_CHANGES = r"""reach(?:e[sd])? achieve[sd]? attain(?:s|ed)? obtain(?:s|ed)? scored gets? got yield(?:s|ed)? gain(?:s|ed)?
-loses? lost improve(?:s|d|ment)? increase[sd]? rises? rose climb(?:s|ed)? jump(?:s|ed)? grows? grew drop(?:s|ped)?
-decrease[sd]? falls? fell decline[sd]? degrade[sd]? beats? outperform(?:s|ed)? leads? exceed(?:s|ed)? surpass(?:es|ed)? gap up
-has have had report(?:s|ed)? stieg sank by_a_(?:\w+_)?margin"""
+_CHANGES = r"""reach(?:e[sd])? achieve[sd]? attain(?:s|ed)? obtain(?:s|ed)? gets? got yield(?:s|ed)? gain(?:s|ed)? loses? lost
+improve(?:s|d|ment)? increase[sd]? rises? rose climb(?:s|ed)? jump(?:s|ed)? grows? grew drop(?:s|ped)? decrease[sd]? falls?
+fell decline[sd]? degrade[sd]? beats? outperform(?:s|ed)? leads? exceed(?:s|ed)? surpass(?:es|ed)? gap up has have had
+report(?:s|ed)? stieg sank by_a_(?:\w+_)?margin"""
 _NAMES = r"""section sec chapter chap figure fig table tab equation eq appendix algorithm theorem lemma definition corollary
 proposition page pp line listing item issue no nr vol volume version ver release rfc iso iec ieee python cpython pypy java node
 nodejs npm go rust ruby perl php julia pytorch torch torchvision tensorflow keras jax numpy scipy pandas matplotlib pyarrow
@@ -55,7 +56,7 @@ def _cue_pattern() -> re.Pattern[str]:
     written = {"_": r"[\s_~-]", "=": r"(?=\s{0,2}(?:[<>=≤≥]|\\[lg]eq?\b))"}
     seconds = {"_": r"\s_~\-", "=": r"\s<>=≤≥\\"}
     letters = []
-    for letter in "abcdefghijklmnopqrstuvwxyz":
+    for letter in "abcdefghijklmnopqrstuvwxyzαβγεθλτ":
         words = {
             kind: sorted((word for word in words.split() if word[0] == letter), key=len)[::-1] for kind, words in _KINDS.items()
         }
@@ -74,7 +75,7 @@ SETTING_LABEL = rf"(?:{'|'.join(_HYPER.replace('_', '[ _-]').split())})s?(?:[ _-
 _LINE = r"\n(?![ \t]*(?:\n|[-*+#>|]|\d+[.)]\s))"
 _SMALL = """is are was were be been of to by with a an the only even just about around roughly nearly approximately still now
 from between ranges? value values equals? textbf textit emph mathbf underline bf em text num mathrm beträgt auf de von bei"""
-_SMALLS = rf"[ \t:=~≈$({{}}\[*_\"'`,–—-]|\\(?![\\])|{_LINE}|(?<![a-z])(?:{'|'.join(_SMALL.split())})(?![a-z])"
+_SMALLS = rf"[ \tρκ:=~≈$({{}}\[*_\"'`,–—-]|\\(?![\\])|{_LINE}|(?<![a-z])(?:{'|'.join(_SMALL.split())})(?![a-z])"
 _THAN = r"|at(?![a-z])|(?:high|low)er(?![a-z])|than(?![a-z])"
 _LINKS = frozenset(
     {"is", "was", "are", "were", "be", "to", "from", "reached", "reaches", "stays", "remains", "equals", ":", "="}
@@ -152,7 +153,7 @@ class Cues:
             found = self._carried(verdict, before, start, stop)
         if found == "result" and whole and (_YEAR.fullmatch(digits) or _COUNTED.match(self._text, end)):
             found = None
-        elif found == "result" and digits in _SCALE:
+        elif found == "result" and (digits in _SCALE or (digits == "100" and self._text[start - 1] == "/")):
             found = "setting"
         self._last = (found, end)
         return found

@@ -48,6 +48,7 @@ PROSE: dict[str, str] = {
     "It reaches 61.3 on BEIR and 70 on STS-B.": "61.3 70",
     "The score is 62 out of 100, as in 2021.": "62",
     "a mean of 71.3±0.4": "71.3 0.4",
+    "It scored 62 of 100, a score of 71/100, Spearman ρ of 0.8": "62 71 0.8",
     # Behind the name of a setting none are, whatever they look like.
     "temperature 0.05, a dropout of 0.15, weight decay = 0.01": "",
     "Batch size 16,384; learning rate 0.0003; seed 1,234": "",
@@ -57,6 +58,7 @@ PROSE: dict[str, str] = {
     "epochs: 3.25, margin: 0.35, top-k: 1,000, top_p 0.95": "",
     "a context window of 8,192 tokens, 30,522 tokens, 1,024 dimensions": "",
     "The temperature of the contrastive loss was set to 0.07": "",
+    "τ = 0.05, α=0.15 and \\lambda of 0.25": "",
     "the 95% confidence interval is 0.79 to 0.83": "0.79 0.83",
     "scores between 0 and 1, an average of 5 runs, the mean of 3 seeds": "",
     "accuracy on 7 sets, F1 (5 folds), recall at 100, precision of 2 systems": "",
