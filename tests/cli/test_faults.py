@@ -227,16 +227,16 @@ INDEXES = (
 )
 
 
-@pytest.mark.parametrize("content", INDEXES)
-def test_a_corrupt_index_is_not_guessed_at(project: Path, content: bytes) -> None:
+def test_a_corrupt_index_is_not_guessed_at(project: Path) -> None:
     assert aqea("publish", "--tag", "v1", cwd=project).status == 0
-    (project / "releases/index.json").write_bytes(content)
-    before = tree(project)
-    for words in (("verify", "oci:releases:v1"), ("publish", "--tag", "v1"), ("publish", "--tag", "v2", "--dry-run")):
-        result = aqea(*words, cwd=project)
-        assert result.status == 3 and ("FAILED" in result.out) == (words[0] == "publish"), words
-        assert "index.json" in result.err
-    assert tree(project) == before
+    for content in INDEXES:
+        (project / "releases/index.json").write_bytes(content)
+        before = tree(project)
+        for words in (("verify", "oci:releases:v1"), ("publish", "--tag", "v1"), ("publish", "--tag", "v2", "--dry-run")):
+            result = aqea(*words, cwd=project)
+            assert result.status == 3 and ("FAILED" in result.out) == (words[0] == "publish"), (content, words)
+            assert "index.json" in result.err
+        assert tree(project) == before
 
 
 def test_a_layout_whose_manifest_is_damaged_is_told(project: Path) -> None:
