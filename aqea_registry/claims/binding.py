@@ -201,7 +201,7 @@ def _near(options: Sequence[int], starts: Sequence[int], line: int | None, drift
     return [*options[first:last], *sorted(beside, key=lambda offset: abs(bisect_right(starts, offset) - wanted))]
 
 
-_CORE = re.compile(r"(?<![^\W_])\d++(?:[.,]\d++)*+")
+_CORE = re.compile(r"(?<![^\W_])\d++(?>(?:[.,]\d++)*)")
 
 
 def _occurrences(text: str, wanted: Iterable[str]) -> dict[str, list[int]]:

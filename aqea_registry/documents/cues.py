@@ -83,20 +83,20 @@ _LINKS = frozenset(
 _TOKEN = re.compile(r"[a-z]+|[:=]")
 _VERBS = r"(?:(?<![a-z])(?:is|was|are|were|be|to|from|reache[sd]|stays|remains|equals)(?![a-z])|[:=])"
 _BEFORE = {
-    "metric": re.compile(rf"(?:{_SMALLS})*+"),
-    "benchmark": re.compile(rf"[ \t*_`]*+[:=](?:{_SMALLS})*+"),
-    "interval": re.compile(rf"(?:{_SMALLS})*+"),
-    "change": re.compile(rf"(?:{_SMALLS})*+"),
+    "metric": re.compile(rf"(?:{_SMALLS})*"),
+    "benchmark": re.compile(rf"[ \t*_`]*+[:=](?:{_SMALLS})*"),
+    "interval": re.compile(rf"(?:{_SMALLS})*"),
+    "change": re.compile(rf"(?:{_SMALLS})*"),
     "setting": re.compile(
-        rf"(?:\\[lg]eq?|{_SMALLS}{_THAN}|[<>≤≥]|in|over|set|fixed|for|or|up|cut|reduced|limited|decays|linearly|rates?|sizes?)*+"
+        rf"(?:\\[lg]eq?|{_SMALLS}{_THAN}|[<>≤≥]|in|over|set|fixed|for|or|up|cut|reduced|limited|decays|linearly|rates?|sizes?)*"
     ),
-    "name": re.compile(r"(?:[ \t~(#:.=<>≥≤{]|\n(?!\n))*+"),
+    "name": re.compile(r"(?:[ \t~(#:.=<>≥≤{]|\n(?!\n))*"),
 }
 # The same across other words, if a verb comes last: `the accuracy on both sets was 91`.
 _ACROSS = {
-    "metric": re.compile(rf"(?:[^.;!?|\n]|{_LINE})*?{_VERBS}(?:{_SMALLS}{_THAN})*+"),
-    "benchmark": re.compile(rf"[^.;!?|\n]{{0,20}}{_VERBS}(?:{_SMALLS})*+"),
-    "setting": re.compile(rf"[^.;:,!?|\n\d]{{0,40}}?\s(?:is|was|are|were|be)(?![a-z])(?:{_SMALLS}{_THAN})*+"),
+    "metric": re.compile(rf"(?:[^.;!?|\n]|{_LINE})*?{_VERBS}(?:{_SMALLS}{_THAN})*"),
+    "benchmark": re.compile(rf"[^.;!?|\n]{{0,20}}{_VERBS}(?:{_SMALLS})*"),
+    "setting": re.compile(rf"[^.;:,!?|\n\d]{{0,40}}?\s(?:is|was|are|were|be)(?![a-z])(?:{_SMALLS}{_THAN})*"),
 }
 _BEHIND = {
     "metric": re.compile(

@@ -84,9 +84,9 @@ _TIMES = rf"(?:x|×)(?![\w])|\s(?:x|×|times)(?=\s(?:{_MORE.replace(' ', '|')})\
 _POWER = r"(?:×|x|\\times|\\cdot|·)\s?10\^?\{?[-−]?\d++"
 _WEAK = rf"(?:(?:milli|micro)?seconds?|minutes?|hours?|days?|bytes|[mb]illion|thousand)\b|{_POWER}"
 _UNIT = (
-    rf"(?:(?P<times>{_TIMES})|\$?(?:[ ~\u00a0\u2009\u202f]|\\[, ])?"
+    rf"(?>(?:(?P<times>{_TIMES})|\$?(?:[ ~\u00a0\u2009\u202f]|\\[, ])?"
     rf"(?:(?P<percent>{_PERCENT})|(?P<points>-?(?:[pP]oints?|Punkte)\b)|(?P<measure>{_MEASURE})|(?P<weak>{_WEAK}))"
-    rf"|(?P<magnitude>[kKMBT])(?![\w]))?+"
+    rf"|(?P<magnitude>[kKMBT])(?![\w]))?)"
 )
 # A word of its own, not part of a name, a path, a version or a time. Behind a joint there may be another number: `1.0-1.8`.
 _NUMBER = re.compile(
@@ -159,7 +159,7 @@ def _is_limit(text: str, match: re.Match[str]) -> bool:
 
 _CLAIM = re.compile(r"claim:\s*(\S.*)", re.DOTALL)
 _BRACKETS = re.compile(r"\[claim:\s*([^\[\]\n]{1,2000})\]|\[(example)\]")
-_COMMAND = re.compile(r"\\(?:aqea)?claim\{([^{}]*+)\}(?:\{((?:[^{}]++|\{[^{}]*+\})*+)\})?")
+_COMMAND = re.compile(r"\\(?:aqea)?claim\{([^{}]*+)\}(?:\{((?>(?:[^{}]++|\{[^{}]*+\})*))\})?")
 
 
 def _markers(prose: Prose) -> tuple[tuple[Marker, ...], list[Span]]:

@@ -77,14 +77,14 @@ def prose_of(text: str, kind: Kind) -> Prose:
 def _bars(text: str) -> str:
     """A CSV text with bars between its cells and without quotes."""
     delimiter = max(",;\t", key=text.partition("\n")[0].count)
-    quoted = re.compile(rf'("(?:[^"]|"")*+")|{delimiter}')
+    quoted = re.compile(rf'("(?>(?:[^"]|"")*)")|{delimiter}')
     return quoted.sub(lambda match: match[1].replace('"', " ") if match[1] else "|", text)
 
 
 # In this order: an address in angle brackets is not a tag, and a link's target may be any words.
 _TAG = (
     r"</?[A-Za-z][A-Za-z0-9-]*+"
-    r"(?:\s++[A-Za-z_:][A-Za-z0-9_:.-]*+(?:\s*+=\s*+(?:\"[^\"<>]*+\"|'[^'<>]*+'|[^\s\"'=<>`]++))?+)*+\s*+/?>"
+    r"(?>(?:\s++[A-Za-z_:][A-Za-z0-9_:.-]*+(?>(?:\s*+=\s*+(?:\"[^\"<>]*+\"|'[^'<>]*+'|[^\s\"'=<>`]++))?))*)\s*+/?>"
 )
 # Dates, times, and identifiers of papers. Patterns begin with a character or a class of them: `re` looks for these quickly.
 _DIGITS = (
@@ -108,11 +108,11 @@ _FOOTNOTES = (
 )
 _MARKS: tuple[tuple[re.Pattern[str], bool], ...] = (
     *_FOOTNOTES,
-    (re.compile(r"\((?<=\]\()(?:[^()\n]|\([^()\n]*+\))*+\)"), False),
+    (re.compile(r"\((?<=\]\()(?>(?:[^()\n]|\([^()\n]*+\))*)\)"), False),
     (re.compile(_TAG), False),
     _MATH,
     _RAISED,
-    (re.compile(r"#(?<![^\n#]#)[ \t]++\d++(?:\.\d++)*+\.?(?!\S)"), True),
+    (re.compile(r"#(?<![^\n#]#)[ \t]++\d++(?>(?:\.\d++)*)\.?(?!\S)"), True),
     *_IDS,
 )
 _HEADING = (re.compile(r"(?m)\d(?<![^\n]\d)\d?\.\d{1,2}\.?[ \t]++(?=[A-Z][^\n\d]{2,80}$)"), True)
@@ -174,11 +174,11 @@ def _front_matter(text: str) -> tuple[list[Span], list[tuple[int, int]]]:
     if not text.startswith("---\n") or (end := text.find("\n---", 3)) < 0:
         return [], []
     front = text[: end + 1]
-    index = re.search(r"(?m)^model-index:[^\n]*\n(?:[ \-#][^\n]*+\n|\n)*+", front)
+    index = re.search(r"(?m)^model-index:[^\n]*\n(?>(?:[ \-#][^\n]*+\n|\n)*)", front)
     values: list[tuple[int, int]] = []
     if index is not None:
         pattern = re.compile(
-            r"(?m)(?:^[ -]*+|[{,] *+)value:[ ]*+[\"']?([-+]?[\d.](?:[\d.eE+-]|,(?=\d))*+)[\"']?(?=[ \r]*+$| *+[,}])"
+            r"(?m)(?:^[ -]*+|[{,] *+)value:[ ]*+[\"']?([-+]?[\d.](?>(?:[\d.eE+-]|,(?=\d))*))[\"']?(?=[ \r]*+$| *+[,}])"
         )
         values = [match.span(1) for match in pattern.finditer(text, *index.span())]
     edges = [0, *(edge for value in values for edge in value), end + 4]
@@ -262,11 +262,11 @@ scalebox rotatebox lstinputlisting addbibresource geometry"""
 _TWO = "setlength addtolength setcounter addtocounter rule multirow multicolumn resizebox fontsize hyperlink"
 _THREE = "aqea@set newcommand renewcommand providecommand definecolor newcolumntype"
 _NO_PROSE = {name: count for count, names in enumerate((_ONE, _TWO, _THREE), 1) for name in names.split()}
-_BEGIN = re.compile(r"\\begin\{[A-Za-z]++\*?\}((?:\[[^\[\]]*+\])?+(?:\{(?:[^{}]++|\{[^{}]*+\})*+\})*+)")
+_BEGIN = re.compile(r"\\begin\{[A-Za-z]++\*?\}((?>(?:\[[^\[\]]*+\])?)(?>(?:\{(?>(?:[^{}]++|\{[^{}]*+\})*)\})*))")
 _COMMAND = re.compile(
     r"\\("
     + "|".join(sorted(_NO_PROSE, key=len, reverse=True))
-    + r")\*?(?![A-Za-z])((?:\s?\[[^\[\]]*+\]){0,3}+)((?:\s?\{[^{}]*+\}){0,3}+)"
+    + r")\*?(?![A-Za-z])((?>(?:\s?\[[^\[\]]*+\]){0,3}))((?>(?:\s?\{[^{}]*+\}){0,3}))"
 )
 _LENGTHS = (
     (

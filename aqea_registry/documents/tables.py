@@ -222,8 +222,8 @@ def _key(table: Table) -> int:
 DIGIT = r"[\d.]"
 DIGITS = (
     r"(?:(?<=\.)(?P<bare>\d{2,}+)|(?<=\d)(?:(?<![\[,].)(?:(?<=0)(?:,|\{,\})(?P<small>\d++)|\d*+(?:,|\{,\})(?P<comma>\d\d?))"
-    r"(?![.,]?\d)|(?:(?<=[1-9])\d{0,2}(?P<thousands>(?:(?:,|\{,\}|\\,|[\u2009\u202f])\d{3})++)(?!\d)|\d*+)"
-    r"(?:\.(?P<decimals>\d++))?+(?:[eE](?P<exponent>[-+−]?\d{1,4}))?+))"
+    r"(?![.,]?\d)|(?:(?<=[1-9])\d{0,2}(?P<thousands>(?>(?:(?:,|\{,\}|\\,|[\u2009\u202f])\d{3})+))(?!\d)|\d*+)"
+    r"(?>(?:\.(?P<decimals>\d++))?)(?>(?:[eE](?P<exponent>[-+−]?\d{1,4}))?)))"
 )
 _PLAIN = re.sub(r"\(\?P<\w+>", "(?:", DIGIT + DIGITS)
 _UNITS = (
@@ -231,7 +231,7 @@ _UNITS = (
     r"|pts?|points?|st|nd|rd|th)(?![^\W_]))?"
 )
 _CELL = re.compile(
-    rf"(?:{_PLAIN}{_UNITS}(?![^\W_\u00b2\u00b3\u00b9\u2070-\u2079])|to\b|[\u00b2\u00b3\u00b9\u2070-\u2079]|[^\w{OPAQUE}]|_)++"
+    rf"(?>(?:{_PLAIN}{_UNITS}(?![^\W_\u00b2\u00b3\u00b9\u2070-\u2079])|to\b|[\u00b2\u00b3\u00b9\u2070-\u2079]|[^\w{OPAQUE}]|_)+)"
 )
 _MACRO = re.compile(r"\\[A-Za-z]+|&#?\w{1,10};|(?<=[\d%] )\([a-z]\)")
 
