@@ -17,18 +17,23 @@ def assert_linear(prepare: Callable[[int], Callable[[], object]], n: int) -> Non
     each size the least of a few runs, because whatever disturbs a run makes it longer.
     """
     sizes = (n, 2 * n)
-    works = [prepare(size) for size in sizes]
-    least = [float("inf")] * 2
-    for _ in range(TRIES):
-        least = [min(before, _seconds(work)) for before, work in zip(least, works, strict=True)]
-        if least[1] < max(TOO_SHORT, 3 * least[0]):
-            return
-    raise AssertionError(f"{sizes[0]}: {least[0]:.3f} s, {sizes[1]}: {least[1]:.3f} s")
+    gc.collect()
+    gc.freeze()  # what the other tests of this process left is not visited again before each run
+    try:
+        works = [prepare(size) for size in sizes]
+        least = [float("inf")] * 2
+        for _ in range(TRIES):
+            least = [min(before, _seconds(work)) for before, work in zip(least, works, strict=True)]
+            if least[1] < max(TOO_SHORT, 3 * least[0]):
+                return
+        raise AssertionError(f"{sizes[0]}: {least[0]:.3f} s, {sizes[1]}: {least[1]:.3f} s")
+    finally:
+        gc.unfreeze()
 
 
 def _seconds(work: Callable[[], object]) -> float:
     gc.collect()
-    gc.disable()  # a full collection visits all that the other tests of this process left
+    gc.disable()
     try:
         began = time.process_time()
         work()
