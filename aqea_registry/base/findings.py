@@ -124,6 +124,11 @@ def most_severe(errors: Sequence[RegistryError]) -> RegistryError | None:
     return first
 
 
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """The first of some names for a message, and how many more there are."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
 class Unchecked(NamedTuple):
     """Why something cannot be checked: a word of docs/claims.md, and a sentence."""
 

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from aqea_registry.base.findings import BadConfiguration, Finding
+from aqea_registry.base.findings import BadConfiguration, Finding, listed
 from aqea_registry.claims.ledger import At, Claim, Evaluation, Measurement
 from aqea_registry.claims.relations import DraftedTable
 from aqea_registry.documents.cells import DECIMAL_COMMA, Number, Reading, read_cell
@@ -97,11 +97,7 @@ def claims_of_index(
     forums = _forums(dict(zip(keys, entries, strict=True)))
     unknown: list[str] = []
     for key, entry in zip(keys, entries, strict=True):
-        commits = {metric.model_revision for metric in entry.metrics}
-        fields = {"config": entry.config, "split": entry.split, "revision": entry.revision, "task": entry.task or None}
-        fields |= {"model_revision": commits.pop() if len(commits) == 1 else None}
-        given = {field: value for field, value in fields.items() if value is not None}
-        imported.results[key] = Evaluation(dataset=entry.dataset, model=entry.model, **given)
+        imported.results[key] = _evaluation(entry)
         names = _metric_names(entry.metrics)
         types = {metric_name(metric.type): name for metric, name in zip(entry.metrics, names, strict=True)}
         written = unit or written_in(entry.task, entry.dataset, entry.name, [metric.type for metric in entry.metrics])
@@ -131,10 +127,18 @@ def claims_of_index(
                 )
             )
     if unknown:
-        more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
         message = "the unit is not known from the program that wrote them, and was taken for percent; --unit says another"
-        imported.notes.append(f"{', '.join(unknown[:5])}{more}: {message}")
+        imported.notes.append(f"{listed(unknown)}: {message}")
     return imported
+
+
+def _evaluation(entry: IndexEntry) -> Evaluation:
+    """The result of an entry, with the model's revision where all its values have one."""
+    commits = {metric.model_revision for metric in entry.metrics}
+    fields = {"config": entry.config, "split": entry.split, "revision": entry.revision, "task": entry.task or None}
+    fields |= {"model_revision": commits.pop() if len(commits) == 1 else None}
+    given = {field: value for field, value in fields.items() if value is not None}
+    return Evaluation(dataset=entry.dataset, model=entry.model, **given)
 
 
 def claims_of_tables(
@@ -239,8 +243,7 @@ def _readings(
             if (reading := read_cell(cell.text)).seen:
                 _leave_out(cell, row, reading._replace(why="not as many cells as the header"), page, imported)
     if shown := [text for c, text in sorted(skipped, key=lambda one: one[0]) if c in found]:
-        more = f" and {len(shown) - 5} more" if len(shown) > 5 else ""
-        imported.notes.append(f"{table.name or key}: no finite number: {', '.join(shown[:5])}{more}")
+        imported.notes.append(f"{table.name or key}: no finite number: {listed(shown)}")
     return found
 
 

@@ -13,7 +13,7 @@ import msgspec
 
 from aqea_registry.base.extras import require
 from aqea_registry.base.files import Limit, TooLarge, locked, read_small, write_bytes
-from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Refused
+from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Refused, listed
 from aqea_registry.claims import drafting
 from aqea_registry.claims.drafting import EvaluationUnit, Imported, LeftOut, read_number
 from aqea_registry.claims.ledger import FOLDER, Claim, Document, Ledger, parse_ledger, render_ledger
@@ -107,8 +107,8 @@ def left_out_notes(left_out: Sequence[LeftOut]) -> Iterator[str]:
     """Where numbers were left out, a line for each reason."""
     for why in Counter(left.reason for left in left_out):
         cells = [left for left in left_out if left.reason == why]
-        shown = [f"{left.text[:20]!r} (line {left.line}, column {left.column})" for left in cells[:5]]
-        yield f"left out, {why}: {', '.join(shown)}{f' and {len(cells) - 5} more' if len(cells) > 5 else ''}"
+        shown = [f"{left.text[:20]!r} (line {left.line}, column {left.column})" for left in cells]
+        yield f"left out, {why}: {listed(shown)}"
 
 
 def accounting(imported: ImportedClaims) -> str:

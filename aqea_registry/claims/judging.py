@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from aqea_registry.base.findings import Finding, Unchecked
+from aqea_registry.base.findings import Finding, Unchecked, listed
 from aqea_registry.claims import quantity
 from aqea_registry.claims.evidence import MALFORMED, NAMED, Evidence
 from aqea_registry.claims.ledger import Claim, Verdict
@@ -144,8 +144,7 @@ def verdict_findings(verdicts: Iterable[Verdict]) -> Iterator[Finding]:
         elif verdict.state == "unbound":
             unbound.setdefault(verdict.ledger, []).append(claim.id)
     for ledger, ids in unbound.items():
-        more = f" and {len(ids) - NAMED} more" if len(ids) > NAMED else ""
-        message = f"{len(ids)} claims have no evidence: {', '.join(ids[:NAMED])}{more}"
+        message = f"{len(ids)} claims have no evidence: {listed(ids, NAMED)}"
         yield Finding("claim-unbound", ledger, message)
 
 

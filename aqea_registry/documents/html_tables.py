@@ -9,12 +9,12 @@ from __future__ import annotations
 import html
 import re
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from aqea_registry.base.findings import BadConfiguration, Finding
 from aqea_registry.documents.merged_cells import Placed, merged_table
-from aqea_registry.documents.prose import Span, blanked
+from aqea_registry.documents.prose import Span, blanked, line_starts
 from aqea_registry.documents.tables import LEVEL, LOWERED, RAISED, Table, cell_of, is_numeric, name_below
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class HtmlText(NamedTuple):
     """A text with its tables, without comments; the offsets of its lines; what it is called; and how to read Markdown in it."""
 
     text: str
-    starts: list[int]
+    starts: Sequence[int]
     document: str
     inline: Callable[[str], str] | None = None
 
@@ -65,7 +65,7 @@ def html_tables(text: str, document: str) -> tuple[list[Table], list[Finding]]:
     Raises BadConfiguration for more than MOST_TAGS tags in them.
     """
     text = without_comments(text, document)
-    page = HtmlText(text, [0, *(match.end() for match in re.finditer("\n", text))], document)
+    page = HtmlText(text, line_starts(text), document)
     tables: list[Table] = []
     findings: list[Finding] = []
     heading, done = "", 0
@@ -133,7 +133,7 @@ def tables_of_span(page: HtmlText, span: tuple[int, int], heading: str, caption:
 
     text = page.text[span[0] : span[1]]
     soup = BeautifulSoup(_NO_TAG.sub(" ", text), "html.parser")
-    lines = [span[0], *(span[0] + match.end() for match in re.finditer("\n", text))]
+    lines = [span[0] + start for start in line_starts(text)]
     tables: list[Table] = []
     findings: list[Finding] = []
     for captions, rows in _tables(soup):

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from aqea_registry.base.findings import BadConfiguration, Finding
 from aqea_registry.documents.merged_cells import Placed, merged_table
-from aqea_registry.documents.prose import Span, blanked
+from aqea_registry.documents.prose import Span, blanked, line_starts
 from aqea_registry.documents.tables import LEVEL, LOWERED, RAISED, Table, cell_of, is_numeric, name_below
 
 MOST_MARKUP = 60_000  # characters of cells with different markup
@@ -157,7 +157,7 @@ class _Latex:
 
     def __init__(self, source: str, document: str) -> None:
         self.source, self.document = source, document
-        self.starts = [0, *(match.end() for match in re.finditer("\n", source))]
+        self.starts = line_starts(source)
         bodies = ((macro, source[slice(*_group(source, macro.end()))]) for macro in _MACRO.finditer(source))
         self.macros = {
             macro[1] or macro[2] or macro[4]: (int(macro[3] or 0), body) for macro, body in bodies if len(body) <= LONGEST_MACRO

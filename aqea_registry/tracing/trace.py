@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from aqea_registry.base.files import FileDigest, Limit, hash_file, hash_files, read_small, size_of
-from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding
+from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, listed
 from aqea_registry.base.progress import Reporter, Silent
 from aqea_registry.base.sha256_list import MANIFEST
 from aqea_registry.claims.check_claims import CheckedClaims, check_claims
@@ -142,8 +142,7 @@ def _named(builder: GraphBuilder, word: str, what: str) -> str | None:
     """The node of this name. Raises BadConfiguration if it names several."""
     ids = sorted(builder.aliases.get(word, ()))
     if len(ids) > 1:
-        named = ", ".join(ids[:8]) + (f" and {len(ids) - 8} more" if len(ids) > 8 else "")
-        raise BadConfiguration(f"{what!r} names {len(ids)} things", f"say which: {named}")
+        raise BadConfiguration(f"{what!r} names {len(ids)} things", f"say which: {listed(ids, 8)}")
     return ids[0] if ids else None
 
 
