@@ -2,6 +2,7 @@
 # make test   set up, then run the tests; of what has very many cases, a part that a printed seed chooses
 # make test-all   set up, then run every test with every case
 # make lint   style and types
+# make docs   the pages as a site in ./site; a link that leads nowhere is an error
 # make bench  speed and memory, as ratios in one run
 # make confirm-cuda REF=STORE-REF   on a machine with a graphics card: make a release's pair sets on it, and confirm it
 
@@ -14,7 +15,7 @@ export PATH := $(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-all lint bench confirm-cuda clean
+.PHONY: demo test test-all lint docs bench confirm-cuda clean
 
 demo: $(VENV)/.demo
 	dvc repro
@@ -31,6 +32,9 @@ lint: $(VENV)/.dev
 	ruff format --check .
 	ruff check .
 	mypy
+
+docs: $(VENV)/.dev
+	mkdocs build
 
 bench: $(VENV)/.dev
 	python -m benchmarks
@@ -52,4 +56,4 @@ $(VENV)/.dev: $(VENV)/.demo
 	touch $@
 
 clean:
-	rm -rf $(VENV) .aqea releases dvc_plots
+	rm -rf $(VENV) .aqea releases dvc_plots site
