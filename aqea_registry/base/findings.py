@@ -112,6 +112,10 @@ class TagConflict(RegistryError):
     """The tag already names other content. Tags never move."""
 
 
+class Interrupted(RegistryError):
+    """Somebody pressed Ctrl-C."""
+
+
 _MOST_SEVERE_FIRST = (TagConflict, NotAllowed, Refused, CannotCheck, BadConfiguration)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aqea_registry.base.progress import printable, size_text
-from aqea_registry.cli.shell import Outcome, Shell, command, print_table
+from aqea_registry.cli.shell import Outcome, Shell, command, examples, print_table
 
 if TYPE_CHECKING:
     from aqea_registry.base.findings import CannotCheck
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 @command
+@examples("verify", "verify SHA256SUMS --root downloads", "verify hf://datasets/ORG/NAME@v1 --deep")
 @click.argument("target", required=False)
 @click.option(
     "--root",
@@ -103,6 +104,7 @@ def _verify(shell: Shell, target: str | None, root: Path | None, deep: bool) -> 
 
 
 @command
+@examples("compare v1 v2", "compare training/data views", "compare old_pairs.json new_pairs.json --diagnose")
 @click.argument("before", metavar="A")
 @click.argument("after", metavar="B")
 @click.option("--deep", is_flag=True, help="Of two releases, fetch and compare every file that differs.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from aqea_registry.base.progress import printable
-from aqea_registry.cli.shell import Outcome, Shell, command_of, main
+from aqea_registry.cli.shell import Outcome, Shell, command_of, epilog, examples, main
 
 if TYPE_CHECKING:
     from aqea_registry.claims.check_claims import CheckedClaims
@@ -25,12 +25,13 @@ DOCUMENTS = click.option(
 )
 
 
-@main.group()
+@main.group(epilog=epilog("claims check", "claims import paper.tex", "claims lint README.md"))
 def claims() -> None:
     """Printed numbers and what they rest on: check, import, export; find those that rest on nothing."""
 
 
 @command_of(claims)
+@examples("claims check", "claims check paper --documents ~/papers")
 @click.argument("ledgers", nargs=-1, metavar="[LEDGER]...")
 @DOCUMENTS
 def check(shell: Shell, ledgers: tuple[str, ...], documents: tuple[str, ...]) -> Outcome:
@@ -64,6 +65,7 @@ def _show(checked: CheckedClaims) -> None:
 
 
 @command_of(claims)
+@examples("claims import paper.tex", "claims import README.md --into card")
 @click.argument("document", metavar="DOC")
 @click.option("--into", metavar="LEDGER", help="The ledger (default: named after the document).")
 @click.option("--model", metavar="REPO", help="The repository id of the model-index's model, if the card does not print it.")
@@ -98,6 +100,7 @@ def import_(
 
 
 @command_of(claims)
+@examples("claims lint README.md docs/*.md", "claims lint --update paper.tex")
 @click.argument("documents", nargs=-1, required=True, metavar="DOC...")
 @click.option(
     "--update", is_flag=True, help="Write new sha256 and lines into ledgers of changed documents, if nothing else is wrong."
@@ -123,6 +126,7 @@ def lint(shell: Shell, documents: tuple[str, ...], update: bool) -> Outcome:
 
 
 @command_of(claims)
+@examples("claims export --format latex --to numbers.tex", "claims export --format model-index --model minilm")
 @click.argument("ledgers", nargs=-1, metavar="[LEDGER]...")
 @click.option("--format", "form", type=click.Choice(["latex", "json", "model-index"]), required=True, help="What to write.")
 @click.option("--to", type=click.Path(path_type=Path), metavar="FILE", help="Where to (default: the standard output).")

@@ -9,7 +9,7 @@ import click
 
 from aqea_registry.base.progress import printable, size_text
 from aqea_registry.cli.claiming import DOCUMENTS
-from aqea_registry.cli.shell import Outcome, Shell, command
+from aqea_registry.cli.shell import Outcome, Shell, command, examples
 
 if TYPE_CHECKING:
     from aqea_registry.sources.pin import Checked
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 @command
+@examples("pin", "pin forum minilm", "pin --check")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--check", is_flag=True, help="Change nothing; report what has moved, changed or gone since.")
 @click.option("--record", is_flag=True, help="With --check, record which claimed commits the Hub has confirmed.")
@@ -72,6 +73,7 @@ def _check_pins(checked: Checked, record: bool) -> Outcome:
 
 
 @command
+@examples("generate forum minilm", "generate forum minilm --device cuda --fresh")
 @click.argument("dataset")
 @click.argument("model")
 @click.option("--batch", type=click.IntRange(1), help="Sentences at a time (default: as many as make 512 tokens).")
@@ -108,6 +110,7 @@ def generate(
 
 
 @command
+@examples("export training/data/forum_minilm_384d_pairs.json --format parquet")
 @click.argument("file", metavar="FILE")
 @click.option("--format", "kind", type=click.Choice(["benchmark", "embeddings", "parquet", "aqed"]), required=True)
 def export(shell: Shell, file: str, kind: str) -> Outcome:
@@ -126,6 +129,7 @@ def export(shell: Shell, file: str, kind: str) -> Outcome:
 
 
 @command
+@examples("manifest")
 def manifest(shell: Shell) -> Outcome:
     """Write manifests/MANIFEST.sha256 and the sizes beside it, for the files of the run."""
     from aqea_registry.base.sha256_list import MANIFEST
@@ -142,6 +146,7 @@ BRANCHES = 10  # of one kind that are shown below one node without --all
 
 
 @command
+@examples("trace forum-minilm#cos_sim_spearman", "trace paper:forum.spearman --all")
 @click.argument("what")
 @click.option(
     "--format", "form", type=click.Choice(["tree", "mermaid"]), default="tree", show_default=True, help="How to draw it."
@@ -212,6 +217,7 @@ def _show(traced: Traced, down: list[Branch], up: list[Branch]) -> None:
 
 
 @command
+@examples("report", "report --to page.html --figures figures")
 @click.option("--to", "target", default="report.html", metavar="FILE", help="The page (default: report.html).")
 @click.option("--figures", metavar="DIR", help="Write the figure of scores into this folder as well, as an SVG file.")
 @DOCUMENTS

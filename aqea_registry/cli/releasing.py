@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from aqea_registry.base.progress import printable, size_text
-from aqea_registry.cli.shell import Outcome, Shell, command
+from aqea_registry.cli.shell import Outcome, Shell, command, examples
 
 if TYPE_CHECKING:
     from aqea_registry.releases.publish import StoreResult
@@ -16,6 +16,7 @@ TO = click.option("--to", "stores", multiple=True, metavar="STORE", help="Where,
 
 
 @command
+@examples("package --to hf_package")
 @click.option("--to", "folder", default="hf_package", metavar="DIR", help="The folder (default: hf_package).")
 def package(shell: Shell, folder: str) -> Outcome:
     """Verify the run and build the folder that a release holds, without publishing it.
@@ -36,6 +37,7 @@ def package(shell: Shell, folder: str) -> Outcome:
 
 
 @command
+@examples("publish --tag v1 --dry-run", "publish --tag v1 --to oci:releases --to hf://datasets/ORG/NAME")
 @click.option("--tag", required=True, help="The name of the release; this program never moves it to another one.")
 @TO
 @click.option("--dry-run", is_flag=True, help="Write nothing; print the plan and the digest.")
@@ -74,6 +76,7 @@ def _words(result: StoreResult) -> str:
 
 
 @command
+@examples("pull v1", "pull hf://datasets/ORG/NAME@v1 --to forum")
 @click.argument("reference", metavar="STORE-REF")
 @click.option("--to", "folder", metavar="DIR", help="The folder (default: NAME-TAG).")
 @click.option("--force", is_flag=True, help="Replace files in the folder that hold other bytes.")
@@ -102,6 +105,7 @@ def pull(shell: Shell, reference: str, folder: str | None, force: bool) -> Outco
 
 
 @command
+@examples('mark --tag v1 --superseded-by v2 --reason "one row was wrong"')
 @click.option("--tag", required=True, help="The release.")
 @TO
 @click.option("--superseded-by", "by", metavar="TAG", help="A later release that takes its place.")
@@ -126,6 +130,7 @@ def mark(shell: Shell, tag: str, stores: tuple[str, ...], by: str | None, withdr
 
 
 @command
+@examples("confirm v1", "confirm hf://datasets/ORG/NAME@v1 --device cuda --add")
 @click.argument("reference", metavar="STORE-REF")
 @click.option("--fresh", is_flag=True, help="Accepted for old scripts: pair sets are always made again.")
 @click.option("--device", metavar="DEVICE", default="cpu", help="Where to make them again, such as cuda (default: cpu).")

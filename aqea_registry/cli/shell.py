@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar
 
 import click
 
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from aqea_registry.project.project import Project
     from aqea_registry.tracing.graph import Branch
 
-STATUS = {"Refused": 1, "BadConfiguration": 2, "CannotCheck": 3, "NotAllowed": 4, "TagConflict": 5}
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+STATUS = {"Refused": 1, "BadConfiguration": 2, "CannotCheck": 3, "NotAllowed": 4, "TagConflict": 5, "Interrupted": 130}
 SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_OIDC_ID_TOKEN", "GITHUB_TOKEN", "GH_TOKEN", "AWS_SECRET_ACCESS_KEY")
 FEW = 20  # of the findings of one code, on a terminal
 
@@ -64,12 +66,31 @@ class Outcome(NamedTuple):
     status: int = 0  # of a command whose answer is "no" without a finding
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def epilog(*examples: str) -> str:
+    """The end of a help: command lines that can be typed as they are, given without the program's name."""
+    return "\n".join(("\b", "Examples:", *(f"  aqea-registry {example}" for example in examples)))
+
+
+def examples(*lines: str) -> Callable[[Function], Function]:
+    """A decorator below `command`: what its help shows as examples, without the program's name."""
+
+    def note(function: Function) -> Function:
+        vars(function)["epilog"] = epilog(*lines)
+        return function
+
+    return note
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=epilog("verify", "verify oci:releases:v1 --deep", "compare v1 v2"),
+)
 @click.version_option(__version__, prog_name="aqea-registry")
 def main() -> None:
     """Artefacts of embedding research: every number traces to bytes that cannot change.
 
-    Exit status: 0 fine, 1 findings, 2 usage, 3 could not check, 4 not allowed, 5 the tag exists with other content.
+    Exit status: 0 fine, 1 findings, 2 usage, 3 could not check, 4 not allowed, 5 the tag exists with other content,
+    130 interrupted.
     """
 
 
@@ -100,12 +121,12 @@ def _command(function: Callable[..., Outcome], group: click.Group) -> click.Comm
         shell = Shell(directory, TerminalReporter(quiet=quiet), as_json)
         _finish(full, lambda: function(shell, **options), as_json=as_json, quiet=quiet)
 
-    return group.command(name)(run)
+    return group.command(name, epilog=vars(function).get("epilog"))(run)
 
 
 def _finish(name: str, work: Callable[[], Outcome], *, as_json: bool, quiet: bool) -> NoReturn:
     """Do the work, show what came of it, and exit: the one error boundary."""
-    from aqea_registry.base.findings import CannotCheck, RegistryError
+    from aqea_registry.base.findings import CannotCheck, Interrupted, RegistryError
 
     error: RegistryError | None = None
     outcome: Outcome | None = None
@@ -119,6 +140,8 @@ def _finish(name: str, work: Callable[[], Outcome], *, as_json: bool, quiet: boo
         error = CannotCheck(
             f"{path}{raised.strerror or raised}", "what was there before is unchanged; fix this and run the command again"
         )
+    except KeyboardInterrupt:
+        error = Interrupted("interrupted", "run the same command again: what was encoded or fetched until now is kept")
     error = error or (outcome.error if outcome else None)
     findings = (*(outcome.findings if outcome else ()), *(error.findings if error else ()))
     kinds = [STATUS[kind.__name__] for kind in type(error).__mro__ if kind.__name__ in STATUS]
@@ -149,16 +172,18 @@ class TerminalReporter:
 
     @contextmanager
     def task(self, description: str, total: int, unit: str) -> Iterator[Advance]:
-        """A progress bar of `total` units while the context lives."""
+        """A progress bar of `total` units while the context lives; of none, a spinner with the seconds."""
         if not self._bars:
             yield ignore
             return
+        from rich import progress as bars
         from rich.console import Console
-        from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        count = DownloadColumn() if unit == "bytes" else MofNCompleteColumn()
-        columns = (TextColumn("{task.description}"), BarColumn(), count, TimeRemainingColumn())
-        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        count = bars.DownloadColumn() if unit == "bytes" else bars.MofNCompleteColumn()
+        ahead: tuple[bars.ProgressColumn, ...] = (bars.BarColumn(), count, bars.TimeRemainingColumn())
+        columns = ahead if total or unit != "seconds" else (bars.SpinnerColumn(), bars.TimeElapsedColumn())
+        named = bars.TextColumn("{task.description}")
+        with bars.Progress(named, *columns, console=Console(stderr=True), transient=True) as progress:
             task = progress.add_task(description, total=total)
             yield lambda amount: progress.advance(task, amount)
 

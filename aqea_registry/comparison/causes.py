@@ -90,7 +90,8 @@ def _try_all(
 ) -> PairSetComparison:
     """Find the side that was not encoded as pinned, and the first cause that gives its vectors."""
     everything = range(len(sample.chosen))
-    gaps = [_gap(sample.encode(everything), side) for side in sides]
+    with report.task(f"load {sample.model.name}", 0, "seconds"):  # torch alone takes some to import
+        gaps = [_gap(sample.encode(everything), side) for side in sides]
     target = int(gaps[0] <= gaps[1]) if min(gaps) <= bound else 1
     if min(gaps) <= bound:
         as_pinned = f"encoded as pinned they give the {SIDES[1 - target]} file's, within {gaps[1 - target]:.1e}"

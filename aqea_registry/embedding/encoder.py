@@ -32,7 +32,7 @@ from aqea_registry.vectors.margin import PACKAGES, Machine
 
 Precision = Literal["canonical", "float32"]
 TOKENS_A_BATCH = 512
-WINDOW = 8192  # sentences that are tokenised and sorted at a time: what is lost when a run is killed, at most
+WINDOW = 8192  # sentences that are tokenised and sorted at a time
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ The vectors of its sentences under the pinned model are kept ones where there ar
 import hashlib
 import itertools
 import json
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple
@@ -157,6 +158,7 @@ _WRITERS: dict[str, Callable[[BinaryIO, PairSet], None]] = {
 MADE = "made.json"
 SAMPLE = 32  # sentences whose vectors are computed in two ways
 SEGMENT = 4096  # sentences whose vectors are kept at a time
+CHECKPOINT = 30.0  # seconds after which they are kept, however few
 
 
 class ModelInUse(NamedTuple):
@@ -200,8 +202,9 @@ def vectors_of(
     new = cache.missing(sentences)
     made = _kept(folders[model.entry.dimension] / MADE)
     if new:
-        encoder = load_encoder(model, settings)
-        made = _record(model, encoder, settings, new, made)
+        with report.task(f"load {model.name}", 0, "seconds"):  # torch alone takes some to import
+            encoder = load_encoder(model, settings)
+            made = _record(model, encoder, settings, new, made)
         for folder in folders.values():  # before the vectors: what is kept is never without it
             write_bytes(folder / MADE, msgspec.json.encode(made))
         _encode(model, encoder, new, caches, report, label)
@@ -308,15 +311,20 @@ def load_encoder(model: ModelInUse, settings: Settings) -> Encoder:
 
 
 def _segments(batches: Iterable[Encoded], advance: Advance) -> Iterator[Encoded]:
-    """The encoder's batches, gathered into pieces worth a file."""
-    gathered, count = list[Encoded](), 0
-    for batch in batches:
-        gathered.append(batch)
-        count += len(batch.positions)
-        advance(len(batch.positions))
-        if count >= SEGMENT:
+    """The encoder's batches, gathered into pieces worth a file; what an interrupt leaves is one, too."""
+    gathered, count, since = list[Encoded](), 0, time.monotonic()
+    try:
+        for batch in batches:
+            gathered.append(batch)
+            count += len(batch.positions)
+            advance(len(batch.positions))
+            if count >= SEGMENT or time.monotonic() - since >= CHECKPOINT:
+                yield _join(gathered)
+                gathered, count, since = [], 0, time.monotonic()
+    except KeyboardInterrupt:
+        if gathered:
             yield _join(gathered)
-            gathered, count = [], 0
+        raise
     if gathered:
         yield _join(gathered)
 

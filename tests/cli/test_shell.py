@@ -8,6 +8,8 @@ import os
 import pty
 import re
 import shlex
+import signal
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -16,7 +18,7 @@ import pytest
 
 from aqea_registry import __version__
 from aqea_registry.cli.shell import main
-from tests.helpers import METRICS, PAIRS, PLOT, append, edit_rows, keep_vectors, start, tree
+from tests.helpers import METRICS, PAIRS, PLOT, append, edit_rows, finish, keep_vectors, start, tree
 from tests.tools import BIN, ROOT, aqea, environment, program, run
 
 COLOUR = re.compile(rb"\x1b\[[0-9;]*(?:3[0-8]|4[0-8]|9[0-7]|10[0-7])[0-9;]*m")
@@ -64,6 +66,23 @@ def test_every_command_has_help_and_the_common_options(tmp_path: Path, words: tu
     for parameter in COMMANDS[words].params:
         if isinstance(parameter, click.Option):
             assert parameter.help or parameter.metavar or isinstance(parameter.type, click.Choice), parameter.name
+
+
+@pytest.mark.parametrize("words", [(), ("claims",), *COMMANDS], ids=" ".join)
+def test_the_examples_of_a_help_can_be_typed(words: tuple[str, ...]) -> None:
+    command: click.Command = main
+    for word in words:
+        assert isinstance(command, click.Group)
+        command = command.commands[word]
+    examples = re.findall(r"^  aqea-registry (.*)$", command.epilog or "", re.MULTILINE)
+    assert examples, "a command has examples below its decorator, a group in its epilog"
+    for example in examples:
+        typed, group = shlex.split(example), click.Context(main)
+        called: click.Command = main
+        while isinstance(called, click.Group):
+            called = called.commands[typed.pop(0)]
+        called.make_context(called.name, typed, parent=group)  # raises for what cannot be parsed
+        assert example.startswith(" ".join(words))
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
@@ -344,6 +363,20 @@ def test_warnings_are_on_stderr(made: Path, project: Path) -> None:
     assert result.status == 1
     assert result.err.startswith("warning: small: test.jsonl from directory:data/small: these are not the pinned bytes")
     assert result.json()["ok"] is False
+
+
+def test_ctrl_c_ends_with_130_and_says_how_to_go_on(tmp_path: Path) -> None:
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(1 << 36)  # a hole: it takes no room, and a minute to hash
+    (tmp_path / "SHA256SUMS").write_text(f"{'0' * 64}  large\n")
+    process = start("verify", "SHA256SUMS", cwd=tmp_path)
+    opened = Path(f"/proc/{process.pid}/fd")
+    while not any(os.path.realpath(fd).endswith("/large") for fd in opened.iterdir()):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    ended = finish(process)
+    assert (ended.status, ended.out) == (130, "")
+    assert ended.err.startswith("error: interrupted\n  next: run the same command again")
 
 
 def code_of_readme() -> Iterator[str]:

@@ -5,14 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+import signal
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from aqea_registry.embedding.encoder import Encoded
+from aqea_registry.generation import generate as generation
 from tests import sampling
-from tests.helpers import edit_rows
+from tests.helpers import edit_rows, finish, start
 from tests.tools import SHARED, add_dataset, aqea, copy_project, edit_params, run
 
 pytestmark = pytest.mark.weights
@@ -70,6 +75,35 @@ def test_float32_vectors_are_not_the_same(project: Path) -> None:
     checked = aqea("verify", "--json", cwd=project)
     assert checked.status == 1
     assert "not-canonical" in {finding["code"] for finding in checked.json()["findings"]}
+
+
+def test_an_interrupt_leaves_what_was_encoded_and_so_does_each_half_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    def batches() -> Iterator[Encoded]:
+        yield from (Encoded([position], np.ones((1, 3))) for position in range(5))
+        raise KeyboardInterrupt
+
+    for seconds, kept in ((30.0, [[0, 1, 2, 3, 4]]), (0.0, [[0], [1], [2], [3], [4]])):
+        monkeypatch.setattr(generation, "CHECKPOINT", seconds)
+        found: list[list[int]] = []
+        with pytest.raises(KeyboardInterrupt):
+            found.extend(part.positions for part in generation._segments(batches(), lambda _: None))
+        assert found == kept
+
+
+@pytest.mark.rare
+def test_ctrl_c_keeps_vectors_and_the_same_command_goes_on(project: Path) -> None:
+    (project / PAIRS).unlink()
+    words = ("generate", "small", "minilm", "--batch", "1", "--json")
+    process = start(*words, cwd=project)
+    while not any((project / ".aqea/vectors").glob("*/made.json")):  # it is written when encoding begins
+        time.sleep(0.05)
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    ended = finish(process)
+    assert (ended.status, ended.json()["error"]["kind"]) == (130, "Interrupted")
+    assert not (project / PAIRS).exists()
+    again = aqea(*words, cwd=project).json()
+    assert again["reused"] > 0 and again["encoded"] > 0
 
 
 def test_a_sentence_is_encoded_once_over_all_datasets(project: Path, tmp_path: Path) -> None:
