@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
 from itertools import islice
 from typing import NamedTuple
@@ -15,6 +17,7 @@ from aqea_registry.documents.numbers import Marker, NotANumber, NumberSpan, Scan
 from aqea_registry.documents.prose import line_starts
 
 MOST = 1000  # unbound numbers that are faults of their own
+DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -87,6 +90,7 @@ class _Marked:
         self._text, self._scan, self._starts, self._ledgers, self._own = text, scan, starts, ledgers, own
         self._offsets = [number.start for number in scan.numbers]
         self._claims: dict[str, dict[str, Claim]] = {}  # by ledger and id
+        self._macros: dict[str, str] = {}  # the claims of macros, where a document has some
         self._from = 0  # the end of the marker before
         self.bound: set[int] = set()
         self.examples: set[int] = set()
@@ -98,7 +102,7 @@ class _Marked:
         line = self._starts[bisect_right(self._starts, marker.start) - 1]
         left, right = marker.inside or (max(line, self._from), marker.start)
         near = range(bisect_left(self._offsets, left), bisect_left(self._offsets, right))
-        self._from = marker.end
+        self._from = self._from if marker.prints else marker.end
         if not marker.claims:
             self.examples.update(self._last(near, right, 1))
             return
@@ -131,6 +135,8 @@ class _Marked:
 
     def _claim(self, name: str, marker: Marker) -> Claim | None:
         """The claim that a marker names; a fault if there is none."""
+        if name.startswith("\\"):  # a macro of the export
+            name = self._macro(name)
         first, colon, rest = name.partition(":")
         for ledger in [first] if colon else self._own:
             if ledger in self._ledgers and ledger not in self._claims:
@@ -139,9 +145,17 @@ class _Marked:
             if claim is not None:
                 self.lines.setdefault(ledger, {})[claim.id] = bisect_right(self._starts, marker.start)
                 return claim
-        message = f"the marker names {name}, and no ledger has such a claim"
+        what = "macro is" if name.startswith("\\") else "marker names"
+        message = f"the {what} {name}, and no ledger has such a claim"
         self.faults.append(Fault("claim-unbound", *_at(self._starts, marker.start), message, claim=name))
         return None
+
+    def _macro(self, macro: str) -> str:
+        """The claim, LEDGER:ID, whose number a macro of the export prints; the macro if there is none."""
+        if not self._macros:
+            names = [f"{name}:{claim.id}" for name, ledger in self._ledgers.items() for claim in ledger.claims]
+            self._macros = {macro: name for name, macro in macro_names(names).items()}
+        return self._macros.get(macro, macro)
 
     def _other(self, name: str, claim: Claim, marker: Marker, index: int | None) -> Fault:
         if index is None:
@@ -150,6 +164,22 @@ class _Marked:
         number = self._scan.numbers[index]
         message = f"the number is marked as {name}, which prints another number"
         return Fault("claim-stale", *_at(self._starts, number.start), message, name, claim.text, number.text)
+
+
+def macro_names(names: Sequence[str]) -> dict[str, str]:
+    """A macro for each LEDGER:ID: `aqea` and its words, capitalised and closed up, digits spelled out."""
+    plain = {name: "\\aqea" + "".join(map(_spelled, re.findall(r"[a-z]+|[0-9]+", name.lower()))) for name in names}
+    shared = Counter(plain.values())
+    return {name: macro if shared[macro] == 1 else macro + _letters(name) for name, macro in plain.items()}
+
+
+def _spelled(word: str) -> str:
+    return re.sub("[0-9]", lambda digit: DIGITS[int(digit[0])], word).capitalize()
+
+
+def _letters(name: str) -> str:
+    """Six letters that only this name has."""
+    return "X" + "".join(chr(ord("a") + byte % 26) for byte in hashlib.sha256(name.encode()).digest()[:6])
 
 
 def matches(number: NumberSpan, claim: Claim) -> bool:

@@ -19,6 +19,7 @@ from aqea_registry.claims import evidence, judging, resolving
 from aqea_registry.claims.evidence import MALFORMED, NAMED, Evidence
 from aqea_registry.claims.expression import BadExpression, Expression, Terms, parse_reference, read_expression, references
 from aqea_registry.claims.ledger import Claim, Ledger, Quotation, Verdict, find_document, read_ledgers
+from aqea_registry.claims.lint_claims import not_printed
 from aqea_registry.claims.quantity import Basis
 from aqea_registry.claims.resolving import Resolved
 from aqea_registry.documents.numbers import Unit
@@ -60,7 +61,7 @@ def check_claims(
     ledgers, findings = read_ledgers(project.root)
     chosen = _chosen(ledgers, only, findings)
     findings = [finding for finding in findings if not only or finding.subject.partition(":")[0] in only]
-    states, notes, stale = _documents(project.root, ledgers, chosen, documents)
+    states, notes, stale, outdated = _documents(project.root, ledgers, chosen, documents)
     bound = {name: resolving.resolve_results(ledger, project.params, project.lock) for name, ledger in ledgers.items()}
     scores: Mapping[str, Metrics | Unchecked]
     wanted, unsound = _wanted(ledgers, bound), list[Finding]()
@@ -69,7 +70,7 @@ def check_claims(
     else:
         scores, unsound = recompute(project.run, wanted, report)
     quotations = Quotations(project.run, project.catalogue, scope)
-    judge = _Judge(ledgers, bound, scores, quotations, [name for name, state in states.items() if state == "stale"])
+    judge = _Judge(ledgers, bound, scores, quotations, outdated)
     verdicts = [verdict for verdict in judge.verdicts() if verdict.ledger in chosen]
     return CheckedClaims(
         verdicts=tuple(verdicts),
@@ -108,7 +109,7 @@ class _Judge:
         bound: Mapping[str, Mapping[str, Resolved | Unchecked]],
         scores: Mapping[str, Metrics | Unchecked],
         quotations: Quotations,
-        stale: Sequence[str],
+        stale: Mapping[str, str],
     ) -> None:
         self._ledgers, self._bound, self._scores, self._quotations, self._stale = ledgers, bound, scores, quotations, stale
         self._terms = Terms(ledgers)
@@ -131,7 +132,8 @@ class _Judge:
             name, claim = claims[own]
             found = self._evidence(own, name, claim)
             verdict = judging.judge_claim(name, claim, found)
-            done[own] = judging.outdated(verdict, self._ledgers[name].document.file) if name in self._stale else verdict
+            why = self._stale.get(own) or self._stale.get(name)
+            done[own] = judging.outdated(verdict, why) if why else verdict
             self._terms.settle(own, judging.basis_of(done[own]), judging.correction(verdict, found))
         return [done[own] for own in claims]
 
@@ -177,20 +179,33 @@ def _chosen(ledgers: Mapping[str, Ledger], only: Sequence[str], findings: Sequen
 
 def _documents(
     root: Path, ledgers: Mapping[str, Ledger], chosen: Mapping[str, Ledger], folders: Sequence[Path]
-) -> tuple[dict[str, str], list[str], list[Finding]]:
-    states: dict[str, str] = {}
+) -> tuple[dict[str, str], list[str], list[Finding], dict[str, str]]:
+    """The state of each ledger's document, notes and findings on them, and why ledgers and claims, LEDGER:ID, are outdated."""
+    states, outdated = dict[str, str](), dict[str, str]()
     notes: list[str] = []
     findings: list[Finding] = []
     for name, ledger in ledgers.items():
-        states[name], other = find_document(root, ledger.document, folders)
+        states[name], other, path = find_document(root, ledger.document, folders)
+        if other is not None:
+            again = f"run: aqea-registry claims lint --update {ledger.document.file}"
+            outdated[name] = f"{ledger.document.file} was changed after the ledger was written; {again}"
         if name not in chosen:
             continue
-        if other is not None:
+        if path is not None and ledger.document.sha256 is None:
+            try:
+                gone = not_printed(path, name, ledger)
+            except CannotCheck as error:
+                notes.append(error.message)
+                continue
+            outdated |= {own: fault.message for own, fault in gone.items()}
+            for own, fault in gone.items():
+                findings.append(Finding("claim-stale", own.replace(":", ": ", 1), fault.message, fault.expected, fault.actual))
+        elif other is not None:
             message = f"{ledger.document.file} differs from the document that the ledger was written for"
             findings.append(Finding("claim-stale", name, message, ledger.document.sha256, other))
         elif states[name] == "absent":
             notes.append(f"{name}: {ledger.document.file} is not here; its claims are judged as the ledger has them")
-    return states, notes, findings
+    return states, notes, findings, outdated
 
 
 def _wanted(ledgers: Mapping[str, Ledger], bound: Mapping[str, Mapping[str, Resolved | Unchecked]]) -> list[str]:

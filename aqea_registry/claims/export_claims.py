@@ -7,10 +7,7 @@ stops with an error instead of printing the wrong number.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -20,6 +17,7 @@ import msgspec
 
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding
 from aqea_registry.base.progress import Reporter
+from aqea_registry.claims.binding import macro_names
 from aqea_registry.claims.check_claims import check_claims
 from aqea_registry.claims.ledger import Claim, Verdict
 from aqea_registry.documents.numbers import NotANumber, parse_number
@@ -29,7 +27,6 @@ from aqea_registry.project.project import Project
 from aqea_registry.vectors.scores import Metrics
 from aqea_registry.verification.verify_project import recompute
 
-DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 Format = Literal["latex", "json", "model-index"]
 DOUBTFUL = frozenset({"contradicted", "unbound"})
 
@@ -125,13 +122,6 @@ def _model_of(run: Iterable[RunArtefact], model: str | None) -> str:
     raise BadConfiguration(reason, "name one of them with --model NAME")
 
 
-def macro_names(names: Sequence[str]) -> dict[str, str]:
-    """A macro for each LEDGER:ID: `aqea` and its words, capitalised and closed up, digits spelled out."""
-    plain = {name: "\\aqea" + "".join(map(_spelled, re.findall(r"[a-z]+|[0-9]+", name.lower()))) for name in names}
-    shared = Counter(plain.values())
-    return {name: macro if shared[macro] == 1 else macro + _letters(name) for name, macro in plain.items()}
-
-
 def _front_matter(scores: Sequence[tuple[RunArtefact, Metrics]]) -> str:
     """The scores of one model, as huggingface_hub writes them."""
     from huggingface_hub import EvalResult, ModelCardData
@@ -202,12 +192,3 @@ def _number(claim: Claim) -> int | float | None:
     except NotANumber:
         return None
     return value.numerator if value.denominator == 1 and "." not in claim.value else float(value)
-
-
-def _spelled(word: str) -> str:
-    return re.sub("[0-9]", lambda digit: DIGITS[int(digit[0])], word).capitalize()
-
-
-def _letters(name: str) -> str:
-    """Six letters that only this name has."""
-    return "X" + "".join(chr(ord("a") + byte % 26) for byte in hashlib.sha256(name.encode()).digest()[:6])

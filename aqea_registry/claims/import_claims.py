@@ -287,7 +287,7 @@ def _merged(
     else:
         moved = document.file.rpartition("/")[2] != old.document.file.rpartition("/")[2]
         file = document.file if moved else old.document.file
-        document = msgspec.structs.replace(old.document, sha256=document.sha256, file=file)
+        document = msgspec.structs.replace(old.document, sha256=old.document.sha256 and document.sha256, file=file)
     lines = text.split("\n")
 
     def still(claim: Claim) -> bool:

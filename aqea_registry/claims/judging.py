@@ -168,11 +168,10 @@ def reasons(verdicts: Iterable[Verdict]) -> list[tuple[str, int, str]]:
     return [(reason, len(group), f"{group[0].name}: {group[0].message}") for reason, group in ordered]
 
 
-def outdated(verdict: Verdict, document: str) -> Verdict:
-    """The verdict on a claim whose document is another than the ledger was written for: nothing holds of it any more."""
+def outdated(verdict: Verdict, message: str) -> Verdict:
+    """The verdict on a claim that the document may not print any more, as the message says: it does not hold."""
     if verdict.state != "holds":
         return verdict
-    message = f"{document} was changed after the ledger was written; run: aqea-registry claims lint --update {document}"
     nothing = {"ground": None, "recomputed": None, "difference": None, "tolerance": None}
     return msgspec.structs.replace(verdict, state="unchecked", reason=STALE, message=message, **nothing)
 

@@ -29,12 +29,16 @@ ClaimId = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._/+@-]*\Z", max
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The document of a ledger: title, sha256, and file: a path below the project, or a name to look for in --documents."""
+    """The document of a ledger: title, sha256, and file: a path below the project, or a name to look for in --documents.
+
+    Without a sha256 it is judged as it is. What a `published` one prints is contradicted, and never filled in.
+    """
 
     title: str
-    sha256: Sha256
+    sha256: Sha256 | None = None
     file: str
     url: str | None = None
+    published: bool = False
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -194,8 +198,8 @@ def read_ledgers(root: Path) -> tuple[dict[str, Ledger], list[Finding]]:
 T = TypeVar("T")
 
 
-def find_document(root: Path, document: Document, folders: Sequence[Path]) -> tuple[str, str | None]:
-    """Whether a file of the document's name is `same`, `stale` (other bytes) or `absent`, and the hex sha256 of a stale one."""
+def find_document(root: Path, document: Document, folders: Sequence[Path]) -> tuple[str, str | None, Path | None]:
+    """Whether a document's file is `same`, `stale` or `absent`, its sha256 if it is stale, and the file if it is the same."""
     paths = [folder / PurePosixPath(document.file).name for folder in folders]
     with suppress(UnsafePath):
         paths.insert(0, inside(root, document.file))
@@ -203,13 +207,13 @@ def find_document(root: Path, document: Document, folders: Sequence[Path]) -> tu
     for path in paths:
         with suppress(OSError):
             sha256 = hash_file(path).sha256
-            if sha256 == document.sha256:
-                return "same", None
+            if document.sha256 in (None, sha256):
+                return "same", None, path
             other = other or sha256
-    return ("stale", other) if other else ("absent", None)
+    return "stale" if other else "absent", other, None
 
 
-_FIELDS = frozenset({"schema", "document", "results", "claims"})
+_FIELDS = frozenset({"schema", "document", "published", "results", "claims"})
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _WORDS = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n", "none", "nan", "inf"})
@@ -228,6 +232,8 @@ def parse_ledger(content: bytes, name: str) -> tuple[Ledger | None, list[Finding
         return None, [Finding("malformed", name, f"schema: not {SCHEMA}")]
     try:
         document = msgspec.convert(value.get("document"), Document, strict=True)
+        if "published" in value:  # a ledger may say it of its document, too
+            document = msgspec.structs.replace(document, published=msgspec.convert(value["published"], bool, strict=True))
         results = msgspec.convert(value.get("results") or {}, dict[str, Any], strict=True)
         entries = msgspec.convert(value.get("claims") or [], list[Any], strict=True)
     except msgspec.ValidationError as error:

@@ -55,7 +55,8 @@ def lint_claims(
                 write_bytes(root / FOLDER / f"{name}.yaml", render_ledger(ledger))
             linted = msgspec.structs.replace(linted, updated=tuple(changed))
         else:
-            findings += [_changed(linted, name, ledgers[name], alone=not linted.faults) for name in changed]
+            known = [name for name in changed if ledgers[name].document.sha256]
+            findings += [_changed(linted, name, ledgers[name], alone=not linted.faults) for name in known]
         for fault in linted.faults:
             subject = f"{linted.document}:{fault.line}:{fault.column}"
             findings.append(Finding(fault.code, subject, fault.message, fault.expected, fault.actual))
@@ -65,7 +66,7 @@ def lint_claims(
 
 def _lint(root: Path, path: Path, ledgers: Mapping[str, Ledger]) -> tuple[Linted, dict[str, Ledger]]:
     """A linted document, and its ledgers with the new sha256 and lines where they were written for other bytes."""
-    content, text = _read(root / path)
+    content, text = read_document(root / path)
     sha256 = hashlib.sha256(content).hexdigest()
     own = {name: ledger.document.sha256 == sha256 for name, ledger in ledgers.items() if _is_own(root, path, ledger, sha256)}
     kind = kind_of(path.suffix, text)
@@ -79,10 +80,20 @@ def _lint(root: Path, path: Path, ledgers: Mapping[str, Ledger]) -> tuple[Linted
         examples=bound.examples,
         faults=bound.faults,
     )
-    return linted, {name: _moved(ledgers[name], sha256, bound.lines[name]) for name, same in own.items() if not same}
+    moved = {name: _moved(ledgers[name], sha256, bound.lines[name]) for name, same in own.items() if not same}
+    return linted, {name: ledger for name, ledger in moved.items() if ledger != ledgers[name]}
 
 
-def _read(path: Path) -> tuple[bytes, str]:
+def not_printed(path: Path, name: str, ledger: Ledger) -> dict[str, Fault]:
+    """The claims of a ledger, LEDGER:ID, that its document as it is does not print. Raises CannotCheck."""
+    text = read_document(path)[1]
+    bound = bind(text, scan(text, kind_of(path.suffix, text)), {name: ledger}, {name: False})
+    stale = [fault for fault in bound.faults if fault.claim is not None and fault.code == "claim-stale"]
+    return {f"{name}:{(fault.claim or '').removeprefix(f'{name}:')}": fault for fault in stale}
+
+
+def read_document(path: Path) -> tuple[bytes, str]:
+    """The bytes and the text of a document. Raises CannotCheck."""
     try:
         content = read_small(path, Limit.DOCUMENT)
         text = content.decode("utf-8-sig")
@@ -116,7 +127,7 @@ def _moved(ledger: Ledger, sha256: str, lines: Mapping[str, int]) -> Ledger:
         else claim
         for claim in ledger.claims
     )
-    document = msgspec.structs.replace(ledger.document, sha256=sha256)
+    document = msgspec.structs.replace(ledger.document, sha256=ledger.document.sha256 and sha256)
     return msgspec.structs.replace(ledger, document=document, claims=claims)
 
 

@@ -95,7 +95,7 @@ def merge(
     an imported one and is not `still` there; with `prune` it is left out. `model` replaces that of the results, `units` those
     of their values.
     """
-    found = recognise(old, results, claims, same=old.document.sha256 == document.sha256)
+    found = recognise(old, results, claims, same=old.document.sha256 == document.sha256 is not None)
     taken, before = {claim.id for claim in old.claims}, [found.before.get(claim.id) for claim in claims]
     if units:  # those of results
         both = zip(before, claims, strict=True)

@@ -100,7 +100,7 @@ def latex_tables(text: str, document: str) -> tuple[list[Table], list[Finding]]:
 
     Raises BadConfiguration for more than MOST_MARKUP characters of markup in cells.
     """
-    source = _visible(text)
+    source = visible(text)
     reader = _Latex(source, document)
     tables: list[Table] = []
     findings: list[Finding] = []
@@ -215,7 +215,7 @@ class _Latex:
         return Placed(cell, max(1, int(across[1])) if across else 1, int(down[1]) if down else 1)
 
 
-def _visible(text: str) -> str:
+def visible(text: str) -> str:
     """The text with comments, verbatim parts and what follows the document blanked."""
     spans: list[Span] = []
     done = 0

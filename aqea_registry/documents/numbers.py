@@ -16,6 +16,7 @@ from itertools import islice
 from typing import Literal, NamedTuple
 
 from aqea_registry.documents.cues import Cues
+from aqea_registry.documents.latex_tables import visible
 from aqea_registry.documents.prose import Kind, Prose, Span, blanked, prose_of
 from aqea_registry.documents.result_cells import results_in_tables
 from aqea_registry.documents.tables import DIGIT, DIGITS
@@ -66,6 +67,9 @@ def scan(text: str, kind: Kind) -> Scan:
     """Read a document."""
     prose = prose_of(text, kind)
     markers, markup = _markers(prose)
+    if kind == "latex" and "\\aqea" in text:  # macros of `claims export`, also in the definition of another macro
+        macros = (macro for macro in _MACRO.finditer(visible(text)) if macro[1])
+        markers = (*markers, *(Marker(*macro.span(1), (macro[1],), prints=True) for macro in macros))
     prose = prose._replace(text=blanked(prose.text, markup))
     examples, unclosed = _examples(prose)
     spans = tuple(islice(numbers(prose), MOST + 1))
@@ -159,6 +163,7 @@ def _is_limit(text: str, match: re.Match[str]) -> bool:
 
 _CLAIM = re.compile(r"claim:\s*(\S.*)", re.DOTALL)
 _BRACKETS = re.compile(r"\[claim:\s*([^\[\]\n]{1,2000})\]|\[(example)\]")
+_MACRO = re.compile(r"\\aqea@set\{[^{}\n]*\}\{\\\w+|(\\aqea[A-Z][A-Za-z]*+)")  # and not where the export sets it
 _COMMAND = re.compile(r"\\(?:aqea)?claim\{([^{}]*+)\}(?:\{((?>(?:[^{}]++|\{[^{}]*+\})*))\})?")
 
 

@@ -247,6 +247,13 @@ MARKERS: dict[str, tuple[Kind, str, tuple[int, int, int], list[str]]] = {
         (0, 0, 0),
         ["claim-unbound 1:22 card:0.55 None None"],
     ),
+    "macros of the export": (
+        "latex",
+        r"\newcommand{\best}{\aqeaCardStsb} reaches \aqeaCardLow{}, \aqeaCardNope and 0.5 \aqeaCardStsb % claim: card:low",
+        (0, 0, 0),
+        ["claim-unbound 1:59 \\aqeaCardNope None None"],
+    ),
+    "where the export sets them": ("latex", r"\aqea@set{card:old}{\aqeaCardOld}{0.55} % holds", (0, 0, 0), []),
     "LaTeX comment": ("latex", "from 0.61 to 82.03 % claim: card:stsb", (2, 1, 0), ["claim-unbound 1:6 None None None"]),
     "LaTeX comment, several": ("latex", "82.03 of 1,379 % claim: card:stsb card:pairs", (2, 2, 0), []),
     "LaTeX, unknown": ("latex", r"\claim{card:x}{0.55}", (1, 1, 0), ["claim-unbound 1:1 card:x None None"]),

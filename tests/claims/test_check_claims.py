@@ -138,6 +138,25 @@ HERE = Evaluation(dataset="org/set", model="org/toy", revision=A)
 SPEARMAN = Measurement(result="r", metric="cos_sim_spearman")
 
 
+def test_a_document_without_a_sha256_is_judged_as_it_is(root: Path) -> None:
+    claims = (
+        claim("there", "12.34", quoted=Quotation(file="facts.json", at="/twelve")),
+        claim("gone", "56.78", derived="[there]"),
+    )
+    ledger = Ledger(document=Document(title="A card", file="card.md"), claims=claims)
+    (root / FOLDER / "card.yaml").write_bytes(render_ledger(ledger))
+    checked = check(root)
+    assert checked.documents == {"card": "same"}
+    assert [verdict.state for verdict in checked.verdicts] == ["holds", "contradicted"]
+    assert codes(checked) == [("claim-stale", "card: gone"), ("claim-contradicted", "card: gone")]
+    (root / "card.md").write_text("# A card, edited\n\nSpearman: 56.78, was: 12.35\n")
+    checked = check(root)
+    assert [(verdict.state, verdict.reason) for verdict in checked.verdicts] == [("unchecked", "stale"), ("contradicted", None)]
+    assert checked.verdicts[0].message == "card:there is no longer in the document"
+    (root / "card.md").write_bytes(b"\xff")
+    assert ("not UTF-8" in check(root).notes[0], check(root).verdicts[0].state) == (True, "holds")
+
+
 def test_measured_quoted_and_derived_claims_rest_on_each_other(root: Path) -> None:
     score = score_of(root)
     short = f"{float(score):.2f}"

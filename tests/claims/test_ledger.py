@@ -208,6 +208,17 @@ def test_defaults_are_left_out_and_texts_that_yaml_would_read_otherwise_are_quot
     ]
 
 
+def test_a_document_may_be_published_and_needs_no_sha256() -> None:
+    head = b'schema: aqea-registry/claims/1\ndocument: {title: A, file: "a.md"%s}\n%sclaims: []\n'
+    for content in (head % (b", published: true", b""), head % (b"", b"published: true\n")):
+        ledger, findings = parse_ledger(content, "card")
+        assert ledger is not None and findings == []
+        assert ledger.document == Document(title="A", file="a.md", published=True)
+        assert parse_ledger(render_ledger(ledger), "card") == (ledger, [])
+    ledger, findings = parse_ledger(head % (b"", b"published: perhaps\n"), "card")
+    assert ledger is None and findings[0].message == "Expected `bool`, got `str`"
+
+
 def test_reading_takes_time_that_grows_with_the_claims() -> None:
     def work(count: int) -> Callable[[], object]:
         claims = tuple(

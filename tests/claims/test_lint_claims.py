@@ -36,6 +36,20 @@ def write(root: Path, text: str = TEXT) -> Path:
     return ledger
 
 
+def test_a_ledger_without_a_sha256_has_no_change_to_report_and_follows_its_document(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    path.write_text("".join(line for line in path.read_text().splitlines(keepends=True) if "sha256" not in line))
+    assert aqea("claims", "lint", "page.md", cwd=tmp_path).status == 0
+    before = path.read_text()
+    (tmp_path / "page.md").write_text("One line more.\n" + TEXT)
+    assert aqea("claims", "lint", "page.md", cwd=tmp_path).status == 0
+    assert aqea("claims", "lint", "page.md", "--update", cwd=tmp_path).status == 0
+    assert path.read_text() == before.replace("line: 3", "line: 4").replace("line: 7", "line: 8")
+    (tmp_path / "page.md").write_text(TEXT.replace("82.03", "82.04"))
+    result = aqea("claims", "lint", "page.md", "--update", cwd=tmp_path)
+    assert result.status == 1 and "page:stsb is no longer in the document" in result.out
+
+
 def test_a_bound_document_is_clean_and_an_unbound_number_has_its_place(tmp_path: Path) -> None:
     write(tmp_path)
     assert aqea("claims", "lint", "page.md", cwd=tmp_path) == (
