@@ -195,7 +195,11 @@ def content(verdicts: list[Verdict] | None = None, **changes: object) -> Content
         ]
         + [Finding(code="mismatch", subject="metrics/stsb-minilm.json", expected=SHA, actual=SHA[::-1], message="other bytes")],
         notes=["no source of mpnet is on this machine; its pinned bytes were not looked at"],
-        pair_sets=[PairSetFacts(RESULT, "stsb", "sentence-transformers/all-MiniLM-L6-v2", EXAMINED)],
+        pair_sets=[
+            PairSetFacts(
+                RESULT, "stsb", "sentence-transformers/all-MiniLM-L6-v2", "384 dimensions, 128 tokens, canonical", EXAMINED
+            )
+        ],
         pins=[
             PinFacts("stsb", resolved, True),
             PinFacts("small", folder, True),

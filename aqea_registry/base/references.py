@@ -54,6 +54,17 @@ def join_reference(spec: str, tag: str, digest: str | None = None) -> str:
     return f"{named}@{digest}" if digest else named
 
 
+def address(reference: str) -> str | None:
+    """Where a browser shows the release that a STORE-REF names; None for a folder or a registry."""
+    try:
+        spec, tag, _ = split_reference(reference)
+    except BadConfiguration:  # somebody else's text
+        return None
+    if spec.startswith("hf://"):
+        return f"https://huggingface.co/{spec.removeprefix('hf://')}/tree/{tag}"
+    return f"https://github.com/{spec.removeprefix('github://')}/releases/tag/{tag}" if spec.startswith("github://") else None
+
+
 def separator(text: str) -> str:
     """The character before the tag: a colon for OCI, an at sign for the others."""
     return ":" if text.startswith("oci:") else "@"

@@ -87,6 +87,18 @@ class RunArtefact(msgspec.Struct, frozen=True, kw_only=True):
         """The files that print its scores."""
         return (self.metrics, *((self.path("benchmark"),) if "benchmark" in self.exports else ()))
 
+    @property
+    def settings(self) -> str:
+        """What its scores depend on, beside dataset and model."""
+        model, prefix = self.model_entry, self.model_entry.prefix_for(self.dataset_entry.task)
+        parts = (
+            f"{model.dimension} dimensions{f' of {model.full_dimension}' if model.full_dimension else ''}",
+            f"{model.max_tokens} tokens" if model.max_tokens else "",
+            f"prefix {prefix!r}" if prefix else "",
+            self.precision,
+        )
+        return ", ".join(filter(None, parts))
+
     def path(self, form: str) -> str:
         """Where `export` writes this format: whole pair sets under the key, other files beside the pair file."""
         return f"{VIEWS}/{self.key}.{form}" if form in ("parquet", "aqed") else f"{DATA}/{self.stem}_{form}.json"

@@ -57,6 +57,12 @@ class Pin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
             return "directory" if self.files else "unresolved"
         return "resolved" if self.resolved_from == "hub" else "claimed"
 
+    @property
+    def address(self) -> str | None:
+        """Where the Hub shows the pinned commit; None for what the Hub may not have."""
+        kind = "datasets/" if self.kind == "dataset" else ""
+        return f"https://huggingface.co/{kind}{self.id}/tree/{self.commit}" if self.state == "resolved" else None
+
     def commit_text(self) -> str:
         """The commit in words."""
         return f"{self.commit or 'no commit'}{' (claimed)' if self.state == 'claimed' else ''}"

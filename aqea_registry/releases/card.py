@@ -129,7 +129,7 @@ def _pins(pins: Mapping[str, Pin]) -> str:
         (
             name,
             pin.kind,
-            f"[`{pin.id}`]({address})" if (address := upstream(pin)) else f"`{pin.id}`",
+            f"[`{pin.id}`]({pin.address})" if pin.address else f"`{pin.id}`",
             f"`{pin.commit or '-'}`{' (claimed)' if pin.state == 'claimed' else ''}",
             len(pin.files),
             f"`{pin.digest()}`",
@@ -138,12 +138,6 @@ def _pins(pins: Mapping[str, Pin]) -> str:
         for name, pin in sorted(pins.items())
     ]
     return markdown_table(header, rows)
-
-
-def upstream(pin: Pin) -> str | None:
-    """Where the Hub shows the pinned commit; None for what the Hub may not have."""
-    kind = "datasets/" if pin.kind == "dataset" else ""
-    return f"https://huggingface.co/{kind}{pin.id}/tree/{pin.commit}" if pin.state == "resolved" else None
 
 
 NAME = "CITATION.cff"
@@ -252,7 +246,7 @@ def _cited(card: Card) -> dict[str, Any]:
 def _source(name: str, pin: Pin) -> dict[str, str]:
     """What the release was made from, by its address where the Hub has confirmed that, and the digest of its files."""
     known = {"@type": "prov:Entity", "name": name, "identifier": f"sha256:{pin.digest()}"}
-    return {**known, "url": address} if (address := upstream(pin)) else known
+    return {**known, "url": pin.address} if pin.address else known
 
 
 def _file(path: str, sha256: str, size: int) -> dict[str, Any]:

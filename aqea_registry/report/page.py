@@ -1,10 +1,11 @@
-"""The report's page as values: a headline, contradictions first, every claim with its chain, figures, pins, releases.
+"""The page as values: a headline, results, contradictions, every claim with its chain, figures, pins, releases.
 
 Pure: the same content gives the same page, and no time is in it. The template only lays it out.
 """
 
 import json
 import math
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -31,15 +32,18 @@ _COUNTED = {
     "contradicted": ("is contradicted", "are contradicted"),
     "unchecked": ("could not be checked", "could not be checked"),
     "unbound": ("rests on nothing", "rest on nothing"),
+    "unclaimed": ("is in no ledger", "are in no ledger"),
 }
+_SETS = ("artefact", "dataset", "model", "settings", "pairs", "Spearman", "Pearson")
 
 
 class PairSetFacts(NamedTuple):
-    """A good pair set of the run, its dataset and model by the catalogue."""
+    """A good pair set of the run, its dataset, model and settings by the catalogue."""
 
     name: str
     dataset: str
     model: str
+    settings: str
     examined: Examined
 
 
@@ -69,6 +73,7 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
     pins: Sequence[PinFacts]
     ledgers: Mapping[str, Ledger]
     verdicts: Sequence[Verdict]
+    unclaimed: int = 0  # numbers of the ledgers' documents that no ledger has
     graph: Graph | None = None
     receipts: Sequence[Receipt] | None = None
     confirmations: Sequence[Remade] = ()  # what somebody made again, on which machine, and how it compares
@@ -106,11 +111,14 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     standing: str
     findings: tuple[Finding, ...]
     counts: dict[str, int]
+    results: TextTable
+    exact: TextTable
     contradictions: tuple[Contradiction, ...]
     ledgers: tuple[LedgerRows, ...]
     figure: Figure | None
     tables: tuple[TextTable, ...]
     chains: str
+    receipts: tuple[Receipt, ...]
 
 
 def build(content: Content) -> Page:
@@ -122,16 +130,48 @@ def build(content: Content) -> Page:
     files = TextTable(f"Sizes and digests of {len(rows):,} files", ("file", "bytes", "sha256"), rows, mono=(2,))
     return Page(
         content=content,
-        headline=headline(counts),
+        headline=headline({**counts, "unclaimed": content.unclaimed}),
         standing=standing(content.verified, findings),
         findings=findings,
         counts={state: counts[state] for state in STATES},
+        results=results(content.pair_sets),
+        exact=exact(content.pair_sets),
         contradictions=tuple(_contradictions(content)),
         ledgers=tuple(_ledgers(content)),
         figure=score_figure(scores) if scores else None,
         tables=tuple(table for table in (differences(content.verdicts), files) if table.rows),
         chains=chains(content.verdicts, content.graph, frozenset() if content.receipts is None else FORWARD),
+        receipts=tuple(sorted(content.receipts or (), key=_numbered, reverse=True)),
     )
+
+
+def _numbered(receipt: Receipt) -> list[tuple[int, str]]:
+    """A tag as people count: v10 is after v9."""
+    parts = (part.lstrip("0") or part for part in re.split(r"(\d+)", receipt.tag))
+    return [(len(part) if number % 2 else 0, part) for number, part in enumerate(parts)]
+
+
+def results(pair_sets: Sequence[PairSetFacts]) -> TextTable:
+    """What a reader looks for first: a row for each artefact, with what its scores depend on."""
+    rows = (
+        (
+            *(facts.name, facts.dataset, facts.model, facts.settings, f"{facts.examined.header.n_pairs:,}"),
+            *(f"{score:.4f}" for score in (facts.examined.metrics.cos_sim_spearman, facts.examined.metrics.cos_sim_pearson)),
+        )
+        for facts in pair_sets
+    )
+    return TextTable("Correlation of the cosine similarity with the human scores", _SETS, tuple(rows))
+
+
+def exact(pair_sets: Sequence[PairSetFacts]) -> TextTable:
+    """Every score to its last digit, and the digest over the numbers alone, which is the same in every container."""
+    names = Metrics.__struct_fields__
+    rows = (
+        (facts.name, *(repr(getattr(facts.examined.metrics, name)) for name in names), facts.examined.content)
+        for facts in pair_sets
+    )
+    header = ("artefact", *names, "content digest")
+    return TextTable("Every score to its last digit, and the content digests", header, tuple(rows), mono=(len(names) + 1,))
 
 
 def headline(counts: Mapping[str, int]) -> str:
@@ -141,9 +181,10 @@ def headline(counts: Mapping[str, int]) -> str:
         return "No printed number is claimed here yet."
     if holds == total:
         return f"All {total:,} printed numbers hold." if total > 1 else "The one printed number holds."
-    parts = [f"{counts[state]:,} {_COUNTED[state][counts[state] > 1]}" for state in STATES[1:] if counts.get(state)]
-    others = " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else parts[0]
-    return f"{holds:,} of {total:,} printed numbers {_COUNTED['holds'][holds != 1]}; {others}."
+    lacking = [state for state in _COUNTED if state != "holds" and counts.get(state)]
+    parts = [f"{counts[state]:,} {_COUNTED[state][counts[state] > 1]}" for state in lacking]
+    joined = " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else parts[0]
+    return f"{holds:,} of {total:,} printed numbers {_COUNTED['holds'][holds != 1]}; {joined}."
 
 
 def standing(verified: int, findings: Sequence[Finding]) -> str:

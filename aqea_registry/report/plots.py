@@ -1,7 +1,8 @@
 """Plots of scores as SVG: the bars of a release, and the report's figure of scores beside their prints.
 
-Written by hand, so that the same scores give the same bytes. Every mark is labelled, so nothing depends on colour. A plot has
-its own background, because the page around it may be light where the reader's system is dark.
+Written by hand, so that the same scores give the same bytes. Every mark is labelled, so nothing depends on colour. A label is
+above its mark, so that a plot is as narrow as a phone. A plot has its own background, because the page around it may be light
+where the reader's system is dark.
 """
 
 from __future__ import annotations
@@ -12,20 +13,20 @@ from xml.sax.saxutils import escape
 
 from aqea_registry.base.progress import printable
 
-WIDTH = 720
-ROW, HEADING = 24, 34  # heights in pixels
-TOP, BOTTOM, RIGHT, CHARACTER = 42, 34, 76, 7.2
-LONGEST = 34  # characters of a label before it is cut
+WIDTH = 400
+ROW, HEADING = 40, 34  # heights in pixels
+TOP, BOTTOM, LEFT, RIGHT = 42, 34, 16, 68
+LONGEST = 48  # characters of a label before it is cut
 MOST = 120  # scores that a figure draws; its table has them all
 TITLE = "Spearman correlation of cosine similarity with human scores, a bar for each pair set"
 STYLE = """\
-text{font:13px system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif;fill:#1f2328}
+text{font:13px system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif;fill:#1f2328;
+paint-order:stroke;stroke:#fff;stroke-width:4px}
 .back{fill:#fff}.bar{fill:#2f6db5}.grid{stroke:#d8dee4}.zero{stroke:#6e7781}
 .title{font-size:16px;font-weight:600}.model{font-weight:600}.small{font-size:11px;fill:#59636e}
-.value{font-variant-numeric:tabular-nums;paint-order:stroke;stroke:#fff;stroke-width:4px}
+.value{font-variant-numeric:tabular-nums}
 @media(prefers-color-scheme:dark){
-text{fill:#e6edf3}.back{fill:#0d1117}.bar{fill:#4c8fdb}.grid{stroke:#30363d}.zero{stroke:#8b949e}.small{fill:#9198a1}
-.value{stroke:#0d1117}}
+text{fill:#e6edf3;stroke:#0d1117}.back{fill:#0d1117}.bar{fill:#4c8fdb}.grid{stroke:#30363d}.zero{stroke:#8b949e}.small{fill:#9198a1}}
 """
 FIGURE_STYLE = f"""{STYLE}\
 .mean{{fill:#2f6db5}}.good{{fill:none;stroke:#1f2328;stroke-width:1.6}}.bad{{fill:none;stroke:#b3261e;stroke-width:2}}
@@ -80,25 +81,22 @@ class Figure(NamedTuple):
 
 
 class Axis(NamedTuple):
-    """A linear axis from `left` to `right` (pixels) with a line and a label at each tick."""
+    """A linear axis with a line and a label at each tick."""
 
     low: float
     high: float
     ticks: tuple[float, ...]
-    left: float
-    right: float = WIDTH - RIGHT
 
     @classmethod
     def of(cls, scores: Sequence[Score]) -> Axis:
         """The axis of scores in -1..1. Negative scores are rare, and get their half only where there are some."""
-        left = 16 + max((min(len(score.label), LONGEST) for score in scores), default=0) * CHARACTER + 20
         if any(score.value < 0 for score in scores):
-            return cls(-1.0, 1.0, (-1.0, -0.5, 0.0, 0.5, 1.0), left)
-        return cls(0.0, 1.0, (0.0, 0.2, 0.4, 0.6, 0.8, 1.0), left)
+            return cls(-1.0, 1.0, (-1.0, -0.5, 0.0, 0.5, 1.0))
+        return cls(0.0, 1.0, (0.0, 0.2, 0.4, 0.6, 0.8, 1.0))
 
     def x(self, value: float) -> float:
         """The position of a value in pixels."""
-        return self.left + (value - self.low) / (self.high - self.low) * (self.right - self.left)
+        return LEFT + (value - self.low) / (self.high - self.low) * (WIDTH - RIGHT - LEFT)
 
     def grid(self, top: float, bottom: float) -> list[str]:
         """A line at each tick; the one at zero is darker."""
@@ -114,7 +112,7 @@ class Axis(NamedTuple):
 def render_plot(scores: Sequence[Score]) -> bytes:
     """The plot of a release: a bar for each score, the bars of a model together, models in the order in which they come."""
     height, body = _rows(scores, _bar)
-    return _drawing(height, TITLE, describe(scores), "Spearman correlation of cosine with human scores", body).encode()
+    return _drawing(height, TITLE, describe(scores), "Spearman of cosine with human scores", body).encode()
 
 
 def describe(scores: Sequence[Score]) -> str:
@@ -145,12 +143,12 @@ def _rows(scores: Sequence[Score], draw: Callable[[Axis, Score, float], list[str
     """The height of a plot and its elements: a row for each score, the rows of a model under its name, the axis below all."""
     axis, y, body = Axis.of(scores), float(TOP), list[str]()
     for model in dict.fromkeys(score.model for score in scores):
-        body.append(f'<text class="model" x="16" y="{y + 22:g}">{_label(model, 72)}</text>')
+        body.append(f'<text class="model" x="{LEFT}" y="{y + 22:g}">{_label(model)}</text>')
         y += HEADING
         of_model = [score for score in scores if score.model == model]
         body += axis.grid(y, y + ROW * len(of_model))
         for score in of_model:
-            body.append(f'<text x="{axis.left - 10:.1f}" y="{y + 16:g}" text-anchor="end">{_label(score.label)}</text>')
+            body.append(f'<text x="{LEFT}" y="{y + 15:g}">{_label(score.label)}</text>')
             body += draw(axis, score, y)
             y += ROW
     return int(y) + BOTTOM, [*body, *axis.labels(y + 18)]
@@ -160,18 +158,18 @@ def _bar(axis: Axis, score: Score, y: float) -> list[str]:
     start, end = sorted((axis.x(0.0), axis.x(score.value)))
     after = end if score.value >= 0 else axis.x(0.0)
     return [
-        f'<rect class="bar" x="{start:.1f}" y="{y + 4:g}" width="{end - start:.1f}" height="16" rx="2"/>',
-        f'<text class="value" x="{after + 6:.1f}" y="{y + 16:g}">{score.value:.4f}</text>',
+        f'<rect class="bar" x="{start:.1f}" y="{y + 20:g}" width="{end - start:.1f}" height="14" rx="2"/>',
+        f'<text class="value" x="{after + 6:.1f}" y="{y + 32:g}">{score.value:.4f}</text>',
     ]
 
 
 def _disc(axis: Axis, score: Score, y: float) -> list[str]:
-    middle = y + ROW / 2
+    middle = y + 27
     prints = (printed for printed in score.printed if axis.low <= printed.value <= axis.high)
     return [
         f'<circle class="mean" cx="{axis.x(score.value):.1f}" cy="{middle:g}" r="4"/>',
         *dict.fromkeys(_diamond(axis.x(printed.value), middle, printed.state) for printed in prints),
-        f'<text class="value" x="{WIDTH - RIGHT + 14}" y="{y + 16:g}">{score.value:.4f}</text>',
+        f'<text class="value" x="{WIDTH - RIGHT + 14}" y="{y + 32:g}">{score.value:.4f}</text>',
     ]
 
 
@@ -191,14 +189,14 @@ def _drawing(
         f'<desc id="{name}desc">{_escaped(words)}</desc>',
         *([f"<style>{style}</style>"] if style else []),
         f'<rect class="back" width="{WIDTH}" height="{height}" rx="6"/>',
-        f'<text class="title" x="16" y="30">{_escaped(heading)}</text>',
+        f'<text class="title" x="{LEFT}" y="30">{_escaped(heading)}</text>',
     ]
     return "\n".join([*head, *body, "</svg>", ""])
 
 
-def _label(text: str, longest: int = LONGEST) -> str:
+def _label(text: str) -> str:
     """Text of a label, cut to its length."""
-    return _escaped(text if len(text) <= longest else f"{text[: longest - 1]}…")
+    return _escaped(text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…")
 
 
 def _escaped(text: str) -> str:

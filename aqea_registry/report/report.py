@@ -3,15 +3,19 @@
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 
 import msgspec
 
 from aqea_registry.attestations.made import confirmed
-from aqea_registry.base.files import write_bytes
+from aqea_registry.base.files import UnsafePath, inside, write_bytes
 from aqea_registry.base.progress import Reporter
+from aqea_registry.base.references import address
 from aqea_registry.claims.check_claims import CheckedClaims, check_claims
+from aqea_registry.claims.ledger import Ledger
+from aqea_registry.claims.lint_claims import lint_claims
 from aqea_registry.project.project import Project, RunRecord
 from aqea_registry.report.page import Content, Page, PairSetFacts, PinFacts, build, visible
 from aqea_registry.report.plots import FIGURE_STYLE
@@ -43,7 +47,7 @@ def report(
     listed = {path: (found.sha256, found.size) for path, found in verification.digests.items() if path in paths}
     receipts = [receipt for _, receipt in all_receipts(project.root, project.params.publish.stores)]
     graph = build_graph(outline(project, checked), verification, report=reporter)
-    page = page_of(project.params.publish.title, project.run, verification, checked, listed, graph, receipts)
+    page = page_of(project.params.publish.title, project.run, verification, checked, listed, graph, receipts, documents)
     text = render_page(page)
     changed = write_bytes(target, text)
     drawn = []
@@ -69,6 +73,7 @@ def page_of(
     listed: Mapping[str, tuple[str, int]],
     graph: Graph,
     receipts: Sequence[Receipt] | None = None,
+    documents: Sequence[Path] = (),
 ) -> Page:
     """The page of a run, of sha256 and size of its `listed` files; without receipts that of a release (`Scope.RELEASE`)."""
     manifest, used = run.manifest.content, run.pins()
@@ -82,17 +87,31 @@ def page_of(
         findings=(*verification.findings, *checked.findings),
         notes=() if alone else (*verification.notes, *checked.notes),
         pair_sets=[
-            PairSetFacts(key, run.artefacts[key].dataset, run.artefacts[key].model_entry.repo, examined)
-            for key, examined in verification.pair_sets.items()
+            PairSetFacts(key, artefact.dataset, artefact.model_entry.repo, artefact.settings, verification.pair_sets[key])
+            for key, artefact in run.artefacts.items()
+            if key in verification.pair_sets
         ],
         pins=[PinFacts(name, pin, name in used) for name, pin in pins],
         ledgers=checked.ledgers,
         verdicts=checked.verdicts,
+        unclaimed=_unclaimed(run.root, checked.ledgers, documents),
         graph=graph,
         receipts=receipts,
         confirmations=() if alone else confirmed(run.root),
     )
     return build(content)
+
+
+def _unclaimed(root: Path, ledgers: Mapping[str, Ledger], folders: Sequence[Path]) -> int:
+    """How many numbers of the ledgers' documents look like results and are in no ledger."""
+    found = set()
+    for ledger in ledgers.values():
+        places = [folder / Path(ledger.document.file).name for folder in folders]
+        with suppress(UnsafePath):
+            places.insert(0, inside(root, ledger.document.file))
+        found |= {*[place for place in places if place.is_file()][:1]}
+    linted, _, _ = lint_claims(root, sorted(found))
+    return sum(fault.code == "claim-unbound" for document in linted for fault in document.faults)
 
 
 def render_page(page: Page) -> bytes:
@@ -104,6 +123,7 @@ def render_page(page: Page) -> bytes:
     style, script, layout = ((files(__package__) / f"page.{kind}").read_text("utf-8") for kind in ("css", "js", "html"))
     style = FIGURE_STYLE + style
     environment = Environment(autoescape=True, finalize=visible, undefined=StrictUndefined, extensions=["jinja2.ext.do"])
+    environment.filters["address"] = address
     environment.filters["anchor"] = lambda name: do_urlencode(visible(name))  # type: ignore[arg-type]
     text = environment.from_string(layout).render(
         page=page,

@@ -13,6 +13,7 @@ import pytest
 from aqea_registry.base.findings import Finding
 from aqea_registry.claims.ledger import At, Claim, Measurement, Verdict
 from aqea_registry.report.page import Content, build
+from aqea_registry.report.plots import WIDTH
 from aqea_registry.report.report import render_page
 from aqea_registry.tracing.graph import Graph
 from tests.pages import RESULT, content, graph_of, many
@@ -102,7 +103,8 @@ def test_it_opens_from_a_file_and_asks_for_nothing(browser: Browser, file: Path)
     assert visit.rows().count() == 9
     assert visit.counted() == "9 claims"
     headings = page.locator("h2").all_inner_texts()
-    assert headings == ["Contradictions", "Findings", "Claims", "Figures and tables", "Pins", "Releases", "Verify it yourself"]
+    sections = ["Contradictions", "Findings", "Claims", "Figures and tables", "Pins", "Releases", "Verify it yourself"]
+    assert headings == ["Results", *sections]
     assert page.locator("figure svg").count() == page.locator("figure table").count() == 1
     assert page.locator("#figures details").count() == 3
     assert page.locator("time + .age").first.inner_text().endswith("days old)")
@@ -256,6 +258,8 @@ def test_no_width_scrolls_sideways(browser: Browser, file: Path, width: int) -> 
     visit.page.evaluate("document.querySelectorAll('details').forEach((one) => (one.open = true))")
     assert visit.page.evaluate("document.documentElement.scrollWidth") <= width
     assert visit.rows().count() == 9
+    drawing = visit.page.locator("figure svg").bounding_box()
+    assert drawing and drawing["width"] <= width and 13 * drawing["width"] / WIDTH > 9, "its labels can be read"
 
 
 def test_on_paper_everything_is_there_and_no_control(browser: Browser, file: Path, tmp_path: Path) -> None:

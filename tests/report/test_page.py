@@ -16,8 +16,9 @@ from aqea_registry.attestations.made import Remade
 from aqea_registry.report.page import Content, build, differences, headline, standing, visible
 from aqea_registry.report.plots import WIDTH, PrintedScore, Score, score_figure
 from aqea_registry.report.report import render_page
+from aqea_registry.stores.receipts import StoreReceipt
 from aqea_registry.vectors.margin import Machine
-from tests.pages import content, many
+from tests.pages import COMMIT, SHA, content, many
 from tests.tools import ROOT, run
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -35,6 +36,7 @@ IMPORTS = (
         ({"holds": 1204}, "All 1,204 printed numbers hold."),
         ({"unchecked": 1}, "0 of 1 printed numbers hold; 1 could not be checked."),
         ({"holds": 1, "contradicted": 1}, "1 of 2 printed numbers holds; 1 is contradicted."),
+        ({"holds": 2, "unclaimed": 1}, "2 of 3 printed numbers hold; 1 is in no ledger."),
         (
             {"holds": 1200, "contradicted": 9, "unchecked": 2000, "unbound": 18},
             "1,200 of 3,227 printed numbers hold; 9 are contradicted, 2,000 could not be checked and 18 rest on nothing.",
@@ -93,11 +95,39 @@ class _Reader(HTMLParser):
             self.scripts[-1] += data
 
 
-def test_the_page_leads_nowhere_else_and_every_address_in_it_is_there() -> None:
+def test_results_come_first_with_their_settings() -> None:
+    text = render_page(build(content())).decode()
+    table = text[text.index('id="results"') : text.index('id="contradictions"')]
+    for said in (
+        "stsb-minilm",
+        "384 dimensions, 128 tokens, canonical",
+        "1,379",
+        "0.8203<",
+        "0.8274<",
+        "0.8203246731235654",
+        SHA,
+    ):
+        assert said in table
+    assert 'id="results"' not in render_page(build(content(pair_sets=[]))).decode()
+
+
+def test_the_newest_release_comes_first_and_what_a_browser_can_show_is_a_link() -> None:
+    (given,) = content().receipts or ()
+    tags = ("v2", "v10", "v1", "draft")
+    references = {"hub": "hf://datasets/a/b@v1", "git": "github://a/b@v1", "reg": "oci://host/a:v1", "odd": "no reference"}
+    stores = {name: StoreReceipt(reference=reference, at="v1") for name, reference in references.items()}
+    receipts = [msgspec.structs.replace(given, tag=tag, stores=stores) for tag in tags]
+    page = build(content(receipts=receipts))
+    assert [receipt.tag for receipt in page.receipts] == ["v10", "v2", "v1", "draft"]
+    links = {link for link in _Reader(render_page(page).decode()).links if "/a/b/" in link}
+    assert links == {"https://huggingface.co/datasets/a/b/tree/v1", "https://github.com/a/b/releases/tag/v1"}
+
+
+def test_the_page_leads_to_its_pins_alone_and_every_address_in_it_is_there() -> None:
     reader = _Reader(render_page(build(content())).decode())
     assert len(set(reader.ids)) == len(reader.ids)
     outside = [link for link in reader.links if not link.startswith(("#", "data:image/svg+xml,"))]
-    assert outside == []
+    assert outside == [f"https://huggingface.co/datasets/mteb/stsbenchmark-sts/tree/{COMMIT}"]
     assert {link[1:].replace("%3A", ":") for link in reader.links if link.startswith("#")} <= set(reader.ids)
     assert not [name for name in reader.attributes if name.startswith("on") or name == "style"]
 

@@ -71,9 +71,12 @@ def test_it_is_told_in_words_and_follows_light_and_dark() -> None:
     assert root.findtext(f"{SVG}desc") == describe(REPORT)
     assert all(f"{bar.dataset} with {bar.model}: {bar.value:.4f}" in describe(REPORT) for bar in REPORT)
     light, dark = text.split("@media(prefers-color-scheme:dark)")
-    for name in (r"text", r"\.back", r"\.bar", r"\.grid", r"\.zero", r"\.small", r"\.value"):
+    for name in (r"text", r"\.back", r"\.bar", r"\.grid", r"\.zero", r"\.small"):
         colours = [re.search(name + r"\{[^}]*(#[0-9a-f]{3,6})", part) for part in (light, dark)]
         assert colours[0] and colours[1] and colours[0][1] != colours[1][1], name
+    assert [re.findall(r"stroke:(#\w+)", part)[0] for part in (light, dark)] == ["#fff", "#0d1117"], (
+        "around text, as the back is"
+    )
 
 
 def test_the_same_scores_give_the_same_bytes_and_nothing_from_elsewhere() -> None:
