@@ -17,6 +17,7 @@ from aqea_registry.base.references import join_reference
 from aqea_registry.base.sha256_list import MANIFEST, parse_list
 from aqea_registry.comparison.pair_files import Claimed, NamedFile, compare_files
 from aqea_registry.comparison.verdict import BOUND, PairSetComparison, Verdict, worst_of
+from aqea_registry.project.artefact import CLAIMS, PROJECT
 from aqea_registry.project.lock import Lock, parse_lock
 from aqea_registry.stores.open_store import find, read_text
 from aqea_registry.stores.port import Store, Tagged
@@ -191,7 +192,8 @@ def is_compared(path: str) -> bool:
 
 
 def changes(before: Contents, after: Contents) -> list[Change]:
-    """Every difference, files first, then scores, then pins; sorted by name."""
+    """Every difference, files first, then scores, then pins; sorted by name. What earlier versions did not write is none."""
+    old_layout = any(not any(path.startswith(PROJECT) for path in release.files) for release in (before, after))
     return [
         Change(what=what, name=name, before=old.get(name), after=new.get(name))
         for what, old, new in (
@@ -200,7 +202,7 @@ def changes(before: Contents, after: Contents) -> list[Change]:
             ("pin", before.pins, after.pins),
         )
         for name in sorted({*old, *new})
-        if old.get(name) != new.get(name)
+        if old.get(name) != new.get(name) and not (old_layout and what == "file" and name.startswith((PROJECT, CLAIMS)))
     ]
 
 

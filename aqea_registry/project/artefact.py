@@ -25,6 +25,7 @@ VIEWS = "views"
 OWN_FOLDERS = (DATA, METRICS, PLOTS, VIEWS)  # ours alone
 LEFT = ((METRICS, ".json"), (PLOTS, ".csv"), (VIEWS, ".parquet"))  # what a change of the run leaves
 FORMATS = ("benchmark", "embeddings", "parquet", "aqed")  # that `export` writes
+PROJECT, CLAIMS = "project/", "claims/"  # folders of a release by which it is made again; those of earlier versions have none
 _PUBLISHED = {DATA: "data", METRICS: "metrics", VIEWS: "parquet"}  # folder of the project to folder of a release
 
 

@@ -20,12 +20,13 @@ from aqea_registry.base.sha256_list import parse_list, render
 from aqea_registry.base.strict import convert, load_json
 from aqea_registry.claims.check_claims import check_claims
 from aqea_registry.comparison.trees import Contents, contents_of, is_compared
-from aqea_registry.project.artefact import published_path
+from aqea_registry.project.artefact import CLAIMS, published_path
 from aqea_registry.project.params import Publish
 from aqea_registry.project.project import Project, RunRecord, Scope
 from aqea_registry.releases import card
 from aqea_registry.releases.card import NAME as CITATION
 from aqea_registry.releases.card import parse_citation
+from aqea_registry.releases.layout import project_texts
 from aqea_registry.report import plots
 from aqea_registry.report.report import page_of, render_page
 from aqea_registry.stores.open_store import read_text
@@ -37,7 +38,7 @@ from aqea_registry.verification.verify_project import CheckedProject, verify_pro
 
 CARD, LIST, CROISSANT, PLOT, REPORT = "README.md", "MANIFEST.sha256", "croissant.json", "plots/metrics.svg", "report.html"
 # What authors state of a release, and the rows of claims: card and page are of one run where these are equal.
-STATED = ("name", "license", "inLanguage", "creator", "citeAs")
+STATED = ("name", "license", "inLanguage", "creator")
 CLAIM = re.compile(rb'<tr id="([^"]+)" class=\w+><td>[^<]*<th scope=row>[^<]*<td>([^<]*)<td>([^<]*)<td>[^<]*<td>(\w*)')
 
 
@@ -78,13 +79,16 @@ def assemble(project: Project, report: Reporter) -> Package:
     graph = build_graph(outline(project, judged, scope=Scope.RELEASE), checked)
     run, publish = project.run, project.params.publish
     listed = {published_path(path): checked.digests[path][:2] for path in run.paths()}  # sha256 and size
+    texts = project_texts(run.root, project.params, project.entries([*run.pins()]), judged.ledgers)
     page = render_page(page_of(publish.title, run, checked, judged, listed, graph))
     paths = {published_path(path): run.root / path for path in run.paths()}
-    return build_package(_card(publish, run, checked), page, listed, paths)
+    return build_package(_card(publish, run, checked), {**texts, REPORT: page}, listed, paths)
 
 
-def build_package(described: card.Card, page: bytes, files: Mapping[str, tuple[str, int]], paths: dict[str, Path]) -> Package:
-    """The package of these files (path to sha256 and size), their page, and the texts that are written for them. Pure.
+def build_package(
+    described: card.Card, given: Mapping[str, bytes], files: Mapping[str, tuple[str, int]], paths: dict[str, Path]
+) -> Package:
+    """The package of these files (path to sha256 and size), the given texts, and those that are written for it. Pure.
 
     Each text may name those before it.
     """
@@ -93,7 +97,8 @@ def build_package(described: card.Card, page: bytes, files: Mapping[str, tuple[s
     def write(path: str, text: bytes) -> None:
         texts[path], known[path] = text, (hashlib.sha256(text).hexdigest(), len(text))
 
-    write(REPORT, page)
+    for path, text in given.items():
+        write(path, text)
     bars = [plots.Score(result.model, result.dataset, result.examined.metrics.cos_sim_spearman) for result in described.results]
     write(PLOT, plots.render_plot(bars))
     write(CROISSANT, card.render_croissant(msgspec.structs.replace(described, files=known)))
@@ -119,7 +124,9 @@ def as_released(package: Package, store: Store, tagged: Tagged) -> Package | Non
         return None
     written = {path: layer for path, layer in release.files().items() if path in package.texts}
     texts = {path: read_text(store, tagged, path, layer) for path, layer in written.items()}
-    if _stated(texts) != _stated(package.texts):
+    with_ledgers = {path: text for path, text in texts.items() if path.startswith(CLAIMS)}
+    same = all(package.texts[path] == text for path, text in with_ledgers.items())
+    if not same or _stated(texts) != _stated(package.texts):
         return None
     return Package(release=release, texts=texts, paths=package.paths)
 

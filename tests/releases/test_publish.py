@@ -79,7 +79,7 @@ def test_a_release_is_what_skopeo_sees(project: Path) -> None:
     assert layout_manifest(project / "releases") == (digest(result), json.loads(raw))
     skopeo("copy", "oci:releases:v1", "oci:../copy:v1", cwd=project)
     copied = aqea("verify", "oci:../copy:v1", "--json", cwd=project)
-    assert (copied.status, copied.json()["files"]) == (0, 10)
+    assert (copied.status, copied.json()["files"]) == (0, len(titles(json.loads(raw))))
     assert copied.json()["notes"] == [f"v1 is {digest(result)}"]
     assert {one["how"] for one in copied.json()["held"]["oci:../copy:v1"]} == {"hashed"}
 
@@ -95,7 +95,10 @@ def test_every_layer_is_a_file_of_the_manifest_or_tells_of_them(published: Path)
     lines = [line.split("  ") for line in (published / MANIFEST).read_text().splitlines()]
     listed = {released(path): sha256 for sha256, path in lines}
     files = titles(manifest)
-    assert set(files) == {*listed, CARD, LIST, "croissant.json", "plots/metrics.svg", "report.html"}
+    claims = {f"claims/{path.name}": path.read_bytes() for path in (published / "manifests/claims").iterdir()}
+    again = {"project/params.yaml", "project/dvc.yaml", "project/CITATION.cff", *claims}
+    assert set(files) == {*listed, CARD, LIST, "croissant.json", "plots/metrics.svg", "report.html", *again}
+    assert {path: blob(published / "releases", files[path]).read_bytes() for path in claims} == claims
     assert {path: files[path].removeprefix("sha256:") for path in listed} == listed
     for layer in (*manifest["layers"], manifest["config"]):
         content = blob(published / "releases", layer["digest"]).read_bytes()
@@ -120,7 +123,7 @@ def test_files_restored_by_hand_pass_every_check(published: Path) -> None:
         shutil.copyfile(blob(published / "releases", name), restored / path)
     assert run("sha256sum", "-c", "--quiet", LIST, cwd=restored).status == 0
     result = aqea("verify", restored, "--json", cwd=Path("/"))
-    assert (result.status, result.json()["files"]) == (0, 9)
+    assert (result.status, result.json()["files"]) == (0, len(titles(manifest)) - 1)
     assert aqea("verify", ".", cwd=restored).status == 0
     assert aqea("verify", LIST, cwd=restored).status == 0
     (restored / "extra").write_text("x")
@@ -182,11 +185,11 @@ def test_other_content_goes_under_a_new_tag_and_shares_what_is_the_same(publishe
     assert {path: after[path] for path in before if path != "index.json"} == {
         path: seen for path, seen in before.items() if path != "index.json"
     }
-    assert len([path for path in new if path.startswith("blobs/")]) == 8, (
-        "the card, Croissant, the page, the list and the manifest; a statement and the manifests of two"
+    assert len([path for path in new if path.startswith("blobs/")]) == 9, (
+        "the card, Croissant, the page, params.yaml, the list and the manifest; a statement and the manifests of two"
     )
     assert new >= {"receipts/v2.json"}
-    assert len(new) == 9
+    assert len(new) == 10
     for tag in ("v1", "v2"):
         assert aqea("verify", f"oci:releases:{tag}", cwd=published).status == 0
         assert (
@@ -387,7 +390,8 @@ def test_verifying_a_release_needs_the_layout_alone(published: Path) -> None:
 
 def test_every_change_of_one_byte_in_a_layout_is_found(published: Path) -> None:
     blobs = sorted((published / "releases/blobs/sha256").iterdir())
-    assert len(blobs) == 16, "ten files, the config and the manifest; two statements and their manifests"
+    files = titles(layout_manifest(published / "releases")[1])
+    assert len(blobs) == len(files) + 6, "the files, the config and the manifest; two statements and their manifests"
 
     def check() -> CheckedRelease:
         return verify_release(open_store("oci:releases", published), "v1", Silent())
