@@ -23,6 +23,8 @@ os.environ.update(
     HF_HUB_OFFLINE="0",
     HF_TOKEN_PATH="/nonexistent/token",
 )
+for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE"):  # what is told there is told in its own tests
+    os.environ.pop(name, None)
 # Threads that wait for work sleep: where several processes compute on the same cores, spinning takes most of their time.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 

@@ -44,17 +44,28 @@ CODES = frozenset(
 
 
 class Finding(msgspec.Struct, frozen=True, gc=False):
-    """One thing that is wrong: its code, what it is about, what was expected and what was there."""
+    """One thing that is wrong: its code, what it is about, what was expected and what was there.
+
+    `file` and `line` are where it stands, if it stands in a file and the subject does not name that.
+    """
 
     code: str
     subject: str
     message: str
     expected: str | None = None
     actual: str | None = None
+    file: str | None = None
+    line: int | None = None
 
     def __post_init__(self) -> None:
         if self.code not in CODES:
             raise ValueError(f"unknown finding code {self.code!r}")
+
+    @property
+    def text(self) -> str:
+        """All of it but the code, on a line."""
+        details = [f"; {name} {value}" for name in ("expected", "actual") if (value := getattr(self, name))]
+        return f"{self.subject}: {self.message}{''.join(details)}"
 
 
 def unread(subject: str, error: OSError, advice: str = "") -> Finding:

@@ -51,12 +51,14 @@ def check_claims(
     *,
     scope: Scope = Scope.MACHINE,
     verified: CheckedProject | None = None,
+    strict: bool = False,
 ) -> CheckedClaims:
     """Judge the claims of all ledgers, or of those named in `only`.
 
     `documents` are folders in which the ledgers' documents are looked for besides the project. Nothing is fetched;
     for a release, pinned files that happen to be on this machine are not read either. If the project was `verified` without a
-    finding, its scores are taken from there. Raises BadConfiguration for an unknown ledger.
+    finding, its scores are taken from there. If `strict`, each claim that is unchecked or unbound is a finding. Raises
+    BadConfiguration for an unknown ledger.
     """
     ledgers, findings = read_ledgers(project.root)
     chosen = _chosen(ledgers, only, findings)
@@ -81,7 +83,7 @@ def check_claims(
             *unsound,
             *quotations.findings,
             *_unpinned(chosen, bound),
-            *judging.verdict_findings(verdicts),
+            *judging.verdict_findings(verdicts, {name: ledger.document.file for name, ledger in chosen.items()}, strict=strict),
         ),
         notes=tuple(notes),
         documents={name: states[name] for name in chosen},
@@ -202,7 +204,7 @@ def _documents(
                 findings.append(Finding("claim-stale", own.replace(":", ": ", 1), fault.message, fault.expected, fault.actual))
         elif other is not None:
             message = f"{ledger.document.file} differs from the document that the ledger was written for"
-            findings.append(Finding("claim-stale", name, message, ledger.document.sha256, other))
+            findings.append(Finding("claim-stale", name, message, ledger.document.sha256, other, ledger.document.file))
         elif states[name] == "absent":
             notes.append(f"{name}: {ledger.document.file} is not here; its claims are judged as the ledger has them")
     return states, notes, findings, outdated

@@ -196,7 +196,7 @@ def _read_document(
     if not read.claims and read.findings:
         raise Refused(message, read.findings)
     if not read.claims:
-        raise BadConfiguration(message, "other numbers are claimed by hand, see docs/claims.md")
+        raise BadConfiguration(message, "other numbers are claimed by hand, see: aqea-registry docs claims")
     return read, title
 
 

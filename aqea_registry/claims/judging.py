@@ -131,21 +131,28 @@ def correction(verdict: Verdict, evidence: Evidence | Unchecked | None) -> Corre
     return Correction(value, verdict.ground or "prints", fix.sure if fix is not None else evidence.basis == "bytes", culprits)
 
 
-def verdict_findings(verdicts: Iterable[Verdict]) -> Iterator[Finding]:
-    """Findings for each claim that is contradicted or malformed, and one per ledger for those that are unbound."""
+def verdict_findings(verdicts: Iterable[Verdict], documents: Mapping[str, str], *, strict: bool = False) -> Iterator[Finding]:
+    """Findings for each claim that is contradicted or malformed, and one per ledger for those that are unbound.
+
+    If `strict`, for each that is unbound or unchecked, too. `documents` are the ledgers' documents, in which the findings lie.
+    """
     unbound: dict[str, list[str]] = {}
     for verdict in verdicts:
         claim, subject = verdict.claim, f"{verdict.ledger}: {verdict.claim.id}"
+        place, message = (documents.get(verdict.ledger), claim.at.line), f"{claim.at}: {verdict.message}"
         if verdict.state == "contradicted":
-            message = f"{claim.at}: {verdict.message}"
-            yield Finding("claim-contradicted", subject, message, verdict.recomputed, claim.text)
+            yield Finding("claim-contradicted", subject, message, verdict.recomputed, claim.text, *place)
         elif verdict.reason == MALFORMED:
             yield Finding("malformed", subject, verdict.message)
+        elif verdict.state == "unbound" and strict:
+            yield Finding("claim-unbound", subject, message, None, claim.text, *place)
         elif verdict.state == "unbound":
             unbound.setdefault(verdict.ledger, []).append(claim.id)
+        elif verdict.state == "unchecked" and strict and verdict.reason != STALE:  # of that there is one for the document
+            yield Finding("broken-link", subject, f"unchecked, {verdict.reason}: {message}", None, claim.text, *place)
     for ledger, ids in unbound.items():
         message = f"{len(ids)} claims have no evidence: {listed(ids, NAMED)}"
-        yield Finding("claim-unbound", ledger, message)
+        yield Finding("claim-unbound", ledger, message, file=documents.get(ledger))
 
 
 def counts(verdicts: Iterable[Verdict]) -> dict[str, Counter[str]]:

@@ -9,12 +9,13 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from aqea_registry.base.files import Limit, UnsafePath, inside, read_small, write_bytes
-from aqea_registry.base.findings import CannotCheck, Finding, RegistryError, most_severe
+from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, RegistryError, most_severe
 from aqea_registry.claims.binding import Fault, bind
 from aqea_registry.claims.ledger import FOLDER, Ledger, read_ledgers, render_ledger
 from aqea_registry.documents.numbers import scan
 from aqea_registry.documents.prose import kind_of
 
+SUFFIXES = (".md", ".markdown", ".txt", ".tex", ".ltx")  # of the ledgers' documents that can be read as text
 HINT = "name Markdown, text or LaTeX documents in UTF-8"
 
 
@@ -36,15 +37,16 @@ def lint_claims(
 ) -> tuple[list[Linted], list[Finding], RegistryError | None]:
     """Lint documents against the ledgers of a folder, which need not be a project.
 
-    Paths are relative to the folder. With `update`, a ledger whose document has changed, and in which nothing else is wrong,
-    takes the new sha256 and lines. A document that cannot be read does not stop the others: its error is returned.
+    Paths are relative to the folder; without any, the ledgers' own documents that lie in it are read. With `update`, a ledger
+    whose document has changed, and in which nothing else is wrong, takes the new sha256 and lines. A document that cannot be
+    read does not stop the others: its error is returned.
     """
     ledgers, findings = read_ledgers(root)
     faulty = {finding.subject.partition(": ")[0] for finding in findings}
     whole = {name for name in ledgers if not {name, f"{FOLDER}/{name}.yaml"} & faulty}
     done: list[Linted] = []
     errors: list[RegistryError] = []
-    for path in documents:
+    for path in documents or _own_documents(root, ledgers):
         try:
             linted, changed = _lint(root, path, ledgers)
         except CannotCheck as error:
@@ -62,6 +64,14 @@ def lint_claims(
             findings.append(Finding(fault.code, subject, fault.message, fault.expected, fault.actual))
         done.append(linted)
     return done, findings, most_severe(errors)
+
+
+def _own_documents(root: Path, ledgers: Mapping[str, Ledger]) -> list[Path]:
+    names = dict.fromkeys(ledger.document.file for ledger in ledgers.values() if ledger.document.file.endswith(SUFFIXES))
+    found = [Path(name) for name in names if PurePosixPath(name).parts[0] not in ("/", "..") and (root / name).is_file()]
+    if not found:
+        raise BadConfiguration(f"no ledger of {FOLDER} has a document that is here", HINT)
+    return found
 
 
 def _lint(root: Path, path: Path, ledgers: Mapping[str, Ledger]) -> tuple[Linted, dict[str, Ledger]]:

@@ -34,12 +34,13 @@ def claims() -> None:
 @examples("claims check", "claims check paper --documents ~/papers")
 @click.argument("ledgers", nargs=-1, metavar="[LEDGER]...")
 @DOCUMENTS
-def check(shell: Shell, ledgers: tuple[str, ...], documents: tuple[str, ...]) -> Outcome:
+@click.option("--strict", is_flag=True, help="Take for a finding what is unchecked or unbound, too: each claim with its line.")
+def check(shell: Shell, ledgers: tuple[str, ...], documents: tuple[str, ...], strict: bool) -> Outcome:
     """Judge every claim of manifests/claims, or of some ledgers: holds, contradicted, unchecked, unbound."""
     from aqea_registry.claims.check_claims import check_claims, nothing_judged
     from aqea_registry.claims.judging import counts
 
-    checked = check_claims(shell.project(), shell.paths(documents), shell.report, ledgers)
+    checked = check_claims(shell.project(), shell.paths(documents), shell.report, ledgers, strict=strict)
 
     data = {"documents": checked.documents, "notes": checked.notes, "verdicts": checked.verdicts}
     data["counts"] = counts(checked.verdicts)
@@ -100,16 +101,16 @@ def import_(
 
 
 @command_of(claims)
-@examples("claims lint README.md docs/*.md", "claims lint --update paper.tex")
-@click.argument("documents", nargs=-1, required=True, metavar="DOC...")
+@examples("claims lint", "claims lint README.md docs/*.md", "claims lint --update paper.tex")
+@click.argument("documents", nargs=-1, metavar="[DOC]...")
 @click.option(
     "--update", is_flag=True, help="Write new sha256 and lines into ledgers of changed documents, if nothing else is wrong."
 )
 def lint(shell: Shell, documents: tuple[str, ...], update: bool) -> Outcome:
     """List the numbers of documents that look like results and are bound to no claim, and claims that are no longer there.
 
-    DOC is Markdown, text or LaTeX. A number is bound by a ledger of manifests/claims or by a marker beside it, see
-    docs/claims.md.
+    DOC is Markdown, text or LaTeX; without any, the documents of the project's ledgers. A number is bound by a ledger of
+    manifests/claims or by a marker beside it, see: aqea-registry docs claims.
     """
     from aqea_registry.claims.lint_claims import lint_claims
 

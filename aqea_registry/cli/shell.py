@@ -116,15 +116,20 @@ def _command(function: Callable[..., Outcome], group: click.Group) -> click.Comm
         metavar="DIR",
         help="Work in this folder instead of the current one.",
     )
+    @click.option(
+        "--sarif", type=click.Path(path_type=Path), metavar="FILE", help="Write the findings into a SARIF file as well."
+    )
     @functools.wraps(function)
-    def run(as_json: bool, quiet: bool, directory: Path, **options: Any) -> None:
+    def run(as_json: bool, quiet: bool, directory: Path, sarif: Path | None, **options: Any) -> None:
         shell = Shell(directory, TerminalReporter(quiet=quiet), as_json)
-        _finish(full, lambda: function(shell, **options), as_json=as_json, quiet=quiet)
+        _finish(full, lambda: function(shell, **options), directory, sarif, as_json=as_json, quiet=quiet)
 
     return group.command(name, epilog=vars(function).get("epilog"))(run)
 
 
-def _finish(name: str, work: Callable[[], Outcome], *, as_json: bool, quiet: bool) -> NoReturn:
+def _finish(
+    name: str, work: Callable[[], Outcome], directory: Path, sarif: Path | None, *, as_json: bool, quiet: bool
+) -> NoReturn:
     """Do the work, show what came of it, and exit: the one error boundary."""
     from aqea_registry.base.findings import CannotCheck, Interrupted, RegistryError
 
@@ -160,7 +165,25 @@ def _finish(name: str, work: Callable[[], Outcome], *, as_json: bool, quiet: boo
         click.echo(printable(f"error: {error.message}"), err=True)
     if error is not None and error.hint:
         click.echo(printable(f"  next: {error.hint}"), err=True)
-    raise SystemExit(status)
+    raise SystemExit(_report(name, status, findings, error, directory, sarif))
+
+
+def _report(
+    name: str, status: int, findings: Sequence[Finding], error: RegistryError | None, directory: Path, sarif: Path | None
+) -> int:
+    """Write what others than a terminal read, and return the exit status: another one if that could not be written."""
+    if sarif is None and "GITHUB_ACTIONS" not in os.environ:
+        return status
+    from aqea_registry.cli.annotations import report_findings
+
+    file = directory / sarif if sarif else None
+    try:
+        said = report_findings(name, status, findings, error, root=directory, sarif=file, environment=os.environ)
+    except OSError as raised:
+        click.echo(printable(f"error: {raised.filename}: cannot be written: {raised.strerror}"), err=True)
+        return status or STATUS["CannotCheck"]
+    click.echo(said, nl=False, err=True)
+    return status
 
 
 class TerminalReporter:
@@ -225,22 +248,16 @@ def _write(texts: Iterable[str]) -> None:
 def print_findings(findings: Sequence[Finding]) -> None:
     """Findings: a table on a terminal, of each code the first few; whole lines elsewhere, all of them."""
     if not sys.stdout.isatty():
-        _write(map(_finding_line, findings))
+        _write(printable(f"{finding.code}: {finding.text}") + "\n" for finding in findings)
         return
-    from msgspec.structs import astuple
-
     by_code: dict[str, list[Finding]] = {}
     for finding in findings:
         by_code.setdefault(finding.code, []).append(finding)
-    rows = [[value or "" for value in astuple(finding)] for same in by_code.values() for finding in same[:FEW]]
+    shown = [finding for same in by_code.values() for finding in same[:FEW]]
+    rows = [(found.code, found.subject, found.message, found.expected or "", found.actual or "") for found in shown]
     print_table(("finding", "subject", "what", "expected", "actual"), rows)
     if more := [f"{len(same) - FEW} more {code}" for code, same in by_code.items() if len(same) > FEW]:
         click.echo(f"and {', '.join(more)}; to see all: --json, or a pipe (| less)")
-
-
-def _finding_line(finding: Finding) -> str:
-    details = [f"; {name} {value}" for name in ("expected", "actual") if (value := getattr(finding, name))]
-    return printable(f"{finding.code}: {finding.subject}: {finding.message}{''.join(details)}") + "\n"
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

@@ -200,7 +200,7 @@ def test_a_claim_is_held_to_its_evidence(name: str) -> None:
     assert (verdict.state, verdict.difference, verdict.tolerance) == (state, difference, tolerance), verdict.message
     assert told in verdict.message
     assert (verdict.ground, verdict.rests_on, verdict.reason) == (evidence.basis, evidence.rests_on, None)
-    findings = list(verdict_findings([verdict]))
+    findings = list(verdict_findings([verdict], {}))
     assert [(one.code, one.subject, one.expected) for one in findings] == (
         [("claim-contradicted", "l: x", verdict.recomputed)] if state == "contradicted" else []
     )
@@ -251,16 +251,25 @@ def test_what_cannot_be_judged_is_unchecked_and_says_why(name: str) -> None:
     verdict = judge_claim("l", one, evidence)
     assert (verdict.state, verdict.reason, verdict.ground, verdict.recomputed) == ("unchecked", reason, None, None)
     assert told in verdict.message
-    codes = [(found.code, found.subject) for found in verdict_findings([verdict])]
+    codes = [(found.code, found.subject) for found in verdict_findings([verdict], {})]
     assert codes == ([("malformed", "l: x")] if reason == "malformed" else [])
+    strictly = [
+        (found.code, found.subject, found.file, found.line) for found in verdict_findings([verdict], {"l": "p.md"}, strict=True)
+    ]
+    assert strictly == ([("malformed", "l: x", None, None)] if reason == "malformed" else [("broken-link", "l: x", "p.md", 7)])
 
 
 def test_what_is_unbound_is_said_once_a_ledger() -> None:
     verdicts = [judge_claim(name, claim(id=f"c{n}"), None) for name, count in (("l", 7), ("m", 1)) for n in range(count)]
     assert {one.state for one in verdicts} == {"unbound"}
-    assert [(one.code, one.subject, one.message) for one in verdict_findings(verdicts)] == [
+    assert [(one.code, one.subject, one.message) for one in verdict_findings(verdicts, {})] == [
         ("claim-unbound", "l", "7 claims have no evidence: c0, c1, c2, c3, c4 and 2 more"),
         ("claim-unbound", "m", "1 claims have no evidence: c0"),
+    ]
+    strictly = list(verdict_findings(verdicts, {"l": "p.md"}, strict=True))
+    assert [(one.code, one.subject, one.file, one.line) for one in strictly[::7]] == [
+        ("claim-unbound", "l: c0", "p.md", 7),
+        ("claim-unbound", "m: c0", None, 7),
     ]
     held = judge_claim("m", claim(), known("82.03"))
     assert counts([*verdicts, held]) == {

@@ -107,7 +107,6 @@ WRONG = (
     ("trace", "a", "--format", "png"),
     ("claims", "import"),
     ("claims", "export"),
-    ("claims", "lint"),
     ("claims", "export", "--format", "png"),
     # Options of 0.1.0 that were taken out.
     ("pin", "--list", "data.json"),
