@@ -9,10 +9,13 @@ from aqea_registry.base.files import Advance, ignore
 
 
 class Reporter(Protocol):
-    """Where progress and warnings go. The command line shows them; a program may ignore them."""
+    """Where progress, notes and warnings go. The command line shows them; a program may ignore them."""
 
     def task(self, description: str, total: int, unit: str) -> AbstractContextManager[Advance]:
         """Show a task of `total` units while the context lives; its value takes the progress made."""
+
+    def note(self, message: str) -> None:
+        """Say what is about to happen."""
 
     def warn(self, message: str) -> None:
         """Report something that does not stop the work."""
@@ -26,8 +29,10 @@ class Silent:
         """Take progress and show nothing."""
         yield ignore
 
-    def warn(self, message: str) -> None:
+    def note(self, message: str) -> None:
         """Show nothing."""
+
+    warn = note
 
 
 _SECRETS: list[str] = []  # the longest first: one may hold another

@@ -187,7 +187,7 @@ def _report(
 
 
 class TerminalReporter:
-    """Progress bars on a terminal, nothing elsewhere; warnings always, unless quiet."""
+    """Progress bars on a terminal, nothing elsewhere; notes and warnings always, unless quiet."""
 
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
@@ -210,10 +210,14 @@ class TerminalReporter:
             task = progress.add_task(description, total=total)
             yield lambda amount: progress.advance(task, amount)
 
-    def warn(self, message: str) -> None:
+    def note(self, message: str) -> None:
         """One line on stderr."""
         if not self._quiet:
-            click.echo(printable(f"warning: {message}"), err=True)
+            click.echo(printable(message), err=True)
+
+    def warn(self, message: str) -> None:
+        """One line on stderr."""
+        self.note(f"warning: {message}")
 
 
 def print_json(command: str, ok: bool, findings: Sequence[Finding], error: RegistryError | None, data: dict[str, Any]) -> None:

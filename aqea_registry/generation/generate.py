@@ -157,6 +157,7 @@ _WRITERS: dict[str, Callable[[BinaryIO, PairSet], None]] = {
 
 MADE = "made.json"
 SAMPLE = 32  # sentences whose vectors are computed in two ways
+PROBE = 32  # sentences of each of three lengths that are encoded before it is said how long all take
 SEGMENT = 4096  # sentences whose vectors are kept at a time
 CHECKPOINT = 30.0  # seconds after which they are kept, however few
 
@@ -274,23 +275,43 @@ def _cache_folder(model: ModelInUse, dimension: int, settings: Settings) -> Path
 def _encode(
     model: ModelInUse, encoder: Encoder, sentences: Sequence[str], caches: dict[int, VectorCache], report: Reporter, label: str
 ) -> None:
-    """Send sentences through the model and keep their vectors."""
+    """Send sentences through the model and keep their vectors; the first few, of three lengths, foretell how long all take."""
     if model.precision == "float32":
         report.warn("precision is float32: these bytes are not canonical, another machine or batch gives others")
+    ordered, run = sorted(sentences, key=len), min(PROBE, len(sentences) // 24 + 1)
+    probe = dict.fromkeys(text for sixth in (1, 3, 5) for text in ordered[len(ordered) * sixth // 6 :][:run])
+    first, rest = list(probe), [text for text in sentences if text not in probe]
     with report.task(label, len(sentences), "sentences") as advance:
-        for positions, vectors in _segments(encoder.encode(sentences), advance):
-            if vectors.shape[1] != (wanted := model.entry.full_dimension or model.entry.dimension):
-                subject = f"models.{model.name}.{'full_dimension' if model.entry.full_dimension else 'dimension'}"
-                message = "the model gives vectors of another dimension than params.yaml says"
-                raise Refused.of("mismatch", subject, message, str(wanted), str(vectors.shape[1]))
-            texts = [sentences[position] for position in positions]
-            for dimension, cache in caches.items():
-                try:
-                    on_grid = to_grid(vectors[:, :dimension], model.entry.rounding_offset)
-                except BadVector as error:
-                    text = texts[error.row] if len(texts[error.row]) <= 80 else f"{texts[error.row][:77]}..."
-                    raise Refused.of("malformed", model.name, f"{error}, for the sentence {text!r}") from error
-                cache.add(texts, on_grid)
+        started = time.monotonic()
+        _keep(model, encoder, first, caches, advance)
+        seconds = (time.monotonic() - started) * sum(map(len, rest)) / max(1, sum(map(len, first)))
+        report.note(f"{label}: {len(sentences):,} sentence{'' if len(sentences) == 1 else 's'}, {_duration(seconds)}")
+        _keep(model, encoder, rest, caches, advance)
+
+
+def _duration(seconds: float) -> str:
+    for unit, size in (("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"about {round(seconds / size)} {unit}"
+    return f"about {round(seconds)} seconds" if seconds >= 10 else "a few seconds"
+
+
+def _keep(
+    model: ModelInUse, encoder: Encoder, sentences: Sequence[str], caches: dict[int, VectorCache], advance: Advance
+) -> None:
+    for positions, vectors in _segments(encoder.encode(sentences), advance):
+        if vectors.shape[1] != (wanted := model.entry.full_dimension or model.entry.dimension):
+            subject = f"models.{model.name}.{'full_dimension' if model.entry.full_dimension else 'dimension'}"
+            message = "the model gives vectors of another dimension than params.yaml says"
+            raise Refused.of("mismatch", subject, message, str(wanted), str(vectors.shape[1]))
+        texts = [sentences[position] for position in positions]
+        for dimension, cache in caches.items():
+            try:
+                on_grid = to_grid(vectors[:, :dimension], model.entry.rounding_offset)
+            except BadVector as error:
+                text = texts[error.row] if len(texts[error.row]) <= 80 else f"{texts[error.row][:77]}..."
+                raise Refused.of("malformed", model.name, f"{error}, for the sentence {text!r}") from error
+            cache.add(texts, on_grid)
 
 
 def load_encoder(model: ModelInUse, settings: Settings) -> Encoder:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import signal
 import time
@@ -114,9 +115,12 @@ def test_a_sentence_is_encoded_once_over_all_datasets(project: Path, tmp_path: P
         "".join(rows[::2]) + json.dumps({"sentence1": "New.", "sentence2": "New.", "score": 5})
     )
     add_dataset(project, "half", tmp_path, "half.jsonl")
-    whole = aqea("generate", "small", "minilm", "--json", cwd=project).json()
-    half = aqea("generate", "half", "minilm", "--json", cwd=project).json()
-    again = aqea("generate", "half", "minilm", "--json", cwd=project).json()
+    results = [aqea("generate", name, "minilm", "--json", cwd=project) for name in ("small", "half", "half")]
+    whole, half, again = (result.json() for result in results)
+    first, second, third = (re.findall("encode .*: (.*), (?:about|a few) ", result.err) for result in results)
+    assert (first, second, third) == ([f"{whole['encoded']} sentences"], ["1 sentence"], []), (
+        "it is said how many, and how long"
+    )
     assert whole["encoded"] == len({json.loads(row)[key] for row in rows for key in ("sentence1", "sentence2")})
     assert (half["encoded"], again["encoded"]) == (1, 0)
     assert half["reused"] > 0.4 * whole["encoded"]
