@@ -225,11 +225,11 @@ def _new_part(path: Path) -> tuple[Path, BinaryIO]:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, *, wait: bool = True) -> Iterator[None]:
     """One writer at a time in a folder, on this machine; the lock goes with the process. The folder must be there."""
     descriptor = os.open(folder, os.O_RDONLY | _FOLDER)
     try:
-        lock(descriptor)
+        lock(descriptor, wait=wait)
         yield
     finally:
         os.close(descriptor)

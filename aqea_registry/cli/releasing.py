@@ -10,9 +10,15 @@ from aqea_registry.base.progress import printable, size_text
 from aqea_registry.cli.shell import Outcome, Shell, command, examples
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from aqea_registry.releases.publish import StoreResult
+    from aqea_registry.releases.pull import Pulled
+    from aqea_registry.stores.port import Held
 
 TO = click.option("--to", "stores", multiple=True, metavar="STORE", help="Where, instead of publish.stores (repeatable).")
+
+SOURCE = click.option("--source", "sources", multiple=True, metavar="NAME=PATH", help="Sentences of a dataset (repeatable).")
 
 
 @command
@@ -76,32 +82,76 @@ def _words(result: StoreResult) -> str:
 
 
 @command
-@examples("pull v1", "pull hf://datasets/ORG/NAME@v1 --to forum")
-@click.argument("reference", metavar="STORE-REF")
+@examples("pull v1", "pull hf://datasets/ORG/NAME@v1 --to forum", "pull v1 --project forum --source forum=rows.jsonl")
+@click.argument("reference", metavar="STORE-REF|DIR")
 @click.option("--to", "folder", metavar="DIR", help="The folder (default: NAME-TAG).")
+@click.option("--project", "project", metavar="DIR", help="Make there the project that the release was made from.")
+@SOURCE
 @click.option("--force", is_flag=True, help="Replace files in the folder that hold other bytes.")
-def pull(shell: Shell, reference: str, folder: str | None, force: bool) -> Outcome:
-    """Restore a release from a store into a folder; each file is checked before it gets its name.
+def pull(
+    shell: Shell, reference: str, folder: str | None, project: str | None, sources: tuple[str, ...], force: bool
+) -> Outcome:
+    """Restore a release from a store, or from a folder it was downloaded to; each file is checked before it gets its name.
 
-    A pull that was interrupted continues where it stopped.
+    With --project, as a project in which dvc repro, verify and confirm work. A release holds no sentences: those of a dataset
+    in a folder are taken from --source, or put where the answer says. A pull that was interrupted continues where it stopped.
     """
+    from msgspec.structs import replace
+
+    from aqea_registry.base.findings import BadConfiguration
     from aqea_registry.base.references import split_reference
     from aqea_registry.releases.pull import default_folder
     from aqea_registry.releases.pull import pull as operation
+    from aqea_registry.releases.restore import Restored, restore, set_up
+    from aqea_registry.stores.download import DownloadedRelease
     from aqea_registry.stores.open_store import open_store
 
-    spec, tag, digest = split_reference(reference)
-    target = shell.directory / (folder or default_folder(spec, tag))
-    done = operation(open_store(spec, shell.directory), tag, target, shell.report, digest=digest, force=force)
+    if sources and not project:
+        raise BadConfiguration("--source goes with --project", "aqea-registry pull STORE-REF --project DIR --source NAME=PATH")
+    if (shell.directory / reference).is_dir():
+        if not (project or folder):
+            raise BadConfiguration(f"{reference} is a folder with a release", "name another one: --to DIR, or --project DIR")
+        store: Held = DownloadedRelease(shell.directory / reference, reference)
+        tag, digest = "", None
+    else:
+        spec, tag, digest = split_reference(reference)
+        store = open_store(spec, shell.directory)
+    target = shell.directory / (project or folder or default_folder(store.spec, tag))
+    done: Pulled
+    if project:
+        done = restore(store, tag, target, _given(shell, sources), shell.report, digest=digest, force=force)
+        done = replace(done, notes=set_up(target))
+    else:
+        done = operation(store, tag, target, shell.report, digest=digest, force=force)
 
     def show() -> None:
         if done.status:
             click.echo(printable(f"note: this release is {done.status}"))
-        click.echo(f"{tag} is {done.digest}")
+        click.echo(f"{tag or reference} is {done.digest}")
         state = f"{done.fetched} fetched ({size_text(done.bytes)}), {done.files - done.fetched} there already"
         click.echo(printable(f"{done.folder}: {done.files} files, {state}"))
+        if isinstance(done, Restored):
+            for file in done.wanted:
+                click.echo(
+                    printable(
+                        f"to make {file.name} again, put there (or give with --source): {file.path}, sha256 {file.sha256}"
+                    )
+                )
+            for note in done.notes:
+                click.echo(printable(f"note: {note}"))
+            click.echo(printable(f"next, in {target}: aqea-registry verify; to make all of it again: dvc repro --force"))
 
     return Outcome((), done, show)
+
+
+def _given(shell: Shell, sources: tuple[str, ...]) -> dict[str, Path]:
+    """What --source gives: files or folders by the name of a dataset."""
+    from aqea_registry.base.findings import BadConfiguration
+
+    for text in sources:
+        if not all(text.partition("=")):
+            raise BadConfiguration(f"--source {text!r} is not NAME=PATH", "as in: --source small=data/small")
+    return {text.partition("=")[0]: shell.directory / text.partition("=")[2] for text in sources}
 
 
 @command
@@ -130,25 +180,39 @@ def mark(shell: Shell, tag: str, stores: tuple[str, ...], by: str | None, withdr
 
 
 @command
-@examples("confirm v1", "confirm hf://datasets/ORG/NAME@v1 --device cuda --add")
+@examples("confirm v1", "confirm hf://datasets/ORG/NAME@v1 --device cuda --add", "confirm oci:releases:v1 --from-nothing again")
 @click.argument("reference", metavar="STORE-REF")
+@click.option("--from-nothing", "nothing", metavar="DIR", help="Make the project there first; no checkout is needed.")
+@SOURCE
 @click.option("--fresh", is_flag=True, help="Accepted for old scripts: pair sets are always made again.")
 @click.option("--device", metavar="DEVICE", default="cpu", help="Where to make them again, such as cuda (default: cpu).")
 @click.option("--add", is_flag=True, help="Put the statement beside the release, too.")
-def confirm(shell: Shell, reference: str, fresh: bool, device: str, add: bool) -> Outcome:
+def confirm(
+    shell: Shell, reference: str, nothing: str | None, sources: tuple[str, ...], fresh: bool, device: str, add: bool
+) -> Outcome:
     """Make a release's pair sets again on this machine and state what came out: the same digests, or how far off they are.
 
-    The checkout must have the release's pins. Every sentence is encoded; vectors and files that are here are not used, and
-    not changed. The statement is written to manifests/confirmations.
+    The checkout must have the release's pins; with --from-nothing it is made of the release. Every sentence is encoded; vectors
+    and files that are here are not used, and not changed, but those of a confirmation that was cut off: it goes on. The
+    statement is written to manifests/confirmations.
     """
     from aqea_registry.base.extras import require
     from aqea_registry.base.references import split_reference
     from aqea_registry.embedding.encoder import Settings
     from aqea_registry.releases.confirm import confirm as operation
+    from aqea_registry.releases.restore import from_nothing
+    from aqea_registry.stores.open_store import open_store
 
     require("generation")
-    shell.look_for_clients([split_reference(reference)[0]])
-    done = operation(shell.project(), reference, shell.report, Settings(device=device), add=add)
+    spec, tag, digest = split_reference(reference)
+    shell.look_for_clients([spec])
+    if nothing:
+        store, target = open_store(spec, shell.directory), shell.directory / nothing
+        project = from_nothing(store, tag, target, _given(shell, sources), shell.report, digest=digest)
+    else:
+        project = shell.project()
+        store = open_store(spec, project.root)
+    done = operation(project, store, tag, shell.report, Settings(device=device), add=add, digest=digest)
 
     def show() -> None:
         for key, verdict in done.verdicts.items():

@@ -3,7 +3,8 @@
 Open `publish` first: it shows a release's way from a verified run into stores. `package` decides what a release contains
 (`build_package` is pure) and writes it as a folder; `layout` has the files by which a release is made again from itself. `card`
 has the card and the Croissant description, pure but for reading card.md and croissant_context.json. `pull` restores a release,
-`confirm` makes it again and says what came out. `publish`, `pull` and `confirm` have effects on stores and files.
+`restore` makes its project again, and `confirm` its pair sets, and says what came out. These and
+`publish` have effects on stores and files.
 
 >>> from aqea_registry.releases.card import bibtex, parse_citation
 >>> citation = parse_citation(b"{title: Small set, authors: [{name: The authors}], date-released: 2026-11-21, version: 1.0}")

@@ -3,17 +3,21 @@
 Nothing that was computed before is used and no statement of this checkout is believed: every sentence goes through the model.
 """
 
-import tempfile
+import hashlib
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from platform import node
 
 import msgspec
 
 from aqea_registry.attestations.made import FOLDER, attachment_name, inputs_of, now, release_subjects, remade, statements_in
 from aqea_registry.attestations.statement import NAME, Confirmation, Confirmed, Period, Statement, make_statement
-from aqea_registry.base.files import hash_file, write_bytes
+from aqea_registry.base.files import Limit, hash_file, locked, read_small, write_bytes
 from aqea_registry.base.findings import CannotCheck, Finding, Refused
 from aqea_registry.base.progress import Reporter
-from aqea_registry.base.references import join_reference, split_reference
+from aqea_registry.base.references import join_reference
 from aqea_registry.comparison.pair_files import NamedFile, claimed_by, compare_files
 from aqea_registry.comparison.trees import Tree, tree_in_store
 from aqea_registry.comparison.verdict import Verdict
@@ -22,7 +26,7 @@ from aqea_registry.generation.generate import generate
 from aqea_registry.project.artefact import RunArtefact, published_path
 from aqea_registry.project.lock import Lock, parse_lock
 from aqea_registry.project.project import CACHE, Project
-from aqea_registry.stores.open_store import find, open_store, read_text
+from aqea_registry.stores.open_store import find, read_text
 from aqea_registry.stores.port import Store, Tagged
 from aqea_registry.stores.release import Release
 
@@ -41,14 +45,21 @@ class Confirming(msgspec.Struct, frozen=True, kw_only=True):
     added: bool
 
 
-def confirm(project: Project, reference: str, report: Reporter, settings: Settings, *, add: bool) -> Confirming:
+def confirm(
+    project: Project,
+    store: Store,
+    tag: str,
+    report: Reporter,
+    settings: Settings,
+    *,
+    add: bool,
+    digest: str | None = None,
+) -> Confirming:
     """Make the pair sets of a release again in this way, compare them, and state it; `add` puts that beside the release, too.
 
     The project's own files are not touched. Raises Refused if the release rests on other pins, or has this confirmation
     already; CannotCheck if release and run have no pair set in common.
     """
-    spec, tag, digest = split_reference(reference)
-    store = open_store(spec, project.root)
     tagged = find(store, tag, digest)
     reference = join_reference(store.spec, tag, tagged.digest)
     release = store.release(tagged)
@@ -58,11 +69,9 @@ def confirm(project: Project, reference: str, report: Reporter, settings: Settin
     _refuse_other_pins(store, tagged, release, common)
     beside = statements_in((name, content) for name, content in store.attachments(tagged).items() if NAME.fullmatch(name))
     _refuse_known(reference, beside, {artefact.key for artefact in common}, settings.device)
-    started = now()
-    (project.root / CACHE).mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="confirm-", dir=project.root / CACHE) as scratch:
-        tree = tree_in_store(store, tagged, Path(scratch), report)
-        confirmed = {artefact.key: _confirmed(project, artefact, tree, Path(scratch), settings, report) for artefact in common}
+    with _scratch(project.root / CACHE, f"{tagged.digest} {settings.device} {node()}") as (scratch, started):
+        tree = tree_in_store(store, tagged, scratch, report)
+        confirmed = {artefact.key: _confirmed(project, artefact, tree, scratch, settings, report) for artefact in common}
     predicate = Confirmation(
         reference=reference,
         pair_sets=confirmed,
@@ -85,6 +94,29 @@ def confirm(project: Project, reference: str, report: Reporter, settings: Settin
         path=f"{FOLDER}/{name}",
         added=add,
     )
+
+
+@contextmanager
+def _scratch(cache: Path, what: str) -> Iterator[tuple[Path, str]]:
+    """A folder for this confirmation alone, and when it began: one that was cut off goes on with what it had made."""
+    folder = cache / f"confirm-{hashlib.sha256(what.encode()).hexdigest()[:16]}"
+    for left in cache.glob("confirm-????????"):  # by a version that could not go on
+        shutil.rmtree(left, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with locked(folder, wait=False):
+            yield folder, _began(folder, "release")
+            shutil.rmtree(folder)
+    except BlockingIOError as error:
+        raise CannotCheck("another confirmation of this release is at work in this checkout", "wait for its end") from error
+
+
+def _began(scratch: Path, what: str) -> str:
+    """When this was begun in the folder, perhaps by a run that was cut off."""
+    path = scratch / "began" / what
+    if not path.exists():
+        write_bytes(path, now().encode())
+    return read_small(path, Limit.SETTINGS).decode()
 
 
 def _refuse_known(reference: str, beside: list[Statement], keys: set[str], device: str) -> None:
@@ -119,7 +151,7 @@ def _confirmed(
     project: Project, artefact: RunArtefact, released: Tree, scratch: Path, settings: Settings, report: Reporter
 ) -> Confirmed:
     """Make a pair set again, in a folder that holds what was made since the confirmation began, and compare it."""
-    path, started = published_path(artefact.pairs), now()
+    path, started = published_path(artefact.pairs), _began(scratch, f"{artefact.key}.set")
     made = generate(project, artefact.dataset, artefact.model, settings, report, elsewhere=scratch)
     regenerated = hash_file(scratch / artefact.pairs).sha256
     verdict: Verdict = "IDENTICAL"

@@ -9,24 +9,28 @@ Pure, but for `project_texts`, which reads files of the project. Releases of ear
 """
 
 import posixpath
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from aqea_registry.base.files import Limit, UnsafePath, read_small, safe_path
-from aqea_registry.base.findings import CannotCheck
+from aqea_registry.base.findings import CannotCheck, Refused
 from aqea_registry.base.strict import load_yaml, render_yaml
 from aqea_registry.claims.ledger import FOLDER
-from aqea_registry.project.artefact import CLAIMS, PROJECT, CatalogueEntry
-from aqea_registry.project.lock import OWN_STAGES
-from aqea_registry.project.params import Params, group_of
+from aqea_registry.comparison.trees import PINS
+from aqea_registry.project.artefact import CLAIMS, DATA, METRICS, PROJECT, VIEWS, CatalogueEntry
+from aqea_registry.project.lock import LOCK, OWN_STAGES
+from aqea_registry.project.params import Params, group_of, parse_params
 from aqea_registry.project.project import PARAMS
 from aqea_registry.releases.card import NAME as CITATION
 from aqea_registry.remote.answers import quotable
 
 STAGES = "dvc.yaml"
+PLACES = {"data": DATA, "metrics": METRICS, "parquet": VIEWS, "claims": FOLDER}  # folder of a release to folder of a project
+_FILLED = re.compile(r"\$\{(item\.(dataset|model|file|format)|key|run\.(pairs|exports))\}")  # what params.yaml keeps plain
 
 
 def project_texts(root: Path, params: Params, entries: Iterable[CatalogueEntry], ledgers: Iterable[str]) -> dict[str, bytes]:
@@ -80,16 +84,48 @@ def _portable(spec: str) -> bool:
     kind, _, path = spec.partition(":")
     if "://" in spec:
         return kind not in {"file", "local"} and quotable(spec) == spec
+    if kind != "directory":
+        return kind in {"hub", "cache", "package"}
     try:
-        return kind != "directory" or not safe_path(posixpath.normpath(path)).startswith("~")
+        return not safe_path(posixpath.normpath(path)).startswith(("~", "{"))
     except UnsafePath:
         return False
 
 
-def restored_path(path: str, of_run: Sequence[tuple[str, str]]) -> str | None:
-    """Where a file of a release lies in a project, whose run has these published and own paths; None for card and page."""
-    if path.startswith(PROJECT):
-        return path.removeprefix(PROJECT)
-    if path.startswith(CLAIMS):
-        return f"{FOLDER}/{path.removeprefix(CLAIMS)}"
-    return dict(of_run).get(path)
+def restored_path(path: str) -> str | None:
+    """Where a file of a release lies in the project that it was made from; None for card, page and what else describes it."""
+    if path in (PINS, *(f"{PROJECT}{name}" for name in (PARAMS, STAGES, CITATION))):
+        return LOCK if path == PINS else path.removeprefix(PROJECT)
+    folder, _, name = path.rpartition("/")
+    return f"{PLACES[folder]}/{name}" if folder in PLACES else None
+
+
+def parse_project(params: bytes, stages: bytes) -> Params:
+    """The catalogue of a release, which anybody may have made: its stages run this program alone, and no path leads out.
+
+    Raises Refused for others, BadConfiguration.
+    """
+    parsed, read = parse_params(params, f"{PROJECT}{PARAMS}"), load_yaml(stages, f"{PROJECT}{STAGES}")
+    specs = {*parsed.sources, *(spec for entry in parsed.catalogue.values() for spec in entry.sources)}
+    odd = [(PARAMS, spec) for spec in specs if not _portable(spec)]
+    odd += [(STAGES, text) for text in _not_ours(read, "")]
+    if odd:
+        message = f"{odd[0][1]!r} is not in a project that this program releases; nothing was written"
+        raise Refused.of("malformed", f"{PROJECT}{odd[0][0]}", message)
+    return parsed
+
+
+def _not_ours(value: Any, key: str) -> Iterator[str]:
+    """Texts of dvc.yaml by which a stage would run another program, or use other files than those of the project."""
+    if isinstance(value, dict):
+        for name, part in value.items():
+            if name not in ("desc", "title"):  # for people
+                yield from (*_not_ours(name, ""), *_not_ours(part, name))
+    elif isinstance(value, list):
+        for part in value:
+            yield from _not_ours(part, key)
+    elif isinstance(value, str):
+        plain = _FILLED.sub("_", value)
+        ours = re.fullmatch(r"\w[\w./ @-]*", plain) and ".." not in plain
+        if not ours or (key == "cmd" and not plain.startswith("aqea-registry ")):
+            yield value

@@ -14,8 +14,8 @@ from aqea_registry.base.progress import Reporter
 from aqea_registry.base.references import join_reference
 from aqea_registry.stores.attachments import current
 from aqea_registry.stores.open_store import find
-from aqea_registry.stores.port import Store, Tagged
-from aqea_registry.stores.release import Descriptor, Release
+from aqea_registry.stores.port import Held, Tagged
+from aqea_registry.stores.release import Descriptor
 
 INCOMING = ".aqea-incoming"
 
@@ -32,16 +32,28 @@ class Pulled(msgspec.Struct, frozen=True, kw_only=True):
     status: str | None = None
 
 
-def pull(store: Store, tag: str, folder: Path, report: Reporter, *, digest: str | None = None, force: bool = False) -> Pulled:
+def pull(
+    store: Held,
+    tag: str,
+    folder: Path,
+    report: Reporter,
+    *,
+    digest: str | None = None,
+    force: bool = False,
+    places: Mapping[str, str] | None = None,
+) -> Pulled:
     """Restore the release that a tag names into a folder; a pull that was interrupted is repeated and continues.
+
+    With `places`, these of its files alone, each to the path below the folder that is given for it.
 
     Raises CannotCheck, and Refused for unsafe paths, for files in the way (unless `force`) and for other bytes than its own.
     """
     tagged = find(store, tag, digest)
     release = store.release(tagged)
     reference = join_reference(store.spec, tag)
-    paths = _paths(folder, release)
-    wanted = _wanted(release.files(), paths, reference, force)
+    files = {path: layer for path, layer in release.files().items() if places is None or path in places}
+    paths = _paths(folder, {path: path for path in files} if places is None else places)
+    wanted = _wanted(files, paths, reference, force)
     there = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
     if (free := shutil.disk_usage(there).free) < (needed := sum(layer.size for layer in wanted.values())):
         raise CannotCheck(f"{folder}: the release needs {needed} bytes and the disk has {free}", "make room, or pull elsewhere")
@@ -55,19 +67,19 @@ def pull(store: Store, tag: str, folder: Path, report: Reporter, *, digest: str 
         reference=join_reference(store.spec, tagged.tag, tagged.digest),
         digest=tagged.digest,
         folder=str(folder),
-        files=len(release.layers),
+        files=len(files),
         fetched=len(wanted),
         bytes=sent,
         status=mark.text() if mark else None,
     )
 
 
-def _paths(folder: Path, release: Release) -> dict[str, Path]:
+def _paths(folder: Path, places: Mapping[str, str]) -> dict[str, Path]:
     """Where the files go. Raises Refused for a path that leads out of the folder."""
     paths = {}
-    for path in release.files():
+    for path, place in places.items():
         try:
-            paths[path] = inside(folder, path)
+            paths[path] = inside(folder, place)
         except UnsafePath as error:
             raise Refused.of("unsafe-path", path, f"{error}; nothing was written", hint="pull into an empty folder") from error
     return paths
@@ -98,7 +110,7 @@ def _wanted(files: Mapping[str, Descriptor], paths: dict[str, Path], reference: 
     return wanted
 
 
-def _fetch(store: Store, tagged: Tagged, path: str, layer: Descriptor, incoming: Path, target: Path, advance: Advance) -> int:
+def _fetch(store: Held, tagged: Tagged, path: str, layer: Descriptor, incoming: Path, target: Path, advance: Advance) -> int:
     """Bring one file, from where the last pull stopped, and give it its name. Returns the bytes that were sent."""
     part = incoming / layer.digest.removeprefix("sha256:")
     held = part.stat().st_size if part.exists() else 0

@@ -7,7 +7,7 @@ from aqea_registry.base.extras import require
 from aqea_registry.base.files import Limit, read_stream
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused
 from aqea_registry.base.references import is_folder, join_reference
-from aqea_registry.stores.port import Store, Tagged
+from aqea_registry.stores.port import Held, Store, Tagged
 from aqea_registry.stores.release import Descriptor, digest_of
 
 
@@ -42,7 +42,7 @@ def layout_folder(root: Path, spec: str) -> Path:
     return root / Path(spec.removeprefix("oci:")).expanduser()
 
 
-def find(store: Store, tag: str, digest: str | None = None) -> Tagged:
+def find(store: Held, tag: str, digest: str | None = None) -> Tagged:
     """What a tag names, or the release of a digest in its place. Raises CannotCheck for none, Refused for another `digest`."""
     tagged = _of_digest(store, tag) if tag == digest else store.find(tag)
     if tagged is None:
@@ -56,7 +56,7 @@ def find(store: Store, tag: str, digest: str | None = None) -> Tagged:
     return tagged
 
 
-def _of_digest(store: Store, digest: str) -> Tagged | None:
+def _of_digest(store: Held, digest: str) -> Tagged | None:
     """The release of a digest under one of its tags, the last ones first: not every store can be asked for a digest."""
     for tag in reversed(store.tags()):
         with suppress(Refused):  # a tag of something else
@@ -65,7 +65,7 @@ def _of_digest(store: Store, digest: str) -> Tagged | None:
     return None
 
 
-def read_text(store: Store, tagged: Tagged, path: str, layer: Descriptor) -> bytes:
+def read_text(store: Held, tagged: Tagged, path: str, layer: Descriptor) -> bytes:
     """A small file of a release, checked. Raises Refused for other bytes, CannotCheck for a file that is not small."""
     subject = f"{join_reference(store.spec, tagged.tag)}: {path}"
     if layer.size > Limit.PROJECT:

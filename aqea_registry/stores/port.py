@@ -47,8 +47,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     complete: bool  # whether nothing at all is left to do
 
 
-class Store(Protocol):
-    """One store. `spec` is its name without a tag: `oci:DIR`, `oci://HOST/NAME`, `hf://datasets/ORG/NAME`, `github://OWNER/REPO`."""
+class Held(Protocol):
+    """Releases that can be read. `spec` is the name of the place without a tag."""
 
     spec: str
 
@@ -60,6 +60,16 @@ class Store(Protocol):
 
     def release(self, tagged: Tagged) -> Release:
         """The release, its manifest checked against its digest. Raises Refused, CannotCheck."""
+
+    def open(self, tagged: Tagged, path: str, layer: Descriptor, offset: int) -> BinaryIO:
+        """A file's unchecked bytes from `offset` on, to be closed. Raises Refused if there is none, NotAllowed, CannotCheck."""
+
+    def attachments(self, tagged: Tagged) -> Mapping[str, bytes]:
+        """The documents that are kept beside a release, by name."""
+
+
+class Store(Held, Protocol):
+    """One store. `spec`: `oci:DIR`, `oci://HOST/NAME`, `hf://datasets/ORG/NAME`, `github://OWNER/REPO`."""
 
     def plan(self, tag: str, release: Release) -> Plan:
         """What a push would send. Raises NotAllowed, CannotCheck, TagConflict if the tag names anything else."""
@@ -76,14 +86,8 @@ class Store(Protocol):
     def stored(self, tagged: Tagged, release: Release, deep: bool, advance: Advance) -> Iterable[StoredFile]:
         """Each file as the store reports it; fetched and hashed if the store knows no digest of it, and with `deep`."""
 
-    def open(self, tagged: Tagged, path: str, layer: Descriptor, offset: int) -> BinaryIO:
-        """A file's unchecked bytes from `offset` on, to be closed. Raises Refused if there is none, NotAllowed, CannotCheck."""
-
     def attach(self, tagged: Tagged, name: str, content: bytes) -> None:
         """Keep a small document beside a release, never part of its identity. The same name and bytes again change nothing."""
-
-    def attachments(self, tagged: Tagged) -> Mapping[str, bytes]:
-        """The documents that are kept beside a release, by name."""
 
 
 class OtherContent(Refused):

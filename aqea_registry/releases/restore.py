@@ -1,0 +1,179 @@
+"""Make a project out of a release: its files where `dvc repro`, `verify` and `confirm` look for them, but for the sentences."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from aqea_registry.base.files import WrongBytes, copy_checked, hash_file, inside, open_regular, write_bytes
+from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Refused
+from aqea_registry.base.progress import Reporter
+from aqea_registry.base.references import join_reference
+from aqea_registry.comparison.trees import PINS
+from aqea_registry.project.artefact import PROJECT, CatalogueEntry, RunArtefact, plot_text
+from aqea_registry.project.lock import DVC_LOCK
+from aqea_registry.project.manifest import write_manifest
+from aqea_registry.project.params import Dataset, Model, Params
+from aqea_registry.project.project import PARAMS, Project, open_project
+from aqea_registry.releases.layout import STAGES, parse_project, restored_path
+from aqea_registry.releases.pull import Pulled, pull
+from aqea_registry.stores.open_store import find, read_text
+from aqea_registry.stores.port import Held
+from aqea_registry.vectors.containers import pair_json
+from aqea_registry.vectors.pair_set import BLOCK_ROWS, regrouped
+from aqea_registry.vectors.scores import cosines, products
+
+IGNORED = {
+    ".gitignore": "/.aqea/\n/attestations/\n/hf_package/\n/releases/\n/report.html\n/views/*.aqed\n.*.part\n",
+    ".dvcignore": ".aqea\n.gitignore\n.*.part\nhf_package\nreleases\nviews/*.aqed\n",
+}
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that is not part of the release: of which entry, where it must lie, and what its bytes are."""
+
+    name: str
+    path: str
+    sha256: str
+
+
+class Restored(Pulled, frozen=True, kw_only=True):
+    """A project out of a release; `wanted` are the files that nobody but their owner can give, `notes` what was set up."""
+
+    wanted: tuple[Wanted, ...]
+    notes: tuple[str, ...] = ()
+
+
+def restore(
+    store: Held,
+    tag: str,
+    folder: Path,
+    given: Mapping[str, Path],
+    report: Reporter,
+    *,
+    digest: str | None = None,
+    force: bool = False,
+) -> Restored:
+    """Restore the project of a release; repeated, it goes on. `given` has files or folders by the name of a dataset.
+
+    Raises what `pull` raises, and Refused for a release that does not hold its project, or one that would act beyond it.
+    """
+    tagged = find(store, tag, digest)
+    files = store.release(tagged).files()
+    places = {path: place for path in files if (place := restored_path(path)) is not None}
+    needed = [f"{PROJECT}{PARAMS}", f"{PROJECT}{STAGES}", PINS]
+    if lacking := [path for path in needed if path not in files]:
+        message = "the release does not hold it, as those of earlier versions do not, so no project can be made of it"
+        hint = "leave --project out to restore its files; to make it again, use a clone of its project"
+        raise Refused.of("missing", f"{join_reference(store.spec, tag)}: {lacking[0]}", message, hint=hint)
+    params = parse_project(*(read_text(store, tagged, path, files[path]) for path in needed[:2]))
+    _refuse_unknown(given, params)
+    done = pull(store, tag, folder, report, digest=tagged.digest, force=force, places=places)
+    for name, text in IGNORED.items():
+        if not (folder / name).exists():
+            write_bytes(folder / name, text.encode())
+    project = open_project(folder)
+    for artefact in project.artefacts.values():
+        if not (folder / artefact.plot).exists():
+            _draw(folder, artefact)
+    write_manifest(folder, project.run.paths(), report)
+    wanted = [file for name in project.run.pins() for file in _wanted(project.catalogue[name], given.get(name))]
+    return Restored(**msgspec.structs.asdict(done), wanted=tuple(wanted))
+
+
+def from_nothing(
+    store: Held, tag: str, folder: Path, given: Mapping[str, Path], report: Reporter, *, digest: str | None = None
+) -> Project:
+    """The project of a release, ready to be made again. Raises CannotCheck if files are wanted, Refused for foreign code."""
+    restored = restore(store, tag, folder, given, report, digest=digest)
+    project = open_project(folder)
+    for name, model in project.params.models.items():
+        if model.trust_remote_code or model.allow_pickle:
+            message = "the release would run code that came with this model, and nobody here has allowed that yet"
+            way = f"look at {folder / PARAMS}; if you trust it, run in {folder}: aqea-registry confirm {restored.reference}"
+            raise Refused.of("unsafe-model", f"models.{name}", message, hint=way)
+    if restored.wanted:
+        findings = [Finding("missing", file.path, f"of {file.name}; its sha256 is {file.sha256}") for file in restored.wanted]
+        message = f"{len(findings)} files of sentences are not part of the release"
+        raise CannotCheck(message, f"run it again with --source {restored.wanted[0].name}=PATH", findings)
+    return project
+
+
+def _refuse_unknown(given: Mapping[str, Path], params: Params) -> None:
+    local = {name for name, entry in params.catalogue.items() if _folder_of(entry)}
+    for name, path in given.items():
+        if name not in local:
+            known = ", ".join(sorted(local)) or "none: all data and models come from their sources"
+            raise BadConfiguration(
+                f"--source {name}: the release has no entry of this name that lies in a folder", f"it has {known}"
+            )
+        if not path.exists():
+            raise BadConfiguration(f"--source {name}: {path} does not exist", "name a file or a folder")
+
+
+def _draw(folder: Path, artefact: RunArtefact) -> None:
+    """Write the plot data of a pair set, which a release does not hold and DVC asks for."""
+    with open_regular(folder / artefact.pairs) as file:
+        pairs = pair_json.read(file)
+        rows = products(zip(*(regrouped(pairs.blocks(which), BLOCK_ROWS) for which in (0, 1)), strict=True))
+    write_bytes(folder / artefact.plot, plot_text(pairs.scores, cosines(rows)))
+
+
+def _wanted(wanted: CatalogueEntry, given: Path | None) -> list[Wanted]:
+    """The pinned files of a folder that are not where its source has them; taken from what is given."""
+    source, missing = _folder_of(wanted.entry), list[Wanted]()
+    for path, file in (wanted.pin.files if wanted.pin and source else {}).items():
+        target = inside(wanted.root, f"{source}/{path}")
+        if given is not None and not _is(target, file.sha256):
+            origin = given / path if given.is_dir() else given
+            try:
+                with open_regular(origin) as content:
+                    copy_checked(content, target, file.sha256, file.size)
+            except WrongBytes as error:
+                message = f"it is not the {path} that {wanted.name} was pinned with"
+                raise Refused.of("mismatch", str(origin), message, file.sha256, error.actual) from error
+        if not _is(target, file.sha256):
+            missing.append(Wanted(name=wanted.name, path=str(target), sha256=file.sha256))
+    return missing
+
+
+def _folder_of(entry: Dataset | Model) -> str | None:
+    """The folder of the project that an entry's bytes must lie in; the Hub's need not."""
+    folders = (spec.partition(":")[2] for spec in entry.sources if spec.startswith("directory:"))
+    return next(folders, None) if entry.kind == "directory" else None
+
+
+def _is(path: Path, sha256: str) -> bool:
+    try:
+        return hash_file(path).sha256 == sha256
+    except OSError:
+        return False
+
+
+def set_up(folder: Path) -> tuple[str, ...]:
+    """Make what DVC needs and is not there, and have it take the files as made; what was not done, and how to do it."""
+    commands = [["git", "init", "-q"]] if _says(folder, "git", "rev-parse", "--git-dir") is None else []
+    here = _says(folder, "git", "rev-parse", "--show-toplevel")
+    if _says(folder, "dvc", "root") is None:
+        below = here is not None and Path(here).resolve() != folder.resolve()
+        commands.append(["dvc", "init", "-q", *(["--subdir"] if below else [])])
+    if not (folder / DVC_LOCK).exists():
+        commands.append(["dvc", "commit", "--force", "-q"])
+    for number, words in enumerate(commands):
+        if _says(folder, *words) is None:
+            way = " && ".join(" ".join(words) for words in commands[number:])
+            return (f"'{' '.join(words)}' did not work here; with git, and DVC (pip install 'aqea-registry[generate]'): {way}",)
+    return ()
+
+
+def _says(folder: Path, *words: str) -> str | None:
+    """What a program prints, without the line end; None if it is not there or fails."""
+    beside = Path(sys.executable).parent
+    program = shutil.which(words[0]) or shutil.which(words[0], path=str(beside))
+    if program is None:
+        return None
+    done = subprocess.run([program, *words[1:]], cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603 - no shell
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -1,0 +1,187 @@
+"""A project out of a release, in another place and from nothing else; and releases that would act beyond it."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from aqea_registry.base.files import ignore
+from aqea_registry.base.findings import CannotCheck, Refused
+from aqea_registry.base.progress import Silent
+from aqea_registry.releases.confirm import _scratch
+from aqea_registry.releases.restore import from_nothing
+from aqea_registry.stores.oci_layout import Layout
+from aqea_registry.stores.open_store import find
+from aqea_registry.stores.release import build
+from tests.golden.cases import RELEASE, make_project
+from tests.helpers import tree
+from tests.tools import aqea, repro, run
+
+SOURCES = ("--source", "weather=data/weather", "--source", "travel=data/travel/test.jsonl")
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project of 0.1.0 with a release v2 of this version. Not to be changed."""
+    folder = tmp_path_factory.mktemp("restore") / "published"
+    make_project(folder)
+    done = aqea("publish", "--tag", "v2", cwd=folder)
+    assert done.status == 0, done.err
+    return folder
+
+
+@pytest.mark.weights
+def test_a_stranger_makes_a_release_again_from_itself(published: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again"
+    pulled = aqea("pull", "oci:releases:v2", "--project", again, "--json", cwd=published)
+    assert (pulled.status, pulled.json()["notes"]) == (0, []), pulled.err
+    wanted = [(file["name"], file["path"]) for file in pulled.json()["wanted"]]
+    assert wanted == [(name, str(again / f"data/{name}/test.jsonl")) for name in ("weather", "travel")]
+    assert all(line in aqea("pull", "oci:releases:v2", "--project", again, cwd=published).out for _, line in wanted)
+    for path in ("manifests/MANIFEST.sha256", "manifests/MANIFEST.sizes", "plots/travel-minilm.csv", "CITATION.cff"):
+        assert (again / path).read_bytes() == (published / path).read_bytes(), path
+    assert "no findings" in aqea("verify", cwd=again).out
+    assert "up to date" in run("dvc", "repro", cwd=again).out
+
+    short = aqea("confirm", "oci:releases:v2", "--from-nothing", tmp_path / "nothing", "--json", cwd=published)
+    assert (short.status, len(short.json()["findings"])) == (3, 2) and "--source weather=PATH" in short.err
+    shutil.copytree(published / "data", tmp_path / "data")
+    shutil.copytree(published / "releases", tmp_path / "releases")
+    done = aqea("confirm", "oci:releases:v2", "--from-nothing", "nothing", *SOURCES, "--json", cwd=tmp_path)
+    assert (done.status, set(done.json()["verdicts"].values())) == (0, {"IDENTICAL"}), done.err
+    assert (tmp_path / "nothing" / done.json()["path"]).is_file()
+    assert "made again on" not in aqea("verify", "oci:releases:v2", cwd=tmp_path).out, "it was not added"
+
+
+@pytest.mark.weights
+@pytest.mark.rare
+def test_dvc_makes_all_of_it_again(published: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again"
+    assert aqea("pull", "oci:releases:v2", "--project", again, *SOURCES, cwd=published).status == 0
+    (again / "dvc.lock").unlink()
+    for folder in ("training/data", "views", ".dvc/cache"):
+        shutil.rmtree(again / folder)
+    repro(again)
+    assert aqea("verify", cwd=again).status == 0
+    manifest = "manifests/MANIFEST.sha256"
+    assert (again / manifest).read_bytes() == (published / manifest).read_bytes()
+
+
+def test_a_folder_of_assets_is_a_release_too(published: Path, tmp_path: Path) -> None:
+    """As somebody's browser saves them: every name with `--`."""
+    assert aqea("pull", "oci:releases:v2", "--to", tmp_path / "out", cwd=published).status == 0
+    (tmp_path / "flat").mkdir()
+    for path in filter(Path.is_file, (tmp_path / "out").rglob("*")):
+        shutil.copy(path, tmp_path / "flat" / path.relative_to(tmp_path / "out").as_posix().replace("/", "--"))
+    digest = find(Layout("oci:releases", published / "releases"), "v2").digest
+    for folder in ("out", "flat"):
+        back = aqea("pull", ".", "--to", f"../{folder}-again", "--json", cwd=tmp_path / folder)
+        assert (back.status, back.json()["digest"]) == (0, digest), back.err
+        assert {path: seen[0] for path, seen in tree(tmp_path / f"{folder}-again").items()} == {
+            path: seen[0] for path, seen in tree(tmp_path / "out").items()
+        }
+    (tmp_path / "flat/pins.json").write_text("{}")
+    assert aqea("pull", ".", "--to", "../third", cwd=tmp_path / "flat").status == 1
+    assert aqea("pull", ".", cwd=tmp_path / "flat").status == 2
+    assert aqea("pull", ".", "--to", "x", cwd=tmp_path).status == 3
+
+
+def test_a_release_of_an_earlier_version_is_refused_and_says_why(published: Path, tmp_path: Path) -> None:
+    refused = aqea("pull", "oci:releases:v1", "--project", tmp_path / "old", cwd=published)
+    assert refused.status == 1 and "earlier versions" in refused.err and "clone" in refused.err
+    with pytest.raises(Refused, match="earlier versions"):
+        from_nothing(Layout("oci:releases", published / "releases"), "v1", tmp_path / "old", {}, Silent())
+    assert not (tmp_path / "old").exists()
+
+
+def stages(change: Callable[[dict[str, Any]], object]) -> Callable[[dict[str, bytes]], None]:
+    def edit(files: dict[str, bytes]) -> None:
+        value = yaml.safe_load(files["project/dvc.yaml"])
+        change(value["stages"]["generate"]["do"])
+        files["project/dvc.yaml"] = yaml.safe_dump(value).encode()
+
+    return edit
+
+
+def params(old: bytes, new: bytes) -> Callable[[dict[str, bytes]], None]:
+    def edit(files: dict[str, bytes]) -> None:
+        assert old in files["project/params.yaml"]
+        files["project/params.yaml"] = files["project/params.yaml"].replace(old, new, 1)
+
+    return edit
+
+
+HOSTILE: dict[str, Callable[[dict[str, bytes]], None]] = {
+    "another program": stages(lambda stage: stage.update(cmd="rm -rf data")),
+    "a second command": stages(lambda stage: stage.update(cmd="aqea-registry manifest; rm -rf data")),
+    "a command out of a title": stages(lambda stage: stage.update(cmd="aqea-registry generate ${publish.title}")),
+    "commands in a list": stages(lambda stage: stage.update(cmd=["aqea-registry manifest", "rm -rf data"])),
+    "an output outside": stages(lambda stage: stage["outs"].append("../../outside")),
+    "an absolute output": stages(lambda stage: stage["outs"].append("/outside")),
+    "a folder outside": stages(lambda stage: stage.update(wdir="..")),
+    "a source outside": params(b"directory:data/weather", b"directory:../weather"),
+    "a source in a home": params(b"directory:data/weather", b"directory:~/weather"),
+    "no catalogue": params(b"datasets:", b"data:"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_release_that_would_act_beyond_its_project_writes_nothing(published: Path, tmp_path: Path, name: str) -> None:
+    good = Layout("oci:releases", published / "releases")
+    tagged = find(good, "v2")
+    files = {}
+    for path, layer in good.release(tagged).files().items():
+        with good.open(tagged, path, layer, 0) as content:
+            files[path] = content.read()
+    HOSTILE[name](files)
+    release = build((path, hashlib.sha256(content).hexdigest(), len(content)) for path, content in files.items())
+    Layout("oci:bad", tmp_path / "bad").push("v1", release, files.__getitem__, "", ignore)
+    before = tree(tmp_path)
+    refused = aqea("pull", "oci:bad:v1", "--project", "again", cwd=tmp_path)
+    assert refused.status in (1, 2) and "project/" in refused.err, refused
+    assert tree(tmp_path) == before
+
+
+def test_sources_are_those_of_the_release(published: Path, tmp_path: Path) -> None:
+    wrong = {"weather": 2, "weather=": 2, "minilm=data": 2, "nothing=data": 2, "weather=nowhere": 2, "weather=data/travel": 1}
+    for source, status in wrong.items():
+        words = ("pull", "oci:releases:v2", "--project", tmp_path / "again", "--source", source)
+        refused = aqea(*words, cwd=published)
+        assert refused.status == status and source.partition("=")[0] in refused.err, refused
+    assert aqea("pull", "oci:releases:v2", "--source", "weather=data", cwd=published).status == 2
+
+
+def test_what_a_machine_has_is_not_in_a_release(published: Path, tmp_path: Path) -> None:
+    """Sources with a path of this machine or with a login are left out: two checkouts, one digest."""
+    digests = set()
+    for number, place in enumerate(("directory:/some/where", "directory:~/mine", "s3://me:secret@mirror/x", "file:///mine")):
+        project = tmp_path / str(number)
+        make_project(project)
+        (project / "manifests/claims/paper.yaml").unlink()  # it quotes params.yaml, whose bytes it rests on
+        text = (project / "params.yaml").read_text()
+        (project / "params.yaml").write_text(text.replace("sources: [cache, hub]", f"sources: [{place!r}, cache, hub]"))
+        done = aqea("publish", "--tag", "v3", "--dry-run", "--json", cwd=project)
+        assert done.status == 0, done.err
+        digests.add(done.json()["digest"])
+        shutil.rmtree(project)
+    assert len(digests) == 1 and RELEASE not in digests
+
+
+def test_a_confirmation_that_was_cut_off_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "confirm-ab12_xyz").mkdir()  # what an earlier version left
+    with pytest.raises(KeyboardInterrupt), _scratch(tmp_path, "this") as (first, began):
+        (first / "made").write_text(began)
+        raise KeyboardInterrupt
+    with _scratch(tmp_path, "other") as (other, _):
+        assert other != first and first.is_dir() and not (tmp_path / "confirm-ab12_xyz").exists()
+    with _scratch(tmp_path, "this") as (second, again):
+        assert (second, again, (second / "made").read_text()) == (first, began, began)
+        with pytest.raises(CannotCheck, match="at work"), _scratch(tmp_path, "this"):
+            pass
+    assert list(tmp_path.iterdir()) == []
