@@ -207,13 +207,15 @@ def judge_statements(attachments: Mapping[str, bytes], release: Release, referen
 def release_statement(root: Path, artefacts: Collection[RunArtefact], release: Release, made: Iterable[Period]) -> Statement:
     """State how a release was put together, when its pair sets were `made`; repeated, it gives the same bytes."""
     times = [(period.started_on, period.finished_on) for period in made]
+    given = sorted(artefact.key for artefact in artefacts if artefact.precision == "given")
     when = intoto.Metadata(started_on=min(times)[0], finished_on=max(end for _, end in times)) if times else None
     predicate = Provenance(
         build_definition=intoto.BuildDefinition(
             build_type=intoto.RELEASE,
             external_parameters={
                 "pairSets": sorted(artefact.key for artefact in artefacts),
-                "precision": next((artefact.precision for artefact in artefacts), "canonical"),
+                "precision": min((artefact.precision for artefact in artefacts), default="canonical"),  # given: the last
+                **({"given": given} if given else {}),
             },
             resolved_dependencies=(*inputs_of(artefacts), *_code(root)),
         ),

@@ -142,6 +142,8 @@ def _front_matter(scores: Sequence[tuple[RunArtefact, Metrics]]) -> str:
                 metric_value=float(100 * Fraction(value)),
                 metric_args={"model_revision": model_pin.commit, **_claimed("model_revision", model_pin)}
                 if model_pin.commit
+                else {"vectors": "given"}
+                if model_pin.kind == "given"
                 else None,
             )
             for name, value in msgspec.structs.asdict(metrics).items()

@@ -50,6 +50,8 @@ def resolve_result(result: Evaluation, params: Params, lock: Lock) -> Resolved |
         if pair.dataset in fitting and pair.model == model:
             silent = result.model_revision is None and commit is not None
             compared = _commit_text(commit, lock.get(model))
+            if params.models[model].kind == "given":
+                return Resolved(key, ", whose vectors were given")
             return Resolved(key, f" (the document names no revision of the model; compared is {compared})" if silent else "")
     return _not_made(fitting, model, params, lock)
 

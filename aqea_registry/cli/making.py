@@ -12,6 +12,7 @@ from aqea_registry.cli.claiming import DOCUMENTS
 from aqea_registry.cli.shell import Outcome, Shell, command, examples
 
 if TYPE_CHECKING:
+    from aqea_registry.generation.generate import Generated
     from aqea_registry.sources.pin import Checked
     from aqea_registry.tracing.graph import Branch
     from aqea_registry.tracing.trace import Traced
@@ -91,16 +92,42 @@ def generate(
     from aqea_registry.base.extras import require
     from aqea_registry.embedding.encoder import Settings
     from aqea_registry.generation import generate as operation
-    from aqea_registry.vectors.margin import margin_text
-    from aqea_registry.vectors.scores import Metrics
 
     require("generation")
     settings = Settings(batch=batch, threads=threads, attention=attention, device=device)
-    made = operation.generate(shell.project(), dataset, model, settings, shell.report, fresh=fresh)
+    return _made(operation.generate(shell.project(), dataset, model, settings, shell.report, fresh=fresh))
+
+
+@command
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option("--model", required=True, metavar="NAME", help="The model of kind given in params.yaml.")
+@click.option("--dataset", required=True, metavar="NAME", help="The pinned dataset whose rows they are of.")
+def import_vectors(shell: Shell, files: tuple[str, ...], model: str, dataset: str) -> Outcome:
+    """Make a pair set of vectors that were made elsewhere: by an API, or on last year's machine.
+
+    FILE is .npy (an array (2, n, d) or (n, 2, d), or two files of (n, d)), or .parquet or .jsonl with a row for each pair and
+    lists of numbers embedding1 and embedding2. It is copied to given/MODEL and pinned. The vectors are normalised and rounded
+    as those that are made here; all that shows them says that they were given.
+    """
+    from aqea_registry.base.extras import require
+    from aqea_registry.embedding.encoder import Settings
+    from aqea_registry.generation.generate import generate as made_of
+    from aqea_registry.generation.inputs import import_vectors as operation
+
+    require("Parquet")
+    operation(shell.project(), shell.paths(files), dataset, model, shell.report)
+    return _made(made_of(shell.project(), dataset, model, Settings(), shell.report))
+
+
+def _made(made: Generated) -> Outcome:
+    """What generate and import-vectors show of a pair set."""
+    from aqea_registry.vectors.margin import margin_text
+    from aqea_registry.vectors.scores import Metrics
 
     def show() -> None:
         click.echo(f"{made.path}: {made.n_pairs} pairs x {made.dimension}, {made.precision}")
-        click.echo(f"sentences encoded now {made.encoded}, before {made.reused}")
+        if made.precision != "given":
+            click.echo(f"sentences encoded now {made.encoded}, before {made.reused}")
         if made.margin is not None:
             click.echo(margin_text(made.margin))
         for field in Metrics.__struct_fields__:

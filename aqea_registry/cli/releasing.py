@@ -217,6 +217,8 @@ def confirm(
     def show() -> None:
         for key, verdict in done.verdicts.items():
             click.echo(f"{key}: {verdict}")
+        for remark in done.given:
+            click.echo(printable(f"not confirmed: {remark}"))
         click.echo(printable(f"{done.encoded} sentences encoded on {'; on '.join(done.machines)}"))
         click.echo(printable(f"{done.path}{f', and beside {reference}' if done.added else ''}"))
 

@@ -103,7 +103,7 @@ command = command_of(main)
 
 
 def _command(function: Callable[..., Outcome], group: click.Group) -> click.Command:
-    name = function.__name__.rstrip("_")
+    name = function.__name__.rstrip("_").replace("_", "-")
     full = name if group is main else f"{group.name}-{name}"
 
     @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout, nothing else.")

@@ -22,20 +22,18 @@ from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused
 from aqea_registry.base.progress import Reporter
 from aqea_registry.embedding.encoder import CodeRefusedError, Encoded, Encoder, NoDevice, Settings, this_machine
 from aqea_registry.embedding.vector_cache import VectorCache, libraries
+from aqea_registry.generation.inputs import Matrices, given_vectors, pinned_files, pinned_rows
 from aqea_registry.project.artefact import CatalogueEntry, RunArtefact, metrics_text, plot_text
-from aqea_registry.project.lock import Pin, require_pin
-from aqea_registry.project.params import WRITTEN, Dataset, Model
+from aqea_registry.project.lock import Pin
+from aqea_registry.project.params import WRITTEN, Model
 from aqea_registry.project.project import CACHE, Project
-from aqea_registry.sources.fetch import fetch, opened
-from aqea_registry.sources.kinds import sources_of
-from aqea_registry.sources.rows import Rows, other_splits, read_rows
 from aqea_registry.vectors.containers import pair_json
 from aqea_registry.vectors.containers.open_pairs import write_aqed, write_parquet
 from aqea_registry.vectors.exact import Undefined
 from aqea_registry.vectors.examine import examine
 from aqea_registry.vectors.margin import EncodingRecord, Machine, Margin, Spread, margin
 from aqea_registry.vectors.pair_set import BadVector, Header, Malformed, PairSet, normalised, to_grid
-from aqea_registry.vectors.scores import Metrics, Products, cosines, metrics, products
+from aqea_registry.vectors.scores import Metrics, cosines, metrics, products
 
 
 class Generated(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,10 +44,10 @@ class Generated(msgspec.Struct, frozen=True, kw_only=True):
     n_pairs: int
     dimension: int
     precision: str
-    encoded: int
-    reused: int
-    margin: Margin | None
-    machine: Machine | None
+    encoded: int = 0
+    reused: int = 0
+    margin: Margin | None = None
+    machine: Machine | None = None
     metrics: Metrics
 
 
@@ -74,39 +72,37 @@ def generate(
     artefact = next(artefact for artefact in project.artefacts.values() if artefact.stem == stem)
     artefact.required_pins()  # refused before anything is read
     rows = pinned_rows(project.catalogue[dataset], report)  # before the model, which may be gigabytes
+    if artefact.precision == "given":
+        listed = project.run.manifest.digests.get(artefact.pairs)
+        with given_vectors(artefact, project.catalogue[model], listed, rows.scores, report) as matrices:
+            made = _write(root, artefact, matrices, rows.scores)
+        if project.params.versions is not None:
+            export(project, artefact.pairs, "parquet")
+        return made
     encoder = pinned_model(project.catalogue[model], project.artefacts.values(), report, root=root)
     prefix = artefact.model_entry.prefix_for(artefact.dataset_entry.task)
     first, second = ([prefix + text for text in texts] for texts in (rows.sentences1, rows.sentences2))
     label = f"encode {artefact.key} ({list(project.artefacts).index(artefact.key) + 1} of {len(project.artefacts)})"
     vectors = vectors_of(encoder, itertools.chain(first, second), settings, report, label=label, fresh=fresh)
-    values = products(zip(vectors.cache.blocks(first), vectors.cache.blocks(second), strict=True))
-    header, scores = _scored(artefact, values, rows.scores)
-    with atomic_write(root / artefact.pairs) as file:
-        pair_json.write(file, header, vectors.cache.blocks(first), vectors.cache.blocks(second), rows.scores)
+    made = _write(root, artefact, lambda which: vectors.cache.blocks((first, second)[which]), rows.scores)
     if project.params.versions is not None and elsewhere is None:
         export(project, artefact.pairs, "parquet")
-    write_bytes(root / artefact.plot, plot_text(rows.scores, cosines(values)))
-    write_bytes(root / artefact.metrics, metrics_text(scores, header, artefact.precision))
     margin = vectors.margin(artefact, first, second)
     if vectors.made is not None:  # without a machine there is nothing to state
         files = {path: hash_file(root / path).sha256 for path in artefact.stated}
         write_pair_set_statement(root, artefact, files, vectors.made.machine, margin, started)
-    return Generated(
-        name=artefact.key,
-        path=artefact.pairs,
-        n_pairs=header.n_pairs,
-        dimension=header.dimension,
-        precision=artefact.precision,
+    return msgspec.structs.replace(
+        made,
         encoded=vectors.encoded,
         reused=len({*first, *second}) - vectors.encoded,
         margin=margin,
         machine=vectors.made.machine if vectors.made else None,
-        metrics=scores,
     )
 
 
-def _scored(artefact: RunArtefact, values: Products, graded: Sequence[float]) -> tuple[Header, Metrics]:
-    """The scores against the human ones, and the header of the pair file. Raises Refused without a correlation."""
+def _write(root: Path, artefact: RunArtefact, matrices: Matrices, graded: Sequence[float]) -> Generated:
+    """Write pair file, plot data and metrics of vectors, scored against the human ones. Raises Refused without a score."""
+    values = products(zip(matrices(0), matrices(1), strict=True))
     try:
         scores = metrics(values, graded)
     except Undefined as error:
@@ -118,7 +114,18 @@ def _scored(artefact: RunArtefact, values: Products, graded: Sequence[float]) ->
         n_pairs=len(graded),
         baseline_spearman=scores.cos_sim_spearman,
     )
-    return header, scores
+    with atomic_write(root / artefact.pairs) as file:
+        pair_json.write(file, header, matrices(0), matrices(1), graded)
+    write_bytes(root / artefact.plot, plot_text(graded, cosines(values)))
+    write_bytes(root / artefact.metrics, metrics_text(scores, header, artefact.precision))
+    return Generated(
+        name=artefact.key,
+        path=artefact.pairs,
+        n_pairs=header.n_pairs,
+        dimension=header.dimension,
+        precision=artefact.precision,
+        metrics=scores,
+    )
 
 
 def export(project: Project, path: str, kind: str) -> str:
@@ -355,17 +362,6 @@ def _join(parts: Sequence[Encoded]) -> Encoded:
     return Encoded(positions, np.concatenate([part.vectors for part in parts]))
 
 
-def pinned_rows(dataset: CatalogueEntry, report: Reporter, *, local_only: bool = False) -> Rows:
-    """A dataset's rows out of its pinned files; with `local_only`, from this machine alone. Raises RegistryError."""
-    entry, (pin, folder) = dataset.entry, _pinned_files(dataset, report, local_only)
-    assert isinstance(entry, Dataset)
-    rows = read_rows(opened({path: folder / path for path in pin.files}), entry, dataset.name)
-    splits = (f"{finding.subject}: {finding.message}" for finding in other_splits(dataset.name, entry, pin.files))
-    for remark in (*splits, *rows.notes(dataset.name)):
-        report.warn(remark)
-    return rows
-
-
 def pinned_model(
     model: CatalogueEntry, run: Collection[RunArtefact], report: Reporter, *, local_only: bool = False, root: Path | None = None
 ) -> ModelInUse:
@@ -373,18 +369,10 @@ def pinned_model(
 
     Its vectors are kept below `root` (default: the project's).
     """
-    entry, (pin, folder) = model.entry, _pinned_files(model, report, local_only)
+    entry, (pin, folder) = model.entry, pinned_files(model, report, local_only)
     assert isinstance(entry, Model)
     others = (artefact.model_entry for artefact in run)
     same = {other.dimension for other in others if _full_vectors(other) == _full_vectors(entry)}
-    precision, cache = next(artefact.precision for artefact in run), (root or model.root) / CACHE / "vectors"
+    precision = next(artefact.precision for artefact in run if artefact.precision != "given")
+    cache = (root or model.root) / CACHE / "vectors"
     return ModelInUse(model.name, entry, pin, precision, folder, cache, tuple(sorted({entry.dimension, *same})))
-
-
-def _pinned_files(wanted: CatalogueEntry, report: Reporter, local_only: bool) -> tuple[Pin, Path]:
-    """The pin of a catalogue entry, and a folder with exactly the files that it names."""
-    pin = require_pin(wanted.name, wanted.entry, wanted.pin)
-    sources = sources_of(wanted, pin.commit)
-    if local_only:
-        sources = [source for source in sources if source.present() and source.local(min(pin.files)) is not None]
-    return pin, fetch(wanted.name, pin, sources, wanted.root / CACHE / "pinned", report)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import msgspec
 
 from aqea_registry.base.files import FileDigest
+from aqea_registry.base.findings import Refused
 from aqea_registry.project.lock import LOCK, Pin, require_pin
 from aqea_registry.project.params import Dataset, Model
 
@@ -42,7 +43,8 @@ class CatalogueEntry(NamedTuple):
 class RunArtefact(msgspec.Struct, frozen=True, kw_only=True):
     """A pair set of the run: its inputs with their pins (None: not pinned), and its files as paths below the project.
 
-    `exports` maps further formats to their names in the run. In projects of 0.1.0 a view is a stage of its own.
+    `exports` maps further formats to their names in the run. In projects of 0.1.0 a view is a stage of its own. The `precision`
+    is `given` where the vectors were not computed here.
     """
 
     key: str
@@ -54,7 +56,7 @@ class RunArtefact(msgspec.Struct, frozen=True, kw_only=True):
     model_entry: Model
     dataset_pin: Pin | None
     model_pin: Pin | None
-    precision: Literal["canonical", "float32"]
+    precision: Literal["canonical", "float32", "given"]
     exports: Mapping[str, str] = {}
     view_stage: str
 
@@ -134,6 +136,33 @@ class RunArtefact(msgspec.Struct, frozen=True, kw_only=True):
         """The pins of dataset and model. Raises Refused if there is none or it is of something else."""
         dataset_pin = require_pin(self.dataset, self.dataset_entry, self.dataset_pin)
         return dataset_pin, require_pin(self.model, self.model_entry, self.model_pin)
+
+    @property
+    def given_stem(self) -> str:
+        """How the names of imported files of its vectors begin: they are of these rows, and of no other pin of the dataset."""
+        return f"{self.dataset}-{self.dataset_pin.digest()[:12] if self.dataset_pin else 'unpinned'}"
+
+    def given_pin(self) -> Pin:
+        """The pin of its imported files alone. Raises Refused."""
+        pin, stem = self.required_pins()[1], f"{self.given_stem}."
+        files = {path: file for path, file in pin.files.items() if path.startswith(stem)}
+        if not files:
+            message = f"no vectors were imported for {self.dataset} as it is pinned now"
+            hint = f"aqea-registry import-vectors FILE --model {self.model} --dataset {self.dataset}"
+            raise Refused.of("unpinned", f"models.{self.model}", message, hint=hint)
+        return msgspec.structs.replace(pin, files=files)
+
+    @property
+    def model_text(self) -> str:
+        """The model as people are shown it."""
+        return f"{self.model_entry.repo}{' (given)' * (self.precision == 'given')}"
+
+    @property
+    def remark(self) -> str | None:
+        """What is said of a given pair set wherever it is shown; None for one that is made here."""
+        note = f" ({self.model_entry.note})" if self.model_entry.note else ""
+        text = f"the vectors of {self.key} were given{note}, not made here: bytes and scores can be checked, but not made again"
+        return text if self.precision == "given" else None
 
     @property
     def expected(self) -> Expected:

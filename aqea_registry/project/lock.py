@@ -28,14 +28,14 @@ class PinnedFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class Pin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One repository, fixed. A directory has no commit: its digests are its identity.
+    """One repository, fixed. A directory and given vectors have no commit: their digests are their identity.
 
     `resolved_from` names the source whose bytes were hashed, `resolved_at` the day. Bytes of any other source than the Hub are
     only claimed to be the commit's, until the Hub confirms them. A pin without files is unresolved: its commit is known, its
     digests are not, and nothing can be made from it.
     """
 
-    kind: Literal["model", "dataset", "directory"]
+    kind: Literal["model", "dataset", "directory", "given"]
     id: str
     requested: str | None
     commit: Commit | None
@@ -45,16 +45,18 @@ class Pin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     files: dict[str, PinnedFile]
 
     def __post_init__(self) -> None:
-        if self.kind != "directory" and self.commit is None:
+        if self.kind in ("model", "dataset") and self.commit is None:
             raise ValueError("a pin of a Hub repository needs its 40-hex commit")
         for path in self.files:
             safe_path(path)
 
     @property
-    def state(self) -> Literal["unresolved", "directory", "claimed", "resolved"]:
-        """`unresolved` without digests, `directory` without a commit, `claimed` without the Hub's word for the commit."""
-        if self.kind == "directory" or not self.files:
-            return "directory" if self.files else "unresolved"
+    def state(self) -> Literal["unresolved", "directory", "given", "claimed", "resolved"]:
+        """`unresolved` without digests, the kind without a commit, `claimed` without the Hub's word for the commit."""
+        if not self.files:
+            return "unresolved"
+        if self.kind == "directory" or self.kind == "given":
+            return self.kind
         return "resolved" if self.resolved_from == "hub" else "claimed"
 
     @property
@@ -123,8 +125,9 @@ def pin_findings(name: str, entry: Dataset | Model, pin: Pin | None) -> list[Fin
     subject = f"{group_of(entry)}.{name}"
     if pin is None or not pin.files:
         state = "it is not pinned" if pin is None else f"only its commit {pin.commit} is known, no digests"
-        return [Finding("unpinned", subject, f"{state}; run: aqea-registry pin {name}")]
-    if isinstance(entry, Model):
+        command = f"import-vectors FILE --model {name} --dataset NAME" if entry.kind == "given" else f"pin {name}"
+        return [Finding("unpinned", subject, f"{state}; run: aqea-registry {command}")]
+    if isinstance(entry, Model) and entry.kind != "given":  # whose arrays are read without pickles
         unsafe = [path for path in pin.files if path.endswith(PICKLES) and not entry.allow_pickle]
         unsafe += [path for path in pin.files if path.endswith(".py") and not entry.trust_remote_code]
         if unsafe:

@@ -17,6 +17,8 @@ Commit = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{40}\Z")]
 MODEL_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*/config.json", "*/*.safetensors")
 CODE_FILES = ("*.py",)
 PICKLED_FILES = ("pytorch_model*.bin", "*/pytorch_model.bin")
+GIVEN_FIELDS = ("repo", "kind", "dimension", "licence", "note", "sources")  # of an entry whose vectors are given
+GIVEN = "given"  # the folder that has such vectors, below it one of each model
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".npy", ".h5", ".msgpack")
 
 
@@ -54,16 +56,17 @@ class Dataset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A sentence-transformers model.
+    """A sentence-transformers model; or, of kind `given`, whoever made vectors that are imported and not made here.
 
     A vector of `full_dimension` is cut to `dimension` and normalised again (Matryoshka). `prefix` stands before every sentence,
     unless `instructions` has one for the dataset's `task`. Code is run only with `trust_remote_code`, pickled weights are read
     only with `allow_pickle`. `rounding_offset` moves the grid's boundaries by so many micro-units (docs/margins.md).
+    `note` says who made the vectors, and when.
     """
 
     repo: str
     dimension: Annotated[int, msgspec.Meta(ge=1, le=65536)]
-    kind: Literal["model", "directory"] = "model"
+    kind: Literal["model", "directory", "given"] = "model"
     revision: str | None = None
     commit: Commit | None = None
     full_dimension: Annotated[int, msgspec.Meta(ge=1, le=65536)] | None = None
@@ -77,6 +80,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     allow_pickle: bool = False
     licence: str | None = None
     sources: tuple[str, ...] = ()
+    note: str | None = None
 
     def patterns(self) -> tuple[str, ...]:
         """The files to pin, as globs whose stars stay within one folder."""
@@ -192,6 +196,11 @@ def known_commit(entry: Dataset | Model) -> str | None:
     return entry.commit or (entry.revision if re.fullmatch(r"[0-9a-f]{40}", entry.revision or "") else None)
 
 
+def sources_for(name: str, entry: Dataset | Model, common: tuple[str, ...]) -> tuple[str, ...]:
+    """Where the entry's bytes may be: its sources or the common ones; given vectors first where they were imported to."""
+    return (f"directory:{GIVEN}/{name}", *entry.sources) if entry.kind == "given" else entry.sources or common
+
+
 def group_of(entry: Dataset | Model) -> Group:
     """The mapping of params.yaml and of the lock that holds an entry."""
     return "datasets" if isinstance(entry, Dataset) else "models"
@@ -227,8 +236,13 @@ def _check_entry(entry: Dataset | Model, label: str) -> None:
             raise BadConfiguration(f"{label}.files: {path!r}: {error}") from error
     if entry.kind == "directory" and not (entry.sources and entry.files):
         raise BadConfiguration(f"{label}: an entry of kind directory needs 'files' and 'sources'")
-    if entry.kind != "directory" and not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", entry.repo):
+    if entry.kind in ("dataset", "model") and not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", entry.repo):
         raise BadConfiguration(f"{label}.repo: {entry.repo!r} is not the id of a Hub repository")
+    if isinstance(entry, Model):
+        plain = Model(**{name: getattr(entry, name) for name in GIVEN_FIELDS})
+        if entry.kind == "given" and entry != plain:
+            other = next(name for name in Model.__struct_fields__ if getattr(entry, name) != getattr(plain, name))
+            raise BadConfiguration(f"{label}.{other}: an entry of kind given has only {', '.join(GIVEN_FIELDS)}")
     if isinstance(entry, Model) and entry.full_dimension is not None and entry.full_dimension <= entry.dimension:
         raise BadConfiguration(f"{label}.full_dimension: must be more than dimension, {entry.dimension}")
 

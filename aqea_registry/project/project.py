@@ -19,7 +19,7 @@ from aqea_registry.base.strict import load_yaml
 from aqea_registry.project.artefact import CatalogueEntry, RunArtefact
 from aqea_registry.project.lock import AGAIN, DVC_LOCK, LOCK, DvcLock, Lock, Pin, parameter_findings, parse_lock, read_dvc_lock
 from aqea_registry.project.manifest import Manifest, read_manifest
-from aqea_registry.project.params import Params, group_of, to_params
+from aqea_registry.project.params import Params, group_of, sources_for, to_params
 
 PARAMS = "params.yaml"
 CACHE = ".aqea"
@@ -58,6 +58,10 @@ class RunRecord:
         """What the run rests on, datasets first."""
         inputs = [artefact.pins for artefact in self.artefacts.values()]
         return {**dict(dataset for dataset, _ in inputs), **dict(model for _, model in inputs)}
+
+    def remarks(self) -> list[str]:
+        """What is said of pair sets that were given."""
+        return [remark for artefact in self.artefacts.values() if (remark := artefact.remark)]
 
     def paths(self) -> list[str]:
         """What the manifest of this run lists: pair files, exports, metrics, Parquet views, and the lock."""
@@ -99,7 +103,7 @@ class Project:
         """The entries of params.yaml with their pins, datasets first and sorted."""
         named = sorted(self.params.catalogue.items(), key=lambda named: (group_of(named[1]), named[0]))
         return {
-            name: CatalogueEntry(name, entry, self.lock.get(name), entry.sources or self.params.sources, self.root)
+            name: CatalogueEntry(name, entry, self.lock.get(name), sources_for(name, entry, self.params.sources), self.root)
             for name, entry in named
         }
 
@@ -137,7 +141,7 @@ class Project:
                 model_entry=params.models[pair.model],
                 dataset_pin=self.lock.datasets.get(pair.dataset),
                 model_pin=self.lock.models.get(pair.model),
-                precision=params.precision,
+                precision="given" if params.models[pair.model].kind == "given" else params.precision,
                 exports={
                     export.format: name
                     for name, export in params.run.exports.items()

@@ -49,9 +49,15 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     results: Sequence[Result]
     files: Mapping[str, tuple[str, int]]
     pins: Mapping[str, Pin]
+    given: Sequence[str] = ()  # what is said of pair sets whose vectors were not made here
     citation: Citation | None = None
     plot: tuple[str, str] | None = None  # its path in the release, and what it shows in words
     report: str | None = None  # its path in the release
+
+    @property
+    def description(self) -> str:
+        """What the release is, in a paragraph."""
+        return " ".join([DESCRIPTION, *(f"But {remark}." for remark in self.given)])
 
 
 def render_card(card: Card) -> bytes:
@@ -66,7 +72,8 @@ def render_card(card: Card) -> bytes:
     text = environment.from_string(layout).render(
         front_matter=_front_matter(card),
         title=" ".join(title.split()),
-        description=DESCRIPTION,
+        description=card.description,
+        given=bool(card.given),
         results=card.results,
         names=", ".join(f"`{result.name}`" for result in card.results),
         home=citation.home() if citation else None,
@@ -200,12 +207,12 @@ FOLDERS = ("data/", "parquet/")
 
 def render_croissant(card: Card) -> bytes:
     """croissant.json: every data file with its sha256, and a record set for each pair set."""
-    stated = msgspec.to_builtins(card.publish.rai)
+    stated, given = msgspec.to_builtins(card.publish.rai), [f"But {remark}." for remark in card.given]
     value = {
         "@context": context(),
         "@type": "sc:Dataset",
         "name": " ".join(card.publish.title.split()),
-        "description": DESCRIPTION,
+        "description": card.description,
         "conformsTo": [CROISSANT, RAI] if stated else CROISSANT,
         "license": f"https://choosealicense.com/licenses/{card.publish.licence}/",  # where the Hub itself points to
         "inLanguage": list(card.publish.language),
@@ -215,7 +222,7 @@ def render_croissant(card: Card) -> bytes:
         **_cited(card),
         **{f"rai:{term}": text for term, text in stated.items()},
         "prov:wasDerivedFrom": [_source(name, pin) for name, pin in sorted(card.pins.items())],
-        "prov:wasGeneratedBy": {"@type": "prov:Activity", "name": "embedding", "description": GENERATED},
+        "prov:wasGeneratedBy": {"@type": "prov:Activity", "name": "embedding", "description": " ".join([GENERATED, *given])},
         "distribution": [
             _file(path, sha256, size) for path, (sha256, size) in sorted(card.files.items()) if path.startswith(FOLDERS)
         ],

@@ -43,6 +43,7 @@ class Confirming(msgspec.Struct, frozen=True, kw_only=True):
     encoded: int
     path: str
     added: bool
+    given: tuple[str, ...] = ()  # what is said of those that nobody can make again
 
 
 def confirm(
@@ -63,9 +64,12 @@ def confirm(
     tagged = find(store, tag, digest)
     reference = join_reference(store.spec, tag, tagged.digest)
     release = store.release(tagged)
-    common = [artefact for artefact in project.artefacts.values() if published_path(artefact.pairs) in release.files()]
-    if not common:
+    found = [artefact for artefact in project.artefacts.values() if published_path(artefact.pairs) in release.files()]
+    if not found:
         raise CannotCheck(f"{reference} and the run have no pair set in common", "choose the release's run in params.yaml")
+    common = [artefact for artefact in found if not artefact.remark]
+    if not common:
+        raise CannotCheck(f"{reference}: {found[0].remark}", f"what can be checked of it: aqea-registry verify {reference}")
     _refuse_other_pins(store, tagged, release, common)
     beside = statements_in((name, content) for name, content in store.attachments(tagged).items() if NAME.fullmatch(name))
     _refuse_known(reference, beside, {artefact.key for artefact in common}, settings.device)
@@ -93,6 +97,7 @@ def confirm(
         encoded=sum(made.encoded for made in confirmed.values()),
         path=f"{FOLDER}/{name}",
         added=add,
+        given=tuple(artefact.remark for artefact in found if artefact.remark),
     )
 
 

@@ -170,10 +170,10 @@ def _card(publish: Publish, run: RunRecord, verification: CheckedProject) -> car
         made = run.artefacts[key]
         split = card.split_name(made.dataset_entry.split_name)
         pairs, view = published_path(made.pairs), published_path(made.view)
-        results.append(card.Result(key, made.dataset, made.model_entry.repo, split, pairs, view, examined))
+        results.append(card.Result(key, made.dataset, made.model_text, split, pairs, view, examined))
     cited = parse_citation(read_small(citation, Limit.SETTINGS)) if os.path.lexists(citation) else None
     pins = {name: pin for name, pin in run.pins().items() if pin is not None}
-    return card.Card(publish=publish, results=results, files={}, pins=pins, citation=cited)
+    return card.Card(publish=publish, results=results, files={}, pins=pins, given=run.remarks(), citation=cited)
 
 
 def _listed(folder: Path) -> dict[str, str]:

@@ -76,7 +76,7 @@ class Repository(NamedTuple):
     """An entry of params.yaml: its name there, and the upstream repository and commit (None for a plain directory)."""
 
     name: str
-    kind: Literal["model", "dataset", "directory"]
+    kind: Literal["model", "dataset", "directory", "given"]
     id: str
     commit: str | None
 

@@ -85,9 +85,9 @@ def page_of(
         files=listed,
         verified=len(listed) if alone else verification.files,
         findings=(*verification.findings, *checked.findings),
-        notes=() if alone else (*verification.notes, *checked.notes),
+        notes=run.remarks() if alone else (*verification.notes, *checked.notes),
         pair_sets=[
-            PairSetFacts(key, artefact.dataset, artefact.model_entry.repo, artefact.settings, verification.pair_sets[key])
+            PairSetFacts(key, artefact.dataset, artefact.model_text, artefact.settings, verification.pair_sets[key])
             for key, artefact in run.artefacts.items()
             if key in verification.pair_sets
         ],

@@ -161,7 +161,10 @@ class LocalFile(NamedTuple):
 
 
 def local_files(name: str, pin: Pin, sources: Sequence[Source]) -> tuple[list[LocalFile], list[Finding]]:
-    """Every pinned file in every source on this machine; a finding where a folder lacks it, but for the Hub's cache."""
+    """Every pinned file in every source on this machine; a finding where a folder lacks it, but for the Hub's cache.
+
+    Given vectors need not be here: what was made of them is.
+    """
     local, findings = list[LocalFile](), list[Finding]()
     for source in sources:
         if not source.present():
@@ -175,7 +178,7 @@ def local_files(name: str, pin: Pin, sources: Sequence[Source]) -> tuple[list[Lo
                 continue
             if location is not None:
                 local.append(LocalFile(subject, path, location, file))
-            elif source.spec.startswith(("directory:", "package:")):
+            elif source.spec.startswith(("directory:", "package:")) and pin.kind != "given":
                 findings.append(Finding("missing", subject, "the source lacks a pinned file", file.sha256))
     return local, findings
 

@@ -246,9 +246,9 @@ def sources_of(wanted: CatalogueEntry, commit: str | None) -> list[Source]:
 def open_source(spec: str, root: Path, repository: Repository) -> Source:
     """The source that a line of params.yaml names (docs/catalogue.md), for one repository. Raises BadConfiguration."""
     kind, _, rest = spec.partition(":")
-    if spec == "hub" and repository.kind != "directory":
+    if spec == "hub" and repository.kind in ("model", "dataset"):
         return HubSource(repository, root / ".aqea" / "incoming")
-    if spec == "cache" and repository.kind != "directory":
+    if spec == "cache" and repository.kind in ("model", "dataset"):
         return cache_source(repository)
     filled = _fill(spec, rest, repository)
     if "://" in spec:

@@ -55,6 +55,13 @@ def pin(project: Project, names: Sequence[str], report: Reporter, *, commits_onl
     today = datetime.now(UTC).date().isoformat()
     for wanted in project.entries(names):
         name = wanted.name
+        if wanted.entry.kind == "given":  # its files are imported, and never looked for
+            if wanted.pin is None:
+                notes.append(f"{name}: {pin_findings(name, wanted.entry, None)[0].message}")
+            else:
+                now = msgspec.structs.replace(wanted.pin, id=wanted.entry.repo, licence=wanted.entry.licence)
+                done.append(_compare(wanted, now))
+            continue
         if commits_only:
             done.append(_unresolved(wanted))
             continue
@@ -73,6 +80,13 @@ def pin(project: Project, names: Sequence[str], report: Reporter, *, commits_onl
         _write(project.root / LOCK, done)
     reason = most_severe([*failures.values(), *unfit])
     return Pinnings(done=tuple(done), failed=tuple(failures), error=reason, notes=tuple(notes))
+
+
+def pin_given(wanted: CatalogueEntry, files: dict[str, PinnedFile]) -> None:
+    """Pin these imported files, and no others, as an entry's given vectors."""
+    found = make_pin(wanted.entry, None, wanted.entry.licence, "import", files)
+    today = datetime.now(UTC).date().isoformat()
+    _write(wanted.root / LOCK, [_compare(wanted, msgspec.structs.replace(found, resolved_at=today))])
 
 
 def _write(path: Path, done: Sequence[Pinned]) -> None:
@@ -159,10 +173,10 @@ def check_pins(project: Project, names: Sequence[str], report: Reporter, *, reco
                     silence = error
                     if not asked:
                         unasked[name] = error.message
-            elif not asked:
+            elif not asked and found.kind != "given":
                 unasked[name] = "; ".join(f"{source.spec}: {source.hint}" for source in sources)
         findings += mine
-        silent = "not asked" if name in unasked else "same"
+        silent = "not asked" if name in unasked else "given" if wanted.entry.kind == "given" else "same"
         states[name] = mine[0].code if mine else "claimed" if found and found.state == "claimed" else silent
     states |= {pinned.name: pinned.state for pinned in confirmed}
     if record and confirmed:

@@ -44,7 +44,10 @@ def draw_pins(builder: GraphBuilder, catalogue: Collection[CatalogueEntry], scop
             if wanted is not None:
                 broken = "; ".join(sentence_of(finding) for finding in pin_findings(name, wanted.entry, pin))
             repository = pin.id if pin is not None else wanted.entry.repo if wanted else None
-            facts: dict[str, object] = {"kind": kind, "repository": repository}
+            facts: dict[str, object] = {
+                "kind": "given vectors" if pin and pin.kind == "given" else kind,
+                "repository": repository,
+            }
             if pin is not None:
                 facts |= {
                     "requested": pin.requested,
@@ -107,6 +110,7 @@ def draw_run(builder: GraphBuilder, scope: Scope) -> None:
 def _draw_metrics(builder: GraphBuilder, artefact: RunArtefact) -> None:
     """The numbers of a pair set; metrics file and benchmark print them."""
     key, printing = artefact.key, artefact.printing
+    builder.add_facts(f"pair-set:{key}", **({"note": artefact.remark} if artefact.remark else {}))
     for metric in Metrics.__struct_fields__:
         words = [f"{name}#{metric}" for name in (key, artefact.pairs, artefact.view, *printing)]
         id_ = builder.node("metric", f"{key}#{metric}", f"{key}#{metric}", {}, None, words)

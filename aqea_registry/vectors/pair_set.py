@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 Micro = npt.NDArray[np.int32]
 Values = npt.NDArray[np.float64]
-Container = Literal["json", "embeddings", "parquet", "aqed"]
+Container = Literal["json", "embeddings", "parquet", "aqed", "npy", "jsonl"]
 Number = TypeVar("Number", np.int32, np.float64)
 Decoded = TypeVar("Decoded")
 

@@ -67,7 +67,7 @@ def verify_project(project: Project, report: Reporter) -> CheckedProject:
         bytes=sum(digest.size for digest in files),
         # Of what two checks see of a subject the first counts.
         findings=tuple({(finding.code, finding.subject): finding for finding in reversed(findings)}.values())[::-1],
-        notes=(*notes, *counted, *stale, *statement_notes(project.root)),
+        notes=(*run.remarks(), *notes, *counted, *stale, *statement_notes(project.root)),
         digests=digests,
         pair_sets=pair_sets,
     )

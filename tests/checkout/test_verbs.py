@@ -15,6 +15,7 @@ VERBS = (
     "sources.pin.check_pins",
     "generation.generate.generate",
     "generation.generate.export",
+    "generation.inputs.import_vectors",
     "verification.verify_project.verify_project",
     "verification.verify_release.verify_receipts",
     "claims.check_claims.check_claims",

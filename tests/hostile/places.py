@@ -21,7 +21,7 @@ from aqea_registry.base.files import ignore
 from aqea_registry.base.findings import RegistryError
 from aqea_registry.base.progress import Silent
 from aqea_registry.cli.shell import STATUS
-from aqea_registry.generation.generate import pinned_rows
+from aqea_registry.generation.inputs import pinned_rows
 from aqea_registry.project.project import open_project
 from aqea_registry.releases.card import parse_citation
 from aqea_registry.sources import resolve

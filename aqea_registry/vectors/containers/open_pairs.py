@@ -44,7 +44,7 @@ AQED_HEADER = 60  # bytes
 ROWS = 1_000  # of a row group: what a reader holds at a time, and what the Hub's viewer fetches for a page
 KEY = b"aqea-pair-set"
 COLUMNS = ("embedding1", "embedding2", "score")
-_KNOWN = (("embedding1", "embeddings1"), ("embedding2", "embeddings2"), ("score", "scores"))  # names of other writers
+KNOWN = (("embedding1", "embeddings1"), ("embedding2", "embeddings2"), ("score", "scores"))  # names of other writers
 
 
 @contextmanager
@@ -120,6 +120,7 @@ def write_parquet(file: BinaryIO, pairs: PairSet) -> None:
 def _pyarrow() -> tuple[Any, Any]:
     """Import pyarrow and its Parquet module: heavy, and not needed to verify. Raises CannotCheck."""
     require("Parquet")
+    import pyarrow.compute
     import pyarrow.parquet
 
     return pyarrow, pyarrow.parquet
@@ -134,7 +135,7 @@ def open_parquet(path: Path) -> PairFile:
             schema, n_pairs = table.schema_arrow, table.metadata.num_rows
     except (pa.ArrowException, OSError) as error:
         raise Malformed(f"not a Parquet file that can be read: {error}") from error
-    names = [next((name for name in known if name in schema.names), None) for known in _KNOWN]
+    names = [next((name for name in known if name in schema.names), None) for known in KNOWN]
     if names[0] is None or names[1] is None:
         raise Malformed(f"its columns are {', '.join(schema.names[:8])}; embedding1 and embedding2 are not among them")
     if twice := [name for name in schema.names if schema.names.count(name) > 1]:
@@ -161,7 +162,7 @@ def open_parquet(path: Path) -> PairFile:
         name = str(names[which])
         for part in column(name, BLOCK_ROWS):
             flat = part.flatten()
-            if part.null_count or len(flat) % max(1, len(part)):
+            if part.null_count or len(pa.compute.list_value_length(part).unique()) > 1:
                 raise Malformed(f"{name}: a vector is missing, or vectors have different lengths")
             yield _finite(flat, name).reshape(len(part), -1) / (MICRO if in_millionths else 1)
 
