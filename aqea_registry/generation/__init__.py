@@ -1,8 +1,9 @@
-"""From a project to its artefacts: the verbs generate and export.
+"""From a project to its artefacts: the verbs generate, export and import-vectors.
 
 Open `generate` first: it reads a dataset's rows, has their sentences encoded (by `vectors_of`: those that are kept, and new
 ones of the model), scores them, and writes pair file, view, metrics, plot data and statement; and other formats from a pair
-file. It reads and writes files; the values that it writes are computed by `vectors` and `project`.
+file. `inputs` has what is read for that, and brings in vectors that were made elsewhere. Both read and write files; the values
+that they write are computed by `vectors` and `project`.
 
 >>> import numpy as np
 >>> from aqea_registry.embedding.encoder import Encoded
