@@ -11,14 +11,17 @@ from aqea_registry.base.findings import CannotCheck
 # The extra of a part, and the modules that it imports. Those of generation take seconds: its packages are looked for instead.
 PARTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "generation": ("generate", ()),
+    "a model": ("generate", ("torch", "sentence_transformers")),
     "Parquet": ("generate", ("pyarrow", "pyarrow.parquet")),
     "the Hugging Face Hub": ("stores", ("huggingface_hub", "huggingface_hub.hf_api", "huggingface_hub.repocard")),
     "a model-index": ("stores", ("huggingface_hub", "huggingface_hub.repocard")),
     "an OCI registry": ("stores", ("requests",)),
     "GitHub": ("stores", ("github", "requests")),
     "a mirror": ("stores", ("fsspec",)),
+    "this command": ("generate,stores", ()),
 }
 PACKAGES = ("numpy", "sentence-transformers", "tokenizers", "torch", "transformers", "pyarrow")
+TORCH = "; without a graphics card first the torch for processors: PyTorch's page 'Start Locally' has the command, under CPU"
 
 
 def require(part: str) -> None:
@@ -27,7 +30,7 @@ def require(part: str) -> None:
         for module in PARTS[part][1]:
             importlib.import_module(module)
         if part == "generation":
-            _look_for(PACKAGES)
+            _look_for(("torch", *PACKAGES))
     except Exception as error:  # a broken library fails in its own ways
         raise unusable(part, error) from error
 
@@ -40,11 +43,13 @@ def unusable(part: str, error: BaseException) -> CannotCheck:
     if isinstance(error, ModuleNotFoundError):
         message = f"{error.name} is not installed; {part} needs it"
     asked = re.search(r"pip install [\w.\[\] -]*\w", str(error))  # by a model's own code
-    return CannotCheck(message, asked[0] if asked else f"pip install 'aqea-registry[{PARTS[part][0]}]'")
+    hint = asked[0] if asked else f"pip install 'aqea-registry[{PARTS[part][0]}]'"
+    return CannotCheck(message, hint + (TORCH if isinstance(error, ModuleNotFoundError) and error.name == "torch" else ""))
 
 
 def _look_for(packages: Iterable[str]) -> None:
     """Raise ModuleNotFoundError for the first that is not installed, of these packages and all that they need in turn."""
+    packages = [metadata.distribution(name).name for name in packages]
     from packaging.requirements import Requirement
 
     waiting, seen = [(name, "") for name in packages], set[tuple[str, str]]()

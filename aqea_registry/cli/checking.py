@@ -104,6 +104,28 @@ def _verify(shell: Shell, target: str | None, root: Path | None, deep: bool) -> 
 
 
 @command
+@examples("docs", "docs claims", "docs mismatch")
+@click.argument("page", required=False)
+def docs(shell: Shell, page: str | None) -> Outcome:
+    """Show a page of the documentation, or what the code of a finding means: they are part of the installation.
+
+    Without PAGE, their names.
+    """
+    from aqea_registry.base.findings import CODES, BadConfiguration
+
+    package = Path(__file__).parents[1]
+    folder = package / "docs" if (package / "docs").is_dir() else package.parent / "docs"  # a checkout has them beside it
+    pages = {path.stem: path.read_text("utf-8") for path in sorted(folder.glob("*.md"))}
+    if page is not None and page not in {*pages, *CODES}:
+        raise BadConfiguration(f"there is no page {page!r}", f"one of {', '.join(pages)}, or the code of a finding")
+    text = pages.get(page or "", "\n".join(f"{name:14} {content.partition(chr(10))[0][2:]}" for name, content in pages.items()))
+    if page in CODES:
+        line = next(line for line in pages["findings"].splitlines() if f'id="{page}"' in line)
+        text = line.rpartition("</a>")[2].strip(" |").replace(" | ", ": ")
+    return Outcome((), {"pages": [*pages], "page": page, "text": text}, lambda: click.echo_via_pager(text))
+
+
+@command
 @examples("compare v1 v2", "compare training/data views", "compare old_pairs.json new_pairs.json --diagnose")
 @click.argument("before", metavar="A")
 @click.argument("after", metavar="B")

@@ -140,6 +140,10 @@ def _finish(
         outcome = work()
     except RegistryError as raised:
         error = raised
+    except ImportError as raised:  # of whatever a library imports late
+        from aqea_registry.base.extras import unusable
+
+        error = unusable("this command", raised)
     except OSError as raised:
         path = f"{raised.filename}: " if raised.filename else ""
         error = CannotCheck(
@@ -262,6 +266,7 @@ def print_findings(findings: Sequence[Finding]) -> None:
     print_table(("finding", "subject", "what", "expected", "actual"), rows)
     if more := [f"{len(same) - FEW} more {code}" for code, same in by_code.items() if len(same) > FEW]:
         click.echo(f"and {', '.join(more)}; to see all: --json, or a pipe (| less)")
+    click.echo(f"what it means: aqea-registry docs {findings[0].code}")
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aqea_registry.attestations.made import now, write_pair_set_statement
-from aqea_registry.base.extras import unusable
+from aqea_registry.base.extras import require, unusable
 from aqea_registry.base.files import Advance, Limit, atomic_write, hash_file, open_regular, read_small, write_bytes
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused
 from aqea_registry.base.progress import Reporter
@@ -323,6 +323,7 @@ def _keep(
 
 def load_encoder(model: ModelInUse, settings: Settings) -> Encoder:
     """The model, ready to encode. Raises Refused for files that do not load, CannotCheck without the libraries or device."""
+    require("a model")
     try:
         return Encoder(model.folder, model.entry, model.precision, settings)
     except NoDevice as error:

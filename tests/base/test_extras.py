@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import sys
 from fnmatch import fnmatchcase
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import numpy
 import pytest
 
-from aqea_registry.base.extras import PARTS, require, unusable
+from aqea_registry.base.extras import PARTS, TORCH, require, unusable
 from aqea_registry.base.findings import CannotCheck
 from aqea_registry.project.lock import LOCK, Lock, Pin, PinnedFile, render_lock
 from tests import sampling
-from tests.tools import ROOT, Result, needed_package, run
+from tests.tools import ROOT, Result, aqea, needed_package, run
 
 for package in ("torch", "huggingface_hub"):
     needed_package(package)
@@ -50,10 +51,10 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 VERBS = {
-    "generate d m": GENERATE,
+    "generate d m": GENERATE + TORCH,
     "export pairs.json --format parquet": GENERATE,
-    "compare a.json b.json --diagnose": GENERATE,
-    "confirm oci:releases:v1": GENERATE,
+    "compare a.json b.json --diagnose": GENERATE + TORCH,
+    "confirm oci:releases:v1": GENERATE + TORCH,
     "mark --tag v1 --to hf://datasets/o/n --withdrawn --reason r": STORES,
     "claims export --format model-index": STORES,
     "publish --tag v1 --to oci://127.0.0.1:1/n": STORES,
@@ -119,7 +120,7 @@ def test_what_a_client_imports_in_turn_is_named(part: str, module: str) -> None:
     assert last == f"aqea_registry.base.findings.CannotCheck: {module} is not installed; {part} needs it"
 
 
-@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("part", PARTS.keys() - {"a model"})  # which is imported by the tests that encode
 def test_all_is_here(part: str) -> None:
     require(part)
 
@@ -138,3 +139,25 @@ def test_what_a_models_own_code_asks_for_is_the_hint() -> None:
     """So transformers words it."""
     error = ImportError("This modeling file requires packages that were not found: einops. Run `pip install einops`")
     assert unusable("generation", error).hint == "pip install einops"
+
+
+def test_a_model_whose_libraries_do_not_load_is_not_a_bad_model(tmp_path: Path) -> None:
+    """As with a torchvision of another build than torch: an error of its own kind, deep in an import."""
+    (tmp_path / "sentence_transformers.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')\n")
+    (tmp_path / "torch.py").write_text("")
+    start = "from aqea_registry.base.extras import require; require('a model')"
+    done = run(sys.executable, "-c", start, cwd=ROOT, env={"PYTHONPATH": f"{tmp_path}:{ROOT}"})
+    assert "CannotCheck: a model needs a library that cannot be imported: operator torchvision::nms" in done.err
+
+
+def test_what_a_library_imports_late_has_a_hint_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So transformers and its like ask for the version of a package that nobody installed."""
+
+    def version(*names: object) -> None:
+        raise PackageNotFoundError("tqdm")
+
+    monkeypatch.setattr("aqea_registry.verification.verify_list.verify_list", version)
+    (tmp_path / "list").write_text("")
+    done = aqea("verify", "list", cwd=tmp_path)
+    assert (done.status, done.err.splitlines()[0]) == (3, "error: tqdm is not installed; this command needs it"), done.err
+    assert "pip install 'aqea-registry[generate,stores]'" in done.err

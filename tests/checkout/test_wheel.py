@@ -1,11 +1,19 @@
-"""What a wheel holds beside Python files: the marker of types, and the texts that modules read."""
+"""The wheel stands alone: what it holds, and that it runs with the packages that it asks for and with no checkout around it."""
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
-import tomllib
+import sys
+import zipfile
+from importlib import metadata
+from pathlib import Path
 
-from tests.tools import ROOT
+import pytest
+from packaging.requirements import Requirement
+
+from tests.tools import ROOT, Result, copy_project, made_once, run
 
 FILES = {
     "py.typed",
@@ -17,17 +25,133 @@ FILES = {
 }
 
 
-def test_the_package_holds_its_files_and_the_wheel_the_whole_package() -> None:
+def in_git(folder: Path, pattern: str = ".") -> set[str]:
+    """What git has, or would take, below a folder: hatch leaves out what it ignores."""
+    words = ("git", "ls-files", "--cached", "--others", "--exclude-standard", pattern)
+    return {*subprocess.run(words, cwd=folder, capture_output=True, text=True, check=True).stdout.split()}
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel that is made from the sdist, so both are whole."""
+
+    def make(folder: Path) -> None:
+        done = run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT, cwd=folder)
+        assert done.status == 0, done.out + done.err
+
+    return next(made_once(tmp_path_factory, "dist", make).glob("*.whl"))
+
+
+def test_the_wheel_holds_the_package_and_the_pages(wheel: Path) -> None:
     package = ROOT / "aqea_registry"
-    known = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "."],  # hatch leaves out what git ignores
-        cwd=package,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.split()
+    known = in_git(package)
     assert {path for path in known if not path.endswith(".py")} == FILES
-    config = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
-    assert config["targets"]["wheel"] == {"packages": ["aqea_registry"]}
-    assert config.keys() == {"targets"}
+    pages = in_git(ROOT, "docs/*.md")
+    held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    assert held == {f"aqea_registry/{path}" for path in (*known, *pages)}
     assert (package / "py.typed").read_bytes() == b""
+
+
+def needed(requirement: str) -> set[str]:
+    """The packages that a requirement brings: of this environment's, by what each says that it needs."""
+    waiting, seen = [Requirement(requirement)], set[tuple[str, str]]()
+    while waiting:
+        one = waiting.pop()
+        for extra in ("", *one.extras):
+            if (one.name, extra) not in seen:
+                seen.add((one.name, extra))
+                asked = map(Requirement, metadata.requires(one.name) or ())
+                waiting += [other for other in asked if other.marker is None or other.marker.evaluate({"extra": extra})]
+    return {name for name, _ in seen}
+
+
+def environment_of(folder: Path, wheel: Path, extras: str) -> Path:
+    """The interpreter of an environment with the wheel and what it brings, linked from this one, and nothing else."""
+    assert run(sys.executable, "-m", "venv", "--without-pip", folder, cwd=folder.parent).status == 0
+    python, packages = folder / "bin/python", next(folder.glob("lib/python*/site-packages"))
+    done = run(sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-deps", wheel, cwd=folder)
+    assert done.status == 0, done.err
+    for name in needed(f"aqea-registry{extras}") - {"aqea-registry"}:
+        for file in metadata.files(name) or ():
+            top = Path(str(file.locate())).parents[len(file.parts) - 2] if len(file.parts) > 1 else Path(str(file.locate()))
+            link = packages / file.parts[0]
+            if file.parts[0] not in ("..", "__pycache__") and not os.path.lexists(link):
+                link.symlink_to(top)
+    return python
+
+
+def alone(python: Path, *words: str | Path, cwd: Path) -> Result:
+    """The installed program, far from this checkout; a traceback fails the test."""
+    done = run(python, "-P", "-m", "aqea_registry", *words, cwd=cwd, env={"PYTHONPATH": ""})
+    assert "Traceback" not in done.err, done.err
+    return done
+
+
+@pytest.fixture(scope="module")
+def core(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Path:
+    return environment_of(tmp_path_factory.mktemp("core") / "venv", wheel, "")
+
+
+def test_the_core_reads_checks_and_publishes(core: Path, project: Path, tmp_path: Path) -> None:
+    """All that needs no model, in one process."""
+    pairs = next((project / "training/data").glob("*_pairs.json"))
+    script = """if True:
+        import sys, aqea_registry
+        from aqea_registry.cli import main
+        assert aqea_registry.__file__.startswith(sys.prefix)
+        for line in sys.argv[1:]:
+            try:
+                main(line.split())
+            except SystemExit as ended:
+                assert not ended.code, line
+        heavy = {"torch", "dvc", "pyarrow", "huggingface_hub", "github", "requests", "fsspec"} & {*sys.modules}
+        assert not heavy, heavy
+    """
+    lines = (
+        "docs claims",
+        "verify",
+        "verify manifests/MANIFEST.sha256",
+        f"compare {pairs} {pairs}",
+        "claims check readme",
+        "claims lint docs/small-set.md",
+        "trace minilm",
+        f"report --to {tmp_path}/report.html",
+        f"publish --tag v1 --to oci:{tmp_path}/releases",
+        f"verify oci:{tmp_path}/releases:v1",
+        f"pull oci:{tmp_path}/releases:v1 --to {tmp_path}/pulled",
+        f"verify {tmp_path}/pulled",
+    )
+    done = run(core, "-P", "-c", script, *lines, cwd=project, env={"PYTHONPATH": ""})
+    assert done.status == 0, done.out[-2000:] + done.err
+
+
+def test_what_the_core_lacks_has_a_hint(core: Path, project: Path) -> None:
+    for words, extra in (("generate small minilm", "generate"), ("verify hf://datasets/o/n@v1", "stores")):
+        done = alone(core, *words.split(), cwd=project)
+        assert done.status == 3 and f"pip install 'aqea-registry[{extra}]'" in done.err
+        assert ("PyTorch's page" in done.err) == (extra == "generate")
+
+
+EXPORTS = [f"export training/data/small_minilm_384d_pairs.json --format {form}" for form in ("benchmark", "embeddings")]
+
+
+@pytest.mark.rare
+@pytest.mark.weights
+def test_the_wheel_makes_and_publishes(wheel: Path, project: Path, tmp_path: Path) -> None:
+    """With its extras: the same bytes as in the checkout, which is what verify says before it is published."""
+    python = environment_of(tmp_path / "venv", wheel, "[generate,demo,stores]")
+    fresh = copy_project(project, tmp_path / "fresh", without=("training/data", "views", "metrics", "plots"))
+    for words in ("pin --check", "generate small minilm", *EXPORTS, "manifest", "verify", "publish --tag v1"):
+        done = alone(python, *words.split(), cwd=fresh)
+        assert done.status == 0, (words, done)
+
+
+def test_pages_that_messages_name_are_installed(core: Path) -> None:
+    package = next(core.parents[1].glob("lib/python*/site-packages/aqea_registry"))
+    named = {
+        page
+        for path in package.rglob("*.py")
+        for page in re.findall(r"aqea-registry docs ([\w-]+)", path.read_text())
+        if page != "mismatch"
+    }
+    assert named and {f"{page}.md" for page in named} <= {path.name for path in (package / "docs").iterdir()}

@@ -130,6 +130,7 @@ CALLS: dict[tuple[str, ...], tuple[tuple[str, ...], set[str]]] = {
     ("export",): (("export", PAIRS, "--format", "benchmark"), {"path"}),
     ("manifest",): (("manifest",), {"files", "changed"}),
     ("verify",): (("verify",), {"target", "files", "bytes", "notes", "pair_sets"}),
+    ("docs",): (("docs", "mismatch"), {"pages", "page", "text"}),
     ("trace",): (
         ("trace", "small-minilm#cos_sim_spearman"),
         {"what", "found", "rests_on", "carried_by", "nodes", "edges"},
@@ -147,7 +148,7 @@ CALLS: dict[tuple[str, ...], tuple[tuple[str, ...], set[str]]] = {
     ("claims", "import"): (("claims", "import", PLOT), {"ledger", "written", "claims", "added", "changed", "gone", "notes"}),
 }
 RELEASED = {("pull",), ("compare",), ("mark",), ("confirm",)}  # these want a release
-PROJECTLESS = {("pull",), ("compare",), ("claims", "lint")}
+PROJECTLESS = {("pull",), ("compare",), ("docs",), ("claims", "lint")}
 ANSWERED = [words for words in CALLS if words != ("confirm",)]  # it encodes: tests/releases/test_confirm.py
 # Arguments that make sense nowhere but in a project.
 ARGUMENTS: dict[tuple[str, ...], tuple[str, ...]] = {words: call[len(words) :] for words, (call, _) in CALLS.items()}
@@ -207,6 +208,7 @@ ERRORS: dict[str, tuple[tuple[str, ...], int, str]] = {
     "claims export, unknown ledger": (("claims", "export", "nothing", "--format", "json"), 2, "BadConfiguration"),
     "trace, unknown name": (("trace", "no such thing"), 2, "BadConfiguration"),
     "trace, unknown digest": (("trace", "f" * 64), 3, "CannotCheck"),
+    "docs, unknown page": (("docs", "nothing"), 2, "BadConfiguration"),
     "publish, bad tag": (("publish", "--tag", "a/b"), 2, "BadConfiguration"),
     "publish, unknown store": (("publish", "--tag", "v1", "--to", "ftp:x"), 2, "BadConfiguration"),
 }
