@@ -10,6 +10,7 @@ FORMS = (
     "a digest may follow, or stand in the place of the tag: @sha256: and 64 hex digits"
 )
 _DIGEST = re.compile(r"@(sha256:[0-9a-f]{64})\Z")
+TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
 
 class ReleaseName(NamedTuple):
@@ -23,6 +24,16 @@ class ReleaseName(NamedTuple):
 def is_reference(text: str) -> bool:
     """Whether the text names a release in a store, and not a file."""
     return text.startswith(("oci:", "hf://", "github://"))
+
+
+def is_bare_tag(text: str) -> bool:
+    """Whether the text can be a tag alone, with or without a digest: then the default store is meant."""
+    return TAG.fullmatch(_DIGEST.sub("", text)) is not None
+
+
+def tag_in(spec: str, text: str) -> str:
+    """The STORE-REF of a bare tag, with its digest if it has one, in this store."""
+    return f"{spec}{separator(spec)}{text}"
 
 
 def is_folder(spec: str) -> bool:

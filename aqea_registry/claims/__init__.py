@@ -17,3 +17,36 @@ document.
 >>> verdict.state, verdict.message
 ('holds', 'recomputed: 82.03; printed 82.0; off by 0.03, within 0.05 (half of the last digit)')
 """
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aqea_registry.claims.ledger import Verdict
+
+
+def verdicts(
+    project: str | Path = ".", ledgers: Sequence[str] = (), *, documents: Iterable[str | Path] = ()
+) -> tuple["Verdict", ...]:
+    """Each claim's verdict (`name`, `state`, `message`) in the project of a folder, of all ledgers or of some.
+
+    `documents` are folders with documents that are not part of the project. Raises RegistryError.
+    """
+    from aqea_registry.base.progress import Silent
+    from aqea_registry.claims.check_claims import check_claims
+    from aqea_registry.project.project import open_project
+
+    opened = open_project(Path(project))
+    return check_claims(opened, [Path(folder) for folder in documents], Silent(), ledgers).verdicts
+
+
+class _Callable(ModuleType):
+    """The package, which is the function `claims` of the Python interface as well, whichever is imported first."""
+
+    __call__ = staticmethod(verdicts)
+
+
+sys.modules[__name__].__class__ = _Callable

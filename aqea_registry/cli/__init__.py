@@ -7,9 +7,9 @@ check, 4 not allowed, 5 the tag exists with other content, 130 interrupted.
 Only click is imported to start; each command imports what it needs. Every module here has effects.
 
 >>> from click.testing import CliRunner
->>> done = CliRunner().invoke(main, ["verify", "nowhere"])
+>>> done = CliRunner().invoke(main, ["verify", "no/where"])
 >>> done.exit_code, done.stderr.splitlines()[0]
-(3, 'error: nowhere not found')
+(3, 'error: no/where not found')
 """
 
 from aqea_registry.cli import checking, claiming, making, releasing

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aqea_registry.api import verified
 from aqea_registry.base.progress import printable, size_text
 from aqea_registry.cli.shell import Outcome, Shell, command, examples, print_table
 
@@ -34,8 +35,8 @@ def verify(shell: Shell, target: str | None, root: Path | None, deep: bool, remo
 
     TARGET is nothing (this project: pins, sources, dvc.lock, pair sets, scores, manifest), a folder with a list of digests
     in it, any list of sha256 digests, a Hub cache or folder of 'hf download', or a release in a store: oci:DIR:TAG,
-    oci://HOST/NAME:TAG, hf://datasets/ORG/NAME@REV, github://OWNER/REPO@TAG. A store's own digests are believed unless
-    --deep is given.
+    oci://HOST/NAME:TAG, hf://datasets/ORG/NAME@REV, github://OWNER/REPO@TAG; a tag alone is one of the project's first store.
+    A store's own digests are believed unless --deep is given.
     """
     checked, error = _verify_remote(shell, target, deep) if remote else (_verify(shell, target, root, deep), None)
 
@@ -70,37 +71,8 @@ def _verify_remote(shell: Shell, target: str | None, deep: bool) -> tuple[Checke
 
 
 def _verify(shell: Shell, target: str | None, root: Path | None, deep: bool) -> Verified:
-    """Find out what the target is, and check it. What a list of digests does not need is not loaded for it."""
-    from aqea_registry.base.findings import BadConfiguration, CannotCheck
-    from aqea_registry.base.references import is_reference, split_reference
-    from aqea_registry.base.sha256_list import MANIFEST
-
-    if target is not None and is_reference(target):
-        from aqea_registry.stores.open_store import open_store
-        from aqea_registry.verification.verify_release import verify_release
-
-        spec, tag, digest = split_reference(target)
-        return verify_release(open_store(spec, shell.directory), tag, shell.report, digest=digest, deep=deep)
-    path = (shell.directory / (target or ".")).absolute()
-    if not path.exists():
-        raise CannotCheck(f"{target} not found", "name a folder, a list of digests, or a release such as oci:DIR:TAG")
-    if root is not None and path.is_dir():
-        raise BadConfiguration("--root goes with a list of digests", "name the list: aqea-registry verify LIST --root DIR")
-    if target is None or (path / "params.yaml").is_file():
-        from aqea_registry.project.project import open_project
-        from aqea_registry.verification.verify_project import verify_project
-
-        return verify_project(open_project(shell.directory / (target or ".")), shell.report)
-    from aqea_registry.verification.verify_folder import verify_folder
-    from aqea_registry.verification.verify_list import verify_list
-
-    if path.is_dir():
-        return verify_folder(path, shell.report)
-    own = path.parent.parent if path.as_posix().endswith(f"/{MANIFEST}") else path.parent
-    start = shell.directory / root if root else own
-    if not start.is_dir():
-        raise BadConfiguration(f"--root: {root} is not a folder")
-    return verify_list(path, start, shell.report)
+    meant = None if target is None else shell.meant(target)
+    return verified(meant, shell.directory, shell.report, root=root, deep=deep)
 
 
 @command
@@ -133,7 +105,7 @@ def docs(shell: Shell, page: str | None) -> Outcome:
 @click.option("--diagnose", is_flag=True, help="Find the cause of a difference by encoding some sentences in every likely way.")
 @click.option("--bound", type=click.FloatRange(0, min_open=True), help="How far a component of a unit vector may be off.")
 def compare(shell: Shell, before: str, after: str, deep: bool, diagnose: bool, bound: float | None) -> Outcome:
-    """Compare A with B: two files with pair sets, folders, or releases (STORE-REF), in any mixture.
+    """Compare A with B: two files with pair sets, folders, or releases (STORE-REF or tag), in any mixture.
 
     IDENTICAL: the same bytes. SAME CONTENT: the same numbers in another container. EQUIVALENT: no printed number depends on
     the difference. DIVERGED: what differs and why, exit status 1. Of two releases, files, scores and pins are compared.
@@ -144,6 +116,7 @@ def compare(shell: Shell, before: str, after: str, deep: bool, diagnose: bool, b
 
     if diagnose:
         require("generation")
+    before, after = shell.meant(before), shell.meant(after)
     found = operation(before, after, shell.directory, shell.report, deep=deep, diagnose=diagnose, bound=bound or BOUND)
 
     import msgspec

@@ -94,7 +94,7 @@ def pull(
     """Restore a release from a store, or from a folder it was downloaded to; each file is checked before it gets its name.
 
     With --project, as a project in which dvc repro, verify and confirm work. A release holds no sentences: those of a dataset
-    in a folder are taken from --source, or put where the answer says. A pull that was interrupted continues where it stopped.
+    in a folder are taken from --source, or put where the answer says. A tag alone is one of the project's first store. A pull that was interrupted continues where it stopped.
     """
     from msgspec.structs import replace
 
@@ -108,6 +108,7 @@ def pull(
 
     if sources and not project:
         raise BadConfiguration("--source goes with --project", "aqea-registry pull STORE-REF --project DIR --source NAME=PATH")
+    reference = shell.meant(reference)
     if (shell.directory / reference).is_dir():
         if not (project or folder):
             raise BadConfiguration(f"{reference} is a folder with a release", "name another one: --to DIR, or --project DIR")
@@ -204,7 +205,8 @@ def confirm(
     from aqea_registry.stores.open_store import open_store
 
     require("generation")
-    spec, tag, digest = split_reference(reference)
+    start = shell.directory if nothing else shell.project().root
+    spec, tag, digest = split_reference(shell.meant(reference, path=False, start=start))
     shell.look_for_clients([spec])
     if nothing:
         store, target = open_store(spec, shell.directory), shell.directory / nothing

@@ -20,7 +20,6 @@ from aqea_registry.base.progress import hide_secrets, keep_secret, printable
 
 if TYPE_CHECKING:
     from aqea_registry.base.findings import Finding, RegistryError
-    from aqea_registry.base.progress import Reporter
     from aqea_registry.project.project import Project
     from aqea_registry.tracing.graph import Branch
 
@@ -35,7 +34,7 @@ class Shell(NamedTuple):
     """What every command is given: where to work and where progress goes."""
 
     directory: Path
-    report: Reporter
+    report: TerminalReporter
     json: bool
 
     def project(self) -> Project:
@@ -43,6 +42,15 @@ class Shell(NamedTuple):
         from aqea_registry.project.project import open_project
 
         return open_project(self.directory)
+
+    def meant(self, name: str, *, path: bool = True, start: Path | None = None) -> str:
+        """What a name is, as `api.meaning` has it; where a bare tag was read, a note says so."""
+        from aqea_registry.api import meaning
+
+        found = meaning(name, self.directory, path=path, start=start)
+        if found.note:
+            self.report.note(f"note: {found.note}")
+        return found.name
 
     def look_for_clients(self, stores: Iterable[str]) -> None:
         """Raise CannotCheck if a package that one of these stores needs is missing: before the project is looked at."""

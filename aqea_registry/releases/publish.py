@@ -4,7 +4,6 @@ All stores are asked before the first byte is sent to any; then each takes the r
 A mark says that a published release is superseded or withdrawn; nothing of it is deleted, and its tag stays.
 """
 
-import re
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -15,7 +14,7 @@ import msgspec
 from aqea_registry.attestations.made import attach_statements
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused, RegistryError, most_severe
 from aqea_registry.base.progress import Reporter
-from aqea_registry.base.references import is_folder, join_reference
+from aqea_registry.base.references import TAG, is_folder, join_reference
 from aqea_registry.comparison.trees import Contents, release_notes
 from aqea_registry.project.project import Project, RunRecord
 from aqea_registry.releases.package import LIST, Package, as_released, assemble
@@ -26,8 +25,6 @@ from aqea_registry.stores.open_store import find, open_store
 from aqea_registry.stores.port import Store, Tagged, tag_conflict
 from aqea_registry.stores.receipts import StoreReceipt
 from aqea_registry.stores.release import Release, compare_with_store
-
-TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
 
 class StoreResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -30,6 +30,7 @@ ORDER = (
     "tracing",
     "report",
     "releases",
+    "api",
     "cli",
 )
 TORCH = {"torch", "sentence_transformers", "transformers"}
@@ -37,8 +38,8 @@ TERMINAL = {"click", "rich"}
 
 
 def modules() -> dict[str, Path]:
-    """Every module of the seventeen packages by its dotted name below aqea_registry."""
-    paths = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE)
+    """Every module of the seventeen packages, and `api`, by its dotted name below aqea_registry."""
+    paths = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.stem == "api")
     return {".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path for path in paths}
 
 

@@ -19,7 +19,7 @@ import pytest
 from aqea_registry import __version__
 from aqea_registry.cli.shell import main
 from tests.helpers import METRICS, PAIRS, PLOT, append, edit_rows, finish, keep_vectors, start, tree
-from tests.tools import BIN, ROOT, aqea, environment, program, run
+from tests.tools import BIN, ROOT, aqea, edit_params, environment, program, run
 
 COLOUR = re.compile(rb"\x1b\[[0-9;]*(?:3[0-8]|4[0-8]|9[0-7]|10[0-7])[0-9;]*m")
 
@@ -378,6 +378,25 @@ def test_ctrl_c_ends_with_130_and_says_how_to_go_on(tmp_path: Path) -> None:
     ended = finish(process)
     assert (ended.status, ended.out) == (130, "")
     assert ended.err.startswith("error: interrupted\n  next: run the same command again")
+
+
+@pytest.mark.weights
+def test_a_tag_alone_is_of_the_first_store_of_the_project_and_a_path_comes_before_it(project: Path) -> None:
+    edit_params(project, lambda params: params["publish"].update(stores=["oci:kept", "oci:releases"]))
+    published = aqea("publish", "--tag", "v1", "--json", cwd=project).json()
+    for words in (("verify", "v1"), ("compare", "v1", "oci:kept:v1"), ("pull", "v1"), ("verify", f"v1@{published['digest']}")):
+        result = aqea(*words, cwd=project)
+        meant = next(word for word in words if word.startswith("v1"))
+        assert (result.status, result.err) == (0, f"note: {meant} is read as oci:kept:{meant}\n"), words
+        assert aqea(*words, "-q", cwd=project) == (0, "", "")
+    assert aqea("verify", f"v1@sha256:{'0' * 64}", cwd=project).status == 1
+    absent = aqea("verify", "v2", cwd=project)
+    assert absent.status == 3 and "no such path" in absent.err and "oci:kept:v2: there is no such tag" in absent.err
+    assert "did you mean params.yaml?" in aqea("compare", "v1", "param.yaml", cwd=project).err
+    (project / "v1").write_text(f"{hashlib.sha256(b'').hexdigest()}  empty\n")
+    (project / "empty").touch()
+    read = aqea("verify", "v1", cwd=project)
+    assert (read.status, read.err) == (0, "note: v1 is read as the path; the release is oci:kept:v1\n")
 
 
 def code_of_readme() -> Iterator[str]:

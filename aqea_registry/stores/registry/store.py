@@ -22,7 +22,7 @@ import msgspec
 
 from aqea_registry.base.files import Advance, hash_stream, ignore
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused
-from aqea_registry.base.references import join_reference
+from aqea_registry.base.references import TAG, join_reference
 from aqea_registry.remote.retry import UploadBody
 from aqea_registry.stores import port
 from aqea_registry.stores.attachments import (
@@ -43,7 +43,6 @@ SETTLE = 1.5  # seconds
 ROUNDS = 5  # how often the list of attachments is written, if others write it too
 COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 SPEC = re.compile(rf"oci://(?P<host>(?:[A-Za-z0-9.-]+|\[[0-9a-f:]+\])(?::[0-9]+)?)/(?P<name>{COMPONENT}(?:/{COMPONENT})*)")
-TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
 
 class _Page(msgspec.Struct):

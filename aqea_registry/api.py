@@ -1,0 +1,205 @@
+"""The Python interface: what `import aqea_registry` offers, see docs/python.md. The command line takes names from here, too.
+
+Nothing is printed. What is wrong comes back as findings; a RegistryError says that something could not be done.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from difflib import get_close_matches
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from aqea_registry.base.progress import Reporter, Silent
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from aqea_registry.base.findings import Finding
+    from aqea_registry.project.project import Project
+    from aqea_registry.verification.verify_list import Verified
+
+SILENT = Silent()
+PARAMS = "params.yaml"
+
+
+class Meant(NamedTuple):
+    """What a name means, a path or a STORE-REF, and a note for a person where it could have meant something else."""
+
+    name: str
+    note: str = ""
+
+
+def meaning(name: str, folder: Path, *, path: bool = True, start: Path | None = None) -> Meant:
+    """A path that exists (if a `path` can be meant) or a STORE-REF as it is; a bare tag in the default store.
+
+    That is the first of the publish.stores of the project at `folder`, or `oci:releases`; its DIR is given from `start`
+    (default: `folder`). Raises CannotCheck for a name that is neither a path nor a tag that the store has.
+    """
+    from aqea_registry.base.findings import CannotCheck
+    from aqea_registry.base.references import is_bare_tag, split_reference, tag_in
+
+    there = path and (folder / name).exists()
+    root = project_root(folder)
+    if not is_bare_tag(name) or (there and not (root / PARAMS).exists()):
+        return Meant(name)
+    from aqea_registry.stores.open_store import find, open_store
+    from aqea_registry.stores.receipts import receipt_path
+
+    store = default_store(root)
+    spec, tag, digest = split_reference(tag_in(store, name))
+    if there:
+        other = receipt_path(root, spec, tag).is_file()
+        return Meant(name, f"{name} is read as the path; the release is {tag_in(store, name)}" if other else "")
+    if path:
+        try:
+            find(open_store(spec, root), tag, digest)
+        except CannotCheck as error:
+            near = get_close_matches(name, [entry.name for entry in folder.iterdir()], 1)
+            hint = f"did you mean {near[0]}?" if near else f"name a path, or a release such as oci:DIR:TAG; {error.hint}"
+            raise CannotCheck(f"{name} not found: there is no such path, and {error.message}", hint) from error
+    seen = tag_in(_from(store, root, start or folder), name)
+    return Meant(seen, f"{name} is read as {seen}")
+
+
+def default_store(root: Path) -> str:
+    """The store in which bare tags are: the first of publish.stores of the project at `root`, or `oci:releases`."""
+    from aqea_registry.base.files import Limit, read_small
+    from aqea_registry.base.findings import BadConfiguration
+    from aqea_registry.project.params import parse_params
+
+    try:
+        stores = parse_params(read_small(root / PARAMS, Limit.PROJECT)).publish.stores
+    except (OSError, BadConfiguration):  # whoever needs the project says what is wrong with it
+        stores = ()
+    return next(iter(stores), "oci:releases")
+
+
+def project_root(folder: Path) -> Path:
+    """The folder of the project that a folder lies in, or the folder itself."""
+    return folder
+
+
+def _from(spec: str, root: Path, start: Path) -> str:
+    """The spec of a store in a folder of `root`, as it is written at `start`."""
+    from aqea_registry.base.references import is_folder
+    from aqea_registry.stores.open_store import layout_folder
+
+    if not is_folder(spec) or root.absolute() == start.absolute():
+        return spec
+    return f"oci:{os.path.relpath(layout_folder(root, spec), start)}"
+
+
+def open_project(path: str | Path = ".") -> Project:
+    """The project that a folder lies in, read once. Raises BadConfiguration if there is none."""
+    from aqea_registry.project.project import open_project as opened
+
+    return opened(project_root(Path(path)))
+
+
+def verify(target: str | Path = ".", *, root: str | Path | None = None, deep: bool = False) -> tuple[Finding, ...]:
+    """What is wrong with a project, a folder, a list of digests or a release, as `aqea-registry verify` finds it.
+
+    `root` is the folder that a list's paths start at; `deep` downloads and hashes a release. Raises RegistryError.
+    """
+    meant = meaning(str(target), Path()).name
+    return verified(
+        None if meant == "." else meant, Path(), SILENT, root=None if root is None else Path(root), deep=deep
+    ).findings
+
+
+def verified(target: str | None, folder: Path, report: Reporter, *, root: Path | None = None, deep: bool = False) -> Verified:
+    """Find out what a path or STORE-REF is, and check it. What a list of digests does not need is not loaded for it."""
+    from aqea_registry.base.findings import BadConfiguration, CannotCheck
+    from aqea_registry.base.references import is_reference, split_reference
+    from aqea_registry.base.sha256_list import MANIFEST
+
+    if target is not None and is_reference(target):
+        from aqea_registry.stores.open_store import open_store
+        from aqea_registry.verification.verify_release import verify_release
+
+        spec, tag, digest = split_reference(target)
+        return verify_release(open_store(spec, folder), tag, report, digest=digest, deep=deep)
+    path = (folder / (target or ".")).absolute()
+    if not path.exists():
+        raise CannotCheck(f"{target} not found", "name a folder, a list of digests, or a release such as oci:DIR:TAG")
+    if root is not None and path.is_dir():
+        raise BadConfiguration("--root goes with a list of digests", "name the list: aqea-registry verify LIST --root DIR")
+    if target is None or (path / "params.yaml").is_file():
+        from aqea_registry.verification.verify_project import verify_project
+
+        return verify_project(open_project(folder / (target or ".")), report)
+    from aqea_registry.verification.verify_folder import verify_folder
+    from aqea_registry.verification.verify_list import verify_list
+
+    if path.is_dir():
+        return verify_folder(path, report)
+    own = path.parent.parent if path.as_posix().endswith(f"/{MANIFEST}") else path.parent
+    start = folder / root if root else own
+    if not start.is_dir():
+        raise BadConfiguration(f"--root: {root} is not a folder")
+    return verify_list(path, start, report)
+
+
+class Pairs(NamedTuple):
+    """A pair set in memory: two matrices with a row per pair, and the human scores (float64), None where a file has none."""
+
+    first: npt.NDArray[Any]
+    second: npt.NDArray[Any]
+    scores: npt.NDArray[np.float64] | None
+
+
+def load_pairs(what: str | Path, name: str | None = None, *, unit: Literal["float64", "micro"] = "float64") -> Pairs:
+    """The pair set of a file (JSON, Parquet, AQED), or of a release (STORE-REF or bare tag) the one whose file is `name`.
+
+    `name` may be the beginning of the file's name, and left out where there is one. Vectors are float64 of length 1 (rounded
+    to millionths), or int32 in millionths with `unit="micro"`. Raises Refused for bytes that are not those of the release,
+    malformed files, and numbers that are not on the grid; CannotCheck; BadConfiguration.
+    """
+    from aqea_registry.base.references import is_reference, split_reference
+    from aqea_registry.comparison.trees import tree_in_store
+    from aqea_registry.stores.open_store import find, open_store
+
+    meant = meaning(str(what), Path()).name
+    if not is_reference(meant):
+        return _read(Path(meant), meant, unit)
+    spec, tag, digest = split_reference(meant)
+    store = open_store(spec, Path())
+    with tempfile.TemporaryDirectory(prefix="aqea-pairs-") as scratch:
+        tree = tree_in_store(store, find(store, tag, digest), Path(scratch), SILENT)
+        path = _chosen([path for path in sorted(tree.files) if path.endswith("_pairs.json")], name, meant)
+        return _read(tree.fetch(path), f"{meant}: {path}", unit)
+
+
+def _chosen(paths: list[str], name: str | None, where: str) -> str:
+    """The pair file of a release that a name means."""
+    from aqea_registry.base.findings import BadConfiguration, listed
+
+    found = [path for path in paths if PurePosixPath(path).name.startswith((name or "").replace("-", "_"))]
+    if len(found) != 1:
+        which = f"no pair set called {name!r}" if not found else f"{len(found)} pair sets"
+        raise BadConfiguration(
+            f"{where} has {which}", f"give the name of one: {listed([PurePosixPath(p).name for p in paths])}"
+        )
+    return found[0]
+
+
+def _read(path: Path, name: str, unit: Literal["float64", "micro"]) -> Pairs:
+    import numpy as np
+
+    from aqea_registry.base.findings import Refused
+    from aqea_registry.vectors.containers.open_pairs import open_pairs
+    from aqea_registry.vectors.pair_set import MICRO
+
+    with open_pairs(path, name) as pairs:
+        first, second = (np.concatenate([*pairs.matrix(which)]) for which in (0, 1))
+        scores = pairs.scores()
+    if unit == "float64":
+        return Pairs(first, second, scores)
+    micro = [np.rint(matrix * MICRO).astype(np.int32) for matrix in (first, second)]
+    for whole, matrix in zip(micro, (first, second), strict=True):
+        if not (np.array_equal(whole / MICRO, matrix) or np.array_equal((whole / MICRO).astype(np.float32), matrix)):
+            raise Refused.of("not-canonical", name, "its numbers are not millionths; load it with unit='float64'")
+    return Pairs(micro[0], micro[1], scores)
