@@ -76,6 +76,11 @@ def size_text(size: int) -> str:
     return f"{value:.1f} {unit}"
 
 
+def plural(count: int, noun: str) -> str:
+    """A count with its noun: `1 file`, `2 files`, `1 entry`, `2 entries`."""
+    return f"{count} {noun if count == 1 else f'{noun[:-1]}ies' if noun.endswith('ry') else f'{noun}s'}"
+
+
 def markdown_table(header: Sequence[object], rows: Sequence[Sequence[object]]) -> str:
     """A table in Markdown."""
     lines = [header, ["---"] * len(header), *rows]

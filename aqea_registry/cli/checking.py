@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aqea_registry.api import verified
-from aqea_registry.base.progress import printable, size_text
-from aqea_registry.cli.shell import Outcome, Shell, command, examples, print_table
+from aqea_registry.base.progress import plural, printable, size_text
+from aqea_registry.cli.shell import Outcome, Shell, command, echo, examples, print_table
+from aqea_registry.cli.tables import paint
 
 if TYPE_CHECKING:
     from aqea_registry.base.findings import CannotCheck
@@ -57,8 +58,8 @@ def _show(checked: Verified, found: Mapping[str, Any]) -> None:
         from aqea_registry.stores.release import how_checked
 
         click.echo(printable(f"{reference}: {len(held)} files: {how_checked(held)}"))
-    state = f"{len(checked.findings)} findings" if checked.findings else "no findings"
-    click.echo(printable(f"{checked.target}: {checked.files} files, {size_text(checked.bytes)}: {state}"))
+    state = paint(plural(len(checked.findings), "finding"), "FAILED") if checked.findings else paint("no findings")
+    echo(f"{printable(checked.target)}: {plural(checked.files, 'file')}, {size_text(checked.bytes)}: {state}")
 
 
 def _verify_remote(shell: Shell, target: str | None, deep: bool) -> tuple[CheckedRelease, CannotCheck | None]:
@@ -139,7 +140,7 @@ def compare(shell: Shell, before: str, after: str, deep: bool, diagnose: bool, b
             print_table(("verdict", before, after, "why"), table)
         if pair_set is not None:
             show_pair_set(pair_set)
-        click.echo(found.verdict)
+        echo(paint(found.verdict))
 
     return Outcome((), data, show, status=int(found.verdict == "DIVERGED"))
 

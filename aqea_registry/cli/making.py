@@ -9,7 +9,8 @@ import click
 
 from aqea_registry.base.progress import printable, size_text
 from aqea_registry.cli.claiming import DOCUMENTS
-from aqea_registry.cli.shell import Outcome, Shell, command, examples
+from aqea_registry.cli.shell import Outcome, Shell, command, echo, examples
+from aqea_registry.cli.tables import paint
 
 if TYPE_CHECKING:
     from aqea_registry.generation.generate import Generated
@@ -42,11 +43,11 @@ def pin(shell: Shell, names: tuple[str, ...], check: bool, record: bool, commits
     def show() -> None:
         for pinned in made.done:
             commit, source = pinned.pin.commit_text(), pinned.pin.resolved_from or "unresolved"
-            click.echo(f"{pinned.state:10} {pinned.name}: {len(pinned.pin.files)} files, {commit}, from {source}")
+            echo(f"{paint(f'{pinned.state:10}')} {pinned.name}: {len(pinned.pin.files)} files, {commit}, from {source}")
             for path in pinned.changed_files:
                 click.echo(f"           {path} is another file now")
         for name in made.failed:
-            click.echo(f"{'FAILED':10} {name}")
+            echo(f"{paint('FAILED    ')} {name}")
         for note in made.notes:
             click.echo(printable(f"note: {note}"))
 
@@ -66,7 +67,7 @@ def _check_pins(checked: Checked, record: bool) -> Outcome:
 
     def show() -> None:
         for name, state in checked.states.items():
-            click.echo(f"{state:10} {name}")
+            echo(f"{paint(f'{state:10}')} {name}")
         if "confirmed" in checked.states.values():
             click.echo("recorded; run: dvc repro" if record else "to record it: aqea-registry pin --check --record")
 

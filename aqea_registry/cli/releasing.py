@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from aqea_registry.base.progress import printable, size_text
-from aqea_registry.cli.shell import Outcome, Shell, command, examples
+from aqea_registry.cli.shell import Outcome, Shell, command, echo, examples
+from aqea_registry.cli.tables import paint
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -218,7 +219,7 @@ def confirm(
 
     def show() -> None:
         for key, verdict in done.verdicts.items():
-            click.echo(f"{key}: {verdict}")
+            echo(f"{key}: {paint(verdict)}")
         for remark in done.given:
             click.echo(printable(f"not confirmed: {remark}"))
         click.echo(printable(f"{done.encoded} sentences encoded on {'; on '.join(done.machines)}"))

@@ -17,6 +17,7 @@ import click
 from aqea_registry import __version__
 from aqea_registry.base.files import Advance, ignore
 from aqea_registry.base.progress import hide_secrets, keep_secret, printable
+from aqea_registry.cli.tables import table_lines
 
 if TYPE_CHECKING:
     from aqea_registry.base.findings import Finding, RegistryError
@@ -278,22 +279,26 @@ def print_findings(findings: Sequence[Finding]) -> None:
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """A table on stdout."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    """A table on stdout: on a terminal as wide as that, in a pipe a line for each row with tabs between its cells."""
+    from shutil import get_terminal_size
 
-    table = Table(*header, header_style="bold")
-    for row in rows:
-        table.add_row(*(Text(printable(str(cell)), overflow="fold") for cell in row))
-    Console(force_terminal=sys.stdout.isatty()).print(table)  # nothing in the environment colours a pipe
+    cells = [[printable(str(cell)) for cell in row] for row in rows]
+    if sys.stdout.isatty():
+        echo("\n".join(table_lines(header, cells, get_terminal_size().columns)))
+    else:
+        echo("\n".join("\t".join(row) for row in (header, *cells)))
+
+
+def echo(text: str) -> None:
+    """Lines on stdout, with their colours on a terminal alone, unless NO_COLOR says that there should be none."""
+    click.echo(text, color=False if os.environ.get("NO_COLOR") or not sys.stdout.isatty() else None)
 
 
 def print_tree(title: str, branch: Branch, *, upwards: bool = False) -> None:
     """A tree of the graph on stdout, a line for each node; `upwards`, a verb says what it does with the one above it."""
     click.echo(f"{title}:")
     for line in _branch_lines(branch, "", "", upwards):
-        click.echo(line, color=False if os.environ.get("NO_COLOR") else None)
+        echo(line)
 
 
 def _branch_lines(branch: Branch, first: str, rest: str, upwards: bool) -> Iterator[str]:

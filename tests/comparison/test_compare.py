@@ -491,7 +491,7 @@ def test_the_command_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "status", "told"),
     [
-        (("a.json", "nowhere.json"), 3, "nowhere.json does not exist"),
+        (("a.json", "nowhere.json"), 3, "nowhere.json not found"),
         (("a.json", "notes.txt"), 2, "notes.txt holds no pair set"),
         (("a.json", "half.json"), 1, "half.json"),
         (("a.json", "pipe"), 3, "not a regular file"),
