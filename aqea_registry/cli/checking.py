@@ -15,6 +15,7 @@ from aqea_registry.cli.tables import paint
 
 if TYPE_CHECKING:
     from aqea_registry.base.findings import CannotCheck
+    from aqea_registry.comparison.trees import FileComparison
     from aqea_registry.comparison.verdict import PairSetComparison, PairSetFile
     from aqea_registry.verification.verify_list import Verified
     from aqea_registry.verification.verify_release import CheckedRelease
@@ -123,21 +124,25 @@ def compare(shell: Shell, before: str, after: str, deep: bool, diagnose: bool, b
     import msgspec
 
     pair_set = found if isinstance(found, PairSetComparison) else None
-    changes, files = getattr(found, "changes", ()), getattr(found, "files", ())
+    changes, files, summary = (getattr(found, name, None) or () for name in ("changes", "files", "summary"))
     data = {
         "verdict": found.verdict,
+        "summary": summary or None,
         "changes": [{**msgspec.to_builtins(change), "state": change.state} for change in changes],
         "files": files,
         "pair_set": pair_set,
     }
 
     def show() -> None:
-        if changes:
-            rows = [(change.what, change.name, change.state, change.before or "", change.after or "") for change in changes]
-            print_table(("what", "name", "", before, after), rows)
+        if summary:
+            click.echo(printable(summary))
+        if moved := [(change.name, change.state) for change in changes if change.what == "file"]:
+            print_table(("file", "state"), moved)
+        for what in ("metric", "pin", "setting"):
+            if rows := [(change.name, change.before or "", change.after or "") for change in changes if change.what == what]:
+                print_table((what, "before", "after"), rows)
         if files:
-            table = [(file.verdict, file.before or "", file.after or "", file.message) for file in files]
-            print_table(("verdict", before, after, "why"), table)
+            print_table(("verdict", "file", "why"), [(file.verdict, _paths(file), file.message) for file in files])
         if pair_set is not None:
             show_pair_set(pair_set)
         echo(paint(found.verdict))
@@ -145,10 +150,14 @@ def compare(shell: Shell, before: str, after: str, deep: bool, diagnose: bool, b
     return Outcome((), data, show, status=int(found.verdict == "DIVERGED"))
 
 
+def _paths(file: FileComparison) -> str:
+    return " -> ".join(dict.fromkeys(path for path in (file.before, file.after) if path))
+
+
 def show_pair_set(found: PairSetComparison) -> None:
     """Two files with pair sets: what they are, how far they are apart, and why."""
-    sides = [("", found.before.name, found.after.name), *_sides(found.before, found.after)]
-    print_table(sides[0], sides[1:])
+    click.echo(printable(f"first: {found.before.name}\nsecond: {found.after.name}", keep="\n"))
+    print_table(("", "first", "second"), _sides(found.before, found.after))
     if figures := found.figures:
         quantiles = ", ".join(f"{float(share):.0%}: {_cosine(value)}" for share, value in figures.quantiles.items())
         click.echo(f"largest difference {figures.largest:.3e}; bound {found.bound:g}, beyond it {figures.rows_beyond} rows")

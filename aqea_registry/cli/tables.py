@@ -25,14 +25,14 @@ def paint(text: str, state: str | None = None) -> str:
 def table_lines(header: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> Iterator[str]:
     """A table in so many columns: aligned if it fits, else its widest column wrapped, else each row as a block of lines.
 
-    A column is wrapped where half of the terminal is left for it: narrower, there would be a word to each line.
+    A column is wrapped where a third of the terminal is left for it: narrower, there would be a word to each line.
     """
     from rich.cells import cell_len
 
     widths = [max(map(cell_len, column)) for column in zip(header, *rows, strict=True)]
     widest = widths.index(max(widths))
     room = width - sum(widths) - len(GAP) * (len(widths) - 1) + widths[widest]
-    if widths[widest] > room and room < width // 2:
+    if widths[widest] > room and room < width // 3:
         yield from _blocks(header, rows, width)
         return
     widths[widest] = min(widths[widest], room)

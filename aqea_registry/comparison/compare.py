@@ -1,14 +1,16 @@
 """Compare two things that should be the same: files with pair sets, folders, or releases."""
 
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
-from aqea_registry.base.findings import CannotCheck
+from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused
 from aqea_registry.base.progress import Reporter
-from aqea_registry.base.references import is_reference, split_reference
+from aqea_registry.base.references import is_folder, is_reference, split_reference
 from aqea_registry.comparison import trees
+from aqea_registry.comparison.headline import LARGEST, PAIRS, Rows, headline, rows_between
 from aqea_registry.comparison.pair_files import NamedFile, claimed_by, compare_files
 from aqea_registry.comparison.trees import Change, FileComparison, Tree
 from aqea_registry.comparison.verdict import BOUND, PairSetComparison, Verdict, worst_of
@@ -18,9 +20,13 @@ from aqea_registry.stores.port import Store, Tagged
 
 
 class TreeComparison(msgspec.Struct, frozen=True, kw_only=True):
-    """Two folders or releases: `files` one by one, if they were looked into, and `changes` if both are releases."""
+    """Two folders or releases: `files` one by one, if they were looked into.
+
+    Of two releases, also `changes`, and `summary`, one line for a person.
+    """
 
     verdict: Verdict
+    summary: str | None = None
     files: tuple[FileComparison, ...] = ()
     changes: tuple[Change, ...] = ()
 
@@ -34,17 +40,17 @@ def compare(
     find the cause of a difference; `bound` is how far a component of a unit vector may be off. Raises BadConfiguration,
     CannotCheck, and Refused for bytes that do not have their digest, or are malformed.
     """
-    changed: tuple[Change, ...] = ()
+    released = None
     if is_reference(before) and is_reference(after):
-        old, new = (trees.read_contents(*_release(reference, root)) for reference in (before, after))
-        changed = tuple(trees.changes(old, new))
+        released = _compare_releases(before, after, root, report, deep=deep)
         if not deep:
-            return TreeComparison(verdict="IDENTICAL" if old.digest == new.digest else "DIVERGED", changes=changed)
+            return released
     with tempfile.TemporaryDirectory(prefix="aqea-compare-") as scratch:
         first, second = (_open(name, root, Path(scratch), report) for name in (before, after))
         if isinstance(first, Tree) and isinstance(second, Tree):
             files = trees.compare_trees(first, second, report, claimed_by(root), bound)
-            return TreeComparison(verdict=worst_of([file.verdict for file in files]), files=files, changes=changed)
+            verdict = worst_of([file.verdict for file in files])
+            return msgspec.structs.replace(released or TreeComparison(verdict=verdict), verdict=verdict, files=files)
         pair = _file(first, second), _file(second, first)
         found, compared = compare_files(*pair, report, claimed_by(root), bound)
         if diagnose and compared is not None and found.verdict == "DIVERGED":
@@ -53,6 +59,24 @@ def compare(
             project = open_project(root)
             found = try_causes(project.artefacts, project.catalogue, found, compared, pair, report)
         return found
+
+
+def _compare_releases(before: str, after: str, root: Path, report: Reporter, *, deep: bool) -> TreeComparison:
+    """What changed between two releases. Rows are counted if that needs no network, or all is to be fetched anyway."""
+    releases = [_release(reference, root) for reference in (before, after)]
+    old, new = (trees.read_contents(store, tagged) for store, tagged in releases)
+    changed = tuple(trees.changes(old, new))
+    large = sum(
+        layer.size for store, at in releases for path, layer in store.release(at).files().items() if path.endswith(PAIRS)
+    )
+    near = all(is_folder(store.spec) for store, _ in releases) and large <= LARGEST
+    with tempfile.TemporaryDirectory(prefix="aqea-compare-") as scratch:
+        sides = (trees.tree_in_store(store, tagged, Path(scratch), report) for store, tagged in releases)
+        rows = list[Rows]()
+        with suppress(Refused, BadConfiguration):  # for a line nothing is refused: --deep says what is wrong
+            rows = rows_between(*sides) if changed and (near or deep) else []
+    verdict: Verdict = "IDENTICAL" if old.digest == new.digest else "DIVERGED"
+    return TreeComparison(verdict=verdict, summary=headline(old, new, changed, rows), changes=changed)
 
 
 def _release(reference: str, root: Path) -> tuple[Store, Tagged]:

@@ -1,5 +1,6 @@
 """Folders, projects and releases compared file by file; and what changed between two releases, with its notes."""
 
+import json
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Set
@@ -15,6 +16,7 @@ from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused, 
 from aqea_registry.base.progress import Reporter, markdown_table
 from aqea_registry.base.references import join_reference
 from aqea_registry.base.sha256_list import MANIFEST, parse_list
+from aqea_registry.base.strict import load_yaml
 from aqea_registry.comparison.pair_files import Claimed, NamedFile, compare_files
 from aqea_registry.comparison.verdict import BOUND, PairSetComparison, Verdict, worst_of
 from aqea_registry.project.artefact import CLAIMS, PROJECT
@@ -25,7 +27,7 @@ from aqea_registry.stores.release import Release
 from aqea_registry.vectors.scores import Metrics
 from aqea_registry.verification.verify_folder import present
 
-PINS = "pins.json"
+PINS, PARAMS = "pins.json", f"{PROJECT}params.yaml"
 LISTS = (MANIFEST, "MANIFEST.sha256")
 MAY_HOLD_PAIRS = (".json", ".parquet", ".aqed")
 OTHER_BYTES = "other bytes; it holds no pair set"
@@ -164,18 +166,22 @@ def summary(found: PairSetComparison) -> str:
 
 
 class Contents(NamedTuple):
-    """What a release holds: digests of files, scores by `pair set: metric`, and pins by name, each as text."""
+    """What a release holds: digests of files, scores by `pair set: metric`, pins by name, each as text.
+
+    `settings` are what params.yaml says of datasets and models, by `entry: field`; earlier versions put none into a release.
+    """
 
     digest: str
     files: dict[str, str]
     metrics: dict[str, str]
     pins: dict[str, str]
+    settings: dict[str, str]
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """A file, score or pin that is not the same in both releases."""
+    """A file, score, pin or setting that is not the same in both releases."""
 
-    what: str  # file, metric or pin
+    what: str  # file, metric, pin or setting
     name: str
     before: str | None
     after: str | None
@@ -188,11 +194,11 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 def is_compared(path: str) -> bool:
     """Whether the contents of this file of a release are compared, and not its digest alone."""
-    return path == PINS or (path.startswith("metrics/") and path.endswith(".json"))
+    return path in (PINS, PARAMS) or (path.startswith("metrics/") and path.endswith(".json"))
 
 
 def changes(before: Contents, after: Contents) -> list[Change]:
-    """Every difference, files first, then scores, then pins; sorted by name. What earlier versions did not write is none."""
+    """Every difference: files, scores, pins, settings; sorted by name. What earlier versions did not write is none."""
     old_layout = any(not any(path.startswith(PROJECT) for path in release.files) for release in (before, after))
     return [
         Change(what=what, name=name, before=old.get(name), after=new.get(name))
@@ -200,10 +206,18 @@ def changes(before: Contents, after: Contents) -> list[Change]:
             ("file", before.files, after.files),
             ("metric", before.metrics, after.metrics),
             ("pin", before.pins, after.pins),
+            ("setting", *_of_both(before, after)),
         )
         for name in sorted({*old, *new})
         if old.get(name) != new.get(name) and not (old_layout and what == "file" and name.startswith((PROJECT, CLAIMS)))
     ]
+
+
+def _of_both(before: Contents, after: Contents) -> tuple[dict[str, str], dict[str, str]]:
+    """The settings of entries that both releases have pins of: what was added or removed is said once."""
+    both = {*before.pins} & {*after.pins} if before.settings and after.settings else set[str]()
+    old, new = ({name: text for name, text in it.settings.items() if name.split(": ")[0] in both} for it in (before, after))
+    return old, new
 
 
 def previous(tag: str, tags: list[str]) -> str | None:
@@ -261,7 +275,7 @@ def contents_of(reference: str, release: Release, texts: Mapping[str, bytes]) ->
         lock = parse_lock(texts[PINS], PINS) if PINS in texts else Lock()
     except BadConfiguration as error:
         raise Refused.of("malformed", reference, error.message) from error
-    for path in sorted(set(texts) - {PINS}):
+    for path in sorted(set(texts) - {PINS, PARAMS}):
         try:
             values = msgspec.json.decode(texts[path], type=dict[str, object])
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -270,4 +284,20 @@ def contents_of(reference: str, release: Release, texts: Mapping[str, bytes]) ->
         scores |= {f"{key}: {name}": repr(values[name]) for name in Metrics.__struct_fields__ if name in values}
     named = {**lock.datasets, **lock.models}
     pins = {name: f"{pin.commit_text()}, files {pin.digest()[:16]}" for name, pin in named.items()}
-    return Contents(release.digest(), {path: layer.digest for path, layer in release.files().items()}, scores, pins)
+    settings = _settings(texts[PARAMS], reference) if PARAMS in texts else {}
+    files = {path: layer.digest for path, layer in release.files().items()}
+    return Contents(release.digest(), files, scores, pins, settings)
+
+
+def _settings(content: bytes, reference: str) -> dict[str, str]:
+    """What a release's params.yaml says of its datasets and models; other versions may have other fields."""
+    try:
+        values = load_yaml(content, PARAMS)
+    except BadConfiguration as error:
+        raise Refused.of("malformed", reference, error.message) from error
+    groups = [values.get(group) for group in ("datasets", "models")] if isinstance(values, dict) else []
+    entries = {name: entry for group in groups if isinstance(group, dict) for name, entry in group.items()}
+    fields = (
+        (name, field, value) for name, entry in entries.items() if isinstance(entry, dict) for field, value in entry.items()
+    )
+    return {f"{name}: {field}": value if isinstance(value, str) else json.dumps(value) for name, field, value in fields}

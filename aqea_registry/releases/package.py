@@ -55,8 +55,9 @@ class Package(msgspec.Struct, frozen=True, kw_only=True):
 
     def contents(self) -> Contents:
         """What is compared with other releases."""
-        texts = {path: read_small(at, Limit.PROJECT) for path, at in self.paths.items() if is_compared(path)}
-        return contents_of("the run", self.release, texts)
+        files = {path: read_small(at, Limit.PROJECT) for path, at in self.paths.items() if is_compared(path)}
+        texts = {path: text for path, text in self.texts.items() if is_compared(path)}
+        return contents_of("the run", self.release, files | texts)
 
 
 class WrittenPackage(msgspec.Struct, frozen=True, kw_only=True):

@@ -92,4 +92,5 @@ DIFFERENCES: tuple[Difference, ...] = (
         ("publish --tag v2 *", "package --to package", "verify package", "verify oci:fresh:v2"),
         ("/json/files", "/json/puts", "/json/written", "/json/held/*"),
     ),
+    Difference("a comparison of releases begins with a line for a person", ("compare *",), ("/json/summary",)),
 )
