@@ -3,7 +3,7 @@
 Open `shell` first: the options that all commands share, the one place where errors become exit statuses, and what a person
 sees; `tables` lays tables out, and `annotations` has findings for those who see no terminal. `checking`, `making`, `claiming`
 and `releasing` are the commands, each a few lines that call one function of another package.
-Exit status: 0 fine, 1 findings, 2 usage, 3 could not check, 4 not allowed, 5 the tag exists with other content, 130 interrupted.
+Exit status: 0 fine, 1 findings, 2 usage, 3 could not check, 4 not allowed, 5 the tag has other content, 130 interrupted.
 Only click is imported to start; each command imports what it needs. Every module here but `tables` has effects.
 
 >>> from click.testing import CliRunner
