@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import tempfile
 from difflib import get_close_matches
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from aqea_registry.base.progress import Reporter, Silent
@@ -154,52 +154,37 @@ class Pairs(NamedTuple):
 def load_pairs(what: str | Path, name: str | None = None, *, unit: Literal["float64", "micro"] = "float64") -> Pairs:
     """The pair set of a file (JSON, Parquet, AQED), or of a release (STORE-REF or bare tag) the one whose file is `name`.
 
-    `name` may be the beginning of the file's name, and left out where there is one. Vectors are float64 of length 1 (rounded
-    to millionths), or int32 in millionths with `unit="micro"`. Raises Refused for bytes that are not those of the release,
-    malformed files, and numbers that are not on the grid; CannotCheck; BadConfiguration.
+    `name` may be the beginning of the file's name, and left out where there is one. Vectors are float64, or int32 in
+    millionths with `unit="micro"`. Raises Refused for other bytes than the release's, malformed files, and numbers that are
+    not on the grid; CannotCheck; BadConfiguration.
     """
-    from aqea_registry.base.references import is_reference, split_reference
-    from aqea_registry.comparison.trees import tree_in_store
-    from aqea_registry.stores.open_store import find, open_store
-
-    meant = meaning(str(what), Path()).name
-    if not is_reference(meant):
-        return _read(Path(meant), meant, unit)
-    spec, tag, digest = split_reference(meant)
-    store = open_store(spec, Path())
-    with tempfile.TemporaryDirectory(prefix="aqea-pairs-") as scratch:
-        tree = tree_in_store(store, find(store, tag, digest), Path(scratch), SILENT)
-        path = _chosen([path for path in sorted(tree.files) if path.endswith("_pairs.json")], name, meant)
-        return _read(tree.fetch(path), f"{meant}: {path}", unit)
-
-
-def _chosen(paths: list[str], name: str | None, where: str) -> str:
-    """The pair file of a release that a name means."""
-    from aqea_registry.base.findings import BadConfiguration, listed
-
-    found = [path for path in paths if PurePosixPath(path).name.startswith((name or "").replace("-", "_"))]
-    if len(found) != 1:
-        which = f"no pair set called {name!r}" if not found else f"{len(found)} pair sets"
-        raise BadConfiguration(
-            f"{where} has {which}", f"give the name of one: {listed([PurePosixPath(p).name for p in paths])}"
-        )
-    return found[0]
-
-
-def _read(path: Path, name: str, unit: Literal["float64", "micro"]) -> Pairs:
     import numpy as np
 
     from aqea_registry.base.findings import Refused
+    from aqea_registry.base.references import is_reference, split_reference
+    from aqea_registry.comparison.trees import pick, tree_in_store
+    from aqea_registry.stores.open_store import find, open_store
     from aqea_registry.vectors.containers.open_pairs import open_pairs
     from aqea_registry.vectors.pair_set import MICRO
 
-    with open_pairs(path, name) as pairs:
-        first, second = (np.concatenate([*pairs.matrix(which)]) for which in (0, 1))
-        scores = pairs.scores()
+    meant = meaning(str(what), Path()).name
+    with tempfile.TemporaryDirectory(prefix="aqea-pairs-") as scratch:
+        path = Path(meant)
+        if is_reference(meant):
+            spec, tag, digest = split_reference(meant)
+            store = open_store(spec, Path())
+            tree = tree_in_store(store, find(store, tag, digest), Path(scratch), SILENT)
+            sets = [
+                path for path in tree.files if path.endswith("_pairs.json") and f"/{(name or '').replace('-', '_')}" in path
+            ]
+            path = tree.fetch(pick(tree, sets[0] if len(sets) == 1 else name or "*_pairs.json"))
+        with open_pairs(path, meant) as pairs:
+            first, second = (np.concatenate([*pairs.matrix(which)]) for which in (0, 1))
+            scores = pairs.scores()
     if unit == "float64":
         return Pairs(first, second, scores)
     micro = [np.rint(matrix * MICRO).astype(np.int32) for matrix in (first, second)]
     for whole, matrix in zip(micro, (first, second), strict=True):
-        if not (np.array_equal(whole / MICRO, matrix) or np.array_equal((whole / MICRO).astype(np.float32), matrix)):
-            raise Refused.of("not-canonical", name, "its numbers are not millionths; load it with unit='float64'")
+        if not ((whole / MICRO == matrix) | ((whole / MICRO).astype(np.float32) == matrix)).all():
+            raise Refused.of("not-canonical", meant, "its numbers are not millionths; load it with unit='float64'")
     return Pairs(micro[0], micro[1], scores)

@@ -56,7 +56,7 @@ def test_pairs_of_a_file_and_of_a_release_are_the_same(project: Path, monkeypatc
         assert np.array_equal(pairs.first, whole.first / 1_000_000)
         assert np.array_equal(pairs.second, whole.second / 1_000_000)
         assert pairs.scores is not None and np.array_equal(pairs.scores, np.asarray(whole.scores))
-    with pytest.raises(ar.RegistryError, match="no pair set called 'other'"):
+    with pytest.raises(ar.RegistryError, match="no file called other"):
         ar.load_pairs("v1", "other")
 
 

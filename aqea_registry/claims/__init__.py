@@ -19,19 +19,20 @@ document.
 """
 
 import sys
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from aqea_registry.claims.ledger import Verdict
 
 
 def verdicts(
-    project: str | Path = ".", ledgers: Sequence[str] = (), *, documents: Iterable[str | Path] = ()
-) -> tuple["Verdict", ...]:
-    """Each claim's verdict (`name`, `state`, `message`) in the project of a folder, of all ledgers or of some.
+    project: str | Path = ".", ledgers: "Sequence[str]" = (), *, documents: "Iterable[str | Path]" = ()
+) -> "tuple[Verdict, ...]":
+    """Each claim's verdict (`name`, `state`, `message`), of all ledgers of the project that a folder lies in, or of some.
 
     `documents` are folders with documents that are not part of the project. Raises RegistryError.
     """
@@ -39,8 +40,7 @@ def verdicts(
     from aqea_registry.claims.check_claims import check_claims
     from aqea_registry.project.project import open_project
 
-    opened = open_project(Path(project))
-    return check_claims(opened, [Path(folder) for folder in documents], Silent(), ledgers).verdicts
+    return check_claims(open_project(Path(project)), [*map(Path, documents)], Silent(), ledgers).verdicts
 
 
 class _Callable(ModuleType):

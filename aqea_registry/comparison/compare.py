@@ -10,7 +10,7 @@ from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.references import is_folder, is_reference, split_reference
 from aqea_registry.comparison import trees
-from aqea_registry.comparison.headline import LARGEST, PAIRS, Rows, headline, rows_between
+from aqea_registry.comparison.headline import LARGEST, PAIRS, ChangedRows, headline, rows_between
 from aqea_registry.comparison.pair_files import NamedFile, claimed_by, compare_files
 from aqea_registry.comparison.trees import Change, FileComparison, Tree
 from aqea_registry.comparison.verdict import BOUND, PairSetComparison, Verdict, worst_of
@@ -62,7 +62,7 @@ def compare(
 
 
 def _compare_releases(before: str, after: str, root: Path, report: Reporter, *, deep: bool) -> TreeComparison:
-    """What changed between two releases. Rows are counted if that needs no network, or all is to be fetched anyway."""
+    """What changed between two releases. ChangedRows are counted if that needs no network, or all is to be fetched anyway."""
     releases = [_release(reference, root) for reference in (before, after)]
     old, new = (trees.read_contents(store, tagged) for store, tagged in releases)
     changed = tuple(trees.changes(old, new))
@@ -72,7 +72,7 @@ def _compare_releases(before: str, after: str, root: Path, report: Reporter, *, 
     near = all(is_folder(store.spec) for store, _ in releases) and large <= LARGEST
     with tempfile.TemporaryDirectory(prefix="aqea-compare-") as scratch:
         sides = (trees.tree_in_store(store, tagged, Path(scratch), report) for store, tagged in releases)
-        rows = list[Rows]()
+        rows = list[ChangedRows]()
         with suppress(Refused, BadConfiguration):  # for a line nothing is refused: --deep says what is wrong
             rows = rows_between(*sides) if changed and (near or deep) else []
     verdict: Verdict = "IDENTICAL" if old.digest == new.digest else "DIVERGED"

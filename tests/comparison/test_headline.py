@@ -10,7 +10,7 @@ import pytest
 from aqea_registry.base.files import ignore
 from aqea_registry.base.progress import Silent
 from aqea_registry.comparison.compare import TreeComparison, compare
-from aqea_registry.comparison.headline import Rows, headline
+from aqea_registry.comparison.headline import ChangedRows, headline
 from aqea_registry.comparison.trees import Contents, changes
 from aqea_registry.project.lock import Lock, Pin, render_lock
 from aqea_registry.stores.oci_layout import Layout
@@ -24,9 +24,9 @@ BEFORE = Contents(
     {"forum": "commit a", "minilm": "commit m"},
     {"minilm: max_tokens": "128", "minilm: repo": "org/minilm"},
 )
-ROW = Rows("forum", 500, 500, 1)
+ROW = ChangedRows("forum", 500, 500, 1)
 # What became of the release, the rows that were counted, and the line.
-CASES: dict[str, tuple[dict[str, dict[str, str]], list[Rows], str]] = {
+CASES: dict[str, tuple[dict[str, dict[str, str]], list[ChangedRows], str]] = {
     "nothing": ({}, [], "nothing differs"),
     "a row, its score, a model and a setting": (
         {
@@ -44,13 +44,13 @@ CASES: dict[str, tuple[dict[str, dict[str, str]], list[Rows], str]] = {
     ),
     "vectors of the same rows": (
         {"settings": {"minilm: repo": "org/minilm"}},
-        [Rows("forum", 500, 500, 3)],
+        [ChangedRows("forum", 500, 500, 3)],
         "forum: other vectors in 3 of 500 rows; max_tokens 128 -> none",
     ),
-    "rows that are gone": ({"pins": {**BEFORE.pins, "forum": "x"}}, [Rows("forum", 500, 1, 0)], "forum: 500 -> 1 row"),
+    "rows that are gone": ({"pins": {**BEFORE.pins, "forum": "x"}}, [ChangedRows("forum", 500, 1, 0)], "forum: 500 -> 1 row"),
     "a pin whose rows were not read": ({"pins": {**BEFORE.pins, "forum": "x"}}, [], "forum: other upstream files"),
     "a pair set removed": ({"metrics": {}}, [], "forum-minilm removed"),
-    "texts alone": ({"files": {**BEFORE.files, "README.md": "2"}}, [], "1 file and no number: README.md"),
+    "texts alone": ({"files": {**BEFORE.files, "README.md": "2"}}, [], "README.md; nothing else"),
     "an old release, which has no params.yaml": ({"settings": {}}, [], "nothing differs"),
 }
 
