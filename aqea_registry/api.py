@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 import tempfile
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from aqea_registry.base.progress import Reporter, Silent
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     import numpy as np
     import numpy.typing as npt
 
@@ -38,7 +39,7 @@ def meaning(name: str, folder: Path, *, path: bool = True, start: Path | None = 
     That is the first of the publish.stores of the project at `folder`, or `oci:releases`; its DIR is given from `start`
     (default: `folder`). Raises CannotCheck for a name that is neither a path nor a tag that the store has.
     """
-    from aqea_registry.base.findings import CannotCheck
+    from aqea_registry.base.findings import CannotCheck, suggestion
     from aqea_registry.base.references import is_bare_tag, split_reference, tag_in
 
     there = path and (folder / name).exists()
@@ -57,8 +58,11 @@ def meaning(name: str, folder: Path, *, path: bool = True, start: Path | None = 
         try:
             find(open_store(spec, root), tag, digest)
         except CannotCheck as error:
-            near = get_close_matches(name, [entry.name for entry in folder.iterdir()], 1)
-            hint = f"did you mean {near[0]}?" if near else f"name a path, or a release such as oci:DIR:TAG; {error.hint}"
+            paths, otherwise = (
+                (entry.name for entry in folder.iterdir()),
+                f"name a path, or a release: oci:DIR:TAG; {error.hint}",
+            )
+            hint = suggestion(name, paths, otherwise)
             raise CannotCheck(f"{name} not found: there is no such path, and {error.message}", hint) from error
     seen = tag_in(_from(store, root, start or folder), name)
     return Meant(seen, f"{name} is read as {seen}")
@@ -90,6 +94,23 @@ def _from(spec: str, root: Path, start: Path) -> str:
     if not is_folder(spec) or root.absolute() == start.absolute():
         return spec
     return f"oci:{os.path.relpath(layout_folder(root, spec), start)}"
+
+
+def known_names(folder: Path, kinds: Collection[str]) -> list[str]:
+    """Names of a folder's project, by kind: datasets, models, artefacts, files, ledgers, and tags that have receipts."""
+    from aqea_registry.claims.ledger import FOLDER
+    from aqea_registry.stores.receipts import all_receipts
+
+    project = open_project(folder)
+    names: dict[str, Collection[str]] = {
+        "datasets": project.params.datasets,
+        "models": project.params.models,
+        "artefacts": project.artefacts,
+        "files": [artefact.pairs for artefact in project.artefacts.values()],
+        "ledgers": [path.stem for path in (project.root / FOLDER).glob("*.yaml")],
+        "tags": [receipt.tag for _, receipt in all_receipts(project.root, project.params.publish.stores)],
+    }
+    return sorted({name for kind, known in names.items() if kind in kinds for name in known})
 
 
 def open_project(path: str | Path = ".") -> Project:

@@ -5,7 +5,7 @@ The codes are words that others script against; they are listed in docs/findings
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -142,6 +142,14 @@ def most_severe(errors: Sequence[RegistryError]) -> RegistryError | None:
 def listed(names: Sequence[str], most: int = 5) -> str:
     """The first of some names for a message, and how many more there are."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def suggestion(word: str, known: Iterable[str], otherwise: str | None = None) -> str | None:
+    """What to do about an unknown word: take a known one that is like it, else what the message advises."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(word, list(known), 1)
+    return f"did you mean {near[0]!r}?" if near else otherwise
 
 
 class Unchecked(NamedTuple):

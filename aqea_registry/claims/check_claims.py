@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from aqea_registry.base.files import Limit, TooLarge, UnsafePath, inside, read_small
-from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Unchecked
+from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Unchecked, suggestion
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.strict import NoSuchValue, follow, load_json, load_yaml
 from aqea_registry.claims import evidence, judging, resolving
@@ -175,7 +175,8 @@ class _Judge:
 def _chosen(ledgers: Mapping[str, Ledger], only: Sequence[str], findings: Sequence[Finding]) -> dict[str, Ledger]:
     for name in only:
         if name not in ledgers and name not in {finding.subject.partition(":")[0] for finding in findings}:
-            raise BadConfiguration(f"there is no ledger {name!r}; there are {', '.join(ledgers) or 'none'}", "correct the name")
+            message = f"there is no ledger {name!r}; there are {', '.join(ledgers) or 'none'}"
+            raise BadConfiguration(message, suggestion(name, ledgers, "correct the name"))
     return {name: ledger for name, ledger in ledgers.items() if not only or name in only}
 
 

@@ -10,7 +10,7 @@ import click
 
 from aqea_registry.api import verified
 from aqea_registry.base.progress import plural, printable, size_text
-from aqea_registry.cli.shell import Outcome, Shell, command, echo, examples, print_table
+from aqea_registry.cli.shell import Outcome, Shell, command, complete, echo, examples, print_table
 from aqea_registry.cli.tables import paint
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @command
 @examples("verify", "verify SHA256SUMS --root downloads", "verify hf://datasets/ORG/NAME@v1 --deep")
-@click.argument("target", required=False)
+@click.argument("target", required=False, shell_complete=complete("tags", "paths"))
 @click.option(
     "--root",
     type=click.Path(path_type=Path),
@@ -101,8 +101,8 @@ def docs(shell: Shell, page: str | None) -> Outcome:
 
 @command
 @examples("compare v1 v2", "compare training/data views", "compare old_pairs.json new_pairs.json --diagnose")
-@click.argument("before", metavar="A")
-@click.argument("after", metavar="B")
+@click.argument("before", metavar="A", shell_complete=complete("tags", "paths"))
+@click.argument("after", metavar="B", shell_complete=complete("tags", "paths"))
 @click.option("--deep", is_flag=True, help="Of two releases, fetch and compare every file that differs.")
 @click.option("--diagnose", is_flag=True, help="Find the cause of a difference by encoding some sentences in every likely way.")
 @click.option("--bound", type=click.FloatRange(0, min_open=True), help="How far a component of a unit vector may be off.")

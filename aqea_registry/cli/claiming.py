@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from aqea_registry.base.progress import printable
-from aqea_registry.cli.shell import Outcome, Shell, command_of, epilog, examples, main
+from aqea_registry.cli.shell import Outcome, Shell, command_of, complete, epilog, examples, main
 
 if TYPE_CHECKING:
     from aqea_registry.claims.check_claims import CheckedClaims
@@ -32,7 +32,7 @@ def claims() -> None:
 
 @command_of(claims)
 @examples("claims check", "claims check paper --documents ~/papers")
-@click.argument("ledgers", nargs=-1, metavar="[LEDGER]...")
+@click.argument("ledgers", nargs=-1, metavar="[LEDGER]...", shell_complete=complete("ledgers"))
 @DOCUMENTS
 @click.option("--strict", is_flag=True, help="Take for a finding what is unchecked or unbound, too: each claim with its line.")
 def check(shell: Shell, ledgers: tuple[str, ...], documents: tuple[str, ...], strict: bool) -> Outcome:
@@ -128,7 +128,7 @@ def lint(shell: Shell, documents: tuple[str, ...], update: bool) -> Outcome:
 
 @command_of(claims)
 @examples("claims export --format latex --to numbers.tex", "claims export --format model-index --model minilm")
-@click.argument("ledgers", nargs=-1, metavar="[LEDGER]...")
+@click.argument("ledgers", nargs=-1, metavar="[LEDGER]...", shell_complete=complete("ledgers"))
 @click.option("--format", "form", type=click.Choice(["latex", "json", "model-index"]), required=True, help="What to write.")
 @click.option("--to", type=click.Path(path_type=Path), metavar="FILE", help="Where to (default: the standard output).")
 @click.option("--model", metavar="NAME", help="The catalogue's model whose model-index is wanted, if the run has several.")

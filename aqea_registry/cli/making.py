@@ -9,7 +9,7 @@ import click
 
 from aqea_registry.base.progress import printable, size_text
 from aqea_registry.cli.claiming import DOCUMENTS
-from aqea_registry.cli.shell import Outcome, Shell, command, echo, examples
+from aqea_registry.cli.shell import Outcome, Shell, command, complete, echo, examples
 from aqea_registry.cli.tables import paint
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @command
 @examples("pin", "pin forum minilm", "pin --check")
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete("datasets", "models"))
 @click.option("--check", is_flag=True, help="Change nothing; report what has moved, changed or gone since.")
 @click.option("--record", is_flag=True, help="With --check, record which claimed commits the Hub has confirmed.")
 @click.option("--commits-only", is_flag=True, help="Do not contact any source; record only the commit from params.yaml.")
@@ -76,8 +76,8 @@ def _check_pins(checked: Checked, record: bool) -> Outcome:
 
 @command
 @examples("generate forum minilm", "generate forum minilm --device cuda --fresh")
-@click.argument("dataset")
-@click.argument("model")
+@click.argument("dataset", shell_complete=complete("datasets"))
+@click.argument("model", shell_complete=complete("models"))
 @click.option("--batch", type=click.IntRange(1), help="Sentences at a time (default: as many as make 512 tokens).")
 @click.option("--threads", type=click.IntRange(1), help="Processor threads (default: torch's own choice).")
 @click.option("--attention", type=click.Choice(["sdpa", "eager"]), help="Attention (default: the model's own choice).")
@@ -139,7 +139,7 @@ def _made(made: Generated) -> Outcome:
 
 @command
 @examples("export training/data/forum_minilm_384d_pairs.json --format parquet")
-@click.argument("file", metavar="FILE")
+@click.argument("file", metavar="FILE", shell_complete=complete("files"))
 @click.option("--format", "kind", type=click.Choice(["benchmark", "embeddings", "parquet", "aqed"]), required=True)
 def export(shell: Shell, file: str, kind: str) -> Outcome:
     """Make another file from a pair file of the run: beside it, or in views/ under the pair set's name.
@@ -175,7 +175,7 @@ BRANCHES = 10  # of one kind that are shown below one node without --all
 
 @command
 @examples("trace forum-minilm#cos_sim_spearman", "trace paper:forum.spearman --all")
-@click.argument("what")
+@click.argument("what", shell_complete=complete("artefacts", "datasets", "models", "tags", "paths"))
 @click.option(
     "--format", "form", type=click.Choice(["tree", "mermaid"]), default="tree", show_default=True, help="How to draw it."
 )

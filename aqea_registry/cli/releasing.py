@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from aqea_registry.base.progress import printable, size_text
-from aqea_registry.cli.shell import Outcome, Shell, command, echo, examples
+from aqea_registry.cli.shell import Outcome, Shell, command, complete, echo, examples
 from aqea_registry.cli.tables import paint
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def _words(result: StoreResult) -> str:
 
 @command
 @examples("pull v1", "pull hf://datasets/ORG/NAME@v1 --to forum", "pull v1 --project forum --source forum=rows.jsonl")
-@click.argument("reference", metavar="STORE-REF|DIR")
+@click.argument("reference", metavar="STORE-REF|DIR", shell_complete=complete("tags", "paths"))
 @click.option("--to", "folder", metavar="DIR", help="The folder (default: NAME-TAG).")
 @click.option("--project", "project", metavar="DIR", help="Make there the project that the release was made from.")
 @SOURCE
@@ -95,7 +95,8 @@ def pull(
     """Restore a release from a store, or from a folder it was downloaded to; each file is checked before it gets its name.
 
     With --project, as a project in which dvc repro, verify and confirm work. A release holds no sentences: those of a dataset
-    in a folder are taken from --source, or put where the answer says. A tag alone is one of the project's first store. A pull that was interrupted continues where it stopped.
+    in a folder are taken from --source, or put where the answer says. A tag alone is one of the project's first store. A pull
+    that was interrupted continues where it stopped.
     """
     from msgspec.structs import replace
 
@@ -158,7 +159,7 @@ def _given(shell: Shell, sources: tuple[str, ...]) -> dict[str, Path]:
 
 @command
 @examples('mark --tag v1 --superseded-by v2 --reason "one row was wrong"')
-@click.option("--tag", required=True, help="The release.")
+@click.option("--tag", required=True, shell_complete=complete("tags"), help="The release.")
 @TO
 @click.option("--superseded-by", "by", metavar="TAG", help="A later release that takes its place.")
 @click.option("--withdrawn", is_flag=True, help="The release should not be used.")
@@ -182,8 +183,8 @@ def mark(shell: Shell, tag: str, stores: tuple[str, ...], by: str | None, withdr
 
 
 @command
-@examples("confirm v1", "confirm hf://datasets/ORG/NAME@v1 --device cuda --add", "confirm oci:releases:v1 --from-nothing again")
-@click.argument("reference", metavar="STORE-REF")
+@examples("confirm v1", "confirm hf://datasets/ORG/NAME@v1 --device cuda --add", "confirm v1 --from-nothing again")
+@click.argument("reference", metavar="STORE-REF", shell_complete=complete("tags"))
 @click.option("--from-nothing", "nothing", metavar="DIR", help="Make the project there first; no checkout is needed.")
 @SOURCE
 @click.option("--fresh", is_flag=True, help="Accepted for old scripts: pair sets are always made again.")

@@ -7,12 +7,13 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from aqea_registry import __version__
 from aqea_registry.base.files import Advance, ignore
@@ -101,6 +102,21 @@ def main() -> None:
     Exit status: 0 fine, 1 findings, 2 usage, 3 could not check, 4 not allowed, 5 the tag exists with other content,
     130 interrupted.
     """
+
+
+def complete(*kinds: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
+    """What a shell completes an argument with: the project's names of these kinds, and paths where one can be meant."""
+
+    def found(context: click.Context, parameter: click.Parameter, start: str) -> list[CompletionItem]:
+        from aqea_registry.api import known_names
+
+        names: list[str] = []
+        with suppress(Exception):  # whoever runs the command reads what is wrong
+            names = known_names(Path(context.params.get("directory") or "."), kinds)
+        items = [CompletionItem(name) for name in names if name.startswith(start)]
+        return [*items, *([CompletionItem(start, type="file")] if "paths" in kinds else [])]
+
+    return found
 
 
 def command_of(group: click.Group) -> Callable[[Callable[..., Outcome]], click.Command]:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from aqea_registry.attestations.made import now, write_pair_set_statement
 from aqea_registry.base.extras import require, unusable
 from aqea_registry.base.files import Advance, Limit, atomic_write, hash_file, open_regular, read_small, write_bytes
-from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused
+from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused, suggestion
 from aqea_registry.base.progress import Reporter
 from aqea_registry.embedding.encoder import CodeRefusedError, Encoded, Encoder, NoDevice, Settings, this_machine
 from aqea_registry.embedding.vector_cache import VectorCache, libraries
@@ -134,8 +134,8 @@ def export(project: Project, path: str, kind: str) -> str:
     named = {artefact.pairs.rpartition("/")[2]: artefact for artefact in project.artefacts.values()}
     artefact = named.get(path.rpartition("/")[2])
     if artefact is None:
-        known = ", ".join(artefact.pairs for artefact in project.artefacts.values())
-        raise BadConfiguration(f"{path} is not a pair file of the run; it has {known}")
+        known = [artefact.pairs for artefact in project.artefacts.values()]
+        raise BadConfiguration(f"{path} is not a pair file of the run; it has {', '.join(known)}", suggestion(path, known))
     source, target = project.root / artefact.pairs, artefact.path(kind)
     if not source.is_file():
         raise CannotCheck(f"{artefact.pairs} not found", "run: dvc repro")

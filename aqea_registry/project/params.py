@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from aqea_registry.base.files import UnsafePath, safe_path
-from aqea_registry.base.findings import BadConfiguration
+from aqea_registry.base.findings import BadConfiguration, suggestion
 from aqea_registry.base.strict import convert, convert_each, load_yaml, misread
 
 Group = Literal["datasets", "models"]
@@ -184,10 +184,11 @@ class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         for name in self.run.pairs.values():
             if (name.dataset, name.model) == (dataset, model):
                 return name
-        known = ", ".join(f"{name.dataset} {name.model}" for name in self.run.pairs.values()) or "nothing"
+        known = [f"{name.dataset} {name.model}" for name in self.run.pairs.values()]
+        has = f"it has {', '.join(known) or 'nothing'}"
         raise BadConfiguration(
-            f"params.yaml: the run has no pair set of dataset {dataset!r} and model {model!r}; it has {known}",
-            "add a line to the run under 'runs:' in params.yaml",
+            f"params.yaml: the run has no pair set of dataset {dataset!r} and model {model!r}; {has}",
+            suggestion(f"{dataset} {model}", known, "add a line to the run under 'runs:' in params.yaml"),
         )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from aqea_registry.base.files import Limit, read_small
-from aqea_registry.base.findings import BadConfiguration, Finding
+from aqea_registry.base.findings import BadConfiguration, Finding, listed, suggestion
 from aqea_registry.base.sha256_list import MANIFEST, SIZES
 from aqea_registry.base.strict import load_yaml
 from aqea_registry.project.artefact import CatalogueEntry, RunArtefact
@@ -155,7 +155,8 @@ class Project:
         """These entries of the catalogue, or all. Raises BadConfiguration for an unknown name."""
         unknown = [name for name in names if name not in self.catalogue]
         if unknown:
-            raise BadConfiguration(f"params.yaml has no entry {unknown[0]!r}; it has {', '.join(sorted(self.catalogue))}")
+            message = f"params.yaml has no entry {unknown[0]!r}; it has {listed(sorted(self.catalogue), 20)}"
+            raise BadConfiguration(message, suggestion(unknown[0], self.catalogue, "correct the name"))
         return [entry for name, entry in self.catalogue.items() if not names or name in names]
 
 

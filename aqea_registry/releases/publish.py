@@ -69,7 +69,8 @@ def publish(
     """
     if not TAG.fullmatch(tag):
         raise BadConfiguration(
-            f"{tag!r} is not a tag: letters, digits, '.', '_', '-', at most 128, first a letter, digit or '_'"
+            f"{tag!r} is not a tag: letters, digits, '.', '_', '-', at most 128, first a letter, digit or '_'",
+            "such as: --tag v1",
         )
     if not specs:
         raise BadConfiguration("no store is named: add one under publish.stores in params.yaml, or use --to oci:DIR")

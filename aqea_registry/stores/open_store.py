@@ -5,7 +5,7 @@ from pathlib import Path
 
 from aqea_registry.base.extras import require
 from aqea_registry.base.files import Limit, read_stream
-from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused
+from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused, suggestion
 from aqea_registry.base.references import is_folder, join_reference
 from aqea_registry.stores.port import Held, Store, Tagged
 from aqea_registry.stores.release import Descriptor, digest_of
@@ -49,7 +49,7 @@ def find(store: Held, tag: str, digest: str | None = None) -> Tagged:
         known = store.tags()
         hint = f"it has {', '.join(known[-5:])}" if known else "it has no release"
         missing = "no tag names this release" if tag == digest else "there is no such tag"
-        raise CannotCheck(f"{join_reference(store.spec, tag, digest)}: {missing}", hint)
+        raise CannotCheck(f"{join_reference(store.spec, tag, digest)}: {missing}", suggestion(tag, known, hint))
     if digest is not None and tagged.digest != digest:
         message = "the tag names another release than the one that was asked for"
         raise Refused.of("tag-moved", join_reference(store.spec, tag), message, digest, tagged.digest)

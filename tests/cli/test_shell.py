@@ -392,7 +392,7 @@ def test_a_tag_alone_is_of_the_first_store_of_the_project_and_a_path_comes_befor
     assert aqea("verify", f"v1@sha256:{'0' * 64}", cwd=project).status == 1
     absent = aqea("verify", "v2", cwd=project)
     assert absent.status == 3 and "no such path" in absent.err and "oci:kept:v2: there is no such tag" in absent.err
-    assert "did you mean params.yaml?" in aqea("compare", "v1", "param.yaml", cwd=project).err
+    assert "did you mean 'params.yaml'?" in aqea("compare", "v1", "param.yaml", cwd=project).err
     (project / "v1").write_text(f"{hashlib.sha256(b'').hexdigest()}  empty\n")
     (project / "empty").touch()
     read = aqea("verify", "v1", cwd=project)
