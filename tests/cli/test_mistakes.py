@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import PAIRS
-from tests.tools import aqea, edit_params
+from tests.tools import aqea
 
 # The mistake, the command, the exit status, and words that the answer must have.
 MISTAKES: dict[str, tuple[tuple[str, ...], int, tuple[str, ...]]] = {
@@ -73,11 +73,3 @@ def test_a_mistake_is_answered_with_its_name_its_reason_and_what_next(place: Pat
     assert [text for text in expected if text not in said] == [], said
     assert "error: " in result.err.lower()
     assert "  next: " in result.err or "--help" in result.err, "what next"
-
-
-@pytest.mark.weights
-def test_a_field_of_params_yaml_that_is_misspelt_is_named_with_the_right_one(project: Path) -> None:
-    edit_params(project, lambda params: params["models"]["minilm"].update(max_token=12))
-    result = aqea("verify", cwd=project)
-    assert result.status == 2
-    assert "max_token" in result.err and "did you mean" in result.err and "max_tokens" in result.err
