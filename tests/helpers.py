@@ -182,6 +182,11 @@ def model_folder() -> Path:
     return Path(next(iter(found.submodule_search_locations))) / "model"
 
 
+def heed_interrupts() -> None:
+    """In a process before the program: a shell starts what runs in the background with interrupts ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(*words: str | Path, cwd: Path, limit: Callable[[], None] | None = None) -> subprocess.Popen[str]:
     """Start `aqea-registry` and do not wait. `limit` is called in the process before the program."""
     return subprocess.Popen(

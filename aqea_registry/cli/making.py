@@ -100,6 +100,7 @@ def generate(
 
 
 @command
+@examples("import-vectors vectors.npy --model ada --dataset forum")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("--model", required=True, metavar="NAME", help="The model of kind given in params.yaml.")
 @click.option("--dataset", required=True, metavar="NAME", help="The pinned dataset whose rows they are of.")

@@ -18,7 +18,7 @@ import pytest
 
 from aqea_registry import __version__
 from aqea_registry.cli.shell import main
-from tests.helpers import METRICS, PAIRS, PLOT, append, edit_rows, finish, keep_vectors, start, tree
+from tests.helpers import METRICS, PAIRS, PLOT, append, edit_rows, finish, heed_interrupts, keep_vectors, start, tree
 from tests.tools import BIN, ROOT, aqea, edit_params, environment, program, run
 
 COLOUR = re.compile(rb"\x1b\[[0-9;]*(?:3[0-8]|4[0-8]|9[0-7]|10[0-7])[0-9;]*m")
@@ -370,7 +370,7 @@ def test_ctrl_c_ends_with_130_and_says_how_to_go_on(tmp_path: Path) -> None:
     with (tmp_path / "large").open("wb") as file:
         file.truncate(1 << 36)  # a hole: it takes no room, and a minute to hash
     (tmp_path / "SHA256SUMS").write_text(f"{'0' * 64}  large\n")
-    process = start("verify", "SHA256SUMS", cwd=tmp_path)
+    process = start("verify", "SHA256SUMS", cwd=tmp_path, limit=heed_interrupts)
     opened = Path(f"/proc/{process.pid}/fd")
     while not any(os.path.realpath(fd).endswith("/large") for fd in opened.iterdir()):
         time.sleep(0.02)

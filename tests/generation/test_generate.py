@@ -18,7 +18,7 @@ import pytest
 from aqea_registry.embedding.encoder import Encoded
 from aqea_registry.generation import generate as generation
 from tests import sampling
-from tests.helpers import edit_rows, finish, start
+from tests.helpers import edit_rows, finish, heed_interrupts, start
 from tests.tools import SHARED, add_dataset, aqea, copy_project, edit_params, run
 
 pytestmark = pytest.mark.weights
@@ -95,7 +95,7 @@ def test_an_interrupt_leaves_what_was_encoded_and_so_does_each_half_minute(monke
 def test_ctrl_c_keeps_vectors_and_the_same_command_goes_on(project: Path) -> None:
     (project / PAIRS).unlink()
     words = ("generate", "small", "minilm", "--batch", "1", "--json")
-    process = start(*words, cwd=project)
+    process = start(*words, cwd=project, limit=heed_interrupts)
     while not any((project / ".aqea/vectors").glob("*/made.json")):  # it is written when encoding begins
         time.sleep(0.05)
     time.sleep(1)
