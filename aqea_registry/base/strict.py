@@ -8,7 +8,7 @@ or too deep, a key twice, tags, aliases that repeat too much and, in other peopl
 import json
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar, get_origin
 
@@ -182,6 +182,20 @@ def load_yaml(
 def render_yaml(value: Any) -> str:
     """Plain values as YAML that means the same to readers of YAML 1.1 and 1.2."""
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
+def edit_yaml(content: bytes, values: Mapping[tuple[str | int, ...], str | None]) -> bytes:
+    """YAML that was read with other texts, or null, at some paths; comments, order and spelling of all else stay."""
+    text, edits = content.decode(), []
+    root: Any = yaml.compose(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    for path, value in values.items():
+        node = root
+        for key in path:
+            node = node.value[key] if isinstance(key, int) else next(item for name, item in node.value if name.value == key)
+        edits.append((node.start_mark.index, node.end_mark.index, json.dumps(value, ensure_ascii=False)))
+    for start, end, spelled in sorted(edits, reverse=True):
+        text = text[:start] + spelled + text[end:]
+    return text.encode()
 
 
 def _wrong(event: Any, message: str) -> yaml.YAMLError:

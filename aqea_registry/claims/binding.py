@@ -33,13 +33,17 @@ class Fault(msgspec.Struct, frozen=True):
 
 
 class Bound(NamedTuple):
-    """How many numbers look like results, are bound, and are examples; and by ledger the lines of its claims."""
+    """How many numbers look like results, are bound, and are examples; by ledger the lines of its claims; what is unbound; by
+    position in the scan what numbers are marked as.
+    """
 
     results: int
     bound: int
     examples: int
     faults: tuple[Fault, ...]
     lines: dict[str, dict[str, int]]
+    free: tuple[NumberSpan, ...]
+    marked: dict[int, str]
 
 
 def bind(text: str, scan: Scan, ledgers: Mapping[str, Ledger], own: Mapping[str, bool]) -> Bound:
@@ -78,7 +82,7 @@ def bind(text: str, scan: Scan, ledgers: Mapping[str, Ledger], own: Mapping[str,
         message = f"the numbers from here on were not looked at: {len(scan.numbers)} come before; split the document"
         faults.append(Fault("claim-unbound", *_at(starts, scan.rest), message))
     faults.sort(key=lambda fault: (fault.line, fault.column))
-    return Bound(len(results), len(results) - examples - len(free), examples, tuple(faults), lines)
+    return Bound(len(results), len(results) - examples - len(free), examples, tuple(faults), lines, tuple(free), marked.bound)
 
 
 class _Marked:
@@ -92,7 +96,7 @@ class _Marked:
         self._claims: dict[str, dict[str, Claim]] = {}  # by ledger and id
         self._macros: dict[str, str] = {}  # the claims of macros, where a document has some
         self._from = 0  # the end of the marker before
-        self.bound: set[int] = set()
+        self.bound: dict[int, str] = {}  # numbers, and what they are marked as
         self.examples: set[int] = set()
         self.lines: dict[str, dict[str, int]] = {}  # of the claims that are named, by ledger and id
         self.faults: list[Fault] = []
@@ -117,10 +121,10 @@ class _Marked:
                 unmatched.append((name, claim))
             else:
                 numbers.remove(index)
-                self.bound.add(index)
+                self.bound[index] = name
         for name, claim in unmatched:
             index = numbers.pop(0) if numbers else None
-            self.bound |= set() if index is None else {index}
+            self.bound |= {} if index is None else {index: name}
             if claim is not None:
                 self.faults.append(self._other(name, claim, marker, index))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -52,8 +52,11 @@ def check_claims(
     scope: Scope = Scope.MACHINE,
     verified: CheckedProject | None = None,
     strict: bool = False,
+    fill: bool = False,
 ) -> CheckedClaims:
     """Judge the claims of all ledgers, or of those named in `only`.
+
+    With `fill`, those of unpublished documents are judged, and given, as if they printed what their evidence gives.
 
     `documents` are folders in which the ledgers' documents are looked for besides the project. Nothing is fetched;
     for a release, pinned files that happen to be on this machine are not read either. If the project was `verified` without a
@@ -73,6 +76,8 @@ def check_claims(
         scores, unsound = recompute(project.run, wanted, report)
     quotations = Quotations(project.run, project.catalogue, scope)
     judge = _Judge(ledgers, bound, scores, quotations, outdated)
+    if fill:
+        judge.fill = {name for name, ledger in chosen.items() if not ledger.document.published and states[name] != "stale"}
     verdicts = [verdict for verdict in judge.verdicts() if verdict.ledger in chosen]
     return CheckedClaims(
         verdicts=tuple(verdicts),
@@ -115,6 +120,7 @@ class _Judge:
     ) -> None:
         self._ledgers, self._bound, self._scores, self._quotations, self._stale = ledgers, bound, scores, quotations, stale
         self._terms = Terms(ledgers)
+        self.fill: Collection[str] = ()  # ledgers whose claims are judged as their evidence fills them in
         self._rests_on: dict[str, list[str]] = {}  # the claims that each claim is computed from or quotes
         self._expressions: dict[str, Expression] = {}
         self._wrong: dict[str, Unchecked] = {}
@@ -134,6 +140,9 @@ class _Judge:
             name, claim = claims[own]
             found = self._evidence(own, name, claim)
             verdict = judging.judge_claim(name, claim, found)
+            if name in self.fill and (filled := judging.filled(verdict, found)) is not None:
+                self._terms.put(own, filled)
+                verdict = judging.judge_claim(name, filled, found)
             why = self._stale.get(own) or self._stale.get(name)
             done[own] = judging.outdated(verdict, why) if why else verdict
             self._terms.settle(own, judging.basis_of(done[own]), judging.correction(verdict, found))

@@ -289,6 +289,12 @@ class Terms:
         ledger, _, own = name.partition(":")
         return self._claims[ledger][own]
 
+    def put(self, name: str, claim: Claim) -> None:
+        """Take another claim for the one with this name."""
+        ledger, _, own = name.partition(":")
+        self._claims[ledger][own] = claim
+        self._terms.pop(name, None)
+
     def term(self, name: str) -> Term:
         """The claim with this name as a term."""
         if name not in self._terms:

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -72,35 +72,72 @@ def import_claims(
     left out and reported. Raises BadConfiguration for a document that cannot be read or prints nothing, CannotCheck if it or a
     package is missing, Refused if the ledger that exists cannot be read.
     """
+    page = read_page(project, path, into, model, unit)
+    page.require_claims()
+    (project.root / FOLDER).mkdir(parents=True, exist_ok=True)
+    with locked(project.root / FOLDER):
+        old, merged = merge_page(project.root, page, prune=prune, model=model, unit=unit)
+        written = old != merged.ledger and write_bytes(project.root / page.ledger, render_ledger(merged.ledger))
+    return ImportedClaims(written=written, **outcome(page, merged, prune=prune, unit=unit))
+
+
+class Page(NamedTuple):
+    """A document that was read: where its ledger is, what it prints, and what to say if it prints nothing."""
+
+    ledger: str
+    path: Path
+    document: Document
+    read: Imported
+    text: str
+    empty: str
+
+    def require_claims(self) -> None:
+        """Raise BadConfiguration, or Refused, for a document that prints no number."""
+        if not self.read.claims and self.read.findings:
+            raise Refused(self.empty, self.read.findings)
+        if not self.read.claims:
+            raise BadConfiguration(self.empty, "other numbers are claimed by hand, see: aqea-registry docs claims")
+
+
+def read_page(project: Project, path: Path, into: str | None, model: str | None, unit: EvaluationUnit | None) -> Page:
+    """Read a document, and name its ledger."""
     name = into or drafting.slug(path.stem, "claims")
     if not NAME.fullmatch(name):
         raise BadConfiguration(f"--into: {name!r} is not the name of a ledger", "use letters, digits, '.', '_' and '-'")
     content, text = _read(path)
-    read, title = _read_document(content, text, project.params, path, model, unit)
+    read, title, empty = _read_document(content, text, project.params, path, model, unit)
     document = Document(title=title, sha256=hashlib.sha256(content).hexdigest(), file=_file(project.root, path))
-    target = f"{FOLDER}/{name}.yaml"
-    (project.root / FOLDER).mkdir(parents=True, exist_ok=True)
-    with locked(project.root / FOLDER):
-        old = _old(project.root / target, target)
-        merged = _merged(old, document, read, text, prune=prune, model=model, unit=unit)
-        _check_is_its_document(old, merged, target, path)
-        written = old != merged.ledger and write_bytes(project.root / target, render_ledger(merged.ledger))
+    return Page(f"{FOLDER}/{name}.yaml", path, document, read, text, empty)
+
+
+def merge_page(
+    root: Path, page: Page, *, prune: bool = False, model: str | None = None, unit: str | None = None
+) -> tuple[Ledger | None, Merged]:
+    """The ledger that is there, and with what the document prints now."""
+    old = _old(root / page.ledger, page.ledger)
+    merged = _merged(old, page.document, page.read, page.text, prune=prune, model=model, unit=unit)
+    _check_is_its_document(old, merged, page.ledger, page.path)
+    return old, merged
+
+
+def outcome(page: Page, merged: Merged, *, prune: bool = False, unit: str | None = None) -> dict[str, Any]:
+    """The fields of ImportedClaims, without `written`."""
+    read, name = page.read, Path(page.ledger).stem
     findings = [*read.findings, *_merge_findings(name, merged, prune=prune)]
-    if unit is None and (finding := _too_small(name, merged.ledger, path.name)):
+    if unit is None and (finding := _too_small(name, merged.ledger, page.path.name)):
         findings.append(finding)
-    return ImportedClaims(
-        ledger=target,
-        written=written,
-        claims=len(merged.ledger.claims),
-        added=merged.added,
-        changed=merged.changed,
-        gone=merged.gone,
-        findings=tuple(findings),
-        notes=tuple(read.notes),
-        seen=len(read.claims) + sum(left.numbers for left in read.left_out),
-        imported=len(read.claims),
-        left_out=tuple(sorted(read.left_out, key=lambda left: (left.line, left.column))),
-    )
+    return {
+        "ledger": page.ledger,
+        "claims": len(merged.ledger.claims),
+        "added": merged.added,
+        "changed": merged.changed,
+        "gone": merged.gone,
+        "findings": tuple(findings),
+        "notes": tuple(read.notes),
+        "seen": len(read.claims) + sum(left.numbers for left in read.left_out),
+        "imported": len(read.claims),
+        "left_out": tuple(sorted(read.left_out, key=lambda left: (left.line, left.column))),
+    }
 
 
 def left_out_notes(left_out: Sequence[LeftOut]) -> Iterator[str]:
@@ -162,15 +199,15 @@ def _read(path: Path) -> tuple[bytes, str]:
 
 def _read_document(
     content: bytes, text: str, params: Params, path: Path, model: str | None, unit: EvaluationUnit | None
-) -> tuple[Imported, str]:
-    """What a document prints, and its title."""
+) -> tuple[Imported, str, str]:
+    """What a document prints, its title, and what to say if that is nothing."""
     suffix, title, read = path.suffix.lower(), path.name, Imported()
     if suffix == ".json":
         entries = read_result_file(content, path.name, model or _model_of(path) or "unknown")
         read = drafting.claims_of_index(entries, path.name, text.split("\n"), unit or "fraction")
         if "unknown" in {result.model for result in read.results.values()}:
             read.notes.append("a result file does not say of which model it is: --model REPO does")
-        return read, f"{entries[0].dataset}: {path.name}"
+        return read, f"{entries[0].dataset}: {path.name}", ""
     if suffix in DELIMITERS:
         table, findings = csv_table(text, path.stem, path.name, DELIMITERS[suffix])
         tables, message = [table], f"{path.name}: no numbers after the first column, which names the rows"
@@ -193,11 +230,7 @@ def _read_document(
         message = "; ".join([message, *left_out_notes(read.left_out)])
     if suffix not in DELIMITERS:
         read.claims.extend(claims_of_text(text, kind_of(suffix, text), read.tables))
-    if not read.claims and read.findings:
-        raise Refused(message, read.findings)
-    if not read.claims:
-        raise BadConfiguration(message, "other numbers are claimed by hand, see: aqea-registry docs claims")
-    return read, title
+    return read, title, message
 
 
 def _model_of(path: Path) -> str | None:

@@ -17,7 +17,7 @@ from aqea_registry.claims import quantity
 from aqea_registry.claims.evidence import MALFORMED, NAMED, Evidence
 from aqea_registry.claims.ledger import Claim, Verdict
 from aqea_registry.claims.quantity import Basis, Correction, NotComputable, Quantity
-from aqea_registry.documents.numbers import ULPS, NotANumber, PrintedNumber, parse_number, shown, ulps_between
+from aqea_registry.documents.numbers import ULPS, NotANumber, PrintedNumber, parse_number, printed_like, shown, ulps_between
 
 STALE = "stale"  # the reason of what held before its document was changed
 DOUBTFUL = "contradicted-term"  # the reason of what agrees only with a term that other prints contradict
@@ -129,6 +129,20 @@ def correction(verdict: Verdict, evidence: Evidence | Unchecked | None) -> Corre
     own = f"{verdict.name} (printed {claim.text}, recomputed {verdict.recomputed})"
     culprits = (*(fix.culprits if fix is not None else ()), *([own] if wrong else []))[:NAMED]
     return Correction(value, verdict.ground or "prints", fix.sure if fix is not None else evidence.basis == "bytes", culprits)
+
+
+def filled(verdict: Verdict, evidence: Evidence | Unchecked | None) -> Claim | None:
+    """A contradicted claim with what its evidence gives, as it was printed; None for others, and where that cannot be said.
+
+    It is measured, derived or a repetition within its ledger, and neither a bound nor spelled otherwise than it is read.
+    """
+    claim, fix = verdict.claim, correction(verdict, evidence)
+    elsewhere = claim.quoted is not None and ":" in (claim.quoted.claim or ":").removeprefix(f"{verdict.ledger}:")
+    if verdict.state != "contradicted" or fix is None or not isinstance(fix.value, Quantity) or elsewhere:
+        return None
+    if claim.bound or claim.printed or claim.ocr:
+        return None
+    return msgspec.structs.replace(claim, value=printed_like(claim.value or "", fix.value.value))
 
 
 def verdict_findings(verdicts: Iterable[Verdict], documents: Mapping[str, str], *, strict: bool = False) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ import msgspec
 from aqea_registry.base.files import Limit, UnsafePath, inside, read_small, write_bytes
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, RegistryError, most_severe
 from aqea_registry.claims.binding import Fault, bind
-from aqea_registry.claims.ledger import FOLDER, Ledger, read_ledgers, render_ledger
+from aqea_registry.claims.ledger import FOLDER, Claim, Ledger, read_ledgers, render_ledger
 from aqea_registry.documents.numbers import scan
 from aqea_registry.documents.prose import kind_of
 
@@ -90,8 +90,8 @@ def _lint(root: Path, path: Path, ledgers: Mapping[str, Ledger]) -> tuple[Linted
         examples=bound.examples,
         faults=bound.faults,
     )
-    moved = {name: _moved(ledgers[name], sha256, bound.lines[name]) for name, same in own.items() if not same}
-    return linted, {name: ledger for name, ledger in moved.items() if ledger != ledgers[name]}
+    changed = {name: _moved(ledgers[name], sha256, bound.lines[name]) for name, same in own.items() if not same}
+    return linted, {name: ledger for name, ledger in changed.items() if ledger != ledgers[name]}
 
 
 def not_printed(path: Path, name: str, ledger: Ledger) -> dict[str, Fault]:
@@ -131,14 +131,14 @@ def _is_own(root: Path, path: Path, ledger: Ledger, sha256: str) -> bool:
 
 
 def _moved(ledger: Ledger, sha256: str, lines: Mapping[str, int]) -> Ledger:
-    claims = tuple(
-        msgspec.structs.replace(claim, at=msgspec.structs.replace(claim.at, line=lines[claim.id]))
-        if claim.at.line is not None and claim.id in lines
-        else claim
-        for claim in ledger.claims
-    )
     document = msgspec.structs.replace(ledger.document, sha256=ledger.document.sha256 and sha256)
-    return msgspec.structs.replace(ledger, document=document, claims=claims)
+    return msgspec.structs.replace(ledger, document=document, claims=tuple(moved(claim, lines) for claim in ledger.claims))
+
+
+def moved(claim: Claim, lines: Mapping[str, int]) -> Claim:
+    """The claim at its line among these, by id, if it has one at all."""
+    line = claim.at.line and lines.get(claim.id, claim.at.line)
+    return msgspec.structs.replace(claim, at=msgspec.structs.replace(claim.at, line=line))
 
 
 def _changed(linted: Linted, name: str, ledger: Ledger, *, alone: bool) -> Finding:

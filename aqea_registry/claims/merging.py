@@ -21,7 +21,7 @@ class Merged(NamedTuple):
     """The new ledger, and ids: added, with another value, no longer in the document.
 
     `doubtful` are claims with evidence whose number may be one of several, `kept` those that have another number now and keep
-    the evidence that was written by hand: by id the number before.
+    the evidence that was written by hand: by id the number before. `now` are the claims that the document makes by itself.
     """
 
     ledger: Ledger
@@ -30,6 +30,7 @@ class Merged(NamedTuple):
     gone: tuple[str, ...]
     doubtful: tuple[str, ...]
     kept: dict[str, str]
+    now: tuple[Claim, ...]
 
 
 class Recognised(NamedTuple):
@@ -118,6 +119,7 @@ def merge(
         gone=tuple(gone),
         doubtful=tuple(doubtful),
         kept={id_: was.text for id_, (was, claim) in changed.items() if _is_by_hand(was, claim)},
+        now=tuple(now),
     )
 
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from itertools import combinations
+from itertools import combinations, groupby
 from typing import NamedTuple
 
 import msgspec
@@ -29,7 +29,7 @@ MOST = 40  # places of a label, and cells that a sentence names: what names more
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=\W{0,3}[^\W\d_])|\n\s*\n|\n(?=\s*(?:[-*+|#]|\d+[.)])\s)")
 _WORD = re.compile(r"[^\W_]+")
 _COUNT = re.compile(r"\s*[(\[]\d+[)\]]\s*$")
-_PERCENT = re.compile(r"\s?\\?%|\s?percent")
+PERCENT = re.compile(r"\s?\\?%|\s?percent")
 _POINTS = re.compile(r"[\s-]?(?:pp|(?:percentage )?points?)|\s?\\?%")
 
 _Line = tuple[int, bool, int]  # of a table, whether it is a row, and its position
@@ -58,15 +58,13 @@ def claims_of_text(text: str, kind: Kind, tables: Sequence[DraftedTable]) -> lis
     """A claim `in-text.ROW.COLUMN` for each number of the text that is bound to cells."""
     labels, starts = _labels(tables), line_starts(text)
     taken = {claim.at.line for table in tables for claim in table.claims.values()}
-    edges = [0, *(edge.end() for edge in _SENTENCE.finditer(text)), len(text)]
-    sentences: dict[int, list[NumberSpan]] = {}
-    for span in scan(text, kind).numbers if labels.lines else ():
-        if span.why not in (None, "in the model-index", "in a table") and bisect_right(starts, span.start) not in taken:
-            sentences.setdefault(bisect_right(edges, span.start), []).append(span)
+    numbers = (
+        [span for span in scan(text, kind).numbers if bisect_right(starts, span.start) not in taken] if labels.lines else []
+    )
     claims: list[Claim] = []
     counts = Counter[str]()
-    for place, spans in sentences.items():
-        named = _named(labels, _words(text[edges[place - 1] : edges[place]]))
+    for sentence, spans in by_sentence(text, numbers):
+        named = _named(labels, _words(sentence))
         for span in spans if named.either else ():
             with suppress(NotANumber):
                 at = At(line=bisect_right(starts, span.start))
@@ -75,6 +73,14 @@ def claims_of_text(text: str, kind: Kind, tables: Sequence[DraftedTable]) -> lis
                     more = f"-{counts[claim.id]}" if counts[claim.id] > 1 else ""
                     claims.append(msgspec.structs.replace(claim, id=claim.id + more))
     return claims
+
+
+def by_sentence(text: str, numbers: Iterable[NumberSpan]) -> Iterator[tuple[str, list[NumberSpan]]]:
+    """The sentences of a text with those of the numbers in them that look like results, and are in no table or model-index."""
+    edges = [0, *(edge.end() for edge in _SENTENCE.finditer(text)), len(text)]
+    results = (number for number in numbers if number.why not in (None, "in the model-index", "in a table"))
+    for place, spans in groupby(results, lambda span: bisect_right(edges, span.start)):
+        yield text[edges[place - 1] : edges[place]], list(spans)
 
 
 def renamed(claim: Claim, names: Mapping[str, str]) -> Claim:
@@ -124,7 +130,7 @@ def _named(labels: _Labels, words: tuple[str, ...]) -> _Named:
 
 def _bound(text: str, unit: str, named: _Named, others: set[str], at: At) -> Claim | None:
     """The claim of a number, if it is that of one named cell, or the only difference that the sentence can mean."""
-    number, percent = parse_number(text, "number"), _PERCENT.fullmatch(unit) is not None
+    number, percent = parse_number(text, "number"), PERCENT.fullmatch(unit) is not None
     if unit and not percent:
         cells: list[_NamedCell] = []
     else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,9 +27,15 @@ DOCUMENTS = click.option(
 )
 
 
+INTO = click.option("--into", metavar="LEDGER", help="The ledger (default: named after the document).")
+MODEL = click.option(
+    "--model", metavar="REPO", help="The repository id of the model-index's model, if the card does not print it."
+)
+
+
 @main.group(epilog=epilog("claims check", "claims import paper.tex", "claims lint README.md"))
 def claims() -> None:
-    """Printed numbers and what they rest on: check, import, export; find those that rest on nothing."""
+    """Printed numbers and what they rest on: check, import, bind, fill, export; find those that rest on nothing."""
 
 
 @command_of(claims)
@@ -68,8 +76,8 @@ def _show(checked: CheckedClaims) -> None:
 @command_of(claims)
 @examples("claims import paper.tex", "claims import README.md --into card")
 @click.argument("document", metavar="DOC")
-@click.option("--into", metavar="LEDGER", help="The ledger (default: named after the document).")
-@click.option("--model", metavar="REPO", help="The repository id of the model-index's model, if the card does not print it.")
+@INTO
+@MODEL
 @click.option(
     "--unit",
     type=click.Choice(["percent", "fraction", "number"]),
@@ -101,6 +109,47 @@ def import_(
 
 
 @command_of(claims)
+@examples("claims bind paper.md", "claims bind paper.tex --write")
+@click.argument("document", metavar="DOC")
+@INTO
+@MODEL
+@click.option("--write", is_flag=True, help="Write the ledger; on a terminal, ask where several scores fit.")
+def bind(shell: Shell, document: str, into: str | None, model: str | None, write: bool) -> Outcome:
+    """Find what the numbers of a document rest on: scores of the run, by value, name and place; averages; repetitions.
+
+    Shows what it finds; --write puts it into the ledger of the document. Nothing is bound by chance: aqea-registry docs claims.
+    """
+    from aqea_registry.claims.bind_claims import bind_claims
+    from aqea_registry.claims.import_claims import accounting, left_out_notes
+
+    asks = write and not shell.json and sys.stdin.isatty() and sys.stdout.isatty()
+    choose = _choose if asks else lambda number, scores: None
+    found = bind_claims(
+        shell.project(), shell.directory / document, shell.report, into=into, model=model, choose=choose, write=write
+    )
+
+    def show() -> None:
+        for note in (*found.notes, *left_out_notes(found.left_out)):
+            click.echo(printable(f"note: {note}"))
+        for number in (*found.bound, *found.asked):
+            click.echo(printable(f"{number.id}: {number.value} (line {number.line}): {' or '.join(number.evidence)}"))
+        state = "written" if found.written else "unchanged" if write else "not written, --write does"
+        counts = f"{len(found.bound)} numbers bound, {len(found.asked)} may be several scores, {found.unbound} rest on nothing"
+        click.echo(f"{found.ledger}: {counts}: {state}")
+        click.echo(accounting(found))
+
+    return Outcome(found.findings, found, show, status=int(bool(found.asked)))
+
+
+def _choose(number: str, scores: Sequence[str]) -> int | None:
+    """Ask which score a number is."""
+    for place, score in enumerate(scores, 1):
+        click.echo(printable(f"  {place}: {score}"))
+    answer: int = click.prompt(printable(f"{number} is (0: none)"), type=click.IntRange(0, len(scores)), default=0)
+    return answer - 1 if answer else None
+
+
+@command_of(claims)
 @examples("claims lint", "claims lint README.md docs/*.md", "claims lint --update paper.tex")
 @click.argument("documents", nargs=-1, metavar="[DOC]...")
 @click.option(
@@ -124,6 +173,31 @@ def lint(shell: Shell, documents: tuple[str, ...], update: bool) -> Outcome:
                 click.echo(printable(f"  {ledger}: updated"))
 
     return Outcome(findings, {"documents": linted}, show, error)
+
+
+@command_of(claims)
+@examples("claims fill", "claims fill paper --write")
+@click.argument("ledgers", nargs=-1, metavar="[LEDGER]...")
+@click.option("--write", is_flag=True, help="Write ledgers, and the numbers beside markers in their documents.")
+@DOCUMENTS
+def fill(shell: Shell, ledgers: tuple[str, ...], write: bool, documents: tuple[str, ...]) -> Outcome:
+    """Give measured and derived claims the values that their evidence gives, as they are printed; show them without --write.
+
+    Ledgers of published documents stay as they are. Exit status 1 while a number differs and was not written.
+    """
+    from aqea_registry.claims.fill_claims import fill_claims
+
+    filled = fill_claims(shell.project(), shell.paths(documents), shell.report, ledgers, write=write)
+
+    def show() -> None:
+        for note in filled.notes:
+            click.echo(printable(f"note: {note}"))
+        for change in filled.changes:
+            click.echo(printable(f"{change.claim}: {change.old} -> {change.new} ({change.at})"))
+        state = f"written: {', '.join(filled.written) or 'nothing'}" if write else "not written, --write does"
+        click.echo(f"{len(filled.changes)} numbers differ from their evidence{': ' + state if filled.changes else ''}")
+
+    return Outcome(filled.findings, filled, show, status=int(bool(filled.changes) and not write))
 
 
 @command_of(claims)

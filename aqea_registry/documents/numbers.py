@@ -260,6 +260,21 @@ def parse_number(text: str, unit: Unit, *, as_printed: bool = False) -> PrintedN
     return PrintedNumber(value, half, float64)
 
 
+def printed_like(text: str, value: Fraction) -> str:
+    """A value as a number is printed: with its decimals, exponent, commas and plus sign, half to even. Raises NotANumber."""
+    if (match := _PRINTED_NUMBER.fullmatch(text)) is None:
+        raise NotANumber(f"{text[:40]!r} is not a number")
+    decimals, power = len(match[3] or ""), int(match[4] or 0)
+    last = round(value * Fraction(10) ** (decimals - power))
+    digits = f"{abs(last):0{decimals + bool(match[2])}d}"
+    whole, rest = digits[: len(digits) - decimals], digits[len(digits) - decimals :]
+    sign = (match[1] if match[1] in ("-", "−") else "-") if last < 0 else "+" * (match[1] == "+" and last > 0)
+    whole = f"{int(whole):,}" if "," in text else whole
+    return (
+        sign + whole + ("." + rest if "." in text else "") + text[match.end(4) - len(match[4]) - 1 if match[4] else len(text) :]
+    )
+
+
 def ulps_between(first: Fraction, second: Fraction) -> int:
     """How many units in the last place lie between the float64s nearest to two numbers; 0 if it is the same float64."""
     a, b = float(first), float(second)

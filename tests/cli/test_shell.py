@@ -145,6 +145,8 @@ CALLS: dict[tuple[str, ...], tuple[tuple[str, ...], set[str]]] = {
     ("mark",): (("mark", "--tag", "v1", "--withdrawn", "--reason", "a fault"), {"marked"}),
     ("claims", "export"): (("claims", "export", "--format", "model-index"), {"format", "path", "numbers", "text"}),
     ("claims", "lint"): (("claims", "lint", "CHANGELOG.md"), {"documents"}),
+    ("claims", "bind"): (("claims", "bind", PLOT), {"ledger", "written", "bound", "asked", "unbound", "notes"}),
+    ("claims", "fill"): (("claims", "fill", "small-set"), {"changes", "notes", "written"}),
     ("claims", "import"): (("claims", "import", PLOT), {"ledger", "written", "claims", "added", "changed", "gone", "notes"}),
 }
 RELEASED = {("pull",), ("compare",), ("mark",), ("confirm",)}  # these want a release

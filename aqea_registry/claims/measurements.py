@@ -1,0 +1,230 @@
+"""Numbers that the run measured: scores of its pair sets, chosen by value, by names and by place.
+
+A number is looked for among the scores of the dataset, model and metric that its row and column name, or the words around its
+table, or its sentence; what they do not name must be the only one of the run. The numbers of a table are bound where most
+agree, as `relations` says; one alone where chance would not do that, or where its names leave no choice. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
+from typing import NamedTuple
+
+import msgspec
+
+from aqea_registry.claims.drafting import slug
+from aqea_registry.claims.ledger import At, Claim
+from aqea_registry.claims.relations import CHANCE, DraftedTable, holds_for_most, letters
+from aqea_registry.claims.repeats import SPREAD
+from aqea_registry.claims.sentences import PERCENT, by_sentence
+from aqea_registry.documents.metrics import METRICS, OTHERS
+from aqea_registry.documents.numbers import NotANumber, NumberSpan, parse_number, printed_like
+from aqea_registry.documents.prose import line_starts
+from aqea_registry.project.artefact import RunArtefact
+
+FEW = 3  # numbers of a table or sentence; of fewer, most is none
+LIKELY = 0.05  # by chance; what has so few digits is not bound alone, whatever names it
+MOST_LINES = 10  # above and below a table that may say what it is
+
+_STATISTICS = {"spearman": "spearman", "spearmanr": "spearman", "rho": "spearman", "ρ": "spearman"}
+_STATISTICS |= {"pearson": "pearson", "pearsonr": "pearson"}
+_SIMILARITIES = {"cosine": "cos_sim", "cos": "cos_sim", "euclidean": "euclidean", "manhattan": "manhattan"}
+_NAMES = {*_STATISTICS, *_SIMILARITIES}
+_MORE = "dot average avg ave mean overall total sum delta δ diff difference gain improvement std rank"
+_SMALL = "correlation coefficient correlations score scores similarity sim r test set on of the our ours 100 in and"
+# Words of labels that say something else than one of our scores, and words that say nothing else.
+_OTHERS, _PLAIN = (METRICS - _NAMES) | OTHERS | {*_MORE.split()}, _NAMES | {*_SMALL.split()}
+_WORD = re.compile(r"[^\W_]+")
+
+
+class Score(NamedTuple):
+    """A score of a pair set of the run, as a fraction."""
+
+    pair_set: str
+    metric: str
+    value: Fraction
+
+
+class Fit(NamedTuple):
+    """What a claim, in the unit of a score, may be: scores that agree, or the one that its names mean, as it would be printed.
+
+    What chance may have done, and what differs by more than a slip, is not `sure`.
+    """
+
+    claim: Claim
+    scores: Sequence[Score]
+    has: str | None
+    sure: bool
+
+
+class Run(NamedTuple):
+    """The scores of a run's pair sets by key; by letters of a name the pair sets of that dataset, and of that model.
+
+    `alone` says whether all have one dataset, and one model.
+    """
+
+    scores: Mapping[str, Mapping[str, Fraction]]
+    names: tuple[dict[str, set[str]], dict[str, set[str]]]
+    alone: tuple[bool, bool]
+
+
+class _Said(NamedTuple):
+    """What some words name: pair sets by their dataset, and by their model; statistics, similarities; something else."""
+
+    pair_sets: tuple[set[str], set[str]]
+    statistics: Sequence[str]
+    similarities: Sequence[str]
+    other: bool
+    plain: bool
+
+
+class _Trial(NamedTuple):
+    """A number with the scores that its names mean, those that agree, and how often another number would agree.
+
+    `clear`: dataset, model and metric are named, and nothing else.
+    """
+
+    claim: Claim
+    meant: list[Score]
+    fitting: list[Score]
+    chance: float
+    clear: bool
+
+
+def run_of(artefacts: Mapping[str, RunArtefact], scores: Mapping[str, Mapping[str, Fraction]]) -> Run:
+    """The run's pair sets with the names that documents have for them."""
+    names: tuple[dict[str, set[str]], dict[str, set[str]]] = ({}, {})
+    here = [artefacts[key] for key in scores]
+    for pair in here:
+        repo = pair.dataset_entry.repo.rpartition("/")[2]
+        short = repo.removesuffix("-sts")
+        datasets = (pair.key, pair.dataset, repo, short, f"{short} {pair.dataset_entry.config}")
+        model = pair.model_entry.repo if pair.model_entry.full_dimension is None else pair.model
+        for index, texts in zip(names, (datasets, (pair.key, pair.model, model, model.rpartition("/")[2])), strict=True):
+            for text in texts:
+                index.setdefault(letters(text), set()).add(pair.key)
+    alone = (len({pair.dataset for pair in here}) == 1, len({pair.model for pair in here}) == 1)
+    return Run(scores, names, alone)
+
+
+def fits_of_tables(tables: Sequence[DraftedTable], text: str, run: Run) -> Iterator[Fit]:
+    """What the cells of tables may be."""
+    lines = text.split("\n")
+    for table in tables:
+        at = [claim.at.line for claim in table.claims.values() if claim.at.line] or [1]
+        around = _said(run, table.name, _around(lines, min(at), max(at)))
+        groups: dict[bool, list[_Trial]] = {True: [], False: []}
+        for (row, column), claim in table.claims.items():
+            labels = _said(run, table.rows[row], table.columns[column])
+            if not labels.other and (trial := _trial(claim, labels, around, run)):
+                groups[all(map(any, zip(labels.pair_sets, around.pair_sets, strict=True)))].append(trial)
+        for trials in groups.values():
+            yield from _decided(trials)
+
+
+def fits_of_text(text: str, spans: Sequence[NumberSpan], run: Run) -> Iterator[Fit]:
+    """What numbers of the text may be, as claims `text.PAIR-SET.METRIC`."""
+    starts, nothing = line_starts(text), _said(run)
+    for sentence, near in by_sentence(text, spans):
+        said, trials = _said(run, sentence), list[_Trial]()
+        for span in near:
+            unit = text[span.end : span.stop]
+            if not unit or PERCENT.fullmatch(unit):
+                line = bisect_right(starts, span.start)
+                claim = Claim(id="text", value=span.text, unit="percent" if unit else "number", at=At(line=line))
+                if trial := _trial(claim, said._replace(plain=True), nothing, run):
+                    trials.append(trial)
+        for fit in _decided(trials):
+            name = ".".join(fit.scores[0][:2]) if len(fit.scores) == 1 else slug(fit.claim.value or "", "number")
+            yield fit._replace(claim=msgspec.structs.replace(fit.claim, id=f"text.{name}"))
+
+
+def _said(run: Run, *texts: str) -> _Said:
+    """The longest names in some texts, from left to right, and the words beside them."""
+    found: tuple[set[str], set[str]] = (set(), set())
+    rest: list[str] = []
+    for text in texts:
+        words, start = _WORD.findall(text.lower()), 0
+        while start < len(words):
+            ends = range(min(start + 8, len(words)), start, -1)
+            stop = next((end for end in ends if any("".join(words[start:end]) in index for index in run.names)), 0)
+            for index, keys in zip(run.names, found, strict=True):
+                keys |= index.get("".join(words[start:stop]), set())
+            rest += [] if stop else [words[start]]
+            start = stop or start + 1
+    statistics, similarities = ({names[word] for word in rest if word in names} for names in (_STATISTICS, _SIMILARITIES))
+    return _Said(found, sorted(statistics), sorted(similarities), not _OTHERS.isdisjoint(rest), _PLAIN.issuperset(rest))
+
+
+def _trial(claim: Claim, near: _Said, far: _Said, run: Run) -> _Trial | None:
+    """Hold a number against the scores that its names mean; None if it is no score, or they mean none."""
+    keys, named = set(run.scores), True
+    for close, wide, alone in zip(near.pair_sets, far.pair_sets, run.alone, strict=True):
+        keys &= close or wide or (keys if alone else set())
+        named = named and bool(close or wide)
+    statistics = near.statistics or far.statistics
+    if not (named or any(near.pair_sets) or statistics) or claim.unit not in ("percent", "fraction", "number") or claim.bound:
+        return None
+    similarities = near.similarities or far.similarities or ("cos_sim",)
+    metrics = [f"{first}_{last}" for first in similarities for last in statistics or ("spearman", "pearson")]
+    scores = [Score(key, name, run.scores[key][name]) for key in run.scores if key in keys for name in metrics]
+    try:
+        number = parse_number(claim.value or "", claim.unit)
+    except NotANumber:
+        return None
+    if not scores or number.half >= Fraction(1, 2):  # whole numbers say too little
+        return None
+    percent = claim.unit == "percent" or (claim.unit == "number" and abs(number.value) > 1)
+    low, high = (end / (100 if percent else 1) for end in (number.low, number.high))
+    meant = [score for score in scores if statistics or score.metric.endswith("_spearman")]
+    agreeing = [score for score in scores if low <= score.value <= high]
+    fitting = [score for score in meant if score in agreeing] or agreeing
+    chance = min(1.0, float(high - low) * 100 / SPREAD * len(scores))
+    claim = msgspec.structs.replace(claim, unit="percent" if percent else "fraction")
+    return _Trial(claim, meant, fitting, chance, named and bool(statistics) and near.plain)
+
+
+def _decided(trials: Sequence[_Trial]) -> Iterator[Fit]:
+    most = holds_for_most([trial.chance for trial in trials if trial.fitting], len(trials))
+    said = {score for trial in trials for score in trial.fitting}
+    for claim, meant, fitting, chance, clear in trials:
+        alone = clear and len(trials) < FEW
+        if fitting:
+            sure = most or (alone and chance <= LIKELY) or chance * len(trials) <= CHANCE
+            yield Fit(claim, fitting, None, sure)
+        elif len(meant) == 1 and (most or clear):
+            has = printed_like(claim.value or "", meant[0].value * (100 if claim.unit == "percent" else 1))
+            yield Fit(claim, meant, has, most or (alone and meant[0] not in said and _is_slip(claim.value or "", has)))
+
+
+def _is_slip(text: str, right: str) -> bool:
+    """Whether one digit is another, two neighbouring ones are exchanged, or the last is cut off instead of rounded."""
+    pair = [digits.replace(".", "") for digits in (text, right)]
+    places = [n for n, (a, b) in enumerate(zip(*pair, strict=False)) if a != b]
+    if len(text) != len(right) or text.find(".") != right.find(".") or len(pair[0]) < FEW:
+        return False
+    exchanged = len(places) == 2 and places[1] == places[0] + 1 and sorted(text) == sorted(right)
+    number, other = parse_number(text, "number"), parse_number(right, "number")
+    return len(places) == 1 or exchanged or abs(number.value - other.value) == 2 * number.half
+
+
+def _around(lines: Sequence[str], first: int, last: int) -> str:
+    """What stands above and below the rows of a table, up to an empty line: the paragraph above it, its caption."""
+    above, below = first - 1, last
+    while above > 0 and _is_row(lines[above - 1]):
+        above -= 1
+    while above > 0 and not lines[above - 1].strip():
+        above -= 1
+    start, stop = above, below
+    while start > 0 and lines[start - 1].strip() and above - start < MOST_LINES:
+        start -= 1
+    while stop < len(lines) and lines[stop].strip() and stop - below < MOST_LINES:
+        stop += 1
+    return "\n".join(line for line in (*lines[start:above], *lines[below:stop]) if not _is_row(line))
+
+
+def _is_row(line: str) -> bool:
+    return "|" in line or "&" in line
