@@ -1,11 +1,11 @@
 """Claims: printed numbers with their evidence, in one ledger per document.
 
 Start with `ledger`, the values and their file. Each verb is a module that reads files: `check_claims`, `import_claims`,
-`export_claims`, `lint_claims`. They decide with pure modules: `judging` compares a claim with its `evidence`, `resolving`
-finds the pair set of a result, `expression` computes derived claims over quantities of `quantity`, `drafting` makes claims
-of tables and model-index, `relations` says which of these are averages and totals of others, `repeats` which a model-index
-prints, too, `sentences` which the text does, `merging` puts them into a ledger that exists, `binding` finds claims in a
-document.
+`bind_claims`, `fill_claims`, `export_claims`, `lint_claims`. They decide with pure modules: `judging` compares a claim with
+its `evidence`, `resolving` finds the pair set of a result, `expression` computes derived claims over quantities of
+`quantity`, `drafting` makes claims of tables and model-index, `measurements` knows which of them the run measured,
+`relations` which are averages and totals of others, `repeats` which a model-index prints, too, `sentences` which the text
+does, `merging` puts them into a ledger that exists, `binding` finds claims in a document.
 
 >>> from aqea_registry.claims.evidence import Evidence
 >>> from aqea_registry.claims.judging import judge_claim

@@ -15,10 +15,10 @@ from aqea_registry.base.files import locked, write_bytes
 from aqea_registry.base.progress import Reporter
 from aqea_registry.claims import measurements
 from aqea_registry.claims.binding import Bound, bind
-from aqea_registry.claims.import_claims import ImportedClaims, Page, merge_page, outcome, read_page
+from aqea_registry.claims.import_claims import ImportedClaims, ReadPage, merge_page, outcome, read_page
 from aqea_registry.claims.ledger import FOLDER, Claim, Evaluation, Measurement, read_ledgers, render_ledger
 from aqea_registry.claims.lint_claims import moved
-from aqea_registry.claims.measurements import Fit, Run
+from aqea_registry.claims.measurements import Fit, RunScores
 from aqea_registry.claims.resolving import Resolved, resolve_result
 from aqea_registry.documents.numbers import scan
 from aqea_registry.documents.prose import kind_of
@@ -105,14 +105,14 @@ def _fractions(scores: Metrics) -> dict[str, Fraction]:
     return {name: Fraction(value) for name, value in asdict(scores).items()}
 
 
-def _there(root: Path, page: Page) -> Bound:
+def _there(root: Path, page: ReadPage) -> Bound:
     """Where a document prints the claims of ledgers, and which of its numbers are none."""
     ledgers, name = read_ledgers(root)[0], Path(page.ledger).stem
     own = {name: ledgers[name].document.sha256 == page.document.sha256} if name in ledgers else {}
     return bind(page.text, scan(page.text, kind_of(page.path.suffix, page.text)), ledgers, own)
 
 
-def _fits_of_text(page: Page, there: Bound, run: Run) -> Iterator[Fit]:
+def _fits_of_text(page: ReadPage, there: Bound, run: RunScores) -> Iterator[Fit]:
     """What numbers of the text may be that no claim of any ledger binds; those of one name are numbered."""
     taken, names = {(claim.at.line, claim.text) for claim in page.read.claims}, Counter[str]()
     for fit in measurements.fits_of_text(page.text, there.free, run):

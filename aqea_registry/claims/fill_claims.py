@@ -28,7 +28,7 @@ MISSING = "missing-file"
 Ledgers = Mapping[str, Ledger]
 
 
-class Change(msgspec.Struct, frozen=True, kw_only=True):
+class FilledNumber(msgspec.Struct, frozen=True, kw_only=True):
     """A number that is another by its evidence: that of a claim, or one beside its marker; and where it stands."""
 
     claim: str
@@ -40,17 +40,17 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 class FilledClaims(msgspec.Struct, frozen=True, kw_only=True):
     """The numbers that differ, what is wrong or cannot be filled in, notes, and the ledgers and documents that were written."""
 
-    changes: tuple[Change, ...]
+    changes: tuple[FilledNumber, ...]
     findings: tuple[Finding, ...]
     notes: tuple[str, ...]
     written: tuple[str, ...]
 
 
-class _Page(NamedTuple):
+class _FilledPage(NamedTuple):
     """A document with the numbers beside its markers filled in; these changes, and the claims that it prints otherwise."""
 
     content: bytes
-    changes: list[Change]
+    changes: list[FilledNumber]
     otherwise: set[str | None]
 
 
@@ -66,18 +66,16 @@ def fill_claims(
     if not checked.ledgers and not checked.findings:
         raise BadConfiguration("there is no ledger in manifests/claims", "write one: aqea-registry claims import DOC")
     now, old, ledgers = {verdict.name: verdict.claim for verdict in checked.verdicts}, checked.ledgers, dict[str, Ledger]()
-    changes: dict[str, Change] = {}
+    changes: dict[str, FilledNumber] = {}
     for name, ledger in old.items():
         ledgers[name] = replace(ledger, claims=tuple(now[f"{name}:{claim.id}"] for claim in ledger.claims))
         for before, claim in zip(ledger.claims, ledgers[name].claims, strict=True):
             if claim != before:
                 own = f"{name}:{claim.id}"
-                changes[own] = Change(claim=own, old=before.text, new=claim.text, at=str(claim.at))
+                changes[own] = FilledNumber(claim=own, old=before.text, new=claim.text, at=str(claim.at))
     sure = {v.name for v in checked.verdicts if v.state == "holds" and v.claim.kind in ("measured", "derived")}
-    values, pages = {name: now[name] for name in sure | changes.keys()}, dict[str, _Page]()
-    gone = {
-        verdict.message: f"{verdict.ledger}: {verdict.claim.id}" for verdict in checked.verdicts if verdict.reason == MISSING
-    }
+    values, pages = {name: now[name] for name in sure | changes.keys()}, dict[str, _FilledPage]()
+    gone = {v.message: f"{v.ledger}: {v.claim.id}" for v in checked.verdicts if v.reason == MISSING}
     findings = [finding for finding in checked.findings if finding.code != "claim-unbound"]
     findings += [Finding("missing", name, why) for why, name in gone.items()]
     for file, names in _documents(checked).items():
@@ -104,10 +102,10 @@ def _documents(checked: CheckedClaims) -> dict[str, list[str]]:
     return {file: names for file, names in own.items() if kept.isdisjoint(names)}
 
 
-def _page(path: Path, file: str, own: Sequence[str], before: Ledgers, now: Ledgers, values: Mapping[str, Claim]) -> _Page:
+def _page(path: Path, file: str, own: Sequence[str], before: Ledgers, now: Ledgers, values: Mapping[str, Claim]) -> _FilledPage:
     """Read a document, and write the values of claims beside their markers, each with as many digits as are there."""
     content, text = read_document(path)
-    read, parts, done, changes = scan(text, kind_of(path.suffix, text)), list[str](), 0, list[Change]()
+    read, parts, done, changes = scan(text, kind_of(path.suffix, text)), list[str](), 0, list[FilledNumber]()
     was = bind(text, read, before, dict.fromkeys(own, True))
     for index, name in sorted(was.marked.items()):
         number, named = read.numbers[index], (name, *(f"{ledger}:{name}" for ledger in own))
@@ -116,16 +114,16 @@ def _page(path: Path, file: str, own: Sequence[str], before: Ledgers, now: Ledge
             if claim is not None and not matches(number, claim):
                 new = printed_like(number.text, parse_number(claim.value or "", claim.unit).value)
                 line = text.count("\n", 0, number.start) + 1
-                changes.append(Change(claim=name, old=number.text, new=new, at=f"{file}, line {line}"))
+                changes.append(FilledNumber(claim=name, old=number.text, new=new, at=f"{file}, line {line}"))
                 parts += text[done : number.start], new
                 done = number.end
     text = "".join((*parts, text[done:]))
     faults = bind(text, scan(text, read.kind), now, dict.fromkeys(own, True)).faults
     otherwise = {fault.claim for fault in faults} - {fault.claim for fault in was.faults}
-    return _Page(text.encode("utf-8-sig" if content.startswith(BOM_UTF8) else "utf-8"), changes, otherwise)
+    return _FilledPage(text.encode("utf-8-sig" if content.startswith(BOM_UTF8) else "utf-8"), changes, otherwise)
 
 
-def _write(root: Path, before: Ledgers, now: Ledgers, pages: Mapping[str, _Page]) -> tuple[str, ...]:
+def _write(root: Path, before: Ledgers, now: Ledgers, pages: Mapping[str, _FilledPage]) -> tuple[str, ...]:
     """Write the documents and ledgers that change. A ledger whose document may print other digits names no sha256 any more."""
     contents = {file: page.content for file, page in pages.items() if page.changes}
     with locked(root / FOLDER):

@@ -81,7 +81,7 @@ def import_claims(
     return ImportedClaims(written=written, **outcome(page, merged, prune=prune, unit=unit))
 
 
-class Page(NamedTuple):
+class ReadPage(NamedTuple):
     """A document that was read: where its ledger is, what it prints, and what to say if it prints nothing."""
 
     ledger: str
@@ -99,7 +99,7 @@ class Page(NamedTuple):
             raise BadConfiguration(self.empty, "other numbers are claimed by hand, see: aqea-registry docs claims")
 
 
-def read_page(project: Project, path: Path, into: str | None, model: str | None, unit: EvaluationUnit | None) -> Page:
+def read_page(project: Project, path: Path, into: str | None, model: str | None, unit: EvaluationUnit | None) -> ReadPage:
     """Read a document, and name its ledger."""
     name = into or drafting.slug(path.stem, "claims")
     if not NAME.fullmatch(name):
@@ -107,11 +107,11 @@ def read_page(project: Project, path: Path, into: str | None, model: str | None,
     content, text = _read(path)
     read, title, empty = _read_document(content, text, project.params, path, model, unit)
     document = Document(title=title, sha256=hashlib.sha256(content).hexdigest(), file=_file(project.root, path))
-    return Page(f"{FOLDER}/{name}.yaml", path, document, read, text, empty)
+    return ReadPage(f"{FOLDER}/{name}.yaml", path, document, read, text, empty)
 
 
 def merge_page(
-    root: Path, page: Page, *, prune: bool = False, model: str | None = None, unit: str | None = None
+    root: Path, page: ReadPage, *, prune: bool = False, model: str | None = None, unit: str | None = None
 ) -> tuple[Ledger | None, Merged]:
     """The ledger that is there, and with what the document prints now."""
     old = _old(root / page.ledger, page.ledger)
@@ -120,7 +120,7 @@ def merge_page(
     return old, merged
 
 
-def outcome(page: Page, merged: Merged, *, prune: bool = False, unit: str | None = None) -> dict[str, Any]:
+def outcome(page: ReadPage, merged: Merged, *, prune: bool = False, unit: str | None = None) -> dict[str, Any]:
     """The fields of ImportedClaims, without `written`."""
     read, name = page.read, Path(page.ledger).stem
     findings = [*read.findings, *_merge_findings(name, merged, prune=prune)]

@@ -40,7 +40,7 @@ _OTHERS, _PLAIN = (METRICS - _NAMES) | OTHERS | {*_MORE.split()}, _NAMES | {*_SM
 _WORD = re.compile(r"[^\W_]+")
 
 
-class Score(NamedTuple):
+class RunScore(NamedTuple):
     """A score of a pair set of the run, as a fraction."""
 
     pair_set: str
@@ -55,12 +55,12 @@ class Fit(NamedTuple):
     """
 
     claim: Claim
-    scores: Sequence[Score]
+    scores: Sequence[RunScore]
     has: str | None
     sure: bool
 
 
-class Run(NamedTuple):
+class RunScores(NamedTuple):
     """The scores of a run's pair sets by key; by letters of a name the pair sets of that dataset, and of that model.
 
     `alone` says whether all have one dataset, and one model.
@@ -81,20 +81,20 @@ class _Said(NamedTuple):
     plain: bool
 
 
-class _Trial(NamedTuple):
+class _Match(NamedTuple):
     """A number with the scores that its names mean, those that agree, and how often another number would agree.
 
     `clear`: dataset, model and metric are named, and nothing else.
     """
 
     claim: Claim
-    meant: list[Score]
-    fitting: list[Score]
+    meant: list[RunScore]
+    fitting: list[RunScore]
     chance: float
     clear: bool
 
 
-def run_of(artefacts: Mapping[str, RunArtefact], scores: Mapping[str, Mapping[str, Fraction]]) -> Run:
+def run_of(artefacts: Mapping[str, RunArtefact], scores: Mapping[str, Mapping[str, Fraction]]) -> RunScores:
     """The run's pair sets with the names that documents have for them."""
     names: tuple[dict[str, set[str]], dict[str, set[str]]] = ({}, {})
     here = [artefacts[key] for key in scores]
@@ -107,42 +107,42 @@ def run_of(artefacts: Mapping[str, RunArtefact], scores: Mapping[str, Mapping[st
             for text in texts:
                 index.setdefault(letters(text), set()).add(pair.key)
     alone = (len({pair.dataset for pair in here}) == 1, len({pair.model for pair in here}) == 1)
-    return Run(scores, names, alone)
+    return RunScores(scores, names, alone)
 
 
-def fits_of_tables(tables: Sequence[DraftedTable], text: str, run: Run) -> Iterator[Fit]:
+def fits_of_tables(tables: Sequence[DraftedTable], text: str, run: RunScores) -> Iterator[Fit]:
     """What the cells of tables may be."""
     lines = text.split("\n")
     for table in tables:
         at = [claim.at.line for claim in table.claims.values() if claim.at.line] or [1]
         around = _said(run, table.name, _around(lines, min(at), max(at)))
-        groups: dict[bool, list[_Trial]] = {True: [], False: []}
+        groups: dict[bool, list[_Match]] = {True: [], False: []}
         for (row, column), claim in table.claims.items():
             labels = _said(run, table.rows[row], table.columns[column])
-            if not labels.other and (trial := _trial(claim, labels, around, run)):
+            if not labels.other and (trial := _match(claim, labels, around, run)):
                 groups[all(map(any, zip(labels.pair_sets, around.pair_sets, strict=True)))].append(trial)
         for trials in groups.values():
             yield from _decided(trials)
 
 
-def fits_of_text(text: str, spans: Sequence[NumberSpan], run: Run) -> Iterator[Fit]:
+def fits_of_text(text: str, spans: Sequence[NumberSpan], run: RunScores) -> Iterator[Fit]:
     """What numbers of the text may be, as claims `text.PAIR-SET.METRIC`."""
     starts, nothing = line_starts(text), _said(run)
     for sentence, near in by_sentence(text, spans):
-        said, trials = _said(run, sentence), list[_Trial]()
+        said, trials = _said(run, sentence), list[_Match]()
         for span in near:
             unit = text[span.end : span.stop]
             if not unit or PERCENT.fullmatch(unit):
                 line = bisect_right(starts, span.start)
                 claim = Claim(id="text", value=span.text, unit="percent" if unit else "number", at=At(line=line))
-                if trial := _trial(claim, said._replace(plain=True), nothing, run):
+                if trial := _match(claim, said._replace(plain=True), nothing, run):
                     trials.append(trial)
         for fit in _decided(trials):
             name = ".".join(fit.scores[0][:2]) if len(fit.scores) == 1 else slug(fit.claim.value or "", "number")
             yield fit._replace(claim=msgspec.structs.replace(fit.claim, id=f"text.{name}"))
 
 
-def _said(run: Run, *texts: str) -> _Said:
+def _said(run: RunScores, *texts: str) -> _Said:
     """The longest names in some texts, from left to right, and the words beside them."""
     found: tuple[set[str], set[str]] = (set(), set())
     rest: list[str] = []
@@ -159,8 +159,8 @@ def _said(run: Run, *texts: str) -> _Said:
     return _Said(found, sorted(statistics), sorted(similarities), not _OTHERS.isdisjoint(rest), _PLAIN.issuperset(rest))
 
 
-def _trial(claim: Claim, near: _Said, far: _Said, run: Run) -> _Trial | None:
-    """Hold a number against the scores that its names mean; None if it is no score, or they mean none."""
+def _match(claim: Claim, near: _Said, far: _Said, run: RunScores) -> _Match | None:
+    """Hold a number against the scores that its names mean; None if it is not a score, or they mean none."""
     keys, named = set(run.scores), True
     for close, wide, alone in zip(near.pair_sets, far.pair_sets, run.alone, strict=True):
         keys &= close or wide or (keys if alone else set())
@@ -170,7 +170,7 @@ def _trial(claim: Claim, near: _Said, far: _Said, run: Run) -> _Trial | None:
         return None
     similarities = near.similarities or far.similarities or ("cos_sim",)
     metrics = [f"{first}_{last}" for first in similarities for last in statistics or ("spearman", "pearson")]
-    scores = [Score(key, name, run.scores[key][name]) for key in run.scores if key in keys for name in metrics]
+    scores = [RunScore(key, name, run.scores[key][name]) for key in run.scores if key in keys for name in metrics]
     try:
         number = parse_number(claim.value or "", claim.unit)
     except NotANumber:
@@ -184,10 +184,10 @@ def _trial(claim: Claim, near: _Said, far: _Said, run: Run) -> _Trial | None:
     fitting = [score for score in meant if score in agreeing] or agreeing
     chance = min(1.0, float(high - low) * 100 / SPREAD * len(scores))
     claim = msgspec.structs.replace(claim, unit="percent" if percent else "fraction")
-    return _Trial(claim, meant, fitting, chance, named and bool(statistics) and near.plain)
+    return _Match(claim, meant, fitting, chance, named and bool(statistics) and near.plain)
 
 
-def _decided(trials: Sequence[_Trial]) -> Iterator[Fit]:
+def _decided(trials: Sequence[_Match]) -> Iterator[Fit]:
     most = holds_for_most([trial.chance for trial in trials if trial.fitting], len(trials))
     said = {score for trial in trials for score in trial.fitting}
     for claim, meant, fitting, chance, clear in trials:

@@ -1,4 +1,4 @@
-"""The commands `claims`: check, import, lint, export."""
+"""The commands `claims`: check, import, bind, fill, lint, export."""
 
 from __future__ import annotations
 

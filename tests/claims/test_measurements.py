@@ -8,7 +8,7 @@ from fractions import Fraction
 import pytest
 
 from aqea_registry.claims.drafting import claims_of_tables
-from aqea_registry.claims.measurements import Fit, Run, fits_of_tables, fits_of_text, run_of
+from aqea_registry.claims.measurements import Fit, RunScores, fits_of_tables, fits_of_text, run_of
 from aqea_registry.documents.markdown_tables import markdown_tables
 from aqea_registry.documents.numbers import scan
 from aqea_registry.project.artefact import RunArtefact
@@ -22,7 +22,7 @@ SCORES = {  # in percent: cosine and Pearson, cosine and Spearman, Manhattan and
 }
 
 
-def made(*keys: str) -> Run:
+def made(*keys: str) -> RunScores:
     """A run of these pair sets."""
     artefacts, scores = {}, {}
     for key in keys or SCORES:
@@ -47,7 +47,7 @@ def made(*keys: str) -> Run:
     return run_of(artefacts, scores)
 
 
-def table(text: str, run: Run) -> list[Fit]:
+def table(text: str, run: RunScores) -> list[Fit]:
     tables, _ = markdown_tables(text, "page.md")
     return list(fits_of_tables(claims_of_tables(tables, text).tables, text, run))
 
