@@ -23,6 +23,7 @@ from aqea_registry.base.findings import Finding, unread
 from aqea_registry.base.strict import load_json
 from aqea_registry.project.artefact import RunArtefact, published_path
 from aqea_registry.project.lock import Pin
+from aqea_registry.project.params import GIVEN
 from aqea_registry.project.project import checked_out
 from aqea_registry.stores.port import Store, Tagged
 from aqea_registry.stores.release import Release
@@ -200,6 +201,9 @@ def judge_statements(attachments: Mapping[str, bytes], release: Release, referen
     machines = sorted({row.where() for row in rows if row.again})
     text = f"{reference} has {len(sound)} statement{'' if len(sound) == 1 else 's'} beside it"
     text += f"; made again on {'; on '.join(machines)}" if machines else ""
+    stated = [made.build_definition.external_parameters.get(GIVEN) for statement in sound if (made := statement.provenance())]
+    given = sorted({str(key) for keys in stated if isinstance(keys, list) for key in keys})
+    text += f"; given, and not made here, are the vectors of {', '.join(given)}" if given else ""
     doubts = {f"{reference}: a confirmation of {row.key} is {row.outcome()}" for row in rows if row.doubt}
     return findings, [*([text] if sound else []), *sorted(doubts), *notes]
 
@@ -207,7 +211,7 @@ def judge_statements(attachments: Mapping[str, bytes], release: Release, referen
 def release_statement(root: Path, artefacts: Collection[RunArtefact], release: Release, made: Iterable[Period]) -> Statement:
     """State how a release was put together, when its pair sets were `made`; repeated, it gives the same bytes."""
     times = [(period.started_on, period.finished_on) for period in made]
-    given = sorted(artefact.key for artefact in artefacts if artefact.precision == "given")
+    given = sorted(artefact.key for artefact in artefacts if artefact.remark)
     when = intoto.Metadata(started_on=min(times)[0], finished_on=max(end for _, end in times)) if times else None
     predicate = Provenance(
         build_definition=intoto.BuildDefinition(
@@ -215,7 +219,7 @@ def release_statement(root: Path, artefacts: Collection[RunArtefact], release: R
             external_parameters={
                 "pairSets": sorted(artefact.key for artefact in artefacts),
                 "precision": min((artefact.precision for artefact in artefacts), default="canonical"),  # given: the last
-                **({"given": given} if given else {}),
+                **({GIVEN: given} if given else {}),
             },
             resolved_dependencies=(*inputs_of(artefacts), *_code(root)),
         ),

@@ -8,7 +8,7 @@ stops with an error instead of printing the wrong number.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
@@ -59,8 +59,11 @@ def export_claims(
     if not checked.ledgers and not checked.findings:
         raise BadConfiguration("there is no ledger in manifests/claims", "write one: aqea-registry claims import DOC")
     unbound = [verdict.name for verdict in checked.verdicts if verdict.state == "unbound"]
+    given = {key for key, artefact in project.artefacts.items() if artefact.remark}
+    while more := {verdict.name for verdict in checked.verdicts if given & {*verdict.rests_on}} - given:
+        given |= more
     return Exported(
-        text=latex_text(checked.verdicts) if form == "latex" else _json_text(checked.verdicts),
+        text=latex_text(checked.verdicts, given) if form == "latex" else _json_text(checked.verdicts, given),
         numbers=len(checked.verdicts),
         findings=tuple(finding for finding in checked.findings if finding.code != "claim-unbound"),
         warnings=(f"{len(unbound)} claims rest on nothing, first {unbound[0]}",) if unbound else (),
@@ -102,10 +105,10 @@ def export_model_index(project: Project, report: Reporter, model: str | None) ->
     )
 
 
-def latex_text(verdicts: Sequence[Verdict]) -> str:
-    """The file: one line per claim, with its status and location."""
+def latex_text(verdicts: Sequence[Verdict], given: Collection[str] = ()) -> str:
+    """The file: one line per claim, with its status and location. Names in `given` rest on vectors that were given."""
     names = macro_names([verdict.name for verdict in verdicts])
-    lines = [_line(verdict, names[verdict.name]) for verdict in verdicts]
+    lines = [_line(verdict, names[verdict.name], verdict.name in given) for verdict in verdicts]
     doubtful = sum(verdict.state in DOUBTFUL for verdict in verdicts)
     if doubtful:
         count = f"{doubtful} of {len(verdicts)} claims are contradicted or rest on nothing"
@@ -161,7 +164,7 @@ def escaped(text: str) -> str:
     return "".join(_SPECIAL.get(character, character) for character in " ".join(text.split()) if character.isprintable())
 
 
-def _json_text(verdicts: Sequence[Verdict]) -> str:
+def _json_text(verdicts: Sequence[Verdict], given: Collection[str]) -> str:
     ledgers: dict[str, dict[str, Any]] = {}
     for verdict in verdicts:
         claim = verdict.claim
@@ -171,15 +174,16 @@ def _json_text(verdicts: Sequence[Verdict]) -> str:
             "unit": claim.unit,
             "state": verdict.state,
             **({"reason": verdict.reason} if verdict.reason else {}),
+            **({"vectors": "given"} if verdict.name in given else {}),
             "at": msgspec.to_builtins(claim.at),
         }
     return json.dumps(ledgers, indent=2) + "\n"  # ASCII: the same bytes under every locale
 
 
-def _line(verdict: Verdict, macro: str) -> str:
+def _line(verdict: Verdict, macro: str, given: bool) -> str:
     claim = verdict.claim
     value = escaped(claim.value) if claim.value is not None else "??"
-    status = ", ".join(filter(None, (verdict.state, verdict.ground or verdict.reason)))
+    status = ", ".join(filter(None, (verdict.state, verdict.ground or verdict.reason, "given vectors" * given)))
     doubt = f"\\aqea@doubt{{{verdict.name}}}{{{verdict.state}}}" if verdict.state in DOUBTFUL else ""
     line = f"line {claim.at.line}" if claim.at.line else "no line"
     return f"\\aqea@set{{{verdict.name}}}{{{macro}}}{{{doubt}{value}}} % {status}; {line}"

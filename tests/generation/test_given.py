@@ -236,6 +236,20 @@ def test_vectors_of_other_rows_are_not_used_for_the_rows_of_now(mine: Path, tmp_
     assert done.status == 1 and "import-vectors FILE --model gpt --dataset mine" in done.json()["error"]["hint"]
 
 
+def ledger(score: str, twice: str) -> dict[str, Any]:
+    """The two numbers of a paper: one of given vectors, one that is derived from it."""
+    common = {"unit": "fraction", "at": {"line": 1}}
+    return {
+        "schema": "aqea-registry/claims/1",
+        "document": {"title": "Paper", "file": "paper.md"},
+        "results": {"api": {"dataset": "mine", "model": "gpt", "task": "sts"}},
+        "claims": [
+            {"id": "score", "value": score, **common, "measured": {"result": "api", "metric": "cos_sim_spearman"}},
+            {"id": "twice", "value": twice, **common, "derived": "2 * [score]"},
+        ],
+    }
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory, vectors: Vectors) -> Path:
     """The project as its authors have it: imported, made by DVC, committed, published. Look, do not touch."""
@@ -245,6 +259,10 @@ def made(tmp_path_factory: pytest.TempPathFactory, vectors: Vectors) -> Path:
         assert run(program, "init", "-q", cwd=folder).status == 0
     assert given(folder, array(folder.parent, vectors)).status == 0
     repro(folder)
+    score = json.loads((folder / "metrics/mine-gpt.json").read_text())["cos_sim_spearman"]
+    (folder / "paper.md").write_text(f"The API scores {score:.4f}, twice that is {2 * round(score, 4):.4f}.\n")
+    (folder / "manifests/claims").mkdir()
+    (folder / "manifests/claims/paper.yaml").write_text(json.dumps(ledger(f"{score:.4f}", f"{2 * round(score, 4):.4f}")))
     for command in ("pin", "verify", "publish --tag v1"):
         done = aqea(*command.split(), cwd=folder)
         assert done.status == 0, done
@@ -266,6 +284,13 @@ def test_all_that_shows_given_vectors_says_so(made: Path, tmp_path: Path) -> Non
     assert json.loads((project / "metrics/mine-gpt.json").read_text())["precision"] == "given"
     exported = aqea("claims", "export", "--format", "model-index", cwd=project)
     assert "vectors: given" in exported.out, exported
+    checked = aqea("claims", "check", "--json", cwd=project)
+    assert checked.status == 0 and "recomputed from mine-gpt, whose vectors were given" in checked.out, checked
+    assert aqea("claims", "export", "--format", "latex", cwd=project).out.count("holds, bytes, given vectors") == 2
+    exported = aqea("claims", "export", "--format", "json", cwd=project)
+    assert [claim["vectors"] for claim in json.loads(exported.out)["paper"].values()] == ["given", "given"]
+    stored = aqea("verify", "oci:releases:v1", "--json", cwd=project)
+    assert stored.status == 0 and "given, and not made here, are the vectors of mine-gpt" in stored.out, stored
     done = aqea("confirm", "oci:releases:v1", "--json", cwd=project, process=False)
     assert done.status == 3 and SAID in done.json()["error"]["message"], done
 
