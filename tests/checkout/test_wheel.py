@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 
 from tests.tools import ROOT, Result, copy_project, made_once, run
@@ -50,6 +51,38 @@ def test_the_wheel_holds_the_package_and_the_pages(wheel: Path) -> None:
     held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert held == {f"aqea_registry/{path}" for path in (*known, *pages)}
     assert (package / "py.typed").read_bytes() == b""
+
+
+RELEASE = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text())["jobs"]
+SCRIPTS = {one["name"]: one["run"] for job in RELEASE.values() for one in job["steps"] if "run" in one}
+
+
+def test_a_release_is_what_its_tag_says(wheel: Path) -> None:
+    """And no job has more rights than it needs, nor a secret."""
+    version = wheel.name.split("-")[1]
+    for tag, status in ((f"v{version}", 0), ("v9.9.9", 1)):
+        script = SCRIPTS["Compare the tag with the version"]
+        done = run("bash", "-e", "-c", script, cwd=wheel.parent.parent, env={"GITHUB_REF_NAME": tag})
+        assert done.status == status, done
+    assert RELEASE["publish"]["permissions"] == {"id-token": "write"}
+    assert "secrets." not in (ROOT / ".github/workflows/release.yml").read_text()
+
+
+@pytest.mark.rare
+def test_the_steps_of_a_release_run(tmp_path: Path) -> None:
+    """As in a shell, with the packages of the index."""
+    temp = tmp_path / "temp"
+    temp.mkdir()
+    files = in_git(ROOT, "aqea_registry") | in_git(ROOT, "docs") | {"pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md"}
+    for name in files:
+        (tmp_path / "clone" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "clone" / name).write_bytes((ROOT / name).read_bytes())
+    assert run(sys.executable, "-m", "venv", tmp_path / "venv", cwd=tmp_path).status == 0
+    for name in ("Build", "Try the wheel"):
+        env = {"RUNNER_TEMP": str(temp), "PATH": f"{tmp_path}/venv/bin:{os.environ['PATH']}"}
+        done = run("bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", SCRIPTS[name], cwd=tmp_path / "clone", env=env)
+        assert done.status == 0, done
+    assert "no findings" in done.out
 
 
 def needed(requirement: str) -> set[str]:
