@@ -175,8 +175,14 @@ class HubClient:
 
     def check_write(self, exists: bool) -> None:
         """Ask whether this token may write, before anything is sent. Raises NotAllowed."""
-        who = lambda api: _lacking(api.whoami(), self._repository, exists) if api.token else "no token is set"  # noqa: E731
-        if lacking := self._ask(f"{self._name}: who owns the token", who, to_write=True):
+        of_a_job = exists and os.environ.get("HF_OIDC_RESOURCE")  # such a token is of no user, and for one repository
+
+        def lacks(api: Any) -> str:
+            if not api.token:
+                return "no token is set"
+            return "" if of_a_job else _lacking(api.whoami(), self._repository, exists)
+
+        if lacking := self._ask(f"{self._name}: who owns the token", lacks, to_write=True):
             raise NotAllowed(f"{self._name}: {lacking}", self._to_write())
         if exists:
             self._ask(f"{self._name}: may it write", lambda api: api.auth_check(**self._at, write=True), to_write=True)

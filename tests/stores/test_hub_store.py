@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import huggingface_hub
@@ -28,6 +29,7 @@ from aqea_registry.stores.port import Tagged
 from aqea_registry.stores.release import LARGEST_MANIFEST, Release, build
 from tests import sampling
 from tests.servers.hub import Fault, HubServer, Request
+from tests.servers.hub.writes import PUBLISHER
 from tests.tools import ROOT, processes, run
 
 LFS_SIZE = 4096
@@ -267,6 +269,23 @@ def test_no_permission(repository: HubServer, monkeypatch: pytest.MonkeyPatch) -
             assert not token or token not in f"{error.value.message} {error.value.hint}"
     assert not repository.count("PUT") and repository.store.repository("datasets", NAME).made == 1
     assert not repository.bodies("/commit/") and not repository.bodies("/create")
+
+
+def test_a_job_publishes_without_a_stored_secret(repository: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its identity is exchanged for a token of this one repository."""
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
+        monkeypatch.delenv(name)
+    monkeypatch.setattr("huggingface_hub._oidc.constants", SimpleNamespace(ENDPOINT=repository.endpoint))  # read at import
+    monkeypatch.setattr("huggingface_hub.utils._auth._OIDC_TOKEN_CACHE", None)
+    monkeypatch.setenv("HF_OIDC_RESOURCE", f"datasets/{NAME}")
+    monkeypatch.setenv("HF_OIDC_ID_TOKEN", "identity-of-somebody-else")
+    with pytest.raises((NotAllowed, CannotCheck)) as refused:
+        put()
+    assert "identity-of" not in f"{refused.value.message} {refused.value.hint}"
+    monkeypatch.setenv("HF_OIDC_ID_TOKEN", PUBLISHER)
+    assert not hub_store().plan("v1", RELEASE).complete
+    put()
+    check(repository)
 
 
 def test_every_permanent_403_stops_at_once(repository: HubServer) -> None:

@@ -15,7 +15,7 @@ EXPANDED_PAGE = 50  # the Hub's pages are shorter when it must look for each fil
 
 @route("GET", "/api/whoami-v2")
 def whoami(call: Call) -> Reply:
-    if call.account is None:
+    if call.account is None or not call.account.user:
         raise Unauthorized("Invalid username or password.")
     return reply(wire.whoami(call.account))
 

@@ -28,6 +28,20 @@ def _named(call: Call) -> tuple[str, str, dict[str, Any]]:
     return f"{form.get('type') or 'model'}s", f"{form.get('organization') or call.account.user}/{form['name']}", form
 
 
+PUBLISHER = "identity-of-a-job"
+
+
+@route("POST", "/oauth/token")
+def exchange(call: Call) -> Reply:
+    """A token for one repository, for a job whose identity its publishers know; no user has that token."""
+    asked = call.json()
+    if asked["subject_token"] != PUBLISHER:
+        raise Refused("invalid_grant")
+    token = f"hf_jwt_{asked['resource'].replace('/', '_')}"
+    call.store.token(token, user="", orgs=[asked["resource"].split("/")[-2]])
+    return reply({"access_token": token, "token_type": "bearer", "expires_in": 3600})
+
+
 @route("POST", "/api/repos/create")
 def create_repo(call: Call) -> Reply:
     kind, name, form = _named(call)
