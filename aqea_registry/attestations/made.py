@@ -208,6 +208,31 @@ def judge_statements(attachments: Mapping[str, bytes], release: Release, referen
     return findings, [*([text] if sound else []), *sorted(doubts), *notes]
 
 
+class Beside(msgspec.Struct, frozen=True):
+    """What a statement beside a release says, a confirmation of each pair set; where; and whether somebody signed it."""
+
+    name: str
+    says: str
+    where: str | None
+    signed: bool
+
+
+def list_statements(attachments: Mapping[str, bytes]) -> Iterator[Beside]:
+    """The statements beside a release that can be read. Their signatures are not checked."""
+    files = [(name, attachments[name]) for name in sorted(filter(intoto.NAME.fullmatch, attachments))]
+    others = statements_in(files)
+    for name, document in ((name, document) for name, content in files for document in intoto.documents(content)):
+        for statement in statements_in([(name, document)]):
+            provenance, signed = statement.provenance(), b'"signatures"' in document
+            for row in remade(statement, others):
+                yield Beside(name, f"{row.key} was made again: {row.outcome()}", row.where(), signed)
+            if provenance is not None:
+                machine, kind = provenance.machine(), provenance.build_definition.build_type
+                yield Beside(name, f"how it was made ({kind})", machine.text() if machine else None, signed)
+            elif not statement.judged:
+                yield Beside(name, f"not judged: {statement.predicate_type}", None, signed)
+
+
 def release_statement(root: Path, artefacts: Collection[RunArtefact], release: Release, made: Iterable[Period]) -> Statement:
     """State how a release was put together, when its pair sets were `made`; repeated, it gives the same bytes."""
     times = [(period.started_on, period.finished_on) for period in made]

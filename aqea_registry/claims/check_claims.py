@@ -71,7 +71,8 @@ def check_claims(
     scores: Mapping[str, Metrics | Unchecked]
     wanted, unsound = _wanted(ledgers, bound), list[Finding]()
     if verified is not None and not verified.findings:  # their chains were checked, and they were recomputed
-        scores = {key: verified.pair_sets[key].metrics for key in wanted}
+        unsound_set = Unchecked("broken-chain", "the pair file is not sound")
+        scores = {key: verified.pair_sets[key].metrics if key in verified.pair_sets else unsound_set for key in wanted}
     else:
         scores, unsound = recompute(project.run, wanted, report)
     quotations = Quotations(project.run, project.catalogue, scope)

@@ -10,6 +10,7 @@ import click
 
 from aqea_registry.api import verified
 from aqea_registry.base.progress import plural, printable, size_text
+from aqea_registry.cli.releasing import SOURCE, given
 from aqea_registry.cli.shell import Outcome, Shell, command, complete, echo, examples, print_table
 from aqea_registry.cli.tables import paint
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @command
-@examples("verify", "verify SHA256SUMS --root downloads", "verify hf://datasets/ORG/NAME@v1 --deep")
+@examples("verify", "verify SHA256SUMS --root downloads", "verify hf://datasets/ORG/NAME@v1 --full --rows 299")
 @click.argument("target", required=False, shell_complete=complete("tags", "paths"))
 @click.option(
     "--root",
@@ -32,14 +33,22 @@ if TYPE_CHECKING:
 )
 @click.option("--deep", is_flag=True, help="Of releases in stores, download and hash every file.")
 @click.option("--remote", is_flag=True, help="Check every store against this project's receipts.")
-def verify(shell: Shell, target: str | None, root: Path | None, deep: bool, remote: bool) -> Outcome:
+@click.option("--full", is_flag=True, help="Of a release, check all that can be checked, and say what was not.")
+@click.option("--rows", type=click.IntRange(min=1), metavar="N", help="With --full: make N random rows again.")
+@click.option("--seed", metavar="S", help="With --rows: draw those of this seed (default: one that nobody knows).")
+@SOURCE
+def verify(shell: Shell, target: str | None, root: Path | None, deep: bool, remote: bool, **full: Any) -> Outcome:
     """Check files against the digests listed for them; change nothing.
 
     TARGET is nothing (this project: pins, sources, dvc.lock, pair sets, scores, manifest), a folder with a list of digests
     in it, any list of sha256 digests, a Hub cache or folder of 'hf download', or a release in a store: oci:DIR:TAG,
     oci://HOST/NAME:TAG, hf://datasets/ORG/NAME@REV, github://OWNER/REPO@TAG; a tag alone is one of the project's first store.
     A store's own digests are believed unless --deep is given.
+
+    --full needs nothing but the release: oci:DIR:TAG without extras, other stores with [stores], --rows with [generate].
     """
+    if any(full.values()):
+        return _verify_fully(shell, target, **full)
     checked, error = _verify_remote(shell, target, deep) if remote else (_verify(shell, target, root, deep), None)
 
     import msgspec
@@ -70,6 +79,50 @@ def _verify_remote(shell: Shell, target: str | None, deep: bool) -> tuple[Checke
     if target is not None:
         raise BadConfiguration("--remote goes with the project, not with a target", "aqea-registry verify --remote")
     return verify_receipts(shell.project(), shell.report, deep=deep)
+
+
+def _verify_fully(
+    shell: Shell, target: str | None, full: bool, rows: int | None, seed: str | None, sources: tuple[str, ...]
+) -> Outcome:
+    import secrets
+
+    from aqea_registry.base.extras import require
+    from aqea_registry.base.findings import BadConfiguration
+    from aqea_registry.base.references import is_reference, split_reference
+    from aqea_registry.releases.full_check import verify_fully
+    from aqea_registry.stores.open_store import open_store
+
+    reference = "" if target is None else shell.meant(target)
+    if not full or not is_reference(reference) or (rows is None and (seed or sources)):
+        message = "--full goes with a release in a store, --rows with --full, --seed and --source with --rows"
+        usage = "aqea-registry verify STORE-REF --full [--rows N [--seed S] [--source NAME=PATH]]"
+        raise BadConfiguration(message, usage)
+    if rows:
+        require("generation")
+    spec, tag, digest = split_reference(reference)
+    seed = seed or secrets.token_hex(8)
+    store = open_store(spec, shell.directory)
+    found_in = given(shell, sources)
+    done, error = verify_fully(store, tag, shell.report, digest=digest, rows=rows, seed=seed, sources=found_in)
+
+    import msgspec
+
+    found = {**msgspec.structs.asdict(done), "seed": seed if rows else None}
+
+    def show() -> None:
+        _show(done, found)
+        for name, says, where, signed in map(msgspec.structs.astuple, done.statements):
+            click.echo(printable(f"{name}: {says}{f', on {where}' if where else ''}; {'' if signed else 'not '}signed"))
+        for name, count in done.claims.items():
+            states = (f"{number} {state.replace('_', ' ')}" for state, number in count.items())
+            click.echo(printable(f"{name}: {', '.join(states)}"))
+        if done.rows:
+            click.echo(printable(f"{done.rows.text()} (--seed {seed})"))
+        click.echo("not checked:")
+        for gap in done.not_checked:
+            click.echo(printable(f"  {gap.what}: {gap.why}"))
+
+    return Outcome(done.findings, found, show, error)
 
 
 def _verify(shell: Shell, target: str | None, root: Path | None, deep: bool) -> Verified:

@@ -122,7 +122,7 @@ def pull(
     target = shell.directory / (project or folder or default_folder(store.spec, tag))
     done: Pulled
     if project:
-        done = restore(store, tag, target, _given(shell, sources), shell.report, digest=digest, force=force)
+        done = restore(store, tag, target, given(shell, sources), shell.report, digest=digest, force=force)
         done = replace(done, notes=set_up(target))
     else:
         done = operation(store, tag, target, shell.report, digest=digest, force=force)
@@ -147,7 +147,7 @@ def pull(
     return Outcome((), done, show)
 
 
-def _given(shell: Shell, sources: tuple[str, ...]) -> dict[str, Path]:
+def given(shell: Shell, sources: tuple[str, ...]) -> dict[str, Path]:
     """What --source gives: files or folders by the name of a dataset."""
     from aqea_registry.base.findings import BadConfiguration
 
@@ -212,7 +212,7 @@ def confirm(
     shell.look_for_clients([spec])
     if nothing:
         store, target = open_store(spec, shell.directory), shell.directory / nothing
-        project = from_nothing(store, tag, target, _given(shell, sources), shell.report, digest=digest)
+        project = from_nothing(store, tag, target, given(shell, sources), shell.report, digest=digest)
     else:
         project = shell.project()
         store = open_store(spec, project.root)

@@ -27,7 +27,7 @@ OWN_FOLDERS = (DATA, METRICS, PLOTS, VIEWS)  # ours alone
 LEFT = ((METRICS, ".json"), (PLOTS, ".csv"), (VIEWS, ".parquet"))  # what a change of the run leaves
 FORMATS = ("benchmark", "embeddings", "parquet", "aqed")  # that `export` writes
 PROJECT, CLAIMS = "project/", "claims/"  # folders of a release by which it is made again; those of earlier versions have none
-_PUBLISHED = {DATA: "data", METRICS: "metrics", VIEWS: "parquet"}  # folder of the project to folder of a release
+PUBLISHED = {DATA: "data", METRICS: "metrics", VIEWS: "parquet"}  # folder of the project to folder of a release
 
 
 class CatalogueEntry(NamedTuple):
@@ -210,4 +210,4 @@ def published_path(path: str) -> str:
     if path == LOCK:
         return path.rpartition("/")[2]
     folder, _, name = path.rpartition("/")
-    return f"{_PUBLISHED[folder]}/{name}"
+    return f"{PUBLISHED[folder]}/{name}"

@@ -3,8 +3,8 @@
 Open `publish` first: it shows a release's way from a verified run into stores. `package` decides what a release contains
 (`build_package` is pure) and writes it as a folder; `layout` has the files by which a release is made again from itself. `card`
 has the card and the Croissant description, pure but for reading card.md and croissant_context.json. `pull` restores a release,
-`restore` makes its project again, and `confirm` its pair sets, and says what came out. These and
-`publish` have effects on stores and files.
+`restore` makes its project again, and `confirm` its pair sets, and says what came out. `full_check` is verify --full, for who
+has nothing but a release; `row_sample` draws rows for it and makes them again. All but `card` and `layout` have effects.
 
 >>> from aqea_registry.releases.card import bibtex, parse_citation
 >>> citation = parse_citation(b"{title: Small set, authors: [{name: The authors}], date-released: 2026-11-21, version: 1.0}")

@@ -54,9 +54,7 @@ def pull(
     files = {path: layer for path, layer in release.files().items() if places is None or path in places}
     paths = _paths(folder, {path: path for path in files} if places is None else places)
     wanted = _wanted(files, paths, reference, force)
-    there = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
-    if (free := shutil.disk_usage(there).free) < (needed := sum(layer.size for layer in wanted.values())):
-        raise CannotCheck(f"{folder}: the release needs {needed} bytes and the disk has {free}", "make room, or pull elsewhere")
+    check_room(folder, sum(layer.size for layer in wanted.values()), "make room, or pull elsewhere")
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder) as incoming:
         wanted = _wanted(wanted, paths, reference, force)  # another pull may have brought them while this one waited
@@ -72,6 +70,13 @@ def pull(
         bytes=sent,
         status=mark.text() if mark else None,
     )
+
+
+def check_room(folder: Path, needed: int, hint: str) -> None:
+    """Raise CannotCheck if the disk has not so many free bytes where a folder is or will be."""
+    there = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+    if (free := shutil.disk_usage(there).free) < needed:
+        raise CannotCheck(f"{folder}: the release needs {needed} bytes and the disk has {free}", hint)
 
 
 def _paths(folder: Path, places: Mapping[str, str]) -> dict[str, Path]:

@@ -70,7 +70,7 @@ def restore(
         hint = "leave --project out to restore its files; to make it again, use a clone of its project"
         raise Refused.of("missing", f"{join_reference(store.spec, tag)}: {lacking[0]}", message, hint=hint)
     params = parse_project(*(read_text(store, tagged, path, files[path]) for path in needed[:2]))
-    _refuse_unknown(given, params)
+    refuse_unknown(given, params)
     done = pull(store, tag, folder, report, digest=tagged.digest, force=force, places=places)
     for name, text in IGNORED.items():
         if not (folder / name).exists():
@@ -80,7 +80,7 @@ def restore(
         if not (folder / artefact.plot).exists():
             _draw(folder, artefact)
     write_manifest(folder, project.run.paths(), report)
-    wanted = [file for name in project.run.pins() for file in _wanted(project.catalogue[name], given.get(name))]
+    wanted = [file for name in project.run.pins() for file in bring_files(project.catalogue[name], given.get(name))]
     return Restored(**msgspec.structs.asdict(done), wanted=tuple(wanted))
 
 
@@ -102,7 +102,8 @@ def from_nothing(
     return project
 
 
-def _refuse_unknown(given: Mapping[str, Path], params: Params) -> None:
+def refuse_unknown(given: Mapping[str, Path], params: Params) -> None:
+    """Raise BadConfiguration if a name is not of an entry whose files lie in a folder, or a path of no file."""
     local = {name for name, entry in params.catalogue.items() if _folder_of(entry)}
     for name, path in given.items():
         if name not in local:
@@ -122,7 +123,7 @@ def _draw(folder: Path, artefact: RunArtefact) -> None:
     write_bytes(folder / artefact.plot, plot_text(pairs.scores, cosines(rows)))
 
 
-def _wanted(wanted: CatalogueEntry, given: Path | None) -> list[Wanted]:
+def bring_files(wanted: CatalogueEntry, given: Path | None) -> list[Wanted]:
     """The pinned files of a folder that are not where its source has them; taken from what is given."""
     source, missing = _folder_of(wanted.entry), list[Wanted]()
     for path, file in (wanted.pin.files if wanted.pin and source else {}).items():

@@ -43,7 +43,7 @@ def verify_project(project: Project, report: Reporter) -> CheckedProject:
     others = [file.path for file in source_files]
     digests, errors, by_path = hash_listed(run.root, paths, report, others, frozenset(made.outputs()))
     changed = [finding for file in source_files for finding in local_file_findings(file, by_path[str(file.path)])]
-    pair_sets, wrong_pair_sets = _pair_sets(run.root, run.artefacts.values(), digests)
+    pair_sets, wrong_pair_sets = check_pair_sets(run.root, run.artefacts.values(), digests)
     findings = [
         *_manifest_findings(run),
         *pins,
@@ -132,10 +132,13 @@ def _size_findings(manifest: Manifest, digests: Mapping[str, FileDigest]) -> lis
     ]
 
 
-def _pair_sets(
+def check_pair_sets(
     root: Path, artefacts: Iterable[RunArtefact], digests: Mapping[str, FileDigest]
 ) -> tuple[dict[str, Examined], list[Finding]]:
-    """The pair sets that can be read, by key; and what is wrong with them and with the files that print their scores."""
+    """The pair sets that can be read, by key; and what is wrong with them and with the files that print their scores.
+
+    `digests` has the files that are there, by their paths in the project that `root` is, or is laid out like.
+    """
     readable, findings = dict[str, Examined](), list[Finding]()
     for artefact in artefacts:
         if artefact.pairs not in digests:

@@ -43,7 +43,7 @@ def verify_release(
     store: Store, tag: str, report: Reporter, *, digest: str | None = None, deep: bool = False
 ) -> CheckedRelease:
     """Check a release in a store, `deep` by hashing what it holds. Raises CannotCheck, and Refused for another `digest`."""
-    return _verify_tagged(store, find(store, tag, digest), report, deep)
+    return verify_tagged(store, find(store, tag, digest), report, deep)
 
 
 def verify_receipts(project: Project, report: Reporter, *, deep: bool = False) -> tuple[CheckedRelease, CannotCheck | None]:
@@ -56,7 +56,7 @@ def verify_receipts(project: Project, report: Reporter, *, deep: bool = False) -
                 tagged = store.find(receipt.tag)
                 findings += _receipt_findings(subject, receipt, entry, store, tagged)
                 if tagged is not None and tagged.digest == receipt.digest:
-                    checked.append(_verify_tagged(store, tagged, report, deep))
+                    checked.append(verify_tagged(store, tagged, report, deep))
             except Refused as error:
                 findings += error.findings
             except CannotCheck as error:
@@ -73,7 +73,8 @@ def verify_receipts(project: Project, report: Reporter, *, deep: bool = False) -
     return done, silent[0] if silent else None
 
 
-def _verify_tagged(store: Store, tagged: Tagged, report: Reporter, deep: bool) -> CheckedRelease:
+def verify_tagged(store: Store, tagged: Tagged, report: Reporter, deep: bool) -> CheckedRelease:
+    """Check the release that a tag named when it was looked at, as `verify_release` does."""
     reference = join_reference(store.spec, tagged.tag)
     held, findings = list[StoredFile](), list[Finding]()
     try:

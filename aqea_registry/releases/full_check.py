@@ -1,0 +1,368 @@
+"""The verb verify with --full: all that can be checked about a release by somebody who has nothing else.
+
+Every byte by its digest; every score recomputed from the pair files, and what repeats or prints it; claims; rows made again.
+Meanwhile the files lie in a temporary folder, laid out as in a project. Has effects there alone.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path, PurePath
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import msgspec
+
+from aqea_registry.attestations.made import Beside, list_statements
+from aqea_registry.base.files import Limit, hash_file, read_small, write_bytes
+from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Refused, RegistryError, most_severe
+from aqea_registry.base.progress import Reporter, plural
+from aqea_registry.base.sha256_list import MANIFEST, parse_list, render
+from aqea_registry.claims.check_claims import CheckedClaims, check_claims
+from aqea_registry.claims.judging import counts, reasons
+from aqea_registry.comparison.pair_files import NamedFile, compare_files
+from aqea_registry.comparison.trees import PINS, Tree, summary, tree_in_store
+from aqea_registry.documents.html_tables import html_tables
+from aqea_registry.documents.markdown_tables import markdown_tables
+from aqea_registry.documents.tables import Table
+from aqea_registry.project.artefact import CLAIMS, DATA, METRICS, PROJECT, PUBLISHED, VIEWS, CatalogueEntry, RunArtefact
+from aqea_registry.project.lock import LOCK, Lock, parse_lock, pin_findings
+from aqea_registry.project.params import WRITTEN, Versions
+from aqea_registry.project.project import PARAMS, Project, Scope, open_project
+from aqea_registry.releases.layout import STAGES, parse_project, restored_path
+from aqea_registry.releases.package import CARD, CROISSANT, LIST, REPORT
+from aqea_registry.releases.pull import check_room
+from aqea_registry.releases.restore import bring_files, refuse_unknown
+from aqea_registry.releases.row_sample import RowSample, draw, make_again, sampled, why_not
+from aqea_registry.stores.open_store import find
+from aqea_registry.stores.port import Store
+from aqea_registry.stores.release import Release
+from aqea_registry.vectors.examine import Examined, examine
+from aqea_registry.verification.verify_project import CheckedProject, check_pair_sets
+from aqea_registry.verification.verify_release import CheckedRelease, verify_tagged
+
+OTHERS = ".aqea/release"  # where files lie that no project has; no path of a release begins so
+ROWS = frozenset({"artefact", "pair set", "file", "name"})  # what rows of the tables are about that card and page print
+
+
+class NotChecked(msgspec.Struct, frozen=True):
+    """Something that was not looked at, and why."""
+
+    what: str
+    why: str
+
+
+class FullCheck(CheckedRelease, frozen=True, kw_only=True):
+    """All that was checked: pair sets by name, verdicts on claims counted by ledger, statements, rows; and what was not."""
+
+    pair_sets: dict[str, Examined]
+    claims: dict[str, dict[str, int]]
+    statements: tuple[Beside, ...]
+    rows: RowSample | None
+    not_checked: tuple[NotChecked, ...]
+
+
+Said = Finding | NotChecked
+
+
+class _Opened(NamedTuple):
+    """A release laid out as a project: where, and the hex sha256 of its files by their paths there; its pins.
+
+    `pairs` has the paths of the pair files by key. `artefacts` and `catalogue` are empty where the release has no catalogue.
+    """
+
+    root: Path
+    digests: Mapping[str, str]
+    lock: Lock
+    pairs: Mapping[str, str]
+    artefacts: Mapping[str, RunArtefact] = {}
+    catalogue: Mapping[str, CatalogueEntry] = {}
+    versions: Versions = WRITTEN
+
+
+def verify_fully(
+    store: Store,
+    tag: str,
+    report: Reporter,
+    *,
+    digest: str | None = None,
+    rows: int | None = None,
+    seed: str = "",
+    sources: Mapping[str, Path] | None = None,
+) -> tuple[FullCheck, RegistryError | None]:
+    """Check a release in every way, and say what was not checked; make so many `rows` again.
+
+    Pinned files come from where the catalogue says, or from folders in `sources`, by name. The error is that of rows that could
+    not be made again, if any. Raises CannotCheck; Refused for another `digest`, and for what is not a release.
+    """
+    tagged = find(store, tag, digest)
+    release, attachments = store.release(tagged), store.attachments(tagged)
+    stored = verify_tagged(store, tagged, report, deep=False)
+    said: list[Said] = [*stored.findings]
+    with TemporaryDirectory(prefix="aqea-verify-") as scratch:
+        check_room(Path(scratch), release.size(), "make room, or name a folder on another disk: TMPDIR=DIR")
+        digests = _bring(tree_in_store(store, tagged, Path(scratch), report), Path(scratch), said)
+        opened, project = _open(Path(scratch), digests, said)
+        if project is not None:
+            refuse_unknown(sources or {}, project.params)
+        pair_sets = _pair_sets(opened, report, said)
+        said += _views(opened, report)
+        said += _prints(opened, release, pair_sets)
+        if project is not None:
+            verified = CheckedProject(target=stored.target, digests={}, pair_sets=pair_sets)
+            judged = check_claims(project, (), report, scope=Scope.RELEASE, verified=verified)
+            said += _judged(judged)
+        _take(opened, sources or {}, said)
+        sample, error = _rows(opened, pair_sets, rows, f"{tagged.digest} {seed}", report, said)
+    statements = tuple(list_statements(attachments))
+    said += _others(release, opened, statements)
+    findings = {(finding.code, finding.subject): finding for finding in said if isinstance(finding, Finding)}
+    done = FullCheck(
+        **msgspec.structs.asdict(msgspec.structs.replace(stored, findings=tuple(findings.values()))),
+        pair_sets=pair_sets,
+        claims={name: dict(count) for name, count in counts(judged.verdicts if project else ()).items() if name != "all"},
+        statements=statements,
+        rows=sample,
+        not_checked=tuple(gap for gap in said if isinstance(gap, NotChecked)),
+    )
+    return done, None if findings else error
+
+
+def _bring(tree: Tree, root: Path, said: list[Said]) -> dict[str, str]:
+    """Bring each file to its place in `root`; the hex sha256, by their places, of those that are as the release names them."""
+    digests = dict[str, str]()
+    for path, sha256 in tree.files.items():
+        try:
+            fetched, target = tree.fetch(path), root / _place(path)
+        except Refused as error:
+            said += error.findings
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        fetched.rename(target)
+        digests[_place(path)] = sha256
+    return digests
+
+
+def _place(path: str) -> str:
+    """Where a file of a release lies in a project; what no project has lies apart."""
+    return restored_path(path) or f"{OTHERS}/{path}"
+
+
+def _open(root: Path, digests: Mapping[str, str], said: list[Said]) -> tuple[_Opened, Project | None]:
+    write_bytes(root / MANIFEST, render(digests))
+    lock = Lock()
+    try:
+        lock = parse_lock(read_small(root / LOCK, Limit.PROJECT)) if LOCK in digests else lock
+        if {PARAMS, STAGES} <= digests.keys():
+            project = open_project(root)
+            parse_project(*(read_small(root / path, Limit.PROJECT) for path in (PARAMS, STAGES)))
+            pairs = {key: artefact.pairs for key, artefact in project.artefacts.items()}
+            versions = project.params.versions or Versions()
+            # No address is asked that the release names: nobody knows whose it is.
+            catalogue = {
+                name: entry._replace(sources=[spec for spec in entry.sources if "://" not in spec])
+                for name, entry in project.catalogue.items()
+            }
+            return _Opened(root, digests, lock, pairs, project.artefacts, catalogue, versions), project
+        why = "the release has no catalogue and no ledgers: an earlier version made it"
+        said.append(NotChecked("claims, and the settings of datasets and models", why))
+    except (BadConfiguration, Refused) as error:
+        said += error.findings or [Finding("malformed", error.message.partition(":")[0], error.message)]
+    paths = [path for path in digests if path.startswith(f"{DATA}/") and path.endswith("_pairs.json")]
+    keys = [PurePath(path).stem for path in digests if path.startswith(f"{METRICS}/")]
+    pairs = {next((key for key in keys if _plain(path).startswith(_plain(key))), path): path for path in paths}
+    return _Opened(root, digests, lock, pairs), None
+
+
+def _plain(path: str) -> str:
+    return PurePath(path).name.replace("_", "-")
+
+
+def _take(opened: _Opened, sources: Mapping[str, Path], said: list[Said]) -> None:
+    """Put the files that are given where the catalogue has them, if they are the pinned ones."""
+    for name, path in sources.items():
+        try:
+            bring_files(opened.catalogue[name], path)
+        except Refused as error:
+            said += error.findings
+
+
+def _pair_sets(opened: _Opened, report: Reporter, said: list[Said]) -> dict[str, Examined]:
+    """The sound pair sets; what is wrong with others, with their pins, and with files of scores."""
+    pair_sets = dict[str, Examined]()
+    with report.task("recompute", len(opened.pairs), "pair sets") as advance:
+        for key, path in opened.pairs.items():
+            if (made := opened.artefacts.get(key)) is None:
+                examined, wrong = examine(opened.root / path, path)
+                readable = {key: examined} if examined else {}
+            else:
+                there = {name: hash_file(opened.root / name) for name in made.listed if name in opened.digests}
+                readable, wrong = check_pair_sets(opened.root, [made], there)
+                wrong += pin_findings(made.dataset, made.dataset_entry, made.dataset_pin)
+                wrong += pin_findings(made.model, made.model_entry, made.model_pin)
+                gone = [name for name in made.listed if name not in there]
+                wrong += [Finding("missing", name, f"the release has no such file of {key}") for name in gone]
+            said += [_of_release(finding) for finding in wrong]
+            if key in readable and not any(finding.subject.startswith(path) for finding in wrong):
+                pair_sets |= readable
+            else:
+                said.append(NotChecked(f"what rests on {key}", "its pair file is not sound"))
+            advance(1)
+    return pair_sets
+
+
+def _of_release(finding: Finding) -> Finding:
+    """A finding on a project as one on a release: by the file's path there, without advice for those who made it."""
+    path, colon, rest = finding.subject.partition(":")
+    folder = PUBLISHED.get(path.rpartition("/")[0])
+    subject = f"{folder}/{PurePath(path).name}" if folder else path
+    return msgspec.structs.replace(finding, subject=f"{subject}{colon}{rest}", message=finding.message.partition("; run: ")[0])
+
+
+def _views(opened: _Opened, report: Reporter) -> Iterator[Said]:
+    """Where other files of the same rows differ from the pair files."""
+    for key, pairs in opened.pairs.items():
+        for path in {f"{VIEWS}/{key}.parquet", pairs.replace("_pairs.json", "_embeddings.json")} & opened.digests.keys():
+            if pairs not in opened.digests:
+                continue
+            both = NamedFile(opened.root / pairs, pairs), NamedFile(opened.root / path, path)
+            try:
+                found, _ = compare_files(*both, report)
+                if found.verdict not in ("IDENTICAL", "SAME CONTENT"):
+                    message = f"it has not the rows of {PurePath(pairs).name}: {summary(found)}"
+                    yield _of_release(Finding("mismatch", path, message))
+            except (Refused, BadConfiguration) as error:
+                yield from error.findings or [Finding("malformed", path, error.message)]
+            except CannotCheck as error:
+                yield NotChecked(f"the rows of {path}", f"{error.message}; {error.hint}")
+
+
+def _prints(opened: _Opened, release: Release, pair_sets: Mapping[str, Examined]) -> Iterator[Said]:
+    """Where card, page, croissant.json and the list of digests print something else than the files give."""
+    facts = defaultdict[str, dict[str, str]](dict)
+    for key, found in pair_sets.items():
+        header, scores = found.header, msgspec.structs.asdict(found.metrics)
+        facts[key] |= {"dataset": header.dataset, "model": header.model, "content digest": found.content}
+        facts[key] |= {"pairs": str(header.n_pairs), "dimension": str(header.dimension)}
+        facts[key] |= {name: repr(score) for name, score in scores.items()}
+        facts[key] |= {name: f"{scores[f'cos_sim_{name}']:.4f}" for name in ("spearman", "pearson")}
+    for path, layer in release.files().items():
+        facts[path] |= {"bytes": str(layer.size), "sha256": layer.digest.removeprefix("sha256:")}
+    for name, pin in {**opened.lock.datasets, **opened.lock.models}.items():
+        facts[name] |= {"commit": pin.commit} if pin.commit else {}
+        facts[name] |= {"digest of the files": pin.digest()} if pin.files else {}
+    for file, read in {**_READERS, **dict(_files_of_scores(opened))}.items():
+        if _place(file) in opened.digests:
+            try:
+                prints = [*read(read_small(opened.root / _place(file), Limit.DOCUMENT))]
+            except (OSError, ValueError, BadConfiguration) as error:
+                yield NotChecked(f"what {file} prints", str(error))
+                continue
+            for name, column, text in prints:
+                printed, wanted = text.partition(" ")[0].replace(",", ""), facts[name].get(column)
+                if printed != wanted and (wanted is not None or column == "sha256"):
+                    code = "wrong-metric" if column.endswith(("spearman", "pearson")) else "mismatch"
+                    message = "it prints something else than the release has"
+                    yield Finding(code, f"{file}: {name}: {column}", message, wanted, text)
+
+
+Print = tuple[str, str, str]  # what something is about, what of it, and the text
+
+
+def _in_tables(tables: Iterable[Table]) -> Iterator[Print]:
+    for table in tables:
+        columns = [label.lower() for label in table.columns]
+        if columns[table.key] in ROWS:
+            for row in table.rows:
+                for label, cell in zip(columns, row.cells, strict=True):
+                    yield row.cells[table.key].text, label, cell.text
+
+
+class _File(msgspec.Struct, rename="camel"):
+    content_url: str
+    sha256: str
+
+
+class _Croissant(msgspec.Struct):
+    distribution: tuple[_File, ...]
+
+
+def _in_croissant(content: bytes) -> Iterator[Print]:
+    for file in msgspec.json.decode(content, type=_Croissant).distribution:
+        yield file.content_url, "sha256", file.sha256
+
+
+def _files_of_scores(opened: _Opened) -> Iterator[tuple[str, Callable[[bytes], Iterable[Print]]]]:
+    """The metrics file and the benchmark file of each pair set, and how to read their scores."""
+
+    def read(key: str, content: bytes) -> Iterator[Print]:
+        value = msgspec.json.decode(content, type=dict[str, Any])
+        scores = value["metrics"] if isinstance(value.get("metrics"), dict) else value
+        yield from ((key, name, repr(score)) for name, score in scores.items())
+
+    for key, path in opened.pairs.items():
+        yield f"metrics/{key}.json", partial(read, key)
+        yield f"data/{PurePath(path).name.replace('_pairs.', '_benchmark.')}", partial(read, key)
+
+
+_READERS: dict[str, Callable[[bytes], Iterable[Print]]] = {
+    CARD: lambda content: _in_tables(markdown_tables(content.decode(), CARD)[0]),
+    REPORT: lambda content: _in_tables(html_tables(content.decode(), REPORT)[0]),
+    CROISSANT: _in_croissant,
+    LIST: lambda content: [(path, "sha256", sha256) for path, sha256 in parse_list(content, LIST).entries.items()],
+}
+
+
+def _judged(judged: CheckedClaims) -> Iterator[Said]:
+    """What is wrong with claims by the recomputed scores, and which could not be judged: their documents are not here."""
+    yield from (finding for finding in judged.findings if finding.code not in ("claim-unbound", "unpinned"))
+    for ledger in judged.ledgers.values():
+        why = "documents are not in a release: its numbers were judged as the ledger has them"
+        yield NotChecked(f"the document {ledger.document.file}", why)
+    for _, count, first in reasons(judged.verdicts):
+        yield NotChecked(plural(count, "claim"), first.partition("; run: ")[0])
+    if unbound := sum(verdict.state == "unbound" for verdict in judged.verdicts):
+        yield NotChecked(plural(unbound, "claim"), "the ledgers give no evidence for them")
+    if not judged.ledgers:
+        yield NotChecked("printed numbers", "the release has no ledgers")
+
+
+def _rows(
+    opened: _Opened, pair_sets: Mapping[str, Examined], rows: int | None, salt: str, report: Reporter, said: list[Said]
+) -> tuple[RowSample | None, RegistryError | None]:
+    """Draw rows of all pair sets, make them again, and say what that shows; the error of those that could not be made."""
+    sizes = {key: found.header.n_pairs for key, found in pair_sets.items()}
+    if rows is None or not opened.artefacts:
+        why = "none was asked for: --rows N" if opened.artefacts else "the release has no catalogue to make them from"
+        said.append(NotChecked(f"{plural(sum(sizes.values()), 'row')}, and the models and data that they are made from", why))
+        return None, CannotCheck(f"no row can be made again: {why}", "confirm it, in its project") if rows else None
+    for key in pair_sets:
+        if unable := why_not(opened.artefacts[key], opened.versions):
+            said.append(NotChecked(f"{sizes.pop(key)} rows of {key}", unable))
+    drawn = draw(salt, rows, sizes)
+    found, errors = make_again(opened.catalogue, opened.artefacts, drawn, sizes, report)
+    differing = [_of_release(finding) for findings in found.values() for finding in findings]
+    said += [*differing, *(_of_release(finding) for error in errors.values() for finding in error.findings)]
+    said += [NotChecked(f"{plural(len(drawn[key]), 'drawn row')} of {key}", error.message) for key, error in errors.items()]
+    population = sum(size for key, size in sizes.items() if key not in errors)
+    encoded = sum(len(drawn[key]) for key in found)
+    if population > encoded:
+        said.append(NotChecked(f"{population - encoded} of {population} rows", "they were not drawn"))
+    if error := most_severe([*errors.values()]):
+        error.hint = "files that nobody publishes: --source NAME=PATH"
+    return sampled(population, encoded, encoded - len(differing)), error
+
+
+def _others(release: Release, opened: _Opened, statements: Sequence[Beside]) -> Iterator[NotChecked]:
+    """What nothing above looks into."""
+    read = {PINS, f"{PROJECT}{PARAMS}", f"{PROJECT}{STAGES}", *_READERS, *dict(_files_of_scores(opened))}
+    for key, pairs in opened.pairs.items():
+        name = PurePath(pairs).name
+        read |= {f"data/{name}", f"data/{name.replace('_pairs.', '_embeddings.')}", f"parquet/{key}.parquet"}
+    for path in release.files():
+        if path not in read and not path.startswith(CLAIMS):
+            yield NotChecked(path, "its bytes were checked, and nothing here reads it")
+    yield NotChecked(f"the words of {CARD} and {REPORT}", "their tables of scores, digests and pins were read")
+    if statements:
+        signed = len({statement.name for statement in statements if statement.signed}) or "none"
+        yield NotChecked("who made the statements", f"{signed} of them signed, and signatures are not checked here")

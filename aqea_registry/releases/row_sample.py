@@ -1,0 +1,165 @@
+"""A random sample of a release's rows, made again by the pinned model from the pinned sentences and compared bit by bit.
+
+Which rows are drawn follows from a salt: the release's digest and a seed that is chosen later, so that nobody who makes a
+release knows them, and whoever knows the seed draws the same ones. Only `make_again` has effects.
+"""
+
+import heapq
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
+from itertools import chain, groupby
+from math import ceil, prod
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from aqea_registry.base.files import open_regular
+from aqea_registry.base.findings import Finding, Refused, RegistryError
+from aqea_registry.base.progress import Reporter
+from aqea_registry.embedding.encoder import Settings
+from aqea_registry.generation.generate import pinned_model, vectors_of
+from aqea_registry.generation.inputs import pinned_rows
+from aqea_registry.project.artefact import CatalogueEntry, RunArtefact
+from aqea_registry.project.params import WRITTEN, Versions
+from aqea_registry.sources.rows import Rows
+from aqea_registry.vectors.containers import pair_json
+from aqea_registry.vectors.pair_set import MICRO, Micro
+
+SHARE, DOUBT = 0.01, 0.05  # of wrong rows what the answer is about, and the chance of missing them that is accepted
+
+
+class RowSample(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows that were made again, `encoded` of the `population` of all rows of their pair sets.
+
+    `missed` is the chance that no wrong row was drawn if one in a hundred of the population were wrong; if as many as the share
+    `excluded` were, that chance would be below one in twenty.
+    """
+
+    population: int
+    encoded: int
+    identical: int
+    missed: float
+    excluded: float
+
+    def text(self) -> str:
+        """For people."""
+        text = f"{self.identical} of {self.encoded} rows identical"
+        if self.identical < self.encoded or not self.encoded:
+            return text
+        chance = f"p < {DOUBT}" if self.missed < DOUBT else f"p = {self.missed:.2f}"
+        text += f": if {SHARE:.0%} of rows were wrong, this would have missed it with {chance}"
+        return f"{text}; with 95 % confidence fewer than {self.excluded:.2%} of {self.population} are"
+
+
+def draw(salt: str, count: int, sizes: Mapping[str, int]) -> dict[str, list[int]]:
+    """Rows of these pair sets (key to number of rows), none twice: those with the least sha256 of `SALT KEY ROW`."""
+    names = ((key, row) for key, size in sizes.items() for row in range(size))
+    chosen = heapq.nsmallest(count, names, key=lambda name: sha256(f"{salt} {name[0]} {name[1]}".encode()).digest())
+    return {key: [row for _, row in rows] for key, rows in groupby(sorted(chosen), key=lambda name: name[0])}
+
+
+def chance_of_missing(population: int, wrong: int, drawn: int) -> float:
+    """The chance that none of the wrong rows is among those that are drawn, none twice."""
+    few, many = sorted((wrong, drawn))
+    return prod(max(0, population - many - step) / (population - step) for step in range(few))
+
+
+def sampled(population: int, encoded: int, identical: int) -> RowSample:
+    """What follows from a sample."""
+    missed = chance_of_missing(population, ceil(SHARE * population), encoded)
+    least = bisect_left(range(population), True, key=lambda wrong: chance_of_missing(population, wrong, encoded) < DOUBT)
+    excluded = least / population if population else 1.0
+    return RowSample(population=population, encoded=encoded, identical=identical, missed=missed, excluded=excluded)
+
+
+def why_not(artefact: RunArtefact, versions: Versions) -> str | None:
+    """Why a stranger cannot make rows of a pair set again, if so."""
+    if versions.vectors != WRITTEN.vectors:
+        return f"its vectors are of version {versions.vectors}, and this program makes version {WRITTEN.vectors}"
+    if artefact.precision == "given":
+        return artefact.remark
+    if artefact.precision != "canonical":
+        return "its vectors are float32, which differ from machine to machine"
+    if artefact.model_entry.trust_remote_code or artefact.model_entry.allow_pickle:
+        return "its model runs code of its own, which is not done for a stranger's release; confirm does it, in a project"
+    return None
+
+
+class _Drawn(NamedTuple):
+    """Rows of a pair set: their sentences as the model sees them, the first of all before the second of any; and scores."""
+
+    artefact: RunArtefact
+    rows: Sequence[int]
+    texts: Sequence[str]
+    scores: Sequence[float]
+
+
+def make_again(
+    catalogue: Mapping[str, CatalogueEntry],
+    artefacts: Mapping[str, RunArtefact],
+    drawn: Mapping[str, Sequence[int]],
+    sizes: Mapping[str, int],
+    report: Reporter,
+) -> tuple[dict[str, list[Finding]], dict[str, RegistryError]]:
+    """By pair set, what is wrong with the drawn rows, each a finding; and why those of others could not be encoded.
+
+    Vectors are kept below the root of the catalogue's entries, which must have none yet, and nowhere else.
+    """
+    found, errors = dict[str, list[Finding]](), dict[str, RegistryError]()
+    by_model = sorted((artefacts[key].model, key) for key in drawn)
+    for model, keys in groupby(by_model, key=lambda pair: pair[0]):
+        wanted = list[_Drawn]()
+        for _, key in keys:
+            try:
+                dataset = pinned_rows(catalogue[artefacts[key].dataset], report)
+                wanted.append(_wanted(artefacts[key], drawn[key], sizes[key], dataset))
+            except RegistryError as error:
+                errors[key] = error
+        if not wanted:
+            continue
+        texts = chain.from_iterable(rows.texts for rows in wanted)
+        try:
+            loaded = pinned_model(catalogue[model], artefacts.values(), report)
+            cache = vectors_of(loaded, texts, Settings(), report, label=f"encode with {model}", fresh=False).cache
+        except RegistryError as error:
+            errors |= {rows.artefact.key: error for rows in wanted}
+            continue
+        for rows in wanted:
+            path = catalogue[model].root / rows.artefact.pairs
+            found[rows.artefact.key] = [*_differences(path, rows, np.concatenate([*cache.blocks(rows.texts)]))]
+    return found, errors
+
+
+def _wanted(artefact: RunArtefact, rows: Sequence[int], size: int, dataset: Rows) -> _Drawn:
+    if (count := len(dataset.scores)) != size:
+        message = "the pinned dataset has another number of rows"
+        raise Refused.of("mismatch", f"{artefact.pairs}: n_pairs", message, str(count), str(size))
+    prefix = artefact.model_entry.prefix_for(artefact.dataset_entry.task)
+    texts = [prefix + side[row] for side in (dataset.sentences1, dataset.sentences2) for row in rows]
+    return _Drawn(artefact, rows, texts, [dataset.scores[row] for row in rows])
+
+
+def _differences(path: Path, wanted: _Drawn, made: Micro) -> Iterator[Finding]:
+    """A finding for each row of the pair file that is another one, with the first number of it that is."""
+    place, differing = {row: at for at, row in enumerate(wanted.rows)}, defaultdict[int, list[tuple[str, str, str]]](list)
+    with open_regular(path) as file:
+        pairs = pair_json.read(file)
+        for which, key in enumerate(pair_json.MATRICES):
+            half = made[which * len(place) :]
+            for row, released in enumerate(chain.from_iterable(pairs.blocks(which))):
+                if row in place:
+                    again = half[place[row]]
+                    for at in np.flatnonzero(again != released).tolist():
+                        where, values = f"{key}[{row}][{at}]", (again[at] / MICRO, released[at] / MICRO)
+                        differing[row].append((where, f"{values[0]:.6f}", f"{values[1]:.6f}"))
+    for row, score in zip(wanted.rows, wanted.scores, strict=True):
+        if pairs.scores[row] != score:
+            differing[row].append((f"scores[{row}]", repr(score), repr(pairs.scores[row])))
+    for row, numbers in sorted(differing.items()):
+        where, expected, actual = numbers[0]
+        message = f"made again from the pinned model and data, row {row} has {len(numbers)} other numbers"
+        yield Finding("mismatch", f"{wanted.artefact.pairs}: {where}", message, expected, actual)
