@@ -245,7 +245,9 @@ def notes(reference: str, since: str | None, found: list[Change] | None, listed:
     else:
         rows = [(change.what, change.name, change.state, _short(change.before), _short(change.after)) for change in found]
         text = f"Changes since {since}:\n\n{markdown_table(('what', 'name', '', 'before', 'after'), rows)}"
-    identity = f"Release digest: `{reference.rpartition('@')[2]}`\n\nDemand it: `aqea-registry verify {reference}`"
+    identity = f"Release digest: `{reference.rpartition('@')[2]}`, the sha256 of `release.json`\n\n"
+    identity += f"Demand it: `aqea-registry verify {reference}`\n\n"
+    identity += f"Make it again: `aqea-registry confirm {reference} --from-nothing DIR`"
     return f"{identity}\n\nCheck every file: `sha256sum -c {listed}`\n\n{text}\n"
 
 

@@ -13,6 +13,7 @@ Group = Literal["datasets", "models"]
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]*\Z")]
 Commit = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{40}\Z")]
 
+ADDRESS = r"https?://[^\s/@<>\"]+(/[^\s@<>\"]*)?"  # of the web, without a login
 # What a loader of sentence-transformers may read. Weights only as safetensors; code and pickles only where an entry says so.
 MODEL_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*/config.json", "*/*.safetensors")
 CODE_FILES = ("*.py",)
@@ -138,6 +139,7 @@ class Publish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     licence: str = "mit"
     language: tuple[str, ...] = ("en",)
     version: str | None = None  # else that of CITATION.cff
+    url: Annotated[str, msgspec.Meta(pattern=rf"^{ADDRESS}\Z")] | None = None  # where the project is; else as CITATION.cff says
     rai: ResponsibleAI = ResponsibleAI()
 
 

@@ -6,7 +6,8 @@ has the card and the Croissant description, pure but for reading card.md and cro
 `restore` makes its project again, and `confirm` its pair sets, and says what came out. `full_check` is verify --full, for who
 has nothing but a release; `row_sample` draws rows for it and makes them again. All but `card` and `layout` have effects.
 
->>> from aqea_registry.releases.card import bibtex, parse_citation
+>>> from aqea_registry.project.citation import parse_citation
+>>> from aqea_registry.releases.card import bibtex
 >>> citation = parse_citation(b"{title: Small set, authors: [{name: The authors}], date-released: 2026-11-21, version: 1.0}")
 >>> print(bibtex(citation, "release v1"))
 @misc{small-set,

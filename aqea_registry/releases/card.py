@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from aqea_registry.base.progress import markdown_table
-from aqea_registry.base.strict import convert, load_yaml, render_yaml
+from aqea_registry.base.strict import render_yaml
 from aqea_registry.claims.export_claims import escaped
+from aqea_registry.project.citation import Citation, links
 from aqea_registry.project.lock import Pin
 from aqea_registry.project.params import Publish
 from aqea_registry.vectors.examine import Examined
@@ -76,7 +77,8 @@ def render_card(card: Card) -> bytes:
         given=bool(card.given),
         results=card.results,
         names=", ".join(f"`{result.name}`" for result in card.results),
-        home=citation.home() if citation else None,
+        links=links(card.publish.url, citation),
+        local=", ".join(f"`{name}`" for name, pin in sorted(card.pins.items()) if pin.kind == "directory"),
         plot=card.plot,
         plot_text=re.sub(r"([\[\]\\])", r"\\\1", card.plot[1]) if card.plot else "",
         scores=_scores(card.results),
@@ -86,7 +88,7 @@ def render_card(card: Card) -> bytes:
         pins=_pins(card.pins),
         claimed=any(pin.state == "claimed" for pin in card.pins.values()),
         licence=card.publish.licence,
-        bibtex=bibtex(citation, title) if citation else "",
+        bibtex=bibtex(citation, title, card.publish.url) if citation else "",
     )
     return text.encode()
 
@@ -147,50 +149,15 @@ def _pins(pins: Mapping[str, Pin]) -> str:
     return markdown_table(header, rows)
 
 
-NAME = "CITATION.cff"
-
-
-class Author(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
-    """A person, by given and family names, or anything else by its name."""
-
-    name: str | None = None
-    given_names: str | None = None
-    family_names: str | None = None
-
-    def __str__(self) -> str:
-        return self.name or " ".join(filter(None, (self.given_names, self.family_names)))
-
-
-class Citation(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
-    """What is read of a CITATION.cff, as written: a version 1.10 is not the number 1.1."""
-
-    title: str
-    authors: tuple[Author, ...] = ()
-    date_released: str | None = None  # the only date in a release, and a committed one
-    version: str | None = None
-    doi: str | None = None
-    url: str | None = None
-    repository_code: str | None = None
-
-    def home(self) -> str | None:
-        """Where the project is found."""
-        return self.url or self.repository_code
-
-
-def parse_citation(content: bytes) -> Citation:
-    """Read CITATION.cff. Raises BadConfiguration."""
-    return convert(load_yaml(content, NAME, written=True), Citation, NAME, strict=False)
-
-
-def bibtex(citation: Citation, note: str) -> str:
-    """The entry for a paper's bibliography. `note` says what of the project is cited."""
+def bibtex(citation: Citation, note: str, url: str | None = None) -> str:
+    """The entry for a paper's bibliography. `note` says what of the project is cited, `url` where that is."""
     fields = {
         "title": f"{{{escaped(citation.title)}}}",
         "author": " and ".join(f"{{{escaped(str(author))}}}" for author in citation.authors),
         "year": (citation.date_released or "")[:4],
         "version": escaped(citation.version or ""),
-        "doi": citation.doi or "",
-        "url": citation.home() or "",
+        "doi": citation.known_doi() or "",
+        "url": url or citation.home() or "",
         "note": escaped(note),
     }
     key = re.sub(r"[^a-z0-9]+", "-", citation.title.lower().split(":")[0]).strip("-")
@@ -239,13 +206,13 @@ def context() -> Any:
 def _cited(card: Card) -> dict[str, Any]:
     citation, version = card.citation, card.publish.version
     if citation is None:
-        return {} if version is None else {"version": version}
+        return {key: value for key, value in (("version", version), ("url", card.publish.url)) if value}
     values = {
         "creator": [{"@type": "Organization" if author.name else "Person", "name": str(author)} for author in citation.authors],
-        "citeAs": bibtex(citation, card.publish.title),
+        "citeAs": bibtex(citation, card.publish.title, card.publish.url),
         "datePublished": citation.date_released,
         "version": version or citation.version,
-        "url": citation.home(),
+        "url": card.publish.url or citation.home(),
     }
     return {key: value for key, value in values.items() if value}
 

@@ -22,10 +22,10 @@ from aqea_registry.base.strict import load_yaml, render_yaml
 from aqea_registry.claims.ledger import FOLDER
 from aqea_registry.comparison.trees import PINS
 from aqea_registry.project.artefact import CLAIMS, DATA, METRICS, PROJECT, VIEWS, CatalogueEntry
+from aqea_registry.project.citation import CITATION
 from aqea_registry.project.lock import LOCK, OWN_STAGES
 from aqea_registry.project.params import Params, group_of, parse_params
 from aqea_registry.project.project import PARAMS
-from aqea_registry.releases.card import NAME as CITATION
 from aqea_registry.remote.answers import quotable
 
 STAGES = "dvc.yaml"

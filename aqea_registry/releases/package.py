@@ -21,11 +21,10 @@ from aqea_registry.base.strict import convert, load_json
 from aqea_registry.claims.check_claims import check_claims
 from aqea_registry.comparison.trees import Contents, contents_of, is_compared
 from aqea_registry.project.artefact import CLAIMS, published_path
+from aqea_registry.project.citation import links, read_citation
 from aqea_registry.project.params import Publish
 from aqea_registry.project.project import Project, RunRecord, Scope
 from aqea_registry.releases import card
-from aqea_registry.releases.card import NAME as CITATION
-from aqea_registry.releases.card import parse_citation
 from aqea_registry.releases.layout import project_texts
 from aqea_registry.report import plots
 from aqea_registry.report.report import page_of, render_page
@@ -81,9 +80,11 @@ def assemble(project: Project, report: Reporter) -> Package:
     run, publish = project.run, project.params.publish
     listed = {published_path(path): checked.digests[path][:2] for path in run.paths()}  # sha256 and size
     texts = project_texts(run.root, project.params, project.entries([*run.pins()]), judged.ledgers)
-    page = render_page(page_of(publish.title, run, checked, judged, listed, graph))
+    described = _card(publish, run, checked)
+    addresses = links(publish.url, described.citation)
+    page = render_page(page_of(publish.title, run, checked, judged, listed, graph, links=addresses))
     paths = {published_path(path): run.root / path for path in run.paths()}
-    return build_package(_card(publish, run, checked), {**texts, REPORT: page}, listed, paths)
+    return build_package(described, {**texts, REPORT: page}, listed, paths)
 
 
 def build_package(
@@ -165,16 +166,15 @@ def write_package(package: Package, folder: Path, report: Reporter) -> WrittenPa
 
 def _card(publish: Publish, run: RunRecord, verification: CheckedProject) -> card.Card:
     """What the card shows of the run, but for the files: those are known when everything else is written."""
-    citation = run.root / CITATION
     results = []
     for key, examined in verification.pair_sets.items():
         made = run.artefacts[key]
         split = card.split_name(made.dataset_entry.split_name)
         pairs, view = published_path(made.pairs), published_path(made.view)
         results.append(card.Result(key, made.dataset, made.model_text, split, pairs, view, examined))
-    cited = parse_citation(read_small(citation, Limit.SETTINGS)) if os.path.lexists(citation) else None
     pins = {name: pin for name, pin in run.pins().items() if pin is not None}
-    return card.Card(publish=publish, results=results, files={}, pins=pins, given=run.remarks(), citation=cited)
+    cited, given = read_citation(run.root), run.remarks()
+    return card.Card(publish=publish, results=results, files={}, pins=pins, given=given, citation=cited)
 
 
 def _listed(folder: Path) -> dict[str, str]:

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from aqea_registry.attestations.made import attach_statements
-from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused, RegistryError, most_severe
+from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused, RegistryError, TagConflict, most_severe
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.references import TAG, is_folder, join_reference
 from aqea_registry.comparison.trees import Contents, release_notes
@@ -75,10 +75,8 @@ def publish(
     if not specs:
         raise BadConfiguration("no store is named: add one under publish.stores in params.yaml, or use --to oci:DIR")
     stores = [open_store(spec, project.root) for spec in dict.fromkeys(specs)]
-    package = _released(assemble(project, report), tag, stores, project.root, project.params.publish.stores, report)
-    release = package.release
-    contents = package.contents()
-    targets = [_plan(store, tag, release, project.root) for store in stores]
+    package, targets = _planned(assemble(project, report), tag, stores, project.root, project.params.publish.stores, report)
+    release, contents = package.release, package.contents()
     results, errors = list[StoreResult](), list[RegistryError]()
     for target in targets:
         try:
@@ -94,11 +92,17 @@ def publish(
     return done, most_severe(errors)
 
 
-def _released(
+def _planned(
     package: Package, tag: str, stores: Sequence[Store], root: Path, usual: Sequence[str], report: Reporter
-) -> Package:
-    """What the tag names already, in these stores or in those of its receipts, if it is of the same run; else the package."""
+) -> tuple[Package, list[_Target]]:
+    """What to publish, and what each store lacks of it: what the tag names already, here or in the stores of its receipts.
+
+    That is looked for only where the tag is known to name something else than the package. Raises what `_plan` raises.
+    """
     known = [receipt for _, receipt in receipts.all_receipts(root, usual) if receipt.tag == tag]
+    if all(receipt.digest == package.release.digest() for receipt in known):
+        with suppress(TagConflict):
+            return package, [_plan(store, tag, package.release, root) for store in stores]
     opened = {store.spec: store for store in stores}
     for spec in dict.fromkeys([*opened, *(spec for receipt in known for spec in receipt.stores)]):
         with suppress(RegistryError):  # one that is published to is asked again, and it is said what is wrong
@@ -108,8 +112,9 @@ def _released(
             if released is not None:
                 if released is not package:
                     report.warn(f"{tag} exists already, of this run: its card and page stay as they are in {spec}")
-                return released
-    return package
+                package = released
+                break
+    return package, [_plan(store, tag, package.release, root) for store in stores]
 
 
 def _plan(store: Store, tag: str, release: Release, root: Path) -> _Target:

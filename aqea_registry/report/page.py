@@ -64,6 +64,7 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
     """What a page is made of. `files` maps paths to sha256 and size. Within a release `receipts` is None: none is named."""
 
     title: str
+    links: Sequence[tuple[str, str]] = ()  # where the project is found: labels and addresses
     manifest: str | None
     files: Mapping[str, tuple[str, int]]
     verified: int  # files that verification hashed

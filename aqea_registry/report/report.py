@@ -16,6 +16,7 @@ from aqea_registry.base.references import address
 from aqea_registry.claims.check_claims import CheckedClaims, check_claims
 from aqea_registry.claims.ledger import Ledger
 from aqea_registry.claims.lint_claims import lint_claims
+from aqea_registry.project.citation import links, read_citation
 from aqea_registry.project.project import Project, RunRecord
 from aqea_registry.report.page import Content, Page, PairSetFacts, PinFacts, build, visible
 from aqea_registry.report.plots import FIGURE_STYLE
@@ -47,7 +48,8 @@ def report(
     listed = {path: (found.sha256, found.size) for path, found in verification.digests.items() if path in paths}
     receipts = [receipt for _, receipt in all_receipts(project.root, project.params.publish.stores)]
     graph = build_graph(outline(project, checked), verification, report=reporter)
-    page = page_of(project.params.publish.title, project.run, verification, checked, listed, graph, receipts, documents)
+    publish, addresses = project.params.publish, links(project.params.publish.url, read_citation(project.root))
+    page = page_of(publish.title, project.run, verification, checked, listed, graph, receipts, documents, addresses)
     text = render_page(page)
     changed = write_bytes(target, text)
     drawn = []
@@ -74,6 +76,7 @@ def page_of(
     graph: Graph,
     receipts: Sequence[Receipt] | None = None,
     documents: Sequence[Path] = (),
+    links: Sequence[tuple[str, str]] = (),
 ) -> Page:
     """The page of a run, of sha256 and size of its `listed` files; without receipts that of a release (`Scope.RELEASE`)."""
     manifest, used = run.manifest.content, run.pins()
@@ -81,6 +84,7 @@ def page_of(
     alone = receipts is None
     content = Content(
         title=title,
+        links=links,
         manifest=None if manifest is None else hashlib.sha256(manifest).hexdigest(),
         files=listed,
         verified=len(listed) if alone else verification.files,

@@ -22,8 +22,8 @@ from aqea_registry.base.findings import RegistryError
 from aqea_registry.base.progress import Silent
 from aqea_registry.cli.shell import STATUS
 from aqea_registry.generation.inputs import pinned_rows
+from aqea_registry.project.citation import parse_citation
 from aqea_registry.project.project import open_project
-from aqea_registry.releases.card import parse_citation
 from aqea_registry.sources import resolve
 from aqea_registry.sources.kinds import HubSource
 from aqea_registry.stores.oci_layout import Layout

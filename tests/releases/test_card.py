@@ -11,9 +11,10 @@ import msgspec
 import pytest
 import yaml
 
+from aqea_registry.project.citation import Author, Citation
 from aqea_registry.project.lock import Pin, PinnedFile
 from aqea_registry.project.params import Publish
-from aqea_registry.releases.card import Author, Card, Citation, Result, render_card, split_name
+from aqea_registry.releases.card import Card, Result, render_card, split_name
 from aqea_registry.vectors.examine import Examined
 from aqea_registry.vectors.pair_set import Header
 from aqea_registry.vectors.scores import Metrics
@@ -44,7 +45,13 @@ PINS = {
     "stsb": pin("dataset", "f" * 40, None),
     "small": pin("directory", None, None),
 }
-CITED = Citation(title="Some project: for this", authors=(Author(name="A group"),), date_released="2031-01-02", version="3")
+CITED = Citation(
+    title="Some project: for this",
+    authors=(Author(name="A group"),),
+    date_released="2031-01-02",
+    version="3",
+    doi="10.5281/zenodo.1",
+)
 
 
 def result(name: str = "d-m", pairs: int = 100, dimension: int = 4, **values: Any) -> Result:
@@ -152,7 +159,7 @@ def test_every_pair_set_is_a_configuration_and_the_first_is_the_example() -> Non
         {"config_name": "one-m", "data_files": [{"split": "validation", "path": "parquet/one-m.parquet"}]},
         {"config_name": "two-m", "data_files": [{"split": "test", "path": "parquet/two-m.parquet"}]},
     ]
-    assert b'load_dataset("ORG/NAME", "one-m", split="validation", revision="TAG")' in content
+    assert b'load_dataset(str(Path.cwd()), "one-m", split="validation")' in content
     assert b"`one-m`, `two-m`" in content
     metadata = pytest.importorskip("datasets.utils.metadata", reason="datasets is not installed")
     found = metadata.MetadataConfigs.from_dataset_card_data(
@@ -169,13 +176,19 @@ def test_a_split_is_spelled_as_datasets_takes_it(split: str, name: str) -> None:
 
 
 def test_it_says_how_to_load_to_verify_to_make_again_and_to_cite() -> None:
-    drawn = msgspec.structs.replace(card(), citation=CITED, plot=("plots/metrics.svg", "Bars [all]"), report="report.html")
+    published = card(url="https://example.org/mine")
+    drawn = msgspec.structs.replace(published, citation=CITED, plot=("plots/metrics.svg", "Bars [all]"), report="report.html")
     text = render_card(drawn).decode()
     for told in (
         'np.asarray(rows[0]["embedding1"]) / 1e6',
-        "sha256sum -c MANIFEST.sha256",
+        "sha256sum -c",
         "aqea-registry verify .",
+        "aqea-registry pull . --project",
+        "The sentences of `small` are not part",
         "dvc repro",
+        "DOI: <https://doi.org/10.5281/zenodo.1>",
+        "Project: <https://example.org/mine>",
+        "  url = {https://example.org/mine},",
         "@misc{some-project,",
         "author = {{A group}}",
         "year = {2031}",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from aqea_registry.base.findings import BadConfiguration
-from aqea_registry.releases.card import Author, Citation, bibtex, parse_citation
+from aqea_registry.project.citation import Author, Citation, links, parse_citation
+from aqea_registry.releases.card import bibtex
 from tests.tools import ROOT
 
 FULL = b"""
@@ -35,6 +36,19 @@ def test_what_is_read_and_what_is_written() -> None:
         "  note = {Title \\{of\\} the release},\n"
         "}"
     )
+
+
+def test_where_it_is_found_is_what_the_authors_say() -> None:
+    text = b"title: x\nurl: https://example.org/page\nidentifiers: [{type: swh, value: y}, {type: doi, value: https://doi.org/10.1/z}]"
+    citation = parse_citation(text)
+    doi = ("DOI", "https://doi.org/10.1/z")
+    assert links(None, citation) == (("Project", "https://example.org/page"), doi)
+    assert links("https://example.org/own", citation) == (("Project", "https://example.org/own"), doi)
+    assert "doi = {10.1/z}" in bibtex(citation, "n") and links(None, None) == ()
+    for address in (b"https://token@github.com/o/r", b"git@github.com:o/r", b"javascript:alert(1)", b"https://x/<script>"):
+        with pytest.raises(BadConfiguration, match="repository-code: not an address") as refused:
+            parse_citation(b"title: x\nrepository-code: " + address)
+        assert "token" not in str(refused.value)
 
 
 def test_a_title_is_enough() -> None:

@@ -99,6 +99,25 @@ def files(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
+def cached(world: World, folder: Path) -> Path:
+    """Where the Hub's client keeps the release in its cache, as links."""
+    words = (BIN / "hf", "download", ORG, "--repo-type", "dataset", "--revision", "v1")
+    assert run(*words, cwd=folder, env=world.env(HF_HOME=str(folder / "hf"), HF_HUB_CACHE=str(folder / "hf/hub"))).status == 0
+    (snapshot,) = (folder / "hf").rglob("snapshots/*")
+    assert (snapshot / "README.md").is_symlink()
+    return snapshot
+
+
+def typed(folder: Path, section: str, world: World, *, lines: int | None = None) -> Result:
+    """What a section of the card says to type, typed in the folder where the card lies."""
+    card = (folder / "README.md").read_text()
+    (block,) = re.findall(rf"^## {section}$.*?^```sh\n(.*?)^```", card, re.MULTILINE | re.DOTALL)
+    script = "\n".join(block.splitlines()[:lines])
+    done = run("sh", "-e", "-c", script, cwd=folder, env=world.env(PATH=f"{BIN}:{os.environ['PATH']}", HOME=str(world.home)))
+    assert done.status == 0, done
+    return done
+
+
 def retitle(project: Path, title: str) -> None:
     edit_params(project, lambda params: params["publish"].update(title=title))
 
@@ -166,17 +185,23 @@ def test_what_other_clients_download_verifies_as_card_and_notes_say(published: P
         got = tmp_path / revision
         words = (BIN / "hf", "download", ORG, "--repo-type", "dataset", "--revision", revision, "--local-dir", got)
         assert run(*words, cwd=tmp_path, env=world.env()).status == 0
-        (card,) = re.findall(r"^## Verify$.*?^```sh\n(.*?)^```", (got / "README.md").read_text(), re.MULTILINE | re.DOTALL)
-        done = run("sh", "-e", "-c", card, cwd=got, env=world.env(PATH=f"{BIN}:{os.environ['PATH']}"))
-        assert done.status == 0, done
+        done = typed(got, "Verify", world)
         assert ("withdrawn" in done.out) is (revision == "main")
+    snapshot = cached(world, tmp_path)
+    typed(snapshot, "Verify", world)
+    typed(snapshot, "Make it again", world, lines=1)
+    home = tmp_path / "home/again"
+    assert (home / "params.yaml").is_file() and aqea("verify", cwd=home).status == 0
+    shutil.rmtree(home)
     (release,) = world.github.store.releases(ORG)
     (tmp_path / "assets").mkdir()
     for asset in release.assets:
         (tmp_path / "assets" / asset.name).write_bytes(world.github.store.content(asset))
     for command in re.findall(r"`(sha256sum [^`]+)`", release.body):
         assert run("sh", "-c", command, cwd=tmp_path / "assets").status == 0, command
-    assert "sha256sum -c SHA256SUMS" in (tmp_path / "assets/README.md").read_text()
+    typed(tmp_path / "assets", "Verify", world)
+    typed(tmp_path / "assets", "Make it again", world, lines=1)
+    assert aqea("verify", cwd=home).status == 0
     checked = aqea("verify", ".", "--json", cwd=tmp_path / "assets")
     assert (checked.status, found(checked)) == (0, set()), checked
     assert any("withdrawn" in note for note in checked.json()["notes"])
@@ -200,12 +225,11 @@ for config in datasets.get_dataset_config_names(sys.argv[1], revision="v1"):
     assert done.status == 0, done.err
     wanted = parse((published / "training" / PAIRS).read_bytes()).content_digest()
     assert [json.loads(line) for line in done.out.splitlines()] == [["small-minilm", "int32", wanted]]
-    assert aqea("pull", "oci:releases:v1", "--to", tmp_path / "pulled", cwd=published).status == 0
-    block = re.search(r"^hf download.*?(?=^```)", (tmp_path / "pulled/README.md").read_text(), re.MULTILINE | re.DOTALL)
-    assert block is not None
-    words = block[0].replace("ORG/NAME", ORG).replace("TAG", "v1").replace("FOLDER", "got")
-    loaded = run("sh", "-e", "-c", words, cwd=tmp_path, env=world.env(PATH=f"{BIN}:{os.environ['PATH']}"))
-    assert loaded.status == 0 and "small-minilm/embedding1" in loaded.out + loaded.err, loaded
+    snapshot = cached(world, tmp_path)
+    assert "small-minilm/embedding1" in "".join(typed(snapshot, "Load", world)[1:])
+    (code,) = re.findall(r"^```python\n(.*?)^```", (snapshot / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    loaded = run(BIN / "python", "-c", f"{code}print(len(rows), first.shape)", cwd=snapshot, env=world.env())
+    assert loaded.status == 0 and "(384,)" in loaded.out, loaded
 
 
 def test_skopeo_copies_what_is_verified(published: Path, world: World) -> None:
