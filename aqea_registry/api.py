@@ -83,7 +83,9 @@ def default_store(root: Path) -> str:
 
 def project_root(folder: Path) -> Path:
     """The folder of the project that a folder lies in, or the folder itself."""
-    return folder
+    from aqea_registry.project.project import find_project
+
+    return find_project(folder)
 
 
 def _from(spec: str, root: Path, start: Path) -> str:

@@ -8,9 +8,10 @@ or too deep, a key twice, tags, aliases that repeat too much and, in other peopl
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from typing import Any, NamedTuple, TypeVar, get_origin
+from difflib import get_close_matches
+from typing import Any, NamedTuple, TypeVar, get_args, get_origin
 
 import msgspec
 import yaml
@@ -30,7 +31,20 @@ def convert(value: Any, kind: type[T], name: str, *, strict: bool = True) -> T:
     try:
         return msgspec.convert(value, kind, strict=strict)
     except msgspec.ValidationError as error:
-        raise BadConfiguration(f"{name}: {error}".replace(" - at `$.", ", at `").replace(" - at `$`", "")) from error
+        message = f"{name}: {error}".replace(" - at `$.", ", at `").replace(" - at `$`", "")
+        unknown = re.search("unknown field `([^`]*)`", message)
+        near = get_close_matches(unknown[1], _fields(kind), 1) if unknown else ()
+        raise BadConfiguration(f"{message}; did you mean `{near[0]}`?" if near else message) from error
+
+
+def _fields(kind: Any) -> Iterator[str]:
+    """The names of all fields of a struct and of those in it."""
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        for field in msgspec.structs.fields(kind):
+            yield field.encode_name
+            yield from _fields(field.type)
+    for part in get_args(kind):
+        yield from _fields(part)
 
 
 def convert_each(value: Any, group: str, kind: type[T], name: str) -> None:

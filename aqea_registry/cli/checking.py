@@ -127,6 +127,8 @@ def _verify_fully(
 
 def _verify(shell: Shell, target: str | None, root: Path | None, deep: bool) -> Verified:
     meant = None if target is None else shell.meant(target)
+    if target is None:
+        shell.look_for_files()
     return verified(meant, shell.directory, shell.report, root=root, deep=deep)
 
 

@@ -33,7 +33,7 @@ def pin(shell: Shell, names: tuple[str, ...], check: bool, record: bool, commits
     from aqea_registry.base.findings import BadConfiguration
     from aqea_registry.sources import pin as operation
 
-    project = shell.project()
+    project = shell.project(whole=True)
     if record and not check:
         raise BadConfiguration("--record goes with --check", "aqea-registry pin --check --record")
     if check:
@@ -96,7 +96,7 @@ def generate(
 
     require("generation")
     settings = Settings(batch=batch, threads=threads, attention=attention, device=device)
-    return _made(operation.generate(shell.project(), dataset, model, settings, shell.report, fresh=fresh))
+    return _made(operation.generate(shell.project(whole=True), dataset, model, settings, shell.report, fresh=fresh))
 
 
 @command

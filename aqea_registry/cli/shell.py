@@ -42,11 +42,31 @@ class Shell(NamedTuple):
     report: TerminalReporter
     json: bool
 
-    def project(self) -> Project:
-        """The project in this folder. Raises BadConfiguration."""
+    def root(self) -> Path:
+        """The project that this folder lies in, or the folder itself."""
+        from aqea_registry.api import project_root
+
+        return project_root(self.directory)
+
+    def project(self, *, whole: bool = False) -> Project:
+        """The project that this folder lies in; `whole`, warn of files that it lacks. Raises BadConfiguration."""
         from aqea_registry.project.project import open_project
 
-        return open_project(self.directory)
+        if whole:
+            self.look_for_files()
+        return open_project(self.root())
+
+    def look_for_files(self) -> None:
+        """Warn if a project lacks what DVC and git read."""
+        root = self.root()
+        missing = [name for name in ("dvc.yaml", ".gitignore") if not (root / name).exists()]
+        if missing and (root / "params.yaml").exists():
+            self.report.warn(f"{root} has no {' and no '.join(missing)}; run: aqea-registry init")
+
+    def in_project(self, name: str) -> str:
+        """A path given on the command line as one of the project; what is not there stays as it is."""
+        root, path = self.root(), self.directory / name
+        return os.path.relpath(path, root) if root != self.directory and path.exists() else name
 
     def meant(self, name: str, *, path: bool = True, start: Path | None = None) -> str:
         """What a name is, as `api.meaning` has it; where a bare tag was read, a note says so."""

@@ -1,10 +1,12 @@
 """params.yaml as values: the catalogue of datasets and models, and which of them this run uses."""
 
 import re
-from typing import Annotated, Literal
+from difflib import get_close_matches
+from typing import Annotated, Any, Literal
 
 import msgspec
 
+from aqea_registry import __version__
 from aqea_registry.base.files import UnsafePath, safe_path
 from aqea_registry.base.findings import BadConfiguration, suggestion
 from aqea_registry.base.strict import convert, convert_each, load_yaml, misread
@@ -14,6 +16,7 @@ Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]*\Z")]
 Commit = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{40}\Z")]
 
 ADDRESS = r"https?://[^\s/@<>\"]+(/[^\s@<>\"]*)?"  # of the web, without a login
+HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 # What a loader of sentence-transformers may read. Weights only as safetensors; code and pickles only where an entry says so.
 MODEL_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*/config.json", "*/*.safetensors")
 CODE_FILES = ("*.py",)
@@ -115,8 +118,8 @@ class Export(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What `dvc repro` makes: pair sets by name, and files exported from them."""
 
-    pairs: dict[Name, PairSetName]
-    exports: dict[Name, Export]
+    pairs: dict[Name, PairSetName] = {}
+    exports: dict[Name, Export] = {}
 
 
 class ResponsibleAI(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel"):
@@ -134,8 +137,8 @@ class ResponsibleAI(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 class Publish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where releases go, what their card is called, and what it says besides what can be computed."""
 
-    stores: tuple[str, ...]
-    title: str
+    stores: tuple[str, ...] = ("oci:releases",)
+    title: str = "Embedding pair sets"
     licence: str = "mit"
     language: tuple[str, ...] = ("en",)
     version: str | None = None  # else that of CITATION.cff
@@ -154,14 +157,15 @@ class Versions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 WRITTEN = Versions()  # what this program writes
 
 
-class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """params.yaml, whole."""
+class Params(msgspec.Struct, frozen=True, kw_only=True):
+    """params.yaml, whole. Other keys at its top are parameters of the author's own stages; `requires` is checked when read."""
 
-    datasets: dict[Name, Dataset]
-    models: dict[Name, Model]
-    runs: dict[Name, Run]
-    run: Run
-    publish: Publish
+    datasets: dict[Name, Dataset] = {}
+    models: dict[Name, Model] = {}
+    runs: dict[Name, Run] = {}
+    run: Run = Run()
+    publish: Publish = Publish()
+    requires: str | None = None
     versions: Versions | None = None  # projects of 0.1.0 have none: their views are stages of their own
     sources: tuple[str, ...] = ("cache", "hub")
     precision: Literal["canonical", "float32"] = "canonical"
@@ -216,6 +220,9 @@ def parse_params(content: bytes, name: str = "params.yaml") -> Params:
 
 def to_params(value: object, content: bytes, name: str = "params.yaml") -> Params:
     """The plain values of params.yaml, whose bytes are `content`, as checked ones. Raises BadConfiguration."""
+    if isinstance(value, dict):  # what a later version added is not called wrong before its version is asked for
+        _check_version(value.get("requires"), name)
+        _check_keys(value, name)
     try:
         convert_each(value, "datasets", Dataset, name)
         convert_each(value, "models", Model, name)
@@ -231,6 +238,38 @@ def to_params(value: object, content: bytes, name: str = "params.yaml") -> Param
     return params
 
 
+def _check_version(requires: Any, name: str) -> None:
+    """Raise BadConfiguration if the project needs another version of this program: `>=0.2`, `>=0.2,<1`, `==0.1.0`."""
+    own = _release(__version__)
+    for part in requires.split(",") if isinstance(requires, str) else ():
+        found = re.fullmatch(r"\s*(>=|<=|==|!=|<|>)\s*(\d{1,9}(?:\.\d{1,9}){0,9})\s*", part)
+        if found is None:
+            raise BadConfiguration(
+                f"{name}: requires: {part.strip()!r} is not a version", "write it as in: requires: '>=0.2,<1'"
+            )
+        sign, wanted = found[1], _release(found[2])
+        order = (own > wanted) - (own < wanted)
+        if order not in {">=": (0, 1), "<=": (0, -1), "==": (0,), "!=": (1, -1), "<": (-1,), ">": (1,)}[sign]:
+            message = f"{name}: the project requires aqea-registry {requires}, and this is version {__version__}"
+            raise BadConfiguration(message, f"pip install 'aqea-registry{requires.replace(' ', '')}'")
+
+
+def _release(version: str) -> tuple[int, ...]:
+    """The numbers of a version, without zeros at the end: 0.2 is 0.2.0."""
+    numbers = [int(part) for part in re.findall(r"\d+", re.match(r"[\d.]*", version)[0])]  # type: ignore[index]
+    while numbers and not numbers[-1]:
+        numbers.pop()
+    return tuple(numbers)
+
+
+def _check_keys(value: dict[Any, Any], name: str) -> None:
+    """Raise BadConfiguration for a key that is nearly one of ours which is not there. All others are the author's."""
+    fields = set(Params.__struct_fields__)
+    for key in (key for key in value if isinstance(key, str) and key not in fields):
+        if near := get_close_matches(key, sorted(fields - value.keys()), 1, 0.8):
+            raise BadConfiguration(f"{name}: unknown key `{key}`; did you mean `{near[0]}`?", f"write: {near[0]}:")
+
+
 def _check_entry(entry: Dataset | Model, label: str) -> None:
     for path in entry.files:
         try:
@@ -239,7 +278,7 @@ def _check_entry(entry: Dataset | Model, label: str) -> None:
             raise BadConfiguration(f"{label}.files: {path!r}: {error}") from error
     if entry.kind == "directory" and not (entry.sources and entry.files):
         raise BadConfiguration(f"{label}: an entry of kind directory needs 'files' and 'sources'")
-    if entry.kind in ("dataset", "model") and not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", entry.repo):
+    if entry.kind in ("dataset", "model") and not HUB_ID.fullmatch(entry.repo):
         raise BadConfiguration(f"{label}.repo: {entry.repo!r} is not the id of a Hub repository")
     if isinstance(entry, Model):
         plain = Model(**{name: getattr(entry, name) for name in GIVEN_FIELDS})

@@ -3,6 +3,7 @@
 Which commit recorded the run, git says: it is asked as a command, and changes nothing.
 """
 
+import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from aqea_registry.project.manifest import Manifest, read_manifest
 from aqea_registry.project.params import Params, group_of, sources_for, to_params
 
 PARAMS = "params.yaml"
+OWN = "aqea"  # the folder of a project in a repository that has files of these names of its own
 CACHE = ".aqea"
 GIT_SECONDS = 30
 # No index is refreshed, and no program that the checkout's own configuration names is run.
@@ -160,13 +162,32 @@ class Project:
         return [entry for name, entry in self.catalogue.items() if not names or name in names]
 
 
+def is_project(folder: Path) -> bool:
+    """Whether the folder's params.yaml is of this program, if only by a run with pair sets; it need not be correct YAML."""
+    try:
+        content = read_small(folder / PARAMS, Limit.PROJECT)
+    except OSError:
+        return False
+    return all(re.search(key, content, re.MULTILINE) for key in (rb"^[\"']?run[\"']? *:", rb"\bpairs[\"']? *:"))
+
+
+def find_project(start: Path) -> Path:
+    """The folder of the project that `start` lies in, found as git finds its own; `start` if there is none.
+
+    It is the nearest one that has a params.yaml of this program, itself or in its folder `aqea`.
+    """
+    folders = (root for folder in (start, *start.absolute().parents) for root in (folder, folder / OWN))
+    return next(filter(is_project, folders), start)
+
+
 def open_project(root: Path) -> Project:
     """Read the small files of a checkout. Raises BadConfiguration if it is none, or its catalogue or lock cannot be used."""
     contents = {path: _content(root / path) for path in (PARAMS, LOCK, MANIFEST, SIZES, DVC_LOCK)}
     params, lock = contents[PARAMS], contents[LOCK]
     if isinstance(params, FileNotFoundError):
         raise BadConfiguration(
-            f"{root} is not a project of aqea-registry: it has no {PARAMS}", "go into a checkout, or name one with -C DIR"
+            f"{root} is not a project of aqea-registry: neither it nor a folder above it has a {PARAMS} of one",
+            "to begin one: aqea-registry init; or name one with -C DIR",
         ) from params
     for content in (params, lock):
         if isinstance(content, OSError) and not isinstance(content, FileNotFoundError):

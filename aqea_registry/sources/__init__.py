@@ -2,7 +2,7 @@
 
 Open `kinds` first: what a source can be asked, which one a line of params.yaml names, and each kind. `fetch` brings the files
 of a pin from the first source that has them. `resolve` makes a pin of a catalogue entry, `pin` writes and checks the lock.
-`rows` reads the rows of a dataset, and is pure.
+`rows` reads the rows of a dataset, and is pure. `describe` makes an entry of what a person names, for `init`.
 
 >>> from pathlib import Path
 >>> from aqea_registry.remote.hub_client import Repository

@@ -1,19 +1,23 @@
-"""The rows of a dataset: two sentences and a human score each, read from pinned JSON lines or Parquet and checked.
+"""The rows of a dataset: two sentences and a human score each, read from pinned JSON lines, Parquet, CSV or TSV and checked.
 
 Nothing becomes another type on the way. A sentence is text: in Parquet a column of strings, or of bytes that are UTF-8, plain
-or as a dictionary. A score is an integer, a float or a decimal. All else is a finding that names the column and what it holds.
+or as a dictionary. A score is an integer, a float or a decimal; in CSV, a number as JSON spells one. All else is a finding that
+names the column and what it holds.
 """
 
+import csv
 import json
 import math
 import re
 import zlib
+from codecs import iterdecode
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from decimal import Decimal
 from gzip import GzipFile
 from io import BufferedReader
-from itertools import count
+from itertools import count, islice
 from typing import Any, BinaryIO
 
 import msgspec
@@ -23,6 +27,7 @@ from aqea_registry.base.findings import Finding, Refused
 from aqea_registry.base.strict import DuplicateKey, unique_keys
 from aqea_registry.project.params import Columns, Dataset
 
+ROWS = (".jsonl", ".jsonl.gz", ".parquet", ".csv", ".tsv")  # how the name of a file with rows ends
 SHOWN = 20
 UNPACKED, RATIO = 64 << 20, 25  # a file may unpack to so many bytes, or to so many times its size if that is more
 ROW = 64  # bytes that a row counts for besides its text
@@ -33,6 +38,7 @@ NAMES = (("train", "training"), ("validation", "valid", "val", "dev", "devel", "
 SPLITS = {name: names[0] for names in NAMES for name in names}
 JSON_TYPES = {type(None): "null", bool: "a boolean", int: "an integer", float: "a number", list: "a list", dict: "an object"}
 Values = tuple[object, object, object]
+Pairs = list[tuple[str, Any]]  # of names and texts
 
 
 class Rows(msgspec.Struct, frozen=True):
@@ -54,7 +60,7 @@ class _BadRow(ValueError):
 
 
 def read_rows(files: Iterable[tuple[str, BinaryIO]], dataset: Dataset, name: str) -> Rows:
-    """Read JSON lines, plain or gzipped, and Parquet. Raises Refused with a finding for each of the first twenty bad rows."""
+    """Read JSON lines (may be gzipped), Parquet, CSV and TSV. Raises Refused with a finding for each of the first bad rows."""
     rows: list[tuple[str, str, float]] = []
     findings: list[Finding] = []
     earlier: set[tuple[str, str]] = set()
@@ -88,10 +94,7 @@ def read_rows(files: Iterable[tuple[str, BinaryIO]], dataset: Dataset, name: str
 def other_splits(name: str, dataset: Dataset, paths: Iterable[str]) -> list[Finding]:
     """A finding for each file that `files:` chose and whose path names another split, in the last part that names one."""
     own = _split_words(dataset.split_name)
-    named = {}
-    for path in paths if dataset.files else ():
-        words = (_split_words(part) & {*SPLITS.values(), *own} for part in reversed(path.split("/")))
-        named[path] = next(filter(None, words), set[str]())
+    named = {path: splits_named(path, own) for path in (paths if dataset.files else ())}
     splits = ", ".join(sorted(set[str]().union(*named.values())))
     message = f"the set has files of several splits: {splits}" if "," in splits else "its name is that of another split"
     return [
@@ -101,12 +104,18 @@ def other_splits(name: str, dataset: Dataset, paths: Iterable[str]) -> list[Find
     ]
 
 
+def splits_named(path: str, own: Iterable[str] = ()) -> set[str]:
+    """The splits (and words of our `own`) in the last part of a path that has any."""
+    words = (_split_words(part) & {*SPLITS.values(), *own} for part in reversed(path.split("/")))
+    return next(filter(None, words), set[str]())
+
+
 def _split_words(text: str) -> set[str]:
     words = (word.lower() for word in re.findall("[A-Z]+(?![a-z])|[A-Z]?[a-z]+", text))
     return {SPLITS.get(word, word) for word in words}
 
 
-def _records(path: str, file: BinaryIO, columns: Columns) -> Iterator[tuple[int, bytes | Values]]:
+def _records(path: str, file: BinaryIO, columns: Columns) -> Iterator[tuple[int, Any]]:
     """Each row's number in its file, and its line or its values."""
     most = max(UNPACKED, RATIO * file.seek(0, 2))
     file.seek(0)
@@ -119,8 +128,39 @@ def _records(path: str, file: BinaryIO, columns: Columns) -> Iterator[tuple[int,
             raise Refused.of("malformed", path, f"not a gzip file: {error}") from error
     elif path.endswith(".jsonl"):
         yield from _lines(path, file, 1 << 60)  # it is as large as it is
+    elif path.endswith((".csv", ".tsv")):
+        yield from _separated(path, file)
     else:
-        raise Refused.of("malformed", path, "not rows: the name must end in .jsonl, .jsonl.gz or .parquet")
+        raise Refused.of("malformed", path, f"not rows: the name must end in {', '.join(ROWS)}")
+
+
+def column_names(path: str, file: BinaryIO) -> list[str]:
+    """The names of a file's columns; of JSON lines, those of its first row. Raises Refused."""
+    if path.endswith(".parquet"):
+        require("Parquet")
+        from pyarrow import ArrowException
+        from pyarrow.parquet import read_schema
+
+        with suppress(ArrowException, OSError, ValueError):
+            return list(read_schema(file).names)
+    try:
+        return [name for _, record in islice(_records(path, file, Columns()), 1) for name in _object(record)]
+    except _BadRow as error:
+        raise Refused.of("malformed", f"{path}:1", str(error)) from error
+
+
+def _separated(path: str, file: BinaryIO) -> Iterator[tuple[int, Pairs]]:
+    """The cells of CSV or TSV, each with the name that the first row gives to its column."""
+    rows = csv.reader(iterdecode(file, "utf-8-sig"), delimiter="\t" if path.endswith(".tsv") else ",", strict=True)
+    try:
+        header = next(rows, list[str]())
+        for row in filter(None, rows):
+            if len(row) != len(header):
+                message = f"it has {len(row)} cells, and the first row has {len(header)}; quote cells that hold the delimiter"
+                raise Refused.of("malformed", f"{path}:{rows.line_num}", message)
+            yield rows.line_num, list(zip(header, row, strict=True))
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise Refused.of("malformed", f"{path}:{rows.line_num + 1}", f"not CSV in UTF-8: {error}") from error
 
 
 def _lines(path: str, file: BinaryIO | BufferedReader, left: int) -> Iterator[tuple[int, bytes]]:
@@ -188,22 +228,25 @@ def _texts(column: Any) -> list[bytes | None]:
     return [values.get(index) for index in indices]
 
 
-def _row(record: bytes | Values, dataset: Dataset) -> tuple[str, str, float]:
+def _row(record: bytes | Pairs | Values, dataset: Dataset) -> tuple[str, str, float]:
     columns = dataset.columns
     names = (columns.sentence1, columns.sentence2, columns.score)
-    if isinstance(record, bytes):
+    if not isinstance(record, tuple):
         value = _object(record)
         if lacking := [name for name in names if name not in value]:
             has = ", ".join(map(repr, value)) or "no columns"
             raise _BadRow(f"the column {lacking[0]!r} is missing; the row has {has}")
+        if isinstance(record, list):  # all cells are texts
+            with suppress(ValueError):
+                value[names[2]] = json.loads(value[names[2]])
         record = value[names[0]], value[names[1]], value[names[2]]
     first, second, score = record
     return _sentence(first, names[0]), _sentence(second, names[1]), _score(score, names[2], dataset.score_range)
 
 
-def _object(line: bytes) -> dict[str, Any]:
+def _object(line: bytes | Pairs) -> dict[str, Any]:
     try:
-        value = json.loads(line, object_pairs_hook=unique_keys)
+        value = json.loads(line, object_pairs_hook=unique_keys) if isinstance(line, bytes) else unique_keys(line)
     except DuplicateKey as error:
         raise _BadRow(str(error)) from error
     except (ValueError, RecursionError) as error:

@@ -26,6 +26,9 @@ FILES = {
 }
 
 
+BEGINNING = ("project/dvc.yaml", "project/example.jsonl")  # of the repository: what `init` writes
+
+
 def in_git(folder: Path, pattern: str = ".") -> set[str]:
     """What git has, or would take, below a folder: hatch leaves out what it ignores."""
     words = ("git", "ls-files", "--cached", "--others", "--exclude-standard", pattern)
@@ -49,7 +52,7 @@ def test_the_wheel_holds_the_package_and_the_pages(wheel: Path) -> None:
     assert {path for path in known if not path.endswith(".py")} == FILES
     pages = in_git(ROOT, "docs/*.md")
     held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    assert held == {f"aqea_registry/{path}" for path in (*known, *pages)}
+    assert held == {f"aqea_registry/{path}" for path in (*known, *pages, *BEGINNING)}
     assert (package / "py.typed").read_bytes() == b""
 
 

@@ -74,15 +74,18 @@ def test_a_pair_set_is_found_by_its_names() -> None:
 Change = Callable[[dict[str, Any]], Any]
 
 BAD: dict[str, tuple[Change, str]] = {
-    "unknown key": (lambda v: v.update(more=1), "`more`"),
-    "unknown key of a dataset": (lambda v: v["datasets"]["d"].update(colums=1), r"datasets\.d.*`[a-z]+`"),
+    "nearly a key": (lambda v: v.update(publsh=v.pop("publish")), "unknown key `publsh`; did you mean `publish`"),
+    "unknown key of a dataset": (
+        lambda v: v["datasets"]["d"].update(colums=1),
+        r"datasets\.d.*`colums`; did you mean `columns`",
+    ),
     "unknown key of columns": (lambda v: v["datasets"]["d"].update(columns={"sentence3": "x"}), r"`sentence3`.*columns"),
     "unknown key of a model": (lambda v: v["models"]["m"].update(dim=4), r"models\.m.*`[a-z_]+`"),
     "unknown key of a run": (lambda v: v["run"].update(pair={}), r"`pair`.*run"),
     "unknown key of publish": (lambda v: v["publish"].update(tag="v1"), r"`tag`.*publish"),
-    "no datasets": (lambda v: v.pop("datasets"), "`datasets`"),
-    "no run": (lambda v: v.pop("run"), "`run`"),
-    "no title": (lambda v: v["publish"].pop("title"), r"`title`.*publish"),
+    "no datasets": (lambda v: v.pop("datasets"), "unknown dataset 'd'; the catalogue has none"),
+    "another version": (lambda v: v.update(requires=">=99.1", more=1), r"requires aqea-registry >=99.1, and this is version"),
+    "no version": (lambda v: v.update(requires="latest"), "requires: 'latest' is not a version"),
     "no repo": (lambda v: v["models"]["m"].pop("repo"), r"models\.m.*`repo`"),
     "no dimension": (lambda v: v["models"]["m"].pop("dimension"), r"models\.m.*`dimension`"),
     "a folder without sources": (lambda v: v["datasets"]["d"].update(kind="directory", sources=[]), r"d: .*sources"),

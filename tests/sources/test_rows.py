@@ -380,3 +380,29 @@ def test_rows_that_stand_in_an_earlier_file_are_counted() -> None:
     found = read(("a.jsonl", lines(GOOD, GOOD)), ("b.jsonl", lines(again, other)), ("c.jsonl", lines(other, again)))
     assert found.notes("d") == ["d: 3 of its 6 rows have the two sentences of a row of an earlier file"]
     assert read(("a.jsonl", lines(GOOD, GOOD))).notes("d") == []
+
+
+def test_csv_and_tsv_are_read_as_they_are_written() -> None:
+    text = '\ufeffscore,n,sentence1,sentence2\r\n4.80,1,"a, ""b""","two\nlines"\r\n\r\n3,2,NA,2020-01-01\r\n'
+    found = read(("a.csv", text.encode()))
+    assert (found.sentences1, found.sentences2, found.scores) == (('a, "b"', "NA"), ("two\nlines", "2020-01-01"), (4.8, 3.0))
+    assert read(("a.tsv", b"sentence1\tsentence2\tscore\na\tb\t1e0\n")).scores == (1.0,)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (
+            b"sentence1,sentence2,score\na,b,c,4\n",
+            ("a.csv:2", "it has 4 cells, and the first row has 3; quote cells that hold the delimiter"),
+        ),
+        (b"sentence1,sentence2,score\na,b,high\n", ("a.csv:2", "'score' is 'high', not a number")),
+        (b"sentence1,sentence2,score\na,b,true\n", ("a.csv:2", "'score' is True, not a number")),
+        (b"sentence1,sentence2\na,b\n", ("a.csv:2", "the column 'score' is missing; the row has 'sentence1', 'sentence2'")),
+        (b"sentence1,sentence1,score\na,b,1\n", ("a.csv:2", "the key 'sentence1' appears twice")),
+        (b'sentence1,sentence2,score\n"a,b,1\n', ("a.csv:3", "not CSV in UTF-8: unexpected end of data")),
+        (b"sentence1,sentence2,score\n", ("a.jsonl, b.jsonl", "the dataset has no rows")),
+    ],
+)
+def test_bad_csv_is_named_by_its_line(text: bytes, found: tuple[str, str]) -> None:
+    assert refused(("a.csv", text)) == [found]

@@ -1,0 +1,228 @@
+"""The command `init`: a project for one's own paper."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from aqea_registry.base.progress import printable
+from aqea_registry.cli.shell import Outcome, Shell, command, examples
+
+if TYPE_CHECKING:
+    from aqea_registry.base.findings import RegistryError
+    from aqea_registry.project.scaffold import Entries
+    from aqea_registry.sources.describe import Place
+
+OTHERS = ("params.yaml", "dvc.yaml", "training/data", "metrics", "plots", "views")  # that no project is put over
+Cards = Mapping[Path, str | None]  # with the model of the Hub that one is of
+
+
+@command
+@examples("init", "init paper --dataset forum=forum.jsonl --model mini=ORG/MODEL", "init --document paper.tex --card ORG/MODEL")
+@click.argument("folder", required=False, metavar="[DIR]")
+@click.option("--dataset", "datasets", multiple=True, metavar="NAME=PATH|ID", help="Rows: a file, a folder, an id of the Hub.")
+@click.option("--model", "models", multiple=True, metavar="NAME=ID|package:...|PATH", help="A sentence-transformers model.")
+@click.option("--document", "documents", multiple=True, metavar="FILE", help="A paper: its tables become a ledger.")
+@click.option("--card", "cards", multiple=True, metavar="FILE|ID", help="A model card: datasets and claims of its model-index.")
+def init(
+    shell: Shell,
+    folder: str | None,
+    datasets: tuple[str, ...],
+    models: tuple[str, ...],
+    documents: tuple[str, ...],
+    cards: tuple[str, ...],
+) -> Outcome:
+    """Begin a project in a folder: params.yaml, dvc.yaml, .gitignore, a workflow for CI, git and DVC, and pins.
+
+    Every dataset is taken under every model; without a dataset a small example, without a model MiniLM, from
+    'aqea-registry[demo]'. Options may be repeated; an id may have a revision, ORG/NAME@REV. Nothing that is there is
+    overwritten: beside a params.yaml, dvc.yaml or metrics/ of another kind the project goes into a folder aqea/.
+    """
+    from aqea_registry.project.project import open_project
+    from aqea_registry.sources.pin import pin
+
+    place, notes = _place(shell, folder), list[str]()
+    read = dict(_card(place, given) for given in cards)
+    files = _files(place, *_catalogue(shell, place, datasets, models, read, notes), notes)
+    written = [os.path.relpath(path) for path, content in files.items() if _write(path, content)]
+    notes += _git_and_dvc(place)
+    project = open_project(place.root)
+    unpinned = [name for name, known in project.run.pins().items() if known is None]
+    failed = pin(project, unpinned, shell.report).error if unpinned else None
+    unread = _import(place.root, {**read, **dict.fromkeys(shell.paths(documents))}, notes)
+    steps = "aqea-registry pin" if failed else "dvc repro && aqea-registry verify"
+    following = steps if place.root.resolve() == Path.cwd() else f"cd {os.path.relpath(place.root)} && {steps}"
+
+    def show() -> None:
+        for line in (*(f"wrote {path}" for path in written), *(f"note: {note}" for note in notes), f"next: {following}"):
+            click.echo(printable(line))
+
+    return Outcome((), {"root": str(place.root), "written": written, "notes": notes, "next": following}, show, failed or unread)
+
+
+def _place(shell: Shell, folder: str | None) -> Place:
+    """Where the project is or will be: in the folder, or in its folder aqea/ where it has other things of these names."""
+    from aqea_registry.base.findings import BadConfiguration
+    from aqea_registry.project.project import OWN, PARAMS, is_project
+    from aqea_registry.sources.describe import Place
+
+    target = shell.directory / (folder or ".")
+    target.mkdir(parents=True, exist_ok=True)
+    root = next(filter(is_project, (target, target / OWN)), None)
+    root = root or (target / OWN if any((target / name).exists() for name in OTHERS) else target)
+    if (root / PARAMS).exists() and not is_project(root):
+        message = f"{root / PARAMS} is not of aqea-registry: it has no run with pair sets"
+        raise BadConfiguration(message, "name another folder: aqea-registry init DIR")
+    top = _output(target, "git", "rev-parse", "--show-toplevel")
+    return Place(root, shell.directory, Path(top) if top else target)
+
+
+def _card(place: Place, given: str) -> tuple[Path, str | None]:
+    """A card that lies here, or the Hub's, kept in the project's folder cards/; and its model's id there."""
+    from aqea_registry.base.files import Limit, write_bytes
+    from aqea_registry.remote.hub_client import HubClient
+
+    if (path := place.given_from / given).is_file():
+        return path, None
+    repo, _, revision = given.partition("@")
+    path = place.root / "cards" / f"{_slug(repo)}.md"
+    if not path.is_file():
+        client = HubClient(repo, "model")
+        content = client.read(client.info(revision or None).commit, "README.md", Limit.DOCUMENT)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(path, content)
+    return path, given
+
+
+def _catalogue(
+    shell: Shell, place: Place, datasets: Sequence[str], models: Sequence[str], cards: Cards, notes: list[str]
+) -> tuple[Entries, Entries]:
+    """The entries for what was named, read from its bytes. Raises BadConfiguration for new ones where a project is."""
+    from aqea_registry.base.files import Limit, read_small
+    from aqea_registry.base.findings import BadConfiguration
+    from aqea_registry.project.project import PARAMS, open_project
+    from aqea_registry.sources import describe
+
+    known = open_project(place.root).params.catalogue if (place.root / PARAMS).exists() else None
+    models = models or [f"{_slug(given.partition('@')[0])}={given}" for given in cards.values() if given]
+    models = models or ([] if cards or known is not None else [f"minilm={describe.MINILM}"])
+    made: tuple[Entries, Entries] = ({}, {})
+    for card in cards:
+        entries, results = describe.datasets_of(read_small(card, Limit.DOCUMENT).decode("utf-8", "replace"), str(card))
+        made[0].update({name: entry for name, entry in entries.items() if known is None or name not in known})
+        notes.append(f"{card}: {results} results, {len(entries)} datasets of STS with a revision")
+    for group, words, entry_of in ((0, datasets, describe.dataset_entry), (1, models, describe.model_entry)):
+        named = [_named(word) for word in words]
+        if len(dict(named)) < len(named):
+            raise BadConfiguration("two of what is named have one name", "name each in its own way: --dataset NAME=PATH")
+        for name, given in named:
+            if known is None or name not in known:
+                made[group][name], note = entry_of(name, given, place, shell.report)
+                notes.append(note)
+    if known is not None and any(made):
+        lines = ", ".join(f"{group} {json.dumps(new)}" for group, new in zip(("datasets", "models"), made, strict=True) if new)
+        message = f"{place.root / PARAMS} is there and is not changed by init"
+        raise BadConfiguration(message, f"add to it {lines}, and lines like the others under run: pairs:")
+    return made
+
+
+def _files(place: Place, datasets: Entries, models: Entries, notes: list[str]) -> dict[Path, bytes]:
+    """What a project has, by path."""
+    from aqea_registry.project import scaffold
+    from aqea_registry.project.params import parse_params
+    from aqea_registry.project.project import OWN, PARAMS
+
+    root, top, files = place.root, place.repository, dict[Path, bytes]()
+    if not (root / PARAMS).exists():
+        title, licence = (root.parent if root.name == OWN else root).resolve().name, "other"
+        if not datasets:
+            datasets, licence = {"example": scaffold.EXAMPLE}, "cc0-1.0"
+            files[root / "data/example/test.jsonl"] = _own("example.jsonl", "data/small/test.jsonl")
+        files[root / PARAMS] = scaffold.params_text(datasets, models, title, licence).encode()
+        parse_params(files[root / PARAMS])
+    files[root / "dvc.yaml"] = _own("dvc.yaml", "dvc.yaml")
+    for name, patterns in scaffold.LISTS.items():
+        before = (root / name).read_text() if (root / name).exists() else ""
+        files[root / name] = scaffold.with_lines(before, patterns.split()).encode()
+    files[top / ".github/workflows/aqea.yml"] = scaffold.WORKFLOW.replace("FOLDER", os.path.relpath(root, top)).encode()
+    if (hooks := top / ".pre-commit-config.yaml").exists() and b"aqea-registry" not in hooks.read_bytes():
+        notes.append(f"{hooks} was left as it is; to check numbers at each commit, add a hook to it: {scaffold.HOOK}")
+    return {**files, hooks: scaffold.HOOKS.encode()}
+
+
+def _own(name: str, path: str) -> bytes:
+    """A file that the wheel takes from the repository."""
+    package = Path(__file__).parents[1]
+    installed = package / "project" / name
+    return (installed if installed.exists() else package.parent / path).read_bytes()
+
+
+def _write(path: Path, content: bytes) -> bool:
+    """Write a file that is not there, or a list of ignored files with more lines in it; whether anything was written."""
+    from aqea_registry.base.files import write_bytes
+    from aqea_registry.project.scaffold import LISTS
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return (path.name in LISTS or not path.exists()) and write_bytes(path, content)
+
+
+def _git_and_dvc(place: Place) -> list[str]:
+    """Make the repositories that are missing; what was done. Raises CannotCheck."""
+    from aqea_registry.base.findings import CannotCheck
+
+    root, top = place.root.resolve(), place.repository.resolve()
+    dvc, notes = shutil.which("dvc") or shutil.which("dvc", path=str(Path(sys.executable).parent)), list[str]()
+    if shutil.which("git") is None or dvc is None:
+        what, way = ("DVC", "pip install 'aqea-registry[generate]'") if shutil.which("git") else ("git", "install git")
+        return [f"{what} is not installed, and nothing is made without it: {way}, then run: aqea-registry init"]
+    if _output(top, "git", "rev-parse", "--git-dir") is None and _output(top, "git", "init", "-q") is not None:
+        notes.append(f"made a git repository in {top}")
+    if not any((folder / ".dvc").is_dir() for folder in (root, *root.parents) if folder.is_relative_to(top)):
+        if _output(root, dvc, "init", "-q", *(["--subdir"] if root != top else [])) is None:
+            raise CannotCheck(f"{root}: DVC cannot be set up there", "run there: dvc init, and see what it says")
+        notes.append(f"set up DVC in {root}")
+    return notes
+
+
+def _output(folder: Path, *words: str) -> str | None:
+    """What a program prints; None if it fails or is not here."""
+    try:
+        done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603 - no shell
+    except FileNotFoundError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _import(root: Path, documents: Cards, notes: list[str]) -> RegistryError | None:
+    """Turn the tables of documents and the results of cards into ledgers; the first reason why one could not be."""
+    from aqea_registry.base.findings import RegistryError
+    from aqea_registry.claims.import_claims import accounting, import_claims
+    from aqea_registry.project.project import open_project
+
+    errors: list[RegistryError] = []
+    for path, model in documents.items():
+        try:
+            done = import_claims(open_project(root), path, model=model.partition("@")[0] if model else None)
+            notes.append(f"{done.ledger}: {accounting(done)}")
+        except RegistryError as error:
+            errors.append(error)
+    return next(iter(errors), None)
+
+
+def _named(word: str) -> tuple[str, str]:
+    """NAME=WHAT; without a name it is called as the file or repository is."""
+    name, sign, given = word.partition("=")
+    return (name, given) if sign else (_slug(word.partition("@")[0]), word)
+
+
+def _slug(text: str) -> str:
+    return re.sub("[^a-z0-9]+", "-", Path(text).stem.lower()).strip("-")
