@@ -20,7 +20,7 @@ from aqea_registry.cli.shell import Outcome, Shell, command, examples
 if TYPE_CHECKING:
     from aqea_registry.base.findings import RegistryError
     from aqea_registry.project.scaffold import Entries
-    from aqea_registry.sources.describe import Place
+    from aqea_registry.sources.describe import ProjectPlace
 
 OTHERS = ("params.yaml", "dvc.yaml", "training/data", "metrics", "plots", "views")  # that no project is put over
 Cards = Mapping[Path, str | None]  # with the model of the Hub that one is of
@@ -69,11 +69,11 @@ def init(
     return Outcome((), {"root": str(place.root), "written": written, "notes": notes, "next": following}, show, failed or unread)
 
 
-def _place(shell: Shell, folder: str | None) -> Place:
+def _place(shell: Shell, folder: str | None) -> ProjectPlace:
     """Where the project is or will be: in the folder, or in its folder aqea/ where it has other things of these names."""
     from aqea_registry.base.findings import BadConfiguration
     from aqea_registry.project.project import OWN, PARAMS, is_project
-    from aqea_registry.sources.describe import Place
+    from aqea_registry.sources.describe import ProjectPlace
 
     target = shell.directory / (folder or ".")
     target.mkdir(parents=True, exist_ok=True)
@@ -83,10 +83,10 @@ def _place(shell: Shell, folder: str | None) -> Place:
         message = f"{root / PARAMS} is not of aqea-registry: it has no run with pair sets"
         raise BadConfiguration(message, "name another folder: aqea-registry init DIR")
     top = _output(target, "git", "rev-parse", "--show-toplevel")
-    return Place(root, shell.directory, Path(top) if top else target)
+    return ProjectPlace(root, shell.directory, Path(top) if top else target)
 
 
-def _card(place: Place, given: str) -> tuple[Path, str | None]:
+def _card(place: ProjectPlace, given: str) -> tuple[Path, str | None]:
     """A card that lies here, or the Hub's, kept in the project's folder cards/; and its model's id there."""
     from aqea_registry.base.files import Limit, write_bytes
     from aqea_registry.remote.hub_client import HubClient
@@ -104,7 +104,7 @@ def _card(place: Place, given: str) -> tuple[Path, str | None]:
 
 
 def _catalogue(
-    shell: Shell, place: Place, datasets: Sequence[str], models: Sequence[str], cards: Cards, notes: list[str]
+    shell: Shell, place: ProjectPlace, datasets: Sequence[str], models: Sequence[str], cards: Cards, notes: list[str]
 ) -> tuple[Entries, Entries]:
     """The entries for what was named, read from its bytes. Raises BadConfiguration for new ones where a project is."""
     from aqea_registry.base.files import Limit, read_small
@@ -135,7 +135,7 @@ def _catalogue(
     return made
 
 
-def _files(place: Place, datasets: Entries, models: Entries, notes: list[str]) -> dict[Path, bytes]:
+def _files(place: ProjectPlace, datasets: Entries, models: Entries, notes: list[str]) -> dict[Path, bytes]:
     """What a project has, by path."""
     from aqea_registry.project import scaffold
     from aqea_registry.project.params import parse_params
@@ -175,7 +175,7 @@ def _write(path: Path, content: bytes) -> bool:
     return (path.name in LISTS or not path.exists()) and write_bytes(path, content)
 
 
-def _git_and_dvc(place: Place) -> list[str]:
+def _git_and_dvc(place: ProjectPlace) -> list[str]:
     """Make the repositories that are missing; what was done. Raises CannotCheck."""
     from aqea_registry.base.findings import CannotCheck
 

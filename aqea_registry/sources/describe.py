@@ -34,7 +34,7 @@ CONFIGS = ("config.json", "modules.json", "*/config.json")
 ANY_SCORE = (-1e300, 1e300)
 
 
-class Place(NamedTuple):
+class ProjectPlace(NamedTuple):
     """Where a project begins: its folder, the folder that paths are given from, and the repository around it."""
 
     root: Path
@@ -56,7 +56,7 @@ class Place(NamedTuple):
         raise CannotCheck(f"{name}: {given} not found", "name a file, a folder, or an id of the Hugging Face Hub, ORG/NAME")
 
 
-def dataset_entry(name: str, given: str, place: Place, report: Reporter) -> tuple[dict[str, Any], str]:
+def dataset_entry(name: str, given: str, place: ProjectPlace, report: Reporter) -> tuple[dict[str, Any], str]:
     """The entry of a dataset, and a line on its columns and scores. Raises BadConfiguration, CannotCheck, Refused."""
     if (path := place.find(name, given)) is None:
         entry, pin = _on_hub(name, given, Dataset(repo=""), place, report)
@@ -83,7 +83,7 @@ def dataset_entry(name: str, given: str, place: Place, report: Reporter) -> tupl
     return entry, f"{name}: {len(scores)} rows; columns {', '.join(columns.values())}; {scale}"
 
 
-def model_entry(name: str, given: str, place: Place, report: Reporter) -> tuple[dict[str, Any], str]:
+def model_entry(name: str, given: str, place: ProjectPlace, report: Reporter) -> tuple[dict[str, Any], str]:
     """The entry of a model, and a line on its vectors. Raises BadConfiguration, CannotCheck, Refused."""
     path = None if given.startswith("package:") else place.find(name, given)
     if path is None and not given.startswith("package:"):
@@ -122,7 +122,7 @@ def datasets_of(text: str, card: str) -> tuple[Entries, int]:
     return made, len(results)
 
 
-def _on_hub(name: str, given: str, like: Dataset | Model, place: Place, report: Reporter) -> tuple[dict[str, Any], Pin]:
+def _on_hub(name: str, given: str, like: Dataset | Model, place: ProjectPlace, report: Reporter) -> tuple[dict[str, Any], Pin]:
     """The entry of an id of the Hub, ORG/NAME or ORG/NAME@REVISION, with the commit that it is now; and its pin."""
     repo, _, revision = given.partition("@")
     entry = msgspec.structs.replace(like, repo=repo, revision=revision or None)

@@ -125,6 +125,7 @@ def test_a_wrong_command_line_is_usage(tmp_path: Path, words: tuple[str, ...]) -
 
 # A way to call each command in a project, and what it answers there.
 CALLS: dict[tuple[str, ...], tuple[tuple[str, ...], set[str]]] = {
+    ("init",): (("init",), {"root", "written", "notes", "next"}),
     ("pin",): (("pin", "small", "--check"), {"states", "unasked"}),
     ("generate",): (("generate", "small", "minilm"), {"name", "path", "n_pairs", "dimension", "metrics", "encoded", "reused"}),
     ("export",): (("export", PAIRS, "--format", "benchmark"), {"path"}),
@@ -150,7 +151,7 @@ CALLS: dict[tuple[str, ...], tuple[tuple[str, ...], set[str]]] = {
     ("claims", "import"): (("claims", "import", PLOT), {"ledger", "written", "claims", "added", "changed", "gone", "notes"}),
 }
 RELEASED = {("pull",), ("compare",), ("mark",), ("confirm",)}  # these want a release
-PROJECTLESS = {("pull",), ("compare",), ("docs",), ("claims", "lint")}
+PROJECTLESS = {("init",), ("pull",), ("compare",), ("docs",), ("claims", "lint")}
 ANSWERED = [words for words in CALLS if words != ("confirm",)]  # it encodes: tests/releases/test_confirm.py
 # Arguments that make sense nowhere but in a project.
 ARGUMENTS: dict[tuple[str, ...], tuple[str, ...]] = {words: call[len(words) :] for words, (call, _) in CALLS.items()}

@@ -156,7 +156,7 @@ def test_what_is_no_gzip_is_named(content: bytes) -> None:
     assert "gzip" in message or message == "the dataset has no rows"
 
 
-@pytest.mark.parametrize("name", ["a.csv", "a.json", "a.jsonl.zip", "a.jsonl.zst", "a.arrow"])
+@pytest.mark.parametrize("name", ["a.txt", "a.json", "a.jsonl.zip", "a.jsonl.zst", "a.arrow"])
 def test_other_formats_are_named(name: str) -> None:
     ((subject, message),) = refused((name, lines(GOOD)))
     assert subject == name
