@@ -31,7 +31,7 @@ from aqea_registry.embedding.encoder import Encoder, Settings, linked_view
 from aqea_registry.generation.generate import ModelInUse, in_order, load_encoder, pinned_model
 from aqea_registry.generation.inputs import pinned_rows
 from aqea_registry.project.artefact import CatalogueEntry, RunArtefact
-from aqea_registry.project.params import Dataset, Model
+from aqea_registry.project.params import GIVEN, Dataset, Model
 from aqea_registry.sources.rows import Rows
 from aqea_registry.vectors.containers.open_pairs import open_pairs
 from aqea_registry.vectors.pair_set import Values
@@ -72,8 +72,9 @@ def try_causes(
     if not found.diagnoses or found.diagnoses[0].basis == "shown":
         return _noted(found, "the numbers alone show the cause; no sentence was encoded")
     key = run_key(run, found.before) or run_key(run, found.after)
-    if key is None:
-        return _noted(found, "no cause was tried: the run has no pair set of this dataset, model and dimension")
+    if key is None or run[key].remark:
+        why = run[key].remark if key else "the run has no pair set of this dataset, model and dimension"
+        return _noted(found, f"no cause was tried: {why}")
     pair = run[key]
     rows = pinned_rows(catalogue[pair.dataset], report)
     if len(rows.scores) != compared.common:
@@ -216,6 +217,8 @@ class RowEncoder:
                     if len(rows.scores) == len(self.rows.scores):
                         yield Cause("revision", f"the sentences of {name}", {"rows": rows})
                 elif isinstance(entry, Model) and name != self.model.name and entry.dimension == dimension:
+                    if entry.kind == GIVEN:
+                        continue
                     model = pinned_model(named, self.run.values(), self.report, local_only=True)
                     yield Cause("model", f"with the model {name}", {"model": model})
 

@@ -50,15 +50,10 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     results: Sequence[Result]
     files: Mapping[str, tuple[str, int]]
     pins: Mapping[str, Pin]
-    given: Sequence[str] = ()  # what is said of pair sets whose vectors were not made here
+    given: str = ""  # what is said of pair sets whose vectors were not made here
     citation: Citation | None = None
     plot: tuple[str, str] | None = None  # its path in the release, and what it shows in words
     report: str | None = None  # its path in the release
-
-    @property
-    def description(self) -> str:
-        """What the release is, in a paragraph."""
-        return " ".join([DESCRIPTION, *(f"But {remark}." for remark in self.given)])
 
 
 def render_card(card: Card) -> bytes:
@@ -73,8 +68,8 @@ def render_card(card: Card) -> bytes:
     text = environment.from_string(layout).render(
         front_matter=_front_matter(card),
         title=" ".join(title.split()),
-        description=card.description,
-        given=bool(card.given),
+        description=DESCRIPTION + card.given,
+        given=card.given,
         results=card.results,
         names=", ".join(f"`{result.name}`" for result in card.results),
         links=links(card.publish.url, citation),
@@ -174,12 +169,12 @@ FOLDERS = ("data/", "parquet/")
 
 def render_croissant(card: Card) -> bytes:
     """croissant.json: every data file with its sha256, and a record set for each pair set."""
-    stated, given = msgspec.to_builtins(card.publish.rai), [f"But {remark}." for remark in card.given]
+    stated = msgspec.to_builtins(card.publish.rai)
     value = {
         "@context": context(),
         "@type": "sc:Dataset",
         "name": " ".join(card.publish.title.split()),
-        "description": card.description,
+        "description": DESCRIPTION + card.given,
         "conformsTo": [CROISSANT, RAI] if stated else CROISSANT,
         "license": f"https://choosealicense.com/licenses/{card.publish.licence}/",  # where the Hub itself points to
         "inLanguage": list(card.publish.language),
@@ -189,7 +184,7 @@ def render_croissant(card: Card) -> bytes:
         **_cited(card),
         **{f"rai:{term}": text for term, text in stated.items()},
         "prov:wasDerivedFrom": [_source(name, pin) for name, pin in sorted(card.pins.items())],
-        "prov:wasGeneratedBy": {"@type": "prov:Activity", "name": "embedding", "description": " ".join([GENERATED, *given])},
+        "prov:wasGeneratedBy": {"@type": "prov:Activity", "name": "embedding", "description": GENERATED + card.given},
         "distribution": [
             _file(path, sha256, size) for path, (sha256, size) in sorted(card.files.items()) if path.startswith(FOLDERS)
         ],

@@ -332,6 +332,8 @@ def _rows(
 ) -> tuple[RowSample | None, RegistryError | None]:
     """Draw rows of all pair sets, make them again, and say what that shows; the error of those that could not be made."""
     sizes = {key: found.header.n_pairs for key, found in pair_sets.items()}
+    given = [NotChecked(f"the making of {key}", made.remark) for key, made in opened.artefacts.items() if made.remark]
+    said += given if rows is None else ()  # else they are named below
     if rows is None or not opened.artefacts:
         why = "none was asked for: --rows N" if opened.artefacts else "the release has no catalogue to make them from"
         said.append(NotChecked(f"{plural(sum(sizes.values()), 'row')}, and the models and data that they are made from", why))

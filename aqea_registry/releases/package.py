@@ -173,7 +173,7 @@ def _card(publish: Publish, run: RunRecord, verification: CheckedProject) -> car
         pairs, view = published_path(made.pairs), published_path(made.view)
         results.append(card.Result(key, made.dataset, made.model_text, split, pairs, view, examined))
     pins = {name: pin for name, pin in run.pins().items() if pin is not None}
-    cited, given = read_citation(run.root), run.remarks()
+    cited, given = read_citation(run.root), "".join(f" But {remark}." for remark in run.remarks())
     return card.Card(publish=publish, results=results, files={}, pins=pins, given=given, citation=cited)
 
 

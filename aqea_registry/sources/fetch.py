@@ -161,10 +161,7 @@ class LocalFile(NamedTuple):
 
 
 def local_files(name: str, pin: Pin, sources: Sequence[Source]) -> tuple[list[LocalFile], list[Finding]]:
-    """Every pinned file in every source on this machine; a finding where a folder lacks it, but for the Hub's cache.
-
-    Given vectors need not be here: what was made of them is.
-    """
+    """Every pinned file in every source here; a finding where a folder lacks it, but for the Hub's cache and given vectors."""
     local, findings = list[LocalFile](), list[Finding]()
     for source in sources:
         if not source.present():

@@ -44,10 +44,8 @@ def draw_pins(builder: GraphBuilder, catalogue: Collection[CatalogueEntry], scop
             if wanted is not None:
                 broken = "; ".join(sentence_of(finding) for finding in pin_findings(name, wanted.entry, pin))
             repository = pin.id if pin is not None else wanted.entry.repo if wanted else None
-            facts: dict[str, object] = {
-                "kind": "given vectors" if pin and pin.kind == "given" else kind,
-                "repository": repository,
-            }
+            what = "given vectors" if pin and pin.kind == "given" else kind
+            facts: dict[str, object] = {"kind": what, "repository": repository}
             if pin is not None:
                 facts |= {
                     "requested": pin.requested,

@@ -291,6 +291,13 @@ def test_all_that_shows_given_vectors_says_so(made: Path, tmp_path: Path) -> Non
     assert [claim["vectors"] for claim in json.loads(exported.out)["paper"].values()] == ["given", "given"]
     stored = aqea("verify", "oci:releases:v1", "--json", cwd=project)
     assert stored.status == 0 and "given, and not made here, are the vectors of mine-gpt" in stored.out, stored
+    full = aqea("verify", "oci:releases:v1", "--full", "--json", cwd=project)
+    assert (
+        full.status == 0
+        and f"{SAID}" in {gap["what"]: gap["why"] for gap in full.json()["not_checked"]}["the making of mine-gpt"]
+    )
+    again = aqea("pull", "oci:releases:v1", "--project", tmp_path / "again", cwd=project)
+    assert again.status == 0 and SAID in aqea("verify", cwd=tmp_path / "again").out, again
     done = aqea("confirm", "oci:releases:v1", "--json", cwd=project, process=False)
     assert done.status == 3 and SAID in done.json()["error"]["message"], done
 
