@@ -54,8 +54,6 @@ def report_findings(
     `root` is the folder that the paths of findings begin at.
     """
     on_github = environment.get("GITHUB_ACTIONS") == "true"
-    if sarif is None and not on_github:
-        return ""
     top = Path(environment.get("GITHUB_WORKSPACE") or ".")
     stopped = "; next: ".join(filter(None, (error.message, error.hint))) if error else ""
     ended = Ended(name, status, [(finding, locate(finding, root, top)) for finding in findings], stopped)

@@ -224,7 +224,7 @@ def _report(
     name: str, status: int, findings: Sequence[Finding], error: RegistryError | None, directory: Path, sarif: Path | None
 ) -> int:
     """Write what others than a terminal read, and return the exit status: another one if that could not be written."""
-    if sarif is None and "GITHUB_ACTIONS" not in os.environ:
+    if sarif is None and os.environ.get("GITHUB_ACTIONS") != "true":
         return status
     from aqea_registry.cli.annotations import report_findings
 
