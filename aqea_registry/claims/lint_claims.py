@@ -67,8 +67,10 @@ def lint_claims(
 
 
 def _own_documents(root: Path, ledgers: Mapping[str, Ledger]) -> list[Path]:
+    """The ledgers' documents that are here: in the folder, or beside it."""
     names = dict.fromkeys(ledger.document.file for ledger in ledgers.values() if ledger.document.file.endswith(SUFFIXES))
-    found = [Path(name) for name in names if PurePosixPath(name).parts[0] not in ("/", "..") and (root / name).is_file()]
+    paths = [(Path(name), Path("..", name)) for name in names if PurePosixPath(name).parts[0] not in ("/", "..")]
+    found = [path for places in paths for path in places if (root / path).is_file()]
     if not found:
         raise BadConfiguration(f"no ledger of {FOLDER} has a document that is here", HINT)
     return found

@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
@@ -45,18 +46,18 @@ def report_findings(
     findings: Sequence[Finding],
     error: RegistryError | None,
     *,
-    root: Path,
+    roots: Sequence[Path],
     sarif: Path | None,
     environment: Mapping[str, str],
 ) -> str:
     """Write the SARIF file and GitHub's summary, where they are wanted; return GitHub's annotations. Raises OSError.
 
-    `root` is the folder that the paths of findings begin at.
+    `roots` are the folders that the paths of findings may begin at.
     """
     on_github = environment.get("GITHUB_ACTIONS") == "true"
     top = Path(environment.get("GITHUB_WORKSPACE") or ".")
     stopped = "; next: ".join(filter(None, (error.message, error.hint))) if error else ""
-    ended = Ended(name, status, [(finding, locate(finding, root, top)) for finding in findings], stopped)
+    ended = Ended(name, status, [(finding, locate(finding, roots, top)) for finding in findings], stopped)
     if sarif is not None:
         write_bytes(sarif, hide_secrets(json.dumps(sarif_log(ended), indent=1)).encode())
     if on_github and (summary := environment.get("GITHUB_STEP_SUMMARY")) and (status or name in CHECKS):
@@ -65,12 +66,13 @@ def report_findings(
     return workflow_commands(ended) if on_github else ""
 
 
-def locate(finding: Finding, root: Path, top: Path) -> Place | None:
+def locate(finding: Finding, roots: Sequence[Path], top: Path) -> Place | None:
     """The place that a finding has, or that its subject names: a file, a ledger, or an entry of the catalogue."""
     head, at = finding.subject.partition(": ")[0], re.fullmatch(r"(.+?):(\d+)(?::(\d+))?", finding.subject)
     places = [Place(finding.file, finding.line)] if finding.file else []
     places += [Place(at[1], int(at[2]), int(at[3] or 0))] if at else []
-    for place in (*places, *map(Place, (finding.subject, head, f"manifests/claims/{head}.yaml", "params.yaml"))):
+    places += map(Place, (finding.subject, head, f"manifests/claims/{head}.yaml", "params.yaml"))
+    for place, root in product(places, roots):
         if not os.path.isfile(path := root / place.file):  # noqa: PTH113  (that of Path raises for long names)
             continue
         if place.file == "params.yaml":

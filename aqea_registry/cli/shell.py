@@ -226,11 +226,13 @@ def _report(
     """Write what others than a terminal read, and return the exit status: another one if that could not be written."""
     if sarif is None and os.environ.get("GITHUB_ACTIONS") != "true":
         return status
+    from aqea_registry.api import project_root
     from aqea_registry.cli.annotations import report_findings
 
-    file = directory / sarif if sarif else None
+    file, root = directory / sarif if sarif else None, project_root(directory)
+    roots = list(dict.fromkeys((directory, root, root.parent)))  # a document may lie beside the project's folder
     try:
-        said = report_findings(name, status, findings, error, root=directory, sarif=file, environment=os.environ)
+        said = report_findings(name, status, findings, error, roots=roots, sarif=file, environment=os.environ)
     except OSError as raised:
         click.echo(printable(f"error: {raised.filename}: cannot be written: {raised.strerror}"), err=True)
         return status or STATUS["CannotCheck"]

@@ -30,7 +30,9 @@ jobs:
       - run: pip install 'aqea-registry[generate,demo,stores]' --extra-index-url https://download.pytorch.org/whl/cpu
       - run: dvc repro && git diff --exit-code
       - run: aqea-registry verify
-      - run: aqea-registry claims check
+      - {run: aqea-registry pin --check, if: "!cancelled()"}
+      - {run: aqea-registry claims check --strict, if: "!cancelled() && hashFiles('**/manifests/claims/*.yaml') != ''"}
+      - {run: aqea-registry claims lint, if: "!cancelled() && hashFiles('**/manifests/claims/*.yaml') != ''"}
 """
 HOOK = "{id: aqea, name: unclaimed numbers, entry: aqea-registry claims lint, language: system, types_or: [markdown, tex]}"
 HOOKS = f"repos:\n  - repo: local\n    hooks:\n      - {HOOK}\n"

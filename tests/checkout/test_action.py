@@ -13,6 +13,7 @@ import yaml
 from sarif_kit.validate import validation_errors
 
 from aqea_registry.cli.shell import main
+from aqea_registry.project.scaffold import WORKFLOW
 from tests.tools import BIN, ROOT, Result, aqea, run
 
 ACTION: dict[str, Any] = yaml.safe_load((ROOT / "action.yml").read_text())
@@ -83,3 +84,10 @@ def test_a_hook_calls_a_command_that_is_there(hook: dict[str, Any]) -> None:
         found = found.commands[words.pop(0)]
     assert program == "aqea-registry"
     assert {*words} <= {option for parameter in found.params for option in parameter.opts}
+
+
+def test_a_new_project_s_workflow_runs_what_the_action_runs() -> None:
+    steps = yaml.safe_load(WORKFLOW)["jobs"]["numbers"]["steps"]
+    own = {one["run"].partition(" ")[2] for one in steps if one.get("run", "").startswith("aqea-registry ")}
+    assert own == {"verify", "pin --check", "claims check --strict", "claims lint"}
+    assert all(f" {words}" in STEPS["Check"]["run"] for words in own)

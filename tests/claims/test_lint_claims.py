@@ -213,7 +213,8 @@ def test_every_number_of_the_seeds_is_bound_and_no_claim_is_stale() -> None:
 
 
 def test_the_hook_of_pre_commit_calls_the_linter(tmp_path: Path) -> None:
-    (hook,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
+    hooks = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
+    hook = next(hook for hook in hooks if hook["id"] == "claims-lint")
     program, *words = hook["entry"].split()
     (tmp_path / "paper.md").write_text("0.55")
     assert (program, aqea(*words, "paper.md", cwd=tmp_path).status) == ("aqea-registry", 1)

@@ -49,7 +49,7 @@ def paper(tmp_path: Path) -> Path:
     ],
 )
 def test_a_finding_has_the_place_that_it_names(paper: Path, finding: Finding, place: Place) -> None:
-    assert locate(finding, paper, paper.parent) == place
+    assert locate(finding, [paper], paper.parent) == place
 
 
 def test_a_wrong_digit_is_an_annotation_at_its_line_and_in_the_summary(paper: Path) -> None:
@@ -73,6 +73,19 @@ def test_a_wrong_digit_is_an_annotation_at_its_line_and_in_the_summary(paper: Pa
     places = [found["locations"][0]["physicalLocation"] for found in log["runs"][0]["results"]]
     assert places[0]["region"] == {"startLine": 4, "startColumn": 1}
     assert places[0]["artifactLocation"] == {"uri": "paper/page.md", "uriBaseId": "%SRCROOT%"}
+
+
+def test_a_document_beside_the_project_s_folder_is_read_and_found(paper: Path) -> None:
+    """As where a repository has a params.yaml of its own, and ours is in aqea/."""
+    top = paper.parent
+    paper.rename(top / "aqea")
+    (top / "aqea/params.yaml").write_text("run: {pairs: {}}\n")
+    (top / "aqea/page.md").rename(top / "page.md")
+    env = {"GITHUB_ACTIONS": "true"}
+    for words in ((), ("page.md",)):
+        result = aqea("claims", "lint", *words, cwd=top, env=env)
+        assert result.status == 1
+        assert result.err.splitlines()[-1].startswith("::error file=page.md,line=4,col=21,title=aqea-registry%3A claim-unbound")
 
 
 def test_what_did_not_work_is_told_too_and_what_is_fine_is_an_empty_log(paper: Path) -> None:
@@ -104,7 +117,7 @@ def test_odd_characters_leave_neither_a_line_nor_a_field(paper: Path) -> None:
     finding = Finding("missing", "page.md: a\r\n::stop-commands::x, b", "100% | <b>*bold*</b>", file="page.md", line=1)
     error = CannotCheck("ended", "again")
     environment = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(paper / "s.md")}
-    said = report_findings("verify", 3, [finding] * 60, error, root=paper, sarif=paper / "a.sarif", environment=environment)
+    said = report_findings("verify", 3, [finding] * 60, error, roots=[paper], sarif=paper / "a.sarif", environment=environment)
     assert len(said.splitlines()) == 51
     assert "\\r\\n::stop-commands::x, b: 100%25 |" in said
     assert validation_errors(json.loads((paper / "a.sarif").read_bytes())) == []
