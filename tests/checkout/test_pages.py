@@ -60,8 +60,12 @@ def test_the_links_of_a_page_lead_to_files(page: str) -> None:
     assert [link for link in links if not (ROOT / page).parent.joinpath(link).exists()] == []
 
 
-def test_the_readme_names_what_the_core_needs() -> None:
-    listed = re.search(r"The core needs (.*?), but neither", (ROOT / "README.md").read_text(), re.DOTALL)
+def test_the_readme_fits_a_screen() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 65
+
+
+def test_a_page_names_what_the_core_needs() -> None:
+    listed = re.search(r"The core needs (.*?), but neither", (ROOT / "docs/checking.md").read_text(), re.DOTALL)
     (block,) = re.findall(r"^dependencies = \[\n(.*?)^\]", (ROOT / "pyproject.toml").read_text(), re.MULTILINE | re.DOTALL)
     assert listed
     assert re.split(r",\s+|\s+and\s+", listed[1].lower()) == re.findall(r'"([\w-]+)[><=]', block)

@@ -144,6 +144,25 @@ def test_a_second_repro_does_no_work(made: Path, tmp_path: Path) -> None:
     assert run("git", "status", "--porcelain", cwd=made).out == "", "what was committed was reproduced exactly"
 
 
+def test_a_co_author_pulls_the_artefacts_and_makes_nothing(project: Path, tmp_path: Path) -> None:
+    """As docs/own-paper.md describes it."""
+    clone = tmp_path / "clone"
+    for words in (
+        ("dvc", "remote", "add", "--default", "shared", str(tmp_path / "remote")),
+        ("dvc", "push"),
+        ("git", "commit", "-qam", "Share the artefacts"),
+        ("git", "clone", "-q", ".", str(clone)),
+    ):
+        result = run(*words, cwd=project)
+        assert result.status == 0, result
+    assert not (clone / PAIRS).exists()
+    assert run("dvc", "pull", cwd=clone).status == 0
+    verified = aqea("verify", "--json", cwd=clone)
+    assert (verified.status, verified.json()["findings"]) == (0, [])
+    assert "up to date" in run("dvc", "status", cwd=clone).out
+    assert not (clone / ".aqea").exists(), "neither data nor model were asked for"
+
+
 def test_metrics_and_plots_are_those_of_dvc(project: Path) -> None:
     shown = run("dvc", "metrics", "show", "--json", cwd=project)
     values = json.loads(shown.out)[""]["data"]["metrics/small-minilm.json"]["data"]
