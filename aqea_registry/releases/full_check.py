@@ -315,12 +315,17 @@ _READERS: dict[str, Callable[[bytes], Iterable[Print]]] = {
 
 def _judged(judged: CheckedClaims) -> Iterator[Said]:
     """What is wrong with claims by the recomputed scores, and which could not be judged: their documents are not here."""
-    yield from (finding for finding in judged.findings if finding.code not in ("claim-unbound", "unpinned"))
-    for ledger in judged.ledgers.values():
-        why = "documents are not in a release: its numbers were judged as the ledger has them"
-        yield NotChecked(f"the document {ledger.document.file}", why)
+    # What claims quote of the project, or of its whole catalogue, need not be in the release.
+    quoting = {f"{verdict.ledger}: {verdict.claim.id}" for verdict in judged.verdicts if verdict.claim.quoted}
+    for finding in judged.findings:
+        absent = finding.code == "malformed" and finding.subject in quoting
+        if not absent and finding.code not in ("claim-unbound", "unpinned"):
+            yield finding
+    if judged.ledgers:
+        names = ", ".join(ledger.document.file for ledger in judged.ledgers.values())
+        yield NotChecked(f"documents: {names}", "none is in a release: their numbers were judged as the ledgers have them")
     for _, count, first in reasons(judged.verdicts):
-        yield NotChecked(plural(count, "claim"), first.partition("; run: ")[0])
+        yield NotChecked(plural(count, "claim"), f"first {first.partition('; run: ')[0]}")
     if unbound := sum(verdict.state == "unbound" for verdict in judged.verdicts):
         yield NotChecked(plural(unbound, "claim"), "the ledgers give no evidence for them")
     if not judged.ledgers:
@@ -345,13 +350,16 @@ def _rows(
     found, errors = make_again(opened.catalogue, opened.artefacts, drawn, sizes, report)
     differing = [_of_release(finding) for findings in found.values() for finding in findings]
     said += [*differing, *(_of_release(finding) for error in errors.values() for finding in error.findings)]
-    said += [NotChecked(f"{plural(len(drawn[key]), 'drawn row')} of {key}", error.message) for key, error in errors.items()]
+    for key, failed in errors.items():
+        why = failed.message.partition(" (put the files into")[0]  # the folder is a temporary one
+        said.append(NotChecked(f"{plural(len(drawn[key]), 'drawn row')} of {key}", why))
     population = sum(size for key, size in sizes.items() if key not in errors)
     encoded = sum(len(drawn[key]) for key in found)
     if population > encoded:
         said.append(NotChecked(f"{population - encoded} of {population} rows", "they were not drawn"))
     if error := most_severe([*errors.values()]):
-        error.hint = "files that nobody publishes: --source NAME=PATH"
+        error.message = error.message.partition(" (put the files into")[0]
+        error.hint = "give what nobody publishes: --source NAME=PATH"
     return sampled(population, encoded, encoded - len(differing)), error
 
 

@@ -47,7 +47,7 @@ class RowSample(msgspec.Struct, frozen=True, kw_only=True):
 
     def text(self) -> str:
         """For people."""
-        text = f"{self.identical} of {self.encoded} rows identical"
+        text = f"{self.identical} of {self.encoded} rows identical" if self.encoded else "no row could be made again"
         if self.identical < self.encoded or not self.encoded:
             return text
         chance = f"p < {DOUBT}" if self.missed < DOUBT else f"p = {self.missed:.2f}"

@@ -123,7 +123,7 @@ def test_a_sound_release_is_checked_with_nothing_else(alone: Path, tmp_path_fact
         (name, False) for name in ("release", "travel", "weather")
     }
     gaps = {gap["what"]: gap["why"] for gap in value["not_checked"]}
-    assert "documents are not in a release" in gaps["the document paper.md"]
+    assert "none is in a release" in gaps["documents: card.md, paper.md"]
     assert "--rows N" in gaps["22 rows, and the models and data that they are made from"]
     assert "who made the statements" in gaps and value["rows"] is None
     shown = aqea("verify", "oci:releases:v2", "--full", cwd=alone)

@@ -142,6 +142,8 @@ def test_one_release_has_four_faces(published: Path, world: World, tmp_path: Pat
         pulled = aqea("pull", reference, "--to", tmp_path / f"out{at}", cwd=published, env=world.env())
         assert pulled.status == 0, pulled.err
         restored.append(files(tmp_path / f"out{at}"))
+    full = aqea("verify", world.references()[2], "--full", "--json", cwd=tmp_path, env=world.env())
+    assert {code for code, _ in found(full)} <= {"claim-contradicted"} and len(full.json()["statements"]) == 2, full
     assert all(one == restored[0] for one in restored)
     assert {f"sha256:{hashlib.sha256(content).hexdigest()}" for content in restored[0].values()} == {
         file["digest"] for file in receipt["files"]
