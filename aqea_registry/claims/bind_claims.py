@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from fractions import Fraction
 from pathlib import Path
+from typing import NamedTuple
 
-import msgspec
 from msgspec.structs import asdict, replace
 
 from aqea_registry.base.files import locked, write_bytes
@@ -18,9 +16,10 @@ from aqea_registry.claims.binding import Bound, bind
 from aqea_registry.claims.import_claims import ImportedClaims, ReadPage, merge_page, outcome, read_page
 from aqea_registry.claims.ledger import FOLDER, Claim, Evaluation, Measurement, read_ledgers, render_ledger
 from aqea_registry.claims.lint_claims import moved
-from aqea_registry.claims.measurements import Fit, RunScores
+from aqea_registry.claims.measurements import OF_RUN, Fit, RunScore, RunScores
+from aqea_registry.claims.merging import Merged, free
 from aqea_registry.claims.resolving import Resolved, resolve_result
-from aqea_registry.documents.numbers import scan
+from aqea_registry.documents.numbers import NumberSpan, scan
 from aqea_registry.documents.prose import kind_of
 from aqea_registry.project.project import Project
 from aqea_registry.vectors.scores import Metrics
@@ -29,21 +28,11 @@ from aqea_registry.verification.verify_project import recompute
 Choose = Callable[[str, Sequence[str]], int | None]  # asks which of several scores a number is; None if nobody says
 
 
-class Binding(msgspec.Struct, frozen=True, kw_only=True):
-    """A number that had no evidence, and what it may rest on; `has` is what that gives, where other digits are printed."""
-
-    id: str
-    value: str | None
-    line: int | None
-    evidence: tuple[str, ...]
-    has: str | None = None
-
-
 class BoundClaims(ImportedClaims, frozen=True, kw_only=True):
-    """The outcome: as of an import, with what is bound, what may be several scores, and how many claims rest on nothing."""
+    """The outcome: as of an import, with the claims that get evidence, by id what others may be, and how many have none."""
 
-    bound: tuple[Binding, ...]
-    asked: tuple[Binding, ...]
+    bound: tuple[Claim, ...]
+    asked: dict[str, tuple[str, ...]]
     unbound: int
 
 
@@ -63,46 +52,35 @@ def bind_claims(
     """
     page = read_page(project, path, into, model, None)
     recomputed, unsound = recompute(project.run, project.artefacts, report)
-    scores = {key: _fractions(values) for key, values in recomputed.items() if isinstance(values, Metrics)}
-    run = measurements.run_of(project.artefacts, scores)
-    fits = {fit.claim.id: fit for fit in measurements.fits_of_tables(page.read.tables, page.text, run)}
+    scores = {key: found for key, found in recomputed.items() if isinstance(found, Metrics)}
     there = _there(project.root, page)
-    for fit in _fits_of_text(page, there, run):
-        fits[fit.claim.id] = fit
-        page.read.claims.append(fit.claim)
+    fits = _fits(
+        page, there.free, measurements.run_of(project.artefacts, {key: asdict(found) for key, found in scores.items()})
+    )
     page.require_claims()
     if write:
         (project.root / FOLDER).mkdir(parents=True, exist_ok=True)
     with locked(project.root / FOLDER) if write else nullcontext():
         old, merged = merge_page(project.root, page, model=model)
-        shown = {now.id: (now, fits.get(was.id)) for was, now in zip(page.read.claims, merged.now, strict=True)}
-        resolved = {
-            name: resolve_result(result, project.params, project.lock) for name, result in merged.ledger.results.items()
-        }
-        answers = _Answers({found.key: name for name, found in resolved.items() if isinstance(found, Resolved)}, choose)
-        lines = there.lines.get(Path(page.ledger).stem, {})
-        still = [claim if claim.id in shown else moved(claim, lines) for claim in merged.ledger.claims]
-        claims = [answers.bound(claim, *shown.get(claim.id, (claim, None))) for claim in still]
-        claims = [claim for claim in claims if not (claim.kind == "unbound" and claim.id in answers.of_text)]
-        pairs = {name: project.artefacts[key] for key, name in answers.names.items() if name not in resolved}
-        results = {name: Evaluation(dataset=pair.dataset, model=pair.model) for name, pair in pairs.items()}
-        ledger = replace(merged.ledger, results={**merged.ledger.results, **results}, claims=tuple(claims))
+        results = dict(merged.ledger.results)
+        known = [(name, resolve_result(result, project.params, project.lock)) for name, result in results.items()]
+        binder = _Binder({found.key: name for name, found in known if isinstance(found, Resolved)}, choose, {}, [])
+        claims = tuple(binder.claims(page, merged, fits, there.lines.get(Path(page.ledger).stem, {})))
+        for key, name in binder.names.items():
+            results.setdefault(name, Evaluation(dataset=project.artefacts[key].dataset, model=project.artefacts[key].model))
+        ledger = replace(merged.ledger, results=results, claims=claims)
         written = write and old != ledger and write_bytes(project.root / page.ledger, render_ledger(ledger))
     had = {claim.id for claim in (old.claims if old else ()) if claim.kind != "unbound"}
-    missing = [f"{key}: {reason.message}" for key, reason in recomputed.items() if not isinstance(reason, Metrics)]
     fields = outcome(page, merged._replace(ledger=ledger))
-    fields |= {"notes": (*page.read.notes, *missing, *answers.notes), "findings": (*fields["findings"], *unsound)}
+    missing = [f"{key}: {reason.message}" for key, reason in recomputed.items() if not isinstance(reason, Metrics)]
+    fields |= {"notes": (*page.read.notes, *missing, *binder.notes), "findings": (*fields["findings"], *unsound)}
     return BoundClaims(
         **fields,
         written=written,
-        bound=tuple(answers.binding(claim) for claim in claims if claim.kind != "unbound" and claim.id not in had),
-        asked=tuple(answers.asked),
+        bound=tuple(claim for claim in claims if claim.kind != "unbound" and claim.id not in had),
+        asked=binder.asked,
         unbound=sum(claim.kind == "unbound" for claim in claims),
     )
-
-
-def _fractions(scores: Metrics) -> dict[str, Fraction]:
-    return {name: Fraction(value) for name, value in asdict(scores).items()}
 
 
 def _there(root: Path, page: ReadPage) -> Bound:
@@ -112,52 +90,51 @@ def _there(root: Path, page: ReadPage) -> Bound:
     return bind(page.text, scan(page.text, kind_of(page.path.suffix, page.text)), ledgers, own)
 
 
-def _fits_of_text(page: ReadPage, there: Bound, run: RunScores) -> Iterator[Fit]:
-    """What numbers of the text may be that no claim of any ledger binds; those of one name are numbered."""
-    taken, names = {(claim.at.line, claim.text) for claim in page.read.claims}, Counter[str]()
-    for fit in measurements.fits_of_text(page.text, there.free, run):
+def _fits(page: ReadPage, numbers: Sequence[NumberSpan], run: RunScores) -> dict[str, Fit]:
+    """By ids of claims what they may be; a claim for each number of the text that may be something is added to the page."""
+    fits = {fit.claim.id: fit for fit in measurements.fits_of_tables(page.read.tables, page.text, run)}
+    ids, taken = set[str](), {(claim.at.line, claim.text) for claim in page.read.claims}
+    for fit in measurements.fits_of_text(page.text, numbers, run):
         if (fit.claim.at.line, fit.claim.text) not in taken:
-            names[fit.claim.id] += 1
-            more = f"-{names[fit.claim.id]}" if names[fit.claim.id] > 1 else ""
-            yield fit._replace(claim=replace(fit.claim, id=fit.claim.id + more))
+            claim = free(fit.claim, ids)
+            fits[claim.id] = fit
+            page.read.claims.append(claim)
+    return fits
 
 
-class _Answers:
-    """Gives claims their evidence; `names` are the results of pair sets, `asked` and `notes` what is left to people."""
+class _Binder(NamedTuple):
+    """Gives claims their evidence. `names` are the results of pair sets, `asked` and `notes` grow by what is left to people."""
 
-    def __init__(self, names: dict[str, str], choose: Choose) -> None:
-        self.names, self._choose = names, choose
-        self.asked: list[Binding] = []
-        self.notes: list[str] = []
-        self.of_text: set[str] = set()  # claims that are nothing without evidence
-        self._has: dict[str, str] = {}
+    names: dict[str, str]
+    choose: Choose
+    asked: dict[str, tuple[str, ...]]
+    notes: list[str]
 
-    def bound(self, claim: Claim, now: Claim, fit: Fit | None) -> Claim:
-        """A claim without evidence with what the document shows, else with a score of the run that it may be."""
-        if claim.kind == "unbound":
-            claim = replace(claim, measured=now.measured, derived=now.derived, quoted=now.quoted)
-        if claim.kind != "unbound" or fit is None:
-            return claim
-        self.of_text |= {claim.id} if claim.at.table is None else set()
+    def claims(self, page: ReadPage, merged: Merged, fits: Mapping[str, Fit], lines: Mapping[str, int]) -> Iterator[Claim]:
+        """The claims of the ledger, those without evidence with what the document shows, else with a score of the run."""
+        added = {*merged.added}
+        shown = {now.id: (now, fits.get(was.id)) for was, now in zip(page.read.claims, merged.now, strict=True)}
+        for claim in merged.ledger.claims:
+            now, fit = shown.get(claim.id, (moved(claim, lines), None))
+            if claim.kind == "unbound":
+                claim = replace(claim, measured=now.measured, derived=now.derived, quoted=now.quoted)
+            if claim.kind == "unbound" and fit is not None and (score := self._score(claim, fit)):
+                name = self.names.setdefault(score.pair_set, score.pair_set)
+                claim = replace(claim, unit=fit.claim.unit, measured=Measurement(result=name, metric=score.metric))
+            if (
+                claim.kind != "unbound" or claim.id not in added or not claim.id.startswith(OF_RUN)
+            ):  # these are of evidence alone
+                yield replace(claim, at=now.at)
+
+    def _score(self, claim: Claim, fit: Fit) -> RunScore | None:
+        """The score that a number is, if that is sure and somebody knows which."""
         words = tuple(f"{score.metric} of {score.pair_set}" for score in fit.scores)
         if fit.has is not None:
-            self._has[claim.id] = fit.has
             self.notes.append(f"{claim.id} ({claim.at}): printed {claim.text}, {fit.scores[0].pair_set} has {fit.has}")
         elif not fit.sure:
             self.notes.append(f"{claim.id}: {claim.text} may be {' or '.join(words)}, or that by chance; bind it by hand")
-        choice = (
-            None if not fit.sure else 0 if len(words) == 1 else self._choose(f"{claim.id}: {claim.text} ({claim.at})", words)
-        )
-        if choice is None:
-            asked = Binding(id=claim.id, value=claim.value, line=claim.at.line, evidence=words)
-            self.asked += [asked] if fit.sure else []
-            return claim
-        score = fit.scores[choice]
-        name = self.names.setdefault(score.pair_set, score.pair_set)
-        return replace(claim, unit=fit.claim.unit, measured=Measurement(result=name, metric=score.metric))
-
-    def binding(self, claim: Claim) -> Binding:
-        """What a claim was given."""
-        words = f"{claim.measured.metric} of {claim.measured.result}" if claim.measured else claim.derived
-        words = words or f"as {claim.quoted.claim if claim.quoted else None}"
-        return Binding(id=claim.id, value=claim.value, line=claim.at.line, evidence=(words,), has=self._has.get(claim.id))
+        if not fit.sure:
+            return None
+        choice = 0 if len(words) == 1 else self.choose(f"{claim.id}: {claim.text} ({claim.at})", words)
+        self.asked.update({claim.id: words} if choice is None else {})
+        return None if choice is None else fit.scores[choice]

@@ -17,14 +17,13 @@ from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, 
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.strict import edit_yaml
 from aqea_registry.claims.binding import bind, matches
-from aqea_registry.claims.check_claims import CheckedClaims, check_claims
+from aqea_registry.claims.check_claims import check_claims
 from aqea_registry.claims.ledger import FOLDER, Claim, Ledger, parse_ledger, render_ledger
 from aqea_registry.claims.lint_claims import read_document
 from aqea_registry.documents.numbers import NotANumber, parse_number, printed_like, scan
 from aqea_registry.documents.prose import kind_of
 from aqea_registry.project.project import Project
 
-MISSING = "missing-file"
 Ledgers = Mapping[str, Ledger]
 
 
@@ -65,41 +64,35 @@ def fill_claims(
     checked = check_claims(project, documents, report, only, fill=True)
     if not checked.ledgers and not checked.findings:
         raise BadConfiguration("there is no ledger in manifests/claims", "write one: aqea-registry claims import DOC")
-    now, old, ledgers = {verdict.name: verdict.claim for verdict in checked.verdicts}, checked.ledgers, dict[str, Ledger]()
-    changes: dict[str, FilledNumber] = {}
-    for name, ledger in old.items():
-        ledgers[name] = replace(ledger, claims=tuple(now[f"{name}:{claim.id}"] for claim in ledger.claims))
-        for before, claim in zip(ledger.claims, ledgers[name].claims, strict=True):
-            if claim != before:
-                own = f"{name}:{claim.id}"
-                changes[own] = FilledNumber(claim=own, old=before.text, new=claim.text, at=str(claim.at))
-    sure = {v.name for v in checked.verdicts if v.state == "holds" and v.claim.kind in ("measured", "derived")}
-    values, pages = {name: now[name] for name in sure | changes.keys()}, dict[str, _FilledPage]()
-    gone = {v.message: f"{v.ledger}: {v.claim.id}" for v in checked.verdicts if v.reason == MISSING}
+    old, now = checked.ledgers, {verdict.name: verdict for verdict in checked.verdicts}
+    new = {
+        name: replace(ledger, claims=tuple(now[f"{name}:{c.id}"].claim for c in ledger.claims)) for name, ledger in old.items()
+    }
+    pairs = [(f"{name}:{claim.id}", claim) for name, ledger in old.items() for claim in ledger.claims]
+    changed = [(own, was, now[own].claim) for own, was in pairs if now[own].claim != was]
+    changes = {own: FilledNumber(claim=own, old=was.text, new=claim.text, at=str(was.at)) for own, was, claim in changed}
+    sure = {own for own, verdict in now.items() if verdict.state == "holds" and verdict.claim.kind in ("measured", "derived")}
+    values, pages = {own: now[own].claim for own in sure | changes.keys()}, dict[str, _FilledPage]()
     findings = [finding for finding in checked.findings if finding.code != "claim-unbound"]
+    gone = {v.message: f"{v.ledger}: {v.claim.id}" for v in checked.verdicts if v.reason == "missing-file"}
     findings += [Finding("missing", name, why) for why, name in gone.items()]
-    for file, names in _documents(checked).items():
+    kept = {name for name, ledger in old.items() if checked.documents[name] != "same" or ledger.document.published}
+    for file in dict.fromkeys(ledger.document.file for ledger in old.values()):
+        own = [name for name, ledger in old.items() if ledger.document.file == file]
         try:
-            pages[file] = _page(inside(project.root, file), file, names, old, ledgers, values)
+            if kept.isdisjoint(own):
+                pages[file] = _page(inside(project.root, file), file, own, old, new, values)
         except (CannotCheck, UnsafePath) as error:
             findings.append(Finding("unreadable", file, str(error)))
-            continue
-        for name in sorted(changes.keys() & pages[file].otherwise):
-            change = changes[name]
-            message = f"{name} has no marker there: write {change.new}, which its evidence gives, for {change.old}"
-            findings.append(Finding("claim-stale", f"{file}, {change.at}", message, change.new, change.old))
-    written = _write(project.root, old, ledgers, pages) if write else ()
+    findings += [_unmarked(file, changes[own]) for file, page in pages.items() for own in changes if own in page.otherwise]
+    written = _write(project.root, old, new, pages) if write else ()
     shown = (*changes.values(), *(change for page in pages.values() for change in page.changes))
     return FilledClaims(changes=shown, findings=tuple(findings), notes=checked.notes, written=written)
 
 
-def _documents(checked: CheckedClaims) -> dict[str, list[str]]:
-    """The ledgers of each document that is as they know it, and not published."""
-    own: dict[str, list[str]] = {}
-    for name, ledger in checked.ledgers.items():
-        own.setdefault(ledger.document.file, []).append(name)
-    kept = {name for name, ledger in checked.ledgers.items() if checked.documents[name] != "same" or ledger.document.published}
-    return {file: names for file, names in own.items() if kept.isdisjoint(names)}
+def _unmarked(file: str, change: FilledNumber) -> Finding:
+    message = f"{change.claim} has no marker there: write {change.new}, which its evidence gives, for {change.old}"
+    return Finding("claim-stale", f"{file}, {change.at}", message, change.new, change.old)
 
 
 def _page(path: Path, file: str, own: Sequence[str], before: Ledgers, now: Ledgers, values: Mapping[str, Claim]) -> _FilledPage:

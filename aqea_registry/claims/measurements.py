@@ -13,13 +13,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
-import msgspec
+from msgspec.structs import replace
 
 from aqea_registry.claims.drafting import slug
 from aqea_registry.claims.ledger import At, Claim
 from aqea_registry.claims.relations import CHANCE, DraftedTable, holds_for_most, letters
 from aqea_registry.claims.repeats import SPREAD
-from aqea_registry.claims.sentences import PERCENT, by_sentence
+from aqea_registry.claims.sentences import PERCENT, by_sentence, is_exchanged
 from aqea_registry.documents.metrics import METRICS, OTHERS
 from aqea_registry.documents.numbers import NotANumber, NumberSpan, parse_number, printed_like
 from aqea_registry.documents.prose import line_starts
@@ -28,9 +28,9 @@ from aqea_registry.project.artefact import RunArtefact
 FEW = 3  # numbers of a table or sentence; of fewer, most is none
 LIKELY = 0.05  # by chance; what has so few digits is not bound alone, whatever names it
 MOST_LINES = 10  # above and below a table that may say what it is
+OF_RUN = "text."  # what ids of claims begin with whose numbers are scores in the text
 
-_STATISTICS = {"spearman": "spearman", "spearmanr": "spearman", "rho": "spearman", "ρ": "spearman"}
-_STATISTICS |= {"pearson": "pearson", "pearsonr": "pearson"}
+_STATISTICS = {**dict.fromkeys(("spearman", "spearmanr", "rho", "ρ"), "spearman"), "pearson": "pearson", "pearsonr": "pearson"}
 _SIMILARITIES = {"cosine": "cos_sim", "cos": "cos_sim", "euclidean": "euclidean", "manhattan": "manhattan"}
 _NAMES = {*_STATISTICS, *_SIMILARITIES}
 _MORE = "dot average avg ave mean overall total sum delta δ diff difference gain improvement std rank"
@@ -61,22 +61,18 @@ class Fit(NamedTuple):
 
 
 class RunScores(NamedTuple):
-    """The scores of a run's pair sets by key; by letters of a name the pair sets of that dataset, and of that model.
+    """The scores of a run's pair sets by key; by letters of a name the pair sets of that dataset, and of that model."""
 
-    `alone` says whether all have one dataset, and one model.
-    """
-
-    scores: Mapping[str, Mapping[str, Fraction]]
+    scores: Mapping[str, Mapping[str, float]]
     names: tuple[dict[str, set[str]], dict[str, set[str]]]
-    alone: tuple[bool, bool]
+    alone: tuple[bool, bool]  # whether all have one dataset, and one model
 
 
 class _Said(NamedTuple):
-    """What some words name: pair sets by their dataset, and by their model; statistics, similarities; something else."""
+    """What some words name: pair sets by their dataset, and by their model; statistics and similarities; something else."""
 
     pair_sets: tuple[set[str], set[str]]
-    statistics: Sequence[str]
-    similarities: Sequence[str]
+    metrics: tuple[list[str], list[str]]
     other: bool
     plain: bool
 
@@ -94,20 +90,19 @@ class _Match(NamedTuple):
     clear: bool
 
 
-def run_of(artefacts: Mapping[str, RunArtefact], scores: Mapping[str, Mapping[str, Fraction]]) -> RunScores:
+def run_of(artefacts: Mapping[str, RunArtefact], scores: Mapping[str, Mapping[str, float]]) -> RunScores:
     """The run's pair sets with the names that documents have for them."""
     names: tuple[dict[str, set[str]], dict[str, set[str]]] = ({}, {})
     here = [artefacts[key] for key in scores]
     for pair in here:
         repo = pair.dataset_entry.repo.rpartition("/")[2]
         short = repo.removesuffix("-sts")
-        datasets = (pair.key, pair.dataset, repo, short, f"{short} {pair.dataset_entry.config}")
         model = pair.model_entry.repo if pair.model_entry.full_dimension is None else pair.model
+        datasets = (pair.key, pair.dataset, repo, short, f"{short} {pair.dataset_entry.config}")
         for index, texts in zip(names, (datasets, (pair.key, pair.model, model, model.rpartition("/")[2])), strict=True):
             for text in texts:
                 index.setdefault(letters(text), set()).add(pair.key)
-    alone = (len({pair.dataset for pair in here}) == 1, len({pair.model for pair in here}) == 1)
-    return RunScores(scores, names, alone)
+    return RunScores(scores, names, (len({pair.dataset for pair in here}) == 1, len({pair.model for pair in here}) == 1))
 
 
 def fits_of_tables(tables: Sequence[DraftedTable], text: str, run: RunScores) -> Iterator[Fit]:
@@ -116,30 +111,28 @@ def fits_of_tables(tables: Sequence[DraftedTable], text: str, run: RunScores) ->
     for table in tables:
         at = [claim.at.line for claim in table.claims.values() if claim.at.line] or [1]
         around = _said(run, table.name, _around(lines, min(at), max(at)))
-        groups: dict[bool, list[_Match]] = {True: [], False: []}
+        groups: tuple[list[_Match], list[_Match]] = ([], [])  # what only the run's names say is apart from what is named
         for (row, column), claim in table.claims.items():
-            labels = _said(run, table.rows[row], table.columns[column])
-            if not labels.other and (trial := _match(claim, labels, around, run)):
-                groups[all(map(any, zip(labels.pair_sets, around.pair_sets, strict=True)))].append(trial)
-        for trials in groups.values():
-            yield from _decided(trials)
+            near = _said(run, table.rows[row], table.columns[column])
+            if not near.other and (match := _match(claim, near, around, run)):
+                groups[all(map(any, zip(near.pair_sets, around.pair_sets, strict=True)))].append(match)
+        for matches in groups:
+            yield from _decided(matches)
 
 
 def fits_of_text(text: str, spans: Sequence[NumberSpan], run: RunScores) -> Iterator[Fit]:
     """What numbers of the text may be, as claims `text.PAIR-SET.METRIC`."""
     starts, nothing = line_starts(text), _said(run)
     for sentence, near in by_sentence(text, spans):
-        said, trials = _said(run, sentence), list[_Match]()
+        said, matches = _said(run, sentence)._replace(plain=True), list[_Match]()
         for span in near:
-            unit = text[span.end : span.stop]
-            if not unit or PERCENT.fullmatch(unit):
-                line = bisect_right(starts, span.start)
-                claim = Claim(id="text", value=span.text, unit="percent" if unit else "number", at=At(line=line))
-                if trial := _match(claim, said._replace(plain=True), nothing, run):
-                    trials.append(trial)
-        for fit in _decided(trials):
+            unit, line = text[span.end : span.stop], bisect_right(starts, span.start)
+            claim = Claim(id=OF_RUN, value=span.text, unit="percent" if unit else "number", at=At(line=line))
+            if (not unit or PERCENT.fullmatch(unit)) and (match := _match(claim, said, nothing, run)):
+                matches.append(match)
+        for fit in _decided(matches):
             name = ".".join(fit.scores[0][:2]) if len(fit.scores) == 1 else slug(fit.claim.value or "", "number")
-            yield fit._replace(claim=msgspec.structs.replace(fit.claim, id=f"text.{name}"))
+            yield fit._replace(claim=replace(fit.claim, id=OF_RUN + name))
 
 
 def _said(run: RunScores, *texts: str) -> _Said:
@@ -150,13 +143,13 @@ def _said(run: RunScores, *texts: str) -> _Said:
         words, start = _WORD.findall(text.lower()), 0
         while start < len(words):
             ends = range(min(start + 8, len(words)), start, -1)
-            stop = next((end for end in ends if any("".join(words[start:end]) in index for index in run.names)), 0)
+            stop = next((end for end in ends if any("".join(words[start:end]) in index for index in run.names)), start)
             for index, keys in zip(run.names, found, strict=True):
                 keys |= index.get("".join(words[start:stop]), set())
-            rest += [] if stop else [words[start]]
-            start = stop or start + 1
-    statistics, similarities = ({names[word] for word in rest if word in names} for names in (_STATISTICS, _SIMILARITIES))
-    return _Said(found, sorted(statistics), sorted(similarities), not _OTHERS.isdisjoint(rest), _PLAIN.issuperset(rest))
+            rest += [] if stop > start else [words[start]]
+            start = max(stop, start + 1)
+    statistics, similarities = (sorted({known[w] for w in rest if w in known}) for known in (_STATISTICS, _SIMILARITIES))
+    return _Said(found, (statistics, similarities), not _OTHERS.isdisjoint(rest), _PLAIN.issuperset(rest))
 
 
 def _match(claim: Claim, near: _Said, far: _Said, run: RunScores) -> _Match | None:
@@ -165,36 +158,32 @@ def _match(claim: Claim, near: _Said, far: _Said, run: RunScores) -> _Match | No
     for close, wide, alone in zip(near.pair_sets, far.pair_sets, run.alone, strict=True):
         keys &= close or wide or (keys if alone else set())
         named = named and bool(close or wide)
-    statistics = near.statistics or far.statistics
-    if not (named or any(near.pair_sets) or statistics) or claim.unit not in ("percent", "fraction", "number") or claim.bound:
-        return None
-    similarities = near.similarities or far.similarities or ("cos_sim",)
-    metrics = [f"{first}_{last}" for first in similarities for last in statistics or ("spearman", "pearson")]
-    scores = [RunScore(key, name, run.scores[key][name]) for key in run.scores if key in keys for name in metrics]
+    statistics, similarities = (close or wide for close, wide in zip(near.metrics, far.metrics, strict=True))
     try:
         number = parse_number(claim.value or "", claim.unit)
     except NotANumber:
         return None
-    if not scores or number.half >= Fraction(1, 2):  # whole numbers say too little
+    is_score = claim.unit in ("percent", "fraction", "number") and number.half < Fraction(1, 2) and claim.bound is None
+    if not (is_score and keys and (any(near.pair_sets) or named or statistics)):  # whole numbers say too little
         return None
-    percent = claim.unit == "percent" or (claim.unit == "number" and abs(number.value) > 1)
-    low, high = (end / (100 if percent else 1) for end in (number.low, number.high))
+    metrics = [f"{first}_{last}" for first in similarities or ["cos_sim"] for last in statistics or ["spearman", "pearson"]]
+    scores = [RunScore(key, name, Fraction(run.scores[key][name])) for key in run.scores if key in keys for name in metrics]
+    scale = 100 if claim.unit == "percent" or (claim.unit == "number" and abs(number.value) > 1) else 1
     meant = [score for score in scores if statistics or score.metric.endswith("_spearman")]
-    agreeing = [score for score in scores if low <= score.value <= high]
-    fitting = [score for score in meant if score in agreeing] or agreeing
-    chance = min(1.0, float(high - low) * 100 / SPREAD * len(scores))
-    claim = msgspec.structs.replace(claim, unit="percent" if percent else "fraction")
+    agreeing = [score for score in scores if number.low <= score.value * scale <= number.high]
+    chance = min(1.0, float(2 * number.half) * 100 / scale / SPREAD * len(scores))
+    claim = replace(claim, unit="percent" if scale == 100 else "fraction")
+    fitting = [score for score in agreeing if score in meant] or agreeing
     return _Match(claim, meant, fitting, chance, named and bool(statistics) and near.plain)
 
 
-def _decided(trials: Sequence[_Match]) -> Iterator[Fit]:
-    most = holds_for_most([trial.chance for trial in trials if trial.fitting], len(trials))
-    said = {score for trial in trials for score in trial.fitting}
-    for claim, meant, fitting, chance, clear in trials:
-        alone = clear and len(trials) < FEW
+def _decided(matches: Sequence[_Match]) -> Iterator[Fit]:
+    most = holds_for_most([match.chance for match in matches if match.fitting], len(matches))
+    said = {score for match in matches for score in match.fitting}
+    for claim, meant, fitting, chance, clear in matches:
+        alone = clear and len(matches) < FEW
         if fitting:
-            sure = most or (alone and chance <= LIKELY) or chance * len(trials) <= CHANCE
-            yield Fit(claim, fitting, None, sure)
+            yield Fit(claim, fitting, None, most or (alone and chance <= LIKELY) or chance * len(matches) <= CHANCE)
         elif len(meant) == 1 and (most or clear):
             has = printed_like(claim.value or "", meant[0].value * (100 if claim.unit == "percent" else 1))
             yield Fit(claim, meant, has, most or (alone and meant[0] not in said and _is_slip(claim.value or "", has)))
@@ -202,13 +191,9 @@ def _decided(trials: Sequence[_Match]) -> Iterator[Fit]:
 
 def _is_slip(text: str, right: str) -> bool:
     """Whether one digit is another, two neighbouring ones are exchanged, or the last is cut off instead of rounded."""
-    pair = [digits.replace(".", "") for digits in (text, right)]
-    places = [n for n, (a, b) in enumerate(zip(*pair, strict=False)) if a != b]
-    if len(text) != len(right) or text.find(".") != right.find(".") or len(pair[0]) < FEW:
-        return False
-    exchanged = len(places) == 2 and places[1] == places[0] + 1 and sorted(text) == sorted(right)
     number, other = parse_number(text, "number"), parse_number(right, "number")
-    return len(places) == 1 or exchanged or abs(number.value - other.value) == 2 * number.half
+    digit = len(text) == len(right) > FEW and sum(a != b for a, b in zip(text, right, strict=True)) == 1
+    return digit or is_exchanged(text, right) or abs(number.value - other.value) == 2 * number.half
 
 
 def _around(lines: Sequence[str], first: int, last: int) -> str:

@@ -102,7 +102,7 @@ def merge(
         both = zip(before, claims, strict=True)
         before = [replace(was, unit=claim.unit) if was and claim.at.path else was for was, claim in both]
     pairs = zip(before, claims, strict=True)
-    now = relate([replace(claim, id=was.id, unit=was.unit) if was else _free(claim, taken) for was, claim in pairs])
+    now = relate([replace(claim, id=was.id, unit=was.unit) if was else free(claim, taken) for was, claim in pairs])
     fresh = [_renewed(was, claim) if was is not None else claim for was, claim in zip(before, now, strict=True)]
     used, doubtful = {claim.id for claim in found.before.values()}, {claim.id for claim in found.doubtful}
     here = used | doubtful
@@ -168,7 +168,7 @@ def _renewed(old: Claim, new: Claim) -> Claim:
     return replace(old, at=new.at, value=new.value, printed=new.printed, ocr=None)
 
 
-def _free(claim: Claim, taken: set[str]) -> Claim:
+def free(claim: Claim, taken: set[str]) -> Claim:
     """A new claim under an id that no other claim of the ledger has."""
     id_, number = claim.id, 1
     while id_ in taken:

@@ -141,7 +141,7 @@ def _bound(text: str, unit: str, named: _Named, others: set[str], at: At) -> Cla
             return _quoting(text, same[0], percent, at)
     if len(named.both) == 1 and cells and not any(_is_same(number, cell.number) for cell in cells):
         [cell] = named.both
-        if (cell.claim.value or "") not in others and _is_exchanged(text, cell.claim.value or ""):
+        if (cell.claim.value or "") not in others and is_exchanged(text, cell.claim.value or ""):
             return _quoting(text, cell, percent, at)
     if _POINTS.fullmatch(unit):
         pairs = [(a, b) for a, b in combinations(named.both, 2) if {*a.lines} & {*b.lines} and a.claim.unit == b.claim.unit]
@@ -161,7 +161,8 @@ def _chance(number: PrintedNumber, cells: Sequence[_NamedCell]) -> float:
     return near * float(2 * number.half / abs(number.value)) if number.value and number.half else 1.0
 
 
-def _is_exchanged(text: str, cell: str) -> bool:
+def is_exchanged(text: str, cell: str) -> bool:
+    """Whether two numbers differ by two neighbouring digits that are exchanged."""
     pair = [digits.replace(".", "") for digits in (text, cell)]
     places = [n for n, (a, b) in enumerate(zip(*pair, strict=False)) if a != b]
     alike = text.find(".") == cell.find(".") and len(text) == len(cell) > 3 and sorted(text) == sorted(cell)

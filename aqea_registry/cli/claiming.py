@@ -132,8 +132,12 @@ def bind(shell: Shell, document: str, into: str | None, model: str | None, write
     def show() -> None:
         for note in (*found.notes, *left_out_notes(found.left_out)):
             click.echo(printable(f"note: {note}"))
-        for number in (*found.bound, *found.asked):
-            click.echo(printable(f"{number.id}: {number.value} (line {number.line}): {' or '.join(number.evidence)}"))
+        for claim in found.bound:
+            evidence = claim.measured and f"{claim.measured.metric} of {claim.measured.result}"
+            evidence = evidence or claim.derived or f"as {claim.quoted.claim if claim.quoted else None}"
+            click.echo(printable(f"{claim.id}: {claim.value} ({claim.at}): {evidence}"))
+        for id_, scores in found.asked.items():
+            click.echo(printable(f"{id_}: {' or '.join(scores)}?"))
         state = "written" if found.written else "unchanged" if write else "not written, --write does"
         counts = f"{len(found.bound)} numbers bound, {len(found.asked)} may be several scores, {found.unbound} rest on nothing"
         click.echo(f"{found.ledger}: {counts}: {state}")

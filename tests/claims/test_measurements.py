@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from fractions import Fraction
 
 import pytest
 
@@ -42,8 +41,8 @@ def made(*keys: str) -> RunScores:
             view_stage="v",
         )
         names = ("cos_sim_pearson", "cos_sim_spearman", "manhattan_spearman", "euclidean_spearman")
-        values = dict(zip(names, map(Fraction, (*SCORES[key], SCORES[key][1])), strict=True))
-        scores[key] = {name: value / 100 for name, value in values.items()}
+        values = map(float, (*SCORES[key], SCORES[key][1]))
+        scores[key] = {name: value / 100 for name, value in zip(names, values, strict=True)}
     return run_of(artefacts, scores)
 
 
