@@ -57,7 +57,7 @@ def bind_claims(
     fits = _fits(
         page, there.free, measurements.run_of(project.artefacts, {key: asdict(found) for key, found in scores.items()})
     )
-    page.require_claims()
+    page._replace(empty=f"{page.empty}; and no number of the text is a score of the run").require_claims()
     if write:
         (project.root / FOLDER).mkdir(parents=True, exist_ok=True)
     with locked(project.root / FOLDER) if write else nullcontext():

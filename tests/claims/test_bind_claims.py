@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import random
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,7 +18,7 @@ from aqea_registry.claims.ledger import Claim, Ledger, parse_ledger
 from aqea_registry.project.project import open_project
 from tests.claims.small_run import Scores, make_run
 from tests.helpers import tree
-from tests.tools import aqea
+from tests.tools import BIN, aqea, environment
 
 PAPER = """# Embeddings for small fora
 
@@ -213,6 +217,58 @@ def test_where_two_fit_somebody_has_to_say_which(root: Path, values: dict[str, f
     assert (answered.asked, len(answered.bound)) == ({}, 1)
     assert "fora-minilm cos_sim_spearman percent" in evidence(root, "two").values()
     assert set(states(root).values()) == {"holds"}
+
+
+def test_a_terminal_asks_which_of_two_it_is(root: Path, values: dict[str, float]) -> None:
+    make_run(root, twice=True)
+    (root / "two.md").write_text("With minilm the Spearman on forum is {a:.2f}.\n".format(**values))
+    child, terminal = pty.fork()
+    if child == 0:
+        os.chdir(root)
+        os.execve(BIN / "aqea-registry", ["aqea-registry", "claims", "bind", "two.md", "--write"], environment())
+    os.write(terminal, b"2\n")
+    shown = b""
+    with suppress(OSError):  # the other end is closed
+        while block := os.read(terminal, 65536):
+            shown += block
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, shown
+    assert b"1: cos_sim_spearman of forum-minilm" in shown and b"1 numbers bound, 0 may be several scores" in shown
+    assert "fora-minilm cos_sim_spearman percent" in evidence(root, "two").values()
+
+
+def test_what_was_written_by_hand_is_kept_whatever_it_is_called(root: Path, values: dict[str, float]) -> None:
+    take(root, PAPER.format(**values))
+    path = root / "manifests/claims/paper.yaml"
+    path.write_text(path.read_text() + '- {id: text.hours, value: "12.5", unit: number, at: {line: 4}}\n')
+    done = take(root, "A line more.\n" + PAPER.format(**values))
+    [hours] = [claim for claim in ledger_of(root).claims if claim.id == "text.hours"]
+    assert (done.unbound, hours.at.line) == (3, 5)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_whatever_a_document_is_like_it_is_read_or_refused(root: Path, seed: int) -> None:
+    rng = random.Random(seed)
+    words = [
+        "minilm",
+        "forum",
+        "Spearman",
+        "45.9",
+        "−0.5",
+        "1,234.5",
+        "|",
+        "\n",
+        "&",
+        "\\\\",
+        "\n\n",
+        "61.42 %",
+        "\\begin{tabular}{ll}",
+        "|--|--|\n",
+    ]
+    for n, name in enumerate(("a.md", "a.tex", "a.csv", "a.txt", "a.html")):
+        (root / name).write_text(" ".join(rng.choice(words) for _ in range(200 + n)))
+        done = aqea("claims", "bind", name, "--json", cwd=root)
+        assert done.status in (0, 1, 2) and done.json()["schema"] == "aqea-registry/claims-bind/1"
 
 
 def test_pair_sets_that_are_not_here_are_named(root: Path, values: dict[str, float]) -> None:
