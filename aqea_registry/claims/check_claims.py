@@ -212,7 +212,8 @@ def _documents(
                 continue
             outdated |= {own: fault.message for own, fault in gone.items()}
             for own, fault in gone.items():
-                findings.append(Finding("claim-stale", own.replace(":", ": ", 1), fault.message, fault.expected, fault.actual))
+                where = (fault.expected, fault.actual, ledger.document.file, fault.line)
+                findings.append(Finding("claim-stale", own.replace(":", ": ", 1), fault.message, *where))
         elif other is not None:
             message = f"{ledger.document.file} differs from the document that the ledger was written for"
             findings.append(Finding("claim-stale", name, message, ledger.document.sha256, other, ledger.document.file))

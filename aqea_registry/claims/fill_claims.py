@@ -12,13 +12,13 @@ from typing import NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from aqea_registry.base.files import Limit, UnsafePath, inside, locked, read_small, write_bytes
+from aqea_registry.base.files import Limit, locked, read_small, write_bytes
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Refused
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.strict import edit_yaml
 from aqea_registry.claims.binding import bind, matches
 from aqea_registry.claims.check_claims import check_claims
-from aqea_registry.claims.ledger import FOLDER, Claim, Ledger, parse_ledger, render_ledger
+from aqea_registry.claims.ledger import FOLDER, Claim, Ledger, own_paths, parse_ledger, render_ledger
 from aqea_registry.claims.lint_claims import read_document
 from aqea_registry.documents.numbers import NotANumber, parse_number, printed_like, scan
 from aqea_registry.documents.prose import kind_of
@@ -48,6 +48,7 @@ class FilledClaims(msgspec.Struct, frozen=True, kw_only=True):
 class _FilledPage(NamedTuple):
     """A document with the numbers beside its markers filled in; these changes, and the claims that it prints otherwise."""
 
+    path: Path
     content: bytes
     changes: list[FilledNumber]
     otherwise: set[str | None]
@@ -80,9 +81,10 @@ def fill_claims(
     for file in dict.fromkeys(ledger.document.file for ledger in old.values()):
         own = [name for name, ledger in old.items() if ledger.document.file == file]
         try:
-            if kept.isdisjoint(own):
-                pages[file] = _page(inside(project.root, file), file, own, old, new, values)
-        except (CannotCheck, UnsafePath) as error:
+            places = [*filter(Path.is_file, own_paths(project.root, file))] if kept.isdisjoint(own) else []
+            for path in places[:1]:
+                pages[file] = _page(path, file, own, old, new, values)
+        except CannotCheck as error:
             findings.append(Finding("unreadable", file, str(error)))
     findings += [_unmarked(file, changes[own]) for file, page in pages.items() for own in changes if own in page.otherwise]
     written = _write(project.root, old, new, pages) if write else ()
@@ -92,7 +94,7 @@ def fill_claims(
 
 def _unmarked(file: str, change: FilledNumber) -> Finding:
     message = f"{change.claim} has no marker there: write {change.new}, which its evidence gives, for {change.old}"
-    return Finding("claim-stale", f"{file}, {change.at}", message, change.new, change.old)
+    return Finding("claim-stale", f"{file}, {change.at}", message, change.new, change.old, file)
 
 
 def _page(path: Path, file: str, own: Sequence[str], before: Ledgers, now: Ledgers, values: Mapping[str, Claim]) -> _FilledPage:
@@ -113,12 +115,12 @@ def _page(path: Path, file: str, own: Sequence[str], before: Ledgers, now: Ledge
     text = "".join((*parts, text[done:]))
     faults = bind(text, scan(text, read.kind), now, dict.fromkeys(own, True)).faults
     otherwise = {fault.claim for fault in faults} - {fault.claim for fault in was.faults}
-    return _FilledPage(text.encode("utf-8-sig" if content.startswith(BOM_UTF8) else "utf-8"), changes, otherwise)
+    return _FilledPage(path, text.encode("utf-8-sig" if content.startswith(BOM_UTF8) else "utf-8"), changes, otherwise)
 
 
 def _write(root: Path, before: Ledgers, now: Ledgers, pages: Mapping[str, _FilledPage]) -> tuple[str, ...]:
     """Write the documents and ledgers that change. A ledger whose document may print other digits names no sha256 any more."""
-    contents = {file: page.content for file, page in pages.items() if page.changes}
+    contents = {file: (page.path, page.content) for file, page in pages.items() if page.changes}
     with locked(root / FOLDER):
         for name, old in before.items():
             path, page, new = f"{FOLDER}/{name}.yaml", pages.get(old.document.file), now[name]
@@ -133,7 +135,7 @@ def _write(root: Path, before: Ledgers, now: Ledgers, pages: Mapping[str, _Fille
             edits: dict[tuple[str | int, ...], str | None] = {("document", "sha256"): sha256} if old.document.sha256 else {}
             edits |= {("claims", n, "value"): claim.value for n, (was, claim) in pairs if claim != was}
             new, edited = replace(new, document=replace(new.document, sha256=sha256)), edit_yaml(content, edits)
-            contents[path] = edited if parse_ledger(edited, name) == (new, []) else render_ledger(new)
-        for path, content in contents.items():
-            write_bytes(root / path, content)
+            contents[path] = root / path, edited if parse_ledger(edited, name) == (new, []) else render_ledger(new)
+        for target, content in contents.values():
+            write_bytes(target, content)
     return tuple(contents)

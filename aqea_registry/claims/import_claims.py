@@ -16,7 +16,7 @@ from aqea_registry.base.files import Limit, TooLarge, locked, read_small, write_
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Refused, listed
 from aqea_registry.claims import drafting
 from aqea_registry.claims.drafting import EvaluationUnit, Imported, LeftOut, read_number
-from aqea_registry.claims.ledger import FOLDER, Claim, Document, Ledger, parse_ledger, render_ledger
+from aqea_registry.claims.ledger import FOLDER, Claim, Document, Ledger, homes, parse_ledger, render_ledger
 from aqea_registry.claims.merging import Merged, is_of_text, merge
 from aqea_registry.claims.repeats import relate
 from aqea_registry.claims.sentences import claims_of_text, renamed
@@ -296,9 +296,9 @@ def _repository(params: Params, name: str) -> str:
 
 
 def _file(root: Path, path: Path) -> str:
-    """A path below the project, or the document's name."""
-    real = path.resolve()
-    return real.relative_to(root.resolve()).as_posix() if real.is_relative_to(root.resolve()) else path.name
+    """A path below the project or what holds it, or the document's name."""
+    real, places = path.resolve(), [home.resolve() for home in homes(root)]
+    return next((real.relative_to(place).as_posix() for place in places if real.is_relative_to(place)), path.name)
 
 
 def _old(path: Path, name: str) -> Ledger | None:

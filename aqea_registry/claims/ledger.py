@@ -21,6 +21,7 @@ from aqea_registry.base.recognise import one_side
 from aqea_registry.base.strict import load_yaml
 from aqea_registry.documents.numbers import Unit
 from aqea_registry.project.lock import Sha256
+from aqea_registry.project.project import OWN
 
 SCHEMA = "aqea-registry/claims/1"
 FOLDER = "manifests/claims"
@@ -198,13 +199,22 @@ def read_ledgers(root: Path) -> tuple[dict[str, Ledger], list[Finding]]:
 T = TypeVar("T")
 
 
+def homes(root: Path) -> tuple[Path, ...]:
+    """Where a project's own documents are: below its folder, and below the one that holds it where it is called `aqea`."""
+    return (root, root.resolve().parent) if root.resolve().name == OWN else (root,)
+
+
+def own_paths(root: Path, file: str) -> list[Path]:
+    """The paths that a document of the project may have; none if its name leads elsewhere."""
+    with suppress(UnsafePath):
+        return [inside(home, file) for home in homes(root)]
+    return []
+
+
 def find_document(root: Path, document: Document, folders: Sequence[Path]) -> tuple[str, str | None, Path | None]:
     """Whether a document's file is `same`, `stale` or `absent`, its sha256 if it is stale, and the file if it is the same."""
-    paths = [folder / PurePosixPath(document.file).name for folder in folders]
-    with suppress(UnsafePath):
-        paths.insert(0, inside(root, document.file))
     other = None
-    for path in paths:
+    for path in (*own_paths(root, document.file), *(folder / PurePosixPath(document.file).name for folder in folders)):
         with suppress(OSError):
             sha256 = hash_file(path).sha256
             if document.sha256 in (None, sha256):

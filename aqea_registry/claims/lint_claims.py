@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from os.path import relpath
 from pathlib import Path, PurePosixPath
 
 import msgspec
 
-from aqea_registry.base.files import Limit, UnsafePath, inside, read_small, write_bytes
+from aqea_registry.base.files import Limit, read_small, write_bytes
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, RegistryError, most_severe
 from aqea_registry.claims.binding import Fault, bind
-from aqea_registry.claims.ledger import FOLDER, Claim, Ledger, read_ledgers, render_ledger
+from aqea_registry.claims.ledger import FOLDER, Claim, Ledger, own_paths, read_ledgers, render_ledger
 from aqea_registry.documents.numbers import scan
 from aqea_registry.documents.prose import kind_of
+from aqea_registry.project.project import find_project
 
 SUFFIXES = (".md", ".markdown", ".txt", ".tex", ".ltx")  # of the ledgers' documents that can be read as text
 HINT = "name Markdown, text or LaTeX documents in UTF-8"
@@ -35,26 +37,27 @@ class Linted(msgspec.Struct, frozen=True, kw_only=True):
 def lint_claims(
     root: Path, documents: Sequence[Path], *, update: bool = False
 ) -> tuple[list[Linted], list[Finding], RegistryError | None]:
-    """Lint documents against the ledgers of a folder, which need not be a project.
+    """Lint documents against the ledgers of the project that a folder lies in, or else of the folder.
 
-    Paths are relative to the folder; without any, the ledgers' own documents that lie in it are read. With `update`, a ledger
+    Paths are relative to the folder; without any, the ledgers' own documents are read. With `update`, a ledger
     whose document has changed, and in which nothing else is wrong, takes the new sha256 and lines. A document that cannot be
     read does not stop the others: its error is returned.
     """
-    ledgers, findings = read_ledgers(root)
+    home = root if (root / FOLDER).is_dir() else find_project(root)
+    ledgers, findings = read_ledgers(home)
     faulty = {finding.subject.partition(": ")[0] for finding in findings}
     whole = {name for name in ledgers if not {name, f"{FOLDER}/{name}.yaml"} & faulty}
     done: list[Linted] = []
     errors: list[RegistryError] = []
-    for path in documents or _own_documents(root, ledgers):
+    for path in documents or _own_documents(root, home, ledgers):
         try:
-            linted, changed = _lint(root, path, ledgers)
+            linted, changed = _lint(root, home, path, ledgers)
         except CannotCheck as error:
             errors.append(error)
             continue
         if update and not linted.faults and changed and changed.keys() <= whole:
             for name, ledger in changed.items():
-                write_bytes(root / FOLDER / f"{name}.yaml", render_ledger(ledger))
+                write_bytes(home / FOLDER / f"{name}.yaml", render_ledger(ledger))
             linted = msgspec.structs.replace(linted, updated=tuple(changed))
         else:
             known = [name for name in changed if ledgers[name].document.sha256]
@@ -66,21 +69,21 @@ def lint_claims(
     return done, findings, most_severe(errors)
 
 
-def _own_documents(root: Path, ledgers: Mapping[str, Ledger]) -> list[Path]:
-    """The ledgers' documents that are here: in the folder, or beside it."""
+def _own_documents(root: Path, home: Path, ledgers: Mapping[str, Ledger]) -> list[Path]:
     names = dict.fromkeys(ledger.document.file for ledger in ledgers.values() if ledger.document.file.endswith(SUFFIXES))
-    paths = [(Path(name), Path("..", name)) for name in names if PurePosixPath(name).parts[0] not in ("/", "..")]
-    found = [path for places in paths for path in places if (root / path).is_file()]
+    places = [path for name in names for path in [*filter(Path.is_file, own_paths(home, name))][:1]]
+    found = [Path(relpath(path, root)) for path in places]
     if not found:
         raise BadConfiguration(f"no ledger of {FOLDER} has a document that is here", HINT)
     return found
 
 
-def _lint(root: Path, path: Path, ledgers: Mapping[str, Ledger]) -> tuple[Linted, dict[str, Ledger]]:
+def _lint(root: Path, home: Path, path: Path, ledgers: Mapping[str, Ledger]) -> tuple[Linted, dict[str, Ledger]]:
     """A linted document, and its ledgers with the new sha256 and lines where they were written for other bytes."""
     content, text = read_document(root / path)
     sha256 = hashlib.sha256(content).hexdigest()
-    own = {name: ledger.document.sha256 == sha256 for name, ledger in ledgers.items() if _is_own(root, path, ledger, sha256)}
+    real = (root / path).resolve()
+    own = {name: ledger.document.sha256 == sha256 for name, ledger in ledgers.items() if _is_own(home, real, ledger, sha256)}
     kind = kind_of(path.suffix, text)
     bound = bind(text, scan(text, kind), ledgers, own)
     linted = Linted(
@@ -118,18 +121,14 @@ def read_document(path: Path) -> tuple[bytes, str]:
     return content, text
 
 
-def _is_own(root: Path, path: Path, ledger: Ledger, sha256: str) -> bool:
+def _is_own(home: Path, real: Path, ledger: Ledger, sha256: str) -> bool:
     """Whether a ledger is for this document: it has its bytes or path, or for a document from elsewhere its name."""
     if ledger.document.sha256 == sha256:
         return True
-    try:
-        named = inside(root, ledger.document.file)
-    except UnsafePath:
-        return False
-    real = (root / path).resolve()
-    if real.is_relative_to(root.resolve()) or named.exists():
-        return named.resolve() == real
-    return PurePosixPath(ledger.document.file).name == real.name
+    named = own_paths(home, ledger.document.file)
+    if real.is_relative_to(home.resolve()) or any(path.exists() for path in named):
+        return real in [path.resolve() for path in named]
+    return bool(named) and PurePosixPath(ledger.document.file).name == real.name
 
 
 def _moved(ledger: Ledger, sha256: str, lines: Mapping[str, int]) -> Ledger:

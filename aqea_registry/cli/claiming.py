@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -166,12 +165,9 @@ def lint(shell: Shell, documents: tuple[str, ...], update: bool) -> Outcome:
     DOC is Markdown, text or LaTeX; without any, the documents of the project's ledgers. A number is bound by a ledger of
     manifests/claims or by a marker beside it, see: aqea-registry docs claims.
     """
-    from aqea_registry.claims.ledger import FOLDER
     from aqea_registry.claims.lint_claims import lint_claims
 
-    root = shell.directory if (shell.directory / FOLDER).is_dir() else shell.root()
-    named = documents if root == shell.directory else [os.path.relpath(path, root) for path in shell.paths(documents)]
-    linted, findings, error = lint_claims(root, [Path(document) for document in named], update=update)
+    linted, findings, error = lint_claims(shell.directory, [Path(document) for document in documents], update=update)
 
     def show() -> None:
         for page in linted:

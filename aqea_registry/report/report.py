@@ -3,18 +3,17 @@
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 
 import msgspec
 
 from aqea_registry.attestations.made import confirmed
-from aqea_registry.base.files import UnsafePath, inside, write_bytes
+from aqea_registry.base.files import write_bytes
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.references import address
 from aqea_registry.claims.check_claims import CheckedClaims, check_claims
-from aqea_registry.claims.ledger import Ledger
+from aqea_registry.claims.ledger import Ledger, own_paths
 from aqea_registry.claims.lint_claims import lint_claims
 from aqea_registry.project.citation import links, read_citation
 from aqea_registry.project.project import Project, RunRecord
@@ -110,9 +109,8 @@ def _unclaimed(root: Path, ledgers: Mapping[str, Ledger], folders: Sequence[Path
     """How many numbers of the ledgers' documents look like results and are in no ledger."""
     found = set()
     for ledger in ledgers.values():
-        places = [folder / Path(ledger.document.file).name for folder in folders]
-        with suppress(UnsafePath):
-            places.insert(0, inside(root, ledger.document.file))
+        elsewhere = (folder / Path(ledger.document.file).name for folder in folders)
+        places = [*own_paths(root, ledger.document.file), *elsewhere]
         found |= {*[place for place in places if place.is_file()][:1]}
     linted = lint_claims(root, sorted(found))[0] if found else ()  # without names it looks for documents itself
     return sum(fault.code == "claim-unbound" for document in linted for fault in document.faults)

@@ -277,3 +277,23 @@ def test_pair_sets_that_are_not_here_are_named(root: Path, values: dict[str, flo
     assert [note for note in done.notes if note.startswith("news-minilm: training/data")]
     measured = [claim.measured.result for claim in done.bound if claim.measured is not None]
     assert set(measured) == {"forum-minilm", "forum-mpnet", "news-mpnet"}
+
+
+def test_a_project_in_a_folder_of_a_repository_binds_its_papers(root: Path, values: dict[str, float], tmp_path: Path) -> None:
+    """What lies in `aqea/` judges, lints and fills documents of the folder around it, from any folder below."""
+    home = root.rename(tmp_path / "aqea")
+    (tmp_path / "text").mkdir()
+    right = PAPER.format(**values) + "\nAgain: {a:.2f}<!-- claim: paper:text.forum-minilm.cos_sim_pearson -->.\n".format(
+        **values
+    )
+    (tmp_path / "text/paper.md").write_text(right)
+    assert aqea("claims", "bind", "text/paper.md", "--write", cwd=tmp_path).status == 0
+    assert ledger_of(home).document.file == "text/paper.md"
+    checked = aqea("claims", "check", "--json", cwd=tmp_path / "text").json()
+    assert checked["documents"] == {"paper": "same"} and checked["counts"]["all"]["holds"] > 9
+    for words, cwd in ((("paper.md",), tmp_path / "text"), ((), tmp_path)):
+        linted = aqea("claims", "lint", *words, "--json", cwd=cwd).json()["documents"]
+        assert [(page["document"], page["bound"] > 9) for page in linted] == [(words[0] if words else "text/paper.md", True)]
+    assert aqea("claims", "fill", "--write", cwd=tmp_path / "text").status == 0
+    assert f"Again: {values['p']:.2f}<!--" in (tmp_path / "text/paper.md").read_text()
+    assert aqea("claims", "check", "--json", cwd=tmp_path).json()["documents"] == {"paper": "same"}
