@@ -20,6 +20,7 @@ from aqea_registry.attestations import statement as intoto
 from aqea_registry.attestations.statement import Period, Provenance, Resource, Statement, parse_statement
 from aqea_registry.base.files import Limit, TooLarge, read_small, write_bytes
 from aqea_registry.base.findings import Finding, unread
+from aqea_registry.base.progress import plural
 from aqea_registry.base.strict import load_json
 from aqea_registry.project.artefact import RunArtefact, published_path
 from aqea_registry.project.lock import Pin
@@ -199,7 +200,7 @@ def judge_statements(attachments: Mapping[str, bytes], release: Release, referen
             findings += wrong
     rows = [row for statement in sound for row in remade(statement, sound)]
     machines = sorted({row.where() for row in rows if row.again})
-    text = f"{reference} has {len(sound)} statement{'' if len(sound) == 1 else 's'} beside it"
+    text = f"{reference} has {plural(len(sound), 'statement')} beside it"
     text += f"; made again on {'; on '.join(machines)}" if machines else ""
     stated = [made.build_definition.external_parameters.get(GIVEN) for statement in sound if (made := statement.provenance())]
     given = sorted({str(key) for keys in stated if isinstance(keys, list) for key in keys})

@@ -76,9 +76,9 @@ def size_text(size: int) -> str:
     return f"{value:.1f} {unit}"
 
 
-def plural(count: int, noun: str) -> str:
-    """A count with its noun: `1 file`, `2 files`, `1 entry`, `2 entries`."""
-    return f"{count} {noun if count == 1 else f'{noun[:-1]}ies' if noun.endswith('ry') else f'{noun}s'}"
+def plural(count: int, one: str, many: str | None = None, form: str = "") -> str:
+    """A count with its words: `1 file`, `2 files`; `many` where that is not `one` with an s, `form` as in a format string."""
+    return f"{count:{form}} {one if count == 1 else many or f'{one}s'}"
 
 
 def markdown_table(header: Sequence[object], rows: Sequence[Sequence[object]]) -> str:

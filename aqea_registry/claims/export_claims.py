@@ -16,7 +16,7 @@ from typing import Any, Literal
 import msgspec
 
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding
-from aqea_registry.base.progress import Reporter
+from aqea_registry.base.progress import Reporter, plural
 from aqea_registry.claims.binding import macro_names
 from aqea_registry.claims.check_claims import check_claims
 from aqea_registry.claims.ledger import Claim, Verdict
@@ -66,7 +66,7 @@ def export_claims(
         text=latex_text(checked.verdicts, given) if form == "latex" else _json_text(checked.verdicts, given),
         numbers=len(checked.verdicts),
         findings=tuple(finding for finding in checked.findings if finding.code != "claim-unbound"),
-        warnings=(f"{len(unbound)} claims rest on nothing, first {unbound[0]}",) if unbound else (),
+        warnings=(f"{plural(len(unbound), 'claim rests', 'claims rest')} on nothing, first {unbound[0]}",) if unbound else (),
     )
 
 

@@ -14,6 +14,7 @@ import msgspec
 from aqea_registry.base.extras import require
 from aqea_registry.base.files import Limit, TooLarge, locked, read_small, write_bytes
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Refused, listed
+from aqea_registry.base.progress import plural
 from aqea_registry.claims import drafting
 from aqea_registry.claims.drafting import EvaluationUnit, Imported, LeftOut, read_number
 from aqea_registry.claims.ledger import FOLDER, Claim, Document, Ledger, homes, parse_ledger, render_ledger
@@ -154,7 +155,7 @@ def accounting(imported: ImportedClaims) -> str:
     for left in imported.left_out:
         reasons[left.reason] += left.numbers
     why = f" ({', '.join(f'{reason}: {count}' for reason, count in reasons.most_common())})" if reasons else ""
-    return f"{imported.seen} numbers seen, {imported.imported} imported, {reasons.total()} left out{why}"
+    return f"{plural(imported.seen, 'number')} seen, {imported.imported} imported, {reasons.total()} left out{why}"
 
 
 def _merge_findings(name: str, merged: Merged, *, prune: bool) -> Iterator[Finding]:
@@ -226,7 +227,7 @@ def _read_document(
     read.findings.extend(findings)
     drafting.claims_of_tables(tables, text, path.name, units.pop() if len(units) == 1 else None, read)
     if not read.claims and read.left_out:
-        message = f"{path.name}: not one of its {sum(left.numbers for left in read.left_out)} numbers could be read"
+        message = f"{path.name}: not one of its {plural(sum(left.numbers for left in read.left_out), 'number')} could be read"
         message = "; ".join([message, *left_out_notes(read.left_out)])
     if suffix not in DELIMITERS:
         read.claims.extend(claims_of_text(text, kind_of(suffix, text), read.tables))

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from aqea_registry.base.findings import Finding, Unchecked, listed
+from aqea_registry.base.progress import plural
 from aqea_registry.claims import quantity
 from aqea_registry.claims.evidence import MALFORMED, NAMED, Evidence
 from aqea_registry.claims.ledger import Claim, Verdict
@@ -165,7 +166,7 @@ def verdict_findings(verdicts: Iterable[Verdict], documents: Mapping[str, str], 
         elif verdict.state == "unchecked" and strict and verdict.reason != STALE:  # of that there is one for the document
             yield Finding("broken-link", subject, f"unchecked, {verdict.reason}: {message}", None, claim.text, *place)
     for ledger, ids in unbound.items():
-        message = f"{len(ids)} claims have no evidence: {listed(ids, NAMED)}"
+        message = f"{plural(len(ids), 'claim has', 'claims have')} no evidence: {listed(ids, NAMED)}"
         yield Finding("claim-unbound", ledger, message, file=documents.get(ledger))
 
 

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from aqea_registry import __version__
 from aqea_registry.base.files import write_bytes
-from aqea_registry.base.progress import hide_secrets, markdown_table, printable
+from aqea_registry.base.progress import hide_secrets, markdown_table, plural, printable
 
 if TYPE_CHECKING:
     from aqea_registry.base.findings import Finding, RegistryError
@@ -130,7 +130,7 @@ def _escaped(text: str, also: str = "") -> str:
 def job_summary(ended: Ended) -> str:
     """What the page of a job shows of a command, in Markdown: the first findings."""
     count = len(ended.findings)
-    state = "not done" if ended.stopped and not count else f"{count or 'no'} {'finding' if count == 1 else 'findings'}"
+    state = "not done" if ended.stopped and not count else plural(count, "finding") if count else "no findings"
     rows = [
         (f"`{finding.code}`", _plain(f"{place.file}:{place.line or ''}".rstrip(":") if place else ""), _plain(finding.text))
         for finding, place in ended.findings[:MOST]

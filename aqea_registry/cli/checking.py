@@ -63,11 +63,13 @@ def _show(checked: Verified, found: Mapping[str, Any]) -> None:
         click.echo(printable(f"note: {note}"))
     for key, examined in found["pair_sets"].items():
         spearman = examined.metrics.cos_sim_spearman
-        click.echo(f"{key}: {examined.header.n_pairs} pairs x {examined.header.dimension}, cosine Spearman {spearman!r}")
+        click.echo(
+            f"{key}: {plural(examined.header.n_pairs, 'pair')} x {examined.header.dimension}, cosine Spearman {spearman!r}"
+        )
     for reference, held in found["held"].items():
         from aqea_registry.stores.release import how_checked
 
-        click.echo(printable(f"{reference}: {len(held)} files: {how_checked(held)}"))
+        click.echo(printable(f"{reference}: {plural(len(held), 'file')}: {how_checked(held)}"))
     state = paint(plural(len(checked.findings), "finding"), "FAILED") if checked.findings else paint("no findings")
     echo(f"{printable(checked.target)}: {plural(checked.files, 'file')}, {size_text(checked.bytes)}: {state}")
 
@@ -215,7 +217,9 @@ def show_pair_set(found: PairSetComparison) -> None:
     print_table(("", "first", "second"), _sides(found.before, found.after))
     if figures := found.figures:
         quantiles = ", ".join(f"{float(share):.0%}: {_cosine(value)}" for share, value in figures.quantiles.items())
-        click.echo(f"largest difference {figures.largest:.3e}; bound {found.bound:g}, beyond it {figures.rows_beyond} rows")
+        click.echo(
+            f"largest difference {figures.largest:.3e}; bound {found.bound:g}, beyond it {plural(figures.rows_beyond, 'row')}"
+        )
         click.echo(f"cosine of each vector with its counterpart: least {_cosine(figures.least_cosine)}, {quantiles}")
         if figures.rank_changes is not None:
             click.echo(f"pairs whose rank by cosine changed: {figures.rank_changes} of {figures.rows}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aqea_registry.base.progress import printable
+from aqea_registry.base.progress import plural, printable
 from aqea_registry.cli.shell import Outcome, Shell, command_of, complete, epilog, examples, main
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def import_(
         changes = f"{len(imported.added)} new, {len(imported.changed)} changed"
         changes += f", {len(imported.gone)} {'removed' if prune else 'stale'}" if imported.gone else ""
         state = "written" if imported.written else "unchanged"
-        click.echo(f"{imported.ledger}: {imported.claims} claims, {changes}: {state}")
+        click.echo(f"{imported.ledger}: {plural(imported.claims, 'claim')}, {changes}: {state}")
         click.echo(accounting(imported))
 
     return Outcome(imported.findings, imported, show)
@@ -172,7 +172,9 @@ def lint(shell: Shell, documents: tuple[str, ...], update: bool) -> Outcome:
     def show() -> None:
         for page in linted:
             counts = f"{page.bound} bound, {page.examples} examples, {page.results - page.bound - page.examples} unbound"
-            click.echo(printable(f"{page.document}: {page.results} numbers look like results: {counts}"))
+            click.echo(
+                printable(f"{page.document}: {plural(page.results, 'number looks', 'numbers look')} like results: {counts}")
+            )
             for ledger in page.updated:
                 click.echo(printable(f"  {ledger}: updated"))
 
@@ -239,7 +241,7 @@ def export_(
     piped = to is None and not shell.json  # then the standard output has nothing but the file
     for warning in (*exported.warnings, *(f"{finding.subject}: {finding.message}" for finding in findings if piped)):
         shell.report.warn(warning)
-    shown = f"{to}: {numbers} numbers" if to else text.removesuffix("\n")
+    shown = f"{to}: {plural(numbers, 'number')}" if to else text.removesuffix("\n")
     data = {"format": form, "path": str(to) if to else None, "numbers": numbers, "text": None if to else text}
     show = partial(click.echo, printable(shown) if to else shown)
     return Outcome(() if piped else findings, data, show, status=int(bool(findings)))

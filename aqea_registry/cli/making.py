@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aqea_registry.base.progress import printable, size_text
+from aqea_registry.base.progress import plural, printable, size_text
 from aqea_registry.cli.claiming import DOCUMENTS
 from aqea_registry.cli.shell import Outcome, Shell, command, complete, echo, examples
 from aqea_registry.cli.tables import paint
@@ -43,7 +43,9 @@ def pin(shell: Shell, names: tuple[str, ...], check: bool, record: bool, commits
     def show() -> None:
         for pinned in made.done:
             commit, source = pinned.pin.commit_text(), pinned.pin.resolved_from or "unresolved"
-            echo(f"{paint(f'{pinned.state:10}')} {pinned.name}: {len(pinned.pin.files)} files, {commit}, from {source}")
+            echo(
+                f"{paint(f'{pinned.state:10}')} {pinned.name}: {plural(len(pinned.pin.files), 'file')}, {commit}, from {source}"
+            )
             for path in pinned.changed_files:
                 click.echo(f"           {path} is another file now")
         for name in made.failed:
@@ -127,7 +129,7 @@ def _made(made: Generated) -> Outcome:
     from aqea_registry.vectors.scores import Metrics
 
     def show() -> None:
-        click.echo(f"{made.path}: {made.n_pairs} pairs x {made.dimension}, {made.precision}")
+        click.echo(f"{made.path}: {plural(made.n_pairs, 'pair')} x {made.dimension}, {made.precision}")
         if made.precision != "given":
             click.echo(f"sentences encoded now {made.encoded}, before {made.reused}")
         if made.margin is not None:
@@ -167,7 +169,7 @@ def manifest(shell: Shell) -> Outcome:
     project = shell.project()
     files, changed = write_manifest(project.root, project.run.paths(), shell.report)
     data = {path: {"sha256": sha256, "size": size} for path, (sha256, size) in files.items()}
-    text = f"{MANIFEST}: {len(files)} files{'' if changed else ', unchanged'}"
+    text = f"{MANIFEST}: {plural(len(files), 'file')}{'' if changed else ', unchanged'}"
     return Outcome((), {"files": data, "changed": changed}, lambda: click.echo(text))
 
 
@@ -241,7 +243,7 @@ def _show(traced: Traced, down: list[Branch], up: list[Branch]) -> None:
             bare = msgspec.structs.replace(node, facts={}) if node.id in traced.found else node
             print_tree("carried by", branch._replace(node=bare), upwards=True)
     numbers = Counter[str](node.kind for node in traced.carried_by.nodes if node.id not in traced.found)
-    links = "1 broken link" if len(traced.findings) == 1 else f"{len(traced.findings) or 'no'} broken links"
+    links = plural(len(traced.findings), "broken link") if traced.findings else "no broken links"
     click.echo(f"what rests on it: {counted(numbers) or 'nothing'}; {links}")
 
 

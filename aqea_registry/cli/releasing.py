@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aqea_registry.base.progress import printable, size_text
+from aqea_registry.base.progress import plural, printable, size_text
 from aqea_registry.cli.shell import Outcome, Shell, command, complete, echo, examples
 from aqea_registry.cli.tables import paint
 
@@ -38,7 +38,7 @@ def package(shell: Shell, folder: str) -> Outcome:
 
     def show() -> None:
         state = f"{len(done.written)} written" if done.written else "nothing to do"
-        click.echo(printable(f"{done.folder}: {done.files} files, {size_text(done.bytes)}: {state}"))
+        click.echo(printable(f"{done.folder}: {plural(done.files, 'file')}, {size_text(done.bytes)}: {state}"))
 
     return Outcome((), done, show)
 
@@ -62,7 +62,7 @@ def publish(shell: Shell, tag: str, stores: tuple[str, ...], dry_run: bool) -> O
     done, error = operation(project, tag, specs, shell.report, dry_run=dry_run)
 
     def show() -> None:
-        click.echo(f"{tag} is {done.digest}: {done.files} files, {size_text(done.bytes)}")
+        click.echo(f"{tag} is {done.digest}: {plural(done.files, 'file')}, {size_text(done.bytes)}")
         for put in done.puts:
             click.echo(printable(f"{put.reference}: {_words(put)}"))
 
@@ -70,7 +70,7 @@ def publish(shell: Shell, tag: str, stores: tuple[str, ...], dry_run: bool) -> O
 
 
 def _words(result: StoreResult) -> str:
-    sent = f"{result.new} blobs, {size_text(result.bytes)}; {result.reused} already present"
+    sent = f"{plural(result.new, 'blob')}, {size_text(result.bytes)}; {result.reused} already present"
     again = "its receipt was lost and was written again"
     words = {
         "planned": f"would be sent: {sent}",
@@ -132,7 +132,7 @@ def pull(
             click.echo(printable(f"note: this release is {done.status}"))
         click.echo(f"{tag or reference} is {done.digest}")
         state = f"{done.fetched} fetched ({size_text(done.bytes)}), {done.files - done.fetched} there already"
-        click.echo(printable(f"{done.folder}: {done.files} files, {state}"))
+        click.echo(printable(f"{done.folder}: {plural(done.files, 'file')}, {state}"))
         if isinstance(done, Restored):
             for file in done.wanted:
                 click.echo(
@@ -223,7 +223,7 @@ def confirm(
             echo(f"{key}: {paint(verdict)}")
         for remark in done.given:
             click.echo(printable(f"not confirmed: {remark}"))
-        click.echo(printable(f"{done.encoded} sentences encoded on {'; on '.join(done.machines)}"))
+        click.echo(printable(f"{plural(done.encoded, 'sentence')} encoded on {'; on '.join(done.machines)}"))
         click.echo(printable(f"{done.path}{f', and beside {reference}' if done.added else ''}"))
 
     return Outcome((), done, show, status=int("DIVERGED" in done.verdicts.values()))

@@ -53,5 +53,6 @@ def table_lines(header: Sequence[str], rows: Sequence[Sequence[str]], width: int
         for number, text in enumerate(wrapped):
             cells = [text if column == widest else "" if number else cell for column, cell in enumerate(row)]
             padded = [cell + " " * (size - cell_len(cell)) for cell, size in zip(cells, widths, strict=True)]
+            padded[-1] = padded[-1].rstrip()
             bold = [click.style(cell, bold=True) for cell in padded]
             yield GAP.join(bold if row is header else map(_cell, padded, header)).rstrip()

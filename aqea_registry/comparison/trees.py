@@ -13,7 +13,7 @@ import msgspec
 
 from aqea_registry.base.files import Limit, UnsafePath, WrongBytes, copy_checked, hash_files, inside, read_small, size_of
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused, RegistryError
-from aqea_registry.base.progress import Reporter, markdown_table
+from aqea_registry.base.progress import Reporter, markdown_table, plural
 from aqea_registry.base.references import join_reference
 from aqea_registry.base.sha256_list import MANIFEST, parse_list
 from aqea_registry.base.strict import load_yaml
@@ -137,7 +137,7 @@ def pick(tree: Tree, like: str) -> str:
     if len(found) == 1:
         return found[0]
     known = ", ".join(path for path in sorted(tree.files) if path.endswith(MAY_HOLD_PAIRS)) or "none that may hold pair sets"
-    state = f"{len(found)} files called {name}" if found else f"no file called {name}"
+    state = f"{plural(len(found), 'file')} called {name}" if found else f"no file called {name}"
     raise CannotCheck(f"{tree.name} has {state}", f"it has {known}")
 
 

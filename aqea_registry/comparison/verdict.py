@@ -6,6 +6,7 @@ from typing import Literal
 import msgspec
 import numpy as np
 
+from aqea_registry.base.progress import plural
 from aqea_registry.comparison.diagnosis import diagnose
 from aqea_registry.comparison.evidence import EXACT_ROWS, Compared, Diagnosis, rank_changes, scores_of, tied, with_ties_of
 from aqea_registry.comparison.measures import FORMS, OneSide
@@ -129,7 +130,8 @@ def decide(
 ) -> PairSetComparison:
     """The verdict on two files with different bytes. Without `claimed` numbers of ledgers the six scores count as printed."""
     numbers = tuple(claimed) or tuple(_printed(scores) if scores else ())
-    basis = f"{len(claimed)} numbers of the ledgers" if claimed else f"no ledger: six scores, in percent with {DIGITS} decimals"
+    no_ledger = f"no ledger: six scores, in percent with {DIGITS} decimals"
+    basis = f"{plural(len(claimed), 'number')} of the ledgers" if claimed else no_ledger
     verdict = _verdict(compared, numbers)
     diagnoses: tuple[Diagnosis, ...] = ()
     first = worst = None

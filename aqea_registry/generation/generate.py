@@ -19,7 +19,7 @@ from aqea_registry.attestations.made import now, write_pair_set_statement
 from aqea_registry.base.extras import require, unusable
 from aqea_registry.base.files import Advance, Limit, atomic_write, hash_file, open_regular, read_small, write_bytes
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused, suggestion
-from aqea_registry.base.progress import Reporter
+from aqea_registry.base.progress import Reporter, plural
 from aqea_registry.embedding.encoder import CodeRefusedError, Encoded, Encoder, NoDevice, Settings, this_machine
 from aqea_registry.embedding.vector_cache import VectorCache, libraries
 from aqea_registry.generation.inputs import Matrices, given_vectors, pinned_files, pinned_rows
@@ -292,7 +292,7 @@ def _encode(
         started = time.monotonic()
         _keep(model, encoder, first, caches, advance)
         seconds = (time.monotonic() - started) * sum(map(len, rest)) / max(1, sum(map(len, first)))
-        report.note(f"{label}: {len(sentences):,} sentence{'' if len(sentences) == 1 else 's'}, {_duration(seconds)}")
+        report.note(f"{label}: {plural(len(sentences), 'sentence', form=',')}, {_duration(seconds)}")
         _keep(model, encoder, rest, caches, advance)
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from aqea_registry.base.files import hash_files, size_of, write_bytes
 from aqea_registry.base.findings import Finding, Refused, unread
-from aqea_registry.base.progress import Reporter
+from aqea_registry.base.progress import Reporter, plural
 from aqea_registry.base.recognise import canonical_findings, conflict, one_side
 from aqea_registry.base.sha256_list import MANIFEST, SIZES, parse_list, render
 
@@ -31,7 +31,8 @@ def write_manifest(root: Path, paths: Iterable[str], report: Reporter) -> tuple[
         else:
             files[path] = (found.sha256, found.size)
     if findings:
-        raise Refused(f"{len(findings)} files of the run are missing, first {findings[0].subject}", findings, "run: dvc repro")
+        message = f"{plural(len(findings), 'file')} of the run not found, first {findings[0].subject}"
+        raise Refused(message, findings, "run: dvc repro")
     changed = write_bytes(root / MANIFEST, render({path: sha256 for path, (sha256, _) in files.items()}))
     changed |= write_bytes(root / SIZES, render_sizes({path: size for path, (_, size) in files.items()}))
     return files, changed

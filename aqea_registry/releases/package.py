@@ -15,7 +15,7 @@ import msgspec
 
 from aqea_registry.base.files import PART, Limit, copy_checked, hash_files, open_regular, read_small, write_bytes
 from aqea_registry.base.findings import Finding, Refused
-from aqea_registry.base.progress import Reporter, Silent
+from aqea_registry.base.progress import Reporter, Silent, plural
 from aqea_registry.base.sha256_list import parse_list, render
 from aqea_registry.base.strict import convert, load_json
 from aqea_registry.claims.check_claims import check_claims
@@ -73,7 +73,7 @@ def assemble(project: Project, report: Reporter) -> Package:
     """Verify a run, judge its claims, draw its graph and page, and package it. Raises Refused, with all findings."""
     checked = verify_project(project, report)
     if checked.findings:
-        message = f"verification has {len(checked.findings)} findings, so there is no release of this run"
+        message = f"verification has {plural(len(checked.findings), 'finding')}, so there is no release of this run"
         raise Refused(message, checked.findings, "run: dvc repro, then aqea-registry verify")
     judged = check_claims(project, (), Silent(), scope=Scope.RELEASE, verified=checked)
     graph = build_graph(outline(project, judged, scope=Scope.RELEASE), checked)
@@ -220,7 +220,7 @@ def _refuse_foreign(
     )
     if foreign:
         raise Refused(
-            f"{folder} holds {len(foreign)} files that are not of a package made here, first {foreign[0]}; nothing was written",
+            f"{folder} holds {plural(len(foreign), 'file')} not of a package made here, first {foreign[0]}; nothing written",
             [Finding("unexpected", str(folder / path), "the file is not of a package made here") for path in foreign],
             "move them away, or name another folder with --to",
         )

@@ -10,7 +10,7 @@ import msgspec
 
 from aqea_registry.base.files import WrongBytes, copy_checked, hash_file, inside, open_regular, write_bytes
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Refused
-from aqea_registry.base.progress import Reporter
+from aqea_registry.base.progress import Reporter, plural
 from aqea_registry.base.references import join_reference
 from aqea_registry.comparison.trees import PINS
 from aqea_registry.project.artefact import PROJECT, CatalogueEntry, RunArtefact, plot_text
@@ -97,7 +97,7 @@ def from_nothing(
             raise Refused.of("unsafe-model", f"models.{name}", message, hint=way)
     if restored.wanted:
         findings = [Finding("missing", file.path, f"of {file.name}; its sha256 is {file.sha256}") for file in restored.wanted]
-        message = f"{len(findings)} files of sentences are not part of the release"
+        message = f"{plural(len(findings), 'file of sentences is', 'files of sentences are')} not part of the release"
         raise CannotCheck(message, f"run it again with --source {restored.wanted[0].name}=PATH", findings)
     return project
 

@@ -14,7 +14,7 @@ import msgspec
 
 from aqea_registry.attestations.made import Remade
 from aqea_registry.base.findings import Finding
-from aqea_registry.base.progress import printable
+from aqea_registry.base.progress import plural, printable
 from aqea_registry.claims.ledger import Ledger, Verdict
 from aqea_registry.documents.metrics import metric_name
 from aqea_registry.project.lock import Pin
@@ -190,10 +190,10 @@ def headline(counts: Mapping[str, int]) -> str:
 
 def standing(verified: int, findings: Sequence[Finding]) -> str:
     """What verification found beside contradicted and unbound claims, in a sentence."""
-    files, count = f"{verified:,} file{'' if verified == 1 else 's'}", len(findings)
+    files, count = plural(verified, "file", form=","), len(findings)
     if not findings:
         return f"Verification of {files} found nothing wrong."
-    return f"Verification of {files} and of the ledgers ended with {count:,} finding{'' if count == 1 else 's'}."
+    return f"Verification of {files} and of the ledgers ended with {plural(count, 'finding', form=',')}."
 
 
 def _contradictions(content: Content) -> Iterator[Contradiction]:

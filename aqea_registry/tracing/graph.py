@@ -16,7 +16,7 @@ import msgspec
 
 from aqea_registry.base.files import UnsafePath, inside
 from aqea_registry.base.findings import Finding
-from aqea_registry.base.progress import printable
+from aqea_registry.base.progress import plural, printable
 from aqea_registry.project.project import RunRecord
 
 Kind = Literal[
@@ -165,7 +165,7 @@ def counted(counts: Mapping[str, int]) -> str:
     """Numbers of nodes by kind, for people: `6 metrics, 1 pair set`."""
     kinds = ((kind, number) for kind, number in sorted(counts.items(), key=lambda count: _ORDER[count[0]]) if number)
     return ", ".join(
-        f"{number} {kind.replace('-', ' ')}{'' if number == 1 or kind == 'parameters' else 's'}" for kind, number in kinds
+        plural(number, (name := kind.replace("-", " ")), name if kind == "parameters" else None) for kind, number in kinds
     )
 
 

@@ -19,7 +19,7 @@ import msgspec
 
 from aqea_registry.base.files import PART, FileDigest, Limit, open_regular, read_small, wrong_content
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding
-from aqea_registry.base.progress import Reporter
+from aqea_registry.base.progress import Reporter, plural
 from aqea_registry.base.sha256_list import MANIFEST, PAYLOAD, SIZES, TAGS
 from aqea_registry.verification.verify_list import CheckedList, hash_listed, read_findings, verify_list
 
@@ -85,7 +85,9 @@ def surplus(
         else:
             left[kind] += 1
     counts = ", ".join(f"{count} {kind}" for kind, count in left.items())
-    return findings, [f"{left.total()} files that programs leave beside others were not looked at: {counts}"] if left else []
+    return findings, [
+        f"not looked at: {plural(left.total(), 'file')} that programs leave beside others: {counts}"
+    ] if left else []
 
 
 def present(root: Path, folders: Iterable[str]) -> Iterator[str]:
@@ -125,7 +127,7 @@ def _verify_hub(folder: Path, places: Iterable[tuple[Path, Iterator[Kept | Findi
         unchecked += [file.subject for file in there if file.etag is None]
         by_sha256, by_git = (sum(len(file.etag or "") == length for file in there) for length in (64, 40))
         notes += [item for item in items if isinstance(item, str)]
-        notes += [f"{by_sha256} files checked by sha256, {by_git} by Git blob id (SHA-1)"]
+        notes += [f"{plural(by_sha256, 'file')} checked by sha256, {by_git} by Git blob id (SHA-1)"]
         files, size = files + by_sha256 + by_git, size + sum(digest.size for digest in digests.values())
     said = f"the Hub's client kept no digest of {len(unchecked)} files{f', first {unchecked[0]}' if unchecked else ''}"
     if not findings and (unchecked or not files):
@@ -181,7 +183,7 @@ def _cached(root: Path, target: Path, commits: Iterable[str]) -> Iterator[Kept |
     for at in sorted(loose - unfinished):
         yield Kept(os.path.relpath(root / at, target), at, _etag(at.removeprefix("blobs/")))
     if unfinished:
-        yield f"{len(unfinished)} unfinished downloads were not looked at"
+        yield f"not looked at: {plural(len(unfinished), 'unfinished download')}"
 
 
 def _local(root: Path) -> Iterator[Kept | Finding | str]:
@@ -202,7 +204,7 @@ def _local(root: Path) -> Iterator[Kept | Finding | str]:
     there = (path for path in present(root, ("",)) if not path.startswith(f"{LOCAL}/"))
     extra, notes = surplus(there, known, "the Hub's client has no record of it")
     at = ", ".join(sorted(trees)) or "an unknown commit"
-    yield f"read as a folder that the Hub's client downloaded to, at {at}: {len(known)} files"
+    yield f"read as a folder that the Hub's client downloaded to, at {at}: {plural(len(known), 'file')}"
     yield from extra
     yield from notes
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from aqea_registry.attestations.made import KEPT, confirmation_findings, read_attested, statement_notes, statement_paths
 from aqea_registry.base.files import FileDigest, UnsafePath, hash_file, holds, inside
 from aqea_registry.base.findings import Finding, Refused, Unchecked
-from aqea_registry.base.progress import Reporter
+from aqea_registry.base.progress import Reporter, plural
 from aqea_registry.base.recognise import canonical_findings
 from aqea_registry.base.sha256_list import MANIFEST, SIZES
 from aqea_registry.project.artefact import FORMATS, LEFT, OWN_FOLDERS, CatalogueEntry, RunArtefact, metrics_text
@@ -91,9 +91,9 @@ def _surplus(run: RunRecord, params: Params) -> tuple[list[Finding], list[str]]:
     theirs = {path for path in there - exports if any(f"{path}/".startswith(f"{out}/") for out in run.foreign)}
     findings, notes = surplus(there, ours | theirs)
     if ours:
-        notes.append(f"{len(ours)} files that export wrote are in no list and were not compared: {', '.join(sorted(ours))}")
+        notes.append(f"not compared: {plural(len(ours), 'file')} that export wrote and no list has: {', '.join(sorted(ours))}")
     if theirs:
-        notes.append(f"{len(theirs)} files of other stages of dvc.lock were not looked at; dvc status compares them")
+        notes.append(f"not looked at: {plural(len(theirs), 'file')} of other stages of dvc.lock; dvc status compares them")
     return findings, notes
 
 

@@ -16,7 +16,7 @@ from aqea_registry.attestations.made import judge_statements
 from aqea_registry.attestations.statement import NAME as STATEMENT
 from aqea_registry.base.files import LARGEST_TEXT, Limit, UnsafePath, hash_file, inside, read_small, read_stream
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Refused
-from aqea_registry.base.progress import Reporter
+from aqea_registry.base.progress import Reporter, plural
 from aqea_registry.base.recognise import why_other
 from aqea_registry.base.references import join_reference
 from aqea_registry.base.sha256_list import parse_list
@@ -173,7 +173,7 @@ def verify_download(folder: Path, listing: CheckedList, there: Set[str], report:
     reported |= {asset_name(subject) for subject in reported}
     findings += [finding for finding in digest_findings(folder, sums, by_name) if finding.subject not in reported]
     extra = {*texts, *(part.name for file in parts.files.values() for part in file.parts)}
-    notes = [f"{len(at)} files lie under the names of their assets on GitHub"] if at else []
+    notes = [f"{plural(len(at), 'file lies', 'files lie')} under the names of their assets on GitHub"] if at else []
     if release is not None:
         notes.append(f"{RECORD} names the release {release.digest()}")
         stored = list[StoredFile]()
@@ -241,4 +241,4 @@ def _judge_attachments(texts: Mapping[str, bytes], release: Release, findings: l
         mark = current(documents, release.digest())
         findings += wrong
         notes += [*([f"the release is {mark.text()}"] if mark else []), *said]
-    notes += [f"{others} documents beside other releases were not looked at"] if others else []
+    notes += [f"not looked at: {plural(others, 'document')} beside other releases"] if others else []

@@ -82,7 +82,7 @@ def test_latex_has_a_line_for_each_claim_as_printed(project: Path) -> None:
         "\\}"
     )
     assert [(one.code, one.subject) for one in done.findings] == [("claim-contradicted", "paper: wrong_1")]
-    assert done.warnings == ("1 claims rest on nothing, first paper:free",)
+    assert done.warnings == ("1 claim rests on nothing, first paper:free",)
     assert export_claims(open_project(project), [], Silent(), ["paper"], "latex") == done
     both = export_claims(open_project(project), [], Silent(), [], "latex").text
     assert set(lines) < set(both.splitlines()), "another ledger changes no line"
@@ -104,7 +104,7 @@ PAPER = r"""\documentclass{article}
 @pytest.mark.skipif(TEX is None, reason="no LaTeX here: apt-get install texlive-latex-base")
 def test_latex_compiles_and_doubtful_numbers_warn_where_they_are_printed(project: Path) -> None:
     done = aqea("claims", "export", "--format", "latex", "--to", "numbers.tex", cwd=project)
-    assert (done.status, done.err) == (1, "warning: 1 claims rest on nothing, first paper:free\n")
+    assert (done.status, done.err) == (1, "warning: 1 claim rests on nothing, first paper:free\n")
 
     def compiled(head: str = "", tail: str = "") -> tuple[int, str]:
         (project / "paper.tex").write_text(PAPER % (head, tail))
@@ -142,7 +142,7 @@ def test_json_has_every_claim_with_its_number(project: Path) -> None:
     assert (shown["free"], shown["wrong_1"]) == ((80.0, "unbound"), (82.03, "contradicted"))
     assert (shown["pooling"][0], shown["lost"][0], shown["minus"][0]) == (None, None, -0.5)
     told = done.err.splitlines()
-    assert told[0] == "warning: 1 claims rest on nothing, first paper:free"
+    assert told[0] == "warning: 1 claim rests on nothing, first paper:free"
     assert told[1].startswith("warning: paper: wrong_1: ")
 
 

@@ -264,7 +264,7 @@ def test_what_is_unbound_is_said_once_a_ledger() -> None:
     assert {one.state for one in verdicts} == {"unbound"}
     assert [(one.code, one.subject, one.message) for one in verdict_findings(verdicts, {})] == [
         ("claim-unbound", "l", "7 claims have no evidence: c0, c1, c2, c3, c4 and 2 more"),
-        ("claim-unbound", "m", "1 claims have no evidence: c0"),
+        ("claim-unbound", "m", "1 claim has no evidence: c0"),
     ]
     strictly = list(verdict_findings(verdicts, {"l": "p.md"}, strict=True))
     assert [(one.code, one.subject, one.file, one.line) for one in strictly[::7]] == [

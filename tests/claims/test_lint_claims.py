@@ -147,7 +147,7 @@ def test_what_is_no_text_is_told_and_does_not_stop_the_others(tmp_path: Path, na
     result = aqea("claims", "lint", name, "good.md", cwd=tmp_path)
     assert result.status == 3
     assert message in result.err
-    assert result.out.startswith("good.md: 1 numbers look like results")
+    assert result.out.startswith("good.md: 1 number looks like results")
 
 
 def test_five_megabytes_in_one_line_and_in_many(tmp_path: Path) -> None:

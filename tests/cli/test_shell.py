@@ -15,6 +15,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.shell_completion import ShellComplete
 
 from aqea_registry import __version__
 from aqea_registry.cli.shell import main
@@ -400,6 +401,27 @@ def test_a_tag_alone_is_of_the_first_store_of_the_project_and_a_path_comes_befor
     (project / "empty").touch()
     read = aqea("verify", "v1", cwd=project)
     assert (read.status, read.err) == (0, "note: v1 is read as the path; the release is oci:kept:v1\n")
+
+
+COMPLETED: dict[tuple[str, ...], tuple[str, set[str]]] = {
+    ("generate",): ("sma", {"small"}),
+    ("generate", "small"): ("minil", {"minilm"}),
+    ("export",): ("train", {PAIRS}),
+    ("claims", "check"): ("mar", {"margins"}),
+    ("trace",): ("small-", {"small-minilm", "small-"}),  # or a path that begins so
+    ("pull",): ("v", {"v1", "v"}),
+    ("mark", "--tag"): ("", {"v1"}),
+    ("pin", "-C", "/"): ("sma", set()),
+}
+
+
+@pytest.mark.weights
+def test_a_shell_completes_names_of_the_project(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert aqea("publish", "--tag", "v1", cwd=project).status == 0
+    monkeypatch.chdir(project)
+    shell = ShellComplete(main, {}, "aqea-registry", "_AQEA_REGISTRY_COMPLETE")
+    for words, (typed, names) in COMPLETED.items():
+        assert {item.value for item in shell.get_completions([*words], typed)} == names, words
 
 
 def code_of_readme() -> Iterator[str]:

@@ -283,7 +283,7 @@ def test_what_a_ledger_claims_decides(few: Project, pinned: Path, rough: Values,
         two = claim("two", "cos_sim_spearman", f"{100 * exact.header.baseline_spearman:.2f}")
         ledger(two)
         found = pair_set(pinned, other, few.root)
-        assert (found.verdict, found.basis) == ("EQUIVALENT", "1 numbers of the ledgers")
+        assert (found.verdict, found.basis) == ("EQUIVALENT", "1 number of the ledgers")
         assert [(one.claim, one.same) for one in found.numbers] == [("compared:two", True)]
         ledger(two, claim("all", "cos_sim_pearson", repr(100 * pearson)))
         found = pair_set(pinned, other, few.root)

@@ -76,7 +76,7 @@ def test_every_layout_of_the_client_is_read_and_checked(first: Downloads) -> Non
         assert (result.status, value["files"], value["findings"]) == (0, count, []), result
         notes = "\n".join(value["notes"])
         assert "read as" in notes and first.commit in notes
-        assert f"1 files checked by sha256, {count - 1} by Git blob id" in notes
+        assert f"1 file checked by sha256, {count - 1} by Git blob id" in notes
     assert aqea("verify", ".", cwd=first.snapshot).status == 0
 
 
@@ -143,7 +143,7 @@ def test_what_lies_loose_in_a_cache_is_checked_or_counted(downloads: Downloads) 
     assert codes(downloads.repository) == {("mismatch", f"blobs/{'b' * 64}")}
     (blobs / ("b" * 64)).unlink()
     result = verify(downloads.repository)
-    assert result.status == 0 and "1 unfinished downloads were not looked at" in result.out
+    assert result.status == 0 and "not looked at: 1 unfinished download" in result.out
 
 
 def test_a_record_that_cannot_be_read_is_a_finding(downloads: Downloads) -> None:
