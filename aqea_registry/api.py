@@ -40,13 +40,13 @@ def meaning(name: str, folder: Path, *, path: bool = True, start: Path | None = 
     (default: `folder`). Raises CannotCheck for a name that is neither a path nor a tag that the store has.
     """
     from aqea_registry.base.findings import CannotCheck, suggestion
-    from aqea_registry.base.references import is_bare_tag, split_reference, tag_in
+    from aqea_registry.base.references import is_bare_tag, is_folder, split_reference, tag_in
 
     there = path and (folder / name).exists()
     root = project_root(folder)
     if not is_bare_tag(name) or (there and not (root / PARAMS).exists()):
         return Meant(name)
-    from aqea_registry.stores.open_store import find, open_store
+    from aqea_registry.stores.open_store import find, layout_folder, open_store
     from aqea_registry.stores.receipts import receipt_path
 
     store = default_store(root)
@@ -58,14 +58,12 @@ def meaning(name: str, folder: Path, *, path: bool = True, start: Path | None = 
         try:
             find(open_store(spec, root), tag, digest)
         except CannotCheck as error:
-            paths, otherwise = (
-                (entry.name for entry in folder.iterdir()),
-                f"name a path, or a release: oci:DIR:TAG; {error.hint}",
-            )
-            hint = suggestion(name, paths, otherwise)
+            hint = f"name a path, or a release such as oci:DIR:TAG; {error.hint}"
+            hint = suggestion(name, [entry.name for entry in folder.iterdir()], hint) or hint
             raise CannotCheck(f"{name} not found: there is no such path, and {error.message}", hint) from error
-    seen = tag_in(_from(store, root, start or folder), name)
-    return Meant(seen, f"{name} is read as {seen}")
+    if is_folder(store) and root.absolute() != (start or folder).absolute():
+        store = f"oci:{os.path.relpath(layout_folder(root, store), start or folder)}"
+    return Meant(tag_in(store, name), f"{name} is read as {tag_in(store, name)}")
 
 
 def default_store(root: Path) -> str:
@@ -86,16 +84,6 @@ def project_root(folder: Path) -> Path:
     from aqea_registry.project.project import find_project
 
     return find_project(folder)
-
-
-def _from(spec: str, root: Path, start: Path) -> str:
-    """The spec of a store in a folder of `root`, as it is written at `start`."""
-    from aqea_registry.base.references import is_folder
-    from aqea_registry.stores.open_store import layout_folder
-
-    if not is_folder(spec) or root.absolute() == start.absolute():
-        return spec
-    return f"oci:{os.path.relpath(layout_folder(root, spec), start)}"
 
 
 def known_names(folder: Path, kinds: Collection[str]) -> list[str]:
@@ -128,9 +116,8 @@ def verify(target: str | Path = ".", *, root: str | Path | None = None, deep: bo
     `root` is the folder that a list's paths start at; `deep` downloads and hashes a release. Raises RegistryError.
     """
     meant = meaning(str(target), Path()).name
-    return verified(
-        None if meant == "." else meant, Path(), SILENT, root=None if root is None else Path(root), deep=deep
-    ).findings
+    start = None if root is None else Path(root)
+    return verified(None if meant == "." else meant, Path(), SILENT, root=start, deep=deep).findings
 
 
 def verified(target: str | None, folder: Path, report: Reporter, *, root: Path | None = None, deep: bool = False) -> Verified:
@@ -197,9 +184,8 @@ def load_pairs(what: str | Path, name: str | None = None, *, unit: Literal["floa
             spec, tag, digest = split_reference(meant)
             store = open_store(spec, Path())
             tree = tree_in_store(store, find(store, tag, digest), Path(scratch), SILENT)
-            sets = [
-                path for path in tree.files if path.endswith("_pairs.json") and f"/{(name or '').replace('-', '_')}" in path
-            ]
+            start = f"/{(name or '').replace('-', '_')}"
+            sets = [path for path in tree.files if path.endswith("_pairs.json") and start in path]
             path = tree.fetch(pick(tree, sets[0] if len(sets) == 1 else name or "*_pairs.json"))
         with open_pairs(path, meant) as pairs:
             first, second = (np.concatenate([*pairs.matrix(which)]) for which in (0, 1))

@@ -193,6 +193,7 @@ def test_in_a_pipe_there_is_no_colour_and_no_progress_and_quiet_is_quiet(
     assert result.out.endswith("\n")
     assert "\x1b" not in result.out
     assert "\r" not in result.out
+    assert not re.search("[\u2500-\u259f\u2026]", result.out), "no frames, and nothing cut off"
     assert aqea(*call, "-q", cwd=project, process=False) == (0, "", "")
 
 
