@@ -38,9 +38,10 @@ def verdicts(
     """
     from aqea_registry.base.progress import Silent
     from aqea_registry.claims.check_claims import check_claims
-    from aqea_registry.project.project import open_project
+    from aqea_registry.project.project import find_project, open_project
 
-    return check_claims(open_project(Path(project)), [*map(Path, documents)], Silent(), ledgers).verdicts
+    opened = open_project(find_project(Path(project)))
+    return check_claims(opened, [*map(Path, documents)], Silent(), ledgers).verdicts
 
 
 class _Callable(ModuleType):

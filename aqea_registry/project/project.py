@@ -3,6 +3,7 @@
 Which commit recorded the run, git says: it is asked as a command, and changes nothing.
 """
 
+import os
 import re
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -176,7 +177,8 @@ def find_project(start: Path) -> Path:
 
     It is the nearest one that has a params.yaml of this program, itself or in its folder `aqea`.
     """
-    folders = (root for folder in (start, *start.absolute().parents) for root in (folder, folder / OWN))
+    above = Path(os.path.abspath(start)).parents  # not of `project/../other`: the project is not above it
+    folders = (root for folder in (start, *above) for root in (folder, folder / OWN))
     return next(filter(is_project, folders), start)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import PAIRS
-from tests.tools import aqea
+from tests.tools import aqea, edit_params
 
 # The mistake, the command, the exit status, and words that the answer must have.
 MISTAKES: dict[str, tuple[tuple[str, ...], int, tuple[str, ...]]] = {
@@ -22,7 +22,7 @@ MISTAKES: dict[str, tuple[tuple[str, ...], int, tuple[str, ...]]] = {
     "a folder with --root": (("verify", "docs", "--root", "data"), 2, ("--root goes with a list", "verify LIST --root")),
     "receipts of a target": (("verify", "v1", "--remote"), 2, ("--remote goes with the project", "verify --remote")),
     "a folder that is not there": (("verify", "-C", "nowhere"), 2, ("'nowhere'", "does not exist")),
-    "a folder without a project": (("verify", "-C", "empty"), 2, ("empty is not a project", "params.yaml", "-C DIR")),
+    "a folder without a project": (("verify", "-C", "../empty"), 2, ("empty is not a project", "params.yaml", "-C DIR")),
     "a catalogue entry misspelt": (("pin", "smal"), 2, ("no entry 'smal'", "did you mean 'small'?")),
     "an option without its other": (("pin", "--record"), 2, ("--record goes with --check", "pin --check --record")),
     "a dataset misspelt": (("generate", "smal", "minilm"), 2, ("'smal'", "did you mean 'small minilm'?")),
@@ -59,7 +59,7 @@ def place(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project that these commands leave as it is."""
     folder = tmp_path_factory.mktemp("mistakes") / "project"
     shutil.copytree(made, folder, ignore=shutil.ignore_patterns(".aqea", ".git", ".dvc", "releases"))
-    (folder / "empty").mkdir()
+    (folder.parent / "empty").mkdir()
     return folder
 
 
@@ -73,3 +73,11 @@ def test_a_mistake_is_answered_with_its_name_its_reason_and_what_next(place: Pat
     assert [text for text in expected if text not in said] == [], said
     assert "error: " in result.err.lower()
     assert "  next: " in result.err or "--help" in result.err, "what next"
+
+
+@pytest.mark.weights
+def test_a_field_of_params_yaml_that_is_misspelt_is_named_with_the_right_one(project: Path) -> None:
+    edit_params(project, lambda params: params["models"]["minilm"].update(max_token=12))
+    result = aqea("verify", cwd=project)
+    assert result.status == 2
+    assert "max_token" in result.err and "did you mean" in result.err and "max_tokens" in result.err

@@ -394,6 +394,8 @@ def test_a_tag_alone_is_of_the_first_store_of_the_project_and_a_path_comes_befor
         meant = next(word for word in words if word.startswith("v1"))
         assert (result.status, result.err) == (0, f"note: {meant} is read as oci:kept:{meant}\n"), words
         assert aqea(*words, "-q", cwd=project) == (0, "", "")
+    below = aqea("verify", "v1", cwd=project / "docs")
+    assert (below.status, below.err) == (0, "note: v1 is read as oci:../kept:v1\n")
     assert aqea("verify", f"v1@sha256:{'0' * 64}", cwd=project).status == 1
     absent = aqea("verify", "v2", cwd=project)
     assert absent.status == 3 and "no such path" in absent.err and "oci:kept:v2: there is no such tag" in absent.err
