@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 
 from aqea_registry.base.files import Limit, TooLarge, UnsafePath, hash_file, inside, read_small
-from aqea_registry.base.findings import BadConfiguration, Finding, unread
+from aqea_registry.base.findings import BadConfiguration, Finding, suggestion, unread
 from aqea_registry.base.recognise import one_side
 from aqea_registry.base.strict import load_yaml
 from aqea_registry.documents.numbers import Unit
@@ -248,7 +248,10 @@ def parse_ledger(content: bytes, name: str) -> tuple[Ledger | None, list[Finding
         entries = msgspec.convert(value.get("claims") or [], list[Any], strict=True)
     except msgspec.ValidationError as error:
         return None, [Finding("malformed", name, str(error))]
-    findings = [Finding("malformed", f"{name}: {key}", "unknown field") for key in map(str, value) if key not in _FIELDS]
+    unknown = {key: suggestion(key, _FIELDS) for key in map(str, value) if key not in _FIELDS}
+    findings = [
+        Finding("malformed", f"{name}: {key}", f"unknown field{f'; {near}' if near else ''}") for key, near in unknown.items()
+    ]
     good: dict[str, Evaluation] = {}
     for key, entry in results.items():
         result = _converted(entry, Evaluation, f"{name}: results.{key}", findings)
