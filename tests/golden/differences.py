@@ -92,5 +92,6 @@ DIFFERENCES: tuple[Difference, ...] = (
         ("publish --tag v2 *", "package --to package", "verify package", "verify oci:fresh:v2"),
         ("/json/files", "/json/puts", "/json/written", "/json/held/*"),
     ),
+    Difference("whoever gives a word that is not a tag reads one that is", ("publish --tag not a tag",), ("/json/error/hint",)),
     Difference("a comparison of releases begins with a line for a person", ("compare *",), ("/json/summary",)),
 )
