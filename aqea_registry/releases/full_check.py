@@ -33,7 +33,7 @@ from aqea_registry.releases.layout import STAGES, parse_project, restored_path
 from aqea_registry.releases.package import CARD, CROISSANT, LIST, REPORT
 from aqea_registry.releases.pull import check_room
 from aqea_registry.releases.restore import bring_files, refuse_unknown
-from aqea_registry.releases.row_sample import RowSample, draw, make_again, sampled, why_not
+from aqea_registry.releases.row_sample import ELSEWHERE, RowSample, draw, make_again, sampled, why_not
 from aqea_registry.stores.open_store import find
 from aqea_registry.stores.port import Store
 from aqea_registry.stores.release import Release
@@ -100,7 +100,7 @@ def verify_fully(
     stored = verify_tagged(store, tagged, report, deep=False)
     said: list[Said] = [*stored.findings]
     with TemporaryDirectory(prefix="aqea-verify-") as scratch:
-        check_room(Path(scratch), release.size(), "make room, or name a folder on another disk: TMPDIR=DIR")
+        check_room(Path(scratch), release.size(), ELSEWHERE)
         digests = _bring(tree_in_store(store, tagged, Path(scratch), report), Path(scratch), said)
         opened, project = _open(Path(scratch), digests, said)
         if project is not None:
@@ -351,16 +351,14 @@ def _rows(
     differing = [_of_release(finding) for findings in found.values() for finding in findings]
     said += [*differing, *(_of_release(finding) for error in errors.values() for finding in error.findings)]
     for key, failed in errors.items():
-        why = failed.message.partition(" (put the files into")[0]  # the folder is a temporary one
-        said.append(NotChecked(f"{plural(len(drawn[key]), 'drawn row')} of {key}", why))
+        failed.message = failed.message.partition(" (put the files into")[0]  # the folder is a temporary one
+        failed.hint = "give what nobody publishes: --source NAME=PATH"
+        said.append(NotChecked(f"{plural(len(drawn[key]), 'drawn row')} of {key}", failed.message))
     population = sum(size for key, size in sizes.items() if key not in errors)
     encoded = sum(len(drawn[key]) for key in found)
     if population > encoded:
         said.append(NotChecked(f"{population - encoded} of {population} rows", "they were not drawn"))
-    if error := most_severe([*errors.values()]):
-        error.message = error.message.partition(" (put the files into")[0]
-        error.hint = "give what nobody publishes: --source NAME=PATH"
-    return sampled(population, encoded, encoded - len(differing)), error
+    return sampled(population, encoded, encoded - len(differing)), most_severe([*errors.values()])
 
 
 def _others(release: Release, opened: _Opened, statements: Sequence[Beside]) -> Iterator[NotChecked]:
@@ -372,7 +370,10 @@ def _others(release: Release, opened: _Opened, statements: Sequence[Beside]) -> 
     for path in release.files():
         if path not in read and not path.startswith(CLAIMS):
             yield NotChecked(path, "its bytes were checked, and nothing here reads it")
-    yield NotChecked(f"the words of {CARD} and {REPORT}", "their tables of scores, digests and pins were read")
+    if texts := [path for path in (CARD, REPORT) if path in release.files()]:
+        yield NotChecked(f"the words of {' and '.join(texts)}", "tables of scores, digests and pins were read")
+    if PINS not in release.files():
+        yield NotChecked("what the pair sets were made from", f"the release has no {PINS}")
     if statements:
         signed = len({statement.name for statement in statements if statement.signed}) or "none"
         yield NotChecked("who made the statements", f"{signed} of them signed, and signatures are not checked here")

@@ -72,11 +72,11 @@ def pull(
     )
 
 
-def check_room(folder: Path, needed: int, hint: str) -> None:
+def check_room(folder: Path, needed: int, hint: str, what: str = "the release") -> None:
     """Raise CannotCheck if the disk has not so many free bytes where a folder is or will be."""
     there = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
     if (free := shutil.disk_usage(there).free) < needed:
-        raise CannotCheck(f"{folder}: the release needs {needed} bytes and the disk has {free}", hint)
+        raise CannotCheck(f"{folder}: {what} needs {needed} bytes and the disk has {free}", hint)
 
 
 def _paths(folder: Path, places: Mapping[str, str]) -> dict[str, Path]:

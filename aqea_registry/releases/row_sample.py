@@ -25,10 +25,12 @@ from aqea_registry.generation.generate import pinned_model, vectors_of
 from aqea_registry.generation.inputs import pinned_rows
 from aqea_registry.project.artefact import CatalogueEntry, RunArtefact
 from aqea_registry.project.params import WRITTEN, Versions
+from aqea_registry.releases.pull import check_room
 from aqea_registry.sources.rows import Rows
 from aqea_registry.vectors.containers import pair_json
 from aqea_registry.vectors.pair_set import MICRO, Micro
 
+ELSEWHERE = "make room, or name a folder on another disk: TMPDIR=DIR"
 SHARE, DOUBT = 0.01, 0.05  # of wrong rows what the answer is about, and the chance of missing them that is accepted
 
 
@@ -123,6 +125,8 @@ def make_again(
             continue
         texts = chain.from_iterable(rows.texts for rows in wanted)
         try:
+            pin = artefacts[wanted[0].artefact.key].required_pins()[1]
+            check_room(catalogue[model].root, sum(file.size for file in pin.files.values()), ELSEWHERE, model)
             loaded = pinned_model(catalogue[model], artefacts.values(), report)
             cache = vectors_of(loaded, texts, Settings(), report, label=f"encode with {model}", fresh=False).cache
         except RegistryError as error:

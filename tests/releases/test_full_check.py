@@ -18,8 +18,10 @@ import pytest
 from aqea_registry.base.files import Advance, ignore, open_regular
 from aqea_registry.base.progress import Silent
 from aqea_registry.project.artefact import metrics_text
+from aqea_registry.project.params import WRITTEN, Versions
+from aqea_registry.project.project import open_project
 from aqea_registry.releases.full_check import verify_fully
-from aqea_registry.releases.row_sample import chance_of_missing, draw, sampled
+from aqea_registry.releases.row_sample import chance_of_missing, draw, sampled, why_not
 from aqea_registry.stores.oci_layout import Layout
 from aqea_registry.stores.open_store import find
 from aqea_registry.stores.release import build
@@ -283,6 +285,16 @@ def test_rows_are_drawn_by_digest_and_seed_and_none_twice() -> None:
 def test_the_chance_of_missing_wrong_rows_is_that_of_drawing_none_twice(population: int, wrong: int, drawn: int) -> None:
     exact = math.comb(population - wrong, drawn) / math.comb(population, drawn)
     assert chance_of_missing(population, wrong, drawn) == pytest.approx(exact, rel=1e-9)
+
+
+def test_code_of_a_stranger_is_not_run_and_what_is_not_canonical_is_not_compared(published: Path) -> None:
+    artefact = open_project(published).artefacts["weather-minilm"]
+    assert why_not(artefact, WRITTEN) is None
+    for field in ("trust_remote_code", "allow_pickle"):
+        model = msgspec.structs.replace(artefact.model_entry, **{field: True})
+        assert "code of its own" in str(why_not(msgspec.structs.replace(artefact, model_entry=model), WRITTEN))
+    assert "float32" in str(why_not(msgspec.structs.replace(artefact, precision="float32"), WRITTEN))
+    assert "version 99" in str(why_not(artefact, Versions(vectors=99)))
 
 
 def test_what_a_sample_shows_is_said_in_words() -> None:
