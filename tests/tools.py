@@ -275,13 +275,15 @@ def _limit(seconds: float) -> Iterator[None]:
 
 
 # The ledgers of whole cards and papers: a release with them takes ten times as long as one without.
-LARGE = tuple(f"manifests/claims/{name}.yaml" for name in ("kalm-paper", "lodestone-card", "minilm-card"))
-# What makes the tool and no project, or a project slow: there are hundreds of copies to make.
-LEFT_OUT = ("aqea_registry/", "tests/", *LARGE)
+CARDS = ROOT / "examples/model-cards"
+KALM = ROOT / "examples/kalm-paper"
+LARGE = (*(CARDS / f"manifests/claims/{name}-card.yaml" for name in ("lodestone", "minilm")), KALM / "manifests/claims/kalm-paper.yaml")
+# What makes the tool and no project: there are hundreds of copies to make.
+LEFT_OUT = ("aqea_registry/", "tests/", "examples/")
 
 
 def copy_checkout(target: Path) -> None:
-    """The project of this checkout, without its large ledgers, as git would commit it now, as a repository of its own."""
+    """The project of this checkout, without the examples, as git would commit it now, as a repository of its own."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True
     )

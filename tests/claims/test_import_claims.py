@@ -18,7 +18,7 @@ from aqea_registry.claims.ledger import Claim, Ledger, Measurement, Quotation, p
 from aqea_registry.project.project import open_project
 from tests.growth import assert_linear
 from tests.helpers import leftovers, tree
-from tests.tools import BIN, ROOT, SHARED, aqea, run
+from tests.tools import BIN, CARDS, ROOT, SHARED, aqea, run
 
 CARD = """---
 license: mit
@@ -632,7 +632,7 @@ def test_the_seeds_cards_are_read_whole(empty: Path, seed: str, ledger: str, cla
     lines = (SHARED / "seeds" / seed).read_text(encoding="utf-8").split("\n")
     assert all(claim.text in lines[(claim.at.line or 0) - 1] for claim in found.claims)
     assert len([claim for claim in found.claims if (claim.derived or "").startswith("max(")]) == 9
-    committed = ROOT / f"manifests/claims/{ledger}.yaml"
+    committed = CARDS / f"manifests/claims/{ledger}.yaml"
     (empty / "manifests/claims/committed.yaml").write_bytes(committed.read_bytes())
     again = import_claims(project, SHARED / "seeds" / seed, into="committed")
     assert (again.written, again.added, again.changed, again.gone) == (False, (), (), ())

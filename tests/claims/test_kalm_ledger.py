@@ -9,11 +9,11 @@ from collections.abc import Iterator
 import pytest
 
 from aqea_registry.claims.ledger import Claim, Ledger, parse_ledger, render_ledger
-from tests.tools import ROOT, SHARED, aqea
+from tests.tools import KALM, SHARED, aqea
 
 pytestmark = pytest.mark.shared
 
-LEDGER = ROOT / "manifests/claims/kalm-paper.yaml"
+LEDGER = KALM / "manifests/claims/kalm-paper.yaml"
 SEEDS = SHARED / "seeds"
 
 # What the paper contradicts itself in: the claim, what it prints, and what stands elsewhere.
@@ -124,7 +124,7 @@ def test_kalm_figures_that_differ_from_the_print_say_why(ledger: Ledger) -> None
 
 
 def test_kalm_check_finds_what_the_paper_contradicts_and_nothing_else() -> None:
-    result = aqea("claims", "check", "kalm-paper", "--documents", SEEDS, "--json", cwd=ROOT)
+    result = aqea("claims", "check", "kalm-paper", "--documents", SEEDS, "--json", cwd=KALM)
     assert result.status == 1, result.err
     answer = result.json()
     assert answer["documents"] == {"kalm-paper": "same"}
@@ -158,7 +158,7 @@ def test_kalm_averages_are_derived_from_what_they_average(ledger: Ledger) -> Non
 
 
 def test_kalm_every_number_that_looks_like_a_result_is_bound(ledger: Ledger) -> None:
-    result = aqea("claims", "lint", SEEDS / ledger.document.file, "--json", cwd=ROOT)
+    result = aqea("claims", "lint", SEEDS / ledger.document.file, "--json", cwd=KALM)
     assert result.status == 0, result.out + result.err
     (document,) = result.json()["documents"]
     assert document["sha256"] == ledger.document.sha256

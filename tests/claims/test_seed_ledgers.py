@@ -11,7 +11,8 @@ import yaml
 
 from aqea_registry.base.files import hash_file
 from aqea_registry.claims.ledger import FOLDER, Ledger, parse_ledger, render_ledger
-from tests.tools import ROOT, SHARED, aqea
+from tests.tools import CARDS as PROJECT
+from tests.tools import SHARED, aqea
 
 CARDS = ("lodestone-card", "minilm-card")
 NAMES = ("dataset-notes", *CARDS)
@@ -28,7 +29,7 @@ CONTRADICTED = {
 @cache
 def ledger(name: str) -> Ledger:
     """A committed ledger, in which nothing is malformed."""
-    parsed, findings = parse_ledger((ROOT / FOLDER / f"{name}.yaml").read_bytes(), name)
+    parsed, findings = parse_ledger((PROJECT / FOLDER / f"{name}.yaml").read_bytes(), name)
     assert parsed is not None and not findings
     return parsed
 
@@ -39,7 +40,7 @@ def lines(name: str) -> list[str]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_ledger_has_the_one_spelling(name: str) -> None:
-    assert render_ledger(ledger(name)) == (ROOT / FOLDER / f"{name}.yaml").read_bytes()
+    assert render_ledger(ledger(name)) == (PROJECT / FOLDER / f"{name}.yaml").read_bytes()
 
 
 @pytest.mark.shared
@@ -114,7 +115,7 @@ def test_every_row_of_a_training_table_is_a_term_of_its_total(name: str, rows: i
 
 
 def test_checking_the_ledgers_finds_the_known_contradictions_and_no_other() -> None:
-    result = aqea("claims", "check", *NAMES, "--json", cwd=ROOT)
+    result = aqea("claims", "check", *NAMES, "--json", cwd=PROJECT)
     answer = result.json()
     assert result.status == 1
     assert {finding["code"] for finding in answer["findings"]} == {"claim-contradicted", "unpinned"}

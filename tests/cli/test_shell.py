@@ -143,7 +143,7 @@ CALLS: dict[tuple[str, ...], tuple[tuple[str, ...], set[str]]] = {
     ("pull",): (("pull", "oci:releases:v1"), {"reference", "digest", "folder", "files", "fetched", "bytes", "status"}),
     ("compare",): (("compare", "oci:releases:v1", "oci:releases:v1"), {"verdict", "changes"}),
     ("confirm",): (("confirm", "oci:releases:v1"), {"reference", "digest", "verdicts", "machines", "encoded", "path", "added"}),
-    ("claims", "check"): (("claims", "check", "dataset-notes"), {"documents", "notes", "verdicts"}),
+    ("claims", "check"): (("claims", "check", "small-set"), {"documents", "notes", "verdicts"}),
     ("mark",): (("mark", "--tag", "v1", "--withdrawn", "--reason", "a fault"), {"marked"}),
     ("claims", "export"): (("claims", "export", "--format", "model-index"), {"format", "path", "numbers", "text"}),
     ("claims", "lint"): (("claims", "lint", "CHANGELOG.md"), {"documents"}),
