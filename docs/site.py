@@ -6,7 +6,7 @@ from pathlib import Path
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
-PAGES = ("*.md", "docs/*.md", "benchmarks/*.md")
+PAGES = ("*.md", "docs/*.md", "benchmarks/*.md", "examples/*.md")
 LINK = re.compile(r"\]\(([^)#:]+)")
 
 

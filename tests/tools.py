@@ -277,7 +277,10 @@ def _limit(seconds: float) -> Iterator[None]:
 # The ledgers of whole cards and papers: a release with them takes ten times as long as one without.
 CARDS = ROOT / "examples/model-cards"
 KALM = ROOT / "examples/kalm-paper"
-LARGE = (*(CARDS / f"manifests/claims/{name}-card.yaml" for name in ("lodestone", "minilm")), KALM / "manifests/claims/kalm-paper.yaml")
+LARGE = (
+    *(CARDS / f"manifests/claims/{name}-card.yaml" for name in ("lodestone", "minilm")),
+    KALM / "manifests/claims/kalm-paper.yaml",
+)
 # What makes the tool and no project: there are hundreds of copies to make.
 LEFT_OUT = ("aqea_registry/", "tests/", "examples/")
 

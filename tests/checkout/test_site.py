@@ -10,7 +10,7 @@ from pathlib import Path
 from aqea_registry.base.findings import CODES
 from tests.tools import ROOT, run
 
-PAGES = ("*.md", "docs/*", "benchmarks/*.md", "mkdocs.yml", "LICENSE", "params.yaml")
+PAGES = ("*.md", "docs/*", "benchmarks/*.md", "examples/*.md", "mkdocs.yml", "LICENSE", "params.yaml", "examples/*/params.yaml")
 
 
 def build(root: Path, target: Path) -> tuple[int, str]:
@@ -31,7 +31,7 @@ def test_the_site_builds_and_needs_nothing_from_elsewhere(tmp_path: Path) -> Non
 def test_a_link_to_nowhere_is_refused(tmp_path: Path) -> None:
     for path in (path for pattern in PAGES for path in ROOT.glob(pattern) if path.is_file()):
         copy = tmp_path / path.relative_to(ROOT)
-        copy.parent.mkdir(exist_ok=True)
+        copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, copy)
     page = tmp_path / "docs/trace.md"
     page.write_text(page.read_text() + "\n[a](nowhere.md) [b](claims.md#nowhere)\n")

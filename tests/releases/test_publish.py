@@ -31,7 +31,7 @@ from tests.helpers import (
     tree,
     unnoticed,
 )
-from tests.tools import LARGE, ROOT, Result, aqea, copy_checkout, copy_project, edit_params, run
+from tests.tools import LARGE, Result, aqea, copy_checkout, copy_project, edit_params, run
 
 CARD = "README.md"
 LIST = "MANIFEST.sha256"
