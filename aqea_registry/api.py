@@ -40,13 +40,13 @@ def meaning(name: str, folder: Path, *, path: bool = True, start: Path | None = 
     (default: `folder`). Raises CannotCheck for a name that is neither a path nor a tag that the store has.
     """
     from aqea_registry.base.findings import CannotCheck, suggestion
-    from aqea_registry.base.references import is_bare_tag, is_folder, split_reference, tag_in
+    from aqea_registry.base.references import is_bare_tag, split_reference, tag_in
 
     there = path and (folder / name).exists()
     root = project_root(folder)
     if not is_bare_tag(name) or (there and not (root / PARAMS).exists()):
         return Meant(name)
-    from aqea_registry.stores.open_store import find, layout_folder, open_store
+    from aqea_registry.stores.open_store import find, open_store
     from aqea_registry.stores.receipts import receipt_path
 
     store = default_store(root)
@@ -61,9 +61,8 @@ def meaning(name: str, folder: Path, *, path: bool = True, start: Path | None = 
             hint = f"name a path, or a release such as oci:DIR:TAG; {error.hint}"
             hint = suggestion(name, [entry.name for entry in folder.iterdir()], hint) or hint
             raise CannotCheck(f"{name} not found: there is no such path, and {error.message}", hint) from error
-    if is_folder(store) and root.absolute() != (start or folder).absolute():
-        store = f"oci:{os.path.relpath(layout_folder(root, store), start or folder)}"
-    return Meant(tag_in(store, name), f"{name} is read as {tag_in(store, name)}")
+    seen = tag_in(spec_at(store, root, start or folder), name)
+    return Meant(seen, f"{name} is read as {seen}")
 
 
 def default_store(root: Path) -> str:
@@ -84,6 +83,16 @@ def project_root(folder: Path) -> Path:
     from aqea_registry.project.project import find_project
 
     return find_project(folder)
+
+
+def spec_at(spec: str, root: Path, start: Path) -> str:
+    """The spec of a store in a folder of `root`, as it is written at `start`."""
+    from aqea_registry.base.references import is_folder
+    from aqea_registry.stores.open_store import layout_folder
+
+    if not is_folder(spec) or root.absolute() == start.absolute():
+        return spec
+    return f"oci:{os.path.relpath(layout_folder(root, spec), start)}"
 
 
 def known_names(folder: Path, kinds: Collection[str]) -> list[str]:

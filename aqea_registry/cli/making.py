@@ -196,8 +196,8 @@ def trace(shell: Shell, what: str, form: str, everything: bool, stores: tuple[st
     from aqea_registry.tracing.trace import trace as operation
 
     shell.look_for_clients(stores)
-    folders = shell.paths(documents)
-    traced = operation(shell.project(), what, shell.report, documents=folders, stores=stores)
+    folders, what = shell.paths(documents), shell.in_project(what, shell.root())
+    traced = operation(shell.project(), what, shell.report, documents=folders, stores=shell.stores(stores))
     down, up = _trees(traced, None if everything else BRANCHES)
     if form == "tree" or shell.json:
         directions = {"rests_on": traced.rests_on, "carried_by": traced.carried_by}

@@ -58,7 +58,7 @@ def publish(shell: Shell, tag: str, stores: tuple[str, ...], dry_run: bool) -> O
 
     shell.look_for_clients(stores)
     project = shell.project()
-    specs = stores or project.params.publish.stores
+    specs = shell.stores(stores) or project.params.publish.stores
     done, error = operation(project, tag, specs, shell.report, dry_run=dry_run)
 
     def show() -> None:
@@ -171,8 +171,8 @@ def mark(shell: Shell, tag: str, stores: tuple[str, ...], by: str | None, withdr
 
     if withdrawn == (by is not None):
         raise BadConfiguration("a mark is one of --withdrawn and --superseded-by TAG", "give one of them")
-    specs = stores or shell.project().params.publish.stores
-    done = operation(shell.directory, tag, specs, by=by, reason=reason)
+    specs = shell.stores(stores) or shell.project().params.publish.stores
+    done = operation(shell.root(), tag, specs, by=by, reason=reason)
 
     def show() -> None:
         for marked in done:

@@ -63,10 +63,17 @@ class Shell(NamedTuple):
         if missing and (root / "params.yaml").exists():
             self.report.warn(f"{root} has no {' and no '.join(missing)}; run: aqea-registry init")
 
-    def in_project(self, name: str) -> str:
-        """A path given on the command line as one of the project; what is not there stays as it is."""
-        root, path = self.root(), self.directory / name
-        return os.path.relpath(path, root) if root != self.directory and path.exists() else name
+    def stores(self, specs: Iterable[str]) -> list[str]:
+        """Stores given on the command line, as from the project's folder."""
+        from aqea_registry.api import spec_at
+
+        return [spec_at(spec, self.directory, self.root()) for spec in specs]
+
+    def in_project(self, name: str, start: Path) -> str:
+        """A path given on the command line (a mark # may follow), as from another folder; what is not there stays as it is."""
+        path, mark, rest = name.partition("#")
+        there = start.absolute() != self.directory.absolute() and (self.directory / path).exists()
+        return f"{os.path.relpath(self.directory / path, start)}{mark}{rest}" if there else name
 
     def meant(self, name: str, *, path: bool = True, start: Path | None = None) -> str:
         """What a name is, as `api.meaning` has it; where a bare tag was read, a note says so."""

@@ -88,13 +88,18 @@ def _surplus(run: RunRecord, params: Params) -> tuple[list[Finding], list[str]]:
     exports = {artefact.path(form) for artefact in run.artefacts.values() for form in FORMATS}
     there = set(present(run.root, OWN_FOLDERS)) - known
     ours = there & exports
-    theirs = {path for path in there - exports if any(f"{path}/".startswith(f"{out}/") for out in run.foreign)}
+    shared = [folder for folder in OWN_FOLDERS for out in run.foreign if _within(out, folder) or _within(folder, out)]
+    theirs = {path for path in there - exports if any(_within(path, folder) for folder in shared)}
     findings, notes = surplus(there, ours | theirs)
     if ours:
         notes.append(f"not compared: {plural(len(ours), 'file')} that export wrote and no list has: {', '.join(sorted(ours))}")
     if theirs:
-        notes.append(f"not looked at: {plural(len(theirs), 'file')} of other stages of dvc.lock; dvc status compares them")
+        notes.append(f"not looked at: {plural(len(theirs), 'file')} in folders that other stages of dvc.lock write to")
     return findings, notes
+
+
+def _within(path: str, folder: str) -> bool:
+    return f"{path}/".startswith(f"{folder}/")
 
 
 def _precision(params: Params) -> list[Finding]:

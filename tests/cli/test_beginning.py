@@ -98,6 +98,11 @@ def test_beside_another_pipeline_the_project_has_a_folder_of_its_own(tmp_path: P
     assert "unexpected" not in {finding["code"] for finding in below["findings"]}
     init("--dataset", f"mine={rows}", cwd=tmp_path)
     assert files(tmp_path) == made
+    checked = aqea("claims", "check", "--json", cwd=tmp_path / "metrics").json()
+    assert checked["documents"] == {"paper": "same"}, "documents are named from the repository"
+    (tmp_path / "notes.md").write_text("A score of 0.4711.\n")
+    linted = aqea("claims", "lint", "../notes.md", "--json", cwd=tmp_path / "metrics").json()
+    assert [(finding["code"], finding["subject"]) for finding in linted["findings"]] == [("claim-unbound", "../notes.md:1:12")]
 
 
 def test_rows_are_described_from_their_files(tmp_path: Path) -> None:
@@ -232,8 +237,12 @@ def test_three_commands_lead_to_a_number_that_holds(tmp_path: Path) -> None:
     (tmp_path / "paper").mkdir()
     init("--dataset", f"mine={jsonl(tmp_path / 'paper' / 'mine.jsonl')}", cwd=tmp_path / "paper")
     repro(tmp_path / "paper")
-    found = aqea("verify", "--json", cwd=tmp_path / "paper" / "metrics").json()
+    below = tmp_path / "paper" / "metrics"
+    found = aqea("verify", "--json", cwd=below).json()
     assert (found["ok"], list(found["pair_sets"])) == (True, ["mine-minilm"])
+    assert aqea("publish", "--tag", "v1", "--to", "oci:../../out", cwd=below).status == 0
+    assert aqea("verify", "oci:../../out:v1", cwd=below).status == 0, "paths are those of the folder where they are typed"
+    assert aqea("trace", "mine-minilm.json", "--json", cwd=below).json()["found"] == ["file:metrics/mine-minilm.json"]
     status = run("git", "status", "--porcelain", "--untracked-files=all", cwd=tmp_path / "paper").out
     assert "?? dvc.lock" in status
     assert ".aqea" not in status, "pinned weights stay out of git"

@@ -12,6 +12,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aqea_registry import __version__
 from aqea_registry.base.findings import BadConfiguration
 from aqea_registry.base.strict import load_yaml
 from aqea_registry.project.params import MODEL_FILES, Columns, Params, parse_params
@@ -69,6 +70,13 @@ def test_a_pair_set_is_found_by_its_names() -> None:
     assert params.pair_set("e", "m").file == "e_m_4d"
     with pytest.raises(BadConfiguration, match="'e' and model 'x'; it has d m, e m"):
         params.pair_set("e", "x")
+
+
+def test_a_version_that_is_met_and_keys_of_others_are_left_alone() -> None:
+    for requires in (">=0.1", "<99", f"=={__version__}", ">=0.0.1, <99, !=7"):
+        values = {**good(), "requires": requires, "model": {"lr": 1}, "train": [1, 2]}
+        assert parse_params(text(values)).requires == requires
+    assert parse_params(b"run: {pairs: {}, exports: {}}\n").publish.stores == ("oci:releases",)
 
 
 Change = Callable[[dict[str, Any]], Any]

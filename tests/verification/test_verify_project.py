@@ -385,9 +385,10 @@ def test_what_stages_of_the_author_make_and_programs_leave_is_counted(project: P
     result = aqea("verify", "--json", cwd=project)
     assert (result.status, found(result)) == (0, set())
     counted = [note.removeprefix("not looked at: ").split(" that ")[0] for note in result.json()["notes"] if " file" in note]
-    assert counted == ["1 file", "3 files of other stages of dvc.lock; dvc status compares them"]
-    put("views/wider", b"x")(project)
-    assert found(aqea("verify", "--json", cwd=project)) == {("unexpected", "views/wider")}
+    assert counted == ["1 file", "3 files in folders"]
+    put("views/notes.md", b"x")(project)
+    put("training/data/wider", b"x")(project)
+    assert found(aqea("verify", "--json", cwd=project)) == {("unexpected", "training/data/wider")}, "views is not ours alone"
 
 
 def test_the_projects_own_manifest_is_a_list_like_any_other(project: Path) -> None:
