@@ -54,7 +54,7 @@ def init(
     read = dict(_card(place, given) for given in cards)
     files = _files(place, *_catalogue(shell, place, datasets, models, read, notes), notes)
     written = [os.path.relpath(path) for path, content in files.items() if _write(path, content)]
-    notes += _git_and_dvc(place)
+    notes += git_and_dvc(place)
     project = open_project(place.root)
     unpinned = [name for name, known in project.run.pins().items() if known is None]
     failed = pin(project, unpinned, shell.report).error if unpinned else None
@@ -82,7 +82,7 @@ def _place(shell: Shell, folder: str | None) -> ProjectPlace:
     if (root / PARAMS).exists() and not is_project(root):
         message = f"{root / PARAMS} is not of aqea-registry: it has no run with pair sets"
         raise BadConfiguration(message, "name another folder: aqea-registry init DIR")
-    top = _output(target, "git", "rev-parse", "--show-toplevel")
+    top = output(target, "git", "rev-parse", "--show-toplevel")
     return ProjectPlace(root, shell.directory, Path(top) if top else target)
 
 
@@ -175,25 +175,30 @@ def _write(path: Path, content: bytes) -> bool:
     return (path.name in LISTS or not path.exists()) and write_bytes(path, content)
 
 
-def _git_and_dvc(place: ProjectPlace) -> list[str]:
+def git_and_dvc(place: ProjectPlace) -> list[str]:
     """Make the repositories that are missing; what was done. Raises CannotCheck."""
     from aqea_registry.base.findings import CannotCheck
 
     root, top = place.root.resolve(), place.repository.resolve()
-    dvc, notes = shutil.which("dvc") or shutil.which("dvc", path=str(Path(sys.executable).parent)), list[str]()
+    dvc, notes = find_dvc(), list[str]()
     if shutil.which("git") is None or dvc is None:
         what, way = ("DVC", "pip install 'aqea-registry[generate]'") if shutil.which("git") else ("git", "install git")
         return [f"{what} is not installed, and nothing is made without it: {way}, then run: aqea-registry init"]
-    if _output(top, "git", "rev-parse", "--git-dir") is None and _output(top, "git", "init", "-q") is not None:
+    if output(top, "git", "rev-parse", "--git-dir") is None and output(top, "git", "init", "-q") is not None:
         notes.append(f"made a git repository in {top}")
     if not any((folder / ".dvc").is_dir() for folder in (root, *root.parents) if folder.is_relative_to(top)):
-        if _output(root, dvc, "init", "-q", *(["--subdir"] if root != top else [])) is None:
+        if output(root, dvc, "init", "-q", *(["--subdir"] if root != top else [])) is None:
             raise CannotCheck(f"{root}: DVC cannot be set up there", "run there: dvc init, and see what it says")
         notes.append(f"set up DVC in {root}")
     return notes
 
 
-def _output(folder: Path, *words: str) -> str | None:
+def find_dvc() -> str | None:
+    """The program dvc: of the environment, or beside this interpreter."""
+    return shutil.which("dvc") or shutil.which("dvc", path=str(Path(sys.executable).parent))
+
+
+def output(folder: Path, *words: str) -> str | None:
     """What a program prints; None if it fails or is not here."""
     try:
         done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603 - no shell

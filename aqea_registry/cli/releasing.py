@@ -13,6 +13,7 @@ from aqea_registry.cli.tables import paint
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from aqea_registry.releases.listing import Listed
     from aqea_registry.releases.publish import StoreResult
     from aqea_registry.releases.pull import Pulled
     from aqea_registry.stores.port import Held
@@ -104,7 +105,7 @@ def pull(
     from aqea_registry.base.references import split_reference
     from aqea_registry.releases.pull import default_folder
     from aqea_registry.releases.pull import pull as operation
-    from aqea_registry.releases.restore import Restored, restore, set_up
+    from aqea_registry.releases.restore import Restored, restore
     from aqea_registry.stores.download import DownloadedRelease
     from aqea_registry.stores.open_store import open_store
 
@@ -123,7 +124,7 @@ def pull(
     done: Pulled
     if project:
         done = restore(store, tag, target, given(shell, sources), shell.report, digest=digest, force=force)
-        done = replace(done, notes=set_up(target))
+        done = replace(done, notes=_set_up(target))
     else:
         done = operation(store, tag, target, shell.report, digest=digest, force=force)
 
@@ -147,6 +148,18 @@ def pull(
     return Outcome((), done, show)
 
 
+def _set_up(root: Path) -> tuple[str, ...]:
+    """Make the repositories that DVC needs, and have it take the project's files as made; what was done, and what was not."""
+    from aqea_registry.cli.beginning import find_dvc, git_and_dvc, output
+    from aqea_registry.sources.describe import ProjectPlace
+
+    top, dvc = output(root, "git", "rev-parse", "--show-toplevel"), find_dvc()
+    notes = git_and_dvc(ProjectPlace(root, root, root if top is None else type(root)(top)))
+    if not (root / "dvc.lock").exists() and (dvc is None or output(root, dvc, "commit", "--force", "-q") is None):
+        notes.append("DVC has no record of the files, and would make them again; to give it one, run there: dvc commit --force")
+    return tuple(notes)
+
+
 def given(shell: Shell, sources: tuple[str, ...]) -> dict[str, Path]:
     """What --source gives: files or folders by the name of a dataset."""
     from aqea_registry.base.findings import BadConfiguration
@@ -155,6 +168,59 @@ def given(shell: Shell, sources: tuple[str, ...]) -> dict[str, Path]:
         if not all(text.partition("=")):
             raise BadConfiguration(f"--source {text!r} is not NAME=PATH", "as in: --source small=data/small")
     return {text.partition("=")[0]: shell.directory / text.partition("=")[2] for text in sources}
+
+
+@command
+@examples("releases", "releases hf://datasets/ORG/NAME", "releases v1")
+@click.argument("name", required=False, metavar="[STORE|STORE-REF]")
+def releases(shell: Shell, name: str | None) -> Outcome:
+    """List the releases of the project's stores, or of one store, the newest tags first; or show one release.
+
+    Of one: its digest, files and sizes, marks, statements beside it, and receipts in this project. No file is fetched.
+    """
+    from msgspec import to_builtins
+
+    from aqea_registry.base.findings import BadConfiguration
+    from aqea_registry.base.references import is_reference, split_reference
+    from aqea_registry.releases.listing import list_releases, show_release
+
+    if name is None:
+        project = shell.project()
+        root, specs = project.root, project.params.publish.stores
+    else:
+        name = shell.meant(name, path=False)
+        try:
+            spec, tag, digest = split_reference(name)
+        except BadConfiguration:
+            if not is_reference(name):
+                raise
+        else:
+            shell.look_for_clients([spec])
+            one = show_release(shell.directory, spec, tag, digest)
+            return Outcome((), one, lambda: _show_release(one))
+        root, specs = shell.directory, (name,)
+    shell.look_for_clients(specs)
+    found, findings, error = list_releases(root, specs)
+
+    def show() -> None:
+        for release in found:
+            more = f"; {release.marks[-1]}" if release.marks else ""
+            click.echo(printable(f"{release.reference}: {len(release.files)} files, {size_text(release.bytes)}{more}"))
+        if not found:
+            click.echo(f"no release in {', '.join(specs) or 'any store: params.yaml names none under publish.stores'}")
+
+    listed = [to_builtins(release) | {"files": len(release.files)} for release in found]
+    return Outcome(findings, {"releases": listed}, show, error)
+
+
+def _show_release(release: Listed) -> None:
+    click.echo(printable(f"{release.reference}: {len(release.files)} files, {size_text(release.bytes)}"))
+    for file in release.files:
+        click.echo(printable(f"  {file.digest}  {file.size:>12}  {file.path}"))
+    lines = [*(f"marked: {mark}" for mark in release.marks)]
+    lines += [f"statement: {said.says}{f', on {said.where}' if said.where else ''}" for said in release.statements]
+    for line in (*lines, *(f"receipt: {path}" for path in release.receipts)):
+        click.echo(printable(line))
 
 
 @command

@@ -222,7 +222,7 @@ def _of_both(before: Contents, after: Contents) -> tuple[dict[str, str], dict[st
 
 def previous(tag: str, tags: list[str]) -> str | None:
     """The greatest tag before this one, digits counted as numbers: v9 comes before v10. None if there is none."""
-    return max((other for other in tags if _natural(other) < _natural(tag)), key=_natural, default=None)
+    return max((other for other in tags if natural(other) < natural(tag)), key=natural, default=None)
 
 
 def release_notes(store: Store, tag: str, release: Contents, listed: str) -> str:
@@ -255,8 +255,11 @@ def _short(text: str | None) -> str:
     return "" if text is None else text[:19] if text.startswith("sha256:") else text
 
 
-def _natural(tag: str) -> list[tuple[int, int, str]]:
-    """A pre-release (v2-rc1) comes before its release, as the end of a tag is more than a hyphen."""
+def natural(tag: str) -> list[tuple[int, int, str]]:
+    """The order of tags, digits counted as numbers.
+
+    A pre-release (v2-rc1) comes before its release, as the end of a tag is more than a hyphen.
+    """
     parts = re.findall(r"[0-9]+|[^0-9]+", tag)
     key = [(1, int(part), "") if part.isdigit() else (0 if part.startswith("-") else 2, 0, part) for part in parts]
     return [*key, (1, -1, "")]

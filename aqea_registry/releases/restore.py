@@ -1,8 +1,5 @@
 """Make a project out of a release: its files where `dvc repro`, `verify` and `confirm` look for them, but for the sentences."""
 
-import shutil
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,10 +11,10 @@ from aqea_registry.base.progress import Reporter, plural
 from aqea_registry.base.references import join_reference
 from aqea_registry.comparison.trees import PINS
 from aqea_registry.project.artefact import PROJECT, CatalogueEntry, RunArtefact, plot_text
-from aqea_registry.project.lock import DVC_LOCK
 from aqea_registry.project.manifest import write_manifest
 from aqea_registry.project.params import Dataset, Model, Params
 from aqea_registry.project.project import PARAMS, Project, open_project
+from aqea_registry.project.scaffold import LISTS, with_lines
 from aqea_registry.releases.layout import STAGES, parse_project, restored_path
 from aqea_registry.releases.pull import Pulled, pull
 from aqea_registry.stores.open_store import find, read_text
@@ -25,11 +22,6 @@ from aqea_registry.stores.port import Held
 from aqea_registry.vectors.containers import pair_json
 from aqea_registry.vectors.pair_set import BLOCK_ROWS, regrouped
 from aqea_registry.vectors.scores import cosines, products
-
-IGNORED = {
-    ".gitignore": "/.aqea/\n/attestations/\n/hf_package/\n/releases/\n/report.html\n/views/*.aqed\n.*.part\n",
-    ".dvcignore": ".aqea\n.gitignore\n.*.part\nhf_package\nreleases\nviews/*.aqed\n",
-}
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,9 +64,9 @@ def restore(
     params = parse_project(*(read_text(store, tagged, path, files[path]) for path in needed[:2]))
     refuse_unknown(given, params)
     done = pull(store, tag, folder, report, digest=tagged.digest, force=force, places=places)
-    for name, text in IGNORED.items():
-        if not (folder / name).exists():
-            write_bytes(folder / name, text.encode())
+    for name, patterns in LISTS.items():
+        before = (folder / name).read_text() if (folder / name).exists() else ""
+        write_bytes(folder / name, with_lines(before, patterns.split()).encode())
     project = open_project(folder)
     for artefact in project.artefacts.values():
         if not (folder / artefact.plot).exists():
@@ -152,29 +144,3 @@ def _is(path: Path, sha256: str) -> bool:
         return hash_file(path).sha256 == sha256
     except OSError:
         return False
-
-
-def set_up(folder: Path) -> tuple[str, ...]:
-    """Make what DVC needs and is not there, and have it take the files as made; what was not done, and how to do it."""
-    commands = [["git", "init", "-q"]] if _says(folder, "git", "rev-parse", "--git-dir") is None else []
-    here = _says(folder, "git", "rev-parse", "--show-toplevel")
-    if _says(folder, "dvc", "root") is None:
-        below = here is not None and Path(here).resolve() != folder.resolve()
-        commands.append(["dvc", "init", "-q", *(["--subdir"] if below else [])])
-    if not (folder / DVC_LOCK).exists():
-        commands.append(["dvc", "commit", "--force", "-q"])
-    for number, words in enumerate(commands):
-        if _says(folder, *words) is None:
-            way = " && ".join(" ".join(words) for words in commands[number:])
-            return (f"'{' '.join(words)}' did not work here; with git, and DVC (pip install 'aqea-registry[generate]'): {way}",)
-    return ()
-
-
-def _says(folder: Path, *words: str) -> str | None:
-    """What a program prints, without the line end; None if it is not there or fails."""
-    beside = Path(sys.executable).parent
-    program = shutil.which(words[0]) or shutil.which(words[0], path=str(beside))
-    if program is None:
-        return None
-    done = subprocess.run([program, *words[1:]], cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603 - no shell
-    return done.stdout.strip() if done.returncode == 0 else None

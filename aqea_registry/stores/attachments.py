@@ -136,13 +136,14 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def current(attachments: Mapping[str, bytes], digest: str) -> Status | None:
-    """The last mark of this release. A document that cannot be read is not a mark."""
-    found: Status | None = None
-    for _, name in sorted(_numbered(attachments)):
-        status = decoded(attachments[name], Status)
-        if status is not None and status.schema == SCHEMA and status.digest == digest:
-            found = status
-    return found
+    """The last mark of this release."""
+    return next(reversed(marks(attachments, digest)), None)
+
+
+def marks(attachments: Mapping[str, bytes], digest: str) -> list[Status]:
+    """The marks of this release, the last one last. A document that cannot be read is not a mark."""
+    found = (decoded(attachments[name], Status) for _, name in sorted(_numbered(attachments)))
+    return [status for status in found if status is not None and (status.schema, status.digest) == (SCHEMA, digest)]
 
 
 def next_name(attachments: Mapping[str, bytes]) -> str:

@@ -40,7 +40,8 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_stranger_makes_a_release_again_from_itself(published: Path, tmp_path: Path) -> None:
     again = tmp_path / "again"
     pulled = aqea("pull", "oci:releases:v2", "--project", again, "--json", cwd=published)
-    assert (pulled.status, pulled.json()["notes"]) == (0, []), pulled.err
+    assert (pulled.status, len(pulled.json()["notes"])) == (0, 2), pulled
+    assert "made a git repository" in pulled.json()["notes"][0] and "set up DVC" in pulled.json()["notes"][1]
     wanted = [(file["name"], file["path"]) for file in pulled.json()["wanted"]]
     assert wanted == [(name, str(again / f"data/{name}/test.jsonl")) for name in ("weather", "travel")]
     assert all(line in aqea("pull", "oci:releases:v2", "--project", again, cwd=published).out for _, line in wanted)
@@ -57,6 +58,27 @@ def test_a_stranger_makes_a_release_again_from_itself(published: Path, tmp_path:
     assert (done.status, set(done.json()["verdicts"].values())) == (0, {"IDENTICAL"}), done.err
     assert (tmp_path / "nothing" / done.json()["path"]).is_file()
     assert "made again on" not in aqea("verify", "oci:releases:v2", cwd=tmp_path).out, "it was not added"
+
+
+def test_releases_lists_stores_and_shows_one(published: Path, tmp_path: Path) -> None:
+    shutil.copytree(published / "releases", tmp_path / "releases")
+    marked = aqea("mark", "--tag", "v1", "--to", "oci:releases", "--superseded-by", "v2", "--reason", "older", cwd=tmp_path)
+    assert marked.status == 0
+    digests = {tag: find(Layout("oci:releases", published / "releases"), tag).digest for tag in ("v1", "v2")}
+    listed = aqea("releases", "oci:releases", cwd=tmp_path).out.splitlines()
+    assert [line.split(": ")[0] for line in listed] == [f"oci:releases:{tag}@{digests[tag]}" for tag in ("v2", "v1")]
+    assert listed[1].endswith("14 files, 373.0 kB; superseded by v2: older") and "superseded" not in listed[0]
+    for name in ("v2", "oci:releases:v2"):
+        shown = aqea("releases", name, "--json", cwd=published).json()
+        assert (shown["digest"], shown["receipts"]) == (digests["v2"], ["releases/receipts/v2.json"])
+        assert len(shown["files"]) == 19 and sum(file["size"] for file in shown["files"]) == shown["bytes"]
+    assert any("how it was made" in statement["says"] for statement in shown["statements"])
+    text = aqea("releases", "oci:releases:v1", cwd=tmp_path).out
+    assert "marked: superseded by v2: older" in text and "  pins.json" in text
+    assert [release["files"] for release in aqea("releases", "--json", cwd=published).json()["releases"]] == [19, 14]
+    assert aqea("releases", "oci:releases:v3", cwd=tmp_path).status == 3
+    assert aqea("releases", "nonsense:v1", cwd=tmp_path).status == 2
+    assert "no release in oci:nowhere" in aqea("releases", "oci:nowhere", cwd=tmp_path).out
 
 
 @pytest.mark.weights
