@@ -21,7 +21,7 @@ PARTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "this command": ("generate,stores", ()),
 }
 PACKAGES = ("numpy", "sentence-transformers", "tokenizers", "torch", "transformers", "pyarrow")
-TORCH = "; without a graphics card first the torch for processors: PyTorch's page 'Start Locally' has the command, under CPU"
+TORCH = "; without a graphics card install torch before that, from PyTorch's own index for CPU: see 'Start Locally' on its site"
 
 
 def require(part: str) -> None:
