@@ -292,15 +292,9 @@ def _encode(
         started = time.monotonic()
         _keep(model, encoder, first, caches, advance)
         seconds = (time.monotonic() - started) * sum(map(len, rest)) / max(1, sum(map(len, first)))
-        report.note(f"{label}: {plural(len(sentences), 'sentence', form=',')}, {_duration(seconds)}")
+        duration = plural(round(seconds / 60), "minute") if seconds >= 90 else plural(round(seconds) or 1, "second")
+        report.note(f"{label}: {plural(len(sentences), 'sentence', form=',')}, about {duration}")
         _keep(model, encoder, rest, caches, advance)
-
-
-def _duration(seconds: float) -> str:
-    for unit, size in (("hours", 3600), ("minutes", 60)):
-        if seconds >= 2 * size:
-            return f"about {round(seconds / size)} {unit}"
-    return f"about {round(seconds)} seconds" if seconds >= 10 else "a few seconds"
 
 
 def _keep(

@@ -265,7 +265,7 @@ def test_the_next_version_sends_what_changed_and_says_what_it_was(published: Pat
             ("file", name) for name in ("README.md", "MANIFEST.sha256", "croissant.json", "report.html", "project/params.yaml")
         }
     same = aqea("compare", first[0], first[2], cwd=published, env=world.env())
-    assert (same.status, same.out) == (0, "IDENTICAL\n")
+    assert (same.status, same.out) == (0, "nothing differs\nIDENTICAL\n")
     assert aqea("verify", "--remote", cwd=published, env=world.env()).status == 0
 
 
