@@ -20,7 +20,7 @@ from aqea_registry.sources.kinds import sources_of
 from aqea_registry.sources.pin import pin_given
 from aqea_registry.sources.rows import Rows, other_splits, read_rows
 from aqea_registry.vectors.containers import pair_json
-from aqea_registry.vectors.containers.given import canonical, open_given
+from aqea_registry.vectors.containers.given import ACCEPTED, canonical, open_given
 from aqea_registry.vectors.pair_set import Malformed, Micro
 
 Matrices = Callable[[int], Iterator[Micro]]  # the rows of one of the two matrices in blocks, as often as they are asked for
@@ -80,7 +80,8 @@ def import_vectors(project: Project, files: Sequence[Path], dataset: str, model:
     such model or pair set; then nothing is written.
     """
     if dataset not in project.params.datasets:
-        raise BadConfiguration(f"params.yaml has no dataset {dataset!r}", "add it, then: aqea-registry pin")
+        known = ", ".join(sorted(project.params.datasets)) or "none"
+        raise BadConfiguration(f"params.yaml has no dataset {dataset!r}; it has {known}", "add it, then: aqea-registry pin")
     rows = pinned_rows(project.catalogue[dataset], report)
     try:
         given = open_given(files, rows.scores)
@@ -90,7 +91,7 @@ def import_vectors(project: Project, files: Sequence[Path], dataset: str, model:
             for _ in canonical(given, which, len(rows.scores), artefact.model_entry.dimension):
                 pass
     except Malformed as error:
-        raise Refused.of(error.code, ", ".join(map(str, files)), str(error)) from error
+        raise Refused.of(error.code, ", ".join(map(str, files)), str(error), hint=f"give {ACCEPTED}") from error
     stem, before = f"{artefact.given_stem}.", artefact.model_pin.files if artefact.model_pin else {}
     pinned = {path: file for path, file in before.items() if not path.startswith(stem)}
     for number, path in enumerate(files, 1):

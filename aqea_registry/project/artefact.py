@@ -160,7 +160,7 @@ class RunArtefact(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def remark(self) -> str | None:
         """What is said of a given pair set wherever it is shown; None for one that is made here."""
-        note = f" ({self.model_entry.note})" if self.model_entry.note else ""
+        note = f" ({' '.join(self.model_entry.note.split())})" if self.model_entry.note else ""
         text = f"the vectors of {self.key} were given{note}, not made here: bytes and scores can be checked, but not made again"
         return text if self.precision == "given" else None
 

@@ -123,9 +123,9 @@ def require_pin(name: str, entry: Dataset | Model, pin: Pin | None) -> Pin:
 def pin_findings(name: str, entry: Dataset | Model, pin: Pin | None) -> list[Finding]:
     """What is wrong between a catalogue entry and its pin."""
     subject = f"{group_of(entry)}.{name}"
+    command = f"import-vectors FILE --model {name} --dataset NAME" if entry.kind == "given" else f"pin {name}"
     if pin is None or not pin.files:
         state = "it is not pinned" if pin is None else f"only its commit {pin.commit} is known, no digests"
-        command = f"import-vectors FILE --model {name} --dataset NAME" if entry.kind == "given" else f"pin {name}"
         return [Finding("unpinned", subject, f"{state}; run: aqea-registry {command}")]
     if isinstance(entry, Model) and entry.kind != "given":  # whose arrays are read without pickles
         unsafe = [path for path in pin.files if path.endswith(PICKLES) and not entry.allow_pickle]
@@ -137,7 +137,7 @@ def pin_findings(name: str, entry: Dataset | Model, pin: Pin | None) -> list[Fin
     wanted: Mapping[str, Any] = {"kind": entry.kind, "id": entry.repo, "requested": entry.revision}
     if entry.commit is not None:
         wanted = {**wanted, "commit": entry.commit}
-    message = f"params.yaml and the lock name different things; run: aqea-registry pin {name}"
+    message = f"params.yaml and the lock name different things; run: aqea-registry {command}"
     return [
         Finding("lock-stale", f"{subject}.{field}", message, str(value), str(getattr(pin, field)))
         for field, value in wanted.items()

@@ -56,11 +56,7 @@ def pin(project: Project, names: Sequence[str], report: Reporter, *, commits_onl
     for wanted in project.entries(names):
         name = wanted.name
         if wanted.entry.kind == "given":  # its files are imported, and never looked for
-            if wanted.pin is None:
-                notes.append(f"{name}: {pin_findings(name, wanted.entry, None)[0].message}")
-            else:
-                now = msgspec.structs.replace(wanted.pin, id=wanted.entry.repo, licence=wanted.entry.licence)
-                done.append(_compare(wanted, now))
+            notes += [f"{name}: {finding.message}" for finding in pin_findings(name, wanted.entry, wanted.pin)]
             continue
         if commits_only:
             done.append(_unresolved(wanted))

@@ -29,7 +29,7 @@ from aqea_registry.vectors.pair_set import (
     to_grid,
 )
 
-ACCEPTED = "one .npy (2, n, d) or (n, 2, d), two .npy (n, d), or one .parquet or .jsonl with embedding1 and embedding2"
+ACCEPTED = "a .npy (2, n, d) or (n, 2, d), two .npy (n, d), or a .parquet or .jsonl with lists embedding1 and embedding2"
 
 
 def open_given(paths: Sequence[Path], graded: Sequence[float]) -> PairFile:
@@ -38,7 +38,7 @@ def open_given(paths: Sequence[Path], graded: Sequence[float]) -> PairFile:
     if endings in ([".npy"], [".npy", ".npy"]):
         return _open_arrays(paths, len(graded))
     if endings not in ([".parquet"], [".jsonl"]):
-        raise Malformed(f"these are not files of given vectors; accepted are {ACCEPTED}")
+        raise Malformed("not files of given vectors, by their names and number")
     given = open_parquet(paths[0]) if endings == [".parquet"] else _open_lines(paths[0])
     scores = given.scores()
     for row, (score, own) in enumerate(zip(() if scores is None else scores, graded, strict=False)):
@@ -76,8 +76,7 @@ def _open_arrays(paths: Sequence[Path], count: int) -> PairFile:
     ends = [array.shape[:-1] for array in arrays]
     if ends not in ([(2, count)], [(count, 2)], [(count,), (count,)]) or {array.dtype.kind for array in arrays} - {*"fiu"}:
         found = " and ".join(f"{array.shape} of {array.dtype}" for array in arrays)
-        wanted = f"(2, {count}, d) or (n, 2, d), or (n, d) in each of two files, of real numbers; n is {count}"
-        raise Malformed(f"the shape is {found}; accepted are {wanted}", "mismatch")
+        raise Malformed(f"the shape is {found}, not that of real numbers for {count} pairs", "mismatch")
     both = arrays if len(arrays) == 2 else arrays[0] if len(arrays[0]) == 2 else arrays[0].swapaxes(0, 1)
 
     def matrix(which: int) -> Iterator[Values]:
