@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -18,6 +18,7 @@ from aqea_registry.base.files import Limit, hash_file, read_small, write_bytes
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Refused, RegistryError, most_severe
 from aqea_registry.base.progress import Reporter, plural
 from aqea_registry.base.sha256_list import MANIFEST, parse_list, render
+from aqea_registry.base.strict import load_json
 from aqea_registry.claims.check_claims import CheckedClaims, check_claims
 from aqea_registry.claims.judging import counts, reasons
 from aqea_registry.comparison.pair_files import NamedFile, compare_files
@@ -251,12 +252,12 @@ def _prints(opened: _Opened, release: Release, pair_sets: Mapping[str, Examined]
     for name, pin in {**opened.lock.datasets, **opened.lock.models}.items():
         facts[name] |= {"commit": pin.commit} if pin.commit else {}
         facts[name] |= {"digest of the files": pin.digest()} if pin.files else {}
-    for file, read in {**_READERS, **dict(_files_of_scores(opened))}.items():
+    for file, read in {**_READERS, **_files_of_scores(opened)}.items():
         if _place(file) in opened.digests:
             try:
                 prints = [*read(read_small(opened.root / _place(file), Limit.DOCUMENT))]
-            except (OSError, ValueError, BadConfiguration) as error:
-                yield NotChecked(f"what {file} prints", str(error))
+            except (OSError, ValueError, LookupError, TypeError, AttributeError, BadConfiguration) as error:  # anybody's file
+                yield NotChecked(f"what {file} prints", f"it cannot be read: {error}")
                 continue
             for name, column, text in prints:
                 printed, wanted = text.partition(" ")[0].replace(",", ""), facts[name].get(column)
@@ -278,37 +279,24 @@ def _in_tables(tables: Iterable[Table]) -> Iterator[Print]:
                     yield row.cells[table.key].text, label, cell.text
 
 
-class _File(msgspec.Struct, rename="camel"):
-    content_url: str
-    sha256: str
+def _scores_in(key: str, content: bytes) -> Iterable[Print]:
+    value = load_json(content, key)
+    return [(key, name, repr(score)) for name, score in value.get("metrics", value).items()]
 
 
-class _Croissant(msgspec.Struct):
-    distribution: tuple[_File, ...]
-
-
-def _in_croissant(content: bytes) -> Iterator[Print]:
-    for file in msgspec.json.decode(content, type=_Croissant).distribution:
-        yield file.content_url, "sha256", file.sha256
-
-
-def _files_of_scores(opened: _Opened) -> Iterator[tuple[str, Callable[[bytes], Iterable[Print]]]]:
+def _files_of_scores(opened: _Opened) -> dict[str, Callable[[bytes], Iterable[Print]]]:
     """The metrics file and the benchmark file of each pair set, and how to read their scores."""
-
-    def read(key: str, content: bytes) -> Iterator[Print]:
-        value = msgspec.json.decode(content, type=dict[str, Any])
-        scores = value["metrics"] if isinstance(value.get("metrics"), dict) else value
-        yield from ((key, name, repr(score)) for name, score in scores.items())
-
-    for key, path in opened.pairs.items():
-        yield f"metrics/{key}.json", partial(read, key)
-        yield f"data/{PurePath(path).name.replace('_pairs.', '_benchmark.')}", partial(read, key)
+    benchmarks = {key: PurePath(path).name.replace("_pairs.", "_benchmark.") for key, path in opened.pairs.items()}
+    paths = {f"metrics/{key}.json": key for key in benchmarks} | {f"data/{name}": key for key, name in benchmarks.items()}
+    return {path: partial(_scores_in, key) for path, key in paths.items()}
 
 
 _READERS: dict[str, Callable[[bytes], Iterable[Print]]] = {
     CARD: lambda content: _in_tables(markdown_tables(content.decode(), CARD)[0]),
     REPORT: lambda content: _in_tables(html_tables(content.decode(), REPORT)[0]),
-    CROISSANT: _in_croissant,
+    CROISSANT: lambda content: [
+        (str(file["contentUrl"]), "sha256", str(file["sha256"])) for file in load_json(content, CROISSANT)["distribution"]
+    ],
     LIST: lambda content: [(path, "sha256", sha256) for path, sha256 in parse_list(content, LIST).entries.items()],
 }
 
@@ -363,7 +351,7 @@ def _rows(
 
 def _others(release: Release, opened: _Opened, statements: Sequence[Beside]) -> Iterator[NotChecked]:
     """What nothing above looks into."""
-    read = {PINS, f"{PROJECT}{PARAMS}", f"{PROJECT}{STAGES}", *_READERS, *dict(_files_of_scores(opened))}
+    read = {PINS, f"{PROJECT}{PARAMS}", f"{PROJECT}{STAGES}", *_READERS, *_files_of_scores(opened)}
     for key, pairs in opened.pairs.items():
         name = PurePath(pairs).name
         read |= {f"data/{name}", f"data/{name.replace('_pairs.', '_embeddings.')}", f"parquet/{key}.parquet"}
