@@ -5,7 +5,6 @@ Pure: the same content gives the same page, and no time is in it. The template o
 
 import json
 import math
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -119,7 +118,6 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     figure: Figure | None
     tables: tuple[TextTable, ...]
     chains: str
-    receipts: tuple[Receipt, ...]
 
 
 def build(content: Content) -> Page:
@@ -142,14 +140,7 @@ def build(content: Content) -> Page:
         figure=score_figure(scores) if scores else None,
         tables=tuple(table for table in (differences(content.verdicts), files) if table.rows),
         chains=chains(content.verdicts, content.graph, frozenset() if content.receipts is None else FORWARD),
-        receipts=tuple(sorted(content.receipts or (), key=_numbered, reverse=True)),
     )
-
-
-def _numbered(receipt: Receipt) -> list[tuple[int, str]]:
-    """A tag as people count: v10 is after v9."""
-    parts = (part.lstrip("0") or part for part in re.split(r"(\d+)", receipt.tag))
-    return [(len(part) if number % 2 else 0, part) for number, part in enumerate(parts)]
 
 
 def results(pair_sets: Sequence[PairSetFacts]) -> TextTable:

@@ -15,6 +15,7 @@ from aqea_registry.base.references import address
 from aqea_registry.claims.check_claims import CheckedClaims, check_claims
 from aqea_registry.claims.ledger import Ledger, own_paths
 from aqea_registry.claims.lint_claims import lint_claims
+from aqea_registry.comparison.trees import natural
 from aqea_registry.project.citation import links, read_citation
 from aqea_registry.project.project import Project, RunRecord
 from aqea_registry.report.page import Content, Page, PairSetFacts, PinFacts, build, visible
@@ -46,6 +47,7 @@ def report(
     paths = set(project.run.paths())
     listed = {path: (found.sha256, found.size) for path, found in verification.digests.items() if path in paths}
     receipts = [receipt for _, receipt in all_receipts(project.root, project.params.publish.stores)]
+    receipts.sort(key=lambda receipt: natural(receipt.tag), reverse=True)
     graph = build_graph(outline(project, checked), verification, report=reporter)
     publish, addresses = project.params.publish, links(project.params.publish.url, read_citation(project.root))
     page = page_of(publish.title, project.run, verification, checked, listed, graph, receipts, documents, addresses)
