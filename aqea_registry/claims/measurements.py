@@ -77,17 +77,9 @@ class _Said(NamedTuple):
     plain: bool
 
 
-class _Match(NamedTuple):
-    """A number with the scores that its names mean, those that agree, and how often another number would agree.
-
-    `clear`: dataset, model and metric are named, and nothing else.
-    """
-
-    claim: Claim
-    meant: list[RunScore]
-    fitting: list[RunScore]
-    chance: float
-    clear: bool
+# A number with the scores that its names mean, those that agree, how often another number would, and whether dataset, model and
+# metric are named and nothing else.
+_Match = tuple[Claim, list[RunScore], list[RunScore], float, bool]
 
 
 def run_of(artefacts: Mapping[str, RunArtefact], scores: Mapping[str, Mapping[str, float]]) -> RunScores:
@@ -174,12 +166,12 @@ def _match(claim: Claim, near: _Said, far: _Said, run: RunScores) -> _Match | No
     chance = min(1.0, float(2 * number.half) * 100 / scale / SPREAD * len(scores))
     claim = replace(claim, unit="percent" if scale == 100 else "fraction")
     fitting = [score for score in agreeing if score in meant] or agreeing
-    return _Match(claim, meant, fitting, chance, named and bool(statistics) and near.plain)
+    return claim, meant, fitting, chance, named and bool(statistics) and near.plain
 
 
 def _decided(matches: Sequence[_Match]) -> Iterator[Fit]:
-    most = holds_for_most([match.chance for match in matches if match.fitting], len(matches))
-    said = {score for match in matches for score in match.fitting}
+    most = holds_for_most([chance for _, _, fitting, chance, _ in matches if fitting], len(matches))
+    said = {score for _, _, fitting, _, _ in matches for score in fitting}
     for claim, meant, fitting, chance, clear in matches:
         alone = clear and len(matches) < FEW
         if fitting:
@@ -198,10 +190,10 @@ def _is_slip(text: str, right: str) -> bool:
 
 def _around(lines: Sequence[str], first: int, last: int) -> str:
     """What stands above and below the rows of a table, up to an empty line: the paragraph above it, its caption."""
-    above, below = first - 1, last
-    while above > 0 and _is_row(lines[above - 1]):
+    above, below, top = first - 1, last, max(first - 1 - MOST_LINES, 0)
+    while above > top and _is_row(lines[above - 1]):
         above -= 1
-    while above > 0 and not lines[above - 1].strip():
+    while above > top and not lines[above - 1].strip():
         above -= 1
     start, stop = above, below
     while start > 0 and lines[start - 1].strip() and above - start < MOST_LINES:

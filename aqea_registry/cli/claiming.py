@@ -138,7 +138,9 @@ def bind(shell: Shell, document: str, into: str | None, model: str | None, write
         for id_, scores in found.asked.items():
             click.echo(printable(f"{id_}: {' or '.join(scores)}?"))
         state = "written" if found.written else "unchanged" if write else "not written, --write does"
-        counts = f"{len(found.bound)} numbers bound, {len(found.asked)} may be several scores, {found.unbound} rest on nothing"
+        counts = (
+            f"{plural(len(found.bound), 'number')} bound, {len(found.asked)} may be several scores, {found.unbound} unbound"
+        )
         click.echo(f"{found.ledger}: {counts}: {state}")
         click.echo(accounting(found))
 
@@ -183,7 +185,7 @@ def lint(shell: Shell, documents: tuple[str, ...], update: bool) -> Outcome:
 
 @command_of(claims)
 @examples("claims fill", "claims fill paper --write")
-@click.argument("ledgers", nargs=-1, metavar="[LEDGER]...")
+@click.argument("ledgers", nargs=-1, metavar="[LEDGER]...", shell_complete=complete("ledgers"))
 @click.option("--write", is_flag=True, help="Write ledgers, and the numbers beside markers in their documents.")
 @DOCUMENTS
 def fill(shell: Shell, ledgers: tuple[str, ...], write: bool, documents: tuple[str, ...]) -> Outcome:
@@ -201,7 +203,7 @@ def fill(shell: Shell, ledgers: tuple[str, ...], write: bool, documents: tuple[s
         for change in filled.changes:
             click.echo(printable(f"{change.claim}: {change.old} -> {change.new} ({change.at})"))
         state = f"written: {', '.join(filled.written) or 'nothing'}" if write else "not written, --write does"
-        click.echo(f"{len(filled.changes)} numbers differ from their evidence{': ' + state if filled.changes else ''}")
+        click.echo(f"{plural(len(filled.changes), 'number')} to fill in{': ' + state if filled.changes else ''}")
 
     return Outcome(filled.findings, filled, show, status=int(bool(filled.changes) and not write))
 

@@ -91,7 +91,7 @@ def test_claims_and_markers_take_the_values_and_all_else_stays(root: Path, score
         f"forum: 11.1 -> {score:.1f} (page.md, line 3)",
         f"page:forum: 11.11 -> {score:.2f} (page.md, line 3)",
         f"mean: 33 -> {mean:.0f} (page.md, line 3)",
-        "5 numbers differ from their evidence: not written, --write does",
+        "5 numbers to fill in: not written, --write does",
     ]
     done = aqea("claims", "fill", "--write", "--json", cwd=root)
     assert (done.status, done.json()["written"]) == (0, ["page.md", "manifests/claims/page.yaml"])

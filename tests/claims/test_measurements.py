@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import pytest
 
@@ -12,6 +13,7 @@ from aqea_registry.documents.markdown_tables import markdown_tables
 from aqea_registry.documents.numbers import scan
 from aqea_registry.project.artefact import RunArtefact
 from aqea_registry.project.params import Dataset, Model
+from tests.growth import assert_linear
 
 SCORES = {  # in percent: cosine and Pearson, cosine and Spearman, Manhattan and Spearman
     "forum-minilm": ("60.12", "61.4173", "61.02"),
@@ -148,6 +150,19 @@ def test_of_two_pair_sets_that_fit_both_are_given() -> None:
     [fit] = fits_of_text(text, scan(text, "markdown").numbers, run)
     assert (fit.sure, fit.claim.id) == (True, "text.61-42")
     assert [score.pair_set for score in fit.scores] == ["forum-minilm", "stsb-minilm"]
+
+
+def test_reading_takes_time_that_grows_with_the_document() -> None:
+    run = made()
+
+    def work(size: int) -> Callable[[], object]:
+        text = "# minilm\n\n| model | forum | stsb |\n|--|--|--|\n" + "| minilm-128 | 58.71 | 79.99 |\n" * size
+        text += "\nOn forum, minilm has a Spearman of 61.42." * size
+        tables = claims_of_tables(markdown_tables(text, "page.md")[0], text).tables
+        spans = scan(text, "markdown").numbers
+        return lambda: (list(fits_of_tables(tables, text, run)), list(fits_of_text(text, spans, run)))
+
+    assert_linear(work, 300)
 
 
 def test_random_numbers_under_the_names_of_the_run_are_not_bound() -> None:
