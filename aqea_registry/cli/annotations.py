@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
+import click
+
 from aqea_registry import __version__
+from aqea_registry.api import project_root
 from aqea_registry.base.files import write_bytes
 from aqea_registry.base.progress import hide_secrets, markdown_table, plural, printable
 
@@ -32,38 +35,39 @@ class Place(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """How a command ended: its findings, each with its place if it has one, and what stopped it and what to do next."""
+    """How a command ended: its exit status, its findings, and what stopped it."""
 
     command: str
     status: int
-    findings: Sequence[tuple[Finding, Place | None]]
-    stopped: str
+    findings: Sequence[Finding]
+    error: RegistryError | None
+
+    @property
+    def stopped(self) -> str:
+        """What stopped it and what to do next, or nothing."""
+        return "; next: ".join(filter(None, (self.error.message, self.error.hint))) if self.error else ""
 
 
-def report_findings(
-    name: str,
-    status: int,
-    findings: Sequence[Finding],
-    error: RegistryError | None,
-    *,
-    roots: Sequence[Path],
-    sarif: Path | None,
-    environment: Mapping[str, str],
-) -> str:
-    """Write the SARIF file and GitHub's summary, where they are wanted; return GitHub's annotations. Raises OSError.
+Located = Sequence[tuple["Finding", Place | None]]
 
-    `roots` are the folders that the paths of findings may begin at.
-    """
-    on_github = environment.get("GITHUB_ACTIONS") == "true"
-    top = Path(environment.get("GITHUB_WORKSPACE") or ".")
-    stopped = "; next: ".join(filter(None, (error.message, error.hint))) if error else ""
-    ended = Ended(name, status, [(finding, locate(finding, roots, top)) for finding in findings], stopped)
-    if sarif is not None:
-        write_bytes(sarif, hide_secrets(json.dumps(sarif_log(ended), indent=1)).encode())
-    if on_github and (summary := environment.get("GITHUB_STEP_SUMMARY")) and (status or name in CHECKS):
-        with open(summary, "a", encoding="utf-8") as file:
-            file.write(job_summary(ended))
-    return workflow_commands(ended) if on_github else ""
+
+def report(ended: Ended, directory: Path, sarif: Path | None) -> int:
+    """Write a SARIF file and what GitHub reads; return the exit status, another one if something could not be written."""
+    environment, root = os.environ, project_root(directory)
+    on_github, top = environment.get("GITHUB_ACTIONS") == "true", Path(environment.get("GITHUB_WORKSPACE") or ".")
+    roots = list(dict.fromkeys((directory, root, root.parent)))  # a document may lie beside the project's folder
+    located = [(finding, locate(finding, roots, top)) for finding in ended.findings]
+    try:
+        if sarif is not None:
+            write_bytes(sarif, hide_secrets(json.dumps(sarif_log(ended, located), indent=1)).encode())
+        if on_github and (summary := environment.get("GITHUB_STEP_SUMMARY")) and (ended.status or ended.command in CHECKS):
+            with open(summary, "a", encoding="utf-8") as file:
+                file.write(job_summary(ended, located))
+    except OSError as error:
+        click.echo(printable(f"error: {error.filename}: cannot be written: {error.strerror}"), err=True)
+        return ended.status or 3
+    click.echo(workflow_commands(ended, located) if on_github else "", nl=False, err=True)
+    return ended.status
 
 
 def locate(finding: Finding, roots: Sequence[Path], top: Path) -> Place | None:
@@ -83,9 +87,9 @@ def locate(finding: Finding, roots: Sequence[Path], top: Path) -> Place | None:
     return None
 
 
-def sarif_log(ended: Ended) -> dict[str, Any]:
+def sarif_log(ended: Ended, located: Located) -> dict[str, Any]:
     """The findings as a log of SARIF 2.1.0, with a rule for each of their codes; an error is a notification."""
-    codes = sorted({finding.code for finding, _ in ended.findings})
+    codes = sorted({finding.code for finding in ended.findings})
     rules = [{"id": code, "help": {"text": f"aqea-registry docs {code}"}} for code in codes]
     said = [{"level": "error", "message": {"text": ended.stopped}}] if ended.stopped else []
     run = {
@@ -93,7 +97,7 @@ def sarif_log(ended: Ended) -> dict[str, Any]:
         "automationDetails": {"id": f"aqea-registry/{ended.command}/"},
         "columnKind": "unicodeCodePoints",
         "invocations": [{"executionSuccessful": not said, "exitCode": ended.status, "toolExecutionNotifications": said}],
-        "results": [_result(finding, place) for finding, place in ended.findings],
+        "results": [_result(finding, place) for finding, place in located],
     }
     return {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
 
@@ -111,9 +115,9 @@ def _result(finding: Finding, place: Place | None) -> dict[str, Any]:
     }
 
 
-def workflow_commands(ended: Ended) -> str:
+def workflow_commands(ended: Ended, located: Located) -> str:
     """Workflow commands of GitHub, a line each: what is shown beside the lines of a commit."""
-    found = [(place or Place(""), finding.code, finding.text) for finding, place in ended.findings[:MOST]]
+    found = [(place or Place(""), finding.code, finding.text) for finding, place in located[:MOST]]
     lines = []
     for place, title, text in (*found, *([(Place(""), ended.command, ended.stopped)] if ended.stopped else [])):
         fields = {"file": place.file, "line": place.line, "col": place.column, "title": f"aqea-registry: {title}"}
@@ -127,13 +131,13 @@ def _escaped(text: str, also: str = "") -> str:
     return "".join(f"%{ord(character):02X}" if character in f"%{also}" else character for character in printable(text))
 
 
-def job_summary(ended: Ended) -> str:
+def job_summary(ended: Ended, located: Located) -> str:
     """What the page of a job shows of a command, in Markdown: the first findings."""
     count = len(ended.findings)
     state = "not done" if ended.stopped and not count else plural(count, "finding") if count else "no findings"
     rows = [
         (f"`{finding.code}`", _plain(f"{place.file}:{place.line or ''}".rstrip(":") if place else ""), _plain(finding.text))
-        for finding, place in ended.findings[:MOST]
+        for finding, place in located[:MOST]
     ]
     table = markdown_table(("finding", "where", "what"), rows) if rows else ""
     parts = (f"### aqea-registry {ended.command.replace('-', ' ')}: {state}", table, _plain(ended.stopped))

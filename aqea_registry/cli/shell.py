@@ -224,27 +224,11 @@ def _finish(
         click.echo(printable(f"error: {error.message}"), err=True)
     if error is not None and error.hint:
         click.echo(printable(f"  next: {error.hint}"), err=True)
-    raise SystemExit(_report(name, status, findings, error, directory, sarif))
+    if sarif is not None or os.environ.get("GITHUB_ACTIONS") == "true":
+        from aqea_registry.cli.annotations import Ended, report
 
-
-def _report(
-    name: str, status: int, findings: Sequence[Finding], error: RegistryError | None, directory: Path, sarif: Path | None
-) -> int:
-    """Write what others than a terminal read, and return the exit status: another one if that could not be written."""
-    if sarif is None and os.environ.get("GITHUB_ACTIONS") != "true":
-        return status
-    from aqea_registry.api import project_root
-    from aqea_registry.cli.annotations import report_findings
-
-    file, root = directory / sarif if sarif else None, project_root(directory)
-    roots = list(dict.fromkeys((directory, root, root.parent)))  # a document may lie beside the project's folder
-    try:
-        said = report_findings(name, status, findings, error, roots=roots, sarif=file, environment=os.environ)
-    except OSError as raised:
-        click.echo(printable(f"error: {raised.filename}: cannot be written: {raised.strerror}"), err=True)
-        return status or STATUS["CannotCheck"]
-    click.echo(said, nl=False, err=True)
-    return status
+        status = report(Ended(name, status, findings, error), directory, sarif and directory / sarif)
+    raise SystemExit(status)
 
 
 class TerminalReporter:

@@ -11,7 +11,7 @@ from sarif_kit.validate import validation_errors
 
 from aqea_registry.base.findings import CannotCheck, Finding
 from aqea_registry.claims.ledger import FOLDER, At, Claim, Document, Ledger, render_ledger
-from aqea_registry.cli.annotations import Place, locate, report_findings
+from aqea_registry.cli.annotations import Ended, Place, job_summary, locate, sarif_log, workflow_commands
 from tests.tools import aqea
 
 PAGE = "# Results\n\nIt reaches 82.03 on STS-B,\n61.57 on STS12, and 70.11% where nobody looked.\n"
@@ -116,10 +116,11 @@ def test_a_file_that_cannot_be_written_is_said(paper: Path) -> None:
 def test_odd_characters_leave_neither_a_line_nor_a_field(paper: Path) -> None:
     finding = Finding("missing", "page.md: a\r\n::stop-commands::x, b", "100% | <b>*bold*</b>", file="page.md", line=1)
     error = CannotCheck("ended", "again")
-    environment = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(paper / "s.md")}
-    said = report_findings("verify", 3, [finding] * 60, error, roots=[paper], sarif=paper / "a.sarif", environment=environment)
+    ended = Ended("verify", 3, [finding] * 60, error)
+    located = [(finding, Place("page.md", 1))] * 60
+    said = workflow_commands(ended, located)
     assert len(said.splitlines()) == 51
     assert "\\r\\n::stop-commands::x, b: 100%25 |" in said
-    assert validation_errors(json.loads((paper / "a.sarif").read_bytes())) == []
-    assert "100% \\| \\<b\\>\\*bold\\*\\</b\\>" in (paper / "s.md").read_text()
-    assert all(line.startswith(("|", "#", "ended; next: again")) for line in (paper / "s.md").read_text().splitlines() if line)
+    assert validation_errors(sarif_log(ended, located)) == []
+    assert "100% \\| \\<b\\>\\*bold\\*\\</b\\>" in job_summary(ended, located)
+    assert all(line.startswith(("|", "#", "ended; next: again")) for line in job_summary(ended, located).splitlines() if line)
