@@ -22,7 +22,7 @@ from aqea_registry.project.lock import Pin
 from aqea_registry.project.params import HUB_ID, MODEL_FILES, Dataset, Model
 from aqea_registry.project.project import CACHE
 from aqea_registry.project.scaffold import Entries, columns_of, dimension_of, range_of
-from aqea_registry.remote.hub_client import COMMIT, Repository
+from aqea_registry.remote.hub_client import COMMIT, Repository, offline
 from aqea_registry.sources.fetch import fetch, opened
 from aqea_registry.sources.kinds import FolderSource, HubSource, Source, package_source, sources_of
 from aqea_registry.sources.resolve import resolve
@@ -125,6 +125,8 @@ def datasets_of(text: str, card: str) -> tuple[Entries, int]:
 def _on_hub(name: str, given: str, like: Dataset | Model, place: ProjectPlace, report: Reporter) -> tuple[dict[str, Any], Pin]:
     """The entry of an id of the Hub, ORG/NAME or ORG/NAME@REVISION, with the commit that it is now; and its pin."""
     repo, _, revision = given.partition("@")
+    if offline():
+        raise CannotCheck(f"{name}: {given} is on the Hub, and HF_HUB_OFFLINE is set", "unset it, or name a file or folder")
     entry = msgspec.structs.replace(like, repo=repo, revision=revision or None)
     pin = resolve(CatalogueEntry(name, entry, None, ("hub",), place.root), report).pin
     named = revision and not COMMIT.fullmatch(revision)

@@ -121,7 +121,10 @@ def _fetched(subject: str, path: str, remote: RemoteFile, source: HubSource) -> 
 def _from_folder(name: str, entry: Dataset | Model, source: Source, report: Reporter) -> ResolvedEntry:
     commit = known_commit(entry)
     if entry.kind != "directory" and commit is None:
-        raise BadConfiguration(f"{name}: {source.spec} cannot resolve the revision {entry.revision!r}: give the 40-hex commit")
+        named = "has no revision" if entry.revision is None else f"has the revision {entry.revision!r}"
+        message = f"{name} {named} in params.yaml, and {source.spec} cannot say which commit that is"
+        hint = f"write its 40 hex digits there, revision: COMMIT, as the Hub shows them in the history of {entry.repo}"
+        raise BadConfiguration(message, hint)
     chosen = _choose(name, entry, source.paths(), {})
     local: dict[str, Path] = {}
     for path in sorted(chosen):
