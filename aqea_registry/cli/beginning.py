@@ -76,13 +76,13 @@ def _place(shell: Shell, folder: str | None) -> ProjectPlace:
     from aqea_registry.sources.describe import ProjectPlace
 
     target = shell.directory / (folder or ".")
-    target.mkdir(parents=True, exist_ok=True)
     root = next(filter(is_project, (target, target / OWN)), None)
     root = root or (target / OWN if any((target / name).exists() for name in OTHERS) else target)
     if (root / PARAMS).exists() and not is_project(root):
         message = f"{root / PARAMS} is not of aqea-registry: it has no run with pair sets"
         raise BadConfiguration(message, "name another folder: aqea-registry init DIR")
-    top = output(target, "git", "rev-parse", "--show-toplevel")
+    here = next(filter(Path.is_dir, (target, *target.absolute().parents)))  # the folder may not exist yet
+    top = output(here, "git", "rev-parse", "--show-toplevel")
     return ProjectPlace(root, shell.directory, Path(top) if top else target)
 
 

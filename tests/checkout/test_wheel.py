@@ -162,6 +162,19 @@ def test_the_core_reads_checks_and_publishes(core: Path, project: Path, tmp_path
     assert done.status == 0, done.out[-2000:] + done.err
 
 
+def test_the_wheel_begins_a_project(core: Path, tmp_path: Path) -> None:
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m/config.json").write_text('{"hidden_size": 4}')
+    (tmp_path / "m/model.safetensors").write_bytes(b"weights")
+    done = alone(core, "init", "paper", "--model", "m=m", cwd=tmp_path)
+    assert done.status == 0, done
+    for path, own in (("dvc.yaml", "dvc.yaml"), ("data/example/test.jsonl", "data/small/test.jsonl")):
+        assert (tmp_path / "paper" / path).read_bytes() == (ROOT / own).read_bytes()
+    done = alone(core, "init", "other", cwd=tmp_path)
+    assert (done.status, "pip install 'aqea-registry[demo]'" in done.err) == (3, True)
+    assert not (tmp_path / "other").exists()
+
+
 def test_what_the_core_lacks_has_a_hint(core: Path, project: Path) -> None:
     for words, extra in (("generate small minilm", "generate"), ("verify hf://datasets/o/n@v1", "stores")):
         done = alone(core, *words.split(), cwd=project)

@@ -105,6 +105,14 @@ def test_beside_another_pipeline_the_project_has_a_folder_of_its_own(tmp_path: P
     assert [(finding["code"], finding["subject"]) for finding in linted["findings"]] == [("claim-unbound", "../notes.md:1:12")]
 
 
+def test_a_new_folder_of_a_repository_has_its_own_dvc(tmp_path: Path) -> None:
+    assert run("git", "init", "-q", cwd=tmp_path).status == 0
+    init("new/paper", cwd=tmp_path)
+    assert (tmp_path / "new/paper/.dvc/config").exists()
+    assert not (tmp_path / "new/paper/.git").exists()
+    assert b"working-directory: new/paper}" in (tmp_path / ".github/workflows/aqea.yml").read_bytes()
+
+
 def test_rows_are_described_from_their_files(tmp_path: Path) -> None:
     inside, outside = tmp_path / "paper", jsonl(tmp_path / "far" / "dev.jsonl", sentence1="Text A", sentence2="Text B")
     csv = [
