@@ -10,6 +10,7 @@ import click
 
 from aqea_registry.api import verified
 from aqea_registry.base.progress import plural, printable, size_text
+from aqea_registry.cli.claiming import STATES
 from aqea_registry.cli.releasing import SOURCE, given
 from aqea_registry.cli.shell import Outcome, Shell, command, complete, echo, examples, print_table
 from aqea_registry.cli.tables import paint
@@ -115,9 +116,9 @@ def _verify_fully(
         _show(done, found)
         for name, says, where, signed in map(msgspec.structs.astuple, done.statements):
             click.echo(printable(f"{name}: {says}{f', on {where}' if where else ''}; {'' if signed else 'not '}signed"))
-        for name, count in done.claims.items():
-            states = (f"{number} {state.replace('_', ' ')}" for state, number in count.items())
-            click.echo(printable(f"{name}: {', '.join(states)}"))
+        if done.claims:
+            rows = [(name, *(count.get(state, 0) for state in STATES)) for name, count in done.claims.items()]
+            print_table(("ledger", *STATES), rows)
         if done.rows:
             click.echo(printable(f"{done.rows.text()} (--seed {seed})"))
         click.echo("not checked:")

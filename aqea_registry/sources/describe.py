@@ -14,7 +14,7 @@ import msgspec
 
 from aqea_registry.base.files import Limit, read_stream
 from aqea_registry.base.findings import BadConfiguration, CannotCheck
-from aqea_registry.base.progress import Reporter
+from aqea_registry.base.progress import Reporter, plural
 from aqea_registry.base.strict import convert, load_json
 from aqea_registry.documents.model_index import read_model_index, split_front_matter
 from aqea_registry.project.artefact import CatalogueEntry
@@ -80,7 +80,7 @@ def dataset_entry(name: str, given: str, place: ProjectPlace, report: Reporter) 
     ends = range_of(min(scores), max(scores))
     entry |= {"score_range": [*ends]} if ends != Dataset(repo=name).score_range else {}
     scale = f"scores {min(scores):g} to {max(scores):g}, on a scale of {ends[0]:g} to {ends[1]:g}"
-    return entry, f"{name}: {len(scores)} rows; columns {', '.join(columns.values())}; {scale}"
+    return entry, f"{name}: {plural(len(scores), 'row')}; columns {', '.join(columns.values())}; {scale}"
 
 
 def model_entry(name: str, given: str, place: ProjectPlace, report: Reporter) -> tuple[dict[str, Any], str]:
