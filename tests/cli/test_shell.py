@@ -46,7 +46,7 @@ def test_help_names_every_command_and_the_exit_status(tmp_path: Path) -> None:
     for word in ("--help", "-h"):
         result = aqea(word, cwd=tmp_path)
         assert (result.status, result.err) == (0, "")
-        assert {words[0] for words in COMMANDS} <= set(re.findall(r"^  ([a-z]+)  ", result.out, re.MULTILINE))
+        assert {words[0] for words in COMMANDS} <= set(re.findall(r"^  ([a-z-]+)  ", result.out, re.MULTILINE))
         for status in ("0 fine", "1 findings", "2 usage", "3 could not check", "4 not allowed", "5 the tag exists"):
             assert status in " ".join(result.out.split())
 
