@@ -123,7 +123,7 @@ def examples(*lines: str) -> Callable[[Function], Function]:
 
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog=epilog("verify", "verify oci:releases:v1 --deep", "compare v1 v2"),
+    epilog=epilog("init", "verify", "verify oci:releases:v1 --full", "compare v1 v2"),
 )
 @click.version_option(__version__, prog_name="aqea-registry")
 def main() -> None:

@@ -62,14 +62,12 @@ def compare(
 
 
 def _compare_releases(before: str, after: str, root: Path, report: Reporter, *, deep: bool) -> TreeComparison:
-    """What changed between two releases. ChangedRows are counted if that needs no network, or all is to be fetched anyway."""
+    """What changed between two releases. Rows are counted if that needs no network, or all is to be fetched anyway."""
     releases = [_release(reference, root) for reference in (before, after)]
     old, new = (trees.read_contents(store, tagged) for store, tagged in releases)
     changed = tuple(trees.changes(old, new))
-    large = sum(
-        layer.size for store, at in releases for path, layer in store.release(at).files().items() if path.endswith(PAIRS)
-    )
-    near = all(is_folder(store.spec) for store, _ in releases) and large <= LARGEST
+    sizes = [layer.size for store, at in releases for path, layer in store.release(at).files().items() if path.endswith(PAIRS)]
+    near = sum(sizes) <= LARGEST and all(is_folder(store.spec) for store, _ in releases)
     with tempfile.TemporaryDirectory(prefix="aqea-compare-") as scratch:
         sides = (trees.tree_in_store(store, tagged, Path(scratch), report) for store, tagged in releases)
         rows = list[ChangedRows]()

@@ -70,7 +70,7 @@ def headline(before: Contents, after: Contents, changes: Sequence[Change], rows:
 
 
 def _of_rows(rows: ChangedRows, changed: bool) -> str:
-    """ChangedRows of a dataset that changed; of one that did not, only the vectors of its sentences can differ."""
+    """Rows of a dataset that changed; of one that did not, only the vectors of its sentences can differ."""
     if rows.before != rows.after:
         return f"{rows.dataset}: {rows.before} -> {plural(rows.after, 'row')}"
     return f"{rows.dataset}: {'' if changed else 'other vectors in '}{rows.changed} of {plural(rows.after, 'row')}"
