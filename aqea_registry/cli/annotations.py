@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 MOST = 50  # annotations that GitHub shows of a job
+LAST = ("broken-link", "claim-unbound")  # what is not settled comes after what is wrong
 CHECKS = ("verify", "claims-check", "claims-lint", "pin")  # a summary shows their success, too
 
 
@@ -56,7 +57,8 @@ def report(ended: Ended, directory: Path, sarif: Path | None) -> int:
     environment, root = os.environ, project_root(directory)
     on_github, top = environment.get("GITHUB_ACTIONS") == "true", Path(environment.get("GITHUB_WORKSPACE") or ".")
     roots = list(dict.fromkeys((directory, root, root.parent)))  # a document may lie beside the project's folder
-    located = [(finding, locate(finding, roots, top)) for finding in ended.findings]
+    first = sorted(ended.findings, key=lambda finding: finding.code in LAST)  # GitHub shows ten of a step
+    located = [(finding, locate(finding, roots, top)) for finding in first]
     try:
         if sarif is not None:
             write_bytes(sarif, hide_secrets(json.dumps(sarif_log(ended, located), indent=1)).encode())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -124,3 +125,11 @@ def test_odd_characters_leave_neither_a_line_nor_a_field(paper: Path) -> None:
     assert validation_errors(sarif_log(ended, located)) == []
     assert "100% \\| \\<b\\>\\*bold\\*\\</b\\>" in job_summary(ended, located)
     assert all(line.startswith(("|", "#", "ended; next: again")) for line in job_summary(ended, located).splitlines() if line)
+
+
+def test_what_is_wrong_comes_before_what_is_not_settled(paper: Path) -> None:
+    """GitHub shows few of a step."""
+    env = {"GITHUB_ACTIONS": "true"}
+    (paper / "page.md").write_text("0.551 and 0.552\n\n" + PAGE)
+    codes = re.findall(r"aqea-registry%3A ([\w-]+)::", aqea("claims", "lint", cwd=paper, env=env).err)
+    assert codes == sorted(codes, key=lambda code: code == "claim-unbound") and len({*codes}) == 2
