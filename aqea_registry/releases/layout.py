@@ -60,6 +60,7 @@ def render_params(params: Params, entries: Iterable[CatalogueEntry]) -> bytes:
             sources = [f"directory:{'data' if group == 'datasets' else 'models'}/{name}"]
         catalogue[group][name] = _stated(msgspec.structs.replace(entry, sources=tuple(sources)))
     values = {
+        **({} if params.requires is None else {"requires": params.requires}),
         "sources": [spec for spec in params.sources if _portable(spec)] or ["cache", "hub"],
         **catalogue,
         "runs": {},

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from aqea_registry.base.findings import BadConfiguration
 from aqea_registry.project.params import parse_params
 from aqea_registry.project.scaffold import columns_of, dimension_of, pairs_of, params_text, range_of, with_lines
+from aqea_registry.releases.layout import render_params
 
 DATA = {"kind": "directory", "repo": "d", "files": ["test.jsonl"], "sources": ["directory:."]}
 
@@ -94,6 +95,11 @@ def test_what_is_written_is_a_project_with_every_dataset_under_every_model() -> 
     assert parse_params(params_text({}, {}, "t", "other").encode()).run.pairs == {}
     with pytest.raises(BadConfiguration, match="two pair sets would have one name"):
         pairs_of(["a", "a-b"], {"b-c": model, "c": model})
+
+
+def test_a_release_asks_for_the_version_that_its_project_asks_for() -> None:
+    params = parse_params(b'requires: ">=0.1"\nrun: {pairs: {}, exports: {}}\n')
+    assert parse_params(render_params(params, ())).requires == ">=0.1"
 
 
 def test_lines_are_added_once_and_others_stay() -> None:
