@@ -172,7 +172,7 @@ def given(shell: Shell, sources: tuple[str, ...]) -> dict[str, Path]:
 
 @command
 @examples("releases", "releases hf://datasets/ORG/NAME", "releases v1")
-@click.argument("name", required=False, metavar="[STORE|STORE-REF]")
+@click.argument("name", required=False, metavar="[STORE|STORE-REF]", shell_complete=complete("tags"))
 def releases(shell: Shell, name: str | None) -> Outcome:
     """List the releases of the project's stores, or of one store, the newest tags first; or show one release.
 
@@ -205,7 +205,9 @@ def releases(shell: Shell, name: str | None) -> Outcome:
     def show() -> None:
         for release in found:
             more = f"; {release.marks[-1]}" if release.marks else ""
-            click.echo(printable(f"{release.reference}: {len(release.files)} files, {size_text(release.bytes)}{more}"))
+            click.echo(
+                printable(f"{release.reference}: {plural(len(release.files), 'file')}, {size_text(release.bytes)}{more}")
+            )
         if not found:
             click.echo(f"no release in {', '.join(specs) or 'any store: params.yaml names none under publish.stores'}")
 
@@ -214,7 +216,7 @@ def releases(shell: Shell, name: str | None) -> Outcome:
 
 
 def _show_release(release: Listed) -> None:
-    click.echo(printable(f"{release.reference}: {len(release.files)} files, {size_text(release.bytes)}"))
+    click.echo(printable(f"{release.reference}: {plural(len(release.files), 'file')}, {size_text(release.bytes)}"))
     for file in release.files:
         click.echo(printable(f"  {file.digest}  {file.size:>12}  {file.path}"))
     lines = [*(f"marked: {mark}" for mark in release.marks)]

@@ -140,6 +140,8 @@ CALLS: dict[tuple[str, ...], tuple[tuple[str, ...], set[str]]] = {
     ("report",): (("report",), {"path", "bytes", "changed", "headline", "counts", "found", "figures"}),
     ("package",): (("package",), {"folder", "files", "bytes", "written", "removed"}),
     ("publish",): (("publish", "--tag", "v1"), {"tag", "digest", "files", "bytes", "puts"}),
+    ("import-vectors",): (("import-vectors", "a.npy", "--model", "minilm", "--dataset", "small"), set()),
+    ("releases",): (("releases",), {"releases"}),
     ("pull",): (("pull", "oci:releases:v1"), {"reference", "digest", "folder", "files", "fetched", "bytes", "status"}),
     ("compare",): (("compare", "oci:releases:v1", "oci:releases:v1"), {"verdict", "changes"}),
     ("confirm",): (("confirm", "oci:releases:v1"), {"reference", "digest", "verdicts", "machines", "encoded", "path", "added"}),
@@ -151,9 +153,10 @@ CALLS: dict[tuple[str, ...], tuple[tuple[str, ...], set[str]]] = {
     ("claims", "fill"): (("claims", "fill", "small-set"), {"changes", "notes", "written"}),
     ("claims", "import"): (("claims", "import", PLOT), {"ledger", "written", "claims", "added", "changed", "gone", "notes"}),
 }
-RELEASED = {("pull",), ("compare",), ("mark",), ("confirm",)}  # these want a release
+RELEASED = {("releases",), ("pull",), ("compare",), ("mark",), ("confirm",)}  # these want a release
 PROJECTLESS = {("init",), ("pull",), ("compare",), ("docs",), ("claims", "lint")}
-ANSWERED = [words for words in CALLS if words != ("confirm",)]  # it encodes: tests/releases/test_confirm.py
+# What encodes, and what wants vectors: tests/releases/test_confirm.py, tests/generation/test_given.py.
+ANSWERED = [words for words in CALLS if words not in {("confirm",), ("import-vectors",)}]
 # Arguments that make sense nowhere but in a project.
 ARGUMENTS: dict[tuple[str, ...], tuple[str, ...]] = {words: call[len(words) :] for words, (call, _) in CALLS.items()}
 
