@@ -91,8 +91,8 @@ def _card(place: ProjectPlace, given: str) -> tuple[Path, str | None]:
     from aqea_registry.base.files import Limit, write_bytes
     from aqea_registry.remote.hub_client import HubClient
 
-    if (path := place.given_from / given).is_file():
-        return path, None
+    if (found := place.find("--card", given)) is not None:
+        return found, None
     repo, _, revision = given.partition("@")
     path = place.root / "cards" / f"{_slug(repo)}.md"
     if not path.is_file():
@@ -122,6 +122,8 @@ def _catalogue(
         notes.append(f"{card}: {results} results, {len(entries)} datasets of STS with a revision")
     for group, words, entry_of in ((0, datasets, describe.dataset_entry), (1, models, describe.model_entry)):
         named = [_named(word) for word in words]
+        if bad := [word for word, (name, given) in zip(words, named, strict=True) if not (name and given)]:
+            raise BadConfiguration(f"{bad[0]!r} does not name something", "write it as NAME=WHAT: aqea-registry init --help")
         if len(dict(named)) < len(named):
             raise BadConfiguration("two of what is named have one name", "name each in its own way: --dataset NAME=PATH")
         for name, given in named:

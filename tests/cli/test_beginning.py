@@ -160,6 +160,10 @@ def test_rows_are_described_from_their_files(tmp_path: Path) -> None:
         (("--model", "m=package:nowhere"), 3, "m: package:nowhere is not here\n  next: pip install nowhere"),
         (("--dataset", "a=x.jsonl", "--dataset", "a=y.jsonl"), 2, "two of what is named have one name"),
         (("--dataset", "A B=rows.jsonl"), 2, "datasets"),
+        (("--dataset", "a="), 2, "'a=' does not name something\n  next: write it as NAME=WHAT"),
+        (("--dataset", "a=pointer.jsonl"), 1, "Git LFS"),
+        (("--model", "m=odd"), 2, "m: odd does not say how long its vectors are"),
+        (("--card", "nowhere.md"), 3, "--card: nowhere.md not found"),
     ],
 )
 def test_what_cannot_be_taken_is_said_before_anything_is_written(
@@ -168,6 +172,9 @@ def test_what_cannot_be_taken_is_said_before_anything_is_written(
     (tmp_path / "empty").mkdir()
     (tmp_path / "odd.jsonl").write_text('{"x": "a", "score": 1}\n')
     (tmp_path / "bad.jsonl").write_text("[]\n")
+    (tmp_path / "pointer.jsonl").write_text(f"version https://git-lfs.github.com/spec/v1\noid sha256:{'a' * 64}\nsize 3\n")
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd/modules.json").write_text('{"a": 1}')
     jsonl(tmp_path / "rows.jsonl")
     before = tree(tmp_path)
     assert said in init(*words, cwd=tmp_path, status=status).err
