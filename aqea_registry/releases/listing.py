@@ -13,14 +13,7 @@ from aqea_registry.stores import receipts
 from aqea_registry.stores.attachments import marks
 from aqea_registry.stores.open_store import find, open_store
 from aqea_registry.stores.port import OtherContent, Store, Tagged
-
-
-class ReleaseFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A file of a release: its path, digest, and size in bytes."""
-
-    path: str
-    digest: str
-    size: int
+from aqea_registry.stores.receipts import ReceiptFile
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,7 +25,7 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
     reference: str
     digest: str
     bytes: int
-    files: tuple[ReleaseFile, ...]
+    files: tuple[ReceiptFile, ...]
     marks: tuple[str, ...]
     statements: tuple[Beside, ...]
     receipts: tuple[str, ...]
@@ -69,7 +62,7 @@ def _listed(root: Path, store: Store, tagged: Tagged) -> Listed:
         reference=join_reference(store.spec, tagged.tag, tagged.digest),
         digest=tagged.digest,
         bytes=release.size(),
-        files=tuple(ReleaseFile(path=path, digest=file.digest, size=file.size) for path, file in release.files().items()),
+        files=receipts.receipt(tagged.tag, release, {}).files,
         marks=tuple(status.text() for status in marks(beside, tagged.digest)),
         statements=tuple(list_statements(beside)),
         receipts=tuple(path for path, receipt in known if receipt.digest == tagged.digest and store.spec in receipt.stores),

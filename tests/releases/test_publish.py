@@ -11,8 +11,11 @@ from typing import Any
 
 import pytest
 
+from aqea_registry.base.files import ignore
 from aqea_registry.base.progress import Silent
-from aqea_registry.stores.open_store import open_store
+from aqea_registry.stores.oci_layout import Layout
+from aqea_registry.stores.open_store import find, open_store
+from aqea_registry.stores.release import build
 from aqea_registry.verification.verify_release import CheckedRelease, verify_release
 from tests import sampling
 from tests.golden.cases import RELEASE, make_project
@@ -425,6 +428,25 @@ def test_a_second_store_gets_the_bytes_of_the_first_after_an_upgrade(old: Path, 
     assert tree(old / "releases/blobs") == before
     new = publish(old, "--to", "oci:second", "--json", tag="v2")
     assert new.status == 0 and new.json()["digest"] != done.json()["digest"], "under a new tag it is written anew"
+
+
+def test_a_release_of_another_version_with_all_its_files_is_taken_as_it_is(old: Path) -> None:
+    """Whatever a later version writes into params.yaml, card and page: files, pins and ledgers are what a release is of."""
+    assert publish(old, "--to", "oci:first", tag="v2").status == 0
+    first = Layout("oci:first", old / "first")
+    tagged = find(first, "v2")
+    files = {}
+    for path, layer in first.release(tagged).files().items():
+        with first.open(tagged, path, layer, 0) as content:
+            files[path] = content.read()
+    files |= {path: files[path] + b"\n" for path in (CARD, LIST, "project/params.yaml", "report.html")}
+    other = build((path, hashlib.sha256(content).hexdigest(), len(content)) for path, content in files.items())
+    Layout("oci:other", old / "other").push("v3", other, files.__getitem__, "", ignore)
+    done = publish(old, "--to", "oci:other", "--to", "oci:second", "--json", tag="v3")
+    assert (done.status, done.json()["digest"]) == (0, other.digest()), done.err
+    assert layout_manifest(old / "second", "v3")[0] == other.digest()
+    append("manifests/claims/paper.yaml", b"# another ledger\n")(old)
+    assert publish(old, "--to", "oci:other", tag="v3").status == 5
 
 
 CHANGED: dict[str, Callable[[Path], None]] = {
