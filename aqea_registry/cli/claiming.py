@@ -134,13 +134,12 @@ def bind(shell: Shell, document: str, into: str | None, model: str | None, write
         for claim in found.bound:
             evidence = claim.measured and f"{claim.measured.metric} of {claim.measured.result}"
             evidence = evidence or claim.derived or f"as {claim.quoted.claim if claim.quoted else None}"
-            click.echo(printable(f"{claim.id}: {claim.value} ({claim.at}): {evidence}"))
+            click.echo(printable(f"{claim.id}: {claim.value} (line {claim.at.line}): {evidence}"))
         for id_, scores in found.asked.items():
             click.echo(printable(f"{id_}: {' or '.join(scores)}?"))
         state = "written" if found.written else "unchanged" if write else "not written, --write does"
-        counts = (
-            f"{plural(len(found.bound), 'number')} bound, {len(found.asked)} may be several scores, {found.unbound} unbound"
-        )
+        bound, asked = plural(len(found.bound), "number"), len(found.asked)
+        counts = f"{bound} bound, {asked} may be several scores, {found.unbound} rest on nothing"
         click.echo(f"{found.ledger}: {counts}: {state}")
         click.echo(accounting(found))
 

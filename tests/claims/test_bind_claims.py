@@ -124,7 +124,7 @@ def test_a_paper_is_bound_by_one_command_and_then_holds(root: Path, values: dict
     before = tree(root)
     shown = aqea("claims", "bind", "paper.md", cwd=root)
     assert (shown.status, shown.err, tree(root)) == (0, "", before), "nothing is written"
-    assert "paper.yaml: 10 numbers bound, 0 may be several scores, 2 unbound: not written, --write does" in shown.out
+    assert "paper.yaml: 10 numbers bound, 0 may be several scores, 2 rest on nothing: not written, --write does" in shown.out
     done = aqea("claims", "bind", "paper.md", "--write", "--json", cwd=root)
     assert (done.status, done.json()["written"], len(done.json()["bound"])) == (0, True, 10)
     assert evidence(root) == {
