@@ -153,21 +153,35 @@ HOSTILE: dict[str, Callable[[dict[str, bytes]], None]] = {
 }
 
 
-@pytest.mark.parametrize("name", HOSTILE)
-def test_a_release_that_would_act_beyond_its_project_writes_nothing(published: Path, tmp_path: Path, name: str) -> None:
+def changed(published: Path, folder: Path, change: Callable[[dict[str, bytes]], None]) -> Layout:
+    """A store with the release v1: that of the project, with other files."""
     good = Layout("oci:releases", published / "releases")
-    tagged = find(good, "v2")
-    files = {}
+    tagged, files = find(good, "v2"), {}
     for path, layer in good.release(tagged).files().items():
         with good.open(tagged, path, layer, 0) as content:
             files[path] = content.read()
-    HOSTILE[name](files)
+    change(files)
     release = build((path, hashlib.sha256(content).hexdigest(), len(content)) for path, content in files.items())
-    Layout("oci:bad", tmp_path / "bad").push("v1", release, files.__getitem__, "", ignore)
+    store = Layout("oci:bad", folder / "bad")
+    store.push("v1", release, files.__getitem__, "", ignore)
+    return store
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_release_that_would_act_beyond_its_project_writes_nothing(published: Path, tmp_path: Path, name: str) -> None:
+    changed(published, tmp_path, HOSTILE[name])
     before = tree(tmp_path)
     refused = aqea("pull", "oci:bad:v1", "--project", "again", cwd=tmp_path)
     assert refused.status in (1, 2) and "project/" in refused.err, refused
     assert tree(tmp_path) == before
+
+
+def test_nobody_s_code_is_run_before_a_person_looked(published: Path, tmp_path: Path) -> None:
+    store = changed(published, tmp_path, params(b"    dimension: 384", b"    trust_remote_code: true\n    dimension: 384"))
+    data = {name: published / "data" / name for name in ("weather", "travel")}
+    with pytest.raises(Refused, match="would run code") as refused:
+        from_nothing(store, "v1", tmp_path / "again", data, Silent())
+    assert refused.value.findings[0].code == "unsafe-model" and "if you trust it" in (refused.value.hint or "")
 
 
 def test_sources_are_those_of_the_release(published: Path, tmp_path: Path) -> None:
