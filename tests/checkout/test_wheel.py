@@ -179,7 +179,7 @@ def test_what_the_core_lacks_has_a_hint(core: Path, project: Path) -> None:
     for words, extra in (("generate small minilm", "generate"), ("verify hf://datasets/o/n@v1", "stores")):
         done = alone(core, *words.split(), cwd=project)
         assert done.status == 3 and f"pip install 'aqea-registry[{extra}]'" in done.err
-        assert ("PyTorch's page" in done.err) == (extra == "generate")
+        assert ("PyTorch's own index" in done.err) == (extra == "generate")
 
 
 @pytest.mark.parametrize("extra", ["generate", "stores"])
