@@ -106,6 +106,8 @@ def first(store: dict[str, Files], tmp_path_factory: pytest.TempPathFactory) -> 
         "sources": ["hub"],
     }
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    for name in ("dvc.yaml", ".gitignore"):
+        (folder / name).touch()
     with HubServer(folder.parent / "hub") as server:
         load(server, store)
         bench = Bench(folder, server)

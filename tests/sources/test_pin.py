@@ -49,6 +49,8 @@ class Desk:
         self.commit = hub.store.commit("models", MODEL, MODEL_FILES)
         self.data_commit = hub.store.commit("datasets", DATA, DATA_FILES)
         hub.store.tag("models", MODEL, "v1")
+        for name in ("dvc.yaml", ".gitignore"):
+            (self.folder / name).touch()
         self.write({"m": {"repo": MODEL, "revision": "v1"}}, {"d": {"repo": DATA, "revision": "main"}})
 
     def write(self, models: Mapping[str, Any], datasets: Mapping[str, Any], **more: Any) -> None:
