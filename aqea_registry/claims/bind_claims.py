@@ -93,6 +93,7 @@ def _there(root: Path, page: ReadPage) -> Bound:
 def _fits(page: ReadPage, numbers: Sequence[NumberSpan], run: RunScores) -> dict[str, Fit]:
     """By ids of claims what they may be; a claim for each number of the text that may be something is added to the page."""
     fits = {fit.claim.id: fit for fit in measurements.fits_of_tables(page.read.tables, page.text, run)}
+    page.read.right.update({id_: fit.has for id_, fit in fits.items() if fit.sure and fit.has is not None})
     ids, taken = set[str](), {(claim.at.line, claim.text) for claim in page.read.claims}
     for fit in measurements.fits_of_text(page.text, numbers, run):
         if (fit.claim.at.line, fit.claim.text) not in taken:

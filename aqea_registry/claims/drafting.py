@@ -52,7 +52,9 @@ class LeftOut(msgspec.Struct, frozen=True):
 
 
 class Imported(msgspec.Struct):
-    """What a document prints: results by key, claims in its order, what is wrong, notes, what was left out, and its tables."""
+    """What a document prints: results by key, claims in its order, what is wrong, notes, what was left out, and its tables;
+    by ids of claims what `bind` recomputes in place of a wrong digit.
+    """
 
     results: dict[str, Evaluation] = {}
     claims: list[Claim] = []
@@ -60,6 +62,7 @@ class Imported(msgspec.Struct):
     notes: list[str] = []
     left_out: list[LeftOut] = []
     tables: list[DraftedTable] = []
+    right: dict[str, str] = {}
 
 
 def slug(text: str, otherwise: str) -> str:

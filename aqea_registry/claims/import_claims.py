@@ -330,10 +330,16 @@ def _merged(
 
     def related(claims: list[Claim]) -> list[Claim]:
         now = dict(zip((claim.id for claim in read.claims), claims, strict=True))
-        tables = [
-            table._replace(claims={place: now[claim.id] for place, claim in table.claims.items()}) for table in read.tables
+        right = {id_: msgspec.structs.replace(now[id_], value=value) for id_, value in read.right.items()}
+        ways = [
+            relate(
+                [claim for claim in claims if claim.at.path],
+                read.results,
+                [t._replace(claims={place: known[claim.id] for place, claim in t.claims.items()}) for t in read.tables],
+            )
+            for known in ([now, {**now, **right}] if right else [now])
         ]
-        found = relate([claim for claim in claims if claim.at.path], read.results, tables)
+        found = max(ways, key=lambda way: len(way.derived))  # the average beside a wrong digit may be that of the right one
         read.notes.extend(found.notes)
         return [renamed(claim, {id_: other.id for id_, other in now.items()}) for claim in map(found.bound, claims)]
 

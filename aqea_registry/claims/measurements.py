@@ -90,10 +90,13 @@ def run_of(artefacts: Mapping[str, RunArtefact], scores: Mapping[str, Mapping[st
         repo = pair.dataset_entry.repo.rpartition("/")[2]
         short = repo.removesuffix("-sts")
         model = pair.model_entry.repo if pair.model_entry.full_dimension is None else pair.model
-        datasets = (pair.key, pair.dataset, repo, short, f"{short} {pair.dataset_entry.config}")
-        for index, texts in zip(names, (datasets, (pair.key, pair.model, model, model.rpartition("/")[2])), strict=True):
+        datasets = (pair.dataset, repo, short, f"{short} {pair.dataset_entry.config}")
+        for index, texts in zip(names, (datasets, (pair.model, model, model.rpartition("/")[2])), strict=True):
             for text in texts:
                 index.setdefault(letters(text), set()).add(pair.key)
+    for pair in here:  # its key says both
+        for index, name in zip(names, (pair.dataset, pair.model), strict=True):
+            index.setdefault(letters(pair.key), set()).update(index[letters(name)])
     return RunScores(scores, names, (len({pair.dataset for pair in here}) == 1, len({pair.model for pair in here}) == 1))
 
 
@@ -103,10 +106,13 @@ def fits_of_tables(tables: Sequence[DraftedTable], text: str, run: RunScores) ->
     for table in tables:
         at = [claim.at.line for claim in table.claims.values() if claim.at.line] or [1]
         around = _said(run, table.name, _around(lines, min(at), max(at)))
+        labels = _said(run, *{text for row, column in table.claims for text in (table.rows[row], table.columns[column])})
         groups: tuple[list[_Match], list[_Match]] = ([], [])  # what only the run's names say is apart from what is named
         for (row, column), claim in table.claims.items():
             near = _said(run, table.rows[row], table.columns[column])
-            if not near.other and (match := _match(claim, near, around, run)):
+            # Beside rows or columns that name ours, what names none is somebody else's.
+            other = near.other or any(named and not own for named, own in zip(labels.pair_sets, near.pair_sets, strict=True))
+            if not other and (match := _match(claim, near, around, run)):
                 groups[all(map(any, zip(near.pair_sets, around.pair_sets, strict=True)))].append(match)
         for matches in groups:
             yield from _decided(matches)
@@ -115,16 +121,32 @@ def fits_of_tables(tables: Sequence[DraftedTable], text: str, run: RunScores) ->
 def fits_of_text(text: str, spans: Sequence[NumberSpan], run: RunScores) -> Iterator[Fit]:
     """What numbers of the text may be, as claims `text.PAIR-SET.METRIC`."""
     starts, nothing = line_starts(text), _said(run)
-    for sentence, near in by_sentence(text, spans):
-        said, matches = _said(run, sentence)._replace(plain=True), list[_Match]()
-        for span in near:
+    for begin, sentence, near in by_sentence(text, spans):
+        said, matches, elsewhere = _said(run, sentence)._replace(plain=True), list[_Match](), list[Fit]()
+        edges = [begin, *(edge for span in near for edge in (span.start, span.end)), begin + len(sentence)]
+        parts = [text[start:stop] for start, stop in zip(edges[::2], edges[1::2], strict=True)]
+        for span, beside in zip(near, _beside(run, parts), strict=True):
             unit, line = text[span.end : span.stop], bisect_right(starts, span.start)
             claim = Claim(id=OF_RUN, value=span.text, unit="percent" if unit else "number", at=At(line=line))
-            if (not unit or PERCENT.fullmatch(unit)) and (match := _match(claim, said, nothing, run)):
-                matches.append(match)
-        for fit in _decided(matches):
+            if (unit and not PERCENT.fullmatch(unit)) or not (match := _match(claim, said, nothing, run)):
+                continue
+            closer = _match(claim, said._replace(pair_sets=beside), said, run) or match
+            if closer[2] or not match[2]:
+                matches.append(closer)
+            else:  # a score, but not of what is named beside it
+                elsewhere.append(Fit(match[0], match[2], None, sure=False))
+        for fit in (*_decided(matches), *elsewhere):
             name = ".".join(fit.scores[0][:2]) if len(fit.scores) == 1 else slug(fit.claim.value or "", "number")
             yield fit._replace(claim=replace(fit.claim, id=OF_RUN + name))
+
+
+def _beside(run: RunScores, parts: Sequence[str]) -> list[tuple[set[str], set[str]]]:
+    """What names each number between the parts of a sentence: the part before it, or behind it where no name is before all."""
+    kinds: list[list[set[str]]] = []
+    for named in zip(*(_said(run, part).pair_sets for part in parts), strict=True):
+        before, behind = named[0] and not named[-1], not named[0] and all(named[1:])
+        kinds.append([*(named[:-1] if before else named[1:] if behind else [set[str]() for _ in parts[1:]])])
+    return [*zip(*kinds, strict=True)]
 
 
 def _said(run: RunScores, *texts: str) -> _Said:

@@ -29,8 +29,8 @@ MOST = 40  # places of a label, and cells that a sentence names: what names more
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=\W{0,3}[^\W\d_])|\n\s*\n|\n(?=\s*(?:[-*+|#]|\d+[.)])\s)")
 _WORD = re.compile(r"[^\W_]+")
 _COUNT = re.compile(r"\s*[(\[]\d+[)\]]\s*$")
-PERCENT = re.compile(r"\s?\\?%|\s?percent")
-_POINTS = re.compile(r"[\s-]?(?:pp|(?:percentage )?points?)|\s?\\?%")
+PERCENT = re.compile(r"(?:\s|\\,|~)?(?:\\?%|percent)")
+_POINTS = re.compile(rf"(?:[\s~-]|\\,)?(?:pp|(?:percentage )?points?)|{PERCENT.pattern}")
 
 _Line = tuple[int, bool, int]  # of a table, whether it is a row, and its position
 
@@ -63,7 +63,7 @@ def claims_of_text(text: str, kind: Kind, tables: Sequence[DraftedTable]) -> lis
     )
     claims: list[Claim] = []
     counts = Counter[str]()
-    for sentence, spans in by_sentence(text, numbers):
+    for _, sentence, spans in by_sentence(text, numbers):
         named = _named(labels, _words(sentence))
         for span in spans if named.either else ():
             with suppress(NotANumber):
@@ -75,12 +75,12 @@ def claims_of_text(text: str, kind: Kind, tables: Sequence[DraftedTable]) -> lis
     return claims
 
 
-def by_sentence(text: str, numbers: Iterable[NumberSpan]) -> Iterator[tuple[str, list[NumberSpan]]]:
-    """The sentences of a text with those of the numbers in them that look like results, and are in no table or model-index."""
+def by_sentence(text: str, numbers: Iterable[NumberSpan]) -> Iterator[tuple[int, str, list[NumberSpan]]]:
+    """Sentences with where they begin, and the numbers in them that look like results and are in no table or model-index."""
     edges = [0, *(edge.end() for edge in _SENTENCE.finditer(text)), len(text)]
     results = (number for number in numbers if number.why not in (None, "in the model-index", "in a table"))
     for place, spans in groupby(results, lambda span: bisect_right(edges, span.start)):
-        yield text[edges[place - 1] : edges[place]], list(spans)
+        yield edges[place - 1], text[edges[place - 1] : edges[place]], list(spans)
 
 
 def renamed(claim: Claim, names: Mapping[str, str]) -> Claim:

@@ -160,6 +160,14 @@ def test_a_wrong_digit_is_bound_by_its_names_and_found_by_the_check(root: Path, 
     assert {claim.at.line for claim in ledger_of(root).claims if claim.id.startswith("text.")} == {5}
 
 
+def test_an_average_beside_a_wrong_digit_is_of_the_right_one(root: Path, values: dict[str, float]) -> None:
+    a, c = values["a"], values["c"]
+    row = f"| MiniLM | {a:.2f} | {c + 10:.2f} | {(a + c) / 2:.2f} |"
+    done = take(root, f"# S\n\nSpearman:\n\n| model | forum | news | Avg. |\n|---|---|---|---|\n{row}\n")
+    assert [claim.derived for claim in done.bound] == [None, None, "mean([s.minilm.forum], [s.minilm.news])"]
+    assert not any("bind by hand" in note for note in done.notes)
+
+
 def test_an_import_before_and_evidence_by_hand_stay(root: Path, values: dict[str, float]) -> None:
     (root / "paper.md").write_text(PAPER.format(**values))
     assert aqea("claims", "import", "paper.md", cwd=root).status == 0

@@ -88,6 +88,10 @@ TABLES: dict[str, tuple[str, list[str]]] = {
         ["73.15 may be forum-minilm cos_sim_spearman, 61.42"],
     ),
     "another model is not named": ("# S\n\n| set | BERT | Spearman |\n|--|--|--|\n| forum | 61.42 | 9.99 |\n", []),
+    "a model of others beside ours, which the text names": (
+        "# S\n\nOf minilm:\n\n| model | forum | stsb |\n|--|--|--|\n| minilm | 61.42 | 82.03 |\n| BERT | 41.1 | 62.2 |\n",
+        [f"61.42 {FORUM}", f"82.03 {STSB}"],
+    ),
     "one of four differs": (
         "# S\n\n| set | minilm | minilm-128 |\n|--|--|--|\n| forum | 61.42 | 58.71 |\n| stsb | 82.03 | 71.23 |\n",
         [
@@ -126,6 +130,13 @@ TEXTS: dict[str, list[str]] = {
         f"61.42 {FORUM}",
         "60.12 is forum-minilm cos_sim_pearson",
     ],
+    "On forum, minilm has a Spearman of 61.42, and on stsb 82.30.": [f"61.42 {FORUM}", f"82.30 {STSB}, 82.03"],
+    "With minilm the Spearman is 61.42 on forum and 82.03 on stsb.": [f"61.42 {FORUM}", f"82.03 {STSB}"],
+    "With minilm the Spearman is 82.03 on forum and 61.42 on stsb.": [
+        f"82.03 {STSB.replace('is', 'may be')}",
+        f"61.42 {FORUM.replace('is', 'may be')}",
+    ],
+    "On forum, minilm has a Spearman of 61.42\\,\\%.": [f"61.42 {FORUM}"],
     "The Spearman of forum-minilm is 61.44.": [f"61.44 {FORUM}, 61.42"],
     "The Spearman of forum-minilm rose from 61.44 to 61.42.": [
         "61.44 may be forum-minilm cos_sim_spearman, 61.42",
