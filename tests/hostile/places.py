@@ -78,6 +78,8 @@ def make_project(root: Path) -> None:
         "in/test.jsonl": ROW,
         "model/config.json": b"{}",
         "CITATION.cff": b"title: Mine\n",
+        "dvc.yaml": b"stages: {}\n",
+        ".gitignore": b"/releases/\n",
         "dvc.lock": b"schema: '2.0'\nstages: {}\n",
         "manifests/claims/page.yaml": b'schema: aqea-registry/claims/1\ndocument: {title: T, sha256: "'
         + b"0" * 64
@@ -215,7 +217,8 @@ def _rows(root: Path) -> Said:
     """Rows that are pinned, then read, in a copy: the pins of the project stay."""
     copy = root / "copy"
     (copy / "in").mkdir(parents=True)
-    shutil.copy(root / "params.yaml", copy)
+    for name in ("params.yaml", "dvc.yaml", ".gitignore"):
+        shutil.copy(root / name, copy)
     (root / "in/test.jsonl").rename(copy / "in/test.jsonl")
     said = command("pin", "mine")(copy)
     return said if said.status else function(lambda root: pinned_rows(open_project(root).catalogue["mine"], Silent()))(copy)

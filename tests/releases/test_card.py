@@ -193,7 +193,7 @@ def test_it_says_how_to_load_to_verify_to_make_again_and_to_cite() -> None:
         "author = {{A group}}",
         "year = {2031}",
         r"![Bars \[all\]](plots/metrics.svg)",
-        "[The report](report.html) shows",
+        "[The page](report.html) shows",
     ):
         assert told in text
     assert [line for line in text.splitlines() if line.startswith("## ")] == [
