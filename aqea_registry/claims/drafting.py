@@ -184,7 +184,8 @@ class _Source(NamedTuple):
         """Line and column of a text in a cell, or of the cell; of its row where the cell's source is not known."""
         if not self.text or cell.end <= cell.start:
             return cell.line or line, 1
-        offset = max(self.text.find(spelled, cell.start, cell.end), cell.start)
+        places = self.text.find(spelled, cell.start, cell.end), self.text.find(f"{{{spelled}}}") + 1  # of the author's macro
+        offset = next((place for place in places if place > 0), cell.start)
         line = bisect_right(self.starts, offset)
         return line, offset - self.starts[line - 1] + 1
 

@@ -44,6 +44,8 @@ def lint_claims(
     read does not stop the others: its error is returned.
     """
     home = root if (root / FOLDER).is_dir() else find_project(root)
+    if documents and not (home / FOLDER).is_dir():  # a hook of git runs above the project, at the top of the repository
+        home = find_project((root / documents[0]).parent)
     ledgers, findings = read_ledgers(home)
     faulty = {finding.subject.partition(": ")[0] for finding in findings}
     whole = {name for name in ledgers if not {name, f"{FOLDER}/{name}.yaml"} & faulty}

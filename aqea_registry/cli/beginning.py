@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from aqea_registry.sources.describe import ProjectPlace
 
 OTHERS = ("params.yaml", "dvc.yaml", "training/data", "metrics", "plots", "views")  # that no project is put over
+NAME, HINT = re.compile("[a-z0-9][a-z0-9_-]*"), "write it as NAME=WHAT, with small letters, digits, '-' and '_' in NAME"
 Cards = Mapping[Path, str | None]  # with the model of the Hub that one is of
 
 
@@ -114,7 +115,7 @@ def _catalogue(
 
     known = open_project(place.root).params.catalogue if (place.root / PARAMS).exists() else None
     models = models or [f"{_slug(given.partition('@')[0])}={given}" for given in cards.values() if given]
-    models = models or ([] if cards or known is not None else [f"minilm={describe.MINILM}"])
+    models = models or ([] if (cards and not datasets) or known is not None else [f"minilm={describe.MINILM}"])
     made: tuple[Entries, Entries] = ({}, {})
     for card in cards:
         entries, results = describe.datasets_of(read_small(card, Limit.DOCUMENT).decode("utf-8", "replace"), str(card))
@@ -122,8 +123,8 @@ def _catalogue(
         notes.append(f"{card}: {results} results, {len(entries)} datasets of STS with a revision")
     for group, words, entry_of in ((0, datasets, describe.dataset_entry), (1, models, describe.model_entry)):
         named = [_named(word) for word in words]
-        if bad := [word for word, (name, given) in zip(words, named, strict=True) if not (name and given)]:
-            raise BadConfiguration(f"{bad[0]!r} does not name something", "write it as NAME=WHAT: aqea-registry init --help")
+        if bad := [word for word, (name, given) in zip(words, named, strict=True) if not (NAME.fullmatch(name) and given)]:
+            raise BadConfiguration(f"{bad[0]!r} does not name something", HINT)
         if len(dict(named)) < len(named):
             raise BadConfiguration("two of what is named have one name", "name each in its own way: --dataset NAME=PATH")
         for name, given in named:

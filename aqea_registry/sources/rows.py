@@ -28,6 +28,7 @@ from aqea_registry.base.strict import DuplicateKey, unique_keys
 from aqea_registry.project.params import Columns, Dataset
 
 ROWS = (".jsonl", ".jsonl.gz", ".parquet", ".csv", ".tsv")  # how the name of a file with rows ends
+CSV = "save it in UTF-8, with a first row of names, and with commas between the cells (tabs in .tsv)"
 SHOWN = 20
 UNPACKED, RATIO = 64 << 20, 25  # a file may unpack to so many bytes, or to so many times its size if that is more
 ROW = 64  # bytes that a row counts for besides its text
@@ -154,13 +155,15 @@ def _separated(path: str, file: BinaryIO) -> Iterator[tuple[int, Pairs]]:
     rows = csv.reader(iterdecode(file, "utf-8-sig"), delimiter="\t" if path.endswith(".tsv") else ",", strict=True)
     try:
         header = next(rows, list[str]())
+        if len(header) == 1:
+            raise csv.Error("the first row has one cell")
         for row in filter(None, rows):
             if len(row) != len(header):
                 message = f"it has {len(row)} cells, and the first row has {len(header)}; quote cells that hold the delimiter"
                 raise Refused.of("malformed", f"{path}:{rows.line_num}", message)
             yield rows.line_num, list(zip(header, row, strict=True))
     except (csv.Error, UnicodeDecodeError) as error:
-        raise Refused.of("malformed", f"{path}:{rows.line_num + 1}", f"not CSV in UTF-8: {error}") from error
+        raise Refused.of("malformed", f"{path}:{rows.line_num + 1}", f"not CSV in UTF-8: {error}", hint=CSV) from error
 
 
 def _lines(path: str, file: BinaryIO | BufferedReader, left: int) -> Iterator[tuple[int, bytes]]:

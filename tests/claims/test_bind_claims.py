@@ -188,6 +188,15 @@ def test_a_latex_table_is_bound_as_that_of_markdown(root: Path, values: dict[str
     assert linted.status == 1 and "the macro is \\aqeaPaperAll, and no ledger has such a claim" in linted.out
 
 
+def test_a_number_in_a_macro_of_the_author_is_linted_from_above_the_project(root: Path, values: dict[str, float]) -> None:
+    text = LATEX.format(**values).replace(r"All in all, \aqeaPaperAll{} is our Spearman.", "")
+    text = text.replace(f"{values['a']:.1f} &", r"\val &", 1)
+    text = text.replace(r"\begin{document}", rf"\newcommand{{\val}}{{{values['a']:.1f}}}" + "\n\\begin{document}")
+    assert take(root, text, "paper.tex").unbound == 0
+    done = aqea("claims", "lint", f"{root.name}/paper.tex", cwd=root.parent)
+    assert (done.status, done.err) == (0, ""), done.out
+
+
 def test_a_card_of_sentence_transformers_and_its_table(root: Path, values: dict[str, float]) -> None:
     card = CARD.format(**{name: value / 100 for name, value in values.items()})
     done = take(root, card, "card.md", model="org/all-minilm-v2")

@@ -159,7 +159,7 @@ def test_rows_are_described_from_their_files(tmp_path: Path) -> None:
         (("--model", "m=empty"), 2, "m: empty does not say how long its vectors are\n  next: name a model of"),
         (("--model", "m=package:nowhere"), 3, "m: package:nowhere is not here\n  next: pip install nowhere"),
         (("--dataset", "a=x.jsonl", "--dataset", "a=y.jsonl"), 2, "two of what is named have one name"),
-        (("--dataset", "A B=rows.jsonl"), 2, "datasets"),
+        (("--dataset", "A B=rows.jsonl"), 2, "write it as NAME=WHAT, with small letters"),
         (("--dataset", "a="), 2, "'a=' does not name something\n  next: write it as NAME=WHAT"),
         (("--dataset", "a=pointer.jsonl"), 1, "Git LFS"),
         (("--model", "m=odd"), 2, "m: odd does not say how long its vectors are"),
@@ -199,6 +199,13 @@ def test_commands_say_which_files_of_a_project_are_missing(tmp_path: Path) -> No
     init(cwd=tmp_path)
     assert "warning" not in aqea("pin", cwd=tmp_path).err
     assert "to begin one: aqea-registry init" in aqea("verify", cwd=tmp_path.parent).err
+
+
+def test_own_rows_beside_a_card_without_a_model_are_taken_under_that_of_the_example(tmp_path: Path) -> None:
+    jsonl(tmp_path / "rows.jsonl")
+    (tmp_path / "card.md").write_text("| model | rows |\n|--|--|\n| minilm | 61.42 |\n")
+    init("--dataset", "rows=rows.jsonl", "--card", "card.md", cwd=tmp_path)
+    assert [*params(tmp_path)["run"]["pairs"]] == ["rows-minilm"]
 
 
 CARD = """---

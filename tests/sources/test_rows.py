@@ -400,6 +400,7 @@ def test_csv_and_tsv_are_read_as_they_are_written() -> None:
         (b"sentence1,sentence2,score\na,b,true\n", ("a.csv:2", "'score' is True, not a number")),
         (b"sentence1,sentence2\na,b\n", ("a.csv:2", "the column 'score' is missing; the row has 'sentence1', 'sentence2'")),
         (b"sentence1,sentence1,score\na,b,1\n", ("a.csv:2", "the key 'sentence1' appears twice")),
+        (b"sentence1;sentence2;score\na;b;1\n", ("a.csv:2", "not CSV in UTF-8: the first row has one cell")),
         (b'sentence1,sentence2,score\n"a,b,1\n', ("a.csv:3", "not CSV in UTF-8: unexpected end of data")),
         (b"sentence1,sentence2,score\n", ("a.jsonl, b.jsonl", "the dataset has no rows")),
     ],
