@@ -179,7 +179,7 @@ def load_pairs(what: str | Path, name: str | None = None, *, unit: Literal["floa
     """
     import numpy as np
 
-    from aqea_registry.base.findings import Refused
+    from aqea_registry.base.findings import BadConfiguration, Refused
     from aqea_registry.base.references import is_reference, split_reference
     from aqea_registry.comparison.trees import pick, tree_in_store
     from aqea_registry.stores.open_store import find, open_store
@@ -195,6 +195,8 @@ def load_pairs(what: str | Path, name: str | None = None, *, unit: Literal["floa
             tree = tree_in_store(store, find(store, tag, digest), Path(scratch), SILENT)
             start = f"/{(name or '').replace('-', '_')}"
             sets = [path for path in tree.files if path.endswith("_pairs.json") and start in path]
+            if name is None and len(sets) > 1:
+                raise BadConfiguration(f"{meant} has {len(sets)} pair sets", f"name one: {', '.join(sorted(sets))}")
             path = tree.fetch(pick(tree, sets[0] if len(sets) == 1 else name or "*_pairs.json"))
         with open_pairs(path, meant) as pairs:
             first, second = (np.concatenate([*pairs.matrix(which)]) for which in (0, 1))

@@ -190,6 +190,8 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     The bytes go to `.NAME.PID-RANDOM.part` beside the target, are synced, and take the name in one rename. The part is locked
     while it is written: a part without a lock is what a killed process left.
     """
+    if not path.name:
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep(path)
     part, file = _new_part(path)

@@ -267,6 +267,8 @@ def confirm(
     and files that are here are not used, and not changed, but those of a confirmation that was cut off: it goes on. The
     statement is written to manifests/confirmations.
     """
+    from pathlib import Path
+
     from aqea_registry.base.extras import require
     from aqea_registry.base.references import split_reference
     from aqea_registry.embedding.encoder import Settings
@@ -292,6 +294,6 @@ def confirm(
         for remark in done.given:
             click.echo(printable(f"not confirmed: {remark}"))
         click.echo(printable(f"{plural(done.encoded, 'sentence')} encoded on {'; on '.join(done.machines)}"))
-        click.echo(printable(f"{done.path}{f', and beside {reference}' if done.added else ''}"))
+        click.echo(printable(f"{Path(nothing or '') / done.path}{f', and beside {reference}' if done.added else ''}"))
 
     return Outcome((), done, show, status=int("DIVERGED" in done.verdicts.values()))

@@ -17,7 +17,7 @@ from aqea_registry.attestations.made import Beside, list_statements
 from aqea_registry.base.files import Limit, hash_file, read_small, write_bytes
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Refused, RegistryError, most_severe
 from aqea_registry.base.progress import Reporter, plural
-from aqea_registry.base.sha256_list import MANIFEST, parse_list, render
+from aqea_registry.base.sha256_list import MANIFEST, Parsed, parse_list, render
 from aqea_registry.base.strict import load_json
 from aqea_registry.claims.check_claims import CheckedClaims, check_claims
 from aqea_registry.claims.judging import counts, reasons
@@ -165,7 +165,7 @@ def _open(root: Path, digests: Mapping[str, str], said: list[Said]) -> tuple[_Op
                 for name, entry in project.catalogue.items()
             }
             return _Opened(root, digests, lock, pairs, project.artefacts, catalogue, versions), project
-        why = "the release has no catalogue and no ledgers: an earlier version made it"
+        why = "the release has no catalogue: an earlier version made it, or it was left out"
         said.append(NotChecked("claims, and the settings of datasets and models", why))
     except (BadConfiguration, Refused) as error:
         said += error.findings or [Finding("malformed", error.message.partition(":")[0], error.message)]
@@ -256,9 +256,14 @@ def _prints(opened: _Opened, release: Release, pair_sets: Mapping[str, Examined]
         if _place(file) in opened.digests:
             try:
                 prints = [*read(read_small(opened.root / _place(file), Limit.DOCUMENT))]
+            except Refused as error:
+                yield from error.findings
+                continue
             except (OSError, ValueError, LookupError, TypeError, AttributeError, BadConfiguration) as error:  # anybody's file
                 yield NotChecked(f"what {file} prints", f"it cannot be read: {error}")
                 continue
+            if beyond := sorted({name for name, column, _ in prints if column.endswith("spearman") and name not in facts}):
+                yield NotChecked(f"scores that {file} prints of {', '.join(beyond)}", "the release has no such sound pair set")
             for name, column, text in prints:
                 printed, wanted = text.partition(" ")[0].replace(",", ""), facts[name].get(column)
                 if printed != wanted and (wanted is not None or column == "sha256"):
@@ -291,13 +296,19 @@ def _files_of_scores(opened: _Opened) -> dict[str, Callable[[bytes], Iterable[Pr
     return {path: partial(_scores_in, key) for path, key in paths.items()}
 
 
+def _listed(parsed: Parsed) -> Iterable[Print]:
+    if parsed.findings:
+        raise Refused(f"{LIST} is damaged", parsed.findings)
+    return [(path, "sha256", sha256) for path, sha256 in parsed.entries.items()]
+
+
 _READERS: dict[str, Callable[[bytes], Iterable[Print]]] = {
     CARD: lambda content: _in_tables(markdown_tables(content.decode(), CARD)[0]),
     REPORT: lambda content: _in_tables(html_tables(content.decode(), REPORT)[0]),
     CROISSANT: lambda content: [
         (str(file["contentUrl"]), "sha256", str(file["sha256"])) for file in load_json(content, CROISSANT)["distribution"]
     ],
-    LIST: lambda content: [(path, "sha256", sha256) for path, sha256 in parse_list(content, LIST).entries.items()],
+    LIST: lambda content: _listed(parse_list(content, LIST)),
 }
 
 
@@ -356,7 +367,8 @@ def _others(release: Release, opened: _Opened, statements: Sequence[Beside]) -> 
         name = PurePath(pairs).name
         read |= {f"data/{name}", f"data/{name.replace('_pairs.', '_embeddings.')}", f"parquet/{key}.parquet"}
     for path in release.files():
-        if path not in read and not path.startswith(CLAIMS):
+        ledger = opened.catalogue and path.startswith(CLAIMS) and path.endswith(".yaml") and path.count("/") == 1
+        if path not in read and not ledger:
             yield NotChecked(path, "its bytes were checked, and nothing here reads it")
     if texts := [path for path in (CARD, REPORT) if path in release.files()]:
         yield NotChecked(f"the words of {' and '.join(texts)}", "tables of scores, digests and pins were read")

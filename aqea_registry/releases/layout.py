@@ -31,6 +31,7 @@ from aqea_registry.remote.answers import quotable
 STAGES = "dvc.yaml"
 PLACES = {"data": DATA, "metrics": METRICS, "parquet": VIEWS, "claims": FOLDER}  # folder of a release to folder of a project
 _FILLED = re.compile(r"\$\{(item\.(dataset|model|file|format)|key|run\.(pairs|exports))\}")  # what params.yaml keeps plain
+_COMMAND = re.compile(r"aqea-registry (generate|export|manifest)(?!\S)(?!.*[ C]/)")  # no path begins at the root of the disk
 
 
 def project_texts(root: Path, params: Params, entries: Iterable[CatalogueEntry], ledgers: Iterable[str]) -> dict[str, bytes]:
@@ -111,7 +112,7 @@ def parse_project(params: bytes, stages: bytes) -> Params:
     odd = [(PARAMS, spec) for spec in specs if not _portable(spec)]
     odd += [(STAGES, text) for text in _not_ours(read, "")]
     if odd:
-        message = f"{odd[0][1]!r} is not in a project that this program releases; nothing was written"
+        message = f"{quotable(odd[0][1])!r} is not in a project that this program releases; nothing was written"
         raise Refused.of("malformed", f"{PROJECT}{odd[0][0]}", message)
     return parsed
 
@@ -128,5 +129,5 @@ def _not_ours(value: Any, key: str) -> Iterator[str]:
     elif isinstance(value, str):
         plain = _FILLED.sub("_", value)
         ours = re.fullmatch(r"\w[\w./ @-]*", plain) and ".." not in plain
-        if not ours or (key == "cmd" and not plain.startswith("aqea-registry ")):
+        if not ours or (key == "cmd" and not _COMMAND.match(plain)):
             yield value

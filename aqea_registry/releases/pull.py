@@ -10,7 +10,7 @@ import msgspec
 
 from aqea_registry.base.files import Advance, UnsafePath, hash_file, hash_stream, inside, locked, why_other
 from aqea_registry.base.findings import CannotCheck, Finding, Refused
-from aqea_registry.base.progress import Reporter
+from aqea_registry.base.progress import Reporter, plural
 from aqea_registry.base.references import join_reference
 from aqea_registry.stores.attachments import current
 from aqea_registry.stores.open_store import find
@@ -110,7 +110,7 @@ def _wanted(files: Mapping[str, Descriptor], paths: dict[str, Path], reference: 
             message = f"a different file exists at this path{why}"
             findings.append(Finding("conflict", str(target), message, layer.digest, actual))
     if findings and not force:
-        message = f"{len(findings)} files differ from those of {reference}; nothing was written"
+        message = f"{plural(len(findings), 'file differs', 'files differ')} from those of {reference}; nothing was written"
         raise Refused(message, findings, "pull into an empty folder, or replace them with --force")
     return wanted
 

@@ -207,6 +207,11 @@ def test_a_link_is_replaced_not_written_through(tmp_path: Path) -> None:
     assert not (tmp_path / "f").is_symlink() and (tmp_path / "f").read_bytes() == b"new"
 
 
+def test_a_folder_without_a_name_is_no_file_to_write() -> None:
+    with pytest.raises(IsADirectoryError):
+        write_bytes(Path(), b"new")
+
+
 def test_parts_that_nobody_writes_are_swept_and_others_left(tmp_path: Path) -> None:
     swept = [f".f[1].json.{os.getpid()}-0a1b.part", ".f[1].json.1-ffff.part", ".f[1].json.999999999-0123456789abcdef.part"]
     left = [

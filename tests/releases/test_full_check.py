@@ -162,6 +162,10 @@ FAULTS: dict[str, tuple[Callable[[Files], None], set[tuple[str, str]]]] = {
         lambda files: files.update({"pins.json": files["pins.json"].replace(b"8b3219a9", b"8b3219a8")}),
         {("mismatch", "README.md: minilm: commit"), ("lock-stale", "models.minilm.requested")},
     ),
+    "a line of the list": (
+        lambda files: files.update({"MANIFEST.sha256": b"no digest\n" + files["MANIFEST.sha256"]}),
+        {("malformed", "MANIFEST.sha256:1")},
+    ),
 }  # fmt: skip
 
 
@@ -215,13 +219,15 @@ def test_only_rows_made_again_find_a_row_that_everything_else_agrees_with(alone:
 def test_a_view_of_other_rows_and_a_file_that_is_gone_are_found(alone: Path, tmp_path: Path) -> None:
     before = files_of(alone)
     _, view, _ = with_another_row(before, 3, tmp_path)
-    after = {**before, VIEW: view, "notes.txt": b"x"}
+    row = b"| best-minilm | weather | minilm | 12 | 384 | 0.9 | 0.9 | 0.9 | 0.9 | 0.9 | 0.9 |\n"
+    card = re.sub(rb"(?m)^(?=\| \[weather-minilm\])", row, before["README.md"], count=1)
+    after = {**before, VIEW: view, "README.md": card, "notes.txt": b"x", "claims/more/notes.yaml": b"x"}
     del after["metrics/travel-minilm.json"]
     put(alone, before, after)
     result = full(alone)
     assert {("mismatch", VIEW), ("missing", "metrics/travel-minilm.json")} <= found(result), result
     gaps = {gap["what"] for gap in result.json()["not_checked"]}
-    assert "notes.txt" in gaps
+    assert {"notes.txt", "claims/more/notes.yaml", "scores that README.md prints of best-minilm"} <= gaps
     store = Layout("oci:releases", alone / "releases")
     digest = store.release(find(store, "v2")).files()[DATA].digest.removeprefix("sha256:")
     (alone / "releases/blobs/sha256" / digest).write_bytes(b"{}")

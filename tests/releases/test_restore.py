@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 import yaml
 
+from aqea_registry.api import load_pairs
 from aqea_registry.base.files import ignore
-from aqea_registry.base.findings import CannotCheck, Refused
+from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused
 from aqea_registry.base.progress import Silent
 from aqea_registry.releases.confirm import _scratch
+from aqea_registry.releases.layout import parse_project
 from aqea_registry.releases.restore import from_nothing
 from aqea_registry.stores.oci_layout import Layout
 from aqea_registry.stores.open_store import find
@@ -122,6 +124,19 @@ def test_a_release_of_an_earlier_version_is_refused_and_says_why(published: Path
     assert not (tmp_path / "old").exists()
 
 
+def test_pairs_of_a_release_with_several_pair_sets_are_asked_for_by_name(published: Path) -> None:
+    with pytest.raises(BadConfiguration, match="2 pair sets") as refused:
+        load_pairs(f"oci:{published / 'releases'}:v2")
+    assert "data/travel_minilm_384d_pairs.json" in str(refused.value.hint)
+
+
+def test_a_secret_in_a_source_of_a_release_is_not_repeated() -> None:
+    catalogue = b"sources: ['https://user:pass-of-somebody@example.org']\ndatasets: {}\nmodels: {}\nrun: {}\n"
+    with pytest.raises(Refused) as refused:
+        parse_project(catalogue, b"{}")
+    assert "pass-of-somebody" not in refused.value.message
+
+
 def stages(change: Callable[[dict[str, Any]], object]) -> Callable[[dict[str, bytes]], None]:
     def edit(files: dict[str, bytes]) -> None:
         value = yaml.safe_load(files["project/dvc.yaml"])
@@ -141,6 +156,8 @@ def params(old: bytes, new: bytes) -> Callable[[dict[str, bytes]], None]:
 
 HOSTILE: dict[str, Callable[[dict[str, bytes]], None]] = {
     "another program": stages(lambda stage: stage.update(cmd="rm -rf data")),
+    "another command of ours": stages(lambda stage: stage.update(cmd="aqea-registry package --to home")),
+    "a folder of the disk": stages(lambda stage: stage.update(cmd="aqea-registry manifest -C /home")),
     "a second command": stages(lambda stage: stage.update(cmd="aqea-registry manifest; rm -rf data")),
     "a command out of a title": stages(lambda stage: stage.update(cmd="aqea-registry generate ${publish.title}")),
     "commands in a list": stages(lambda stage: stage.update(cmd=["aqea-registry manifest", "rm -rf data"])),
