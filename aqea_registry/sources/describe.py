@@ -72,6 +72,7 @@ def dataset_entry(name: str, given: str, place: ProjectPlace, report: Reporter) 
         folder = fetch(name, pin, sources_of(wanted, pin.commit), place.root / CACHE / "pinned", report)
         chosen = sorted(pin.files)
     else:
+        path = path.resolve()  # a pin is of files, never of links
         folder, found = (path, FolderSource(given, path, "").paths()) if path.is_dir() else (path.parent, [path.name])
         rows = [file for file in found if file.endswith(ROWS) and not file.startswith(".")]
         chosen = [file for file in rows if splits_named(file) == {"test"}] or rows

@@ -202,10 +202,11 @@ def test_commands_say_which_files_of_a_project_are_missing(tmp_path: Path) -> No
 
 
 def test_own_rows_beside_a_card_without_a_model_are_taken_under_that_of_the_example(tmp_path: Path) -> None:
-    jsonl(tmp_path / "rows.jsonl")
+    (tmp_path / "link.jsonl").symlink_to(jsonl(tmp_path / "far" / "rows.jsonl"))
     (tmp_path / "card.md").write_text("| model | rows |\n|--|--|\n| minilm | 61.42 |\n")
-    init("--dataset", "rows=rows.jsonl", "--card", "card.md", cwd=tmp_path)
+    init("--dataset", "rows=link.jsonl", "--card", "card.md", cwd=tmp_path)
     assert [*params(tmp_path)["run"]["pairs"]] == ["rows-minilm"]
+    assert params(tmp_path)["datasets"]["rows"]["files"] == ["rows.jsonl"], "links are not pinned"
 
 
 CARD = """---
