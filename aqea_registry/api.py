@@ -59,7 +59,7 @@ def meaning(name: str, folder: Path, *, path: bool = True, start: Path | None = 
             find(open_store(spec, root), tag, digest)
         except CannotCheck as error:
             hint = f"name a path, or a release such as oci:DIR:TAG; {error.hint}"
-            hint = suggestion(name, [entry.name for entry in folder.iterdir()], hint) or hint
+            hint = suggestion(name, [entry.name for entry in folder.iterdir() if entry.exists()], hint) or hint
             raise CannotCheck(f"{name} not found: there is no such path, and {error.message}", hint) from error
     seen = tag_in(spec_at(store, root, start or folder), name)
     return Meant(seen, f"{name} is read as {seen}")

@@ -158,7 +158,7 @@ def docs(shell: Shell, page: str | None) -> Outcome:
 
 
 @command
-@examples("compare v1 v2", "compare training/data views", "compare old_pairs.json new_pairs.json --diagnose")
+@examples("compare v1 v2", "compare training/data ../other/training/data", "compare old_pairs.json new_pairs.json --diagnose")
 @click.argument("before", metavar="A", shell_complete=complete("tags", "paths"))
 @click.argument("after", metavar="B", shell_complete=complete("tags", "paths"))
 @click.option("--deep", is_flag=True, help="Of two releases, fetch and compare every file that differs.")

@@ -113,7 +113,7 @@ def parse_project(params: bytes, stages: bytes) -> Params:
     odd += [(STAGES, text) for text in _not_ours(read, "")]
     if odd:
         message = f"{quotable(odd[0][1])!r} is not in a project that this program releases; nothing was written"
-        raise Refused.of("malformed", f"{PROJECT}{odd[0][0]}", message)
+        raise Refused.of("malformed", f"{PROJECT}{odd[0][0]}", message, hint="to look at its files: pull it without --project")
     return parsed
 
 

@@ -111,7 +111,7 @@ def _wanted(files: Mapping[str, Descriptor], paths: dict[str, Path], reference: 
             findings.append(Finding("conflict", str(target), message, layer.digest, actual))
     if findings and not force:
         message = f"{plural(len(findings), 'file differs', 'files differ')} from those of {reference}; nothing was written"
-        raise Refused(message, findings, "pull into an empty folder, or replace them with --force")
+        raise Refused(message, findings, "name an empty folder, or replace them with: aqea-registry pull ... --force")
     return wanted
 
 

@@ -14,6 +14,7 @@ from tests.tools import aqea, edit_params
 MISTAKES: dict[str, tuple[tuple[str, ...], int, tuple[str, ...]]] = {
     "a command with a letter missing": (("verfy",), 2, ("'verfy'", "verify", "--help")),
     "an option with a letter missing": (("verify", "--dep"), 2, ("'--dep'", "--deep")),
+    "a link to what is gone": (("verify", "gone"), 3, ("gone not found", "name a path")),
     "a file with a letter wrong": (("verify", "READNE.md"), 3, ("READNE.md not found", "did you mean 'README.md'?")),
     "a tag that no store has": (("verify", "v9"), 3, ("v9 not found", "no such path", "oci:releases:v9", "name a path")),
     "a folder that is not a store": (("verify", "oci:nowhere:v1"), 3, ("oci:nowhere:v1", "it has no release")),
@@ -60,6 +61,7 @@ def place(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("mistakes") / "project"
     shutil.copytree(made, folder, ignore=shutil.ignore_patterns(".aqea", ".git", ".dvc", "releases"))
     (folder.parent / "empty").mkdir()
+    (folder / "gone").symlink_to("nowhere")
     return folder
 
 

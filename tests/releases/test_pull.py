@@ -88,6 +88,7 @@ def test_files_in_the_way_are_kept_unless_forced(store: Path, tmp_path: Path) ->
     (tmp_path / "out/other.txt").write_text("mine too")
     refused = aqea("pull", "oci:store:v1", "--to", "out", "--json", cwd=tmp_path)
     assert (refused.status, found(refused)) == (1, {("conflict", "out/data/a.json")})
+    assert "1 file differs from" in refused.err
     assert "--force" in refused.err
     assert files(tmp_path / "out") == {"data/a.json": b"mine", "other.txt": b"mine too"}
     assert aqea("pull", "oci:store:v1", "--to", "out", "--force", cwd=tmp_path).status == 0
