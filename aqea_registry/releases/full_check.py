@@ -158,6 +158,8 @@ def _open(root: Path, digests: Mapping[str, str], said: list[Said]) -> tuple[_Op
             project = open_project(root)
             parse_project(*(read_small(root / path, Limit.PROJECT) for path in (PARAMS, STAGES)))
             pairs = {key: artefact.pairs for key, artefact in project.artefacts.items()}
+            for path in sorted(set(_pair_files(digests)) - set(pairs.values())):
+                said.append(_of_release(Finding("unexpected", path, "the release's own catalogue has no such pair set")))
             versions = project.params.versions or Versions()
             # No address is asked that the release names: nobody knows whose it is.
             catalogue = {
@@ -169,10 +171,14 @@ def _open(root: Path, digests: Mapping[str, str], said: list[Said]) -> tuple[_Op
         said.append(NotChecked("claims, and the settings of datasets and models", why))
     except (BadConfiguration, Refused) as error:
         said += error.findings or [Finding("malformed", error.message.partition(":")[0], error.message)]
-    paths = [path for path in digests if path.startswith(f"{DATA}/") and path.endswith("_pairs.json")]
+    paths = _pair_files(digests)
     keys = [PurePath(path).stem for path in digests if path.startswith(f"{METRICS}/")]
     pairs = {next((key for key in keys if _plain(path).startswith(_plain(key))), path): path for path in paths}
     return _Opened(root, digests, lock, pairs), None
+
+
+def _pair_files(paths: Iterable[str]) -> list[str]:
+    return [path for path in paths if path.startswith(f"{DATA}/") and path.endswith("_pairs.json")]
 
 
 def _plain(path: str) -> str:
@@ -264,6 +270,9 @@ def _prints(opened: _Opened, release: Release, pair_sets: Mapping[str, Examined]
                 continue
             if beyond := sorted({name for name, column, _ in prints if column.endswith("spearman") and name not in facts}):
                 yield NotChecked(f"scores that {file} prints of {', '.join(beyond)}", "the release has no such sound pair set")
+            if file == LIST:
+                unlisted = sorted(release.files().keys() - {LIST, *(name for name, _, _ in prints)})
+                yield from (Finding("unexpected", path, f"{LIST} does not list it") for path in unlisted)
             for name, column, text in prints:
                 printed, wanted = text.partition(" ")[0].replace(",", ""), facts[name].get(column)
                 if printed != wanted and (wanted is not None or column == "sha256"):

@@ -225,7 +225,7 @@ def test_a_view_of_other_rows_and_a_file_that_is_gone_are_found(alone: Path, tmp
     del after["metrics/travel-minilm.json"]
     put(alone, before, after)
     result = full(alone)
-    assert {("mismatch", VIEW), ("missing", "metrics/travel-minilm.json")} <= found(result), result
+    assert {("mismatch", VIEW), ("missing", "metrics/travel-minilm.json"), ("unexpected", "notes.txt")} <= found(result), result
     gaps = {gap["what"] for gap in result.json()["not_checked"]}
     assert {"notes.txt", "claims/more/notes.yaml", "scores that README.md prints of best-minilm"} <= gaps
     store = Layout("oci:releases", alone / "releases")
@@ -233,6 +233,15 @@ def test_a_view_of_other_rows_and_a_file_that_is_gone_are_found(alone: Path, tmp
     (alone / "releases/blobs/sha256" / digest).write_bytes(b"{}")
     spoilt = full(alone, tag="v2")
     assert ("mismatch", f"oci:releases:v2: {DATA}") in found(spoilt) and len(spoilt.json()["pair_sets"]) == 1
+
+
+def test_a_release_whose_run_is_empty_is_not_sound(alone: Path) -> None:
+    before = files_of(alone)
+    params = re.sub(rb"(?ms)^  pairs:.*?^  exports:", b"  pairs: {}\n  exports:", before["project/params.yaml"])
+    params = re.sub(rb"(?ms)^  exports:\n.*?(?=^\w)", b"  exports: {}\n", params)
+    after = {**before, "project/params.yaml": params}
+    put(alone, before, after)
+    assert ("unexpected", DATA) in found(full(alone))
 
 
 def test_a_release_of_an_earlier_version_is_checked_as_far_as_it_goes(alone: Path) -> None:
