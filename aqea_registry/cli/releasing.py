@@ -280,15 +280,19 @@ def confirm(
     start = shell.directory if nothing else shell.project().root
     spec, tag, digest = split_reference(shell.meant(reference, path=False, start=start))
     shell.look_for_clients([spec])
+    notes: tuple[str, ...] = ()
     if nothing:
         store, target = open_store(spec, shell.directory), shell.directory / nothing
         project = from_nothing(store, tag, target, given(shell, sources), shell.report, digest=digest)
+        notes = _set_up(target)
     else:
         project = shell.project()
         store = open_store(spec, project.root)
     done = operation(project, store, tag, shell.report, Settings(device=device), add=add, digest=digest)
 
     def show() -> None:
+        for note in notes:
+            click.echo(printable(f"note: {note}"))
         for key, verdict in done.verdicts.items():
             echo(f"{key}: {paint(verdict)}")
         for remark in done.given:

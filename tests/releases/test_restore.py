@@ -59,6 +59,7 @@ def test_a_stranger_makes_a_release_again_from_itself(published: Path, tmp_path:
     done = aqea("confirm", "oci:releases:v2", "--from-nothing", "nothing", *SOURCES, "--json", cwd=tmp_path)
     assert (done.status, set(done.json()["verdicts"].values())) == (0, {"IDENTICAL"}), done.err
     assert (tmp_path / "nothing" / done.json()["path"]).is_file()
+    assert "no findings" in aqea("verify", cwd=tmp_path / "nothing").out
     assert "made again on" not in aqea("verify", "oci:releases:v2", cwd=tmp_path).out, "it was not added"
 
 
