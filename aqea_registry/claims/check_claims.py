@@ -68,13 +68,7 @@ def check_claims(
     findings = [finding for finding in findings if not only or finding.subject.partition(":")[0] in only]
     states, notes, stale, outdated = _documents(project.root, ledgers, chosen, documents)
     bound = {name: resolving.resolve_results(ledger, project.params, project.lock) for name, ledger in ledgers.items()}
-    scores: Mapping[str, Metrics | Unchecked]
-    wanted, unsound = _wanted(ledgers, bound), list[Finding]()
-    if verified is not None and not verified.findings:  # their chains were checked, and they were recomputed
-        unsound_set = Unchecked("broken-chain", "the pair file is not sound")
-        scores = {key: verified.pair_sets[key].metrics if key in verified.pair_sets else unsound_set for key in wanted}
-    else:
-        scores, unsound = recompute(project.run, wanted, report)
+    scores, unsound = _scores(project, _wanted(ledgers, bound), verified, report)
     quotations = Quotations(project.run, project.catalogue, scope)
     judge = _Judge(ledgers, bound, scores, quotations, outdated)
     if fill:
@@ -96,6 +90,16 @@ def check_claims(
         ledgers=chosen,
         scores={key: score for key, score in scores.items() if isinstance(score, Metrics)},
     )
+
+
+def _scores(
+    project: Project, wanted: Collection[str], verified: CheckedProject | None, report: Reporter
+) -> tuple[Mapping[str, Metrics | Unchecked], Sequence[Finding]]:
+    """The scores of these pair sets: recomputed, or those of a check without a finding, which recomputed them."""
+    if verified is None or verified.findings:
+        return recompute(project.run, wanted, report)
+    unsound = Unchecked("broken-chain", "the pair file is not sound")
+    return {key: verified.pair_sets[key].metrics if key in verified.pair_sets else unsound for key in wanted}, ()
 
 
 def nothing_judged(checked: CheckedClaims) -> CannotCheck | None:

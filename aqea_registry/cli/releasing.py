@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from aqea_registry.releases.listing import Listed
     from aqea_registry.releases.publish import StoreResult
     from aqea_registry.releases.pull import Pulled
+    from aqea_registry.releases.restore import Restored
     from aqea_registry.stores.port import Held
 
 TO = click.option("--to", "stores", multiple=True, metavar="STORE", help="Where, instead of publish.stores (repeatable).")
@@ -135,17 +136,18 @@ def pull(
         state = f"{done.fetched} fetched ({size_text(done.bytes)}), {done.files - done.fetched} there already"
         click.echo(printable(f"{done.folder}: {plural(done.files, 'file')}, {state}"))
         if isinstance(done, Restored):
-            for file in done.wanted:
-                click.echo(
-                    printable(
-                        f"to make {file.name} again, put there (or give with --source): {file.path}, sha256 {file.sha256}"
-                    )
-                )
-            for note in done.notes:
-                click.echo(printable(f"note: {note}"))
-            click.echo(printable(f"next, in {target}: aqea-registry verify; to make all of it again: dvc repro --force"))
+            _show_project(done, target)
 
     return Outcome((), done, show)
+
+
+def _show_project(done: Restored, target: Path) -> None:
+    for file in done.wanted:
+        way = f"to make {file.name} again, put there (or give with --source): {file.path}, sha256 {file.sha256}"
+        click.echo(printable(way))
+    for note in done.notes:
+        click.echo(printable(f"note: {note}"))
+    click.echo(printable(f"next, in {target}: aqea-registry verify; to make all of it again: dvc repro --force"))
 
 
 def _set_up(root: Path) -> tuple[str, ...]:

@@ -64,12 +64,7 @@ def confirm(
     tagged = find(store, tag, digest)
     reference = join_reference(store.spec, tag, tagged.digest)
     release = store.release(tagged)
-    found = [artefact for artefact in project.artefacts.values() if published_path(artefact.pairs) in release.files()]
-    if not found:
-        raise CannotCheck(f"{reference} and the run have no pair set in common", "choose the release's run in params.yaml")
-    common = [artefact for artefact in found if not artefact.remark]
-    if not common:
-        raise CannotCheck(f"{reference}: {found[0].remark}", f"what can be checked of it: aqea-registry verify {reference}")
+    common, remarks = _in_common(project, release, reference)
     _refuse_other_pins(store, tagged, release, common)
     beside = statements_in((name, content) for name, content in store.attachments(tagged).items() if NAME.fullmatch(name))
     _refuse_known(reference, beside, {artefact.key for artefact in common}, settings.device)
@@ -97,8 +92,19 @@ def confirm(
         encoded=sum(made.encoded for made in confirmed.values()),
         path=f"{FOLDER}/{name}",
         added=add,
-        given=tuple(artefact.remark for artefact in found if artefact.remark),
+        given=remarks,
     )
+
+
+def _in_common(project: Project, release: Release, reference: str) -> tuple[list[RunArtefact], tuple[str, ...]]:
+    """The pair sets of the run that are in the release and can be made again, and what is said of the others."""
+    found = [artefact for artefact in project.artefacts.values() if published_path(artefact.pairs) in release.files()]
+    if not found:
+        raise CannotCheck(f"{reference} and the run have no pair set in common", "choose the release's run in params.yaml")
+    common = [artefact for artefact in found if not artefact.remark]
+    if not common:
+        raise CannotCheck(f"{reference}: {found[0].remark}", f"what can be checked of it: aqea-registry verify {reference}")
+    return common, tuple(artefact.remark for artefact in found if artefact.remark)
 
 
 @contextmanager
