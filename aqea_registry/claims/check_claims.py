@@ -68,7 +68,7 @@ def check_claims(
     findings = [finding for finding in findings if not only or finding.subject.partition(":")[0] in only]
     states, notes, stale, outdated = _documents(project.root, ledgers, chosen, documents)
     bound = {name: resolving.resolve_results(ledger, project.params, project.lock) for name, ledger in ledgers.items()}
-    scores, unsound = _scores(project, _wanted(ledgers, bound), verified, report)
+    scores, unsound = _scores(project.run, _wanted(ledgers, bound), verified, report)
     quotations = Quotations(project.run, project.catalogue, scope)
     judge = _Judge(ledgers, bound, scores, quotations, outdated)
     if fill:
@@ -93,11 +93,11 @@ def check_claims(
 
 
 def _scores(
-    project: Project, wanted: Collection[str], verified: CheckedProject | None, report: Reporter
+    run: RunRecord, wanted: Collection[str], verified: CheckedProject | None, report: Reporter
 ) -> tuple[Mapping[str, Metrics | Unchecked], Sequence[Finding]]:
     """The scores of these pair sets: recomputed, or those of a check without a finding, which recomputed them."""
     if verified is None or verified.findings:
-        return recompute(project.run, wanted, report)
+        return recompute(run, wanted, report)
     unsound = Unchecked("broken-chain", "the pair file is not sound")
     return {key: verified.pair_sets[key].metrics if key in verified.pair_sets else unsound for key in wanted}, ()
 

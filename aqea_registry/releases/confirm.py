@@ -5,7 +5,7 @@ Nothing that was computed before is used and no statement of this checkout is be
 
 import hashlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from platform import node
@@ -64,7 +64,7 @@ def confirm(
     tagged = find(store, tag, digest)
     reference = join_reference(store.spec, tag, tagged.digest)
     release = store.release(tagged)
-    common, remarks = _in_common(project, release, reference)
+    common, remarks = _in_common(project.artefacts.values(), release, reference)
     _refuse_other_pins(store, tagged, release, common)
     beside = statements_in((name, content) for name, content in store.attachments(tagged).items() if NAME.fullmatch(name))
     _refuse_known(reference, beside, {artefact.key for artefact in common}, settings.device)
@@ -96,9 +96,9 @@ def confirm(
     )
 
 
-def _in_common(project: Project, release: Release, reference: str) -> tuple[list[RunArtefact], tuple[str, ...]]:
+def _in_common(artefacts: Iterable[RunArtefact], release: Release, reference: str) -> tuple[list[RunArtefact], tuple[str, ...]]:
     """The pair sets of the run that are in the release and can be made again, and what is said of the others."""
-    found = [artefact for artefact in project.artefacts.values() if published_path(artefact.pairs) in release.files()]
+    found = [artefact for artefact in artefacts if published_path(artefact.pairs) in release.files()]
     if not found:
         raise CannotCheck(f"{reference} and the run have no pair set in common", "choose the release's run in params.yaml")
     common = [artefact for artefact in found if not artefact.remark]
