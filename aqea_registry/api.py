@@ -146,7 +146,7 @@ def verified(target: str | None, folder: Path, report: Reporter, *, root: Path |
         raise CannotCheck(f"{target} not found", "name a folder, a list of digests, or a release such as oci:DIR:TAG")
     if root is not None and path.is_dir():
         raise BadConfiguration("--root goes with a list of digests", "name the list: aqea-registry verify LIST --root DIR")
-    if target is None or (path / "params.yaml").is_file():
+    if target is None or (path / PARAMS).is_file():
         from aqea_registry.verification.verify_project import verify_project
 
         return verify_project(open_project(folder / (target or ".")), report)

@@ -14,7 +14,7 @@ from urllib.parse import quote
 import click
 
 from aqea_registry import __version__
-from aqea_registry.api import project_root
+from aqea_registry.api import PARAMS, project_root
 from aqea_registry.base.files import write_bytes
 from aqea_registry.base.progress import hide_secrets, markdown_table, plural, printable
 
@@ -77,11 +77,11 @@ def locate(finding: Finding, roots: Sequence[Path], top: Path) -> Place | None:
     head, at = finding.subject.partition(": ")[0], re.fullmatch(r"(.+?):(\d+)(?::(\d+))?", finding.subject)
     places = [Place(finding.file, finding.line)] if finding.file else []
     places += [Place(at[1], int(at[2]), int(at[3] or 0))] if at else []
-    places += map(Place, (finding.subject, head, f"manifests/claims/{head}.yaml", "params.yaml"))
+    places += map(Place, (finding.subject, head, f"manifests/claims/{head}.yaml", PARAMS))
     for place, root in product(places, roots):
         if not os.path.isfile(path := root / place.file):  # noqa: PTH113  (that of Path raises for long names)
             continue
-        if place.file == "params.yaml":
+        if place.file == PARAMS:
             entry = re.compile(rf"\s+[\"']?{re.escape(head.split('.')[-1])}[\"']?\s*:")
             lines = enumerate(path.read_text("utf-8", "replace").splitlines(), 1)
             place = place._replace(line=next((number for number, line in lines if entry.match(line)), None))

@@ -31,13 +31,13 @@ from aqea_registry.project.lock import LOCK, Lock, parse_lock, pin_findings
 from aqea_registry.project.params import WRITTEN, Versions
 from aqea_registry.project.project import PARAMS, Project, Scope, open_project
 from aqea_registry.releases.layout import STAGES, parse_project, restored_path
-from aqea_registry.releases.package import CARD, CROISSANT, LIST, REPORT
+from aqea_registry.releases.package import CARD, CROISSANT, REPORT
 from aqea_registry.releases.pull import check_room
 from aqea_registry.releases.restore import bring_files, refuse_unknown
 from aqea_registry.releases.row_sample import ELSEWHERE, RowSample, draw, make_again, sampled, why_not
 from aqea_registry.stores.open_store import find
 from aqea_registry.stores.port import Store
-from aqea_registry.stores.release import Release
+from aqea_registry.stores.release import LIST, Release
 from aqea_registry.vectors.examine import Examined, examine
 from aqea_registry.verification.verify_project import CheckedProject, check_pair_sets
 from aqea_registry.verification.verify_release import CheckedRelease, verify_tagged

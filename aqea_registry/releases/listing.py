@@ -1,6 +1,7 @@
 """The verb releases: which releases stores have, and what one of them is, without fetching its files."""
 
 from collections.abc import Sequence
+from functools import cache, partial
 from pathlib import Path
 
 import msgspec
@@ -13,7 +14,7 @@ from aqea_registry.stores import receipts
 from aqea_registry.stores.attachments import marks
 from aqea_registry.stores.open_store import find, open_store
 from aqea_registry.stores.port import OtherContent, Store, Tagged
-from aqea_registry.stores.receipts import ReceiptFile
+from aqea_registry.stores.receipts import Receipt, ReceiptFile
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,9 +38,10 @@ def list_releases(root: Path, specs: Sequence[str]) -> tuple[list[Listed], list[
     for spec in dict.fromkeys(specs):
         try:
             store = open_store(spec, root)
+            known = cache(partial(receipts.all_receipts, root, (store.spec,)))  # read once, and only if there is a release
             for tag in sorted(store.tags(), key=natural, reverse=True):
                 try:
-                    found.append(_listed(root, store, find(store, tag)))
+                    found.append(_listed(store, find(store, tag), known()))
                 except OtherContent:  # a tag of somebody else
                     continue
                 except Refused as error:
@@ -52,12 +54,11 @@ def list_releases(root: Path, specs: Sequence[str]) -> tuple[list[Listed], list[
 def show_release(root: Path, spec: str, tag: str, digest: str | None) -> Listed:
     """One release. Raises CannotCheck for none, Refused for another `digest`."""
     store = open_store(spec, root)
-    return _listed(root, store, find(store, tag, digest))
+    return _listed(store, find(store, tag, digest), receipts.all_receipts(root, (store.spec,)))
 
 
-def _listed(root: Path, store: Store, tagged: Tagged) -> Listed:
+def _listed(store: Store, tagged: Tagged, known: Sequence[tuple[str, Receipt]]) -> Listed:
     release, beside = store.release(tagged), store.attachments(tagged)
-    known = receipts.all_receipts(root, [store.spec])
     return Listed(
         reference=join_reference(store.spec, tagged.tag, tagged.digest),
         digest=tagged.digest,

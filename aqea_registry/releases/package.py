@@ -30,12 +30,12 @@ from aqea_registry.report import plots
 from aqea_registry.report.report import page_of, render_page
 from aqea_registry.stores.open_store import read_text
 from aqea_registry.stores.port import Store, Tagged, unchanged
-from aqea_registry.stores.release import Descriptor, Release, build, digest_of
+from aqea_registry.stores.release import LIST, Descriptor, Release, build, digest_of
 from aqea_registry.tracing.trace import build_graph, outline
 from aqea_registry.verification.verify_folder import present
 from aqea_registry.verification.verify_project import CheckedProject, verify_project
 
-CARD, LIST, CROISSANT, PLOT, REPORT = "README.md", "MANIFEST.sha256", "croissant.json", "plots/metrics.svg", "report.html"
+CARD, CROISSANT, PLOT, REPORT = "README.md", "croissant.json", "plots/metrics.svg", "report.html"
 # What authors state of a release, and the rows of claims: card and page are of one run where these are equal.
 STATED = ("name", "license", "inLanguage", "creator")
 CLAIM = re.compile(rb'<tr id="([^"]+)" class=\w+><td>[^<]*<th scope=row>[^<]*<td>([^<]*)<td>([^<]*)<td>[^<]*<td>(\w*)')

@@ -17,14 +17,14 @@ from aqea_registry.base.progress import Reporter
 from aqea_registry.base.references import TAG, is_folder, join_reference
 from aqea_registry.comparison.trees import Contents, release_notes
 from aqea_registry.project.project import Project, RunRecord
-from aqea_registry.releases.package import LIST, Package, as_released, assemble
+from aqea_registry.releases.package import Package, as_released, assemble
 from aqea_registry.stores import receipts
 from aqea_registry.stores.attachments import Status, current, next_name
 from aqea_registry.stores.github.assets import SUMS
 from aqea_registry.stores.open_store import find, open_store
 from aqea_registry.stores.port import Store, Tagged, tag_conflict
 from aqea_registry.stores.receipts import StoreReceipt
-from aqea_registry.stores.release import Release, compare_with_store
+from aqea_registry.stores.release import LIST, Release, compare_with_store
 
 
 class StoreResult(msgspec.Struct, frozen=True, kw_only=True):

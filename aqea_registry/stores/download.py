@@ -10,9 +10,7 @@ from aqea_registry.base.findings import CannotCheck, Refused
 from aqea_registry.base.sha256_list import parse_list
 from aqea_registry.stores.github.assets import asset_name
 from aqea_registry.stores.port import Tagged, parsed
-from aqea_registry.stores.release import RECORD, Descriptor, Release, build, digest_of
-
-LIST = "MANIFEST.sha256"
+from aqea_registry.stores.release import LIST, RECORD, Descriptor, Release, build, digest_of
 
 
 class DownloadedRelease:

@@ -23,6 +23,7 @@ MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 EMPTY_CONFIG = b"{}"
 TITLE = "org.opencontainers.image.title"
+LIST = "MANIFEST.sha256"  # of a release itself: every other file of it
 RECORD = "release.json"  # the manifest's bytes, in stores that keep files and not manifests
 LARGEST_MANIFEST = 4 << 20  # what registries accept, and a bound on what is parsed
 RESERVED = frozenset({".git", "git~1", ".aqea", ".aqea-incoming"})  # names that would act on whoever pulls a file of them
