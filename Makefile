@@ -48,7 +48,7 @@ confirm-cuda:
 $(VENV)/.demo: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	python -m pip install --quiet --constraint constraints.txt torch==2.13.0
-	python -m pip install --quiet --constraint constraints.txt --editable '.[generate,demo]'
+	python -m pip install --quiet --constraint constraints.txt --editable '.[generate,mteb,demo]'
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.demo

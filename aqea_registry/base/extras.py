@@ -12,6 +12,7 @@ from aqea_registry.base.findings import CannotCheck
 PARTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "generation": ("generate", ()),
     "a model": ("generate", ("torch", "sentence_transformers")),
+    "a task of MTEB": ("mteb", ("mteb",)),
     "Parquet": ("generate", ("pyarrow", "pyarrow.parquet")),
     "the Hugging Face Hub": ("stores", ("huggingface_hub", "huggingface_hub.hf_api", "huggingface_hub.repocard")),
     "a model-index": ("stores", ("huggingface_hub", "huggingface_hub.repocard")),
