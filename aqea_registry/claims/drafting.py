@@ -115,7 +115,8 @@ def claims_of_index(
                 message = f"{metric.path}: the value of {metric.type} {'has' if doubted else 'is'} {why}; it was not imported"
                 finding = finding or Finding("malformed", f"{document}:{metric.line}", message, actual=metric.value)
                 column = lines[metric.line - 1].find(printed) if metric.line <= len(lines) else 0
-                imported.findings.append(finding)
+                # A result file may have them: of a metric without a value mteb writes NaN.
+                imported.findings += [] if entry.version and _NOT_A_NUMBER.fullmatch(printed) else [finding]
                 imported.left_out.append(LeftOut(metric.line, max(column, 0) + 1, printed, why))
                 continue
             derived = _derived(key, entry, metric, types, forums)
@@ -139,7 +140,7 @@ def _evaluation(entry: IndexEntry) -> Evaluation:
     """The result of an entry, with the model's revision where all its values have one."""
     commits = {metric.model_revision for metric in entry.metrics}
     fields = {"config": entry.config, "split": entry.split, "revision": entry.revision, "task": entry.task or None}
-    fields |= {"model_revision": commits.pop() if len(commits) == 1 else None}
+    fields |= {"model_revision": commits.pop() if len(commits) == 1 else None, "mteb": entry.version}
     given = {field: value for field, value in fields.items() if value is not None}
     return Evaluation(dataset=entry.dataset, model=entry.model, **given)
 

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from aqea_registry.base.extras import require
 from aqea_registry.base.files import Limit, TooLarge, locked, read_small, write_bytes
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Refused, listed
 from aqea_registry.base.progress import plural
+from aqea_registry.base.strict import load_json
 from aqea_registry.claims import drafting
 from aqea_registry.claims.drafting import EvaluationUnit, Imported, LeftOut, read_number
 from aqea_registry.claims.ledger import FOLDER, Claim, Document, Ledger, homes, parse_ledger, render_ledger
@@ -117,7 +119,7 @@ def merge_page(
     """The ledger that is there, and with what the document prints now."""
     old = _old(root / page.ledger, page.ledger)
     merged = _merged(old, page.document, page.read, page.text, prune=prune, model=model, unit=unit)
-    _check_is_its_document(old, merged, page.ledger, page.path)
+    _check_is_its_document(old, merged, page, model)
     return old, merged
 
 
@@ -204,7 +206,7 @@ def _read_document(
     """What a document prints, its title, and what to say if that is nothing."""
     suffix, title, read = path.suffix.lower(), path.name, Imported()
     if suffix == ".json":
-        entries = read_result_file(content, path.name, model or _model_of(path) or "unknown")
+        entries = read_result_file(content, path.name, *((model, None) if model else _model_of(path)))
         read = drafting.claims_of_index(entries, path.name, text.split("\n"), unit or "fraction")
         if "unknown" in {result.model for result in read.results.values()}:
             read.notes.append("a result file does not say of which model it is: --model REPO does")
@@ -234,10 +236,19 @@ def _read_document(
     return read, title, message
 
 
-def _model_of(path: Path) -> str | None:
-    """The repository of a result file that lies where mteb writes it: `OWNER__MODEL/REVISION/TASK.json`."""
-    named = [part for part in path.resolve().parent.parts[-2:] if "__" in part]
-    return named[-1].replace("__", "/", 1) if named else None
+def _model_of(path: Path) -> tuple[str, str | None]:
+    """The model and its commit of a result file that lies where mteb writes it, `OWNER__MODEL/REVISION/TASK.json`.
+
+    Both are in model_meta.json beside it, if that is there.
+    """
+    folder = path.resolve().parent
+    named = [part for part in folder.parts[-2:] if "__" in part]
+    model, revision = named[-1].replace("__", "/", 1) if named else "unknown", folder.name
+    with suppress(OSError, BadConfiguration):
+        meta = load_json(read_small(folder / "model_meta.json", Limit.PROJECT), "model_meta.json")
+        if isinstance(meta, dict) and isinstance(meta.get("name"), str):
+            model, revision = meta["name"], str(meta.get("revision"))
+    return model, revision if re.fullmatch("[0-9a-f]{40}", revision) else None
 
 
 def _disagreements(front: FrontMatter, entries: Sequence[IndexEntry], name: str) -> Iterator[tuple[str, Finding]]:
@@ -348,8 +359,15 @@ def _merged(
     return merge(old, document, read.results, read.claims, still, related, prune=prune, model=model, units=unit is not None)
 
 
-def _check_is_its_document(old: Ledger | None, merged: Merged, ledger: str, path: Path) -> None:
-    """Refuse to put a document into the ledger of another document, which would leave nothing of it."""
-    if old is not None and 2 * len(merged.gone) > len(old.claims) and old.document.file.rpartition("/")[2] != path.name:
-        message = f"{ledger} is the ledger of {old.document.title} ({old.document.file}); little of it is in {path.name}"
-        raise BadConfiguration(message, "name another ledger with --into NAME")
+def _check_is_its_document(old: Ledger | None, merged: Merged, page: ReadPage, model: str | None) -> None:
+    """Refuse to put a document into the ledger of another document, which would leave nothing of it, or of another model."""
+    if old is None:
+        return
+    named, own = page.path.name, f"{page.ledger} is the ledger of {old.document.title} ({old.document.file})"
+    if 2 * len(merged.gone) > len(old.claims) and old.document.file.rpartition("/")[2] != named:
+        raise BadConfiguration(f"{own}; little of it is in {named}", "name another ledger with --into NAME")
+    pairs = ((result.model, old.results[key].model) for key, result in page.read.results.items() if key in old.results)
+    if page.path.suffix.lower() == ".json" and model is None:
+        for now, before in pairs:
+            if now != before and "unknown" not in (now, before):
+                raise BadConfiguration(f"{own}, of {before}; {named} is of {now}", "name another ledger with --into NAME")

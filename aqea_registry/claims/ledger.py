@@ -43,7 +43,10 @@ class Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What several claims measured: a model on one split of a dataset, with the revisions that the document prints."""
+    """What several claims measured: a model on one split of a dataset, with the revisions that the document prints.
+
+    `config` is also what MTEB calls a subset; `mteb` the version of it that wrote the numbers, where that is known.
+    """
 
     dataset: str  # it and the model: repository ids as printed, or names of the catalogue
     model: str
@@ -52,6 +55,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     revision: str | None = None
     model_revision: str | None = None
     task: str | None = None
+    mteb: str | None = None
 
 
 class At(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -27,7 +27,10 @@ class Metric(NamedTuple):
 
 
 class IndexEntry(NamedTuple):
-    """A result of the model-index: a model on a split of a dataset. Texts are as printed; None is not given."""
+    """A result of the model-index: a model on a split of a dataset. Texts are as printed; None is not given.
+
+    `version` is that of mteb, which a result file has.
+    """
 
     path: str
     model: str
@@ -38,6 +41,7 @@ class IndexEntry(NamedTuple):
     split: str | None
     revision: str | None
     metrics: tuple[Metric, ...]
+    version: str | None = None
 
 
 class FrontMatter(NamedTuple):
