@@ -68,8 +68,7 @@ def generate(
     """
     started, root = now(), elsewhere or project.root
     project.params.check_versions("vectors", "view")
-    stem = project.params.pair_set(dataset, model).file
-    artefact = next(artefact for artefact in project.artefacts.values() if artefact.stem == stem)
+    artefact = project.artefacts[project.params.artefact_key(dataset, model)]
     artefact.required_pins()  # refused before anything is read
     rows = pinned_rows(project.catalogue[dataset], report)  # before the model, which may be gigabytes
     if artefact.precision == "given":

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import msgspec
 
 from aqea_registry.base.files import FileDigest
 from aqea_registry.base.findings import Refused
-from aqea_registry.project.lock import LOCK, Pin, require_pin
+from aqea_registry.project.lock import LOCK, Decided, Pin, require_pin
 from aqea_registry.project.params import Dataset, Model
 
 if TYPE_CHECKING:
@@ -23,11 +23,17 @@ DATA = "training/data"
 METRICS = "metrics"
 PLOTS = "plots"
 VIEWS = "views"
+DECIDED = "manifests/decided"
 OWN_FOLDERS = (DATA, METRICS, PLOTS, VIEWS)  # ours alone
 LEFT = ((METRICS, ".json"), (PLOTS, ".csv"), (VIEWS, ".parquet"))  # what a change of the run leaves
 FORMATS = ("benchmark", "embeddings", "parquet", "aqed")  # that `export` writes
 PROJECT, CLAIMS = "project/", "claims/"  # folders of a release by which it is made again; those of earlier versions have none
-PUBLISHED = {DATA: "data", METRICS: "metrics", VIEWS: "parquet"}  # folder of the project to folder of a release
+PUBLISHED = {
+    DATA: "data",
+    METRICS: "metrics",
+    VIEWS: "parquet",
+    DECIDED: "decided",
+}  # folder of the project to folder of a release
 
 
 class CatalogueEntry(NamedTuple):
@@ -40,15 +46,13 @@ class CatalogueEntry(NamedTuple):
     root: Path
 
 
-class RunArtefact(msgspec.Struct, frozen=True, kw_only=True):
-    """A pair set of the run: its inputs with their pins (None: not pinned), and its files as paths below the project.
+class Artefact(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run makes of a dataset under a model: its inputs with their pins (None: not pinned), and paths below the project.
 
-    `exports` maps further formats to their names in the run. In projects of 0.1.0 a view is a stage of its own. The `precision`
-    is `given` where the vectors were not computed here.
+    The `precision` is `given` where the vectors were not computed here. `decided` is the lock's word on its decided values.
     """
 
     key: str
-    kind: Literal["pair-set"] = "pair-set"
     dataset: str
     model: str
     stem: str
@@ -57,18 +61,89 @@ class RunArtefact(msgspec.Struct, frozen=True, kw_only=True):
     dataset_pin: Pin | None
     model_pin: Pin | None
     precision: Literal["canonical", "float32", "given"]
+    decided: Decided | None = None
+    ending: ClassVar[str]  # of the name of its file of vectors
+    verb: ClassVar[str]  # what its stage is called
+
+    @property
+    def file(self) -> str:
+        """The file with its vectors."""
+        return f"{DATA}/{self.stem}{self.ending}"
+
+    @property
+    def metrics(self) -> str:
+        """The scores, for `dvc metrics`."""
+        return f"{METRICS}/{self.key}.json"
+
+    @property
+    def decided_list(self) -> str:
+        """The list of its decided values; there is none where the lock names none."""
+        return f"{DECIDED}/{self.key}.json"
+
+    @property
+    def stated(self) -> tuple[str, str]:
+        """What a statement on it is about."""
+        return (self.file, self.metrics)
+
+    @property
+    def listed(self) -> tuple[str, ...]:
+        """What the manifest lists of it."""
+        return (*self.stated, *((self.decided_list,) * (self.decided is not None)))
+
+    @property
+    def stage(self) -> str:
+        """The DVC stage that makes it."""
+        return f"{self.verb}@{self.key}"
+
+    @property
+    def made_by(self) -> dict[str, str]:
+        """Path to stage, of every file of it that DVC knows."""
+        return dict.fromkeys(self.stated, self.stage)
+
+    @property
+    def settings(self) -> str:
+        """What its scores depend on, beside dataset and model."""
+        model, prefix = self.model_entry, self.model_entry.prefix_for(self.dataset_entry.task)
+        parts = (
+            f"{model.dimension} dimensions{f' of {model.full_dimension}' if model.full_dimension else ''}",
+            f"{model.max_tokens} tokens" if model.max_tokens else "",
+            f"prefix {prefix!r}" if prefix else "",
+            self.precision,
+        )
+        return ", ".join(filter(None, parts))
+
+    @property
+    def pins(self) -> tuple[tuple[str, Pin | None], tuple[str, Pin | None]]:
+        """Its inputs: name and pin of the dataset and of the model."""
+        return ((self.dataset, self.dataset_pin), (self.model, self.model_pin))
+
+    def required_pins(self) -> tuple[Pin, Pin]:
+        """The pins of dataset and model. Raises Refused if there is none or it is of something else."""
+        dataset_pin = require_pin(self.dataset, self.dataset_entry, self.dataset_pin)
+        return dataset_pin, require_pin(self.model, self.model_entry, self.model_pin)
+
+    @property
+    def model_text(self) -> str:
+        """The model as people are shown it."""
+        return f"{self.model_entry.repo}{' (given)' * (self.precision == 'given')}"
+
+
+class RunArtefact(Artefact, frozen=True, kw_only=True):
+    """A pair set of the run.
+
+    `exports` maps further formats to their names in the run. In projects of 0.1.0 a view is a stage of its own.
+    """
+
+    kind: Literal["pair-set"] = "pair-set"
+    ending: ClassVar[str] = "_pairs.json"
+    verb: ClassVar[str] = "generate"
     exports: Mapping[str, str] = {}
     view_stage: str
 
     @property
     def pairs(self) -> str:
         """The pair file."""
-        return f"{DATA}/{self.stem}_pairs.json"
-
-    @property
-    def metrics(self) -> str:
-        """The scores, for `dvc metrics`."""
-        return f"{METRICS}/{self.key}.json"
+        return self.file
 
     @property
     def plot(self) -> str:
@@ -90,18 +165,6 @@ class RunArtefact(msgspec.Struct, frozen=True, kw_only=True):
         """The files that print its scores."""
         return (self.metrics, *((self.path("benchmark"),) if "benchmark" in self.exports else ()))
 
-    @property
-    def settings(self) -> str:
-        """What its scores depend on, beside dataset and model."""
-        model, prefix = self.model_entry, self.model_entry.prefix_for(self.dataset_entry.task)
-        parts = (
-            f"{model.dimension} dimensions{f' of {model.full_dimension}' if model.full_dimension else ''}",
-            f"{model.max_tokens} tokens" if model.max_tokens else "",
-            f"prefix {prefix!r}" if prefix else "",
-            self.precision,
-        )
-        return ", ".join(filter(None, parts))
-
     def path(self, form: str) -> str:
         """Where `export` writes this format: whole pair sets under the key, other files beside the pair file."""
         return f"{VIEWS}/{self.key}.{form}" if form in ("parquet", "aqed") else f"{DATA}/{self.stem}_{form}.json"
@@ -109,33 +172,13 @@ class RunArtefact(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def listed(self) -> tuple[str, ...]:
         """What the manifest lists of it."""
-        return (self.pairs, *(self.path(form) for form in self.exports), self.metrics, self.view)
-
-    @property
-    def stated(self) -> tuple[str, str]:
-        """What a statement on it is about."""
-        return (self.pairs, self.metrics)
-
-    @property
-    def stage(self) -> str:
-        """The DVC stage that makes it."""
-        return f"generate@{self.key}"
+        return (*super().listed, *(self.path(form) for form in self.exports), self.view)
 
     @property
     def made_by(self) -> dict[str, str]:
-        """Path to stage, of every file of it."""
+        """Path to stage, of every file of it that DVC knows."""
         exports = {self.path(form): f"export@{name}" for form, name in self.exports.items()}
-        return {**dict.fromkeys((self.pairs, self.metrics, self.plot), self.stage), self.view: self.view_stage, **exports}
-
-    @property
-    def pins(self) -> tuple[tuple[str, Pin | None], tuple[str, Pin | None]]:
-        """Its inputs: name and pin of the dataset and of the model."""
-        return ((self.dataset, self.dataset_pin), (self.model, self.model_pin))
-
-    def required_pins(self) -> tuple[Pin, Pin]:
-        """The pins of dataset and model. Raises Refused if there is none or it is of something else."""
-        dataset_pin = require_pin(self.dataset, self.dataset_entry, self.dataset_pin)
-        return dataset_pin, require_pin(self.model, self.model_entry, self.model_pin)
+        return {**super().made_by, self.plot: self.stage, self.view: self.view_stage, **exports}
 
     @property
     def given_stem(self) -> str:
@@ -151,11 +194,6 @@ class RunArtefact(msgspec.Struct, frozen=True, kw_only=True):
             hint = f"aqea-registry import-vectors FILE --model {self.model} --dataset {self.dataset}"
             raise Refused.of("unpinned", f"models.{self.model}", message, hint=hint)
         return msgspec.structs.replace(pin, files=files)
-
-    @property
-    def model_text(self) -> str:
-        """The model as people are shown it."""
-        return f"{self.model_entry.repo}{' (given)' * (self.precision == 'given')}"
 
     @property
     def remark(self) -> str | None:
@@ -189,6 +227,19 @@ class RunArtefact(msgspec.Struct, frozen=True, kw_only=True):
             "digests": {"file": {self.pairs: f"sha256:{digest.sha256}"}, "content": f"sha256:{examined.content}"},
         }
         return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+class VectorSetArtefact(Artefact, frozen=True, kw_only=True):
+    """A vector set of the run, and the result of its task over it."""
+
+    kind: Literal["vector-set"] = "vector-set"
+    ending: ClassVar[str] = "_vectors.parquet"
+    verb: ClassVar[str] = "evaluate"
+
+    @property
+    def vectors(self) -> str:
+        """The vector set."""
+        return self.file
 
 
 def metrics_text(scores: Metrics, header: Header, precision: str) -> bytes:

@@ -32,7 +32,7 @@ class Pin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     `resolved_from` names the source whose bytes were hashed, `resolved_at` the day. Bytes of any other source than the Hub are
     only claimed to be the commit's, until the Hub confirms them. A pin without files is unresolved: its commit is known, its
-    digests are not, and nothing can be made from it.
+    digests are not, and nothing can be made from it. `mteb` is the task of MTEB that it was pinned for.
     """
 
     kind: Literal["model", "dataset", "directory", "given"]
@@ -43,6 +43,7 @@ class Pin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     resolved_from: str | None
     resolved_at: str | None = None
     files: dict[str, PinnedFile]
+    mteb: str | msgspec.UnsetType | None = msgspec.UNSET
 
     def __post_init__(self) -> None:
         if self.kind in ("model", "dataset") and self.commit is None:
@@ -75,12 +76,20 @@ class Pin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         return hashlib.sha256(lines.encode()).hexdigest()
 
 
+class Decided(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The list of values of an artefact that were decided once, because they lie at a rounding boundary (docs/margins.md)."""
+
+    sha256: Sha256
+    values: Annotated[int, msgspec.Meta(ge=1)]
+
+
 class Lock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All pins. Written by `pin`, read by everything, never edited by hand."""
+    """All pins, and the lists of decided values by the artefact's key. Never edited by hand."""
 
     schema: Literal["aqea-registry/pins/1"] = "aqea-registry/pins/1"
     datasets: dict[Name, Pin] = {}
     models: dict[Name, Pin] = {}
+    decided: dict[Name, Decided] = {}
 
     def get(self, name: str) -> Pin | None:
         """The pin of this name; no dataset has the name of a model."""
@@ -92,8 +101,9 @@ class Lock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 def render_lock(lock: Lock) -> bytes:
-    """The lock's one spelling: sorted keys, two spaces, one final newline."""
-    return (json.dumps(msgspec.to_builtins(lock), indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+    """The lock's one spelling: sorted keys, two spaces, one final newline; without decided values, no word of them."""
+    plain = {key: value for key, value in msgspec.to_builtins(lock).items() if value or key != "decided"}
+    return (json.dumps(plain, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
 def parse_lock(content: bytes, name: str = LOCK) -> Lock:
@@ -135,6 +145,8 @@ def pin_findings(name: str, entry: Dataset | Model, pin: Pin | None) -> list[Fin
             message = f"{named} can run any code, and params.yaml does not allow it; run: aqea-registry pin {name}"
             return [Finding("unsafe-model", subject, message)]
     wanted: Mapping[str, Any] = {"kind": entry.kind, "id": entry.repo, "requested": entry.revision}
+    if isinstance(entry, Dataset) and entry.mteb is not None:  # the pin alone has what its metadata say
+        wanted = {**{field: value for field, value in wanted.items() if value}, "mteb": entry.mteb}
     if entry.commit is not None:
         wanted = {**wanted, "commit": entry.commit}
     message = f"params.yaml and the lock name different things; run: aqea-registry {command}"
@@ -147,7 +159,7 @@ def pin_findings(name: str, entry: Dataset | Model, pin: Pin | None) -> list[Fin
 
 DVC_LOCK = "dvc.lock"
 AGAIN = "run: dvc repro"
-OWN_STAGES = frozenset({"generate", "export", "parquet", "manifest"})
+OWN_STAGES = frozenset({"generate", "evaluate", "export", "parquet", "manifest"})
 
 
 class Output(msgspec.Struct, frozen=True):

@@ -38,9 +38,13 @@ class Dataset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Sentence pairs with human scores: where they come from and how they are read.
 
     Without `files`, a Hub dataset's files are found by config and split. `commit` is the one that `revision` must be.
+    `mteb` names a task of MTEB, whose metadata then say what is not said here, or a type of its tasks, of which own data are.
+    `subsets` are those of the task, where not all.
     """
 
-    repo: str
+    repo: str = ""
+    mteb: Annotated[str, msgspec.Meta(min_length=1)] | None = None
+    subsets: tuple[str, ...] = ()
     kind: Literal["dataset", "directory"] = "dataset"
     revision: str | None = None
     commit: Commit | None = None
@@ -63,8 +67,9 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """A sentence-transformers model; or, of kind `given`, whoever made vectors that are imported and not made here.
 
     A vector of `full_dimension` is cut to `dimension` and normalised again (Matryoshka). `prefix` stands before every sentence,
-    unless `instructions` has one for the dataset's `task`. Code is run only with `trust_remote_code`, pickled weights are read
-    only with `allow_pickle`. `rounding_offset` moves the grid's boundaries by so many micro-units (docs/margins.md).
+    unless `instructions` has one for the dataset's `task`, or for a task of MTEB, its type or a text's role in it. Code is run
+    only with `trust_remote_code`, pickled weights are read only with `allow_pickle`. `rounding_offset` moves the grid's
+    boundaries by so many micro-units (docs/margins.md).
     `note` says who made the vectors, and when.
     """
 
@@ -91,15 +96,20 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         code = CODE_FILES if self.trust_remote_code else ()
         return self.files or (*MODEL_FILES, *code, *(PICKLED_FILES if self.allow_pickle else ()))
 
-    def prefix_for(self, task: str) -> str:
-        """What stands before a sentence of a dataset with this task."""
-        if task in self.instructions:
-            return self.instruction_template.replace("{instruction}", self.instructions[task])
-        return self.prefix
+    def prefix_for(self, task: str, kind: str = "", role: Literal["query", "document", ""] = "") -> str:
+        """What stands before a text of a task: its name, its type as MTEB has it, and the text's role if it has one.
+
+        An instruction for a task or type stands before all its texts but documents; those have their own, `NAME-document`.
+        """
+        known = {name.lower(): text for name, text in self.instructions.items()}
+        names = [f"{name}-{role}" if role else name for name in (task, kind)]
+        wanted = {"query": [names[0], task, names[1], kind, role], "document": [*names, role]}.get(role, names)
+        text = next((known[name.lower()] for name in wanted if name.lower() in known), None)
+        return self.prefix if text is None else self.instruction_template.replace("{instruction}", text)
 
 
-class PairSetName(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One pair set of a run: a dataset under a model, and the stem of its file names."""
+class ArtefactName(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One pair set or vector set of a run: a dataset under a model, and the stem of its file names."""
 
     dataset: Name
     model: Name
@@ -116,9 +126,10 @@ class Export(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What `dvc repro` makes: pair sets by name, and files exported from them."""
+    """What `dvc repro` makes: pair sets and vector sets by name, and files exported from pair sets."""
 
-    pairs: dict[Name, PairSetName] = {}
+    pairs: dict[Name, ArtefactName] = {}
+    vectors: dict[Name, ArtefactName] = {}
     exports: dict[Name, Export] = {}
 
 
@@ -185,15 +196,16 @@ class Params(msgspec.Struct, frozen=True, kw_only=True):
                     f"install one that writes version {wanted}, or set versions.{kind} to {own} and run: dvc repro",
                 )
 
-    def pair_set(self, dataset: str, model: str) -> PairSetName:
-        """The pair set of the run that has this dataset and model. Raises BadConfiguration."""
-        for name in self.run.pairs.values():
+    def artefact_key(self, dataset: str, model: str) -> str:
+        """The key of what the run makes of this dataset and model. Raises BadConfiguration."""
+        named = {**self.run.pairs, **self.run.vectors}
+        for key, name in named.items():
             if (name.dataset, name.model) == (dataset, model):
-                return name
-        known = [f"{name.dataset} {name.model}" for name in self.run.pairs.values()]
+                return key
+        known = [f"{name.dataset} {name.model}" for name in named.values()]
         has = f"it has {', '.join(known) or 'nothing'}"
         raise BadConfiguration(
-            f"params.yaml: the run has no pair set of dataset {dataset!r} and model {model!r}; {has}",
+            f"params.yaml: the run has nothing of dataset {dataset!r} and model {model!r}; {has}",
             suggestion(f"{dataset} {model}", known, "add a line to the run under 'runs:' in params.yaml"),
         )
 
@@ -278,7 +290,12 @@ def _check_entry(entry: Dataset | Model, label: str) -> None:
             raise BadConfiguration(f"{label}.files: {path!r}: {error}") from error
     if entry.kind == "directory" and not (entry.sources and entry.files):
         raise BadConfiguration(f"{label}: an entry of kind directory needs 'files' and 'sources'")
-    if entry.kind in ("dataset", "model") and not HUB_ID.fullmatch(entry.repo):
+    task = entry.mteb if isinstance(entry, Dataset) else None
+    if not entry.repo and task is None:
+        raise BadConfiguration(f"{label}: it needs 'repo', or 'mteb' for a task of MTEB")
+    if isinstance(entry, Dataset) and entry.subsets and task is None:
+        raise BadConfiguration(f"{label}.subsets: only a task of MTEB has subsets", "name the task with 'mteb'")
+    if entry.repo and entry.kind in ("dataset", "model") and not HUB_ID.fullmatch(entry.repo):
         raise BadConfiguration(f"{label}.repo: {entry.repo!r} is not the id of a Hub repository")
     if isinstance(entry, Model):
         plain = Model(**{name: getattr(entry, name) for name in GIVEN_FIELDS})
@@ -291,22 +308,41 @@ def _check_entry(entry: Dataset | Model, label: str) -> None:
 
 def _check_run(params: Params, run: Run, label: str) -> None:
     files: dict[str, str] = {}
-    for key, pair in run.pairs.items():
-        for kind, wanted, known in (("dataset", pair.dataset, params.datasets), ("model", pair.model, params.models)):
+    named = [("pairs", *item) for item in run.pairs.items()] + [("vectors", *item) for item in run.vectors.items()]
+    for group, key, made in named:
+        for kind, wanted, known in (("dataset", made.dataset, params.datasets), ("model", made.model, params.models)):
             if wanted not in known:
                 raise BadConfiguration(
-                    f"{label}.pairs.{key}: unknown {kind} {wanted!r}; the catalogue has {', '.join(sorted(known)) or 'none'}",
+                    f"{label}.{group}.{key}: unknown {kind} {wanted!r}; the catalogue has {', '.join(sorted(known)) or 'none'}",
                     f"correct the name, or add {wanted!r} under '{kind}s:'",
                 )
-        dimension = params.models[pair.model].dimension
-        if not pair.file.endswith(f"_{dimension}d"):
-            raise BadConfiguration(f"{label}.pairs.{key}.file: {pair.file!r} must end in _{dimension}d, the model's dimension")
-        if pair.file in files:
-            raise BadConfiguration(f"{label}.pairs.{key}.file: {pair.file!r} is also the file of {files[pair.file]}")
-        files[pair.file] = key
+        dimension = params.models[made.model].dimension
+        if not made.file.endswith(f"_{dimension}d"):
+            raise BadConfiguration(
+                f"{label}.{group}.{key}.file: {made.file!r} must end in _{dimension}d, the model's dimension"
+            )
+        if made.file in files:
+            raise BadConfiguration(f"{label}.{group}.{key}.file: {made.file!r} is also the file of {files[made.file]}")
+        files[made.file] = key
+        if group == "vectors":
+            _check_vectors(params, run, key, f"{label}.vectors.{key}")
     for key, export in run.exports.items():
         if not any((export.dataset, export.model, export.file) == (p.dataset, p.model, p.file) for p in run.pairs.values()):
             raise BadConfiguration(
                 f"{label}.exports.{key}: no pair set of the run has dataset {export.dataset!r}, model {export.model!r} "
                 f"and file {export.file!r}"
             )
+
+
+def _check_vectors(params: Params, run: Run, key: str, label: str) -> None:
+    made = run.vectors[key]
+    if params.datasets[made.dataset].mteb is None:
+        message = f"{label}: dataset {made.dataset!r} is not a task of MTEB"
+        raise BadConfiguration(message, "name the task with 'mteb:' in its entry, or put the line under 'pairs:'")
+    if params.models[made.model].kind == GIVEN:
+        message = f"{label}: vectors are given for pair sets alone"
+        raise BadConfiguration(message, f"put the line under 'pairs:', or give {made.model!r} as a model that is encoded here")
+    same = next((name for name, pair in run.pairs.items() if (pair.dataset, pair.model) == (made.dataset, made.model)), None)
+    if key in run.pairs or same:
+        message = f"{label}: the pair set {same or key} has the same {'dataset and model' if same else 'name'}"
+        raise BadConfiguration(message, "leave one of them out, or give it another name")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import msgspec
 
@@ -18,10 +19,10 @@ from aqea_registry.base.files import Limit, read_small
 from aqea_registry.base.findings import BadConfiguration, Finding, listed, suggestion
 from aqea_registry.base.sha256_list import MANIFEST, SIZES
 from aqea_registry.base.strict import load_yaml
-from aqea_registry.project.artefact import CatalogueEntry, RunArtefact
+from aqea_registry.project.artefact import DECIDED, CatalogueEntry, RunArtefact, VectorSetArtefact
 from aqea_registry.project.lock import AGAIN, DVC_LOCK, LOCK, DvcLock, Lock, Pin, parameter_findings, parse_lock, read_dvc_lock
 from aqea_registry.project.manifest import Manifest, read_manifest
-from aqea_registry.project.params import Params, group_of, sources_for, to_params
+from aqea_registry.project.params import ArtefactName, Params, group_of, sources_for, to_params
 
 PARAMS = "params.yaml"
 OWN = "aqea"  # the folder of a project in a repository that has files of these names of its own
@@ -48,7 +49,8 @@ class RunRecord:
 
     root: Path
     artefacts: Mapping[str, RunArtefact]
-    stages: Mapping[str, RunArtefact | None]
+    vector_sets: Mapping[str, VectorSetArtefact]
+    stages: Mapping[str, RunArtefact | VectorSetArtefact | None]
     lock: Lock
     pins_file: bytes | None
     manifest: Manifest
@@ -57,9 +59,14 @@ class RunRecord:
     unread: Sequence[Finding]
     plain_params: object
 
+    @property
+    def made(self) -> dict[str, RunArtefact | VectorSetArtefact]:
+        """Pair sets and vector sets by key: no two have one."""
+        return {**self.artefacts, **self.vector_sets}
+
     def pins(self) -> dict[str, Pin | None]:
         """What the run rests on, datasets first."""
-        inputs = [artefact.pins for artefact in self.artefacts.values()]
+        inputs = [artefact.pins for artefact in self.made.values()]
         return {**dict(dataset for dataset, _ in inputs), **dict(model for _, model in inputs)}
 
     def remarks(self) -> list[str]:
@@ -67,12 +74,12 @@ class RunRecord:
         return [remark for artefact in self.artefacts.values() if (remark := artefact.remark)]
 
     def paths(self) -> list[str]:
-        """What the manifest of this run lists: pair files, exports, metrics, Parquet views, and the lock."""
-        return sorted([*(path for artefact in self.artefacts.values() for path in artefact.listed), LOCK])
+        """What the manifest of this run lists: pair files, exports, Parquet views, vector sets, metrics, and the lock."""
+        return sorted([*(path for artefact in self.made.values() for path in artefact.listed), LOCK])
 
     def made_by(self) -> dict[str, str]:
         """Path to stage, of everything that the run makes."""
-        made = {path: stage for artefact in self.artefacts.values() for path, stage in artefact.made_by.items()}
+        made = {path: stage for artefact in self.made.values() for path, stage in artefact.made_by.items()}
         return {MANIFEST: "manifest", SIZES: "manifest", **made}
 
     def stage_findings(self) -> list[Finding]:
@@ -80,13 +87,14 @@ class RunRecord:
         if self.unread:
             return []
         lock = {} if self.pins_file is None else {LOCK: msgspec.to_builtins(self.lock)}
-        unmade = sorted(set(self.manifest.digests) - set(self.dvc_lock.outputs()) - {LOCK})
+        listed = {path for path in self.manifest.digests if not path.startswith(f"{DECIDED}/")}  # in git, as the lock is
+        unmade = sorted(listed - set(self.dvc_lock.outputs()) - {LOCK})
         message = f"the manifest lists it, and no stage in dvc.lock makes it; {AGAIN}"
         stale = parameter_findings(self.dvc_lock, {PARAMS: self.plain_params, **lock}, frozenset(self.stages))
         return [*(Finding("lock-stale", path, message) for path in unmade), *stale]
 
-    def stale_findings(self, artefact: RunArtefact) -> list[Finding]:
-        """Where dvc.lock says that the pair set was made from other pins or parameters. What DVC did not make is not stale."""
+    def stale_findings(self, artefact: RunArtefact | VectorSetArtefact) -> list[Finding]:
+        """Where dvc.lock says that it was made from other pins or parameters. What DVC did not make is not stale."""
         files = {PARAMS: self.plain_params, LOCK: msgspec.to_builtins(self.lock)}
         return parameter_findings(self.dvc_lock, files, frozenset({artefact.stage} & set(self.dvc_lock.stages)))
 
@@ -114,11 +122,13 @@ class Project:
     def run(self) -> RunRecord:
         """What the run makes, and what is recorded of it."""
         dvc_lock, unread = read_dvc_lock(self.contents[DVC_LOCK])
-        made = {stage: artefact for artefact in self.artefacts.values() for stage in artefact.made_by.values()}
+        every: list[RunArtefact | VectorSetArtefact] = [*self.artefacts.values(), *self.vector_sets.values()]
+        made = {stage: artefact for artefact in every for stage in artefact.made_by.values()}
         stages, pins = {**made, "manifest": None}, self.contents[LOCK]
         return RunRecord(
             root=self.root,
             artefacts=self.artefacts,
+            vector_sets=self.vector_sets,
             stages=stages,
             lock=self.lock,
             pins_file=None if isinstance(pins, OSError) else pins,
@@ -131,28 +141,38 @@ class Project:
 
     @cached_property
     def artefacts(self) -> dict[str, RunArtefact]:
-        """What the run makes, by key."""
-        params, found = self.params, {}
-        for key, pair in params.run.pairs.items():
-            named = (pair.dataset, pair.model, pair.file)
-            found[key] = RunArtefact(
-                key=key,
-                dataset=pair.dataset,
-                model=pair.model,
-                stem=pair.file,
-                dataset_entry=params.datasets[pair.dataset],
-                model_entry=params.models[pair.model],
-                dataset_pin=self.lock.datasets.get(pair.dataset),
-                model_pin=self.lock.models.get(pair.model),
-                precision="given" if params.models[pair.model].kind == "given" else params.precision,
-                exports={
-                    export.format: name
-                    for name, export in params.run.exports.items()
-                    if (export.dataset, export.model, export.file) == named
-                },
-                view_stage=f"{'parquet' if params.versions is None else 'generate'}@{key}",
-            )
+        """The pair sets of the run, by key."""
+        found = {}
+        for key, pair in self.params.run.pairs.items():
+            exports: dict[str, str] = {
+                export.format: name
+                for name, export in self.params.run.exports.items()
+                if (export.dataset, export.model, export.file) == (pair.dataset, pair.model, pair.file)
+            }
+            view_stage = f"{'parquet' if self.params.versions is None else 'generate'}@{key}"
+            found[key] = RunArtefact(**self._inputs(key, pair), exports=exports, view_stage=view_stage)
         return found
+
+    @cached_property
+    def vector_sets(self) -> dict[str, VectorSetArtefact]:
+        """The vector sets of the run, by key."""
+        return {key: VectorSetArtefact(**self._inputs(key, named)) for key, named in self.params.run.vectors.items()}
+
+    def _inputs(self, key: str, named: ArtefactName) -> dict[str, Any]:
+        """What all artefacts have."""
+        dataset, model = named.dataset, self.params.models[named.model]
+        return {
+            "key": key,
+            "dataset": dataset,
+            "model": named.model,
+            "stem": named.file,
+            "dataset_entry": self.params.datasets[dataset],
+            "model_entry": model,
+            "dataset_pin": self.lock.datasets.get(dataset),
+            "model_pin": self.lock.models.get(named.model),
+            "precision": "given" if model.kind == "given" else self.params.precision,
+            "decided": self.lock.decided.get(key),
+        }
 
     def entries(self, names: Sequence[str]) -> list[CatalogueEntry]:
         """These entries of the catalogue, or all. Raises BadConfiguration for an unknown name."""
@@ -164,12 +184,12 @@ class Project:
 
 
 def is_project(folder: Path) -> bool:
-    """Whether the folder's params.yaml is of this program, if only by a run with pair sets; it need not be correct YAML."""
+    """Whether the folder's params.yaml is of this program, if only by a run with lists; it need not be correct YAML."""
     try:
         content = read_small(folder / PARAMS, Limit.PROJECT)
     except OSError:
         return False
-    return all(re.search(key, content, re.MULTILINE) for key in (rb"^[\"']?run[\"']? *:", rb"\bpairs[\"']? *:"))
+    return all(re.search(key, content, re.MULTILINE) for key in (rb"^[\"']?run[\"']? *:", rb"\b(pairs|vectors)[\"']? *:"))
 
 
 def find_project(start: Path) -> Path:

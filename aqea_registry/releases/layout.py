@@ -21,7 +21,7 @@ from aqea_registry.base.findings import CannotCheck, Refused
 from aqea_registry.base.strict import load_yaml, render_yaml
 from aqea_registry.claims.ledger import FOLDER
 from aqea_registry.comparison.trees import PINS
-from aqea_registry.project.artefact import CLAIMS, DATA, METRICS, PROJECT, VIEWS, CatalogueEntry
+from aqea_registry.project.artefact import CLAIMS, DATA, DECIDED, METRICS, PROJECT, VIEWS, CatalogueEntry
 from aqea_registry.project.citation import CITATION
 from aqea_registry.project.lock import LOCK, OWN_STAGES
 from aqea_registry.project.params import Params, group_of, parse_params
@@ -29,15 +29,24 @@ from aqea_registry.project.project import PARAMS
 from aqea_registry.remote.answers import quotable
 
 STAGES = "dvc.yaml"
-PLACES = {"data": DATA, "metrics": METRICS, "parquet": VIEWS, "claims": FOLDER}  # folder of a release to folder of a project
-_FILLED = re.compile(r"\$\{(item\.(dataset|model|file|format)|key|run\.(pairs|exports))\}")  # what params.yaml keeps plain
+PLACES = {
+    "data": DATA,
+    "metrics": METRICS,
+    "parquet": VIEWS,
+    "decided": DECIDED,
+    "claims": FOLDER,
+}  # folder of a release to folder of a project
+_FILLED = re.compile(
+    r"\$\{(item\.(dataset|model|file|format)|key|run\.(pairs|exports|vectors))\}"
+)  # what params.yaml keeps plain
 _COMMAND = re.compile(r"aqea-registry (generate|export|manifest)(?!\S)(?!.*[ C]/)")  # no path begins at the root of the disk
 
 
 def project_texts(root: Path, params: Params, entries: Iterable[CatalogueEntry], ledgers: Iterable[str]) -> dict[str, bytes]:
     """The files, by their paths in a release, of a project whose run uses these entries. Raises CannotCheck, OSError."""
     stages = load_yaml(read_small(root / STAGES, Limit.PROJECT), STAGES)
-    own = {name: stage for name, stage in (stages or {}).get("stages", {}).items() if name in OWN_STAGES}
+    named = OWN_STAGES if params.run.vectors else OWN_STAGES - {"evaluate"}  # which earlier versions do not know
+    own = {name: stage for name, stage in (stages or {}).get("stages", {}).items() if name in named}
     if not own:
         raise CannotCheck(
             f"{STAGES} has no stage of aqea-registry, so nobody could make this run again", f"git checkout {STAGES}"
@@ -65,7 +74,7 @@ def render_params(params: Params, entries: Iterable[CatalogueEntry]) -> bytes:
         "sources": [spec for spec in params.sources if _portable(spec)] or ["cache", "hub"],
         **catalogue,
         "runs": {},
-        "run": msgspec.to_builtins(params.run),
+        "run": {name: made for name, made in msgspec.to_builtins(params.run).items() if made or name != "vectors"},
         "precision": params.precision,
         **({} if params.versions is None else {"versions": msgspec.to_builtins(params.versions)}),
         "publish": {**_stated(params.publish), "stores": []},

@@ -83,7 +83,12 @@ def _manifest_findings(run: RunRecord) -> list[Finding]:
 
 def _surplus(run: RunRecord, params: Params) -> tuple[list[Finding], list[str]]:
     """Files in the run's folders that nothing knows; notes on those that are not compared, because they are the author's."""
-    left = {f"{folder}/{key}{end}" for other in params.runs.values() for key in other.pairs for folder, end in LEFT}
+    left = {
+        f"{folder}/{key}{end}"
+        for other in params.runs.values()
+        for key in (*other.pairs, *other.vectors)
+        for folder, end in LEFT
+    }
     known = {*run.manifest.digests, *run.made_by(), *left, *(f"{folder}/.gitignore" for folder in OWN_FOLDERS)}
     exports = {artefact.path(form) for artefact in run.artefacts.values() for form in FORMATS}
     there = set(present(run.root, OWN_FOLDERS)) - known

@@ -8,12 +8,13 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, Literal
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aqea_registry.base.findings import BadConfiguration
-from aqea_registry.project.lock import Lock, Pin, PinnedFile, parse_lock, pin_findings, render_lock
+from aqea_registry.project.lock import Decided, Lock, Pin, PinnedFile, parse_lock, pin_findings, render_lock
 from aqea_registry.project.params import Dataset
 from tests.base.test_sha256_list import digests, paths
 from tests.tools import ROOT
@@ -72,6 +73,23 @@ def test_the_lock_has_one_spelling_whatever_the_order() -> None:
 def test_the_projects_own_lock_is_canonical() -> None:
     content = (ROOT / "manifests" / "pins.json").read_bytes()
     assert render_lock(parse_lock(content)) == content
+
+
+def test_decided_values_are_in_the_lock_only_where_there_are_any() -> None:
+    lock = parse_lock(json.dumps(good()).encode())
+    assert b"decided" not in render_lock(lock)
+    decided = msgspec.structs.replace(lock, decided={"d-m": Decided(sha256="c" * 64, values=2)})
+    assert parse_lock(render_lock(decided)) == decided
+
+
+def test_the_pin_of_a_task_is_compared_with_what_the_catalogue_says() -> None:
+    pin = Pin(
+        kind="dataset", id="mteb/n", requested="a" * 40, commit="a" * 40, licence=None, resolved_from="hub",
+        files={"x": PinnedFile(sha256="a" * 64, size=1)}, mteb="N",
+    )  # fmt: skip
+    assert not pin_findings("n", Dataset(mteb="N"), pin), "id and revision are those of MTEB's metadata"
+    for other, field in ((Dataset(mteb="M"), "mteb"), (Dataset(mteb="N", repo="mteb/m"), "id")):
+        assert [finding.subject for finding in pin_findings("n", other, pin)] == [f"datasets.n.{field}"]
 
 
 def test_a_pin_is_put_in_or_replaced() -> None:

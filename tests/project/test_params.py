@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from aqea_registry import __version__
 from aqea_registry.base.findings import BadConfiguration
 from aqea_registry.base.strict import load_yaml
-from aqea_registry.project.params import MODEL_FILES, Columns, Params, parse_params
+from aqea_registry.project.params import MODEL_FILES, Columns, Model, Params, parse_params
 from tests.tools import ROOT
 
 
@@ -67,9 +68,35 @@ def test_the_run_is_switched_by_an_alias() -> None:
 
 def test_a_pair_set_is_found_by_its_names() -> None:
     params = parse_params(text(good()))
-    assert params.pair_set("e", "m").file == "e_m_4d"
+    assert params.run.pairs[params.artefact_key("e", "m")].file == "e_m_4d"
     with pytest.raises(BadConfiguration, match="'e' and model 'x'; it has d m, e m"):
-        params.pair_set("e", "x")
+        params.artefact_key("e", "x")
+
+
+def with_task(**changes: Any) -> dict[str, Any]:
+    values = good()
+    values["datasets"]["n"] = {"mteb": "NFCorpus", **changes}
+    values["run"] = {**good()["run"], "vectors": {"n-m": {"dataset": "n", "model": "m", "file": "n_m_4d"}}}
+    return values
+
+
+def test_a_task_of_mteb_says_no_more_than_its_name_and_is_of_a_vector_set() -> None:
+    params = parse_params(text(with_task(subsets=["en"])))
+    assert (params.datasets["n"].mteb, params.datasets["n"].repo, params.datasets["n"].subsets) == ("NFCorpus", "", ("en",))
+    assert params.artefact_key("n", "m") == "n-m"
+
+
+def test_an_instruction_is_found_by_task_then_type_then_role() -> None:
+    model = Model(
+        repo="m", dimension=4, prefix="p: ", instruction_template="<{instruction}> ",
+        instructions={"retrieval": "r", "NFCorpus": "n", "document": "d", "Clustering": "c", "SciFact-document": "s"},
+    )  # fmt: skip
+    assert model.prefix_for("NFCorpus", "Retrieval", "query") == "<n> "
+    assert model.prefix_for("FiQA2018", "Retrieval", "query") == "<r> ", "a type, whatever its case"
+    assert model.prefix_for("NFCorpus", "Retrieval", "document") == "<d> ", "an instruction is for queries"
+    assert model.prefix_for("SciFact", "Retrieval", "document") == "<s> "
+    assert model.prefix_for("Reddit", "Clustering") == "<c> "
+    assert model.prefix_for("sts") == model.prefix_for("STSBenchmark", "STS") == "p: "
 
 
 def test_a_version_that_is_met_and_keys_of_others_are_left_alone() -> None:
@@ -77,6 +104,10 @@ def test_a_version_that_is_met_and_keys_of_others_are_left_alone() -> None:
         values = {**good(), "requires": requires, "model": {"lr": 1}, "train": [1, 2]}
         assert parse_params(text(values)).requires == requires
     assert parse_params(b"run: {pairs: {}, exports: {}}\n").publish.stores == ("oci:releases",)
+
+
+def vectors(dataset: str, file: str) -> dict[str, Any]:
+    return {"x": {"dataset": dataset, "model": "m", "file": file}}
 
 
 Change = Callable[[dict[str, Any]], Any]
@@ -154,6 +185,17 @@ BAD: dict[str, tuple[Change, str]] = {
         r"d.files: '../x.jsonl': .*'\.\.'",
     ),
     "a model's file that is absolute": (lambda v: v["models"]["m"].update(files=["/x"]), r"m.files: '/x': .*absolute"),
+    "no repo of a dataset": (lambda v: v["datasets"]["d"].pop("repo"), "d: it needs 'repo', or 'mteb'"),
+    "subsets of no task": (lambda v: v["datasets"]["e"].update(subsets=["en"]), r"e.subsets: only a task of MTEB"),
+    "a vector set of no task": (
+        lambda v: v["run"].update(vectors=vectors("d", "x_4d")),
+        r"run.vectors.x: dataset 'd' is not a",
+    ),
+    "a vector set of another file": (lambda v: v.update(with_task(), run={"vectors": vectors("n", "x_5d")}), r"x.file: .*_4d"),
+    "a vector set with a pair set's name": (
+        lambda v: v.update(with_task(), run={**good()["run"], "vectors": {"d-m": vectors("n", "n_4d")["x"]}}),
+        "run.vectors.d-m: the pair set d-m has the same name",
+    ),
     "no name of a file": (lambda v: v["datasets"]["d"].update(files=[""]), r"d.files: '': .*empty"),
 }
 
@@ -227,7 +269,7 @@ def test_a_merged_key_may_be_replaced() -> None:
 
 @given(st.binary(max_size=60) | st.text(st.sampled_from("a:- \n[]{}&*!|>'\"#%@0.e~?,<"), max_size=40))
 def test_nothing_but_bad_configuration_is_raised(content: bytes | str) -> None:
-    with pytest.raises(BadConfiguration):
+    with suppress(BadConfiguration):  # `::` is a mapping of the author's own
         parse_params(content.encode() if isinstance(content, str) else content)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from aqea_registry.project.project import find_project
+from aqea_registry.project.project import find_project, open_project
 
 OURS = "datasets: {}\nrun:\n  pairs: {}\n  exports: {}\n"
 
@@ -32,3 +32,15 @@ def test_a_project_beside_files_of_another_kind_is_in_its_own_folder(tmp_path: P
     (tmp_path / "src").mkdir()
     assert find_project(tmp_path / "src") == tmp_path / "aqea"
     assert find_project(tmp_path / "aqea") == tmp_path / "aqea"
+
+
+def test_a_vector_set_is_made_listed_and_recorded_beside_the_pair_sets(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text(
+        "datasets: {n: {mteb: NFCorpus}}\nmodels: {m: {repo: org/m, dimension: 4}}\n"
+        "run: {vectors: {n-m: {dataset: n, model: m, file: n_m_4d}}}\n"
+    )
+    project = open_project(tmp_path)
+    assert project.run.paths() == ["manifests/pins.json", "metrics/n-m.json", "training/data/n_m_4d_vectors.parquet"]
+    assert project.run.made_by()["metrics/n-m.json"] == "evaluate@n-m"
+    assert {finding.subject for finding in project.run.stage_findings()} >= {"evaluate@n-m"} or project.run.unread
+    assert list(project.run.pins()) == ["n", "m"]
