@@ -17,7 +17,7 @@ PARTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "the Hugging Face Hub": ("stores", ("huggingface_hub", "huggingface_hub.hf_api", "huggingface_hub.repocard")),
     "a model-index": ("stores", ("huggingface_hub", "huggingface_hub.repocard")),
     "an OCI registry": ("stores", ("requests",)),
-    "GitHub": ("stores", ("github", "requests")),
+    "GitHub": ("stores", ("requests",)),
     "a mirror": ("stores", ("fsspec",)),
     "this command": ("generate,stores", ()),
 }

@@ -141,7 +141,7 @@ def test_the_core_reads_checks_and_publishes(core: Path, project: Path, tmp_path
                 main(line.split())
             except SystemExit as ended:
                 assert not ended.code, line
-        heavy = {"torch", "dvc", "pyarrow", "huggingface_hub", "github", "requests", "fsspec"} & {*sys.modules}
+        heavy = {"torch", "dvc", "pyarrow", "huggingface_hub", "requests", "fsspec"} & {*sys.modules}
         assert not heavy, heavy
     """
     lines = (

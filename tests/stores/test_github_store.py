@@ -331,7 +331,7 @@ def test_without_an_answer(github: GitHubServer, monkeypatch: pytest.MonkeyPatch
         found()
     monkeypatch.setenv("GITHUB_API_URL", github.api)
     github.faults.add(Fault(times=None, status=200, body=b"<html>", headers={"Retry-After": "0"}))
-    with pytest.raises(CannotCheck, match="cannot be understood"):
+    with pytest.raises(CannotCheck, match="what came is not JSON"):
         found()
 
 

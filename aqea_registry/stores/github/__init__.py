@@ -1,6 +1,6 @@
 """The store in a repository's releases on GitHub.
 
-Open `store` first. `api` makes the requests, through PyGithub and requests; `assets` is how a release becomes a flat list of
+Open `store` first. `api` makes the requests, through requests; `assets` is how a release becomes a flat list of
 assets and a description (its first half is pure), and how their bytes are read; `upload` fills a draft and publishes it.
 
 >>> from aqea_registry.stores.github.assets import asset_name, describe, marked
