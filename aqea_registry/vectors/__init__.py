@@ -1,4 +1,4 @@
-"""Pair sets: values on the grid, the files that hold them, their exact scores and their margin. Knows no project.
+"""Pair sets and vector sets: values on the grid, the files that hold them, exact scores and margins. Knows no project.
 
 Open `pair_set` first: what a pair set is, in memory and as a file that is open. Then, as the numbers go:
 
@@ -7,6 +7,7 @@ Open `pair_set` first: what a pair set is, in memory and as a file that is open.
     exact       square roots, ranks and correlations of integers, rounded once; pure
     margin      how surely another machine rounds to the same values, and what computed them; pure
     examine     a pair file checked and its scores recomputed: reads the file, in blocks
+    vector_set  vectors by the sha256 of their texts, in Parquet: written and read a row group at a time
     containers  JSON, Parquet, AQED: written from blocks, read in blocks
 
 >>> import numpy as np

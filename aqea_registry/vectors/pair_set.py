@@ -14,7 +14,7 @@ import numpy.typing as npt
 Micro = npt.NDArray[np.int32]
 Values = npt.NDArray[np.float64]
 Container = Literal["json", "embeddings", "parquet", "aqed", "npy", "jsonl"]
-Number = TypeVar("Number", np.int32, np.float64)
+Number = TypeVar("Number", np.int32, np.float64, np.void)
 Decoded = TypeVar("Decoded")
 
 MICRO = 1_000_000

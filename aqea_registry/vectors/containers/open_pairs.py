@@ -103,7 +103,7 @@ def open_aqed(file: FileIO) -> PairFile:
 
 def write_parquet(file: BinaryIO, pairs: PairSet) -> None:
     """Write the Parquet file of a pair set, one row group at a time. Raises CannotCheck without pyarrow."""
-    pa, pq = _pyarrow()
+    pa, pq = import_pyarrow()
     vector = pa.list_(pa.field("element", pa.int32(), nullable=False), pairs.header.dimension)
     columns = zip(COLUMNS, (vector, vector, pa.float64()), strict=True)
     declared = {"unit": "1e-6", **declarations(pairs.header), "content": f"sha256:{pairs.content}"}
@@ -117,7 +117,7 @@ def write_parquet(file: BinaryIO, pairs: PairSet) -> None:
             writer.write_batch(pa.record_batch([*vectors, scores], schema=schema))
 
 
-def _pyarrow() -> tuple[Any, Any]:
+def import_pyarrow() -> tuple[Any, Any]:
     """Import pyarrow and its Parquet module: heavy, and not needed to verify. Raises CannotCheck."""
     require("Parquet")
     import pyarrow.compute
@@ -128,7 +128,7 @@ def _pyarrow() -> tuple[Any, Any]:
 
 def open_parquet(path: Path) -> PairFile:
     """Open a Parquet file with two columns of vectors, of any writer. Raises Malformed; CannotCheck without pyarrow."""
-    pa, pq = _pyarrow()
+    pa, pq = import_pyarrow()
     try:
         with open_regular(path) as opened:
             table = pq.ParquetFile(opened)

@@ -1,0 +1,232 @@
+"""Vector sets: the canonical vectors of distinct texts, by the sha256 of each text as the model sees it.
+
+A Parquet file of two columns, one row a text: `key` (fixed 32 bytes, ascending, none twice) and `vector` (a fixed-size list of
+int32 micro-units). A row group holds about a mebibyte, and its statistics say which keys it has: a reader keeps the least and
+the largest key of each group, and nothing of a row. The same content gives the same bytes under one version of pyarrow, and
+the same content digest under all.
+"""
+
+import hashlib
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from aqea_registry.base.files import open_regular, wrong_content
+from aqea_registry.base.findings import Finding
+from aqea_registry.vectors.containers.open_pairs import import_pyarrow
+from aqea_registry.vectors.pair_set import MICRO, Malformed, Micro, regrouped
+
+Keys = npt.NDArray[np.bytes_]  # "S32": compared as the bytes they are; `tobytes`, as `tolist` drops zeros at the end
+Rows = tuple[Keys, Micro]
+
+GROUP = 1 << 20  # bytes of vectors in a row group
+RECENT = 64  # row groups that stay in memory, of all vector sets together
+
+
+def key_of(text: str) -> bytes:
+    """The key of a text as the model sees it, prefix included."""
+    return hashlib.sha256(text.encode()).digest()
+
+
+def keys_of(texts: Iterable[str]) -> Keys:
+    """The keys of texts, in their order."""
+    return np.array([key_of(text) for text in texts], "S32")
+
+
+def _records(keys: Keys, vectors: Micro) -> npt.NDArray[np.void]:
+    records = np.empty(len(keys), [("key", "S32"), ("vector", "<i4", vectors.shape[1:])])
+    records["key"], records["vector"] = keys, vectors
+    return records
+
+
+class VectorSetDigest:
+    """sha256 over `aqea-vector-set/1`, a line feed, the dimension, then row by row key and vector, then the number of rows.
+
+    Keys are 32 bytes each, ascending; vectors int32, dimension and number of rows u64. All numbers are little-endian.
+    """
+
+    def __init__(self, dimension: int) -> None:
+        self._sha256, self._rows = hashlib.sha256(b"aqea-vector-set/1\n"), 0
+        self._sha256.update(np.array([dimension], "<u8").tobytes())
+
+    def add(self, keys: Keys, vectors: Micro) -> None:
+        """Take the next rows."""
+        self._sha256.update(_records(keys, vectors).tobytes())
+        self._rows += len(keys)
+
+    def finish(self) -> str:
+        """The hex digest."""
+        self._sha256.update(np.array([self._rows], "<u8").tobytes())
+        return self._sha256.hexdigest()
+
+
+def write_vector_set(file: BinaryIO, dimension: int, blocks: Iterable[Rows], notes: Mapping[bytes, bytes] | None = None) -> str:
+    """Write blocks of any size (keys ascending; vectors: len(keys) x dimension) and return the content digest in hex.
+
+    `notes` go into the file's metadata, which is not part of the content. Raises Malformed for what is not a vector set,
+    CannotCheck without pyarrow.
+    """
+    pa, pq = import_pyarrow()
+    vector = pa.list_(pa.field("element", pa.int32(), nullable=False), dimension)
+    fields = [pa.field("key", pa.binary(32), nullable=False), pa.field("vector", vector, nullable=False)]
+    schema = pa.schema(fields, {b"unit": b"1e-6", **(notes or {})})
+    # Differences packed in bits are smaller than what compression makes, and no library's version changes them.
+    encoding = {"key": "PLAIN", "vector.list.element": "DELTA_BINARY_PACKED"}
+    options = {"compression": "none", "use_dictionary": False, "column_encoding": encoding, "write_statistics": ["key"]}
+    digest, last = VectorSetDigest(dimension), None
+    with pq.ParquetWriter(file, schema, **options) as writer:
+        for records in regrouped((_records(*block) for block in blocks), _group_rows(dimension)):
+            keys, vectors = records["key"].copy(), records["vector"].copy()
+            last = _checked(keys, vectors, last)
+            digest.add(keys, vectors)
+            key = pa.FixedSizeBinaryArray.from_buffers(pa.binary(32), len(keys), [None, pa.py_buffer(keys.tobytes())])
+            listed = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), type=vector)
+            writer.write_batch(pa.record_batch([key, listed], schema=schema))
+    return digest.finish()
+
+
+class VectorSet:
+    """A vector set in a file, read a row group at a time: `texts` rows of `dimension` int32 micro-units.
+
+    Reading raises Malformed for what is not a vector set. `notes` is what its writer put into the metadata.
+    """
+
+    def __init__(self, path: Path) -> None:
+        pa, pq = import_pyarrow()
+        open_regular(path).close()  # a pipe is refused before it is waited for
+        try:
+            self._file: Any = pq.ParquetFile(pa.OSFile(str(path)))
+            schema, metadata = self._file.schema_arrow, self._file.metadata
+            groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
+            statistics = [group.column(0).statistics for group in groups]
+            ends = [(found.min, found.max) if found and found.has_min_max else (b"", b"") for found in statistics]
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise Malformed(f"not a Parquet file that can be read: {error}") from error
+        key, kind = schema.types if schema.names == ["key", "vector"] else (pa.null(), pa.null())
+        if key != pa.binary(32) or not pa.types.is_fixed_size_list(kind) or kind.value_type != pa.int32() or not kind.list_size:
+            columns = ", ".join(f"{field.name}: {field.type}" for field in [*schema][:4])
+            raise Malformed(f"its columns are {columns}; a vector set has key (32 bytes) and vector (a fixed number of int32)")
+        self.dimension: int = kind.list_size
+        self.notes: dict[bytes, bytes] = schema.metadata or {}
+        self._sizes, rows = [group.num_rows for group in groups], _group_rows(self.dimension)
+        self.texts = sum(self._sizes)
+        whole = all(size == rows for size in self._sizes[:-1]) and all(0 < size <= rows for size in self._sizes[-1:])
+        if not whole or any(group.column(1).compression != "UNCOMPRESSED" for group in groups):
+            raise Malformed(f"its row groups do not hold {rows} rows each without compression, as this program writes them")
+        self._first, self._last = (np.array([end[which] for end in ends], "S32") for which in (0, 1))
+        if (self._last[:-1] >= self._first[1:]).any():
+            raise Malformed("the keys of its row groups are not ascending")
+
+    def blocks(self) -> Iterator[Rows]:
+        """All rows in the order of their keys, a row group at a time."""
+        return map(self.group, range(len(self._sizes)))
+
+    def group(self, group: int) -> Rows:
+        """A row group, checked."""
+        try:
+            table = self._file.read_row_group(group, use_threads=False).combine_chunks()
+            key, vector = (column.chunk(0) for column in table.columns)
+            values = vector.flatten()
+            if key.null_count or vector.null_count or values.null_count:
+                raise Malformed("a key or a value is missing")
+            keys = np.frombuffer(key.buffers()[1], "S32", len(key), 32 * key.offset)
+            vectors = values.to_numpy().reshape(len(keys), self.dimension)
+        except (OSError, ValueError, ArithmeticError, MemoryError) as error:  # Arrow's own are among them
+            raise Malformed(f"row group {group}: {error}") from error
+        _checked(keys, vectors, None)
+        if len(keys) != self._sizes[group] or (keys[0], keys[-1]) != (self._first[group], self._last[group]):
+            raise Malformed(f"row group {group} does not hold what the file says that it holds")
+        return keys, vectors
+
+    @cached_property
+    def content(self) -> str:
+        """The content digest in hex, of all that the file holds: everything is read once, and checked."""
+        digest = VectorSetDigest(self.dimension)
+        for keys, vectors in self.blocks():
+            digest.add(keys, vectors)
+        return digest.finish()
+
+    def lookup(self, keys: Keys | Sequence[bytes]) -> Micro:
+        """The vectors of these keys, in their order (len(keys) x dimension). Raises KeyError if one is not there.
+
+        Each row group that has one of them is read once, so many keys at a time cost less than one by one.
+        """
+        found, vectors = self.find(keys)
+        if not found.all():
+            raise KeyError(np.asarray(keys, "S32")[np.flatnonzero(~found)[:1]].tobytes().hex())
+        return vectors
+
+    def find(self, keys: Keys | Sequence[bytes]) -> tuple[npt.NDArray[np.bool_], Micro]:
+        """Which of these keys are there, and their vectors; those of others are zero."""
+        wanted = np.asarray(keys, "S32")
+        found, result = np.zeros(len(wanted), bool), np.zeros((len(wanted), self.dimension), np.int32)
+        groups = np.searchsorted(self._last, wanted)  # the first one that does not end before the key
+        order = np.argsort(groups, kind="stable")
+        for places in np.split(order, np.flatnonzero(np.diff(groups[order])) + 1):
+            if len(places) and (group := int(groups[places[0]])) < len(self._sizes):
+                there, vectors = _recent(self, group)
+                at = np.minimum(np.searchsorted(there, wanted[places]), len(there) - 1)
+                same = there[at] == wanted[places]
+                found[places[same]], result[places[same]] = True, vectors[at[same]]
+        return found, result
+
+
+@lru_cache(maxsize=RECENT)
+def _recent(vectors: VectorSet, group: int) -> Rows:
+    return vectors.group(group)
+
+
+def open_vector_set(path: Path) -> VectorSet:
+    """Open a vector set. Raises Malformed; OSError; CannotCheck without pyarrow."""
+    return VectorSet(path)
+
+
+class ExaminedVectors(NamedTuple):
+    """What a good vector set holds: how many texts, their dimension, and the content digest in hex."""
+
+    texts: int
+    dimension: int
+    content: str
+
+
+def examine_vector_set(
+    path: Path, subject: str, expected: ExaminedVectors | None = None
+) -> tuple[ExaminedVectors | None, list[Finding]]:
+    """Read a vector set whole, in memory of a few row groups, and say what is wrong with it. Raises OSError."""
+    try:
+        vectors = open_vector_set(path)
+        found = ExaminedVectors(vectors.texts, vectors.dimension, vectors.content)
+    except Malformed as error:
+        return None, [wrong_content(path, subject) or Finding(error.code, subject, str(error))]
+    message, both = (
+        "the vector set is another one than its result says",
+        zip(found._fields, expected or found, found, strict=True),
+    )
+    return found, [
+        Finding("mismatch", f"{subject}: {name}", message, str(wanted), str(actual))
+        for name, wanted, actual in both
+        if wanted != actual
+    ]
+
+
+def _group_rows(dimension: int) -> int:
+    """The rows of a row group: all have as many, but for the last."""
+    return max(1, GROUP // (4 * dimension))
+
+
+def _checked(keys: Keys, vectors: Micro, before: bytes | None) -> bytes:
+    """The last key of some rows. Raises Malformed if they are not ascending, not behind `before`, or not canonical vectors."""
+    if (keys[:-1] >= keys[1:]).any() or (before is not None and before >= keys[0]):
+        raise Malformed("the keys are not ascending, or one appears twice")
+    lengths = np.sqrt(np.square(vectors.astype(np.float64)).sum(axis=1))
+    bad = np.flatnonzero(np.abs(lengths - MICRO) > 0.5 * math.sqrt(vectors.shape[1]) + 1)  # as `examine` has it
+    if len(bad):
+        text, length = keys[bad[:1]].tobytes().hex(), lengths[bad[0]] / MICRO
+        raise Malformed(f"the vector of the text {text} has length {length:.6f}, not 1", "not-canonical")
+    last: bytes = keys[-1]
+    return last
