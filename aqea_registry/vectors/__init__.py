@@ -5,6 +5,7 @@ Open `pair_set` first: what a pair set is, in memory and as a file that is open.
     pair_set    values: normalised rows on the grid of 1e-6 (micro-units), headers, the content digest; pure
     scores      rows -> integer products -> six correlations; pure
     exact       square roots, ranks and correlations of integers, rounded once; pure
+    nearest     which documents are nearest to a query, exactly; pure
     margin      how surely another machine rounds to the same values, and what computed them; pure
     examine     a pair file checked and its scores recomputed: reads the file, in blocks
     vector_set  vectors by the sha256 of their texts, in Parquet: written and read a row group at a time

@@ -1,0 +1,88 @@
+"""The nearest documents of each query, exactly: whole dot products, compared as fractions where floats cannot tell two apart.
+
+Vectors are canonical ones: whole micro-units, here as float64. As long as no squared norm reaches 2**53 every sum of products
+is a whole number below 2**53 (Cauchy-Schwarz), so a float64 matrix product is exact in any order of summation: whatever the
+blocks, threads and processor. Of equal cosines the document that came first is the nearer one.
+"""
+
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Whole = npt.NDArray[np.float64]  # whole numbers
+Columns = npt.NDArray[np.integer]
+Ranked = tuple[Columns, npt.NDArray[np.float64]]  # numbers of a query's documents, the nearest first, and their cosines
+
+ROWS = 256  # queries of a block of dot products
+CLOSE = 2.0**-50  # relative; floats that are further apart than this are in the order of the true cosines
+
+
+def squares(vectors: Whole) -> Whole:
+    """The squared norm of each vector (last axis). Raises ValueError where products would not be exact."""
+    found = np.einsum("...i,...i->...", vectors, vectors)
+    if np.max(found, initial=0) >= 2**53:
+        raise ValueError("the vectors are too long for exact products: they must be micro-units of vectors of length one")
+    return np.asarray(found)
+
+
+def cosine(dots: npt.ArrayLike, first: npt.ArrayLike, second: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Cosines of dot products and squared norms, by the same three roundings on every machine; exactly 1 of equal vectors."""
+    return np.divide(dots, np.sqrt(np.multiply(first, second)))
+
+
+def order(dots: Whole, norms: Whole) -> Columns:
+    """The order of one query's documents by falling cosine, that is by dot / sqrt(norm), exactly; equal ones as they stand."""
+    close = dots / np.sqrt(norms)
+    found = np.argsort(-close, kind="stable")
+    close, product, norm = close[found], dots[found], norms[found]
+    differ = (product[:-1] != product[1:]) | (norm[:-1] != norm[1:])
+    if np.any(differ & (close[:-1] - close[1:] <= CLOSE * np.abs(close[:-1]))):
+        exact = [Fraction(-dot * abs(dot), norm) for dot, norm in zip(map(int, dots), map(int, norms), strict=True)]
+        found = np.array(sorted(range(len(exact)), key=exact.__getitem__))
+    return found
+
+
+def ranked(dots: Whole, norms: Whole, query_norm: np.float64) -> Ranked:
+    """The order of one query's documents, and their cosines in it, which never rise."""
+    found = order(dots, norms)
+    return found, np.minimum.accumulate(cosine(dots[found], norms[found], query_norm))
+
+
+def best(dots: Whole, norms: Whole, k: int) -> Columns:
+    """Of each row of `dots` (queries x documents) the columns of the k nearest, ascending (queries x k at most)."""
+    norms = np.broadcast_to(norms, dots.shape)
+    if dots.shape[1] <= k:
+        return np.broadcast_to(np.arange(dots.shape[1]), dots.shape)
+    close = dots / np.sqrt(norms)
+    least = np.partition(close, -k, axis=1)[:, -k]
+    kept = close >= (least - CLOSE * np.abs(least))[:, None]
+    for row in np.flatnonzero(kept.sum(axis=1) > k):
+        columns = np.flatnonzero(kept[row])
+        kept[row, columns[order(dots[row, columns], norms[row, columns])[k:]]] = False
+    return np.nonzero(kept)[1].reshape(len(dots), k)
+
+
+def nearest(queries: Whole, blocks: Iterable[Whole], k: int) -> Iterator[Ranked]:
+    """For each query the k nearest of documents that come in blocks; memory for k documents a query and for one block."""
+    own, norms = squares(queries), np.empty(0)
+    kept = [(np.empty((len(rows), 0)), np.empty((len(rows), 0), np.int32)) for rows in _parts(queries)]
+    for block in blocks:
+        before, norms = len(norms), np.concatenate([norms, squares(block)])
+        for part, rows in enumerate(_parts(queries)):
+            dots = rows @ block.T
+            columns = best(dots, norms[before:], k)
+            dots = np.concatenate([kept[part][0], np.take_along_axis(dots, columns, axis=1)], axis=1)
+            at = np.concatenate([kept[part][1], columns.astype(np.int32) + np.int32(before)], axis=1)
+            columns = best(dots, norms[at], k)
+            kept[part] = np.take_along_axis(dots, columns, axis=1), np.take_along_axis(at, columns, axis=1)
+    for dots, at, norm in zip(*(chain.from_iterable(parts) for parts in zip(*kept, strict=True)), own, strict=True):
+        found, scores = ranked(dots, norms[at], norm)
+        yield at[found], scores
+
+
+def _parts(rows: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+    return [rows[start : start + ROWS] for start in range(0, len(rows), ROWS)]

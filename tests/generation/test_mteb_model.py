@@ -1,0 +1,193 @@
+"""MTEB's own tasks over canonical vectors: one result whatever the threads, batches and blocks; ties by document id."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Collection, Mapping, Sequence
+from functools import cache
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+import pytest
+from threadpoolctl import ThreadpoolController, threadpool_limits
+
+from aqea_registry.generation.mteb_model import CanonicalModel
+from aqea_registry.generation.mteb_scores import evaluate, result_text
+from aqea_registry.project.lock import Pin, PinnedFile
+from aqea_registry.vectors.pair_set import Micro, to_grid
+from aqea_registry.vectors.scores import metrics, products
+from tests.tools import ROOT, run
+
+SOME = ("MockRetrievalTask", "MockRerankingTask", "MockPairClassificationTask", "MockRegressionTask", "MockClusteringTask")
+
+
+@cache
+def tasks() -> dict[str, Any]:
+    """MTEB's small tasks about text, of every kind. It is imported here: that takes longer than most of these tests."""
+    from mteb.mocks import ALL_MOCK_TASK_TEST_GRID
+
+    return {task.metadata.name: task for task in ALL_MOCK_TASK_TEST_GRID if task.metadata.modalities == ["text"]}
+
+
+def table(**columns: list[Any]) -> Any:
+    """A dataset as MTEB holds one."""
+    from datasets import Dataset
+
+    return Dataset.from_dict(columns)
+
+
+def vectors_of(texts: Sequence[str]) -> Micro:
+    """A canonical vector for each text, of its digest; words that two texts share bring theirs together."""
+    seeds = ([list(sha256(word.encode()).digest()) for word in (text, *text.split())] for text in texts)
+    return to_grid(
+        np.array([np.sum([np.random.default_rng(seed).normal(size=48) for seed in all_], 0) for all_ in seeds])
+    ).micro
+
+
+def model(block: int = 8192) -> CanonicalModel:
+    return CanonicalModel(vectors_of, lambda _, role: f"{role.value}: " if role else "", "own/model", "1" * 40, block=block)
+
+
+def digest(names: Collection[str], threads: int, block: int) -> str:
+    """sha256 of all scores of these tasks."""
+    with threadpool_limits(threads):
+        scores = {name: evaluate(tasks()[name], model(block)) for name in sorted(names)}
+    return sha256(json.dumps(scores, allow_nan=False).encode()).hexdigest()
+
+
+def test_threads_and_blocks_do_not_show_in_the_scores() -> None:
+    assert digest(SOME, 1, 1) == digest(SOME, 2, 8192)
+
+
+@pytest.mark.rare
+def test_all_mock_tasks_have_one_digest_under_six_arrangements() -> None:
+    assert len(tasks()) == 28
+    arrangements = [("1", "8192", {}), ("2", "8192", {}), ("2", "1", {}), ("2", "2", {"OPENBLAS_CORETYPE": "Haswell"})]
+    arrangements += [(threads, "3", {"ATEN_CPU_CAPABILITY": "default"}) for threads in ("1", "2")]
+    found = set()
+    for threads, block, environment in arrangements:
+        done = run(sys.executable, "-m", "tests.generation.test_mteb_model", threads, block, cwd=ROOT, env=environment)
+        found.add(done.out)
+    assert len(found) == 1
+    assert len(found.pop()) == 65
+
+
+@pytest.mark.rare
+def test_mteb_accepts_the_model_for_every_kind_of_text_task() -> None:
+    import mteb
+
+    results = mteb.mock_run(model())
+    assert results.all_passed, results.to_markdown()
+    assert {name for name, status in results.items() if status} >= tasks().keys()
+
+
+def test_a_task_that_trains_has_one_thread_and_its_vectors_have_all() -> None:
+    seen: list[set[int]] = []
+
+    def threads() -> set[int]:
+        return {pool["num_threads"] for pool in ThreadpoolController().info()}
+
+    def watched(texts: Sequence[str]) -> Micro:
+        seen.append(threads())
+        return vectors_of(texts)
+
+    with threadpool_limits(2):
+        before = threads()
+        evaluate(tasks()["MockClusteringTask"], CanonicalModel(watched, lambda *_: "", "own/model", "1" * 40))
+        assert threads() == before
+    assert seen
+    assert set(map(frozenset, seen)) == {frozenset(before)}
+
+
+def corpus() -> tuple[Any, dict[str, list[int]]]:
+    """Seven documents of which the four in the middle are equally near to the query; the ids are not in order."""
+    vectors = {"q": [1_000_000, 0], "near": [960_000, 280_000], "tie": [800_000, 600_000], "far": [0, 1_000_000]}
+    texts = ["far", "tie", "tie", "near", "tie", "tie", "far"]
+    return table(id=["d7", "d3", "d10", "d1", "d5", "d4", "d2"], text=texts), vectors
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 100])
+def test_a_tie_at_the_cut_goes_by_document_id_whatever_the_chunks(chunk: int) -> None:
+    documents, vectors = corpus()
+    used = CanonicalModel(
+        lambda texts: np.array([vectors[text] for text in texts], np.int32), lambda *_: "", "own/model", "1" * 40, block=chunk
+    )
+    used.index(documents)
+    task: Any = tasks()["MockRetrievalTask"]
+    queries = table(id=["q1"], text=["q"])
+    (found,) = used.search(queries, task_metadata=task.metadata, top_k=3).values()
+    assert list(found.items()) == [("d1", 0.96), ("d5", 0.8), ("d4", 0.8)]
+    (chosen,) = used.search(queries, task_metadata=task.metadata, top_k=2, top_ranked={"q1": ["d3", "d7", "d10"]}).values()
+    assert list(chosen) == ["d3", "d10"]
+    assert used.near_ties == 0
+    assert len(used.keys) == 4
+
+
+def retrieval(scores: Mapping[str, float], relevant: str) -> Any:
+    from mteb._evaluators.retrieval_metrics import calculate_retrieval_scores
+
+    return calculate_retrieval_scores({"q": dict(scores)}, {"q": {relevant: 1}}, [1, 3])
+
+
+def test_mteb_orders_ties_by_falling_document_id_and_sees_float32_in_all_but_mrr() -> None:
+    """What docs/scores.md says of ties; an MTEB that does otherwise must be known here before it is allowed."""
+    for scores in ({"a": 0.5, "b": 0.5}, {"b": 0.5, "a": 0.5}):
+        assert retrieval(scores, "b").map["MAP@3"] == retrieval(scores, "b").mrr["MRR@3"] == 1
+        assert retrieval(scores, "a").map["MAP@3"] == retrieval(scores, "a").mrr["MRR@3"] == 0.5
+    near = {"a": 0.5 + 1e-9, "b": 0.5}
+    assert (retrieval(near, "a").map["MAP@3"], retrieval(near, "a").mrr["MRR@3"]) == (0.5, 1)
+
+
+def test_ties_that_only_float32_makes_are_counted() -> None:
+    vectors = {"q": [1_000_000, 0], "a": [999_998, 2000], "b": [999_999, 1414], "c": [999_998, 2000]}
+    used = CanonicalModel(lambda texts: np.array([vectors[text] for text in texts], np.int32), lambda *_: "", "m", "1" * 40)
+    used.index(table(id=["1", "2", "3"], text=["a", "b", "c"]))
+    used.search(table(id=["q"], text=["q"]), task_metadata=tasks()["MockRetrievalTask"].metadata, top_k=9)
+    assert used.near_ties == 0
+    vectors["b"] = [999_998, 2001]
+    used.search(table(id=["q"], text=["q"]), task_metadata=tasks()["MockRetrievalTask"].metadata, top_k=9)
+    assert used.near_ties == 1
+
+
+def test_sts_scores_of_mteb_are_the_exact_ones_but_for_the_last_digits() -> None:
+    first = [
+        f"the {noun} is {state}" for noun in ("house", "cat", "boat", "tree") for state in ("old", "red", "big", "wet", "cold")
+    ]
+    second = first[3:] + first[:3]
+    graded = [
+        round(len({*a.split()} & {*b.split()}) / 4 + at % 3 / 7, 3) for at, (a, b) in enumerate(zip(first, second, strict=True))
+    ]
+    task = type(tasks()["MockSTSTask"])()
+    task.dataset = {"test": table(sentence1=first, sentence2=second, score=graded)}
+    task.data_loaded = True
+    scores = evaluate(task, model())["test"]["default"]
+    exact = metrics(products([(vectors_of(first), vectors_of(second))]), graded)
+    for name in ("cosine_pearson", "cosine_spearman", "euclidean_pearson", "euclidean_spearman", "manhattan_pearson"):
+        assert scores[name] == pytest.approx(getattr(exact, name.replace("cosine", "cos_sim")), rel=1e-14)
+    assert scores["spearman"] == scores["main_score"] == scores["cosine_spearman"]
+
+
+def test_the_result_file_is_canonical_json() -> None:
+    files = {"a": PinnedFile(sha256="3" * 64, size=1)}
+    pin = Pin(kind="dataset", id="own/data", requested=None, commit="2" * 40, licence=None, resolved_from="hub", files=files)
+    task = tasks()["MockRetrievalTask"]
+    scores = {"test": {"default": {"ndcg_at_10": 0.1 + 0.2, "nauc": None}}}
+    text = result_text(task, scores, dataset=("data", pin), model=("minilm", pin), texts=4, dimension=48, content="4" * 64)
+    assert text == (json.dumps(json.loads(text), indent=2, sort_keys=True) + "\n").encode()
+    assert json.loads(text) == {
+        "schema": "aqea-registry/result/1",
+        "task": "MockRetrievalTask",
+        "type": "Retrieval",
+        "main_score": "ndcg_at_10",
+        "dataset": {"name": "data", "id": "own/data", "commit": "2" * 40, "digest": pin.digest()},
+        "model": {"name": "minilm", "id": "own/data", "commit": "2" * 40, "digest": pin.digest()},
+        "method": {"precision": "canonical", "vectors": 1},
+        "vectors": {"texts": 4, "dimension": 48, "content": f"sha256:{'4' * 64}"},
+        "scores": {"test": {"default": {"ndcg_at_10": 0.30000000000000004, "nauc": None}}},
+    }
+
+
+if __name__ == "__main__":
+    print(digest(tasks(), *map(int, sys.argv[1:])))
