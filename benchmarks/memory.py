@@ -81,6 +81,7 @@ def generated(root: Path, distinct: int) -> float:
     from aqea_registry.base.progress import Silent
     from aqea_registry.embedding.encoder import Settings
     from aqea_registry.embedding.vector_cache import VectorCache
+    from aqea_registry.generation import encoding
     from aqea_registry.generation import generate as operation
     from aqea_registry.project.project import open_project
     from aqea_registry.sources.pin import pin
@@ -89,12 +90,12 @@ def generated(root: Path, distinct: int) -> float:
     _make_project(root, distinct)
     pin(open_project(root), ["many"], Silent())
     project, settings, encoder = open_project(root), Settings(), _encoder()
-    model = operation.pinned_model(project.catalogue["minilm"], project.artefacts.values(), Silent())
-    cache = VectorCache(operation._cache_folder(model, DIMENSION, settings), DIMENSION)
+    model = encoding.pinned_model(project.catalogue["minilm"], project.artefacts.values(), Silent())
+    cache = VectorCache(encoding._cache_folder(model, DIMENSION, settings), DIMENSION)
     chance = np.random.default_rng(0)
     texts = sentences(distinct)
-    for start in range(0, distinct, operation.SEGMENT):
-        part = texts[start : start + operation.SEGMENT]
+    for start in range(0, distinct, encoding.SEGMENT):
+        part = texts[start : start + encoding.SEGMENT]
         cache.add(part, to_grid(chance.standard_normal((len(part), DIMENSION))))
     del cache, texts
     made = operation.generate(project, "many", "minilm", settings, Silent())

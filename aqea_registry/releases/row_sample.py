@@ -21,7 +21,7 @@ from aqea_registry.base.files import open_regular
 from aqea_registry.base.findings import Finding, Refused, RegistryError
 from aqea_registry.base.progress import Reporter
 from aqea_registry.embedding.encoder import Settings
-from aqea_registry.generation.generate import pinned_model, vectors_of
+from aqea_registry.generation.encoding import pinned_model, vectors_of
 from aqea_registry.generation.inputs import pinned_rows
 from aqea_registry.project.artefact import CatalogueEntry, RunArtefact
 from aqea_registry.project.params import WRITTEN, Versions

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from aqea_registry.embedding.encoder import Encoded
-from aqea_registry.generation import generate as generation
+from aqea_registry.generation import encoding as generation
 from tests import sampling
 from tests.helpers import edit_rows, finish, heed_interrupts, start
 from tests.tools import SHARED, add_dataset, aqea, copy_project, edit_params, run
