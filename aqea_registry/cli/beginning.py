@@ -48,9 +48,12 @@ def init(
     'aqea-registry[demo]'. Options may be repeated; an id may have a revision, ORG/NAME@REV. Nothing that is there is
     overwritten: beside a params.yaml, dvc.yaml or metrics/ of another kind the project goes into a folder aqea/.
     """
+    from aqea_registry.base.findings import CannotCheck
     from aqea_registry.project.project import open_project
     from aqea_registry.sources.pin import pin
 
+    if absent := [path for path in shell.paths(documents) if not path.is_file()]:
+        raise CannotCheck(f"--document: {absent[0]} not found", "name a file of text: Markdown, HTML, LaTeX, CSV or TSV")
     place, notes = _place(shell, folder), list[str]()
     read = dict(_card(place, given) for given in cards)
     files = _files(place, *_catalogue(shell, place, datasets, models, read, notes), notes)
@@ -116,6 +119,8 @@ def _catalogue(
     known = open_project(place.root).params.catalogue if (place.root / PARAMS).exists() else None
     models = models or [f"{_slug(given.partition('@')[0])}={given}" for given in cards.values() if given]
     models = models or ([] if (cards and not datasets) or known is not None else [f"minilm={describe.MINILM}"])
+    if cards and not models and known is None:
+        notes.append("the run is empty: the card does not say which model it is of; name it with --model NAME=ID")
     made: tuple[Entries, Entries] = ({}, {})
     for card in cards:
         entries, results = describe.datasets_of(read_small(card, Limit.DOCUMENT).decode("utf-8", "replace"), str(card))

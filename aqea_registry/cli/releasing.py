@@ -110,6 +110,8 @@ def pull(
     from aqea_registry.stores.download import DownloadedRelease
     from aqea_registry.stores.open_store import open_store
 
+    if "" in (folder, project):
+        raise BadConfiguration("an empty name is no folder", "name one: --to DIR, or --project DIR")
     if sources and not project:
         raise BadConfiguration("--source goes with --project", "aqea-registry pull STORE-REF --project DIR --source NAME=PATH")
     reference = shell.meant(reference)
@@ -182,7 +184,7 @@ def releases(shell: Shell, name: str | None) -> Outcome:
     """
     from msgspec import to_builtins
 
-    from aqea_registry.base.findings import BadConfiguration
+    from aqea_registry.base.findings import BadConfiguration, CannotCheck
     from aqea_registry.base.references import is_reference, split_reference
     from aqea_registry.releases.listing import list_releases, show_release
 
@@ -201,6 +203,8 @@ def releases(shell: Shell, name: str | None) -> Outcome:
             one = show_release(shell.directory, spec, tag, digest)
             return Outcome((), one, lambda: _show_release(one))
         root, specs = shell.directory, (name,)
+        if name.startswith("oci:") and not name.startswith("oci://") and not (root / name.removeprefix("oci:")).is_dir():
+            raise CannotCheck(f"{name}: there is no such folder", "name the folder of a store, or a release in it: oci:DIR:TAG")
     shell.look_for_clients(specs)
     found, findings, error = list_releases(root, specs)
 

@@ -205,7 +205,9 @@ def _finish(
             f"{path}{raised.strerror or raised}", "what was there before is unchanged; fix this and run the command again"
         )
     except KeyboardInterrupt:
-        error = Interrupted("interrupted", "run the same command again: what was encoded or fetched until now is kept")
+        error = Interrupted(
+            "interrupted", "run the same command again; vectors and files that are kept are not made or fetched twice"
+        )
     error = error or (outcome.error if outcome else None)
     findings = (*(outcome.findings if outcome else ()), *(error.findings if error else ()))
     kinds = [STATUS[kind.__name__] for kind in type(error).__mro__ if kind.__name__ in STATUS]

@@ -45,8 +45,12 @@ class ProjectPlace(NamedTuple):
 
     def source(self, folder: Path) -> str:
         """A folder as a source: within the repository relative to the project, so that a clone has it too."""
-        inside = folder.resolve().is_relative_to(self.repository.resolve())
-        return f"directory:{os.path.relpath(folder.resolve(), self.root.resolve()) if inside else folder.resolve()}"
+        path = os.path.relpath(folder.resolve(), self.root.resolve()) if self.is_inside(folder) else folder.resolve()
+        return f"directory:{path}"
+
+    def is_inside(self, folder: Path) -> bool:
+        """Whether a folder is in the repository."""
+        return folder.resolve().is_relative_to(self.repository.resolve())
 
     def find(self, name: str, given: str) -> Path | None:
         """The file or folder that was named, None for an id of the Hub. Raises CannotCheck if it can be neither."""
@@ -89,8 +93,9 @@ def dataset_entry(name: str, given: str, place: ProjectPlace, report: Reporter) 
     scores = read_rows(opened(files), convert({**entry, "score_range": ANY_SCORE}, Dataset, name), name).scores
     ends = range_of(min(scores), max(scores))
     entry |= {"score_range": [*ends]} if ends != Dataset(repo=name).score_range else {}
+    far = "" if path is None or place.is_inside(folder) else f"; {folder} is outside the repository: no other clone has it"
     scale = f"scores {min(scores):g} to {max(scores):g}, on a scale of {ends[0]:g} to {ends[1]:g}"
-    return entry, f"{name}: {plural(len(scores), 'row')}; columns {', '.join(columns.values())}; {scale}"
+    return entry, f"{name}: {plural(len(scores), 'row')}; columns {', '.join(columns.values())}; {scale}{far}"
 
 
 def model_entry(name: str, given: str, place: ProjectPlace, report: Reporter) -> tuple[dict[str, Any], str]:

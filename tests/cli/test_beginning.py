@@ -124,6 +124,7 @@ def test_rows_are_described_from_their_files(tmp_path: Path) -> None:
     (inside / "sets" / "train.csv").write_text("not read")
     done = init("--dataset", "a=sets", "--dataset", outside, cwd=inside)
     assert "note: a: 6 rows; columns s1, s2, gold; scores 0.16 to 1, on a scale of 0 to 1\n" in done.out, done.out
+    assert f"; {outside.parent} is outside the repository: no other clone has it\n" in done.out
     assert params(inside)["datasets"] == {
         "a": {
             "kind": "directory",
@@ -164,6 +165,7 @@ def test_rows_are_described_from_their_files(tmp_path: Path) -> None:
         (("--dataset", "a=pointer.jsonl"), 1, "Git LFS"),
         (("--model", "m=odd"), 2, "m: odd does not say how long its vectors are"),
         (("--card", "nowhere.md"), 3, "--card: nowhere.md not found"),
+        (("--document", "nowhere.md"), 3, "--document: nowhere.md not found\n  next: name a file of text"),
     ],
 )
 def test_what_cannot_be_taken_is_said_before_anything_is_written(
@@ -207,6 +209,13 @@ def test_own_rows_beside_a_card_without_a_model_are_taken_under_that_of_the_exam
     init("--dataset", "rows=link.jsonl", "--card", "card.md", cwd=tmp_path)
     assert [*params(tmp_path)["run"]["pairs"]] == ["rows-minilm"]
     assert params(tmp_path)["datasets"]["rows"]["files"] == ["rows.jsonl"], "links are not pinned"
+
+
+def test_a_card_alone_that_names_no_model_leaves_an_empty_run_and_says_so(tmp_path: Path) -> None:
+    (tmp_path / "card.md").write_text(CARD.replace("COMMIT", "a" * 40))
+    done = init("--card", "card.md", cwd=tmp_path, env={"HF_HUB_OFFLINE": "1"})
+    assert params(tmp_path)["run"]["pairs"] == {}
+    assert "note: the run is empty: the card does not say which model it is of" in done.out
 
 
 CARD = """---
