@@ -239,7 +239,8 @@ class HubSource:
 
 def sources_of(wanted: CatalogueEntry, commit: str | None) -> list[Source]:
     """The sources of a catalogue entry at a commit, in their order. Raises BadConfiguration."""
-    repository = Repository(wanted.name, wanted.entry.kind, wanted.entry.repo, commit)
+    repo = wanted.entry.repo or (wanted.pin.id if wanted.pin else "")  # of a task of MTEB the pin alone may name it
+    repository = Repository(wanted.name, wanted.entry.kind, repo, commit)
     return [open_source(spec, wanted.root, repository) for spec in wanted.sources]
 
 

@@ -17,6 +17,7 @@ from aqea_registry.project.project import Project
 from aqea_registry.remote.hub_client import NotFound, RemoteFile, Repository, offline
 from aqea_registry.sources.fetch import local_file_findings, local_files
 from aqea_registry.sources.kinds import HubSource, sources_of
+from aqea_registry.sources.mteb_tasks import completed
 from aqea_registry.sources.resolve import make_pin, remote_files, renamed, resolve
 from aqea_registry.sources.rows import other_splits
 
@@ -59,7 +60,7 @@ def pin(project: Project, names: Sequence[str], report: Reporter, *, commits_onl
             notes += [f"{name}: {finding.message}" for finding in pin_findings(name, wanted.entry, wanted.pin)]
             continue
         if commits_only:
-            done.append(_unresolved(wanted))
+            done.append(_unresolved(completed(wanted)))
             continue
         try:
             found = resolve(wanted, report)
@@ -153,7 +154,8 @@ def check_pins(project: Project, names: Sequence[str], report: Reporter, *, reco
             with report.task(f"check {name}", sum(item.file.size for item in local), "bytes") as advance:
                 digests = hash_files([item.path for item in local], advance=advance)
             mine += (finding for item in local for finding in local_file_findings(item, digests[item.path]))
-            mine += other_splits(name, wanted.entry, found.files) if isinstance(wanted.entry, Dataset) else []
+            if isinstance(wanted.entry, Dataset) and wanted.entry.mteb is None:
+                mine += other_splits(name, wanted.entry, found.files)
             asked = any(source.present() and source.spec not in {"hub", "cache"} for source in sources)
             claimed = found.state == "claimed"
             if claimed or any(source.spec == "hub" for source in sources):

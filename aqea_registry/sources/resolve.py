@@ -1,5 +1,6 @@
 """From a catalogue entry to a pin: ask the Hub, or take the bytes of a local source as they are."""
 
+import glob
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -7,23 +8,23 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+import msgspec
+
 from aqea_registry.base.files import hash_files, read_stream, wrong_content
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.recognise import content_finding
-from aqea_registry.base.strict import load_yaml
-from aqea_registry.documents.model_index import split_front_matter
 from aqea_registry.project.artefact import CatalogueEntry
 from aqea_registry.project.lock import Pin, PinnedFile
 from aqea_registry.project.params import PICKLED_FILES, PICKLES, Dataset, Model, known_commit
 from aqea_registry.remote.hub_client import RemoteFile, Repository, git_blob
 from aqea_registry.sources.fetch import opened, refuse_contents
 from aqea_registry.sources.kinds import HubSource, Source, sources_of
+from aqea_registry.sources.mteb_tasks import README, completed, read_card, reads_rows, task_files
+from aqea_registry.sources.open_task import open_task
 from aqea_registry.sources.rows import other_splits, read_rows
 
-README = "README.md"
 SMALL = 1 << 15  # bytes; so much is fetched to be looked at, though the Hub states its sha256
-MOST_OF_CARD = 50_000  # values of its front matter
 
 
 class ResolvedEntry(NamedTuple):
@@ -40,6 +41,7 @@ def resolve(wanted: CatalogueEntry, report: Reporter) -> ResolvedEntry:
     The Hub is asked if it is among the sources; if it cannot be reached, the first local source that is present is taken at
     its word, and the revision must be a commit then. Raises Refused, BadConfiguration, NotFound, NotAllowed, CannotCheck.
     """
+    wanted = completed(wanted)
     name, entry = wanted.name, wanted.entry
     sources = sources_of(wanted, known_commit(entry))
     hub = next((source for source in sources if isinstance(source, HubSource) and source.present()), None)
@@ -56,7 +58,7 @@ def resolve(wanted: CatalogueEntry, report: Reporter) -> ResolvedEntry:
     if local is None:
         advice = "; ".join(f"{source.spec}: {source.hint}" for source in sources)
         raise CannotCheck(f"{name}: no source that can be pinned from is here ({advice or 'params.yaml names none'})")
-    return _from_folder(name, entry, local, report)
+    return _from_folder(wanted, local, report)
 
 
 def _from_hub(wanted: CatalogueEntry, report: Reporter) -> ResolvedEntry:
@@ -75,7 +77,7 @@ def _from_hub(wanted: CatalogueEntry, report: Reporter) -> ResolvedEntry:
     files, contents = remote_files(name, {path: info.files[path] for path in chosen}, source, report)
     pin = make_pin(entry, info.commit, info.licence or entry.licence, "hub", files)
     here = [(path, BytesIO(contents[path])) for path in sorted(files)] if len(contents) == len(files) else None
-    return _looked_at(name, entry, pin, here)
+    return _looked_at(wanted, pin, here)
 
 
 def renamed(before: str, now: str) -> str:
@@ -118,14 +120,16 @@ def _fetched(subject: str, path: str, remote: RemoteFile, source: HubSource) -> 
     raise Refused.of("mismatch", subject, message, expected, actual, hint="try again")
 
 
-def _from_folder(name: str, entry: Dataset | Model, source: Source, report: Reporter) -> ResolvedEntry:
-    commit = known_commit(entry)
+def _from_folder(wanted: CatalogueEntry, source: Source, report: Reporter) -> ResolvedEntry:
+    name, entry, commit = wanted.name, wanted.entry, known_commit(wanted.entry)
     if entry.kind != "directory" and commit is None:
         named = "has no revision" if entry.revision is None else f"has the revision {entry.revision!r}"
         message = f"{name} {named} in params.yaml, and {source.spec} cannot say which commit that is"
         hint = f"write its 40 hex digits there, revision: COMMIT, as the Hub shows them in the history of {entry.repo}"
         raise BadConfiguration(message, hint)
-    chosen = _choose(name, entry, source.paths(), {})
+    present = source.paths()
+    card = _card(name, source, report) if isinstance(entry, Dataset) and entry.mteb and README in present else {}
+    chosen = _choose(name, entry, present, card)
     local: dict[str, Path] = {}
     for path in sorted(chosen):
         if (file := source.local(path)) is None:
@@ -140,12 +144,27 @@ def _from_folder(name: str, entry: Dataset | Model, source: Source, report: Repo
             raise found
         files[path] = PinnedFile(sha256=found.sha256, size=found.size)
     refuse_contents(name, (wrong_content(file, path, f"{name}: {path}") for path, file in local.items()))
-    return _looked_at(name, entry, make_pin(entry, commit, entry.licence, source.spec, files), opened(local))
+    pin = make_pin(entry, commit, entry.licence, source.spec, files)
+    if isinstance(entry, Dataset) and entry.mteb is not None and not reads_rows(name, entry):
+        return _opened_as_task(wanted._replace(pin=pin), local, report)
+    return _looked_at(wanted, pin, opened(local))
 
 
-def _looked_at(name: str, entry: Dataset | Model, pin: Pin, files: Iterable[tuple[str, BinaryIO]] | None) -> ResolvedEntry:
+def _opened_as_task(wanted: CatalogueEntry, local: Mapping[str, Path], report: Reporter) -> ResolvedEntry:
+    """The pin, and what generation would say of the files as a task of MTEB."""
+    assert wanted.pin is not None
+    path, file = next(iter(local.items()))
+    try:
+        with open_task(wanted, file.parents[path.count("/")], report):
+            return ResolvedEntry(wanted.pin)
+    except Refused as error:
+        return ResolvedEntry(wanted.pin, [error])
+
+
+def _looked_at(wanted: CatalogueEntry, pin: Pin, files: Iterable[tuple[str, BinaryIO]] | None) -> ResolvedEntry:
     """The pin, and what generation would say of the files' names and, where the files are here, of their rows."""
-    if isinstance(entry, Model):
+    name, entry = wanted.name, wanted.entry
+    if isinstance(entry, Model) or not reads_rows(name, entry):
         return ResolvedEntry(pin)
     errors: list[Refused] = []
     if findings := other_splits(name, entry, pin.files):
@@ -171,12 +190,15 @@ def make_pin(
         licence=licence,
         resolved_from=origin,
         files=files,
+        mteb=entry.mteb or msgspec.UNSET if isinstance(entry, Dataset) else msgspec.UNSET,
     )
 
 
 def _choose(name: str, entry: Dataset | Model, present: Sequence[str], card: dict[str, Any]) -> list[str]:
     """The files to pin, out of those that are there. Raises Refused for weights that must not be read, CannotCheck for none."""
     groups = [entry.patterns()] if isinstance(entry, Model) else [entry.files] if entry.files else split_patterns(entry, card)
+    if isinstance(entry, Dataset) and entry.mteb and not entry.files and (read := task_files(name, entry, present, card)):
+        groups = [tuple(map(glob.escape, read))]
     for patterns in groups:
         chosen = sorted(path for path in present if any(_matches(path, pattern) for pattern in patterns))
         lacking = [pattern for pattern in entry.files if not set("*?[") & set(pattern) and pattern not in chosen]
@@ -238,17 +260,15 @@ def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _card(name: str, source: HubSource, report: Reporter) -> dict[str, Any]:
+def _card(name: str, source: Source, report: Reporter) -> dict[str, Any]:
     """The front matter of the repository's card, empty if it cannot be read. It only says where files are."""
     with source.open(README, 1 << 20) as file:
-        text = (file.read(1 << 20) or b"").decode("utf-8", "replace")
+        content = file.read(1 << 20) or b""
     try:
-        front = split_front_matter(text, README)
-        value = load_yaml(front.yaml, README, most=MOST_OF_CARD) if front else {}
+        return read_card(content, name)
     except BadConfiguration as error:
-        report.warn(f"{name}: {error.message}; its files are looked for without the card")
+        report.warn(f"{error.message}; its files are looked for without the card")
         return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _matches(path: str, pattern: str) -> bool:

@@ -18,7 +18,8 @@ from aqea_registry.base.findings import BadConfiguration
 from aqea_registry.base.strict import DEEPEST, LARGEST, YamlNode, load_json, load_yaml, misread, render_yaml
 from aqea_registry.documents.model_index import split_front_matter
 from aqea_registry.project.params import Dataset
-from aqea_registry.sources.resolve import MOST_OF_CARD, split_patterns
+from aqea_registry.sources.mteb_tasks import MOST_OF_CARD
+from aqea_registry.sources.resolve import split_patterns
 
 
 def test_a_small_file_is_read_whole_or_refused(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from aqea_registry.project.citation import parse_citation
 from aqea_registry.project.project import open_project
 from aqea_registry.sources import resolve
 from aqea_registry.sources.kinds import HubSource
+from aqea_registry.sources.mteb_tasks import README
 from aqea_registry.stores.oci_layout import Layout
 from aqea_registry.stores.registry.http import stored_login
 from aqea_registry.stores.release import ARTIFACT_TYPE, MANIFEST_TYPE, build, digest_of
@@ -212,7 +213,7 @@ def function(read: Callable[[Path], object]) -> Ask:
 
 def _hub_card(root: Path) -> object:
     """What a dataset's card on the Hub says of its files; `pin` asks it."""
-    source: HubSource = MemorySource({resolve.README: (root / "hub.md").read_bytes()})  # type: ignore[assignment]
+    source: HubSource = MemorySource({README: (root / "hub.md").read_bytes()})  # type: ignore[assignment]
     return resolve.split_patterns(open_project(root).params.datasets["mine"], resolve._card("mine", source, Silent()))
 
 

@@ -1,0 +1,217 @@
+"""Tasks of MTEB: what a catalogue entry's task is, what its metadata say of the dataset, and which files it reads.
+
+MTEB's own code loads, transforms and scores; here is what it is given. Nothing in a repository is run, and a README that leads
+out of it is refused.
+"""
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from fnmatch import fnmatchcase
+from importlib import metadata
+from typing import Any
+
+import msgspec
+
+from aqea_registry.base.extras import require
+from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused, suggestion
+from aqea_registry.base.strict import load_yaml
+from aqea_registry.documents.model_index import split_front_matter
+from aqea_registry.project.artefact import CatalogueEntry
+from aqea_registry.project.params import Columns, Dataset
+from aqea_registry.sources.rows import splits_named
+
+TESTED = ">=2.26.24,<2.27"  # versions of mteb
+README = "README.md"
+MOST_OF_CARD = 50_000  # values of its front matter
+DATA = re.compile(r"(.+)\.(jsonl?|ndjson|csv|tsv|parquet)(\.gz)?")  # names of files that `datasets` reads
+# Types that own data may have: MTEB's class of them, and the score that it shows first.
+TYPES = {
+    "BitextMining": ("AbsTaskBitextMining", "f1"),
+    "Classification": ("AbsTaskClassification", "accuracy"),
+    "Clustering": ("AbsTaskClustering", "v_measure"),
+    "MultilabelClassification": ("AbsTaskMultilabelClassification", "accuracy"),
+    "PairClassification": ("AbsTaskPairClassification", "max_ap"),
+    "Regression": ("AbsTaskRegression", "kendalltau"),
+    "Reranking": ("AbsTaskRetrieval", "map_at_1000"),
+    "Retrieval": ("AbsTaskRetrieval", "ndcg_at_10"),
+    "STS": ("AbsTaskSTS", "cosine_spearman"),
+    "Summarization": ("AbsTaskSummarization", "cosine_spearman"),
+}
+PARTS = ("corpus", "queries", "query", "default", "qrels", "top_ranked", "instruction")  # configs of a retrieval
+Configs = dict[str, dict[str, Any]]  # by their names, as a README has them
+
+
+def task_class(name: str, entry: Dataset) -> Any:
+    """MTEB's class of an entry's task; of own data, one of its type. Raises BadConfiguration, CannotCheck without MTEB."""
+    require("a task of MTEB")
+    from mteb import abstasks
+    from mteb.get_tasks import TASK_LIST
+    from packaging.specifiers import SpecifierSet
+
+    if (version := metadata.version("mteb")) not in SpecifierSet(TESTED):
+        message = f"mteb {version} is installed, and its scores are known for {TESTED} alone"
+        raise CannotCheck(message, f"pip install 'mteb{TESTED}'")
+    if entry.mteb in TYPES:
+        return _own(name, entry)
+    known = {cls.metadata.name: cls for cls in TASK_LIST}
+    if (cls := known.get(entry.mteb or "")) is None:
+        near = {task.lower(): task for task in (*TYPES, *known)}.get((entry.mteb or "").lower())
+        message = f"{name}: mteb {version} has no task {entry.mteb!r}"
+        raise BadConfiguration(message, f"did you mean {near!r}?" if near else suggestion(entry.mteb or "", [*TYPES, *known]))
+    if cls.metadata.modalities != ["text"]:
+        message = f"{name}: {entry.mteb} is a task of {' and '.join(cls.metadata.modalities)}, and models here encode text"
+        raise BadConfiguration(message, "name a task of text")
+    if not hasattr(abstasks, _form(cls).__name__):
+        parts = ", ".join(task.metadata.name for task in getattr(cls.metadata, "tasks", ()))
+        message = f"{name}: {entry.mteb} is the mean of other tasks and has no data of its own"
+        raise BadConfiguration(message, f"an entry for each of {parts}; a claim takes their mean by a formula")
+    if unknown := [subset for subset in entry.subsets if subset not in cls.metadata.hf_subsets]:
+        known_subsets = cls.metadata.hf_subsets
+        hint = suggestion(unknown[0], known_subsets, f"it has {', '.join(known_subsets)}")
+        raise BadConfiguration(f"{name}: {entry.mteb} has no subset {unknown[0]!r}", hint)
+    return cls
+
+
+def _form(cls: Any) -> Any:
+    """The abstract class that says what a task's data look like."""
+    return next(base for base in cls.__mro__ if base.__module__.startswith("mteb.abstasks"))
+
+
+def _own(name: str, entry: Dataset) -> Any:
+    from mteb import abstasks
+    from mteb.abstasks.task_metadata import TaskMetadata
+
+    form, score = TYPES[str(entry.mteb)]
+    language = ["und-Zyyy"]
+    about = TaskMetadata(
+        name=name,
+        description="own data",
+        dataset={"path": entry.repo or name, "revision": "own"},
+        type=entry.mteb,
+        eval_splits=entry.split_name.split("+"),
+        eval_langs=dict.fromkeys(entry.subsets, language) or language,
+        main_score=score,
+    )
+    columns = (entry.columns.sentence1, entry.columns.sentence2)
+    scale = dict(zip(("min_score", "max_score"), entry.score_range, strict=True))
+    return type("OwnTask", (getattr(abstasks, form),), {"metadata": about, "column_names": columns, **scale})
+
+
+def completed(wanted: CatalogueEntry) -> CatalogueEntry:
+    """The entry with what only MTEB's metadata say of it; other entries, and own data, as they are. Raises BadConfiguration.
+
+    One subset of an STS task is completed to what the reader of pair sets needs.
+    """
+    name, entry = wanted.name, wanted.entry
+    if not isinstance(entry, Dataset) or entry.mteb is None or entry.mteb in TYPES:
+        return wanted
+    cls = task_class(name, entry)
+    where = cls.metadata.dataset
+    ours = not entry.repo or entry.repo == where["path"]
+    revision = entry.revision or (where["revision"] if ours and entry.commit is None else None)
+    made = msgspec.structs.replace(entry, repo=entry.repo or where["path"], revision=revision)
+    if reads_rows(name, entry):
+        limits = entry.score_range if entry.score_range != Dataset(repo=name).score_range else (cls.min_score, cls.max_score)
+        first, second = cls.column_names
+        columns = Columns(sentence1=first, sentence2=second) if entry.columns == Columns() else entry.columns
+        config = where.get("name", (entry.subsets or cls.metadata.hf_subsets)[0]) if entry.config == "default" else entry.config
+        split = entry.split or cls.metadata.eval_splits[0]
+        made = msgspec.structs.replace(made, score_range=limits, columns=columns, config=config, split=split)
+    return wanted._replace(entry=made)
+
+
+def reads_rows(name: str, entry: Dataset) -> bool:
+    """Whether our own reader of rows reads it: no task of MTEB, or one subset of STS."""
+    if entry.mteb is None:
+        return True
+    cls = task_class(name, entry)
+    return bool(cls.metadata.type == "STS" and len(entry.subsets or cls.metadata.hf_subsets) == 1)
+
+
+def task_files(name: str, entry: Dataset, present: Sequence[str], card: Mapping[str, Any]) -> list[str]:
+    """The files of a repository that a completed entry's task reads, with the card that names them if one does.
+
+    None for what our own reader reads: its files are those of its config and split.
+    """
+    if reads_rows(name, entry):
+        return []
+    cls, configs = task_class(name, entry), card_configs(card, name)
+    data = [path for path in present if DATA.fullmatch(path)]
+    wanted = wanted_configs(cls, entry, configs) if configs else configs_by_name(cls, entry, data)
+    patterns = [path for config in wanted.values() for path in patterns_of(config)]
+    chosen = [path for path in data if any(fnmatchcase(path, pattern) for pattern in patterns)]
+    return sorted([*chosen, *([README] if configs else [])]) if chosen else []
+
+
+def card_configs(card: Mapping[str, Any], name: str) -> Configs:
+    """The configs of a README by name. Raises Refused if one leads out of the repository."""
+    listed = card.get("configs")
+    configs = {str(config.get("config_name")): config for config in _listed(listed) if isinstance(config, dict)}
+    for path in (path for config in configs.values() for path in patterns_of(config)):
+        if "://" in path or path[0] == "/" or ".." in path.split("/"):
+            raise Refused.of("unsafe-path", f"{name}: {README}", f"{path!r} leads out of the repository")
+    return configs
+
+
+def patterns_of(config: Mapping[str, Any]) -> list[str]:
+    """Globs of a config's files, of all its splits; what else is named there matches no file."""
+    named, folder = [config.get("data_files")], config.get("data_dir")
+    texts = list[str]()
+    while named:
+        value = named.pop()
+        named += _listed([*value.values()] if isinstance(value, dict) else value if isinstance(value, list) else [])
+        texts += [value] if isinstance(value, str) and value else []
+    return [f"{folder}/{text}" if folder else text for text in texts or ["*"]]
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def wanted_configs(cls: Any, entry: Dataset, configs: Configs) -> Configs:
+    """Those of a README's configs that the task reads: all, where it loads its data in its own way."""
+    from mteb.abstasks import AbsTask, AbsTaskRetrieval
+
+    subsets = entry.subsets or cls.metadata.hf_subsets
+    if issubclass(cls, AbsTaskRetrieval):
+        names = {part if subset == "default" else f"{subset}-{part}" for subset in subsets for part in PARTS}
+        plain = cls.load_data is AbsTaskRetrieval.load_data and not names.isdisjoint(configs)
+    else:
+        names = {cls.metadata.dataset.get("name", subset) for subset in subsets}
+        names = {"default"} if cls.fast_loading and not names <= {*configs} else names
+        plain = cls.load_data is AbsTask.load_data
+    return {name: config for name, config in configs.items() if not plain or name in names}
+
+
+def configs_by_name(cls: Any, entry: Dataset, present: Collection[str]) -> Configs:
+    """Configs of a repository whose README has none, by the names that people give to such files and folders."""
+    from mteb.abstasks import AbsTaskRetrieval
+
+    subsets, splits = entry.subsets or cls.metadata.hf_subsets, splits_of(cls, entry)
+    found: dict[str, dict[str, list[str]]] = {}
+    for path in sorted(present):
+        parts = [re.split(r"[.]|-\d{5}-of-", part)[0] for part in path.split("/")]
+        named = splits_named(path)
+        split = next((split for split in splits if split in parts or splits_named(split) & named), next(iter(named), splits[0]))
+        if issubclass(cls, AbsTaskRetrieval) and (part := next((part for part in parts if part in PARTS), None)):
+            found.setdefault(part, {}).setdefault(split if part in PARTS[3:] else part, []).append(path)
+        elif len(subsets) == 1 and (subsets[0] == "default" or entry.config in subsets):
+            found.setdefault(subsets[0], {}).setdefault(split, []).append(path)
+        elif subset := next((subset for subset in subsets if subset in parts), None):
+            found.setdefault(subset, {}).setdefault(split, []).append(path)
+    return {
+        name: {"config_name": name, "data_files": [{"split": split, "path": paths} for split, paths in of.items()]}
+        for name, of in found.items()
+    }
+
+
+def splits_of(cls: Any, entry: Dataset) -> list[str]:
+    """The splits that are scored."""
+    return entry.split.split("+") if entry.split else list(cls.metadata.eval_splits)
+
+
+def read_card(content: bytes, name: str) -> dict[str, Any]:
+    """The front matter of a dataset's README, empty if there is none. Raises BadConfiguration."""
+    front = split_front_matter(content.decode("utf-8", "replace"), README)
+    value = load_yaml(front.yaml, f"{name}: {README}", most=MOST_OF_CARD) if front else {}
+    return value if isinstance(value, dict) else {}

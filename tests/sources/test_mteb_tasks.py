@@ -1,0 +1,278 @@
+"""Tasks of MTEB: each English one from a local Hub, earlier layouts, own data, and what is said of bad names and bad data."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused
+from aqea_registry.base.progress import Silent
+from aqea_registry.project.artefact import CatalogueEntry
+from aqea_registry.project.lock import Pin
+from aqea_registry.project.params import Dataset
+from aqea_registry.sources import mteb_tasks
+from aqea_registry.sources.fetch import fetch
+from aqea_registry.sources.kinds import sources_of
+from aqea_registry.sources.mteb_tasks import completed, task_class, task_files
+from aqea_registry.sources.open_task import open_task
+from aqea_registry.sources.resolve import resolve
+from tests.mteb_data import SUBSETS, TASKS, lines, readme, repository
+from tests.servers.hub import HubServer
+
+EVERYDAY = ("NFCorpus", "SciDocsRR", "MassiveIntentClassification")
+
+
+class Notes(Silent):
+    """Keeps what is noted."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def note(self, message: str) -> None:
+        self.lines.append(message)
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubServer]:
+    with HubServer(tmp_path_factory.mktemp("hub")) as server:
+        yield server
+
+
+@contextmanager
+def from_hub(hub: HubServer, root: Path, entry: Dataset, files: Mapping[str, bytes]) -> Iterator[tuple[Any, Pin]]:
+    """A commit with these files, pinned, fetched, and opened as the entry's task."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in hub.environment(root / "cache").items():
+            patch.setenv(name, value)
+        repo = entry.repo or task_class("x", entry).metadata.dataset["path"]
+        hub.store.create("datasets", repo)
+        commit = hub.store.commit("datasets", repo, files)
+        wanted = CatalogueEntry("x", Dataset(**{**structure(entry), "revision": commit}), None, ("hub",), root)
+        pin = resolve(wanted, Silent()).pin
+        wanted = wanted._replace(pin=pin)
+        folder = fetch("x", pin, sources_of(wanted, commit), root / ".aqea" / "pinned", Silent())
+        with open_task(wanted, folder, Silent()) as task:
+            yield task, pin
+
+
+def structure(entry: Dataset) -> dict[str, Any]:
+    return {field: getattr(entry, field) for field in Dataset.__struct_fields__}
+
+
+@pytest.mark.parametrize("name", [name if name in EVERYDAY else pytest.param(name, marks=pytest.mark.rare) for name in TASKS])
+def test_each_english_task(name: str, hub: HubServer, tmp_path: Path) -> None:
+    subsets = (SUBSETS[name],) if name in SUBSETS else ()
+    entry = Dataset(mteb=name, subsets=subsets, split="dev" if name == "MSMARCO" else "test")
+    files = repository(name, task_class("x", entry).metadata.type, TASKS[name])
+    with from_hub(hub, tmp_path, entry, files) as (task, pin):
+        assert (task.metadata.name, task.hf_subsets, task.eval_splits) == (name, [*subsets] or ["default"], [entry.split])
+        assert pin.mteb == name
+        assert not [path for path in pin.files if path.startswith("de/")]
+
+
+SENTENCES = [{"text": f"text {at}", "label": at % 2} for at in range(20)]
+RANKED = [{"query": f"what is {at}", "positive": [f"it is {at}"], "negative": [f"not {at}", "nothing"]} for at in range(4)]
+EARLIER: dict[str, tuple[tuple[str, ...], dict[str, bytes]]] = {
+    "MTOPDomainClassification": (
+        ("en",),
+        {"mtop_domain.py": b"raise SystemExit\n"}
+        | {f"{code}/{split}.jsonl": lines(SENTENCES) for code in ("de", "en") for split in ("train", "test")},
+    ),
+    "MassiveScenarioClassification": (
+        ("en",),
+        {f"{split}/{code}.json.gz": lines(SENTENCES, zipped=True) for code in ("de", "en") for split in ("train", "test")},
+    ),
+    "AskUbuntuDupQuestions": ((), {"test.jsonl.gz": lines(RANKED, zipped=True)}),
+}
+
+
+@pytest.mark.parametrize("name", EARLIER)
+def test_a_repository_as_it_was_in_2022(name: str, hub: HubServer, tmp_path: Path) -> None:
+    """No script is pinned or run; languages and splits are known by the names of files; reranking had a row a query."""
+    subsets, files = EARLIER[name]
+    entry = Dataset(mteb=name, subsets=subsets, repo=f"old/{name}", split="test")
+    with from_hub(hub, tmp_path, entry, files) as (task, pin):
+        assert not [path for path in pin.files if path.endswith(".py") or "de" in path.replace("index", "").split("/")[0]]
+        data = task.dataset[subsets[0] if subsets else "default"]["test"]
+        if subsets:
+            assert data["text"][:2] == ["text 0", "text 1"]
+        else:
+            assert sorted(data) == ["corpus", "queries", "relevant_docs", "top_ranked"]
+            assert len(data["queries"]) == 4
+
+
+CORPUS = [{"_id": f"d{at}", "title": "", "text": f"text {at}"} for at in range(6)]
+QUERIES = [{"_id": f"q{at}", "text": f"what is {at}"} for at in range(3)]
+JUDGED = [{"query-id": f"q{at}", "corpus-id": f"d{at}", "score": 1} for at in range(2)]
+RETRIEVAL = {"corpus.jsonl": lines(CORPUS), "queries.jsonl": lines(QUERIES), "qrels/test.jsonl": lines(JUDGED)}
+
+
+@contextmanager
+def own(root: Path, files: Mapping[str, bytes], kind: str = "Retrieval") -> Iterator[tuple[Any, list[str]]]:
+    """Own data, pinned from a folder, which opens them too, and opened as the task of their type."""
+    for path, content in files.items():
+        (root / "data" / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / "data" / path).write_bytes(content)
+    entry = Dataset(repo="own", kind="directory", mteb=kind, files=("*", "*/*"), sources=("directory:data",))
+    wanted, notes = CatalogueEntry("mine", entry, None, entry.sources, root), Notes()
+    found = resolve(wanted, Silent())
+    for error in found.errors:
+        raise error
+    with open_task(wanted._replace(pin=found.pin), root / "data", notes) as task:
+        yield task, notes.lines
+
+
+def test_own_data_are_called_as_their_entry_and_shown_as_mteb_does(tmp_path: Path) -> None:
+    ranked = lines([{"query-id": f"q{at}", "corpus-ids": ["d0", "d1", "d2"]} for at in range(2)])
+    with own(tmp_path, {**RETRIEVAL, "top_ranked.jsonl": ranked}, "Reranking") as (task, notes):
+        assert (task.metadata.name, task.metadata.type, task.metadata.main_score) == ("mine", "Reranking", "map_at_1000")
+        data = task.dataset["default"]["test"]
+        assert data["queries"]["id"][:] == ["q0", "q1"], "a query without judgements is left out, as MTEB does"
+        assert data["top_ranked"]["q1"] == ["d0", "d1", "d2"]
+        assert not notes
+
+
+def test_what_mteb_passes_over_is_said(tmp_path: Path) -> None:
+    judged = lines([*JUDGED, {"query-id": "q2", "corpus-id": "d0", "score": 0}])
+    corpus = lines([*CORPUS, {"_id": "d6", "title": "", "text": ""}])
+    with own(tmp_path, {**RETRIEVAL, "qrels/test.jsonl": judged, "corpus.jsonl": corpus}) as (_, notes):
+        assert notes == [
+            "mine: default, test: 1 query without a relevant document, which MTEB scores 0",
+            "mine: default, test: 1 empty text, encoded as it is",
+        ]
+
+
+BAD: dict[str, tuple[dict[str, bytes], str]] = {
+    "a judgement of a document that is not there": (
+        {"qrels/test.jsonl": lines([*JUDGED, {"query-id": "q0", "corpus-id": "d77", "score": 1}])},
+        "1 judged document not in the corpus: d77",
+    ),
+    "a judgement of a query that is not there": (
+        {"qrels/test.jsonl": lines([*JUDGED, {"query-id": "q9", "corpus-id": "d0", "score": 1}])},
+        "1 judged query not asked: q9",
+    ),
+    "an id twice": ({"corpus.jsonl": lines([*CORPUS, CORPUS[0]])}, "1 document with an id that another has"),
+    "no text": (
+        {"corpus.jsonl": lines([{"_id": "d0", "body": "x"}])},
+        "corpus: the column 'text' is missing; it has 'id', 'body'",
+    ),
+    "no judgements": ({"qrels/test.jsonl": lines([{"query": "q0"}])}, "MTEB cannot read the pinned files as mine"),
+    "dates": (
+        {"queries.jsonl": lines([{**row, "text": "2020-01-01"} for row in QUERIES])},
+        "queries: 'text' was read as timestamp[s], not as text",
+    ),
+    "another split": (
+        {
+            "README.md": readme(
+                {
+                    "corpus": {"c": "corpus.jsonl"},
+                    "queries": {"q": "queries.jsonl"},
+                    "default": {"dev": "qrels/*", "train": "qrels/*"},
+                }
+            )
+        },
+        "Split test not found",
+    ),
+    "a config is not there": (
+        {"README.md": readme({"corpus": {"c": "corpus.jsonl"}})},
+        "lack the config 'queries' that mine reads; they have 'corpus'",
+    ),
+    "a file elsewhere": (
+        {"README.md": readme({"corpus": {"c": "../corpus.jsonl"}})},
+        "'../corpus.jsonl' leads out of the repository",
+    ),
+    "a file on the web": ({"README.md": readme({"corpus": {"c": "hf://datasets/a/b"}})}, "'hf://datasets/a/b' leads out"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_own_data(case: str, tmp_path: Path) -> None:
+    files, said = BAD[case]
+    with pytest.raises(Refused) as caught, own(tmp_path, {**RETRIEVAL, **files}):
+        pass
+    assert said in str(caught.value)
+    assert str(caught.value).startswith("mine")
+    assert caught.value.findings
+
+
+def test_a_missing_word_in_csv_is_refused(tmp_path: Path) -> None:
+    files = {f"{split}.csv": b"text,label\nNA,0\nsome text,1\n" for split in ("train", "test")}
+    with (
+        pytest.raises(Refused, match=r"'text' is missing in 1 row .*takes words like NA"),
+        own(tmp_path, files, "Classification"),
+    ):
+        pass
+
+
+def test_a_file_that_was_replaced_is_read_anew_and_nothing_is_left(tmp_path: Path) -> None:
+    from datasets import config
+
+    before = {name: getattr(config, name) for name in dir(config) if name.endswith(("_CACHE", "_PATH"))}
+    for text in ("one text", "two text"):
+        corpus = lines([{"_id": "d0", "text": text}, *CORPUS[1:]])
+        with own(tmp_path, {**RETRIEVAL, "corpus.jsonl": corpus}) as (task, _):
+            os.utime(tmp_path / "data" / "corpus.jsonl", (1, 1))
+            data = task.dataset["default"]["test"]["corpus"]
+            assert data[0]["text"] == text
+            assert all(file["filename"].startswith(str(tmp_path / ".aqea")) for file in data.cache_files)
+    assert [*(tmp_path / ".aqea").iterdir()] == []
+    assert before == {name: getattr(config, name) for name in before}
+
+
+NAMES: dict[str, tuple[dict[str, Any], str, str]] = {
+    "near": ({"mteb": "NFCorpu"}, "has no task 'NFCorpu'", "did you mean 'NFCorpus'?"),
+    "case": ({"mteb": "nfcorpus"}, "has no task 'nfcorpus'", "did you mean 'NFCorpus'?"),
+    "type": ({"mteb": "retrieval"}, "has no task 'retrieval'", "did you mean 'Retrieval'?"),
+    "images": ({"mteb": "CIFAR10"}, "is a task of image", "name a task of text"),
+    "a mean": ({"mteb": "CQADupstackRetrieval"}, "is the mean of other tasks", "CQADupstackTexRetrieval"),
+    "subset": ({"mteb": "STS17", "subsets": ("en-fn",)}, "STS17 has no subset 'en-fn'", "did you mean 'en-en'?"),
+}
+
+
+@pytest.mark.parametrize("case", NAMES)
+def test_bad_names(case: str) -> None:
+    fields, said, hint = NAMES[case]
+    with pytest.raises(BadConfiguration, match=said) as caught:
+        task_class("x", Dataset(**fields))
+    assert hint in str(caught.value.hint)
+
+
+def test_another_version_of_mteb(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mteb_tasks, "TESTED", ">=3")
+    with pytest.raises(CannotCheck, match=r"mteb 2.* is installed, and its scores are known for >=3 alone") as caught:
+        task_class("x", Dataset(mteb="NFCorpus"))
+    assert caught.value.hint == "pip install 'mteb>=3'"
+
+
+def test_what_metadata_say(tmp_path: Path) -> None:
+    """Repository and revision; of one subset of STS what our own reader needs. What the entry says comes first."""
+
+    def complete(**fields: Any) -> Dataset:
+        entry = completed(CatalogueEntry("x", Dataset(**fields), None, (), tmp_path)).entry
+        assert isinstance(entry, Dataset)
+        return entry
+
+    entry = complete(mteb="NFCorpus")
+    assert (entry.repo, entry.revision) == ("mteb/nfcorpus", "ec0fa4fe99da2ff19ca1214b7966684033a58814")
+    assert complete(mteb="NFCorpus", repo="me/other").revision is None
+    assert complete(mteb="NFCorpus", revision="v2").revision == "v2"
+    entry = complete(mteb="STS22", subsets=("en",))
+    assert (entry.config, entry.split, entry.score_range) == ("en", "test", (1, 4))
+    assert complete(mteb="Retrieval", repo="me/mine").revision is None
+
+
+def test_files_of_a_task() -> None:
+    """Those of the wanted configs, with the card; without one, of all that is data."""
+    card = {
+        "configs": [{"config_name": code, "data_files": [{"split": "test", "path": [f"{code}/*"]}]} for code in ("de", "en")]
+    }
+    present = ["README.md", "de/test.parquet", "en/test.parquet", "load.py"]
+    entry = Dataset(mteb="MTOPDomainClassification", subsets=("en",))
+    assert task_files("x", entry, present, card) == ["README.md", "en/test.parquet"]
+    assert task_files("x", entry, present, {}) == ["en/test.parquet"]
+    assert task_files("x", Dataset(mteb="ImdbClassification"), ["a.bin", "test.jsonl.gz"], {}) == ["test.jsonl.gz"]
