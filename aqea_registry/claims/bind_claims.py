@@ -10,6 +10,7 @@ from typing import NamedTuple
 from msgspec.structs import asdict, replace
 
 from aqea_registry.base.files import locked, write_bytes
+from aqea_registry.base.findings import Unchecked
 from aqea_registry.base.progress import Reporter
 from aqea_registry.claims import measurements
 from aqea_registry.claims.binding import Bound, bind
@@ -72,7 +73,7 @@ def bind_claims(
         written = write and old != ledger and write_bytes(project.root / page.ledger, render_ledger(ledger))
     had = {claim.id for claim in (old.claims if old else ()) if claim.kind != "unbound"}
     fields = outcome(page, merged._replace(ledger=ledger))
-    missing = [f"{key}: {reason.message}" for key, reason in recomputed.items() if not isinstance(reason, Metrics)]
+    missing = [f"{key}: {reason.message}" for key, reason in recomputed.items() if isinstance(reason, Unchecked)]
     fields |= {"notes": (*page.read.notes, *missing, *binder.notes), "findings": (*fields["findings"], *unsound)}
     return BoundClaims(
         **fields,

@@ -29,7 +29,7 @@ from aqea_registry.project.project import CACHE, Project, RunRecord, Scope
 from aqea_registry.sources.fetch import pinned_folder, wrong_bytes
 from aqea_registry.sources.kinds import sources_of
 from aqea_registry.vectors.scores import Metrics
-from aqea_registry.verification.verify_project import CheckedProject, recompute
+from aqea_registry.verification.verify_project import CheckedProject, Scores, recompute
 
 
 class CheckedClaims(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,12 +94,11 @@ def check_claims(
 
 def _scores(
     run: RunRecord, wanted: Collection[str], verified: CheckedProject | None, report: Reporter
-) -> tuple[Mapping[str, Metrics | Unchecked], Sequence[Finding]]:
-    """The scores of these pair sets: recomputed, or those of a check without a finding, which recomputed them."""
-    if verified is None or verified.findings:
-        return recompute(run, wanted, report)
-    unsound = Unchecked("broken-chain", "the pair file is not sound")
-    return {key: verified.pair_sets[key].metrics if key in verified.pair_sets else unsound for key in wanted}, ()
+) -> tuple[Scores, Sequence[Finding]]:
+    """The scores of these sets: recomputed or read, or those of a check without a finding, which recomputed them."""
+    known = verified.pair_sets if verified is not None and not verified.findings else {}
+    scores, unsound = recompute(run, [key for key in wanted if key not in known], report)
+    return {key: known[key].metrics if key in known else scores[key] for key in wanted}, unsound
 
 
 def nothing_judged(checked: CheckedClaims) -> CannotCheck | None:
@@ -119,7 +118,7 @@ class _Judge:
         self,
         ledgers: Mapping[str, Ledger],
         bound: Mapping[str, Mapping[str, Resolved | Unchecked]],
-        scores: Mapping[str, Metrics | Unchecked],
+        scores: Scores,
         quotations: Quotations,
         stale: Mapping[str, str],
     ) -> None:
@@ -300,7 +299,8 @@ class Quotations:
         if (pin := wanted.pin) is None or not pin.files:
             return Unchecked("unresolved", f"{name} has no digests yet; run: aqea-registry pin {name}")
         if path not in pin.files:
-            return Unchecked("missing-file", f"{path[:200]} is not one of the pinned files of {name}")
+            way = f"aqea-registry pin {name}, after adding it to files of {name} in params.yaml"
+            return Unchecked("missing-file", f"{path[:200]} is not one of the pinned files of {name}; run: {way}")
         if pin.files[path].size > Limit.DOCUMENT:
             return Unchecked(MALFORMED, f"{path}: larger than {Limit.DOCUMENT >> 20} MiB")
         if self._scope is Scope.RELEASE:  # some machines have it and others do not

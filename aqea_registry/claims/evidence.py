@@ -14,14 +14,15 @@ from functools import partial
 from itertools import chain
 from typing import Any, NamedTuple
 
-from aqea_registry.base.findings import Unchecked
+from aqea_registry.base.findings import Unchecked, listed, suggestion
 from aqea_registry.claims import quantity
 from aqea_registry.claims.expression import BadExpression, Expression, Reference, Term, Terms, Unreadable, evaluate
 from aqea_registry.claims.ledger import Claim, Evaluation
 from aqea_registry.claims.quantity import Basis, Correction, NotComputable, Quantity
 from aqea_registry.claims.resolving import Resolved
-from aqea_registry.documents.metrics import metric_name
+from aqea_registry.documents.metrics import EARLIER, OF_PAIRS, TRAINED, is_score, metric_name
 from aqea_registry.documents.numbers import NotANumber, Unit, parse_number, shown
+from aqea_registry.project.artefact import TaskScores
 from aqea_registry.vectors.scores import Metrics
 
 METRICS = frozenset(Metrics.__struct_fields__)
@@ -44,28 +45,51 @@ def measured(
     claim: Claim,
     results: Mapping[str, Evaluation],
     bound: Mapping[str, Resolved | Unchecked],
-    scores: Mapping[str, Metrics | Unchecked],
+    scores: Mapping[str, Metrics | TaskScores | Unchecked],
 ) -> Evidence | Unchecked:
-    """What the pair set's bytes give for a measured claim of a ledger with these results."""
+    """What a pair set's bytes give for a measured claim of a ledger with these results, or the result of a vector set says."""
     assert claim.measured is not None
     result, metric = claim.measured.result, claim.measured.metric
     if result not in results:
         return Unchecked(MALFORMED, f"the ledger has no result {result!r}")
-    name = metric_name(metric)
-    if name in METRICS and claim.unit not in ("percent", "fraction"):
-        return Unchecked(MALFORMED, f"{metric} is a fraction; it can be printed as percent or fraction, not as {claim.unit}")
-    resolved = bound[result]
-    if isinstance(resolved, Unchecked) and resolved.reason == "unpinned":
-        return resolved
-    if name not in METRICS:
-        return Unchecked("not-recomputed", f"{metric} is not one of the six scores that a pair set gives")
+    name, resolved = metric_name(metric), bound[result]
+    wrong = Unchecked(MALFORMED, f"{metric} is a fraction; it can be printed as percent or fraction, not as {claim.unit}")
+    unfit = claim.unit not in ("percent", "fraction")
+    if name in METRICS and unfit:
+        return wrong
     if isinstance(resolved, Unchecked):
         return resolved
     score = scores[resolved.key]
     if isinstance(score, Unchecked):
         return score
+    if isinstance(score, TaskScores):
+        fits = not unfit or (claim.unit == "number" and not is_score(name))
+        return _of_result(claim.unit, metric, results[result], resolved, score) if fits else wrong
+    if (name := OF_PAIRS.get(name, name)) not in METRICS:
+        way = "the task's entry with mteb: in params.yaml, and it in vectors of the run in the place of pairs"
+        message = f"{metric} is not one of the six scores that a pair set gives; run: dvc repro, with {way}"
+        return Unchecked("not-recomputed", message)
+    if unfit:
+        return wrong
     value = quantity.converted(quantity.exact(Fraction(getattr(score, name)), "fraction"), claim.unit)
     return Evidence(value, f"recomputed from {resolved.key}{resolved.note}", "bytes", (resolved.key,))
+
+
+def _of_result(unit: Unit, metric: str, wanted: Evaluation, resolved: Resolved, result: TaskScores) -> Evidence | Unchecked:
+    """What a result says of a metric. Of a task that trains something the libraries decide the last digits."""
+    key, name = resolved.key, metric_name(metric)
+    known = {metric_name(called): value for called, value in result.numbers(wanted.split, wanted.config).items()}
+    if not known:
+        there = listed([f"{split}/{subset}" for split, subsets in result.scores.items() for subset in subsets], NAMED)
+        return Unchecked("not-recomputed", f"the result {key} has {there}, and not {wanted.split}/{wanted.config}")
+    value = known.get(name, known.get(EARLIER.get(name, "")))
+    if value is None:
+        near = suggestion(name, known, f"it has {listed([*known], NAMED)}")
+        return Unchecked("not-recomputed", f"{result.task} has no {metric} in the result {key}; {near}")
+    own: Unit = "fraction" if is_score(name) else "number"
+    trained = " (it trains: with other libraries its last digits may be others)" * (result.type in TRAINED)
+    how = f"read from the result {key}{resolved.note}{trained}, which verify --full recomputes"
+    return Evidence(quantity.converted(quantity.exact(Fraction(value), own), unit), how, "bytes", (key,))
 
 
 def derived(expression: Expression, ledger: str, own: str, terms: Terms) -> Evidence | Unchecked:

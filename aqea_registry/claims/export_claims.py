@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding
+from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Unchecked
 from aqea_registry.base.progress import Reporter, plural
 from aqea_registry.claims.binding import macro_names
 from aqea_registry.claims.check_claims import check_claims
@@ -94,7 +94,7 @@ def export_model_index(project: Project, report: Reporter, model: str | None) ->
     recomputed, unsound = recompute(project.run, artefacts, report)
     broken = project.run.manifest.faults
     scores = {key: score for key, score in recomputed.items() if isinstance(score, Metrics)}
-    missing = [f"{key}: {reason.message}" for key, reason in recomputed.items() if not isinstance(reason, Metrics)]
+    missing = [f"{key}: {reason.message}" for key, reason in recomputed.items() if isinstance(reason, Unchecked)]
     if not scores:
         raise CannotCheck(f"nothing of {chosen} was recomputed; {missing[0]}", "dvc repro", (*broken, *unsound))
     return Exported(

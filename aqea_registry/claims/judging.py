@@ -22,6 +22,7 @@ from aqea_registry.documents.numbers import ULPS, NotANumber, PrintedNumber, par
 
 STALE = "stale"  # the reason of what held before its document was changed
 DOUBTFUL = "contradicted-term"  # the reason of what agrees only with a term that other prints contradict
+RUN = "; run: "  # what is before the command at the end of a message
 SHORT = 100  # characters of an expression that a message repeats
 # What a bound says that the evidence is to the print.
 _BOUNDS: dict[str | None, Callable[[Any, Any], bool]] = dict(
@@ -171,11 +172,12 @@ def verdict_findings(verdicts: Iterable[Verdict], documents: Mapping[str, str], 
 
 
 def counts(verdicts: Iterable[Verdict]) -> dict[str, Counter[str]]:
-    """By ledger, how many claims are in each state, `stale`, and resting on a sentence only; the last, `all`, is their sum."""
+    """By ledger, how many claims are in each state, `stale`, of a tolerance, and resting on a sentence only; then their sum."""
     by_ledger: dict[str, Counter[str]] = {}
     for verdict in verdicts:
         count, quoted = by_ledger.setdefault(verdict.ledger, Counter()), verdict.claim.quoted
         count.update(("claims", verdict.state, *(["stale"] if verdict.reason == STALE else [])))
+        count.update(["tolerance"] if verdict.claim.tolerance not in (None, "printed") else [])
         count.update(["sentence_only"] if quoted is not None and quoted.source is not None else [])
     return {**by_ledger, "all": sum(by_ledger.values(), Counter())}
 
@@ -303,3 +305,13 @@ def _why(claim: Claim, number: PrintedNumber) -> str:
 def basis_of(verdict: Verdict) -> Basis:
     """What those rest on that rest on this claim's print: on bytes only if bytes confirm it."""
     return "bytes" if verdict.state == "holds" and verdict.ground == "bytes" else "prints"
+
+
+def commands(verdicts: Iterable[Verdict]) -> dict[str, list[str]]:
+    """The claims that each command would make checkable, by the command that their messages end in; most first."""
+    found: dict[str, list[str]] = {}
+    for verdict in verdicts:
+        _, run, command = verdict.message.partition(RUN)
+        if verdict.state == "unchecked" and run:
+            found.setdefault(command, []).append(verdict.name)
+    return dict(sorted(found.items(), key=lambda item: -len(item[1])))

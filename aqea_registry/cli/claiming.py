@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from aqea_registry.claims.drafting import EvaluationUnit
     from aqea_registry.claims.export_claims import Format
 
+MOST_COMMANDS = 10  # that are shown
 STATES = ("holds", "contradicted", "unchecked", "unbound")
 DOCUMENTS = click.option(
     "--documents",
@@ -46,18 +47,18 @@ def claims() -> None:
 def check(shell: Shell, ledgers: tuple[str, ...], documents: tuple[str, ...], strict: bool) -> Outcome:
     """Judge every claim of manifests/claims, or of some ledgers: holds, contradicted, unchecked, unbound."""
     from aqea_registry.claims.check_claims import check_claims, nothing_judged
-    from aqea_registry.claims.judging import counts
+    from aqea_registry.claims.judging import commands, counts
 
     checked = check_claims(shell.project(), shell.paths(documents), shell.report, ledgers, strict=strict)
 
     data = {"documents": checked.documents, "notes": checked.notes, "verdicts": checked.verdicts}
-    data["counts"] = counts(checked.verdicts)
+    data |= {"counts": counts(checked.verdicts), "commands": commands(checked.verdicts)}
     return Outcome(checked.findings, data, lambda: _show(checked), nothing_judged(checked))
 
 
 def _show(checked: CheckedClaims) -> None:
     """Counts by ledger, then what could not be checked, by reason; what is contradicted is in the findings."""
-    from aqea_registry.claims.judging import counts, reasons
+    from aqea_registry.claims.judging import commands, counts, reasons
     from aqea_registry.cli.shell import print_table
 
     for note in checked.notes:
@@ -67,7 +68,13 @@ def _show(checked: CheckedClaims) -> None:
     print_table(("ledger", "document", *STATES), rows)
     if missing := reasons(checked.verdicts):
         print_table(("unchecked", "claims", "for example"), missing)
+    ways = [(len(names), command) for command, names in commands(checked.verdicts).items()]
+    if ways:
+        print_table(("claims", "become checkable by"), ways[:MOST_COMMANDS])
+    if more := ways[MOST_COMMANDS:]:
+        click.echo(f"and {sum(count for count, _ in more)} claims by {plural(len(more), 'other command')}: all are in --json")
     words = {"sentence_only": "rest on a sentence only (quoted: source)", "stale": "would hold, but their document was changed"}
+    words["tolerance"] = "state a tolerance of their own, with the reason: --json has it"
     for key, text in words.items():
         if count := by_ledger["all"][key]:
             click.echo(f"{count} of {by_ledger['all']['claims']} {text}")

@@ -23,6 +23,13 @@ _STATISTICS = {"spearmanr": "spearman", "pearsonr": "pearson", "average_precisio
 _SPELLED = "|".join(sorted(SIMILARITIES, key=len, reverse=True))
 _BEFORE, _BEHIND = re.compile(rf"({_SPELLED})_(.+)"), re.compile(rf"(.+?)_({_SPELLED})")
 
+# What MTEB calls a score of sentence pairs beside the six, by the similarity of the model, which is the cosine.
+OF_PAIRS = {"main_score": "cos_sim_spearman", "spearman": "cos_sim_spearman", "pearson": "cos_sim_pearson"}
+# Reranking had no cut, and is ranked now as a retrieval of a thousand.
+EARLIER = {"map": "map_at_1000", "mrr": "mrr_at_1000"}
+# Types of MTEB's tasks that train something: their scores are the same under one version of the libraries alone.
+TRAINED = frozenset({"Classification", "Clustering", "MultilabelClassification", "Regression"})
+
 _METRICS = """accuracy acc f1 precision recall ap map mrr ndcg auc auroc auprc hit hits spearman pearson kendall cosine bleu
 rouge chrf meteor bertscore comet em nmi ari mcc"""
 _SCORES = "score scores average avg mean points"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
@@ -240,6 +240,33 @@ class VectorSetArtefact(Artefact, frozen=True, kw_only=True):
     def vectors(self) -> str:
         """The vector set."""
         return self.file
+
+
+class TaskScores(msgspec.Struct, frozen=True, kw_only=True):
+    """What the result file of a vector set says: its task with its type and main score, pinned inputs, and the scores.
+
+    Scores are by split and subset as MTEB names and nests them; None is one that does not exist.
+    """
+
+    schema: Literal["aqea-registry/result/1"]
+    task: str
+    type: str
+    main_score: str
+    dataset: dict[str, str | None]
+    model: dict[str, str | None]
+    scores: dict[str, dict[str, dict[str, Any]]]
+
+    def numbers(self, split: str, subset: str) -> dict[str, float]:
+        """The scores of a subset by one name each, in lists and below other names, too."""
+
+        def named(value: Any, name: str) -> Iterator[tuple[str, float]]:
+            if isinstance(value, dict | list):
+                for key, part in value.items() if isinstance(value, dict) else enumerate(value):
+                    yield from named(part, f"{name}_{key}" if name else str(key))
+            elif isinstance(value, int | float):
+                yield name, value
+
+        return dict(named(self.scores.get(split, {}).get(subset, {}), ""))
 
 
 def metrics_text(scores: Metrics, header: Header, precision: str) -> bytes:

@@ -4,15 +4,27 @@
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from aqea_registry.attestations.made import KEPT, confirmation_findings, read_attested, statement_notes, statement_paths
-from aqea_registry.base.files import FileDigest, UnsafePath, hash_file, holds, inside
-from aqea_registry.base.findings import Finding, Refused, Unchecked
+from aqea_registry.base.extras import PARTS
+from aqea_registry.base.files import FileDigest, Limit, UnsafePath, hash_file, holds, inside, read_small
+from aqea_registry.base.findings import BadConfiguration, Finding, Refused, Unchecked
 from aqea_registry.base.progress import Reporter, plural
 from aqea_registry.base.recognise import canonical_findings
 from aqea_registry.base.sha256_list import MANIFEST, SIZES
-from aqea_registry.project.artefact import FORMATS, LEFT, OWN_FOLDERS, CatalogueEntry, RunArtefact, metrics_text
+from aqea_registry.base.strict import convert, load_json
+from aqea_registry.project.artefact import (
+    FORMATS,
+    LEFT,
+    OWN_FOLDERS,
+    CatalogueEntry,
+    RunArtefact,
+    TaskScores,
+    VectorSetArtefact,
+    metrics_text,
+)
 from aqea_registry.project.lock import LOCK, output_findings, pin_findings, render_lock
 from aqea_registry.project.manifest import Manifest
 from aqea_registry.project.params import Params
@@ -192,10 +204,16 @@ def _derived(root: Path, path: str, text: bytes) -> list[Finding]:
     return [] if holds(root / path, text) else [Finding("wrong-metric", path, message)]
 
 
-def recompute(run: RunRecord, keys: Iterable[str], report: Reporter) -> tuple[dict[str, Metrics | Unchecked], list[Finding]]:
-    """The scores of these pair sets of the run; one of other bytes than the manifest's, or of other pins, gives none."""
-    scores, findings = dict[str, Metrics | Unchecked](), list[Finding]()
-    wanted = [run.artefacts[key] for key in keys]
+Scores = dict[str, Metrics | TaskScores | Unchecked]
+
+
+def recompute(run: RunRecord, keys: Iterable[str], report: Reporter) -> tuple[Scores, list[Finding]]:
+    """The scores of these pair sets of the run, and the results of vector sets, which are read and not computed again.
+
+    One of other bytes than the manifest's, or of other pins, gives none.
+    """
+    scores, findings = Scores(), list[Finding]()
+    wanted = [run.made[key] for key in keys]
     with report.task("recompute", len(wanted), "pair sets") as advance:
         for artefact in wanted:
             scores[artefact.key], wrong = _scores(run, artefact)
@@ -204,22 +222,48 @@ def recompute(run: RunRecord, keys: Iterable[str], report: Reporter) -> tuple[di
     return scores, findings
 
 
-def _scores(run: RunRecord, artefact: RunArtefact) -> tuple[Metrics | Unchecked, list[Finding]]:
-    path, key = artefact.pairs, artefact.key
-    try:
-        location = inside(run.root, path)
-        found = hash_file(location)
-    except (OSError, UnsafePath) as error:
-        why = error.strerror if isinstance(error, OSError) else error
-        return Unchecked("missing-file", f"{path}: cannot be read: {why}; run: dvc repro"), []
-    findings = [*digest_findings(run.root, run.manifest.digests, {path: found})]
-    if path not in run.manifest.digests:
-        findings.append(Finding("broken-link", path, f"{MANIFEST} does not list it; run: dvc repro"))
+def _scores(
+    run: RunRecord, artefact: RunArtefact | VectorSetArtefact
+) -> tuple[Metrics | TaskScores | Unchecked, list[Finding]]:
+    scores: Metrics | TaskScores | None
+    key, found = artefact.key, dict[str, FileDigest]()
+    paths = (artefact.file,) if isinstance(artefact, RunArtefact) else artefact.stated
+    for path in paths:
+        try:
+            found[path] = hash_file(inside(run.root, path))
+        except (OSError, UnsafePath) as error:
+            why = error.strerror if isinstance(error, OSError) else error
+            able = isinstance(artefact, RunArtefact) or find_spec("mteb")
+            again = "dvc repro" if able else f"pip install 'aqea-registry[{PARTS['a task of MTEB'][0]}]'"
+            return Unchecked("missing-file", f"{path}: cannot be read: {why}; run: {again}"), []
+    findings = [*digest_findings(run.root, run.manifest.digests, found)]
+    unlisted = f"{MANIFEST} does not list it; run: dvc repro"
+    findings += [Finding("broken-link", path, unlisted) for path in paths if path not in run.manifest.digests]
     findings += run.stale_findings(artefact)
     if findings:
         message = f"the chain to {key} is broken: {findings[0].subject}: {findings[0].message}"
         return Unchecked("broken-chain", message), findings
-    examined, wrong = examine(location, path, artefact.expected)
-    if examined is None or wrong:
+    if isinstance(artefact, VectorSetArtefact):
+        scores, wrong = _result(run, artefact)
+    else:
+        examined, wrong = examine(inside(run.root, artefact.file), artefact.file, artefact.expected)
+        scores = examined.metrics if examined is not None else None
+    if scores is None or wrong:
         return Unchecked("broken-chain", f"{key} is not sound: {wrong[0].subject}: {wrong[0].message}"), wrong
-    return examined.metrics, []
+    return scores, []
+
+
+def _result(run: RunRecord, artefact: VectorSetArtefact) -> tuple[TaskScores | None, list[Finding]]:
+    """The result beside a vector set, and where it is of other inputs than are pinned."""
+    path = artefact.metrics
+    try:
+        result = convert(load_json(read_small(run.root / path, Limit.DOCUMENT), path), TaskScores, path)
+    except (BadConfiguration, OSError) as error:
+        return None, [Finding("malformed", path, f"{error}; run: dvc repro")]
+    pins = zip(("dataset", "model"), artefact.pins, (result.dataset, result.model), strict=True)
+    message = "the result is of another pin; run: dvc repro"
+    return result, [
+        Finding("lock-stale", f"{path}: {kind}.digest", message, pin.digest() if pin else None, used.get("digest"))
+        for kind, (_, pin), used in pins
+        if pin is None or used.get("digest") != pin.digest()
+    ]

@@ -313,15 +313,11 @@ def test_a_metric_is_a_fraction_and_a_hundred_times_that_in_percent() -> None:
         assert isinstance(missing, Unchecked)
         assert missing.reason == reason
         assert told in missing.message
-    # Without a revision nothing is said of the metric; without anything else the metric is what matters.
-    for why, metric, reason in (
-        ("unpinned", "ndcg_at_10", "unpinned"),
-        ("unknown-dataset", "ndcg_at_10", "not-recomputed"),
-        ("unknown-dataset", "cos_sim_pearson", "unknown-dataset"),
-    ):
-        missing = measured(of_metric(metric), results, {"r": Unchecked(why, "")}, scores)
-        assert isinstance(missing, Unchecked)
-        assert missing.reason == reason
+    assert isinstance(found := measured(of_metric("main_score"), results, bound, scores), Evidence)
+    assert isinstance(found.value, Quantity) and found.value.value == F(0.8203246731235654) * 100
+    for why in ("unpinned", "unknown-dataset"):  # whatever the metric is, it is one of something
+        missing = measured(of_metric("ndcg_at_10"), results, {"r": Unchecked(why, "")}, scores)
+        assert isinstance(missing, Unchecked) and missing.reason == why
     broken = Unchecked("broken-chain", "")
     assert measured(of_metric("cos_sim_pearson"), results, bound, {"p": broken}) is broken
 

@@ -105,7 +105,11 @@ RESOLVED: dict[str, tuple[dict[str, Any], str, str]] = {
         "no-pair-set",
         "set-de under toy; no run has it",
     ),
-    "another run": ({"dataset": "org/set", "model": "toy", "revision": B}, "no-pair-set", "the run 'more' has it: set 'run'"),
+    "another run": (
+        {"dataset": "org/set", "model": "toy", "revision": B},
+        "no-pair-set",
+        "the run 'more' has it; run: dvc repro, after setting 'run'",
+    ),
     "no digests": ({"dataset": "org/wide", "model": "toy", "revision": A}, "unresolved", "run: aqea-registry pin wide"),
 }
 

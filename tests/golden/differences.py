@@ -94,4 +94,7 @@ DIFFERENCES: tuple[Difference, ...] = (
     ),
     Difference("whoever gives a word that is not a tag reads one that is", ("publish --tag not a tag",), ("/json/error/hint",)),
     Difference("a comparison of releases begins with a line for a person", ("compare *",), ("/json/summary",)),
+    Difference(
+        "a check of claims names the commands that would make more of them checkable", ("claims check*",), ("/json/commands",)
+    ),
 )

@@ -1,0 +1,220 @@
+"""Claims on the results of vector sets: read after the chain is checked, found by repository, task, split and subset."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from aqea_registry.base import sha256_list
+from aqea_registry.base.progress import Silent
+from aqea_registry.claims.check_claims import check_claims
+from aqea_registry.claims.judging import commands
+from aqea_registry.claims.ledger import Claim, Document, Evaluation, Ledger, Verdict, render_ledger
+from aqea_registry.project.lock import LOCK, Lock, render_lock
+from aqea_registry.project.project import open_project
+from tests.claims.test_check_claims import pin, pinned
+from tests.tools import aqea
+
+A, B, M = "a" * 40, "b" * 40, "d" * 40
+PARAMS = f"""
+datasets:
+  nf: {{mteb: NFCorpus, revision: {A}}}
+  nf-old: {{mteb: NFCorpus, revision: {B}}}
+  talk: {{mteb: Tatoeba, revision: {A}, subsets: [deu-eng, fra-eng]}}
+  bank: {{mteb: Banking77Classification, repo: mteb/banking77, revision: {A}}}
+models:
+  toy: {{repo: org/toy, revision: {M}, dimension: 8}}
+runs:
+  default: &default
+    vectors:
+      nf-toy: {{dataset: nf, model: toy, file: nf_toy_8d}}
+      talk-toy: {{dataset: talk, model: toy, file: talk_toy_8d}}
+run: *default
+"""
+RETRIEVAL = {"ndcg_at_10": 0.31594, "map_at_1000": 0.14, "mrr_at_1000": 0.5, "nauc_map_at_1_max": None, "main_score": 0.31594}
+SCORES = {
+    "nf": {"test": {"default": RETRIEVAL}},
+    "talk": {
+        "test": {"deu-eng": {"f1": 0.5, "runs": [{"f1": 0.25}]}, "fra-eng": {"f1": 0.75, "cosine_accuracy_threshold": 0.7}}
+    },
+}
+CARD = "c" * 64
+OF = {"model": "org/toy", "model_revision": M, "revision": A}
+
+
+def result(dataset: str, lock: Lock) -> bytes:
+    pins = {"dataset": lock.datasets[dataset], "model": lock.models["toy"]}
+    value: dict[str, Any] = {"schema": "aqea-registry/result/1", "task": "NFCorpus", "type": "Retrieval"}
+    value |= {"main_score": "ndcg_at_10", "scores": SCORES[dataset], "vectors": {"texts": 3}}
+    value |= {kind: {"name": dataset, "id": p.id, "commit": p.commit, "digest": p.digest()} for kind, p in pins.items()}
+    return json.dumps(value).encode()
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    lock = Lock(
+        datasets={
+            name: pin("dataset", B if name == "nf-old" else A, {"f": pinned(name.encode())})
+            for name in ("nf", "nf-old", "talk")
+        },
+        models={"toy": pin("model", M, {"weights": pinned(b"w")})},
+    )
+    lock = msgspec.structs.replace(
+        lock, datasets={k: msgspec.structs.replace(v, id=f"mteb/{k}") for k, v in lock.datasets.items()}
+    )
+    made = {LOCK: render_lock(lock)}
+    for name in SCORES:
+        made |= {f"metrics/{name}-toy.json": result(name, lock), f"training/data/{name}_toy_8d_vectors.parquet": name.encode()}
+    listed = {path: hashlib.sha256(content).hexdigest() for path, content in made.items()}
+    for path, content in {"params.yaml": PARAMS.encode(), **made, sha256_list.MANIFEST: sha256_list.render(listed)}.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(content)
+    (tmp_path / "manifests/claims").mkdir()
+    return tmp_path
+
+
+def claim(name: str, value: str, metric: str, unit: str = "percent", on: str = "r", **more: Any) -> Claim:
+    evidence = {"measured": {"result": on, "metric": metric}, **more}
+    return msgspec.convert({"id": name, "value": value, "unit": unit, "at": {"line": 1}, **evidence}, Claim)
+
+
+def judged(root: Path, *claims: Claim, results: dict[str, Evaluation]) -> list[Verdict]:
+    ledger = Ledger(document=Document(title="card", sha256=CARD, file="card.md"), results=results, claims=claims)
+    (root / "manifests/claims/card.yaml").write_bytes(render_ledger(ledger))
+    return list(check_claims(open_project(root), [], Silent()).verdicts)
+
+
+# What the document says of a measurement on NFCorpus, and the state or reason.
+FOUND: dict[str, tuple[dict[str, Any], str, str]] = {
+    "by its task": ({"dataset": "NFCorpus"}, "r", "holds"),
+    "by its name in the catalogue": ({"dataset": "nf"}, "r", "holds"),
+    "by the name of the result, which a card gives": ({"dataset": "nfcorpus-of-2022"}, "nfcorpus", "holds"),
+    "by the repository of the pin": ({"dataset": "mteb/nf"}, "r", "holds"),
+    "another revision": ({"dataset": "NFCorpus", "revision": B}, "r", "no-pair-set"),
+    "an unknown revision": ({"dataset": "NFCorpus", "revision": M}, "r", "other-revision"),
+    "another split": ({"dataset": "NFCorpus", "split": "dev"}, "r", "not-recomputed"),
+    "another subset": ({"dataset": "NFCorpus", "config": "de"}, "r", "not-recomputed"),
+    "another task": ({"dataset": "NFCorpusHard"}, "r", "unknown-dataset"),
+    "nothing": ({"dataset": "NFCorpus", "revision": None}, "r", "unpinned"),
+}
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_a_result_is_found_by_name_task_or_repository_and_by_its_revision(root: Path, name: str) -> None:
+    fields, key, wanted = FOUND[name]
+    [verdict] = judged(root, claim("a", "31.59", "nDCG@10", on=key), results={key: Evaluation(**{**OF, **fields})})
+    assert (verdict.reason or verdict.state) == wanted, verdict.message
+
+
+def test_a_score_is_read_and_said_to_be(root: Path) -> None:
+    on = {"r": Evaluation(dataset="NFCorpus", **OF), "t": Evaluation(dataset="Tatoeba", config="fra-eng", **OF)}
+    claims = [
+        claim("percent", "31.6", "ndcg_at_10"),
+        claim("fraction", "0.316", "main_score", "fraction"),
+        claim("earlier", "14.0", "map"),
+        claim("wrong", "31.7", "ndcg_at_10"),
+        claim("none", "1", "nauc_map_at_1_max"),
+        claim("subset", "75.0", "f1", on="t"),
+        claim("threshold", "0.7", "cos_sim_accuracy_threshold", "number", on="t"),
+        claim("unit", "31.6", "ndcg_at_10", "number"),
+    ]
+    done = {verdict.claim.id: verdict for verdict in judged(root, *claims, results=on)}
+    states = {name: verdict.reason or verdict.state for name, verdict in done.items()}
+    holds = dict.fromkeys(("percent", "fraction", "earlier", "subset", "threshold"), "holds")
+    assert states == {**holds, "wrong": "contradicted", "none": "not-recomputed", "unit": "malformed"}
+    assert done["percent"].message.startswith("read from the result nf-toy, which verify --full recomputes: 31.594;")
+    assert (done["percent"].ground, done["percent"].rests_on) == ("bytes", ("nf-toy",))
+
+
+def test_a_number_in_a_list_has_a_name_of_its_own(root: Path) -> None:
+    on = {"r": Evaluation(dataset="Tatoeba", config="deu-eng", **OF)}
+    assert judged(root, claim("a", "0.25", "runs_0_f1", "fraction"), results=on)[0].state == "holds"
+
+
+def test_a_task_that_trains_may_have_a_tolerance(root: Path) -> None:
+    path = root / "metrics/nf-toy.json"
+    path.write_bytes(path.read_bytes().replace(b'"Retrieval"', b'"Classification"'))
+    relist(root)
+    tolerant = {"tolerance": "0.2", "reason": "another scikit-learn"}
+    claims = [claim("exact", "31.7", "main_score"), claim("about", "31.7", "main_score", **tolerant)]
+    exact, about = judged(root, *claims, results={"r": Evaluation(dataset="NFCorpus", **OF)})
+    assert (exact.state, about.state) == ("contradicted", "holds")
+    assert "it trains" in exact.message and "stated: another scikit-learn" in about.message
+    shown = aqea("claims", "check", cwd=root).out
+    assert "1 of 2 state a tolerance" in shown
+
+
+def relist(root: Path) -> None:
+    manifest = root / sha256_list.MANIFEST
+    paths = [line.split("  ", 1)[1] for line in manifest.read_text().splitlines()]
+    manifest.write_bytes(sha256_list.render({path: hashlib.sha256((root / path).read_bytes()).hexdigest() for path in paths}))
+
+
+def remove(path: str) -> Callable[[Path], object]:
+    return lambda root: (root / path).unlink()
+
+
+def change(path: str, old: bytes, new: bytes, *, listed: bool = False) -> Callable[[Path], object]:
+    def changed(root: Path) -> None:
+        (root / path).write_bytes((root / path).read_bytes().replace(old, new))
+        if listed:
+            relist(root)
+
+    return changed
+
+
+VECTORS, METRICS = "training/data/nf_toy_8d_vectors.parquet", "metrics/nf-toy.json"
+BROKEN: dict[str, tuple[Callable[[Path], object], str, str]] = {
+    "no result": (remove(METRICS), "missing-file", "run: dvc repro"),
+    "no vector set": (remove(VECTORS), "missing-file", "run: dvc repro"),
+    "another vector set": (change(VECTORS, b"nf", b"xx"), "broken-chain", VECTORS),
+    "another number": (change(METRICS, b"0.31594", b"0.31595"), "broken-chain", METRICS),
+    "another pin": (change(METRICS, b'"digest": "', b'"digest": "0', listed=True), "broken-chain", "of another pin"),
+    "another schema": (change(METRICS, b"result/1", b"result/2", listed=True), "broken-chain", "not sound"),
+    "not in the manifest": (change(sha256_list.MANIFEST, b"metrics/nf", b"metrics/xx"), "broken-chain", "does not list it"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_nothing_is_read_from_a_broken_chain(root: Path, name: str) -> None:
+    break_it, reason, told = BROKEN[name]
+    break_it(root)
+    [verdict] = judged(root, claim("a", "31.59", "ndcg_at_10"), results={"r": Evaluation(dataset="NFCorpus", **OF)})
+    assert (verdict.reason, told in verdict.message) == (reason, True), verdict.message
+
+
+def test_each_claim_that_is_not_checked_names_what_would_make_it_checkable(root: Path) -> None:
+    stsb = Evaluation(dataset="mteb/stsbenchmark-sts", task="STS", **OF)
+    results = {
+        "arguana": Evaluation(dataset="arguana", **{**OF, "revision": B}),
+        "imported": Evaluation(dataset="SciFact", mteb="2.1.0", **OF),
+        "sts": stsb,
+        "nfcorpus": Evaluation(dataset="x", **{**OF, "revision": B}),
+        "newer": Evaluation(dataset="NFCorpus", **{**OF, "revision": "e" * 40}),
+        "bank": Evaluation(dataset="mteb/banking77", **OF),
+        "other": Evaluation(dataset="NFCorpus", revision=A, model="org/other"),
+        "old": Evaluation(dataset="NFCorpus", revision=A, model="org/toy", model_revision=B),
+    }
+    verdicts = judged(root, *(claim(key, "1.0", "main_score", on=key) for key in results), results=results)
+    ways = {name.removeprefix("card:"): command for command, names in commands(verdicts).items() for name in names}
+    to_datasets, e = "after adding to datasets of params.yaml: ", "e" * 40
+    wanted = {
+        "arguana": f"aqea-registry pin arguana, {to_datasets}arguana: {{mteb: arguana, revision: {B}, split: test}}",
+        "imported": f"imported: {{mteb: SciFact, revision: {A}, split: test}}",
+        "sts": f"sts: {{repo: mteb/stsbenchmark-sts, revision: {A}, config: default, split: test}}",
+        "nfcorpus": "dvc repro, after adding to vectors of the run in params.yaml: "
+        "nf-old-toy: {dataset: nf-old, model: toy, file: nf_old_toy_8d}",
+        "newer": f"aqea-registry pin nf-eeeeeee, {to_datasets}nf-eeeeeee: {{mteb: NFCorpus, revision: {e}, split: test}}",
+        "bank": "aqea-registry pin bank; dvc repro, after adding to vectors",
+        "other": "after adding to models of params.yaml: other: {repo: org/other, revision: COMMIT, dimension: N}",
+        "old": f"toy-bbbbbbb: {{repo: org/toy, revision: {B}, dimension: 8}}",
+    }
+    assert {key: command in ways[key] for key, command in wanted.items()} == dict.fromkeys(results, True), ways
+    done = aqea("claims", "check", "--json", cwd=root).json()["commands"]
+    assert done == commands(verdicts)
