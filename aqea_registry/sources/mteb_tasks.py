@@ -107,8 +107,8 @@ def completed(wanted: CatalogueEntry) -> CatalogueEntry:
         return wanted
     cls = task_class(name, entry)
     where = cls.metadata.dataset
-    ours = not entry.repo or entry.repo == where["path"]
-    revision = entry.revision or (where["revision"] if ours and entry.commit is None else None)
+    ours = entry.kind == "dataset" and entry.commit is None and entry.repo in ("", where["path"])
+    revision = entry.revision or (where["revision"] if ours else None)
     made = msgspec.structs.replace(entry, repo=entry.repo or where["path"], revision=revision)
     if reads_rows(name, entry):
         limits = entry.score_range if entry.score_range != Dataset(repo=name).score_range else (cls.min_score, cls.max_score)
