@@ -132,3 +132,7 @@ def test_checking_the_ledgers_finds_the_known_contradictions_and_no_other() -> N
         if claim.measured is not None and ledger(name).results[claim.measured.result].revision == "None"
     }
     assert (len(unpinned), states["unpinned"]) == (780, unpinned)
+    measured = {f"{name}:{claim.id}" for name in CARDS for claim in ledger(name).claims if claim.measured is not None}
+    assert states["unresolved"] & measured == measured - unpinned, "every score is checkable where there is a Hub"
+    waiting = [verdict["message"] for verdict in answer["verdicts"] if verdict.get("reason") == "unresolved"]
+    assert all(re.search(r"; run: aqea-registry pin [\w-]+$", message) for message in waiting)

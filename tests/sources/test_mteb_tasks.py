@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import os
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +18,16 @@ from aqea_registry.base.progress import Silent
 from aqea_registry.project.artefact import CatalogueEntry
 from aqea_registry.project.lock import Pin
 from aqea_registry.project.params import Dataset
+from aqea_registry.project.project import open_project
 from aqea_registry.sources import mteb_tasks
 from aqea_registry.sources.fetch import fetch
 from aqea_registry.sources.kinds import sources_of
 from aqea_registry.sources.mteb_tasks import completed, task_class, task_files
 from aqea_registry.sources.open_task import open_task
 from aqea_registry.sources.resolve import resolve
-from tests.mteb_data import SUBSETS, TASKS, lines, readme, repository
+from tests.mteb_data import SUBSETS, TASKS, lines, parquet, readme, repository
 from tests.servers.hub import HubServer
+from tests.tools import CARDS
 
 EVERYDAY = ("NFCorpus", "SciDocsRR", "MassiveIntentClassification")
 
@@ -118,6 +123,7 @@ def own(root: Path, files: Mapping[str, bytes], kind: str = "Retrieval") -> Iter
     for path, content in files.items():
         (root / "data" / path).parent.mkdir(parents=True, exist_ok=True)
         (root / "data" / path).write_bytes(content)
+        os.utime(root / "data" / path, (1, 1))  # a file that replaces another is as old
     entry = Dataset(repo="own", kind="directory", mteb=kind, files=("*", "*/*"), sources=("directory:data",))
     wanted, notes = CatalogueEntry("mine", entry, None, entry.sources, root), Notes()
     found = resolve(wanted, Silent())
@@ -216,7 +222,6 @@ def test_a_file_that_was_replaced_is_read_anew_and_nothing_is_left(tmp_path: Pat
     for text in ("one text", "two text"):
         corpus = lines([{"_id": "d0", "text": text}, *CORPUS[1:]])
         with own(tmp_path, {**RETRIEVAL, "corpus.jsonl": corpus}) as (task, _):
-            os.utime(tmp_path / "data" / "corpus.jsonl", (1, 1))
             data = task.dataset["default"]["test"]["corpus"]
             assert data[0]["text"] == text
             assert all(file["filename"].startswith(str(tmp_path / ".aqea")) for file in data.cache_files)
@@ -266,6 +271,24 @@ def test_what_metadata_say(tmp_path: Path) -> None:
     assert complete(mteb="Retrieval", repo="me/mine").revision is None
 
 
+def test_the_catalogue_of_the_cards_has_each_english_task_as_mteb_has_it_and_as_the_cards_name_it() -> None:
+    project = open_project(CARDS)
+    entries = {name: entry for name, entry in project.params.datasets.items() if entry.mteb}
+    tasks = {task for task in TASKS if task_class("x", Dataset(mteb=task)).metadata.type != "STS"}
+    assert {entry.mteb for entry in entries.values()} == tasks
+    for wanted in project.entries([*entries]):
+        entry, pin = completed(wanted).entry, wanted.pin
+        assert pin is not None
+        assert (pin.id, pin.requested, pin.commit, pin.mteb) == (
+            entry.repo,
+            entry.revision,
+            entry.revision,
+            entries[wanted.name].mteb,
+        )
+        today = wanted.name.lower() == str(pin.mteb).lower()
+        assert today == (pin.commit == task_class("x", Dataset(mteb=str(pin.mteb))).metadata.dataset["revision"])
+
+
 def test_files_of_a_task() -> None:
     """Those of the wanted configs, with the card; without one, of all that is data."""
     card = {
@@ -276,3 +299,34 @@ def test_files_of_a_task() -> None:
     assert task_files("x", entry, present, card) == ["README.md", "en/test.parquet"]
     assert task_files("x", entry, present, {}) == ["en/test.parquet"]
     assert task_files("x", Dataset(mteb="ImdbClassification"), ["a.bin", "test.jsonl.gz"], {}) == ["test.jsonl.gz"]
+
+
+CHANGED: dict[str, dict[str, Any]] = {  # what `datasets` makes of a column of one text, where that is not the text
+    "jsonl": {"2020-01-01": datetime(2020, 1, 1), "2020-01-01T10:00:00": datetime(2020, 1, 1, 10)},
+    "csv": {"007": 7, "1e3": 1000.0, "true": True} | dict.fromkeys(["NA", "None", "null", "nan", "N/A", ""]),
+    "parquet": {},
+}
+UNCHANGED = ("  x ", "é", "a\u2028b", "some text", "unknown")
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv", "tsv", "parquet"])
+def test_what_datasets_makes_of_texts(kind: str, tmp_path: Path) -> None:
+    """The table of docs/surprises.md: where `datasets` gives another value than the file has."""
+    from datasets import load_dataset
+
+    def read(texts: list[str]) -> list[object]:
+        rows, file = [{"text": text, "number": 1} for text in texts], tmp_path / f"rows.{kind}"
+        with file.open("w", encoding="utf-8", newline="") as out:
+            writer = csv.writer(out, delimiter="\t" if kind == "tsv" else ",")
+            writer.writerows([["text", "number"], *([text, 1] for text in texts)])
+        file.write_bytes({"jsonl": lines, "parquet": parquet}.get(kind, lambda _: file.read_bytes())(rows))
+        options = {"sep": "\t"} if kind == "tsv" else {}
+        reader = {"jsonl": "json", "tsv": "csv"}.get(kind, kind)
+        cache = tempfile.mkdtemp(dir=tmp_path)
+        return list(load_dataset(reader, data_files=str(file), cache_dir=cache, split="train", **options)["text"])
+
+    changed = CHANGED["csv" if kind == "tsv" else kind]
+    every = dict.fromkeys([text for texts in CHANGED.values() for text in texts])
+    found = {text: read([text, text])[0] for text in every}
+    assert {text: value for text, value in found.items() if value != text} == changed
+    assert read([*UNCHANGED]) == [*UNCHANGED]
