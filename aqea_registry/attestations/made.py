@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
 
 import msgspec
@@ -22,7 +23,7 @@ from aqea_registry.base.files import Limit, TooLarge, read_small, write_bytes
 from aqea_registry.base.findings import Finding, unread
 from aqea_registry.base.progress import plural
 from aqea_registry.base.strict import load_json
-from aqea_registry.project.artefact import RunArtefact, published_path
+from aqea_registry.project.artefact import Artefact, published_path
 from aqea_registry.project.lock import Pin
 from aqea_registry.project.params import GIVEN
 from aqea_registry.project.project import checked_out
@@ -32,6 +33,7 @@ from aqea_registry.vectors.margin import Machine, Margin
 
 MADE, KEPT, FOLDER = "attestations", "manifests/made", "manifests/confirmations"
 MARGIN, OFFSET = "margin", "roundingOffset"
+SCORING = ("mteb", "datasets", "numpy", "scikit-learn", "scipy", "pytrec-eval-terrier")  # that make the scores of a result
 
 
 def statement_paths(key: str) -> tuple[str, str]:
@@ -44,15 +46,19 @@ def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def write_pair_set_statement(
-    root: Path, artefact: RunArtefact, files: Mapping[str, str], machine: Machine, margin: Margin | None, started: str
+def write_statement(
+    root: Path, artefact: Artefact, files: Mapping[str, str], machine: Machine, margin: Margin | None, started: str
 ) -> None:
-    """Write down how a pair set was just made; a sound statement in git stays, but for a new thin margin or offset."""
+    """Write down how an artefact was just made; a sound statement in git stays, but for a new thin margin or offset."""
     predicate = Provenance(
         build_definition=intoto.BuildDefinition(
-            build_type=intoto.PAIR_SET,
+            build_type=intoto.BUILD_TYPES[artefact.kind],
             external_parameters=_parameters(artefact),
-            internal_parameters={"machine": msgspec.to_builtins(machine), OFFSET: artefact.model_entry.rounding_offset},
+            internal_parameters={
+                "machine": msgspec.to_builtins(machine),
+                OFFSET: artefact.model_entry.rounding_offset,
+                **({"scored": _versions(SCORING)} if artefact.kind == "vector-set" else {}),
+            },
             resolved_dependencies=(*inputs_of([artefact]), *_code(root)),
         ),
         run_details=_run(
@@ -69,11 +75,15 @@ def write_pair_set_statement(
         write_bytes(root / kept, content)
 
 
-def _parameters(artefact: RunArtefact) -> dict[str, str]:
+def _versions(packages: Iterable[str]) -> dict[str, str]:
+    return {package: metadata.version(package) for package in packages}
+
+
+def _parameters(artefact: Artefact) -> dict[str, str]:
     return {"dataset": artefact.dataset, "model": artefact.model, "precision": artefact.precision}
 
 
-def inputs_of(artefacts: Iterable[RunArtefact]) -> tuple[Resource, ...]:
+def inputs_of(artefacts: Iterable[Artefact]) -> tuple[Resource, ...]:
     """The pins that these are made from, each once: repository with commit, which may be claimed; each file with sha256."""
     pins = [(name, pin) for artefact in artefacts for name, pin in artefact.pins if pin is not None]
     return tuple({resource.name: resource for name, pin in pins for resource in pinned(name, pin)}.values())
@@ -110,9 +120,7 @@ class Attested(msgspec.Struct, frozen=True, kw_only=True):
     period: Period
 
 
-def read_attested(
-    root: Path, artefact: RunArtefact, files: Mapping[str, str], path: str
-) -> tuple[Attested | None, list[Finding]]:
+def read_attested(root: Path, artefact: Artefact, files: Mapping[str, str], path: str) -> tuple[Attested | None, list[Finding]]:
     """A statement on a pair set of this checkout, checked: against the files (path to hex sha256), pins and params.yaml."""
     try:
         content = read_small(root / path, Limit.STATEMENT)
@@ -126,8 +134,9 @@ def read_attested(
     if statement is None or not statement.judged:
         return None, findings
     provenance = statement.provenance()
-    if provenance is None or provenance.build_definition.build_type != intoto.PAIR_SET:
-        message = f"it is not a statement on how and when a pair set was made: {statement.predicate_type}"
+    if provenance is None or provenance.build_definition.build_type != intoto.BUILD_TYPES[artefact.kind]:
+        kind = artefact.kind.replace("-", " ")
+        message = f"it is not a statement on how and when a {kind} was made: {statement.predicate_type}"
         return None, [Finding("malformed", path, message)]
     definition = provenance.build_definition
     inputs = tuple(resource for resource in definition.resolved_dependencies if resource.name != "code")
@@ -139,7 +148,7 @@ def read_attested(
         findings.append(Finding("mismatch", subject, message, wanted, actual))
     machine, period = provenance.machine(), provenance.period()
     if machine is None or period is None:
-        return None, [*findings, Finding("malformed", path, "it does not say on which machine or when the pair set was made")]
+        return None, [*findings, Finding("malformed", path, "it does not say on which machine or when it was made")]
     offset = definition.internal_parameters.get(OFFSET, 0.0)
     attested = Attested(content=content, machine=machine, margin=margin_of(provenance), offset=offset, period=period)
     return (attested if not findings else None), findings
@@ -154,7 +163,7 @@ def margin_of(provenance: Provenance) -> Margin | None:
     return None
 
 
-def attach_statements(root: Path, artefacts: Collection[RunArtefact], store: Store, tagged: Tagged, release: Release) -> None:
+def attach_statements(root: Path, artefacts: Collection[Artefact], store: Store, tagged: Tagged, release: Release) -> None:
     """Keep beside a release how it and its pair sets were made, unless it has statements on that."""
     attachments = store.attachments(tagged).items()
     stored = statements_in((name, content) for name, content in attachments if intoto.NAME.fullmatch(name))
@@ -173,7 +182,7 @@ def attachment_name(stem: str, content: bytes) -> str:
     return f"{stem}-{hashlib.sha256(content).hexdigest()[:16]}{intoto.LINES}"
 
 
-def _local(root: Path, artefacts: Iterable[RunArtefact], release: Release) -> dict[str, Attested]:
+def _local(root: Path, artefacts: Iterable[Artefact], release: Release) -> dict[str, Attested]:
     """The sound statements of this checkout on the pair sets of a release, by the pair set's key."""
     digests = release_subjects(release)
     local = {}
@@ -234,16 +243,18 @@ def list_statements(attachments: Mapping[str, bytes]) -> Iterator[Beside]:
                 yield Beside(name, f"not judged: {statement.predicate_type}", None, signed)
 
 
-def release_statement(root: Path, artefacts: Collection[RunArtefact], release: Release, made: Iterable[Period]) -> Statement:
+def release_statement(root: Path, artefacts: Collection[Artefact], release: Release, made: Iterable[Period]) -> Statement:
     """State how a release was put together, when its pair sets were `made`; repeated, it gives the same bytes."""
     times = [(period.started_on, period.finished_on) for period in made]
-    given = sorted(artefact.key for artefact in artefacts if artefact.remark)
+    given = sorted(artefact.key for artefact in artefacts if artefact.precision == "given")
+    vector_sets = sorted(artefact.key for artefact in artefacts if artefact.kind == "vector-set")
     when = intoto.Metadata(started_on=min(times)[0], finished_on=max(end for _, end in times)) if times else None
     predicate = Provenance(
         build_definition=intoto.BuildDefinition(
             build_type=intoto.RELEASE,
             external_parameters={
-                "pairSets": sorted(artefact.key for artefact in artefacts),
+                "pairSets": sorted(artefact.key for artefact in artefacts if artefact.kind == "pair-set"),
+                **({"vectorSets": vector_sets} if vector_sets else {}),
                 "precision": min((artefact.precision for artefact in artefacts), default="canonical"),  # given: the last
                 **({GIVEN: given} if given else {}),
             },

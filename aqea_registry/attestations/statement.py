@@ -22,6 +22,7 @@ ENVELOPED = "application/vnd.in-toto+json"  # what a DSSE envelope calls a state
 PROVENANCE = "https://slsa.dev/provenance/v1"
 CONFIRMATION = "urn:aqea-registry:confirmation:1"
 PAIR_SET = "urn:aqea-registry:pair-set:1"
+BUILD_TYPES = {"pair-set": PAIR_SET, "vector-set": "urn:aqea-registry:vector-set:1"}  # by the kind of artefact
 RELEASE = "urn:aqea-registry:release:1"
 BUILDER = "urn:aqea-registry:command-line"
 
@@ -159,7 +160,7 @@ class Statement(_Layout, frozen=True, kw_only=True):
         """Whether this program's layout of predicates is used, so that every subject has to be a file of the release."""
         provenance = self.provenance()
         build_type = provenance.build_definition.build_type if provenance is not None else None
-        return self.predicate_type == CONFIRMATION or build_type in (PAIR_SET, RELEASE)
+        return self.predicate_type == CONFIRMATION or build_type in (*BUILD_TYPES.values(), RELEASE)
 
     def provenance(self) -> Provenance | None:
         """The predicate, if it is provenance. Raises msgspec.ValidationError."""

@@ -14,6 +14,7 @@ from aqea_registry.cli.tables import paint
 
 if TYPE_CHECKING:
     from aqea_registry.generation.generate import Generated
+    from aqea_registry.generation.vector_sets import Evaluated
     from aqea_registry.sources.pin import Checked
     from aqea_registry.tracing.graph import Branch
     from aqea_registry.tracing.trace import Traced
@@ -88,7 +89,7 @@ def _check_pins(checked: Checked, record: bool) -> Outcome:
 def generate(
     shell: Shell, dataset: str, model: str, batch: int | None, threads: int | None, attention: Any, device: str, fresh: bool
 ) -> Outcome:
-    """Make one pair set of the run: what a DVC stage calls.
+    """Make one pair set of the run, or one vector set and the result of its task: what a DVC stage calls.
 
     Batch, threads, attention and device change the speed; in canonical precision they change no byte.
     """
@@ -123,10 +124,14 @@ def import_vectors(shell: Shell, files: tuple[str, ...], model: str, dataset: st
     return _made(made_of(shell.project(), dataset, model, Settings(), shell.report))
 
 
-def _made(made: Generated) -> Outcome:
-    """What generate and import-vectors show of a pair set."""
+def _made(made: Generated | Evaluated) -> Outcome:
+    """What generate and import-vectors show of what was made."""
+    from aqea_registry.generation.generate import Generated
     from aqea_registry.vectors.margin import margin_text
     from aqea_registry.vectors.scores import Metrics
+
+    if not isinstance(made, Generated):
+        return Outcome((), made, lambda: _show_result(made))
 
     def show() -> None:
         click.echo(f"{made.path}: {plural(made.n_pairs, 'pair')} x {made.dimension}, {made.precision}")
@@ -138,6 +143,16 @@ def _made(made: Generated) -> Outcome:
             click.echo(f"{field:20} {getattr(made.metrics, field)!r}")
 
     return Outcome((), made, show)
+
+
+def _show_result(made: Evaluated) -> None:
+    click.echo(f"{made.path}: {plural(made.texts, 'text')} x {made.dimension}, {made.precision}, content {made.content}")
+    click.echo(f"texts encoded now {made.encoded}, before {made.reused}")
+    if made.near_ties:
+        click.echo(f"{plural(made.near_ties, 'neighbour')} in lists of results that differ, but not in float32")
+    for split, subsets in made.scores.items():
+        for subset, scores in subsets.items():
+            click.echo(f"{made.task}, {split}, {subset}: {made.main_score} {scores[made.main_score]!r}")
 
 
 @command

@@ -18,13 +18,9 @@ import numpy.typing as npt
 from aqea_registry.base.files import hash_file, write_bytes
 from aqea_registry.vectors.margin import PACKAGES
 from aqea_registry.vectors.pair_set import Micro, OnGrid
+from aqea_registry.vectors.vector_set import Keys, key_of, keys_of
 
 ROWS_A_BLOCK = 2048
-
-
-def key_of(sentence: str) -> bytes:
-    """The key of a sentence as the model sees it, prefix included."""
-    return hashlib.sha256(sentence.encode()).digest()
 
 
 def libraries() -> list[str]:
@@ -62,13 +58,17 @@ class VectorCache:
     def blocks(self, sentences: Sequence[str]) -> Iterator[Micro]:
         """The vectors of these sentences in their order, some thousand rows at a time. Raises KeyError."""
         for start in range(0, len(sentences), ROWS_A_BLOCK):
-            found = [self._index[key_of(sentence)] for sentence in sentences[start : start + ROWS_A_BLOCK]]
-            block = np.empty((len(found), *self._record["vector"].shape), np.int32)
-            for segment in {segment for segment, _ in found}:
-                rows = [(position, row) for position, (at, row) in enumerate(found) if at == segment]
-                here, there = np.array(rows).T
-                block[here] = self._segments[segment]["vector"][there]
-            yield block
+            yield self.lookup(keys_of(sentences[start : start + ROWS_A_BLOCK]))
+
+    def lookup(self, keys: Keys) -> Micro:
+        """The vectors of the sentences with these keys, in their order. Raises KeyError."""
+        found = [self._index[key.tobytes()] for key in keys.view("V32")]
+        block = np.empty((len(found), *self._record["vector"].shape), np.int32)
+        for segment in {segment for segment, _ in found}:
+            rows = [(position, row) for position, (at, row) in enumerate(found) if at == segment]
+            here, there = np.array(rows).T
+            block[here] = self._segments[segment]["vector"][there]
+        return block
 
     def nearest(self, sentences: Sequence[str]) -> npt.NDArray[np.float64]:
         """Of each sentence the signed distance of its most endangered value to the rounding boundary. Raises KeyError."""

@@ -10,14 +10,15 @@ from typing import BinaryIO
 
 import msgspec
 
-from aqea_registry.attestations.made import now, write_pair_set_statement
+from aqea_registry.attestations.made import now, write_statement
 from aqea_registry.base.files import atomic_write, hash_file, open_regular, write_bytes
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused, suggestion
 from aqea_registry.base.progress import Reporter
 from aqea_registry.embedding.encoder import Settings
 from aqea_registry.generation.encoding import pinned_model, vectors_of
 from aqea_registry.generation.inputs import Matrices, given_vectors, pinned_rows
-from aqea_registry.project.artefact import RunArtefact, metrics_text, plot_text
+from aqea_registry.generation.vector_sets import Evaluated, make_vector_set
+from aqea_registry.project.artefact import RunArtefact, VectorSetArtefact, metrics_text, plot_text
 from aqea_registry.project.project import Project
 from aqea_registry.vectors.containers import pair_json
 from aqea_registry.vectors.containers.open_pairs import write_aqed, write_parquet
@@ -52,15 +53,18 @@ def generate(
     *,
     fresh: bool = False,
     elsewhere: Path | None = None,
-) -> Generated:
-    """Make the pair set of a dataset under a model, as `params.yaml` has it in its run.
+) -> Generated | Evaluated:
+    """Make the pair set of a dataset under a model, or a task's vector set and result, as `params.yaml` has it in its run.
 
     `fresh` forgets vectors that were computed before; a folder `elsewhere` takes the project's place for files and vectors.
     Raises Refused for bytes, rows or vectors that are not as they must be; then none of the set's files was touched.
     """
     started, root = now(), elsewhere or project.root
     project.params.check_versions("vectors", "view")
-    artefact = project.artefacts[project.params.artefact_key(dataset, model)]
+    artefact, run = project.run.made[project.params.artefact_key(dataset, model)], project.run.made
+    if isinstance(artefact, VectorSetArtefact):
+        inputs = project.catalogue[dataset], project.catalogue[model]
+        return make_vector_set(root, artefact, inputs, list(run.values()), settings, report, fresh=fresh)
     artefact.required_pins()  # refused before anything is read
     rows = pinned_rows(project.catalogue[dataset], report)  # before the model, which may be gigabytes
     if artefact.precision == "given":
@@ -70,10 +74,10 @@ def generate(
         if project.params.versions is not None:
             export(project, artefact.pairs, "parquet")
         return made
-    encoder = pinned_model(project.catalogue[model], project.artefacts.values(), report, root=root)
+    encoder = pinned_model(project.catalogue[model], run.values(), report, root=root)
     prefix = artefact.model_entry.prefix_for(artefact.dataset_entry.task)
     first, second = ([prefix + text for text in texts] for texts in (rows.sentences1, rows.sentences2))
-    label = f"encode {artefact.key} ({list(project.artefacts).index(artefact.key) + 1} of {len(project.artefacts)})"
+    label = f"encode {artefact.key} ({list(run).index(artefact.key) + 1} of {len(run)})"
     vectors = vectors_of(encoder, itertools.chain(first, second), settings, report, label=label, fresh=fresh)
     made = _write(root, artefact, lambda which: vectors.cache.blocks((first, second)[which]), rows.scores)
     if project.params.versions is not None and elsewhere is None:
@@ -81,7 +85,7 @@ def generate(
     margin = vectors.margin(artefact, first, second)
     if vectors.made is not None:  # without a machine there is nothing to state
         files = {path: hash_file(root / path).sha256 for path in artefact.stated}
-        write_pair_set_statement(root, artefact, files, vectors.made.machine, margin, started)
+        write_statement(root, artefact, files, vectors.made.machine, margin, started)
     return msgspec.structs.replace(
         made,
         encoded=vectors.encoded,

@@ -53,6 +53,7 @@ class Artefact(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     key: str
+    kind: Literal["pair-set", "vector-set"]
     dataset: str
     model: str
     stem: str

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aqea_registry.embedding.vector_cache import ROWS_A_BLOCK, VectorCache, key_of
+from aqea_registry.embedding.vector_cache import ROWS_A_BLOCK, VectorCache
 from aqea_registry.vectors.pair_set import Micro, OnGrid
+from aqea_registry.vectors.vector_set import key_of
 from tests.factories import unit_rows
 
 

@@ -1,0 +1,181 @@
+"""Make one vector set and the result of its task: pinned data and a pinned model in, MTEB's own code between.
+
+A result is made again from a vector set and the pinned data alone, without the model.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+
+from aqea_registry.attestations.made import now, write_statement
+from aqea_registry.base.extras import require
+from aqea_registry.base.files import atomic_write, hash_file, write_bytes
+from aqea_registry.base.findings import BadConfiguration, Refused
+from aqea_registry.base.progress import Reporter
+from aqea_registry.embedding.encoder import Settings
+from aqea_registry.generation.encoding import Vectors, pinned_model
+from aqea_registry.generation.inputs import pinned_files
+from aqea_registry.generation.mteb_model import CanonicalModel
+from aqea_registry.generation.mteb_scores import Scores, evaluate, result_text
+from aqea_registry.project.artefact import VIEWS, Artefact, CatalogueEntry, VectorSetArtefact
+from aqea_registry.sources.open_task import open_task
+from aqea_registry.vectors.margin import Machine, Margin
+from aqea_registry.vectors.pair_set import Malformed, Micro
+from aqea_registry.vectors.vector_set import Rows, keys_of, open_vector_set, write_vector_set
+
+BLOCK = 8192  # texts whose vectors are in memory at a time
+
+
+class Evaluated(msgspec.Struct, frozen=True, kw_only=True):
+    """What was made: how many texts it has, its content digest, the scores, and what encoded last, where that is known.
+
+    `near_ties` are neighbours in lists of results whose cosines differ, but not in float32, in which trec_eval sorts them.
+    """
+
+    name: str
+    path: str
+    texts: int
+    dimension: int
+    precision: str
+    content: str
+    encoded: int
+    reused: int
+    near_ties: int
+    machine: Machine | None
+    margin: Margin | None = None
+    task: str
+    main_score: str
+    scores: Scores
+
+
+class Scored(NamedTuple):
+    """A task that was run over vectors: the keys of its texts, ascending, and what it gave."""
+
+    keys: list[bytes]
+    near_ties: int
+    task: Any
+    scores: Scores
+
+
+def make_vector_set(
+    root: Path,
+    artefact: VectorSetArtefact,
+    inputs: tuple[CatalogueEntry, CatalogueEntry],
+    run: Sequence[Artefact],
+    settings: Settings,
+    report: Reporter,
+    *,
+    fresh: bool,
+) -> Evaluated:
+    """Make a vector set of a run and the result of its task, of a dataset and a model. Its files and vectors lie below `root`.
+
+    Raises Refused; then none of the files was touched.
+    """
+    started, (dataset, model) = now(), inputs
+    artefact.required_pins()  # refused before anything is read
+    if artefact.precision != "canonical":
+        raise BadConfiguration("params.yaml: a vector set has canonical vectors alone", "set precision: canonical")
+    with opened_task(dataset, report) as task:
+        encoder = pinned_model(model, run, report, root=root)
+        label = f"encode {artefact.key} ({run.index(artefact) + 1} of {len(run)})"
+        vectors, expected = Vectors(encoder, settings, report, label=label, fresh=fresh), _count(task.dataset)
+
+        def encoded(texts: Sequence[str]) -> Micro:
+            vectors.compute(texts, expected)
+            return np.concatenate([*vectors.cache.blocks(texts)])
+
+        scored = score(task, artefact, encoded)
+    dimension = artefact.model_entry.dimension
+    (root / VIEWS).mkdir(exist_ok=True)  # of which the stage `manifest` depends, also where there are no pair sets
+    with atomic_write(root / artefact.vectors) as file:
+        content = write_vector_set(file, dimension, _rows(vectors, scored.keys))
+    write_bytes(root / artefact.metrics, _text(artefact, scored, content))
+    if vectors.made is not None:  # without a machine there is nothing to state
+        files = {path: hash_file(root / path).sha256 for path in artefact.stated}
+        write_statement(root, artefact, files, vectors.made.machine, None, started)
+    return Evaluated(
+        name=artefact.key,
+        path=artefact.vectors,
+        texts=len(scored.keys),
+        dimension=dimension,
+        precision=artefact.precision,
+        content=content,
+        encoded=vectors.encoded,
+        reused=len(scored.keys) - vectors.encoded,
+        near_ties=scored.near_ties,
+        machine=vectors.made.machine if vectors.made else None,
+        task=scored.task.metadata.name,
+        main_score=scored.task.metadata.main_score,
+        scores=scored.scores,
+    )
+
+
+@contextmanager
+def opened_task(dataset: CatalogueEntry, report: Reporter) -> Iterator[Any]:
+    """MTEB's task over a dataset's pinned files. Raises RegistryError."""
+    require("a task of MTEB")
+    _, folder = pinned_files(dataset, report, False)
+    with open_task(dataset, folder, report) as task:
+        yield task
+
+
+def score(task: Any, artefact: VectorSetArtefact, vectors_of: Callable[[Sequence[str]], Micro]) -> Scored:
+    """Run a task over canonical vectors of its texts, which stand behind the prefixes of the catalogue."""
+    entry, pin = artefact.model_entry, artefact.required_pins()[1]
+
+    def prompt_for(metadata: Any, role: Any) -> str:
+        return entry.prefix_for(metadata.name, metadata.type, role.value if role is not None else "")
+
+    model = CanonicalModel(vectors_of, prompt_for, entry.repo, pin.commit or pin.digest())
+    scores = evaluate(task, model)
+    return Scored(sorted(model.keys), model.near_ties, task, scores)
+
+
+def result_of(dataset: CatalogueEntry, artefact: VectorSetArtefact, path: Path, report: Reporter) -> bytes:
+    """The result file of a vector set, made again from it and the pinned data: the model is not loaded.
+
+    Raises Refused if the vector set is not of these texts, CannotCheck without MTEB or the data.
+    """
+    try:
+        vectors = open_vector_set(path)
+        with opened_task(dataset, report) as task:
+            scored = score(task, artefact, lambda texts: vectors.lookup(keys_of(texts)))
+        if len(scored.keys) != vectors.texts:
+            message = "it has texts that the task does not ask for"
+            raise Refused.of("mismatch", artefact.vectors, message, str(len(scored.keys)), str(vectors.texts))
+        return _text(artefact, scored, vectors.content)
+    except Malformed as error:
+        raise Refused.of(error.code, artefact.vectors, str(error)) from error
+    except KeyError as error:
+        message = f"the vector of a text of the task is missing; its key is {error.args[0]}"
+        raise Refused.of("mismatch", artefact.vectors, message) from error
+
+
+def _text(artefact: VectorSetArtefact, scored: Scored, content: str) -> bytes:
+    dataset_pin, model_pin = artefact.required_pins()
+    return result_text(
+        scored.task,
+        scored.scores,
+        dataset=(artefact.dataset, dataset_pin),
+        model=(artefact.model, model_pin),
+        texts=len(scored.keys),
+        dimension=artefact.model_entry.dimension,
+        content=content,
+    )
+
+
+def _rows(vectors: Vectors, keys: Sequence[bytes]) -> Iterator[Rows]:
+    for start in range(0, len(keys), BLOCK):
+        part = np.array(keys[start : start + BLOCK], "S32")
+        yield part, vectors.cache.lookup(part)
+
+
+def _count(data: Any) -> int:
+    """About how many texts a task has: the rows of all its tables."""
+    if isinstance(data, Mapping):
+        return sum(map(_count, data.values()))
+    return getattr(data, "num_rows", 0)
