@@ -10,7 +10,7 @@ import json
 from datetime import date
 from pathlib import Path
 
-from benchmarks import compare, documents, generate, json_text, memory, startup, verify_hash, verify_many
+from benchmarks import compare, documents, generate, json_text, lengths, memory, startup, verify_hash, verify_many
 from benchmarks.timing import Load, in_child, machine, results, table
 
 BENCHMARKS = {
@@ -18,6 +18,7 @@ BENCHMARKS = {
     "verify_many": verify_many.measure,
     "startup": startup.measure,
     "generate": generate.measure,
+    "lengths": lengths.measure,
     "memory": memory.measure,
     "json": json_text.measure,
     "compare": compare.measure,
