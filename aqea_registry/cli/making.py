@@ -156,21 +156,30 @@ def _show_result(made: Evaluated) -> None:
 
 
 @command
-@examples("export training/data/forum_minilm_384d_pairs.json --format parquet")
+@examples(
+    "export training/data/forum_minilm_384d_pairs.json --format parquet", "export metrics/forum-minilm.json --format mteb"
+)
 @click.argument("file", metavar="FILE", shell_complete=complete("files"))
-@click.option("--format", "kind", type=click.Choice(["benchmark", "embeddings", "parquet", "aqed"]), required=True)
+@click.option("--format", "kind", type=click.Choice(["benchmark", "embeddings", "parquet", "aqed", "mteb"]), required=True)
 def export(shell: Shell, file: str, kind: str) -> Outcome:
     """Make another file from a pair file of the run: beside it, or in views/ under the pair set's name.
 
     benchmark: all metrics with sizes, pins and digests. embeddings: the rows as the AQEA trainer reads them, in JSON;
-    aqed: the same as AQED v1, in views/. parquet: the pair set as a table of integers, in views/.
+    aqed: the same as AQED v1, in views/. parquet: the pair set as a table of integers, in views/. mteb: the scores of a pair
+    file, or of a result in metrics/, as MTEB keeps results: in results/, which its ResultCache reads.
     """
     from aqea_registry.base.extras import require
     from aqea_registry.generation.generate import export as operation
 
     if kind == "parquet":
         require("Parquet")
-    path = operation(shell.project(), file, kind)
+    if kind == "mteb":
+        require("a task of MTEB")
+        from aqea_registry.generation.mteb_scores import export_results
+
+        path = export_results(shell.project(), file)
+    else:
+        path = operation(shell.project(), file, kind)
     return Outcome((), {"path": path}, lambda: click.echo(path))
 
 

@@ -9,10 +9,19 @@ from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from msgspec.structs import asdict, replace
 
+from aqea_registry.base.files import Limit, read_small, write_bytes
+from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused, suggestion
+from aqea_registry.base.strict import load_json
+from aqea_registry.documents.metrics import TRAINED
 from aqea_registry.generation.mteb_model import CanonicalModel
+from aqea_registry.project.artefact import RunArtefact
 from aqea_registry.project.lock import Pin
-from aqea_registry.project.params import WRITTEN
+from aqea_registry.project.params import WRITTEN, Dataset
+from aqea_registry.project.project import Project
+from aqea_registry.sources.mteb_tasks import task_class
+from aqea_registry.vectors.examine import examine
 from aqea_registry.vectors.pair_set import Micro
 
 if TYPE_CHECKING:
@@ -20,15 +29,13 @@ if TYPE_CHECKING:
 
 Scores = dict[str, dict[str, Any]]  # by split and subset, as MTEB names them; one that does not exist is None
 
-TRAINS = frozenset({"Classification", "Clustering", "MultilabelClassification", "Regression"})  # types of task
-
 
 def evaluate(task: AbsTask, model: CanonicalModel) -> Scores:
     """The scores of a task by MTEB's own code. Random choices begin at the task's seed; what is trained, is by one thread."""
     from mteb._set_seed import _set_seed
 
     task.rng_state, task.np_rng = _set_seed(task.seed)  # a task that was evaluated before has moved them on
-    with _one_thread(model) if task.metadata.type in TRAINS else nullcontext():
+    with _one_thread(model) if task.metadata.type in TRAINED else nullcontext():
         scores = {split: task.evaluate(model, split, encode_kwargs={"show_progress_bar": False}) for split in task.eval_splits}
     found = _plain(scores)
     assert isinstance(found, dict)
@@ -87,3 +94,49 @@ def _plain(value: object) -> object:
         return [_plain(inner) for inner in value]
     plain = value.item() if isinstance(value, np.generic) else value
     return None if isinstance(plain, float) and not math.isfinite(plain) else plain
+
+
+def export_results(project: Project, path: str) -> str:
+    """Write the scores of a pair file or result of the run as mteb keeps results, in `results/`, and return the file's path.
+
+    Pairs that are of no task of MTEB are a task of their entry's name. Raises BadConfiguration for other files, CannotCheck
+    and Refused where the file is not here or not sound.
+    """
+    from mteb.results import TaskResult
+
+    made = {name.rpartition("/")[2]: artefact for artefact in project.run.made.values() for name in artefact.stated}
+    if (artefact := made.get(path.rpartition("/")[2])) is None:
+        message = f"{path} is neither a pair file nor a result of the run; it has {', '.join(made)}"
+        raise BadConfiguration(message, suggestion(path, made))
+    source = project.root / (artefact.file if isinstance(artefact, RunArtefact) else artefact.metrics)
+    if not source.is_file():
+        raise CannotCheck(f"{source.relative_to(project.root)} not found", "run: dvc repro")
+    entry, (pin, model) = artefact.dataset_entry, artefact.required_pins()
+    if isinstance(artefact, RunArtefact):
+        examined, findings = examine(source, artefact.pairs, artefact.expected)
+        if examined is None or findings:
+            raise Refused(f"{findings[0].subject}: {findings[0].message}", findings, "run: dvc repro")
+        found = {name.replace("cos_sim", "cosine"): value for name, value in asdict(examined.metrics).items()}
+        bare = {"spearman": found["cosine_spearman"], "pearson": found["cosine_pearson"]}
+        scores: Any = {entry.split_name: {entry.config: {**found, **bare, "main_score": found["cosine_spearman"]}}}
+    else:
+        scores = load_json(read_small(source, Limit.DOCUMENT), artefact.metrics)["scores"]
+    task = _task(artefact.dataset, entry)
+    result = TaskResult.from_task_results(task, scores, 0.0)
+    result.evaluation_time, result.dataset_revision = None, pin.commit or f"sha256:{pin.digest()}"
+    named = (model.id, model.commit or "no_revision_available")
+    meta = CanonicalModel(lambda _: np.empty((0, 0), np.int32), lambda *_: "", *named).mteb_model_meta  # it encodes nothing
+    folder = f"results/{meta.model_name_as_path()}/{meta.revision}"
+    for name, value in ((task.metadata.name, result.model_dump(mode="json")), ("model_meta", meta.to_dict())):
+        write_bytes(project.root / folder / f"{name}.json", (json.dumps(value, indent=2, default=str) + "\n").encode())
+    return f"{folder}/{task.metadata.name}.json"
+
+
+def _task(name: str, entry: Dataset) -> Any:
+    """The class of an entry's task; of pairs that name none, the only one over their repository, or one of their own name."""
+    from mteb.get_tasks import TASK_LIST
+
+    of_repo = [cls for cls in TASK_LIST if (cls.metadata.type, cls.metadata.dataset["path"]) == ("STS", entry.repo)]
+    if entry.mteb is None and len(of_repo) == 1:
+        return of_repo[0]
+    return task_class(name, entry if entry.mteb else replace(entry, mteb="STS"))

@@ -58,6 +58,11 @@ def result(dataset: str, lock: Lock) -> bytes:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
+    return project_with_results(tmp_path)
+
+
+def project_with_results(root: Path) -> Path:
+    """Two results beside what stands for their vector sets, in a manifest, with the pins that they name."""
     lock = Lock(
         datasets={
             name: pin("dataset", B if name == "nf-old" else A, {"f": pinned(name.encode())})
@@ -65,18 +70,19 @@ def root(tmp_path: Path) -> Path:
         },
         models={"toy": pin("model", M, {"weights": pinned(b"w")})},
     )
-    lock = msgspec.structs.replace(
-        lock, datasets={k: msgspec.structs.replace(v, id=f"mteb/{k}") for k, v in lock.datasets.items()}
-    )
+    tasks = {"nf": "NFCorpus", "nf-old": "NFCorpus", "talk": "Tatoeba"}
+    named = {k: msgspec.structs.replace(v, id=f"mteb/{k}", mteb=tasks[k]) for k, v in lock.datasets.items()}
+    models = {"toy": msgspec.structs.replace(lock.models["toy"], id="org/toy")}
+    lock = msgspec.structs.replace(lock, datasets=named, models=models)
     made = {LOCK: render_lock(lock)}
     for name in SCORES:
         made |= {f"metrics/{name}-toy.json": result(name, lock), f"training/data/{name}_toy_8d_vectors.parquet": name.encode()}
     listed = {path: hashlib.sha256(content).hexdigest() for path, content in made.items()}
     for path, content in {"params.yaml": PARAMS.encode(), **made, sha256_list.MANIFEST: sha256_list.render(listed)}.items():
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path).write_bytes(content)
-    (tmp_path / "manifests/claims").mkdir()
-    return tmp_path
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(content)
+    (root / "manifests/claims").mkdir()
+    return root
 
 
 def claim(name: str, value: str, metric: str, unit: str = "percent", on: str = "r", **more: Any) -> Claim:
