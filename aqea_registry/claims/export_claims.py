@@ -1,4 +1,4 @@
-"""`claims export`: the ledgers' numbers as LaTeX macros, as JSON, and as a model-index of what was recomputed.
+"""`claims export`: the ledgers' numbers as LaTeX macros and JSON; what was recomputed as a model-index or results of the Hub.
 
 A macro's name depends on the ledger and the id alone, so that no other claim can move it to another number. Where two claims
 would have one name, both get letters of their own digest after it, and the short name is not defined: a paper that used it
@@ -8,8 +8,9 @@ stops with an error instead of printing the wrong number.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,17 +18,20 @@ import msgspec
 
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Unchecked
 from aqea_registry.base.progress import Reporter, plural
+from aqea_registry.base.references import address
+from aqea_registry.base.strict import render_yaml
 from aqea_registry.claims.binding import macro_names
 from aqea_registry.claims.check_claims import check_claims
 from aqea_registry.claims.ledger import Claim, Verdict
 from aqea_registry.documents.numbers import NotANumber, parse_number
-from aqea_registry.project.artefact import RunArtefact
+from aqea_registry.project.artefact import Artefact, RunArtefact, TaskScores, VectorSetArtefact, published_path
 from aqea_registry.project.lock import Pin
 from aqea_registry.project.project import Project
+from aqea_registry.stores.receipts import all_receipts
 from aqea_registry.vectors.scores import Metrics
 from aqea_registry.verification.verify_project import recompute
 
-Format = Literal["latex", "json", "model-index"]
+Format = Literal["latex", "json", "model-index", "eval-results"]
 DOUBTFUL = frozenset({"contradicted", "unbound"})
 
 
@@ -89,20 +93,73 @@ def export_model_index(project: Project, report: Reporter, model: str | None) ->
     pair files that the manifest names. Raises BadConfiguration for another model, CannotCheck if nothing was recomputed or
     huggingface_hub is not installed.
     """
-    chosen = _model_of(project.artefacts.values(), model)
-    artefacts = {key: artefact for key, artefact in project.artefacts.items() if artefact.model == chosen}
+
+    def front_matter(scores: Sequence[Scored]) -> tuple[str, int, list[str]]:
+        pairs = [(pair, found) for pair, found in scores if isinstance(pair, RunArtefact) and isinstance(found, Metrics)]
+        return _front_matter(pairs), len(pairs) * len(Metrics.__struct_fields__), []
+
+    return _exported(project, report, project.artefacts, model, front_matter)
+
+
+def export_eval_results(project: Project, report: Reporter, model: str | None) -> Exported:
+    """The main score of each pair set and result of one model in percent, as the Hub reads `.eval_results/*.yaml`.
+
+    Source and notes have the digest of the last release that holds these scores. Models and errors as of `export_model_index`.
+    """
+    return _exported(project, report, project.run.made, model, partial(_eval_results, project))
+
+
+Scored = tuple[Artefact, Metrics | TaskScores]
+
+
+def _exported(
+    project: Project,
+    report: Reporter,
+    made: Mapping[str, RunArtefact] | Mapping[str, RunArtefact | VectorSetArtefact],
+    model: str | None,
+    write: Callable[[Sequence[Scored]], tuple[str, int, list[str]]],
+) -> Exported:
+    """What `write` makes of the scores of one model: a text, how many numbers it has, and what it left out."""
+    chosen = _model_of(made.values(), model)
+    artefacts = {key: artefact for key, artefact in made.items() if artefact.model == chosen}
     recomputed, unsound = recompute(project.run, artefacts, report)
     broken = project.run.manifest.faults
-    scores = {key: score for key, score in recomputed.items() if isinstance(score, Metrics)}
+    scores = [(artefacts[key], score) for key, score in recomputed.items() if not isinstance(score, Unchecked)]
     missing = [f"{key}: {reason.message}" for key, reason in recomputed.items() if isinstance(reason, Unchecked)]
     if not scores:
         raise CannotCheck(f"nothing of {chosen} was recomputed; {missing[0]}", "dvc repro", (*broken, *unsound))
-    return Exported(
-        text=_front_matter([(artefacts[key], score) for key, score in scores.items()]),
-        numbers=len(scores) * len(Metrics.__struct_fields__),
-        findings=(*broken, *unsound),
-        warnings=tuple(f"left out: {reason}" for reason in missing),
+    text, numbers, left_out = write(scores)
+    warnings = tuple(f"left out: {reason}" for reason in (*missing, *left_out))
+    return Exported(text=text, numbers=numbers, findings=(*broken, *unsound), warnings=warnings)
+
+
+def _eval_results(project: Project, scores: Sequence[Scored]) -> tuple[str, int, list[str]]:
+    """The entries, with the names that MTEB gives to the parts of its tasks: TASK_SUBSET_SPLIT."""
+    from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
+
+    paths = {artefact.metrics for artefact, _ in scores}
+    held = {published_path(path): f"sha256:{project.run.manifest.digests.get(path)}" for path in paths}
+    receipts = [receipt for _, receipt in all_receipts(project.root, project.params.publish.stores)]
+    release = next(
+        (r for r in reversed(receipts) if held.items() <= {file.path: file.digest for file in r.files}.items()), None
     )
+    references = [store.reference for store in release.stores.values()] if release else []
+    url = next(filter(None, map(address, references)), project.params.publish.url)
+    digest = release.digest if release else "no release has it yet"
+    about = {"notes": f"aqea-registry, canonical vectors; {f'release {release.tag}, ' if release else ''}{digest}"}
+    about |= {"source_url": url, "source_name": f"aqea-registry {digest}"} if url else {}
+    entries, left_out = list[EvalResultEntry](), [] if release else ["source: publish first, then export again"]
+    for artefact, found in scores:
+        entry, pin = artefact.dataset_entry, artefact.required_pins()[0]
+        if pin.commit is None:
+            left_out.append(f"{artefact.key}: {artefact.dataset} is not a dataset of the Hub")
+            continue
+        main = [(entry.split_name, entry.config, found.cos_sim_spearman)] if isinstance(found, Metrics) else found.main()
+        for split, subset, value in main:
+            named = {"dataset_id": pin.id, "dataset_revision": pin.commit}
+            task = f"{entry.mteb or artefact.dataset}_{subset}_{split}"
+            entries.append(EvalResultEntry(task_id=task, value=float(100 * Fraction(value)), **named, **about))
+    return render_yaml(eval_result_entries_to_yaml(entries)), len(entries), left_out
 
 
 def latex_text(verdicts: Sequence[Verdict], given: Collection[str] = ()) -> str:
@@ -116,7 +173,7 @@ def latex_text(verdicts: Sequence[Verdict], given: Collection[str] = ()) -> str:
     return "\n".join([_HEAD + lines[0] if lines else _HEAD.rstrip(), *lines[1:], "\\makeatother", ""])
 
 
-def _model_of(run: Iterable[RunArtefact], model: str | None) -> str:
+def _model_of(run: Iterable[Artefact], model: str | None) -> str:
     models = list(dict.fromkeys(artefact.model for artefact in run))
     if model in models or (model is None and len(models) == 1):
         return model or models[0]

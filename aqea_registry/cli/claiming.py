@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from aqea_registry.claims.export_claims import Format
 
 MOST_COMMANDS = 10  # that are shown
+FORMATS, SCORED = ("latex", "json"), ("model-index", "eval-results")  # of claims, and of the run's scores
 STATES = ("holds", "contradicted", "unchecked", "unbound")
 DOCUMENTS = click.option(
     "--documents",
@@ -217,32 +218,33 @@ def fill(shell: Shell, ledgers: tuple[str, ...], write: bool, documents: tuple[s
 @command_of(claims)
 @examples("claims export --format latex --to numbers.tex", "claims export --format model-index --model minilm")
 @click.argument("ledgers", nargs=-1, metavar="[LEDGER]...", shell_complete=complete("ledgers"))
-@click.option("--format", "form", type=click.Choice(["latex", "json", "model-index"]), required=True, help="What to write.")
+@click.option("--format", "form", type=click.Choice([*FORMATS, *SCORED]), required=True, help="What to write.")
 @click.option("--to", type=click.Path(path_type=Path), metavar="FILE", help="Where to (default: the standard output).")
-@click.option("--model", metavar="NAME", help="The catalogue's model whose model-index is wanted, if the run has several.")
+@click.option("--model", metavar="NAME", help="The catalogue's model whose scores are wanted, if the run has several.")
 @DOCUMENTS
 def export_(
     shell: Shell, ledgers: tuple[str, ...], form: Format, to: Path | None, model: str | None, documents: tuple[str, ...]
 ) -> Outcome:
     """Write the ledgers' numbers for a paper, with each claim's status.
 
-    LaTeX macros, JSON, or for the run's pair sets the model-index of a model card, with the revisions that are pinned here.
+    LaTeX macros, JSON; or for the run's scores, with the revisions that are pinned here, the model-index of a model card, or
+    eval-results: a file for `.eval_results/` in the model's repository on the Hub.
     """
     from aqea_registry.base.extras import require
     from aqea_registry.base.files import write_bytes
     from aqea_registry.base.findings import BadConfiguration
-    from aqea_registry.claims.export_claims import export_claims, export_model_index
+    from aqea_registry.claims.export_claims import export_claims, export_eval_results, export_model_index
 
-    if (form == "model-index" and ledgers) or (form != "model-index" and model):
-        raise BadConfiguration("ledgers go with latex and json, --model with model-index", "leave the other one out")
-    if form == "model-index":
+    if (form in SCORED and ledgers) or (form in FORMATS and model):
+        raise BadConfiguration("ledgers go with latex and json, --model with model-index and eval-results", "leave one out")
+    if form in SCORED:
         require("a model-index")
-    project = shell.project()
-    folders = shell.paths(documents)
-    if form == "model-index":
-        exported = export_model_index(project, shell.report, model)
-    else:
+    project, folders = shell.project(), shell.paths(documents)
+    if form == "latex" or form == "json":
         exported = export_claims(project, folders, shell.report, ledgers, form)
+    else:
+        operation = export_model_index if form == "model-index" else export_eval_results
+        exported = operation(project, shell.report, model)
     findings, text, numbers = exported.findings, exported.text, exported.numbers
     if to is not None:
         write_bytes(shell.directory / to, text.encode())

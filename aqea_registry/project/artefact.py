@@ -269,6 +269,11 @@ class TaskScores(msgspec.Struct, frozen=True, kw_only=True):
 
         return dict(named(self.scores.get(split, {}).get(subset, {}), ""))
 
+    def main(self) -> list[tuple[str, str, float]]:
+        """Split, subset and main score of each part that has one."""
+        parts = [(split, subset) for split, subsets in self.scores.items() for subset in subsets]
+        return [(*part, numbers["main_score"]) for part in parts if "main_score" in (numbers := self.numbers(*part))]
+
 
 def metrics_text(scores: Metrics, header: Header, precision: str) -> bytes:
     """The metrics file of a pair set."""

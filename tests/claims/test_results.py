@@ -10,14 +10,19 @@ from typing import Any
 
 import msgspec
 import pytest
+from huggingface_hub import parse_eval_result_entries
+from msgspec.structs import replace
 
 from aqea_registry.base import sha256_list
+from aqea_registry.base.files import hash_file, write_bytes
 from aqea_registry.base.progress import Silent
+from aqea_registry.base.strict import load_yaml
 from aqea_registry.claims.check_claims import check_claims
 from aqea_registry.claims.judging import commands
 from aqea_registry.claims.ledger import Claim, Document, Evaluation, Ledger, Verdict, render_ledger
 from aqea_registry.project.lock import LOCK, Lock, render_lock
 from aqea_registry.project.project import open_project
+from aqea_registry.stores.receipts import Receipt, ReceiptFile, StoreReceipt
 from tests.claims.test_check_claims import pin, pinned
 from tests.tools import aqea
 
@@ -71,9 +76,9 @@ def project_with_results(root: Path) -> Path:
         models={"toy": pin("model", M, {"weights": pinned(b"w")})},
     )
     tasks = {"nf": "NFCorpus", "nf-old": "NFCorpus", "talk": "Tatoeba"}
-    named = {k: msgspec.structs.replace(v, id=f"mteb/{k}", mteb=tasks[k]) for k, v in lock.datasets.items()}
-    models = {"toy": msgspec.structs.replace(lock.models["toy"], id="org/toy")}
-    lock = msgspec.structs.replace(lock, datasets=named, models=models)
+    named = {k: replace(v, id=f"mteb/{k}", mteb=tasks[k]) for k, v in lock.datasets.items()}
+    models = {"toy": replace(lock.models["toy"], id="org/toy")}
+    lock = replace(lock, datasets=named, models=models)
     made = {LOCK: render_lock(lock)}
     for name in SCORES:
         made |= {f"metrics/{name}-toy.json": result(name, lock), f"training/data/{name}_toy_8d_vectors.parquet": name.encode()}
@@ -224,3 +229,24 @@ def test_each_claim_that_is_not_checked_names_what_would_make_it_checkable(root:
     assert {key: command in ways[key] for key, command in wanted.items()} == dict.fromkeys(results, True), ways
     done = aqea("claims", "check", "--json", cwd=root).json()["commands"]
     assert done == commands(verdicts)
+
+
+def test_scores_are_exported_as_the_hub_reads_them_with_the_release_that_holds_them(root: Path) -> None:
+    done = aqea("claims", "export", "--format", "eval-results", "--json", cwd=root).json()
+    assert (done["numbers"], done["findings"]) == (1, []), "a part without a main score is none"
+    [entry] = parse_eval_result_entries(load_yaml(done["text"].encode(), "r.yaml"))
+    assert (entry.dataset_id, entry.task_id, entry.value) == ("mteb/nf", "NFCorpus_default_test", 31.594)
+    assert (entry.dataset_revision, entry.source_url, "no release has it" in (entry.notes or "")) == (A, None, True)
+    held = [ReceiptFile(path=f"metrics/{n}-toy.json", digest=digest_of(root / f"metrics/{n}-toy.json"), size=1) for n in SCORES]
+    for tag, files in (("v1", held), ("v2", held[:1]), ("v3", [replace(file, digest=f"sha256:{CARD}") for file in held])):
+        store = {"hf://datasets/org/x": StoreReceipt(reference=f"hf://datasets/org/x@{tag}", at="")}
+        found = Receipt(tag=tag, digest="sha256:" + 64 * tag[1], files=tuple(files), stores=store)
+        write_bytes(root / f"manifests/releases/{tag}.json", found.render())
+    shown = aqea("claims", "export", "--format", "eval-results", "--to", ".eval_results/aqea.yaml", cwd=root)
+    [entry] = parse_eval_result_entries(load_yaml((root / ".eval_results/aqea.yaml").read_bytes(), "r.yaml"))
+    assert (shown.status, entry.source_url) == (0, "https://huggingface.co/datasets/org/x/tree/v1")
+    assert "sha256:1111" in str(entry.source_name) and "release v1, sha256:1111" in str(entry.notes)
+
+
+def digest_of(path: Path) -> str:
+    return f"sha256:{hash_file(path).sha256}"
