@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from aqea_registry.project.lock import LOCK, Lock, render_lock
 from aqea_registry.project.project import open_project
 from aqea_registry.stores.receipts import Receipt, ReceiptFile, StoreReceipt
 from tests.claims.test_check_claims import pin, pinned
-from tests.tools import aqea
+from tests.tools import ROOT, aqea
 
 A, B, M = "a" * 40, "b" * 40, "d" * 40
 PARAMS = f"""
@@ -250,3 +251,10 @@ def test_scores_are_exported_as_the_hub_reads_them_with_the_release_that_holds_t
 
 def digest_of(path: Path) -> str:
     return f"sha256:{hash_file(path).sha256}"
+
+
+def test_each_number_that_a_card_measured_waits_for_nothing_but_the_hub() -> None:
+    verdicts = check_claims(open_project(ROOT / "examples/model-cards"), [], Silent(), ["minilm-card"]).verdicts
+    measured = [verdict for verdict in verdicts if verdict.claim.measured is not None]
+    assert {verdict.reason for verdict in measured} == {"unresolved"}
+    assert all(re.search(r"; run: aqea-registry pin [\w-]+$", verdict.message) for verdict in measured)

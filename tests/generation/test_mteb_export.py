@@ -11,12 +11,16 @@ from msgspec.structs import replace
 
 from aqea_registry.claims.import_claims import import_claims
 from aqea_registry.claims.ledger import read_ledgers
+from aqea_registry.documents.metrics import EARLIER, metric_name
+from aqea_registry.generation.mteb_scores import evaluate
+from aqea_registry.project.artefact import TaskScores
 from aqea_registry.project.lock import LOCK, render_lock
 from aqea_registry.project.params import Group
 from aqea_registry.project.project import open_project
 from tests.claims.small_run import COMMIT, make_run
 from tests.claims.test_results import A, M, project_with_results
-from tests.tools import aqea
+from tests.generation.test_mteb_model import model, tasks
+from tests.tools import ROOT, aqea
 
 
 def test_the_cache_of_mteb_loads_what_is_exported(tmp_path: Path) -> None:
@@ -62,3 +66,21 @@ def test_the_cache_of_mteb_loads_what_is_exported(tmp_path: Path) -> None:
 def test_another_file_is_refused_with_what_there_is(tmp_path: Path, name: str) -> None:
     done = aqea("export", name, "--format", "mteb", "--json", cwd=project_with_results(tmp_path))
     assert done.status == 2 and "nf_toy_8d_vectors.parquet" in json.loads(done.out)["error"]["message"]
+
+
+def test_each_metric_that_the_cards_print_is_one_that_mteb_gives_a_task_of_its_type() -> None:
+    printed: dict[str, set[str]] = {}
+    for ledger in read_ledgers(ROOT / "examples/model-cards")[0].values():
+        for claim in ledger.claims:
+            if claim.measured is not None:
+                kind = str(ledger.results[claim.measured.result].task)
+                printed.setdefault(kind, set()).add(metric_name(claim.measured.metric))
+    kinds = {"Classification", "Clustering", "PairClassification", "Reranking", "Retrieval", "STS", "Summarization"}
+    assert printed.keys() == kinds
+    for kind, names in printed.items():
+        scores = evaluate(tasks()[f"Mock{kind}Task"], model())
+        empty: dict[str, str | None] = {}
+        of: dict[str, Any] = {"task": kind, "type": kind, "main_score": "", "dataset": empty, "model": empty}
+        result = TaskScores(schema="aqea-registry/result/1", **of, scores=scores)
+        given = {metric_name(name) for split, subset, _ in result.main() for name in result.numbers(split, subset)}
+        assert {name for name in names if name not in given and EARLIER.get(name) not in given} == set(), kind
