@@ -26,7 +26,8 @@ from aqea_registry.claims.ledger import Claim, Verdict
 from aqea_registry.documents.numbers import NotANumber, parse_number
 from aqea_registry.project.artefact import Artefact, RunArtefact, TaskScores, VectorSetArtefact, published_path
 from aqea_registry.project.lock import Pin
-from aqea_registry.project.project import Project
+from aqea_registry.project.params import Publish
+from aqea_registry.project.project import Project, RunRecord
 from aqea_registry.stores.receipts import all_receipts
 from aqea_registry.vectors.scores import Metrics
 from aqea_registry.verification.verify_project import recompute
@@ -98,7 +99,7 @@ def export_model_index(project: Project, report: Reporter, model: str | None) ->
         pairs = [(pair, found) for pair, found in scores if isinstance(pair, RunArtefact) and isinstance(found, Metrics)]
         return _front_matter(pairs), len(pairs) * len(Metrics.__struct_fields__), []
 
-    return _exported(project, report, project.artefacts, model, front_matter)
+    return _exported(project.run, report, project.artefacts, model, front_matter)
 
 
 def export_eval_results(project: Project, report: Reporter, model: str | None) -> Exported:
@@ -106,14 +107,14 @@ def export_eval_results(project: Project, report: Reporter, model: str | None) -
 
     Source and notes have the digest of the last release that holds these scores. Models and errors as of `export_model_index`.
     """
-    return _exported(project, report, project.run.made, model, partial(_eval_results, project))
+    return _exported(project.run, report, project.run.made, model, partial(_eval_results, project.run, project.params.publish))
 
 
 Scored = tuple[Artefact, Metrics | TaskScores]
 
 
 def _exported(
-    project: Project,
+    run: RunRecord,
     report: Reporter,
     made: Mapping[str, RunArtefact] | Mapping[str, RunArtefact | VectorSetArtefact],
     model: str | None,
@@ -122,8 +123,8 @@ def _exported(
     """What `write` makes of the scores of one model: a text, how many numbers it has, and what it left out."""
     chosen = _model_of(made.values(), model)
     artefacts = {key: artefact for key, artefact in made.items() if artefact.model == chosen}
-    recomputed, unsound = recompute(project.run, artefacts, report)
-    broken = project.run.manifest.faults
+    recomputed, unsound = recompute(run, artefacts, report)
+    broken = run.manifest.faults
     scores = [(artefacts[key], score) for key, score in recomputed.items() if not isinstance(score, Unchecked)]
     missing = [f"{key}: {reason.message}" for key, reason in recomputed.items() if isinstance(reason, Unchecked)]
     if not scores:
@@ -133,18 +134,18 @@ def _exported(
     return Exported(text=text, numbers=numbers, findings=(*broken, *unsound), warnings=warnings)
 
 
-def _eval_results(project: Project, scores: Sequence[Scored]) -> tuple[str, int, list[str]]:
+def _eval_results(run: RunRecord, publish: Publish, scores: Sequence[Scored]) -> tuple[str, int, list[str]]:
     """The entries, with the names that MTEB gives to the parts of its tasks: TASK_SUBSET_SPLIT."""
     from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
     paths = {artefact.metrics for artefact, _ in scores}
-    held = {published_path(path): f"sha256:{project.run.manifest.digests.get(path)}" for path in paths}
-    receipts = [receipt for _, receipt in all_receipts(project.root, project.params.publish.stores)]
+    held = {published_path(path): f"sha256:{run.manifest.digests.get(path)}" for path in paths}
+    receipts = [receipt for _, receipt in all_receipts(run.root, publish.stores)]
     release = next(
         (r for r in reversed(receipts) if held.items() <= {file.path: file.digest for file in r.files}.items()), None
     )
     references = [store.reference for store in release.stores.values()] if release else []
-    url = next(filter(None, map(address, references)), project.params.publish.url)
+    url = next(filter(None, map(address, references)), publish.url)
     digest = release.digest if release else "no release has it yet"
     about = {"notes": f"aqea-registry, canonical vectors; {f'release {release.tag}, ' if release else ''}{digest}"}
     about |= {"source_url": url, "source_name": f"aqea-registry {digest}"} if url else {}
