@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,9 @@ def write_task_project(folder: Path, model: Files) -> None:
 
 @pytest.fixture(scope="session")
 def task_made(stand_ins: dict[str, Files], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Shared by all tests: look, do not touch."""
+    """Shared by all tests: look, do not touch. AQEA_TEST_TASK_MADE names one that an earlier run made."""
+    if "AQEA_TEST_TASK_MADE" in os.environ:
+        return Path(os.environ["AQEA_TEST_TASK_MADE"])
 
     def make(folder: Path) -> None:
         write_task_project(folder, stand_ins["minilm"])

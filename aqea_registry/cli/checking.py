@@ -54,8 +54,8 @@ def verify(shell: Shell, target: str | None, root: Path | None, deep: bool, remo
 
     import msgspec
 
-    found = {"pair_sets": {}, "held": {}, **msgspec.structs.asdict(checked)}
-    data = {name: found[name] for name in ("target", "files", "bytes", "notes", "pair_sets", "held")}
+    found = {"pair_sets": {}, "vector_sets": {}, "held": {}, **msgspec.structs.asdict(checked)}
+    data = {name: found[name] for name in ("target", "files", "bytes", "notes", "pair_sets", "vector_sets", "held")}
     return Outcome(checked.findings, data, lambda: _show(checked, found), error)
 
 
@@ -67,6 +67,9 @@ def _show(checked: Verified, found: Mapping[str, Any]) -> None:
         click.echo(
             f"{key}: {plural(examined.header.n_pairs, 'pair')} x {examined.header.dimension}, cosine Spearman {spearman!r}"
         )
+    for key, made in found["vector_sets"].items():
+        scores = ", ".join(f"{at} {score!r}" for at, score in made.scores.items())
+        click.echo(f"{key}: {plural(made.texts, 'text')} x {made.dimension}, {made.task}: {made.main_score} {scores}")
     for reference, held in found["held"].items():
         from aqea_registry.stores.release import how_checked
 

@@ -52,7 +52,7 @@ class Evaluated(msgspec.Struct, frozen=True, kw_only=True):
     scores: Scores
 
 
-class Scored(NamedTuple):
+class TaskRun(NamedTuple):
     """A task that was run over vectors: the keys of its texts, ascending, and what it gave."""
 
     keys: list[bytes]
@@ -123,7 +123,7 @@ def opened_task(dataset: CatalogueEntry, report: Reporter) -> Iterator[Any]:
         yield task
 
 
-def score(task: Any, artefact: VectorSetArtefact, vectors_of: Callable[[Sequence[str]], Micro]) -> Scored:
+def score(task: Any, artefact: VectorSetArtefact, vectors_of: Callable[[Sequence[str]], Micro]) -> TaskRun:
     """Run a task over canonical vectors of its texts, which stand behind the prefixes of the catalogue."""
     entry, pin = artefact.model_entry, artefact.required_pins()[1]
 
@@ -132,7 +132,7 @@ def score(task: Any, artefact: VectorSetArtefact, vectors_of: Callable[[Sequence
 
     model = CanonicalModel(vectors_of, prompt_for, entry.repo, pin.commit or pin.digest())
     scores = evaluate(task, model)
-    return Scored(sorted(model.keys), model.near_ties, task, scores)
+    return TaskRun(sorted(model.keys), model.near_ties, task, scores)
 
 
 def result_of(dataset: CatalogueEntry, artefact: VectorSetArtefact, path: Path, report: Reporter) -> bytes:
@@ -155,7 +155,7 @@ def result_of(dataset: CatalogueEntry, artefact: VectorSetArtefact, path: Path, 
         raise Refused.of("mismatch", artefact.vectors, message) from error
 
 
-def _text(artefact: VectorSetArtefact, scored: Scored, content: str) -> bytes:
+def _text(artefact: VectorSetArtefact, scored: TaskRun, content: str) -> bytes:
     dataset_pin, model_pin = artefact.required_pins()
     return result_text(
         scored.task,

@@ -243,6 +243,14 @@ class VectorSetArtefact(Artefact, frozen=True, kw_only=True):
         return self.file
 
 
+class OfVectors(msgspec.Struct, frozen=True, kw_only=True):
+    """Of which vector set a result is; `content` is `sha256:` and its content digest."""
+
+    texts: int
+    dimension: int
+    content: str
+
+
 class TaskScores(msgspec.Struct, frozen=True, kw_only=True):
     """What the result file of a vector set says: its task with its type and main score, pinned inputs, and the scores.
 
@@ -255,7 +263,16 @@ class TaskScores(msgspec.Struct, frozen=True, kw_only=True):
     main_score: str
     dataset: dict[str, str | None]
     model: dict[str, str | None]
+    vectors: OfVectors
     scores: dict[str, dict[str, dict[str, Any]]]
+
+    def main_scores(self) -> dict[str, float | None]:
+        """The main score by split and subset; of a split's only one, by the split."""
+        return {
+            split if len(subsets) == 1 else f"{split}/{subset}": found.get(self.main_score)
+            for split, subsets in self.scores.items()
+            for subset, found in subsets.items()
+        }
 
     def numbers(self, split: str, subset: str) -> dict[str, float]:
         """The scores of a subset by one name each, in lists and below other names, too."""

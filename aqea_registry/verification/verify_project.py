@@ -7,14 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+import msgspec
+
 from aqea_registry.attestations.made import KEPT, confirmation_findings, read_attested, statement_notes, statement_paths
 from aqea_registry.base.extras import PARTS
-from aqea_registry.base.files import FileDigest, Limit, UnsafePath, hash_file, holds, inside, read_small
-from aqea_registry.base.findings import BadConfiguration, Finding, Refused, Unchecked
+from aqea_registry.base.files import FileDigest, UnsafePath, hash_file, holds, inside
+from aqea_registry.base.findings import CannotCheck, Finding, Refused, Unchecked
 from aqea_registry.base.progress import Reporter, plural
 from aqea_registry.base.recognise import canonical_findings
 from aqea_registry.base.sha256_list import MANIFEST, SIZES
-from aqea_registry.base.strict import convert, load_json
 from aqea_registry.project.artefact import (
     FORMATS,
     LEFT,
@@ -36,13 +37,18 @@ from aqea_registry.vectors.margin import thin_findings
 from aqea_registry.vectors.scores import Metrics
 from aqea_registry.verification.verify_folder import present, surplus
 from aqea_registry.verification.verify_list import Verified, digest_findings, hash_listed, read_findings
+from aqea_registry.verification.verify_results import CheckedVectors, check_vector_sets, read_result
 
 
 class CheckedProject(Verified, frozen=True, kw_only=True):
-    """A checkout compared with all that it records about itself. `pair_sets` are those that can be read, by name."""
+    """A checkout compared with all that it records about itself. Pair sets are those that can be read, by name.
+
+    `vector_sets` are those that are sound and have their result.
+    """
 
     digests: dict[str, FileDigest]
     pair_sets: dict[str, Examined]
+    vector_sets: dict[str, CheckedVectors] = msgspec.field(default_factory=dict)
 
 
 def verify_project(project: Project, report: Reporter) -> CheckedProject:
@@ -56,6 +62,7 @@ def verify_project(project: Project, report: Reporter) -> CheckedProject:
     digests, errors, by_path = hash_listed(run.root, paths, report, others, frozenset(made.outputs()))
     changed = [finding for file in source_files for finding in local_file_findings(file, by_path[str(file.path)])]
     pair_sets, wrong_pair_sets = check_pair_sets(run.root, run.artefacts.values(), digests)
+    vector_sets, wrong_vector_sets, unable = _vector_sets(run, digests)
     findings = [
         *_manifest_findings(run),
         *pins,
@@ -69,6 +76,7 @@ def verify_project(project: Project, report: Reporter) -> CheckedProject:
         *run.stage_findings(),
         *extra,
         *wrong_pair_sets,
+        *wrong_vector_sets,
         *stated,
         *_precision(project.params),
     ]
@@ -79,10 +87,21 @@ def verify_project(project: Project, report: Reporter) -> CheckedProject:
         bytes=sum(digest.size for digest in files),
         # Of what two checks see of a subject the first counts.
         findings=tuple({(finding.code, finding.subject): finding for finding in reversed(findings)}.values())[::-1],
-        notes=(*run.remarks(), *notes, *counted, *stale, *statement_notes(project.root)),
+        notes=(*run.remarks(), *notes, *counted, *stale, *unable, *statement_notes(project.root)),
         digests=digests,
         pair_sets=pair_sets,
+        vector_sets=vector_sets,
     )
+
+
+def _vector_sets(
+    run: RunRecord, digests: Mapping[str, FileDigest]
+) -> tuple[dict[str, CheckedVectors], list[Finding], list[str]]:
+    """As `check_vector_sets`, and a note where they cannot be read here."""
+    try:
+        return *check_vector_sets(run.root, run.vector_sets.values(), digests), []
+    except CannotCheck as error:
+        return {}, [], [f"{plural(len(run.vector_sets), 'vector set')} not read: {error.message}; {error.hint}"]
 
 
 def _manifest_findings(run: RunRecord) -> list[Finding]:
@@ -186,7 +205,7 @@ def _statements(run: RunRecord) -> tuple[list[Finding], list[str]]:
     """Where statements on the pair sets disagree with the manifest, and thin margins; which of those in git are out of date."""
     findings, stale = list[Finding](), list[str]()
     listed = run.manifest.digests
-    for artefact in run.artefacts.values():
+    for artefact in run.made.values():
         files = {path: listed[path] for path in artefact.stated if path in listed}
         for path in statement_paths(artefact.key):
             attested, wrong = read_attested(run.root, artefact, files, path)
@@ -195,7 +214,7 @@ def _statements(run: RunRecord) -> tuple[list[Finding], list[str]]:
                 continue
             findings += wrong
             if attested is not None and attested.margin is not None:
-                findings += thin_findings(artefact.pairs, attested.margin)
+                findings += thin_findings(artefact.file, attested.margin)
     return findings, stale
 
 
@@ -244,26 +263,10 @@ def _scores(
         message = f"the chain to {key} is broken: {findings[0].subject}: {findings[0].message}"
         return Unchecked("broken-chain", message), findings
     if isinstance(artefact, VectorSetArtefact):
-        scores, wrong = _result(run, artefact)
+        scores, wrong = read_result(run.root, artefact)
     else:
         examined, wrong = examine(inside(run.root, artefact.file), artefact.file, artefact.expected)
         scores = examined.metrics if examined is not None else None
     if scores is None or wrong:
         return Unchecked("broken-chain", f"{key} is not sound: {wrong[0].subject}: {wrong[0].message}"), wrong
     return scores, []
-
-
-def _result(run: RunRecord, artefact: VectorSetArtefact) -> tuple[TaskScores | None, list[Finding]]:
-    """The result beside a vector set, and where it is of other inputs than are pinned."""
-    path = artefact.metrics
-    try:
-        result = convert(load_json(read_small(run.root / path, Limit.DOCUMENT), path), TaskScores, path)
-    except (BadConfiguration, OSError) as error:
-        return None, [Finding("malformed", path, f"{error}; run: dvc repro")]
-    pins = zip(("dataset", "model"), artefact.pins, (result.dataset, result.model), strict=True)
-    message = "the result is of another pin; run: dvc repro"
-    return result, [
-        Finding("lock-stale", f"{path}: {kind}.digest", message, pin.digest() if pin else None, used.get("digest"))
-        for kind, (_, pin), used in pins
-        if pin is None or used.get("digest") != pin.digest()
-    ]

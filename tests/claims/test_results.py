@@ -57,7 +57,7 @@ OF = {"model": "org/toy", "model_revision": M, "revision": A}
 def result(dataset: str, lock: Lock) -> bytes:
     pins = {"dataset": lock.datasets[dataset], "model": lock.models["toy"]}
     value: dict[str, Any] = {"schema": "aqea-registry/result/1", "task": "NFCorpus", "type": "Retrieval"}
-    value |= {"main_score": "ndcg_at_10", "scores": SCORES[dataset], "vectors": {"texts": 3}}
+    value |= {"main_score": "ndcg_at_10", "scores": SCORES[dataset], "vectors": {"texts": 3, "dimension": 8, "content": ""}}
     value |= {kind: {"name": dataset, "id": p.id, "commit": p.commit, "digest": p.digest()} for kind, p in pins.items()}
     return json.dumps(value).encode()
 

@@ -1,0 +1,72 @@
+"""Check vector sets and the results beside them: whether each is sound, of the pinned inputs, and the one of the other."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from aqea_registry.base.files import FileDigest, Limit, read_small
+from aqea_registry.base.findings import BadConfiguration, Finding
+from aqea_registry.base.strict import convert, load_json
+from aqea_registry.project.artefact import TaskScores, VectorSetArtefact
+from aqea_registry.vectors.vector_set import ExaminedVectors, examine_vector_set
+
+
+class CheckedVectors(msgspec.Struct, frozen=True, kw_only=True):
+    """A sound vector set with its result: the task, and its main score by split and subset. `content` is in hex."""
+
+    texts: int
+    dimension: int
+    content: str
+    task: str
+    type: str
+    main_score: str
+    scores: dict[str, float | None]
+
+
+def check_vector_sets(
+    root: Path, artefacts: Iterable[VectorSetArtefact], digests: Mapping[str, FileDigest]
+) -> tuple[dict[str, CheckedVectors], list[Finding]]:
+    """The sound vector sets with a result, by key; and what is wrong with any of them, or between it and its result.
+
+    `digests` has the files that are there, by their paths in the project that `root` is, or is laid out like. Raises
+    CannotCheck without pyarrow.
+    """
+    sound, findings = dict[str, CheckedVectors](), list[Finding]()
+    for artefact in artefacts:
+        result, wrong = read_result(root, artefact) if artefact.metrics in digests else (None, [])
+        said = result.vectors if result else None
+        expected = ExaminedVectors(said.texts, artefact.model_entry.dimension, said.content[7:]) if said else None
+        examined = None
+        if artefact.vectors in digests:
+            examined, more = examine_vector_set(root / artefact.vectors, artefact.vectors, expected)
+            wrong += more
+        findings += wrong
+        if examined and result and not wrong:
+            sound[artefact.key] = CheckedVectors(
+                **examined._asdict(),
+                task=result.task,
+                type=result.type,
+                main_score=result.main_score,
+                scores=result.main_scores(),
+            )
+    return sound, findings
+
+
+def read_result(root: Path, artefact: VectorSetArtefact) -> tuple[TaskScores | None, list[Finding]]:
+    """The result beside a vector set, and where it is of other inputs than are pinned."""
+    path = artefact.metrics
+    try:
+        result = convert(load_json(read_small(root / path, Limit.DOCUMENT), path), TaskScores, path)
+    except (BadConfiguration, OSError) as error:
+        return None, [Finding("malformed", path, f"{error}; run: dvc repro")]
+    message, used = "the result is of another pin; run: dvc repro", (("dataset", result.dataset), ("model", result.model))
+    compared = [
+        (f"{path}: {kind}.{field}", value, said.get(field))
+        for (kind, said), (_, pin) in zip(used, artefact.pins, strict=True)
+        if pin is not None
+        for field, value in (("digest", pin.digest()), ("id", pin.id), ("commit", pin.commit))
+    ]
+    return result, [
+        Finding("lock-stale", subject, message, str(value), str(said)) for subject, value, said in compared if value != said
+    ]
