@@ -13,7 +13,7 @@ from aqea_registry.base.files import locked, write_bytes
 from aqea_registry.base.findings import Unchecked
 from aqea_registry.base.progress import Reporter
 from aqea_registry.claims import measurements
-from aqea_registry.claims.binding import Bound, bind
+from aqea_registry.claims.binding import bind
 from aqea_registry.claims.import_claims import ImportedClaims, ReadPage, merge_page, outcome, read_page
 from aqea_registry.claims.ledger import FOLDER, Claim, Evaluation, Measurement, read_ledgers, render_ledger
 from aqea_registry.claims.lint_claims import moved
@@ -54,7 +54,9 @@ def bind_claims(
     page = read_page(project, path, into, model, None)
     recomputed, unsound = recompute(project.run, project.artefacts, report)
     scores = {key: found for key, found in recomputed.items() if isinstance(found, Metrics)}
-    there = _there(project.root, page)
+    ledgers, name = read_ledgers(project.root)[0], Path(page.ledger).stem
+    own = {name: ledgers[name].document.sha256 == page.document.sha256} if name in ledgers else {}
+    there = bind(page.text, scan(page.text, kind_of(path.suffix, page.text)), ledgers, own)
     fits = _fits(
         page, there.free, measurements.run_of(project.artefacts, {key: asdict(found) for key, found in scores.items()})
     )
@@ -64,11 +66,11 @@ def bind_claims(
     with locked(project.root / FOLDER) if write else nullcontext():
         old, merged = merge_page(project.root, page, model=model)
         results = dict(merged.ledger.results)
-        known = [(name, resolve_result(result, project.params, project.lock)) for name, result in results.items()]
-        binder = _Binder({found.key: name for name, found in known if isinstance(found, Resolved)}, choose, {}, [])
-        claims = tuple(binder.claims(page, merged, fits, there.lines.get(Path(page.ledger).stem, {})))
-        for key, name in binder.names.items():
-            results.setdefault(name, Evaluation(dataset=project.artefacts[key].dataset, model=project.artefacts[key].model))
+        known = [(key, resolve_result(result, project.params, project.lock)) for key, result in results.items()]
+        binder = _Binder({found.key: key for key, found in known if isinstance(found, Resolved)}, choose, {}, [])
+        claims = tuple(binder.claims(page, merged, fits, there.lines.get(name, {})))
+        for key, result in binder.names.items():
+            results.setdefault(result, Evaluation(dataset=project.artefacts[key].dataset, model=project.artefacts[key].model))
         ledger = replace(merged.ledger, results=results, claims=claims)
         written = write and old != ledger and write_bytes(project.root / page.ledger, render_ledger(ledger))
     had = {claim.id for claim in (old.claims if old else ()) if claim.kind != "unbound"}
@@ -82,13 +84,6 @@ def bind_claims(
         asked=binder.asked,
         unbound=sum(claim.kind == "unbound" for claim in claims),
     )
-
-
-def _there(root: Path, page: ReadPage) -> Bound:
-    """Where a document prints the claims of ledgers, and which of its numbers are none."""
-    ledgers, name = read_ledgers(root)[0], Path(page.ledger).stem
-    own = {name: ledgers[name].document.sha256 == page.document.sha256} if name in ledgers else {}
-    return bind(page.text, scan(page.text, kind_of(page.path.suffix, page.text)), ledgers, own)
 
 
 def _fits(page: ReadPage, numbers: Sequence[NumberSpan], run: RunScores) -> dict[str, Fit]:

@@ -7,7 +7,6 @@ import re
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
-from itertools import islice
 from typing import NamedTuple
 
 import msgspec
@@ -49,7 +48,7 @@ class Bound(NamedTuple):
 def bind(text: str, scan: Scan, ledgers: Mapping[str, Ledger], own: Mapping[str, bool]) -> Bound:
     """Bind a document's numbers to the claims of all ledgers. `own`: this document's, and whether it has their bytes."""
     starts = line_starts(text)
-    marked = _Marked(text, scan, starts, ledgers, own)
+    marked = _Marked(text, scan, starts, [number.start for number in scan.numbers], ledgers, own)
     for marker in scan.markers:
         marked.take(marker)
     faults, lines = list(marked.faults), dict(marked.lines)
@@ -63,7 +62,9 @@ def bind(text: str, scan: Scan, ledgers: Mapping[str, Ledger], own: Mapping[str,
             if line is None or (same and claim.at.line not in (None, line)):
                 if claim.id in lines[name]:
                     continue
-                faults.append(_gone(name, claim, same))
+                where = f"at line {claim.at.line}" if same and claim.at.line else "in the document"
+                message = f"{name}:{claim.id} is no longer {where}"
+                faults.append(Fault("claim-stale", claim.at.line or 1, 1, message, f"{name}:{claim.id}", claim.text))
             if offset is not None and line is not None:
                 spans.append((offset, offset + len(claim.text)))
                 lines[name][claim.id] = line
@@ -71,11 +72,16 @@ def bind(text: str, scan: Scan, ledgers: Mapping[str, Ledger], own: Mapping[str,
     results = [(index, number) for index, number in enumerate(scan.numbers) if number.why is not None]
     examples, free = 0, []
     for index, number in results:
-        if index in marked.examples or (scan.examples and _within(number, scan.examples)):
+        if index in marked.examples or _is_within(number, scan.examples):
             examples += 1
-        elif index not in marked.bound and not (spans and _overlaps(number, spans)):
+        elif index not in marked.bound and not _is_within(number, spans):
             free.append(number)
-    faults += _unbound(free, starts)
+    for number in free[:MOST]:
+        message = f"{number.text} looks like a result ({number.why}), bound to no claim"
+        faults.append(Fault("claim-unbound", *_at(starts, number.start), message))
+    if len(free) > MOST:
+        message = f"and {len(free) - MOST} more numbers from here on are bound to no claim"
+        faults.append(Fault("claim-unbound", *_at(starts, free[MOST].start), message))
     if scan.open is not None:
         faults.append(Fault("malformed", *_at(starts, scan.open), "`examples` begins here and has no end"))
     if scan.rest is not None:
@@ -85,28 +91,29 @@ def bind(text: str, scan: Scan, ledgers: Mapping[str, Ledger], own: Mapping[str,
     return Bound(len(results), len(results) - examples - len(free), examples, tuple(faults), lines, tuple(free), marked.bound)
 
 
-class _Marked:
+class _Marked(msgspec.Struct):
     """The numbers that markers have taken. A marker takes numbers before it on its line, or inside it."""
 
-    def __init__(
-        self, text: str, scan: Scan, starts: Sequence[int], ledgers: Mapping[str, Ledger], own: Mapping[str, bool]
-    ) -> None:
-        self._text, self._scan, self._starts, self._ledgers, self._own = text, scan, starts, ledgers, own
-        self._offsets = [number.start for number in scan.numbers]
-        self._claims: dict[str, dict[str, Claim]] = {}  # by ledger and id
-        self._macros: dict[str, str] = {}  # the claims of macros, where a document has some
-        self._from = 0  # the end of the marker before
-        self.bound: dict[int, str] = {}  # numbers, and what they are marked as
-        self.examples: set[int] = set()
-        self.lines: dict[str, dict[str, int]] = {}  # of the claims that are named, by ledger and id
-        self.faults: list[Fault] = []
+    text: str
+    scan: Scan
+    starts: Sequence[int]
+    offsets: Sequence[int]  # of the numbers
+    ledgers: Mapping[str, Ledger]
+    own: Mapping[str, bool]
+    before: int = 0  # the end of the marker before
+    bound: dict[int, str] = {}  # numbers, and what they are marked as
+    examples: set[int] = set()
+    lines: dict[str, dict[str, int]] = {}  # of the claims that are named, by ledger and id
+    faults: list[Fault] = []
+    claims: dict[str, dict[str, Claim]] = {}  # by ledger and id
+    macros: dict[str, str] = {}  # the claims of macros, where a document has some
 
     def take(self, marker: Marker) -> None:
         """Give a marker its numbers."""
-        line = self._starts[bisect_right(self._starts, marker.start) - 1]
-        left, right = marker.inside or (max(line, self._from), marker.start)
-        near = range(bisect_left(self._offsets, left), bisect_left(self._offsets, right))
-        self._from = self._from if marker.prints else marker.end
+        line = self.starts[bisect_right(self.starts, marker.start) - 1]
+        left, right = marker.inside or (max(line, self.before), marker.start)
+        near = range(bisect_left(self.offsets, left), bisect_left(self.offsets, right))
+        self.before = self.before if marker.prints else marker.end
         if not marker.claims:
             self.examples.update(self._last(near, right, 1))
             return
@@ -116,7 +123,7 @@ class _Marked:
         numbers = self._last(near, right, len(marker.claims))
         unmatched = []
         for name, claim in named:
-            index = next((index for index in numbers if claim and matches(self._scan.numbers[index], claim)), None)
+            index = next((index for index in numbers if claim and matches(self.scan.numbers[index], claim)), None)
             if index is None:
                 unmatched.append((name, claim))
             else:
@@ -125,65 +132,56 @@ class _Marked:
         for name, claim in unmatched:
             index = numbers.pop(0) if numbers else None
             self.bound |= {} if index is None else {index: name}
-            if claim is not None:
-                self.faults.append(self._other(name, claim, marker, index))
+            if claim is not None and index is None:
+                message = f"there is no number before the marker of {name}, which prints {claim.text}"
+                self.faults.append(Fault("claim-stale", *_at(self.starts, marker.start), message, name, claim.text))
+            elif claim is not None and index is not None:
+                number, message = self.scan.numbers[index], f"the number is marked as {name}, which prints another number"
+                place = _at(self.starts, number.start)
+                self.faults.append(Fault("claim-stale", *place, message, name, claim.text, number.text))
 
     def _last(self, near: range, right: int, count: int) -> list[int]:
         """The last `count` numbers before a marker: the one beside it, whatever it looks like, else those like results."""
-        results = [index for index in near if self._scan.numbers[index].why is not None]
+        results = [index for index in near if self.scan.numbers[index].why is not None]
         if count == 1 and near:
-            between = self._text[self._scan.numbers[near[-1]].stop : right]
+            between = self.text[self.scan.numbers[near[-1]].stop : right]
             if len(between) < 40 and not any(map(str.isalnum, between)):
                 return [near[-1]]
         return (results if len(results) >= count else list(near))[-count:]
 
     def _claim(self, name: str, marker: Marker) -> Claim | None:
         """The claim that a marker names; a fault if there is none."""
-        if name.startswith("\\"):  # a macro of the export
-            name = self._macro(name)
+        if name.startswith("\\"):  # a macro of the export; it stays if it is of no claim
+            if not self.macros:
+                names = [f"{ledger}:{claim.id}" for ledger in self.ledgers for claim in self.ledgers[ledger].claims]
+                self.macros |= {macro: name for name, macro in macro_names(names).items()}
+            name = self.macros.get(name, name)
         first, colon, rest = name.partition(":")
-        for ledger in [first] if colon else self._own:
-            if ledger in self._ledgers and ledger not in self._claims:
-                self._claims[ledger] = {claim.id: claim for claim in self._ledgers[ledger].claims}
-            claim = self._claims.get(ledger, {}).get(rest if colon else name)
+        for ledger in [first] if colon else self.own:
+            if ledger in self.ledgers and ledger not in self.claims:
+                self.claims[ledger] = {claim.id: claim for claim in self.ledgers[ledger].claims}
+            claim = self.claims.get(ledger, {}).get(rest if colon else name)
             if claim is not None:
-                self.lines.setdefault(ledger, {})[claim.id] = bisect_right(self._starts, marker.start)
+                self.lines.setdefault(ledger, {})[claim.id] = bisect_right(self.starts, marker.start)
                 return claim
         what = "macro is" if name.startswith("\\") else "marker names"
         message = f"the {what} {name}, and no ledger has such a claim"
-        self.faults.append(Fault("claim-unbound", *_at(self._starts, marker.start), message, claim=name))
+        self.faults.append(Fault("claim-unbound", *_at(self.starts, marker.start), message, claim=name))
         return None
-
-    def _macro(self, macro: str) -> str:
-        """The claim, LEDGER:ID, whose number a macro of the export prints; the macro if there is none."""
-        if not self._macros:
-            names = [f"{name}:{claim.id}" for name, ledger in self._ledgers.items() for claim in ledger.claims]
-            self._macros = {macro: name for name, macro in macro_names(names).items()}
-        return self._macros.get(macro, macro)
-
-    def _other(self, name: str, claim: Claim, marker: Marker, index: int | None) -> Fault:
-        if index is None:
-            message = f"there is no number before the marker of {name}, which prints {claim.text}"
-            return Fault("claim-stale", *_at(self._starts, marker.start), message, name, claim.text)
-        number = self._scan.numbers[index]
-        message = f"the number is marked as {name}, which prints another number"
-        return Fault("claim-stale", *_at(self._starts, number.start), message, name, claim.text, number.text)
 
 
 def macro_names(names: Sequence[str]) -> dict[str, str]:
     """A macro for each LEDGER:ID: `aqea` and its words, capitalised and closed up, digits spelled out."""
-    plain = {name: "\\aqea" + "".join(map(_spelled, re.findall(r"[a-z]+|[0-9]+", name.lower()))) for name in names}
+    words = {name: re.findall(r"[a-z]+|[0-9]+", name.lower()) for name in names}
+    spelled = {
+        name: [re.sub("[0-9]", lambda d: DIGITS[int(d[0])], part).capitalize() for part in words[name]] for name in names
+    }
+    plain = {name: "\\aqea" + "".join(parts) for name, parts in spelled.items()}
     shared = Counter(plain.values())
-    return {name: macro if shared[macro] == 1 else macro + _letters(name) for name, macro in plain.items()}
-
-
-def _spelled(word: str) -> str:
-    return re.sub("[0-9]", lambda digit: DIGITS[int(digit[0])], word).capitalize()
-
-
-def _letters(name: str) -> str:
-    """Six letters that only this name has."""
-    return "X" + "".join(chr(ord("a") + byte % 26) for byte in hashlib.sha256(name.encode()).digest()[:6])
+    for name, macro in plain.items():
+        if shared[macro] > 1:  # six letters that only this name has
+            plain[name] += "X" + "".join(chr(ord("a") + byte % 26) for byte in hashlib.sha256(name.encode()).digest()[:6])
+    return plain
 
 
 def matches(number: NumberSpan, claim: Claim) -> bool:
@@ -249,49 +247,17 @@ def _occurrences(text: str, wanted: Iterable[str]) -> dict[str, list[int]]:
             if found or "," not in spelled:
                 continue
             spelled = spelled.replace(",", "{,}")
-        start = text.find(spelled)
-        while start >= 0:
-            if _stands_alone(text, start, start + len(spelled)):
-                found.append(start)
-            start = text.find(spelled, start + 1)
+        before = r"(?<![^\W_])(?<!\d[.,])" if spelled[0].isdigit() else r"(?<![^\W\d_])" if spelled[0].isalpha() else ""
+        behind = r"(?!\d|[.,]\d)" if spelled[-1].isdigit() else r"(?![^\W\d_])" if spelled[-1].isalpha() else ""
+        places = re.finditer(before + re.escape(spelled) + behind, text) if spelled in text else ()
+        found += [place.start() for place in places]
     return offsets
 
 
-def _stands_alone(text: str, start: int, end: int) -> bool:
-    before, behind = text[start - 1 : start], text[end : end + 1]
-    if text[start].isdigit() and (before.isalnum() or (before in (".", ",") and text[start - 2 : start - 1].isdigit())):
-        return False
-    if text[end - 1].isdigit() and (behind.isdigit() or (behind in (".", ",") and text[end + 1 : end + 2].isdigit())):
-        return False
-    return not (before.isalpha() and text[start].isalpha()) and not (behind.isalpha() and text[end - 1].isalpha())
-
-
-def _gone(ledger: str, claim: Claim, same: bool) -> Fault:
-    where = f"at line {claim.at.line}" if same and claim.at.line else "in the document"
-    message = f"{ledger}:{claim.id} is no longer {where}"
-    return Fault("claim-stale", claim.at.line or 1, 1, message, f"{ledger}:{claim.id}", claim.text)
-
-
-def _unbound(free: Sequence[NumberSpan], starts: Sequence[int]) -> list[Fault]:
-    faults = [
-        Fault("claim-unbound", *_at(starts, span.start), f"{span.text} looks like a result ({span.why}), bound to no claim")
-        for span in islice(free, MOST)
-    ]
-    if len(free) > MOST:
-        message = f"and {len(free) - MOST} more numbers from here on are bound to no claim"
-        faults.append(Fault("claim-unbound", *_at(starts, free[MOST].start), message))
-    return faults
-
-
-def _overlaps(number: NumberSpan, spans: Sequence[tuple[int, int]]) -> bool:
-    at = bisect_right(spans, (number.start, 1 << 62))
-    before, behind = spans[at - 1 : at] if at else [], spans[at : at + 1]
-    return any(start < number.end and number.start < end for start, end in (*before, *behind))
-
-
-def _within(number: NumberSpan, stretches: Sequence[tuple[int, int]]) -> bool:
-    at = bisect_right(stretches, (number.start, 1 << 62)) - 1
-    return at >= 0 and number.start < stretches[at][1]
+def _is_within(number: NumberSpan, spans: Sequence[tuple[int, int]]) -> bool:
+    """Whether one of the spans, in order, has a part of a number."""
+    at = bisect_left(spans, (number.end, 0))
+    return at > 0 and number.start < spans[at - 1][1]
 
 
 def _at(starts: Sequence[int], offset: int) -> tuple[int, int]:

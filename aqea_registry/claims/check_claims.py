@@ -24,7 +24,6 @@ from aqea_registry.claims.quantity import Basis
 from aqea_registry.claims.resolving import Resolved
 from aqea_registry.documents.numbers import Unit
 from aqea_registry.project.artefact import CatalogueEntry
-from aqea_registry.project.lock import PinnedFile
 from aqea_registry.project.project import CACHE, Project, RunRecord, Scope
 from aqea_registry.sources.fetch import pinned_folder, wrong_bytes
 from aqea_registry.sources.kinds import sources_of
@@ -70,9 +69,8 @@ def check_claims(
     bound = {name: resolving.resolve_results(ledger, project.params, project.lock) for name, ledger in ledgers.items()}
     scores, unsound = _scores(project.run, _wanted(ledgers, bound), verified, report)
     quotations = Quotations(project.run, project.catalogue, scope)
-    judge = _Judge(ledgers, bound, scores, quotations, outdated)
-    if fill:
-        judge.fill = {name for name, ledger in chosen.items() if not ledger.document.published and states[name] != "stale"}
+    mended = {name for name, ledger in chosen.items() if not ledger.document.published and states[name] != "stale"}
+    judge = _Judge(ledgers, bound, scores, quotations, outdated, mended if fill else set(), Terms(ledgers))
     verdicts = [verdict for verdict in judge.verdicts() if verdict.ledger in chosen]
     return CheckedClaims(
         verdicts=tuple(verdicts),
@@ -111,78 +109,74 @@ def nothing_judged(checked: CheckedClaims) -> CannotCheck | None:
     return CannotCheck(f"none of {len(checked.verdicts)} claims could be checked, first {first.name}: {first.message}")
 
 
-class _Judge:
-    """The claims of all ledgers, and everything that they can rest on."""
+class _Judge(msgspec.Struct):
+    """The claims of all ledgers, and everything that they can rest on. Those of ledgers to `fill` are judged as filled in."""
 
-    def __init__(
-        self,
-        ledgers: Mapping[str, Ledger],
-        bound: Mapping[str, Mapping[str, Resolved | Unchecked]],
-        scores: Scores,
-        quotations: Quotations,
-        stale: Mapping[str, str],
-    ) -> None:
-        self._ledgers, self._bound, self._scores, self._quotations, self._stale = ledgers, bound, scores, quotations, stale
-        self._terms = Terms(ledgers)
-        self.fill: Collection[str] = ()  # ledgers whose claims are judged as their evidence fills them in
-        self._rests_on: dict[str, list[str]] = {}  # the claims that each claim is computed from or quotes
-        self._expressions: dict[str, Expression] = {}
-        self._wrong: dict[str, Unchecked] = {}
+    ledgers: Mapping[str, Ledger]
+    bound: Mapping[str, Mapping[str, Resolved | Unchecked]]
+    scores: Scores
+    quotations: Quotations
+    stale: Mapping[str, str]
+    fill: Collection[str]
+    terms: Terms
+    rests_on: dict[str, list[str]] = {}  # the claims that each claim is computed from or quotes
+    expressions: dict[str, Expression] = {}
+    wrong: dict[str, Unchecked] = {}
 
     def verdicts(self) -> list[Verdict]:
         """The verdict on every claim, in the order of the ledgers."""
-        claims = {f"{name}:{claim.id}": (name, claim) for name, ledger in self._ledgers.items() for claim in ledger.claims}
-        self._rests_on = {own: self._references(own, name, claim) for own, (name, claim) in claims.items()}
-        order, circles = judging.in_order(self._rests_on)
+        claims = {f"{name}:{claim.id}": (name, claim) for name, ledger in self.ledgers.items() for claim in ledger.claims}
+        self.rests_on = {own: self._references(own, name, claim) for own, (name, claim) in claims.items()}
+        order, circles = judging.in_order(self.rests_on)
         for circle in circles:
             for place, own in enumerate(circle):
                 names = [circle[(place + step) % len(circle)] for step in range(min(len(circle), NAMED) + 1)]
                 more = f" rests on ..., {len(circle)} claims" if len(circle) > NAMED else ""
-                self._wrong[own] = Unchecked(MALFORMED, f"a circle: {' rests on '.join(names)}{more}")
+                self.wrong[own] = Unchecked(MALFORMED, f"a circle: {' rests on '.join(names)}{more}")
         done: dict[str, Verdict] = {}
         for own in order:
             name, claim = claims[own]
             found = self._evidence(own, name, claim)
             verdict = judging.judge_claim(name, claim, found)
             if name in self.fill and (filled := judging.filled(verdict, found)) is not None:
-                self._terms.put(own, filled)
+                self.terms.put(own, filled)
                 verdict = judging.judge_claim(name, filled, found)
-            why = self._stale.get(own) or self._stale.get(name)
+            why = self.stale.get(own) or self.stale.get(name)
             done[own] = judging.outdated(verdict, why) if why else verdict
-            self._terms.settle(own, judging.basis_of(done[own]), judging.correction(verdict, found))
+            self.terms.settle(own, judging.basis_of(done[own]), judging.correction(verdict, found))
         return [done[own] for own in claims]
 
     def _references(self, own: str, ledger: str, claim: Claim) -> list[str]:
         """The claims that a claim rests on; what is wrong with how it names them is kept."""
         try:
             if claim.derived is not None:
-                self._expressions[own] = read_expression(claim.derived)
-                named = references(self._expressions[own])
+                self.expressions[own] = read_expression(claim.derived)
+                named = references(self.expressions[own])
                 if not named:
                     raise BadExpression("it names no claim")
             else:
                 named = [parse_reference(claim.quoted.claim)] if claim.quoted and claim.quoted.claim is not None else []
                 if any(reference.glob for reference in named):
                     raise BadExpression(f"{str(named[0])!r} stands for several claims")
-            return list(dict.fromkeys(name for reference in named for name in self._terms.find(reference, ledger, own)))
+            return list(dict.fromkeys(name for reference in named for name in self.terms.find(reference, ledger, own)))
         except BadExpression as error:
-            self._wrong[own] = Unchecked(MALFORMED, str(error))
+            self.wrong[own] = Unchecked(MALFORMED, str(error))
             return []
 
     def _evidence(self, own: str, ledger: str, claim: Claim) -> Evidence | Unchecked | None:
-        if own in self._wrong:
-            return self._wrong[own]
+        if own in self.wrong:
+            return self.wrong[own]
         if claim.measured is not None:
-            return evidence.measured(claim, self._ledgers[ledger].results, self._bound[ledger], self._scores)
+            return evidence.measured(claim, self.ledgers[ledger].results, self.bound[ledger], self.scores)
         if claim.derived is not None:
-            return evidence.derived(self._expressions[own], ledger, own, self._terms)
+            return evidence.derived(self.expressions[own], ledger, own, self.terms)
         if claim.quoted is None:
             return None
         if claim.quoted.source is not None:
             return Unchecked("no-source", f"it quotes {claim.quoted.source[:200]}, which is not part of the project")
         if claim.quoted.file is not None:
-            return self._quotations.value(claim.quoted, claim.unit)
-        return evidence.quoted_claim(claim.unit, self._rests_on[own][0], self._terms)
+            return self.quotations.value(claim.quoted, claim.unit)
+        return evidence.quoted_claim(claim.unit, self.rests_on[own][0], self.terms)
 
 
 def _chosen(ledgers: Mapping[str, Ledger], only: Sequence[str], findings: Sequence[Finding]) -> dict[str, Ledger]:
@@ -306,31 +300,23 @@ class Quotations:
         if self._scope is Scope.RELEASE:  # some machines have it and others do not
             return Unchecked("missing-file", f"{path} of {name} is not in the checkout; run: aqea-registry claims check")
         wrong: list[Finding] = []
-        copies: list[tuple[str, Path | None]] = [
-            ("its checked copy", pinned_folder(pin, self._run.root / CACHE / "pinned") / path)
-        ]
+        copies = {"its checked copy": pinned_folder(pin, self._run.root / CACHE / "pinned") / path}
         for source in sources_of(wanted, pin.commit):
             with suppress(OSError):
-                copies.append((source.spec, source.local(path) if source.present() else None))
-        for spec, copy in copies:
-            content = _pinned_content(copy, pin.files[path]) if copy is not None else None
-            if isinstance(content, bytes):
-                return content
-            if content is not None:
-                wrong.append(wrong_bytes(f"{name}: {path} from {spec}", pin.files[path], content))
+                copies |= {source.spec: copy} if source.present() and (copy := source.local(path)) is not None else {}
+        for spec, copy in copies.items():
+            try:
+                content = read_small(copy, Limit.DOCUMENT)
+                sha256 = hashlib.sha256(content).hexdigest()
+                if (sha256, len(content)) == (pin.files[path].sha256, pin.files[path].size):
+                    return content
+                actual = f"{sha256} ({len(content)} bytes)"
+            except TooLarge as error:
+                actual = str(error.strerror)
+            except OSError:
+                continue
+            wrong.append(wrong_bytes(f"{name}: {path} from {spec}", pin.files[path], actual))
         self.findings += wrong
         if wrong:
             return Unchecked("broken-chain", f"{wrong[0].subject}: {wrong[0].message}")
         return Unchecked("missing-file", f"no source on this machine has {path} of {name}")
-
-
-def _pinned_content(path: Path, file: PinnedFile) -> bytes | str | None:
-    """The pinned bytes; a description of other bytes; None without a file."""
-    try:
-        content = read_small(path, Limit.DOCUMENT)
-    except TooLarge as error:
-        return str(error.strerror)
-    except OSError:
-        return None
-    sha256 = hashlib.sha256(content).hexdigest()
-    return content if (sha256, len(content)) == (file.sha256, file.size) else f"{sha256} ({len(content)} bytes)"

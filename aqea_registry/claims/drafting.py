@@ -34,7 +34,6 @@ FORUMS = (
 )
 
 _NOT_A_NUMBER = re.compile(r"[-+]?(nan|inf(inity)?)|[-–—]+|n\.?/?a\.?", re.IGNORECASE)
-_PLAIN = re.compile(r"-?[0-9]{1,20}(?:\.[0-9]{1,30})?")
 _GROUP = re.compile(r"[-+−]?[1-9]\d{0,2},\d{3}(?![\d,])")
 _COMMA = re.compile(r"[^\w(\[]*\d+,\d")
 _RUN = re.compile(r"\b(?:run|seed|fold|trial|shots?|k|epoch|step)\b", re.IGNORECASE)
@@ -73,8 +72,6 @@ def slug(text: str, otherwise: str) -> str:
 
 def read_number(text: str) -> tuple[str, bool] | None:
     """A cell's number as printed, and whether a percent sign follows; None if it is not a finite number."""
-    if _PLAIN.fullmatch(text):  # most are this simple
-        return text, False
     number = text.strip().removesuffix("%").rstrip()
     try:
         parse_number(number, "number")

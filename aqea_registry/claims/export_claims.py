@@ -166,7 +166,13 @@ def _eval_results(run: RunRecord, publish: Publish, scores: Sequence[Scored]) ->
 def latex_text(verdicts: Sequence[Verdict], given: Collection[str] = ()) -> str:
     """The file: one line per claim, with its status and location. Names in `given` rest on vectors that were given."""
     names = macro_names([verdict.name for verdict in verdicts])
-    lines = [_line(verdict, names[verdict.name], verdict.name in given) for verdict in verdicts]
+    lines = []
+    for verdict in verdicts:
+        name, value, line = verdict.name, verdict.claim.value, verdict.claim.at.line
+        status = ", ".join(filter(None, (verdict.state, verdict.ground or verdict.reason, "given vectors" * (name in given))))
+        doubt = f"\\aqea@doubt{{{name}}}{{{verdict.state}}}" if verdict.state in DOUBTFUL else ""
+        number = f"{{{doubt}{'??' if value is None else escaped(value)}}}"
+        lines.append(f"\\aqea@set{{{name}}}{{{names[name]}}}{number} % {status}; {f'line {line}' if line else 'no line'}")
     doubtful = sum(verdict.state in DOUBTFUL for verdict in verdicts)
     if doubtful:
         count = f"{doubtful} of {len(verdicts)} claims are contradicted or rest on nothing"
@@ -236,15 +242,6 @@ def _json_text(verdicts: Sequence[Verdict], given: Collection[str]) -> str:
             "at": msgspec.to_builtins(claim.at),
         }
     return json.dumps(ledgers, indent=2) + "\n"  # ASCII: the same bytes under every locale
-
-
-def _line(verdict: Verdict, macro: str, given: bool) -> str:
-    claim = verdict.claim
-    value = escaped(claim.value) if claim.value is not None else "??"
-    status = ", ".join(filter(None, (verdict.state, verdict.ground or verdict.reason, "given vectors" * given)))
-    doubt = f"\\aqea@doubt{{{verdict.name}}}{{{verdict.state}}}" if verdict.state in DOUBTFUL else ""
-    line = f"line {claim.at.line}" if claim.at.line else "no line"
-    return f"\\aqea@set{{{verdict.name}}}{{{macro}}}{{{doubt}{value}}} % {status}; {line}"
 
 
 def _number(claim: Claim) -> int | float | None:

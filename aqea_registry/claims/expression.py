@@ -10,12 +10,13 @@ A number in the expression itself is exact and takes the unit of what it is comp
 from __future__ import annotations
 
 import ast
+import fnmatch
+import operator
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from fnmatch import translate
 from fractions import Fraction
-from functools import partial
+from functools import partial, reduce
 from typing import NamedTuple
 
 from aqea_registry.claims import quantity
@@ -28,22 +29,22 @@ DEEPEST = 30  # parentheses within parentheses
 OPERATIONS = 2_500  # in one expression: Python's own limit differs from version to version
 
 _OPERATIONS: dict[type[ast.AST], Callable[[Quantity, Quantity], Quantity]] = {
-    ast.Add: quantity.add,
-    ast.Sub: quantity.subtract,
-    ast.Mult: quantity.multiply,
-    ast.Div: quantity.divide,
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
 }
 # The fewest and the most arguments of each function, and what it computes.
 _FUNCTIONS: dict[str, tuple[int, int | None, Callable[..., Quantity]]] = {
-    "sum": (1, None, lambda *values: quantity.total(values)),
+    "sum": (1, None, lambda *values: reduce(operator.add, values)),
     "mean": (1, None, lambda *values: quantity.mean(values)),
     "min": (1, None, lambda *values: quantity.extreme(values, largest=False)),
     "max": (1, None, lambda *values: quantity.extreme(values, largest=True)),
     "count": (1, None, lambda *terms: quantity.exact(Fraction(len(terms)), "count")),
     "rank": (2, None, lambda value, *others: quantity.rank(value, others)),
-    "difference": (2, 2, quantity.subtract),
+    "difference": (2, 2, operator.sub),
     "ratio": (2, 2, quantity.ratio),
-    "abs": (1, 1, quantity.absolute),
+    "abs": (1, 1, abs),
     **{str(unit): (1, 1, partial(quantity.converted, unit=unit)) for unit in quantity.CONVERSIONS},
 }
 
@@ -220,7 +221,7 @@ class _Evaluation(NamedTuple):
                 value = self._call(node.func.id, node.args)
             else:
                 value = _value(self._terms([node])[0])
-        return quantity.negative(value) if minus else value
+        return -value if minus else value
 
     def _call(self, function: str, arguments: Sequence[ast.expr]) -> Quantity:
         terms = self._terms(arguments)
@@ -278,7 +279,11 @@ class Terms:
             if reference.id not in claims:
                 raise BadExpression(f"column {reference.at}: {among} has no claim {reference.id!r}")
             return [f"{among}:{reference.id}"]
-        names = [name for name in self._matching(among, reference.id) if name != own]
+        key = (among, reference.id)
+        if key not in self._globs:  # each is looked for once
+            self._spend(len(claims))
+            self._globs[key] = [f"{among}:{id_}" for id_ in fnmatch.filter(claims, reference.id)]
+        names = [name for name in self._globs[key] if name != own]
         self._spend(len(names))
         if not names:
             raise BadExpression(f"column {reference.at}: no other claim of {among} is matched by {reference.id!r}")
@@ -308,14 +313,6 @@ class Terms:
     def settle(self, name: str, basis: Basis, correction: Correction | None) -> None:
         """Keep what was found out about a claim, for those that rest on it."""
         self._terms[name] = self.term(name)._replace(basis=basis, correction=correction)
-
-    def _matching(self, ledger: str, pattern: str) -> list[str]:
-        """The names that a glob matches, in the order of the ledger. Each glob is looked for once."""
-        if (ledger, pattern) not in self._globs:
-            self._spend(len(self._claims[ledger]))
-            match = re.compile(translate(pattern)).match
-            self._globs[ledger, pattern] = [f"{ledger}:{id_}" for id_ in self._claims[ledger] if match(id_)]
-        return self._globs[ledger, pattern]
 
     def _spend(self, amount: int) -> None:
         self._left -= amount

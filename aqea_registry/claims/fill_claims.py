@@ -86,15 +86,12 @@ def fill_claims(
                 pages[file] = _page(path, file, own, old, new, values)
         except CannotCheck as error:
             findings.append(Finding("unreadable", file, str(error)))
-    findings += [_unmarked(file, changes[own]) for file, page in pages.items() for own in changes if own in page.otherwise]
+    for file, change in ((file, changes[own]) for file, page in pages.items() for own in changes if own in page.otherwise):
+        message = f"{change.claim} has no marker there: write {change.new}, which its evidence gives, for {change.old}"
+        findings.append(Finding("claim-stale", f"{file}, {change.at}", message, change.new, change.old, file))
     written = _write(project.root, old, new, pages) if write else ()
     shown = (*changes.values(), *(change for page in pages.values() for change in page.changes))
     return FilledClaims(changes=shown, findings=tuple(findings), notes=checked.notes, written=written)
-
-
-def _unmarked(file: str, change: FilledNumber) -> Finding:
-    message = f"{change.claim} has no marker there: write {change.new}, which its evidence gives, for {change.old}"
-    return Finding("claim-stale", f"{file}, {change.at}", message, change.new, change.old, file)
 
 
 def _page(path: Path, file: str, own: Sequence[str], before: Ledgers, now: Ledgers, values: Mapping[str, Claim]) -> _FilledPage:

@@ -23,10 +23,9 @@ from aqea_registry.claims.ledger import FOLDER, Claim, Document, Ledger, homes, 
 from aqea_registry.claims.merging import Merged, is_of_text, merge
 from aqea_registry.claims.repeats import relate
 from aqea_registry.claims.sentences import claims_of_text, renamed
-from aqea_registry.documents.csv_tables import csv_table
 from aqea_registry.documents.html_tables import html_tables
 from aqea_registry.documents.latex_tables import latex_tables
-from aqea_registry.documents.markdown_tables import markdown_tables
+from aqea_registry.documents.markdown_tables import csv_table, markdown_tables
 from aqea_registry.documents.model_index import FrontMatter, IndexEntry, Metric, read_model_index, split_front_matter
 from aqea_registry.documents.numbers import NotANumber, parse_number
 from aqea_registry.documents.prose import Span, blanked, kind_of

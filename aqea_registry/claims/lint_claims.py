@@ -8,6 +8,7 @@ from os.path import relpath
 from pathlib import Path, PurePosixPath
 
 import msgspec
+from msgspec.structs import replace
 
 from aqea_registry.base.files import Limit, read_small, write_bytes
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, RegistryError, most_severe
@@ -60,10 +61,15 @@ def lint_claims(
         if update and not linted.faults and changed and changed.keys() <= whole:
             for name, ledger in changed.items():
                 write_bytes(home / FOLDER / f"{name}.yaml", render_ledger(ledger))
-            linted = msgspec.structs.replace(linted, updated=tuple(changed))
+            linted = replace(linted, updated=tuple(changed))
         else:
             known = [name for name in changed if ledgers[name].document.sha256]
-            findings += [_changed(linted, name, ledgers[name], alone=not linted.faults) for name in known]
+            then = "when the rest is fixed" if linted.faults else "its claims are all there"
+            for name in known:
+                message = (
+                    f"it has changed since {name} was written; {then}: aqea-registry claims lint --update {linted.document}"
+                )
+                findings.append(Finding("claim-stale", linted.document, message, ledgers[name].document.sha256, linted.sha256))
         for fault in linted.faults:
             subject = f"{linted.document}:{fault.line}:{fault.column}"
             findings.append(Finding(fault.code, subject, fault.message, fault.expected, fault.actual))
@@ -97,7 +103,11 @@ def _lint(root: Path, home: Path, path: Path, ledgers: Mapping[str, Ledger]) -> 
         examples=bound.examples,
         faults=bound.faults,
     )
-    changed = {name: _moved(ledgers[name], sha256, bound.lines[name]) for name, same in own.items() if not same}
+    changed = dict[str, Ledger]()
+    for name in (name for name, same in own.items() if not same):
+        document = replace(ledgers[name].document, sha256=ledgers[name].document.sha256 and sha256)
+        claims = tuple(moved(claim, bound.lines[name]) for claim in ledgers[name].claims)
+        changed[name] = replace(ledgers[name], document=document, claims=claims)
     return linted, {name: ledger for name, ledger in changed.items() if ledger != ledgers[name]}
 
 
@@ -133,18 +143,7 @@ def _is_own(home: Path, real: Path, ledger: Ledger, sha256: str) -> bool:
     return bool(named) and PurePosixPath(ledger.document.file).name == real.name
 
 
-def _moved(ledger: Ledger, sha256: str, lines: Mapping[str, int]) -> Ledger:
-    document = msgspec.structs.replace(ledger.document, sha256=ledger.document.sha256 and sha256)
-    return msgspec.structs.replace(ledger, document=document, claims=tuple(moved(claim, lines) for claim in ledger.claims))
-
-
 def moved(claim: Claim, lines: Mapping[str, int]) -> Claim:
     """The claim at its line among these, by id, if it has one at all."""
     line = claim.at.line and lines.get(claim.id, claim.at.line)
-    return msgspec.structs.replace(claim, at=msgspec.structs.replace(claim.at, line=line))
-
-
-def _changed(linted: Linted, name: str, ledger: Ledger, *, alone: bool) -> Finding:
-    then = "its claims are all there" if alone else "when the rest is fixed"
-    message = f"it has changed since {name} was written; {then}: aqea-registry claims lint --update {linted.document}"
-    return Finding("claim-stale", linted.document, message, ledger.document.sha256, linted.sha256)
+    return replace(claim, at=replace(claim.at, line=line))

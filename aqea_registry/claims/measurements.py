@@ -1,8 +1,7 @@
 """Numbers that the run measured: scores of its pair sets, chosen by value, by names and by place.
 
-A number is looked for among the scores of the dataset, model and metric that its row and column name, or the words around its
-table, or its sentence; what they do not name must be the only one of the run. The numbers of a table are bound where most
-agree, as `relations` says; one alone where chance would not do that, or where its names leave no choice. Pure.
+The numbers of a table are bound where most agree, as `relations` says; one alone where chance would not do that, or where its
+names leave no choice. docs/claims.md has the rules. Pure.
 """
 
 from __future__ import annotations

@@ -109,7 +109,7 @@ def merge(
     gone = [claim.id for claim in old.claims if claim.id not in here and _is_imported(claim) and not still(claim)]
     merged = _in_order([claim for claim in old.claims if not (prune and claim.id in gone)], fresh)
     named = {claim.measured.result for claim in merged if claim.measured is not None}
-    renewed = {key: _result(old.results.get(key), result, model) for key, result in results.items()}
+    renewed = {key: _result(old.results.get(key, result), result, model) for key, result in results.items()}
     rest = {key: result for key, result in old.results.items() if key not in results and key in named}
     changed = {was.id: (was, claim) for was, claim in zip(before, now, strict=True) if was and was.text != claim.text}
     return Merged(
@@ -118,7 +118,12 @@ def merge(
         changed=tuple(changed),
         gone=tuple(gone),
         doubtful=tuple(doubtful),
-        kept={id_: was.text for id_, (was, claim) in changed.items() if _is_by_hand(was, claim)},
+        kept={
+            id_: was.text  # its evidence is not what the import gives
+            for id_, (was, claim) in changed.items()
+            if was.kind != "unbound"
+            and (was.measured, was.derived, was.quoted) != (claim.measured, claim.derived, claim.quoted)
+        },
         now=tuple(now),
     )
 
@@ -156,11 +161,6 @@ def _has_evidence(claim: Claim) -> bool:
     return claim.kind != "unbound" or claim.tolerance is not None or (claim.note is not None and "@" not in claim.id)
 
 
-def _is_by_hand(old: Claim, new: Claim) -> bool:
-    """Whether a claim has evidence that the import did not give it."""
-    return old.kind != "unbound" and (old.measured, old.derived, old.quoted) != (new.measured, new.derived, new.quoted)
-
-
 def _renewed(old: Claim, new: Claim) -> Claim:
     """The old claim as it is printed now. A reading by hand stays as long as the print does."""
     if new.text == old.text:
@@ -178,12 +178,9 @@ def free(claim: Claim, taken: set[str]) -> Claim:
     return replace(claim, id=id_)
 
 
-def _result(old: Evaluation | None, new: Evaluation, model: str | None) -> Evaluation:
+def _result(old: Evaluation, new: Evaluation, model: str | None) -> Evaluation:
     """The dataset as printed; the model as somebody may have spelled it out, unless `model` is given."""
-    if old is None:
-        return new
-    revision = new.model_revision or old.model_revision
-    return replace(new, model=new.model if model else old.model, model_revision=revision)
+    return replace(new, model=new.model if model else old.model, model_revision=new.model_revision or old.model_revision)
 
 
 def is_of_text(claim: Claim) -> bool:

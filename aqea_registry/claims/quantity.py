@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from fractions import Fraction
 from functools import reduce
 from itertools import product
 from typing import Literal, NamedTuple
+
+import msgspec
+from msgspec.structs import replace
 
 from aqea_registry.claims.ledger import Claim
 from aqea_registry.documents.numbers import LARGEST_EXPONENT, NotANumber, PrintedNumber, Unit, parse_number
@@ -31,13 +35,49 @@ class NotComputable(ValueError):
     """The operation has no answer: the message says why."""
 
 
-class Quantity(NamedTuple):
-    """A value with the interval of all that it may stand for. The unit of a bare number in an expression is None."""
+class Quantity(msgspec.Struct, frozen=True):
+    """A value with the interval of all that it may stand for. The unit of a bare number in an expression is None.
+
+    Sums are of one unit; one of two factors is a plain number, a ratio, a fraction or a count; a quotient is of one unit and a
+    ratio, or by something plain. All else raises NotComputable, also where the divisor may be zero.
+    """
 
     value: Fraction
     low: Fraction
     high: Fraction
     unit: Unit | None
+
+    def __add__(self, other: Quantity) -> Quantity:
+        unit = common(self.unit, other.unit)
+        return _checked(self.value + other.value, self.low + other.low, self.high + other.high, unit)
+
+    def __neg__(self) -> Quantity:
+        return Quantity(-self.value, -self.high, -self.low, self.unit)
+
+    def __sub__(self, other: Quantity) -> Quantity:
+        return self + -other
+
+    def __mul__(self, other: Quantity) -> Quantity:
+        units = sorted((self.unit, other.unit), key=lambda unit: _FACTORS.index(unit) if unit in _FACTORS else len(_FACTORS))
+        if units[0] not in _FACTORS:
+            raise NotComputable(f"{self.unit} times {other.unit} is not a unit known here; number(...) converts one of them")
+        corners = [x * y for x, y in product((self.low, self.high), (other.low, other.high))]
+        return _checked(self.value * other.value, min(corners), max(corners), units[1])
+
+    def __truediv__(self, other: Quantity) -> Quantity:
+        if other.low <= 0 <= other.high:
+            known = "is zero" if other.low == other.high else "is so near to zero that it may be zero"
+            raise NotComputable(f"division by zero: the divisor {known}")
+        if other.unit not in _FACTORS and self.unit != other.unit:
+            message = f"{self.unit or 'a number'} divided by {other.unit} is not a unit known here"
+            raise NotComputable(f"{message}; number(...) converts both")
+        unit = self.unit if other.unit is None else "ratio" if self.unit == other.unit else self.unit or "number"
+        corners = [x / y for x, y in product((self.low, self.high), (other.low, other.high))]
+        return _checked(self.value / other.value, min(corners), max(corners), unit)
+
+    def __abs__(self) -> Quantity:
+        ends = sorted((abs(self.low), abs(self.high)))
+        return Quantity(abs(self.value), Fraction(0) if self.low <= 0 <= self.high else ends[0], ends[1], self.unit)
 
 
 Basis = Literal["bytes", "prints"]
@@ -78,70 +118,23 @@ def exact(value: Fraction, unit: Unit | None = None) -> Quantity:
     return Quantity(value, value, value, unit)
 
 
-def add(a: Quantity, b: Quantity) -> Quantity:
-    """The sum of two quantities of one unit. Raises NotComputable."""
-    return _checked(a.value + b.value, a.low + b.low, a.high + b.high, common(a.unit, b.unit))
-
-
-def negative(a: Quantity) -> Quantity:
-    """The quantity with the other sign."""
-    return Quantity(-a.value, -a.high, -a.low, a.unit)
-
-
-def subtract(a: Quantity, b: Quantity) -> Quantity:
-    """The difference of two quantities of one unit. Raises NotComputable."""
-    return add(a, negative(b))
-
-
-def multiply(a: Quantity, b: Quantity) -> Quantity:
-    """The product; one of the two is a plain number, a ratio, a fraction or a count. Raises NotComputable."""
-    first, second = sorted((a.unit, b.unit), key=lambda unit: _FACTORS.index(unit) if unit in _FACTORS else len(_FACTORS))
-    if first not in _FACTORS:
-        raise NotComputable(f"{a.unit} times {b.unit} is not a unit known here; number(...) converts one of them")
-    corners = [x * y for x, y in product((a.low, a.high), (b.low, b.high))]
-    return _checked(a.value * b.value, min(corners), max(corners), second)
-
-
-def divide(a: Quantity, b: Quantity) -> Quantity:
-    """The quotient: of one unit a ratio, else by something plain. Raises NotComputable, also where the divisor may be zero."""
-    if b.low <= 0 <= b.high:
-        known = "is zero" if b.low == b.high else "is so near to zero that it may be zero"
-        raise NotComputable(f"division by zero: the divisor {known}")
-    if b.unit not in _FACTORS and a.unit != b.unit:
-        raise NotComputable(f"{a.unit or 'a number'} divided by {b.unit} is not a unit known here; number(...) converts both")
-    unit = a.unit if b.unit is None else "ratio" if a.unit == b.unit else a.unit or "number"
-    corners = [x / y for x, y in product((a.low, a.high), (b.low, b.high))]
-    return _checked(a.value / b.value, min(corners), max(corners), unit)
-
-
 def ratio(a: Quantity, b: Quantity) -> Quantity:
     """The quotient of two quantities of one unit; what has no unit takes the other's. Raises NotComputable."""
     unit = common(a.unit, b.unit)
-    return divide(a._replace(unit=unit), b._replace(unit=unit))
-
-
-def total(terms: Sequence[Quantity]) -> Quantity:
-    """The sum of one or more quantities of one unit. Raises NotComputable."""
-    return reduce(add, terms)
+    return replace(a, unit=unit) / replace(b, unit=unit)
 
 
 def mean(terms: Sequence[Quantity]) -> Quantity:
-    """Their arithmetic mean. Raises NotComputable."""
-    return divide(total(terms), exact(Fraction(len(terms))))
+    """The arithmetic mean of one or more quantities of one unit. Raises NotComputable."""
+    return reduce(operator.add, terms) / exact(Fraction(len(terms)))
 
 
 def extreme(terms: Sequence[Quantity], *, largest: bool) -> Quantity:
     """The largest or the smallest of quantities of one unit. Raises NotComputable."""
     pick = max if largest else min
     unit = reduce(common, (term.unit for term in terms))
-    values, lows, highs, _ = zip(*terms, strict=True)
+    values, lows, highs = zip(*((term.value, term.low, term.high) for term in terms), strict=True)
     return Quantity(pick(values), pick(lows), pick(highs), unit)
-
-
-def absolute(a: Quantity) -> Quantity:
-    """The distance from zero."""
-    ends = sorted((abs(a.low), abs(a.high)))
-    return Quantity(abs(a.value), Fraction(0) if a.low <= 0 <= a.high else ends[0], ends[1], a.unit)
 
 
 def rank(a: Quantity, others: Sequence[Quantity]) -> Quantity:

@@ -1,9 +1,7 @@
 """Relations within a table: the averages and totals that the label of a row or a column promises.
 
-A promise is tried on the whole row or column. Where most of it holds (all of it, all but one of three or more, all but a tenth
-of twenty or more) all of it is bound, so that `claims check` contradicts what breaks it; else nothing is bound, and a note says
-so. What random numbers in the range of the terms would do in more than one of 200 tables is not bound either. The terms
-are all scores of the table, or those that its header or its sections name: no set is searched for one that fits. Pure.
+A promise is tried on the whole row or column. Where most of it holds all is bound, so that `claims check` contradicts what
+breaks it; else, and where chance would do as well, nothing is bound. docs/claims.md has the rules. Pure.
 """
 
 from __future__ import annotations
@@ -84,6 +82,9 @@ class Relations(NamedTuple):
         return claim
 
 
+_Lines = tuple[int, ...]
+
+
 class _Cell(NamedTuple):
     claim: Claim
     number: PrintedNumber
@@ -104,23 +105,26 @@ class _Promise(NamedTuple):
 class _Axis(NamedTuple):
     """A table by its columns, or by its rows: labels and cells of the lines, and positions along them of counts and settings.
 
-    `sets` are the lines that may be terms; `own` is the set of a line whose label names a group, or that ends a section.
+    `terms` are the lines that a total may be of, `scores` an average; `own` are those of a line whose label names a group, or
+    that ends a section.
     """
 
     labels: Sequence[str]
     cells: dict[int, dict[int, _Cell]]
     promises: dict[int, _Promise]
-    sets: dict[Hashable, tuple[int, ...]]
-    own: dict[int, Hashable]
-    counts: tuple[int, ...]
+    terms: _Lines
+    scores: _Lines
+    own: dict[int, _Lines]
+    counts: _Lines
     settings: frozenset[int]
 
 
-class _Terms(NamedTuple):
-    """A function of a set of lines; the weights are in the labels, or at a position of each line."""
+class _Way(NamedTuple):
+    """A function of lines with a weight for each, which is in its label, or at a position of the line."""
 
     function: Function
-    set: Hashable
+    lines: _Lines
+    weights: Sequence[int]
     counts: int | None = None
 
 
@@ -141,21 +145,19 @@ def relations_of_table(table: DraftedTable, groups: Mapping[str, Collection[str]
     found = Relations({}, {}, set(), [])
     for axis in _axes(table, groups):
         for line, promise in islice(axis.promises.items(), MOST):
-            tried: list[tuple[_Terms, list[_Trial], int]] = []
+            ways = [(way, trials) for way in _ways(axis, line) if (trials := list(_trials(axis, line, way)))]
+            tried: list[tuple[_Way, list[_Trial]]] = []
+            kept = 0
             for functions in (("mean", "weighted"), ("counted",), ("sum",)):
-                ways = [(way, list(_trials(axis, line, way))) for way in _terms(axis, line) if way.function in functions]
-                if ways := [way for way in ways if way[1]]:
-                    tried.append((*max(ways, key=lambda way: len(_held(way[1]))), len(ways)))
-            kept = [
-                (terms, trials)
-                for terms, trials, ways in tried
-                if holds_for_most(_held(trials), len(trials), ways) or _is_slip(axis, terms, trials)
-            ]
-            for terms, trials in kept:
-                _bind(found, axis, line, terms, trials)
+                if some := [tried_way for tried_way in ways if tried_way[0].function in functions]:
+                    way, trials = max(some, key=lambda tried_way: len(_held(tried_way[1])))
+                    tried.append((way, trials))
+                    if holds_for_most(_held(trials), len(trials), len(some)) or _is_slip(way, trials):
+                        _bind(found, axis, line, way, trials)
+                        kept += 1
             if tried and not kept and (promise.group == () or line in axis.own):
-                terms, trials, _ = tried[0]
-                message = f"{terms.function} of the others in {len(_held(trials))} of {len(trials)} cells, too few to bind them"
+                way, trials = tried[0]
+                message = f"{way.function} of the others in {len(_held(trials))} of {len(trials)} cells, too few to bind them"
                 found.notes.append(f"{table.name}: {axis.labels[line]}: {message}; bind by hand what should be")
     return found
 
@@ -173,22 +175,21 @@ def holds_for_most(held: Sequence[float], count: int, ways: int = 1) -> bool:
     return math.fsum(map(math.log, held)) + choices + math.log(ways) <= math.log(CHANCE)
 
 
-def _is_slip(axis: _Axis, terms: _Terms, trials: Sequence[_Trial]) -> bool:
+def _is_slip(way: _Way, trials: Sequence[_Trial]) -> bool:
     claim = trials[0].claim
-    if len(trials) > 1 or terms.function != "sum" or claim.unit != "count" or len(axis.sets[terms.set]) < 5:
+    if len(trials) > 1 or way.function != "sum" or claim.unit != "count" or len(way.lines) < 5:
         return False
     return trials[0].misses < SLIP * parse_number(claim.value or "", claim.unit).value
 
 
-def _bind(found: Relations, axis: _Axis, line: int, terms: _Terms, trials: Sequence[_Trial]) -> None:
-    lines = axis.sets[terms.set]
+def _bind(found: Relations, axis: _Axis, line: int, way: _Way, trials: Sequence[_Trial]) -> None:
     for trial in trials:
-        if trial.claim.id not in found.derived and (text := _expression(axis, line, trial.position, terms)):
+        if trial.claim.id not in found.derived and (text := _expression(axis, line, trial.position, way)):
             found.derived[trial.claim.id] = text
-            if terms.function == "counted":
-                found.counts.update(axis.cells[term][trial.position].claim.id for term in (*lines, line))
-            elif terms.counts is not None:
-                found.counts.update(axis.cells[term][terms.counts].claim.id for term in lines)
+            if way.function == "counted":
+                found.counts.update(axis.cells[term][trial.position].claim.id for term in (*way.lines, line))
+            elif way.counts is not None:
+                found.counts.update(axis.cells[term][way.counts].claim.id for term in way.lines)
 
 
 def _axes(table: DraftedTable, named: Mapping[str, Collection[str]]) -> Iterator[_Axis]:
@@ -230,17 +231,15 @@ def _axis(
         groups.setdefault(section[line], []).append(line)
         for end in range(1, min(len(words[line]), 7)):
             groups.setdefault(words[line][:end], []).append(line)
-    sets: dict[Hashable, tuple[int, ...]] = {key: tuple(lines) for key, lines in groups.items() if len(lines) > 1}
-    sets |= {("members", line): lines for line, lines in members.items()}
-    own: dict[int, Hashable] = {line: ("members", line) for line in members}
+    owners: dict[Hashable, int] = {}
     for line, promise in promises.items():
-        key: Hashable = promise.group if promise.group in sets else section[line]
-        if len(sets.get(key, scores)) < len(scores) and key not in own.values():
-            own.setdefault(line, key)
-    sets |= {"all": tuple(terms), "scores": tuple(scores), "averages": tuple(line for line in own if promises[line].functions)}
+        key: Hashable = promise.group if len(groups.get(promise.group, ())) > 1 else section[line]
+        if line not in members and 1 < len(groups.get(key, ())) < len(scores):
+            owners.setdefault(key, line)
+    own = members | {line: tuple(groups[key]) for key, line in owners.items()}
     counts = [place for place, label in enumerate(along) if _is_count(_words(label))]
     settings = frozenset(place for place, label in enumerate(along) if _is_among(_words(label), _SETTINGS))
-    return _Axis(labels, cells, promises, sets, own, tuple(counts[:2]), settings)
+    return _Axis(labels, cells, promises, tuple(terms), tuple(scores), own, tuple(counts[:2]), settings)
 
 
 def _members(
@@ -289,51 +288,41 @@ def _promise(words: tuple[str, ...]) -> _Promise | None:
     return _Promise(functions, tuple(rest))
 
 
-def _terms(axis: _Axis, line: int) -> Iterator[_Terms]:
-    """What a line may be computed from: the set of its own, else all, or the averages of groups or sections."""
+def _ways(axis: _Axis, line: int) -> Iterator[_Way]:
+    """What a line may be computed from: lines of its own, else all, or the averages of groups or sections."""
+    averages = tuple(other for other in axis.own if axis.promises[other].functions)
+    total = _NUMBERED.search(axis.labels[line])
     for function in axis.promises[line].functions:
-        mean = function in ("mean", "weighted")
-        keys = [axis.own[line]] if line in axis.own else ["scores", "averages"] if mean else ["all"]
-        for key in (key for key in keys if len(axis.sets[key]) > 1):
-            if function != "weighted":
-                yield _Terms(function, key)
+        others = [axis.scores, averages] if function in ("mean", "weighted") else [axis.terms]
+        for lines in [axis.own[line]] if line in axis.own else others:
+            if len(lines) < 2 or function != "weighted":
+                yield from [_Way(function, lines, [1] * len(lines))] if len(lines) > 1 else []
                 continue
-            weights, own = _weights(axis, _Terms(function, key)), _NUMBERED.search(axis.labels[line])
-            if weights and (own is None or int(own[1]) == sum(weights)):
-                yield _Terms(function, key)
-            yield from (_Terms(function, key, place) for place in axis.counts)
+            found = [_NUMBERED.search(axis.labels[term]) for term in lines]
+            ways = [_Way(function, lines, [int(number[1]) if number else 0 for number in found])]
+            ways = ways if total is None or int(total[1]) == sum(ways[0].weights) else []
+            for place in axis.counts:
+                cells = [axis.cells[term].get(place) for term in lines]
+                counted = [int(cell.number.value) if cell and cell.counted else 0 for cell in cells]
+                ways.append(_Way(function, lines, counted, place))
+            yield from (way for way in ways if min(way.weights) > 0)
 
 
-def _weights(axis: _Axis, terms: _Terms) -> list[int]:
-    """A weight for each line: the count at the end of its label, or beside it; empty if one is missing."""
-    weights: list[int] = []
-    for line in axis.sets[terms.set]:
-        if terms.function != "weighted":
-            weights.append(1)
-        elif terms.counts is None:
-            found = _NUMBERED.search(axis.labels[line])
-            weights.append(int(found[1]) if found else 0)
-        else:
-            cell = axis.cells[line].get(terms.counts)
-            weights.append(int(cell.number.value) if cell and cell.counted else 0)
-    return weights if min(weights) > 0 else []
-
-
-def _trials(axis: _Axis, line: int, terms: _Terms) -> Iterator[_Trial]:
+def _trials(axis: _Axis, line: int, way: _Way) -> Iterator[_Trial]:
     """Each cell of the line that may be what is computed: not a setting or a count under an average."""
-    mean, counted = terms.function in ("mean", "weighted"), terms.function == "counted"
-    lines, weights = [axis.cells[term] for term in axis.sets[terms.set]], _weights(axis, terms)
-    for position, own in axis.cells[line].items() if weights else ():
-        cells = [cell for cells in lines if (cell := cells.get(position)) is not None]
+    mean, counted = way.function in ("mean", "weighted"), way.function == "counted"
+    for position, own in axis.cells[line].items():
+        cells = [cell for term in way.lines if (cell := axis.cells[term].get(position)) is not None]
         units = {cell.claim.unit for cell in (own, *cells)} - {"number"}  # which has no unit of its own
         alike = all(cell.counted for cell in (own, *cells)) if counted else len(units) < 2
-        if len(cells) < len(lines) or not alike or position == terms.counts:
+        if len(cells) < len(way.lines) or not alike or position == way.counts:
             continue
         if mean and (position in axis.settings or (position in axis.counts and own.counted)):
             continue
-        value, share = own.number.value, Fraction(1, sum(weights) if mean else 1)
-        middle = sum((cell.number.value * weight for cell, weight in zip(cells, weights, strict=True)), Fraction(0)) * share
-        half = sum((cell.number.half * weight for cell, weight in zip(cells, weights, strict=True)), Fraction(0)) * share
+        value, share = own.number.value, Fraction(1, sum(way.weights) if mean else 1)
+        weighted = [*zip(cells, way.weights, strict=True)]
+        middle = sum((cell.number.value * weight for cell, weight in weighted), Fraction(0)) * share
+        half = sum((cell.number.half * weight for cell, weight in weighted), Fraction(0)) * share
         half = Fraction(0) if counted else half + own.number.half
         least, most = min(cell.number.value for cell in cells), max(cell.number.value for cell in cells)
         misses = max(abs(value - middle) - half, Fraction(0))
@@ -344,15 +333,13 @@ def _trials(axis: _Axis, line: int, terms: _Terms) -> Iterator[_Trial]:
         yield _Trial(own.claim, position, misses, min(float(2 * half or 1) / span, 1.0) if span else 1.0)
 
 
-def _expression(axis: _Axis, line: int, position: int, terms: _Terms) -> str:
+def _expression(axis: _Axis, line: int, position: int, way: _Way) -> str:
     """The expression for a cell; empty if it would be too long for a ledger."""
-    lines = axis.sets[terms.set]
-    ids = [f"[{axis.cells[term][position].claim.id}]" for term in lines]
-    if terms.function == "weighted":
-        weights = [str(weight) for weight in _weights(axis, terms)]
-        total = str(sum(map(int, weights)))
-        if terms.counts is not None:
-            weights = [f"[{axis.cells[term][terms.counts].claim.id}]" for term in lines]
+    ids = [f"[{axis.cells[term][position].claim.id}]" for term in way.lines]
+    if way.function == "weighted":
+        weights, total = [str(weight) for weight in way.weights], str(sum(way.weights))
+        if way.counts is not None:
+            weights = [f"[{axis.cells[term][way.counts].claim.id}]" for term in way.lines]
             total = f"sum({', '.join(weights)})"
         text = f"({' + '.join(f'{weight} * {id_}' for weight, id_ in zip(weights, ids, strict=True))}) / {total}"
         return text if len(text) <= LONGEST and 2 * len(ids) <= OPERATIONS else ""
@@ -361,5 +348,5 @@ def _expression(axis: _Axis, line: int, position: int, terms: _Terms) -> str:
     others = sum(position in cells for cells in axis.cells.values()) - 1
     if others == len(ids) and all(id_.startswith(f"[{first}.") and id_.endswith(f".{last}]") for id_ in ids):
         ids = [f"[{first}.*.{last}]"]
-    text = f"{'sum' if terms.function == 'counted' else terms.function}({', '.join(ids)})"
+    text = f"{'sum' if way.function == 'counted' else way.function}({', '.join(ids)})"
     return text if len(text) <= LONGEST else ""

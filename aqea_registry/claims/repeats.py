@@ -1,8 +1,7 @@
 """Numbers of a card's tables that its model-index prints as well: the same dataset and the same metric by their names.
 
-A cell is looked for by the labels of its row and column and the name of its table. What names no metric is the main score of
-the dataset's task, as MTEB has it; `Retrieval (15)` is the average of these where the index has as many results of that task.
-The cells of a table are bound where most agree with the model-index, as `relations` says. Pure.
+A cell is looked for by the labels of its row and column and the name of its table; the cells of a table are bound where most
+agree with the model-index, as `relations` says. Pure.
 """
 
 from __future__ import annotations
@@ -53,11 +52,16 @@ def relate(claims: Sequence[Claim], results: Mapping[str, Evaluation], tables: S
         letters(part) for result in results.values() for part in (result.model, result.model.rpartition("/")[2])
     }
     for table in tables if index else ():
-        found.add(_repeats(table, _sought(table, index, values)))
+        found.add(_repeats(table, index, values))
     return found
 
 
-def _repeats(table: DraftedTable, sought: _Sought) -> Relations:
+def _repeats(table: DraftedTable, index: _Index, values: Collection[str]) -> Relations:
+    words = re.findall(r"[a-z0-9@]+", table.name.lower())[:40]
+    titles = ["_".join(words[start:end]) for start in range(len(words)) for end in range(start + 1, start + 7)]
+    datasets = dict.fromkeys(name for title in titles if (name := letters(title)) in index)
+    metrics = tuple(name for title in titles for name in _names(title))
+    sought = _Sought(index, tuple(datasets if len(index) > 1 else index), metrics, values)
     found, tried = Relations({}, {}, set(), []), list(_found(table, sought))
     held = [chance for _, _, chance in tried if chance is not None]
     if holds_for_most(held, len(tried)):
@@ -135,14 +139,6 @@ def _names(text: str) -> tuple[str, str]:
     """A metric's name, and that of the similarity which is meant where none is named."""
     name = metric_name(text)
     return name, f"cos_sim_{name}"
-
-
-def _sought(table: DraftedTable, index: _Index, values: Collection[str]) -> _Sought:
-    words = re.findall(r"[a-z0-9@]+", table.name.lower())[:40]
-    titles = ["_".join(words[start:end]) for start in range(len(words)) for end in range(start + 1, start + 7)]
-    datasets = dict.fromkeys(name for title in titles if (name := letters(title)) in index)
-    metrics = tuple(name for title in titles for name in _names(title))
-    return _Sought(index, tuple(datasets if len(index) > 1 else index), metrics, values)
 
 
 def _found(table: DraftedTable, sought: _Sought) -> Iterator[tuple[Claim, _Printed, float | None]]:

@@ -1,8 +1,6 @@
 """Numbers of the text that a table of the document prints, too, in a sentence that names their row or column.
 
-A number is bound to the cell that has it, if it would not be that of a named cell by chance; to the cell whose row and column
-are named, if two neighbouring digits are exchanged; and to the difference of two cells whose three labels are named. All else
-is left to people, such as which model `it` is. Pure.
+docs/claims.md says when a number is bound; all else is left to people, such as which model `it` is. Pure.
 """
 
 from __future__ import annotations

@@ -13,9 +13,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from aqea_registry.base.findings import BadConfiguration, Finding
-from aqea_registry.documents.merged_cells import Placed, merged_table
 from aqea_registry.documents.prose import Span, blanked, line_starts
-from aqea_registry.documents.tables import LEVEL, LOWERED, RAISED, Table, cell_of, is_numeric, name_below
+from aqea_registry.documents.tables import LEVEL, LOWERED, RAISED, Placed, Table, cell_of, is_numeric, merged_table, name_below
 
 if TYPE_CHECKING:
     from bs4 import Tag

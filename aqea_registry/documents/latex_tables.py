@@ -13,9 +13,8 @@ from itertools import count
 from typing import Any, NamedTuple
 
 from aqea_registry.base.findings import BadConfiguration, Finding
-from aqea_registry.documents.merged_cells import Placed, merged_table
-from aqea_registry.documents.prose import Span, blanked, line_starts
-from aqea_registry.documents.tables import LEVEL, LOWERED, RAISED, Table, cell_of, is_numeric, name_below
+from aqea_registry.documents.prose import Span, blanked, latex_hidden, line_starts
+from aqea_registry.documents.tables import LEVEL, LOWERED, RAISED, Placed, Table, cell_of, is_numeric, merged_table, name_below
 
 MOST_MARKUP = 60_000  # characters of cells with different markup
 LONGEST_CELL = 4_000  # characters; a longer one is not read
@@ -29,7 +28,6 @@ _EVENT = re.compile(
     r"|\\(?P<words>(?:sub)?caption(?:of\s*\{table\})?|(?:sub)*section)\*?(?![A-Za-z])"
 )
 _CAPTION = re.compile(r"\\caption\*?(?![A-Za-z])")
-_HIDDEN = re.compile(r"\\[\\%]|%[^\n]*|\\begin\{(verbatim|lstlisting|comment|minted)\}|\\end\{document\}")
 _EDGE = re.compile(
     r"(?P<edge>&|\\\\\*?(?:[ \t]*\[[^\[\]\n]*\])?|\\tabularnewline(?![A-Za-z]))|\\(?P<way>begin|end)\{(?P<name>[A-Za-z]+\*?)\}"
     r"|\\.|\{[^{}\\]*+\}|(?P<brace>[{}])",
@@ -53,6 +51,7 @@ _ACROSS = re.compile(r"\\multicolumn\s*\{\s*(\d{1,6})\s*\}")
 _DOWN = re.compile(r"\\multirow\s*(?:\[[^\[\]]*\])?\s*\{\s*(-?\d{1,6})\s*\}")
 _MARKUP = re.compile(r"[\\{}$~^_`]|--")
 _SCRIPT = re.compile(r"([\^_])(?:\s*\{([^{}]*)\}|\s*([^\s{}]))")
+_LEVELS = {"^": RAISED, "_": LOWERED}
 _UNDERSCORE = "\ue004"  # in the place of a printed one
 _DIGITS, _FIRST, _HELD = re.compile("[0-9]+"), 0xE100, re.compile("[\ue100-\uf0ff]")  # what holds the place of digits
 _JOINT = re.compile("(?<=[\ue100-\uf0ff])(?=[\ue100-\uf0ff])")
@@ -123,7 +122,11 @@ def latex_tables(text: str, document: str) -> tuple[list[Table], list[Finding]]:
             else:
                 floats[-1][1].append(_title(words))
         else:
-            rows, done = tabular_rows(source, _body(source, event.end(), event["name"]), event["name"])
+            start = event.end()  # of its arguments: its columns, and a width before them
+            for _ in range(2 if event["name"].startswith(("tabular*", "tabularx", "tabulary")) else 1):
+                start = _group(source, start)[1]
+                start += source[start : start + 1] == "}"
+            rows, done = tabular_rows(source, start, event["name"])
             caption = _CAPTION.search(source, event.end(), done)  # of a long table
             name = _title(cell_of(reader.read(*_group(source, caption.end()))).text) if caption else heading
             read, wrong = reader.table(rows, name)
@@ -217,28 +220,9 @@ class _Latex:
 
 def visible(text: str) -> str:
     """The text with comments, verbatim parts and what follows the document blanked."""
-    spans: list[Span] = []
-    done = 0
-    for hidden in _HIDDEN.finditer(text):
-        start, end = hidden.span()
-        if start >= done and hidden[0][0] == "%":
-            spans.append(Span(start, end))
-        elif start >= done and hidden[0] == "\\end{document}":
-            done = len(text)
-            spans.append(Span(start, done))
-        elif start >= done and hidden[1]:
-            stop = text.find(f"\\end{{{hidden[1]}}}", end)
-            done = stop if stop >= 0 else len(text)
-            spans.append(Span(start, done))
-    return blanked(text, spans)
-
-
-def _body(source: str, start: int, name: str) -> int:
-    """Where the cells of a tabular start, behind its arguments: its columns, and a width before them."""
-    for _ in range(2 if name.startswith(("tabular*", "tabularx", "tabulary")) else 1):
-        start = _group(source, start)[1]
-        start += source[start : start + 1] == "}"
-    return start
+    body = text.partition("\\end{document}")[0]
+    spans = (span for span in latex_hidden(body)[0] if not body.startswith(("\\verb", "\\lstinline"), span.start))
+    return blanked(text, (*(span._replace(opaque=False) for span in spans), Span(len(body), len(text))))
 
 
 def _group(source: str, start: int) -> tuple[int, int]:
@@ -303,12 +287,8 @@ def _text(latex: str) -> str:
     except (LatexWalkerError, RecursionError, LookupError, ValueError):
         return latex
     for _ in range(2):
-        text = _SCRIPT.sub(_script, text)
+        text = _SCRIPT.sub(lambda found: f"{_LEVELS[found[1]]}{found[3] if found[2] is None else found[2]}{LEVEL}", text)
     return _JOINT.sub(" ", text.replace("{", "").replace("}", "").replace(_UNDERSCORE, "_"))
-
-
-def _script(script: re.Match[str]) -> str:
-    return f"{RAISED if script[1] == '^' else LOWERED}{script[3] if script[2] is None else script[2]}{LEVEL}"
 
 
 @cache

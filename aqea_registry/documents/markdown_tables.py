@@ -1,7 +1,11 @@
-"""Pipe tables of Markdown, found by CommonMark's own parser; their cells are read as a reader sees them. Pure."""
+"""Pipe tables of Markdown, found by CommonMark's own parser, and CSV; cells are read as a reader sees them. Pure.
+
+Of CSV and TSV the header is the first row of several cells, and a cell may hold a link or other markup.
+"""
 
 from __future__ import annotations
 
+import csv
 import html
 import re
 from collections.abc import Iterator
@@ -32,15 +36,14 @@ _EMPHASIS = re.compile(r"\*+|`+|(?<!\w)_{1,3}(?=\S)|(?<=\S)_{1,3}(?!\w)")
 _ESCAPED = re.compile(r"\\([!-/:-@\[-`{-~])")
 _BREAK = re.compile(r"\r\n|\r|\n")
 _SIMPLE = re.compile(r"[\w ,.%+()/:-]*", re.ASCII)
+_CSV_MARKUP = re.compile(r"</?[A-Za-z]|\]\(|\*\*")
 
 
 def markdown_tables(text: str, document: str) -> tuple[list[Table], list[Finding]]:
-    """The tables of a Markdown text, of pipes and of HTML, and a finding for each row with another number of cells than the
-    header.
+    """The tables of a Markdown text, of pipes and of HTML, and findings as of `table_of`.
 
     A table is named after the caption above it (`Table 2`), else after its heading, and after a line of nothing but bold or
-    italics, or a list item, between the two. One of pipes ends at the first line without a pipe. Raises BadConfiguration for
-    more than MOST_PIPES pipes, or too many tags.
+    italics, or a list item, between the two. Raises BadConfiguration for more than MOST_PIPES pipes, or too many tags.
     """
     from markdown_it import MarkdownIt
 
@@ -73,7 +76,10 @@ def markdown_tables(text: str, document: str) -> tuple[list[Table], list[Finding
                 start = done = span[1]
             heading, caption = titles(page.text[start:stop], heading, caption)
         elif token.type == "inline":
-            caption = _caption(token.content.rpartition("\n")[2], heading, in_list=items > 0)
+            line = token.content.rpartition("\n")[2]
+            words = plain_text(line)
+            certain = _EMPHASISED.fullmatch(line.strip()) is not None or (items > 0 and len(words) <= _LONGEST_ITEM)
+            caption = name_below(heading, words, certain=certain)
         elif token.type in ("fence", "code_block", "hr"):
             caption = ""
         elif token.type == "table_open":
@@ -88,13 +94,6 @@ def markdown_tables(text: str, document: str) -> tuple[list[Table], list[Finding
 def plain_text(text: str) -> str:
     """Inline Markdown without its markup: the text of links, no emphasis, code marks, tags, escapes or entities."""
     return cell_of(inline(text)).text
-
-
-def _caption(line: str, heading: str, *, in_list: bool) -> str:
-    """The name of a table below this line, if the line is a caption."""
-    words = plain_text(line)
-    certain = _EMPHASISED.fullmatch(line.strip()) is not None or (in_list and len(words) <= _LONGEST_ITEM)
-    return name_below(heading, words, certain=certain)
 
 
 def inline(text: str) -> str:
@@ -135,7 +134,7 @@ def _table_rows(tokens: Iterator[Any], text: str, starts: list[int]) -> list[Row
             number = token.map[0]
             line = text[starts[number] : starts[number + 1]].rstrip("\r\n")
             indent = len(line) - len(line.lstrip(" \t>"))
-            rows.append((number + 1, _edges(line[indent:], starts[number] + indent), []))
+            rows.append((number + 1, pipe_cells(line[indent:], starts[number] + indent), []))
         elif token.type == "inline":
             _, edges, cells = rows[-1]
             start, end = edges[len(cells)] if len(cells) < len(edges) else (0, 0)
@@ -148,10 +147,41 @@ def _table_rows(tokens: Iterator[Any], text: str, starts: list[int]) -> list[Row
     return [Row(line, tuple(cells)) for line, _, cells in rows]
 
 
-def _edges(line: str, offset: int) -> list[tuple[int, int]]:
-    """Where the cells of a row stand in the document, without the spaces around them."""
-    cells = [(start, end, line[start:end]) for start, end in pipe_cells(line)]
-    return [
-        (offset + start + len(cell) - len(cell.lstrip()), offset + end - len(cell) + len(cell.rstrip()))
-        for start, end, cell in cells
+def csv_table(text: str, name: str, document: str, delimiter: str) -> tuple[Table, list[Finding]]:
+    """A CSV text as a table called `name`. Semicolons or tabs are its delimiter where the first line has no other.
+
+    Lines of one cell above the header are titles. Empty cells beyond the header do not count. Raises BadConfiguration for what
+    is not CSV.
+    """
+    lines = re.split(r"(?<=\n)|(?<=\r)(?!\n)", text)
+    delimiter = next((other for other in (delimiter, ";", "\t") if other in lines[0]), delimiter)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    rows: list[Row] = []
+    line, offset = 1, 0
+    try:
+        for texts in reader:
+            rows += [Row(line, tuple(_cells(text, offset, texts, delimiter)))] if any(texts) else []
+            offset += sum(map(len, lines[line - 1 : reader.line_num]))
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise BadConfiguration(f"{document}: line {line}: {error}", "correct the line; quotes must be balanced") from error
+    header = next((n for n, row in enumerate(rows) if len(row.cells) > 1), None)
+    if header is None:
+        raise BadConfiguration(f"{document}: no header row with at least two columns", "the first column names the rows")
+    width = len(rows[header].cells)
+    body = [
+        row if any(cell.text for cell in row.cells[width:]) else Row(row.line, row.cells[:width]) for row in rows[header + 1 :]
     ]
+    return table_of(name, rows[header : header + 1], body, document)
+
+
+def _cells(text: str, start: int, shown: list[str], delimiter: str) -> list[Cell]:
+    """The cells of a row that starts there, each with the place of its field."""
+    field = re.compile(rf'(?:"(?:[^"]|"")*"|[^{delimiter}\r\n]*)')
+    cells: list[Cell] = []
+    for value in shown:
+        match = field.match(text, start)
+        end = match.end() if match else start
+        cells.append(cell_of(inline(value) if _CSV_MARKUP.search(value) else value, start, end))
+        start = end + 1
+    return cells

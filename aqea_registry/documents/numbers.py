@@ -139,8 +139,11 @@ def _looks(text: str, match: re.Match[str]) -> str | None:
         return "a percentage"
     if unit in ("times", "points") or (text[start - 1] == "{" and text.endswith(("\\SI{", "\\qty{"), 0, start)):
         return "with a unit"
-    if unit == "measure":
-        return None if not digits and _is_limit(text, match) else "with a unit"
+    if unit == "measure":  # a limit or a setting: mebibytes, the memory of a machine; or years, the 1990s
+        measure = match["measure"]
+        memory = measure in ("GB", "TB") and _MEMORY.match(text, match.end()) is not None
+        limit = "iB" in measure or memory or (measure == "s" and len(match["digits"]) > 3)
+        return None if not digits and limit else "with a unit"
     if unit == "weak" and (digits or _TOOK.search(text, max(0, start - 40), start)):
         return "with a unit"
     if thousands:
@@ -152,13 +155,6 @@ def _looks(text: str, match: re.Match[str]) -> str | None:
 
 _TOOK = re.compile(r"(?:took|takes?|taking|lasted|lasts|finish(?:es|ed)|complete[sd]|(?:train|measur)ed)\s(?:\w+\s){0,3}$")
 _MEMORY = re.compile(r"\s(?:of\s)?(?:V?RAM|memory|GPUs?|cards?|each)\b")
-
-
-def _is_limit(text: str, match: re.Match[str]) -> bool:
-    """Whether a whole number with a unit is a limit or a setting: mebibytes, the memory of a machine; or years, the 1990s."""
-    unit = match["measure"]
-    memory = unit in ("GB", "TB") and _MEMORY.match(text, match.end())
-    return "iB" in unit or bool(memory) or (unit == "s" and len(match["digits"]) > 3)
 
 
 _CLAIM = re.compile(r"claim:\s*(\S.*)", re.DOTALL)

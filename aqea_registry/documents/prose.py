@@ -58,8 +58,10 @@ def prose_of(text: str, kind: Kind) -> Prose:
     """The prose of a document, as long as the document."""
     if kind == "latex":
         return _latex(text)
-    if kind == "csv":
-        return Prose(kind, _bars(text))
+    if kind == "csv":  # with bars between its cells and without quotes
+        delimiter = max(",;\t", key=text.partition("\n")[0].count)
+        quoted = re.compile(rf'("(?>(?:[^"]|"")*)")|{delimiter}')
+        return Prose(kind, quoted.sub(lambda match: match[1].replace('"', " ") if match[1] else "|", text))
     values: list[tuple[int, int]] = []
     if kind == "markdown":
         front, values = _front_matter(text)
@@ -72,13 +74,6 @@ def prose_of(text: str, kind: Kind) -> Prose:
     for pattern, opaque in (*_MARKS, *((_HEADING,) if kind == "text" else ())):
         text = blanked(text, (Span(match.start(), match.end(), opaque) for match in pattern.finditer(text)))
     return Prose(kind, text, tuple(comments), tuple(values), rows)
-
-
-def _bars(text: str) -> str:
-    """A CSV text with bars between its cells and without quotes."""
-    delimiter = max(",;\t", key=text.partition("\n")[0].count)
-    quoted = re.compile(rf'("(?>(?:[^"]|"")*)")|{delimiter}')
-    return quoted.sub(lambda match: match[1].replace('"', " ") if match[1] else "|", text)
 
 
 # In this order: an address in angle brackets is not a tag, and a link's target may be any words.
@@ -268,6 +263,7 @@ _COMMAND = re.compile(
     + "|".join(sorted(_NO_PROSE, key=len, reverse=True))
     + r")\*?(?![A-Za-z])((?>(?:\s?\[[^\[\]]*+\]){0,3}))((?>(?:\s?\{[^{}]*+\}){0,3}))"
 )
+_ARGUMENT = re.compile(r"\s?\{[^{}]*+\}")
 _LENGTHS = (
     (
         re.compile(
@@ -278,9 +274,10 @@ _LENGTHS = (
     ),
     (re.compile(r"\\\\\*?\[[^\[\]]*+\]"), True),
 )
-_HIDDEN = ("verbatim", "Verbatim", "lstlisting", "minted", "comment", "tikzpicture", "thebibliography", "filecontents", "alltt")
-_VERB = re.compile(r"\\(?:verb\*?|lstinline)([^A-Za-z\s*\[{])[^\n]{0,500}?\1")
-_LATEX_COMMENT = re.compile(r"\\[\\%]|%([^\n]*+)")
+_HIDDEN = re.compile(
+    r"\\(?:[\\%]|begin\{(?P<name>[vV]erbatim|lstlisting|minted|comment|tikzpicture|thebibliography|filecontents|alltt)\}"
+    r"|(?:verb\*?|lstinline)(?P<sign>[^A-Za-z\s*\[{])[^\n]{0,500}?(?P=sign))|%(?P<comment>[^\n]*+)"
+)
 
 
 def _latex(text: str) -> Prose:
@@ -289,12 +286,13 @@ def _latex(text: str) -> Prose:
     outside = [Span(0, body.end(), True)] if body else []
     outside += [Span(stop, len(text), True)] if stop >= 0 else []
     text = blanked(text, outside)
-    text = blanked(text, sorted(_environments(text)))
-    text = blanked(text, (Span(*match.span(), True) for match in _VERB.finditer(text)))
-    percents = (match for match in _LATEX_COMMENT.finditer(text) if match[1] is not None)
-    comments = [Comment(match.start(), match.end(), match[1].strip()) for match in percents]
-    text = blanked(text, (Span(comment.start, comment.end) for comment in comments))
-    text = blanked(text, (_arguments(match) for match in _COMMAND.finditer(text)))
+    spans, comments = latex_hidden(text)
+    text = blanked(text, spans)
+    commands = []  # each with as many of its arguments as are not prose
+    for match in _COMMAND.finditer(text):
+        ends = [match.end(2), *(match.start(3) + argument.end() for argument in _ARGUMENT.finditer(match[3]))]
+        commands.append(Span(match.start(), ends[min(_NO_PROSE[match[1]], len(ends) - 1)]))
+    text = blanked(text, commands)
     text = blanked(text, (Span(*match.span(1)) for match in _BEGIN.finditer(text)))
     text = blanked(text, _addresses(text))
     for pattern, opaque in (*_LENGTHS, _MATH, _RAISED, _NOTE, *_IDS):
@@ -302,21 +300,23 @@ def _latex(text: str) -> Prose:
     return Prose("latex", text, tuple(comments))
 
 
-def _environments(text: str) -> Iterator[Span]:
-    """The environments whose content is not prose."""
-    for name in _HIDDEN:
-        opener, closer, end = f"\\begin{{{name}}}", f"\\end{{{name}}}", 0
-        while (start := text.find(opener, end)) >= 0 and (stop := text.find(closer, start)) >= 0:
-            end = stop + len(closer)
-            yield Span(start, end, True)
-
-
-def _arguments(command: re.Match[str]) -> Span:
-    """A command with as many of its arguments as are not prose."""
-    end = command.end(2)
-    for _, argument in zip(range(_NO_PROSE[command[1]]), re.finditer(r"\s?\{[^{}]*+\}", command[3]), strict=False):
-        end = command.end(2) + argument.end()
-    return Span(command.start(), end)
+def latex_hidden(text: str) -> tuple[list[Span], list[Comment]]:
+    """What LaTeX does not read as text, in order: comments, and `verbatim` and its like that have an end."""
+    spans, comments, unclosed, done = list[Span](), list[Comment](), set[str](), 0
+    for found in _HIDDEN.finditer(text):
+        if found.start() < done or not found.lastgroup:
+            continue
+        start, done = found.span()
+        if name := found["name"]:
+            stop = -1 if name in unclosed else text.find(f"\\end{{{name}}}", done)
+            if stop < 0:
+                unclosed.add(name)
+                continue
+            done = stop + len(f"\\end{{{name}}}")
+        if found["comment"] is not None:
+            comments.append(Comment(start, done, found["comment"].strip()))
+        spans.append(Span(start, done, found["comment"] is None))
+    return spans, comments
 
 
 def line_starts(text: str) -> Sequence[int]:

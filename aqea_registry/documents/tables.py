@@ -1,7 +1,8 @@
 """Tables of documents: one model for all formats.
 
-A reader of a format (`markdown_tables`, `html_tables`, `latex_tables`, `csv_tables`) hands the rows with the text of each cell
-to `table_of`, which finds the header's rows, the labels of the columns, and the column that names the rows. Pure.
+A reader of a format (`markdown_tables`, `html_tables`, `latex_tables`) hands the rows with the text of each cell to `table_of`,
+which finds the header's rows, the labels of the columns, and the column that names the rows; where cells span rows and columns,
+as in HTML and LaTeX, to `merged_table`, which has a cell for each place of the grid. Pure.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from collections.abc import Sequence
 from itertools import groupby, pairwise
 from typing import NamedTuple
 
-from aqea_registry.base.findings import Finding
+from aqea_registry.base.findings import BadConfiguration, Finding
 from aqea_registry.documents.prose import OPAQUE
 
 MOST_RAGGED = 100  # ragged rows of a table that are findings of their own
+MOST_CELLS = 60_000  # of a table with merged cells, each counted where it spans; nobody prints so many
+WIDEST = 1000  # columns that one cell can span, as in browsers
 RAISED, LOWERED, LEVEL = "\ue000\ue001\ue002"  # readers put super- and subscripts between them, for `cell_of`
 
 _CAPTION = re.compile(r"\W*((?:table|tab\.)\s*[a-z]?\d+[a-z]?)\b", re.IGNORECASE)
@@ -36,6 +39,14 @@ class Cell(NamedTuple):
     start: int = 0
     end: int = 0
     line: int = 0
+
+
+class Placed(NamedTuple):
+    """A cell, over how many columns it spans, and how many rows: with a minus, those above it."""
+
+    cell: Cell
+    across: int = 1
+    down: int = 1
 
 
 class Row(NamedTuple):
@@ -96,6 +107,57 @@ def table_of(name: str, header: Sequence[Row], rows: Sequence[Row], document: st
     return _keyed(table), findings
 
 
+def merged_table(
+    name: str, rows: Sequence[tuple[int, Sequence[Placed]]], heads: int, document: str, *, held: bool = False
+) -> tuple[Table, list[Finding]]:
+    """The table of rows of placed cells, the first `heads` of which are the header, and findings as of `table_of`.
+
+    A cell is repeated where it spans. Where places are `held`, as in LaTeX, there is an empty cell below a spanning one.
+    """
+    grid = _grid(rows, document, held=held)
+    widths = [1 + max(cells, default=0) for cells in grid]
+    width = max(widths[:heads], default=max(widths))
+    empty = Cell("")
+    full = []
+    for (line, _), cells, found in zip(rows, grid, widths, strict=True):
+        extra = [cells[column] for column in range(width, found) if column in cells]
+        count = width if all(not cell.text or cell == cells.get(width - 1) for cell in extra) else found
+        full.append(Row(line, tuple(cells.get(column, empty) for column in range(count))))
+    header = full[:heads] or [Row(0, (empty,) * width)]
+    return table_of(name, [row._replace(cells=row.cells[:width]) for row in header], full[heads:], document)
+
+
+def _grid(rows: Sequence[tuple[int, Sequence[Placed]]], document: str, *, held: bool) -> list[dict[int, Cell]]:
+    """The cells of each row by column. Raises BadConfiguration for more than MOST_CELLS."""
+    grid: list[dict[int, Cell]] = []
+    above: dict[int, tuple[Cell, int]] = {}
+    total = 0
+    for _, placed in rows:
+        cells = {column: cell for column, (cell, _) in above.items()}
+        below = {column: (cell, left - 1) for column, (cell, left) in above.items() if left > 1}
+        column = 0
+        for cell, across, down in placed:
+            while not held and column in above:
+                column += 1
+            for at in range(column, column + min(across, WIDEST)):
+                if cell.text or at not in above:
+                    cells[at] = cell
+                    below.pop(at, None)
+                if down > 1:
+                    below[at] = (cell, down - 1)
+                for earlier in grid[down + 1 :] if down < -1 else ():
+                    earlier[at] = earlier[at] if at in earlier and earlier[at].text else cell
+            column += min(across, WIDEST)
+        total += len(cells)
+        if total > MOST_CELLS:
+            raise BadConfiguration(
+                f"{document}: more than {MOST_CELLS} cells in a table", "import the part that prints results"
+            )
+        grid.append(cells)
+        above = below
+    return grid
+
+
 def name_below(heading: str, words: str, *, certain: bool) -> str:
     """The name of a table below these words, if they are a caption: `Table 2`, or others that `certain` makes one."""
     if numbered := _CAPTION.match(words):
@@ -115,8 +177,13 @@ def cell_of(text: str, start: int = 0, end: int = 0, line: int = 0) -> Cell:
         if _is_mark(before, inside, lowered):
             marks.append(inside)
             shown += " " if re.match(r"[\d.,]", text[done : done + 1]) else ""  # digits on both sides are not one number
-        else:
-            shown += part[0] if part["inside"] is None else _joined(before, inside, lowered)
+        elif part["inside"] is None:
+            shown += part[0]
+        elif not before[-1:].isdecimal() or inside[:1].isalpha():
+            shown += inside
+        else:  # its digits do not join those before it
+            apart = inside[:1] in "±+-−(" and before[-2:] != "10"
+            shown += f"{' ' if apart else '_' if lowered else '^'}{inside}"
     shown = " ".join((shown + text[done:]).replace(LEVEL, " ").split())
     marks = list(filter(None, marks))
     return Cell(shown or " ".join(marks), tuple(marks) if shown else (), start, end, line)
@@ -145,13 +212,6 @@ def _is_mark(before: str, inside: str, lowered: bool) -> bool:
     if not before or before[-1].isdecimal() or before[-1] in "%)":
         return not re.search(r"(?<![\d.,])(?:2|10)$", before) or not inside.strip(_SIGNS)
     return re.search(r"(?:^|[\s(/])[^\W\d_]{1,2}$", before) is None and before[-1].isalpha()
-
-
-def _joined(before: str, inside: str, lowered: bool) -> str:
-    """A raised or lowered text that is not a mark, written so that its digits do not join those beside it."""
-    if not before[-1:].isdecimal() or inside[:1].isalpha():
-        return inside
-    return f" {inside}" if inside[:1] in "±+-−(" and before[-2:] != "10" else f"{'_' if lowered else '^'}{inside}"
 
 
 def _continues(head: Sequence[Sequence[Cell]], row: Sequence[Cell]) -> bool:
@@ -245,10 +305,11 @@ def is_numeric(cell: str) -> bool:
 
 
 def pipe_cells(line: str, offset: int = 0) -> list[tuple[int, int]]:
-    """Where the cells of a row of pipes stand, without the empty ones outside its first and last pipe."""
+    """Where the cells of a row of pipes stand, without spaces around, nor the empty ones outside its first and last pipe."""
     parts = re.split(r"\|(?<!\\\|)", line) if "\\|" in line else line.split("|")
     cells = []
     for part in parts:
-        cells.append((offset, offset + len(part)))
+        end = offset + len(part.rstrip())
+        cells.append((min(offset + len(part) - len(part.lstrip()), end), end))
         offset += len(part) + 1
     return cells[not parts[0].strip() : len(cells) - (not parts[-1].strip())]

@@ -5,8 +5,9 @@ Pure: the same content gives the same page, and no time is in it. The template o
 
 import json
 import math
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 import msgspec
@@ -112,7 +113,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...]
     counts: dict[str, int]
     results: TextTable
-    exact: TextTable
+    exact: TextTable  # every score to its last digit, and the digest over the numbers alone, the same in every container
     contradictions: tuple[Contradiction, ...]
     ledgers: tuple[LedgerRows, ...]
     figure: Figure | None
@@ -124,9 +125,14 @@ def build(content: Content) -> Page:
     """The page of some content."""
     counts: Counter[str] = Counter(verdict.state for verdict in content.verdicts)
     findings = tuple(finding for finding in content.findings if finding.code not in _OF_CLAIMS)
-    scores = scores_of(content)
+    scores, metrics = scores_of(content), Metrics.__struct_fields__
     rows = tuple((path, f"{size:,}", sha256) for path, (sha256, size) in sorted(content.files.items()))
     files = TextTable(f"Sizes and digests of {len(rows):,} files", ("file", "bytes", "sha256"), rows, mono=(2,))
+    digits = [
+        (facts.name, *(repr(getattr(facts.examined.metrics, name)) for name in metrics), facts.examined.content)
+        for facts in content.pair_sets
+    ]
+    exact = ("Every score to its last digit, and the content digests", ("artefact", *metrics, "content digest"), tuple(digits))
     return Page(
         content=content,
         headline=headline({**counts, "unclaimed": content.unclaimed}),
@@ -134,9 +140,12 @@ def build(content: Content) -> Page:
         findings=findings,
         counts={state: counts[state] for state in STATES},
         results=results(content.pair_sets),
-        exact=exact(content.pair_sets),
+        exact=TextTable(*exact, mono=(len(metrics) + 1,)),
         contradictions=tuple(_contradictions(content)),
-        ledgers=tuple(_ledgers(content)),
+        ledgers=tuple(
+            LedgerRows(name, content.ledgers[name], tuple(verdicts))
+            for name, verdicts in groupby(content.verdicts, lambda verdict: verdict.ledger)
+        ),
         figure=score_figure(scores) if scores else None,
         tables=tuple(table for table in (differences(content.verdicts), files) if table.rows),
         chains=chains(content.verdicts, content.graph, frozenset() if content.receipts is None else FORWARD),
@@ -153,17 +162,6 @@ def results(pair_sets: Sequence[PairSetFacts]) -> TextTable:
         for facts in pair_sets
     )
     return TextTable("Correlation of the cosine similarity with the human scores", _SETS, tuple(rows))
-
-
-def exact(pair_sets: Sequence[PairSetFacts]) -> TextTable:
-    """Every score to its last digit, and the digest over the numbers alone, which is the same in every container."""
-    names = Metrics.__struct_fields__
-    rows = (
-        (facts.name, *(repr(getattr(facts.examined.metrics, name)) for name in names), facts.examined.content)
-        for facts in pair_sets
-    )
-    header = ("artefact", *names, "content digest")
-    return TextTable("Every score to its last digit, and the content digests", header, tuple(rows), mono=(len(names) + 1,))
 
 
 def headline(counts: Mapping[str, int]) -> str:
@@ -191,25 +189,16 @@ def _contradictions(content: Content) -> Iterator[Contradiction]:
     by_name = {verdict.name: verdict for verdict in content.verdicts}
     facts = {facts.name: facts for facts in content.pair_sets}
 
-    def counterpart(name: str, ledger: str) -> Counterpart:
-        if (other := by_name.get(name)) is not None:
-            document = "" if other.ledger == ledger else f"{content.ledgers[other.ledger].document.title}, "
-            return Counterpart(name, f"{document}{other.claim.at}", other.claim.text)
-        where = f"pair set of {facts[name].dataset} under {facts[name].model}" if name in facts else ""
-        return Counterpart(name, where, None)
-
-    for verdict in content.verdicts:
-        if verdict.state == "contradicted":
-            others = tuple(counterpart(name, verdict.ledger) for name in verdict.rests_on)
-            yield Contradiction(verdict, content.ledgers[verdict.ledger].document.title, others)
-
-
-def _ledgers(content: Content) -> Iterator[LedgerRows]:
-    rows = defaultdict[str, list[Verdict]](list)
-    for verdict in content.verdicts:
-        rows[verdict.ledger].append(verdict)
-    for name, verdicts in rows.items():
-        yield LedgerRows(name, content.ledgers[name], tuple(verdicts))
+    for verdict in (verdict for verdict in content.verdicts if verdict.state == "contradicted"):
+        others = []
+        for name in verdict.rests_on:
+            if (other := by_name.get(name)) is not None:
+                document = "" if other.ledger == verdict.ledger else f"{content.ledgers[other.ledger].document.title}, "
+                others.append(Counterpart(name, f"{document}{other.claim.at}", other.claim.text))
+            else:
+                where = f"pair set of {facts[name].dataset} under {facts[name].model}" if name in facts else ""
+                others.append(Counterpart(name, where, None))
+        yield Contradiction(verdict, content.ledgers[verdict.ledger].document.title, tuple(others))
 
 
 def scores_of(content: Content) -> list[Score]:
@@ -238,19 +227,11 @@ def differences(verdicts: Sequence[Verdict]) -> TextTable:
         if difference is not None and tolerance is not None:
             gap = abs(difference)
             share = gap / tolerance if tolerance > 0 else math.inf if gap else 0.0
-            rows.append((-share, verdict.name, verdict.state, gap, tolerance))
-    return TextTable(
-        f"Differences between printed and recomputed, the largest of {len(rows):,}",
-        ("claim", "state", "difference", "tolerance", "share of the tolerance"),
-        tuple(
-            (name, state, f"{gap:.3g}", f"{tolerance:.3g}", _percent(-share))
-            for share, name, state, gap, tolerance in sorted(rows)[:LARGEST]
-        ),
-    )
-
-
-def _percent(share: float) -> str:
-    return "no tolerance" if math.isinf(share) else f"{100 * share:.0f} %" if share < 100 else f"{share:.0f} times"
+            words = "no tolerance" if math.isinf(share) else f"{100 * share:.0f} %" if share < 100 else f"{share:.0f} times"
+            rows.append((-share, verdict.name, verdict.state, f"{gap:.3g}", f"{tolerance:.3g}", words))
+    title = f"Differences between printed and recomputed, the largest of {len(rows):,}"
+    header = ("claim", "state", "difference", "tolerance", "share of the tolerance")
+    return TextTable(title, header, tuple(row[1:] for row in sorted(rows)[:LARGEST]))
 
 
 def _number(text: str | None) -> float | None:

@@ -83,30 +83,12 @@ class Figure(NamedTuple):
 class Axis(NamedTuple):
     """A linear axis with a line and a label at each tick."""
 
-    low: float
-    high: float
     ticks: tuple[float, ...]
-
-    @classmethod
-    def of(cls, scores: Sequence[Score]) -> Axis:
-        """The axis of scores in -1..1. Negative scores are rare, and get their half only where there are some."""
-        if any(score.value < 0 for score in scores):
-            return cls(-1.0, 1.0, (-1.0, -0.5, 0.0, 0.5, 1.0))
-        return cls(0.0, 1.0, (0.0, 0.2, 0.4, 0.6, 0.8, 1.0))
 
     def x(self, value: float) -> float:
         """The position of a value in pixels."""
-        return LEFT + (value - self.low) / (self.high - self.low) * (WIDTH - RIGHT - LEFT)
-
-    def grid(self, top: float, bottom: float) -> list[str]:
-        """A line at each tick; the one at zero is darker."""
-        lines = [(f"{self.x(tick):.1f}", "grid" if tick else "zero") for tick in self.ticks]
-        return [f'<line class="{kind}" x1="{x}" y1="{top:g}" x2="{x}" y2="{bottom:g}"/>' for x, kind in lines]
-
-    def labels(self, y: float) -> list[str]:
-        """The ticks' values."""
-        small = f'y="{y:g}" text-anchor="middle"'
-        return [f'<text class="small" x="{self.x(tick):.1f}" {small}>{tick:.1f}</text>' for tick in self.ticks]
+        low, high = self.ticks[0], self.ticks[-1]
+        return LEFT + (value - low) / (high - low) * (WIDTH - RIGHT - LEFT)
 
 
 def render_plot(scores: Sequence[Score]) -> bytes:
@@ -141,17 +123,23 @@ def score_figure(scores: Sequence[Score]) -> Figure:
 
 def _rows(scores: Sequence[Score], draw: Callable[[Axis, Score, float], list[str]]) -> tuple[int, list[str]]:
     """The height of a plot and its elements: a row for each score, the rows of a model under its name, the axis below all."""
-    axis, y, body = Axis.of(scores), float(TOP), list[str]()
+    negative = any(score.value < 0 for score in scores)  # these are rare, and get their half only where there are some
+    axis = Axis((-1.0, -0.5, 0.0, 0.5, 1.0) if negative else (0.0, 0.2, 0.4, 0.6, 0.8, 1.0))
+    places, y, body = [f"{axis.x(tick):.1f}" for tick in axis.ticks], float(TOP), list[str]()
     for model in dict.fromkeys(score.model for score in scores):
         body.append(f'<text class="model" x="{LEFT}" y="{y + 22:g}">{_label(model)}</text>')
         y += HEADING
         of_model = [score for score in scores if score.model == model]
-        body += axis.grid(y, y + ROW * len(of_model))
+        for x, tick in zip(places, axis.ticks, strict=True):  # a line at each; the one at zero is darker
+            kind = "grid" if tick else "zero"
+            body.append(f'<line class="{kind}" x1="{x}" y1="{y:g}" x2="{x}" y2="{y + ROW * len(of_model):g}"/>')
         for score in of_model:
             body.append(f'<text x="{LEFT}" y="{y + 15:g}">{_label(score.label)}</text>')
             body += draw(axis, score, y)
             y += ROW
-    return int(y) + BOTTOM, [*body, *axis.labels(y + 18)]
+    small = f'y="{y + 18:g}" text-anchor="middle"'
+    labels = zip(places, axis.ticks, strict=True)
+    return int(y) + BOTTOM, [*body, *(f'<text class="small" x="{x}" {small}>{tick:.1f}</text>' for x, tick in labels)]
 
 
 def _bar(axis: Axis, score: Score, y: float) -> list[str]:
@@ -165,17 +153,13 @@ def _bar(axis: Axis, score: Score, y: float) -> list[str]:
 
 def _disc(axis: Axis, score: Score, y: float) -> list[str]:
     middle = y + 27
-    prints = (printed for printed in score.printed if axis.low <= printed.value <= axis.high)
-    return [
-        f'<circle class="mean" cx="{axis.x(score.value):.1f}" cy="{middle:g}" r="4"/>',
-        *dict.fromkeys(_diamond(axis.x(printed.value), middle, printed.state) for printed in prints),
-        f'<text class="value" x="{WIDTH - RIGHT + 14}" y="{y + 32:g}">{score.value:.4f}</text>',
-    ]
-
-
-def _diamond(x: float, y: float, state: str) -> str:
-    kind = "bad" if state == "contradicted" else "good"
-    return f'<path class="{kind}" d="M{x - 7:.1f} {y:g}L{x:.1f} {y - 7:g}L{x + 7:.1f} {y:g}L{x:.1f} {y + 7:g}Z"/>'
+    marks = [f'<circle class="mean" cx="{axis.x(score.value):.1f}" cy="{middle:g}" r="4"/>']
+    for printed in (printed for printed in score.printed if axis.ticks[0] <= printed.value <= axis.ticks[-1]):
+        kind, x = "bad" if printed.state == "contradicted" else "good", axis.x(printed.value)
+        path = f"M{x - 7:.1f} {middle:g}L{x:.1f} {middle - 7:g}L{x + 7:.1f} {middle:g}L{x:.1f} {middle + 7:g}Z"
+        marks.append(f'<path class="{kind}" d="{path}"/>')
+    value = f'<text class="value" x="{WIDTH - RIGHT + 14}" y="{y + 32:g}">{score.value:.4f}</text>'
+    return [*dict.fromkeys(marks), value]
 
 
 def _drawing(
