@@ -8,7 +8,8 @@ stops with an error instead of printing the wrong number.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -22,7 +23,7 @@ from aqea_registry.base.references import address
 from aqea_registry.base.strict import render_yaml
 from aqea_registry.claims.binding import macro_names
 from aqea_registry.claims.check_claims import check_claims
-from aqea_registry.claims.ledger import Claim, Verdict
+from aqea_registry.claims.ledger import Verdict
 from aqea_registry.documents.numbers import NotANumber, parse_number
 from aqea_registry.project.artefact import Artefact, RunArtefact, TaskScores, VectorSetArtefact, published_path
 from aqea_registry.project.lock import Pin
@@ -121,7 +122,12 @@ def _exported(
     write: Callable[[Sequence[Scored]], tuple[str, int, list[str]]],
 ) -> Exported:
     """What `write` makes of the scores of one model: a text, how many numbers it has, and what it left out."""
-    chosen = _model_of(made.values(), model)
+    models = list(dict.fromkeys(artefact.model for artefact in made.values()))
+    if model not in models and (model is not None or len(models) != 1):
+        known = ", ".join(models) or "no model"
+        reason = f"the run has {known}" if model is None else f"the run has no pair set of {model!r}; it has {known}"
+        raise BadConfiguration(reason, "name one of them with --model NAME")
+    chosen = model or models[0]
     artefacts = {key: artefact for key, artefact in made.items() if artefact.model == chosen}
     recomputed, unsound = recompute(run, artefacts, report)
     broken = run.manifest.faults
@@ -180,15 +186,6 @@ def latex_text(verdicts: Sequence[Verdict], given: Collection[str] = ()) -> str:
     return "\n".join([_HEAD + lines[0] if lines else _HEAD.rstrip(), *lines[1:], "\\makeatother", ""])
 
 
-def _model_of(run: Iterable[Artefact], model: str | None) -> str:
-    models = list(dict.fromkeys(artefact.model for artefact in run))
-    if model in models or (model is None and len(models) == 1):
-        return model or models[0]
-    known = ", ".join(models) or "no model"
-    reason = f"the run has {known}" if model is None else f"the run has no pair set of {model!r}; it has {known}"
-    raise BadConfiguration(reason, "name one of them with --model NAME")
-
-
 def _front_matter(scores: Sequence[tuple[RunArtefact, Metrics]]) -> str:
     """The scores of one model, as huggingface_hub writes them."""
     from huggingface_hub import EvalResult, ModelCardData
@@ -232,9 +229,14 @@ def _json_text(verdicts: Sequence[Verdict], given: Collection[str]) -> str:
     ledgers: dict[str, dict[str, Any]] = {}
     for verdict in verdicts:
         claim = verdict.claim
+        number: int | float | None = None
+        with suppress(NotANumber):
+            if claim.value is not None and claim.unit != "text":  # the nearest JSON number
+                exact = parse_number(claim.value, claim.unit).value
+                number = exact.numerator if exact.denominator == 1 and "." not in claim.value else float(exact)
         ledgers.setdefault(verdict.ledger, {})[claim.id] = {
             "value": claim.value,
-            "number": _number(claim),
+            "number": number,
             "unit": claim.unit,
             "state": verdict.state,
             **({"reason": verdict.reason} if verdict.reason else {}),
@@ -242,14 +244,3 @@ def _json_text(verdicts: Sequence[Verdict], given: Collection[str]) -> str:
             "at": msgspec.to_builtins(claim.at),
         }
     return json.dumps(ledgers, indent=2) + "\n"  # ASCII: the same bytes under every locale
-
-
-def _number(claim: Claim) -> int | float | None:
-    """The nearest JSON number; None for a text and for what is not a number."""
-    if claim.value is None or claim.unit == "text":
-        return None
-    try:
-        value = parse_number(claim.value, claim.unit).value
-    except NotANumber:
-        return None
-    return value.numerator if value.denominator == 1 and "." not in claim.value else float(value)

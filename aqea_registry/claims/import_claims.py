@@ -21,12 +21,11 @@ from aqea_registry.claims import drafting
 from aqea_registry.claims.drafting import EvaluationUnit, Imported, LeftOut, read_number
 from aqea_registry.claims.ledger import FOLDER, Claim, Document, Ledger, homes, parse_ledger, render_ledger
 from aqea_registry.claims.merging import Merged, is_of_text, merge
-from aqea_registry.claims.repeats import relate
-from aqea_registry.claims.sentences import claims_of_text, renamed
+from aqea_registry.claims.repeats import claims_of_text, relate, renamed
 from aqea_registry.documents.html_tables import html_tables
 from aqea_registry.documents.latex_tables import latex_tables
 from aqea_registry.documents.markdown_tables import csv_table, markdown_tables
-from aqea_registry.documents.model_index import FrontMatter, IndexEntry, Metric, read_model_index, split_front_matter
+from aqea_registry.documents.model_index import FrontMatter, IndexEntry, read_model_index, split_front_matter
 from aqea_registry.documents.numbers import NotANumber, parse_number
 from aqea_registry.documents.prose import Span, blanked, kind_of
 from aqea_registry.documents.result_file import read_result_file
@@ -37,6 +36,9 @@ READERS = {".html": html_tables, ".htm": html_tables, ".tex": latex_tables, ".lt
 FORMATS = "Markdown, HTML, LaTeX, CSV, TSV, or JSON as mteb writes a result"
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_HUB_FIELDS = {"task": "task_type", "dataset": "dataset_type", "dataset's name": "dataset_name"}
+_HUB_FIELDS |= {name: f"dataset_{name}" for name in ("config", "split", "revision")}
+_HUB_FIELDS |= {"metric": "metric_type", "value": "metric_value"}
 
 
 class ImportedClaims(msgspec.Struct, frozen=True, kw_only=True):
@@ -269,23 +271,11 @@ def _disagreements(front: FrontMatter, entries: Sequence[IndexEntry], name: str)
     for (entry, metric), result in zip(printed, results, strict=True):
         if metric.value is None or read_number(metric.value) is None:
             continue  # it is not imported anyway
-        for field, text, value in _fields(entry, metric, result):
-            if not _agree(text, value):
+        texts = (entry.task, entry.dataset, entry.name, entry.config, entry.split, entry.revision, metric.type, metric.value)
+        for (field, name_of_hub), text in zip(_HUB_FIELDS.items(), texts, strict=True):
+            if not _agree(text, value := getattr(result, name_of_hub)):
                 message = f"{metric.path}: {field} is not read as it is printed; it was not imported"
                 yield metric.path, Finding("malformed", f"{name}:{metric.line}", message, text, str(value))
-
-
-def _fields(entry: IndexEntry, metric: Metric, result: Any) -> list[tuple[str, str | None, Any]]:
-    return [
-        ("task", entry.task, result.task_type),
-        ("dataset", entry.dataset, result.dataset_type),
-        ("dataset's name", entry.name, result.dataset_name),
-        ("config", entry.config, result.dataset_config),
-        ("split", entry.split, result.dataset_split),
-        ("revision", entry.revision, result.dataset_revision),
-        ("metric", metric.type, result.metric_type),
-        ("value", metric.value, result.metric_value),
-    ]
 
 
 def _agree(text: str | None, value: Any) -> bool:

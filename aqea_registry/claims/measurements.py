@@ -17,8 +17,7 @@ from msgspec.structs import replace
 from aqea_registry.claims.drafting import slug
 from aqea_registry.claims.ledger import At, Claim
 from aqea_registry.claims.relations import CHANCE, DraftedTable, holds_for_most, letters
-from aqea_registry.claims.repeats import SPREAD
-from aqea_registry.claims.sentences import PERCENT, by_sentence, is_exchanged
+from aqea_registry.claims.repeats import PERCENT, SPREAD, by_sentence, is_exchanged
 from aqea_registry.documents.metrics import METRICS, OTHERS
 from aqea_registry.documents.numbers import NotANumber, NumberSpan, parse_number, printed_like
 from aqea_registry.documents.prose import line_starts

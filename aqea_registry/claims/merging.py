@@ -72,7 +72,8 @@ def recognise(old: Ledger, results: Mapping[str, Evaluation], claims: Sequence[C
     by_id = {claim.id: (claim, name) for claim, name in before if claim.id not in doubtful}
     for claim, name in now:
         earlier, other = by_id.get(claim.id, (None, None))
-        if earlier is not None and (other in (None, name) or _alike(earlier, claim)):
+        counted = re.search(r"-\d+(?:\.|\Z)", claim.id)  # a running number, which may be another's now
+        if earlier is not None and (other in (None, name) or not counted or earlier.text == claim.text):
             found.before[claim.id] = earlier
     return found
 
@@ -142,11 +143,6 @@ def _called(claim: Claim, results: Mapping[str, Evaluation]) -> Any:
     result = results.get(key)
     name = plain if plain in results else key  # the number of one of several results is not its name
     return (name, result and (result.dataset, result.config, result.split, result.task), metric)
-
-
-def _alike(old: Claim, new: Claim) -> bool:
-    """Whether claims of one id may be the same although they are called otherwise: no running number is in the id."""
-    return not re.search(r"-\d+(?:\.|\Z)", new.id) or old.text == new.text
 
 
 def _grouped(claims: Iterable[tuple[Claim, Any]], key: Callable[[Claim, Any], Any]) -> dict[Any, list[Claim]]:

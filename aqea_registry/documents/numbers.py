@@ -15,10 +15,9 @@ from fractions import Fraction
 from itertools import islice
 from typing import Literal, NamedTuple
 
-from aqea_registry.documents.cues import Cues
+from aqea_registry.documents.cues import Cues, results_in_tables
 from aqea_registry.documents.latex_tables import visible
 from aqea_registry.documents.prose import Kind, Prose, Span, blanked, prose_of
-from aqea_registry.documents.result_cells import results_in_tables
 from aqea_registry.documents.tables import DIGIT, DIGITS
 
 MOST = 200_000  # numbers of a document that are looked at; what has more is data

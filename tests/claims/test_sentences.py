@@ -14,7 +14,7 @@ from aqea_registry.claims.import_claims import import_claims
 from aqea_registry.claims.ledger import At, Claim
 from aqea_registry.claims.lint_claims import lint_claims
 from aqea_registry.claims.relations import DraftedTable
-from aqea_registry.claims.sentences import claims_of_text
+from aqea_registry.claims.repeats import claims_of_text
 from aqea_registry.documents.numbers import Unit
 from aqea_registry.project.project import open_project
 from tests.growth import assert_linear
