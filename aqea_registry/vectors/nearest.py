@@ -1,4 +1,4 @@
-"""The nearest documents of each query, exactly: whole dot products, compared as fractions where floats cannot tell two apart.
+"""The nearest documents of each query, exactly: whole dot products, compared as fractions where two are closer than floats are.
 
 Vectors are canonical ones: whole micro-units, here as float64. As long as no squared norm reaches 2**53 every sum of products
 is a whole number below 2**53 (Cauchy-Schwarz), so a float64 matrix product is exact in any order of summation: whatever the
