@@ -10,7 +10,7 @@ import json
 from datetime import date
 from pathlib import Path
 
-from benchmarks import compare, documents, generate, json_text, lengths, memory, startup, verify_hash, verify_many
+from benchmarks import compare, documents, generate, json_text, lengths, memory, search, startup, verify_hash, verify_many
 from benchmarks.timing import Load, in_child, machine, results, table
 
 BENCHMARKS = {
@@ -23,6 +23,7 @@ BENCHMARKS = {
     "json": json_text.measure,
     "compare": compare.measure,
     "documents": documents.measure,
+    "search": search.measure,
 }
 
 

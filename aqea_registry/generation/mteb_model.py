@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from aqea_registry.vectors.nearest import Whole, cosine, nearest, squares
+from aqea_registry.documents.metrics import TRAINED
+from aqea_registry.vectors.nearest import Ranked, Whole, cosine, nearest, squares
 from aqea_registry.vectors.pair_set import MICRO, Micro
 from aqea_registry.vectors.vector_set import key_of
 
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from mteb.models.model_meta import ModelMeta
     from mteb.types import PromptType
 
-BLOCK = 8192  # texts whose vectors are asked for at a time
-RERANKED = 16  # queries whose candidates are
+BLOCK = 16384  # texts whose vectors are asked for at a time
+RERANKED = 16  # queries whose chosen documents are
 
 
 class CanonicalModel:
@@ -64,18 +65,21 @@ class CanonicalModel:
         prompt_type: PromptType | None = None,
         **_: Any,
     ) -> npt.NDArray[np.float64]:
-        """The canonical vectors of all texts (n x dimension), of length one but for their grid."""
-        texts = (text for batch in inputs for text in batch["text"])
-        return self._whole(texts, task_metadata, prompt_type) / MICRO
+        """The canonical vectors of all texts (n x dimension): of length one to train on, else in whole micro-units.
+
+        What MTEB and its libraries sum of whole numbers is exact, and what is as near as something else stays so.
+        """
+        whole = self._whole((text for batch in inputs for text in batch["text"]), task_metadata, prompt_type)
+        return whole / MICRO if task_metadata.type in TRAINED else whole
 
     def similarity(self, embeddings1: npt.ArrayLike, embeddings2: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """The cosines of all pairs of vectors of `encode`; either may be a single one."""
-        first, second = _micro(embeddings1), _micro(embeddings2)
+        first, second = np.asarray(embeddings1, np.float64), np.asarray(embeddings2, np.float64)
         return cosine(first @ second.T, squares(first)[..., None] if first.ndim > 1 else squares(first), squares(second))
 
     def similarity_pairwise(self, embeddings1: npt.ArrayLike, embeddings2: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """The cosine of each row of the one with the same row of the other."""
-        first, second = _micro(embeddings1), _micro(embeddings2)
+        first, second = np.asarray(embeddings1, np.float64), np.asarray(embeddings2, np.float64)
         return cosine(np.einsum("...i,...i->...", first, second), squares(first), squares(second))
 
     def index(self, corpus: Any, **_: Any) -> None:
@@ -98,24 +102,28 @@ class CanonicalModel:
         """
         from mteb.types import PromptType
 
-        names, ids = list(map(str, queries["id"])), list(map(str, self._corpus["id"]))
         texts = _prepared(queries, task_metadata, PromptType.query)["text"]
         vectors = self._whole(texts, task_metadata, PromptType.query)
-        documents = _prepared(self._corpus, task_metadata, PromptType.document)
+        given = list(map(str, self._corpus["id"]))
+        falling = sorted(range(len(given)), key=given.__getitem__, reverse=True)
+        ids = [given[at] for at in falling]
+        documents = _prepared(self._corpus, task_metadata, PromptType.document).select(falling)
 
         def rows(numbers: Sequence[int]) -> Whole:
+            if not numbers:
+                return vectors[:0]
             return self._whole(documents.select(numbers)["text"], task_metadata, PromptType.document)
 
-        found: Iterator[tuple[list[int], npt.NDArray[np.float64]]]
         if top_ranked is None:
-            falling = sorted(range(len(ids)), key=ids.__getitem__, reverse=True)
-            blocks = (rows(falling[start : start + self._block]) for start in range(0, len(ids), self._block))
-            found = (([falling[at] for at in best], scores) for best, scores in nearest(vectors, blocks, top_k))
+            numbers = range(len(ids))
+            found = nearest(vectors, (rows(numbers[at : at + self._block]) for at in numbers[:: self._block]), top_k)
         else:
-            found = _reranked(vectors, [top_ranked.get(name, ()) for name in names], ids, rows, top_k)
+            place = {name: number for number, name in enumerate(ids)}
+            chosen = [sorted({place[name] for name in top_ranked.get(query, ())}) for query in queries["id"]]
+            found = _nearest_of(vectors, chosen, rows, top_k)
         results = {}
-        for name, (numbers, scores) in zip(names, found, strict=True):
-            results[name] = {ids[number]: score for number, score in zip(numbers, scores.tolist(), strict=True)}
+        for query, (best, scores) in zip(map(str, queries["id"]), found, strict=True):
+            results[query] = dict(zip([ids[number] for number in best.tolist()], scores.tolist(), strict=True))
             self.near_ties += int(np.count_nonzero(np.diff(scores) * (np.diff(scores.astype(np.float32)) == 0)))
         return results
 
@@ -129,20 +137,16 @@ class CanonicalModel:
         return np.concatenate(blocks)
 
 
-def _reranked(
-    vectors: Whole, candidates: Sequence[Sequence[str]], ids: Sequence[str], rows: Callable[[Sequence[int]], Whole], k: int
-) -> Iterator[tuple[list[int], npt.NDArray[np.float64]]]:
-    """The k nearest of each query's candidates: numbers and cosines. The vectors of some queries are asked for at once."""
-    numbers = {name: number for number, name in enumerate(ids)}
-    for start in range(0, len(vectors), RERANKED):
-        chosen = [
-            [numbers[name] for name in sorted(set(names), reverse=True)] for names in candidates[start : start + RERANKED]
-        ]
-        ends = np.cumsum(list(map(len, chosen)))
-        blocks = np.split(rows([*chain(*chosen)]), ends[:-1])
-        for row, (mine, block) in enumerate(zip(chosen, blocks, strict=True), start):
+def _nearest_of(
+    vectors: Whole, chosen: Sequence[Sequence[int]], rows: Callable[[Sequence[int]], Whole], k: int
+) -> Iterator[Ranked]:
+    """The nearest among documents that are chosen for each query. The vectors of some queries' are asked for at once."""
+    for start in range(0, len(chosen), RERANKED):
+        some = chosen[start : start + RERANKED]
+        blocks = np.split(rows([*chain(*some)]), np.cumsum(list(map(len, some)))[:-1])
+        for row, (numbers, block) in enumerate(zip(some, blocks, strict=True), start):
             ((best, scores),) = nearest(vectors[row : row + 1], [block], k)
-            yield [mine[at] for at in best], scores
+            yield np.array(numbers, np.intp)[best], scores
 
 
 def _prepared(dataset: Any, task_metadata: TaskMetadata, prompt_type: PromptType) -> Any:
@@ -150,7 +154,3 @@ def _prepared(dataset: Any, task_metadata: TaskMetadata, prompt_type: PromptType
     from mteb._create_dataloaders import create_dataloader
 
     return create_dataloader(dataset, task_metadata=task_metadata, prompt_type=prompt_type).dataset
-
-
-def _micro(embeddings: npt.ArrayLike) -> Whole:
-    return np.rint(np.asarray(embeddings, np.float64) * MICRO)

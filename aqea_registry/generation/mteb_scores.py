@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import sys
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, redirect_stderr
+from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,7 +38,7 @@ def evaluate(task: AbsTask, model: CanonicalModel) -> Scores:
     from mteb._set_seed import _set_seed
 
     task.rng_state, task.np_rng = _set_seed(task.seed)  # a task that was evaluated before has moved them on
-    with _one_thread(model) if task.metadata.type in TRAINED else nullcontext():
+    with _quietly(model, threads=1 if task.metadata.type in TRAINED else None):
         scores = {split: task.evaluate(model, split, encode_kwargs={"show_progress_bar": False}) for split in task.eval_splits}
     found = _plain(scores)
     assert isinstance(found, dict)
@@ -64,23 +67,25 @@ def result_text(
 
 
 @contextmanager
-def _one_thread(model: CanonicalModel) -> Iterator[None]:
-    """Sums in one order while a task trains; vectors are computed by as many threads as before."""
+def _quietly(model: CanonicalModel, threads: int | None) -> Iterator[None]:
+    """Without MTEB's bars and warnings, and with so many threads; while vectors are computed, all is as it was before."""
     from threadpoolctl import ThreadpoolController
 
-    pools, vectors_of = ThreadpoolController(), model.vectors_of
-    limited = pools.limit(limits=1)
+    pools, vectors_of, shown = ThreadpoolController(), model.vectors_of, sys.stderr
+    limited = pools.limit(limits=threads)
 
-    def unlimited(texts: Sequence[str]) -> Micro:
+    def outside(texts: Sequence[str]) -> Micro:
         limited.restore_original_limits()
         try:
-            return vectors_of(texts)
+            with redirect_stderr(shown):
+                return vectors_of(texts)
         finally:
-            pools.limit(limits=1)
+            pools.limit(limits=threads)
 
-    model.vectors_of = unlimited
+    model.vectors_of = outside
     try:
-        yield
+        with redirect_stderr(StringIO()), warnings.catch_warnings(action="ignore"):
+            yield
     finally:
         model.vectors_of = vectors_of
         limited.restore_original_limits()

@@ -54,16 +54,16 @@ def ranked(dots: Whole, norms: Whole, query_norm: np.float64) -> Ranked:
 
 def best(dots: Whole, norms: Whole, k: int) -> Columns:
     """Of each row of `dots` (queries x documents) the columns of the k nearest, ascending (queries x k at most)."""
-    norms = np.broadcast_to(norms, dots.shape)
     if dots.shape[1] <= k:
         return np.broadcast_to(np.arange(dots.shape[1]), dots.shape)
     close = dots / np.sqrt(norms)
     least = np.partition(close, -k, axis=1)[:, -k]
     kept = close >= (least - CLOSE * np.abs(least))[:, None]
-    for row in np.flatnonzero(kept.sum(axis=1) > k):
+    norms = np.broadcast_to(norms, dots.shape)
+    for row in np.flatnonzero(np.count_nonzero(kept, axis=1) > k):
         columns = np.flatnonzero(kept[row])
         kept[row, columns[order(dots[row, columns], norms[row, columns])[k:]]] = False
-    return np.nonzero(kept)[1].reshape(len(dots), k)
+    return np.asarray(np.flatnonzero(kept).reshape(len(dots), k) % dots.shape[1])
 
 
 def nearest(queries: Whole, blocks: Iterable[Whole], k: int) -> Iterator[Ranked]:
