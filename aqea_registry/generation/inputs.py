@@ -17,6 +17,7 @@ from aqea_registry.project.params import GIVEN, Dataset, Params
 from aqea_registry.project.project import CACHE, Project
 from aqea_registry.sources.fetch import fetch, opened
 from aqea_registry.sources.kinds import sources_of
+from aqea_registry.sources.mteb_tasks import completed, reads_rows
 from aqea_registry.sources.pin import pin_given
 from aqea_registry.sources.rows import Rows, other_splits, read_rows
 from aqea_registry.vectors.containers import pair_json
@@ -28,8 +29,11 @@ Matrices = Callable[[int], Iterator[Micro]]  # the rows of one of the two matric
 
 def pinned_rows(dataset: CatalogueEntry, report: Reporter, *, local_only: bool = False) -> Rows:
     """A dataset's rows out of its pinned files; with `local_only`, from this machine alone. Raises RegistryError."""
-    entry, (pin, folder) = dataset.entry, pinned_files(dataset, report, local_only)
+    entry, (pin, folder) = completed(dataset).entry, pinned_files(dataset, report, local_only)
     assert isinstance(entry, Dataset)
+    if not reads_rows(dataset.name, entry):
+        message = f"params.yaml: {dataset.name}: a pair set is of one subset of an STS task, and {entry.mteb} is not that"
+        raise BadConfiguration(message, "name one under 'subsets', or move the pair set from 'pairs' to 'vectors' of its run")
     rows = read_rows(opened({path: folder / path for path in pin.files}), entry, dataset.name)
     splits = (f"{finding.subject}: {finding.message}" for finding in other_splits(dataset.name, entry, pin.files))
     for remark in (*splits, *rows.notes(dataset.name)):

@@ -44,7 +44,6 @@ Configs = dict[str, dict[str, Any]]  # by their names, as a README has them
 def task_class(name: str, entry: Dataset) -> Any:
     """MTEB's class of an entry's task; of own data, one of its type. Raises BadConfiguration, CannotCheck without MTEB."""
     require("a task of MTEB")
-    from mteb import abstasks
     from mteb.get_tasks import TASK_LIST
     from packaging.specifiers import SpecifierSet
 
@@ -53,28 +52,21 @@ def task_class(name: str, entry: Dataset) -> Any:
         raise CannotCheck(message, f"pip install 'mteb{TESTED}'")
     if entry.mteb in TYPES:
         return _own(name, entry)
-    known = {cls.metadata.name: cls for cls in TASK_LIST}
-    if (cls := known.get(entry.mteb or "")) is None:
-        near = {task.lower(): task for task in (*TYPES, *known)}.get((entry.mteb or "").lower())
-        message = f"{name}: mteb {version} has no task {entry.mteb!r}"
-        raise BadConfiguration(message, f"did you mean {near!r}?" if near else suggestion(entry.mteb or "", [*TYPES, *known]))
+    if (cls := next((cls for cls in TASK_LIST if cls.metadata.name == entry.mteb), None)) is None:
+        known, wanted = [*TYPES, *(cls.metadata.name for cls in TASK_LIST)], entry.mteb or ""
+        near = {task.lower(): f"did you mean {task!r}?" for task in known}.get(wanted.lower())
+        raise BadConfiguration(f"{name}: mteb {version} has no task {wanted!r}", near or suggestion(wanted, known))
     if cls.metadata.modalities != ["text"]:
         message = f"{name}: {entry.mteb} is a task of {' and '.join(cls.metadata.modalities)}, and models here encode text"
         raise BadConfiguration(message, "name a task of text")
-    if not hasattr(abstasks, _form(cls).__name__):
-        parts = ", ".join(task.metadata.name for task in getattr(cls.metadata, "tasks", ()))
+    if parts := [task.metadata.name for task in getattr(cls.metadata, "tasks", ())]:
         message = f"{name}: {entry.mteb} is the mean of other tasks and has no data of its own"
-        raise BadConfiguration(message, f"an entry for each of {parts}; a claim takes their mean by a formula")
-    if unknown := [subset for subset in entry.subsets if subset not in cls.metadata.hf_subsets]:
-        known_subsets = cls.metadata.hf_subsets
-        hint = suggestion(unknown[0], known_subsets, f"it has {', '.join(known_subsets)}")
+        raise BadConfiguration(message, f"an entry for each of {', '.join(parts)}; a claim takes their mean by a formula")
+    subsets = cls.metadata.hf_subsets
+    if unknown := [subset for subset in entry.subsets if subset not in subsets]:
+        hint = suggestion(unknown[0], subsets, f"it has {', '.join(subsets)}")
         raise BadConfiguration(f"{name}: {entry.mteb} has no subset {unknown[0]!r}", hint)
     return cls
-
-
-def _form(cls: Any) -> Any:
-    """The abstract class that says what a task's data look like."""
-    return next(base for base in cls.__mro__ if base.__module__.startswith("mteb.abstasks"))
 
 
 def _own(name: str, entry: Dataset) -> Any:

@@ -5,16 +5,21 @@ from __future__ import annotations
 import csv
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import numpy as np
 import pytest
 
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused
 from aqea_registry.base.progress import Silent
+from aqea_registry.generation.inputs import pinned_rows
+from aqea_registry.generation.mteb_model import CanonicalModel
+from aqea_registry.generation.mteb_scores import evaluate
 from aqea_registry.project.artefact import CatalogueEntry
 from aqea_registry.project.lock import Pin
 from aqea_registry.project.params import Dataset
@@ -25,6 +30,8 @@ from aqea_registry.sources.kinds import sources_of
 from aqea_registry.sources.mteb_tasks import completed, task_class, task_files
 from aqea_registry.sources.open_task import open_task
 from aqea_registry.sources.resolve import resolve
+from aqea_registry.vectors.pair_set import Micro
+from tests.factories import unit_rows
 from tests.mteb_data import SUBSETS, TASKS, lines, parquet, readme, repository
 from tests.servers.hub import HubServer
 from tests.tools import CARDS
@@ -57,7 +64,7 @@ def from_hub(hub: HubServer, root: Path, entry: Dataset, files: Mapping[str, byt
         repo = entry.repo or task_class("x", entry).metadata.dataset["path"]
         hub.store.create("datasets", repo)
         commit = hub.store.commit("datasets", repo, files)
-        wanted = CatalogueEntry("x", Dataset(**{**structure(entry), "revision": commit}), None, ("hub",), root)
+        wanted = CatalogueEntry("x", msgspec.structs.replace(entry, revision=commit), None, ("hub",), root)
         pin = resolve(wanted, Silent()).pin
         wanted = wanted._replace(pin=pin)
         folder = fetch("x", pin, sources_of(wanted, commit), root / ".aqea" / "pinned", Silent())
@@ -65,10 +72,7 @@ def from_hub(hub: HubServer, root: Path, entry: Dataset, files: Mapping[str, byt
             yield task, pin
 
 
-def structure(entry: Dataset) -> dict[str, Any]:
-    return {field: getattr(entry, field) for field in Dataset.__struct_fields__}
-
-
+@pytest.mark.filterwarnings("ignore:The used Evaluator is deprecated:DeprecationWarning")  # SummEval's, which its scores are of
 @pytest.mark.parametrize("name", [name if name in EVERYDAY else pytest.param(name, marks=pytest.mark.rare) for name in TASKS])
 def test_each_english_task(name: str, hub: HubServer, tmp_path: Path) -> None:
     subsets = (SUBSETS[name],) if name in SUBSETS else ()
@@ -78,6 +82,14 @@ def test_each_english_task(name: str, hub: HubServer, tmp_path: Path) -> None:
         assert (task.metadata.name, task.hf_subsets, task.eval_splits) == (name, [*subsets] or ["default"], [entry.split])
         assert pin.mteb == name
         assert not [path for path in pin.files if path.startswith("de/")]
+        scores = evaluate(task, CanonicalModel(vectors_of, lambda *_: "", "my/model", "v1"))[entry.split_name]
+        (found,) = scores.values()
+        assert 0 <= found[task.metadata.main_score] <= 1 or task.metadata.type in ("STS", "Summarization")
+
+
+def vectors_of(given: Sequence[str]) -> Micro:
+    """Vectors that depend on nothing but the text."""
+    return np.concatenate([unit_rows(np.random.default_rng([*text.encode()]), 1, 16) for text in given])
 
 
 SENTENCES = [{"text": f"text {at}", "label": at % 2} for at in range(20)]
@@ -287,6 +299,26 @@ def test_the_catalogue_of_the_cards_has_each_english_task_as_mteb_has_it_and_as_
         )
         today = wanted.name.lower() == str(pin.mteb).lower()
         assert today == (pin.commit == task_class("x", Dataset(mteb=str(pin.mteb))).metadata.dataset["revision"])
+
+
+def test_an_sts_task_has_the_pin_and_the_rows_of_the_plain_entry(hub: HubServer, tmp_path: Path) -> None:
+    files = {**repository("STSBenchmark", "STS", "zipped"), "train.py": b"raise SystemExit\n"}
+    hub.store.create("datasets", "my/stsb")
+    commit = hub.store.commit("datasets", "my/stsb", files)
+    found = []
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in hub.environment(tmp_path / "cache").items():
+            patch.setenv(name, value)
+        for entry in (Dataset(repo="my/stsb", revision=commit), Dataset(mteb="STSBenchmark", repo="my/stsb", revision=commit)):
+            wanted = CatalogueEntry("x", entry, None, ("hub",), tmp_path)
+            wanted = wanted._replace(pin=resolve(wanted, Silent()).pin)
+            assert wanted.pin is not None
+            found.append((wanted.pin.digest(), pinned_rows(wanted, Silent())))
+        assert found[0] == found[1]
+        other = Dataset(mteb="NFCorpus", repo="my/stsb", revision=commit)
+        assert wanted.pin is not None
+        with pytest.raises(BadConfiguration, match="a pair set is of one subset of an STS task, and NFCorpus is not that"):
+            pinned_rows(wanted._replace(entry=other, pin=msgspec.structs.replace(wanted.pin, mteb="NFCorpus")), Silent())
 
 
 def test_files_of_a_task() -> None:
