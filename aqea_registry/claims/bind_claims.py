@@ -20,11 +20,13 @@ from aqea_registry.claims.lint_claims import moved
 from aqea_registry.claims.measurements import OF_RUN, Fit, RunScore, RunScores
 from aqea_registry.claims.merging import Merged, free
 from aqea_registry.claims.resolving import Resolved, resolve_result
+from aqea_registry.documents.metrics import metric_name
 from aqea_registry.documents.numbers import NumberSpan, scan
 from aqea_registry.documents.prose import kind_of
+from aqea_registry.project.artefact import Artefact, TaskScores
 from aqea_registry.project.project import Project
 from aqea_registry.vectors.scores import Metrics
-from aqea_registry.verification.verify_project import recompute
+from aqea_registry.verification.verify_project import Scores, recompute
 
 Choose = Callable[[str, Sequence[str]], int | None]  # asks which of several scores a number is; None if nobody says
 
@@ -47,30 +49,31 @@ def bind_claims(
     choose: Choose = lambda number, scores: None,
     write: bool = False,
 ) -> BoundClaims:
-    """Find evidence for the numbers of a document that have none: scores of the run's pair sets, averages, repetitions.
+    """Find evidence for the numbers of a document that have none: scores of pair sets, results, averages, repetitions.
 
     Evidence that is there stays. Without `write` nothing is written. Errors as of `import_claims`.
     """
     page = read_page(project, path, into, model, None)
-    recomputed, unsound = recompute(project.run, project.artefacts, report)
-    scores = {key: found for key, found in recomputed.items() if isinstance(found, Metrics)}
+    recomputed, unsound = recompute(project.run, project.run.made, report)
+    sets, scores = _parts(project.run.made, recomputed)
     ledgers, name = read_ledgers(project.root)[0], Path(page.ledger).stem
     own = {name: ledgers[name].document.sha256 == page.document.sha256} if name in ledgers else {}
     there = bind(page.text, scan(page.text, kind_of(path.suffix, page.text)), ledgers, own)
-    fits = _fits(
-        page, there.free, measurements.run_of(project.artefacts, {key: asdict(found) for key, found in scores.items()})
-    )
+    fits = _fits(page, there.free, measurements.run_of(sets, scores))
     page._replace(empty=f"{page.empty}; and no number of the text is a score of the run").require_claims()
     if write:
         (project.root / FOLDER).mkdir(parents=True, exist_ok=True)
     with locked(project.root / FOLDER) if write else nullcontext():
         old, merged = merge_page(project.root, page, model=model)
         results = dict(merged.ledger.results)
-        known = [(key, resolve_result(result, project.params, project.lock)) for key, result in results.items()]
-        binder = _Binder({found.key: key for key, found in known if isinstance(found, Resolved)}, choose, {}, [])
+        known = [(key, resolve_result(result, project.params, project.lock, key)) for key, result in results.items()]
+        named = {_part(found.key, results[key], sets): key for key, found in known if isinstance(found, Resolved)}
+        binder = _Binder(named, choose, {}, [])
         claims = tuple(binder.claims(page, merged, fits, there.lines.get(name, {})))
         for key, result in binder.names.items():
-            results.setdefault(result, Evaluation(dataset=project.artefacts[key].dataset, model=project.artefacts[key].model))
+            split, subset = key.split("/")[1:] if "/" in key else ("test", "default")
+            made = Evaluation(dataset=sets[key].dataset, model=sets[key].model, split=split, config=subset)
+            results.setdefault(result, made)
         ledger = replace(merged.ledger, results=results, claims=claims)
         written = write and old != ledger and write_bytes(project.root / page.ledger, render_ledger(ledger))
     had = {claim.id for claim in (old.claims if old else ()) if claim.kind != "unbound"}
@@ -84,6 +87,26 @@ def bind_claims(
         asked=binder.asked,
         unbound=sum(claim.kind == "unbound" for claim in claims),
     )
+
+
+def _parts(made: Mapping[str, Artefact], recomputed: Scores) -> tuple[dict[str, Artefact], dict[str, dict[str, float]]]:
+    """Pair sets by key, and parts of results: by KEY that of test/default, others by KEY/SPLIT/SUBSET; and their scores."""
+    sets, scores = dict[str, Artefact](), dict[str, dict[str, float]]()
+    for key, found in recomputed.items():
+        if isinstance(found, Metrics):
+            sets[key], scores[key] = made[key], asdict(found)
+        elif isinstance(found, TaskScores):
+            for split, subset, _ in found.main():
+                part = key if (split, subset) == ("test", "default") else f"{key}/{split}/{subset}"
+                numbers = found.numbers(split, subset)
+                sets[part], scores[part] = made[key], {metric_name(name): value for name, value in numbers.items()}
+    return sets, scores
+
+
+def _part(key: str, result: Evaluation, sets: Mapping[str, Artefact]) -> str:
+    """What of a pair set or result was measured, as `_parts` calls it."""
+    part = f"{key}/{result.split}/{result.config}"
+    return part if part in sets else key
 
 
 def _fits(page: ReadPage, numbers: Sequence[NumberSpan], run: RunScores) -> dict[str, Fit]:

@@ -21,11 +21,12 @@ from aqea_registry.claims.repeats import PERCENT, SPREAD, by_sentence, is_exchan
 from aqea_registry.documents.metrics import METRICS, OTHERS
 from aqea_registry.documents.numbers import NotANumber, NumberSpan, parse_number, printed_like
 from aqea_registry.documents.prose import line_starts
-from aqea_registry.project.artefact import RunArtefact
+from aqea_registry.project.artefact import Artefact
 
 FEW = 3  # numbers of a table or sentence; of fewer, most is none
 LIKELY = 0.05  # by chance; what has so few digits is not bound alone, whatever names it
 MOST_LINES = 10  # above and below a table that may say what it is
+MAIN = "main_score"  # of a result: what a number without the name of a metric is
 OF_RUN = "text."  # what ids of claims begin with whose numbers are scores in the text
 
 _STATISTICS = {**dict.fromkeys(("spearman", "spearmanr", "rho", "ρ"), "spearman"), "pearson": "pearson", "pearsonr": "pearson"}
@@ -39,7 +40,7 @@ _WORD = re.compile(r"[^\W_]+")
 
 
 class RunScore(NamedTuple):
-    """A score of a pair set of the run, as a fraction."""
+    """A score of a pair set of the run, or of a part of a result, as a fraction."""
 
     pair_set: str
     metric: str
@@ -59,18 +60,22 @@ class Fit(NamedTuple):
 
 
 class RunScores(NamedTuple):
-    """The scores of a run's pair sets by key; by letters of a name the pair sets of that dataset, and of that model."""
+    """The scores of a run's pair sets and results by key; by letters of a name what has that dataset, and that model.
+
+    By the letters of its name `metrics` has what results call a score, unless a statistic and a similarity call it so.
+    """
 
     scores: Mapping[str, Mapping[str, float]]
     names: tuple[dict[str, set[str]], dict[str, set[str]]]
     alone: tuple[bool, bool]  # whether all have one dataset, and one model
+    metrics: dict[str, set[str]]
 
 
 class _Said(NamedTuple):
-    """What some words name: pair sets by their dataset, and by their model; statistics and similarities; something else."""
+    """What some words name: sets by their dataset, and by their model; statistics, similarities, scores of results; others."""
 
     pair_sets: tuple[set[str], set[str]]
-    metrics: tuple[list[str], list[str]]
+    metrics: tuple[list[str], list[str], list[str]]
     other: bool
     plain: bool
 
@@ -80,22 +85,24 @@ class _Said(NamedTuple):
 _Match = tuple[Claim, list[RunScore], list[RunScore], float, bool]
 
 
-def run_of(artefacts: Mapping[str, RunArtefact], scores: Mapping[str, Mapping[str, float]]) -> RunScores:
-    """The run's pair sets with the names that documents have for them."""
+def run_of(artefacts: Mapping[str, Artefact], scores: Mapping[str, Mapping[str, float]]) -> RunScores:
+    """The run's pair sets, and its results by KEY or KEY/SPLIT/SUBSET, with the names that documents have for them."""
     names: tuple[dict[str, set[str]], dict[str, set[str]]] = ({}, {})
-    here = [artefacts[key] for key in scores]
-    for pair in here:
-        repo = pair.dataset_entry.repo.rpartition("/")[2]
+    here = {key: artefacts[key] for key in scores}
+    for key, made in here.items():
+        repo, task = made.dataset_entry.repo.rpartition("/")[2], made.dataset_entry.mteb or ""
         short = repo.removesuffix("-sts")
-        model = pair.model_entry.repo if pair.model_entry.full_dimension is None else pair.model
-        datasets = (pair.dataset, repo, short, f"{short} {pair.dataset_entry.config}")
-        for index, texts in zip(names, (datasets, (pair.model, model, model.rpartition("/")[2])), strict=True):
-            for text in texts:
-                index.setdefault(letters(text), set()).add(pair.key)
-    for pair in here:  # its key says both
-        for index, name in zip(names, (pair.dataset, pair.model), strict=True):
-            index.setdefault(letters(pair.key), set()).update(index[letters(name)])
-    return RunScores(scores, names, (len({pair.dataset for pair in here}) == 1, len({pair.model for pair in here}) == 1))
+        model = made.model_entry.repo if made.model_entry.full_dimension is None else made.model
+        datasets = (made.dataset, repo, short, f"{short} {made.dataset_entry.config}", task, f"{task} {key.rpartition('/')[2]}")
+        for index, texts in zip(names, (datasets, (made.model, model, model.rpartition("/")[2])), strict=True):
+            for text in filter(letters, texts):
+                index.setdefault(letters(text), set()).add(key)
+    for made in here.values():  # its key says both
+        for index, name in zip(names, (made.dataset, made.model), strict=True):
+            index.setdefault(letters(made.key), set()).update(index[letters(name)])
+    alone = (len({made.dataset for made in here.values()}) == 1, len({made.model for made in here.values()}) == 1)
+    called = {name for key in scores if MAIN in scores[key] for name in scores[key]} - {MAIN}
+    return RunScores(scores, names, alone, {letters(name): {name} for name in called if not {*name.split("_")} <= _PLAIN})
 
 
 def fits_of_tables(tables: Sequence[DraftedTable], text: str, run: RunScores) -> Iterator[Fit]:
@@ -135,7 +142,7 @@ def fits_of_text(text: str, spans: Sequence[NumberSpan], run: RunScores) -> Iter
                 elsewhere.append(Fit(match[0], match[2], None, sure=False))
         for fit in (*_decided(matches), *elsewhere):
             name = ".".join(fit.scores[0][:2]) if len(fit.scores) == 1 else slug(fit.claim.value or "", "number")
-            yield fit._replace(claim=replace(fit.claim, id=OF_RUN + name))
+            yield fit._replace(claim=replace(fit.claim, id=OF_RUN + name.lower()))
 
 
 def _beside(run: RunScores, parts: Sequence[str]) -> list[tuple[set[str], set[str]]]:
@@ -149,19 +156,19 @@ def _beside(run: RunScores, parts: Sequence[str]) -> list[tuple[set[str], set[st
 
 def _said(run: RunScores, *texts: str) -> _Said:
     """The longest names in some texts, from left to right, and the words beside them."""
-    found: tuple[set[str], set[str]] = (set(), set())
-    rest: list[str] = []
+    found: tuple[set[str], set[str], set[str]] = (set(), set(), set())
+    indexes, rest = (*run.names, run.metrics), list[str]()
     for text in texts:
-        words, start = _WORD.findall(text.lower()), 0
+        words, start = _WORD.findall(text.lower().replace("@", " at ")), 0
         while start < len(words):
             ends = range(min(start + 8, len(words)), start, -1)
-            stop = next((end for end in ends if any("".join(words[start:end]) in index for index in run.names)), start)
-            for index, keys in zip(run.names, found, strict=True):
+            stop = next((end for end in ends if any("".join(words[start:end]) in index for index in indexes)), start)
+            for index, keys in zip(indexes, found, strict=True):
                 keys |= index.get("".join(words[start:stop]), set())
             rest += [] if stop > start else [words[start]]
             start = max(stop, start + 1)
     statistics, similarities = (sorted({known[w] for w in rest if w in known}) for known in (_STATISTICS, _SIMILARITIES))
-    return _Said(found, (statistics, similarities), not _OTHERS.isdisjoint(rest), _PLAIN.issuperset(rest))
+    return _Said(found[:2], (statistics, similarities, sorted(found[2])), not _OTHERS.isdisjoint(rest), _PLAIN.issuperset(rest))
 
 
 def _match(claim: Claim, near: _Said, far: _Said, run: RunScores) -> _Match | None:
@@ -170,23 +177,28 @@ def _match(claim: Claim, near: _Said, far: _Said, run: RunScores) -> _Match | No
     for close, wide, alone in zip(near.pair_sets, far.pair_sets, run.alone, strict=True):
         keys &= close or wide or (keys if alone else set())
         named = named and bool(close or wide)
-    statistics, similarities = (close or wide for close, wide in zip(near.metrics, far.metrics, strict=True))
+    statistics, similarities, called = (close or wide for close, wide in zip(near.metrics, far.metrics, strict=True))
     try:
         number = parse_number(claim.value or "", claim.unit)
     except NotANumber:
         return None
     is_score = claim.unit in ("percent", "fraction", "number") and number.half < Fraction(1, 2) and claim.bound is None
-    if not (is_score and keys and (any(near.pair_sets) or named or statistics)):  # whole numbers say too little
+    if not (is_score and keys and (any(near.pair_sets) or named or statistics or called)):  # whole numbers say too little
         return None
     metrics = [f"{first}_{last}" for first in similarities or ["cos_sim"] for last in statistics or ["spearman", "pearson"]]
-    scores = [RunScore(key, name, Fraction(run.scores[key][name])) for key in run.scores if key in keys for name in metrics]
+    scores = [
+        RunScore(key, name, Fraction(of[name]))
+        for key, of in run.scores.items()
+        for name in (called or metrics if MAIN not in of or statistics or called else [MAIN])
+        if key in keys and name in of
+    ]
     scale = 100 if claim.unit == "percent" or (claim.unit == "number" and abs(number.value) > 1) else 1
-    meant = [score for score in scores if statistics or score.metric.endswith("_spearman")]
+    meant = [score for score in scores if statistics or called or score.metric.endswith(("_spearman", MAIN))]
     agreeing = [score for score in scores if number.low <= score.value * scale <= number.high]
     chance = min(1.0, float(2 * number.half) * 100 / scale / SPREAD * len(scores))
     claim = replace(claim, unit="percent" if scale == 100 else "fraction")
     fitting = [score for score in agreeing if score in meant] or agreeing
-    return claim, meant, fitting, chance, named and bool(statistics) and near.plain
+    return claim, meant, fitting, chance, named and bool(statistics or called) and near.plain
 
 
 def _decided(matches: Sequence[_Match]) -> Iterator[Fit]:

@@ -20,7 +20,7 @@ from aqea_registry.base.progress import Silent
 from aqea_registry.base.strict import load_yaml
 from aqea_registry.claims.check_claims import check_claims
 from aqea_registry.claims.judging import commands
-from aqea_registry.claims.ledger import Claim, Document, Evaluation, Ledger, Verdict, render_ledger
+from aqea_registry.claims.ledger import Claim, Document, Evaluation, Ledger, Verdict, read_ledgers, render_ledger
 from aqea_registry.project.lock import LOCK, Lock, render_lock
 from aqea_registry.project.project import open_project
 from aqea_registry.stores.receipts import Receipt, ReceiptFile, StoreReceipt
@@ -47,7 +47,10 @@ RETRIEVAL = {"ndcg_at_10": 0.31594, "map_at_1000": 0.14, "mrr_at_1000": 0.5, "na
 SCORES = {
     "nf": {"test": {"default": RETRIEVAL}},
     "talk": {
-        "test": {"deu-eng": {"f1": 0.5, "runs": [{"f1": 0.25}]}, "fra-eng": {"f1": 0.75, "cosine_accuracy_threshold": 0.7}}
+        "test": {
+            "deu-eng": {"f1": 0.5, "main_score": 0.5, "runs": [{"f1": 0.25}]},
+            "fra-eng": {"f1": 0.75, "main_score": 0.75, "cosine_accuracy_threshold": 0.7},
+        }
     },
 }
 CARD = "c" * 64
@@ -234,9 +237,10 @@ def test_each_claim_that_is_not_checked_names_what_would_make_it_checkable(root:
 
 def test_scores_are_exported_as_the_hub_reads_them_with_the_release_that_holds_them(root: Path) -> None:
     done = aqea("claims", "export", "--format", "eval-results", "--json", cwd=root).json()
-    assert (done["numbers"], done["findings"]) == (1, []), "a part without a main score is none"
-    [entry] = parse_eval_result_entries(load_yaml(done["text"].encode(), "r.yaml"))
+    assert (done["numbers"], done["findings"]) == (3, [])
+    entry, *parts = parse_eval_result_entries(load_yaml(done["text"].encode(), "r.yaml"))
     assert (entry.dataset_id, entry.task_id, entry.value) == ("mteb/nf", "NFCorpus_default_test", 31.594)
+    assert [part.task_id for part in parts] == ["Tatoeba_deu-eng_test", "Tatoeba_fra-eng_test"]
     assert (entry.dataset_revision, entry.source_url, "no release has it" in (entry.notes or "")) == (A, None, True)
     held = [ReceiptFile(path=f"metrics/{n}-toy.json", digest=digest_of(root / f"metrics/{n}-toy.json"), size=1) for n in SCORES]
     for tag, files in (("v1", held), ("v2", held[:1]), ("v3", [replace(file, digest=f"sha256:{CARD}") for file in held])):
@@ -244,7 +248,7 @@ def test_scores_are_exported_as_the_hub_reads_them_with_the_release_that_holds_t
         found = Receipt(tag=tag, digest="sha256:" + 64 * tag[1], files=tuple(files), stores=store)
         write_bytes(root / f"manifests/releases/{tag}.json", found.render())
     shown = aqea("claims", "export", "--format", "eval-results", "--to", ".eval_results/aqea.yaml", cwd=root)
-    [entry] = parse_eval_result_entries(load_yaml((root / ".eval_results/aqea.yaml").read_bytes(), "r.yaml"))
+    entry, *_ = parse_eval_result_entries(load_yaml((root / ".eval_results/aqea.yaml").read_bytes(), "r.yaml"))
     assert (shown.status, entry.source_url) == (0, "https://huggingface.co/datasets/org/x/tree/v1")
     assert "sha256:1111" in str(entry.source_name) and "release v1, sha256:1111" in str(entry.notes)
 
@@ -258,3 +262,36 @@ def test_each_number_that_a_card_measured_waits_for_nothing_but_the_hub() -> Non
     measured = [verdict for verdict in verdicts if verdict.claim.measured is not None]
     assert {verdict.reason for verdict in measured} == {"unresolved"}
     assert all(re.search(r"; run: aqea-registry pin [\w-]+$", verdict.message) for verdict in measured)
+
+
+PAPER = """# Results of toy
+
+| task | nDCG@10 | MRR@1000 |
+|---|---|---|
+| NFCorpus | 31.6 | 50.0 |
+
+| task | toy |
+|---|---|
+| NFCorpus | 0.316 |
+| Tatoeba deu-eng | 0.50 |
+| Tatoeba fra-eng | 0.76 |
+"""
+
+
+def test_a_document_is_bound_to_results_by_task_subset_and_metric_or_the_main_score(root: Path) -> None:
+    (root / "paper.md").write_text(PAPER)
+    done = aqea("claims", "bind", "paper.md", "--write", "--json", cwd=root).json()
+    ledger = read_ledgers(root)[0]["paper"]
+    bound = {claim.text: (claim.measured.result, claim.measured.metric) for claim in ledger.claims if claim.measured}
+    assert bound == {
+        "31.6": ("nf-toy", "ndcg_at_10"),
+        "50.0": ("nf-toy", "mrr_at_1000"),
+        "0.316": ("nf-toy", "main_score"),
+        "0.50": ("talk-toy/test/deu-eng", "main_score"),
+        "0.76": ("talk-toy/test/fra-eng", "main_score"),
+    }
+    assert ["0.75" in note for note in done["notes"]] == [True], "what another digit would be"
+    states = {v.claim.text: v.state for v in check_claims(open_project(root), [], Silent(), ["paper"]).verdicts}
+    assert states == {**dict.fromkeys(bound, "holds"), "0.76": "contradicted"}
+    filled = aqea("claims", "fill", "paper", "--json", cwd=root).json()
+    assert [(change["old"], change["new"]) for change in filled["changes"]] == [("0.76", "0.75")]
