@@ -107,8 +107,7 @@ def pull(
     from aqea_registry.releases.pull import default_folder
     from aqea_registry.releases.pull import pull as operation
     from aqea_registry.releases.restore import Restored, restore
-    from aqea_registry.stores.download import DownloadedRelease
-    from aqea_registry.stores.open_store import open_store
+    from aqea_registry.stores.open_store import DownloadedRelease, open_store
 
     if "" in (folder, project):
         raise BadConfiguration("an empty name is no folder", "name one: --to DIR, or --project DIR")

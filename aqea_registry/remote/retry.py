@@ -1,5 +1,7 @@
 """When to ask a server again, and bytes on their way to a server and back over connections that break."""
 
+from __future__ import annotations
+
 import hashlib
 import io
 import time
@@ -7,11 +9,14 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from threading import Thread, current_thread
-from typing import Any, BinaryIO, TypeVar, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
 from aqea_registry.base.files import BLOCK, Advance, WrongBytes, open_regular
 from aqea_registry.base.findings import CannotCheck, NotAllowed, RegistryError
 from aqea_registry.remote.answers import LATE, Failure, NoAnswer, header_number, quotable
+
+if TYPE_CHECKING:
+    from requests import Response, Session
 
 T = TypeVar("T")
 ATTEMPTS = 4
@@ -260,6 +265,25 @@ class Download(io.RawIOBase):
         if self._waited > PATIENCE:
             raise Silence("what comes is too little to wait for")
         return block
+
+
+def new_session(**headers: str) -> Session:
+    """A session of requests that sends these headers, and neither cookies nor a login of ~/.netrc."""
+    from http.cookiejar import DefaultCookiePolicy
+
+    import requests
+
+    session = requests.Session()
+    session.auth = lambda request: request  # or that login would take the token's place
+    # A registry that can set a cookie may take this for a browser, and want a token against forged requests (Harbor).
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    session.headers.update({"User-Agent": "aqea-registry", **headers})
+    return session
+
+
+def pieces_from(response: Response, offset: int) -> Iterator[bytes]:
+    """The bytes of an answer to a request for those from `offset` on, not unpacked, and those that came before a cut."""
+    return from_offset(iter(lambda: response.raw.read(PIECE), b""), offset, response.status_code)
 
 
 def from_offset(blocks: Iterator[bytes], offset: int, status: int) -> Iterator[bytes]:

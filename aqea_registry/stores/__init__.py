@@ -2,8 +2,8 @@
 
 Open `port` first: what a store can be asked, the errors that it raises, and what all stores refuse. `release` is the value
 that they keep, an OCI manifest whose sha256 is the release's identity; `attachments` are the documents beside it, status
-marks among them. These two are pure. `open_store` finds the store of a STORE-REF; `oci_layout`, `registry`, `hub_store` and
-`github` are the stores, `download` reads a release out of a plain folder; `receipts` keeps on disk what they answered.
+marks among them. These two are pure. `open_store` finds the store of a STORE-REF, or reads a release out of a plain folder;
+`oci_layout`, `registry`, `hub_store` and `github` are the stores; `receipts` keeps on disk what they answered.
 
 >>> import tempfile
 >>> from hashlib import sha256

@@ -23,7 +23,7 @@ from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, 
 from aqea_registry.base.progress import keep_secret
 from aqea_registry.remote import retry
 from aqea_registry.remote.answers import Failure, NoAnswer, header_number, party, quotable, unreached, whole_answer
-from aqea_registry.remote.retry import PIECE, TOO_MANY, Download, UploadBody, entries, from_offset, with_retries
+from aqea_registry.remote.retry import PIECE, TOO_MANY, Download, UploadBody, entries, new_session, pieces_from, with_retries
 from aqea_registry.stores.release import decoded
 
 if TYPE_CHECKING:
@@ -288,18 +288,12 @@ class GitHubClient:
             if not response.ok:
                 response._content = b""  # nobody reads all that may come
                 response.raise_for_status()
-            pieces = iter(lambda: response.raw.read(PIECE), b"")  # keeps what arrived before a cut
-            yield from from_offset(pieces, offset, response.status_code)
+            yield from pieces_from(response, offset)
 
     @cached_property
     def _session(self) -> Session:
-        import requests
-
-        session = requests.Session()
-        session.auth = lambda request: request  # or a login in ~/.netrc would take the token's place
-        session.headers.update({"User-Agent": "aqea-registry", "Accept": "application/vnd.github+json"})
-        session.headers.update({"Authorization": f"Bearer {self._token}"} if self._token else {})
-        return session
+        login = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        return new_session(Accept="application/vnd.github+json", **login)
 
 
 def _read(response: Response, kind: type[T]) -> T:

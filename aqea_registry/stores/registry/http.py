@@ -24,7 +24,7 @@ from aqea_registry.base.findings import BadConfiguration, CannotCheck, NotAllowe
 from aqea_registry.base.progress import keep_secret
 from aqea_registry.remote import retry
 from aqea_registry.remote.answers import Failure, NoAnswer, header_number, is_page, media_type, party, quotable, unreached
-from aqea_registry.remote.retry import PIECE, TOO_MANY, Download, UploadBody, from_offset, with_retries
+from aqea_registry.remote.retry import TOO_MANY, Download, UploadBody, new_session, pieces_from, with_retries
 from aqea_registry.stores.attachments import INDEX_TYPE
 from aqea_registry.stores.port import other_manifest
 from aqea_registry.stores.release import LARGEST_MANIFEST, MANIFEST_TYPE, Descriptor, digest_of, is_manifest
@@ -160,8 +160,7 @@ class RegistryClient:
                     raise Refused.of("missing", what, f"the registry has no blob {blob.digest}", blob.digest)
                 if is_page(response.headers.get("Content-Type")) and response.headers.get("Content-Length") != str(blob.size):
                     raise NoAnswer("the registry answered text/html, not the file")
-                pieces = iter(lambda: response.raw.read(PIECE), b"")  # keeps what arrived before a cut
-                yield from from_offset(pieces, at, response.status_code)
+                yield from pieces_from(response, at)
 
         return Download(blob.size, offset, blocks, lambda call: self.retrying(what, call)).buffered()
 
@@ -277,22 +276,12 @@ class RegistryClient:
 
     @cached_property
     def _session(self) -> Session:
-        from http.cookiejar import DefaultCookiePolicy
-
-        import requests
-
         self._login = stored_login(self.host)
         keep_secret(self._login)
         with suppress(ValueError):
             plain = base64.b64decode(self._login or "").decode()
             keep_secret(plain, plain.partition(":")[2])  # user and password, the password
-        session = requests.Session()
-        session.auth = lambda request: request  # or a login in ~/.netrc would take the place of docker's
-        session.headers["Accept-Encoding"] = "identity"  # digests, sizes and ranges are of the bytes that are sent
-        session.headers["User-Agent"] = "aqea-registry"
-        # A registry that can set a cookie may take this for a browser, and want a token against forged requests (Harbor).
-        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        return session
+        return new_session(**{"Accept-Encoding": "identity"})  # digests, sizes and ranges are of the bytes that are sent
 
 
 def _reason(status: int, code: str, who: str) -> str:
