@@ -39,8 +39,8 @@ Claimed = Callable[[PairSetFile, Scored | None], Sequence[ComparedNumber]]
 
 def compare_files(
     before: NamedFile, after: NamedFile, report: Reporter, claimed: Claimed = lambda *_: (), bound: float = BOUND
-) -> tuple[PairSetComparison, Compared | None]:
-    """Compare two files with pair sets in any container. Also returns what was measured; None if the bytes are the same.
+) -> PairSetComparison:
+    """Compare two files with pair sets in any container.
 
     `bound` is how far a component of a unit vector may be off. Raises Refused for a malformed file, BadConfiguration for one
     that holds no pair set, OSError.
@@ -50,7 +50,7 @@ def compare_files(
             raise Refused(finding.message, [finding])
     sides = _hashed((before, after), report)
     if sides[0].sha256 == sides[1].sha256:
-        return PairSetComparison(verdict="IDENTICAL", before=sides[0], after=sides[1], bound=bound), None
+        return PairSetComparison(verdict="IDENTICAL", before=sides[0], after=sides[1], bound=bound)
     with open_pairs(*before) as first, open_pairs(*after) as second:
         sides = [
             msgspec.structs.replace(side, container=file.container, dataset=file.header.dataset, model=file.header.model)
@@ -71,7 +71,7 @@ def compare_files(
         verdict = decide(compared, sides[0], sides[1], both, claimed(_named(sides, measured.before.dimension), both))
         if verdict.verdict == "SAME CONTENT" and measured.before.is_canonical:
             verdict = _with_content(verdict, first, compared)
-        return verdict, compared
+        return verdict
 
 
 def _hashed(files: Sequence[NamedFile], report: Reporter) -> list[PairSetFile]:

@@ -168,7 +168,7 @@ def _confirmed(
     verdict: Verdict = "IDENTICAL"
     if regenerated != released.files[path]:
         theirs, ours = NamedFile(released.fetch(path), f"{released.name}: {path}"), scratch / artefact.pairs
-        verdict = compare_files(theirs, NamedFile(ours, artefact.pairs), report, claimed_by(project.root))[0].verdict
+        verdict = compare_files(theirs, NamedFile(ours, artefact.pairs), report, claimed_by(project.root)).verdict
     return Confirmed(
         verdict=verdict,
         released=released.files[path],
