@@ -138,26 +138,21 @@ def task_files(name: str, entry: Dataset, present: Sequence[str], card: Mapping[
 def card_configs(card: Mapping[str, Any], name: str) -> Configs:
     """The configs of a README by name. Raises Refused if one leads out of the repository."""
     listed = card.get("configs")
-    configs = {str(config.get("config_name")): config for config in _listed(listed) if isinstance(config, dict)}
-    for path in (path for config in configs.values() for path in patterns_of(config)):
+    known = [config for config in listed if isinstance(config, dict)] if isinstance(listed, list) else []
+    for path in (path for config in known for path in patterns_of(config)):
         if "://" in path or path[0] == "/" or ".." in path.split("/"):
             raise Refused.of("unsafe-path", f"{name}: {README}", f"{path!r} leads out of the repository")
-    return configs
+    return {str(config.get("config_name")): config for config in known}
 
 
 def patterns_of(config: Mapping[str, Any]) -> list[str]:
     """Globs of a config's files, of all its splits; what else is named there matches no file."""
-    named, folder = [config.get("data_files")], config.get("data_dir")
-    texts = list[str]()
+    named, texts, folder = [config.get("data_files")], list[str](), config.get("data_dir")
     while named:
         value = named.pop()
-        named += _listed([*value.values()] if isinstance(value, dict) else value if isinstance(value, list) else [])
-        texts += [value] if isinstance(value, str) and value else []
+        named += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        texts += [value] if isinstance(value, str) and value else ()
     return [f"{folder}/{text}" if folder else text for text in texts or ["*"]]
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
 
 
 def wanted_configs(cls: Any, entry: Dataset, configs: Configs) -> Configs:
@@ -180,17 +175,19 @@ def configs_by_name(cls: Any, entry: Dataset, present: Collection[str]) -> Confi
     from mteb.abstasks import AbsTaskRetrieval
 
     subsets, splits = entry.subsets or cls.metadata.hf_subsets, splits_of(cls, entry)
+    single = (
+        cls.metadata.dataset.get("name", subsets[0]) if len(subsets) == 1 and subsets[0] in ("default", entry.config) else ""
+    )
+    parts = {path: [re.split(r"[.]|-\d{5}-of-", part)[0] for part in path.split("/")] for path in sorted(present)}
+    retrieval = issubclass(cls, AbsTaskRetrieval) and any("corpus" in of for of in parts.values())
+    named = any(map(splits_named, parts))  # where some files are called after splits, others are no data
     found: dict[str, dict[str, list[str]]] = {}
-    for path in sorted(present):
-        parts = [re.split(r"[.]|-\d{5}-of-", part)[0] for part in path.split("/")]
-        named = splits_named(path)
-        split = next((split for split in splits if split in parts or splits_named(split) & named), next(iter(named), splits[0]))
-        if issubclass(cls, AbsTaskRetrieval) and (part := next((part for part in parts if part in PARTS), None)):
-            found.setdefault(part, {}).setdefault(split if part in PARTS[3:] else part, []).append(path)
-        elif len(subsets) == 1 and (subsets[0] == "default" or entry.config in subsets):
-            found.setdefault(subsets[0], {}).setdefault(split, []).append(path)
-        elif subset := next((subset for subset in subsets if subset in parts), None):
-            found.setdefault(subset, {}).setdefault(split, []).append(path)
+    for path, of in parts.items():
+        own = splits_named(path)
+        split = next((split for split in splits if split in of or splits_named(split) & own), next(iter(own), splits[0]))
+        name = next((part for part in of if part in (PARTS if retrieval else subsets)), "" if retrieval else single)
+        if name and (retrieval or own or not named):
+            found.setdefault(name, {}).setdefault(name if name in PARTS[:3] else split, []).append(path)
     return {
         name: {"config_name": name, "data_files": [{"split": split, "path": paths} for split, paths in of.items()]}
         for name, of in found.items()

@@ -6,13 +6,12 @@ are made for one call and thrown away: from its cache it takes old rows where a 
 
 import itertools
 import json
-import re
 import tempfile
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from aqea_registry.base.findings import Finding, Refused
 from aqea_registry.base.progress import Reporter, plural
@@ -33,6 +32,8 @@ from aqea_registry.sources.mteb_tasks import (
     wanted_configs,
 )
 
+Problem = tuple[Literal["wrong", "doubtful", "said"], str]  # `doubtful` is refused in own data
+
 
 @contextmanager
 def open_task(wanted: CatalogueEntry, folder: Path, report: Reporter) -> Iterator[Any]:
@@ -48,7 +49,7 @@ def open_task(wanted: CatalogueEntry, folder: Path, report: Reporter) -> Iterato
     data = sorted(path for path in pin.files if DATA.fullmatch(path))
     configs = wanted_configs(cls, entry, card_configs(card, name)) or configs_by_name(cls, entry, data)
     scratch = wanted.root / CACHE
-    scratch.mkdir(exist_ok=True)
+    scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="mteb-", dir=scratch) as place, _thrown_away(Path(place, "cache")):
         view = Path(place, "data")
         _link(view, folder, data, card, configs)
@@ -72,18 +73,17 @@ def _thrown_away(cache: Path) -> Iterator[None]:
     from datasets import config
     from huggingface_hub import constants
 
-    silent, where = datasets.are_progress_bars_disabled(), {"HF_DATASETS_CACHE": cache, "HF_MODULES_CACHE": cache / "modules"}
-    changed: dict[tuple[Any, str], Any] = {(config, name): path for name, path in where.items()}
-    changed |= {(config, f"{kind}_DATASETS_PATH"): cache / kind.lower() for kind in ("DOWNLOADED", "EXTRACTED")}
-    changed |= {(module, "HF_HUB_OFFLINE"): True for module in (config, constants)}
-    before = {(module, name): getattr(module, name) for module, name in changed}
+    folders = ("HF_DATASETS_CACHE", "HF_MODULES_CACHE", "DOWNLOADED_DATASETS_PATH", "EXTRACTED_DATASETS_PATH")
+    changed: list[tuple[Any, str, Any]] = [(config, folder, cache / folder) for folder in folders]
+    changed += [(module, "HF_HUB_OFFLINE", True) for module in (config, constants)]
+    before, silent = [getattr(module, name) for module, name, _ in changed], datasets.are_progress_bars_disabled()
     datasets.disable_progress_bars()
+    for module, name, value in changed:
+        setattr(module, name, value)
     try:
-        for (module, name), value in changed.items():
-            setattr(module, name, value)
         yield
     finally:
-        for (module, name), value in before.items():
+        for (module, name, _), value in zip(changed, before, strict=True):
             setattr(module, name, value)
         if not silent:
             datasets.enable_progress_bars()
@@ -142,77 +142,77 @@ def _load(name: str, task: Any, configs: Configs) -> None:
 
 def _look(name: str, entry: Dataset, task: Any, report: Reporter) -> None:
     """Refuse what no score can be made of, and in own data what is wrong; say what MTEB passes over."""
-    from mteb.abstasks import AbsTaskRetrieval
-
-    wrong, doubtful, said = list[str](), list[str](), list[str]()
-    for subset, split in itertools.product(task.hf_subsets, task.eval_splits):
-        parts = task.dataset.get(subset, task.dataset if subset == "default" else {})
-        here = f"{subset}, {split}: "
-        needed = [split, *([task.train_split] if hasattr(task, "train_split") else [])]
-        if lacking := [part for part in needed if part not in parts]:
-            wrong.append(f"{here}the split {lacking[0]!r} is missing; it has {', '.join(parts) or 'none'}")
-        elif isinstance(task, AbsTaskRetrieval):
-            data = parts[split]
-            for kind in ("corpus", "queries"):
-                wrong += [f"{here}{kind}: {problem}" for problem in _bad_columns(data[kind], ["id", "text"], ["id", "text"])]
-            if not wrong:
-                more, notes = _judged(data)
-                doubtful += [here + text for text in more]
-                said += [here + text for text in notes]
-        else:
-            for part in needed:
-                texts = list(task._get_content_columns())
-                columns = [*texts, *_column_names(task)]
-                wrong += [f"{here}{problem}" for problem in _bad_columns(parts[part], columns, texts)]
-    if wrong := [*wrong, *(doubtful if entry.mteb in TYPES else [])]:
+    found = [*_problems(task)]
+    refused = ("wrong", "doubtful") if entry.mteb in TYPES else ("wrong",)
+    if wrong := [Finding("malformed", name, text) for level, text in found if level in refused]:
         hint = f"correct the files or the entry in params.yaml, then: aqea-registry pin {name}"
-        raise Refused(f"{name}: {wrong[0]}", [Finding("malformed", name, text) for text in wrong], hint)
-    for text in [*doubtful, *said]:
+        raise Refused(f"{name}: {wrong[0].message}", wrong, hint)
+    for _, text in found:
         report.note(f"{name}: {text}")
 
 
-def _column_names(task: Any) -> list[str]:
-    """The columns that a task names, beside its texts."""
+def _problems(task: Any) -> Iterator[Problem]:
+    """What is wrong with a task's tables, subset by subset and split by split."""
+    from mteb.abstasks import AbsTaskRetrieval
+
+    for subset, split in itertools.product(task.hf_subsets, task.eval_splits):
+        tables, found = task.dataset.get(subset, task.dataset), list[Problem]()
+        needed = [split, *([task.train_split] if hasattr(task, "train_split") else [])]
+        if lacking := [part for part in needed if part not in tables]:
+            found = [("wrong", f"the split {lacking[0]!r} is missing; it has {', '.join(map(str, tables)) or 'none'}")]
+        elif isinstance(task, AbsTaskRetrieval):
+            data = tables[split]
+            for kind in ("corpus", "queries"):
+                found += [("wrong", f"{kind}: {text}") for text in _bad_columns(data[kind], ["id", "text"], [])]
+            found = found or [*_judged(data)]
+        else:
+            for part in needed:
+                found += [
+                    ("wrong", text) for text in _bad_columns(tables[part], list(task._get_content_columns()), _named(task))
+                ]
+        yield from ((level, f"{subset}, {split}: {text}") for level, text in found)
+
+
+def _named(task: Any) -> set[str]:
+    """The columns that a task names, its texts among them."""
     values = [getattr(task, name) for name in dir(type(task)) if name.endswith(("_column_name", "column_names"))]
     named = {column for value in values for column in ([value] if isinstance(value, str) else value or ())}
-    return sorted(named | ({"score"} if task.metadata.type == "STS" else set()))
+    return named | ({"score"} if task.metadata.type == "STS" else set())
 
 
-def _bad_columns(rows: Any, columns: Sequence[str], texts: Sequence[str]) -> Iterator[str]:
+def _bad_columns(rows: Any, texts: Sequence[str], others: Collection[str]) -> Iterator[str]:
     """Which columns a table lacks, and which of its texts are not texts."""
     has = rows.column_names
-    for column in dict.fromkeys(columns):
+    for column in dict.fromkeys([*texts, *sorted(others)]):
         if column not in has:
             yield f"the column {column!r} is missing; it has {', '.join(map(repr, has))}"
         elif column in texts:
             kind = str(rows.data.schema.field(column).type)
             if empty := rows.data.column(column).null_count:
                 yield f"{column!r} is missing in {plural(empty, 'row')} (of CSV, `datasets` takes words like NA for missing)"
-            if not re.search("string", kind):
+            if "string" not in kind:
                 yield f"{column!r} was read as {kind}, not as text (`datasets` guesses in JSON and CSV; write Parquet)"
 
 
-def _judged(data: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """What is wrong between documents, queries and judgements; and what MTEB does about others."""
+def _judged(data: Mapping[str, Any]) -> Iterator[Problem]:
+    """What is wrong between documents, queries and judgements, and what MTEB does about others."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    documents, queries = data["corpus"].data.column("id"), pa.array(data["queries"]["id"], pa.string())
-    judgements = data["relevant_docs"]
+    documents, queries, judgements = data["corpus"].data.column("id"), data["queries"]["id"][:], data["relevant_docs"]
+    for what, many, twice in (
+        ("document", "documents", len(documents) - pc.count_distinct(documents).as_py()),
+        ("query", "queries", len(queries) - len({*queries})),
+    ):
+        if twice:
+            yield "doubtful", f"{plural(twice, what, many)} with an id that another has"
     judged = pa.array(sorted({document for found in judgements.values() for document in found}), pa.string())
-    absent = judged.filter(pc.invert(pc.is_in(judged, value_set=documents)))
-    unasked = sorted({*judgements} - {*queries.to_pylist()})
-    hopeless = [query for query, found in sorted(judgements.items()) if not any(score > 0 for score in found.values())]
-    empty = sum(pc.sum(pc.equal(data[kind].data.column("text"), "")).as_py() or 0 for kind in ("corpus", "queries"))
-    twice = [len(ids) - pc.count_distinct(ids).as_py() for ids in (documents, queries)]
-    wrong = {
-        f"{plural(twice[0], 'document')} with an id that another has": twice[0],
-        f"{plural(twice[1], 'query', 'queries')} with an id that another has": twice[1],
-        f"{plural(len(absent), 'judged document')} not in the corpus: {', '.join(absent[:3].to_pylist())}": len(absent),
-        f"{plural(len(unasked), 'judged query', 'judged queries')} not asked: {', '.join(unasked[:3])}": len(unasked),
-    }
-    notes = {
-        f"{plural(len(hopeless), 'query', 'queries')} without a relevant document, which MTEB scores 0": len(hopeless),
-        f"{plural(empty, 'empty text')}, encoded as it is": empty,
-    }
-    return [text for text, count in wrong.items() if count], [text for text, count in notes.items() if count]
+    if absent := judged.filter(pc.invert(pc.is_in(judged, value_set=documents))).to_pylist():
+        yield "doubtful", f"{plural(len(absent), 'judged document')} not in the corpus: {', '.join(absent[:3])}"
+    if unasked := sorted({*judgements} - {*queries}):
+        yield "doubtful", f"{plural(len(unasked), 'judged query', 'judged queries')} not asked: {', '.join(unasked[:3])}"
+    if hopeless := sum(1 for found in judgements.values() if not any(score > 0 for score in found.values())):
+        yield "said", f"{plural(hopeless, 'query', 'queries')} without a relevant document, which MTEB scores 0"
+    texts = [data[kind].data.column("text") for kind in ("corpus", "queries")]
+    if empty := sum(pc.sum(pc.equal(text, "")).as_py() or 0 for text in texts if "string" in str(text.type)[:12]):
+        yield "said", f"{plural(empty, 'empty text')}, encoded as it is"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -34,7 +35,7 @@ from aqea_registry.vectors.pair_set import Micro
 from tests.factories import unit_rows
 from tests.mteb_data import SUBSETS, TASKS, lines, parquet, readme, repository
 from tests.servers.hub import HubServer
-from tests.tools import CARDS
+from tests.tools import CARDS, ROOT
 
 EVERYDAY = ("NFCorpus", "SciDocsRR", "MassiveIntentClassification")
 
@@ -104,6 +105,10 @@ EARLIER: dict[str, tuple[tuple[str, ...], dict[str, bytes]]] = {
         ("en",),
         {f"{split}/{code}.json.gz": lines(SENTENCES, zipped=True) for code in ("de", "en") for split in ("train", "test")},
     ),
+    "EmotionClassification": (
+        (),
+        {f"{split}.jsonl": lines(SENTENCES) for split in ("train", "test")} | {"dataset_infos.json": b'{"default": {}}\n'},
+    ),
     "AskUbuntuDupQuestions": ((), {"test.jsonl.gz": lines(RANKED, zipped=True)}),
 }
 
@@ -114,9 +119,9 @@ def test_a_repository_as_it_was_in_2022(name: str, hub: HubServer, tmp_path: Pat
     subsets, files = EARLIER[name]
     entry = Dataset(mteb=name, subsets=subsets, repo=f"old/{name}", split="test")
     with from_hub(hub, tmp_path, entry, files) as (task, pin):
-        assert not [path for path in pin.files if path.endswith(".py") or "de" in path.replace("index", "").split("/")[0]]
-        data = task.dataset[subsets[0] if subsets else "default"]["test"]
-        if subsets:
+        assert not [path for path in pin.files if path.endswith((".py", "infos.json")) or "de" in re.split("[./]", path)]
+        data = task.dataset.get(subsets[0] if subsets else "default", task.dataset)["test"]
+        if task.metadata.type == "Classification":
             assert data["text"][:2] == ["text 0", "text 1"]
         else:
             assert sorted(data) == ["corpus", "queries", "relevant_docs", "top_ranked"]
@@ -264,6 +269,10 @@ def test_another_version_of_mteb(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(CannotCheck, match=r"mteb 2.* is installed, and its scores are known for >=3 alone") as caught:
         task_class("x", Dataset(mteb="NFCorpus"))
     assert caught.value.hint == "pip install 'mteb>=3'"
+
+
+def test_the_extra_installs_the_versions_that_are_known() -> None:
+    assert f'"mteb{mteb_tasks.TESTED}"' in (ROOT / "pyproject.toml").read_text("utf-8")
 
 
 def test_what_metadata_say(tmp_path: Path) -> None:
