@@ -89,7 +89,7 @@ def _of_result(unit: Unit, metric: str, wanted: Evaluation, resolved: Resolved, 
     own: Unit = "fraction" if is_score(name) else "number"
     trained = " (it trains: with other libraries its last digits may be others)" * (result.type in TRAINED)
     how = f"read from the result {key}{resolved.note}{trained}, which verify --full recomputes"
-    return Evidence(quantity.converted(quantity.exact(Fraction(value), own), unit), how, "bytes", (key,))
+    return Evidence(quantity.converted(quantity.exact(Fraction(repr(value)), own), unit), how, "bytes", (key,))
 
 
 def derived(expression: Expression, ledger: str, own: str, terms: Terms) -> Evidence | Unchecked:

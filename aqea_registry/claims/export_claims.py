@@ -165,7 +165,7 @@ def _eval_results(run: RunRecord, publish: Publish, scores: Sequence[Scored]) ->
         for split, subset, value in main:
             named = {"dataset_id": pin.id, "dataset_revision": pin.commit}
             task = f"{entry.mteb or artefact.dataset}_{subset}_{split}"
-            entries.append(EvalResultEntry(task_id=task, value=float(100 * Fraction(value)), **named, **about))
+            entries.append(EvalResultEntry(task_id=task, value=float(100 * Fraction(repr(value))), **named, **about))
     return render_yaml(eval_result_entries_to_yaml(entries)), len(entries), left_out
 
 
