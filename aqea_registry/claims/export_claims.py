@@ -8,10 +8,9 @@ stops with an error instead of printing the wrong number.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from fractions import Fraction
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,7 +24,7 @@ from aqea_registry.claims.binding import macro_names
 from aqea_registry.claims.check_claims import check_claims
 from aqea_registry.claims.ledger import Verdict
 from aqea_registry.documents.numbers import NotANumber, parse_number
-from aqea_registry.project.artefact import Artefact, RunArtefact, TaskScores, VectorSetArtefact, published_path
+from aqea_registry.project.artefact import RunArtefact, TaskScores, VectorSetArtefact, published_path
 from aqea_registry.project.lock import Pin
 from aqea_registry.project.params import Publish
 from aqea_registry.project.project import Project, RunRecord
@@ -88,85 +87,66 @@ _HEAD = r"""% The numbers of this project's claims, written by `aqea-registry cl
 """
 
 
-def export_model_index(project: Project, report: Reporter, model: str | None) -> Exported:
-    """A front matter with the six scores of each pair set of the run, in percent, for the card of one model.
-
-    `model` is its name in the catalogue, and may be left out if the run has only one. It has only what was recomputed from
-    pair files that the manifest names. Raises BadConfiguration for another model, CannotCheck if nothing was recomputed or
-    huggingface_hub is not installed.
-    """
-
-    def front_matter(scores: Sequence[Scored]) -> tuple[str, int, list[str]]:
-        pairs = [(pair, found) for pair, found in scores if isinstance(pair, RunArtefact) and isinstance(found, Metrics)]
-        return _front_matter(pairs), len(pairs) * len(Metrics.__struct_fields__), []
-
-    return _exported(project.run, report, project.artefacts, model, front_matter)
+Scored = tuple[RunArtefact | VectorSetArtefact, Metrics | TaskScores]
 
 
-def export_eval_results(project: Project, report: Reporter, model: str | None) -> Exported:
-    """The main score of each pair set and result of one model in percent, as the Hub reads `.eval_results/*.yaml`.
-
-    Source and notes have the digest of the last release that holds these scores. Models and errors as of `export_model_index`.
-    """
-    return _exported(project.run, report, project.run.made, model, partial(_eval_results, project.run, project.params.publish))
-
-
-Scored = tuple[Artefact, Metrics | TaskScores]
-
-
-def _exported(
-    run: RunRecord,
-    report: Reporter,
-    made: Mapping[str, RunArtefact] | Mapping[str, RunArtefact | VectorSetArtefact],
-    model: str | None,
-    write: Callable[[Sequence[Scored]], tuple[str, int, list[str]]],
+def export_scores(
+    project: Project, report: Reporter, model: str | None, form: Literal["model-index", "eval-results"]
 ) -> Exported:
-    """What `write` makes of the scores of one model: a text, how many numbers it has, and what it left out."""
+    """What was recomputed of one model, in percent: the six scores of its pair sets as a front matter for its card.
+
+    Or the main scores of these and of its results as the Hub reads `.eval_results/*.yaml`, with the last release that holds
+    them. `model` is a name of the catalogue, and may be left out if the run has only one. Nothing is in it that the manifest
+    does not name. Raises BadConfiguration for another model, CannotCheck if nothing was recomputed.
+    """
+    run = project.run
+    made = {key: artefact for key, artefact in run.made.items() if form == "eval-results" or key in run.artefacts}
     models = list(dict.fromkeys(artefact.model for artefact in made.values()))
     if model not in models and (model is not None or len(models) != 1):
         known = ", ".join(models) or "no model"
         reason = f"the run has {known}" if model is None else f"the run has no pair set of {model!r}; it has {known}"
         raise BadConfiguration(reason, "name one of them with --model NAME")
     chosen = model or models[0]
-    artefacts = {key: artefact for key, artefact in made.items() if artefact.model == chosen}
-    recomputed, unsound = recompute(run, artefacts, report)
+    recomputed, unsound = recompute(run, [key for key in made if made[key].model == chosen], report)
     broken = run.manifest.faults
-    scores = [(artefacts[key], score) for key, score in recomputed.items() if not isinstance(score, Unchecked)]
-    missing = [f"{key}: {reason.message}" for key, reason in recomputed.items() if isinstance(reason, Unchecked)]
+    scores = [(made[key], score) for key, score in recomputed.items() if not isinstance(score, Unchecked)]
+    left_out = [f"{key}: {reason.message}" for key, reason in recomputed.items() if isinstance(reason, Unchecked)]
     if not scores:
-        raise CannotCheck(f"nothing of {chosen} was recomputed; {missing[0]}", "dvc repro", (*broken, *unsound))
-    text, numbers, left_out = write(scores)
-    warnings = tuple(f"left out: {reason}" for reason in (*missing, *left_out))
+        raise CannotCheck(f"nothing of {chosen} was recomputed; {left_out[0]}", "dvc repro", (*broken, *unsound))
+    if form == "model-index":
+        pairs = [(pair, found) for pair, found in scores if isinstance(pair, RunArtefact) and isinstance(found, Metrics)]
+        text, numbers = _front_matter(pairs), len(pairs) * len(Metrics.__struct_fields__)
+    else:
+        text, numbers = _eval_results(run, project.params.publish, scores, left_out)
+    warnings = tuple(f"left out: {reason}" for reason in left_out)
     return Exported(text=text, numbers=numbers, findings=(*broken, *unsound), warnings=warnings)
 
 
-def _eval_results(run: RunRecord, publish: Publish, scores: Sequence[Scored]) -> tuple[str, int, list[str]]:
+def _eval_results(run: RunRecord, publish: Publish, scores: Sequence[Scored], left_out: list[str]) -> tuple[str, int]:
     """The entries, with the names that MTEB gives to the parts of its tasks: TASK_SUBSET_SPLIT."""
     from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
-    paths = {artefact.metrics for artefact, _ in scores}
-    held = {published_path(path): f"sha256:{run.manifest.digests.get(path)}" for path in paths}
+    held = {(published_path(one.metrics), f"sha256:{run.manifest.digests.get(one.metrics)}") for one, _ in scores}
     receipts = [receipt for _, receipt in all_receipts(run.root, publish.stores)]
-    release = next(
-        (r for r in reversed(receipts) if held.items() <= {file.path: file.digest for file in r.files}.items()), None
-    )
+    release = next((found for found in reversed(receipts) if held <= {(file.path, file.digest) for file in found.files}), None)
+    if release is None:
+        left_out.append("the release that holds them, as there is none: publish, and export again")
     references = [store.reference for store in release.stores.values()] if release else []
     url = next(filter(None, map(address, references)), publish.url)
-    digest = release.digest if release else "no release has it yet"
-    about = {"notes": f"aqea-registry, canonical vectors; {f'release {release.tag}, ' if release else ''}{digest}"}
-    about |= {"source_url": url, "source_name": f"aqea-registry {digest}"} if url else {}
-    entries, left_out = list[EvalResultEntry](), [] if release else ["source: publish first, then export again"]
+    named = f"release {release.tag}, {release.digest}" if release else "not released"
+    about = {"source_url": url, "source_name": f"aqea-registry, {named}"} if url else {}
+    entries = list[EvalResultEntry]()
     for artefact, found in scores:
         entry, pin = artefact.dataset_entry, artefact.required_pins()[0]
         if pin.commit is None:
             left_out.append(f"{artefact.key}: {artefact.dataset} is not a dataset of the Hub")
             continue
+        about |= {"dataset_id": pin.id, "dataset_revision": pin.commit, "notes": f"aqea-registry, canonical vectors; {named}"}
         main = [(entry.split_name, entry.config, found.cos_sim_spearman)] if isinstance(found, Metrics) else found.main()
         for split, subset, value in main:
-            named = {"dataset_id": pin.id, "dataset_revision": pin.commit}
             task = f"{entry.mteb or artefact.dataset}_{subset}_{split}"
-            entries.append(EvalResultEntry(task_id=task, value=float(100 * Fraction(repr(value))), **named, **about))
-    return render_yaml(eval_result_entries_to_yaml(entries)), len(entries), left_out
+            entries.append(EvalResultEntry(task_id=task, value=float(100 * Fraction(repr(value))), **about))
+    return render_yaml(eval_result_entries_to_yaml(entries)), len(entries)
 
 
 def latex_text(verdicts: Sequence[Verdict], given: Collection[str] = ()) -> str:

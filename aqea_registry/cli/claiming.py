@@ -233,7 +233,7 @@ def export_(
     from aqea_registry.base.extras import require
     from aqea_registry.base.files import write_bytes
     from aqea_registry.base.findings import BadConfiguration
-    from aqea_registry.claims.export_claims import export_claims, export_eval_results, export_model_index
+    from aqea_registry.claims.export_claims import export_claims, export_scores
 
     if (form in SCORED and ledgers) or (form in FORMATS and model):
         raise BadConfiguration("ledgers go with latex and json, --model with model-index and eval-results", "leave one out")
@@ -243,8 +243,7 @@ def export_(
     if form == "latex" or form == "json":
         exported = export_claims(project, folders, shell.report, ledgers, form)
     else:
-        operation = export_model_index if form == "model-index" else export_eval_results
-        exported = operation(project, shell.report, model)
+        exported = export_scores(project, shell.report, model, form)
     findings, text, numbers = exported.findings, exported.text, exported.numbers
     if to is not None:
         write_bytes(shell.directory / to, text.encode())

@@ -14,7 +14,7 @@ import pytest
 from aqea_registry.base.findings import BadConfiguration, CannotCheck
 from aqea_registry.base.progress import Silent
 from aqea_registry.base.sha256_list import MANIFEST, render
-from aqea_registry.claims.export_claims import export_claims, export_model_index
+from aqea_registry.claims.export_claims import export_claims, export_scores
 from aqea_registry.claims.ledger import At, Claim, Document, Ledger, Quotation, render_ledger
 from aqea_registry.project.lock import LOCK, Lock, Pin, PinnedFile, render_lock
 from aqea_registry.project.project import open_project
@@ -180,7 +180,7 @@ def test_without_ledgers_or_pair_sets_there_is_nothing_to_export(tmp_path: Path)
     with pytest.raises(BadConfiguration, match="no ledger"):
         export_claims(project, [], Silent(), [], "json")
     with pytest.raises(CannotCheck, match=f"nothing of minilm was recomputed; small-minilm: {PAIRS}"):
-        export_model_index(project, Silent(), None)
+        export_scores(project, Silent(), None, "model-index")
 
 
 def make_pair_set(project: Path, *, commit: str | None) -> None:

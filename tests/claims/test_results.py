@@ -241,7 +241,7 @@ def test_scores_are_exported_as_the_hub_reads_them_with_the_release_that_holds_t
     entry, *parts = parse_eval_result_entries(load_yaml(done["text"].encode(), "r.yaml"))
     assert (entry.dataset_id, entry.task_id, entry.value) == ("mteb/nf", "NFCorpus_default_test", 31.594)
     assert [part.task_id for part in parts] == ["Tatoeba_deu-eng_test", "Tatoeba_fra-eng_test"]
-    assert (entry.dataset_revision, entry.source_url, "no release has it" in (entry.notes or "")) == (A, None, True)
+    assert (entry.dataset_revision, entry.source_url, "not released" in (entry.notes or "")) == (A, None, True)
     held = [ReceiptFile(path=f"metrics/{n}-toy.json", digest=digest_of(root / f"metrics/{n}-toy.json"), size=1) for n in SCORES]
     for tag, files in (("v1", held), ("v2", held[:1]), ("v3", [replace(file, digest=f"sha256:{CARD}") for file in held])):
         store = {"hf://datasets/org/x": StoreReceipt(reference=f"hf://datasets/org/x@{tag}", at="")}

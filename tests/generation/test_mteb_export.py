@@ -13,7 +13,7 @@ from aqea_registry.claims.import_claims import import_claims
 from aqea_registry.claims.ledger import read_ledgers
 from aqea_registry.documents.metrics import EARLIER, metric_name
 from aqea_registry.generation.mteb_scores import evaluate
-from aqea_registry.project.artefact import TaskScores
+from aqea_registry.project.artefact import OfVectors, TaskScores
 from aqea_registry.project.lock import LOCK, render_lock
 from aqea_registry.project.params import Group
 from aqea_registry.project.project import open_project
@@ -81,6 +81,7 @@ def test_each_metric_that_the_cards_print_is_one_that_mteb_gives_a_task_of_its_t
         scores = evaluate(tasks()[f"Mock{kind}Task"], model())
         empty: dict[str, str | None] = {}
         of: dict[str, Any] = {"task": kind, "type": kind, "main_score": "", "dataset": empty, "model": empty}
-        result = TaskScores(schema="aqea-registry/result/1", **of, scores=scores)
+        vectors = OfVectors(texts=1, dimension=48, content="")
+        result = TaskScores(schema="aqea-registry/result/1", **of, vectors=vectors, scores=scores)
         given = {metric_name(name) for split, subset, _ in result.main() for name in result.numbers(split, subset)}
         assert {name for name in names if name not in given and EARLIER.get(name) not in given} == set(), kind
