@@ -102,7 +102,9 @@ def _compare(wanted: CatalogueEntry, found: Pin) -> Pinned:
         return Pinned(group, name, "new", found)
     new, old = ({path: (file.sha256, file.size) for path, file in pin.files.items()} for pin in (found, before))
     changed = tuple(path for path in sorted({*new, *old}) if new.get(path) != old.get(path))
-    same = not changed and all(getattr(found, at) == getattr(before, at) for at in ("kind", "id", "requested", "commit"))
+    same = not changed and all(
+        getattr(found, at) == getattr(before, at) for at in ("kind", "id", "requested", "commit", "mteb")
+    )
     if same and found.state != before.state:
         state: State = "confirmed" if found.state == "resolved" else "same"
     else:
@@ -113,7 +115,8 @@ def _compare(wanted: CatalogueEntry, found: Pin) -> Pinned:
 def _unresolved(wanted: CatalogueEntry) -> Pinned:
     name, entry, before, _, _ = wanted
     group, commit = group_of(entry), known_commit(entry)
-    known = before is not None and (before.id, before.requested, before.commit) == (entry.repo, entry.revision, commit)
+    same = (entry.repo, entry.revision, commit, entry.mteb if isinstance(entry, Dataset) else None)
+    known = before is not None and (before.id, before.requested, before.commit, before.mteb or None) == same
     if before is not None and (known or entry.kind == "directory"):
         return Pinned(group, name, "same", before)
     if commit is None:

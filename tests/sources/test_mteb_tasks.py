@@ -22,7 +22,7 @@ from aqea_registry.generation.inputs import pinned_rows
 from aqea_registry.generation.mteb_model import CanonicalModel
 from aqea_registry.generation.mteb_scores import evaluate
 from aqea_registry.project.artefact import CatalogueEntry
-from aqea_registry.project.lock import Pin
+from aqea_registry.project.lock import Pin, pin_findings
 from aqea_registry.project.params import Dataset
 from aqea_registry.project.project import open_project
 from aqea_registry.sources import mteb_tasks
@@ -30,6 +30,7 @@ from aqea_registry.sources.fetch import fetch
 from aqea_registry.sources.kinds import sources_of
 from aqea_registry.sources.mteb_tasks import completed, task_class, task_files
 from aqea_registry.sources.open_task import open_task
+from aqea_registry.sources.pin import pin
 from aqea_registry.sources.resolve import resolve
 from aqea_registry.vectors.pair_set import Micro
 from tests.factories import unit_rows
@@ -66,11 +67,11 @@ def from_hub(hub: HubServer, root: Path, entry: Dataset, files: Mapping[str, byt
         hub.store.create("datasets", repo)
         commit = hub.store.commit("datasets", repo, files)
         wanted = CatalogueEntry("x", msgspec.structs.replace(entry, revision=commit), None, ("hub",), root)
-        pin = resolve(wanted, Silent()).pin
-        wanted = wanted._replace(pin=pin)
-        folder = fetch("x", pin, sources_of(wanted, commit), root / ".aqea" / "pinned", Silent())
+        pinned = resolve(wanted, Silent()).pin
+        wanted = wanted._replace(pin=pinned)
+        folder = fetch("x", pinned, sources_of(wanted, commit), root / ".aqea" / "pinned", Silent())
         with open_task(wanted, folder, Silent()) as task:
-            yield task, pin
+            yield task, pinned
 
 
 @pytest.mark.filterwarnings("ignore:The used Evaluator is deprecated:DeprecationWarning")  # SummEval's, which its scores are of
@@ -79,10 +80,10 @@ def test_each_english_task(name: str, hub: HubServer, tmp_path: Path) -> None:
     subsets = (SUBSETS[name],) if name in SUBSETS else ()
     entry = Dataset(mteb=name, subsets=subsets, split="dev" if name == "MSMARCO" else "test")
     files = repository(name, task_class("x", entry).metadata.type, TASKS[name])
-    with from_hub(hub, tmp_path, entry, files) as (task, pin):
+    with from_hub(hub, tmp_path, entry, files) as (task, pinned):
         assert (task.metadata.name, task.hf_subsets, task.eval_splits) == (name, [*subsets] or ["default"], [entry.split])
-        assert pin.mteb == name
-        assert not [path for path in pin.files if path.startswith("de/")]
+        assert pinned.mteb == name
+        assert not [path for path in pinned.files if path.startswith("de/")]
         scores = evaluate(task, CanonicalModel(vectors_of, lambda *_: "", "my/model", "v1"))[entry.split_name]
         (found,) = scores.values()
         assert 0 <= found[task.metadata.main_score] <= 1 or task.metadata.type in ("STS", "Summarization")
@@ -118,8 +119,8 @@ def test_a_repository_as_it_was_in_2022(name: str, hub: HubServer, tmp_path: Pat
     """No script is pinned or run; languages and splits are known by the names of files; reranking had a row a query."""
     subsets, files = EARLIER[name]
     entry = Dataset(mteb=name, subsets=subsets, repo=f"old/{name}", split="test")
-    with from_hub(hub, tmp_path, entry, files) as (task, pin):
-        assert not [path for path in pin.files if path.endswith((".py", "infos.json")) or "de" in re.split("[./]", path)]
+    with from_hub(hub, tmp_path, entry, files) as (task, pinned):
+        assert not [path for path in pinned.files if path.endswith((".py", "infos.json")) or "de" in re.split("[./]", path)]
         data = task.dataset.get(subsets[0] if subsets else "default", task.dataset)["test"]
         if task.metadata.type == "Classification":
             assert data["text"][:2] == ["text 0", "text 1"]
@@ -292,22 +293,18 @@ def test_what_metadata_say(tmp_path: Path) -> None:
     assert complete(mteb="Retrieval", repo="me/mine").revision is None
 
 
+@pytest.mark.rare
 def test_the_catalogue_of_the_cards_has_each_english_task_as_mteb_has_it_and_as_the_cards_name_it() -> None:
     project = open_project(CARDS)
     entries = {name: entry for name, entry in project.params.datasets.items() if entry.mteb}
     tasks = {task for task in TASKS if task_class("x", Dataset(mteb=task)).metadata.type != "STS"}
     assert {entry.mteb for entry in entries.values()} == tasks
     for wanted in project.entries([*entries]):
-        entry, pin = completed(wanted).entry, wanted.pin
-        assert pin is not None
-        assert (pin.id, pin.requested, pin.commit, pin.mteb) == (
-            entry.repo,
-            entry.revision,
-            entry.revision,
-            entries[wanted.name].mteb,
-        )
-        today = wanted.name.lower() == str(pin.mteb).lower()
-        assert today == (pin.commit == task_class("x", Dataset(mteb=str(pin.mteb))).metadata.dataset["revision"])
+        entry, found, name = completed(wanted).entry, wanted.pin, entries[wanted.name].mteb
+        assert found is not None
+        assert (found.id, found.requested, found.commit, found.mteb) == (entry.repo, entry.revision, entry.revision, name)
+        today = task_class("x", Dataset(mteb=name)).metadata.dataset["revision"]
+        assert (found.commit == today) == (wanted.name == str(name).lower())
 
 
 def test_an_sts_task_has_the_pin_and_the_rows_of_the_plain_entry(hub: HubServer, tmp_path: Path) -> None:
@@ -328,6 +325,18 @@ def test_an_sts_task_has_the_pin_and_the_rows_of_the_plain_entry(hub: HubServer,
         assert wanted.pin is not None
         with pytest.raises(BadConfiguration, match="a pair set is of one subset of an STS task, and NFCorpus is not that"):
             pinned_rows(wanted._replace(entry=other, pin=msgspec.structs.replace(wanted.pin, mteb="NFCorpus")), Silent())
+
+
+def test_rows_that_become_a_task_are_pinned_as_one(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/test.jsonl").write_bytes(lines([{"sentence1": "a", "sentence2": "b", "score": 1}]))
+    (tmp_path / "dvc.yaml").touch()
+    entry = "{repo: mine, kind: directory, files: [test.jsonl], sources: ['directory:data']%s}"
+    for kind in ("", ", mteb: STS"):
+        (tmp_path / "params.yaml").write_text(f"datasets: {{mine: {entry % kind}}}\n")
+        assert pin(open_project(tmp_path), [], Silent()).error is None
+        wanted = open_project(tmp_path).catalogue["mine"]
+        assert pin_findings("mine", wanted.entry, wanted.pin) == []
 
 
 def test_files_of_a_task() -> None:
