@@ -224,7 +224,7 @@ def _encoded(compared: Compared) -> Diagnosis:
         f"its counterpart is the nearest of all vectors in the sample for {known:.0%}",
         alike.text(),
     )
-    if known >= 0.5 and len(compared.measured.sample.rows) > 2:
+    if known >= 0.5 and len(compared.measured.sample.before) > 2:
         first: tuple[Kind, ...] = ("prefix", "casing", "pooling") if middle >= 0.8 else ("pooling", "prefix", "casing")
         message = "every vector is moved and still known again: the same sentences, encoded in another way"
         before, after = map(unit, vectors_of(compared.measured))

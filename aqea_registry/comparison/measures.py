@@ -1,6 +1,6 @@
 """Measure two pair sets side by side in one pass: some 200 bytes are kept of a row, of an even sample the vectors. Pure."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import zip_longest
 from typing import NamedTuple
 
@@ -24,13 +24,13 @@ class OneSide(NamedTuple):
     """
 
     dimension: int
+    forms: frozenset[str]
     dot: Values
     norm1: Values
     norm2: Values
     distance: Values
     manhattan: Values
     marks: npt.NDArray[np.float32]
-    forms: frozenset[str]
 
     @property
     def n_pairs(self) -> int:
@@ -47,23 +47,20 @@ class Between(NamedTuple):
     """Both pair sets, over the rows and the leading columns that both have; n x 2, one column per matrix.
 
     `cosines` are of each vector with the other set's, `crossed` of each with the other set's *other* matrix; `differences` are
-    the largest absolute ones of a row, `ratios` the other's length divided by this one's. `equal` and `equal_on_grid` say
-    that all values are: as they are, and rounded to micro-units. `worst` is (matrix, row, column) of the largest difference.
+    the largest absolute ones of a row, `ratios` the other's length divided by this one's. `equal_on_grid` says that all values
+    are equal, rounded to micro-units.
     """
 
     cosines: Values
     crossed: Values
     differences: Values
     ratios: Values
-    equal: bool
     equal_on_grid: bool
-    worst: tuple[int, int, int]
 
 
 class Sample(NamedTuple):
     """The vectors of an even sample of rows, k x 2 x dimension, of both sets."""
 
-    rows: npt.NDArray[np.int64]
     before: Values
     after: Values
 
@@ -80,19 +77,23 @@ class Measurements(NamedTuple):
 def measure(before: Iterable[Block], after: Iterable[Block]) -> Measurements:
     """Go through both pair sets once. Blocks must hold equally many rows, but for the last. Raises ValueError for no rows."""
     sides = _Side(), _Side()
-    between, sample = _Between(), _Sample()
-    start = 0
+    between, sample, start, on_grid = list[tuple[Values, ...]](), _Sample(), 0, True
     for blocks in zip_longest(before, after):
         lengths = [side.add(block) for side, block in zip(sides, blocks, strict=True) if block is not None]
         old, new = blocks
         if old is not None and new is not None:
             count, width = min(lengths), min(old[0].shape[1], new[0].shape[1])
-            between.add(*([matrix[:count, :width] for matrix in block] for block in (old, new)))
+            pairs = [(first[:count, :width], second[:count, :width]) for first, second in zip(old, new, strict=True)]
+            between.append(_between(pairs))
+            on_grid = on_grid and all(np.array_equal(np.rint(a * MICRO), np.rint(b * MICRO)) for a, b in pairs)
             sample.add(start, [matrix[:count] for matrix in (*old, *new)])
         start += max(lengths)
-    if not between.parts:
+    if not between:
         raise ValueError("a pair set without rows")
-    return Measurements(sides[0].finish(), sides[1].finish(), between.finish(), sample.finish())
+    columns = [np.concatenate(column) for column in zip(*between, strict=True)]
+    cosines, crossed, differences, ratios = (np.stack(columns[at : at + 2], axis=1) for at in (0, 2, 4, 6))
+    both = Between(cosines, crossed, differences, ratios, on_grid)
+    return Measurements(sides[0].finish(), sides[1].finish(), both, sample.finish())
 
 
 def _decimals(digits: int) -> Callable[[Values], bool]:
@@ -132,8 +133,7 @@ FORMS: dict[str, Callable[[Values], bool]] = {
 
 class _Side:
     def __init__(self) -> None:
-        self.columns: list[tuple[Values, ...]] = []
-        self.marks: list[npt.NDArray[np.float32]] = []
+        self.columns: list[tuple[npt.NDArray[np.floating], ...]] = []
         self.forms = dict(FORMS)
         self.directions: Values | None = None
         self.dimension = 0
@@ -153,47 +153,24 @@ class _Side:
         difference = first - second
         squares = [np.einsum("ij,ij->i", rows, rows) for rows in (first, second, difference)]
         dot, manhattan = np.einsum("ij,ij->i", first, second), np.abs(difference, out=difference).sum(axis=1)
-        self.columns.append((dot, *squares, manhattan))
         lengths = (np.sqrt(np.where(square > 0, square, 1)) for square in squares[:2])
         marks = [rows @ self.directions / length[:, None] for rows, length in zip((first, second), lengths, strict=True)]
-        self.marks.append(np.stack(marks, axis=1).astype(np.float32))
+        self.columns.append((dot, *squares, manhattan, np.stack(marks, axis=1).astype(np.float32)))
         return len(dot)
 
     def finish(self) -> OneSide:
-        dot, norm1, norm2, distance, manhattan = (np.concatenate(column) for column in zip(*self.columns, strict=True))
-        marks, forms = np.concatenate(self.marks), frozenset(self.forms)
-        return OneSide(self.dimension, dot, norm1, norm2, distance, manhattan, marks, forms)
+        columns = (np.concatenate(column) for column in zip(*self.columns, strict=True))
+        return OneSide(self.dimension, frozenset(self.forms), *columns)
 
 
-class _Between:
-    def __init__(self) -> None:
-        self.parts: list[tuple[Values, ...]] = []
-        self.equal = self.equal_on_grid = True
-        self.worst, self.largest, self.rows = (0, 0, 0), -1.0, 0
-
-    def add(self, before: list[Values], after: list[Values]) -> None:
-        lengths = [[np.sqrt(np.einsum("ij,ij->i", rows, rows)) for rows in matrices] for matrices in (before, after)]
-        differences = []
-        for which in (0, 1):
-            gap = np.abs(before[which] - after[which])
-            differences.append(gap.max(axis=1))
-            if differences[which].max() > self.largest:
-                row = int(differences[which].argmax())
-                self.largest, self.worst = float(differences[which][row]), (which, self.rows + row, int(gap[row].argmax()))
-            self.equal &= not differences[which].any()
-            if self.equal_on_grid and not self.equal:
-                self.equal_on_grid = np.array_equal(np.rint(before[which] * MICRO), np.rint(after[which] * MICRO))
-        pairs = [(0, 0), (1, 1), (0, 1), (1, 0)]
-        cosines = [_cosines(before[i], after[j], lengths[0][i] * lengths[1][j]) for i, j in pairs]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratios = [np.nan_to_num(lengths[1][which] / lengths[0][which], nan=1.0) for which in (0, 1)]
-        self.parts.append((*cosines, *differences, *ratios))
-        self.rows += len(differences[0])
-
-    def finish(self) -> Between:
-        columns = [np.concatenate(column) for column in zip(*self.parts, strict=True)]
-        cosines, crossed, differences, ratios = (np.stack(columns[at : at + 2], axis=1) for at in (0, 2, 4, 6))
-        return Between(cosines, crossed, differences, ratios, self.equal, self.equal_on_grid, self.worst)
+def _between(pairs: Sequence[Block]) -> tuple[Values, ...]:
+    """What Between says of a block, given each matrix with its counterpart: cosines, crossed, differences, ratios, two each."""
+    lengths = [[np.sqrt(np.einsum("ij,ij->i", rows, rows)) for rows in pair] for pair in pairs]
+    orders = (0, 0), (1, 1), (0, 1), (1, 0)
+    cosines = [_cosines(pairs[i][0], pairs[j][1], lengths[i][0] * lengths[j][1]) for i, j in orders]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = [np.nan_to_num(after / before, nan=1.0) for before, after in lengths]
+    return *cosines, *(np.abs(before - after).max(axis=1) for before, after in pairs), *ratios
 
 
 def _cosines(before: Values, after: Values, lengths: Values) -> Values:
@@ -217,6 +194,5 @@ class _Sample:
             self.kept = {row: vectors for row, vectors in self.kept.items() if row % self.step == 0}
 
     def finish(self) -> Sample:
-        vectors = list(self.kept.values())
-        before, after = (np.array([matrices[at : at + 2] for matrices in vectors]) for at in (0, 2))
-        return Sample(np.array(list(self.kept)), before, after)
+        before, after = (np.array([matrices[at : at + 2] for matrices in self.kept.values()]) for at in (0, 2))
+        return Sample(before, after)

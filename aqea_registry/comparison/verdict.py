@@ -143,8 +143,10 @@ def decide(
             evidence = (f"{number.claim or number.metric}: {number.before} became {number.after}",)
             diagnoses = (Diagnosis(kind="precision", basis="shown", message=message, evidence=evidence),)
         if len(changed := np.argwhere(compared.changed())):
-            matrix, row, _ = compared.measured.between.worst
-            first, worst = _row(compared, *changed[0].tolist()), _row(compared, row, matrix)
+            differences = compared.measured.between.differences
+            first, worst = (
+                _row(compared, *at) for at in (changed[0], np.unravel_index(differences.argmax(), differences.shape))
+            )
     return PairSetComparison(
         verdict=verdict,
         before=_described(before, compared.measured.before, compared.before),
@@ -165,7 +167,7 @@ def _verdict(compared: Compared, numbers: Sequence[ComparedNumber]) -> Verdict:
     before, after, between = compared.measured.before, compared.measured.after, compared.measured.between
     labels_equal = compared.common == before.n_pairs and not compared.labels().any()
     shapes_equal = (before.n_pairs, before.dimension) == (after.n_pairs, after.dimension)
-    equal = between.equal or (before.is_canonical and after.is_canonical and between.equal_on_grid)
+    equal = not between.differences.any() or (before.is_canonical and after.is_canonical and between.equal_on_grid)
     if shapes_equal and labels_equal and equal:
         return "SAME CONTENT"
     within = labels_equal and compared.within() and all(number.same for number in numbers)
@@ -192,11 +194,11 @@ def _figures(compared: Compared) -> Figures:
     )
 
 
-def _row(compared: Compared, row: int, matrix: int) -> RowDifference:
+def _row(compared: Compared, row: np.int64, matrix: np.int64) -> RowDifference:
     between = compared.measured.between
     return RowDifference(
         matrix=f"embeddings{matrix + 1}",
-        row=row,
+        row=int(row),
         difference=float(between.differences[row, matrix]),
         cosine=float(between.cosines[row, matrix]),
     )

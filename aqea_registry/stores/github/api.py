@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 API, GITHUB = "https://api.github.com", "GitHub"
-DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 ABSENT, INVALID = 404, 422
 MOST_AT_ONCE = 100  # entries of a page
 
@@ -45,24 +43,19 @@ class GitHubRefusal(CannotCheck):
 
 
 class Asset(msgspec.Struct, frozen=True, kw_only=True):
-    """An asset as GitHub reports it."""
+    """An asset as GitHub reports it; `digest` is None for those from before GitHub had digests."""
 
     id: int
     name: str
     size: int  # bytes
     state: str
     page: str = msgspec.field(name="browser_download_url")  # where anybody finds it, once the release is published
-    reported: str | None = msgspec.field(name="digest", default=None)
+    digest: str | None = None
 
     @property
     def whole(self) -> bool:
         """Whether it is all there: an upload may be cut, or go on."""
         return self.state == "uploaded"
-
-    @property
-    def digest(self) -> str | None:
-        """`sha256:...`; None for those from before GitHub had digests."""
-        return self.reported if DIGEST.fullmatch(self.reported or "") else None
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):

@@ -95,7 +95,7 @@ def describe(notes: str, digest: str, owner: str | None = None) -> str:
 
 def marked(text: str) -> tuple[str, str] | None:
     """The digest of the release that a text was made for, and whose draft it is or ""; None if it is not one."""
-    found: list[tuple[str, str]] = _MARKER.findall(text.replace("\r\n", "\n"))
+    found: list[tuple[str, str]] = _MARKER.findall(text)
     return found[-1] if found else None
 
 
@@ -107,7 +107,7 @@ def embed(text: str, name: str, content: bytes) -> str:
 def embedded(text: str) -> dict[str, bytes]:
     """The attachments in a text, by name. The first of a name stays."""
     found: dict[str, bytes] = {}
-    for name, encoded in _EMBEDDED.findall(text.replace("\r\n", "\n")):
+    for name, encoded in _EMBEDDED.findall(text):
         try:
             found.setdefault(name, base64.b64decode(encoded.replace("\n", ""), validate=True))
         except binascii.Error:

@@ -204,9 +204,8 @@ class GitHub:
         tagged = Tagged(tag=found.tag, digest="", at=str(found.id))
         for _ in range(ROUNDS):
             found = self._by_number(tagged)
-            text = found.text.replace("\r\n", "\n")
-            wanted = change(text)
-            if wanted == text:
+            wanted = change(found.text)
+            if wanted == found.text:
                 return
             if len(wanted) > layout.LONGEST_TEXT:
                 raise self._not_attached(found, "its text is full")
