@@ -49,7 +49,7 @@ def now() -> str:
 def write_statement(
     root: Path, artefact: Artefact, files: Mapping[str, str], machine: Machine, margin: Margin | None, started: str
 ) -> None:
-    """Write down how an artefact was just made; a sound statement in git stays, but for a new thin margin or offset."""
+    """Write down how an artefact was just made; a sound statement in git stays, but for a new rounding offset."""
     predicate = Provenance(
         build_definition=intoto.BuildDefinition(
             build_type=intoto.BUILD_TYPES[artefact.kind],
@@ -70,8 +70,7 @@ def write_statement(
     content = intoto.make_statement(files, predicate).to_bytes()
     write_bytes(root / own, content)
     before, _ = read_attested(root, artefact, files, kept)
-    thinner = margin and margin.thin and not (before and before.margin and before.margin.thin)
-    if before is None or thinner or before.offset != artefact.model_entry.rounding_offset:
+    if before is None or before.offset != artefact.model_entry.rounding_offset:
         write_bytes(root / kept, content)
 
 
@@ -115,7 +114,6 @@ class Attested(msgspec.Struct, frozen=True, kw_only=True):
 
     content: bytes
     machine: Machine
-    margin: Margin | None
     offset: object  # with which its vectors were rounded, in micro-units
     period: Period
 
@@ -150,7 +148,7 @@ def read_attested(root: Path, artefact: Artefact, files: Mapping[str, str], path
     if machine is None or period is None:
         return None, [*findings, Finding("malformed", path, "it does not say on which machine or when it was made")]
     offset = definition.internal_parameters.get(OFFSET, 0.0)
-    attested = Attested(content=content, machine=machine, margin=margin_of(provenance), offset=offset, period=period)
+    attested = Attested(content=content, machine=machine, offset=offset, period=period)
     return (attested if not findings else None), findings
 
 

@@ -31,7 +31,6 @@ CODES = frozenset(
         "repository-gone",
         "repository-renamed",
         "tag-moved",
-        "thin-margin",
         "unexpected",
         "unpinned",
         "unreadable",

@@ -9,9 +9,10 @@ it. `vector_cache` keeps vectors on disk by sentence. All have effects; `encoder
 >>> import numpy as np
 >>> from aqea_registry.embedding.vector_cache import VectorCache
 >>> from aqea_registry.vectors.pair_set import to_grid
+>>> from aqea_registry.vectors.vector_set import keys_of
 >>> with tempfile.TemporaryDirectory() as folder:
 ...     cache = VectorCache(Path(folder), dimension=2)
 ...     cache.add(["a talk"], to_grid(np.array([[3.0, 4.0]])))
-...     cache.missing(["a talk", "a walk", "a walk"]), next(cache.blocks(["a talk"])).tolist()
+...     cache.missing(["a talk", "a walk", "a walk"]), next(cache.blocks(keys_of(["a talk"]))).tolist()
 (['a walk'], [[600000, 800000]])
 """

@@ -1,26 +1,42 @@
 """Vectors that were computed before: each distinct sentence is encoded once per model, over all datasets and runs.
 
-A folder of segments. A segment is a NumPy file of records (key, distance to a rounding boundary, vector), written whole
-under the sha256 of its bytes and checked against that name before it is used, so a killed run leaves nothing half, and a
-damaged segment is computed again. This is a cache: deleting it costs time and changes no byte.
+A folder of vector sets, its segments: each is written whole, under the sha256 of its bytes, and checked against that name
+before it is used, so a killed run leaves nothing half, and a damaged segment is computed again. Sixteen segments of about one
+size become one, so that there are few of them at any size. This is a cache: deleting it costs time and changes no byte.
 """
 
-import hashlib
-import io
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from importlib import metadata
+from itertools import groupby
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from aqea_registry.base.files import hash_file, write_bytes
-from aqea_registry.vectors.margin import PACKAGES
+from aqea_registry.base.files import atomic_write, hash_file, locked
+from aqea_registry.vectors.margin import KNOWN, PACKAGES
 from aqea_registry.vectors.pair_set import Micro, OnGrid
-from aqea_registry.vectors.vector_set import Keys, key_of, keys_of
+from aqea_registry.vectors.vector_set import Keys, Rows, VectorSet, keys_of, open_vector_set, write_vector_set
 
-ROWS_A_BLOCK = 2048
+ROWS_A_BLOCK = 8192
+MERGED = 16  # segments that become one
+NOTE = b"near"  # under which a segment has them
+
+
+class Near(msgspec.Struct, frozen=True, array_like=True, order=True):
+    """A value near a rounding boundary: its component, and the value minus the boundary, in the unit of a component."""
+
+    component: int
+    distance: float
+
+
+class _Note(msgspec.Struct, frozen=True):
+    """All values of a segment that are nearer than `reach` to a boundary, by the hex key of their sentence."""
+
+    reach: float
+    values: dict[str, tuple[Near, ...]]
 
 
 def libraries() -> list[str]:
@@ -29,62 +45,111 @@ def libraries() -> list[str]:
 
 
 class VectorCache:
-    """Vectors of one model under one method, by sentence key. `dimension` int32 micro-units each."""
+    """Vectors of one model under one method, by sentence. `dimension` int32 micro-units each.
 
-    def __init__(self, folder: Path, dimension: int) -> None:
-        self._folder = folder
-        self._record = np.dtype([("key", "V32"), ("nearest", "<f8"), ("vector", "<i4", (dimension,))])
-        self._segments: list[npt.NDArray[np.void]] = []
-        self._index: dict[bytes, tuple[int, int]] = {}
-        for path in sorted(folder.glob("*.npy")):
-            self._load(path)
+    Of values within `reach` of a rounding boundary it must be known how near they are: a segment that was written when less
+    was asked for is not used.
+    """
+
+    def __init__(self, folder: Path, dimension: int, reach: float = 0.0) -> None:
+        self._folder, self._dimension, self._reach = folder, dimension, reach
+        self._segments: dict[Path, tuple[VectorSet, _Note]] = {}
+        while not all(self._load(path) for path in sorted(folder.glob("*.parquet"))):
+            pass  # another process merged some meanwhile: they are in a new one
 
     def missing(self, sentences: Iterable[str]) -> list[str]:
         """The distinct sentences without a kept vector, in the order they first occur."""
-        return [sentence for sentence in dict.fromkeys(sentences) if key_of(sentence) not in self._index]
+        distinct = list(dict.fromkeys(sentences))
+        return [distinct[place] for place in np.flatnonzero(self._where(keys_of(distinct)) < 0).tolist()]
 
     def add(self, sentences: Sequence[str], rows: OnGrid) -> None:
-        """Keep the vectors of these sentences (len(sentences) x dimension)."""
-        records = np.empty(len(sentences), self._record)
-        records["key"] = np.array([key_of(sentence) for sentence in sentences], "V32")
-        records["nearest"], records["vector"] = rows.boundary_distance, rows.micro
-        buffer = io.BytesIO()
-        np.save(buffer, records, allow_pickle=False)
-        content = buffer.getvalue()
-        path = self._folder / f"{hashlib.sha256(content).hexdigest()}.npy"
-        write_bytes(path, content)
+        """Keep the vectors of these sentences (len(sentences) x dimension), each of which occurs once."""
+        keys, reach = keys_of(sentences), max(KNOWN, 2 * self._reach)
+        near = dict[str, tuple[Near, ...]]()
+        found = groupby(zip(*rows.near(reach), strict=True), key=lambda value: int(value[0]))
+        for row, values in found:
+            near[keys[row : row + 1].tobytes().hex()] = tuple(Near(int(at), float(distance)) for _, at, distance in values)
+        order = np.argsort(keys)
+        self._keep([(keys[order], rows.micro[order])], _Note(reach, near))
+        classes: dict[int, list[Path]] = {}
+        for path, (segment, _) in self._segments.items():
+            classes.setdefault(segment.texts.bit_length() // 4, []).append(path)
+        for paths in classes.values():
+            if len(paths) >= MERGED:
+                self._merge(paths)
+
+    def blocks(self, keys: Keys) -> Iterator[Micro]:
+        """The vectors of these texts in their order, some thousand rows at a time. Raises KeyError."""
+        segments = [segment for segment, _ in self._segments.values()]
+        for start in range(0, len(keys), ROWS_A_BLOCK):
+            part = keys[start : start + ROWS_A_BLOCK]
+            where, block = self._where(part), np.empty((len(part), self._dimension), np.int32)
+            if (where < 0).any():
+                raise KeyError(part[where < 0][:1].tobytes().hex())
+            for number in np.unique(where).tolist():
+                block[where == number] = segments[number].lookup(part[where == number])
+            yield block
+
+    def near(self, keys: Keys) -> Iterator[tuple[str, Near]]:
+        """The values of these texts within `reach` of a rounding boundary, and some others: hex key, and how near."""
+        notes, where = [note.values for _, note in self._segments.values()], self._where(keys)
+        for number, note in enumerate(notes):
+            mine = keys[where == number]
+            known = np.array([bytes.fromhex(text) for text in note], "S32")
+            for key in mine[np.isin(mine, known)].view("V32"):
+                yield from ((text, near) for text in (key.tobytes().hex(),) for near in note[text])
+
+    def _where(self, keys: Keys) -> npt.NDArray[np.int64]:
+        """Of each key the number of its segment, or -1."""
+        where = np.full(len(keys), -1)
+        for number, (segment, _) in enumerate(self._segments.values()):
+            at = np.minimum(np.searchsorted(segment.keys, keys), segment.texts - 1)
+            where[(where < 0) & (segment.keys[at] == keys)] = number
+        return where
+
+    def _merge(self, paths: Sequence[Path]) -> None:
+        """Make one segment of these, in memory of a few row groups and all of their keys."""
+        segments, notes = zip(*(self._segments[path] for path in paths), strict=True)
+        keys = np.concatenate([segment.keys for segment in segments])
+        owner = np.repeat(np.arange(len(segments)), [segment.texts for segment in segments])
+        distinct, first = np.unique(keys, return_index=True)
+        owner = owner[first]
+
+        def blocks() -> Iterator[Rows]:
+            for start in range(0, len(distinct), ROWS_A_BLOCK):
+                part, of = distinct[start : start + ROWS_A_BLOCK], owner[start : start + ROWS_A_BLOCK]
+                block = np.empty((len(part), self._dimension), np.int32)
+                for number in np.unique(of).tolist():
+                    block[of == number] = segments[number].lookup(part[of == number])
+                yield part, block
+
+        near = {key: values for note in reversed(notes) for key, values in note.values.items()}
+        self._keep(blocks(), _Note(min(note.reach for note in notes), near))
+        for path in paths:
+            del self._segments[path]
+            path.unlink(missing_ok=True)
+
+    def _keep(self, blocks: Iterable[Rows], note: _Note) -> None:
+        """Write a segment and use it. Processes write one after the other."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with locked(self._folder):
+            new = self._folder / "new"  # of a killed process, if it is there: without a name to be found by
+            with atomic_write(new) as file:
+                write_vector_set(file, self._dimension, blocks, {NOTE: msgspec.json.encode(note)})
+            path = self._folder / f"{hash_file(new).sha256}.parquet"
+            new.replace(path)
         self._load(path)
 
-    def blocks(self, sentences: Sequence[str]) -> Iterator[Micro]:
-        """The vectors of these sentences in their order, some thousand rows at a time. Raises KeyError."""
-        for start in range(0, len(sentences), ROWS_A_BLOCK):
-            yield self.lookup(keys_of(sentences[start : start + ROWS_A_BLOCK]))
-
-    def lookup(self, keys: Keys) -> Micro:
-        """The vectors of the sentences with these keys, in their order. Raises KeyError."""
-        found = [self._index[key.tobytes()] for key in keys.view("V32")]
-        block = np.empty((len(found), *self._record["vector"].shape), np.int32)
-        for segment in {segment for segment, _ in found}:
-            rows = [(position, row) for position, (at, row) in enumerate(found) if at == segment]
-            here, there = np.array(rows).T
-            block[here] = self._segments[segment]["vector"][there]
-        return block
-
-    def nearest(self, sentences: Sequence[str]) -> npt.NDArray[np.float64]:
-        """Of each sentence the signed distance of its most endangered value to the rounding boundary. Raises KeyError."""
-        found = [self._index[key_of(sentence)] for sentence in sentences]
-        return np.array([self._segments[at]["nearest"][row] for at, row in found], np.float64)
-
-    def _load(self, path: Path) -> None:
+    def _load(self, path: Path) -> bool:
+        """Use a segment if it is sound and fits; False if it is gone."""
         try:
-            if hash_file(path).sha256 != path.stem:
-                os.unlink(path)
-                return
-            records = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError):
-            return
-        if not isinstance(records, np.ndarray) or records.dtype != self._record:
-            return
-        for row, key in enumerate(records["key"]):
-            self._index[key.tobytes()] = (len(self._segments), row)
-        self._segments.append(records)
+            if path not in self._segments and hash_file(path).sha256 != path.stem:
+                path.unlink()
+            elif path not in self._segments:
+                segment = open_vector_set(path)
+                note = msgspec.json.decode(segment.notes.get(NOTE, b""), type=_Note)
+                if segment.texts and segment.dimension == self._dimension and note.reach >= self._reach:
+                    self._segments[path] = segment, note
+        except (OSError, ValueError, msgspec.MsgspecError):
+            return os.path.lexists(path)
+        return True

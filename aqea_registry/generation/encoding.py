@@ -3,7 +3,9 @@
 import hashlib
 import json
 import time
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -18,18 +20,22 @@ from aqea_registry.base.progress import Reporter, plural
 from aqea_registry.embedding.encoder import CodeRefusedError, Encoded, Encoder, NoDevice, Settings, this_machine
 from aqea_registry.embedding.vector_cache import VectorCache, libraries
 from aqea_registry.generation.inputs import pinned_files
-from aqea_registry.project.artefact import Artefact, CatalogueEntry, RunArtefact
-from aqea_registry.project.lock import Pin
+from aqea_registry.project.artefact import Artefact, CatalogueEntry
+from aqea_registry.project.lock import LOCK, Decided, Pin
 from aqea_registry.project.params import WRITTEN, Model
 from aqea_registry.project.project import CACHE
-from aqea_registry.vectors.margin import EncodingRecord, Margin, Spread, margin
-from aqea_registry.vectors.pair_set import BadVector, normalised, to_grid
+from aqea_registry.sources.pin import update_lock
+from aqea_registry.vectors.decided import DecidedValue, at_boundary, read_decided, render_decided
+from aqea_registry.vectors.margin import EncodingRecord, Margin, Spread, margin, reach
+from aqea_registry.vectors.pair_set import BadVector, Micro, normalised, to_grid
+from aqea_registry.vectors.vector_set import Keys
 
 MADE = "made.json"
 SAMPLE = 32  # sentences whose vectors are computed in two ways
 PROBE = 32  # sentences of each of three lengths that are encoded before it is said how long all take
 SEGMENT = 4096  # sentences whose vectors are kept at a time
 CHECKPOINT = 30.0  # seconds after which they are kept, however few
+UNDECIDED = "if the list is wrong: remove it and its entry in the lock, and generate again"
 
 
 class ModelInUse(NamedTuple):
@@ -53,39 +59,112 @@ class Vectors:
     def __init__(self, model: ModelInUse, settings: Settings, report: Reporter, *, label: str, fresh: bool) -> None:
         """Open what is kept; `fresh` forgets it."""
         self._folders = {dimension: _cache_folder(model, dimension, settings) for dimension in model.dimensions}
-        for segment in (segment for folder in self._folders.values() for segment in folder.glob("*.npy")) if fresh else ():
-            segment.unlink()
-        self._caches = {dimension: VectorCache(folder, dimension) for dimension, folder in self._folders.items()}
+        for segment in (segment for folder in self._folders.values() for segment in folder.glob("*.parquet")) if fresh else ():
+            segment.unlink(missing_ok=True)
         self._model, self._settings, self._report, self._label = model, settings, report, label
         self._encoder: Encoder | None = None
-        self.cache = self._caches[model.entry.dimension]
+        self._listed: dict[str, list[DecidedValue]] = {}
         self.made = _kept(self._folders[model.entry.dimension] / MADE)
         self.encoded = 0
+        self._open()
+
+    def _open(self) -> None:
+        within = reach(self.spread)
+        self._caches = {dimension: VectorCache(folder, dimension, within) for dimension, folder in self._folders.items()}
+        self._cache = self._caches[self._model.entry.dimension]
+
+    @property
+    def spread(self) -> Spread | None:
+        """How far two arrangements differed on the machine that last computed some."""
+        return self.made.spread if self.made else None
+
+    @property
+    def method(self) -> str:
+        """The hex digest of all that decides a vector, the libraries aside."""
+        return _method(self._model, self._model.entry.dimension)
 
     def compute(self, sentences: Iterable[str], of: int = 0) -> None:
         """Have the vectors of these texts (as the model sees them, prefix included); each distinct one is encoded once.
 
         Where more are asked for later, the first time says how long all take: `of` texts. Raises Refused and CannotCheck.
         """
-        new = self.cache.missing(sentences)
+        sentences = list(dict.fromkeys(sentences))
+        new = self._cache.missing(sentences)
         if not new:
             return
-        first = self._encoder is None
+        first, within = self._encoder is None, reach(self.spread)
         if self._encoder is None:
             with self._report.task(f"load {self._model.name}", 0, "seconds"):  # torch alone takes some to import
                 self._encoder = load_encoder(self._model, self._settings)
                 self.made = _record(self._model, self._encoder, self._settings, new, self.made)
             for folder in self._folders.values():  # before the vectors: what is kept is never without it
                 write_bytes(folder / MADE, msgspec.json.encode(self.made))
+            if reach(self.spread) > within:  # of what is kept it may not be known which values are near to a boundary
+                self._open()
+                new = self._cache.missing(sentences)
         expected = max(of, len(new)) if first else 0
         _encode(self._model, self._encoder, new, self._caches, self._report, self._label, expected)
         self.encoded += len(new)
 
-    def margin(self, artefact: RunArtefact, first: Sequence[str], second: Sequence[str]) -> Margin | None:
-        """The margin of a pair set of these sentences; float32 has none."""
-        spread, nearest = self.made.spread if self.made else None, self.cache.nearest
-        canonical, offset = artefact.precision == "canonical", artefact.model_entry.rounding_offset
-        return margin(nearest(first), nearest(second), spread, offset) if canonical else None
+    def use_decided(self, root: Path, artefact: Artefact) -> None:
+        """Give the values that were decided for this artefact of the project at `root` from now on. Raises Refused."""
+        self._listed, self._list = defaultdict(list), artefact.decided_list
+        if artefact.decided is not None:
+            found = read_decided(root, artefact.decided_list, artefact.decided.sha256, artefact.decided.values)
+            for value in found.values if found.method == self.method else ():
+                self._listed[value.text].append(value)
+
+    def blocks(self, keys: Keys) -> Iterator[Micro]:
+        """The vectors of texts that were computed (`keys_of`) in their order, some thousand at a time, decided values in them.
+
+        Raises Refused for a decided value that is another one than these vectors allow.
+        """
+        listed, start = np.array([bytes.fromhex(text) for text in self._listed], "S32"), 0
+        for block in self._cache.blocks(keys):
+            part, start = keys[start : start + len(block)], start + len(block)
+            for row in np.flatnonzero(np.isin(part, listed)).tolist():
+                self._put_decided(part[row : row + 1], block[row])
+            yield block
+
+    def _put_decided(self, key: Keys, vector: npt.NDArray[np.int32]) -> None:
+        near = {value.component: value.distance for _, value in self._cache.near(key)}
+        for text, at, listed in map(msgspec.structs.astuple, self._listed[key.tobytes().hex()]):
+            own = int(vector[at]) if at < len(vector) else None
+            if own is None or not at_boundary(own, listed, near.get(at)):
+                message = "the value that was decided is none that the pinned model can give here"
+                raise Refused.of("mismatch", f"{self._list}: {text}[{at}]", message, str(own), str(listed), hint=UNDECIDED)
+            vector[at] = listed
+
+    def rows(self, keys: Keys) -> Iterator[tuple[Keys, Micro]]:
+        """The keys, ascending, and their vectors, in blocks."""
+        start = 0
+        for block in self.blocks(keys):
+            yield keys[start : start + len(block)], block
+            start += len(block)
+
+    def settle(self, artefact: Artefact, keys: Keys, root: Path | None) -> Margin | None:
+        """The margin of an artefact of these texts; float32 has none. Values too near to a boundary for it are decided.
+
+        They are listed in the project at `root`; without one, what is listed stays.
+        """
+        decided = self._decided(keys)
+        if root is not None:
+            record_decided(root, artefact, self.method, decided)
+        done = {(value.text, value.component) for value in decided}
+        left = (value.distance for text, value in self._cache.near(keys) if (text, value.component) not in done)
+        return margin(left, self.spread, len(done)) if self._model.precision == "canonical" else None
+
+    def _decided(self, keys: Keys) -> list[DecidedValue]:
+        """The values of these texts that are too near to a boundary, and what was decided before, sorted."""
+        within = reach(self.spread)
+        thin = {(text, value.component) for text, value in self._cache.near(keys) if abs(value.distance) < within}
+        thin |= {(value.text, value.component) for values in self._listed.values() for value in values}
+        texts = np.array(sorted({bytes.fromhex(text) for text, _ in thin}), "S32")
+        texts = texts[np.isin(texts, keys)]
+        vectors = {
+            key.tobytes().hex(): vector for key, vector in zip(texts.view("V32"), chain(*self.blocks(texts)), strict=True)
+        }
+        return [DecidedValue(text, at, int(vectors[text][at])) for text, at in sorted(thin) if text in vectors]
 
 
 def vectors_of(
@@ -148,12 +227,17 @@ def _full_vectors(entry: Model) -> Model:
     )
 
 
-def _cache_folder(model: ModelInUse, dimension: int, settings: Settings) -> Path:
-    """For exactly these weights, this method and this precision; in float32 the batches matter as well."""
+def _method(model: ModelInUse, dimension: int) -> str:
+    """The hex digest of all that decides the canonical vector of a text."""
     entry = model.entry
-    method: list[object] = [model.pin.digest(), WRITTEN.vectors, libraries(), model.precision, entry.max_tokens, dimension]
-    method += [entry.rounding_offset] if model.precision == "canonical" else [repr(settings)]
-    name = f"{model.pin.id.rpartition('/')[2]}-{dimension}d-{hashlib.sha256(json.dumps(method).encode()).hexdigest()[:16]}"
+    method = [model.pin.digest(), WRITTEN.vectors, model.precision, entry.max_tokens, dimension, entry.rounding_offset]
+    return hashlib.sha256(json.dumps(method).encode()).hexdigest()
+
+
+def _cache_folder(model: ModelInUse, dimension: int, settings: Settings) -> Path:
+    """For exactly these weights, this method and these libraries; in float32 the batches matter as well."""
+    how = [_method(model, dimension), libraries(), "" if model.precision == "canonical" else repr(settings)]
+    name = f"{model.pin.id.rpartition('/')[2]}-{dimension}d-{hashlib.sha256(json.dumps(how).encode()).hexdigest()[:16]}"
     return model.cache / name
 
 
@@ -260,3 +344,15 @@ def pinned_model(
     precision = next(artefact.precision for artefact in run if artefact.precision != "given")
     cache = (root or model.root) / CACHE / "vectors"
     return ModelInUse(model.name, entry, pin, precision, folder, cache, tuple(sorted({entry.dimension, *same})))
+
+
+def record_decided(root: Path, artefact: Artefact, method: str, values: Sequence[DecidedValue]) -> None:
+    """Write the list of decided values of an artefact, and its digest into the lock; where there are none, neither."""
+    content, path = render_decided(method, values), root / artefact.decided_list
+    entry = Decided(sha256=hashlib.sha256(content).hexdigest(), values=len(values)) if values else None
+    if entry is not None:
+        write_bytes(path, content)
+    if entry != artefact.decided:
+        update_lock(root / LOCK, lambda lock: lock.with_decided(artefact.key, entry))
+    if entry is None:
+        path.unlink(missing_ok=True)

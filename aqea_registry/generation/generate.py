@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
+import numpy as np
 
 from aqea_registry.attestations.made import now, write_statement
 from aqea_registry.base.files import atomic_write, hash_file, open_regular, write_bytes
@@ -27,6 +28,7 @@ from aqea_registry.vectors.examine import examine
 from aqea_registry.vectors.margin import Machine, Margin
 from aqea_registry.vectors.pair_set import Header, Malformed, PairSet
 from aqea_registry.vectors.scores import Metrics, cosines, metrics, products
+from aqea_registry.vectors.vector_set import keys_of
 
 
 class Generated(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,11 +66,12 @@ def generate(
     artefact, run = project.run.made[project.params.artefact_key(dataset, model)], project.run.made
     if isinstance(artefact, VectorSetArtefact):
         inputs = project.catalogue[dataset], project.catalogue[model]
-        return make_vector_set(root, artefact, inputs, list(run.values()), settings, report, fresh=fresh)
+        listed = project.run.manifest.digests.get(artefact.metrics)
+        return make_vector_set(root, artefact, inputs, list(run.values()), settings, report, listed, fresh=fresh)
     artefact.required_pins()  # refused before anything is read
+    listed = project.run.manifest.digests.get(artefact.pairs)
     rows = pinned_rows(project.catalogue[dataset], report)  # before the model, which may be gigabytes
     if artefact.precision == "given":
-        listed = project.run.manifest.digests.get(artefact.pairs)
         with given_vectors(artefact, project.catalogue[model], listed, rows.scores, report) as matrices:
             made = _write(root, artefact, matrices, rows.scores)
         if project.params.versions is not None:
@@ -79,12 +82,15 @@ def generate(
     first, second = ([prefix + text for text in texts] for texts in (rows.sentences1, rows.sentences2))
     label = f"encode {artefact.key} ({list(run).index(artefact.key) + 1} of {len(run)})"
     vectors = vectors_of(encoder, itertools.chain(first, second), settings, report, label=label, fresh=fresh)
-    made = _write(root, artefact, lambda which: vectors.cache.blocks((first, second)[which]), rows.scores)
+    vectors.use_decided(project.root, artefact)
+    keys = [keys_of(texts) for texts in (first, second)]
+    made = _write(root, artefact, lambda which: vectors.blocks(keys[which]), rows.scores)
     if project.params.versions is not None and elsewhere is None:
         export(project, artefact.pairs, "parquet")
-    margin = vectors.margin(artefact, first, second)
+    files = {path: hash_file(root / path).sha256 for path in artefact.stated}
+    new = elsewhere is None and (fresh or files[artefact.pairs] != listed)
+    margin = vectors.settle(artefact, np.concatenate(keys), root if new else None)
     if vectors.made is not None:  # without a machine there is nothing to state
-        files = {path: hash_file(root / path).sha256 for path in artefact.stated}
         write_statement(root, artefact, files, vectors.made.machine, margin, started)
     return msgspec.structs.replace(
         made,

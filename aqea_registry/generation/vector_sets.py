@@ -25,9 +25,7 @@ from aqea_registry.project.artefact import VIEWS, Artefact, CatalogueEntry, Vect
 from aqea_registry.sources.open_task import open_task
 from aqea_registry.vectors.margin import Machine, Margin
 from aqea_registry.vectors.pair_set import Malformed, Micro
-from aqea_registry.vectors.vector_set import Rows, keys_of, open_vector_set, write_vector_set
-
-BLOCK = 8192  # texts whose vectors are in memory at a time
+from aqea_registry.vectors.vector_set import keys_of, open_vector_set, write_vector_set
 
 
 class Evaluated(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,12 +66,13 @@ def make_vector_set(
     run: Sequence[Artefact],
     settings: Settings,
     report: Reporter,
+    listed: str | None,
     *,
     fresh: bool,
 ) -> Evaluated:
     """Make a vector set of a run and the result of its task, of a dataset and a model. Its files and vectors lie below `root`.
 
-    Raises Refused; then none of the files was touched.
+    `listed` is the sha256 of the result in the manifest. Raises Refused; then none of the files was touched.
     """
     started, (dataset, model) = now(), inputs
     artefact.required_pins()  # refused before anything is read
@@ -83,20 +82,23 @@ def make_vector_set(
         encoder = pinned_model(model, run, report, root=root)
         label = f"encode {artefact.key} ({run.index(artefact) + 1} of {len(run)})"
         vectors, expected = Vectors(encoder, settings, report, label=label, fresh=fresh), _count(task.dataset)
+        vectors.use_decided(dataset.root, artefact)
 
         def encoded(texts: Sequence[str]) -> Micro:
             vectors.compute(texts, expected)
-            return np.concatenate([*vectors.cache.blocks(texts)])
+            return np.concatenate([*vectors.blocks(keys_of(texts))])
 
         scored = score(task, artefact, encoded)
-    dimension = artefact.model_entry.dimension
+    dimension, keys = artefact.model_entry.dimension, np.array(scored.keys, "S32")
     (root / VIEWS).mkdir(exist_ok=True)  # of which the stage `manifest` depends, also where there are no pair sets
     with atomic_write(root / artefact.vectors) as file:
-        content = write_vector_set(file, dimension, _rows(vectors, scored.keys))
+        content = write_vector_set(file, dimension, vectors.rows(keys))
     write_bytes(root / artefact.metrics, _text(artefact, scored, content))
+    files = {path: hash_file(root / path).sha256 for path in artefact.stated}
+    new = root == dataset.root and (fresh or files[artefact.metrics] != listed)
+    margin = vectors.settle(artefact, keys, root if new else None)
     if vectors.made is not None:  # without a machine there is nothing to state
-        files = {path: hash_file(root / path).sha256 for path in artefact.stated}
-        write_statement(root, artefact, files, vectors.made.machine, None, started)
+        write_statement(root, artefact, files, vectors.made.machine, margin, started)
     return Evaluated(
         name=artefact.key,
         path=artefact.vectors,
@@ -108,6 +110,7 @@ def make_vector_set(
         reused=len(scored.keys) - vectors.encoded,
         near_ties=scored.near_ties,
         machine=vectors.made.machine if vectors.made else None,
+        margin=margin,
         task=scored.task.metadata.name,
         main_score=scored.task.metadata.main_score,
         scores=scored.scores,
@@ -166,12 +169,6 @@ def _text(artefact: VectorSetArtefact, scored: TaskRun, content: str) -> bytes:
         dimension=artefact.model_entry.dimension,
         content=content,
     )
-
-
-def _rows(vectors: Vectors, keys: Sequence[bytes]) -> Iterator[Rows]:
-    for start in range(0, len(keys), BLOCK):
-        part = np.array(keys[start : start + BLOCK], "S32")
-        yield part, vectors.cache.lookup(part)
 
 
 def _count(data: Any) -> int:

@@ -99,6 +99,11 @@ class Lock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         """The lock with one entry put in or replaced."""
         return msgspec.structs.replace(self, **{group: {**getattr(self, group), name: pin}})
 
+    def with_decided(self, key: str, entry: Decided | None) -> Lock:
+        """The lock with the entry of one artefact's decided values put in, replaced or, for None, taken out."""
+        others = {name: decided for name, decided in self.decided.items() if name != key}
+        return msgspec.structs.replace(self, decided=others if entry is None else {**others, key: entry})
+
 
 def render_lock(lock: Lock) -> bytes:
     """The lock's one spelling: sorted keys, two spaces, one final newline; without decided values, no word of them."""

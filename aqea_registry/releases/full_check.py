@@ -26,7 +26,17 @@ from aqea_registry.comparison.trees import PINS, Tree, summary, tree_in_store
 from aqea_registry.documents.html_tables import html_tables
 from aqea_registry.documents.markdown_tables import markdown_tables
 from aqea_registry.documents.tables import Table
-from aqea_registry.project.artefact import CLAIMS, DATA, METRICS, PROJECT, PUBLISHED, VIEWS, CatalogueEntry, RunArtefact
+from aqea_registry.project.artefact import (
+    CLAIMS,
+    DATA,
+    METRICS,
+    PROJECT,
+    PUBLISHED,
+    VIEWS,
+    CatalogueEntry,
+    RunArtefact,
+    published_path,
+)
 from aqea_registry.project.lock import LOCK, Lock, parse_lock, pin_findings
 from aqea_registry.project.params import WRITTEN, Versions
 from aqea_registry.project.project import PARAMS, Project, Scope, open_project
@@ -39,7 +49,7 @@ from aqea_registry.stores.open_store import find
 from aqea_registry.stores.port import Store
 from aqea_registry.stores.release import LIST, Release
 from aqea_registry.vectors.examine import Examined, examine
-from aqea_registry.verification.verify_project import CheckedProject, check_pair_sets
+from aqea_registry.verification.verify_project import CheckedProject, check_pair_sets, decided_findings
 from aqea_registry.verification.verify_release import CheckedRelease, verify_tagged
 
 OTHERS = ".aqea/release"  # where files lie that no project has; no path of a release begins so
@@ -107,6 +117,7 @@ def verify_fully(
         if project is not None:
             refuse_unknown(sources or {}, project.params)
         pair_sets = _pair_sets(opened, report, said)
+        said += decided_findings(opened.root, opened.artefacts.values())
         said += _views(opened, report)
         said += _prints(opened, release, pair_sets)
         if project is not None:
@@ -375,6 +386,7 @@ def _others(release: Release, opened: _Opened, statements: Sequence[Beside]) -> 
     for key, pairs in opened.pairs.items():
         name = PurePath(pairs).name
         read |= {f"data/{name}", f"data/{name.replace('_pairs.', '_embeddings.')}", f"parquet/{key}.parquet"}
+    read |= {published_path(artefact.decided_list) for artefact in opened.artefacts.values() if artefact.decided}
     for path in release.files():
         ledger = opened.catalogue and path.startswith(CLAIMS) and path.endswith(".yaml") and path.count("/") == 1
         if path not in read and not ledger:

@@ -29,6 +29,7 @@ from aqea_registry.releases.pull import check_room
 from aqea_registry.sources.rows import Rows
 from aqea_registry.vectors.containers import pair_json
 from aqea_registry.vectors.pair_set import MICRO, Micro
+from aqea_registry.vectors.vector_set import keys_of
 
 ELSEWHERE = "make room, or name a folder on another disk: TMPDIR=DIR"
 SHARE, DOUBT = 0.01, 0.05  # of wrong rows what the answer is about, and the chance of missing them that is accepted
@@ -128,13 +129,18 @@ def make_again(
             pin = artefacts[wanted[0].artefact.key].required_pins()[1]
             check_room(catalogue[model].root, sum(file.size for file in pin.files.values()), ELSEWHERE, model)
             loaded = pinned_model(catalogue[model], artefacts.values(), report)
-            cache = vectors_of(loaded, texts, Settings(), report, label=f"encode with {model}", fresh=False).cache
+            vectors = vectors_of(loaded, texts, Settings(), report, label=f"encode with {model}", fresh=False)
         except RegistryError as error:
             errors |= {rows.artefact.key: error for rows in wanted}
             continue
         for rows in wanted:
             path = catalogue[model].root / rows.artefact.pairs
-            found[rows.artefact.key] = [*_differences(path, rows, np.concatenate([*cache.blocks(rows.texts)]))]
+            try:
+                vectors.use_decided(catalogue[model].root, rows.artefact)
+                made = np.concatenate([*vectors.blocks(keys_of(rows.texts))])
+                found[rows.artefact.key] = [*_differences(path, rows, made)]
+            except Refused as error:
+                errors[rows.artefact.key] = error
     return found, errors
 
 

@@ -1,7 +1,8 @@
 """Resolve catalogue entries into the lock, and see whether the sources still have the pinned bytes."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import reduce
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -87,12 +88,17 @@ def pin_given(wanted: CatalogueEntry, files: dict[str, PinnedFile]) -> None:
 
 
 def _write(path: Path, done: Sequence[Pinned]) -> None:
+    update_lock(
+        path, lambda lock: reduce(lambda lock, pinned: lock.with_pin(pinned.group, pinned.name, pinned.pin), done, lock)
+    )
+
+
+def update_lock(path: Path, change: Callable[[Lock], Lock]) -> None:
+    """Write the lock as it is now, changed; two programs at once both keep what they found."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with locked(path.parent):  # two `pin` runs at once both keep what they found
+    with locked(path.parent):
         lock = parse_lock(read_small(path, Limit.PROJECT)) if path.exists() else Lock()
-        for pinned in done:
-            lock = lock.with_pin(pinned.group, pinned.name, pinned.pin)
-        write_bytes(path, render_lock(lock))
+        write_bytes(path, render_lock(change(lock)))
 
 
 def _compare(wanted: CatalogueEntry, found: Pin) -> Pinned:

@@ -7,6 +7,7 @@ Open `pair_set` first: what a pair set is, in memory and as a file that is open.
     exact       square roots, ranks and correlations of integers, rounded once; pure
     nearest     which documents are nearest to a query, exactly; pure
     margin      how surely another machine rounds to the same values, and what computed them; pure
+    decided     values at a rounding boundary, and the lists of them that the lock names
     examine     a pair file checked and its scores recomputed: reads the file, in blocks
     vector_set  vectors by the sha256 of their texts, in Parquet: written and read a row group at a time
     containers  JSON, Parquet, AQED: written from blocks, read in blocks

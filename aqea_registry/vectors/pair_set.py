@@ -122,10 +122,15 @@ class BadVector(ValueError):
 
 
 class OnGrid(NamedTuple):
-    """Rows in micro-units, and of each row the signed distance of its most endangered value to the rounding boundary."""
+    """Rows in micro-units, and of each value the signed distance to the nearest rounding boundary (value - boundary)."""
 
     micro: Micro
-    boundary_distance: Values
+    distances: Values
+
+    def near(self, reach: float) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], Values]:
+        """Row, component and distance of each value nearer than `reach` to a boundary, in the order of rows."""
+        rows, components = np.nonzero(np.abs(self.distances) < reach)
+        return rows, components, self.distances[rows, components]
 
 
 def normalised(vectors: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
@@ -145,10 +150,7 @@ def to_grid(vectors: npt.NDArray[np.floating], offset: float = 0.0) -> OnGrid:
     scaled = normalised(vectors) * MICRO - offset
     micro = np.rint(scaled)
     beyond = scaled - micro
-    if beyond.shape[1] == 0 or not len(beyond):
-        return OnGrid(micro.astype(np.int32), np.full(len(beyond), 0.5 / MICRO))
-    worst = np.take_along_axis(beyond, np.abs(beyond).argmax(axis=1)[:, None], axis=1)[:, 0]
-    return OnGrid(micro.astype(np.int32), np.where(worst > 0, worst - 0.5, worst + 0.5) / MICRO)
+    return OnGrid(micro.astype(np.int32), np.where(beyond > 0, beyond - 0.5, beyond + 0.5) / MICRO)
 
 
 def decode(text: bytes, kind: type[Decoded], what: str) -> Decoded:

@@ -87,6 +87,8 @@ def write_vector_set(file: BinaryIO, dimension: int, blocks: Iterable[Rows], not
             key = pa.FixedSizeBinaryArray.from_buffers(pa.binary(32), len(keys), [None, pa.py_buffer(keys.tobytes())])
             listed = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), type=vector)
             writer.write_batch(pa.record_batch([key, listed], schema=schema))
+    if last is None:
+        raise Malformed("a vector set holds a text at least")
     return digest.finish()
 
 
@@ -115,9 +117,9 @@ class VectorSet:
         self.notes: dict[bytes, bytes] = schema.metadata or {}
         self._sizes, rows = [group.num_rows for group in groups], _group_rows(self.dimension)
         self.texts = sum(self._sizes)
-        whole = all(size == rows for size in self._sizes[:-1]) and all(0 < size <= rows for size in self._sizes[-1:])
+        whole = self._sizes and 0 < self._sizes[-1] <= rows and all(size == rows for size in self._sizes[:-1])
         if not whole or any(group.column(1).compression != "UNCOMPRESSED" for group in groups):
-            raise Malformed(f"its row groups do not hold {rows} rows each without compression, as this program writes them")
+            raise Malformed(f"its row groups do not hold {rows} rows each, uncompressed, as this program writes them")
         self._first, self._last = (np.array([end[which] for end in ends], "S32") for which in (0, 1))
         if (self._last[:-1] >= self._first[1:]).any():
             raise Malformed("the keys of its row groups are not ascending")
@@ -134,7 +136,7 @@ class VectorSet:
             values = vector.flatten()
             if key.null_count or vector.null_count or values.null_count:
                 raise Malformed("a key or a value is missing")
-            keys = np.frombuffer(key.buffers()[1], "S32", len(key), 32 * key.offset)
+            keys = _keys(key)
             vectors = values.to_numpy().reshape(len(keys), self.dimension)
         except (OSError, ValueError, ArithmeticError, MemoryError) as error:  # Arrow's own are among them
             raise Malformed(f"row group {group}: {error}") from error
@@ -142,6 +144,11 @@ class VectorSet:
         if len(keys) != self._sizes[group] or (keys[0], keys[-1]) != (self._first[group], self._last[group]):
             raise Malformed(f"row group {group} does not hold what the file says that it holds")
         return keys, vectors
+
+    @cached_property
+    def keys(self) -> Keys:
+        """All keys: 32 bytes of memory for each text."""
+        return np.concatenate([_keys(part) for part in self._file.read(columns=["key"]).column(0).chunks])
 
     @cached_property
     def content(self) -> str:
@@ -156,24 +163,17 @@ class VectorSet:
 
         Each row group that has one of them is read once, so many keys at a time cost less than one by one.
         """
-        found, vectors = self.find(keys)
-        if not found.all():
-            raise KeyError(np.asarray(keys, "S32")[np.flatnonzero(~found)[:1]].tobytes().hex())
-        return vectors
-
-    def find(self, keys: Keys | Sequence[bytes]) -> tuple[npt.NDArray[np.bool_], Micro]:
-        """Which of these keys are there, and their vectors; those of others are zero."""
         wanted = np.asarray(keys, "S32")
-        found, result = np.zeros(len(wanted), bool), np.zeros((len(wanted), self.dimension), np.int32)
-        groups = np.searchsorted(self._last, wanted)  # the first one that does not end before the key
-        order = np.argsort(groups, kind="stable")
-        for places in np.split(order, np.flatnonzero(np.diff(groups[order])) + 1):
-            if len(places) and (group := int(groups[places[0]])) < len(self._sizes):
-                there, vectors = _recent(self, group)
-                at = np.minimum(np.searchsorted(there, wanted[places]), len(there) - 1)
-                same = there[at] == wanted[places]
-                found[places[same]], result[places[same]] = True, vectors[at[same]]
-        return found, result
+        result = np.empty((len(wanted), self.dimension), np.int32)
+        groups = np.minimum(np.searchsorted(self._last, wanted), len(self._sizes) - 1)  # the first not to end before the key
+        for group in np.unique(groups).tolist():
+            places = np.flatnonzero(groups == group)
+            there, vectors = _recent(self, group)
+            at = np.minimum(np.searchsorted(there, wanted[places]), len(there) - 1)
+            if (lacking := places[there[at] != wanted[places]]).size:
+                raise KeyError(wanted[lacking[:1]].tobytes().hex())
+            result[places] = vectors[at]
+        return result
 
 
 @lru_cache(maxsize=RECENT)
@@ -212,6 +212,11 @@ def examine_vector_set(
         for name, wanted, actual in both
         if wanted != actual
     ]
+
+
+def _keys(column: Any) -> Keys:
+    """The keys in an Arrow array, which are not copied."""
+    return np.frombuffer(column.buffers()[1], "S32", len(column), 32 * column.offset)
 
 
 def _group_rows(dimension: int) -> int:

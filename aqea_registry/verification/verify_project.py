@@ -3,7 +3,7 @@
 `recompute` gives scores from bytes: the chain to a pair file is checked first, then its scores are computed again.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from aqea_registry.project.artefact import (
     FORMATS,
     LEFT,
     OWN_FOLDERS,
+    Artefact,
     CatalogueEntry,
     RunArtefact,
     TaskScores,
@@ -32,8 +33,8 @@ from aqea_registry.project.params import Params
 from aqea_registry.project.project import PARAMS, Project, RunRecord
 from aqea_registry.sources.fetch import LocalFile, local_file_findings, local_files
 from aqea_registry.sources.kinds import sources_of
+from aqea_registry.vectors.decided import read_decided
 from aqea_registry.vectors.examine import Examined, examine
-from aqea_registry.vectors.margin import thin_findings
 from aqea_registry.vectors.scores import Metrics
 from aqea_registry.verification.verify_folder import present, surplus
 from aqea_registry.verification.verify_list import Verified, digest_findings, hash_listed, read_findings
@@ -77,6 +78,7 @@ def verify_project(project: Project, report: Reporter) -> CheckedProject:
         *extra,
         *wrong_pair_sets,
         *wrong_vector_sets,
+        *decided_findings(run.root, run.made.values()),
         *stated,
         *_precision(project.params),
     ]
@@ -201,20 +203,31 @@ def check_pair_sets(
     return readable, findings
 
 
+def decided_findings(root: Path, artefacts: Iterable[Artefact]) -> Iterator[Finding]:
+    """Where a list of decided values is not the one that the lock names, or the lock names none."""
+    for artefact in artefacts:
+        path, named = artefact.decided_list, artefact.decided
+        try:
+            if named is not None:
+                read_decided(root, path, named.sha256, named.values)
+            elif (root / path).exists():
+                yield Finding("unexpected", path, f"{LOCK} does not name this list of decided values; run: dvc repro")
+        except Refused as error:
+            yield from error.findings
+
+
 def _statements(run: RunRecord) -> tuple[list[Finding], list[str]]:
-    """Where statements on the pair sets disagree with the manifest, and thin margins; which of those in git are out of date."""
+    """Where statements on the pair sets disagree with the manifest; which of those in git are out of date."""
     findings, stale = list[Finding](), list[str]()
     listed = run.manifest.digests
     for artefact in run.made.values():
         files = {path: listed[path] for path in artefact.stated if path in listed}
         for path in statement_paths(artefact.key):
-            attested, wrong = read_attested(run.root, artefact, files, path)
+            _, wrong = read_attested(run.root, artefact, files, path)
             if path.startswith(KEPT) and {finding.code for finding in wrong} & {"mismatch", "unexpected"}:
                 stale.append(f"{path} is on other files or pins than these and says nothing of them; dvc repro writes it again")
                 continue
             findings += wrong
-            if attested is not None and attested.margin is not None:
-                findings += thin_findings(artefact.file, attested.margin)
     return findings, stale
 
 

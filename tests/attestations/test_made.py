@@ -14,8 +14,8 @@ import pytest
 
 from aqea_registry.stores.open_store import find, open_store
 from tests.attestations.test_statement import BUILT, bundled, enveloped
-from tests.helpers import METRICS, PAIRS, edit_json, edit_rows, found, seal
-from tests.tools import aqea, edit_params
+from tests.helpers import METRICS, PAIRS, edit_json, found
+from tests.tools import aqea
 
 pytestmark = pytest.mark.weights
 
@@ -112,34 +112,6 @@ def test_a_false_statement_is_found(attested: Path) -> None:
     assert checked.status == 0 and f"{KEPT} is on other files or pins" in checked.out
     (attested / KEPT).unlink()
     assert aqea("verify", cwd=attested).status == 0, "or none"
-
-
-def test_a_thin_margin_is_a_finding_and_generation_offers_what_to_do(project: Path) -> None:
-    """The offset puts a boundary onto the value that lies nearest to one; the one that is offered moves it away again."""
-    edit_rows(project, lambda rows: None, rows=12)
-    edit_params(project, lambda params: params["models"]["minilm"].update(rounding_offset=5.5883429e-06))
-    made_thin = aqea("generate", "small", "minilm", "--json", cwd=project)
-    margin = made_thin.json()["margin"]
-    assert margin["ratio"] < 8 and margin["thin"]
-    places = {(one["matrix"], one["row"]) for one in margin["thin"]}
-    seal(project)
-    for _ in range(2):
-        codes = {(code, subject) for code, subject in found(aqea("verify", "--json", cwd=project)) if code == "thin-margin"}
-        assert codes == {("thin-margin", f"{PAIRS}: {matrix}[{row}]") for matrix, row in places}
-        shutil.rmtree(project / "attestations", ignore_errors=True)  # as a clone has it: git has the margin
-    traced = aqea("trace", PAIRS, "--json", cwd=project).json()
-    assert any("thin: embeddings" in node["facts"].get("margin", "") for node in traced["nodes"])
-
-    edit_params(project, lambda params: params["models"]["minilm"].update(rounding_offset=margin["offset"]))
-    results, kept = [], []
-    for words in (("--batch", "1"), ("--fresh", "--threads", "1", "--attention", "eager")):
-        again = aqea("generate", "small", "minilm", *words, "--json", cwd=project)
-        assert again.json()["margin"]["ratio"] > 100 and again.json()["margin"]["thin"] == []
-        results.append((project / PAIRS).read_bytes())
-        assert "thin-margin" not in {code for code, _ in found(aqea("verify", "--json", cwd=project))}
-        kept.append((project / KEPT).read_bytes())
-    assert results[0] == results[1], "the same bytes for another arrangement"
-    assert kept[0] == kept[1], "a run elsewhere changes nothing in git"
 
 
 def test_a_release_carries_its_statements_once(attested: Path, tmp_path: Path) -> None:

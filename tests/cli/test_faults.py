@@ -110,7 +110,7 @@ def test_generate_can_be_killed_while_it_fetches_and_encodes(project: Path) -> N
         assert kill_after(delay, *GENERATE, cwd=project)
         assert contents(project, PAIR_SET) == new, "none of the set's files was touched"
         assert aqea("verify", cwd=project).status == 0, "what the killed run left disturbs nobody"
-    for segment in (project / ".aqea").rglob("*.npy"):
+    for segment in (project / ".aqea").rglob("*.parquet"):
         segment.write_bytes(segment.read_bytes()[:-1])  # as after a power cut
     for path in PAIR_SET:
         (project / path).unlink()

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import io
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aqea_registry.embedding.vector_cache import ROWS_A_BLOCK, VectorCache
-from aqea_registry.vectors.pair_set import Micro, OnGrid
-from aqea_registry.vectors.vector_set import key_of
+from aqea_registry.embedding.vector_cache import MERGED, ROWS_A_BLOCK, Near, VectorCache
+from aqea_registry.vectors.margin import KNOWN
+from aqea_registry.vectors.pair_set import MICRO, Micro, OnGrid, to_grid
+from aqea_registry.vectors.vector_set import key_of, keys_of, write_vector_set
 from tests.factories import unit_rows
 
 
@@ -26,15 +30,16 @@ def rows(count: int, dimension: int = 4, seed: int = 0) -> Micro:
 
 
 def grid(micro: Micro) -> OnGrid:
-    return OnGrid(micro, np.arange(len(micro), dtype=np.float64))
+    """Rows far from every boundary."""
+    return OnGrid(micro, np.full(micro.shape, 0.5e-6))
 
 
 def read(cache: VectorCache, texts: list[str]) -> Micro:
-    return np.concatenate(list(cache.blocks(texts)))
+    return np.concatenate(list(cache.blocks(keys_of(texts))))
 
 
 def segments(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.npy"))
+    return sorted(folder.glob("*.parquet"))
 
 
 def test_vectors_come_back_in_the_order_they_are_asked_for(tmp_path: Path) -> None:
@@ -48,12 +53,26 @@ def test_vectors_come_back_in_the_order_they_are_asked_for(tmp_path: Path) -> No
     assert np.array_equal(found, vectors[order])
 
 
-def test_distances_come_back_with_their_sentences(tmp_path: Path) -> None:
-    VectorCache(tmp_path, 4).add(sentences(10), grid(rows(10)))
-    found = VectorCache(tmp_path, 4).nearest([*sentences(3, 5), *sentences(2)])
-    assert found.tolist() == [5, 6, 7, 0, 1]
-    with pytest.raises(KeyError):
-        VectorCache(tmp_path, 4).nearest(["another"])
+def test_values_near_a_boundary_come_back_with_their_sentences(tmp_path: Path) -> None:
+    micro, distances = rows(10), np.full((10, 4), 1e-8)
+    distances[5] = [1e-12, 1e-8, -2e-12, 1e-10]
+    distances[7] = [1e-8, KNOWN, 1e-8, -KNOWN / 2]
+    VectorCache(tmp_path, 4).add(sentences(10), OnGrid(micro, distances))
+    near = list(VectorCache(tmp_path, 4).near(keys_of(["another", *sentences(3, 6), *sentences(6)])))
+    key, other = (key_of(sentences(10)[row]).hex() for row in (5, 7))
+    assert near == [(other, Near(3, -KNOWN / 2)), (key, Near(0, 1e-12)), (key, Near(2, -2e-12))]
+
+
+def test_where_more_must_be_known_vectors_are_missing(tmp_path: Path) -> None:
+    """A larger spread than before: which values are near to a boundary was not kept so far."""
+    cache = VectorCache(tmp_path, 4, reach=3e-9)
+    cache.add(["a"], OnGrid(rows(1), np.full((1, 4), 4e-9)))
+    assert len(list(cache.near(keys_of(["a"])))) == 4  # of twice the reach: a little more may be asked for
+    assert VectorCache(tmp_path, 4, reach=6e-9).missing(["a"]) == []
+    wider = VectorCache(tmp_path, 4, reach=7e-9)
+    assert wider.missing(["a"]) == ["a"]
+    wider.add(["a"], OnGrid(rows(1), np.full((1, 4), 4e-9)))
+    assert VectorCache(tmp_path, 4, reach=7e-9).missing(["a"]) == []
 
 
 def test_what_was_added_is_there_at_once_and_later(tmp_path: Path) -> None:
@@ -67,12 +86,33 @@ def test_what_was_added_is_there_at_once_and_later(tmp_path: Path) -> None:
     assert len(segments(tmp_path / "new" / "folder")) == 3
 
 
+def test_many_segments_become_few_and_lose_nothing(tmp_path: Path) -> None:
+    """A run that keeps what it has each half minute, while another one has the segments open and adds to them."""
+    cache, other, wanted = VectorCache(tmp_path, 4), VectorCache(tmp_path, 4), list[OnGrid]()
+    for number in range(MERGED * 4 + 3):
+        vectors = np.random.default_rng(number).standard_normal((3, 4))
+        wanted.append(to_grid(vectors))
+        wanted[-1].distances[1, 2] = 1e-13 * number
+        cache.add(sentences(3, 3 * number), wanted[-1])
+        if number == 5:
+            other = VectorCache(tmp_path, 4)
+        if number in (7, MERGED + 1):
+            other.add(sentences(3, 3 * number), wanted[-1])
+    assert len(segments(tmp_path)) < 12
+    texts = sentences(3 * len(wanted))
+    for found in (cache, VectorCache(tmp_path, 4)):
+        assert np.array_equal(read(found, texts), np.concatenate([rows.micro for rows in wanted]))
+        near = [(key_of(texts[3 * number + 1]).hex(), Near(2, 1e-13 * number)) for number in range(len(wanted))]
+        assert sorted(found.near(keys_of(texts))) == sorted(near)
+    assert np.array_equal(read(other, sentences(18)), np.concatenate([rows.micro for rows in wanted[:6]]))
+
+
 def test_blocks_are_of_bounded_size(tmp_path: Path) -> None:
     cache = VectorCache(tmp_path, 1)
-    cache.add(["x"], grid(np.array([[7]], np.int32)))
-    lengths = [len(block) for block in cache.blocks(["x"] * (2 * ROWS_A_BLOCK + 5))]
+    cache.add(["x"], grid(np.array([[MICRO]], np.int32)))
+    lengths = [len(block) for block in cache.blocks(keys_of(["x"] * (2 * ROWS_A_BLOCK + 5)))]
     assert lengths == [ROWS_A_BLOCK, ROWS_A_BLOCK, 5]
-    assert list(cache.blocks([])) == []
+    assert list(cache.blocks(keys_of([]))) == []
 
 
 @given(st.lists(st.sampled_from("abcdef")))
@@ -85,7 +125,7 @@ def test_only_what_is_not_held_is_missing(tmp_path: Path) -> None:
     cache.add(["b", "d"], grid(rows(2)))
     assert cache.missing(["a", "b", "c", "a", "d", "b", "e"]) == ["a", "c", "e"]
     with pytest.raises(KeyError):
-        list(cache.blocks(["b", "a"]))
+        list(cache.blocks(keys_of(["b", "a"])))
 
 
 @pytest.mark.parametrize("damage", ["a flipped bit", "cut off", "longer", "empty"])
@@ -120,39 +160,36 @@ def test_a_segment_of_another_dimension_is_ignored_and_kept(tmp_path: Path) -> N
     assert read(VectorCache(tmp_path, 5), ["a"]).shape == (1, 5)
 
 
-def named_by_its_bytes(folder: Path, content: bytes) -> None:
-    folder.mkdir(exist_ok=True)
-    (folder / f"{hashlib.sha256(content).hexdigest()}.npy").write_bytes(content)
-
-
-def saved(value: object) -> bytes:
+def foreign() -> Iterator[bytes]:
     buffer = io.BytesIO()
-    np.save(buffer, np.asarray(value), allow_pickle=True)
-    return buffer.getvalue()
-
-
-def zipped() -> bytes:
-    buffer = io.BytesIO()
-    np.savez(buffer, x=np.zeros(3))
-    return buffer.getvalue()
+    np.save(buffer, np.zeros((2, 4), np.int32))
+    yield from (b"", b"no Parquet", buffer.getvalue())
+    key: npt.NDArray[np.bytes_] = keys_of(["a"])
+    for notes in ({}, {b"near": b"{"}, {b"near": b'{"reach": 0.0, "values": {}}'}):
+        buffer = io.BytesIO()
+        write_vector_set(buffer, 4, [(key, rows(1))], notes)
+        yield buffer.getvalue()
 
 
 @pytest.mark.parametrize(
-    "content",
-    [b"", b"no array", saved(np.zeros((2, 4), np.int32)), saved(np.array([{"a": 1}], object)), saved(3), zipped()],
-    ids=["empty", "text", "a plain matrix", "pickled objects", "one number", "an archive"],
+    "content", list(foreign()), ids=["empty", "text", "an array", "no note", "a broken note", "little known"]
 )
 def test_files_that_are_no_segment_are_ignored(tmp_path: Path, content: bytes) -> None:
     """Whole and rightly named, but not of this cache: nothing in them is run or used."""
-    named_by_its_bytes(tmp_path, content)
-    (tmp_path / "folder.npy").mkdir()
+    (tmp_path / f"{hashlib.sha256(content).hexdigest()}.parquet").write_bytes(content)
+    (tmp_path / "folder.parquet").mkdir()
+    (tmp_path / "link.parquet").symlink_to("nowhere")
     (tmp_path / "note.txt").write_text("x")
-    assert VectorCache(tmp_path, 4).missing(["a"]) == ["a"]
+    (tmp_path / f"{'0' * 64}.npy").write_bytes(content)  # of earlier versions
+    assert VectorCache(tmp_path, 4, reach=1e-12).missing(["a"]) == ["a"]
 
 
 def test_the_half_of_a_killed_run_is_not_seen(tmp_path: Path) -> None:
     cache = VectorCache(tmp_path, 4)
     cache.add(["a"], grid(rows(1)))
     (segment,) = segments(tmp_path)
-    (tmp_path / f".{'0' * 64}.npy.1-abcd.part").write_bytes(segment.read_bytes()[:50])
+    for name in (".new.1-abcd.part", "new"):
+        shutil.copy(segment, tmp_path / name)
     assert VectorCache(tmp_path, 4).missing(["a", "b"]) == ["b"]
+    cache.add(["b"], grid(rows(1)))
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".parquet", ".parquet"]

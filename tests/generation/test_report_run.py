@@ -18,9 +18,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pytest
 
+from aqea_registry.vectors.vector_set import open_vector_set
 from tests import sampling
 from tests.servers.hub import HubServer
 from tests.servers.s3 import BUCKET, S3
@@ -167,8 +167,7 @@ def test_each_sentence_went_through_each_model_once(made: Made) -> None:
         distinct = len({row[key] for row in texts for key in ("sentence1", "sentence2")})
         assert distinct < 2 * len(texts)
         (folder,) = (made.folder / ".aqea/vectors").glob(f"{MODELS[model].partition('/')[2]}-*")
-        segments = [np.load(path) for path in folder.glob("*.npy")]
-        keys = [key.tobytes() for segment in segments for key in segment["key"]]
+        keys = [key for path in folder.glob("*.parquet") for key in open_vector_set(path).keys.tolist()]
         assert len(keys) == len(set(keys)) == distinct
 
 

@@ -17,7 +17,7 @@ vectors = arrays.arrays(np.float64, (3, 5), elements=st.floats(-100, 100).filter
 
 def margin_of(rows: OnGrid) -> float:
     """The smallest distance of all rows to a rounding boundary."""
-    return float(np.abs(rows.boundary_distance).min(initial=0.5 / MICRO))
+    return float(np.abs(rows.distances).min(initial=0.5 / MICRO))
 
 
 def scaled(row: list[float]) -> list[mpmath.mpf]:
@@ -108,16 +108,16 @@ def test_an_offset_moves_every_boundary(offset: float) -> None:
     assert margin_of(to_grid(row[:, :])) < 1e-15
     found = to_grid(row, offset)
     assert found.micro[0, 0] == (600_000 if offset > 0 else 600_001)
-    assert (
-        abs(found.boundary_distance[0]) == pytest.approx(abs(offset) * 1e-6, rel=1e-3)
-        or abs(found.boundary_distance[0]) < abs(offset) * 1e-6
-    )
+    assert abs(found.distances[0, 0]) == pytest.approx(abs(offset) * 1e-6, rel=1e-3)
 
 
-def test_distances_are_signed_and_of_the_worst_value() -> None:
-    above = to_grid(np.array([[0.6 + 0.51e-6, np.sqrt(1 - (0.6 + 0.51e-6) ** 2)]])).boundary_distance[0]
-    below = to_grid(np.array([[0.6 + 0.49e-6, np.sqrt(1 - (0.6 + 0.49e-6) ** 2)]])).boundary_distance[0]
-    assert above == pytest.approx(1e-8, rel=1e-3) and below == pytest.approx(-1e-8, rel=1e-3)
+def test_distances_are_signed_and_near_values_are_named() -> None:
+    values = np.array([0.6 + 0.51e-6, 0.6 + 0.49e-6, 0.6])
+    found = to_grid(np.stack([values, np.sqrt(1 - values**2)], axis=1))
+    assert found.distances[:2, 0] == pytest.approx([1e-8, -1e-8], rel=1e-3)
+    rows, components, distances = found.near(2e-8)
+    assert [(row, at) for row, at in zip(rows.tolist(), components.tolist(), strict=True) if at == 0] == [(0, 0), (1, 0)]
+    assert np.array_equal(distances, found.distances[rows, components])
 
 
 def test_a_value_on_a_boundary_goes_to_the_even_millionth() -> None:

@@ -61,7 +61,7 @@ def test_vectors_come_back_by_key_from_any_row_group(tmp_path: Path) -> None:
             found.lookup([keys[:1].tobytes(), absent])
 
 
-@given(st.integers(0, 40), st.lists(st.integers(0, 40), max_size=5))
+@given(st.integers(1, 40), st.lists(st.integers(0, 40), max_size=5))
 def test_bytes_do_not_depend_on_blocks_and_the_digest_is_as_documented(count: int, cuts: list[int]) -> None:
     keys, vectors = rows(count, dimension=3)
     files = [io.BytesIO(), io.BytesIO()]
@@ -106,8 +106,9 @@ def hostile() -> Iterator[tuple[str, pa.Table, dict[str, Any]]]:
     yield "length", table(good, [[0] * DIMENSION, *plain[1:]]), packed
     yield "length", table(good, [[-(2**31), *[0] * (DIMENSION - 1)], *plain[1:]]), packed
     yield "does not hold what", table(good, plain), {**packed, "write_statistics": False}
-    yield "without compression", table(good, plain), {"compression": "zstd"}
+    yield "uncompressed", table(good, plain), {"compression": "zstd"}
     yield "row groups", table(good, plain), {**packed, "row_group_size": 4}
+    yield "row groups", table([], []), packed
 
 
 @pytest.mark.parametrize(("message", "content", "options"), list(hostile()))
@@ -150,6 +151,8 @@ def test_the_writer_refuses_what_its_reader_would(tmp_path: Path) -> None:
             written(tmp_path / "set", bad, vectors)
     with pytest.raises(Malformed, match="length"):
         written(tmp_path / "set", keys, vectors * 2)
+    with pytest.raises(Malformed, match="at least"):
+        written(tmp_path / "set", keys[:0], vectors[:0])
 
 
 def test_a_group_is_read_once_for_many_keys_and_few_stay_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
