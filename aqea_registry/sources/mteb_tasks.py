@@ -101,7 +101,8 @@ def completed(wanted: CatalogueEntry) -> CatalogueEntry:
     where = cls.metadata.dataset
     ours = entry.kind == "dataset" and entry.commit is None and entry.repo in ("", where["path"])
     revision = entry.revision or (where["revision"] if ours else None)
-    made = msgspec.structs.replace(entry, repo=entry.repo or where["path"], revision=revision)
+    repo = entry.repo or (where["path"] if entry.kind == "dataset" else name)
+    made = msgspec.structs.replace(entry, repo=repo, revision=revision)
     if reads_rows(name, entry):
         limits = entry.score_range if entry.score_range != Dataset(repo=name).score_range else (cls.min_score, cls.max_score)
         first, second = cls.column_names

@@ -4,6 +4,7 @@
 are made for one call and thrown away: from its cache it takes old rows where a file was replaced. It is kept from the network.
 """
 
+import csv
 import itertools
 import json
 import tempfile
@@ -91,9 +92,14 @@ def _thrown_away(cache: Path) -> Iterator[None]:
 
 def _link(view: Path, folder: Path, data: Sequence[str], card: Mapping[str, Any], configs: Configs) -> None:
     """A folder of links to the data, with a README that names configs and what is stated of them, and nothing else."""
+    mixed = any(".json" in path for path in data)
     for path in data:
         (view / path).parent.mkdir(parents=True, exist_ok=True)
-        (view / path).symlink_to((folder / path).resolve())
+        if mixed and path.endswith(".tsv"):  # `datasets` reads all of a folder with one reader; BEIR has judgements as TSV
+            rows = csv.DictReader((folder / path).read_text("utf-8").split("\n"), delimiter="\t", quoting=csv.QUOTE_NONE)
+            (view / path).write_text("".join(f"{json.dumps(row)}\n" for row in rows), "utf-8")
+        else:
+            (view / path).symlink_to((folder / path).resolve())
     stated = card.get("dataset_info")
     known = stated if isinstance(stated, list) else [stated] if isinstance(stated, dict) else []
     infos = [info for info in known if info.get("config_name", "default") in configs]
@@ -125,6 +131,8 @@ def _load(name: str, task: Any, configs: Configs) -> None:
         for parts in (("corpus",), ("queries", "query"), ("default", "qrels")):
             if not _has(configs, *parts):
                 message = f"the pinned files lack the config {parts[0]!r} that {task.metadata.name} reads; {has}"
+                if "corpus" in configs and parts[0] == "default":
+                    message += "; for judgements in a repository of their own, put all files into a folder, kind: directory"
                 raise Refused.of("malformed", name, message, hint=hint)
     try:
         task.load_data()

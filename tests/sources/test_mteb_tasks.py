@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import os
 import re
 import tempfile
@@ -161,6 +162,20 @@ def test_own_data_are_called_as_their_entry_and_shown_as_mteb_does(tmp_path: Pat
         assert not notes
 
 
+def test_own_data_as_beir_has_them(tmp_path: Path) -> None:
+    """Judgements are a table beside JSON lines; its ids are texts."""
+    zipped = {f"{path}.gz": gzip.compress(content) for path, content in RETRIEVAL.items() if path.count("/") == 0}
+    judged = b"query-id\tcorpus-id\tscore\nq0\td1\t2\nq1\t007\t1\n"
+    zipped["corpus.jsonl.gz"] = lines([*CORPUS, {"_id": "007", "title": "", "text": '"a'}], zipped=True)
+    with own(tmp_path, {**zipped, "qrels/test.tsv": judged}) as (task, notes):
+        assert task.dataset["default"]["test"]["relevant_docs"] == {"q0": {"d1": 2}, "q1": {"007": 1}}
+        assert not notes
+    with own(tmp_path, {}, "NFCorpus") as (task, _):
+        assert (task.metadata.name, task.metadata.prompt is None) == ("NFCorpus", False), (
+            "MTEB's task over a folder of one's own"
+        )
+
+
 def test_what_mteb_passes_over_is_said(tmp_path: Path) -> None:
     judged = lines([*JUDGED, {"query-id": "q2", "corpus-id": "d0", "score": 0}])
     corpus = lines([*CORPUS, {"_id": "d6", "title": "", "text": ""}])
@@ -205,6 +220,13 @@ BAD: dict[str, tuple[dict[str, bytes], str]] = {
     "a config is not there": (
         {"README.md": readme({"corpus": {"c": "corpus.jsonl"}})},
         "lack the config 'queries' that mine reads; they have 'corpus'",
+    ),
+    "judgements elsewhere": (
+        {
+            "qrels/test.jsonl": lines(QUERIES),
+            "README.md": readme({"corpus": {"c": "corpus.jsonl"}, "queries": {"q": "queries.jsonl"}}),
+        },
+        "lack the config 'default' that mine reads; they have 'corpus', 'queries'; for judgements in a repository of their own",
     ),
     "a file elsewhere": (
         {"README.md": readme({"corpus": {"c": "../corpus.jsonl"}})},
