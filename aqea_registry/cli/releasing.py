@@ -110,7 +110,7 @@ def pull(
     from aqea_registry.stores.open_store import DownloadedRelease, open_store
 
     if "" in (folder, project):
-        raise BadConfiguration("an empty name is no folder", "name one: --to DIR, or --project DIR")
+        raise BadConfiguration("an empty name is not a folder", "name one: --to DIR, or --project DIR")
     if sources and not project:
         raise BadConfiguration("--source goes with --project", "aqea-registry pull STORE-REF --project DIR --source NAME=PATH")
     reference = shell.meant(reference)

@@ -1,9 +1,9 @@
 """The verb compare: do two things agree, and if not, what differs and why.
 
-Open `compare` first: it compares two files, trees or releases and returns a result type for each. `pair_files` reads two files
-block by block and asks `measures` (one pass, bounded memory), `verdict` (IDENTICAL to DIVERGED) and `diagnosis` (which kind of
-difference), which rest on `evidence`. These four are pure. `trees` compares folders and releases, and writes a release's
-notes; `headline` says in one line what changed between two releases. Those, `pair_files` and `compare` have effects.
+Open `compare` first: it compares two files, trees or releases, and says in one line what changed between two releases.
+`pair_files` reads two files block by block and asks `measures` (one pass, bounded memory), `verdict` (IDENTICAL to DIVERGED)
+and `diagnosis` (which kind of difference), which rest on `evidence`. These four are pure. `trees` compares folders and
+releases, and writes a release's notes. Those, `pair_files` and `compare` have effects.
 
 >>> import numpy as np
 >>> from aqea_registry.comparison.diagnosis import diagnose

@@ -9,8 +9,7 @@ import pytest
 
 from aqea_registry.base.files import ignore
 from aqea_registry.base.progress import Silent
-from aqea_registry.comparison.compare import TreeComparison, compare
-from aqea_registry.comparison.headline import ChangedRows, headline
+from aqea_registry.comparison.compare import ChangedRows, TreeComparison, compare, headline
 from aqea_registry.comparison.trees import Contents, changes
 from aqea_registry.project.lock import Lock, Pin, render_lock
 from aqea_registry.stores.oci_layout import Layout
