@@ -102,7 +102,7 @@ class CanonicalModel:
         """
         from mteb.types import PromptType
 
-        texts = _prepared(queries, task_metadata, PromptType.query)["text"]
+        texts = _prepared(queries, task_metadata, PromptType.query)["text"][:]
         vectors = self._whole(texts, task_metadata, PromptType.query)
         given = list(map(str, self._corpus["id"]))
         falling = sorted(range(len(given)), key=given.__getitem__, reverse=True)
@@ -112,7 +112,7 @@ class CanonicalModel:
         def rows(numbers: Sequence[int]) -> Whole:
             if not numbers:
                 return vectors[:0]
-            return self._whole(documents.select(numbers)["text"], task_metadata, PromptType.document)
+            return self._whole(documents.select(numbers)["text"][:], task_metadata, PromptType.document)
 
         if top_ranked is None:
             numbers = range(len(ids))

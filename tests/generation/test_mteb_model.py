@@ -125,6 +125,17 @@ def test_a_tie_at_the_cut_goes_by_document_id_whatever_the_chunks(chunk: int) ->
     assert len(used.keys) == 4
 
 
+def test_candidates_are_asked_for_with_those_of_some_queries_and_need_not_exist() -> None:
+    used, asked = model(), [f"q{number}" for number in range(40)]
+    used.index(table(id=list("abc"), text=["first text", "second text", "third text"]))
+    given = {name: ["c", "a", "c"] for name in asked[:33]}
+    queries, metadata = table(id=asked, text=["second query"] * 40), tasks()["MockRerankingTask"].metadata
+    found = used.search(queries, task_metadata=metadata, top_k=5, top_ranked=given)
+    assert list(found) == asked
+    every = used.search(queries, task_metadata=metadata, top_k=5)["q0"]
+    assert [found[name] for name in asked] == [{name: every[name] for name in every if name != "b"}] * 33 + [{}] * 7
+
+
 def retrieval(scores: Mapping[str, float], relevant: str) -> Any:
     from mteb._evaluators.retrieval_metrics import calculate_retrieval_scores
 
