@@ -5,7 +5,7 @@ out of it is refused.
 """
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from importlib import metadata
 from typing import Any
@@ -74,14 +74,13 @@ def _own(name: str, entry: Dataset) -> Any:
     from mteb.abstasks.task_metadata import TaskMetadata
 
     form, score = TYPES[str(entry.mteb)]
-    language = ["und-Zyyy"]
     about = TaskMetadata(
         name=name,
         description="own data",
         dataset={"path": entry.repo or name, "revision": "own"},
         type=entry.mteb,
         eval_splits=entry.split_name.split("+"),
-        eval_langs=dict.fromkeys(entry.subsets, language) or language,
+        eval_langs={subset: ["und-Zyyy"] for subset in entry.subsets} or ["und-Zyyy"],
         main_score=score,
     )
     columns = (entry.columns.sentence1, entry.columns.sentence2)
@@ -128,25 +127,28 @@ def task_files(name: str, entry: Dataset, present: Sequence[str], card: Mapping[
     """
     if reads_rows(name, entry):
         return []
-    cls, configs = task_class(name, entry), card_configs(card, name)
-    data = [path for path in present if DATA.fullmatch(path)]
-    wanted = wanted_configs(cls, entry, configs) if configs else configs_by_name(cls, entry, data)
-    patterns = [path for config in wanted.values() for path in patterns_of(config)]
-    chosen = [path for path in data if any(fnmatchcase(path, pattern) for pattern in patterns)]
-    return sorted([*chosen, *([README] if configs else [])]) if chosen else []
+    configs = task_configs(name, entry, present, card)
+    patterns = [path for config in configs.values() for path in _patterns(config)]
+    chosen = [path for path in present if DATA.fullmatch(path) and any(fnmatchcase(path, pattern) for pattern in patterns)]
+    return sorted([*chosen, *([README] if "configs" in card else [])]) if chosen else []
 
 
-def card_configs(card: Mapping[str, Any], name: str) -> Configs:
-    """The configs of a README by name. Raises Refused if one leads out of the repository."""
-    listed = card.get("configs")
+def task_configs(name: str, entry: Dataset, present: Sequence[str], card: Mapping[str, Any]) -> Configs:
+    """The configs that a task reads: of those that the README lists, else by the names of files. Raises Refused.
+
+    No path in a README may lead out of the repository.
+    """
+    cls, listed = task_class(name, entry), card.get("configs")
     known = [config for config in listed if isinstance(config, dict)] if isinstance(listed, list) else []
-    for path in (path for config in known for path in patterns_of(config)):
+    for path in (path for config in known for path in _patterns(config)):
         if "://" in path or path[0] == "/" or ".." in path.split("/"):
             raise Refused.of("unsafe-path", f"{name}: {README}", f"{path!r} leads out of the repository")
-    return {str(config.get("config_name")): config for config in known}
+    if known:
+        return _wanted(cls, entry, {str(config.get("config_name")): config for config in known})
+    return _by_name(cls, entry, sorted(filter(DATA.fullmatch, present)))
 
 
-def patterns_of(config: Mapping[str, Any]) -> list[str]:
+def _patterns(config: Mapping[str, Any]) -> list[str]:
     """Globs of a config's files, of all its splits; what else is named there matches no file."""
     named, texts, folder = [config.get("data_files")], list[str](), config.get("data_dir")
     while named:
@@ -156,7 +158,7 @@ def patterns_of(config: Mapping[str, Any]) -> list[str]:
     return [f"{folder}/{text}" if folder else text for text in texts or ["*"]]
 
 
-def wanted_configs(cls: Any, entry: Dataset, configs: Configs) -> Configs:
+def _wanted(cls: Any, entry: Dataset, configs: Configs) -> Configs:
     """Those of a README's configs that the task reads: all, where it loads its data in its own way."""
     from mteb.abstasks import AbsTask, AbsTaskRetrieval
 
@@ -171,7 +173,7 @@ def wanted_configs(cls: Any, entry: Dataset, configs: Configs) -> Configs:
     return {name: config for name, config in configs.items() if not plain or name in names}
 
 
-def configs_by_name(cls: Any, entry: Dataset, present: Collection[str]) -> Configs:
+def _by_name(cls: Any, entry: Dataset, present: Sequence[str]) -> Configs:
     """Configs of a repository whose README has none, by the names that people give to such files and folders."""
     from mteb.abstasks import AbsTaskRetrieval
 
@@ -179,7 +181,7 @@ def configs_by_name(cls: Any, entry: Dataset, present: Collection[str]) -> Confi
     single = (
         cls.metadata.dataset.get("name", subsets[0]) if len(subsets) == 1 and subsets[0] in ("default", entry.config) else ""
     )
-    parts = {path: [re.split(r"[.]|-\d{5}-of-", part)[0] for part in path.split("/")] for path in sorted(present)}
+    parts = {path: [re.split(r"[.]|-\d{5}-of-", part)[0] for part in path.split("/")] for path in present}
     retrieval = issubclass(cls, AbsTaskRetrieval) and any("corpus" in of for of in parts.values())
     named = any(map(splits_named, parts))  # where some files are called after splits, others are no data
     found: dict[str, dict[str, list[str]]] = {}

@@ -19,19 +19,7 @@ from aqea_registry.base.progress import Reporter, plural
 from aqea_registry.project.artefact import CatalogueEntry
 from aqea_registry.project.params import Dataset
 from aqea_registry.project.project import CACHE
-from aqea_registry.sources.mteb_tasks import (
-    DATA,
-    README,
-    TYPES,
-    Configs,
-    card_configs,
-    completed,
-    configs_by_name,
-    read_card,
-    splits_of,
-    task_class,
-    wanted_configs,
-)
+from aqea_registry.sources.mteb_tasks import README, TYPES, Configs, completed, read_card, splits_of, task_class, task_configs
 
 Problem = tuple[Literal["wrong", "doubtful", "said"], str]  # `doubtful` is refused in own data
 
@@ -47,8 +35,8 @@ def open_task(wanted: CatalogueEntry, folder: Path, report: Reporter) -> Iterato
     assert isinstance(entry, Dataset) and pin is not None
     cls = task_class(name, entry)
     card = read_card((folder / README).read_bytes(), name) if README in pin.files else {}
-    data = sorted(path for path in pin.files if DATA.fullmatch(path))
-    configs = wanted_configs(cls, entry, card_configs(card, name)) or configs_by_name(cls, entry, data)
+    data = sorted({*pin.files} - {README})
+    configs = task_configs(name, entry, data, card)
     scratch = wanted.root / CACHE
     scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="mteb-", dir=scratch) as place, _thrown_away(Path(place, "cache")):
@@ -112,28 +100,17 @@ def _readers(cls: Any, configs: Collection[str]) -> tuple[Any, ...]:
     from mteb.abstasks import AbsTaskRetrieval
     from mteb.abstasks.text import reranking
 
-    if cls.metadata.type != "Reranking" or cls.load_data is not AbsTaskRetrieval.load_data or _has(configs, "corpus"):
+    if cls.metadata.type != "Reranking" or cls.load_data is not AbsTaskRetrieval.load_data:
+        return (cls,)
+    if any(config.endswith("corpus") for config in configs):
         return (cls,)
     reranking.OLD_FORMAT_RERANKING_TASKS.append(cls.metadata.name)
     return reranking.AbsTaskReranking, cls
 
 
-def _has(configs: Collection[str], *parts: str) -> bool:
-    return any(config == part or config.endswith(f"-{part}") for config in configs for part in parts)
-
-
 def _load(name: str, task: Any, configs: Configs) -> None:
     from mteb.abstasks import AbsTaskRetrieval
 
-    has = f"they have {', '.join(map(repr, configs)) or 'none'}"
-    hint = f"look at 'repo', 'revision' and 'files' of {name} in params.yaml, and pin it again"
-    if type(task).load_data is AbsTaskRetrieval.load_data:
-        for parts in (("corpus",), ("queries", "query"), ("default", "qrels")):
-            if not _has(configs, *parts):
-                message = f"the pinned files lack the config {parts[0]!r} that {task.metadata.name} reads; {has}"
-                if "corpus" in configs and parts[0] == "default":
-                    message += "; for judgements in a repository of their own, put all files into a folder, kind: directory"
-                raise Refused.of("malformed", name, message, hint=hint)
     try:
         task.load_data()
         if isinstance(task, AbsTaskRetrieval):
@@ -144,7 +121,11 @@ def _load(name: str, task: Any, configs: Configs) -> None:
         while error.__cause__ is not None and isinstance(error.__cause__, Exception):
             error = error.__cause__
         reason = " ".join(str(error).split())[:300] or type(error).__name__
-        message = f"MTEB cannot read the pinned files as {task.metadata.name}: {reason}; of configs {has}"
+        has = f"they have the configs {', '.join(map(repr, configs)) or 'none'}"
+        if "corpus" in configs and {"default", "qrels"}.isdisjoint(configs):
+            has += "; for judgements in a repository of their own, put all files into a folder, kind: directory"
+        message = f"MTEB cannot read the pinned files as {task.metadata.name}: {reason}; {has}"
+        hint = f"look at 'repo', 'revision' and 'files' of {name} in params.yaml, and pin it again"
         raise Refused.of("malformed", name, message, hint=hint) from error
 
 

@@ -219,14 +219,14 @@ BAD: dict[str, tuple[dict[str, bytes], str]] = {
     ),
     "a config is not there": (
         {"README.md": readme({"corpus": {"c": "corpus.jsonl"}})},
-        "lack the config 'queries' that mine reads; they have 'corpus'",
+        "they have the configs 'corpus'",
     ),
     "judgements elsewhere": (
         {
             "qrels/test.jsonl": lines(QUERIES),
             "README.md": readme({"corpus": {"c": "corpus.jsonl"}, "queries": {"q": "queries.jsonl"}}),
         },
-        "lack the config 'default' that mine reads; they have 'corpus', 'queries'; for judgements in a repository of their own",
+        "they have the configs 'corpus', 'queries'; for judgements in a repository of their own",
     ),
     "a file elsewhere": (
         {"README.md": readme({"corpus": {"c": "../corpus.jsonl"}})},
