@@ -68,8 +68,7 @@ def _show(checked: Verified, found: Mapping[str, Any]) -> None:
             f"{key}: {plural(examined.header.n_pairs, 'pair')} x {examined.header.dimension}, cosine Spearman {spearman!r}"
         )
     for key, made in found["vector_sets"].items():
-        scores = ", ".join(f"{at} {score!r}" for at, score in made.scores.items())
-        click.echo(f"{key}: {plural(made.texts, 'text')} x {made.dimension}, {made.task}: {made.main_score} {scores}")
+        click.echo(f"{key}: {plural(made.texts, 'text')} x {made.dimension}, {made.task}: {made.main_score} {made.text()}")
     for reference, held in found["held"].items():
         from aqea_registry.stores.release import how_checked
 
@@ -99,9 +98,9 @@ def _verify_fully(
     from aqea_registry.stores.open_store import open_store
 
     reference = "" if target is None else shell.meant(target)
-    if not full or not is_reference(reference) or (rows is None and (seed or sources)):
-        message = "--full goes with a release in a store, --rows with --full, --seed and --source with --rows"
-        usage = "aqea-registry verify STORE-REF --full [--rows N [--seed S] [--source NAME=PATH]]"
+    if not full or not is_reference(reference) or (rows is None and seed):
+        message = "--full goes with a release in a store, --rows and --source with --full, --seed with --rows"
+        usage = "aqea-registry verify STORE-REF --full [--rows N [--seed S]] [--source NAME=PATH]"
         raise BadConfiguration(message, usage)
     if rows:
         require("generation")

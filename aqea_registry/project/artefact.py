@@ -128,6 +128,13 @@ class Artefact(msgspec.Struct, frozen=True, kw_only=True):
         """The model as people are shown it."""
         return f"{self.model_entry.repo}{' (given)' * (self.precision == 'given')}"
 
+    @property
+    def remark(self) -> str | None:
+        """What is said of given vectors wherever it is shown; None for one that is made here."""
+        note = f" ({' '.join(self.model_entry.note.split())})" if self.model_entry.note else ""
+        text = f"the vectors of {self.key} were given{note}, not made here: bytes and scores can be checked, but not made again"
+        return text if self.precision == "given" else None
+
 
 class RunArtefact(Artefact, frozen=True, kw_only=True):
     """A pair set of the run.
@@ -195,13 +202,6 @@ class RunArtefact(Artefact, frozen=True, kw_only=True):
             hint = f"aqea-registry import-vectors FILE --model {self.model} --dataset {self.dataset}"
             raise Refused.of("unpinned", f"models.{self.model}", message, hint=hint)
         return msgspec.structs.replace(pin, files=files)
-
-    @property
-    def remark(self) -> str | None:
-        """What is said of a given pair set wherever it is shown; None for one that is made here."""
-        note = f" ({' '.join(self.model_entry.note.split())})" if self.model_entry.note else ""
-        text = f"the vectors of {self.key} were given{note}, not made here: bytes and scores can be checked, but not made again"
-        return text if self.precision == "given" else None
 
     @property
     def expected(self) -> Expected:

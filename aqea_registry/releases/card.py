@@ -22,6 +22,7 @@ from aqea_registry.project.lock import Pin
 from aqea_registry.project.params import Publish
 from aqea_registry.vectors.examine import Examined
 from aqea_registry.vectors.scores import Metrics
+from aqea_registry.verification.verify_results import CheckedVectors
 
 DESCRIPTION = (
     "Embeddings of sentence pairs with human similarity scores. The vectors are canonical: computed in float64, normalised, "
@@ -43,11 +44,23 @@ class Result(NamedTuple):
     examined: Examined
 
 
+class TaskResult(NamedTuple):
+    """One vector set and the result of its task, as the card shows them. `path` is the vector set, `result` the result."""
+
+    name: str
+    dataset: str
+    model: str
+    path: str
+    result: str
+    checked: CheckedVectors
+
+
 class Card(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a card is made from. `files` maps a path to its hex sha256 and its size in bytes."""
 
     publish: Publish
     results: Sequence[Result]
+    tasks: Sequence[TaskResult] = ()
     files: Mapping[str, tuple[str, int]]
     pins: Mapping[str, Pin]
     given: str = ""  # what is said of pair sets whose vectors were not made here
@@ -77,6 +90,7 @@ def render_card(card: Card) -> bytes:
         plot=card.plot,
         plot_text=re.sub(r"([\[\]\\])", r"\\\1", card.plot[1]) if card.plot else "",
         scores=_scores(card.results),
+        tasks=_tasks(card.tasks),
         report=card.report,
         files=markdown_table(("file", "bytes", "sha256"), listed),
         contents=markdown_table(("pair set", "content digest"), contents),
@@ -125,6 +139,26 @@ def _scores(results: Sequence[Result]) -> str:
         for result in results
     ]
     return markdown_table(header, rows)
+
+
+def _tasks(tasks: Sequence[TaskResult]) -> str:
+    header = ("artefact", "result", "task", "dataset", "model", "texts", "dimension", "main score", "score", "content digest")
+    rows = [
+        (
+            f"[{task.name}]({task.path})",
+            f"[json]({task.result})",
+            task.checked.task,
+            task.dataset,
+            f"`{task.model}`",
+            task.checked.texts,
+            task.checked.dimension,
+            f"`{task.checked.main_score}`",
+            task.checked.text(),
+            f"`{task.checked.content}`",
+        )
+        for task in tasks
+    ]
+    return markdown_table(header, rows) if rows else ""
 
 
 def _pins(pins: Mapping[str, Pin]) -> str:

@@ -23,7 +23,7 @@ from aqea_registry.comparison.trees import Tree, tree_in_store
 from aqea_registry.comparison.verdict import Verdict
 from aqea_registry.embedding.encoder import Settings, this_machine
 from aqea_registry.generation.generate import generate
-from aqea_registry.project.artefact import RunArtefact, published_path
+from aqea_registry.project.artefact import Artefact, published_path
 from aqea_registry.project.lock import Lock, parse_lock
 from aqea_registry.project.project import CACHE, Project
 from aqea_registry.stores.open_store import find, read_text
@@ -64,7 +64,7 @@ def confirm(
     tagged = find(store, tag, digest)
     reference = join_reference(store.spec, tag, tagged.digest)
     release = store.release(tagged)
-    common, remarks = _in_common(project.artefacts.values(), release, reference)
+    common, remarks = _in_common(project.run.made.values(), release, reference)
     _refuse_other_pins(store, tagged, release, common)
     beside = statements_in((name, content) for name, content in store.attachments(tagged).items() if NAME.fullmatch(name))
     _refuse_known(reference, beside, {artefact.key for artefact in common}, settings.device)
@@ -77,7 +77,8 @@ def confirm(
         resolved_dependencies=inputs_of(common),
         metadata=Period(started_on=started, finished_on=now()),
     )
-    subjects, paths = release_subjects(release), ["release", *(published_path(artefact.pairs) for artefact in common)]
+    subjects, compared = release_subjects(release), (path for artefact in common for path in _compared(artefact))
+    paths = ["release", *map(published_path, compared)]
     new = make_statement({path: subjects[path] for path in paths}, predicate)
     content = new.to_bytes()
     name = attachment_name(f"confirmation-{tag.lower().replace(':', '-')}", content)
@@ -96,9 +97,14 @@ def confirm(
     )
 
 
-def _in_common(artefacts: Iterable[RunArtefact], release: Release, reference: str) -> tuple[list[RunArtefact], tuple[str, ...]]:
-    """The pair sets of the run that are in the release and can be made again, and what is said of the others."""
-    found = [artefact for artefact in artefacts if published_path(artefact.pairs) in release.files()]
+def _compared(artefact: Artefact) -> tuple[str, ...]:
+    """What is compared of it: a pair file has its scores, a vector set has its result beside it."""
+    return artefact.stated if artefact.kind == "vector-set" else (artefact.file,)
+
+
+def _in_common(artefacts: Iterable[Artefact], release: Release, reference: str) -> tuple[list[Artefact], tuple[str, ...]]:
+    """What the run makes that is in the release and can be made again, and what is said of the others."""
+    found = [artefact for artefact in artefacts if published_path(artefact.file) in release.files()]
     if not found:
         raise CannotCheck(f"{reference} and the run have no pair set in common", "choose the release's run in params.yaml")
     common = [artefact for artefact in found if not artefact.remark]
@@ -143,7 +149,7 @@ def _refuse_known(reference: str, beside: list[Statement], keys: set[str], devic
         raise Refused.of("duplicate", reference, message, hint="confirm it on another machine or device: --device cuda")
 
 
-def _refuse_other_pins(store: Store, tagged: Tagged, release: Release, artefacts: list[RunArtefact]) -> None:
+def _refuse_other_pins(store: Store, tagged: Tagged, release: Release, artefacts: list[Artefact]) -> None:
     """Made from other bytes, a difference says nothing, and agreement would be chance."""
     layer = release.files().get(PINS)
     lock = parse_lock(read_text(store, tagged, PINS, layer), PINS) if layer else Lock()
@@ -159,16 +165,21 @@ def _refuse_other_pins(store: Store, tagged: Tagged, release: Release, artefacts
 
 
 def _confirmed(
-    project: Project, artefact: RunArtefact, released: Tree, scratch: Path, settings: Settings, report: Reporter
+    project: Project, artefact: Artefact, released: Tree, scratch: Path, settings: Settings, report: Reporter
 ) -> Confirmed:
-    """Make a pair set again, in a folder that holds what was made since the confirmation began, and compare it."""
-    path, started = published_path(artefact.pairs), _began(scratch, f"{artefact.key}.set")
+    """Make an artefact again, in a folder that holds what was made since the confirmation began, and compare it.
+
+    Where a vector set is the same and its result is another one, the result's digests are stated.
+    """
+    started = _began(scratch, f"{artefact.key}.set")
     made = generate(project, artefact.dataset, artefact.model, settings, report, elsewhere=scratch)
-    regenerated = hash_file(scratch / artefact.pairs).sha256
-    verdict: Verdict = "IDENTICAL"
-    if regenerated != released.files[path]:
-        theirs, ours = NamedFile(released.fetch(path), f"{released.name}: {path}"), scratch / artefact.pairs
-        verdict = compare_files(theirs, NamedFile(ours, artefact.pairs), report, claimed_by(project.root)).verdict
+    digests = [(path, published_path(path), hash_file(scratch / path).sha256) for path in _compared(artefact)]
+    differing = [found for found in digests if released.files[found[1]] != found[2]]
+    ours, path, regenerated = (differing or digests)[0]
+    verdict: Verdict = "DIVERGED" if differing else "IDENTICAL"
+    if differing and ours == artefact.file:
+        theirs, again = NamedFile(released.fetch(path), f"{released.name}: {path}"), NamedFile(scratch / ours, ours)
+        verdict = compare_files(theirs, again, report, claimed_by(project.root)).verdict
     return Confirmed(
         verdict=verdict,
         released=released.files[path],

@@ -4,9 +4,7 @@ Every byte by its digest; every score recomputed from the pair files, and what r
 Meanwhile the files lie in a temporary folder, laid out as in a project. Has effects there alone.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -14,18 +12,15 @@ from typing import NamedTuple
 import msgspec
 
 from aqea_registry.attestations.made import Beside, list_statements
-from aqea_registry.base.files import Limit, hash_file, read_small, write_bytes
+from aqea_registry.base.files import Limit, hash_file, holds, read_small, write_bytes
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Refused, RegistryError, most_severe
 from aqea_registry.base.progress import Reporter, plural
-from aqea_registry.base.sha256_list import MANIFEST, Parsed, parse_list, render
-from aqea_registry.base.strict import load_json
+from aqea_registry.base.sha256_list import MANIFEST, render
 from aqea_registry.claims.check_claims import CheckedClaims, check_claims
 from aqea_registry.claims.judging import counts, reasons
 from aqea_registry.comparison.pair_files import NamedFile, compare_files
 from aqea_registry.comparison.trees import PINS, Tree, summary, tree_in_store
-from aqea_registry.documents.html_tables import html_tables
-from aqea_registry.documents.markdown_tables import markdown_tables
-from aqea_registry.documents.tables import Table
+from aqea_registry.generation.vector_sets import result_of
 from aqea_registry.project.artefact import (
     CLAIMS,
     DATA,
@@ -35,13 +30,15 @@ from aqea_registry.project.artefact import (
     VIEWS,
     CatalogueEntry,
     RunArtefact,
+    VectorSetArtefact,
     published_path,
 )
 from aqea_registry.project.lock import LOCK, Lock, parse_lock, pin_findings
 from aqea_registry.project.params import WRITTEN, Versions
 from aqea_registry.project.project import PARAMS, Project, Scope, open_project
 from aqea_registry.releases.layout import STAGES, parse_project, restored_path
-from aqea_registry.releases.package import CARD, CROISSANT, REPORT
+from aqea_registry.releases.package import CARD, REPORT
+from aqea_registry.releases.printed import facts_of, readers
 from aqea_registry.releases.pull import check_room
 from aqea_registry.releases.restore import bring_files, refuse_unknown
 from aqea_registry.releases.row_sample import ELSEWHERE, RowSample, draw, make_again, sampled, why_not
@@ -51,9 +48,9 @@ from aqea_registry.stores.release import LIST, Release
 from aqea_registry.vectors.examine import Examined, examine
 from aqea_registry.verification.verify_project import CheckedProject, check_pair_sets, decided_findings
 from aqea_registry.verification.verify_release import CheckedRelease, verify_tagged
+from aqea_registry.verification.verify_results import CheckedVectors, check_vector_sets
 
 OTHERS = ".aqea/release"  # where files lie that no project has; no path of a release begins so
-ROWS = frozenset({"artefact", "pair set", "file", "name"})  # what rows of the tables are about that card and page print
 
 
 class NotChecked(msgspec.Struct, frozen=True):
@@ -67,6 +64,7 @@ class FullCheck(CheckedRelease, frozen=True, kw_only=True):
     """All that was checked: pair sets by name, verdicts on claims counted by ledger, statements, rows; and what was not."""
 
     pair_sets: dict[str, Examined]
+    vector_sets: dict[str, CheckedVectors]
     claims: dict[str, dict[str, int]]
     statements: tuple[Beside, ...]
     rows: RowSample | None
@@ -87,6 +85,7 @@ class _Opened(NamedTuple):
     lock: Lock
     pairs: Mapping[str, str]
     artefacts: Mapping[str, RunArtefact] = {}
+    vector_sets: Mapping[str, VectorSetArtefact] = {}
     catalogue: Mapping[str, CatalogueEntry] = {}
     versions: Versions = WRITTEN
 
@@ -116,15 +115,16 @@ def verify_fully(
         opened, project = _open(Path(scratch), digests, said)
         if project is not None:
             refuse_unknown(sources or {}, project.params)
+        _take(opened, sources or {}, said)
         pair_sets = _pair_sets(opened, report, said)
-        said += decided_findings(opened.root, opened.artefacts.values())
+        said += decided_findings(opened.root, [*opened.artefacts.values(), *opened.vector_sets.values()])
+        vector_sets = _vector_sets(opened, report, said)
         said += _views(opened, report)
-        said += _prints(opened, release, pair_sets)
+        said += _prints(opened, release, pair_sets, vector_sets)
         if project is not None:
-            verified = CheckedProject(target=stored.target, digests={}, pair_sets=pair_sets)
+            verified = CheckedProject(target=stored.target, digests={}, pair_sets=pair_sets, vector_sets=vector_sets)
             judged = check_claims(project, (), report, scope=Scope.RELEASE, verified=verified)
             said += _judged(judged)
-        _take(opened, sources or {}, said)
         sample, error = _rows(opened, pair_sets, rows, f"{tagged.digest} {seed}", report, said)
     statements = tuple(list_statements(attachments))
     said += _others(release, opened, statements)
@@ -132,6 +132,7 @@ def verify_fully(
     done = FullCheck(
         **msgspec.structs.asdict(msgspec.structs.replace(stored, findings=tuple(findings.values()))),
         pair_sets=pair_sets,
+        vector_sets=vector_sets,
         claims={name: dict(count) for name, count in counts(judged.verdicts if project else ()).items() if name != "all"},
         statements=statements,
         rows=sample,
@@ -177,7 +178,7 @@ def _open(root: Path, digests: Mapping[str, str], said: list[Said]) -> tuple[_Op
                 name: entry._replace(sources=[spec for spec in entry.sources if "://" not in spec])
                 for name, entry in project.catalogue.items()
             }
-            return _Opened(root, digests, lock, pairs, project.artefacts, catalogue, versions), project
+            return _Opened(root, digests, lock, pairs, project.artefacts, project.vector_sets, catalogue, versions), project
         why = "the release has no catalogue: an earlier version made it, or it was left out"
         said.append(NotChecked("claims, and the settings of datasets and models", why))
     except (BadConfiguration, Refused) as error:
@@ -229,6 +230,34 @@ def _pair_sets(opened: _Opened, report: Reporter, said: list[Said]) -> dict[str,
     return pair_sets
 
 
+def _vector_sets(opened: _Opened, report: Reporter, said: list[Said]) -> dict[str, CheckedVectors]:
+    """The sound vector sets whose results were made again from them and the pinned data; what is wrong with others."""
+    there = {path: hash_file(opened.root / path) for path in opened.digests}
+    sound = dict[str, CheckedVectors]()
+    for key, made in opened.vector_sets.items():
+        wrong = pin_findings(made.dataset, made.dataset_entry, made.dataset_pin)
+        wrong += pin_findings(made.model, made.model_entry, made.model_pin)
+        wrong += [
+            Finding("missing", path, f"the release has no such file of {key}") for path in made.listed if path not in there
+        ]
+        try:
+            checked, more = check_vector_sets(opened.root, [made], there)
+            wrong += more
+            if not wrong:
+                sound |= checked
+                again = result_of(opened.catalogue[made.dataset], made, opened.root / made.vectors, report)
+                if not holds(opened.root / made.metrics, again):
+                    wrong.append(Finding("wrong-metric", made.metrics, "the task gives other scores over the vector set"))
+        except CannotCheck as error:
+            hint = f"give it: --source {made.dataset}=PATH" if made.dataset_entry.kind == "directory" else error.hint
+            what = f"the scores of {key}" if key in sound else f"the vector set {key}"
+            said.append(NotChecked(what, f"{error.message.partition(' (put the files into')[0]}; {hint}"))
+        except (Refused, BadConfiguration) as error:
+            wrong += error.findings or [Finding("malformed", made.metrics, error.message)]
+        said += [_of_release(finding) for finding in wrong]
+    return sound
+
+
 def _of_release(finding: Finding) -> Finding:
     """A finding on a project as one on a release: by the file's path there, without advice for those who made it."""
     path, colon, rest = finding.subject.partition(":")
@@ -255,21 +284,12 @@ def _views(opened: _Opened, report: Reporter) -> Iterator[Said]:
                 yield NotChecked(f"the rows of {path}", f"{error.message}; {error.hint}")
 
 
-def _prints(opened: _Opened, release: Release, pair_sets: Mapping[str, Examined]) -> Iterator[Said]:
+def _prints(
+    opened: _Opened, release: Release, pair_sets: Mapping[str, Examined], vector_sets: Mapping[str, CheckedVectors]
+) -> Iterator[Said]:
     """Where card, page, croissant.json and the list of digests print something else than the files give."""
-    facts = defaultdict[str, dict[str, str]](dict)
-    for key, found in pair_sets.items():
-        header, scores = found.header, msgspec.structs.asdict(found.metrics)
-        facts[key] |= {"dataset": header.dataset, "model": header.model, "content digest": found.content}
-        facts[key] |= {"pairs": str(header.n_pairs), "dimension": str(header.dimension)}
-        facts[key] |= {name: repr(score) for name, score in scores.items()}
-        facts[key] |= {name: f"{scores[f'cos_sim_{name}']:.4f}" for name in ("spearman", "pearson")}
-    for path, layer in release.files().items():
-        facts[path] |= {"bytes": str(layer.size), "sha256": layer.digest.removeprefix("sha256:")}
-    for name, pin in {**opened.lock.datasets, **opened.lock.models}.items():
-        facts[name] |= {"commit": pin.commit} if pin.commit else {}
-        facts[name] |= {"digest of the files": pin.digest()} if pin.files else {}
-    for file, read in {**_READERS, **_files_of_scores(opened)}.items():
+    facts = facts_of(release, opened.lock, pair_sets, vector_sets)
+    for file, read in readers(opened.pairs).items():
         if _place(file) in opened.digests:
             try:
                 prints = [*read(read_small(opened.root / _place(file), Limit.DOCUMENT))]
@@ -286,50 +306,11 @@ def _prints(opened: _Opened, release: Release, pair_sets: Mapping[str, Examined]
                 yield from (Finding("unexpected", path, f"{LIST} does not list it") for path in unlisted)
             for name, column, text in prints:
                 printed, wanted = text.partition(" ")[0].replace(",", ""), facts[name].get(column)
+                printed = text if column == "score" else printed
                 if printed != wanted and (wanted is not None or column == "sha256"):
                     code = "wrong-metric" if column.endswith(("spearman", "pearson")) else "mismatch"
                     message = "it prints something else than the release has"
                     yield Finding(code, f"{file}: {name}: {column}", message, wanted, text)
-
-
-Print = tuple[str, str, str]  # what something is about, what of it, and the text
-
-
-def _in_tables(tables: Iterable[Table]) -> Iterator[Print]:
-    for table in tables:
-        columns = [label.lower() for label in table.columns]
-        if columns[table.key] in ROWS:
-            for row in table.rows:
-                for label, cell in zip(columns, row.cells, strict=True):
-                    yield row.cells[table.key].text, label, cell.text
-
-
-def _scores_in(key: str, content: bytes) -> Iterable[Print]:
-    value = load_json(content, key)
-    return [(key, name, repr(score)) for name, score in value.get("metrics", value).items()]
-
-
-def _files_of_scores(opened: _Opened) -> dict[str, Callable[[bytes], Iterable[Print]]]:
-    """The metrics file and the benchmark file of each pair set, and how to read their scores."""
-    benchmarks = {key: PurePath(path).name.replace("_pairs.", "_benchmark.") for key, path in opened.pairs.items()}
-    paths = {f"metrics/{key}.json": key for key in benchmarks} | {f"data/{name}": key for key, name in benchmarks.items()}
-    return {path: partial(_scores_in, key) for path, key in paths.items()}
-
-
-def _listed(parsed: Parsed) -> Iterable[Print]:
-    if parsed.findings:
-        raise Refused(f"{LIST} is damaged", parsed.findings)
-    return [(path, "sha256", sha256) for path, sha256 in parsed.entries.items()]
-
-
-_READERS: dict[str, Callable[[bytes], Iterable[Print]]] = {
-    CARD: lambda content: _in_tables(markdown_tables(content.decode(), CARD)[0]),
-    REPORT: lambda content: _in_tables(html_tables(content.decode(), REPORT)[0]),
-    CROISSANT: lambda content: [
-        (str(file["contentUrl"]), "sha256", str(file["sha256"])) for file in load_json(content, CROISSANT)["distribution"]
-    ],
-    LIST: lambda content: _listed(parse_list(content, LIST)),
-}
 
 
 def _judged(judged: CheckedClaims) -> Iterator[Said]:
@@ -382,11 +363,12 @@ def _rows(
 
 def _others(release: Release, opened: _Opened, statements: Sequence[Beside]) -> Iterator[NotChecked]:
     """What nothing above looks into."""
-    read = {PINS, f"{PROJECT}{PARAMS}", f"{PROJECT}{STAGES}", *_READERS, *_files_of_scores(opened)}
+    read = {PINS, f"{PROJECT}{PARAMS}", f"{PROJECT}{STAGES}", *readers(opened.pairs)}
     for key, pairs in opened.pairs.items():
         name = PurePath(pairs).name
         read |= {f"data/{name}", f"data/{name.replace('_pairs.', '_embeddings.')}", f"parquet/{key}.parquet"}
     read |= {published_path(artefact.decided_list) for artefact in opened.artefacts.values() if artefact.decided}
+    read |= {published_path(path) for made in opened.vector_sets.values() for path in made.listed}
     for path in release.files():
         ledger = opened.catalogue and path.startswith(CLAIMS) and path.endswith(".yaml") and path.count("/") == 1
         if path not in read and not ledger:

@@ -102,9 +102,11 @@ def build_package(
     for path, text in given.items():
         write(path, text)
     bars = [plots.Score(result.model, result.dataset, result.examined.metrics.cos_sim_spearman) for result in described.results]
-    write(PLOT, plots.render_plot(bars))
+    if bars:
+        write(PLOT, plots.render_plot(bars))
     write(CROISSANT, card.render_croissant(msgspec.structs.replace(described, files=known)))
-    write(CARD, card.render_card(msgspec.structs.replace(described, files=known, plot=(PLOT, plots.TITLE), report=REPORT)))
+    plot = (PLOT, plots.TITLE) if bars else None
+    write(CARD, card.render_card(msgspec.structs.replace(described, files=known, plot=plot, report=REPORT)))
     write(LIST, render({path: sha256 for path, (sha256, _) in known.items()}))
     release = build((path, sha256, size) for path, (sha256, size) in known.items())
     return Package(release=release, texts=texts, paths=paths)
@@ -172,9 +174,14 @@ def _card(publish: Publish, run: RunRecord, verification: CheckedProject) -> car
         split = card.split_name(made.dataset_entry.split_name)
         pairs, view = published_path(made.pairs), published_path(made.view)
         results.append(card.Result(key, made.dataset, made.model_text, split, pairs, view, examined))
+    tasks = []
+    for key, checked in verification.vector_sets.items():
+        vector_set = run.vector_sets[key]
+        vectors, scores = map(published_path, vector_set.stated)
+        tasks.append(card.TaskResult(key, vector_set.dataset, vector_set.model_text, vectors, scores, checked))
     pins = {name: pin for name, pin in run.pins().items() if pin is not None}
     cited, given = read_citation(run.root), "".join(f" But {remark}." for remark in run.remarks())
-    return card.Card(publish=publish, results=results, files={}, pins=pins, given=given, citation=cited)
+    return card.Card(publish=publish, results=results, tasks=tasks, files={}, pins=pins, given=given, citation=cited)
 
 
 def _listed(folder: Path) -> dict[str, str]:

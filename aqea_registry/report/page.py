@@ -23,6 +23,7 @@ from aqea_registry.stores.receipts import Receipt
 from aqea_registry.tracing.graph import FORWARD, Graph, Node
 from aqea_registry.vectors.examine import Examined
 from aqea_registry.vectors.scores import Metrics
+from aqea_registry.verification.verify_results import CheckedVectors
 
 STATES = ("holds", "contradicted", "unchecked", "unbound")
 LARGEST = 25  # differences that the page lists
@@ -34,6 +35,7 @@ _COUNTED = {
     "unbound": ("rests on nothing", "rest on nothing"),
     "unclaimed": ("is in no ledger", "are in no ledger"),
 }
+_TASKS = ("artefact", "task", "dataset", "model", "texts", "main score", "score", "content digest")
 _SETS = ("artefact", "dataset", "model", "settings", "pairs", "Spearman", "Pearson")
 
 
@@ -45,6 +47,15 @@ class PairSetFacts(NamedTuple):
     model: str
     settings: str
     examined: Examined
+
+
+class TaskFacts(NamedTuple):
+    """A sound vector set of the run with its result; its dataset and model by the catalogue."""
+
+    name: str
+    dataset: str
+    model: str
+    checked: CheckedVectors
 
 
 class PinFacts(NamedTuple):
@@ -71,6 +82,7 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
     findings: Sequence[Finding]
     notes: Sequence[str]
     pair_sets: Sequence[PairSetFacts]
+    tasks: Sequence[TaskFacts] = ()
     pins: Sequence[PinFacts]
     ledgers: Mapping[str, Ledger]
     verdicts: Sequence[Verdict]
@@ -114,6 +126,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     counts: dict[str, int]
     results: TextTable
     exact: TextTable  # every score to its last digit, and the digest over the numbers alone, the same in every container
+    tasks: TextTable
     contradictions: tuple[Contradiction, ...]
     ledgers: tuple[LedgerRows, ...]
     figure: Figure | None
@@ -141,6 +154,7 @@ def build(content: Content) -> Page:
         counts={state: counts[state] for state in STATES},
         results=results(content.pair_sets),
         exact=TextTable(*exact, mono=(len(metrics) + 1,)),
+        tasks=tasks(content.tasks),
         contradictions=tuple(_contradictions(content)),
         ledgers=tuple(
             LedgerRows(name, content.ledgers[name], tuple(verdicts))
@@ -162,6 +176,18 @@ def results(pair_sets: Sequence[PairSetFacts]) -> TextTable:
         for facts in pair_sets
     )
     return TextTable("Correlation of the cosine similarity with the human scores", _SETS, tuple(rows))
+
+
+def tasks(found: Sequence[TaskFacts]) -> TextTable:
+    """The main score of each task of MTEB, and the content digest of the vectors that it was computed from."""
+    rows = (
+        (
+            *(facts.name, facts.checked.task, facts.dataset, facts.model, f"{facts.checked.texts:,}"),
+            *(facts.checked.main_score, facts.checked.text(), facts.checked.content),
+        )
+        for facts in found
+    )
+    return TextTable("Tasks of MTEB over canonical vectors", _TASKS, tuple(rows), mono=(len(_TASKS) - 1,))
 
 
 def headline(counts: Mapping[str, int]) -> str:

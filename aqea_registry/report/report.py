@@ -18,7 +18,7 @@ from aqea_registry.claims.lint_claims import lint_claims
 from aqea_registry.comparison.trees import natural
 from aqea_registry.project.citation import links, read_citation
 from aqea_registry.project.project import Project, RunRecord
-from aqea_registry.report.page import Content, Page, PairSetFacts, PinFacts, build, visible
+from aqea_registry.report.page import Content, Page, PairSetFacts, PinFacts, TaskFacts, build, visible
 from aqea_registry.report.plots import FIGURE_STYLE
 from aqea_registry.stores.receipts import Receipt, all_receipts
 from aqea_registry.tracing.graph import Graph
@@ -95,6 +95,11 @@ def page_of(
             PairSetFacts(key, artefact.dataset, artefact.model_text, artefact.settings, verification.pair_sets[key])
             for key, artefact in run.artefacts.items()
             if key in verification.pair_sets
+        ],
+        tasks=[
+            TaskFacts(key, artefact.dataset, artefact.model_text, verification.vector_sets[key])
+            for key, artefact in run.vector_sets.items()
+            if key in verification.vector_sets
         ],
         pins=[PinFacts(name, pin, name in used) for name, pin in pins],
         ledgers=checked.ledgers,

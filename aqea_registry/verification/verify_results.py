@@ -23,6 +23,10 @@ class CheckedVectors(msgspec.Struct, frozen=True, kw_only=True):
     main_score: str
     scores: dict[str, float | None]
 
+    def text(self) -> str:
+        """The main score of each split and subset, in a line; of one alone, its digits."""
+        return "; ".join(f"{at}: {score!r}" if len(self.scores) > 1 else repr(score) for at, score in self.scores.items())
+
 
 def check_vector_sets(
     root: Path, artefacts: Iterable[VectorSetArtefact], digests: Mapping[str, FileDigest]

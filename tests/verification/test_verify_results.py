@@ -24,7 +24,7 @@ def test_what_repro_made_is_sound_and_shown(task_made: Path) -> None:
     shown = result.json()["vector_sets"][KEY]
     assert (shown["texts"], shown["dimension"], shown["task"], shown["main_score"]) == (16, 384, "plants", "ndcg_at_10")
     assert shown["scores"] == {"test": json.loads((task_made / RESULT).read_bytes())["scores"]["test"]["default"]["ndcg_at_10"]}
-    assert f"{KEY}: 16 texts x 384, plants: ndcg_at_10 test" in aqea("verify", cwd=task_made).out
+    assert f"{KEY}: 16 texts x 384, plants: ndcg_at_10 0." in aqea("verify", cwd=task_made).out
     assert list(aqea("verify", "--json", cwd=task_made).json()["pair_sets"]) == ["talk-tiny"]
 
 
