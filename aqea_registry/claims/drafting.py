@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Literal, NamedTuple
@@ -344,8 +345,8 @@ def _forums(entries: Mapping[str, IndexEntry]) -> dict[str, set[str]]:
 
 def _metric_names(metrics: Sequence[Metric]) -> list[str]:
     """A name for each value of a result: its type, or its own name where a type appears twice."""
-    types = [metric.type for metric in metrics]
-    spelled = [m.name if m.name and types.count(m.type) > 1 else m.type for m in metrics]
+    types = Counter(metric.type for metric in metrics)
+    spelled = [m.name if m.name and types[m.type] > 1 else m.type for m in metrics]
     return _unique([re.sub(r"[^a-z0-9_]+", "-", text.lower())[:_LONGEST].strip("-") or "metric" for text in spelled])
 
 

@@ -341,7 +341,8 @@ def _merged(
         ]
         found = max(ways, key=lambda way: len(way.derived))  # the average beside a wrong digit may be that of the right one
         read.notes.extend(found.notes)
-        return [renamed(claim, {id_: other.id for id_, other in now.items()}) for claim in map(found.bound, claims)]
+        ids = {id_: other.id for id_, other in now.items()}
+        return [renamed(claim, ids) for claim in map(found.bound, claims)]
 
     by_hand = {claim.text for claim in old.claims if not (claim.at.table or claim.at.path or is_of_text(claim))}
     read.claims[:] = [claim for claim in read.claims if not (is_of_text(claim) and claim.text in by_hand)]

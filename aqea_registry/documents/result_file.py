@@ -30,6 +30,8 @@ def read_result_file(content: bytes, document: str, model: str, revision: str | 
         version = _first(dict(_items(node)), ("mteb_version",)) or _first(fields, ("mteb_version",))
         found = tuple(_metrics(node, path, revision))
         entries.append(IndexEntry(path, model, "", name or "", shown, subset, split, pinned, found, version))
+    if sum(len(entry.metrics) for entry in entries) > MOST:
+        raise BadConfiguration(f"{document}: more than {MOST} numbers", "import a file without those of each run or label")
     if not any(entry.metrics for entry in entries):
         message = f"{document}: not a result file of MTEB, which has the name of a task and scores by split"
         raise BadConfiguration(message, "imported are Markdown, HTML, LaTeX, CSV, TSV, and of JSON what mteb writes of a task")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from aqea_registry.base.findings import BadConfiguration
 from aqea_registry.claims.import_claims import import_claims
 from aqea_registry.claims.ledger import Evaluation, read_ledgers
 from aqea_registry.project.project import open_project
+from tests.growth import assert_linear
 
 DATA, MODEL = "d" * 40, "e" * 40
 SIMILARITIES = ("cos_sim", "euclidean", "manhattan")
@@ -159,3 +161,14 @@ def test_a_metric_without_a_value_is_left_out_and_no_fault(root: Path) -> None:
         open_project(root), place(root, second("FiQA2018", test=[{"nauc_map_at_1": float("nan"), "main_score": 0.5}]))
     )
     assert (done.imported, done.seen, done.findings, [left.text for left in done.left_out]) == (1, 2, (), ["NaN"])
+
+
+def listed(root: Path, numbers: int, into: str) -> Callable[[], object]:
+    path, project = place(root, second("T", test=[{"runs": [0.5] * numbers}]), into), open_project(root)
+    return lambda: import_claims(project, path, into=f"{into}{numbers}")
+
+
+def test_an_import_grows_with_what_it_reads_up_to_a_limit(root: Path) -> None:
+    assert_linear(lambda n: listed(root, n, f"x{n}"), 2500)
+    with pytest.raises(BadConfiguration, match="more than 20000 numbers"):
+        listed(root, 20_001, "y")()
