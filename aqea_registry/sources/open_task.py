@@ -200,6 +200,9 @@ def _judged(data: Mapping[str, Any]) -> Iterator[Problem]:
         yield "doubtful", f"{plural(len(absent), 'judged document')} not in the corpus: {', '.join(absent[:3])}"
     if unasked := sorted({*judgements} - {*queries}):
         yield "doubtful", f"{plural(len(unasked), 'judged query', 'judged queries')} not asked: {', '.join(unasked[:3])}"
+    splits, split = data["queries"].info.splits, str(data["queries"].split)
+    if left_out := (splits[split].num_examples if splits and split in splits else len(queries)) - len(queries):
+        yield "said", f"{plural(left_out, 'query', 'queries')} without judgements, which MTEB leaves out"
     if hopeless := sum(1 for found in judgements.values() if not any(score > 0 for score in found.values())):
         yield "said", f"{plural(hopeless, 'query', 'queries')} without a relevant document, which MTEB scores 0"
     texts = [data[kind].data.column("text") for kind in ("corpus", "queries")]

