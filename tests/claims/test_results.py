@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -185,6 +186,9 @@ def change(path: str, old: bytes, new: bytes, *, listed: bool = False) -> Callab
 
 
 VECTORS, METRICS = "training/data/nf_toy_8d_vectors.parquet", "metrics/nf-toy.json"
+LOCKED = """schema: "2.0"
+stages: {evaluate@nf-toy: {cmd: x, params: {params.yaml: {datasets.nf: {mteb: NFCorpus, revision: other}}}}}
+"""
 BROKEN: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "no result": (remove(METRICS), "missing-file", "run: dvc repro"),
     "no vector set": (remove(VECTORS), "missing-file", "run: dvc repro"),
@@ -192,6 +196,7 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "another number": (change(METRICS, b"0.31594", b"0.31595"), "broken-chain", METRICS),
     "another pin": (change(METRICS, b'"digest": "', b'"digest": "0', listed=True), "broken-chain", "of another pin"),
     "another schema": (change(METRICS, b"result/1", b"result/2", listed=True), "broken-chain", "not sound"),
+    "another dataset when it was made": (lambda root: (root / "dvc.lock").write_text(LOCKED), "broken-chain", "another value"),
     "not in the manifest": (change(sha256_list.MANIFEST, b"metrics/nf", b"metrics/xx"), "broken-chain", "does not list it"),
 }
 
@@ -202,6 +207,13 @@ def test_nothing_is_read_from_a_broken_chain(root: Path, name: str) -> None:
     break_it(root)
     [verdict] = judged(root, claim("a", "31.59", "ndcg_at_10"), results={"r": Evaluation(dataset="NFCorpus", **OF)})
     assert (verdict.reason, told in verdict.message) == (reason, True), verdict.message
+
+
+def test_without_mteb_the_command_that_installs_it_comes_first(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (root / METRICS).unlink()
+    monkeypatch.setitem(sys.modules, "mteb", None)
+    [verdict] = judged(root, claim("a", "31.59", "ndcg_at_10"), results={"r": Evaluation(dataset="NFCorpus", **OF)})
+    assert commands([verdict]) == {"pip install 'aqea-registry[mteb]'": ["card:a"]}
 
 
 def test_each_claim_that_is_not_checked_names_what_would_make_it_checkable(root: Path) -> None:
