@@ -24,6 +24,7 @@ TESTED = ">=2.26.24,<2.27"  # versions of mteb
 README = "README.md"
 MOST_OF_CARD = 50_000  # values of its front matter
 DATA = re.compile(r"(.+)\.(jsonl?|ndjson|csv|tsv|parquet)(\.gz)?")  # names of files that `datasets` reads
+OUTSIDE = re.compile(r"::|://|^/|(^|/)\.\.(/|$)")  # in a path that leads out of its folder, or that fsspec takes for a chain
 # Types that own data may have: MTEB's class of them, and the score that it shows first.
 TYPES = {
     "BitextMining": ("AbsTaskBitextMining", "f1"),
@@ -141,7 +142,7 @@ def task_configs(name: str, entry: Dataset, present: Sequence[str], card: Mappin
     cls, listed = task_class(name, entry), card.get("configs")
     known = [config for config in listed if isinstance(config, dict)] if isinstance(listed, list) else []
     for path in (path for config in known for path in _patterns(config)):
-        if "://" in path or path[0] == "/" or ".." in path.split("/"):
+        if OUTSIDE.search(path):
             raise Refused.of("unsafe-path", f"{name}: {README}", f"{path!r} leads out of the repository")
     if known:
         return _wanted(cls, entry, {str(config.get("config_name")): config for config in known})

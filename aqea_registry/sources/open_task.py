@@ -89,8 +89,8 @@ def _link(view: Path, folder: Path, data: Sequence[str], card: Mapping[str, Any]
         else:
             (view / path).symlink_to((folder / path).resolve())
     stated = card.get("dataset_info")
-    known = stated if isinstance(stated, list) else [stated] if isinstance(stated, dict) else []
-    infos = [info for info in known if info.get("config_name", "default") in configs]
+    known = [info for info in (stated if isinstance(stated, list) else [stated]) if isinstance(info, dict)]
+    infos = [info for info in known if str(info.get("config_name", "default")) in configs]
     front = {"configs": [*configs.values()], **({"dataset_info": infos} if infos else {})}
     (view / README).write_text(f"---\n{json.dumps(front)}\n---\n", "utf-8")
 

@@ -264,6 +264,14 @@ BAD: dict[str, tuple[dict[str, bytes], str]] = {
         {"README.md": readme({"corpus": {"c": "../corpus.jsonl"}})},
         "'../corpus.jsonl' leads out of the repository",
     ),
+    "a chain": ({"README.md": readme({"corpus": {"c": "x::/etc/passwd"}})}, "'x::/etc/passwd' leads out of the repository"),
+    "what is stated is nonsense": (
+        {
+            "README.md": readme({}).replace(b"configs:", b"dataset_info: [1, {config_name: [2]}]\nconfigs:"),
+            "queries.jsonl": lines(JUDGED),
+        },
+        "Column 'id' doesn't exist",
+    ),
     "a file on the web": ({"README.md": readme({"corpus": {"c": "hf://datasets/a/b"}})}, "'hf://datasets/a/b' leads out"),
 }
 
