@@ -57,25 +57,32 @@ def open_task(wanted: CatalogueEntry, folder: Path, report: Reporter) -> Iterato
 
 @contextmanager
 def _thrown_away(cache: Path) -> Iterator[None]:
-    """`datasets` without a network, and with this folder in place of its cache."""
+    """`datasets` with this folder in place of its cache, and quiet."""
     import datasets
     from datasets import config
-    from huggingface_hub import constants
 
     folders = ("HF_DATASETS_CACHE", "HF_MODULES_CACHE", "DOWNLOADED_DATASETS_PATH", "EXTRACTED_DATASETS_PATH")
-    changed: list[tuple[Any, str, Any]] = [(config, folder, cache / folder) for folder in folders]
-    changed += [(module, "HF_HUB_OFFLINE", True) for module in (config, constants)]
-    before, silent = [getattr(module, name) for module, name, _ in changed], datasets.are_progress_bars_disabled()
+    silent = datasets.are_progress_bars_disabled()
     datasets.disable_progress_bars()
-    for module, name, value in changed:
-        setattr(module, name, value)
     try:
-        yield
+        with _replaced((config,), {folder: cache / folder for folder in folders}):
+            yield
     finally:
-        for (module, name, _), value in zip(changed, before, strict=True):
-            setattr(module, name, value)
         if not silent:
             datasets.enable_progress_bars()
+
+
+@contextmanager
+def _replaced(modules: Sequence[Any], values: Mapping[str, object]) -> Iterator[None]:
+    """Other values of these names in these modules, while the context lives."""
+    before = [(module, name, getattr(module, name)) for module in modules for name in values]
+    try:
+        for module, name, _ in before:
+            setattr(module, name, values[name])
+        yield
+    finally:
+        for module, name, value in before:
+            setattr(module, name, value)
 
 
 def _link(view: Path, folder: Path, data: Sequence[str], card: Mapping[str, Any], configs: Configs) -> None:
@@ -109,10 +116,13 @@ def _readers(cls: Any, configs: Collection[str]) -> tuple[Any, ...]:
 
 
 def _load(name: str, task: Any, configs: Configs) -> None:
+    from datasets import config
+    from huggingface_hub import constants
     from mteb.abstasks import AbsTaskRetrieval
 
     try:
-        task.load_data()
+        with _replaced((config, constants), {"HF_HUB_OFFLINE": True}):
+            task.load_data()
         if isinstance(task, AbsTaskRetrieval):
             task.convert_v1_dataset_format_to_v2(num_proc=None)
             for data in (data for splits in task.dataset.values() for data in splits.values()):
@@ -121,6 +131,7 @@ def _load(name: str, task: Any, configs: Configs) -> None:
         while error.__cause__ is not None and isinstance(error.__cause__, Exception):
             error = error.__cause__
         reason = " ".join(str(error).split())[:300] or type(error).__name__
+        reason = "its code asks the Hub for more than these" if "offline" in reason.lower() else reason
         has = f"they have the configs {', '.join(map(repr, configs)) or 'none'}"
         if "corpus" in configs and {"default", "qrels"}.isdisjoint(configs):
             has += "; for judgements in a repository of their own, put all files into a folder, kind: directory"
