@@ -166,7 +166,7 @@ def docs(shell: Shell, page: str | None) -> Outcome:
 @click.option("--deep", is_flag=True, help="Of two releases, fetch and compare every file that differs.")
 @click.option("--bound", type=click.FloatRange(0, min_open=True), help="How far a component of a unit vector may be off.")
 def compare(shell: Shell, before: str, after: str, deep: bool, bound: float | None) -> Outcome:
-    """Compare A with B: two files with pair sets, folders, or releases (STORE-REF or tag), in any mixture.
+    """Compare A with B: two files with pair sets, two vector sets, folders, or releases (STORE-REF or tag), in any mixture.
 
     IDENTICAL: the same bytes. SAME CONTENT: the same numbers in another container. EQUIVALENT: no printed number depends on
     the difference. DIVERGED: what differs and why, exit status 1. Of two releases, files, scores and pins are compared.

@@ -144,6 +144,8 @@ def headline(before: Contents, after: Contents, changes: Sequence[Change], rows:
                 parts.append(f"{f'{name} ' * several}Spearman {_percent(change.before, change.after)}")
             elif not any(other in name for other, state in pins.items() if state == change.state):
                 parts.append(f"{name} {change.state}")
+        elif change.what == "metric" and " " in field and change.before and change.after:  # the main score of a task
+            parts.append(f"{name} {field} {change.before} -> {change.after}")
         elif change.what == "setting":
             parts.append(f"{f'{name} ' * many}{field} {change.before or 'none'} -> {change.after or 'none'}")
         elif change.what == "pin" and change.state != "changed":

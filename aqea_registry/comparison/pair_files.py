@@ -17,13 +17,24 @@ from aqea_registry.claims.ledger import Ledger, read_ledgers
 from aqea_registry.claims.resolving import Resolved, resolve_results
 from aqea_registry.comparison.evidence import Compared
 from aqea_registry.comparison.measures import Block, measure
-from aqea_registry.comparison.verdict import BOUND, ComparedNumber, PairSetComparison, PairSetFile, Scored, decide, scored
+from aqea_registry.comparison.vector_sets import both_vector_sets, text_differences
+from aqea_registry.comparison.verdict import (
+    BOUND,
+    ComparedNumber,
+    PairSetComparison,
+    PairSetFile,
+    Scored,
+    Verdict,
+    decide,
+    scored,
+)
 from aqea_registry.documents.metrics import metric_name
 from aqea_registry.project.artefact import RunArtefact
 from aqea_registry.project.project import PARAMS, open_project
 from aqea_registry.vectors.containers.open_pairs import open_pairs
-from aqea_registry.vectors.pair_set import MICRO, ContentDigest, PairFile
+from aqea_registry.vectors.pair_set import MICRO, ContentDigest, Malformed, PairFile
 from aqea_registry.vectors.scores import Metrics
+from aqea_registry.vectors.vector_set import VectorSet
 
 
 class NamedFile(NamedTuple):
@@ -40,7 +51,7 @@ Claimed = Callable[[PairSetFile, Scored | None], Sequence[ComparedNumber]]
 def compare_files(
     before: NamedFile, after: NamedFile, report: Reporter, claimed: Claimed = lambda *_: (), bound: float = BOUND
 ) -> PairSetComparison:
-    """Compare two files with pair sets in any container.
+    """Compare two files with pair sets in any container, or two vector sets.
 
     `bound` is how far a component of a unit vector may be off. Raises Refused for a malformed file, BadConfiguration for one
     that holds no pair set, OSError.
@@ -51,6 +62,8 @@ def compare_files(
     sides = _hashed((before, after), report)
     if sides[0].sha256 == sides[1].sha256:
         return PairSetComparison(verdict="IDENTICAL", before=sides[0], after=sides[1], bound=bound)
+    if (vector_sets := both_vector_sets(before.path, after.path)) is not None:
+        return _of_vector_sets(*vector_sets, sides, bound)
     with open_pairs(*before) as first, open_pairs(*after) as second:
         sides = [
             msgspec.structs.replace(side, container=file.container, dataset=file.header.dataset, model=file.header.model)
@@ -72,6 +85,21 @@ def compare_files(
         if verdict.verdict == "SAME CONTENT" and measured.before.is_canonical:
             verdict = _with_content(verdict, first, compared)
         return verdict
+
+
+def _of_vector_sets(first: VectorSet, second: VectorSet, sides: list[PairSetFile], bound: float) -> PairSetComparison:
+    """Two vector sets with other bytes: the same content, or which texts differ."""
+    try:
+        before, after = (
+            msgspec.structs.replace(side, container="vector set", dimension=file.dimension, content=file.content)
+            for side, file in zip(sides, (first, second), strict=True)
+        )
+        alike = first.dimension == second.dimension
+        notes = text_differences(first, second).lines() if alike else iter(("the vectors have other dimensions",))
+        verdict: Verdict = "SAME CONTENT" if before.content == after.content else "DIVERGED"
+        return PairSetComparison(verdict=verdict, before=before, after=after, bound=bound, notes=tuple(notes))
+    except Malformed as error:
+        raise Refused.of(error.code, f"{sides[0].name} or {sides[1].name}", str(error)) from error
 
 
 def _hashed(files: Sequence[NamedFile], report: Reporter) -> list[PairSetFile]:

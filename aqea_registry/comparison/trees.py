@@ -19,7 +19,7 @@ from aqea_registry.base.sha256_list import MANIFEST, parse_list
 from aqea_registry.base.strict import load_yaml
 from aqea_registry.comparison.pair_files import Claimed, NamedFile, compare_files
 from aqea_registry.comparison.verdict import BOUND, PairSetComparison, Verdict, worst_of
-from aqea_registry.project.artefact import CLAIMS, PROJECT
+from aqea_registry.project.artefact import CLAIMS, PROJECT, RESULT, TaskScores
 from aqea_registry.project.lock import Lock, parse_lock
 from aqea_registry.stores.open_store import find, read_text
 from aqea_registry.stores.port import Store, Tagged
@@ -162,7 +162,9 @@ def summary(found: PairSetComparison) -> str:
     """A comparison in one line."""
     if found.diagnoses:
         return "; ".join(f"{diagnosis.kind}: {diagnosis.message}" for diagnosis in found.diagnoses)
-    return f"largest difference {found.figures.largest:.1e}" if found.figures else "the same bytes"
+    if found.figures:
+        return f"largest difference {found.figures.largest:.1e}"
+    return "; ".join(found.notes) or ("the same bytes" if found.verdict == "IDENTICAL" else "the same vectors")
 
 
 class Contents(NamedTuple):
@@ -283,10 +285,13 @@ def contents_of(reference: str, release: Release, texts: Mapping[str, bytes]) ->
     for path in sorted(set(texts) - {PINS, PARAMS}):
         try:
             values = msgspec.json.decode(texts[path], type=dict[str, object])
+            result = msgspec.convert(values, TaskScores) if values.get("schema") == RESULT else None
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise Refused.of("malformed", reference, f"{path}: {error}") from error
         key = PurePosixPath(path).stem
         scores |= {f"{key}: {name}": repr(values[name]) for name in Metrics.__struct_fields__ if name in values}
+        if result is not None:
+            scores |= {f"{key}: {result.main_score} {at}": repr(value) for at, value in result.main_scores().items()}
     named = {**lock.datasets, **lock.models}
     pins = {name: f"{pin.commit_text()}, files {pin.digest()[:16]}" for name, pin in named.items()}
     settings = _settings(texts[PARAMS], reference) if PARAMS in texts else {}

@@ -240,6 +240,7 @@ def _vector_sets(opened: _Opened, report: Reporter, said: list[Said]) -> dict[st
         wrong += [
             Finding("missing", path, f"the release has no such file of {key}") for path in made.listed if path not in there
         ]
+        said.append(NotChecked(f"the making of {key}", "its vectors were not computed again by the model: confirm does that"))
         try:
             checked, more = check_vector_sets(opened.root, [made], there)
             wrong += more

@@ -24,6 +24,8 @@ Kind = Literal[
     "document",
     "metric",
     "pair-set",
+    "result",
+    "vector-set",
     "file",
     "stage",
     "parameters",
@@ -36,6 +38,7 @@ Kind = Literal[
 ]
 KINDS: tuple[str, ...] = get_args(Kind)
 _ORDER = {kind: number for number, kind in enumerate(KINDS)}
+FILES = frozenset({"pair-set", "result", "vector-set", "file"})  # nodes that are a file of the project
 FORWARD = frozenset({"release", "store", "attestation"})  # what carries a file, and is not rested on
 _SHORT = 12  # of a digest's hex digits, where people read it
 _DEEPEST = 100  # levels of a tree: claims may be derived from claims without end
@@ -266,12 +269,12 @@ class GraphBuilder:
         both = "; ".join(dict.fromkeys(filter(None, (node.broken, broken)))) or None
         self.nodes[id_] = msgspec.structs.replace(node, facts={**node.facts, **facts}, broken=both)
 
-    def file(self, path: str, expected: ExpectedFile, pair_set: str | None = None) -> str:
-        """Draw a file of the project, or a pair set's file."""
+    def file(self, path: str, expected: ExpectedFile, kind: Kind = "file", name: str | None = None) -> str:
+        """Draw a file of the project, or that of an artefact of this kind and name."""
         size = None if expected.size is None else f"{expected.size} bytes"
-        facts = {"name": pair_set, "sha256": expected.sha256, "size": size, "md5": expected.md5}
-        kind: Kind = "file" if pair_set is None else "pair-set"
-        id_ = self.node(kind, pair_set or path, path, facts, None, filter(None, (path, pair_set)))
+        facts = {"name": name, "sha256": expected.sha256, "size": size, "md5": expected.md5}
+        alias = None if kind == "vector-set" else name  # which is its result's, that rests on it
+        id_ = self.node(kind, name or path, path, facts, None, filter(None, (path, alias)))
         self.expected[id_] = [expected]
         return id_
 

@@ -26,7 +26,8 @@ from aqea_registry.stores.attachments import current
 from aqea_registry.stores.open_store import open_store
 from aqea_registry.stores.port import Store
 from aqea_registry.stores.receipts import all_receipts
-from aqea_registry.tracing.graph import ExpectedFile, GraphBuilder, inside_project, sentence_of
+from aqea_registry.tracing.graph import FILES, ExpectedFile, GraphBuilder, Kind, inside_project, sentence_of
+from aqea_registry.tracing.results import draw_result, draw_score
 from aqea_registry.vectors.margin import margin_text
 from aqea_registry.vectors.scores import Metrics
 
@@ -80,7 +81,9 @@ def draw_run(builder: GraphBuilder, scope: Scope) -> None:
     run, manifest, expected = builder.run, builder.run.manifest, set(builder.run.paths())
     made = {path: out for path, (_, out) in run.dvc_lock.outputs().items()}
     stages = run.made_by()
-    keys = {artefact.pairs: key for key, artefact in run.artefacts.items()}
+    keys: dict[str, tuple[Kind, str]] = {artefact.pairs: ("pair-set", key) for key, artefact in run.artefacts.items()}
+    for key, vector_set in run.vector_sets.items():
+        keys |= {vector_set.vectors: ("vector-set", key), vector_set.metrics: ("result", key)}
     for path in sorted({*manifest.digests, *stages, *made, LOCK}):
         out = made.get(path, Output(path))
         location = inside_project(run.root, path)
@@ -89,13 +92,15 @@ def draw_run(builder: GraphBuilder, scope: Scope) -> None:
         listed = path in manifest.digests or path not in expected
         size = manifest.sizes.get(path, out.size)
         expected_file = ExpectedFile(location, manifest.digests.get(path), size, out.md5, listed=listed)
-        id_ = builder.file(path, expected_file, keys.get(path))
+        id_ = builder.file(path, expected_file, *keys.get(path, ()))
         if path in stages:
             builder.edge(id_, f"stage:{stages[path]}", "made by")
     if wrong := (*manifest.faults, *manifest.spelling):
         builder.add_facts(f"file:{MANIFEST}", sentence_of(wrong[0]))
     for artefact in run.artefacts.values():
         _draw_metrics(builder, artefact)
+    for vector_set in run.vector_sets.values():
+        draw_result(builder, vector_set)
     _draw_stages(builder, stages)
     if scope is Scope.MACHINE:
         commit, facts = recorded_commit(run.root)
@@ -212,6 +217,8 @@ def _draw_basis(builder: GraphBuilder, verdict: Verdict, target: str) -> None:
     claim, id_ = verdict.claim, f"claim:{verdict.name}"
     if claim.measured is not None:
         metric = f"metric:{target}#{metric_name(claim.measured.metric)}"
+        if (made := builder.run.vector_sets.get(target)) and metric not in builder.nodes:
+            draw_score(builder, made, metric_name(claim.measured.metric))
         basis, verb = metric if metric in builder.nodes else f"pair-set:{target}", "measured as"
     elif claim.quoted is not None and claim.quoted.file is not None:
         file, pin = claim.quoted.file, claim.quoted.pin
@@ -226,7 +233,7 @@ def _draw_basis(builder: GraphBuilder, verdict: Verdict, target: str) -> None:
 
 def _file(builder: GraphBuilder, path: str) -> str:
     """A file of the project that a claim quotes; it is drawn if nothing else in the run knows it."""
-    known = [id_ for id_ in sorted(builder.aliases.get(path, ())) if builder.nodes[id_].kind in ("file", "pair-set")]
+    known = [id_ for id_ in sorted(builder.aliases.get(path, ())) if builder.nodes[id_].kind in FILES]
     location = inside_project(builder.run.root, path)
     if not known and location is not None:
         return builder.file(path, ExpectedFile(location))
@@ -252,7 +259,7 @@ def draw_releases(builder: GraphBuilder, specs: Sequence[str], stores: Sequence[
         by_digest[carried.digest].append(carried)
     made: defaultdict[str, list[str]] = defaultdict(list)
     for id_, node in builder.nodes.items():
-        if node.kind in ("file", "pair-set") and "sha256" in node.facts:
+        if node.kind in FILES and "sha256" in node.facts:
             made[node.facts["sha256"]].append(id_)
     own = frozenset(builder.aliases)  # a path of the project means the project's file
     for digest, copies in sorted(by_digest.items()):
@@ -347,7 +354,7 @@ def draw_statements(builder: GraphBuilder, attached: Iterable[tuple[str, bytes]]
     """Draw the statements of this checkout and those attached to releases, each by its bytes and where they are."""
     subjects: dict[str, list[str]] = {}
     for id_, node in builder.nodes.items():
-        digest = node.facts.get("digest", node.facts.get("sha256")) if node.kind in ("release", "pair-set", "file") else None
+        digest = node.facts.get("digest", node.facts.get("sha256")) if node.kind in {"release", *FILES} else None
         if digest is not None:
             subjects.setdefault(digest.removeprefix("sha256:"), []).append(id_)
     files = (*own_statements(builder.run.root), *attached)

@@ -19,8 +19,9 @@ from aqea_registry.claims.ledger import FOLDER
 from aqea_registry.project.artefact import RunArtefact
 from aqea_registry.project.lock import AGAIN
 from aqea_registry.project.project import Project, Scope
-from aqea_registry.tracing.graph import FORWARD, ExpectedFile, Graph, GraphBuilder, Node, reached, sentence_of
+from aqea_registry.tracing.graph import FILES, FORWARD, ExpectedFile, Graph, GraphBuilder, Node, reached, sentence_of
 from aqea_registry.tracing.nodes import draw_claims, draw_pins, draw_releases, draw_run
+from aqea_registry.tracing.results import check_vector_set
 from aqea_registry.vectors.examine import Examined, examine
 from aqea_registry.vectors.scores import Metrics
 from aqea_registry.verification.verify_project import CheckedProject
@@ -96,7 +97,7 @@ def _nearest_files(graph: Graph, start: str) -> set[str]:
         printed = graph.by_id[id_].kind in ("claim", "metric")
         return [edge.target for edge in graph.below.get(id_, ())] if printed else []
 
-    return {id_ for id_ in reached(start, onward) if graph.by_id[id_].kind in ("pair-set", "file")}
+    return {id_ for id_ in reached(start, onward) if graph.by_id[id_].kind in FILES}
 
 
 def find(builder: GraphBuilder, what: str, report: Reporter) -> list[str]:
@@ -208,6 +209,9 @@ def check_bytes(builder: GraphBuilder, ids: Collection[str], report: Reporter, v
     for key, artefact in builder.run.artefacts.items():
         if f"pair-set:{key}" in ids:
             _check_pair_set(builder, artefact, verified)
+    for key, vector_set in builder.run.vector_sets.items():
+        if f"vector-set:{key}" in ids:
+            check_vector_set(builder, vector_set, verified)
 
 
 def _hashed(builder: GraphBuilder, files: list[ExpectedFile], report: Reporter, verified: CheckedProject | None) -> Digests:

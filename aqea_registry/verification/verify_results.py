@@ -1,11 +1,11 @@
 """Check vector sets and the results beside them: whether each is sound, of the pinned inputs, and the one of the other."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import msgspec
 
-from aqea_registry.base.files import FileDigest, Limit, read_small
+from aqea_registry.base.files import Limit, read_small
 from aqea_registry.base.findings import BadConfiguration, Finding
 from aqea_registry.base.strict import convert, load_json
 from aqea_registry.project.artefact import TaskScores, VectorSetArtefact
@@ -29,20 +29,20 @@ class CheckedVectors(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def check_vector_sets(
-    root: Path, artefacts: Iterable[VectorSetArtefact], digests: Mapping[str, FileDigest]
+    root: Path, artefacts: Iterable[VectorSetArtefact], there: Collection[str]
 ) -> tuple[dict[str, CheckedVectors], list[Finding]]:
     """The sound vector sets with a result, by key; and what is wrong with any of them, or between it and its result.
 
-    `digests` has the files that are there, by their paths in the project that `root` is, or is laid out like. Raises
+    `there` are the files that are there, by their paths in the project that `root` is, or is laid out like. Raises
     CannotCheck without pyarrow.
     """
     sound, findings = dict[str, CheckedVectors](), list[Finding]()
     for artefact in artefacts:
-        result, wrong = read_result(root, artefact) if artefact.metrics in digests else (None, [])
+        result, wrong = read_result(root, artefact) if artefact.metrics in there else (None, [])
         said = result.vectors if result else None
         expected = ExaminedVectors(said.texts, artefact.model_entry.dimension, said.content[7:]) if said else None
         examined = None
-        if artefact.vectors in digests:
+        if artefact.vectors in there:
             examined, more = examine_vector_set(root / artefact.vectors, artefact.vectors, expected)
             wrong += more
         findings += wrong
