@@ -154,7 +154,7 @@ def claimed_by(root: Path) -> Claimed:
     bound = {name: resolve_results(ledger, project.params, project.lock) for name, ledger in ledgers.items()}
 
     def claimed(file: PairSetFile, scores: Scored | None) -> Sequence[ComparedNumber]:
-        key = run_key(project.artefacts, file)
+        key = _run_key(project.artefacts, file)
         if key is None or scores is None:
             return ()
         return [number for name, ledger in ledgers.items() for number in _numbers(bound[name], key, name, ledger, *scores.kept)]
@@ -162,7 +162,7 @@ def claimed_by(root: Path) -> Claimed:
     return claimed
 
 
-def run_key(run: Mapping[str, RunArtefact], file: PairSetFile) -> str | None:
+def _run_key(run: Mapping[str, RunArtefact], file: PairSetFile) -> str | None:
     """The pair set of the run that a file says it is."""
     for key, artefact in run.items():
         model = artefact.model_entry

@@ -121,7 +121,7 @@ def make_vector_set(
 def opened_task(dataset: CatalogueEntry, report: Reporter) -> Iterator[Any]:
     """MTEB's task over a dataset's pinned files. Raises RegistryError."""
     require("a task of MTEB")
-    _, folder = pinned_files(dataset, report, False)
+    _, folder = pinned_files(dataset, report)
     with open_task(dataset, folder, report) as task:
         yield task
 
