@@ -93,10 +93,9 @@ def claims_of_index(
     Without `unit` a value is in that of the program that wrote the result; where it is not known, in percent, with a note.
     Values of which something is `wrong`, by their paths, are left out.
     """
-    imported = Imported()
+    imported, unknown = Imported(), list[str]()
     keys = _unique([slug(entry.name.removeprefix("MTEB "), "result") for entry in entries])
     forums = _forums(dict(zip(keys, entries, strict=True)))
-    unknown: list[str] = []
     for key, entry in zip(keys, entries, strict=True):
         imported.results[key] = _evaluation(entry)
         names = _metric_names(entry.metrics)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from aqea_registry.base.extras import require
 from aqea_registry.base.files import Limit, TooLarge, locked, read_small, write_bytes
@@ -118,17 +119,42 @@ def merge_page(
     root: Path, page: ReadPage, *, prune: bool = False, model: str | None = None, unit: str | None = None
 ) -> tuple[Ledger | None, Merged]:
     """The ledger that is there, and with what the document prints now."""
-    old = _old(root / page.ledger, page.ledger)
-    merged = _merged(old, page.document, page.read, page.text, prune=prune, model=model, unit=unit)
-    _check_is_its_document(old, merged, page, model)
-    return old, merged
+    there, document, read = _old(root / page.ledger, page.ledger), page.document, page.read
+    old = there or Ledger(document=document)
+    if there is not None:
+        moved = document.file.rpartition("/")[2] != old.document.file.rpartition("/")[2]
+        file = document.file if moved else old.document.file
+        document = replace(old.document, sha256=old.document.sha256 and document.sha256, file=file)
+    by_hand = {claim.text for claim in old.claims if not (claim.at.table or claim.at.path or is_of_text(claim))}
+    read.claims[:] = [claim for claim in read.claims if not (is_of_text(claim) and claim.text in by_hand)]
+
+    def related(claims: list[Claim]) -> list[Claim]:
+        now = dict(zip((claim.id for claim in read.claims), claims, strict=True))
+        right = {id_: replace(now[id_], value=value) for id_, value in read.right.items()}
+        ways = [
+            relate(
+                [claim for claim in claims if claim.at.path],
+                read.results,
+                [t._replace(claims={place: known[claim.id] for place, claim in t.claims.items()}) for t in read.tables],
+            )
+            for known in ([now, {**now, **right}] if right else [now])
+        ]
+        found = max(ways, key=lambda way: len(way.derived))  # the average beside a wrong digit may be that of the right one
+        read.notes.extend(found.notes)
+        ids = {id_: other.id for id_, other in now.items()}
+        return [renamed(claim, ids) for claim in map(found.bound, claims)]
+
+    lines, units = page.text.split("\n"), unit is not None
+    merged = merge(old, document, read.results, read.claims, lines, related, prune=prune, model=model, units=units)
+    _check_is_its_document(there, merged, page, model)
+    return there, merged
 
 
 def outcome(page: ReadPage, merged: Merged, *, prune: bool = False, unit: str | None = None) -> dict[str, Any]:
     """The fields of ImportedClaims, without `written`."""
     read, name = page.read, Path(page.ledger).stem
     findings = [*read.findings, *_merge_findings(name, merged, prune=prune)]
-    if unit is None and (finding := _too_small(name, merged.ledger, page.path.name)):
+    if unit is None and (finding := _too_small(merged.ledger, page.path.name)):
         findings.append(finding)
     return {
         "ledger": page.ledger,
@@ -175,7 +201,7 @@ def _merge_findings(name: str, merged: Merged, *, prune: bool) -> Iterator[Findi
         yield Finding("claim-stale", f"{name}: {id_}", f"{message}; give their tables captions, or correct the claim by hand")
 
 
-def _too_small(name: str, ledger: Ledger, document: str) -> Finding | None:
+def _too_small(ledger: Ledger, document: str) -> Finding | None:
     """A finding for a document whose values of a model-index are all in percent, and none is larger than one percent."""
     values = [claim for claim in ledger.claims if claim.at.path and claim.unit == "percent" and claim.value]
     try:
@@ -311,42 +337,6 @@ def _old(path: Path, name: str) -> Ledger | None:
     if ledger is None or findings:
         raise Refused(f"{name} has faults and was not changed", findings, "correct them, or move the file away")
     return ledger
-
-
-def _merged(
-    old: Ledger | None, document: Document, read: Imported, text: str, *, prune: bool, model: str | None, unit: str | None
-) -> Merged:
-    if old is None:
-        old = Ledger(document=document)
-    else:
-        moved = document.file.rpartition("/")[2] != old.document.file.rpartition("/")[2]
-        file = document.file if moved else old.document.file
-        document = msgspec.structs.replace(old.document, sha256=old.document.sha256 and document.sha256, file=file)
-    lines = text.split("\n")
-
-    def still(claim: Claim) -> bool:
-        line = claim.at.line or 0
-        return 0 < line <= len(lines) and claim.text in lines[line - 1]
-
-    def related(claims: list[Claim]) -> list[Claim]:
-        now = dict(zip((claim.id for claim in read.claims), claims, strict=True))
-        right = {id_: msgspec.structs.replace(now[id_], value=value) for id_, value in read.right.items()}
-        ways = [
-            relate(
-                [claim for claim in claims if claim.at.path],
-                read.results,
-                [t._replace(claims={place: known[claim.id] for place, claim in t.claims.items()}) for t in read.tables],
-            )
-            for known in ([now, {**now, **right}] if right else [now])
-        ]
-        found = max(ways, key=lambda way: len(way.derived))  # the average beside a wrong digit may be that of the right one
-        read.notes.extend(found.notes)
-        ids = {id_: other.id for id_, other in now.items()}
-        return [renamed(claim, ids) for claim in map(found.bound, claims)]
-
-    by_hand = {claim.text for claim in old.claims if not (claim.at.table or claim.at.path or is_of_text(claim))}
-    read.claims[:] = [claim for claim in read.claims if not (is_of_text(claim) and claim.text in by_hand)]
-    return merge(old, document, read.results, read.claims, still, related, prune=prune, model=model, units=unit is not None)
 
 
 def _check_is_its_document(old: Ledger | None, merged: Merged, page: ReadPage, model: str | None) -> None:

@@ -83,18 +83,18 @@ def merge(
     document: Document,
     results: dict[str, Evaluation],
     claims: Sequence[Claim],
-    still: Callable[[Claim], bool],
+    lines: Sequence[str],
     relate: Callable[[list[Claim]], list[Claim]],
     *,
     prune: bool,
     model: str | None,
     units: bool = False,
 ) -> Merged:
-    """Put what a document prints now into its ledger.
+    """Put what a document prints now into its ledger; `lines` are the document's.
 
     `relate` gives claims, with the ids and units of the ledger, the evidence that the document shows; new ones take it. A claim
     that is recognised keeps everything but its value and location. An old claim that was not has gone if it has the location of
-    an imported one and is not `still` there; with `prune` it is left out. `model` replaces that of the results, `units` those
+    an imported one and is not on its line; with `prune` it is left out. `model` replaces that of the results, `units` those
     of their values.
     """
     found = recognise(old, results, claims, same=old.document.sha256 == document.sha256 is not None)
@@ -106,8 +106,8 @@ def merge(
     now = relate([replace(claim, id=was.id, unit=was.unit) if was else free(claim, taken) for was, claim in pairs])
     fresh = [_renewed(was, claim) if was is not None else claim for was, claim in zip(before, now, strict=True)]
     used, doubtful = {claim.id for claim in found.before.values()}, {claim.id for claim in found.doubtful}
-    here = used | doubtful
-    gone = [claim.id for claim in old.claims if claim.id not in here and _is_imported(claim) and not still(claim)]
+    left = (claim for claim in old.claims if claim.id not in used | doubtful and _is_imported(claim))
+    gone = [c.id for c in left if c.at.line is None or c.text not in "".join(lines[c.at.line - 1 : c.at.line])]
     merged = _in_order([claim for claim in old.claims if not (prune and claim.id in gone)], fresh)
     named = {claim.measured.result for claim in merged if claim.measured is not None}
     renewed = {key: _result(old.results.get(key, result), result, model) for key, result in results.items()}

@@ -59,14 +59,13 @@ class Row(NamedTuple):
 class Table(NamedTuple):
     """A table: its name, a label for each column, the column that names the rows, and those rows that fit the header.
 
-    The name is the caption (`Table 2`), else the heading. `ragged` are the rows that do not fit, `whole` that there is none.
+    The name is the caption (`Table 2`), else the heading. `ragged` are the rows that do not fit.
     """
 
     name: str
     columns: tuple[str, ...]
     key: int
     rows: tuple[Row, ...]
-    whole: bool
     ragged: tuple[Row, ...] = ()
 
     def texts(self, column: int) -> list[str]:
@@ -103,7 +102,7 @@ def table_of(name: str, header: Sequence[Row], rows: Sequence[Row], document: st
     head = [row.cells for row in header]
     while len(fitting) > 1 and _continues(head, fitting[0].cells):
         head.append(fitting.pop(0).cells)
-    table = Table(name, _labels(head), 0, tuple(fitting), not ragged, ragged)
+    table = Table(name, _labels(head), 0, tuple(fitting), ragged)
     return _keyed(table), findings
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from aqea_registry.claims.drafting import claims_of_tables
-from aqea_registry.claims.ledger import Claim, Document, Ledger, Quotation
+from aqea_registry.claims.ledger import Document, Ledger, Quotation
 from aqea_registry.claims.merging import Merged, merge
 from aqea_registry.documents.markdown_tables import markdown_tables
 from tests.growth import assert_linear
@@ -71,16 +71,9 @@ class Page:
 def imported(page: Page, old: Ledger | None = None) -> Merged:
     text = page.text()
     tables, _ = markdown_tables(text, "page.md")
-    lines, document = (
-        text.split("\n"),
-        Document(title="t", sha256=hashlib.sha256(text.encode()).hexdigest(), file="page.md"),
-    )
-
-    def still(claim: Claim) -> bool:
-        return claim.text in lines[(claim.at.line or 0) - 1 : claim.at.line]
-
+    document = Document(title="t", sha256=hashlib.sha256(text.encode()).hexdigest(), file="page.md")
     claims = claims_of_tables(tables, text, "page.md").claims
-    return merge(old or Ledger(document=document), document, {}, claims, still, list, prune=False, model=None)
+    return merge(old or Ledger(document=document), document, {}, claims, text.split("\n"), list, prune=False, model=None)
 
 
 @settings(max_examples=40, deadline=None)

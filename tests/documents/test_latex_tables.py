@@ -55,7 +55,7 @@ def rows(table: Table) -> list[str]:
 
 def test_a_table_of_a_paper_is_read_as_it_is_printed() -> None:
     (table,) = read(PAPER)
-    assert (table.name, table.key, table.whole) == ("Scores of nouns and verbs", 0, True)
+    assert (table.name, table.key, table.ragged) == ("Scores of nouns and verbs", 0, ())
     assert table.columns == ("Model", "Nouns de", "Nouns fr", "Verbs de↑", "Verbs fr (dev)")
     assert rows(table)[1:] == [
         "Ours|71.5|68.4 ± 0.3|50.1 %|44.2",

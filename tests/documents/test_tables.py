@@ -42,7 +42,7 @@ def shown(rows: tuple[Row, ...]) -> list[tuple[int, tuple[str, ...]]]:
 )
 def test_a_table_is_read_with_its_lines(text: str, line: int, cells: tuple[str, ...]) -> None:
     table = read(text)
-    assert (table.columns, table.key, table.whole) == (("a", "b"), 0, True)
+    assert (table.columns, table.key, table.ragged) == (("a", "b"), 0, ())
     assert shown(table.rows) == [(line, cells)]
 
 
@@ -92,9 +92,9 @@ def test_a_ragged_row_is_told_with_its_line_and_not_read() -> None:
         ("doc.md:4", "2 cells", "1 cells"),
         ("doc.md:5", "2 cells", "3 cells"),
     ]
-    assert (tables[0].texts(0), tables[0].whole) == (["x", "w"], False)
+    assert (tables[0].texts(0), len(tables[0].ragged)) == (["x", "w"], 2)
     tables, findings = markdown_tables("|a|b|\n|-|-|\n|x|1|\nno row\n", "doc.md")
-    assert (len(tables[0].rows), tables[0].whole, findings) == (1, True, [])
+    assert (len(tables[0].rows), tables[0].ragged, findings) == (1, (), [])
     _, findings = markdown_tables("|a|b|\n|-|-|\n" + "|y|\n" * 500, "doc.md")
     assert (len(findings), findings[-1].subject, findings[-1].message[:13]) == (101, "doc.md:103", "400 more rows")
 
