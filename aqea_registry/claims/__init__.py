@@ -2,7 +2,7 @@
 
 Start with `ledger`, the values and their file. Each verb is a module that reads files: `check_claims`, `import_claims`,
 `bind_claims`, `fill_claims`, `export_claims`, `lint_claims`. They decide with pure modules: `judging` compares a claim with
-its `evidence`, `resolving` finds the pair set of a result, `expression` computes derived claims over quantities of
+its `evidence`, `expression` computes derived claims over quantities of
 `quantity`, `drafting` makes claims of tables and model-index, `measurements` knows which of them the run measured,
 `relations` which are averages and totals of others, `repeats` which a model-index or the text prints, too, `merging` puts them
 into a ledger that exists, `binding` finds claims in a document.

@@ -14,12 +14,12 @@ from aqea_registry.base.findings import Unchecked
 from aqea_registry.base.progress import Reporter
 from aqea_registry.claims import measurements
 from aqea_registry.claims.binding import bind
+from aqea_registry.claims.evidence import Resolved, resolve_result
 from aqea_registry.claims.import_claims import ImportedClaims, ReadPage, merge_page, outcome, read_page
 from aqea_registry.claims.ledger import FOLDER, Claim, Evaluation, Measurement, read_ledgers, render_ledger
 from aqea_registry.claims.lint_claims import moved
 from aqea_registry.claims.measurements import OF_RUN, Fit, RunScore, RunScores
 from aqea_registry.claims.merging import Merged, free
-from aqea_registry.claims.resolving import Resolved, resolve_result
 from aqea_registry.documents.metrics import metric_name
 from aqea_registry.documents.numbers import NumberSpan, scan
 from aqea_registry.documents.prose import kind_of

@@ -15,13 +15,12 @@ from aqea_registry.base.files import Limit, TooLarge, UnsafePath, inside, read_s
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Unchecked, suggestion
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.strict import NoSuchValue, follow, load_json, load_yaml
-from aqea_registry.claims import evidence, judging, resolving
-from aqea_registry.claims.evidence import MALFORMED, NAMED, Evidence
+from aqea_registry.claims import evidence, judging
+from aqea_registry.claims.evidence import MALFORMED, NAMED, Evidence, Resolved
 from aqea_registry.claims.expression import BadExpression, Expression, Terms, parse_reference, read_expression, references
 from aqea_registry.claims.ledger import Claim, Ledger, Quotation, Verdict, find_document, read_ledgers
 from aqea_registry.claims.lint_claims import not_printed
 from aqea_registry.claims.quantity import Basis
-from aqea_registry.claims.resolving import Resolved
 from aqea_registry.documents.numbers import Unit
 from aqea_registry.project.artefact import CatalogueEntry
 from aqea_registry.project.project import CACHE, Project, RunRecord, Scope
@@ -66,7 +65,7 @@ def check_claims(
     chosen = _chosen(ledgers, only, findings)
     findings = [finding for finding in findings if not only or finding.subject.partition(":")[0] in only]
     states, notes, stale, outdated = _documents(project.root, ledgers, chosen, documents)
-    bound = {name: resolving.resolve_results(ledger, project.params, project.lock) for name, ledger in ledgers.items()}
+    bound = {name: evidence.resolve_results(ledger, project.params, project.lock) for name, ledger in ledgers.items()}
     scores, unsound = _scores(project.run, _wanted(ledgers, bound), verified, report)
     quotations = Quotations(project.run, project.catalogue, scope)
     mended = {name for name, ledger in chosen.items() if not ledger.document.published and states[name] != "stale"}

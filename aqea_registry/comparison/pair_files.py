@@ -11,10 +11,9 @@ import numpy as np
 from aqea_registry.base.files import Advance, hash_files, ignore, size_of, wrong_content
 from aqea_registry.base.findings import Refused, Unchecked
 from aqea_registry.base.progress import Reporter
-from aqea_registry.claims.evidence import measured
+from aqea_registry.claims.evidence import Resolved, measured, resolve_results
 from aqea_registry.claims.judging import judge_claim
 from aqea_registry.claims.ledger import Ledger, read_ledgers
-from aqea_registry.claims.resolving import Resolved, resolve_results
 from aqea_registry.comparison.evidence import Compared
 from aqea_registry.comparison.measures import Block, measure
 from aqea_registry.comparison.vector_sets import both_vector_sets, text_differences

@@ -12,7 +12,7 @@ import pytest
 
 from aqea_registry.base.findings import Unchecked
 from aqea_registry.base.strict import NoSuchValue, follow
-from aqea_registry.claims.evidence import Evidence, measured, quoted_claim, quoted_value
+from aqea_registry.claims.evidence import Evidence, Resolved, measured, quoted_claim, quoted_value
 from aqea_registry.claims.expression import MOST, BadExpression, Reference, Terms
 from aqea_registry.claims.judging import (
     basis_of,
@@ -24,7 +24,6 @@ from aqea_registry.claims.judging import (
 )
 from aqea_registry.claims.ledger import At, Claim, Document, Evaluation, Ledger, Measurement, Quotation, Verdict
 from aqea_registry.claims.quantity import Quantity
-from aqea_registry.claims.resolving import Resolved
 from aqea_registry.documents.numbers import Unit
 from aqea_registry.vectors.scores import Metrics
 

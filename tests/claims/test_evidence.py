@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from aqea_registry.claims.evidence import Resolved, resolve_result
 from aqea_registry.claims.ledger import Evaluation
-from aqea_registry.claims.resolving import Resolved, resolve_result
 from aqea_registry.project.lock import Lock, Pin, PinnedFile
 from aqea_registry.project.params import Params, parse_params
 
