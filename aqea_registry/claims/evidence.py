@@ -117,7 +117,7 @@ def derived(expression: Expression, ledger: str, own: str, terms: Terms) -> Evid
 
 def quoted_claim(unit: Unit, name: str, terms: Terms) -> Evidence | Unchecked:
     """What the claim that is quoted prints."""
-    text, term = terms.claim(name).value, terms.term(name)
+    text, term = terms.claims[name].value, terms.term(name)
     if term.bound is not None or (unit == "text") != (term.unit == "text"):
         return Unchecked(MALFORMED, f"{name} is {'a bound' if term.bound else f'a {term.unit}'}, not what a {unit} can quote")
     value = text if unit == "text" else term.value

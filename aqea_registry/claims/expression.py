@@ -261,10 +261,11 @@ MOST = 10_000_000  # names compared with globs, and claims that globs stand for,
 
 
 class Terms:
-    """An index over the claims of all ledgers. Claims are named LEDGER:ID."""
+    """An index over the `claims` of all ledgers, which are named LEDGER:ID."""
 
     def __init__(self, ledgers: Mapping[str, Ledger]) -> None:
-        self._claims = {name: {claim.id: claim for claim in ledger.claims} for name, ledger in ledgers.items()}
+        self.claims = {f"{name}:{claim.id}": claim for name, ledger in ledgers.items() for claim in ledger.claims}
+        self._ids = {name: [claim.id for claim in ledger.claims] for name, ledger in ledgers.items()}
         self._globs: dict[tuple[str, str], list[str]] = {}
         self._terms: dict[str, Term] = {}
         self._left = MOST
@@ -272,38 +273,31 @@ class Terms:
     def find(self, reference: Reference, ledger: str, own: str | None = None) -> list[str]:
         """The claims that a reference means in a claim of `ledger`; a glob never means `own`. Raises BadExpression."""
         among = reference.ledger or ledger
-        claims = self._claims.get(among)
-        if claims is None:
-            raise BadExpression(f"column {reference.at}: there is no ledger {among!r}; there are {', '.join(self._claims)}")
+        if among not in self._ids:
+            raise BadExpression(f"column {reference.at}: there is no ledger {among!r}; there are {', '.join(self._ids)}")
         if not reference.glob:
-            if reference.id not in claims:
+            if f"{among}:{reference.id}" not in self.claims:
                 raise BadExpression(f"column {reference.at}: {among} has no claim {reference.id!r}")
             return [f"{among}:{reference.id}"]
         key = (among, reference.id)
         if key not in self._globs:  # each is looked for once
-            self._spend(len(claims))
-            self._globs[key] = [f"{among}:{id_}" for id_ in fnmatch.filter(claims, reference.id)]
+            self._spend(len(self._ids[among]))
+            self._globs[key] = [f"{among}:{id_}" for id_ in fnmatch.filter(self._ids[among], reference.id)]
         names = [name for name in self._globs[key] if name != own]
         self._spend(len(names))
         if not names:
             raise BadExpression(f"column {reference.at}: no other claim of {among} is matched by {reference.id!r}")
         return names
 
-    def claim(self, name: str) -> Claim:
-        """The claim with this name, which `find` gave."""
-        ledger, _, own = name.partition(":")
-        return self._claims[ledger][own]
-
     def put(self, name: str, claim: Claim) -> None:
         """Take another claim for the one with this name."""
-        ledger, _, own = name.partition(":")
-        self._claims[ledger][own] = claim
+        self.claims[name] = claim
         self._terms.pop(name, None)
 
     def term(self, name: str) -> Term:
         """The claim with this name as a term."""
         if name not in self._terms:
-            claim, value = self.claim(name), None
+            claim, value = self.claims[name], None
             if claim.value is not None and claim.unit != "text":
                 with suppress(NotANumber):
                     value = quantity.printed(quantity.printed_number(claim), claim.unit)

@@ -71,7 +71,19 @@ def _repeats(table: DraftedTable, index: _Index, values: Collection[str]) -> Rel
     datasets = dict.fromkeys(name for title in titles if (name := letters(title)) in index)
     metrics = tuple(name for title in titles for name in _names(title))
     sought = _Sought(index, tuple(datasets if len(index) > 1 else index), metrics, values)
-    found, tried = Relations({}, {}, set(), []), list(_found(table, sought))
+    found, tried = Relations({}, {}, set(), []), list[tuple[Claim, _Printed, float | None]]()
+    for (row, column), claim in table.claims.items():
+        one, other = table.rows[row], table.columns[column]
+        source = sought.source(one, other) or sought.source(other, one)
+        if source is None or claim.unit not in ("percent", "fraction", "number"):
+            continue
+        with suppress(NotANumber, NotComputable):
+            own, value = parse_number(claim.value or "", claim.unit), source.value
+            if {value.unit, claim.unit} == _SHARES:
+                value = converted(value, claim.unit)
+            spread = SPREAD if "percent" in (claim.unit, value.unit) else SPREAD / 100
+            width = float(own.high - own.low + value.high - value.low) / spread  # how often another number would agree
+            tried.append((claim, source, min(width, 1.0) if own.low < value.high and value.low < own.high else None))
     held = [chance for _, _, chance in tried if chance is not None]
     if holds_for_most(held, len(tried)):
         for claim, source, _ in tried:
@@ -148,22 +160,6 @@ def _names(text: str) -> tuple[str, str]:
     """A metric's name, and that of the similarity which is meant where none is named."""
     name = metric_name(text)
     return name, f"cos_sim_{name}"
-
-
-def _found(table: DraftedTable, sought: _Sought) -> Iterator[tuple[Claim, _Printed, float | None]]:
-    """Cells that the model-index prints, with that, and how often another number would agree; None where this one does not."""
-    for (row, column), claim in table.claims.items():
-        one, other = table.rows[row], table.columns[column]
-        source = sought.source(one, other) or sought.source(other, one)
-        if source is None or claim.unit not in ("percent", "fraction", "number"):
-            continue
-        with suppress(NotANumber, NotComputable):
-            own, value = parse_number(claim.value or "", claim.unit), source.value
-            if {value.unit, claim.unit} == _SHARES:
-                value = converted(value, claim.unit)
-            spread = SPREAD if "percent" in (claim.unit, value.unit) else SPREAD / 100
-            width = float(own.high - own.low + value.high - value.low) / spread
-            yield claim, source, min(width, 1.0) if own.low < value.high and value.low < own.high else None
 
 
 def _as_tables(claims: Sequence[Claim]) -> Iterator[DraftedTable]:

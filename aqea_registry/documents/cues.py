@@ -210,6 +210,7 @@ _NO_RESULTS = re.compile(
 )
 _OF_SETTINGS = re.compile(r"(?:hyper-?)?parameters?|settings?|options?|arguments?|config(?:uration)?")
 _LONGEST_ROW = 2000
+_RESULT_LIKE = re.compile(r"\d\.\d|\d[kKMB]\b")
 
 
 class ResultSpan(NamedTuple):
@@ -223,14 +224,8 @@ class ResultSpan(NamedTuple):
 def results_in_tables(prose: Prose) -> Iterator[ResultSpan]:
     """The cells and values in which every number looks like a result, in order and one at a time."""
     yield from (ResultSpan(start, end, "in the model-index") for start, end in prose.values)
-    if prose.kind == "latex":
-        spans = _numeric(prose.text, _tabular_rows(prose.text))
-    elif prose.kind == "csv":
-        spans = _numeric(prose.text, _csv_rows(prose.text))
-    elif prose.kind == "markdown":
-        spans = _numeric(prose.text, _pipe_rows(prose.text))
-    else:
-        spans = _columns(prose.text)
+    rows = {"latex": _tabular_rows, "csv": _csv_rows, "markdown": _pipe_rows}.get(prose.kind)
+    spans = _numeric(prose.text, rows(prose.text)) if rows else _columns(prose.text)
     if prose.rows:
         spans = iter(sorted(chain(spans, _numeric(prose.text, prose.rows))))
     yield from spans
@@ -293,31 +288,20 @@ def _tabular_rows(text: str) -> Iterator[tuple[bool, Cells]]:
 
 def _columns(text: str) -> Iterator[ResultSpan]:
     """The numbers at the ends of lines of plain text: two or more of them, or one where the lines around are like that."""
-    before, line, given = ResultSpan(0, 0, "in a table"), -9, True
-    for number, start, end, count in _rows(text):
-        beside, span = number - line <= 2, before._replace(start=start, end=end)
-        if beside and not given:
-            yield before
-        given = count > 1 or beside
-        if given:
-            yield span
-        before, line = span, number
-
-
-def _rows(text: str) -> Iterator[tuple[int, int, int, int]]:
-    """Lines that end in numbers: the line, where its numbers start and end, and how many they are."""
-    offset = 0
+    before, last, given, offset = ResultSpan(0, 0, "in a table"), -9, True, 0
     for number, line in enumerate(text.split("\n")):
-        if 1 < len(line) <= _LONGEST_ROW:
-            words, count = _tail(line)
-            parts = line.rsplit(None, words) if count else []
-            start = len(parts[0]) if len(parts) > words else 0
-            if count > 1 or (count and _RESULT_LIKE.search(line, start)):
-                yield number, offset + start, offset + len(line), count
+        words, count = _tail(line) if 1 < len(line) <= _LONGEST_ROW else (0, 0)
+        parts = line.rsplit(None, words) if count else []
+        start = len(parts[0]) if len(parts) > words else 0
+        if count > 1 or (count and _RESULT_LIKE.search(line, start)):
+            beside, span = number - last <= 2, before._replace(start=offset + start, end=offset + len(line))
+            if beside and not given:
+                yield before
+            given = count > 1 or beside
+            if given:
+                yield span
+            before, last = span, number
         offset += len(line) + 1
-
-
-_RESULT_LIKE = re.compile(r"\d\.\d|\d[kKMB]\b")
 
 
 def _tail(line: str) -> tuple[int, int]:

@@ -135,17 +135,18 @@ def tables_of_span(page: HtmlText, span: tuple[int, int], heading: str, caption:
     lines = [span[0] + start for start in line_starts(text)]
     tables: list[Table] = []
     findings: list[Finding] = []
+
+    def start(tag: Tag) -> int:
+        return lines[(tag.sourceline or 1) - 1] + (tag.sourcepos or 0)
+
+    def placed_of(tags: list[Tag]) -> list[Placed]:
+        return [_placed(page, start(tag), span[1], tag) for tag in tags]
+
     for captions, rows in _tables(soup):
         rows = [row for row in rows if row.cells]
-        placed = [
-            (
-                bisect_right(page.starts, _start(row.tag, lines)),
-                [_placed(page, _start(tag, lines), span[1], tag) for tag in row.cells],
-            )
-            for row in rows
-        ]
+        placed = [(bisect_right(page.starts, start(row.tag)), placed_of(row.cells)) for row in rows]
         heads = _heads(rows, placed)
-        own = "".join(_placed(page, _start(tag, lines), span[1], tag).cell.text for tag in captions[:1])
+        own = "".join(place.cell.text for place in placed_of(captions[:1]))
         name = name_below(heading, own, certain=True) or caption
         if heads > 1 and len(placed[0][1]) == 1:  # a title over all columns
             name = name or name_below(heading, placed[0][1][0].cell.text, certain=True)
@@ -190,10 +191,6 @@ def _placed(page: HtmlText, start: int, stop: int, tag: Tag) -> Placed:
     start += len(inner) - len(inner.lstrip())
     cell = cell_of(marked(text), start, start + len(inner.strip()), bisect_right(page.starts, start))
     return Placed(cell, max(1, _number(tag, "colspan")), _number(tag, "rowspan") or MOST_TAGS)
-
-
-def _start(tag: Tag, lines: list[int]) -> int:
-    return lines[(tag.sourceline or 1) - 1] + (tag.sourcepos or 0)
 
 
 def _number(tag: Tag, name: str) -> int:
