@@ -352,12 +352,10 @@ def _metric_names(metrics: Sequence[Metric]) -> list[str]:
 def _unique(names: Iterable[str]) -> list[str]:
     """The names, repeated ones with the next free number added."""
     taken: dict[str, int] = {}
-    result: list[str] = []
     for name in names:
         spelled = name
         while spelled in taken:
             taken[name] += 1
             spelled = f"{name}-{taken[name]}"
         taken[spelled] = 1
-        result.append(spelled)
-    return result
+    return list(taken)

@@ -10,6 +10,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
+from itertools import dropwhile, takewhile
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -222,18 +223,7 @@ def _is_slip(text: str, right: str) -> bool:
 
 def _around(lines: Sequence[str], first: int, last: int) -> str:
     """What stands above and below the rows of a table, up to an empty line: the paragraph above it, its caption."""
-    above, below, top = first - 1, last, max(first - 1 - MOST_LINES, 0)
-    while above > top and _is_row(lines[above - 1]):
-        above -= 1
-    while above > top and not lines[above - 1].strip():
-        above -= 1
-    start, stop = above, below
-    while start > 0 and lines[start - 1].strip() and above - start < MOST_LINES:
-        start -= 1
-    while stop < len(lines) and lines[stop].strip() and stop - below < MOST_LINES:
-        stop += 1
-    return "\n".join(line for line in (*lines[start:above], *lines[below:stop]) if not _is_row(line))
-
-
-def _is_row(line: str) -> bool:
-    return "|" in line or "&" in line
+    upwards = dropwhile(lambda line: "|" in line or "&" in line, lines[max(first - 1 - 2 * MOST_LINES, 0) : first - 1][::-1])
+    above = [*takewhile(str.strip, dropwhile(lambda line: not line.strip(), upwards))]
+    below = takewhile(str.strip, lines[last : last + MOST_LINES])
+    return "\n".join(line for line in (*above[::-1], *below) if not ("|" in line or "&" in line))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from msgspec.structs import replace
@@ -191,15 +192,9 @@ def _is_imported(claim: Claim) -> bool:
 
 def _in_order(old: Sequence[Claim], fresh: Sequence[Claim]) -> list[Claim]:
     """The fresh claims in the document's order; each other old claim after the claim that it followed."""
-    ids = {claim.id for claim in fresh}
-    following: dict[str | None, list[Claim]] = {}
-    last: str | None = None
+    places, last = {claim.id: place for place, claim in enumerate(fresh)}, -1
+    merged = [*enumerate(fresh)]
     for claim in old:
-        if claim.id in ids:
-            last = claim.id
-        else:
-            following.setdefault(last, []).append(claim)
-    merged = list(following.get(None, ()))
-    for claim in fresh:
-        merged += [claim, *following.get(claim.id, ())]
-    return merged
+        last = places.get(claim.id, last)
+        merged += [] if claim.id in places else [(last, claim)]
+    return [claim for _, claim in sorted(merged, key=itemgetter(0))]

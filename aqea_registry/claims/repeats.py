@@ -68,13 +68,22 @@ def relate(claims: Sequence[Claim], results: Mapping[str, Evaluation], tables: S
 def _repeats(table: DraftedTable, index: _Index, values: Collection[str]) -> Relations:
     words = re.findall(r"[a-z0-9@]+", table.name.lower())[:40]
     titles = ["_".join(words[start:end]) for start in range(len(words)) for end in range(start + 1, start + 7)]
-    datasets = dict.fromkeys(name for title in titles if (name := letters(title)) in index)
-    metrics = tuple(name for title in titles for name in _names(title))
-    sought = _Sought(index, tuple(datasets if len(index) > 1 else index), metrics, values)
+    # What the name of a table says is of all its cells.
+    datasets = {name for title in titles if (name := letters(title)) in index} if len(index) > 1 else {*index}
+    metrics = [name for title in titles for name in _names(title)]
+
+    def sought(label: str, other: str) -> _Printed | None:
+        """What the index prints of a label: a dataset beside a metric or the card's model, or a metric of the only dataset."""
+        plain = letters(other) in values
+        scores, named = index.get(letters(label)), [*_names(other), *([*metrics, "main"] if plain else [])]
+        if scores is None and len(datasets) == 1 and plain:
+            scores, named = index[min(datasets)], [*_names(label)]
+        return next((scores[name] for name in named if name in scores), None) if scores is not None else None
+
     found, tried = Relations({}, {}, set(), []), list[tuple[Claim, _Printed, float | None]]()
     for (row, column), claim in table.claims.items():
         one, other = table.rows[row], table.columns[column]
-        source = sought.source(one, other) or sought.source(other, one)
+        source = sought(one, other) or sought(other, one)
         if source is None or claim.unit not in ("percent", "fraction", "number"):
             continue
         with suppress(NotANumber, NotComputable):
@@ -133,27 +142,6 @@ def _scores(claims: Iterable[Claim]) -> Iterator[tuple[str, str, Claim]]:
         if claim.measured is not None:
             key, metric = claim.measured.result, claim.measured.metric
         yield key, metric_name(metric), claim
-
-
-class _Sought(NamedTuple):
-    """What the name of a table says of all its cells: datasets and metrics; and labels that say nothing but `value`."""
-
-    known: _Index
-    datasets: tuple[str, ...]
-    metrics: tuple[str, ...]
-    values: Collection[str]
-
-    def source(self, label: str, other: str) -> _Printed | None:
-        """What the index prints of a label: a dataset beside a metric or the card's model, or a metric of the only dataset."""
-        plain = letters(other) in self.values
-        scores = self.known.get(letters(label))
-        if scores is not None:
-            named = (*_names(other), *((*self.metrics, "main") if plain else ()))
-        elif len(self.datasets) == 1 and plain:
-            scores, named = self.known[self.datasets[0]], _names(label)
-        else:
-            return None
-        return next((scores[name] for name in named if name in scores), None)
 
 
 def _names(text: str) -> tuple[str, str]:
