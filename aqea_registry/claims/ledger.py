@@ -256,10 +256,8 @@ def parse_ledger(content: bytes, name: str) -> tuple[Ledger | None, list[Finding
     findings = [
         Finding("malformed", f"{name}: {key}", f"unknown field{f'; {near}' if near else ''}") for key, near in unknown.items()
     ]
-    good: dict[str, Evaluation] = {}
-    for key, entry in results.items():
-        result = _converted(entry, Evaluation, f"{name}: results.{key}", findings)
-        good |= {} if result is None else {key: result}
+    read = {key: _converted(entry, Evaluation, f"{name}: results.{key}", findings) for key, entry in results.items()}
+    good = {key: result for key, result in read.items() if result is not None}
     claims: dict[str, Claim] = {}
     for number, entry in enumerate(entries):
         label = entry.get("id", f"claims[{number}]") if isinstance(entry, dict) else f"claims[{number}]"

@@ -217,7 +217,12 @@ def _axis(
     """Find the sets of lines: all, the scores, those whose labels begin alike, those between lines without a number."""
     words = {line: _words(labels[line]) for line in cells}
     promises = {line: promise for line in cells if (promise := _promise(words[line])) is not None}
-    members = dict(_members(labels, cells, named))
+    of_names = {name: tuple(line for line in cells if letters(labels[line]) in group) for name, group in named.items()}
+    members: dict[int, _Lines] = {}  # of lines called `NAME (2)` after a group that has two lines
+    for line in cells:
+        if found := _NUMBERED.search(labels[line]):
+            lines = of_names.get(letters(labels[line][: found.start()]), ())
+            members |= {line: lines} if 1 < len(lines) == int(found[1]) else {}
     promises |= dict.fromkeys(members, _Promise(("mean",), ()))
     terms = [line for line in sorted(cells) if line not in promises and not _is_among(words[line], _NAMES)]
     scores = [
@@ -240,18 +245,6 @@ def _axis(
     counts = [place for place, label in enumerate(along) if _is_count(_words(label))]
     settings = frozenset(place for place, label in enumerate(along) if _is_among(_words(label), _SETTINGS))
     return _Axis(labels, cells, promises, tuple(terms), tuple(scores), own, tuple(counts[:2]), settings)
-
-
-def _members(
-    labels: Sequence[str], cells: Mapping[int, object], named: Mapping[str, Collection[str]]
-) -> Iterator[tuple[int, tuple[int, ...]]]:
-    """Lines called `NAME (2)` after a group that has two lines, and these lines."""
-    groups = {name: tuple(line for line in cells if letters(labels[line]) in members) for name, members in named.items()}
-    for line in cells:
-        if found := _NUMBERED.search(labels[line]):
-            lines = groups.get(letters(labels[line][: found.start()]), ())
-            if 1 < len(lines) == int(found[1]):
-                yield line, lines
 
 
 def letters(label: str) -> str:
