@@ -304,18 +304,20 @@ def latex_hidden(text: str) -> tuple[list[Span], list[Comment]]:
     """What LaTeX does not read as text, in order: comments, and `verbatim` and its like that have an end."""
     spans, comments, unclosed, done = list[Span](), list[Comment](), set[str](), 0
     for found in _HIDDEN.finditer(text):
-        if found.start() < done or not found.lastgroup:
+        kind = found.lastgroup
+        if not kind or found.start() < done:
             continue
         start, done = found.span()
-        if name := found["name"]:
+        if kind == "name":
+            name = found[kind]
             stop = -1 if name in unclosed else text.find(f"\\end{{{name}}}", done)
             if stop < 0:
                 unclosed.add(name)
                 continue
             done = stop + len(f"\\end{{{name}}}")
-        if found["comment"] is not None:
-            comments.append(Comment(start, done, found["comment"].strip()))
-        spans.append(Span(start, done, found["comment"] is None))
+        if kind == "comment":
+            comments.append(Comment(start, done, found[kind].strip()))
+        spans.append(Span(start, done, kind != "comment"))
     return spans, comments
 
 
