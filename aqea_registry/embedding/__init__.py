@@ -13,6 +13,6 @@ it. `vector_cache` keeps vectors on disk by sentence. All have effects; `encoder
 >>> with tempfile.TemporaryDirectory() as folder:
 ...     cache = VectorCache(Path(folder), dimension=2)
 ...     cache.add(["a talk"], to_grid(np.array([[3.0, 4.0]])))
-...     cache.missing(["a talk", "a walk", "a walk"]), next(cache.blocks(keys_of(["a talk"]))).tolist()
+...     cache.missing(["a talk", "a walk", "a walk"]), next(cache.rows(keys_of(["a talk"])))[1].tolist()
 (['a walk'], [[600000, 800000]])
 """

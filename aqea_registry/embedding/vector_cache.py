@@ -2,13 +2,14 @@
 
 A folder of vector sets, its segments: each is written whole, under the sha256 of its bytes, and checked against that name
 before it is used, so a killed run leaves nothing half, and a damaged segment is computed again. Sixteen segments of about one
-size become one, so that there are few of them at any size. This is a cache: deleting it costs time and changes no byte.
+size become one, so that there are few of them at any size; of a text 32 bytes are in memory. This is a cache: deleting it costs
+time and changes no byte.
 """
 
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from importlib import metadata
-from itertools import groupby
 from pathlib import Path
 
 import msgspec
@@ -17,7 +18,7 @@ import numpy.typing as npt
 
 from aqea_registry.base.files import atomic_write, hash_file, locked
 from aqea_registry.vectors.margin import KNOWN, PACKAGES
-from aqea_registry.vectors.pair_set import Micro, OnGrid
+from aqea_registry.vectors.pair_set import OnGrid
 from aqea_registry.vectors.vector_set import Keys, Rows, VectorSet, keys_of, open_vector_set, write_vector_set
 
 ROWS_A_BLOCK = 8192
@@ -36,7 +37,7 @@ class _Note(msgspec.Struct, frozen=True):
     """All values of a segment that are nearer than `reach` to a boundary, by the hex key of their sentence."""
 
     reach: float
-    values: dict[str, tuple[Near, ...]]
+    values: dict[str, list[Near]]
 
 
 def libraries() -> list[str]:
@@ -65,21 +66,19 @@ class VectorCache:
     def add(self, sentences: Sequence[str], rows: OnGrid) -> None:
         """Keep the vectors of these sentences (len(sentences) x dimension), each of which occurs once."""
         keys, reach = keys_of(sentences), max(KNOWN, 2 * self._reach)
-        near = dict[str, tuple[Near, ...]]()
-        found = groupby(zip(*rows.near(reach), strict=True), key=lambda value: int(value[0]))
-        for row, values in found:
-            near[keys[row : row + 1].tobytes().hex()] = tuple(Near(int(at), float(distance)) for _, at, distance in values)
-        order = np.argsort(keys)
+        near, order = defaultdict[str, list[Near]](list), np.argsort(keys)
+        for row, component, distance in zip(*(found.tolist() for found in rows.near(reach)), strict=True):
+            near[keys[row : row + 1].tobytes().hex()].append(Near(component, distance))
         self._keep([(keys[order], rows.micro[order])], _Note(reach, near))
-        classes: dict[int, list[Path]] = {}
+        classes = defaultdict[int, list[Path]](list)
         for path, (segment, _) in self._segments.items():
-            classes.setdefault(segment.texts.bit_length() // 4, []).append(path)
+            classes[segment.texts.bit_length() // 4].append(path)
         for paths in classes.values():
             if len(paths) >= MERGED:
                 self._merge(paths)
 
-    def blocks(self, keys: Keys) -> Iterator[Micro]:
-        """The vectors of these texts in their order, some thousand rows at a time. Raises KeyError."""
+    def rows(self, keys: Keys) -> Iterator[Rows]:
+        """These keys with their vectors, in their order, some thousand rows at a time. Raises KeyError."""
         segments = [segment for segment, _ in self._segments.values()]
         for start in range(0, len(keys), ROWS_A_BLOCK):
             part = keys[start : start + ROWS_A_BLOCK]
@@ -88,7 +87,7 @@ class VectorCache:
                 raise KeyError(part[where < 0][:1].tobytes().hex())
             for number in np.unique(where).tolist():
                 block[where == number] = segments[number].lookup(part[where == number])
-            yield block
+            yield part, block
 
     def near(self, keys: Keys) -> Iterator[tuple[str, Near]]:
         """The values of these texts within `reach` of a rounding boundary, and some others: hex key, and how near."""
@@ -110,35 +109,24 @@ class VectorCache:
     def _merge(self, paths: Sequence[Path]) -> None:
         """Make one segment of these, in memory of a few row groups and all of their keys."""
         segments, notes = zip(*(self._segments[path] for path in paths), strict=True)
-        keys = np.concatenate([segment.keys for segment in segments])
-        owner = np.repeat(np.arange(len(segments)), [segment.texts for segment in segments])
-        distinct, first = np.unique(keys, return_index=True)
-        owner = owner[first]
-
-        def blocks() -> Iterator[Rows]:
-            for start in range(0, len(distinct), ROWS_A_BLOCK):
-                part, of = distinct[start : start + ROWS_A_BLOCK], owner[start : start + ROWS_A_BLOCK]
-                block = np.empty((len(part), self._dimension), np.int32)
-                for number in np.unique(of).tolist():
-                    block[of == number] = segments[number].lookup(part[of == number])
-                yield part, block
-
         near = {key: values for note in reversed(notes) for key, values in note.values.items()}
-        self._keep(blocks(), _Note(min(note.reach for note in notes), near))
-        for path in paths:
+        keys = np.unique(np.concatenate([segment.keys for segment in segments]))
+        merged = self._keep(self.rows(keys), _Note(min(note.reach for note in notes), near))
+        for path in {*paths} - {merged}:
             del self._segments[path]
             path.unlink(missing_ok=True)
 
-    def _keep(self, blocks: Iterable[Rows], note: _Note) -> None:
+    def _keep(self, rows: Iterable[Rows], note: _Note) -> Path:
         """Write a segment and use it. Processes write one after the other."""
         self._folder.mkdir(parents=True, exist_ok=True)
         with locked(self._folder):
             new = self._folder / "new"  # of a killed process, if it is there: without a name to be found by
             with atomic_write(new) as file:
-                write_vector_set(file, self._dimension, blocks, {NOTE: msgspec.json.encode(note)})
+                write_vector_set(file, self._dimension, rows, {NOTE: msgspec.json.encode(note)})
             path = self._folder / f"{hash_file(new).sha256}.parquet"
             new.replace(path)
         self._load(path)
+        return path
 
     def _load(self, path: Path) -> bool:
         """Use a segment if it is sound and fits; False if it is gone."""

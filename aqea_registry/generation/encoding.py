@@ -28,7 +28,7 @@ from aqea_registry.sources.pin import update_lock
 from aqea_registry.vectors.decided import DecidedValue, at_boundary, read_decided, render_decided
 from aqea_registry.vectors.margin import EncodingRecord, Margin, Spread, margin, reach
 from aqea_registry.vectors.pair_set import BadVector, Micro, normalised, to_grid
-from aqea_registry.vectors.vector_set import Keys
+from aqea_registry.vectors.vector_set import Keys, Rows
 
 MADE = "made.json"
 SAMPLE = 32  # sentences whose vectors are computed in two ways
@@ -115,16 +115,19 @@ class Vectors:
                 self._listed[value.text].append(value)
 
     def blocks(self, keys: Keys) -> Iterator[Micro]:
-        """The vectors of texts that were computed (`keys_of`) in their order, some thousand at a time, decided values in them.
+        """The vectors of texts that were computed, in their order, as `rows` has them."""
+        return (block for _, block in self.rows(keys))
+
+    def rows(self, keys: Keys) -> Iterator[Rows]:
+        """Texts that were computed (`keys_of`) with their vectors, some thousand at a time, decided values in them.
 
         Raises Refused for a decided value that is another one than these vectors allow.
         """
-        listed, start = np.array([bytes.fromhex(text) for text in self._listed], "S32"), 0
-        for block in self._cache.blocks(keys):
-            part, start = keys[start : start + len(block)], start + len(block)
+        listed = np.array([bytes.fromhex(text) for text in self._listed], "S32")
+        for part, block in self._cache.rows(keys):
             for row in np.flatnonzero(np.isin(part, listed)).tolist():
                 self._put_decided(part[row : row + 1], block[row])
-            yield block
+            yield part, block
 
     def _put_decided(self, key: Keys, vector: npt.NDArray[np.int32]) -> None:
         near = {value.component: value.distance for _, value in self._cache.near(key)}
@@ -134,13 +137,6 @@ class Vectors:
                 message = "the value that was decided is none that the pinned model can give here"
                 raise Refused.of("mismatch", f"{self._list}: {text}[{at}]", message, str(own), str(listed), hint=UNDECIDED)
             vector[at] = listed
-
-    def rows(self, keys: Keys) -> Iterator[tuple[Keys, Micro]]:
-        """The keys, ascending, and their vectors, in blocks."""
-        start = 0
-        for block in self.blocks(keys):
-            yield keys[start : start + len(block)], block
-            start += len(block)
 
     def settle(self, artefact: Artefact, keys: Keys, root: Path | None) -> Margin | None:
         """The margin of an artefact of these texts; float32 has none. Values too near to a boundary for it are decided.

@@ -160,6 +160,9 @@ def _refuse_other_pins(store: Store, tagged: Tagged, release: Release, artefacts
             if theirs is None or ours is None or (theirs.commit, theirs.digest()) != (ours.commit, ours.digest()):
                 message = "the release was made from another pin of it than this checkout has"
                 findings.append(Finding("mismatch", f"{PINS}: {name}", message))
+        if lock.decided.get(artefact.key, artefact.decided) != artefact.decided:
+            message = "the release was made with other decided values than this checkout has"
+            findings.append(Finding("mismatch", f"{PINS}: decided.{artefact.key}", message))
     if findings:
         raise Refused(f"{join_reference(store.spec, tagged.tag)}: {findings[0].message}: {findings[0].subject}", findings)
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import reduce
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -88,9 +87,12 @@ def pin_given(wanted: CatalogueEntry, files: dict[str, PinnedFile]) -> None:
 
 
 def _write(path: Path, done: Sequence[Pinned]) -> None:
-    update_lock(
-        path, lambda lock: reduce(lambda lock, pinned: lock.with_pin(pinned.group, pinned.name, pinned.pin), done, lock)
-    )
+    def change(lock: Lock) -> Lock:
+        for pinned in done:
+            lock = lock.with_pin(pinned.group, pinned.name, pinned.pin)
+        return lock
+
+    update_lock(path, change)
 
 
 def update_lock(path: Path, change: Callable[[Lock], Lock]) -> None:

@@ -35,7 +35,7 @@ def grid(micro: Micro) -> OnGrid:
 
 
 def read(cache: VectorCache, texts: list[str]) -> Micro:
-    return np.concatenate(list(cache.blocks(keys_of(texts))))
+    return np.concatenate([block for _, block in cache.rows(keys_of(texts))])
 
 
 def segments(folder: Path) -> list[Path]:
@@ -107,12 +107,23 @@ def test_many_segments_become_few_and_lose_nothing(tmp_path: Path) -> None:
     assert np.array_equal(read(other, sentences(18)), np.concatenate([rows.micro for rows in wanted[:6]]))
 
 
+def test_a_segment_that_has_all_that_others_have_stays(tmp_path: Path) -> None:
+    """What sixteen become is one of them: of sentences that other processes kept as well."""
+    cache, texts, vectors = VectorCache(tmp_path, 4), sentences(5), rows(5)
+    for mask in (31, *range(1, MERGED)):
+        chosen = [at for at in range(5) if mask >> at & 1]
+        cache.add([texts[at] for at in chosen], grid(vectors[chosen]))
+    assert len(segments(tmp_path)) == 1
+    for found in (cache, VectorCache(tmp_path, 4)):
+        assert np.array_equal(read(found, texts), vectors)
+
+
 def test_blocks_are_of_bounded_size(tmp_path: Path) -> None:
     cache = VectorCache(tmp_path, 1)
     cache.add(["x"], grid(np.array([[MICRO]], np.int32)))
-    lengths = [len(block) for block in cache.blocks(keys_of(["x"] * (2 * ROWS_A_BLOCK + 5)))]
+    lengths = [len(block) for _, block in cache.rows(keys_of(["x"] * (2 * ROWS_A_BLOCK + 5)))]
     assert lengths == [ROWS_A_BLOCK, ROWS_A_BLOCK, 5]
-    assert list(cache.blocks(keys_of([]))) == []
+    assert list(cache.rows(keys_of([]))) == []
 
 
 @given(st.lists(st.sampled_from("abcdef")))
@@ -125,7 +136,7 @@ def test_only_what_is_not_held_is_missing(tmp_path: Path) -> None:
     cache.add(["b", "d"], grid(rows(2)))
     assert cache.missing(["a", "b", "c", "a", "d", "b", "e"]) == ["a", "c", "e"]
     with pytest.raises(KeyError):
-        list(cache.blocks(keys_of(["b", "a"])))
+        list(cache.rows(keys_of(["b", "a"])))
 
 
 @pytest.mark.parametrize("damage", ["a flipped bit", "cut off", "longer", "empty"])

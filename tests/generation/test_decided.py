@@ -21,8 +21,11 @@ from aqea_registry.generation.generate import Generated, generate
 from aqea_registry.project.project import open_project
 from aqea_registry.vectors.vector_set import keys_of, write_vector_set
 from tests.helpers import METRICS, PAIRS, PINS, ROWS, edit_json, edit_rows, found, seal
+from tests.standins import stand_ins
+from tests.task_project import KEY, RESULT, VECTORS, task_made, task_project
 from tests.tools import aqea, copy_project, edit_params, run
 
+__all__ = ["stand_ins", "task_made", "task_project"]
 pytestmark = pytest.mark.weights
 
 LIST = "manifests/decided/small-minilm.json"
@@ -95,6 +98,25 @@ def test_two_machines_make_the_same_bytes_once_values_are_decided(project: Path,
     make(clone, batch=1)
     assert (clone / PAIRS).read_bytes() != made[PAIRS], "without the list"
     assert content(clone, clone, Settings(batch=1)) != wanted
+
+
+@pytest.mark.rare
+@pytest.mark.usefixtures("two_machines")
+def test_two_machines_make_the_same_vector_set_and_result(task_project: Path, tmp_path: Path) -> None:
+    """Of 16 short texts under a small model; the manifest knows them already, so the first machine is told to decide."""
+
+    def evaluate(project: Path, batch: int | None = None, *, fresh: bool = False) -> list[bytes]:
+        generate(open_project(project), "plants", "tiny", Settings(batch=batch), Silent(), fresh=fresh)
+        return [(project / path).read_bytes() for path in (VECTORS, RESULT, PINS)]
+
+    shutil.rmtree(task_project / ".aqea")  # what it knows of the spread, too
+    first = evaluate(task_project, fresh=True)
+    listed = json.loads((task_project / f"manifests/decided/{KEY}.json").read_bytes())
+    assert len(listed["values"]) > 100 and b"decided" in first[2]
+    clone = copy_project(task_project, tmp_path / "clone", without=(".aqea",))
+    assert evaluate(clone, batch=1) == first
+    edit_json(clone / PINS, lambda lock: lock.pop("decided"), indent=2)
+    assert evaluate(clone, batch=1)[0] != first[0]
 
 
 def decide(project: Path, change: Callable[[list[dict[str, Any]]], object]) -> None:
@@ -176,6 +198,9 @@ def test_lists_travel_in_releases(thin: Path, tmp_path: Path) -> None:
     assert f"decided/{Path(LIST).name}" not in {gap["what"] for gap in checked.json()["not_checked"]}
     confirmed = aqea("confirm", "oci:releases:v1", "--json", cwd=project)
     assert set(confirmed.json()["verdicts"].values()) == {"IDENTICAL"}, confirmed.out
+    edit_json(project / PINS, lambda lock: lock["decided"]["small-minilm"].update(sha256="0" * 64), indent=2)
+    other = aqea("confirm", "oci:releases:v1", "--json", cwd=project)
+    assert found(other) == {("mismatch", "pins.json: decided.small-minilm")}
     restored = tmp_path / "restored"
     assert aqea("pull", "oci:releases:v1", "--project", str(restored), cwd=project).status == 0
     for path in FILES[:4]:
