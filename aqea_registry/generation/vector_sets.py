@@ -90,7 +90,8 @@ def make_vector_set(
 
         scored = score(task, artefact, encoded)
     dimension, keys = artefact.model_entry.dimension, np.array(scored.keys, "S32")
-    (root / VIEWS).mkdir(exist_ok=True)  # of which the stage `manifest` depends, also where there are no pair sets
+    if not (root / VIEWS).exists():  # the stage `manifest` depends on the folder, in a clone of a run without pair sets, too
+        write_bytes(root / VIEWS / ".gitignore", b"")
     with atomic_write(root / artefact.vectors) as file:
         content = write_vector_set(file, dimension, vectors.rows(keys))
     write_bytes(root / artefact.metrics, _text(artefact, scored, content))

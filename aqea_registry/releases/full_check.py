@@ -341,7 +341,8 @@ def _rows(
     given = [NotChecked(f"the making of {key}", made.remark) for key, made in opened.artefacts.items() if made.remark]
     said += given if rows is None else ()  # else they are named below
     if rows is None or not opened.artefacts:
-        why = "none was asked for: --rows N" if opened.artefacts else "the release has no catalogue to make them from"
+        lacking = "it has no pair sets" if opened.catalogue else "the release has no catalogue to make them from"
+        why = "none was asked for: --rows N" if opened.artefacts else lacking
         said.append(NotChecked(f"{plural(sum(sizes.values()), 'row')}, and the models and data that they are made from", why))
         return None, CannotCheck(f"no row can be made again: {why}", "confirm it, in its project") if rows else None
     for key in pair_sets:

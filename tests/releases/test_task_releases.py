@@ -48,6 +48,7 @@ def test_a_full_check_computes_the_result_again_without_the_model(released: Path
     answer = result.json()
     assert (result.status, found(result)) == (0, set())
     assert answer["vector_sets"][KEY]["texts"] == 16
+    assert "urn:aqea-registry:vector-set:1" in str(answer["statements"])
     assert [gap["what"] for gap in answer["not_checked"] if KEY in gap["what"]] == [f"the making of {KEY}"]
 
 
