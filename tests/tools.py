@@ -28,6 +28,7 @@ import pytest
 import yaml
 
 from tests.forked import NOBODYS, fork_program
+from tests.small_run import keep_the_pair_set
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
@@ -285,8 +286,11 @@ LARGE = (
 LEFT_OUT = ("aqea_registry/", "tests/", "examples/")
 
 
-def copy_checkout(target: Path) -> None:
-    """The project of this checkout, without the examples, as git would commit it now, as a repository of its own."""
+def copy_checkout(target: Path, *, whole: bool = False) -> None:
+    """The project of this checkout, without the examples, as git would commit it now, as a repository of its own.
+
+    It makes the pair set alone, unless the `whole` run is wanted.
+    """
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True
     )
@@ -294,6 +298,8 @@ def copy_checkout(target: Path) -> None:
         if (ROOT / name).is_file() and not name.startswith(LEFT_OUT):
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target / name)
+    if not whole:
+        keep_the_pair_set(target)
     identity = ("-c", "user.name=tests", "-c", "user.email=tests@example.org")
     commit = (*identity, "commit", "-q", "-m", "Copy the checkout")
     for words in (("init", "-q", "--template="), ("add", "-A"), commit, ("repack", "-adq")):
