@@ -13,12 +13,11 @@ import pytest
 
 from aqea_registry.base.files import hash_file
 from aqea_registry.base.sha256_list import parse_list
-from tests import sampling
 from tests.generation.test_generate import AVX2, SSE
 from tests.helpers import MANIFEST
 from tests.tools import copy_checkout, run
 
-pytestmark = pytest.mark.weights
+pytestmark = [pytest.mark.weights, pytest.mark.rare]
 
 PROGRAM = """\
 import sys
@@ -49,9 +48,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_sets_of_the_run_are_the_committed_ones_under_every_arrangement(whole: Path) -> None:
     committed = parse_list((whole / MANIFEST).read_bytes(), MANIFEST).entries
-    for name in sampling.sample(ARRANGEMENTS, share=0.1, name="tasks"):
-        block, words, env = ARRANGEMENTS[name]
-        for dataset, ending in SETS.items() if sampling.everything() else (("household", "vectors.parquet"),):
+    for name, (block, words, env) in ARRANGEMENTS.items():
+        for dataset, ending in SETS.items():
             made = (f"training/data/{dataset}_minilm_384d_{ending}", f"metrics/{dataset}-minilm.json")
             command = ("generate", dataset, "minilm", "--fresh", "-q", *words)
             result = run(sys.executable, "-c", PROGRAM, str(block), *command, cwd=whole, env=env, timeout=900)
