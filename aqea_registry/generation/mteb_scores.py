@@ -40,9 +40,8 @@ def evaluate(task: AbsTask, model: CanonicalModel) -> Scores:
     task.rng_state, task.np_rng = _set_seed(task.seed)  # a task that was evaluated before has moved them on
     with _quietly(model, threads=1 if task.metadata.type in TRAINED else None):
         scores = {split: task.evaluate(model, split, encode_kwargs={"show_progress_bar": False}) for split in task.eval_splits}
-    found = _plain(scores)
-    assert isinstance(found, dict)
-    return found
+    plain: Scores = _plain(scores)
+    return plain
 
 
 def result_text(
@@ -91,7 +90,7 @@ def _quietly(model: CanonicalModel, threads: int | None) -> Iterator[None]:
         limited.restore_original_limits()
 
 
-def _plain(value: object) -> object:
+def _plain(value: object) -> Any:
     """The same in Python's own types; None for what is not a number."""
     if isinstance(value, Mapping):
         return {str(key): _plain(inner) for key, inner in value.items()}

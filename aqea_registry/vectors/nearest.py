@@ -46,12 +46,6 @@ def order(dots: Whole, norms: Whole) -> Columns:
     return found
 
 
-def ranked(dots: Whole, norms: Whole, query_norm: np.float64) -> Ranked:
-    """The order of one query's documents, and their cosines in it, which never rise."""
-    found = order(dots, norms)
-    return found, np.minimum.accumulate(cosine(dots[found], norms[found], query_norm))
-
-
 def best(dots: Whole, norms: Whole, k: int) -> Columns:
     """Of each row of `dots` (queries x documents) the columns of the k nearest, ascending (queries x k at most)."""
     if dots.shape[1] <= k:
@@ -79,9 +73,9 @@ def nearest(queries: Whole, blocks: Iterable[Whole], k: int) -> Iterator[Ranked]
             at = np.concatenate([kept[part][1], columns.astype(np.int32) + np.int32(before)], axis=1)
             columns = best(dots, norms[at], k)
             kept[part] = np.take_along_axis(dots, columns, axis=1), np.take_along_axis(at, columns, axis=1)
-    for dots, at, norm in zip(*(chain.from_iterable(parts) for parts in zip(*kept, strict=True)), own, strict=True):
-        found, scores = ranked(dots, norms[at], norm)
-        yield at[found], scores
+    for (dots, at), norm in zip(chain.from_iterable(zip(*part, strict=True) for part in kept), own, strict=True):
+        found = order(dots, norms[at])
+        yield at[found], np.minimum.accumulate(cosine(dots[found], norms[at[found]], norm))  # no rounding makes them rise
 
 
 def _parts(rows: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:

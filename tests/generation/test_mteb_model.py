@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
 from hashlib import sha256
 from typing import Any
@@ -21,7 +21,7 @@ from aqea_registry.vectors.scores import metrics, products
 from tests.tools import ROOT, run
 
 SETS = {"garden-retrieval": "MockRetrievalTask", "household-reranking": "MockRerankingTask"}  # with true ties, in data/
-SOME = (*SETS, "MockPairClassificationTask", "MockClusteringTask")
+SOME = ("household-reranking", "MockRetrievalTask", "MockPairClassificationTask", "MockClusteringTask")
 
 
 @cache
@@ -100,22 +100,25 @@ def test_mteb_accepts_the_model_for_every_kind_of_text_task() -> None:
     assert {name for name, status in results.items() if status} >= tasks().keys()
 
 
-def test_a_task_that_trains_has_one_thread_and_its_vectors_have_all() -> None:
-    seen: list[set[int]] = []
+@pytest.mark.parametrize(("name", "trains"), [("MockClusteringTask", True), ("MockSTSTask", False)])
+def test_a_task_that_trains_has_one_thread_and_its_vectors_have_all(
+    name: str, trains: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, seen = tasks()[name], []
 
-    def threads() -> set[int]:
-        return {pool["num_threads"] for pool in ThreadpoolController().info()}
+    def watched(called: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            seen.append({pool["num_threads"] for pool in ThreadpoolController().info()})
+            return called(*arguments, **options)
 
-    def watched(texts: Sequence[str]) -> Micro:
-        seen.append(threads())
-        return vectors_of(texts)
+        return call
 
+    monkeypatch.setattr(task, "evaluate", watched(task.evaluate))
     with threadpool_limits(2):
-        before = threads()
-        evaluate(tasks()["MockClusteringTask"], CanonicalModel(watched, lambda *_: "", "own/model", "1" * 40))
-        assert threads() == before
-    assert seen
-    assert set(map(frozenset, seen)) == {frozenset(before)}
+        evaluate(task, CanonicalModel(watched(vectors_of), lambda *_: "", "own/model", "1" * 40))
+        watched(print)(end="")
+    assert seen == [{1} if trains else {2}, *[{2}] * (len(seen) - 1)]
+    assert len(seen) > 2
 
 
 def corpus() -> tuple[Any, dict[str, list[int]]]:

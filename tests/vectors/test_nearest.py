@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aqea_registry.vectors import nearest as nearest_module
-from aqea_registry.vectors.nearest import Whole, nearest, order, ranked
+from aqea_registry.vectors.nearest import Whole, nearest, order
 
 SMALL = st.lists(st.tuples(*[st.integers(-3, 3)] * 3).filter(any), min_size=1, max_size=25)
 
@@ -49,9 +49,6 @@ def test_equal_cosines_are_equal_where_floats_say_otherwise() -> None:
     dots, norms = np.array([1.0, 3.0, 0.0]), np.array([2.0, 18.0, 1.0])
     assert (dots / np.sqrt(norms)).argmax() == 1
     assert order(dots, norms).tolist() == [0, 1, 2]
-    numbers, scores = ranked(dots, norms, np.float64(1))
-    assert numbers.tolist() == [0, 1, 2]
-    assert scores[0] == scores[1]
 
 
 def test_vectors_too_long_for_exact_products_are_refused() -> None:
