@@ -104,7 +104,7 @@ def known_names(folder: Path, kinds: Collection[str]) -> list[str]:
     names: dict[str, Collection[str]] = {
         "datasets": project.params.datasets,
         "models": project.params.models,
-        "artefacts": project.artefacts,
+        "artefacts": project.run.made,
         "files": [artefact.pairs for artefact in project.artefacts.values()],
         "ledgers": [path.stem for path in (project.root / FOLDER).glob("*.yaml")],
         "tags": [receipt.tag for _, receipt in all_receipts(project.root, project.params.publish.stores)],

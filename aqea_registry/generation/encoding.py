@@ -102,7 +102,7 @@ class Vectors:
             if reach(self.spread) > within:  # of what is kept it may not be known which values are near to a boundary
                 self._open()
                 new = self._cache.missing(sentences)
-        expected = max(of, len(new)) if first else 0
+        expected = max(of * len(new) // len(sentences), len(new)) if first else 0  # of others as many are kept
         _encode(self._model, self._encoder, new, self._caches, self._report, self._label, expected)
         self.encoded += len(new)
 
