@@ -81,7 +81,7 @@ def test_releases_lists_stores_and_shows_one(published: Path, tmp_path: Path) ->
     assert [release["files"] for release in aqea("releases", "--json", cwd=published).json()["releases"]] == [19, 14]
     assert aqea("releases", "oci:releases:v3", cwd=tmp_path).status == 3
     assert aqea("releases", "nonsense:v1", cwd=tmp_path).status == 2
-    assert "no release in oci:nowhere" in aqea("releases", "oci:nowhere", cwd=tmp_path).out
+    assert "oci:nowhere: there is no such folder" in aqea("releases", "oci:nowhere", cwd=tmp_path).err
 
 
 @pytest.mark.weights
