@@ -160,22 +160,26 @@ def docs(shell: Shell, page: str | None) -> Outcome:
 
 
 @command
-@examples("compare v1 v2", "compare training/data ../other/training/data", "compare old_pairs.json new_pairs.json")
+@examples("compare v1 v2", "compare training/data ../other/training/data", "compare old_pairs.json new_pairs.json --diagnose")
 @click.argument("before", metavar="A", shell_complete=complete("tags", "paths"))
 @click.argument("after", metavar="B", shell_complete=complete("tags", "paths"))
 @click.option("--deep", is_flag=True, help="Of two releases, fetch and compare every file that differs.")
+@click.option("--diagnose", is_flag=True, help="Find the cause of a difference by encoding some sentences in every likely way.")
 @click.option("--bound", type=click.FloatRange(0, min_open=True), help="How far a component of a unit vector may be off.")
-def compare(shell: Shell, before: str, after: str, deep: bool, bound: float | None) -> Outcome:
+def compare(shell: Shell, before: str, after: str, deep: bool, diagnose: bool, bound: float | None) -> Outcome:
     """Compare A with B: two files with pair sets, two vector sets, folders, or releases (STORE-REF or tag), in any mixture.
 
     IDENTICAL: the same bytes. SAME CONTENT: the same numbers in another container. EQUIVALENT: no printed number depends on
     the difference. DIVERGED: what differs and why, exit status 1. Of two releases, files, scores and pins are compared.
     """
+    from aqea_registry.base.extras import require
     from aqea_registry.comparison.compare import compare as operation
     from aqea_registry.comparison.verdict import BOUND, PairSetComparison
 
+    if diagnose:
+        require("generation")
     before, after = shell.meant(before), shell.meant(after)
-    found = operation(before, after, shell.directory, shell.report, deep=deep, bound=bound or BOUND)
+    found = operation(before, after, shell.directory, shell.report, deep=deep, diagnose=diagnose, bound=bound or BOUND)
 
     import msgspec
 

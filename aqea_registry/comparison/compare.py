@@ -16,6 +16,7 @@ from aqea_registry.comparison import trees
 from aqea_registry.comparison.pair_files import NamedFile, claimed_by, compare_files
 from aqea_registry.comparison.trees import Change, Contents, FileComparison, Tree
 from aqea_registry.comparison.verdict import BOUND, PairSetComparison, Verdict, worst_of
+from aqea_registry.project.project import open_project
 from aqea_registry.stores.open_store import find, open_store
 from aqea_registry.stores.port import Store, Tagged
 from aqea_registry.vectors.containers.open_pairs import open_pairs
@@ -38,13 +39,13 @@ class TreeComparison(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def compare(
-    before: str, after: str, root: Path, report: Reporter, *, deep: bool = False, bound: float = BOUND
+    before: str, after: str, root: Path, report: Reporter, *, deep: bool = False, diagnose: bool = False, bound: float = BOUND
 ) -> PairSetComparison | TreeComparison:
     """Compare two STORE-REFs, folders or files, relative to `root`; of a tree and a file, the tree's file of that name.
 
-    Of two releases only scores and pins are fetched; `deep` fetches every file that differs. `bound` is how far a component of
-    a unit vector may be off. Raises BadConfiguration, CannotCheck, and Refused for bytes that do not have their digest, or are
-    malformed.
+    Of two releases only scores and pins are fetched; `deep` fetches every file that differs. `diagnose` encodes sentences to
+    find the cause of a difference; `bound` is how far a component of a unit vector may be off. Raises BadConfiguration,
+    CannotCheck, and Refused for bytes that do not have their digest, or are malformed.
     """
     released = None
     if is_reference(before) and is_reference(after):
@@ -57,7 +58,14 @@ def compare(
             files = trees.compare_trees(first, second, report, claimed_by(root), bound)
             verdict = worst_of([file.verdict for file in files])
             return msgspec.structs.replace(released or TreeComparison(verdict=verdict), verdict=verdict, files=files)
-        return compare_files(_file(first, second), _file(second, first), report, claimed_by(root), bound)
+        pair = _file(first, second), _file(second, first)
+        found, compared = compare_files(*pair, report, claimed_by(root), bound)
+        if diagnose and compared is not None and found.verdict == "DIVERGED":
+            from aqea_registry.comparison.causes import try_causes
+
+            project = open_project(root)
+            found = try_causes(project.artefacts, project.catalogue, found, compared, pair, report)
+        return found
 
 
 def _compare_releases(before: str, after: str, root: Path, report: Reporter, *, deep: bool) -> TreeComparison:

@@ -2,7 +2,7 @@
 
 From the numbers of two files some causes follow: order, exchanged columns, scale, labels, storage. Others leave a trace that
 several causes share: a prefix and another pooling both move every vector. Then the diagnosis names the class and the causes
-that fit, the likeliest first, and no single one; only encoding the sentences again can distinguish them.
+that fit, the likeliest first, and no single one; only encoding the sentences again can distinguish them (`causes`).
 """
 
 from collections.abc import Callable, Sequence

@@ -40,7 +40,7 @@ Kind = Literal[
     "model",  # unrelated vectors, related similarities
     "everything",  # nothing in common was found
 ]
-Basis = Literal["shown", "suggested"]
+Basis = Literal["shown", "suggested", "reproduced"]
 
 NAMED = 5  # row numbers that are listed of many
 SHUFFLES = 50
@@ -56,7 +56,8 @@ EXACT_ROWS = 50_000  # exact integers of more rows than this take longer than al
 class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     """A kind of difference and what supports it.
 
-    `shown` follows from the numbers of both files; `suggested` fits them, as do the other `candidates`.
+    `shown` follows from the numbers of both files; `suggested` fits them, as do the other `candidates`; `reproduced` was
+    found by encoding sentences that way, which gave the other file's vectors.
     """
 
     kind: Kind

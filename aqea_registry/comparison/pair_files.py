@@ -49,8 +49,10 @@ Claimed = Callable[[PairSetFile, Scored | None], Sequence[ComparedNumber]]
 
 def compare_files(
     before: NamedFile, after: NamedFile, report: Reporter, claimed: Claimed = lambda *_: (), bound: float = BOUND
-) -> PairSetComparison:
+) -> tuple[PairSetComparison, Compared | None]:
     """Compare two files with pair sets in any container, or two vector sets.
+
+    Also returns what was measured of pair sets with different bytes.
 
     `bound` is how far a component of a unit vector may be off. Raises Refused for a malformed file, BadConfiguration for one
     that holds no pair set, OSError.
@@ -60,9 +62,9 @@ def compare_files(
             raise Refused(finding.message, [finding])
     sides = _hashed((before, after), report)
     if sides[0].sha256 == sides[1].sha256:
-        return PairSetComparison(verdict="IDENTICAL", before=sides[0], after=sides[1], bound=bound)
+        return PairSetComparison(verdict="IDENTICAL", before=sides[0], after=sides[1], bound=bound), None
     if (vector_sets := both_vector_sets(before.path, after.path)) is not None:
-        return _of_vector_sets(*vector_sets, sides, bound)
+        return _of_vector_sets(*vector_sets, sides, bound), None
     with open_pairs(*before) as first, open_pairs(*after) as second:
         sides = [
             msgspec.structs.replace(side, container=file.container, dataset=file.header.dataset, model=file.header.model)
@@ -83,7 +85,7 @@ def compare_files(
         verdict = decide(compared, sides[0], sides[1], both, claimed(_named(sides, measured.before.dimension), both))
         if verdict.verdict == "SAME CONTENT" and measured.before.is_canonical:
             verdict = _with_content(verdict, first, compared)
-        return verdict
+        return verdict, compared
 
 
 def _of_vector_sets(first: VectorSet, second: VectorSet, sides: list[PairSetFile], bound: float) -> PairSetComparison:
@@ -153,7 +155,7 @@ def claimed_by(root: Path) -> Claimed:
     bound = {name: resolve_results(ledger, project.params, project.lock) for name, ledger in ledgers.items()}
 
     def claimed(file: PairSetFile, scores: Scored | None) -> Sequence[ComparedNumber]:
-        key = _run_key(project.artefacts, file)
+        key = run_key(project.artefacts, file)
         if key is None or scores is None:
             return ()
         return [number for name, ledger in ledgers.items() for number in _numbers(bound[name], key, name, ledger, *scores.kept)]
@@ -161,7 +163,7 @@ def claimed_by(root: Path) -> Claimed:
     return claimed
 
 
-def _run_key(run: Mapping[str, RunArtefact], file: PairSetFile) -> str | None:
+def run_key(run: Mapping[str, RunArtefact], file: PairSetFile) -> str | None:
     """The pair set of the run that a file says it is."""
     for key, artefact in run.items():
         model = artefact.model_entry

@@ -87,7 +87,7 @@ def compare_trees(
             return answer(message=OTHER_BYTES)
         old, new = (NamedFile(tree.fetch(path), f"{tree.name}: {path}") for tree, path in ((before, first), (after, second)))
         try:
-            found = compare_files(old, new, report, claimed, bound)
+            found, _ = compare_files(old, new, report, claimed, bound)
         except BadConfiguration:
             return answer(message=OTHER_BYTES)
         except Refused as error:

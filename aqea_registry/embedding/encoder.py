@@ -107,7 +107,7 @@ class Encoder:
         else:
             refuse_code(folder)
         self._settings = settings
-        self._model: Any = SentenceTransformer(
+        self.model: Any = SentenceTransformer(
             str(folder),
             device=settings.device,
             local_files_only=True,
@@ -116,11 +116,11 @@ class Encoder:
         )
         _refuse_missing_weights(folder, entry)
         if entry.max_tokens:
-            self._model.max_seq_length = entry.max_tokens
-        self._model.to(dtype).eval()
+            self.model.max_seq_length = entry.max_tokens
+        self.model.to(dtype).eval()
         self._guard = precision == "canonical"
         if self._guard:
-            recompute_buffers(self._model)
+            recompute_buffers(self.model)
 
     def encode(self, sentences: Sequence[str]) -> Iterator[Encoded]:
         """Yield the vectors of all sentences, batch by batch, in an order that suits the machine."""
@@ -133,7 +133,7 @@ class Encoder:
         import torch
 
         with _offline():
-            features = self._model.preprocess([sentences[position] for position in window])
+            features = self.model.preprocess([sentences[position] for position in window])
         mask = features["attention_mask"].bool()
         lengths = mask.sum(dim=1)
         for length in torch.unique(lengths).tolist():
@@ -152,10 +152,10 @@ class Encoder:
         features = {key: value.to(self._settings.device) if hasattr(value, "to") else value for key, value in features.items()}
         with torch.inference_mode():
             if not self._guard:
-                vectors = self._model(features)["sentence_embedding"]
+                vectors = self.model(features)["sentence_embedding"]
             else:
                 with Float64() as guard:
-                    vectors = self._model(features)["sentence_embedding"]
+                    vectors = self.model(features)["sentence_embedding"]
                 # The guard costs some microseconds an operation. A model that never asked for less can do without it.
                 self._guard = guard.requests > 0
         result: npt.NDArray[np.floating] = vectors.cpu().numpy()

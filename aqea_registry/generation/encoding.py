@@ -326,12 +326,14 @@ def _join(parts: Sequence[Encoded]) -> Encoded:
     return Encoded(positions, np.concatenate([part.vectors for part in parts]))
 
 
-def pinned_model(model: CatalogueEntry, run: Collection[Artefact], report: Reporter, *, root: Path | None = None) -> ModelInUse:
-    """A model as this run uses it, and its pinned files. Raises RegistryError.
+def pinned_model(
+    model: CatalogueEntry, run: Collection[Artefact], report: Reporter, *, local_only: bool = False, root: Path | None = None
+) -> ModelInUse:
+    """A model as this run uses it, and its pinned files; with `local_only`, from this machine alone. Raises RegistryError.
 
     Its vectors are kept below `root` (default: the project's).
     """
-    entry, (pin, folder) = model.entry, pinned_files(model, report)
+    entry, (pin, folder) = model.entry, pinned_files(model, report, local_only)
     assert isinstance(entry, Model)
     others = (artefact.model_entry for artefact in run)
     same = {other.dimension for other in others if _full_vectors(other) == _full_vectors(entry)}

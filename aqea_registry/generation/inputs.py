@@ -27,9 +27,9 @@ from aqea_registry.vectors.pair_set import Malformed, Micro
 Matrices = Callable[[int], Iterator[Micro]]  # the rows of one of the two matrices in blocks, as often as they are asked for
 
 
-def pinned_rows(dataset: CatalogueEntry, report: Reporter) -> Rows:
-    """A dataset's rows out of its pinned files. Raises RegistryError."""
-    entry, (pin, folder) = completed(dataset).entry, pinned_files(dataset, report)
+def pinned_rows(dataset: CatalogueEntry, report: Reporter, *, local_only: bool = False) -> Rows:
+    """A dataset's rows out of its pinned files; with `local_only`, from this machine alone. Raises RegistryError."""
+    entry, (pin, folder) = completed(dataset).entry, pinned_files(dataset, report, local_only)
     assert isinstance(entry, Dataset)
     if not reads_rows(dataset.name, entry):
         message = f"params.yaml: {dataset.name}: a pair set is of one subset of an STS task, and {entry.mteb} is not that"
@@ -41,10 +41,13 @@ def pinned_rows(dataset: CatalogueEntry, report: Reporter) -> Rows:
     return rows
 
 
-def pinned_files(wanted: CatalogueEntry, report: Reporter) -> tuple[Pin, Path]:
+def pinned_files(wanted: CatalogueEntry, report: Reporter, local_only: bool) -> tuple[Pin, Path]:
     """The pin of a catalogue entry, and a folder with exactly the files that it names."""
     pin = require_pin(wanted.name, wanted.entry, wanted.pin)
-    return pin, fetch(wanted.name, pin, sources_of(wanted, pin.commit), wanted.root / CACHE / "pinned", report)
+    sources = sources_of(wanted, pin.commit)
+    if local_only:
+        sources = [source for source in sources if source.present() and source.local(min(pin.files)) is not None]
+    return pin, fetch(wanted.name, pin, sources, wanted.root / CACHE / "pinned", report)
 
 
 @contextmanager

@@ -122,7 +122,7 @@ def make_vector_set(
 def opened_task(dataset: CatalogueEntry, report: Reporter) -> Iterator[Any]:
     """MTEB's task over a dataset's pinned files. Raises RegistryError."""
     require("a task of MTEB")
-    _, folder = pinned_files(dataset, report)
+    _, folder = pinned_files(dataset, report, False)
     with open_task(dataset, folder, report) as task:
         yield task
 

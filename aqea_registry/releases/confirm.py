@@ -182,7 +182,7 @@ def _confirmed(
     verdict: Verdict = "DIVERGED" if differing else "IDENTICAL"
     if differing and ours == artefact.file:
         theirs, again = NamedFile(released.fetch(path), f"{released.name}: {path}"), NamedFile(scratch / ours, ours)
-        verdict = compare_files(theirs, again, report, claimed_by(project.root)).verdict
+        verdict = compare_files(theirs, again, report, claimed_by(project.root))[0].verdict
     return Confirmed(
         verdict=verdict,
         released=released.files[path],

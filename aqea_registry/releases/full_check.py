@@ -275,7 +275,7 @@ def _views(opened: _Opened, report: Reporter) -> Iterator[Said]:
                 continue
             both = NamedFile(opened.root / pairs, pairs), NamedFile(opened.root / path, path)
             try:
-                found = compare_files(*both, report)
+                found, _ = compare_files(*both, report)
                 if found.verdict not in ("IDENTICAL", "SAME CONTENT"):
                     message = f"it has not the rows of {PurePath(pairs).name}: {summary(found)}"
                     yield _of_release(Finding("mismatch", path, message))

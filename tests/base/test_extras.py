@@ -53,6 +53,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
 VERBS = {
     "generate d m": GENERATE + TORCH,
     "export pairs.json --format parquet": GENERATE,
+    "compare a.json b.json --diagnose": GENERATE + TORCH,
     "confirm oci:releases:v1": GENERATE + TORCH,
     "mark --tag v1 --to hf://datasets/o/n --withdrawn --reason r": STORES,
     "claims export --format model-index": STORES,

@@ -24,6 +24,7 @@ from aqea_registry.stores.oci_layout import Layout
 from aqea_registry.stores.release import build
 from aqea_registry.vectors.pair_set import MICRO, Header
 from aqea_registry.vectors.scores import metrics, products
+from tests import sampling
 from tests.helpers import PAIRS, ROWS, edit_rows, model_folder
 from tests.pair_sets import Pairs, parse, render
 from tests.tools import BIN, aqea, copy_checkout, environment, run
@@ -163,10 +164,10 @@ def few_rows(vectors: Values) -> Values:
 
 
 class Wrong(NamedTuple):
-    """A set made wrongly: how, the diagnosis, and what it names as fitting where the numbers do not suffice."""
+    """A set made wrongly: how, and the diagnosis from the numbers alone; where they do not suffice, with sentences encoded."""
 
     numbers: str
-    fits: str | None = None
+    encoded: str | None = None
     run: Mapping[str, Any] = {}
     change: Callable[[Values], Values] = np.asarray
     scores: Callable[[list[float]], Sequence[float]] = list
@@ -230,13 +231,35 @@ def test_float32_is_equivalent_with_figures(few: Project, pinned: Path, rough: V
         assert [one.same for one in found.numbers] == [True] * 6
 
 
+ENCODED = [name for name, how in WRONG.items() if how.encoded is not None]
+TRIED = [name for name in WRONG if name not in ENCODED] + sampling.sample(ENCODED, share=0.4, name="encoded")
+
+
 @pytest.mark.weights
-@pytest.mark.parametrize("name", WRONG)
+@pytest.mark.parametrize("name", TRIED)
 def test_each_wrong_way_is_told(few: Project, pinned: Path, wrong: dict[str, Path], name: str) -> None:
-    numbers, fits = WRONG[name].numbers, WRONG[name].fits
+    numbers, encoded = WRONG[name].numbers, WRONG[name].encoded
     found = pair_set(pinned, wrong[name], few.root)
     assert (found.verdict, found.diagnoses[0].kind) == ("DIVERGED", numbers)
-    assert fits in (None, numbers, *found.diagnoses[0].candidates)
+    if encoded is None:
+        return
+    assert encoded == numbers or encoded in found.diagnoses[0].candidates
+    turned = name == "cut off at 32 tokens"
+    closer = pair_set(*((wrong[name], pinned) if turned else (pinned, wrong[name])), few.root, diagnose=True)
+    first = closer.diagnoses[0]
+    assert (closer.verdict, first.kind, first.basis) == ("DIVERGED", encoded, "reproduced")
+    assert first.message.endswith(f"gives the {'first' if turned else 'second'} file's vectors")
+
+
+@pytest.mark.weights
+def test_what_no_cause_gives_is_said(few: Project, pinned: Path, wrong: dict[str, Path]) -> None:
+    found = pair_set(pinned, wrong["a few rows"], few.root, diagnose=True)
+    assert (found.diagnoses[0].kind, found.diagnoses[0].basis) == ("rows", "suggested")
+    assert (
+        "causes were tried, and none gives the second" in found.notes[-1] and "as pinned they give the first" in found.notes[-1]
+    )
+    found = pair_set(pinned, wrong["shuffled"], few.root, diagnose=True)
+    assert "no sentence was encoded" in found.notes[-1]
 
 
 @pytest.mark.weights
@@ -472,6 +495,7 @@ def test_the_command_line(tmp_path: Path) -> None:
         (("a.json", "notes.txt"), 2, "notes.txt holds no pair set"),
         (("a.json", "half.json"), 1, "half.json"),
         (("a.json", "pipe"), 3, "not a regular file"),
+        (("a.json", "b.json", "--diagnose"), 2, "not a project"),
         (("oci:store:v1", "a.json"), 3, "oci:store"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
