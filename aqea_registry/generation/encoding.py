@@ -26,7 +26,7 @@ from aqea_registry.project.params import WRITTEN, Model
 from aqea_registry.project.project import CACHE
 from aqea_registry.sources.pin import update_lock
 from aqea_registry.vectors.decided import DecidedValue, at_boundary, read_decided, render_decided
-from aqea_registry.vectors.margin import EncodingRecord, Margin, Spread, margin, reach
+from aqea_registry.vectors.margin import EncodingRecord, Machine, Margin, Spread, margin, reach
 from aqea_registry.vectors.pair_set import BadVector, Micro, normalised, to_grid
 from aqea_registry.vectors.vector_set import Keys, Rows
 
@@ -77,6 +77,11 @@ class Vectors:
     def spread(self) -> Spread | None:
         """How far two arrangements differed on the machine that last computed some."""
         return self.made.spread if self.made else None
+
+    @property
+    def machine(self) -> Machine | None:
+        """The machine that last computed some, where that is known."""
+        return self.made.machine if self.made else None
 
     @property
     def method(self) -> str:

@@ -3,7 +3,6 @@
 The vectors of its sentences under the pinned model are kept ones where there are any, new ones where not.
 """
 
-import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -21,6 +20,7 @@ from aqea_registry.generation.inputs import Matrices, given_vectors, pinned_rows
 from aqea_registry.generation.vector_sets import Evaluated, make_vector_set
 from aqea_registry.project.artefact import RunArtefact, VectorSetArtefact, metrics_text, plot_text
 from aqea_registry.project.project import Project
+from aqea_registry.sources.rows import Rows
 from aqea_registry.vectors.containers import pair_json
 from aqea_registry.vectors.containers.open_pairs import write_aqed, write_parquet
 from aqea_registry.vectors.exact import Undefined
@@ -59,46 +59,51 @@ def generate(
     """Make the pair set of a dataset under a model, or a task's vector set and result, as `params.yaml` has it in its run.
 
     `fresh` forgets vectors that were computed before; a folder `elsewhere` takes the project's place for files and vectors.
-    Raises Refused for bytes, rows or vectors that are not as they must be; then none of the set's files was touched.
+    Raises Refused for bytes, rows or vectors that are not as they must be; then no file was touched.
     """
     started, root = now(), elsewhere or project.root
     project.params.check_versions("vectors", "view")
-    artefact, run = project.run.made[project.params.artefact_key(dataset, model)], project.run.made
-    if isinstance(artefact, VectorSetArtefact):
-        inputs = project.catalogue[dataset], project.catalogue[model]
-        listed = project.run.manifest.digests.get(artefact.metrics)
-        return make_vector_set(root, artefact, inputs, list(run.values()), settings, report, listed, fresh=fresh)
+    run, listed = project.run.made, project.run.manifest.digests
+    artefact, inputs = run[project.params.artefact_key(dataset, model)], (project.catalogue[dataset], project.catalogue[model])
     artefact.required_pins()  # refused before anything is read
-    listed = project.run.manifest.digests.get(artefact.pairs)
-    rows = pinned_rows(project.catalogue[dataset], report)  # before the model, which may be gigabytes
+    if isinstance(artefact, VectorSetArtefact):
+        return make_vector_set(
+            root, artefact, inputs, [*run.values()], settings, report, listed.get(artefact.metrics), fresh=fresh
+        )
+    rows = pinned_rows(inputs[0], report)  # before the model, which may be gigabytes
     if artefact.precision == "given":
-        with given_vectors(artefact, project.catalogue[model], listed, rows.scores, report) as matrices:
+        with given_vectors(artefact, inputs[1], listed.get(artefact.pairs), rows.scores, report) as matrices:
             made = _write(root, artefact, matrices, rows.scores)
         if project.params.versions is not None:
             export(project, artefact.pairs, "parquet")
         return made
-    encoder = pinned_model(project.catalogue[model], run.values(), report, root=root)
-    prefix = artefact.model_entry.prefix_for(artefact.dataset_entry.task)
-    first, second = ([prefix + text for text in texts] for texts in (rows.sentences1, rows.sentences2))
+    encoder = pinned_model(inputs[1], run.values(), report, root=root)
+    first, second = _as_seen(artefact, rows)
     label = f"encode {artefact.key} ({list(run).index(artefact.key) + 1} of {len(run)})"
-    vectors = vectors_of(encoder, itertools.chain(first, second), settings, report, label=label, fresh=fresh)
+    vectors = vectors_of(encoder, [*first, *second], settings, report, label=label, fresh=fresh)
     vectors.use_decided(project.root, artefact)
-    keys = [keys_of(texts) for texts in (first, second)]
+    keys = keys_of(first), keys_of(second)
     made = _write(root, artefact, lambda which: vectors.blocks(keys[which]), rows.scores)
     if project.params.versions is not None and elsewhere is None:
         export(project, artefact.pairs, "parquet")
     files = {path: hash_file(root / path).sha256 for path in artefact.stated}
-    new = elsewhere is None and (fresh or files[artefact.pairs] != listed)
+    new = elsewhere is None and (fresh or files[artefact.pairs] != listed.get(artefact.pairs))
     margin = vectors.settle(artefact, np.concatenate(keys), root if new else None)
-    if vectors.made is not None:  # without a machine there is nothing to state
-        write_statement(root, artefact, files, vectors.made.machine, margin, started)
+    if vectors.machine is not None:  # without it there is nothing to state
+        write_statement(root, artefact, files, vectors.machine, margin, started)
     return msgspec.structs.replace(
         made,
         encoded=vectors.encoded,
         reused=len({*first, *second}) - vectors.encoded,
         margin=margin,
-        machine=vectors.made.machine if vectors.made else None,
+        machine=vectors.machine,
     )
+
+
+def _as_seen(artefact: RunArtefact, rows: Rows) -> tuple[list[str], list[str]]:
+    """The sentences of rows as the model sees them, prefix included."""
+    prefix = artefact.model_entry.prefix_for(artefact.dataset_entry.task)
+    return [prefix + text for text in rows.sentences1], [prefix + text for text in rows.sentences2]
 
 
 def _write(root: Path, artefact: RunArtefact, matrices: Matrices, graded: Sequence[float]) -> Generated:

@@ -75,7 +75,6 @@ def make_vector_set(
     `listed` is the sha256 of the result in the manifest. Raises Refused; then none of the files was touched.
     """
     started, (dataset, model) = now(), inputs
-    artefact.required_pins()  # refused before anything is read
     if artefact.precision != "canonical":
         raise BadConfiguration("params.yaml: a vector set has canonical vectors alone", "set precision: canonical")
     with opened_task(dataset, report) as task:
@@ -98,19 +97,25 @@ def make_vector_set(
     files = {path: hash_file(root / path).sha256 for path in artefact.stated}
     new = root == dataset.root and (fresh or files[artefact.metrics] != listed)
     margin = vectors.settle(artefact, keys, root if new else None)
-    if vectors.made is not None:  # without a machine there is nothing to state
-        write_statement(root, artefact, files, vectors.made.machine, margin, started)
+    if vectors.machine is not None:  # without it there is nothing to state
+        write_statement(root, artefact, files, vectors.machine, margin, started)
+    return _evaluated(artefact, vectors, scored, content, margin)
+
+
+def _evaluated(
+    artefact: VectorSetArtefact, vectors: Vectors, scored: TaskRun, content: str, margin: Margin | None
+) -> Evaluated:
     return Evaluated(
         name=artefact.key,
         path=artefact.vectors,
         texts=len(scored.keys),
-        dimension=dimension,
+        dimension=artefact.model_entry.dimension,
         precision=artefact.precision,
         content=content,
         encoded=vectors.encoded,
         reused=len(scored.keys) - vectors.encoded,
         near_ties=scored.near_ties,
-        machine=vectors.made.machine if vectors.made else None,
+        machine=vectors.machine,
         margin=margin,
         task=scored.task.metadata.name,
         main_score=scored.task.metadata.main_score,

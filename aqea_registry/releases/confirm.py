@@ -29,6 +29,7 @@ from aqea_registry.project.project import CACHE, Project
 from aqea_registry.stores.open_store import find, read_text
 from aqea_registry.stores.port import Store, Tagged
 from aqea_registry.stores.release import Release
+from aqea_registry.verification.verify_results import TRAINED_GAP, score_gap
 
 PINS = "pins.json"
 
@@ -172,7 +173,8 @@ def _confirmed(
 ) -> Confirmed:
     """Make an artefact again, in a folder that holds what was made since the confirmation began, and compare it.
 
-    Where a vector set is the same and its result is another one, the result's digests are stated.
+    Where a vector set is the same and its result is another one, the result's digests are stated. What is trained may
+    differ a little.
     """
     started = _began(scratch, f"{artefact.key}.set")
     made = generate(project, artefact.dataset, artefact.model, settings, report, elsewhere=scratch)
@@ -183,6 +185,8 @@ def _confirmed(
     if differing and ours == artefact.file:
         theirs, again = NamedFile(released.fetch(path), f"{released.name}: {path}"), NamedFile(scratch / ours, ours)
         verdict = compare_files(theirs, again, report, claimed_by(project.root))[0].verdict
+    elif differing and score_gap(released.fetch(path).read_bytes(), (scratch / ours).read_bytes()) <= TRAINED_GAP:
+        verdict = "EQUIVALENT"
     return Confirmed(
         verdict=verdict,
         released=released.files[path],

@@ -1,5 +1,7 @@
 """Check vector sets and the results beside them: whether each is sound, of the pinned inputs, and the one of the other."""
 
+import json
+import math
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
@@ -8,8 +10,11 @@ import msgspec
 from aqea_registry.base.files import Limit, read_small
 from aqea_registry.base.findings import BadConfiguration, Finding
 from aqea_registry.base.strict import convert, load_json
+from aqea_registry.documents.metrics import TRAINED
 from aqea_registry.project.artefact import TaskScores, VectorSetArtefact
 from aqea_registry.vectors.vector_set import ExaminedVectors, examine_vector_set
+
+TRAINED_GAP = 0.005  # scores of what is trained may be so far apart under other libraries, or on another processor
 
 
 class CheckedVectors(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,3 +79,20 @@ def read_result(root: Path, artefact: VectorSetArtefact) -> tuple[TaskScores | N
     return result, [
         Finding("lock-stale", subject, message, str(value), str(said)) for subject, value, said in compared if value != said
     ]
+
+
+def score_gap(said: bytes, again: bytes) -> float:
+    """By how much two results of a task that trains something differ; infinity of other tasks, or if not in scores alone."""
+    first, second = json.loads(said), json.loads(again)
+    alike = first["type"] in TRAINED and {**first, "scores": None} == {**second, "scores": None}
+    return _gap(first["scores"], second["scores"]) if alike else math.inf
+
+
+def _gap(first: object, second: object) -> float:
+    if first == second:
+        return 0.0
+    if isinstance(first, dict) and isinstance(second, dict) and first.keys() == second.keys():
+        return max(_gap(first[key], second[key]) for key in first)
+    if isinstance(first, list) and isinstance(second, list) and len(first) == len(second):
+        return max(map(_gap, first, second))
+    return abs(first - second) if isinstance(first, int | float) and isinstance(second, int | float) else math.inf

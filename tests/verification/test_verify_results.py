@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from aqea_registry.vectors.vector_set import open_vector_set, write_vector_set
+from aqea_registry.verification.verify_results import TRAINED_GAP, score_gap
 from tests.helpers import found, seal
 from tests.standins import stand_ins
 from tests.task_project import KEY, RESULT, VECTORS, task_made, task_project
@@ -70,3 +71,18 @@ def test_a_statement_says_how_it_was_made_and_is_checked(task_project: Path) -> 
     assert definition["buildType"].endswith(":vector-set:1") and definition["internalParameters"]["scored"]["mteb"]
     (task_project / f"attestations/{KEY}.intoto.json").write_text("{}")
     assert ("malformed", f"attestations/{KEY}.intoto.json") in found(aqea("verify", "--json", cwd=task_project))
+
+
+def result(kind: str, scores: object, content: str = "a") -> bytes:
+    return json.dumps({"type": kind, "vectors": {"content": content}, "scores": scores}).encode()
+
+
+def test_scores_of_what_is_trained_may_differ_a_little_and_nothing_else_may() -> None:
+    said = {"test": {"en": {"accuracy": 0.75, "scores_per_experiment": [0.5, None]}}}
+    near = {"test": {"en": {"accuracy": 0.751, "scores_per_experiment": [0.5, None]}}}
+    assert 0 < score_gap(result("Classification", said), result("Classification", near)) < TRAINED_GAP
+    assert score_gap(result("Retrieval", said), result("Retrieval", near)) > TRAINED_GAP
+    assert score_gap(result("Classification", said), result("Classification", near, "b")) > TRAINED_GAP
+    others: tuple[object, ...] = ({"test": {}}, {"test": {"en": {**said["test"]["en"], "scores_per_experiment": [0.5, 0.5]}}})
+    for other in others:
+        assert score_gap(result("Classification", said), result("Classification", other)) > TRAINED_GAP
