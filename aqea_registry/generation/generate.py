@@ -91,13 +91,8 @@ def generate(
     margin = vectors.settle(artefact, np.concatenate(keys), root if new else None)
     if vectors.machine is not None:  # without it there is nothing to state
         write_statement(root, artefact, files, vectors.machine, margin, started)
-    return msgspec.structs.replace(
-        made,
-        encoded=vectors.encoded,
-        reused=len({*first, *second}) - vectors.encoded,
-        margin=margin,
-        machine=vectors.machine,
-    )
+    reused = len({*first, *second}) - vectors.encoded
+    return msgspec.structs.replace(made, encoded=vectors.encoded, reused=reused, margin=margin, machine=vectors.machine)
 
 
 def _as_seen(artefact: RunArtefact, rows: Rows) -> tuple[list[str], list[str]]:
