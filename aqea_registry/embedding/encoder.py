@@ -71,6 +71,7 @@ def _scratch() -> Path:
 def _offline() -> Iterator[None]:
     """Meanwhile what is not in a model's folder does not exist, and its code is run from a folder of this process alone."""
     try:
+        import sentence_transformers  # noqa: F401 - `datasets`, which it imports, would stay offline if it were imported later
         from huggingface_hub import constants
         from transformers import dynamic_module_utils as code
     except Exception as error:  # a broken library fails in its own ways

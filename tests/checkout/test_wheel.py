@@ -182,7 +182,7 @@ def test_what_the_core_lacks_has_a_hint(core: Path, project: Path) -> None:
         assert ("PyTorch's own index" in done.err) == (extra == "generate")
 
 
-@pytest.mark.parametrize("extra", ["generate", "stores"])
+@pytest.mark.parametrize("extra", ["generate", "mteb", "stores"])
 def test_an_extra_brings_what_its_parts_import(wheel: Path, tmp_path: Path, extra: str) -> None:
     python = environment_of(tmp_path / "venv", wheel, extra)
     parts = [part for part, (name, modules) in PARTS.items() if name == extra and "torch" not in modules]

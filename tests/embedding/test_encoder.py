@@ -10,6 +10,7 @@ import io
 import json
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -196,7 +197,7 @@ def grid(vectors: Vectors, size: int | None = None) -> dict[str, list[int]]:
 
 @pytest.mark.parametrize("ends", [None, ValueError])
 def test_only_while_it_works_the_encoder_keeps_the_hub_s_client_offline(ends: type[Exception] | None) -> None:
-    pytest.importorskip("transformers")
+    pytest.importorskip("sentence_transformers")  # torch, which it imports, sets variables
     from huggingface_hub import is_offline_mode
     from transformers import dynamic_module_utils as code
 
@@ -207,6 +208,16 @@ def test_only_while_it_works_the_encoder_keeps_the_hub_s_client_offline(ends: ty
             raise ends
     assert not is_offline_mode() and not offline(), "a release may be sent to the Hub after this"
     assert modules == code.HF_MODULES_CACHE and dict(os.environ) == before
+
+
+@pytest.mark.rare
+def test_datasets_is_not_offline_for_good_if_the_encoder_is_the_first_to_import_it() -> None:
+    script = "from aqea_registry.embedding.encoder import _offline as offline\nwith offline(): import sentence_transformers\n"
+    script += "from datasets import config; sys.exit(config.HF_HUB_OFFLINE)"
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys\n{script}"], env={**os.environ, "HF_HUB_OFFLINE": "0"}, check=False
+    )
+    assert done.returncode == 0
 
 
 # Matryoshka, limits, and what stands before a sentence
