@@ -188,7 +188,7 @@ def _match(claim: Claim, near: _Said, far: _Said, run: RunScores) -> _Match | No
         return None
     metrics = [f"{first}_{last}" for first in similarities or ["cos_sim"] for last in statistics or ["spearman", "pearson"]]
     scores = [
-        RunScore(key, name, Fraction(of[name]))
+        RunScore(key, name, Fraction(str(of[name])))  # as it is written: a float may lie beside a half
         for key, of in run.scores.items()
         for name in (called or metrics if MAIN not in of or statistics or called else [MAIN])
         if key in keys and name in of

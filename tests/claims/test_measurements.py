@@ -115,6 +115,12 @@ def test_numbers_of_tables(name: str) -> None:
     assert told(table(text, made())) == wanted
 
 
+@pytest.mark.parametrize("printed", ["82.032", "82.033"])
+def test_a_score_that_was_rounded_to_a_half_is_printed_either_way(printed: str) -> None:
+    text = f"| set | MiniLM Spearman |\n|--|--|\n| STS-B | {printed} |\n"
+    assert told(table(text, made("stsb-minilm"))) == [f"{printed} is stsb-minilm cos_sim_spearman"]
+
+
 def test_what_nobody_names_is_the_only_one_of_the_run() -> None:
     text = "# S\n\n| set | Spearman |\n|--|--|\n| forum | 61.42 |\n| stsb | 82.03 |\n"
     assert table(text, made()) == []
