@@ -139,7 +139,7 @@ def _catalogue(
     if known is not None and any(made):
         lines = ", ".join(f"{group} {json.dumps(new)}" for group, new in zip(("datasets", "models"), made, strict=True) if new)
         message = f"{place.root / PARAMS} is there and is not changed by init"
-        raise BadConfiguration(message, f"add to it {lines}, and lines like the others under run: pairs:")
+        raise BadConfiguration(message, f"add to it {lines}, and lines like the others under run:")
     return made
 
 

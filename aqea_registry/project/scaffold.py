@@ -59,7 +59,10 @@ def pairs_of(datasets: Iterable[str], models: Entries) -> dict[str, dict[str, st
 
 def params_text(datasets: Entries, models: Entries, title: str, licence: str) -> str:
     """params.yaml with what has no default, and with what dvc.yaml reads."""
-    run = {"pairs": pairs_of(datasets, models), "exports": {}}
+    made = pairs_of(datasets, models)
+    vectors = {key: named for key, named in made.items() if "mteb" in datasets[named["dataset"]]}
+    pairs = {key: named for key, named in made.items() if key not in vectors}
+    run = {"pairs": pairs, "exports": {}} | ({"vectors": vectors} if vectors else {})
     return "\n".join(
         [
             "# The catalogue: the datasets and models of the paper. `aqea-registry pin` fixes each in manifests/pins.json.",

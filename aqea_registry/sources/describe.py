@@ -70,7 +70,10 @@ class ProjectPlace(NamedTuple):
 
 def dataset_entry(name: str, given: str, place: ProjectPlace, report: Reporter) -> tuple[dict[str, Any], str]:
     """The entry of a dataset, and a line on its columns and scores. Raises BadConfiguration, CannotCheck, Refused."""
-    if (path := place.find(name, given)) is None:
+    path = place.find(name, given)
+    if path is not None and path.is_dir() and (task := _own_task(name, path.resolve(), place)):
+        return task
+    if path is None:
         entry, pin = _on_hub(name, given, Dataset(repo=""), place, report)
         wanted = CatalogueEntry(name, convert(entry, Dataset, name), pin, ("cache", "hub"), place.root)
         folder = fetch(name, pin, sources_of(wanted, pin.commit), place.root / CACHE / "pinned", report)
@@ -96,6 +99,19 @@ def dataset_entry(name: str, given: str, place: ProjectPlace, report: Reporter) 
     far = "" if path is None or place.is_inside(folder) else f"; {folder} is outside the repository: no other clone has it"
     scale = f"scores {min(scores):g} to {max(scores):g}, on a scale of {ends[0]:g} to {ends[1]:g}"
     return entry, f"{name}: {plural(len(scores), 'row')}; columns {', '.join(columns.values())}; {scale}{far}"
+
+
+def _own_task(name: str, folder: Path, place: ProjectPlace) -> tuple[dict[str, Any], str] | None:
+    """The entry of a folder in the form of a retrieval or a reranking, which has a corpus and queries."""
+    files = [file for file in FolderSource(name, folder, "").paths() if file.endswith(ROWS)]
+    if (folder / "README.md").is_file() and b"\nconfigs:" in (folder / "README.md").read_bytes():
+        files = ["README.md", *files]
+    stems = {Path(file).name.partition(".")[0] for file in files}
+    if not {"corpus", "queries"} <= stems:
+        return None
+    kind = "Reranking" if "top_ranked" in stems else "Retrieval"
+    entry = {"mteb": kind, "kind": "directory", "repo": name, "files": [*map(glob.escape, files)]}
+    return entry | {"sources": [place.source(folder)]}, f"{name}: a task of MTEB's type {kind}, of {plural(len(files), 'file')}"
 
 
 def model_entry(name: str, given: str, place: ProjectPlace, report: Reporter) -> tuple[dict[str, Any], str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -144,6 +145,20 @@ def test_rows_are_described_from_their_files(tmp_path: Path) -> None:
         },
     }
     assert set(json.loads((inside / "manifests/pins.json").read_text())["datasets"]) == {"a", "dev"}
+
+
+def test_folders_in_the_form_of_a_retrieval_or_a_reranking_are_tasks_of_the_run(tmp_path: Path) -> None:
+    for name in ("garden-retrieval", "household-reranking"):
+        shutil.copytree(ROOT / "data" / name, tmp_path / "data" / name)
+    (tmp_path / "data/garden-retrieval/README.md").write_text("configs: none are named here")
+    done = init("--dataset", "garden=data/garden-retrieval", "--dataset", "house=data/household-reranking", cwd=tmp_path)
+    assert "note: garden: a task of MTEB's type Retrieval, of 3 files\n" in done.out
+    written, pins = params(tmp_path), json.loads((tmp_path / "manifests/pins.json").read_text())["datasets"]
+    assert {name: (entry["mteb"], len(pins[name]["files"])) for name, entry in written["datasets"].items()} == {
+        "garden": ("Retrieval", 3),
+        "house": ("Reranking", 5),
+    }
+    assert (written["run"]["pairs"], [*written["run"]["vectors"]]) == ({}, ["garden-minilm", "house-minilm"])
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,9 @@ def test_what_is_written_is_a_project_with_every_dataset_under_every_model() -> 
     assert [*params.run.pairs] == ["d-m", "d-n", "e-m", "e-n"]
     assert params.publish.title == "A title: #1"
     assert parse_params(params_text({}, {}, "t", "other").encode()).run.pairs == {}
+    task = {"mteb": "Retrieval", "kind": "directory", "files": ["*.jsonl"], "sources": ["directory:d"]}
+    run = parse_params(params_text({"d": DATA, "t": task}, {"m": model}, "t", "other").encode()).run
+    assert ([*run.pairs], [*run.vectors]) == (["d-m"], ["t-m"])
     with pytest.raises(BadConfiguration, match="two pair sets would have one name"):
         pairs_of(["a", "a-b"], {"b-c": model, "c": model})
 
