@@ -96,9 +96,8 @@ def _parts(made: Mapping[str, Artefact], recomputed: Scores) -> tuple[dict[str, 
         if isinstance(found, Metrics):
             sets[key], scores[key] = made[key], asdict(found)
         elif isinstance(found, TaskScores):
-            for split, subset, _ in found.main():
+            for split, subset, numbers in found.parts():
                 part = key if (split, subset) == ("test", "default") else f"{key}/{split}/{subset}"
-                numbers = found.numbers(split, subset)
                 sets[part], scores[part] = made[key], {metric_name(name): value for name, value in numbers.items()}
     return sets, scores
 

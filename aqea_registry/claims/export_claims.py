@@ -142,7 +142,10 @@ def _eval_results(run: RunRecord, publish: Publish, scores: Sequence[Scored], le
             left_out.append(f"{artefact.key}: {artefact.dataset} is not a dataset of the Hub")
             continue
         about |= {"dataset_id": pin.id, "dataset_revision": pin.commit, "notes": f"aqea-registry, canonical vectors; {named}"}
-        main = [(entry.split_name, entry.config, found.cos_sim_spearman)] if isinstance(found, Metrics) else found.main()
+        if isinstance(found, Metrics):
+            main = [(entry.split_name, entry.config, found.cos_sim_spearman)]
+        else:
+            main = [(split, subset, numbers["main_score"]) for split, subset, numbers in found.parts()]
         for split, subset, value in main:
             task = f"{entry.mteb or artefact.dataset}_{subset}_{split}"
             entries.append(EvalResultEntry(task_id=task, value=float(100 * Fraction(repr(value))), **about))

@@ -287,10 +287,10 @@ class TaskScores(msgspec.Struct, frozen=True, kw_only=True):
 
         return dict(named(self.scores.get(split, {}).get(subset, {}), ""))
 
-    def main(self) -> list[tuple[str, str, float]]:
-        """Split, subset and main score of each part that has one."""
+    def parts(self) -> list[tuple[str, str, dict[str, float]]]:
+        """Split, subset and scores of each part that has a main score."""
         parts = [(split, subset) for split, subsets in self.scores.items() for subset in subsets]
-        return [(*part, numbers["main_score"]) for part in parts if "main_score" in (numbers := self.numbers(*part))]
+        return [(*part, numbers) for part in parts if "main_score" in (numbers := self.numbers(*part))]
 
 
 def metrics_text(scores: Metrics, header: Header, precision: str) -> bytes:

@@ -232,17 +232,18 @@ def _pair_sets(opened: _Opened, report: Reporter, said: list[Said]) -> dict[str,
 
 def _vector_sets(opened: _Opened, report: Reporter, said: list[Said]) -> dict[str, CheckedVectors]:
     """The sound vector sets whose results were made again from them and the pinned data; what is wrong with others."""
-    there = {path: hash_file(opened.root / path) for path in opened.digests}
     sound = dict[str, CheckedVectors]()
     for key, made in opened.vector_sets.items():
         wrong = pin_findings(made.dataset, made.dataset_entry, made.dataset_pin)
         wrong += pin_findings(made.model, made.model_entry, made.model_pin)
         wrong += [
-            Finding("missing", path, f"the release has no such file of {key}") for path in made.listed if path not in there
+            Finding("missing", path, f"the release has no such file of {key}")
+            for path in made.listed
+            if path not in opened.digests
         ]
         said.append(NotChecked(f"the making of {key}", "its vectors were not computed again by the model: confirm does that"))
         try:
-            checked, more = check_vector_sets(opened.root, [made], there)
+            checked, more = check_vector_sets(opened.root, [made], opened.digests)
             wrong += more
             if not wrong:
                 sound |= checked
