@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from aqea_registry.base.files import atomic_write, hash_file, locked
 from aqea_registry.vectors.margin import KNOWN, PACKAGES
-from aqea_registry.vectors.pair_set import OnGrid
+from aqea_registry.vectors.pair_set import Micro, NearValues, OnGrid
 from aqea_registry.vectors.vector_set import Keys, Rows, VectorSet, keys_of, open_vector_set, write_vector_set
 
 ROWS_A_BLOCK = 8192
@@ -65,11 +65,22 @@ class VectorCache:
 
     def add(self, sentences: Sequence[str], rows: OnGrid) -> None:
         """Keep the vectors of these sentences (len(sentences) x dimension), each of which occurs once."""
-        keys, reach = keys_of(sentences), max(KNOWN, 2 * self._reach)
-        near, order = defaultdict[str, list[Near]](list), np.argsort(keys)
-        for row, component, distance in zip(*(found.tolist() for found in rows.near(reach)), strict=True):
-            near[keys[row : row + 1].tobytes().hex()].append(Near(component, distance))
-        self._keep([(keys[order], rows.micro[order])], _Note(reach, near))
+        self.add_rows(keys_of(sentences), rows.micro, rows.near(self.known), self.known)
+
+    @property
+    def known(self) -> float:
+        """How near to a boundary the values are whose distance is kept: of twice the reach, a little more may be asked for."""
+        return max(KNOWN, 2 * self._reach)
+
+    def add_rows(self, keys: Keys, micro: Micro, near: NearValues, reach: float) -> None:
+        """Keep the vectors of these texts (len(keys) x dimension), each of which occurs once.
+
+        `near` has all their values within `reach` of a boundary, as `OnGrid.near(reach)` has them.
+        """
+        values, order = defaultdict[str, list[Near]](list), np.argsort(keys)
+        for row, component, distance in zip(*(found.tolist() for found in near), strict=True):
+            values[keys[row : row + 1].tobytes().hex()].append(Near(component, distance))
+        self._keep([(keys[order], micro[order])], _Note(reach, values))
         classes = defaultdict[int, list[Path]](list)
         for path, (segment, _) in self._segments.items():
             classes[segment.texts.bit_length() // 4].append(path)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 Micro = npt.NDArray[np.int32]
 Values = npt.NDArray[np.float64]
+NearValues = tuple[npt.NDArray[np.integer], npt.NDArray[np.integer], Values]  # row, component, distance of each
 Container = Literal["json", "embeddings", "parquet", "aqed", "npy", "jsonl"]
 Number = TypeVar("Number", np.int32, np.float64, np.void)
 Decoded = TypeVar("Decoded")
@@ -127,7 +128,7 @@ class OnGrid(NamedTuple):
     micro: Micro
     distances: Values
 
-    def near(self, reach: float) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], Values]:
+    def near(self, reach: float) -> NearValues:
         """Row, component and distance of each value nearer than `reach` to a boundary, in the order of rows."""
         rows, components = np.nonzero(np.abs(self.distances) < reach)
         return rows, components, self.distances[rows, components]

@@ -63,6 +63,19 @@ def test_values_near_a_boundary_come_back_with_their_sentences(tmp_path: Path) -
     assert near == [(other, Near(3, -KNOWN / 2)), (key, Near(0, 1e-12)), (key, Near(2, -2e-12))]
 
 
+def test_rows_are_added_by_key(tmp_path: Path) -> None:
+    """As another process sends them: in any order, without their texts."""
+    on_grid, cache = OnGrid(rows(10), np.full((10, 4), 1e-8)), VectorCache(tmp_path, 4)
+    on_grid.distances[5] = [1e-12, 1e-8, -2e-12, 1e-10]
+    turned = OnGrid(on_grid.micro[::-1], on_grid.distances[::-1])
+    cache.add_rows(keys_of(sentences(10))[::-1], turned.micro, turned.near(KNOWN), KNOWN)
+    for found in (cache, VectorCache(tmp_path, 4, reach=KNOWN)):
+        assert np.array_equal(read(found, sentences(10)), on_grid.micro)
+        key = key_of(sentences(10)[5]).hex()
+        assert list(found.near(keys_of(sentences(10)))) == [(key, Near(0, 1e-12)), (key, Near(2, -2e-12))]
+    assert VectorCache(tmp_path, 4, reach=2 * KNOWN).missing(["sentence 0 ü"]) == ["sentence 0 ü"]
+
+
 def test_where_more_must_be_known_vectors_are_missing(tmp_path: Path) -> None:
     """A larger spread than before: which values are near to a boundary was not kept so far."""
     cache = VectorCache(tmp_path, 4, reach=3e-9)
