@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 import msgspec
 
 from aqea_registry.base.files import FileDigest
-from aqea_registry.base.findings import Refused
-from aqea_registry.project.lock import LOCK, Decided, Pin, require_pin
+from aqea_registry.base.findings import Finding, Refused
+from aqea_registry.project.lock import LOCK, Decided, Pin, pin_findings, require_pin
 from aqea_registry.project.params import Dataset, Model
 
 if TYPE_CHECKING:
@@ -118,6 +118,11 @@ class Artefact(msgspec.Struct, frozen=True, kw_only=True):
     def pins(self) -> tuple[tuple[str, Pin | None], tuple[str, Pin | None]]:
         """Its inputs: name and pin of the dataset and of the model."""
         return ((self.dataset, self.dataset_pin), (self.model, self.model_pin))
+
+    def pin_findings(self) -> list[Finding]:
+        """What is wrong between its inputs and their pins."""
+        found = pin_findings(self.dataset, self.dataset_entry, self.dataset_pin)
+        return found + pin_findings(self.model, self.model_entry, self.model_pin)
 
     def required_pins(self) -> tuple[Pin, Pin]:
         """The pins of dataset and model. Raises Refused if there is none or it is of something else."""

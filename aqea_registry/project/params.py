@@ -186,6 +186,11 @@ class Params(msgspec.Struct, frozen=True, kw_only=True):
         """Every entry by its name; no dataset has the name of a model."""
         return {**self.datasets, **self.models}
 
+    @property
+    def keys(self) -> set[str]:
+        """The names of all that some run makes."""
+        return {key for run in (self.run, *self.runs.values()) for key in (*run.pairs, *run.vectors)}
+
     def check_versions(self, *kinds: Literal["vectors", "view", "export"]) -> None:
         """Raise BadConfiguration if the project asks for another version of something than this program writes."""
         for kind in kinds:

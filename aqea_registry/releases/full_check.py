@@ -33,7 +33,7 @@ from aqea_registry.project.artefact import (
     VectorSetArtefact,
     published_path,
 )
-from aqea_registry.project.lock import LOCK, Lock, parse_lock, pin_findings
+from aqea_registry.project.lock import LOCK, Lock, parse_lock
 from aqea_registry.project.params import WRITTEN, Versions
 from aqea_registry.project.project import PARAMS, Project, Scope, open_project
 from aqea_registry.releases.layout import STAGES, parse_project, restored_path
@@ -217,8 +217,7 @@ def _pair_sets(opened: _Opened, report: Reporter, said: list[Said]) -> dict[str,
             else:
                 there = {name: hash_file(opened.root / name) for name in made.listed if name in opened.digests}
                 readable, wrong = check_pair_sets(opened.root, [made], there)
-                wrong += pin_findings(made.dataset, made.dataset_entry, made.dataset_pin)
-                wrong += pin_findings(made.model, made.model_entry, made.model_pin)
+                wrong += made.pin_findings()
                 gone = [name for name in made.listed if name not in there]
                 wrong += [Finding("missing", name, f"the release has no such file of {key}") for name in gone]
             said += [_of_release(finding) for finding in wrong]
@@ -234,8 +233,7 @@ def _vector_sets(opened: _Opened, report: Reporter, said: list[Said]) -> dict[st
     """The sound vector sets whose results were made again from them and the pinned data; what is wrong with others."""
     sound = dict[str, CheckedVectors]()
     for key, made in opened.vector_sets.items():
-        wrong = pin_findings(made.dataset, made.dataset_entry, made.dataset_pin)
-        wrong += pin_findings(made.model, made.model_entry, made.model_pin)
+        wrong = made.pin_findings()
         wrong += [
             Finding("missing", path, f"the release has no such file of {key}")
             for path in made.listed

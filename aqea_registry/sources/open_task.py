@@ -7,13 +7,15 @@ are made for one call and thrown away: from its cache it takes old rows where a 
 import csv
 import itertools
 import json
+import shutil
 import tempfile
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
+from aqea_registry.base.files import locked
 from aqea_registry.base.findings import Finding, Refused
 from aqea_registry.base.progress import Reporter, plural
 from aqea_registry.project.artefact import CatalogueEntry
@@ -37,9 +39,7 @@ def open_task(wanted: CatalogueEntry, folder: Path, report: Reporter) -> Iterato
     card = read_card((folder / README).read_bytes(), name) if README in pin.files else {}
     data = sorted({*pin.files} - {README})
     configs = task_configs(name, entry, data, card)
-    scratch = wanted.root / CACHE
-    scratch.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="mteb-", dir=scratch) as place, _thrown_away(Path(place, "cache")):
+    with _scratch(wanted.root / CACHE) as place, _thrown_away(Path(place, "cache")):
         view = Path(place, "data")
         _link(view, folder, data, card, configs)
         about = {"dataset": {**cls.metadata.dataset, "path": str(view), "revision": "pinned"}}
@@ -53,6 +53,20 @@ def open_task(wanted: CatalogueEntry, folder: Path, report: Reporter) -> Iterato
             _load(name, task, configs)
         _look(name, entry, task, report)
         yield task
+
+
+@contextmanager
+def _scratch(cache: Path) -> Iterator[str]:
+    """A folder of this call's own; those that killed processes left are removed, as nobody holds the locks on them."""
+    cache.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as held:
+        with locked(cache):  # nobody's folder is without its lock then
+            for left in cache.glob("mteb-*"):
+                with suppress(OSError), locked(left, wait=False):
+                    shutil.rmtree(left)
+            place = held.enter_context(tempfile.TemporaryDirectory(prefix="mteb-", dir=cache))
+            held.enter_context(locked(Path(place)))
+        yield place
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import msgspec
 from aqea_registry.base.files import Limit, hash_files, locked, read_small, write_bytes
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, NotAllowed, Refused, RegistryError, most_severe
 from aqea_registry.base.progress import Reporter
-from aqea_registry.project.artefact import CatalogueEntry
+from aqea_registry.project.artefact import DECIDED, CatalogueEntry
 from aqea_registry.project.lock import LOCK, Lock, Pin, PinnedFile, parse_lock, pin_findings, render_lock
 from aqea_registry.project.params import Dataset, Group, group_of, known_commit
 from aqea_registry.project.project import Project
@@ -75,6 +75,9 @@ def pin(project: Project, names: Sequence[str], report: Reporter, *, commits_onl
         notes += found.notes
     if done:
         _write(project.root / LOCK, done)
+        for key in project.lock.decided.keys() - project.params.keys:  # of what left the run
+            update_lock(project.root / LOCK, lambda lock, key=key: lock.with_decided(key, None))  # type: ignore[misc]
+            (project.root / DECIDED / f"{key}.json").unlink(missing_ok=True)
     reason = most_severe([*failures.values(), *unfit])
     return Pinnings(done=tuple(done), failed=tuple(failures), error=reason, notes=tuple(notes))
 

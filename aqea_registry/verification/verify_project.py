@@ -27,7 +27,7 @@ from aqea_registry.project.artefact import (
     VectorSetArtefact,
     metrics_text,
 )
-from aqea_registry.project.lock import LOCK, output_findings, pin_findings, render_lock
+from aqea_registry.project.lock import LOCK, Lock, output_findings, pin_findings, render_lock
 from aqea_registry.project.manifest import Manifest
 from aqea_registry.project.params import Params
 from aqea_registry.project.project import PARAMS, Project, RunRecord
@@ -38,7 +38,7 @@ from aqea_registry.vectors.examine import Examined, examine
 from aqea_registry.vectors.scores import Metrics
 from aqea_registry.verification.verify_folder import present, surplus
 from aqea_registry.verification.verify_list import Verified, digest_findings, hash_listed, read_findings
-from aqea_registry.verification.verify_results import CheckedVectors, check_vector_sets, read_result
+from aqea_registry.verification.verify_results import CheckedVectors, check_vector_sets, decided_value_findings, read_result
 
 
 class CheckedProject(Verified, frozen=True, kw_only=True):
@@ -89,7 +89,15 @@ def verify_project(project: Project, report: Reporter) -> CheckedProject:
         bytes=sum(digest.size for digest in files),
         # Of what two checks see of a subject the first counts.
         findings=tuple({(finding.code, finding.subject): finding for finding in reversed(findings)}.values())[::-1],
-        notes=(*run.remarks(), *notes, *counted, *stale, *unable, *statement_notes(project.root)),
+        notes=(
+            *run.remarks(),
+            *_unused_lists(project.lock, project.params),
+            *notes,
+            *counted,
+            *stale,
+            *unable,
+            *statement_notes(project.root),
+        ),
         digests=digests,
         pair_sets=pair_sets,
         vector_sets=vector_sets,
@@ -116,12 +124,7 @@ def _manifest_findings(run: RunRecord) -> list[Finding]:
 
 def _surplus(run: RunRecord, params: Params) -> tuple[list[Finding], list[str]]:
     """Files in the run's folders that nothing knows; notes on those that are not compared, because they are the author's."""
-    left = {
-        f"{folder}/{key}{end}"
-        for other in params.runs.values()
-        for key in (*other.pairs, *other.vectors)
-        for folder, end in LEFT
-    }
+    left = {f"{folder}/{key}{end}" for key in params.keys for folder, end in LEFT}
     known = {*run.manifest.digests, *run.made_by(), *left, *(f"{folder}/.gitignore" for folder in OWN_FOLDERS)}
     exports = {artefact.path(form) for artefact in run.artefacts.values() for form in FORMATS}
     there = set(present(run.root, OWN_FOLDERS)) - known
@@ -209,11 +212,19 @@ def decided_findings(root: Path, artefacts: Iterable[Artefact]) -> Iterator[Find
         path, named = artefact.decided_list, artefact.decided
         try:
             if named is not None:
-                read_decided(root, path, named.sha256, named.values)
+                values = read_decided(root, path, named.sha256, named.values).values
+                if isinstance(artefact, VectorSetArtefact):  # a pair file has no keys of texts
+                    yield from decided_value_findings(root / artefact.vectors, path, values)
             elif (root / path).exists():
                 yield Finding("unexpected", path, f"{LOCK} does not name this list of decided values; run: dvc repro")
         except Refused as error:
             yield from error.findings
+
+
+def _unused_lists(lock: Lock, params: Params) -> list[str]:
+    """Lists of decided values that nothing is made by any more."""
+    gone = sorted(lock.decided.keys() - params.keys)
+    return [f"{LOCK}: decided.{key}: no run of params.yaml has it; aqea-registry pin takes it out" for key in gone]
 
 
 def _statements(run: RunRecord) -> tuple[list[Finding], list[str]]:
@@ -264,6 +275,9 @@ def _scores(
         try:
             found[path] = hash_file(inside(run.root, path))
         except (OSError, UnsafePath) as error:
+            if unpinned := [wrong for wrong in artefact.pin_findings() if wrong.code == "unpinned"]:
+                message = f"the run has {key}, which is not made yet; {unpinned[0].subject}: {unpinned[0].message}"
+                return Unchecked("unresolved", message), []
             why = error.strerror if isinstance(error, OSError) else error
             able = isinstance(artefact, RunArtefact) or find_spec("mteb")
             again = "dvc repro" if able else f"pip install 'aqea-registry[{PARTS['a task of MTEB'][0]}]'"

@@ -2,17 +2,22 @@
 
 import json
 import math
-from collections.abc import Collection, Iterable
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from aqea_registry.base.files import Limit, read_small
-from aqea_registry.base.findings import BadConfiguration, Finding
+from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding
 from aqea_registry.base.strict import convert, load_json
 from aqea_registry.documents.metrics import TRAINED
 from aqea_registry.project.artefact import TaskScores, VectorSetArtefact
-from aqea_registry.vectors.vector_set import ExaminedVectors, examine_vector_set
+from aqea_registry.vectors.decided import DecidedValue
+from aqea_registry.vectors.pair_set import Malformed
+from aqea_registry.vectors.vector_set import ExaminedVectors, examine_vector_set, open_vector_set
 
 TRAINED_GAP = 0.005  # scores of what is trained may be so far apart under other libraries, or on another processor
 
@@ -79,6 +84,22 @@ def read_result(root: Path, artefact: VectorSetArtefact) -> tuple[TaskScores | N
     return result, [
         Finding("lock-stale", subject, message, str(value), str(said)) for subject, value, said in compared if value != said
     ]
+
+
+def decided_value_findings(vectors: Path, path: str, values: Iterable[DecidedValue]) -> Iterator[Finding]:
+    """Where a vector set has another value than its list of decided ones at `path` says. One that is not sound is left out."""
+    with suppress(OSError, Malformed, CannotCheck):
+        made, by_text = open_vector_set(vectors), defaultdict[str, list[DecidedValue]](list)
+        for value in values:
+            by_text[value.text].append(value)
+        keys = np.array([bytes.fromhex(text) for text in by_text], "S32")
+        there = np.isin(keys, made.keys)
+        rows = dict(zip(np.array([*by_text])[there].tolist(), made.lookup(keys[there]), strict=True))
+        for text, at, wanted in (msgspec.structs.astuple(value) for values in by_text.values() for value in values):
+            found = int(rows[text][at]) if text in rows and at < made.dimension else None
+            if found != wanted:
+                message = "the vector set has another value than was decided; run: dvc repro"
+                yield Finding("mismatch", f"{path}: {text}[{at}]", message, str(wanted), str(found))
 
 
 def score_gap(said: bytes, again: bytes) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +27,7 @@ from aqea_registry.project.lock import LOCK, Lock, render_lock
 from aqea_registry.project.project import open_project
 from aqea_registry.stores.receipts import Receipt, ReceiptFile, StoreReceipt
 from tests.claims.test_check_claims import pin, pinned
-from tests.tools import ROOT, aqea
+from tests.tools import ROOT, aqea, edit_params
 
 A, B, M = "a" * 40, "b" * 40, "d" * 40
 PARAMS = f"""
@@ -271,6 +272,15 @@ def digest_of(path: Path) -> str:
 
 def test_each_number_that_a_card_measured_waits_for_nothing_but_the_hub() -> None:
     verdicts = check_claims(open_project(ROOT / "examples/model-cards"), [], Silent(), ["minilm-card"]).verdicts
+    measured = [verdict for verdict in verdicts if verdict.claim.measured is not None]
+    assert {verdict.reason for verdict in measured} == {"unresolved"}
+    assert all(re.search(r"; run: aqea-registry pin [\w-]+$", verdict.message) for verdict in measured)
+
+
+def test_the_run_of_the_cards_waits_for_the_hub_as_well(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "examples/model-cards", tmp_path / "cards")
+    edit_params(tmp_path / "cards", lambda params: params.update(run=params["runs"]["cards"]))
+    verdicts = check_claims(open_project(tmp_path / "cards"), [], Silent(), ["minilm-card"]).verdicts
     measured = [verdict for verdict in verdicts if verdict.claim.measured is not None]
     assert {verdict.reason for verdict in measured} == {"unresolved"}
     assert all(re.search(r"; run: aqea-registry pin [\w-]+$", verdict.message) for verdict in measured)

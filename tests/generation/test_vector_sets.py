@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from aqea_registry.base.files import locked
 from aqea_registry.base.progress import Silent
 from aqea_registry.generation.vector_sets import result_of
 from aqea_registry.project.project import open_project
@@ -54,6 +55,15 @@ def test_a_killed_encode_goes_on_where_it_stopped(task_project: Path) -> None:
     (task_project / "data/plants/corpus.jsonl").write_bytes(retrieval(documents=13)["corpus.jsonl"])
     assert aqea("pin", "plants", cwd=task_project).status == 0
     assert aqea(*GENERATE, "--json", cwd=task_project).json()["encoded"] == 1, "the others are kept"
+
+
+def test_what_a_killed_run_left_is_removed_and_what_another_uses_is_not(task_project: Path) -> None:
+    left, used = task_project / ".aqea/mteb-left", task_project / ".aqea/mteb-used"
+    for folder in (left, used):
+        (folder / "data").mkdir(parents=True)
+    with locked(used):
+        assert aqea(*GENERATE, cwd=task_project).status == 0
+    assert list((task_project / ".aqea").glob("mteb-*")) == [used]
 
 
 @pytest.mark.parametrize(("precision", "message"), [("float32", "canonical")])

@@ -7,7 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
+from aqea_registry.generation.encoding import record_decided
+from aqea_registry.project.project import open_project
+from aqea_registry.vectors.decided import DecidedValue
 from aqea_registry.vectors.vector_set import open_vector_set, write_vector_set
 from aqea_registry.verification.verify_results import TRAINED_GAP, score_gap
 from tests.helpers import found, seal
@@ -57,6 +61,28 @@ def test_what_is_wrong_is_found_though_all_digests_are_right(
     change(task_project)
     seal(task_project)
     assert wanted <= found(aqea("verify", "--json", cwd=task_project))
+
+
+def test_decided_values_are_those_of_the_vector_set(task_project: Path) -> None:
+    [(keys, vectors)] = open_vector_set(task_project / VECTORS).blocks()
+    value = DecidedValue(keys[3:4].tobytes().hex(), 7, int(vectors[3, 7]))
+    others = (replace(value, component=8), replace(value, component=384), replace(value, text="0" * 64))
+    for values, wrong in (([value], []), ([value, *others], others)):
+        artefact = open_project(task_project).vector_sets[KEY]
+        record_decided(task_project, artefact, "0" * 64, values)
+        seal(task_project)
+        wanted = {("mismatch", f"manifests/decided/{KEY}.json: {one.text}[{one.component}]") for one in wrong}
+        assert found(aqea("verify", "--json", cwd=task_project)) == wanted
+
+
+def test_decided_values_of_what_left_the_run_are_said_and_go(task_project: Path) -> None:
+    artefact = replace(open_project(task_project).vector_sets[KEY], key="gone")
+    record_decided(task_project, artefact, "0" * 64, [DecidedValue("0" * 64, 0, 1)])
+    seal(task_project)
+    verified = aqea("verify", "--json", cwd=task_project)
+    assert found(verified) == set() and "decided.gone: no run of params.yaml has it" in str(verified.json()["notes"])
+    assert aqea("pin", "talk", cwd=task_project).status == 0
+    assert open_project(task_project).lock.decided == {} and not (task_project / artefact.decided_list).exists()
 
 
 def test_a_change_of_the_task_makes_the_stage_stale(task_project: Path) -> None:
