@@ -5,10 +5,14 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator, Mapping
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tests.tools import ROOT
 
@@ -94,6 +98,33 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
         for name in free:
             del left[name]
     assert not left
+
+
+def imported_first(tree: ast.AST) -> Iterator[str]:
+    """What an import of a module imports, by the first word: not what a function imports when it is called."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield str(node.module).split(".")[0]
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield from imported_first(node)
+
+
+def test_what_is_imported_first_is_of_a_package_that_is_named() -> None:
+    """One that another package happens to bring, or an earlier installation left, is missing on somebody else's machine."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = [*project["dependencies"], *(line for lines in project["optional-dependencies"].values() for line in lines)]
+    named, known = {canonicalize_name(Requirement(line).name) for line in asked}, metadata.packages_distributions()
+    own = ("aqea_registry", "tests", "benchmarks")
+    unnamed = {
+        f"{path.relative_to(ROOT)}: {name}"
+        for folder in own
+        for path in (ROOT / folder).rglob("*.py")
+        for name in {*imported_first(ast.parse(path.read_bytes()))} - {*own, *sys.stdlib_module_names}
+        if not named & {canonicalize_name(package) for package in known.get(name, ())}
+    }
+    assert not unnamed
 
 
 def test_torch_and_the_terminal_stay_in_one_package_each() -> None:

@@ -317,8 +317,8 @@ FAULTS: dict[str, tuple[Fault, int, str]] = {
     "no JSON, once": (Fault(path=API, status=200, body=b"<html>"), 0, ""),
     "other JSON": (Fault(path=API, times=None, status=200, body=b"[]", headers=NOW), 3, MODEL),
     "no answer": (Fault(path=SMALL, times=None, drop=True), 3, "vocab.txt"),
-    "silence": (Fault(path=API, delay=20), 0, ""),
-    "silence in the middle": (Fault(path=SMALL, cut=3, stall=20), 0, ""),
+    "silence": (Fault(path=API, delay=3600), 0, ""),  # not waited for: a command has less than this
+    "silence in the middle": (Fault(path=SMALL, cut=3, stall=3600), 0, ""),
     "cut in the middle": (Fault(path=SMALL, cut=3), 0, ""),
     "shorter": (Fault(path=SMALL, times=None, truncate=3), 1, "vocab.txt"),
     "longer": (Fault(path=SMALL, times=None, append=b"more"), 1, "vocab.txt"),
@@ -332,10 +332,8 @@ def test_faults_of_the_hub(desk: Desk, case: str) -> None:
     template, status, word = FAULTS[case]
     desk.hub.faults.add(template)
     template.hits = 0
-    started = datetime.now(UTC)
     result = desk.aqea("pin", "m", env={"HF_HUB_DOWNLOAD_TIMEOUT": "1", "HF_HUB_ETAG_TIMEOUT": "1"})
     assert template.hits, "the fault was met"
-    assert (datetime.now(UTC) - started).total_seconds() < 15, "silence is not waited for without end"
     assert result.status == status, result
     assert word in result.err
     if status:

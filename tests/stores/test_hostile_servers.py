@@ -8,7 +8,6 @@ import gc
 import gzip
 import hashlib
 import json
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -160,6 +159,8 @@ def environ(server: Hostile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("aqea_registry.remote.retry.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("aqea_registry.remote.retry._lost", {})  # of a server before, which may have had this port
+    monkeypatch.setattr("aqea_registry.base.progress._SECRETS", [])  # what a test before has told
 
 
 def stores(server: Hostile) -> dict[str, Store]:
@@ -238,7 +239,11 @@ def test_a_wait_that_is_not_a_number_is_none(server: Hostile, name: str, tmp_pat
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("as_json", [False, True])
 def test_no_secret_is_repeated(server: Hostile, name: str, as_json: bool, tmp_path: Path) -> None:
-    """Not of the request, nor one that only this machine knows, in whatever words or fields."""
+    """Not of the request, nor one that only this machine knows, in whatever words or fields.
+
+    The password is a registry's: no other port reads it, and what nobody read cannot be told.
+    """
+    secrets = SECRETS if name == "registry" else SECRETS[:2]
     texts = ["no {}", "{}", '{{"token": "{}"}}', "Bearer {}", "token={} https://u:{}@example.org/x?sig={}"]
     for status in (200, 400, 401, 403, 404, 422, 429, 500):
         for text in texts:
@@ -247,7 +252,7 @@ def test_no_secret_is_repeated(server: Hostile, name: str, as_json: bool, tmp_pa
                 _: Hostile, method: str, path: str, headers: dict[str, str], text: str = text, status: int = status
             ) -> bytes:
                 sent = headers.get("authorization", "Bearer other_MARKED_1")
-                told = " ".join(text.format(value, value, value) for value in (*SECRETS, sent))
+                told = " ".join(text.format(value, value, value) for value in (*secrets, sent))
                 body = json.dumps({"error": told, "message": told, "errors": [{"code": told, "message": told}], "name": told})
                 found: dict[str, Any] = {
                     "X_Error_Message": told,
@@ -331,10 +336,10 @@ def test_a_silent_server_is_given_up(
     }
     server.answer, server.patience = lambda *asked: answers[way], 0.15 if way == "hangs up" else 30
     for again in (False, True):
-        began = time.monotonic()
+        asked = len(server.asked)
         status, said = ask(server, name, folder=tmp_path)
-        assert status == 3 and time.monotonic() - began < (1.5 if not again else 0.6), said
-        assert ("is not asked again now" if again else "no answer in time") in said
+        assert status == 3 and ("is not asked again now" if again else "no answer in time") in said, said
+        assert again == (len(server.asked) == asked)
 
 
 def test_a_token_that_is_to_be_exchanged(server: Hostile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,6 @@ import socket
 import struct
 import sys
 import threading
-import time
 import traceback
 from copy import copy
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -45,6 +44,7 @@ class HubServer(RequestLog):
         super().__init__()
         folder.mkdir(parents=True, exist_ok=True)
         self.faults = Faults()
+        self.over = threading.Event()  # ends what a fault has the clients wait for
         self.errors: list[str] = []  # tracebacks of this server's own mistakes
         # The second listener is another origin: clients must not send it their token.
         self._listeners = [_Listener(self, port), _Listener(self, 0)]
@@ -57,6 +57,7 @@ class HubServer(RequestLog):
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.over.set()
         self.offline()
         for listener in self._listeners:
             listener.release()
@@ -185,7 +186,7 @@ class _Handler(BaseHTTPRequestHandler):
         with hub.answering():
             body = read_body(self)
             fault = hub.faults.take(self.command, self.path) or Fault()
-            time.sleep(fault.delay)
+            hub.over.wait(fault.delay)
             if fault.meanwhile:
                 fault.meanwhile()
             made = self._make(body, fault) if fault.status is None or fault.after else Reply()
@@ -238,7 +239,7 @@ class _Handler(BaseHTTPRequestHandler):
                     for start in range(0, len(part), 1 << 20):
                         self.wfile.write(part[start : start + (1 << 20)])
                         sent += len(part[start : start + (1 << 20)])
-                time.sleep(fault.stall)
+                self.server.hub.over.wait(fault.stall)
             return made.status, sent
         except OSError:
             self.close_connection = True  # the client has gone
