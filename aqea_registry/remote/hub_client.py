@@ -1,8 +1,8 @@
 """The client of one repository on the Hugging Face Hub, for pins and for releases, through the Hub's own client.
 
 That client is imported only when it is needed. It reads HF_ENDPOINT, HF_TOKEN, HF_HOME and HF_HUB_OFFLINE; its progress bars
-and warnings are switched off, because ours report. Its uploads repeat single requests after a 429 or a 5xx, at most five
-times, and never after another answer. Bytes are downloaded here: resumed, bounded, and not into the user's own cache.
+and warnings are switched off, because ours report. Bytes are downloaded here: resumed, bounded, and not into the user's own
+cache. What changes a repository is in `hub_writer`.
 """
 
 from __future__ import annotations
@@ -11,23 +11,31 @@ import hashlib
 import os
 import re
 import warnings
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from aqea_registry.base.extras import require
-from aqea_registry.base.files import WrongBytes
 from aqea_registry.base.findings import CannotCheck, Finding, NotAllowed, Refused
 from aqea_registry.base.progress import keep_secret
 from aqea_registry.remote import retry
-from aqea_registry.remote.answers import FINAL, Failure, NoAnswer, causes, party, quotable, unreached, whole_answer
-from aqea_registry.remote.retry import SLOWEST, Download, attempting, entries, from_offset, heard, with_retries
+from aqea_registry.remote.answers import (
+    FINAL,
+    Failure,
+    NoAnswer,
+    causes,
+    header_number,
+    party,
+    quotable,
+    unreached,
+    whole_answer,
+)
+from aqea_registry.remote.retry import LONGEST_WAIT, TOO_MANY, Download, attempting, entries, from_offset, heard, with_retries
 
 T = TypeVar("T")
 HUB = "the Hub"
 COMMIT = re.compile(r"[0-9a-f]{40}")
-BAD_REQUEST, CONFLICT, STALE, RANGE_NOT_SATISFIABLE = 400, 409, 412, 416
+RANGE_NOT_SATISFIABLE = 416
 FILE = "aqea-registry: a file"  # marks a request whose answer is read as a stream
 WITHOUT_XET = "HF_HUB_DISABLE_XET=1 sends files without Xet storage, which this Hub may not have"
 Part = Literal["repository", "revision", "file"]
@@ -120,7 +128,7 @@ class HubClient:
 
             timeout = constants.HF_HUB_ETAG_TIMEOUT
             found = api.repo_info(**self._at, revision=revision, files_metadata=True, timeout=timeout)
-            commit = _commit(found.sha)
+            commit = commit_id(found.sha)
             if not isinstance(found.id, str):
                 raise NoAnswer("the Hub names no repository where there must be one")
             licence = found.card_data.get("license") if found.card_data else None
@@ -134,8 +142,8 @@ class HubClient:
 
         def call(api: Any) -> RepositoryRefs:
             found = api.list_repo_refs(**self._at)
-            heads = [_commit(branch.target_commit) for branch in found.branches if branch.name == "main"]
-            tags = {str(tag.name): _commit(tag.target_commit) for tag in found.tags}
+            heads = [commit_id(branch.target_commit) for branch in found.branches if branch.name == "main"]
+            tags = {str(tag.name): commit_id(tag.target_commit) for tag in found.tags}
             return RepositoryRefs(heads[0] if heads else None, tags)
 
         try:
@@ -172,65 +180,6 @@ class HubClient:
     def check_read(self) -> None:
         """Ask whether this token may read the files: a gated repository lists them to anybody."""
         self._ask(self._name, lambda api: api.auth_check(**self._at))
-
-    def check_write(self, exists: bool) -> None:
-        """Ask whether this token may write, before anything is sent. Raises NotAllowed."""
-        of_a_job = exists and os.environ.get("HF_OIDC_RESOURCE")  # such a token is of no user, and for one repository
-
-        def lacks(api: Any) -> str:
-            if not api.token:
-                return "no token is set"
-            return "" if of_a_job else _lacking(api.whoami(), self._repository, exists)
-
-        if lacking := self._ask(f"{self._name}: who owns the token", lacks, to_write=True):
-            raise NotAllowed(f"{self._name}: {lacking}", self._to_write())
-        if exists:
-            self._ask(f"{self._name}: may it write", lambda api: api.auth_check(**self._at, write=True), to_write=True)
-
-    # What changes it
-
-    def create(self) -> None:
-        """Make the repository, if it is not there; who may see it is the Hub's default."""
-        self._ask(f"{self._name}: making it", lambda api: api.create_repo(**self._at, exist_ok=True), to_write=True)
-
-    def commit(self, parent: str | None, additions: Sequence[Any], gone: Sequence[str], title: str, notes: str) -> str | None:
-        """Make one commit on top of `parent` and return its id; None if the branch is not there any more.
-
-        `additions` come from `addition`, `gone` are paths to delete. Raises Refused if the Hub does not take the card.
-        """
-        from huggingface_hub import CommitOperationDelete
-
-        def call(api: Any) -> str | None:
-            heard(sum(addition.upload_info.size for addition in additions) / SLOWEST)
-            try:
-                made = api.create_commit(
-                    **self._at,
-                    operations=[*additions, *(CommitOperationDelete(path, is_folder=False) for path in gone)],
-                    commit_message=title,
-                    commit_description=notes,
-                    parent_commit=parent,
-                )
-            except Exception as error:
-                self._refuse_card(error)
-                if _status(error) == STALE:
-                    return None
-                raise
-            return _commit(made.oid)
-
-        return self._ask(f"{self._name}: {title}", call, to_write=True)
-
-    def tag(self, tag: str, commit: str) -> None:
-        """Give a commit a tag. A tag of this name that is there already stays where it is: look at it afterwards."""
-
-        def call(api: Any) -> None:
-            # A 409 does not say whether the tag is on this commit or on another one, and exist_ok would say no more.
-            try:
-                api.create_tag(**self._at, tag=tag, revision=commit, exist_ok=False)
-            except Exception as error:
-                if _status(error) != CONFLICT:
-                    raise
-
-        self._ask(f"{self._name}: the tag {tag}", call, to_write=True)
 
     # How it is asked
 
@@ -291,45 +240,8 @@ class HubClient:
     def _to_write(self) -> str:
         return f"HF_TOKEN needs write access to {self._repository.partition('/')[0]} at {_endpoint()}"
 
-    def _refuse_card(self, error: Exception) -> None:
-        """The client asks the Hub about the card's front matter before anything else, and says no with a ValueError."""
-        if isinstance(error, ValueError) and _status(error) == BAD_REQUEST and "README.md" in str(error):
-            message = " ".join(str(error).split())
-            finding = Finding(code="malformed", subject="README.md", message=message)
-            raise Refused(f"{self._name}: the Hub refuses the card: {message}", [finding], "correct the card") from error
 
-
-def addition(path: str, given: Path | bytes, sha256: str) -> Any:
-    """A file for `HubClient.commit`, to be stored under `path`. Raises WrongBytes if it has another sha256 (hex); OSError."""
-    from huggingface_hub import CommitOperationAdd
-
-    try:
-        # Of a path, given as text, Xet reads the file itself.
-        made = CommitOperationAdd(path, given if isinstance(given, bytes) else str(given))
-    except ValueError as error:  # not a file
-        raise OSError(str(error)) from error
-    if made.upload_info.sha256.hex() != sha256:
-        raise WrongBytes(made.upload_info.sha256.hex(), made.upload_info.size)
-    return made
-
-
-def _lacking(who: Any, repository: str, exists: bool) -> str:
-    """What the owner of a token, as the Hub describes both, lacks to write to a repository; "" if that is nothing."""
-    owner, token = repository.partition("/")[0], (who.get("auth") or {}).get("accessToken") or {}
-    if token.get("role") == "read":
-        return "the token can only read"
-    if token.get("role") == "fineGrained":
-        scopes = token["fineGrained"]["scoped"]
-        granted = {scope["entity"].get("name") for scope in scopes if "repo.write" in scope["permissions"]}
-        if not granted & {owner, repository}:
-            return f"the fine-grained token lacks the right repo.write for {repository} or {owner}"
-    owned = {org.get("name") for org in who.get("orgs", []) if org.get("roleInOrg") not in {"read", "no_access"}}
-    if not exists and owner not in owned | {who.get("name")}:
-        return f"there is no such repository, and {who.get('name')} cannot make one under {owner}"
-    return ""
-
-
-def _commit(found: object) -> str:
+def commit_id(found: object) -> str:
     """A commit's id, out of an answer."""
     if not isinstance(found, str) or not COMMIT.fullmatch(found):
         raise NoAnswer("the Hub names no commit where there must be one")
@@ -340,8 +252,18 @@ def _read_answer(response: Any) -> None:
     """Read an answer before the client does, of the Hub's API only JSON; not a file's, and not those to other callers."""
     if not attempting() or (FILE in response.request.extensions and response.is_success):
         return
+    if response.status_code == TOO_MANY:
+        heard(min(header_number(_wait(response)) or 0.0, LONGEST_WAIT))  # the client may wait itself before it asks again
     kind = response.headers.get("Content-Type", "") if response.is_success and response.request.method == "GET" else None
     response._content = whole_answer(response.iter_bytes(), HUB, kind)
+
+
+def _wait(response: Any) -> str | None:
+    """The seconds after which the Hub will answer again: its window ends then, or it says so."""
+    from huggingface_hub.utils import parse_ratelimit_headers  # type: ignore[attr-defined]
+
+    window = parse_ratelimit_headers(response.headers)
+    return str(window.reset_in_seconds + 1) if window and not window.remaining else response.headers.get("Retry-After")
 
 
 def _remote_file(file: Any) -> RemoteFile:
@@ -359,7 +281,8 @@ def _response_of(error: Exception) -> Any:
     return next((response for response in found if response is not None), None)
 
 
-def _status(error: Exception) -> int | None:
+def status_of(error: Exception) -> int | None:
+    """The HTTP status that the client failed with, if it was one."""
     status: int | None = getattr(_response_of(error), "status_code", None)
     return status
 
@@ -387,7 +310,7 @@ def _explain(error: Exception, to_write: bool) -> Failure | None:
         words = getattr(error, "server_message", None)
         reason = f"{_who(str(response.url))} answered {response.status_code}{f': {words}' if words else ''}"
         xet = WITHOUT_XET if "/xet-" in str(response.url) else None
-        return Failure(response.status_code, reason, response.headers.get("Retry-After"), xet)
+        return Failure(response.status_code, reason, _wait(response), xet)
     failure = unreached(error, _who, HUB)
     if failure is not None and to_write and failure.reason.startswith("the address "):
         return failure._replace(status=FINAL)  # the client asked its storage again itself

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 ATTEMPTS = 4
-LONGEST_WAIT = 60.0  # seconds
+LONGEST_WAIT = 310.0  # seconds: a window of five minutes, as the Hub counts requests in
 PATIENCE = 40.0  # seconds: a server that says nothing for so long is given up, and not asked again in this process
 SLOWEST = 1 << 16  # bytes a second: how long an upload may take whose progress nobody reports
 OK, TOO_MANY = 200, 429
@@ -38,7 +39,8 @@ def with_retries(
     """Call, and call again after a lost connection, a 429 or a 5xx, at most ATTEMPTS times.
 
     `explain` translates what a client library raises, whatever it is; None lets it through. A 401 or 403 raises NotAllowed
-    with `hint` at once; every other failure raises CannotCheck in the end. A silent `server` is given up for a while.
+    with `hint` at once; every other failure raises CannotCheck in the end, a 429 that is to last longer than LONGEST_WAIT at
+    once. A silent `server` is given up for a while.
     """
     attempt = 0
     while True:
@@ -59,8 +61,12 @@ def with_retries(
             if failure.status in {401, 403}:
                 raise NotAllowed(f"{what}: {reason}", failure.hint or hint) from error
             again = failure.status is None or failure.status in {TOO_MANY, LATE} or failure.status >= 500
+            wanted = header_number(failure.retry_after) or 0.0
+            later = "try again later"
+            if failure.status == TOO_MANY and wanted > LONGEST_WAIT:
+                again, later = False, f"try again in {math.ceil(wanted / 60)} minutes, as it asks: what is done stays done"
             if not again or attempt == ATTEMPTS:
-                raise CannotCheck(f"{what}: {reason}", failure.hint or "try again later") from error
+                raise CannotCheck(f"{what}: {reason}", failure.hint or later) from error
             wait = wait_before(attempt - 1, failure.retry_after)
             heard(wait)
             time.sleep(wait)

@@ -1,14 +1,16 @@
 """A store in a dataset repository of the Hugging Face Hub: `hf://datasets/ORG/NAME`, its tags being the releases.
 
 A release is one commit with its files under their own paths and `release.json`, the exact bytes of its manifest. The
-commit is guarded: the Hub takes it only if the branch is where we looked, so whoever else commits loses nothing. The tag
-comes last, on a commit that was looked at again. Attachments are files on the main branch, and tags stay where they are.
+commit is guarded: the Hub takes it only if the branch is where we looked, so whoever else commits loses nothing. What is too
+much for one commit goes in several into a pull request that is named by the release's digest, and main moves once, when that
+is merged. The tag comes last, on a commit that was looked at again. Attachments are files on the main branch.
 """
 
 import hashlib
 import random
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -18,7 +20,8 @@ from typing import Any, BinaryIO, NamedTuple
 from aqea_registry.base.files import BLOCK, Advance
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Refused
 from aqea_registry.base.references import join_reference
-from aqea_registry.remote.hub_client import HubClient, NotFound, RemoteFile, RepositoryRefs, addition, git_blob
+from aqea_registry.remote.hub_client import NotFound, RemoteFile, RepositoryRefs, git_blob
+from aqea_registry.remote.hub_writer import HubWriter, addition, in_git
 from aqea_registry.stores import port
 from aqea_registry.stores.attachments import check_document
 from aqea_registry.stores.port import Content, OtherContent, Plan, Tagged
@@ -28,6 +31,9 @@ SPEC = re.compile(r"hf://datasets/(?P<repository>[A-Za-z0-9_][\w.-]*/[A-Za-z0-9_
 COMMIT = re.compile(r"[0-9a-f]{40}")
 ATTACHMENTS = "attachments/"
 TRIES = 8  # how often a commit is planned again because somebody else was faster
+OPERATIONS, IN_GIT = 1000, 100 << 20  # of a commit: files, and bytes of those in git; the Hub's client goes no further itself
+AT_ONCE = 50  # files of an upload that is reported as a whole, of IN_GIT bytes at most or one
+LARGEST_FOLDER = 10_000  # entries
 
 
 class BranchState(NamedTuple):
@@ -38,14 +44,15 @@ class BranchState(NamedTuple):
 
 
 class HubStore:
-    """One dataset repository. Raises BadConfiguration for a spec that names none."""
+    """One dataset repository. `operations`: of a commit at most. Raises BadConfiguration for a spec that names none."""
 
-    def __init__(self, spec: str) -> None:
+    def __init__(self, spec: str, *, operations: int = OPERATIONS) -> None:
         match = SPEC.fullmatch(spec)
         if match is None:
             raise BadConfiguration(f"{spec}: a repository of the Hub is hf://datasets/ORG/NAME", "correct the store's name")
         self.spec = spec
-        self._hub = HubClient(match["repository"])
+        self._operations = operations
+        self._hub = HubWriter(match["repository"])
 
     def tags(self) -> list[str]:
         """Every tag of the repository, sorted. Whether they name releases is not asked."""
@@ -161,6 +168,7 @@ class HubStore:
         wanted = _wanted(release)
         record = release.render()
         read: Content = lambda path: record if path == RECORD else content(path)  # noqa: E731
+        counted = {RECORD}  # the paths whose bytes were reported
         for attempt in range(TRIES):
             refs = self._hub.refs()
             self._same(tag, release, refs)
@@ -169,14 +177,58 @@ class HubStore:
             if not missing and looked.commit:
                 return looked.commit
             over = [path for path in self._earlier(looked) if path in looked.tree and path not in wanted and not _taken(path)]
-            additions = [_addition(path, given, wanted[path].digest) for path, given in missing.items()]
-            made = self._hub.commit(looked.commit, additions, over, f"Release {tag}", notes)
-            if made is not None:
+            additions = self._upload(missing, wanted, counted, advance)
+            batches = [*_batches(additions, over, self._operations)]
+            if len(batches) > 1:  # the next attempt finds it on the main branch
+                sent = {path: wanted[path] for path in missing}
+                self._merge(f"Release {tag}: {release.digest()}", notes, additions, over, sent, read)
+            elif (made := self._hub.commit(looked.commit, *batches[0], f"Release {tag}", notes)) is not None:
                 self._check(made, wanted, read)
-                advance(sum(wanted[path].size for path in missing if path != RECORD))
+                advance(sum(wanted[path].size for path in missing if path not in counted))
                 return made
             _step_back(attempt)
         raise self._too_busy()
+
+    def _upload(
+        self, given: Mapping[str, Path | bytes], wanted: Mapping[str, Descriptor], counted: set[str], advance: Advance
+    ) -> list[Any]:
+        """Send what is not at the Hub yet, some files at a time: a killed push goes on there. A few go with the commit itself."""
+        additions, group = list[Any](), list[Any]()
+        for number, (path, file) in enumerate(given.items(), 1):
+            group.append(_addition(path, file, wanted[path].digest))
+            size = sum(made.upload_info.size for made in group)
+            last = number == len(given) and additions
+            if len(group) == AT_ONCE or size > IN_GIT or last:
+                self._hub.upload(group)
+                additions += group
+                new = {made.path_in_repo for made in group} - counted
+                counted |= new
+                advance(sum(wanted[path].size for path in new))
+                group = []
+        return additions + group
+
+    def _merge(
+        self,
+        title: str,
+        notes: str,
+        additions: list[Any],
+        over: list[str],
+        sent: Mapping[str, Descriptor],
+        read: Content,
+    ) -> None:
+        """Make the commits that the release's pull request lacks, look at the last one, and have main moved to it."""
+        request = self._hub.pull_request(title, notes)
+        head = self._hub.head(request)
+        tree = self._hub.tree(head)
+        lacking = _missing(tree, sent, read)
+        left = [made for made in additions if made.path_in_repo in lacking]
+        for added, gone in _batches(left, [path for path in over if path in tree], self._operations) if lacking else ():
+            made = self._hub.commit(head, added, gone, f"Part of {title}", branch=request.ref)
+            if made is None:
+                return  # somebody else makes them, too
+            head = made
+        self._check(head, sent, read)
+        self._hub.merge(request)
 
     def _check(self, commit: str, wanted: Mapping[str, Descriptor], read: Content) -> None:
         """Look at a commit before it gets a tag, which never moves. Raises Refused."""
@@ -297,6 +349,22 @@ def _alike(layer: Descriptor, entry: RemoteFile, earlier: Descriptor | None) -> 
     return entry.sha256 is None and entry.size == layer.size and earlier is not None and earlier.digest == layer.digest
 
 
+def _batches(additions: list[Any], over: list[str], operations: int) -> Iterator[tuple[list[Any], list[str]]]:
+    """What goes into each commit, so that none is too large: files to add and paths to delete."""
+    added, gone, size = list[Any](), list[str](), 0
+    for operation in (*over, *additions):
+        more = 0 if isinstance(operation, str) else in_git(operation)
+        if len(added) + len(gone) == operations or (added and size + more > IN_GIT):
+            yield added, gone
+            added, gone, size = [], [], 0
+        size += more
+        if isinstance(operation, str):
+            gone.append(operation)
+        else:
+            added.append(operation)
+    yield added, gone
+
+
 def _taken(path: str) -> bool:
     """Whether the Hub or this store keeps something else under that name."""
     return path in {".gitattributes", RECORD} or path.startswith(ATTACHMENTS)
@@ -307,6 +375,19 @@ def _check_names(release: Release) -> None:
     if taken:
         message = "the Hub or this store keeps something else under that name"
         raise Refused(f"{taken[0]}: {message}", [Finding("conflict", path, message) for path in taken])
+    inside = {(path.rpartition("/")[0], path) for name in release.files() for path in _above(name)}
+    for folder, count in Counter(folder for folder, _ in inside).most_common(1):
+        if count > LARGEST_FOLDER:
+            raise BadConfiguration(
+                f"the Hub takes {LARGEST_FOLDER} files a folder, and {folder or 'the release itself'} has {count}",
+                "publish it to an OCI registry, or make several releases of it",
+            )
+
+
+def _above(path: str) -> list[str]:
+    """A path and the folders that it is in."""
+    parts = path.split("/")
+    return ["/".join(parts[:length]) for length in range(1, len(parts) + 1)]
 
 
 def _step_back(attempt: int) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from aqea_registry.base.files import ignore
 from aqea_registry.base.findings import CannotCheck, NotAllowed, RegistryError
-from aqea_registry.remote.hub_client import HubClient
+from aqea_registry.remote.hub_writer import HubWriter
 from aqea_registry.sources.kinds import MirrorSource
 from aqea_registry.stores.github.store import GitHub
 from aqea_registry.stores.hub_store import HubStore
@@ -188,7 +188,7 @@ def questions(name: str, store: Store) -> dict[str, Callable[[], object]]:
         "attach": lambda: store.attach(tagged, "status-1.json", b"{}"),
     }
     if name == "hub":
-        client = HubClient("org/data")
+        client = HubWriter("org/data")
         asked |= {"info": lambda: client.info(None), "check_read": client.check_read, "create": client.create}
         asked |= {"may write": lambda: client.check_write(True), "may make": lambda: client.check_write(False)}
         asked |= {"commit": lambda: client.commit("a" * 40, (), ("x",), "t", ""), "tag": lambda: client.tag("v1", "a" * 40)}
@@ -367,7 +367,7 @@ def test_a_right_that_a_token_lacks(server: Hostile) -> None:
         token = {"role": "fineGrained", "fineGrained": {"global": [], "scoped": scopes}}
         who = {"name": "alice", "orgs": [{"name": "org", "roleInOrg": "write"}], "auth": {"accessToken": token}}
         server.answer = response(200, json.dumps(who).encode(), **JSON)
-        client = HubClient("org/data")
+        client = HubWriter("org/data")
         for exists in (True, False):
             if lacks:
                 with pytest.raises(NotAllowed, match=r"lacks the right repo\.write for org/data or org"):

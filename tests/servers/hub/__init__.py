@@ -10,8 +10,9 @@ with HubServer(folder) as hub:
 from __future__ import annotations
 
 from tests.servers.hub.faults import Fault, payload
+from tests.servers.hub.limits import Limits
 from tests.servers.hub.server import HubServer
 from tests.servers.hub.store import Store
 from tests.servers.log import Request
 
-__all__ = ["Fault", "HubServer", "Request", "Store", "payload"]
+__all__ = ["Fault", "HubServer", "Limits", "Request", "Store", "payload"]

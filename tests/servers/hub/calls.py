@@ -11,7 +11,8 @@ from typing import Any
 from urllib.parse import parse_qs, unquote
 
 from tests.servers.hub.access import Account, check_download, check_read, check_write, hidden
-from tests.servers.hub.errors import EntryNotFound, Refused
+from tests.servers.hub.errors import EntryNotFound, Refused, TooMany
+from tests.servers.hub.limits import Limits
 from tests.servers.hub.repository import Repository
 from tests.servers.hub.store import Store
 
@@ -25,6 +26,7 @@ class Site:
     cdn: str  # files in LFS come from another origin, as on the Hub, and without a token
     page_size: int
     multipart: int | None
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +101,8 @@ def refusal(error: Refused, extra: Mapping[str, Any] | None = None) -> Reply:
     headers = {"X-Error-Message": error.message}
     if error.code:
         headers["X-Error-Code"] = error.code
+    if isinstance(error, TooMany):
+        headers["Retry-After"] = str(error.wait)
     if isinstance(error, EntryNotFound) and error.commit:
         headers["X-Repo-Commit"] = error.commit  # the clients remember in their cache that the file is not there
     return reply({"error": error.message, **(extra or {})}, error.status, headers)

@@ -9,9 +9,20 @@ class Refused(Exception):
     status = 400
     code = ""
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, status: int | None = None) -> None:
         super().__init__(message)
         self.message = message
+        self.status = status or self.status
+
+
+class TooMany(Refused):
+    """Too many of something in some time; in `wait` seconds there is room again."""
+
+    status = 429
+
+    def __init__(self, message: str, wait: int) -> None:
+        super().__init__(message)
+        self.wait = wait
 
 
 class RepoNotFound(Refused):

@@ -58,6 +58,7 @@ class Repository:
     tags: dict[str, str] = field(default_factory=dict)
     served: dict[str, str] = field(default_factory=dict)  # "COMMIT PATH" -> sha256 of what is sent in its place
     made: int = 0  # commits ever made
+    pulls: list[dict[str, Any]] = field(default_factory=list)  # the pull requests, by number; see `pulls`
 
     def dump(self) -> str:
         return json.dumps(asdict(self))

@@ -17,14 +17,15 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import unquote
 
-from tests.servers.hub import reads, writes, xet
+from tests.servers.hub import pulls, reads, writes, xet
 from tests.servers.hub.calls import Call, Reply, Site, answer, refusal, reply
 from tests.servers.hub.errors import Refused
 from tests.servers.hub.faults import Fault, Faults, payload
+from tests.servers.hub.limits import Limits
 from tests.servers.hub.store import Store
 from tests.servers.log import Request, RequestLog, read_body
 
-__all__ = ["HubServer", "Request", "reads", "writes", "xet"]  # the last three fill the table of routes
+__all__ = ["HubServer", "Request", "pulls", "reads", "writes", "xet"]  # the last four fill the table of routes
 
 # huggingface_hub asks this once per HF_HOME, before its first request, to describe itself. No test means it, so it is
 # neither logged nor spoiled.
@@ -35,11 +36,18 @@ class HubServer(RequestLog):
     """A Hub at 127.0.0.1 in front of a folder.
 
     `lfs_size`: files of so many bytes or more are in LFS. `page_size`: entries on a page of a tree.
-    `multipart`: files in LFS that are larger are uploaded in parts of this size.
+    `multipart`: files in LFS that are larger are uploaded in parts of this size. `limits`: what it takes at most.
     """
 
     def __init__(
-        self, folder: Path, *, lfs_size: int = 1 << 20, page_size: int = 1000, multipart: int | None = None, port: int = 0
+        self,
+        folder: Path,
+        *,
+        lfs_size: int = 1 << 20,
+        page_size: int = 1000,
+        multipart: int | None = None,
+        port: int = 0,
+        limits: Limits | None = None,
     ) -> None:
         super().__init__()
         folder.mkdir(parents=True, exist_ok=True)
@@ -50,7 +58,15 @@ class HubServer(RequestLog):
         self._listeners = [_Listener(self, port), _Listener(self, 0)]
         self.endpoint, cdn = (f"http://127.0.0.1:{listener.port}" for listener in self._listeners)
         self.store = Store(folder, lfs_size=lfs_size)
-        self.site = Site(store=self.store, endpoint=self.endpoint, cdn=cdn, page_size=page_size, multipart=multipart)
+        self.limits = limits or Limits()
+        self.site = Site(
+            store=self.store,
+            endpoint=self.endpoint,
+            cdn=cdn,
+            page_size=page_size,
+            multipart=multipart,
+            limits=self.limits,
+        )
 
     def __enter__(self) -> Self:
         self.online()
@@ -189,7 +205,7 @@ class _Handler(BaseHTTPRequestHandler):
             hub.over.wait(fault.delay)
             if fault.meanwhile:
                 fault.meanwhile()
-            made = self._make(body, fault) if fault.status is None or fault.after else Reply()
+            made = self._within_limits(body, fault) if fault.status is None or fault.after else Reply()
             if fault.status is not None:
                 made = Reply(memoryview(fault.error()), fault.status, {"Content-Type": "application/json"})
             status, sent = self._send(made, fault)
@@ -197,6 +213,11 @@ class _Handler(BaseHTTPRequestHandler):
             hub.record(Request(self.command, unquote(self.path), status, sent, len(body), self.headers, kept))
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = _serve
+
+    def _within_limits(self, body: bytes, fault: Fault) -> Reply:
+        left, headers = self.server.hub.limits.count_request(self.path)
+        made = self._make(body, fault) if left else reply({"error": "We had to rate limit you"}, 429)
+        return Reply(made.body, made.status, {**made.headers, **headers})
 
     def _make(self, body: bytes, fault: Fault) -> Reply:
         hub = self.server.hub

@@ -96,7 +96,7 @@ class Store:
     def settings(
         self, kind: str, name: str, *, private: bool | None = None, gated: bool | Literal["auto", "manual"] | None = None
     ) -> None:
-        with self._changing(kind, name) as repo:
+        with self.changing(kind, name) as repo:
             repo.private = repo.private if private is None else private
             repo.gated = repo.gated if gated is None else "manual" if gated is True else gated
 
@@ -111,7 +111,7 @@ class Store:
 
     def let_in(self, kind: str, name: str, user: str) -> None:
         """Give a user access to a gated or private repository."""
-        with self._changing(kind, name) as repo:
+        with self.changing(kind, name) as repo:
             repo.readers.append(user)
 
     # Commits
@@ -143,7 +143,7 @@ class Store:
         branch: str = MAIN,
     ) -> str:
         """As `commit`, of content that is here already; None deletes."""
-        with self._changing(kind, name) as repo:
+        with self.changing(kind, name) as repo:
             head = repo.branches.get(branch)
             if head is None and (branch != MAIN or repo.branches):
                 raise RevisionNotFound(f"Invalid rev id: {branch}")
@@ -173,7 +173,7 @@ class Store:
 
     def delete_commit(self, kind: str, name: str, commit: str) -> None:
         """Make a commit vanish, as a rewritten history does: its tags go, its branches fall back to its parent."""
-        with self._changing(kind, name) as repo:
+        with self.changing(kind, name) as repo:
             parent = self.read_commit(kind, name, commit).parent
             self._commit_file(kind, name, commit).unlink()
             repo.tags = {tag: target for tag, target in repo.tags.items() if target != commit}
@@ -203,34 +203,34 @@ class Store:
         raise RevisionNotFound(f"Invalid rev id: {revision}")
 
     def tag(self, kind: str, name: str, tag: str, commit: str = MAIN) -> None:
-        with self._changing(kind, name) as repo:
+        with self.changing(kind, name) as repo:
             if tag in repo.tags:
                 raise Exists("Tag reference exists already")
             repo.tags[tag] = self.resolve(kind, name, commit)
 
     def move_tag(self, kind: str, name: str, tag: str, commit: str) -> None:
         """What the Hub's users can do by deleting a tag and making it again."""
-        with self._changing(kind, name) as repo:
+        with self.changing(kind, name) as repo:
             repo.tags[tag] = self.resolve(kind, name, commit)
 
     def delete_tag(self, kind: str, name: str, tag: str) -> None:
-        with self._changing(kind, name) as repo:
+        with self.changing(kind, name) as repo:
             if repo.tags.pop(tag, None) is None:
                 raise RevisionNotFound(f"Invalid rev id: {tag}")
 
     def branch(self, kind: str, name: str, branch: str, commit: str = MAIN) -> None:
-        with self._changing(kind, name) as repo:
+        with self.changing(kind, name) as repo:
             if branch in repo.branches:
                 raise Exists("Reference already exists")
             repo.branches[branch] = self.resolve(kind, name, commit)
 
     def move_branch(self, kind: str, name: str, branch: str, commit: str) -> None:
         """A forced push."""
-        with self._changing(kind, name) as repo:
+        with self.changing(kind, name) as repo:
             repo.branches[branch] = self.resolve(kind, name, commit)
 
     def delete_branch(self, kind: str, name: str, branch: str) -> None:
-        with self._changing(kind, name) as repo:
+        with self.changing(kind, name) as repo:
             if branch == MAIN:
                 raise Refused("Cannot delete the main branch")
             if repo.branches.pop(branch, None) is None:
@@ -258,7 +258,7 @@ class Store:
         The sizes and ids in the answers stay those of the true bytes; `announce` makes them those of the new ones,
         as if the commit had always held them. The commit's id stays in both cases.
         """
-        with self._changing(kind, name) as repo:
+        with self.changing(kind, name) as repo:
             old = self.entry(kind, name, commit, path)
             new = self.blobs.add_file(path, data, 0 if old.lfs else len(data) + 1)
             if announce:
@@ -287,7 +287,7 @@ class Store:
         path.with_suffix(".part").replace(path)
 
     @contextmanager
-    def _changing(self, kind: str, name: str) -> Iterator[Repository]:
+    def changing(self, kind: str, name: str) -> Iterator[Repository]:
         """A repository's values; they are written back, if nothing was raised."""
         with self._locked():
             repo = self.repository(kind, name)

@@ -139,8 +139,11 @@ def refs(repo: Repository, *, pull_requests: bool) -> Json:
     def listed(kind: str, targets: Mapping[str, str]) -> list[Json]:
         return [{"name": name, "ref": f"refs/{kind}/{name}", "targetCommit": commit} for name, commit in targets.items()]
 
-    found: Json = {"branches": listed("heads", repo.branches), "tags": listed("tags", repo.tags), "converts": []}
-    return {**found, "pullRequests": []} if pull_requests else found
+    requests = {name: commit for name, commit in repo.branches.items() if name.startswith("refs/pr/")}
+    branches = {name: commit for name, commit in repo.branches.items() if name not in requests}
+    found: Json = {"branches": listed("heads", branches), "tags": listed("tags", repo.tags), "converts": []}
+    shown = [{"name": name, "ref": name, "targetCommit": commit} for name, commit in requests.items()]
+    return {**found, "pullRequests": shown} if pull_requests else found
 
 
 def commits(history: Iterable[tuple[str, Commit]]) -> list[Json]:

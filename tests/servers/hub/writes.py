@@ -136,6 +136,9 @@ def commit(call: Call, kind: str, name: str, branch: str) -> Reply:
     head = repo.branches.get(branch)
     tree = call.store.read_commit(kind, name, head).tree if head else {}
     header, changes = _operations(call, tree)
+    call.site.limits.count_commit(len(changes), len(call.body))
+    left = {path for path in tree if changes.get(path, path) is not None}
+    call.site.limits.check_folders(dict.fromkeys(left | {path for path, entry in changes.items() if entry}))
     message = "\n\n".join(filter(None, (header["summary"], header.get("description"))))
     made = call.store.commit_entries(kind, name, changes, message=message, parent=header.get("parentCommit"), branch=branch)
     page = f"{call.site.endpoint}/{'' if kind == 'models' else 'datasets/'}{name}/commit/{made}"
