@@ -192,7 +192,7 @@ class HubStore:
     def _upload(
         self, given: Mapping[str, Path | bytes], wanted: Mapping[str, Descriptor], counted: set[str], advance: Advance
     ) -> list[Any]:
-        """Send what is not at the Hub yet, some files at a time: a killed push goes on there. A few go with the commit itself."""
+        """Send what is not at the Hub yet, some files at a time: a killed push goes on there. A few go with their commit."""
         additions, group = list[Any](), list[Any]()
         for number, (path, file) in enumerate(given.items(), 1):
             group.append(_addition(path, file, wanted[path].digest))
