@@ -121,7 +121,7 @@ def way(words: Sequence[str], names: set[str]) -> Callable[..., Result]:
     in_thread = threading.current_thread() is not threading.main_thread()  # folder and environment are the process's
     if in_thread or names & READ_FIRST or any(name.startswith(("PYTHON", "LC_", "LANG")) for name in names):
         return program
-    computes = {"generate", "confirm", "--diagnose", "--fresh", "--rows"} & {*words}
+    computes = {"generate", "encode", "confirm", "--diagnose", "--fresh", "--rows"} & {*words}
     return forked if computes or names - READ_LATE else in_process
 
 

@@ -103,6 +103,51 @@ def generate(
 
 
 @command
+@examples("encode", "encode minilm --engine ray --address 10.0.0.1:6379 --gpus-per-worker 1")
+@click.argument("models", nargs=-1, metavar="[MODEL]...", shell_complete=complete("models"))
+@click.option("--engine", type=click.Choice(["local", "ray"]), default="local", help="What computes (default: local).")
+@click.option("--address", metavar="HOST:PORT", help="A cluster of Ray (default: RAY_ADDRESS, or one on this machine).")
+@click.option("--workers", type=click.IntRange(1), help="Workers of the cluster (default: as many as it has room for).")
+@click.option("--gpus-per-worker", type=click.FloatRange(0), default=0.0, help="Graphics cards of each, or a part of one.")
+@click.option("--threads", type=click.IntRange(1), help="Processor threads of each worker (default: 1; local: torch's own).")
+@click.option("--device", metavar="DEVICE", help="Where the model runs (default: cuda with --gpus-per-worker, else cpu).")
+@click.option("--seed", type=int, help="Chooses what a second worker computes again (default: by chance; it is printed).")
+def encode(shell: Shell, models: tuple[str, ...], engine: str, seed: int | None, **options: Any) -> Outcome:
+    """Encode all texts of the run under its models, or these; `generate` then finds every vector.
+
+    Only what is missing is encoded, also after a kill. Each worker of a cluster fetches the pinned model itself, and a sample
+    of what it gave is computed again by another. In canonical precision no choice here changes a byte.
+    """
+    from contextlib import nullcontext
+    from secrets import randbelow
+
+    from aqea_registry.base.extras import require
+    from aqea_registry.base.findings import BadConfiguration
+    from aqea_registry.embedding.encoder import Settings
+    from aqea_registry.generation import encode as operation
+    from aqea_registry.generation.workers import ThisMachine, open_cluster
+
+    require("generation")
+    address, workers, gpus, threads = (options[name] for name in ("address", "workers", "gpus_per_worker", "threads"))
+    if engine == "local" and (address or workers or gpus):
+        raise BadConfiguration("--address, --workers and --gpus-per-worker go with a cluster", "add --engine ray")
+    settings, project = Settings(threads=threads, device=options["device"] or ("cuda" if gpus else "cpu")), shell.project()
+    seed = randbelow(10**6) if seed is None else seed
+    with nullcontext(ThisMachine()) if engine == "local" else open_cluster(address, workers, gpus, threads) as opened:
+        if engine == "ray":
+            shell.report.note(f"what a second worker computes again is chosen by --seed {seed}")
+        done = operation.encode(project, models, opened, settings, shell.report, seed)
+
+    def show() -> None:
+        for model in done:
+            checked = f", {len(model.checked)} checked" if model.checked else ""
+            by = f" by {plural(len(model.workers), 'worker')}{checked}" if model.workers else ""
+            click.echo(f"{model.name}: {plural(model.texts, 'text')}, encoded now {model.encoded}{by}")
+
+    return Outcome((), {"models": done, "seed": seed}, show)
+
+
+@command
 @examples("import-vectors vectors.npy --model ada --dataset forum")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("--model", required=True, metavar="NAME", help="The model of kind given in params.yaml.")

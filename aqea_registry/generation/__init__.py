@@ -1,11 +1,11 @@
-"""From a project to its artefacts: the verbs generate, export and import-vectors.
+"""From a project to its artefacts: the verbs encode, generate, export and import-vectors.
 
-Open `generate` first: it reads a dataset's rows, has their sentences encoded (by `encoding`: those that are kept, and new
-ones of the model), scores them, and writes pair file, view, metrics, plot data and statement; and other formats from a pair
-file. `vector_sets` does the same for a task of MTEB: a vector set and its result. `inputs` has what is read for that, and
-brings in vectors that were made elsewhere. Both read and write files; the values that they write are computed by `vectors`
-and `project`. `mteb_model` gives canonical vectors to MTEB, whose scores of a task `mteb_scores` computes and writes as a
-result.
+Open `generate` first: it reads a dataset's rows, has their sentences encoded (by `encoding`: those that are kept, and new ones
+of the model), scores them, and writes pair file, view, metrics, plot data and statement; and other formats from a pair file.
+`encode` has the sentences of the whole run encoded before, by this machine or a cluster (`workers`). `vector_sets` does the
+same for a task of MTEB: a vector set and its result. `inputs` has what is read for that, and brings in vectors that were made
+elsewhere. Both read and write files; the values that they write are computed by `vectors` and `project`. `mteb_model` gives
+canonical vectors to MTEB, whose scores of a task `mteb_scores` computes and writes as a result.
 
 >>> import numpy as np
 >>> from aqea_registry.embedding.encoder import Encoded

@@ -27,7 +27,7 @@ from aqea_registry.project.project import CACHE
 from aqea_registry.sources.pin import update_lock
 from aqea_registry.vectors.decided import DecidedValue, at_boundary, read_decided, render_decided
 from aqea_registry.vectors.margin import EncodingRecord, Machine, Margin, Spread, margin, reach
-from aqea_registry.vectors.pair_set import BadVector, Micro, normalised, to_grid
+from aqea_registry.vectors.pair_set import BadVector, Micro, OnGrid, normalised, to_grid
 from aqea_registry.vectors.vector_set import Keys, Rows
 
 MADE = "made.json"
@@ -58,20 +58,20 @@ class Vectors:
 
     def __init__(self, model: ModelInUse, settings: Settings, report: Reporter, *, label: str, fresh: bool) -> None:
         """Open what is kept; `fresh` forgets it."""
-        self._folders = {dimension: _cache_folder(model, dimension, settings) for dimension in model.dimensions}
-        for segment in (segment for folder in self._folders.values() for segment in folder.glob("*.parquet")) if fresh else ():
+        self.folders = {dimension: _cache_folder(model, dimension, settings) for dimension in model.dimensions}
+        for segment in (segment for folder in self.folders.values() for segment in folder.glob("*.parquet")) if fresh else ():
             segment.unlink(missing_ok=True)
         self._model, self._settings, self._report, self._label = model, settings, report, label
         self._encoder: Encoder | None = None
         self._listed: dict[str, list[DecidedValue]] = {}
-        self.made = _kept(self._folders[model.entry.dimension] / MADE)
+        self.made = kept_record(self.folders[model.entry.dimension] / MADE)
         self.encoded = 0
         self._open()
 
     def _open(self) -> None:
         within = reach(self.spread)
-        self._caches = {dimension: VectorCache(folder, dimension, within) for dimension, folder in self._folders.items()}
-        self._cache = self._caches[self._model.entry.dimension]
+        self.caches = {dimension: VectorCache(folder, dimension, within) for dimension, folder in self.folders.items()}
+        self._cache = self.caches[self._model.entry.dimension]
 
     @property
     def spread(self) -> Spread | None:
@@ -97,19 +97,29 @@ class Vectors:
         new = self._cache.missing(sentences)
         if not new:
             return
-        first, within = self._encoder is None, reach(self.spread)
+        first = self._encoder is None
         if self._encoder is None:
             with self._report.task(f"load {self._model.name}", 0, "seconds"):  # torch alone takes some to import
                 self._encoder = load_encoder(self._model, self._settings)
-                self.made = _record(self._model, self._encoder, self._settings, new, self.made)
-            for folder in self._folders.values():  # before the vectors: what is kept is never without it
-                write_bytes(folder / MADE, msgspec.json.encode(self.made))
-            if reach(self.spread) > within:  # of what is kept it may not be known which values are near to a boundary
-                self._open()
+                made = record(self._model, self._encoder, self._settings, new, self.made)
+            if self.note(made):
                 new = self._cache.missing(sentences)
         expected = max(of * len(new) // len(sentences), len(new)) if first else 0  # of others as many are kept
-        _encode(self._model, self._encoder, new, self._caches, self._report, self._label, expected)
+        _encode(self._model, self._encoder, new, self.caches, self._report, self._label, expected)
         self.encoded += len(new)
+
+    def missing(self, sentences: Iterable[str]) -> list[str]:
+        """The distinct texts of these whose vectors are not kept."""
+        return self._cache.missing(sentences)
+
+    def note(self, made: EncodingRecord) -> bool:
+        """Keep a record of what computes, before its vectors are; whether of kept ones too little is known now."""
+        within, self.made = reach(self.spread), made
+        for folder in self.folders.values():
+            write_bytes(folder / MADE, msgspec.json.encode(made))
+        if grown := reach(self.spread) > within:  # it may not be known which values are near to a boundary
+            self._open()
+        return grown
 
     def use_decided(self, root: Path, artefact: Artefact) -> None:
         """Give the values that were decided for this artefact of the project at `root` from now on. Raises Refused."""
@@ -177,14 +187,15 @@ def vectors_of(
     return vectors
 
 
-def _kept(path: Path) -> EncodingRecord | None:
+def kept_record(path: Path) -> EncodingRecord | None:
+    """A record that was kept, if it is there."""
     try:
         return msgspec.json.decode(read_small(path, Limit.SETTINGS), type=EncodingRecord)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 
 
-def _record(
+def record(
     model: ModelInUse, encoder: Encoder, settings: Settings, sentences: Sequence[str], before: EncodingRecord | None
 ) -> EncodingRecord:
     """What computes now, and the spread measured on it: now, if before it was on few sentences or on another machine."""
@@ -265,28 +276,36 @@ def _encode(
         _keep(model, encoder, first, caches, advance)
         seconds = (time.monotonic() - started) * sum(map(len, rest)) / max(1, sum(map(len, first)))
         seconds *= expected / len(sentences)
-        duration = plural(round(seconds / 60), "minute") if seconds >= 90 else plural(round(seconds) or 1, "second")
         if expected:
-            report.note(f"{label}: {plural(expected, 'sentence', form=',')}, about {duration}")
+            report.note(f"{label}: {plural(expected, 'sentence', form=',')}, about {duration(seconds)}")
         _keep(model, encoder, rest, caches, advance)
+
+
+def duration(seconds: float) -> str:
+    """A time for people."""
+    return plural(round(seconds / 60), "minute") if seconds >= 90 else plural(round(seconds) or 1, "second")
 
 
 def _keep(
     model: ModelInUse, encoder: Encoder, sentences: Sequence[str], caches: dict[int, VectorCache], advance: Advance
 ) -> None:
     for positions, vectors in _segments(encoder.encode(sentences), advance):
-        if vectors.shape[1] != (wanted := model.entry.full_dimension or model.entry.dimension):
-            subject = f"models.{model.name}.{'full_dimension' if model.entry.full_dimension else 'dimension'}"
-            message = "the model gives vectors of another dimension than params.yaml says"
-            raise Refused.of("mismatch", subject, message, str(wanted), str(vectors.shape[1]))
         texts = [sentences[position] for position in positions]
-        for dimension, cache in caches.items():
-            try:
-                on_grid = to_grid(vectors[:, :dimension], model.entry.rounding_offset)
-            except BadVector as error:
-                text = texts[error.row] if len(texts[error.row]) <= 80 else f"{texts[error.row][:77]}..."
-                raise Refused.of("malformed", model.name, f"{error}, for the sentence {text!r}") from error
-            cache.add(texts, on_grid)
+        for dimension, rows in on_grid(model, texts, vectors).items():
+            caches[dimension].add(texts, rows)
+
+
+def on_grid(model: ModelInUse, texts: Sequence[str], vectors: npt.NDArray[np.floating]) -> dict[int, OnGrid]:
+    """The vectors of texts at each dimension of the run. Raises Refused for what is not such vectors."""
+    if vectors.shape[1] != (wanted := model.entry.full_dimension or model.entry.dimension):
+        subject = f"models.{model.name}.{'full_dimension' if model.entry.full_dimension else 'dimension'}"
+        message = "the model gives vectors of another dimension than params.yaml says"
+        raise Refused.of("mismatch", subject, message, str(wanted), str(vectors.shape[1]))
+    try:
+        return {size: to_grid(vectors[:, :size], model.entry.rounding_offset) for size in model.dimensions}
+    except BadVector as error:
+        text = texts[error.row] if len(texts[error.row]) <= 80 else f"{texts[error.row][:77]}..."
+        raise Refused.of("malformed", model.name, f"{error}, for the sentence {text!r}") from error
 
 
 def load_encoder(model: ModelInUse, settings: Settings) -> Encoder:
@@ -338,12 +357,17 @@ def pinned_model(
 
     Its vectors are kept below `root` (default: the project's).
     """
-    entry, (pin, folder) = model.entry, pinned_files(model, report, local_only)
+    return model_in_use(model, run, *pinned_files(model, report, local_only), root or model.root)
+
+
+def model_in_use(model: CatalogueEntry, run: Collection[Artefact], pin: Pin, folder: Path, root: Path) -> ModelInUse:
+    """A model as this run uses it, whose files are in `folder` and whose vectors are kept below `root`."""
+    entry = model.entry
     assert isinstance(entry, Model)
     others = (artefact.model_entry for artefact in run)
     same = {other.dimension for other in others if _full_vectors(other) == _full_vectors(entry)}
     precision = next(artefact.precision for artefact in run if artefact.precision != "given")
-    cache = (root or model.root) / CACHE / "vectors"
+    cache = root / CACHE / "vectors"
     return ModelInUse(model.name, entry, pin, precision, folder, cache, tuple(sorted({entry.dimension, *same})))
 
 

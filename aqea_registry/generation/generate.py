@@ -78,7 +78,7 @@ def generate(
             export(project, artefact.pairs, "parquet")
         return made
     encoder = pinned_model(inputs[1], run.values(), report, root=root)
-    first, second = _as_seen(artefact, rows)
+    first, second = as_seen(artefact, rows)
     label = f"encode {artefact.key} ({list(run).index(artefact.key) + 1} of {len(run)})"
     vectors = vectors_of(encoder, [*first, *second], settings, report, label=label, fresh=fresh)
     vectors.use_decided(project.root, artefact)
@@ -95,7 +95,7 @@ def generate(
     return msgspec.structs.replace(made, encoded=vectors.encoded, reused=reused, margin=margin, machine=vectors.machine)
 
 
-def _as_seen(artefact: RunArtefact, rows: Rows) -> tuple[list[str], list[str]]:
+def as_seen(artefact: RunArtefact, rows: Rows) -> tuple[list[str], list[str]]:
     """The sentences of rows as the model sees them, prefix included."""
     prefix = artefact.model_entry.prefix_for(artefact.dataset_entry.task)
     return [prefix + text for text in rows.sentences1], [prefix + text for text in rows.sentences2]

@@ -132,14 +132,19 @@ def opened_task(dataset: CatalogueEntry, report: Reporter) -> Iterator[Any]:
         yield task
 
 
-def score(task: Any, artefact: VectorSetArtefact, vectors_of: Callable[[Sequence[str]], Micro]) -> TaskRun:
+def score(
+    task: Any,
+    artefact: VectorSetArtefact,
+    vectors_of: Callable[[Sequence[str]], Micro],
+    kind: type[CanonicalModel] = CanonicalModel,
+) -> TaskRun:
     """Run a task over canonical vectors of its texts, which stand behind the prefixes of the catalogue."""
     entry, pin = artefact.model_entry, artefact.required_pins()[1]
 
     def prompt_for(metadata: Any, role: Any) -> str:
         return entry.prefix_for(metadata.name, metadata.type, role.value if role is not None else "")
 
-    model = CanonicalModel(vectors_of, prompt_for, entry.repo, pin.commit or pin.digest())
+    model = kind(vectors_of, prompt_for, entry.repo, pin.commit or pin.digest())
     scores = evaluate(task, model)
     return TaskRun(sorted(model.keys), model.near_ties, task, scores)
 

@@ -13,6 +13,7 @@ from tests.checkout.test_imports import MODULES
 VERBS = (
     "sources.pin.pin",
     "sources.pin.check_pins",
+    "generation.encode.encode",
     "generation.generate.generate",
     "generation.generate.export",
     "generation.mteb_scores.export_results",

@@ -1,0 +1,261 @@
+"""What computes vectors for the verb encode: a worker, and the engines that have workers (this process; Ray's, on a cluster).
+
+A worker fetches the pinned model itself and checks it by digest, in a folder of its own machine. All that it needs comes with
+its job, and all that it found goes back through the engine: no disk is shared. An error is an answer, too, and names it.
+"""
+
+import logging
+import os
+import pickle
+import re
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from aqea_registry.base.extras import require
+from aqea_registry.base.files import locked, write_bytes
+from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Refused, RegistryError
+from aqea_registry.base.progress import Silent, plural
+from aqea_registry.embedding.encoder import Encoder, Settings
+from aqea_registry.embedding.vector_cache import libraries
+from aqea_registry.generation.encoding import MADE, ModelInUse, in_order, kept_record, load_encoder, on_grid, record
+from aqea_registry.generation.inputs import pinned_files
+from aqea_registry.project.artefact import CatalogueEntry
+from aqea_registry.vectors.margin import KNOWN, EncodingRecord, reach
+from aqea_registry.vectors.pair_set import Micro, NearValues
+from aqea_registry.vectors.vector_set import Keys, keys_of
+
+NODE = 8  # characters of a node's id in a worker's name
+CONNECT = 5.0  # seconds until a cluster's address must answer
+SHARE = 0.9  # of its processors that a worker asks for: with all of them taken, what Ray itself runs waits for ever
+
+
+class Job(NamedTuple):
+    """What a worker needs to know of a model: its catalogue entry, whose root is where files go, and how this run uses it.
+
+    It measures its spread on the `sample`, unless it is known `before`. Its libraries must be the run's.
+    """
+
+    model: CatalogueEntry
+    in_use: ModelInUse
+    settings: Settings
+    sample: Sequence[str]
+    before: EncodingRecord | None
+    libraries: Sequence[str]
+
+
+class Batch(NamedTuple):
+    """Texts to encode, under a number; again, where another `worker` did it before."""
+
+    number: int
+    texts: Sequence[str]
+    worker: str = ""
+
+
+class Computed(NamedTuple):
+    """What a worker computed: vectors by dimension in the order of `keys`, with all values within `reach` of a boundary."""
+
+    keys: Keys
+    rows: dict[int, tuple[Micro, NearValues]]
+    reach: float
+    made: EncodingRecord
+    seconds: float
+
+
+class Done(NamedTuple):
+    """The answer of a worker to a batch: vectors, or an error as its kind, message, hint and findings."""
+
+    worker: str
+    number: int
+    remarks: Sequence[str]
+    vectors: Computed | None
+    error: tuple[type[RegistryError], str, str | None, Sequence[Finding]] | None = None
+
+    def result(self) -> Computed:
+        """The vectors. Raises the error, with the worker's name before it."""
+        if self.error is not None:
+            kind, message, hint, findings = self.error
+            message = f"{self.worker}: {message}"
+            raise Refused(message, findings, hint) if kind is Refused else kind(message, hint, findings)
+        assert self.vectors is not None
+        return self.vectors
+
+
+class _Remarks(Silent):
+    """A reporter that collects what it is warned of."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def warn(self, message: str) -> None:
+        """Collect it."""
+        self.said.append(message)
+
+
+class Worker:
+    """Encodes batches under the model of its job, which it loads when the first one comes."""
+
+    def __init__(self, job: Job, name: str = "") -> None:
+        self._job, self._name = job, name or socket.gethostname()
+        self._loaded: tuple[ModelInUse, Encoder, EncodingRecord] | None = None
+
+    def compute(self, batch: Batch) -> Done:
+        """Encode a batch."""
+        report = _Remarks()
+        try:
+            self._loaded = self._loaded or self._load(report)
+            return Done(self._name, batch.number, report.said, _encoded(*self._loaded, batch.texts))
+        except RegistryError as raised:
+            error = type(raised), raised.message, raised.hint, raised.findings
+        except Exception as raised:  # whatever a library raises: an engine would show a traceback, or try it for ever
+            error = CannotCheck, _reason(raised), None, ()
+        return Done(self._name, batch.number, report.said, None, error)
+
+    def _load(self, report: _Remarks) -> tuple[ModelInUse, Encoder, EncodingRecord]:
+        """The model, and how far two arrangements differ here: measured once on a machine."""
+        job = self._job
+        if differ := {*libraries()} ^ {*job.libraries}:
+            raise CannotCheck(f"its libraries are not those of this run: {', '.join(sorted(differ))}", "install the same ones")
+        job.model.root.mkdir(parents=True, exist_ok=True)
+        with locked(job.model.root):  # another worker of this machine may be fetching it
+            _, folder = pinned_files(job.model, report, False)
+        model, kept = job.in_use._replace(folder=folder), folder.with_name(f"{folder.name}-{MADE}")
+        encoder = load_encoder(model, job.settings)
+        made = record(model, encoder, job.settings, job.sample, kept_record(kept) or job.before)
+        write_bytes(kept, msgspec.json.encode(made))
+        return model, encoder, made
+
+
+def _encoded(model: ModelInUse, encoder: Encoder, made: EncodingRecord, texts: Sequence[str]) -> Computed:
+    started, known = time.monotonic(), max(KNOWN, 2 * reach(made.spread))
+    found = on_grid(model, texts, in_order(encoder.encode(texts)))
+    rows = {size: (rows.micro, rows.near(known)) for size, rows in found.items()}
+    return Computed(keys_of(texts), rows, known, made, time.monotonic() - started)
+
+
+def _reason(error: BaseException) -> str:
+    """The kind of an error and its first line: libraries write pages."""
+    return f"{type(error).__name__}: {next(filter(None, map(str.strip, str(error).splitlines())), 'no reason given')}"
+
+
+class ThisMachine:
+    """One worker in this process. What it gives is what `generate` would compute here, and is not computed again."""
+
+    workers, checked, batch = 1, False, 1
+
+    def run(self, job: Job, batches: Sequence[Batch]) -> Iterator[Done]:
+        """Encode batch after batch."""
+        return map(Worker(job).compute, batches)
+
+    again = run
+
+
+class _RayWorker(Worker):
+    """A worker in an actor of Ray. Files go into the user's cache on its machine."""
+
+    def __init__(self, job: Job) -> None:
+        import ray
+
+        cache, there = os.environ.get("XDG_CACHE_HOME") or "~/.cache", f"directory:{job.model.root.absolute()}/"
+        sources = [re.sub(r"^directory:(?![~/])", lambda _: there, spec) for spec in job.model.sources]  # if it is shared
+        model = job.model._replace(root=Path(cache, "aqea-registry").expanduser(), sources=sources)
+        node = ray.get_runtime_context().get_node_id()[:NODE]
+        super().__init__(job._replace(model=model), f"{socket.gethostname()}-{node}-{os.getpid()}")
+
+    def __call__(self, rows: dict[str, Any]) -> dict[str, list[bytes]]:
+        """The answers to batches, as Ray Data has them: in rows of bytes."""
+        return {"done": [pickle.dumps(self.compute(pickle.loads(batch))) for batch in rows["batch"]]}  # noqa: S301 - Ray's own way
+
+
+class Cluster:
+    """Workers in actors of Ray Data, which schedules them, starts them again and gives their batches to others."""
+
+    checked = True
+
+    def __init__(self, workers: int | None, gpus: float, processors: int) -> None:
+        """Look at the cluster that this process is connected to. Raises BadConfiguration if it is too small."""
+        import ray
+
+        room = {node["NodeID"]: _room(node["Resources"], processors, gpus) for node in ray.nodes() if node["Alive"]}
+        self._nodes, fit = sorted(node for node in room if room[node]), sum(room.values())
+        self._needs = {"num_cpus": SHARE * processors, "num_gpus": gpus}
+        self.workers, self.batch = workers or fit, 16 if gpus else 1
+        if not 0 < self.workers <= fit:
+            each = f"{plural(processors, 'processor')}{f' and {gpus:g} graphics cards' * bool(gpus)} each"
+            message = f"the cluster has room for {plural(fit, 'worker')} with {each}, not for {self.workers or 1}"
+            raise BadConfiguration(message, "ask for fewer with --workers, or add nodes; to see them: ray status")
+
+    def run(self, job: Job, batches: Sequence[Batch]) -> Iterator[Done]:
+        """Encode batches, in any order. Each is a block of its own: with a worker that dies no more than one is lost."""
+        import ray.data
+
+        rows = [{"batch": pickle.dumps(batch)} for batch in batches]
+        data = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
+            _RayWorker,
+            batch_size=None,
+            fn_constructor_args=(job,),
+            compute=ray.data.ActorPoolStrategy(size=min(self.workers, len(rows))),
+            **self._needs,
+        )
+        for block in data.iter_batches(batch_size=None, prefetch_batches=1):
+            yield from map(pickle.loads, block["done"])
+
+    def again(self, job: Job, batches: Sequence[Batch]) -> Iterator[Done]:
+        """Encode each batch on the node after its worker's, or in a new process if there is only one node."""
+        import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        actors, waiting, for_ever = dict[str, Any](), [], {"max_restarts": -1, "max_task_retries": -1}
+        for batch in batches:
+            before = batch.worker.split("-")[-2]
+            target = next((node for node in self._nodes if node[:NODE] > before), self._nodes[0])
+            if target not in actors:
+                there = NodeAffinitySchedulingStrategy(target, soft=True)
+                worker = ray.remote(_RayWorker).options(scheduling_strategy=there, **self._needs, **for_ever)
+                actors[target] = worker.remote(job)
+            waiting.append(actors[target].compute.remote(batch))
+        yield from map(ray.get, waiting)
+
+
+def _room(has: dict[str, float], processors: int, gpus: float) -> int:
+    """How many workers fit on a node with these resources."""
+    return int(min(has.get("CPU", 0) // processors, has.get("GPU", 0) // gpus if gpus else has.get("CPU", 0)))
+
+
+@contextmanager
+def open_cluster(address: str | None, workers: int | None, gpus: float, threads: int | None) -> Iterator[Cluster]:
+    """Ray's cluster at an address; without one, that of RAY_ADDRESS, else one on this machine while the context lives.
+
+    Raises CannotCheck, also where it gives up later, and BadConfiguration.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    require("a cluster")
+    import ray
+    import ray.data
+
+    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    try:
+        if address not in ("local", "auto"):  # Ray would try for a minute
+            host, _, port = address.rpartition(":")
+            socket.create_connection((host, int(port)), CONNECT).close()
+        own = {"include_dashboard": False} if address == "local" else {}
+        ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL, **own)
+    except Exception as error:
+        message = f"no cluster of Ray answers at {address}: {_reason(error)}"
+        raise CannotCheck(message, "name the HOST:PORT that `ray start --head` printed, on a machine of the cluster") from error
+    try:
+        context = ray.data.DataContext.get_current()
+        context.enable_progress_bars = context.print_on_execution_start = False
+        logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+        yield Cluster(workers, gpus, threads or 1)
+    except (ray.exceptions.RayError, ray.data.exceptions.ExecutionTimeoutError) as error:
+        message = f"the cluster at {address} gave up: {_reason(error)}"
+        raise CannotCheck(message, "what arrived is kept: look at `ray status`, then run the same command again") from error
+    finally:
+        ray.shutdown()
