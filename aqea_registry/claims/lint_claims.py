@@ -38,15 +38,28 @@ class Linted(msgspec.Struct, frozen=True, kw_only=True):
 def lint_claims(
     root: Path, documents: Sequence[Path], *, update: bool = False
 ) -> tuple[list[Linted], list[Finding], RegistryError | None]:
-    """Lint documents against the ledgers of the project that a folder lies in, or else of the folder.
+    """Lint documents, each against the ledgers of the project that it lies in, or else of that of the folder.
 
     Paths are relative to the folder; without any, the ledgers' own documents are read. With `update`, a ledger
     whose document has changed, and in which nothing else is wrong, takes the new sha256 and lines. A document that cannot be
     read does not stop the others: its error is returned.
     """
-    home = root if (root / FOLDER).is_dir() else find_project(root)
-    if documents and not (home / FOLDER).is_dir():  # a hook of git runs above the project, at the top of the repository
-        home = find_project((root / documents[0]).parent)
+    own = root if (root / FOLDER).is_dir() else find_project(root)
+    homes = dict[Path, list[Path]]() if documents else {own: []}
+    for path in documents:  # a hook of git runs above the projects, at the top of the repository
+        near = find_project((root / path).parent.absolute())
+        other = (near / FOLDER).is_dir() and not near.samefile(own)
+        homes.setdefault(near if other else own, []).append(path)
+    linted, findings, errors = list[Linted](), list[Finding](), list[RegistryError]()
+    for home, paths in homes.items():
+        done, found, failed = _lint_project(root, home, paths, update=update)
+        linted, findings, errors = [*linted, *done], [*findings, *found], [*errors, *failed]
+    return linted, findings, most_severe(errors)
+
+
+def _lint_project(
+    root: Path, home: Path, documents: Sequence[Path], *, update: bool
+) -> tuple[list[Linted], list[Finding], list[RegistryError]]:
     ledgers, findings = read_ledgers(home)
     faulty = {finding.subject.partition(": ")[0] for finding in findings}
     whole = {name for name in ledgers if not {name, f"{FOLDER}/{name}.yaml"} & faulty}
@@ -74,7 +87,7 @@ def lint_claims(
             subject = f"{linted.document}:{fault.line}:{fault.column}"
             findings.append(Finding(fault.code, subject, fault.message, fault.expected, fault.actual))
         done.append(linted)
-    return done, findings, most_severe(errors)
+    return done, findings, errors
 
 
 def _own_documents(root: Path, home: Path, ledgers: Mapping[str, Ledger]) -> list[Path]:

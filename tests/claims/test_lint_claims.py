@@ -50,6 +50,19 @@ def test_a_ledger_without_a_sha256_has_no_change_to_report_and_follows_its_docum
     assert result.status == 1 and "page:stsb is no longer in the document" in result.out
 
 
+def test_each_document_is_held_against_the_ledgers_of_its_own_project(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        ledger = write(tmp_path / name, TEXT if name == "one" else TEXT.replace("82.03", "71.13"))
+        ledger.write_text(ledger.read_text().replace("82.03", "82.03" if name == "one" else "71.13"))
+        (tmp_path / name / "params.yaml").write_text("run: {pairs: {}, exports: {}}\ndatasets: {}\nmodels: {}\n")
+    assert aqea("claims", "lint", "one/page.md", "two/page.md", cwd=tmp_path).status == 0
+    (tmp_path / "two/page.md").write_text(TEXT)
+    result = aqea("claims", "lint", "one/page.md", "two/page.md", "--json", cwd=tmp_path)
+    assert result.status == 1
+    assert {finding["subject"].partition(":")[0] for finding in result.json()["findings"]} == {"two/page.md"}
+
+
 def test_a_bound_document_is_clean_and_an_unbound_number_has_its_place(tmp_path: Path) -> None:
     write(tmp_path)
     assert aqea("claims", "lint", "page.md", cwd=tmp_path) == (
