@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import itertools
 import json
 import os
 import random
@@ -12,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ import yaml
 from aqea_registry.base.findings import RegistryError
 from aqea_registry.vectors.containers import json_text
 from tests import sampling
-from tests.tools import BIN, Result, aqea, edit_params, environment, program, run
+from tests.tools import BIN, Result, aqea, edit_params, environment, in_process, program, run
 
 MANIFEST = "manifests/MANIFEST.sha256"
 SIZES = "manifests/MANIFEST.sizes"
@@ -214,6 +216,27 @@ def kill_after(delay: float, *words: str | Path, cwd: Path) -> bool:
     os.kill(process.pid, signal.SIGKILL)  # a process that has ended and was not waited for still takes the signal
     process.communicate()
     return process.returncode == -signal.SIGKILL
+
+
+def killed_before_rename(number: int, *words: str | Path, cwd: Path) -> bool:
+    """Run `aqea-registry` in a fork that dies before its file with this number takes its name; whether it came so far."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # newer Pythons warn of threads; the child ends in `_exit`
+        child = os.fork()
+    if child == 0:
+        rename, renames = os.replace, itertools.count(1)
+
+        def die_or_rename(source: Path, target: Path) -> None:
+            if next(renames) == number:
+                os._exit(9)
+            rename(source, target)
+
+        try:
+            os.replace = die_or_rename  # type: ignore[assignment]
+            in_process(*words, cwd=cwd)
+        finally:
+            os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
 
 
 def leftovers(folder: Path) -> list[Path]:

@@ -162,10 +162,11 @@ def margin_of(provenance: Provenance) -> Margin | None:
 
 
 def attach_statements(root: Path, artefacts: Collection[Artefact], store: Store, tagged: Tagged, release: Release) -> None:
-    """Keep beside a release how it and its pair sets were made, unless it has statements on that."""
+    """Keep beside a release how it and its pair sets were made, unless it has a statement of ours on the release: the last."""
     attachments = store.attachments(tagged).items()
     stored = statements_in((name, content) for name, content in attachments if intoto.NAME.fullmatch(name))
-    if any(statement.ours and statement.provenance() for statement in stored):
+    provenances = (statement.provenance() for statement in stored if statement.ours)
+    if any(found is not None and found.build_definition.build_type == intoto.RELEASE for found in provenances):
         return
     local = _local(root, artefacts, release)
     for key, attested in local.items():

@@ -166,6 +166,8 @@ class Layout:
                 unlisted[entry["digest"]] = release
         files = sorted(path.relative_to(self._folder).as_posix() for path in self._folder.rglob("*") if not path.is_dir())
         for digest in (f"sha256:{file.removeprefix(BLOBS)}" for file in files):
+            if not DIGEST.fullmatch(digest):
+                continue  # not a blob: what a killed process did not finish, for one
             if digest not in used and (release := _subject(manifest := _document(self._blob(digest))[1])):
                 unlisted[digest] = release
                 used.update((digest, *self._references(manifest)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from tests.helpers import (
     found,
     keep_vectors,
     kill_after,
+    killed_before_rename,
     layout_manifest,
     leftovers,
     limited,
@@ -44,6 +46,26 @@ from tests.tools import aqea, copy_project, edit_params
 MODEL_FILE = "1_Pooling/config.json"
 
 
+def test_publish_can_be_killed_before_each_file(project: Path) -> None:
+    assert aqea("publish", "--tag", "v1", "--to", "oci:whole", cwd=project).status == 0
+    digest, _ = layout_manifest(project / "whole")
+    complete = {path: seen for path, (seen, _) in tree(project / "whole").items() if not path.startswith("receipts/")}
+    last = len(complete) + 3  # the index three times, and the receipt
+    assert not killed_before_rename(last + 1, "publish", "--tag", "v1", "--to", "oci:another", cwd=project)
+    early = sampling.sample(range(1, last - 7), share=0.2, name="files of a release")
+    for number in (*early, *range(last - 7, last + 1)):
+        layout = project.parent / f"layout{number}"
+        words = ("publish", "--tag", "v1", "--to", f"oci:{layout}")
+        assert killed_before_rename(number, *words, cwd=project)
+        check_layout(layout, digest)
+        again = aqea(*words, "--json", cwd=project)
+        assert (number, again.status, again.json()["digest"], again.err) == (number, 0, digest, "")
+        left = {path: seen for path, (seen, _) in tree(layout).items() if not path.startswith("receipts/")}
+        assert (number, left, leftovers(layout)) == (number, complete, []), "a repeat ends in the same state"
+        shutil.rmtree(layout)
+
+
+@pytest.mark.rare  # at moments by the clock, in the middle of a file's bytes too
 def test_publish_can_be_killed_at_any_moment(project: Path) -> None:
     whole = seconds("publish", "--tag", "v1", "--to", "oci:whole", cwd=project)
     digest, _ = layout_manifest(project / "whole")
