@@ -249,8 +249,8 @@ class TerminalReporter:
         from rich import progress as bars
         from rich.console import Console
 
-        count = bars.DownloadColumn() if unit == "bytes" else bars.MofNCompleteColumn()
-        ahead: tuple[bars.ProgressColumn, ...] = (bars.BarColumn(), count, bars.TimeRemainingColumn())
+        counts = (bars.DownloadColumn(), bars.TransferSpeedColumn()) if unit == "bytes" else (bars.MofNCompleteColumn(),)
+        ahead: tuple[bars.ProgressColumn, ...] = (bars.BarColumn(), *counts, bars.TimeRemainingColumn())
         columns = ahead if total or unit != "seconds" else (bars.SpinnerColumn(), bars.TimeElapsedColumn())
         named = bars.TextColumn("{task.description}")
         with bars.Progress(named, *columns, console=Console(stderr=True), transient=True) as progress:

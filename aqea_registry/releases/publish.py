@@ -13,7 +13,7 @@ import msgspec
 
 from aqea_registry.attestations.made import attach_statements
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused, RegistryError, TagConflict, most_severe
-from aqea_registry.base.progress import Reporter
+from aqea_registry.base.progress import Reporter, plural
 from aqea_registry.base.references import TAG, is_folder, join_reference
 from aqea_registry.comparison.trees import Contents, release_notes
 from aqea_registry.project.project import Project, RunRecord
@@ -24,7 +24,7 @@ from aqea_registry.stores.github.assets import SUMS
 from aqea_registry.stores.open_store import find, open_store
 from aqea_registry.stores.port import Store, Tagged, tag_conflict
 from aqea_registry.stores.receipts import StoreReceipt
-from aqea_registry.stores.release import LIST, Release, compare_with_store
+from aqea_registry.stores.release import LARGEST_MANIFEST, LIST, Release, compare_with_store
 
 
 class StoreResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,7 +75,12 @@ def publish(
     if not specs:
         raise BadConfiguration("no store is named: add one under publish.stores in params.yaml, or use --to oci:DIR")
     stores = [open_store(spec, project.root) for spec in dict.fromkeys(specs)]
-    package, targets = _planned(assemble(project, report), tag, stores, project.root, project.params.publish.stores, report)
+    package = assemble(project, report)
+    if (size := package.release.descriptor().size) > LARGEST_MANIFEST:
+        files = plural(len(package.release.layers), "file")
+        message = f"the manifest of {files} has {size} bytes, and stores and readers take {LARGEST_MANIFEST}"
+        raise BadConfiguration(message, "name fewer pair sets in the run of params.yaml, and make several releases")
+    package, targets = _planned(package, tag, stores, project.root, project.params.publish.stores, report)
     release, contents = package.release, package.contents()
     results, errors = list[StoreResult](), list[RegistryError]()
     for target in targets:

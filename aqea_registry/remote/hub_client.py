@@ -216,8 +216,8 @@ class HubClient:
         disable_progress_bars()
         session = get_session()
         session.timeout = retry.PATIENCE  # the client itself would wait for ever
-        if _read_answer not in session.event_hooks["response"]:
-            session.event_hooks["response"].append(_read_answer)
+        hooks = session.event_hooks["response"]
+        session.event_hooks["response"] = [*(hook for hook in hooks if hook is not _read_answer), _read_answer]  # in any thread
         token = get_token()
         keep_secret(token)
         return HfApi(endpoint=_endpoint(), token=token or False)

@@ -12,7 +12,10 @@ from typing import Any
 import pytest
 
 from aqea_registry.base.files import ignore
+from aqea_registry.base.findings import BadConfiguration
 from aqea_registry.base.progress import Silent
+from aqea_registry.project.project import open_project
+from aqea_registry.releases import publish as publishing
 from aqea_registry.stores.oci_layout import Layout
 from aqea_registry.stores.open_store import find, open_store
 from aqea_registry.stores.release import build
@@ -481,3 +484,10 @@ def test_what_is_printed_of_a_release_demands_its_digest(published: Path) -> Non
             asked = aqea(*words, cwd=published)
             assert asked.status == (1 if ":v1@" in reference else 3), asked
     assert not (published / "none").exists()
+
+
+def test_a_manifest_that_no_store_takes_is_refused_before_any_is_asked(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publishing, "LARGEST_MANIFEST", 1000)
+    with pytest.raises(BadConfiguration, match=r"the manifest of \d+ files has \d+ bytes, and stores and readers take 1000"):
+        publishing.publish(open_project(project), "v1", ["oci:releases"], Silent())
+    assert not (project / "releases").exists()

@@ -602,3 +602,18 @@ def test_an_attachment_is_kept_in_steps(github: GitHubServer, monkeypatch: pytes
     monkeypatch.setenv("GITHUB_TOKEN", "ghp_read")
     with pytest.raises(NotAllowed, match="personal access token"):
         store().attach(found(), "status-2.json", b"{}")
+
+
+def test_more_assets_than_github_takes_are_refused_before_anything_is_sent(github: GitHubServer) -> None:
+    sha256 = hashlib.sha256(b"x").hexdigest()
+    few = build((f"data/{number}.json", sha256, 1) for number in range(997))
+    many = build((f"data/{number}.json", sha256, 1) for number in range(998))
+    github.forget()
+    for ask in (lambda: store().plan("v1", many), lambda: store().push("v1", many, lambda _: b"x", "", ignore)):
+        with pytest.raises(
+            BadConfiguration, match="GitHub takes 1000 assets a release, and this one would have 1001"
+        ) as caught:
+            ask()
+        assert caught.value.hint == "publish it to the Hub or an OCI registry, or make several releases of it"
+    assert not github.requests
+    assert len(store().plan("v1", few).new) == 998

@@ -23,6 +23,7 @@ PARTS = "parts.json"
 SUMS = "SHA256SUMS"  # lists the assets by their names, for who downloads them by hand
 ATTACHMENT = "attachment."
 PART = (2 << 30) - 1  # bytes: what GitHub takes as one asset
+MOST = 1000  # assets of a release
 LONGEST_NOTES = 60_000  # characters; GitHub takes 125,000 in all
 LONGEST_TEXT = 124_000
 NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")  # what GitHub does not change
@@ -70,7 +71,7 @@ def part_names(path: str, layer: Descriptor, part: int) -> tuple[str, ...] | Non
 
 
 def check_names(release: Release, part: int) -> None:
-    """Raise BadConfiguration if GitHub would rename an asset of the release, or two would have one name."""
+    """Raise BadConfiguration for more assets than GitHub takes, for one that it would rename, and for two of one name."""
     taken: dict[str, str] = {RECORD: "the release's record", PARTS: "the list of parts", SUMS.casefold(): "the list of assets"}
     for path, layer in sorted(release.files().items()):
         for name in part_names(path, layer, part) or (asset_name(path),):
@@ -81,6 +82,9 @@ def check_names(release: Release, part: int) -> None:
             if name.casefold() in taken:
                 raise BadConfiguration(f"{what}: {taken[name.casefold()]} is the asset {name} too", advice)
             taken[name.casefold()] = path
+    if len(taken) > MOST:
+        message = f"GitHub takes {MOST} assets a release, and this one would have {len(taken)}"
+        raise BadConfiguration(message, "publish it to the Hub or an OCI registry, or make several releases of it")
 
 
 # The release's description

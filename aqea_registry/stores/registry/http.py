@@ -208,12 +208,13 @@ class RegistryClient:
         url = self._url(path)
         for login_is_new in (False, True):
             # The registry may send an upload elsewhere: the login is for its own host only.
-            known = self._authorization if urlsplit(url).netloc == self._netloc else ""
+            tried = self._authorization
+            known = tried if urlsplit(url).netloc == self._netloc else ""
             signed = {**headers, "Authorization": known} if known else {**headers}
             response = self._session.request(
                 method, url, headers=signed, data=body, stream=True, timeout=(CONNECT, retry.PATIENCE)
             )
-            if response.status_code not in {401, 403} or login_is_new or not self._log_in(response):
+            if response.status_code not in {401, 403} or login_is_new or not self._log_in(response, tried):
                 break
             response.close()
             if isinstance(body, UploadBody):
@@ -245,15 +246,15 @@ class RegistryClient:
         # Behind a proxy a registry may name itself with the wrong scheme; no login goes there unencrypted.
         return f"{root}{url.partition(self._netloc)[2]}" if urlsplit(url).netloc == self._netloc else url
 
-    def _log_in(self, response: Response) -> bool:
+    def _log_in(self, response: Response, tried: str) -> bool:
         """Answer a challenge: whether there is now a login or a token that was not tried yet."""
-        challenge, before = response.headers.get("Www-Authenticate", ""), self._authorization
+        challenge = response.headers.get("Www-Authenticate", "")
         server, query = token_server(challenge)
         if server.lower().startswith(("https://", f"{self._scheme}://")):
             self._authorization = self._token(server, query)
         elif self._login and challenge.lower().startswith("basic"):
             self._authorization = f"Basic {self._login}"
-        return self._authorization not in {"", before}
+        return self._authorization not in {"", tried}
 
     def _token(self, server: str, query: Mapping[str, str]) -> str:
         """The Authorization header with a token, in exchange for the login or for nothing; "" if none is given."""
