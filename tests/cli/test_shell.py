@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import pty
 import re
 import shlex
 import signal
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,7 +20,7 @@ import pytest
 from click.shell_completion import ShellComplete
 
 from aqea_registry import __version__
-from aqea_registry.cli.shell import main
+from aqea_registry.cli.shell import TerminalReporter, main
 from tests.helpers import METRICS, PAIRS, PLOT, append, edit_rows, finish, heed_interrupts, keep_vectors, start, tree
 from tests.tools import BIN, ROOT, aqea, edit_params, environment, program, run
 
@@ -456,7 +458,7 @@ def test_what_the_readme_tells_to_type_exists() -> None:
 WITHOUT = """
 import sys
 sys.modules.update(dict.fromkeys(("huggingface_hub", "github", "requests")))
-from aqea_registry.cli.shell import main
+from aqea_registry.cli.shell import TerminalReporter, main
 main()
 """
 
@@ -468,3 +470,24 @@ def test_a_client_that_is_not_installed_is_named(tmp_path: Path, reference: str)
         assert (result.status, result.out) == (3, ""), result
         assert result.err.startswith("error: ") and "pip install 'aqea-registry[stores]'" in result.err
         assert "Traceback" not in result.err
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress_shows_rate_and_time_left_on_a_terminal_alone(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = Terminal() if terminal else io.StringIO()
+    monkeypatch.setattr(sys, "stderr", shown)
+    monkeypatch.setenv("COLUMNS", "120")
+    with TerminalReporter(quiet=False).task("pull it", 20_000_000, "bytes") as advance:
+        for _ in range(4):
+            advance(1_000_000)
+            time.sleep(0.15)
+    text = shown.getvalue()
+    assert bool(re.search(r"pull it.*MB.*MB/s.*0:00:\d\d", text)) == terminal
+    assert bool(text) == terminal
