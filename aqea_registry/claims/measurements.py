@@ -73,12 +73,16 @@ class RunScores(NamedTuple):
 
 
 class _Said(NamedTuple):
-    """What some words name: sets by their dataset, and by their model; statistics, similarities, scores of results; others."""
+    """What some words name: sets by their dataset, and by their model; statistics, similarities, scores of results; others.
+
+    `foreign`: a metric is named, and it is none of ours.
+    """
 
     pair_sets: tuple[set[str], set[str]]
     metrics: tuple[list[str], list[str], list[str]]
     other: bool
     plain: bool
+    foreign: bool
 
 
 # A number with the scores that its names mean, those that agree, how often another number would, and whether dataset, model and
@@ -131,15 +135,16 @@ def fits_of_text(text: str, spans: Sequence[NumberSpan], run: RunScores) -> Iter
         said, matches, elsewhere = _said(run, sentence)._replace(plain=True), list[_Match](), list[Fit]()
         edges = [begin, *(edge for span in near for edge in (span.start, span.end)), begin + len(sentence)]
         parts = [text[start:stop] for start, stop in zip(edges[::2], edges[1::2], strict=True)]
-        for span, beside in zip(near, _beside(run, parts), strict=True):
+        for span, beside, before in zip(near, _beside(run, parts), parts, strict=False):
             unit, line = text[span.end : span.stop], bisect_right(starts, span.start)
             claim = Claim(id=OF_RUN, value=span.text, unit="percent" if unit else "number", at=At(line=line))
             if (unit and not PERCENT.fullmatch(unit)) or not (match := _match(claim, said, nothing, run)):
                 continue
             closer = _match(claim, said._replace(pair_sets=beside), said, run) or match
-            if closer[2] or not match[2]:
+            own = _said(run, before)
+            if (closer[2] or not match[2]) and not (own.foreign or (said.foreign and not any(own.metrics))):
                 matches.append(closer)
-            else:  # a score, but not of what is named beside it
+            elif match[2]:  # a score, but not of what is named beside it, or not by its metric
                 elsewhere.append(Fit(match[0], match[2], None, sure=False))
         for fit in (*_decided(matches), *elsewhere):
             name = ".".join(fit.scores[0][:2]) if len(fit.scores) == 1 else slug(fit.claim.value or "", "number")
@@ -169,7 +174,9 @@ def _said(run: RunScores, *texts: str) -> _Said:
             rest += [] if stop > start else [words[start]]
             start = max(stop, start + 1)
     statistics, similarities = (sorted({known[w] for w in rest if w in known}) for known in (_STATISTICS, _SIMILARITIES))
-    return _Said(found[:2], (statistics, similarities, sorted(found[2])), not _OTHERS.isdisjoint(rest), _PLAIN.issuperset(rest))
+    metrics = (statistics, similarities, sorted(found[2]))
+    foreign = not any(metrics) and not (METRICS - _NAMES).isdisjoint(rest)
+    return _Said(found[:2], metrics, not _OTHERS.isdisjoint(rest), _PLAIN.issuperset(rest), foreign)
 
 
 def _match(claim: Claim, near: _Said, far: _Said, run: RunScores) -> _Match | None:

@@ -150,6 +150,11 @@ TEXTS: dict[str, list[str]] = {
     ],
     "The Spearman of forum-minilm is 61.42 points.": [],
     "The accuracy of the baseline is 61.42.": [],
+    "On forum, minilm has a Kendall's tau of 61.42.": [f"61.42 {FORUM.replace('is', 'may be')}"],
+    "On forum, minilm has a Spearman of 61.42, and on stsb an accuracy of 82.03.": [
+        f"61.42 {FORUM}",
+        f"82.03 {STSB.replace('is', 'may be')}",
+    ],
     "It has a Spearman of 61.42.": [],
 }
 
