@@ -86,7 +86,7 @@ class RegistryError(Exception):
 class Refused(RegistryError):
     """The operation stopped because of findings, and wrote nothing."""
 
-    def __init__(self, message: str, findings: Sequence[Finding], hint: str | None = None) -> None:
+    def __init__(self, message: str, findings: Sequence[Finding] = (), hint: str | None = None) -> None:
         super().__init__(message, hint, findings)
 
     @classmethod

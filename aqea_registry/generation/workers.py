@@ -10,7 +10,7 @@ import pickle
 import re
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ import msgspec
 
 from aqea_registry.base.extras import require
 from aqea_registry.base.files import locked, write_bytes
-from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Refused, RegistryError
+from aqea_registry.base.findings import BadConfiguration, CannotCheck, NotAllowed, Refused, RegistryError
 from aqea_registry.base.progress import Silent, plural
 from aqea_registry.embedding.encoder import Encoder, Settings
 from aqea_registry.embedding.vector_cache import libraries
@@ -57,40 +57,35 @@ class Batch(NamedTuple):
     worker: str = ""
 
 
-class Computed(NamedTuple):
-    """What a worker computed: vectors by dimension in the order of `keys`, with all values within `reach` of a boundary."""
+class Failed(NamedTuple):
+    """The answer of a worker that cannot encode a batch; the error names it."""
 
-    keys: Keys
-    rows: dict[int, tuple[Micro, NearValues]]
-    reach: float
-    made: EncodingRecord
-    seconds: float
+    worker: str
+    remarks: Sequence[str]
+    error: RegistryError
 
 
 class Done(NamedTuple):
-    """The answer of a worker to a batch: vectors, or an error as its kind, message, hint and findings."""
+    """The answer to a batch: vectors by dimension in the order of `keys`, and all values of them `known` so near to a boundary.
+
+    The worker's own record has its spread, and `seconds` is how long the batch took.
+    """
 
     worker: str
-    number: int
     remarks: Sequence[str]
-    vectors: Computed | None
-    error: tuple[type[RegistryError], str, str | None, Sequence[Finding]] | None = None
-
-    def result(self) -> Computed:
-        """The vectors. Raises the error, with the worker's name before it."""
-        if self.error is not None:
-            kind, message, hint, findings = self.error
-            message = f"{self.worker}: {message}"
-            raise Refused(message, findings, hint) if kind is Refused else kind(message, hint, findings)
-        assert self.vectors is not None
-        return self.vectors
+    number: int
+    keys: Keys
+    rows: dict[int, tuple[Micro, NearValues]]
+    known: float
+    made: EncodingRecord
+    seconds: float
 
 
 class _Remarks(Silent):
     """A reporter that collects what it is warned of."""
 
     def __init__(self) -> None:
-        self.said: list[str] = []
+        self.said = list[str]()
 
     def warn(self, message: str) -> None:
         """Collect it."""
@@ -104,17 +99,21 @@ class Worker:
         self._job, self._name = job, name or socket.gethostname()
         self._loaded: tuple[ModelInUse, Encoder, EncodingRecord] | None = None
 
-    def compute(self, batch: Batch) -> Done:
+    def compute(self, batch: Batch) -> Done | Failed:
         """Encode a batch."""
         report = _Remarks()
         try:
-            self._loaded = self._loaded or self._load(report)
-            return Done(self._name, batch.number, report.said, _encoded(*self._loaded, batch.texts))
-        except RegistryError as raised:
-            error = type(raised), raised.message, raised.hint, raised.findings
-        except Exception as raised:  # whatever a library raises: an engine would show a traceback, or try it for ever
-            error = CannotCheck, _reason(raised), None, ()
-        return Done(self._name, batch.number, report.said, None, error)
+            model, encoder, made = self._loaded = self._loaded or self._load(report)
+            started, known = time.monotonic(), max(KNOWN, 2 * reach(made.spread))
+            found = on_grid(model, batch.texts, in_order(encoder.encode(batch.texts)))
+            rows = {size: (rows.micro, rows.near(known)) for size, rows in found.items()}
+        except Exception as error:  # whatever a library raises, too: an engine would show a traceback, or try it for ever
+            kind = next((kind for kind in (Refused, NotAllowed) if isinstance(error, kind)), CannotCheck)
+            failed = kind(f"{self._name}: {error.message if isinstance(error, RegistryError) else _reason(error)}")
+            failed.hint, failed.findings = getattr(error, "hint", None), getattr(error, "findings", ())
+            return Failed(self._name, report.said, failed)
+        seconds = time.monotonic() - started
+        return Done(self._name, report.said, batch.number, keys_of(batch.texts), rows, known, made, seconds)
 
     def _load(self, report: _Remarks) -> tuple[ModelInUse, Encoder, EncodingRecord]:
         """The model, and how far two arrangements differ here: measured once on a machine."""
@@ -131,13 +130,6 @@ class Worker:
         return model, encoder, made
 
 
-def _encoded(model: ModelInUse, encoder: Encoder, made: EncodingRecord, texts: Sequence[str]) -> Computed:
-    started, known = time.monotonic(), max(KNOWN, 2 * reach(made.spread))
-    found = on_grid(model, texts, in_order(encoder.encode(texts)))
-    rows = {size: (rows.micro, rows.near(known)) for size, rows in found.items()}
-    return Computed(keys_of(texts), rows, known, made, time.monotonic() - started)
-
-
 def _reason(error: BaseException) -> str:
     """The kind of an error and its first line: libraries write pages."""
     return f"{type(error).__name__}: {next(filter(None, map(str.strip, str(error).splitlines())), 'no reason given')}"
@@ -148,7 +140,7 @@ class ThisMachine:
 
     workers, checked, batch = 1, False, 1
 
-    def run(self, job: Job, batches: Sequence[Batch]) -> Iterator[Done]:
+    def run(self, job: Job, batches: Sequence[Batch]) -> Iterator[Done | Failed]:
         """Encode batch after batch."""
         return map(Worker(job).compute, batches)
 
@@ -156,24 +148,27 @@ class ThisMachine:
 
 
 class _RayWorker(Worker):
-    """A worker in an actor of Ray. Files go into the user's cache on its machine."""
+    """A worker in an actor of Ray. Files go into the user's cache on its machine; a directory may be shared."""
 
     def __init__(self, job: Job) -> None:
         import ray
 
-        cache, there = os.environ.get("XDG_CACHE_HOME") or "~/.cache", f"directory:{job.model.root.absolute()}/"
-        sources = [re.sub(r"^directory:(?![~/])", lambda _: there, spec) for spec in job.model.sources]  # if it is shared
+        cache, there = os.environ.get("XDG_CACHE_HOME") or "~/.cache", f"directory:{job.model.root}/"
+        sources = [re.sub(r"^directory:(?![~/])", lambda _: there, spec) for spec in job.model.sources]
         model = job.model._replace(root=Path(cache, "aqea-registry").expanduser(), sources=sources)
         node = ray.get_runtime_context().get_node_id()[:NODE]
         super().__init__(job._replace(model=model), f"{socket.gethostname()}-{node}-{os.getpid()}")
 
     def __call__(self, rows: dict[str, Any]) -> dict[str, list[bytes]]:
         """The answers to batches, as Ray Data has them: in rows of bytes."""
-        return {"done": [pickle.dumps(self.compute(pickle.loads(batch))) for batch in rows["batch"]]}  # noqa: S301 - Ray's own way
+        return {"answer": [pickle.dumps(self.compute(pickle.loads(batch))) for batch in rows["batch"]]}  # noqa: S301 - as Ray
 
 
 class Cluster:
-    """Workers in actors of Ray Data, which schedules them, starts them again and gives their batches to others."""
+    """Workers in actors of Ray Data, which schedules them, starts them again and gives their batches to others.
+
+    A `batch` is of so many times more texts for graphics cards.
+    """
 
     checked = True
 
@@ -190,22 +185,21 @@ class Cluster:
             message = f"the cluster has room for {plural(fit, 'worker')} with {each}, not for {self.workers or 1}"
             raise BadConfiguration(message, "ask for fewer with --workers, or add nodes; to see them: ray status")
 
-    def run(self, job: Job, batches: Sequence[Batch]) -> Iterator[Done]:
+    def run(self, job: Job, batches: Sequence[Batch]) -> Iterator[Done | Failed]:
         """Encode batches, in any order. Each is a block of its own: with a worker that dies no more than one is lost."""
         import ray.data
 
+        if not batches:
+            return
         rows = [{"batch": pickle.dumps(batch)} for batch in batches]
+        pool = ray.data.ActorPoolStrategy(size=min(self.workers, len(rows)))
         data = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
-            _RayWorker,
-            batch_size=None,
-            fn_constructor_args=(job,),
-            compute=ray.data.ActorPoolStrategy(size=min(self.workers, len(rows))),
-            **self._needs,
+            _RayWorker, batch_size=None, fn_constructor_args=(job,), compute=pool, **self._needs
         )
         for block in data.iter_batches(batch_size=None, prefetch_batches=1):
-            yield from map(pickle.loads, block["done"])
+            yield from map(pickle.loads, block["answer"])
 
-    def again(self, job: Job, batches: Sequence[Batch]) -> Iterator[Done]:
+    def again(self, job: Job, batches: Sequence[Batch]) -> Iterator[Done | Failed]:
         """Encode each batch on the node after its worker's, or in a new process if there is only one node."""
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -222,7 +216,7 @@ class Cluster:
         yield from map(ray.get, waiting)
 
 
-def _room(has: dict[str, float], processors: int, gpus: float) -> int:
+def _room(has: Mapping[str, float], processors: int, gpus: float) -> int:
     """How many workers fit on a node with these resources."""
     return int(min(has.get("CPU", 0) // processors, has.get("GPU", 0) // gpus if gpus else has.get("CPU", 0)))
 
