@@ -1,8 +1,8 @@
 """A Ray cluster of several nodes on this machine, for tests that kill parts of it.
 
 Each node is a `ray start` with an address of the loopback network, a home, a temporary folder and caches of its own, so that
-nothing on disk is shared. A keeper process starts the nodes and adopts what they leave behind (Linux's child subreaper): when the
-context ends, or the test's process is gone, however it went, the keeper kills all its descendants by id and removes the folder.
+nothing on disk is shared. A keeper process starts the nodes and adopts what they leave behind (Linux's child subreaper): when
+the context ends, or the test's process is gone, however it went, it kills all its descendants by id and removes the folder.
 """
 
 from __future__ import annotations
@@ -52,6 +52,9 @@ class Node:
     @property
     def log(self) -> Path:
         return self.folder / "start.log"
+
+    def started(self) -> bool:
+        return self.log.exists() and "Ray runtime started" in self.log.read_text()
 
     def processes(self) -> list[psutil.Process]:
         """All of the node that run."""
@@ -113,7 +116,7 @@ class Cluster:
     def wait(self, *nodes: Node) -> None:
         """Until these nodes (default: all) say that they run."""
         for node in nodes or self.nodes:
-            until(lambda node=node: node.log.exists() and "Ray runtime started" in node.log.read_text(), 120, node.log)
+            until(node.started, 120, node.log)
 
     def workers(self, part: str) -> list[tuple[Node, psutil.Process]]:
         """The workers of all nodes whose title has this part."""
