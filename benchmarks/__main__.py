@@ -10,7 +10,19 @@ import json
 from datetime import date
 from pathlib import Path
 
-from benchmarks import compare, documents, generate, json_text, lengths, memory, search, startup, verify_hash, verify_many
+from benchmarks import (
+    compare,
+    documents,
+    generate,
+    json_text,
+    lengths,
+    memory,
+    scaling,
+    search,
+    startup,
+    verify_hash,
+    verify_many,
+)
 from benchmarks.timing import Load, in_child, machine, results, table
 
 BENCHMARKS = {
@@ -24,6 +36,7 @@ BENCHMARKS = {
     "compare": compare.measure,
     "documents": documents.measure,
     "search": search.measure,
+    "scaling": scaling.measure,
 }
 
 

@@ -1,8 +1,8 @@
 """A project for runs on a cluster: a pair set under a model whose own code says when it computes, and can be told to err.
 
 Workers find a folder of their node in SIGNAL_FOLDER. While a process is inside the model with several texts, a file is there
-with its id as its name. Files with numbers tell it what to do, from pass to pass: `seconds`, how long it takes besides; `wrong`,
-what is added to each value. The file `log` gets a line for each pass: process, beginning and end.
+with its id as its name. Files with numbers tell it what to do, from pass to pass: `seconds`, how long it takes besides;
+`wrong`, what is added to each value. The file `log` gets a line for each pass: process, beginning and end.
 """
 
 from __future__ import annotations
