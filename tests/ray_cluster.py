@@ -65,15 +65,9 @@ class Node:
     def raylet(self) -> psutil.Process:
         return next(found for found in self.processes() if found.name() == "raylet")
 
-    def workers(self) -> dict[str, list[psutil.Process]]:
-        """The processes that do the work, by what they do: `IDLE`, or an actor's class and method, or a task."""
-        titled: dict[str, list[psutil.Process]] = {}
-        for found in self.processes():
-            with suppress(psutil.NoSuchProcess, IndexError):
-                title = found.cmdline()[0]
-                if title.startswith("ray::") and not title.endswith("Agent"):
-                    titled.setdefault(title.removeprefix("ray::"), []).append(found)
-        return titled
+    def workers(self) -> list[psutil.Process]:
+        """The processes that do the work; their title says which actor or task they have."""
+        return [found for found in self.processes() if _title(found).startswith("ray::") and "Agent" not in _title(found)]
 
 
 class Cluster:
@@ -118,11 +112,9 @@ class Cluster:
         for node in nodes or self.nodes:
             until(node.started, 120, node.log)
 
-    def workers(self, part: str) -> list[tuple[Node, psutil.Process]]:
-        """The workers of all nodes whose title has this part."""
-        return [
-            (node, found) for node in self.nodes for title, many in node.workers().items() if part in title for found in many
-        ]
+    def workers(self) -> list[tuple[Node, psutil.Process]]:
+        """The workers of all nodes, with their nodes."""
+        return [(node, found) for node in self.nodes for found in node.workers()]
 
     def stop(self) -> None:
         """Kill all that was started, and wait until it is gone."""
@@ -170,6 +162,12 @@ def homes(folder: Path) -> dict[str, str]:
 def die_with_parent() -> None:
     """In a new process, before it runs its program: be killed when its parent is."""
     ctypes.CDLL(None).prctl(DIE_WITH_PARENT, KILL)
+
+
+def _title(process: psutil.Process) -> str:
+    with suppress(psutil.NoSuchProcess):
+        return next(iter(process.cmdline()), "")
+    return ""
 
 
 def _free_port() -> int:
