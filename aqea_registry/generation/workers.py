@@ -9,9 +9,10 @@ import os
 import pickle
 import re
 import socket
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -243,13 +244,14 @@ def open_cluster(address: str | None, workers: int | None, gpus: float, threads:
     except Exception as error:
         message = f"no cluster of Ray answers at {address}: {_reason(error)}"
         raise CannotCheck(message, "name the HOST:PORT that `ray start --head` printed, on a machine of the cluster") from error
-    try:
-        context = ray.data.DataContext.get_current()
-        context.enable_progress_bars = context.print_on_execution_start = False
-        logging.getLogger("ray.data").setLevel(logging.CRITICAL)
-        yield Cluster(workers, gpus, threads or 1)
-    except (ray.exceptions.RayError, ray.data.exceptions.ExecutionTimeoutError) as error:
-        message = f"the cluster at {address} gave up: {_reason(error)}"
-        raise CannotCheck(message, "what arrived is kept: look at `ray status`, then run the same command again") from error
-    finally:
-        ray.shutdown()
+    with redirect_stdout(sys.stderr):  # where Ray prints that a worker died, until its end
+        try:
+            context = ray.data.DataContext.get_current()
+            context.enable_progress_bars = context.print_on_execution_start = False
+            logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+            yield Cluster(workers, gpus, threads or 1)
+        except (ray.exceptions.RayError, ray.data.exceptions.ExecutionTimeoutError) as error:
+            message = f"the cluster at {address} gave up: {_reason(error)}"
+            raise CannotCheck(message, "what arrived is kept: look at `ray status`, then run the same command again") from error
+        finally:
+            ray.shutdown()
