@@ -33,6 +33,7 @@ from aqea_registry.vectors.margin import Machine, Margin
 
 MADE, KEPT, FOLDER = "attestations", "manifests/made", "manifests/confirmations"
 MARGIN, OFFSET = "margin", "roundingOffset"
+MOST_APART = 20  # statements that are attached one by one: each is a commit on the Hub, which counts those of an hour
 SCORING = ("mteb", "datasets", "numpy", "scikit-learn", "scipy", "pytrec-eval-terrier")  # that make the scores of a result
 
 
@@ -169,11 +170,22 @@ def attach_statements(root: Path, artefacts: Collection[Artefact], store: Store,
     if any(found is not None and found.build_definition.build_type == intoto.RELEASE for found in provenances):
         return
     local = _local(root, artefacts, release)
-    for key, attested in local.items():
-        content = msgspec.json.encode(load_json(attested.content, key)) + b"\n"
-        store.attach(tagged, attachment_name(key, content), content)
+    lines = {key: msgspec.json.encode(load_json(attested.content, key)) + b"\n" for key, attested in local.items()}
+    for stem, content in lines.items() if len(lines) <= MOST_APART else _together(lines.values()):
+        store.attach(tagged, attachment_name(stem, content), content)
     content = release_statement(root, artefacts, release, [attested.period for attested in local.values()]).to_bytes()
     store.attach(tagged, attachment_name("release", content), content)  # last: whoever finds it finds the others
+
+
+def _together(lines: Iterable[bytes]) -> Iterator[tuple[str, bytes]]:
+    """Many statements in few documents to attach."""
+    document = b""
+    for line in lines:
+        if document and len(document) + len(line) > Limit.SETTINGS:
+            yield "statements", document
+            document = b""
+        document += line
+    yield "statements", document
 
 
 def attachment_name(stem: str, content: bytes) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from aqea_registry.attestations import made
 from aqea_registry.stores.open_store import find, open_store
 from tests.attestations.test_statement import BUILT, bundled, enveloped
 from tests.helpers import METRICS, PAIRS, edit_json, found
@@ -123,6 +124,19 @@ def test_a_release_carries_its_statements_once(attested: Path, tmp_path: Path) -
     layout = open_store(store, attested)
     attached = layout.attachments(find(layout, "v1"))
     assert all(name.endswith(".intoto.jsonl") and content.count(b"\n") == 1 for name, content in attached.items())
+
+
+def test_many_statements_are_attached_together(attested: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = f"oci:{tmp_path / 'store'}"
+    monkeypatch.setattr(made, "MOST_APART", 0)
+    for _ in range(2):
+        assert aqea("publish", "--tag", "v1", "--to", store, cwd=attested, process=False).status == 0
+        checked = aqea("verify", f"{store}:v1", cwd=attested)
+        assert checked.status == 0 and "has 2 statements beside it" in checked.out
+    layout = open_store(store, attested)
+    assert sorted(name.partition("-")[0] for name in layout.attachments(find(layout, "v1"))) == ["release", "statements"]
+    line = b"x" * 400_000 + b"\n"
+    assert [document for _, document in made._together([line] * 5)] == [line * 2, line * 2, line]
 
 
 def test_statements_of_others_beside_a_release_are_judged_as_far_as_they_are_known(attested: Path) -> None:

@@ -58,7 +58,9 @@ def commits(hub: HubServer) -> int:
     return hub.count("POST", "/commit/")
 
 
-def test_main_moves_once(hub: HubServer) -> None:
+@pytest.mark.parametrize("transfer", ["LFS", "Xet"])
+def test_main_moves_once(hub: HubServer, transfer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", transfer != "Xet")
     counts: list[int] = []
     ids = store().push("v1", RELEASE, FILES.__getitem__, "What is new.", counts.append)
     check(hub, RELEASE, FILES)
@@ -67,6 +69,7 @@ def test_main_moves_once(hub: HubServer) -> None:
     assert ids["commit"] == hub.store.resolve("datasets", NAME, "v1") == hub.store.resolve("datasets", NAME, "main")
     assert sum(counts) == sum(map(len, FILES.values()))
     assert counts[0] < sum(counts) / 2  # it is reported while it is sent
+    assert bool(hub.count("POST", "^/xet/")) == (transfer == "Xet") != bool(hub.count("PUT", "^/upload/"))
     hub.forget()
     put()
     assert not hub.count("POST|PUT")
