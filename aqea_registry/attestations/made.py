@@ -277,8 +277,9 @@ def release_statement(root: Path, artefacts: Collection[Artefact], release: Rele
 
 
 def release_subjects(release: Release) -> dict[str, str]:
-    """What a statement on a release may refer to: the release itself, and its files, with hex sha256."""
-    files = {path: layer.digest.removeprefix("sha256:") for path, layer in release.files().items()}
+    """What a statement on a release may refer to: the release itself, its files and those left out of it, with hex sha256."""
+    named = release.files() | release.left_out()
+    files = {path: layer.digest.removeprefix("sha256:") for path, layer in named.items()}
     return {"release": release.digest().removeprefix("sha256:"), **files}
 
 

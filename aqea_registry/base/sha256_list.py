@@ -20,6 +20,7 @@ from aqea_registry.base.recognise import CONFLICT, HEAD, one_side, what_it_is
 
 MANIFEST = "manifests/MANIFEST.sha256"
 SIZES = "manifests/MANIFEST.sizes"
+LEFT_OUT = "manifests/LEFT_OUT"  # paths of the manifest that the release had not which this project was made of
 PAYLOAD, TAGS = "manifest-sha256.txt", "tagmanifest-sha256.txt"  # of a bag
 LONGEST_LINE = 1 << 24
 LARGEST_UTF16 = 1 << 25  # bytes: it is read whole

@@ -32,10 +32,11 @@ def package(shell: Shell, folder: str) -> Outcome:
 
     Card, data, Parquet, croissant.json and MANIFEST.sha256, as the Hub shows them; `sha256sum -c MANIFEST.sha256` accepts it.
     """
+    from aqea_registry.generation.top_lists import kept_lists
     from aqea_registry.releases.package import assemble, write_package
 
     project = shell.project()
-    built = assemble(project, shell.report)
+    built = assemble(project, shell.report, kept_lists)
     done = write_package(built, shell.directory / folder, shell.report)
 
     def show() -> None:
@@ -56,12 +57,13 @@ def publish(shell: Shell, tag: str, stores: tuple[str, ...], dry_run: bool) -> O
     STORE is oci:DIR, oci://HOST/NAME, hf://datasets/ORG/NAME or github://OWNER/REPO. A store that fails does not undo the
     others; the same command finishes the rest.
     """
+    from aqea_registry.generation.top_lists import kept_lists
     from aqea_registry.releases.publish import publish as operation
 
     shell.look_for_clients(stores)
     project = shell.project()
     specs = shell.stores(stores) or project.params.publish.stores
-    done, error = operation(project, tag, specs, shell.report, dry_run=dry_run)
+    done, error = operation(project, tag, specs, shell.report, kept_lists, dry_run=dry_run)
 
     def show() -> None:
         click.echo(f"{tag} is {done.digest}: {plural(done.files, 'file')}, {size_text(done.bytes)}")
@@ -154,11 +156,14 @@ def _show_project(done: Restored, target: Path) -> None:
 def _set_up(root: Path) -> tuple[str, ...]:
     """Make the repositories that DVC needs, and have it take the project's files as made; what was done, and what was not."""
     from aqea_registry.cli.beginning import find_dvc, git_and_dvc, output
+    from aqea_registry.project.project import open_project
     from aqea_registry.sources.describe import ProjectPlace
 
     top, dvc = output(root, "git", "rev-parse", "--show-toplevel"), find_dvc()
     notes = git_and_dvc(ProjectPlace(root, root, root if top is None else type(root)(top)))
-    if not (root / "dvc.lock").exists() and (dvc is None or output(root, dvc, "commit", "--force", "-q") is None):
+    run = open_project(root).run
+    stages = sorted(run.stages.keys() - {made.stage for made in run.left_out.values()})  # DVC takes no stage without its files
+    if not (root / "dvc.lock").exists() and (dvc is None or output(root, dvc, "commit", "--force", "-q", *stages) is None):
         notes.append("DVC has no record of the files, and would make them again; to give it one, run there: dvc commit --force")
     return tuple(notes)
 

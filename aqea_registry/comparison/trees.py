@@ -36,11 +36,12 @@ DERIVED = re.compile(r"(^|/)(MANIFEST\.(sha256|sizes)|README\.md|croissant\.json
 
 
 class Tree(NamedTuple):
-    """Files by path, with their hex sha256; `fetch` gives a local file with these bytes."""
+    """Files by path, with their hex sha256; `fetch` gives a local file with these bytes. A release may have left some out."""
 
     name: str
     files: dict[str, str]
     fetch: Callable[[str], Path]
+    left_out: Mapping[str, str] = {}
 
 
 class FileComparison(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,7 +81,12 @@ def compare_trees(
     def compared(first: str | None, second: str | None) -> FileComparison:
         answer = partial(FileComparison, before=first, after=second, verdict="DIVERGED")
         if first is None or second is None:
-            return answer(message=f"only in {after.name if first is None else before.name}")
+            (tree, other), path = (after, before) if first is None else (before, after), first or second or ""
+            if path not in other.left_out:
+                return answer(message=f"only in {tree.name}")
+            same = other.left_out[path] == tree.files[path]
+            message = f"left out of {other.name}, which names {'the same' if same else 'another'} sha256"
+            return answer(verdict="IDENTICAL" if same else "DIVERGED", message=message)
         if before.files[first] == after.files[second]:
             return answer(verdict="IDENTICAL", message="the same bytes")
         if not first.endswith(MAY_HOLD_PAIRS) or DERIVED.search(first):
@@ -113,8 +119,8 @@ def _derived(file: FileComparison, vectors: Verdict, moved: bool) -> FileCompari
 def tree_in_store(store: Store, tagged: Tagged, scratch: Path, report: Reporter) -> Tree:
     """The files of a release. Bytes are fetched into `scratch` when they are wanted, and checked."""
     reference = join_reference(store.spec, tagged.tag)
-    layers = store.release(tagged).files()
-    files = {path: layer.digest.removeprefix("sha256:") for path, layer in layers.items()}
+    layers, away = store.release(tagged).files(), store.release(tagged).left_out()
+    files, left_out = ({path: layer.digest.removeprefix("sha256:") for path, layer in some.items()} for some in (layers, away))
 
     def fetch(path: str) -> Path:
         layer, target = layers[path], scratch / files[path]
@@ -127,7 +133,7 @@ def tree_in_store(store: Store, tagged: Tagged, scratch: Path, report: Reporter)
                     raise Refused.of("mismatch", f"{reference}: {path}", message, layer.digest, error.actual) from error
         return target
 
-    return Tree(reference, files, fetch)
+    return Tree(reference, files, fetch, left_out)
 
 
 def pick(tree: Tree, like: str) -> str:
@@ -295,7 +301,7 @@ def contents_of(reference: str, release: Release, texts: Mapping[str, bytes]) ->
     named = {**lock.datasets, **lock.models}
     pins = {name: f"{pin.commit_text()}, files {pin.digest()[:16]}" for name, pin in named.items()}
     settings = _settings(texts[PARAMS], reference) if PARAMS in texts else {}
-    files = {path: layer.digest for path, layer in release.files().items()}
+    files = {path: layer.digest for path, layer in (release.files() | release.left_out()).items()}
     return Contents(release.digest(), files, scores, pins, settings)
 
 

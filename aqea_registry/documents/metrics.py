@@ -29,6 +29,8 @@ OF_PAIRS = {"main_score": "cos_sim_spearman", "spearman": "cos_sim_spearman", "p
 EARLIER = {"map": "map_at_1000", "mrr": "mrr_at_1000"}
 # Types of MTEB's tasks that train something: their scores are the same under one version of the libraries alone.
 TRAINED = frozenset({"Classification", "Clustering", "MultilabelClassification", "Regression"})
+# Those whose scores follow from the nearest documents of each query alone.
+RANKED = frozenset({"Retrieval", "Reranking", "InstructionRetrieval", "InstructionReranking"})
 
 _METRICS = """accuracy acc f1 precision recall ap map mrr ndcg auc auroc auprc hit hits spearman pearson kendall cosine bleu
 rouge chrf meteor bertscore comet em nmi ari mcc"""

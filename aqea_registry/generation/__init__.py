@@ -5,7 +5,8 @@ of the model), scores them, and writes pair file, view, metrics, plot data and s
 `encode` has the sentences of the whole run encoded before, by this machine or a cluster (`workers`). `vector_sets` does the
 same for a task of MTEB: a vector set and its result. `inputs` has what is read for that, and brings in vectors that were made
 elsewhere. Both read and write files; the values that they write are computed by `vectors` and `project`. `mteb_model` gives
-canonical vectors to MTEB, whose scores of a task `mteb_scores` computes and writes as a result.
+canonical vectors to MTEB, whose scores of a task `mteb_scores` computes and writes as a result. `top_lists` has the nearest
+documents of each query, which a release holds in place of a large vector set.
 
 >>> import numpy as np
 >>> from aqea_registry.embedding.encoder import Encoded

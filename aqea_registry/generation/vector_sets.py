@@ -51,12 +51,13 @@ class Evaluated(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TaskRun(NamedTuple):
-    """A task that was run over vectors: the keys of its texts, ascending, and what it gave."""
+    """A task that was run over vectors: the keys of its texts, ascending, and what it gave; and by which model."""
 
     keys: list[bytes]
     near_ties: int
     task: Any
     scores: Scores
+    model: Any
 
 
 def make_vector_set(
@@ -93,7 +94,7 @@ def make_vector_set(
         write_bytes(root / VIEWS / ".gitignore", b"")
     with atomic_write(root / artefact.vectors) as file:
         content = write_vector_set(file, dimension, vectors.rows(keys))
-    write_bytes(root / artefact.metrics, _text(artefact, scored, content))
+    write_bytes(root / artefact.metrics, result_bytes(artefact, scored, len(keys), content))
     files = {path: hash_file(root / path).sha256 for path in artefact.stated}
     new = root == dataset.root and (fresh or files[artefact.metrics] != listed)
     margin = vectors.settle(artefact, keys, root if new else None)
@@ -136,7 +137,7 @@ def score(
     task: Any,
     artefact: VectorSetArtefact,
     vectors_of: Callable[[Sequence[str]], Micro],
-    kind: type[CanonicalModel] = CanonicalModel,
+    kind: Callable[..., CanonicalModel] = CanonicalModel,
 ) -> TaskRun:
     """Run a task over canonical vectors of its texts, which stand behind the prefixes of the catalogue."""
     entry, pin = artefact.model_entry, artefact.required_pins()[1]
@@ -146,22 +147,31 @@ def score(
 
     model = kind(vectors_of, prompt_for, entry.repo, pin.commit or pin.digest())
     scores = evaluate(task, model)
-    return TaskRun(sorted(model.keys), model.near_ties, task, scores)
+    return TaskRun(sorted(model.keys), model.near_ties, task, scores, model)
 
 
-def result_of(dataset: CatalogueEntry, artefact: VectorSetArtefact, path: Path, report: Reporter) -> bytes:
+def result_of(
+    dataset: CatalogueEntry, artefact: VectorSetArtefact, path: Path, report: Reporter, wanted: dict[bytes, str] | None = None
+) -> bytes:
     """The result file of a vector set, made again from it and the pinned data: the model is not loaded.
 
-    Raises Refused if the vector set is not of these texts, CannotCheck without MTEB or the data.
+    Of the keys that are `wanted` it puts the texts there. Raises Refused if the vector set is not of these texts, CannotCheck
+    without MTEB or the data.
     """
     try:
-        vectors = open_vector_set(path)
+        vectors, wanted = open_vector_set(path), wanted or {}
+
+        def found(texts: Sequence[str]) -> Micro:
+            keys = keys_of(texts)
+            wanted.update((key, text) for key, text in zip(keys.tolist(), texts, strict=True) if key in wanted)
+            return vectors.lookup(keys)
+
         with opened_task(dataset, report) as task:
-            scored = score(task, artefact, lambda texts: vectors.lookup(keys_of(texts)))
+            scored = score(task, artefact, found)
         if len(scored.keys) != vectors.texts:
             message = "it has texts that the task does not ask for"
             raise Refused.of("mismatch", artefact.vectors, message, str(len(scored.keys)), str(vectors.texts))
-        return _text(artefact, scored, vectors.content)
+        return result_bytes(artefact, scored, vectors.texts, vectors.content)
     except Malformed as error:
         raise Refused.of(error.code, artefact.vectors, str(error)) from error
     except KeyError as error:
@@ -169,14 +179,15 @@ def result_of(dataset: CatalogueEntry, artefact: VectorSetArtefact, path: Path, 
         raise Refused.of("mismatch", artefact.vectors, message) from error
 
 
-def _text(artefact: VectorSetArtefact, scored: TaskRun, content: str) -> bytes:
+def result_bytes(artefact: VectorSetArtefact, scored: TaskRun, texts: int, content: str) -> bytes:
+    """The result file of a vector set of so many texts, with this content digest in hex."""
     dataset_pin, model_pin = artefact.required_pins()
     return result_text(
         scored.task,
         scored.scores,
         dataset=(artefact.dataset, dataset_pin),
         model=(artefact.model, model_pin),
-        texts=len(scored.keys),
+        texts=texts,
         dimension=artefact.model_entry.dimension,
         content=content,
     )

@@ -28,6 +28,7 @@ OWN_FOLDERS = (DATA, METRICS, PLOTS, VIEWS)  # ours alone
 LEFT = ((METRICS, ".json"), (PLOTS, ".csv"), (VIEWS, ".parquet"))  # what a change of the run leaves
 FORMATS = ("benchmark", "embeddings", "parquet", "aqed")  # that `export` writes
 PROJECT, CLAIMS = "project/", "claims/"  # folders of a release by which it is made again; those of earlier versions have none
+LISTS = "lists/"  # of a release: of vector sets that it does not hold, the nearest documents of each query
 RESULT = "aqea-registry/result/1"  # the schema of results
 PUBLISHED = {
     DATA: "data",

@@ -9,24 +9,29 @@ from aqea_registry.base.files import hash_files, size_of, write_bytes
 from aqea_registry.base.findings import Finding, Refused, unread
 from aqea_registry.base.progress import Reporter, plural
 from aqea_registry.base.recognise import canonical_findings, conflict, one_side
-from aqea_registry.base.sha256_list import MANIFEST, SIZES, parse_list, render
+from aqea_registry.base.sha256_list import LEFT_OUT, MANIFEST, SIZES, parse_list, render
 
 AGAIN = "; run: dvc repro"
 
 
-def write_manifest(root: Path, paths: Iterable[str], report: Reporter) -> tuple[dict[str, tuple[str, int]], bool]:
+Files = dict[str, tuple[str, int]]  # path to hex sha256 and bytes
+
+
+def write_manifest(root: Path, paths: Iterable[str], report: Reporter, left_out: Files | None = None) -> tuple[Files, bool]:
     """Hash these files below the root and write the manifest: path to (hex sha256, bytes), and whether it changed.
 
-    Raises Refused if one is missing; nothing is written.
+    Raises Refused if one is missing that was not `left_out` of a release; nothing is written. Those are listed beside it.
     """
     locations = {path: root / path for path in paths}
     with report.task("hash", sum(map(size_of, locations.values())), "bytes") as advance:
         digests = hash_files(locations.values(), advance=advance)
-    files: dict[str, tuple[str, int]] = {}
-    findings = []
+    files, findings = Files(), list[Finding]()
+    away = sorted(path for path in left_out or {} if isinstance(digests.get(locations.get(path, root)), FileNotFoundError))
     for path, location in locations.items():
         found = digests[location]
-        if isinstance(found, OSError):
+        if left_out and path in away:
+            files[path] = left_out[path]
+        elif isinstance(found, OSError):
             findings.append(Finding("missing", path, f"cannot be read: {found.strerror}"))
         else:
             files[path] = (found.sha256, found.size)
@@ -35,6 +40,10 @@ def write_manifest(root: Path, paths: Iterable[str], report: Reporter) -> tuple[
         raise Refused(message, findings, "run: dvc repro")
     changed = write_bytes(root / MANIFEST, render({path: sha256 for path, (sha256, _) in files.items()}))
     changed |= write_bytes(root / SIZES, render_sizes({path: size for path, (_, size) in files.items()}))
+    if away:
+        write_bytes(root / LEFT_OUT, "".join(f"{path}\n" for path in away).encode())
+    else:
+        (root / LEFT_OUT).unlink(missing_ok=True)
     return files, changed
 
 

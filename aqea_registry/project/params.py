@@ -155,6 +155,7 @@ class Publish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     version: str | None = None  # else that of CITATION.cff
     url: Annotated[str, msgspec.Meta(pattern=rf"^{ADDRESS}\Z")] | None = None  # where the project is; else as CITATION.cff says
     rai: ResponsibleAI = ResponsibleAI()
+    largest_vector_set: Annotated[int, msgspec.Meta(ge=0)] | None = None  # bytes; a larger one is left out of a release
 
 
 class Versions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -17,7 +17,7 @@ import msgspec
 
 from aqea_registry.base.files import Limit, read_small
 from aqea_registry.base.findings import BadConfiguration, Finding, listed, suggestion
-from aqea_registry.base.sha256_list import MANIFEST, SIZES
+from aqea_registry.base.sha256_list import LEFT_OUT, MANIFEST, SIZES
 from aqea_registry.base.strict import load_yaml
 from aqea_registry.project.artefact import DECIDED, CatalogueEntry, RunArtefact, VectorSetArtefact
 from aqea_registry.project.lock import AGAIN, DVC_LOCK, LOCK, DvcLock, Lock, Pin, parameter_findings, parse_lock, read_dvc_lock
@@ -45,6 +45,7 @@ class RunRecord:
 
     `stages` are those that dvc.yaml makes of it, each with its artefact; `dvc_lock` has no others, and is empty where it cannot
     be read: `unread` says why. `foreign` is what other stages made. `pins_file` are the bytes of the lock, None without one.
+    `left_out` are vector sets, by path, that the release had not of which this project was made: they need not be here.
     """
 
     root: Path
@@ -56,6 +57,7 @@ class RunRecord:
     manifest: Manifest
     dvc_lock: DvcLock
     foreign: frozenset[str]
+    left_out: Mapping[str, VectorSetArtefact]
     unread: Sequence[Finding]
     plain_params: object
 
@@ -87,10 +89,14 @@ class RunRecord:
         if self.unread:
             return []
         lock = {} if self.pins_file is None else {LOCK: msgspec.to_builtins(self.lock)}
+        unmade_yet = {made.stage: made for made in self.left_out.values() if made.stage not in self.dvc_lock.stages}
         listed = {path for path in self.manifest.digests if not path.startswith(f"{DECIDED}/")}  # in git, as the lock is
+        listed -= {path for made in unmade_yet.values() for path in made.made_by}
         unmade = sorted(listed - set(self.dvc_lock.outputs()) - {LOCK})
         message = f"the manifest lists it, and no stage in dvc.lock makes it; {AGAIN}"
-        stale = parameter_findings(self.dvc_lock, {PARAMS: self.plain_params, **lock}, frozenset(self.stages))
+        stale = parameter_findings(
+            self.dvc_lock, {PARAMS: self.plain_params, **lock}, frozenset(self.stages - unmade_yet.keys())
+        )
         return [*(Finding("lock-stale", path, message) for path in unmade), *stale]
 
     def stale_findings(self, artefact: RunArtefact | VectorSetArtefact) -> list[Finding]:
@@ -125,6 +131,8 @@ class Project:
         every: list[RunArtefact | VectorSetArtefact] = [*self.artefacts.values(), *self.vector_sets.values()]
         made = {stage: artefact for artefact in every for stage in artefact.made_by.values()}
         stages, pins = {**made, "manifest": None}, self.contents[LOCK]
+        manifest, away = read_manifest(self.contents[MANIFEST], self.contents[SIZES]), self.contents[LEFT_OUT]
+        gone = {*(b"" if isinstance(away, OSError) else away).decode(errors="replace").splitlines()} & manifest.digests.keys()
         return RunRecord(
             root=self.root,
             artefacts=self.artefacts,
@@ -132,9 +140,10 @@ class Project:
             stages=stages,
             lock=self.lock,
             pins_file=None if isinstance(pins, OSError) else pins,
-            manifest=read_manifest(self.contents[MANIFEST], self.contents[SIZES]),
+            manifest=manifest,
             dvc_lock=dvc_lock.only(stages),
             foreign=dvc_lock.foreign(),
+            left_out={made.vectors: made for made in self.vector_sets.values() if made.vectors in gone},
             unread=unread,
             plain_params=self.plain_params,
         )
@@ -204,7 +213,7 @@ def find_project(start: Path) -> Path:
 
 def open_project(root: Path) -> Project:
     """Read the small files of a checkout. Raises BadConfiguration if it is none, or its catalogue or lock cannot be used."""
-    contents = {path: _content(root / path) for path in (PARAMS, LOCK, MANIFEST, SIZES, DVC_LOCK)}
+    contents = {path: _content(root / path) for path in (PARAMS, LOCK, MANIFEST, SIZES, LEFT_OUT, DVC_LOCK)}
     params, lock = contents[PARAMS], contents[LOCK]
     if isinstance(params, FileNotFoundError):
         raise BadConfiguration(

@@ -14,9 +14,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from aqea_registry.base.files import FileDigest
 from aqea_registry.base.progress import markdown_table
 from aqea_registry.base.strict import render_yaml
 from aqea_registry.claims.export_claims import escaped
+from aqea_registry.project.artefact import LISTS
 from aqea_registry.project.citation import Citation, links
 from aqea_registry.project.lock import Pin
 from aqea_registry.project.params import Publish
@@ -45,7 +47,10 @@ class Result(NamedTuple):
 
 
 class TaskResult(NamedTuple):
-    """One vector set and the result of its task, as the card shows them. `path` is the vector set, `result` the result."""
+    """One vector set and the result of its task, as the card shows them. `path` is the vector set, `result` the result.
+
+    Of one that is `left_out` of the release its digest, and the path of its `lists` if there are any.
+    """
 
     name: str
     dataset: str
@@ -53,6 +58,8 @@ class TaskResult(NamedTuple):
     path: str
     result: str
     checked: CheckedVectors
+    left_out: FileDigest | None = None
+    lists: str | None = None
 
 
 class Card(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +98,7 @@ def render_card(card: Card) -> bytes:
         plot_text=re.sub(r"([\[\]\\])", r"\\\1", card.plot[1]) if card.plot else "",
         scores=_scores(card.results),
         tasks=_tasks(card.tasks),
+        left_out=[task for task in card.tasks if task.left_out],
         report=card.report,
         files=markdown_table(("file", "bytes", "sha256"), listed),
         contents=markdown_table(("pair set", "content digest"), contents),
@@ -145,7 +153,7 @@ def _tasks(tasks: Sequence[TaskResult]) -> str:
     header = ("artefact", "result", "task", "dataset", "model", "texts", "dimension", "main score", "score", "content digest")
     rows = [
         (
-            f"[{task.name}]({task.path})",
+            task.name if task.left_out else f"[{task.name}]({task.path})",
             f"[json]({task.result})",
             task.checked.task,
             task.dataset,
@@ -197,8 +205,8 @@ def bibtex(citation: Citation, note: str, url: str | None = None) -> str:
 CROISSANT, RAI = "http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/RAI/1.0"
 GENERATED = "The sentences of the datasets were encoded by the models, each at its pinned revision, by aqea-registry."
 SD_VERSION = "2.0.0"  # of this description: raised when the same release would be described in other words
-FORMATS = {".json": "application/json", ".parquet": "application/x-parquet"}
-FOLDERS = ("data/", "parquet/")
+FORMATS = {".json": "application/json", ".jsonl": "application/jsonl", ".parquet": "application/x-parquet"}
+FOLDERS = ("data/", "parquet/", LISTS)
 
 
 def render_croissant(card: Card) -> bytes:

@@ -5,7 +5,7 @@ Nothing that was computed before is used and no statement of this checkout is be
 
 import hashlib
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from platform import node
@@ -78,7 +78,7 @@ def confirm(
         resolved_dependencies=inputs_of(common),
         metadata=Period(started_on=started, finished_on=now()),
     )
-    subjects, compared = release_subjects(release), (path for artefact in common for path in _compared(artefact))
+    subjects, compared = release_subjects(release), (path for artefact in common for path in _compared(artefact, tree.files))
     paths = ["release", *map(published_path, compared)]
     new = make_statement({path: subjects[path] for path in paths}, predicate)
     content = new.to_bytes()
@@ -98,14 +98,18 @@ def confirm(
     )
 
 
-def _compared(artefact: Artefact) -> tuple[str, ...]:
-    """What is compared of it: a pair file has its scores, a vector set has its result beside it."""
-    return artefact.stated if artefact.kind == "vector-set" else (artefact.file,)
+def _compared(artefact: Artefact, files: Collection[str]) -> list[str]:
+    """What is compared of it, of the files of a release: a pair file has its scores, a vector set has its result beside it.
+
+    That has the content digest of the vectors, so it speaks for a vector set that was left out of the release.
+    """
+    paths = artefact.stated if artefact.kind == "vector-set" else (artefact.file,)
+    return [path for path in paths if published_path(path) in files]
 
 
 def _in_common(artefacts: Iterable[Artefact], release: Release, reference: str) -> tuple[list[Artefact], tuple[str, ...]]:
     """What the run makes that is in the release and can be made again, and what is said of the others."""
-    found = [artefact for artefact in artefacts if published_path(artefact.file) in release.files()]
+    found = [artefact for artefact in artefacts if _compared(artefact, release.files())]
     if not found:
         raise CannotCheck(f"{reference} and the run have no pair set in common", "choose the release's run in params.yaml")
     common = [artefact for artefact in found if not artefact.remark]
@@ -178,7 +182,7 @@ def _confirmed(
     """
     started = _began(scratch, f"{artefact.key}.set")
     made = generate(project, artefact.dataset, artefact.model, settings, report, elsewhere=scratch)
-    digests = [(path, published_path(path), hash_file(scratch / path).sha256) for path in _compared(artefact)]
+    digests = [(path, published_path(path), hash_file(scratch / path).sha256) for path in _compared(artefact, released.files)]
     differing = [found for found in digests if released.files[found[1]] != found[2]]
     ours, path, regenerated = (differing or digests)[0]
     verdict: Verdict = "DIVERGED" if differing else "IDENTICAL"

@@ -4,39 +4,36 @@ Every byte by its digest; every score recomputed from the pair files, and what r
 Meanwhile the files lie in a temporary folder, laid out as in a project. Has effects there alone.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
 
 import msgspec
 
 from aqea_registry.attestations.made import Beside, list_statements
-from aqea_registry.base.files import Limit, hash_file, holds, read_small, write_bytes
+from aqea_registry.base.files import Limit, hash_file, holds, read_small
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Refused, RegistryError, most_severe
 from aqea_registry.base.progress import Reporter, plural
-from aqea_registry.base.sha256_list import MANIFEST, render
 from aqea_registry.claims.check_claims import CheckedClaims, check_claims
 from aqea_registry.claims.judging import counts, reasons
 from aqea_registry.comparison.pair_files import NamedFile, compare_files
-from aqea_registry.comparison.trees import PINS, Tree, summary, tree_in_store
+from aqea_registry.comparison.trees import PINS, summary, tree_in_store
+from aqea_registry.documents.metrics import RANKED
+from aqea_registry.generation.top_lists import result_of_lists
 from aqea_registry.generation.vector_sets import result_of
 from aqea_registry.project.artefact import (
     CLAIMS,
-    DATA,
-    METRICS,
+    LISTS,
     PROJECT,
-    PUBLISHED,
     VIEWS,
-    CatalogueEntry,
+    OfVectors,
     RunArtefact,
     VectorSetArtefact,
     published_path,
 )
-from aqea_registry.project.lock import LOCK, Lock, parse_lock
-from aqea_registry.project.params import WRITTEN, Versions
-from aqea_registry.project.project import PARAMS, Project, Scope, open_project
-from aqea_registry.releases.layout import STAGES, parse_project, restored_path
+from aqea_registry.project.project import PARAMS, Scope
+from aqea_registry.releases.layout import STAGES
+from aqea_registry.releases.opened import NotChecked, Opened, Said, bring, of_release, open_release, place
 from aqea_registry.releases.package import CARD, REPORT
 from aqea_registry.releases.printed import facts_of, readers
 from aqea_registry.releases.pull import check_room
@@ -50,15 +47,6 @@ from aqea_registry.verification.verify_project import CheckedProject, check_pair
 from aqea_registry.verification.verify_release import CheckedRelease, verify_tagged
 from aqea_registry.verification.verify_results import TRAINED_GAP, CheckedVectors, check_vector_sets, score_gap
 
-OTHERS = ".aqea/release"  # where files lie that no project has; no path of a release begins so
-
-
-class NotChecked(msgspec.Struct, frozen=True):
-    """Something that was not looked at, and why."""
-
-    what: str
-    why: str
-
 
 class FullCheck(CheckedRelease, frozen=True, kw_only=True):
     """All that was checked: pair sets by name, verdicts on claims counted by ledger, statements, rows; and what was not."""
@@ -69,25 +57,6 @@ class FullCheck(CheckedRelease, frozen=True, kw_only=True):
     statements: tuple[Beside, ...]
     rows: RowSample | None
     not_checked: tuple[NotChecked, ...]
-
-
-Said = Finding | NotChecked
-
-
-class _Opened(NamedTuple):
-    """A release laid out as a project: where, and the hex sha256 of its files by their paths there; its pins.
-
-    `pairs` has the paths of the pair files by key. `artefacts` and `catalogue` are empty where the release has no catalogue.
-    """
-
-    root: Path
-    digests: Mapping[str, str]
-    lock: Lock
-    pairs: Mapping[str, str]
-    artefacts: Mapping[str, RunArtefact] = {}
-    vector_sets: Mapping[str, VectorSetArtefact] = {}
-    catalogue: Mapping[str, CatalogueEntry] = {}
-    versions: Versions = WRITTEN
 
 
 def verify_fully(
@@ -111,8 +80,9 @@ def verify_fully(
     said: list[Said] = [*stored.findings]
     with TemporaryDirectory(prefix="aqea-verify-") as scratch:
         check_room(Path(scratch), release.size(), ELSEWHERE)
-        digests = _bring(tree_in_store(store, tagged, Path(scratch), report), Path(scratch), said)
-        opened, project = _open(Path(scratch), digests, said)
+        tree = tree_in_store(store, tagged, Path(scratch), report)
+        digests, away = bring(tree, Path(scratch), said), {place(path): sha256 for path, sha256 in tree.left_out.items()}
+        opened, project = open_release(Path(scratch), digests, away, said)
         if project is not None:
             refuse_unknown(sources or {}, project.params)
         _take(opened, sources or {}, said)
@@ -125,7 +95,9 @@ def verify_fully(
             verified = CheckedProject(target=stored.target, digests={}, pair_sets=pair_sets, vector_sets=vector_sets)
             judged = check_claims(project, (), report, scope=Scope.RELEASE, verified=verified)
             said += _judged(judged)
-        sample, error = _rows(opened, pair_sets, rows, f"{tagged.digest} {seed}", report, said)
+        sizes = {key: found.header.n_pairs for key, found in pair_sets.items()}
+        sizes |= {key: found.texts for key, found in vector_sets.items() if opened.vector_sets[key].vectors in opened.digests}
+        sample, error = _rows(opened, sizes, rows, f"{tagged.digest} {seed}", report, said)
     statements = tuple(list_statements(attachments))
     said += _others(release, opened, statements)
     findings = {(finding.code, finding.subject): finding for finding in said if isinstance(finding, Finding)}
@@ -141,63 +113,7 @@ def verify_fully(
     return done, None if findings else error
 
 
-def _bring(tree: Tree, root: Path, said: list[Said]) -> dict[str, str]:
-    """Bring each file to its place in `root`; the hex sha256, by their places, of those that are as the release names them."""
-    digests = dict[str, str]()
-    for path, sha256 in tree.files.items():
-        try:
-            fetched, target = tree.fetch(path), root / _place(path)
-        except Refused as error:
-            said += error.findings
-            continue
-        target.parent.mkdir(parents=True, exist_ok=True)
-        fetched.rename(target)
-        digests[_place(path)] = sha256
-    return digests
-
-
-def _place(path: str) -> str:
-    """Where a file of a release lies in a project; what no project has lies apart."""
-    return restored_path(path) or f"{OTHERS}/{path}"
-
-
-def _open(root: Path, digests: Mapping[str, str], said: list[Said]) -> tuple[_Opened, Project | None]:
-    write_bytes(root / MANIFEST, render(digests))
-    lock = Lock()
-    try:
-        lock = parse_lock(read_small(root / LOCK, Limit.PROJECT)) if LOCK in digests else lock
-        if {PARAMS, STAGES} <= digests.keys():
-            project = open_project(root)
-            parse_project(*(read_small(root / path, Limit.PROJECT) for path in (PARAMS, STAGES)))
-            pairs = {key: artefact.pairs for key, artefact in project.artefacts.items()}
-            for path in sorted(set(_pair_files(digests)) - set(pairs.values())):
-                said.append(_of_release(Finding("unexpected", path, "the release's own catalogue has no such pair set")))
-            versions = project.params.versions or Versions()
-            # No address is asked that the release names: nobody knows whose it is.
-            catalogue = {
-                name: entry._replace(sources=[spec for spec in entry.sources if "://" not in spec])
-                for name, entry in project.catalogue.items()
-            }
-            return _Opened(root, digests, lock, pairs, project.artefacts, project.vector_sets, catalogue, versions), project
-        why = "the release has no catalogue: an earlier version made it, or it was left out"
-        said.append(NotChecked("claims, and the settings of datasets and models", why))
-    except (BadConfiguration, Refused) as error:
-        said += error.findings or [Finding("malformed", error.message.partition(":")[0], error.message)]
-    paths = _pair_files(digests)
-    keys = [PurePath(path).stem for path in digests if path.startswith(f"{METRICS}/")]
-    pairs = {next((key for key in keys if _plain(path).startswith(_plain(key))), path): path for path in paths}
-    return _Opened(root, digests, lock, pairs), None
-
-
-def _pair_files(paths: Iterable[str]) -> list[str]:
-    return [path for path in paths if path.startswith(f"{DATA}/") and path.endswith("_pairs.json")]
-
-
-def _plain(path: str) -> str:
-    return PurePath(path).name.replace("_", "-")
-
-
-def _take(opened: _Opened, sources: Mapping[str, Path], said: list[Said]) -> None:
+def _take(opened: Opened, sources: Mapping[str, Path], said: list[Said]) -> None:
     """Put the files that are given where the catalogue has them, if they are the pinned ones."""
     for name, path in sources.items():
         try:
@@ -206,7 +122,7 @@ def _take(opened: _Opened, sources: Mapping[str, Path], said: list[Said]) -> Non
             said += error.findings
 
 
-def _pair_sets(opened: _Opened, report: Reporter, said: list[Said]) -> dict[str, Examined]:
+def _pair_sets(opened: Opened, report: Reporter, said: list[Said]) -> dict[str, Examined]:
     """The sound pair sets; what is wrong with others, with their pins, and with files of scores."""
     pair_sets = dict[str, Examined]()
     with report.task("recompute", len(opened.pairs), "pair sets") as advance:
@@ -220,7 +136,7 @@ def _pair_sets(opened: _Opened, report: Reporter, said: list[Said]) -> dict[str,
                 wrong += made.pin_findings()
                 gone = [name for name in made.listed if name not in there]
                 wrong += [Finding("missing", name, f"the release has no such file of {key}") for name in gone]
-            said += [_of_release(finding) for finding in wrong]
+            said += [of_release(finding) for finding in wrong]
             if key in readable and not any(finding.subject.startswith(path) for finding in wrong):
                 pair_sets |= readable
             else:
@@ -229,7 +145,7 @@ def _pair_sets(opened: _Opened, report: Reporter, said: list[Said]) -> dict[str,
     return pair_sets
 
 
-def _vector_sets(opened: _Opened, report: Reporter, said: list[Said]) -> dict[str, CheckedVectors]:
+def _vector_sets(opened: Opened, report: Reporter, said: list[Said]) -> dict[str, CheckedVectors]:
     """The sound vector sets whose results were made again from them and the pinned data; what is wrong with others."""
     sound = dict[str, CheckedVectors]()
     for key, made in opened.vector_sets.items():
@@ -237,15 +153,17 @@ def _vector_sets(opened: _Opened, report: Reporter, said: list[Said]) -> dict[st
         wrong += [
             Finding("missing", path, f"the release has no such file of {key}")
             for path in made.listed
-            if path not in opened.digests
+            if path not in opened.digests and path not in opened.left_out
         ]
-        said.append(NotChecked(f"the making of {key}", "its vectors were not computed again by the model: confirm does that"))
+        if made.vectors in opened.left_out:
+            why = "they were left out of the release: that lists and scores are theirs confirm shows, by the content digest"
+            said.append(NotChecked(f"the vectors of {key}", why))
         try:
-            checked, more = check_vector_sets(opened.root, [made], opened.digests)
+            checked, more = check_vector_sets(opened.root, [made], opened.digests, opened.left_out)
             wrong += more
             if not wrong:
                 sound |= checked
-                again = result_of(opened.catalogue[made.dataset], made, opened.root / made.vectors, report)
+                again = _result_again(opened, made, checked[key], report)
                 if not holds(opened.root / made.metrics, again):
                     if (gap := score_gap((opened.root / made.metrics).read_bytes(), again)) <= TRAINED_GAP:
                         reason = f"the task trains; with the libraries and the processor here they differ by up to {gap:.1e}"
@@ -258,19 +176,26 @@ def _vector_sets(opened: _Opened, report: Reporter, said: list[Said]) -> dict[st
             said.append(NotChecked(what, f"{error.message.partition(' (put the files into')[0]}; {hint}"))
         except (Refused, BadConfiguration) as error:
             wrong += error.findings or [Finding("malformed", made.metrics, error.message)]
-        said += [_of_release(finding) for finding in wrong]
+        said += [of_release(finding) for finding in wrong]
     return sound
 
 
-def _of_release(finding: Finding) -> Finding:
-    """A finding on a project as one on a release: by the file's path there, without advice for those who made it."""
-    path, colon, rest = finding.subject.partition(":")
-    folder = PUBLISHED.get(path.rpartition("/")[0])
-    subject = f"{folder}/{PurePath(path).name}" if folder else path
-    return msgspec.structs.replace(finding, subject=f"{subject}{colon}{rest}", message=finding.message.partition("; run: ")[0])
+def _result_again(opened: Opened, made: VectorSetArtefact, checked: CheckedVectors, report: Reporter) -> bytes:
+    """The result of a sound vector set, made again; of one that was left out, from its lists. Raises RegistryError."""
+    dataset, lists = opened.catalogue[made.dataset], f"{LISTS}{made.key}.jsonl"
+    if made.vectors not in opened.left_out:
+        return result_of(dataset, made, opened.root / made.vectors, report)
+    if checked.type not in RANKED:
+        raise CannotCheck(
+            f"its vector set is left out, and scores of {checked.type} need the vectors", "confirm makes them again"
+        )
+    if place(lists) not in opened.digests:
+        raise Refused.of("missing", lists, f"the release has neither the vector set of {made.key} nor these")
+    said = OfVectors(texts=checked.texts, dimension=checked.dimension, content=f"sha256:{checked.content}")
+    return result_of_lists(dataset, made, opened.root / place(lists), said, report)
 
 
-def _views(opened: _Opened, report: Reporter) -> Iterator[Said]:
+def _views(opened: Opened, report: Reporter) -> Iterator[Said]:
     """Where other files of the same rows differ from the pair files."""
     for key, pairs in opened.pairs.items():
         for path in {f"{VIEWS}/{key}.parquet", pairs.replace("_pairs.json", "_embeddings.json")} & opened.digests.keys():
@@ -281,7 +206,7 @@ def _views(opened: _Opened, report: Reporter) -> Iterator[Said]:
                 found, _ = compare_files(*both, report)
                 if found.verdict not in ("IDENTICAL", "SAME CONTENT"):
                     message = f"it has not the rows of {PurePath(pairs).name}: {summary(found)}"
-                    yield _of_release(Finding("mismatch", path, message))
+                    yield of_release(Finding("mismatch", path, message))
             except (Refused, BadConfiguration) as error:
                 yield from error.findings or [Finding("malformed", path, error.message)]
             except CannotCheck as error:
@@ -289,14 +214,14 @@ def _views(opened: _Opened, report: Reporter) -> Iterator[Said]:
 
 
 def _prints(
-    opened: _Opened, release: Release, pair_sets: Mapping[str, Examined], vector_sets: Mapping[str, CheckedVectors]
+    opened: Opened, release: Release, pair_sets: Mapping[str, Examined], vector_sets: Mapping[str, CheckedVectors]
 ) -> Iterator[Said]:
     """Where card, page, croissant.json and the list of digests print something else than the files give."""
     facts = facts_of(release, opened.lock, pair_sets, vector_sets)
     for file, read in readers(opened.pairs).items():
-        if _place(file) in opened.digests:
+        if place(file) in opened.digests:
             try:
-                prints = [*read(read_small(opened.root / _place(file), Limit.DOCUMENT))]
+                prints = [*read(read_small(opened.root / place(file), Limit.DOCUMENT))]
             except Refused as error:
                 yield from error.findings
                 continue
@@ -337,24 +262,25 @@ def _judged(judged: CheckedClaims) -> Iterator[Said]:
 
 
 def _rows(
-    opened: _Opened, pair_sets: Mapping[str, Examined], rows: int | None, salt: str, report: Reporter, said: list[Said]
+    opened: Opened, sizes: dict[str, int], rows: int | None, salt: str, report: Reporter, said: list[Said]
 ) -> tuple[RowSample | None, RegistryError | None]:
-    """Draw rows of all pair sets, make them again, and say what that shows; the error of those that could not be made."""
-    sizes = {key: found.header.n_pairs for key, found in pair_sets.items()}
-    given = [NotChecked(f"the making of {key}", made.remark) for key, made in opened.artefacts.items() if made.remark]
-    said += given if rows is None else ()  # else they are named below
-    if rows is None or not opened.artefacts:
+    """Draw rows of all pair sets and vector sets, make them again, and say what that shows; the error of those not made."""
+    made: dict[str, RunArtefact | VectorSetArtefact] = {**opened.artefacts, **opened.vector_sets}
+    again = "its vectors were not computed again by the model: --rows N or confirm does that"
+    not_made = {key: found.remark or again for key, found in made.items() if found.remark or key in opened.vector_sets}
+    said += [NotChecked(f"the making of {key}", why) for key, why in not_made.items() if rows is None or key not in sizes]
+    if rows is None or not made:
         lacking = "it has no pair sets" if opened.catalogue else "the release has no catalogue to make them from"
-        why = "none was asked for: --rows N" if opened.artefacts else lacking
+        why = "none was asked for: --rows N" if made else lacking
         said.append(NotChecked(f"{plural(sum(sizes.values()), 'row')}, and the models and data that they are made from", why))
         return None, CannotCheck(f"no row can be made again: {why}", "confirm it, in its project") if rows else None
-    for key in pair_sets:
-        if unable := why_not(opened.artefacts[key], opened.versions):
+    for key in [*sizes]:
+        if unable := why_not(made[key], opened.versions):
             said.append(NotChecked(f"{sizes.pop(key)} rows of {key}", unable))
     drawn = draw(salt, rows, sizes)
-    found, errors = make_again(opened.catalogue, opened.artefacts, drawn, sizes, report)
-    differing = [_of_release(finding) for findings in found.values() for finding in findings]
-    said += [*differing, *(_of_release(finding) for error in errors.values() for finding in error.findings)]
+    found, errors = make_again(opened.catalogue, made, drawn, sizes, report)
+    differing = [of_release(finding) for findings in found.values() for finding in findings]
+    said += [*differing, *(of_release(finding) for error in errors.values() for finding in error.findings)]
     for key, failed in errors.items():
         failed.message = failed.message.partition(" (put the files into")[0]  # the folder is a temporary one
         failed.hint = "give what nobody publishes: --source NAME=PATH"
@@ -366,7 +292,7 @@ def _rows(
     return sampled(population, encoded, encoded - len(differing)), most_severe([*errors.values()])
 
 
-def _others(release: Release, opened: _Opened, statements: Sequence[Beside]) -> Iterator[NotChecked]:
+def _others(release: Release, opened: Opened, statements: Sequence[Beside]) -> Iterator[NotChecked]:
     """What nothing above looks into."""
     read = {PINS, f"{PROJECT}{PARAMS}", f"{PROJECT}{STAGES}", *readers(opened.pairs)}
     for key, pairs in opened.pairs.items():
@@ -374,6 +300,7 @@ def _others(release: Release, opened: _Opened, statements: Sequence[Beside]) -> 
         read |= {f"data/{name}", f"data/{name.replace('_pairs.', '_embeddings.')}", f"parquet/{key}.parquet"}
     read |= {published_path(artefact.decided_list) for artefact in opened.artefacts.values() if artefact.decided}
     read |= {published_path(path) for made in opened.vector_sets.values() for path in made.listed}
+    read |= {f"{LISTS}{key}.jsonl" for key, made in opened.vector_sets.items() if made.vectors in opened.left_out}
     for path in release.files():
         ledger = opened.catalogue and path.startswith(CLAIMS) and path.endswith(".yaml") and path.count("/") == 1
         if path not in read and not ledger:

@@ -5,22 +5,24 @@ card, the Croissant description, the plot, the report and the list of digests th
 """
 
 import hashlib
+import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from aqea_registry.base.files import PART, Limit, copy_checked, hash_files, open_regular, read_small, write_bytes
+from aqea_registry.base.files import PART, Limit, copy_checked, hash_file, hash_files, open_regular, read_small, write_bytes
 from aqea_registry.base.findings import Finding, Refused
 from aqea_registry.base.progress import Reporter, Silent, plural
 from aqea_registry.base.sha256_list import parse_list, render
 from aqea_registry.base.strict import convert, load_json
 from aqea_registry.claims.check_claims import check_claims
 from aqea_registry.comparison.trees import Contents, contents_of, is_compared
-from aqea_registry.project.artefact import CLAIMS, published_path
+from aqea_registry.documents.metrics import RANKED
+from aqea_registry.project.artefact import CLAIMS, LISTS, CatalogueEntry, VectorSetArtefact, published_path
 from aqea_registry.project.citation import links, read_citation
 from aqea_registry.project.params import Publish
 from aqea_registry.project.project import Project, RunRecord, Scope
@@ -32,13 +34,18 @@ from aqea_registry.stores.open_store import read_text
 from aqea_registry.stores.port import Store, Tagged, unchanged
 from aqea_registry.stores.release import LIST, Descriptor, Release, build, digest_of
 from aqea_registry.tracing.trace import build_graph, outline
+from aqea_registry.vectors.containers.open_pairs import import_pyarrow
 from aqea_registry.verification.verify_folder import present
-from aqea_registry.verification.verify_project import CheckedProject, verify_project
+from aqea_registry.verification.verify_project import AWAY, CheckedProject, verify_project
 
 CARD, CROISSANT, PLOT, REPORT = "README.md", "croissant.json", "plots/metrics.svg", "report.html"
 # What authors state of a release, and the rows of claims: card and page are of one run where these are equal.
 STATED = ("name", "license", "inLanguage", "creator")
 CLAIM = re.compile(rb'<tr id="([^"]+)" class=\w+><td>[^<]*<th scope=row>[^<]*<td>([^<]*)<td>([^<]*)<td>[^<]*<td>(\w*)')
+
+
+# Makes the file with the nearest documents of each query of a vector set whose result has this hex sha256.
+MakeLists = Callable[[CatalogueEntry, VectorSetArtefact, str, Reporter], Path]
 
 
 class Package(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,7 +76,7 @@ class WrittenPackage(msgspec.Struct, frozen=True, kw_only=True):
     removed: tuple[str, ...]
 
 
-def assemble(project: Project, report: Reporter) -> Package:
+def assemble(project: Project, report: Reporter, make_lists: MakeLists) -> Package:
     """Verify a run, judge its claims, draw its graph and page, and package it. Raises Refused, with all findings."""
     checked = verify_project(project, report)
     if checked.findings:
@@ -78,21 +85,44 @@ def assemble(project: Project, report: Reporter) -> Package:
     judged = check_claims(project, (), Silent(), scope=Scope.RELEASE, verified=checked)
     graph = build_graph(outline(project, judged, scope=Scope.RELEASE), checked)
     run, publish = project.run, project.params.publish
-    listed = {published_path(path): checked.digests[path][:2] for path in run.paths()}  # sha256 and size
+    away = {made.vectors: made for made in _too_large(publish, run, checked)}
+    paths = {published_path(path): run.root / path for path in run.paths() if path not in away}
+    listed = {published_path(path): checked.digests[path][:2] for path in run.paths() if path not in away}  # sha256 and size
+    for made in away.values():
+        if checked.vector_sets[made.key].type in RANKED:
+            path = f"{LISTS}{made.key}.jsonl"
+            paths[path] = make_lists(project.catalogue[made.dataset], made, checked.digests[made.metrics].sha256, report)
+            listed[path] = hash_file(paths[path])[:2]
     texts = project_texts(run.root, project.params, project.entries([*run.pins()]), judged.ledgers)
-    described = _card(publish, run, checked)
+    described = _card(publish, run, checked, listed)
     addresses = links(publish.url, described.citation)
     page = render_page(page_of(publish.title, run, checked, judged, listed, graph, links=addresses))
-    paths = {published_path(path): run.root / path for path in run.paths()}
-    return build_package(described, {**texts, REPORT: page}, listed, paths)
+    said = {made.metrics: (checked.digests[path], published_path(path)) for path, made in away.items()}
+    notes = {published_path(at): f"{digest.sha256} {digest.size} {path}" for at, (digest, path) in said.items()}
+    return build_package(described, {**texts, REPORT: page}, listed, paths, notes)
+
+
+def _too_large(publish: Publish, run: RunRecord, checked: CheckedProject) -> list[VectorSetArtefact]:
+    """The vector sets that a release does not hold. Raises Refused for one that is not here, CannotCheck without pyarrow."""
+    if gone := [path for path in run.left_out if path not in checked.digests]:
+        raise Refused.of("missing", gone[0], AWAY, hint="dvc repro, then the same command again")
+    largest = math.inf if publish.largest_vector_set is None else publish.largest_vector_set
+    found = [made for made in run.vector_sets.values() if checked.digests[made.vectors].size > largest]
+    if found:
+        import_pyarrow()
+    return found
 
 
 def build_package(
-    described: card.Card, given: Mapping[str, bytes], files: Mapping[str, tuple[str, int]], paths: dict[str, Path]
+    described: card.Card,
+    given: Mapping[str, bytes],
+    files: Mapping[str, tuple[str, int]],
+    paths: dict[str, Path],
+    left_out: Mapping[str, str] = {},
 ) -> Package:
     """The package of these files (path to sha256 and size), the given texts, and those that are written for it. Pure.
 
-    Each text may name those before it.
+    Each text may name those before it. `left_out` is what the release says at its results.
     """
     texts, known = dict[str, bytes](), dict(files)
 
@@ -108,7 +138,7 @@ def build_package(
     plot = (PLOT, plots.TITLE) if bars else None
     write(CARD, card.render_card(msgspec.structs.replace(described, files=known, plot=plot, report=REPORT)))
     write(LIST, render({path: sha256 for path, (sha256, _) in known.items()}))
-    release = build((path, sha256, size) for path, (sha256, size) in known.items())
+    release = build(((path, sha256, size) for path, (sha256, size) in known.items()), left_out)
     return Package(release=release, texts=texts, paths=paths)
 
 
@@ -166,7 +196,7 @@ def write_package(package: Package, folder: Path, report: Reporter) -> WrittenPa
     return WrittenPackage(folder=str(folder), files=len(layers), bytes=size, written=tuple(written), removed=tuple(old))
 
 
-def _card(publish: Publish, run: RunRecord, verification: CheckedProject) -> card.Card:
+def _card(publish: Publish, run: RunRecord, verification: CheckedProject, listed: Mapping[str, tuple[str, int]]) -> card.Card:
     """What the card shows of the run, but for the files: those are known when everything else is written."""
     results = []
     for key, examined in verification.pair_sets.items():
@@ -178,7 +208,10 @@ def _card(publish: Publish, run: RunRecord, verification: CheckedProject) -> car
     for key, checked in verification.vector_sets.items():
         vector_set = run.vector_sets[key]
         vectors, scores = map(published_path, vector_set.stated)
-        tasks.append(card.TaskResult(key, vector_set.dataset, vector_set.model_text, vectors, scores, checked))
+        away = None if vectors in listed else verification.digests[vector_set.vectors]
+        lists = path if (path := f"{LISTS}{key}.jsonl") in listed else None
+        shown = card.TaskResult(key, vector_set.dataset, vector_set.model_text, vectors, scores, checked, away, lists)
+        tasks.append(shown)
     pins = {name: pin for name, pin in run.pins().items() if pin is not None}
     cited, given = read_citation(run.root), "".join(f" But {remark}." for remark in run.remarks())
     return card.Card(publish=publish, results=results, tasks=tasks, files={}, pins=pins, given=given, citation=cited)

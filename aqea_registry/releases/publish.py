@@ -17,7 +17,7 @@ from aqea_registry.base.progress import Reporter, plural
 from aqea_registry.base.references import TAG, is_folder, join_reference
 from aqea_registry.comparison.trees import Contents, release_notes
 from aqea_registry.project.project import Project, RunRecord
-from aqea_registry.releases.package import Package, as_released, assemble
+from aqea_registry.releases.package import MakeLists, Package, as_released, assemble
 from aqea_registry.stores import receipts
 from aqea_registry.stores.attachments import Status, current, next_name
 from aqea_registry.stores.github.assets import SUMS
@@ -60,7 +60,7 @@ class _Target(NamedTuple):
 
 
 def publish(
-    project: Project, tag: str, specs: Sequence[str], report: Reporter, *, dry_run: bool = False
+    project: Project, tag: str, specs: Sequence[str], report: Reporter, make_lists: MakeLists, *, dry_run: bool = False
 ) -> tuple[Published, RegistryError | None]:
     """Verify, build the release, put it into each store, read it back, and write its receipt last; and the worst error.
 
@@ -75,7 +75,7 @@ def publish(
     if not specs:
         raise BadConfiguration("no store is named: add one under publish.stores in params.yaml, or use --to oci:DIR")
     stores = [open_store(spec, project.root) for spec in dict.fromkeys(specs)]
-    package = assemble(project, report)
+    package = assemble(project, report, make_lists)
     if (size := package.release.descriptor().size) > LARGEST_MANIFEST:
         files = plural(len(package.release.layers), "file")
         message = f"the manifest of {files} has {size} bytes, and stores and readers take {LARGEST_MANIFEST}"

@@ -54,7 +54,8 @@ def restore(
     Raises what `pull` raises, and Refused for a release that does not hold its project, or one that would act beyond it.
     """
     tagged = find(store, tag, digest)
-    files = store.release(tagged).files()
+    release = store.release(tagged)
+    files = release.files()
     places = {path: place for path in files if (place := restored_path(path)) is not None}
     needed = [f"{PROJECT}{PARAMS}", f"{PROJECT}{STAGES}", PINS]
     if lacking := [path for path in needed if path not in files]:
@@ -71,7 +72,8 @@ def restore(
     for artefact in project.artefacts.values():
         if not (folder / artefact.plot).exists():
             _draw(folder, artefact)
-    write_manifest(folder, project.run.paths(), report)
+    away = {restored_path(path) or path: (layer.digest[7:], layer.size) for path, layer in release.left_out().items()}
+    write_manifest(folder, project.run.paths(), report, away)
     wanted = [file for name in project.run.pins() for file in bring_files(project.catalogue[name], given.get(name))]
     return Restored(**msgspec.structs.asdict(done), wanted=tuple(wanted))
 

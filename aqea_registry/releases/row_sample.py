@@ -23,13 +23,13 @@ from aqea_registry.base.progress import Reporter
 from aqea_registry.embedding.encoder import Settings
 from aqea_registry.generation.encoding import pinned_model, vectors_of
 from aqea_registry.generation.inputs import pinned_rows
-from aqea_registry.project.artefact import CatalogueEntry, RunArtefact
+from aqea_registry.generation.vector_sets import result_of
+from aqea_registry.project.artefact import Artefact, CatalogueEntry, RunArtefact, VectorSetArtefact
 from aqea_registry.project.params import WRITTEN, Versions
 from aqea_registry.releases.pull import check_room
-from aqea_registry.sources.rows import Rows
 from aqea_registry.vectors.containers import pair_json
 from aqea_registry.vectors.pair_set import MICRO, Micro
-from aqea_registry.vectors.vector_set import keys_of
+from aqea_registry.vectors.vector_set import keys_of, open_vector_set
 
 ELSEWHERE = "make room, or name a folder on another disk: TMPDIR=DIR"
 SHARE, DOUBT = 0.01, 0.05  # of wrong rows what the answer is about, and the chance of missing them that is accepted
@@ -79,8 +79,8 @@ def sampled(population: int, encoded: int, identical: int) -> RowSample:
     return RowSample(population=population, encoded=encoded, identical=identical, missed=missed, excluded=excluded)
 
 
-def why_not(artefact: RunArtefact, versions: Versions) -> str | None:
-    """Why a stranger cannot make rows of a pair set again, if so."""
+def why_not(artefact: Artefact, versions: Versions) -> str | None:
+    """Why a stranger cannot make rows of an artefact again, if so."""
     if versions.vectors != WRITTEN.vectors:
         return f"its vectors are of version {versions.vectors}, and this program makes version {WRITTEN.vectors}"
     if artefact.precision == "given":
@@ -93,9 +93,9 @@ def why_not(artefact: RunArtefact, versions: Versions) -> str | None:
 
 
 class _Drawn(NamedTuple):
-    """Rows of a pair set: their sentences as the model sees them, the first of all before the second of any; and scores."""
+    """Rows of an artefact: their texts as the model sees them, the first of all pairs before the second of any; and scores."""
 
-    artefact: RunArtefact
+    artefact: RunArtefact | VectorSetArtefact
     rows: Sequence[int]
     texts: Sequence[str]
     scores: Sequence[float]
@@ -103,12 +103,12 @@ class _Drawn(NamedTuple):
 
 def make_again(
     catalogue: Mapping[str, CatalogueEntry],
-    artefacts: Mapping[str, RunArtefact],
+    artefacts: Mapping[str, RunArtefact | VectorSetArtefact],
     drawn: Mapping[str, Sequence[int]],
     sizes: Mapping[str, int],
     report: Reporter,
 ) -> tuple[dict[str, list[Finding]], dict[str, RegistryError]]:
-    """By pair set, what is wrong with the drawn rows, each a finding; and why those of others could not be encoded.
+    """By artefact, what is wrong with the drawn rows, each a finding; and why those of others could not be encoded.
 
     Vectors are kept below the root of the catalogue's entries, which must have none yet, and nowhere else.
     """
@@ -118,8 +118,7 @@ def make_again(
         wanted = list[_Drawn]()
         for _, key in keys:
             try:
-                dataset = pinned_rows(catalogue[artefacts[key].dataset], report)
-                wanted.append(_wanted(artefacts[key], drawn[key], sizes[key], dataset))
+                wanted.append(_wanted(catalogue[artefacts[key].dataset], artefacts[key], drawn[key], sizes[key], report))
             except RegistryError as error:
                 errors[key] = error
         if not wanted:
@@ -134,23 +133,42 @@ def make_again(
             errors |= {rows.artefact.key: error for rows in wanted}
             continue
         for rows in wanted:
-            path = catalogue[model].root / rows.artefact.pairs
+            path = catalogue[model].root / rows.artefact.file
             try:
                 vectors.use_decided(catalogue[model].root, rows.artefact)
                 made = np.concatenate([*vectors.blocks(keys_of(rows.texts))])
-                found[rows.artefact.key] = [*_differences(path, rows, made)]
+                compare = _differences if isinstance(rows.artefact, RunArtefact) else _other_vectors
+                found[rows.artefact.key] = [*compare(path, rows, made)]
             except Refused as error:
                 errors[rows.artefact.key] = error
     return found, errors
 
 
-def _wanted(artefact: RunArtefact, rows: Sequence[int], size: int, dataset: Rows) -> _Drawn:
+def _wanted(
+    entry: CatalogueEntry, artefact: RunArtefact | VectorSetArtefact, rows: Sequence[int], size: int, report: Reporter
+) -> _Drawn:
+    if isinstance(artefact, VectorSetArtefact):
+        path = entry.root / artefact.vectors
+        by_key = dict.fromkeys(open_vector_set(path).keys[[*rows]].tolist(), "")
+        result_of(entry, artefact, path, report, by_key)
+        return _Drawn(artefact, rows, [*by_key.values()], [])
+    dataset = pinned_rows(entry, report)
     if (count := len(dataset.scores)) != size:
         message = "the pinned dataset has another number of rows"
         raise Refused.of("mismatch", f"{artefact.pairs}: n_pairs", message, str(count), str(size))
     prefix = artefact.model_entry.prefix_for(artefact.dataset_entry.task)
     texts = [prefix + side[row] for side in (dataset.sentences1, dataset.sentences2) for row in rows]
     return _Drawn(artefact, rows, texts, [dataset.scores[row] for row in rows])
+
+
+def _other_vectors(path: Path, wanted: _Drawn, made: Micro) -> Iterator[Finding]:
+    """A finding for each text whose vector is another one, with the first number of it that is."""
+    keys = keys_of(wanted.texts)
+    for key, again, released in zip(keys.view("V32"), made, open_vector_set(path).lookup(keys), strict=True):
+        if other := np.flatnonzero(again != released).tolist():
+            where, values = f"{key.tobytes().hex()}[{other[0]}]", (again[other[0]] / MICRO, released[other[0]] / MICRO)
+            message = f"made again from the pinned model and data, the vector has {len(other)} other numbers"
+            yield Finding("mismatch", f"{wanted.artefact.file}: {where}", message, f"{values[0]:.6f}", f"{values[1]:.6f}")
 
 
 def _differences(path: Path, wanted: _Drawn, made: Micro) -> Iterator[Finding]:
@@ -172,4 +190,4 @@ def _differences(path: Path, wanted: _Drawn, made: Micro) -> Iterator[Finding]:
     for row, numbers in sorted(differing.items()):
         where, expected, actual = numbers[0]
         message = f"made again from the pinned model and data, row {row} has {len(numbers)} other numbers"
-        yield Finding("mismatch", f"{wanted.artefact.pairs}: {where}", message, expected, actual)
+        yield Finding("mismatch", f"{wanted.artefact.file}: {where}", message, expected, actual)

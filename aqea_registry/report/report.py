@@ -16,6 +16,7 @@ from aqea_registry.claims.check_claims import CheckedClaims, check_claims
 from aqea_registry.claims.ledger import Ledger, own_paths
 from aqea_registry.claims.lint_claims import lint_claims
 from aqea_registry.comparison.trees import natural
+from aqea_registry.project.artefact import published_path
 from aqea_registry.project.citation import links, read_citation
 from aqea_registry.project.project import Project, RunRecord
 from aqea_registry.report.page import Content, Page, PairSetFacts, PinFacts, TaskFacts, build, visible
@@ -83,6 +84,8 @@ def page_of(
     manifest, used = run.manifest.content, run.pins()
     pins = [*sorted(run.lock.datasets.items()), *sorted(run.lock.models.items())]
     alone = receipts is None
+    paths = (published_path(made.vectors) for made in run.vector_sets.values() if alone)
+    away = [f"{path} is left out of this release" for path in paths if path not in listed]
     content = Content(
         title=title,
         links=links,
@@ -90,7 +93,7 @@ def page_of(
         files=listed,
         verified=len(listed) if alone else verification.files,
         findings=(*verification.findings, *checked.findings),
-        notes=run.remarks() if alone else (*verification.notes, *checked.notes),
+        notes=[*run.remarks(), *away] if alone else (*verification.notes, *checked.notes),
         pair_sets=[
             PairSetFacts(key, artefact.dataset, artefact.model_text, artefact.settings, verification.pair_sets[key])
             for key, artefact in run.artefacts.items()

@@ -84,9 +84,10 @@ def _own(name: str, entry: Dataset) -> Any:
         eval_langs={subset: ["und-Zyyy"] for subset in entry.subsets} or ["und-Zyyy"],
         main_score=score,
     )
-    columns = (entry.columns.sentence1, entry.columns.sentence2)
+    base, columns = getattr(abstasks, form), (entry.columns.sentence1, entry.columns.sentence2)
     scale = dict(zip(("min_score", "max_score"), entry.score_range, strict=True))
-    return type("OwnTask", (getattr(abstasks, form),), {"metadata": about, "column_names": columns, **scale})
+    named = {"column_names": columns} if hasattr(base, "column_names") else {}  # other types have other columns
+    return type("OwnTask", (base,), {"metadata": about, **named, **scale})
 
 
 def completed(wanted: CatalogueEntry) -> CatalogueEntry:

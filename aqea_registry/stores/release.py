@@ -7,9 +7,10 @@ refuses to inspect anything else; `artifactType` says what this is.
 
 import hashlib
 import json
+import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
@@ -25,12 +26,15 @@ EMPTY_CONFIG = b"{}"
 TITLE = "org.opencontainers.image.title"
 LIST = "MANIFEST.sha256"  # of a release itself: every other file of it
 RECORD = "release.json"  # the manifest's bytes, in stores that keep files and not manifests
+LEFT_OUT = "aqea-registry.left-out"  # annotation of a result: hex sha256, bytes and path of its vector set, which is not here
+_LEFT_OUT = re.compile(r"([0-9a-f]{64}) ([0-9]{1,18}) (.+)")
 LARGEST_MANIFEST = 4 << 20  # what registries accept, and a bound on what is parsed
 RESERVED = frozenset({".git", "git~1", ".aqea", ".aqea-incoming"})  # names that would act on whoever pulls a file of them
 LONGEST_NAME, LONGEST_PATH = 255, 1024  # bytes: what all common file systems take
 LAYER_TYPES = {
     ".html": "text/html",
     ".json": "application/json",
+    ".jsonl": "application/jsonl",
     ".md": "text/markdown",
     ".parquet": "application/vnd.apache.parquet",
     ".svg": "image/svg+xml",
@@ -85,6 +89,11 @@ class Release(ImageManifest, frozen=True, kw_only=True, rename="camel"):
         """Path to descriptor of every file."""
         return {layer.annotations[TITLE]: layer for layer in self.layers}
 
+    def left_out(self) -> dict[str, Descriptor]:
+        """Path to descriptor of every vector set of the run that the release does not hold."""
+        named = (_LEFT_OUT.fullmatch(layer.annotations.get(LEFT_OUT, "")) for layer in self.layers)
+        return {found[3]: _layer(found[3], found[1], int(found[2])) for found in named if found}
+
     def blobs(self) -> list[Descriptor]:
         """All files and the config, each content once, sorted by digest."""
         blobs = {blob.digest: blob for blob in (*self.layers, self.config)}
@@ -116,18 +125,15 @@ def digest_of(content: bytes) -> str:
 CONFIG = Descriptor(media_type=CONFIG_TYPE, digest=digest_of(EMPTY_CONFIG), size=len(EMPTY_CONFIG))
 
 
-def build(files: Iterable[tuple[str, str, int]]) -> Release:
-    """A release of files given as (path, hex sha256, size in bytes), sorted by path."""
-    layers = [
-        Descriptor(
-            media_type=LAYER_TYPES.get(path[path.rfind(".") :], "text/plain"),
-            digest=f"sha256:{sha256}",
-            size=size,
-            annotations={TITLE: path},
-        )
-        for path, sha256, size in sorted(files)
-    ]
+def build(files: Iterable[tuple[str, str, int]], left_out: Mapping[str, str] = {}) -> Release:
+    """A release of files given as (path, hex sha256, size in bytes), sorted by path; `left_out` has what to say at results."""
+    layers = (_layer(*file, {LEFT_OUT: left_out[file[0]]} if file[0] in left_out else {}) for file in sorted(files))
     return Release(layers=tuple(layers), config=CONFIG)
+
+
+def _layer(path: str, sha256: str, size: int, notes: Mapping[str, str] = {}) -> Descriptor:
+    kind = LAYER_TYPES.get(path[path.rfind(".") :], "text/plain")
+    return Descriptor(media_type=kind, digest=f"sha256:{sha256}", size=size, annotations={TITLE: path, **notes})
 
 
 def parse(content: bytes) -> Release:
@@ -144,7 +150,7 @@ def parse(content: bytes) -> Release:
         raise NotARelease(f"mediaType {release.media_type} and schemaVersion {release.schema_version} are no image manifest's")
     if not release.layers:
         raise NotARelease("the release has no files")
-    _check_paths(release.layers)
+    _check_paths([*release.layers, *release.left_out().values()])
     sizes: dict[str, int] = {}
     for layer in release.layers:
         if sizes.setdefault(layer.digest, layer.size) != layer.size:

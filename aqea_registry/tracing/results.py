@@ -36,7 +36,8 @@ def check_vector_set(builder: GraphBuilder, artefact: VectorSetArtefact, verifie
     if checked is None:
         root = builder.run.root
         try:
-            sound, findings = check_vector_sets(root, [artefact], [path for path in artefact.stated if (root / path).is_file()])
+            there = [path for path in artefact.stated if (root / path).is_file()]
+            sound, findings = check_vector_sets(root, [artefact], there, builder.run.left_out)
             checked = sound.get(key)
         except CannotCheck as error:
             builder.add_facts(id_, note=f"not read: {error.message}")

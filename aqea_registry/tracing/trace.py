@@ -24,7 +24,7 @@ from aqea_registry.tracing.nodes import draw_claims, draw_pins, draw_releases, d
 from aqea_registry.tracing.results import check_vector_set
 from aqea_registry.vectors.examine import Examined, examine
 from aqea_registry.vectors.scores import Metrics
-from aqea_registry.verification.verify_project import CheckedProject
+from aqea_registry.verification.verify_project import AWAY, CheckedProject
 
 HINT = "WHAT is a claim, a path, PATH#METRIC, a sha256, a release, a tag, a pair set, a name of the catalogue or a commit"
 LONGEST = 200  # characters of a name that is compared with others
@@ -233,6 +233,9 @@ def _check_file(builder: GraphBuilder, id_: str, expected: ExpectedFile, digests
     digest = digests[expected.path]
     if isinstance(digest, OSError):
         absent = isinstance(digest, FileNotFoundError)
+        if absent and id_ in {f"vector-set:{made.key}" for made in builder.run.left_out.values()}:
+            builder.add_facts(id_, note=AWAY)
+            return
         builder.add_facts(id_, "file not found" if absent else f"cannot be read: {digest.strerror or digest}")
         return
     broken, facts = list[str](), dict[str, str]()

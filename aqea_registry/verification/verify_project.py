@@ -27,7 +27,7 @@ from aqea_registry.project.artefact import (
     VectorSetArtefact,
     metrics_text,
 )
-from aqea_registry.project.lock import LOCK, Lock, output_findings, pin_findings, render_lock
+from aqea_registry.project.lock import LOCK, output_findings, pin_findings, render_lock
 from aqea_registry.project.manifest import Manifest
 from aqea_registry.project.params import Params
 from aqea_registry.project.project import PARAMS, Project, RunRecord
@@ -39,6 +39,8 @@ from aqea_registry.vectors.scores import Metrics
 from aqea_registry.verification.verify_folder import present, surplus
 from aqea_registry.verification.verify_list import Verified, digest_findings, hash_listed, read_findings
 from aqea_registry.verification.verify_results import CheckedVectors, check_vector_sets, decided_value_findings, read_result
+
+AWAY = "left out of the release that this project was made of; dvc repro makes it"
 
 
 class CheckedProject(Verified, frozen=True, kw_only=True):
@@ -61,6 +63,7 @@ def verify_project(project: Project, report: Reporter) -> CheckedProject:
     stated, stale = _statements(run)
     others = [file.path for file in source_files]
     digests, errors, by_path = hash_listed(run.root, paths, report, others, frozenset(made.outputs()))
+    away = [path for path in run.left_out if isinstance(errors.get(path), FileNotFoundError) and errors.pop(path)]
     changed = [finding for file in source_files for finding in local_file_findings(file, by_path[str(file.path)])]
     pair_sets, wrong_pair_sets = check_pair_sets(run.root, run.artefacts.values(), digests)
     vector_sets, wrong_vector_sets, unable = _vector_sets(run, digests)
@@ -91,7 +94,7 @@ def verify_project(project: Project, report: Reporter) -> CheckedProject:
         findings=tuple({(finding.code, finding.subject): finding for finding in reversed(findings)}.values())[::-1],
         notes=(
             *run.remarks(),
-            *_unused_lists(project.lock, project.params),
+            *(f"{path}: {AWAY}" for path in away),
             *notes,
             *counted,
             *stale,
@@ -109,7 +112,7 @@ def _vector_sets(
 ) -> tuple[dict[str, CheckedVectors], list[Finding], list[str]]:
     """As `check_vector_sets`, and a note where they cannot be read here."""
     try:
-        return *check_vector_sets(run.root, run.vector_sets.values(), digests), []
+        return *check_vector_sets(run.root, run.vector_sets.values(), digests, run.left_out), []
     except CannotCheck as error:
         return {}, [], [f"{plural(len(run.vector_sets), 'vector set')} not read: {error.message}; {error.hint}"]
 
@@ -221,12 +224,6 @@ def decided_findings(root: Path, artefacts: Iterable[Artefact]) -> Iterator[Find
             yield from error.findings
 
 
-def _unused_lists(lock: Lock, params: Params) -> list[str]:
-    """Lists of decided values that nothing is made by any more."""
-    gone = sorted(lock.decided.keys() - params.keys)
-    return [f"{LOCK}: decided.{key}: no run of params.yaml has it; aqea-registry pin takes it out" for key in gone]
-
-
 def _statements(run: RunRecord) -> tuple[list[Finding], list[str]]:
     """Where statements on the pair sets disagree with the manifest; which of those in git are out of date."""
     findings, stale = list[Finding](), list[str]()
@@ -270,11 +267,14 @@ def _scores(
 ) -> tuple[Metrics | TaskScores | Unchecked, list[Finding]]:
     scores: Metrics | TaskScores | None
     key, found = artefact.key, dict[str, FileDigest]()
-    paths = (artefact.file,) if isinstance(artefact, RunArtefact) else artefact.stated
-    for path in paths:
+    paths = [artefact.file, *([] if isinstance(artefact, RunArtefact) else [artefact.metrics])]
+    for path in [*paths]:
         try:
             found[path] = hash_file(inside(run.root, path))
         except (OSError, UnsafePath) as error:
+            if isinstance(error, FileNotFoundError) and path in run.left_out:  # its result is as the release has it
+                paths.remove(path)
+                continue
             if unpinned := [wrong for wrong in artefact.pin_findings() if wrong.code == "unpinned"]:
                 message = f"the run has {key}, which is not made yet; {unpinned[0].subject}: {unpinned[0].message}"
                 return Unchecked("unresolved", message), []

@@ -90,12 +90,19 @@ def verify_tagged(store: Store, tagged: Tagged, report: Reporter, deep: bool) ->
         return CheckedRelease(target=reference, files=len(held), findings=tuple(findings), held={})
     mark = current(attachments, tagged.digest)
     wrong, said = judge_statements(attachments, release, reference)
+    away = [f"left out of {reference}, and not checked: {path}, {layer.digest}" for path, layer in release.left_out().items()]
     return CheckedRelease(
         target=reference,
         files=len(release.layers),
         bytes=release.size(),
         findings=(*compare_with_store(reference, release, held, partial(_why, store, tagged)), *findings, *wrong),
-        notes=(f"{tagged.tag} is {tagged.digest}", *([f"{reference} is {mark.text()}"] if mark else []), *said, *counted),
+        notes=(
+            f"{tagged.tag} is {tagged.digest}",
+            *([f"{reference} is {mark.text()}"] if mark else []),
+            *away,
+            *said,
+            *counted,
+        ),
         held={reference: tuple(held)},
     )
 

@@ -2,13 +2,11 @@
 
 import json
 import math
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import msgspec
-import numpy as np
 
 from aqea_registry.base.files import Limit, read_small
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding
@@ -39,19 +37,19 @@ class CheckedVectors(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def check_vector_sets(
-    root: Path, artefacts: Iterable[VectorSetArtefact], there: Collection[str]
+    root: Path, artefacts: Iterable[VectorSetArtefact], there: Collection[str], left_out: Collection[str] = ()
 ) -> tuple[dict[str, CheckedVectors], list[Finding]]:
     """The sound vector sets with a result, by key; and what is wrong with any of them, or between it and its result.
 
-    `there` are the files that are there, by their paths in the project that `root` is, or is laid out like. Raises
-    CannotCheck without pyarrow.
+    `there` are the files that are there, by their paths in the project that `root` is, or is laid out like; of one that was
+    `left_out` of a release its result speaks. Raises CannotCheck without pyarrow.
     """
     sound, findings = dict[str, CheckedVectors](), list[Finding]()
     for artefact in artefacts:
         result, wrong = read_result(root, artefact) if artefact.metrics in there else (None, [])
         said = result.vectors if result else None
         expected = ExaminedVectors(said.texts, artefact.model_entry.dimension, said.content[7:]) if said else None
-        examined = None
+        examined = expected if artefact.vectors in left_out else None
         if artefact.vectors in there:
             examined, more = examine_vector_set(root / artefact.vectors, artefact.vectors, expected)
             wrong += more
@@ -89,14 +87,12 @@ def read_result(root: Path, artefact: VectorSetArtefact) -> tuple[TaskScores | N
 def decided_value_findings(vectors: Path, path: str, values: Iterable[DecidedValue]) -> Iterator[Finding]:
     """Where a vector set has another value than its list of decided ones at `path` says. One that is not sound is left out."""
     with suppress(OSError, Malformed, CannotCheck):
-        made, by_text = open_vector_set(vectors), defaultdict[str, list[DecidedValue]](list)
-        for value in values:
-            by_text[value.text].append(value)
-        keys = np.array([bytes.fromhex(text) for text in by_text], "S32")
-        there = np.isin(keys, made.keys)
-        rows = dict(zip(np.array([*by_text])[there].tolist(), made.lookup(keys[there]), strict=True))
-        for text, at, wanted in (msgspec.structs.astuple(value) for values in by_text.values() for value in values):
-            found = int(rows[text][at]) if text in rows and at < made.dimension else None
+        made = open_vector_set(vectors)
+        for text, at, wanted in map(msgspec.structs.astuple, values):  # in the order of the keys
+            try:
+                found = int(made.lookup([bytes.fromhex(text)])[0, at])
+            except (KeyError, IndexError):
+                found = None
             if found != wanted:
                 message = "the vector set has another value than was decided; run: dvc repro"
                 yield Finding("mismatch", f"{path}: {text}[{at}]", message, str(wanted), str(found))

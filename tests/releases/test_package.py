@@ -17,6 +17,7 @@ import pytest
 
 from aqea_registry.base.findings import Refused
 from aqea_registry.base.progress import Silent
+from aqea_registry.generation.top_lists import kept_lists
 from aqea_registry.project.project import open_project
 from aqea_registry.releases.package import Package, WrittenPackage, assemble, write_package
 from tests import sampling
@@ -52,7 +53,7 @@ WRITTEN = {"README.md", "croissant.json", "plots/metrics.svg", "report.html", LI
 
 def package_of(project: Path) -> Package:
     opened = open_project(project)
-    return assemble(opened, Silent())
+    return assemble(opened, Silent(), kept_lists)
 
 
 def write(package: Package, folder: Path) -> WrittenPackage:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.helpers import found
+from aqea_registry.generation.encoding import record_decided
+from aqea_registry.project.project import open_project
+from aqea_registry.vectors.decided import DecidedValue
+from aqea_registry.vectors.vector_set import open_vector_set, write_vector_set
+from tests.helpers import found, seal
 from tests.standins import stand_ins
 from tests.task_project import KEY, RESULT, VECTORS, task_made, task_project
 from tests.tools import aqea, copy_project, edit_params, made_once, run
@@ -50,6 +55,32 @@ def test_a_full_check_computes_the_result_again_without_the_model(released: Path
     assert answer["vector_sets"][KEY]["texts"] == 16
     assert "urn:aqea-registry:vector-set:1" in str(answer["statements"])
     assert [gap["what"] for gap in answer["not_checked"] if KEY in gap["what"]] == [f"the making of {KEY}"]
+
+
+@pytest.mark.parametrize("change", [True, pytest.param(False, marks=pytest.mark.rare)])
+def test_drawn_rows_of_a_vector_set_are_made_again(task_project: Path, change: bool) -> None:
+    [(keys, vectors)] = open_vector_set(task_project / VECTORS).blocks()
+    text = keys[3:4].tobytes().hex()
+    if change:
+        other = vectors.copy()
+        other[3, :2] = vectors[3, [1, 0]]
+        with (task_project / VECTORS).open("wb") as file:
+            content = write_vector_set(file, 384, [(keys, other)])
+        result = (task_project / RESULT).read_text()
+        (task_project / RESULT).write_text(re.sub("(?<=content.: .sha256:)[0-9a-f]+", content, result))
+    artefact = open_project(task_project).vector_sets[KEY]
+    record_decided(task_project, artefact, "0" * 64, [DecidedValue(text, 7, int(vectors[3, 7]))])
+    seal(task_project)
+    for folder in ("manifests/made", "attestations"):
+        shutil.rmtree(task_project / folder)
+    assert aqea("publish", "--tag", "v1", cwd=task_project).status == 0
+    given = [word for at in ("data/plants", "data/talk", "models/tiny") for word in ("--source", f"{Path(at).name}={at}")]
+    answer = aqea(*FULL, "--rows", "24", *given, cwd=task_project)
+    rows = answer.json()["rows"]
+    assert (rows["population"], rows["encoded"], rows["identical"]) == (24, 24, 24 - change), answer
+    subjects = {subject for code, subject in found(answer) if code == "mismatch"}
+    assert subjects == ({f"data/{Path(VECTORS).name}: {text}[0]"} if change else set())
+    assert f"the making of {KEY}" not in {gap["what"] for gap in answer.json()["not_checked"]}
 
 
 def test_without_the_data_it_is_said_what_to_give(released: Path) -> None:

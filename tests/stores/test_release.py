@@ -77,6 +77,17 @@ def test_the_order_of_files_does_not_matter(files: list[tuple[str, str, int]], r
     assert build(iter(files)).digest() == wanted
 
 
+def test_what_is_left_out_is_named_at_its_result_and_lies_nowhere_else() -> None:
+    note = {"metrics/x": f"{'e' * 64} 7 data/x y.parquet"}
+    release = parse(build(FILES, note).render())
+    [(path, layer)] = release.left_out().items()
+    assert (path, layer.digest, layer.size) == ("data/x y.parquet", f"sha256:{'e' * 64}", 7)
+    assert path not in release.files() and release.digest() != build(FILES).digest() and not build(FILES).left_out()
+    for wrong in ("../x", "README.md"):
+        with pytest.raises(NotARelease):
+            parse(build(FILES, {"metrics/x": f"{'e' * 64} 7 {wrong}"}).render())
+
+
 def test_the_digest_is_that_of_the_bytes_and_stays() -> None:
     release = build(FILES)
     assert release.digest() == f"sha256:{hashlib.sha256(release.render()).hexdigest()}" == digest_of(release.render())
