@@ -14,6 +14,7 @@ import pytest
 from aqea_registry.base.files import ignore
 from aqea_registry.base.findings import BadConfiguration
 from aqea_registry.base.progress import Silent
+from aqea_registry.generation.top_lists import kept_lists
 from aqea_registry.project.project import open_project
 from aqea_registry.releases import publish as publishing
 from aqea_registry.stores.oci_layout import Layout
@@ -489,5 +490,5 @@ def test_what_is_printed_of_a_release_demands_its_digest(published: Path) -> Non
 def test_a_manifest_that_no_store_takes_is_refused_before_any_is_asked(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publishing, "LARGEST_MANIFEST", 1000)
     with pytest.raises(BadConfiguration, match=r"the manifest of \d+ files has \d+ bytes, and stores and readers take 1000"):
-        publishing.publish(open_project(project), "v1", ["oci:releases"], Silent())
+        publishing.publish(open_project(project), "v1", ["oci:releases"], Silent(), kept_lists)
     assert not (project / "releases").exists()
