@@ -193,7 +193,7 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     if not path.name:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(path)
+    sweep(path.parent, path.name)
     part, file = _new_part(path)
     try:
         with file:
@@ -285,10 +285,10 @@ def write_bytes(path: Path, content: bytes) -> bool:
     return True
 
 
-def _sweep(path: Path) -> None:
-    """Remove parts of this target that nobody writes any more; process ids do not say that, each container has its own."""
-    for part in path.parent.glob(f".{glob.escape(path.name)}.*-*.part"):
-        if (match := PART.fullmatch(part.name)) and match[1] == path.name:
+def sweep(folder: Path, name: str | None = None) -> None:
+    """Remove parts of this target, or of all, that nobody writes any more; process ids do not say that, containers have own."""
+    for part in folder.glob(f".{glob.escape(name) if name else '*'}.*-*.part"):
+        if (match := PART.fullmatch(part.name)) and match[1] == (name or match[1]):
             with suppress(OSError), open_regular(part) as file:
                 lock(file.fileno(), wait=False)
                 part.unlink()

@@ -1,29 +1,36 @@
 """Vectors that were computed before: each distinct sentence is encoded once per model, over all datasets and runs.
 
-A folder of vector sets, its segments: each is written whole, under the sha256 of its bytes, and checked against that name
-before it is used, so a killed run leaves nothing half, and a damaged segment is computed again. Sixteen segments of about one
-size become one, so that there are few of them at any size; of a text 32 bytes are in memory. This is a cache: deleting it costs
-time and changes no byte.
+A folder of segments. Adding writes a new one, and where eight are of about one size, one is made of them: each row is written
+some five times in a hundred million. A segment is there whole or not at all, so a killed run leaves nothing half, and processes
+may add, merge and read at once. Damage is found where it is read; then the sound rows of that segment are kept, and the others
+computed again. This is a cache: deleting it costs time and changes no byte.
 """
 
-import os
+import struct
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
-from aqea_registry.base.files import atomic_write, hash_file, locked
+from aqea_registry.base.files import locked, sweep
+from aqea_registry.base.findings import CannotCheck
+from aqea_registry.embedding.segment import SUFFIX, Damaged, Row, Segment, merged, pack, row, unpack, write_segment
 from aqea_registry.vectors.margin import KNOWN, PACKAGES
-from aqea_registry.vectors.pair_set import Micro, NearValues, OnGrid
-from aqea_registry.vectors.vector_set import Keys, Rows, VectorSet, keys_of, open_vector_set, write_vector_set
+from aqea_registry.vectors.pair_set import Malformed, Micro, NearValues, OnGrid
+from aqea_registry.vectors.vector_set import Keys, Rows, checked, keys_of
 
 ROWS_A_BLOCK = 8192
-MERGED = 16  # segments that become one
-NOTE = b"near"  # under which a segment has them
+MERGED = 8  # segments of one size that become one
+LARGEST = 1 << 24  # texts: a segment with as many stays, so that a merge ends in minutes and needs some GB beside it
+NEAR = struct.Struct("<Id")  # component and distance
+
+
+Answer = TypeVar("Answer", Row, tuple[bytes])
 
 
 class Near(msgspec.Struct, frozen=True, array_like=True, order=True):
@@ -31,13 +38,6 @@ class Near(msgspec.Struct, frozen=True, array_like=True, order=True):
 
     component: int
     distance: float
-
-
-class _Note(msgspec.Struct, frozen=True):
-    """All values of a segment that are nearer than `reach` to a boundary, by the hex key of their sentence."""
-
-    reach: float
-    values: dict[str, list[Near]]
 
 
 def libraries() -> list[str]:
@@ -54,101 +54,145 @@ class VectorCache:
 
     def __init__(self, folder: Path, dimension: int, reach: float = 0.0) -> None:
         self._folder, self._dimension, self._reach = folder, dimension, reach
-        self._segments: dict[Path, tuple[VectorSet, _Note]] = {}
-        while not all(self._load(path) for path in sorted(folder.glob("*.parquet"))):
-            pass  # another process merged some meanwhile: they are in a new one
-
-    def missing(self, sentences: Iterable[str]) -> list[str]:
-        """The distinct sentences without a kept vector, in the order they first occur."""
-        distinct = list(dict.fromkeys(sentences))
-        return [distinct[place] for place in np.flatnonzero(self._where(keys_of(distinct)) < 0).tolist()]
-
-    def add(self, sentences: Sequence[str], rows: OnGrid) -> None:
-        """Keep the vectors of these sentences (len(sentences) x dimension), each of which occurs once."""
-        self.add_rows(keys_of(sentences), rows.micro, rows.near(self.known), self.known)
+        self._segments: dict[Path, Segment] = {}  # the largest first
+        self._others: set[Path] = set()  # that do not fit
+        self._lost = False
+        self._look()
 
     @property
     def known(self) -> float:
         """How near to a boundary the values are whose distance is kept: of twice the reach, a little more may be asked for."""
         return max(KNOWN, 2 * self._reach)
 
+    def missing(self, sentences: Iterable[str]) -> list[str]:
+        """The distinct sentences without a kept vector, in the order they first occur. What other processes added counts."""
+        self._look()
+        distinct = list(dict.fromkeys(sentences))
+        keys, absent = keys_of(distinct), np.ones(len(distinct), bool)
+        order = np.argsort(keys)  # neighbours lie on the same pages
+        for start in range(0, len(keys), ROWS_A_BLOCK):
+            places = order[start : start + ROWS_A_BLOCK]
+            wanted = _bytes(keys[places])
+            held = {key for (key,) in self._found(Segment.held, wanted)}
+            absent[places] = [key not in held for key in wanted]
+        return [distinct[place] for place in np.flatnonzero(absent).tolist()]
+
+    def add(self, sentences: Sequence[str], rows: OnGrid) -> None:
+        """Keep the vectors of these sentences (len(sentences) x dimension), each of which occurs once."""
+        self.add_rows(keys_of(sentences), rows.micro, rows.near(self.known), self.known)
+
     def add_rows(self, keys: Keys, micro: Micro, near: NearValues, reach: float) -> None:
         """Keep the vectors of these texts (len(keys) x dimension), each of which occurs once.
 
-        `near` has all their values within `reach` of a boundary, as `OnGrid.near(reach)` has them.
+        `near` has all their values within `reach` of a boundary, as `OnGrid.near(reach)` has them. Raises Malformed for what
+        are not canonical vectors.
         """
-        values, order = defaultdict[str, list[Near]](list), np.argsort(keys)
-        for row, component, distance in zip(*(found.tolist() for found in near), strict=True):
-            values[keys[row : row + 1].tobytes().hex()].append(Near(component, distance))
-        self._keep([(keys[order], micro[order])], _Note(reach, values))
-        classes = defaultdict[int, list[Path]](list)
-        for path, (segment, _) in self._segments.items():
-            classes[segment.texts.bit_length() // 4].append(path)
-        for paths in classes.values():
-            if len(paths) >= MERGED:
-                self._merge(paths)
+        values, order = defaultdict[int, bytes](bytes), np.argsort(keys)
+        if micro.shape != (len(keys), self._dimension):
+            raise Malformed(f"{micro.shape} values of {len(keys)} vectors with {self._dimension} components")
+        checked(keys[order], micro[order])
+        for number, component, distance in zip(*(found.tolist() for found in near), strict=True):
+            values[number] += NEAR.pack(component, distance)
+        sorted_rows = zip(_bytes(keys[order]), pack(micro[order]), map(values.get, order.tolist()), strict=True)
+        name = sha256(keys[order].tobytes() + struct.pack("<qd", self._dimension, reach))
+        self._write(name.hexdigest(), reach, (row(reach, *found) for found in sorted_rows))
+        if self._full():
+            self._merge()
 
     def rows(self, keys: Keys) -> Iterator[Rows]:
-        """These keys with their vectors, in their order, some thousand rows at a time. Raises KeyError."""
-        segments = [segment for segment, _ in self._segments.values()]
+        """These keys with their vectors, in their order, some thousand rows at a time.
+
+        Raises KeyError; CannotCheck if one was there, and was damaged.
+        """
         for start in range(0, len(keys), ROWS_A_BLOCK):
             part = keys[start : start + ROWS_A_BLOCK]
-            where, block = self._where(part), np.empty((len(part), self._dimension), np.int32)
-            if (where < 0).any():
-                raise KeyError(part[where < 0][:1].tobytes().hex())
-            for number in np.unique(where).tolist():
-                block[where == number] = segments[number].lookup(part[where == number])
-            yield part, block
+            wanted = _bytes(part)
+            vectors = {key: vector for key, vector, *_ in self._found(Segment.rows, wanted)}
+            if lacking := [key for key in wanted if key not in vectors]:
+                if not self._lost:
+                    raise KeyError(lacking[0].hex())
+                message = f"kept vectors in {self._folder} were damaged, and {len(lacking)} that are needed are dropped"
+                raise CannotCheck(message, "run the same command again: it computes them again")
+            yield part, unpack([vectors[key] for key in wanted], self._dimension)
 
     def near(self, keys: Keys) -> Iterator[tuple[str, Near]]:
         """The values of these texts within `reach` of a rounding boundary, and some others: hex key, and how near."""
-        notes, where = [note.values for _, note in self._segments.values()], self._where(keys)
-        for number, note in enumerate(notes):
-            mine = keys[where == number]
-            known = np.array([bytes.fromhex(text) for text in note], "S32")
-            for key in mine[np.isin(mine, known)].view("V32"):
-                yield from ((text, near) for text in (key.tobytes().hex(),) for near in note[text])
+        ordered = np.unique(keys)
+        for start in range(0, len(ordered), ROWS_A_BLOCK):
+            for key, _, near, _ in self._found(Segment.rows, _bytes(ordered[start : start + ROWS_A_BLOCK])):
+                yield from ((key.hex(), Near(*value)) for value in NEAR.iter_unpack(near or b""))
 
-    def _where(self, keys: Keys) -> npt.NDArray[np.int64]:
-        """Of each key the number of its segment, or -1."""
-        where = np.full(len(keys), -1)
-        for number, (segment, _) in enumerate(self._segments.values()):
-            at = np.minimum(np.searchsorted(segment.keys, keys), segment.texts - 1)
-            where[(where < 0) & (segment.keys[at] == keys)] = number
-        return where
+    def _found(self, query: Callable[[Segment, Sequence[bytes]], list[Answer]], keys: Sequence[bytes]) -> Iterator[Answer]:
+        """What the first segment that has it answers on each key."""
+        wanted = set(keys)
+        while wanted:
+            try:
+                for segment in [*self._segments.values()]:
+                    found = query(segment, list(wanted))
+                    wanted.difference_update(answer[0] for answer in found)
+                    yield from found
+                return
+            except Damaged:
+                self._lost = True
+                self._replace([segment])
 
-    def _merge(self, paths: Sequence[Path]) -> None:
-        """Make one segment of these, in memory of a few row groups and all of their keys."""
-        segments, notes = zip(*(self._segments[path] for path in paths), strict=True)
-        near = {key: values for note in reversed(notes) for key, values in note.values.items()}
-        keys = np.unique(np.concatenate([segment.keys for segment in segments]))
-        merged = self._keep(self.rows(keys), _Note(min(note.reach for note in notes), near))
-        for path in {*paths} - {merged}:
-            del self._segments[path]
-            path.unlink(missing_ok=True)
+    def _look(self) -> None:
+        """Open the segments that are there now, and forget those that are gone: another process made one of them."""
+        names = set[Path]()
+        while names != (names := set(self._folder.glob(f"*{SUFFIX}"))):  # a folder may be read while it changes
+            for path in names - self._segments.keys() - self._others:
+                self._open(path)
+        fits = sorted(self._segments.keys() & names, key=lambda path: -self._segments[path].texts)
+        self._segments = {path: self._segments[path] for path in fits}
 
-    def _keep(self, rows: Iterable[Rows], note: _Note) -> Path:
-        """Write a segment and use it. Processes write one after the other."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with locked(self._folder):
-            new = self._folder / "new"  # of a killed process, if it is there: without a name to be found by
-            with atomic_write(new) as file:
-                write_vector_set(file, self._dimension, rows, {NOTE: msgspec.json.encode(note)})
-            path = self._folder / f"{hash_file(new).sha256}.parquet"
-            new.replace(path)
-        self._load(path)
-        return path
-
-    def _load(self, path: Path) -> bool:
-        """Use a segment if it is sound and fits; False if it is gone."""
+    def _open(self, path: Path) -> None:
         try:
-            if path not in self._segments and hash_file(path).sha256 != path.stem:
-                path.unlink()
-            elif path not in self._segments:
-                segment = open_vector_set(path)
-                note = msgspec.json.decode(segment.notes.get(NOTE, b""), type=_Note)
-                if segment.texts and segment.dimension == self._dimension and note.reach >= self._reach:
-                    self._segments[path] = segment, note
-        except (OSError, ValueError, msgspec.MsgspecError):
-            return os.path.lexists(path)
-        return True
+            segment = Segment(path)
+            if segment.dimension == self._dimension and segment.reach >= self._reach:
+                self._segments[path] = segment
+            else:
+                self._others.add(path)
+        except FileNotFoundError:
+            pass
+        except Damaged:
+            self._others.add(path)
+
+    def _write(self, name: str, reach: float, rows: Iterable[Row]) -> None:
+        path = self._folder / f"{name}{SUFFIX}"
+        write_segment(path, self._dimension, reach, rows)
+        self._segments.pop(path, None)
+        self._others.discard(path)
+        self._look()
+
+    def _full(self) -> list[Segment]:
+        """Segments of one size and reach, of which one is to be made, if there are enough."""
+        classes = defaultdict[tuple[float, int], list[Segment]](list)
+        for segment in self._segments.values():
+            if segment.texts < LARGEST:
+                classes[segment.reach, segment.texts.bit_length() // 3].append(segment)
+        return next((same for same in classes.values() if len(same) >= MERGED), [])
+
+    def _merge(self) -> None:
+        """Make few segments of many, unless another process does."""
+        try:
+            with locked(self._folder, wait=False):
+                self._look()
+                sweep(self._folder)  # what killed processes left
+                while same := self._full():
+                    self._replace(same)
+        except BlockingIOError:
+            pass
+
+    def _replace(self, segments: Sequence[Segment]) -> None:
+        """Make one segment of what is sound in these, in little memory, and remove them."""
+        name = sha256("".join(sorted(segment.path.stem for segment in segments)).encode())
+        self._write(name.hexdigest(), segments[0].reach, merged(segments))
+        for segment in segments:
+            segment.path.unlink(missing_ok=True)
+        self._look()
+
+
+def _bytes(keys: Keys) -> list[bytes]:
+    """Keys as bytes, with the zeros at their ends."""
+    whole: list[bytes] = keys.view("V32").tolist()
+    return whole

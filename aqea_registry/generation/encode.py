@@ -20,6 +20,7 @@ import numpy as np
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused
 from aqea_registry.base.progress import Reporter, plural
 from aqea_registry.embedding.encoder import Settings
+from aqea_registry.embedding.segment import SUFFIX
 from aqea_registry.embedding.vector_cache import libraries
 from aqea_registry.generation.encoding import CHECKPOINT, SAMPLE, SEGMENT, Vectors, duration, model_in_use
 from aqea_registry.generation.generate import as_seen
@@ -236,7 +237,7 @@ class _Work:
             _note(self._vectors, vectors.made)
         for size, folder in vectors.folders.items():
             self._vectors.folders[size].mkdir(parents=True, exist_ok=True)
-            for segment in folder.glob("*.parquet") if keep else ():
+            for segment in folder.glob(f"*{SUFFIX}") if keep else ():
                 segment.replace(self._vectors.folders[size] / segment.name)
             shutil.rmtree(folder, ignore_errors=True)
         with suppress(OSError):  # of other models, or other workers, there is more

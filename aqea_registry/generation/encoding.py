@@ -18,7 +18,8 @@ from aqea_registry.base.files import Advance, Limit, read_small, write_bytes
 from aqea_registry.base.findings import CannotCheck, Refused
 from aqea_registry.base.progress import Reporter, plural
 from aqea_registry.embedding.encoder import CodeRefusedError, Encoded, Encoder, NoDevice, Settings, this_machine
-from aqea_registry.embedding.vector_cache import VectorCache, libraries
+from aqea_registry.embedding.segment import SUFFIX
+from aqea_registry.embedding.vector_cache import Near, VectorCache, libraries
 from aqea_registry.generation.inputs import pinned_files
 from aqea_registry.project.artefact import Artefact, CatalogueEntry
 from aqea_registry.project.lock import LOCK, Decided, Pin
@@ -59,7 +60,7 @@ class Vectors:
     def __init__(self, model: ModelInUse, settings: Settings, report: Reporter, *, label: str, fresh: bool) -> None:
         """Open what is kept; `fresh` forgets it."""
         self.folders = {dimension: _cache_folder(model, dimension, settings) for dimension in model.dimensions}
-        for segment in (segment for folder in self.folders.values() for segment in folder.glob("*.parquet")) if fresh else ():
+        for segment in (segment for folder in self.folders.values() for segment in folder.glob(f"*{SUFFIX}")) if fresh else ():
             segment.unlink(missing_ok=True)
         self._model, self._settings, self._report, self._label = model, settings, report, label
         self._encoder: Encoder | None = None
@@ -158,17 +159,18 @@ class Vectors:
 
         They are listed in the project at `root`; without one, what is listed stays.
         """
-        decided = self._decided(keys)
+        near = [*self._cache.near(keys)]
+        decided = self._decided(keys, near)
         if root is not None:
             record_decided(root, artefact, self.method, decided)
         done = {(value.text, value.component) for value in decided}
-        left = (value.distance for text, value in self._cache.near(keys) if (text, value.component) not in done)
+        left = (value.distance for text, value in near if (text, value.component) not in done)
         return margin(left, self.spread, len(done)) if self._model.precision == "canonical" else None
 
-    def _decided(self, keys: Keys) -> list[DecidedValue]:
+    def _decided(self, keys: Keys, near: Sequence[tuple[str, Near]]) -> list[DecidedValue]:
         """The values of these texts that are too near to a boundary, and what was decided before, sorted."""
         within = reach(self.spread)
-        thin = {(text, value.component) for text, value in self._cache.near(keys) if abs(value.distance) < within}
+        thin = {(text, value.component) for text, value in near if abs(value.distance) < within}
         thin |= {(value.text, value.component) for values in self._listed.values() for value in values}
         texts = np.array(sorted({bytes.fromhex(text) for text, _ in thin}), "S32")
         texts = texts[np.isin(texts, keys)]

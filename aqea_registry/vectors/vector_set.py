@@ -8,7 +8,7 @@ the same content digest under all.
 
 import hashlib
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -65,16 +65,15 @@ class VectorSetDigest:
         return self._sha256.hexdigest()
 
 
-def write_vector_set(file: BinaryIO, dimension: int, blocks: Iterable[Rows], notes: Mapping[bytes, bytes] | None = None) -> str:
+def write_vector_set(file: BinaryIO, dimension: int, blocks: Iterable[Rows]) -> str:
     """Write blocks of any size (keys ascending; vectors: len(keys) x dimension) and return the content digest in hex.
 
-    `notes` go into the file's metadata, which is not part of the content. Raises Malformed for what is not a vector set,
-    CannotCheck without pyarrow.
+    Raises Malformed for what is not a vector set, CannotCheck without pyarrow.
     """
     pa, pq = import_pyarrow()
     vector = pa.list_(pa.field("element", pa.int32(), nullable=False), dimension)
     fields = [pa.field("key", pa.binary(32), nullable=False), pa.field("vector", vector, nullable=False)]
-    schema = pa.schema(fields, {b"unit": b"1e-6", **(notes or {})})
+    schema = pa.schema(fields, {b"unit": b"1e-6"})
     # Differences packed in bits are smaller than what compression makes, and no library's version changes them.
     encoding = {"key": "PLAIN", "vector.list.element": "DELTA_BINARY_PACKED"}
     options = {"compression": "none", "use_dictionary": False, "column_encoding": encoding, "write_statistics": ["key"]}
@@ -82,7 +81,7 @@ def write_vector_set(file: BinaryIO, dimension: int, blocks: Iterable[Rows], not
     with pq.ParquetWriter(file, schema, **options) as writer:
         for records in regrouped((_records(*block) for block in blocks), _group_rows(dimension)):
             keys, vectors = records["key"].copy(), records["vector"].copy()
-            last = _checked(keys, vectors, last)
+            last = checked(keys, vectors, last)
             digest.add(keys, vectors)
             key = pa.FixedSizeBinaryArray.from_buffers(pa.binary(32), len(keys), [None, pa.py_buffer(keys.tobytes())])
             listed = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), type=vector)
@@ -95,7 +94,7 @@ def write_vector_set(file: BinaryIO, dimension: int, blocks: Iterable[Rows], not
 class VectorSet:
     """A vector set in a file, read a row group at a time: `texts` rows of `dimension` int32 micro-units.
 
-    Reading raises Malformed for what is not a vector set. `notes` is what its writer put into the metadata.
+    Reading raises Malformed for what is not a vector set.
     """
 
     def __init__(self, path: Path) -> None:
@@ -114,7 +113,6 @@ class VectorSet:
             columns = ", ".join(f"{field.name}: {field.type}" for field in [*schema][:4])
             raise Malformed(f"its columns are {columns}; a vector set has key (32 bytes) and vector (a fixed number of int32)")
         self.dimension: int = kind.list_size
-        self.notes: dict[bytes, bytes] = schema.metadata or {}
         self._sizes, rows = [group.num_rows for group in groups], _group_rows(self.dimension)
         self.texts = sum(self._sizes)
         whole = self._sizes and 0 < self._sizes[-1] <= rows and all(size == rows for size in self._sizes[:-1])
@@ -140,7 +138,7 @@ class VectorSet:
             vectors = values.to_numpy().reshape(len(keys), self.dimension)
         except (OSError, ValueError, ArithmeticError, MemoryError) as error:  # Arrow's own are among them
             raise Malformed(f"row group {group}: {error}") from error
-        _checked(keys, vectors, None)
+        checked(keys, vectors)
         if len(keys) != self._sizes[group] or (keys[0], keys[-1]) != (self._first[group], self._last[group]):
             raise Malformed(f"row group {group} does not hold what the file says that it holds")
         return keys, vectors
@@ -224,7 +222,7 @@ def _group_rows(dimension: int) -> int:
     return max(1, GROUP // (4 * dimension))
 
 
-def _checked(keys: Keys, vectors: Micro, before: bytes | None) -> bytes:
+def checked(keys: Keys, vectors: Micro, before: bytes | None = None) -> bytes:
     """The last key of some rows. Raises Malformed if they are not ascending, not behind `before`, or not canonical vectors."""
     if (keys[:-1] >= keys[1:]).any() or (before is not None and before >= keys[0]):
         raise Malformed("the keys are not ascending, or one appears twice")

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import shutil
+import sqlite3
+import tempfile
+import time
 from collections.abc import Iterator
+from contextlib import closing
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aqea_registry.base.findings import CannotCheck
+from aqea_registry.embedding import vector_cache
+from aqea_registry.embedding.segment import Segment, row, write_segment
 from aqea_registry.embedding.vector_cache import MERGED, ROWS_A_BLOCK, Near, VectorCache
 from aqea_registry.vectors.margin import KNOWN
-from aqea_registry.vectors.pair_set import MICRO, Micro, OnGrid, to_grid
+from aqea_registry.vectors.pair_set import MICRO, Malformed, Micro, OnGrid, to_grid
 from aqea_registry.vectors.vector_set import key_of, keys_of, write_vector_set
 from tests.factories import unit_rows
 
@@ -39,7 +48,7 @@ def read(cache: VectorCache, texts: list[str]) -> Micro:
 
 
 def segments(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.parquet"))
+    return sorted(folder.glob("*.sqlite"))
 
 
 def test_vectors_come_back_in_the_order_they_are_asked_for(tmp_path: Path) -> None:
@@ -74,6 +83,13 @@ def test_rows_are_added_by_key(tmp_path: Path) -> None:
         key = key_of(sentences(10)[5]).hex()
         assert list(found.near(keys_of(sentences(10)))) == [(key, Near(0, 1e-12)), (key, Near(2, -2e-12))]
     assert VectorCache(tmp_path, 4, reach=2 * KNOWN).missing(["sentence 0 ü"]) == ["sentence 0 ü"]
+
+
+@pytest.mark.parametrize("micro", [np.full((2, 4), 400_000), np.full((2, 5), 500_000), np.full((1, 4), 500_000)])
+def test_what_are_not_canonical_vectors_is_refused(tmp_path: Path, micro: Micro) -> None:
+    with pytest.raises(Malformed):
+        VectorCache(tmp_path, 4).add(["a", "b"], grid(micro.astype(np.int32)))
+    assert segments(tmp_path) == []
 
 
 def test_where_more_must_be_known_vectors_are_missing(tmp_path: Path) -> None:
@@ -120,13 +136,13 @@ def test_many_segments_become_few_and_lose_nothing(tmp_path: Path) -> None:
     assert np.array_equal(read(other, sentences(18)), np.concatenate([rows.micro for rows in wanted[:6]]))
 
 
-def test_a_segment_that_has_all_that_others_have_stays(tmp_path: Path) -> None:
-    """What sixteen become is one of them: of sentences that other processes kept as well."""
+def test_texts_that_several_segments_have_become_one_row(tmp_path: Path) -> None:
+    """Of sentences that other processes kept as well."""
     cache, texts, vectors = VectorCache(tmp_path, 4), sentences(5), rows(5)
-    for mask in (31, *range(1, MERGED)):
+    for mask in (31, *range(1, 31)):
         chosen = [at for at in range(5) if mask >> at & 1]
         cache.add([texts[at] for at in chosen], grid(vectors[chosen]))
-    assert len(segments(tmp_path)) == 1
+    assert len(segments(tmp_path)) < MERGED
     for found in (cache, VectorCache(tmp_path, 4)):
         assert np.array_equal(read(found, texts), vectors)
 
@@ -152,27 +168,59 @@ def test_only_what_is_not_held_is_missing(tmp_path: Path) -> None:
         list(cache.rows(keys_of(["b", "a"])))
 
 
-@pytest.mark.parametrize("damage", ["a flipped bit", "cut off", "longer", "empty"])
-def test_a_damaged_segment_is_dropped(tmp_path: Path, damage: str) -> None:
-    cache = VectorCache(tmp_path, 4)
-    cache.add(["a"], grid(rows(1, seed=1)))
+def marked(micro: Micro) -> OnGrid:
+    """Rows that have a value near to a boundary each, no two as near."""
+    distances = np.full(micro.shape, 0.5e-6)
+    distances[:, 2] = micro[:, 2] * 1e-18
+    return OnGrid(micro, distances)
+
+
+def look_for(folder: Path, texts: list[str], micro: Micro) -> int:
+    """How many of these texts are held. What is held is right, and what is damaged is refused once and then missing."""
+    wanted = {(key_of(text).hex(), Near(2, number * 1e-18)) for text, number in zip(texts, micro[:, 2].tolist(), strict=True)}
+    for _ in range(2):
+        try:
+            cache = VectorCache(folder, 4)
+            missing = {*cache.missing(texts)}
+            held = [at for at, text in enumerate(texts) if text not in missing]
+            for keys, block in cache.rows(keys_of(texts[at] for at in held)):
+                assert np.array_equal(block, micro[held]) and len(keys) == len(held)
+            near = {*cache.near(keys_of(texts[at] for at in held))}
+            assert near <= wanted and len(near) == len(held)
+            return len(held)
+        except CannotCheck as error:
+            assert "damaged" in error.message
+    raise AssertionError("it was damaged once")
+
+
+@pytest.mark.parametrize("cut", [0, 1, 100, 4096, 9000])
+def test_a_segment_that_is_cut_off_is_computed_again(tmp_path: Path, cut: int) -> None:
+    cache, texts, on_grid = VectorCache(tmp_path, 4), sentences(100), marked(rows(100))
+    cache.add(texts[:1], marked(rows(100)[:1]))
     (good,) = segments(tmp_path)
-    cache.add(["b"], grid(rows(1, seed=2)))
+    cache.add(texts[1:], OnGrid(on_grid.micro[1:], on_grid.distances[1:]))
     (bad,) = set(segments(tmp_path)) - {good}
-    content = bad.read_bytes()
-    changes = {
-        "a flipped bit": content[:-1] + bytes([content[-1] ^ 1]),
-        "cut off": content[:-1],
-        "longer": content + b"x",
-        "empty": b"",
-    }
-    bad.unlink()
-    bad.write_bytes(changes[damage])
-    found = VectorCache(tmp_path, 4)
-    assert found.missing(["a", "b"]) == ["b"]
-    assert segments(tmp_path) == [good]
-    found.add(["b"], grid(rows(1, seed=2)))
-    assert np.array_equal(read(VectorCache(tmp_path, 4), ["a", "b"]), np.concatenate([rows(1, seed=1), rows(1, seed=2)]))
+    os.truncate(bad, cut)
+    assert look_for(tmp_path, texts, on_grid.micro) == 1
+    VectorCache(tmp_path, 4).add(texts[1:], OnGrid(on_grid.micro[1:], on_grid.distances[1:]))
+    assert look_for(tmp_path, texts, on_grid.micro) == 100
+
+
+def test_damaged_bytes_are_never_used(tmp_path: Path) -> None:
+    """Some bits of a segment are others, anywhere: what is not right is dropped, and all else stays."""
+    texts, random, lost = sentences(60), np.random.default_rng(2), 0
+    VectorCache(tmp_path / "sound", 4).add(texts, marked(rows(60)))
+    (sound,) = segments(tmp_path / "sound")
+    for number in range(150):
+        content = bytearray(sound.read_bytes())
+        used = [at for at, byte in enumerate(content) if byte]
+        for at in random.choice(used if number % 2 else len(content), 1 + number % 3):
+            content[at] ^= 1 << int(random.integers(8))
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / sound.name).write_bytes(content)
+        lost += 60 - look_for(folder, texts, rows(60))
+    assert 100 < lost < 3000  # the header of a page takes the rows behind it along
 
 
 def test_a_segment_of_another_dimension_is_ignored_and_kept(tmp_path: Path) -> None:
@@ -185,27 +233,34 @@ def test_a_segment_of_another_dimension_is_ignored_and_kept(tmp_path: Path) -> N
 
 
 def foreign() -> Iterator[bytes]:
-    buffer = io.BytesIO()
-    np.save(buffer, np.zeros((2, 4), np.int32))
-    yield from (b"", b"no Parquet", buffer.getvalue())
-    key: npt.NDArray[np.bytes_] = keys_of(["a"])
-    for notes in ({}, {b"near": b"{"}, {b"near": b'{"reach": 0.0, "values": {}}'}):
+    with tempfile.TemporaryDirectory() as folder:
+        yield from (b"", b"no SQLite")
+        for name, statement in {
+            "empty": "PRAGMA user_version = 1",
+            "other": "CREATE TABLE segment (a, b, c); INSERT INTO segment VALUES (4, 1.0, x'00')",
+            "texts": "CREATE TABLE segment (a, b, c); INSERT INTO segment VALUES ('4', '1.0', 'x')",
+        }.items():
+            with closing(sqlite3.connect(Path(folder, name))) as database:
+                database.executescript(statement)
+            yield Path(folder, name).read_bytes()
+        write_segment(Path(folder, "wide"), 4, KNOWN, [row(KNOWN, key_of("a"), b"123" * 4, None)])
+        yield Path(folder, "wide").read_bytes()
         buffer = io.BytesIO()
-        write_vector_set(buffer, 4, [(key, rows(1))], notes)
+        write_vector_set(buffer, 4, [(keys_of(["a"]), rows(1))])
         yield buffer.getvalue()
 
 
-@pytest.mark.parametrize(
-    "content", list(foreign()), ids=["empty", "text", "an array", "no note", "a broken note", "little known"]
-)
+@pytest.mark.parametrize("content", list(foreign()), ids=["empty", "text", "a database", "a", "b", "little known", "Parquet"])
 def test_files_that_are_no_segment_are_ignored(tmp_path: Path, content: bytes) -> None:
-    """Whole and rightly named, but not of this cache: nothing in them is run or used."""
-    (tmp_path / f"{hashlib.sha256(content).hexdigest()}.parquet").write_bytes(content)
-    (tmp_path / "folder.parquet").mkdir()
-    (tmp_path / "link.parquet").symlink_to("nowhere")
+    (tmp_path / f"{'1' * 64}.sqlite").write_bytes(content)
+    (tmp_path / "folder.sqlite").mkdir()
+    (tmp_path / "link.sqlite").symlink_to("nowhere")
     (tmp_path / "note.txt").write_text("x")
-    (tmp_path / f"{'0' * 64}.npy").write_bytes(content)  # of earlier versions
-    assert VectorCache(tmp_path, 4, reach=1e-12).missing(["a"]) == ["a"]
+    (tmp_path / f"{hashlib.sha256(content).hexdigest()}.parquet").write_bytes(content)  # of earlier versions
+    cache = VectorCache(tmp_path, 4, reach=2 * KNOWN)
+    assert cache.missing(["a"]) == ["a"]
+    cache.add(["a"], grid(rows(1)))
+    assert np.array_equal(read(VectorCache(tmp_path, 4, reach=2 * KNOWN), ["a"]), rows(1))
 
 
 def test_the_half_of_a_killed_run_is_not_seen(tmp_path: Path) -> None:
@@ -215,5 +270,91 @@ def test_the_half_of_a_killed_run_is_not_seen(tmp_path: Path) -> None:
     for name in (".new.1-abcd.part", "new"):
         shutil.copy(segment, tmp_path / name)
     assert VectorCache(tmp_path, 4).missing(["a", "b"]) == ["b"]
-    cache.add(["b"], grid(rows(1)))
-    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".parquet", ".parquet"]
+    for number in range(MERGED):
+        cache.add([f"b{number}"], grid(rows(1)))
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == ["", ".sqlite", ".sqlite"]
+
+
+def numbered(first: int, count: int) -> tuple[list[str], OnGrid]:
+    """Texts, and vectors that follow from their numbers."""
+    numbers = range(first, first + count)
+    return sentences(count, first), marked(np.concatenate([rows(1, seed=number) for number in numbers]))
+
+
+def test_a_merge_that_was_killed_before_it_removed_anything(tmp_path: Path) -> None:
+    cache = VectorCache(tmp_path / "cache", 4)
+    for number in range(MERGED):
+        if number == MERGED - 1:
+            shutil.copytree(tmp_path / "cache", tmp_path / "before")
+        cache.add(*numbered(3 * number, 3))
+    assert len(segments(tmp_path / "cache")) == 1
+    shutil.copytree(tmp_path / "before", tmp_path / "cache", dirs_exist_ok=True)
+    texts, on_grid = numbered(0, 3 * MERGED)
+    assert look_for(tmp_path / "cache", texts, on_grid.micro) == 3 * MERGED
+    assert len([*VectorCache(tmp_path / "cache", 4).near(keys_of(texts))]) == 3 * MERGED
+    VectorCache(tmp_path / "cache", 4).add(*numbered(3 * MERGED, 3))
+    assert len(segments(tmp_path / "cache")) == 2
+    assert look_for(tmp_path / "cache", texts, on_grid.micro) == 3 * MERGED
+
+
+def test_who_reads_goes_on_while_segments_are_merged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer, on_grid = VectorCache(tmp_path, 4), marked(rows(2 * ROWS_A_BLOCK))
+    texts = sentences(len(on_grid.micro))
+    for some in np.array_split(np.arange(len(texts)), MERGED - 1):
+        writer.add([texts[at] for at in some], OnGrid(on_grid.micro[some], on_grid.distances[some]))
+    reader = VectorCache(tmp_path, 4)
+    reading = reader.rows(keys_of(texts))
+    first = next(reading)[1]
+
+    class OpenedLate(Segment):
+        def __init__(self, path: Path) -> None:
+            if len(segments(tmp_path)) == MERGED - 1:
+                writer.add(["one more"], grid(rows(1)))
+                writer._replace([*writer._segments.values()])
+            super().__init__(path)
+
+    monkeypatch.setattr(vector_cache, "Segment", OpenedLate)
+    late = VectorCache(tmp_path, 4)
+    assert len(segments(tmp_path)) == 1
+    assert np.array_equal(np.concatenate([first, *(block for _, block in reading)]), on_grid.micro)
+    assert late.missing(texts) == reader.missing(["one more"]) == []
+    assert np.array_equal(read(late, texts), on_grid.micro)
+
+
+def write_much(folder: Path, first: int, done: Any) -> None:
+    cache = VectorCache(folder, 4)
+    for number in range(first, 1 << 20, 5):
+        cache.add(*numbered(number, 10))  # every text twice
+        done.value = number + 10
+
+
+def test_processes_add_merge_and_are_killed_while_others_read(tmp_path: Path) -> None:
+    """What `add` returned from is there for all, at every moment; what a killed process leaves is removed."""
+    processes, random, starts = get_context("spawn"), np.random.default_rng(3), (0, 0, 1000)
+    done = [processes.Value("q", start) for start in starts]
+    places = [*zip(starts, done, strict=True)]
+    writers = [processes.Process(target=write_much, args=(tmp_path, *place)) for place in places]
+    for writer in writers:
+        writer.start()
+    try:
+        for writer, (start, end) in zip(writers, places, strict=True):
+            while end.value < start + 60 and writer.is_alive():
+                time.sleep(float(random.uniform(0.05, 0.2)))
+                written, cache = [(start, end.value) for start, end in places], VectorCache(tmp_path, 4)
+                for texts, on_grid in (numbered(start, end - start) for start, end in written if end > start):
+                    assert cache.missing(texts) == []
+                    assert np.array_equal(read(cache, texts), on_grid.micro)
+            writer.kill()
+    finally:
+        for writer in writers:
+            writer.kill()
+            writer.join()
+    (tmp_path / ".x.sqlite.1-abcd.part").write_bytes(b"x")
+    cache = VectorCache(tmp_path, 4)
+    for number in range(MERGED):
+        cache.add(*numbered(5000 + 10 * number, 10))
+    assert {path.suffix for path in tmp_path.iterdir()} == {".sqlite"}
+    for start, end in places:
+        assert end.value >= start + 60, "it ended by itself"
+        texts, on_grid = numbered(start, end.value - start)
+        assert look_for(tmp_path, texts, on_grid.micro) == len(texts)

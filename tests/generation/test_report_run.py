@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from aqea_registry.vectors.vector_set import open_vector_set
+from aqea_registry.embedding.segment import Segment
 from tests import sampling
 from tests.servers.hub import HubServer
 from tests.servers.s3 import BUCKET, S3
@@ -167,7 +167,7 @@ def test_each_sentence_went_through_each_model_once(made: Made) -> None:
         distinct = len({row[key] for row in texts for key in ("sentence1", "sentence2")})
         assert distinct < 2 * len(texts)
         (folder,) = (made.folder / ".aqea/vectors").glob(f"{MODELS[model].partition('/')[2]}-*")
-        keys = [key for path in folder.glob("*.parquet") for key in open_vector_set(path).keys.tolist()]
+        keys = [row[0] for path in folder.glob("*.sqlite") for row in Segment(path).sound()]
         assert len(keys) == len(set(keys)) == distinct
 
 
