@@ -35,7 +35,7 @@ class Damaged(Exception):
     """A segment that cannot be read, or whose row does not have its digest."""
 
 
-class Row(NamedTuple):
+class KeptRow(NamedTuple):
     """A text: its key, three bytes for each component of its vector, its values near to a boundary, and a digest of these."""
 
     key: bytes
@@ -44,9 +44,9 @@ class Row(NamedTuple):
     digest: bytes
 
 
-def row(reach: float, key: bytes, vector: bytes, near: bytes | None) -> Row:
+def row(reach: float, key: bytes, vector: bytes, near: bytes | None) -> KeptRow:
     """A row of a segment in which all values within `reach` of a boundary are known."""
-    return Row(key, vector, near, sha256(b"".join((struct.pack("<d", reach), key, vector, near or b""))).digest()[:8])
+    return KeptRow(key, vector, near, sha256(b"".join((struct.pack("<d", reach), key, vector, near or b""))).digest()[:8])
 
 
 def pack(vectors: Micro) -> list[bytes]:
@@ -89,12 +89,12 @@ class Segment:
         """Those of some thousand keys that it has. No row is read."""
         return self._asked("SELECT key FROM vectors WHERE key IN", keys)
 
-    def rows(self, keys: Sequence[bytes]) -> list[Row]:
+    def rows(self, keys: Sequence[bytes]) -> list[KeptRow]:
         """The rows of some thousand keys, as far as it has them, checked."""
         found = self._asked("SELECT * FROM vectors WHERE key IN", keys)
         if not all(map(self._sound, found)) or not {*keys}.issuperset(values[0] for values in found):
             raise Damaged("a row does not have its digest, or lies under another key")
-        return list(map(Row._make, found))
+        return list(map(KeptRow._make, found))
 
     def _asked(self, query: str, keys: Sequence[bytes]) -> list[Any]:
         try:
@@ -108,7 +108,7 @@ class Segment:
         except Errors:
             return False
 
-    def sound(self) -> Iterator[Row]:
+    def sound(self) -> Iterator[KeptRow]:
         """All rows that are not damaged, in the order of their keys, up to the first that cannot be read."""
         try:
             yield from filter(self._sound, self._file.execute("SELECT * FROM vectors ORDER BY rowid"))
@@ -129,11 +129,11 @@ class Segment:
             return False
 
 
-def write_segment(path: Path, dimension: int, reach: float, rows: Iterable[Row]) -> None:
+def write_segment(path: Path, dimension: int, reach: float, rows: Iterable[KeptRow]) -> None:
     """Write a segment of rows with ascending keys; of rows with one key the first counts. Raises OSError."""
     content = sha256()
 
-    def hashed() -> Iterator[Row]:
+    def hashed() -> Iterator[KeptRow]:
         last = b""
         for found in rows:
             if found[0] != last:
@@ -155,6 +155,6 @@ def write_segment(path: Path, dimension: int, reach: float, rows: Iterable[Row])
             raise OSError(ENOSPC if full else EIO, f"{os.strerror(ENOSPC) if full else error}", str(path)) from error
 
 
-def merged(segments: Iterable[Segment]) -> Iterator[Row]:
+def merged(segments: Iterable[Segment]) -> Iterator[KeptRow]:
     """What is sound in these segments, in the order of keys."""
     return heapq.merge(*(segment.sound() for segment in segments), key=itemgetter(0))

@@ -19,7 +19,7 @@ import numpy as np
 
 from aqea_registry.base.files import locked, sweep
 from aqea_registry.base.findings import CannotCheck
-from aqea_registry.embedding.segment import SUFFIX, Damaged, Row, Segment, merged, pack, row, unpack, write_segment
+from aqea_registry.embedding.segment import SUFFIX, Damaged, KeptRow, Segment, merged, pack, row, unpack, write_segment
 from aqea_registry.vectors.margin import KNOWN, PACKAGES
 from aqea_registry.vectors.pair_set import Malformed, Micro, NearValues, OnGrid
 from aqea_registry.vectors.vector_set import Keys, Rows, checked, keys_of
@@ -30,7 +30,7 @@ LARGEST = 1 << 24  # texts: a segment with as many stays, so that a merge ends i
 NEAR = struct.Struct("<Id")  # component and distance
 
 
-Answer = TypeVar("Answer", Row, tuple[bytes])
+Answer = TypeVar("Answer", KeptRow, tuple[bytes])
 
 
 class Near(msgspec.Struct, frozen=True, array_like=True, order=True):
@@ -157,7 +157,7 @@ class VectorCache:
         except Damaged:
             self._others.add(path)
 
-    def _write(self, name: str, reach: float, rows: Iterable[Row]) -> None:
+    def _write(self, name: str, reach: float, rows: Iterable[KeptRow]) -> None:
         path = self._folder / f"{name}{SUFFIX}"
         write_segment(path, self._dimension, reach, rows)
         self._segments.pop(path, None)
