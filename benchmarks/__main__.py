@@ -20,6 +20,7 @@ from benchmarks import (
     scaling,
     search,
     startup,
+    thousand,
     verify_hash,
     verify_many,
 )
@@ -37,6 +38,7 @@ BENCHMARKS = {
     "documents": documents.measure,
     "search": search.measure,
     "scaling": scaling.measure,
+    "thousand": thousand.measure,
 }
 
 

@@ -181,8 +181,8 @@ def models(folder: Path) -> dict[str, Files]:
 
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
     small = {**sizes, "max_position_embeddings": 64, "initializer_range": 0.2}
-    words = _words(("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"))
-    marked = _words(("<s>", "<pad>", "</s>", "[UNK]", "<mask>"))
+    words = vocabulary(("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"))
+    marked = vocabulary(("<s>", "<pad>", "</s>", "[UNK]", "<mask>"))
     letters = {letter: at for at, letter in enumerate(_letters())}
     bert = t.BertConfig(vocab_size=len(words), **small)
     mpnet = t.MPNetConfig(vocab_size=len(marked), pad_token_id=1, bos_token_id=0, eos_token_id=2, **small)
@@ -202,12 +202,12 @@ def models(folder: Path) -> dict[str, Files]:
     for seed, (name, (architecture, config, tokenizer, width)) in enumerate(made.items()):
         torch.manual_seed(seed)
         tokenizer.model_max_length = config.max_position_embeddings
-        found[name] = _model(folder / name, architecture(config), tokenizer, width)
+        found[name] = saved_model(folder / name, architecture(config), tokenizer, width)
     found["lodestone"] = with_config(found["lodestone"] | CODE, auto_map=auto_map(), stretch=3.0)
     return found
 
 
-def _model(folder: Path, model: Any, tokenizer: Any, width: int | None) -> Files:
+def saved_model(folder: Path, model: Any, tokenizer: Any, width: int | None) -> Files:
     """The folder of a sentence-transformers model: transformer, mean pooling, and a layer that widens it to `width`."""
     import torch
     from safetensors.torch import save
@@ -247,7 +247,7 @@ def _texts() -> list[str]:
     return [*PEOPLE, *DEEDS, *THINGS, *(text for texts in OTHERS.values() for text in texts), "query: .,"]
 
 
-def _words(special: tuple[str, ...]) -> dict[str, int]:
+def vocabulary(special: tuple[str, ...]) -> dict[str, int]:
     """A WordPiece vocabulary: special tokens, whole words, and every letter, alone and inside a word."""
     words = sorted({word for text in _texts() for word in text.lower().replace(":", " ").split()})
     inner = sorted({letter for text in _texts() for letter in text.lower()} - {" "})

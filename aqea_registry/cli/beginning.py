@@ -34,6 +34,7 @@ Cards = Mapping[Path, str | None]  # with the model of the Hub that one is of
 @click.option("--model", "models", multiple=True, metavar="NAME=ID|package:...|PATH", help="A sentence-transformers model.")
 @click.option("--document", "documents", multiple=True, metavar="FILE", help="A paper: its tables become a ledger.")
 @click.option("--card", "cards", multiple=True, metavar="FILE|ID", help="A model card: datasets and claims of its model-index.")
+@click.option("--one-stage", is_flag=True, help="A dvc.yaml of one stage for all artefacts, as for a run of many.")
 def init(
     shell: Shell,
     folder: str | None,
@@ -41,6 +42,7 @@ def init(
     models: tuple[str, ...],
     documents: tuple[str, ...],
     cards: tuple[str, ...],
+    one_stage: bool,
 ) -> Outcome:
     """Begin a project in a folder: params.yaml, dvc.yaml, .gitignore, a workflow for CI, git and DVC, and pins.
 
@@ -56,7 +58,7 @@ def init(
         raise CannotCheck(f"--document: {absent[0]} not found", "name a file of text: Markdown, HTML, LaTeX, CSV or TSV")
     place, notes = _place(shell, folder), list[str]()
     read = dict(_card(place, given) for given in cards)
-    files = _files(place, *_catalogue(shell, place, datasets, models, read, notes), notes)
+    files = _files(place, *_catalogue(shell, place, datasets, models, read, notes), notes, one_stage)
     written = [os.path.relpath(path) for path, content in files.items() if _write(path, content)]
     notes += git_and_dvc(place)
     project = open_project(place.root)
@@ -143,11 +145,11 @@ def _catalogue(
     return made
 
 
-def _files(place: ProjectPlace, datasets: Entries, models: Entries, notes: list[str]) -> dict[Path, bytes]:
+def _files(place: ProjectPlace, datasets: Entries, models: Entries, notes: list[str], one_stage: bool) -> dict[Path, bytes]:
     """What a project has, by path."""
     from aqea_registry.project import scaffold
     from aqea_registry.project.params import parse_params
-    from aqea_registry.project.project import OWN, PARAMS
+    from aqea_registry.project.project import MANY, OWN, PARAMS
 
     root, top, files = place.root, place.repository, dict[Path, bytes]()
     if not (root / PARAMS).exists():
@@ -156,8 +158,9 @@ def _files(place: ProjectPlace, datasets: Entries, models: Entries, notes: list[
             datasets, licence = {"example": scaffold.EXAMPLE}, "cc0-1.0"
             files[root / "data/example/test.jsonl"] = _own("example.jsonl", "data/small/test.jsonl")
         files[root / PARAMS] = scaffold.params_text(datasets, models, title, licence).encode()
-        parse_params(files[root / PARAMS])
-    files[root / "dvc.yaml"] = _own("dvc.yaml", "dvc.yaml")
+    run = parse_params(files.get(root / PARAMS) or (root / PARAMS).read_bytes()).run
+    one_stage = one_stage or len(run.pairs) + len(run.vectors) > MANY
+    files[root / "dvc.yaml"] = _own("one_stage.yaml" if one_stage else "dvc.yaml", "dvc.yaml")
     for name, patterns in scaffold.LISTS.items():
         before = (root / name).read_text() if (root / name).exists() else ""
         files[root / name] = scaffold.with_lines(before, patterns.split()).encode()

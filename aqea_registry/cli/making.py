@@ -78,28 +78,47 @@ def _check_pins(checked: Checked, record: bool) -> Outcome:
 
 
 @command
-@examples("generate forum minilm", "generate forum minilm --device cuda --fresh")
-@click.argument("dataset", shell_complete=complete("datasets"))
-@click.argument("model", shell_complete=complete("models"))
+@examples("generate forum minilm", "generate forum minilm --device cuda --fresh", "generate")
+@click.argument("dataset", required=False, shell_complete=complete("datasets"))
+@click.argument("model", required=False, shell_complete=complete("models"))
 @click.option("--batch", type=click.IntRange(1), help="Sentences at a time (default: as many as make 512 tokens).")
 @click.option("--threads", type=click.IntRange(1), help="Processor threads (default: torch's own choice).")
 @click.option("--attention", type=click.Choice(["sdpa", "eager"]), help="Attention (default: the model's own choice).")
 @click.option("--device", metavar="DEVICE", default="cpu", help="Where the model runs, such as cuda (default: cpu).")
 @click.option("--fresh", is_flag=True, help="Encode every sentence again, also those encoded before.")
 def generate(
-    shell: Shell, dataset: str, model: str, batch: int | None, threads: int | None, attention: Any, device: str, fresh: bool
+    shell: Shell,
+    dataset: str | None,
+    model: str | None,
+    batch: int | None,
+    threads: int | None,
+    attention: Any,
+    device: str,
+    fresh: bool,
 ) -> Outcome:
     """Make one pair set of the run, or one vector set and the result of its task: what a DVC stage calls.
 
-    Batch, threads, attention and device change the speed; in canonical precision they change no byte.
+    Without DATASET and MODEL, everything whose inputs or files are not as dvc.lock and the manifest record them. Batch,
+    threads, attention and device change the speed; in canonical precision they change no byte.
     """
     from aqea_registry.base.extras import require
     from aqea_registry.embedding.encoder import Settings
     from aqea_registry.generation import generate as operation
 
+    if dataset and not model:
+        raise click.UsageError("Missing argument 'MODEL'.")
     require("generation")
     settings = Settings(batch=batch, threads=threads, attention=attention, device=device)
-    return _made(operation.generate(shell.project(whole=True), dataset, model, settings, shell.report, fresh=fresh))
+    project = shell.project(whole=True)
+    if dataset and model:
+        return _made(operation.generate(project, dataset, model, settings, shell.report, fresh=fresh))
+    made = []
+    for done in operation.generate_changed(project, settings, shell.report, fresh=fresh):
+        shell.report.note(f"{done.path}: encoded now {done.encoded}, before {done.reused}")
+        made.append(done)
+    as_they_are = len(project.run.made) - len(made)
+    text = f"made {plural(len(made), 'artefact')}; {as_they_are} others are as they are recorded"
+    return Outcome((), {"made": made, "unchanged": as_they_are}, lambda: click.echo(text))
 
 
 @command

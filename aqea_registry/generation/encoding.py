@@ -74,6 +74,10 @@ class Vectors:
         self.caches = {dimension: VectorCache(folder, dimension, within) for dimension, folder in self.folders.items()}
         self._cache = self.caches[self._model.entry.dimension]
 
+    def begin(self, label: str) -> None:
+        """Count anew, for another artefact."""
+        self._label, self.encoded = label, 0
+
     @property
     def spread(self) -> Spread | None:
         """How far two arrangements differed on the machine that last computed some."""
@@ -187,6 +191,30 @@ def vectors_of(
     vectors = Vectors(model, settings, report, label=label, fresh=fresh)
     vectors.compute(sentences)
     return vectors
+
+
+class Models:
+    """The models of a run as they are needed, below `root`. The last one is kept: it is loaded once for artefacts in its order.
+
+    `fresh` forgets what was computed before.
+    """
+
+    def __init__(self, run: Sequence[Artefact], settings: Settings, report: Reporter, *, fresh: bool, root: Path) -> None:
+        self.root, self.fresh = root, fresh
+        self._run, self._settings, self._report = run, settings, report
+        self._places = {artefact.key: place for place, artefact in enumerate(run, 1)}
+        self._last: tuple[str, Vectors] | None = None
+
+    def vectors(self, model: CatalogueEntry, artefact: Artefact) -> Vectors:
+        """The vectors of a model, for one artefact of it. Raises RegistryError."""
+        label = f"encode {artefact.key} ({self._places[artefact.key]} of {len(self._run)})"
+        if self._last is not None and self._last[0] == model.name:
+            self._last[1].begin(label)
+        else:
+            self._last = None  # before the next one is loaded
+            used = pinned_model(model, self._run, self._report, root=self.root)
+            self._last = model.name, Vectors(used, self._settings, self._report, label=label, fresh=self.fresh)
+        return self._last[1]
 
 
 def kept_record(path: Path) -> EncodingRecord | None:

@@ -3,7 +3,7 @@
 The vectors of its sentences under the pinned model are kept ones where there are any, new ones where not.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -11,22 +11,30 @@ import msgspec
 import numpy as np
 
 from aqea_registry.attestations.made import now, write_statement
-from aqea_registry.base.files import atomic_write, hash_file, open_regular, write_bytes
+from aqea_registry.base.files import FileDigest, atomic_write, hash_file, hash_files, open_regular, size_of, write_bytes
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused, suggestion
 from aqea_registry.base.progress import Reporter
 from aqea_registry.embedding.encoder import Settings
-from aqea_registry.generation.encoding import pinned_model, vectors_of
+from aqea_registry.generation.encoding import Models
 from aqea_registry.generation.inputs import Matrices, given_vectors, pinned_rows
 from aqea_registry.generation.vector_sets import Evaluated, make_vector_set
-from aqea_registry.project.artefact import RunArtefact, VectorSetArtefact, metrics_text, plot_text
-from aqea_registry.project.project import Project
+from aqea_registry.project.artefact import (
+    PLOTS,
+    CatalogueEntry,
+    RunArtefact,
+    VectorSetArtefact,
+    metrics_text,
+    plot_text,
+)
+from aqea_registry.project.lock import folder_md5
+from aqea_registry.project.project import Project, RunRecord
 from aqea_registry.sources.rows import Rows
 from aqea_registry.vectors.containers import pair_json
 from aqea_registry.vectors.containers.open_pairs import write_aqed, write_parquet
 from aqea_registry.vectors.exact import Undefined
 from aqea_registry.vectors.examine import examine
 from aqea_registry.vectors.margin import Machine, Margin
-from aqea_registry.vectors.pair_set import Header, Malformed, PairSet
+from aqea_registry.vectors.pair_set import BLOCK_ROWS, Header, Malformed, PairSet, regrouped
 from aqea_registry.vectors.scores import Metrics, cosines, metrics, products
 from aqea_registry.vectors.vector_set import keys_of
 
@@ -61,33 +69,80 @@ def generate(
     `fresh` forgets vectors that were computed before; a folder `elsewhere` takes the project's place for files and vectors.
     Raises Refused for bytes, rows or vectors that are not as they must be; then no file was touched.
     """
-    started, root = now(), elsewhere or project.root
     project.params.check_versions("vectors", "view")
-    run, listed = project.run.made, project.run.manifest.digests
-    artefact, inputs = run[project.params.artefact_key(dataset, model)], (project.catalogue[dataset], project.catalogue[model])
+    artefact = project.run.made[project.params.artefact_key(dataset, model)]
+    models = Models([*project.run.made.values()], settings, report, fresh=fresh, root=elsewhere or project.root)
+    return _make(project.run, artefact, (project.catalogue[dataset], project.catalogue[model]), models, report)
+
+
+def generate_changed(
+    project: Project, settings: Settings, report: Reporter, *, fresh: bool = False
+) -> Iterator[Generated | Evaluated]:
+    """Make every artefact of the run whose inputs dvc.lock does not record, or whose files the manifest does not; `fresh`, all.
+
+    Model by model: each is loaded once at most. Raises as `generate` does.
+    """
+    project.params.check_versions("vectors", "view", "export")
+    run, made = project.run, project.run.made
+    changed = set(made) if fresh else _changed(run, report)
+    models = Models([*made.values()], settings, report, fresh=fresh, root=project.root)
+    for artefact in sorted((made[key] for key in changed), key=lambda artefact: (artefact.model, artefact.key)):
+        yield _make(run, artefact, (project.catalogue[artefact.dataset], project.catalogue[artefact.model]), models, report)
+        if isinstance(artefact, RunArtefact) and run.one_stage:  # else they have stages of their own
+            for form in artefact.exports:
+                _export(run.root, artefact, form)
+
+
+def _changed(run: RunRecord, report: Reporter) -> set[str]:
+    """What has to be made, by key. Of the rest, plot data, which no list has, are drawn again where DVC finds others."""
+    files = {path: run.root / path for artefact in run.made.values() for path in (*artefact.listed, *artefact.made_by)}
+    with report.task("hash", sum(map(size_of, files.values())), "bytes") as advance:
+        found = hash_files(files.values(), md5=frozenset(files.values()), advance=advance)
+    digests = {path: digest for path, at in files.items() if isinstance(digest := found[at], FileDigest)}
+
+    def as_recorded(artefact: RunArtefact | VectorSetArtefact) -> bool:
+        recorded = {*artefact.made_by.values()} <= run.dvc_lock.stages.keys() and not run.stale_findings(artefact)
+        return recorded and all(
+            path in digests and run.manifest.digests.get(path) == digests[path].sha256 for path in artefact.listed
+        )
+
+    same = {key for key, artefact in run.made.items() if as_recorded(artefact)}
+    plots = {path: digest.md5 or "" for path, digest in digests.items() if path.startswith(f"{PLOTS}/")}
+    if run.dvc_lock.folders.get(PLOTS) != folder_md5(PLOTS, plots):
+        for artefact in (run.artefacts[key] for key in same & run.artefacts.keys()):
+            draw_plot(run.root, artefact)
+    return run.made.keys() - same
+
+
+def _make(
+    run: RunRecord,
+    artefact: RunArtefact | VectorSetArtefact,
+    inputs: tuple[CatalogueEntry, CatalogueEntry],
+    models: Models,
+    report: Reporter,
+) -> Generated | Evaluated:
+    started, root, listed = now(), models.root, run.manifest.digests
     artefact.required_pins()  # refused before anything is read
     if isinstance(artefact, VectorSetArtefact):
-        return make_vector_set(
-            root, artefact, inputs, [*run.values()], settings, report, listed.get(artefact.metrics), fresh=fresh
-        )
+        return make_vector_set(artefact, inputs, models, report, listed.get(artefact.metrics))
+    viewed = artefact.view_stage == artefact.stage  # in projects of 0.1.0 it is a stage of its own
     rows = pinned_rows(inputs[0], report)  # before the model, which may be gigabytes
     if artefact.precision == "given":
         with given_vectors(artefact, inputs[1], listed.get(artefact.pairs), rows.scores, report) as matrices:
             made = _write(root, artefact, matrices, rows.scores)
-        if project.params.versions is not None:
-            export(project, artefact.pairs, "parquet")
+        if viewed:
+            _export(run.root, artefact, "parquet")
         return made
-    encoder = pinned_model(inputs[1], run.values(), report, root=root)
+    vectors = models.vectors(inputs[1], artefact)
     first, second = as_seen(artefact, rows)
-    label = f"encode {artefact.key} ({list(run).index(artefact.key) + 1} of {len(run)})"
-    vectors = vectors_of(encoder, [*first, *second], settings, report, label=label, fresh=fresh)
-    vectors.use_decided(project.root, artefact)
+    vectors.compute([*first, *second])
+    vectors.use_decided(run.root, artefact)
     keys = keys_of(first), keys_of(second)
     made = _write(root, artefact, lambda which: vectors.blocks(keys[which]), rows.scores)
-    if project.params.versions is not None and elsewhere is None:
-        export(project, artefact.pairs, "parquet")
+    if viewed and root == run.root:
+        _export(root, artefact, "parquet")
     files = {path: hash_file(root / path).sha256 for path in artefact.stated}
-    new = elsewhere is None and (fresh or files[artefact.pairs] != listed.get(artefact.pairs))
+    new = root == run.root and (models.fresh or files[artefact.pairs] != listed.get(artefact.pairs))
     margin = vectors.settle(artefact, np.concatenate(keys), root if new else None)
     if vectors.machine is not None:  # without it there is nothing to state
         write_statement(root, artefact, files, vectors.machine, margin, started)
@@ -129,6 +184,14 @@ def _write(root: Path, artefact: RunArtefact, matrices: Matrices, graded: Sequen
     )
 
 
+def draw_plot(root: Path, artefact: RunArtefact) -> None:
+    """Write the plot data of a pair set from its pair file."""
+    with open_regular(root / artefact.pairs) as file:
+        pairs = pair_json.read(file)
+        rows = products(zip(*(regrouped(pairs.blocks(which), BLOCK_ROWS) for which in (0, 1)), strict=True))
+    write_bytes(root / artefact.plot, plot_text(pairs.scores, cosines(rows)))
+
+
 def export(project: Project, path: str, kind: str) -> str:
     """Write one more file made from a pair file of the run and return its path. Raises Refused if the pair file is bad."""
     project.params.check_versions("view" if kind == "parquet" else "export")
@@ -137,19 +200,23 @@ def export(project: Project, path: str, kind: str) -> str:
     if artefact is None:
         known = [artefact.pairs for artefact in project.artefacts.values()]
         raise BadConfiguration(f"{path} is not a pair file of the run; it has {', '.join(known)}", suggestion(path, known))
-    source, target = project.root / artefact.pairs, artefact.path(kind)
+    return _export(project.root, artefact, kind)
+
+
+def _export(root: Path, artefact: RunArtefact, kind: str) -> str:
+    source, target = root / artefact.pairs, artefact.path(kind)
     if not source.is_file():
         raise CannotCheck(f"{artefact.pairs} not found", "run: dvc repro")
     if kind == "benchmark":
         examined, findings = examine(source, artefact.pairs)
         if examined is None or findings:
             raise Refused(f"{findings[0].subject}: {findings[0].message}", findings, "run: dvc repro")
-        write_bytes(project.root / target, artefact.benchmark_text(examined, hash_file(source)))
+        write_bytes(root / target, artefact.benchmark_text(examined, hash_file(source)))
         return target
     try:
         with open_regular(source) as pair_file:
             content = pair_json.read(pair_file)
-            with atomic_write(project.root / target) as file:
+            with atomic_write(root / target) as file:
                 _WRITERS[kind](file, content)
     except Malformed as error:
         raise Refused.of(error.code, artefact.pairs, str(error), hint="run: dvc repro") from error

@@ -16,12 +16,11 @@ from aqea_registry.base.extras import require
 from aqea_registry.base.files import atomic_write, hash_file, write_bytes
 from aqea_registry.base.findings import BadConfiguration, Refused
 from aqea_registry.base.progress import Reporter
-from aqea_registry.embedding.encoder import Settings
-from aqea_registry.generation.encoding import Vectors, pinned_model
+from aqea_registry.generation.encoding import Models, Vectors
 from aqea_registry.generation.inputs import pinned_files
 from aqea_registry.generation.mteb_model import CanonicalModel
 from aqea_registry.generation.mteb_scores import Scores, evaluate, result_text
-from aqea_registry.project.artefact import VIEWS, Artefact, CatalogueEntry, VectorSetArtefact
+from aqea_registry.project.artefact import VIEWS, CatalogueEntry, VectorSetArtefact
 from aqea_registry.sources.open_task import open_task
 from aqea_registry.vectors.margin import Machine, Margin
 from aqea_registry.vectors.pair_set import Malformed, Micro
@@ -61,27 +60,21 @@ class TaskRun(NamedTuple):
 
 
 def make_vector_set(
-    root: Path,
     artefact: VectorSetArtefact,
     inputs: tuple[CatalogueEntry, CatalogueEntry],
-    run: Sequence[Artefact],
-    settings: Settings,
+    models: Models,
     report: Reporter,
     listed: str | None,
-    *,
-    fresh: bool,
 ) -> Evaluated:
-    """Make a vector set of a run and the result of its task, of a dataset and a model. Its files and vectors lie below `root`.
+    """Make a vector set of a run and the result of its task, of a dataset and a model. Its files lie where the vectors do.
 
     `listed` is the sha256 of the result in the manifest. Raises Refused; then none of the files was touched.
     """
-    started, (dataset, model) = now(), inputs
+    started, root, (dataset, model) = now(), models.root, inputs
     if artefact.precision != "canonical":
         raise BadConfiguration("params.yaml: a vector set has canonical vectors alone", "set precision: canonical")
     with opened_task(dataset, report) as task:
-        encoder = pinned_model(model, run, report, root=root)
-        label = f"encode {artefact.key} ({run.index(artefact) + 1} of {len(run)})"
-        vectors, expected = Vectors(encoder, settings, report, label=label, fresh=fresh), _count(task.dataset)
+        vectors, expected = models.vectors(model, artefact), _count(task.dataset)
         vectors.use_decided(dataset.root, artefact)
 
         def encoded(texts: Sequence[str]) -> Micro:
@@ -96,7 +89,7 @@ def make_vector_set(
         content = write_vector_set(file, dimension, vectors.rows(keys))
     write_bytes(root / artefact.metrics, result_bytes(artefact, scored, len(keys), content))
     files = {path: hash_file(root / path).sha256 for path in artefact.stated}
-    new = root == dataset.root and (fresh or files[artefact.metrics] != listed)
+    new = root == dataset.root and (models.fresh or files[artefact.metrics] != listed)
     margin = vectors.settle(artefact, keys, root if new else None)
     if vectors.machine is not None:  # without it there is nothing to state
         write_statement(root, artefact, files, vectors.machine, margin, started)

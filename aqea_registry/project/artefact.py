@@ -103,6 +103,13 @@ class Artefact(msgspec.Struct, frozen=True, kw_only=True):
         """Path to stage, of every file of it that DVC knows."""
         return dict.fromkeys(self.stated, self.stage)
 
+    def in_one_stage(self, stage: str) -> tuple[list[str], dict[str, list[str]]]:
+        """Of the one stage that makes every artefact, what this one would do: files, and parameters by file."""
+        entries = [f"datasets.{self.dataset}", f"models.{self.model}"]
+        named = f"run.{'pairs' if self.kind == 'pair-set' else 'vectors'}.{self.key}"
+        keys = {"params.yaml": ["precision", "versions", named, *entries], LOCK: entries}
+        return [path for path, made_by in self.made_by.items() if made_by == stage], keys
+
     @property
     def settings(self) -> str:
         """What its scores depend on, beside dataset and model."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -165,6 +165,7 @@ def pin_findings(name: str, entry: Dataset | Model, pin: Pin | None) -> list[Fin
 DVC_LOCK = "dvc.lock"
 AGAIN = "run: dvc repro"
 OWN_STAGES = frozenset({"generate", "evaluate", "export", "parquet", "manifest"})
+EVERY = "generate"  # the stage that makes every artefact of a run of many (project/one_stage.yaml); others make one each
 
 
 class Output(msgspec.Struct, frozen=True):
@@ -185,13 +186,28 @@ class Stage(msgspec.Struct, frozen=True):
 
 
 class DvcLock(msgspec.Struct, frozen=True):
-    """dvc.lock, as far as it is read here."""
+    """dvc.lock, as far as it is read here. `folders` are the md5 of those that one stage makes all in."""
 
     stages: dict[str, Stage] = {}
+    folders: dict[str, str] = {}
 
     def only(self, stages: Collection[str]) -> DvcLock:
         """Without stages of other names: DVC leaves in the file what dvc.yaml has no longer, and what authors made beside."""
-        return DvcLock(stages={name: stage for name, stage in self.stages.items() if name in stages})
+        return DvcLock(stages={name: stage for name, stage in self.stages.items() if name in stages}, folders=self.folders)
+
+    def one_each(self, made: Mapping[str, tuple[Sequence[str], Mapping[str, Sequence[str]]]]) -> DvcLock:
+        """As if stages of these names had run in the place of the one that makes every artefact.
+
+        `made` has of each its files, and which parameters of that one are its own, by file.
+        """
+        every = self.stages.get(EVERY)
+        stages = {name: stage for name, stage in self.stages.items() if name.partition("@")[0] not in OWN_STAGES - {"manifest"}}
+        if every is None:
+            return DvcLock(stages=stages)
+        for name, (paths, keys) in made.items():
+            params = {file: {key: _lookup(every.params.get(file), key) for key in own} for file, own in keys.items()}
+            stages[name] = Stage(cmd=every.cmd, outs=tuple(map(Output, paths)), params=params)
+        return DvcLock(stages=stages, folders={out.path: out.md5 for out in every.outs if out.md5 is not None})
 
     def foreign(self) -> frozenset[str]:
         """What stages made that are not this program's: files and folders."""
@@ -212,7 +228,18 @@ def output_findings(lock: DvcLock, digests: Mapping[str, FileDigest]) -> list[Fi
             expected, actual = f"md5 {out.md5} ({out.size} bytes)", f"md5 {found.md5} ({found.size} bytes)"
             message = f"dvc.lock records other bytes for stage {stage}; {AGAIN}"
             findings.append(Finding("lock-stale", path, message, expected, actual))
+    for folder, md5 in lock.folders.items():
+        inside = {path: found.md5 for path, found in digests.items() if path.startswith(f"{folder}/") and found.md5}
+        if (actual := folder_md5(folder, inside)) != md5:
+            message = f"dvc.lock records other files in it for stage {EVERY}; {AGAIN}"
+            findings.append(Finding("lock-stale", folder, message, f"md5 {md5}", f"md5 {actual}"))
     return findings
+
+
+def folder_md5(folder: str, files: Mapping[str, str]) -> str:
+    """What DVC records of a folder with these files: path, with the folder, to md5."""
+    listed = [{"md5": files[path], "relpath": path.removeprefix(f"{folder}/")} for path in sorted(files)]
+    return hashlib.md5(json.dumps(listed).encode(), usedforsecurity=False).hexdigest() + ".dir"
 
 
 def parameter_findings(lock: DvcLock, files: Mapping[str, Any], stages: frozenset[str]) -> list[Finding]:

@@ -25,6 +25,9 @@ from aqea_registry.project.manifest import Manifest, read_manifest
 from aqea_registry.project.params import ArtefactName, Params, group_of, sources_for, to_params
 
 PARAMS = "params.yaml"
+STAGES = "dvc.yaml"
+MANY = 200  # artefacts: DVC takes some 5 s to compare so many stages, and more than in proportion for more
+ONE_STAGE = re.compile(rb"^ +cmd: aqea-registry generate *$", re.MULTILINE)  # that makes every artefact of the run
 OWN = "aqea"  # the folder of a project in a repository that has files of these names of its own
 CACHE = ".aqea"
 GIT_SECONDS = 30
@@ -44,7 +47,8 @@ class RunRecord:
     """What a run makes, and what pins, manifest and dvc.lock record of it.
 
     `stages` are those that dvc.yaml makes of it, each with its artefact; `dvc_lock` has no others, and is empty where it cannot
-    be read: `unread` says why. `foreign` is what other stages made. `pins_file` are the bytes of the lock, None without one.
+    be read: `unread` says why. Where `one_stage` makes every artefact, they are as if each had its own. `foreign` is what other
+    stages made. `pins_file` are the bytes of the lock, None without one.
     `left_out` are vector sets, by path, that the release had not of which this project was made: they need not be here.
     """
 
@@ -56,6 +60,7 @@ class RunRecord:
     pins_file: bytes | None
     manifest: Manifest
     dvc_lock: DvcLock
+    one_stage: bool
     foreign: frozenset[str]
     left_out: Mapping[str, VectorSetArtefact]
     unread: Sequence[Finding]
@@ -88,21 +93,23 @@ class RunRecord:
         """Where dvc.lock says that what is here was made by no stage of the run, or from other parameters, or not at all."""
         if self.unread:
             return []
-        lock = {} if self.pins_file is None else {LOCK: msgspec.to_builtins(self.lock)}
         unmade_yet = {made.stage: made for made in self.left_out.values() if made.stage not in self.dvc_lock.stages}
         listed = {path for path in self.manifest.digests if not path.startswith(f"{DECIDED}/")}  # in git, as the lock is
         listed -= {path for made in unmade_yet.values() for path in made.made_by}
         unmade = sorted(listed - set(self.dvc_lock.outputs()) - {LOCK})
         message = f"the manifest lists it, and no stage in dvc.lock makes it; {AGAIN}"
-        stale = parameter_findings(
-            self.dvc_lock, {PARAMS: self.plain_params, **lock}, frozenset(self.stages - unmade_yet.keys())
-        )
+        files = self._plain if self.pins_file is not None else {PARAMS: self.plain_params}
+        stale = parameter_findings(self.dvc_lock, files, frozenset(self.stages - unmade_yet.keys()))
         return [*(Finding("lock-stale", path, message) for path in unmade), *stale]
 
     def stale_findings(self, artefact: RunArtefact | VectorSetArtefact) -> list[Finding]:
         """Where dvc.lock says that it was made from other pins or parameters. What DVC did not make is not stale."""
-        files = {PARAMS: self.plain_params, LOCK: msgspec.to_builtins(self.lock)}
-        return parameter_findings(self.dvc_lock, files, frozenset({artefact.stage} & set(self.dvc_lock.stages)))
+        return parameter_findings(self.dvc_lock, self._plain, frozenset({artefact.stage} & self.dvc_lock.stages.keys()))
+
+    @cached_property
+    def _plain(self) -> dict[str, Any]:
+        """The files that stages take parameters from, as plain values."""
+        return {PARAMS: self.plain_params, LOCK: msgspec.to_builtins(self.lock)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +137,10 @@ class Project:
         dvc_lock, unread = read_dvc_lock(self.contents[DVC_LOCK])
         every: list[RunArtefact | VectorSetArtefact] = [*self.artefacts.values(), *self.vector_sets.values()]
         made = {stage: artefact for artefact in every for stage in artefact.made_by.values()}
-        stages, pins = {**made, "manifest": None}, self.contents[LOCK]
+        stages, pins, foreign = {**made, "manifest": None}, self.contents[LOCK], dvc_lock.foreign()
+        written = self.contents[STAGES]
+        if one_stage := isinstance(written, bytes) and ONE_STAGE.search(written) is not None:
+            dvc_lock = dvc_lock.one_each({stage: artefact.in_one_stage(stage) for stage, artefact in made.items()})
         manifest, away = read_manifest(self.contents[MANIFEST], self.contents[SIZES]), self.contents[LEFT_OUT]
         gone = {*(b"" if isinstance(away, OSError) else away).decode(errors="replace").splitlines()} & manifest.digests.keys()
         return RunRecord(
@@ -142,7 +152,8 @@ class Project:
             pins_file=None if isinstance(pins, OSError) else pins,
             manifest=manifest,
             dvc_lock=dvc_lock.only(stages),
-            foreign=dvc_lock.foreign(),
+            one_stage=one_stage,
+            foreign=foreign,
             left_out={made.vectors: made for made in self.vector_sets.values() if made.vectors in gone},
             unread=unread,
             plain_params=self.plain_params,
@@ -213,7 +224,7 @@ def find_project(start: Path) -> Path:
 
 def open_project(root: Path) -> Project:
     """Read the small files of a checkout. Raises BadConfiguration if it is none, or its catalogue or lock cannot be used."""
-    contents = {path: _content(root / path) for path in (PARAMS, LOCK, MANIFEST, SIZES, LEFT_OUT, DVC_LOCK)}
+    contents = {path: _content(root / path) for path in (PARAMS, LOCK, MANIFEST, SIZES, LEFT_OUT, DVC_LOCK, STAGES)}
     params, lock = contents[PARAMS], contents[LOCK]
     if isinstance(params, FileNotFoundError):
         raise BadConfiguration(

@@ -10,7 +10,8 @@ from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, 
 from aqea_registry.base.progress import Reporter, plural
 from aqea_registry.base.references import join_reference
 from aqea_registry.comparison.trees import PINS
-from aqea_registry.project.artefact import PROJECT, CatalogueEntry, RunArtefact, plot_text
+from aqea_registry.generation.generate import draw_plot
+from aqea_registry.project.artefact import PROJECT, CatalogueEntry
 from aqea_registry.project.manifest import write_manifest
 from aqea_registry.project.params import Dataset, Model, Params
 from aqea_registry.project.project import PARAMS, Project, open_project
@@ -19,9 +20,6 @@ from aqea_registry.releases.layout import STAGES, parse_project, restored_path
 from aqea_registry.releases.pull import Pulled, pull
 from aqea_registry.stores.open_store import find, read_text
 from aqea_registry.stores.port import Held
-from aqea_registry.vectors.containers import pair_json
-from aqea_registry.vectors.pair_set import BLOCK_ROWS, regrouped
-from aqea_registry.vectors.scores import cosines, products
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +69,7 @@ def restore(
     project = open_project(folder)
     for artefact in project.artefacts.values():
         if not (folder / artefact.plot).exists():
-            _draw(folder, artefact)
+            draw_plot(folder, artefact)
     away = {restored_path(path) or path: (layer.digest[7:], layer.size) for path, layer in release.left_out().items()}
     write_manifest(folder, project.run.paths(), report, away)
     wanted = [file for name in project.run.pins() for file in bring_files(project.catalogue[name], given.get(name))]
@@ -107,14 +105,6 @@ def refuse_unknown(given: Mapping[str, Path], params: Params) -> None:
             )
         if not path.exists():
             raise BadConfiguration(f"--source {name}: {path} does not exist", "name a file or a folder")
-
-
-def _draw(folder: Path, artefact: RunArtefact) -> None:
-    """Write the plot data of a pair set, which a release does not hold and DVC asks for."""
-    with open_regular(folder / artefact.pairs) as file:
-        pairs = pair_json.read(file)
-        rows = products(zip(*(regrouped(pairs.blocks(which), BLOCK_ROWS) for which in (0, 1)), strict=True))
-    write_bytes(folder / artefact.plot, plot_text(pairs.scores, cosines(rows)))
 
 
 def bring_files(wanted: CatalogueEntry, given: Path | None) -> list[Wanted]:

@@ -3,7 +3,8 @@
 `recompute` gives scores from bytes: the chain to a pair file is checked first, then its scores are computed again.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -30,7 +31,7 @@ from aqea_registry.project.artefact import (
 from aqea_registry.project.lock import LOCK, output_findings, pin_findings, render_lock
 from aqea_registry.project.manifest import Manifest
 from aqea_registry.project.params import Params
-from aqea_registry.project.project import PARAMS, Project, RunRecord
+from aqea_registry.project.project import MANY, PARAMS, STAGES, Project, RunRecord
 from aqea_registry.sources.fetch import LocalFile, local_file_findings, local_files
 from aqea_registry.sources.kinds import sources_of
 from aqea_registry.vectors.decided import read_decided
@@ -41,6 +42,7 @@ from aqea_registry.verification.verify_list import Verified, digest_findings, ha
 from aqea_registry.verification.verify_results import CheckedVectors, check_vector_sets, decided_value_findings, read_result
 
 AWAY = "left out of the release that this project was made of; dvc repro makes it"
+IGNORED = re.compile(r"/(\.gitignore|\..*\.part|__pycache__/.*|.*\.aqed)\Z")
 
 
 class CheckedProject(Verified, frozen=True, kw_only=True):
@@ -57,12 +59,13 @@ class CheckedProject(Verified, frozen=True, kw_only=True):
 def verify_project(project: Project, report: Reporter) -> CheckedProject:
     """Check a checkout: pins, sources, dvc.lock, pair sets, metrics, manifest. See docs/findings.md."""
     run, manifest, made = project.run, project.run.manifest, project.run.dvc_lock
-    paths = {*manifest.digests, *run.paths(), *made.outputs()}
+    in_folders = _seen_by_dvc(run.root, made.folders)
+    paths = {*manifest.digests, *run.paths(), *made.outputs(), *in_folders}
     source_files, notes, pins = _pins([project.catalogue[name] for name in run.pins()])
     extra, counted = _surplus(run, project.params)
     stated, stale = _statements(run)
     others = [file.path for file in source_files]
-    digests, errors, by_path = hash_listed(run.root, paths, report, others, frozenset(made.outputs()))
+    digests, errors, by_path = hash_listed(run.root, paths, report, others, frozenset({*made.outputs(), *in_folders}))
     away = [path for path in run.left_out if isinstance(errors.get(path), FileNotFoundError) and errors.pop(path)]
     changed = [finding for file in source_files for finding in local_file_findings(file, by_path[str(file.path)])]
     pair_sets, wrong_pair_sets = check_pair_sets(run.root, run.artefacts.values(), digests)
@@ -100,11 +103,23 @@ def verify_project(project: Project, report: Reporter) -> CheckedProject:
             *stale,
             *unable,
             *statement_notes(project.root),
+            *_many(run),
         ),
         digests=digests,
         pair_sets=pair_sets,
         vector_sets=vector_sets,
     )
+
+
+def _many(run: RunRecord) -> Iterator[str]:
+    count = len(run.made)
+    if count > MANY and not run.one_stage:
+        yield f"{STAGES} has a stage for each of {count} artefacts, with which DVC is slow; see docs/scale.md"
+
+
+def _seen_by_dvc(root: Path, folders: Collection[str]) -> set[str]:
+    """The files in these folders, but for what .dvcignore names."""
+    return {path for path in present(root, folders) if not IGNORED.search(path)}
 
 
 def _vector_sets(

@@ -15,6 +15,7 @@ VERBS = (
     "sources.pin.check_pins",
     "generation.encode.encode",
     "generation.generate.generate",
+    "generation.generate.generate_changed",
     "generation.generate.export",
     "generation.mteb_scores.export_results",
     "generation.inputs.import_vectors",
