@@ -145,12 +145,15 @@ def pull(
 
 
 def _show_project(done: Restored, target: Path) -> None:
+    from aqea_registry.project.project import open_project
+
     for file in done.wanted:
         way = f"to make {file.name} again, put there (or give with --source): {file.path}, sha256 {file.sha256}"
         click.echo(printable(way))
     for note in done.notes:
         click.echo(printable(f"note: {note}"))
-    click.echo(printable(f"next, in {target}: aqea-registry verify; to make all of it again: dvc repro --force"))
+    again = "aqea-registry generate --fresh" if open_project(target).run.one_stage else "dvc repro --force"
+    click.echo(printable(f"next, in {target}: aqea-registry verify; to make all of it again: {again}"))
 
 
 def _set_up(root: Path) -> tuple[str, ...]:

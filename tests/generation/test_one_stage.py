@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,11 @@ import yaml
 from aqea_registry.project.project import MANY, open_project
 from tests.growth import assert_linear
 from tests.many import commit, tiny_model, write_project
-from tests.tools import aqea, copy_project, edit_params, made_once, repro, run
+from tests.standins import stand_ins
+from tests.task_project import RESULT, task_made, task_project
+from tests.tools import ROOT, aqea, copy_project, edit_params, environment, made_once, repro, run
+
+__all__ = ["stand_ins", "task_made", "task_project"]
 
 DATASETS, MODELS = 3, 2
 KEYS = {f"d{at:03}-m{model}" for at in range(DATASETS) for model in range(MODELS)}
@@ -150,6 +155,7 @@ def test_dvc_makes_publishes_and_restores_it(many: Path, tmp_path: Path) -> None
     pulled = aqea("pull", f"oci:{many}/releases:v1", "--project", restored, *sources, cwd=tmp_path)
     assert pulled.status == 0, pulled.err
     assert yaml.safe_load((restored / "dvc.yaml").read_text())["stages"]["generate"]["cmd"] == "aqea-registry generate"
+    assert "again: aqea-registry generate --fresh" in pulled.out
     assert findings(restored) == [] and status(restored) == {}
     assert generate(restored) == set()
 
@@ -173,6 +179,22 @@ def test_init_groups_the_stages_of_many(tmp_path: Path) -> None:
     (tmp_path / "few/dvc.yaml").unlink()
     assert aqea("init", "few", cwd=tmp_path).status == 0
     assert (tmp_path / "few/dvc.yaml").read_bytes() == (tmp_path / "asked/dvc.yaml").read_bytes()
+
+
+@pytest.mark.rare
+def test_the_form_of_a_project_can_be_changed_as_the_page_says(task_project: Path) -> None:
+    """A project with a vector set, that had a stage for each artefact: nothing is made again."""
+    commit(task_project)
+    steps = (ROOT / "docs/scale.md").read_text().partition("in which `verify` finds nothing:\n\n```sh\n")[2].partition("```")[0]
+    done = subprocess.run(
+        ("sh", "-ec", steps), cwd=task_project, env=environment(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert findings(task_project) == [] and status(task_project) == {}
+    assert generate(task_project) == set()
+    (task_project / RESULT).write_text("{}")
+    repro(task_project)
+    assert findings(task_project) == [] and status(task_project) == {}
 
 
 def test_one_of_the_two_names_is_a_mistake(many_made: Path) -> None:
