@@ -165,7 +165,8 @@ def _set_up(root: Path) -> tuple[str, ...]:
     top, dvc = output(root, "git", "rev-parse", "--show-toplevel"), find_dvc()
     notes = git_and_dvc(ProjectPlace(root, root, root if top is None else type(root)(top)))
     run = open_project(root).run
-    stages = sorted(run.stages.keys() - {made.stage for made in run.left_out.values()})  # DVC takes no stage without its files
+    # DVC takes no stage without its files; one stage for all has folders.
+    stages = [] if run.one_stage else sorted(run.stages.keys() - {made.stage for made in run.left_out.values()})
     if not (root / "dvc.lock").exists() and (dvc is None or output(root, dvc, "commit", "--force", "-q", *stages) is None):
         notes.append("DVC has no record of the files, and would make them again; to give it one, run there: dvc commit --force")
     return tuple(notes)
