@@ -8,9 +8,9 @@ five times, and never after another answer.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from aqea_registry.base.files import WrongBytes
 from aqea_registry.base.findings import Finding, NotAllowed, Refused
@@ -18,18 +18,8 @@ from aqea_registry.remote.hub_client import HubClient, commit_id, status_of
 from aqea_registry.remote.retry import SLOWEST, entries, heard
 
 BAD_REQUEST, CONFLICT, STALE = 400, 409, 412
-
-
-class PullRequest(NamedTuple):
-    """One that can still be merged. A draft must be opened before."""
-
-    number: int
-    draft: bool
-
-    @property
-    def ref(self) -> str:
-        """Its branch."""
-        return f"refs/pr/{self.number}"
+DRAFT = "draft"  # of a pull request that nobody has opened yet
+OPEN = {DRAFT, "open"}
 
 
 class HubWriter(HubClient):
@@ -71,9 +61,9 @@ class HubWriter(HubClient):
         gone: Sequence[str],
         title: str,
         notes: str = "",
-        branch: str | None = None,
+        branch: str = "main",
     ) -> str | None:
-        """Make one commit on top of `parent` and return its id; None if the branch (None: main) is not there any more.
+        """Make one commit on top of `parent` and return its id; None if the branch is not there any more.
 
         `additions` come from `addition`, `gone` are paths to delete. Raises Refused if the Hub does not take the card.
         """
@@ -114,47 +104,35 @@ class HubWriter(HubClient):
 
     # What one commit cannot hold
 
-    def pull_request(self, title: str, text: str) -> PullRequest:
-        """The pull request of this title that can still be merged, or a new one."""
+    def pull_request(self, title: str, text: str) -> tuple[int, str]:
+        """The pull request of this title that can still be merged, or a new one: its number, and the commit that it is at."""
 
-        def call(api: Any) -> PullRequest:
-            for found in entries(api.get_repo_discussions(**self._at)):
-                if found.is_pull_request and found.title == title and found.status in {"draft", "open"}:
-                    return PullRequest(found.num, found.status == "draft")
-            made = api.create_pull_request(**self._at, title=title, description=text)
-            return PullRequest(made.num, made.status == "draft")
+        def call(api: Any) -> tuple[int, str]:
+            known = (found for found in _pull_requests(api, self._at) if found.title == title and found.status in OPEN)
+            found = next(known, None) or api.create_pull_request(**self._at, title=title, description=text)
+            refs = api.list_repo_refs(**self._at, include_pull_requests=True).pull_requests or ()
+            head = next((ref.target_commit for ref in refs if ref.ref == f"refs/pr/{found.num}"), None)
+            return int(found.num), commit_id(head)
 
         return self._ask(f"{self._name}: {title}", call, to_write=True)
 
-    def head(self, request: PullRequest) -> str:
-        """The commit of its branch."""
-
-        def call(api: Any) -> str:
-            listed = api.list_repo_refs(**self._at, include_pull_requests=True).pull_requests
-            return commit_id(next((found.target_commit for found in listed if found.ref == request.ref), None))
-
-        return self._ask(f"{self._name}: {request.ref}", call)
-
-    def merge(self, request: PullRequest) -> None:
-        """Move the main branch to what it holds. Where the Hub cannot merge it, it is closed: look at the branch afterwards."""
+    def merge(self, number: int) -> None:
+        """Have main moved to what a pull request holds. What cannot be merged is closed: look at main afterwards."""
 
         def call(api: Any) -> None:
-            at = {**self._at, "discussion_num": request.number}
+            at = {**self._at, "discussion_num": number}
+            status = next((found.status for found in _pull_requests(api, self._at) if found.num == number), "")
+            if status == DRAFT:
+                api.change_discussion_status(**at, new_status="open")
             try:
-                if request.draft:
-                    api.change_discussion_status(**at, new_status="open")
-            except Exception as error:
-                if status_of(error) not in {BAD_REQUEST, CONFLICT}:  # it may be open since an answer that was lost
-                    raise
-            try:
-                api.merge_pull_request(**at)
+                if status in OPEN:  # or it was merged by a request whose answer was lost
+                    api.merge_pull_request(**at)
             except Exception as error:
                 if status_of(error) not in {BAD_REQUEST, CONFLICT}:
                     raise
-                if api.get_discussion_details(**at).status != "merged":
-                    api.change_discussion_status(**at, new_status="closed")
+                api.change_discussion_status(**at, new_status="closed")
 
-        self._ask(f"{self._name}: merging {request.ref}", call, to_write=True)
+        self._ask(f"{self._name}: merging pull request {number}", call, to_write=True)
 
     def _refuse_card(self, error: Exception) -> None:
         """The client asks the Hub about the card's front matter before anything else, and says no with a ValueError."""
@@ -176,6 +154,10 @@ def addition(path: str, given: Path | bytes, sha256: str) -> Any:
     if made.upload_info.sha256.hex() != sha256:
         raise WrongBytes(made.upload_info.sha256.hex(), made.upload_info.size)
     return made
+
+
+def _pull_requests(api: Any, at: Mapping[str, Any]) -> Iterator[Any]:
+    return (found for found in entries(api.get_repo_discussions(**at)) if found.is_pull_request)
 
 
 def in_git(made: Any) -> int:

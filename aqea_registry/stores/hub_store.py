@@ -11,7 +11,7 @@ import random
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -30,10 +30,11 @@ from aqea_registry.stores.release import LARGEST_MANIFEST, RECORD, Descriptor, R
 SPEC = re.compile(r"hf://datasets/(?P<repository>[A-Za-z0-9_][\w.-]*/[A-Za-z0-9_][\w.-]*)", re.ASCII)
 COMMIT = re.compile(r"[0-9a-f]{40}")
 ATTACHMENTS = "attachments/"
+Files = Mapping[str, Path | bytes]
 TRIES = 8  # how often a commit is planned again because somebody else was faster
 OPERATIONS, IN_GIT = 1000, 100 << 20  # of a commit: files, and bytes of those in git; the Hub's client goes no further itself
 AT_ONCE = 50  # files of an upload that is reported as a whole, of IN_GIT bytes at most or one
-LARGEST_FOLDER = 10_000  # entries
+LARGEST_FOLDER = 10_000  # files
 
 
 class BranchState(NamedTuple):
@@ -189,46 +190,32 @@ class HubStore:
             _step_back(attempt)
         raise self._too_busy()
 
-    def _upload(
-        self, given: Mapping[str, Path | bytes], wanted: Mapping[str, Descriptor], counted: set[str], advance: Advance
-    ) -> list[Any]:
+    def _upload(self, missing: Files, wanted: Mapping[str, Descriptor], counted: set[str], advance: Advance) -> list[Any]:
         """Send what is not at the Hub yet, some files at a time: a killed push goes on there. A few go with their commit."""
-        additions, group = list[Any](), list[Any]()
-        for number, (path, file) in enumerate(given.items(), 1):
-            group.append(_addition(path, file, wanted[path].digest))
-            size = sum(made.upload_info.size for made in group)
-            last = number == len(given) and additions
-            if len(group) == AT_ONCE or size > IN_GIT or last:
-                self._hub.upload(group)
-                additions += group
-                new = {made.path_in_repo for made in group} - counted
-                counted |= new
-                advance(sum(wanted[path].size for path in new))
-                group = []
-        return additions + group
+        additions = [_addition(path, given, wanted[path].digest) for path, given in missing.items()]
+        groups = [group for group, _ in _batches(additions, (), AT_ONCE)]
+        for group in groups if len(groups) > 1 else ():
+            self._hub.upload(group)
+            new = {made.path_in_repo for made in group} - counted
+            counted |= new
+            advance(sum(wanted[path].size for path in new))
+        return additions
 
     def _merge(
-        self,
-        title: str,
-        notes: str,
-        additions: list[Any],
-        over: list[str],
-        sent: Mapping[str, Descriptor],
-        read: Content,
+        self, title: str, notes: str, additions: list[Any], over: list[str], sent: Mapping[str, Descriptor], read: Content
     ) -> None:
         """Make the commits that the release's pull request lacks, look at the last one, and have main moved to it."""
-        request = self._hub.pull_request(title, notes)
-        head = self._hub.head(request)
+        number, head = self._hub.pull_request(title, notes)
         tree = self._hub.tree(head)
         lacking = _missing(tree, sent, read)
         left = [made for made in additions if made.path_in_repo in lacking]
         for added, gone in _batches(left, [path for path in over if path in tree], self._operations) if lacking else ():
-            made = self._hub.commit(head, added, gone, f"Part of {title}", branch=request.ref)
+            made = self._hub.commit(head, added, gone, f"Part of {title}", branch=f"refs/pr/{number}")
             if made is None:
                 return  # somebody else makes them, too
             head = made
         self._check(head, sent, read)
-        self._hub.merge(request)
+        self._hub.merge(number)
 
     def _check(self, commit: str, wanted: Mapping[str, Descriptor], read: Content) -> None:
         """Look at a commit before it gets a tag, which never moves. Raises Refused."""
@@ -349,7 +336,7 @@ def _alike(layer: Descriptor, entry: RemoteFile, earlier: Descriptor | None) -> 
     return entry.sha256 is None and entry.size == layer.size and earlier is not None and earlier.digest == layer.digest
 
 
-def _batches(additions: list[Any], over: list[str], operations: int) -> Iterator[tuple[list[Any], list[str]]]:
+def _batches(additions: Iterable[Any], over: Iterable[str], operations: int) -> Iterator[tuple[list[Any], list[str]]]:
     """What goes into each commit, so that none is too large: files to add and paths to delete."""
     added, gone, size = list[Any](), list[str](), 0
     for operation in (*over, *additions):
@@ -375,19 +362,10 @@ def _check_names(release: Release) -> None:
     if taken:
         message = "the Hub or this store keeps something else under that name"
         raise Refused(f"{taken[0]}: {message}", [Finding("conflict", path, message) for path in taken])
-    inside = {(path.rpartition("/")[0], path) for name in release.files() for path in _above(name)}
-    for folder, count in Counter(folder for folder, _ in inside).most_common(1):
-        if count > LARGEST_FOLDER:
-            raise BadConfiguration(
-                f"the Hub takes {LARGEST_FOLDER} files a folder, and {folder or 'the release itself'} has {count}",
-                "publish it to an OCI registry, or make several releases of it",
-            )
-
-
-def _above(path: str) -> list[str]:
-    """A path and the folders that it is in."""
-    parts = path.split("/")
-    return ["/".join(parts[:length]) for length in range(1, len(parts) + 1)]
+    folder, count = Counter(path.rpartition("/")[0] for path in release.files()).most_common(1)[0]
+    if count > LARGEST_FOLDER:
+        message = f"the Hub takes {LARGEST_FOLDER} files a folder, and {folder or 'the first one'} has {count}"
+        raise BadConfiguration(message, "publish it to an OCI registry, or make several releases of it")
 
 
 def _step_back(attempt: int) -> None:
