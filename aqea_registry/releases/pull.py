@@ -3,9 +3,10 @@
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 
 import msgspec
 
@@ -124,26 +125,23 @@ def _fetch_all(
     same: dict[str, list[str]] = {}  # files of the same bytes have one part, so they come one after another
     for path, layer in wanted.items():
         same.setdefault(layer.digest, []).append(path)
-    failed = list[BaseException]()
+    stopped = Event()
 
     def moved(count: int) -> None:
-        if failed:
+        if stopped.is_set():
             raise CancelledError
         advance(count)
 
     def fetch(group: list[str]) -> int:
-        try:
-            return sum(_fetch(store, tagged, path, wanted[path], incoming, paths[path], moved) for path in group)
-        except BaseException as error:
-            failed.append(error)
-            raise
+        return sum(_fetch(store, tagged, path, wanted[path], incoming, paths[path], moved) for path in group)
 
     with ThreadPoolExecutor(CONNECTIONS) as pool:
+        works = [pool.submit(fetch, group) for group in same.values()]
         try:
-            return sum(pool.map(fetch, same.values()))
-        except BaseException as error:
-            failed.append(error)  # an interrupt is none of theirs
-            raise failed[0]  # noqa: B904
+            return sum(work.result() for work in as_completed(works))
+        finally:
+            stopped.set()
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _fetch(store: Held, tagged: Tagged, path: str, layer: Descriptor, incoming: Path, target: Path, advance: Advance) -> int:
