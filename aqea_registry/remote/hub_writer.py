@@ -54,27 +54,18 @@ class HubWriter(HubClient):
 
         self._ask(f"{self._name}: {len(additions)} files", call, to_write=True)
 
-    def commit(
-        self,
-        parent: str | None,
-        additions: Sequence[Any],
-        gone: Sequence[str],
-        title: str,
-        notes: str = "",
-        branch: str = "main",
-    ) -> str | None:
+    def commit(self, parent: str | None, operations: Sequence[Any], title: str, notes: str, branch: str = "main") -> str | None:
         """Make one commit on top of `parent` and return its id; None if the branch is not there any more.
 
-        `additions` come from `addition`, `gone` are paths to delete. Raises Refused if the Hub does not take the card.
+        The operations come from `addition` and `deletion`. Raises Refused if the Hub does not take the card.
         """
-        from huggingface_hub import CommitOperationDelete
 
         def call(api: Any) -> str | None:
-            heard(sum(addition.upload_info.size for addition in additions) / SLOWEST)
+            heard(sum(map(in_git, operations)) / SLOWEST)
             try:
                 made = api.create_commit(
                     **self._at,
-                    operations=[*additions, *(CommitOperationDelete(path, is_folder=False) for path in gone)],
+                    operations=operations,
                     commit_message=title,
                     commit_description=notes,
                     parent_commit=parent,
@@ -160,10 +151,17 @@ def _pull_requests(api: Any, at: Mapping[str, Any]) -> Iterator[Any]:
     return (found for found in entries(api.get_repo_discussions(**at)) if found.is_pull_request)
 
 
-def in_git(made: Any) -> int:
-    """How many bytes of an uploaded addition go into the request of its commit: all, or none of what is outside of git."""
-    size: int = made.upload_info.size
-    return 0 if made._upload_mode == "lfs" else size
+def deletion(path: str) -> Any:
+    """A file for `HubWriter.commit` to delete."""
+    from huggingface_hub import CommitOperationDelete
+
+    return CommitOperationDelete(path, is_folder=False)
+
+
+def in_git(operation: Any) -> int:
+    """How many bytes go into the request of a commit: all of a file, but none of one that was uploaded outside of git."""
+    info = getattr(operation, "upload_info", None)
+    return info.size if info and operation._upload_mode != "lfs" else 0
 
 
 def _lacking(who: Any, repository: str, exists: bool) -> str:

@@ -21,7 +21,7 @@ from aqea_registry.base.files import BLOCK, Advance
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Refused
 from aqea_registry.base.references import join_reference
 from aqea_registry.remote.hub_client import NotFound, RemoteFile, RepositoryRefs, git_blob
-from aqea_registry.remote.hub_writer import HubWriter, addition, in_git
+from aqea_registry.remote.hub_writer import HubWriter, addition, deletion, in_git
 from aqea_registry.stores import port
 from aqea_registry.stores.attachments import check_document
 from aqea_registry.stores.port import Content, OtherContent, Plan, Tagged
@@ -136,17 +136,14 @@ class HubStore:
         path = f"{ATTACHMENTS}{tagged.tag}/{name}"
         check_document(name, content)
         digest = digest_of(content)
-        for attempt in range(TRIES):
+        for _ in self._tries():
             looked = self._look(self._hub.refs(), path.rpartition("/")[0])
             entry = looked.tree.get(path)
             if entry is not None:
                 if not _is(entry, digest, len(content), lambda: content):
                     raise port.other_document(f"{join_reference(self.spec, tagged.tag)}: {name}", content, None)
                 return
-            title = f"Attach {name} to {tagged.tag}"
-            if self._hub.commit(looked.commit, [_addition(path, content, digest)], (), title, "") is None:
-                _step_back(attempt)
-        raise self._too_busy()
+            self._hub.commit(looked.commit, [_addition(path, content, digest)], f"Attach {name} to {tagged.tag}", "")
 
     def attachments(self, tagged: Tagged) -> Mapping[str, bytes]:
         """The documents that are kept beside a release, by name, as the main branch has them now."""
@@ -170,7 +167,9 @@ class HubStore:
         record = release.render()
         read: Content = lambda path: record if path == RECORD else content(path)  # noqa: E731
         counted = {RECORD}  # the paths whose bytes were reported
-        for attempt in range(TRIES):
+        tries = self._tries()
+        while True:
+            next(tries)
             refs = self._hub.refs()
             self._same(tag, release, refs)
             looked = self._look(refs)
@@ -178,22 +177,20 @@ class HubStore:
             if not missing and looked.commit:
                 return looked.commit
             over = [path for path in self._earlier(looked) if path in looked.tree and path not in wanted and not _taken(path)]
-            additions = self._upload(missing, wanted, counted, advance)
-            batches = [*_batches(additions, over, self._operations)]
+            operations = [*map(deletion, over), *self._upload(missing, wanted, counted, advance)]
+            batches = [*_batches(operations, self._operations)]
             if len(batches) > 1:  # the next attempt finds it on the main branch
                 sent = {path: wanted[path] for path in missing}
-                self._merge(f"Release {tag}: {release.digest()}", notes, additions, over, sent, read)
-            elif (made := self._hub.commit(looked.commit, *batches[0], f"Release {tag}", notes)) is not None:
+                self._merge(f"Release {tag}: {release.digest()}", notes, operations, sent, read)
+            elif (made := self._hub.commit(looked.commit, batches[0], f"Release {tag}", notes)) is not None:
                 self._check(made, wanted, read)
                 advance(sum(wanted[path].size for path in missing if path not in counted))
                 return made
-            _step_back(attempt)
-        raise self._too_busy()
 
     def _upload(self, missing: Files, wanted: Mapping[str, Descriptor], counted: set[str], advance: Advance) -> list[Any]:
         """Send what is not at the Hub yet, some files at a time: a killed push goes on there. A few go with their commit."""
         additions = [_addition(path, given, wanted[path].digest) for path, given in missing.items()]
-        groups = [group for group, _ in _batches(additions, (), AT_ONCE)]
+        groups = [*_batches(additions, AT_ONCE)]
         for group in groups if len(groups) > 1 else ():
             self._hub.upload(group)
             new = {made.path_in_repo for made in group} - counted
@@ -201,16 +198,14 @@ class HubStore:
             advance(sum(wanted[path].size for path in new))
         return additions
 
-    def _merge(
-        self, title: str, notes: str, additions: list[Any], over: list[str], sent: Mapping[str, Descriptor], read: Content
-    ) -> None:
+    def _merge(self, title: str, notes: str, operations: list[Any], sent: Mapping[str, Descriptor], read: Content) -> None:
         """Make the commits that the release's pull request lacks, look at the last one, and have main moved to it."""
         number, head = self._hub.pull_request(title, notes)
         tree = self._hub.tree(head)
         lacking = _missing(tree, sent, read)
-        left = [made for made in additions if made.path_in_repo in lacking]
-        for added, gone in _batches(left, [path for path in over if path in tree], self._operations) if lacking else ():
-            made = self._hub.commit(head, added, gone, f"Part of {title}", branch=f"refs/pr/{number}")
+        left = [made for made in operations if made.path_in_repo in (lacking if made.path_in_repo in sent else tree)]
+        for batch in _batches(left, self._operations):
+            made = self._hub.commit(head, batch, f"Part of {title}", "", f"refs/pr/{number}")
             if made is None:
                 return  # somebody else makes them, too
             head = made
@@ -285,10 +280,13 @@ class HubStore:
         known = named or digest != layer.digest
         return StoredFile(path=path, how="hashed" if advance else "fetched", digest=digest if known else None, size=size)
 
-    def _too_busy(self) -> CannotCheck:
-        return CannotCheck(
-            f"{self.spec}: the branch kept changing (others commit to it); nothing was put there", "try again later"
-        )
+    def _tries(self) -> Iterator[None]:
+        """Others may be faster: look anew each time, after a random wait that grows, and give up in the end."""
+        for attempt in range(TRIES):
+            yield
+            time.sleep(random.uniform(0.0, 0.1 * 2.0 ** min(attempt, 5)))  # noqa: S311
+        message = f"{self.spec}: the branch kept changing (others commit to it); nothing was put there"
+        raise CannotCheck(message, "try again later")
 
 
 def _wanted(release: Release) -> dict[str, Descriptor]:
@@ -336,20 +334,18 @@ def _alike(layer: Descriptor, entry: RemoteFile, earlier: Descriptor | None) -> 
     return entry.sha256 is None and entry.size == layer.size and earlier is not None and earlier.digest == layer.digest
 
 
-def _batches(additions: Iterable[Any], over: Iterable[str], operations: int) -> Iterator[tuple[list[Any], list[str]]]:
-    """What goes into each commit, so that none is too large: files to add and paths to delete."""
-    added, gone, size = list[Any](), list[str](), 0
-    for operation in (*over, *additions):
-        more = 0 if isinstance(operation, str) else in_git(operation)
-        if len(added) + len(gone) == operations or (added and size + more > IN_GIT):
-            yield added, gone
-            added, gone, size = [], [], 0
+def _batches(operations: Iterable[Any], most: int) -> Iterator[list[Any]]:
+    """What goes into each commit, so that none is too large."""
+    batch, size = list[Any](), 0
+    for operation in operations:
+        more = in_git(operation)
+        if len(batch) == most or (batch and size + more > IN_GIT):
+            yield batch
+            batch, size = [], 0
+        batch.append(operation)
         size += more
-        if isinstance(operation, str):
-            gone.append(operation)
-        else:
-            added.append(operation)
-    yield added, gone
+    if batch:
+        yield batch
 
 
 def _taken(path: str) -> bool:
@@ -366,8 +362,3 @@ def _check_names(release: Release) -> None:
     if count > LARGEST_FOLDER:
         message = f"the Hub takes {LARGEST_FOLDER} files a folder, and {folder or 'the first one'} has {count}"
         raise BadConfiguration(message, "publish it to an OCI registry, or make several releases of it")
-
-
-def _step_back(attempt: int) -> None:
-    """Wait for a random time, longer after each attempt."""
-    time.sleep(random.uniform(0.0, 0.1 * 2.0 ** min(attempt, 5)))  # noqa: S311

@@ -16,7 +16,7 @@ import pytest
 
 from aqea_registry.base.files import ignore
 from aqea_registry.base.findings import CannotCheck, NotAllowed, RegistryError
-from aqea_registry.remote.hub_writer import HubWriter
+from aqea_registry.remote.hub_writer import HubWriter, deletion
 from aqea_registry.sources.kinds import MirrorSource
 from aqea_registry.stores.github.store import GitHub
 from aqea_registry.stores.hub_store import HubStore
@@ -191,7 +191,10 @@ def questions(name: str, store: Store) -> dict[str, Callable[[], object]]:
         client = HubWriter("org/data")
         asked |= {"info": lambda: client.info(None), "check_read": client.check_read, "create": client.create}
         asked |= {"may write": lambda: client.check_write(True), "may make": lambda: client.check_write(False)}
-        asked |= {"commit": lambda: client.commit("a" * 40, (), ("x",), "t", ""), "tag": lambda: client.tag("v1", "a" * 40)}
+        asked |= {
+            "commit": lambda: client.commit("a" * 40, [deletion("x")], "t", ""),
+            "tag": lambda: client.tag("v1", "a" * 40),
+        }
     return asked
 
 
