@@ -8,7 +8,7 @@ five times, and never after another answer.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -99,8 +99,9 @@ class HubWriter(HubClient):
         """The pull request of this title that can still be merged, or a new one: its number, and the commit that it is at."""
 
         def call(api: Any) -> tuple[int, str]:
-            known = (found for found in _pull_requests(api, self._at) if found.title == title and found.status in OPEN)
-            found = next(known, None) or api.create_pull_request(**self._at, title=title, description=text)
+            known = entries(api.get_repo_discussions(**self._at, discussion_type="pull_request"))
+            mine = (found for found in known if found.title == title and found.status in OPEN)
+            found = next(mine, None) or api.create_pull_request(**self._at, title=title, description=text)
             refs = api.list_repo_refs(**self._at, include_pull_requests=True).pull_requests or ()
             head = next((ref.target_commit for ref in refs if ref.ref == f"refs/pr/{found.num}"), None)
             return int(found.num), commit_id(head)
@@ -112,7 +113,8 @@ class HubWriter(HubClient):
 
         def call(api: Any) -> None:
             at = {**self._at, "discussion_num": number}
-            status = next((found.status for found in _pull_requests(api, self._at) if found.num == number), "")
+            known = entries(api.get_repo_discussions(**self._at, discussion_type="pull_request"))
+            status = next((found.status for found in known if found.num == number), "")
             if status == DRAFT:
                 api.change_discussion_status(**at, new_status="open")
             try:
@@ -145,10 +147,6 @@ def addition(path: str, given: Path | bytes, sha256: str) -> Any:
     if made.upload_info.sha256.hex() != sha256:
         raise WrongBytes(made.upload_info.sha256.hex(), made.upload_info.size)
     return made
-
-
-def _pull_requests(api: Any, at: Mapping[str, Any]) -> Iterator[Any]:
-    return (found for found in entries(api.get_repo_discussions(**at)) if found.is_pull_request)
 
 
 def deletion(path: str) -> Any:

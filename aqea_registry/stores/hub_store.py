@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 from aqea_registry.base.files import BLOCK, Advance
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Refused
@@ -35,13 +35,6 @@ TRIES = 8  # how often a commit is planned again because somebody else was faste
 OPERATIONS, IN_GIT = 1000, 100 << 20  # of a commit: files, and bytes of those in git; the Hub's client goes no further itself
 AT_ONCE = 50  # files of an upload that is reported as a whole, of IN_GIT bytes at most or one
 LARGEST_FOLDER = 10_000  # files
-
-
-class BranchState(NamedTuple):
-    """The main branch, looked at once: what a guarded commit is planned on."""
-
-    commit: str | None
-    tree: Mapping[str, RemoteFile]
 
 
 class HubStore:
@@ -79,13 +72,13 @@ class HubStore:
         if existing := self._same(tag, release, refs):
             return Plan(existing=existing, new=(), complete=True)
         self._hub.check_write(exists=refs is not None)
-        looked = self._look(refs)
-        earlier = self._earlier(looked)
-        large = {f"sha256:{entry.sha256}" for entry in looked.tree.values()}
+        head, tree = self._look(refs)
+        earlier = self._earlier(head, tree)
+        large = {f"sha256:{entry.sha256}" for entry in tree.values()}
         new = {
             layer.digest: layer
             for path, layer in _wanted(release).items()
-            if layer.digest not in large and not (path in looked.tree and _alike(layer, looked.tree[path], earlier.get(path)))
+            if layer.digest not in large and not (path in tree and _alike(layer, tree[path], earlier.get(path)))
         }
         return Plan(existing=None, new=tuple(new.values()), complete=False)
 
@@ -137,23 +130,23 @@ class HubStore:
         check_document(name, content)
         digest = digest_of(content)
         for _ in self._tries():
-            looked = self._look(self._hub.refs(), path.rpartition("/")[0])
-            entry = looked.tree.get(path)
+            head, tree = self._look(self._hub.refs(), path.rpartition("/")[0])
+            entry = tree.get(path)
             if entry is not None:
                 if not _is(entry, digest, len(content), lambda: content):
                     raise port.other_document(f"{join_reference(self.spec, tagged.tag)}: {name}", content, None)
                 return
-            self._hub.commit(looked.commit, [_addition(path, content, digest)], f"Attach {name} to {tagged.tag}", "")
+            self._hub.commit(head, [_addition(path, content, digest)], f"Attach {name} to {tagged.tag}", "")
 
     def attachments(self, tagged: Tagged) -> Mapping[str, bytes]:
         """The documents that are kept beside a release, by name, as the main branch has them now."""
         folder = f"{ATTACHMENTS}{tagged.tag}"
-        looked = self._look(self._hub.refs(), folder)
+        head, tree = self._look(self._hub.refs(), folder)
         found = {}
-        for path, entry in sorted(looked.tree.items()):
+        for path, entry in sorted(tree.items()):
             if path.rpartition("/")[0] != folder:
                 continue  # not an attachment
-            content = self._hub.read(looked.commit or "", path, min(entry.size, LARGEST_MANIFEST))
+            content = self._hub.read(head or "", path, min(entry.size, LARGEST_MANIFEST))
             if not _is(entry, digest_of(content), len(content), partial(bytes, content)):
                 raise Refused.of("mismatch", f"{self.spec}: {path}", "the Hub gives other bytes than it names")
             found[path.removeprefix(f"{folder}/")] = content
@@ -172,17 +165,17 @@ class HubStore:
             next(tries)
             refs = self._hub.refs()
             self._same(tag, release, refs)
-            looked = self._look(refs)
-            missing = _missing(looked.tree, wanted, read)
-            if not missing and looked.commit:
-                return looked.commit
-            over = [path for path in self._earlier(looked) if path in looked.tree and path not in wanted and not _taken(path)]
+            head, tree = self._look(refs)
+            missing = _missing(tree, wanted, read)
+            if not missing and head:
+                return head
+            over = [path for path in self._earlier(head, tree) if path in tree and path not in wanted and not _taken(path)]
             operations = [*map(deletion, over), *self._upload(missing, wanted, counted, advance)]
             batches = [*_batches(operations, self._operations)]
             if len(batches) > 1:  # the next attempt finds it on the main branch
                 sent = {path: wanted[path] for path in missing}
                 self._merge(f"Release {tag}: {release.digest()}", notes, operations, sent, read)
-            elif (made := self._hub.commit(looked.commit, batches[0], f"Release {tag}", notes)) is not None:
+            elif (made := self._hub.commit(head, batches[0], f"Release {tag}", notes)) is not None:
                 self._check(made, wanted, read)
                 advance(sum(wanted[path].size for path in missing if path not in counted))
                 return made
@@ -193,9 +186,8 @@ class HubStore:
         groups = [*_batches(additions, AT_ONCE)]
         for group in groups if len(groups) > 1 else ():
             self._hub.upload(group)
-            new = {made.path_in_repo for made in group} - counted
-            counted |= new
-            advance(sum(wanted[path].size for path in new))
+            advance(sum(wanted[made.path_in_repo].size for made in group if made.path_in_repo not in counted))
+            counted.update(made.path_in_repo for made in group)
         return additions
 
     def _merge(self, title: str, notes: str, operations: list[Any], sent: Mapping[str, Descriptor], read: Content) -> None:
@@ -225,16 +217,17 @@ class HubStore:
             ]
             raise Refused(f"{findings[0].subject}: {message}", findings, "look at the repository's .gitignore")
 
-    def _look(self, refs: RepositoryRefs | None, folder: str | None = None) -> BranchState:
+    def _look(self, refs: RepositoryRefs | None, folder: str | None = None) -> tuple[str | None, Mapping[str, RemoteFile]]:
+        """The main branch, looked at once: its commit and the files, on which a guarded commit is planned."""
         head = refs.head if refs else None
         try:
-            return BranchState(head, self._hub.tree(head, folder) if head else {})
+            return head, self._hub.tree(head, folder) if head else {}
         except NotFound as error:
             raise CannotCheck(f"{self.spec}: the commit {head} of the main branch went away", "try again") from error
 
-    def _earlier(self, looked: BranchState) -> dict[str, Descriptor]:
+    def _earlier(self, head: str | None, tree: Mapping[str, RemoteFile]) -> dict[str, Descriptor]:
         """What the release that the branch holds consists of; nothing, if that is not a release."""
-        content = self._record(looked.commit) if looked.commit and RECORD in looked.tree else None
+        content = self._record(head) if head and RECORD in tree else None
         with suppress(Refused):
             return _wanted(port.parsed(self.spec, content or b""))
         return {}
