@@ -1,8 +1,7 @@
 """Writing to one repository on the Hugging Face Hub: who may, commits, tags, and pull requests of what one commit cannot hold.
 
-The Hub has one way to move the main branch once to what several commits made, and lose nothing that others commit meanwhile: a
-pull request, which is a branch of its own until it is merged. Uploads repeat single requests after a 429 or a 5xx, at most
-five times, and never after another answer.
+The Hub moves main to what several commits made, without losing what others commit meanwhile, by merging a pull request alone.
+The client's uploads repeat single requests after a 429 or a 5xx, at most five times, and never after another answer.
 """
 
 from __future__ import annotations
@@ -18,8 +17,7 @@ from aqea_registry.remote.hub_client import HubClient, commit_id, status_of
 from aqea_registry.remote.retry import SLOWEST, entries, heard
 
 BAD_REQUEST, CONFLICT, STALE = 400, 409, 412
-DRAFT = "draft"  # of a pull request that nobody has opened yet
-OPEN = {DRAFT, "open"}
+OPEN = {"draft", "open"}  # a pull request that can still be merged
 
 
 class HubWriter(HubClient):
@@ -93,8 +91,6 @@ class HubWriter(HubClient):
 
         self._ask(f"{self._name}: the tag {tag}", call, to_write=True)
 
-    # What one commit cannot hold
-
     def pull_request(self, title: str, text: str) -> tuple[int, str]:
         """The pull request of this title that can still be merged, or a new one: its number, and the commit that it is at."""
 
@@ -115,7 +111,7 @@ class HubWriter(HubClient):
             at = {**self._at, "discussion_num": number}
             known = entries(api.get_repo_discussions(**self._at, discussion_type="pull_request"))
             status = next((found.status for found in known if found.num == number), "")
-            if status == DRAFT:
+            if status == "draft":
                 api.change_discussion_status(**at, new_status="open")
             try:
                 if status in OPEN:  # or it was merged by a request whose answer was lost
