@@ -8,8 +8,7 @@ after a killed run either. Texts wait in a database on disk, so that memory does
 import random
 import shutil
 import sqlite3
-import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from itertools import islice
@@ -22,13 +21,13 @@ from aqea_registry.base.progress import Reporter, plural
 from aqea_registry.embedding.encoder import Settings
 from aqea_registry.embedding.segment import SUFFIX
 from aqea_registry.embedding.vector_cache import libraries
-from aqea_registry.generation.encoding import CHECKPOINT, SAMPLE, SEGMENT, Vectors, duration, model_in_use
+from aqea_registry.generation.encoding import SAMPLE, Vectors, duration, gathered, model_in_use
 from aqea_registry.generation.generate import as_seen
 from aqea_registry.generation.inputs import pinned_rows
 from aqea_registry.generation.mteb_model import AllTexts
 from aqea_registry.generation.vector_sets import opened_task, score
-from aqea_registry.generation.workers import Batch, Cluster, Done, Failed, Job, ThisMachine
-from aqea_registry.project.artefact import Artefact, CatalogueEntry, RunArtefact, VectorSetArtefact
+from aqea_registry.generation.workers import Cluster, Done, Job, ThisMachine
+from aqea_registry.project.artefact import CatalogueEntry, RunArtefact, VectorSetArtefact
 from aqea_registry.project.lock import require_pin
 from aqea_registry.project.project import CACHE, Project
 from aqea_registry.sources.fetch import pinned_folder
@@ -90,7 +89,7 @@ class _Work:
     def __init__(
         self,
         model: CatalogueEntry,
-        run: Sequence[Artefact],
+        run: Sequence[RunArtefact | VectorSetArtefact],
         engine: ThisMachine | Cluster,
         settings: Settings,
         report: Reporter,
@@ -112,12 +111,12 @@ class _Work:
             self._unchecked[worker] = Vectors(apart, self._settings, self._report, label=self._label, fresh=False)
         return self._unchecked[worker]
 
-    def ask(self, artefact: Artefact, dataset: CatalogueEntry) -> None:
+    def ask(self, artefact: RunArtefact | VectorSetArtefact, dataset: CatalogueEntry) -> None:
         """Take all texts of an artefact, as the model sees them."""
         if isinstance(artefact, RunArtefact):
             for texts in as_seen(artefact, pinned_rows(dataset, self._report)):
                 self._ask(texts)
-        elif isinstance(artefact, VectorSetArtefact):
+        else:
             with opened_task(dataset, self._report) as task:
                 score(task, artefact, self._ask, AllTexts)
 
@@ -140,22 +139,31 @@ class _Work:
         job = Job(self._model._replace(root=root), self._in_use, self._settings, sample, self._vectors.made, libraries())
         batches, size = enumerate(self._batches(sample, characters)), WAVE * self._engine.workers
         workers, checked = Counter[str](), dict[str, str]()
+
+        def seen(answers: Iterable[Done]) -> Iterator[Done]:
+            for done in answers:
+                if done.batch == 0:
+                    took = done.seconds * characters / sum(map(len, sample)) / self._engine.workers
+                    by = f"about {duration(took)} on {plural(self._engine.workers, 'worker')}"
+                    self._report.note(f"{self._label}: {plural(missing, 'sentence', form=',')}, {by}")
+                workers[done.worker] += 1
+                if chance.randrange(workers[done.worker]) == 0:
+                    self._samples[done.worker] = wave[done.batch][:CHECKED]
+                advance(len(done.keys))
+                yield done
+
         with self._report.task(self._label, missing, "sentences") as advance:
             while (wave := dict(islice(batches, size))) or self._unchecked:
-                for done in self._kept(self._engine.run(job, [*map(Batch, wave, wave.values())])):
-                    texts = wave[done.number]
-                    if done.number == 0:
-                        took = done.seconds * characters / sum(map(len, texts)) / self._engine.workers
-                        by = f"about {duration(took)} on {plural(self._engine.workers, 'worker')}"
-                        self._report.note(f"{self._label}: {plural(missing, 'sentence', form=',')}, {by}")
-                    workers[done.worker] += 1
-                    if chance.randrange(workers[done.worker]) == 0:
-                        self._samples[done.worker] = texts[:CHECKED]
-                    advance(len(texts))
+                for answers in gathered(seen(self._engine.run(job, wave)), lambda done: len(done.keys)):
+                    self._write(answers)
                 checked |= self._check(job)
-        spread = self._vectors.spread
         return EncodedModel(
-            name=self._model.name, texts=every, encoded=missing, workers=(*workers,), checked=checked, spread=spread
+            name=self._model.name,
+            texts=every,
+            encoded=missing,
+            workers=(*workers,),
+            checked=checked,
+            spread=self._vectors.spread,
         )
 
     def _batches(self, sample: list[str], characters: int) -> Iterator[list[str]]:
@@ -165,9 +173,8 @@ class _Work:
         weights = sum(file.size for file in self._in_use.pin.files.values())
         worth = min(max(WORK / weights, LEAST), MOST) * self._engine.batch
         worth, batch, size = min(worth, characters / (4 * self._engine.workers)), list[str](), 0
-        last = key_of(sample[-1]) if sample else b""
         some = "SELECT text FROM texts WHERE text NOT NULL AND key > ? ORDER BY length(text) DESC, key"
-        for (text,) in self._texts.execute(some, (last,)):
+        for (text,) in self._texts.execute(some, (key_of(sample[-1]) if sample else b"",)):
             batch.append(text)
             size += len(text)
             if size >= worth or len(batch) >= TEXTS * self._engine.batch:
@@ -176,56 +183,32 @@ class _Work:
         if batch:
             yield batch
 
-    def _sound(self, answers: Iterable[Done | Failed]) -> Iterator[Done]:
-        for answer in answers:
-            for remark in answer.remarks:
-                self._report.warn(f"{answer.worker}: {remark}")
-            if isinstance(answer, Failed):
-                raise answer.error
-            yield answer
-
-    def _kept(self, answers: Iterable[Done | Failed]) -> Iterator[Done]:
-        """Write what arrives, some thousand texts or some seconds together: into the cache, or where it is unchecked."""
-        waiting, count = defaultdict[str, list[Done]](list), 0
-        since = before = time.monotonic()
-        try:
-            for done in self._sound(answers):
-                waiting[done.worker].append(done)
-                count, now = count + len(done.keys), time.monotonic()
-                if count >= SEGMENT or 2 * now - since - before >= CHECKPOINT:  # the next may take as long as this one
-                    self._write(waiting)
-                    count, since = 0, now
-                before = now
-                yield done
-        finally:
-            self._write(waiting)
-
-    def _write(self, waiting: dict[str, list[Done]]) -> None:
-        while waiting:
-            worker, parts = waiting.popitem()
+    def _write(self, answers: Sequence[Done]) -> None:
+        """Keep what arrived: in the cache, or where it is unchecked."""
+        for worker in dict.fromkeys(done.worker for done in answers):
             vectors = self._of(worker) if self._engine.checked else self._vectors
+            parts = [done for done in answers if done.worker == worker]
             _note(vectors, max((part.made for part in parts), key=lambda made: reach(made.spread)))
-            starts = np.cumsum([0, *(len(part.keys) for part in parts)])
-            keys, known = np.concatenate([part.keys for part in parts]), min(part.known for part in parts)
+            starts, known = np.cumsum([0, *(len(part.keys) for part in parts)]), min(part.known for part in parts)
             try:
                 for size, cache in vectors.caches.items():
                     micro, near = zip(*(part.rows[size] for part in parts), strict=True)
-                    rows = [found[0] + start for found, start in zip(near, starts, strict=False)]
-                    places, distances = (np.concatenate([found[which] for found in near]) for which in (1, 2))
-                    cache.add_rows(keys, np.concatenate(micro), (np.concatenate(rows), places, distances), known)
+                    rows = np.concatenate([found[0] + start for found, start in zip(near, starts, strict=False)])
+                    components, distances = (np.concatenate([found[which] for found in near]) for which in (1, 2))
+                    keys = np.concatenate([part.keys for part in parts])
+                    cache.add_rows(keys, np.concatenate(micro), (rows, components, distances), known)
             except Malformed as error:
                 raise self._wrong(f"it gave what is not a canonical vector: {error}", worker) from error
 
     def _check(self, job: Job) -> dict[str, str]:
         """Have a sample of each worker computed again, and keep what agrees. The workers, with those that did it."""
-        checked = {}
-        batches = [Batch(0, texts, worker) for worker in self._unchecked if (texts := self._samples.get(worker))]
-        for batch, again in zip(batches, self._sound(self._engine.again(job, batches)), strict=True):
-            if not _agree(self._unchecked[batch.worker], again):
+        checked, samples = {}, {worker: texts for worker in self._unchecked if (texts := self._samples.get(worker))}
+        for worker, again in zip(samples, self._engine.again(job, samples), strict=True):
+            if not _agree(self._unchecked[worker], again):
                 message = f"its vectors are others than those of {again.worker}, which computed some again, beyond any rounding"
-                raise self._wrong(message, batch.worker, again.worker)
-            self._close(batch.worker, keep=True)
-            checked[batch.worker] = again.worker
+                raise self._wrong(message, worker, again.worker)
+            self._close(worker, keep=True)
+            checked[worker] = again.worker
         for worker in [*self._unchecked]:  # what is left has no text of the run
             self._close(worker, keep=False)
         return checked

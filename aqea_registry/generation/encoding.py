@@ -4,10 +4,10 @@ import hashlib
 import json
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -30,6 +30,8 @@ from aqea_registry.vectors.decided import DecidedValue, at_boundary, read_decide
 from aqea_registry.vectors.margin import EncodingRecord, Machine, Margin, Spread, margin, reach
 from aqea_registry.vectors.pair_set import BadVector, Micro, OnGrid, normalised, to_grid
 from aqea_registry.vectors.vector_set import Keys, Rows
+
+T = TypeVar("T")
 
 MADE = "made.json"
 SAMPLE = 32  # sentences whose vectors are computed in two ways
@@ -319,7 +321,13 @@ def duration(seconds: float) -> str:
 def _keep(
     model: ModelInUse, encoder: Encoder, sentences: Sequence[str], caches: dict[int, VectorCache], advance: Advance
 ) -> None:
-    for positions, vectors in _segments(encoder.encode(sentences), advance):
+    def shown() -> Iterator[Encoded]:
+        for batch in encoder.encode(sentences):
+            advance(len(batch.positions))
+            yield batch
+
+    for batches in gathered(shown(), lambda batch: len(batch.positions)):
+        positions, vectors = _join(batches)
         texts = [sentences[position] for position in positions]
         for dimension, rows in on_grid(model, texts, vectors).items():
             caches[dimension].add(texts, rows)
@@ -356,23 +364,24 @@ def load_encoder(model: ModelInUse, settings: Settings) -> Encoder:
         raise Refused.of("malformed", model.name, message, hint=hint) from error
 
 
-def _segments(batches: Iterable[Encoded], advance: Advance) -> Iterator[Encoded]:
-    """The encoder's batches, gathered into pieces worth a file; what an interrupt leaves is one, too."""
-    gathered, count, since = list[Encoded](), 0, time.monotonic()
+def gathered(items: Iterable[T], texts_in: Callable[[T], int]) -> Iterator[list[T]]:
+    """Items, together as many as are worth a file; what there is where they end early is one, too."""
+    found, count, since = list[T](), 0, time.monotonic()
+    before = since
     try:
-        for batch in batches:
-            gathered.append(batch)
-            count += len(batch.positions)
-            advance(len(batch.positions))
-            if count >= SEGMENT or time.monotonic() - since >= CHECKPOINT:
-                yield _join(gathered)
-                gathered, count, since = [], 0, time.monotonic()
-    except KeyboardInterrupt:
-        if gathered:
-            yield _join(gathered)
+        for item in items:
+            found.append(item)
+            count, now = count + texts_in(item), time.monotonic()
+            if count >= SEGMENT or 2 * now - since - before >= CHECKPOINT:  # the next may take as long as this one
+                yield found
+                found, count, since = [], 0, now
+            before = now
+    except (Exception, KeyboardInterrupt):
+        if found:
+            yield found
         raise
-    if gathered:
-        yield _join(gathered)
+    if found:
+        yield found
 
 
 def _join(parts: Sequence[Encoded]) -> Encoded:

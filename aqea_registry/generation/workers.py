@@ -4,6 +4,7 @@ A worker fetches the pinned model itself and checks it by digest, in a folder of
 its job, and all that it found goes back through the engine: no disk is shared. An error is an answer, too, and names it.
 """
 
+import itertools
 import logging
 import os
 import pickle
@@ -11,7 +12,7 @@ import re
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -50,22 +51,6 @@ class Job(NamedTuple):
     libraries: Sequence[str]
 
 
-class Batch(NamedTuple):
-    """Texts to encode, under a number; again, where another `worker` did it before."""
-
-    number: int
-    texts: Sequence[str]
-    worker: str = ""
-
-
-class Failed(NamedTuple):
-    """The answer of a worker that cannot encode a batch; the error names it."""
-
-    worker: str
-    remarks: Sequence[str]
-    error: RegistryError
-
-
 class Done(NamedTuple):
     """The answer to a batch: vectors by dimension in the order of `keys`, and all values of them `known` so near to a boundary.
 
@@ -73,24 +58,12 @@ class Done(NamedTuple):
     """
 
     worker: str
-    remarks: Sequence[str]
-    number: int
+    batch: int
     keys: Keys
     rows: dict[int, tuple[Micro, NearValues]]
     known: float
     made: EncodingRecord
     seconds: float
-
-
-class _Remarks(Silent):
-    """A reporter that collects what it is warned of."""
-
-    def __init__(self) -> None:
-        self.said = list[str]()
-
-    def warn(self, message: str) -> None:
-        """Collect it."""
-        self.said.append(message)
 
 
 class Worker:
@@ -100,30 +73,32 @@ class Worker:
         self._job, self._name = job, name or socket.gethostname()
         self._loaded: tuple[ModelInUse, Encoder, EncodingRecord] | None = None
 
-    def compute(self, batch: Batch) -> Done | Failed:
-        """Encode a batch."""
-        report = _Remarks()
-        try:
-            model, encoder, made = self._loaded = self._loaded or self._load(report)
-            started, known = time.monotonic(), max(KNOWN, 2 * reach(made.spread))
-            found = on_grid(model, batch.texts, in_order(encoder.encode(batch.texts)))
-            rows = {size: (rows.micro, rows.near(known)) for size, rows in found.items()}
-        except Exception as error:  # whatever a library raises, too: an engine would show a traceback, or try it for ever
-            kind = next((kind for kind in (Refused, NotAllowed) if isinstance(error, kind)), CannotCheck)
-            failed = kind(f"{self._name}: {error.message if isinstance(error, RegistryError) else _reason(error)}")
-            failed.hint, failed.findings = getattr(error, "hint", None), getattr(error, "findings", ())
-            return Failed(self._name, report.said, failed)
-        seconds = time.monotonic() - started
-        return Done(self._name, report.said, batch.number, keys_of(batch.texts), rows, known, made, seconds)
+    def compute(self, batch: int, texts: Sequence[str]) -> Done:
+        """Encode texts. Raises RegistryError, and whatever a library does."""
+        model, encoder, made = self._loaded = self._loaded or self._load()
+        started, known = time.monotonic(), max(KNOWN, 2 * reach(made.spread))
+        found = on_grid(model, texts, in_order(encoder.encode(texts)))
+        rows = {size: (rows.micro, rows.near(known)) for size, rows in found.items()}
+        return Done(self._name, batch, keys_of(texts), rows, known, made, time.monotonic() - started)
 
-    def _load(self, report: _Remarks) -> tuple[ModelInUse, Encoder, EncodingRecord]:
+    def answer(self, batch: int, texts: Sequence[str]) -> Done | RegistryError:
+        """The same, with an error that names this worker as an answer: an engine would show pages, or try it for ever."""
+        try:
+            return self.compute(batch, texts)
+        except Exception as error:
+            kind = next((kind for kind in (Refused, NotAllowed) if isinstance(error, kind)), CannotCheck)
+            answer = kind(f"{self._name}: {error.message if isinstance(error, RegistryError) else _reason(error)}")
+            answer.hint, answer.findings = getattr(error, "hint", None), getattr(error, "findings", ())
+            return answer
+
+    def _load(self) -> tuple[ModelInUse, Encoder, EncodingRecord]:
         """The model, and how far two arrangements differ here: measured once on a machine."""
         job = self._job
         if differ := {*libraries()} ^ {*job.libraries}:
             raise CannotCheck(f"its libraries are not those of this run: {', '.join(sorted(differ))}", "install the same ones")
         job.model.root.mkdir(parents=True, exist_ok=True)
         with locked(job.model.root):  # another worker of this machine may be fetching it
-            _, folder = pinned_files(job.model, report, False)
+            _, folder = pinned_files(job.model, Silent(), False)
         model, kept = job.in_use._replace(folder=folder), folder.with_name(f"{folder.name}-{MADE}")
         encoder = load_encoder(model, job.settings)
         made = record(model, encoder, job.settings, job.sample, kept_record(kept) or job.before)
@@ -141,9 +116,9 @@ class ThisMachine:
 
     workers, checked, batch = 1, False, 1
 
-    def run(self, job: Job, batches: Sequence[Batch]) -> Iterator[Done | Failed]:
+    def run(self, job: Job, batches: Mapping[Any, Sequence[str]]) -> Iterator[Done]:
         """Encode batch after batch."""
-        return map(Worker(job).compute, batches)
+        return itertools.starmap(Worker(job).compute, batches.items())
 
     again = run
 
@@ -162,7 +137,7 @@ class _RayWorker(Worker):
 
     def __call__(self, rows: dict[str, Any]) -> dict[str, list[bytes]]:
         """The answers to batches, as Ray Data has them: in rows of bytes."""
-        return {"answer": [pickle.dumps(self.compute(pickle.loads(batch))) for batch in rows["batch"]]}  # noqa: S301 - as Ray
+        return {"row": [pickle.dumps(self.answer(*pickle.loads(row))) for row in rows["row"]]}  # noqa: S301 - as Ray does
 
 
 class Cluster:
@@ -186,35 +161,41 @@ class Cluster:
             message = f"the cluster has room for {plural(fit, 'worker')} with {each}, not for {self.workers or 1}"
             raise BadConfiguration(message, "ask for fewer with --workers, or add nodes; to see them: ray status")
 
-    def run(self, job: Job, batches: Sequence[Batch]) -> Iterator[Done | Failed]:
-        """Encode batches, in any order. Each is a block of its own: with a worker that dies no more than one is lost."""
+    def run(self, job: Job, batches: Mapping[int, Sequence[str]]) -> Iterator[Done]:
+        """Encode numbered batches, in any order. Each is a block of its own, and no more is lost with a worker."""
         import ray.data
 
         if not batches:
             return
-        rows = [{"batch": pickle.dumps(batch)} for batch in batches]
+        rows = [{"row": pickle.dumps(batch)} for batch in batches.items()]
         pool = ray.data.ActorPoolStrategy(size=min(self.workers, len(rows)))
         data = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
             _RayWorker, batch_size=None, fn_constructor_args=(job,), compute=pool, **self._needs
         )
         for block in data.iter_batches(batch_size=None, prefetch_batches=1):
-            yield from map(pickle.loads, block["answer"])
+            yield from _sound(map(pickle.loads, block["row"]))
 
-    def again(self, job: Job, batches: Sequence[Batch]) -> Iterator[Done | Failed]:
-        """Encode each batch on the node after its worker's, or in a new process if there is only one node."""
+    def again(self, job: Job, samples: Mapping[str, Sequence[str]]) -> Iterator[Done]:
+        """Encode the texts of each worker on the next node, or in a new process if there is only one; in their order."""
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        actors, waiting, for_ever = dict[str, Any](), [], {"max_restarts": -1, "max_task_retries": -1}
-        for batch in batches:
-            before = batch.worker.split("-")[-2]
-            target = next((node for node in self._nodes if node[:NODE] > before), self._nodes[0])
-            if target not in actors:
-                there = NodeAffinitySchedulingStrategy(target, soft=True)
-                worker = ray.remote(_RayWorker).options(scheduling_strategy=there, **self._needs, **for_ever)
-                actors[target] = worker.remote(job)
-            waiting.append(actors[target].compute.remote(batch))
-        yield from map(ray.get, waiting)
+        actors, answers = dict[str, Any](), []
+        for worker, texts in samples.items():
+            node = next((node for node in self._nodes if node[:NODE] > worker.split("-")[-2]), self._nodes[0])
+            if node not in actors:
+                options = {"scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=True), **self._needs}
+                actor = ray.remote(_RayWorker).options(max_restarts=-1, max_task_retries=-1, **options)
+                actors[node] = actor.remote(job)
+            answers.append(actors[node].answer.remote(0, texts))
+        yield from _sound(map(ray.get, answers))
+
+
+def _sound(answers: Iterable[Done | RegistryError]) -> Iterator[Done]:
+    for answer in answers:
+        if isinstance(answer, RegistryError):
+            raise answer
+        yield answer
 
 
 def _room(has: Mapping[str, float], processors: int, gpus: float) -> int:

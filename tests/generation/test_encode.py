@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,11 @@ import pytest
 from aqea_registry.base.findings import CannotCheck, Refused
 from aqea_registry.base.progress import Silent
 from aqea_registry.embedding.encoder import Settings
+from aqea_registry.embedding.segment import SUFFIX
 from aqea_registry.generation.encode import UNCHECKED, EncodedModel, encode
 from aqea_registry.generation.mteb_model import AllTexts
 from aqea_registry.generation.mteb_scores import evaluate
-from aqea_registry.generation.workers import Batch, Done, Failed, Job, ThisMachine, Worker
+from aqea_registry.generation.workers import Done, Job, ThisMachine, Worker
 from aqea_registry.project.project import open_project
 from aqea_registry.vectors.pair_set import Micro
 from aqea_registry.vectors.vector_set import keys_of
@@ -56,22 +58,23 @@ class TwoNodes:
     ) -> None:
         self._change, self._name, self._stop = change, name, stop
 
-    def _answers(self, job: Job, name: str, batches: Sequence[Batch]) -> Iterator[Done | Failed]:
+    def _answers(self, job: Job, name: str, batches: Iterable[tuple[Any, Sequence[str]]]) -> Iterator[Done]:
         worker = Worker(job, name)
         for batch in batches:
-            done = worker.compute(batch)
-            yield self._change(done) if isinstance(done, Done) and name.startswith(self._name) else done
+            done = worker.compute(*batch)
+            yield self._change(done) if name.startswith(self._name) else done
 
-    def run(self, job: Job, batches: Sequence[Batch]) -> Iterator[Done | Failed]:
-        nodes = [self._answers(job, name, batches[at::2]) for at, name in enumerate(("here-aaaa-1", "here-bbbb-2"))]
-        for number, (node, _) in enumerate(zip(cycle(nodes), batches, strict=False)):
+    def run(self, job: Job, batches: Mapping[int, Sequence[str]]) -> Iterator[Done]:
+        names, waiting = ("here-aaaa-1", "here-bbbb-2"), [*batches.items()]
+        nodes = [self._answers(job, name, waiting[at::2]) for at, name in enumerate(names)]
+        for number, (node, _) in enumerate(zip(cycle(nodes), waiting, strict=False)):
             if number == self._stop:
                 raise KeyboardInterrupt
             yield next(node)
 
-    def again(self, job: Job, batches: Sequence[Batch]) -> Iterator[Done | Failed]:
-        for batch in batches:
-            yield from self._answers(job, "here-aaaa-3" if "bbbb" in batch.worker else "here-bbbb-4", [batch])
+    def again(self, job: Job, samples: Mapping[str, Sequence[str]]) -> Iterator[Done]:
+        for sample in samples.items():
+            yield from self._answers(job, "here-aaaa-3" if "bbbb" in sample[0] else "here-bbbb-4", [sample])
 
 
 def moved(micro: int, distance: float | None) -> Callable[[Done], Done]:
@@ -103,7 +106,7 @@ class Site:
         return done
 
     def kept(self) -> list[Path]:
-        return [path for path in self.vectors.rglob("*.parquet") if UNCHECKED not in path.parts]
+        return [path for path in self.vectors.rglob(f"*{SUFFIX}") if UNCHECKED not in path.parts]
 
     def apart(self) -> set[str]:
         return {path.name for path in self.vectors.glob(f"{UNCHECKED}/*")}
@@ -132,7 +135,7 @@ def test_what_each_worker_gives_is_checked_by_another_and_then_kept(site: Site) 
 def test_a_wrong_worker_stops_the_run_and_nothing_of_both_is_kept(site: Site, distance: float | None) -> None:
     with pytest.raises(Refused) as caught:
         site.encode(TwoNodes(moved(1, distance)))
-    assert "here-bbbb-2: its vectors are others than those of here-aaaa-3" in caught.value.message
+    assert "here-aaaa-1: its vectors are others than those of here-bbbb-4" in caught.value.message
     assert (site.kept(), site.apart()) == ([], set())
     assert site.encode(TwoNodes()).encoded == TEXTS
     site.agree()
@@ -168,15 +171,15 @@ def test_corrupt_weights_are_refused_by_their_digest(site: Site) -> None:
     shutil.rmtree(site.folder / ".aqea/pinned")
     with pytest.raises(Refused) as caught:
         site.encode(TwoNodes())
-    assert caught.value.message.startswith("here-aaaa-1: tiny: model.safetensors from directory:models/tiny: these are not")
+    assert caught.value.message.startswith("tiny: model.safetensors from directory:models/tiny: these are not the pinned")
     assert caught.value.findings[0].code == "mismatch"
 
 
 def test_other_libraries_are_named() -> None:
     job = Job(None, None, Settings(), [], None, ["torch 0.1"])  # type: ignore[arg-type]
-    answer = Worker(job, "here-aaaa-1").compute(Batch(0, ["a"]))
-    assert isinstance(answer, Failed) and isinstance(answer.error, CannotCheck)
-    assert answer.error.message.startswith("here-aaaa-1: its libraries are not those of this run:")
+    answer = pickle.loads(pickle.dumps(Worker(job, "here-aaaa-1").answer(0, ["a"])))
+    assert isinstance(answer, CannotCheck) and answer.hint == "install the same ones"
+    assert answer.message.startswith("here-aaaa-1: its libraries are not those of this run:")
 
 
 @pytest.mark.rare

@@ -12,10 +12,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from aqea_registry.embedding.encoder import Encoded
 from aqea_registry.generation import encoding as generation
 from tests import sampling
 from tests.helpers import edit_rows, finish, heed_interrupts, start
@@ -79,15 +77,15 @@ def test_float32_vectors_are_not_the_same(project: Path) -> None:
 
 
 def test_an_interrupt_leaves_what_was_encoded_and_so_does_each_half_minute(monkeypatch: pytest.MonkeyPatch) -> None:
-    def batches() -> Iterator[Encoded]:
-        yield from (Encoded([position], np.ones((1, 3))) for position in range(5))
+    def batches() -> Iterator[int]:
+        yield from range(5)
         raise KeyboardInterrupt
 
     for seconds, kept in ((30.0, [[0, 1, 2, 3, 4]]), (0.0, [[0], [1], [2], [3], [4]])):
         monkeypatch.setattr(generation, "CHECKPOINT", seconds)
         found: list[list[int]] = []
         with pytest.raises(KeyboardInterrupt):
-            found.extend(part.positions for part in generation._segments(batches(), lambda _: None))
+            found.extend(generation.gathered(batches(), lambda _: 1))
         assert found == kept
 
 
