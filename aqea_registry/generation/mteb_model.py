@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from aqea_registry.documents.metrics import TRAINED
-from aqea_registry.vectors.nearest import Ranked, Whole, cosine, nearest, squares
+from aqea_registry.vectors.nearest import Columns, Ranked, Whole, cosine, nearest, squares
 from aqea_registry.vectors.pair_set import MICRO, Micro
-from aqea_registry.vectors.vector_set import key_of
+from aqea_registry.vectors.vector_set import Keys, keys_of
 
 if TYPE_CHECKING:
     from mteb.abstasks.task_metadata import TaskMetadata
@@ -27,8 +27,8 @@ class CanonicalModel:
     """Implements MTEB's EncoderProtocol and SearchProtocol over vectors that somebody else computes or has kept.
 
     `vectors_of` gives the canonical vectors of texts as the model sees them (len x dimension int32 micro-units), and
-    `prompt_for` what stands before a text in a task and role (query, document or None). `keys` has the keys of all texts asked
-    for. `near_ties` counts neighbours in result lists whose cosines differ, but not in float32, in which trec_eval sorts them.
+    `prompt_for` what stands before a text in a task and role (query, document or None). `near_ties` counts neighbours in
+    result lists whose cosines differ, but not in float32, in which trec_eval sorts them.
     """
 
     def __init__(
@@ -43,8 +43,13 @@ class CanonicalModel:
         self.vectors_of, self.prompt_for = vectors_of, prompt_for
         self._name, self._revision, self._block = name, revision, block
         self._corpus: Any = None
-        self.keys: set[bytes] = set()
+        self._keys: list[Keys] = []
         self.near_ties = 0
+
+    @property
+    def keys(self) -> Keys:
+        """The keys of all texts that were asked for, each once and ascending."""
+        return np.unique(np.concatenate([np.empty(0, "S32"), *self._keys]))
 
     @property
     def mteb_model_meta(self) -> ModelMeta:
@@ -97,8 +102,8 @@ class CanonicalModel:
     ) -> dict[str, dict[str, float]]:
         """For each query its nearest documents with their cosines, the nearest first; of equal ones first the higher id.
 
-        That is how trec_eval and MTEB order equal scores. Documents are taken in this order, so that ties, at the cut too, do
-        not depend on blocks. With `top_ranked` only the documents that it names for a query are ranked.
+        That is how trec_eval and MTEB order equal scores. Documents are numbered in this order, so that ties, at the cut too,
+        do not depend on blocks. With `top_ranked` only the documents that it names for a query are ranked.
         """
         from mteb.types import PromptType
 
@@ -109,14 +114,14 @@ class CanonicalModel:
         ids = [given[at] for at in falling]
         documents = _prepared(self._corpus, task_metadata, PromptType.document).select(falling)
 
-        def rows(numbers: Sequence[int]) -> Whole:
-            if not numbers:
+        def rows(numbers: Sequence[int] | Columns) -> Whole:
+            if not len(numbers):
                 return vectors[:0]
             return self._whole(documents.select(numbers)["text"][:], task_metadata, PromptType.document)
 
         if top_ranked is None:
-            numbers = range(len(ids))
-            found = nearest(vectors, (rows(numbers[at : at + self._block]) for at in numbers[:: self._block]), top_k)
+            parts = self._parts(documents, self.prompt_for(task_metadata, PromptType.document))
+            found = nearest(vectors, ((part, rows(part)) for part in parts), top_k)
         else:
             place = {name: number for number, name in enumerate(ids)}
             chosen = [sorted({place[name] for name in top_ranked.get(query, ())}) for query in queries["id"]]
@@ -127,12 +132,20 @@ class CanonicalModel:
             self.near_ties += int(np.count_nonzero(np.diff(scores) * (np.diff(scores.astype(np.float32)) == 0)))
         return results
 
+    def _parts(self, documents: Any, prompt: str) -> list[Columns]:
+        """The numbers of documents in blocks; of several, in the order of keys: so vectors lie, and each is read once."""
+        blocks = [range(len(documents))[at : at + self._block] for at in range(0, len(documents), self._block)]
+        if len(blocks) < 2:
+            return [np.array(block) for block in blocks]
+        keys = [keys_of(prompt + text for text in documents.select(block)["text"][:]) for block in blocks]
+        return np.array_split(np.argsort(np.concatenate(keys)), len(blocks))
+
     def _whole(self, texts: Iterable[str], task_metadata: TaskMetadata, prompt_type: PromptType | None) -> Whole:
         """The vectors of texts (n x dimension) in micro-units, as float64."""
         prompt, waiting = self.prompt_for(task_metadata, prompt_type), iter(texts)
         blocks = []
         while block := [prompt + text for text in islice(waiting, self._block)]:
-            self.keys.update(map(key_of, block))
+            self._keys.append(keys_of(block))
             blocks.append(self.vectors_of(block).astype(np.float64))
         return np.concatenate(blocks)
 
@@ -161,7 +174,7 @@ class AllTexts(CanonicalModel):
         for at in range(0, len(numbers), self._block):
             some = documents.select(numbers[at : at + self._block])
             self._whole(some["text"][:], task_metadata, PromptType.document)
-            self.keys.clear()  # which may be millions
+            self._keys.clear()  # which may be millions
         return {str(query): {str(self._corpus["id"][0]): 1.0} for query in queries["id"]}
 
 
@@ -173,8 +186,7 @@ def _nearest_of(
         some = chosen[start : start + RERANKED]
         blocks = np.split(rows([*chain(*some)]), np.cumsum(list(map(len, some)))[:-1])
         for row, (numbers, block) in enumerate(zip(some, blocks, strict=True), start):
-            ((best, scores),) = nearest(vectors[row : row + 1], [block], k)
-            yield np.array(numbers, np.intp)[best], scores
+            yield from nearest(vectors[row : row + 1], [(np.array(numbers, np.intp), block)], k)
 
 
 def _prepared(dataset: Any, task_metadata: TaskMetadata, prompt_type: PromptType) -> Any:

@@ -24,7 +24,7 @@ from aqea_registry.project.artefact import VIEWS, CatalogueEntry, VectorSetArtef
 from aqea_registry.sources.open_task import open_task
 from aqea_registry.vectors.margin import Machine, Margin
 from aqea_registry.vectors.pair_set import Malformed, Micro
-from aqea_registry.vectors.vector_set import keys_of, open_vector_set, write_vector_set
+from aqea_registry.vectors.vector_set import Keys, keys_of, open_vector_set, write_vector_set
 
 
 class Evaluated(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +52,7 @@ class Evaluated(msgspec.Struct, frozen=True, kw_only=True):
 class TaskRun(NamedTuple):
     """A task that was run over vectors: the keys of its texts, ascending, and what it gave; and by which model."""
 
-    keys: list[bytes]
+    keys: Keys
     near_ties: int
     task: Any
     scores: Scores
@@ -82,7 +82,7 @@ def make_vector_set(
             return np.concatenate([*vectors.blocks(keys_of(texts))])
 
         scored = score(task, artefact, encoded)
-    dimension, keys = artefact.model_entry.dimension, np.array(scored.keys, "S32")
+    dimension, keys = artefact.model_entry.dimension, scored.keys
     if not (root / VIEWS).exists():  # the stage `manifest` depends on the folder, in a clone of a run without pair sets, too
         write_bytes(root / VIEWS / ".gitignore", b"")
     with atomic_write(root / artefact.vectors) as file:
@@ -140,27 +140,18 @@ def score(
 
     model = kind(vectors_of, prompt_for, entry.repo, pin.commit or pin.digest())
     scores = evaluate(task, model)
-    return TaskRun(sorted(model.keys), model.near_ties, task, scores, model)
+    return TaskRun(model.keys, model.near_ties, task, scores, model)
 
 
-def result_of(
-    dataset: CatalogueEntry, artefact: VectorSetArtefact, path: Path, report: Reporter, wanted: dict[bytes, str] | None = None
-) -> bytes:
+def result_of(dataset: CatalogueEntry, artefact: VectorSetArtefact, path: Path, report: Reporter) -> bytes:
     """The result file of a vector set, made again from it and the pinned data: the model is not loaded.
 
-    Of the keys that are `wanted` it puts the texts there. Raises Refused if the vector set is not of these texts, CannotCheck
-    without MTEB or the data.
+    Raises Refused if the vector set is not of these texts, CannotCheck without MTEB or the data.
     """
     try:
-        vectors, wanted = open_vector_set(path), wanted or {}
-
-        def found(texts: Sequence[str]) -> Micro:
-            keys = keys_of(texts)
-            wanted.update((key, text) for key, text in zip(keys.tolist(), texts, strict=True) if key in wanted)
-            return vectors.lookup(keys)
-
+        vectors = open_vector_set(path)
         with opened_task(dataset, report) as task:
-            scored = score(task, artefact, found)
+            scored = score(task, artefact, lambda texts: vectors.lookup(keys_of(texts)))
         if len(scored.keys) != vectors.texts:
             message = "it has texts that the task does not ask for"
             raise Refused.of("mismatch", artefact.vectors, message, str(len(scored.keys)), str(vectors.texts))

@@ -210,7 +210,7 @@ FOLDERS = ("data/", "parquet/", LISTS)
 
 
 def render_croissant(card: Card) -> bytes:
-    """croissant.json: every data file with its sha256, and a record set for each pair set."""
+    """croissant.json: every data file with its sha256, and a record set for each pair set and vector set."""
     stated = msgspec.to_builtins(card.publish.rai)
     value = {
         "@context": context(),
@@ -230,7 +230,7 @@ def render_croissant(card: Card) -> bytes:
         "distribution": [
             _file(path, sha256, size) for path, (sha256, size) in sorted(card.files.items()) if path.startswith(FOLDERS)
         ],
-        "recordSet": [_records(result) for result in card.results],
+        "recordSet": [*map(_records, card.results), *(_records(task) for task in card.tasks if not task.left_out)],
     }
     return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
 
@@ -272,27 +272,32 @@ def _file(path: str, sha256: str, size: int) -> dict[str, Any]:
     }
 
 
-def _records(result: Result) -> dict[str, Any]:
-    vector = f"of the pair, {result.examined.header.dimension} integers in units of 1e-6"
-    columns = (
-        ("embedding1", "sc:Integer", f"Embedding of the first sentence {vector}"),
-        ("embedding2", "sc:Integer", f"Embedding of the second sentence {vector}"),
-        ("score", "sc:Float", "Human similarity score, as in the dataset"),
-    )
+def _records(made: Result | TaskResult) -> dict[str, Any]:
+    """The rows of a Parquet file with vectors: pairs, or the texts of a task."""
+    if isinstance(made, Result):
+        dimension, rows, path = made.examined.header.dimension, f"{made.examined.header.n_pairs} pairs", made.parquet
+        vector = f"of the pair, {dimension} integers in units of 1e-6"
+        columns = [("embedding1", "sc:Integer", f"Embedding of the first sentence {vector}")]
+        columns.append(("embedding2", "sc:Integer", f"Embedding of the second sentence {vector}"))
+        columns.append(("score", "sc:Float", "Human similarity score, as in the dataset"))
+    else:
+        dimension, rows, path = made.checked.dimension, f"{made.checked.texts} texts", made.path
+        columns = [("key", "sc:Text", "sha256 of the text as the model sees it, 32 bytes")]
+        columns.append(("vector", "sc:Integer", f"Vector of the text, {dimension} integers in units of 1e-6"))
     return {
         "@type": "cr:RecordSet",
-        "@id": result.name,
-        "name": result.name,
-        "description": f"{result.examined.header.n_pairs} pairs of {result.dataset} under {result.model}",
+        "@id": made.name,
+        "name": made.name,
+        "description": f"{rows} of {made.dataset} under {made.model}",
         "field": [
             {
                 "@type": "cr:Field",
-                "@id": f"{result.name}/{name}",
+                "@id": f"{made.name}/{name}",
                 "name": name,
                 "description": description,
                 "dataType": kind,
-                **({"isArray": True, "arrayShape": str(result.examined.header.dimension)} if name != "score" else {}),
-                "source": {"fileObject": {"@id": result.parquet}, "extract": {"column": name}},
+                **({"isArray": True, "arrayShape": str(dimension)} if kind == "sc:Integer" else {}),
+                "source": {"fileObject": {"@id": path}, "extract": {"column": name}},
             }
             for name, kind, description in columns
         ],

@@ -23,7 +23,8 @@ from aqea_registry.base.progress import Reporter
 from aqea_registry.embedding.encoder import Settings
 from aqea_registry.generation.encoding import pinned_model, vectors_of
 from aqea_registry.generation.inputs import pinned_rows
-from aqea_registry.generation.vector_sets import result_of
+from aqea_registry.generation.mteb_model import AllTexts
+from aqea_registry.generation.vector_sets import opened_task, score
 from aqea_registry.project.artefact import Artefact, CatalogueEntry, RunArtefact, VectorSetArtefact
 from aqea_registry.project.params import WRITTEN, Versions
 from aqea_registry.releases.pull import check_room
@@ -148,10 +149,7 @@ def _wanted(
     entry: CatalogueEntry, artefact: RunArtefact | VectorSetArtefact, rows: Sequence[int], size: int, report: Reporter
 ) -> _Drawn:
     if isinstance(artefact, VectorSetArtefact):
-        path = entry.root / artefact.vectors
-        by_key = dict.fromkeys(open_vector_set(path).keys[[*rows]].tolist(), "")
-        result_of(entry, artefact, path, report, by_key)
-        return _Drawn(artefact, rows, [*by_key.values()], [])
+        return _Drawn(artefact, rows, _texts(entry, artefact, rows, report), [])
     dataset = pinned_rows(entry, report)
     if (count := len(dataset.scores)) != size:
         message = "the pinned dataset has another number of rows"
@@ -159,6 +157,25 @@ def _wanted(
     prefix = artefact.model_entry.prefix_for(artefact.dataset_entry.task)
     texts = [prefix + side[row] for side in (dataset.sentences1, dataset.sentences2) for row in rows]
     return _Drawn(artefact, rows, texts, [dataset.scores[row] for row in rows])
+
+
+def _texts(entry: CatalogueEntry, artefact: VectorSetArtefact, rows: Sequence[int], report: Reporter) -> list[str]:
+    """The texts of these rows of a vector set, which its task has."""
+    vectors = open_vector_set(entry.root / artefact.vectors)
+    texts = dict.fromkeys(vectors.keys[[*rows]].tolist(), "")
+
+    def seen(some: Sequence[str]) -> Micro:
+        keys = keys_of(some)
+        texts.update((key, text) for key, text in zip(keys.tolist(), some, strict=True) if key in texts)
+        return vectors.lookup(keys)
+
+    try:
+        with opened_task(entry, report) as task:
+            score(task, artefact, seen, AllTexts)
+    except KeyError as error:
+        message = f"the vector of a text of the task is missing; its key is {error.args[0]}"
+        raise Refused.of("mismatch", artefact.vectors, message) from error
+    return [*texts.values()]
 
 
 def _other_vectors(path: Path, wanted: _Drawn, made: Micro) -> Iterator[Finding]:
@@ -184,9 +201,9 @@ def _differences(path: Path, wanted: _Drawn, made: Micro) -> Iterator[Finding]:
                     for at in np.flatnonzero(again != released).tolist():
                         where, values = f"{key}[{row}][{at}]", (again[at] / MICRO, released[at] / MICRO)
                         differing[row].append((where, f"{values[0]:.6f}", f"{values[1]:.6f}"))
-    for row, score in zip(wanted.rows, wanted.scores, strict=True):
-        if pairs.scores[row] != score:
-            differing[row].append((f"scores[{row}]", repr(score), repr(pairs.scores[row])))
+    for row, again in zip(wanted.rows, wanted.scores, strict=True):
+        if pairs.scores[row] != again:
+            differing[row].append((f"scores[{row}]", repr(again), repr(pairs.scores[row])))
     for row, numbers in sorted(differing.items()):
         where, expected, actual = numbers[0]
         message = f"made again from the pinned model and data, row {row} has {len(numbers)} other numbers"

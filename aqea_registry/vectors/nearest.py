@@ -2,7 +2,7 @@
 
 Vectors are canonical ones: whole micro-units, here as float64. As long as no squared norm reaches 2**53 every sum of products
 is a whole number below 2**53 (Cauchy-Schwarz), so a float64 matrix product is exact in any order of summation: whatever the
-blocks, threads and processor. Of equal cosines the document that came first is the nearer one.
+blocks, threads and processor. Of equal cosines the document of the lower number is the nearer one.
 """
 
 from collections.abc import Iterable, Iterator
@@ -60,22 +60,32 @@ def best(dots: Whole, norms: Whole, k: int) -> Columns:
     return np.asarray(np.flatnonzero(kept).reshape(len(dots), k) % dots.shape[1])
 
 
-def nearest(queries: Whole, blocks: Iterable[Whole], k: int) -> Iterator[Ranked]:
-    """For each query the k nearest of documents that come in blocks; memory for k documents a query and for one block."""
-    own, norms = squares(queries), np.empty(0)
-    kept = [(np.empty((len(rows), 0)), np.empty((len(rows), 0), np.int32)) for rows in _parts(queries)]
-    for block in blocks:
-        before, norms = len(norms), np.concatenate([norms, squares(block)])
+def nearest(queries: Whole, blocks: Iterable[tuple[Columns, Whole]], k: int) -> Iterator[Ranked]:
+    """For each query the k nearest of documents, which come in blocks of their numbers and vectors, in any order.
+
+    Memory for k documents a query and for one block.
+    """
+    empty = (np.empty((len(queries), 0)), np.empty((len(queries), 0)), np.empty((len(queries), 0), np.int64))
+    kept = [*zip(*map(_parts, empty), strict=True)]  # of each part of the queries dot products, squared norms, numbers
+    for numbers, block in blocks:
+        rising = np.argsort(numbers)
+        numbers, block = np.asarray(numbers)[rising], block[rising]
+        norms = squares(block)
         for part, rows in enumerate(_parts(queries)):
             dots = rows @ block.T
-            columns = best(dots, norms[before:], k)
-            dots = np.concatenate([kept[part][0], np.take_along_axis(dots, columns, axis=1)], axis=1)
-            at = np.concatenate([kept[part][1], columns.astype(np.int32) + np.int32(before)], axis=1)
-            columns = best(dots, norms[at], k)
-            kept[part] = np.take_along_axis(dots, columns, axis=1), np.take_along_axis(at, columns, axis=1)
-    for (dots, at), norm in zip(chain.from_iterable(zip(*part, strict=True) for part in kept), own, strict=True):
-        found = order(dots, norms[at])
-        yield at[found], np.minimum.accumulate(cosine(dots[found], norms[at[found]], norm))  # no rounding makes them rise
+            columns = best(dots, norms, k)
+            new = (np.take_along_axis(dots, columns, axis=1), norms[columns], numbers[columns])
+            joined = [np.concatenate(pair, axis=1) for pair in zip(kept[part], new, strict=True)]
+            both = _taken(joined, np.argsort(joined[2], axis=1))  # of equal ones the least number is to stand first
+            kept[part] = _taken(both, best(both[0], both[1], k))
+    every = chain.from_iterable(zip(*part, strict=True) for part in kept)
+    for (dots, norms, numbers), own in zip(every, squares(queries), strict=True):
+        found = order(dots, norms)
+        yield numbers[found], np.minimum.accumulate(cosine(dots[found], norms[found], own))  # no rounding makes them rise
+
+
+def _taken(values: Iterable[npt.NDArray[Any]], columns: Columns) -> tuple[Any, ...]:
+    return tuple(np.take_along_axis(each, columns, axis=1) for each in values)
 
 
 def _parts(rows: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:

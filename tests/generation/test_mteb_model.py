@@ -19,6 +19,7 @@ from aqea_registry.generation.mteb_scores import evaluate, result_text
 from aqea_registry.project.lock import Pin, PinnedFile
 from aqea_registry.vectors.pair_set import Micro, to_grid
 from aqea_registry.vectors.scores import metrics, products
+from aqea_registry.vectors.vector_set import keys_of
 from tests.tools import ROOT, run
 
 SETS = {"garden-retrieval": "MockRetrievalTask", "household-reranking": "MockRerankingTask"}  # with true ties, in data/
@@ -147,6 +148,21 @@ def test_a_tie_at_the_cut_goes_by_document_id_whatever_the_chunks(chunk: int) ->
     assert list(chosen) == ["d3", "d10"]
     assert used.near_ties == 0
     assert len(used.keys) == 4
+
+
+def test_documents_are_asked_for_in_the_order_of_their_keys() -> None:
+    asked: list[str] = []
+
+    def watched(texts: Sequence[str]) -> Micro:
+        asked.extend(texts)
+        return vectors_of(texts)
+
+    used = CanonicalModel(watched, lambda *_: "", "own/model", "1" * 40, block=7)
+    used.index(table(id=[f"d{at}" for at in range(30)], text=[f"text {at}" for at in range(30)]))
+    used.search(table(id=["q"], text=["a query"]), task_metadata=tasks()["MockRetrievalTask"].metadata, top_k=5)
+    keys = keys_of(asked[1:])
+    assert (len(keys), len(used.keys)) == (30, 31)
+    assert (keys[:-1] < keys[1:]).all()
 
 
 def test_candidates_are_asked_for_with_those_of_some_queries_and_need_not_exist() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from aqea_registry.generation.encoding import record_decided
@@ -44,6 +46,16 @@ def test_card_and_page_show_the_task_and_its_main_score(released: Path) -> None:
     assert {"data/plants_tiny_384d_vectors.parquet", f"metrics/{KEY}.json"} <= {
         path.relative_to(released / "hf_package").as_posix() for path in (released / "hf_package").rglob("*") if path.is_file()
     }
+
+
+@pytest.mark.filterwarnings("ignore:The inplace keyword")  # mlcroissant's own use of pandas
+def test_programs_find_the_rows_of_a_vector_set_in_croissant_json(released: Path) -> None:
+    mlcroissant = pytest.importorskip("mlcroissant", reason="mlcroissant is not installed")
+    vectors = open_vector_set(released / VECTORS)
+    with contextlib.chdir(released / "hf_package"):
+        read = [*mlcroissant.Dataset(jsonld="croissant.json").records(KEY)]
+    assert [row[f"{KEY}/key"] for row in read] == [key.tobytes() for key in vectors.keys.view("V32")]
+    assert np.array_equal([row[f"{KEY}/vector"] for row in read], vectors.lookup(vectors.keys))
 
 
 def test_a_full_check_computes_the_result_again_without_the_model(released: Path, tmp_path: Path) -> None:
