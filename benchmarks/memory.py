@@ -91,7 +91,7 @@ def generated(root: Path, distinct: int) -> float:
     pin(open_project(root), ["many"], Silent())
     project, settings, encoder = open_project(root), Settings(), _encoder()
     model = encoding.pinned_model(project.catalogue["minilm"], project.artefacts.values(), Silent())
-    cache = VectorCache(encoding._cache_folder(model, DIMENSION, settings), DIMENSION)
+    cache = VectorCache(encoding.cache_folder(model, DIMENSION, settings), DIMENSION)
     chance = np.random.default_rng(0)
     texts = sentences(distinct)
     for start in range(0, distinct, encoding.SEGMENT):

@@ -61,7 +61,7 @@ class Vectors:
 
     def __init__(self, model: ModelInUse, settings: Settings, report: Reporter, *, label: str, fresh: bool) -> None:
         """Open what is kept; `fresh` forgets it."""
-        self.folders = {dimension: _cache_folder(model, dimension, settings) for dimension in model.dimensions}
+        self.folders = {dimension: cache_folder(model, dimension, settings) for dimension in model.dimensions}
         for segment in (segment for folder in self.folders.values() for segment in folder.glob(f"*{SUFFIX}")) if fresh else ():
             segment.unlink(missing_ok=True)
         self._model, self._settings, self._report, self._label = model, settings, report, label
@@ -278,7 +278,7 @@ def _method(model: ModelInUse, dimension: int) -> str:
     return hashlib.sha256(json.dumps(method).encode()).hexdigest()
 
 
-def _cache_folder(model: ModelInUse, dimension: int, settings: Settings) -> Path:
+def cache_folder(model: ModelInUse, dimension: int, settings: Settings) -> Path:
     """For exactly these weights, this method and these libraries; in float32 the batches matter as well."""
     how = [_method(model, dimension), libraries(), "" if model.precision == "canonical" else repr(settings)]
     name = f"{model.pin.id.rpartition('/')[2]}-{dimension}d-{hashlib.sha256(json.dumps(how).encode()).hexdigest()[:16]}"
