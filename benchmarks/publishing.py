@@ -21,7 +21,7 @@ from aqea_registry.base.progress import Silent
 from aqea_registry.releases.pull import pull
 from aqea_registry.stores.open_store import find, open_store
 from aqea_registry.stores.release import Release, build, compare_with_store
-from benchmarks.timing import Figure, Goal, Load, in_child, machine, temporary
+from benchmarks.timing import Load, in_child, machine, temporary
 from tests.servers.hub import HubServer
 from tests.servers.registry import DockerRegistry
 
@@ -123,18 +123,6 @@ def publish_and_pull(store: str, count: int, size: int) -> Iterator[tuple[str, T
             yield name, took, requests()
         assert release_of(folder / "pulled").digest() == release.digest()
         shutil.rmtree(folder / "pulled")
-
-
-def measure(*, quick: bool) -> list[Figure]:
-    """The peak and the time of each store."""
-    count, size = (50, 5_000_000) if quick else (5000, 20_000_000_000)
-    figures = []
-    for store in STORES:
-        took = {name: found for name, found, _ in publish_and_pull(store, count, size)}
-        peak = max(found.peak for found in took.values())
-        figures.append(Figure(f"peak of publishing and pulling, {store}", [peak], unit="GB", goal=Goal("ours", "at most", 0.5)))
-        figures += [Figure(f"{name} of {count} files, {store}", [found.wall]) for name, found in took.items()]
-    return figures
 
 
 STORES = ("oci:DIR", "oci://", "hf://", "hf://xet")

@@ -179,6 +179,25 @@ def test_a_window_of_requests_is_waited_for(hub: HubServer) -> None:
     assert time.monotonic() - began > 1
 
 
+def test_the_wait_is_that_of_the_hub_s_window(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr("aqea_registry.remote.retry.time.sleep", waited.append)
+    windows = {"RateLimit": '"api";r=0;t=299', "Retry-After": "1"}, {"RateLimit": '"api";r=7;t=299', "Retry-After": "1"}
+    for headers in windows:
+        hub.faults.add(Fault(method="POST", path="/commit/", status=429, headers=headers))
+    put()
+    check(hub, RELEASE, FILES)
+    assert [wait for wait in waited if wait >= 1] == [300.0, 1.0]
+
+
+@pytest.mark.rare
+def test_the_hub_s_client_may_wait_longer_than_a_server_may_be_silent(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aqea_registry.remote.retry.PATIENCE", 6.0)
+    hub.faults.add(Fault(method="POST", path="/preupload/", status=429, headers={"RateLimit": '"api";r=0;t=9'}))
+    put()
+    check(hub, RELEASE, FILES)
+
+
 def test_a_quota_of_commits_ends_it_and_it_goes_on_later(hub: HubServer) -> None:
     hub.limits.commits = 2
     with pytest.raises(CannotCheck, match=r"rate limit for repository commits \(2 per hour\)") as caught:

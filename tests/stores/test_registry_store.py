@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -20,6 +21,7 @@ import pytest
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, NotAllowed, Refused, RegistryError, TagConflict
 from aqea_registry.stores.attachments import ATTACHMENT_TYPE, fallback_tag
 from aqea_registry.stores.port import Tagged
+from aqea_registry.stores.registry.http import RegistryClient
 from aqea_registry.stores.registry.store import Registry
 from aqea_registry.stores.release import MANIFEST_TYPE, Release, build
 from tests import sampling
@@ -587,6 +589,13 @@ def tokens(tmp_path: Path) -> Iterator[tuple[DockerRegistry, list[str]]]:
         with DockerRegistry(tmp_path / "registry", auth=auth) as registry:
             yield registry, asked
         server.shutdown()
+
+
+def test_a_login_that_another_request_has_just_brought_is_used() -> None:
+    client, challenge = RegistryClient("127.0.0.1:1", "a"), SimpleNamespace(headers={"Www-Authenticate": "Basic"})
+    client._login, client._authorization = "x", "Basic x"
+    assert client._log_in(challenge, "")  # type: ignore[arg-type]
+    assert not client._log_in(challenge, "Basic x")  # type: ignore[arg-type]
 
 
 def test_tokens_for_what_is_done(tokens: tuple[DockerRegistry, list[str]], docker_config: Path) -> None:
