@@ -9,8 +9,8 @@
 VENV := .venv
 BIN := $(abspath $(VENV))/bin
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
-# Two at a time: most of the tests wait for programs that they start.
-PYTEST ?= -n 2 --dist worksteal
+# Three at a time, on two cores too: many tests wait, for servers, pauses and time limits.
+PYTEST ?= -n 3 --dist worksteal
 export PATH := $(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1

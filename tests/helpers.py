@@ -23,7 +23,7 @@ import yaml
 from aqea_registry.base.findings import RegistryError
 from aqea_registry.vectors.containers import json_text
 from tests import sampling
-from tests.tools import BIN, Result, aqea, edit_params, environment, in_process, program, run
+from tests.tools import BIN, BUSY, Result, aqea, edit_params, environment, in_process, program, run
 
 MANIFEST = "manifests/MANIFEST.sha256"
 SIZES = "manifests/MANIFEST.sizes"
@@ -204,7 +204,7 @@ def start(*words: str | Path, cwd: Path, limit: Callable[[], None] | None = None
 
 def finish(process: subprocess.Popen[str], timeout: float = 120) -> Result:
     """Wait for what `start` started. A traceback is a failure."""
-    out, err = process.communicate(timeout=timeout)
+    out, err = process.communicate(timeout=BUSY * timeout)
     assert "Traceback" not in err, err
     return Result(process.returncode, out, err)
 

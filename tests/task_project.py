@@ -13,7 +13,7 @@ import yaml
 
 from tests.mteb_data import lines, readme
 from tests.standins import Files, rows, sentence
-from tests.tools import ROOT, aqea, copy_project, made_once, repro, run
+from tests.tools import ROOT, aqea, copy_project, dvc, made_once, repro, run
 
 KEY, VECTORS, RESULT = "plants-tiny", "training/data/plants_tiny_384d_vectors.parquet", "metrics/plants-tiny.json"
 CONFIGS = {
@@ -73,8 +73,8 @@ def write_task_project(folder: Path, model: Files) -> None:
         (folder / path).write_bytes(content)
     for name in ("dvc.yaml", ".gitignore", ".dvcignore"):
         shutil.copy2(ROOT / name, folder / name)
-    for words in (("git", "init", "-q", "--template="), ("dvc", "init", "-q")):
-        assert run(*words, cwd=folder).status == 0
+    assert run("git", "init", "-q", "--template=", cwd=folder).status == 0
+    assert dvc("init", "-q", cwd=folder).status == 0
     assert aqea("pin", cwd=folder).status == 0
 
 

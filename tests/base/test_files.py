@@ -321,7 +321,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
                     print(error.errno)
     """
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script), tmp_path / "f"], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", textwrap.dedent(script), tmp_path / "f"], capture_output=True, text=True, check=True, timeout=600
     )
     assert done.stdout.split() == [str(errno.EFBIG)] * 4, done.stderr
     assert tree(tmp_path) == {"f": b"old"}

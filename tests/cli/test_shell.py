@@ -360,7 +360,7 @@ def test_a_reader_that_stops_is_no_error(project: Path) -> None:
         said = process.stderr.read()
     assert "Traceback" not in said
     assert "Exception ignored" not in said
-    assert process.wait(timeout=60) in (1, -13)
+    assert process.wait(timeout=600) in (1, -13)
 
 
 def test_warnings_are_on_stderr(made: Path, project: Path) -> None:

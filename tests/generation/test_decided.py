@@ -23,7 +23,7 @@ from aqea_registry.vectors.vector_set import keys_of, write_vector_set
 from tests.helpers import METRICS, PAIRS, PINS, ROWS, edit_json, edit_rows, found, seal
 from tests.standins import stand_ins
 from tests.task_project import KEY, RESULT, VECTORS, task_made, task_project
-from tests.tools import aqea, copy_project, edit_params, run
+from tests.tools import aqea, copy_project, dvc, edit_params
 
 __all__ = ["stand_ins", "task_made", "task_project"]
 pytestmark = pytest.mark.weights
@@ -147,7 +147,7 @@ def thin(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert (sealed / PAIRS).read_bytes() != own
     for words in (("export", PAIRS, "--format", "benchmark"), ("manifest",)):
         assert aqea(*words, cwd=sealed).status == 0
-    assert run("dvc", "commit", "-f", "-q", cwd=sealed).status == 0
+    assert dvc("commit", "-f", "-q", cwd=sealed).status == 0
     return sealed
 
 

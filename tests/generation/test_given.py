@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pytest
 import yaml
 
-from tests.tools import ROOT, Result, aqea, copy_project, edit_params, forking_program, repro, run
+from tests.tools import ROOT, Result, aqea, copy_project, dvc, edit_params, forking_program, repro, run
 
 pytest.importorskip("pyarrow")
 pytest.importorskip("dvc")
@@ -306,7 +306,7 @@ def test_a_clone_without_the_imported_file_keeps_what_was_made_of_it(made: Path,
     clone = copy_project(made, tmp_path / "clone", without=("given", ".aqea"))
     before = (clone / PAIRS).read_bytes()
     with forking_program(tmp_path) as found:
-        done = run("dvc", "repro", "--force", cwd=clone, env=found)
+        done = dvc("repro", "--force", cwd=clone, env=found)
     assert done.status == 0 and (clone / PAIRS).read_bytes() == before, done
     checked = aqea("verify", "--json", cwd=clone)
     assert checked.status == 0 and "no source of gpt is on this machine" in checked.out, checked

@@ -83,7 +83,7 @@ def kill_after(count: int, folder: Path, env: Mapping[str, str]) -> str:
     with said.open("wb") as out:
         process = subprocess.Popen(["dvc", "repro"], cwd=folder, env=everything, stdout=out, stderr=out, start_new_session=True)
     try:
-        end = time.monotonic() + 300
+        end = time.monotonic() + 3000
         while len(stages(said.read_text())) <= count:
             assert process.poll() is None and time.monotonic() < end, said.read_text()
             time.sleep(0.05)

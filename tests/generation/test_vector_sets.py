@@ -15,7 +15,7 @@ from aqea_registry.sources.open_task import _scratch
 from aqea_registry.vectors.vector_set import key_of, open_vector_set
 from tests.standins import sentence, stand_ins
 from tests.task_project import KEY, RESULT, VECTORS, retrieval, task_made, task_project
-from tests.tools import aqea, edit_params, run
+from tests.tools import aqea, dvc, edit_params
 
 __all__ = ["stand_ins", "task_made", "task_project"]
 GENERATE = ("generate", "plants", "tiny")
@@ -30,7 +30,7 @@ def test_repro_makes_a_vector_set_and_a_result_and_has_nothing_left_to_do(task_m
     queries = {key_of(f"query: {sentence(15 * at + 1)}") for at in range(4)}
     keys = {key.tobytes() for block, _ in vectors.blocks() for key in block.view("V32")}
     assert documents | queries <= keys and vectors.texts == 16, "a prefix for each role; a text once"
-    assert "up to date" in run("dvc", "status", cwd=task_made).out
+    assert "up to date" in dvc("status", cwd=task_made).out
     listed = (task_made / "manifests/MANIFEST.sha256").read_text()
     assert VECTORS in listed and RESULT in listed
 

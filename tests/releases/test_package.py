@@ -35,7 +35,7 @@ from tests.helpers import (
     unnoticed,
 )
 from tests.pair_sets import parse, read_parquet, render
-from tests.tools import BIN, ROOT, Result, aqea, copy_project, edit_params, repro, run
+from tests.tools import BIN, ROOT, Result, aqea, copy_project, dvc, edit_params, repro, run
 
 VIEW = "views/small-minilm.parquet"
 LIST = "MANIFEST.sha256"
@@ -280,7 +280,7 @@ def test_writing_again_writes_nothing_and_a_lost_file_comes_back(built: Package,
 def test_an_older_package_is_replaced_and_no_more(project: Path, folder: Path) -> None:
     edit_params(project, lambda params: params["publish"].update(title="Another title"))
     edit_params(project, lambda params: params["run"].update(exports={}))
-    assert run("dvc", "repro", cwd=project).status == 0
+    assert dvc("repro", cwd=project).status == 0
     remove(BENCHMARK)(project)
     newer = package_of(project)
     (folder / "README.md").write_bytes(b"mine")  # neither the old page nor the new one

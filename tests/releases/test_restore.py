@@ -23,7 +23,7 @@ from aqea_registry.stores.open_store import find
 from aqea_registry.stores.release import build
 from tests.golden.cases import RELEASE, make_project
 from tests.helpers import tree
-from tests.tools import aqea, repro, run
+from tests.tools import aqea, dvc, repro
 
 SOURCES = ("--source", "weather=data/weather", "--source", "travel=data/travel/test.jsonl")
 
@@ -50,7 +50,7 @@ def test_a_stranger_makes_a_release_again_from_itself(published: Path, tmp_path:
     for path in ("manifests/MANIFEST.sha256", "manifests/MANIFEST.sizes", "plots/travel-minilm.csv", "CITATION.cff"):
         assert (again / path).read_bytes() == (published / path).read_bytes(), path
     assert "no findings" in aqea("verify", cwd=again).out
-    assert "up to date" in run("dvc", "repro", cwd=again).out
+    assert "up to date" in dvc("repro", cwd=again).out
 
     short = aqea("confirm", "oci:releases:v2", "--from-nothing", tmp_path / "nothing", "--json", cwd=published)
     assert (short.status, len(short.json()["findings"])) == (3, 2) and "--source weather=PATH" in short.err

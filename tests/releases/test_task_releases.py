@@ -18,7 +18,7 @@ from aqea_registry.vectors.vector_set import open_vector_set, write_vector_set
 from tests.helpers import found, seal
 from tests.standins import stand_ins
 from tests.task_project import KEY, RESULT, VECTORS, task_made, task_project
-from tests.tools import aqea, copy_project, edit_params, made_once, run
+from tests.tools import aqea, copy_project, dvc, edit_params, made_once
 
 __all__ = ["stand_ins", "task_made", "task_project"]
 FULL = ("verify", "oci:releases:v1", "--full", "--json")
@@ -126,7 +126,7 @@ def test_a_release_whose_result_is_another_one_is_found(task_project: Path, tmp_
     path.write_text(path.read_text().replace('"ndcg_at_10": 0.', '"ndcg_at_10": 0.1', 1))
     edit_params(task_project, lambda params: None)
     assert aqea("manifest", "-q", cwd=task_project).status == 0
-    run("dvc", "commit", "-f", "-q", cwd=task_project)
+    dvc("commit", "-f", "-q", cwd=task_project)
     (task_project / f"manifests/made/{KEY}.intoto.json").unlink()
     (task_project / f"attestations/{KEY}.intoto.json").unlink()
     assert aqea("publish", "--tag", "v1", cwd=task_project).status == 0

@@ -48,7 +48,7 @@ class RequestLog:
     def requests(self) -> list[Request]:
         """Every request so far; it waits for those that are being answered."""
         with self._idle:
-            self._idle.wait_for(lambda: not self._busy, timeout=10)
+            self._idle.wait_for(lambda: not self._busy, timeout=100)
             return list(self._log)
 
     def forget(self) -> None:

@@ -139,6 +139,8 @@ class _Handler(BaseHTTPRequestHandler):
         body = read_body(self)
         fault = proxy.faults.take(self.command, self.path) or Fault()
         time.sleep(fault.delay)
+        if fault.meanwhile:
+            fault.meanwhile()
         answer = self._forward(body, fault) if fault.status is None or fault.after else Answer(0, {}, b"")
         if fault.status is not None:
             answer = Answer(fault.status, {"Content-Type": "application/json"}, fault.error())
@@ -161,7 +163,7 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {name: value for name, value in self.headers.items() if name.lower() not in skipped}
         if body or self.command in {"POST", "PUT", "PATCH"}:
             headers["Content-Length"] = str(len(body))
-        upstream = http.client.HTTPConnection(urlsplit(proxy.target).netloc, timeout=60)
+        upstream = http.client.HTTPConnection(urlsplit(proxy.target).netloc, timeout=600)
         try:
             upstream.request(self.command, self.path, bytes(changed) or None, headers)
             response = upstream.getresponse()

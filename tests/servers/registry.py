@@ -68,14 +68,14 @@ class DockerRegistry:
         """The digest that a tag names, and the manifest behind it, read without our code."""
         request = urllib.request.Request(f"{self.endpoint}/v2/{name}/manifests/{reference}")
         request.add_header("Accept", "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json")
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=100) as answer:
             return answer.headers["Docker-Content-Digest"], json.load(answer)
 
     def put_manifest(self, name: str, tag: str, content: bytes, kind: str) -> None:
         """Put a manifest of this media type under a tag, without our code."""
         address = f"{self.endpoint}/v2/{name}/manifests/{tag}"
         request = urllib.request.Request(address, content, {"Content-Type": kind}, method="PUT")
-        urllib.request.urlopen(request, timeout=10).close()
+        urllib.request.urlopen(request, timeout=100).close()
 
     def _start(self) -> bool:
         config = {
@@ -89,9 +89,9 @@ class DockerRegistry:
         with (self.folder / "log").open("wb") as log:
             words = ["docker-registry", "serve", str(self.folder / "config.yml")]
             self._process = subprocess.Popen(words, stdout=log, stderr=log)
-        for _ in range(200):
+        for _ in range(4000):  # a busy machine starts it late
             try:
-                urllib.request.urlopen(f"{self.endpoint}/v2/", timeout=5).close()
+                urllib.request.urlopen(f"{self.endpoint}/v2/", timeout=100).close()
                 return True
             except urllib.error.HTTPError:
                 return True  # it wants a login

@@ -42,11 +42,11 @@ class S3:
             # Without a type, urllib says that this is a form, and the server would parse it as one.
             headers = {"Content-Type": "application/octet-stream"}
             request = urllib.request.Request(f"{self.endpoint}/{bucket}/{key}", content, headers, method="PUT")
-            urllib.request.urlopen(request, timeout=30).close()
+            urllib.request.urlopen(request, timeout=300).close()
 
     def delete(self, key: str, bucket: str = BUCKET) -> None:
         request = urllib.request.Request(f"{self.endpoint}/{bucket}/{key}", method="DELETE")
-        urllib.request.urlopen(request, timeout=30).close()
+        urllib.request.urlopen(request, timeout=300).close()
 
 
 def _free_port() -> int:
@@ -67,9 +67,9 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
     words = [str(BIN / "moto_server"), "-H", "127.0.0.1", "-p", server.endpoint.rpartition(":")[2]]
     process = subprocess.Popen(words, env=environment(), stdout=log, stderr=log)
     try:
-        for _ in range(300):
+        for _ in range(3000):
             try:
-                urllib.request.urlopen(server.endpoint, timeout=5).close()
+                urllib.request.urlopen(server.endpoint, timeout=100).close()
                 break
             except urllib.error.HTTPError:
                 break

@@ -229,7 +229,7 @@ def test_two_runs_at_once_both_keep_what_they_found(desk: Desk) -> None:
         subprocess.Popen([str(BIN / "aqea-registry"), "pin", name], cwd=desk.folder, env=env, stdout=subprocess.DEVNULL)
         for name in names
     ]
-    assert [one.wait(60) for one in running] == [0] * len(names)
+    assert [one.wait(600) for one in running] == [0] * len(names)
     assert sorted(desk.lock()["models"]) == names
 
 
@@ -238,7 +238,7 @@ def test_two_runs_at_once_may_pin_the_same(desk: Desk) -> None:
     env = environment(desk.hub.environment(desk.cache))
     words = [str(BIN / "aqea-registry"), "pin", "m"]
     running = [subprocess.Popen(words, cwd=desk.folder, env=env, stdout=subprocess.DEVNULL) for _ in range(4)]
-    assert [one.wait(60) for one in running] == [0] * 4
+    assert [one.wait(600) for one in running] == [0] * 4
     assert sorted(desk.lock()["models"]["m"]["files"]) == sorted(PINNED)
 
 

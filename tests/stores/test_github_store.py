@@ -469,7 +469,7 @@ def test_a_push_killed_after_each_request(github: GitHubServer, tmp_path: Path, 
         child.start()
         assert child.pid is not None
         github.kill_after(child.pid, number + 1)
-        child.join(30)
+        child.join(300)
         assert child.exitcode == -9 or number == count - 1
         kept = {one.id for release in github.store.releases(name) for one in release.assets if one.state == "uploaded"}
         if number % 4 == 3:  # from another machine nothing is found again, and nothing is left behind either
