@@ -23,10 +23,10 @@ from tests.standins import DEEDS, PEOPLE, models
 from tests.tools import aqea, edit_params, environment
 
 RATE = 64  # batches a second
-# The program with smaller batches: two texts.
+# The program with batches of two texts, all of them one wave: what is seen is the engine at work, not its start.
 PROGRAM = (
-    "from aqea_registry.cli import main; from aqea_registry.generation import encode; encode.TEXTS = 2; "
-    "main(prog_name='aqea-registry')"
+    "from aqea_registry.cli import main; from aqea_registry.generation import encode; "
+    "encode.TEXTS, encode.WAVE = 2, 10**6; main(prog_name='aqea-registry')"
 )
 MINILM = {
     "repo": "sentence-transformers/all-MiniLM-L6-v2",
