@@ -65,10 +65,6 @@ class Node:
     def raylet(self) -> psutil.Process:
         return next(found for found in self.processes() if found.name() == "raylet")
 
-    def workers(self) -> list[psutil.Process]:
-        """The processes that do the work; their title says which actor or task they have."""
-        return [found for found in self.processes() if _title(found).startswith("ray::") and "Agent" not in _title(found)]
-
 
 class Cluster:
     """A running cluster. `environment` is what a driver needs to be let in, with a home of its own."""
@@ -111,10 +107,6 @@ class Cluster:
         """Until these nodes (default: all) say that they run."""
         for node in nodes or self.nodes:
             until(node.started, 120, node.log)
-
-    def workers(self) -> list[tuple[Node, psutil.Process]]:
-        """The workers of all nodes, with their nodes."""
-        return [(node, found) for node in self.nodes for found in node.workers()]
 
     def stop(self) -> None:
         """Kill all that was started, and wait until it is gone."""
@@ -162,12 +154,6 @@ def homes(folder: Path) -> dict[str, str]:
 def die_with_parent() -> None:
     """In a new process, before it runs its program: be killed when its parent is."""
     ctypes.CDLL(None).prctl(DIE_WITH_PARENT, KILL)
-
-
-def _title(process: psutil.Process) -> str:
-    with suppress(psutil.NoSuchProcess):
-        return next(iter(process.cmdline()), "")
-    return ""
 
 
 def _free_port() -> int:

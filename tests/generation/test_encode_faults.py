@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -148,14 +149,16 @@ def strike(site: Site, cluster: Cluster, driver: Driver, chance: random.Random) 
     """Kill a worker at a moment while it is inside the model; its node, or None if the run had ended."""
     time.sleep(chance.uniform(0, 1))
     while driver.running():
-        inside = [(node, found) for node, found in cluster.workers() if found.pid in site.busy(node.number)]
+        inside = [(node, process) for node in cluster.nodes for process in sorted(site.busy(node.number))]
         if not inside:
             time.sleep(0.02)
             continue
-        node, victim = chance.choice(inside)
-        victim.kill()
-        victim.wait()
-        signal_file = site.signals / str(node.number) / str(victim.pid)
+        node, process = chance.choice(inside)
+        with suppress(psutil.NoSuchProcess):
+            victim = psutil.Process(process)
+            victim.kill()
+            victim.wait()
+        signal_file = site.signals / str(node.number) / str(process)
         if signal_file.exists():  # else the pass ended just before
             signal_file.unlink()
             return node
@@ -193,7 +196,7 @@ def test_five_killed_drivers_and_each_time_only_what_is_missing(site: Site, clus
         site.reset(seconds=4)
         driver = Driver(site, cluster)
         driver.wait(lambda: site.busy(0) | site.busy(1))
-        time.sleep(chance.uniform(0, 50))  # what arrived is kept each half minute
+        time.sleep(chance.uniform(10, 50))  # what arrived is kept each half minute
         driver.wait(lambda: site.busy(0) | site.busy(1))
         driver.kill()
         site.tell(0, seconds=0)
