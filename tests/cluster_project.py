@@ -2,7 +2,8 @@
 
 Workers find a folder of their node in SIGNAL_FOLDER. While a process is inside the model with several texts, a file is there
 with its id as its name. Files with numbers tell it what to do, from pass to pass: `seconds`, how long it takes besides;
-`wrong`, what is added to each value. The file `log` gets a line for each pass: process, beginning and end.
+`wrong`, what is added to each value; `die`, whether it kills itself. The file `log` gets a line for each pass: process,
+beginning and end.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ class BertModel(Native):
         began, signal = time.time(), os.path.join(FOLDER, str(os.getpid()))
         open(signal, "w").close()
         time.sleep(told("seconds"))
+        if told("die"):
+            os.kill(os.getpid(), 9)
         found = super().forward(input_ids, **options)
         found.last_hidden_state = found.last_hidden_state + told("wrong")
         os.unlink(signal)

@@ -34,6 +34,7 @@ from aqea_registry.vectors.vector_set import Keys, keys_of
 
 NODE = 8  # characters of a node's id in a worker's name
 CONNECT = 5.0  # seconds until a cluster's address must answer
+TRIES = 3  # in a row in which nothing arrives from a cluster before it is given up
 SHARE = 0.9  # of its processors that a worker asks for: with all of them taken, what Ray itself runs waits for ever
 
 
@@ -162,18 +163,27 @@ class Cluster:
             raise BadConfiguration(message, "ask for fewer with --workers, or add nodes; to see them: ray status")
 
     def run(self, job: Job, batches: Mapping[int, Sequence[str]]) -> Iterator[Done]:
-        """Encode numbered batches, in any order. Each is a block of its own, and no more is lost with a worker."""
+        """Encode numbered batches, in any order. Each is a block of its own; those that were lost with workers come again.
+
+        Ray would keep a lost one for its own worker, also when a node is gone for good and there is no room for that.
+        """
         import ray.data
 
-        if not batches:
-            return
-        rows = [{"row": pickle.dumps(batch)} for batch in batches.items()]
-        pool = ray.data.ActorPoolStrategy(size=min(self.workers, len(rows)))
-        data = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
-            _RayWorker, batch_size=None, fn_constructor_args=(job,), compute=pool, **self._needs
-        )
-        for block in data.iter_batches(batch_size=None, prefetch_batches=1):
-            yield from _sound(map(pickle.loads, block["row"]))
+        left, in_vain = dict(batches), 0
+        while left:
+            rows = [{"row": pickle.dumps(batch)} for batch in left.items()]
+            pool = ray.data.ActorPoolStrategy(size=min(self.workers, len(rows)))
+            data = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
+                _RayWorker, batch_size=None, fn_constructor_args=(job,), compute=pool, max_task_retries=0, **self._needs
+            )
+            for block in data.iter_batches(batch_size=None, prefetch_batches=1):
+                for done in _sound(map(pickle.loads, block["row"])):
+                    left.pop(done.batch, None)
+                    yield done
+            in_vain = in_vain + 1 if len(left) == len(rows) else 0
+            if in_vain == TRIES:
+                message = f"{plural(len(left), 'batch', 'batches')} left, and every worker that had one died"
+                raise CannotCheck(message, "Ray says why above and in its logs: often a machine has too little memory")
 
     def again(self, job: Job, samples: Mapping[str, Sequence[str]]) -> Iterator[Done]:
         """Encode the texts of each worker on the next node, or in a new process if there is only one; in their order."""
@@ -229,6 +239,7 @@ def open_cluster(address: str | None, workers: int | None, gpus: float, threads:
         try:
             context = ray.data.DataContext.get_current()
             context.enable_progress_bars = context.print_on_execution_start = False
+            context.max_errored_blocks = -1  # `run` has them computed again
             logging.getLogger("ray.data").setLevel(logging.CRITICAL)
             yield Cluster(workers, gpus, threads or 1)
         except (ray.exceptions.RayError, ray.data.exceptions.ExecutionTimeoutError) as error:

@@ -229,6 +229,19 @@ def test_a_killed_node_that_comes_back_and_one_that_does_not(site: Site, cluster
 
 
 @pytest.mark.rare
+def test_a_run_all_of_whose_workers_die_ends(site: Site, cluster: Cluster) -> None:
+    site.reset()
+    for node in (0, 1):
+        site.tell(node, die=1)
+    result = Driver(site, cluster).finish()
+    assert result.status == 3, result.err
+    assert "every worker that had one died" in result.json()["error"]["message"]
+    site.reset()
+    assert encoded(site, Driver(site, cluster).finish()) == TEXTS
+    agree(site)
+
+
+@pytest.mark.rare
 def test_weights_that_are_not_the_pinned_ones_are_refused_on_one_worker(site: Site, cluster: Cluster) -> None:
     store = site.hubs[1].store
     commit = store.resolve("models", REPO, "main")
