@@ -141,6 +141,20 @@ def test_a_wrong_worker_stops_the_run_and_nothing_of_both_is_kept(site: Site, di
     site.agree()
 
 
+def test_shorter_vectors_of_the_same_model_are_kept_as_well(site: Site) -> None:
+    def shorter(params: dict[str, Any]) -> None:
+        params["models"]["short"] = {**params["models"]["tiny"], "dimension": 96, "full_dimension": 384}
+        params["run"]["pairs"]["talk-short"] = {"dataset": "talk", "model": "short", "file": "talk_short_96d"}
+
+    edit_params(site.folder, shorter)
+    assert aqea("pin", "short", cwd=site.folder).status == 0
+    site.encode(TwoNodes(), "tiny")
+    assert (site.encode(TwoNodes(), "short").encoded, site.apart()) == (0, set())
+    made = aqea("generate", "talk", "short", "--json", cwd=site.folder).json()
+    assert (made["encoded"], made["reused"]) == (0, TEXTS)
+    site.agree()
+
+
 def test_what_is_no_vector_names_its_worker(site: Site) -> None:
     with pytest.raises(Refused, match="here-bbbb-2: it gave what is not a canonical vector"):
         site.encode(TwoNodes(moved(1_000_000, None)))
