@@ -112,16 +112,16 @@ class Cluster:
         """Kill all that was started, and wait until it is gone."""
         assert self._keeper.stdin is not None and self._keeper.stdout is not None
         self._keeper.stdin.close()
-        self._keeper.wait(30)
+        self._keeper.wait(300)
         self._keeper.stdout.close()
 
 
 def until(found: Callable[[], T], seconds: float, told: Path | str = "", every: float = 0.05) -> T:
-    """What a look finds, as soon as it finds something. After so many seconds it fails, with the end of a file's text."""
-    end = time.monotonic() + seconds
+    """What a look finds, as soon as it finds something. Ten times so many seconds later it fails, with a file's end."""
+    end = time.monotonic() + 10 * seconds
     while not (value := found()):
         text = told.read_text()[-3000:] if isinstance(told, Path) and told.exists() else told
-        assert time.monotonic() < end, f"nothing within {seconds:g} seconds: {text}"
+        assert time.monotonic() < end, f"nothing within {10 * seconds:g} seconds: {text}"
         time.sleep(every)
     return value
 

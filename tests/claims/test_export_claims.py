@@ -179,7 +179,7 @@ def test_without_ledgers_or_pair_sets_there_is_nothing_to_export(tmp_path: Path)
     project = open_project(tmp_path)
     with pytest.raises(BadConfiguration, match="no ledger"):
         export_claims(project, [], Silent(), [], "json")
-    with pytest.raises(CannotCheck, match=f"nothing of minilm was recomputed; small-minilm: {PAIRS}"):
+    with pytest.raises(CannotCheck, match=r"nothing of minilm was recomputed; small-minilm: .* is not made yet"):
         export_scores(project, Silent(), None, "model-index")
 
 

@@ -131,6 +131,10 @@ CALLS: dict[tuple[str, ...], tuple[tuple[str, ...], set[str]]] = {
     ("init",): (("init",), {"root", "written", "notes", "next"}),
     ("pin",): (("pin", "small", "--check"), {"states", "unasked"}),
     ("generate",): (("generate", "small", "minilm"), {"name", "path", "n_pairs", "dimension", "metrics", "encoded", "reused"}),
+    ("encode",): (("encode", "minilm"), {"models", "seed"}),
+    ("cache", "size"): (("cache", "size"), {"kept", "bytes"}),
+    ("cache", "prune"): (("cache", "prune"), {"unused", "removed"}),
+    ("cache", "verify"): (("cache", "verify"), {"kept"}),
     ("export",): (("export", PAIRS, "--format", "benchmark"), {"path"}),
     ("manifest",): (("manifest",), {"files", "changed"}),
     ("verify",): (("verify",), {"target", "files", "bytes", "notes", "pair_sets"}),
@@ -156,7 +160,7 @@ CALLS: dict[tuple[str, ...], tuple[tuple[str, ...], set[str]]] = {
     ("claims", "import"): (("claims", "import", PLOT), {"ledger", "written", "claims", "added", "changed", "gone", "notes"}),
 }
 RELEASED = {("releases",), ("pull",), ("compare",), ("mark",), ("confirm",)}  # these want a release
-PROJECTLESS = {("init",), ("pull",), ("compare",), ("docs",), ("claims", "lint")}
+PROJECTLESS = {("init",), ("pull",), ("compare",), ("docs",), ("claims", "lint"), ("cache", "size"), ("cache", "verify")}
 # What encodes, and what wants vectors: tests/releases/test_confirm.py, tests/generation/test_given.py.
 ANSWERED = [words for words in CALLS if words not in {("confirm",), ("import-vectors",)}]
 # Arguments that make sense nowhere but in a project.

@@ -17,7 +17,7 @@ from tests.growth import assert_linear
 from tests.many import commit, tiny_model, write_project
 from tests.standins import stand_ins
 from tests.task_project import RESULT, task_made, task_project
-from tests.tools import ROOT, aqea, copy_project, edit_params, environment, made_once, repro, run
+from tests.tools import ROOT, aqea, copy_project, dvc, edit_params, environment, made_once, repro
 
 __all__ = ["stand_ins", "task_made", "task_project"]
 
@@ -145,7 +145,7 @@ def test_dvc_makes_publishes_and_restores_it(many: Path, tmp_path: Path) -> None
     assert "generate" in repro(many)
     assert findings(many) == []
     assert {path: set(state) for path, state in status(many).items()} == {}
-    shown = json.loads(run("dvc", "metrics", "show", "--json", cwd=many).out)
+    shown = json.loads(dvc("metrics", "show", "--json", cwd=many).out)
     assert len(shown[""]["data"]) == len(KEYS)
     commit(many)
     published = aqea("publish", "--tag", "v1", cwd=many)
@@ -161,7 +161,7 @@ def test_dvc_makes_publishes_and_restores_it(many: Path, tmp_path: Path) -> None
 
 
 def status(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(run("dvc", "status", "--json", cwd=folder).out)
+    found: dict[str, Any] = json.loads(dvc("status", "--json", cwd=folder).out)
     return found
 
 
