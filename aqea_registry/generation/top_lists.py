@@ -23,14 +23,13 @@ from aqea_registry.generation.mteb_model import CanonicalModel
 from aqea_registry.generation.vector_sets import opened_task, result_bytes, score
 from aqea_registry.project.artefact import LISTS, CatalogueEntry, OfVectors, VectorSetArtefact
 from aqea_registry.project.project import CACHE
-from aqea_registry.vectors.pair_set import Malformed
 from aqea_registry.vectors.vector_set import keys_of, open_vector_set
 
-Lists = Mapping[tuple[str, str], Mapping[str, dict[str, float]]]  # by subset and split: query to documents, the nearest first
+Near = dict[str, dict[str, float]]  # query to documents with their cosines, the nearest first
 
 
 class TopList(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The nearest documents of a query, the nearest first."""
+    """A line: the nearest documents of a query, the nearest first."""
 
     subset: str
     split: str
@@ -39,42 +38,36 @@ class TopList(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     scores: list[float]
 
     def render(self) -> bytes:
-        """Its line."""
+        """Its one spelling."""
         text = json.dumps(msgspec.to_builtins(self), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return f"{text}\n".encode()
 
 
 class _Recording(CanonicalModel):
-    """Keeps what each search gives, by subset, split and query."""
+    """Adds to `lines` what each search gives: subset, split, query, and the line."""
 
-    def __init__(self, *words: Any) -> None:
+    def __init__(self, lines: list[tuple[str, str, str, bytes]], *words: Any) -> None:
         super().__init__(*words)
-        self.lines: dict[tuple[str, str, str], bytes] = {}
+        self._lines = lines
 
-    def search(self, *words: Any, **about: Any) -> dict[str, dict[str, float]]:
+    def search(self, *words: Any, **about: Any) -> Near:
         found, (subset, split) = super().search(*words, **about), (about["hf_subset"], about["hf_split"])
         for query, near in found.items():
             line = TopList(subset=subset, split=split, query=query, documents=[*near], scores=[*near.values()])
-            self.lines[subset, split, query] = line.render()
+            self._lines.append((subset, split, query, line.render()))
         return found
 
 
 class _Listed(CanonicalModel):
     """Gives lists that were made before, and has no vectors."""
 
-    def __init__(self, lists: Lists, *words: Any) -> None:
+    def __init__(self, lists: Mapping[tuple[str, str], Near], *words: Any) -> None:
         super().__init__(*words)
-        self.left = dict(lists)
+        self._lists = lists
 
-    def search(self, *_: Any, **about: Any) -> dict[str, dict[str, float]]:
-        place, asked = (about["hf_subset"], about["hf_split"]), [*map(str, about["queries"]["id"])]
-        top_ranked, there, lists = about["top_ranked"], {*map(str, self._corpus["id"])}, self.left.pop(place, {})
-        if {*asked} != lists.keys():
-            raise Malformed(f"{', '.join(place)}: its queries are not those of the task")
-        for query in asked:
-            if foreign := lists[query].keys() - (there if top_ranked is None else {*top_ranked.get(query, ())}):
-                raise Malformed(f"{query}: the task does not have the document {min(foreign)} for it")
-        return {query: lists[query] for query in asked}
+    def search(self, *_: Any, **about: Any) -> Near:
+        lists = self._lists[about["hf_subset"], about["hf_split"]]
+        return {query: lists[query] for query in map(str, about["queries"]["id"])}
 
 
 def kept_lists(dataset: CatalogueEntry, artefact: VectorSetArtefact, result: str, report: Reporter) -> Path:
@@ -84,10 +77,11 @@ def kept_lists(dataset: CatalogueEntry, artefact: VectorSetArtefact, result: str
     """
     target, found = dataset.root / CACHE / "lists" / f"{result}.jsonl", open_vector_set(dataset.root / artefact.vectors)
     if not target.exists():
+        lines: list[tuple[str, str, str, bytes]] = []
         with opened_task(dataset, report) as task:
-            scored = score(task, artefact, lambda texts: found.lookup(keys_of(texts)), _Recording)
+            score(task, artefact, lambda texts: found.lookup(keys_of(texts)), partial(_Recording, lines))
         with atomic_write(target) as file:
-            file.writelines(line for _, line in sorted(scored.model.lines.items()))
+            file.writelines(line for *_, line in sorted(lines))
     return target
 
 
@@ -98,28 +92,19 @@ def result_of_lists(
 
     What it says of the vector set is as it was said. Raises Refused if they are not of this task, CannotCheck without MTEB.
     """
+    read: defaultdict[tuple[str, str], Near] = defaultdict(dict)
     try:
-        kind = partial(_Listed, _read(lists))
-        with opened_task(dataset, report) as task:
-            scored = score(task, artefact, lambda _: np.empty((0, 0), np.int32), kind)
-        if scored.model.left:
-            raise Malformed(f"the task has nothing of {', '.join(min(scored.model.left))}")
-    except Malformed as error:
-        raise Refused.of(error.code, f"{LISTS}{lists.name}", str(error)) from error
-    return result_bytes(artefact, scored, said.texts, said.content[7:])
-
-
-def _read(path: Path) -> Lists:
-    """The lists in a file. Raises Malformed for what `kept_lists` does not write."""
-    lists: defaultdict[tuple[str, str], dict[str, dict[str, float]]] = defaultdict(dict)
-    with BufferedReader(open_regular(path)) as file:
-        for number, line in enumerate(iter(lambda: file.readline(Limit.DOCUMENT), b""), 1):
-            try:
+        with BufferedReader(open_regular(lists)) as file:
+            for line in iter(lambda: file.readline(Limit.DOCUMENT), b""):
                 found = msgspec.json.decode(line, type=TopList)
-                near = dict(zip(found.documents, found.scores, strict=True))
-            except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-                raise Malformed(f"line {number}: {error}") from error
-            if line != found.render():
-                raise Malformed(f"line {number} is not spelled as this program writes it", "not-canonical")
-            lists[found.subset, found.split][found.query] = near
-    return lists
+                read[found.subset, found.split][found.query] = dict(zip(found.documents, found.scores, strict=True))
+                if line != found.render():
+                    raise ValueError(f"the line of {found.query} is not spelled as this program writes it")
+        with opened_task(dataset, report) as task:
+            scored = score(task, artefact, lambda _: np.empty((0, 0), np.int32), partial(_Listed, dict(read)))
+    except KeyError as error:
+        message = f"it has nothing of the query, or split and subset, {error.args[0]!r} of the task"
+        raise Refused.of("malformed", f"{LISTS}{lists.name}", message) from error
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise Refused.of("malformed", f"{LISTS}{lists.name}", str(error)) from error
+    return result_bytes(artefact, scored, said.texts, said.content[7:])

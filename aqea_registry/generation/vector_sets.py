@@ -50,13 +50,12 @@ class Evaluated(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TaskRun(NamedTuple):
-    """A task that was run over vectors: the keys of its texts, ascending, and what it gave; and by which model."""
+    """A task that was run over vectors: the keys of its texts, ascending, and what it gave."""
 
     keys: Keys
     near_ties: int
     task: Any
     scores: Scores
-    model: Any
 
 
 def make_vector_set(
@@ -140,7 +139,7 @@ def score(
 
     model = kind(vectors_of, prompt_for, entry.repo, pin.commit or pin.digest())
     scores = evaluate(task, model)
-    return TaskRun(model.keys, model.near_ties, task, scores, model)
+    return TaskRun(model.keys, model.near_ties, task, scores)
 
 
 def result_of(dataset: CatalogueEntry, artefact: VectorSetArtefact, path: Path, report: Reporter) -> bytes:

@@ -99,10 +99,7 @@ def confirm(
 
 
 def _compared(artefact: Artefact, files: Collection[str]) -> list[str]:
-    """What is compared of it, of the files of a release: a pair file has its scores, a vector set has its result beside it.
-
-    That has the content digest of the vectors, so it speaks for a vector set that was left out of the release.
-    """
+    """What is compared of it, if in a release: a pair file, or vector set and result; that speaks for vectors left out, too."""
     paths = artefact.stated if artefact.kind == "vector-set" else (artefact.file,)
     return [path for path in paths if published_path(path) in files]
 

@@ -13,11 +13,12 @@ import pytest
 from aqea_registry.base.files import hash_file
 from tests.helpers import found
 from tests.mteb_data import lines
+from tests.releases.test_round_trip import World, world
 from tests.standins import stand_ins
 from tests.task_project import KEY, RESULT, VECTORS, task_made, task_project
 from tests.tools import aqea, edit_params, repro
 
-__all__ = ["stand_ins", "task_made", "task_project"]
+__all__ = ["stand_ins", "task_made", "task_project", "world"]
 LISTS = f"lists/{KEY}.jsonl"
 
 
@@ -69,13 +70,8 @@ def another_order(line: dict[str, Any]) -> None:
     line["documents"].reverse()
 
 
-def another_document(line: dict[str, Any]) -> None:
-    line["documents"][-1] = "d99"
-
-
 FALSE: dict[str, tuple[Callable[[dict[str, Any]], object], tuple[str, str]]] = {
     "other documents": (another_order, ("wrong-metric", f"metrics/{KEY}.json")),
-    "a document of another corpus": (another_document, ("malformed", LISTS)),
     "another query": (lambda line: line.update(query="q9"), ("malformed", LISTS)),
     "of another split": (lambda line: line.update(split="dev"), ("malformed", LISTS)),
     "fewer scores": (lambda line: line["scores"].pop(), ("malformed", LISTS)),
@@ -155,3 +151,14 @@ def test_of_a_task_that_trains_nothing_but_the_result_is_left(task_project: Path
 def card(project: Path) -> str:
     assert aqea("package", cwd=project).status == 0
     return (project / "hf_package/README.md").read_text()
+
+
+@pytest.mark.rare
+def test_every_store_keeps_what_is_said_of_it(task_project: Path, world: World) -> None:
+    edit_params(task_project, lambda params: params["publish"].update(largest_vector_set=1000))
+    to = [word for spec in world.specs for word in ("--to", spec)]
+    published = aqea("publish", "--tag", "v1", *to, cwd=task_project, env=world.env())
+    assert published.status == 0, published
+    for reference in world.references():
+        verified = aqea("verify", reference, "--deep", "--json", cwd=task_project, env=world.env())
+        assert found(verified) == set() and f"left out of {reference}, and not checked" in str(verified.json()["notes"])
