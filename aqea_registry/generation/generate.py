@@ -62,16 +62,17 @@ def generate(
     report: Reporter,
     *,
     fresh: bool = False,
-    elsewhere: Path | None = None,
+    models: Models | None = None,
 ) -> Generated | Evaluated:
     """Make the pair set of a dataset under a model, or a task's vector set and result, as `params.yaml` has it in its run.
 
-    `fresh` forgets vectors that were computed before; a folder `elsewhere` takes the project's place for files and vectors.
+    `fresh` forgets vectors that were computed before. Whoever makes several hands the `models` on, whose folder then takes the
+    project's place for files and vectors.
     Raises Refused for bytes, rows or vectors that are not as they must be; then no file was touched.
     """
     project.params.check_versions("vectors", "view")
     artefact = project.run.made[project.params.artefact_key(dataset, model)]
-    models = Models([*project.run.made.values()], settings, report, fresh=fresh, root=elsewhere or project.root)
+    models = models or Models([*project.run.made.values()], settings, report, fresh=fresh, root=project.root)
     return _make(project.run, artefact, (project.catalogue[dataset], project.catalogue[model]), models, report)
 
 

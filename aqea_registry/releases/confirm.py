@@ -22,6 +22,7 @@ from aqea_registry.comparison.pair_files import NamedFile, claimed_by, compare_f
 from aqea_registry.comparison.trees import Tree, tree_in_store
 from aqea_registry.comparison.verdict import Verdict
 from aqea_registry.embedding.encoder import Settings, this_machine
+from aqea_registry.generation.encoding import Models
 from aqea_registry.generation.generate import generate
 from aqea_registry.project.artefact import Artefact, published_path
 from aqea_registry.project.lock import Lock, parse_lock
@@ -71,7 +72,8 @@ def confirm(
     _refuse_known(reference, beside, {artefact.key for artefact in common}, settings.device)
     with _scratch(project.root / CACHE, f"{tagged.digest} {settings.device} {node()}") as (scratch, started):
         tree = tree_in_store(store, tagged, scratch, report)
-        confirmed = {artefact.key: _confirmed(project, artefact, tree, scratch, settings, report) for artefact in common}
+        models = Models([*project.run.made.values()], settings, report, fresh=False, root=scratch)
+        confirmed = {artefact.key: _confirmed(project, artefact, tree, models, settings, report) for artefact in common}
     predicate = Confirmation(
         reference=reference,
         pair_sets=confirmed,
@@ -170,15 +172,15 @@ def _refuse_other_pins(store: Store, tagged: Tagged, release: Release, artefacts
 
 
 def _confirmed(
-    project: Project, artefact: Artefact, released: Tree, scratch: Path, settings: Settings, report: Reporter
+    project: Project, artefact: Artefact, released: Tree, models: Models, settings: Settings, report: Reporter
 ) -> Confirmed:
-    """Make an artefact again, in a folder that holds what was made since the confirmation began, and compare it.
+    """Make an artefact again, in the models' folder, which holds what was made since the confirmation began, and compare it.
 
     Where a vector set is the same and its result is another one, the result's digests are stated. What is trained may
     differ a little.
     """
-    started = _began(scratch, f"{artefact.key}.set")
-    made = generate(project, artefact.dataset, artefact.model, settings, report, elsewhere=scratch)
+    scratch, started = models.root, _began(models.root, f"{artefact.key}.set")
+    made = generate(project, artefact.dataset, artefact.model, settings, report, models=models)
     digests = [(path, published_path(path), hash_file(scratch / path).sha256) for path in _compared(artefact, released.files)]
     differing = [found for found in digests if released.files[found[1]] != found[2]]
     ours, path, regenerated = (differing or digests)[0]

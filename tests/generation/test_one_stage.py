@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from aqea_registry.project.project import MANY, open_project
+from aqea_registry.tracing.trace import outline
 from tests.growth import assert_linear
 from tests.many import commit, tiny_model, write_project
 from tests.standins import stand_ins
@@ -214,10 +215,12 @@ def test_work_grows_with_the_run(many: Path) -> None:
         recorded = yaml.safe_load(lock)
         recorded["stages"]["generate"]["params"]["params.yaml"]["run"] = {"pairs": pairs, "exports": {}}
         (folder / "dvc.lock").write_text(yaml.safe_dump(recorded))
-        project = open_project(folder)
-        return lambda: (
-            open_project(folder).run.stage_findings(),
-            [*map(project.run.stale_findings, project.run.made.values())],
-        )
+
+        def work() -> None:
+            project = open_project(folder)
+            assert project.run.stage_findings() and not any(map(project.run.stale_findings, project.run.made.values()))
+            outline(project, None)
+
+        return work
 
     assert_linear(prepare, 200)
