@@ -74,8 +74,9 @@ class Segment:
         self.path = path
         try:
             # Nobody writes to a file with this name: no lock is needed, and no journal looked for.
+            # Statements that are kept, as is usual, would keep the keys that they asked for.
             uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
-            self._file = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+            self._file = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, cached_statements=0)
             self._file.text_factory = bytes
             self.dimension, self.reach, self.content = self._file.execute("SELECT * FROM segment").fetchone()
             self.texts: int = self._file.execute("SELECT ifnull(max(rowid), 0) FROM vectors").fetchone()[0]
