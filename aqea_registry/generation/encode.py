@@ -142,12 +142,14 @@ class _Work:
 
         def seen(answers: Iterable[Done]) -> Iterator[Done]:
             for done in answers:
+                if not np.array_equal(done.keys, keys_of(wave[done.batch])):
+                    raise self._wrong("it gave vectors of other texts than it was asked for", done.worker)
                 if done.batch == 0:
                     took = done.seconds * characters / sum(map(len, sample)) / self._engine.workers
                     by = f"about {duration(took)} on {plural(self._engine.workers, 'worker')}"
                     self._report.note(f"{self._label}: {plural(missing, 'sentence', form=',')}, {by}")
                 workers[done.worker] += 1
-                if chance.randrange(workers[done.worker]) == 0:
+                if done.worker not in self._samples or chance.randrange(workers[done.worker]) == 0:
                     self._samples[done.worker] = wave[done.batch][:CHECKED]
                 advance(len(done.keys))
                 yield done
@@ -215,7 +217,7 @@ class _Work:
 
     def _close(self, worker: str, *, keep: bool) -> None:
         """Move what is unchecked of a worker into the cache, or forget it."""
-        vectors = self._unchecked.pop(worker)
+        vectors, _ = self._unchecked.pop(worker), self._samples.pop(worker, None)
         if keep and vectors.made is not None:
             _note(self._vectors, vectors.made)
         for size, folder in vectors.folders.items():

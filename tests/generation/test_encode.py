@@ -161,6 +161,18 @@ def test_what_is_no_vector_names_its_worker(site: Site) -> None:
     assert not any("bbbb" in worker for worker in site.apart()) and site.kept() == []
 
 
+def test_vectors_of_other_texts_name_their_worker(site: Site) -> None:
+    with pytest.raises(Refused, match="here-bbbb-2: it gave vectors of other texts than it was asked for"):
+        site.encode(TwoNodes(lambda done: done._replace(keys=done.keys[::-1])))
+    assert site.kept() == []
+
+
+def test_each_wave_is_checked(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aqea_registry.generation.encode.WAVE", 1)
+    site.encode(TwoNodes(), "tiny")
+    site.agree()
+
+
 def test_a_value_at_a_boundary_may_be_another_elsewhere(site: Site) -> None:
     """The neighbour beyond the boundary, by a worker that says that its value lies at it."""
     site.encode(TwoNodes(moved(1, 1e-17), "here-bbbb-2"))
