@@ -17,6 +17,7 @@ from aqea_registry.report.plots import WIDTH
 from aqea_registry.report.report import render_page
 from aqea_registry.tracing.graph import Graph
 from tests.pages import RESULT, content, graph_of, many
+from tests.tools import BUSY
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Dialog, Locator, Page
@@ -41,7 +42,7 @@ def browser() -> Iterator[Browser]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS, timeout=BUSY * 30_000)
         yield launched
         launched.close()
 
@@ -51,6 +52,7 @@ class Visit:
 
     def __init__(self, browser: Browser, file: Path, fragment: str = "", width: int = 1280, **options: object) -> None:
         context = browser.new_context(viewport={"width": width, "height": 900}, **options)  # type: ignore[arg-type]
+        context.set_default_timeout(BUSY * 30_000)
         self.wrong: list[str] = []
         self.page: Page = context.new_page()
         own = file.as_uri()
