@@ -4,7 +4,6 @@ Rows lie in the order of their keys, with SQLite's own index on them: opening re
 more. Each row has a digest over all of it, which is looked at whenever the row is read: damaged bytes are never used.
 """
 
-import heapq
 import os
 import sqlite3
 import struct
@@ -12,9 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from errno import EIO, ENOSPC
 from hashlib import sha256
-from operator import itemgetter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -25,28 +23,22 @@ SUFFIX = ".sqlite"
 SCHEMA = """
 PRAGMA page_size = {page}; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;
 CREATE TABLE vectors (key BLOB NOT NULL UNIQUE, vector BLOB NOT NULL, near BLOB, digest BLOB NOT NULL);
-CREATE TABLE segment (dimension INTEGER NOT NULL, reach REAL NOT NULL, content BLOB NOT NULL);
+CREATE TABLE segment (dimension INTEGER NOT NULL, reach REAL NOT NULL);
 BEGIN
 """
 Errors = (sqlite3.Error, OverflowError, TypeError, ValueError)  # of a damaged file, whose values may have other types
+
+
+KeptRow = tuple[bytes, bytes, bytes | None, bytes]  # key, vector in three bytes a component, values near to a boundary, digest
 
 
 class Damaged(Exception):
     """A segment that cannot be read, or whose row does not have its digest."""
 
 
-class KeptRow(NamedTuple):
-    """A text: its key, three bytes for each component of its vector, its values near to a boundary, and a digest of these."""
-
-    key: bytes
-    vector: bytes
-    near: bytes | None
-    digest: bytes
-
-
 def row(reach: float, key: bytes, vector: bytes, near: bytes | None) -> KeptRow:
     """A row of a segment in which all values within `reach` of a boundary are known."""
-    return KeptRow(key, vector, near, sha256(b"".join((struct.pack("<d", reach), key, vector, near or b""))).digest()[:8])
+    return key, vector, near, sha256(b"".join((struct.pack("<d", reach), key, vector, near or b""))).digest()[:8]
 
 
 def pack(vectors: Micro) -> list[bytes]:
@@ -78,7 +70,7 @@ class Segment:
             uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
             self._file = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, cached_statements=0)
             self._file.text_factory = bytes
-            self.dimension, self.reach, self.content = self._file.execute("SELECT * FROM segment").fetchone()
+            self.dimension, self.reach = self._file.execute("SELECT * FROM segment").fetchone()
             self.texts: int = self._file.execute("SELECT ifnull(max(rowid), 0) FROM vectors").fetchone()[0]
             struct.pack("<qqd", self.texts, self.dimension, self.reach)
         except (*Errors, struct.error) as error:
@@ -92,10 +84,10 @@ class Segment:
 
     def rows(self, keys: Sequence[bytes]) -> list[KeptRow]:
         """The rows of some thousand keys, as far as it has them, checked."""
-        found = self._asked("SELECT * FROM vectors WHERE key IN", keys)
+        found: list[KeptRow] = self._asked("SELECT * FROM vectors WHERE key IN", keys)
         if not all(map(self._sound, found)) or not {*keys}.issuperset(values[0] for values in found):
             raise Damaged("a row does not have its digest, or lies under another key")
-        return list(map(KeptRow._make, found))
+        return found
 
     def _asked(self, query: str, keys: Sequence[bytes]) -> list[Any]:
         try:
@@ -117,45 +109,25 @@ class Segment:
             return
 
     def is_whole(self) -> bool:
-        """Whether it has all that was written, as it was: everything is read."""
-        content, last = sha256(), b""
-        for found in self.sound():
-            if found[0] <= last:
-                return False
-            content.update(found[3])
-            last = found[0]
+        """Whether every row has its digest, and rows and index agree: everything is read."""
         try:
-            return content.digest() == self.content and self._file.execute("PRAGMA integrity_check").fetchall() == [(b"ok",)]
+            sound = all(map(self._sound, self._file.execute("SELECT * FROM vectors")))
+            return sound and self._file.execute("PRAGMA integrity_check").fetchall() == [(b"ok",)]
         except Errors:
             return False
 
 
 def write_segment(path: Path, dimension: int, reach: float, rows: Iterable[KeptRow]) -> None:
     """Write a segment of rows with ascending keys; of rows with one key the first counts. Raises OSError."""
-    content = sha256()
-
-    def hashed() -> Iterator[KeptRow]:
-        last = b""
-        for found in rows:
-            if found[0] != last:
-                content.update(found[3])
-                yield found
-            last = found[0]
-
     page = 1 << min(16, max(12, (12 * dimension).bit_length() + 1))  # some rows fill one
     with atomic_write(path) as file:
         try:
             uri = f"{Path(file.name).absolute().as_uri()}?nolock=1"
             with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as database:
                 database.executescript(SCHEMA.format(page=page))
-                database.executemany("INSERT INTO vectors VALUES (?, ?, ?, ?)", hashed())
-                database.execute("INSERT INTO segment VALUES (?, ?, ?)", (dimension, reach, content.digest()))
+                database.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?, ?, ?)", rows)
+                database.execute("INSERT INTO segment VALUES (?, ?)", (dimension, reach))
                 database.execute("COMMIT")
         except sqlite3.OperationalError as error:
             full = error.sqlite_errorcode & 255 == sqlite3.SQLITE_FULL
             raise OSError(ENOSPC if full else EIO, f"{os.strerror(ENOSPC) if full else error}", str(path)) from error
-
-
-def merged(segments: Iterable[Segment]) -> Iterator[KeptRow]:
-    """What is sound in these segments, in the order of keys."""
-    return heapq.merge(*(segment.sound() for segment in segments), key=itemgetter(0))

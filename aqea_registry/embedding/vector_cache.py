@@ -6,11 +6,14 @@ may add, merge and read at once. Damage is found where it is read; then the soun
 computed again. This is a cache: deleting it costs time and changes no byte.
 """
 
+import heapq
 import struct
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from importlib import metadata
+from operator import itemgetter
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,7 +22,7 @@ import numpy as np
 
 from aqea_registry.base.files import locked, sweep
 from aqea_registry.base.findings import CannotCheck
-from aqea_registry.embedding.segment import SUFFIX, Damaged, KeptRow, Segment, merged, pack, row, unpack, write_segment
+from aqea_registry.embedding.segment import SUFFIX, Damaged, KeptRow, Segment, pack, row, unpack, write_segment
 from aqea_registry.vectors.margin import KNOWN, PACKAGES
 from aqea_registry.vectors.pair_set import Malformed, Micro, NearValues, OnGrid
 from aqea_registry.vectors.vector_set import Keys, Rows, checked, keys_of
@@ -141,21 +144,18 @@ class VectorCache:
         names = set[Path]()
         while names != (names := set(self._folder.glob(f"*{SUFFIX}"))):  # a folder may be read while it changes
             for path in names - self._segments.keys() - self._others:
-                self._open(path)
-        fits = sorted(self._segments.keys() & names, key=lambda path: -self._segments[path].texts)
-        self._segments = {path: self._segments[path] for path in fits}
-
-    def _open(self, path: Path) -> None:
-        try:
-            segment = Segment(path)
-            if segment.dimension == self._dimension and segment.reach >= self._reach:
-                self._segments[path] = segment
-            else:
-                self._others.add(path)
-        except FileNotFoundError:
-            pass
-        except Damaged:
-            self._others.add(path)
+                with suppress(FileNotFoundError):
+                    try:
+                        segment = Segment(path)
+                        fits = segment.dimension == self._dimension and segment.reach >= self._reach
+                    except Damaged:
+                        fits = False
+                    if fits:
+                        self._segments[path] = segment
+                    else:
+                        self._others.add(path)
+        there = sorted(self._segments.items(), key=lambda item: -item[1].texts)
+        self._segments = {path: segment for path, segment in there if path in names}
 
     def _write(self, name: str, reach: float, rows: Iterable[KeptRow]) -> None:
         path = self._folder / f"{name}{SUFFIX}"
@@ -174,19 +174,17 @@ class VectorCache:
 
     def _merge(self) -> None:
         """Make few segments of many, unless another process does."""
-        try:
-            with locked(self._folder, wait=False):
-                self._look()
-                sweep(self._folder)  # what killed processes left
-                while same := self._full():
-                    self._replace(same)
-        except BlockingIOError:
-            pass
+        with suppress(BlockingIOError), locked(self._folder, wait=False):
+            self._look()
+            sweep(self._folder)  # what killed processes left
+            while same := self._full():
+                self._replace(same)
 
     def _replace(self, segments: Sequence[Segment]) -> None:
         """Make one segment of what is sound in these, in little memory, and remove them."""
         name = sha256("".join(sorted(segment.path.stem for segment in segments)).encode())
-        self._write(name.hexdigest(), segments[0].reach, merged(segments))
+        rows = heapq.merge(*(segment.sound() for segment in segments), key=itemgetter(0))
+        self._write(name.hexdigest(), segments[0].reach, rows)
         for segment in segments:
             segment.path.unlink(missing_ok=True)
         self._look()

@@ -39,18 +39,15 @@ def kept_vectors(root: Path) -> list[KeptVectors]:
 
 def prune(project: Project, *, write: bool) -> dict[str, int]:
     """What no run of the project uses, each with its bytes: folders, and files of earlier versions. `write` removes it."""
-    used, unused = _used(project.params, project.lock), dict[str, int]()
+    used, unused = _used(project.params, project.lock), dict[Path, int]()
     for folder in _folders(project.root):
-        whole = folder.name not in used and not any(name.endswith("-") and folder.name.startswith(name) for name in used)
-        others = (path for path in folder.iterdir() if path.suffix in (".parquet", ".npy"))
-        for path in [folder] if whole else sorted(others):
-            size = sum(map(size_of, folder.iterdir())) if whole else size_of(path)
-            unused[path.relative_to(project.root).as_posix()] = size
-            if write and whole:
-                shutil.rmtree(path)
-            elif write:
-                path.unlink(missing_ok=True)
-    return unused
+        if folder.name.startswith(used):
+            unused |= {path: size_of(path) for path in sorted(folder.iterdir()) if path.suffix in (".parquet", ".npy")}
+        else:
+            unused[folder] = sum(map(size_of, folder.iterdir()))
+    for path in unused if write else ():
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    return {path.relative_to(project.root).as_posix(): size for path, size in unused.items()}
 
 
 def check_kept(root: Path, report: Reporter) -> list[Finding]:
@@ -83,15 +80,14 @@ def _folders(root: Path) -> Iterator[Path]:
     yield from sorted({path.parent for path in within.rglob("*") if path.is_file()} - {within})
 
 
-def _used(params: Params, lock: Lock) -> set[str]:
-    """The names of the folders that runs use. In float32, where batches matter, a part that ends in a hyphen."""
+def _used(params: Params, lock: Lock) -> tuple[str, ...]:
+    """What names of folders that runs use begin with: in float32, where batches matter too, less than the whole name."""
     runs = [params.run, *params.runs.values()]
-    names = {named.model for run in runs for named in (*run.pairs.values(), *run.vectors.values())}
-    used, precision = set[str](), params.precision
-    for name in names:
+    used, canonical = set[str](), params.precision == "canonical"
+    for name in {named.model for run in runs for named in (*run.pairs.values(), *run.vectors.values())}:
         entry, pin = params.models[name], lock.models.get(name)
         if entry.kind != "given" and pin is not None:
-            model = ModelInUse(name, entry, pin, precision, Path(), Path(), (entry.dimension,))
+            model = ModelInUse(name, entry, pin, params.precision, Path(), Path(), (entry.dimension,))
             folder = cache_folder(model, entry.dimension, Settings()).name
-            used.add(folder if precision == "canonical" else folder.rpartition("-")[0] + "-")
-    return used
+            used.add(folder if canonical else f"{folder.rpartition('-')[0]}-")
+    return tuple(used)

@@ -237,8 +237,8 @@ def foreign() -> Iterator[bytes]:
         yield from (b"", b"no SQLite")
         for name, statement in {
             "empty": "PRAGMA user_version = 1",
-            "other": "CREATE TABLE segment (a, b, c); INSERT INTO segment VALUES (4, 1.0, x'00')",
-            "texts": "CREATE TABLE segment (a, b, c); INSERT INTO segment VALUES ('4', '1.0', 'x')",
+            "other": "CREATE TABLE segment (a, b); INSERT INTO segment VALUES (4, 1.0)",
+            "texts": "CREATE TABLE segment (a, b); INSERT INTO segment VALUES ('4', '1.0')",
         }.items():
             with closing(sqlite3.connect(Path(folder, name))) as database:
                 database.executescript(statement)
