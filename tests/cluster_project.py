@@ -3,7 +3,7 @@
 Workers find a folder of their node in SIGNAL_FOLDER. While a process is inside the model with several texts, a file is there
 with its id as its name. Files with numbers tell it what to do, from pass to pass: `seconds`, how long it takes besides;
 `wrong`, what is added to each value; `die`, whether it kills itself. The file `log` gets a line for each pass: process,
-beginning and end.
+beginning, end, and how many texts.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class BertModel(Native):
         found.last_hidden_state = found.last_hidden_state + told("wrong")
         os.unlink(signal)
         with open(os.path.join(FOLDER, "log"), "a") as file:
-            file.write(f"{os.getpid()} {began} {time.time()}\\n")
+            file.write(f"{os.getpid()} {began} {time.time()} {len(input_ids)}\\n")
         return found
 '''
 
