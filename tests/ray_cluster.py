@@ -167,6 +167,7 @@ def keep(parent: int, folder: Path) -> None:
     """Be the keeper: start what stdin asks for, a line each; when stdin ends or the parent is gone, leave nothing behind."""
     ctypes.CDLL(None).prctl(SUBREAPER, 1)
     while os.getppid() == parent:
+        _reap()
         if not select.select([sys.stdin], [], [], 0.2)[0]:
             continue
         if not (line := sys.stdin.readline()):
@@ -182,11 +183,15 @@ def keep(parent: int, folder: Path) -> None:
         for found in left:
             with suppress(psutil.NoSuchProcess):
                 found.kill()
-        with suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
+        _reap()
         time.sleep(0.02)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _reap() -> None:
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 if __name__ == "__main__":
