@@ -186,15 +186,20 @@ class Cluster:
                 raise CannotCheck(message, "Ray says why above and in its logs: often a machine has too little memory")
 
     def again(self, job: Job, samples: Mapping[str, Sequence[str]]) -> Iterator[Done]:
-        """Encode the texts of each worker on the next node, or in a new process if there is only one; in their order."""
+        """Encode the texts of each worker on the next node, or in a new process if there is only one; in their order.
+
+        They ask for no processors: as nodes die, two may have to share the last one, and would wait for room for ever.
+        """
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        actors, answers = dict[str, Any](), []
+        actors, answers, needs = dict[str, Any](), [], {**self._needs, "num_cpus": 0}
+        alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+        nodes = [node for node in self._nodes if node in alive] or self._nodes
         for worker, texts in samples.items():
-            node = next((node for node in self._nodes if node[:NODE] > worker.split("-")[-2]), self._nodes[0])
+            node = next((node for node in nodes if node[:NODE] > worker.split("-")[-2]), nodes[0])
             if node not in actors:
-                options = {"scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=True), **self._needs}
+                options = {"scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=True), **needs}
                 actor = ray.remote(_RayWorker).options(max_restarts=-1, max_task_retries=-1, **options)
                 actors[node] = actor.remote(job)
             answers.append(actors[node].answer.remote(0, texts))
