@@ -85,7 +85,7 @@ def nearest(queries: Whole, blocks: Iterable[tuple[Columns, Whole]], k: int) -> 
 
 
 def _taken(values: Iterable[npt.NDArray[Any]], columns: Columns) -> tuple[Any, ...]:
-    return tuple(np.take_along_axis(each, columns, axis=1) for each in values)
+    return tuple(np.take_along_axis(value, columns, axis=1) for value in values)
 
 
 def _parts(rows: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
