@@ -106,6 +106,7 @@ def test_only_what_changed_is_made_again(many: Path, change: str) -> None:
     before = {path: path.stat().st_mtime_ns for path in many.glob("training/data/*.json")}
     act(many)
     assert generate(many) == expected
+    assert all((many / path).is_file() for artefact in open_project(many).run.made.values() for path in artefact.made_by)
     again = {path for path, written in before.items() if path.stat().st_mtime_ns != written}
     assert {path.name for path in again} <= {f"{key.replace('-', '_')}_32d_pairs.json" for key in expected}
 
