@@ -209,10 +209,9 @@ class _Work:
             if not _agree(self._unchecked[worker], again):
                 message = f"its vectors are others than those of {again.worker}, which computed some again, beyond any rounding"
                 raise self._wrong(message, worker, again.worker)
-            self._close(worker, keep=True)
             checked[worker] = again.worker
-        for worker in [*self._unchecked]:  # what is left has no text of the run
-            self._close(worker, keep=False)
+        for worker in [*self._unchecked]:  # all or none: two wrong ones may agree; what was not checked has no text of the run
+            self._close(worker, keep=worker in checked)
         return checked
 
     def _close(self, worker: str, *, keep: bool) -> None:
