@@ -41,7 +41,7 @@ from aqea_registry.verification.verify_folder import present, surplus
 from aqea_registry.verification.verify_list import Verified, digest_findings, hash_listed, read_findings
 from aqea_registry.verification.verify_results import CheckedVectors, check_vector_sets, decided_value_findings, read_result
 
-AWAY = "left out of the release that this project was made of; dvc repro makes it"
+AWAY = "left out of the release that this project was made of; dvc repro makes it (with one stage for all, generate does)"
 IGNORED = re.compile(r"/(\.gitignore|\..*\.part|__pycache__/.*|.*\.aqed)\Z")
 
 
