@@ -74,7 +74,11 @@ class Cluster:
         self._token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
         self._shared = {**os.environ, **QUIET, **environment, **self._token}
         self._keeper = subprocess.Popen(
-            [sys.executable, __file__, str(os.getpid()), str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, __file__, str(os.getpid()), str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,  # a signal to the tests' group ends them, and it sees that
         )
         self.nodes: list[Node] = []
         self.address = f"127.0.0.2:{self._port}"

@@ -6,6 +6,7 @@ its job, and all that it found goes back through the engine: no disk is shared. 
 
 import itertools
 import logging
+import math
 import os
 import pickle
 import re
@@ -68,7 +69,12 @@ class Done(NamedTuple):
 
 
 class Worker:
-    """Encodes batches under the model of its job, which it loads when the first one comes."""
+    """Encodes batches under the model of its job, which it loads when the first one comes.
+
+    A machine whose arrangements differ by more than makes `doubtful` values computes wrongly, and is refused.
+    """
+
+    doubtful = math.inf  # of this process's own machine, `generate` thinks the same
 
     def __init__(self, job: Job, name: str = "") -> None:
         self._job, self._name = job, name or socket.gethostname()
@@ -103,6 +109,9 @@ class Worker:
         model, kept = job.in_use._replace(folder=folder), folder.with_name(f"{folder.name}-{MADE}")
         encoder = load_encoder(model, job.settings)
         made = record(model, encoder, job.settings, job.sample, kept_record(kept) or job.before)
+        if made.spread is not None and reach(made.spread) > self.doubtful:
+            message = f"the same sums in another order differ by {made.spread.value:.1e} here, which no rounding makes"
+            raise CannotCheck(message, "look at this machine, or run the same command without it")
         write_bytes(kept, msgspec.json.encode(made))
         return model, encoder, made
 
@@ -126,6 +135,8 @@ class ThisMachine:
 
 class _RayWorker(Worker):
     """A worker in an actor of Ray. Files go into the user's cache on its machine; a directory may be shared."""
+
+    doubtful = KNOWN  # a larger spread would excuse whatever it gives as a value at a boundary
 
     def __init__(self, job: Job) -> None:
         import ray
@@ -188,7 +199,8 @@ class Cluster:
     def again(self, job: Job, samples: Mapping[str, Sequence[str]]) -> Iterator[Done]:
         """Encode the texts of each worker on the next node, or in a new process if there is only one; in their order.
 
-        They ask for no processors: as nodes die, two may have to share the last one, and would wait for room for ever.
+        They ask for no processors: as nodes die, two may have to share the last one, and would wait for room for ever. They are
+        on that node or nowhere: on the worker's own, one that is wrong would agree with itself.
         """
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -199,7 +211,7 @@ class Cluster:
         for worker, texts in samples.items():
             node = next((node for node in nodes if node[:NODE] > worker.split("-")[-2]), nodes[0])
             if node not in actors:
-                options = {"scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=True), **needs}
+                options = {"scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=False), **needs}
                 actor = ray.remote(_RayWorker).options(max_restarts=-1, max_task_retries=-1, **options)
                 actors[node] = actor.remote(job)
             answers.append(actors[node].answer.remote(0, texts))
