@@ -83,6 +83,7 @@ def generated(root: Path, distinct: int) -> float:
     from aqea_registry.embedding.vector_cache import VectorCache
     from aqea_registry.generation import encoding
     from aqea_registry.generation import generate as operation
+    from aqea_registry.generation.loading import pinned_model
     from aqea_registry.project.project import open_project
     from aqea_registry.sources.pin import pin
     from aqea_registry.vectors.pair_set import to_grid
@@ -90,7 +91,7 @@ def generated(root: Path, distinct: int) -> float:
     _make_project(root, distinct)
     pin(open_project(root), ["many"], Silent())
     project, settings, encoder = open_project(root), Settings(), _encoder()
-    model = encoding.pinned_model(project.catalogue["minilm"], project.artefacts.values(), Silent())
+    model = pinned_model(project.catalogue["minilm"], project.artefacts.values(), Silent())
     cache = VectorCache(encoding.cache_folder(model, DIMENSION, settings), DIMENSION)
     chance = np.random.default_rng(0)
     texts = sentences(distinct)

@@ -4,53 +4,37 @@ import hashlib
 import json
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeVar
+from typing import TypeVar
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from aqea_registry.base.extras import require, unusable
-from aqea_registry.base.files import Advance, Limit, read_small, write_bytes
-from aqea_registry.base.findings import CannotCheck, Refused
+from aqea_registry.base.files import Advance, write_bytes
+from aqea_registry.base.findings import Refused
 from aqea_registry.base.progress import Reporter, plural
-from aqea_registry.embedding.encoder import CodeRefusedError, Encoded, Encoder, NoDevice, Settings, this_machine
+from aqea_registry.embedding.encoder import Encoded, Encoder, Settings
 from aqea_registry.embedding.segment import SUFFIX
 from aqea_registry.embedding.vector_cache import Near, VectorCache, libraries
-from aqea_registry.generation.inputs import pinned_files
+from aqea_registry.generation.loading import MADE, ModelInUse, joined, kept_record, load_encoder, on_grid, pinned_model, record
 from aqea_registry.project.artefact import Artefact, CatalogueEntry
-from aqea_registry.project.lock import LOCK, Decided, Pin
-from aqea_registry.project.params import WRITTEN, Model
-from aqea_registry.project.project import CACHE
+from aqea_registry.project.lock import LOCK, Decided
+from aqea_registry.project.params import WRITTEN
 from aqea_registry.sources.pin import update_lock
 from aqea_registry.vectors.decided import DecidedValue, at_boundary, read_decided, render_decided
 from aqea_registry.vectors.margin import EncodingRecord, Machine, Margin, Spread, margin, reach
-from aqea_registry.vectors.pair_set import BadVector, Micro, OnGrid, normalised, to_grid
+from aqea_registry.vectors.pair_set import Micro
 from aqea_registry.vectors.vector_set import Keys, Rows
 
 T = TypeVar("T")
 
-MADE = "made.json"
-SAMPLE = 32  # sentences whose vectors are computed in two ways
 PROBE = 32  # sentences of each of three lengths that are encoded before it is said how long all take
 SEGMENT = 4096  # sentences whose vectors are kept at a time
 CHECKPOINT = 30.0  # seconds after which they are kept, however few
 UNDECIDED = "if the list is wrong: remove it and its entry in the lock, and generate again"
-
-
-class ModelInUse(NamedTuple):
-    """A model with its pin, and the folders with its checked files and of its vectors, at all `dimensions` of the run."""
-
-    name: str
-    entry: Model
-    pin: Pin
-    precision: Literal["canonical", "float32"]
-    folder: Path
-    cache: Path
-    dimensions: tuple[int, ...]
 
 
 class Vectors:
@@ -219,58 +203,6 @@ class Models:
         return self._last[1]
 
 
-def kept_record(path: Path) -> EncodingRecord | None:
-    """A record that was kept, if it is there."""
-    try:
-        return msgspec.json.decode(read_small(path, Limit.SETTINGS), type=EncodingRecord)
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
-
-
-def record(
-    model: ModelInUse, encoder: Encoder, settings: Settings, sentences: Sequence[str], before: EncodingRecord | None
-) -> EncodingRecord:
-    """What computes now, and the spread measured on it: now, if before it was on few sentences or on another machine."""
-    machine = this_machine(settings.device)
-    if model.precision != "canonical":
-        return EncodingRecord(machine=machine, spread=None)
-    known = before.spread if before is not None and before.machine == machine else None
-    if known is not None and known.sample >= SAMPLE // 2:
-        return EncodingRecord(machine=machine, spread=known)
-    return EncodingRecord(machine=machine, spread=_spread(model, encoder, settings, sentences).joined(known))
-
-
-def _spread(model: ModelInUse, encoder: Encoder, settings: Settings, sentences: Sequence[str]) -> Spread:
-    """How far the same computation sentence by sentence, with the other attention where there are two, is from this one."""
-    sample = sorted(sentences, key=len)[:: -(-len(sentences) // SAMPLE)]
-    alone = msgspec.structs.replace(settings, batch=2 if settings.batch == 1 else 1)
-    attention: Literal["sdpa", "eager"] = "sdpa" if settings.attention == "eager" else "eager"
-    try:
-        other = load_encoder(model, msgspec.structs.replace(alone, attention=attention))
-    except Refused:
-        other = load_encoder(model, alone)
-    first, second = (in_order(used.encode(sample)) for used in (encoder, other))
-    try:
-        difference = np.abs(normalised(first) - normalised(second))
-    except BadVector:  # reported when all are encoded, with its sentence
-        return Spread(value=0.0, sample=0)
-    return Spread(value=float(difference.max(initial=0)), sample=len(sample))
-
-
-def in_order(batches: Iterable[Encoded]) -> npt.NDArray[np.floating]:
-    """The vectors of all batches in the order of their sentences."""
-    joined = _join(list(batches))
-    return joined.vectors[np.argsort(joined.positions)]
-
-
-def _full_vectors(entry: Model) -> Model:
-    """A model entry without what does not change its full vectors."""
-    full = entry.full_dimension or entry.dimension
-    return msgspec.structs.replace(
-        entry, dimension=full, full_dimension=None, prefix="", instructions={}, sources=(), licence=None
-    )
-
-
 def _method(model: ModelInUse, dimension: int) -> str:
     """The hex digest of all that decides the canonical vector of a text."""
     entry = model.entry
@@ -327,41 +259,10 @@ def _keep(
             yield batch
 
     for batches in gathered(shown(), lambda batch: len(batch.positions)):
-        positions, vectors = _join(batches)
+        positions, vectors = joined(batches)
         texts = [sentences[position] for position in positions]
         for dimension, rows in on_grid(model, texts, vectors).items():
             caches[dimension].add(texts, rows)
-
-
-def on_grid(model: ModelInUse, texts: Sequence[str], vectors: npt.NDArray[np.floating]) -> dict[int, OnGrid]:
-    """The vectors of texts at each dimension of the run. Raises Refused for what is not such vectors."""
-    if vectors.shape[1] != (wanted := model.entry.full_dimension or model.entry.dimension):
-        subject = f"models.{model.name}.{'full_dimension' if model.entry.full_dimension else 'dimension'}"
-        message = "the model gives vectors of another dimension than params.yaml says"
-        raise Refused.of("mismatch", subject, message, str(wanted), str(vectors.shape[1]))
-    try:
-        return {size: to_grid(vectors[:, :size], model.entry.rounding_offset) for size in model.dimensions}
-    except BadVector as error:
-        text = texts[error.row] if len(texts[error.row]) <= 80 else f"{texts[error.row][:77]}..."
-        raise Refused.of("malformed", model.name, f"{error}, for the sentence {text!r}") from error
-
-
-def load_encoder(model: ModelInUse, settings: Settings) -> Encoder:
-    """The model, ready to encode. Raises Refused for files that do not load, CannotCheck without the libraries or device."""
-    require("a model")
-    try:
-        return Encoder(model.folder, model.entry, model.precision, settings)
-    except NoDevice as error:
-        raise CannotCheck(str(error), "install a torch built for the device, or leave --device out") from error
-    except CodeRefusedError as error:
-        hint = "if you trust its code, say trust_remote_code: true in params.yaml and pin it again"
-        raise Refused.of("unsafe-model", model.name, str(error), hint=hint) from error
-    except Exception as error:  # whatever a library raises for files that it cannot load
-        if isinstance(error, ImportError) or isinstance(error.__cause__, ImportError):
-            raise unusable("generation", error) from error
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        message, hint = f"the pinned files do not load as a model: {reason}", "look at the entry in params.yaml and at its pin"
-        raise Refused.of("malformed", model.name, message, hint=hint) from error
 
 
 def gathered(items: Iterable[T], texts_in: Callable[[T], int]) -> Iterator[list[T]]:
@@ -382,32 +283,6 @@ def gathered(items: Iterable[T], texts_in: Callable[[T], int]) -> Iterator[list[
         raise
     if found:
         yield found
-
-
-def _join(parts: Sequence[Encoded]) -> Encoded:
-    positions = [position for part in parts for position in part.positions]
-    return Encoded(positions, np.concatenate([part.vectors for part in parts]))
-
-
-def pinned_model(
-    model: CatalogueEntry, run: Collection[Artefact], report: Reporter, *, local_only: bool = False, root: Path | None = None
-) -> ModelInUse:
-    """A model as this run uses it, and its pinned files; with `local_only`, from this machine alone. Raises RegistryError.
-
-    Its vectors are kept below `root` (default: the project's).
-    """
-    return model_in_use(model, run, *pinned_files(model, report, local_only), root or model.root)
-
-
-def model_in_use(model: CatalogueEntry, run: Collection[Artefact], pin: Pin, folder: Path, root: Path) -> ModelInUse:
-    """A model as this run uses it, whose files are in `folder` and whose vectors are kept below `root`."""
-    entry = model.entry
-    assert isinstance(entry, Model)
-    others = (artefact.model_entry for artefact in run)
-    same = {other.dimension for other in others if _full_vectors(other) == _full_vectors(entry)}
-    precision = next(artefact.precision for artefact in run if artefact.precision != "given")
-    cache = root / CACHE / "vectors"
-    return ModelInUse(model.name, entry, pin, precision, folder, cache, tuple(sorted({entry.dimension, *same})))
 
 
 def record_decided(root: Path, artefact: Artefact, method: str, values: Sequence[DecidedValue]) -> None:

@@ -11,7 +11,8 @@ from aqea_registry.base.findings import Finding
 from aqea_registry.base.progress import Reporter
 from aqea_registry.embedding.encoder import Settings
 from aqea_registry.embedding.segment import SUFFIX, Damaged, Segment
-from aqea_registry.generation.encoding import ModelInUse, cache_folder
+from aqea_registry.generation.encoding import cache_folder
+from aqea_registry.generation.loading import ModelInUse
 from aqea_registry.project.lock import Lock
 from aqea_registry.project.params import Params
 from aqea_registry.project.project import CACHE, Project

@@ -21,8 +21,9 @@ from aqea_registry.base.files import open_regular
 from aqea_registry.base.findings import Finding, Refused, RegistryError
 from aqea_registry.base.progress import Reporter
 from aqea_registry.embedding.encoder import Settings
-from aqea_registry.generation.encoding import pinned_model, vectors_of
+from aqea_registry.generation.encoding import vectors_of
 from aqea_registry.generation.inputs import pinned_rows
+from aqea_registry.generation.loading import pinned_model
 from aqea_registry.generation.mteb_model import AllTexts
 from aqea_registry.generation.vector_sets import opened_task, score
 from aqea_registry.project.artefact import Artefact, CatalogueEntry, RunArtefact, VectorSetArtefact
