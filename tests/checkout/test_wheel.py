@@ -19,6 +19,7 @@ from aqea_registry.base.extras import PARTS
 from tests.tools import ROOT, Result, made_once, run
 
 FILES = {
+    "project/one_stage.yaml",
     "py.typed",
     "releases/card.md",
     "releases/croissant_context.json",
