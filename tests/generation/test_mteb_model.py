@@ -102,7 +102,7 @@ def test_mteb_accepts_the_model_for_every_kind_of_text_task() -> None:
 
     results = mteb.mock_run(model())
     assert results.all_passed, results.to_markdown()
-    assert {name for name, status in results.items() if status} >= tasks().keys()
+    assert {name for name, status in results.items() if status} >= tasks().keys() - SETS.keys()
 
 
 @pytest.mark.parametrize(("name", "trains"), [("MockClusteringTask", True), ("MockSTSTask", False)])
