@@ -15,11 +15,8 @@ import os
 import platform
 import shutil
 import tempfile
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
-from copy import deepcopy
+from contextlib import contextmanager
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -60,12 +57,6 @@ class Encoded(NamedTuple):
 
     positions: list[int]
     vectors: npt.NDArray[np.floating]
-
-
-def _finished(running: deque[tuple[list[int], Future[npt.NDArray[np.floating]]]]) -> Encoded:
-    """The oldest batch, when it is computed."""
-    positions, vectors = running.popleft()
-    return Encoded(positions, vectors.result())
 
 
 @cache
@@ -131,71 +122,43 @@ class Encoder:
         self._guard = precision == "canonical"
         if self._guard:
             recompute_buffers(self.model)
-        self._threads = torch.get_num_threads()
-        workers = self._threads if settings.device == "cpu" else 1
-        # A forward pass may write to its module: each worker has its own, all have the same weights.
-        shared = {id(weight): weight for weight in self.model.parameters()}
-        self._models = [self.model, *(deepcopy(self.model, dict(shared)) for _ in range(1, workers))]
 
     def encode(self, sentences: Sequence[str]) -> Iterator[Encoded]:
-        """Yield the vectors of all sentences, batch by batch, in an order that suits the machine.
-
-        A thread computes a whole batch: threads that share one wait for each other at every operation. A batch of more
-        than 512 tokens they share all the same, because several at a time would need much memory.
-        """
-        import torch
-
-        ahead = 2 * len(self._models)
-        running: deque[tuple[list[int], Future[npt.NDArray[np.floating]]]] = deque()
-        pool = ThreadPoolExecutor(len(self._models), initializer=torch.set_num_threads, initargs=(1,))
-        with _offline():
-            try:
-                for positions, features in self._batches(sentences):
-                    shared = features["attention_mask"].numel() > TOKENS_A_BATCH
-                    while running and (shared or len(running) == ahead):
-                        yield _finished(running)
-                    if shared:
-                        yield Encoded(positions, self._forward(features))
-                    else:
-                        running.append((positions, pool.submit(self._forward, features)))
-                while running:
-                    yield _finished(running)
-            finally:
-                pool.shutdown(cancel_futures=True)
-                torch.set_num_threads(self._threads)  # a thread's own number is also that of threads to come
-
-    def _batches(self, sentences: Sequence[str]) -> Iterator[tuple[list[int], dict[str, Any]]]:
+        """Yield the vectors of all sentences, batch by batch, in an order that suits the machine."""
         # Characters foretell tokens well enough to keep the padding of a window small.
         order = sorted(range(len(sentences)), key=lambda position: (len(sentences[position]), sentences[position]))
         for start in range(0, len(order), WINDOW):
-            yield from self._window(sentences, order[start : start + WINDOW])
+            yield from self._encode_window(sentences, order[start : start + WINDOW])
 
-    def _window(self, sentences: Sequence[str], window: list[int]) -> Iterator[tuple[list[int], dict[str, Any]]]:
+    def _encode_window(self, sentences: Sequence[str], window: list[int]) -> Iterator[Encoded]:
         import torch
 
-        features = self.model.preprocess([sentences[position] for position in window])
+        with _offline():
+            features = self.model.preprocess([sentences[position] for position in window])
         mask = features["attention_mask"].bool()
         lengths = mask.sum(dim=1)
         for length in torch.unique(lengths).tolist():
             rows = torch.nonzero(lengths == length).flatten()
             size = self._settings.batch or max(1, TOKENS_A_BATCH // length)
             for batch in torch.split(rows, size):
-                yield [window[row] for row in batch.tolist()], _without_padding(features, mask, batch, length)
+                vectors = self._forward(_without_padding(features, mask, batch, length))
+                yield Encoded([window[row] for row in batch.tolist()], vectors)
 
+    @_offline()
     def _forward(self, features: dict[str, Any]) -> npt.NDArray[np.floating]:
         import torch
 
         from aqea_registry.embedding.float64 import Float64
 
         features = {key: value.to(self._settings.device) if hasattr(value, "to") else value for key, value in features.items()}
-        model = self._models.pop()
-        try:
-            with torch.inference_mode(), Float64() if self._guard else nullcontext() as guard:
-                vectors = model(features)["sentence_embedding"]
-        finally:
-            self._models.append(model)
-        # The guard costs some microseconds an operation. A model that never asked for less can do without it.
-        self._guard = guard is not None and guard.requests > 0
+        with torch.inference_mode():
+            if not self._guard:
+                vectors = self.model(features)["sentence_embedding"]
+            else:
+                with Float64() as guard:
+                    vectors = self.model(features)["sentence_embedding"]
+                # The guard costs some microseconds an operation. A model that never asked for less can do without it.
+                self._guard = guard.requests > 0
         result: npt.NDArray[np.floating] = vectors.cpu().numpy()
         return result
 

@@ -12,7 +12,6 @@ import os
 import shutil
 import subprocess
 import sys
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -28,7 +27,7 @@ from aqea_registry.remote.hub_client import offline
 from tests.servers.hub import HubServer
 from tests.standins import CODE, KALM, LODESTONE, MODELS, Files, auto_map, lines, rows, with_config
 from tests.standins import stand_ins as stand_ins
-from tests.tools import ROOT, Result, aqea, run
+from tests.tools import Result, aqea, run
 
 pytest.importorskip("huggingface_hub")
 
@@ -209,33 +208,6 @@ def test_only_while_it_works_the_encoder_keeps_the_hub_s_client_offline(ends: ty
             raise ends
     assert not is_offline_mode() and not offline(), "a release may be sent to the Hub after this"
     assert modules == code.HF_MODULES_CACHE and dict(os.environ) == before
-
-
-@pytest.mark.weights
-def test_who_stops_early_finds_threads_and_network_as_they_were() -> None:
-    script = """
-    import threading, torch
-    from benchmarks.generate import model_folder
-    from aqea_registry.embedding.encoder import Encoder, Settings
-    from aqea_registry.project.params import Model
-    from aqea_registry.remote.hub_client import offline
-    encoder = Encoder(model_folder(), Model(repo="minilm", dimension=384), "canonical", Settings(threads=2, batch=1))
-    texts = [f"text {number}" for number in range(12)]
-    begun = encoder.encode(texts)
-    next(begun)
-    begun.close()
-    later = []
-    thread = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
-    thread.start()
-    thread.join()
-    assert (torch.get_num_threads(), later) == (2, [2]), later
-    assert not offline() and threading.active_count() == 1
-    assert sorted(at for part in encoder.encode(texts) for at in part.positions) == [*range(12)]
-    """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.rare

@@ -454,7 +454,7 @@ def test_faults_wait_for_their_turn(hub: HubServer, commit: str) -> None:
     assert statuses == [200, 500, 500, 500] and always.hits == 3
     hub.faults.clear()
     assert ask(f"{hub.endpoint}/api/models/{MODEL}")[0] == 200
-    assert [made.status for made in hub.requests] == [*statuses, 200]
+    assert sorted(made.status for made in hub.requests) == sorted([*statuses, 200])  # each is noted by its own thread
 
 
 def test_a_hub_that_tampers(hub: HubServer, commit: str, tmp_path: Path) -> None:
