@@ -134,14 +134,13 @@ def fits_of_text(text: str, spans: Sequence[NumberSpan], run: RunScores) -> Iter
     for begin, sentence, near in by_sentence(text, spans):
         said, matches, elsewhere = _said(run, sentence)._replace(plain=True), list[_Match](), list[Fit]()
         edges = [begin, *(edge for span in near for edge in (span.start, span.end)), begin + len(sentence)]
-        parts = [text[start:stop] for start, stop in zip(edges[::2], edges[1::2], strict=True)]
-        for span, beside, before in zip(near, _beside(run, parts), parts, strict=False):
+        parts = [_said(run, text[start:stop]) for start, stop in zip(edges[::2], edges[1::2], strict=True)]
+        for span, beside, own in zip(near, _beside(parts), parts, strict=False):  # its own part is the one before it
             unit, line = text[span.end : span.stop], bisect_right(starts, span.start)
             claim = Claim(id=OF_RUN, value=span.text, unit="percent" if unit else "number", at=At(line=line))
             if (unit and not PERCENT.fullmatch(unit)) or not (match := _match(claim, said, nothing, run)):
                 continue
             closer = _match(claim, said._replace(pair_sets=beside), said, run) or match
-            own = _said(run, before)
             if (closer[2] or not match[2]) and not (own.foreign or (said.foreign and not any(own.metrics))):
                 matches.append(closer)
             elif match[2]:  # a score, but not of what is named beside it, or not by its metric
@@ -151,10 +150,10 @@ def fits_of_text(text: str, spans: Sequence[NumberSpan], run: RunScores) -> Iter
             yield fit._replace(claim=replace(fit.claim, id=OF_RUN + name.lower()))
 
 
-def _beside(run: RunScores, parts: Sequence[str]) -> list[tuple[set[str], set[str]]]:
+def _beside(parts: Sequence[_Said]) -> list[tuple[set[str], set[str]]]:
     """What names each number between the parts of a sentence: the part before it, or behind it where no name is before all."""
     kinds: list[list[set[str]]] = []
-    for named in zip(*(_said(run, part).pair_sets for part in parts), strict=True):
+    for named in zip(*(part.pair_sets for part in parts), strict=True):
         before, behind = named[0] and not named[-1], not named[0] and all(named[1:])
         kinds.append([*(named[:-1] if before else named[1:] if behind else [set[str]() for _ in parts[1:]])])
     return [*zip(*kinds, strict=True)]
