@@ -152,12 +152,28 @@ def column_names(path: str, file: BinaryIO) -> list[str]:
 
 def _separated(path: str, file: BinaryIO) -> Iterator[tuple[int, Pairs]]:
     """The cells of CSV or TSV, each with the name that the first row gives to its column."""
-    rows = csv.reader(iterdecode(file, "utf-8-sig"), delimiter="\t" if path.endswith(".tsv") else ",", strict=True)
+    delimiter, taken = "\t" if path.endswith(".tsv") else ",", list[str]()  # the lines of a row
+
+    def lines() -> Iterator[str]:
+        for line in iterdecode(file, "utf-8-sig"):
+            taken.append(line)
+            yield line
+
+    rows = csv.reader(lines(), delimiter=delimiter, strict=True)
     try:
         header = next(rows, list[str]())
         if len(header) == 1:
             raise csv.Error("the first row has one cell")
-        for row in filter(None, rows):
+        taken.clear()
+        for row in rows:
+            whole = len(taken) > 1 and all(line.count(delimiter) == len(header) - 1 for line in taken)
+            start = rows.line_num + 1 - len(taken)
+            taken.clear()
+            if whole:
+                message = "a quoted cell goes on to other lines, each of which is a row as well; write a quote in a cell twice"
+                raise Refused.of("malformed", f"{path}:{start}", message)
+            if not row:
+                continue
             if len(row) != len(header):
                 message = f"it has {len(row)} cells, and the first row has {len(header)}; quote cells that hold the delimiter"
                 raise Refused.of("malformed", f"{path}:{rows.line_num}", message)
@@ -240,7 +256,7 @@ def _row(record: bytes | Pairs | Values, dataset: Dataset) -> tuple[str, str, fl
             has = ", ".join(map(repr, value)) or "no columns"
             raise _BadRow(f"the column {lacking[0]!r} is missing; the row has {has}")
         if isinstance(record, list):  # all cells are texts
-            with suppress(ValueError):
+            with suppress(ValueError, RecursionError):
                 value[names[2]] = json.loads(value[names[2]])
         record = value[names[0]], value[names[1]], value[names[2]]
     first, second, score = record
@@ -281,4 +297,6 @@ def _score(value: object, column: str, limits: tuple[float, float]) -> float:
     if not limits[0] <= value <= limits[1]:
         shown = value if -(10**18) < value < 10**18 else "a number of over 18 digits"
         raise _BadRow(f"{column!r} is {shown}, outside {limits[0]:g} to {limits[1]:g}")
+    if isinstance(value, int) and value != float(value):
+        raise _BadRow(f"{column!r} is {value}, and a float64 has no such number")
     return float(value)

@@ -178,6 +178,17 @@ HOSTILE: dict[str, tuple[str, str, Make]] = {
         "different lengths",
         lambda to, v: table(to, [{**row, "embedding1": [1.0] * (4 + at % 2 * 2)} for at, row in enumerate(rows(v))]),
     ),
+    "a score missing beside others": (
+        "malformed",
+        "line 1: its score is missing or not a number, and other lines have one",
+        lambda to, v: lines(to, [{**row, "score": None if at == 0 else 9 - at} for at, row in enumerate(rows(v))]),
+    ),
+    "a score as a text": (
+        "malformed",
+        "line 1: its score is missing or not a number",
+        lambda to, v: lines(to, [{**row, "score": "4"} for row in rows(v)]),
+    ),
+    "two arrays in a file": ("malformed", "160 bytes follow the array", bytes_of(header("(2, 12, 5)", "<f4") + bytes(640))),
     "other rows": (
         "mismatch",
         "row 3 has the score 4.5, the dataset 3.1",

@@ -71,6 +71,13 @@ def test_columns_may_have_other_names_and_scores_another_range() -> None:
     assert found == Rows(("x",), ("y",), (-1.0,))
 
 
+def test_an_integer_that_no_float64_is_becomes_no_other() -> None:
+    dataset = Dataset(repo="d", score_range=(0, 1e18))
+    assert read(("a.jsonl", lines({**GOOD, "score": 2**53})), dataset=dataset).scores == (2.0**53,)
+    [(subject, message)] = refused(("a.jsonl", lines(GOOD, {**GOOD, "score": 2**53 + 1})), dataset=dataset)
+    assert (subject, message) == ("a.jsonl:2", "'score' is 9007199254740993, and a float64 has no such number")
+
+
 def test_blank_lines_crlf_and_a_missing_last_newline_do_no_harm() -> None:
     content = lines(GOOD).replace(b"\n", b"\r\n") + b"\n  \n" + lines(GOOD).rstrip()
     assert read(("a.jsonl", content)).scores == (2.5, 2.5)
@@ -387,6 +394,7 @@ def test_csv_and_tsv_are_read_as_they_are_written() -> None:
     found = read(("a.csv", text.encode()))
     assert (found.sentences1, found.sentences2, found.scores) == (('a, "b"', "NA"), ("two\nlines", "2020-01-01"), (4.8, 3.0))
     assert read(("a.tsv", b"sentence1\tsentence2\tscore\na\tb\t1e0\n")).scores == (1.0,)
+    assert read(("a.csv", b'sentence1,sentence2,score\n"a,\nb",c,1\n')).sentences1 == ("a,\nb",)
 
 
 @pytest.mark.parametrize(
@@ -403,6 +411,14 @@ def test_csv_and_tsv_are_read_as_they_are_written() -> None:
         (b"sentence1;sentence2;score\na;b;1\n", ("a.csv:2", "not CSV in UTF-8: the first row has one cell")),
         (b'sentence1,sentence2,score\n"a,b,1\n', ("a.csv:3", "not CSV in UTF-8: unexpected end of data")),
         (b"sentence1,sentence2,score\n", ("a.jsonl, b.jsonl", "the dataset has no rows")),
+        (
+            b"sentence1,sentence2,score\na,b," + b"[" * 100_000 + b"\n",
+            ("a.csv:2", f"'score' is '{'[' * 100_000}', not a number"),
+        ),
+        (  # written without quoting, where a sentence starts with a quote mark and a later one ends with it
+            b'sentence1,sentence2,score\na,b,1\n"c,d,2\ne",f,3\n',
+            ("a.csv:3", "a quoted cell goes on to other lines, each of which is a row as well; write a quote in a cell twice"),
+        ),
     ],
 )
 def test_bad_csv_is_named_by_its_line(text: bytes, found: tuple[str, str]) -> None:

@@ -70,7 +70,10 @@ def _open_arrays(paths: Sequence[Path], count: int) -> PairFile:
     for path in paths:
         open_regular(path).close()
         try:
-            arrays.append(np.lib.format.open_memmap(path, mode="r"))
+            array: Any = np.lib.format.open_memmap(path, mode="r")
+            if (more := path.stat().st_size - array.offset - array.nbytes) > 0:
+                raise ValueError(f"{more} bytes follow the array: save one array to a file")
+            arrays.append(array)
         except Exception as error:  # whatever numpy raises for a header
             raise Malformed(f"not an array that can be read without pickles: {' '.join(str(error).split())}") from error
     ends = [array.shape[:-1] for array in arrays]
@@ -109,8 +112,12 @@ def _open_lines(path: Path) -> PairFile:
             yield np.array([vector], np.float64)
 
     def scores() -> Values | None:
-        found = [score for _, score in values(KNOWN[2])]
-        numbers = all(type(score) in (int, float) and abs(score) < 1e300 for score in found)
-        return np.array(found, np.float64) if numbers else None
+        found = [*values(KNOWN[2])]
+        if all(score is None for _, score in found):
+            return None
+        for number, score in found:
+            if type(score) not in (int, float) or not abs(score) < 1e300:
+                raise Malformed(f"line {number}: its score is missing or not a number, and other lines have one")
+        return np.array([score for _, score in found], np.float64)
 
     return PairFile("jsonl", PartialHeader(), matrix, scores)
