@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from aqea_registry.claims.drafting import claims_of_tables
 from aqea_registry.claims.repeats import relate
-from aqea_registry.documents.markdown_tables import markdown_tables
+from aqea_registry.documents.markup_tables import markdown_tables
 from benchmarks.timing import Figure, Goal
 
 DATASETS = (

@@ -1,16 +1,15 @@
 """Claims: printed numbers with their evidence, in one ledger per document.
 
 Start with `ledger`, the values and their file. Each verb is a module that reads files: `check_claims`, `import_claims`,
-`bind_claims`, `fill_claims`, `export_claims`, `lint_claims`. They decide with pure modules: `judging` compares a claim with
-its `evidence`, `expression` computes derived claims over quantities of
-`quantity`, `drafting` makes claims of tables and model-index, `measurements` knows which of them the run measured,
-`relations` which are averages and totals of others, `repeats` which a model-index or the text prints, too, `merging` puts them
-into a ledger that exists, `binding` finds claims in a document.
+`bind_claims`, `fill_claims`, `export_claims`, and `lint_claims`, which finds claims in a document. They decide with pure
+modules: `judging` compares a claim with its `evidence`, `expression` computes derived claims over quantities, `drafting` makes
+claims of tables and model-index, `measurements` knows which of them the run measured, `relations` which are averages and totals
+of others, `repeats` which a model-index or the text prints, too, `merging` puts them into a ledger that exists.
 
 >>> from aqea_registry.claims.evidence import Evidence
+>>> from aqea_registry.claims.expression import exact
 >>> from aqea_registry.claims.judging import judge_claim
 >>> from aqea_registry.claims.ledger import At, Claim
->>> from aqea_registry.claims.quantity import exact
 >>> from fractions import Fraction
 >>> claim = Claim(id="mean", value="82.0", unit="percent", at=At(line=3))
 >>> verdict = judge_claim("paper", claim, Evidence(exact(Fraction("82.03"), "percent"), "recomputed", "bytes"))

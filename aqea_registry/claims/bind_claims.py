@@ -13,13 +13,12 @@ from aqea_registry.base.files import locked, write_bytes
 from aqea_registry.base.findings import Unchecked
 from aqea_registry.base.progress import Reporter
 from aqea_registry.claims import measurements
-from aqea_registry.claims.binding import bind
 from aqea_registry.claims.evidence import Resolved, resolve_result
 from aqea_registry.claims.import_claims import ImportedClaims, ReadPage, merge_page, outcome, read_page
-from aqea_registry.claims.ledger import FOLDER, Claim, Evaluation, Measurement, read_ledgers, render_ledger
-from aqea_registry.claims.lint_claims import moved
+from aqea_registry.claims.ledger import FOLDER, Claim, Evaluation, Measurement, free, read_ledgers, render_ledger
+from aqea_registry.claims.lint_claims import bind, moved
 from aqea_registry.claims.measurements import OF_RUN, Fit, RunScore, RunScores
-from aqea_registry.claims.merging import Merged, free
+from aqea_registry.claims.merging import Merged
 from aqea_registry.documents.metrics import metric_name
 from aqea_registry.documents.numbers import NumberSpan, scan
 from aqea_registry.documents.prose import kind_of
@@ -112,10 +111,10 @@ def _fits(page: ReadPage, numbers: Sequence[NumberSpan], run: RunScores) -> dict
     """By ids of claims what they may be; a claim for each number of the text that may be something is added to the page."""
     fits = {fit.claim.id: fit for fit in measurements.fits_of_tables(page.read.tables, page.text, run)}
     page.read.right.update({id_: fit.has for id_, fit in fits.items() if fit.sure and fit.has is not None})
-    ids, taken = set[str](), {(claim.at.line, claim.text) for claim in page.read.claims}
+    ids, taken = dict[str, int](), {(claim.at.line, claim.text) for claim in page.read.claims}
     for fit in measurements.fits_of_text(page.text, numbers, run):
         if (fit.claim.at.line, fit.claim.text) not in taken:
-            claim = free(fit.claim, ids)
+            claim = replace(fit.claim, id=free(fit.claim.id, ids))
             fits[claim.id] = fit
             page.read.claims.append(claim)
     return fits

@@ -16,11 +16,10 @@ from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, 
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.strict import NoSuchValue, follow, load_json, load_yaml
 from aqea_registry.claims import evidence, judging
-from aqea_registry.claims.evidence import MALFORMED, NAMED, Evidence, Resolved
-from aqea_registry.claims.expression import BadExpression, Expression, Terms, parse_reference, read_expression, references
+from aqea_registry.claims.evidence import MALFORMED, NAMED, Evidence, Resolved, Terms
+from aqea_registry.claims.expression import BadExpression, Basis, Expression, parse_reference, read_expression, references
 from aqea_registry.claims.ledger import Claim, Ledger, Quotation, Verdict, find_document, read_ledgers
 from aqea_registry.claims.lint_claims import not_printed
-from aqea_registry.claims.quantity import Basis
 from aqea_registry.documents.numbers import Unit
 from aqea_registry.project.artefact import CatalogueEntry
 from aqea_registry.project.project import CACHE, Project, RunRecord, Scope

@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from aqea_registry.base.findings import BadConfiguration, Finding, listed
-from aqea_registry.claims.ledger import At, Claim, Evaluation, Measurement
+from aqea_registry.claims.ledger import At, Claim, Evaluation, Measurement, free
 from aqea_registry.claims.relations import DraftedTable
 from aqea_registry.documents.cells import DECIMAL_COMMA, Number, Reading, read_cell
 from aqea_registry.documents.metrics import is_score, metric_name, names_metric, names_other, names_score, written_in
@@ -350,12 +350,6 @@ def _metric_names(metrics: Sequence[Metric]) -> list[str]:
 
 
 def _unique(names: Iterable[str]) -> list[str]:
-    """The names, repeated ones with the next free number added."""
-    taken: dict[str, int] = {}
-    for name in names:
-        spelled = name
-        while spelled in taken:
-            taken[name] += 1
-            spelled = f"{name}-{taken[name]}"
-        taken[spelled] = 1
-    return list(taken)
+    """The names, repeated ones with a number behind them."""
+    taken = dict[str, int]()
+    return [free(name, taken) for name in names]

@@ -7,6 +7,7 @@ that a right number is not called wrong for the sake of a wrong one.
 
 from __future__ import annotations
 
+import fnmatch
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -16,11 +17,24 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from aqea_registry.base.findings import Unchecked, listed, suggestion
-from aqea_registry.claims import quantity
 from aqea_registry.claims.drafting import slug
-from aqea_registry.claims.expression import BadExpression, Expression, Reference, Term, Terms, Unreadable, evaluate
+from aqea_registry.claims.expression import (
+    BadExpression,
+    Basis,
+    Correction,
+    Expression,
+    NotComputable,
+    Quantity,
+    Reference,
+    Term,
+    Unreadable,
+    converted,
+    evaluate,
+    exact,
+    printed,
+    printed_number,
+)
 from aqea_registry.claims.ledger import Claim, Evaluation, Ledger
-from aqea_registry.claims.quantity import Basis, Correction, NotComputable, Quantity
 from aqea_registry.claims.relations import letters
 from aqea_registry.documents.metrics import EARLIER, OF_PAIRS, TRAINED, is_score, metric_name
 from aqea_registry.documents.numbers import NotANumber, Unit, parse_number, shown
@@ -32,6 +46,63 @@ from aqea_registry.vectors.scores import Metrics
 METRICS = frozenset(Metrics.__struct_fields__)
 MALFORMED = "malformed"  # the reason of what is unchecked because the claim itself cannot be: also a finding
 NAMED = 5  # of many names, as many are listed
+
+
+MOST = 10_000_000  # names compared with globs, and claims that globs stand for, in all expressions: some seconds of work
+
+
+class Terms:
+    """An index over the `claims` of all ledgers, which are named LEDGER:ID."""
+
+    def __init__(self, ledgers: Mapping[str, Ledger]) -> None:
+        self.claims = {f"{name}:{claim.id}": claim for name, ledger in ledgers.items() for claim in ledger.claims}
+        self._ids = {name: [claim.id for claim in ledger.claims] for name, ledger in ledgers.items()}
+        self._globs: dict[tuple[str, str], list[str]] = {}
+        self._terms: dict[str, Term] = {}
+        self._left = MOST
+
+    def find(self, reference: Reference, ledger: str, own: str | None = None) -> list[str]:
+        """The claims that a reference means in a claim of `ledger`; a glob never means `own`. Raises BadExpression."""
+        among = reference.ledger or ledger
+        if among not in self._ids:
+            raise BadExpression(f"column {reference.at}: there is no ledger {among!r}; there are {', '.join(self._ids)}")
+        if not reference.glob:
+            if f"{among}:{reference.id}" not in self.claims:
+                raise BadExpression(f"column {reference.at}: {among} has no claim {reference.id!r}")
+            return [f"{among}:{reference.id}"]
+        key = (among, reference.id)
+        if key not in self._globs:  # each is looked for once
+            self._spend(len(self._ids[among]))
+            self._globs[key] = [f"{among}:{id_}" for id_ in fnmatch.filter(self._ids[among], reference.id)]
+        names = [name for name in self._globs[key] if name != own]
+        self._spend(len(names))
+        if not names:
+            raise BadExpression(f"column {reference.at}: no other claim of {among} is matched by {reference.id!r}")
+        return names
+
+    def put(self, name: str, claim: Claim) -> None:
+        """Take another claim for the one with this name."""
+        self.claims[name] = claim
+        self._terms.pop(name, None)
+
+    def term(self, name: str) -> Term:
+        """The claim with this name as a term."""
+        if name not in self._terms:
+            claim, value = self.claims[name], None
+            if claim.value is not None and claim.unit != "text":
+                with suppress(NotANumber):
+                    value = printed(printed_number(claim), claim.unit)
+            self._terms[name] = Term(name, claim.unit, value, claim.bound)
+        return self._terms[name]
+
+    def settle(self, name: str, basis: Basis, correction: Correction | None) -> None:
+        """Keep what was found out about a claim, for those that rest on it."""
+        self._terms[name] = self.term(name)._replace(basis=basis, correction=correction)
+
+    def _spend(self, amount: int) -> None:
+        self._left -= amount
+        if self._left < 0:
+            raise BadExpression(f"the globs of all ledgers together match against more than {MOST} names")
 
 
 class Evidence(NamedTuple):
@@ -75,7 +146,7 @@ def measured(
         return Unchecked("not-recomputed", message)
     if unfit:
         return wrong
-    value = quantity.converted(quantity.exact(Fraction(getattr(score, name)), "fraction"), claim.unit)
+    value = converted(exact(Fraction(getattr(score, name)), "fraction"), claim.unit)
     return Evidence(value, f"recomputed from {resolved.key}{resolved.note}", "bytes", (resolved.key,))
 
 
@@ -93,7 +164,7 @@ def _of_result(unit: Unit, metric: str, wanted: Evaluation, resolved: Resolved, 
     own: Unit = "fraction" if is_score(name) else "number"
     trained = " (it trains: with other libraries its last digits may be others)" * (result.type in TRAINED)
     how = f"read from the result {key}{resolved.note}{trained}, which verify --full recomputes"
-    return Evidence(quantity.converted(quantity.exact(Fraction(repr(value)), own), unit), how, "bytes", (key,))
+    return Evidence(converted(exact(Fraction(repr(value)), own), unit), how, "bytes", (key,))
 
 
 def derived(expression: Expression, ledger: str, own: str, terms: Terms) -> Evidence | Unchecked:
@@ -148,10 +219,10 @@ def quoted_value(unit: Unit, value: Any, location: str, basis: Basis, given: Uni
     if unit == "text":
         return Evidence(text, f"in {location}", basis, (location,))
     try:
-        number = quantity.printed(parse_number(text, given or unit), given or unit)
+        number = printed(parse_number(text, given or unit), given or unit)
         if given is None:
             return Evidence(number, f"in {location}", basis, (location,), text)
-        number = quantity.converted(number, unit)
+        number = converted(number, unit)
     except (NotANumber, NotComputable) as error:
         return Unchecked(MALFORMED, f"{location}: {error}")
     return Evidence(number, f"in {location}, {text} as {given}", basis, (location,), shown(number.value))

@@ -1,56 +1,179 @@
-"""Derived claims: expressions over other claims, read by Python's own parser and computed with exact fractions.
+"""Derived claims: expressions over other claims, read by Python's own parser and computed with exact quantities.
 
-An expression has numbers, claims in brackets, `+ - * /`, parentheses and functions. Numbers and claims are replaced by names
-of the same length before Python reads it, so columns stay, and nothing but these names, operators and calls is let through.
-A number in the expression itself is exact and takes the unit of what it is computed with.
-
-`Terms` says what a reference means among the claims of all ledgers. Pure.
+A quantity is a printed number with the interval of all that it may stand for, and its unit. An expression has numbers, claims
+in brackets, `+ - * /`, parentheses and functions. Numbers and claims are replaced by names of the same length before Python
+reads it, so columns stay, and nothing but these names, operators and calls is let through. It is kept as steps, each behind
+its operands, which are done without recursion. A number in the expression itself is exact and takes the unit of what it is
+computed with. Pure.
 """
 
 from __future__ import annotations
 
 import ast
-import fnmatch
 import operator
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from functools import partial, reduce
-from typing import NamedTuple
+from itertools import chain, product
+from typing import Literal, NamedTuple
 
-from aqea_registry.claims import quantity
-from aqea_registry.claims.ledger import Claim, Ledger
-from aqea_registry.claims.quantity import Basis, Correction, NotComputable, Quantity
-from aqea_registry.documents.numbers import NotANumber, Unit, parse_number
+import msgspec
+from msgspec.structs import replace
 
+from aqea_registry.claims.ledger import Claim
+from aqea_registry.documents.numbers import LARGEST_EXPONENT, NotANumber, PrintedNumber, Unit, parse_number
+
+MOST_BITS = 4096  # of a numerator or denominator: a few hundred decimals, and far beyond any table
+LARGEST = Fraction(10) ** LARGEST_EXPONENT
 LONGEST = 20_000  # characters of an expression
 DEEPEST = 30  # parentheses within parentheses
 OPERATIONS = 2_500  # in one expression: Python's own limit differs from version to version
+TOO_MANY = "too many operations in a row; write sum([a], [b], ...) or several claims"
 
-_OPERATIONS: dict[type[ast.AST], Callable[[Quantity, Quantity], Quantity]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
+# One of each unit in plain numbers; what has no entry cannot be converted.
+SCALE: dict[Unit | None, Fraction] = {
+    **dict.fromkeys((None, "fraction", "ratio", "number", "count", "tokens", "dimensions", "bytes"), Fraction(1)),
+    "percent": Fraction(1, 100),
+    "millions": Fraction(10**6),
+    "billions": Fraction(10**9),
 }
-# The fewest and the most arguments of each function, and what it computes.
-_FUNCTIONS: dict[str, tuple[int, int | None, Callable[..., Quantity]]] = {
-    "sum": (1, None, lambda *values: reduce(operator.add, values)),
-    "mean": (1, None, lambda *values: quantity.mean(values)),
-    "min": (1, None, lambda *values: quantity.extreme(values, largest=False)),
-    "max": (1, None, lambda *values: quantity.extreme(values, largest=True)),
-    "count": (1, None, lambda *terms: quantity.exact(Fraction(len(terms)), "count")),
-    "rank": (2, None, lambda value, *others: quantity.rank(value, others)),
-    "difference": (2, 2, operator.sub),
-    "ratio": (2, 2, quantity.ratio),
-    "abs": (1, 1, abs),
-    **{str(unit): (1, 1, partial(quantity.converted, unit=unit)) for unit in quantity.CONVERSIONS},
-}
+CONVERSIONS: tuple[Unit, ...] = ("percent", "fraction", "number", "millions", "billions")  # each a function of expressions
+_SHARES: tuple[Unit | None, ...] = ("percent", "fraction", "ratio")
+# What may multiply or divide anything: the product of two of them takes the later one's unit.
+_FACTORS: tuple[Unit | None, ...] = (None, "ratio", "fraction", "number", "count")
 
-_ATOM = re.compile(r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|\[([^\[\]]*)\]")
-_SIGN = re.compile(r"[-+*/]")
-_REFERENCE = re.compile(r"(?:([A-Za-z0-9][A-Za-z0-9._-]*):)?([a-z0-9*?][a-z0-9._/+@*?-]*)")
+
+class NotComputable(ValueError):
+    """The operation has no answer: the message says why."""
+
+
+class Quantity(msgspec.Struct, frozen=True):
+    """A value with the interval of all that it may stand for. The unit of a bare number in an expression is None.
+
+    Sums are of one unit; one of two factors is a plain number, a ratio, a fraction or a count; a quotient is of one unit and a
+    ratio, or by something plain. All else raises NotComputable, also where the divisor may be zero.
+    """
+
+    value: Fraction
+    low: Fraction
+    high: Fraction
+    unit: Unit | None
+
+    def __add__(self, other: Quantity) -> Quantity:
+        return _combined(operator.add, self, other, common(self.unit, other.unit))
+
+    def __sub__(self, other: Quantity) -> Quantity:
+        return _combined(operator.sub, self, other, common(self.unit, other.unit))
+
+    def __mul__(self, other: Quantity) -> Quantity:
+        units = sorted((self.unit, other.unit), key=lambda unit: _FACTORS.index(unit) if unit in _FACTORS else len(_FACTORS))
+        if units[0] not in _FACTORS:
+            raise NotComputable(f"{self.unit} times {other.unit} is not a unit known here; number(...) converts one of them")
+        return _combined(operator.mul, self, other, units[1])
+
+    def __truediv__(self, other: Quantity) -> Quantity:
+        if other.low <= 0 <= other.high:
+            known = "is zero" if other.low == other.high else "is so near to zero that it may be zero"
+            raise NotComputable(f"division by zero: the divisor {known}")
+        if other.unit not in _FACTORS and self.unit != other.unit:
+            message = f"{self.unit or 'a number'} divided by {other.unit} is not a unit known here"
+            raise NotComputable(f"{message}; number(...) converts both")
+        unit = self.unit if other.unit is None else "ratio" if self.unit == other.unit else self.unit or "number"
+        return _combined(operator.truediv, self, other, unit)
+
+    def __neg__(self) -> Quantity:
+        return Quantity(-self.value, -self.high, -self.low, self.unit)
+
+    def __abs__(self) -> Quantity:
+        ends = sorted((abs(self.low), abs(self.high)))
+        return Quantity(abs(self.value), Fraction(0) if self.low <= 0 <= self.high else ends[0], ends[1], self.unit)
+
+
+def _combined(operation: Callable[[Fraction, Fraction], Fraction], a: Quantity, b: Quantity, unit: Unit | None) -> Quantity:
+    """What an operation gives that is largest and smallest at the ends of both intervals."""
+    corners = [operation(x, y) for x, y in product((a.low, a.high), (b.low, b.high))]
+    return _checked(operation(a.value, b.value), min(corners), max(corners), unit)
+
+
+def _checked(value: Fraction, low: Fraction, high: Fraction, unit: Unit | None) -> Quantity:
+    numbers = (value, low, high)
+    bits = max(max(number.numerator.bit_length(), number.denominator.bit_length()) for number in numbers)
+    if bits > MOST_BITS or any(abs(number) >= LARGEST for number in numbers):
+        raise NotComputable("the result is too large or too long")
+    return Quantity(value, low, high, unit)
+
+
+def common(a: Unit | None, b: Unit | None) -> Unit | None:
+    """The unit of two that agree. A `number` agrees with all, as a number in an expression does. Raises NotComputable."""
+    for unit, other in ((a, b), (b, a)):
+        if unit == other or unit is None or (unit == "number" and other is not None):
+            return other
+    way = a if a in CONVERSIONS else "number"
+    advice = f"; {way}(...) of a derived claim converts" if (a in _SHARES) == (b in _SHARES) else ""
+    raise NotComputable(f"the units differ: {a} against {b}{advice}")
+
+
+def printed_number(claim: Claim, *, as_printed: bool = False) -> PrintedNumber:
+    """What a claim's print stands for, whose last zeros may be no digits. Raises NotANumber."""
+    value = claim.value or ""
+    number = parse_number(value, claim.unit, as_printed=as_printed)
+    if claim.digits is None:
+        return number
+    digits = value.strip().lstrip("+-−").replace(",", "").lstrip("0")
+    last = 10 ** max(len(digits) - claim.digits, 0)
+    if not digits.isdecimal() or claim.digits > len(digits) or number.value % last:
+        raise NotANumber(f"{value[:40]!r} does not have {claim.digits} digits and then zeros, which are a whole number's alone")
+    return PrintedNumber(number.value, Fraction(last, 2))
+
+
+def printed(number: PrintedNumber, unit: Unit) -> Quantity:
+    """A printed number with all that it may stand for."""
+    return Quantity(number.value, number.low, number.high, unit)
+
+
+def exact(value: Fraction, unit: Unit | None = None) -> Quantity:
+    """A number that stands for itself alone."""
+    return Quantity(value, value, value, unit)
+
+
+def mean(*terms: Quantity) -> Quantity:
+    """The arithmetic mean of one or more quantities of one unit. Raises NotComputable."""
+    return reduce(operator.add, terms) / exact(Fraction(len(terms)))
+
+
+def converted(a: Quantity, unit: Unit) -> Quantity:
+    """The same in another unit. Raises NotComputable."""
+    if a.unit not in SCALE or unit not in SCALE:
+        raise NotComputable(f"{a.unit} cannot be converted to {unit}")
+    scale = SCALE[a.unit] / SCALE[unit]
+    return _checked(a.value * scale, a.low * scale, a.high * scale, unit)
+
+
+def _ratio(a: Quantity, b: Quantity) -> Quantity:
+    unit = common(a.unit, b.unit)  # what has no unit takes the other's
+    return replace(a, unit=unit) / replace(b, unit=unit)
+
+
+def _extreme(pick: Callable[[Sequence[Fraction]], Fraction], *terms: Quantity) -> Quantity:
+    unit = reduce(common, (term.unit for term in terms))
+    values, lows, highs = zip(*((term.value, term.low, term.high) for term in terms), strict=True)
+    return Quantity(pick(values), pick(lows), pick(highs), unit)
+
+
+Basis = Literal["bytes", "prints"]
+
+
+class Correction(NamedTuple):
+    """What a contradicted claim should print by its evidence; or what evidence is, computed from terms corrected so.
+
+    `sure`: the terms are contradicted by bytes, not by other prints alone. `culprits` are the wrong prints, in words.
+    """
+
+    value: Quantity | str
+    basis: Basis
+    sure: bool
+    culprits: tuple[str, ...]
 
 
 class BadExpression(ValueError):
@@ -77,14 +200,6 @@ class Reference(NamedTuple):
         return f"{self.ledger}:{self.id}" if self.ledger else self.id
 
 
-class Expression(NamedTuple):
-    """An expression that can be evaluated: Python's tree of `text`, and by column what a name in it stands for."""
-
-    text: str
-    tree: ast.expr
-    atoms: dict[int, Reference | Fraction]
-
-
 class Term(NamedTuple):
     """A claim that a reference stands for. `value` is None where it cannot be read, or is a text; `basis` confirms it."""
 
@@ -100,30 +215,85 @@ class Term(NamedTuple):
         fix = self.correction
         return self if fix is None or isinstance(fix.value, str) else self._replace(value=fix.value)
 
+    def known(self) -> Quantity:
+        """Its value. Raises NotComputable for what is no number, Unreadable for one that cannot be read."""
+        if self.unit == "text" or self.bound is not None:
+            raise NotComputable(f"{self.name} is {f'a bound ({self.bound})' if self.bound else 'a text'}, not a number")
+        if self.value is None:
+            raise Unreadable(self.name)
+        return self.value
 
+
+_Function = Callable[[Sequence[Term]], Quantity]
+
+
+class _Step(NamedTuple):
+    """A claim, a number, or what is computed of the last so many operands before it; and its column."""
+
+    column: int
+    what: Reference | Fraction | _Function
+    operands: int = 0
+
+
+Expression = tuple[_Step, ...]
 Lookup = Callable[[Reference], Sequence[Term]]
+
+
+def _of(function: Callable[..., Quantity]) -> _Function:
+    """A function of terms that all must have values."""
+    return lambda terms: function(*(term.known() for term in terms))
+
+
+def _rank(terms: Sequence[Term]) -> Quantity:
+    """The rank of the first term among the others: 1 is the largest, equals share a rank. A claim has none against itself."""
+    a, *others = (term.known() for n, term in enumerate(terms) if n == 0 or term.name is None or term.name != terms[0].name)
+    for other in others:
+        common(a.unit, other.unit)
+    value = 1 + sum(other.value > a.value for other in others)
+    low, high = 1 + sum(other.low > a.high for other in others), 1 + sum(other.high > a.low for other in others)
+    return Quantity(Fraction(value), Fraction(low), Fraction(high), "count")
+
+
+_OPERATIONS: dict[type[ast.AST], Callable[[Quantity, Quantity], Quantity]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+}
+# The fewest and the most arguments of each function, and what it computes.
+_FUNCTIONS: dict[str, tuple[int, int | None, _Function]] = {
+    "sum": (1, None, _of(lambda *values: reduce(operator.add, values))),
+    "mean": (1, None, _of(mean)),
+    "min": (1, None, _of(partial(_extreme, min))),
+    "max": (1, None, _of(partial(_extreme, max))),
+    "count": (1, None, lambda terms: exact(Fraction(len(terms)), "count")),
+    "rank": (2, None, _rank),
+    "difference": (2, 2, _of(operator.sub)),
+    "ratio": (2, 2, _of(_ratio)),
+    "abs": (1, 1, _of(abs)),
+    **{str(unit): (1, 1, _of(partial(converted, unit=unit))) for unit in CONVERSIONS},
+}
+
+_ATOM = r"(?P<number>(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)|\[(?P<claim>[^\[\]]*)\]"
+_TOKEN = re.compile(rf"{_ATOM}|(?P<sign>[-+*/])|(?P<paren>[()])|(?P<wrong>[^,\sa-z]|,(?=\s*\)))")
+_REFERENCE = re.compile(r"(?:([A-Za-z0-9][A-Za-z0-9._-]*):)?([a-z0-9*?][a-z0-9._/+@*?-]*)")
 
 
 def read_expression(text: str) -> Expression:
     """Read an expression. Raises BadExpression with the column, counted from 1."""
     if len(text) > LONGEST:
         raise BadExpression(f"longer than {LONGEST} characters")
-    _check_characters(re.sub(r"\s", " ", _ATOM.sub(lambda found: "0" * len(found[0]), text)))
-    atoms = {found.start() + 1: _atom(found) for found in _ATOM.finditer(text)}
-    masked = re.sub(r"\s", " ", _ATOM.sub(lambda found: "X".ljust(len(found[0]), "_"), text))
+    atoms = _atoms(text)
+    masked = re.sub(r"\s", " ", re.sub(_ATOM, lambda found: "X".ljust(len(found[0]), "_"), text))
     try:
         tree = ast.parse(f"({masked})", mode="eval").body  # in parentheses columns count from 1, and spaces may lead
-        if sum(isinstance(node, ast.operator | ast.unaryop) for node in ast.walk(tree)) > OPERATIONS:
-            raise RecursionError
+    except (RecursionError, MemoryError) as error:
+        raise BadExpression(TOO_MANY) from error
     except SyntaxError as error:
         column = min(max((error.offset or 0) - 1, 1), len(text) + 1)
         reason = f"{text[column - 1 :][:40]!r} is not an expression" if column <= len(text) else "it ends too early"
         raise BadExpression(f"column {column}: {reason}") from error
-    except (RecursionError, MemoryError) as error:
-        raise BadExpression("too many operations in a row; write sum([a], [b], ...) or several claims") from error
-    for column, reason in sorted(_faults(tree, atoms, text))[:1]:
-        raise BadExpression(f"column {column}: {reason}")
-    return Expression(masked, tree, atoms)
+    return _steps(tree, atoms, text)
 
 
 def parse_reference(text: str, column: int = 1) -> Reference:
@@ -136,179 +306,86 @@ def parse_reference(text: str, column: int = 1) -> Reference:
 
 def references(expression: Expression) -> list[Reference]:
     """The claims that the expression names, in order."""
-    return [atom for atom in expression.atoms.values() if isinstance(atom, Reference)]
+    return [step.what for step in expression if isinstance(step.what, Reference)]
 
 
-def _atom(found: re.Match[str]) -> Reference | Fraction:
-    if found[1] is not None:
-        return parse_reference(found[1].strip(), found.start() + 1)
-    try:
-        return parse_number(found[0], "number").value
-    except NotANumber as error:
-        raise BadExpression(f"column {found.start() + 1}: {error}") from error
-
-
-def _check_characters(text: str) -> None:
-    """Of what is not a number or a claim: let only names, signs and parentheses that match reach Python's parser."""
-    if wrong := re.search(r"[^-+*/(), a-z0]|,(?= *\))", text):
-        raise BadExpression(f"column {wrong.end()}: {wrong[0]!r} cannot be read here")
-    depth = 0
-    for column, character in enumerate(text, 1):
-        depth += (character == "(") - (character == ")")
+def _atoms(text: str) -> dict[int, Reference | Fraction]:
+    """Numbers and claims by their columns. Of the rest only names, signs and parentheses that match may reach the parser."""
+    atoms: dict[int, Reference | Fraction] = {}
+    depth = signs = 0
+    for token in _TOKEN.finditer(text):
+        column = token.start() + 1
+        if token.lastgroup == "wrong":
+            raise BadExpression(f"column {column}: {token[0]!r} cannot be read here")
+        if token.lastgroup == "claim":
+            atoms[column] = parse_reference(token["claim"].strip(), column)
+        elif token.lastgroup == "number":
+            try:
+                atoms[column] = parse_number(token[0], "number").value
+            except NotANumber as error:
+                raise BadExpression(f"column {column}: {error}") from error
+        signs += token.lastgroup == "sign"
+        depth += (token[0] == "(") - (token[0] == ")")
         if not 0 <= depth <= DEEPEST:
             raise BadExpression(f"column {column}: {f'nested more than {DEEPEST} deep' if depth > 0 else 'nothing is open'}")
     if depth:
         raise BadExpression(f"column {len(text) + 1}: ')' was expected")
+    if signs > OPERATIONS:
+        raise BadExpression(TOO_MANY)
+    return atoms
 
 
-def _faults(tree: ast.expr, atoms: Mapping[int, Reference | Fraction], text: str) -> Iterator[tuple[int, str]]:
-    """What of Python is not part of an expression, with its column. A parent comes before its parts."""
-    functions: set[int] = set()  # names of functions that have arguments, by the node's id
-    several: set[int] = set()  # arguments that may be globs
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.expr) or id(node) in functions:
-            continue
-        column = max(node.col_offset, 1)
+def _steps(tree: ast.expr, atoms: Mapping[int, Reference | Fraction], text: str) -> Expression:
+    """The steps of a tree, each behind its operands. Raises BadExpression for what Python reads and we do not."""
+    steps, faults = list[_Step](), list[tuple[int, str]]()
+    todo: list[tuple[ast.expr, bool, bool]] = [(tree, False, False)]  # and whether it is an argument, and may be a glob
+    while todo:  # from the last part to the first, and what is computed before its operands
+        node, argument, several = todo.pop()
+        column, operation = max(node.col_offset, 1), _OPERATIONS.get(type(getattr(node, "op", None)))
         spelled = repr(text[column - 1 : (node.end_col_offset or 0) - 1][:40])
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _FUNCTIONS:
-            functions.add(id(node.func))
-            fewest, most, _ = _FUNCTIONS[node.func.id]
+        called = node.func if isinstance(node, ast.Call) else node
+        name = called.id if isinstance(called, ast.Name) else ""
+        atom = atoms[column] if called is node and re.fullmatch("X_*", name) else None
+        if isinstance(node, ast.BinOp) and operation:
+            sign = re.compile("[-+*/]").search(text, (node.left.end_col_offset or 1) - 1)
+            steps.append(_Step(sign.end() if sign else 1, _of(operation), 2))
+            todo += (node.left, False, False), (node.right, False, False)
+        elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+            steps.append(_Step(column, _of(operator.neg), 1))
+            todo.append((node.operand, False, False))
+        elif isinstance(node, ast.Call) and name in _FUNCTIONS:
+            fewest, most, function = _FUNCTIONS[name]
             if not fewest <= len(node.args) <= (most or len(node.args)):
                 wanted = f"{fewest} or more" if most is None else fewest
-                yield column, f"{node.func.id} takes {wanted} arguments, not {len(node.args)}"
-            several.update(id(argument) for argument in node.args[fewest - 1 :] if most is None)
-        elif isinstance(node, ast.Name) and re.fullmatch("X_*", node.id):
-            atom = atoms[column]
-            if isinstance(atom, Reference) and atom.glob and id(node) not in several:
-                yield column, f"the glob [{atom}] stands for several claims; sum, mean, ... take it"
-        elif isinstance(node, ast.Name):
-            yield column, f"{spelled} is not a function with arguments; there are {', '.join(sorted(_FUNCTIONS))}"
-        elif not isinstance(getattr(node, "op", None), (*_OPERATIONS, ast.USub)):
-            yield column, f"{spelled} is not a number, a claim in brackets, a function or an operation"
+                faults.append((column, f"{name} takes {wanted} arguments, not {len(node.args)}"))
+            steps.append(_Step(column, function, len(node.args)))
+            todo += [(part, True, most is None and n >= fewest - 1) for n, part in enumerate(node.args)]
+        elif atom is not None:
+            if isinstance(atom, Reference) and atom.glob and not several:
+                faults.append((column, f"the glob [{atom}] stands for several claims; sum, mean, ... take it"))
+            steps += [] if argument else [_Step(column, _of(lambda value: value), 1)]  # it must have one
+            steps.append(_Step(column, atom))
+        elif isinstance(node, ast.Name) or name[:1] not in ("", "X"):
+            spelled = spelled if called is node else repr(name)
+            faults.append((column, f"{spelled} is not a function with arguments; there are {', '.join(sorted(_FUNCTIONS))}"))
+        else:
+            faults.append((column, f"{spelled} is not a number, a claim in brackets, a function or an operation"))
+    if faults:
+        raise BadExpression("column {}: {}".format(*min(faults)))
+    return tuple(reversed(steps))
 
 
 def evaluate(expression: Expression, lookup: Lookup) -> Quantity:
     """What the expression gives. Raises BadExpression, and Unreadable where a claim that it needs has no value."""
-    return _Evaluation(expression, lookup).value(expression.tree)
-
-
-class _Evaluation(NamedTuple):
-    expression: Expression
-    lookup: Lookup
-
-    def value(self, node: ast.expr) -> Quantity:
-        """The value of a node: a chain of operations is worked from left to right, without recursion."""
-        chain: list[ast.BinOp] = []
-        while isinstance(node, ast.BinOp):
-            chain.append(node)
-            node = node.left
-        result = self._operand(node)
-        for operation in reversed(chain):
-            right = self.value(operation.right)
-            sign = _SIGN.search(self.expression.text, (operation.left.end_col_offset or 1) - 1)
-            with _computed_at(sign.end() if sign else 1):
-                result = _OPERATIONS[type(operation.op)](result, right)
-        return result
-
-    def _operand(self, node: ast.expr) -> Quantity:
-        minus = False
-        while isinstance(node, ast.UnaryOp):
-            node, minus = node.operand, not minus
-        with _computed_at(node.col_offset):
-            if isinstance(node, ast.BinOp):
-                value = self.value(node)
-            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-                value = self._call(node.func.id, node.args)
-            else:
-                value = _value(self._terms([node])[0])
-        return -value if minus else value
-
-    def _call(self, function: str, arguments: Sequence[ast.expr]) -> Quantity:
-        terms = self._terms(arguments)
-        if function == "rank":  # a claim has no rank against itself
-            terms[1:] = [term for term in terms[1:] if term.name is None or term.name != terms[0].name]
-        return _FUNCTIONS[function][2](*(terms if function == "count" else map(_value, terms)))
-
-    def _terms(self, nodes: Sequence[ast.expr]) -> list[Term]:
-        terms: list[Term] = []
-        for node in nodes:
-            atom = self.expression.atoms[node.col_offset] if isinstance(node, ast.Name) else None
-            if isinstance(atom, Reference):
-                terms += self.lookup(atom)
-            else:
-                value = quantity.exact(atom) if atom is not None else self.value(node)
-                terms.append(Term(None, value.unit, value))
-        return terms
-
-
-@contextmanager
-def _computed_at(column: int) -> Iterator[None]:
-    try:
-        yield
-    except NotComputable as error:
-        raise BadExpression(f"column {column}: {error}") from error
-
-
-def _value(term: Term) -> Quantity:
-    if term.unit == "text" or term.bound is not None:
-        raise NotComputable(f"{term.name} is {f'a bound ({term.bound})' if term.bound else 'a text'}, not a number")
-    if term.value is None:
-        raise Unreadable(term.name)
-    return term.value
-
-
-MOST = 10_000_000  # names compared with globs, and claims that globs stand for, in all expressions: some seconds of work
-
-
-class Terms:
-    """An index over the `claims` of all ledgers, which are named LEDGER:ID."""
-
-    def __init__(self, ledgers: Mapping[str, Ledger]) -> None:
-        self.claims = {f"{name}:{claim.id}": claim for name, ledger in ledgers.items() for claim in ledger.claims}
-        self._ids = {name: [claim.id for claim in ledger.claims] for name, ledger in ledgers.items()}
-        self._globs: dict[tuple[str, str], list[str]] = {}
-        self._terms: dict[str, Term] = {}
-        self._left = MOST
-
-    def find(self, reference: Reference, ledger: str, own: str | None = None) -> list[str]:
-        """The claims that a reference means in a claim of `ledger`; a glob never means `own`. Raises BadExpression."""
-        among = reference.ledger or ledger
-        if among not in self._ids:
-            raise BadExpression(f"column {reference.at}: there is no ledger {among!r}; there are {', '.join(self._ids)}")
-        if not reference.glob:
-            if f"{among}:{reference.id}" not in self.claims:
-                raise BadExpression(f"column {reference.at}: {among} has no claim {reference.id!r}")
-            return [f"{among}:{reference.id}"]
-        key = (among, reference.id)
-        if key not in self._globs:  # each is looked for once
-            self._spend(len(self._ids[among]))
-            self._globs[key] = [f"{among}:{id_}" for id_ in fnmatch.filter(self._ids[among], reference.id)]
-        names = [name for name in self._globs[key] if name != own]
-        self._spend(len(names))
-        if not names:
-            raise BadExpression(f"column {reference.at}: no other claim of {among} is matched by {reference.id!r}")
-        return names
-
-    def put(self, name: str, claim: Claim) -> None:
-        """Take another claim for the one with this name."""
-        self.claims[name] = claim
-        self._terms.pop(name, None)
-
-    def term(self, name: str) -> Term:
-        """The claim with this name as a term."""
-        if name not in self._terms:
-            claim, value = self.claims[name], None
-            if claim.value is not None and claim.unit != "text":
-                with suppress(NotANumber):
-                    value = quantity.printed(quantity.printed_number(claim), claim.unit)
-            self._terms[name] = Term(name, claim.unit, value, claim.bound)
-        return self._terms[name]
-
-    def settle(self, name: str, basis: Basis, correction: Correction | None) -> None:
-        """Keep what was found out about a claim, for those that rest on it."""
-        self._terms[name] = self.term(name)._replace(basis=basis, correction=correction)
-
-    def _spend(self, amount: int) -> None:
-        self._left -= amount
-        if self._left < 0:
-            raise BadExpression(f"the globs of all ledgers together match against more than {MOST} names")
+    done: list[Sequence[Term]] = []  # what each operand stands for, which of a glob are several terms
+    for column, what, operands in expression:
+        if isinstance(what, Reference):
+            done.append(lookup(what))
+            continue
+        first = len(done) - operands
+        try:
+            value = exact(what) if isinstance(what, Fraction) else what([*chain.from_iterable(done[first:])])
+        except NotComputable as error:
+            raise BadExpression(f"column {column}: {error}") from error
+        done[first:] = [[Term(None, value.unit, value)]]
+    return done[0][0].known()

@@ -16,10 +16,9 @@ from aqea_registry.base.files import Limit, locked, read_small, write_bytes
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Refused
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.strict import edit_yaml
-from aqea_registry.claims.binding import bind, matches
 from aqea_registry.claims.check_claims import check_claims
 from aqea_registry.claims.ledger import FOLDER, Claim, Ledger, own_paths, parse_ledger, render_ledger
-from aqea_registry.claims.lint_claims import read_document
+from aqea_registry.claims.lint_claims import bind, matches, read_document
 from aqea_registry.documents.numbers import NotANumber, parse_number, printed_like, scan
 from aqea_registry.documents.prose import kind_of
 from aqea_registry.project.project import Project

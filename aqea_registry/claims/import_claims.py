@@ -23,13 +23,11 @@ from aqea_registry.claims.drafting import EvaluationUnit, Imported, LeftOut, rea
 from aqea_registry.claims.ledger import FOLDER, Claim, Document, Ledger, homes, parse_ledger, render_ledger
 from aqea_registry.claims.merging import Merged, is_of_text, merge
 from aqea_registry.claims.repeats import claims_of_text, relate, renamed
-from aqea_registry.documents.html_tables import html_tables
 from aqea_registry.documents.latex_tables import latex_tables
-from aqea_registry.documents.markdown_tables import csv_table, markdown_tables
-from aqea_registry.documents.model_index import FrontMatter, IndexEntry, read_model_index, split_front_matter
+from aqea_registry.documents.markup_tables import csv_table, html_tables, markdown_tables
+from aqea_registry.documents.model_index import FrontMatter, IndexEntry, read_model_index, read_result_file, split_front_matter
 from aqea_registry.documents.numbers import NotANumber, parse_number
 from aqea_registry.documents.prose import Span, blanked, kind_of
-from aqea_registry.documents.result_file import read_result_file
 from aqea_registry.project.params import Params
 from aqea_registry.project.project import Project
 

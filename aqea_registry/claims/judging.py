@@ -14,10 +14,9 @@ import msgspec
 
 from aqea_registry.base.findings import Finding, Unchecked, listed
 from aqea_registry.base.progress import plural
-from aqea_registry.claims import quantity
 from aqea_registry.claims.evidence import MALFORMED, NAMED, Evidence
+from aqea_registry.claims.expression import Basis, Correction, NotComputable, Quantity, common, printed_number
 from aqea_registry.claims.ledger import Claim, Verdict
-from aqea_registry.claims.quantity import Basis, Correction, NotComputable, Quantity
 from aqea_registry.documents.numbers import ULPS, NotANumber, PrintedNumber, parse_number, printed_like, shown, ulps_between
 
 STALE = "stale"  # the reason of what held before its document was changed
@@ -92,7 +91,7 @@ def _compared(claim: Claim, number: PrintedNumber | None, evidence: Evidence) ->
         outcome: dict[str, Any] = {"state": _state(claim.value == value), "message": message, "recomputed": value}
     else:
         try:
-            quantity.common(claim.unit, "fraction" if (claim.unit, value.unit) == ("fraction", "ratio") else value.unit)
+            common(claim.unit, "fraction" if (claim.unit, value.unit) == ("fraction", "ratio") else value.unit)
         except NotComputable as error:
             return Unchecked(MALFORMED, f"{evidence.how}: {error}")
         outcome = (_compare_bound if claim.bound else _compare_numbers)(claim, number, evidence, value)
@@ -125,7 +124,7 @@ def correction(verdict: Verdict, evidence: Evidence | Unchecked | None) -> Corre
     if isinstance(value, Quantity) and _factor(claim, _printed(claim), value):
         return None
     if isinstance(value, Quantity):
-        number, last = quantity.printed_number(claim), 2 * quantity.printed_number(claim, as_printed=True).half
+        number, last = printed_number(claim), 2 * printed_number(claim, as_printed=True).half
         middle = round(value.value / last) * last if last else value.value
         value = Quantity(middle, min(middle - number.half, value.low), max(middle + number.half, value.high), claim.unit)
     own = f"{verdict.name} (printed {claim.text}, recomputed {verdict.recomputed})"
@@ -202,7 +201,7 @@ def outdated(verdict: Verdict, message: str) -> Verdict:
 
 def _printed(claim: Claim) -> PrintedNumber:
     """The claim's number with what it stands for: as printed, or as its tolerance says. Raises NotANumber."""
-    number = quantity.printed_number(claim, as_printed=claim.tolerance == "printed")
+    number = printed_number(claim, as_printed=claim.tolerance == "printed")
     if claim.tolerance is None or claim.tolerance == "printed":
         return number
     half = parse_number(claim.tolerance, "number").value
@@ -270,7 +269,7 @@ def _way(claim: Claim, number: PrintedNumber, value: Quantity) -> str:
     if (claim.value or "").endswith("0") and (claim.bound, claim.tolerance, claim.digits) == (None, None, None):
         digits = len(re.sub(r"\D", "", claim.value or "").strip("0"))
         with suppress(NotANumber):
-            if _agree(claim, quantity.printed_number(msgspec.structs.replace(claim, digits=digits)), value):
+            if _agree(claim, printed_number(msgspec.structs.replace(claim, digits=digits)), value):
                 bound = "over" if value.value > number.value else "under"
                 return f"; if its last zeros are not digits, write digits: {digits}; if the text says {bound}, bound: {bound}"
     return ""

@@ -280,6 +280,16 @@ def render_ledger(ledger: Ledger) -> bytes:
     return ("\n".join(lines) + "\n").encode()
 
 
+def free(name: str, taken: dict[str, int]) -> str:
+    """The name, with the next free number behind it if it is taken; it is taken then."""
+    spelled = name
+    while spelled in taken:
+        taken[name] += 1
+        spelled = f"{name}-{taken[name]}"
+    taken[spelled] = 1
+    return spelled
+
+
 def _flow(value: Any) -> str:
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{_text(key)}: {_flow(field)}" for key, field in value.items()) + "}"

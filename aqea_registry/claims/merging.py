@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from aqea_registry.claims.ledger import Claim, Document, Evaluation, Ledger
+from aqea_registry.claims.ledger import Claim, Document, Evaluation, Ledger, free
 
 OF_TEXT = "in-text."  # what ids of claims begin with that an import found in the text
 
@@ -99,12 +99,12 @@ def merge(
     of their values.
     """
     found = recognise(old, results, claims, same=old.document.sha256 == document.sha256 is not None)
-    taken, before = {claim.id for claim in old.claims}, [found.before.get(claim.id) for claim in claims]
+    taken, before = dict.fromkeys((claim.id for claim in old.claims), 1), [found.before.get(claim.id) for claim in claims]
     if units:  # those of results
         both = zip(before, claims, strict=True)
         before = [replace(was, unit=claim.unit) if was and claim.at.path else was for was, claim in both]
     pairs = zip(before, claims, strict=True)
-    now = relate([replace(claim, id=was.id, unit=was.unit) if was else free(claim, taken) for was, claim in pairs])
+    now = relate([replace(c, **({"id": was.id, "unit": was.unit} if was else {"id": free(c.id, taken)})) for was, c in pairs])
     fresh = [_renewed(was, claim) if was is not None else claim for was, claim in zip(before, now, strict=True)]
     used, doubtful = {claim.id for claim in found.before.values()}, {claim.id for claim in found.doubtful}
     left = (claim for claim in old.claims if claim.id not in used | doubtful and _is_imported(claim))
@@ -163,16 +163,6 @@ def _renewed(old: Claim, new: Claim) -> Claim:
     if new.text == old.text:
         return replace(old, at=new.at)
     return replace(old, at=new.at, value=new.value, printed=new.printed, ocr=None)
-
-
-def free(claim: Claim, taken: set[str]) -> Claim:
-    """A new claim under an id that no other claim of the ledger has."""
-    id_, number = claim.id, 1
-    while id_ in taken:
-        number += 1
-        id_ = f"{claim.id}-{number}"
-    taken.add(id_)
-    return replace(claim, id=id_)
 
 
 def _result(old: Evaluation, new: Evaluation, model: str | None) -> Evaluation:

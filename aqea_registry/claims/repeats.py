@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import combinations, groupby
@@ -18,9 +17,9 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from aqea_registry.claims.drafting import slug
-from aqea_registry.claims.ledger import At, Claim, Evaluation, Quotation
+from aqea_registry.claims.expression import NotComputable, Quantity, converted, mean, printed
+from aqea_registry.claims.ledger import At, Claim, Evaluation, Quotation, free
 from aqea_registry.claims.merging import OF_TEXT, is_of_text
-from aqea_registry.claims.quantity import NotComputable, Quantity, converted, mean, printed
 from aqea_registry.claims.relations import CHANCE, DraftedTable, Relations, holds_for_most, letters, relations_of_table
 from aqea_registry.documents.metrics import metric_name
 from aqea_registry.documents.numbers import NotANumber, NumberSpan, PrintedNumber, parse_number, scan
@@ -131,7 +130,7 @@ def _index(claims: Sequence[Claim], results: Mapping[str, Evaluation]) -> _Index
     for task, sources in tasks.items():
         if len(sources) > 1 and len({source.value.unit for source in sources}) == 1:
             text = f"mean({', '.join(source.text for source in sources)})"
-            index.setdefault(letters(f"{task}{len(sources)}"), {"main": _Printed(text, mean([s.value for s in sources]))})
+            index.setdefault(letters(f"{task}{len(sources)}"), {"main": _Printed(text, mean(*(s.value for s in sources)))})
     return index
 
 
@@ -199,17 +198,14 @@ def claims_of_text(text: str, kind: Kind, tables: Sequence[DraftedTable]) -> lis
     numbers = (
         [span for span in scan(text, kind).numbers if bisect_right(starts, span.start) not in taken] if labels.lines else []
     )
-    claims: list[Claim] = []
-    counts = Counter[str]()
+    claims, ids = list[Claim](), dict[str, int]()
     for _, sentence, spans in by_sentence(text, numbers):
         named = _named(labels, _words(sentence))
         for span in spans if named.either else ():
             with suppress(NotANumber):
                 at = At(line=bisect_right(starts, span.start))
                 if claim := _bound(span.text, text[span.end : span.stop], named, {other.text for other in spans}, at):
-                    counts[claim.id] += 1
-                    more = f"-{counts[claim.id]}" if counts[claim.id] > 1 else ""
-                    claims.append(replace(claim, id=claim.id + more))
+                    claims.append(replace(claim, id=free(claim.id, ids)))
     return claims
 
 

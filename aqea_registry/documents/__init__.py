@@ -1,9 +1,9 @@
 """What a document prints: its prose, tables, numbers and model-index. Knows no claim, and every module is pure.
 
 Start with `numbers`: `scan` finds the numbers that look like results, `parse_number` says what a print stands for. `prose`
-blanks out what is not prose, `cues` knows the words beside a number and the cells with results. `tables` has
-the model of tables, `markdown_tables` reads those of Markdown and CSV, `html_tables` and `latex_tables` others; `cells` reads
-the text of a cell, `model_index` the head of a model card, `result_file` a result of MTEB; `metrics` has names of metrics.
+blanks out what is not prose, `cues` knows the words beside a number and the cells with results. `tables` has the model of
+tables, `markup_tables` reads those of Markdown, HTML and CSV, `latex_tables` others; `cells` reads the text of a cell,
+`model_index` the head of a model card, and a result of MTEB; `metrics` has names of metrics.
 
 >>> from aqea_registry.documents.numbers import scan
 >>> [(number.text, number.why) for number in scan("In 2024 we measured 82.03 % and 1,379 pairs.", "text").numbers]

@@ -17,7 +17,7 @@ from itertools import chain
 from typing import Literal, NamedTuple
 
 from aqea_registry.documents.latex_tables import TABULAR, tabular_rows
-from aqea_registry.documents.prose import Prose
+from aqea_registry.documents.prose import Kind, Prose
 from aqea_registry.documents.tables import is_numeric, pipe_cells
 
 Verdict = Literal["result", "setting", "name"]
@@ -224,11 +224,8 @@ class ResultSpan(NamedTuple):
 def results_in_tables(prose: Prose) -> Iterator[ResultSpan]:
     """The cells and values in which every number looks like a result, in order and one at a time."""
     yield from (ResultSpan(start, end, "in the model-index") for start, end in prose.values)
-    rows = {"latex": _tabular_rows, "csv": _csv_rows, "markdown": _pipe_rows}.get(prose.kind)
-    spans = _numeric(prose.text, rows(prose.text)) if rows else _columns(prose.text)
-    if prose.rows:
-        spans = iter(sorted(chain(spans, _numeric(prose.text, prose.rows))))
-    yield from spans
+    spans = _columns(prose.text) if prose.kind == "text" else _numeric(prose.text, _rows(prose.text, prose.kind))
+    yield from sorted(chain(spans, _numeric(prose.text, prose.rows))) if prose.rows else spans
 
 
 def _numeric(text: str, rows: Iterable[tuple[bool, Cells]]) -> Iterator[ResultSpan]:
@@ -252,11 +249,17 @@ def _numeric(text: str, rows: Iterable[tuple[bool, Cells]]) -> Iterator[ResultSp
                 yield ResultSpan(*cells[column], why)
 
 
-def _pipe_rows(text: str) -> Iterator[tuple[bool, Cells]]:
-    """The rows of pipe tables; each table begins with its header."""
-    offset, before, inside = 0, ("", 0), False
-    for line in text.split("\n") if "|" in text else ():
-        if "|" not in line:
+def _rows(text: str, kind: Kind) -> Iterator[tuple[bool, Cells]]:
+    """The rows of tables, and whether each is a header: in LaTeX and CSV the first one, else that above a line of dashes."""
+    offset, before, inside, done = 0, ("", 0), False, 0
+    for table in TABULAR.finditer(text) if kind == "latex" else ():
+        if table.start() >= done:
+            rows, done = tabular_rows(text, table.end(), table["name"])
+            yield from ((not number, cells) for number, cells in enumerate(rows))
+    for line in text.split("\n") if kind == "csv" or ("|" in text and kind != "latex") else ():
+        if kind == "csv":
+            yield not offset, pipe_cells(f"|{line}|", offset - 1)
+        elif "|" not in line:
             inside = False
         else:
             quoted = len(line) - len(line.lstrip("> \t")) if ">" in line[:9] else 0
@@ -268,22 +271,6 @@ def _pipe_rows(text: str) -> Iterator[tuple[bool, Cells]]:
                 yield False, pipe_cells(*row)
             before = row
         offset += len(line) + 1
-
-
-def _csv_rows(text: str) -> Iterator[tuple[bool, Cells]]:
-    offset = 0
-    for line in text.split("\n"):
-        yield not offset, pipe_cells(f"|{line}|", offset - 1)
-        offset += len(line) + 1
-
-
-def _tabular_rows(text: str) -> Iterator[tuple[bool, Cells]]:
-    """The rows of LaTeX tables, the first of each as its header."""
-    done = 0
-    for table in TABULAR.finditer(text):
-        if table.start() >= done:
-            rows, done = tabular_rows(text, table.end(), table["name"])
-            yield from ((not number, cells) for number, cells in enumerate(rows))
 
 
 def _columns(text: str) -> Iterator[ResultSpan]:

@@ -14,7 +14,19 @@ from typing import Any, NamedTuple
 
 from aqea_registry.base.findings import BadConfiguration, Finding
 from aqea_registry.documents.prose import Span, blanked, latex_hidden, line_starts
-from aqea_registry.documents.tables import LEVEL, LOWERED, RAISED, Placed, Table, cell_of, is_numeric, merged_table, name_below
+from aqea_registry.documents.tables import (
+    LEVEL,
+    LOWERED,
+    PART,
+    RAISED,
+    Placed,
+    Table,
+    cell_of,
+    is_numeric,
+    merged_table,
+    name_below,
+    ragged_rows,
+)
 
 MOST_MARKUP = 60_000  # characters of cells with different markup
 LONGEST_CELL = 4_000  # characters; a longer one is not read
@@ -95,14 +107,13 @@ class _LatexRow(NamedTuple):
 
 
 def latex_tables(text: str, document: str) -> tuple[list[Table], list[Finding]]:
-    """The tables of a LaTeX text, each named after the caption of its `table`, else its section, and findings as of `table_of`.
+    """The tables of a LaTeX text, named after the caption of their `table`, else their section; findings as of `ragged_rows`.
 
     Raises BadConfiguration for more than MOST_MARKUP characters of markup in cells.
     """
     source = visible(text)
     reader = _Latex(source, document)
     tables: list[Table] = []
-    findings: list[Finding] = []
     floats: list[tuple[list[int], list[str]]] = [([], [])]  # of each open one: its tables without a caption, its captions
     heading, done = "", 0
     for event in _EVENT.finditer(source):
@@ -129,11 +140,10 @@ def latex_tables(text: str, document: str) -> tuple[list[Table], list[Finding]]:
             rows, done = tabular_rows(source, start, event["name"])
             caption = _CAPTION.search(source, event.end(), done)  # of a long table
             name = _title(cell_of(reader.read(*_group(source, caption.end()))).text) if caption else heading
-            read, wrong = reader.table(rows, name)
-            floats[-1][0].extend(range(len(tables), len(tables) + len(read)) if not caption else ())
-            tables += read
-            findings += wrong
-    return tables, findings
+            if table := reader.table(rows, name):
+                floats[-1][0].extend(() if caption else [len(tables)])
+                tables.append(table)
+    return tables, ragged_rows(tables, document)
 
 
 def tabular_rows(text: str, start: int, name: str) -> tuple[list[list[tuple[int, int]]], int]:
@@ -168,7 +178,7 @@ class _Latex:
         self.known: dict[str, str] = {}
         self.left = MOST_MARKUP
 
-    def table(self, edges: list[list[tuple[int, int]]], heading: str) -> tuple[list[Table], list[Finding]]:
+    def table(self, edges: list[list[tuple[int, int]]], heading: str) -> Table | None:
         """The table of rows of cells, if it has any. A row of one cell over all columns above the header is its title."""
         rows = _without_rules(self.source, edges)
         found = [[self._placed(*cell) for cell in row.cells] for row in rows]
@@ -178,10 +188,7 @@ class _Latex:
             name = name_below(heading, placed[0][1][0].cell.text, certain=True)
             del rows[0], placed[0]
         heads = _heads(rows, placed)
-        if len(rows) <= heads:
-            return [], []
-        table, findings = merged_table(name, placed, heads, self.document, held=True)
-        return [table], findings
+        return merged_table(name, placed, heads, self.document, held=True) if len(rows) > heads else None
 
     def read(self, start: int, end: int) -> str:
         """The text of a part of the document."""
@@ -196,7 +203,7 @@ class _Latex:
             self.left -= len(pattern)
             if self.left < 0:
                 message = f"{self.document}: more than {MOST_MARKUP} characters of markup in tables"
-                raise BadConfiguration(message, "import the part that prints results")
+                raise BadConfiguration(message, PART)
             self.known[pattern] = _text(pattern)
         return _HELD.sub(lambda place: "".join(numbers[ord(place[0]) - _FIRST :][:1]), self.known[pattern])
 

@@ -1,6 +1,6 @@
 """Tables of documents: one model for all formats.
 
-A reader of a format (`markdown_tables`, `html_tables`, `latex_tables`) hands the rows with the text of each cell to `table_of`,
+A reader of a format (`markup_tables`, `latex_tables`) hands the rows with the text of each cell to `table_of`,
 which finds the header's rows, the labels of the columns, and the column that names the rows; where cells span rows and columns,
 as in HTML and LaTeX, to `merged_table`, which has a cell for each place of the grid. Pure.
 """
@@ -8,13 +8,14 @@ as in HTML and LaTeX, to `merged_table`, which has a cell for each place of the 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby, pairwise
 from typing import NamedTuple
 
 from aqea_registry.base.findings import BadConfiguration, Finding
 from aqea_registry.documents.prose import OPAQUE
 
+PART = "import the part that prints results"  # what to do with too large a document
 MOST_RAGGED = 100  # ragged rows of a table that are findings of their own
 MOST_CELLS = 60_000  # of a table with merged cells, each counted where it spans; nobody prints so many
 WIDEST = 1000  # columns that one cell can span, as in browsers
@@ -84,34 +85,38 @@ class Table(NamedTuple):
         return column == self.key or before or holds_ranks(self.columns[column], texts, first=column == 0 < self.key)
 
 
-def table_of(name: str, header: Sequence[Row], rows: Sequence[Row], document: str) -> tuple[Table, list[Finding]]:
-    """The table of the rows with as many cells as the header, and a finding for each other one: nobody can say which column
-    a cell of it belongs to.
-    """
+def table_of(name: str, header: Sequence[Row], rows: Sequence[Row]) -> Table:
+    """The table of the rows with as many cells as the header: of each other one nobody can say what column a cell is of."""
     width = len(header[0].cells)
-    ragged = tuple(row for row in rows if len(row.cells) != width)
-    message = "the row has not as many cells as the header; nothing of it was read"
-    findings = [
-        Finding("malformed", f"{document}:{row.line}", message, f"{width} cells", f"{len(row.cells)} cells")
-        for row in ragged[:MOST_RAGGED]
-    ]
-    if len(ragged) > MOST_RAGGED:
-        message = f"{len(ragged) - MOST_RAGGED} more rows of the table have not as many cells as the header"
-        findings.append(Finding("malformed", f"{document}:{ragged[MOST_RAGGED].line}", message))
     fitting = [row for row in rows if len(row.cells) == width]
     head = [row.cells for row in header]
     while len(fitting) > 1 and _continues(head, fitting[0].cells):
         head.append(fitting.pop(0).cells)
-    table = Table(name, _labels(head), 0, tuple(fitting), ragged)
-    return _keyed(table), findings
+    ragged = tuple(row for row in rows if len(row.cells) != width)
+    return _keyed(Table(name, _labels(head), 0, tuple(fitting), ragged))
+
+
+def ragged_rows(tables: Iterable[Table], document: str) -> list[Finding]:
+    """A finding for each row that has not as many cells as its header, and one for those of a table beyond MOST_RAGGED."""
+    findings = []
+    for table in tables:
+        for row in table.ragged[:MOST_RAGGED]:
+            message = "the row has not as many cells as the header; nothing of it was read"
+            widths = f"{len(table.columns)} cells", f"{len(row.cells)} cells"
+            findings.append(Finding("malformed", f"{document}:{row.line}", message, *widths))
+        if more := table.ragged[MOST_RAGGED:]:
+            message = f"{len(more)} more rows of the table have not as many cells as the header"
+            findings.append(Finding("malformed", f"{document}:{more[0].line}", message))
+    return findings
 
 
 def merged_table(
     name: str, rows: Sequence[tuple[int, Sequence[Placed]]], heads: int, document: str, *, held: bool = False
-) -> tuple[Table, list[Finding]]:
-    """The table of rows of placed cells, the first `heads` of which are the header, and findings as of `table_of`.
+) -> Table:
+    """The table of rows of placed cells, the first `heads` of which are the header.
 
     A cell is repeated where it spans. Where places are `held`, as in LaTeX, there is an empty cell below a spanning one.
+    Raises BadConfiguration for more than MOST_CELLS.
     """
     grid = _grid(rows, document, held=held)
     widths = [1 + max(cells, default=0) for cells in grid]
@@ -123,11 +128,11 @@ def merged_table(
         count = width if all(not cell.text or cell == cells.get(width - 1) for cell in extra) else found
         full.append(Row(line, tuple(cells.get(column, empty) for column in range(count))))
     header = full[:heads] or [Row(0, (empty,) * width)]
-    return table_of(name, [row._replace(cells=row.cells[:width]) for row in header], full[heads:], document)
+    return table_of(name, [row._replace(cells=row.cells[:width]) for row in header], full[heads:])
 
 
 def _grid(rows: Sequence[tuple[int, Sequence[Placed]]], document: str, *, held: bool) -> list[dict[int, Cell]]:
-    """The cells of each row by column. Raises BadConfiguration for more than MOST_CELLS."""
+    """The cells of each row by column."""
     grid: list[dict[int, Cell]] = []
     above: dict[int, tuple[Cell, int]] = {}
     total = 0
@@ -149,9 +154,7 @@ def _grid(rows: Sequence[tuple[int, Sequence[Placed]]], document: str, *, held: 
             column += min(across, WIDEST)
         total += len(cells)
         if total > MOST_CELLS:
-            raise BadConfiguration(
-                f"{document}: more than {MOST_CELLS} cells in a table", "import the part that prints results"
-            )
+            raise BadConfiguration(f"{document}: more than {MOST_CELLS} cells in a table", PART)
         grid.append(cells)
         above = below
     return grid

@@ -10,8 +10,7 @@ import msgspec
 from aqea_registry.base.findings import Refused
 from aqea_registry.base.sha256_list import Parsed, parse_list
 from aqea_registry.base.strict import load_json
-from aqea_registry.documents.html_tables import html_tables
-from aqea_registry.documents.markdown_tables import markdown_tables
+from aqea_registry.documents.markup_tables import html_tables, markdown_tables
 from aqea_registry.documents.tables import Table
 from aqea_registry.project.lock import Lock
 from aqea_registry.releases.package import CARD, CROISSANT, REPORT

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from aqea_registry.claims.binding import Bound, bind, matches
 from aqea_registry.claims.ledger import At, Claim, Document, Ledger
+from aqea_registry.claims.lint_claims import Bound, bind, matches
 from aqea_registry.documents.numbers import NumberSpan, scan
 from aqea_registry.documents.prose import Kind, kind_of, prose_of
 from tests.growth import assert_linear

@@ -9,7 +9,7 @@ import pytest
 from aqea_registry.base.findings import Finding
 from aqea_registry.claims.drafting import Imported, claims_of_index, claims_of_tables
 from aqea_registry.claims.ledger import Claim
-from aqea_registry.documents.markdown_tables import markdown_tables
+from aqea_registry.documents.markup_tables import markdown_tables
 from aqea_registry.documents.model_index import IndexEntry, Metric
 from aqea_registry.documents.numbers import Unit
 from tests.growth import assert_linear

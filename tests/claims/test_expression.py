@@ -13,15 +13,16 @@ from hypothesis import strategies as st
 
 from aqea_registry.claims.expression import (
     BadExpression,
+    Quantity,
     Reference,
     Term,
     Unreadable,
     evaluate,
     parse_reference,
+    printed,
     read_expression,
     references,
 )
-from aqea_registry.claims.quantity import Quantity, printed
 from aqea_registry.documents.numbers import Unit, parse_number
 from tests.growth import assert_linear
 

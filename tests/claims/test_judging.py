@@ -12,8 +12,8 @@ import pytest
 
 from aqea_registry.base.findings import Unchecked
 from aqea_registry.base.strict import NoSuchValue, follow
-from aqea_registry.claims.evidence import Evidence, Resolved, measured, quoted_claim, quoted_value
-from aqea_registry.claims.expression import MOST, BadExpression, Reference, Terms
+from aqea_registry.claims.evidence import MOST, Evidence, Resolved, Terms, measured, quoted_claim, quoted_value
+from aqea_registry.claims.expression import BadExpression, Quantity, Reference
 from aqea_registry.claims.judging import (
     basis_of,
     counts,
@@ -23,7 +23,6 @@ from aqea_registry.claims.judging import (
     verdict_findings,
 )
 from aqea_registry.claims.ledger import At, Claim, Document, Evaluation, Ledger, Measurement, Quotation, Verdict
-from aqea_registry.claims.quantity import Quantity
 from aqea_registry.documents.numbers import Unit
 from aqea_registry.vectors.scores import Metrics
 

@@ -9,7 +9,7 @@ import pytest
 
 from aqea_registry.claims.drafting import claims_of_tables
 from aqea_registry.claims.measurements import Fit, RunScores, fits_of_tables, fits_of_text, run_of
-from aqea_registry.documents.markdown_tables import markdown_tables
+from aqea_registry.documents.markup_tables import markdown_tables
 from aqea_registry.documents.numbers import scan
 from aqea_registry.project.artefact import RunArtefact
 from aqea_registry.project.params import Dataset, Model

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from aqea_registry.claims.drafting import claims_of_tables
 from aqea_registry.claims.ledger import Document, Ledger, Quotation
 from aqea_registry.claims.merging import Merged, merge
-from aqea_registry.documents.markdown_tables import markdown_tables
+from aqea_registry.documents.markup_tables import markdown_tables
 from tests.growth import assert_linear
 
 

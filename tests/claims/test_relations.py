@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aqea_registry.claims.expression import Terms, evaluate, read_expression
+from aqea_registry.claims.evidence import Terms
+from aqea_registry.claims.expression import evaluate, read_expression
 from aqea_registry.claims.ledger import At, Claim, Document, Ledger
 from aqea_registry.claims.relations import MOST, DraftedTable, relations_of_table
 from aqea_registry.documents.numbers import Unit, parse_number

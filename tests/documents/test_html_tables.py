@@ -7,8 +7,7 @@ import time
 import pytest
 
 from aqea_registry.base.findings import BadConfiguration
-from aqea_registry.documents.html_tables import MOST_TAGS, html_tables
-from aqea_registry.documents.markdown_tables import markdown_tables
+from aqea_registry.documents.markup_tables import MOST_TAGS, html_tables, markdown_tables
 from aqea_registry.documents.tables import MOST_CELLS, Table
 from tests.growth import assert_linear
 

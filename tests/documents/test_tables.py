@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from aqea_registry.base.findings import BadConfiguration
 from aqea_registry.claims.drafting import claims_of_tables, read_number, slug
 from aqea_registry.claims.ledger import Claim
-from aqea_registry.documents.markdown_tables import MOST_PIPES, csv_table, markdown_tables, plain_text
+from aqea_registry.documents.markup_tables import MOST_PIPES, csv_table, markdown_tables, plain_text
 from aqea_registry.documents.tables import Row, Table
 
 

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from aqea_registry.base.findings import BadConfiguration
-from aqea_registry.documents.model_index import IndexEntry
-from aqea_registry.documents.result_file import read_result_file
+from aqea_registry.documents.model_index import IndexEntry, read_result_file
 
 SECOND: dict[str, Any] = {
     "dataset_revision": "0123abc",

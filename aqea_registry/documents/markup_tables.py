@@ -1,0 +1,385 @@
+"""Tables of Markdown, HTML and CSV, whose cells are read as a reader sees them. Pure.
+
+Pipe tables are found by CommonMark's own parser. HTML, alone or inside Markdown, is read by Beautiful Soup over Python's own
+parser, which knows where each tag starts. Only tables are parsed, and of them neither comments and scripts nor a `<` that
+starts no tag: the parser is quadratic in those. A cell of HTML ends where the next one starts, closed or not.
+"""
+
+from __future__ import annotations
+
+import csv
+import html
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from aqea_registry.base.findings import BadConfiguration, Finding
+from aqea_registry.documents.prose import Span, blanked, line_starts
+from aqea_registry.documents.tables import (
+    LEVEL,
+    LOWERED,
+    PART,
+    RAISED,
+    Cell,
+    Placed,
+    Row,
+    Table,
+    cell_of,
+    is_numeric,
+    merged_table,
+    name_below,
+    pipe_cells,
+    ragged_rows,
+    table_of,
+)
+
+if TYPE_CHECKING:
+    from bs4 import Tag
+
+MOST_PIPES = 60_000  # the parser makes tokens of each cell: half a million take six seconds, and nobody prints so many
+MOST_TAGS = 30_000  # in tables; Beautiful Soup reads some 40,000 in a second
+
+_LONGEST_ITEM = 80  # of a list item that is the caption of a table
+_EMPHASISED = re.compile(r"(\*{1,3}|_{1,3})([^*\n]{1,200})\1[:.]?\s*")
+_HTML = re.compile(r"<[^`]*<table\b|<table\b", re.IGNORECASE)
+_LINK = re.compile(r"!?\[((?:[^\[\]]|\[[^\[\]]*\])*)\](?:\(((?:[^()]|\([^()]*\))*)\)|\[[^\[\]]*\])")
+_FOOTNOTE = re.compile(r"\[(\^[^\[\]\s]{1,40})\]")
+_COMMENT = re.compile(r"<!--[^<>]{0,2000}-->")
+_EMPHASIS = re.compile(r"\*+|`+|(?<!\w)_{1,3}(?=\S)|(?<=\S)_{1,3}(?!\w)")
+_ESCAPED = re.compile(r"\\([!-/:-@\[-`{-~])")
+_BREAK = re.compile(r"\r\n|\r|\n")
+_CSV_MARKUP = re.compile(r"</?[A-Za-z]|\]\(|\*\*")
+_SIMPLE = re.compile(r"[\w ,.%+()/:-]*", re.ASCII)
+_MARK = re.compile(r"\[?(?:\d{1,2}|[a-z*†‡§¶])\]?")  # a short text of a link that is a footnote's mark beside a number
+_JOINT = re.compile(r"(?<=\d)(?:</?(?!(?i:su[pb]\b))[a-zA-Z][^<>]*>|\*\*|`)+(?=\d)")  # digits do not join over markup
+
+
+def markdown_tables(text: str, document: str) -> tuple[list[Table], list[Finding]]:
+    """The tables of a Markdown text, of pipes and of HTML, and findings as of `ragged_rows`.
+
+    A table is named after the caption above it (`Table 2`), else after its heading, and after a line of nothing but bold or
+    italics, or a list item, between the two. Raises BadConfiguration for more than MOST_PIPES pipes, or too many tags.
+    """
+    from markdown_it import MarkdownIt
+
+    if text.count("|") > MOST_PIPES:
+        raise BadConfiguration(f"{document}: more than {MOST_PIPES} cells in tables", PART)
+    reader = MarkdownIt("commonmark").enable("table")
+    reader.core.ruler.enableOnly(["normalize", "block"])
+    reader.block.ruler.before("table", "end of table", _ends_table, {"alt": ["blockquote"]})  # table asks blockquote's rules
+    starts = [0, *(match.end() for match in _BREAK.finditer(text)), len(text)]
+    page = _Page(_without_comments(text, document) if "<table" in text.lower() else text, starts, document, _html)
+    heading = caption = ""
+    items = done = 0
+    tables: list[Table] = []
+    tokens = iter(reader.parse(text))
+    for token in tokens:
+        items += (token.type == "list_item_open") - (token.type == "list_item_close")
+        if token.type == "heading_open":
+            heading, caption = plain_text(next(tokens).content), ""
+        elif token.map and (token.type == "html_block" or (token.type == "inline" and _HTML.match(token.content))):
+            start, stop = starts[token.map[0]], starts[token.map[1]]
+            if start < done:  # inside a table, whose cells may hold Markdown
+                start, caption = done, ""
+            while span := _table_span(page.text, start, stop):
+                heading, caption = _titles(page.text[start : span[0]], heading, caption)
+                tables += _tables_of_span(page, span, heading, caption)
+                caption, start = "", span[1]
+                done = start
+            heading, caption = _titles(page.text[start:stop], heading, caption)
+        elif token.type == "inline":
+            line = token.content.rpartition("\n")[2]
+            words = plain_text(line)
+            certain = _EMPHASISED.fullmatch(line.strip()) is not None or (items > 0 and len(words) <= _LONGEST_ITEM)
+            caption = name_below(heading, words, certain=certain)
+        elif token.type in ("fence", "code_block", "hr"):
+            caption = ""
+        elif token.type == "table_open":
+            rows = _table_rows(tokens, text, starts)
+            tables.append(table_of(caption or heading, rows[:1], rows[1:]))
+            caption = ""
+    return tables, ragged_rows(tables, document)
+
+
+def plain_text(text: str) -> str:
+    """Inline Markdown without its markup: the text of links, no emphasis, code marks, tags, escapes or entities."""
+    return cell_of(inline(text)).text
+
+
+def inline(text: str) -> str:
+    """Inline Markdown as `cell_of` reads it."""
+    if _SIMPLE.fullmatch(text) and "_" not in text:
+        return text
+    return _marked(_html(re.sub("[\ue000-\ue002]", " ", text)))
+
+
+def _html(text: str) -> str:
+    """Inline Markdown as HTML, without emphasis and the targets of links."""
+    text = _ESCAPED.sub(lambda match: f"&#{ord(match[1])};", text)
+    if text.count("*") % 2:  # a single one is a sign
+        text = "&#42;".join(text.rsplit("*", 1))
+    text = _FOOTNOTE.sub(r"<sup>&#91;\1&#93;</sup>", _COMMENT.sub("", text))
+    for _ in range(2):  # a link may hold an image
+        text = _LINK.sub(_linked, text)
+    return _EMPHASIS.sub("", _JOINT.sub(" ", text))
+
+
+def _linked(link: re.Match[str]) -> str:
+    """The text of a link; a short one behind a number is a mark."""
+    before = link.string[max(0, link.start() - 3) : link.start()].rstrip(" *_")
+    mark = _MARK.fullmatch(html.unescape(link[1])) and (before[-1:].isalnum() or before[-1:] in tuple("%)"))
+    return f"<sup>{link[1].replace('[', '&#91;').replace(']', '&#93;')}</sup>" if mark else link[1]
+
+
+def _ends_table(state: Any, line: int, _: int, silent: bool) -> bool:
+    """A rule for the parser, which would take any line behind a table for a row of one cell."""
+    return silent and state.parentType == "table" and "|" not in state.src[state.bMarks[line] : state.eMarks[line]]
+
+
+def _table_rows(tokens: Iterator[Any], text: str, starts: list[int]) -> list[Row]:
+    """The rows up to the table's end, with all their cells: the parser fills them up or cuts them to the header's width."""
+    rows: list[Row] = []
+    for token in takewhile(lambda token: token.type != "table_close", tokens):
+        if token.type == "tr_open":
+            start, end = starts[token.map[0] : token.map[0] + 2]
+            line = text[start:end].rstrip("\r\n")
+            indent = len(line) - len(line.lstrip(" \t>"))
+            edges = pipe_cells(line[indent:], start + indent)
+            rows.append(Row(token.map[0] + 1, tuple(cell_of(inline(text[start:end]), start, end) for start, end in edges)))
+    return rows
+
+
+def csv_table(text: str, name: str, document: str, delimiter: str) -> tuple[Table, list[Finding]]:
+    """A CSV text as a table called `name`. Semicolons or tabs are its delimiter where the first line has no other.
+
+    Lines of one cell above the header are titles. Empty cells beyond the header do not count. Raises BadConfiguration for what
+    is not CSV.
+    """
+    lines = re.split(r"(?<=\n)|(?<=\r)(?!\n)", text)
+    delimiter = next((other for other in (delimiter, ";", "\t") if other in lines[0]), delimiter)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    rows: list[Row] = []
+    line, offset = 1, 0
+    try:
+        for texts in reader:
+            rows += [Row(line, tuple(_cells(text, offset, texts, delimiter)))] if any(texts) else []
+            offset += sum(map(len, lines[line - 1 : reader.line_num]))
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise BadConfiguration(f"{document}: line {line}: {error}", "correct the line; quotes must be balanced") from error
+    header = next((n for n, row in enumerate(rows) if len(row.cells) > 1), None)
+    if header is None:
+        raise BadConfiguration(f"{document}: no header row with at least two columns", "the first column names the rows")
+    width = len(rows[header].cells)
+    body = [
+        row if any(cell.text for cell in row.cells[width:]) else Row(row.line, row.cells[:width]) for row in rows[header + 1 :]
+    ]
+    table = table_of(name, rows[header : header + 1], body)
+    return table, ragged_rows([table], document)
+
+
+def _cells(text: str, start: int, shown: list[str], delimiter: str) -> list[Cell]:
+    """The cells of a row that starts there, each with the place of its field."""
+    field = re.compile(rf'(?:"(?:[^"]|"")*"|[^{delimiter}\r\n]*)')
+    cells: list[Cell] = []
+    for value in shown:
+        match = field.match(text, start)
+        end = match.end() if match else start
+        cells.append(cell_of(inline(value) if _CSV_MARKUP.search(value) else value, start, end))
+        start = end + 1
+    return cells
+
+
+_TABLE = re.compile(r"<(/?)table\b[^<>]*>", re.IGNORECASE)
+_NO_TAG = re.compile(r"<(?!/?[A-Za-z][^<>]*>)|[\ue000-\ue002]")
+_QUOTED = re.compile(r"=\s*+(?:\"[^\"<]*>[^\"<]*\"|'[^'<]*>[^'<]*')")
+_TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
+_CELL_END = re.compile(r"</?t(?:[dhr]|able|body|head|foot)\b", re.IGNORECASE)
+_HEADING = re.compile(r"<(/?)h[1-6]\b[^<>]*>", re.IGNORECASE)
+_BLOCK = re.compile(
+    r"</?(summary|figcaption|p|div|h[1-6]|center|br|section|article|details|ul|ol|li|figure|body|hr)\b[^<>]*>|\n[ \t]*\n",
+    re.IGNORECASE,
+)
+_STRONG = re.compile(r"\s*<(b|strong|em|i|u)\b[^<>]*>.*</\1\s*>[:.\s]*", re.IGNORECASE | re.DOTALL)
+_ABOVE = 400  # characters above a table in which its caption is looked for
+_MARKDOWN_TABLE = re.compile(r"\n[ \t>]*\|?[ \t]*:?-+:?[ \t]*\|")
+_LEVEL = re.compile(r"<(/?)su([pb])\b[^<>]*>", re.IGNORECASE)
+_APART = re.compile(r"</?(?:br|p|div|li|ul|ol|hr|del|s|strike|img)\b[^<>]*>|~~", re.IGNORECASE)
+_LINKED = re.compile(rf"(?<=[\w%)])((?:</\w+>)*\s?)<a\b[^<>]*>\s*({_MARK.pattern})\s*</a\s*>", re.IGNORECASE)
+
+
+class _Page(NamedTuple):
+    """A text with its tables, without comments; the offsets of its lines; what it is called; and how to read Markdown in it."""
+
+    text: str
+    starts: Sequence[int]
+    document: str
+    inline: Callable[[str], str] | None = None
+
+
+class _HtmlRow(NamedTuple):
+    """A row: the tag that starts it, whether it belongs to the head, and the tags of its cells."""
+
+    tag: Tag
+    head: bool
+    cells: list[Tag]
+
+
+def html_tables(text: str, document: str) -> tuple[list[Table], list[Finding]]:
+    """The tables of an HTML text, each named after its caption, else the heading above, and findings as of `ragged_rows`.
+
+    Raises BadConfiguration for more than MOST_TAGS tags in them.
+    """
+    text = _without_comments(text, document)
+    page = _Page(text, line_starts(text), document)
+    tables: list[Table] = []
+    heading, done = "", 0
+    while span := _table_span(text, done):
+        heading, caption = _titles(text[done : span[0]], heading)
+        tables += _tables_of_span(page, span, heading, caption)
+        done = span[1]
+    return tables, ragged_rows(tables, document)
+
+
+def _without_comments(text: str, document: str) -> str:
+    """The text of a document with comments, scripts, styles and each > inside an attribute blanked.
+
+    Raises BadConfiguration for more than MOST_TAGS tags in its tables.
+    """
+    spans: list[Span] = []
+    lower = text.lower()
+    for opener, closer in (("<!--", "-->"), ("<script", "</script>"), ("<style", "</style>")):
+        end = 0
+        while (start := lower.find(opener, end)) >= 0 and (stop := lower.find(closer, start)) >= 0:
+            end = stop + len(closer)
+            spans.append(Span(start, end))
+    text, end, tags = _QUOTED.sub(lambda value: value[0].replace(">", " "), blanked(text, sorted(spans))), 0, 0
+    while span := _table_span(text, end):
+        end, tags = span[1], tags + text.count("<", *span)
+    if tags > MOST_TAGS:
+        raise BadConfiguration(f"{document}: more than {MOST_TAGS} tags in tables", PART)
+    return text
+
+
+def _table_span(text: str, start: int, stop: int | None = None) -> tuple[int, int] | None:
+    """The first table that starts before `stop`, with those inside it; up to the text's end if nothing closes it."""
+    first = next((tag for tag in _TABLE.finditer(text, start, len(text) if stop is None else stop) if not tag[1]), None)
+    if first is None:
+        return None
+    depth = 0
+    for tag in _TABLE.finditer(text, first.start()):
+        depth += -1 if tag[1] else 1
+        if not depth:
+            return first.start(), tag.end()
+    return first.start(), len(text)
+
+
+def _titles(fragment: str, heading: str, caption: str = "") -> tuple[str, str]:
+    """The heading and the caption that hold below a piece of HTML without tables: the given ones if it has no words."""
+    if not _plain(fragment):
+        return heading, caption
+    opened = None
+    for tag in _HEADING.finditer(fragment):
+        if tag[1] and opened is not None:
+            heading = _plain(fragment[opened : tag.start()])
+        opened = None if tag[1] else tag.end()
+    tail = fragment[-_ABOVE:]
+    edges = [match for match in _BLOCK.finditer(tail) if _plain(tail[match.end() :])]
+    last = _BLOCK.sub(" ", tail[edges[-1].end() :] if edges else tail)
+    certain = bool(_STRONG.fullmatch(last)) or (bool(edges) and (edges[-1][1] or "").lower() in ("summary", "figcaption"))
+    return heading, name_below(heading, _plain(last), certain=certain and _plain(last) != heading)
+
+
+def _tables_of_span(page: _Page, span: tuple[int, int], heading: str, caption: str) -> list[Table]:
+    """The table of a span and those inside it; outer ones come first."""
+    from bs4 import BeautifulSoup
+
+    text = page.text[span[0] : span[1]]
+    soup = BeautifulSoup(_NO_TAG.sub(" ", text), "html.parser")
+    lines = [span[0] + start for start in line_starts(text)]
+    tables: list[Table] = []
+
+    def start(tag: Tag) -> int:
+        return lines[(tag.sourceline or 1) - 1] + (tag.sourcepos or 0)
+
+    def placed_of(tags: list[Tag]) -> list[Placed]:
+        return [_placed(page, start(tag), span[1], tag) for tag in tags]
+
+    for captions, rows in _tables(soup):
+        rows = [row for row in rows if row.cells]
+        placed = [(bisect_right(page.starts, start(row.tag)), placed_of(row.cells)) for row in rows]
+        heads = _heads(rows, placed)
+        own = "".join(place.cell.text for place in placed_of(captions[:1]))
+        name = name_below(heading, own, certain=True) or caption
+        if heads > 1 and len(placed[0][1]) == 1:  # a title over all columns
+            name = name or name_below(heading, placed[0][1][0].cell.text, certain=True)
+            placed, heads = placed[1:], heads - 1
+        if len(placed) > heads:
+            tables.append(merged_table(name or heading, placed, heads, page.document))
+    return tables
+
+
+def _tables(soup: Tag) -> list[tuple[list[Tag], list[_HtmlRow]]]:
+    """The captions and rows of each table. What is in a table inside another belongs to that alone."""
+    tables: list[tuple[list[Tag], list[_HtmlRow]]] = []
+    inside: dict[int, tuple[int, bool]] = {}  # of each tag: its table, and whether it is in the head
+    for tag in soup.find_all(True):
+        table, head = inside.get(id(tag.parent), (-1, False))
+        if tag.name == "table":
+            table = len(tables)
+            tables.append(([], []))
+        if tag.name in ("table", "thead", "tbody", "tfoot"):
+            head = tag.name == "thead"
+        inside[id(tag)] = table, head
+        captions, rows = tables[table]
+        if tag.name == "caption":
+            captions.append(tag)
+        if tag.name == "tr" or (tag.name in ("td", "th") and not rows):
+            rows.append(_HtmlRow(tag, head, []))
+        if tag.name in ("td", "th"):
+            rows[-1].cells.append(tag)
+    return tables
+
+
+def _placed(page: _Page, start: int, stop: int, tag: Tag) -> Placed:
+    """A cell or caption with its place; Markdown in it is read where a blank line ends the HTML."""
+    start = page.text.index(">", start) + 1
+    end = _CELL_END.search(page.text, start, stop)
+    inner = page.text[start : end.start() if end else stop]
+    text = _NO_TAG.sub(lambda match: "&lt;" if match[0] == "<" else " ", inner)
+    if page.inline and re.search(r"\n[ \t]*\n", inner):
+        text = "" if _MARKDOWN_TABLE.search(inner) else page.inline(text)
+    start += len(inner) - len(inner.lstrip())
+    cell = cell_of(_marked(text), start, start + len(inner.strip()), bisect_right(page.starts, start))
+    return Placed(cell, max(1, _number(tag, "colspan")), _number(tag, "rowspan") or MOST_TAGS)
+
+
+def _number(tag: Tag, name: str) -> int:
+    digits = re.match(r"\s*(\d{1,6})", str(tag.get(name, "1")))
+    return int(digits[1]) if digits else 1
+
+
+def _heads(rows: list[_HtmlRow], placed: list[tuple[int, list[Placed]]]) -> int:
+    """How many rows are the header: those of the head, else of `th` alone, else the first unless it has a number."""
+    numeric = [any(is_numeric(cell.text) for cell, _, _ in cells[1:]) for _, cells in placed]
+    heads = next((n for n, row in enumerate(rows) if not row.head), len(rows))
+    heads = heads or next((n for n, row in enumerate(rows) if any(tag.name == "td" for tag in row.cells)), 1)
+    heads = heads or int(not all(numeric[:1]))
+    for n in range(len(rows)):
+        if n < heads:  # a cell of the header may reach into the next row
+            reach = min(len(rows), n + max(down for _, _, down in placed[n][1]))
+            heads = next((m for m in range(heads, reach) if numeric[m]), max(heads, reach))
+    return heads
+
+
+def _marked(text: str) -> str:
+    """Inline HTML as `cell_of` reads it: with the levels of super- and subscripts, a linked mark being one."""
+    text = _LINKED.sub(rf"\1{RAISED}\2{LEVEL}", text)
+    text = _LEVEL.sub(lambda tag: LEVEL if tag[1] else RAISED if tag[2] in "pP" else LOWERED, text)
+    return html.unescape(_TAG.sub("", _JOINT.sub(" ", _APART.sub(" ", text))))
+
+
+def _plain(fragment: str) -> str:
+    return " ".join(html.unescape(_TAG.sub(" ", fragment)).split())
