@@ -341,7 +341,7 @@ def _steps(tree: ast.expr, atoms: Mapping[int, Reference | Fraction], text: str)
     todo: list[tuple[ast.expr, bool, bool]] = [(tree, False, False)]  # and whether it is an argument, and may be a glob
     while todo:  # from the last part to the first, and what is computed before its operands
         node, argument, several = todo.pop()
-        column, operation = max(node.col_offset, 1), _OPERATIONS.get(type(getattr(node, "op", None)))
+        column, operation = max(node.col_offset, 1), _OPERATIONS.get(type(node.op)) if isinstance(node, ast.BinOp) else None
         spelled = repr(text[column - 1 : (node.end_col_offset or 0) - 1][:40])
         called = node.func if isinstance(node, ast.Call) else node
         name = called.id if isinstance(called, ast.Name) else ""
