@@ -20,7 +20,7 @@ from aqea_registry.project.project import Project, RunRecord
 from aqea_registry.releases.package import MakeLists, Package, as_released, assemble
 from aqea_registry.stores import receipts
 from aqea_registry.stores.attachments import Status, current, next_name
-from aqea_registry.stores.github.assets import SUMS
+from aqea_registry.stores.github_assets import SUMS
 from aqea_registry.stores.open_store import find, open_store
 from aqea_registry.stores.port import Store, Tagged, tag_conflict
 from aqea_registry.stores.receipts import StoreReceipt

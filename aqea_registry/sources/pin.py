@@ -207,22 +207,21 @@ def _check_hub(wanted: CatalogueEntry, pin: Pin, report: Reporter) -> tuple[list
     held: dict[str, PinnedFile] = {}
     try:
         client.check_read()
-        now = client.info(pin.requested)
-        if now.commit != pin.commit:
-            message = f"{pin.requested or 'the main branch'} of {pin.id} names another commit now"
-            findings.append(Finding("pin-moved", name, message, pin.commit, now.commit))
-    except NotFound as error:
-        if error.part == "repository":
-            return [Finding("repository-gone", name, error.message, pin.id)], held
-    except NotAllowed as error:
-        return [Finding("gated", name, f"{error.message}: {error.hint}", pin.id)], held
-    try:
+        try:
+            now = client.info(pin.requested)
+            if now.commit != pin.commit:
+                message = f"{pin.requested or 'the main branch'} of {pin.id} names another commit now"
+                findings.append(Finding("pin-moved", name, message, pin.commit, now.commit))
+        except NotFound as error:  # a branch or tag that is gone leaves the commit to be looked at
+            if error.part == "repository":
+                raise
         info = client.info(pin.commit)
         remote = {path: info.files[path] for path in sorted(pin.files) if path in info.files}
         if pin.state == "claimed":
             held, _ = remote_files(name, remote, HubSource(repository, wanted.root / ".aqea" / "incoming"), report)
     except NotFound as error:
-        return [*findings, Finding("commit-gone", name, error.message, pin.commit)], held
+        code, expected = ("repository-gone", pin.id) if error.part == "repository" else ("commit-gone", pin.commit)
+        return [*findings, Finding(code, name, error.message, expected)], held
     except NotAllowed as error:
         return [*findings, Finding("gated", name, f"{error.message}: {error.hint}", pin.id)], held
     except Refused as error:

@@ -228,20 +228,14 @@ def _refuse_pickles(name: str, entry: Model, present: Iterable[str], chosen: Seq
 
 def split_patterns(entry: Dataset, card: dict[str, Any]) -> list[tuple[str, ...]]:
     """Where a Hub dataset keeps a config's split: as its card's `configs` say, else where the Hub's own conventions put it."""
-    declared = _declared(entry, card)
-    if declared:
+    if declared := _declared(entry, card):
         return [declared]
-    split = entry.split_name
-    if entry.config == "default":
-        stems = [f"{folder}{split}{part}" for folder in ("", "data/", "default/") for part in ("", "-*-of-*")]
-    else:
-        name = entry.config
-        stems = [f"{folder}{split}{part}" for folder in (f"{name}/", f"data/{name}/") for part in ("", "-*-of-*")]
+    split, name = entry.split_name, entry.config
+    folders = ("", "data/", "default/") if name == "default" else (f"{name}/", f"data/{name}/")
+    stems = [f"{folder}{split}{part}" for folder in folders for part in ("", "-*-of-*")]
+    if name != "default":
         stems += [f"{split}/{name}", f"data/{split}/{name}", f"{name}-{split}", f"{name}_{split}"]
-    return [(f"{stem}{ending}",) for stem in stems for ending in ENDINGS]
-
-
-ENDINGS = (".parquet", ".jsonl.gz", ".jsonl")
+    return [(f"{stem}{ending}",) for stem in stems for ending in (".parquet", ".jsonl.gz", ".jsonl")]
 
 
 def _declared(entry: Dataset, card: dict[str, Any]) -> tuple[str, ...]:

@@ -3,7 +3,9 @@
 Open `port` first: what a store can be asked, the errors that it raises, and what all stores refuse. `release` is the value
 that they keep, an OCI manifest whose sha256 is the release's identity; `attachments` are the documents beside it, status
 marks among them. These two are pure. `open_store` finds the store of a STORE-REF, or reads a release out of a plain folder;
-`oci_layout`, `registry`, `hub_store` and `github` are the stores; `receipts` keeps on disk what they answered.
+`oci_layout`, `registry_store`, `hub_store` and `github_store` are the stores; `registry_client` and `github_client` make the
+requests, as those of `remote` do for the Hub. `github_assets` is how a release becomes GitHub's flat list and is found in it.
+`receipts` keeps on disk what the stores answered.
 
 >>> import tempfile
 >>> from hashlib import sha256

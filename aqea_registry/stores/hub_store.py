@@ -11,9 +11,8 @@ import random
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -73,13 +72,12 @@ class HubStore:
             return Plan(existing=existing, new=(), complete=True)
         self._hub.check_write(exists=refs is not None)
         head, tree = self._look(refs)
-        earlier = self._earlier(head, tree)
-        large = {f"sha256:{entry.sha256}" for entry in tree.values()}
-        new = {
-            layer.digest: layer
-            for path, layer in _wanted(release).items()
-            if layer.digest not in large and not (path in tree and _alike(layer, tree[path], earlier.get(path)))
-        }
+        held = {f"sha256:{entry.sha256}" for entry in tree.values()}  # in any place; small files in the same one
+        for path, layer in self._earlier(head, tree).items():
+            if path in tree and tree[path].sha256 is None and tree[path].size == layer.size:
+                held.add(f"{layer.digest} {path}")
+        wanted = _wanted(release).items()
+        new = {layer.digest: layer for path, layer in wanted if held.isdisjoint({layer.digest, f"{layer.digest} {path}"})}
         return Plan(existing=None, new=tuple(new.values()), complete=False)
 
     def push(self, tag: str, release: Release, content: Content, notes: str, advance: Advance) -> dict[str, object]:
@@ -133,7 +131,7 @@ class HubStore:
             head, tree = self._look(self._hub.refs(), path.rpartition("/")[0])
             entry = tree.get(path)
             if entry is not None:
-                if not _is(entry, digest, len(content), lambda: content):
+                if not _is(entry, digest, len(content), content):
                     raise port.other_document(f"{join_reference(self.spec, tagged.tag)}: {name}", content, None)
                 return
             self._hub.commit(head, [_addition(path, content, digest)], f"Attach {name} to {tagged.tag}", "")
@@ -147,7 +145,7 @@ class HubStore:
             if path.rpartition("/")[0] != folder:
                 continue  # not an attachment
             content = self._hub.read(head or "", path, min(entry.size, LARGEST_MANIFEST))
-            if not _is(entry, digest_of(content), len(content), partial(bytes, content)):
+            if not _is(entry, digest_of(content), len(content), content):
                 raise Refused.of("mismatch", f"{self.spec}: {path}", "the Hub gives other bytes than it names")
             found[path.removeprefix(f"{folder}/")] = content
         return found
@@ -289,17 +287,13 @@ def _wanted(release: Release) -> dict[str, Descriptor]:
 
 def _missing(tree: Mapping[str, RemoteFile], wanted: Mapping[str, Descriptor], read: Content) -> dict[str, Path | bytes]:
     """What a tree does not hold with these bytes."""
-
-    def content(path: str) -> bytes:
+    missing = {}
+    for path, layer in sorted(wanted.items()):
         given = read(path)
         with _readable(path):
-            return given if isinstance(given, bytes) else given.read_bytes()
-
-    return {
-        path: read(path)
-        for path, layer in sorted(wanted.items())
-        if path not in tree or not _is(tree[path], layer.digest, layer.size, partial(content, path))
-    }
+            if path not in tree or not _is(tree[path], layer.digest, layer.size, given):
+                missing[path] = given
+    return missing
 
 
 def _addition(path: str, given: Path | bytes, digest: str) -> Any:
@@ -315,16 +309,11 @@ def _readable(path: str) -> Iterator[None]:
         raise CannotCheck(f"{path} cannot be read: {error.strerror or error}", "make the release's files again") from error
 
 
-def _is(entry: RemoteFile, digest: str, size: int, content: Callable[[], bytes]) -> bool:
-    """Whether the Hub's entry has these bytes; they are read only where it has no sha256 of them."""
-    if entry.size != size:
-        return False
-    return f"sha256:{entry.sha256}" == digest if entry.sha256 else git_blob(content()) == entry.blob
-
-
-def _alike(layer: Descriptor, entry: RemoteFile, earlier: Descriptor | None) -> bool:
-    """Whether a small file of the branch is the release's, as far as size and the branch's own record show."""
-    return entry.sha256 is None and entry.size == layer.size and earlier is not None and earlier.digest == layer.digest
+def _is(entry: RemoteFile, digest: str, size: int, given: Path | bytes) -> bool:
+    """Whether the Hub's entry has these bytes; a file is read only where the Hub has no sha256 of it. Raises OSError."""
+    if entry.size != size or entry.sha256:
+        return entry.size == size and f"sha256:{entry.sha256}" == digest
+    return git_blob(given if isinstance(given, bytes) else given.read_bytes()) == entry.blob
 
 
 def _batches(operations: Iterable[Any], most: int) -> Iterator[list[Any]]:

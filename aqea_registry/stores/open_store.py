@@ -11,7 +11,7 @@ from aqea_registry.base.files import Limit, UnsafePath, inside, open_regular, re
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused, suggestion
 from aqea_registry.base.references import is_folder, join_reference
 from aqea_registry.base.sha256_list import parse_list
-from aqea_registry.stores.github.assets import asset_name
+from aqea_registry.stores.github_assets import asset_name
 from aqea_registry.stores.port import Held, Store, Tagged, parsed
 from aqea_registry.stores.release import LIST, RECORD, Descriptor, Release, build, digest_of
 
@@ -24,7 +24,7 @@ def open_store(spec: str, root: Path) -> Store:
         return Layout(spec, layout_folder(root, spec))
     if spec.startswith("oci://"):
         require("an OCI registry")
-        from aqea_registry.stores.registry.store import Registry
+        from aqea_registry.stores.registry_store import Registry
 
         return Registry(spec)
     if spec.startswith("hf://"):
@@ -34,7 +34,7 @@ def open_store(spec: str, root: Path) -> Store:
         return HubStore(spec)
     if spec.startswith("github://"):
         require("GitHub")
-        from aqea_registry.stores.github.store import GitHub
+        from aqea_registry.stores.github_store import GitHub
 
         return GitHub(spec)
     raise BadConfiguration(

@@ -24,7 +24,7 @@ from aqea_registry.base.strict import convert, load_json
 from aqea_registry.project.project import Project
 from aqea_registry.stores.attachments import NAME as STATUS
 from aqea_registry.stores.attachments import current
-from aqea_registry.stores.github.assets import PARTS, SUMS, Parts, asset_name
+from aqea_registry.stores.github_assets import PARTS, SUMS, Parts, asset_name
 from aqea_registry.stores.oci_layout import Layout
 from aqea_registry.stores.open_store import find, open_store
 from aqea_registry.stores.port import Store, Tagged

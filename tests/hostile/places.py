@@ -29,7 +29,7 @@ from aqea_registry.sources import resolve
 from aqea_registry.sources.kinds import HubSource
 from aqea_registry.sources.mteb_tasks import README
 from aqea_registry.stores.oci_layout import Layout
-from aqea_registry.stores.registry.http import stored_login
+from aqea_registry.stores.registry_client import stored_login
 from aqea_registry.stores.release import ARTIFACT_TYPE, MANIFEST_TYPE, build, digest_of
 from tests.memory import MemorySource
 from tests.tools import in_process

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import pytest
 
-from aqea_registry.stores.registry.store import Registry
+from aqea_registry.stores.registry_store import Registry
 from tests import sampling
 from tests.helpers import found, layout_manifest, titles
 from tests.pair_sets import parse

@@ -20,6 +20,7 @@ class Hostile:
         self.asked: list[str] = []
         self.over = threading.Event()
         self.patience = 30.0  # seconds of silence, before it hangs up
+        self.pause = 0.05  # seconds between what comes again and again
 
     def __enter__(self) -> Hostile:
         self._server = _Server(("127.0.0.1", 0), _Handler)
@@ -74,7 +75,7 @@ class _Handler(socketserver.StreamRequestHandler):
             return
         if isinstance(found, tuple):
             self.wfile.write(found[0])
-            while not hostile.over.wait(0.05):
+            while not hostile.over.wait(hostile.pause):
                 self.wfile.write(found[1])
             return
         if b"{HOST}" in found:

@@ -29,9 +29,9 @@ def memory(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Source]:
 
 
 def directory(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Source]:
-    from aqea_registry.sources.kinds import directory_source
+    from aqea_registry.sources.kinds import FolderSource
 
-    yield directory_source("directory:files", "files", filled(tmp_path))
+    yield FolderSource("directory:files", filled(tmp_path) / "files", "put the files there")
 
 
 def file(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Source]:

@@ -16,7 +16,7 @@ import pytest
 
 from aqea_registry.base.files import ignore
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, NotAllowed, Refused, RegistryError, TagConflict
-from aqea_registry.stores.github.store import GitHub
+from aqea_registry.stores.github_store import GitHub
 from aqea_registry.stores.port import Tagged
 from aqea_registry.stores.release import Release, StoredFile, build
 from tests import sampling

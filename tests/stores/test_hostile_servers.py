@@ -8,6 +8,7 @@ import gc
 import gzip
 import hashlib
 import json
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,10 @@ from aqea_registry.base.files import ignore
 from aqea_registry.base.findings import CannotCheck, NotAllowed, RegistryError
 from aqea_registry.remote.hub_writer import HubWriter, deletion
 from aqea_registry.sources.kinds import MirrorSource
-from aqea_registry.stores.github.store import GitHub
+from aqea_registry.stores.github_store import GitHub
 from aqea_registry.stores.hub_store import HubStore
 from aqea_registry.stores.port import Store, Tagged
-from aqea_registry.stores.registry.store import Registry
+from aqea_registry.stores.registry_store import Registry
 from aqea_registry.stores.release import build
 from tests import sampling
 from tests.servers.hostile import Hostile, Sent, response
@@ -343,6 +344,18 @@ def test_a_silent_server_is_given_up(
         status, said = ask(server, name, folder=tmp_path)
         assert status == 3 and ("is not asked again now" if again else "no answer in time") in said, said
         assert again == (len(server.asked) == asked)
+
+
+@pytest.mark.parametrize("pause", [0.05, 0.5])
+def test_a_download_that_drips_is_given_up_once(server: Hostile, pause: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes counts as an answer by whole pieces, whether it stops or goes on, and the server is not asked again."""
+    monkeypatch.setattr("aqea_registry.remote.retry.PATIENCE", 1.0)
+    server.pause, server.answer = pause, (response(200, b"", False, Content_Length=1 << 20), b"x")
+    store, layer, began = stores(server)["registry"], build([("x", "0" * 64, 1 << 20)]).layers[0], time.monotonic()
+    for told in ("too little to wait for|no answer in time", "is not asked again now"):
+        with pytest.raises(CannotCheck, match=told), store.open(TAGGED, "x", layer, 0) as incoming:
+            incoming.read()
+    assert time.monotonic() - began < 3 and len(server.asked) == 1
 
 
 def test_a_token_that_is_to_be_exchanged(server: Hostile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -271,6 +271,26 @@ def test_no_permission(repository: HubServer, monkeypatch: pytest.MonkeyPatch) -
     assert not repository.bodies("/commit/") and not repository.bodies("/create")
 
 
+def test_a_fine_grained_token_is_looked_at_before_the_plan_says_that_it_may_write(
+    repository: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading, and opening discussions, is not enough; writing to this repository, or to all of its owner's, is."""
+    monkeypatch.setenv("HF_TOKEN", "hf_fine")
+    read, write = ["repo.content.read", "discussion.write"], ["repo.content.read", "repo.write"]
+    for rights in ({}, {NAME: read}, {"org": read}, {"org/other": write}, {"other": write}):
+        repository.store.token("hf_fine", user="alice", role="fineGrained", orgs=["org"], rights=rights)
+        with pytest.raises(NotAllowed, match=rf"the fine-grained token lacks the right repo\.write for {NAME} or org$"):
+            hub_store().plan("v1", RELEASE)
+        with pytest.raises(NotAllowed):
+            put()
+    assert not repository.count("PUT") and not repository.bodies("/commit/")
+    for rights in ({NAME: write}, {"org": write}):
+        repository.store.token("hf_fine", user="alice", role="fineGrained", orgs=["org"], rights=rights)
+        assert not hub_store().plan("v1", RELEASE).complete
+    put()
+    check(repository)
+
+
 def test_a_job_publishes_without_a_stored_secret(repository: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its identity is exchanged for a token of this one repository."""
     for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):

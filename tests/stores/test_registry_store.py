@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Barrier, Thread
 from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
 
@@ -21,8 +21,8 @@ import pytest
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, NotAllowed, Refused, RegistryError, TagConflict
 from aqea_registry.stores.attachments import ATTACHMENT_TYPE, fallback_tag
 from aqea_registry.stores.port import Tagged
-from aqea_registry.stores.registry.http import RegistryClient
-from aqea_registry.stores.registry.store import Registry
+from aqea_registry.stores.registry_client import RegistryClient
+from aqea_registry.stores.registry_store import CONNECTIONS, Registry
 from aqea_registry.stores.release import MANIFEST_TYPE, Release, build
 from tests import sampling
 from tests.servers.hub.faults import Fault
@@ -149,6 +149,16 @@ def test_what_is_there_is_not_sent_again(desk: Desk) -> None:
     assert desk.store.tags() == ["v1", "v2"]
 
 
+def test_several_blobs_are_sent_at_once(desk: Desk) -> None:
+    files = {f"data/{number}.txt": f"{desk.name} {number}".encode() for number in range(6)}
+    gate = Barrier(CONNECTIONS)  # nobody passes before all are there
+    desk.line.faults.add(Fault(method="PUT", path="/uploads/", times=CONNECTIONS, meanwhile=lambda: gate.wait(60)))
+    put(desk.store, files)
+    assert not gate.broken
+    assert held(desk.direct, deep=True, release=release_of(files)) == all_there("hashed", release_of(files))
+    assert desk.line.count("PUT", "/uploads/") == len(files) + 1  # and the config
+
+
 @pytest.mark.parametrize("same", [True, False])
 def test_eight_publishers_at_once(docker_registry: DockerRegistry, same: bool) -> None:
     name = f"tests/race-{next(NAMES)}"
@@ -254,7 +264,8 @@ def test_a_push_that_is_killed_after_each_request_is_repeated(docker_registry: D
             process = subprocess.Popen(words, cwd=ROOT, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             line.kill(process.pid, after)
             out, _ = process.communicate(b"go\n", timeout=600)
-            assert (out, process.returncode, len(line.requests)) == (b"", -9, after)
+            time.sleep(0.3)  # what other connections had begun
+            assert (out, process.returncode) == (b"", -9) and after <= len(line.requests) < after + CONNECTIONS
             found = desk.direct.find("v1")  # nothing, or all of it: never a tag without its blobs
             assert found is None or held(desk.direct, deep=True) == all_there("hashed")
             assert (found is not None) == (after >= REQUESTS - 2)
@@ -276,7 +287,7 @@ def test_a_refusal_stops_at_once(desk: Desk, method: str, path: str, status: int
     fault = desk.line.faults.add(Fault(method=method, path=path, status=status, times=None))
     with pytest.raises(NotAllowed) as caught:
         put(desk.store, {**FILES, "README.md": desk.name.encode()})
-    assert fault.hits == 1
+    assert 1 <= fault.hits <= (1 if "manifests" in path else 3)  # of three blobs at once
     assert str(status) in caught.value.message
     assert "docker login 127.0.0.1" in (caught.value.hint or "")
     assert desk.direct.find("v1") is None
@@ -447,7 +458,7 @@ def test_a_large_file_is_never_whole_in_memory(docker_registry: DockerRegistry, 
         file.truncate(size)
     script = (
         "import sys; from pathlib import Path; from aqea_registry.base.files import hash_file\n"
-        "from aqea_registry.stores.release import build; from aqea_registry.stores.registry.store import Registry\n"
+        "from aqea_registry.stores.release import build; from aqea_registry.stores.registry_store import Registry\n"
         "found = hash_file(Path('large')); release = build([('large', found.sha256, found.size)])\n"
         "store = Registry(sys.argv[1]); print(store.push('v1', release, Path, '', lambda count: None)['manifest'])\n"
         "print(*[one.how for one in store.stored(store.find('v1'), release, True, lambda count: None)])\n"

@@ -82,7 +82,7 @@ def layout(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Place]:
 
 
 def registry(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Place]:
-    from aqea_registry.stores.registry.store import Registry
+    from aqea_registry.stores.registry_store import Registry
 
     server: DockerRegistry = request.getfixturevalue("docker_registry")
     name = f"contract/{hashlib.sha256(str(tmp_path).encode()).hexdigest()[:20]}"
@@ -120,7 +120,7 @@ def hub(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Place]:
 
 def github(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Place]:
     pytest.importorskip("github")
-    from aqea_registry.stores.github.store import GitHub
+    from aqea_registry.stores.github_store import GitHub
 
     monkeypatch: pytest.MonkeyPatch = request.getfixturevalue("monkeypatch")
     with GitHubServer(tmp_path / "github", description()) as server:

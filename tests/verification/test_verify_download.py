@@ -10,7 +10,7 @@ import pytest
 
 from aqea_registry.base.sha256_list import render
 from aqea_registry.stores.attachments import Status
-from aqea_registry.stores.github.assets import Part, Parts, SplitFile
+from aqea_registry.stores.github_assets import Part, Parts, SplitFile
 from aqea_registry.stores.release import Release, build, digest_of
 from tests.helpers import found
 from tests.tools import aqea, run

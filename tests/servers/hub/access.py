@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tests.servers.hub.errors import Forbidden, RepoNotFound, Unauthorized
 from tests.servers.hub.repository import Repository
@@ -15,11 +17,16 @@ class Account:
     """Who a token stands for."""
 
     user: str
-    role: str  # "read" or "write"
+    role: str  # "read", "write" or "fineGrained"
     orgs: tuple[str, ...] = ()
+    rights: Mapping[str, Sequence[str]] = field(default_factory=dict)  # of a fine-grained token, by repository or its owner
 
     def owns(self, name: str) -> bool:
         return name.partition("/")[0] in (self.user, *self.orgs)
+
+    def may(self, right: str, name: str) -> bool:
+        """Whether a fine-grained token has a right in a repository, or in all of its owner's."""
+        return any(right in self.rights.get(entity, ()) for entity in (name, name.partition("/")[0]))
 
 
 class Tokens:
@@ -38,10 +45,10 @@ class Tokens:
         found = self._read().get(authorization.removeprefix("Bearer "))
         if found is None:
             raise Unauthorized("Invalid credentials in Authorization header")
-        return Account(user=found["user"], role=found["role"], orgs=tuple(found["orgs"]))
+        return Account(**{**found, "orgs": tuple(found["orgs"])})
 
-    def _read(self) -> dict[str, dict[str, str]]:
-        tokens: dict[str, dict[str, str]] = json.loads(self._path.read_text()) if self._path.is_file() else {}
+    def _read(self) -> dict[str, dict[str, Any]]:
+        tokens: dict[str, dict[str, Any]] = json.loads(self._path.read_text()) if self._path.is_file() else {}
         return tokens
 
 
@@ -74,7 +81,7 @@ def check_write(name: str, account: Account | None) -> None:
     if account is None:
         # Over https the clients read any such 401 as RepositoryNotFoundError; over http they need the code.
         raise Unauthorized("Invalid username or password.", "RepoNotFound")
-    if account.role != "write":
+    if account.role != "write" and not account.may("repo.write", name):
         raise Forbidden("Invalid token role: this action needs a token with write permission")
     if not account.owns(name):
         raise Forbidden(f'You don\'t have the rights to write under the namespace "{name.partition("/")[0]}"')

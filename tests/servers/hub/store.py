@@ -15,7 +15,7 @@ import json
 import re
 import shutil
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
@@ -103,10 +103,16 @@ class Store:
     # Tokens
 
     def token(
-        self, token: str, *, user: str = "tester", role: Literal["read", "write"] = "write", orgs: Iterable[str] = ()
+        self,
+        token: str,
+        *,
+        user: str = "tester",
+        role: Literal["read", "write", "fineGrained"] = "write",
+        orgs: Iterable[str] = (),
+        rights: Mapping[str, Sequence[str]] = {},
     ) -> str:
-        """Make a token known. It may write, if its role does, to its user's and to these organisations' repositories."""
-        self.tokens.add(token, Account(user=user, role=role, orgs=tuple(orgs)))
+        """Make a token known. With such a role or rights it writes to repositories of its user and organisations."""
+        self.tokens.add(token, Account(user=user, role=role, orgs=tuple(orgs), rights=rights))
         return token
 
     def let_in(self, kind: str, name: str, user: str) -> None:

@@ -18,6 +18,13 @@ Json = dict[str, Any]
 
 
 def whoami(account: Account) -> Json:
+    token: Json = {"displayName": "test token", "role": account.role}
+    if account.role == "fineGrained":
+        scoped = [
+            {"entity": {"_id": f"{name}-id", "type": "dataset" if "/" in name else "org", "name": name}, "permissions": rights}
+            for name, rights in account.rights.items()
+        ]
+        token["fineGrained"] = {"canReadGatedRepos": False, "global": [], "scoped": scoped}
     return {
         "type": "user",
         "id": f"{account.user}-id",
@@ -25,7 +32,7 @@ def whoami(account: Account) -> Json:
         "fullname": account.user,
         "isPro": False,
         "orgs": [{"type": "org", "name": org, "roleInOrg": "write"} for org in account.orgs],
-        "auth": {"type": "access_token", "accessToken": {"displayName": "test token", "role": account.role}},
+        "auth": {"type": "access_token", "accessToken": token},
     }
 
 

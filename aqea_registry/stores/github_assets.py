@@ -1,4 +1,4 @@
-"""How a release becomes GitHub's flat list of assets and a description (pure), and how the assets are read back.
+"""How a release becomes GitHub's flat list of assets and a description, and how the assets are read back.
 
 A file is one asset: its path with `--` for `/`. GitHub takes no empty asset and none of 2 GiB or more, so such files are
 sent in parts, none or several, and `parts.json` says which. `release.json` is the release's manifest, byte for byte, and
@@ -9,14 +9,15 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from typing import Annotated, Any, BinaryIO
 
 import msgspec
 
-from aqea_registry.base.files import Advance, hash_stream
+from aqea_registry.base.files import Advance, hash_stream, ignore
 from aqea_registry.base.findings import BadConfiguration, Refused
-from aqea_registry.stores.github.api import Asset, GitHubClient
+from aqea_registry.stores.github_client import Asset, GitHubClient
 from aqea_registry.stores.release import LARGEST_MANIFEST, RECORD, Descriptor, Digest, How, Release, StoredFile
 
 PARTS = "parts.json"
@@ -143,67 +144,86 @@ def _plain(value: object) -> str:
     return " ".join(str(value).split()).replace("<", "&lt;").replace(">", "&gt;")
 
 
-Assets = Mapping[str, Asset]
+Pieces = list[tuple[Asset, int]]  # assets with the bytes that each should have, which together are one file
 
 
-def read_parts(client: GitHubClient, assets: Assets) -> Parts:
-    """The content of `parts.json`; empty if it is not there. Raises Refused, CannotCheck."""
-    asset = assets.get(PARTS)
-    if asset is None or not asset.whole:
-        return Parts()
-    try:
-        return msgspec.json.decode(client.read(asset, LARGEST_MANIFEST), type=Parts)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise Refused.of("malformed", f"{client.spec}: {PARTS}", f"not a list of parts: {error}") from error
+class StoredAssets:
+    """The assets of one release on GitHub, by name as it listed them, and the files of a release in them."""
 
+    def __init__(self, client: GitHubClient, listed: Mapping[str, Asset]) -> None:
+        self._client, self._listed = client, listed
 
-def digest_of_asset(client: GitHubClient, asset: Asset) -> str:
-    """As GitHub reports it, or of the bytes if it reports none. `sha256:...`."""
-    return asset.digest or _hash(client, [(asset, asset.size)], lambda _: None)[0]
+    def whole(self, name: str) -> Asset | None:
+        """The asset of a name, if it is all there."""
+        asset = self._listed.get(name)
+        return asset if asset is not None and asset.whole else None
 
+    @cached_property
+    def _split(self) -> dict[str, SplitFile]:
+        """What `parts.json` has; nothing if it is not there. Raises Refused, CannotCheck."""
+        asset = self.whole(PARTS)
+        try:
+            return msgspec.json.decode(self._client.read(asset, LARGEST_MANIFEST), type=Parts).files if asset else {}
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise Refused.of("malformed", f"{self._client.spec}: {PARTS}", f"not a list of parts: {error}") from error
 
-def stored_files(client: GitHubClient, assets: Assets, release: Release, deep: bool, advance: Advance) -> Iterator[StoredFile]:
-    """Each file of a release as these assets have it. Raises Refused, CannotCheck."""
-    parts = read_parts(client, assets)
-    for path, layer in sorted(release.files().items()):
-        single = asset_name(path) in assets
-        file = parts.files[path] if path in parts.files and not single else _in_one(path, layer)
-        pieces = _pieces(assets, file)
+    def _file(self, path: str, layer: Descriptor) -> tuple[SplitFile, Pieces | None]:
+        """A file as it was sent, and its assets; None in their place if one is not there, or not whole."""
+        name = asset_name(path)
+        whole = SplitFile(digest=layer.digest, parts=(Part(name=name, digest=layer.digest, size=layer.size),))
+        file = whole if name in self._listed else self._split.get(path, whole)
+        pieces = [(asset, part.size) for part in file.parts if (asset := self.whole(part.name))]
+        return file, pieces if len(pieces) == len(file.parts) else None
+
+    def stored(self, release: Release, deep: bool, advance: Advance) -> Iterator[StoredFile]:
+        """Each file of a release as these assets have it. Raises Refused, CannotCheck."""
+        for path, layer in sorted(release.files().items()):
+            file, pieces = self._file(path, layer)
+            if pieces is None:
+                yield StoredFile(path=path, how="not there")
+            elif deep or any(asset.digest is None for asset, _ in pieces):
+                digest, size = self._hash(pieces, advance)
+                yield StoredFile(path=path, how="hashed" if deep else "fetched", digest=digest, size=size)
+            else:  # it is the file if every asset has the digest that it should have
+                digests = zip((asset.digest for asset, _ in pieces), (part.digest for part in file.parts), strict=True)
+                wrong = next((actual for actual, wanted in digests if actual != wanted), None)
+                how: How = "asset digest" if asset_name(path) in self._listed else "part digests"
+                yield StoredFile(path=path, how=how, digest=wrong or file.digest, size=sum(asset.size for asset, _ in pieces))
+
+    def missing(self, release: Release) -> list[Descriptor]:
+        """The files of a release that these assets do not have."""
+        layers = release.files()
+        return [layers[file.path] for file in self.stored(release, False, ignore) if file.digest != layers[file.path].digest]
+
+    def open(self, path: str, layer: Descriptor, offset: int) -> BinaryIO:
+        """A file's bytes from `offset` on. Raises Refused if it is not there, NotAllowed, CannotCheck."""
+        _, pieces = self._file(path, layer)
         if pieces is None:
-            yield StoredFile(path=path, how="not there")
-        elif deep or any(asset.digest is None for asset, _ in pieces):
-            digest, size = _hash(client, pieces, advance)
-            yield StoredFile(path=path, how="hashed" if deep else "fetched", digest=digest, size=size)
-        else:  # it is the file if every asset has the digest that it should have
-            digests = zip((asset.digest for asset, _ in pieces), (part.digest for part in file.parts), strict=True)
-            wrong = next((actual for actual, wanted in digests if actual != wanted), None)
-            how: How = "asset digest" if single else "part digests"
-            yield StoredFile(path=path, how=how, digest=wrong or file.digest, size=sum(asset.size for asset, _ in pieces))
+            message = "the release has no such asset any more, or only a part of it"
+            raise Refused.of("missing", f"{self._client.spec}: {path}", message, layer.digest)
+        return self._client.open(pieces, offset).buffered()
 
+    def ids(self, paths: Iterable[str]) -> dict[str, object]:
+        """The number of each file's asset; of a file in parts, those of all its parts."""
+        ids: dict[str, object] = {}
+        for path in paths:
+            if (asset := self._listed.get(asset_name(path))) is not None:
+                ids[path] = asset.id
+            elif path in self._split:
+                ids[path] = [self._listed[part.name].id for part in self._split[path].parts if part.name in self._listed]
+        return ids
 
-def _in_one(path: str, layer: Descriptor) -> SplitFile:
-    part = Part(name=asset_name(path), digest=layer.digest, size=layer.size)
-    return SplitFile(digest=layer.digest, parts=(part,))
+    def digest(self, asset: Asset) -> str:
+        """As GitHub reports it, or of the bytes if it reports none. `sha256:...`."""
+        return asset.digest or self._hash([(asset, asset.size)], ignore)[0]
 
+    def has(self, name: str, digest: str) -> bool:
+        """Whether an asset of this name is all there, and has this digest."""
+        asset = self.whole(name)
+        return asset is not None and self.digest(asset) == digest
 
-def _pieces(assets: Assets, file: SplitFile) -> list[tuple[Asset, int]] | None:
-    """The assets of a file with the bytes that each should have; None if one is not there, or not whole."""
-    found = [(assets[part.name], part.size) for part in file.parts if part.name in assets]
-    return found if len(found) == len(file.parts) and all(asset.whole for asset, _ in found) else None
-
-
-def open_file(client: GitHubClient, assets: Assets, path: str, layer: Descriptor, offset: int) -> BinaryIO:
-    """A file's bytes from `offset` on. Raises Refused if it is not there; opening and reading raise CannotCheck, NotAllowed."""
-    split = read_parts(client, assets).files.get(path) if asset_name(path) not in assets else None
-    pieces = _pieces(assets, split or _in_one(path, layer))
-    if pieces is None:
-        message = "the release has no such asset any more, or only a part of it"
-        raise Refused.of("missing", f"{client.spec}: {path}", message, layer.digest)
-    return client.open(pieces, offset).buffered()
-
-
-def _hash(client: GitHubClient, pieces: list[tuple[Asset, int]], advance: Advance) -> tuple[str, int]:
-    """Digest and size of the bytes, of which those beyond the expected ones are not all read."""
-    with client.open(pieces, 0) as incoming:
-        found = hash_stream(incoming, sum(size for _, size in pieces), advance)
-    return f"sha256:{found.sha256}", found.size
+    def _hash(self, pieces: Pieces, advance: Advance) -> tuple[str, int]:
+        """Digest and size of the bytes, of which those beyond the expected ones are not all read."""
+        with self._client.open(pieces, 0) as incoming:
+            found = hash_stream(incoming, sum(size for _, size in pieces), advance)
+        return f"sha256:{found.sha256}", found.size

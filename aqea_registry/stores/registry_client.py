@@ -14,17 +14,28 @@ import re
 import subprocess
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import closing, suppress
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeVar
+from threading import Lock
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 from aqea_registry.base.files import BLOCK, Limit, read_small
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, NotAllowed, Refused
 from aqea_registry.base.progress import keep_secret
 from aqea_registry.remote import retry
-from aqea_registry.remote.answers import Failure, NoAnswer, header_number, is_page, media_type, party, quotable, unreached
-from aqea_registry.remote.retry import TOO_MANY, Download, UploadBody, new_session, pieces_from, with_retries
+from aqea_registry.remote.answers import (
+    Failed,
+    Failure,
+    NoAnswer,
+    header_number,
+    is_page,
+    media_type,
+    party,
+    quotable,
+    unreached,
+)
+from aqea_registry.remote.retry import TOO_MANY, Download, UploadBody, new_session, pieces_from, range_from, with_retries
 from aqea_registry.stores.attachments import INDEX_TYPE
 from aqea_registry.stores.port import other_manifest
 from aqea_registry.stores.release import LARGEST_MANIFEST, MANIFEST_TYPE, Descriptor, digest_of, is_manifest
@@ -51,31 +62,6 @@ DOCKER_HUB_NAMES = {"docker.io", "index.docker.io", "registry-1.docker.io"}
 DOCKER_HUB_KEY = "https://index.docker.io/v1/"  # as docker and its credential helpers call it
 
 
-class UnexpectedStatus(Exception):
-    """The registry answered with another status than expected. The reason holds nothing that it was sent."""
-
-    def __init__(self, response: Response, who: str) -> None:
-        with closing(response):
-            self.code = _code(response.raw.read(BLOCK))
-        self.status = response.status_code
-        self.retry_after = response.headers.get("Retry-After")
-        super().__init__(_reason(self.status, self.code, who))
-
-
-class Reply(NamedTuple):
-    """An answer that was expected. `content` ends one byte beyond the size of the largest manifest."""
-
-    status: int
-    headers: Mapping[str, str]
-    content: bytes
-    url: str
-
-    def no_answer(self, what: str, wanted: str) -> CannotCheck:
-        """The error for content that is not what a registry answers."""
-        kind = media_type(self.headers.get("Content-Type"))
-        return CannotCheck(f"{what}: the registry answered {kind}, not {wanted}", "look what is at this address, and try again")
-
-
 class RegistryClient:
     """One repository, `HOST[:PORT]/NAME`. Plain HTTP on this machine, as docker has it, HTTPS everywhere else."""
 
@@ -84,25 +70,29 @@ class RegistryClient:
         self.name = name
         self._netloc = "registry-1.docker.io" if host in DOCKER_HUB_NAMES else host
         self._scheme = "http" if LOCAL.fullmatch(host) else "https"
+        self._root = f"{self._scheme}://{self._netloc}"
         self._login: str | None = None
-        self._authorization = ""
+        self._authorization, self._logging_in = "", Lock()
         self._named: dict[str, str] = {}  # what the addresses are that the registry names
 
     def __str__(self) -> str:
         return f"oci://{self.host}/{self.name}"
 
-    def ask(self, method: str, path: str, expect: Collection[int], headers: Headers | None = None, what: str = "") -> Reply:
-        """Make a request without a body. `path` is below the repository or the root, or a URL; `what` is shown for it."""
-        call = lambda: self._request(method, path, expect, headers or {})  # noqa: E731
+    def ask(self, method: str, path: str, expect: Collection[int], headers: Mapping[str, str] = {}, what: str = "") -> Response:
+        """Make a request without a body, and read as much of its answer as shows that it is larger than a manifest may be.
+
+        `path` is below the repository or the root, or a URL; `what` is shown for it.
+        """
+        call = partial(self._request, method, path, expect, headers)
         return self.retrying(f"{self}: {what or path}", call, to_write=method not in {"GET", "HEAD"})
 
     def retrying(self, what: str, call: Callable[[], T], *, to_write: bool = False) -> T:
         """Make single requests that belong together, all of them again where waiting helps."""
         login = f"docker login {self.host}"
         hint = f"{login}, as someone who may write to {self.name}" if to_write else login
-        return with_retries(what, call, self._explain, hint, self._netloc)
+        return with_retries(what, call, partial(unreached, who=self._who, name=REGISTRY), hint, self._netloc)
 
-    def pages(self, path: str, expect: Collection[int], headers: Headers | None = None) -> Iterator[Reply]:
+    def pages(self, path: str, expect: Collection[int], headers: Mapping[str, str] = {}) -> Iterator[Response]:
         """The answers to a question whose answer may be spread over several pages."""
         seen, query = set[str](), ""
         while query not in seen:
@@ -117,25 +107,24 @@ class RegistryClient:
     def manifest(self, reference: str) -> bytes | None:
         """The manifest of a tag or digest; None if there is none. Raises Refused for other bytes than the digest names."""
         reply = self.ask("GET", f"manifests/{reference}", {200, 404}, {"Accept": ", ".join(MANIFEST_TYPES)})
-        if reply.status == 404:
+        if reply.status_code == 404:
             return None
         whole = is_manifest(reply.content)
         if not whole and reply.headers.get("Content-Type", "").partition(";")[0] not in MANIFEST_TYPES:
-            raise reply.no_answer(f"{self}:{reference}", "a manifest")
-        actual = digest_of(reply.content)
+            raise no_answer(reply, f"{self}:{reference}", "a manifest")
         for name in (reference, reply.headers.get("Docker-Content-Digest", "")):
-            if name.startswith("sha256:") and name != actual:
+            if name.startswith("sha256:") and name != digest_of(reply.content):
                 raise other_manifest(f"{self}@{reference}", name, reply.content)
         if not whole:
-            raise reply.no_answer(f"{self}:{reference}", "a whole manifest")
+            raise no_answer(reply, f"{self}:{reference}", "a whole manifest")
         return reply.content
 
-    def put_manifest(self, reference: str, make: Callable[[], bytes | None], media_type: str = MANIFEST_TYPE) -> Reply | None:
+    def put_manifest(self, reference: str, make: Callable[[], bytes | None], kind: str = MANIFEST_TYPE) -> Response | None:
         """Write a manifest under a tag or its digest, in the bytes that `make` gives before each attempt; none for None."""
 
-        def attempt() -> Reply | None:
+        def attempt() -> Response | None:
             content = make()
-            headers = {"Content-Type": media_type}
+            headers = {"Content-Type": kind}
             return None if content is None else self._request("PUT", f"manifests/{reference}", {201}, headers, content)
 
         return self.retrying(f"{self}: manifests/{reference}", attempt, to_write=True)
@@ -144,7 +133,7 @@ class RegistryClient:
         """How many bytes a blob has here; None if it is not there, -1 if the registry does not say."""
         reply = self.ask("HEAD", f"blobs/{digest}", {200, 404})
         length = header_number(reply.headers.get("Content-Length"))
-        return None if reply.status == 404 else -1 if length is None else int(length)
+        return None if reply.status_code == 404 else -1 if length is None else int(length)
 
     def holds(self, blob: Descriptor) -> bool:
         """Whether the registry has a blob of this digest and size."""
@@ -154,32 +143,30 @@ class RegistryClient:
         """A blob's bytes from `offset` on. Raises Refused if there is no such blob; `what` is the finding's subject."""
 
         def blocks(at: int) -> Generator[bytes, None, None]:
-            headers = {"Range": f"bytes={at}-"} if at else {}
-            with closing(self._send("GET", f"blobs/{blob.digest}", {200, 206, 404}, headers)) as response:
+            with closing(self._send("GET", f"blobs/{blob.digest}", {200, 206, 404}, range_from(at))) as response:
                 if response.status_code == 404:
                     raise Refused.of("missing", what, f"the registry has no blob {blob.digest}", blob.digest)
                 if is_page(response.headers.get("Content-Type")) and response.headers.get("Content-Length") != str(blob.size):
                     raise NoAnswer("the registry answered text/html, not the file")
                 yield from pieces_from(response, at)
 
-        return Download(blob.size, offset, blocks, lambda call: self.retrying(what, call)).buffered()
+        return Download(blob.size, offset, blocks, partial(self.retrying, what)).buffered()
 
     def send(self, blob: Descriptor, body: UploadBody | bytes, what: str) -> None:
         """Send a blob if it is not there. Raises also what reading `body` raises."""
-        self.retrying(f"{self}: {what}", lambda: self._upload(blob, body), to_write=True)
 
-    def _upload(self, blob: Descriptor, body: UploadBody | bytes) -> None:
-        if self.holds(blob):
-            return  # perhaps since an answer that was lost
-        if isinstance(body, UploadBody):
-            body.seek(0)
-        location = self._begin_upload()
-        url = f"{location}{'&' if '?' in location else '?'}digest={blob.digest}"
-        self._request("PUT", url, {201, 204}, {"Content-Type": "application/octet-stream"}, body if blob.size else b"")
+        def upload() -> None:
+            if self.holds(blob):
+                return  # perhaps since an answer that was lost
+            location = self._begin_upload()
+            url = f"{location}{'&' if '?' in location else '?'}digest={blob.digest}"
+            self._request("PUT", url, {201, 204}, {"Content-Type": "application/octet-stream"}, body if blob.size else b"")
+
+        self.retrying(f"{self}: {what}", upload, to_write=True)
 
     def check_writable(self) -> None:
         """Begin an upload and give it up: there is no other way to ask."""
-        if self.ask("GET", "/v2/", {200, 404}).status == 404:
+        if self.ask("GET", "/v2/", {200, 404}).status_code == 404:
             raise CannotCheck(f"{self}: there is no OCI registry at {self.host}", "correct the store's name")
         location = self.retrying(f"{self}: an upload", self._begin_upload, to_write=True)
         with suppress(NotAllowed, CannotCheck):  # some registries cannot: they forget it after some time
@@ -187,9 +174,9 @@ class RegistryClient:
 
     def _begin_upload(self) -> str:
         reply = self.ask("POST", "blobs/uploads/", {202, 404, 405})
-        if reply.status != 202:
+        if reply.status_code != 202:
             raise NotAllowed(
-                f"{self}: {_reason(reply.status, _code(reply.content), REGISTRY)} to an upload",
+                f"{self}: {_reason(reply.status_code, reply.content, REGISTRY)} to an upload",
                 f"make the repository at {self.host}, or ask there who may write to it; then docker login {self.host}",
             )
         if not (location := reply.headers.get("Location")):
@@ -198,30 +185,36 @@ class RegistryClient:
 
     # Single requests
 
-    def _request(self, method: str, path: str, expect: Collection[int], headers: Headers, body: Body = None) -> Reply:
+    def _request(self, method: str, path: str, expect: Collection[int], headers: Headers, body: Body = None) -> Response:
         with closing(self._send(method, path, expect, headers, body)) as response:
-            content = response.raw.read(LARGEST_MANIFEST + 1)  # read to the end, the connection serves again
-            return Reply(response.status_code, response.headers, content, response.url)
+            response._content = response.raw.read(LARGEST_MANIFEST + 1)  # read to the end, the connection serves again
+            return response
 
     def _send(self, method: str, path: str, expect: Collection[int], headers: Headers, body: Body = None) -> Response:
-        """Make one request, and answer a challenge to it. Raises UnexpectedStatus and what requests raises."""
-        url = self._url(path)
+        """Make one request, and answer a challenge to it. Raises Failed and what requests raises."""
+        url = urljoin(f"{self._root}/v2/{self.name}/", path)
+        is_own = urlsplit(url).netloc == self._netloc  # the registry may send an upload elsewhere: no login goes there
+        if is_own:  # behind a proxy a registry may name itself with the wrong scheme; no login goes there unencrypted
+            url = f"{self._root}{url.partition(self._netloc)[2]}"
         for login_is_new in (False, True):
-            # The registry may send an upload elsewhere: the login is for its own host only.
             tried = self._authorization
-            known = tried if urlsplit(url).netloc == self._netloc else ""
-            signed = {**headers, "Authorization": known} if known else {**headers}
+            signed = {**headers, "Authorization": tried} if tried and is_own else {**headers}
             response = self._session.request(
                 method, url, headers=signed, data=body, stream=True, timeout=(CONNECT, retry.PATIENCE)
             )
             if response.status_code not in {401, 403} or login_is_new or not self._log_in(response, tried):
                 break
             response.close()
-            if isinstance(body, UploadBody):
-                body.seek(0)
         if response.status_code not in expect:
-            raise UnexpectedStatus(response, self._who(response.url))
+            raise self._failed(response)
         return response
+
+    def _failed(self, response: Response) -> Failed:
+        with closing(response):
+            reason = _reason(response.status_code, response.raw.read(BLOCK), self._who(response.url))
+        # What is sent was hashed here: it changed on the way, or somebody writes the same at this moment. It may pass.
+        status = None if reason.endswith(" DIGEST_INVALID") else response.status_code
+        return Failed(Failure(status, reason, response.headers.get("Retry-After")))
 
     def _naming(self, words: str, url: str) -> str:
         """Remember what an address is that the registry names."""
@@ -230,31 +223,20 @@ class RegistryClient:
 
     def _who(self, url: str | None) -> str:
         """Who is asked at an address."""
-        return self._named.get(quotable(url or ""), "") or party(url, f"{self._scheme}://{self._netloc}", REGISTRY)
-
-    def _explain(self, error: Exception) -> Failure | None:
-        """Why a request failed; None if the error is not about a request."""
-        if isinstance(error, UnexpectedStatus):
-            # What is sent was hashed here: it changed on the way, or somebody writes the same at this moment. It may pass.
-            passing = error.code == "DIGEST_INVALID"
-            return Failure(None if passing else error.status, str(error), error.retry_after)
-        return unreached(error, self._who, REGISTRY)
-
-    def _url(self, path: str) -> str:
-        root = f"{self._scheme}://{self._netloc}"
-        url = urljoin(f"{root}/v2/{self.name}/", path)
-        # Behind a proxy a registry may name itself with the wrong scheme; no login goes there unencrypted.
-        return f"{root}{url.partition(self._netloc)[2]}" if urlsplit(url).netloc == self._netloc else url
+        return self._named.get(quotable(url or ""), "") or party(url, self._root, REGISTRY)
 
     def _log_in(self, response: Response, tried: str) -> bool:
         """Answer a challenge: whether there is now a login or a token that was not tried yet."""
         challenge = response.headers.get("Www-Authenticate", "")
         server, query = token_server(challenge)
-        if server.lower().startswith(("https://", f"{self._scheme}://")):
-            self._authorization = self._token(server, query)
-        elif self._login and challenge.lower().startswith("basic"):
-            self._authorization = f"Basic {self._login}"
-        return self._authorization not in {"", tried}
+        with self._logging_in:  # several connections are refused at once, and one new token serves all
+            if self._authorization not in {"", tried}:
+                return True
+            if server.lower().startswith(("https://", f"{self._scheme}://")):
+                self._authorization = self._token(server, query)
+            elif self._login and challenge.lower().startswith("basic"):
+                self._authorization = f"Basic {self._login}"
+            return self._authorization not in {"", tried}
 
     def _token(self, server: str, query: Mapping[str, str]) -> str:
         """The Authorization header with a token, in exchange for the login or for nothing; "" if none is given."""
@@ -264,7 +246,7 @@ class RegistryClient:
             server, params=dict(query), headers=headers, stream=True, timeout=(CONNECT, retry.PATIENCE)
         )
         if response.status_code == TOO_MANY or response.status_code >= 500:  # this is not about the login
-            raise UnexpectedStatus(response, self._who(response.url))
+            raise self._failed(response)
         with closing(response):
             content = response.raw.read(LARGEST_MANIFEST, decode_content=True) if response.status_code == 200 else b"{}"
         try:
@@ -285,17 +267,19 @@ class RegistryClient:
         return new_session(**{"Accept-Encoding": "identity"})  # digests, sizes and ranges are of the bytes that are sent
 
 
-def _reason(status: int, code: str, who: str) -> str:
-    return f"{who} answered {status} {code}".rstrip()
+def no_answer(reply: Response, what: str, wanted: str) -> CannotCheck:
+    """The error for content that is not what a registry answers."""
+    kind = media_type(reply.headers.get("Content-Type"))
+    return CannotCheck(f"{what}: the registry answered {kind}, not {wanted}", "look what is at this address, and try again")
 
 
-def _code(content: bytes) -> str:
-    """The registry's word for an error. Its sentences are not repeated: nobody knows what they quote."""
-    try:
+def _reason(status: int, content: bytes, who: str) -> str:
+    """What was answered, with the registry's word for an error: nobody knows what its sentences quote."""
+    code = None
+    with suppress(ValueError, LookupError, TypeError, RecursionError):
         code = json.loads(content)["errors"][0]["code"]
-    except (ValueError, LookupError, TypeError, RecursionError):
-        return ""
-    return code if isinstance(code, str) and re.fullmatch(r"[A-Z_]{1,40}", code) else ""
+    known = isinstance(code, str) and re.fullmatch(r"[A-Z_]{1,40}", code)
+    return f"{who} answered {status} {code}" if known else f"{who} answered {status}"
 
 
 def stored_login(host: str) -> str | None:

@@ -11,9 +11,9 @@ import os
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import count
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import quote, urlsplit
 
 import msgspec
@@ -21,7 +21,7 @@ import msgspec
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, NotAllowed, Refused
 from aqea_registry.base.progress import keep_secret
 from aqea_registry.remote import retry
-from aqea_registry.remote.answers import Failure, NoAnswer, header_number, party, quotable, unreached, whole_answer
+from aqea_registry.remote.answers import Failed, Failure, NoAnswer, header_number, party, quotable, unreached, whole_answer
 from aqea_registry.remote.retry import PIECE, TOO_MANY, Download, UploadBody, entries, new_session, pieces_from, with_retries
 from aqea_registry.stores.release import decoded
 
@@ -87,9 +87,6 @@ class Rights(msgspec.Struct, frozen=True):
     permissions: dict[str, bool] = {}
 
 
-Parts = Sequence[tuple[Asset, int]]  # assets and their sizes in bytes, which together are one file
-
-
 class GitHubClient:
     """One repository on GitHub, `OWNER/NAME`. Its methods raise NotAllowed, CannotCheck, and GitHubRefusal for a 404 or 422."""
 
@@ -143,38 +140,34 @@ class GitHubClient:
 
     def published(self, tag: str) -> Found | None:
         """The published release of a tag."""
-        return self._unless_absent(tag, lambda: self._release(tag, "GET", f"/tags/{quote(tag, safe='')}"))
+        return self._unless_absent(Found, tag, "GET", f"/releases/tags/{quote(tag, safe='')}")
 
     def by_number(self, number: int) -> Found | None:
         """A release by its number."""
-        return self._unless_absent(f"release {number}", lambda: self._release(f"release {number}", "GET", f"/{number}"))
+        return self._unless_absent(Found, f"release {number}", "GET", f"/releases/{number}")
 
     def releases(self) -> list[Found]:
         """All releases; drafts only if the token may write."""
-        return self._all("its releases", "/releases", list[Found])
+        return self._all(Found, "its releases", "/releases")
 
     def create(self, tag: str, text: str) -> Found:
         """Make a draft; if an answer is lost, there may be another one."""
-        return self._release(tag, "POST", "", {"tag_name": tag, "name": tag, "body": text, "draft": True})
+        return self._ask(Found, tag, "POST", "/releases", {"tag_name": tag, "name": tag, "body": text, "draft": True})
 
-    def publish(self, draft: Found, text: str) -> Found:
-        """Publish a draft."""
-        change = {"tag_name": draft.tag, "name": draft.tag, "body": text, "draft": False, "make_latest": "true"}
-        return self._release(draft.tag, "PATCH", f"/{draft.id}", change)
+    def change(self, found: Found, text: str, **others: object) -> Found:
+        """Give a release this text, and other values of other fields."""
+        return self._ask(Found, found.tag, "PATCH", f"/releases/{found.id}", {"body": text, **others})
 
-    def rewrite(self, found: Found, text: str) -> None:
-        """Change the text of a published release."""
-        self._release(found.tag, "PATCH", f"/{found.id}", {"body": text})
-
-    def delete(self, draft: Found) -> None:
-        """Delete a draft; it may be gone already."""
-        self._delete(f"draft {draft.id}", f"/releases/{draft.id}")
+    def delete(self, found: Found | Asset) -> None:
+        """Delete a draft or an asset; it may be gone already."""
+        what, path = (found.name, "assets/") if isinstance(found, Asset) else (f"draft {found.id}", "")
+        self._unless_absent(None, what, "DELETE", f"/releases/{path}{found.id}")
 
     # Assets
 
     def assets(self, release: int) -> dict[str, Asset]:
         """The assets of a release by name."""
-        return {asset.name: asset for asset in self._all(f"release {release}", f"/releases/{release}/assets", list[Asset])}
+        return {asset.name: asset for asset in self._all(Asset, f"release {release}", f"/releases/{release}/assets")}
 
     def upload(self, found: Found, name: str, label: str, media_type: str, body: UploadBody) -> Asset:
         """Send an asset. If an answer is lost, the next attempt may be refused because it is there already."""
@@ -184,21 +177,16 @@ class GitHubClient:
             parts = urlsplit(address)
             if parts.netloc not in self._upload_hosts or not self._api.startswith(f"{parts.scheme}://"):
                 raise NoAnswer(f"the upload address {quotable(address)} that GitHub gave is not on its server")
-            body.seek(0)
             sent = {"params": {"label": label, "name": name}, "data": body, "headers": {"Content-Type": media_type}}
             return _read(self._request(what, "POST", address, **sent), Asset)
 
         what = f"{found.tag}: {name}"
         return self._retrying(what, call)
 
-    def delete_asset(self, asset: Asset) -> None:
-        """Delete an asset; it may be gone already."""
-        self._delete(asset.name, f"/releases/assets/{asset.id}")
-
-    def open(self, parts: Parts, offset: int) -> Download:
-        """The bytes of assets, one after another, from `offset` on. Nothing is requested before they are read."""
-        what, size = parts[0][0].name if parts else "", sum(size for _, size in parts)
-        return Download(size, offset, lambda at: self._blocks(parts, at), lambda call: self._retrying(what, call))
+    def open(self, pieces: Sequence[tuple[Asset, int]], offset: int) -> Download:
+        """The bytes of assets of these sizes, one after another, from `offset` on. Nothing is requested before."""
+        what, size = pieces[0][0].name if pieces else "", sum(size for _, size in pieces)
+        return Download(size, offset, lambda at: self._blocks(pieces, at), lambda call: self._retrying(what, call))
 
     def read(self, asset: Asset, limit: int) -> bytes:
         """All bytes of a small asset. Raises Refused if there are more than `limit`."""
@@ -212,50 +200,43 @@ class GitHubClient:
 
     def _retrying(self, what: str, call: Callable[[], T]) -> T:
         hint = f"set GITHUB_TOKEN to a token that may do this in {self._name}"
-        return with_retries(f"{self.spec}: {what}" if what else self.spec, call, self._explain, hint, self._api)
-
-    def _explain(self, error: Exception) -> Failure | None:
-        """What a failed request means; None if it is not about a request."""
-        import requests
-
-        if isinstance(error, requests.HTTPError) and error.response is not None:
-            return _failure(error.response, self._who(error.response.url))
-        return unreached(error, self._who, GITHUB)
+        explain = partial(unreached, who=self._who, name=GITHUB)
+        return with_retries(f"{self.spec}: {what}" if what else self.spec, call, explain, hint, self._api)
 
     def _who(self, url: str | None) -> str:
         return party(url, self._api, GITHUB)
 
-    def _release(self, what: str, method: str, path: str, change: Mapping[str, object] | None = None) -> Found:
-        """Ask about one release, or change it."""
-        return self._retrying(what, lambda: _read(self._request(what, method, f"/releases{path}", json=change), Found))
+    def _ask(self, kind: type[T] | None, what: str, method: str, path: str, change: Mapping[str, object] | None = None) -> T:
+        """Make a request, again where waiting helps; the value of its answer, of no kind None."""
 
-    def _all(self, what: str, path: str, kind: type[list[T]]) -> list[T]:
-        """Every entry of a list that comes in pages."""
+        def call() -> Any:
+            response = self._request(what, method, path, json=change)
+            return kind and _read(response, kind)
 
-        def pages() -> Iterator[T]:
-            for page in count(1):
-                response = self._request(what, "GET", path, params={"per_page": MOST_AT_ONCE, "page": page})
-                yield from (listed := _read(response, kind))
-                if not listed or "next" not in response.links:
-                    return
+        return cast(T, self._retrying(what, call))
 
-        return self._retrying(what, lambda: [*entries(pages())])
-
-    def _delete(self, what: str, path: str) -> None:
-        self._unless_absent(what, lambda: self._retrying(what, lambda: self._request(what, "DELETE", path)))
-
-    def _unless_absent(self, what: str, call: Callable[[], T]) -> T | None:
+    def _unless_absent(self, kind: type[T] | None, what: str, method: str, path: str) -> T | None:
         try:
-            return call()
+            return self._ask(kind, what, method, path)
         except GitHubRefusal as error:
             if error.status != ABSENT:
                 raise
             return None
 
-    def _request(self, what: str, method: str, path: str, **sent: Any) -> Response:
-        """Make one request and read its answer: as much as may be, and only JSON. Raises what requests does."""
-        import requests
+    def _all(self, kind: type[T], what: str, path: str) -> list[T]:
+        """Every entry of a list that comes in pages."""
 
+        def pages() -> Iterator[T]:
+            for page in count(1):
+                response = self._request(what, "GET", path, params={"per_page": MOST_AT_ONCE, "page": page})
+                yield from (listed := _read(response, list[kind]))  # type: ignore[valid-type]
+                if not listed or "next" not in response.links:
+                    return
+
+        return self._retrying(what, lambda: [*entries(pages())])
+
+    def _request(self, what: str, method: str, path: str, **sent: Any) -> Response:
+        """Make one request and read its answer: as much as may be, and only JSON. Raises Failed and what requests does."""
         url = path if "://" in path else f"{self.address}{path}"
         with closing(self._session.request(method, url, stream=True, timeout=retry.PATIENCE, **sent)) as response:
             blocks = iter(lambda: response.raw.read(PIECE, decode_content=True), b"")
@@ -264,24 +245,20 @@ class GitHubClient:
         if response.status_code in {ABSENT, INVALID}:
             raise GitHubRefusal(f"{self.spec}: {what}", response.status_code, *_said(response))
         if not 200 <= response.status_code < 300:
-            raise requests.HTTPError(response=response)
+            raise Failed(_failure(response, self._who(response.url)))
         return response
 
-    def _blocks(self, parts: Parts, offset: int) -> Generator[bytes, None, None]:
-        for asset, size in parts:
+    def _blocks(self, pieces: Sequence[tuple[Asset, int]], offset: int) -> Generator[bytes, None, None]:
+        for asset, size in pieces:
             if offset < size:
-                yield from self._asset_blocks(asset, offset)
+                headers = {"Accept": "application/octet-stream", "Accept-Encoding": "identity", **retry.range_from(offset)}
+                url = f"{self.address}/releases/assets/{asset.id}" if self._token else asset.page
+                with closing(self._session.get(url, headers=headers, stream=True, timeout=retry.PATIENCE)) as response:
+                    if not response.ok:
+                        response._content = b""  # nobody reads all that may come
+                        raise Failed(_failure(response, self._who(response.url)))
+                    yield from pieces_from(response, offset)
             offset = max(0, offset - size)
-
-    def _asset_blocks(self, asset: Asset, offset: int) -> Iterator[bytes]:
-        headers = {"Accept": "application/octet-stream", "Accept-Encoding": "identity"}
-        headers |= {"Range": f"bytes={offset}-"} if offset else {}
-        url = f"{self.address}/releases/assets/{asset.id}" if self._token else asset.page
-        with closing(self._session.get(url, headers=headers, stream=True, timeout=retry.PATIENCE)) as response:
-            if not response.ok:
-                response._content = b""  # nobody reads all that may come
-                response.raise_for_status()
-            yield from pieces_from(response, offset)
 
     @cached_property
     def _session(self) -> Session:

@@ -14,8 +14,8 @@ the writer looks at again after a while, to add what another's writing lost.
 import re
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing
-from pathlib import Path
+from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
+from threading import Event
 from typing import BinaryIO
 
 import msgspec
@@ -24,22 +24,13 @@ from aqea_registry.base.files import Advance, hash_stream, ignore
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused
 from aqea_registry.base.references import TAG, join_reference
 from aqea_registry.remote.retry import UploadBody
-from aqea_registry.stores import port
-from aqea_registry.stores.attachments import (
-    FALLBACK_TAG,
-    INDEX_TYPE,
-    Attachment,
-    attached,
-    attachment,
-    fallback_tag,
-    parse_attachment,
-    with_entry,
-)
+from aqea_registry.stores import attachments, port
 from aqea_registry.stores.port import Content, Plan, Tagged
-from aqea_registry.stores.registry.http import RegistryClient
+from aqea_registry.stores.registry_client import RegistryClient, no_answer
 from aqea_registry.stores.release import EMPTY_CONFIG, Descriptor, Release, StoredFile, decoded, digest_of, is_object
 
 SETTLE = 1.5  # seconds
+CONNECTIONS = 4  # blobs that are sent at once
 ROUNDS = 5  # how often the list of attachments is written, if others write it too
 COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 SPEC = re.compile(rf"oci://(?P<host>(?:[A-Za-z0-9.-]+|\[[0-9a-f:]+\])(?::[0-9]+)?)/(?P<name>{COMPONENT}(?:/{COMPONENT})*)")
@@ -67,17 +58,17 @@ class Registry:
         """Every tag but those of lists of attachments, sorted. Whether they name releases is not asked."""
         found: set[str] = set()
         for page in self._client.pages("tags/list", {200, 404}):
-            listed = decoded(page.content, _Page) if page.status == 200 else _Page()
+            listed = decoded(page.content, _Page) if page.status_code == 200 else _Page()
             if listed is None:
-                raise page.no_answer(f"{self.spec}: its tags", "a list of tags")
+                raise no_answer(page, f"{self.spec}: its tags", "a list of tags")
             if found.issuperset(listed.tags or ()):
                 break
             found.update(listed.tags or ())
-        return sorted(tag for tag in found if not FALLBACK_TAG.fullmatch(tag))
+        return sorted(tag for tag in found if not attachments.FALLBACK_TAG.fullmatch(tag))
 
     def find(self, tag: str) -> Tagged | None:
         """What a tag names, by the bytes that it gives. Raises Refused if they are no release."""
-        if not TAG.fullmatch(tag) or FALLBACK_TAG.fullmatch(tag):
+        if not TAG.fullmatch(tag) or attachments.FALLBACK_TAG.fullmatch(tag):
             raise BadConfiguration(f"{tag!r} cannot be a release's tag in a registry", "use a tag such as v1")
         content = self._client.manifest(tag)
         if content is None:
@@ -102,14 +93,29 @@ class Registry:
         return Plan(existing=existing, new=tuple(new), complete=not new)
 
     def push(self, tag: str, release: Release, content: Content, notes: str, advance: Advance) -> dict[str, object]:
-        """Put a release under a tag; a registry keeps no notes."""
+        """Put a release under a tag, several blobs at once; a registry keeps no notes."""
         existing = self._find_same(tag, release)
         paths = {layer.digest: path for path, layer in release.files().items()}
-        for blob in release.blobs():
-            if blob.digest in paths:
-                self._send(blob, paths[blob.digest], content(paths[blob.digest]), advance)
-            else:
-                self._send(blob, "the config", EMPTY_CONFIG, ignore)
+        stopped = Event()
+
+        def moved(count: int) -> None:
+            if stopped.is_set():
+                raise CancelledError
+            advance(count)
+
+        def send(blob: Descriptor) -> None:
+            path = paths.get(blob.digest, "the config")
+            source, counted = (content(path), moved) if blob.digest in paths else (EMPTY_CONFIG, ignore)
+            with port.unchanged(path, blob.digest):
+                self._client.send(blob, UploadBody(source, blob.digest, blob.size, counted), path)
+
+        with ThreadPoolExecutor(CONNECTIONS) as pool:
+            try:
+                for sent in as_completed([pool.submit(send, blob) for blob in release.blobs()]):
+                    sent.result()
+            finally:  # the first that fails stops the others
+                stopped.set()
+                pool.shutdown(wait=False, cancel_futures=True)
         if existing is None:
             self._name(tag, release)
         return self.ids(Tagged(tag=tag, digest=release.digest(), at=release.digest()), release)
@@ -140,7 +146,7 @@ class Registry:
 
     def attach(self, tagged: Tagged, name: str, content: bytes) -> None:
         """Keep a small document beside a release. Raises Refused if another one of this name is there."""
-        made = attachment(self.release(tagged).descriptor(), name, content)
+        made = attachments.attachment(self.release(tagged).descriptor(), name, content)
         if self._has(tagged, name, content):
             return
         self._client.send(made.document, content, name)
@@ -148,7 +154,9 @@ class Registry:
         reply = self._client.put_manifest(made.digest(), made.render)
         for _ in range(ROUNDS):
             if reply is not None and "OCI-Subject" not in reply.headers:  # the registry knows nothing of referrers
-                self._client.put_manifest(fallback_tag(tagged.digest), lambda: self._list_with(tagged, made), INDEX_TYPE)
+                self._client.put_manifest(
+                    attachments.fallback_tag(tagged.digest), lambda: self._list_with(tagged, made), attachments.INDEX_TYPE
+                )
                 time.sleep(self._settle)
             if self._has(tagged, name, content):
                 return
@@ -156,18 +164,14 @@ class Registry:
 
     def attachments(self, tagged: Tagged) -> Mapping[str, bytes]:
         """The documents beside a release, by name; of two with one name the one whose manifest has the lower digest."""
-        tag = fallback_tag(tagged.digest)
+        tag = attachments.fallback_tag(tagged.digest)
         indexes = self._indexes(tagged.digest, tag)
-        listed = [descriptor for index in indexes for descriptor in attached(index, f"{self.spec}@{tag}")]
+        listed = [descriptor for index in indexes for descriptor in attachments.attached(index, f"{self.spec}@{tag}")]
         found: dict[str, bytes] = {}
         for descriptor in sorted(listed, key=lambda descriptor: descriptor.digest):
             name, content = self._document(tagged, descriptor)
             found.setdefault(name, content)
         return found
-
-    def _send(self, blob: Descriptor, path: str, source: Path | bytes, advance: Advance) -> None:
-        with port.unchanged(path, blob.digest), closing(UploadBody(source, blob.digest, blob.size, advance)) as body:
-            self._client.send(blob, body, path)
 
     # The tag
 
@@ -188,29 +192,29 @@ class Registry:
     def _has(self, tagged: Tagged, name: str, content: bytes) -> bool:
         return port.is_attached(f"{self.spec}@{tagged.digest}: {name}", content, self.attachments(tagged).get(name))
 
-    def _list_with(self, tagged: Tagged, made: Attachment) -> bytes:
+    def _list_with(self, tagged: Tagged, made: attachments.Attachment) -> bytes:
         """The list of a release's attachments as it is now, with one more."""
-        tag = fallback_tag(tagged.digest)
-        return with_entry(self._client.manifest(tag), made.entry(), f"{self.spec}@{tag}")
+        tag = attachments.fallback_tag(tagged.digest)
+        return attachments.with_entry(self._client.manifest(tag), made.entry(), f"{self.spec}@{tag}")
 
     def _indexes(self, digest: str, tag: str) -> Iterator[bytes]:
         unknown = {400, 404, 405}  # how registries answer that do not know the question
-        for page in self._client.pages(f"referrers/{digest}", {200, *unknown}, {"Accept": INDEX_TYPE}):
-            if page.status in unknown:
+        for page in self._client.pages(f"referrers/{digest}", {200, *unknown}, {"Accept": attachments.INDEX_TYPE}):
+            if page.status_code in unknown:
                 index = self._client.manifest(tag)
                 yield from [index] if index is not None else []
             elif not is_object(page.content):
-                raise page.no_answer(f"{self.spec}@{digest}", "a list of attachments")
+                raise no_answer(page, f"{self.spec}@{digest}", "a list of attachments")
             else:
                 yield page.content
 
     def _document(self, tagged: Tagged, descriptor: Descriptor) -> tuple[str, bytes]:
         what = f"{self.spec}@{descriptor.digest}"
-        made = parse_attachment(self._client.manifest(descriptor.digest) or b"", tagged.digest, what)
+        made = attachments.parse_attachment(self._client.manifest(descriptor.digest) or b"", tagged.digest, what)
         digest = made.document.digest
         reply = self._client.ask("GET", f"blobs/{digest}", {200, 404})
-        if reply.status == 404 or digest_of(reply.content) != digest:
-            actual = digest_of(reply.content) if reply.status == 200 else None
+        if reply.status_code == 404 or digest_of(reply.content) != digest:
+            actual = digest_of(reply.content) if reply.status_code == 200 else None
             code, message = ("mismatch", "is not what its digest names") if actual else ("missing", "is not there")
             raise Refused.of(code, f"{what}: {made.name}", f"the document {message}", digest, actual)
         return made.name, reply.content
