@@ -24,7 +24,17 @@ from aqea_registry.base.files import Advance, hash_stream, ignore
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused
 from aqea_registry.base.references import TAG, join_reference
 from aqea_registry.remote.retry import UploadBody
-from aqea_registry.stores import attachments, port
+from aqea_registry.stores import port
+from aqea_registry.stores.attachments import (
+    FALLBACK_TAG,
+    INDEX_TYPE,
+    Attachment,
+    attached,
+    attachment,
+    fallback_tag,
+    parse_attachment,
+    with_entry,
+)
 from aqea_registry.stores.port import Content, Plan, Tagged
 from aqea_registry.stores.registry_client import RegistryClient, no_answer
 from aqea_registry.stores.release import EMPTY_CONFIG, Descriptor, Release, StoredFile, decoded, digest_of, is_object
@@ -64,11 +74,11 @@ class Registry:
             if found.issuperset(listed.tags or ()):
                 break
             found.update(listed.tags or ())
-        return sorted(tag for tag in found if not attachments.FALLBACK_TAG.fullmatch(tag))
+        return sorted(tag for tag in found if not FALLBACK_TAG.fullmatch(tag))
 
     def find(self, tag: str) -> Tagged | None:
         """What a tag names, by the bytes that it gives. Raises Refused if they are no release."""
-        if not TAG.fullmatch(tag) or attachments.FALLBACK_TAG.fullmatch(tag):
+        if not TAG.fullmatch(tag) or FALLBACK_TAG.fullmatch(tag):
             raise BadConfiguration(f"{tag!r} cannot be a release's tag in a registry", "use a tag such as v1")
         content = self._client.manifest(tag)
         if content is None:
@@ -146,7 +156,7 @@ class Registry:
 
     def attach(self, tagged: Tagged, name: str, content: bytes) -> None:
         """Keep a small document beside a release. Raises Refused if another one of this name is there."""
-        made = attachments.attachment(self.release(tagged).descriptor(), name, content)
+        made = attachment(self.release(tagged).descriptor(), name, content)
         if self._has(tagged, name, content):
             return
         self._client.send(made.document, content, name)
@@ -154,9 +164,7 @@ class Registry:
         reply = self._client.put_manifest(made.digest(), made.render)
         for _ in range(ROUNDS):
             if reply is not None and "OCI-Subject" not in reply.headers:  # the registry knows nothing of referrers
-                self._client.put_manifest(
-                    attachments.fallback_tag(tagged.digest), lambda: self._list_with(tagged, made), attachments.INDEX_TYPE
-                )
+                self._client.put_manifest(fallback_tag(tagged.digest), lambda: self._list_with(tagged, made), INDEX_TYPE)
                 time.sleep(self._settle)
             if self._has(tagged, name, content):
                 return
@@ -164,9 +172,9 @@ class Registry:
 
     def attachments(self, tagged: Tagged) -> Mapping[str, bytes]:
         """The documents beside a release, by name; of two with one name the one whose manifest has the lower digest."""
-        tag = attachments.fallback_tag(tagged.digest)
+        tag = fallback_tag(tagged.digest)
         indexes = self._indexes(tagged.digest, tag)
-        listed = [descriptor for index in indexes for descriptor in attachments.attached(index, f"{self.spec}@{tag}")]
+        listed = [descriptor for index in indexes for descriptor in attached(index, f"{self.spec}@{tag}")]
         found: dict[str, bytes] = {}
         for descriptor in sorted(listed, key=lambda descriptor: descriptor.digest):
             name, content = self._document(tagged, descriptor)
@@ -192,14 +200,14 @@ class Registry:
     def _has(self, tagged: Tagged, name: str, content: bytes) -> bool:
         return port.is_attached(f"{self.spec}@{tagged.digest}: {name}", content, self.attachments(tagged).get(name))
 
-    def _list_with(self, tagged: Tagged, made: attachments.Attachment) -> bytes:
+    def _list_with(self, tagged: Tagged, made: Attachment) -> bytes:
         """The list of a release's attachments as it is now, with one more."""
-        tag = attachments.fallback_tag(tagged.digest)
-        return attachments.with_entry(self._client.manifest(tag), made.entry(), f"{self.spec}@{tag}")
+        tag = fallback_tag(tagged.digest)
+        return with_entry(self._client.manifest(tag), made.entry(), f"{self.spec}@{tag}")
 
     def _indexes(self, digest: str, tag: str) -> Iterator[bytes]:
         unknown = {400, 404, 405}  # how registries answer that do not know the question
-        for page in self._client.pages(f"referrers/{digest}", {200, *unknown}, {"Accept": attachments.INDEX_TYPE}):
+        for page in self._client.pages(f"referrers/{digest}", {200, *unknown}, {"Accept": INDEX_TYPE}):
             if page.status_code in unknown:
                 index = self._client.manifest(tag)
                 yield from [index] if index is not None else []
@@ -210,7 +218,7 @@ class Registry:
 
     def _document(self, tagged: Tagged, descriptor: Descriptor) -> tuple[str, bytes]:
         what = f"{self.spec}@{descriptor.digest}"
-        made = attachments.parse_attachment(self._client.manifest(descriptor.digest) or b"", tagged.digest, what)
+        made = parse_attachment(self._client.manifest(descriptor.digest) or b"", tagged.digest, what)
         digest = made.document.digest
         reply = self._client.ask("GET", f"blobs/{digest}", {200, 404})
         if reply.status_code == 404 or digest_of(reply.content) != digest:

@@ -94,7 +94,7 @@ def pin(**changed: bytes) -> Pin:
 
 def read(source: Source, path: str) -> bytes:
     with source.open(path, 1 << 20) as stream:
-        return stream.readall()
+        return stream.read()
 
 
 def test_files_come_as_they_are(source: Source, tmp_path: Path) -> None:
