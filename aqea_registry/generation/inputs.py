@@ -104,6 +104,8 @@ def import_vectors(project: Project, files: Sequence[Path], dataset: str, model:
             found = hash_stream(file, size_of(path), outgoing=copy)
         pinned[name] = PinnedFile(sha256=found.sha256, size=found.size)
     pin_given(project.catalogue[model], pinned)
+    for name in before.keys() - pinned.keys():  # of another kind, or of two files where there is one now
+        (project.root / GIVEN / model / name).unlink(missing_ok=True)
 
 
 def _artefact(params: Params, run: Iterable[RunArtefact], dataset: str, model: str, dimension: int) -> RunArtefact:

@@ -104,6 +104,8 @@ def test_the_pair_file_is_the_same_whatever_file_the_vectors_came_in(mine: Path,
         done = given(mine, make(tmp_path, *values))
         assert done.status == 0, done
         contents.add((mine / PAIRS).read_bytes())
+        pinned = json.loads((mine / "manifests/pins.json").read_bytes())["models"]["gpt"]["files"]
+        assert {path.name for path in (mine / "given/gpt").iterdir()} == {*pinned}, "no copy of an earlier import is left"
         assert done.json()["precision"] == "given" and done.json()["n_pairs"] == COUNT
     assert len(contents) == 1
     exact = vectors[0].astype(np.float64)
