@@ -90,19 +90,16 @@ def wrong_content(path: Path, name: str, subject: str | None = None) -> Finding 
     # Findings are msgspec's, which the command line starts without.
     from aqea_registry.base.recognise import HEAD, content_finding
 
-    try:
-        with open_regular(path) as file:
-            return content_finding(file.read(HEAD) or b"", name, subject)
-    except OSError:
-        return None
+    with suppress(OSError), open_regular(path) as file:
+        return content_finding(file.read(HEAD) or b"", name, subject)
+    return None
 
 
 def holds(path: Path, content: bytes) -> bool:
     """Whether this is a regular file of these bytes."""
-    try:
+    with suppress(OSError):
         return read_small(path, len(content)) == content
-    except OSError:
-        return False
+    return False
 
 
 def read_stream(incoming: RawIOBase | BinaryIO, limit: int) -> bytes:
@@ -164,31 +161,30 @@ def why_other(path: str | Path, found: FileDigest, wanted: str) -> str:
     """What proves why a file has other bytes than those of the `wanted` digest, as the end of a sentence; or nothing."""
     from aqea_registry.base import recognise
 
-    try:
-        content = read_small(Path(path), LARGEST_TEXT) if found.size <= LARGEST_TEXT else b""
-    except OSError:
-        content = b""
+    content = b""
+    with suppress(OSError):  # a larger one is an OSError, too
+        content = read_small(Path(path), LARGEST_TEXT)
     why = recognise.why_other(content, (found.sha256, found.size), wanted)
     return f": {why}" if why else ""
 
 
 def size_of(path: str | Path) -> int:
     """The file's size in bytes, 0 if it cannot be asked: for progress and order, never for a decision."""
-    try:
+    with suppress(OSError):
         return Path(path).stat().st_size
-    except OSError:
-        return 0
+    return 0
 
 
 PART = re.compile(r"\.(.+)\.[0-9]+-[0-9a-f]+\.part")  # a file that `atomic_write` has not finished
 
 
 @contextmanager
-def atomic_write(path: Path) -> Iterator[BinaryIO]:
+def atomic_write(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
     """Write a file so that a reader, a crash or a full disk sees the old bytes or the new ones, never a part.
 
     The bytes go to `.NAME.PID-RANDOM.part` beside the target, are synced, and take the name in one rename. The part is locked
-    while it is written: a part without a lock is what a killed process left.
+    while it is written: a part without a lock is what a killed process left. What is not `durable` is not synced, some eight
+    milliseconds a file: after a power cut the name may have other bytes, so only a digest may say what they are.
     """
     if not path.name:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
@@ -199,19 +195,17 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
         with file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
             os.replace(part, path)
     except BaseException as error:
         part.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.filename is None:
             error.filename = str(path)  # a full disk does not say which file it could not take
         raise
-    if os.name != "nt":  # a folder cannot be opened there
-        descriptor = os.open(path.parent, os.O_RDONLY | _FOLDER)
-        try:
+    if durable and os.name != "nt":  # a folder cannot be opened there
+        with _opened(path.parent) as descriptor:
             os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _new_part(path: Path) -> tuple[Path, BinaryIO]:
@@ -229,10 +223,16 @@ def _new_part(path: Path) -> tuple[Path, BinaryIO]:
 @contextmanager
 def locked(folder: Path, *, wait: bool = True) -> Iterator[None]:
     """One writer at a time in a folder, on this machine; the lock goes with the process. The folder must be there."""
-    descriptor = os.open(folder, os.O_RDONLY | _FOLDER)
-    try:
+    with _opened(folder) as descriptor:
         lock(descriptor, wait=wait)
         yield
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    descriptor = os.open(folder, os.O_RDONLY | _FOLDER)
+    try:
+        yield descriptor
     finally:
         os.close(descriptor)
 
@@ -267,8 +267,11 @@ class WrongBytes(Exception):
 
 
 def copy_checked(incoming: RawIOBase | BinaryIO, target: Path, sha256: str, size: int, advance: Advance = ignore) -> None:
-    """Copy to a file that takes its name only if the bytes are the wanted ones. Raises WrongBytes, and OSError."""
-    with atomic_write(target) as outgoing:
+    """Copy to a file that takes its name only if the bytes are the wanted ones. Raises WrongBytes, and OSError.
+
+    It is not synced: whoever meets it later hashes it before it counts.
+    """
+    with atomic_write(target, durable=False) as outgoing:
         found = hash_stream(incoming, size, advance, outgoing)
         if found.size > size:
             raise WrongBytes(None, size)
@@ -349,11 +352,17 @@ def locate(root: Path, relatives: Iterable[str]) -> tuple[dict[str, str], dict[s
         return None
 
     shared: dict[tuple[object, ...], OSError | UnsafePath] = {}  # a million absent files have one error
+    absent = dict[str, OSError]()  # of a folder's first absent file: asking for others is three times as fast without one each
     paths, sizes, errors = dict[str, str](), dict[str, int](), dict[str, OSError | UnsafePath]()
     for relative in relatives:
-        path = start + relative
+        path, folder = start + relative, ""
         try:
-            error = obstacle(safe_path(relative).rpartition("/")[0])
+            folder, _, name = safe_path(relative).rpartition("/")
+            short = len(name) < 64 and len(path) < 1000  # so no system answers that it is too long
+            if short and folder in absent and not os.access(path, os.F_OK, follow_symlinks=False):
+                errors[relative] = absent[folder]
+                continue
+            error = obstacle(folder)
             status = None if error else os.lstat(path)
             if status and stat.S_ISLNK(status.st_mode):
                 error = obstacle(relative)
@@ -361,6 +370,8 @@ def locate(root: Path, relatives: Iterable[str]) -> tuple[dict[str, str], dict[s
         except (OSError, UnsafePath) as raised:
             error = shared.get(raised.args) or shared.setdefault(raised.args, type(raised)(*raised.args))
             status = None
+            if isinstance(error, FileNotFoundError) and os.access in os.supports_follow_symlinks:
+                absent[folder] = error
         if status:
             paths[relative], sizes[path] = path, status.st_size
         elif error:

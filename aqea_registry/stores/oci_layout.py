@@ -6,6 +6,7 @@ written first, the index last and under a lock, each in one rename: a reader see
 
 import io
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -84,6 +85,7 @@ class Layout:
                 file = io.BytesIO(source) if isinstance(source, bytes) else open_regular(source)
                 with port.unchanged(path, blob.digest), file as incoming:
                     copy_checked(incoming, self._blob(blob.digest), blob.digest.removeprefix("sha256:"), blob.size, advance)
+            os.sync()  # once for all blobs: the index must not outlive one of them in a power cut
             write_bytes(self._folder / "index.json", self._relisted(self._index_with(tag, release), release.digest()))
         return {"manifest": release.digest()}
 
