@@ -10,36 +10,12 @@ from typing import NamedTuple
 
 import msgspec
 
-CODES = frozenset(
-    [
-        "broken-link",
-        "claim-contradicted",
-        "claim-stale",
-        "claim-unbound",
-        "commit-gone",
-        "conflict",
-        "duplicate",
-        "gated",
-        "lock-stale",
-        "malformed",
-        "mismatch",
-        "missing",
-        "not-a-release",
-        "not-canonical",
-        "pin-moved",
-        "release-gone",
-        "repository-gone",
-        "repository-renamed",
-        "tag-moved",
-        "unexpected",
-        "unpinned",
-        "unreadable",
-        "unsafe-model",
-        "unsafe-path",
-        "wrong-metric",
-        "wrong-split",
-    ]
-)
+CODES = frozenset((
+    "broken-link", "claim-contradicted", "claim-stale", "claim-unbound", "commit-gone", "conflict", "duplicate", "gated",
+    "lock-stale", "malformed", "mismatch", "missing", "not-a-release", "not-canonical", "pin-moved", "release-gone",
+    "repository-gone", "repository-renamed", "tag-moved", "unexpected", "unpinned", "unreadable", "unsafe-model",
+    "unsafe-path", "wrong-metric", "wrong-split",
+))  # fmt: skip
 
 
 class Finding(msgspec.Struct, frozen=True, gc=False):
@@ -143,12 +119,13 @@ def listed(names: Sequence[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def suggestion(word: str, known: Iterable[str], otherwise: str | None = None) -> str | None:
-    """What to do about an unknown word: take a known one that is like it, else what the message advises."""
+def suggestion(word: str, known: Iterable[str], otherwise: str | None = None, *, cutoff: float = 0.6) -> str | None:
+    """What to do about an unknown word: take a known one that is like it, in any case of letters, else what is advised."""
     from difflib import get_close_matches
 
-    near = get_close_matches(word, list(known), 1)
-    return f"did you mean {near[0]!r}?" if near else otherwise
+    by_letters = {name.lower(): name for name in known}
+    near = get_close_matches(word.lower(), by_letters, 1, cutoff)
+    return f"did you mean {by_letters[near[0]]!r}?" if near else otherwise
 
 
 class Unchecked(NamedTuple):

@@ -10,13 +10,12 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from difflib import get_close_matches
 from typing import Any, NamedTuple, TypeVar, get_args, get_origin
 
 import msgspec
 import yaml
 
-from aqea_registry.base.findings import BadConfiguration
+from aqea_registry.base.findings import BadConfiguration, suggestion
 from aqea_registry.base.recognise import HEAD, conflict, lfs_pointer, one_side, what_it_is
 
 T = TypeVar("T")
@@ -33,8 +32,8 @@ def convert(value: Any, kind: type[T], name: str, *, strict: bool = True) -> T:
     except msgspec.ValidationError as error:
         message = f"{name}: {error}".replace(" - at `$.", ", at `").replace(" - at `$`", "")
         unknown = re.search("unknown field `([^`]*)`", message)
-        near = get_close_matches(unknown[1], _fields(kind), 1) if unknown else ()
-        raise BadConfiguration(f"{message}; did you mean `{near[0]}`?" if near else message) from error
+        near = suggestion(unknown[1], _fields(kind)) if unknown else None
+        raise BadConfiguration("; ".join(filter(None, (message, near)))) from error
 
 
 def _fields(kind: Any) -> Iterator[str]:

@@ -1,7 +1,6 @@
 """params.yaml as values: the catalogue of datasets and models, and which of them this run uses."""
 
 import re
-from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -197,10 +196,9 @@ class Params(msgspec.Struct, frozen=True, kw_only=True):
         for kind in kinds:
             wanted, own = getattr(self.versions or Versions(), kind), getattr(WRITTEN, kind)
             if wanted != own:
-                raise BadConfiguration(
-                    f"params.yaml: versions.{kind} is {wanted}, and this program writes version {own}",
-                    f"install one that writes version {wanted}, or set versions.{kind} to {own} and run: dvc repro",
-                )
+                message = f"params.yaml: versions.{kind} is {wanted}, and this program writes version {own}"
+                way = f"install one that writes version {wanted}, or set versions.{kind} to {own} and run: dvc repro"
+                raise BadConfiguration(message, way)
 
     def artefact_key(self, dataset: str, model: str) -> str:
         """The key of what the run makes of this dataset and model. Raises BadConfiguration."""
@@ -210,10 +208,9 @@ class Params(msgspec.Struct, frozen=True, kw_only=True):
                 return key
         known = [f"{name.dataset} {name.model}" for name in named.values()]
         has = f"it has {', '.join(known) or 'nothing'}"
-        raise BadConfiguration(
-            f"params.yaml: the run has nothing of dataset {dataset!r} and model {model!r}; {has}",
-            suggestion(f"{dataset} {model}", known, "add a line to the run under 'runs:' in params.yaml"),
-        )
+        message = f"params.yaml: the run has nothing of dataset {dataset!r} and model {model!r}; {has}"
+        hint = suggestion(f"{dataset} {model}", known, "add a line to the run under 'runs:' in params.yaml")
+        raise BadConfiguration(message, hint)
 
 
 def known_commit(entry: Dataset | Model) -> str | None:
@@ -262,9 +259,8 @@ def _check_version(requires: Any, name: str) -> None:
     for part in requires.split(",") if isinstance(requires, str) else ():
         found = re.fullmatch(r"\s*(>=|<=|==|!=|<|>)\s*(\d{1,9}(?:\.\d{1,9}){0,9})\s*", part)
         if found is None:
-            raise BadConfiguration(
-                f"{name}: requires: {part.strip()!r} is not a version", "write it as in: requires: '>=0.2,<1'"
-            )
+            message = f"{name}: requires: {part.strip()!r} is not a version"
+            raise BadConfiguration(message, "write it as in: requires: '>=0.2,<1'")
         sign, wanted = found[1], _release(found[2])
         order = (own > wanted) - (own < wanted)
         if order not in {">=": (0, 1), "<=": (0, -1), "==": (0,), "!=": (1, -1), "<": (-1,), ">": (1,)}[sign]:
@@ -284,8 +280,8 @@ def _check_keys(value: dict[Any, Any], name: str) -> None:
     """Raise BadConfiguration for a key that is nearly one of ours which is not there. All others are the author's."""
     fields = set(Params.__struct_fields__)
     for key in (key for key in value if isinstance(key, str) and key not in fields):
-        if near := get_close_matches(key, sorted(fields - value.keys()), 1, 0.8):
-            raise BadConfiguration(f"{name}: unknown key `{key}`; did you mean `{near[0]}`?", f"write: {near[0]}:")
+        if near := suggestion(key, sorted(fields - value.keys()), cutoff=0.8):
+            raise BadConfiguration(f"{name}: unknown key {key!r}", near)
 
 
 def _check_entry(entry: Dataset | Model, label: str) -> None:
@@ -296,48 +292,45 @@ def _check_entry(entry: Dataset | Model, label: str) -> None:
             raise BadConfiguration(f"{label}.files: {path!r}: {error}") from error
     if entry.kind == "directory" and not (entry.sources and entry.files):
         raise BadConfiguration(f"{label}: an entry of kind directory needs 'files' and 'sources'")
-    task = entry.mteb if isinstance(entry, Dataset) else None
-    if not entry.repo and task is None:
-        raise BadConfiguration(f"{label}: it needs 'repo', or 'mteb' for a task of MTEB")
-    if isinstance(entry, Dataset) and entry.subsets and task is None:
-        raise BadConfiguration(f"{label}.subsets: only a task of MTEB has subsets", "name the task with 'mteb'")
     if entry.repo and entry.kind in ("dataset", "model") and not HUB_ID.fullmatch(entry.repo):
         raise BadConfiguration(f"{label}.repo: {entry.repo!r} is not the id of a Hub repository")
-    if isinstance(entry, Model):
-        plain = Model(**{name: getattr(entry, name) for name in GIVEN_FIELDS})
-        if entry.kind == "given" and entry != plain:
-            other = next(name for name in Model.__struct_fields__ if getattr(entry, name) != getattr(plain, name))
-            raise BadConfiguration(f"{label}.{other}: an entry of kind given has only {', '.join(GIVEN_FIELDS)}")
-    if isinstance(entry, Model) and entry.full_dimension is not None and entry.full_dimension <= entry.dimension:
+    if isinstance(entry, Dataset) and entry.mteb is not None:
+        return
+    if not entry.repo:
+        raise BadConfiguration(f"{label}: it needs 'repo', or 'mteb' for a task of MTEB")
+    if isinstance(entry, Dataset):
+        if entry.subsets:
+            raise BadConfiguration(f"{label}.subsets: only a task of MTEB has subsets", "name the task with 'mteb'")
+        return
+    plain = Model(**{name: getattr(entry, name) for name in GIVEN_FIELDS})
+    if entry.kind == "given" and entry != plain:
+        other = next(name for name in Model.__struct_fields__ if getattr(entry, name) != getattr(plain, name))
+        raise BadConfiguration(f"{label}.{other}: an entry of kind given has only {', '.join(GIVEN_FIELDS)}")
+    if entry.full_dimension is not None and entry.full_dimension <= entry.dimension:
         raise BadConfiguration(f"{label}.full_dimension: must be more than dimension, {entry.dimension}")
 
 
 def _check_run(params: Params, run: Run, label: str) -> None:
     files: dict[str, str] = {}
-    named = [("pairs", *item) for item in run.pairs.items()] + [("vectors", *item) for item in run.vectors.items()]
-    for group, key, made in named:
+    named = [(f"{label}.pairs.{key}", key, made) for key, made in run.pairs.items()]
+    for where, key, made in (*named, *((f"{label}.vectors.{key}", key, made) for key, made in run.vectors.items())):
         for kind, wanted, known in (("dataset", made.dataset, params.datasets), ("model", made.model, params.models)):
             if wanted not in known:
-                raise BadConfiguration(
-                    f"{label}.{group}.{key}: unknown {kind} {wanted!r}; the catalogue has {', '.join(sorted(known)) or 'none'}",
-                    f"correct the name, or add {wanted!r} under '{kind}s:'",
-                )
+                message = f"{where}: unknown {kind} {wanted!r}; the catalogue has {', '.join(sorted(known)) or 'none'}"
+                raise BadConfiguration(message, f"correct the name, or add {wanted!r} under '{kind}s:'")
         dimension = params.models[made.model].dimension
         if not made.file.endswith(f"_{dimension}d"):
-            raise BadConfiguration(
-                f"{label}.{group}.{key}.file: {made.file!r} must end in _{dimension}d, the model's dimension"
-            )
+            raise BadConfiguration(f"{where}.file: {made.file!r} must end in _{dimension}d, the model's dimension")
         if made.file in files:
-            raise BadConfiguration(f"{label}.{group}.{key}.file: {made.file!r} is also the file of {files[made.file]}")
+            raise BadConfiguration(f"{where}.file: {made.file!r} is also the file of {files[made.file]}")
         files[made.file] = key
-        if group == "vectors":
-            _check_vectors(params, run, key, f"{label}.vectors.{key}")
+    for key in run.vectors:
+        _check_vectors(params, run, key, f"{label}.vectors.{key}")
+    pairs = {(pair.dataset, pair.model, pair.file) for pair in run.pairs.values()}
     for key, export in run.exports.items():
-        if not any((export.dataset, export.model, export.file) == (p.dataset, p.model, p.file) for p in run.pairs.values()):
-            raise BadConfiguration(
-                f"{label}.exports.{key}: no pair set of the run has dataset {export.dataset!r}, model {export.model!r} "
-                f"and file {export.file!r}"
-            )
+        if (export.dataset, export.model, export.file) not in pairs:
+            wanted = f"dataset {export.dataset!r}, model {export.model!r} and file {export.file!r}"
+            raise BadConfiguration(f"{label}.exports.{key}: no pair set of the run has {wanted}")
 
 
 def _check_vectors(params: Params, run: Run, key: str, label: str) -> None:

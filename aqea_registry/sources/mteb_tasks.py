@@ -55,8 +55,7 @@ def task_class(name: str, entry: Dataset) -> Any:
         return _own(name, entry)
     if (cls := next((cls for cls in TASK_LIST if cls.metadata.name == entry.mteb), None)) is None:
         known, wanted = [*TYPES, *(cls.metadata.name for cls in TASK_LIST)], entry.mteb or ""
-        near = {task.lower(): f"did you mean {task!r}?" for task in known}.get(wanted.lower())
-        raise BadConfiguration(f"{name}: mteb {version} has no task {wanted!r}", near or suggestion(wanted, known))
+        raise BadConfiguration(f"{name}: mteb {version} has no task {wanted!r}", suggestion(wanted, known))
     if cls.metadata.modalities != ["text"]:
         message = f"{name}: {entry.mteb} is a task of {' and '.join(cls.metadata.modalities)}, and models here encode text"
         raise BadConfiguration(message, "name a task of text")

@@ -84,4 +84,6 @@ def test_a_field_of_params_yaml_that_is_misspelt_is_named_with_the_right_one(pro
     edit_params(project, lambda params: params["models"]["minilm"].update(max_token=12))
     result = aqea("verify", cwd=project)
     assert result.status == 2
-    assert "max_token" in result.err and "did you mean" in result.err and "max_tokens" in result.err
+    assert "`max_token`" in result.err and "did you mean 'max_tokens'?" in result.err
+    edit_params(project, lambda params: params.update(Publsh=params.pop("publish")))
+    assert "unknown key 'Publsh'\n  next: did you mean 'publish'?\n" in aqea("verify", cwd=project).err

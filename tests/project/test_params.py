@@ -113,10 +113,10 @@ def vectors(dataset: str, file: str) -> dict[str, Any]:
 Change = Callable[[dict[str, Any]], Any]
 
 BAD: dict[str, tuple[Change, str]] = {
-    "nearly a key": (lambda v: v.update(publsh=v.pop("publish")), "unknown key `publsh`; did you mean `publish`"),
+    "nearly a key": (lambda v: v.update(publsh=v.pop("publish")), "unknown key 'publsh'"),
     "unknown key of a dataset": (
         lambda v: v["datasets"]["d"].update(colums=1),
-        r"datasets\.d.*`colums`; did you mean `columns`",
+        r"datasets\.d.*`colums`; did you mean 'columns'",
     ),
     "unknown key of columns": (lambda v: v["datasets"]["d"].update(columns={"sentence3": "x"}), r"`sentence3`.*columns"),
     "unknown key of a model": (lambda v: v["models"]["m"].update(dim=4), r"models\.m.*`[a-z_]+`"),
