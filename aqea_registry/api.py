@@ -49,7 +49,7 @@ def meaning(name: str, folder: Path, *, path: bool = True, start: Path | None = 
     from aqea_registry.stores.open_store import find, open_store
     from aqea_registry.stores.receipts import receipt_path
 
-    store = default_store(root)
+    store = _default_store(root)
     spec, tag, digest = split_reference(tag_in(store, name))
     if there:
         other = receipt_path(root, spec, tag).is_file()
@@ -65,8 +65,7 @@ def meaning(name: str, folder: Path, *, path: bool = True, start: Path | None = 
     return Meant(seen, f"{name} is read as {seen}")
 
 
-def default_store(root: Path) -> str:
-    """The store in which bare tags are: the first of publish.stores of the project at `root`, or `oci:releases`."""
+def _default_store(root: Path) -> str:
     from aqea_registry.base.files import Limit, read_small
     from aqea_registry.base.findings import BadConfiguration
     from aqea_registry.project.params import parse_params

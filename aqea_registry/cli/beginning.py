@@ -1,4 +1,4 @@
-"""The command `init`: a project for one's own paper."""
+"""The work of `init`: a project for one's own paper; and the repositories of a project, which `pull` and `confirm` make too."""
 
 from __future__ import annotations
 
@@ -10,77 +10,56 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import click
+from aqea_registry.base.files import Limit, read_small, write_bytes
+from aqea_registry.base.findings import BadConfiguration, CannotCheck, RegistryError
+from aqea_registry.claims.import_claims import accounting, import_claims
+from aqea_registry.cli.shell import Outcome, Shell
+from aqea_registry.project import scaffold
+from aqea_registry.project.params import parse_params
+from aqea_registry.project.project import MANY, OWN, PARAMS, is_project, open_project
+from aqea_registry.project.scaffold import Entries
+from aqea_registry.remote.hub_client import HubClient
+from aqea_registry.sources import describe
+from aqea_registry.sources.describe import ProjectPlace
+from aqea_registry.sources.pin import pin
 
-from aqea_registry.base.progress import printable
-from aqea_registry.cli.shell import Outcome, Shell, command, examples
-
-if TYPE_CHECKING:
-    from aqea_registry.base.findings import RegistryError
-    from aqea_registry.project.scaffold import Entries
-    from aqea_registry.sources.describe import ProjectPlace
-
-OTHERS = ("params.yaml", "dvc.yaml", "training/data", "metrics", "plots", "views")  # that no project is put over
-NAME, HINT = re.compile("[a-z0-9][a-z0-9_-]*"), "write it as NAME=WHAT, with small letters, digits, '-' and '_' in NAME"
+OTHERS = (PARAMS, "dvc.yaml", "training/data", "metrics", "plots", "views")  # that no project is put over
+NAME = re.compile("[a-z0-9][a-z0-9_-]*")
 Cards = Mapping[Path, str | None]  # with the model of the Hub that one is of
 
 
-@command
-@examples("init", "init paper --dataset forum=forum.jsonl --model mini=ORG/MODEL", "init --document paper.tex --card ORG/MODEL")
-@click.argument("folder", required=False, metavar="[DIR]")
-@click.option("--dataset", "datasets", multiple=True, metavar="NAME=PATH|ID", help="Rows: a file, a folder, an id of the Hub.")
-@click.option("--model", "models", multiple=True, metavar="NAME=ID|package:...|PATH", help="A sentence-transformers model.")
-@click.option("--document", "documents", multiple=True, metavar="FILE", help="A paper: its tables become a ledger.")
-@click.option("--card", "cards", multiple=True, metavar="FILE|ID", help="A model card: datasets and claims of its model-index.")
-@click.option("--one-stage", is_flag=True, help="A dvc.yaml of one stage for all artefacts, as for a run of many.")
-def init(
+def begin(
     shell: Shell,
     folder: str | None,
-    datasets: tuple[str, ...],
-    models: tuple[str, ...],
-    documents: tuple[str, ...],
-    cards: tuple[str, ...],
+    datasets: Sequence[str],
+    models: Sequence[str],
+    documents: Sequence[Path],
+    cards: Sequence[str],
     one_stage: bool,
 ) -> Outcome:
-    """Begin a project in a folder: params.yaml, dvc.yaml, .gitignore, a workflow for CI, git and DVC, and pins.
-
-    Every dataset is taken under every model; without a dataset a small example, without a model MiniLM, from
-    'aqea-registry[demo]'. Options may be repeated; an id may have a revision, ORG/NAME@REV. Nothing that is there is
-    overwritten: beside a params.yaml, dvc.yaml or metrics/ of another kind the project goes into a folder aqea/.
-    """
-    from aqea_registry.base.findings import CannotCheck
-    from aqea_registry.project.project import open_project
-    from aqea_registry.sources.pin import pin
-
-    if absent := [path for path in shell.paths(documents) if not path.is_file()]:
+    """Write the files of a project that are not there, make its repositories, pin its entries and import its documents."""
+    if absent := [path for path in documents if not path.is_file()]:
         raise CannotCheck(f"--document: {absent[0]} not found", "name a file of text: Markdown, HTML, LaTeX, CSV or TSV")
     place, notes = _place(shell, folder), list[str]()
     read = dict(_card(place, given) for given in cards)
     files = _files(place, *_catalogue(shell, place, datasets, models, read, notes), notes, one_stage)
-    written = [os.path.relpath(path) for path, content in files.items() if _write(path, content)]
+    new = (path for path in files if path.name in scaffold.LISTS or not path.exists())
+    written = [os.path.relpath(path) for path in new if write_bytes(path, files[path])]
     notes += git_and_dvc(place)
     project = open_project(place.root)
     unpinned = [name for name, known in project.run.pins().items() if known is None]
     failed = pin(project, unpinned, shell.report).error if unpinned else None
-    unread = _import(place.root, {**read, **dict.fromkeys(shell.paths(documents))}, notes)
+    unread = _import(place.root, {**read, **dict.fromkeys(documents)}, notes)
     steps = "aqea-registry pin" if failed else "dvc repro && aqea-registry verify"
     following = steps if place.root.resolve() == Path.cwd() else f"cd {os.path.relpath(place.root)} && {steps}"
-
-    def show() -> None:
-        for line in (*(f"wrote {path}" for path in written), *(f"note: {note}" for note in notes), f"next: {following}"):
-            click.echo(printable(line))
-
-    return Outcome((), {"root": str(place.root), "written": written, "notes": notes, "next": following}, show, failed or unread)
+    lines = [*(f"wrote {path}" for path in written), *(f"note: {note}" for note in notes), f"next: {following}"]
+    data = {"root": str(place.root), "written": written, "notes": notes, "next": following}
+    return Outcome((), data, lambda: lines, failed or unread)
 
 
 def _place(shell: Shell, folder: str | None) -> ProjectPlace:
     """Where the project is or will be: in the folder, or in its folder aqea/ where it has other things of these names."""
-    from aqea_registry.base.findings import BadConfiguration
-    from aqea_registry.project.project import OWN, PARAMS, is_project
-    from aqea_registry.sources.describe import ProjectPlace
-
     target = shell.directory / (folder or ".")
     root = next(filter(is_project, (target, target / OWN)), None)
     root = root or (target / OWN if any((target / name).exists() for name in OTHERS) else target)
@@ -94,9 +73,6 @@ def _place(shell: Shell, folder: str | None) -> ProjectPlace:
 
 def _card(place: ProjectPlace, given: str) -> tuple[Path, str | None]:
     """A card that lies here, or the Hub's, kept in the project's folder cards/; and its model's id there."""
-    from aqea_registry.base.files import Limit, write_bytes
-    from aqea_registry.remote.hub_client import HubClient
-
     if (found := place.find("--card", given)) is not None:
         return found, None
     repo, _, revision = given.partition("@")
@@ -104,7 +80,6 @@ def _card(place: ProjectPlace, given: str) -> tuple[Path, str | None]:
     if not path.is_file():
         client = HubClient(repo, "model")
         content = client.read(client.info(revision or None).commit, "README.md", Limit.DOCUMENT)
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(path, content)
     return path, given
 
@@ -113,13 +88,8 @@ def _catalogue(
     shell: Shell, place: ProjectPlace, datasets: Sequence[str], models: Sequence[str], cards: Cards, notes: list[str]
 ) -> tuple[Entries, Entries]:
     """The entries for what was named, read from its bytes. Raises BadConfiguration for new ones where a project is."""
-    from aqea_registry.base.files import Limit, read_small
-    from aqea_registry.base.findings import BadConfiguration
-    from aqea_registry.project.project import PARAMS, open_project
-    from aqea_registry.sources import describe
-
     known = open_project(place.root).params.catalogue if (place.root / PARAMS).exists() else None
-    models = models or [f"{_slug(given.partition('@')[0])}={given}" for given in cards.values() if given]
+    models = models or [given for given in cards.values() if given]
     models = models or ([] if (cards and not datasets) or known is not None else [f"minilm={describe.MINILM}"])
     if cards and not models and known is None:
         notes.append("the run is empty: the card does not say which model it is of; name it with --model NAME=ID")
@@ -129,12 +99,10 @@ def _catalogue(
         made[0].update({name: entry for name, entry in entries.items() if known is None or name not in known})
         notes.append(f"{card}: {results} results, {len(entries)} datasets of STS with a revision")
     for group, words, entry_of in ((0, datasets, describe.dataset_entry), (1, models, describe.model_entry)):
-        named = [_named(word) for word in words]
-        if bad := [word for word, (name, given) in zip(words, named, strict=True) if not (NAME.fullmatch(name) and given)]:
-            raise BadConfiguration(f"{bad[0]!r} does not name something", HINT)
-        if len(dict(named)) < len(named):
+        named = dict(map(_named, words))
+        if len(named) < len(words):
             raise BadConfiguration("two of what is named have one name", "name each in its own way: --dataset NAME=PATH")
-        for name, given in named:
+        for name, given in named.items():
             if known is None or name not in known:
                 made[group][name], note = entry_of(name, given, place, shell.report)
                 notes.append(note)
@@ -147,10 +115,6 @@ def _catalogue(
 
 def _files(place: ProjectPlace, datasets: Entries, models: Entries, notes: list[str], one_stage: bool) -> dict[Path, bytes]:
     """What a project has, by path."""
-    from aqea_registry.project import scaffold
-    from aqea_registry.project.params import parse_params
-    from aqea_registry.project.project import MANY, OWN, PARAMS
-
     root, top, files = place.root, place.repository, dict[Path, bytes]()
     if not (root / PARAMS).exists():
         title, licence = (root.parent if root.name == OWN else root).resolve().name, "other"
@@ -177,19 +141,8 @@ def _own(name: str, path: str) -> bytes:
     return (installed if installed.exists() else package.parent / path).read_bytes()
 
 
-def _write(path: Path, content: bytes) -> bool:
-    """Write a file that is not there, or a list of ignored files with more lines in it; whether anything was written."""
-    from aqea_registry.base.files import write_bytes
-    from aqea_registry.project.scaffold import LISTS
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return (path.name in LISTS or not path.exists()) and write_bytes(path, content)
-
-
 def git_and_dvc(place: ProjectPlace) -> list[str]:
     """Make the repositories that are missing; what was done. Raises CannotCheck."""
-    from aqea_registry.base.findings import CannotCheck
-
     root, top = place.root.resolve(), place.repository.resolve()
     dvc, notes = find_dvc(), list[str]()
     if shutil.which("git") is None or dvc is None:
@@ -202,6 +155,18 @@ def git_and_dvc(place: ProjectPlace) -> list[str]:
             raise CannotCheck(f"{root}: DVC cannot be set up there", "run there: dvc init, and see what it says")
         notes.append(f"set up DVC in {root}")
     return notes
+
+
+def set_up(root: Path) -> tuple[str, ...]:
+    """Make the repositories of a restored project, and have DVC take its files as made; what was done, and what was not."""
+    top, dvc = output(root, "git", "rev-parse", "--show-toplevel"), find_dvc()
+    notes = git_and_dvc(ProjectPlace(root, root, root if top is None else Path(top)))
+    run = open_project(root).run
+    # DVC takes no stage without its files; one stage for all has folders.
+    stages = [] if run.one_stage else sorted(run.stages.keys() - {made.stage for made in run.left_out.values()})
+    if not (root / "dvc.lock").exists() and (dvc is None or output(root, dvc, "commit", "--force", "-q", *stages) is None):
+        notes.append("DVC has no record of the files, and would make them again; to give it one, run there: dvc commit --force")
+    return tuple(notes)
 
 
 def find_dvc() -> str | None:
@@ -220,25 +185,26 @@ def output(folder: Path, *words: str) -> str | None:
 
 def _import(root: Path, documents: Cards, notes: list[str]) -> RegistryError | None:
     """Turn the tables of documents and the results of cards into ledgers; the first reason why one could not be."""
-    from aqea_registry.base.findings import RegistryError
-    from aqea_registry.claims.import_claims import accounting, import_claims
-    from aqea_registry.project.project import open_project
-
-    errors: list[RegistryError] = []
+    first = None
     for path, model in documents.items():
         try:
             done = import_claims(open_project(root), path, model=model.partition("@")[0] if model else None)
             notes.append(f"{done.ledger}: {accounting(done)}")
         except RegistryError as error:
-            errors.append(error)
-    return next(iter(errors), None)
+            first = first or error
+    return first
 
 
 def _named(word: str) -> tuple[str, str]:
-    """NAME=WHAT; without a name it is called as the file or repository is."""
+    """NAME=WHAT; without a name it is called as the file or repository is. Raises BadConfiguration."""
     name, sign, given = word.partition("=")
-    return (name, given) if sign else (_slug(word.partition("@")[0]), word)
+    name, given = (name, given) if sign else (_slug(word), word)
+    if not (NAME.fullmatch(name) and given):
+        hint = "write it as NAME=WHAT, with small letters, digits, '-' and '_' in NAME"
+        raise BadConfiguration(f"{word!r} does not name something", hint)
+    return name, given
 
 
-def _slug(text: str) -> str:
-    return re.sub("[^a-z0-9]+", "-", Path(text).stem.lower()).strip("-")
+def _slug(given: str) -> str:
+    """The name of a file, or of a repository with or without a revision, as a name of the catalogue."""
+    return re.sub("[^a-z0-9]+", "-", Path(given.partition("@")[0]).stem.lower()).strip("-")

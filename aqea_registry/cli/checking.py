@@ -1,8 +1,9 @@
-"""Commands that check and change nothing, and how a comparison is shown to a person."""
+"""Commands that check, compare and show where numbers come from, and how a comparison is shown to a person."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,28 +11,22 @@ import click
 
 from aqea_registry.api import verified
 from aqea_registry.base.progress import plural, printable, size_text
-from aqea_registry.cli.claiming import STATES
+from aqea_registry.cli.claiming import DOCUMENTS, STATES
+from aqea_registry.cli.output import echo, paint, print_table, print_tree
 from aqea_registry.cli.releasing import SOURCE, given
-from aqea_registry.cli.shell import Outcome, Shell, command, complete, echo, examples, print_table
-from aqea_registry.cli.tables import paint
+from aqea_registry.cli.shell import PATH, Outcome, Shell, command, complete
 
 if TYPE_CHECKING:
-    from aqea_registry.base.findings import CannotCheck
     from aqea_registry.comparison.trees import FileComparison
     from aqea_registry.comparison.verdict import PairSetComparison, PairSetFile
+    from aqea_registry.tracing.graph import Branch
+    from aqea_registry.tracing.trace import Traced
     from aqea_registry.verification.verify_list import Verified
-    from aqea_registry.verification.verify_release import CheckedRelease
 
 
-@command
-@examples("verify", "verify SHA256SUMS --root downloads", "verify hf://datasets/ORG/NAME@v1 --full --rows 299")
+@command("verify", "verify SHA256SUMS --root downloads", "verify hf://datasets/ORG/NAME@v1 --full --rows 299")
 @click.argument("target", required=False, shell_complete=complete("tags", "paths"))
-@click.option(
-    "--root",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="The folder that a list's paths start at (default: the list's own).",
-)
+@click.option("--root", type=PATH, metavar="DIR", help="The folder that a list's paths start at (default: the list's own).")
 @click.option("--deep", is_flag=True, help="Of releases in stores, download and hash every file.")
 @click.option("--remote", is_flag=True, help="Check every store against this project's receipts.")
 @click.option("--full", is_flag=True, help="Of a release, check all that can be checked, and say what was not.")
@@ -48,48 +43,54 @@ def verify(shell: Shell, target: str | None, root: Path | None, deep: bool, remo
 
     --full needs nothing but the release: oci:DIR:TAG without extras, other stores with [stores], --rows with [generate].
     """
+    from aqea_registry.base.findings import BadConfiguration
+
     if any(full.values()):
         return _verify_fully(shell, target, **full)
-    checked, error = _verify_remote(shell, target, deep) if remote else (_verify(shell, target, root, deep), None)
+    checked: Verified
+    error = None
+    if remote:
+        from aqea_registry.verification.verify_release import verify_receipts
 
-    import msgspec
+        if target is not None:
+            raise BadConfiguration("--remote goes with the project, not with a target", "aqea-registry verify --remote")
+        checked, error = verify_receipts(shell.project(), shell.report, deep=deep)
+    else:
+        if target is None:
+            shell.look_for_files()
+        meant = None if target is None else shell.meant(target)
+        checked = verified(meant, shell.directory, shell.report, root=root, deep=deep)
 
-    found = {"pair_sets": {}, "vector_sets": {}, "held": {}, **msgspec.structs.asdict(checked)}
+    from msgspec.structs import asdict
+
+    found = {"pair_sets": {}, "vector_sets": {}, "held": {}, **asdict(checked)}
     data = {name: found[name] for name in ("target", "files", "bytes", "notes", "pair_sets", "vector_sets", "held")}
-    return Outcome(checked.findings, data, lambda: _show(checked, found), error)
+    return Outcome(checked.findings, data, lambda: _lines(found), error)
 
 
-def _show(checked: Verified, found: Mapping[str, Any]) -> None:
-    for note in found["notes"]:
-        click.echo(printable(f"note: {note}"))
+def _lines(found: Mapping[str, Any]) -> Iterator[str]:
+    """What a verification found, by the fields of its result; the findings are shown before it."""
+    yield from (f"note: {note}" for note in found["notes"])
     for key, examined in found["pair_sets"].items():
-        spearman = examined.metrics.cos_sim_spearman
-        click.echo(
-            f"{key}: {plural(examined.header.n_pairs, 'pair')} x {examined.header.dimension}, cosine Spearman {spearman!r}"
-        )
+        header, spearman = examined.header, examined.metrics.cos_sim_spearman
+        yield f"{key}: {plural(header.n_pairs, 'pair')} x {header.dimension}, cosine Spearman {spearman!r}"
     for key, made in found["vector_sets"].items():
-        click.echo(f"{key}: {plural(made.texts, 'text')} x {made.dimension}, {made.task}: {made.main_score} {made.text()}")
+        yield f"{key}: {plural(made.texts, 'text')} x {made.dimension}, {made.task}: {made.main_score} {made.text()}"
     for reference, held in found["held"].items():
         from aqea_registry.stores.release import how_checked
 
-        click.echo(printable(f"{reference}: {plural(len(held), 'file')}: {how_checked(held)}"))
-    state = paint(plural(len(checked.findings), "finding"), "FAILED") if checked.findings else paint("no findings")
-    echo(f"{printable(checked.target)}: {plural(checked.files, 'file')}, {size_text(checked.bytes)}: {state}")
-
-
-def _verify_remote(shell: Shell, target: str | None, deep: bool) -> tuple[CheckedRelease, CannotCheck | None]:
-    from aqea_registry.base.findings import BadConfiguration
-    from aqea_registry.verification.verify_release import verify_receipts
-
-    if target is not None:
-        raise BadConfiguration("--remote goes with the project, not with a target", "aqea-registry verify --remote")
-    return verify_receipts(shell.project(), shell.report, deep=deep)
+        yield f"{reference}: {plural(len(held), 'file')}: {how_checked(held)}"
+    count = len(found["findings"])
+    state = paint(plural(count, "finding"), "FAILED") if count else paint("no findings")
+    echo(f"{printable(found['target'])}: {plural(found['files'], 'file')}, {size_text(found['bytes'])}: {state}")
 
 
 def _verify_fully(
     shell: Shell, target: str | None, full: bool, rows: int | None, seed: str | None, sources: tuple[str, ...]
 ) -> Outcome:
     import secrets
+
+    from msgspec.structs import asdict, astuple
 
     from aqea_registry.base.extras import require
     from aqea_registry.base.findings import BadConfiguration
@@ -105,40 +106,27 @@ def _verify_fully(
     if rows:
         require("generation")
     spec, tag, digest = split_reference(reference)
-    seed = seed or secrets.token_hex(8)
+    seed, found_in = seed or secrets.token_hex(8), given(shell, sources)
     store = open_store(spec, shell.directory)
-    found_in = given(shell, sources)
     done, error = verify_fully(store, tag, shell.report, digest=digest, rows=rows, seed=seed, sources=found_in)
+    found = {**asdict(done), "seed": seed if rows else None}
 
-    import msgspec
-
-    found = {**msgspec.structs.asdict(done), "seed": seed if rows else None}
-
-    def show() -> None:
-        _show(done, found)
-        for name, says, where, signed in map(msgspec.structs.astuple, done.statements):
-            click.echo(printable(f"{name}: {says}{f', on {where}' if where else ''}; {'' if signed else 'not '}signed"))
+    def show() -> Iterator[str]:
+        yield from _lines(found)
+        for name, says, where, signed in map(astuple, done.statements):
+            yield f"{name}: {says}{f', on {where}' if where else ''}; {'' if signed else 'not '}signed"
         if done.claims:
             rows = [(name, *(count.get(state, 0) for state in STATES)) for name, count in done.claims.items()]
             print_table(("ledger", *STATES), rows)
         if done.rows:
-            click.echo(printable(f"{done.rows.text()} (--seed {seed})"))
-        click.echo("not checked:")
-        for gap in done.not_checked:
-            click.echo(printable(f"  {gap.what}: {gap.why}"))
+            yield f"{done.rows.text()} (--seed {seed})"
+        yield "not checked:"
+        yield from (f"  {gap.what}: {gap.why}" for gap in done.not_checked)
 
     return Outcome(done.findings, found, show, error)
 
 
-def _verify(shell: Shell, target: str | None, root: Path | None, deep: bool) -> Verified:
-    meant = None if target is None else shell.meant(target)
-    if target is None:
-        shell.look_for_files()
-    return verified(meant, shell.directory, shell.report, root=root, deep=deep)
-
-
-@command
-@examples("docs", "docs claims", "docs mismatch")
+@command("docs", "docs claims", "docs mismatch")
 @click.argument("page", required=False)
 def docs(shell: Shell, page: str | None) -> Outcome:
     """Show a page of the documentation, or what the code of a finding means: they are part of the installation.
@@ -159,8 +147,7 @@ def docs(shell: Shell, page: str | None) -> Outcome:
     return Outcome((), {"pages": [*pages], "page": page, "text": text}, lambda: click.echo_via_pager(text))
 
 
-@command
-@examples("compare v1 v2", "compare training/data ../other/training/data", "compare old_pairs.json new_pairs.json --diagnose")
+@command("compare v1 v2", "compare training/data ../other/training/data", "compare old_pairs.json new_pairs.json --diagnose")
 @click.argument("before", metavar="A", shell_complete=complete("tags", "paths"))
 @click.argument("after", metavar="B", shell_complete=complete("tags", "paths"))
 @click.option("--deep", is_flag=True, help="Of two releases, fetch and compare every file that differs.")
@@ -172,6 +159,8 @@ def compare(shell: Shell, before: str, after: str, deep: bool, diagnose: bool, b
     IDENTICAL: the same bytes. SAME CONTENT: the same numbers in another container. EQUIVALENT: no printed number depends on
     the difference. DIVERGED: what differs and why, exit status 1. Of two releases, files, scores and pins are compared.
     """
+    from msgspec import to_builtins
+
     from aqea_registry.base.extras import require
     from aqea_registry.comparison.compare import compare as operation
     from aqea_registry.comparison.verdict import BOUND, PairSetComparison
@@ -181,21 +170,19 @@ def compare(shell: Shell, before: str, after: str, deep: bool, diagnose: bool, b
     before, after = shell.meant(before), shell.meant(after)
     found = operation(before, after, shell.directory, shell.report, deep=deep, diagnose=diagnose, bound=bound or BOUND)
 
-    import msgspec
-
     pair_set = found if isinstance(found, PairSetComparison) else None
     changes, files, summary = (getattr(found, name, None) or () for name in ("changes", "files", "summary"))
     data = {
         "verdict": found.verdict,
         "summary": summary or None,
-        "changes": [{**msgspec.to_builtins(change), "state": change.state} for change in changes],
+        "changes": [{**to_builtins(change), "state": change.state} for change in changes],
         "files": files,
         "pair_set": pair_set,
     }
 
-    def show() -> None:
+    def show() -> Iterator[str]:
         if summary:
-            click.echo(printable(summary))
+            yield summary
         if moved := [(change.name, change.state) for change in changes if change.what == "file"]:
             print_table(("file", "state"), moved)
         for what in ("metric", "pin", "setting"):
@@ -204,7 +191,7 @@ def compare(shell: Shell, before: str, after: str, deep: bool, diagnose: bool, b
         if files:
             print_table(("verdict", "file", "why"), [(file.verdict, _paths(file), file.message) for file in files])
         if pair_set is not None:
-            show_pair_set(pair_set)
+            yield from _pair_set_lines(pair_set)
         echo(paint(found.verdict))
 
     return Outcome((), data, show, status=int(found.verdict == "DIVERGED"))
@@ -214,18 +201,18 @@ def _paths(file: FileComparison) -> str:
     return " -> ".join(dict.fromkeys(path for path in (file.before, file.after) if path))
 
 
-def show_pair_set(found: PairSetComparison) -> None:
+def _pair_set_lines(found: PairSetComparison) -> Iterator[str]:
     """Two files with pair sets: what they are, how far they are apart, and why."""
-    click.echo(printable(f"first: {found.before.name}\nsecond: {found.after.name}", keep="\n"))
+    yield f"first: {found.before.name}"
+    yield f"second: {found.after.name}"
     print_table(("", "first", "second"), _sides(found.before, found.after))
     if figures := found.figures:
         quantiles = ", ".join(f"{float(share):.0%}: {_cosine(value)}" for share, value in figures.quantiles.items())
-        click.echo(
-            f"largest difference {figures.largest:.3e}; bound {found.bound:g}, beyond it {plural(figures.rows_beyond, 'row')}"
-        )
-        click.echo(f"cosine of each vector with its counterpart: least {_cosine(figures.least_cosine)}, {quantiles}")
+        beyond = f"bound {found.bound:g}, beyond it {plural(figures.rows_beyond, 'row')}"
+        yield f"largest difference {figures.largest:.3e}; {beyond}"
+        yield f"cosine of each vector with its counterpart: least {_cosine(figures.least_cosine)}, {quantiles}"
         if figures.rank_changes is not None:
-            click.echo(f"pairs whose rank by cosine changed: {figures.rank_changes} of {figures.rows}")
+            yield f"pairs whose rank by cosine changed: {figures.rank_changes} of {figures.rows}"
     if found.metrics:
         ties = any(score.kept is not None for score in found.metrics)
         rows = [
@@ -236,20 +223,17 @@ def show_pair_set(found: PairSetComparison) -> None:
         print_table(header if ties else header[:-1], rows if ties else [row[:-1] for row in rows])
     if found.numbers:
         changed = [number for number in found.numbers if not number.same]
-        click.echo(printable(f"printed numbers that change: {len(changed)} of {len(found.numbers)} ({found.basis})"))
-        for number in changed:
-            click.echo(printable(f"  {number.claim or number.metric}: {number.before} becomes {number.after}"))
+        yield f"printed numbers that change: {len(changed)} of {len(found.numbers)} ({found.basis})"
+        yield from (f"  {number.claim or number.metric}: {number.before} becomes {number.after}" for number in changed)
     for label, row in (("first", found.first), ("worst", found.worst)):
         if row is not None:
             place = f"{row.matrix}[{row.row}], by {row.difference:.3e}, cosine {_cosine(row.cosine)}"
-            click.echo(f"{label} row that differs: {place}")
+            yield f"{label} row that differs: {place}"
     for diagnosis in found.diagnoses:
         fits = f" (may be: {', '.join(diagnosis.candidates)})" if diagnosis.candidates else ""
-        click.echo(printable(f"{diagnosis.kind}, {diagnosis.basis}: {diagnosis.message}{fits}"))
-        for line in diagnosis.evidence:
-            click.echo(printable(f"  - {line}"))
-    for note in found.notes:
-        click.echo(printable(f"note: {note}"))
+        yield f"{diagnosis.kind}, {diagnosis.basis}: {diagnosis.message}{fits}"
+        yield from (f"  - {line}" for line in diagnosis.evidence)
+    yield from (f"note: {note}" for note in found.notes)
 
 
 def _sides(before: PairSetFile, after: PairSetFile) -> list[tuple[str, str, str]]:
@@ -268,3 +252,91 @@ def _sides(before: PairSetFile, after: PairSetFile) -> list[tuple[str, str, str]
 
 def _cosine(value: float) -> str:
     return f"1 - {1 - value:.1e}" if value > 0.999 else f"{value:.4f}"
+
+
+BRANCHES = 10  # of one kind that are shown below one node without --all
+
+
+@command("trace forum-minilm#cos_sim_spearman", "trace paper:forum.spearman --all")
+@click.argument("what", shell_complete=complete("artefacts", "datasets", "models", "tags", "paths"))
+@click.option(
+    "--format", "form", type=click.Choice(["tree", "mermaid"]), default="tree", help="How to draw it (default: tree)."
+)
+@click.option("--all", "everything", is_flag=True, help=f"Show all branches, not the first {BRANCHES} of each kind.")
+@click.option("--store", "stores", multiple=True, metavar="STORE", help="Ask this store for releases as well (repeatable).")
+@DOCUMENTS
+def trace(shell: Shell, what: str, form: str, everything: bool, stores: tuple[str, ...], documents: tuple[str, ...]) -> Outcome:
+    """Show what something rests on, down to bytes and commits, and what rests on it, up to releases and stores.
+
+    WHAT is a claim (ID or LEDGER:ID), a path of the project or of a release, a number (FILE#METRIC or PAIRSET#METRIC), a
+    sha256 or the beginning of one, a release's digest or tag, a name of the catalogue, a stage, or a commit. A link that does
+    not fit is shown as broken, and the exit status is 1. Only files of the answer are read.
+    """
+    from aqea_registry.tracing.graph import counted, kept_in, left_out, mermaid
+    from aqea_registry.tracing.trace import trace as operation
+
+    shell.look_for_clients(stores)
+    what = shell.in_project(what)
+    traced = operation(shell.project(), what, shell.report, documents=shell.paths(documents), stores=shell.stores(stores))
+    down, up = _trees(traced, None if everything else BRANCHES)
+    if form == "tree" or shell.json:
+        directions = {"rests_on": traced.rests_on, "carried_by": traced.carried_by}
+        ids = {name: [node.id for node in graph.nodes] for name, graph in directions.items()}
+        graph = traced.graph
+        data: dict[str, Any] = {"what": what, "found": traced.found, **ids, "nodes": graph.nodes, "edges": graph.edges}
+        return Outcome(traced.findings, data, lambda: _tree_lines(traced, down, up))
+
+    def show() -> None:
+        drawn = traced.graph.part(set().union(*(kept_in(branch) for branch in (*down, *up))))
+        click.echo(mermaid(drawn, traced.found), nl=False)
+        if more := counted(sum((left_out(branch) for branch in (*down, *up)), Counter[str]())):
+            shell.report.warn(f"left out: {more}; --all draws them")
+        for finding in traced.findings:
+            shell.report.warn(f"{finding.code}: {finding.subject}: {finding.message}")
+
+    return Outcome((), {}, show, status=int(bool(traced.findings)))
+
+
+def _trees(traced: Traced, limit: int | None) -> tuple[list[Branch], list[Branch]]:
+    """What the things found rest on; and what rests on them, or else the releases of the files that a number rests on."""
+    from aqea_registry.tracing.graph import tree
+
+    down = [tree(traced.rests_on, start, "down", limit) for start in traced.found]
+    graph = traced.carried_by
+    tops = [node.id for node in graph.nodes if not graph.below.get(node.id) and node.id not in traced.found]
+    return down, [tree(graph, start, "up", limit) for start in (*traced.found, *tops)]
+
+
+def _tree_lines(traced: Traced, down: list[Branch], up: list[Branch]) -> Iterator[str]:
+    import msgspec
+
+    from aqea_registry.tracing.graph import counted
+
+    for branch in down:
+        print_tree("rests on", branch)
+    for branch in up:
+        if branch.branches or branch.omitted:
+            node = branch.node
+            bare = msgspec.structs.replace(node, facts={}) if node.id in traced.found else node
+            print_tree("carried by", branch._replace(node=bare), upwards=True)
+    numbers = Counter[str](node.kind for node in traced.carried_by.nodes if node.id not in traced.found)
+    links = plural(len(traced.findings), "broken link") if traced.findings else "no broken links"
+    yield f"what rests on it: {counted(numbers) or 'nothing'}; {links}"
+
+
+@command("report", "report --to page.html --figures figures")
+@click.option("--to", "target", default="report.html", metavar="FILE", help="The page (default: report.html).")
+@click.option("--figures", metavar="DIR", help="Write the figure of scores into this folder as well, as an SVG file.")
+@DOCUMENTS
+def report(shell: Shell, target: str, figures: str | None, documents: tuple[str, ...]) -> Outcome:
+    """Write one HTML page: every printed number, its status, and what it rests on.
+
+    The page needs no network and holds no time: the same checkout gives the same bytes. What is wrong is shown in it and does
+    not change the exit status; `verify` and `claims check` do that.
+    """
+    from aqea_registry.report.report import report as operation
+
+    drawn = shell.directory / figures if figures else None
+    done = operation(shell.project(), shell.directory / target, shell.paths(documents), shell.report, figures_folder=drawn)
+    page = f"{done.path}: {size_text(done.bytes)}, {'written' if done.changed else 'unchanged'}"
+    return Outcome((), done, lambda: [done.headline, page, *done.figures])

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from aqea_registry.base.progress import plural, printable
-from aqea_registry.cli.shell import Outcome, Shell, command_of, complete, epilog, examples, main
+from aqea_registry.cli.output import print_table
+from aqea_registry.cli.shell import PATH, Outcome, Shell, command, complete, epilog, main
 
 if TYPE_CHECKING:
     from aqea_registry.claims.check_claims import CheckedClaims
@@ -21,18 +21,12 @@ if TYPE_CHECKING:
 MOST_COMMANDS = 10  # that are shown
 FORMATS, SCORED = ("latex", "json"), ("model-index", "eval-results")  # of claims, and of the run's scores
 STATES = ("holds", "contradicted", "unchecked", "unbound")
-DOCUMENTS = click.option(
-    "--documents",
-    multiple=True,
-    metavar="FOLDER",
-    help="Where documents lie that are not part of the project (repeatable).",
-)
-
-
+OUTSIDE = "Where documents lie that are not part of the project (repeatable)."
+DOCUMENTS = click.option("--documents", multiple=True, metavar="FOLDER", help=OUTSIDE)
+LEDGERS = click.argument("ledgers", nargs=-1, metavar="[LEDGER]...", shell_complete=complete("ledgers"))
 INTO = click.option("--into", metavar="LEDGER", help="The ledger (default: named after the document).")
-MODEL = click.option(
-    "--model", metavar="REPO", help="The repository id of the model-index's model, if the card does not print it."
-)
+UNNAMED = "The repository id of the model-index's model, if the card does not print it."
+MODEL = click.option("--model", metavar="REPO", help=UNNAMED)
 
 
 @main.group(epilog=epilog("claims check", "claims import paper.tex", "claims lint README.md"))
@@ -40,9 +34,8 @@ def claims() -> None:
     """Printed numbers and what they rest on: check, import, bind, fill, export; find those that rest on nothing."""
 
 
-@command_of(claims)
-@examples("claims check", "claims check paper --documents ~/papers")
-@click.argument("ledgers", nargs=-1, metavar="[LEDGER]...", shell_complete=complete("ledgers"))
+@command("claims check", "claims check paper --documents ~/papers", group=claims)
+@LEDGERS
 @DOCUMENTS
 @click.option("--strict", is_flag=True, help="Take for a finding what is unchecked or unbound, too: each claim with its line.")
 def check(shell: Shell, ledgers: tuple[str, ...], documents: tuple[str, ...], strict: bool) -> Outcome:
@@ -51,19 +44,16 @@ def check(shell: Shell, ledgers: tuple[str, ...], documents: tuple[str, ...], st
     from aqea_registry.claims.judging import commands, counts
 
     checked = check_claims(shell.project(), shell.paths(documents), shell.report, ledgers, strict=strict)
-
     data = {"documents": checked.documents, "notes": checked.notes, "verdicts": checked.verdicts}
     data |= {"counts": counts(checked.verdicts), "commands": commands(checked.verdicts)}
-    return Outcome(checked.findings, data, lambda: _show(checked), nothing_judged(checked))
+    return Outcome(checked.findings, data, lambda: _lines(checked), nothing_judged(checked))
 
 
-def _show(checked: CheckedClaims) -> None:
+def _lines(checked: CheckedClaims) -> Iterator[str]:
     """Counts by ledger, then what could not be checked, by reason; what is contradicted is in the findings."""
     from aqea_registry.claims.judging import commands, counts, reasons
-    from aqea_registry.cli.shell import print_table
 
-    for note in checked.notes:
-        click.echo(printable(f"note: {note}"))
+    yield from (f"note: {note}" for note in checked.notes)
     by_ledger = counts(checked.verdicts)
     rows = [(name, checked.documents.get(name, ""), *(count[state] for state in STATES)) for name, count in by_ledger.items()]
     print_table(("ledger", "document", *STATES), rows)
@@ -73,16 +63,15 @@ def _show(checked: CheckedClaims) -> None:
     if ways:
         print_table(("claims", "become checkable by"), ways[:MOST_COMMANDS])
     if more := ways[MOST_COMMANDS:]:
-        click.echo(f"and {sum(count for count, _ in more)} claims by {plural(len(more), 'other command')}: all are in --json")
+        yield f"and {sum(count for count, _ in more)} claims by {plural(len(more), 'other command')}: all are in --json"
     words = {"sentence_only": "rest on a sentence only (quoted: source)", "stale": "would hold, but their document was changed"}
     words["tolerance"] = "state a tolerance of their own, with the reason: --json has it"
     for key, text in words.items():
         if count := by_ledger["all"][key]:
-            click.echo(f"{count} of {by_ledger['all']['claims']} {text}")
+            yield f"{count} of {by_ledger['all']['claims']} {text}"
 
 
-@command_of(claims)
-@examples("claims import paper.tex", "claims import README.md --into card")
+@command("claims import paper.tex", "claims import README.md --into card", group=claims)
 @click.argument("document", metavar="DOC")
 @INTO
 @MODEL
@@ -104,20 +93,15 @@ def import_(
     project = shell.project()
     imported = import_claims(project, shell.directory / document, into=into, model=model, unit=unit, prune=prune)
 
-    def show() -> None:
-        for note in (*imported.notes, *left_out_notes(imported.left_out)):
-            click.echo(printable(f"note: {note}"))
-        changes = f"{len(imported.added)} new, {len(imported.changed)} changed"
-        changes += f", {len(imported.gone)} {'removed' if prune else 'stale'}" if imported.gone else ""
-        state = "written" if imported.written else "unchanged"
-        click.echo(f"{imported.ledger}: {plural(imported.claims, 'claim')}, {changes}: {state}")
-        click.echo(accounting(imported))
-
-    return Outcome(imported.findings, imported, show)
+    lines = [f"note: {note}" for note in (*imported.notes, *left_out_notes(imported.left_out))]
+    changes = f"{len(imported.added)} new, {len(imported.changed)} changed"
+    changes += f", {len(imported.gone)} {'removed' if prune else 'stale'}" if imported.gone else ""
+    state = "written" if imported.written else "unchanged"
+    lines += [f"{imported.ledger}: {plural(imported.claims, 'claim')}, {changes}: {state}", accounting(imported)]
+    return Outcome(imported.findings, imported, lambda: lines)
 
 
-@command_of(claims)
-@examples("claims bind paper.md", "claims bind paper.tex --write")
+@command("claims bind paper.md", "claims bind paper.tex --write", group=claims)
 @click.argument("document", metavar="DOC")
 @INTO
 @MODEL
@@ -131,25 +115,21 @@ def bind(shell: Shell, document: str, into: str | None, model: str | None, write
     from aqea_registry.claims.import_claims import accounting, left_out_notes
 
     asks = write and not shell.json and sys.stdin.isatty() and sys.stdout.isatty()
-    choose = _choose if asks else lambda number, scores: None
-    found = bind_claims(
-        shell.project(), shell.directory / document, shell.report, into=into, model=model, choose=choose, write=write
-    )
+    choose, path = _choose if asks else lambda number, scores: None, shell.directory / document
+    found = bind_claims(shell.project(), path, shell.report, into=into, model=model, choose=choose, write=write)
 
-    def show() -> None:
-        for note in (*found.notes, *left_out_notes(found.left_out)):
-            click.echo(printable(f"note: {note}"))
+    def show() -> Iterator[str]:
+        yield from (f"note: {note}" for note in (*found.notes, *left_out_notes(found.left_out)))
         for claim in found.bound:
             evidence = claim.measured and f"{claim.measured.metric} of {claim.measured.result}"
             evidence = evidence or claim.derived or f"as {claim.quoted.claim if claim.quoted else None}"
-            click.echo(printable(f"{claim.id}: {claim.value} (line {claim.at.line}): {evidence}"))
-        for id_, scores in found.asked.items():
-            click.echo(printable(f"{id_}: {' or '.join(scores)}?"))
+            yield f"{claim.id}: {claim.value} (line {claim.at.line}): {evidence}"
+        yield from (f"{id_}: {' or '.join(scores)}?" for id_, scores in found.asked.items())
         state = "written" if found.written else "unchanged" if write else "not written, --write does"
         bound, asked = plural(len(found.bound), "number"), len(found.asked)
         counts = f"{bound} bound, {asked} may be several scores, {found.unbound} rest on nothing"
-        click.echo(f"{found.ledger}: {counts}: {state}")
-        click.echo(accounting(found))
+        yield f"{found.ledger}: {counts}: {state}"
+        yield accounting(found)
 
     return Outcome(found.findings, found, show, status=int(bool(found.asked)))
 
@@ -162,11 +142,10 @@ def _choose(number: str, scores: Sequence[str]) -> int | None:
     return answer - 1 if answer else None
 
 
-@command_of(claims)
-@examples("claims lint", "claims lint README.md docs/*.md", "claims lint --update paper.tex")
+@command("claims lint", "claims lint README.md docs/*.md", "claims lint --update paper.tex", group=claims)
 @click.argument("documents", nargs=-1, metavar="[DOC]...")
 @click.option(
-    "--update", is_flag=True, help="Write new sha256 and lines into ledgers of changed documents, if nothing else is wrong."
+    "--update", is_flag=True, help="Write new sha256 and lines into ledgers of changed documents, if all else is right."
 )
 def lint(shell: Shell, documents: tuple[str, ...], update: bool) -> Outcome:
     """List the numbers of documents that look like results and are bound to no claim, and claims that are no longer there.
@@ -178,21 +157,17 @@ def lint(shell: Shell, documents: tuple[str, ...], update: bool) -> Outcome:
 
     linted, findings, error = lint_claims(shell.directory, [Path(document) for document in documents], update=update)
 
-    def show() -> None:
+    def show() -> Iterator[str]:
         for page in linted:
             counts = f"{page.bound} bound, {page.examples} examples, {page.results - page.bound - page.examples} unbound"
-            click.echo(
-                printable(f"{page.document}: {plural(page.results, 'number looks', 'numbers look')} like results: {counts}")
-            )
-            for ledger in page.updated:
-                click.echo(printable(f"  {ledger}: updated"))
+            yield f"{page.document}: {plural(page.results, 'number looks', 'numbers look')} like results: {counts}"
+            yield from (f"  {ledger}: updated" for ledger in page.updated)
 
     return Outcome(findings, {"documents": linted}, show, error)
 
 
-@command_of(claims)
-@examples("claims fill", "claims fill paper --write")
-@click.argument("ledgers", nargs=-1, metavar="[LEDGER]...", shell_complete=complete("ledgers"))
+@command("claims fill", "claims fill paper --write", group=claims)
+@LEDGERS
 @click.option("--write", is_flag=True, help="Write ledgers, and the numbers beside markers in their documents.")
 @DOCUMENTS
 def fill(shell: Shell, ledgers: tuple[str, ...], write: bool, documents: tuple[str, ...]) -> Outcome:
@@ -203,23 +178,17 @@ def fill(shell: Shell, ledgers: tuple[str, ...], write: bool, documents: tuple[s
     from aqea_registry.claims.fill_claims import fill_claims
 
     filled = fill_claims(shell.project(), shell.paths(documents), shell.report, ledgers, write=write)
-
-    def show() -> None:
-        for note in filled.notes:
-            click.echo(printable(f"note: {note}"))
-        for change in filled.changes:
-            click.echo(printable(f"{change.claim}: {change.old} -> {change.new} ({change.at})"))
-        state = f"written: {', '.join(filled.written) or 'nothing'}" if write else "not written, --write does"
-        click.echo(f"{plural(len(filled.changes), 'number')} to fill in{': ' + state if filled.changes else ''}")
-
-    return Outcome(filled.findings, filled, show, status=int(bool(filled.changes) and not write))
+    lines = [f"note: {note}" for note in filled.notes]
+    lines += [f"{change.claim}: {change.old} -> {change.new} ({change.at})" for change in filled.changes]
+    state = f"written: {', '.join(filled.written) or 'nothing'}" if write else "not written, --write does"
+    lines += [f"{plural(len(filled.changes), 'number')} to fill in{': ' + state if filled.changes else ''}"]
+    return Outcome(filled.findings, filled, lambda: lines, status=int(bool(filled.changes) and not write))
 
 
-@command_of(claims)
-@examples("claims export --format latex --to numbers.tex", "claims export --format model-index --model minilm")
-@click.argument("ledgers", nargs=-1, metavar="[LEDGER]...", shell_complete=complete("ledgers"))
+@command("claims export --format latex --to numbers.tex", "claims export --format model-index --model minilm", group=claims)
+@LEDGERS
 @click.option("--format", "form", type=click.Choice([*FORMATS, *SCORED]), required=True, help="What to write.")
-@click.option("--to", type=click.Path(path_type=Path), metavar="FILE", help="Where to (default: the standard output).")
+@click.option("--to", type=PATH, metavar="FILE", help="Where to (default: the standard output).")
 @click.option("--model", metavar="NAME", help="The catalogue's model whose scores are wanted, if the run has several.")
 @DOCUMENTS
 def export_(
@@ -250,7 +219,12 @@ def export_(
     piped = to is None and not shell.json  # then the standard output has nothing but the file
     for warning in (*exported.warnings, *(f"{finding.subject}: {finding.message}" for finding in findings if piped)):
         shell.report.warn(warning)
-    shown = f"{to}: {plural(numbers, 'number')}" if to else text.removesuffix("\n")
+
+    def show() -> Iterator[str]:
+        if to is None:
+            click.echo(text.removesuffix("\n"))
+        else:
+            yield f"{to}: {plural(numbers, 'number')}"
+
     data = {"format": form, "path": str(to) if to else None, "numbers": numbers, "text": None if to else text}
-    show = partial(click.echo, printable(shown) if to else shown)
     return Outcome(() if piped else findings, data, show, status=int(bool(findings)))

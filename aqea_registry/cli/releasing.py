@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from aqea_registry.base.progress import plural, printable, size_text
-from aqea_registry.cli.shell import Outcome, Shell, command, complete, echo, examples
-from aqea_registry.cli.tables import paint
+from aqea_registry.base.progress import plural, size_text
+from aqea_registry.cli.output import echo, paint
+from aqea_registry.cli.shell import Outcome, Shell, command, complete
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from aqea_registry.releases.listing import Listed
     from aqea_registry.releases.publish import StoreResult
     from aqea_registry.releases.pull import Pulled
@@ -24,8 +24,7 @@ TO = click.option("--to", "stores", multiple=True, metavar="STORE", help="Where,
 SOURCE = click.option("--source", "sources", multiple=True, metavar="NAME=PATH", help="Sentences of a dataset (repeatable).")
 
 
-@command
-@examples("package --to hf_package")
+@command("package --to hf_package")
 @click.option("--to", "folder", default="hf_package", metavar="DIR", help="The folder (default: hf_package).")
 def package(shell: Shell, folder: str) -> Outcome:
     """Verify the run and build the folder that a release holds, without publishing it.
@@ -35,19 +34,13 @@ def package(shell: Shell, folder: str) -> Outcome:
     from aqea_registry.generation.top_lists import kept_lists
     from aqea_registry.releases.package import assemble, write_package
 
-    project = shell.project()
-    built = assemble(project, shell.report, kept_lists)
+    built = assemble(shell.project(), shell.report, kept_lists)
     done = write_package(built, shell.directory / folder, shell.report)
-
-    def show() -> None:
-        state = f"{len(done.written)} written" if done.written else "nothing to do"
-        click.echo(printable(f"{done.folder}: {plural(done.files, 'file')}, {size_text(done.bytes)}: {state}"))
-
-    return Outcome((), done, show)
+    state = f"{len(done.written)} written" if done.written else "nothing to do"
+    return Outcome((), done, lambda: [f"{done.folder}: {plural(done.files, 'file')}, {size_text(done.bytes)}: {state}"])
 
 
-@command
-@examples("publish --tag v1 --dry-run", "publish --tag v1 --to oci:releases --to hf://datasets/ORG/NAME")
+@command("publish --tag v1 --dry-run", "publish --tag v1 --to oci:releases --to hf://datasets/ORG/NAME")
 @click.option("--tag", required=True, help="The name of the release; this program never moves it to another one.")
 @TO
 @click.option("--dry-run", is_flag=True, help="Write nothing; print the plan and the digest.")
@@ -64,13 +57,9 @@ def publish(shell: Shell, tag: str, stores: tuple[str, ...], dry_run: bool) -> O
     project = shell.project()
     specs = shell.stores(stores) or project.params.publish.stores
     done, error = operation(project, tag, specs, shell.report, kept_lists, dry_run=dry_run)
-
-    def show() -> None:
-        click.echo(f"{tag} is {done.digest}: {plural(done.files, 'file')}, {size_text(done.bytes)}")
-        for put in done.puts:
-            click.echo(printable(f"{put.reference}: {_words(put)}"))
-
-    return Outcome((), done, show, error)
+    lines = [f"{tag} is {done.digest}: {plural(done.files, 'file')}, {size_text(done.bytes)}"]
+    lines += [f"{put.reference}: {_words(put)}" for put in done.puts]
+    return Outcome((), done, lambda: lines, error)
 
 
 def _words(result: StoreResult) -> str:
@@ -86,8 +75,7 @@ def _words(result: StoreResult) -> str:
     return words[result.state]
 
 
-@command
-@examples("pull v1", "pull hf://datasets/ORG/NAME@v1 --to forum", "pull v1 --project forum --source forum=rows.jsonl")
+@command("pull v1", "pull hf://datasets/ORG/NAME@v1 --to forum", "pull v1 --project forum --source forum=rows.jsonl")
 @click.argument("reference", metavar="STORE-REF|DIR", shell_complete=complete("tags", "paths"))
 @click.option("--to", "folder", metavar="DIR", help="The folder (default: NAME-TAG).")
 @click.option("--project", "project", metavar="DIR", help="Make there the project that the release was made from.")
@@ -127,49 +115,26 @@ def pull(
     target = shell.directory / (project or folder or default_folder(store.spec, tag))
     done: Pulled
     if project:
+        from aqea_registry.cli.beginning import set_up
+
         done = restore(store, tag, target, given(shell, sources), shell.report, digest=digest, force=force)
-        done = replace(done, notes=_set_up(target))
+        done = replace(done, notes=set_up(target))
     else:
         done = operation(store, tag, target, shell.report, digest=digest, force=force)
-
-    def show() -> None:
-        if done.status:
-            click.echo(printable(f"note: this release is {done.status}"))
-        click.echo(f"{tag or reference} is {done.digest}")
-        state = f"{done.fetched} fetched ({size_text(done.bytes)}), {done.files - done.fetched} there already"
-        click.echo(printable(f"{done.folder}: {plural(done.files, 'file')}, {state}"))
-        if isinstance(done, Restored):
-            _show_project(done, target)
-
-    return Outcome((), done, show)
+    lines = [f"note: this release is {done.status}"] if done.status else []
+    state = f"{done.fetched} fetched ({size_text(done.bytes)}), {done.files - done.fetched} there already"
+    lines += [f"{tag or reference} is {done.digest}", f"{done.folder}: {plural(done.files, 'file')}, {state}"]
+    return Outcome((), done, lambda: [*lines, *(_project_lines(done, target) if isinstance(done, Restored) else ())])
 
 
-def _show_project(done: Restored, target: Path) -> None:
+def _project_lines(done: Restored, target: Path) -> Iterator[str]:
     from aqea_registry.project.project import open_project
 
     for file in done.wanted:
-        way = f"to make {file.name} again, put there (or give with --source): {file.path}, sha256 {file.sha256}"
-        click.echo(printable(way))
-    for note in done.notes:
-        click.echo(printable(f"note: {note}"))
+        yield f"to make {file.name} again, put there (or give with --source): {file.path}, sha256 {file.sha256}"
+    yield from (f"note: {note}" for note in done.notes)
     again = "aqea-registry generate --fresh" if open_project(target).run.one_stage else "dvc repro --force"
-    click.echo(printable(f"next, in {target}: aqea-registry verify; to make all of it again: {again}"))
-
-
-def _set_up(root: Path) -> tuple[str, ...]:
-    """Make the repositories that DVC needs, and have it take the project's files as made; what was done, and what was not."""
-    from aqea_registry.cli.beginning import find_dvc, git_and_dvc, output
-    from aqea_registry.project.project import open_project
-    from aqea_registry.sources.describe import ProjectPlace
-
-    top, dvc = output(root, "git", "rev-parse", "--show-toplevel"), find_dvc()
-    notes = git_and_dvc(ProjectPlace(root, root, root if top is None else type(root)(top)))
-    run = open_project(root).run
-    # DVC takes no stage without its files; one stage for all has folders.
-    stages = [] if run.one_stage else sorted(run.stages.keys() - {made.stage for made in run.left_out.values()})
-    if not (root / "dvc.lock").exists() and (dvc is None or output(root, dvc, "commit", "--force", "-q", *stages) is None):
-        notes.append("DVC has no record of the files, and would make them again; to give it one, run there: dvc commit --force")
-    return tuple(notes)
+    yield f"next, in {target}: aqea-registry verify; to make all of it again: {again}"
 
 
 def given(shell: Shell, sources: tuple[str, ...]) -> dict[str, Path]:
@@ -182,8 +147,7 @@ def given(shell: Shell, sources: tuple[str, ...]) -> dict[str, Path]:
     return {text.partition("=")[0]: shell.directory / text.partition("=")[2] for text in sources}
 
 
-@command
-@examples("releases", "releases hf://datasets/ORG/NAME", "releases v1")
+@command("releases", "releases hf://datasets/ORG/NAME", "releases v1")
 @click.argument("name", required=False, metavar="[STORE|STORE-REF]", shell_complete=complete("tags"))
 def releases(shell: Shell, name: str | None) -> Outcome:
     """List the releases of the project's stores, or of one store, the newest tags first; or show one release.
@@ -209,38 +173,31 @@ def releases(shell: Shell, name: str | None) -> Outcome:
         else:
             shell.look_for_clients([spec])
             one = show_release(shell.directory, spec, tag, digest)
-            return Outcome((), one, lambda: _show_release(one))
+            return Outcome((), one, lambda: _release_lines(one))
         root, specs = shell.directory, (name,)
         if name.startswith("oci:") and not name.startswith("oci://") and not (root / name.removeprefix("oci:")).is_dir():
             raise CannotCheck(f"{name}: there is no such folder", "name the folder of a store, or a release in it: oci:DIR:TAG")
     shell.look_for_clients(specs)
     found, findings, error = list_releases(root, specs)
-
-    def show() -> None:
-        for release in found:
-            more = f"; {release.marks[-1]}" if release.marks else ""
-            click.echo(
-                printable(f"{release.reference}: {plural(len(release.files), 'file')}, {size_text(release.bytes)}{more}")
-            )
-        if not found:
-            click.echo(f"no release in {', '.join(specs) or 'any store: params.yaml names none under publish.stores'}")
-
+    lines = [f"{_line(release)}{f'; {release.marks[-1]}' if release.marks else ''}" for release in found]
+    lines = lines or [f"no release in {', '.join(specs) or 'any store: params.yaml names none under publish.stores'}"]
     listed = [to_builtins(release) | {"files": len(release.files)} for release in found]
-    return Outcome(findings, {"releases": listed}, show, error)
+    return Outcome(findings, {"releases": listed}, lambda: lines, error)
 
 
-def _show_release(release: Listed) -> None:
-    click.echo(printable(f"{release.reference}: {plural(len(release.files), 'file')}, {size_text(release.bytes)}"))
-    for file in release.files:
-        click.echo(printable(f"  {file.digest}  {file.size:>12}  {file.path}"))
-    lines = [*(f"marked: {mark}" for mark in release.marks)]
-    lines += [f"statement: {said.says}{f', on {said.where}' if said.where else ''}" for said in release.statements]
-    for line in (*lines, *(f"receipt: {path}" for path in release.receipts)):
-        click.echo(printable(line))
+def _line(release: Listed) -> str:
+    return f"{release.reference}: {plural(len(release.files), 'file')}, {size_text(release.bytes)}"
 
 
-@command
-@examples('mark --tag v1 --superseded-by v2 --reason "one row was wrong"')
+def _release_lines(release: Listed) -> Iterator[str]:
+    yield _line(release)
+    yield from (f"  {file.digest}  {file.size:>12}  {file.path}" for file in release.files)
+    yield from (f"marked: {mark}" for mark in release.marks)
+    yield from (f"statement: {said.says}{f', on {said.where}' if said.where else ''}" for said in release.statements)
+    yield from (f"receipt: {path}" for path in release.receipts)
+
+
+@command('mark --tag v1 --superseded-by v2 --reason "one row was wrong"')
 @click.option("--tag", required=True, shell_complete=complete("tags"), help="The release.")
 @TO
 @click.option("--superseded-by", "by", metavar="TAG", help="A later release that takes its place.")
@@ -255,17 +212,12 @@ def mark(shell: Shell, tag: str, stores: tuple[str, ...], by: str | None, withdr
         raise BadConfiguration("a mark is one of --withdrawn and --superseded-by TAG", "give one of them")
     specs = shell.stores(stores) or shell.project().params.publish.stores
     done = operation(shell.root(), tag, specs, by=by, reason=reason)
-
-    def show() -> None:
-        for marked in done:
-            again = "" if marked.written else " (it was marked so already)"
-            click.echo(printable(f"{marked.reference} is {marked.status}{again}"))
-
-    return Outcome((), {"marked": done}, show)
+    again = " (it was marked so already)"
+    lines = [f"{marked.reference} is {marked.status}{'' if marked.written else again}" for marked in done]
+    return Outcome((), {"marked": done}, lambda: lines)
 
 
-@command
-@examples("confirm v1", "confirm hf://datasets/ORG/NAME@v1 --device cuda --add", "confirm v1 --from-nothing again")
+@command("confirm v1", "confirm hf://datasets/ORG/NAME@v1 --device cuda --add", "confirm v1 --from-nothing again")
 @click.argument("reference", metavar="STORE-REF", shell_complete=complete("tags"))
 @click.option("--from-nothing", "nothing", metavar="DIR", help="Make the project there first; no checkout is needed.")
 @SOURCE
@@ -281,10 +233,9 @@ def confirm(
     and files that are here are not used, and not changed, but those of a confirmation that was cut off: it goes on. The
     statement is written to manifests/confirmations.
     """
-    from pathlib import Path
-
     from aqea_registry.base.extras import require
     from aqea_registry.base.references import split_reference
+    from aqea_registry.cli.beginning import set_up
     from aqea_registry.embedding.encoder import Settings
     from aqea_registry.releases.confirm import confirm as operation
     from aqea_registry.releases.restore import from_nothing
@@ -298,20 +249,18 @@ def confirm(
     if nothing:
         store, target = open_store(spec, shell.directory), shell.directory / nothing
         project = from_nothing(store, tag, target, given(shell, sources), shell.report, digest=digest)
-        notes = _set_up(target)
+        notes = set_up(target)
     else:
         project = shell.project()
         store = open_store(spec, project.root)
     done = operation(project, store, tag, shell.report, Settings(device=device), add=add, digest=digest)
 
-    def show() -> None:
-        for note in notes:
-            click.echo(printable(f"note: {note}"))
+    def show() -> Iterator[str]:
+        yield from (f"note: {note}" for note in notes)
         for key, verdict in done.verdicts.items():
             echo(f"{key}: {paint(verdict)}")
-        for remark in done.given:
-            click.echo(printable(f"not confirmed: {remark}"))
-        click.echo(printable(f"{plural(done.encoded, 'sentence')} encoded on {'; on '.join(done.machines)}"))
-        click.echo(printable(f"{Path(nothing or '') / done.path}{f', and beside {reference}' if done.added else ''}"))
+        yield from (f"not confirmed: {remark}" for remark in done.given)
+        yield f"{plural(done.encoded, 'sentence')} encoded on {'; on '.join(done.machines)}"
+        yield f"{Path(nothing or '') / done.path}{f', and beside {reference}' if done.added else ''}"
 
     return Outcome((), done, show, status=int("DIVERGED" in done.verdicts.values()))

@@ -1,10 +1,10 @@
 """A project: a folder with params.yaml, read once as a snapshot; and the verb manifest.
 
 Open `project` first: `find_project` finds the folder, `open_project` reads every small file once, and `Project` derives
-everything else from what was read.
-It also asks git which commit is checked out. `artefact` is one pair set of the run with its inputs and the paths of its files.
-`params` and `lock` are params.yaml, the pins and dvc.lock as values; all three are pure, as is `scaffold`: what `init` writes.
-`citation` reads CITATION.cff, `manifest` reads and writes the list of digests and hashes files for it.
+everything else from what was read; `write_manifest` hashes files for the manifest. It also asks git which commit is checked
+out. `artefact` is one pair set of the run with its inputs and the paths of its files.
+`params` and `lock` are params.yaml, the pins, dvc.lock and the manifest as values; all three are pure, as is `scaffold`: what
+`init` writes. `citation` reads CITATION.cff.
 
 >>> from pathlib import Path
 >>> from aqea_registry.project.lock import Lock

@@ -30,12 +30,7 @@ FORMATS = ("benchmark", "embeddings", "parquet", "aqed")  # that `export` writes
 PROJECT, CLAIMS = "project/", "claims/"  # folders of a release by which it is made again; those of earlier versions have none
 LISTS = "lists/"  # of a release: of vector sets that it does not hold, the nearest documents of each query
 RESULT = "aqea-registry/result/1"  # the schema of results
-PUBLISHED = {
-    DATA: "data",
-    METRICS: "metrics",
-    VIEWS: "parquet",
-    DECIDED: "decided",
-}  # folder of the project to folder of a release
+PUBLISHED = {DATA: "data", METRICS: "metrics", VIEWS: "parquet", DECIDED: "decided"}  # a project's folder to a release's
 
 
 class CatalogueEntry(NamedTuple):
@@ -185,7 +180,7 @@ class RunArtefact(Artefact, frozen=True, kw_only=True):
     @property
     def printing(self) -> tuple[str, ...]:
         """The files that print its scores."""
-        return (self.metrics, *((self.path("benchmark"),) if "benchmark" in self.exports else ()))
+        return (self.metrics, *([self.benchmark] if self.benchmark else []))
 
     def path(self, form: str) -> str:
         """Where `export` writes this format: whole pair sets under the key, other files beside the pair file."""

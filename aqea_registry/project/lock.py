@@ -1,16 +1,19 @@
-"""What is recorded of inputs and stages: pins, each a commit with digest and size of every file that we read; and dvc.lock."""
+"""What is recorded of a run: pins, each a commit with digest and size of every file that we read; dvc.lock; the manifest."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping, Sequence
-from typing import Annotated, Any, Literal
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
 from aqea_registry.base.files import FileDigest, UnsafePath, safe_path
 from aqea_registry.base.findings import BadConfiguration, Finding, Refused, unread
+from aqea_registry.base.recognise import canonical_findings, conflict, one_side
+from aqea_registry.base.sha256_list import MANIFEST, SIZES, parse_list, render
 from aqea_registry.base.strict import convert, convert_each, load_json, load_yaml
 from aqea_registry.project.params import PICKLES, Commit, Dataset, Group, Model, Name, group_of
 
@@ -149,11 +152,10 @@ def pin_findings(name: str, entry: Dataset | Model, pin: Pin | None) -> list[Fin
             named = ", ".join(unsafe[:3])
             message = f"{named} can run any code, and params.yaml does not allow it; run: aqea-registry pin {name}"
             return [Finding("unsafe-model", subject, message)]
-    wanted: Mapping[str, Any] = {"kind": entry.kind, "id": entry.repo, "requested": entry.revision}
+    wanted: dict[str, Any] = {"kind": entry.kind, "id": entry.repo, "requested": entry.revision}
     if isinstance(entry, Dataset) and entry.mteb is not None:  # the pin alone has what its metadata say
-        wanted = {**{field: value for field, value in wanted.items() if value}, "mteb": entry.mteb}
-    if entry.commit is not None:
-        wanted = {**wanted, "commit": entry.commit}
+        wanted = {field: value for field, value in wanted.items() if value} | {"mteb": entry.mteb}
+    wanted |= {"commit": entry.commit} if entry.commit else {}
     message = f"params.yaml and the lock name different things; run: aqea-registry {command}"
     return [
         Finding("lock-stale", f"{subject}.{field}", message, str(value), str(getattr(pin, field)))
@@ -219,21 +221,19 @@ class DvcLock(msgspec.Struct, frozen=True):
         return {out.path: (name, out) for name, stage in self.stages.items() for out in stage.outs}
 
 
-def output_findings(lock: DvcLock, digests: Mapping[str, FileDigest]) -> list[Finding]:
+def output_findings(lock: DvcLock, digests: Mapping[str, FileDigest]) -> Iterator[Finding]:
     """Where the bytes are not those that the stage made (sha256 is not asked here: the manifest has it)."""
-    findings = []
     for path, (stage, out) in sorted(lock.outputs().items()):
         found = digests.get(path)
         if found is not None and out.md5 is not None and (found.md5, found.size) != (out.md5, out.size):
             expected, actual = f"md5 {out.md5} ({out.size} bytes)", f"md5 {found.md5} ({found.size} bytes)"
             message = f"dvc.lock records other bytes for stage {stage}; {AGAIN}"
-            findings.append(Finding("lock-stale", path, message, expected, actual))
+            yield Finding("lock-stale", path, message, expected, actual)
     for folder, md5 in lock.folders.items():
         inside = {path: found.md5 for path, found in digests.items() if path.startswith(f"{folder}/") and found.md5}
         if (actual := folder_md5(folder, inside)) != md5:
             message = f"dvc.lock records other files in it for stage {EVERY}; {AGAIN}"
-            findings.append(Finding("lock-stale", folder, message, f"md5 {md5}", f"md5 {actual}"))
-    return findings
+            yield Finding("lock-stale", folder, message, f"md5 {md5}", f"md5 {actual}")
 
 
 def folder_md5(folder: str, files: Mapping[str, str]) -> str:
@@ -244,16 +244,14 @@ def folder_md5(folder: str, files: Mapping[str, str]) -> str:
 
 def parameter_findings(lock: DvcLock, files: Mapping[str, Any], stages: frozenset[str]) -> list[Finding]:
     """Where one of these stages ran with other parameters than the files (path to content) hold now, or did not run."""
-    findings = [
-        Finding("lock-stale", stage, f"the stage is not in dvc.lock; {AGAIN}") for stage in sorted(stages - set(lock.stages))
+    unmade = sorted(stages - lock.stages.keys())
+    return [Finding("lock-stale", stage, f"the stage is not in dvc.lock; {AGAIN}") for stage in unmade] + [
+        Finding("lock-stale", f"{name}: {file}: {key}", f"the stage ran with another value than {file} holds now; {AGAIN}")
+        for name in sorted(stages & lock.stages.keys())
+        for file, keys in lock.stages[name].params.items()
+        for key, then in keys.items()
+        if file in files and _lookup(files[file], key) != then
     ]
-    for name in sorted(stages & set(lock.stages)):
-        for file, keys in lock.stages[name].params.items():
-            for key, then in keys.items():
-                if file in files and _lookup(files[file], key) != then:
-                    message = f"the stage ran with another value than {file} holds now; {AGAIN}"
-                    findings.append(Finding("lock-stale", f"{name}: {file}: {key}", message))
-    return findings
 
 
 def _lookup(value: Any, key: str) -> Any:
@@ -273,3 +271,53 @@ def read_dvc_lock(content: bytes | OSError) -> tuple[DvcLock, list[Finding]]:
     except BadConfiguration as error:
         way = error.hint or f"git checkout {DVC_LOCK}, or remove it"  # DVC refuses to read it as it is
         return DvcLock(), [Finding("malformed", DVC_LOCK, f"{error.message}; run: {way}, then: dvc repro")]
+
+
+class Manifest(NamedTuple):
+    """The manifest and its sizes as read: lines that cannot be used are `faults`, another form than ours is `spelling`."""
+
+    digests: dict[str, str]
+    sizes: dict[str, int]
+    faults: Sequence[Finding]
+    spelling: Sequence[Finding]
+    size_findings: Sequence[Finding]
+    content: bytes | None
+
+
+def read_manifest(content: bytes | OSError, sizes: bytes | OSError) -> Manifest:
+    """The two files as they were read, or the reasons why they were not."""
+    digests, by_path, spelling = dict[str, str](), dict[str, int](), list[Finding]()
+    faults = unusable = _unusable(content, MANIFEST)
+    wrong = _unusable(sizes, SIZES)
+    if isinstance(content, bytes) and not unusable:
+        digests, faults, _ = parse_list(content, MANIFEST)
+        spelling = [] if faults else canonical_findings(content, render(digests), MANIFEST)
+    if isinstance(sizes, bytes) and not wrong:
+        by_path, wrong = parse_sizes(sizes, SIZES)
+        wrong = wrong or canonical_findings(sizes, render_sizes(by_path), SIZES)
+    used = content if isinstance(content, bytes) and not unusable else None
+    return Manifest(digests, by_path, faults, spelling, wrong, used)
+
+
+def _unusable(content: bytes | OSError, name: str) -> list[Finding]:
+    if isinstance(content, OSError):
+        return [unread(name, content, f"; {AGAIN}")]
+    where = conflict(content)
+    return [Finding("malformed", name, f"{where}; run: {one_side(name)}, then: dvc repro")] if where else []
+
+
+def parse_sizes(content: bytes, name: str) -> tuple[dict[str, int], list[Finding]]:
+    """Read `bytes  path` lines, as `render_sizes` writes them."""
+    sizes: dict[str, int] = {}
+    text = content.decode("utf-8", "replace").replace("\r\n", "\n")
+    for number, line in enumerate(text.removesuffix("\n").split("\n"), 1):
+        match = re.fullmatch(r"([0-9]{1,18})  (.+)", line)
+        if match is None or match[2] in sizes:
+            return {}, [Finding("malformed", f"{name}:{number}", "not a line 'bytes  path' of its own path")]
+        sizes[match[2]] = int(match[1])
+    return sizes, []
+
+
+def render_sizes(sizes: Mapping[str, int]) -> bytes:
+    """`bytes  path` lines, sorted by path: what the digests cost to fetch, and a first check that needs no hashing."""
+    return "".join(f"{sizes[path]}  {path}\n" for path in sorted(sizes)).encode()

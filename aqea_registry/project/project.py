@@ -1,4 +1,4 @@
-"""A checkout as one snapshot: its small files are read once, and everything else is derived from what was read.
+"""A checkout as one snapshot: its small files are read once, and everything else is derived from what was read; its manifest.
 
 Which commit recorded the run, git says: it is asked as a command, and changes nothing.
 """
@@ -6,7 +6,8 @@ Which commit recorded the run, git says: it is asked as a command, and changes n
 import os
 import re
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
@@ -15,13 +16,26 @@ from typing import Any
 
 import msgspec
 
-from aqea_registry.base.files import Limit, read_small
-from aqea_registry.base.findings import BadConfiguration, Finding, listed, suggestion
-from aqea_registry.base.sha256_list import LEFT_OUT, MANIFEST, SIZES
+from aqea_registry.base.files import FileDigest, Limit, hash_files, read_small, size_of, write_bytes
+from aqea_registry.base.findings import BadConfiguration, Finding, Refused, listed, suggestion
+from aqea_registry.base.progress import Reporter, plural
+from aqea_registry.base.sha256_list import LEFT_OUT, MANIFEST, SIZES, render
 from aqea_registry.base.strict import load_yaml
 from aqea_registry.project.artefact import DECIDED, CatalogueEntry, RunArtefact, VectorSetArtefact
-from aqea_registry.project.lock import AGAIN, DVC_LOCK, LOCK, DvcLock, Lock, Pin, parameter_findings, parse_lock, read_dvc_lock
-from aqea_registry.project.manifest import Manifest, read_manifest
+from aqea_registry.project.lock import (
+    AGAIN,
+    DVC_LOCK,
+    LOCK,
+    DvcLock,
+    Lock,
+    Manifest,
+    Pin,
+    parameter_findings,
+    parse_lock,
+    read_dvc_lock,
+    read_manifest,
+    render_sizes,
+)
 from aqea_registry.project.params import ArtefactName, Params, group_of, sources_for, to_params
 
 PARAMS = "params.yaml"
@@ -162,15 +176,13 @@ class Project:
     @cached_property
     def artefacts(self) -> dict[str, RunArtefact]:
         """The pair sets of the run, by key."""
-        found = {}
+        found, verb = {}, "parquet" if self.params.versions is None else RunArtefact.verb
+        exports = defaultdict[tuple[str, str, str], dict[str, str]](dict)
+        for name, export in self.params.run.exports.items():
+            exports[export.dataset, export.model, export.file][export.format] = name
         for key, pair in self.params.run.pairs.items():
-            exports: dict[str, str] = {
-                export.format: name
-                for name, export in self.params.run.exports.items()
-                if (export.dataset, export.model, export.file) == (pair.dataset, pair.model, pair.file)
-            }
-            view_stage = f"{'parquet' if self.params.versions is None else 'generate'}@{key}"
-            found[key] = RunArtefact(**self._inputs(key, pair), exports=exports, view_stage=view_stage)
+            named = exports[pair.dataset, pair.model, pair.file]
+            found[key] = RunArtefact(**self._inputs(key, pair), exports=named, view_stage=f"{verb}@{key}")
         return found
 
     @cached_property
@@ -294,3 +306,36 @@ def _git(root: Path, *words: str) -> str | None:
     command = ["git", "-C", str(root), *QUIETLY, *words]
     done = subprocess.run(command, capture_output=True, timeout=GIT_SECONDS, check=False)  # noqa: S603 - fixed words, no shell
     return done.stdout.decode("utf-8", "replace").rstrip("\n") if done.returncode == 0 else None
+
+
+Files = dict[str, tuple[str, int]]  # path to hex sha256 and bytes
+
+
+def write_manifest(root: Path, paths: Iterable[str], report: Reporter, left_out: Files | None = None) -> tuple[Files, bool]:
+    """Hash these files below the root and write the manifest: path to (hex sha256, bytes), and whether it changed.
+
+    Raises Refused if one is missing that was not `left_out` of a release; nothing is written. Those are listed beside it.
+    """
+    locations = {path: root / path for path in paths}
+    with report.task("hash", sum(map(size_of, locations.values())), "bytes") as advance:
+        digests = hash_files(locations.values(), advance=advance)
+    files, away, findings = Files(), list[str](), list[Finding]()
+    for path, location in locations.items():
+        found = digests[location]
+        if isinstance(found, FileDigest):
+            files[path] = (found.sha256, found.size)
+        elif isinstance(found, FileNotFoundError) and left_out and path in left_out:
+            files[path] = left_out[path]
+            away.append(path)
+        else:
+            findings.append(Finding("missing", path, f"cannot be read: {found.strerror}"))
+    if findings:
+        message = f"{plural(len(findings), 'file')} of the run not found, first {findings[0].subject}"
+        raise Refused(message, findings, "run: dvc repro")
+    changed = write_bytes(root / MANIFEST, render({path: sha256 for path, (sha256, _) in files.items()}))
+    changed |= write_bytes(root / SIZES, render_sizes({path: size for path, (_, size) in files.items()}))
+    if away:
+        write_bytes(root / LEFT_OUT, "".join(f"{path}\n" for path in sorted(away)).encode())
+    else:
+        (root / LEFT_OUT).unlink(missing_ok=True)
+    return files, changed

@@ -12,9 +12,8 @@ from aqea_registry.base.references import join_reference
 from aqea_registry.comparison.trees import PINS
 from aqea_registry.generation.generate import draw_plot
 from aqea_registry.project.artefact import PROJECT, CatalogueEntry
-from aqea_registry.project.manifest import write_manifest
 from aqea_registry.project.params import Dataset, Model, Params
-from aqea_registry.project.project import PARAMS, Project, open_project
+from aqea_registry.project.project import PARAMS, Project, open_project, write_manifest
 from aqea_registry.project.scaffold import LISTS, with_lines
 from aqea_registry.releases.layout import STAGES, parse_project, restored_path
 from aqea_registry.releases.pull import Pulled, pull

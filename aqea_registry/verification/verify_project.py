@@ -4,9 +4,10 @@
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -28,8 +29,7 @@ from aqea_registry.project.artefact import (
     VectorSetArtefact,
     metrics_text,
 )
-from aqea_registry.project.lock import LOCK, output_findings, pin_findings, render_lock
-from aqea_registry.project.manifest import Manifest
+from aqea_registry.project.lock import LOCK, Manifest, output_findings, pin_findings, render_lock
 from aqea_registry.project.params import Params
 from aqea_registry.project.project import MANY, PARAMS, STAGES, Project, RunRecord
 from aqea_registry.sources.fetch import LocalFile, local_file_findings, local_files
@@ -58,68 +58,78 @@ class CheckedProject(Verified, frozen=True, kw_only=True):
 
 def verify_project(project: Project, report: Reporter) -> CheckedProject:
     """Check a checkout: pins, sources, dvc.lock, pair sets, metrics, manifest. See docs/findings.md."""
-    run, manifest, made = project.run, project.run.manifest, project.run.dvc_lock
-    in_folders = _seen_by_dvc(run.root, made.folders)
-    paths = {*manifest.digests, *run.paths(), *made.outputs(), *in_folders}
-    source_files, notes, pins = _pins([project.catalogue[name] for name in run.pins()])
-    extra, counted = _surplus(run, project.params)
+    run, params = project.run, project.params
+    source_files, unsourced, unpinned = _pins([project.catalogue[name] for name in run.pins()])
+    surplus, counted = _surplus(run, params)
     stated, stale = _statements(run)
-    others = [file.path for file in source_files]
-    digests, errors, by_path = hash_listed(run.root, paths, report, others, frozenset({*made.outputs(), *in_folders}))
-    away = [path for path in run.left_out if isinstance(errors.get(path), FileNotFoundError) and errors.pop(path)]
-    changed = [finding for file in source_files for finding in local_file_findings(file, by_path[str(file.path)])]
-    pair_sets, wrong_pair_sets = check_pair_sets(run.root, run.artefacts.values(), digests)
-    vector_sets, wrong_vector_sets, unable = _vector_sets(run, digests)
+    hashed = _hash(run, [file.path for file in source_files], report)
+    pair_sets, wrong_pair_sets = check_pair_sets(run.root, run.artefacts.values(), hashed.digests)
+    vector_sets, wrong_vector_sets, unable = _vector_sets(run, hashed.digests)
     findings = [
-        *_manifest_findings(run),
-        *pins,
+        *_record_findings(run),
+        *unpinned,
         *(canonical_findings(run.pins_file, render_lock(run.lock), LOCK) if run.pins_file is not None else ()),
-        *read_findings(run.root, errors),
-        *changed,
-        *digest_findings(run.root, manifest.digests, digests),
-        *_size_findings(manifest, digests),
-        *output_findings(made, digests),
-        *confirmation_findings(project.root),
+        *_byte_findings(run, hashed, source_files),
+        *confirmation_findings(run.root),
         *run.stage_findings(),
-        *extra,
+        *surplus,
         *wrong_pair_sets,
         *wrong_vector_sets,
         *decided_findings(run.root, run.made.values()),
         *stated,
-        *_precision(project.params),
+        *_precision(params),
     ]
-    files = [digest for digest in by_path.values() if isinstance(digest, FileDigest)]
+    away = [f"{path}: {AWAY}" for path in hashed.away]
+    notes = (*run.remarks(), *away, *unsourced, *counted, *stale, *unable, *statement_notes(run.root), *_many(run))
+    files = [digest for digest in hashed.by_path.values() if isinstance(digest, FileDigest)]
     return CheckedProject(
         target=str(run.root),
         files=len(files),
         bytes=sum(digest.size for digest in files),
         # Of what two checks see of a subject the first counts.
         findings=tuple({(finding.code, finding.subject): finding for finding in reversed(findings)}.values())[::-1],
-        notes=(
-            *run.remarks(),
-            *(f"{path}: {AWAY}" for path in away),
-            *notes,
-            *counted,
-            *stale,
-            *unable,
-            *statement_notes(project.root),
-            *_many(run),
-        ),
-        digests=digests,
+        notes=notes,
+        digests=hashed.digests,
         pair_sets=pair_sets,
         vector_sets=vector_sets,
     )
+
+
+class _Hashed(NamedTuple):
+    """What one pass over the bytes found: digests and errors by path in the project, both by path on this machine, and
+    which files are away because the release had them not that this project was made of.
+    """
+
+    digests: dict[str, FileDigest]
+    errors: dict[str, OSError | UnsafePath]
+    by_path: dict[str, FileDigest | OSError]
+    away: list[str]
+
+
+def _hash(run: RunRecord, sources: Sequence[Path], report: Reporter) -> _Hashed:
+    """Hash what the manifest or dvc.lock names, what the run makes, and the files of sources. MD5 is what DVC keeps."""
+    made = run.dvc_lock
+    in_folders = {path for path in present(run.root, made.folders) if not IGNORED.search(path)}
+    by_dvc = frozenset({*made.outputs(), *in_folders})
+    digests, errors, by_path = hash_listed(run.root, {*run.manifest.digests, *run.paths(), *by_dvc}, report, sources, by_dvc)
+    away = [path for path in run.left_out if isinstance(errors.get(path), FileNotFoundError) and errors.pop(path)]
+    return _Hashed(digests, errors, by_path, away)
+
+
+def _byte_findings(run: RunRecord, hashed: _Hashed, sources: Iterable[LocalFile]) -> Iterator[Finding]:
+    """What cannot be read, and files of other bytes than the pins, the manifest, its sizes or dvc.lock have."""
+    yield from read_findings(run.root, hashed.errors)
+    for file in sources:
+        yield from local_file_findings(file, hashed.by_path[str(file.path)])
+    yield from digest_findings(run.root, run.manifest.digests, hashed.digests)
+    yield from _size_findings(run.manifest, hashed.digests)
+    yield from output_findings(run.dvc_lock, hashed.digests)
 
 
 def _many(run: RunRecord) -> Iterator[str]:
     count = len(run.made)
     if count > MANY and not run.one_stage:
         yield f"{STAGES} has a stage for each of {count} artefacts, with which DVC is slow; see docs/scale.md"
-
-
-def _seen_by_dvc(root: Path, folders: Collection[str]) -> set[str]:
-    """The files in these folders, but for what .dvcignore names."""
-    return {path for path in present(root, folders) if not IGNORED.search(path)}
 
 
 def _vector_sets(
@@ -132,23 +142,21 @@ def _vector_sets(
         return {}, [], [f"{plural(len(run.vector_sets), 'vector set')} not read: {error.message}; {error.hint}"]
 
 
-def _manifest_findings(run: RunRecord) -> list[Finding]:
+def _record_findings(run: RunRecord) -> Iterator[Finding]:
     """What is wrong with the manifest and with dvc.lock as files, and what the run makes and the manifest does not list."""
-    unlisted = sorted(set(run.paths()) - set(run.manifest.digests)) if run.manifest.content else []
-    message = f"the run makes it, and {MANIFEST} does not list it; run: dvc repro"
-    missing = [Finding("missing", path, message) for path in unlisted]
-    return [*run.manifest.faults, *run.manifest.spelling, *run.unread, *missing]
+    yield from (*run.manifest.faults, *run.manifest.spelling, *run.unread)
+    for path in sorted(set(run.paths()) - set(run.manifest.digests)) if run.manifest.content else ():
+        yield Finding("missing", path, f"the run makes it, and {MANIFEST} does not list it; run: dvc repro")
 
 
 def _surplus(run: RunRecord, params: Params) -> tuple[list[Finding], list[str]]:
     """Files in the run's folders that nothing knows; notes on those that are not compared, because they are the author's."""
     left = {f"{folder}/{key}{end}" for key in params.keys for folder, end in LEFT}
     known = {*run.manifest.digests, *run.made_by(), *left, *(f"{folder}/.gitignore" for folder in OWN_FOLDERS)}
-    exports = {artefact.path(form) for artefact in run.artefacts.values() for form in FORMATS}
     there = set(present(run.root, OWN_FOLDERS)) - known
-    ours = there & exports
+    ours = there & {artefact.path(form) for artefact in run.artefacts.values() for form in FORMATS}
     shared = [folder for folder in OWN_FOLDERS for out in run.foreign if _within(out, folder) or _within(folder, out)]
-    theirs = {path for path in there - exports if any(_within(path, folder) for folder in shared)}
+    theirs = {path for path in there - ours if any(_within(path, folder) for folder in shared)}
     findings, notes = surplus(there, ours | theirs)
     if ours:
         notes.append(f"not compared: {plural(len(ours), 'file')} that export wrote and no list has: {', '.join(sorted(ours))}")
@@ -161,39 +169,35 @@ def _within(path: str, folder: str) -> bool:
     return f"{path}/".startswith(f"{folder}/")
 
 
-def _precision(params: Params) -> list[Finding]:
-    if params.precision == "canonical":
-        return []
-    message = "vectors computed in float32 differ from machine to machine; set precision: canonical and run: dvc repro"
-    return [Finding("not-canonical", f"{PARAMS}: precision", message, actual="float32")]
+def _precision(params: Params) -> Iterator[Finding]:
+    if params.precision != "canonical":
+        message = "vectors computed in float32 differ from machine to machine; set precision: canonical and run: dvc repro"
+        yield Finding("not-canonical", f"{PARAMS}: precision", message, actual=params.precision)
 
 
 def _pins(used: Sequence[CatalogueEntry]) -> tuple[list[LocalFile], list[str], list[Finding]]:
     """Where pinned files lie on this machine, notes on entries without a source here, and what is wrong with pins."""
     local, notes, findings = list[LocalFile](), list[str](), list[Finding]()
     for wanted in used:
-        name, entry, pin, _, _ = wanted
-        findings += pin_findings(name, entry, pin)
-        if pin is None:
-            continue
-        sources = sources_of(wanted, pin.commit)
-        if not any(source.present() for source in sources):
-            notes.append(f"no source of {name} is on this machine; its pinned bytes were not looked at")
-        here, wrong = local_files(name, pin, sources)
-        local, findings = [*local, *here], [*findings, *wrong]
+        findings += pin_findings(wanted.name, wanted.entry, wanted.pin)
+        if wanted.pin is not None:
+            sources = sources_of(wanted, wanted.pin.commit)
+            if not any(source.present() for source in sources):
+                notes.append(f"no source of {wanted.name} is on this machine; its pinned bytes were not looked at")
+            here, wrong = local_files(wanted.name, wanted.pin, sources)
+            local += here
+            findings += wrong
     return local, notes, findings
 
 
-def _size_findings(manifest: Manifest, digests: Mapping[str, FileDigest]) -> list[Finding]:
+def _size_findings(manifest: Manifest, digests: Mapping[str, FileDigest]) -> Iterator[Finding]:
     """What is wrong with the sizes beside the manifest, and files that have another size."""
-    findings = list(manifest.size_findings)
-    if not findings and set(manifest.sizes) != set(manifest.digests):
-        findings.append(Finding("malformed", SIZES, "it names other files than the manifest; run: dvc repro"))
-    return findings + [
-        Finding("mismatch", path, "the file has another size than recorded", f"{size} bytes", f"{digests[path].size} bytes")
-        for path, size in sorted(manifest.sizes.items())
-        if path in digests and digests[path].size != size
-    ]
+    yield from manifest.size_findings
+    if not manifest.size_findings and set(manifest.sizes) != set(manifest.digests):
+        yield Finding("malformed", SIZES, "it names other files than the manifest; run: dvc repro")
+    for path, size in sorted(manifest.sizes.items()):
+        if path in digests and (actual := digests[path].size) != size:
+            yield Finding("mismatch", path, "the file has another size than recorded", f"{size} bytes", f"{actual} bytes")
 
 
 def check_pair_sets(
@@ -204,9 +208,7 @@ def check_pair_sets(
     `digests` has the files that are there, by their paths in the project that `root` is, or is laid out like.
     """
     readable, findings = dict[str, Examined](), list[Finding]()
-    for artefact in artefacts:
-        if artefact.pairs not in digests:
-            continue
+    for artefact in (artefact for artefact in artefacts if artefact.pairs in digests):
         examined, wrong = examine(root / artefact.pairs, artefact.pairs, artefact.expected)
         findings += wrong
         if examined is None:
@@ -214,13 +216,11 @@ def check_pair_sets(
         readable[artefact.key] = examined
         if artefact.metrics in digests:
             findings += _derived(root, artefact.metrics, metrics_text(examined.metrics, examined.header, artefact.precision))
-        if artefact.benchmark is not None and artefact.benchmark in digests and not wrong:
+        if (path := artefact.benchmark) and path in digests and not wrong:
             try:
-                text = artefact.benchmark_text(examined, digests[artefact.pairs])
+                findings += _derived(root, path, artefact.benchmark_text(examined, digests[artefact.pairs]))
             except Refused as error:
                 findings += error.findings
-            else:
-                findings += _derived(root, artefact.benchmark, text)
     return readable, findings
 
 
@@ -254,9 +254,9 @@ def _statements(run: RunRecord) -> tuple[list[Finding], list[str]]:
     return findings, stale
 
 
-def _derived(root: Path, path: str, text: bytes) -> list[Finding]:
-    message = "it does not say what the pair file says; run: dvc repro"
-    return [] if holds(root / path, text) else [Finding("wrong-metric", path, message)]
+def _derived(root: Path, path: str, text: bytes) -> Iterator[Finding]:
+    if not holds(root / path, text):
+        yield Finding("wrong-metric", path, "it does not say what the pair file says; run: dvc repro")
 
 
 Scores = dict[str, Metrics | TaskScores | Unchecked]

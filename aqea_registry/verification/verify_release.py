@@ -90,19 +90,14 @@ def verify_tagged(store: Store, tagged: Tagged, report: Reporter, deep: bool) ->
         return CheckedRelease(target=reference, files=len(held), findings=tuple(findings), held={})
     mark = current(attachments, tagged.digest)
     wrong, said = judge_statements(attachments, release, reference)
-    away = [f"left out of {reference}, and not checked: {path}, {layer.digest}" for path, layer in release.left_out().items()]
+    notes = [f"{tagged.tag} is {tagged.digest}", *([f"{reference} is {mark.text()}"] if mark else [])]
+    notes += [f"left out of {reference}, and not checked: {path}, {layer.digest}" for path, layer in release.left_out().items()]
     return CheckedRelease(
         target=reference,
         files=len(release.layers),
         bytes=release.size(),
         findings=(*compare_with_store(reference, release, held, partial(_why, store, tagged)), *findings, *wrong),
-        notes=(
-            f"{tagged.tag} is {tagged.digest}",
-            *([f"{reference} is {mark.text()}"] if mark else []),
-            *away,
-            *said,
-            *counted,
-        ),
+        notes=(*notes, *said, *counted),
         held={reference: tuple(held)},
     )
 
@@ -122,23 +117,22 @@ def _receipt_findings(
     subject: str, receipt: Receipt, entry: StoreReceipt, store: Store, tagged: Tagged | None
 ) -> Iterator[Finding]:
     """Where a receipt says otherwise than the store that gave it: the tag; if that is right, files, sizes, names and ids."""
-    reference = join_reference(store.spec, receipt.tag)
+    spec, name, tag = store.spec, PurePath(subject).stem, join_reference(store.spec, receipt.tag)
     if tagged is None:
         message = "the receipt names a release here, and the store has no such tag: it was deleted"
-        yield Finding("release-gone", reference, message, receipt.digest)
-        return
-    if tagged.digest != receipt.digest:
+        yield Finding("release-gone", tag, message, receipt.digest)
+    elif tagged.digest != receipt.digest:
         message = "the tag names another release than the receipt says, and a tag never moves"
-        yield Finding("tag-moved", reference, message, receipt.digest, tagged.digest)
-        return
-    if tagged.at != entry.at:
+        yield Finding("tag-moved", tag, message, receipt.digest, tagged.digest)
+    elif tagged.at != entry.at:
         message = "the tag was taken away and set again: the content is the same, its id in the store is not"
-        yield Finding("tag-moved", reference, message, entry.at, tagged.at)
+        yield Finding("tag-moved", tag, message, entry.at, tagged.at)
+    if tagged is None or (tagged.digest, tagged.at) != (receipt.digest, entry.at):
         return
-    release, spec, name = store.release(tagged), store.spec, PurePath(subject).stem
-    paths = Counter(file.path for file in receipt.files)
-    for path in (path for path, count in paths.items() if count > 1):
-        yield Finding("duplicate", f"{subject}: {path}", "the receipt has the file twice")
+    release = store.release(tagged)
+    for path, count in Counter(file.path for file in receipt.files).items():
+        if count > 1:
+            yield Finding("duplicate", f"{subject}: {path}", "the receipt has the file twice")
     said: dict[str, object] = {file.path: f"{file.digest} ({file.size} bytes)" for file in receipt.files}
     held: dict[str, object] = {path: f"{layer.digest} ({layer.size} bytes)" for path, layer in release.files().items()}
     said |= {"tag": receipt.tag, f"{spec}: reference": entry.reference.partition("@sha256:")[0], **_ids(spec, entry.ids)}

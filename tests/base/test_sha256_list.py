@@ -17,7 +17,7 @@ from aqea_registry.base import sha256_list
 from aqea_registry.base.files import UnsafePath, safe_path
 from aqea_registry.base.recognise import canonical_findings
 from aqea_registry.base.sha256_list import Parsed, parse_list, render
-from aqea_registry.project.manifest import parse_sizes, render_sizes
+from aqea_registry.project.lock import parse_sizes, render_sizes
 from tests import sampling
 from tests.growth import assert_linear
 

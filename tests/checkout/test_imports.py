@@ -175,7 +175,6 @@ VERBS = (
     "verification.verify_project",
     "releases.publish",
     "sources.pin",
-    "project.manifest",
     "vectors.examine",
     "generation.generate",
     "project.project",

@@ -12,7 +12,7 @@ from sarif_kit.validate import validation_errors
 
 from aqea_registry.base.findings import CannotCheck, Finding
 from aqea_registry.claims.ledger import FOLDER, At, Claim, Document, Ledger, render_ledger
-from aqea_registry.cli.annotations import Ended, Place, job_summary, locate, sarif_log, workflow_commands
+from aqea_registry.cli.output import Ended, Place, job_summary, locate, sarif_log, workflow_commands
 from tests.tools import aqea
 
 PAGE = "# Results\n\nIt reaches 82.03 on STS-B,\n61.57 on STS12, and 70.11% where nobody looked.\n"

@@ -20,7 +20,8 @@ import pytest
 from click.shell_completion import ShellComplete
 
 from aqea_registry import __version__
-from aqea_registry.cli.shell import TerminalReporter, main
+from aqea_registry.cli.output import TerminalReporter
+from aqea_registry.cli.shell import main
 from tests.helpers import METRICS, PAIRS, PLOT, append, edit_rows, finish, heed_interrupts, keep_vectors, start, tree
 from tests.tools import BIN, ROOT, aqea, edit_params, environment, program, run
 
@@ -78,7 +79,7 @@ def test_the_examples_of_a_help_can_be_typed(words: tuple[str, ...]) -> None:
         assert isinstance(command, click.Group)
         command = command.commands[word]
     examples = re.findall(r"^  aqea-registry (.*)$", command.epilog or "", re.MULTILINE)
-    assert examples, "a command has examples below its decorator, a group in its epilog"
+    assert examples, "a command has examples in its decorator, a group in its epilog"
     for example in examples:
         typed, group = shlex.split(example), click.Context(main)
         called: click.Command = main
@@ -160,7 +161,7 @@ CALLS: dict[tuple[str, ...], tuple[tuple[str, ...], set[str]]] = {
     ("claims", "import"): (("claims", "import", PLOT), {"ledger", "written", "claims", "added", "changed", "gone", "notes"}),
 }
 RELEASED = {("releases",), ("pull",), ("compare",), ("mark",), ("confirm",)}  # these want a release
-PROJECTLESS = {("init",), ("pull",), ("compare",), ("docs",), ("claims", "lint"), ("cache", "size"), ("cache", "verify")}
+PROJECTLESS = {("init",), ("pull",), ("compare",), ("docs",), ("claims", "lint")}
 # What encodes, and what wants vectors: tests/releases/test_confirm.py, tests/generation/test_given.py.
 ANSWERED = [words for words in CALLS if words not in {("confirm",), ("import-vectors",)}]
 # Arguments that make sense nowhere but in a project.
@@ -394,6 +395,35 @@ def test_ctrl_c_ends_with_130_and_says_how_to_go_on(tmp_path: Path) -> None:
     assert ended.err.startswith("error: interrupted\n  next: run the same command again")
 
 
+def test_ctrl_c_while_an_answer_is_written_ends_with_130_in_a_line(tmp_path: Path) -> None:
+    (tmp_path / "SHA256SUMS").write_text("".join(f"{'0' * 64}  absent{number}\n" for number in range(20_000)))
+    process = start("verify", "SHA256SUMS", cwd=tmp_path, limit=heed_interrupts)
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("missing: ")  # the pipe is full soon, and the program waits
+    process.send_signal(signal.SIGINT)
+    ended = finish(process)
+    assert (ended.status, ended.err) == (130, "error: interrupted\n")
+
+
+INTERRUPTED = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what runs in the background without it
+class AtThis:
+    def find_spec(self, name, path=None, target=None):
+        if name == "{}":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, AtThis())
+from aqea_registry.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize("module", ["aqea_registry.cli", "click", "aqea_registry.cli.releasing", "aqea_registry.base.findings"])
+def test_ctrl_c_while_the_program_loads_ends_with_130_in_a_line(tmp_path: Path, module: str) -> None:
+    ended = run(BIN / "python", "-c", INTERRUPTED.format(module), "manifest", cwd=tmp_path)
+    assert (ended.status, ended.out, ended.err.splitlines()[0]) == (130, "", "error: interrupted")
+
+
 @pytest.mark.weights
 def test_a_tag_alone_is_of_the_first_store_of_the_project_and_a_path_comes_before_it(project: Path) -> None:
     edit_params(project, lambda params: params["publish"].update(stores=["oci:kept", "oci:releases"]))
@@ -462,7 +492,7 @@ def test_what_the_readme_tells_to_type_exists() -> None:
 WITHOUT = """
 import sys
 sys.modules.update(dict.fromkeys(("huggingface_hub", "github", "requests")))
-from aqea_registry.cli.shell import TerminalReporter, main
+from aqea_registry.cli.shell import main
 main()
 """
 

@@ -7,7 +7,7 @@ import re
 import click
 import pytest
 
-from aqea_registry.cli.tables import paint, table_lines
+from aqea_registry.cli.output import paint, table_lines
 
 DIGEST = "0123456789abcdef" * 4
 HEADER = ("finding", "subject", "what", "expected", "actual")
