@@ -28,8 +28,8 @@ def init(shell: Shell, documents: tuple[str, ...], **named: Any) -> Outcome:
     """Begin a project in a folder: params.yaml, dvc.yaml, .gitignore, a workflow for CI, git and DVC, and pins.
 
     Every dataset is taken under every model; without a dataset a small example, without a model MiniLM, from
-    'aqea-registry[demo]'. Options may be repeated; an id may have a revision, ORG/NAME@REV. Nothing that is there is
-    overwritten: beside a params.yaml, dvc.yaml or metrics/ of another kind the project goes into a folder aqea/.
+    'aqea-registry[demo]'. Options may be repeated; an id may have a config and a revision, ORG/NAME:CONFIG@REV. Nothing that
+    is there is overwritten: beside a params.yaml, dvc.yaml or metrics/ of another kind the project goes into a folder aqea/.
     """
     from aqea_registry.cli.beginning import begin
 

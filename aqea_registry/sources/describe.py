@@ -57,7 +57,7 @@ class ProjectPlace(NamedTuple):
         path = self.given_from / Path(given).expanduser()
         if path.exists():
             return path
-        repo = given.partition("@")[0]
+        repo = re.split("[:@]", given)[0]
         if (
             HUB_ID.fullmatch(repo)
             and ("/" in repo or "." not in repo)
@@ -158,14 +158,22 @@ def datasets_of(text: str, card: str) -> tuple[Entries, int]:
 
 
 def _on_hub(name: str, given: str, like: Dataset | Model, place: ProjectPlace, report: Reporter) -> tuple[dict[str, Any], Pin]:
-    """The entry of an id of the Hub, ORG/NAME or ORG/NAME@REVISION, with the commit that it is now; and its pin."""
+    """The entry of an id of the Hub, ORG/NAME[:CONFIG][@REVISION], with the commit that it is now; and its pin."""
     repo, _, revision = given.partition("@")
+    repo, _, config = repo.partition(":")
+    chosen = {"config": config} if config else {}
+    if config and isinstance(like, Model):
+        raise BadConfiguration(f"{name}: {given}: a model has no config", f"name it as {repo}")
     if offline():
         raise CannotCheck(f"{name}: {given} is on the Hub, and HF_HUB_OFFLINE is set", "unset it, or name a file or folder")
-    entry = msgspec.structs.replace(like, repo=repo, revision=revision or None)
+    entry = msgspec.structs.replace(like, repo=repo, revision=revision or None, **chosen)
     pin = resolve(CatalogueEntry(name, entry, None, ("hub",), place.root), report).pin
     named = revision and not COMMIT.fullmatch(revision)
-    return {"repo": repo, **({"revision": revision, "commit": pin.commit} if named else {"revision": pin.commit})}, pin
+    return {
+        "repo": repo,
+        **chosen,
+        **({"revision": revision, "commit": pin.commit} if named else {"revision": pin.commit}),
+    }, pin
 
 
 def _is_any(path: str, patterns: Iterable[str]) -> bool:

@@ -208,7 +208,11 @@ def _choose(name: str, entry: Dataset | Model, present: Sequence[str], card: dic
             break
     else:
         wanted = f"config {entry.config!r}, split {entry.split_name!r}" if isinstance(entry, Dataset) else "a model"
-        raise CannotCheck(f"{name}: {entry.repo} has no file of {wanted}", "name them under 'files' in params.yaml")
+        configs = [str(config.get("config_name")) for config in _listed(card.get("configs")) if isinstance(config, dict)]
+        hint = "name them under 'files' in params.yaml"
+        if configs:
+            hint = f"its card has the configs {', '.join(configs[:9])}: say which, {entry.repo}:CONFIG to init; or {hint}"
+        raise CannotCheck(f"{name}: {entry.repo} has no file of {wanted}", hint)
     if isinstance(entry, Model):
         _refuse_pickles(name, entry, present, chosen)
     return chosen

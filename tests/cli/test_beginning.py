@@ -279,6 +279,33 @@ def test_ids_of_the_hub_are_fixed_to_their_commits_and_a_card_gives_datasets_and
     assert "61.42" in (tmp_path / "b" / "manifests/claims/mini.yaml").read_text()
 
 
+def test_an_id_of_the_hub_may_name_a_config_and_a_set_that_needs_one_says_which_there_are(
+    tmp_path: Path, hub: HubServer
+) -> None:
+    needed_package("huggingface_hub")
+    card = "---\nconfigs:\n" + "".join(
+        f"- config_name: {name}\n  data_files: [{{split: test, path: {name}/rows.jsonl}}]\n" for name in ("de", "fr")
+    )
+    rows = {f"{name}/rows.jsonl": jsonl(tmp_path / f"{name}.jsonl").read_bytes() for name in ("de", "fr")}
+    hub.store.create("datasets", "org/many")
+    commit = hub.store.commit("datasets", "org/many", {"README.md": f"{card}---\n".encode(), **rows})
+    hub.store.tag("datasets", "org/many", "v1")
+    environment = dict(hub.environment(tmp_path / "cache"))
+    for name, given, extra in (
+        ("a", "org/many:fr", {"revision": commit}),
+        ("b", "org/many:fr@v1", {"revision": "v1", "commit": commit}),
+    ):
+        (tmp_path / name).mkdir()
+        init("--dataset", f"mine={given}", cwd=tmp_path / name, env=environment)
+        assert params(tmp_path / name)["datasets"] == {"mine": {"repo": "org/many", "config": "fr", **extra}}
+        pins = json.loads((tmp_path / name / "manifests/pins.json").read_text())
+        assert list(pins["datasets"]["mine"]["files"]) == ["fr/rows.jsonl"]
+    (tmp_path / "c").mkdir()
+    refused = init("--dataset", "mine=org/many", cwd=tmp_path / "c", env=environment, status=3)
+    assert "the configs de, fr" in refused.err and "org/many:CONFIG" in refused.err
+    assert "a model has no config" in init("--model", "m=org/many:fr", cwd=tmp_path / "c", env=environment, status=2).err
+
+
 @pytest.mark.weights
 def test_three_commands_lead_to_a_number_that_holds(tmp_path: Path) -> None:
     (tmp_path / "paper").mkdir()
