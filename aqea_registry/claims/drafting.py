@@ -18,7 +18,7 @@ import msgspec
 from aqea_registry.base.findings import BadConfiguration, Finding, listed
 from aqea_registry.claims.ledger import At, Claim, Evaluation, Measurement, free
 from aqea_registry.claims.relations import DraftedTable
-from aqea_registry.documents.cells import DECIMAL_COMMA, Number, Reading, read_cell
+from aqea_registry.documents.cells import DECIMAL_COMMA, INPUT, Number, Reading, read_cell
 from aqea_registry.documents.metrics import is_score, metric_name, names_metric, names_other, names_score, written_in
 from aqea_registry.documents.model_index import MOST, IndexEntry, Metric
 from aqea_registry.documents.numbers import NotANumber, Unit, parse_number
@@ -228,7 +228,7 @@ def _readings(
     for r, row in enumerate(table.rows):
         metric = names_metric(row.cells[table.key].text)
         for c, cell in enumerate(row.cells):
-            if c == table.key or (cell.end > cell.start and (cell.start, cell.end) in seen):
+            if (c == table.key and cell.text != INPUT) or (cell.end > cell.start and (cell.start, cell.end) in seen):
                 continue
             seen.add((cell.start, cell.end))
             other = "names the row" if c in runs else "a rank or index"

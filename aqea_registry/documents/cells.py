@@ -19,6 +19,7 @@ from typing import Literal, NamedTuple
 from aqea_registry.documents.numbers import NotANumber, Unit, parse_number
 
 DECIMAL_COMMA = "a decimal comma?"
+INPUT = r"\input"
 
 Bound = Literal["at-least", "at-most", "over", "under"]
 
@@ -44,7 +45,8 @@ class Reading(NamedTuple):
     seen: int = 0
 
 
-_SEEN = re.compile(r"(?<![\w.,])(?<![^\W_][-/+])[-+−]?(?:\d+(?:[.,'’:/-]\d+)*|\.\d+)")
+_SEEN = re.compile(r"(?<![\w.,])(?<![^\W_][-/+])[-+−]?(?:(?:\d+(?:[.,'’:/-]\d+)*|\.\d+)[¼-¾⅐-⅞]?|[¼-¾⅐-⅞])")
+_MACRO = re.compile(r"\\[A-Za-z]+")  # readers of LaTeX know what all others print
 _DATE = re.compile(r"(?:19|20)\d\d([-/.])(?:0?[1-9]|1[0-2])(?:\1\d\d?)?|\d\d?([-/.])\d\d?\2(?:19|20)?\d\d")
 _SPACED = re.compile(r"(?<![\d.,])\d{1,3}(?: \d{3})+(?![\d.,])")
 _DOLLARS = re.compile(r"\$(?=\S)([^$]*[^$\s])\$(?!\d)")  # Markdown has LaTeX between them
@@ -90,7 +92,10 @@ def read_cell(text: str, doubted: str = "") -> Reading:
         text = _COMMAND.sub(lambda match: _COMMANDS.get(match[1], match[1] * (not match[1].isalpha()) or match[0]), text)
         text = _SCRIPT.sub(r" \1", _DOLLARS.sub(r" \1 ", text).replace("{,}", ",")).strip()
     if not any(map(str.isdecimal, text)):
-        return Reading(())
+        if _MACRO.fullmatch(text):
+            return Reading((), "in another file" if text == INPUT else "a macro that is not defined here", 1)
+        seen = len(_SEEN.findall(text))
+        return Reading((), "not a plain number", seen) if seen else Reading(())
     try:
         if _DATE.fullmatch(text):
             raise _Unread("a date or a version")

@@ -34,9 +34,10 @@ LONGEST_MACRO = 200  # characters of its definition
 LONGEST_TITLE = 120
 
 _FLOAT = r"(?:sub|wrap|sideways|threepart)?(?:table|figure)\*?|minipage"
-TABULAR = re.compile(r"\\begin\{(?P<name>(?:tabular[xy]?|tabulary|longtable|tblr|longtblr|tabu|longtabu|NiceTabular)\*?)\}")
+_TABULAR = r"tabular[xy]?|tabulary|longtable|tblr|longtblr|tabu|longtabu|NiceTabular"
+TABULAR = re.compile(rf"\\begin\{{(?P<name>(?:{_TABULAR})\*?)\}}")
 _EVENT = re.compile(
-    rf"\\(?P<edge>begin|end)\{{(?:{_FLOAT})\}}|(?P<table>{TABULAR.pattern})"
+    rf"\\(?P<edge>begin|end)\{{(?:{_FLOAT})\}}|(?P<table>\\begin\{{(?P<name>(?:{_TABULAR}|array)\*?)\}})"
     r"|\\(?P<words>(?:sub)?caption(?:of\s*\{table\})?|(?:sub)*section)\*?(?![A-Za-z])"
 )
 _CAPTION = re.compile(r"\\caption\*?(?![A-Za-z])")
@@ -51,6 +52,8 @@ _MACRO = re.compile(
     r"\\(?:(?:re)?new|provide)command\*?\s*(?:\{\s*\\([A-Za-z]+)\s*\}|\\([A-Za-z]+))\s*(?:\[([1-9])\]\s*)?(?=\{)|\\def\s*\\([A-Za-z]+)\s*(?=\{)"
 )
 _CALL = re.compile(r"\\([A-Za-z]+)((?:\s*\{[^{}]*\})*)")
+_NAMED = re.compile(r"\\([A-Za-z]+)")
+_WORD = re.compile(r"[^\W\d_]{2}")
 _ARGUMENT = re.compile(r"\s*\{([^{}]*)\}")
 _RULE = re.compile(
     r"\s*\\(?:(toprule|midrule|bottomrule|hline|hdashline|morecmidrules|end(?:first)?head|end(?:last)?foot)(?![A-Za-z])(?:\[[^\[\]]*\])?"
@@ -98,6 +101,11 @@ _NAMES: dict[str, tuple[str, str]] = {
     "_": ("", _UNDERSCORE),
 }
 
+# Macros that print nothing, of which pylatexenc does not know.
+_SILENT = """bfseries mdseries itshape slshape scshape upshape rmfamily sffamily ttfamily bf it sc tt rm sf tiny scriptsize
+footnotesize small normalsize large Large LARGE huge Huge centering raggedright raggedleft arraybackslash hfill hfil hss vfill
+strut noindent par relax unskip ignorespaces toprule midrule bottomrule displaystyle textstyle scriptstyle"""
+
 
 class _LatexRow(NamedTuple):
     """A row: the rules above it, and where its cells are."""
@@ -140,7 +148,8 @@ def latex_tables(text: str, document: str) -> tuple[list[Table], list[Finding]]:
             rows, done = tabular_rows(source, start, event["name"])
             caption = _CAPTION.search(source, event.end(), done)  # of a long table
             name = _title(cell_of(reader.read(*_group(source, caption.end()))).text) if caption else heading
-            if table := reader.table(rows, name):
+            table = reader.table(rows, name)
+            if table and (event["name"] != "array" or any(map(_WORD.search, (*table.columns, *table.texts(table.key))))):
                 floats[-1][0].extend(() if caption else [len(tables)])
                 tables.append(table)
     return tables, ragged_rows(tables, document)
@@ -208,11 +217,11 @@ class _Latex:
         return _HELD.sub(lambda place: "".join(numbers[ord(place[0]) - _FIRST :][:1]), self.known[pattern])
 
     def _called(self, call: re.Match[str]) -> str:
-        """What a macro of the document stands for; one without its arguments stays as it is."""
+        """What a macro of the document stands for; of another one, what those in its arguments do."""
         arguments = list(_ARGUMENT.finditer(call[2]))
         wanted, body = self.macros.get(call[1], (len(arguments) + 1, ""))
         if wanted > len(arguments):
-            return call[0]
+            return f"\\{call[1]}{_CALL.sub(self._called, call[2])}"
         for number, argument in enumerate(arguments[:wanted], 1):
             body = body.replace(f"#{number}", argument[1])[:LONGEST_CELL]
         return body + call[2][arguments[wanted - 1].end() if wanted else 0 :]
@@ -295,7 +304,14 @@ def _text(latex: str) -> str:
         return latex
     for _ in range(2):
         text = _SCRIPT.sub(lambda found: f"{_LEVELS[found[1]]}{found[3] if found[2] is None else found[2]}{LEVEL}", text)
-    return _JOINT.sub(" ", text.replace("{", "").replace("}", "").replace(_UNDERSCORE, "_"))
+    text = _JOINT.sub(" ", text.replace("{", "").replace("}", "").replace(_UNDERSCORE, "_"))
+    return text if text.strip() else next((f"\\{name}" for name in _NAMED.findall(latex) if _is_unread(name)), text)
+
+
+def _is_unread(name: str) -> bool:
+    """Whether nobody here knows what a macro prints: it is neither the document's nor LaTeX's own."""
+    known = any(context.get_macro_spec(name) for context in (_contexts()[0], _contexts()[1].latex_context))
+    return name == "input" or not (known or name in _SILENT.split())
 
 
 @cache

@@ -100,6 +100,32 @@ def test_rules_and_merged_cells_give_labels(name: str, body: str, columns: str, 
     assert ("|".join(table.columns), rows(table)) == (columns, expected)
 
 
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [
+        (r"\textbf{\our}", "63.40"),
+        (r"\best{\our}", "63.40"),
+        (r"\emph{\best{\our}}", "63.40"),
+        (r"\unknown{\our}", "63.40"),
+        (r"\theirs", r"\theirs"),  # nobody knows what it prints
+        (r"\textbf{\theirs{}}", r"\theirs"),
+        (r"\input{numbers/theirs}", r"\input"),
+        (r"\bfseries", ""),
+        (r"\cellcolor{gray}\ding{51}\quad", ""),
+    ],
+)
+def test_a_macro_inside_another_is_read_and_one_that_is_not_defined_is_named(cell: str, expected: str) -> None:
+    macros = r"\newcommand{\our}{63.40}\newcommand{\best}[1]{\textbf{#1}}"
+    (table,) = read(rf"{macros}\begin{{tabular}}{{lc}} M & S \\ \midrule \textbf{{x}} & {cell} \\ \end{{tabular}}")
+    assert rows(table) == [f"x|{expected}"]
+
+
+def test_an_array_with_labels_is_a_table_and_a_matrix_is_none() -> None:
+    (table,) = read(r"\begin{array}{lc} \text{Model} & \text{S} \\ \text{ours} & 1.5 \\ \end{array}")
+    assert rows(table) == ["ours|1.5"]
+    assert read(r"\begin{array}{cc} 1 & 0 \\ 0 & 1 \end{array}") == []
+
+
 SIMPLE = r"\begin{tabular}{lc} M & S \\ \midrule x & 1 \\ \end{tabular}"
 
 
