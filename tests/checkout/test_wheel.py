@@ -156,6 +156,7 @@ def test_the_core_reads_checks_and_publishes(core: Path, project: Path, tmp_path
         f"report --to {tmp_path}/report.html",
         f"publish --tag v1 --to oci:{tmp_path}/releases",
         f"verify oci:{tmp_path}/releases:v1",
+        f"verify oci:{tmp_path}/releases:v1 --full",
         f"pull oci:{tmp_path}/releases:v1 --to {tmp_path}/pulled",
         f"verify {tmp_path}/pulled",
     )
