@@ -216,7 +216,7 @@ class Term(NamedTuple):
         return self if fix is None or isinstance(fix.value, str) else self._replace(value=fix.value)
 
     def known(self) -> Quantity:
-        """Its value. Raises NotComputable for what is no number, Unreadable for one that cannot be read."""
+        """Its value. Raises NotComputable for a text or a bound, Unreadable for what cannot be read."""
         if self.unit == "text" or self.bound is not None:
             raise NotComputable(f"{self.name} is {f'a bound ({self.bound})' if self.bound else 'a text'}, not a number")
         if self.value is None:

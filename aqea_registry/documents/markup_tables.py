@@ -70,7 +70,7 @@ def markdown_tables(text: str, document: str) -> tuple[list[Table], list[Finding
     reader.core.ruler.enableOnly(["normalize", "block"])
     reader.block.ruler.before("table", "end of table", _ends_table, {"alt": ["blockquote"]})  # table asks blockquote's rules
     starts = [0, *(match.end() for match in _BREAK.finditer(text)), len(text)]
-    page = _Page(_without_comments(text, document) if "<table" in text.lower() else text, starts, document, _html)
+    page = _HtmlText(_without_comments(text, document) if "<table" in text.lower() else text, starts, document, _html)
     heading = caption = ""
     items = done = 0
     tables: list[Table] = []
@@ -210,7 +210,7 @@ _APART = re.compile(r"</?(?:br|p|div|li|ul|ol|hr|del|s|strike|img)\b[^<>]*>|~~",
 _LINKED = re.compile(rf"(?<=[\w%)])((?:</\w+>)*\s?)<a\b[^<>]*>\s*({_MARK.pattern})\s*</a\s*>", re.IGNORECASE)
 
 
-class _Page(NamedTuple):
+class _HtmlText(NamedTuple):
     """A text with its tables, without comments; the offsets of its lines; what it is called; and how to read Markdown in it."""
 
     text: str
@@ -233,7 +233,7 @@ def html_tables(text: str, document: str) -> tuple[list[Table], list[Finding]]:
     Raises BadConfiguration for more than MOST_TAGS tags in them.
     """
     text = _without_comments(text, document)
-    page = _Page(text, line_starts(text), document)
+    page = _HtmlText(text, line_starts(text), document)
     tables: list[Table] = []
     heading, done = "", 0
     while span := _table_span(text, done):
@@ -292,7 +292,7 @@ def _titles(fragment: str, heading: str, caption: str = "") -> tuple[str, str]:
     return heading, name_below(heading, _plain(last), certain=certain and _plain(last) != heading)
 
 
-def _tables_of_span(page: _Page, span: tuple[int, int], heading: str, caption: str) -> list[Table]:
+def _tables_of_span(page: _HtmlText, span: tuple[int, int], heading: str, caption: str) -> list[Table]:
     """The table of a span and those inside it; outer ones come first."""
     from bs4 import BeautifulSoup
 
@@ -343,7 +343,7 @@ def _tables(soup: Tag) -> list[tuple[list[Tag], list[_HtmlRow]]]:
     return tables
 
 
-def _placed(page: _Page, start: int, stop: int, tag: Tag) -> Placed:
+def _placed(page: _HtmlText, start: int, stop: int, tag: Tag) -> Placed:
     """A cell or caption with its place; Markdown in it is read where a blank line ends the HTML."""
     start = page.text.index(">", start) + 1
     end = _CELL_END.search(page.text, start, stop)
