@@ -15,6 +15,8 @@ from fractions import Fraction
 from itertools import islice
 from typing import Literal, NamedTuple
 
+import msgspec
+
 from aqea_registry.documents.cues import Cues, results_in_tables
 from aqea_registry.documents.latex_tables import visible
 from aqea_registry.documents.prose import Kind, Prose, Span, blanked, prose_of
@@ -23,7 +25,7 @@ from aqea_registry.documents.tables import DIGIT, DIGITS
 MOST = 200_000  # numbers of a document that are looked at; what has more is data
 
 
-class NumberSpan(NamedTuple):
+class NumberSpan(msgspec.Struct, frozen=True, gc=False):
     """A number in prose: offsets of its digits with the sign, where its unit ends, and why it looks like a result, if so."""
 
     text: str

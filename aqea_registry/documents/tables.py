@@ -311,7 +311,8 @@ def pipe_cells(line: str, offset: int = 0) -> list[tuple[int, int]]:
     parts = re.split(r"\|(?<!\\\|)", line) if "\\|" in line else line.split("|")
     cells = []
     for part in parts:
-        end = offset + len(part.rstrip())
-        cells.append((min(offset + len(part) - len(part.lstrip()), end), end))
+        text = part.strip()
+        start = offset + part.find(text)
+        cells.append((start, start + len(text)))
         offset += len(part) + 1
     return cells[not parts[0].strip() : len(cells) - (not parts[-1].strip())]
