@@ -9,11 +9,11 @@ import re
 import unicodedata
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from aqea_registry.base.findings import BadConfiguration, Finding, listed
 from aqea_registry.claims.ledger import At, Claim, Evaluation, Measurement, free
@@ -116,17 +116,11 @@ def claims_of_index(
                 imported.findings += [] if entry.version and _NOT_A_NUMBER.fullmatch(printed) else [finding]
                 imported.left_out.append(LeftOut(metric.line, max(column, 0) + 1, printed, why))
                 continue
+            at, unit_of = At(path=metric.path, line=metric.line), "percent" if number[1] else scale
             derived = _derived(key, entry, metric, types, forums)
-            imported.claims.append(
-                Claim(
-                    id=f"{key}.{name}",
-                    value=number[0],
-                    unit="percent" if number[1] else scale,
-                    at=At(path=metric.path, line=metric.line),
-                    measured=None if derived else Measurement(result=key, metric=metric.type),
-                    derived=derived,
-                )
-            )
+            measured = None if derived else Measurement(result=key, metric=metric.type)
+            claim = Claim(id=f"{key}.{name}", value=number[0], unit=unit_of, at=at, measured=measured, derived=derived)
+            imported.claims.append(claim)
     if unknown:
         message = "the unit is not known from the program that wrote them, and was taken for percent; --unit says another"
         imported.notes.append(f"{listed(unknown)}: {message}")
@@ -149,7 +143,7 @@ def claims_of_tables(
 
     The second number of a cell is TABLE.ROW.COLUMN@2, with what it is in its note. `unit` is that of scores that name none.
     """
-    imported = imported or Imported()
+    imported, cut = imported or Imported(), 2 * _LONGEST
     page = _Source(text, line_starts(text), document)
     for key, whole in zip(_unique([slug(table.name, "table") for table in tables]), tables, strict=True):
         table, runs = _told_apart(whole)
@@ -160,9 +154,13 @@ def claims_of_tables(
         for c, column in _readings(table, runs, key, page, imported).items():
             scale = _scale(table.columns[c], list(column.values()), unit)
             for r, read in column.items():
-                numbers = [page.spelled(table.rows[r].cells[c], number) for number in read]
-                place, label = partial(_place, table, r, c, key, page), table.rows[r].cells[table.key].text
-                drafted[r, c] = list(_claims(f"{key}.{rows[r]}.{columns[c]}", place, numbers, scale, label))
+                row, label = table.rows[r], table.rows[r].cells[table.key].text
+                numbers = [page.spelled(row.cells[c], number) for number in read]
+                at = At(table=(table.name or key)[:cut], row=label[:cut] or None, column=table.columns[c][:cut] or None)
+                drafted[r, c] = [
+                    replace(claim, at=replace(at, line=page.position(row.cells[c], row.line, claim.text)[0]))
+                    for claim in _claims(f"{key}.{rows[r]}.{columns[c]}", at, numbers, scale, label)
+                ]
         firsts = {place: claims[0] for place, claims in drafted.items() if claims[0].note is None}
         if len(imported.claims) + len(firsts) > MOST:
             raise BadConfiguration(f"more than {MOST} numbers in tables", "import the part that prints results")
@@ -265,13 +263,6 @@ def _leave_out(cell: Cell, row: Row, reading: Reading, page: _Source, imported: 
         imported.findings.append(Finding("malformed", f"{page.name}:{line}", message, actual=cell.text[:40]))
 
 
-def _place(table: Table, row: int, column: int, key: str, page: _Source, spelled: str) -> At:
-    cells, cut = table.rows[row].cells, 2 * _LONGEST
-    line, _ = page.position(cells[column], table.rows[row].line, spelled)
-    label, header = cells[table.key].text[:cut], table.columns[column][:cut]
-    return At(table=(table.name or key)[:cut], row=label or None, column=header or None, line=line)
-
-
 class _Scale(NamedTuple):
     """The units of a column: what its header names, what whole numbers are, what scores are and whether all are scores."""
 
@@ -295,8 +286,7 @@ def _scale(header: str, column: Sequence[Sequence[Number]], score: Unit | None) 
     return _Scale(named, "count" if whole else "number", score, scores)
 
 
-def _claims(id_: str, place: Callable[[str], At], numbers: Sequence[Number], scale: _Scale, row: str) -> Iterator[Claim]:
-    """The claims of a cell."""
+def _claims(id_: str, at: At, numbers: Sequence[Number], scale: _Scale, row: str) -> Iterator[Claim]:
     for n, number in enumerate(numbers, 1):
         unit = number.unit or ("number" if number.kind == "rank" else scale.named)
         if unit is None and (scale.scores or "." in number.value) and scale.score and not names_other(row):
@@ -305,7 +295,7 @@ def _claims(id_: str, place: Callable[[str], At], numbers: Sequence[Number], sca
             id=id_ if n == 1 else f"{id_}@{n}",
             value=number.value,
             unit=unit or (scale.whole if number.value.replace(",", "").isdecimal() else "number"),
-            at=place(number.printed or number.value),
+            at=at,
             bound=number.bound,
             printed=number.printed,
             note=number.kind or None,

@@ -109,7 +109,9 @@ def read_page(project: Project, path: Path, into: str | None, model: str | None,
         raise BadConfiguration(f"--into: {name!r} is not the name of a ledger", "use letters, digits, '.', '_' and '-'")
     content, text = _read(path)
     read, title, empty = _read_document(content, text, project.params, path, model, unit)
-    document = Document(title=title, sha256=hashlib.sha256(content).hexdigest(), file=_file(project.root, path))
+    real, places = path.resolve(), [home.resolve() for home in homes(project.root)]
+    file = next((real.relative_to(place).as_posix() for place in places if real.is_relative_to(place)), path.name)
+    document = Document(title=title, sha256=hashlib.sha256(content).hexdigest(), file=file)
     return ReadPage(f"{FOLDER}/{name}.yaml", path, document, read, text, empty)
 
 
@@ -318,12 +320,6 @@ def _repository(params: Params, name: str) -> str:
     """The repository id of a model that a card names without its owner, if one model of the catalogue has that name."""
     known = {model.repo for model in params.models.values() if name in (model.repo, model.repo.rpartition("/")[2])}
     return known.pop() if len(known) == 1 else name
-
-
-def _file(root: Path, path: Path) -> str:
-    """A path below the project or what holds it, or the document's name."""
-    real, places = path.resolve(), [home.resolve() for home in homes(root)]
-    return next((real.relative_to(place).as_posix() for place in places if real.is_relative_to(place)), path.name)
 
 
 def _old(path: Path, name: str) -> Ledger | None:

@@ -110,16 +110,12 @@ def _index(claims: Sequence[Claim], results: Mapping[str, Evaluation]) -> _Index
     """The scores of every dataset whose name only one result has, and of tasks that have several datasets."""
     index: _Index = {}
     tasks: dict[str, list[_Printed]] = {}
+    alone = {key for key in results if (name := re.sub(r"-\d+$", "", key)) == key or name not in results}
     for key, metric, claim in _scores(claims):
-        if (
-            claim.value is None
-            or key not in results
-            or re.sub(r"-\d+$", "", key) in results.keys() - {key}
-            or f"{key}-2" in results
-        ):
+        if key not in alone or f"{key}-2" in results:
             continue
         try:
-            source = _Printed(f"[{claim.id}]", printed(parse_number(claim.value, claim.unit), claim.unit))
+            source = _Printed(f"[{claim.id}]", printed(parse_number(claim.value or "", claim.unit), claim.unit))
         except NotANumber:
             continue
         index.setdefault(letters(key), {})[metric] = source
@@ -195,11 +191,9 @@ def claims_of_text(text: str, kind: Kind, tables: Sequence[DraftedTable]) -> lis
     """A claim `in-text.ROW.COLUMN` for each number of the text that is bound to cells."""
     labels, starts = _labels(tables), line_starts(text)
     taken = {claim.at.line for table in tables for claim in table.claims.values()}
-    numbers = (
-        [span for span in scan(text, kind).numbers if bisect_right(starts, span.start) not in taken] if labels.lines else []
-    )
+    numbers = scan(text, kind).numbers if labels.lines else ()
     claims, ids = list[Claim](), dict[str, int]()
-    for _, sentence, spans in by_sentence(text, numbers):
+    for _, sentence, spans in by_sentence(text, (span for span in numbers if bisect_right(starts, span.start) not in taken)):
         named = _named(labels, _words(sentence))
         for span in spans if named.either else ():
             with suppress(NotANumber):
@@ -304,14 +298,8 @@ def is_exchanged(text: str, cell: str) -> bool:
 
 
 def _quoting(text: str, cell: _NamedCell, percent: bool, at: At) -> Claim:
-    words = ".".join(slug(label, "cell") for label in cell.labels)
-    return Claim(
-        id=f"{OF_TEXT}{words}",
-        value=text,
-        unit="percent" if percent else cell.claim.unit,
-        at=at,
-        quoted=Quotation(claim=cell.claim.id),
-    )
+    words, unit = ".".join(slug(label, "cell") for label in cell.labels), "percent" if percent else cell.claim.unit
+    return Claim(id=f"{OF_TEXT}{words}", value=text, unit=unit, at=at, quoted=Quotation(claim=cell.claim.id))
 
 
 def _difference(text: str, number: PrintedNumber, a: _NamedCell, b: _NamedCell, percent: bool, at: At) -> Claim | None:
