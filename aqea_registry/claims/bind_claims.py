@@ -13,7 +13,7 @@ from aqea_registry.base.files import locked, write_bytes
 from aqea_registry.base.findings import Unchecked
 from aqea_registry.base.progress import Reporter
 from aqea_registry.claims import measurements
-from aqea_registry.claims.evidence import Resolved, resolve_result
+from aqea_registry.claims.evidence import Resolved, resolve_results
 from aqea_registry.claims.import_claims import ImportedClaims, ReadPage, merge_page, outcome, read_page
 from aqea_registry.claims.ledger import FOLDER, Claim, Evaluation, Measurement, free, read_ledgers, render_ledger
 from aqea_registry.claims.lint_claims import bind, moved
@@ -65,8 +65,10 @@ def bind_claims(
     with locked(project.root / FOLDER) if write else nullcontext():
         old, merged = merge_page(project.root, page, model=model)
         results = dict(merged.ledger.results)
-        known = [(key, resolve_result(result, project.params, project.lock, key)) for key, result in results.items()]
-        named = {_part(found.key, results[key], sets): key for key, found in known if isinstance(found, Resolved)}
+        known = resolve_results(merged.ledger, project.params, project.lock)
+        keys = [(name, found.key) for name, found in known.items() if isinstance(found, Resolved)]
+        parts = [f"{key}/{results[name].split}/{results[name].config}" for name, key in keys]
+        named = {part if part in sets else key: name for part, (name, key) in zip(parts, keys, strict=True)}
         binder = _Binder(named, choose, {}, [])
         claims = tuple(binder.claims(page, merged, fits, there.lines.get(name, {})))
         for key, result in binder.names.items():
@@ -79,13 +81,9 @@ def bind_claims(
     fields = outcome(page, merged._replace(ledger=ledger))
     missing = [f"{key}: {reason.message}" for key, reason in recomputed.items() if isinstance(reason, Unchecked)]
     fields |= {"notes": (*page.read.notes, *missing, *binder.notes), "findings": (*fields["findings"], *unsound)}
-    return BoundClaims(
-        **fields,
-        written=written,
-        bound=tuple(claim for claim in claims if claim.kind != "unbound" and claim.id not in had),
-        asked=binder.asked,
-        unbound=sum(claim.kind == "unbound" for claim in claims),
-    )
+    unbound = [claim for claim in claims if claim.kind == "unbound"]
+    bound = tuple(claim for claim in claims if claim.kind != "unbound" and claim.id not in had)
+    return BoundClaims(**fields, written=written, bound=bound, asked=binder.asked, unbound=len(unbound))
 
 
 def _parts(made: Mapping[str, Artefact], recomputed: Scores) -> tuple[dict[str, Artefact], dict[str, dict[str, float]]]:
@@ -99,12 +97,6 @@ def _parts(made: Mapping[str, Artefact], recomputed: Scores) -> tuple[dict[str, 
                 part = key if (split, subset) == ("test", "default") else f"{key}/{split}/{subset}"
                 sets[part], scores[part] = made[key], {metric_name(name): value for name, value in numbers.items()}
     return sets, scores
-
-
-def _part(key: str, result: Evaluation, sets: Mapping[str, Artefact]) -> str:
-    """What of a pair set or result was measured, as `_parts` calls it."""
-    part = f"{key}/{result.split}/{result.config}"
-    return part if part in sets else key
 
 
 def _fits(page: ReadPage, numbers: Sequence[NumberSpan], run: RunScores) -> dict[str, Fit]:
@@ -139,9 +131,8 @@ class _Binder(NamedTuple):
             if claim.kind == "unbound" and fit is not None and (score := self._score(claim, fit)):
                 name = self.names.setdefault(score.pair_set, score.pair_set)
                 claim = replace(claim, unit=fit.claim.unit, measured=Measurement(result=name, metric=score.metric))
-            if (
-                claim.kind != "unbound" or claim.id not in added or not claim.id.startswith(OF_RUN)
-            ):  # these are of evidence alone
+            # A number of the text is a claim for the sake of its evidence alone.
+            if claim.kind != "unbound" or claim.id not in added or not claim.id.startswith(OF_RUN):
                 yield replace(claim, at=now.at)
 
     def _score(self, claim: Claim, fit: Fit) -> RunScore | None:

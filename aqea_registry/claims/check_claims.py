@@ -70,17 +70,12 @@ def check_claims(
     mended = {name for name, ledger in chosen.items() if not ledger.document.published and states[name] != "stale"}
     judge = _Judge(ledgers, bound, scores, quotations, outdated, mended if fill else set(), Terms(ledgers))
     verdicts = [verdict for verdict in judge.verdicts() if verdict.ledger in chosen]
+    findings += [*stale, *(project.run.manifest.faults if scores else ()), *unsound, *quotations.findings]
+    files = {name: ledger.document.file for name, ledger in chosen.items()}
+    findings += [*_unpinned(chosen, bound), *judging.verdict_findings(verdicts, files, strict=strict)]
     return CheckedClaims(
         verdicts=tuple(verdicts),
-        findings=(
-            *findings,
-            *stale,
-            *(project.run.manifest.faults if scores else ()),
-            *unsound,
-            *quotations.findings,
-            *_unpinned(chosen, bound),
-            *judging.verdict_findings(verdicts, {name: ledger.document.file for name, ledger in chosen.items()}, strict=strict),
-        ),
+        findings=tuple(findings),
         notes=tuple(notes),
         documents={name: states[name] for name in chosen},
         ledgers=chosen,

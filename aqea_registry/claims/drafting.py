@@ -9,7 +9,7 @@ import re
 import unicodedata
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -36,6 +36,7 @@ FORUMS = (
 
 _NOT_A_NUMBER = re.compile(r"[-+]?(nan|inf(inity)?)|[-–—]+|n\.?/?a\.?", re.IGNORECASE)
 _GROUP = re.compile(r"[-+−]?[1-9]\d{0,2},\d{3}(?![\d,])")
+_WHOLE = re.compile(r"[\d,]+")
 _COMMA = re.compile(r"[^\w(\[]*\d+,\d")
 _RUN = re.compile(r"\b(?:run|seed|fold|trial|shots?|k|epoch|step)\b", re.IGNORECASE)
 _LONGEST = 60  # of a part of an id; three and a suffix fit into one
@@ -152,15 +153,15 @@ def claims_of_tables(
         rows = _unique([slug(label, f"row-{n}") for n, label in enumerate(table.texts(table.key), 1)])
         drafted: dict[tuple[int, int], list[Claim]] = {}
         for c, column in _readings(table, runs, key, page, imported).items():
-            scale = _scale(table.columns[c], list(column.values()), unit)
+            unit_of = _units(table.columns[c], list(column.values()), unit)
             for r, read in column.items():
-                row, label = table.rows[r], table.rows[r].cells[table.key].text
-                numbers = [page.spelled(row.cells[c], number) for number in read]
+                row, label, id_ = table.rows[r], table.rows[r].cells[table.key].text, f"{key}.{rows[r]}.{columns[c]}"
                 at = At(table=(table.name or key)[:cut], row=label[:cut] or None, column=table.columns[c][:cut] or None)
-                drafted[r, c] = [
-                    replace(claim, at=replace(at, line=page.position(row.cells[c], row.line, claim.text)[0]))
-                    for claim in _claims(f"{key}.{rows[r]}.{columns[c]}", at, numbers, scale, label)
-                ]
+                for n, number in enumerate(read, 1):
+                    number = page.spelled(row.cells[c], number)
+                    line, _ = page.position(row.cells[c], row.line, number.printed or number.value)
+                    claim = _claim(id_ if n == 1 else f"{id_}@{n}", number, unit_of(number, label), replace(at, line=line))
+                    drafted.setdefault((r, c), []).append(claim)
         firsts = {place: claims[0] for place, claims in drafted.items() if claims[0].note is None}
         if len(imported.claims) + len(firsts) > MOST:
             raise BadConfiguration(f"more than {MOST} numbers in tables", "import the part that prints results")
@@ -263,43 +264,32 @@ def _leave_out(cell: Cell, row: Row, reading: Reading, page: _Source, imported: 
         imported.findings.append(Finding("malformed", f"{page.name}:{line}", message, actual=cell.text[:40]))
 
 
-class _Scale(NamedTuple):
-    """The units of a column: what its header names, what whole numbers are, what scores are and whether all are scores."""
-
-    named: Unit | None
-    whole: Unit
-    score: Unit | None
-    scores: bool
-
-
-def _scale(header: str, column: Sequence[Sequence[Number]], score: Unit | None) -> _Scale:
-    """What the header has in brackets, a count where commas part thousands, and else scores that name no other unit."""
+def _units(header: str, column: Sequence[Sequence[Number]], score: Unit | None) -> Callable[[Number, str], Unit]:
+    """The unit of a number of the column, beside the name of its row: what the number or the header has in brackets, a count
+    where commas part thousands, and else, of scores that name no other, that of scores.
+    """
     bracket = re.search(r"[(\[](?:in )?([^()\[\]]{1,20})[)\]][\s↑↓]*$", header)
     named = UNITS.get(bracket[1].strip().lower()) if bracket else "percent" if re.search(r"%[\s↑↓]*$", header) else None
     texts = [numbers[0].value for numbers in column if numbers[0].unit is None]
-    whole = all(re.fullmatch(r"[\d,]+", text) for text in texts) and any("," in text for text in texts)
+    whole: Unit = "count" if all(map(_WHOLE.fullmatch, texts)) and any("," in text for text in texts) else "number"
     other = names_other(header) or (bracket is not None and bracket[1].isalpha())
     inside = [text for text in texts if _is_within(text, score)]
     if other or (score == "percent" and all(_is_within(text, "fraction") for text in inside)):
         score = None  # it is of something else, or a hundred times too small
     scores = len(inside) == len(texts) and any("." in text for text in texts)
-    return _Scale(named, "count" if whole else "number", score, scores)
+
+    def unit_of(number: Number, row: str) -> Unit:
+        if unit := number.unit or ("number" if number.kind == "rank" else named):
+            return unit
+        is_score = (scores or "." in number.value) and not names_other(row) and _is_within(number.value, score)
+        return (is_score and score) or (whole if number.value.replace(",", "").isdecimal() else "number")
+
+    return unit_of
 
 
-def _claims(id_: str, at: At, numbers: Sequence[Number], scale: _Scale, row: str) -> Iterator[Claim]:
-    for n, number in enumerate(numbers, 1):
-        unit = number.unit or ("number" if number.kind == "rank" else scale.named)
-        if unit is None and (scale.scores or "." in number.value) and scale.score and not names_other(row):
-            unit = scale.score if _is_within(number.value, scale.score) else None
-        yield Claim(
-            id=id_ if n == 1 else f"{id_}@{n}",
-            value=number.value,
-            unit=unit or (scale.whole if number.value.replace(",", "").isdecimal() else "number"),
-            at=at,
-            bound=number.bound,
-            printed=number.printed,
-            note=number.kind or None,
-        )
+def _claim(id_: str, number: Number, unit: Unit, at: At) -> Claim:
+    note = number.kind or None
+    return Claim(id=id_, value=number.value, unit=unit, at=at, bound=number.bound, printed=number.printed, note=note)
 
 
 def _is_within(text: str, score: Unit | None) -> bool:

@@ -175,26 +175,17 @@ def _front_matter(scores: Sequence[tuple[RunArtefact, Metrics]]) -> str:
 
     results = []
     for pair, metrics in scores:
-        dataset, (pin, model_pin) = pair.dataset_entry, pair.required_pins()
-        results += [
-            EvalResult(
-                task_type=dataset.task.upper(),
-                dataset_type=dataset.repo if pin.commit else pair.dataset,  # a folder has no id that others know
-                dataset_name=pair.dataset,
-                dataset_config=dataset.config,
-                dataset_split=dataset.split if dataset.kind == "directory" else dataset.split_name,
-                dataset_revision=pin.commit,
-                dataset_args=None if pin.state == "resolved" else {"pin": f"sha256:{pin.digest()}", **_claimed("commit", pin)},
-                metric_type=name,
-                metric_value=float(100 * Fraction(value)),
-                metric_args={"model_revision": model_pin.commit, **_claimed("model_revision", model_pin)}
-                if model_pin.commit
-                else {"vectors": "given"}
-                if model_pin.kind == "given"
-                else None,
-            )
-            for name, value in msgspec.structs.asdict(metrics).items()
-        ]
+        entry, (pin, model_pin) = pair.dataset_entry, pair.required_pins()
+        of: dict[str, Any] = {"task_type": entry.task.upper(), "dataset_name": pair.dataset, "dataset_config": entry.config}
+        of["dataset_type"] = entry.repo if pin.commit else pair.dataset  # a folder has no id that others know
+        of["dataset_split"] = entry.split if entry.kind == "directory" else entry.split_name
+        digest = None if pin.state == "resolved" else {"pin": f"sha256:{pin.digest()}", **_claimed("commit", pin)}
+        model = {"vectors": "given"} if model_pin.kind == "given" else None
+        if model_pin.commit:
+            model = {"model_revision": model_pin.commit, **_claimed("model_revision", model_pin)}
+        of |= {"dataset_revision": pin.commit, "dataset_args": digest, "metric_args": model}
+        for name, value in msgspec.structs.asdict(metrics).items():
+            results.append(EvalResult(metric_type=name, metric_value=float(100 * Fraction(value)), **of))
     return f"---\n{ModelCardData(model_name=pair.model_entry.repo, eval_results=results).to_yaml()}\n---\n"
 
 

@@ -111,7 +111,11 @@ def merge(
     gone = [c.id for c in left if c.at.line is None or c.text not in "".join(lines[c.at.line - 1 : c.at.line])]
     merged = _in_order([claim for claim in old.claims if not (prune and claim.id in gone)], fresh)
     named = {claim.measured.result for claim in merged if claim.measured is not None}
-    renewed = {key: _result(old.results.get(key, result), result, model) for key, result in results.items()}
+    renewed = dict[str, Evaluation]()
+    for key, result in results.items():  # the dataset as printed, the model as somebody may have spelled it out
+        was_of = old.results.get(key, result)
+        commit = result.model_revision or was_of.model_revision
+        renewed[key] = replace(result, model=result.model if model else was_of.model, model_revision=commit)
     rest = {key: result for key, result in old.results.items() if key not in results and key in named}
     changed = {was.id: (was, claim) for was, claim in zip(before, now, strict=True) if was and was.text != claim.text}
     return Merged(
@@ -163,11 +167,6 @@ def _renewed(old: Claim, new: Claim) -> Claim:
     if new.text == old.text:
         return replace(old, at=new.at)
     return replace(old, at=new.at, value=new.value, printed=new.printed, ocr=None)
-
-
-def _result(old: Evaluation, new: Evaluation, model: str | None) -> Evaluation:
-    """The dataset as printed; the model as somebody may have spelled it out, unless `model` is given."""
-    return replace(new, model=new.model if model else old.model, model_revision=new.model_revision or old.model_revision)
 
 
 def is_of_text(claim: Claim) -> bool:
