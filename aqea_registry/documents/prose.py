@@ -190,7 +190,7 @@ def _code_blocks(text: str) -> Iterator[Span]:
     listed, before = False, True  # inside a list; the line before is blank or code
     for line in text.split("\n"):
         end = min(offset + len(line) + 1, len(text))
-        match = _FENCE.match(line)
+        match = _FENCE.match(line) if "```" in line or "~~~" in line else None
         if fence:
             if match and match[1].startswith(fence) and not match[2].strip():
                 yield Span(start, end, True)
