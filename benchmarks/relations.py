@@ -97,7 +97,7 @@ def _written(
 
 def bound(text: str) -> int:
     """How many cells of a document the import binds."""
-    tables, _ = markdown_tables(text, "table.md")
+    tables = markdown_tables(text, "table.md")
     return len(relate([], {}, claims_of_tables(tables).tables).derived)
 
 

@@ -28,6 +28,7 @@ from aqea_registry.documents.markup_tables import csv_table, html_tables, markdo
 from aqea_registry.documents.model_index import FrontMatter, IndexEntry, read_model_index, read_result_file, split_front_matter
 from aqea_registry.documents.numbers import NotANumber, parse_number
 from aqea_registry.documents.prose import Span, blanked, kind_of
+from aqea_registry.documents.tables import ragged_rows
 from aqea_registry.project.params import Params
 from aqea_registry.project.project import Project
 
@@ -239,10 +240,10 @@ def _read_document(
             read.notes.append("a result file does not say of which model it is: --model REPO does")
         return read, f"{entries[0].dataset}: {path.name}", ""
     if suffix in DELIMITERS:
-        table, findings = csv_table(text, path.stem, path.name, DELIMITERS[suffix])
-        tables, message = [table], f"{path.name}: no numbers after the first column, which names the rows"
+        tables = [csv_table(text, path.stem, path.name, DELIMITERS[suffix])]
+        message = f"{path.name}: no numbers after the first column, which names the rows"
     elif suffix in READERS:
-        tables, findings = READERS[suffix](text, path.name)
+        tables = READERS[suffix](text, path.name)
         message = f"{path.name}: no numbers in tables"
     else:
         front = split_front_matter(text, path.name)
@@ -250,10 +251,10 @@ def _read_document(
             title, wrong = entries[0].model, dict(_disagreements(front, entries, path.name))
             entries = tuple(entry._replace(model=model or _repository(params, entry.model)) for entry in entries)
             read = drafting.claims_of_index(entries, path.name, text.split("\n"), unit, wrong)
-        tables, findings = markdown_tables(blanked(text, [Span(0, len(text) - len(front.rest))]) if front else text, path.name)
+        tables = markdown_tables(blanked(text, [Span(0, len(text) - len(front.rest))]) if front else text, path.name)
         message = f"{path.name}: no numbers in a model-index of the front matter, nor in Markdown tables"
     units = {unit} if unit else {claim.unit for claim in read.claims} - {"number"}
-    read.findings.extend(findings)
+    read.findings.extend(ragged_rows(tables, path.name))
     drafting.claims_of_tables(tables, text, path.name, units.pop() if len(units) == 1 else None, read)
     if not read.claims and read.left_out:
         message = f"{path.name}: not one of its {plural(sum(left.numbers for left in read.left_out), 'number')} could be read"

@@ -143,7 +143,7 @@ def relations_of_table(table: DraftedTable, groups: Mapping[str, Collection[str]
     `groups` has for names of groups the letters of their members: a column `NAME (2)` is the average of two such columns.
     """
     found = Relations({}, {}, set(), [])
-    for axis in _axes(table, groups):
+    for axis in (_axis(table, groups, rows=False), _axis(table, groups, rows=True)):
         for line, promise in islice(axis.promises.items(), MOST):
             ways = [(way, trials) for way in _ways(axis, line) if (trials := list(_trials(axis, line, way)))]
             tried: list[tuple[_Way, list[_Trial]]] = []
@@ -192,29 +192,17 @@ def _bind(found: Relations, axis: _Axis, line: int, way: _Way, trials: Sequence[
                 found.counts.update(axis.cells[term][way.counts].claim.id for term in way.lines)
 
 
-def _axes(table: DraftedTable, named: Mapping[str, Collection[str]]) -> Iterator[_Axis]:
-    by_column: dict[int, dict[int, _Cell]] = {}
-    by_row: dict[int, dict[int, _Cell]] = {}
-    for (row, column), claim in sorted(table.claims.items()):
-        if claim.bound is not None:  # a limit is not a number
-            continue
+def _axis(table: DraftedTable, named: Mapping[str, Collection[str]], *, rows: bool) -> _Axis:
+    """The rows of a table, or its columns, and the sets of them: all, the scores, those whose labels begin alike, those between
+    rows without a number.
+    """
+    labels, along = (table.rows, table.columns) if rows else (table.columns, table.rows)
+    cells: dict[int, dict[int, _Cell]] = {}
+    for place, claim in sorted(table.claims.items()):
+        line, position = place if rows else place[::-1]
         with suppress(NotANumber):
-            cell = _Cell(claim, parse_number(claim.value or "", claim.unit))
-            by_column.setdefault(column, {})[row] = cell
-            by_row.setdefault(row, {})[column] = cell
-    yield _axis(table.columns, table.rows, by_column, named, parted=False)
-    yield _axis(table.rows, table.columns, by_row, named, parted=True)
-
-
-def _axis(
-    labels: Sequence[str],
-    along: Sequence[str],
-    cells: dict[int, dict[int, _Cell]],
-    named: Mapping[str, Collection[str]],
-    *,
-    parted: bool,
-) -> _Axis:
-    """Find the sets of lines: all, the scores, those whose labels begin alike, those between lines without a number."""
+            if claim.bound is None:  # a limit is not a number
+                cells.setdefault(line, {})[position] = _Cell(claim, parse_number(claim.value or "", claim.unit))
     words = {line: _words(labels[line]) for line in cells}
     promises = {line: promise for line in cells if (promise := _promise(words[line])) is not None}
     of_names = {name: tuple(line for line in cells if letters(labels[line]) in group) for name, group in named.items()}
@@ -225,12 +213,9 @@ def _axis(
             members |= {line: lines} if 1 < len(lines) == int(found[1]) else {}
     promises |= dict.fromkeys(members, _Promise(("mean",), ()))
     terms = [line for line in sorted(cells) if line not in promises and not _is_among(words[line], _NAMES)]
-    scores = [
-        line
-        for line in terms
-        if not (_is_among(words[line], _SETTINGS) or (_is_count(words[line]) and all(c.counted for c in cells[line].values())))
-    ]
-    section = list(accumulate(int(parted and line not in cells) for line in range(len(labels))))
+    counted = {line for line in terms if _is_count(words[line]) and all(cell.counted for cell in cells[line].values())}
+    scores = [line for line in terms if line not in counted and not _is_among(words[line], _SETTINGS)]
+    section = list(accumulate(int(rows and line not in cells) for line in range(len(labels))))
     groups: dict[Hashable, list[int]] = {}
     for line in scores:
         groups.setdefault(section[line], []).append(line)

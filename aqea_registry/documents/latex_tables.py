@@ -12,21 +12,9 @@ from functools import cache
 from itertools import count
 from typing import Any, NamedTuple
 
-from aqea_registry.base.findings import BadConfiguration, Finding
+from aqea_registry.base.findings import BadConfiguration
 from aqea_registry.documents.prose import Span, blanked, latex_hidden, line_starts
-from aqea_registry.documents.tables import (
-    LEVEL,
-    LOWERED,
-    PART,
-    RAISED,
-    Placed,
-    Table,
-    cell_of,
-    is_numeric,
-    merged_table,
-    name_below,
-    ragged_rows,
-)
+from aqea_registry.documents.tables import LEVEL, LOWERED, RAISED, Placed, Table, cell_of, is_numeric, merged_table, name_below
 
 MOST_MARKUP = 60_000  # characters of cells with different markup
 LONGEST_CELL = 4_000  # characters; a longer one is not read
@@ -114,8 +102,8 @@ class _LatexRow(NamedTuple):
     cells: list[tuple[int, int]]
 
 
-def latex_tables(text: str, document: str) -> tuple[list[Table], list[Finding]]:
-    """The tables of a LaTeX text, named after the caption of their `table`, else their section; findings as of `ragged_rows`.
+def latex_tables(text: str, document: str) -> list[Table]:
+    """The tables of a LaTeX text, each named after the caption of its `table`, else its section.
 
     Raises BadConfiguration for more than MOST_MARKUP characters of markup in cells.
     """
@@ -152,7 +140,7 @@ def latex_tables(text: str, document: str) -> tuple[list[Table], list[Finding]]:
             if table and (event["name"] != "array" or any(map(_WORD.search, (*table.columns, *table.texts(table.key))))):
                 floats[-1][0].extend(() if caption else [len(tables)])
                 tables.append(table)
-    return tables, ragged_rows(tables, document)
+    return tables
 
 
 def tabular_rows(text: str, start: int, name: str) -> tuple[list[list[tuple[int, int]]], int]:
@@ -212,7 +200,7 @@ class _Latex:
             self.left -= len(pattern)
             if self.left < 0:
                 message = f"{self.document}: more than {MOST_MARKUP} characters of markup in tables"
-                raise BadConfiguration(message, PART)
+                raise BadConfiguration(message, "import the part that prints results")
             self.known[pattern] = _text(pattern)
         return _HELD.sub(lambda place: "".join(numbers[ord(place[0]) - _FIRST :][:1]), self.known[pattern])
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from aqea_registry.base.findings import BadConfiguration, Finding
+from aqea_registry.base.findings import BadConfiguration
 from aqea_registry.documents.prose import Span, blanked, line_starts
 from aqea_registry.documents.tables import (
     LEVEL,
@@ -31,7 +31,6 @@ from aqea_registry.documents.tables import (
     merged_table,
     name_below,
     pipe_cells,
-    ragged_rows,
     table_of,
 )
 
@@ -56,8 +55,8 @@ _MARK = re.compile(r"\[?(?:\d{1,2}|[a-z*†‡§¶])\]?")  # a short text of a l
 _JOINT = re.compile(r"(?<=\d)(?:</?(?!(?i:su[pb]\b))[a-zA-Z][^<>]*>|\*\*|`)+(?=\d)")  # digits do not join over markup
 
 
-def markdown_tables(text: str, document: str) -> tuple[list[Table], list[Finding]]:
-    """The tables of a Markdown text, of pipes and of HTML, and findings as of `ragged_rows`.
+def markdown_tables(text: str, document: str) -> list[Table]:
+    """The tables of a Markdown text, of pipes and of HTML.
 
     A table is named after the caption above it (`Table 2`), else after its heading, and after a line of nothing but bold or
     italics, or a list item, between the two. Raises BadConfiguration for more than MOST_PIPES pipes, or too many tags.
@@ -100,7 +99,7 @@ def markdown_tables(text: str, document: str) -> tuple[list[Table], list[Finding
             rows = _table_rows(tokens, text, starts)
             tables.append(table_of(caption or heading, rows[:1], rows[1:]))
             caption = ""
-    return tables, ragged_rows(tables, document)
+    return tables
 
 
 def plain_text(text: str) -> str:
@@ -151,7 +150,7 @@ def _table_rows(tokens: Iterator[Any], text: str, starts: list[int]) -> list[Row
     return rows
 
 
-def csv_table(text: str, name: str, document: str, delimiter: str) -> tuple[Table, list[Finding]]:
+def csv_table(text: str, name: str, document: str, delimiter: str) -> Table:
     """A CSV text as a table called `name`. Semicolons or tabs are its delimiter where the first line has no other.
 
     Lines of one cell above the header are titles. Empty cells beyond the header do not count. Raises BadConfiguration for what
@@ -176,8 +175,7 @@ def csv_table(text: str, name: str, document: str, delimiter: str) -> tuple[Tabl
     body = [
         row if any(cell.text for cell in row.cells[width:]) else Row(row.line, row.cells[:width]) for row in rows[header + 1 :]
     ]
-    table = table_of(name, rows[header : header + 1], body)
-    return table, ragged_rows([table], document)
+    return table_of(name, rows[header : header + 1], body)
 
 
 def _cells(text: str, start: int, shown: list[str], delimiter: str) -> list[Cell]:
@@ -227,8 +225,8 @@ class _HtmlRow(NamedTuple):
     cells: list[Tag]
 
 
-def html_tables(text: str, document: str) -> tuple[list[Table], list[Finding]]:
-    """The tables of an HTML text, each named after its caption, else the heading above, and findings as of `ragged_rows`.
+def html_tables(text: str, document: str) -> list[Table]:
+    """The tables of an HTML text, each named after its caption, else the heading above.
 
     Raises BadConfiguration for more than MOST_TAGS tags in them.
     """
@@ -240,7 +238,7 @@ def html_tables(text: str, document: str) -> tuple[list[Table], list[Finding]]:
         heading, caption = _titles(text[done : span[0]], heading)
         tables += _tables_of_span(page, span, heading, caption)
         done = span[1]
-    return tables, ragged_rows(tables, document)
+    return tables
 
 
 def _without_comments(text: str, document: str) -> str:

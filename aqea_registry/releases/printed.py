@@ -72,8 +72,8 @@ def _listed(parsed: Parsed) -> Iterable[Print]:
 
 
 _READERS: dict[str, Callable[[bytes], Iterable[Print]]] = {
-    CARD: lambda content: _in_tables(markdown_tables(content.decode(), CARD)[0]),
-    REPORT: lambda content: _in_tables(html_tables(content.decode(), REPORT)[0]),
+    CARD: lambda content: _in_tables(markdown_tables(content.decode(), CARD)),
+    REPORT: lambda content: _in_tables(html_tables(content.decode(), REPORT)),
     CROISSANT: lambda content: [
         (str(file["contentUrl"]), "sha256", str(file["sha256"])) for file in load_json(content, CROISSANT)["distribution"]
     ],

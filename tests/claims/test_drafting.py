@@ -12,6 +12,7 @@ from aqea_registry.claims.ledger import Claim
 from aqea_registry.documents.markup_tables import markdown_tables
 from aqea_registry.documents.model_index import IndexEntry, Metric
 from aqea_registry.documents.numbers import Unit
+from aqea_registry.documents.tables import ragged_rows
 from tests.growth import assert_linear
 
 
@@ -19,8 +20,8 @@ def draft(*rows: str, unit: Unit | None = None) -> Imported:
     """What a table of Markdown under the heading Scores gives; its first row is the header."""
     header, *others = rows
     text = "\n".join(["## Scores", "", header, "|-" * (header.count("|") - 1) + "|", *others])
-    tables, findings = markdown_tables(text, "doc.md")
-    assert findings == [] or "|y|" in rows
+    tables = markdown_tables(text, "doc.md")
+    assert ragged_rows(tables, "doc.md") == [] or "|y|" in rows
     return claims_of_tables(tables, text, "doc.md", unit=unit)
 
 
@@ -172,7 +173,7 @@ def test_a_wide_table_takes_time_that_grows_with_it() -> None:
     def work(size: int) -> Callable[[], object]:
         header = "|".join(f"c{n}" for n in range(size))
         text = f"|m|{header}|\n{'|-' * (size + 1)}|\n" + "".join(f"|r{n}|{'1.5|' * size}\n" for n in range(3))
-        tables, _ = markdown_tables(text, "doc.md")
+        tables = markdown_tables(text, "doc.md")
         return lambda: claims_of_tables(tables, text, "doc.md")
 
     assert_linear(work, 400)

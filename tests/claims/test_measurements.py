@@ -49,7 +49,7 @@ def made(*keys: str) -> RunScores:
 
 
 def table(text: str, run: RunScores) -> list[Fit]:
-    tables, _ = markdown_tables(text, "page.md")
+    tables = markdown_tables(text, "page.md")
     return list(fits_of_tables(claims_of_tables(tables, text).tables, text, run))
 
 
@@ -180,7 +180,7 @@ def test_reading_takes_time_that_grows_with_the_document() -> None:
     def work(size: int) -> Callable[[], object]:
         text = "# minilm\n\n| model | forum | stsb |\n|--|--|--|\n" + "| minilm-128 | 58.71 | 79.99 |\n" * size
         text += "\nOn forum, minilm has a Spearman of 61.42." * size
-        tables = claims_of_tables(markdown_tables(text, "page.md")[0], text).tables
+        tables = claims_of_tables(markdown_tables(text, "page.md"), text).tables
         spans = scan(text, "markdown").numbers
         return lambda: (list(fits_of_tables(tables, text, run)), list(fits_of_text(text, spans, run)))
 

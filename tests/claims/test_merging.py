@@ -70,7 +70,7 @@ class Page:
 
 def imported(page: Page, old: Ledger | None = None) -> Merged:
     text = page.text()
-    tables, _ = markdown_tables(text, "page.md")
+    tables = markdown_tables(text, "page.md")
     document = Document(title="t", sha256=hashlib.sha256(text.encode()).hexdigest(), file="page.md")
     claims = claims_of_tables(tables, text, "page.md").claims
     return merge(old or Ledger(document=document), document, {}, claims, text.split("\n"), list, prune=False, model=None)

@@ -8,14 +8,14 @@ import pytest
 
 from aqea_registry.base.findings import BadConfiguration
 from aqea_registry.documents.markup_tables import MOST_TAGS, html_tables, markdown_tables
-from aqea_registry.documents.tables import MOST_CELLS, Table
+from aqea_registry.documents.tables import MOST_CELLS, Table, ragged_rows
 from tests.growth import assert_linear
 
 
 def read(text: str) -> list[Table]:
     """The tables of an HTML text, in which nothing is wrong."""
-    tables, findings = html_tables(text, "page.html")
-    assert findings == []
+    tables = html_tables(text, "page.html")
+    assert ragged_rows(tables, "page.html") == []
     return tables
 
 
@@ -101,7 +101,7 @@ CELLS = "<tr><th>m<th>a<tr><td>x<td>1</table>"
 @pytest.mark.parametrize("markdown", [False, True])
 def test_a_table_is_called_after_its_caption_or_heading(above: str, inside: str, name: str, markdown: bool) -> None:
     source = f"{above}<table>{inside}{CELLS}"
-    assert [table.name for table in (markdown_tables(source, "p.md")[0] if markdown else read(source))] == [name]
+    assert [table.name for table in (markdown_tables(source, "p.md") if markdown else read(source))] == [name]
 
 
 def test_tables_of_html_and_pipes_keep_their_order_in_markdown() -> None:
@@ -112,7 +112,8 @@ def test_tables_of_html_and_pipes_keep_their_order_in_markdown() -> None:
         f"<!-- {table.format('-')} -->\n```\n{table.format('-')}```\n\n`<table>` is a tag.\n\n"
         f"<table><tr><td>\n\n*D*{pipes.format('y')}</td><td>{table.format('z')}</td></tr></table>\n"
     )
-    tables, findings = markdown_tables(text, "p.md")
+    tables = markdown_tables(text, "p.md")
+    findings = ragged_rows(tables, "p.md")
     assert ([(table.name, texts(table)) for table in tables], findings) == (
         [
             ("A: B", [["v", "1"]]),
@@ -126,7 +127,8 @@ def test_tables_of_html_and_pipes_keep_their_order_in_markdown() -> None:
 
 
 def test_a_row_that_is_too_long_is_reported_with_its_line() -> None:
-    tables, findings = html_tables("<table><tr><th>m<th>a\n<tr><td>x<td>1<td>2\n<tr><td>y<td>3</table>", "page.html")
+    tables = html_tables("<table><tr><th>m<th>a\n<tr><td>x<td>1<td>2\n<tr><td>y<td>3</table>", "page.html")
+    findings = ragged_rows(tables, "page.html")
     assert [(finding.subject, finding.actual) for finding in findings] == [("page.html:2", "3 cells")]
     assert texts(tables[0]) == [["y", "3"]]
 

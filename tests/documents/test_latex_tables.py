@@ -8,7 +8,7 @@ import pytest
 
 from aqea_registry.base.findings import BadConfiguration
 from aqea_registry.documents.latex_tables import MOST_MARKUP, latex_tables
-from aqea_registry.documents.tables import Table
+from aqea_registry.documents.tables import Table, ragged_rows
 from tests.growth import assert_linear
 
 PAPER = r"""\documentclass{article}
@@ -44,8 +44,8 @@ BERT~\cite{bert} & \std{61.5}{0.2}\footnotemark[1] & $58.4^{2}$ & \underline{40.
 
 def read(text: str) -> list[Table]:
     """The tables of a LaTeX text, in which nothing is wrong."""
-    tables, findings = latex_tables(text, "paper.tex")
-    assert findings == []
+    tables = latex_tables(text, "paper.tex")
+    assert ragged_rows(tables, "paper.tex") == []
     return tables
 
 
@@ -152,9 +152,8 @@ def test_a_table_is_called_after_its_caption_or_section(text: str, names: list[s
 
 
 def test_a_row_that_is_too_long_is_reported_with_its_line() -> None:
-    (table,), findings = latex_tables(
-        "\\begin{tabular}{lc}\nM & S \\\\\nx & 1 & 2 \\\\\ny & 3 \\\\\n\\end{tabular}", "paper.tex"
-    )
+    (table,) = latex_tables("\\begin{tabular}{lc}\nM & S \\\\\nx & 1 & 2 \\\\\ny & 3 \\\\\n\\end{tabular}", "paper.tex")
+    findings = ragged_rows([table], "paper.tex")
     assert ([(finding.subject, finding.actual) for finding in findings], rows(table)) == ([("paper.tex:3", "3 cells")], ["y|3"])
 
 

@@ -12,13 +12,13 @@ from aqea_registry.base.findings import BadConfiguration
 from aqea_registry.claims.drafting import claims_of_tables, read_number, slug
 from aqea_registry.claims.ledger import Claim
 from aqea_registry.documents.markup_tables import MOST_PIPES, csv_table, markdown_tables, plain_text
-from aqea_registry.documents.tables import Row, Table
+from aqea_registry.documents.tables import Row, Table, ragged_rows
 
 
 def read(text: str) -> Table:
     """The one table of a Markdown text, in which nothing is wrong."""
-    (table,), findings = markdown_tables(text, "doc.md")
-    assert findings == []
+    (table,) = markdown_tables(text, "doc.md")
+    assert table.ragged == ()
     return table
 
 
@@ -58,13 +58,13 @@ def test_a_table_is_read_with_its_lines(text: str, line: int, cells: tuple[str, 
     ],
 )
 def test_what_is_no_table_is_none(text: str) -> None:
-    assert markdown_tables(text, "doc.md") == ([], [])
+    assert markdown_tables(text, "doc.md") == []
 
 
 def test_a_table_is_called_after_its_caption_or_its_heading() -> None:
     table = "| a | b |\n|---|---|\n| x | 1 |\n\n"
     text = f"{table}# Results of *all*\n\nTable 9 is far\naway.\n\n{table}**Table 2:** Scores.\n\n{table}More\n====\n\n{table}"
-    tables, _ = markdown_tables(text, "doc.md")
+    tables = markdown_tables(text, "doc.md")
     assert [one.name for one in tables] == ["", "Results of all", "Table 2", "More"]
     ids = [claim.id for claim in claims_of_tables([*tables, tables[1]]).claims]
     assert ids == ["table.x.b", "results-of-all.x.b", "table-2.x.b", "more.x.b", "results-of-all-2.x.b"]
@@ -87,15 +87,16 @@ def test_markup_is_taken_off(text: str, read: str) -> None:
 
 
 def test_a_ragged_row_is_told_with_its_line_and_not_read() -> None:
-    tables, findings = markdown_tables("|a|b|\n|-|-|\n|x|1|\n|y|\n|z|2|3|\n|w|4|\n", "doc.md")
+    tables = markdown_tables("|a|b|\n|-|-|\n|x|1|\n|y|\n|z|2|3|\n|w|4|\n", "doc.md")
+    findings = ragged_rows(tables, "doc.md")
     assert [(one.subject, one.expected, one.actual) for one in findings] == [
         ("doc.md:4", "2 cells", "1 cells"),
         ("doc.md:5", "2 cells", "3 cells"),
     ]
     assert (tables[0].texts(0), len(tables[0].ragged)) == (["x", "w"], 2)
-    tables, findings = markdown_tables("|a|b|\n|-|-|\n|x|1|\nno row\n", "doc.md")
-    assert (len(tables[0].rows), tables[0].ragged, findings) == (1, (), [])
-    _, findings = markdown_tables("|a|b|\n|-|-|\n" + "|y|\n" * 500, "doc.md")
+    tables = markdown_tables("|a|b|\n|-|-|\n|x|1|\nno row\n", "doc.md")
+    assert (len(tables[0].rows), tables[0].ragged) == (1, ())
+    findings = ragged_rows(markdown_tables("|a|b|\n|-|-|\n" + "|y|\n" * 500, "doc.md"), "doc.md")
     assert (len(findings), findings[-1].subject, findings[-1].message[:13]) == (101, "doc.md:103", "400 more rows")
 
 
@@ -152,7 +153,7 @@ def test_a_cell_knows_where_its_source_is(prefix: str) -> None:
     text = f"Text.\r\n\r\n{prefix}| a |  b |\r\n{prefix}|---|---|\r\n{prefix}| **x** \\| y |  `1`[^2]|\r\n"
     first, second = read(text).rows[0].cells
     assert [text[cell.start : cell.end] for cell in (first, second)] == ["**x** \\| y", "`1`[^2]"]
-    rows = csv_table('n,a\n"x, ""y""", 1 \n\n"two\nlines",2', "", "t.csv", ",")[0].rows
+    rows = csv_table('n,a\n"x, ""y""", 1 \n\n"two\nlines",2', "", "t.csv", ",").rows
     source = 'n,a\n"x, ""y""", 1 \n\n"two\nlines",2'
     spans = [source[cell.start : cell.end] for row in rows for cell in row.cells]
     assert spans == ['"x, ""y"""', " 1 ", '"two\nlines"', "2"]
@@ -230,17 +231,17 @@ WORD = st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=1, 
 def test_a_table_says_the_same_in_markdown_and_csv(rows: list[list[str]]) -> None:
     lines = ["|".join(row) for row in rows]
     read_md = read("\n".join([f"|{lines[0]}|", "|".join("-" * len(rows[0])).join("||"), *(f"|{one}|" for one in lines[1:])]))
-    read_csv, findings = csv_table("\n".join(",".join(row) for row in rows), "", "doc.csv", ",")
-    assert findings == []
+    read_csv = csv_table("\n".join(",".join(row) for row in rows), "", "doc.csv", ",")
+    assert read_csv.ragged == ()
     assert [texts for _, texts in shown(read_md.rows)] == [texts for _, texts in shown(read_csv.rows)]
     assert read_md[:3] == read_csv[:3]
 
 
 def test_csv_has_quotes_and_rows_of_several_lines() -> None:
-    table, findings = csv_table('name,a\r\n"x, ""y""",1\n\n"two\nlines",2\nz\nlast,3', "t", "t.csv", ",")
+    table = csv_table('name,a\r\n"x, ""y""",1\n\n"two\nlines",2\nz\nlast,3', "t", "t.csv", ",")
     assert shown(table.rows) == [(2, ('x, "y"', "1")), (4, ("two lines", "2")), (7, ("last", "3"))]
-    assert [one.subject for one in findings] == ["t.csv:6"]
-    assert shown(csv_table("name\ta\nx,y\t1", "t", "t.tsv", "\t")[0].rows) == [(2, ("x,y", "1"))]
+    assert [one.subject for one in ragged_rows([table], "t.csv")] == ["t.csv:6"]
+    assert shown(csv_table("name\ta\nx,y\t1", "t", "t.tsv", "\t").rows) == [(2, ("x,y", "1"))]
 
 
 @pytest.mark.parametrize(
@@ -259,8 +260,9 @@ def test_csv_has_quotes_and_rows_of_several_lines() -> None:
     ],
 )
 def test_a_leaderboard_is_read_by_its_header(text: str, columns: str, rows: list[str]) -> None:
-    table, findings = csv_table(text, "t", "t.csv", ",")
-    assert ("|".join(table.columns), ["|".join(texts) for _, texts in shown(table.rows)], findings) == (columns, rows, [])
+    table = csv_table(text, "t", "t.csv", ",")
+    assert ("|".join(table.columns), ["|".join(texts) for _, texts in shown(table.rows)]) == (columns, rows)
+    assert table.ragged == ()
     assert table.columns[table.key] in ("model", "")
 
 
@@ -283,7 +285,7 @@ def test_too_many_cells_are_refused_before_they_are_parsed() -> None:
     with pytest.raises(BadConfiguration, match="more than"):
         markdown_tables("|" * (MOST_PIPES + 1), "doc.md")
     with pytest.raises(BadConfiguration, match="more than"):
-        claims_of_tables([csv_table("a,b,c\n" + "x,1,2\n" * 10_001, "t", "t.csv", ",")[0]])
+        claims_of_tables([csv_table("a,b,c\n" + "x,1,2\n" * 10_001, "t", "t.csv", ",")])
 
 
 @pytest.mark.parametrize(
@@ -303,7 +305,7 @@ def test_a_cell_is_a_number_or_none(text: str, number: tuple[str, bool] | None) 
 
 
 def claims(text: str) -> dict[str, Claim]:
-    tables, _ = markdown_tables(text, "doc.md")
+    tables = markdown_tables(text, "doc.md")
     return {claim.id: claim for claim in claims_of_tables(tables).claims}
 
 
@@ -328,7 +330,7 @@ def test_names_are_unique_and_never_empty() -> None:
 
 def test_what_is_left_out_is_told() -> None:
     cells = ["1", "nan", "--", "1e999", "words", "n/a", "inf", "—", ""]
-    tables, _ = markdown_tables("|a|n|w|\n|-|-|-|\n" + "".join(f"|x|{cell}|-|\n" for cell in cells), "doc.md")
+    tables = markdown_tables("|a|n|w|\n|-|-|-|\n" + "".join(f"|x|{cell}|-|\n" for cell in cells), "doc.md")
     found = claims_of_tables(tables)
     assert ([claim.value for claim in found.claims], found.findings) == (["1"], [])
     expected = "'nan' (line 4), '--' (line 5), 'n/a' (line 8), 'inf' (line 9), '—' (line 10)"
