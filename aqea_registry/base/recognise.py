@@ -7,6 +7,7 @@ no table, configuration or weights begin that way.
 import codecs
 import hashlib
 import re
+from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from aqea_registry.base.findings import Finding
@@ -16,11 +17,15 @@ CONFLICT = "a merge conflict that is not resolved"
 MAY_BE_ANYTHING = (".md", ".html", ".htm")  # prose may begin as a web page does
 NEVER_EMPTY = (".json", ".jsonl", ".parquet", ".gz", ".csv", ".tsv", ".txt", ".safetensors", ".bin", ".pt", ".onnx", ".model")
 
-_SPEC = rb"version https://git-lfs\.github\.com/spec/"
+# Where a format has bytes that no file of it lacks: the offset, and what may be there.
+_ALWAYS = {".safetensors": (8, (b"{",)), ".parquet": (0, (b"PAR1", b"PARE")), ".gz": (0, (b"\x1f\x8b",))}
+_SPEC = rb"version https://(?:git-lfs|hawser)\.github\.com/spec/"
 _LFS = re.compile(_SPEC + rb"v1\n(?:ext-[^\n]+\n)*oid sha256:([0-9a-f]{64})\nsize ([0-9]{1,18})\n?\Z")
 _PAGE = rb"(<!--.*?-->\s*|<\?xml[^>]*>\s*)*<(!doctype html|html|head|body|script)\b"
 _KNOWN = (
     (re.compile(_SPEC), "a Git LFS pointer that cannot be read"),
+    (re.compile(rb"\.?[\w./-]*/annex/objects/\S+\s*\Z"), "a pointer of git-annex"),
+    (re.compile(rb"# xet version "), "a Xet pointer"),
     (re.compile(_PAGE, re.I | re.S), "a web page (HTML)"),
     (re.compile(rb"<(\?xml|error)\b", re.I), "an XML document, such as a server's error"),
     (re.compile(rb"((entry|repository) not found|invalid username or password)\.?\s*\Z", re.I), "a server's answer"),
@@ -55,6 +60,8 @@ def what_it_is(head: bytes, path: str = "") -> str | None:
         return "nothing but zero bytes, not the file; get it again"
     start = head.removeprefix(codecs.BOM_UTF8).lstrip()
     kind = next((kind for pattern, kind in _KNOWN if pattern.match(start)), None)
+    at, marks = _ALWAYS.get(PurePosixPath(path).suffix, (0, (b"",)))
+    kind = kind or (None if head.startswith(marks, at) else "damaged or of another format: it does not begin as such files do")
     return f"{kind}, not the file; get it again" if kind else None
 
 

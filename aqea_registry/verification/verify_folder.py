@@ -30,10 +30,9 @@ LIST_NAMES = (
 PAGE = "README.md"  # people put one beside a list; it is named in a note
 RECORD = "release.json"  # what stores keep beside a release's files
 # What programs are known to leave beside files, folders first: counted, not looked at. docs/findings.md has the same list.
-LEFT_BY_PROGRAMS = (
-    *(".git", ".cache/huggingface", ".aqea-incoming", ".gitattributes", ".gitignore", ".DS_Store", "Thumbs.db", "desktop.ini"),
-    ".NAME.PID-RANDOM.part",
-)
+LEFT_FOLDERS = (".git", ".cache/huggingface", ".aqea-incoming")
+LEFT_FILES = (".gitattributes", ".gitignore", ".DS_Store", "Thumbs.db", "desktop.ini")
+LEFT_BY_PROGRAMS = (*LEFT_FOLDERS, *LEFT_FILES, ".NAME.PID-RANDOM.part")
 LOCAL = ".cache/huggingface"
 LARGEST_TREE = 1 << 28  # bytes
 _REPOSITORY = re.compile(r"(model|dataset|space|kernel)s--.+")
@@ -78,7 +77,9 @@ def surplus(
     """Of the files that are there, those that are not known: findings, and a note that counts what programs leave."""
     findings, left = list[Finding](), Counter[str]()
     for path in sorted(set(there).difference(known)):
-        kind = next((name for name in LEFT_BY_PROGRAMS if f"/{name}/" in f"/{path}/"), None)
+        framed = f"/{path}/"
+        kind = next((name for name in LEFT_FOLDERS if f"/{name}/" in framed), None)
+        kind = kind or next((name for name in LEFT_FILES if framed.endswith(f"/{name}/")), None)
         kind = LEFT_BY_PROGRAMS[-1] if PART.fullmatch(path.rpartition("/")[2]) else kind
         if kind is None:
             findings.append(Finding("unexpected", path, f"the file exists and {why}"))

@@ -41,6 +41,10 @@ NOT_THE_FILE = {
     b"<?xml version='1.0'?>\n<!-- proxy -->\n<!doctype HTML PUBLIC '-//W3C//DTD XHTML 1.0//EN'>": "a web page",
     b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>": "an XML document",
     b"Entry not found": "a server's answer",
+    POINTER.replace(b"git-lfs", b"hawser"): "a Git LFS pointer to sha256",
+    b"/annex/objects/SHA256E-s90--12ab.safetensors\n": "a pointer of git-annex",
+    b"../.git/annex/objects/3k/Wq/SHA256E-s90--12ab/SHA256E-s90--12ab": "a pointer of git-annex",
+    b'# xet version 0\nfilesize = 90\nhash = "12ab"\n': "a Xet pointer",
 }
 
 
@@ -48,6 +52,16 @@ NOT_THE_FILE = {
 def test_what_stands_in_the_place_of_a_file_is_named(content: bytes, what: str) -> None:
     for path in ("test.jsonl", "0001.parquet", "model.safetensors", "tokenizer.json"):
         assert (what_it_is(content, path) or "").startswith(what)
+
+
+@pytest.mark.parametrize(
+    "content", [b"\x1f\x8b\x08", b"PK\x03\x04", b"\x80\x02}q\0.", b'{"error": "login"}', b"PAR", b"quota exceeded"]
+)
+def test_a_format_that_begins_always_alike_is_known_by_that(content: bytes) -> None:
+    for path in ("model.safetensors", "0001.parquet"):
+        assert (what_it_is(content, path) or "").startswith("damaged or of another format")
+    assert (what_it_is(content, "test.jsonl.gz") is None) == content.startswith(b"\x1f\x8b")
+    assert what_it_is(content, "vocab.txt") is None
 
 
 def test_files_that_may_be_so_are_left_alone() -> None:

@@ -167,7 +167,7 @@ def test_the_core_reads_checks_and_publishes(core: Path, project: Path, tmp_path
 def test_the_wheel_begins_a_project(core: Path, tmp_path: Path) -> None:
     (tmp_path / "m").mkdir()
     (tmp_path / "m/config.json").write_text('{"hidden_size": 4}')
-    (tmp_path / "m/model.safetensors").write_bytes(b"weights")
+    (tmp_path / "m/model.safetensors").write_bytes(b"\x02\0\0\0\0\0\0\0{}")
     done = alone(core, "init", "paper", "--model", "m=m", cwd=tmp_path)
     assert done.status == 0, done
     for path, own in (("dvc.yaml", "dvc.yaml"), ("data/example/test.jsonl", "data/small/test.jsonl")):

@@ -259,7 +259,7 @@ def test_ids_of_the_hub_are_fixed_to_their_commits_and_a_card_gives_datasets_and
     needed_package("huggingface_hub")
     data = hub.store.commit("datasets", "org/sts", {"test.jsonl": jsonl(tmp_path / "test.jsonl", score="label").read_bytes()})
     card = CARD.replace("COMMIT", data).encode()
-    weights = {"config.json": b'{"hidden_size": 7}', "model.safetensors": b"weights", "README.md": card}
+    weights = {"config.json": b'{"hidden_size": 7}', "model.safetensors": b"\x02\0\0\0\0\0\0\0{}", "README.md": card}
     model = hub.store.commit("models", "org/mini", weights)
     hub.store.tag("models", "org/mini", "v1")
     (tmp_path / "a").mkdir()

@@ -430,7 +430,7 @@ def test_a_model_that_lacks_a_tensor(project: Path) -> None:
 
 @pytest.mark.weights
 def test_a_model_that_cannot_be_loaded(project: Path) -> None:
-    (other_model(project) / "model.safetensors").write_bytes(b"no tensors")
+    (other_model(project) / "model.safetensors").write_bytes(b"\x0b\0\0\0\0\0\0\0{no tensors")
     assert aqea("pin", "small", "minilm", cwd=project).status == 0
     refused(project, 1, "minilm", process=None)
 

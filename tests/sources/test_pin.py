@@ -24,7 +24,7 @@ pytest.importorskip("huggingface_hub")
 MODEL, DATA = "org/model", "org/data"
 TOKEN = "hf_AVerySecretToken"
 LOCK = "manifests/pins.json"
-WEIGHTS = random.Random(0).randbytes(40_000)
+WEIGHTS = b"\x02\0\0\0\0\0\0\0{}" + random.Random(0).randbytes(40_000)
 MODEL_FILES = {
     "README.md": b"---\nlicense: apache-2.0\n---\n",
     "config.json": b'{"a": 1}',

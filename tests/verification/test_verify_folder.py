@@ -86,9 +86,16 @@ def test_nothing_of_the_walk_is_lost(box: Path) -> None:
     (box / "away").symlink_to("/etc")
     (box / ".hidden").symlink_to("one")
     (box / "pipe").mkdir()
-    findings, _ = surplus(["a", "b", ".DS_Store/c"], {"a"})
+    findings, _ = surplus(["a", "b", ".git/c"], {"a"})
     assert [(finding.code, finding.subject) for finding in findings] == [("unexpected", "b")]
     assert found(aqea("verify", "box", "--json", cwd=box.parent)) == {("unexpected", "away"), ("unexpected", ".hidden")}
+
+
+def test_a_folder_with_the_name_of_a_file_that_programs_leave_hides_nothing() -> None:
+    hidden = [".DS_Store/loader.py", ".gitignore/loader.py", "data/desktop.ini/loader.py"]
+    findings, notes = surplus([*hidden, "sub/.DS_Store", "sub/.git", "sub/.git/config"], ())
+    assert [finding.subject for finding in findings] == sorted(hidden)
+    assert notes == ["not looked at: 3 files that programs leave beside others: 1 .DS_Store, 2 .git"]
 
 
 def test_the_page_on_findings_has_the_list_of_exceptions() -> None:
