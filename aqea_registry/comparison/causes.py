@@ -22,7 +22,8 @@ import numpy.typing as npt
 
 from aqea_registry.base.findings import RegistryError
 from aqea_registry.base.progress import Reporter
-from aqea_registry.comparison.evidence import Compared, Diagnosis, Kind, unit
+from aqea_registry.comparison.diagnosis import Diagnosis, Kind, unit
+from aqea_registry.comparison.measures import Compared
 from aqea_registry.comparison.pair_files import NamedFile, run_key
 from aqea_registry.comparison.verdict import PairSetComparison
 from aqea_registry.embedding.encoder import Encoder, Settings
@@ -78,12 +79,11 @@ def try_causes(
     if len(rows.scores) != compared.common:
         return _noted(found, f"no cause was tried: the pinned {pair.dataset} has {len(rows.scores)} rows")
     chosen = _chosen(compared)
-    vectors = [_vectors_at(file, chosen) for file in files]
     model = pinned_model(catalogue[pair.model], run.values(), report)
     with report.task(f"load {model.name}", 0, "seconds"):  # torch alone takes some to import
         pinned = _load(model)
     sample = RowEncoder(pair, run, catalogue, model, pinned, rows, chosen, report)
-    return _try_all(found, compared.bound, vectors, sample, report)
+    return _try_all(found, compared.bound, [_vectors_at(file, chosen) for file in files], sample, report)
 
 
 def _try_all(
@@ -92,11 +92,10 @@ def _try_all(
     """Find the side that was not encoded as pinned, and the first cause that gives its vectors."""
     count = len(sample.chosen)
     gaps = [_gap(sample.encode(AS_PINNED, count), side) for side in sides]
-    target = int(gaps[0] <= gaps[1]) if min(gaps) <= bound else 1
+    target, as_pinned = 1, f"encoded as pinned they give neither file's: {gaps[0]:.1e} and {gaps[1]:.1e} away"
     if min(gaps) <= bound:
+        target = int(gaps[0] <= gaps[1])
         as_pinned = f"encoded as pinned they give the {SIDES[1 - target]} file's, within {gaps[1 - target]:.1e}"
-    else:
-        as_pinned = f"encoded as pinned they give neither file's: {gaps[0]:.1e} and {gaps[1]:.1e} away"
     first = [found.diagnoses[0].kind, *found.diagnoses[0].candidates]  # what the numbers suggest
     causes = sorted(sample.causes(), key=lambda cause: first.index(cause.kind) if cause.kind in first else len(first))
     tried: list[tuple[float, Cause]] = []
@@ -136,11 +135,14 @@ class RowEncoder:
 
     def encode(self, cause: Cause, count: int) -> Values:
         """The first rows' vectors, normalised (count x 2 x dimension)."""
-        entry, rows, chosen = (cause.model or self.model).entry, cause.rows or self.rows, self.chosen[:count]
+        entry = (cause.model or self.model).entry
         before = entry.prefix_for(self.artefact.dataset_entry.task) if cause.prefix is None else cause.prefix
-        texts = (text for row in chosen for text in (rows.sentences1[row], rows.sentences2[row]))
-        vectors = in_order(self._encoder(cause).encode([before + cause.change_text(text) for text in texts]))
-        return unit(vectors[:, : entry.dimension].astype(np.float64)).reshape(len(chosen), 2, -1)
+        texts = [before + cause.change_text(text) for text in self._texts(cause.rows or self.rows, count)]
+        vectors = in_order(self._encoder(cause).encode(texts))
+        return unit(vectors[:, : entry.dimension].astype(np.float64)).reshape(len(texts) // 2, 2, -1)
+
+    def _texts(self, rows: Rows, count: int) -> list[str]:
+        return [text for row in self.chosen[:count] for text in (rows.sentences1[row], rows.sentences2[row])]
 
     def _encoder(self, cause: Cause) -> Encoder:
         if cause.model is None and cause.change_model is None:
@@ -161,31 +163,31 @@ class RowEncoder:
     def _text_causes(self) -> Iterator[Cause]:
         entry, task = self.model.entry, self.artefact.dataset_entry.task
         before = entry.prefix_for(task)
-        models = (named.entry for named in self.catalogue.values())
-        known = {model.prefix_for(task) for model in models if isinstance(model, Model)}
+        known = {named.entry.prefix_for(task) for named in self.catalogue.values() if isinstance(named.entry, Model)}
         for prefix in dict.fromkeys((*PREFIXES, *sorted(known))):
             if prefix != before:
                 description = f"with the prefix {prefix!r}" if prefix else f"without the prefix {before!r}"
                 yield Cause("prefix", description, prefix=prefix)
         for name, change in (("lower-cased", str.lower), ("upper-cased", str.upper)):
             yield Cause("casing", f"sentences that were {name} before", change_text=change)
-        texts = (text for row in self.chosen for text in (self.rows.sentences1[row], self.rows.sentences2[row]))
-        longest = max(len(before + text) for text in texts)
+        longest = max(len(before + text) for text in self._texts(self.rows, len(self.chosen)))
         for tokens in LENGTHS:
             if tokens != entry.max_tokens and tokens < longest + 2:  # a token has at least one character
-                cut = partial(cut_off, tokens=tokens)
-                yield Cause("truncation", f"sentences cut off at {tokens} tokens", change_model=cut)
+                yield Cause(
+                    "truncation", f"sentences cut off at {tokens} tokens", change_model=partial(_cut_off, tokens=tokens)
+                )
 
     def _model_causes(self) -> Iterator[Cause]:
         if hasattr(_normaliser(self.pinned.model), "lowercase"):
-            yield Cause("casing", "with a tokenizer that treats capitals the other way", change_model=switch_casing)
+            yield Cause("casing", "with a tokenizer that treats capitals the other way", change_model=_switch_casing)
         own = next((module.pooling_mode for module in self.pinned.model if hasattr(module, "pooling_mode")), None)
         for name in POOLINGS:
             if own in POOLINGS and own != name:
-                change = partial(pool_otherwise, name=name)
-                yield Cause("pooling", f"with {name} pooling instead of {own}", change_model=change)
+                yield Cause(
+                    "pooling", f"with {name} pooling instead of {own}", change_model=partial(_pool_otherwise, name=name)
+                )
         for kind, method in HALVES.items():
-            yield Cause("precision", f"with weights in {kind}", change_model=partial(halve_weights, method=method))
+            yield Cause("precision", f"with weights in {kind}", change_model=partial(_halve_weights, method=method))
 
     def _of_catalogue(self) -> Iterator[Cause]:
         """The dataset at other revisions, and other models of this dimension, as far as they are pinned and on this machine."""
@@ -198,9 +200,12 @@ class RowEncoder:
                     rows = pinned_rows(named, self.report, local_only=True)
                     if len(rows.scores) == len(self.rows.scores):
                         yield Cause("revision", f"the sentences of {name}", rows=rows)
-                elif isinstance(entry, Model) and name != self.model.name and entry.dimension == dimension:
-                    if entry.kind == GIVEN:
-                        continue
+                elif (
+                    isinstance(entry, Model)
+                    and name != self.model.name
+                    and entry.dimension == dimension
+                    and entry.kind != GIVEN
+                ):
                     model = pinned_model(named, self.run.values(), self.report, local_only=True)
                     yield Cause("model", f"with the model {name}", model=model)
 
@@ -208,7 +213,7 @@ class RowEncoder:
 def _chosen(compared: Compared) -> list[int]:
     """Rows that differ, evenly spread with the worst in front, and some that do not: a cause must leave those alone."""
     changed = compared.changed().any(axis=1)
-    worst = int(compared.measured.between.differences.max(axis=1).argmax())
+    worst = int(compared.differences.max(axis=1).argmax())
     differing = [worst, *_spread(np.flatnonzero(changed), CHANGED - 1)]
     return list(dict.fromkeys([*differing, *_spread(np.flatnonzero(~changed), UNCHANGED)]))
 
@@ -218,16 +223,12 @@ def _spread(rows: npt.NDArray[np.integer], count: int) -> list[int]:
     return picked
 
 
-def _vectors_at(path: NamedFile, chosen: Sequence[int]) -> Values:
+def _vectors_at(file: NamedFile, chosen: Sequence[int]) -> Values:
     """These rows of a file, normalised (len(chosen) x 2 x dimension)."""
-    vectors: dict[int, Values] = {}
-    wanted = set(chosen)
-    with open_pairs(*path) as file:
-        start = 0
-        for first, second in zip(file.blocks(0), file.blocks(1), strict=True):
-            for row in wanted & {*range(start, start + len(first))}:
-                vectors[row] = unit(np.stack([first[row - start], second[row - start]]))
-            start += len(first)
+    wanted = {*chosen}
+    with open_pairs(*file) as pairs:
+        rows = enumerate(zip(*(chain.from_iterable(pairs.blocks(which)) for which in (0, 1)), strict=True))
+        vectors = {row: unit(np.stack(pair)) for row, pair in rows if row in wanted}
     return np.stack([vectors[row] for row in chosen])
 
 
@@ -243,13 +244,11 @@ def _load(model: ModelInUse) -> Encoder:
     return load_encoder(model._replace(precision="canonical"), Settings())
 
 
-def cut_off(model: Any, tokens: int) -> None:
-    """Have a loaded model see only the first tokens of a sentence."""
+def _cut_off(model: Any, tokens: int) -> None:
     model.max_seq_length = tokens
 
 
-def switch_casing(model: Any) -> None:
-    """Have its tokenizer lower-case where it did not, or the other way round."""
+def _switch_casing(model: Any) -> None:
     normaliser = _normaliser(model)
     normaliser.lowercase = not normaliser.lowercase
 
@@ -258,14 +257,13 @@ def _normaliser(model: Any) -> Any:
     return getattr(getattr(model.tokenizer, "backend_tokenizer", None), "normalizer", None)
 
 
-def pool_otherwise(model: Any, name: str) -> None:
-    """Give it another pooling, of the same dimension."""
+def _pool_otherwise(model: Any, name: str) -> None:
     for module in model:
         if hasattr(module, "pooling_mode"):
             module.pooling_mode = name
 
 
-def halve_weights(model: Any, method: str) -> None:
+def _halve_weights(model: Any, method: str) -> None:
     """Send its weights through half precision and back, by torch's method of that name."""
     for weights in model.parameters():
         weights.data = getattr(weights.data, method)().to(weights.dtype)

@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import msgspec
@@ -16,6 +16,7 @@ from aqea_registry.comparison import trees
 from aqea_registry.comparison.pair_files import NamedFile, claimed_by, compare_files
 from aqea_registry.comparison.trees import Change, Contents, FileComparison, Tree
 from aqea_registry.comparison.verdict import BOUND, PairSetComparison, Verdict, worst_of
+from aqea_registry.project.artefact import CLAIMS
 from aqea_registry.project.project import open_project
 from aqea_registry.stores.open_store import find, open_store
 from aqea_registry.stores.port import Store, Tagged
@@ -72,14 +73,13 @@ def _compare_releases(before: str, after: str, root: Path, report: Reporter, *, 
     """What changed between two releases. Rows are counted if that needs no network, or all is to be fetched anyway."""
     releases = [_release(reference, root) for reference in (before, after)]
     old, new = (trees.read_contents(store, tagged) for store, tagged in releases)
-    changed = tuple(trees.changes(old, new))
+    changed, rows = tuple(trees.changes(old, new)), list[ChangedRows]()
     sizes = [layer.size for store, at in releases for path, layer in store.release(at).files().items() if path.endswith(PAIRS)]
     near = sum(sizes) <= LARGEST and all(is_folder(store.spec) for store, _ in releases)
-    with tempfile.TemporaryDirectory(prefix="aqea-compare-") as scratch:
-        sides = (trees.tree_in_store(store, tagged, Path(scratch), report) for store, tagged in releases)
-        rows = list[ChangedRows]()
-        with suppress(Refused, BadConfiguration):  # for a line nothing is refused: --deep says what is wrong
-            rows = rows_between(*sides) if changed and (near or deep) else []
+    if changed and (near or deep):
+        with tempfile.TemporaryDirectory(prefix="aqea-compare-") as scratch, suppress(Refused, BadConfiguration):
+            # For a line nothing is refused: --deep says what is wrong.
+            rows = rows_between(*(trees.tree_in_store(store, tagged, Path(scratch), report) for store, tagged in releases))
     verdict: Verdict = "IDENTICAL" if old.digest == new.digest else "DIVERGED"
     return TreeComparison(verdict=verdict, summary=headline(old, new, changed, rows), changes=changed)
 
@@ -137,29 +137,36 @@ def _rows(before: Path, after: Path, name: str) -> ChangedRows:
 
 
 def headline(before: Contents, after: Contents, changes: Sequence[Change], rows: Sequence[ChangedRows]) -> str:
-    """`forum: 1 of 500 rows; Spearman 61.44 -> 61.42; minilm-128 added; max_tokens 128 -> 12`.
+    """`forum: 1 of 500 rows; Spearman 61.44 -> 61.42; minilm-128 added; max_tokens 128 -> 12; claims of paper changed`.
 
     Where several pair sets have scores, or more entries than a dataset and a model settings, each is named.
     """
     pins = {change.name: change.state for change in changes if change.what == "pin"}
     several = sum(name.endswith(SPEARMAN) for name in {*before.metrics} & {*after.metrics}) > 1
     many = len({*before.pins} & {*after.pins}) > 2
-    parts = [_of_rows(counted, counted.dataset in pins) for counted in rows]
-    for change in changes:
-        name, _, field = change.name.partition(": ")
-        if change.what == "metric" and field == SPEARMAN.removeprefix(": "):
-            if change.before and change.after:
-                parts.append(f"{f'{name} ' * several}Spearman {_percent(change.before, change.after)}")
-            elif not any(other in name for other, state in pins.items() if state == change.state):
-                parts.append(f"{name} {change.state}")
-        elif change.what == "metric" and " " in field and change.before and change.after:  # the main score of a task
-            parts.append(f"{name} {field} {change.before} -> {change.after}")
-        elif change.what == "setting":
-            parts.append(f"{f'{name} ' * many}{field} {change.before or 'none'} -> {change.after or 'none'}")
-        elif change.what == "pin" and change.state != "changed":
-            parts.append(f"{name} {change.state}")
-        elif change.what == "pin" and name not in {counted.dataset for counted in rows}:
-            parts.append(f"{name}: other upstream files")
+
+    def said(change: Change) -> str | None:
+        (name, _, field), changed = change.name.partition(": "), change.before and change.after
+        match change.what:
+            case "metric" if change.name.endswith(SPEARMAN):
+                if change.before and change.after:
+                    return f"{f'{name} ' * several}Spearman {_percent(change.before, change.after)}"
+                known = any(other in name for other, state in pins.items() if state == change.state)
+                return None if known else f"{name} {change.state}"
+            case "metric" if " " in field and changed:  # the main score of a task
+                return f"{name} {field} {change.before} -> {change.after}"
+            case "setting":
+                return f"{f'{name} ' * many}{field} {change.before or 'none'} -> {change.after or 'none'}"
+            case "pin" if not changed:
+                return f"{name} {change.state}"
+            case "pin" if name not in {counted.dataset for counted in rows}:
+                return f"{name}: other upstream files"
+            case "file" if change.name.startswith(CLAIMS):
+                return f"claims of {PurePosixPath(change.name).stem} {change.state}"
+        return None
+
+    by_weight = sorted(changes, key=lambda change: change.what == "file")
+    parts = [*(_of_rows(counted, counted.dataset in pins) for counted in rows), *filter(None, map(said, by_weight))]
     if not parts and changes:
         parts = [f"{listed([change.name for change in changes], 3)}; nothing else"]
     parts = list(dict.fromkeys(parts))

@@ -5,37 +5,74 @@ several causes share: a prefix and another pooling both move every vector. Then 
 that fit, the likeliest first, and no single one; only encoding the sentences again can distinguish them (`causes`).
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Literal, NamedTuple
 
+import msgspec
 import numpy as np
+import numpy.typing as npt
 
-from aqea_registry.comparison.evidence import (
-    Compared,
-    Diagnosis,
-    Kind,
-    Matched,
-    correlation,
-    cosines,
-    lengths,
-    match,
-    order_text,
-    recognised,
-    relation,
-    rows_text,
-    unit,
-    vectors_of,
-)
+from aqea_registry.comparison.measures import Compared, correlation
 from aqea_registry.vectors.pair_set import Values
+
+Positions = npt.NDArray[np.int64]
+Marks = npt.NDArray[np.float32]
+Kind = Literal[
+    "order",  # the same rows, in another order
+    "columns",  # embeddings1 and embeddings2 exchanged
+    "scale",  # every vector times one factor
+    "normalisation",  # the same directions, lengths not 1
+    "axes",  # the same geometry: coordinates in another order, with other signs, or rotated
+    "dimension",  # another number of coordinates
+    "count",  # another number of rows
+    "labels",  # other human scores
+    "revision",  # some rows differ in vectors and labels
+    "rows",  # some rows differ, the others do not
+    "precision",  # noise in every row
+    "storage",  # the same numbers, rounded to fewer digits
+    "prefix",
+    "pooling",
+    "casing",
+    "truncation",
+    "encoding",  # related vectors: the same sentences, encoded in another way
+    "model",  # unrelated vectors, related similarities
+    "everything",  # nothing in common was found
+]
+Basis = Literal["shown", "suggested", "reproduced"]
 
 SAME_DIRECTION = 1e-6  # 1 - cosine, at most
 NOISE = 1e-3  # 1 - cosine of what may still be arithmetic
+NAMED = 5  # row numbers that are listed of many
+SHUFFLES = 50
+# Projections are of the size of 1; half precision moves them by some 1e-3. With four of them or more, two unrelated rows agree
+# so well by a chance of 1e-10 at most.
+NEAR = 5e-3
+LOOKS = 4096  # candidates for a row, at most: many equal rows must not take the square of their number
+TRIED = 200
+LEAST = 0.9  # of the rows, as many must be found
+
+
+class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
+    """A kind of difference and what supports it.
+
+    `shown` follows from the numbers of both files; `suggested` fits them, as do the other `candidates`; `reproduced` was
+    found by encoding sentences that way, which gave the other file's vectors.
+    """
+
+    kind: Kind
+    basis: Basis
+    message: str
+    evidence: tuple[str, ...] = ()
+    candidates: tuple[Kind, ...] = ()
 
 
 def diagnose(compared: Compared) -> tuple[Diagnosis, ...]:
     """Every kind of difference that was found, the one that explains most first; empty if nothing differs."""
-    before, after = compared.measured.before, compared.measured.after
-    found = [_dimension(compared)] if before.dimension != after.dimension else []
-    if before.n_pairs != after.n_pairs:
+    found = [_dimension(compared)] if compared.before.dimension != compared.after.dimension else []
+    if compared.before.n_pairs != compared.after.n_pairs:
         return (*found, _count(compared))
     if not found and compared.changed().any():
         found = [next(diagnosis for step in STEPS if (diagnosis := step(compared)))]
@@ -46,40 +83,34 @@ def diagnose(compared: Compared) -> tuple[Diagnosis, ...]:
     return tuple(found)
 
 
-def _shown(kind: Kind, message: str, evidence: Sequence[str], *candidates: Kind) -> Diagnosis:
-    return Diagnosis(kind=kind, basis="shown", message=message, evidence=tuple(evidence), candidates=candidates)
+def _diagnosis(basis: Basis, kind: Kind, message: str, evidence: Sequence[str], *candidates: Kind) -> Diagnosis:
+    return Diagnosis(kind=kind, basis=basis, message=message, evidence=tuple(evidence), candidates=candidates)
 
 
-def _suggested(kind: Kind, message: str, evidence: Sequence[str], *candidates: Kind) -> Diagnosis:
-    return Diagnosis(kind=kind, basis="suggested", message=message, evidence=tuple(evidence), candidates=candidates)
+_shown, _suggested = partial(_diagnosis, "shown"), partial(_diagnosis, "suggested")
 
 
 def _lengths(compared: Compared) -> Diagnosis | None:
     """The same directions with other lengths, in every row: scaled by one factor, or not normalised."""
-    between = compared.measured.between
-    ratios, turned = between.ratios, np.sqrt(2 * (1 - np.abs(between.cosines)))
-    if not (np.abs(between.cosines) >= 1 - SAME_DIRECTION).all() or np.median(np.abs(ratios - 1)) < 2 * np.median(turned):
+    alike, ratios = np.abs(compared.cosines), compared.ratios
+    if not (alike >= 1 - SAME_DIRECTION).all() or np.median(np.abs(ratios - 1)) < 2 * np.median(np.sqrt(2 * (1 - alike))):
         return None  # it is not, or hardly, the lengths that differ
-    signed = ratios * np.sign(between.cosines)
+    sides = ("first", compared.before.lengths), ("second", compared.after.lengths)
+    lengths = "; ".join(f"lengths in the {name}: {side.min():.6g} to {side.max():.6g}" for name, side in sides)
+    signed = ratios * np.sign(compared.cosines)
     middles = np.median(signed, axis=0)
     if (np.abs(signed - middles) <= 1e-3 * np.abs(middles)).all():
         equal = np.isclose(middles[0], middles[1], rtol=1e-3)
         factors = f"{middles[0]:.6g}" if equal else f"{middles[0]:.6g} in embeddings1, {middles[1]:.6g} in embeddings2"
         spread = f"the factor is the same in all rows, within {float(np.ptp(signed / middles)):.1e}"
-        return _shown("scale", f"every vector is multiplied by {factors}", (spread, _lengths_text(compared)))
-    message = "the directions are the same, the lengths are not: one side is not normalised"
-    return _shown("normalisation", message, (_lengths_text(compared),))
-
-
-def _lengths_text(compared: Compared) -> str:
-    sides = ("first", lengths(compared.measured.before)), ("second", lengths(compared.measured.after))
-    return "; ".join(f"lengths in the {name}: {side.min():.6g} to {side.max():.6g}" for name, side in sides)
+        return _shown("scale", f"every vector is multiplied by {factors}", (spread, lengths))
+    return _shown("normalisation", "the directions are the same, the lengths are not: one side is not normalised", (lengths,))
 
 
 def _columns(compared: Compared) -> Diagnosis | None:
     """embeddings1 and embeddings2 exchanged, in all rows or in some; in order, or in another one."""
     changed = np.flatnonzero(compared.changed().any(axis=1))
-    swapped = (compared.measured.between.crossed[changed] >= 1 - SAME_DIRECTION).all(axis=1)
+    swapped = (compared.crossed[changed] >= 1 - SAME_DIRECTION).all(axis=1)
     if swapped.mean() >= 0.9:
         rest = "" if swapped.all() else f"; {len(changed) - int(swapped.sum())} more rows differ otherwise"
         message = f"embeddings1 and embeddings2 are exchanged in {int(swapped.sum())} of {compared.common} rows{rest}"
@@ -87,9 +118,9 @@ def _columns(compared: Compared) -> Diagnosis | None:
         if same := compared.common - len(changed):
             evidence.append(f"{same} rows are as they were, or have two equal vectors")
         return _shown("columns", message, evidence)
-    before, after = compared.measured.before, compared.measured.after
-    matched = match(before.marks[:, (1, 0)], after.marks, changed)
-    if matched is None or match(before.marks, after.marks, changed):
+    before, after = compared.before.marks, compared.after.marks
+    matched = match(before[:, (1, 0)], after, changed)
+    if matched is None or match(before, after, changed):
         return None
     message = f"embeddings1 and embeddings2 are exchanged, and the rows are in another order ({len(matched.rows)} found)"
     return _shown("columns", message, _order_evidence(compared, matched), "order")
@@ -97,13 +128,12 @@ def _columns(compared: Compared) -> Diagnosis | None:
 
 def _order(compared: Compared) -> Diagnosis | None:
     """The same rows elsewhere: pairs that stayed together, or one matrix alone."""
-    measured = compared.measured
     moved = np.flatnonzero(compared.changed().any(axis=1) | compared.labels())
     for matrices, name in (((0, 1), "pairs"), ((0,), "embeddings1"), ((1,), "embeddings2")):
         others = [matrix for matrix in (0, 1) if matrix not in matrices]
         if others and compared.changed()[:, others].any():
             continue
-        matched = match(measured.before.marks[:, matrices], measured.after.marks[:, matrices], moved)
+        matched = match(compared.before.marks[:, matrices], compared.after.marks[:, matrices], moved)
         elsewhere = int((matched.rows != matched.origin).sum()) if matched else 0
         if matched is None or elsewhere < 0.5 * len(matched.rows):  # noise leaves each row nearest to itself
             continue
@@ -123,21 +153,20 @@ def _order_evidence(compared: Compared, matched: Matched, moved: int = 0) -> lis
 
 
 def _moved_labels(compared: Compared, matched: Matched) -> str:
-    if compared.before is None or compared.after is None:
+    if compared.before.human is None or compared.after.human is None:
         return "whether the labels moved along is not known: a file has none"
-    if (compared.before[matched.origin] == compared.after[matched.rows]).all():
+    if (compared.before.human[matched.origin] == compared.after.human[matched.rows]).all():
         return "the labels moved along"
-    stayed = (compared.before[matched.rows] == compared.after[matched.rows]).all()
+    stayed = (compared.before.human[matched.rows] == compared.after.human[matched.rows]).all()
     return f"the labels {'stayed where they were' if stayed else 'did not move along'}: pairs and scores no longer fit"
 
 
 def _axes(compared: Compared) -> Diagnosis | None:
     """The same geometry in other coordinates: all similarities stay, within both matrices and between them."""
-    measured = compared.measured
-    distance = float(np.sqrt(2 * max(0.0, float(np.median(1 - measured.between.cosines)))))
-    before, after = vectors_of(measured)
+    distance = float(np.sqrt(2 * max(0.0, float(np.median(1 - compared.cosines)))))
+    before, after = compared.vectors
     gap = float(np.abs(before @ before.T - after @ after.T).max())
-    everywhere = float(np.abs(cosines(measured.before) - cosines(measured.after)).max())
+    everywhere = float(np.abs(compared.before.cosines - compared.after.cosines).max())
     if max(gap, everywhere) > distance / 100:  # noise that moves a vector as far changes a similarity a third as much
         return None
     norms = np.outer(np.linalg.norm(before, axis=0), np.linalg.norm(after, axis=0))
@@ -153,21 +182,18 @@ def _axes(compared: Compared) -> Diagnosis | None:
 
 def _rounded(compared: Compared) -> Diagnosis | None:
     """One side holds the other's numbers in fewer digits."""
-    measured = compared.measured
-    gaps = np.abs(measured.sample.before - measured.sample.after)
+    before, after = compared.sample
+    gaps = np.abs(before - after)
     steps: dict[str, Callable[[Values], Values | float]] = {
         **{f"{digits} decimals": lambda _, digits=digits: 0.5 * 10.0**-digits for digits in (5, 4, 3, 2, 1)},  # type: ignore[misc]
         "float16": lambda values: np.maximum(2.0**-11 * np.abs(values), 2.0**-25),
         "bfloat16": lambda values: 2.0**-8 * np.abs(values),
     }
-    sides = (
-        ("second", measured.after, measured.before, measured.sample.after),
-        ("first", measured.before, measured.after, measured.sample.before),
-    )
+    sides = ("second", compared.after, compared.before, after), ("first", compared.before, compared.after, before)
     for name, side, other, values in sides:
         for form, step in steps.items():
             if form in side.forms - other.forms and (gaps <= step(values) + 2e-6).all():
-                largest = float(measured.between.differences.max())
+                largest = float(compared.differences.max())
                 evidence = f"in the sample no value differs by more than such a rounding, anywhere by {largest:.1e} at most"
                 return _shown("storage", f"the values of the {name} are kept as {form}; the other's are not", (evidence,))
     return None
@@ -175,14 +201,14 @@ def _rounded(compared: Compared) -> Diagnosis | None:
 
 def _some(compared: Compared) -> Diagnosis | None:
     """Two groups of rows: those that differ, and those that do not."""
-    changed, between = compared.changed(), compared.measured.between
+    changed = compared.changed()
     if changed.mean() > 0.9:
         return None
-    scaled = between.differences / np.maximum(lengths(compared.measured.before)[: compared.common], 1e-300)
+    scaled = compared.differences / np.maximum(compared.before.lengths[: compared.common], 1e-300)
     if scaled[changed].min() < 5 * max(scaled[~changed].max(), compared.bound / 5) and changed.mean() > 0.02:
         return None  # no gap: noise, of which some rows have more
     rows = np.flatnonzero(changed.any(axis=1))
-    cosine = between.cosines[changed]
+    cosine = compared.cosines[changed]
     evidence = [
         f"rows {rows_text(rows)}",
         f"the other {compared.common - len(rows)} rows differ by at most {scaled[~changed].max():.1e}",
@@ -201,8 +227,7 @@ def _some(compared: Compared) -> Diagnosis | None:
 
 def _noise(compared: Compared) -> Diagnosis | None:
     """A little of a difference in every row."""
-    between = compared.measured.between
-    away = 1 - between.cosines
+    away = 1 - compared.cosines
     if np.quantile(away, 0.99) > NOISE or away.max() > 20 * NOISE:
         return None
     relative = float(np.sqrt(2 * np.median(away)))
@@ -210,29 +235,29 @@ def _noise(compared: Compared) -> Diagnosis | None:
     message = f"noise in every row, {relative:.1e} of a vector's length in the middle: weights or arithmetic of less precision"
     evidence = (
         f"float32 leaves less than 1e-6, TF32 and float16 about 1e-3, bfloat16 about 1e-2; this is nearest to {likely}",
-        f"the largest difference is {between.differences.max():.1e}, the bound {compared.bound:.0e}",
+        f"the largest difference is {compared.differences.max():.1e}, the bound {compared.bound:.0e}",
     )
     return _suggested("precision", message, evidence)
 
 
 def _encoded(compared: Compared) -> Diagnosis:
     """Related vectors: encoded in another way. Unrelated ones, with related similarities: another model."""
-    cosine = compared.measured.between.cosines
-    middle, known, alike = float(np.median(cosine)), recognised(compared.measured), relation(compared.measured)
+    cosine = compared.cosines
+    middle, known, (related, said) = float(np.median(cosine)), recognised(compared), relation(compared)
     evidence: tuple[str, ...] = (
         f"cosine of each vector with its counterpart: {cosine.min():.3f} to {cosine.max():.3f}, {middle:.3f} in the middle",
         f"its counterpart is the nearest of all vectors in the sample for {known:.0%}",
-        alike.text(),
+        said,
     )
-    if known >= 0.5 and len(compared.measured.sample.before) > 2:
+    if known >= 0.5 and len(compared.sample[0]) > 2:
         first: tuple[Kind, ...] = ("prefix", "casing", "pooling") if middle >= 0.8 else ("pooling", "prefix", "casing")
         message = "every vector is moved and still known again: the same sentences, encoded in another way"
-        before, after = map(unit, vectors_of(compared.measured))
+        before, after = map(unit, compared.vectors)
         moves, mean = after - before, (after - before).mean(axis=0)
         share = float(mean @ mean / max(1e-300, (moves * moves).sum(axis=1).mean()))
         evidence = (*evidence, f"one common direction makes up {share:.0%} of the difference")
         return _suggested("encoding", message, evidence, *first, "truncation", "model")
-    if alike.holds():
+    if related:
         message = "the vectors are unrelated, their similarities are not: the same sentences under another model"
         return _suggested("model", message, evidence, "encoding")
     message = "nothing in common was found: other sentences, or another model and another order"
@@ -246,21 +271,20 @@ STEPS = _lengths, _columns, _order, _axes, _rounded, _some, _noise, _encoded
 
 def _dimension(compared: Compared) -> Diagnosis:
     """Other widths: the first is the other cut off (Matryoshka), or they have nothing to do with each other."""
-    measured = compared.measured
-    narrow, wide = sorted((measured.before, measured.after), key=lambda side: side.dimension)
-    message = f"{measured.before.dimension} coordinates in the first, {measured.after.dimension} in the second"
-    cosine = measured.between.cosines
+    narrow, wide = sorted((compared.before, compared.after), key=lambda side: side.dimension)
+    message = f"{compared.before.dimension} coordinates in the first, {compared.after.dimension} in the second"
+    cosine = compared.cosines
     if (cosine >= 1 - SAME_DIRECTION).all():
-        again = "normalised again" if (np.abs(lengths(narrow) - 1) < 1e-3).all() else "not normalised again"
+        again = "normalised again" if (np.abs(narrow.lengths - 1) < 1e-3).all() else "not normalised again"
         cut = f"they are the first {narrow.dimension} of the {wide.dimension}, {again}: a Matryoshka cut"
         return _shown("dimension", message, (cut,))
     leading = f"the leading {narrow.dimension} coordinates have cosines from {cosine.min():.3f} to {cosine.max():.3f}"
-    return _shown("dimension", message, (f"no cut: {leading}", relation(measured).text()), "model")
+    return _shown("dimension", message, (f"no cut: {leading}", relation(compared)[1]), "model")
 
 
 def _count(compared: Compared) -> Diagnosis:
     """Other numbers of rows: which of the shorter one's rows the longer one has."""
-    before, after = compared.measured.before, compared.measured.after
+    before, after = compared.before, compared.after
     message = f"{before.n_pairs} rows in the first, {after.n_pairs} in the second"
     if before.dimension != after.dimension:
         return _shown("count", message, ())
@@ -278,8 +302,8 @@ def _count(compared: Compared) -> Diagnosis:
 
 def _labels(compared: Compared) -> Diagnosis:
     """Other human scores beside the same vectors."""
-    assert compared.before is not None and compared.after is not None
-    before, after = compared.before, compared.after
+    assert compared.before.human is not None and compared.after.human is not None
+    before, after = compared.before.human, compared.after.human
     rows = np.flatnonzero(compared.labels())
     evidence = [f"rows {rows_text(rows)}: {before[rows[0]]:g} became {after[rows[0]]:g} in the first of them"]
     related = correlation(before, after)
@@ -289,3 +313,80 @@ def _labels(compared: Compared) -> Diagnosis:
         slope = related * float(after.std() / before.std())
         evidence.append(f"on another scale: times {slope:.6g}, plus {float(after.mean() - slope * before.mean()):.6g}")
     return _shown("labels", f"{len(rows)} of {len(before)} human scores differ", evidence)
+
+
+def rows_text(rows: npt.NDArray[np.integer]) -> str:
+    """Some row numbers for people, counted from 0."""
+    named = ", ".join(map(str, rows[:NAMED].tolist()))
+    return f"{named} and {len(rows) - NAMED} more" if len(rows) > NAMED else named
+
+
+def unit(vectors: Values) -> Values:
+    """Vectors of length 1; zero stays zero."""
+    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-300))
+
+
+def recognised(compared: Compared) -> float:
+    """The share of the sample's vectors whose nearest one in the other set is their counterpart, or as near as that."""
+    before, after = map(unit, compared.vectors)
+    alike = before @ after.T
+    return float((np.diag(alike) >= alike.max(axis=1) - 1e-9).mean())
+
+
+def relation(compared: Compared) -> tuple[bool, str]:
+    """Whether similarities within one set go with those within the other, in any coordinates (Mantel's test); in words."""
+    before, after = (rows @ rows.T for rows in map(unit, compared.vectors))
+    upper, chance = np.triu_indices(len(before), 1), np.random.default_rng(0)
+    orders = [np.arange(len(after)), *(chance.permutation(len(after)) for _ in range(SHUFFLES))]
+    value, *shuffled = [correlation(before[upper], after[np.ix_(order, order)][upper]) or 0.0 for order in orders]
+    holds = value > 0.1 and value > max(shuffled) + 3 * float(np.std(shuffled))
+    return holds, f"similarities within the sample correlate with {value:.3f}, by chance with {max(shuffled):.3f} at most"
+
+
+class Matched(NamedTuple):
+    """Rows of the second set that were found in the first: `rows` of the second are `origin` of the first, each once."""
+
+    rows: Positions
+    origin: Positions
+
+
+def match(first: Marks, second: Marks, moved: Positions, *, least: float = LEAST) -> Matched | None:
+    """Find the moved rows of the second set among the first's; None if less than a share of `least` is found.
+
+    Marks are n x vectors x projections. Each row of the first is used once. For sets of equal length only moved rows of the
+    first are used.
+    """
+    if not len(moved):
+        return None
+    here, there = (marks.reshape(len(marks), -1) for marks in (first, second))
+    free = moved if len(first) == len(second) else np.arange(len(first))
+    order = free[np.argsort(here[free, 0], kind="stable")]
+    sorted_marks, taken = here[order], np.zeros(len(order), bool)
+    starts, ends = (np.searchsorted(sorted_marks[:, 0], there[moved, 0] + gap).tolist() for gap in (-NEAR, NEAR))
+    found: list[tuple[int, int]] = []
+    for tried, (row, start, end) in enumerate(zip(moved.tolist(), starts, ends, strict=True)):
+        if tried == TRIED and len(found) < least * tried * 0.8:
+            return None
+        window = slice(start, min(end, start + LOOKS))
+        gaps = np.abs(sorted_marks[window] - there[row]).max(axis=1, initial=0)
+        gaps[taken[window]] = np.inf
+        if len(gaps) and gaps.min() <= NEAR:
+            nearest = start + int(gaps.argmin())
+            taken[nearest] = True
+            found.append((row, int(order[nearest])))
+    return Matched(*np.array(found).T) if found and len(found) >= least * len(moved) else None
+
+
+def order_text(matched: Matched, count: int) -> str:
+    """The permutation in words: reversed, shifted, some exchanged, or without a pattern."""
+    rows, origin = matched
+    moved = int((rows != origin).sum())
+    if len(rows) >= count - 1 and (rows + origin == count - 1).all():
+        return "the order is reversed"
+    shift = (rows - origin) % count
+    if len(rows) == count and (shift == shift[0]).all():
+        return f"every row is shifted by {min(int(shift[0]), count - int(shift[0]))}"
+    back = dict(zip(rows.tolist(), origin.tolist(), strict=True))
+    if all(back.get(source) == row for row, source in back.items()):
+        return f"rows exchanged in pairs: {moved} moved"
+    return f"{moved} rows moved, without a simple pattern"

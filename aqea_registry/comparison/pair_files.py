@@ -1,4 +1,4 @@
-"""Compare two files: their bytes, then the pair sets in them block by block, and what a project's ledgers print of them."""
+"""Compare two files: their bytes, then their pair sets block by block and what ledgers print of them, or their vector sets."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
@@ -8,15 +8,13 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from aqea_registry.base.files import Advance, hash_files, ignore, size_of, wrong_content
+from aqea_registry.base.files import Advance, hash_files, ignore, open_regular, size_of, wrong_content
 from aqea_registry.base.findings import Refused, Unchecked
-from aqea_registry.base.progress import Reporter
+from aqea_registry.base.progress import Reporter, plural
 from aqea_registry.claims.evidence import Resolved, measured, resolve_results
 from aqea_registry.claims.judging import judge_claim
 from aqea_registry.claims.ledger import Ledger, read_ledgers
-from aqea_registry.comparison.evidence import Compared
-from aqea_registry.comparison.measures import Block, measure
-from aqea_registry.comparison.vector_sets import both_vector_sets, text_differences
+from aqea_registry.comparison.measures import Block, Compared, measure
 from aqea_registry.comparison.verdict import (
     BOUND,
     ComparedNumber,
@@ -33,7 +31,10 @@ from aqea_registry.project.project import PARAMS, open_project
 from aqea_registry.vectors.containers.open_pairs import open_pairs
 from aqea_registry.vectors.pair_set import MICRO, ContentDigest, Malformed, PairFile
 from aqea_registry.vectors.scores import Metrics
-from aqea_registry.vectors.vector_set import VectorSet
+from aqea_registry.vectors.vector_set import VectorSet, open_vector_set
+
+BLOCK = 8192  # texts of vector sets whose vectors are in memory at a time
+NAMED = 10  # texts of each kind that are named, by the sha256 of each as the model sees it
 
 
 class NamedFile(NamedTuple):
@@ -52,10 +53,8 @@ def compare_files(
 ) -> tuple[PairSetComparison, Compared | None]:
     """Compare two files with pair sets in any container, or two vector sets.
 
-    Also returns what was measured of pair sets with different bytes.
-
-    `bound` is how far a component of a unit vector may be off. Raises Refused for a malformed file, BadConfiguration for one
-    that holds no pair set, OSError.
+    Also returns what was measured of pair sets with different bytes. `bound` is how far a component of a unit vector may be
+    off. Raises Refused for a malformed file, BadConfiguration for one that holds no pair set, OSError.
     """
     for file in (before, after):
         if finding := wrong_content(*file):
@@ -63,7 +62,7 @@ def compare_files(
     sides = _hashed((before, after), report)
     if sides[0].sha256 == sides[1].sha256:
         return PairSetComparison(verdict="IDENTICAL", before=sides[0], after=sides[1], bound=bound), None
-    if (vector_sets := both_vector_sets(before.path, after.path)) is not None:
+    if (vector_sets := _both_vector_sets(before.path, after.path)) is not None:
         return _of_vector_sets(*vector_sets, sides, bound), None
     with open_pairs(*before) as first, open_pairs(*after) as second:
         sides = [
@@ -73,19 +72,31 @@ def compare_files(
         total = max(first.header.n_pairs or 0, second.header.n_pairs or 0)
         with report.task("compare", total, "rows") as advance:
             try:
-                measured = measure(_blocks(first, advance), _blocks(second))
+                compared = measure(_blocks(first, advance), _blocks(second), bound)
             except ValueError as error:
                 raise Refused.of("malformed", f"{before.name} or {after.name}", str(error)) from error
-        human = [first.scores(), second.scores()]
-        for name, scores, side in zip((before.name, after.name), human, (measured.before, measured.after), strict=True):
-            if scores is not None and len(scores) != side.n_pairs:
-                raise Refused.of("malformed", name, f"there are {side.n_pairs} rows, but {len(scores)} scores")
-        compared = Compared(measured=measured, before=human[0], after=human[1], bound=bound)
+        compared = compared.with_scores(first.scores(), second.scores())
+        for file, side in ((before, compared.before), (after, compared.after)):
+            if side.human is not None and len(side.human) != side.n_pairs:
+                raise Refused.of("malformed", file.name, f"there are {side.n_pairs} rows, but {len(side.human)} scores")
         both = scored(compared)
-        verdict = decide(compared, sides[0], sides[1], both, claimed(_named(sides, measured.before.dimension), both))
-        if verdict.verdict == "SAME CONTENT" and measured.before.is_canonical:
+        verdict = decide(compared, sides[0], sides[1], both, claimed(_named(sides, compared.before.dimension), both))
+        if verdict.verdict == "SAME CONTENT" and compared.before.is_canonical:
             verdict = _with_content(verdict, first, compared)
         return verdict, compared
+
+
+def _both_vector_sets(first: Path, second: Path) -> tuple[VectorSet, VectorSet] | None:
+    """Both files as vector sets; None if one is another thing. Raises CannotCheck without pyarrow."""
+    try:
+        return (open_vector_set(first), open_vector_set(second)) if _is_parquet(first) and _is_parquet(second) else None
+    except Malformed:
+        return None
+
+
+def _is_parquet(path: Path) -> bool:
+    with open_regular(path) as file:
+        return file.read(4) == b"PAR1"
 
 
 def _of_vector_sets(first: VectorSet, second: VectorSet, sides: list[PairSetFile], bound: float) -> PairSetComparison:
@@ -96,11 +107,30 @@ def _of_vector_sets(first: VectorSet, second: VectorSet, sides: list[PairSetFile
             for side, file in zip(sides, (first, second), strict=True)
         )
         alike = first.dimension == second.dimension
-        notes = text_differences(first, second).lines() if alike else iter(("the vectors have other dimensions",))
+        notes = _text_differences(first, second) if alike else ["the vectors have other dimensions"]
         verdict: Verdict = "SAME CONTENT" if before.content == after.content else "DIVERGED"
         return PairSetComparison(verdict=verdict, before=before, after=after, bound=bound, notes=tuple(notes))
     except Malformed as error:
         raise Refused.of(error.code, f"{sides[0].name} or {sides[1].name}", str(error)) from error
+
+
+def _text_differences(first: VectorSet, second: VectorSet) -> Iterator[str]:
+    """What differs between vector sets of one dimension, in memory of their keys and a block of vectors. Raises Malformed."""
+    common = np.intersect1d(first.keys, second.keys, assume_unique=True)
+    differing, largest = [common[:0]], 0
+    for start in range(0, len(common), BLOCK):
+        part = common[start : start + BLOCK]
+        apart = np.abs(first.lookup(part).astype(np.int64) - second.lookup(part)).max(axis=1)
+        differing.append(part[apart > 0])
+        largest = max(largest, int(apart.max()))
+    for keys, what in (
+        (np.setdiff1d(first.keys, common, assume_unique=True), "only in the first"),
+        (np.setdiff1d(second.keys, common, assume_unique=True), "only in the second"),
+        (np.concatenate(differing), f"with another vector, by at most {largest / MICRO:.1e}"),
+    ):
+        if len(keys):
+            shown = ", ".join(key.tobytes().hex() for key in keys[:NAMED].view("V32"))
+            yield f"{plural(len(keys), 'text')} {what}: {shown}{', ...' if len(keys) > NAMED else ''}"
 
 
 def _hashed(files: Sequence[NamedFile], report: Reporter) -> list[PairSetFile]:
@@ -134,10 +164,10 @@ def _blocks(file: PairFile, advance: Advance = ignore) -> Iterator[Block]:
 
 def _with_content(verdict: PairSetComparison, file: PairFile, compared: Compared) -> PairSetComparison:
     """The content digest, which both have: their numbers were found equal. It takes one matrix after the other."""
-    human = compared.before if compared.before is not None else compared.after
+    human = next((side.human for side in (compared.before, compared.after) if side.human is not None), None)
     if human is None:
         return verdict
-    digest = ContentDigest(compared.measured.before.n_pairs, compared.measured.before.dimension)
+    digest = ContentDigest(compared.before.n_pairs, compared.before.dimension)
     for which in (0, 1):
         for block in file.blocks(which):
             digest.add(np.rint(block * MICRO).astype(np.int32))

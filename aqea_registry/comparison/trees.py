@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Set
 from contextlib import suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -152,9 +152,8 @@ def pairs_of_paths(before: Mapping[str, str], after: Mapping[str, str]) -> list[
     common = {*before} & {*after}
     left, right = (_by_name({*tree} - common) for tree in (before, after))
     moved = {left[name]: right[name] for name in {*left} & {*right}}
-    lone_before = sorted({*before} - common - {*moved})
-    lone_after = sorted({*after} - common - {*moved.values()})
     pairs = sorted([*((path, path) for path in common), *moved.items()])
+    lone_before, lone_after = sorted({*before} - common - {*moved}), sorted({*after} - common - {*moved.values()})
     return [*pairs, *((path, None) for path in lone_before), *((None, path) for path in lone_after)]
 
 
@@ -207,25 +206,19 @@ def is_compared(path: str) -> bool:
 
 def changes(before: Contents, after: Contents) -> list[Change]:
     """Every difference: files, scores, pins, settings; sorted by name. What earlier versions did not write is none."""
+    parts = [("file", before.files, after.files), ("metric", before.metrics, after.metrics), ("pin", before.pins, after.pins)]
+    if before.settings and after.settings:  # of entries that both have pins of: what was added or removed is said once
+        both = {*before.pins} & {*after.pins}
+        settings = (release.settings.items() for release in (before, after))
+        old, new = ({name: text for name, text in side if name.split(": ")[0] in both} for side in settings)
+        parts.append(("setting", old, new))
     old_layout = any(not any(path.startswith(PROJECT) for path in release.files) for release in (before, after))
     return [
         Change(what=what, name=name, before=old.get(name), after=new.get(name))
-        for what, old, new in (
-            ("file", before.files, after.files),
-            ("metric", before.metrics, after.metrics),
-            ("pin", before.pins, after.pins),
-            ("setting", *_of_both(before, after)),
-        )
+        for what, old, new in parts
         for name in sorted({*old, *new})
         if old.get(name) != new.get(name) and not (old_layout and what == "file" and name.startswith((PROJECT, CLAIMS)))
     ]
-
-
-def _of_both(before: Contents, after: Contents) -> tuple[dict[str, str], dict[str, str]]:
-    """The settings of entries that both releases have pins of: what was added or removed is said once."""
-    both = {*before.pins} & {*after.pins} if before.settings and after.settings else set[str]()
-    old, new = ({name: text for name, text in it.settings.items() if name.split(": ")[0] in both} for it in (before, after))
-    return old, new
 
 
 def previous(tag: str, tags: list[str]) -> str | None:
@@ -286,6 +279,7 @@ def contents_of(reference: str, release: Release, texts: Mapping[str, bytes]) ->
     scores: dict[str, str] = {}
     try:
         lock = parse_lock(texts[PINS], PINS) if PINS in texts else Lock()
+        settings = _settings(load_yaml(texts[PARAMS], PARAMS)) if PARAMS in texts else {}
     except BadConfiguration as error:
         raise Refused.of("malformed", reference, error.message) from error
     for path in sorted(set(texts) - {PINS, PARAMS}):
@@ -300,20 +294,16 @@ def contents_of(reference: str, release: Release, texts: Mapping[str, bytes]) ->
             scores |= {f"{key}: {result.main_score} {at}": repr(value) for at, value in result.main_scores().items()}
     named = {**lock.datasets, **lock.models}
     pins = {name: f"{pin.commit_text()}, files {pin.digest()[:16]}" for name, pin in named.items()}
-    settings = _settings(texts[PARAMS], reference) if PARAMS in texts else {}
     files = {path: layer.digest for path, layer in (release.files() | release.left_out()).items()}
     return Contents(release.digest(), files, scores, pins, settings)
 
 
-def _settings(content: bytes, reference: str) -> dict[str, str]:
+def _settings(values: Any) -> dict[str, str]:
     """What a release's params.yaml says of its datasets and models; other versions may have other fields."""
-    try:
-        values = load_yaml(content, PARAMS)
-    except BadConfiguration as error:
-        raise Refused.of("malformed", reference, error.message) from error
     groups = [values.get(group) for group in ("datasets", "models")] if isinstance(values, dict) else []
-    entries = {name: entry for group in groups if isinstance(group, dict) for name, entry in group.items()}
-    fields = (
-        (name, field, value) for name, entry in entries.items() if isinstance(entry, dict) for field, value in entry.items()
-    )
-    return {f"{name}: {field}": value if isinstance(value, str) else json.dumps(value) for name, field, value in fields}
+    entries = [entry for group in groups if isinstance(group, dict) for entry in group.items() if isinstance(entry[1], dict)]
+    return {
+        f"{name}: {field}": value if isinstance(value, str) else json.dumps(value)
+        for name, fields in entries
+        for field, value in fields.items()
+    }

@@ -1,16 +1,14 @@
 """The verdict on two pair sets: IDENTICAL, SAME CONTENT, EQUIVALENT or DIVERGED, with the figures that it rests on. Pure."""
 
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 import numpy as np
 
 from aqea_registry.base.progress import plural
-from aqea_registry.comparison.diagnosis import diagnose
-from aqea_registry.comparison.evidence import EXACT_ROWS, Compared, Diagnosis, rank_changes, scores_of, tied, with_ties_of
-from aqea_registry.comparison.measures import FORMS, OneSide
-from aqea_registry.vectors.pair_set import Values
+from aqea_registry.comparison.diagnosis import Diagnosis, diagnose
+from aqea_registry.comparison.measures import EXACT_ROWS, FORMS, Compared, OneSide, ranks, scores_of, tied, with_ties_of
 from aqea_registry.vectors.scores import Metrics
 
 Verdict = Literal["IDENTICAL", "SAME CONTENT", "EQUIVALENT", "DIVERGED"]
@@ -99,7 +97,7 @@ class PairSetComparison(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
-class Scored(msgspec.Struct, frozen=True, kw_only=True):
+class Scored(NamedTuple):
     """The six correlations of both files as they are (`plain`), and with the ties of a canonical one kept in the other."""
 
     plain: tuple[Metrics, Metrics]
@@ -108,21 +106,18 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True):
 
 def scored(compared: Compared) -> Scored | None:
     """Both sides' correlations with their own human scores, or the other's where a file has none; None if one is undefined."""
-    sides = compared.measured.before, compared.measured.after
-    human = [*(scores for scores in (compared.before, compared.after) if scores is not None)]
-    if not human or len(human[0]) != sides[0].n_pairs or len(human[-1]) != sides[1].n_pairs:
+    first, second = compared.before, compared.after
+    human = [side.human for side in (first, second) if side.human is not None]
+    if not human or len(human[0]) != first.n_pairs or len(human[-1]) != second.n_pairs:
         return None
-    before, after = scores_of(sides[0], human[0]), scores_of(sides[1], human[-1])
+    before, after = scores_of(first, human[0]), scores_of(second, human[-1])
     if before is None or after is None:
         return None
-    plain = kept = before, after
-    canonical = [side.is_canonical for side in sides]
-    if canonical[0] != canonical[1] and compared.within():
-        if canonical[0]:
-            kept = before, with_ties_of(sides[0], sides[1], human[-1], after)
-        else:
-            kept = with_ties_of(sides[1], sides[0], human[0], before), after
-    return Scored(plain=plain, kept=kept)
+    if first.is_canonical == second.is_canonical or not compared.within():
+        return Scored((before, after), (before, after))
+    if first.is_canonical:
+        return Scored((before, after), (before, with_ties_of(first, second, human[-1], after)))
+    return Scored((before, after), (with_ties_of(second, first, human[0], before), after))
 
 
 def decide(
@@ -131,7 +126,6 @@ def decide(
     """The verdict on two files with different bytes. Without `claimed` numbers of ledgers the six scores count as printed."""
     numbers = tuple(claimed) or tuple(_printed(scores) if scores else ())
     no_ledger = f"no ledger: six scores, in percent with {DIGITS} decimals"
-    basis = f"{plural(len(claimed), 'number')} of the ledgers" if claimed else no_ledger
     verdict = _verdict(compared, numbers)
     diagnoses: tuple[Diagnosis, ...] = ()
     first = worst = None
@@ -142,17 +136,14 @@ def decide(
             message = f"differences within the bound change {1 + len(others)} of {len(numbers)} printed numbers"
             evidence = (f"{number.claim or number.metric}: {number.before} became {number.after}",)
             diagnoses = (Diagnosis(kind="precision", basis="shown", message=message, evidence=evidence),)
-        if len(changed := np.argwhere(compared.changed())):
-            differences = compared.measured.between.differences
-            first, worst = (
-                _row(compared, *at) for at in (changed[0], np.unravel_index(differences.argmax(), differences.shape))
-            )
+        if (changed := compared.changed()).any():
+            first, worst = _row(compared, int(changed.argmax())), _row(compared, int(compared.differences.argmax()))
     return PairSetComparison(
         verdict=verdict,
-        before=_described(before, compared.measured.before, compared.before),
-        after=_described(after, compared.measured.after, compared.after),
+        before=_described(before, compared.before),
+        after=_described(after, compared.after),
         bound=compared.bound,
-        basis=basis,
+        basis=f"{plural(len(claimed), 'number')} of the ledgers" if claimed else no_ledger,
         figures=_figures(compared),
         metrics=tuple(_changes(scores) if scores else ()),
         numbers=numbers,
@@ -164,11 +155,10 @@ def decide(
 
 
 def _verdict(compared: Compared, numbers: Sequence[ComparedNumber]) -> Verdict:
-    before, after, between = compared.measured.before, compared.measured.after, compared.measured.between
+    before, after = compared.before, compared.after
     labels_equal = compared.common == before.n_pairs and not compared.labels().any()
-    shapes_equal = (before.n_pairs, before.dimension) == (after.n_pairs, after.dimension)
-    equal = not between.differences.any() or (before.is_canonical and after.is_canonical and between.equal_on_grid)
-    if shapes_equal and labels_equal and equal:
+    on_grid = before.is_canonical and after.is_canonical and compared.equal_on_grid
+    if compared.same_shape() and labels_equal and (on_grid or not compared.differences.any()):
         return "SAME CONTENT"
     within = labels_equal and compared.within() and all(number.same for number in numbers)
     return "EQUIVALENT" if within else "DIVERGED"
@@ -180,28 +170,22 @@ def worst_of(verdicts: Sequence[Verdict]) -> Verdict:
 
 
 def _figures(compared: Compared) -> Figures:
-    between = compared.measured.between
-    values = np.sort(between.cosines, axis=None)
-    quantiles = {f"{share:g}": float(values[int(share * (len(values) - 1))]) for share in QUANTILES}
-    same_rows = compared.measured.before.n_pairs == compared.measured.after.n_pairs
+    before, after, values = compared.before, compared.after, np.sort(compared.cosines, axis=None)
+    moved = ranks(before.cosines) != ranks(after.cosines) if before.n_pairs == after.n_pairs else None
     return Figures(
-        largest=float(between.differences.max()),
+        largest=float(compared.differences.max()),
         rows=compared.common,
         rows_beyond=int(compared.changed().any(axis=1).sum()),
         least_cosine=float(values[0]),
-        quantiles=quantiles,
-        rank_changes=rank_changes(compared.measured.before, compared.measured.after) if same_rows else None,
+        quantiles={f"{share:g}": float(values[int(share * (len(values) - 1))]) for share in QUANTILES},
+        rank_changes=None if moved is None else int(moved.sum()),
     )
 
 
-def _row(compared: Compared, row: np.int64, matrix: np.int64) -> RowDifference:
-    between = compared.measured.between
-    return RowDifference(
-        matrix=f"embeddings{matrix + 1}",
-        row=int(row),
-        difference=float(between.differences[row, matrix]),
-        cosine=float(between.cosines[row, matrix]),
-    )
+def _row(compared: Compared, at: int) -> RowDifference:
+    row, matrix = divmod(at, 2)
+    difference, cosine = float(compared.differences[row, matrix]), float(compared.cosines[row, matrix])
+    return RowDifference(matrix=f"embeddings{matrix + 1}", row=row, difference=difference, cosine=cosine)
 
 
 def _changes(scores: Scored) -> Iterator[MetricChange]:
@@ -217,34 +201,27 @@ def _printed(scores: Scored) -> Iterator[ComparedNumber]:
         yield ComparedNumber(metric=name, before=before, after=after, same=before == after)
 
 
-def _described(file: PairSetFile, side: OneSide, human: Values | None) -> PairSetFile:
-    return msgspec.structs.replace(
-        file,
-        n_pairs=side.n_pairs,
-        dimension=side.dimension,
-        numbers=next((form for form in FORMS if form in side.forms), "float64"),
-        has_scores=human is not None,
-    )
+def _described(file: PairSetFile, side: OneSide) -> PairSetFile:
+    numbers, known = next((form for form in FORMS if form in side.forms), "float64"), side.human is not None
+    return msgspec.structs.replace(file, n_pairs=side.n_pairs, dimension=side.dimension, numbers=numbers, has_scores=known)
 
 
-def _notes(compared: Compared, before: PairSetFile, after: PairSetFile, scores: Scored | None) -> list[str]:
-    notes, measured = [], compared.measured
+def _notes(compared: Compared, before: PairSetFile, after: PairSetFile, scores: Scored | None) -> Iterator[str]:
+    sides = (("first", compared.before), ("second", compared.after))
     for field in ("dataset", "model"):
         old, new = getattr(before, field), getattr(after, field)
         if old is not None and new is not None and old != new:
-            notes.append(f"the files name different {field}s: {old!r} and {new!r}")
-    for name, human in (("first", compared.before), ("second", compared.after)):
-        if human is None:
-            notes.append(f"the {name} file has no human scores; the other's are used for both")
-    if max(measured.before.n_pairs, measured.after.n_pairs) > EXACT_ROWS:
-        notes.append(f"with more than {EXACT_ROWS} rows scores are computed in float64, not exactly")
+            yield f"the files name different {field}s: {old!r} and {new!r}"
+    for name, side in sides:
+        if side.human is None:
+            yield f"the {name} file has no human scores; the other's are used for both"
+    if max(side.n_pairs for _, side in sides) > EXACT_ROWS:
+        yield f"with more than {EXACT_ROWS} rows scores are computed in float64, not exactly"
     if scores is None:
-        notes.append("no correlation exists on one side: printed numbers were not compared")
+        yield "no correlation exists on one side: printed numbers were not compared"
     elif scores.plain != scores.kept:
-        canonical = int(scores.plain[0] != scores.kept[0])
-        count = tied((measured.before, measured.after)[canonical])
-        notes.append(
-            f"{count} pairs tie in the {('first', 'second')[canonical]} file, and noise orders them in the other: printed "
+        name, canonical = sides[scores.plain[0] != scores.kept[0]]
+        yield (
+            f"{tied(canonical)} pairs tie in the {name} file, and noise orders them in the other: printed "
             "numbers are compared with these ties kept; `points` are without that, `kept` with it"
         )
-    return notes

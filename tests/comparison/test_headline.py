@@ -50,6 +50,11 @@ CASES: dict[str, tuple[dict[str, dict[str, str]], list[ChangedRows], str]] = {
     "a pin whose rows were not read": ({"pins": {**BEFORE.pins, "forum": "x"}}, [], "forum: other upstream files"),
     "a pair set removed": ({"metrics": {}}, [], "forum-minilm removed"),
     "texts alone": ({"files": {**BEFORE.files, "README.md": "2"}}, [], "README.md; nothing else"),
+    "claims alone": (
+        {"files": {**BEFORE.files, "README.md": "2", "claims/paper.yaml": "1", "report.html": "1"}},
+        [],
+        "claims of paper added",
+    ),
     "an old release, which has no params.yaml": ({"settings": {}}, [], "nothing differs"),
 }
 

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from aqea_registry.comparison.evidence import Compared, Kind, match, order_text
-from aqea_registry.comparison.measures import Block, measure
+from aqea_registry.comparison.diagnosis import Kind, match, order_text
+from aqea_registry.comparison.measures import Block, Compared, measure
 from aqea_registry.comparison.verdict import BOUND, PairSetComparison, PairSetFile, decide, scored
 from aqea_registry.vectors.pair_set import Values
 from tests import sampling
@@ -67,7 +67,7 @@ def compare(before: PairSet, after: PairSet) -> tuple[PairSetComparison, Compare
         for start in range(0, len(one.first), 64):
             yield one.first[start : start + 64], one.second[start : start + 64]
 
-    compared = Compared(measured=measure(blocks(before), blocks(after)), before=before.scores, after=after.scores, bound=BOUND)
+    compared = measure(blocks(before), blocks(after), BOUND).with_scores(before.scores, after.scores)
     files = [PairSetFile(name=name, sha256=name, size=1) for name in ("a", "b")]
     return decide(compared, files[0], files[1], scored(compared), ()), compared
 
