@@ -13,12 +13,13 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from aqea_registry import __version__
 from aqea_registry.attestations import statement as intoto
-from aqea_registry.attestations.statement import Period, Provenance, Resource, Statement, parse_statement
+from aqea_registry.attestations.statement import Period, Provenance, Resource, Statement
 from aqea_registry.base.files import Limit, TooLarge, read_small, write_bytes
 from aqea_registry.base.findings import Finding, unread
 from aqea_registry.base.progress import plural
@@ -51,22 +52,12 @@ def write_statement(
     root: Path, artefact: Artefact, files: Mapping[str, str], machine: Machine, margin: Margin | None, started: str
 ) -> None:
     """Write down how an artefact was just made; a sound statement in git stays, but for a new rounding offset."""
-    predicate = Provenance(
-        build_definition=intoto.BuildDefinition(
-            build_type=intoto.BUILD_TYPES[artefact.kind],
-            external_parameters=_parameters(artefact),
-            internal_parameters={
-                "machine": msgspec.to_builtins(machine),
-                OFFSET: artefact.model_entry.rounding_offset,
-                **({"scored": _versions(SCORING)} if artefact.kind == "vector-set" else {}),
-            },
-            resolved_dependencies=(*inputs_of([artefact]), *_code(root)),
-        ),
-        run_details=_run(
-            intoto.Metadata(started_on=started, finished_on=now()),
-            [Resource(name=MARGIN, annotations=msgspec.to_builtins(margin))] if margin else (),
-        ),
-    )
+    internal: dict[str, Any] = {"machine": msgspec.to_builtins(machine), OFFSET: artefact.model_entry.rounding_offset}
+    if artefact.kind == "vector-set":
+        internal["scored"] = {package: metadata.version(package) for package in SCORING}
+    byproducts = [Resource(name=MARGIN, annotations=msgspec.to_builtins(margin))] if margin else []
+    when, kind = intoto.Metadata(started_on=started, finished_on=now()), intoto.BUILD_TYPES[artefact.kind]
+    predicate = _provenance(root, [artefact], kind, _parameters(artefact), when, internal, byproducts)
     own, kept = statement_paths(artefact.key)
     content = intoto.make_statement(files, predicate).to_bytes()
     write_bytes(root / own, content)
@@ -75,8 +66,28 @@ def write_statement(
         write_bytes(root / kept, content)
 
 
-def _versions(packages: Iterable[str]) -> dict[str, str]:
-    return {package: metadata.version(package) for package in packages}
+def _provenance(
+    root: Path,
+    artefacts: Iterable[Artefact],
+    kind: str,
+    parameters: dict[str, Any],
+    when: intoto.Metadata | None,
+    internal: Mapping[str, Any] = {},
+    byproducts: Iterable[Resource] = (),
+) -> Provenance:
+    """How something of this kind was made here and now: from the pins of these, by this program, at this commit."""
+    head = checked_out(root)
+    code = [Resource(name=intoto.CODE, digest={"gitCommit": head[0]}, annotations={"dirty": head[1]})] if head else []
+    builder = intoto.Builder(id=intoto.BUILDER, version={"aqea-registry": __version__})
+    return Provenance(
+        build_definition=intoto.BuildDefinition(
+            build_type=kind,
+            external_parameters=parameters,
+            internal_parameters=dict(internal),
+            resolved_dependencies=(*inputs_of(artefacts), *code),
+        ),
+        run_details=intoto.RunDetails(builder=builder, metadata=when, byproducts=tuple(byproducts)),
+    )
 
 
 def _parameters(artefact: Artefact) -> dict[str, str]:
@@ -100,16 +111,6 @@ def pinned(name: str, pin: Pin) -> tuple[Resource, ...]:
     return Resource(name=name, uri=f"{uri}@{pin.commit}", digest={"gitCommit": pin.commit}), *files
 
 
-def _code(root: Path) -> tuple[Resource, ...]:
-    head = checked_out(root)
-    return (Resource(name="code", digest={"gitCommit": head[0]}, annotations={"dirty": head[1]}),) if head else ()
-
-
-def _run(when: intoto.Metadata | None, byproducts: Iterable[Resource]) -> intoto.RunDetails:
-    builder = intoto.Builder(id=intoto.BUILDER, version={"aqea-registry": __version__})
-    return intoto.RunDetails(builder=builder, metadata=when, byproducts=tuple(byproducts))
-
-
 class Attested(msgspec.Struct, frozen=True, kw_only=True):
     """The content of a sound statement on a pair set. `content` is its file."""
 
@@ -129,7 +130,7 @@ def read_attested(root: Path, artefact: Artefact, files: Mapping[str, str], path
         return None, [Finding("malformed", path, f"not a statement: {error.strerror}")]
     except OSError as error:
         return None, [unread(path, error)]
-    statement, findings = parse_statement(content, path)
+    statement, findings = intoto.parse_statement(content, path)
     if statement is None or not statement.judged:
         return None, findings
     provenance = statement.provenance()
@@ -138,9 +139,8 @@ def read_attested(root: Path, artefact: Artefact, files: Mapping[str, str], path
         message = f"it is not a statement on how and when a {kind} was made: {statement.predicate_type}"
         return None, [Finding("malformed", path, message)]
     definition = provenance.build_definition
-    inputs = tuple(resource for resource in definition.resolved_dependencies if resource.name != "code")
     findings += intoto.subject_findings(statement, path, files)
-    findings += intoto.dependency_findings(inputs, path, inputs_of([artefact]))
+    findings += intoto.dependency_findings(intoto.inputs(statement), path, inputs_of([artefact]))
     if definition.external_parameters != _parameters(artefact):
         message, subject = "the statement has other parameters than params.yaml", f"{path}: externalParameters"
         wanted, actual = str(_parameters(artefact)), str(definition.external_parameters)
@@ -164,8 +164,7 @@ def margin_of(provenance: Provenance) -> Margin | None:
 
 def attach_statements(root: Path, artefacts: Collection[Artefact], store: Store, tagged: Tagged, release: Release) -> None:
     """Keep beside a release how it and its pair sets were made, unless it has a statement of ours on the release: the last."""
-    attachments = store.attachments(tagged).items()
-    stored = statements_in((name, content) for name, content in attachments if intoto.NAME.fullmatch(name))
+    stored = intoto.statements_in(intoto.beside(store.attachments(tagged)))
     provenances = (statement.provenance() for statement in stored if statement.ours)
     if any(found is not None and found.build_definition.build_type == intoto.RELEASE for found in provenances):
         return
@@ -209,15 +208,13 @@ def judge_statements(attachments: Mapping[str, bytes], release: Release, referen
     """What is wrong with the statements beside a release, and what the sound ones say, for people."""
     digests = set(release_subjects(release).values())
     sound, findings, notes = list[Statement](), list[Finding](), list[str]()
-    for name in sorted(filter(intoto.NAME.fullmatch, attachments)):
-        for document in intoto.documents(attachments[name]):
-            statement, wrong = parse_statement(document, f"{reference}: {name}")
-            if statement is not None and statement.judged:
-                wrong += intoto.foreign_findings(statement, f"{reference}: {name}", digests)
-                sound += [statement] if not wrong else []
-            elif statement is not None:
-                notes.append(f"{reference}: {name}: not judged: its predicate is of type {statement.predicate_type!r}")
-            findings += wrong
+    for name, _, statement, wrong in intoto.read_statements(intoto.beside(attachments, reference)):
+        if statement is not None and statement.judged:
+            wrong += intoto.foreign_findings(statement, name, digests)
+            sound += [statement] if not wrong else []
+        elif statement is not None:
+            notes.append(f"{name}: not judged: its predicate is of type {statement.predicate_type!r}")
+        findings += wrong
     rows = [row for statement in sound for row in remade(statement, sound)]
     machines = sorted({row.where() for row in rows if row.again})
     text = f"{reference} has {plural(len(sound), 'statement')} beside it"
@@ -240,18 +237,19 @@ class Beside(msgspec.Struct, frozen=True):
 
 def list_statements(attachments: Mapping[str, bytes]) -> Iterator[Beside]:
     """The statements beside a release that can be read. Their signatures are not checked."""
-    files = [(name, attachments[name]) for name in sorted(filter(intoto.NAME.fullmatch, attachments))]
-    others = statements_in(files)
-    for name, document in ((name, document) for name, content in files for document in intoto.documents(content)):
-        for statement in statements_in([(name, document)]):
-            provenance, signed = statement.provenance(), b'"signatures"' in document
-            for row in remade(statement, others):
-                yield Beside(name, f"{row.key} was made again: {row.outcome()}", row.where(), signed)
-            if provenance is not None:
-                machine, kind = provenance.machine(), provenance.build_definition.build_type
-                yield Beside(name, f"how it was made ({kind})", machine.text() if machine else None, signed)
-            elif not statement.judged:
-                yield Beside(name, f"not judged: {statement.predicate_type}", None, signed)
+    read = intoto.read_statements(intoto.beside(attachments))
+    others = [found.statement for found in read if found.statement is not None]
+    for name, document, statement, _ in read:
+        if statement is None:
+            continue
+        provenance, signed = statement.provenance(), b'"signatures"' in document
+        for row in remade(statement, others):
+            yield Beside(name, f"{row.key} was made again: {row.outcome()}", row.where(), signed)
+        if provenance is not None:
+            machine, kind = provenance.machine(), provenance.build_definition.build_type
+            yield Beside(name, f"how it was made ({kind})", machine.text() if machine else None, signed)
+        elif not statement.judged:
+            yield Beside(name, f"not judged: {statement.predicate_type}", None, signed)
 
 
 def release_statement(root: Path, artefacts: Collection[Artefact], release: Release, made: Iterable[Period]) -> Statement:
@@ -260,20 +258,13 @@ def release_statement(root: Path, artefacts: Collection[Artefact], release: Rele
     given = sorted(artefact.key for artefact in artefacts if artefact.precision == "given")
     vector_sets = sorted(artefact.key for artefact in artefacts if artefact.kind == "vector-set")
     when = intoto.Metadata(started_on=min(times)[0], finished_on=max(end for _, end in times)) if times else None
-    predicate = Provenance(
-        build_definition=intoto.BuildDefinition(
-            build_type=intoto.RELEASE,
-            external_parameters={
-                "pairSets": sorted(artefact.key for artefact in artefacts if artefact.kind == "pair-set"),
-                **({"vectorSets": vector_sets} if vector_sets else {}),
-                "precision": min((artefact.precision for artefact in artefacts), default="canonical"),  # given: the last
-                **({GIVEN: given} if given else {}),
-            },
-            resolved_dependencies=(*inputs_of(artefacts), *_code(root)),
-        ),
-        run_details=_run(when, ()),
-    )
-    return intoto.make_statement(release_subjects(release), predicate)
+    parameters: dict[str, Any] = {
+        "pairSets": sorted(artefact.key for artefact in artefacts if artefact.kind == "pair-set"),
+        **({"vectorSets": vector_sets} if vector_sets else {}),
+        "precision": min((artefact.precision for artefact in artefacts), default="canonical"),  # given: the last
+        **({GIVEN: given} if given else {}),
+    }
+    return intoto.make_statement(release_subjects(release), _provenance(root, artefacts, intoto.RELEASE, parameters, when))
 
 
 def release_subjects(release: Release) -> dict[str, str]:
@@ -361,21 +352,15 @@ def confirmation_findings(root: Path) -> Iterator[Finding]:
     for path in sorted((root / FOLDER).glob("*.intoto.json*")):
         name = path.relative_to(root).as_posix()
         try:
-            for document in intoto.documents(read_small(path, Limit.STATEMENT)):
-                yield from parse_statement(document, name)[1]
+            for read in intoto.read_statements([(name, read_small(path, Limit.STATEMENT))]):
+                yield from read.findings
         except OSError as error:
             yield unread(name, error)
 
 
-def statements_in(files: Iterable[tuple[str, bytes]]) -> list[Statement]:
-    """The statements of these files that can be read."""
-    found = [parse_statement(document, name)[0] for name, content in files for document in intoto.documents(content)]
-    return [statement for statement in found if statement is not None]
-
-
 def confirmed(root: Path) -> list[Remade]:
     """What the confirmations of a checkout say, sorted."""
-    statements = statements_in(own_statements(root))
+    statements = intoto.statements_in(own_statements(root))
     rows = [row for statement in statements for row in remade(statement, statements)]
     return sorted(rows, key=lambda row: (row.key, row.reference, row.where(), row.outcome()))
 
@@ -383,7 +368,7 @@ def confirmed(root: Path) -> list[Remade]:
 def statement_notes(root: Path) -> list[str]:
     """What there is to say of statements of a checkout on which nothing rests: not judged, or confirmations of nothing."""
     notes = {f"a confirmation of {row.key} of {row.reference} is {row.outcome()}" for row in confirmed(root) if row.doubt}
-    for path, content in own_statements(root):
-        types = (statement.predicate_type for statement in statements_in([(path, content)]) if not statement.judged)
-        notes |= {f"{path}: not judged: its predicate is of type {kind!r}" for kind in types}
+    for path, _, statement, _ in intoto.read_statements(own_statements(root)):
+        if statement is not None and not statement.judged:
+            notes.add(f"{path}: not judged: its predicate is of type {statement.predicate_type!r}")
     return sorted(notes)

@@ -6,9 +6,9 @@ that are not known here are ignored, and a predicate of another type is not judg
 
 import base64
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
@@ -29,6 +29,7 @@ BUILDER = "urn:aqea-registry:command-line"
 SUFFIX = ".intoto.json"
 LINES = ".intoto.jsonl"  # beside a release: a statement or envelope a line; other programs look for this name
 NAME = re.compile(r"[a-z0-9][A-Za-z0-9._-]*\.intoto\.jsonl?")
+CODE = "code"  # among what something was made from: the commit that was checked out
 CLAIMED = "claimedCommit"  # an annotation: the commit of a repository that no Hub has confirmed for the files
 
 Time = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)\Z")]
@@ -219,17 +220,42 @@ def documents(content: bytes) -> list[bytes]:
     return lines
 
 
+class Read(NamedTuple):
+    """A statement of a file, or what is wrong with a document that holds none."""
+
+    name: str
+    document: bytes
+    statement: Statement | None
+    findings: list[Finding]
+
+
+def read_statements(files: Iterable[tuple[str, bytes]]) -> list[Read]:
+    """Every document of these files, by name and content, as a statement."""
+    return [Read(name, text, *parse_statement(text, name)) for name, content in files for text in documents(content)]
+
+
+def statements_in(files: Iterable[tuple[str, bytes]]) -> list[Statement]:
+    """The statements of these files that can be read."""
+    return [read.statement for read in read_statements(files) if read.statement is not None]
+
+
+def beside(attachments: Mapping[str, bytes], reference: str = "") -> list[tuple[str, bytes]]:
+    """Of what is beside a release the files with statements, sorted; each name with the release's before it, if given."""
+    names = sorted(filter(NAME.fullmatch, attachments))
+    return [(f"{reference}: {name}" if reference else name, attachments[name]) for name in names]
+
+
 def subject_findings(statement: Statement, name: str, known: Mapping[str, str]) -> list[Finding]:
     """Where a statement refers to other bytes than the files that are `known` (name to hex sha256), or to other files."""
+    gone = "the statement refers to a file that does not exist"
+    other = "the statement refers to other bytes; delete it if the file was made elsewhere"
     findings = []
     for subject in statement.subject:
-        expected, actual = known.get(subject.name), subject.digest.get("sha256")
-        if expected is None:
-            message = "the statement refers to a file that does not exist"
-            findings.append(Finding("unexpected", f"{name}: {subject.name}", message))
+        about, actual = f"{name}: {subject.name}", subject.digest.get("sha256")
+        if (expected := known.get(subject.name)) is None:
+            findings.append(Finding("unexpected", about, gone))
         elif expected != actual:
-            message = "the statement refers to other bytes; delete it if the file was made elsewhere"
-            findings.append(Finding("mismatch", f"{name}: {subject.name}", message, expected, actual))
+            findings.append(Finding("mismatch", about, other, expected, actual))
     return findings
 
 
@@ -239,6 +265,13 @@ def foreign_findings(statement: Statement, name: str, digests: Collection[str]) 
     subjects = [(subject.name, subject.digest.get("sha256")) for subject in statement.subject]
     others = [Finding("mismatch", f"{name}: {key}", message, None, sha256) for key, sha256 in subjects if sha256 not in digests]
     return others if statement.ours or len(others) == len(subjects) else []
+
+
+def inputs(statement: Statement) -> tuple[Resource, ...]:
+    """What a statement says that something was made from, but for the program itself."""
+    made, again = statement.provenance(), statement.confirmation()
+    named = made.build_definition.resolved_dependencies if made else again.resolved_dependencies if again else ()
+    return tuple(resource for resource in named if resource.name != CODE)
 
 
 def dependency_findings(named: tuple[Resource, ...], name: str, wanted: tuple[Resource, ...]) -> list[Finding]:

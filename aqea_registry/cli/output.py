@@ -184,13 +184,26 @@ def table_lines(header: Sequence[str], rows: Sequence[Sequence[str]], width: int
             yield GAP.join(bold if row is header else map(_cell, padded, header)).rstrip()
 
 
+def folded(text: str, first: str = "", rest: str = "    ") -> list[str]:
+    """A line as a terminal gets it: in as many as its width takes, no word of it broken. In a pipe it stays one."""
+    from shutil import get_terminal_size
+
+    width = get_terminal_size().columns
+    if not sys.stdout.isatty() or len(rest) > width // 2:  # deeper in a tree there would be a word to each line
+        return [first + text]
+    return textwrap.wrap(first + text, width, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False)
+
+
 def _cell(cell: str, header: str) -> str:
     """A state in its colour; a code of a finding, or a count that is not zero, in that of its column."""
     return paint(cell, header if header == "finding" or cell.strip().strip("0").isdigit() else None)
 
 
 def print_tree(title: str, branch: Branch, *, upwards: bool = False) -> None:
-    """A tree of the graph on stdout, a line for each node; `upwards`, a verb says what it does with the one above it."""
+    """A tree of the graph on stdout, a line for each node, or as many as a terminal's width takes.
+
+    `upwards`, a verb says what a node does with the one above it.
+    """
     for line in (f"{title}:", *_branch_lines(branch, "", "", upwards)):
         echo(line)
 
@@ -200,8 +213,11 @@ def _branch_lines(branch: Branch, first: str, rest: str, upwards: bool) -> Itera
     if branch.label:
         name = f"{name} {branch.label} it" if upwards else f"{branch.label} {name}"
     facts = [] if branch.repeated else [f"{fact} {value}" for fact, value in node.facts.items()]
-    line = first + printable("; ".join([f"{name} (see above)" if branch.repeated else name, *facts]))
-    yield line + ("; " + click.style(printable(f"BROKEN: {node.broken}"), fg="red", bold=True) if node.broken else "")
+    facts += [f"BROKEN: {node.broken}"] if node.broken else []
+    text = printable("; ".join([f"{name} (see above)" if branch.repeated else name, *facts]))
+    text = "\n".join(folded(text, first, rest + ("|   " if branch.branches or branch.omitted else "    ")))
+    before, mark, after = text.rpartition("BROKEN:") if node.broken else (text, "", "")
+    yield before + (click.style(mark + after, fg="red", bold=True) if mark else "")
     last = len(branch.branches) + bool(branch.omitted)
     for number, below in enumerate(branch.branches, 1):
         corner, bar = ("`-- ", "    ") if number == last else ("|-- ", "|   ")

@@ -12,14 +12,15 @@ from platform import node
 
 import msgspec
 
-from aqea_registry.attestations.made import FOLDER, attachment_name, inputs_of, now, release_subjects, remade, statements_in
-from aqea_registry.attestations.statement import NAME, Confirmation, Confirmed, Period, Statement, make_statement
+from aqea_registry.attestations import statement as intoto
+from aqea_registry.attestations.made import FOLDER, attachment_name, inputs_of, now, release_subjects, remade
+from aqea_registry.attestations.statement import Confirmation, Confirmed, Period, Statement
 from aqea_registry.base.files import Limit, hash_file, locked, read_small, write_bytes
 from aqea_registry.base.findings import CannotCheck, Finding, Refused
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.references import join_reference
 from aqea_registry.comparison.pair_files import NamedFile, claimed_by, compare_files
-from aqea_registry.comparison.trees import Tree, tree_in_store
+from aqea_registry.comparison.trees import PINS, Tree, tree_in_store
 from aqea_registry.comparison.verdict import Verdict
 from aqea_registry.embedding.encoder import Settings, this_machine
 from aqea_registry.generation.encoding import Models
@@ -31,8 +32,6 @@ from aqea_registry.stores.open_store import find, read_text
 from aqea_registry.stores.port import Store, Tagged
 from aqea_registry.stores.release import Release
 from aqea_registry.verification.verify_results import TRAINED_GAP, score_gap
-
-PINS = "pins.json"
 
 
 class Confirming(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,14 +48,7 @@ class Confirming(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def confirm(
-    project: Project,
-    store: Store,
-    tag: str,
-    report: Reporter,
-    settings: Settings,
-    *,
-    add: bool,
-    digest: str | None = None,
+    project: Project, store: Store, tag: str, report: Reporter, settings: Settings, *, add: bool, digest: str | None = None
 ) -> Confirming:
     """Make the pair sets of a release again in this way, compare them, and state it; `add` puts that beside the release, too.
 
@@ -68,8 +60,8 @@ def confirm(
     release = store.release(tagged)
     common, remarks = _in_common(project.run.made.values(), release, reference)
     _refuse_other_pins(store, tagged, release, common)
-    beside = statements_in((name, content) for name, content in store.attachments(tagged).items() if NAME.fullmatch(name))
-    _refuse_known(reference, beside, {artefact.key for artefact in common}, settings.device)
+    stated = intoto.statements_in(intoto.beside(store.attachments(tagged)))
+    _refuse_known(reference, stated, {artefact.key for artefact in common}, settings.device)
     with _scratch(project.root / CACHE, f"{tagged.digest} {settings.device} {node()}") as (scratch, started):
         tree = tree_in_store(store, tagged, scratch, report)
         models = Models([*project.run.made.values()], settings, report, fresh=False, root=scratch)
@@ -81,8 +73,7 @@ def confirm(
         metadata=Period(started_on=started, finished_on=now()),
     )
     subjects, compared = release_subjects(release), (path for artefact in common for path in _compared(artefact, tree.files))
-    paths = ["release", *map(published_path, compared)]
-    new = make_statement({path: subjects[path] for path in paths}, predicate)
+    new = intoto.make_statement({path: subjects[path] for path in ("release", *map(published_path, compared))}, predicate)
     content = new.to_bytes()
     name = attachment_name(f"confirmation-{tag.lower().replace(':', '-')}", content)
     write_bytes(project.root / FOLDER / name, content)
@@ -92,7 +83,7 @@ def confirm(
         reference=reference,
         digest=tagged.digest,
         verdicts={key: made.verdict for key, made in confirmed.items()},
-        machines=tuple(sorted({row.where() for row in remade(new, beside)})),
+        machines=tuple(sorted({row.where() for row in remade(new, stated)})),
         encoded=sum(made.encoded for made in confirmed.values()),
         path=f"{FOLDER}/{name}",
         added=add,
@@ -140,9 +131,9 @@ def _began(scratch: Path, what: str) -> str:
     return read_small(path, Limit.SETTINGS).decode()
 
 
-def _refuse_known(reference: str, beside: list[Statement], keys: set[str], device: str) -> None:
+def _refuse_known(reference: str, stated: list[Statement], keys: set[str], device: str) -> None:
     """Before hours of encoding: the same bytes from the same kind of machine, libraries included, would say nothing new."""
-    said = [[row for row in remade(statement, beside) if row.again] for statement in beside]
+    said = ([row for row in remade(statement, stated) if row.again] for statement in stated)
     complete = [rows for rows in said if keys <= {row.key for row in rows}]
     try:
         machine = this_machine(device) if complete else None
@@ -181,9 +172,10 @@ def _confirmed(
     """
     scratch, started = models.root, _began(models.root, f"{artefact.key}.set")
     made = generate(project, artefact.dataset, artefact.model, settings, report, models=models)
-    digests = [(path, published_path(path), hash_file(scratch / path).sha256) for path in _compared(artefact, released.files)]
-    differing = [found for found in digests if released.files[found[1]] != found[2]]
-    ours, path, regenerated = (differing or digests)[0]
+    digests = {path: hash_file(scratch / path).sha256 for path in _compared(artefact, released.files)}
+    differing = [path for path, sha256 in digests.items() if released.files[published_path(path)] != sha256]
+    ours = next(iter(differing or digests))
+    path = published_path(ours)
     verdict: Verdict = "DIVERGED" if differing else "IDENTICAL"
     if differing and ours == artefact.file:
         theirs, again = NamedFile(released.fetch(path), f"{released.name}: {path}"), NamedFile(scratch / ours, ours)
@@ -193,7 +185,7 @@ def _confirmed(
     return Confirmed(
         verdict=verdict,
         released=released.files[path],
-        regenerated=regenerated,
+        regenerated=digests[ours],
         machine=made.machine or this_machine(settings.device),
         margin=made.margin,
         encoded=made.encoded + made.reused,

@@ -2,8 +2,8 @@
 
 Open `trace` first: it draws the graph of a project, finds what a name means in it, walks both ways, hashes the files on the
 way and marks what is broken. `graph` is the graph as a value, its trees and its diagram, and `GraphBuilder`, into which the
-others write; it is pure. `nodes` draws pins, files, stages, claims, releases and statements, `results` vector sets and
-results. All read files.
+others write; it is pure. `nodes` draws pins, files, stages, results, claims, releases and statements. All but `graph`
+read files.
 
 >>> from aqea_registry.tracing.graph import Edge, Graph, Node
 >>> nodes = [Node("claim:a", "claim", "a"), Node("metric:k", "metric", "k"), Node("file:f", "file", "f")]

@@ -94,12 +94,12 @@ class Graph(msgspec.Struct, frozen=True, dict=True):
     @cached_property
     def below(self) -> Mapping[str, Sequence[Edge]]:
         """By id, the edges to what the node itself rests on, in the order of the nodes."""
-        return self._grouped([(edge.source, edge.target, edge) for edge in self.edges])
+        return self._grouped("source", "target")
 
     @cached_property
     def above(self) -> Mapping[str, Sequence[Edge]]:
         """By id, the edges from what itself rests on the node, in the order of the nodes."""
-        return self._grouped([(edge.target, edge.source, edge) for edge in self.edges])
+        return self._grouped("target", "source")
 
     @property
     def broken(self) -> tuple[Node, ...]:
@@ -120,11 +120,11 @@ class Graph(msgspec.Struct, frozen=True, dict=True):
         edges = (edge for id_ in ids for edge in self.below.get(id_, ()) if edge.target in ids)
         return Graph(tuple(nodes), tuple(sorted(edges)))
 
-    def _grouped(self, ends: Sequence[tuple[str, str, Edge]]) -> dict[str, list[Edge]]:
-        grouped: dict[str, list[Edge]] = {}
-        for near, _, edge in sorted(ends, key=lambda end: (_position(self.by_id[end[1]]), end[2].label)):
-            grouped.setdefault(near, []).append(edge)
-        return grouped
+    def _grouped(self, near: str, far: str) -> Mapping[str, Sequence[Edge]]:
+        grouped = defaultdict[str, list[Edge]](list)
+        for edge in sorted(self.edges, key=lambda edge: (_position(self.by_id[getattr(edge, far)]), edge.label)):
+            grouped[getattr(edge, near)].append(edge)
+        return dict(grouped)
 
 
 class Branch(NamedTuple):
@@ -166,10 +166,8 @@ def left_out(branch: Branch) -> Counter[str]:
 
 def counted(counts: Mapping[str, int]) -> str:
     """Numbers of nodes by kind, for people: `6 metrics, 1 pair set`."""
-    kinds = ((kind, number) for kind, number in sorted(counts.items(), key=lambda count: _ORDER[count[0]]) if number)
-    return ", ".join(
-        plural(number, (name := kind.replace("-", " ")), name if kind == "parameters" else None) for kind, number in kinds
-    )
+    named = ((counts[kind], kind.replace("-", " ")) for kind in KINDS if counts.get(kind))
+    return ", ".join(plural(number, name, name if name == "parameters" else None) for number, name in named)
 
 
 def _kept(graph: Graph, ends: Sequence[tuple[str, str]], limit: int | None) -> tuple[list[tuple[str, str]], Mapping[str, int]]:
@@ -177,8 +175,7 @@ def _kept(graph: Graph, ends: Sequence[tuple[str, str]], limit: int | None) -> t
         return list(ends), {}
     kept, count = set[tuple[str, str]](), Counter[str]()
     for end in sorted(ends, key=lambda end: graph.by_id[end[0]].broken is None):
-        kind = graph.by_id[end[0]].kind
-        count[kind] += 1
+        count[kind := graph.by_id[end[0]].kind] += 1
         if count[kind] <= limit:
             kept.add(end)
     omitted = {kind: number - limit for kind, number in sorted(count.items()) if number > limit}

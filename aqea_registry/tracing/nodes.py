@@ -4,65 +4,65 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
 from aqea_registry.attestations.made import margin_of, own_statements, remade
-from aqea_registry.attestations.statement import NAME, Statement, documents, parse_statement
+from aqea_registry.attestations.statement import Statement, beside, read_statements
 from aqea_registry.base.findings import RegistryError
 from aqea_registry.base.references import is_folder, join_reference, split_reference
 from aqea_registry.base.sha256_list import MANIFEST
 from aqea_registry.claims.check_claims import CheckedClaims
 from aqea_registry.claims.ledger import FOLDER, Verdict
 from aqea_registry.documents.metrics import metric_name
-from aqea_registry.project.artefact import CatalogueEntry, RunArtefact, published_path
+from aqea_registry.project.artefact import Artefact, CatalogueEntry, VectorSetArtefact, published_path
 from aqea_registry.project.lock import AGAIN, DVC_LOCK, LOCK, Output, Pin, pin_findings
 from aqea_registry.project.params import group_of
 from aqea_registry.project.project import Scope, recorded_commit
 from aqea_registry.sources.fetch import local_files
-from aqea_registry.sources.kinds import sources_of
+from aqea_registry.sources.kinds import Source, sources_of
 from aqea_registry.stores.attachments import current
 from aqea_registry.stores.open_store import open_store
-from aqea_registry.stores.port import Store
-from aqea_registry.stores.receipts import all_receipts
+from aqea_registry.stores.receipts import Receipt, all_receipts
 from aqea_registry.tracing.graph import FILES, ExpectedFile, GraphBuilder, Kind, inside_project, sentence_of
-from aqea_registry.tracing.results import draw_result, draw_score
 from aqea_registry.vectors.margin import margin_text
 from aqea_registry.vectors.scores import Metrics
+from aqea_registry.verification.verify_results import read_result
 
 _LONGEST = 200  # characters of a parameter's value, where people read it
 
 
 def draw_pins(builder: GraphBuilder, catalogue: Collection[CatalogueEntry], scope: Scope) -> None:
     """Every entry of the catalogue, and the files of its pin."""
-    lock = builder.run.lock
-    for kind, group, pins in (("dataset", "datasets", lock.datasets), ("model", "models", lock.models)):
-        entries = {wanted.name: wanted for wanted in catalogue if group_of(wanted.entry) == group}
-        for name in sorted({*entries, *pins}):
-            pin, wanted = pins.get(name), entries.get(name)
-            broken = "params.yaml has no such entry (any more)"
-            if wanted is not None:
-                broken = "; ".join(sentence_of(finding) for finding in pin_findings(name, wanted.entry, pin))
-            repository = pin.id if pin is not None else wanted.entry.repo if wanted else None
-            what = "given vectors" if pin and pin.kind == "given" else kind
-            facts: dict[str, object] = {"kind": what, "repository": repository}
-            if pin is not None:
-                facts |= {
-                    "requested": pin.requested,
-                    "commit": pin.commit_text() if pin.commit else None,
-                    "files": len(pin.files),
-                    "resolved from": pin.resolved_from,
-                    "resolved at": pin.resolved_at,
-                    "licence": pin.licence,
-                }
-            id_ = builder.node("pin", name, name, facts, broken or None, filter(None, (name, repository)))
-            if pin is not None:
-                sources = sources_of(wanted, pin.commit) if scope is Scope.MACHINE and wanted is not None else ()
-                _draw_upstream(builder, id_, name, pin, sources)
+    lock, entries = builder.run.lock, {wanted.name: wanted for wanted in catalogue}
+    for name in sorted({*entries, *lock.datasets, *lock.models}):
+        pin, wanted = lock.get(name), entries.get(name)
+        group = group_of(wanted.entry) if wanted else "datasets" if name in lock.datasets else "models"
+        facts: dict[str, object] = {"kind": group.removesuffix("s"), "repository": wanted.entry.repo if wanted else None}
+        broken = "params.yaml has no such entry (any more)"
+        if wanted is not None:
+            broken = "; ".join(sentence_of(finding) for finding in pin_findings(name, wanted.entry, pin))
+        if pin is not None:
+            facts |= {"kind": "given vectors"} if pin.kind == "given" else {}
+            facts |= {
+                "repository": pin.id,
+                "requested": pin.requested,
+                "commit": pin.commit_text() if pin.commit else None,
+                "files": len(pin.files),
+                "resolved from": pin.resolved_from,
+                "resolved at": pin.resolved_at,
+                "licence": pin.licence,
+            }
+        names = [name, *([str(facts["repository"])] if facts["repository"] else [])]
+        id_ = builder.node("pin", name, name, facts, broken or None, names)
+        if pin is not None:
+            sources = sources_of(wanted, pin.commit) if scope is Scope.MACHINE and wanted is not None else ()
+            _draw_upstream(builder, id_, name, pin, sources)
 
 
-def _draw_upstream(builder: GraphBuilder, id_: str, name: str, pin: Pin, sources: Sequence[Any]) -> None:
+def _draw_upstream(builder: GraphBuilder, id_: str, name: str, pin: Pin, sources: Iterable[Source]) -> None:
     for path, file in sorted(pin.files.items()):
         facts = {"sha256": file.sha256, "size": f"{file.size} bytes", "blob": file.blob}
         builder.edge(id_, builder.node("upstream-file", f"{name}/{path}", f"{path} of {name}", facts), "names")
@@ -86,11 +86,9 @@ def draw_run(builder: GraphBuilder, scope: Scope) -> None:
         keys |= {vector_set.vectors: ("vector-set", key), vector_set.metrics: ("result", key)}
     for path in sorted({*manifest.digests, *stages, *made, LOCK}):
         out = made.get(path, Output(path))
-        location = inside_project(run.root, path)
-        if location is None:
+        if (location := inside_project(run.root, path)) is None:
             continue
-        listed = path in manifest.digests or path not in expected
-        size = manifest.sizes.get(path, out.size)
+        listed, size = path in manifest.digests or path not in expected, manifest.sizes.get(path, out.size)
         expected_file = ExpectedFile(location, manifest.digests.get(path), size, out.md5, listed=listed)
         id_ = builder.file(path, expected_file, *keys.get(path, ()))
         if path in stages:
@@ -98,9 +96,15 @@ def draw_run(builder: GraphBuilder, scope: Scope) -> None:
     if wrong := (*manifest.faults, *manifest.spelling):
         builder.add_facts(f"file:{MANIFEST}", sentence_of(wrong[0]))
     for artefact in run.artefacts.values():
-        _draw_metrics(builder, artefact)
+        if artefact.remark:
+            builder.add_facts(f"pair-set:{artefact.key}", note=artefact.remark)
+        for metric in Metrics.__struct_fields__:
+            id_ = _draw_score(builder, artefact, metric, artefact.pairs, artefact.view, *artefact.printing)
+            builder.edge(id_, f"pair-set:{artefact.key}", "recomputed from")
+            for path in artefact.printing:
+                builder.edge(f"file:{path}", id_, "prints")
     for vector_set in run.vector_sets.values():
-        draw_result(builder, vector_set)
+        _draw_result(builder, vector_set)
     _draw_stages(builder, stages)
     if scope is Scope.MACHINE:
         commit, facts = recorded_commit(run.root)
@@ -110,16 +114,30 @@ def draw_run(builder: GraphBuilder, scope: Scope) -> None:
             builder.edge(f"stage:{stage}", id_, "recorded in")
 
 
-def _draw_metrics(builder: GraphBuilder, artefact: RunArtefact) -> None:
-    """The numbers of a pair set; metrics file and benchmark print them."""
-    key, printing = artefact.key, artefact.printing
-    builder.add_facts(f"pair-set:{key}", **({"note": artefact.remark} if artefact.remark else {}))
-    for metric in Metrics.__struct_fields__:
-        words = [f"{name}#{metric}" for name in (key, artefact.pairs, artefact.view, *printing)]
-        id_ = builder.node("metric", f"{key}#{metric}", f"{key}#{metric}", {}, None, words)
-        builder.edge(id_, f"pair-set:{key}", "recomputed from")
-        for path in printing:
-            builder.edge(f"file:{path}", id_, "prints")
+def _draw_score(builder: GraphBuilder, artefact: Artefact, metric: str, *paths: str) -> str:
+    """A score, which people may name by the artefact, or by a path of these."""
+    name = f"{artefact.key}#{metric}"
+    return builder.node("metric", name, name, {}, None, [name, *(f"{path}#{metric}" for path in paths)])
+
+
+def _draw_result(builder: GraphBuilder, artefact: VectorSetArtefact) -> None:
+    """The result of a vector set with its main score, by the name that it has in the file."""
+    id_ = f"result:{artefact.key}"
+    builder.edge(id_, f"vector-set:{artefact.key}", "computed from")
+    result, wrong = read_result(builder.run.root, artefact)
+    if result is not None:
+        builder.add_facts(id_, task=result.task)
+        score = _draw_task_score(builder, artefact, result.main_score)
+        builder.add_facts(score, value="; ".join(f"{at}: {value!r}" for at, value in result.main_scores().items()))
+    for finding in wrong if (builder.run.root / artefact.metrics).exists() else ():  # else the file says it
+        builder.add_facts(id_, sentence_of(finding))
+
+
+def _draw_task_score(builder: GraphBuilder, artefact: VectorSetArtefact, metric: str) -> str:
+    """A score of a task, which rests on its result."""
+    id_ = _draw_score(builder, artefact, metric, artefact.metrics)
+    builder.edge(id_, f"result:{artefact.key}", "read from")
+    return id_
 
 
 def _draw_stages(builder: GraphBuilder, made: Mapping[str, str]) -> None:
@@ -132,18 +150,16 @@ def _draw_stages(builder: GraphBuilder, made: Mapping[str, str]) -> None:
     reason = f"{DVC_LOCK}: {run.unread[0].message.removeprefix(f'{DVC_LOCK}: ')}" if run.unread else None
     for name, artefact in sorted(run.stages.items()):
         stage = run.dvc_lock.stages.get(name)
-        command = stage.cmd if stage is not None and isinstance(stage.cmd, str) else " && ".join(stage.cmd) if stage else None
+        command = None if stage is None else stage.cmd if isinstance(stage.cmd, str) else " && ".join(stage.cmd)
         broken = None if stage is not None else reason or "; ".join(wrong[name]) or None
         id_ = builder.node("stage", name, name, {"command": command}, broken, [name])
         for pin in (artefact.dataset, artefact.model) if artefact and not name.startswith("parquet@") else ():
             builder.edge(id_, f"pin:{pin}", "reads")
-        if stage is None:
-            continue
-        if stage.params:
+        if stage is not None and stage.params:
             facts = {f"{file}: {key}": _value(value) for file, keys in stage.params.items() for key, value in keys.items()}
-            parameters_id = builder.node("parameters", name, f"of {name}", facts, "; ".join(wrong[name]) or None)
-            builder.edge(id_, parameters_id, "ran with")
-        for dep in stage.deps:
+            parameters = builder.node("parameters", name, f"of {name}", facts, "; ".join(wrong[name]) or None)
+            builder.edge(id_, parameters, "ran with")
+        for dep in stage.deps if stage is not None else ():
             _draw_dep(builder, id_, dep, made)
 
 
@@ -187,29 +203,25 @@ def draw_claims(builder: GraphBuilder, checked: CheckedClaims) -> None:
         aliases = [name, f"{FOLDER}/{name}.yaml", *([] if builder.aliases.get(document.file) else [document.file])]
         builder.node("document", name, document.title, facts, broken, aliases)
     for verdict in checked.verdicts:
-        _draw_claim(builder, verdict)
-    for verdict in checked.verdicts:
+        claim = verdict.claim
+        facts = {
+            "printed": claim.text,
+            "unit": claim.unit,
+            "at": str(claim.at),
+            "state": verdict.state,
+            "because": verdict.message,
+            "recomputed": verdict.recomputed,
+            "ground": verdict.ground,
+            "expression": claim.derived,
+            "quotes": claim.quoted.at if claim.quoted else None,
+        }
+        broken = f"contradicted: {verdict.message}" if verdict.state == "contradicted" else None
+        id_ = builder.node("claim", verdict.name, verdict.name, facts, broken, [verdict.name, claim.id])
+        if f"document:{verdict.ledger}" in builder.nodes:
+            builder.edge(id_, f"document:{verdict.ledger}", "printed in")
+    for verdict in checked.verdicts:  # when all are drawn: they rest on each other
         for target in verdict.rests_on:
             _draw_basis(builder, verdict, target)
-
-
-def _draw_claim(builder: GraphBuilder, verdict: Verdict) -> None:
-    claim = verdict.claim
-    facts = {
-        "printed": claim.text,
-        "unit": claim.unit,
-        "at": str(claim.at),
-        "state": verdict.state,
-        "because": verdict.message,
-        "recomputed": verdict.recomputed,
-        "ground": verdict.ground,
-        "expression": claim.derived,
-        "quotes": claim.quoted.at if claim.quoted else None,
-    }
-    broken = f"contradicted: {verdict.message}" if verdict.state == "contradicted" else None
-    id_ = builder.node("claim", verdict.name, verdict.name, facts, broken, [verdict.name, claim.id])
-    if f"document:{verdict.ledger}" in builder.nodes:
-        builder.edge(id_, f"document:{verdict.ledger}", "printed in")
 
 
 def _draw_basis(builder: GraphBuilder, verdict: Verdict, target: str) -> None:
@@ -218,7 +230,7 @@ def _draw_basis(builder: GraphBuilder, verdict: Verdict, target: str) -> None:
     if claim.measured is not None:
         metric = f"metric:{target}#{metric_name(claim.measured.metric)}"
         if (made := builder.run.vector_sets.get(target)) and metric not in builder.nodes:
-            draw_score(builder, made, metric_name(claim.measured.metric))
+            _draw_task_score(builder, made, metric_name(claim.measured.metric))
         basis, verb = metric if metric in builder.nodes else f"pair-set:{target}", "measured as"
     elif claim.quoted is not None and claim.quoted.file is not None:
         file, pin = claim.quoted.file, claim.quoted.pin
@@ -254,24 +266,15 @@ class Carried(NamedTuple):
 
 def draw_releases(builder: GraphBuilder, specs: Sequence[str], stores: Sequence[str]) -> None:
     """Draw the releases of every receipt, of the stores in folders that params.yaml names (`specs`), and of `stores`."""
-    by_digest: defaultdict[str, list[Carried]] = defaultdict(list)
-    for carried in _carried(builder, specs, stores):
-        by_digest[carried.digest].append(carried)
-    made: defaultdict[str, list[str]] = defaultdict(list)
+    found = [*_carried(builder, specs, stores)]
+    made = defaultdict[str, list[str]](list)
     for id_, node in builder.nodes.items():
         if node.kind in FILES and "sha256" in node.facts:
             made[node.facts["sha256"]].append(id_)
     own = frozenset(builder.aliases)  # a path of the project means the project's file
-    for digest, copies in sorted(by_digest.items()):
-        _draw_release(builder, digest, copies, made, own)
-    attached = [
-        (f"{carried.reference}: {name}", content)
-        for copies in by_digest.values()
-        for carried in copies
-        for name, content in carried.attachments.items()
-        if NAME.fullmatch(name)
-    ]
-    draw_statements(builder, attached)
+    for digest in sorted({carried.digest for carried in found}):
+        _draw_release(builder, digest, [carried for carried in found if carried.digest == digest], made, own)
+    draw_statements(builder, [file for carried in found for file in beside(carried.attachments, carried.reference)])
 
 
 def _draw_release(
@@ -314,8 +317,7 @@ def _carried(builder: GraphBuilder, specs: Sequence[str], stores: Sequence[str])
         files = {file.path: (file.digest, file.size) for file in receipt.files}
         for spec, entry in sorted(receipt.stores.items()):
             named.add((spec, receipt.tag))
-            local = is_folder(spec)
-            broken, attachments = _ask(open_store(spec, root), receipt.tag, receipt.digest) if local else (None, {})
+            broken, attachments = _ask(spec, root, receipt) if is_folder(spec) else (None, {})
             facts = {"at": entry.at, **{key: _text(value) for key, value in sorted(entry.ids.items())}}
             reference = join_reference(spec, receipt.tag)  # that of 0.1.0's receipts, too
             yield Carried(receipt.tag, receipt.digest, reference, files, facts, broken, attachments)
@@ -333,15 +335,15 @@ def _carried(builder: GraphBuilder, specs: Sequence[str], stores: Sequence[str])
             builder.node("store", spec, spec, {}, error.message, [spec])
 
 
-def _ask(store: Store, tag: str, digest: str) -> tuple[str | None, Mapping[str, bytes]]:
+def _ask(spec: str, root: Path, receipt: Receipt) -> tuple[str | None, Mapping[str, bytes]]:
     """Where a store in a folder disagrees with its receipt, if it does, and what is attached to the release there."""
     try:
-        tagged = store.find(tag)
-        if tagged is None:
-            return f"the receipt names {digest}, and the store has no tag {tag}", {}
-        if tagged.digest != digest:
-            return f"the receipt names {digest}, and the tag names {tagged.digest}", {}
-        return None, store.attachments(tagged)
+        store = open_store(spec, root)
+        tagged = store.find(receipt.tag)
+        if tagged is not None and tagged.digest == receipt.digest:
+            return None, store.attachments(tagged)
+        found = f"the tag names {tagged.digest}" if tagged else f"the store has no tag {receipt.tag}"
+        return f"the receipt names {receipt.digest}, and {found}", {}
     except RegistryError as error:
         return error.message, {}
 
@@ -352,13 +354,12 @@ def _text(value: Any) -> str:
 
 def draw_statements(builder: GraphBuilder, attached: Iterable[tuple[str, bytes]]) -> None:
     """Draw the statements of this checkout and those attached to releases, each by its bytes and where they are."""
-    subjects: dict[str, list[str]] = {}
+    subjects = defaultdict[str, list[str]](list)
     for id_, node in builder.nodes.items():
         digest = node.facts.get("digest", node.facts.get("sha256")) if node.kind in {"release", *FILES} else None
         if digest is not None:
-            subjects.setdefault(digest.removeprefix("sha256:"), []).append(id_)
-    files = (*own_statements(builder.run.root), *attached)
-    read = [(name, document, *parse_statement(document, name)) for name, content in files for document in documents(content)]
+            subjects[digest.removeprefix("sha256:")].append(id_)
+    read = read_statements((*own_statements(builder.run.root), *attached))
     known = [statement for _, _, statement, _ in read if statement is not None]
     for location, content, statement, wrong in read:
         sha256 = hashlib.sha256(content).hexdigest()
@@ -367,7 +368,7 @@ def draw_statements(builder: GraphBuilder, attached: Iterable[tuple[str, bytes]]
         facts |= {"sha256": sha256, "in": location if before is None else f"{before.facts['in']}, {location}"}
         label, broken = facts.pop("label", location), wrong[0].message if wrong else None
         id_ = builder.node("attestation", sha256[:16], label, facts, broken, [location])
-        digests = [subject.digest.get("sha256", "") for subject in statement.subject] if statement is not None else []
+        digests = statement.digests if statement is not None else ()
         targets = [target for digest in digests for target in subjects.get(digest, ())]
         releases = [target for target in targets if target.startswith("release:")]  # each file of it is a subject as well
         for target in releases or targets:

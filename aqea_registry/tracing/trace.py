@@ -4,6 +4,7 @@ import difflib
 import json
 import os
 import re
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,15 +17,15 @@ from aqea_registry.base.progress import Reporter, Silent
 from aqea_registry.base.sha256_list import MANIFEST
 from aqea_registry.claims.check_claims import CheckedClaims, check_claims
 from aqea_registry.claims.ledger import FOLDER
-from aqea_registry.project.artefact import RunArtefact
+from aqea_registry.project.artefact import RunArtefact, VectorSetArtefact
 from aqea_registry.project.lock import AGAIN
 from aqea_registry.project.project import Project, Scope
 from aqea_registry.tracing.graph import FILES, FORWARD, ExpectedFile, Graph, GraphBuilder, Node, reached, sentence_of
 from aqea_registry.tracing.nodes import draw_claims, draw_pins, draw_releases, draw_run
-from aqea_registry.tracing.results import check_vector_set
 from aqea_registry.vectors.examine import Examined, examine
 from aqea_registry.vectors.scores import Metrics
 from aqea_registry.verification.verify_project import AWAY, CheckedProject
+from aqea_registry.verification.verify_results import check_vector_sets
 
 HINT = "WHAT is a claim, a path, PATH#METRIC, a sha256, a release, a tag, a pair set, a name of the catalogue or a commit"
 LONGEST = 200  # characters of a name that is compared with others
@@ -103,8 +104,10 @@ def _nearest_files(graph: Graph, start: str) -> set[str]:
 def find(builder: GraphBuilder, what: str, report: Reporter) -> list[str]:
     """The ids of the nodes that a word means. Raises BadConfiguration for none or several, CannotCheck for a digest of none."""
     for word in _spellings(builder.run.root, what):
-        if named := _named(builder, word, what):
-            return [named]
+        if len(ids := sorted(builder.aliases.get(word, ()))) > 1:
+            raise BadConfiguration(f"{what!r} names {len(ids)} things", f"say which: {listed(ids, 8)}")
+        if ids:
+            return ids
     if by_digest := _with_digest(builder, what, report):
         return by_digest
     try:
@@ -124,9 +127,10 @@ def find(builder: GraphBuilder, what: str, report: Reporter) -> list[str]:
 
 def _near(builder: GraphBuilder, what: str) -> list[str]:
     """Names like this one, and names that hold it."""
-    like = difflib.get_close_matches(what, builder.aliases, 3, 0.75) if len(what) < LONGEST else []
+    if not 0 < len(what) < LONGEST:
+        return []
     holding = sorted((word for word in builder.aliases if what.lower() in word.lower()), key=lambda word: (len(word), word))
-    return list(dict.fromkeys((*like, *(holding[:5] if what else ()))))[:6]
+    return list(dict.fromkeys((*difflib.get_close_matches(what, builder.aliases, 3, 0.75), *holding[:5])))[:6]
 
 
 def _spellings(root: Path, what: str) -> list[str]:
@@ -139,22 +143,13 @@ def _spellings(root: Path, what: str) -> list[str]:
     return list(dict.fromkeys((what, f"{inner}{mark}{metric}")))
 
 
-def _named(builder: GraphBuilder, word: str, what: str) -> str | None:
-    """The node of this name. Raises BadConfiguration if it names several."""
-    ids = sorted(builder.aliases.get(word, ()))
-    if len(ids) > 1:
-        raise BadConfiguration(f"{what!r} names {len(ids)} things", f"say which: {listed(ids, 8)}")
-    return ids[0] if ids else None
-
-
 def _with_digest(builder: GraphBuilder, what: str, report: Reporter) -> list[str]:
     """Every node with this digest, or with the only one that begins so. If no text records it, the files are hashed."""
     match = _HEX.fullmatch(what)
     if match is None:
         return []
     start = match[1].lower()
-    found = _digests(builder.nodes.values(), start)
-    if not found:
+    if not (found := _digests(builder.nodes.values(), start)):
         check_bytes(builder, builder.nodes.keys(), report)
         found = _digests(builder.nodes.values(), start)
     if len(found) > 1:
@@ -163,11 +158,11 @@ def _with_digest(builder: GraphBuilder, what: str, report: Reporter) -> list[str
 
 
 def _digests(nodes: Iterable[Node], start: str) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
+    found = defaultdict[str, list[str]](list)
     for node in nodes:
         for digest in {node.facts[fact].removeprefix("sha256:") for fact in _DIGESTS if fact in node.facts}:
             if digest.startswith(start):
-                found.setdefault(digest, []).append(node.id)
+                found[digest].append(node.id)
     return found
 
 
@@ -211,7 +206,7 @@ def check_bytes(builder: GraphBuilder, ids: Collection[str], report: Reporter, v
             _check_pair_set(builder, artefact, verified)
     for key, vector_set in builder.run.vector_sets.items():
         if f"vector-set:{key}" in ids:
-            check_vector_set(builder, vector_set, verified)
+            _check_vector_set(builder, vector_set, verified)
 
 
 def _hashed(builder: GraphBuilder, files: list[ExpectedFile], report: Reporter, verified: CheckedProject | None) -> Digests:
@@ -235,20 +230,18 @@ def _check_file(builder: GraphBuilder, id_: str, expected: ExpectedFile, digests
         absent = isinstance(digest, FileNotFoundError)
         if absent and id_ in {f"vector-set:{made.key}" for made in builder.run.left_out.values()}:
             builder.add_facts(id_, note=AWAY)
-            return
-        builder.add_facts(id_, "file not found" if absent else f"cannot be read: {digest.strerror or digest}")
+        else:
+            builder.add_facts(id_, "file not found" if absent else f"cannot be read: {digest.strerror or digest}")
         return
-    broken, facts = list[str](), dict[str, str]()
     if expected.sha256 is None:
-        facts = {"sha256": digest.sha256, "size": f"{digest.size} bytes"}
+        builder.add_facts(id_, sha256=digest.sha256, size=f"{digest.size} bytes")
     elif expected.sha256 != digest.sha256:
-        facts = {"sha256 here": digest.sha256}
-        broken.append(f"its bytes are sha256 {digest.sha256}, and {MANIFEST} names {expected.sha256}")
+        broken = f"its bytes are sha256 {digest.sha256}, and {MANIFEST} names {expected.sha256}"
+        builder.add_facts(id_, broken, **{"sha256 here": digest.sha256})
     if not expected.listed:
-        broken.append(f"{MANIFEST} does not list it; {AGAIN}")
+        builder.add_facts(id_, f"{MANIFEST} does not list it; {AGAIN}")
     if expected.md5 not in (None, digest.md5):
-        broken.append(f"dvc.lock records other bytes: md5 {expected.md5}, and the file's is {digest.md5}; {AGAIN}")
-    builder.add_facts(id_, "; ".join(broken) or None, **facts)
+        builder.add_facts(id_, f"dvc.lock records other bytes: md5 {expected.md5}, and the file's is {digest.md5}; {AGAIN}")
 
 
 def _check_upstream(builder: GraphBuilder, id_: str, files: list[ExpectedFile], digests: Digests) -> None:
@@ -290,6 +283,25 @@ def _check_pair_set(builder: GraphBuilder, artefact: RunArtefact, verified: Chec
     for path in artefact.printing:
         for wrong in _misprints(builder.run.root / path, examined):
             builder.add_facts(f"file:{path}", wrong)
+
+
+def _check_vector_set(builder: GraphBuilder, artefact: VectorSetArtefact, verified: CheckedProject | None) -> None:
+    """Whether the vector set is sound, and the one that its result names."""
+    root, id_ = builder.run.root, f"vector-set:{artefact.key}"
+    checked = verified.vector_sets.get(artefact.key) if verified is not None else None
+    if checked is None:
+        try:
+            there = [path for path in artefact.stated if (root / path).is_file()]
+            sound, findings = check_vector_sets(root, [artefact], there, builder.run.left_out)
+        except CannotCheck as error:
+            builder.add_facts(id_, note=f"not read: {error.message}")
+            return
+        for finding in findings:
+            if not finding.subject.startswith(artefact.metrics):  # shown at the result already
+                builder.add_facts(id_, sentence_of(finding))
+        checked = sound.get(artefact.key)
+    if checked is not None:
+        builder.add_facts(id_, content=checked.content, texts=str(checked.texts), dimension=str(checked.dimension))
 
 
 def _misprints(path: Path, examined: Examined) -> Iterator[str]:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aqea_registry.attestations.made import Remade, remade, statements_in
+from aqea_registry.attestations.made import Remade, remade
 from aqea_registry.attestations.statement import (
     BUILDER,
     PAIR_SET,
@@ -26,6 +26,7 @@ from aqea_registry.attestations.statement import (
     RunDetails,
     Statement,
     make_statement,
+    statements_in,
 )
 from aqea_registry.vectors.margin import Machine
 from tests import sampling

@@ -378,6 +378,8 @@ def test_shown_as_a_tree_and_drawn_as_diagrams(project: Path) -> None:
     assert status == 1
     for seen in (b"|-- ", b"\x1b[31m\x1b[1mBROKEN", b"carried by", b"2992 claims more"):
         assert seen in shown, shown[:3_000]
+    drawing = re.sub(r"\x1b\[\d*m", "", shown.decode().partition("rests on:")[2])
+    assert max(map(len, drawing.splitlines())) <= 100, "as wide as the terminal"
 
 
 LIGHT = """
