@@ -6,7 +6,9 @@ import msgspec
 
 from aqea_registry.base.findings import Finding
 from aqea_registry.claims.ledger import At, Claim, Document, Evaluation, Ledger, Measurement, Quotation, Verdict
+from aqea_registry.project.artefact import RunArtefact
 from aqea_registry.project.lock import Pin, PinnedFile
+from aqea_registry.project.params import Dataset, Model
 from aqea_registry.report.page import Content, PairSetFacts, PinFacts
 from aqea_registry.stores.receipts import Receipt, ReceiptFile, StoreReceipt
 from aqea_registry.tracing.graph import Edge, Graph, Node
@@ -160,6 +162,22 @@ def graph_of(verdicts: list[Verdict]) -> Graph:
     return Graph.of(nodes, edges)
 
 
+def artefact(key: str, dataset: str, model: str, *, stem: str = "x", split: str = "test", dimension: int = 384) -> RunArtefact:
+    """A pair set of a run, of entries that are not pinned."""
+    return RunArtefact(
+        key=key,
+        dataset=dataset,
+        model=model.rpartition("/")[2],
+        stem=stem,
+        dataset_entry=Dataset(repo=dataset, split=split),
+        model_entry=Model(repo=model, dimension=dimension, max_tokens=128),
+        dataset_pin=None,
+        model_pin=None,
+        precision="canonical",
+        view_stage=f"generate@{key}",
+    )
+
+
 def content(verdicts: list[Verdict] | None = None, **changes: object) -> Content:
     """A content with everything that a page can show, but for confirmations."""
     verdicts = _claims() if verdicts is None else verdicts
@@ -195,11 +213,7 @@ def content(verdicts: list[Verdict] | None = None, **changes: object) -> Content
         ]
         + [Finding(code="mismatch", subject="metrics/stsb-minilm.json", expected=SHA, actual=SHA[::-1], message="other bytes")],
         notes=["no source of mpnet is on this machine; its pinned bytes were not looked at"],
-        pair_sets=[
-            PairSetFacts(
-                RESULT, "stsb", "sentence-transformers/all-MiniLM-L6-v2", "384 dimensions, 128 tokens, canonical", EXAMINED
-            )
-        ],
+        pair_sets=[PairSetFacts(artefact(RESULT, "stsb", "sentence-transformers/all-MiniLM-L6-v2"), EXAMINED)],
         pins=[
             PinFacts("stsb", resolved, True),
             PinFacts("small", folder, True),

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from aqea_registry.base.progress import plural, size_text
-from aqea_registry.cli.output import echo, paint
+from aqea_registry.cli.output import echo, folded, paint
 from aqea_registry.cli.shell import Outcome, Shell, command, complete
 
 if TYPE_CHECKING:
-    from aqea_registry.releases.listing import Listed
-    from aqea_registry.releases.publish import StoreResult
+    from aqea_registry.releases.publish import Listed, StoreResult
     from aqea_registry.releases.pull import Pulled
     from aqea_registry.releases.restore import Restored
     from aqea_registry.stores.port import Held
@@ -158,7 +158,7 @@ def releases(shell: Shell, name: str | None) -> Outcome:
 
     from aqea_registry.base.findings import BadConfiguration, CannotCheck
     from aqea_registry.base.references import is_reference, split_reference
-    from aqea_registry.releases.listing import list_releases, show_release
+    from aqea_registry.releases.publish import list_releases, show_release
 
     if name is None:
         project = shell.project()
@@ -173,7 +173,7 @@ def releases(shell: Shell, name: str | None) -> Outcome:
         else:
             shell.look_for_clients([spec])
             one = show_release(shell.directory, spec, tag, digest)
-            return Outcome((), one, lambda: _release_lines(one))
+            return Outcome((), one, lambda: chain.from_iterable(map(folded, _release_lines(one))))
         root, specs = shell.directory, (name,)
         if name.startswith("oci:") and not name.startswith("oci://") and not (root / name.removeprefix("oci:")).is_dir():
             raise CannotCheck(f"{name}: there is no such folder", "name the folder of a store, or a release in it: oci:DIR:TAG")
@@ -182,7 +182,7 @@ def releases(shell: Shell, name: str | None) -> Outcome:
     lines = [f"{_line(release)}{f'; {release.marks[-1]}' if release.marks else ''}" for release in found]
     lines = lines or [f"no release in {', '.join(specs) or 'any store: params.yaml names none under publish.stores'}"]
     listed = [to_builtins(release) | {"files": len(release.files)} for release in found]
-    return Outcome(findings, {"releases": listed}, lambda: lines, error)
+    return Outcome(findings, {"releases": listed}, lambda: chain.from_iterable(map(folded, lines)), error)
 
 
 def _line(release: Listed) -> str:

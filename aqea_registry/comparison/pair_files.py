@@ -15,16 +15,7 @@ from aqea_registry.claims.evidence import Resolved, measured, resolve_results
 from aqea_registry.claims.judging import judge_claim
 from aqea_registry.claims.ledger import Ledger, read_ledgers
 from aqea_registry.comparison.measures import Block, Compared, measure
-from aqea_registry.comparison.verdict import (
-    BOUND,
-    ComparedNumber,
-    PairSetComparison,
-    PairSetFile,
-    Scored,
-    Verdict,
-    decide,
-    scored,
-)
+from aqea_registry.comparison.verdict import BOUND, ComparedNumber, PairSetComparison, PairSetFile, Scored, decide, scored
 from aqea_registry.documents.metrics import metric_name
 from aqea_registry.project.artefact import RunArtefact
 from aqea_registry.project.project import PARAMS, open_project
@@ -108,8 +99,8 @@ def _of_vector_sets(first: VectorSet, second: VectorSet, sides: list[PairSetFile
         )
         alike = first.dimension == second.dimension
         notes = _text_differences(first, second) if alike else ["the vectors have other dimensions"]
-        verdict: Verdict = "SAME CONTENT" if before.content == after.content else "DIVERGED"
-        return PairSetComparison(verdict=verdict, before=before, after=after, bound=bound, notes=tuple(notes))
+        found = PairSetComparison(verdict="DIVERGED", before=before, after=after, bound=bound, notes=tuple(notes))
+        return found if before.content != after.content else msgspec.structs.replace(found, verdict="SAME CONTENT")
     except Malformed as error:
         raise Refused.of(error.code, f"{sides[0].name} or {sides[1].name}", str(error)) from error
 

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -18,13 +18,12 @@ from aqea_registry.base.files import FileDigest
 from aqea_registry.base.progress import markdown_table
 from aqea_registry.base.strict import render_yaml
 from aqea_registry.claims.export_claims import escaped
-from aqea_registry.project.artefact import LISTS
+from aqea_registry.project.artefact import LISTS, published_path
 from aqea_registry.project.citation import Citation, links
 from aqea_registry.project.lock import Pin
 from aqea_registry.project.params import Publish
-from aqea_registry.vectors.examine import Examined
+from aqea_registry.report.page import PairSetFacts, TaskFacts
 from aqea_registry.vectors.scores import Metrics
-from aqea_registry.verification.verify_results import CheckedVectors
 
 DESCRIPTION = (
     "Embeddings of sentence pairs with human similarity scores. The vectors are canonical: computed in float64, normalised, "
@@ -34,40 +33,16 @@ KEYWORDS = ("embeddings", "sentence-similarity", "sts", "reproducibility")
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
-class Result(NamedTuple):
-    """One pair set, as the card shows it. `path` and `parquet` are its two files, as paths of the release."""
+class Card(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything a card is made from. `files` maps a path to its hex sha256 and its size in bytes.
 
-    name: str
-    dataset: str
-    model: str
-    split: str
-    path: str
-    parquet: str
-    examined: Examined
-
-
-class TaskResult(NamedTuple):
-    """One vector set and the result of its task, as the card shows them. `path` is the vector set, `result` the result.
-
-    Of one that is `left_out` of the release its digest, and the path of its `lists` if there are any.
+    `left_out` are vector sets that are not in the release, by name.
     """
 
-    name: str
-    dataset: str
-    model: str
-    path: str
-    result: str
-    checked: CheckedVectors
-    left_out: FileDigest | None = None
-    lists: str | None = None
-
-
-class Card(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything a card is made from. `files` maps a path to its hex sha256 and its size in bytes."""
-
     publish: Publish
-    results: Sequence[Result]
-    tasks: Sequence[TaskResult] = ()
+    results: Sequence[PairSetFacts]
+    tasks: Sequence[TaskFacts] = ()
+    left_out: Mapping[str, FileDigest] = {}
     files: Mapping[str, tuple[str, int]]
     pins: Mapping[str, Pin]
     given: str = ""  # what is said of pair sets whose vectors were not made here
@@ -84,21 +59,30 @@ def render_card(card: Card) -> bytes:
     environment = Environment(trim_blocks=True, undefined=StrictUndefined, keep_trailing_newline=True)  # noqa: S701 - Markdown
     citation, title = card.citation, card.publish.title
     listed = [(f"[`{path}`]({path})", size, f"`{sha256}`") for path, (sha256, size) in sorted(card.files.items())]
-    contents = [(result.name, f"`{result.examined.content}`") for result in card.results]
+    contents = [(made.key, f"`{examined.content}`") for made, examined in card.results]
+    first = card.results[0].made if card.results else None
     text = environment.from_string(layout).render(
         front_matter=_front_matter(card),
         title=" ".join(title.split()),
         description=DESCRIPTION + card.given,
         given=card.given,
-        results=card.results,
-        names=", ".join(f"`{result.name}`" for result in card.results),
+        first=(first.key, split_name(first.dataset_entry.split_name)) if first else None,
+        names=", ".join(f"`{made.key}`" for made, _ in card.results),
         links=links(card.publish.url, citation),
         local=", ".join(f"`{name}`" for name, pin in sorted(card.pins.items()) if pin.kind == "directory"),
         plot=card.plot,
         plot_text=re.sub(r"([\[\]\\])", r"\\\1", card.plot[1]) if card.plot else "",
         scores=_scores(card.results),
-        tasks=_tasks(card.tasks),
-        left_out=[task for task in card.tasks if task.left_out],
+        tasks=_tasks(card),
+        left_out=[
+            (
+                published_path(made.vectors),
+                card.left_out[made.key],
+                path if (path := lists_path(made.key)) in card.files else "",
+            )
+            for made, _ in card.tasks
+            if made.key in card.left_out
+        ],
         report=card.report,
         files=markdown_table(("file", "bytes", "sha256"), listed),
         contents=markdown_table(("pair set", "content digest"), contents),
@@ -115,8 +99,14 @@ def split_name(split: str) -> str:
     return re.sub(r"\W+", "_", split, flags=re.ASCII)
 
 
+def lists_path(key: str) -> str:
+    """Where a release has the nearest documents of a vector set that it does not hold."""
+    return f"{LISTS}{key}.jsonl"
+
+
 def _front_matter(card: Card) -> str:
-    rows = sum(result.examined.header.n_pairs for result in card.results)
+    rows = sum(examined.header.n_pairs for _, examined in card.results)
+    data = ((made, split_name(made.dataset_entry.split_name), published_path(made.view)) for made, _ in card.results)
     values = {
         "license": card.publish.licence,
         "language": list(card.publish.language),
@@ -124,48 +114,33 @@ def _front_matter(card: Card) -> str:
         "pretty_name": card.publish.title,
         "tags": list(KEYWORDS),
         "size_categories": [next((name for limit, name in _SIZES if rows < limit), "1M<n<10M")],
-        "configs": [
-            {"config_name": result.name, "data_files": [{"split": result.split, "path": result.parquet}]}
-            for result in card.results
-        ],
+        "configs": [{"config_name": made.key, "data_files": [{"split": split, "path": path}]} for made, split, path in data],
     }
     return render_yaml(values)
 
 
-def _scores(results: Sequence[Result]) -> str:
+def _scores(results: Sequence[PairSetFacts]) -> str:
     names = Metrics.__struct_fields__
     header = ("pair set", "dataset", "model", "pairs", "dimension", *(f"`{name}`" for name in names))
     rows = [
         (
-            f"[{result.name}]({result.path})",
-            result.dataset,
-            f"`{result.model}`",
-            result.examined.header.n_pairs,
-            result.examined.header.dimension,
-            *(repr(getattr(result.examined.metrics, name)) for name in names),
+            *(f"[{made.key}]({published_path(made.pairs)})", made.dataset, f"`{made.model_text}`"),
+            *(examined.header.n_pairs, examined.header.dimension),
+            *(repr(getattr(examined.metrics, name)) for name in names),
         )
-        for result in results
+        for made, examined in results
     ]
     return markdown_table(header, rows)
 
 
-def _tasks(tasks: Sequence[TaskResult]) -> str:
+def _tasks(card: Card) -> str:
     header = ("artefact", "result", "task", "dataset", "model", "texts", "dimension", "main score", "score", "content digest")
-    rows = [
-        (
-            task.name if task.left_out else f"[{task.name}]({task.path})",
-            f"[json]({task.result})",
-            task.checked.task,
-            task.dataset,
-            f"`{task.model}`",
-            task.checked.texts,
-            task.checked.dimension,
-            f"`{task.checked.main_score}`",
-            task.checked.text(),
-            f"`{task.checked.content}`",
-        )
-        for task in tasks
-    ]
+    rows = []
+    for made, checked in card.tasks:
+        path, result = map(published_path, made.stated)
+        name = made.key if made.key in card.left_out else f"[{made.key}]({path})"
+        of = (name, f"[json]({result})", checked.task, made.dataset, f"`{made.model_text}`", checked.texts, checked.dimension)
+        rows.append((*of, f"`{checked.main_score}`", checked.text(), f"`{checked.content}`"))
     return markdown_table(header, rows) if rows else ""
 
 
@@ -207,11 +182,12 @@ GENERATED = "The sentences of the datasets were encoded by the models, each at i
 SD_VERSION = "2.0.0"  # of this description: raised when the same release would be described in other words
 FORMATS = {".json": "application/json", ".jsonl": "application/jsonl", ".parquet": "application/x-parquet"}
 FOLDERS = ("data/", "parquet/", LISTS)
+IN_UNITS = "{} integers in units of 1e-6"
 
 
 def render_croissant(card: Card) -> bytes:
     """croissant.json: every data file with its sha256, and a record set for each pair set and vector set."""
-    stated = msgspec.to_builtins(card.publish.rai)
+    stated, tables = msgspec.to_builtins(card.publish.rai), list[PairSetFacts | TaskFacts]([*card.results, *card.tasks])
     value = {
         "@context": context(),
         "@type": "sc:Dataset",
@@ -230,7 +206,7 @@ def render_croissant(card: Card) -> bytes:
         "distribution": [
             _file(path, sha256, size) for path, (sha256, size) in sorted(card.files.items()) if path.startswith(FOLDERS)
         ],
-        "recordSet": [*map(_records, card.results), *(_records(task) for task in card.tasks if not task.left_out)],
+        "recordSet": [_records(facts) for facts in tables if facts.made.key not in card.left_out],
     }
     return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
 
@@ -272,27 +248,30 @@ def _file(path: str, sha256: str, size: int) -> dict[str, Any]:
     }
 
 
-def _records(made: Result | TaskResult) -> dict[str, Any]:
+def _records(facts: PairSetFacts | TaskFacts) -> dict[str, Any]:
     """The rows of a Parquet file with vectors: pairs, or the texts of a task."""
-    if isinstance(made, Result):
-        dimension, rows, path = made.examined.header.dimension, f"{made.examined.header.n_pairs} pairs", made.parquet
-        vector = f"of the pair, {dimension} integers in units of 1e-6"
-        columns = [("embedding1", "sc:Integer", f"Embedding of the first sentence {vector}")]
-        columns.append(("embedding2", "sc:Integer", f"Embedding of the second sentence {vector}"))
+    made = facts.made
+    if isinstance(facts, PairSetFacts):
+        header, path = facts.examined.header, published_path(facts.made.view)
+        dimension, rows = header.dimension, f"{header.n_pairs} pairs"
+        columns = [
+            (f"embedding{which}", "sc:Integer", f"Embedding of the {side} sentence of the pair, {IN_UNITS.format(dimension)}")
+            for which, side in ((1, "first"), (2, "second"))
+        ]
         columns.append(("score", "sc:Float", "Human similarity score, as in the dataset"))
     else:
-        dimension, rows, path = made.checked.dimension, f"{made.checked.texts} texts", made.path
+        dimension, rows, path = facts.checked.dimension, f"{facts.checked.texts} texts", published_path(facts.made.vectors)
         columns = [("key", "sc:Text", "sha256 of the text as the model sees it, 32 bytes")]
-        columns.append(("vector", "sc:Integer", f"Vector of the text, {dimension} integers in units of 1e-6"))
+        columns.append(("vector", "sc:Integer", f"Vector of the text, {IN_UNITS.format(dimension)}"))
     return {
         "@type": "cr:RecordSet",
-        "@id": made.name,
-        "name": made.name,
-        "description": f"{rows} of {made.dataset} under {made.model}",
+        "@id": made.key,
+        "name": made.key,
+        "description": f"{rows} of {made.dataset} under {made.model_text}",
         "field": [
             {
                 "@type": "cr:Field",
-                "@id": f"{made.name}/{name}",
+                "@id": f"{made.key}/{name}",
                 "name": name,
                 "description": description,
                 "dataType": kind,

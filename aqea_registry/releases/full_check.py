@@ -10,7 +10,8 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 
-from aqea_registry.attestations.made import Beside, list_statements
+from aqea_registry.attestations.made import Beside, list_statements, pinned
+from aqea_registry.attestations.statement import beside, dependency_findings, inputs, read_statements
 from aqea_registry.base.files import Limit, hash_file, holds, read_small
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Refused, RegistryError, most_severe
 from aqea_registry.base.progress import Reporter, plural
@@ -21,21 +22,13 @@ from aqea_registry.comparison.trees import PINS, summary, tree_in_store
 from aqea_registry.documents.metrics import RANKED
 from aqea_registry.generation.top_lists import result_of_lists
 from aqea_registry.generation.vector_sets import result_of
-from aqea_registry.project.artefact import (
-    CLAIMS,
-    LISTS,
-    PROJECT,
-    VIEWS,
-    OfVectors,
-    RunArtefact,
-    VectorSetArtefact,
-    published_path,
-)
+from aqea_registry.project.artefact import CLAIMS, PROJECT, VIEWS, OfVectors, RunArtefact, VectorSetArtefact, published_path
+from aqea_registry.project.params import Params
 from aqea_registry.project.project import PARAMS, Scope
+from aqea_registry.releases.card import lists_path
 from aqea_registry.releases.layout import STAGES
-from aqea_registry.releases.opened import NotChecked, Opened, Said, bring, of_release, open_release, place
+from aqea_registry.releases.opened import NotChecked, Opened, Said, facts_of, of_release, open_release, place, readers
 from aqea_registry.releases.package import CARD, REPORT
-from aqea_registry.releases.printed import facts_of, readers
 from aqea_registry.releases.pull import check_room
 from aqea_registry.releases.restore import bring_files, refuse_unknown
 from aqea_registry.releases.row_sample import ELSEWHERE, RowSample, draw, make_again, sampled, why_not
@@ -46,6 +39,8 @@ from aqea_registry.vectors.examine import Examined, examine
 from aqea_registry.verification.verify_project import CheckedProject, check_pair_sets, decided_findings
 from aqea_registry.verification.verify_release import CheckedRelease, verify_tagged
 from aqea_registry.verification.verify_results import TRAINED_GAP, CheckedVectors, check_vector_sets, score_gap
+
+FOLDER = " (put the files into"  # what a hint says of a folder, which here is a temporary one
 
 
 class FullCheck(CheckedRelease, frozen=True, kw_only=True):
@@ -72,7 +67,8 @@ def verify_fully(
     """Check a release in every way, and say what was not checked; make so many `rows` again.
 
     Pinned files come from where the catalogue says, or from folders in `sources`, by name. The error is that of rows that could
-    not be made again, if any. Raises CannotCheck; Refused for another `digest`, and for what is not a release.
+    not be made again, if any. Raises CannotCheck, for another file than was pinned in `sources`, too; Refused for another
+    `digest`, and for what is not a release.
     """
     tagged = find(store, tag, digest)
     release, attachments = store.release(tagged), store.attachments(tagged)
@@ -80,12 +76,8 @@ def verify_fully(
     said: list[Said] = [*stored.findings]
     with TemporaryDirectory(prefix="aqea-verify-") as scratch:
         check_room(Path(scratch), release.size(), ELSEWHERE)
-        tree = tree_in_store(store, tagged, Path(scratch), report)
-        digests, away = bring(tree, Path(scratch), said), {place(path): sha256 for path, sha256 in tree.left_out.items()}
-        opened, project = open_release(Path(scratch), digests, away, said)
-        if project is not None:
-            refuse_unknown(sources or {}, project.params)
-        _take(opened, sources or {}, said)
+        opened, project = open_release(tree_in_store(store, tagged, Path(scratch), report), Path(scratch), said)
+        _take(opened, project.params if project is not None else None, sources or {})
         pair_sets = _pair_sets(opened, report, said)
         said += decided_findings(opened.root, [*opened.artefacts.values(), *opened.vector_sets.values()])
         vector_sets = _vector_sets(opened, report, said)
@@ -95,14 +87,13 @@ def verify_fully(
             verified = CheckedProject(target=stored.target, digests={}, pair_sets=pair_sets, vector_sets=vector_sets)
             judged = check_claims(project, (), report, scope=Scope.RELEASE, verified=verified)
             said += _judged(judged)
-        sizes = {key: found.header.n_pairs for key, found in pair_sets.items()}
-        sizes |= {key: found.texts for key, found in vector_sets.items() if opened.vector_sets[key].vectors in opened.digests}
-        sample, error = _rows(opened, sizes, rows, f"{tagged.digest} {seed}", report, said)
+        sample, error = _rows(opened, _sizes(opened, pair_sets, vector_sets), rows, f"{tagged.digest} {seed}", report, said)
+    said += _other_inputs(attachments, opened)
     statements = tuple(list_statements(attachments))
     said += _others(release, opened, statements)
-    findings = {(finding.code, finding.subject): finding for finding in said if isinstance(finding, Finding)}
+    findings = tuple({(finding.code, finding.subject): finding for finding in said if isinstance(finding, Finding)}.values())
     done = FullCheck(
-        **msgspec.structs.asdict(msgspec.structs.replace(stored, findings=tuple(findings.values()))),
+        **msgspec.structs.asdict(stored) | {"findings": findings},
         pair_sets=pair_sets,
         vector_sets=vector_sets,
         claims={name: dict(count) for name, count in counts(judged.verdicts if project else ()).items() if name != "all"},
@@ -113,13 +104,15 @@ def verify_fully(
     return done, None if findings else error
 
 
-def _take(opened: Opened, sources: Mapping[str, Path], said: list[Said]) -> None:
-    """Put the files that are given where the catalogue has them, if they are the pinned ones."""
-    for name, path in sources.items():
+def _take(opened: Opened, params: Params | None, sources: Mapping[str, Path]) -> None:
+    """Put the files that are given where the catalogue has them. Raises CannotCheck if they are not the pinned ones."""
+    if params is not None:
+        refuse_unknown(sources, params)
+    for name, path in sources.items() if opened.catalogue else ():
         try:
             bring_files(opened.catalogue[name], path)
         except Refused as error:
-            said += error.findings
+            raise CannotCheck(error.message, f"give the pinned file: --source {name}=PATH") from error
 
 
 def _pair_sets(opened: Opened, report: Reporter, said: list[Said]) -> dict[str, Examined]:
@@ -173,7 +166,7 @@ def _vector_sets(opened: Opened, report: Reporter, said: list[Said]) -> dict[str
         except CannotCheck as error:
             hint = f"give it: --source {made.dataset}=PATH" if made.dataset_entry.kind == "directory" else error.hint
             what = f"the scores of {key}" if key in sound else f"the vector set {key}"
-            said.append(NotChecked(what, f"{error.message.partition(' (put the files into')[0]}; {hint}"))
+            said.append(NotChecked(what, f"{error.message.partition(FOLDER)[0]}; {hint}"))
         except (Refused, BadConfiguration) as error:
             wrong += error.findings or [Finding("malformed", made.metrics, error.message)]
         said += [of_release(finding) for finding in wrong]
@@ -182,7 +175,7 @@ def _vector_sets(opened: Opened, report: Reporter, said: list[Said]) -> dict[str
 
 def _result_again(opened: Opened, made: VectorSetArtefact, checked: CheckedVectors, report: Reporter) -> bytes:
     """The result of a sound vector set, made again; of one that was left out, from its lists. Raises RegistryError."""
-    dataset, lists = opened.catalogue[made.dataset], f"{LISTS}{made.key}.jsonl"
+    dataset, lists = opened.catalogue[made.dataset], lists_path(made.key)
     if made.vectors not in opened.left_out:
         return result_of(dataset, made, opened.root / made.vectors, report)
     if checked.type not in RANKED:
@@ -253,12 +246,18 @@ def _judged(judged: CheckedClaims) -> Iterator[Said]:
     if judged.ledgers:
         names = ", ".join(ledger.document.file for ledger in judged.ledgers.values())
         yield NotChecked(f"documents: {names}", "none is in a release: their numbers were judged as the ledgers have them")
+    else:
+        yield NotChecked("printed numbers", "the release has no ledgers")
     for _, count, first in reasons(judged.verdicts):
         yield NotChecked(plural(count, "claim"), f"first {first.partition('; run: ')[0]}")
     if unbound := sum(verdict.state == "unbound" for verdict in judged.verdicts):
         yield NotChecked(plural(unbound, "claim"), "the ledgers give no evidence for them")
-    if not judged.ledgers:
-        yield NotChecked("printed numbers", "the release has no ledgers")
+
+
+def _sizes(opened: Opened, pair_sets: Mapping[str, Examined], vector_sets: Mapping[str, CheckedVectors]) -> dict[str, int]:
+    """The number of rows of each sound pair set and of each sound vector set that is in the release."""
+    sizes = {key: found.header.n_pairs for key, found in pair_sets.items()}
+    return sizes | {key: found.texts for key, found in vector_sets.items() if opened.vector_sets[key].vectors in opened.digests}
 
 
 def _rows(
@@ -282,7 +281,7 @@ def _rows(
     differing = [of_release(finding) for findings in found.values() for finding in findings]
     said += [*differing, *(of_release(finding) for error in errors.values() for finding in error.findings)]
     for key, failed in errors.items():
-        failed.message = failed.message.partition(" (put the files into")[0]  # the folder is a temporary one
+        failed.message = failed.message.partition(FOLDER)[0]  # the folder is a temporary one
         failed.hint = "give what nobody publishes: --source NAME=PATH"
         said.append(NotChecked(f"{plural(len(drawn[key]), 'drawn row')} of {key}", failed.message))
     population = sum(size for key, size in sizes.items() if key not in errors)
@@ -290,6 +289,15 @@ def _rows(
     if population > encoded:
         said.append(NotChecked(f"{population - encoded} of {population} rows", "they were not drawn"))
     return sampled(population, encoded, encoded - len(differing)), most_severe([*errors.values()])
+
+
+def _other_inputs(attachments: Mapping[str, bytes], opened: Opened) -> Iterator[Finding]:
+    """Where statements of this program name other inputs than the release's pins."""
+    pins = {**opened.lock.datasets, **opened.lock.models}
+    known = {resource.name: resource for name, pin in pins.items() for resource in pinned(name, pin)}
+    for name, _, statement, _ in read_statements(beside(attachments)):
+        named = inputs(statement) if known and statement is not None and statement.ours else ()
+        yield from dependency_findings(named, name, tuple(known[resource.name] for resource in named if resource.name in known))
 
 
 def _others(release: Release, opened: Opened, statements: Sequence[Beside]) -> Iterator[NotChecked]:
@@ -300,7 +308,7 @@ def _others(release: Release, opened: Opened, statements: Sequence[Beside]) -> I
         read |= {f"data/{name}", f"data/{name.replace('_pairs.', '_embeddings.')}", f"parquet/{key}.parquet"}
     read |= {published_path(artefact.decided_list) for artefact in opened.artefacts.values() if artefact.decided}
     read |= {published_path(path) for made in opened.vector_sets.values() for path in made.listed}
-    read |= {f"{LISTS}{key}.jsonl" for key, made in opened.vector_sets.items() if made.vectors in opened.left_out}
+    read |= {lists_path(key) for key, made in opened.vector_sets.items() if made.vectors in opened.left_out}
     for path in release.files():
         ledger = opened.catalogue and path.startswith(CLAIMS) and path.endswith(".yaml") and path.count("/") == 1
         if path not in read and not ledger:

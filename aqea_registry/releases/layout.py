@@ -21,7 +21,7 @@ from aqea_registry.base.findings import CannotCheck, Refused
 from aqea_registry.base.strict import load_yaml, render_yaml
 from aqea_registry.claims.ledger import FOLDER
 from aqea_registry.comparison.trees import PINS
-from aqea_registry.project.artefact import CLAIMS, DATA, DECIDED, METRICS, PROJECT, VIEWS, CatalogueEntry
+from aqea_registry.project.artefact import CLAIMS, PROJECT, PUBLISHED, CatalogueEntry
 from aqea_registry.project.citation import CITATION
 from aqea_registry.project.lock import LOCK, OWN_STAGES
 from aqea_registry.project.params import Params, group_of, parse_params
@@ -29,16 +29,9 @@ from aqea_registry.project.project import PARAMS
 from aqea_registry.remote.answers import quotable
 
 STAGES = "dvc.yaml"
-PLACES = {
-    "data": DATA,
-    "metrics": METRICS,
-    "parquet": VIEWS,
-    "decided": DECIDED,
-    "claims": FOLDER,
-}  # folder of a release to folder of a project
-_FILLED = re.compile(
-    r"\$\{(item\.(dataset|model|file|format)|key|run\.(pairs|exports|vectors))\}"
-)  # what params.yaml keeps plain
+PLACES = {folder: place for place, folder in PUBLISHED.items()} | {"claims": FOLDER}  # folder of a release to one of a project
+# What params.yaml keeps plain.
+_FILLED = re.compile(r"\$\{(item\.(dataset|model|file|format)|key|run\.(pairs|exports|vectors))\}")
 _COMMAND = re.compile(r"aqea-registry (generate|export|manifest)(?!\S)(?!.*[ C]/)")  # no path begins at the root of the disk
 
 

@@ -22,14 +22,14 @@ from aqea_registry.base.strict import convert, load_json
 from aqea_registry.claims.check_claims import check_claims
 from aqea_registry.comparison.trees import Contents, contents_of, is_compared
 from aqea_registry.documents.metrics import RANKED
-from aqea_registry.project.artefact import CLAIMS, LISTS, CatalogueEntry, VectorSetArtefact, published_path
+from aqea_registry.project.artefact import CLAIMS, CatalogueEntry, VectorSetArtefact, published_path
 from aqea_registry.project.citation import links, read_citation
 from aqea_registry.project.params import Publish
 from aqea_registry.project.project import Project, RunRecord, Scope
 from aqea_registry.releases import card
 from aqea_registry.releases.layout import project_texts
 from aqea_registry.report import plots
-from aqea_registry.report.report import page_of, render_page
+from aqea_registry.report.report import page_of, pair_sets_of, render_page, tasks_of
 from aqea_registry.stores.open_store import read_text
 from aqea_registry.stores.port import Store, Tagged, unchanged
 from aqea_registry.stores.release import LIST, Descriptor, Release, build, digest_of
@@ -90,7 +90,7 @@ def assemble(project: Project, report: Reporter, make_lists: MakeLists) -> Packa
     listed = {published_path(path): checked.digests[path][:2] for path in run.paths() if path not in away}  # sha256 and size
     for made in away.values():
         if checked.vector_sets[made.key].type in RANKED:
-            path = f"{LISTS}{made.key}.jsonl"
+            path = card.lists_path(made.key)
             paths[path] = make_lists(project.catalogue[made.dataset], made, checked.digests[made.metrics].sha256, report)
             listed[path] = hash_file(paths[path])[:2]
     texts = project_texts(run.root, project.params, project.entries([*run.pins()]), judged.ledgers)
@@ -131,7 +131,7 @@ def build_package(
 
     for path, text in given.items():
         write(path, text)
-    bars = [plots.Score(result.model, result.dataset, result.examined.metrics.cos_sim_spearman) for result in described.results]
+    bars = [plots.Score(made.model_text, made.dataset, got.metrics.cos_sim_spearman) for made, got in described.results]
     if bars:
         write(PLOT, plots.render_plot(bars))
     write(CROISSANT, card.render_croissant(msgspec.structs.replace(described, files=known)))
@@ -150,17 +150,14 @@ def as_released(package: Package, store: Store, tagged: Tagged) -> Package | Non
     if tagged.digest == package.release.digest():
         return package
     release = store.release(tagged)
-    ours, theirs = (
-        {path: layer.digest for path, layer in made.files().items() if path not in package.texts}
-        for made in (package.release, release)
-    )
+    files = [{path: layer.digest for path, layer in made.files().items()} for made in (package.release, release)]
+    ours, theirs = ({path: digest for path, digest in made.items() if path not in package.texts} for made in files)
     if ours != theirs:
         return None
-    written = {path: layer for path, layer in release.files().items() if path in package.texts}
-    texts = {path: read_text(store, tagged, path, layer) for path, layer in written.items()}
-    with_ledgers = {path: text for path, text in texts.items() if path.startswith(CLAIMS)}
-    same = all(package.texts[path] == text for path, text in with_ledgers.items())
-    if not same or _stated(texts) != _stated(package.texts):
+    written = ((path, layer) for path, layer in release.files().items() if path in package.texts)
+    texts = {path: read_text(store, tagged, path, layer) for path, layer in written}
+    ledgers_differ = any(package.texts[path] != text for path, text in texts.items() if path.startswith(CLAIMS))
+    if ledgers_differ or _stated(texts) != _stated(package.texts):
         return None
     return Package(release=release, texts=texts, paths=package.paths)
 
@@ -176,11 +173,10 @@ def write_package(package: Package, folder: Path, report: Reporter) -> WrittenPa
 
     Raises Refused, before anything is written, for a file in it that is not of a package; and for one that changed since.
     """
-    layers = package.release.files()
-    present = _present(folder, {*layers, *(listed := _listed(folder))})
+    layers, listed = package.release.files(), _listed(folder)
+    present = _present(folder, {*layers, *listed})
     _refuse_foreign(folder, present, listed, layers)
-    old = sorted(set(present) - set(layers))
-    written = []
+    old, written = sorted({*present} - {*layers}), list[str]()
     with report.task(f"write {folder}", package.release.size(), "bytes") as advance:
         for path in sorted(layers, key=lambda path: path == LIST):  # the list last: until then the old one says what is ours
             if path == LIST:
@@ -198,23 +194,17 @@ def write_package(package: Package, folder: Path, report: Reporter) -> WrittenPa
 
 def _card(publish: Publish, run: RunRecord, verification: CheckedProject, listed: Mapping[str, tuple[str, int]]) -> card.Card:
     """What the card shows of the run, but for the files: those are known when everything else is written."""
-    results = []
-    for key, examined in verification.pair_sets.items():
-        made = run.artefacts[key]
-        split = card.split_name(made.dataset_entry.split_name)
-        pairs, view = published_path(made.pairs), published_path(made.view)
-        results.append(card.Result(key, made.dataset, made.model_text, split, pairs, view, examined))
-    tasks = []
-    for key, checked in verification.vector_sets.items():
-        vector_set = run.vector_sets[key]
-        vectors, scores = map(published_path, vector_set.stated)
-        away = None if vectors in listed else verification.digests[vector_set.vectors]
-        lists = path if (path := f"{LISTS}{key}.jsonl") in listed else None
-        shown = card.TaskResult(key, vector_set.dataset, vector_set.model_text, vectors, scores, checked, away, lists)
-        tasks.append(shown)
-    pins = {name: pin for name, pin in run.pins().items() if pin is not None}
-    cited, given = read_citation(run.root), "".join(f" But {remark}." for remark in run.remarks())
-    return card.Card(publish=publish, results=results, tasks=tasks, files={}, pins=pins, given=given, citation=cited)
+    digests, vector_sets = verification.digests, run.vector_sets.values()
+    return card.Card(
+        publish=publish,
+        results=pair_sets_of(run, verification),
+        tasks=tasks_of(run, verification),
+        left_out={made.key: digests[made.vectors] for made in vector_sets if published_path(made.vectors) not in listed},
+        files={},
+        pins={name: pin for name, pin in run.pins().items() if pin is not None},
+        given="".join(f" But {remark}." for remark in run.remarks()),
+        citation=read_citation(run.root),
+    )
 
 
 def _listed(folder: Path) -> dict[str, str]:
@@ -233,13 +223,12 @@ def _present(folder: Path, known: set[str]) -> dict[str, str | None]:
     """Every file in the folder to its digest; None if it is a link, cannot be read or has a name that no package knows."""
     if os.path.lexists(folder) and not folder.is_dir():
         return {".": None}
-    found: dict[str, str | None] = dict.fromkeys(present(folder, ("",)))
-    ours = {path: folder / path for path in found if path in known and not (folder / path).is_symlink()}
-    digests = hash_files(ours.values())
-    for path, location in ours.items():
-        digest = digests[location]
-        found[path] = None if isinstance(digest, OSError) else f"sha256:{digest.sha256}"
-    return {path: digest for path, digest in found.items() if not _part_of(path, known)}
+    found: dict[str, str | None] = dict.fromkeys(path for path in present(folder, ("",)) if not _part_of(path, known))
+    digests = hash_files(folder / path for path in found if path in known and not (folder / path).is_symlink())
+    for path in found:
+        digest = digests.get(folder / path)
+        found[path] = None if digest is None or isinstance(digest, OSError) else f"sha256:{digest.sha256}"
+    return found
 
 
 def _part_of(path: str, known: set[str]) -> bool:
@@ -253,17 +242,15 @@ def _refuse_foreign(
     folder: Path, present: Mapping[str, str | None], listed: Mapping[str, str], layers: Mapping[str, Descriptor]
 ) -> None:
     """Ours is what has the bytes of this package, or those that the folder's own list names; all else is not touched."""
-    foreign = sorted(
-        path
-        for path, digest in present.items()
-        if digest is None or digest not in (listed.get(path), layers[path].digest if path in layers else None)
-    )
+    foreign = []
+    for path, digest in sorted(present.items()):
+        if digest is None or digest not in (listed.get(path), layers[path].digest if path in layers else None):
+            foreign.append(Finding("unexpected", str(folder / path), "the file is not of a package made here"))
     if foreign:
-        raise Refused(
-            f"{folder} holds {plural(len(foreign), 'file')} not of a package made here, first {foreign[0]}; nothing written",
-            [Finding("unexpected", str(folder / path), "the file is not of a package made here") for path in foreign],
-            "move them away, or name another folder with --to",
-        )
+        files = plural(len(foreign), "file")
+        first = Path(foreign[0].subject).relative_to(folder)
+        message = f"{folder} holds {files} not of a package made here, first {first}; nothing written"
+        raise Refused(message, foreign, "move them away, or name another folder with --to")
 
 
 def _write(content: Path | bytes, target: Path, layer: Descriptor) -> None:

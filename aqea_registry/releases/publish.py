@@ -1,29 +1,31 @@
-"""The verbs publish and mark: put a verified run into stores under a tag that this program never moves.
+"""The verbs publish, mark and releases: put a verified run into stores under a tag that this program never moves.
 
 All stores are asked before the first byte is sent to any; then each takes the release, is read back, and gets its receipt.
-A mark says that a published release is superseded or withdrawn; nothing of it is deleted, and its tag stays.
+A mark says that a published release is superseded or withdrawn; nothing of it is deleted, and its tag stays. Which releases
+stores have, and what one of them is, is asked without fetching their files.
 """
 
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import cache, partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import msgspec
 
-from aqea_registry.attestations.made import attach_statements
-from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused, RegistryError, TagConflict, most_severe
+from aqea_registry.attestations.made import Beside, attach_statements, list_statements
+from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Refused, RegistryError, TagConflict, most_severe
 from aqea_registry.base.progress import Reporter, plural
 from aqea_registry.base.references import TAG, is_folder, join_reference
-from aqea_registry.comparison.trees import Contents, release_notes
+from aqea_registry.comparison.trees import Contents, natural, release_notes
 from aqea_registry.project.project import Project, RunRecord
 from aqea_registry.releases.package import MakeLists, Package, as_released, assemble
 from aqea_registry.stores import receipts
-from aqea_registry.stores.attachments import Status, current, next_name
+from aqea_registry.stores.attachments import Status, current, marks, next_name
 from aqea_registry.stores.github_assets import SUMS
 from aqea_registry.stores.open_store import find, open_store
-from aqea_registry.stores.port import Store, Tagged, tag_conflict
-from aqea_registry.stores.receipts import StoreReceipt
+from aqea_registry.stores.port import OtherContent, Store, Tagged, tag_conflict
+from aqea_registry.stores.receipts import Receipt, ReceiptFile, StoreReceipt
 from aqea_registry.stores.release import LARGEST_MANIFEST, LIST, Release, compare_with_store
 
 
@@ -211,3 +213,56 @@ def mark(root: Path, tag: str, specs: Sequence[str], *, by: str | None, reason: 
         reference = join_reference(store.spec, tag, tagged.digest)
         done.append(Marked(reference=reference, digest=tagged.digest, status=status.text(), written=new))
     return done
+
+
+class Listed(msgspec.Struct, frozen=True, kw_only=True):
+    """A release in a store: its STORE-REF, which demands its digest; its files; marks and statements beside it, the last last.
+
+    `receipts` are the files of the project that say it was published there.
+    """
+
+    reference: str
+    digest: str
+    bytes: int
+    files: tuple[ReceiptFile, ...]
+    marks: tuple[str, ...]
+    statements: tuple[Beside, ...]
+    receipts: tuple[str, ...]
+
+
+def list_releases(root: Path, specs: Sequence[str]) -> tuple[list[Listed], list[Finding], CannotCheck | None]:
+    """The releases of these stores, the newest tags first; tags that cannot be read; and the first store that was silent."""
+    found, findings, silent = list[Listed](), list[Finding](), list[CannotCheck]()
+    for spec in dict.fromkeys(specs):
+        try:
+            store = open_store(spec, root)
+            known = cache(partial(receipts.all_receipts, root, (store.spec,)))  # read once, and only if there is a release
+            for tag in sorted(store.tags(), key=natural, reverse=True):
+                try:
+                    found.append(_listed(store, find(store, tag), known()))
+                except OtherContent:  # a tag of somebody else
+                    continue
+                except Refused as error:
+                    findings += error.findings
+        except CannotCheck as error:
+            silent.append(error)
+    return found, findings, silent[0] if silent else None
+
+
+def show_release(root: Path, spec: str, tag: str, digest: str | None) -> Listed:
+    """One release. Raises CannotCheck for none, Refused for another `digest`."""
+    store = open_store(spec, root)
+    return _listed(store, find(store, tag, digest), receipts.all_receipts(root, (store.spec,)))
+
+
+def _listed(store: Store, tagged: Tagged, known: Sequence[tuple[str, Receipt]]) -> Listed:
+    release, attached = store.release(tagged), store.attachments(tagged)
+    return Listed(
+        reference=join_reference(store.spec, tagged.tag, tagged.digest),
+        digest=tagged.digest,
+        bytes=release.size(),
+        files=receipts.receipt(tagged.tag, release, {}).files,
+        marks=tuple(status.text() for status in marks(attached, tagged.digest)),
+        statements=tuple(list_statements(attached)),
+        receipts=tuple(path for path, receipt in known if receipt.digest == tagged.digest and store.spec in receipt.stores),
+    )

@@ -1,5 +1,6 @@
 """Make a project out of a release: its files where `dvc repro`, `verify` and `confirm` look for them, but for the sentences."""
 
+import posixpath
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -62,10 +63,16 @@ def restore(
     params = parse_project(*(read_text(store, tagged, path, files[path]) for path in needed[:2]))
     refuse_unknown(given, params)
     done = pull(store, tag, folder, report, digest=tagged.digest, force=force, places=places)
+    project = open_project(folder)
+    sentences = {
+        f"/{posixpath.normpath(source)}/"
+        for name in project.run.pins()
+        if (source := _folder_of(project.catalogue[name].entry))
+    }
     for name, patterns in LISTS.items():
         before = (folder / name).read_text() if (folder / name).exists() else ""
-        write_bytes(folder / name, with_lines(before, patterns.split()).encode())
-    project = open_project(folder)
+        own = sorted(sentences) if name == ".gitignore" else []  # nobody else's to publish
+        write_bytes(folder / name, with_lines(before, [*patterns.split(), *own]).encode())
     for artefact in project.artefacts.values():
         if not (folder / artefact.plot).exists():
             draw_plot(folder, artefact)

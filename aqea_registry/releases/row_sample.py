@@ -139,8 +139,7 @@ def make_again(
             try:
                 vectors.use_decided(catalogue[model].root, rows.artefact)
                 made = np.concatenate([*vectors.blocks(keys_of(rows.texts))])
-                compare = _differences if isinstance(rows.artefact, RunArtefact) else _other_vectors
-                found[rows.artefact.key] = [*compare(path, rows, made)]
+                found[rows.artefact.key] = [*_differences(path, rows, made)]
             except Refused as error:
                 errors[rows.artefact.key] = error
     return found, errors
@@ -179,33 +178,41 @@ def _texts(entry: CatalogueEntry, artefact: VectorSetArtefact, rows: Sequence[in
     return [*texts.values()]
 
 
-def _other_vectors(path: Path, wanted: _Drawn, made: Micro) -> Iterator[Finding]:
-    """A finding for each text whose vector is another one, with the first number of it that is."""
+def _differences(path: Path, wanted: _Drawn, made: Micro) -> Iterator[Finding]:
+    """A finding for each row of a pair file or text of a vector set that is another one, with the first number that is."""
+    compare = _of_pairs if isinstance(wanted.artefact, RunArtefact) else _of_texts
+    for what, numbers in compare(path, wanted, made):
+        if numbers:
+            where, expected, actual = numbers[0]
+            message = f"made again from the pinned model and data, {what} has {len(numbers)} other numbers"
+            yield Finding("mismatch", f"{wanted.artefact.file}: {where}", message, expected, actual)
+
+
+Numbers = list[tuple[str, str, str]]  # where each is, what was made again, and what was released
+
+
+def _of_texts(path: Path, wanted: _Drawn, made: Micro) -> Iterator[tuple[str, Numbers]]:
     keys = keys_of(wanted.texts)
     for key, again, released in zip(keys.view("V32"), made, open_vector_set(path).lookup(keys), strict=True):
-        if other := np.flatnonzero(again != released).tolist():
-            where, values = f"{key.tobytes().hex()}[{other[0]}]", (again[other[0]] / MICRO, released[other[0]] / MICRO)
-            message = f"made again from the pinned model and data, the vector has {len(other)} other numbers"
-            yield Finding("mismatch", f"{wanted.artefact.file}: {where}", message, f"{values[0]:.6f}", f"{values[1]:.6f}")
+        yield "the vector", _others(key.tobytes().hex(), again, released)
 
 
-def _differences(path: Path, wanted: _Drawn, made: Micro) -> Iterator[Finding]:
-    """A finding for each row of the pair file that is another one, with the first number of it that is."""
-    place, differing = {row: at for at, row in enumerate(wanted.rows)}, defaultdict[int, list[tuple[str, str, str]]](list)
+def _of_pairs(path: Path, wanted: _Drawn, made: Micro) -> Iterator[tuple[str, Numbers]]:
+    place, numbers = {row: at for at, row in enumerate(wanted.rows)}, defaultdict[int, Numbers](list)
     with open_regular(path) as file:
         pairs = pair_json.read(file)
         for which, key in enumerate(pair_json.MATRICES):
             half = made[which * len(place) :]
             for row, released in enumerate(chain.from_iterable(pairs.blocks(which))):
                 if row in place:
-                    again = half[place[row]]
-                    for at in np.flatnonzero(again != released).tolist():
-                        where, values = f"{key}[{row}][{at}]", (again[at] / MICRO, released[at] / MICRO)
-                        differing[row].append((where, f"{values[0]:.6f}", f"{values[1]:.6f}"))
+                    numbers[row] += _others(f"{key}[{row}]", half[place[row]], released)
     for row, again in zip(wanted.rows, wanted.scores, strict=True):
         if pairs.scores[row] != again:
-            differing[row].append((f"scores[{row}]", repr(again), repr(pairs.scores[row])))
-    for row, numbers in sorted(differing.items()):
-        where, expected, actual = numbers[0]
-        message = f"made again from the pinned model and data, row {row} has {len(numbers)} other numbers"
-        yield Finding("mismatch", f"{wanted.artefact.file}: {where}", message, expected, actual)
+            numbers[row].append((f"scores[{row}]", repr(again), repr(pairs.scores[row])))
+    return ((f"row {row}", numbers[row]) for row in wanted.rows)
+
+
+def _others(where: str, again: Micro, released: Micro) -> Numbers:
+    """The numbers of a vector that are other ones."""
+    at = np.flatnonzero(again != released).tolist()
+    return [(f"{where}[{n}]", f"{again[n] / MICRO:.6f}", f"{released[n] / MICRO:.6f}") for n in at]

@@ -17,6 +17,7 @@ from aqea_registry.base.findings import Finding
 from aqea_registry.base.progress import plural, printable
 from aqea_registry.claims.ledger import Ledger, Verdict
 from aqea_registry.documents.metrics import metric_name
+from aqea_registry.project.artefact import RunArtefact, VectorSetArtefact
 from aqea_registry.project.lock import Pin
 from aqea_registry.report.plots import Figure, PrintedScore, Score, TextTable, score_figure
 from aqea_registry.stores.receipts import Receipt
@@ -40,21 +41,16 @@ _SETS = ("artefact", "dataset", "model", "settings", "pairs", "Spearman", "Pears
 
 
 class PairSetFacts(NamedTuple):
-    """A good pair set of the run, its dataset, model and settings by the catalogue."""
+    """A good pair set of the run, and what its bytes give."""
 
-    name: str
-    dataset: str
-    model: str
-    settings: str
+    made: RunArtefact
     examined: Examined
 
 
 class TaskFacts(NamedTuple):
-    """A sound vector set of the run with its result; its dataset and model by the catalogue."""
+    """A sound vector set of the run with its result."""
 
-    name: str
-    dataset: str
-    model: str
+    made: VectorSetArtefact
     checked: CheckedVectors
 
 
@@ -108,14 +104,6 @@ class Contradiction(NamedTuple):
     others: tuple[Counterpart, ...]
 
 
-class LedgerRows(NamedTuple):
-    """The claims of one document."""
-
-    name: str
-    ledger: Ledger
-    verdicts: tuple[Verdict, ...]
-
-
 class Page(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that the template lays out."""
 
@@ -128,7 +116,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     exact: TextTable  # every score to its last digit, and the digest over the numbers alone, the same in every container
     tasks: TextTable
     contradictions: tuple[Contradiction, ...]
-    ledgers: tuple[LedgerRows, ...]
+    ledgers: dict[str, tuple[Verdict, ...]]  # the claims of each document
     figure: Figure | None
     tables: tuple[TextTable, ...]
     chains: str
@@ -138,54 +126,53 @@ def build(content: Content) -> Page:
     """The page of some content."""
     counts: Counter[str] = Counter(verdict.state for verdict in content.verdicts)
     findings = tuple(finding for finding in content.findings if finding.code not in _OF_CLAIMS)
-    scores, metrics = scores_of(content), Metrics.__struct_fields__
+    scores = scores_of(content)
     rows = tuple((path, f"{size:,}", sha256) for path, (sha256, size) in sorted(content.files.items()))
     files = TextTable(f"Sizes and digests of {len(rows):,} files", ("file", "bytes", "sha256"), rows, mono=(2,))
-    digits = [
-        (facts.name, *(repr(getattr(facts.examined.metrics, name)) for name in metrics), facts.examined.content)
-        for facts in content.pair_sets
-    ]
-    exact = ("Every score to its last digit, and the content digests", ("artefact", *metrics, "content digest"), tuple(digits))
     return Page(
         content=content,
         headline=headline({**counts, "unclaimed": content.unclaimed}),
         standing=standing(content.verified, findings),
         findings=findings,
         counts={state: counts[state] for state in STATES},
-        results=results(content.pair_sets),
-        exact=TextTable(*exact, mono=(len(metrics) + 1,)),
-        tasks=tasks(content.tasks),
+        results=_results(content.pair_sets),
+        exact=_exact(content.pair_sets),
+        tasks=_tasks(content.tasks),
         contradictions=tuple(_contradictions(content)),
-        ledgers=tuple(
-            LedgerRows(name, content.ledgers[name], tuple(verdicts))
-            for name, verdicts in groupby(content.verdicts, lambda verdict: verdict.ledger)
-        ),
+        ledgers={name: tuple(group) for name, group in groupby(content.verdicts, lambda verdict: verdict.ledger)},
         figure=score_figure(scores) if scores else None,
         tables=tuple(table for table in (differences(content.verdicts), files) if table.rows),
         chains=chains(content.verdicts, content.graph, frozenset() if content.receipts is None else FORWARD),
     )
 
 
-def results(pair_sets: Sequence[PairSetFacts]) -> TextTable:
+def _results(pair_sets: Sequence[PairSetFacts]) -> TextTable:
     """What a reader looks for first: a row for each artefact, with what its scores depend on."""
     rows = (
         (
-            *(facts.name, facts.dataset, facts.model, facts.settings, f"{facts.examined.header.n_pairs:,}"),
-            *(f"{score:.4f}" for score in (facts.examined.metrics.cos_sim_spearman, facts.examined.metrics.cos_sim_pearson)),
+            *(made.key, made.dataset, made.model_text, made.settings, f"{examined.header.n_pairs:,}"),
+            *(f"{score:.4f}" for score in (examined.metrics.cos_sim_spearman, examined.metrics.cos_sim_pearson)),
         )
-        for facts in pair_sets
+        for made, examined in pair_sets
     )
     return TextTable("Correlation of the cosine similarity with the human scores", _SETS, tuple(rows))
 
 
-def tasks(found: Sequence[TaskFacts]) -> TextTable:
+def _exact(pair_sets: Sequence[PairSetFacts]) -> TextTable:
+    names = Metrics.__struct_fields__
+    rows = ((made.key, *(repr(getattr(got.metrics, name)) for name in names), got.content) for made, got in pair_sets)
+    title = "Every score to its last digit, and the content digests"
+    return TextTable(title, ("artefact", *names, "content digest"), tuple(rows), mono=(len(names) + 1,))
+
+
+def _tasks(found: Sequence[TaskFacts]) -> TextTable:
     """The main score of each task of MTEB, and the content digest of the vectors that it was computed from."""
     rows = (
         (
-            *(facts.name, facts.checked.task, facts.dataset, facts.model, f"{facts.checked.texts:,}"),
-            *(facts.checked.main_score, facts.checked.text(), facts.checked.content),
+            *(made.key, checked.task, made.dataset, made.model_text, f"{checked.texts:,}"),
+            *(checked.main_score, checked.text(), checked.content),
         )
-        for facts in found
+        for made, checked in found
     )
     return TextTable("Tasks of MTEB over canonical vectors", _TASKS, tuple(rows), mono=(len(_TASKS) - 1,))
 
@@ -197,9 +184,12 @@ def headline(counts: Mapping[str, int]) -> str:
         return "No printed number is claimed here yet."
     if holds == total:
         return f"All {total:,} printed numbers hold." if total > 1 else "The one printed number holds."
-    lacking = [state for state in _COUNTED if state != "holds" and counts.get(state)]
-    parts = [f"{counts[state]:,} {_COUNTED[state][counts[state] > 1]}" for state in lacking]
-    joined = " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else parts[0]
+    *parts, last = (
+        f"{counts[state]:,} {words[counts[state] > 1]}"
+        for state, words in _COUNTED.items()
+        if state != "holds" and counts.get(state)
+    )
+    joined = f"{', '.join(parts)} and {last}" if parts else last
     return f"{holds:,} of {total:,} printed numbers {_COUNTED['holds'][holds != 1]}; {joined}."
 
 
@@ -213,18 +203,19 @@ def standing(verified: int, findings: Sequence[Finding]) -> str:
 
 def _contradictions(content: Content) -> Iterator[Contradiction]:
     by_name = {verdict.name: verdict for verdict in content.verdicts}
-    facts = {facts.name: facts for facts in content.pair_sets}
+    pair_sets = {facts.made.key: facts.made for facts in content.pair_sets}
 
-    for verdict in (verdict for verdict in content.verdicts if verdict.state == "contradicted"):
-        others = []
-        for name in verdict.rests_on:
-            if (other := by_name.get(name)) is not None:
-                document = "" if other.ledger == verdict.ledger else f"{content.ledgers[other.ledger].document.title}, "
-                others.append(Counterpart(name, f"{document}{other.claim.at}", other.claim.text))
-            else:
-                where = f"pair set of {facts[name].dataset} under {facts[name].model}" if name in facts else ""
-                others.append(Counterpart(name, where, None))
-        yield Contradiction(verdict, content.ledgers[verdict.ledger].document.title, tuple(others))
+    def counterpart(name: str, ledger: str) -> Counterpart:
+        if (other := by_name.get(name)) is not None:
+            document = "" if other.ledger == ledger else f"{content.ledgers[other.ledger].document.title}, "
+            return Counterpart(name, f"{document}{other.claim.at}", other.claim.text)
+        made = pair_sets.get(name)
+        return Counterpart(name, f"pair set of {made.dataset} under {made.model_text}" if made else "", None)
+
+    for verdict in content.verdicts:
+        if verdict.state == "contradicted":
+            others = tuple(counterpart(name, verdict.ledger) for name in verdict.rests_on)
+            yield Contradiction(verdict, content.ledgers[verdict.ledger].document.title, others)
 
 
 def scores_of(content: Content) -> list[Score]:
@@ -236,13 +227,12 @@ def scores_of(content: Content) -> list[Score]:
             key = verdict.rests_on[0], metric_name(measured.metric)
             share = value / 100 if verdict.claim.unit == "percent" else value
             printed.setdefault(key, []).append(PrintedScore(verdict.name, verdict.claim.text, share, verdict.state))
-    scores = []
-    for facts in sorted(content.pair_sets, key=lambda facts: facts.model):
-        for metric in Metrics.__struct_fields__:
-            prints = tuple(printed.get((facts.name, metric), ()))
-            if prints or metric == "cos_sim_spearman":
-                scores.append(Score(facts.model, facts.dataset, getattr(facts.examined.metrics, metric), metric, prints))
-    return scores
+    return [
+        Score(made.model_text, made.dataset, getattr(examined.metrics, metric), metric, tuple(prints))
+        for made, examined in sorted(content.pair_sets, key=lambda facts: facts.made.model_text)
+        for metric in Metrics.__struct_fields__
+        if (prints := printed.get((made.key, metric), [])) or metric == "cos_sim_spearman"
+    ]
 
 
 def differences(verdicts: Sequence[Verdict]) -> TextTable:

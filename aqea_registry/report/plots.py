@@ -73,22 +73,18 @@ class TextTable(NamedTuple):
 class Figure(NamedTuple):
     """A drawing for a page, the same as a file of its own, and its numbers as a table."""
 
-    name: str
     caption: str
     inline: str
     alone: bytes
     table: TextTable
 
 
-class Axis(NamedTuple):
-    """A linear axis with a line and a label at each tick."""
+Ticks = tuple[float, ...]  # of a linear axis, each with a line and a label
 
-    ticks: tuple[float, ...]
 
-    def x(self, value: float) -> float:
-        """The position of a value in pixels."""
-        low, high = self.ticks[0], self.ticks[-1]
-        return LEFT + (value - low) / (high - low) * (WIDTH - RIGHT - LEFT)
+def _x(ticks: Ticks, value: float) -> float:
+    """The position of a value in pixels."""
+    return LEFT + (value - ticks[0]) / (ticks[-1] - ticks[0]) * (WIDTH - RIGHT - LEFT)
 
 
 def render_plot(scores: Sequence[Score]) -> bytes:
@@ -113,7 +109,6 @@ def score_figure(scores: Sequence[Score]) -> Figure:
         (score.model, score.dataset, score.metric, repr(score.value), "; ".join(map(str, score.printed))) for score in scores
     )
     return Figure(
-        name="scores",
         caption=f"Disc: recomputed from the bytes. Open diamond: printed; a red one is contradicted.{more}",
         inline=_drawing(height, title, words, title, body, name="scores-", style=""),
         alone=_drawing(height, title, words, title, body, style=FIGURE_STYLE).encode(),
@@ -121,43 +116,43 @@ def score_figure(scores: Sequence[Score]) -> Figure:
     )
 
 
-def _rows(scores: Sequence[Score], draw: Callable[[Axis, Score, float], list[str]]) -> tuple[int, list[str]]:
+def _rows(scores: Sequence[Score], draw: Callable[[Ticks, Score, float], list[str]]) -> tuple[int, list[str]]:
     """The height of a plot and its elements: a row for each score, the rows of a model under its name, the axis below all."""
     negative = any(score.value < 0 for score in scores)  # these are rare, and get their half only where there are some
-    axis = Axis((-1.0, -0.5, 0.0, 0.5, 1.0) if negative else (0.0, 0.2, 0.4, 0.6, 0.8, 1.0))
-    places, y, body = [f"{axis.x(tick):.1f}" for tick in axis.ticks], float(TOP), list[str]()
+    ticks = (-1.0, -0.5, 0.0, 0.5, 1.0) if negative else (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+    places, y, body = [(f"{_x(ticks, tick):.1f}", tick) for tick in ticks], float(TOP), list[str]()
     for model in dict.fromkeys(score.model for score in scores):
         body.append(f'<text class="model" x="{LEFT}" y="{y + 22:g}">{_label(model)}</text>')
         y += HEADING
         of_model = [score for score in scores if score.model == model]
-        for x, tick in zip(places, axis.ticks, strict=True):  # a line at each; the one at zero is darker
+        for x, tick in places:  # a line at each; the one at zero is darker
             kind = "grid" if tick else "zero"
             body.append(f'<line class="{kind}" x1="{x}" y1="{y:g}" x2="{x}" y2="{y + ROW * len(of_model):g}"/>')
         for score in of_model:
             body.append(f'<text x="{LEFT}" y="{y + 15:g}">{_label(score.label)}</text>')
-            body += draw(axis, score, y)
+            body += draw(ticks, score, y)
             y += ROW
     small = f'y="{y + 18:g}" text-anchor="middle"'
-    labels = zip(places, axis.ticks, strict=True)
-    return int(y) + BOTTOM, [*body, *(f'<text class="small" x="{x}" {small}>{tick:.1f}</text>' for x, tick in labels)]
+    return int(y) + BOTTOM, [*body, *(f'<text class="small" x="{x}" {small}>{tick:.1f}</text>' for x, tick in places)]
 
 
-def _bar(axis: Axis, score: Score, y: float) -> list[str]:
-    start, end = sorted((axis.x(0.0), axis.x(score.value)))
-    after = end if score.value >= 0 else axis.x(0.0)
+def _bar(ticks: Ticks, score: Score, y: float) -> list[str]:
+    zero, value = _x(ticks, 0.0), _x(ticks, score.value)
+    start, end = sorted((zero, value))
     return [
         f'<rect class="bar" x="{start:.1f}" y="{y + 20:g}" width="{end - start:.1f}" height="14" rx="2"/>',
-        f'<text class="value" x="{after + 6:.1f}" y="{y + 32:g}">{score.value:.4f}</text>',
+        f'<text class="value" x="{end + 6:.1f}" y="{y + 32:g}">{score.value:.4f}</text>',
     ]
 
 
-def _disc(axis: Axis, score: Score, y: float) -> list[str]:
+def _disc(ticks: Ticks, score: Score, y: float) -> list[str]:
     middle = y + 27
-    marks = [f'<circle class="mean" cx="{axis.x(score.value):.1f}" cy="{middle:g}" r="4"/>']
-    for printed in (printed for printed in score.printed if axis.ticks[0] <= printed.value <= axis.ticks[-1]):
-        kind, x = "bad" if printed.state == "contradicted" else "good", axis.x(printed.value)
-        path = f"M{x - 7:.1f} {middle:g}L{x:.1f} {middle - 7:g}L{x + 7:.1f} {middle:g}L{x:.1f} {middle + 7:g}Z"
-        marks.append(f'<path class="{kind}" d="{path}"/>')
+    marks = [f'<circle class="mean" cx="{_x(ticks, score.value):.1f}" cy="{middle:g}" r="4"/>']
+    for printed in score.printed:
+        if ticks[0] <= printed.value <= ticks[-1]:
+            kind, x = "bad" if printed.state == "contradicted" else "good", _x(ticks, printed.value)
+            path = f"M{x - 7:.1f} {middle:g}L{x:.1f} {middle - 7:g}L{x + 7:.1f} {middle:g}L{x:.1f} {middle + 7:g}Z"
+            marks.append(f'<path class="{kind}" d="{path}"/>')
     value = f'<text class="value" x="{WIDTH - RIGHT + 14}" y="{y + 32:g}">{score.value:.4f}</text>'
     return [*dict.fromkeys(marks), value]
 

@@ -56,7 +56,7 @@ def report(
     changed = write_bytes(target, text)
     drawn = []
     if figures_folder and page.figure:
-        drawn = [str(figures_folder / f"{page.figure.name}.svg")]
+        drawn = [str(figures_folder / "scores.svg")]
         write_bytes(Path(drawn[0]), page.figure.alone)
     return Reported(
         path=str(target),
@@ -82,7 +82,7 @@ def page_of(
 ) -> Page:
     """The page of a run, of sha256 and size of its `listed` files; without receipts that of a release (`Scope.RELEASE`)."""
     manifest, used = run.manifest.content, run.pins()
-    pins = [*sorted(run.lock.datasets.items()), *sorted(run.lock.models.items())]
+    pins = (*sorted(run.lock.datasets.items()), *sorted(run.lock.models.items()))
     alone = receipts is None
     paths = (published_path(made.vectors) for made in run.vector_sets.values() if alone)
     away = [f"{path} is left out of this release" for path in paths if path not in listed]
@@ -94,16 +94,8 @@ def page_of(
         verified=len(listed) if alone else verification.files,
         findings=(*verification.findings, *checked.findings),
         notes=[*run.remarks(), *away] if alone else (*verification.notes, *checked.notes),
-        pair_sets=[
-            PairSetFacts(key, artefact.dataset, artefact.model_text, artefact.settings, verification.pair_sets[key])
-            for key, artefact in run.artefacts.items()
-            if key in verification.pair_sets
-        ],
-        tasks=[
-            TaskFacts(key, artefact.dataset, artefact.model_text, verification.vector_sets[key])
-            for key, artefact in run.vector_sets.items()
-            if key in verification.vector_sets
-        ],
+        pair_sets=pair_sets_of(run, verification),
+        tasks=tasks_of(run, verification),
         pins=[PinFacts(name, pin, name in used) for name, pin in pins],
         ledgers=checked.ledgers,
         verdicts=checked.verdicts,
@@ -113,6 +105,16 @@ def page_of(
         confirmations=() if alone else confirmed(run.root),
     )
     return build(content)
+
+
+def pair_sets_of(run: RunRecord, checked: CheckedProject) -> list[PairSetFacts]:
+    """The good pair sets of a run."""
+    return [PairSetFacts(made, checked.pair_sets[key]) for key, made in run.artefacts.items() if key in checked.pair_sets]
+
+
+def tasks_of(run: RunRecord, checked: CheckedProject) -> list[TaskFacts]:
+    """The sound vector sets of a run."""
+    return [TaskFacts(made, checked.vector_sets[key]) for key, made in run.vector_sets.items() if key in checked.vector_sets]
 
 
 def _unclaimed(root: Path, ledgers: Mapping[str, Ledger], folders: Sequence[Path]) -> int:

@@ -14,10 +14,12 @@ import yaml
 from aqea_registry.project.citation import Author, Citation
 from aqea_registry.project.lock import Pin, PinnedFile
 from aqea_registry.project.params import Publish
-from aqea_registry.releases.card import Card, Result, render_card, split_name
+from aqea_registry.releases.card import Card, render_card, split_name
+from aqea_registry.report.page import PairSetFacts
 from aqea_registry.vectors.examine import Examined
 from aqea_registry.vectors.pair_set import Header
 from aqea_registry.vectors.scores import Metrics
+from tests.pages import artefact
 
 METRICS = Metrics(
     cos_sim_pearson=0.1,
@@ -54,17 +56,10 @@ CITED = Citation(
 )
 
 
-def result(name: str = "d-m", pairs: int = 100, dimension: int = 4, **values: Any) -> Result:
-    given: dict[str, Any] = {
-        "dataset": "d",
-        "model": "org/m",
-        "split": "test",
-        "path": "data/d_m_4d_pairs.json",
-        "parquet": f"parquet/{name}.parquet",
-    }
+def result(name: str = "d-m", pairs: int = 100, dimension: int = 4, model: str = "org/m", split: str = "test") -> PairSetFacts:
     header = Header(dataset="d", model="org/m", dimension=dimension, n_pairs=pairs, baseline_spearman=0.5)
     examined = Examined(header=header, metrics=METRICS, content="f" * 64)
-    return Result(name=name, examined=examined, **{**given, **values})
+    return PairSetFacts(artefact(name, "d", model, stem="d_m_4d", split=split, dimension=dimension), examined)
 
 
 def card(pairs: int = 100, title: str = "A title: with a colon", **publish: Any) -> Card:

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from aqea_registry.project.artefact import published_path
 from aqea_registry.project.params import Publish
 from aqea_registry.releases.card import Card, context, render_croissant
 from tests.releases.test_card import CITED, FILES, PINS, card, result
@@ -66,10 +67,10 @@ def test_every_data_file_stands_with_its_sha256_size_and_relative_address() -> N
 
 def test_a_record_is_a_row_of_the_parquet_file() -> None:
     for records, of in zip(value(told())["recordSet"], RESULTS, strict=True):
-        assert records["@id"] == of.name
+        assert records["@id"] == of.made.key
         columns = {field["source"]["extract"]["column"]: field for field in records["field"]}
         assert list(columns) == ["embedding1", "embedding2", "score"]
-        assert {field["source"]["fileObject"]["@id"] for field in columns.values()} == {of.parquet}
+        assert {field["source"]["fileObject"]["@id"] for field in columns.values()} == {published_path(of.made.view)}
         shape = str(of.examined.header.dimension)
         assert [(field["dataType"], field.get("isArray"), field.get("arrayShape")) for field in columns.values()] == [
             ("sc:Integer", True, shape),

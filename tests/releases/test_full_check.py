@@ -267,6 +267,24 @@ def test_what_cannot_be_is_refused_before_anything_is_read(tmp_path: Path) -> No
         assert refused.status == 2 and "verify STORE-REF --full" in refused.err, refused
 
 
+def test_another_file_than_was_pinned_is_no_fault_of_the_release(alone: Path) -> None:
+    (alone / "test.jsonl").write_text("{}")
+    result = full(alone, "--rows", "3", "--source", "weather=test.jsonl", tag="v2")
+    assert (result.status, found(result)) == (3, set())
+    assert "it is not the test.jsonl that weather was pinned with" in result.json()["error"]["message"]
+
+
+def test_a_statement_on_other_inputs_than_the_release_pins_is_said(alone: Path) -> None:
+    store = Layout("oci:releases", alone / "releases")
+    tagged = find(store, "v2")
+    name, content = next(item for item in store.attachments(tagged).items() if item[0].startswith("weather"))
+    assert full(alone, tag="v2").json()["ok"] is False, "for the one claim of the paper alone"
+    store.attach(tagged, name.replace("weather-", "weather-f"), content.replace(b"8b3219a9", b"8b3219a8"))
+    assert ("mismatch", f"{name.replace('weather-', 'weather-f')}: resolvedDependencies: minilm") in found(
+        full(alone, tag="v2")
+    )
+
+
 def test_an_interrupt_leaves_nothing_behind(alone: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "scratch").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "scratch"))

@@ -51,6 +51,7 @@ def test_a_stranger_makes_a_release_again_from_itself(published: Path, tmp_path:
         assert (again / path).read_bytes() == (published / path).read_bytes(), path
     assert "no findings" in aqea("verify", cwd=again).out
     assert "up to date" in dvc("repro", cwd=again).out
+    assert {"/data/weather/", "/data/travel/"} <= {*(again / ".gitignore").read_text().split()}, "nobody commits sentences"
 
     short = aqea("confirm", "oci:releases:v2", "--from-nothing", tmp_path / "nothing", "--json", cwd=published)
     assert (short.status, len(short.json()["findings"])) == (3, 2) and "--source weather=PATH" in short.err

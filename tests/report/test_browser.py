@@ -16,7 +16,7 @@ from aqea_registry.report.page import Content, build
 from aqea_registry.report.plots import WIDTH
 from aqea_registry.report.report import render_page
 from aqea_registry.tracing.graph import Graph
-from tests.pages import RESULT, content, graph_of, many
+from tests.pages import RESULT, artefact, content, graph_of, many
 from tests.tools import BUSY
 
 if TYPE_CHECKING:
@@ -370,7 +370,7 @@ def hostile() -> Content:
         files={f"data/{whole}": ("a" * 64, 5)},
         findings=[Finding(code="unexpected", subject=whole, message=whole, expected=whole, actual=whole)],
         notes=[whole],
-        pair_sets=[made.pair_sets[0]._replace(dataset=whole, model=whole)],
+        pair_sets=[made.pair_sets[0]._replace(made=artefact(RESULT, whole, whole))],
         pins=[made.pins[0]._replace(name=whole, pin=pin)],
         ledgers=ledgers,
         verdicts=verdicts,
