@@ -230,6 +230,8 @@ def _readings(
             if (c == table.key and cell.text != INPUT) or (cell.end > cell.start and (cell.start, cell.end) in seen):
                 continue
             seen.add((cell.start, cell.end))
+            if cell.struck and (old := read_cell(cell.struck)).seen:
+                _leave_out(cell._replace(text=cell.struck), row, old._replace(why="struck out"), page, imported)
             other = "names the row" if c in runs else "a rank or index"
             by_row = "," if metric and not names_other(table.columns[c]) else ""
             reading = read_cell(cell.text, doubted.get(c) or by_row)
@@ -241,7 +243,7 @@ def _readings(
                 skipped.append((c, f"{cell.text[:20]!r} (line {row.line})"))
     for row in table.ragged:
         for cell in row.cells[1:]:
-            if (reading := read_cell(cell.text)).seen:
+            if (reading := read_cell(f"{cell.struck} {cell.text}".strip())).seen:
                 _leave_out(cell, row, reading._replace(why="not as many cells as the header"), page, imported)
     if shown := [text for c, text in sorted(skipped, key=lambda one: one[0]) if c in found]:
         imported.notes.append(f"{table.name or key}: no finite number: {listed(shown)}")

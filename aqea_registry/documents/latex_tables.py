@@ -14,7 +14,19 @@ from typing import Any, NamedTuple
 
 from aqea_registry.base.findings import BadConfiguration
 from aqea_registry.documents.prose import Span, blanked, latex_hidden, line_starts
-from aqea_registry.documents.tables import LEVEL, LOWERED, RAISED, Placed, Table, cell_of, is_numeric, merged_table, name_below
+from aqea_registry.documents.tables import (
+    LEVEL,
+    LOWERED,
+    RAISED,
+    STRUCK,
+    UNSTRUCK,
+    Placed,
+    Table,
+    cell_of,
+    is_numeric,
+    merged_table,
+    name_below,
+)
 
 MOST_MARKUP = 60_000  # characters of cells with different markup
 LONGEST_CELL = 4_000  # characters; a longer one is not read
@@ -66,6 +78,7 @@ _NAMES: dict[str, tuple[str, str]] = {
     "makecell thead shortstack Centerstack": ("*[{", "%(3)s"),
     "textsuperscript tnote": ("{", f"{RAISED}%s{LEVEL}"),
     "footnotemark": ("[", f"{RAISED}%s{LEVEL}"),
+    "sout xout st cancel": ("{", f"{STRUCK}%s{UNSTRUCK}"),
     "textsubscript": ("{", f"{LOWERED}%s{LEVEL}"),
     "SI qty": ("[{{", "%(2)s %(3)s"),
     "num": ("[{", "%(2)s"),

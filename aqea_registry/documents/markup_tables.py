@@ -22,6 +22,8 @@ from aqea_registry.documents.tables import (
     LOWERED,
     PART,
     RAISED,
+    STRUCK,
+    UNSTRUCK,
     Cell,
     Placed,
     Row,
@@ -49,7 +51,7 @@ _COMMENT = re.compile(r"<!--[^<>]{0,2000}-->")
 _EMPHASIS = re.compile(r"\*+|`+|(?<!\w)_{1,3}(?=\S)|(?<=\S)_{1,3}(?!\w)")
 _ESCAPED = re.compile(r"\\([!-/:-@\[-`{-~])")
 _BREAK = re.compile(r"\r\n|\r|\n")
-_CSV_MARKUP = re.compile(r"</?[A-Za-z]|\]\(|\*\*")
+_CSV_MARKUP = re.compile(r"</?[A-Za-z]|\]\(|\*\*|~~")
 _SIMPLE = re.compile(r"[\w ,.%+()/:-]*", re.ASCII)
 _MARK = re.compile(r"\[?(?:\d{1,2}|[a-z*†‡§¶])\]?")  # a short text of a link that is a footnote's mark beside a number
 _JOINT = re.compile(r"(?<=\d)(?:</?(?!(?i:su[pb]\b))[a-zA-Z][^<>]*>|\*\*|`)+(?=\d)")  # digits do not join over markup
@@ -111,7 +113,7 @@ def inline(text: str) -> str:
     """Inline Markdown as `cell_of` reads it."""
     if _SIMPLE.fullmatch(text) and "_" not in text:
         return text
-    return _marked(_html(re.sub("[\ue000-\ue002]", " ", text)))
+    return _marked(_html(re.sub("[\ue000-\ue005]", " ", text)))
 
 
 def _html(text: str) -> str:
@@ -191,7 +193,7 @@ def _cells(text: str, start: int, shown: list[str], delimiter: str) -> list[Cell
 
 
 _TABLE = re.compile(r"<(/?)table\b[^<>]*>", re.IGNORECASE)
-_NO_TAG = re.compile(r"<(?!/?[A-Za-z][^<>]*>)|[\ue000-\ue002]")
+_NO_TAG = re.compile(r"<(?!/?[A-Za-z][^<>]*>)|[\ue000-\ue005]")
 _QUOTED = re.compile(r"=\s*+(?:\"[^\"<]*>[^\"<]*\"|'[^'<]*>[^'<]*')")
 _TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
 _CELL_END = re.compile(r"</?t(?:[dhr]|able|body|head|foot)\b", re.IGNORECASE)
@@ -204,6 +206,7 @@ _STRONG = re.compile(r"\s*<(b|strong|em|i|u)\b[^<>]*>.*</\1\s*>[:.\s]*", re.IGNO
 _ABOVE = 400  # characters above a table in which its caption is looked for
 _MARKDOWN_TABLE = re.compile(r"\n[ \t>]*\|?[ \t]*:?-+:?[ \t]*\|")
 _LEVEL = re.compile(r"<(/?)su([pb])\b[^<>]*>", re.IGNORECASE)
+_STRUCK = re.compile(r"~~(?=\S)(.{1,200}?)~~|<(del|s|strike)\b[^<>]*>(.{0,200}?)</\2\s*>", re.IGNORECASE | re.DOTALL)
 _APART = re.compile(r"</?(?:br|p|div|li|ul|ol|hr|del|s|strike|img)\b[^<>]*>|~~", re.IGNORECASE)
 _LINKED = re.compile(rf"(?<=[\w%)])((?:</\w+>)*\s?)<a\b[^<>]*>\s*({_MARK.pattern})\s*</a\s*>", re.IGNORECASE)
 
@@ -373,7 +376,8 @@ def _heads(rows: list[_HtmlRow], placed: list[tuple[int, list[Placed]]]) -> int:
 
 
 def _marked(text: str) -> str:
-    """Inline HTML as `cell_of` reads it: with the levels of super- and subscripts, a linked mark being one."""
+    """Inline HTML as `cell_of` reads it: with what is struck out, and super- and subscripts, a linked mark being one."""
+    text = _STRUCK.sub(lambda found: f"{STRUCK}{found[1] or found[3]}{UNSTRUCK}", text)
     text = _LINKED.sub(rf"\1{RAISED}\2{LEVEL}", text)
     text = _LEVEL.sub(lambda tag: LEVEL if tag[1] else RAISED if tag[2] in "pP" else LOWERED, text)
     return html.unescape(_TAG.sub("", _JOINT.sub(" ", _APART.sub(" ", text))))

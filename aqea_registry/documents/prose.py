@@ -101,9 +101,14 @@ _FOOTNOTES = (
     (re.compile(r"<su([pb])>(?:(?<=[\d%*)>]<su[pb]>)|(?<=[\d%*)>] <su[pb]>))[^<>\n±+−-]{1,24}</su\1>"), False),
     (re.compile(r"\[(?:(?<=[\d%*)]\[)|(?<=[\d%*)] \[)(?=[^\]\n]{1,5}\]\())\[?\^?\w{1,3}\]{1,2}(?:\([^()\n]*+\))?(?!:)"), False),
 )
+_STRUCK = (
+    (re.compile(r"~~(?=\S)[^~\n]{1,200}~~"), False),
+    (re.compile(r"<(del|s|strike)(?: [^<>]{0,100})?>[^<>\n]{1,200}</\1>", re.IGNORECASE), False),
+)
 _MARKS: tuple[tuple[re.Pattern[str], bool], ...] = (
     *_FOOTNOTES,
     (re.compile(r"\((?<=\]\()(?>(?:[^()\n]|\([^()\n]*+\))*)\)"), False),
+    *_STRUCK,
     (re.compile(_TAG), False),
     _MATH,
     _RAISED,
@@ -253,7 +258,7 @@ _ONE = """ref eqref pageref autoref nameref cref Cref vref cite citep citet cite
 textcite label includegraphics input include bibliography bibliographystyle usepackage hspace vspace cmidrule cline
 tag url path href hypersetup captionsetup graphicspath linespread setstretch lstset sisetup pgfplotsset tikzset
 pagestyle hyperref vskip hskip phantom vphantom hphantom textcolor cellcolor rowcolor color colorbox parbox raisebox
-scalebox rotatebox lstinputlisting addbibresource geometry"""
+scalebox rotatebox sout xout st cancel lstinputlisting addbibresource geometry"""
 _TWO = "setlength addtolength setcounter addtocounter rule multirow multicolumn resizebox fontsize hyperlink"
 _THREE = "aqea@set newcommand renewcommand providecommand definecolor newcolumntype"
 _NO_PROSE = {name: count for count, names in enumerate((_ONE, _TWO, _THREE), 1) for name in names.split()}

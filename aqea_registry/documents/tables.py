@@ -19,7 +19,8 @@ PART = "import the part that prints results"  # what to do with too large a docu
 MOST_RAGGED = 100  # ragged rows of a table that are findings of their own
 MOST_CELLS = 60_000  # of a table with merged cells, each counted where it spans; nobody prints so many
 WIDEST = 1000  # columns that one cell can span, as in browsers
-RAISED, LOWERED, LEVEL = "\ue000\ue001\ue002"  # readers put super- and subscripts between them, for `cell_of`
+# For `cell_of` readers put super- and subscripts, and what is struck out, between them.
+RAISED, LOWERED, LEVEL, STRUCK, UNSTRUCK = "\ue000\ue001\ue002\ue003\ue005"
 
 _CAPTION = re.compile(r"\W*((?:table|tab\.)\s*[a-z]?\d+[a-z]?)\b", re.IGNORECASE)
 _SIGNS = "*∗⋆†‡§¶"
@@ -27,19 +28,21 @@ _PART = re.compile(
     r"[\ue000\ue001](?P<inside>[^\ue000-\ue002]*)\ue002?|(?P<small>[\u2070\u00b9\u00b2\u00b3\u2074-\u2079]+)"
     r"|(?P<sign>[†‡¶]+|[§*∗⋆]+(?=\s*$|\s[(±]))"
 )
+_STRUCK = re.compile("\ue003([^\ue005]*)\ue005(?:\\s*(?:→|[-=]>|⇒|➔))?")
 _MARK = re.compile(rf"[\[(^]*[\w#{_SIGNS}]{{1,3}}(?:[,;\s]{{1,2}}[\w#{_SIGNS}]{{1,3}}){{0,9}}[\])]*")
 _RANK = re.compile(r"(?:[#№🥇🥈🥉🏆]\s?)?\d{1,5}(?:[.)]|st|nd|rd|th)?|[🥇🥈🥉🏆]|[-–—]")
 _RANKS = re.compile(r"(?:#|№|rank|rang|no|nr|pos|position|place|index|idx|id)[\s.:]*(?:\([^()]*\)|[↑↓])?", re.IGNORECASE)
 
 
 class Cell(NamedTuple):
-    """A cell as a reader sees it, without the footnote marks; these; the offsets and the line of its source."""
+    """A cell as a reader sees it, without footnote marks; these; offsets and line of its source; what of it is struck out."""
 
     text: str
     marks: tuple[str, ...] = ()
     start: int = 0
     end: int = 0
     line: int = 0
+    struck: str = ""
 
 
 class Placed(NamedTuple):
@@ -169,7 +172,11 @@ def name_below(heading: str, words: str, *, certain: bool) -> str:
 
 
 def cell_of(text: str, start: int = 0, end: int = 0, line: int = 0) -> Cell:
-    """A cell of a text without other markup than RAISED, LOWERED and LEVEL."""
+    """A cell of a text without other markup than RAISED, LOWERED and LEVEL, STRUCK and UNSTRUCK."""
+    if STRUCK in text:
+        struck = cell_of(" ".join(_STRUCK.findall(text)).replace(STRUCK, " ")).text
+        cell = cell_of(_STRUCK.sub(" ", text).replace(STRUCK, " "), start, end, line)
+        return cell._replace(struck=struck) if cell.text or is_numeric(struck) else cell._replace(text=struck)
     shown, marks, done = "", [], 0
     for part in _PART.finditer(text):
         shown += text[done : part.start()]

@@ -68,6 +68,16 @@ def test_what_is_left_out_has_line_column_and_reason() -> None:
     assert list(by_id(drafted)) == ["y.a"]
 
 
+def test_a_number_that_is_struck_out_is_left_out_and_the_one_beside_it_read() -> None:
+    drafted = draft("|m|a|b|", "|~~v 1~~ x|~~61.90~~ 63.4|<del>5.5<sup>2</sup></del> → 4.5|", "|~~y~~|<s>1.5</s>|2.5|")
+    assert {key: claim.value for key, claim in by_id(drafted).items()} == {"x.a": "63.4", "x.b": "4.5", "y.b": "2.5"}
+    assert left(drafted) == [
+        (5, 14, "61.90", "struck out"),
+        (5, 32, "5.5", "struck out"),
+        (6, 11, "1.5", "struck out"),
+    ]
+
+
 def test_the_numbers_of_a_row_that_does_not_fit_are_left_out() -> None:
     drafted = draft("|m|a|b|", "|x|1.5|2.5|", "|y|", "|z|1.5|2.5|3.5|")
     assert left(drafted) == [

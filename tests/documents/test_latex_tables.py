@@ -88,6 +88,7 @@ def test_a_table_of_a_paper_is_read_as_it_is_printed() -> None:
         (r"M & S & T \\ \midrule \texttt{x} & \texttt{1.5} & \textsf{\mbox{2.5}} \\", "M|S|T", ["x|1.5|2.5"]),
         (r"M & S & T \\ \midrule x & 1 \\ y & 2 & 3 & \\", "M|S|T", ["x|1|", "y|2|3"]),
         (r"M & \begin{tabular}[c]{@{}c@{}}R\\(dev)\end{tabular} \\ \midrule x & 1 \\", "M|R (dev)", ["x|1"]),
+        (r"M & S \\ \midrule x & \sout{1.2} 1.5 \\ y & $\cancel{2}$ \textbf{3}", "M|S", ["x|1.5", "y|3"]),
         (r"M & S \\ \midrule x & \no{1.5}{0.5} \\ y & $\mathcal{3}$ \\", "M|S", ["x|1.5 0.5", "y|3"]),
         (r"M & S \\ \midrule x & 71.5\no{0.3} \\ y & 7\textbf{0.3}\\ z & 1{,}2", "M|S", ["x|71.5 0.3", "y|7 0.3", "z|1,2"]),
         (r"\rowcolor{gray} M & \rotatebox{9}{S} \\ \hline x & \SI{3}{s} \\ \cline{1-2} y & \num{4}", "M|S", ["x|3 s", "y|4"]),
