@@ -43,8 +43,11 @@ def meaning(name: str, folder: Path, *, path: bool = True, start: Path | None = 
     from aqea_registry.base.references import is_bare_tag, split_reference, tag_in
 
     there = path and (folder / name).exists()
+    catalogues = (above / own for above in (folder, *folder.absolute().parents) for own in (PARAMS, f"aqea/{PARAMS}"))
+    if not is_bare_tag(name) or (there and not any(own.exists() for own in catalogues)):
+        return Meant(name)  # where no project can be, a list of digests loads nothing of them
     root = project_root(folder)
-    if not is_bare_tag(name) or (there and not (root / PARAMS).exists()):
+    if there and not (root / PARAMS).exists():
         return Meant(name)
     from aqea_registry.stores.open_store import find, open_store
     from aqea_registry.stores.receipts import receipt_path

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -31,10 +31,9 @@ def package(shell: Shell, folder: str) -> Outcome:
 
     Card, data, Parquet, croissant.json and MANIFEST.sha256, as the Hub shows them; `sha256sum -c MANIFEST.sha256` accepts it.
     """
-    from aqea_registry.generation.top_lists import kept_lists
     from aqea_registry.releases.package import assemble, write_package
 
-    built = assemble(shell.project(), shell.report, kept_lists)
+    built = assemble(shell.project(), shell.report, _lists)
     done = write_package(built, shell.directory / folder, shell.report)
     state = f"{len(done.written)} written" if done.written else "nothing to do"
     return Outcome((), done, lambda: [f"{done.folder}: {plural(done.files, 'file')}, {size_text(done.bytes)}: {state}"])
@@ -50,16 +49,22 @@ def publish(shell: Shell, tag: str, stores: tuple[str, ...], dry_run: bool) -> O
     STORE is oci:DIR, oci://HOST/NAME, hf://datasets/ORG/NAME or github://OWNER/REPO. A store that fails does not undo the
     others; the same command finishes the rest.
     """
-    from aqea_registry.generation.top_lists import kept_lists
     from aqea_registry.releases.publish import publish as operation
 
     shell.look_for_clients(stores)
     project = shell.project()
     specs = shell.stores(stores) or project.params.publish.stores
-    done, error = operation(project, tag, specs, shell.report, kept_lists, dry_run=dry_run)
+    done, error = operation(project, tag, specs, shell.report, _lists, dry_run=dry_run)
     lines = [f"{tag} is {done.digest}: {plural(done.files, 'file')}, {size_text(done.bytes)}"]
     lines += [f"{put.reference}: {_words(put)}" for put in done.puts]
     return Outcome((), done, lambda: lines, error)
+
+
+def _lists(*words: Any) -> Path:
+    """The lists of a vector set that stays out: only such a release needs what generates."""
+    from aqea_registry.generation.top_lists import kept_lists
+
+    return kept_lists(*words)
 
 
 def _words(result: StoreResult) -> str:

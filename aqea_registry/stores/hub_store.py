@@ -203,7 +203,7 @@ class HubStore:
         self._hub.merge(number)
 
     def _check(self, commit: str, wanted: Mapping[str, Descriptor], read: Content) -> None:
-        """Look at a commit before it gets a tag, which never moves. Raises Refused."""
+        """Look at a commit before it gets a tag, which is never moved. Raises Refused."""
         try:
             wrong = _missing(self._hub.tree(commit), wanted, read)
         except NotFound:

@@ -126,7 +126,7 @@ def same_release(find: Callable[[], Tagged | None], spec: str, tag: str, release
 def tag_conflict(spec: str, tag: str, named: str, release: Release, says: str = "it names") -> TagConflict:
     """The error for a tag that names another release, or something else: `named`, its digest or other words."""
     what = "already names another release" if named.startswith("sha256:") else "exists with other content"
-    subject, message, wanted = join_reference(spec, tag), f"the tag {what}, and a tag never moves", release.digest()
+    subject, message, wanted = join_reference(spec, tag), f"the tag {what}, and this program moves no tag", release.digest()
     finding = Finding("tag-moved", subject, message, wanted, named)
     text = f"{subject}: {message}: {says} {named}; this content would be {wanted}"
     return TagConflict(text, "publish it under a new tag", [finding])

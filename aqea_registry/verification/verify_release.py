@@ -122,7 +122,7 @@ def _receipt_findings(
         message = "the receipt names a release here, and the store has no such tag: it was deleted"
         yield Finding("release-gone", tag, message, receipt.digest)
     elif tagged.digest != receipt.digest:
-        message = "the tag names another release than the receipt says, and a tag never moves"
+        message = "the tag names another release than the receipt says, and a tag is not to move"
         yield Finding("tag-moved", tag, message, receipt.digest, tagged.digest)
     elif tagged.at != entry.at:
         message = "the tag was taken away and set again: the content is the same, its id in the store is not"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import hashlib
+import os
 import subprocess
 import sys
 import tomllib
@@ -200,6 +202,34 @@ def test_a_list_of_digests_loads_base_and_verification_alone() -> None:
         "base",
         "verification",
     }
+
+
+def modules_after(*words: str, cwd: Path) -> set[str]:
+    """The parts of this package that a command has loaded, in a fresh interpreter."""
+    script = """if True:
+        import sys
+        from aqea_registry.cli import main
+        try:
+            main(sys.argv[1:])
+        except SystemExit as ended:
+            assert not ended.code, ended.code
+        print(*(name for name in sys.modules if name.startswith("aqea_registry.")))
+    """
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", script, *words], cwd=cwd, env=environment, capture_output=True, text=True, check=True
+    )
+    return {package_of(name.partition(".")[2]) for name in done.stdout.splitlines()[-1].split()}
+
+
+def test_a_command_on_a_list_loads_nothing_of_projects(tmp_path: Path) -> None:
+    (tmp_path / "sums").write_text(f"{hashlib.sha256(b'').hexdigest()}  empty\n")  # it could be a tag, by its name
+    (tmp_path / "empty").touch()
+    assert modules_after("verify", "sums", cwd=tmp_path) <= {"", "api", "base", "cli", "verification"}
+
+
+def test_publishing_pair_sets_loads_no_encoder(project: Path) -> None:
+    assert not modules_after("publish", "--tag", "v1", "--to", "oci:kept", cwd=project) & {"embedding", "generation"}
 
 
 def test_the_command_line_loads_click_alone() -> None:

@@ -29,6 +29,7 @@ REFUSED = {
     r"\bworkshop\b|\b(this|only|other) rooms?\b|\b[Hh]eal(s|ed|ing)?\b": "no metaphors",
     r"\bput this right\b": "fix this",
     r"\bbecame of\b": "status",
+    r"\btag (that )?(can )?never moves?\b": "a tag that this program never moves",
     r"\b[Gg]ravest\b|\b[Pp]atiently\b": "most severe, with retries",
 }
 # Values that programs read stay as they are: the label of an edge in `trace --json`.
@@ -42,7 +43,15 @@ def refused(text: str) -> list[str]:
 
 
 def test_refused_phrases_are_found() -> None:
-    for text in ("x is no number", "it stands twice", "was told", "git\n    # tells it", "for one in all", "one row a pair"):
+    for text in (
+        "x is no number",
+        "it stands twice",
+        "was told",
+        "git\n    # tells it",
+        "for one in all",
+        "one row a pair",
+        "a tag that never moves",
+    ):
         assert refused(text), text
     assert not refused("there is no such tag; a tag is no longer here; file.tell(); the one in the list; a row of a pair")
 
