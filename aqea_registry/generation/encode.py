@@ -11,7 +11,6 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, suppress
-from itertools import islice
 
 import msgspec
 import numpy as np
@@ -27,7 +26,7 @@ from aqea_registry.generation.inputs import pinned_rows
 from aqea_registry.generation.loading import SAMPLE, model_in_use
 from aqea_registry.generation.mteb_model import AllTexts
 from aqea_registry.generation.vector_sets import opened_task, score
-from aqea_registry.generation.workers import Cluster, Done, Job, ThisMachine
+from aqea_registry.generation.workers import Batch, Cluster, Done, Job, ThisMachine
 from aqea_registry.project.artefact import CatalogueEntry, RunArtefact, VectorSetArtefact
 from aqea_registry.project.lock import require_pin
 from aqea_registry.project.project import CACHE, Project
@@ -132,18 +131,22 @@ class _Work:
         return np.frombuffer(keys.tobytes(), np.uint8).reshape(-1, 32)[:, :8].astype(np.int32) + 1
 
     def encode(self, chance: random.Random) -> EncodedModel:
-        """Encode what is missing, the longest first, and have it checked, wave by wave."""
+        """Encode what is missing, the longest first, and have it checked, wave by wave and at the end."""
         counts = "SELECT count(*), count(text), coalesce(sum(length(text)), 0) FROM texts"
         ((every, missing, characters),) = self._texts.execute(counts)
         found = self._texts.execute("SELECT text FROM texts WHERE text NOT NULL ORDER BY key LIMIT ?", (SAMPLE,))
         root, sample = self._model.root.absolute(), [text for (text,) in found]
         job = Job(self._model._replace(root=root), self._in_use, self._settings, sample, self._vectors.made, libraries())
-        batches, size = enumerate(self._batches(sample, characters)), WAVE * self._engine.workers
-        workers, checked = Counter[str](), dict[str, str]()
+        workers, checked, out = Counter[str](), dict[str, str](), dict[int, Sequence[str]]()
+
+        def batches() -> Iterator[Batch]:
+            for number, texts in enumerate(self._batches(sample, characters)):
+                out[number] = texts
+                yield Batch(number, texts)
 
         def seen(answers: Iterable[Done]) -> Iterator[Done]:
             for done in answers:
-                if not np.array_equal(done.keys, keys_of(wave[done.batch])):
+                if not np.array_equal(done.keys, keys_of(texts := out.pop(done.batch))):
                     raise self._wrong("it gave vectors of other texts than it was asked for", done.worker)
                 if done.batch == 0:
                     took = done.seconds * characters / sum(map(len, sample)) / self._engine.workers
@@ -151,15 +154,18 @@ class _Work:
                     self._report.note(f"{self._label}: {plural(missing, 'sentence', form=',')}, {by}")
                 workers[done.worker] += 1
                 if done.worker not in self._samples or chance.randrange(workers[done.worker]) == 0:
-                    self._samples[done.worker] = wave[done.batch][:CHECKED]
-                advance(len(done.keys))
+                    self._samples[done.worker] = texts[:CHECKED]
+                advance(len(texts))
                 yield done
 
+        wave = WAVE * self._engine.workers
         with self._report.task(self._label, missing, "sentences") as advance:
-            while (wave := dict(islice(batches, size))) or self._unchecked:
-                for answers in gathered(seen(self._engine.run(job, wave)), lambda done: len(done.keys)):
-                    self._write(answers)
-                checked |= self._check(job)
+            for answers in gathered(seen(self._engine.run(job, batches())), lambda done: len(done.keys)):
+                self._write(answers)
+                if workers.total() >= wave:
+                    wave += WAVE * self._engine.workers
+                    checked |= self._check(job)
+            checked |= self._check(job)
         return EncodedModel(
             name=self._model.name,
             texts=every,
@@ -205,8 +211,10 @@ class _Work:
 
     def _check(self, job: Job) -> dict[str, str]:
         """Have a sample of each worker computed again, and keep what agrees. The workers, with those that did it."""
-        checked, samples = {}, {worker: texts for worker in self._unchecked if (texts := self._samples.get(worker))}
-        for worker, again in zip(samples, self._engine.again(job, samples), strict=True):
+        sampled, checked = [worker for worker in self._unchecked if self._samples.get(worker)], dict[str, str]()
+        samples = [Batch(number, self._samples[worker], worker) for number, worker in enumerate(sampled)]
+        for again in self._engine.run(job, samples):
+            worker = sampled[again.batch]
             if not _agree(self._unchecked[worker], again):
                 message = f"its vectors are others than those of {again.worker}, which computed some again, beyond any rounding"
                 raise self._wrong(message, worker, again.worker)

@@ -4,17 +4,17 @@ A worker fetches the pinned model itself and checks it by digest, in a folder of
 its job, and all that it found goes back through the engine: no disk is shared. An error is an answer, too, and names it.
 """
 
-import itertools
 import logging
 import math
 import os
-import pickle
 import re
 import socket
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,8 +35,9 @@ from aqea_registry.vectors.vector_set import Keys, keys_of
 
 NODE = 8  # characters of a node's id in a worker's name
 CONNECT = 5.0  # seconds until a cluster's address must answer
-TRIES = 3  # in a row in which nothing arrives from a cluster before it is given up
-SHARE = 0.9  # of its processors that a worker asks for: with all of them taken, what Ray itself runs waits for ever
+AHEAD = 2  # batches that a worker has at most: one that it computes, and the next one
+TRIES = 3  # in a row in which all workers die before anything arrives from one
+PATIENCE = 1800.0  # seconds in which a worker must have started where there is none
 
 
 class Job(NamedTuple):
@@ -51,6 +52,17 @@ class Job(NamedTuple):
     sample: Sequence[str]
     before: EncodingRecord | None
     libraries: Sequence[str]
+
+
+class Batch(NamedTuple):
+    """Texts to encode. Those that a worker `had` before another one is to encode again."""
+
+    number: int
+    texts: Sequence[str]
+    had: str = ""
+
+
+Held = dict[Any, tuple[Any, Batch | None]]  # what is awaited, by reference: an actor's answer to a batch, or else its name
 
 
 class Done(NamedTuple):
@@ -80,18 +92,18 @@ class Worker:
         self._job, self._name = job, name or socket.gethostname()
         self._loaded: tuple[ModelInUse, Encoder, EncodingRecord] | None = None
 
-    def compute(self, batch: int, texts: Sequence[str]) -> Done:
+    def compute(self, batch: Batch) -> Done:
         """Encode texts. Raises RegistryError, and whatever a library does."""
         model, encoder, made = self._loaded = self._loaded or self._load()
         started, known = time.monotonic(), max(KNOWN, 2 * reach(made.spread))
-        found = on_grid(model, texts, in_order(encoder.encode(texts)))
+        found = on_grid(model, batch.texts, in_order(encoder.encode(batch.texts)))
         rows = {size: (rows.micro, rows.near(known)) for size, rows in found.items()}
-        return Done(self._name, batch, keys_of(texts), rows, known, made, time.monotonic() - started)
+        return Done(self._name, batch.number, keys_of(batch.texts), rows, known, made, time.monotonic() - started)
 
-    def answer(self, batch: int, texts: Sequence[str]) -> Done | RegistryError:
+    def answer(self, batch: Batch) -> Done | RegistryError:
         """The same, with an error that names this worker as an answer: an engine would show pages, or try it for ever."""
         try:
-            return self.compute(batch, texts)
+            return self.compute(batch)
         except Exception as error:
             kind = next((kind for kind in (Refused, NotAllowed) if isinstance(error, kind)), CannotCheck)
             answer = kind(f"{self._name}: {error.message if isinstance(error, RegistryError) else _reason(error)}")
@@ -126,11 +138,9 @@ class ThisMachine:
 
     workers, checked, batch = 1, False, 1
 
-    def run(self, job: Job, batches: Mapping[Any, Sequence[str]]) -> Iterator[Done]:
+    def run(self, job: Job, batches: Iterable[Batch]) -> Iterator[Done]:
         """Encode batch after batch."""
-        return itertools.starmap(Worker(job).compute, batches.items())
-
-    again = run
+        return map(Worker(job).compute, batches)
 
 
 class _RayWorker(Worker):
@@ -147,13 +157,13 @@ class _RayWorker(Worker):
         node = ray.get_runtime_context().get_node_id()[:NODE]
         super().__init__(job._replace(model=model), f"{socket.gethostname()}-{node}-{os.getpid()}")
 
-    def __call__(self, rows: dict[str, Any]) -> dict[str, list[bytes]]:
-        """The answers to batches, as Ray Data has them: in rows of bytes."""
-        return {"row": [pickle.dumps(self.answer(*pickle.loads(row))) for row in rows["row"]]}  # noqa: S301 - as Ray does
+    def named(self) -> str:
+        """Its name, as soon as it has started."""
+        return self._name
 
 
 class Cluster:
-    """Workers in actors of Ray Data, which schedules them, starts them again and gives their batches to others.
+    """Workers in actors of Ray, which starts them where there is room. Each keeps its model as long as the job is the same.
 
     A `batch` is of so many times more texts for graphics cards.
     """
@@ -162,72 +172,130 @@ class Cluster:
 
     def __init__(self, workers: int | None, gpus: float, processors: int) -> None:
         """Look at the cluster that this process is connected to. Raises BadConfiguration if it is too small."""
-        import ray
-
-        room = {node["NodeID"]: _room(node["Resources"], processors, gpus) for node in ray.nodes() if node["Alive"]}
-        self._nodes, fit = sorted(node for node in room if room[node]), sum(room.values())
-        self._needs = {"num_cpus": SHARE * processors, "num_gpus": gpus}
+        self._processors, self._gpus = processors, gpus
+        self._job: Job | None = None
+        self._names: dict[Any, str] = {}  # of its actors; none of those that have not started yet
+        fit = sum(self._room().values())
         self.workers, self.batch = workers or fit, 16 if gpus else 1
         if not 0 < self.workers <= fit:
             each = f"{plural(processors, 'processor')}{f' and {gpus:g} graphics cards' * bool(gpus)} each"
             message = f"the cluster has room for {plural(fit, 'worker')} with {each}, not for {self.workers or 1}"
             raise BadConfiguration(message, "ask for fewer with --workers, or add nodes; to see them: ray status")
 
-    def run(self, job: Job, batches: Mapping[int, Sequence[str]]) -> Iterator[Done]:
-        """Encode numbered batches, in any order. Each is a block of its own; those that were lost with workers come again.
+    def run(self, job: Job, batches: Iterable[Batch]) -> Iterator[Done]:
+        """Encode batches, in any order. What a worker had when it died comes again when all others are done."""
+        waiting = iter(batches)
+        for first in waiting:  # without any, nothing starts
+            if self._job is not job:
+                self._job = job
+                for actor in [*self._names]:
+                    self._end(actor)
+                for _ in range(self.workers):
+                    self._start()
+            yield from self._answers(chain([first], waiting))
 
-        Ray would keep a lost one for its own worker, also when a node is gone for good and there is no room for that.
-        """
-        import ray.data
+    def _answers(self, waiting: Iterator[Batch]) -> Iterator[Done]:
+        import ray
 
-        left, in_vain = dict(batches), 0
-        while left:
-            rows = [{"row": pickle.dumps(batch)} for batch in left.items()]
-            pool = ray.data.ActorPoolStrategy(size=min(self.workers, len(rows)))
-            data = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
-                _RayWorker, batch_size=None, fn_constructor_args=(job,), compute=pool, max_task_retries=0, **self._needs
-            )
-            for block in data.iter_batches(batch_size=None, prefetch_batches=1):
-                for done in _sound(map(pickle.loads, block["row"])):
-                    left.pop(done.batch, None)
-                    yield done
-            in_vain = in_vain + 1 if len(left) == len(rows) else 0
-            if in_vain == TRIES:
-                message = f"{plural(len(left), 'batch', 'batches')} left, and every worker that had one died"
-                raise CannotCheck(message, "Ray says why above and in its logs: often a machine has too little memory")
+        held: Held = {}
+        left, deaths = deque[Batch](), 0
+        while self._ask(held, waiting, left):
+            busy = any(batch for _, batch in held.values())
+            ready, _ = ray.wait([*held], timeout=None if busy else PATIENCE)
+            if not ready:
+                raise CannotCheck(f"the cluster had no room for a worker in {PATIENCE / 60:.0f} minutes", "see: ray status")
+            actor, batch = held[ready[0]]
+            try:
+                answer = ray.get(ready[0])
+            except ray.exceptions.RayError as error:
+                first, *others = [reference for reference, (holder, _) in held.items() if holder == actor]
+                left.extendleft(batch for _, batch in map(held.pop, others) if batch)
+                left.extend(batch for _, batch in [held.pop(first)] if batch)  # of which it may have died
+                if actor in self._names:  # else it was replaced before
+                    self._end(actor)
+                    self._start()
+                    deaths += 1
+                if deaths >= TRIES * max(1, min(self.workers, len(left) + len(held))):
+                    message = f"batches are left, and every worker that had one died: {_reason(error)}"
+                    raise CannotCheck(message, "Ray says why in its logs: often a machine has too little memory") from error
+                continue
+            del held[ready[0]]
+            if batch is None:
+                self._names[actor] = answer
+            elif isinstance(answer, RegistryError):
+                raise answer
+            else:
+                deaths = 0
+                yield answer
 
-    def again(self, job: Job, samples: Mapping[str, Sequence[str]]) -> Iterator[Done]:
-        """Encode the texts of each worker on the next node, or in a new process if there is only one; in their order.
+    def _ask(self, held: Held, waiting: Iterator[Batch], left: deque[Batch]) -> bool:
+        """Have each worker some batches ahead, those that are left when no others wait. Whether an answer is to come."""
+        asked = Counter(actor for actor, _ in held.values())
+        for actor, name in self._names.items():
+            if not name and not asked[actor]:
+                held[actor.named.remote()] = actor, None
+            while name and asked[actor] < AHEAD and (batch := self._next(name, waiting, left)):
+                held[actor.answer.remote(batch)] = actor, batch
+                asked[actor] += 1
+        if left and not held:  # no worker may have it
+            self._end(next(iter(self._names)))
+            self._start(self._others(left[0].had).values())
+            return self._ask(held, waiting, left)
+        return bool(left) or not any(self._names.values()) or any(batch for _, batch in held.values())
 
-        They ask for no processors: as nodes die, two may have to share the last one, and would wait for room for ever. They are
-        on that node or nowhere: on the worker's own, one that is wrong would agree with itself.
-        """
+    def _next(self, name: str, waiting: Iterator[Batch], left: deque[Batch]) -> Batch | None:
+        """The next batch that this worker may have."""
+        for batch in waiting:
+            if self._may(name, batch.had):
+                return batch
+            left.append(batch)
+        found = next((batch for batch in left if self._may(name, batch.had)), None)
+        if found:
+            left.remove(found)
+        return found
+
+    def _may(self, name: str, had: str) -> bool:
+        """Whether a worker is another one than the one that had a batch before, and on another node, if any has room."""
+        others = self._others(had) if had else []
+        return _node(name) in others if others else name != had
+
+    def _others(self, had: str) -> dict[str, str]:
+        """The nodes beside that of a worker, by what workers' names have of them."""
+        return {node[:NODE]: node for node in self._room() if node[:NODE] != _node(had)}
+
+    def _room(self) -> dict[str, int]:
+        """How many workers fit on each node, where any does."""
+        import ray
+
+        found = {}
+        for node in ray.nodes():
+            has = node["Resources"]
+            cards = has.get("GPU", 0) // self._gpus if self._gpus else math.inf
+            if node["Alive"] and (count := min(has.get("CPU", 0) // self._processors, cards)):
+                found[node["NodeID"]] = int(count)
+        return found
+
+    def _start(self, nodes: Iterable[str] = ()) -> None:
+        """Start a worker: on the first of these nodes, or anywhere."""
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        actors, answers, needs = dict[str, Any](), [], {**self._needs, "num_cpus": 0}
-        alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
-        nodes = [node for node in self._nodes if node in alive] or self._nodes
-        for worker, texts in samples.items():
-            node = next((node for node in nodes if node[:NODE] > worker.split("-")[-2]), nodes[0])
-            if node not in actors:
-                options = {"scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=False), **needs}
-                actor = ray.remote(_RayWorker).options(max_restarts=-1, max_task_retries=-1, **options)
-                actors[node] = actor.remote(job)
-            answers.append(actors[node].answer.remote(0, texts))
-        yield from _sound(map(ray.get, answers))
+        strategy = next((NodeAffinitySchedulingStrategy(node, soft=False) for node in nodes), "SPREAD")
+        needs = {"num_cpus": self._processors, "num_gpus": self._gpus}
+        # Ray would keep the place of one that died and start it again, also where a node is gone for good and there is no room.
+        actor = ray.remote(_RayWorker).options(max_restarts=0, scheduling_strategy=strategy, **needs).remote(self._job)
+        self._names[actor] = ""
+
+    def _end(self, actor: Any) -> None:
+        import ray
+
+        del self._names[actor]
+        ray.kill(actor)
 
 
-def _sound(answers: Iterable[Done | RegistryError]) -> Iterator[Done]:
-    for answer in answers:
-        if isinstance(answer, RegistryError):
-            raise answer
-        yield answer
-
-
-def _room(has: Mapping[str, float], processors: int, gpus: float) -> int:
-    """How many workers fit on a node with these resources."""
-    return int(min(has.get("CPU", 0) // processors, has.get("GPU", 0) // gpus if gpus else has.get("CPU", 0)))
+def _node(name: str) -> str:
+    """What a worker's name has of its node."""
+    return name.split("-")[-2]
 
 
 @contextmanager
@@ -240,7 +308,6 @@ def open_cluster(address: str | None, workers: int | None, gpus: float, threads:
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     require("a cluster")
     import ray
-    import ray.data
 
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     try:
@@ -254,12 +321,8 @@ def open_cluster(address: str | None, workers: int | None, gpus: float, threads:
         raise CannotCheck(message, "name the HOST:PORT that `ray start --head` printed, on a machine of the cluster") from error
     with redirect_stdout(sys.stderr):  # where Ray prints that a worker died, until its end
         try:
-            context = ray.data.DataContext.get_current()
-            context.enable_progress_bars = context.print_on_execution_start = False
-            context.max_errored_blocks = -1  # `run` has them computed again
-            logging.getLogger("ray.data").setLevel(logging.CRITICAL)
             yield Cluster(workers, gpus, threads or 1)
-        except (ray.exceptions.RayError, ray.data.exceptions.ExecutionTimeoutError) as error:
+        except ray.exceptions.RayError as error:
             message = f"the cluster at {address} gave up: {_reason(error)}"
             raise CannotCheck(message, "what arrived is kept: look at `ray status`, then run the same command again") from error
         finally:

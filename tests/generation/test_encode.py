@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from aqea_registry.embedding.segment import SUFFIX
 from aqea_registry.generation.encode import UNCHECKED, EncodedModel, encode
 from aqea_registry.generation.mteb_model import AllTexts
 from aqea_registry.generation.mteb_scores import evaluate
-from aqea_registry.generation.workers import Done, Job, ThisMachine, Worker
+from aqea_registry.generation.workers import Batch, Done, Job, ThisMachine, Worker
 from aqea_registry.project.project import open_project
 from aqea_registry.vectors.pair_set import Micro
 from aqea_registry.vectors.vector_set import keys_of
@@ -58,23 +58,22 @@ class TwoNodes:
     ) -> None:
         self._change, self._name, self._stop = change, name, stop
 
-    def _answers(self, job: Job, name: str, batches: Iterable[tuple[Any, Sequence[str]]]) -> Iterator[Done]:
+    def _answers(self, job: Job, name: str, batches: Iterable[Batch]) -> Iterator[Done]:
         worker = Worker(job, name)
         for batch in batches:
-            done = worker.compute(*batch)
+            done = worker.compute(batch)
             yield self._change(done) if name.startswith(self._name) else done
 
-    def run(self, job: Job, batches: Mapping[int, Sequence[str]]) -> Iterator[Done]:
-        names, waiting = ("here-aaaa-1", "here-bbbb-2"), [*batches.items()]
+    def run(self, job: Job, batches: Iterable[Batch]) -> Iterator[Done]:
+        names, waiting = ("here-aaaa-1", "here-bbbb-2"), [*batches]
+        for batch in waiting if waiting and waiting[0].had else ():
+            yield from self._answers(job, "here-aaaa-3" if "bbbb" in batch.had else "here-bbbb-4", [batch])
+            waiting = []
         nodes = [self._answers(job, name, waiting[at::2]) for at, name in enumerate(names)]
         for number, (node, _) in enumerate(zip(cycle(nodes), waiting, strict=False)):
             if number == self._stop:
                 raise KeyboardInterrupt
             yield next(node)
-
-    def again(self, job: Job, samples: Mapping[str, Sequence[str]]) -> Iterator[Done]:
-        for sample in samples.items():
-            yield from self._answers(job, "here-aaaa-3" if "bbbb" in sample[0] else "here-bbbb-4", [sample])
 
 
 def moved(micro: int, distance: float | None) -> Callable[[Done], Done]:
@@ -203,7 +202,7 @@ def test_corrupt_weights_are_refused_by_their_digest(site: Site) -> None:
 
 def test_other_libraries_are_named() -> None:
     job = Job(None, None, Settings(), [], None, ["torch 0.1"])  # type: ignore[arg-type]
-    answer = pickle.loads(pickle.dumps(Worker(job, "here-aaaa-1").answer(0, ["a"])))
+    answer = pickle.loads(pickle.dumps(Worker(job, "here-aaaa-1").answer(Batch(0, ["a"]))))
     assert isinstance(answer, CannotCheck) and answer.hint == "install the same ones"
     assert answer.message.startswith("here-aaaa-1: its libraries are not those of this run:")
 
