@@ -83,7 +83,7 @@ def generated(root: Path, distinct: int) -> float:
     from aqea_registry.embedding.vector_cache import VectorCache
     from aqea_registry.generation import encoding
     from aqea_registry.generation import generate as operation
-    from aqea_registry.generation.loading import pinned_model
+    from aqea_registry.generation.inputs import pinned_model
     from aqea_registry.project.project import open_project
     from aqea_registry.sources.pin import pin
     from aqea_registry.vectors.pair_set import to_grid

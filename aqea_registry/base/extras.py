@@ -13,7 +13,7 @@ PARTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "generation": ("generate", ()),
     "a model": ("generate", ("torch", "sentence_transformers")),
     "a task of MTEB": ("mteb", ("mteb",)),
-    "a cluster": ("cluster", ("ray", "ray.data")),
+    "a cluster": ("cluster", ("ray",)),
     "Parquet": ("generate", ("pyarrow", "pyarrow.parquet")),
     "the Hugging Face Hub": ("stores", ("huggingface_hub", "huggingface_hub.hf_api", "huggingface_hub.repocard")),
     "a model-index": ("stores", ("huggingface_hub", "huggingface_hub.repocard")),

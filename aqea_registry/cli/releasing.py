@@ -62,7 +62,7 @@ def publish(shell: Shell, tag: str, stores: tuple[str, ...], dry_run: bool) -> O
 
 def _lists(*words: Any) -> Path:
     """The lists of a vector set that stays out: only such a release needs what generates."""
-    from aqea_registry.generation.top_lists import kept_lists
+    from aqea_registry.generation.vector_sets import kept_lists
 
     return kept_lists(*words)
 

@@ -27,8 +27,7 @@ from aqea_registry.comparison.measures import Compared
 from aqea_registry.comparison.pair_files import NamedFile, run_key
 from aqea_registry.comparison.verdict import PairSetComparison
 from aqea_registry.embedding.encoder import Encoder, Settings
-from aqea_registry.generation.inputs import pinned_rows
-from aqea_registry.generation.loading import ModelInUse, in_order, load_encoder, pinned_model
+from aqea_registry.generation.inputs import ModelInUse, in_order, load_encoder, pinned_model, pinned_rows
 from aqea_registry.project.artefact import CatalogueEntry, RunArtefact
 from aqea_registry.project.params import GIVEN, Dataset, Model
 from aqea_registry.sources.rows import Rows

@@ -2,8 +2,7 @@
 
 Open `encoder` first: `Encoder` loads a model from pinned files, refuses or redirects code that it brings, and encodes sentences
 in batches of equal length. `float64` keeps the pass in float64 where a model's own code asks for less; `Encoder` alone loads
-it. `vector_cache` keeps vectors on disk by sentence, in files that `segment` writes and reads. All have effects; `encoder` sets
-torch's threads and goes offline.
+it. `vector_cache` keeps vectors on disk by sentence. All have effects; `encoder` sets torch's threads and goes offline.
 
 >>> import tempfile
 >>> from pathlib import Path

@@ -18,12 +18,10 @@ import numpy as np
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused
 from aqea_registry.base.progress import Reporter, plural
 from aqea_registry.embedding.encoder import Settings
-from aqea_registry.embedding.segment import SUFFIX
-from aqea_registry.embedding.vector_cache import libraries
+from aqea_registry.embedding.vector_cache import SUFFIX, libraries
 from aqea_registry.generation.encoding import Vectors, duration, gathered
 from aqea_registry.generation.generate import as_seen
-from aqea_registry.generation.inputs import pinned_rows
-from aqea_registry.generation.loading import SAMPLE, model_in_use
+from aqea_registry.generation.inputs import SAMPLE, model_in_use, pinned_rows
 from aqea_registry.generation.mteb_model import AllTexts
 from aqea_registry.generation.vector_sets import opened_task, score
 from aqea_registry.generation.workers import Batch, Cluster, Done, Job, ThisMachine

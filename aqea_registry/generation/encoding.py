@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,16 +14,16 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from aqea_registry.base.files import Advance, write_bytes
-from aqea_registry.base.findings import Refused
+from aqea_registry.base.files import Advance, size_of, write_bytes
+from aqea_registry.base.findings import Finding, Refused
 from aqea_registry.base.progress import Reporter, plural
 from aqea_registry.embedding.encoder import Encoded, Encoder, Settings
-from aqea_registry.embedding.segment import SUFFIX
-from aqea_registry.embedding.vector_cache import Near, VectorCache, libraries
-from aqea_registry.generation.loading import MADE, ModelInUse, joined, kept_record, load_encoder, on_grid, pinned_model, record
+from aqea_registry.embedding.vector_cache import SUFFIX, Damaged, Near, Segment, VectorCache, libraries
+from aqea_registry.generation.inputs import MADE, ModelInUse, joined, kept_record, load_encoder, on_grid, pinned_model, record
 from aqea_registry.project.artefact import Artefact, CatalogueEntry
-from aqea_registry.project.lock import LOCK, Decided
-from aqea_registry.project.params import WRITTEN
+from aqea_registry.project.lock import LOCK, Decided, Lock
+from aqea_registry.project.params import WRITTEN, Params
+from aqea_registry.project.project import CACHE, Project
 from aqea_registry.sources.pin import update_lock
 from aqea_registry.vectors.decided import DecidedValue, at_boundary, read_decided, render_decided
 from aqea_registry.vectors.margin import EncodingRecord, Machine, Margin, Spread, margin, reach
@@ -96,8 +97,39 @@ class Vectors:
             if self.note(made):
                 new = self._cache.missing(sentences)
         expected = max(of * len(new) // len(sentences), len(new)) if first else 0  # of others as many are kept
-        _encode(self._model, self._encoder, new, self.caches, self._report, self._label, expected)
+        self._encode(self._encoder, new, expected)
         self.encoded += len(new)
+
+    def _encode(self, encoder: Encoder, sentences: Sequence[str], expected: int) -> None:
+        """Send sentences through the model and keep their vectors; the first few, of three lengths, foretell how long all take.
+
+        `expected` is how many there will be in all, if that is to be said.
+        """
+        if self._model.precision == "float32" and expected:
+            self._report.warn("precision is float32: these bytes are not canonical, another machine or batch gives others")
+        ordered, run = sorted(sentences, key=len), min(PROBE, len(sentences) // 24 + 1)
+        probe = dict.fromkeys(text for sixth in (1, 3, 5) for text in ordered[len(ordered) * sixth // 6 :][:run])
+        rest = [text for text in sentences if text not in probe]
+        with self._report.task(self._label, len(sentences), "sentences") as advance:
+            started = time.monotonic()
+            self._keep(encoder, [*probe], advance)
+            seconds = (time.monotonic() - started) * sum(map(len, rest)) / max(1, sum(map(len, probe)))
+            if expected:
+                took = duration(seconds * expected / len(sentences))
+                self._report.note(f"{self._label}: {plural(expected, 'sentence', form=',')}, about {took}")
+            self._keep(encoder, rest, advance)
+
+    def _keep(self, encoder: Encoder, sentences: Sequence[str], advance: Advance) -> None:
+        def shown() -> Iterator[Encoded]:
+            for batch in encoder.encode(sentences):
+                advance(len(batch.positions))
+                yield batch
+
+        for batches in gathered(shown(), lambda batch: len(batch.positions)):
+            positions, vectors = joined(batches)
+            texts = [sentences[position] for position in positions]
+            for dimension, rows in on_grid(self._model, texts, vectors).items():
+                self.caches[dimension].add(texts, rows)
 
     def missing(self, sentences: Iterable[str]) -> list[str]:
         """The distinct texts of these whose vectors are not kept."""
@@ -170,15 +202,6 @@ class Vectors:
         return [DecidedValue(text, at, int(vectors[text][at])) for text, at in sorted(thin) if text in vectors]
 
 
-def vectors_of(
-    model: ModelInUse, sentences: Iterable[str], settings: Settings, report: Reporter, *, label: str, fresh: bool
-) -> Vectors:
-    """Vectors of all sentences, as the model sees them. Raises Refused and CannotCheck."""
-    vectors = Vectors(model, settings, report, label=label, fresh=fresh)
-    vectors.compute(sentences)
-    return vectors
-
-
 class Models:
     """The models of a run as they are needed, below `root`. The last one is kept: it is loaded once for artefacts in its order.
 
@@ -217,52 +240,9 @@ def cache_folder(model: ModelInUse, dimension: int, settings: Settings) -> Path:
     return model.cache / name
 
 
-def _encode(
-    model: ModelInUse,
-    encoder: Encoder,
-    sentences: Sequence[str],
-    caches: dict[int, VectorCache],
-    report: Reporter,
-    label: str,
-    expected: int,
-) -> None:
-    """Send sentences through the model and keep their vectors; the first few, of three lengths, foretell how long all take.
-
-    `expected` is how many there will be in all, if that is to be said.
-    """
-    if model.precision == "float32" and expected:
-        report.warn("precision is float32: these bytes are not canonical, another machine or batch gives others")
-    ordered, run = sorted(sentences, key=len), min(PROBE, len(sentences) // 24 + 1)
-    probe = dict.fromkeys(text for sixth in (1, 3, 5) for text in ordered[len(ordered) * sixth // 6 :][:run])
-    first, rest = list(probe), [text for text in sentences if text not in probe]
-    with report.task(label, len(sentences), "sentences") as advance:
-        started = time.monotonic()
-        _keep(model, encoder, first, caches, advance)
-        seconds = (time.monotonic() - started) * sum(map(len, rest)) / max(1, sum(map(len, first)))
-        seconds *= expected / len(sentences)
-        if expected:
-            report.note(f"{label}: {plural(expected, 'sentence', form=',')}, about {duration(seconds)}")
-        _keep(model, encoder, rest, caches, advance)
-
-
 def duration(seconds: float) -> str:
     """A time for people."""
     return plural(round(seconds / 60), "minute") if seconds >= 90 else plural(round(seconds) or 1, "second")
-
-
-def _keep(
-    model: ModelInUse, encoder: Encoder, sentences: Sequence[str], caches: dict[int, VectorCache], advance: Advance
-) -> None:
-    def shown() -> Iterator[Encoded]:
-        for batch in encoder.encode(sentences):
-            advance(len(batch.positions))
-            yield batch
-
-    for batches in gathered(shown(), lambda batch: len(batch.positions)):
-        positions, vectors = joined(batches)
-        texts = [sentences[position] for position in positions]
-        for dimension, rows in on_grid(model, texts, vectors).items():
-            caches[dimension].add(texts, rows)
 
 
 def gathered(items: Iterable[T], texts_in: Callable[[T], int]) -> Iterator[list[T]]:
@@ -295,3 +275,79 @@ def record_decided(root: Path, artefact: Artefact, method: str, values: Sequence
         update_lock(root / LOCK, lambda lock: lock.with_decided(artefact.key, entry))
     if entry is None:
         path.unlink(missing_ok=True)
+
+
+class KeptVectors(msgspec.Struct, frozen=True, kw_only=True):
+    """A folder of vectors of one model under one method: its path in the project, and what it holds."""
+
+    folder: str
+    texts: int
+    bytes: int
+    segments: int
+
+
+def kept_vectors(root: Path) -> list[KeptVectors]:
+    """All folders of vectors, by path. Texts that several segments have count more than once until they are merged."""
+    found = []
+    for folder in _folders(root):
+        segments = [segment for path in sorted(folder.glob(f"*{SUFFIX}")) if (segment := _opened(path))]
+        size, texts = sum(map(size_of, folder.iterdir())), sum(segment.texts for segment in segments)
+        path = folder.relative_to(root).as_posix()
+        found.append(KeptVectors(folder=path, texts=texts, bytes=size, segments=len(segments)))
+    return found
+
+
+def prune(project: Project, *, write: bool) -> dict[str, int]:
+    """What no run of the project uses, each with its bytes: folders, and files of earlier versions. `write` removes it."""
+    used, unused = _used(project.params, project.lock), dict[Path, int]()
+    for folder in _folders(project.root):
+        if folder.name.startswith(used):
+            unused |= {path: size_of(path) for path in sorted(folder.iterdir()) if path.suffix in (".parquet", ".npy")}
+        else:
+            unused[folder] = sum(map(size_of, folder.iterdir()))
+    for path in unused if write else ():
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    return {path.relative_to(project.root).as_posix(): size for path, size in unused.items()}
+
+
+def check_kept(root: Path, report: Reporter) -> list[Finding]:
+    """What is wrong with kept vectors: every byte is read. Damaged ones are not used; `generate` computes them again."""
+    paths, findings = [path for folder in _folders(root) for path in sorted(folder.glob(f"*{SUFFIX}"))], []
+    with report.task("check vectors", sum(map(size_of, paths)), "bytes") as advance:
+        for path in paths:
+            segment, size = _opened(path), size_of(path)
+            if path.exists() and (segment is None or not segment.is_whole()):
+                name, message = (
+                    path.relative_to(root).as_posix(),
+                    "kept vectors are damaged; delete the file: they are made again",
+                )
+                findings.append(Finding("malformed" if segment is None else "mismatch", name, message))
+            advance(size)
+    return findings
+
+
+def _opened(path: Path) -> Segment | None:
+    """A segment, if it is one and still there."""
+    try:
+        return Segment(path)
+    except (Damaged, FileNotFoundError):
+        return None
+
+
+def _folders(root: Path) -> Iterator[Path]:
+    """The folders with vectors, those that are still unchecked among them."""
+    within = root / CACHE / "vectors"
+    yield from sorted({path.parent for path in within.rglob("*") if path.is_file()} - {within})
+
+
+def _used(params: Params, lock: Lock) -> tuple[str, ...]:
+    """What names of folders that runs use begin with: in float32, where batches matter too, less than the whole name."""
+    runs = [params.run, *params.runs.values()]
+    used, canonical = set[str](), params.precision == "canonical"
+    for name in {named.model for run in runs for named in (*run.pairs.values(), *run.vectors.values())}:
+        entry, pin = params.models[name], lock.models.get(name)
+        if entry.kind != "given" and pin is not None:
+            model = ModelInUse(name, entry, pin, params.precision, Path(), Path(), (entry.dimension,))
+            folder = cache_folder(model, entry.dimension, Settings()).name
+            used.add(folder if canonical else f"{folder.rpartition('-')[0]}-")
+    return tuple(used)

@@ -74,7 +74,8 @@ class CanonicalModel:
 
         What MTEB and its libraries sum of whole numbers is exact, and what is as near as something else stays so.
         """
-        whole = self._whole((text for batch in inputs for text in batch["text"]), task_metadata, prompt_type)
+        prompt = self.prompt_for(task_metadata, prompt_type)
+        whole = self._whole((text for batch in inputs for text in batch["text"]), prompt)
         return whole / MICRO if task_metadata.type in TRAINED else whole
 
     def similarity(self, embeddings1: npt.ArrayLike, embeddings2: npt.ArrayLike) -> npt.NDArray[np.float64]:
@@ -108,29 +109,32 @@ class CanonicalModel:
         from mteb.types import PromptType
 
         texts = _prepared(queries, task_metadata, PromptType.query)["text"][:]
-        vectors = self._whole(texts, task_metadata, PromptType.query)
-        given = list(map(str, self._corpus["id"]))
+        vectors = self._whole(texts, self.prompt_for(task_metadata, PromptType.query))
+        given, chosen = list(map(str, self._corpus["id"])), None
         falling = sorted(range(len(given)), key=given.__getitem__, reverse=True)
         ids = [given[at] for at in falling]
-        documents = _prepared(self._corpus, task_metadata, PromptType.document).select(falling)
-
-        def rows(numbers: Sequence[int] | Columns) -> Whole:
-            if not len(numbers):
-                return vectors[:0]
-            return self._whole(documents.select(numbers)["text"][:], task_metadata, PromptType.document)
-
-        if top_ranked is None:
-            parts = self._parts(documents, self.prompt_for(task_metadata, PromptType.document))
-            found = nearest(vectors, ((part, rows(part)) for part in parts), top_k)
-        else:
+        if top_ranked is not None:
             place = {name: number for number, name in enumerate(ids)}
             chosen = [sorted({place[name] for name in top_ranked.get(query, ())}) for query in queries["id"]]
-            found = _nearest_of(vectors, chosen, rows, top_k)
+        documents = _prepared(self._corpus, task_metadata, PromptType.document).select(falling)
+        found = self._ranked(vectors, documents, self.prompt_for(task_metadata, PromptType.document), chosen, top_k)
         results = {}
         for query, (best, scores) in zip(map(str, queries["id"]), found, strict=True):
             results[query] = dict(zip([ids[number] for number in best.tolist()], scores.tolist(), strict=True))
             self.near_ties += int(np.count_nonzero(np.diff(scores) * (np.diff(scores.astype(np.float32)) == 0)))
         return results
+
+    def _ranked(
+        self, vectors: Whole, documents: Any, prompt: str, chosen: Sequence[Sequence[int]] | None, k: int
+    ) -> Iterable[Ranked]:
+        """The nearest documents of each query by their numbers, of all documents or of those that are chosen for it."""
+
+        def rows(numbers: Sequence[int] | Columns) -> Whole:
+            return self._whole(documents.select(numbers)["text"][:], prompt) if len(numbers) else vectors[:0]
+
+        if chosen is not None:
+            return _nearest_of(vectors, chosen, rows, k)
+        return nearest(vectors, ((part, rows(part)) for part in self._parts(documents, prompt)), k)
 
     def _parts(self, documents: Any, prompt: str) -> list[Columns]:
         """The numbers of documents in blocks; of several, in the order of keys: so vectors lie, and each is read once."""
@@ -140,10 +144,9 @@ class CanonicalModel:
         keys = [keys_of(prompt + text for text in documents.select(block)["text"][:]) for block in blocks]
         return np.array_split(np.argsort(np.concatenate(keys)), len(blocks))
 
-    def _whole(self, texts: Iterable[str], task_metadata: TaskMetadata, prompt_type: PromptType | None) -> Whole:
-        """The vectors of texts (n x dimension) in micro-units, as float64."""
-        prompt, waiting = self.prompt_for(task_metadata, prompt_type), iter(texts)
-        blocks = []
+    def _whole(self, texts: Iterable[str], prompt: str) -> Whole:
+        """The vectors of texts (n x dimension) behind a prompt in micro-units, as float64."""
+        blocks, waiting = [], iter(texts)
         while block := [prompt + text for text in islice(waiting, self._block)]:
             self._keys.append(keys_of(block))
             blocks.append(self.vectors_of(block).astype(np.float64))
@@ -153,29 +156,15 @@ class CanonicalModel:
 class AllTexts(CanonicalModel):
     """A model by which a task shows all texts that it asks for, to `vectors_of`: any vectors will do, and none are searched."""
 
-    def search(
-        self,
-        queries: Any,
-        *,
-        task_metadata: TaskMetadata,
-        top_k: int,
-        top_ranked: Mapping[str, Sequence[str]] | None = None,
-        **_: Any,
-    ) -> dict[str, dict[str, float]]:
-        """Ask for queries and documents, and find any document."""
-        from mteb.types import PromptType
-
-        numbers: Sequence[int] = range(len(self._corpus))
-        if top_ranked is not None:
-            ranked = {document for query in queries["id"] for document in top_ranked.get(query, ())}
-            numbers = [number for number, document in enumerate(self._corpus["id"]) if document in ranked]
-        documents = _prepared(self._corpus, task_metadata, PromptType.document)
-        self._whole(_prepared(queries, task_metadata, PromptType.query)["text"][:], task_metadata, PromptType.query)
+    def _ranked(
+        self, vectors: Whole, documents: Any, prompt: str, chosen: Sequence[Sequence[int]] | None, k: int
+    ) -> Iterable[Ranked]:
+        """Ask for all documents, and find any."""
+        numbers = range(len(documents)) if chosen is None else sorted({*chain(*chosen)})
         for at in range(0, len(numbers), self._block):
-            some = documents.select(numbers[at : at + self._block])
-            self._whole(some["text"][:], task_metadata, PromptType.document)
+            self._whole(documents.select(numbers[at : at + self._block])["text"][:], prompt)
             self._keys.clear()  # which may be millions
-        return {str(query): {str(self._corpus["id"][0]): 1.0} for query in queries["id"]}
+        return [(np.zeros(1, np.intp), np.ones(1))] * len(vectors)
 
 
 def _nearest_of(

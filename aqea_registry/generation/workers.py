@@ -26,8 +26,7 @@ from aqea_registry.base.findings import BadConfiguration, CannotCheck, NotAllowe
 from aqea_registry.base.progress import Silent, plural
 from aqea_registry.embedding.encoder import Encoder, Settings
 from aqea_registry.embedding.vector_cache import libraries
-from aqea_registry.generation.inputs import pinned_files
-from aqea_registry.generation.loading import MADE, ModelInUse, in_order, kept_record, load_encoder, on_grid, record
+from aqea_registry.generation.inputs import MADE, ModelInUse, in_order, kept_record, load_encoder, on_grid, pinned_files, record
 from aqea_registry.project.artefact import CatalogueEntry
 from aqea_registry.vectors.margin import KNOWN, EncodingRecord, reach
 from aqea_registry.vectors.pair_set import Micro, NearValues

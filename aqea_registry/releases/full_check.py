@@ -20,8 +20,7 @@ from aqea_registry.claims.judging import counts, reasons
 from aqea_registry.comparison.pair_files import NamedFile, compare_files
 from aqea_registry.comparison.trees import PINS, summary, tree_in_store
 from aqea_registry.documents.metrics import RANKED
-from aqea_registry.generation.top_lists import result_of_lists
-from aqea_registry.generation.vector_sets import result_of
+from aqea_registry.generation.vector_sets import result_of, result_of_lists
 from aqea_registry.project.artefact import CLAIMS, PROJECT, VIEWS, OfVectors, RunArtefact, VectorSetArtefact, published_path
 from aqea_registry.project.params import Params
 from aqea_registry.project.project import PARAMS, Scope

@@ -21,9 +21,8 @@ from aqea_registry.base.files import open_regular
 from aqea_registry.base.findings import Finding, Refused, RegistryError
 from aqea_registry.base.progress import Reporter
 from aqea_registry.embedding.encoder import Settings
-from aqea_registry.generation.encoding import vectors_of
-from aqea_registry.generation.inputs import pinned_rows
-from aqea_registry.generation.loading import pinned_model
+from aqea_registry.generation.encoding import Vectors
+from aqea_registry.generation.inputs import pinned_model, pinned_rows
 from aqea_registry.generation.mteb_model import AllTexts
 from aqea_registry.generation.vector_sets import opened_task, score
 from aqea_registry.project.artefact import Artefact, CatalogueEntry, RunArtefact, VectorSetArtefact
@@ -130,7 +129,8 @@ def make_again(
             pin = artefacts[wanted[0].artefact.key].required_pins()[1]
             check_room(catalogue[model].root, sum(file.size for file in pin.files.values()), ELSEWHERE, model)
             loaded = pinned_model(catalogue[model], artefacts.values(), report)
-            vectors = vectors_of(loaded, texts, Settings(), report, label=f"encode with {model}", fresh=False)
+            vectors = Vectors(loaded, Settings(), report, label=f"encode with {model}", fresh=False)
+            vectors.compute(texts)
         except RegistryError as error:
             errors |= {rows.artefact.key: error for rows in wanted}
             continue

@@ -201,15 +201,12 @@ def examine_vector_set(
         found = ExaminedVectors(vectors.texts, vectors.dimension, vectors.content)
     except Malformed as error:
         return None, [wrong_content(path, subject) or Finding(error.code, subject, str(error))]
-    message, both = (
+    message, fields = (
         "the vector set is another one than its result says",
         zip(found._fields, expected or found, found, strict=True),
     )
-    return found, [
-        Finding("mismatch", f"{subject}: {name}", message, str(wanted), str(actual))
-        for name, wanted, actual in both
-        if wanted != actual
-    ]
+    differ = ((name, str(wanted), str(actual)) for name, wanted, actual in fields if wanted != actual)
+    return found, [Finding("mismatch", f"{subject}: {name}", message, *values) for name, *values in differ]
 
 
 def _keys(column: Any) -> Keys:

@@ -16,7 +16,7 @@ VERBS = (
     "generation.encode.encode",
     "generation.generate.generate",
     "generation.generate.generate_changed",
-    "generation.kept_vectors.prune",
+    "generation.encoding.prune",
     "generation.generate.export",
     "generation.mteb_scores.export_results",
     "generation.inputs.import_vectors",

@@ -22,8 +22,7 @@ from hypothesis import strategies as st
 
 from aqea_registry.base.findings import CannotCheck
 from aqea_registry.embedding import vector_cache
-from aqea_registry.embedding.segment import Segment, row, write_segment
-from aqea_registry.embedding.vector_cache import MERGED, ROWS_A_BLOCK, Near, VectorCache
+from aqea_registry.embedding.vector_cache import MERGED, ROWS_A_BLOCK, Near, Segment, VectorCache, row, write_segment
 from aqea_registry.vectors.margin import KNOWN
 from aqea_registry.vectors.pair_set import MICRO, Malformed, Micro, OnGrid, to_grid
 from aqea_registry.vectors.vector_set import key_of, keys_of, write_vector_set

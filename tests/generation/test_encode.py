@@ -15,7 +15,7 @@ import pytest
 from aqea_registry.base.findings import CannotCheck, Refused
 from aqea_registry.base.progress import Silent
 from aqea_registry.embedding.encoder import Settings
-from aqea_registry.embedding.segment import SUFFIX
+from aqea_registry.embedding.vector_cache import SUFFIX
 from aqea_registry.generation.encode import UNCHECKED, EncodedModel, encode
 from aqea_registry.generation.mteb_model import AllTexts
 from aqea_registry.generation.mteb_scores import evaluate

@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 
 from aqea_registry.embedding.encoder import Settings
-from aqea_registry.embedding.segment import Segment
-from aqea_registry.embedding.vector_cache import VectorCache
+from aqea_registry.embedding.vector_cache import Segment, VectorCache
 from aqea_registry.generation.encoding import cache_folder
-from aqea_registry.generation.loading import ModelInUse
+from aqea_registry.generation.inputs import ModelInUse
 from aqea_registry.project.project import open_project
 from aqea_registry.vectors.pair_set import to_grid
 from tests.tools import ROOT, aqea

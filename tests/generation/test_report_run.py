@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from aqea_registry.embedding.segment import Segment
+from aqea_registry.embedding.vector_cache import Segment
 from tests import sampling
 from tests.servers.hub import HubServer
 from tests.servers.s3 import BUCKET, S3

@@ -17,7 +17,7 @@ import pytest
 
 from aqea_registry.base.findings import Refused
 from aqea_registry.base.progress import Silent
-from aqea_registry.generation.top_lists import kept_lists
+from aqea_registry.generation.vector_sets import kept_lists
 from aqea_registry.project.project import open_project
 from aqea_registry.releases.package import Package, WrittenPackage, assemble, write_package
 from tests import sampling

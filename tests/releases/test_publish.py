@@ -14,7 +14,7 @@ import pytest
 from aqea_registry.base.files import ignore
 from aqea_registry.base.findings import BadConfiguration
 from aqea_registry.base.progress import Silent
-from aqea_registry.generation.top_lists import kept_lists
+from aqea_registry.generation.vector_sets import kept_lists
 from aqea_registry.project.project import open_project
 from aqea_registry.releases import publish as publishing
 from aqea_registry.stores.oci_layout import Layout
