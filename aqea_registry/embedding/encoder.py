@@ -89,7 +89,7 @@ class Encoder:
 
     @_offline()
     def __init__(self, folder: Path, entry: Model, precision: Precision, settings: Settings) -> None:
-        os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false" if settings.threads == 1 else "true")
         import torch
         from sentence_transformers import SentenceTransformer
         from transformers.utils import logging

@@ -38,6 +38,12 @@ CREATE TABLE vectors (key BLOB NOT NULL UNIQUE, vector BLOB NOT NULL, near BLOB,
 CREATE TABLE segment (dimension INTEGER NOT NULL, reach REAL NOT NULL);
 BEGIN
 """
+ENDS = """
+SELECT (SELECT rowid FROM vectors WHERE key >= ? ORDER BY key LIMIT 1),
+       (SELECT rowid FROM vectors WHERE key <= ? ORDER BY key DESC LIMIT 1)
+"""
+BETWEEN = "SELECT * FROM vectors WHERE rowid BETWEEN ? AND ?"
+DENSE = 2  # rows that are read in one pass for each that is asked for, at most: a search for one costs more
 Errors = (sqlite3.Error, OverflowError, TypeError, ValueError)  # of a damaged file, whose values may have other types
 
 
@@ -50,7 +56,11 @@ class Damaged(Exception):
 
 def row(reach: float, key: bytes, vector: bytes, near: bytes | None) -> KeptRow:
     """A row of a segment in which all values within `reach` of a boundary are known."""
-    return key, vector, near, sha256(b"".join((struct.pack("<d", reach), key, vector, near or b""))).digest()[:8]
+    return key, vector, near, _digest(struct.pack("<d", reach), key, vector, near)
+
+
+def _digest(reach: bytes, key: bytes, vector: bytes, near: bytes | None) -> bytes:
+    return sha256(b"".join((reach, key, vector, near or b""))).digest()[:8]
 
 
 def pack(vectors: Micro) -> list[bytes]:
@@ -63,9 +73,9 @@ def pack(vectors: Micro) -> list[bytes]:
 
 def unpack(vectors: Sequence[bytes], dimension: int) -> Micro:
     """The rows of micro-units that were packed (len(vectors) x dimension)."""
-    four = np.zeros((len(vectors), dimension, 4), np.uint8)
-    four[:, :, 1:] = np.frombuffer(b"".join(vectors), np.uint8).reshape(len(vectors), dimension, 3)
-    return four.view("<i4")[:, :, 0] >> 8
+    whole = b"".join((*vectors, b"\0"))
+    four = np.ndarray((len(vectors), dimension), "<i4", whole, strides=(3 * dimension, 3))  # each with a byte of the next one
+    return four << 8 >> 8
 
 
 class Segment:
@@ -84,7 +94,7 @@ class Segment:
             self._file.text_factory = bytes
             self.dimension, self.reach = self._file.execute("SELECT * FROM segment").fetchone()
             self.texts: int = self._file.execute("SELECT ifnull(max(rowid), 0) FROM vectors").fetchone()[0]
-            struct.pack("<qqd", self.texts, self.dimension, self.reach)
+            self._head, _ = struct.pack("<d", self.reach), struct.pack("<qq", self.texts, self.dimension)
         except (*Errors, struct.error) as error:
             if not os.path.lexists(path):
                 raise FileNotFoundError(path) from error
@@ -101,6 +111,20 @@ class Segment:
             raise Damaged("a row does not have its digest, or lies under another key")
         return found
 
+    def close_rows(self, keys: Sequence[bytes]) -> list[KeptRow]:
+        """The same where it has few others between the first and the last key: one pass over all of them. Else nothing."""
+        wanted = {*keys}
+        try:
+            first, last = self._file.execute(ENDS, (min(keys), max(keys))).fetchone()
+            dense = first is not None and last is not None and last - first < DENSE * len(keys)
+            rows = self._file.execute(BETWEEN, (first, last)) if dense else ()
+            found = [values for values in rows if values[0] in wanted]
+        except Errors as error:
+            raise Damaged(str(error)) from error
+        if not all(map(self._sound, found)):
+            raise Damaged("a row does not have its digest")
+        return found
+
     def _asked(self, query: str, keys: Sequence[bytes]) -> list[Any]:
         try:
             return self._file.execute(f"{query} ({','.join('?' * len(keys))})", keys).fetchall()
@@ -109,7 +133,8 @@ class Segment:
 
     def _sound(self, found: Any) -> bool:
         try:
-            return bool(row(self.reach, *found[:3]) == found and len(found[1]) == 3 * self.dimension)
+            key, vector, near, digest = found
+            return bool(_digest(self._head, key, vector, near) == digest and len(vector) == 3 * self.dimension)
         except Errors:
             return False
 
@@ -228,20 +253,29 @@ class VectorCache:
         for start in range(0, len(keys), ROWS_A_BLOCK):
             part = keys[start : start + ROWS_A_BLOCK]
             wanted = _bytes(part)
-            vectors = {key: vector for key, vector, *_ in self._found(Segment.rows, wanted)}
-            if lacking := [key for key in wanted if key not in vectors]:
-                if not self._lost:
-                    raise KeyError(lacking[0].hex())
-                message = f"kept vectors in {self._folder} were damaged, and {len(lacking)} that are needed are dropped"
-                raise CannotCheck(message, "run the same command again: it computes them again")
-            yield part, unpack([vectors[key] for key in wanted], self._dimension)
+            found = self._rows(wanted)
+            if lacking := [key for key in wanted if key not in found]:
+                raise KeyError(lacking[0].hex())
+            yield part, unpack([found[key][1] for key in wanted], self._dimension)
 
     def near(self, keys: Keys) -> Iterator[tuple[str, Near]]:
-        """The values of these texts within `reach` of a rounding boundary, and some others: hex key, and how near."""
+        """The values of these texts within `reach` of a rounding boundary, and some others: hex key, and how near.
+
+        Raises CannotCheck if a text was there, and was damaged.
+        """
         ordered = np.unique(keys)
         for start in range(0, len(ordered), ROWS_A_BLOCK):
-            for key, _, near, _ in self._found(Segment.rows, _bytes(ordered[start : start + ROWS_A_BLOCK])):
+            for key, _, near, _ in self._rows(_bytes(ordered[start : start + ROWS_A_BLOCK])).values():
                 yield from ((key.hex(), Near(*value)) for value in NEAR.iter_unpack(near or b""))
+
+    def _rows(self, keys: Sequence[bytes]) -> dict[bytes, KeptRow]:
+        """The rows of those of some thousand keys that are kept. Raises CannotCheck if one was damaged."""
+        found = {values[0]: values for values in self._found(Segment.close_rows, keys)}
+        found |= {values[0]: values for values in self._found(Segment.rows, [key for key in keys if key not in found])}
+        if self._lost and (lacking := {*keys} - found.keys()):
+            message = f"kept vectors in {self._folder} were damaged, and {len(lacking)} that are needed are dropped"
+            raise CannotCheck(message, "run the same command again: it computes them again")
+        return found
 
     def _found(self, query: Callable[[Segment, Sequence[bytes]], list[Answer]], keys: Sequence[bytes]) -> Iterator[Answer]:
         """What the first segment that has it answers on each key."""

@@ -195,15 +195,15 @@ class _Work:
         for worker in dict.fromkeys(done.worker for done in answers):
             vectors = self._of(worker) if self._engine.checked else self._vectors
             parts = [done for done in answers if done.worker == worker]
-            _note(vectors, max((part.made for part in parts), key=lambda made: reach(made.spread)))
-            starts, known = np.cumsum([0, *(len(part.keys) for part in parts)]), min(part.known for part in parts)
+            _note(vectors, parts[0].made)
+            starts = np.cumsum([0, *(len(part.keys) for part in parts)])
             try:
                 for size, cache in vectors.caches.items():
                     micro, near = zip(*(part.rows[size] for part in parts), strict=True)
                     rows = np.concatenate([found[0] + start for found, start in zip(near, starts, strict=False)])
                     components, distances = (np.concatenate([found[which] for found in near]) for which in (1, 2))
                     keys = np.concatenate([part.keys for part in parts])
-                    cache.add_rows(keys, np.concatenate(micro), (rows, components, distances), known)
+                    cache.add_rows(keys, np.concatenate(micro), (rows, components, distances), parts[0].known)
             except Malformed as error:
                 raise self._wrong(f"it gave what is not a canonical vector: {error}", worker) from error
 

@@ -201,12 +201,11 @@ def examine_vector_set(
         found = ExaminedVectors(vectors.texts, vectors.dimension, vectors.content)
     except Malformed as error:
         return None, [wrong_content(path, subject) or Finding(error.code, subject, str(error))]
-    message, fields = (
-        "the vector set is another one than its result says",
-        zip(found._fields, expected or found, found, strict=True),
-    )
-    differ = ((name, str(wanted), str(actual)) for name, wanted, actual in fields if wanted != actual)
-    return found, [Finding("mismatch", f"{subject}: {name}", message, *values) for name, *values in differ]
+    message = "the vector set is another one than its result says"
+    differ = ((name, str(wanted), str(own)) for name, wanted, own in zip(found._fields, expected or found, found, strict=True))
+    return found, [
+        Finding("mismatch", f"{subject}: {name}", message, wanted, own) for name, wanted, own in differ if wanted != own
+    ]
 
 
 def _keys(column: Any) -> Keys:

@@ -16,7 +16,7 @@ import pytest
 
 from aqea_registry.base.progress import Silent
 from aqea_registry.embedding.encoder import Encoder, Settings
-from aqea_registry.generation import encoding, loading
+from aqea_registry.generation import encoding, inputs
 from aqea_registry.generation.generate import Generated, generate
 from aqea_registry.project.project import open_project
 from aqea_registry.vectors.vector_set import keys_of, write_vector_set
@@ -43,11 +43,11 @@ class Coarse(Encoder):
 def two_machines(monkeypatch: pytest.MonkeyPatch) -> None:
     """With batches of one sentence the other machine computes; each measures the spread between both."""
 
-    def load(model: loading.ModelInUse, settings: Settings) -> Encoder:
+    def load(model: inputs.ModelInUse, settings: Settings) -> Encoder:
         kind = Coarse if settings.batch == 1 else Encoder
         return kind(model.folder, model.entry, model.precision, settings)
 
-    for module in (encoding, loading):  # to encode, and to measure the spread
+    for module in (encoding, inputs):  # to encode, and to measure the spread
         monkeypatch.setattr(module, "load_encoder", load)
 
 
@@ -66,10 +66,11 @@ def content(project: Path, cache: Path, settings: Settings) -> str:
     """The content digest of a vector set of the pair set's sentences, as that machine makes it."""
     opened = open_project(project)
     artefact = opened.artefacts["small-minilm"]
-    model = loading.pinned_model(opened.catalogue["minilm"], [artefact], Silent(), root=cache)
+    model = inputs.pinned_model(opened.catalogue["minilm"], [artefact], Silent(), root=cache)
     rows = map(json.loads, (project / ROWS).read_text().splitlines())
     texts = [row[key] for row in rows for key in ("sentence1", "sentence2")]
-    vectors = encoding.vectors_of(model, texts, settings, Silent(), label="", fresh=False)
+    vectors = encoding.Vectors(model, settings, Silent(), label="", fresh=False)
+    vectors.compute(texts)
     vectors.use_decided(project, artefact)
     keys = np.unique(keys_of(texts))
     return write_vector_set(io.BytesIO(), 384, [(keys, np.concatenate([*vectors.blocks(keys)]))])

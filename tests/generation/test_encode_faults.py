@@ -30,6 +30,7 @@ needed_package("ray")
 needed_package("sentence_transformers")
 
 TEXTS = 240  # of about 2,000 characters: some 15 batches
+WAVES = "from aqea_registry.generation import encode; from aqea_registry.cli import main; encode.WAVE = 2; main()"
 
 
 class Site:
@@ -90,7 +91,14 @@ def cluster(site: Site) -> Iterator[Cluster]:
 class Driver:
     """`aqea-registry encode` on the cluster, as a process of its own that dies with the tests."""
 
-    def __init__(self, site: Site, cluster: Cluster, workers: int = 2, limit: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        site: Site,
+        cluster: Cluster,
+        workers: int = 2,
+        limit: Callable[[], None] = lambda: None,
+        program: Sequence[str | Path] = (BIN / "aqea-registry",),
+    ) -> None:
         self._files = [site.folder / name for name in ("driver.out", "driver.err")]
 
         def prepare() -> None:
@@ -100,7 +108,7 @@ class Driver:
         words = ("encode", "--engine", "ray", "--address", cluster.address, "--workers", str(workers), "--threads", "1")
         with self._files[0].open("w") as out, self._files[1].open("w") as err:
             self.process = subprocess.Popen(
-                [BIN / "aqea-registry", *words, "--json"],
+                [*program, *words, "--json"],
                 cwd=site.project,
                 env=environment({**site.environment, **cluster.environment}),
                 stdout=out,
@@ -171,6 +179,17 @@ def test_a_worker_that_is_killed_at_its_work_loses_nothing(site: Site, cluster: 
     driver = Driver(site, cluster, workers=1)  # it takes what was killed up again, on either node
     assert strike(site, cluster, driver, chance), driver.finish().err
     assert encoded(site, driver.finish()) == TEXTS
+    agree(site)
+
+
+@pytest.mark.rare
+def test_workers_keep_their_model_from_wave_to_wave(site: Site, cluster: Cluster) -> None:
+    site.reset(seconds=0.2)
+    result = Driver(site, cluster, program=(sys.executable, "-c", WAVES)).finish()
+    assert encoded(site, result) == TEXTS
+    assert len(result.json()["models"][0]["checked"]) == 2
+    passes = [line.split()[0] for log in site.signals.glob("*/log") for line in log.read_text().splitlines()]
+    assert len(passes) > 15 and len({*passes}) == 2
     agree(site)
 
 
