@@ -262,7 +262,7 @@ def cache() -> None:
 @command("cache size", group=cache)
 def size(shell: Shell) -> Outcome:
     """Show texts, bytes and segments of each model and method."""
-    from aqea_registry.generation.kept_vectors import kept_vectors
+    from aqea_registry.generation.encoding import kept_vectors
 
     kept = kept_vectors(shell.project().root)
     rows = [(found.folder, f"{found.texts:,}", size_text(found.bytes), found.segments) for found in kept]
@@ -275,7 +275,7 @@ def size(shell: Shell) -> Outcome:
 def prune(shell: Shell, write: bool) -> Outcome:
     """Remove vectors that no run of the project uses, and those of earlier versions; show them without --write."""
     from aqea_registry.base.extras import require
-    from aqea_registry.generation import kept_vectors as operation
+    from aqea_registry.generation import encoding as operation
 
     require("generation")
     unused = operation.prune(shell.project(), write=write)
@@ -288,7 +288,7 @@ def prune(shell: Shell, write: bool) -> Outcome:
 @command("cache verify", group=cache)
 def verify(shell: Shell) -> Outcome:
     """Check all kept vectors against their digests. What is damaged is never used, whether it is found here or not."""
-    from aqea_registry.generation.kept_vectors import check_kept, kept_vectors
+    from aqea_registry.generation.encoding import check_kept, kept_vectors
 
     root = shell.project().root
     findings, kept = check_kept(root, shell.report), kept_vectors(root)
