@@ -203,6 +203,8 @@ class HubClient:
         disable_progress_bars()
         session = get_session()
         session.timeout = retry.PATIENCE  # the client itself would wait for ever
+        if "send" not in vars(session):
+            session.send = partial(_send, session.send)  # type: ignore[method-assign]
         hooks = session.event_hooks["response"]
         session.event_hooks["response"] = [*(hook for hook in hooks if hook is not _read_answer), _read_answer]  # in any thread
         token = get_token()
@@ -232,6 +234,16 @@ def commit_id(found: object) -> str:
     if not isinstance(found, str) or not COMMIT.fullmatch(found):
         raise answers.NoAnswer("the Hub names no commit where there must be one")
     return found
+
+
+def _send(send: Callable[..., Any], request: Any, **how: Any) -> Any:
+    """Send a request of the client. What it writes it would ask for again itself, six times, of a server that is silent."""
+    try:
+        return send(request, **how)
+    except Exception as error:
+        if request.method in {"POST", "PUT"} and "Timeout" in type(error).__name__:
+            raise retry.Silence("no answer in time") from error
+        raise
 
 
 def _read_answer(response: Any) -> None:

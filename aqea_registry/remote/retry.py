@@ -54,8 +54,6 @@ def with_retries(
             failure = explain(error)
             if failure is None or failure.status not in {None, LATE}:
                 _lost.pop(server, None)  # it did answer
-            elif failure.status == LATE and _lost.get(server, 0.0) < 0:
-                _lost[server] = PATIENCE  # within a long upload: the library waited so long itself
             if failure is None:
                 raise
             attempt += 1

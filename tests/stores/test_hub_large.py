@@ -198,6 +198,20 @@ def test_the_hub_s_client_may_wait_longer_than_a_server_may_be_silent(hub: HubSe
     check(hub, RELEASE, FILES)
 
 
+@pytest.mark.parametrize("path", ["/upload/", "/commit/"])
+def test_a_hub_that_falls_silent_is_given_up_whatever_an_upload_may_take(
+    hub: HubServer, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aqea_registry.remote.retry.PATIENCE", 1.0)
+    monkeypatch.setattr("aqea_registry.remote.retry._lost", {})
+    monkeypatch.setattr("aqea_registry.remote.hub_writer.SLOWEST", 1)  # bytes a second
+    silent = hub.faults.add(Fault(method="POST|PUT", path=path, delay=5, times=None))
+    began = time.monotonic()
+    with pytest.raises(CannotCheck, match="no answer in time"):
+        put()
+    assert silent.hits and time.monotonic() - began < 4.5
+
+
 def test_a_quota_of_commits_ends_it_and_it_goes_on_later(hub: HubServer) -> None:
     hub.limits.commits = 2
     with pytest.raises(CannotCheck, match=r"rate limit for repository commits \(2 per hour\)") as caught:
