@@ -1,6 +1,6 @@
 """Resolve catalogue entries into the lock, and see whether the sources still have the pinned bytes."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -49,11 +49,8 @@ def pin(project: Project, names: Sequence[str], report: Reporter, *, commits_onl
     `commits_only` contacts no source: entries without a pin get one with their commit and no digests. An entry that is
     refused does not keep the others from being pinned. Raises BadConfiguration.
     """
-    done: list[Pinned] = []
-    failures: dict[str, RegistryError] = {}
-    unfit: list[RegistryError] = []
-    notes: list[str] = []
-    today = datetime.now(UTC).date().isoformat()
+    done, notes = list[Pinned](), list[str]()
+    failures, unfit = dict[str, RegistryError](), list[RegistryError]()
     for wanted in project.entries(names):
         name = wanted.name
         if wanted.entry.kind == "given":  # its files are imported, and never looked for
@@ -64,19 +61,18 @@ def pin(project: Project, names: Sequence[str], report: Reporter, *, commits_onl
             continue
         try:
             found = resolve(wanted, report)
-        except (Refused, NotAllowed) as error:
+        except (Refused, NotAllowed, CannotCheck) as error:
             failures[name] = error
+            if isinstance(error, CannotCheck):
+                break
             continue
-        except CannotCheck as error:
-            failures[name] = error
-            break
-        done.append(_compare(wanted, msgspec.structs.replace(found.pin, resolved_at=today)))
+        done.append(_compare(wanted, found.pin))
         unfit += found.errors
         notes += found.notes
     if done:
-        _write(project.root / LOCK, done)
-        for key in project.lock.decided.keys() - project.params.keys:  # of what left the run
-            update_lock(project.root / LOCK, lambda lock, key=key: lock.with_decided(key, None))  # type: ignore[misc]
+        left = project.lock.decided.keys() - project.params.keys  # the run
+        _write(project.root / LOCK, done, left)
+        for key in left:
             (project.root / DECIDED / f"{key}.json").unlink(missing_ok=True)
     reason = most_severe([*failures.values(), *unfit])
     return Pinnings(done=tuple(done), failed=tuple(failures), error=reason, notes=tuple(notes))
@@ -85,14 +81,15 @@ def pin(project: Project, names: Sequence[str], report: Reporter, *, commits_onl
 def pin_given(wanted: CatalogueEntry, files: dict[str, PinnedFile]) -> None:
     """Pin these imported files, and no others, as an entry's given vectors."""
     found = make_pin(wanted.entry, None, wanted.entry.licence, "import", files)
-    today = datetime.now(UTC).date().isoformat()
-    _write(wanted.root / LOCK, [_compare(wanted, msgspec.structs.replace(found, resolved_at=today))])
+    _write(wanted.root / LOCK, [_compare(wanted, found)])
 
 
-def _write(path: Path, done: Sequence[Pinned]) -> None:
+def _write(path: Path, done: Sequence[Pinned], left: Iterable[str] = ()) -> None:
     def change(lock: Lock) -> Lock:
         for pinned in done:
             lock = lock.with_pin(pinned.group, pinned.name, pinned.pin)
+        for key in left:
+            lock = lock.with_decided(key, None)
         return lock
 
     update_lock(path, change)
@@ -106,9 +103,14 @@ def update_lock(path: Path, change: Callable[[Lock], Lock]) -> None:
         write_bytes(path, render_lock(change(lock)))
 
 
+def _today() -> str:
+    return datetime.now(UTC).date().isoformat()
+
+
 def _compare(wanted: CatalogueEntry, found: Pin) -> Pinned:
     """The entry's pin as it is written: the old one if it names the same things and the Hub's word is not new."""
     group, name, before = group_of(wanted.entry), wanted.name, wanted.pin
+    found = msgspec.structs.replace(found, resolved_at=_today())
     if before is None or not before.files:
         return Pinned(group, name, "new", found)
     new, old = ({path: (file.sha256, file.size) for path, file in pin.files.items()} for pin in (found, before))
@@ -149,12 +151,9 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
 
 def check_pins(project: Project, names: Sequence[str], report: Reporter, *, record: bool = False) -> Checked:
     """Compare these pins (none: all) with what the Hub and local sources hold now. `record` notes what the Hub confirms."""
-    findings: list[Finding] = []
-    confirmed: list[Pinned] = []
-    states: dict[str, str] = {}
-    unasked: dict[str, str] = {}
+    findings, confirmed = list[Finding](), list[Pinned]()
+    states, unasked = dict[str, str](), dict[str, str]()
     silence: CannotCheck | None = None
-    today = datetime.now(UTC).date().isoformat()
     for wanted in project.entries(names):
         name, found = wanted.name, wanted.pin
         if found is not None and not found.files and not names:
@@ -179,7 +178,7 @@ def check_pins(project: Project, names: Sequence[str], report: Reporter, *, reco
                     wrong, held = _check_hub(wanted, found, report)
                     mine, asked = [*mine, *wrong], True
                     if claimed and not mine:
-                        known = msgspec.structs.replace(found, files=held, resolved_from="hub", resolved_at=today)
+                        known = msgspec.structs.replace(found, files=held, resolved_from="hub", resolved_at=_today())
                         confirmed.append(Pinned(group_of(wanted.entry), name, "confirmed", known))
                 except CannotCheck as error:
                     silence = error
