@@ -204,8 +204,8 @@ def _parquet_rows(path: str, file: BinaryIO, columns: Columns, left: int) -> Ite
     try:
         opened = ParquetFile(file)
         _refuse_columns(path, opened, dict.fromkeys(texts, TEXT) | {columns.score: NUMBER})
-        groups = [opened.metadata.row_group(at) for at in range(opened.num_row_groups)]
-        if sum(group.column(at).total_uncompressed_size for group in groups for at in range(group.num_columns)) > left:
+        # Of a damaged footer, `column` would end the process.
+        if sum(opened.metadata.row_group(at).total_byte_size for at in range(opened.num_row_groups)) > left:
             raise Refused.of("malformed", path, TOO_LARGE)
         batches = ParquetFile(file, read_dictionary=texts).iter_batches(
             1024, columns=[*texts, columns.score], use_threads=False

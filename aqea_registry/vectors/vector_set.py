@@ -8,8 +8,10 @@ the same content digest under all.
 
 import hashlib
 import math
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property, lru_cache
+from io import BytesIO, FileIO
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -18,7 +20,7 @@ import numpy.typing as npt
 
 from aqea_registry.base.files import open_regular, wrong_content
 from aqea_registry.base.findings import Finding
-from aqea_registry.vectors.containers.open_pairs import import_pyarrow
+from aqea_registry.vectors.containers.open_pairs import UNREADABLE, import_pyarrow
 from aqea_registry.vectors.pair_set import MICRO, Malformed, Micro, regrouped
 
 Keys = npt.NDArray[np.bytes_]  # "S32": compared as the bytes they are; `tobytes`, as `tolist` drops zeros at the end
@@ -91,6 +93,54 @@ def write_vector_set(file: BinaryIO, dimension: int, blocks: Iterable[Rows]) -> 
     return digest.finish()
 
 
+class _Compact(BytesIO):
+    """Values in Thrift's compact protocol. A struct is a dict by the numbers of its fields."""
+
+    def number(self) -> int:
+        """An unsigned number, seven bits a byte, the least first."""
+        value = 0
+        for shift in range(0, 64, 7):
+            byte = self.read(1)[0]
+            value |= (byte & 127) << shift
+            if byte < 128:
+                break
+        return value
+
+    def value(self, kind: int) -> Any:
+        """The value of a kind that comes next; Parquet has no maps."""
+        if kind in (1, 2):
+            return kind == 1
+        if kind == 3:
+            return self.read(1)[0]
+        if kind in (4, 5, 6):
+            return (number := self.number()) >> 1 ^ -(number & 1)
+        if kind in (7, 8):
+            return self.read(8 if kind == 7 else self.number())
+        if kind == 9:
+            head = self.read(1)[0]
+            size = head >> 4 if head < 0xF0 else self.number()
+            return [self.value(max(head & 15, 3)) for _ in range(size)]
+        if kind == 12:
+            fields, last = dict[int, Any](), 0
+            while head := self.read(1)[0]:
+                last = last + (head >> 4) if head >> 4 else self.value(4)
+                fields[last] = self.value(head & 15)
+            return fields
+        raise ValueError(f"a value of kind {kind}")
+
+
+def _columns(file: FileIO) -> list[tuple[bytes, bytes, int]]:
+    """Of each row group the least and the largest key, if known, and the codec of its vectors, where 0 is none.
+
+    Read from the footer here, as pyarrow's `column` ends the process if the footer is damaged. Numbers are parquet.thrift's.
+    """
+    end = os.fstat(file.fileno()).st_size - 8
+    size = int.from_bytes(os.pread(file.fileno(), 4, end), "little")
+    footer = _Compact(os.pread(file.fileno(), size, end - size)).value(12)
+    both = [[column[3] for column in group[1]] for group in footer[4]]
+    return [(*(key.get(12, {}).get(which, b"") for which in (6, 5)), vector[4]) for key, vector in both]
+
+
 class VectorSet:
     """A vector set in a file, read a row group at a time: `texts` rows of `dimension` int32 micro-units.
 
@@ -99,26 +149,25 @@ class VectorSet:
 
     def __init__(self, path: Path) -> None:
         pa, pq = import_pyarrow()
-        open_regular(path).close()  # a pipe is refused before it is waited for
-        try:
-            self._file: Any = pq.ParquetFile(pa.OSFile(str(path)))
-            schema, metadata = self._file.schema_arrow, self._file.metadata
-            groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
-            statistics = [group.column(0).statistics for group in groups]
-            ends = [(found.min, found.max) if found and found.has_min_max else (b"", b"") for found in statistics]
-        except (pa.ArrowException, OSError, ValueError) as error:
-            raise Malformed(f"not a Parquet file that can be read: {error}") from error
+        with open_regular(path) as file:  # a pipe is refused before it is waited for
+            try:
+                self._file: Any = pq.ParquetFile(pa.OSFile(str(path)))
+                schema, metadata = self._file.schema_arrow, self._file.metadata
+                self._sizes = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+                columns = _columns(file)
+            except UNREADABLE as error:
+                raise Malformed(f"not a Parquet file that can be read: {error}") from error
         key, kind = schema.types if schema.names == ["key", "vector"] else (pa.null(), pa.null())
         if key != pa.binary(32) or not pa.types.is_fixed_size_list(kind) or kind.value_type != pa.int32() or not kind.list_size:
-            columns = ", ".join(f"{field.name}: {field.type}" for field in [*schema][:4])
-            raise Malformed(f"its columns are {columns}; a vector set has key (32 bytes) and vector (a fixed number of int32)")
+            named = ", ".join(f"{field.name}: {field.type}" for field in [*schema][:4])
+            raise Malformed(f"its columns are {named}; a vector set has key (32 bytes) and vector (a fixed number of int32)")
         self.dimension: int = kind.list_size
-        self._sizes, rows = [group.num_rows for group in groups], _group_rows(self.dimension)
+        rows = _group_rows(self.dimension)
         self.texts = sum(self._sizes)
         whole = self._sizes and 0 < self._sizes[-1] <= rows and all(size == rows for size in self._sizes[:-1])
-        if not whole or any(group.column(1).compression != "UNCOMPRESSED" for group in groups):
+        if not whole or len(columns) != len(self._sizes) or any(codec for *_, codec in columns):
             raise Malformed(f"its row groups do not hold {rows} rows each, uncompressed, as this program writes them")
-        self._first, self._last = (np.array([end[which] for end in ends], "S32") for which in (0, 1))
+        self._first, self._last = (np.array([group[end] for group in columns], "S32") for end in (0, 1))
         if (self._last[:-1] >= self._first[1:]).any():
             raise Malformed("the keys of its row groups are not ascending")
 
@@ -136,7 +185,7 @@ class VectorSet:
                 raise Malformed("a key or a value is missing")
             keys = _keys(key)
             vectors = values.to_numpy().reshape(len(keys), self.dimension)
-        except (OSError, ValueError, ArithmeticError, MemoryError) as error:  # Arrow's own are among them
+        except UNREADABLE as error:
             raise Malformed(f"row group {group}: {error}") from error
         checked(keys, vectors)
         if len(keys) != self._sizes[group] or (keys[0], keys[-1]) != (self._first[group], self._last[group]):
@@ -146,7 +195,10 @@ class VectorSet:
     @cached_property
     def keys(self) -> Keys:
         """All keys: 32 bytes of memory for each text."""
-        return np.concatenate([_keys(part) for part in self._file.read(columns=["key"]).column(0).chunks])
+        try:
+            return np.concatenate([_keys(part) for part in self._file.read(columns=["key"]).column(0).chunks])
+        except UNREADABLE as error:
+            raise Malformed(f"its keys: {error}") from error
 
     @cached_property
     def content(self) -> str:

@@ -45,6 +45,8 @@ ROWS = 1_000  # of a row group: what a reader holds at a time, and what the Hub'
 KEY = b"aqea-pair-set"
 COLUMNS = ("embedding1", "embedding2", "score")
 KNOWN = (("embedding1", "embeddings1"), ("embedding2", "embeddings2"), ("score", "scores"))  # names of other writers
+# What pyarrow raises for a file that is damaged somewhere; its own exceptions are among them.
+UNREADABLE = (OSError, ValueError, ArithmeticError, LookupError, TypeError, MemoryError, RuntimeError)
 
 
 @contextmanager
@@ -133,7 +135,7 @@ def open_parquet(path: Path) -> PairFile:
         with open_regular(path) as opened:
             table = pq.ParquetFile(opened)
             schema, n_pairs = table.schema_arrow, table.metadata.num_rows
-    except (pa.ArrowException, OSError) as error:
+    except UNREADABLE as error:
         raise Malformed(f"not a Parquet file that can be read: {error}") from error
     names = [next((name for name in known if name in schema.names), None) for known in KNOWN]
     if names[0] is None or names[1] is None:
@@ -155,7 +157,7 @@ def open_parquet(path: Path) -> PairFile:
             try:
                 for batch in pq.ParquetFile(opened).iter_batches(batch_size=rows, columns=[name]):
                     yield batch.column(0)
-            except (pa.ArrowException, OSError) as error:
+            except UNREADABLE as error:
                 raise Malformed(f"{name}: {error}") from error
 
     def matrix(which: int) -> Iterator[Values]:
@@ -167,7 +169,8 @@ def open_parquet(path: Path) -> PairFile:
             yield _finite(flat, name).reshape(len(part), -1) / (MICRO if in_millionths else 1)
 
     def scores() -> Values | None:
-        return None if names[2] is None else np.concatenate([_finite(part, "score") for part in column(names[2], 1 << 16)])
+        parts = column(names[2], 1 << 16) if names[2] else ()
+        return np.concatenate([[], *(_finite(part, "score") for part in parts)]) if names[2] else None
 
     return PairFile("parquet", msgspec.structs.replace(declared, n_pairs=n_pairs), matrix, scores)
 
