@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import functools
-import glob
 import hashlib
 import os
 import re
@@ -189,7 +188,7 @@ def atomic_write(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
     if not path.name:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    sweep(path.parent, path.name)
+    _remove(_left_in(path.parent.absolute()).pop(path.name, []))
     part, file = _new_part(path)
     try:
         with file:
@@ -288,13 +287,29 @@ def write_bytes(path: Path, content: bytes) -> bool:
     return True
 
 
-def sweep(folder: Path, name: str | None = None) -> None:
-    """Remove parts of this target, or of all, that nobody writes any more; process ids do not say that, containers have own."""
-    for part in folder.glob(f".{glob.escape(name) if name else '*'}.*-*.part"):
-        if (match := PART.fullmatch(part.name)) and match[1] == (name or match[1]):
-            with suppress(OSError), open_regular(part) as file:
-                lock(file.fileno(), wait=False)
-                part.unlink()
+def sweep(folder: Path) -> None:
+    """Remove the parts in a folder that nobody writes any more; process ids do not say that, containers have own."""
+    for parts in _parts(folder).values():
+        _remove(parts)
+
+
+def _parts(folder: Path) -> dict[str, list[Path]]:
+    """The parts in a folder, by the names of their targets."""
+    found: dict[str, list[Path]] = {}
+    for path in folder.glob(".*.part"):
+        if match := PART.fullmatch(path.name):
+            found.setdefault(match[1], []).append(path)
+    return found
+
+
+_left_in = functools.cache(_parts)  # as each folder was when the process first wrote into it: many files in one are usual
+
+
+def _remove(parts: Iterable[Path]) -> None:
+    for part in parts:
+        with suppress(OSError), open_regular(part) as file:
+            lock(file.fileno(), wait=False)
+            part.unlink()
 
 
 _CONTROL = re.compile(r"[\0-\x1f\x7f\ud800-\udfff]")

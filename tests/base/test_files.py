@@ -246,6 +246,15 @@ def test_what_a_killed_first_process_of_a_container_left_is_swept_by_the_next(tm
     assert tree(tmp_path) == {"f": b"whole"}
 
 
+def test_a_folder_is_listed_once_for_many_files(tmp_path: Path) -> None:
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom aqea_registry.base.files import write_bytes\nlisted = []\n"
+        "sys.addaudithook(lambda event, _: listed.append(event) if event in ('os.listdir', 'os.scandir') else None)\n"
+        "for number in range(100):\n    write_bytes(Path(f'f{number}'), b'x')\nprint(len(listed))\n"
+    )
+    assert int(subprocess.check_output([sys.executable, "-c", script], cwd=tmp_path)) < 5
+
+
 def test_writing_says_whether_anything_changed(tmp_path: Path) -> None:
     target = tmp_path / "f"
     assert write_bytes(target, b"one") is True
