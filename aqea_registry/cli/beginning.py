@@ -124,18 +124,19 @@ def _files(place: ProjectPlace, datasets: Entries, models: Entries, notes: list[
         files[root / PARAMS] = scaffold.params_text(datasets, models, title, licence).encode()
     run = parse_params(files.get(root / PARAMS) or (root / PARAMS).read_bytes()).run
     one_stage = one_stage or len(run.pairs) + len(run.vectors) > MANY
-    files[root / "dvc.yaml"] = _own("one_stage.yaml" if one_stage else "dvc.yaml", "dvc.yaml")
+    files[root / "dvc.yaml"] = _own("one_stage.yaml") if one_stage else _own("dvc.yaml", "dvc.yaml")
     for name, patterns in scaffold.LISTS.items():
         before = (root / name).read_text() if (root / name).exists() else ""
         files[root / name] = scaffold.with_lines(before, patterns.split()).encode()
-    files[top / ".github/workflows/aqea.yml"] = scaffold.WORKFLOW.replace("FOLDER", os.path.relpath(root, top)).encode()
+    workflow = _own("workflow.yaml").replace(b"FOLDER", os.fsencode(os.path.relpath(root, top)))
+    files[top / ".github/workflows/aqea.yml"] = workflow
     if (hooks := top / ".pre-commit-config.yaml").exists() and b"aqea-registry" not in hooks.read_bytes():
         notes.append(f"{hooks} was left as it is; to check numbers at each commit, add a hook to it: {scaffold.HOOK}")
     return {**files, hooks: scaffold.HOOKS.encode()}
 
 
-def _own(name: str, path: str) -> bytes:
-    """A file that the wheel takes from the repository."""
+def _own(name: str, path: str = "") -> bytes:
+    """A file of the package, or one that the wheel takes from this path of the repository."""
     package = Path(__file__).parents[1]
     installed = package / "project" / name
     return (installed if installed.exists() else package.parent / path).read_bytes()

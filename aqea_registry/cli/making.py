@@ -90,7 +90,7 @@ def _check_pins(checked: Checked, record: bool) -> Outcome:
     return Outcome(checked.findings, {"states": checked.states, "unasked": checked.unasked}, show)
 
 
-@command("generate forum minilm", "generate forum minilm --device cuda --fresh", "generate")
+@command("generate forum minilm", "generate forum minilm --device cuda --fresh", "generate", needs="generation")
 @click.argument("dataset", required=False, shell_complete=complete("datasets"))
 @click.argument("model", required=False, shell_complete=complete("models"))
 @click.option("--batch", type=click.IntRange(1), help="Sentences at a time (default: as many as make 512 tokens).")
@@ -104,13 +104,11 @@ def generate(shell: Shell, dataset: str | None, model: str | None, fresh: bool, 
     Without DATASET and MODEL, everything whose inputs or files are not as dvc.lock and the manifest record them. Batch,
     threads, attention and device change the speed; in canonical precision they change no byte.
     """
-    from aqea_registry.base.extras import require
     from aqea_registry.embedding.encoder import Settings
     from aqea_registry.generation import generate as operation
 
     if dataset and not model:
         raise click.UsageError("Missing argument 'MODEL'.")
-    require("generation")
     settings, project = Settings(**options), shell.project(whole=True)
     if dataset and model:
         return _made(operation.generate(project, dataset, model, settings, shell.report, fresh=fresh))
@@ -123,7 +121,7 @@ def generate(shell: Shell, dataset: str | None, model: str | None, fresh: bool, 
     return Outcome((), {"made": made, "unchanged": as_they_are}, lambda: [text])
 
 
-@command("encode", "encode minilm --engine ray --address 10.0.0.1:6379 --gpus-per-worker 1")
+@command("encode", "encode minilm --engine ray --address 10.0.0.1:6379 --gpus-per-worker 1", needs="generation")
 @click.argument("models", nargs=-1, metavar="[MODEL]...", shell_complete=complete("models"))
 @click.option("--engine", type=click.Choice(["local", "ray"]), default="local", help="What computes (default: local).")
 @click.option("--address", metavar="HOST:PORT", help="A cluster of Ray (default: RAY_ADDRESS, or one on this machine).")
@@ -141,13 +139,11 @@ def encode(shell: Shell, models: tuple[str, ...], engine: str, seed: int | None,
     from contextlib import nullcontext
     from secrets import randbelow
 
-    from aqea_registry.base.extras import require
     from aqea_registry.base.findings import BadConfiguration
     from aqea_registry.embedding.encoder import Settings
     from aqea_registry.generation import encode as operation
     from aqea_registry.generation.workers import ThisMachine, open_cluster
 
-    require("generation")
     address, workers, gpus, threads = (options[name] for name in ("address", "workers", "gpus_per_worker", "threads"))
     if engine == "local" and (address or workers or gpus):
         raise BadConfiguration("--address, --workers and --gpus-per-worker go with a cluster", "add --engine ray")
@@ -167,7 +163,7 @@ def encode(shell: Shell, models: tuple[str, ...], engine: str, seed: int | None,
     return Outcome((), {"models": done, "seed": seed}, show)
 
 
-@command("import-vectors vectors.npy --model ada --dataset forum")
+@command("import-vectors vectors.npy --model ada --dataset forum", needs="Parquet")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("--model", required=True, metavar="NAME", help="The model of kind given in params.yaml.")
 @click.option("--dataset", required=True, metavar="NAME", help="The pinned dataset whose rows they are of.")
@@ -178,12 +174,10 @@ def import_vectors(shell: Shell, files: tuple[str, ...], model: str, dataset: st
     lists of numbers embedding1 and embedding2. It is copied to given/MODEL and pinned. The vectors are normalised and rounded
     as those that are made here; all that shows them says that they were given.
     """
-    from aqea_registry.base.extras import require
     from aqea_registry.embedding.encoder import Settings
     from aqea_registry.generation.generate import generate as made_of
     from aqea_registry.generation.inputs import import_vectors as operation
 
-    require("Parquet")
     operation(shell.project(), shell.paths(files), dataset, model, shell.report)
     return _made(made_of(shell.project(), dataset, model, Settings(), shell.report))
 
@@ -270,14 +264,12 @@ def size(shell: Shell) -> Outcome:
     return Outcome((), data, lambda: print_table(("folder", "texts", "size", "segments"), rows))
 
 
-@command("cache prune", "cache prune --write", group=cache)
+@command("cache prune", "cache prune --write", group=cache, needs="generation")
 @click.option("--write", is_flag=True, help="Remove it.")
 def prune(shell: Shell, write: bool) -> Outcome:
     """Remove vectors that no run of the project uses, and those of earlier versions; show them without --write."""
-    from aqea_registry.base.extras import require
     from aqea_registry.generation import encoding as operation
 
-    require("generation")
     unused = operation.prune(shell.project(), write=write)
     lines = [f"{'removed' if write else 'unused'}: {path} ({size_text(count)})" for path, count in unused.items()]
     state = "" if write or not unused else "; --write removes it"

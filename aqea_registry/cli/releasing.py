@@ -222,7 +222,9 @@ def mark(shell: Shell, tag: str, stores: tuple[str, ...], by: str | None, withdr
     return Outcome((), {"marked": done}, lambda: lines)
 
 
-@command("confirm v1", "confirm hf://datasets/ORG/NAME@v1 --device cuda --add", "confirm v1 --from-nothing again")
+@command(
+    "confirm v1", "confirm hf://datasets/ORG/NAME@v1 --device cuda --add", "confirm v1 --from-nothing again", needs="generation"
+)
 @click.argument("reference", metavar="STORE-REF", shell_complete=complete("tags"))
 @click.option("--from-nothing", "nothing", metavar="DIR", help="Make the project there first; no checkout is needed.")
 @SOURCE
@@ -238,7 +240,6 @@ def confirm(
     and files that are here are not used, and not changed, but those of a confirmation that was cut off: it goes on. The
     statement is written to manifests/confirmations.
     """
-    from aqea_registry.base.extras import require
     from aqea_registry.base.references import split_reference
     from aqea_registry.cli.beginning import set_up
     from aqea_registry.embedding.encoder import Settings
@@ -246,7 +247,6 @@ def confirm(
     from aqea_registry.releases.restore import from_nothing
     from aqea_registry.stores.open_store import open_store
 
-    require("generation")
     start = shell.directory if nothing else shell.project().root
     spec, tag, digest = split_reference(shell.meant(reference, path=False, start=start))
     shell.look_for_clients([spec])

@@ -150,8 +150,13 @@ def complete(*kinds: str) -> Callable[[click.Context, click.Parameter, str], lis
     return found
 
 
-def command(*examples: str, group: click.Group = main) -> Callable[[Callable[..., Outcome]], click.Command]:
-    """A decorator: a command of the group, named after its function, with these examples and the options that all have."""
+def command(
+    *examples: str, group: click.Group = main, needs: str | None = None
+) -> Callable[[Callable[..., Outcome]], click.Command]:
+    """A decorator: a command of the group, named after its function, with these examples and the options that all have.
+
+    `needs` is a part of `base.extras` without which it does nothing: that is said before it looks at anything.
+    """
 
     def add(function: Callable[..., Outcome]) -> click.Command:
         name = function.__name__.rstrip("_").replace("_", "-")
@@ -164,19 +169,23 @@ def command(*examples: str, group: click.Group = main) -> Callable[[Callable[...
         @functools.wraps(function)
         def run(as_json: bool, quiet: bool, directory: Path, sarif: Path | None, **options: Any) -> None:
             shell = Shell(directory, TerminalReporter(quiet=quiet), as_json, quiet)
-            _finish(full, shell, sarif, *_attempt(lambda: function(shell, **options)))
+            _finish(full, shell, sarif, *_attempt(lambda: function(shell, **options), needs))
 
         return group.command(name, epilog=epilog(*examples))(run)
 
     return add
 
 
-def _attempt(work: Callable[[], Outcome]) -> tuple[Outcome | None, RegistryError | None]:
+def _attempt(work: Callable[[], Outcome], needs: str | None) -> tuple[Outcome | None, RegistryError | None]:
     """What came of the work, and what stopped it or a part of it: the one error boundary."""
     from aqea_registry.base.findings import CannotCheck, Interrupted, RegistryError
 
     keep_secret(*map(os.environ.get, SECRETS))
     try:
+        if needs:
+            from aqea_registry.base.extras import require
+
+            require(needs)
         outcome = work()
     except RegistryError as error:
         return None, error

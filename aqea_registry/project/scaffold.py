@@ -15,26 +15,6 @@ LISTS = {  # of ignored files, which other lines may be in as well
     ".gitignore": "/.aqea/ /.venv/ /attestations/ /hf_package/ /releases/ /report.html /views/*.aqed __pycache__/ .*.part",
     ".dvcignore": ".aqea .gitignore .venv .*.part __pycache__ releases hf_package views/*.aqed",
 }
-WORKFLOW = """\
-# The numbers of the paper, checked at each push. Where the project has a DVC remote, `dvc pull` is faster than `dvc repro`.
-name: aqea
-on: [push, pull_request]
-permissions: {contents: read}
-jobs:
-  numbers:
-    runs-on: ubuntu-latest
-    defaults: {run: {working-directory: FOLDER}}
-    steps:
-      - uses: actions/checkout@v4
-      - {uses: actions/setup-python@v5, with: {python-version: "3.12"}}
-      # Quicker with torch before it, from PyTorch's own index for CPU: see 'Start Locally' on its site.
-      - run: pip install 'aqea-registry[generate,demo,stores]'
-      - run: dvc repro && git diff --exit-code
-      - run: aqea-registry verify
-      - {run: aqea-registry pin --check, if: "!cancelled()"}
-      - {run: aqea-registry claims check --strict, if: "!cancelled() && hashFiles('**/manifests/claims/*.yaml') != ''"}
-      - {run: aqea-registry claims lint, if: "!cancelled() && hashFiles('**/manifests/claims/*.yaml') != ''"}
-"""
 HOOK = "{id: aqea, name: unclaimed numbers, entry: aqea-registry claims lint, language: system, types_or: [markdown, tex]}"
 HOOKS = f"repos:\n  - repo: local\n    hooks:\n      - {HOOK}\n"
 EXAMPLE = {"kind": "directory", "repo": "example", "files": ["test.jsonl"], "sources": ["directory:data/example"]}

@@ -13,7 +13,6 @@ import yaml
 from sarif_kit.validate import validation_errors
 
 from aqea_registry.cli.shell import main
-from aqea_registry.project.scaffold import WORKFLOW
 from tests.tools import BIN, ROOT, Result, aqea, run
 
 ACTION: dict[str, Any] = yaml.safe_load((ROOT / "action.yml").read_text())
@@ -94,7 +93,7 @@ def test_a_hook_calls_a_command_that_is_there(hook: dict[str, Any]) -> None:
 
 
 def test_a_new_project_s_workflow_runs_what_the_action_runs() -> None:
-    steps = yaml.safe_load(WORKFLOW)["jobs"]["numbers"]["steps"]
+    steps = yaml.safe_load((ROOT / "aqea_registry/project/workflow.yaml").read_text())["jobs"]["numbers"]["steps"]
     own = {one["run"].partition(" ")[2] for one in steps if one.get("run", "").startswith("aqea-registry ")}
     assert own == {"verify", "pin --check", "claims check --strict", "claims lint"}
     assert {"verify", "pin", "claims check", "claims lint"} == STEPS.keys() - {"Begin", "Install"}

@@ -20,6 +20,7 @@ from tests.tools import ROOT, Result, made_once, run
 
 FILES = {
     "project/one_stage.yaml",
+    "project/workflow.yaml",
     "py.typed",
     "releases/card.md",
     "releases/croissant_context.json",
