@@ -3,10 +3,8 @@
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Event
 
 import msgspec
 
@@ -14,13 +12,13 @@ from aqea_registry.base.files import Advance, UnsafePath, hash_file, hash_stream
 from aqea_registry.base.findings import CannotCheck, Finding, Refused
 from aqea_registry.base.progress import Reporter, plural
 from aqea_registry.base.references import join_reference
+from aqea_registry.remote.retry import at_once
 from aqea_registry.stores.attachments import current
 from aqea_registry.stores.open_store import find
 from aqea_registry.stores.port import Held, Tagged
 from aqea_registry.stores.release import Descriptor
 
 INCOMING = ".aqea-incoming"
-CONNECTIONS = 4  # files that are fetched at once
 
 
 class Pulled(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,23 +123,11 @@ def _fetch_all(
     same: dict[str, list[str]] = {}  # files of the same bytes have one part, so they come one after another
     for path, layer in wanted.items():
         same.setdefault(layer.digest, []).append(path)
-    stopped = Event()
 
-    def moved(count: int) -> None:
-        if stopped.is_set():
-            raise CancelledError
-        advance(count)
-
-    def fetch(group: list[str]) -> int:
+    def fetch(group: list[str], moved: Advance) -> int:
         return sum(_fetch(store, tagged, path, wanted[path], incoming, paths[path], moved) for path in group)
 
-    with ThreadPoolExecutor(CONNECTIONS) as pool:
-        works = [pool.submit(fetch, group) for group in same.values()]
-        try:
-            return sum(work.result() for work in as_completed(works))
-        finally:
-            stopped.set()
-            pool.shutdown(wait=False, cancel_futures=True)
+    return sum(at_once(fetch, same.values(), advance))
 
 
 def _fetch(store: Held, tagged: Tagged, path: str, layer: Descriptor, incoming: Path, target: Path, advance: Advance) -> int:

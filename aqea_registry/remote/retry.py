@@ -7,9 +7,10 @@ import io
 import math
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from pathlib import Path
-from threading import Thread, current_thread
+from threading import Event, Thread, current_thread
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
 from aqea_registry.base.files import BLOCK, Advance, WrongBytes, ignore, open_regular
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from requests import Response, Session
 
 T = TypeVar("T")
+U = TypeVar("U")
 ATTEMPTS = 4
+CONNECTIONS = 4  # files that go to or come from one store at once
 LONGEST_WAIT = 310.0  # seconds: a window of five minutes, as the Hub counts requests in
 PATIENCE = 40.0  # seconds: a server that says nothing for so long is given up, and not asked again in this process
 SLOWEST = 1 << 16  # bytes a second: how long an upload may take whose progress nobody reports
@@ -144,6 +147,23 @@ def entries(listed: Iterable[T]) -> Iterator[T]:
             raise NoAnswer(f"a list of more than {MOST_ENTRIES} entries")
         heard()
         yield entry
+
+
+def at_once(work: Callable[[T, Advance], U], items: Iterable[T], advance: Advance) -> list[U]:
+    """Do this to each item, several at a time, and return what came of it, in any order. The first failure stops the others."""
+    stopped = Event()
+
+    def moved(count: int) -> None:
+        if stopped.is_set():
+            raise CancelledError
+        advance(count)
+
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        try:
+            return [done.result() for done in as_completed([pool.submit(work, item, moved) for item in items])]
+        finally:
+            stopped.set()
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 class UploadBody:

@@ -14,8 +14,6 @@ the writer looks at again after a while, to add what another's writing lost.
 import re
 import time
 from collections.abc import Iterator, Mapping
-from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
-from threading import Event
 from typing import BinaryIO
 
 import msgspec
@@ -23,7 +21,7 @@ import msgspec
 from aqea_registry.base.files import Advance, hash_stream, ignore
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused
 from aqea_registry.base.references import TAG, join_reference
-from aqea_registry.remote.retry import UploadBody
+from aqea_registry.remote.retry import UploadBody, at_once
 from aqea_registry.stores import port
 from aqea_registry.stores.attachments import (
     FALLBACK_TAG,
@@ -40,7 +38,6 @@ from aqea_registry.stores.registry_client import RegistryClient, no_answer
 from aqea_registry.stores.release import EMPTY_CONFIG, Descriptor, Release, StoredFile, decoded, digest_of, is_object
 
 SETTLE = 1.5  # seconds
-CONNECTIONS = 4  # blobs that are sent at once
 ROUNDS = 5  # how often the list of attachments is written, if others write it too
 COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 SPEC = re.compile(rf"oci://(?P<host>(?:[A-Za-z0-9.-]+|\[[0-9a-f:]+\])(?::[0-9]+)?)/(?P<name>{COMPONENT}(?:/{COMPONENT})*)")
@@ -106,26 +103,14 @@ class Registry:
         """Put a release under a tag, several blobs at once; a registry keeps no notes."""
         existing = self._find_same(tag, release)
         paths = {layer.digest: path for path, layer in release.files().items()}
-        stopped = Event()
 
-        def moved(count: int) -> None:
-            if stopped.is_set():
-                raise CancelledError
-            advance(count)
-
-        def send(blob: Descriptor) -> None:
+        def send(blob: Descriptor, moved: Advance) -> None:
             path = paths.get(blob.digest, "the config")
             source, counted = (content(path), moved) if blob.digest in paths else (EMPTY_CONFIG, ignore)
             with port.unchanged(path, blob.digest):
                 self._client.send(blob, UploadBody(source, blob.digest, blob.size, counted), path)
 
-        with ThreadPoolExecutor(CONNECTIONS) as pool:
-            try:
-                for sent in as_completed([pool.submit(send, blob) for blob in release.blobs()]):
-                    sent.result()
-            finally:  # the first that fails stops the others
-                stopped.set()
-                pool.shutdown(wait=False, cancel_futures=True)
+        at_once(send, release.blobs(), advance)
         if existing is None:
             self._name(tag, release)
         return self.ids(Tagged(tag=tag, digest=release.digest(), at=release.digest()), release)

@@ -19,7 +19,8 @@ from aqea_registry.base.files import ignore
 from aqea_registry.base.findings import Refused
 from aqea_registry.base.progress import Silent
 from aqea_registry.releases import pull as pulling
-from aqea_registry.releases.pull import CONNECTIONS, Pulled, pull
+from aqea_registry.releases.pull import Pulled, pull
+from aqea_registry.remote.retry import CONNECTIONS
 from aqea_registry.stores.hub_store import HubStore
 from aqea_registry.stores.port import Tagged
 from aqea_registry.stores.release import Descriptor, Release, build

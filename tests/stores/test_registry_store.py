@@ -19,10 +19,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, NotAllowed, Refused, RegistryError, TagConflict
+from aqea_registry.remote.retry import CONNECTIONS
 from aqea_registry.stores.attachments import ATTACHMENT_TYPE, fallback_tag
 from aqea_registry.stores.port import Tagged
 from aqea_registry.stores.registry_client import RegistryClient
-from aqea_registry.stores.registry_store import CONNECTIONS, Registry
+from aqea_registry.stores.registry_store import Registry
 from aqea_registry.stores.release import MANIFEST_TYPE, Release, build
 from tests import sampling
 from tests.servers.hub.faults import Fault
