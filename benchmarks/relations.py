@@ -1,8 +1,9 @@
-"""Relations of tables: how many random tables are bound by chance, and how many promises of true ones are found.
+"""Relations: how many random tables and sentences are bound by chance, and how many promises of true tables are found.
 
 The tables have digits, labels and shapes of the field's. Rows and columns that promise an average or a total keep it in a true
 table, computed from unrounded terms, and one of three or more cells is often wrong. In a random one they print what is
-plausible: a number from the range of the terms, or the average of scores that are not printed.
+plausible: a number from the range of the terms, or the average of scores that are not printed. A random sentence names the two
+cells that it compares, and prints a difference, a factor or a gain of a usual size.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from random import Random
 from typing import NamedTuple
 
 from aqea_registry.claims.drafting import claims_of_tables
-from aqea_registry.claims.repeats import relate
+from aqea_registry.claims.repeats import claims_of_text, relate
 from aqea_registry.documents.markup_tables import markdown_tables
 from benchmarks.timing import Figure, Goal
 
@@ -101,19 +102,35 @@ def bound(text: str) -> int:
     return len(relate([], {}, claims_of_tables(tables).tables).derived)
 
 
+def compared(chance: Random) -> int:
+    """How many numbers of a random sentence that compares two scores of a table are bound."""
+    rows, digits = [f"model-{letter}" for letter in "abcdef"], chance.choice((1, 2))
+    columns = chance.sample(DATASETS, chance.randint(1, 6))
+    lines = [["model", *columns], ["---"] * (len(columns) + 1)]
+    lines += [[row, *(f"{chance.gauss(65, 10):.{digits}f}" for _ in columns)] for row in rows]
+    table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    (one, other), column, digits = chance.sample(rows, 2), chance.choice(columns), chance.choice((1, 2))
+    number, text = chance.choice(
+        (
+            (abs(chance.gauss(0, 10)) + 0.1, f"On {column}, {one} beats {other} by NUMBER points."),
+            (1 + chance.expovariate(2), f"{one} is NUMBER times as good as {other} on {column}."),
+            (chance.expovariate(0.07), f"Over {other} there is a relative gain of NUMBER% by {one} on {column}."),
+        )
+    )
+    page = f"# Results\n\n{table}\n{text.replace('NUMBER', f'{number:.{digits}f}')}\n"
+    return len(claims_of_text(page, "markdown", claims_of_tables(markdown_tables(page, "table.md"), page).tables))
+
+
 def random_tables(*, quick: bool, seed: int = 12) -> list[Figure]:
     """How many random tables have a relation, and the share of true promises that were bound."""
     tables, chance = 300 if quick else 5000, Random(seed)
     false = sum(bound(draw(chance, true=False).text) > 0 for _ in range(tables))
     true = [draw(chance, true=True) for _ in range(tables // 5)]
     found, promises = sum(min(bound(one.text), one.promises) for one in true), sum(one.promises for one in true)
+    sentences = sum(compared(chance) > 0 for _ in range(tables))
+    most = Goal("ours", "at most", 0.001)
     return [
-        Figure(
-            "random tables bound by chance",
-            [false / tables],
-            f"{false} of {tables}",
-            unit="",
-            goal=Goal("ours", "at most", 0.001),
-        ),
+        Figure("random tables bound by chance", [false / tables], f"{false} of {tables}", unit="", goal=most),
+        Figure("random comparisons bound by chance", [sentences / tables], f"{sentences} of {tables}", unit="", goal=most),
         Figure("promises of true tables that are bound", [found / promises], f"{found} of {promises}", unit=""),
     ]

@@ -11,18 +11,19 @@ import re
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from fractions import Fraction
 from itertools import combinations, groupby
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from aqea_registry.claims.drafting import slug
-from aqea_registry.claims.expression import NotComputable, Quantity, converted, mean, printed
+from aqea_registry.claims.expression import NotComputable, Quantity, converted, exact, mean, printed
 from aqea_registry.claims.ledger import At, Claim, Evaluation, Quotation, free
 from aqea_registry.claims.merging import OF_TEXT, is_of_text
 from aqea_registry.claims.relations import CHANCE, DraftedTable, Relations, holds_for_most, letters, relations_of_table
 from aqea_registry.documents.metrics import metric_name
-from aqea_registry.documents.numbers import NotANumber, NumberSpan, PrintedNumber, parse_number, scan
+from aqea_registry.documents.numbers import NotANumber, NumberSpan, PrintedNumber, Unit, parse_number, scan
 from aqea_registry.documents.prose import Kind, line_starts
 
 SPREAD = 10  # points in which another score would be as plausible
@@ -164,6 +165,7 @@ _WORD = re.compile(r"[^\W_]+")
 _COUNT = re.compile(r"\s*[(\[]\d+[)\]]\s*$")
 PERCENT = re.compile(r"(?:\s|\\,|~)?(?:\\?%|percent)")
 _POINTS = re.compile(rf"(?:[\s~-]|\\,)?(?:pp|(?:percentage )?points?)|{PERCENT.pattern}")
+_FACTOR = re.compile(r"(?:[\s~]|\\,)?(?:x|×|times|\$?\\times\$?)|-?fold")
 
 _Line = tuple[int, bool, int]  # of a table, whether it is a row, and its position
 
@@ -188,19 +190,26 @@ class _Named(NamedTuple):
 
 
 def claims_of_text(text: str, kind: Kind, tables: Sequence[DraftedTable]) -> list[Claim]:
-    """A claim `in-text.ROW.COLUMN` for each number of the text that is bound to cells."""
+    """A claim `in-text.ROW.COLUMN` for each number of the text that is bound to cells.
+
+    Comparisons of cells are bound one by one if chance would not make them, and together where that holds for most.
+    """
     labels, starts = _labels(tables), line_starts(text)
     taken = {claim.at.line for table in tables for claim in table.claims.values()}
     numbers = scan(text, kind).numbers if labels.lines else ()
-    claims, ids = list[Claim](), dict[str, int]()
+    found, ids = list[tuple[Claim | None, float]](), dict[str, int]()
     for _, sentence, spans in by_sentence(text, (span for span in numbers if bisect_right(starts, span.start) not in taken)):
         named = _named(labels, _words(sentence))
         for span in spans if named.either else ():
             with suppress(NotANumber):
-                at = At(line=bisect_right(starts, span.start))
-                if claim := _bound(span.text, text[span.end : span.stop], named, {other.text for other in spans}, at):
-                    claims.append(replace(claim, id=free(claim.id, ids)))
-    return claims
+                at, unit = At(line=bisect_right(starts, span.start)), text[span.end : span.stop]
+                if claim := _quoted(span.text, unit, named, {other.text for other in spans}, at):
+                    found.append((claim, 0.0))
+                elif compared := _comparison(span.text, unit, named, at):
+                    found.append(compared)
+    together = holds_for_most([chance for claim, chance in found if claim and chance], sum(chance > 0 for _, chance in found))
+    bound = [claim for claim, chance in found if claim and (together or chance <= CHANCE)]
+    return [replace(claim, id=free(claim.id, ids)) for claim in bound]
 
 
 def by_sentence(text: str, numbers: Iterable[NumberSpan]) -> Iterator[tuple[int, str, list[NumberSpan]]]:
@@ -256,8 +265,8 @@ def _named(labels: _Labels, words: tuple[str, ...]) -> _Named:
     return _Named(both[:MOST], list(cells.values()))
 
 
-def _bound(text: str, unit: str, named: _Named, others: set[str], at: At) -> Claim | None:
-    """The claim of a number, if it is that of one named cell, or the only difference that the sentence can mean."""
+def _quoted(text: str, unit: str, named: _Named, others: set[str], at: At) -> Claim | None:
+    """The claim of a number, if it is that of one named cell."""
     number, percent = parse_number(text, "number"), PERCENT.fullmatch(unit) is not None
     if unit and not percent:
         cells: list[_NamedCell] = []
@@ -271,10 +280,6 @@ def _bound(text: str, unit: str, named: _Named, others: set[str], at: At) -> Cla
         [cell] = named.both
         if (cell.claim.value or "") not in others and is_exchanged(text, cell.claim.value or ""):
             return _quoting(text, cell, percent, at)
-    if _POINTS.fullmatch(unit):
-        pairs = [(a, b) for a, b in combinations(named.both, 2) if {*a.lines} & {*b.lines} and a.claim.unit == b.claim.unit]
-        if len(pairs) == 1:
-            return _difference(text, number, *pairs[0], percent, at)
     return None
 
 
@@ -302,11 +307,38 @@ def _quoting(text: str, cell: _NamedCell, percent: bool, at: At) -> Claim:
     return Claim(id=f"{OF_TEXT}{words}", value=text, unit=unit, at=at, quoted=Quotation(claim=cell.claim.id))
 
 
-def _difference(text: str, number: PrintedNumber, a: _NamedCell, b: _NamedCell, percent: bool, at: At) -> Claim | None:
-    a, b = sorted((a, b), key=lambda cell: cell.number.value, reverse=True)
-    middle, half = a.number.value - b.number.value, a.number.half + b.number.half + number.half
-    if middle == 0 or abs(abs(number.value) - middle) > half or float(half / middle) > CHANCE:
+def _comparison(text: str, unit: str, named: _Named, at: At) -> tuple[Claim | None, float] | None:
+    """What a number is of the only two cells that its sentence can compare, if anything, and how often chance would do that."""
+    number = parse_number(text, "number")
+    pairs = [(a, b) for a, b in combinations(named.both, 2) if {*a.lines} & {*b.lines} and a.claim.unit == b.claim.unit]
+    if len(pairs) != 1 or not (_POINTS.fullmatch(unit) or _FACTOR.fullmatch(unit)):
         return None
-    words = f"{slug(f'{a.labels[0]} {b.labels[0]}', 'cells')}.{slug(a.labels[1], 'cell')}"
-    derived = f"difference([{a.claim.id}], [{b.claim.id}])"
-    return Claim(id=f"{OF_TEXT}{words}", value=text, unit="percent" if percent else a.claim.unit, at=at, derived=derived)
+    a, b = sorted(pairs[0], key=lambda cell: cell.number.value, reverse=True)
+    ways = list(_ways(number, unit, a, b))
+    for derived, known_as, value in ways:
+        off, half = abs(abs(number.value) - value.value), (value.high - value.low) / 2
+        size = abs(value.value - (known_as == "ratio"))  # another factor would be as far from one
+        if size and off <= number.half + half:
+            half = number.half + (0 if off <= number.half else half)
+            words = f"{slug(f'{a.labels[0]} {b.labels[0]}', 'cells')}.{slug(a.labels[1], 'cell')}"
+            claim = Claim(id=f"{OF_TEXT}{words}", value=text, unit=known_as, at=at, derived=derived)
+            return claim, min(len(ways) * float(half / size), 1.0)
+    return None, 1.0
+
+
+def _ways(number: PrintedNumber, unit: str, a: _NamedCell, b: _NamedCell) -> Iterator[tuple[str, Unit, Quantity]]:
+    """What a number may say of two cells, of which `a` is the larger: an expression, its unit and its value."""
+    more, less, percent = f"[{a.claim.id}]", f"[{b.claim.id}]", PERCENT.fullmatch(unit)
+    larger, smaller = printed(a.number, a.claim.unit), printed(b.number, b.claim.unit)
+    if _POINTS.fullmatch(unit):
+        yield f"difference({more}, {less})", "percent" if percent else a.claim.unit, larger - smaller
+    if smaller.low <= 0:
+        return
+    if percent:
+        one = exact(Fraction(1))
+        yield f"percent(ratio({more}, {less}) - 1)", "percent", converted(larger / smaller - one, "percent")
+        yield f"percent(1 - ratio({less}, {more}))", "percent", converted(one - smaller / larger, "percent")
+    elif _FACTOR.fullmatch(unit) and number.value >= 1:
+        yield f"ratio({more}, {less})", "ratio", larger / smaller
+    elif _FACTOR.fullmatch(unit):
+        yield f"ratio({less}, {more})", "ratio", smaller / larger

@@ -64,6 +64,7 @@ def agrees(relation: Relation, halves: dict[Place, Fraction]) -> bool:
         "same": (low[0], high[0]),
         "difference": (low[0] - high[-1], high[0] - low[-1]),
         "ratio": (low[0] / high[-1], high[0] / low[-1]),
+        "loss": (100 - 100 * high[-1] / low[0], 100 - 100 * low[-1] / high[0]),
     }.get(relation.kind, (dot(low, weights) / parts, dot(high, weights) / parts))
     own = halves[relation.of]
     return bounds[0] - own <= relation.of.value <= bounds[1] + own
