@@ -87,6 +87,8 @@ class Segment:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
+            if os.path.lexists(path) and not path.is_file():
+                raise ValueError("not a regular file")  # SQLite would wait for a pipe
             # Nobody writes to a file with this name: no lock is needed, and no journal looked for.
             # Statements that are kept, as is usual, would keep the keys that they asked for.
             uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"

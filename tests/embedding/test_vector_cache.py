@@ -262,6 +262,13 @@ def test_files_that_are_no_segment_are_ignored(tmp_path: Path, content: bytes) -
     assert np.array_equal(read(VectorCache(tmp_path, 4, reach=2 * KNOWN), ["a"]), rows(1))
 
 
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    VectorCache(tmp_path, 4).add(sentences(2), grid(rows(2)))
+    os.mkfifo(tmp_path / "pipe.sqlite")
+    (tmp_path / "folder.sqlite").mkdir()
+    assert VectorCache(tmp_path, 4).missing(sentences(3)) == sentences(3)[2:]
+
+
 def test_the_half_of_a_killed_run_is_not_seen(tmp_path: Path) -> None:
     cache = VectorCache(tmp_path, 4)
     cache.add(["a"], grid(rows(1)))
