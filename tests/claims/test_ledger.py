@@ -24,6 +24,7 @@ from aqea_registry.claims.ledger import (
     Ledger,
     Measurement,
     Quotation,
+    free,
     parse_ledger,
     read_ledgers,
     render_ledger,
@@ -242,3 +243,13 @@ def test_refusing_takes_time_that_grows_with_the_bytes(unit: bytes) -> None:
 def test_an_error_names_the_file_and_the_line() -> None:
     with pytest.raises(BadConfiguration, match=r"^card: line 3, column 1: the key 'a' appears twice$"):
         load_yaml(b"a: 1\nb: 2\na: 3\n", "card")
+
+
+def test_a_name_that_is_taken_gets_the_next_free_number() -> None:
+    taken = {"x": 1, "x-3": 1}
+    assert [free(name, taken) for name in ("x", "x", "y", "x-2", "x")] == ["x-2", "x-4", "y", "x-2-2", "x-5"]
+
+    def work(count: int) -> Callable[[], object]:
+        return lambda: [free("x", taken) for taken in [dict[str, int]()] for _ in range(count)]
+
+    assert_linear(work, 20_000)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pytest
 
@@ -10,6 +10,7 @@ from aqea_registry.claims.ledger import At, Claim, Evaluation, Measurement, Quot
 from aqea_registry.claims.relations import DraftedTable
 from aqea_registry.claims.repeats import relate
 from aqea_registry.documents.numbers import Unit
+from tests.growth import assert_linear
 
 INDEX: Mapping[str, tuple[str, dict[str, str]]] = {
     "parkbench": ("STS", {"cos_sim_pearson": "81.4077", "cos_sim_spearman": "80.1194"}),
@@ -145,3 +146,11 @@ def test_a_quotation_is_the_evidence_of_an_unbound_claim_alone() -> None:
     claim = drafted.claims[0, 1]
     assert found.bound(claim).quoted == Quotation(claim="parkbench.cos_sim_spearman")
     assert found.bound(drafted.claims[1, 1]) == drafted.claims[1, 1]
+
+
+def test_an_index_of_many_results_takes_time_in_proportion_to_them() -> None:
+    def work(count: int) -> Callable[[], object]:
+        claims, results = index(rows={f"set-{number}-x": ("Retrieval", {"ndcg_at_10": "31.2"}) for number in range(count)})
+        return lambda: relate(claims, results, [])
+
+    assert_linear(work, 6_000)
