@@ -28,6 +28,8 @@ from aqea_registry.sources.kinds import sources_of
 from aqea_registry.vectors.scores import Metrics
 from aqea_registry.verification.verify_project import CheckedProject, Scores, recompute
 
+Results = Mapping[str, Mapping[str, Resolved | Unchecked]]  # of each ledger, what of the run they mean
+
 
 class CheckedClaims(msgspec.Struct, frozen=True, kw_only=True):
     """Each claim's verdict in the ledgers' order, the state of each ledger's document, and recomputed scores by pair set."""
@@ -65,7 +67,7 @@ def check_claims(
     findings = [finding for finding in findings if not only or finding.subject.partition(":")[0] in only]
     states, notes, stale, outdated = _documents(project.root, ledgers, chosen, documents)
     bound = {name: evidence.resolve_results(ledger, project.params, project.lock) for name, ledger in ledgers.items()}
-    scores, unsound = _scores(project.run, _wanted(ledgers, bound), verified, report)
+    scores, unsound = _scores(project.run, ledgers, bound, verified, report)
     quotations = Quotations(project.run, project.catalogue, scope)
     mended = {name for name, ledger in chosen.items() if not ledger.document.published and states[name] != "stale"}
     judge = _Judge(ledgers, bound, scores, quotations, outdated, mended if fill else set(), Terms(ledgers))
@@ -84,9 +86,12 @@ def check_claims(
 
 
 def _scores(
-    run: RunRecord, wanted: Collection[str], verified: CheckedProject | None, report: Reporter
+    run: RunRecord, ledgers: Mapping[str, Ledger], bound: Results, verified: CheckedProject | None, report: Reporter
 ) -> tuple[Scores, Sequence[Finding]]:
-    """The scores of these sets: recomputed or read, or those of a check without a finding, which recomputed them."""
+    """The scores of the sets that claims were measured on: of a check without a finding, or recomputed or read."""
+    measured = ((bound[name], claim.measured) for name, ledger in ledgers.items() for claim in ledger.claims)
+    results = (results.get(metric.result) for results, metric in measured if metric is not None)
+    wanted = dict.fromkeys(result.key for result in results if isinstance(result, Resolved))
     known = verified.pair_sets if verified is not None and not verified.findings else {}
     scores, unsound = recompute(run, [key for key in wanted if key not in known], report)
     return {key: known[key].metrics if key in known else scores[key] for key in wanted}, unsound
@@ -106,7 +111,7 @@ class _Judge(msgspec.Struct):
     """The claims of all ledgers, and everything that they can rest on. Those of ledgers to `fill` are judged as filled in."""
 
     ledgers: Mapping[str, Ledger]
-    bound: Mapping[str, Mapping[str, Resolved | Unchecked]]
+    bound: Results
     scores: Scores
     quotations: Quotations
     stale: Mapping[str, str]
@@ -212,14 +217,7 @@ def _documents(
     return states, notes, findings, outdated
 
 
-def _wanted(ledgers: Mapping[str, Ledger], bound: Mapping[str, Mapping[str, Resolved | Unchecked]]) -> list[str]:
-    """The pair sets that claims were measured on, each once."""
-    measured = ((bound[name], claim.measured) for name, ledger in ledgers.items() for claim in ledger.claims)
-    results = (results.get(metric.result) for results, metric in measured if metric is not None)
-    return list(dict.fromkeys(result.key for result in results if isinstance(result, Resolved)))
-
-
-def _unpinned(ledgers: Mapping[str, Ledger], bound: Mapping[str, Mapping[str, Resolved | Unchecked]]) -> Iterable[Finding]:
+def _unpinned(ledgers: Mapping[str, Ledger], bound: Results) -> Iterable[Finding]:
     """One finding per unpinned result, instead of one for each of its claims."""
     for name, ledger in ledgers.items():
         counts = Counter(claim.measured.result for claim in ledger.claims if claim.measured)

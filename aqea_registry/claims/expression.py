@@ -150,11 +150,6 @@ def converted(a: Quantity, unit: Unit) -> Quantity:
     return _checked(a.value * scale, a.low * scale, a.high * scale, unit)
 
 
-def _ratio(a: Quantity, b: Quantity) -> Quantity:
-    unit = common(a.unit, b.unit)  # what has no unit takes the other's
-    return replace(a, unit=unit) / replace(b, unit=unit)
-
-
 def _extreme(pick: Callable[[Sequence[Fraction]], Fraction], *terms: Quantity) -> Quantity:
     unit = reduce(common, (term.unit for term in terms))
     values, lows, highs = zip(*((term.value, term.low, term.high) for term in terms), strict=True)
@@ -269,7 +264,8 @@ _FUNCTIONS: dict[str, tuple[int, int | None, _Function]] = {
     "count": (1, None, lambda terms: exact(Fraction(len(terms)), "count")),
     "rank": (2, None, _rank),
     "difference": (2, 2, _of(operator.sub)),
-    "ratio": (2, 2, _of(_ratio)),
+    # What has no unit takes the other's.
+    "ratio": (2, 2, _of(lambda a, b: replace(a, unit=common(a.unit, b.unit)) / replace(b, unit=common(a.unit, b.unit)))),
     "abs": (1, 1, _of(abs)),
     **{str(unit): (1, 1, _of(partial(converted, unit=unit))) for unit in CONVERSIONS},
 }

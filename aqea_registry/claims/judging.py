@@ -22,6 +22,7 @@ from aqea_registry.documents.numbers import ULPS, NotANumber, PrintedNumber, par
 STALE = "stale"  # the reason of what held before its document was changed
 DOUBTFUL = "contradicted-term"  # the reason of what agrees only with a term that other prints contradict
 RUN = "; run: "  # what is before the command at the end of a message
+_STATES = ("contradicted", "holds")  # by whether it holds
 SHORT = 100  # characters of an expression that a message repeats
 # What a bound says that the evidence is to the print.
 _BOUNDS: dict[str | None, Callable[[Any, Any], bool]] = dict(
@@ -88,7 +89,7 @@ def _compared(claim: Claim, number: PrintedNumber | None, evidence: Evidence) ->
         return Unchecked(MALFORMED, f"{evidence.how}: {kind} against the unit {claim.unit}")
     if isinstance(value, str) or number is None:
         message = f"{evidence.how}: {str(value)[:200]!r}; printed {claim.text[:200]!r}"
-        outcome: dict[str, Any] = {"state": _state(claim.value == value), "message": message, "recomputed": value}
+        outcome: dict[str, Any] = {"state": _STATES[claim.value == value], "message": message, "recomputed": value}
     else:
         try:
             common(claim.unit, "fraction" if (claim.unit, value.unit) == ("fraction", "ratio") else value.unit)
@@ -111,7 +112,7 @@ def _weighed(plain: dict[str, Any], corrected: dict[str, Any] | Unchecked, fix: 
     message += f": the print agrees with {agrees}; contradicted is {', '.join(fix.culprits)}"
     if printed and not right and not fix.sure:
         return {"state": "unchecked", "reason": DOUBTFUL, "message": message, "rests_on": plain["rests_on"]}
-    return {**first, "state": _state(right), "message": message}
+    return {**first, "state": _STATES[right], "message": message}
 
 
 def correction(verdict: Verdict, evidence: Evidence | Unchecked | None) -> Correction | None:
@@ -216,7 +217,7 @@ def _compare_bound(claim: Claim, number: PrintedNumber, evidence: Evidence, valu
     missed = f"it is not, by {shown(abs(number.value - value.value))}{_way(claim, number, value)}"
     answer = f"so it {'may be' if alone else 'is'}{alone}" if holds else missed
     message = f"{evidence.how}: {recomputed}; printed {str(claim.bound).replace('-', ' ')} {claim.text}; {answer}"
-    return {"state": _state(holds), "message": message, "recomputed": recomputed}
+    return {"state": _STATES[holds], "message": message, "recomputed": recomputed}
 
 
 def _compare_numbers(claim: Claim, number: PrintedNumber, evidence: Evidence, value: Quantity) -> dict[str, Any]:
@@ -235,7 +236,7 @@ def _compare_numbers(claim: Claim, number: PrintedNumber, evidence: Evidence, va
         ulps = ulps_between(number.value, value.value)
         words += f", {ulps} ulp away" if ulps else ", the same float64"
     return {
-        "state": _state(holds),
+        "state": _STATES[holds],
         "message": f"{evidence.how}: {recomputed}; printed {claim.text}; {words}{'' if holds else _way(claim, number, value)}",
         "recomputed": recomputed,
         "difference": shown(difference),
@@ -286,10 +287,6 @@ def _rescaled(claim: Claim, larger: bool) -> str:
     expression = claim.derived or f"[{claim.quoted.claim if claim.quoted else ''}]"
     inner = f"({expression})" if len(expression) <= SHORT else "(...)"
     return f"write derived: {f'100 * {inner}' if larger else f'{inner} / 100'}"
-
-
-def _state(holds: bool) -> str:
-    return "holds" if holds else "contradicted"
 
 
 def _why(claim: Claim, number: PrintedNumber) -> str:
