@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
 from aqea_registry.claims.ledger import Claim, Document, Evaluation, Ledger, free
 
+_EVIDENCE = attrgetter("measured", "derived", "quoted")
 OF_TEXT = "in-text."  # what ids of claims begin with that an import found in the text
 
 
@@ -104,32 +105,23 @@ def merge(
         both = zip(before, claims, strict=True)
         before = [replace(was, unit=claim.unit) if was and claim.at.path else was for was, claim in both]
     pairs = zip(before, claims, strict=True)
-    now = relate([replace(c, **({"id": was.id, "unit": was.unit} if was else {"id": free(c.id, taken)})) for was, c in pairs])
+    now = [replace(c, id=was.id, unit=was.unit) if was else replace(c, id=free(c.id, taken)) for was, c in pairs]
+    now = relate(now)
     fresh = [_renewed(was, claim) if was is not None else claim for was, claim in zip(before, now, strict=True)]
     used, doubtful = {claim.id for claim in found.before.values()}, {claim.id for claim in found.doubtful}
     left = (claim for claim in old.claims if claim.id not in used | doubtful and _is_imported(claim))
     gone = [c.id for c in left if c.at.line is None or c.text not in "".join(lines[c.at.line - 1 : c.at.line])]
     merged = _in_order([claim for claim in old.claims if not (prune and claim.id in gone)], fresh)
     named = {claim.measured.result for claim in merged if claim.measured is not None}
-    renewed = dict[str, Evaluation]()
-    for key, result in results.items():  # the dataset as printed, the model as somebody may have spelled it out
-        was_of = old.results.get(key, result)
-        commit = result.model_revision or was_of.model_revision
-        renewed[key] = replace(result, model=result.model if model else was_of.model, model_revision=commit)
-    rest = {key: result for key, result in old.results.items() if key not in results and key in named}
     changed = {was.id: (was, claim) for was, claim in zip(before, now, strict=True) if was and was.text != claim.text}
+    other = {id_ for id_, (was, claim) in changed.items() if _EVIDENCE(was) != _EVIDENCE(claim)}  # than the import gives
     return Merged(
-        ledger=Ledger(document=document, results={**renewed, **rest}, claims=tuple(merged)),
+        ledger=Ledger(document=document, results=_results(old.results, results, named, model), claims=tuple(merged)),
         added=tuple(claim.id for claim in fresh if claim.id not in used),
         changed=tuple(changed),
         gone=tuple(gone),
         doubtful=tuple(doubtful),
-        kept={
-            id_: was.text  # its evidence is not what the import gives
-            for id_, (was, claim) in changed.items()
-            if was.kind != "unbound"
-            and (was.measured, was.derived, was.quoted) != (claim.measured, claim.derived, claim.quoted)
-        },
+        kept={id_: was.text for id_, (was, _) in changed.items() if id_ in other and was.kind != "unbound"},
         now=tuple(now),
     )
 
@@ -167,6 +159,18 @@ def _renewed(old: Claim, new: Claim) -> Claim:
     if new.text == old.text:
         return replace(old, at=new.at)
     return replace(old, at=new.at, value=new.value, printed=new.printed, ocr=None)
+
+
+def _results(
+    old: Mapping[str, Evaluation], new: Mapping[str, Evaluation], named: set[str], model: str | None
+) -> dict[str, Evaluation]:
+    """Datasets as printed, models as somebody may have spelled them out; and other results that claims have `named`."""
+    results = {}
+    for key, result in new.items():
+        was = old.get(key, result)
+        commit = result.model_revision or was.model_revision
+        results[key] = replace(result, model=result.model if model else was.model, model_revision=commit)
+    return results | {key: result for key, result in old.items() if key not in new and key in named}
 
 
 def is_of_text(claim: Claim) -> bool:
