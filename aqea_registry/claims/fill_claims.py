@@ -65,9 +65,7 @@ def fill_claims(
     if not checked.ledgers and not checked.findings:
         raise BadConfiguration("there is no ledger in manifests/claims", "write one: aqea-registry claims import DOC")
     old, now = checked.ledgers, {verdict.name: verdict for verdict in checked.verdicts}
-    new = {
-        name: replace(ledger, claims=tuple(now[f"{name}:{c.id}"].claim for c in ledger.claims)) for name, ledger in old.items()
-    }
+    new = {name: replace(one, claims=tuple(now[f"{name}:{c.id}"].claim for c in one.claims)) for name, one in old.items()}
     pairs = [(f"{name}:{claim.id}", claim) for name, ledger in old.items() for claim in ledger.claims]
     changed = [(own, was, now[own].claim) for own, was in pairs if now[own].claim != was]
     changes = {own: FilledNumber(claim=own, old=was.text, new=claim.text, at=str(was.at)) for own, was, claim in changed}

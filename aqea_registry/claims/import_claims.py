@@ -132,14 +132,10 @@ def merge_page(
     def related(claims: list[Claim]) -> list[Claim]:
         now = dict(zip((claim.id for claim in read.claims), claims, strict=True))
         right = {id_: replace(now[id_], value=value) for id_, value in read.right.items()}
-        ways = [
-            relate(
-                [claim for claim in claims if claim.at.path],
-                read.results,
-                [t._replace(claims={place: known[claim.id] for place, claim in t.claims.items()}) for t in read.tables],
-            )
-            for known in ([now, {**now, **right}] if right else [now])
-        ]
+        ways = []
+        for known in [now, {**now, **right}] if right else [now]:
+            tables = [t._replace(claims={place: known[claim.id] for place, claim in t.claims.items()}) for t in read.tables]
+            ways.append(relate([claim for claim in claims if claim.at.path], read.results, tables))
         found = max(ways, key=lambda way: len(way.derived))  # the average beside a wrong digit may be that of the right one
         read.notes.extend(found.notes)
         ids = {id_: other.id for id_, other in now.items()}
@@ -289,9 +285,8 @@ def _disagreements(front: FrontMatter, entries: Sequence[IndexEntry], name: str)
         read = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(front.yaml).get_single_data()
         results = ModelCardData(**read).eval_results or []
     except Exception as error:  # the reader of other people's cards fails in many ways
-        raise BadConfiguration(
-            f"{name}: huggingface_hub cannot read the model-index: {' '.join(str(error).split())}"
-        ) from error
+        why = " ".join(str(error).split())
+        raise BadConfiguration(f"{name}: huggingface_hub cannot read the model-index: {why}") from error
     printed = [(entry, metric) for entry in entries for metric in entry.metrics]
     if len(printed) != len(results):
         raise BadConfiguration(f"{name}: the model-index prints {len(printed)} values, huggingface_hub reads {len(results)}")

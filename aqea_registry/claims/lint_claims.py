@@ -302,11 +302,10 @@ class _Marked(msgspec.Struct):
 
 def macro_names(names: Sequence[str]) -> dict[str, str]:
     """A macro for each LEDGER:ID: `aqea` and its words, capitalised and closed up, digits spelled out."""
-    words = {name: re.findall(r"[a-z]+|[0-9]+", name.lower()) for name in names}
-    spelled = {
-        name: [re.sub("[0-9]", lambda d: DIGITS[int(d[0])], part).capitalize() for part in words[name]] for name in names
-    }
-    plain = {name: "\\aqea" + "".join(parts) for name, parts in spelled.items()}
+    plain = {}
+    for name in names:
+        words = (re.sub("[0-9]", lambda d: DIGITS[int(d[0])], word) for word in re.findall(r"[a-z]+|[0-9]+", name.lower()))
+        plain[name] = "\\aqea" + "".join(map(str.capitalize, words))
     shared = Counter(plain.values())
     for name, macro in plain.items():
         if shared[macro] > 1:  # six letters that only this name has

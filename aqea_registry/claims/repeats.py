@@ -57,9 +57,8 @@ def relate(claims: Sequence[Claim], results: Mapping[str, Evaluation], tables: S
     groups = {letters(task): {letters(key) for key, result in results.items() if result.task == task} for task in MAIN_SCORES}
     for table in (*_as_tables(claims), *tables):
         found.add(relations_of_table(table, groups))
-    values = _VALUES | {
-        letters(part) for result in results.values() for part in (result.model, result.model.rpartition("/")[2])
-    }
+    models = {result.model for result in results.values()}
+    values = _VALUES | {letters(part) for model in models for part in (model, model.rpartition("/")[2])}
     for table in tables if index else ():
         found.add(_repeats(table, index, values))
     return found

@@ -94,10 +94,8 @@ _LINKS = frozenset(
 _TOKEN = re.compile(r"[a-z]+|[:=]")
 _VERBS = r"(?:(?<![a-z])(?:is|was|are|were|be|to|from|reache[sd]|stays|remains|equals)(?![a-z])|[:=])"
 _BEFORE = {
-    "metric": re.compile(rf"(?:{_SMALLS})*"),
+    **dict.fromkeys(("metric", "interval", "change"), re.compile(rf"(?:{_SMALLS})*")),
     "benchmark": re.compile(rf"[ \t*_`]*+[:=](?:{_SMALLS})*"),
-    "interval": re.compile(rf"(?:{_SMALLS})*"),
-    "change": re.compile(rf"(?:{_SMALLS})*"),
     "setting": re.compile(
         rf"(?:\\[lg]eq?|{_SMALLS}{_THAN}|[<>≤≥]|in|over|set|fixed|for|or|up|cut|reduced|limited|decays|linearly|rates?|sizes?)*"
     ),
