@@ -84,6 +84,14 @@ def read_small(path: Path, limit: int) -> bytes:
     return content
 
 
+def small_text(path: Path, limit: int) -> str:
+    """The text of a small file; of one that is not there, none. Raises OSError, also if it is not UTF-8."""
+    try:
+        return read_small(path, limit).decode() if os.path.lexists(path) else ""
+    except UnicodeDecodeError as error:
+        raise OSError(errno.EILSEQ, f"not text in UTF-8: {error}", str(path)) from error
+
+
 def wrong_content(path: Path, name: str, subject: str | None = None) -> Finding | None:
     """The finding for a file on disk that is not what its name says; of one that cannot be read nothing is said here."""
     # Findings are msgspec's, which the command line starts without.

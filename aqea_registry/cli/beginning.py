@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from aqea_registry.base.files import Limit, read_small, write_bytes
+from aqea_registry.base.files import Limit, read_small, small_text, write_bytes
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, RegistryError
 from aqea_registry.claims.import_claims import accounting, import_claims
 from aqea_registry.cli.shell import Outcome, Shell
@@ -122,15 +122,14 @@ def _files(place: ProjectPlace, datasets: Entries, models: Entries, notes: list[
             datasets, licence = {"example": scaffold.EXAMPLE}, "cc0-1.0"
             files[root / "data/example/test.jsonl"] = _own("example.jsonl", "data/small/test.jsonl")
         files[root / PARAMS] = scaffold.params_text(datasets, models, title, licence).encode()
-    run = parse_params(files.get(root / PARAMS) or (root / PARAMS).read_bytes()).run
+    run = parse_params(files.get(root / PARAMS) or read_small(root / PARAMS, Limit.PROJECT)).run
     one_stage = one_stage or len(run.pairs) + len(run.vectors) > MANY
     files[root / "dvc.yaml"] = _own("one_stage.yaml") if one_stage else _own("dvc.yaml", "dvc.yaml")
     for name, patterns in scaffold.LISTS.items():
-        before = (root / name).read_text() if (root / name).exists() else ""
-        files[root / name] = scaffold.with_lines(before, patterns.split()).encode()
+        files[root / name] = scaffold.with_lines(small_text(root / name, Limit.DOCUMENT), patterns.split()).encode()
     workflow = _own("workflow.yaml").replace(b"FOLDER", os.fsencode(os.path.relpath(root, top)))
     files[top / ".github/workflows/aqea.yml"] = workflow
-    if (hooks := top / ".pre-commit-config.yaml").exists() and b"aqea-registry" not in hooks.read_bytes():
+    if (hooks := top / ".pre-commit-config.yaml").exists() and b"aqea-registry" not in read_small(hooks, Limit.DOCUMENT):
         notes.append(f"{hooks} was left as it is; to check numbers at each commit, add a hook to it: {scaffold.HOOK}")
     return {**files, hooks: scaffold.HOOKS.encode()}
 

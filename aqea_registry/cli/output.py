@@ -8,7 +8,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,7 +18,7 @@ import click
 
 from aqea_registry import __version__
 from aqea_registry.api import PARAMS, project_root
-from aqea_registry.base.files import Advance, ignore, write_bytes
+from aqea_registry.base.files import Advance, Limit, ignore, read_small, write_bytes
 from aqea_registry.base.progress import hide_secrets, markdown_table, plural, printable
 
 if TYPE_CHECKING:
@@ -270,7 +270,10 @@ def locate(finding: Finding, roots: Sequence[Path], top: Path) -> Place | None:
             continue
         if place.file == PARAMS:
             entry = re.compile(rf"\s+[\"']?{re.escape(head.split('.')[-1])}[\"']?\s*:")
-            lines = enumerate(path.read_text("utf-8", "replace").splitlines(), 1)
+            content = b""
+            with suppress(OSError):
+                content = read_small(path, Limit.PROJECT)
+            lines = enumerate(content.decode("utf-8", "replace").splitlines(), 1)
             place = place._replace(line=next((number for number, line in lines if entry.match(line)), None))
         return place._replace(file=Path(os.path.relpath(path, top)).as_posix())
     return None

@@ -26,7 +26,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from aqea_registry.base.files import write_bytes
+from aqea_registry.base.files import Limit, read_small, write_bytes
 from aqea_registry.project.params import Model
 from aqea_registry.vectors.margin import PACKAGES, Machine
 
@@ -167,7 +167,7 @@ def _refuse_missing_weights(folder: Path, entry: Model) -> None:
     """Raise ValueError if the files lack a weight, but a pooler's: the library fills it with random numbers and logs it."""
     from transformers import AutoModel
 
-    modules = json.loads((folder / "modules.json").read_bytes()) if (folder / "modules.json").is_file() else [{}]
+    modules = _modules(folder) or [{}]
     inner = folder / str(modules[0].get("path", ""))
     if not (inner / "config.json").is_file() or not str(modules[0].get("type", "Transformer")).endswith("Transformer"):
         return
@@ -242,9 +242,8 @@ def refuse_code(folder: Path) -> None:
     for path, config in _configs(folder):
         if config.get("auto_map"):
             raise CodeRefusedError(f"{path.name} names code of its own (auto_map), and the catalogue does not trust it")
-    path = folder / "modules.json"
-    for module in json.loads(path.read_bytes()) if path.is_file() else ():
-        if isinstance(module, dict) and not (kind := str(module.get("type", ""))).startswith("sentence_transformers."):
+    for module in _modules(folder):
+        if not (kind := str(module.get("type", ""))).startswith("sentence_transformers."):
             raise CodeRefusedError(f"modules.json names {kind}, and the catalogue does not trust it")
 
 
@@ -262,12 +261,23 @@ def view_with_local_code(folder: Path, repo: str, parent: Path) -> Path:
 def _configs(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Every JSON object in the folder that may configure something."""
     for path in sorted(folder.rglob("*.json")):
-        try:
-            config = json.loads(path.read_bytes())
-        except ValueError:
-            continue
-        if isinstance(config, dict):
+        if isinstance(config := _json(path), dict):
             yield path, config
+
+
+def _modules(folder: Path) -> list[dict[str, Any]]:
+    """What modules.json names, if it is there."""
+    path = folder / "modules.json"
+    found = _json(path) if path.is_file() else None
+    return [module for module in found if isinstance(module, dict)] if isinstance(found, list) else []
+
+
+def _json(path: Path) -> Any:
+    """A document as transformers reads it, which takes NaN and a key twice; None if it is not one. Raises OSError."""
+    try:
+        return json.loads(read_small(path, Limit.PROJECT))
+    except (ValueError, RecursionError):
+        return None
 
 
 def _local(value: Any, repo: str, folder: Path) -> Any:

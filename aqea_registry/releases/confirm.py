@@ -180,7 +180,10 @@ def _confirmed(
     if differing and ours == artefact.file:
         theirs, again = NamedFile(released.fetch(path), f"{released.name}: {path}"), NamedFile(scratch / ours, ours)
         verdict = compare_files(theirs, again, report, claimed_by(project.root))[0].verdict
-    elif differing and score_gap(released.fetch(path).read_bytes(), (scratch / ours).read_bytes()) <= TRAINED_GAP:
+    elif (
+        differing
+        and score_gap(*(read_small(file, Limit.DOCUMENT) for file in (released.fetch(path), scratch / ours))) <= TRAINED_GAP
+    ):
         verdict = "EQUIVALENT"
     return Confirmed(
         verdict=verdict,

@@ -157,7 +157,7 @@ def _vector_sets(opened: Opened, report: Reporter, said: list[Said]) -> dict[str
                 sound |= checked
                 again = _result_again(opened, made, checked[key], report)
                 if not holds(opened.root / made.metrics, again):
-                    if (gap := score_gap((opened.root / made.metrics).read_bytes(), again)) <= TRAINED_GAP:
+                    if (gap := score_gap(read_small(opened.root / made.metrics, Limit.DOCUMENT), again)) <= TRAINED_GAP:
                         reason = f"the task trains; with the libraries and the processor here they differ by up to {gap:.1e}"
                         said.append(NotChecked(f"the last digits of the scores of {key}", reason))
                     else:

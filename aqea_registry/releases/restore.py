@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from aqea_registry.base.files import WrongBytes, copy_checked, hash_file, inside, open_regular, write_bytes
+from aqea_registry.base.files import Limit, WrongBytes, copy_checked, hash_file, inside, open_regular, small_text, write_bytes
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Refused
 from aqea_registry.base.progress import Reporter, plural
 from aqea_registry.base.references import join_reference
@@ -70,9 +70,8 @@ def restore(
         if (source := _folder_of(project.catalogue[name].entry))
     }
     for name, patterns in LISTS.items():
-        before = (folder / name).read_text() if (folder / name).exists() else ""
         own = sorted(sentences) if name == ".gitignore" else []  # nobody else's to publish
-        write_bytes(folder / name, with_lines(before, [*patterns.split(), *own]).encode())
+        write_bytes(folder / name, with_lines(small_text(folder / name, Limit.DOCUMENT), [*patterns.split(), *own]).encode())
     for artefact in project.artefacts.values():
         if not (folder / artefact.plot).exists():
             draw_plot(folder, artefact)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from aqea_registry.base.files import Limit, read_stream, wrong_content
+from aqea_registry.base.files import Limit, read_small, read_stream, wrong_content
 from aqea_registry.base.findings import BadConfiguration, CannotCheck
 from aqea_registry.base.progress import Reporter, plural
 from aqea_registry.base.strict import convert, load_json
@@ -102,7 +102,7 @@ def dataset_entry(name: str, given: str, place: ProjectPlace, report: Reporter) 
 def _own_task(name: str, folder: Path, place: ProjectPlace) -> tuple[dict[str, Any], str] | None:
     """The entry of a folder in the form of a retrieval or a reranking, which has a corpus and queries."""
     files = [file for file in FolderSource(name, folder, "").paths() if file.endswith(ROWS)]
-    if (folder / "README.md").is_file() and b"\nconfigs:" in (folder / "README.md").read_bytes():
+    if (folder / "README.md").is_file() and b"\nconfigs:" in read_small(folder / "README.md", Limit.DOCUMENT):
         files = ["README.md", *files]
     stems = {Path(file).name.partition(".")[0] for file in files}
     if not {"corpus", "queries"} <= stems:

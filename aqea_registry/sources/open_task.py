@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
-from aqea_registry.base.files import locked
+from aqea_registry.base.files import Limit, locked, read_small
 from aqea_registry.base.findings import Finding, Refused
 from aqea_registry.base.progress import Reporter, plural
 from aqea_registry.project.artefact import CatalogueEntry
@@ -36,7 +36,7 @@ def open_task(wanted: CatalogueEntry, folder: Path, report: Reporter) -> Iterato
     name, entry, pin = wanted.name, completed(wanted).entry, wanted.pin
     assert isinstance(entry, Dataset) and pin is not None
     cls = task_class(name, entry)
-    card = read_card((folder / README).read_bytes(), name) if README in pin.files else {}
+    card = read_card(read_small(folder / README, Limit.DOCUMENT), name) if README in pin.files else {}
     data = sorted({*pin.files} - {README})
     configs = task_configs(name, entry, data, card)
     with _scratch(wanted.root / CACHE) as place, _thrown_away(Path(place, "cache")):
@@ -105,7 +105,11 @@ def _link(view: Path, folder: Path, data: Sequence[str], card: Mapping[str, Any]
     for path in data:
         (view / path).parent.mkdir(parents=True, exist_ok=True)
         if mixed and path.endswith(".tsv"):  # `datasets` reads all of a folder with one reader; BEIR has judgements as TSV
-            rows = csv.DictReader((folder / path).read_text("utf-8").split("\n"), delimiter="\t", quoting=csv.QUOTE_NONE)
+            try:
+                lines = (folder / path).read_text("utf-8").split("\n")  # data: as large as it is
+                rows = [*csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)]
+            except (UnicodeDecodeError, csv.Error) as error:
+                raise Refused.of("malformed", path, f"not TSV in UTF-8: {error}") from error
             (view / path).write_text("".join(f"{json.dumps(row)}\n" for row in rows), "utf-8")
         else:
             (view / path).symlink_to((folder / path).resolve())

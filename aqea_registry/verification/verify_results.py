@@ -1,6 +1,5 @@
 """Check vector sets and the results beside them: whether each is sound, of the pinned inputs, and the one of the other."""
 
-import json
 import math
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
@@ -100,9 +99,11 @@ def decided_value_findings(vectors: Path, path: str, values: Iterable[DecidedVal
 
 def score_gap(said: bytes, again: bytes) -> float:
     """By how much two results of a task that trains something differ; infinity of other tasks, or if not in scores alone."""
-    first, second = json.loads(said), json.loads(again)
-    alike = first["type"] in TRAINED and {**first, "scores": None} == {**second, "scores": None}
-    return _gap(first["scores"], second["scores"]) if alike else math.inf
+    with suppress(BadConfiguration, LookupError, TypeError):  # what was said may be anything
+        first, second = load_json(said, "what was said"), load_json(again, "what was made again")
+        if first["type"] in TRAINED and {**first, "scores": None} == {**second, "scores": None}:
+            return _gap(first["scores"], second["scores"])
+    return math.inf
 
 
 def _gap(first: object, second: object) -> float:

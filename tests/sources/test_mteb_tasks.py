@@ -206,6 +206,8 @@ def test_own_data_as_beir_has_them(tmp_path: Path) -> None:
         assert (task.metadata.name, task.metadata.prompt is None) == ("NFCorpus", False), (
             "MTEB's task over a folder of one's own"
         )
+    with pytest.raises(Refused, match="UTF-8"), own(tmp_path, {**zipped, "qrels/test.tsv": judged + b"\xff"}):
+        pass
 
 
 def test_what_mteb_passes_over_is_said(tmp_path: Path) -> None:

@@ -106,6 +106,8 @@ def test_scores_of_what_is_trained_may_differ_a_little_and_nothing_else_may() ->
     assert 0 < score_gap(result("Classification", said), result("Classification", near)) < TRAINED_GAP
     assert score_gap(result("Retrieval", said), result("Retrieval", near)) > TRAINED_GAP
     assert score_gap(result("Classification", said), result("Classification", near, "b")) > TRAINED_GAP
+    for no_result in (b"{}", b"\\xff", b"[" * 99_999, b'{"type": "Classification"}'):
+        assert score_gap(no_result, result("Classification", near)) > TRAINED_GAP
     others: tuple[object, ...] = ({"test": {}}, {"test": {"en": {**said["test"]["en"], "scores_per_experiment": [0.5, 0.5]}}})
     for other in others:
         assert score_gap(result("Classification", said), result("Classification", other)) > TRAINED_GAP

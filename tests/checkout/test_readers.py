@@ -1,0 +1,30 @@
+"""Documents from outside come in through the guarded readers of `base`; what is read otherwise is listed, with the reason."""
+
+from __future__ import annotations
+
+import ast
+
+from tests.tools import ROOT
+
+PACKAGE = ROOT / "aqea_registry"
+RAW = {"read_text", "read_bytes"}  # of `pathlib`: of any size, and a pipe is waited for
+ALLOWED = {
+    ("base/extras.py", "package.read_text"): "the installation's own list",
+    ("cli/beginning.py", "(installed if installed.exists() else package.parent / path).read_bytes"): "part of the program",
+    ("cli/checking.py", "path.read_text"): "part of the program: its documentation",
+    ("embedding/encoder.py", "Path('/proc/cpuinfo').read_text"): "of the system",
+    ("releases/card.py", "(files(__package__) / 'card.md').read_text"): "part of the program",
+    ("releases/card.py", "(files(__package__) / 'croissant_context.json').read_bytes"): "part of the program",
+    ("report/report.py", "(files(__package__) / f'page.{kind}').read_text"): "part of the program",
+    ("sources/open_task.py", "(folder / path).read_text"): "pinned data, whose digest was checked",
+    ("stores/hub_store.py", "given.read_bytes"): "a file of the release that was hashed before",
+}
+
+
+def test_no_document_from_outside_is_read_without_limits() -> None:
+    found = set()
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in RAW:
+                found.add((path.relative_to(PACKAGE).as_posix(), ast.unparse(node.func)))
+    assert found == {*ALLOWED}
