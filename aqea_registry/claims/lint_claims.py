@@ -186,11 +186,11 @@ def bind(text: str, scan: Scan, ledgers: Mapping[str, Ledger], own: Mapping[str,
     for marker in scan.markers:
         marked.take(marker)
     faults, lines, spans = [*marked.faults], {**marked.lines}, list[tuple[int, int]]()
-    ends = {scan.numbers[index].end for index in marked.bound}
+    read, ends = {number.end for number in scan.numbers}, {scan.numbers[index].end for index in marked.bound}
     for name, same in own.items():
         lines[name] = dict(marked.lines.get(name, {}))  # a marker beside a repetition leaves the claim its own location
         claims = [claim for claim in ledgers[name].claims if claim.text and (claim.at.line or claim.id not in lines[name])]
-        for claim, offset in zip(claims, _located(text, starts, claims, ends, same), strict=True):
+        for claim, offset in zip(claims, _located(text, starts, claims, read, ends, same), strict=True):
             line = bisect_right(starts, offset) if offset is not None else None
             if line is None or (same and claim.at.line not in (None, line)):
                 if claim.id in lines[name]:
@@ -326,10 +326,13 @@ def matches(number: NumberSpan, claim: Claim) -> bool:
     return abs(printed.value - claimed.value) <= half and printed.half >= claimed.half
 
 
-def _located(text: str, starts: Sequence[int], claims: Sequence[Claim], marked: Set[int], same: bool) -> list[int | None]:
+def _located(
+    text: str, starts: Sequence[int], claims: Sequence[Claim], read: Set[int], marked: Set[int], same: bool
+) -> list[int | None]:
     """The offset of each claim's text: on its line, or if the document has changed nearest to where it would be now.
 
-    A number that has a marker (`marked` has their ends) is a claim's own place only if there is no other.
+    A number that has a marker (`marked` has their ends) is a claim's own place only if there is no other. On its line, one that
+    was read (`read` has their ends) comes before one that is struck out.
     """
     occurrences = _occurrences(text, {claim.text for claim in claims})
     used: set[tuple[str, int]] = set()
@@ -338,8 +341,12 @@ def _located(text: str, starts: Sequence[int], claims: Sequence[Claim], marked: 
     for claim in claims:
         options = occurrences[claim.text]
         near = _near(options, starts, claim.at.line, drift)
-        free = (offset for offset in near if (claim.text, offset) not in used and offset + len(claim.text) not in marked)
+        length = len(claim.text)
+        free = (offset for offset in near if (claim.text, offset) not in used and offset + length not in marked)
         offset = next(free, near[0] if near else None)
+        if offset is not None and offset + length not in read and claim.at.line:
+            shown = (other for other in free if other + length in read and bisect_right(starts, other) == claim.at.line)
+            offset = next(shown, offset)
         if offset is not None and claim.at.line is not None:
             line = bisect_right(starts, offset)
             unsure = same and line != claim.at.line and len(options) > 1
@@ -373,13 +380,13 @@ def _occurrences(text: str, wanted: Iterable[str]) -> dict[str, list[int]]:
             offsets[core[0]].append(core.start())
     for spelled, found in offsets.items():
         if _CORE.fullmatch(spelled):
-            if found or "," not in spelled:
+            if "," not in spelled:
                 continue
             spelled = spelled.replace(",", "{,}")
         before = r"(?<![^\W_])(?<!\d[.,])" if spelled[0].isdigit() else r"(?<![^\W\d_])" if spelled[0].isalpha() else ""
         behind = r"(?!\d|[.,]\d)" if spelled[-1].isdigit() else r"(?![^\W\d_])" if spelled[-1].isalpha() else ""
         places = re.finditer(before + re.escape(spelled) + behind, text) if spelled in text else ()
-        found += [place.start() for place in places]
+        found[:] = sorted([*found, *(place.start() for place in places)])
     return offsets
 
 

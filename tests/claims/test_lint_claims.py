@@ -113,6 +113,24 @@ def test_a_number_of_a_table_may_be_repeated_with_a_marker_before_and_after_an_e
     assert aqea("claims", "lint", "page.md", cwd=tmp_path).status == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("struck.md", "| m | x | y |\n|---|---|---|\n| a | ~~80.1~~ | 80.1 |\n| b | <s>80.1</s> 80.2 | 80.1 |\n"),
+        (  # thousands are spelled in two ways
+            "counts.tex",
+            r"\begin{tabular}{lrr} m & x & y \\ \hline a & $12{,}345$ & 1.5 \\ b & 12,345 & 2.5 \end{tabular}",
+        ),
+    ],
+)
+def test_what_was_just_imported_is_where_it_was_read(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / "params.yaml").write_text("datasets: {}\nmodels: {}\n")
+    (tmp_path / name).write_text(text)
+    assert aqea("claims", "import", name, cwd=tmp_path).status == 0
+    linted = aqea("claims", "lint", name, cwd=tmp_path)
+    assert (linted.status, "0 unbound" in linted.out) == (0, True), linted
+
+
 UNFIT: dict[str, tuple[Callable[[Path], object], set[str]]] = {
     "a claim that is gone": (
         lambda root: (root / "page.md").write_text(TEXT.replace("61.57", "61.58")),
