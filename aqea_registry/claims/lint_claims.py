@@ -131,7 +131,8 @@ def _lint(root: Path, home: Path, path: Path, ledgers: Mapping[str, Ledger]) -> 
     sha256, real = hashlib.sha256(content).hexdigest(), (root / path).resolve()
     own = {name: ledger.document.sha256 == sha256 for name, ledger in ledgers.items() if _is_own(home, real, ledger, sha256)}
     kind = kind_of(path.suffix, text)
-    bound = bind(text, scan(text, kind), ledgers, own)
+    names = {claim.at.row.lower() for name in own for claim in ledgers[name].claims if claim.at.row}
+    bound = bind(text, scan(text, kind, names), ledgers, own)
     changed = dict[str, Ledger]()
     for name in (name for name, same in own.items() if not same):
         document = replace(ledgers[name].document, sha256=ledgers[name].document.sha256 and sha256)

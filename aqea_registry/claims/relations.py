@@ -43,6 +43,7 @@ cost price std sd stdev variance mb gb kb ms"""
 _ALONE = "id n time memory context min max best speed var"
 _COUNTED = """n # count counts support samples examples instances queries documents pairs sentences rows items questions
 datasets tasks tests"""
+_GREEK = "alpha beta gamma epsilon zeta theta kappa lambda sigma omega"
 _WORD = re.compile(r"[^\s()\[\]{},;:/|*↑↓%_]+")
 _NUMBERED = re.compile(r"[(\[]\s*(\d{1,6})(?:\s+[a-z]+)?\s*[)\]]\s*$")
 
@@ -203,7 +204,8 @@ def _axis(table: DraftedTable, named: Mapping[str, Collection[str]], *, rows: bo
         with suppress(NotANumber):
             if claim.bound is None:  # a limit is not a number
                 cells.setdefault(line, {})[position] = _Cell(claim, parse_number(claim.value or "", claim.unit))
-    words = {line: _words(labels[line]) for line in cells}
+    all_words, places = _words_of(labels), _words_of(along)
+    words = {line: all_words[line] for line in cells}
     promises = {line: promise for line in cells if (promise := _promise(words[line])) is not None}
     of_names = {name: tuple(line for line in cells if letters(labels[line]) in group) for name, group in named.items()}
     members: dict[int, _Lines] = {}  # of lines called `NAME (2)` after a group that has two lines
@@ -227,8 +229,8 @@ def _axis(table: DraftedTable, named: Mapping[str, Collection[str]], *, rows: bo
         if line not in members and 1 < len(groups.get(key, ())) < len(scores):
             owners.setdefault(key, line)
     own = members | {line: tuple(groups[key]) for key, line in owners.items()}
-    counts = [place for place, label in enumerate(along) if _is_count(_words(label))]
-    settings = frozenset(place for place, label in enumerate(along) if _is_among(_words(label), _SETTINGS))
+    counts = [place for place, named in enumerate(places) if _is_count(named)]
+    settings = frozenset(place for place, named in enumerate(places) if _is_among(named, _SETTINGS))
     return _Axis(labels, cells, promises, tuple(terms), tuple(scores), own, tuple(counts[:2]), settings)
 
 
@@ -240,6 +242,13 @@ def letters(label: str) -> str:
 def _words(label: str) -> tuple[str, ...]:
     label = label.lower().replace("speed-up", "speedup").replace("number of", "#")
     return tuple(word for found in _WORD.findall(label) if (word := found.strip(".'\"")))
+
+
+def _words_of(labels: Sequence[str]) -> list[tuple[str, ...]]:
+    """The words of labels. Among names that are Greek letters `delta` is one, and says nothing."""
+    words = [_words(label) for label in labels]
+    names = any(len(own) == 1 and own[0] in _GREEK.split() for own in words)
+    return [() if names and own == ("delta",) else own for own in words]
 
 
 def _is_among(words: tuple[str, ...], names: str) -> bool:

@@ -12,7 +12,7 @@ Markdown takes several times as long as all the rest, and a page to lint may hav
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from itertools import chain
 from typing import Literal, NamedTuple
 
@@ -31,7 +31,8 @@ overlap scale weight wd bs ef ef_search step iteration p_value b= c= k= m= n= p=
 significance level hold_out mask(?:ed|ing)? set_(?:to|at) fixed_(?:to|at) size length window context dim dimension vocab
 vocabulary param parameter layer head token bit queue number year the_range port ratio rank probability
 similarity_(?:above|below|over) cosine_(?:above|below|over) everything_(?:above|below|over)
-scores?_(?:above|below|exceeds?|over)"""
+we_(?:sub)?sampled?
+scores?_(?:above|below|exceeds?|over)(?!\s[\d.]+\s?\\?%?\son\b)"""
 _METRICS = r"""accuracy accuracies acc precision recall f1 f_1 f_score f_measure auc auroc auprc roc_auc map ap mrr ndcg dcg
 hit em exact_match bleu sacrebleu rouge meteor cider spice chrf(?:\+\+)? ter comet bert_?score bleurt wer cer perplexity ppl
 loss error mse rmse mae spearman pearson kendall rho kappa krippendorff's_\W{0,2}alpha cronbach's_\W{0,2}alpha
@@ -44,7 +45,7 @@ mnli qnli qqp sst_2 cola rte mrpc sts sts_?b sts_?benchmark sick_r sts1[2-6] mte
 librispeech alpacaeval mt_bench ifeval bbh gpqa"""
 _CHANGES = r"""reach(?:e[sd])? achieve[sd]? attain(?:s|ed)? obtain(?:s|ed)? gets? got yield(?:s|ed)? gain(?:s|ed)? loses? lost
 improve(?:s|d|ment)? increase[sd]? rises? rose climb(?:s|ed)? jump(?:s|ed)? grows? grew drop(?:s|ped)? decrease[sd]? falls?
-fell decline[sd]? degrade[sd]? beats? outperform(?:s|ed)? leads? exceed(?:s|ed)? surpass(?:es|ed)? gap up has have had
+fell decline[sd]? degrade[sd]? beats? outperform(?:s|ed)? leads? exceed(?:s|ed)? surpass(?:es|ed)? gap up has have had gives?
 report(?:s|ed)? stieg sank by_a_(?:\w+_)?margin"""
 _NAMES = r"""section sec chapter chap figure fig table tab equation eq appendix algorithm theorem lemma definition corollary
 proposition page pp line listing item issue no nr vol volume version ver release rfc iso iec ieee python cpython pypy java node
@@ -114,7 +115,7 @@ _BEHIND = {
     ),
     "benchmark": re.compile(r"[ \t\n~%$}*_\\]+on[ \t\n~]+(?:the\s)?"),
     "interval": re.compile(r"[ \t~%$}\\]*"),
-    "setting": re.compile(r"[ \t~%$}*_\\-]*(?:(?:percent|[mb]illion|as an?) )?"),
+    "setting": re.compile(r"[ \t~%$}*_\\-]*(?:(?:percent|of (?:the|all)|[mb]illion|as an?) )?"),
 }
 _CHAIN = re.compile(r"[\s~%$}{]*+(?:,|;|–|-|/|&|and|or|to|vs\.?|against|→|±|\\(?:pm|to|rightarrow))?[\s${+]*+(?:and|or)?\s*+")
 _CONTRAST = re.compile(
@@ -134,9 +135,10 @@ _FARTHEST = 90
 class Cues:
     """The words of a text that say what its numbers are. It is asked for one number after the other, from start to end."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, names: Set[str] = frozenset()) -> None:
         self._text = text.lower() if len(text.lower()) == len(text) else text.replace("İ", "I").lower()
-        self._ahead = _CUE.search(self._text)
+        self._names = names  # words that are names of models here
+        self._ahead = self._next(0)
         self._name: re.Match[str] | None = None
         self._near: re.Match[str] | None = None  # the one before the number that is not a name, and the one before that
         self._earlier: re.Match[str] | None = None
@@ -150,7 +152,7 @@ class Cues:
                 self._name = ahead
             else:
                 self._earlier, self._near = self._near, ahead
-            ahead = self._ahead = _CUE.search(self._text, max(ahead.end(), start - _FARTHEST))
+            ahead = self._ahead = self._next(max(ahead.end(), start - _FARTHEST))
         digits = self._text[start:stop]
         whole = digits.isdecimal()
         verdict, before = self._last
@@ -166,6 +168,9 @@ class Cues:
             found = "setting"
         self._last = (found, end)
         return found
+
+    def _next(self, start: int) -> re.Match[str] | None:
+        return next((cue for cue in _CUE.finditer(self._text, start) if cue[0] not in self._names), None)
 
     def _before(self, start: int, whole: bool) -> Verdict | None:
         """What the nearest word before the number says; a word for a change only of decimals, or together with a metric."""
@@ -224,6 +229,22 @@ def results_in_tables(prose: Prose) -> Iterator[ResultSpan]:
     yield from (ResultSpan(start, end, "in the model-index") for start, end in prose.values)
     spans = _columns(prose.text) if prose.kind == "text" else _numeric(prose.text, _rows(prose.text, prose.kind))
     yield from sorted(chain(spans, _numeric(prose.text, prose.rows))) if prose.rows else spans
+
+
+GREEK = frozenset({"alpha", "beta", "gamma", "epsilon", "lambda", "tau", "theta"})
+
+
+def names_in_tables(prose: Prose) -> Set[str]:
+    """The Greek letters that rows of tables of results are called: `gamma` is a model there, in the text it is a setting."""
+    text = prose.text.lower()
+    if not any(name in text for name in GREEK):
+        return frozenset()
+    names, settings = set[str](), False
+    for is_header, cells in chain(_rows(prose.text, prose.kind), prose.rows):
+        label = re.sub(r"\\[a-z]+|[\W_]", " ", prose.text[slice(*cells[0])].lower()).strip() if cells else ""
+        settings = _OF_SETTINGS.fullmatch(label) is not None if is_header else settings
+        names |= set() if settings else {label}
+    return names & GREEK
 
 
 def _numeric(text: str, rows: Iterable[tuple[bool, Cells]]) -> Iterator[ResultSpan]:

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from fractions import Fraction
 from itertools import islice
 from typing import Literal, NamedTuple
 
 import msgspec
 
-from aqea_registry.documents.cues import Cues, results_in_tables
+from aqea_registry.documents.cues import GREEK, Cues, names_in_tables, results_in_tables
 from aqea_registry.documents.latex_tables import visible
 from aqea_registry.documents.prose import Kind, Prose, Span, blanked, prose_of
 from aqea_registry.documents.tables import DIGIT, DIGITS
@@ -64,8 +64,8 @@ class Scan(NamedTuple):
     rest: int | None = None
 
 
-def scan(text: str, kind: Kind) -> Scan:
-    """Read a document."""
+def scan(text: str, kind: Kind, names: Set[str] = frozenset()) -> Scan:
+    """Read a document. `names` are what rows of its ledgers are called: there, as in its tables, `gamma` is no setting."""
     prose = prose_of(text, kind)
     markers, markup = _markers(prose)
     if kind == "latex" and "\\aqea" in text:  # macros of `claims export`, also in the definition of another macro
@@ -73,7 +73,7 @@ def scan(text: str, kind: Kind) -> Scan:
         markers = (*markers, *(Marker(*macro.span(1), (macro[1],), prints=True) for macro in macros))
     prose = prose._replace(text=blanked(prose.text, markup))
     examples, unclosed = _examples(prose)
-    spans = tuple(islice(numbers(prose), MOST + 1))
+    spans = tuple(islice(numbers(prose, (names & GREEK) | names_in_tables(prose)), MOST + 1))
     rest = spans[MOST].start if len(spans) > MOST else None
     return Scan(kind, spans[:MOST], markers, tuple(examples), unclosed, rest)
 
@@ -102,9 +102,9 @@ _JOINTS = frozenset("-–—/+−")
 _OVERRULED = frozenset({"digits", "percent", "weak"})  # units with which a number may be a setting
 
 
-def numbers(prose: Prose) -> Iterator[NumberSpan]:
+def numbers(prose: Prose, names: Set[str] = frozenset()) -> Iterator[NumberSpan]:
     """Every number of the prose that is a word of its own, in order; names, dates and versions are not."""
-    text, results, cues = prose.text, results_in_tables(prose), Cues(prose.text)
+    text, results, cues = prose.text, results_in_tables(prose), Cues(prose.text, names)
     result = next(results, None)
     behind = -1  # the end of the number before
     for match in _NUMBER.finditer(text):
@@ -151,7 +151,8 @@ def _looks(text: str, match: re.Match[str]) -> str | None:
         return "a count"
     if not digits or (unit == "magnitude" and text.startswith(("param", "-param", " param"), match.end())):
         return None
-    return "decimals" if exponent or len(digits) > 1 else None
+    signed = text[start - 2 : start] in ("(+", "(-", "(−") and text.startswith(")", match.end())
+    return "a difference" if signed else "decimals" if exponent or len(digits) > 1 else None
 
 
 _TOOK = re.compile(r"(?:took|takes?|taking|lasted|lasts|finish(?:es|ed)|complete[sd]|(?:train|measur)ed)\s(?:\w+\s){0,3}$")

@@ -50,6 +50,13 @@ def test_a_ledger_without_a_sha256_has_no_change_to_report_and_follows_its_docum
     assert result.status == 1 and "page:stsb is no longer in the document" in result.out
 
 
+def test_a_greek_letter_that_the_ledger_has_for_a_row_is_a_name(tmp_path: Path) -> None:
+    ledger = write(tmp_path, TEXT + "\nFor gamma (74.10) the same holds.\n")
+    assert aqea("claims", "lint", "page.md", cwd=tmp_path).status == 0
+    ledger.write_text(ledger.read_text().replace("row: a,", "row: Gamma,"))
+    assert "74.10 looks like a result" in aqea("claims", "lint", "page.md", cwd=tmp_path).out
+
+
 def test_each_document_is_held_against_the_ledgers_of_its_own_project(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()

@@ -165,6 +165,13 @@ def test_the_name_of_a_row_may_have_the_words_of_settings() -> None:
     assert found["t.2.5"] and len(found) == 4
 
 
+def test_among_greek_letters_delta_is_a_name_and_else_a_difference() -> None:
+    text = COLUMN.format(label="Avg", third="32.00").replace("d     |", "delta |")
+    assert len(broken(table(text))) == 3
+    found = broken(table(text.replace("a     |", "alpha |").replace("b     |", "gamma |")))
+    assert found["t.2.5"] and len(found) == 4
+
+
 def test_numbers_without_a_unit_are_beside_those_that_have_one() -> None:
     drafted = table(COLUMN.format(label="Avg", third="23.00"))
     claims = {

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aqea_registry.documents.numbers import NotANumber, PrintedNumber, Unit, parse_number, shown, ulps_between
+from aqea_registry.documents.numbers import NotANumber, PrintedNumber, Unit, parse_number, scan, shown, ulps_between
 from tests.documents.labelled import measure
 
 NUMBERS: tuple[tuple[str, Unit, str, str], ...] = (
@@ -136,7 +136,30 @@ def test_something_counted_that_is_printed_with_an_exponent_is_rounded() -> None
     assert parse_number("1.25e9", "bytes") == PrintedNumber(Fraction(1_250_000_000), Fraction(5_000_000))
 
 
-@pytest.mark.parametrize(("half", "least"), [("tuning", 0.97), ("held-back", 0.98)])
+GREEK = "For gamma (74.10) and gamma of 71 we"
+
+
+@pytest.mark.parametrize(
+    ("page", "names", "results"),
+    [
+        (GREEK, set(), 0),
+        (GREEK, {"gamma"}, 1),
+        (GREEK, {"dropout", "beta"}, 0),
+        (f"| model | S |\n|---|---|\n| **gamma** | x |\n\n{GREEK}", set(), 1),
+        (f"| setting | S |\n|---|---|\n| gamma | x |\n\n{GREEK}", set(), 0),
+        (f"<table><tr><th>model<th>S</tr><tr><td>gamma<td>x</tr></table>\n\n{GREEK}", set(), 1),
+    ],
+)
+def test_a_greek_letter_that_a_row_is_called_is_a_name(page: str, names: set[str], results: int) -> None:
+    assert [number.text for number in scan(page, "markdown", names).numbers if number.why] == ["74.10"] * results
+
+
+def test_a_row_of_a_latex_table_is_a_name_too() -> None:
+    page = rf"\begin{{tabular}}{{lr}} model & S \\{chr(10)}\texttt{{gamma}} & x \\ \end{{tabular}} {GREEK}"
+    assert [number.text for number in scan(page, "latex").numbers if number.why] == ["74.10"]
+
+
+@pytest.mark.parametrize(("half", "least"), [("tuning", 0.97), ("held-back", 0.98), ("unseen", 0.93)])
 def test_the_linter_finds_the_results_of_others_sentences_and_little_else(half: str, least: float) -> None:
     """Precision and recall on labelled sentences; see tests/documents/labelled.py."""
     found = measure(half)
@@ -148,5 +171,5 @@ def test_the_linter_finds_the_results_of_others_sentences_and_little_else(half: 
         *found.wrong,
         sep="\n",
     )
-    assert found.marked > 140
+    assert found.marked > 40
     assert min(found.precision, found.recall) >= least
