@@ -196,7 +196,7 @@ def atomic_write(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
     if not path.name:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    _remove(_left_in(path.parent.absolute()).pop(path.name, []))
+    _remove(left_in(path.parent.absolute()).pop(path.name, []))
     part, file = _new_part(path)
     try:
         with file:
@@ -310,7 +310,7 @@ def _parts(folder: Path) -> dict[str, list[Path]]:
     return found
 
 
-_left_in = functools.cache(_parts)  # as each folder was when the process first wrote into it: many files in one are usual
+left_in = functools.cache(_parts)  # as each folder was when the process first wrote into it: many files in one are usual
 
 
 def _remove(parts: Iterable[Path]) -> None:
