@@ -39,6 +39,7 @@ _GROUP = re.compile(r"[-+−]?[1-9]\d{0,2},\d{3}(?![\d,])")
 _WHOLE = re.compile(r"[\d,]+")
 _COMMA = re.compile(r"[^\w(\[]*\d+,\d")
 _RUN = re.compile(r"\b(?:run|seed|fold|trial|shots?|k|epoch|step)\b", re.IGNORECASE)
+_MARKUP = r"(?:[*_`{}]|<[^<>]*>|\\[A-Za-z]+)*"
 _LONGEST = 60  # of a part of an id; three and a suffix fit into one
 
 
@@ -187,12 +188,16 @@ class _Source(NamedTuple):
         return line, offset - self.starts[line - 1] + 1
 
     def spelled(self, cell: Cell, number: Number) -> Number:
-        """The number with a spelling that the cell's source has: marks and emphasis may part it from its unit."""
+        """The number with a spelling that the cell's source has: markup may part it from its unit, and its digits."""
         source, digits = self.text[cell.start : cell.end], re.search(r"[\d.,]*\d", number.printed or number.value)
         for text in (number.printed, number.value, digits and digits[0]):
             if text and text in source:
                 return number._replace(printed=None if text == number.value else text)
-        return number
+        apart = (
+            _MARKUP.join(rf"(?:{re.escape(sign)}|&#0*{ord(sign)};|&#x0*{ord(sign):x};)" for sign in digits[0]) if digits else ""
+        )
+        found = re.search(apart, source, re.IGNORECASE)
+        return number._replace(printed=found[0]) if found and found[0] else number
 
 
 def _told_apart(table: Table) -> tuple[Table, set[int]]:

@@ -57,6 +57,17 @@ def test_a_greek_letter_that_the_ledger_has_for_a_row_is_a_name(tmp_path: Path) 
     assert "74.10 looks like a result" in aqea("claims", "lint", "page.md", cwd=tmp_path).out
 
 
+def test_a_number_whose_digits_markup_parts_is_bound_by_its_import(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("run: {pairs: {}, exports: {}}\ndatasets: {}\nmodels: {}\n")
+    (tmp_path / "page.md").write_text("|m|a|b|c|d|\n|-|-|-|-|-|\n|x|**61**.2|<b>64</b>.4|&#54;1.5|*71*.5 ± `0`.2 %|\n")
+    assert aqea("claims", "import", "page.md", cwd=tmp_path).status == 0
+    ledger = (tmp_path / FOLDER / "page.yaml").read_text()
+    assert all(f'value: "{value}"' in ledger for value in ("61.2", "64.4", "61.5", "71.5", "0.2"))
+    assert aqea("claims", "lint", "page.md", cwd=tmp_path).status == 0
+    assert aqea("claims", "import", "page.md", cwd=tmp_path).status == 0
+    assert (tmp_path / FOLDER / "page.yaml").read_text() == ledger
+
+
 def test_each_document_is_held_against_the_ledgers_of_its_own_project(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
