@@ -17,23 +17,9 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from aqea_registry.base.findings import Unchecked, listed, suggestion
+from aqea_registry.claims import expression
 from aqea_registry.claims.drafting import slug
-from aqea_registry.claims.expression import (
-    BadExpression,
-    Basis,
-    Correction,
-    Expression,
-    NotComputable,
-    Quantity,
-    Reference,
-    Term,
-    Unreadable,
-    converted,
-    evaluate,
-    exact,
-    printed,
-    printed_number,
-)
+from aqea_registry.claims.expression import BadExpression, Basis, Correction, NotComputable, Quantity, Reference, Term
 from aqea_registry.claims.ledger import Claim, Evaluation, Ledger
 from aqea_registry.claims.relations import letters
 from aqea_registry.documents.metrics import EARLIER, OF_PAIRS, TRAINED, is_score, metric_name
@@ -91,7 +77,7 @@ class Terms:
             claim, value = self.claims[name], None
             if claim.value is not None and claim.unit != "text":
                 with suppress(NotANumber):
-                    value = printed(printed_number(claim), claim.unit)
+                    value = expression.printed(expression.printed_number(claim), claim.unit)
             self._terms[name] = Term(name, claim.unit, value, claim.bound)
         return self._terms[name]
 
@@ -146,7 +132,7 @@ def measured(
         return Unchecked("not-recomputed", message)
     if unfit:
         return wrong
-    value = converted(exact(Fraction(getattr(score, name)), "fraction"), claim.unit)
+    value = expression.converted(expression.exact(Fraction(getattr(score, name)), "fraction"), claim.unit)
     return Evidence(value, f"recomputed from {resolved.key}{resolved.note}", "bytes", (resolved.key,))
 
 
@@ -164,10 +150,10 @@ def _of_result(unit: Unit, metric: str, wanted: Evaluation, resolved: Resolved, 
     own: Unit = "fraction" if is_score(name) else "number"
     trained = " (it trains: with other libraries its last digits may be others)" * (result.type in TRAINED)
     how = f"read from the result {key}{resolved.note}{trained}, which verify --full recomputes"
-    return Evidence(converted(exact(Fraction(repr(value)), own), unit), how, "bytes", (key,))
+    return Evidence(expression.converted(expression.exact(Fraction(repr(value)), own), unit), how, "bytes", (key,))
 
 
-def derived(expression: Expression, ledger: str, own: str, terms: Terms) -> Evidence | Unchecked:
+def derived(formula: expression.Expression, ledger: str, own: str, terms: Terms) -> Evidence | Unchecked:
     """What a derived claim's expression gives over the printed values of others."""
     found: dict[str | None, Term] = {}
 
@@ -177,12 +163,12 @@ def derived(expression: Expression, ledger: str, own: str, terms: Terms) -> Evid
         return named
 
     try:
-        value = evaluate(expression, lookup)
+        value = expression.evaluate(formula, lookup)
     except BadExpression as error:
         return Unchecked(MALFORMED, str(error))
-    except Unreadable as error:
+    except expression.Unreadable as error:
         return Unchecked("depends", f"{error} has no value that can be read")
-    again = partial(evaluate, expression, lambda reference: [term.corrected() for term in lookup(reference)])
+    again = partial(expression.evaluate, formula, lambda reference: [term.corrected() for term in lookup(reference)])
     return _resting(Evidence(value, "computed from the printed values", "prints"), tuple(found.values()), again)
 
 
@@ -219,10 +205,10 @@ def quoted_value(unit: Unit, value: Any, location: str, basis: Basis, given: Uni
     if unit == "text":
         return Evidence(text, f"in {location}", basis, (location,))
     try:
-        number = printed(parse_number(text, given or unit), given or unit)
+        number = expression.printed(parse_number(text, given or unit), given or unit)
         if given is None:
             return Evidence(number, f"in {location}", basis, (location,), text)
-        number = converted(number, unit)
+        number = expression.converted(number, unit)
     except (NotANumber, NotComputable) as error:
         return Unchecked(MALFORMED, f"{location}: {error}")
     return Evidence(number, f"in {location}, {text} as {given}", basis, (location,), shown(number.value))
