@@ -16,6 +16,7 @@ import msgspec
 
 from aqea_registry.base.files import UnsafePath, safe_path
 from aqea_registry.base.findings import BadConfiguration, Refused
+from aqea_registry.base.strict import unique_keys
 from aqea_registry.stores.release import CONFIG, LARGEST_MANIFEST, TITLE, Descriptor, ImageManifest, decoded, digest_of
 
 ATTACHMENT_TYPE = "application/vnd.aqea-registry.attachment.v1"
@@ -97,7 +98,7 @@ def with_entry(index: bytes | None, entry: Mapping[str, Any], where: str) -> byt
 
 def _entries(index: bytes, where: str) -> dict[str, Any]:
     try:
-        value = json.loads(index)
+        value = json.loads(index, object_pairs_hook=unique_keys)
     except (ValueError, RecursionError) as error:
         raise Refused.of("malformed", where, f"not an OCI index: {error}") from error
     listed = value.get("manifests") if isinstance(value, dict) else None

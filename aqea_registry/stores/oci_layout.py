@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, NamedTuple
 from aqea_registry.base.files import Advance, Limit, copy_checked, hash_file, locked, open_regular, read_small, write_bytes
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Refused
 from aqea_registry.base.references import join_reference
-from aqea_registry.base.strict import load_json
+from aqea_registry.base.strict import load_json, unique_keys
 from aqea_registry.stores import port
 from aqea_registry.stores.attachments import INDEX_TYPE, attached, attachment, parse_attachment, with_entry
 from aqea_registry.stores.port import Content, OtherContent, Plan, Tagged
@@ -236,7 +236,8 @@ class Layout:
     def _entries(self) -> list[tuple[object, dict[str, Any]]]:
         """The entries of the index in their order, each with its tag: a text, or whatever else is written there."""
         try:
-            entries = json.loads(NO_INDEX if (index := self._index()) is None else index)["manifests"]
+            index = NO_INDEX if (found := self._index()) is None else found
+            entries = json.loads(index, object_pairs_hook=unique_keys)["manifests"]
             if not isinstance(entries, list):
                 raise ValueError("'manifests' is not a list")
             for entry in entries:

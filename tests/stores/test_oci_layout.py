@@ -256,7 +256,10 @@ def test_a_hostile_index_cannot_be_checked_and_is_not_replaced(folder: Folder, i
     assert json.loads((folder.place / "index.json").read_text()) == index
 
 
-@pytest.mark.parametrize("content", [b"", b"index", b"\xff", b'{"manifests": [', b"[" * 200_000])
+TWICE = b'{"manifests": [], "manifests": []}'  # other programs may read the first
+
+
+@pytest.mark.parametrize("content", [b"", b"index", b"\xff", b'{"manifests": [', b"[" * 200_000, TWICE])
 def test_an_index_that_is_no_json_cannot_be_checked(folder: Folder, content: bytes) -> None:
     folder.place.mkdir()
     (folder.place / "index.json").write_bytes(content)
