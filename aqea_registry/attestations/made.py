@@ -115,7 +115,6 @@ class Attested(msgspec.Struct, frozen=True, kw_only=True):
     """The content of a sound statement on a pair set. `content` is its file."""
 
     content: bytes
-    machine: Machine
     offset: object  # with which its vectors were rounded, in micro-units
     period: Period
 
@@ -145,11 +144,10 @@ def read_attested(root: Path, artefact: Artefact, files: Mapping[str, str], path
         message, subject = "the statement has other parameters than params.yaml", f"{path}: externalParameters"
         wanted, actual = str(_parameters(artefact)), str(definition.external_parameters)
         findings.append(Finding("mismatch", subject, message, wanted, actual))
-    machine, period = provenance.machine(), provenance.period()
-    if machine is None or period is None:
+    if provenance.machine() is None or (period := provenance.period()) is None:
         return None, [*findings, Finding("malformed", path, "it does not say on which machine or when it was made")]
     offset = definition.internal_parameters.get(OFFSET, 0.0)
-    attested = Attested(content=content, machine=machine, offset=offset, period=period)
+    attested = Attested(content=content, offset=offset, period=period)
     return (attested if not findings else None), findings
 
 

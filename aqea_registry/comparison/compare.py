@@ -1,7 +1,7 @@
 """Compare two things that should be the same: files with pair sets, folders, or releases."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -79,7 +79,7 @@ def _compare_releases(before: str, after: str, root: Path, report: Reporter, *, 
     if changed and (near or deep):
         with tempfile.TemporaryDirectory(prefix="aqea-compare-") as scratch, suppress(Refused, BadConfiguration):
             # For a line nothing is refused: --deep says what is wrong.
-            rows = rows_between(*(trees.tree_in_store(store, tagged, Path(scratch), report) for store, tagged in releases))
+            rows += rows_between(*(trees.tree_in_store(store, tagged, Path(scratch), report) for store, tagged in releases))
     verdict: Verdict = "IDENTICAL" if old.digest == new.digest else "DIVERGED"
     return TreeComparison(verdict=verdict, summary=headline(old, new, changed, rows), changes=changed)
 
@@ -120,20 +120,19 @@ class ChangedRows(NamedTuple):
     changed: int
 
 
-def rows_between(before: Tree, after: Tree) -> list[ChangedRows]:
+def rows_between(before: Tree, after: Tree) -> Iterator[ChangedRows]:
     """The pair sets whose files differ and are in both trees, each read once. Raises Refused for a malformed one."""
-    paths = (path for path in sorted({*before.files} & {*after.files}) if path.endswith(PAIRS))
-    return [_rows(before.fetch(path), after.fetch(path), path) for path in paths if before.files[path] != after.files[path]]
-
-
-def _rows(before: Path, after: Path, name: str) -> ChangedRows:
-    with open_pairs(before, name) as old, open_pairs(after, name) as new:
-        first, second = (np.zeros(0) if (scores := side.scores()) is None else scores for side in (old, new))
-        differ = first != second if len(first) == len(second) else np.zeros(0, bool)
-        for which in (0, 1) if len(differ) else ():
-            blocks = zip(old.blocks(which), new.blocks(which), strict=True)
-            differ |= np.concatenate([(a != b).any(axis=1) if a.shape == b.shape else np.ones(len(a), bool) for a, b in blocks])
-    return ChangedRows(new.header.dataset or name, len(first), len(second), int(differ.sum()))
+    for path in sorted({*before.files} & {*after.files}):
+        if not path.endswith(PAIRS) or before.files[path] == after.files[path]:
+            continue
+        with open_pairs(before.fetch(path), path) as old, open_pairs(after.fetch(path), path) as new:
+            first, second = (np.zeros(0) if (scores := side.scores()) is None else scores for side in (old, new))
+            differ = first != second if len(first) == len(second) else np.zeros(0, bool)
+            for which in (0, 1) if len(differ) else ():
+                pairs = zip(old.blocks(which), new.blocks(which), strict=True)
+                rows = [(a != b).any(axis=1) if a.shape == b.shape else np.ones(len(a), bool) for a, b in pairs]
+                differ |= np.concatenate(rows)
+        yield ChangedRows(new.header.dataset or path, len(first), len(second), int(differ.sum()))
 
 
 def headline(before: Contents, after: Contents, changes: Sequence[Change], rows: Sequence[ChangedRows]) -> str:

@@ -23,12 +23,14 @@ from aqea_registry.project.citation import Citation, links
 from aqea_registry.project.lock import Pin
 from aqea_registry.project.params import Publish
 from aqea_registry.report.page import PairSetFacts, TaskFacts
+from aqea_registry.report.plots import TITLE
 from aqea_registry.vectors.scores import Metrics
 
 DESCRIPTION = (
     "Embeddings of sentence pairs with human similarity scores. The vectors are canonical: computed in float64, normalised, "
     "rounded to a grid of 1e-6. Whoever makes these files again from the pinned inputs gets the same bytes, on any machine."
 )
+PLOT, REPORT = "plots/metrics.svg", "report.html"  # where a release has what the card shows or leads to
 KEYWORDS = ("embeddings", "sentence-similarity", "sts", "reproducibility")
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
@@ -47,8 +49,6 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     pins: Mapping[str, Pin]
     given: str = ""  # what is said of pair sets whose vectors were not made here
     citation: Citation | None = None
-    plot: tuple[str, str] | None = None  # its path in the release, and what it shows in words
-    report: str | None = None  # its path in the release
 
 
 def render_card(card: Card) -> bytes:
@@ -60,36 +60,27 @@ def render_card(card: Card) -> bytes:
     citation, title = card.citation, card.publish.title
     listed = [(f"[`{path}`]({path})", size, f"`{sha256}`") for path, (sha256, size) in sorted(card.files.items())]
     contents = [(made.key, f"`{examined.content}`") for made, examined in card.results]
-    first = card.results[0].made if card.results else None
     text = environment.from_string(layout).render(
+        card=card,
         front_matter=_front_matter(card),
         title=" ".join(title.split()),
         description=DESCRIPTION + card.given,
-        given=card.given,
-        first=(first.key, split_name(first.dataset_entry.split_name)) if first else None,
         names=", ".join(f"`{made.key}`" for made, _ in card.results),
         links=links(card.publish.url, citation),
         local=", ".join(f"`{name}`" for name, pin in sorted(card.pins.items()) if pin.kind == "directory"),
-        plot=card.plot,
-        plot_text=re.sub(r"([\[\]\\])", r"\\\1", card.plot[1]) if card.plot else "",
+        plot=PLOT,
+        plot_text=TITLE,
+        report=REPORT,
         scores=_scores(card.results),
         tasks=_tasks(card),
-        left_out=[
-            (
-                published_path(made.vectors),
-                card.left_out[made.key],
-                path if (path := lists_path(made.key)) in card.files else "",
-            )
-            for made, _ in card.tasks
-            if made.key in card.left_out
-        ],
-        report=card.report,
         files=markdown_table(("file", "bytes", "sha256"), listed),
         contents=markdown_table(("pair set", "content digest"), contents),
         pins=_pins(card.pins),
         claimed=any(pin.state == "claimed" for pin in card.pins.values()),
-        licence=card.publish.licence,
         bibtex=bibtex(citation, title, card.publish.url) if citation else "",
+        published_path=published_path,
+        split_name=split_name,
+        lists_path=lists_path,
     )
     return text.encode()
 

@@ -24,10 +24,10 @@ from aqea_registry.generation.vector_sets import result_of, result_of_lists
 from aqea_registry.project.artefact import CLAIMS, PROJECT, VIEWS, OfVectors, RunArtefact, VectorSetArtefact, published_path
 from aqea_registry.project.params import Params
 from aqea_registry.project.project import PARAMS, Scope
-from aqea_registry.releases.card import lists_path
+from aqea_registry.releases.card import REPORT, lists_path
 from aqea_registry.releases.layout import STAGES
 from aqea_registry.releases.opened import NotChecked, Opened, Said, facts_of, of_release, open_release, place, readers
-from aqea_registry.releases.package import CARD, REPORT
+from aqea_registry.releases.package import CARD
 from aqea_registry.releases.pull import check_room
 from aqea_registry.releases.restore import bring_files, refuse_unknown
 from aqea_registry.releases.row_sample import ELSEWHERE, RowSample, draw, make_again, sampled, why_not

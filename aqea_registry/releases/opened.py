@@ -22,8 +22,9 @@ from aqea_registry.project.artefact import DATA, METRICS, PUBLISHED, CatalogueEn
 from aqea_registry.project.lock import LOCK, Lock, parse_lock
 from aqea_registry.project.params import WRITTEN, Versions
 from aqea_registry.project.project import PARAMS, Project, open_project
+from aqea_registry.releases.card import REPORT
 from aqea_registry.releases.layout import STAGES, parse_project, restored_path
-from aqea_registry.releases.package import CARD, CROISSANT, REPORT
+from aqea_registry.releases.package import CARD, CROISSANT
 from aqea_registry.stores.release import LIST, Release
 from aqea_registry.vectors.examine import Examined
 from aqea_registry.verification.verify_results import CheckedVectors

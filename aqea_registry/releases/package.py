@@ -27,8 +27,9 @@ from aqea_registry.project.citation import links, read_citation
 from aqea_registry.project.params import Publish
 from aqea_registry.project.project import Project, RunRecord, Scope
 from aqea_registry.releases import card
+from aqea_registry.releases.card import PLOT, REPORT
 from aqea_registry.releases.layout import project_texts
-from aqea_registry.report import plots
+from aqea_registry.report.plots import Score, render_plot
 from aqea_registry.report.report import page_of, pair_sets_of, render_page, tasks_of
 from aqea_registry.stores.open_store import read_text
 from aqea_registry.stores.port import Store, Tagged, unchanged
@@ -38,7 +39,7 @@ from aqea_registry.vectors.containers.open_pairs import import_pyarrow
 from aqea_registry.verification.verify_folder import present
 from aqea_registry.verification.verify_project import AWAY, CheckedProject, verify_project
 
-CARD, CROISSANT, PLOT, REPORT = "README.md", "croissant.json", "plots/metrics.svg", "report.html"
+CARD, CROISSANT = "README.md", "croissant.json"
 # What authors state of a release, and the rows of claims: card and page are of one run where these are equal.
 STATED = ("name", "license", "inLanguage", "creator")
 CLAIM = re.compile(rb'<tr id="([^"]+)" class=\w+><td>[^<]*<th scope=row>[^<]*<td>([^<]*)<td>([^<]*)<td>[^<]*<td>(\w*)')
@@ -131,12 +132,11 @@ def build_package(
 
     for path, text in given.items():
         write(path, text)
-    bars = [plots.Score(made.model_text, made.dataset, got.metrics.cos_sim_spearman) for made, got in described.results]
+    bars = [Score(made.model_text, made.dataset, got.metrics.cos_sim_spearman) for made, got in described.results]
     if bars:
-        write(PLOT, plots.render_plot(bars))
+        write(PLOT, render_plot(bars))
     write(CROISSANT, card.render_croissant(msgspec.structs.replace(described, files=known)))
-    plot = (PLOT, plots.TITLE) if bars else None
-    write(CARD, card.render_card(msgspec.structs.replace(described, files=known, plot=plot, report=REPORT)))
+    write(CARD, card.render_card(msgspec.structs.replace(described, files=known)))
     write(LIST, render({path: sha256 for path, (sha256, _) in known.items()}))
     release = build(((path, sha256, size) for path, (sha256, size) in known.items()), left_out)
     return Package(release=release, texts=texts, paths=paths)

@@ -16,6 +16,7 @@ from aqea_registry.project.lock import Pin, PinnedFile
 from aqea_registry.project.params import Publish
 from aqea_registry.releases.card import Card, render_card, split_name
 from aqea_registry.report.page import PairSetFacts
+from aqea_registry.report.plots import TITLE
 from aqea_registry.vectors.examine import Examined
 from aqea_registry.vectors.pair_set import Header
 from aqea_registry.vectors.scores import Metrics
@@ -172,7 +173,8 @@ def test_a_split_is_spelled_as_datasets_takes_it(split: str, name: str) -> None:
 
 def test_it_says_how_to_load_to_verify_to_make_again_and_to_cite() -> None:
     published = card(url="https://example.org/mine")
-    drawn = msgspec.structs.replace(published, citation=CITED, plot=("plots/metrics.svg", "Bars [all]"), report="report.html")
+    shown = {"plots/metrics.svg": ("1" * 64, 5), "report.html": ("2" * 64, 6)}
+    drawn = msgspec.structs.replace(published, citation=CITED, files={**FILES, **shown})
     text = render_card(drawn).decode()
     for told in (
         'np.asarray(rows[0]["embedding1"]) / 1e6',
@@ -187,7 +189,7 @@ def test_it_says_how_to_load_to_verify_to_make_again_and_to_cite() -> None:
         "@misc{some-project,",
         "author = {{A group}}",
         "year = {2031}",
-        r"![Bars \[all\]](plots/metrics.svg)",
+        f"![{TITLE}](plots/metrics.svg)",
         "[The page](report.html) shows",
     ):
         assert told in text
