@@ -15,7 +15,6 @@ from typing import Any
 import msgspec
 
 from aqea_registry.base.files import FileDigest
-from aqea_registry.base.progress import markdown_table
 from aqea_registry.base.strict import render_yaml
 from aqea_registry.claims.export_claims import escaped
 from aqea_registry.project.artefact import LISTS, published_path
@@ -58,8 +57,6 @@ def render_card(card: Card) -> bytes:
     layout = (files(__package__) / "card.md").read_text("utf-8")
     environment = Environment(trim_blocks=True, undefined=StrictUndefined, keep_trailing_newline=True)  # noqa: S701 - Markdown
     citation, title = card.citation, card.publish.title
-    listed = [(f"[`{path}`]({path})", size, f"`{sha256}`") for path, (sha256, size) in sorted(card.files.items())]
-    contents = [(made.key, f"`{examined.content}`") for made, examined in card.results]
     text = environment.from_string(layout).render(
         card=card,
         front_matter=_front_matter(card),
@@ -71,16 +68,15 @@ def render_card(card: Card) -> bytes:
         plot=PLOT,
         plot_text=TITLE,
         report=REPORT,
-        scores=_scores(card.results),
-        tasks=_tasks(card),
-        files=markdown_table(("file", "bytes", "sha256"), listed),
-        contents=markdown_table(("pair set", "content digest"), contents),
-        pins=_pins(card.pins),
+        metrics=[f"`{name}`" for name in Metrics.__struct_fields__],
+        files=sorted(card.files.items()),
+        pins=sorted(card.pins.items()),
         claimed=any(pin.state == "claimed" for pin in card.pins.values()),
         bibtex=bibtex(citation, title, card.publish.url) if citation else "",
         published_path=published_path,
         split_name=split_name,
         lists_path=lists_path,
+        astuple=msgspec.structs.astuple,
     )
     return text.encode()
 
@@ -108,48 +104,6 @@ def _front_matter(card: Card) -> str:
         "configs": [{"config_name": made.key, "data_files": [{"split": split, "path": path}]} for made, split, path in data],
     }
     return render_yaml(values)
-
-
-def _scores(results: Sequence[PairSetFacts]) -> str:
-    names = Metrics.__struct_fields__
-    header = ("pair set", "dataset", "model", "pairs", "dimension", *(f"`{name}`" for name in names))
-    rows = [
-        (
-            *(f"[{made.key}]({published_path(made.pairs)})", made.dataset, f"`{made.model_text}`"),
-            *(examined.header.n_pairs, examined.header.dimension),
-            *(repr(getattr(examined.metrics, name)) for name in names),
-        )
-        for made, examined in results
-    ]
-    return markdown_table(header, rows)
-
-
-def _tasks(card: Card) -> str:
-    header = ("artefact", "result", "task", "dataset", "model", "texts", "dimension", "main score", "score", "content digest")
-    rows = []
-    for made, checked in card.tasks:
-        path, result = map(published_path, made.stated)
-        name = made.key if made.key in card.left_out else f"[{made.key}]({path})"
-        of = (name, f"[json]({result})", checked.task, made.dataset, f"`{made.model_text}`", checked.texts, checked.dimension)
-        rows.append((*of, f"`{checked.main_score}`", checked.text(), f"`{checked.content}`"))
-    return markdown_table(header, rows) if rows else ""
-
-
-def _pins(pins: Mapping[str, Pin]) -> str:
-    header = ("name", "kind", "id", "commit", "files", "digest of the files", "licence")
-    rows = [
-        (
-            name,
-            pin.kind,
-            f"[`{pin.id}`]({pin.address})" if pin.address else f"`{pin.id}`",
-            f"`{pin.commit or '-'}`{' (claimed)' if pin.state == 'claimed' else ''}",
-            len(pin.files),
-            f"`{pin.digest()}`",
-            pin.licence or "not stated",
-        )
-        for name, pin in sorted(pins.items())
-    ]
-    return markdown_table(header, rows)
 
 
 def bibtex(citation: Citation, note: str, url: str | None = None) -> str:
