@@ -36,8 +36,6 @@ _COUNTED = {
     "unbound": ("rests on nothing", "rest on nothing"),
     "unclaimed": ("is in no ledger", "are in no ledger"),
 }
-_TASKS = ("artefact", "task", "dataset", "model", "texts", "main score", "score", "content digest")
-_SETS = ("artefact", "dataset", "model", "settings", "pairs", "Spearman", "Pearson")
 
 
 class PairSetFacts(NamedTuple):
@@ -112,9 +110,6 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     standing: str
     findings: tuple[Finding, ...]
     counts: dict[str, int]
-    results: TextTable
-    exact: TextTable  # every score to its last digit, and the digest over the numbers alone, the same in every container
-    tasks: TextTable
     contradictions: tuple[Contradiction, ...]
     ledgers: dict[str, tuple[Verdict, ...]]  # the claims of each document
     figure: Figure | None
@@ -135,46 +130,12 @@ def build(content: Content) -> Page:
         standing=standing(content.verified, findings),
         findings=findings,
         counts={state: counts[state] for state in STATES},
-        results=_results(content.pair_sets),
-        exact=_exact(content.pair_sets),
-        tasks=_tasks(content.tasks),
         contradictions=tuple(_contradictions(content)),
         ledgers={name: tuple(group) for name, group in groupby(content.verdicts, lambda verdict: verdict.ledger)},
         figure=score_figure(scores) if scores else None,
         tables=tuple(table for table in (differences(content.verdicts), files) if table.rows),
         chains=chains(content.verdicts, content.graph, frozenset() if content.receipts is None else FORWARD),
     )
-
-
-def _results(pair_sets: Sequence[PairSetFacts]) -> TextTable:
-    """What a reader looks for first: a row for each artefact, with what its scores depend on."""
-    rows = (
-        (
-            *(made.key, made.dataset, made.model_text, made.settings, f"{examined.header.n_pairs:,}"),
-            *(f"{score:.4f}" for score in (examined.metrics.cos_sim_spearman, examined.metrics.cos_sim_pearson)),
-        )
-        for made, examined in pair_sets
-    )
-    return TextTable("Correlation of the cosine similarity with the human scores", _SETS, tuple(rows))
-
-
-def _exact(pair_sets: Sequence[PairSetFacts]) -> TextTable:
-    names = Metrics.__struct_fields__
-    rows = ((made.key, *(repr(getattr(got.metrics, name)) for name in names), got.content) for made, got in pair_sets)
-    title = "Every score to its last digit, and the content digests"
-    return TextTable(title, ("artefact", *names, "content digest"), tuple(rows), mono=(len(names) + 1,))
-
-
-def _tasks(found: Sequence[TaskFacts]) -> TextTable:
-    """The main score of each task of MTEB, and the content digest of the vectors that it was computed from."""
-    rows = (
-        (
-            *(made.key, checked.task, made.dataset, made.model_text, f"{checked.texts:,}"),
-            *(checked.main_score, checked.text(), checked.content),
-        )
-        for made, checked in found
-    )
-    return TextTable("Tasks of MTEB over canonical vectors", _TASKS, tuple(rows), mono=(len(_TASKS) - 1,))
 
 
 def headline(counts: Mapping[str, int]) -> str:

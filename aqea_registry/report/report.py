@@ -24,6 +24,7 @@ from aqea_registry.report.plots import FIGURE_STYLE
 from aqea_registry.stores.receipts import Receipt, all_receipts
 from aqea_registry.tracing.graph import Graph
 from aqea_registry.tracing.trace import build_graph, outline
+from aqea_registry.vectors.scores import Metrics
 from aqea_registry.verification.verify_project import CheckedProject, verify_project
 
 
@@ -141,6 +142,8 @@ def render_page(page: Page) -> bytes:
     environment.filters["anchor"] = lambda name: do_urlencode(visible(name))  # type: ignore[arg-type]
     text = environment.from_string(layout).render(
         page=page,
+        metrics=Metrics.__struct_fields__,
+        astuple=msgspec.structs.astuple,
         style=Markup(style),  # noqa: S704 - our own file
         script=Markup(script),  # noqa: S704
         style_hash=_source(style),
