@@ -1,13 +1,14 @@
 """Plots of scores as SVG: the bars of a release, and the report's figure of scores beside their prints.
 
-Written by hand, so that the same scores give the same bytes. Every mark is labelled, so nothing depends on colour. A label is
-above its mark, so that a plot is as narrow as a phone. A plot has its own background, because the page around it may be light
-where the reader's system is dark.
+The template plot.svg draws them, so that the same scores give the same bytes. Every mark is labelled, so nothing depends on
+colour. A label is above its mark, so that a plot is as narrow as a phone. A plot has its own background, as the page around
+it may be light where the reader's system is dark. Pure but for reading the template.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
+from importlib.resources import files
 from typing import NamedTuple
 from xml.sax.saxutils import escape
 
@@ -79,18 +80,10 @@ class Figure(NamedTuple):
     table: TextTable
 
 
-Ticks = tuple[float, ...]  # of a linear axis, each with a line and a label
-
-
-def _x(ticks: Ticks, value: float) -> float:
-    """The position of a value in pixels."""
-    return LEFT + (value - ticks[0]) / (ticks[-1] - ticks[0]) * (WIDTH - RIGHT - LEFT)
-
-
 def render_plot(scores: Sequence[Score]) -> bytes:
     """The plot of a release: a bar for each score, the bars of a model together, models in the order in which they come."""
-    height, body = _rows(scores, _bar)
-    return _drawing(height, TITLE, describe(scores), "Spearman of cosine with human scores", body).encode()
+    drawing = _drawing(scores, TITLE, describe(scores), "Spearman of cosine with human scores", bars=True)
+    return drawing.encode()
 
 
 def describe(scores: Sequence[Score]) -> str:
@@ -101,7 +94,6 @@ def describe(scores: Sequence[Score]) -> str:
 def score_figure(scores: Sequence[Score]) -> Figure:
     """Recomputed scores as discs, printed ones as diamonds over them."""
     shown, title = scores[:MOST], "Scores, recomputed and as printed"
-    height, body = _rows(shown, _disc)
     prints = sum(len(score.printed) for score in scores)
     words = f"{len(scores)} recomputed scores and {prints} printed values of them; the table below has them all."
     more = f" {len(scores) - len(shown)} more are in the table." if len(scores) > len(shown) else ""
@@ -110,67 +102,48 @@ def score_figure(scores: Sequence[Score]) -> Figure:
     )
     return Figure(
         caption=f"Disc: recomputed from the bytes. Open diamond: printed; a red one is contradicted.{more}",
-        inline=_drawing(height, title, words, title, body, name="scores-", style=""),
-        alone=_drawing(height, title, words, title, body, style=FIGURE_STYLE).encode(),
+        inline=_drawing(shown, title, words, title, name="scores-", style=""),
+        alone=_drawing(shown, title, words, title, style=FIGURE_STYLE).encode(),
         table=TextTable(title, ("model", "dataset", "metric", "recomputed", "printed"), tuple(rows)),
     )
 
 
-def _rows(scores: Sequence[Score], draw: Callable[[Ticks, Score, float], list[str]]) -> tuple[int, list[str]]:
-    """The height of a plot and its elements: a row for each score, the rows of a model under its name, the axis below all."""
+def _drawing(
+    scores: Sequence[Score], title: str, words: str, heading: str, *, bars: bool = False, name: str = "", style: str = STYLE
+) -> str:
+    """A whole SVG, with `words` for readers who do not see it; a page has the style, and needs a `name`.
+
+    A row for each score, the rows of a model under its name, the axis below all.
+    """
+    from jinja2 import Environment, StrictUndefined
+
     negative = any(score.value < 0 for score in scores)  # these are rare, and get their half only where there are some
     ticks = (-1.0, -0.5, 0.0, 0.5, 1.0) if negative else (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-    places, y, body = [(f"{_x(ticks, tick):.1f}", tick) for tick in ticks], float(TOP), list[str]()
+    models, y = list[tuple[str, int, int, list[tuple[int, Score]]]](), TOP
     for model in dict.fromkeys(score.model for score in scores):
-        body.append(f'<text class="model" x="{LEFT}" y="{y + 22:g}">{_label(model)}</text>')
-        y += HEADING
-        of_model = [score for score in scores if score.model == model]
-        for x, tick in places:  # a line at each; the one at zero is darker
-            kind = "grid" if tick else "zero"
-            body.append(f'<line class="{kind}" x1="{x}" y1="{y:g}" x2="{x}" y2="{y + ROW * len(of_model):g}"/>')
-        for score in of_model:
-            body.append(f'<text x="{LEFT}" y="{y + 15:g}">{_label(score.label)}</text>')
-            body += draw(ticks, score, y)
-            y += ROW
-    small = f'y="{y + 18:g}" text-anchor="middle"'
-    return int(y) + BOTTOM, [*body, *(f'<text class="small" x="{x}" {small}>{tick:.1f}</text>' for x, tick in places)]
+        of_model, top = [score for score in scores if score.model == model], y + HEADING
+        y = top + ROW * len(of_model)
+        models.append((model, top, y, list(zip(range(top, y, ROW), of_model, strict=True))))
+
+    def x(value: float) -> float:
+        return LEFT + (value - ticks[0]) / (ticks[-1] - ticks[0]) * (WIDTH - RIGHT - LEFT)
+
+    def diamonds(score: Score) -> Iterable[tuple[str, ...]]:
+        """Each once: its kind, and where its left corner, its middle and its right corner are."""
+        inside = (printed for printed in score.printed if ticks[0] <= printed.value <= ticks[-1])
+        kinds = (("bad" if printed.state == "contradicted" else "good", x(printed.value)) for printed in inside)
+        return dict.fromkeys((kind, *(_pixels(at + away) for away in (-7, 0, 7))) for kind, at in kinds)
+
+    environment = Environment(trim_blocks=True, undefined=StrictUndefined, keep_trailing_newline=True)  # noqa: S701 - escaped
+    environment.filters |= {"escaped": _escaped, "label": _label, "pixels": _pixels}
+    places = {"width": WIDTH, "height": y + BOTTOM, "left": LEFT, "ticks": ticks, "models": models, "x": x}
+    texts = {"name": name, "title": title, "words": words, "heading": heading, "style": style}
+    layout = environment.from_string((files(__package__) / "plot.svg").read_text("utf-8"))
+    return layout.render(**places, **texts, bars=bars, diamonds=diamonds)
 
 
-def _bar(ticks: Ticks, score: Score, y: float) -> list[str]:
-    zero, value = _x(ticks, 0.0), _x(ticks, score.value)
-    start, end = sorted((zero, value))
-    return [
-        f'<rect class="bar" x="{start:.1f}" y="{y + 20:g}" width="{end - start:.1f}" height="14" rx="2"/>',
-        f'<text class="value" x="{end + 6:.1f}" y="{y + 32:g}">{score.value:.4f}</text>',
-    ]
-
-
-def _disc(ticks: Ticks, score: Score, y: float) -> list[str]:
-    middle = y + 27
-    marks = [f'<circle class="mean" cx="{_x(ticks, score.value):.1f}" cy="{middle:g}" r="4"/>']
-    for printed in score.printed:
-        if ticks[0] <= printed.value <= ticks[-1]:
-            kind, x = "bad" if printed.state == "contradicted" else "good", _x(ticks, printed.value)
-            path = f"M{x - 7:.1f} {middle:g}L{x:.1f} {middle - 7:g}L{x + 7:.1f} {middle:g}L{x:.1f} {middle + 7:g}Z"
-            marks.append(f'<path class="{kind}" d="{path}"/>')
-    value = f'<text class="value" x="{WIDTH - RIGHT + 14}" y="{y + 32:g}">{score.value:.4f}</text>'
-    return [*dict.fromkeys(marks), value]
-
-
-def _drawing(
-    height: int, title: str, words: str, heading: str, body: Sequence[str], *, name: str = "", style: str = STYLE
-) -> str:
-    """A whole SVG around its elements, with `words` for readers who do not see it; a page has the style, and needs a `name`."""
-    head = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
-        f'role="img" aria-labelledby="{name}title {name}desc">',
-        f'<title id="{name}title">{_escaped(title)}</title>',
-        f'<desc id="{name}desc">{_escaped(words)}</desc>',
-        *([f"<style>{style}</style>"] if style else []),
-        f'<rect class="back" width="{WIDTH}" height="{height}" rx="6"/>',
-        f'<text class="title" x="{LEFT}" y="30">{_escaped(heading)}</text>',
-    ]
-    return "\n".join([*head, *body, "</svg>", ""])
+def _pixels(place: float) -> str:
+    return f"{place:.1f}"
 
 
 def _label(text: str) -> str:
