@@ -145,18 +145,18 @@ def headline(before: Contents, after: Contents, changes: Sequence[Change], rows:
     many = len({*before.pins} & {*after.pins}) > 2
 
     def said(change: Change) -> str | None:
-        (name, _, field), changed = change.name.partition(": "), change.before and change.after
+        (name, _, field), both = change.name.partition(": "), change.before and change.after
         match change.what:
             case "metric" if change.name.endswith(SPEARMAN):
                 if change.before and change.after:
                     return f"{f'{name} ' * several}Spearman {_percent(change.before, change.after)}"
                 known = any(other in name for other, state in pins.items() if state == change.state)
                 return None if known else f"{name} {change.state}"
-            case "metric" if " " in field and changed:  # the main score of a task
+            case "metric" if " " in field and both:  # the main score of a task
                 return f"{name} {field} {change.before} -> {change.after}"
             case "setting":
                 return f"{f'{name} ' * many}{field} {change.before or 'none'} -> {change.after or 'none'}"
-            case "pin" if not changed:
+            case "pin" if not both:
                 return f"{name} {change.state}"
             case "pin" if name not in {counted.dataset for counted in rows}:
                 return f"{name}: other upstream files"

@@ -125,7 +125,9 @@ def decide(
 ) -> PairSetComparison:
     """The verdict on two files with different bytes. Without `claimed` numbers of ledgers the six scores count as printed."""
     numbers = tuple(claimed) or tuple(_printed(scores) if scores else ())
-    no_ledger = f"no ledger: six scores, in percent with {DIGITS} decimals"
+    basis = f"no ledger: six scores, in percent with {DIGITS} decimals"
+    if claimed:
+        basis = f"{plural(len(claimed), 'number')} of the ledgers"
     verdict = _verdict(compared, numbers)
     diagnoses: tuple[Diagnosis, ...] = ()
     first = worst = None
@@ -143,7 +145,7 @@ def decide(
         before=_described(before, compared.before),
         after=_described(after, compared.after),
         bound=compared.bound,
-        basis=f"{plural(len(claimed), 'number')} of the ledgers" if claimed else no_ledger,
+        basis=basis,
         figures=_figures(compared),
         metrics=tuple(_changes(scores) if scores else ()),
         numbers=numbers,
