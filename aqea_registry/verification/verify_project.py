@@ -11,14 +11,24 @@ from typing import NamedTuple
 
 import msgspec
 
-from aqea_registry.attestations.made import KEPT, confirmation_findings, read_attested, statement_notes, statement_paths
+from aqea_registry.attestations.made import (
+    FOLDER,
+    KEPT,
+    MADE,
+    confirmation_findings,
+    read_attested,
+    statement_notes,
+    statement_paths,
+)
+from aqea_registry.attestations.statement import NAME
 from aqea_registry.base.extras import PARTS
 from aqea_registry.base.files import FileDigest, UnsafePath, hash_file, holds, inside
 from aqea_registry.base.findings import CannotCheck, Finding, Refused, Unchecked
 from aqea_registry.base.progress import Reporter, plural
 from aqea_registry.base.recognise import canonical_findings
-from aqea_registry.base.sha256_list import MANIFEST, SIZES
+from aqea_registry.base.sha256_list import LEFT_OUT, MANIFEST, SIZES
 from aqea_registry.project.artefact import (
+    DECIDED,
     FORMATS,
     LEFT,
     OWN_FOLDERS,
@@ -34,6 +44,7 @@ from aqea_registry.project.params import Params
 from aqea_registry.project.project import MANY, PARAMS, STAGES, Project, RunRecord
 from aqea_registry.sources.fetch import LocalFile, local_file_findings, local_files
 from aqea_registry.sources.kinds import sources_of
+from aqea_registry.stores.receipts import RECEIPTS
 from aqea_registry.vectors.decided import read_decided
 from aqea_registry.vectors.examine import Examined, examine
 from aqea_registry.vectors.scores import Metrics
@@ -42,6 +53,11 @@ from aqea_registry.verification.verify_list import Verified, digest_findings, ha
 from aqea_registry.verification.verify_results import CheckedVectors, check_vector_sets, decided_value_findings, read_result
 
 AWAY = "left out of the release that this project was made of; dvc repro makes it (with one stage for all, generate does)"
+RECORDS = ("manifests", MADE)
+RECORD = re.compile(  # what commands write there and read again
+    rf"{LOCK}|{MANIFEST}|{SIZES}|{LEFT_OUT}|{RECEIPTS}/[^/]+\.json|manifests/claims/[^/]+\.yaml"
+    rf"|(?:{MADE}|{KEPT}|{FOLDER})/{NAME.pattern}"
+)
 IGNORED = re.compile(r"/(\.gitignore|\..*\.part|__pycache__/.*|.*\.aqed)\Z")
 
 
@@ -150,14 +166,19 @@ def _record_findings(run: RunRecord) -> Iterator[Finding]:
 
 
 def _surplus(run: RunRecord, params: Params) -> tuple[list[Finding], list[str]]:
-    """Files in the run's folders that nothing knows; notes on those that are not compared, because they are the author's."""
+    """Files in our own folders that nothing knows; notes on those that are not compared, because they are the author's."""
     left = {f"{folder}/{key}{end}" for key in params.keys for folder, end in LEFT}
-    known = {*run.manifest.digests, *run.made_by(), *left, *(f"{folder}/.gitignore" for folder in OWN_FOLDERS)}
+    left |= {f"{DECIDED}/{key}.json" for key in params.keys}
+    known = {*run.manifest.digests, *run.made_by(), *left, *(f"{folder}/.gitignore" for folder in (*OWN_FOLDERS, *RECORDS))}
     there = set(present(run.root, OWN_FOLDERS)) - known
+    beside = {path for path in present(run.root, RECORDS) if not RECORD.fullmatch(path)} - known
     ours = there & {artefact.path(form) for artefact in run.artefacts.values() for form in FORMATS}
-    shared = [folder for folder in OWN_FOLDERS for out in run.foreign if _within(out, folder) or _within(folder, out)]
-    theirs = {path for path in there - ours if any(_within(path, folder) for folder in shared)}
-    findings, notes = surplus(there, ours | theirs)
+    shared = [
+        folder for folder in (*OWN_FOLDERS, *RECORDS) for out in run.foreign if _within(out, folder) or _within(folder, out)
+    ]
+    theirs = {path for path in (there | beside) - ours if any(_within(path, folder) for folder in shared)}
+    unknown, unread = surplus(there, ours | theirs), surplus(beside, theirs, "nothing reads it")
+    findings, notes = unknown[0] + unread[0], unknown[1] + unread[1]
     if ours:
         notes.append(f"not compared: {plural(len(ours), 'file')} that export wrote and no list has: {', '.join(sorted(ours))}")
     if theirs:

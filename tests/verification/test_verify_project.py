@@ -93,6 +93,20 @@ BROKEN: dict[str, tuple[Change, Findings]] = {
     "plot changed": (append(PLOT, b"1,1\n"), {("lock-stale", PLOT)}),
     "a file nobody listed": (put("training/data/extra.json", b"{}"), {("unexpected", "training/data/extra.json")}),
     "metrics nobody listed": (put("metrics/extra.json", b"{}"), {("unexpected", "metrics/extra.json")}),
+    **{
+        f"a file nobody reads: {path}": (put(path, b""), {("unexpected", path)})
+        for path in (
+            "manifests/notes.txt",
+            "manifests/claims/x.bin",
+            "manifests/claims/deep/page.yaml",
+            "manifests/confirmations/x.bin",
+            "manifests/made/x",
+            "manifests/decided/nobody.json",
+            "manifests/releases/v1.txt",
+            "attestations/x.bin",
+            "attestations/x/y",
+        )
+    },
     "a file nobody listed, deeper": (put("training/data/a/b", b""), {("unexpected", "training/data/a/b")}),
     **{
         f"a file nobody listed: {path}": (put(path, b"x"), {("unexpected", path)})
