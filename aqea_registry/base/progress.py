@@ -68,12 +68,8 @@ def size_text(size: int) -> str:
     """Bytes for people: `12 bytes`, `3.4 kB`, `5.6 MB`."""
     if size < 1000:
         return f"{size} bytes"
-    value, units = float(size), ("kB", "MB", "GB", "TB")
-    for unit in units:
-        value /= 1000
-        if value < 999.95 or unit == units[-1]:
-            break
-    return f"{value:.1f} {unit}"
+    power = next((power for power in (1, 2, 3) if size / 1000**power < 999.95), 4)
+    return f"{size / 1000**power:.1f} {'_kMGT'[power]}B"
 
 
 def plural(count: int, one: str, many: str | None = None, form: str = "") -> str:

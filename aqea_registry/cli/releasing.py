@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from aqea_registry.stores.port import Held
 
 TO = click.option("--to", "stores", multiple=True, metavar="STORE", help="Where, instead of publish.stores (repeatable).")
-
 SOURCE = click.option("--source", "sources", multiple=True, metavar="NAME=PATH", help="Sentences of a dataset (repeatable).")
 
 

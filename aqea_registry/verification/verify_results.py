@@ -54,13 +54,8 @@ def check_vector_sets(
             wrong += more
         findings += wrong
         if examined and result and not wrong:
-            sound[artefact.key] = CheckedVectors(
-                **examined._asdict(),
-                task=result.task,
-                type=result.type,
-                main_score=result.main_score,
-                scores=result.main_scores(),
-            )
+            told = {name: getattr(result, name) for name in ("task", "type", "main_score")}
+            sound[artefact.key] = CheckedVectors(**examined._asdict(), **told, scores=result.main_scores())
     return sound, findings
 
 
