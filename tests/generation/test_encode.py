@@ -218,7 +218,7 @@ def test_a_task_shows_all_its_texts_without_a_model() -> None:
 
         evaluate(task, whole)
         evaluate(task, AllTexts(look, whole.prompt_for, "own/model", "1" * 40))
-        assert {key.tobytes() for key in keys_of(seen).view("V32")} == whole.keys, name
+        assert np.array_equal(np.unique(keys_of(seen)), whole.keys), name
 
 
 @pytest.mark.parametrize(

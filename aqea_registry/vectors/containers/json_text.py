@@ -80,20 +80,15 @@ def value(file: FileIO, where: Range) -> bytes:
     return os.pread(file.fileno(), where.end - where.start, where.start)
 
 
-def matrix(file: FileIO, where: Range, name: str) -> Range:
-    """The range of a value that is an array, as `rows` takes it. Raises Malformed for any other value."""
-    if (_byte(file, where.start), _byte(file, where.end - 1)) != (b"[", b"]"):
-        raise Malformed(f"{name} is not an array of rows")
-    return where
-
-
 def rows(file: FileIO, where: Range, name: str, *, proven: bool = False) -> Iterator[Micro | Values]:
-    """The rows of an array of arrays of numbers, some at a time (k x dimension). Raises Malformed.
+    """The rows of an array of arrays of numbers, some at a time (k x dimension). Raises Malformed, also for another value.
 
     Blocks that are spelled as `rows_text` spells them are int32 micro-units; all others are float64. `proven` says that all
     were read before as int32.
     """
     done, width = 0, None
+    if (_byte(file, where.start), _byte(file, where.end - 1)) != (b"[", b"]"):
+        raise Malformed(f"{name} is not an array of rows")
     for piece in _pieces(file, where):
         micro = read_rows(piece, proven=proven)
         block = micro if micro is not None else _decoded(piece, f"{name}, in the rows from {done}")

@@ -86,9 +86,6 @@ def read(file: FileIO) -> PairSet:
     declared = _declared(file, found)
     where = {member.key: member.value for member in found}
     header = Header(**{key: getattr(declared, key) for key in Header.__struct_fields__})
-    for key in MATRICES:
-        json_text.matrix(file, where[key], key)
-
     digest, canonical = ContentDigest(header.n_pairs, header.dimension), True
     off_grid: Malformed | None = None
     for which, key in enumerate(MATRICES):
@@ -186,11 +183,10 @@ def open_json(file: FileIO, name: str) -> PairFile:
         raise Malformed(f"the key {twice[0]!r} appears twice")
     if "embeddings1" in where and "embeddings2" in where:
         header = partial_header({key: msgspec.Raw(json_text.value(file, where[key])) for key in KEYS[:4] if key in where})
-        ranges = [json_text.matrix(file, where[key], key) for key in MATRICES]
         return PairFile(
             "json",
             header,
-            lambda which: _in_units(json_text.rows(file, ranges[which], MATRICES[which])),
+            lambda which: _in_units(json_text.rows(file, where[MATRICES[which]], MATRICES[which])),
             lambda: _scores(json_text.value(file, where["scores"])) if "scores" in where else None,
         )
     if "embeddings" in where and "metadata" in where:
@@ -223,13 +219,12 @@ def _open_embeddings(file: FileIO, where: dict[str, Range]) -> PairFile:
     """`{"embeddings", "metadata"}`: the rows of the first matrix, then those of the second."""
     metadata = decode(json_text.value(file, where["metadata"]), dict[str, msgspec.Raw], "metadata")
     header = partial_header(metadata)
-    count, both = header.n_pairs, json_text.matrix(file, where["embeddings"], "embeddings")
-    if count is None:
+    if (count := header.n_pairs) is None:
         raise Malformed("metadata has no n_pairs: where the second sentences begin is not known")
 
     def matrix(which: int) -> Iterator[Values]:
         done = 0
-        for block in _in_units(json_text.rows(file, both, "embeddings")):
+        for block in _in_units(json_text.rows(file, where["embeddings"], "embeddings")):
             middle = min(max(count - done, 0), len(block))
             half = block[middle:] if which else block[:middle]
             if len(half):
