@@ -15,7 +15,7 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib import metadata
@@ -219,20 +219,6 @@ def _processor() -> str:
     return names[0] if names else platform.processor() or "unknown"
 
 
-def linked_view(folder: Path, view: Path, changes: Mapping[Path, bytes]) -> Path:
-    """Make `view` a copy of a model's folder in which the files of `changes` have these bytes and all others are links."""
-    for path in sorted(folder.rglob("*")):
-        target = view / path.relative_to(folder)
-        if path.is_dir():
-            target.mkdir(parents=True, exist_ok=True)
-        elif path in changes:
-            write_bytes(target, changes[path])
-        else:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.symlink_to(path.absolute())
-    return view
-
-
 class CodeRefusedError(ValueError):
     """A model wants code to be run that the catalogue does not trust or that is not pinned with it."""
 
@@ -248,14 +234,20 @@ def refuse_code(folder: Path) -> None:
 
 
 def view_with_local_code(folder: Path, repo: str, parent: Path) -> Path:
-    """The folder, or a view of it in `parent` whose configs name the code in it. Raises CodeRefusedError."""
+    """The folder, or a view of it in `parent`: links, but for configs that name the code in it. Raises CodeRefusedError."""
     changed: dict[Path, bytes] = {}
     for path, config in _configs(folder):
         if isinstance(config.get("auto_map"), dict):
             local = {key: _local(value, repo, folder) for key, value in config["auto_map"].items()}
             if local != config["auto_map"]:
                 changed[path] = json.dumps({**config, "auto_map": local}, indent=2).encode()
-    return linked_view(folder, parent / folder.name, changed) if changed else folder
+    if not changed:
+        return folder
+    view = parent / folder.name
+    shutil.copytree(folder, view, copy_function=lambda source, target: Path(target).symlink_to(Path(source).absolute()))
+    for path, content in changed.items():
+        write_bytes(view / path.relative_to(folder), content)  # in the place of the link
+    return view
 
 
 def _configs(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
