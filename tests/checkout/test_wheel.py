@@ -27,6 +27,7 @@ FILES = {
     "report/page.css",
     "report/page.html",
     "report/page.js",
+    "report/plot.svg",
 }
 
 
