@@ -54,8 +54,8 @@ def check_vector_sets(
             wrong += more
         findings += wrong
         if examined and result and not wrong:
-            told = {name: getattr(result, name) for name in ("task", "type", "main_score")}
-            sound[artefact.key] = CheckedVectors(**examined._asdict(), **told, scores=result.main_scores())
+            own = {name: getattr(result, name) for name in ("task", "type", "main_score")}
+            sound[artefact.key] = CheckedVectors(**examined._asdict(), **own, scores=result.main_scores())
     return sound, findings
 
 
