@@ -38,11 +38,6 @@ CREATE TABLE vectors (key BLOB NOT NULL UNIQUE, vector BLOB NOT NULL, near BLOB,
 CREATE TABLE segment (dimension INTEGER NOT NULL, reach REAL NOT NULL);
 BEGIN
 """
-ENDS = """
-SELECT (SELECT rowid FROM vectors WHERE key >= ? ORDER BY key LIMIT 1),
-       (SELECT rowid FROM vectors WHERE key <= ? ORDER BY key DESC LIMIT 1)
-"""
-BETWEEN = "SELECT * FROM vectors WHERE rowid BETWEEN ? AND ?"
 DENSE = 2  # rows that are read in one pass for each that is asked for, at most: a search for one costs more
 Errors = (sqlite3.Error, OverflowError, TypeError, ValueError)  # of a damaged file, whose values may have other types
 
@@ -104,32 +99,23 @@ class Segment:
 
     def held(self, keys: Sequence[bytes]) -> list[tuple[bytes]]:
         """Those of some thousand keys that it has. No row is read."""
-        return self._asked("SELECT key FROM vectors WHERE key IN", keys)
+        return self._asked("SELECT key FROM vectors WHERE key", keys)
 
     def rows(self, keys: Sequence[bytes]) -> list[KeptRow]:
         """The rows of some thousand keys, as far as it has them, checked."""
-        found: list[KeptRow] = self._asked("SELECT * FROM vectors WHERE key IN", keys)
+        found: list[KeptRow] = self._asked("SELECT * FROM vectors WHERE key", keys)
         if not all(map(self._sound, found)) or not {*keys}.issuperset(values[0] for values in found):
             raise Damaged("a row does not have its digest, or lies under another key")
         return found
 
-    def close_rows(self, keys: Sequence[bytes]) -> list[KeptRow]:
-        """The same where it has few others between the first and the last key: one pass over all of them. Else nothing."""
-        wanted = {*keys}
-        try:
-            first, last = self._file.execute(ENDS, (min(keys), max(keys))).fetchone()
-            dense = first is not None and last is not None and last - first < DENSE * len(keys)
-            rows = self._file.execute(BETWEEN, (first, last)) if dense else ()
-            found = [values for values in rows if values[0] in wanted]
-        except Errors as error:
-            raise Damaged(str(error)) from error
-        if not all(map(self._sound, found)):
-            raise Damaged("a row does not have its digest")
-        return found
-
     def _asked(self, query: str, keys: Sequence[bytes]) -> list[Any]:
+        """What it has of some keys: in one pass over all from the first to the last where it has few others between them."""
+        ends, wanted = (min(keys), max(keys)), {*keys}
+        first, last = (int.from_bytes(key[:8], "big") for key in ends)
         try:
-            return self._file.execute(f"{query} ({','.join('?' * len(keys))})", keys).fetchall()
+            if self.texts * (last - first) >> 64 < DENSE * len(keys):  # keys are digests: they lie evenly
+                return [values for values in self._file.execute(f"{query} BETWEEN ? AND ?", ends) if values[0] in wanted]
+            return self._file.execute(f"{query} IN ({','.join('?' * len(keys))})", keys).fetchall()
         except Errors as error:
             raise Damaged(str(error)) from error
 
@@ -272,8 +258,7 @@ class VectorCache:
 
     def _rows(self, keys: Sequence[bytes]) -> dict[bytes, KeptRow]:
         """The rows of those of some thousand keys that are kept. Raises CannotCheck if one was damaged."""
-        found = {values[0]: values for values in self._found(Segment.close_rows, keys)}
-        found |= {values[0]: values for values in self._found(Segment.rows, [key for key in keys if key not in found])}
+        found = {values[0]: values for values in self._found(Segment.rows, keys)}
         if self._lost and (lacking := {*keys} - found.keys()):
             message = f"kept vectors in {self._folder} were damaged, and {len(lacking)} that are needed are dropped"
             raise CannotCheck(message, "run the same command again: it computes them again")
@@ -285,7 +270,7 @@ class VectorCache:
         while wanted:
             try:
                 for segment in [*self._segments.values()]:
-                    found = query(segment, list(wanted))
+                    found = query(segment, list(wanted)) if wanted else []
                     wanted.difference_update(answer[0] for answer in found)
                     yield from found
                 return
