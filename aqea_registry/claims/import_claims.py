@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -151,8 +152,7 @@ def outcome(page: ReadPage, merged: Merged, *, prune: bool = False, unit: str | 
     """The fields of ImportedClaims, without `written`."""
     read, name = page.read, Path(page.ledger).stem
     findings = [*read.findings, *_merge_findings(name, merged, prune=prune)]
-    if unit is None and (finding := _too_small(merged.ledger, page.path.name)):
-        findings.append(finding)
+    findings += _other_unit(merged.ledger, page.path.name) if unit is None else ()
     return {
         "ledger": page.ledger,
         "claims": len(merged.ledger.claims),
@@ -198,15 +198,24 @@ def _merge_findings(name: str, merged: Merged, *, prune: bool) -> Iterator[Findi
         yield Finding("claim-stale", f"{name}: {id_}", f"{message}; give their tables captions, or correct the claim by hand")
 
 
-def _too_small(ledger: Ledger, document: str) -> Finding | None:
-    """A finding for a document whose values of a model-index are all in percent, and none is larger than one percent."""
-    values = [claim for claim in ledger.claims if claim.at.path and claim.unit == "percent" and claim.value]
-    try:
-        inside = all(abs(parse_number(claim.value or "", "percent").value) <= 1 for claim in values)
-    except NotANumber:
-        return None
-    message = f"all {len(values)} values in percent are between -1 and 1; if they are fractions, import with --unit fraction"
-    return Finding("malformed", f"{document}: model-index", message) if values and inside else None
+def _other_unit(ledger: Ledger, document: str) -> Iterator[Finding]:
+    """Findings for values of a model-index: all in percent and none larger than one percent, or fractions larger than 1."""
+    values: dict[str, list[Fraction]] = {"percent": [], "fraction": []}
+    for claim in ledger.claims:
+        with suppress(NotANumber):
+            if claim.at.path and claim.unit in values:
+                values[claim.unit].append(parse_number(claim.value or "", claim.unit).value)
+    where, percent, large = f"{document}: model-index", values["percent"], sum(value > 1 for value in values["fraction"])
+    if percent and all(abs(value) <= 1 for value in percent):
+        message = (
+            f"all {len(percent)} values in percent are between -1 and 1; if they are fractions, import with --unit fraction"
+        )
+        yield Finding("malformed", where, message)
+    if large:
+        message = (
+            f"{large} of {len(values['fraction'])} fractions are larger than 1; if all are percent, import with --unit percent"
+        )
+        yield Finding("malformed", where, message)
 
 
 def _read(path: Path) -> tuple[bytes, str]:

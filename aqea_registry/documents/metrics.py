@@ -51,7 +51,7 @@ _REVERSED = re.compile(
 )
 _MTEB = """STS Retrieval Classification MultilabelClassification Clustering PairClassification Reranking Summarization
 BitextMining InstructionRetrieval InstructionReranking Any2AnyRetrieval VisualSTS"""
-_NO_SCORE = re.compile(r".*(?:threshold|active_dims|mse|loss|perplexity|_time|num_samples)")
+_NO_SCORE = re.compile(r".*(?:threshold|active_dims|mse|mae|loss|perplexity|_time|num_samples)")
 
 
 def metric_name(text: str) -> str:

@@ -318,6 +318,15 @@ def test_values_of_a_card_that_are_all_too_small_for_percent_are_a_finding(empty
     assert take(empty, text).findings == (), "the ledger says what they are"
 
 
+def test_fractions_that_are_larger_than_1_are_a_finding(empty: Path) -> None:
+    text = index("type: spearman_cosine, value: 82.03", "type: pearson_cosine, value: 0.81", "type: mae, value: 3.5")
+    done = take(empty, text)
+    assert [one.message for one in done.findings] == [
+        "1 of 2 fractions are larger than 1; if all are percent, import with --unit percent"
+    ]
+    assert take(empty, text.replace("82.03", "-12.5")).findings == (), "an nAUC may be"
+
+
 RESULT = """{"task_name": "Pairs", "dataset_revision": "0123abc", "mteb_version": "2.1.0", "scores":
  {"test": [{"hf_subset": "default", "cosine_spearman": 0.7125, "main_score": 0.7125}]}}"""
 
