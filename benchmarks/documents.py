@@ -85,15 +85,15 @@ def run_corpus(root: Path) -> Outcome:
 
 
 def figures(outcome: Outcome) -> list[Figure]:
-    """The table's rows with their goals. Of the relations those in sentences are hard: their goals are what was reached."""
+    """The table's rows with their goals. Relations, of which those in sentences are hard, have what was reached before."""
     asked, count = outcome.asked, outcome.count
     cells, results = asked["cells"], asked["results"]
     found = results - count("lint: missed")
     sentences = labelled.measure("held-back")
 
-    def share(what: str, part: int, whole: int, goal: float | None = None) -> Figure:
-        value = part / whole if whole else 1.0
-        return Figure(what, [value], f"{part} of {whole}", unit="", goal=Goal("ours", "at least", goal) if goal else None)
+    def share(what: str, part: int, whole: int, least: float, *, before: bool = False) -> Figure:
+        goal = Goal("ours", "reached before" if before else "at least", least)
+        return Figure(what, [part / whole if whole else 1.0], f"{part} of {whole}", unit="", goal=goal)
 
     def none(what: str, *kinds: str) -> Figure:
         return Figure(what, [count(*kinds)], unit="", goal=Goal("ours", "at most", 0))
@@ -106,9 +106,9 @@ def figures(outcome: Outcome) -> list[Figure]:
         none("wrong labels or lines", "wrong label", "wrong line"),
         none("evidence moved or lost", "evidence"),
         none("imports that are not stable", "not stable"),
-        share("relations found", asked["relations"] - count("relation missed"), asked["relations"], 0.85),
+        share("relations found", asked["relations"] - count("relation missed"), asked["relations"], 0.86, before=True),
         none("relations that are false", "relation false"),
-        share("planted contradictions found", asked["planted"] - count("contradiction missed"), asked["planted"], 0.85),
+        share("contradictions found", asked["planted"] - count("contradiction missed"), asked["planted"], 0.85, before=True),
         share("lint: recall, labelled sentences", sentences.marked - len(sentences.missed), sentences.marked, 0.98),
         share("lint: precision, labelled sentences", sentences.reported - len(sentences.wrong), sentences.reported, 0.98),
         share("lint: recall", found, results, 0.98),

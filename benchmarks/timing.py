@@ -29,10 +29,10 @@ MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
 class Goal(NamedTuple):
-    """What is to be reached: by the ratio, or by our own value."""
+    """What is to be reached, by the ratio or by our own value; `reached before` is no goal, but not to be lost."""
 
     of: Literal["ratio", "ours"]
-    relation: Literal["at least", "at most"]
+    relation: Literal["at least", "at most", "reached before"]
     value: float
 
 
@@ -56,9 +56,10 @@ class Figure(NamedTuple):
         if self.goal is None:
             return ""
         value = median(self.ratios() if self.goal.of == "ratio" else self.ours)
-        met = value >= self.goal.value if self.goal.relation == "at least" else value <= self.goal.value
+        met = value <= self.goal.value if self.goal.relation == "at most" else value >= self.goal.value
+        good = "kept" if self.goal.relation == "reached before" else "met"
         unit = f" {self.unit}" if self.goal.of == "ours" and self.unit else ""
-        return f"{self.goal.relation} {self.goal.value:g}{unit}: {'met' if met else 'MISSED'}"
+        return f"{self.goal.relation} {self.goal.value:g}{unit}: {good if met else 'MISSED'}"
 
     def plain(self) -> dict[str, object]:
         """The figure as plain values, for the results file."""
