@@ -21,8 +21,7 @@ from aqea_registry.base.progress import Reporter, plural
 from aqea_registry.base.references import address
 from aqea_registry.base.strict import render_yaml
 from aqea_registry.claims.check_claims import check_claims
-from aqea_registry.claims.ledger import Verdict
-from aqea_registry.claims.lint_claims import macro_names
+from aqea_registry.claims.ledger import Verdict, macro_names
 from aqea_registry.documents.numbers import NotANumber, parse_number
 from aqea_registry.project.artefact import RunArtefact, TaskScores, VectorSetArtefact, published_path
 from aqea_registry.project.lock import Pin

@@ -6,8 +6,10 @@ written in one spelling. The document is named by its sha256 and not copied.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
@@ -229,6 +231,7 @@ def find_document(root: Path, document: Document, folders: Sequence[Path]) -> tu
 
 _FIELDS = frozenset({"schema", "document", "published", "results", "claims"})
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _WORDS = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n", "none", "nan", "inf"})
 
@@ -278,6 +281,19 @@ def render_ledger(ledger: Ledger) -> bytes:
         lines += ["results:", *(f"  {_text(key)}: {_flow(result)}" for key, result in value["results"].items())]
     lines += ["claims:", *(f"- {_flow(claim)}" for claim in value["claims"])] if ledger.claims else ["claims: []"]
     return ("\n".join(lines) + "\n").encode()
+
+
+def macro_names(names: Sequence[str]) -> dict[str, str]:
+    """A macro for each LEDGER:ID: `aqea` and its words, capitalised and closed up, digits spelled out."""
+    plain = {}
+    for name in names:
+        words = (re.sub("[0-9]", lambda d: _DIGITS[int(d[0])], word) for word in re.findall(r"[a-z]+|[0-9]+", name.lower()))
+        plain[name] = "\\aqea" + "".join(map(str.capitalize, words))
+    shared = Counter(plain.values())
+    for name, macro in plain.items():
+        if shared[macro] > 1:  # six letters that only this name has
+            plain[name] += "X" + "".join(chr(ord("a") + byte % 26) for byte in hashlib.sha256(name.encode()).digest()[:6])
+    return plain
 
 
 def free(name: str, taken: dict[str, int]) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import re
 from bisect import bisect_left, bisect_right
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
 from os.path import relpath
 from pathlib import Path, PurePosixPath
@@ -18,14 +17,14 @@ import msgspec
 from msgspec.structs import replace
 
 from aqea_registry.base.files import Limit, read_small, write_bytes
-from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, RegistryError, most_severe
-from aqea_registry.claims.ledger import FOLDER, Claim, Ledger, own_paths, read_ledgers, render_ledger
+from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, RegistryError, most_severe, suggestion
+from aqea_registry.claims.ledger import FOLDER, Claim, Ledger, macro_names, own_paths, read_ledgers, render_ledger
 from aqea_registry.documents.numbers import Marker, NotANumber, NumberSpan, Scan, parse_number, scan
 from aqea_registry.documents.prose import kind_of, line_starts
 from aqea_registry.project.project import find_project
 
 MOST = 1000  # unbound numbers that are faults of their own
-DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+MOST_NEAR = 20  # faults up to which an unknown name gets a suggestion
 SUFFIXES = (".md", ".markdown", ".txt", ".tex", ".ltx")  # of the ledgers' documents that can be read as text
 HINT = "name Markdown, text or LaTeX documents in UTF-8"
 
@@ -283,9 +282,7 @@ class _Marked(msgspec.Struct):
     def _claim(self, name: str, marker: Marker) -> Claim | None:
         """The claim that a marker names; a fault if there is none."""
         if name.startswith("\\"):  # a macro of the export; it stays if it is of no claim
-            if not self.macros:
-                names = [f"{ledger}:{claim.id}" for ledger in self.ledgers for claim in self.ledgers[ledger].claims]
-                self.macros |= {macro: name for name, macro in macro_names(names).items()}
+            self.macros |= {} if self.macros else {macro: one for one, macro in macro_names(self._names()).items()}
             name = self.macros.get(name, name)
         first, colon, rest = name.partition(":")
         for ledger in [first] if colon else self.own:
@@ -296,22 +293,14 @@ class _Marked(msgspec.Struct):
                 self.lines.setdefault(ledger, {})[claim.id] = bisect_right(self.starts, marker.start)
                 return claim
         what = "macro is" if name.startswith("\\") else "marker names"
-        message = f"the {what} {name}, and no ledger has such a claim"
+        known = [one.removeprefix("\\") for one in (self.macros if name[0] == "\\" else self._names())]
+        near = suggestion(name.removeprefix("\\"), known if len(self.faults) < MOST_NEAR else ())
+        message = f"the {what} {name}, and no ledger has such a claim{f'; {near}' if near else ''}"
         self.faults.append(Fault("claim-unbound", *_at(self.starts, marker.start), message, claim=name))
         return None
 
-
-def macro_names(names: Sequence[str]) -> dict[str, str]:
-    """A macro for each LEDGER:ID: `aqea` and its words, capitalised and closed up, digits spelled out."""
-    plain = {}
-    for name in names:
-        words = (re.sub("[0-9]", lambda d: DIGITS[int(d[0])], word) for word in re.findall(r"[a-z]+|[0-9]+", name.lower()))
-        plain[name] = "\\aqea" + "".join(map(str.capitalize, words))
-    shared = Counter(plain.values())
-    for name, macro in plain.items():
-        if shared[macro] > 1:  # six letters that only this name has
-            plain[name] += "X" + "".join(chr(ord("a") + byte % 26) for byte in hashlib.sha256(name.encode()).digest()[:6])
-    return plain
+    def _names(self) -> list[str]:
+        return [f"{ledger}:{claim.id}" for ledger in self.ledgers for claim in self.ledgers[ledger].claims]
 
 
 def matches(number: NumberSpan, claim: Claim) -> bool:

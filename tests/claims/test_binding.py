@@ -286,6 +286,20 @@ def test_markers(name: str) -> None:
     assert (told(found), (found.results, found.bound, found.examples)) == (faults, counts)
 
 
+@pytest.mark.parametrize(
+    ("kind", "text", "near"),
+    [
+        ("latex", r"\aqeaCardStbs", "; did you mean 'aqeaCardStsb'?"),
+        ("latex", r"\claim{card:pair}", "; did you mean 'card:pairs'?"),
+        ("markdown", "0.55<!-- claim: crad:low -->", "; did you mean 'card:low'?"),
+        ("markdown", "0.55<!-- claim: nothing -->", ""),
+    ],
+)
+def test_an_unknown_macro_or_marker_gets_a_suggestion(kind: Kind, text: str, near: str) -> None:
+    (fault,) = bound(text, CARD, kind=kind).faults
+    assert fault.message.endswith(f"and no ledger has such a claim{near}")
+
+
 def test_a_ledger_binds_the_numbers_at_its_lines() -> None:
     text = "0.55 and 0.55\n0.61 and 5879 (D384)\n\n0.7 0.81"
     own = ledger(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aqea_registry.claims.export_claims import escaped
-from aqea_registry.claims.lint_claims import macro_names
+from aqea_registry.claims.ledger import macro_names
 
 NAMES = st.lists(st.from_regex(r"[a-z][a-z0-9-]{0,3}:[a-z0-9][a-z0-9._/+@-]{0,4}", fullmatch=True), unique=True, max_size=30)
 
