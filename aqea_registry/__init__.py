@@ -5,9 +5,10 @@ The names below are the Python interface (docs/python.md); each is loaded when i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # typing takes milliseconds to import, in which the program does not hear Ctrl-C yet
 if TYPE_CHECKING:
+    from typing import Any
+
     from aqea_registry.api import load_pairs, open_project, verify
     from aqea_registry.base.findings import Finding, RegistryError
     from aqea_registry.claims import verdicts as claims
