@@ -109,7 +109,7 @@ def known_names(folder: Path, kinds: Collection[str]) -> list[str]:
         "artefacts": project.run.made,
         "files": [artefact.pairs for artefact in project.artefacts.values()],
         "ledgers": [path.stem for path in (project.root / FOLDER).glob("*.yaml")],
-        "tags": [receipt.tag for _, receipt in all_receipts(project.root, project.params.publish.stores)],
+        "tags": [receipt.tag for _, receipt in all_receipts(project.root, project.params.publish.stores)[0]],
     }
     return sorted({name for kind, known in names.items() if kind in kinds for name in known})
 

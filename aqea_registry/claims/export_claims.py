@@ -126,7 +126,9 @@ def _eval_results(run: RunRecord, publish: Publish, scores: Sequence[Scored], le
     from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
     held = {(published_path(one.metrics), f"sha256:{run.manifest.digests.get(one.metrics)}") for one, _ in scores}
-    receipts = [receipt for _, receipt in all_receipts(run.root, publish.stores)]
+    known, wrong = all_receipts(run.root, publish.stores)
+    left_out += [f"{finding.subject}: {finding.message}" for finding in wrong]
+    receipts = [receipt for _, receipt in known]
     release = next((found for found in reversed(receipts) if held <= {(file.path, file.digest) for file in found.files}), None)
     if release is None:
         left_out.append("the release that holds them, as there is none: publish, and export again")

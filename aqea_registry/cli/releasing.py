@@ -176,8 +176,8 @@ def releases(shell: Shell, name: str | None) -> Outcome:
                 raise
         else:
             shell.look_for_clients([spec])
-            one = show_release(shell.directory, spec, tag, digest)
-            return Outcome((), one, lambda: chain.from_iterable(map(folded, _release_lines(one))))
+            one, wrong = show_release(shell.directory, spec, tag, digest)
+            return Outcome(tuple(wrong), one, lambda: chain.from_iterable(map(folded, _release_lines(one))))
         root, specs = shell.directory, (name,)
         if name.startswith("oci:") and not name.startswith("oci://") and not (root / name.removeprefix("oci:")).is_dir():
             raise CannotCheck(f"{name}: there is no such folder", "name the folder of a store, or a release in it: oci:DIR:TAG")

@@ -7,7 +7,6 @@ stores have, and what one of them is, is asked without fetching their files.
 
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import cache, partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -106,7 +105,8 @@ def _planned(
 
     That is looked for only where the tag is known to name something else than the package. Raises what `_plan` raises.
     """
-    known = [receipt for _, receipt in receipts.all_receipts(root, usual) if receipt.tag == tag]
+    # One that cannot be read stops its own tag alone, where `_plan` reads it.
+    known = [receipt for _, receipt in receipts.all_receipts(root, usual)[0] if receipt.tag == tag]
     if all(receipt.digest == package.release.digest() for receipt in known):
         with suppress(TagConflict):
             return package, [_plan(store, tag, package.release, root) for store in stores]
@@ -236,10 +236,11 @@ def list_releases(root: Path, specs: Sequence[str]) -> tuple[list[Listed], list[
     for spec in dict.fromkeys(specs):
         try:
             store = open_store(spec, root)
-            known = cache(partial(receipts.all_receipts, root, (store.spec,)))  # read once, and only if there is a release
+            known, wrong = receipts.all_receipts(root, (store.spec,))
+            findings += [finding for finding in wrong if finding not in findings]  # of committed ones once for all stores
             for tag in sorted(store.tags(), key=natural, reverse=True):
                 try:
-                    found.append(_listed(store, find(store, tag), known()))
+                    found.append(_listed(store, find(store, tag), known))
                 except OtherContent:  # a tag of somebody else
                     continue
                 except Refused as error:
@@ -249,10 +250,11 @@ def list_releases(root: Path, specs: Sequence[str]) -> tuple[list[Listed], list[
     return found, findings, silent[0] if silent else None
 
 
-def show_release(root: Path, spec: str, tag: str, digest: str | None) -> Listed:
-    """One release. Raises CannotCheck for none, Refused for another `digest`."""
+def show_release(root: Path, spec: str, tag: str, digest: str | None) -> tuple[Listed, list[Finding]]:
+    """One release, and receipts that cannot be read. Raises CannotCheck for none, Refused for another `digest`."""
     store = open_store(spec, root)
-    return _listed(store, find(store, tag, digest), receipts.all_receipts(root, (store.spec,)))
+    known, wrong = receipts.all_receipts(root, (store.spec,))
+    return _listed(store, find(store, tag, digest), known), wrong
 
 
 def _listed(store: Store, tagged: Tagged, known: Sequence[tuple[str, Receipt]]) -> Listed:

@@ -48,7 +48,10 @@ def report(
     checked = check_claims(project, documents, reporter, verified=verification)
     paths = set(project.run.paths())
     listed = {path: (found.sha256, found.size) for path, found in verification.digests.items() if path in paths}
-    receipts = [receipt for _, receipt in all_receipts(project.root, project.params.publish.stores)]
+    known, wrong = all_receipts(project.root, project.params.publish.stores)
+    for finding in wrong:
+        reporter.warn(f"{finding.subject}: {finding.message}")
+    receipts = [receipt for _, receipt in known]
     receipts.sort(key=lambda receipt: natural(receipt.tag), reverse=True)
     graph = build_graph(outline(project, checked), verification, report=reporter)
     publish, addresses = project.params.publish, links(project.params.publish.url, read_citation(project.root))

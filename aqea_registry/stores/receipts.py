@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import msgspec
 
 from aqea_registry.base.files import Limit, read_small, write_bytes
-from aqea_registry.base.findings import BadConfiguration
+from aqea_registry.base.findings import BadConfiguration, Finding, unread
 from aqea_registry.base.references import is_folder
 from aqea_registry.base.strict import convert, load_json
 from aqea_registry.stores.open_store import layout_folder
@@ -98,8 +98,19 @@ def shown(root: Path, path: Path) -> str:
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
 
 
-def all_receipts(root: Path, specs: Iterable[str]) -> list[tuple[str, Receipt]]:
-    """Every receipt of the project at `root`, by its path: the committed ones, and those beside the stores of these names."""
+def all_receipts(root: Path, specs: Iterable[str]) -> tuple[list[tuple[str, Receipt]], list[Finding]]:
+    """Every receipt of the project at `root` by its path, and what is wrong with those that cannot be read.
+
+    They are the committed ones, and those beside the stores of these names.
+    """
     folders = [root / RECEIPTS, *(folder_of(root, spec) for spec in specs)]
-    paths = [path for folder in dict.fromkeys(folders) for path in sorted(folder.glob("*.json"))]
-    return [(shown(root, path), found) for path in paths if (found := read(path)) is not None]
+    found, wrong = list[tuple[str, Receipt]](), list[Finding]()
+    for path in (path for folder in dict.fromkeys(folders) for path in sorted(folder.glob("*.json"))):
+        name = shown(root, path)
+        try:
+            found += [(name, known)] if (known := read(path)) is not None else []
+        except BadConfiguration as error:
+            wrong.append(Finding("malformed", name, f"{error.message.removeprefix(f'{path}: ')}; {error.hint}"))
+        except OSError as error:
+            wrong.append(unread(name, error))
+    return found, wrong

@@ -313,7 +313,10 @@ def _released_file(builder: GraphBuilder, path: str, sha256: str, size: int, tag
 def _carried(builder: GraphBuilder, specs: Sequence[str], stores: Sequence[str]) -> Iterator[Carried]:
     """Every release that a receipt names, then those that the stores have besides."""
     root, named = builder.run.root, set()
-    for _, receipt in all_receipts(root, specs):
+    receipts, wrong = all_receipts(root, specs)
+    for finding in wrong:
+        builder.node("release", finding.subject, finding.subject, {}, finding.message, [finding.subject])
+    for _, receipt in receipts:
         files = {file.path: (file.digest, file.size) for file in receipt.files}
         for spec, entry in sorted(receipt.stores.items()):
             named.add((spec, receipt.tag))

@@ -65,7 +65,8 @@ def trace(
     down, up = _down(builder.graph(), found), _up(builder.graph(), found)
     check_bytes(builder, {*down, *up}, report)
     graph = builder.graph()
-    broken = [node for node in graph.nodes if node.broken and node.id in {*down, *up}]
+    unread = {node.id for node in graph.nodes if node.kind == "release" and not node.facts}  # any file may be in them
+    broken = [node for node in graph.nodes if node.broken and node.id in {*down, *up, *unread}]
     return Traced(
         what=what,
         found=tuple(found),
@@ -177,7 +178,7 @@ def outline(
 ) -> GraphBuilder:
     """What the files of a project record about each other; no large file is read. `stores` are asked besides the run's.
 
-    For a release nothing is drawn that only this machine knows. Raises BadConfiguration for a bad receipt, and CannotCheck.
+    For a release nothing is drawn that only this machine knows. Raises CannotCheck.
     """
     builder = GraphBuilder(project.run)
     draw_pins(builder, project.catalogue.values(), scope)

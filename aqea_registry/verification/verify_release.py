@@ -48,8 +48,9 @@ def verify_release(
 
 def verify_receipts(project: Project, report: Reporter, *, deep: bool = False) -> tuple[CheckedRelease, CannotCheck | None]:
     """Check every store against every receipt of the project. The error is that of a store that could not be asked, if any."""
-    checked, findings, silent = list[CheckedRelease](), list[Finding](), list[CannotCheck]()
-    for subject, receipt in all_receipts(project.root, project.params.publish.stores):
+    checked, silent = list[CheckedRelease](), list[CannotCheck]()
+    receipts, findings = all_receipts(project.root, project.params.publish.stores)
+    for subject, receipt in receipts:
         for spec, entry in receipt.stores.items():
             try:
                 store = open_store(spec, project.root)
@@ -59,6 +60,8 @@ def verify_receipts(project: Project, report: Reporter, *, deep: bool = False) -
                     checked.append(verify_tagged(store, tagged, report, deep))
             except Refused as error:
                 findings += error.findings
+            except BadConfiguration as error:  # no store has such a name
+                findings.append(Finding("malformed", subject, error.message))
             except CannotCheck as error:
                 silent.append(CannotCheck(f"{subject}: {error.message}", error.hint, error.findings))
     notes = [note for release in checked for note in release.notes]
