@@ -34,6 +34,7 @@ LEFT_FOLDERS = (".git", ".cache/huggingface", ".aqea-incoming")
 LEFT_FILES = (".gitattributes", ".gitignore", ".DS_Store", "Thumbs.db", "desktop.ini")
 LEFT_BY_PROGRAMS = (*LEFT_FOLDERS, *LEFT_FILES, ".NAME.PID-RANDOM.part")
 LOCAL = ".cache/huggingface"
+CACHE_FOLDERS = {"blobs", "snapshots", "trees", "refs", ".no_exist"}  # of a repository
 LARGEST_TREE = 1 << 28  # bytes
 _REPOSITORY = re.compile(r"(model|dataset|space|kernel)s--.+")
 
@@ -185,6 +186,9 @@ def _cached(root: Path, target: Path, commits: Iterable[str]) -> Iterator[Kept |
         yield Kept(os.path.relpath(root / at, target), at, _etag(at.removeprefix("blobs/")))
     if unfinished:
         yield f"not looked at: {plural(len(unfinished), 'unfinished download')}"
+    others = sorted({path.name for path in root.iterdir()} - CACHE_FOLDERS) if target.parent.name != "snapshots" else []
+    if others:
+        yield f"not looked at: {', '.join(others[:5])} beside them; the client writes no such file or folder"
 
 
 def _local(root: Path) -> Iterator[Kept | Finding | str]:

@@ -144,6 +144,10 @@ def test_what_lies_loose_in_a_cache_is_checked_or_counted(downloads: Downloads) 
     (blobs / ("b" * 64)).unlink()
     result = verify(downloads.repository)
     assert result.status == 0 and "not looked at: 1 unfinished download" in result.out
+    assert "beside them" not in result.out
+    (downloads.repository / "loader.py").write_bytes(b"import os")
+    result = verify(downloads.repository)
+    assert result.status == 0 and "not looked at: loader.py beside them" in result.out
 
 
 def test_a_record_that_cannot_be_read_is_a_finding(downloads: Downloads) -> None:
