@@ -1,4 +1,4 @@
-"""The page as values: a headline, results, contradictions, every claim with its chain, figures, pins, releases.
+"""The page as values: its sentences, findings, figures, and every claim with its chain, beside what they are made of.
 
 Pure: the same content gives the same page, and no time is in it. The template only lays it out.
 """
@@ -59,11 +59,6 @@ class PinFacts(NamedTuple):
     pin: Pin
     used: bool
 
-    @property
-    def bytes(self) -> int:
-        """The size of the pinned files."""
-        return sum(file.size for file in self.pin.files.values())
-
 
 class Content(msgspec.Struct, frozen=True, kw_only=True):
     """What a page is made of. `files` maps paths to sha256 and size. Within a release `receipts` is None: none is named."""
@@ -86,22 +81,6 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
     confirmations: Sequence[Remade] = ()  # what somebody made again, on which machine, and how it compares
 
 
-class Counterpart(NamedTuple):
-    """The other side of a contradiction: a claim with its print, or the pair set that was recomputed from."""
-
-    name: str
-    where: str
-    text: str | None
-
-
-class Contradiction(NamedTuple):
-    """A claim that does not hold, and what it rests on."""
-
-    verdict: Verdict
-    document: str
-    others: tuple[Counterpart, ...]
-
-
 class Page(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that the template lays out."""
 
@@ -110,7 +89,6 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     standing: str
     findings: tuple[Finding, ...]
     counts: dict[str, int]
-    contradictions: tuple[Contradiction, ...]
     ledgers: dict[str, tuple[Verdict, ...]]  # the claims of each document
     figure: Figure | None
     tables: tuple[TextTable, ...]
@@ -130,7 +108,6 @@ def build(content: Content) -> Page:
         standing=standing(content.verified, findings),
         findings=findings,
         counts={state: counts[state] for state in STATES},
-        contradictions=tuple(_contradictions(content)),
         ledgers={name: tuple(group) for name, group in groupby(content.verdicts, lambda verdict: verdict.ledger)},
         figure=score_figure(scores) if scores else None,
         tables=tuple(table for table in (differences(content.verdicts), files) if table.rows),
@@ -160,23 +137,6 @@ def standing(verified: int, findings: Sequence[Finding]) -> str:
     if not findings:
         return f"Verification of {files} found nothing wrong."
     return f"Verification of {files} and of the ledgers ended with {plural(count, 'finding', form=',')}."
-
-
-def _contradictions(content: Content) -> Iterator[Contradiction]:
-    by_name = {verdict.name: verdict for verdict in content.verdicts}
-    pair_sets = {facts.made.key: facts.made for facts in content.pair_sets}
-
-    def counterpart(name: str, ledger: str) -> Counterpart:
-        if (other := by_name.get(name)) is not None:
-            document = "" if other.ledger == ledger else f"{content.ledgers[other.ledger].document.title}, "
-            return Counterpart(name, f"{document}{other.claim.at}", other.claim.text)
-        made = pair_sets.get(name)
-        return Counterpart(name, f"pair set of {made.dataset} under {made.model_text}" if made else "", None)
-
-    for verdict in content.verdicts:
-        if verdict.state == "contradicted":
-            others = tuple(counterpart(name, verdict.ledger) for name in verdict.rests_on)
-            yield Contradiction(verdict, content.ledgers[verdict.ledger].document.title, others)
 
 
 def scores_of(content: Content) -> list[Score]:

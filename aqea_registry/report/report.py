@@ -145,6 +145,8 @@ def render_page(page: Page) -> bytes:
     environment.filters["anchor"] = lambda name: do_urlencode(visible(name))  # type: ignore[arg-type]
     text = environment.from_string(layout).render(
         page=page,
+        verdicts={verdict.name: verdict for verdict in page.content.verdicts},
+        pair_sets={facts.made.key: facts.made for facts in page.content.pair_sets},
         metrics=Metrics.__struct_fields__,
         astuple=msgspec.structs.astuple,
         style=Markup(style),  # noqa: S704 - our own file

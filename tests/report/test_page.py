@@ -55,17 +55,14 @@ def test_what_verification_found_is_told_without_what_the_claims_show() -> None:
 
 
 def test_a_contradiction_has_both_places() -> None:
-    measured, derived = build(content()).contradictions
-    assert (measured.document, [other.where for other in measured.others]) == (
-        "sentence-transformers/all-MiniLM-L6-v2, model card",
-        ["pair set of stsb under sentence-transformers/all-MiniLM-L6-v2"],
-    )
-    assert [(other.name, other.text) for other in derived.others] == [
-        ("paper:table2.kalm-mini.zh", "62.10"),
-        ("paper:table2.kalm-mini.en", "63.94"),
-    ]
     text = render_page(build(content())).decode()
-    for said in ("81.93", "81.91327", "0.01673", "0.005", "Table 2, KaLM mini, zh, line 210"):
+    for said in (
+        *("81.93", "81.91327", "0.01673", "0.005", "Table 2, KaLM mini, zh, line 210"),
+        "<span>sentence-transformers/all-MiniLM-L6-v2, model card</span>",
+        "stsb-minilm: pair set of stsb under sentence-transformers/all-MiniLM-L6-v2<",
+        '<a href="#paper%3Atable2.kalm-mini.en">paper:table2.kalm-mini.en</a>: Table 2',
+        "<b>63.94</b>",
+    ):
         assert said in text[: text.index('id="findings"')], "contradictions come first"
 
 
