@@ -21,7 +21,7 @@ from tests.memory import MemorySource
 from tests.servers.hub import HubServer
 
 NAME = "org/model"
-FILES = {"config.json": b"{}", "1_Pooling/config.json": b'{"a": 1}', "model.safetensors": b"weights" * 20_000}
+FILES = {"config.json": b"{}", "1_Pooling/config.json": b'{"a": 1}', "model.safetensors": bytes(8) + b"{" + b"weights" * 20_000}
 
 
 def memory(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Source]:
