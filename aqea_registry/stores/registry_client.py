@@ -16,7 +16,8 @@ from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import closing, suppress
 from functools import cached_property, partial
 from pathlib import Path
-from threading import Lock
+from subprocess import DEVNULL, PIPE
+from threading import Lock, Thread
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
 from urllib.parse import urljoin, urlsplit
 
@@ -59,6 +60,7 @@ MANIFEST_TYPES = (
 )
 DOCKER_HUB = "docker.io"
 DOCKER_HUB_NAMES = {"docker.io", "index.docker.io", "registry-1.docker.io"}
+HELPER = 30.0  # seconds that a credential helper has; somebody may have to unlock it
 DOCKER_HUB_KEY = "https://index.docker.io/v1/"  # as docker and its credential helpers call it
 
 
@@ -311,13 +313,35 @@ def token_server(challenge: str) -> tuple[str, dict[str, str]]:
 
 
 def _ask_helper(helper: str, server: str) -> str | None:
-    """The login that a credential helper has for a server; None if it has none, or is not installed."""
-    command = [f"docker-credential-{helper}", "get"]
+    """The login that a credential helper has for a server; None if it has none, or is not installed. Raises CannotCheck."""
+    name, said = f"docker-credential-{helper}", list[bytes]()
     try:
-        done = subprocess.run(command, input=server.encode(), capture_output=True, check=True)  # noqa: S603
-    except (FileNotFoundError, subprocess.CalledProcessError):
+        asked = subprocess.Popen([name, "get"], stdin=PIPE, stdout=PIPE, stderr=DEVNULL)  # noqa: S603
+    except FileNotFoundError:
         return None
-    answer = json.loads(done.stdout)
+    assert asked.stdin is not None
+    with suppress(BrokenPipeError), asked.stdin as line:
+        line.write(server.encode())
+
+    def listen() -> None:  # in a thread, as a child of the helper may outlive it and hold the pipe
+        assert asked.stdout is not None
+        with asked.stdout as answers:
+            said.append(answers.read(Limit.SETTINGS + 1))
+
+    reader = Thread(target=listen, daemon=True)
+    reader.start()
+    reader.join(HELPER)
+    with suppress(subprocess.TimeoutExpired):
+        asked.wait(1 if said else 0)
+    retry.heard()  # whatever time this took was not the registry's
+    if asked.poll() is None or not said or len(said[0]) > Limit.SETTINGS:
+        asked.kill()
+        asked.wait()
+        message = f"{name} gives no login for {server}: its answer does not end within {HELPER:g} seconds and 1 MiB"
+        raise CannotCheck(message, f"see what it does: echo {server} | {name} get")
+    if asked.returncode:
+        return None
+    answer = json.loads(said[0])
     return base64.b64encode(f"{answer['Username']}:{answer['Secret']}".encode()).decode()
 
 

@@ -20,6 +20,7 @@ import pytest
 
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, NotAllowed, Refused, RegistryError, TagConflict
 from aqea_registry.remote.retry import CONNECTIONS
+from aqea_registry.stores import registry_client
 from aqea_registry.stores.attachments import ATTACHMENT_TYPE, fallback_tag
 from aqea_registry.stores.port import Tagged
 from aqea_registry.stores.registry_client import RegistryClient
@@ -538,6 +539,13 @@ def test_a_login_is_needed(
         helper.write_text("#!/bin/sh\necho none\n")
         with pytest.raises(BadConfiguration):
             Registry(spec).find("v1")
+        monkeypatch.setattr(registry_client, "HELPER", 1.0)
+        for says in ("sleep 5", "yes", "exec >&-; exec sleep 5"):  # no answer, no end of it, no end of the helper
+            helper.write_text(f"#!/bin/sh\n{says}\n")
+            started = time.monotonic()
+            with pytest.raises(CannotCheck, match="docker-credential-aqea-test gives no login"):
+                Registry(spec).find("v1")
+            assert time.monotonic() - started < 4
     for text in ("[]", "{", '{"auths": 1}'):
         docker_config.write_text(text)
         with pytest.raises(BadConfiguration):
