@@ -227,6 +227,11 @@ def _new_part(path: Path) -> tuple[Path, BinaryIO]:
         file.close()
 
 
+def user_cache() -> Path:
+    """The folder for what this program keeps on this machine for its user, apart from every checkout; perhaps not there."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "aqea-registry").expanduser()
+
+
 @contextmanager
 def locked(folder: Path, *, wait: bool = True) -> Iterator[None]:
     """One writer at a time in a folder, on this machine; the lock goes with the process. The folder must be there."""

@@ -15,13 +15,12 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from itertools import chain
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
 from aqea_registry.base.extras import require
-from aqea_registry.base.files import locked, write_bytes
+from aqea_registry.base.files import locked, user_cache, write_bytes
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, NotAllowed, Refused, RegistryError
 from aqea_registry.base.progress import Silent, plural
 from aqea_registry.embedding.encoder import Encoder, Settings
@@ -150,9 +149,9 @@ class _RayWorker(Worker):
     def __init__(self, job: Job) -> None:
         import ray
 
-        cache, there = os.environ.get("XDG_CACHE_HOME") or "~/.cache", f"directory:{job.model.root}/"
+        there = f"directory:{job.model.root}/"
         sources = [re.sub(r"^directory:(?![~/])", lambda _: there, spec) for spec in job.model.sources]
-        model = job.model._replace(root=Path(cache, "aqea-registry").expanduser(), sources=sources)
+        model = job.model._replace(root=user_cache(), sources=sources)
         node = ray.get_runtime_context().get_node_id()[:NODE]
         super().__init__(job._replace(model=model), f"{socket.gethostname()}-{node}-{os.getpid()}")
 

@@ -15,7 +15,7 @@ import msgspec
 from aqea_registry.attestations import statement as intoto
 from aqea_registry.attestations.made import FOLDER, attachment_name, inputs_of, now, release_subjects, remade
 from aqea_registry.attestations.statement import Confirmation, Confirmed, Period, Statement
-from aqea_registry.base.files import Limit, hash_file, locked, read_small, write_bytes
+from aqea_registry.base.files import Limit, hash_file, locked, read_small, user_cache, write_bytes
 from aqea_registry.base.findings import CannotCheck, Finding, Refused
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.references import join_reference
@@ -27,7 +27,7 @@ from aqea_registry.generation.encoding import Models
 from aqea_registry.generation.generate import generate
 from aqea_registry.project.artefact import Artefact, published_path
 from aqea_registry.project.lock import Lock, parse_lock
-from aqea_registry.project.project import CACHE, Project
+from aqea_registry.project.project import Project
 from aqea_registry.stores.open_store import find, read_text
 from aqea_registry.stores.port import Store, Tagged
 from aqea_registry.stores.release import Release
@@ -62,7 +62,7 @@ def confirm(
     _refuse_other_pins(store, tagged, release, common)
     stated = intoto.statements_in(intoto.beside(store.attachments(tagged)))
     _refuse_known(reference, stated, {artefact.key for artefact in common}, settings.device)
-    with _scratch(project.root / CACHE, f"{tagged.digest} {settings.device} {node()}") as (scratch, started):
+    with _scratch(f"{tagged.digest} {settings.device} {node()} {project.root.resolve()}") as (scratch, started):
         tree = tree_in_store(store, tagged, scratch, report)
         models = Models([*project.run.made.values()], settings, report, fresh=False, root=scratch)
         confirmed = {artefact.key: _confirmed(project, artefact, tree, models, settings, report) for artefact in common}
@@ -109,11 +109,12 @@ def _in_common(artefacts: Iterable[Artefact], release: Release, reference: str) 
 
 
 @contextmanager
-def _scratch(cache: Path, what: str) -> Iterator[tuple[Path, str]]:
-    """A folder for this confirmation alone, and when it began: one that was cut off goes on with what it had made."""
-    folder = cache / f"confirm-{hashlib.sha256(what.encode()).hexdigest()[:16]}"
-    for left in cache.glob("confirm-????????"):  # by a version that could not go on
-        shutil.rmtree(left, ignore_errors=True)
+def _scratch(what: str) -> Iterator[tuple[Path, str]]:
+    """A folder for this confirmation alone, and when it began: one that was cut off goes on with what it had made.
+
+    It is the user's own: what a checkout brings is not what was made here.
+    """
+    folder = user_cache() / "confirm" / hashlib.sha256(what.encode()).hexdigest()[:16]
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with locked(folder, wait=False):

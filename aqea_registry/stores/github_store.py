@@ -11,7 +11,6 @@ again, in another draft; of all drafts the first is published, and then the othe
 """
 
 import hashlib
-import os
 import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +20,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Self
 
-from aqea_registry.base.files import Advance, ignore, lock
+from aqea_registry.base.files import Advance, ignore, lock, user_cache
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, NotAllowed, Refused, TagConflict
 from aqea_registry.base.references import join_reference
 from aqea_registry.base.sha256_list import render
@@ -337,8 +336,7 @@ def draft_lock(*names: str, wait: bool) -> Iterator[str]:
     owner = secrets.token_hex(16)
     with ExitStack() as stack:
         with suppress(OSError, RuntimeError):  # another has it, or the cache cannot be written
-            cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-            path = cache / "aqea-registry" / "github" / hashlib.sha256("\n".join(names).encode()).hexdigest()
+            path = user_cache() / "github" / hashlib.sha256("\n".join(names).encode()).hexdigest()
             path.parent.mkdir(parents=True, exist_ok=True)
             file = stack.enter_context(path.open("a+"))
             lock(file.fileno(), wait=wait)

@@ -64,7 +64,7 @@ def test_pair_sets_are_made_again_and_nothing_that_is_here_is_used(old: Path) ->
         for line in (old / f"data/{name}/test.jsonl").read_text().splitlines()
         for side in (1, 2)
     }
-    assert value["encoded"] == len(texts) and list((old / ".aqea").glob("confirm-*")) == []
+    assert value["encoded"] == len(texts)
     after = tree(old, without=(".git", ".aqea", "releases"))
     assert {path: after[path] for path in before} == before and set(after) - set(before) == {value["path"]}
     (statement,) = beside(store, "v2")

@@ -236,15 +236,15 @@ def test_what_a_machine_has_is_not_in_a_release(published: Path, tmp_path: Path)
     assert len(digests) == 1 and RELEASE not in digests
 
 
-def test_a_confirmation_that_was_cut_off_goes_on(tmp_path: Path) -> None:
-    (tmp_path / "confirm-ab12_xyz").mkdir()  # what an earlier version left
-    with pytest.raises(KeyboardInterrupt), _scratch(tmp_path, "this") as (first, began):
+def test_a_confirmation_that_was_cut_off_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(KeyboardInterrupt), _scratch("this") as (first, began):
         (first / "made").write_text(began)
         raise KeyboardInterrupt
-    with _scratch(tmp_path, "other") as (other, _):
-        assert other != first and first.is_dir() and not (tmp_path / "confirm-ab12_xyz").exists()
-    with _scratch(tmp_path, "this") as (second, again):
+    with _scratch("other") as (other, _):
+        assert other != first and first.is_dir()
+    with _scratch("this") as (second, again):
         assert (second, again, (second / "made").read_text()) == (first, began, began)
-        with pytest.raises(CannotCheck, match="at work"), _scratch(tmp_path, "this"):
+        with pytest.raises(CannotCheck, match="at work"), _scratch("this"):
             pass
-    assert list(tmp_path.iterdir()) == []
+    assert list((tmp_path / "aqea-registry" / "confirm").iterdir()) == []
