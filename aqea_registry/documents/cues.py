@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence, Set
 from itertools import chain
+from operator import itemgetter
 from typing import Literal, NamedTuple
 
 from aqea_registry.documents.latex_tables import TABULAR, tabular_rows
@@ -228,22 +229,24 @@ def results_in_tables(prose: Prose) -> Iterator[ResultSpan]:
     """The cells and values in which every number looks like a result, in order and one at a time."""
     yield from (ResultSpan(start, end, "in the model-index") for start, end in prose.values)
     spans = _columns(prose.text) if prose.kind == "text" else _numeric(prose.text, _rows(prose.text, prose.kind))
-    yield from sorted(chain(spans, _numeric(prose.text, prose.rows))) if prose.rows else spans
+    yield from sorted(chain(spans, _numeric(prose.text, prose.rows)), key=itemgetter(0)) if prose.rows else spans
 
 
 GREEK = frozenset({"alpha", "beta", "gamma", "epsilon", "lambda", "tau", "theta"})
+_GREEK = re.compile("|".join(sorted(GREEK)))
 
 
 def names_in_tables(prose: Prose) -> Set[str]:
     """The Greek letters that rows of tables of results are called: `gamma` is a model there, in the text it is a setting."""
-    text = prose.text.lower()
-    if not any(name in text for name in GREEK):
+    if not _GREEK.search(prose.text.lower()):
         return frozenset()
     names, settings = set[str](), False
     for is_header, cells in chain(_rows(prose.text, prose.kind), prose.rows):
-        label = re.sub(r"\\[a-z]+|[\W_]", " ", prose.text[slice(*cells[0])].lower()).strip() if cells else ""
-        settings = _OF_SETTINGS.fullmatch(label) is not None if is_header else settings
-        names |= set() if settings else {label}
+        first = prose.text[slice(*cells[0])].lower() if cells else ""
+        if is_header or (not settings and _GREEK.search(first)):
+            label = re.sub(r"\\[a-z]+|[\W_]", " ", first).strip()
+            settings = _OF_SETTINGS.fullmatch(label) is not None if is_header else settings
+            names |= set() if settings else {label}
     return names & GREEK
 
 

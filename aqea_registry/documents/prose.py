@@ -141,7 +141,7 @@ def _html_rows(text: str) -> Iterator[tuple[bool, tuple[tuple[int, int], ...]]]:
             yield only_headers and not body, tuple(cells)
             body = body or not only_headers
             below = max(0, below - 1)
-            cells, only_headers = [(0, 0)] * (below > 0), True
+            cells, only_headers = [(tag.end(), tag.end())] * (below > 0), True
         if name == "table":
             cells, below, only_headers, body = [], 0, True, False
             yield True, ()

@@ -110,6 +110,7 @@ MARKDOWN: dict[str, str] = {
     "| model | batch size | F1 |\n|---|---|---|\n| a | 64 | 71 |": "71",
     "<table><tr><th>m</th><th>2021</th></tr><tr><td>7</td><td>71</td></tr>\n<tr><td>b<td><b>\n6</b>\n</table>": "71 6",
     "<table><tr><td rowspan='2'>m</td><td>a</td><td>&nbsp;5</td></tr><tr><td>b</td><th>6&plusmn;1</th></tr></table>": "5 6 1",
+    "0.55 <table><tr><th rowspan=2>m</th><th>7.1</th></tr><tr><th>7.2</th></tr><tr><td>a</td><td>8</td></tr></table>": "0.55 8",
     "<table><tr><td>a</td><td>5 of 6</td><td>v2</td><td>12</table> 7": "12",
     "`<td>5</td>` <td>6</td>": "",
     "<table><tr><th>year</th><th>n</th></tr><tr><td>a</td><td>5</td></tr><tr><th>b</th><th>6</th></tr></table>": "5 6",
