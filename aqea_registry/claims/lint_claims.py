@@ -282,7 +282,7 @@ class _Marked(msgspec.Struct):
     def _claim(self, name: str, marker: Marker) -> Claim | None:
         """The claim that a marker names; a fault if there is none."""
         if name.startswith("\\"):  # a macro of the export; it stays if it is of no claim
-            self.macros |= {} if self.macros else {macro: one for one, macro in macro_names(self._names()).items()}
+            self.macros |= {} if self.macros else {macro: word for word, macro in macro_names(self._names()).items()}
             name = self.macros.get(name, name)
         first, colon, rest = name.partition(":")
         for ledger in [first] if colon else self.own:
@@ -293,7 +293,7 @@ class _Marked(msgspec.Struct):
                 self.lines.setdefault(ledger, {})[claim.id] = bisect_right(self.starts, marker.start)
                 return claim
         what = "macro is" if name.startswith("\\") else "marker names"
-        known = [one.removeprefix("\\") for one in (self.macros if name[0] == "\\" else self._names())]
+        known = [word.removeprefix("\\") for word in (self.macros if name[0] == "\\" else self._names())]
         near = suggestion(name.removeprefix("\\"), known if len(self.faults) < MOST_NEAR else ())
         message = f"the {what} {name}, and no ledger has such a claim{f'; {near}' if near else ''}"
         self.faults.append(Fault("claim-unbound", *_at(self.starts, marker.start), message, claim=name))

@@ -65,7 +65,7 @@ class Scan(NamedTuple):
 
 
 def scan(text: str, kind: Kind, names: Set[str] = frozenset()) -> Scan:
-    """Read a document. `names` are what rows of its ledgers are called: there, as in its tables, `gamma` is no setting."""
+    """Read a document. `names` are what rows of its ledgers are called: there, as in its tables, `gamma` is not a setting."""
     prose = prose_of(text, kind)
     markers, markup = _markers(prose)
     if kind == "latex" and "\\aqea" in text:  # macros of `claims export`, also in the definition of another macro
