@@ -209,7 +209,7 @@ class Params(msgspec.Struct, frozen=True, kw_only=True):
         known = [f"{name.dataset} {name.model}" for name in named.values()]
         has = f"it has {', '.join(known) or 'nothing'}"
         message = f"params.yaml: the run has nothing of dataset {dataset!r} and model {model!r}; {has}"
-        hint = suggestion(f"{dataset} {model}", known, "add a line to the run under 'runs:' in params.yaml")
+        hint = suggestion(f"{dataset} {model}", known, "add them to the run in params.yaml, as its others are")
         raise BadConfiguration(message, hint)
 
 

@@ -174,6 +174,7 @@ def test_folders_in_the_form_of_a_retrieval_or_a_reranking_are_tasks_of_the_run(
         (("--dataset", "a=bad.jsonl"), 1, "bad.jsonl:1: not a JSON object"),
         (("--dataset", "a=empty"), 2, "a: empty has no rows\n  next: name a file that ends in .jsonl"),
         (("--model", "m=empty"), 2, "m: empty does not say how long its vectors are\n  next: name a model of"),
+        (("--model", "m=rows.jsonl"), 2, "m: rows.jsonl is not a folder\n  next: name the folder with"),
         (("--model", "m=package:nowhere"), 3, "m: package:nowhere is not here\n  next: pip install nowhere"),
         (("--dataset", "a=x.jsonl", "--dataset", "a=y.jsonl"), 2, "two of what is named have one name"),
         (("--dataset", "A B=rows.jsonl"), 2, "write it as NAME=WHAT, with small letters"),

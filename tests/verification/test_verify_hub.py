@@ -17,7 +17,7 @@ from tests.tools import BIN, Result, aqea, run
 pytest.importorskip("huggingface_hub")
 
 REPOSITORY = "models--org--model"
-WEIGHTS = b"w" * 70_000
+WEIGHTS = b"\x02\0\0\0\0\0\0\0{}" + b"w" * 70_000
 FILES = {
     "README.md": b"# A model\n",
     "config.json": b"{}",
