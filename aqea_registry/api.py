@@ -134,7 +134,7 @@ def verify(target: str | Path = ".", *, root: str | Path | None = None, deep: bo
 def verified(target: str | None, folder: Path, report: Reporter, *, root: Path | None = None, deep: bool = False) -> Verified:
     """Find out what a path or STORE-REF is, and check it. What a list of digests does not need is not loaded for it."""
     from aqea_registry.base.findings import BadConfiguration, CannotCheck
-    from aqea_registry.base.references import is_reference, split_reference
+    from aqea_registry.base.references import is_reference, split_reference, without_login
     from aqea_registry.base.sha256_list import MANIFEST
 
     if target is not None and is_reference(target):
@@ -145,7 +145,9 @@ def verified(target: str | None, folder: Path, report: Reporter, *, root: Path |
         return verify_release(open_store(spec, folder), tag, report, digest=digest, deep=deep)
     path = (folder / (target or ".")).absolute()
     if not path.exists():
-        raise CannotCheck(f"{target} not found", "name a folder, a list of digests, or a release such as oci:DIR:TAG")
+        raise CannotCheck(
+            f"{without_login(target or '.')} not found", "name a folder, a list of digests, or a release such as oci:DIR:TAG"
+        )
     if root is not None and path.is_dir():
         raise BadConfiguration("--root goes with a list of digests", "name the list: aqea-registry verify LIST --root DIR")
     if target is None or (path / PARAMS).is_file():

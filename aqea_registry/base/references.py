@@ -54,9 +54,13 @@ def split_reference(text: str) -> ReleaseName:
         or re.search("@sha[0-9]+:", rest, re.I)
         or spec in {"oci:", "oci://", "hf://", "github://"}
     ):
-        shown = re.sub("//[^/@]*@", "//...@", text)  # a login does not belong there, and not into a message either
-        raise BadConfiguration(f"{shown!r} is not the name of a release in a store", f"write {FORMS}")
+        raise BadConfiguration(f"{without_login(text)!r} is not the name of a release in a store", f"write {FORMS}")
     return ReleaseName(spec, tag, digest)
+
+
+def without_login(text: str) -> str:
+    """An address as messages show it: a login does not belong there, and not into a message either."""
+    return re.sub("//[^/@]*@", "//...@", text)
 
 
 def join_reference(spec: str, tag: str, digest: str | None = None) -> str:

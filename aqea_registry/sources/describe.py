@@ -14,6 +14,7 @@ import msgspec
 from aqea_registry.base.files import Limit, read_small, read_stream, wrong_content
 from aqea_registry.base.findings import BadConfiguration, CannotCheck
 from aqea_registry.base.progress import Reporter, plural
+from aqea_registry.base.references import without_login
 from aqea_registry.base.strict import convert, load_json
 from aqea_registry.documents.model_index import read_model_index, split_front_matter
 from aqea_registry.project.artefact import CatalogueEntry
@@ -63,7 +64,9 @@ class ProjectPlace(NamedTuple):
             and not repo.endswith(FILES)
         ):
             return None
-        raise CannotCheck(f"{name}: {given} not found", "name a file, a folder, or an id of the Hugging Face Hub, ORG/NAME")
+        raise CannotCheck(
+            f"{name}: {without_login(given)} not found", "name a file, a folder, or an id of the Hugging Face Hub, ORG/NAME"
+        )
 
 
 def dataset_entry(name: str, given: str, place: ProjectPlace, report: Reporter) -> tuple[dict[str, Any], str]:

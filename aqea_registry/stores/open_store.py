@@ -9,7 +9,7 @@ from typing import BinaryIO
 from aqea_registry.base.extras import require
 from aqea_registry.base.files import Limit, UnsafePath, inside, open_regular, read_small, read_stream, size_of
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused, suggestion
-from aqea_registry.base.references import is_folder, join_reference
+from aqea_registry.base.references import is_folder, join_reference, without_login
 from aqea_registry.base.sha256_list import parse_list
 from aqea_registry.stores.github_assets import asset_name
 from aqea_registry.stores.port import Held, Store, Tagged, parsed
@@ -38,7 +38,8 @@ def open_store(spec: str, root: Path) -> Store:
 
         return GitHub(spec)
     raise BadConfiguration(
-        f"{spec!r} is not a store", "the stores are oci:DIR, oci://HOST/NAME, hf://datasets/ORG/NAME and github://OWNER/REPO"
+        f"{without_login(spec)!r} is not a store",
+        "the stores are oci:DIR, oci://HOST/NAME, hf://datasets/ORG/NAME and github://OWNER/REPO",
     )
 
 

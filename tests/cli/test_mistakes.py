@@ -20,6 +20,8 @@ MISTAKES: dict[str, tuple[tuple[str, ...], int, tuple[str, ...]]] = {
     "a folder that is not a store": (("verify", "oci:nowhere:v1"), 3, ("oci:nowhere:v1", "it has no release")),
     "a store without a tag": (("verify", "oci:releases"), 2, ("'oci:releases'", "oci:DIR:TAG")),
     "a store that does not exist": (("verify", "ftp://host/v1"), 3, ("ftp://host/v1 not found", "oci:DIR:TAG")),
+    "a login in an address": (("verify", "https://u:hush@host/x"), 3, ("https://...@host/x not found", "oci:DIR:TAG")),
+    "a login in a store": (("publish", "--tag", "v1", "--to", "https://hush@host"), 2, ("'https://...@host' is not a store",)),
     "a folder with --root": (("verify", "docs", "--root", "data"), 2, ("--root goes with a list", "verify LIST --root")),
     "receipts of a target": (("verify", "v1", "--remote"), 2, ("--remote goes with the project", "verify --remote")),
     "a folder that is not there": (("verify", "-C", "nowhere"), 2, ("'nowhere'", "does not exist")),
