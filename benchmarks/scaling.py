@@ -27,7 +27,7 @@ from tests.tools import environment
 RATE = 64  # batches a second
 TEXTS, LONGEST = 20_000, 120  # texts of the first figure; after so many seconds of work a run is cut off
 MAIN = "from aqea_registry.cli import main; main(prog_name='aqea-registry')"
-# Batches of two texts, all of them one wave: the workers are not started again in between.
+# Batches of two texts, all of them one wave: nothing is computed again in between.
 SMALL = f"from aqea_registry.generation import encode; encode.TEXTS, encode.WAVE = 2, 10**6; {MAIN}"
 
 
