@@ -35,6 +35,7 @@ NODE = 8  # characters of a node's id in a worker's name
 CONNECT = 5.0  # seconds until a cluster's address must answer
 AHEAD = 2  # batches that a worker has at most: one that it computes, and the next one
 TRIES = 3  # in a row in which all workers die before anything arrives from one
+SOON = 30.0  # seconds in which a worker starts where there is room
 PATIENCE = 1800.0  # seconds in which a worker must have started where there is none
 
 
@@ -199,7 +200,12 @@ class Cluster:
         left, deaths = deque[Batch](), 0
         while self._ask(held, waiting, left):
             busy = any(batch for _, batch in held.values())
-            ready, _ = ray.wait([*held], timeout=None if busy else PATIENCE)
+            idle = next((actor for actor, name in self._names.items() if name), None)
+            ready = ray.wait([*held], timeout=None if busy else SOON if idle else PATIENCE)[0] if held else []
+            if not ready and idle:  # it had what is left, and another one has no room, or there is none
+                self._end(idle)
+                self._start(self._others(left[0].had).values())
+                continue
             if not ready:
                 raise CannotCheck(f"the cluster had no room for a worker in {PATIENCE / 60:.0f} minutes", "see: ray status")
             actor, batch = held[ready[0]]
@@ -235,10 +241,6 @@ class Cluster:
             while name and asked[actor] < AHEAD and (batch := self._next(name, waiting, left)):
                 held[actor.answer.remote(batch)] = actor, batch
                 asked[actor] += 1
-        if left and not held:  # no worker may have it
-            self._end(next(iter(self._names)))
-            self._start(self._others(left[0].had).values())
-            return self._ask(held, waiting, left)
         return bool(left) or not any(self._names.values()) or any(batch for _, batch in held.values())
 
     def _next(self, name: str, waiting: Iterator[Batch], left: deque[Batch]) -> Batch | None:
