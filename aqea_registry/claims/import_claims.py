@@ -208,7 +208,7 @@ def _other_unit(ledger: Ledger, document: str) -> Iterator[Finding]:
     where, percent, large = f"{document}: model-index", values["percent"], sum(value > 1 for value in values["fraction"])
     if percent and all(abs(value) <= 1 for value in percent):
         message = (
-            f"all {len(percent)} values in percent are between -1 and 1; if they are fractions, import with --unit fraction"
+            f"all values in percent ({len(percent)}) are between -1 and 1; if they are fractions, import with --unit fraction"
         )
         yield Finding("malformed", where, message)
     if large:

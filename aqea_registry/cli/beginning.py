@@ -13,6 +13,7 @@ from pathlib import Path
 
 from aqea_registry.base.files import Limit, read_small, small_text, write_bytes
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, RegistryError
+from aqea_registry.base.strict import load_yaml
 from aqea_registry.claims.import_claims import accounting, import_claims
 from aqea_registry.cli.shell import Outcome, Shell
 from aqea_registry.project import scaffold
@@ -122,7 +123,11 @@ def _files(place: ProjectPlace, datasets: Entries, models: Entries, notes: list[
             datasets, licence = {"example": scaffold.EXAMPLE}, "cc0-1.0"
             files[root / "data/example/test.jsonl"] = _own("example.jsonl", "data/small/test.jsonl")
         files[root / PARAMS] = scaffold.params_text(datasets, models, title, licence).encode()
-    run = parse_params(files.get(root / PARAMS) or read_small(root / PARAMS, Limit.PROJECT)).run
+    content = files.get(root / PARAMS) or read_small(root / PARAMS, Limit.PROJECT)
+    run, plain = parse_params(content).run, load_yaml(content, PARAMS)
+    if lacking := {key: value for key, value in scaffold.READ_BY_STAGES.items() if key not in plain}:
+        lines = ", ".join(f"{key}: {json.dumps(value)}" for key, value in lacking.items())
+        notes.append(f"{root / PARAMS} was left as it is; the stages of dvc.yaml read what it lacks, add to it {lines}")
     one_stage = one_stage or len(run.pairs) + len(run.vectors) > MANY
     files[root / "dvc.yaml"] = _own("one_stage.yaml") if one_stage else _own("dvc.yaml", "dvc.yaml")
     for name, patterns in scaffold.LISTS.items():

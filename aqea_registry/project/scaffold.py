@@ -17,6 +17,7 @@ LISTS = {  # of ignored files, which other lines may be in as well
 }
 HOOK = "{id: aqea, name: unclaimed numbers, entry: aqea-registry claims lint, language: system, types_or: [markdown, tex]}"
 HOOKS = f"repos:\n  - repo: local\n    hooks:\n      - {HOOK}\n"
+READ_BY_STAGES = {"versions": msgspec.to_builtins(WRITTEN), "precision": "canonical"}  # keys that dvc.yaml names
 EXAMPLE = {"kind": "directory", "repo": "example", "files": ["test.jsonl"], "sources": ["directory:data/example"]}
 SIDES = ("sentence", "sent", "text", "s", "question", "input")
 COLUMNS = {
@@ -49,7 +50,7 @@ def params_text(datasets: Entries, models: Entries, title: str, licence: str) ->
             render_yaml({"datasets": datasets}),
             render_yaml({"models": models}),
             "# What `dvc repro` makes, in which versions of its formats; canonical vectors are the same on every machine.",
-            render_yaml({"run": run, "versions": msgspec.to_builtins(WRITTEN), "precision": "canonical"}),
+            render_yaml({"run": run, **READ_BY_STAGES}),
             "# The licence of what is published, as the Hub names it: cc-by-4.0, mit, ...",
             render_yaml({"publish": {"title": title, "licence": licence, "stores": ["oci:releases"]}}),
         ]

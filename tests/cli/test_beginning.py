@@ -209,6 +209,17 @@ def test_a_project_that_is_there_is_not_changed_and_the_lines_for_it_are_printed
     assert files(tmp_path) == {**before, "rows.jsonl": rows.read_bytes()}
 
 
+def test_keys_that_the_stages_read_and_a_project_lacks_are_printed(tmp_path: Path) -> None:
+    init(cwd=(project := tmp_path))
+    written = params(project)
+    kept = {key: value for key, value in written.items() if key not in ("versions", "precision")}
+    (project / "params.yaml").write_text(yaml.safe_dump(kept))
+    (project / "dvc.yaml").unlink()
+    (note,) = [line for line in init(cwd=project).out.splitlines() if "the stages of dvc.yaml read" in line]
+    lines = note.partition("add to it ")[2]
+    assert yaml.safe_load("{" + lines + "}") == {key: written[key] for key in ("versions", "precision")}
+
+
 def test_commands_say_which_files_of_a_project_are_missing(tmp_path: Path) -> None:
     init(cwd=tmp_path)
     for name in ("dvc.yaml", ".gitignore"):
