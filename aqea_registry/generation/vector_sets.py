@@ -260,6 +260,20 @@ def result_of_lists(
 
     What it says of the vector set is as it was said. Raises Refused if they are not of this task, CannotCheck without MTEB.
     """
+    read = read_lists(lists)
+    try:
+        with opened_task(dataset, report) as task:
+            scored = score(task, artefact, lambda _: np.empty((0, 0), np.int32), partial(_Listed, read))
+    except KeyError as error:
+        message = f"it has nothing of the query, or split and subset, {error.args[0]!r} of the task"
+        raise Refused.of("malformed", f"{LISTS}{lists.name}", message) from error
+    except ValueError as error:
+        raise Refused.of("malformed", f"{LISTS}{lists.name}", str(error)) from error
+    return result_bytes(artefact, scored, said.texts, said.content[7:])
+
+
+def read_lists(lists: Path) -> dict[tuple[str, str], Near]:
+    """The lists of a vector set that is not here, by subset and split. Raises Refused; OSError."""
     read: defaultdict[tuple[str, str], Near] = defaultdict(dict)
     try:
         with BufferedReader(open_regular(lists)) as file:
@@ -268,11 +282,6 @@ def result_of_lists(
                 read[found.subset, found.split][found.query] = dict(zip(found.documents, found.scores, strict=True))
                 if line != found.render():
                     raise ValueError(f"the line of {found.query} is not spelled as this program writes it")
-        with opened_task(dataset, report) as task:
-            scored = score(task, artefact, lambda _: np.empty((0, 0), np.int32), partial(_Listed, dict(read)))
-    except KeyError as error:
-        message = f"it has nothing of the query, or split and subset, {error.args[0]!r} of the task"
-        raise Refused.of("malformed", f"{LISTS}{lists.name}", message) from error
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise Refused.of("malformed", f"{LISTS}{lists.name}", str(error)) from error
-    return result_bytes(artefact, scored, said.texts, said.content[7:])
+    return dict(read)

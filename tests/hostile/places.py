@@ -7,6 +7,7 @@ exit status and the codes of its findings without those that the sound document 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import re
@@ -18,21 +19,35 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from aqea_registry.base.files import ignore
-from aqea_registry.base.findings import RegistryError
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from aqea_registry.base.files import Limit, ignore, open_regular, small_text
+from aqea_registry.base.findings import Refused, RegistryError
 from aqea_registry.base.progress import Silent
 from aqea_registry.cli.shell import STATUS
+from aqea_registry.embedding.encoder import CodeRefusedError, refuse_code
 from aqea_registry.generation.inputs import pinned_rows
+from aqea_registry.generation.vector_sets import TopList, read_lists
 from aqea_registry.project.citation import parse_citation
+from aqea_registry.project.params import Dataset
 from aqea_registry.project.project import open_project
+from aqea_registry.project.scaffold import with_lines
+from aqea_registry.releases.layout import parse_project
 from aqea_registry.sources import resolve
 from aqea_registry.sources.kinds import HubSource
 from aqea_registry.sources.mteb_tasks import README
+from aqea_registry.sources.rows import column_names, read_rows
 from aqea_registry.stores.oci_layout import Layout
 from aqea_registry.stores.registry_client import stored_login
 from aqea_registry.stores.release import ARTIFACT_TYPE, MANIFEST_TYPE, build, digest_of
+from aqea_registry.vectors.containers.given import canonical, open_given
+from aqea_registry.vectors.decided import DecidedValue, read_decided, render_decided
+from aqea_registry.vectors.pair_set import Malformed
+from aqea_registry.vectors.vector_set import examine_vector_set, keys_of, write_vector_set
 from tests.memory import MemorySource
-from tests.tools import in_process
+from tests.tools import ROOT, in_process
 
 FILES, TABLE = Path(__file__).parent / "files", Path(__file__).parent / "table.tsv"
 PARAMS = b"""\
@@ -97,6 +112,8 @@ def make_project(root: Path) -> None:
     }.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_bytes(content)
+    for path, content in _binary().items():
+        (root / path).write_bytes(content)
     in_process("pin", cwd=root)
     pins = root / "manifests/pins.json"  # with the day of today, which the lists among the files know nothing of
     pins.write_text(re.sub(r'(?<="resolved_at": ")[^"]*', "2026-11-28", pins.read_text()))
@@ -115,6 +132,22 @@ def make_project(root: Path) -> None:
     receipt |= {"stores": {"oci:releases": store}, "files": [{"path": "a.txt", "digest": digest_of(b"a\n"), "size": 2}]}
     (root / "manifests/releases").mkdir()
     (root / "manifests/releases/v1.json").write_text(json.dumps(receipt))
+
+
+def _binary() -> dict[str, bytes]:
+    """Files of rows and vectors, as they should be."""
+    files = {name: io.BytesIO() for name in ("rows.parquet", "set.parquet", "given.npy")}
+    pq.write_table(pa.table({"sentence1": ["a"], "sentence2": ["b"], "score": [1.0]}), files["rows.parquet"])
+    write_vector_set(files["set.parquet"], 4, [(np.sort(keys_of("ab")), np.array([[0, 0, 0, 10**6]] * 2, np.int32))])
+    np.save(files["given.npy"], np.eye(4).reshape(2, 2, 4))
+    line = b'{"embedding1": [1, 0, 0, 0], "embedding2": [0, 1.5, 0, 0]}\n'
+    return {name: file.getvalue() for name, file in files.items()} | {
+        "given.jsonl": line * 2,
+        "decided.json": render_decided("0" * 64, [DecidedValue("1" * 64, 2, 3)]),
+        "lists.jsonl": TopList(subset="default", split="test", query="q", documents=["d"], scores=[0.5]).render(),
+        "released.yaml": (ROOT / "dvc.yaml").read_bytes(),
+        "ignore": b"a\n",
+    }
 
 
 def _hex(content: bytes) -> str:
@@ -204,6 +237,8 @@ def function(read: Callable[[Path], object]) -> Ask:
             kinds = [STATUS[kind.__name__] for kind in type(error).__mro__ if kind.__name__ in STATUS]
             codes = frozenset(f"{finding.code}: {finding.subject}" for finding in error.findings)
             return Said(kinds[0], codes, error.message)
+        except (Malformed, CodeRefusedError) as error:
+            return Said(1, frozenset({"malformed"}), str(error))
         except OSError as error:
             return Said(3, frozenset(), str(error))
         return Said(0, frozenset(), str(value))
@@ -230,6 +265,44 @@ def _rows(root: Path) -> Said:
 
 def _citation(root: Path) -> object:
     return parse_citation((root / "CITATION.cff").read_bytes())
+
+
+def _parquet_rows(root: Path) -> object:
+    with open_regular(root / "rows.parquet") as file:
+        column_names("rows.parquet", file)
+        file.seek(0)
+        return read_rows([("rows.parquet", file)], Dataset(repo="mine", files=("rows.parquet",), sources=()), "mine")
+
+
+def _vector_set(root: Path) -> object:
+    _, findings = examine_vector_set(root / "set.parquet", "set.parquet")
+    if findings:
+        raise Refused("wrong", findings)
+    return None
+
+
+def _given(name: str) -> Callable[[Path], object]:
+    """Vectors that somebody else made, of two pairs."""
+    return lambda root: [[*canonical(open_given([root / name], [1.0, 2.0]), which, 2, 4)] for which in (0, 1)]
+
+
+def _decided(root: Path) -> object:
+    path = root / "decided.json"
+    small = path.is_file() and path.stat().st_size < MEMORY
+    return read_decided(root, path.name, _hex(path.read_bytes() if small else b""), 1)
+
+
+def _stages(root: Path) -> object:
+    return parse_project(PARAMS.replace(b"directory:in", b"directory:data/in"), (root / "released.yaml").read_bytes())
+
+
+def _model(root: Path) -> object:
+    refuse_code(root / "model")
+    return None
+
+
+def _ignored(root: Path) -> object:
+    return with_lines(small_text(root / "ignore", Limit.DOCUMENT), ["a", "b"])
 
 
 def _login(root: Path) -> object:
@@ -322,4 +395,13 @@ PLACES: Mapping[str, Place] = {
     "citation": Place("CITATION.cff", function(_citation), on_disk=False),
     "rows": Place("in/test.jsonl", _rows, on_disk=False),
     "docker": Place("docker/config.json", function(_login)),
+    "parquet_rows": Place("rows.parquet", function(_parquet_rows)),
+    "vector_set": Place("set.parquet", function(_vector_set)),
+    "given_npy": Place("given.npy", function(_given("given.npy"))),
+    "given_lines": Place("given.jsonl", function(_given("given.jsonl"))),
+    "decided": Place("decided.json", function(_decided)),
+    "lists": Place("lists.jsonl", function(lambda root: read_lists(root / "lists.jsonl"))),
+    "stages": Place("released.yaml", function(_stages), on_disk=False),
+    "model": Place("model/modules.json", function(_model), fixed=False, on_disk=False),
+    "ignored": Place("ignore", function(_ignored)),
 }

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests import sampling
 from tests.hostile.places import FILES, PLACES, TABLE, Said, absent, codes_of, make_project
 
 EXPECTED = dict(line.split("\t", 1) for line in TABLE.read_text().splitlines())
@@ -98,7 +99,7 @@ def test_any_bytes_give_a_finding_or_one_line(root: Path, kind: str) -> None:
         pieces | st.binary(max_size=8),
     )
 
-    @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=sampling.times(40, 12), deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(st.binary(max_size=200) | changed)
     def check(content: bytes) -> None:
         assert place.read(root, content).status in range(6)
