@@ -127,7 +127,8 @@ def pull(
         done = operation(store, tag, target, shell.report, digest=digest, force=force)
     lines = [f"note: this release is {done.status}"] if done.status else []
     state = f"{done.fetched} fetched ({size_text(done.bytes)}), {done.files - done.fetched} there already"
-    lines += [f"{tag or reference} is {done.digest}", f"{done.folder}: {plural(done.files, 'file')}, {state}"]
+    named = "the release" if tag == done.digest else tag or reference
+    lines += [f"{named} is {done.digest}", f"{done.folder}: {plural(done.files, 'file')}, {state}"]
     return Outcome((), done, lambda: [*lines, *(_project_lines(done, target) if isinstance(done, Restored) else ())])
 
 

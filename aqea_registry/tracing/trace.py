@@ -109,6 +109,9 @@ def find(builder: GraphBuilder, what: str, report: Reporter) -> list[str]:
             raise BadConfiguration(f"{what!r} names {len(ids)} things", f"say which: {listed(ids, 8)}")
         if ids:
             return ids
+    name, _, demanded = what.rpartition("@sha256:")
+    if both := {*builder.aliases.get(name, ())} & {*(_with_digest(builder, demanded, report) if name else ())}:
+        return sorted(both)  # a tag and the digest that it must have
     if by_digest := _with_digest(builder, what, report):
         return by_digest
     try:

@@ -29,3 +29,12 @@ def test_a_receipt_that_cannot_be_read_is_a_finding_and_the_others_are_used(tmp_
     assert len(ask("releases", "oci:releases")["releases"]) == 1  # type: ignore[arg-type]
     assert ask("releases", "oci:releases:v1")["receipts"] == ["manifests/releases/v1.json"]
     ask("trace", "v1")
+
+
+def test_a_release_that_is_named_by_its_digest_is_traced_and_pulled(tmp_path: Path) -> None:
+    make_project(tmp_path)
+    digest = in_process("releases", "oci:releases", "--json", cwd=tmp_path).json()["releases"][0]["digest"]
+    assert in_process("trace", f"v1@{digest}", cwd=tmp_path).out == in_process("trace", "v1", cwd=tmp_path).out
+    assert in_process("trace", f"v1@sha256:{'0' * 64}", cwd=tmp_path).status == 2
+    pulled = in_process("pull", f"oci:releases@{digest}", "--to", "out", cwd=tmp_path)
+    assert pulled.status == 0 and f"the release is {digest}" in pulled.out
