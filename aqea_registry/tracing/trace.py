@@ -1,7 +1,6 @@
 """Trace anything that has a name or a digest: down to what it rests on, up to what rests on it, and check the bytes behind."""
 
 import difflib
-import json
 import os
 import re
 from collections import defaultdict
@@ -15,6 +14,7 @@ from aqea_registry.base.files import FileDigest, Limit, hash_file, hash_files, r
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, listed
 from aqea_registry.base.progress import Reporter, Silent
 from aqea_registry.base.sha256_list import MANIFEST
+from aqea_registry.base.strict import load_json
 from aqea_registry.claims.check_claims import CheckedClaims, check_claims
 from aqea_registry.claims.ledger import FOLDER
 from aqea_registry.project.artefact import RunArtefact, VectorSetArtefact
@@ -311,11 +311,11 @@ def _check_vector_set(builder: GraphBuilder, artefact: VectorSetArtefact, verifi
 def _misprints(path: Path, examined: Examined) -> Iterator[str]:
     """Where a metrics or benchmark file prints other scores than were recomputed."""
     try:
-        value: Any = json.loads(read_small(path, Limit.DOCUMENT))
+        value: Any = load_json(read_small(path, Limit.DOCUMENT), "it")
     except OSError:
         return  # shown at the file already
-    except (ValueError, RecursionError):
-        yield "it is not JSON"
+    except BadConfiguration as error:
+        yield f"it is not JSON that can be read: {error.message.removeprefix('it: ')}"
         return
     printed = value.get("metrics", value) if isinstance(value, dict) else {}
     for metric, recomputed in msgspec.to_builtins(examined.metrics).items():
