@@ -11,8 +11,8 @@ import msgspec
 from aqea_registry.base.files import Advance, UnsafePath, hash_file, hash_stream, inside, locked, why_other
 from aqea_registry.base.findings import CannotCheck, Finding, Refused
 from aqea_registry.base.progress import Reporter, plural
-from aqea_registry.base.references import join_reference
-from aqea_registry.remote.retry import at_once
+from aqea_registry.base.references import is_folder, join_reference
+from aqea_registry.remote.retry import CONNECTIONS, at_once
 from aqea_registry.stores.attachments import current
 from aqea_registry.stores.open_store import find
 from aqea_registry.stores.port import Held, Tagged
@@ -119,7 +119,7 @@ def _wanted(files: Mapping[str, Descriptor], paths: dict[str, Path], reference: 
 def _fetch_all(
     store: Held, tagged: Tagged, wanted: Mapping[str, Descriptor], incoming: Path, paths: Mapping[str, Path], advance: Advance
 ) -> int:
-    """Bring the files, several at once; the first that fails stops the others. Returns the bytes that were sent."""
+    """Bring the files, from a server several at once; the first failure stops the others. Returns the bytes that were sent."""
     same: dict[str, list[str]] = {}  # files of the same bytes have one part, so they come one after another
     for path, layer in wanted.items():
         same.setdefault(layer.digest, []).append(path)
@@ -127,7 +127,8 @@ def _fetch_all(
     def fetch(group: list[str], moved: Advance) -> int:
         return sum(_fetch(store, tagged, path, wanted[path], incoming, paths[path], moved) for path in group)
 
-    return sum(at_once(fetch, same.values(), advance))
+    # A disk gains nothing from several, and what is there after a failure is the same each time.
+    return sum(at_once(fetch, same.values(), advance, 1 if is_folder(store.spec) else CONNECTIONS))
 
 
 def _fetch(store: Held, tagged: Tagged, path: str, layer: Descriptor, incoming: Path, target: Path, advance: Advance) -> int:

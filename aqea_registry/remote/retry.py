@@ -149,18 +149,30 @@ def entries(listed: Iterable[T]) -> Iterator[T]:
         yield entry
 
 
-def at_once(work: Callable[[T, Advance], U], items: Iterable[T], advance: Advance) -> list[U]:
+def at_once(work: Callable[[T, Advance], U], items: Iterable[T], advance: Advance, connections: int = CONNECTIONS) -> list[U]:
     """Do this to each item, several at a time, and return what came of it, in any order. The first failure stops the others."""
-    stopped = Event()
+    stopped, failures = Event(), list[BaseException]()
 
     def moved(count: int) -> None:
         if stopped.is_set():
             raise CancelledError
         advance(count)
 
-    with ThreadPoolExecutor(CONNECTIONS) as pool:
+    def run(item: T) -> U:
+        if stopped.is_set():
+            raise CancelledError
         try:
-            return [done.result() for done in as_completed([pool.submit(work, item, moved) for item in items])]
+            return work(item, moved)
+        except BaseException as error:
+            failures.append(error)
+            stopped.set()  # here, as the next item begins before anybody else looks
+            raise
+
+    with ThreadPoolExecutor(connections) as pool:
+        try:
+            return [done.result() for done in as_completed([pool.submit(run, item) for item in items])]
+        except CancelledError:
+            raise failures[0] from None
         finally:
             stopped.set()
             pool.shutdown(wait=False, cancel_futures=True)

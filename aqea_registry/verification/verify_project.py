@@ -168,7 +168,7 @@ def _record_findings(run: RunRecord) -> Iterator[Finding]:
 def _surplus(run: RunRecord, params: Params) -> tuple[list[Finding], list[str]]:
     """Files in our own folders that nothing knows; notes on those that are not compared, because they are the author's."""
     left = {f"{folder}/{key}{end}" for key in params.keys for folder, end in LEFT}
-    left |= {f"{DECIDED}/{key}.json" for key in params.keys}
+    left |= {f"{DECIDED}/{key}.json" for key in (*params.keys, *run.lock.decided)}  # `pin` removes what left the run
     known = {*run.manifest.digests, *run.made_by(), *left, *(f"{folder}/.gitignore" for folder in (*OWN_FOLDERS, *RECORDS))}
     there = set(present(run.root, OWN_FOLDERS)) - known
     beside = {path for path in present(run.root, RECORDS) if not RECORD.fullmatch(path)} - known

@@ -16,12 +16,13 @@ import pytest
 from huggingface_hub import constants
 
 from aqea_registry.base.files import ignore
-from aqea_registry.base.findings import Refused
+from aqea_registry.base.findings import CannotCheck, Refused
 from aqea_registry.base.progress import Silent
 from aqea_registry.releases import pull as pulling
 from aqea_registry.releases.pull import Pulled, pull
 from aqea_registry.remote.retry import CONNECTIONS
 from aqea_registry.stores.hub_store import HubStore
+from aqea_registry.stores.oci_layout import Layout
 from aqea_registry.stores.port import Tagged
 from aqea_registry.stores.release import Descriptor, Release, build
 from tests.memory import MemoryStore
@@ -144,3 +145,16 @@ def test_a_killed_pull_from_the_hub_goes_on_by_ranges(tmp_path: Path, monkeypatc
         assert restored(tmp_path / "out") == files
         assert done.bytes <= sum(map(len, files.values())) - there
         assert {made.headers["Range"] for made in hub.requests if "Range" in made.headers and made.status == 206} == offsets
+
+
+def test_what_a_failed_pull_from_a_folder_leaves_is_the_same_each_time(tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    store = Layout("oci:kept", tmp_path / "kept")
+    release = release_of(FILES)
+    store.push("v1", release, FILES.__getitem__, "", ignore)
+    wrong = sorted(FILES)[3]
+    (tmp_path / "kept/blobs" / release.files()[wrong].digest.replace(":", "/")).unlink()
+    for number in range(20):
+        with pytest.raises(CannotCheck):
+            pull(store, "v1", tmp_path / str(number), Silent())
+        assert sorted(restored(tmp_path / str(number))) == sorted(FILES)[:3]
