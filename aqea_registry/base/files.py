@@ -13,10 +13,7 @@ from contextlib import contextmanager, suppress
 from enum import IntEnum
 from io import BufferedReader, FileIO, RawIOBase
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeVar
-
-if TYPE_CHECKING:
-    from aqea_registry.base.findings import Finding
+from typing import BinaryIO, NamedTuple, TypeVar
 
 try:
     import fcntl
@@ -90,16 +87,6 @@ def small_text(path: Path, limit: int) -> str:
         return read_small(path, limit).decode() if os.path.lexists(path) else ""
     except UnicodeDecodeError as error:
         raise OSError(errno.EILSEQ, f"not text in UTF-8: {error}", str(path)) from error
-
-
-def wrong_content(path: Path, name: str, subject: str | None = None) -> Finding | None:
-    """The finding for a file on disk that is not what its name says; of one that cannot be read nothing is said here."""
-    # Findings are msgspec's, which the command line starts without.
-    from aqea_registry.base.recognise import HEAD, content_finding
-
-    with suppress(OSError), open_regular(path) as file:
-        return content_finding(file.read(HEAD) or b"", name, subject)
-    return None
 
 
 def holds(path: Path, content: bytes) -> bool:

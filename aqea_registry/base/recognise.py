@@ -7,9 +7,11 @@ no table, configuration or weights begin that way.
 import codecs
 import hashlib
 import re
-from pathlib import PurePosixPath
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from aqea_registry.base.files import open_regular
 from aqea_registry.base.findings import Finding
 
 HEAD = 4096  # bytes that are looked at
@@ -114,6 +116,13 @@ def content_finding(head: bytes, path: str, subject: str | None = None) -> Findi
     """The finding for a file that is not what its name says, by its first bytes."""
     what = what_it_is(head, path)
     return Finding("malformed", subject or path, f"{path} is {what}") if what else None
+
+
+def wrong_content(path: Path, name: str, subject: str | None = None) -> Finding | None:
+    """The finding for a file on disk that is not what its name says; of one that cannot be read nothing is said here."""
+    with suppress(OSError), open_regular(path) as file:
+        return content_finding(file.read(HEAD) or b"", name, subject)
+    return None
 
 
 def canonical_findings(content: bytes, canonical: bytes, name: str) -> list[Finding]:

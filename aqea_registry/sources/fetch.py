@@ -15,10 +15,10 @@ from aqea_registry.base.files import (
     inside,
     open_regular,
     why_other,
-    wrong_content,
 )
 from aqea_registry.base.findings import CannotCheck, Finding, NotAllowed, Refused, RegistryError
 from aqea_registry.base.progress import Reporter
+from aqea_registry.base.recognise import wrong_content
 from aqea_registry.project.lock import Pin, PinnedFile
 from aqea_registry.sources.kinds import Source
 
