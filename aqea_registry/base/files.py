@@ -151,17 +151,6 @@ def hash_files(
     return hashed
 
 
-def why_other(path: str | Path, found: FileDigest, wanted: str) -> str:
-    """What proves why a file has other bytes than those of the `wanted` digest, as the end of a sentence; or nothing."""
-    from aqea_registry.base import recognise
-
-    content = b""
-    with suppress(OSError):  # a larger one is an OSError, too
-        content = read_small(Path(path), LARGEST_TEXT)
-    why = recognise.why_other(content, (found.sha256, found.size), wanted)
-    return f": {why}" if why else ""
-
-
 def size_of(path: str | Path) -> int:
     """The file's size in bytes, 0 if it cannot be asked: for progress and order, never for a decision."""
     with suppress(OSError):

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from aqea_registry.base.files import open_regular
+from aqea_registry.base.files import LARGEST_TEXT, FileDigest, open_regular, read_small
 from aqea_registry.base.findings import Finding
 
 HEAD = 4096  # bytes that are looked at
@@ -78,6 +78,15 @@ def conflict(content: bytes) -> str | None:
 def one_side(path: str) -> str:
     """What resolves it, during the merge and after it: Git then takes the file from its index."""
     return f"git checkout --theirs {path} (or --ours)"
+
+
+def why_differs(path: str | Path, found: FileDigest, wanted: str) -> str:
+    """What proves why a file has other bytes than those of the `wanted` digest, as the end of a sentence; or nothing."""
+    content = b""
+    with suppress(OSError):  # a larger one is an OSError, too
+        content = read_small(Path(path), LARGEST_TEXT)
+    why = why_other(content, (found.sha256, found.size), wanted)
+    return f": {why}" if why else ""
 
 
 def why_other(content: bytes, found: tuple[str, int], wanted: str) -> str | None:
