@@ -27,6 +27,7 @@ CONNECTIONS = 4  # files that go to or come from one store at once
 LONGEST_WAIT = 310.0  # seconds: a window of five minutes, as the Hub counts requests in
 PATIENCE = 40.0  # seconds: a server that says nothing for so long is given up, and not asked again in this process
 SLOWEST = 1 << 16  # bytes a second: how long an upload may take whose progress nobody reports
+NO_ANSWER = "no answer in time"
 OK, TOO_MANY = 200, 429
 PIECE = 1 << 16  # bytes of a response that are read at once
 MOST_ENTRIES = 1 << 20  # of a list that a server gives in pages
@@ -52,7 +53,8 @@ def with_retries(
         except (RegistryError, WrongBytes):
             raise
         except Silence as error:
-            raise CannotCheck(f"{what}: {error}", "try again later") from error
+            # Where this question was asked already, the library may have given up in the same moment.
+            raise CannotCheck(f"{what}: {NO_ANSWER if attempt else error}", "try again later") from error
         except Exception as error:
             failure = explain(error)
             if failure is None or failure.status not in {None, LATE}:
@@ -116,7 +118,7 @@ def call_server(server: str, call: Callable[[], T]) -> T:
         attempt.join(min(left, 1.0))  # a download may find that less is left
     _lost[server] = time.monotonic() - attempt.heard
     if attempt.is_alive():
-        raise Silence("no answer in time")
+        raise Silence(NO_ANSWER)
     error, attempt.error = attempt.error, None
     if error is None or isinstance(error, FileNotFoundError):
         _lost.pop(server, None)  # it did answer

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from threading import Event
 
 import pytest
 
 from aqea_registry.base.files import WrongBytes, ignore
 from aqea_registry.base.findings import CannotCheck, NotAllowed
-from aqea_registry.remote.answers import Failure
+from aqea_registry.remote.answers import LATE, Failure
 from aqea_registry.remote.retry import (
     ATTEMPTS,
     LONGEST_WAIT,
@@ -75,6 +76,20 @@ def test_what_does_not_pass_is_not_waited_for(waits: list[float]) -> None:
     with pytest.raises(ValueError, match="other"):  # about something else than a request
         with_retries("asking", lambda: int("other"), explain, "")
     assert waits == []
+
+
+def test_a_library_that_gives_up_in_the_same_moment_is_no_silence_of_before(
+    waits: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def call() -> str:
+        Event().wait(0.1)
+        monkeypatch.setattr("aqea_registry.remote.retry.PATIENCE", 0.05)  # the attempt has ended, and used up all of it
+        raise ValueError(Failure(LATE, "timed out"))
+
+    for said in ("asking: no answer in time", "asking: it did not answer in time before"):
+        with pytest.raises(CannotCheck, match=said):
+            with_retries("asking", call, explain, "", "server of this test")
+    assert waits == [0.5]
 
 
 def test_a_quota_that_lasts_longer_is_not_waited_for(waits: list[float]) -> None:
