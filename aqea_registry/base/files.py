@@ -13,7 +13,10 @@ from contextlib import contextmanager, suppress
 from enum import IntEnum
 from io import BufferedReader, FileIO, RawIOBase
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeVar
+
+if TYPE_CHECKING:
+    from aqea_registry.base.findings import Finding
 
 try:
     import fcntl
@@ -81,12 +84,14 @@ def read_small(path: Path, limit: int) -> bytes:
     return content
 
 
-def small_text(path: Path, limit: int) -> str:
-    """The text of a small file; of one that is not there, none. Raises OSError, also if it is not UTF-8."""
-    try:
-        return read_small(path, limit).decode() if os.path.lexists(path) else ""
-    except UnicodeDecodeError as error:
-        raise OSError(errno.EILSEQ, f"not text in UTF-8: {error}", str(path)) from error
+def wrong_content(path: Path, name: str, subject: str | None = None) -> Finding | None:
+    """The finding for a file on disk that is not what its name says; of one that cannot be read nothing is said here."""
+    # Findings are msgspec's, which the command line starts without.
+    from aqea_registry.base.recognise import HEAD, content_finding
+
+    with suppress(OSError), open_regular(path) as file:
+        return content_finding(file.read(HEAD) or b"", name, subject)
+    return None
 
 
 def holds(path: Path, content: bytes) -> bool:
@@ -149,6 +154,17 @@ def hash_files(
         finally:
             list(waiting)  # after an interrupt nothing more is begun
     return hashed
+
+
+def why_other(path: str | Path, found: FileDigest, wanted: str) -> str:
+    """What proves why a file has other bytes than those of the `wanted` digest, as the end of a sentence; or nothing."""
+    from aqea_registry.base import recognise
+
+    content = b""
+    with suppress(OSError):  # a larger one is an OSError, too
+        content = read_small(Path(path), LARGEST_TEXT)
+    why = recognise.why_other(content, (found.sha256, found.size), wanted)
+    return f": {why}" if why else ""
 
 
 def size_of(path: str | Path) -> int:

@@ -7,11 +7,9 @@ no table, configuration or weights begin that way.
 import codecs
 import hashlib
 import re
-from contextlib import suppress
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from aqea_registry.base.files import LARGEST_TEXT, FileDigest, open_regular, read_small
 from aqea_registry.base.findings import Finding
 
 HEAD = 4096  # bytes that are looked at
@@ -80,15 +78,6 @@ def one_side(path: str) -> str:
     return f"git checkout --theirs {path} (or --ours)"
 
 
-def why_differs(path: str | Path, found: FileDigest, wanted: str) -> str:
-    """What proves why a file has other bytes than those of the `wanted` digest, as the end of a sentence; or nothing."""
-    content = b""
-    with suppress(OSError):  # a larger one is an OSError, too
-        content = read_small(Path(path), LARGEST_TEXT)
-    why = why_other(content, (found.sha256, found.size), wanted)
-    return f": {why}" if why else ""
-
-
 def why_other(content: bytes, found: tuple[str, int], wanted: str) -> str | None:
     """Why a file, of which digest and size were `found`, has not the `wanted` digest (hex), where that can be proved."""
     if found[0] == wanted:
@@ -125,13 +114,6 @@ def content_finding(head: bytes, path: str, subject: str | None = None) -> Findi
     """The finding for a file that is not what its name says, by its first bytes."""
     what = what_it_is(head, path)
     return Finding("malformed", subject or path, f"{path} is {what}") if what else None
-
-
-def wrong_content(path: Path, name: str, subject: str | None = None) -> Finding | None:
-    """The finding for a file on disk that is not what its name says; of one that cannot be read nothing is said here."""
-    with suppress(OSError), open_regular(path) as file:
-        return content_finding(file.read(HEAD) or b"", name, subject)
-    return None
 
 
 def canonical_findings(content: bytes, canonical: bytes, name: str) -> list[Finding]:

@@ -11,14 +11,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from aqea_registry.base.files import Limit, read_small, small_text, write_bytes
+from aqea_registry.base.files import Limit, read_small, write_bytes
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, RegistryError
 from aqea_registry.base.strict import load_yaml
 from aqea_registry.claims.import_claims import accounting, import_claims
 from aqea_registry.cli.shell import Outcome, Shell
 from aqea_registry.project import scaffold
 from aqea_registry.project.params import parse_params
-from aqea_registry.project.project import MANY, OWN, PARAMS, is_project, open_project
+from aqea_registry.project.project import MANY, OWN, PARAMS, is_project, open_project, small_text
 from aqea_registry.project.scaffold import Entries
 from aqea_registry.remote.hub_client import HubClient
 from aqea_registry.sources import describe

@@ -8,10 +8,9 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from aqea_registry.base.files import Advance, hash_files, ignore, open_regular, size_of
+from aqea_registry.base.files import Advance, hash_files, ignore, open_regular, size_of, wrong_content
 from aqea_registry.base.findings import Refused, Unchecked
 from aqea_registry.base.progress import Reporter, plural
-from aqea_registry.base.recognise import wrong_content
 from aqea_registry.claims.evidence import Resolved, measured, resolve_results
 from aqea_registry.claims.judging import judge_claim
 from aqea_registry.claims.ledger import Ledger, read_ledgers

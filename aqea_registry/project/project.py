@@ -3,6 +3,7 @@
 Which commit recorded the run, git says: it is asked as a command, and changes nothing.
 """
 
+import errno
 import os
 import re
 import subprocess
@@ -232,6 +233,14 @@ def find_project(start: Path) -> Path:
     above = Path(os.path.abspath(start)).parents  # not of `project/../other`: the project is not above it
     folders = (root for folder in (start, *above) for root in (folder, folder / OWN))
     return next(filter(is_project, folders), start)
+
+
+def small_text(path: Path, limit: int) -> str:
+    """The text of a small file; of one that is not there, none. Raises OSError, also if it is not UTF-8."""
+    try:
+        return read_small(path, limit).decode() if os.path.lexists(path) else ""
+    except UnicodeDecodeError as error:
+        raise OSError(errno.EILSEQ, f"not text in UTF-8: {error}", str(path)) from error
 
 
 def open_project(root: Path) -> Project:

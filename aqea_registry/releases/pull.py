@@ -8,10 +8,9 @@ from pathlib import Path
 
 import msgspec
 
-from aqea_registry.base.files import Advance, UnsafePath, hash_file, hash_stream, inside, locked
+from aqea_registry.base.files import Advance, UnsafePath, hash_file, hash_stream, inside, locked, why_other
 from aqea_registry.base.findings import CannotCheck, Finding, Refused
 from aqea_registry.base.progress import Reporter, plural
-from aqea_registry.base.recognise import why_differs
 from aqea_registry.base.references import is_folder, join_reference
 from aqea_registry.remote.retry import CONNECTIONS, at_once
 from aqea_registry.stores.attachments import current
@@ -108,7 +107,7 @@ def _wanted(files: Mapping[str, Descriptor], paths: dict[str, Path], reference: 
             actual = f"no file: {error.strerror}"
         if actual != layer.digest:
             wanted[path] = layer
-            why = why_differs(target, found, layer.digest.removeprefix("sha256:")) if found else ""
+            why = why_other(target, found, layer.digest.removeprefix("sha256:")) if found else ""
             message = f"a different file exists at this path{why}"
             findings.append(Finding("conflict", str(target), message, layer.digest, actual))
     if findings and not force:

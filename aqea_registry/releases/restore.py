@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from aqea_registry.base.files import Limit, WrongBytes, copy_checked, hash_file, inside, open_regular, small_text, write_bytes
+from aqea_registry.base.files import Limit, WrongBytes, copy_checked, hash_file, inside, open_regular, write_bytes
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Refused
 from aqea_registry.base.progress import Reporter, plural
 from aqea_registry.base.references import join_reference
@@ -14,7 +14,7 @@ from aqea_registry.comparison.trees import PINS
 from aqea_registry.generation.generate import draw_plot
 from aqea_registry.project.artefact import PROJECT, CatalogueEntry
 from aqea_registry.project.params import Dataset, Model, Params
-from aqea_registry.project.project import PARAMS, Project, open_project, write_manifest
+from aqea_registry.project.project import PARAMS, Project, open_project, small_text, write_manifest
 from aqea_registry.project.scaffold import LISTS, with_lines
 from aqea_registry.releases.layout import STAGES, parse_project, restored_path
 from aqea_registry.releases.pull import Pulled, pull

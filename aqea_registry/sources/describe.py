@@ -11,10 +11,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from aqea_registry.base.files import Limit, read_small, read_stream
+from aqea_registry.base.files import Limit, read_small, read_stream, wrong_content
 from aqea_registry.base.findings import BadConfiguration, CannotCheck
 from aqea_registry.base.progress import Reporter, plural
-from aqea_registry.base.recognise import wrong_content
 from aqea_registry.base.references import without_login
 from aqea_registry.base.strict import convert, load_json
 from aqea_registry.documents.model_index import read_model_index, split_front_matter

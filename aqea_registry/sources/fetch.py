@@ -14,10 +14,11 @@ from aqea_registry.base.files import (
     hash_file,
     inside,
     open_regular,
+    why_other,
+    wrong_content,
 )
 from aqea_registry.base.findings import CannotCheck, Finding, NotAllowed, Refused, RegistryError
 from aqea_registry.base.progress import Reporter
-from aqea_registry.base.recognise import why_differs, wrong_content
 from aqea_registry.project.lock import Pin, PinnedFile
 from aqea_registry.sources.kinds import Source
 
@@ -184,7 +185,7 @@ def local_file_findings(local: LocalFile, found: FileDigest | OSError) -> Iterat
         yield Finding("unreadable", local.subject, str(found))
         return
     if not _is(found, local.file):
-        why = why_differs(local.path, found, local.file.sha256)
+        why = why_other(local.path, found, local.file.sha256)
         yield wrong_bytes(local.subject, local.file, f"{found.sha256} ({found.size} bytes)", why)
     if cause := wrong_content(local.path, local.name, local.subject):
         yield cause

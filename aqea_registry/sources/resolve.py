@@ -10,10 +10,10 @@ from typing import Any, BinaryIO, NamedTuple
 
 import msgspec
 
-from aqea_registry.base.files import hash_files, read_stream
+from aqea_registry.base.files import hash_files, read_stream, wrong_content
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused
 from aqea_registry.base.progress import Reporter
-from aqea_registry.base.recognise import content_finding, wrong_content
+from aqea_registry.base.recognise import content_finding
 from aqea_registry.project.artefact import CatalogueEntry
 from aqea_registry.project.lock import Pin, PinnedFile
 from aqea_registry.project.params import PICKLED_FILES, PICKLES, Dataset, Model, known_commit

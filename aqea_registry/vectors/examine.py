@@ -8,9 +8,8 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from aqea_registry.base.files import open_regular
+from aqea_registry.base.files import open_regular, wrong_content
 from aqea_registry.base.findings import Finding
-from aqea_registry.base.recognise import wrong_content
 from aqea_registry.vectors.containers import pair_json
 from aqea_registry.vectors.pair_set import BLOCK_ROWS, MICRO, Header, Malformed, PairSet, regrouped
 from aqea_registry.vectors.scores import Metrics, Products, metrics, products

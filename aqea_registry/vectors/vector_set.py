@@ -18,9 +18,8 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from aqea_registry.base.files import open_regular
+from aqea_registry.base.files import open_regular, wrong_content
 from aqea_registry.base.findings import Finding
-from aqea_registry.base.recognise import wrong_content
 from aqea_registry.vectors.containers.open_pairs import UNREADABLE, import_pyarrow
 from aqea_registry.vectors.pair_set import MICRO, Malformed, Micro, regrouped
 

@@ -4,7 +4,7 @@ Open `verify_list` first: it hashes each listed file once and needs `base` alone
 and no list names, and reads what the Hub's client keeps of its downloads. `verify_project` checks everything that a checkout
 records about itself, and `recompute` in it gives scores from a checked chain; `verify_results` checks vector sets and
 results. `verify_release` checks a release in its store or as it was downloaded, and the stores against receipts. All read
-files or ask stores; what they decide with is pure: `surplus` here, `why_differs` in `base`, the values' own checks in `vectors`
+files or ask stores; what they decide with is pure: `surplus` here, `why_other` in `base`, the values' own checks in `vectors`
 and `project`.
 
 >>> from pathlib import Path

@@ -17,10 +17,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from aqea_registry.base.files import PART, FileDigest, Limit, open_regular, read_small
+from aqea_registry.base.files import PART, FileDigest, Limit, open_regular, read_small, wrong_content
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding
 from aqea_registry.base.progress import Reporter, plural
-from aqea_registry.base.recognise import wrong_content
 from aqea_registry.base.sha256_list import MANIFEST, PAYLOAD, SIZES, TAGS
 from aqea_registry.verification.verify_list import CheckedList, hash_listed, read_findings, verify_list
 

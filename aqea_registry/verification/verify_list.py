@@ -22,10 +22,10 @@ from aqea_registry.base.files import (
     locate,
     open_regular,
     size_of,
+    why_other,
 )
 from aqea_registry.base.findings import CannotCheck, Finding
 from aqea_registry.base.progress import Reporter
-from aqea_registry.base.recognise import why_differs
 from aqea_registry.base.sha256_list import BARE, CRLF, Parsed, parse_list
 
 MOST_LOOKED_FOR, MOST_LOOKED_INTO = 1000, 1 << 28  # absent files, and bytes of others, whose cause is looked for
@@ -137,6 +137,6 @@ def digest_findings(root: Path, listed: Mapping[str, str], digests: Mapping[str,
     left = MOST_LOOKED_INTO
     for path, digest in sorted(digests.items()):
         if listed.get(path, digest.sha256) != digest.sha256:
-            why = why_differs(root / path, digest, listed[path]) if left > 0 else ""
+            why = why_other(root / path, digest, listed[path]) if left > 0 else ""
             left -= max(BLOCK, min(digest.size, LARGEST_TEXT))
             yield Finding("mismatch", path, f"the bytes are not those that the list names{why}", listed[path], digest.sha256)

@@ -23,7 +23,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from aqea_registry.base.files import Limit, ignore, open_regular, small_text
+from aqea_registry.base.files import Limit, ignore, open_regular
 from aqea_registry.base.findings import Refused, RegistryError
 from aqea_registry.base.progress import Silent
 from aqea_registry.cli.shell import STATUS
@@ -32,7 +32,7 @@ from aqea_registry.generation.inputs import pinned_rows
 from aqea_registry.generation.vector_sets import TopList, read_lists
 from aqea_registry.project.citation import parse_citation
 from aqea_registry.project.params import Dataset
-from aqea_registry.project.project import open_project
+from aqea_registry.project.project import open_project, small_text
 from aqea_registry.project.scaffold import with_lines
 from aqea_registry.releases.layout import parse_project
 from aqea_registry.sources import resolve

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from aqea_registry.base.files import LARGEST_TEXT, FileDigest, hash_file, ignore
-from aqea_registry.base.recognise import why_differs
+from aqea_registry.base.files import LARGEST_TEXT, FileDigest, hash_file, ignore, why_other
 from aqea_registry.project.lock import DVC_LOCK as LOCK
 from aqea_registry.project.project import PARAMS
 from aqea_registry.stores.open_store import open_store
@@ -69,7 +68,7 @@ def test_why_bytes_are_others_is_said_if_it_is_proved(tmp_path: Path, case: str)
     listed, here, words = OTHERS[case] if case in OTHERS else (*UNPROVED[case], "")
     (tmp_path / "x").write_bytes(here)
     digest = hash_file(tmp_path / "x")
-    why = why_differs(tmp_path / "x", digest, sha256(listed))
+    why = why_other(tmp_path / "x", digest, sha256(listed))
     assert (words in why) if words else why == ""
     [finding] = digest_findings(tmp_path, {"x": sha256(listed)}, {"x": digest})
     assert finding.code == "mismatch", "whatever the cause is"
@@ -79,7 +78,7 @@ def test_why_bytes_are_others_is_said_if_it_is_proved(tmp_path: Path, case: str)
 
 def test_equal_bytes_have_no_cause(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(TEXT)
-    assert why_differs(tmp_path / "x", hash_file(tmp_path / "x"), sha256(TEXT)) == ""
+    assert why_other(tmp_path / "x", hash_file(tmp_path / "x"), sha256(TEXT)) == ""
 
 
 def test_releases_in_a_folder_and_pulls_say_it(tmp_path: Path) -> None:
