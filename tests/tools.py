@@ -227,8 +227,10 @@ def in_process(*words: str | Path, cwd: Path, env: Mapping[str, str] | None = No
 
     Like a process of its own it sees no terminal, and ends with SystemExit; any other exception goes through to the test.
     """
+    from aqea_registry.base.files import left_in
     from aqea_registry.cli import main
 
+    left_in.cache_clear()  # a process of its own remembers no folder
     out, err = _stream("strict"), _stream("backslashreplace")
     environ, folder, status, computes = dict(os.environ), Path.cwd(), 0, "sentence_transformers" in sys.modules
     try:
