@@ -10,12 +10,36 @@ from typing import NamedTuple
 
 import msgspec
 
-CODES = frozenset((
-    "broken-link", "claim-contradicted", "claim-stale", "claim-unbound", "commit-gone", "conflict", "duplicate", "gated",
-    "lock-stale", "malformed", "mismatch", "missing", "not-a-release", "not-canonical", "pin-moved", "release-gone",
-    "repository-gone", "repository-renamed", "tag-moved", "unexpected", "unpinned", "unreadable", "unsafe-model",
-    "unsafe-path", "wrong-metric", "wrong-split",
-))  # fmt: skip
+CODES = frozenset(
+    (
+        "broken-link",
+        "claim-contradicted",
+        "claim-stale",
+        "claim-unbound",
+        "commit-gone",
+        "conflict",
+        "duplicate",
+        "gated",
+        "lock-stale",
+        "malformed",
+        "mismatch",
+        "missing",
+        "not-a-release",
+        "not-canonical",
+        "pin-moved",
+        "release-gone",
+        "repository-gone",
+        "repository-renamed",
+        "tag-moved",
+        "unexpected",
+        "unpinned",
+        "unreadable",
+        "unsafe-model",
+        "unsafe-path",
+        "wrong-metric",
+        "wrong-split",
+    )
+)
 
 
 class Finding(msgspec.Struct, frozen=True, gc=False):

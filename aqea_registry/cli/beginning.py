@@ -17,7 +17,7 @@ from aqea_registry.base.strict import load_yaml
 from aqea_registry.claims.import_claims import accounting, import_claims
 from aqea_registry.cli.shell import Outcome, Shell
 from aqea_registry.project import scaffold
-from aqea_registry.project.params import parse_params
+from aqea_registry.project.params import to_params
 from aqea_registry.project.project import MANY, OWN, PARAMS, is_project, open_project, small_text
 from aqea_registry.project.scaffold import Entries
 from aqea_registry.remote.hub_client import HubClient
@@ -124,7 +124,8 @@ def _files(place: ProjectPlace, datasets: Entries, models: Entries, notes: list[
             files[root / "data/example/test.jsonl"] = _own("example.jsonl", "data/small/test.jsonl")
         files[root / PARAMS] = scaffold.params_text(datasets, models, title, licence).encode()
     content = files.get(root / PARAMS) or read_small(root / PARAMS, Limit.PROJECT)
-    run, plain = parse_params(content).run, load_yaml(content, PARAMS)
+    plain = load_yaml(content, PARAMS)
+    run = to_params(plain, content).run
     if lacking := {key: value for key, value in scaffold.READ_BY_STAGES.items() if key not in plain}:
         lines = ", ".join(f"{key}: {json.dumps(value)}" for key, value in lacking.items())
         notes.append(f"{root / PARAMS} was left as it is; the stages of dvc.yaml read what it lacks, add to it {lines}")

@@ -11,6 +11,7 @@ from aqea_registry.base.files import NO_ROOM
 from aqea_registry.base.progress import hide_secrets
 
 FINAL, LATE = 0, -1  # no statuses: there is nothing to wait for; nothing came in time
+NO_ANSWER = "no answer in time"
 LARGEST = 64 << 20  # bytes of an answer that is read at once
 
 
@@ -101,7 +102,7 @@ def unreached(error: BaseException, who: Callable[[str | None], str], name: str)
         with suppress(Exception):
             url = url or str(cause.request.url)  # type: ignore[attr-defined]
         if isinstance(cause, TimeoutError) or "Timeout" in kind:
-            status, reason = LATE, "no answer in time"
+            status, reason = LATE, NO_ANSWER
         elif kind in _BAD_ADDRESS:
             status, reason = FINAL, reason or "not an address that can be asked"
         elif isinstance(cause, JSONDecodeError):  # it may have been cut: another attempt may bring all of it

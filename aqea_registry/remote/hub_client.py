@@ -242,7 +242,7 @@ def _send(send: Callable[..., Any], request: Any, **how: Any) -> Any:
         return send(request, **how)
     except Exception as error:
         if request.method in {"POST", "PUT"} and "Timeout" in type(error).__name__:
-            raise retry.Silence("no answer in time") from error
+            raise retry.Silence(answers.NO_ANSWER) from error
         raise
 
 

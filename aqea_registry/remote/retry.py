@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
 from aqea_registry.base.files import BLOCK, Advance, WrongBytes, ignore, open_regular
 from aqea_registry.base.findings import CannotCheck, NotAllowed, RegistryError
-from aqea_registry.remote.answers import LATE, Failure, NoAnswer, header_number, quotable
+from aqea_registry.remote.answers import LATE, NO_ANSWER, Failure, NoAnswer, header_number, quotable
 
 if TYPE_CHECKING:
     from requests import Response, Session
@@ -27,7 +27,6 @@ CONNECTIONS = 4  # files that go to or come from one store at once
 LONGEST_WAIT = 310.0  # seconds: a window of five minutes, as the Hub counts requests in
 PATIENCE = 40.0  # seconds: a server that says nothing for so long is given up, and not asked again in this process
 SLOWEST = 1 << 16  # bytes a second: how long an upload may take whose progress nobody reports
-NO_ANSWER = "no answer in time"
 OK, TOO_MANY = 200, 429
 PIECE = 1 << 16  # bytes of a response that are read at once
 MOST_ENTRIES = 1 << 20  # of a list that a server gives in pages
