@@ -7,6 +7,8 @@ no table, configuration or weights begin that way.
 import codecs
 import hashlib
 import re
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
@@ -26,6 +28,7 @@ _KNOWN = (
     (re.compile(_SPEC), "a Git LFS pointer that cannot be read"),
     (re.compile(rb"\.?[\w./-]*/annex/objects/\S+\s*\Z"), "a pointer of git-annex"),
     (re.compile(rb"# xet version "), "a Xet pointer"),
+    (re.compile(rb"-----BEGIN PGP (MESSAGE|SIGNATURE)-----"), "an OpenPGP message or a signature"),
     (re.compile(_PAGE, re.I | re.S), "a web page (HTML)"),
     (re.compile(rb"<(\?xml|error)\b", re.I), "an XML document, such as a server's error"),
     (re.compile(rb"((entry|repository) not found|invalid username or password)\.?\s*\Z", re.I), "a server's answer"),
@@ -91,19 +94,35 @@ def why_other(content: bytes, found: tuple[str, int], wanted: str) -> str | None
     if pointer := lfs_pointer(content[:HEAD]):
         what = "the listed bytes" if pointer.sha256 == wanted else f"sha256 {pointer.sha256}"
         return f"the file is a Git LFS pointer to {what}; run: git lfs pull"
+    encoding = []
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # as PowerShell writes what it is given
+        with suppress(UnicodeDecodeError):
+            content, encoding = content.decode("utf-16").encode(), ["in UTF-8"]
     if not content or b"\0" in content:
         return None  # too large, or not a text
-    lines = content.replace(b"\r\n", b"\n")
-    for form, text in (
-        ("with LF line endings", lines),
-        ("with CRLF line endings", lines.replace(b"\n", b"\r\n")),
-        ("with a newline at its end", content + b"\n"),
-        ("without the newline at its end", content.removesuffix(b"\n")),
-        ("without its byte order mark", content.removeprefix(codecs.BOM_UTF8)),
-    ):
+    for changes, text in _spellings(content):
         if _sha256(text) == wanted:
-            return f"{form} the file has the listed digest{'; git: core.autocrlf' if 'LF' in form else ''}"
+            form = " and ".join(filter(None, encoding + changes))
+            return f"{form} the file has the listed digest{'; git: core.autocrlf' if 'LF' in changes[0] else ''}"
     return conflict(content)
+
+
+def _spellings(content: bytes) -> Iterator[tuple[list[str], bytes]]:
+    """The text as editors and Git write it anew: what is changed, line ends first, and the bytes."""
+    lines, mark = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n"), codecs.BOM_UTF8
+    bodies = {content: ("", b"\r\n" if b"\r\n" in content else b"\n")}
+    for name, end in (("LF", b"\n"), ("CRLF", b"\r\n"), ("CR", b"\r")):
+        bodies.setdefault(lines.replace(b"\n", end), (f"with {name} line endings", end))
+    for body, (ends, end) in bodies.items():
+        for last, text in (
+            ("", body),
+            ("with a newline at its end", body + end),
+            ("without the newline at its end", body.removesuffix(end)),
+        ):
+            yield [ends, last], text
+            marked = text.startswith(mark)
+            other = "without its byte order mark" if marked else "with a byte order mark"
+            yield [ends, last, other], text.removeprefix(mark) if marked else mark + text
 
 
 def _sha256(content: bytes) -> str:

@@ -24,13 +24,18 @@ LEFT_OUT = "manifests/LEFT_OUT"  # paths of the manifest that the release had no
 PAYLOAD, TAGS = "manifest-sha256.txt", "tagmanifest-sha256.txt"  # of a bag
 LONGEST_LINE = 1 << 24
 LARGEST_UTF16 = 1 << 25  # bytes: it is read whole
-BARE, CRLF, SIGNED = "a digest without a file name", "lines that end in CRLF", "OpenPGP clear-signed text"
+BARE, CRLF = "a digest without a file name", "lines that end in CRLF"
+SIGNED, SIGNIFY = "OpenPGP clear-signed text", "a text that signify signed"
+SIGNATURES = (".asc", ".gpg", ".minisig", ".sig", ".sign")  # what the name of a signature adds to that of the list
 _PLAIN = re.compile(r"([0-9A-Fa-f]{64}) [ *](.+)(?<!\r)")
 _GNU = re.compile(r"([ \t]*)\\?([0-9A-Fa-f]{64})[ \t](.+)")
 _BSD_TAG = re.compile(r"[ \t]*\\?(?:SHA256|SHA2-256) ?\((.+)\)[ \t]*=[ \t]*([0-9A-Fa-f]{64})")
 _BAGIT_ESCAPE = re.compile("%(0[AaDd]|25)")
 _ALONE = re.compile(r"[ \t]*([0-9A-Fa-f]{64})[ \t]*")
 _OTHER_TAG = re.compile(r"([A-Z0-9][A-Za-z0-9/-]*) ?\(.+\) ?= ?[0-9A-Fa-f]+")
+_DIGITS = re.compile(r"(?<![0-9A-Za-z])[0-9A-Fa-f]{32,}(?![0-9A-Za-z])")
+_KINDS = {32: "MD5", 40: "SHA-1", 56: "SHA-224", 64: "SHA-256", 96: "SHA-384", 128: "SHA-512 or BLAKE2b"}
+_NO_LINE = "not a line of sha256sum: 64 hex digits, two spaces (or a space and *), a path"
 _OF_A_FILE = re.compile(r"(.+)\.sha256(?:sum)?(?:\.txt)?", re.I)
 _PIPES = ("-", "stdin")  # what programs call bytes that they read from a pipe
 _ARMOUR = {  # the part of a signed list that ends, the line that ends it, and the part that begins
@@ -54,8 +59,9 @@ class Parsed(NamedTuple):
         if self.forms:
             whose = f", that of {', '.join(self.entries)} by the list's own name" if BARE in self.forms else ""
             yield f"{name}: read as {', '.join(self.forms)}{whose}"
-        if SIGNED in self.forms:
-            yield f"{name} is signed (OpenPGP); the signature was not checked: gpg --verify {name}"
+        for form, command in ((SIGNED, f"gpg --verify {name}"), (SIGNIFY, f"signify -V -e -p KEY -x {name} -m -")):
+            if form in self.forms:
+                yield f"{name} is signed; the signature was not checked: {command}"
 
 
 def render(entries: Mapping[str, str]) -> bytes:
@@ -134,6 +140,10 @@ class _Reader:
         if line.startswith("<<<<<<< "):
             self._wrong(number, f"line {number}: {CONFLICT}; run: {one_side(self.name)}")
             self._conflict = True
+        if line.startswith("untrusted comment: ") and number == 1:
+            self.forms[SIGNIFY] = None
+        if SIGNIFY in self.forms and number <= 2:  # the comment, and the signature of all that follows
+            return
         if self._conflict:  # which of the two sides is right, nobody knows yet
             self._conflict = not line.startswith(">>>>>>> ")
             return
@@ -212,7 +222,8 @@ class _Reader:
         if not entries and self._head and (what := what_it_is(self._head.encode())):
             findings = [Finding("malformed", self.name, f"it is {what}")]
         if not entries and len(findings) > 1 and all(finding.code == "malformed" for finding in findings):
-            message = f"no list of sha256 digests: none of its {len(findings)} lines is one; first {findings[0].message}"
+            first = next((finding.message for finding in findings if finding.message != _NO_LINE), _NO_LINE)
+            message = f"no list of sha256 digests: none of its {len(findings)} lines is one; first {first}"
             findings = [Finding("malformed", self.name, message)]
         return Parsed(entries, findings, tuple(self.forms))
 
@@ -220,6 +231,9 @@ class _Reader:
 def _why_malformed(line: str) -> str:
     if "\0" in line:
         return "it holds NUL bytes; if this is UTF-16 without a mark, save it as UTF-8"
-    if match := _OTHER_TAG.fullmatch(line):
-        return f"a {match[1]} digest; only SHA256 is checked"
-    return "not a line of sha256sum: 64 hex digits, two spaces (or a space and *), a path"
+    found = _DIGITS.search(line)
+    tag = _OTHER_TAG.fullmatch(line)
+    kind = tag[1] if tag else _KINDS.get(len(found[0])) if found else None
+    if kind == "SHA-256":
+        return f"{_NO_LINE}; it has a digest in another form"
+    return f"a {kind} digest; only SHA256 is checked" if kind else _NO_LINE

@@ -20,14 +20,14 @@ import msgspec
 from aqea_registry.base.files import PART, FileDigest, Limit, open_regular, read_small, wrong_content
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding
 from aqea_registry.base.progress import Reporter, plural
-from aqea_registry.base.sha256_list import MANIFEST, PAYLOAD, SIZES, TAGS
+from aqea_registry.base.sha256_list import MANIFEST, PAYLOAD, SIGNATURES, SIZES, TAGS
 from aqea_registry.verification.verify_list import CheckedList, hash_listed, read_findings, verify_list
 
 LIST_NAMES = (
     *("MANIFEST.sha256", MANIFEST, "SHA256SUMS", "SHA256SUMS.txt", "sha256sums.txt", "sha256sum.txt", "checksums.txt"),
     PAYLOAD,
 )
-PAGE = "README.md"  # people put one beside a list; it is named in a note
+PAGE = "README.md"  # people put one beside a list, as they do with signatures; they are named in notes
 RECORD = "release.json"  # what stores keep beside a release's files
 # What programs are known to leave beside files, folders first: counted, not looked at. docs/findings.md has the same list.
 LEFT_FOLDERS = (".git", ".cache/huggingface", ".aqea-incoming")
@@ -63,8 +63,9 @@ def verify_folder(folder: Path, report: Reporter) -> CheckedList:
         listing, more = verify_download(folder, listing, there, report)
         known |= more
     known |= {*listing.digests, *(finding.subject for finding in listing.findings)}
-    extra, notes = surplus(there, {*known, PAGE})
-    notes += [f"{PAGE} is not in the list: it was not checked"] if PAGE in there - known else []
+    beside = {PAGE, *(f"{name}{ending}" for ending in SIGNATURES)} & (there - known)
+    extra, notes = surplus(there, {*known, *beside})
+    notes += [f"{path} is not in the list: it was not checked" for path in sorted(beside)]
     if name == PAYLOAD and (free := [finding.subject for finding in extra if not finding.subject.startswith("data/")]):
         extra = [finding for finding in extra if finding.subject not in free]
         notes.append(f"a bag need not list what is not in data/; not checked: {', '.join(free)}")

@@ -121,10 +121,11 @@ def read_findings(root: Path, errors: Mapping[str, OSError | UnsafePath], absent
 
 def _instead(root: Path, path: str) -> str:
     """What is in the place of an absent file, as the end of a sentence; or nothing."""
-    for form in ("NFC", "NFD"):  # file systems and archives of macOS write names in the second, others keep what they get
-        other = unicodedata.normalize(form, path)
-        if other != path and os.path.lexists(root / other):
-            return f"; a file of the same name in another Unicode form, {form}, is here"
+    # File systems and archives of macOS write names in the second form, others keep what they get.
+    others = {f"in another Unicode form, {form},": unicodedata.normalize(form, path) for form in ("NFC", "NFD")}
+    for form, other in (others | {"without blanks at its ends": path.strip()}).items():
+        if other not in ("", path) and os.path.lexists(root / other):
+            return f"; a file of the same name {form} is here"
     location = root / path
     if location.is_symlink():
         target = str(location.readlink())

@@ -194,6 +194,11 @@ DIALECTS: dict[str, tuple[str, bytes, str]] = {
     "signed, CRLF": ("list", f"{HEAD}{A}  x\n{B}  y\n{TAIL}".replace("\n", "\r\n").encode(), "CRLF"),
     "signed, one space": ("list", f"{HEAD}{A} x\n{B} y\n{TAIL}".encode(), "one blank"),
     "signed in two parts": ("list", f"{HEAD}{A}  x\n{TAIL}\n{HEAD}{B}  y\n{TAIL}".encode(), "OpenPGP"),
+    "by signify": (
+        "list",
+        f"untrusted comment: verify with openbsd-70-base.pub\nRWR3KL+gSr4QZ0mD=\nSHA256 (x) = {A}\nSHA256 (y) = {B}\n".encode(),
+        "signify",
+    ),
     "a bag's payload": ("manifest-sha256.txt", f"{A}   x\n{B} \t*y\n".encode(), "BagIt"),
     "a bag's tags": ("tagmanifest-sha256.txt", f"{A} x\n{B}  ./y\n".encode(), "BagIt"),
 }
@@ -207,6 +212,7 @@ def test_a_dialect_is_read_and_named(dialect: str) -> None:
     assert (found.entries, wrong) == ({"x": A, "y": B}, [])
     assert any(form in note and f"{name}: read as " in note for note in found.notes(name))
     assert sum("gpg --verify" in note for note in found.notes(name)) == ("signed" in dialect)
+    assert sum("signify -V" in note for note in found.notes(name)) == ("signify" in dialect)
 
 
 def test_the_usual_form_is_not_noted() -> None:
@@ -299,7 +305,15 @@ BAD = {
     "no digest": (b"x\n", "malformed", "list:1", "not a line of sha256sum"),
     "MD5 tag": (b"MD5 (x) = " + b"0" * 32 + b"\n", "malformed", "list:1", "a MD5 digest"),
     "SHA512 tag": (b"SHA512 (x) = " + b"0" * 128 + b"\n", "malformed", "list:1", "a SHA512 digest"),
-    "an md5sum line": (b"0" * 32 + b"  x\n", "malformed", "list:1", "not a line of sha256sum"),
+    "an md5sum line": (b"0" * 32 + b"  x\n", "malformed", "list:1", "a MD5 digest; only SHA256 is checked"),
+    "b2sum": (f"{A * 2}  x\n{B * 2}  y\n".encode(), "malformed", "list", "first a SHA-512 or BLAKE2b digest; only SHA256"),
+    "certutil": (f"SHA256 hash of x:\r\n{A}\r\nDone.\r\n".encode(), "malformed", "list", "first a digest without a file name"),
+    "Get-FileHash": (
+        f"Algorithm  Hash  Path\r\n---------  ----  ----\r\nSHA256     {A.upper()}  C:\\x\r\n".encode("utf-16"),
+        "malformed",
+        "list",
+        "it has a digest in another form",
+    ),
     "absolute": (f"{A}  /etc/passwd\n".encode(), "unsafe-path", "list:1", "absolute"),
     "absolute in a tag": (f"SHA256 (/etc/passwd) = {A}\n".encode(), "unsafe-path", "list:1", "absolute"),
     "climbing": (f"{A}  a/../../b\n".encode(), "unsafe-path", "list:1", "'..'"),

@@ -46,6 +46,20 @@ OTHERS: dict[str, tuple[bytes, bytes, str]] = {  # what is listed, what is here,
     "no last newline": (TEXT, TEXT[:-1], "with a newline at its end"),
     "one newline more": (TEXT, TEXT + b"\n", "without the newline at its end"),
     "a mark": (TEXT, b"\xef\xbb\xbf" + TEXT, "without its byte order mark"),
+    "CR for LF": (TEXT, TEXT.replace(b"\n", b"\r"), "with LF line endings the file has"),
+    "LF for CR": (TEXT.replace(b"\n", b"\r"), TEXT, "with CR line endings the file has"),
+    "no mark": (b"\xef\xbb\xbf" + TEXT, TEXT, "with a byte order mark the file has"),
+    "a mark and CRLF": (
+        TEXT,
+        b"\xef\xbb\xbf" + TEXT.replace(b"\n", b"\r\n"),
+        "with LF line endings and without its byte order mark the file has the listed digest; git: core.autocrlf",
+    ),
+    "CRLF, no last newline": (
+        TEXT,
+        TEXT.replace(b"\n", b"\r\n")[:-2],
+        "with LF line endings and with a newline at its end the file has",
+    ),
+    "UTF-16": (TEXT, TEXT.decode().encode("utf-16"), ": in UTF-8 the file has the listed digest"),
     "a pointer": (TEXT, pointer(TEXT), "a Git LFS pointer to the listed bytes; run: git lfs pull"),
     "a pointer to others": (TEXT, pointer(b"x"), f"a Git LFS pointer to sha256 {sha256(b'x')}"),
     "the pointer is listed": (pointer(TEXT), TEXT, "the listed digest is that of the file's Git LFS pointer"),
@@ -153,6 +167,13 @@ def test_what_is_in_the_place_of_an_absent_file_is_said(tmp_path: Path, change: 
     assert found(result) == {("missing", "dé/jà")}
     message = only(result)
     assert words in message if words else message == "missing: file not found"
+
+
+@pytest.mark.parametrize("name", ["x  ", " x"])
+def test_a_name_with_blanks_that_nobody_sees_is_said(tmp_path: Path, name: str) -> None:
+    (tmp_path / "x").write_bytes(TEXT)
+    (tmp_path / "LIST").write_text(f"{sha256(TEXT)}  {name}\n")
+    assert "the same name without blanks at its ends is here" in only(aqea("verify", "LIST", "--json", cwd=tmp_path))
 
 
 LISTS: dict[str, tuple[bytes, str, str]] = {

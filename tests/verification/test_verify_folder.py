@@ -58,6 +58,15 @@ def test_a_page_is_named_in_a_note_and_checked_if_the_list_names_it(box: Path) -
     assert found(aqea("verify", "box", "--json", cwd=box.parent)) == {("mismatch", "README.md")}
 
 
+@pytest.mark.parametrize("ending", [".asc", ".sig", ".minisig", ".gpg", ".sign"])
+def test_a_signature_beside_the_list_is_named_in_a_note(box: Path, ending: str) -> None:
+    (box / f"SHA256SUMS{ending}").write_text("-----BEGIN PGP SIGNATURE-----\n")
+    result = aqea("verify", "box", "--json", cwd=box.parent)
+    assert (result.status, result.json()["notes"]) == (0, [f"SHA256SUMS{ending} is not in the list: it was not checked"])
+    (box / f"one{ending}").write_text("-----BEGIN PGP SIGNATURE-----\n")
+    assert found(aqea("verify", "box", "--json", cwd=box.parent)) == {("unexpected", f"one{ending}")}
+
+
 def test_what_programs_leave_is_counted_in_a_note(box: Path) -> None:
     run("git", "init", "-q", ".", cwd=box)
     left = (".gitattributes", ".cache/huggingface/download/one.metadata", ".cache/huggingface/.gitignore", "part/.DS_Store")
