@@ -127,12 +127,13 @@ def _files(place: ProjectPlace, datasets: Entries, models: Entries, notes: list[
     plain = load_yaml(content, PARAMS)
     run = to_params(plain, content).run
     if lacking := {key: value for key, value in scaffold.READ_BY_STAGES.items() if key not in plain}:
-        lines = ", ".join(f"{key}: {json.dumps(value)}" for key, value in lacking.items())
-        notes.append(f"{root / PARAMS} was left as it is; the stages of dvc.yaml read what it lacks, add to it {lines}")
+        absent = ", ".join(f"{key}: {json.dumps(value)}" for key, value in lacking.items())
+        notes.append(f"{root / PARAMS} was left as it is; the stages of dvc.yaml read what it lacks, add to it {absent}")
     one_stage = one_stage or len(run.pairs) + len(run.vectors) > MANY
     files[root / "dvc.yaml"] = _own("one_stage.yaml") if one_stage else _own("dvc.yaml", "dvc.yaml")
-    for name, patterns in scaffold.LISTS.items():
-        files[root / name] = scaffold.with_lines(small_text(root / name, Limit.DOCUMENT), patterns.split()).encode()
+    for name, lines in scaffold.LISTS.items():
+        path = (top if name == ".gitattributes" else root) / name  # data and documents may lie beside the project
+        files[path] = scaffold.with_lines(small_text(path, Limit.DOCUMENT), lines).encode()
     workflow = _own("workflow.yaml").replace(b"FOLDER", os.fsencode(os.path.relpath(root, top)))
     files[top / ".github/workflows/aqea.yml"] = workflow
     if (hooks := top / ".pre-commit-config.yaml").exists() and b"aqea-registry" not in read_small(hooks, Limit.DOCUMENT):

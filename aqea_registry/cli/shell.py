@@ -217,6 +217,8 @@ def _finish(name: str, shell: Shell, sarif: Path | None, outcome: Outcome | None
             print_findings(findings)
         for line in () if outcome is None or shell.quiet else outcome.show() or ():
             click.echo(printable(line))
+    for code in dict.fromkeys(finding.code for finding in findings):
+        shell.report.note(f"what it means: aqea-registry docs {code}")
     if error is not None:
         click.echo(printable(f"error: {error.message}"), err=True)
     if error is not None and error.hint:

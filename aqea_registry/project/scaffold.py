@@ -11,10 +11,13 @@ from aqea_registry.base.findings import BadConfiguration
 from aqea_registry.base.strict import render_yaml
 from aqea_registry.project.params import WRITTEN
 
-LISTS = {  # of ignored files, which other lines may be in as well
+IGNORED = {
     ".gitignore": "/.aqea/ /.venv/ /attestations/ /hf_package/ /releases/ /report.html /views/*.aqed __pycache__/ .*.part",
     ".dvcignore": ".aqea .gitignore .venv .*.part __pycache__ releases hf_package views/*.aqed",
 }
+DIGESTED = "*.cff *.csv *.html *.json *.jsonl *.md *.svg *.tex *.tsv *.txt *.yaml MANIFEST.*"  # git converts no line ends there
+LISTS = {name: paths.split() for name, paths in IGNORED.items()}  # files that may have other lines as well
+LISTS[".gitattributes"] = [f"{names} -text" for names in DIGESTED.split()]
 HOOK = "{id: aqea, name: unclaimed numbers, entry: aqea-registry claims lint, language: system, types_or: [markdown, tex]}"
 HOOKS = f"repos:\n  - repo: local\n    hooks:\n      - {HOOK}\n"
 READ_BY_STAGES = {"versions": msgspec.to_builtins(WRITTEN), "precision": "canonical"}  # keys that dvc.yaml names

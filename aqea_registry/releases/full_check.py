@@ -316,6 +316,6 @@ def _others(release: Release, opened: Opened, statements: Sequence[Beside]) -> I
         yield NotChecked(f"the words of {' and '.join(texts)}", "tables of scores, digests and pins were read")
     if PINS not in release.files():
         yield NotChecked("what the pair sets were made from", f"the release has no {PINS}")
-    if statements:
-        signed = len({statement.name for statement in statements if statement.signed}) or "none"
-        yield NotChecked("who made the statements", f"{signed} of them signed, and signatures are not checked here")
+    signed = len({statement.name for statement in statements if statement.signed}) or "none"
+    why = f"{signed} of the statements signed, and signatures are not checked here" if statements else "it has no statements"
+    yield NotChecked("who made the release", why)

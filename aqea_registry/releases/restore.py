@@ -69,9 +69,9 @@ def restore(
         for name in project.run.pins()
         if (source := _folder_of(project.catalogue[name].entry))
     }
-    for name, patterns in LISTS.items():
+    for name, lines in LISTS.items():
         own = sorted(sentences) if name == ".gitignore" else []  # nobody else's to publish
-        write_bytes(folder / name, with_lines(small_text(folder / name, Limit.DOCUMENT), [*patterns.split(), *own]).encode())
+        write_bytes(folder / name, with_lines(small_text(folder / name, Limit.DOCUMENT), [*lines, *own]).encode())
     for artefact in project.artefacts.values():
         if not (folder / artefact.plot).exists():
             draw_plot(folder, artefact)

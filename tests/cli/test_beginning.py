@@ -90,7 +90,7 @@ def test_beside_another_pipeline_the_project_has_a_folder_of_its_own(tmp_path: P
     made = files(tmp_path)
     assert {path: made[path] for path in before} == before, "nothing is overwritten"
     new = {path.partition("/")[0] for path in made.keys() - before.keys() - {"paper.md", "sets/mine.jsonl"}}
-    assert new == {"aqea", ".github"}
+    assert new == {"aqea", ".github", ".gitattributes"}
     assert not (tmp_path / "aqea" / ".dvc").exists(), "DVC is there"
     assert b"working-directory: aqea" in made[".github/workflows/aqea.yml"]
     assert params(tmp_path / "aqea")["datasets"]["mine"]["sources"] == ["directory:../sets"]
@@ -105,6 +105,28 @@ def test_beside_another_pipeline_the_project_has_a_folder_of_its_own(tmp_path: P
     (tmp_path / "notes.md").write_text("A score of 0.4711.\n")
     linted = aqea("claims", "lint", "../notes.md", "--json", cwd=tmp_path / "metrics").json()
     assert [(finding["code"], finding["subject"]) for finding in linted["findings"]] == [("claim-unbound", "../notes.md:1:12")]
+
+
+def test_a_clone_of_a_system_with_other_line_ends_has_the_same_bytes(tmp_path: Path) -> None:
+    """And lines of a .gitattributes that was there stay; data and documents may lie beside the project."""
+    origin, clone, theirs = tmp_path / "origin", tmp_path / "clone", "* text=auto\n*.sh text eol=lf\n"
+    pipeline(origin)
+    rows = jsonl(origin / "sets" / "mine.jsonl")
+    (origin / "paper.md").write_text("| model | mine |\n|---|---|\n| MiniLM | 61.42 |\n")
+    (origin / ".gitattributes").write_text(theirs)
+    for _ in range(2):
+        init("--dataset", f"mine={rows}", "--document", "paper.md", cwd=origin)
+    lines = (origin / ".gitattributes").read_text().removeprefix(theirs).splitlines()
+    assert "*.jsonl -text" in lines and len(lines) == len({*lines})
+    identity = ("-c", "user.name=a", "-c", "user.email=a@b.c")
+    for words in (("add", "-A"), (*identity, "commit", "-qm", "x"), ("clone", "-q", "-c", "core.autocrlf=true", ".", clone)):
+        assert run("git", *words, cwd=origin).status == 0
+    assert b"\r\n" in (clone / ".gitignore").read_bytes(), "the control: what has no digest is converted"
+    checked = aqea("pin", "mine", "--json", cwd=clone).json()
+    assert [pin["state"] for pin in checked["pins"]] == ["same"]
+    verified = aqea("verify", "--json", cwd=clone).json()["findings"]
+    assert {finding["code"] for finding in verified} == {"missing"}, "nothing was made yet"
+    assert aqea("claims", "check", "--json", cwd=clone).json()["documents"] == {"paper": "same"}
 
 
 def test_a_new_folder_of_a_repository_has_its_own_dvc(tmp_path: Path) -> None:
@@ -335,7 +357,7 @@ def test_three_commands_lead_to_a_number_that_holds(tmp_path: Path) -> None:
     assert ".aqea" not in status, "pinned weights stay out of git"
 
 
-@pytest.mark.parametrize("name", [".gitignore", ".dvcignore", ".pre-commit-config.yaml"])
+@pytest.mark.parametrize("name", [".gitignore", ".dvcignore", ".gitattributes", ".pre-commit-config.yaml"])
 @pytest.mark.parametrize("what", ["not UTF-8", "a pipe"])
 def test_a_file_that_cannot_be_read_stops_it_before_anything_is_written(tmp_path: Path, name: str, what: str) -> None:
     if what == "a pipe":

@@ -334,6 +334,17 @@ def test_a_terminal_sums_up_equal_findings_by_code_and_a_pipe_gets_all(tmp_path:
     assert len(whole["findings"]) == 1026
 
 
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_each_code_is_explained_once_in_text_and_beside_json(tmp_path: Path, form: tuple[str, ...]) -> None:
+    (tmp_path / "other").write_text("y")
+    (tmp_path / "LIST").write_text("".join(f"{'0' * 64}  {name}\n" for name in ("absent", "other", "gone")))
+    result = aqea("verify", "LIST", *form, cwd=tmp_path)
+    assert [line for line in result.err.splitlines() if "docs" in line] == [
+        f"what it means: aqea-registry docs {code}" for code in ("missing", "mismatch")
+    ]
+    assert aqea("verify", "LIST", "-q", *form, cwd=tmp_path).err == ""
+
+
 def test_no_color_takes_the_colour_away(project: Path) -> None:
     append(METRICS, b" ")(project)
     for words in (("verify",), ("publish", "--tag", "v1"), ("trace", "small-minilm#cos_sim_spearman")):
