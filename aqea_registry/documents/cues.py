@@ -24,36 +24,36 @@ from aqea_registry.documents.tables import is_numeric, pipe_cells
 Verdict = Literal["result", "setting", "name"]
 
 # Patterns that begin with a letter; `_` is a space, a hyphen or an underscore, `=` any sign that compares.
-_HYPER = """temperature threshold cut_?off learning_rate lr dropout drop_rate batch seed epoch warm_?up weight_decay decay
-margin top_[kp] min_p momentum label_smoothing gradient_clipping gradient_accumulation beam_size repetition_penalty patience
-stride"""
-_SETTINGS = r"""beta\d? epsilon eps alpha gamma lambda tau theta smoothing clip(?:ping|ped)? accumulation beam penalty strength
-overlap scale weight wd bs ef ef_search step iteration p_value b= c= k= m= n= p= α= β= γ= ε= θ= λ= τ= k1 confidence
-significance level hold_out mask(?:ed|ing)? set_(?:to|at) fixed_(?:to|at) size length window context dim dimension vocab
-vocabulary param parameter layer head token bit queue number year the_range port ratio rank probability
-similarity_(?:above|below|over) cosine_(?:above|below|over) everything_(?:above|below|over)
-we_(?:sub)?sampled?
-scores?_(?:above|below|exceeds?|over)(?!\s[\d.]+\s?\\?%?\son\b)"""
-_METRICS = r"""accuracy accuracies acc precision recall f1 f_1 f_score f_measure auc auroc auprc roc_auc map ap mrr ndcg dcg
-hit em exact_match bleu sacrebleu rouge meteor cider spice chrf(?:\+\+)? ter comet bert_?score bleurt wer cer perplexity ppl
+_HYPER = """temperature threshold cut_?off learning_rate lr drop(?:out|_rate) batch seed epoch warm_?up weight_decay decay
+margin top_[kp] min_p momentum label_smoothing gradient_(?:clipping|accumulation) beam_size repetition_penalty patience"""
+_SETTINGS = r"""stride beta\d? epsilon eps alpha gamma lambda tau theta smoothing clip(?:ping|ped)? accumulation beam penalty
+strength overlap scale weight wd bs ef ef_search step iteration resample p_value b= c= k= m= n= p= t= α= β= γ= ε= θ= λ= τ= k1
+confidence(?:_level)? significance(?:_level)? hold_out mask(?:ed|ing)? set_(?:to|at) fixed_(?:to|at) size length window context
+dim(?:ension(?:al)?)? vocab(?:ulary)? param(?:eter)? layer head token(?!s?_per) bit queue number_of year the_range port ratio
+rank probability capacity budget limit must should target goal maximum_of at_an?_(?:\w+_)?similarity
+similarity_(?:above|below|over) cosine_(?:above|below|over) everything_(?:above|below|over) we_(?:sub)?sampled? update
+multipl(?:y|ied)_by scaled?_by divided?_by weighted_by scores?_(?:above|below|exceeds?|over|under)(?!\s[\d.]+\s?\\?%?\son\b)"""
+_METRICS = r"""accuracy accuracies acc precision recall f1 f_1 f_score f_measure auc auroc auprc roc_auc map(?!s) ap mrr ndcg
+dcg hit em exact_match bleu sacrebleu rouge meteor cider spice chrf(?:\+\+)? ter comet bert_?score bleurt wer cer perplexity ppl
 loss error mse rmse mae spearman pearson kendall rho kappa krippendorff's_\W{0,2}alpha cronbach's_\W{0,2}alpha
-kendall's_\W{0,2}tau points? correlation corr mcc nmi v_measure ari purity silhouette psnr ssim fid lpips iou miou dice r2
-brier ece nll log_likelihood bits_per_byte win_rate error_rate success_rate scored pass_rate hit_rate rating elo score average
-avg mean(?!s) median mean_reciprocal_rank mean_rank median_rank pass@\d+ r@\d+ p@\d+ top_[15] sensitivity specificity
-effect_size agreement rank_correlation speed_?up factor results? genauigkeit mittelwert"""
+kendall's_\W{0,2}tau points? correlation corr difference cosine similarity mcc nmi v_measure ari purity silhouette psnr ssim fid
+lpips iou miou dice r2 brier ece nll log_likelihood bits_per_byte win_rate error_rate success_rate scored pass_rate hit_rate
+rating elo score average(?:_rank)? avg std standard_deviation mean(?!s)(?:_reciprocal)?(?:_rank)? median(?:_rank)? odds_ratio
+pass@\d+ r@\d+ p@\d+ top_[15] sensitivity specificity effect_size agreement rank_correlation speed_?up factor results?
+genauigkeit mittelwert"""
 _BENCHMARKS = r"""mmlu gsm8k humaneval mbpp hellaswag arc truthfulqa winogrande boolq piqa nq triviaqa squad glue superglue
 mnli qnli qqp sst_2 cola rte mrpc sts sts_?b sts_?benchmark sick_r sts1[2-6] mteb beir ms_?marco xnli miracl wmt imagenet coco
 librispeech alpacaeval mt_bench ifeval bbh gpqa"""
 _CHANGES = r"""reach(?:e[sd])? achieve[sd]? attain(?:s|ed)? obtain(?:s|ed)? gets? got yield(?:s|ed)? gain(?:s|ed)? loses? lost
-improve(?:s|d|ment)? increase[sd]? rises? rose climb(?:s|ed)? jump(?:s|ed)? grows? grew drop(?:s|ped)? decrease[sd]? falls?
-fell decline[sd]? degrade[sd]? beats? outperform(?:s|ed)? leads? exceed(?:s|ed)? surpass(?:es|ed)? gap up has have had gives?
-report(?:s|ed)? stieg sank by_a_(?:\w+_)?margin"""
+improve(?:s|d|ment)? increase[sd]? rises? rose climb(?:s|ed)? jump(?:s|ed)? grows? grew drop(?:s|ped)? decrease[sd]? falls? fell
+decline[sd]? degrade[sd]? beats? outperform(?:s|ed)? leads? exceed(?:s|ed)? surpass(?:es|ed)? gap up(?!_to) has have had gives?
+report(?:s|ed)? stieg sank adds? saves? by by_a_(?:\w+_)?margin"""
 _NAMES = r"""section sec chapter chap figure fig table tab equation eq appendix algorithm theorem lemma definition corollary
 proposition page pp line listing item issue no nr vol volume version ver release rfc iso iec ieee python cpython pypy java node
 nodejs npm go rust ruby perl php julia pytorch torch torchvision tensorflow keras jax numpy scipy pandas matplotlib pyarrow
 sklearn transformers pip conda cuda cudnn rocm ubuntu debian fedora centos rhel alpine macos windows linux kernel glibc gcc
 clang llvm cmake git docker kubernetes openssl sqlite postgresql mysql redis spark vllm onnx tensorrt opencv skopeo croissant
-unicode tls http chrome firefox image driver request room apache gpl cc_by"""
+unicode tls http chrome firefox image driver request room apache gpl cc_by since bump(?:ed)?(?:[^.;\n]{0,30}\sto)?"""
 _KINDS = {  # the first of those that fit
     "interval": "ci confidence_interval",
     "setting": f"{_HYPER} {_SETTINGS}",
@@ -86,48 +86,63 @@ _KIND = {index: name[:-1] for name, index in _CUE.groupindex.items()}
 SETTING_LABEL = rf"(?:{'|'.join(_HYPER.replace('_', '[ _-]').split())})s?(?:[ _-](?:size|rate|ratio|step)s?)?"
 # What may stand between such a word and its number, and between a number and the word behind it.
 _LINE = r"\n(?![ \t]*(?:\n|[-*+#>|]|\d+[.)]\s))"
-_SMALL = """is are was were be been of to by with a an the only even just about around roughly nearly approximately still now
-from between ranges? value values equals? textbf textit emph mathbf underline bf em text num mathrm beträgt auf de von bei"""
+_SMALL = r"""is are was were be been of to by with a an the only even just up about around roughly nearly approximately still
+now from between ranges? value values equals? textbf textit emph mathbf underline bf em text num mathrm beträgt auf de von bei
+than (?:high|low)er less more at\smost at\sleast above below under over near"""
 _SMALLS = rf"[ \tρκ:=~≈$({{}}\[*_\"'`,–—-]|\\(?![\\])|{_LINE}|(?<![a-z])(?:{'|'.join(_SMALL.split())})(?![a-z])"
-_THAN = r"|at(?![a-z])|(?:high|low)er(?![a-z])|than(?![a-z])"
-_LINKS = frozenset(
-    {"is", "was", "are", "were", "be", "to", "from", "reached", "reaches", "stays", "remains", "equals", ":", "="}
-)
+_AT = r"|at(?![a-z])"
+_LINKING = "is was are were be to from reached reaches stays remains equals"
+_LINKS = frozenset((*_LINKING.split(), ":", "="))
 _TOKEN = re.compile(r"[a-z]+|[:=]")
-_VERBS = r"(?:(?<![a-z])(?:is|was|are|were|be|to|from|reache[sd]|stays|remains|equals)(?![a-z])|[:=])"
+_VERBS = rf"(?:(?<![a-z])(?:{'|'.join(_LINKING.split())})(?![a-z])|[:=])"
 _BEFORE = {
     **dict.fromkeys(("metric", "interval", "change"), re.compile(rf"(?:{_SMALLS})*")),
     "benchmark": re.compile(rf"[ \t*_`]*+[:=](?:{_SMALLS})*"),
     "setting": re.compile(
-        rf"(?:\\[lg]eq?|{_SMALLS}{_THAN}|[<>≤≥]|in|over|set|fixed|for|or|up|cut|reduced|limited|decays|linearly|rates?|sizes?)*"
+        rf"(?:\\[lg]eq?|{_SMALLS}{_AT}|[<>≤≥]|in|over|set|fixed|for|or|up|cut|reduced|limited|decays|linearly|rates?|sizes?|ratios?)*"
     ),
     "name": re.compile(r"(?:[ \t~(#:.=<>≥≤{]|\n(?!\n))*"),
 }
 # The same across other words, if a verb comes last: `the accuracy on both sets was 91`.
 _ACROSS = {
-    "metric": re.compile(rf"(?:[^.;!?|\n]|{_LINE})*?{_VERBS}(?:{_SMALLS}{_THAN})*"),
+    "metric": re.compile(rf"(?:[^.;!?|\n]|{_LINE})*?{_VERBS}(?:{_SMALLS}{_AT})*"),
     "benchmark": re.compile(rf"[^.;!?|\n]{{0,20}}{_VERBS}(?:{_SMALLS})*"),
-    "setting": re.compile(rf"[^.;:,!?|\n\d]{{0,40}}?\s(?:is|was|are|were|be)(?![a-z])(?:{_SMALLS}{_THAN})*"),
+    "setting": re.compile(rf"[^.;:,!?|\n\d]{{0,40}}?\s(?:is|was|are|were|be)(?![a-z])(?:{_SMALLS}{_AT})*"),
 }
 _BEHIND = {
     "metric": re.compile(
-        r"(?:(?:[ ~$/–±-]|\\pm){1,9}[\d.]+)?[ \t\n~%$}*_)(\\-]*"
+        r"(?:(?:[ ~$/–±-]|\\pm){1,9}[\d.]+)?[ \t\n~%$}*_\\-]*"
         r"(?:(?:in|of|on|the|absolute|relative|percent|points?|macro|micro|test|dev)[ \t\n~]+)*"
     ),
     "benchmark": re.compile(r"[ \t\n~%$}*_\\]+on[ \t\n~]+(?:the\s)?"),
     "interval": re.compile(r"[ \t~%$}\\]*"),
-    "setting": re.compile(r"[ \t~%$}*_\\-]*(?:(?:percent|of (?:the|all)|[mb]illion|as an?) )?"),
+    "setting": re.compile(r"[ \t~%$}*_\\-]*(?:(?:percent|of(?: the| all)?(?: [a-z]+ (?:is|are))?|[mb]illion|as(?: an?)?) )?"),
 }
-_CHAIN = re.compile(r"[\s~%$}{]*+(?:,|;|–|-|/|&|and|or|to|vs\.?|against|→|±|\\(?:pm|to|rightarrow))?[\s${+]*+(?:and|or)?\s*+")
+_CHAIN = re.compile(
+    r"(?=\s*\S)[\s~%$}{]*+(?:\([a-z ]{1,30}\)\s?)?(?:,|;|–|-|/|&|and|or|to|vs\.?|against|→|±|\\(?:pm|to|rightarrow))?[\s${+]*+"
+    r"(?:and|or)?\s*+"
+)
 _CONTRAST = re.compile(
     rf"[%$}}]*[,;(]?(?!\s?(?:out\s)?of\s)(?:[^\d.;:!?\n\[]|{_LINE}|(?<=[a-z_-])[\d.]+[a-z]*|[\d.]+[a-z]){{1,40}}"
 )
+_OF = re.compile(r"s?[ ~](?:of|in|for|that|which)[ ~](?:[a-z]+[ ~-]){0,3}")  # of two words the first decides
 # Behind a whole number: things that it counts, and the end of what it says.
 _LIGHT = """on for in at and with while when using after before over under without from to by among per against compared than
 but which that where because although points? percent is was as vs versus plus across has does this out of or"""
 _COUNTED = re.compile(rf"[ ~]+(?!(?:{'|'.join(_LIGHT.split())})\b)(?:[a-z-]+[ ~])?[a-z-]+s\b|\s(?:means|indicates|if)\b")
-_BEYOND = "on for in with without and against after before below above"
-_END = re.compile(rf"[%$}}*]*(?:[.,;:)]|\s*$|\s*\n\s*\n|\$?\\(?:to|pm)\b|[ ~](?:\(|(?:{'|'.join(_BEYOND.split())})\b))")
+_END = re.compile(
+    r"[%$}*]*(?:[.,;:)]|\s*$|\s*\n\s*\n|\$?\\(?:to|pm)\b|[ ~](?:\(|(?:on|for|in|with(?:out)?|and|above|below)\b))"
+)
+# What is behind a limit, a coefficient or a version, and what is around a price.
+_CHOSEN = re.compile(
+    r"\$?[ ~]or[ ~](?:more|higher|better|above|greater|larger|less|lower|fewer|below|smaller|later|newer)\b|[ ~]times the\b"
+    r"|\\?%?[ ~-]level\b|[ ~](?:(?:[a-z]+[ ~]){0,2}by default|[uo][pn]wards?|and[ ~](?:later|newer|up))\b|(?:\\,)?\\math|\+[ )]"
+    r"|[ ~](?:[a-z]+[ ~])?(?:releases?|versions?|series|wheels?|patch)\b"
+)
+_PRICE = re.compile(r"per |[\s\S]{3}[$€][\d.,]+ (?:[mb]illion )?(?:per|an?)\b")
+_COMPARED = re.compile(r"(?:[<>≤≥]|\\[lg]eq?)\s?$")
+_LONGER = re.compile(r"\.(?<=\d\.)(?<!\d\d\d\.)\d++(?=\.\d)")  # the 2.12 of 2.12.5
+_SHORT, _PROGRAM = re.compile(r"[1-9]\.\d\d?|1?\d"), re.compile(r"[^.!?\s] ?[ (][A-Z][\w-]*[ ~]$")
 _YEAR = re.compile(r"(?:19|20)\d\d")
 _SCALE = frozenset({"0", "1", "-1", "0.0", "1.0"})  # ends of a scale
 _FARTHEST = 90
@@ -137,8 +152,10 @@ class Cues:
     """The words of a text that say what its numbers are. It is asked for one number after the other, from start to end."""
 
     def __init__(self, text: str, names: Set[str] = frozenset()) -> None:
+        self._cased = text
         self._text = text.lower() if len(text.lower()) == len(text) else text.replace("İ", "I").lower()
         self._names = names  # words that are names of models here
+        self._versions = {text[max(0, point.start() - 2) : point.end()].lstrip(" v([") for point in _LONGER.finditer(text)}
         self._ahead = self._next(0)
         self._name: re.Match[str] | None = None
         self._near: re.Match[str] | None = None  # the one before the number that is not a name, and the one before that
@@ -158,20 +175,28 @@ class Cues:
         whole = digits.isdecimal()
         verdict, before = self._last
         joined = verdict == "setting" and start - before < _FARTHEST and _CHAIN.fullmatch(self._text, before, start)
-        found, end = verdict if joined else self._before(start, whole), stop
+        chosen = _CHOSEN.match(self._text, stop) or _PRICE.match(self._text, max(0, start - 4))
+        found, end = "setting" if chosen else verdict if joined else self._before(start, whole), stop
         if ahead is not None and ahead.start() - stop < _FARTHEST and (behind := self._behind(ahead, stop)):
-            found, end = behind if found is None or joined or (whole and behind == "setting") else found, ahead.end()
+            found = behind if found is None or joined or (whole and behind == "setting") else found
+            end = ahead.end() if _KIND[ahead.lastindex or 0] != "interval" else stop
+        named = _SHORT.fullmatch(digits) and _PROGRAM.search(self._cased, max(0, start - 40), start)
+        if found is None and (named or digits in self._versions or _COMPARED.search(self._text, max(0, start - 9), start)):
+            found = "name"
         if found is None and verdict is not None and start - before < _FARTHEST:
             found = self._carried(verdict, before, start, stop)
         if found == "result" and whole and (_YEAR.fullmatch(digits) or _COUNTED.match(self._text, end)):
             found = None
         elif found == "result" and (digits in _SCALE or (digits == "100" and self._text[start - 1] == "/")):
             found = "setting"
+        elif found == "name" and "." in digits[:-2]:
+            self._versions.add(digits)
         self._last = (found, end)
         return found
 
     def _next(self, start: int) -> re.Match[str] | None:
-        return next((cue for cue in _CUE.finditer(self._text, start) if cue[0] not in self._names), None)
+        cues = (cue for cue in _CUE.finditer(self._text, start) if cue[0] not in self._names)
+        return next((cue for cue in cues if cue[0] not in "pt" or self._cased[cue.start()] in "pT"), None)  # P is precision
 
     def _before(self, start: int, whole: bool) -> Verdict | None:
         """What the nearest word before the number says; a word for a change only of decimals, or together with a metric."""
@@ -183,8 +208,10 @@ class Cues:
                 break
             kind, end = _KIND[cue.lastindex or 0], cue.end()
             joined = start - end < 40 and _BEFORE[kind].fullmatch(text, end, start)
-            if not joined and kind in _ACROSS and not _LINKS.isdisjoint(_TOKEN.findall(text, max(end, start - 16), start)):
-                joined = _ACROSS[kind].fullmatch(text, end, start)
+            if not _LINKS.isdisjoint(_TOKEN.findall(text, max(end, start - 16), start)):
+                joined = joined or (kind in _ACROSS and _ACROSS[kind].fullmatch(text, end, start))
+                if joined and cue is self._near and (head := self._earlier) and _OF.fullmatch(text, head.end(), cue.start()):
+                    kind = _KIND[head.lastindex or 0]
             if joined and not (whole and kind == "change"):
                 return "setting" if kind == "setting" else "result"
             if kind != "change":
@@ -210,7 +237,7 @@ class Cues:
 Cells = Sequence[tuple[int, int]]
 
 _NO_RESULTS = re.compile(
-    rf"years?|dates?|versions?|id|#|n[or]\.?|ports?|pages?|lines?|sections?|issues?|status|code|commit|since|steps?|runs?|folds?|trials?|rank|rang|place|pos(?:ition)?|index|idx|{SETTING_LABEL}"
+    rf"years?|dates?|versions?|id|#|n[or]\.?|ports?|pages?|lines?|sections?|issues?|status|code|commit|since|steps?|runs?|folds?|trials?|rank|rang|place|pos(?:ition)?|index|idx|stride|{SETTING_LABEL}"
 )
 _OF_SETTINGS = re.compile(r"(?:hyper-?)?parameters?|settings?|options?|arguments?|config(?:uration)?")
 _LONGEST_ROW = 2000

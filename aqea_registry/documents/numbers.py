@@ -84,10 +84,13 @@ _MEASURE = (
     r"(?:[kKMGTP]i?[bB](?:it)?(?:/s|ps)?|[A-Za-z]{1,12}/s(?:ec)?|[a-z]{2,12}\sper\ssecond|[kMGTP]FLOPS?(?:/s)?|FLOPS?"
     r"|ns|[µμ]s|ms|s|sec|min|h|dB|k?Wh?|k?g|fps)(?![\w/-]|\.\w)"
 )
+_COMPARED = r"(?:higher|lower|better|worse)(?=\sthan)|(?:above|below|behind)(?=\s(?:the|our|that)\b)"
 _MORE = "faster slower smaller larger longer shorter more less fewer better higher lower as"
-_TIMES = rf"(?:x|×)(?![\w])|\s(?:x|×|times)(?=\s(?:{_MORE.replace(' ', '|')})\b)|\$?\\times(?![A-Za-z])(?!\s?10)\$?|-?fold\b"
+_TIMES = (
+    rf"(?:x|×)(?!\w)|\s(?:x|×|times)(?=\s(?:{_MORE.replace(' ', '|')})\b)|\$?\\times(?![A-Za-z])(?!\s?10)\$?|-?fold\b(?! c)"
+)
 _POWER = r"(?:×|x|\\times|\\cdot|·)\s?10\^?\{?[-−]?\d++"
-_WEAK = rf"(?:(?:milli|micro)?seconds?|minutes?|hours?|days?|bytes|[mb]illion|thousand)\b|{_POWER}"
+_WEAK = rf"(?:(?:milli|micro)?seconds?|minutes?|(?:GPU[- ])?hours?|days?|bytes|[mb]illion|thousand|{_COMPARED})\b|{_POWER}"
 _UNIT = (
     rf"(?>(?:(?P<times>{_TIMES})|\$?(?:[ ~\u00a0\u2009\u202f]|\\[, ])?"
     rf"(?:(?P<percent>{_PERCENT})|(?P<points>-?(?:[pP]oints?|Punkte)\b)|(?P<measure>{_MEASURE})|(?P<weak>{_WEAK}))"
@@ -135,16 +138,17 @@ def _looks(text: str, match: re.Match[str]) -> str | None:
     decimals, bare, comma, small, thousands, exponent = match.group(
         "decimals", "bare", "comma", "small", "thousands", "exponent"
     )
-    digits = decimals or bare or comma or small or ""
+    digits, measure = decimals or bare or comma or small or "", match["measure"] or ""
+    if unit == "digits" and not digits and (other := _RANGE.match(text, match.end())):
+        unit, measure = other.lastgroup, other["measure"] or ""
     if unit == "percent":
-        return "a percentage"
+        return None if match["digits"] in ("0", "100") or _PART.search(text, max(0, start - 12), start) else "a percentage"
     if unit in ("times", "points") or (text[start - 1] == "{" and text.endswith(("\\SI{", "\\qty{"), 0, start)):
         return "with a unit"
     if unit == "measure":  # a limit or a setting: mebibytes, the memory of a machine; or years, the 1990s
-        measure = match["measure"]
-        memory = measure in ("GB", "TB") and _MEMORY.match(text, match.end()) is not None
-        limit = "iB" in measure or memory or (measure == "s" and len(match["digits"]) > 3)
-        return None if not digits and limit else "with a unit"
+        limit = _LIMITS[measure.endswith("B")].search(text, max(0, start - 20), start) or "iB" in measure
+        memory = measure in ("GB", "TB") and _MEMORY.match(text, match.end())
+        return None if not digits and (limit or memory or (measure == "s" and len(match["digits"]) > 3)) else "with a unit"
     if unit == "weak" and (digits or _TOOK.search(text, max(0, start - 40), start)):
         return "with a unit"
     if thousands:
@@ -152,11 +156,19 @@ def _looks(text: str, match: re.Match[str]) -> str | None:
     if not digits or (unit == "magnitude" and text.startswith(("param", "-param", " param"), match.end())):
         return None
     signed = text[start - 2 : start] in ("(+", "(-", "(−") and text.startswith(")", match.end())
-    return "a difference" if signed else "decimals" if exponent or len(digits) > 1 else None
+    long = len(digits) > 1 or exponent or (unit == "digits" and match["digits"][2] in ".,")
+    return "a difference" if signed or text[start - 1 : start] == "±" else "decimals" if long else None
 
 
-_TOOK = re.compile(r"(?:took|takes?|taking|lasted|lasts|finish(?:es|ed)|complete[sd]|(?:train|measur)ed)\s(?:\w+\s){0,3}$")
-_MEMORY = re.compile(r"\s(?:of\s)?(?:V?RAM|memory|GPUs?|cards?|each)\b")
+_RANGE = re.compile(rf"(?:\s?[-–—]{{1,2}}\s?|\sto\s){DIGIT}{re.sub(r'[?]P<[a-z]+>', '?:', DIGITS)}{_UNIT}")
+_PART = re.compile(r"\b(?:first|last|remaining|other|top|bottom)\s$")
+_TOOK = re.compile(
+    r"(?:took|tak(?:es?|ing)|last(?:s|ed)|needs|spent|stores|(?:finish|complet|train|measur|us)e[sd]:?)\s(?:\w+\s){0,3}$"
+)
+_MEMORY = re.compile(r"\s(?:of\s)?(?:free\s)?(?:V?RAM|memory|GPUs?|cards?|each|disk)\b")
+_LIMIT = r"(?:limit(?:ed)?|budget|window|hop|timeout|interval|delay)s?(?: to| of|:| is)?"
+_OF_BYTES = r"at (?:least|most)|up to|with|(?:more|less) than|size to|fits? in(?:to)?|[A-Z]\d{1,3}"
+_LIMITS = [re.compile(rf"(?:{words})[\s(-]{{1,2}}$") for words in (_LIMIT, f"{_LIMIT}|{_OF_BYTES}")]
 
 
 _CLAIM = re.compile(r"claim:\s*(\S.*)", re.DOTALL)

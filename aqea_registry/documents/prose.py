@@ -85,7 +85,7 @@ _TAG = (
 _DIGITS = (
     r"\d(?<![\w.,]\d)(?:(?:(?<=1)9|(?<=2)0)\d\d(?:[-/](?:0?[1-9]|1[0-2])(?:[-/](?:[12]\d|3[01]|0?[1-9]))?|\.\d{1,2}\.\d{1,2})(?![\w-]|\.\d)"
     r"|\d?[-/.]\d{1,2}[-/.](?:19|20)\d\d(?![\w-]|\.\d)|\d?:\d\d(?::\d\d(?:\.\d++)?)?(?![\w:])"
-    r"|(?<=1)0\.\d{4,9}/[^\s<>\"|]++|(?:(?<=0)[7-9]|(?<=[12])\d)(?:0[1-9]|1[0-2])\.\d{5}(?:v\d)?(?![\w.]))"
+    r"|(?<=1)0\.\d{4,9}/[^\s<>\"|]++|(?:(?<=0)[7-9]|(?<=[12])\d)(?:0[1-9]|1[0-2])\.\d{5}(?:v\d)?(?!\w|\.\w))"
 )
 _ADDRESS = r"[^\s<>\"')\]}|]"
 _SCHEME = re.compile(r"(?<![A-Za-z])[A-Za-z][A-Za-z0-9+.-]{1,15}$")
@@ -216,6 +216,7 @@ def _code_blocks(text: str) -> Iterator[Span]:
 
 _BREAK = re.compile(r"\n(?=[ \t]*+(?:\n|[-*+] |\d{1,9}[.)] |[|#>]))")
 _IN_CELL = re.compile(r"\|[ \t*]*$")
+_NO_LETTERS = re.compile("[^A-Za-z_`]+")  # of code in a line the letters stay: they may name a metric or a setting
 _TICKS = re.compile(r"[`<](?:(?<=`)(?<!\\.)`*+|(?<=<)!--)")
 
 
@@ -249,7 +250,7 @@ def _code_and_comments(text: str) -> tuple[list[Span], list[Comment]]:
             ):
                 spans += Span(start, inside), Span(same[at], done)
             else:
-                spans.append(Span(start, done, True))
+                spans += (Span(*part.span(), True) for part in _NO_LETTERS.finditer(text, start, done))
     return spans, comments
 
 
