@@ -27,10 +27,10 @@ Verdict = Literal["result", "setting", "name"]
 _HYPER = """temperature threshold cut_?off learning_rate lr drop(?:out|_rate) batch seed epoch warm_?up weight_decay decay
 margin top_[kp] min_p momentum label_smoothing gradient_(?:clipping|accumulation) beam_size repetition_penalty patience"""
 _SETTINGS = r"""stride beta\d? epsilon eps alpha gamma lambda tau theta smoothing clip(?:ping|ped)? accumulation beam penalty
-strength overlap scale weight wd bs ef ef_search step iteration resample p_value b= c= k= m= n= p= t= α= β= γ= ε= θ= λ= τ= k1
-confidence(?:_level)? significance(?:_level)? hold_out mask(?:ed|ing)? set_(?:to|at) fixed_(?:to|at) size length window context
-dim(?:ension(?:al)?)? vocab(?:ulary)? param(?:eter)? layer head token(?!s?_per) bit queue number_of year the_range port ratio
-rank probability capacity budget limit must should target goal maximum_of at_an?_(?:\w+_)?similarity
+strength overlap scale weight wd bs ef(?:_search)? step iteration resample p_value b= c= df= k= m= n= p= t= α= β= γ= ε= θ= λ= τ=
+k1 confidence(?:_level)? significance(?:_level)? hold_out mask(?:ed|ing)? set_(?:to|at) fixed_(?:to|at) size length window
+context dim(?:ension(?:al)?)? vocab(?:ulary)? param(?:eter)? layer head token(?!s?_per) bit queue number_of year the_range port
+ratio rank probability capacity budget limit default characters must target goal maximum_of at_an?_(?:\w+_)?similarity
 similarity_(?:above|below|over) cosine_(?:above|below|over) everything_(?:above|below|over) we_(?:sub)?sampled? update
 multipl(?:y|ied)_by scaled?_by divided?_by weighted_by scores?_(?:above|below|exceeds?|over|under)(?!\s[\d.]+\s?\\?%?\son\b)"""
 _METRICS = r"""accuracy accuracies acc precision recall f1 f_1 f_score f_measure auc auroc auprc roc_auc map(?!s) ap mrr ndcg
@@ -39,8 +39,8 @@ loss error mse rmse mae spearman pearson kendall rho kappa krippendorff's_\W{0,2
 kendall's_\W{0,2}tau points? correlation corr difference cosine similarity mcc nmi v_measure ari purity silhouette psnr ssim fid
 lpips iou miou dice r2 brier ece nll log_likelihood bits_per_byte win_rate error_rate success_rate scored pass_rate hit_rate
 rating elo score average(?:_rank)? avg std standard_deviation mean(?!s)(?:_reciprocal)?(?:_rank)? median(?:_rank)? odds_ratio
-pass@\d+ r@\d+ p@\d+ top_[15] sensitivity specificity effect_size agreement rank_correlation speed_?up factor results?
-genauigkeit mittelwert"""
+pass@\d+ r@\d+ p@\d+ top_[15] sensitivity specificity effect_size agreement rank_correlation speed_?up factor cost spent
+results? rated genauigkeit mittelwert"""
 _BENCHMARKS = r"""mmlu gsm8k humaneval mbpp hellaswag arc truthfulqa winogrande boolq piqa nq triviaqa squad glue superglue
 mnli qnli qqp sst_2 cola rte mrpc sts sts_?b sts_?benchmark sick_r sts1[2-6] mteb beir ms_?marco xnli miracl wmt imagenet coco
 librispeech alpacaeval mt_bench ifeval bbh gpqa"""
@@ -55,7 +55,7 @@ sklearn transformers pip conda cuda cudnn rocm ubuntu debian fedora centos rhel 
 clang llvm cmake git docker kubernetes openssl sqlite postgresql mysql redis spark vllm onnx tensorrt opencv skopeo croissant
 unicode tls http chrome firefox image driver request room apache gpl cc_by since bump(?:ed)?(?:[^.;\n]{0,30}\sto)?"""
 _KINDS = {  # the first of those that fit
-    "interval": "ci confidence_interval",
+    "interval": "ci confidence_interval intervals",
     "setting": f"{_HYPER} {_SETTINGS}",
     "metric": _METRICS,
     "benchmark": _BENCHMARKS,
@@ -107,7 +107,7 @@ _BEFORE = {
 _ACROSS = {
     "metric": re.compile(rf"(?:[^.;!?|\n]|{_LINE})*?{_VERBS}(?:{_SMALLS}{_AT})*"),
     "benchmark": re.compile(rf"[^.;!?|\n]{{0,20}}{_VERBS}(?:{_SMALLS})*"),
-    "setting": re.compile(rf"[^.;:,!?|\n\d]{{0,40}}?\s(?:is|was|are|were|be)(?![a-z])(?:{_SMALLS}{_AT})*"),
+    "setting": re.compile(rf"[^.;:,!?|\n\d]{{0,40}}?\s(?:is|was|are|were|be)(?![a-z])(?: [a-z]+ed)?(?:{_SMALLS}{_AT})*"),
 }
 _BEHIND = {
     "metric": re.compile(
@@ -119,9 +119,10 @@ _BEHIND = {
     "setting": re.compile(r"[ \t~%$}*_\\-]*(?:(?:percent|of(?: the| all)?(?: [a-z]+ (?:is|are))?|[mb]illion|as(?: an?)?) )?"),
 }
 _CHAIN = re.compile(
-    r"(?=\s*\S)[\s~%$}{]*+(?:\([a-z ]{1,30}\)\s?)?(?:,|;|–|-|/|&|and|or|to|vs\.?|against|→|±|\\(?:pm|to|rightarrow))?[\s${+]*+"
+    r"[\s~%$}{]*+(?:\([a-z ]{1,30}\)\s?)?(?:,|;|–|-|/|&|and|or|to|vs\.?|against|→|±|\\(?:pm|to|rightarrow))?[\s${+]*+"
     r"(?:and|or)?\s*+"
 )
+_JOINED = re.compile(rf"(?=\s*\S){_CHAIN.pattern}")
 _CONTRAST = re.compile(
     rf"[%$}}]*[,;(]?(?!\s?(?:out\s)?of\s)(?:[^\d.;:!?\n\[]|{_LINE}|(?<=[a-z_-])[\d.]+[a-z]*|[\d.]+[a-z]){{1,40}}"
 )
@@ -135,17 +136,16 @@ _END = re.compile(
 )
 # What is behind a limit, a coefficient or a version, and what is around a price.
 _CHOSEN = re.compile(
-    r"\$?[ ~]or[ ~](?:more|higher|better|above|greater|larger|less|lower|fewer|below|smaller|later|newer)\b|[ ~]times the\b"
-    r"|\\?%?[ ~-]level\b|[ ~](?:(?:[a-z]+[ ~]){0,2}by default|[uo][pn]wards?|and[ ~](?:later|newer|up))\b|(?:\\,)?\\math|\+[ )]"
-    r"|[ ~](?:[a-z]+[ ~])?(?:releases?|versions?|series|wheels?|patch)\b"
+    r"\$?[ ~]or[ ~](?:more|higher|better|above|greater|larger|less|lower|fewer|below|smaller|later|newer)\b|\\?%?[ ~-]level\b"
+    r"|(?<=\d{3})[ ~]times\b(?! (?:as|[a-z]+er)\b)|[ ~]times the\b|[ ~](?:[uo][pn]wards?|and[ ~](?:later|up))\b|\+[ )]"
+    r"|[ ~](?:[a-z]+[ ~]){0,2}by default\b|[ ~](?:[a-z]+[ ~])?(?:releases?|versions?|series|wheels?|patch)\b|(?:\\,)?\\math"
 )
 _PRICE = re.compile(r"per |[\s\S]{3}[$€][\d.,]+ (?:[mb]illion )?(?:per|an?)\b")
-_COMPARED = re.compile(r"(?:[<>≤≥]|\\[lg]eq?)\s?$")
+_COMPARED = re.compile(r"(?:[<>≤≥]|\\[lg]eq?|[a-z]_[a-z_]*=)\s?$")
 _LONGER = re.compile(r"\.(?<=\d\.)(?<!\d\d\d\.)\d++(?=\.\d)")  # the 2.12 of 2.12.5
 _SHORT, _PROGRAM = re.compile(r"[1-9]\.\d\d?|1?\d"), re.compile(r"[^.!?\s] ?[ (][A-Z][\w-]*[ ~]$")
-_YEAR = re.compile(r"(?:19|20)\d\d")
 _SCALE = frozenset({"0", "1", "-1", "0.0", "1.0"})  # ends of a scale
-_FARTHEST = 90
+_FARTHEST, _COUNTS = 90, frozenset({"errors", "results", "scores"})
 
 
 class Cues:
@@ -174,18 +174,18 @@ class Cues:
         digits = self._text[start:stop]
         whole = digits.isdecimal()
         verdict, before = self._last
-        joined = verdict == "setting" and start - before < _FARTHEST and _CHAIN.fullmatch(self._text, before, start)
+        joined = verdict == "setting" and start - before < _FARTHEST and _JOINED.fullmatch(self._text, before, start)
         chosen = _CHOSEN.match(self._text, stop) or _PRICE.match(self._text, max(0, start - 4))
         found, end = "setting" if chosen else verdict if joined else self._before(start, whole), stop
         if ahead is not None and ahead.start() - stop < _FARTHEST and (behind := self._behind(ahead, stop)):
             found = behind if found is None or joined or (whole and behind == "setting") else found
-            end = ahead.end() if _KIND[ahead.lastindex or 0] != "interval" else stop
+            end = stop if _KIND[ahead.lastindex or 0] == "interval" or ahead[0] in _COUNTS else ahead.end()
         named = _SHORT.fullmatch(digits) and _PROGRAM.search(self._cased, max(0, start - 40), start)
         if found is None and (named or digits in self._versions or _COMPARED.search(self._text, max(0, start - 9), start)):
             found = "name"
         if found is None and verdict is not None and start - before < _FARTHEST:
             found = self._carried(verdict, before, start, stop)
-        if found == "result" and whole and (_YEAR.fullmatch(digits) or _COUNTED.match(self._text, end)):
+        if found == "result" and whole and (re.fullmatch(r"(?:19|20)\d\d", digits) or _COUNTED.match(self._text, end)):
             found = None
         elif found == "result" and (digits in _SCALE or (digits == "100" and self._text[start - 1] == "/")):
             found = "setting"
@@ -226,7 +226,7 @@ class Cues:
 
     def _carried(self, verdict: Verdict, end: int, start: int, stop: int) -> Verdict | None:
         """What the number before, which ends at `end`, says of one joined to it: `0.6 and 0.8`, `ours 71, theirs 68`."""
-        if _CHAIN.fullmatch(self._text, end, start):
+        if verdict != "setting" and _CHAIN.fullmatch(self._text, end, start):
             return verdict
         if verdict != "result" or not _END.match(self._text, stop) or not _CONTRAST.fullmatch(self._text, end, start):
             return None

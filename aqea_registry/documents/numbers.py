@@ -84,7 +84,7 @@ _MEASURE = (
     r"(?:[kKMGTP]i?[bB](?:it)?(?:/s|ps)?|[A-Za-z]{1,12}/s(?:ec)?|[a-z]{2,12}\sper\ssecond|[kMGTP]FLOPS?(?:/s)?|FLOPS?"
     r"|ns|[µμ]s|ms|s|sec|min|h|dB|k?Wh?|k?g|fps)(?![\w/-]|\.\w)"
 )
-_COMPARED = r"(?:higher|lower|better|worse)(?=\sthan)|(?:above|below|behind)(?=\s(?:the|our|that)\b)"
+_COMPARED = r"(?:higher|lower|better|worse|less|more)(?=\sthan)|(?:above|below|behind)(?=\s(?:the|our|that)\b)"
 _MORE = "faster slower smaller larger longer shorter more less fewer better higher lower as"
 _TIMES = (
     rf"(?:x|×)(?!\w)|\s(?:x|×|times)(?=\s(?:{_MORE.replace(' ', '|')})\b)|\$?\\times(?![A-Za-z])(?!\s?10)\$?|-?fold\b(?! c)"
@@ -93,7 +93,7 @@ _POWER = r"(?:×|x|\\times|\\cdot|·)\s?10\^?\{?[-−]?\d++"
 _WEAK = rf"(?:(?:milli|micro)?seconds?|minutes?|(?:GPU[- ])?hours?|days?|bytes|[mb]illion|thousand|{_COMPARED})\b|{_POWER}"
 _UNIT = (
     rf"(?>(?:(?P<times>{_TIMES})|\$?(?:[ ~\u00a0\u2009\u202f]|\\[, ])?"
-    rf"(?:(?P<percent>{_PERCENT})|(?P<points>-?(?:[pP]oints?|Punkte)\b)|(?P<measure>{_MEASURE})|(?P<weak>{_WEAK}))"
+    rf"(?:(?P<percent>{_PERCENT})|(?P<points>-?(?:[pP]oints?|Punkte)\b(?! scale))|(?P<measure>{_MEASURE})|(?P<weak>{_WEAK}))"
     rf"|(?P<magnitude>[kKMBT])(?![\w]))?)"
 )
 # A word of its own, not part of a name, a path, a version or a time. Behind a joint there may be another number: `1.0-1.8`.
@@ -102,7 +102,7 @@ _NUMBER = re.compile(
     r"(?![^\W_\u00b2\u00b3\u00b9\u2070-\u2079]|@|[_.][^\W_]|[-/][^\W\d_]|:\d)"
 )
 _JOINTS = frozenset("-–—/+−")
-_OVERRULED = frozenset({"digits", "percent", "weak"})  # units with which a number may be a setting
+_OVERRULED = frozenset({"digits", "percent", "weak"})  # units with which a number may be a setting or a name
 
 
 def numbers(prose: Prose, names: Set[str] = frozenset()) -> Iterator[NumberSpan]:
@@ -125,7 +125,7 @@ def numbers(prose: Prose, names: Set[str] = frozenset()) -> Iterator[NumberSpan]
             why = result.why and (why or result.why)
         else:
             verdict = cues.verdict(start, end) if match.lastgroup != "magnitude" else None
-            if verdict == "name" or (verdict == "setting" and match.lastgroup in _OVERRULED):
+            if verdict in ("name", "setting") and match.lastgroup in _OVERRULED:
                 why = None
             elif verdict == "result":
                 why = why or "beside a metric"
@@ -139,8 +139,8 @@ def _looks(text: str, match: re.Match[str]) -> str | None:
         "decimals", "bare", "comma", "small", "thousands", "exponent"
     )
     digits, measure = decimals or bare or comma or small or "", match["measure"] or ""
-    if unit == "digits" and not digits and (other := _RANGE.match(text, match.end())):
-        unit, measure = other.lastgroup, other["measure"] or ""
+    if unit == "digits" and len(digits) < 2 and (other := _RANGE.match(text, match.end())):
+        unit, measure = other.lastgroup or unit, other["measure"] or ""
     if unit == "percent":
         return None if match["digits"] in ("0", "100") or _PART.search(text, max(0, start - 12), start) else "a percentage"
     if unit in ("times", "points") or (text[start - 1] == "{" and text.endswith(("\\SI{", "\\qty{"), 0, start)):
@@ -152,10 +152,10 @@ def _looks(text: str, match: re.Match[str]) -> str | None:
     if unit == "weak" and (digits or _TOOK.search(text, max(0, start - 40), start)):
         return "with a unit"
     if thousands:
-        return "a count"
+        return "a count" if not text.endswith(("at least ", "at most ", "up to "), 0, start) else None
     if not digits or (unit == "magnitude" and text.startswith(("param", "-param", " param"), match.end())):
         return None
-    signed = text[start - 2 : start] in ("(+", "(-", "(−") and text.startswith(")", match.end())
+    signed = text[start - 2 : start] in ("(+", "(-", "(−", "$+", "$-") and text.startswith((")", "$)"), match.end())
     long = len(digits) > 1 or exponent or (unit == "digits" and match["digits"][2] in ".,")
     return "a difference" if signed or text[start - 1 : start] == "±" else "decimals" if long else None
 
@@ -163,10 +163,10 @@ def _looks(text: str, match: re.Match[str]) -> str | None:
 _RANGE = re.compile(rf"(?:\s?[-–—]{{1,2}}\s?|\sto\s){DIGIT}{re.sub(r'[?]P<[a-z]+>', '?:', DIGITS)}{_UNIT}")
 _PART = re.compile(r"\b(?:first|last|remaining|other|top|bottom)\s$")
 _TOOK = re.compile(
-    r"(?:took|tak(?:es?|ing)|last(?:s|ed)|needs|spent|stores|(?:finish|complet|train|measur|us)e[sd]:?)\s(?:\w+\s){0,3}$"
+    r"(?:took|tak(?:es?|ing)|last(?:s|ed)|needs|spent|stores|(?:finish|complet|train|measur|us)e[sd]:?)\s(?:\w+\s){0,3}$|\bin $"
 )
 _MEMORY = re.compile(r"\s(?:of\s)?(?:free\s)?(?:V?RAM|memory|GPUs?|cards?|each|disk)\b")
-_LIMIT = r"(?:limit(?:ed)?|budget|window|hop|timeout|interval|delay)s?(?: to| of|:| is)?"
+_LIMIT = r"within|(?:limit(?:ed)?|budget|window|hop|timeout|interval|delay)s?(?: to| of|:| is)?"
 _OF_BYTES = r"at (?:least|most)|up to|with|(?:more|less) than|size to|fits? in(?:to)?|[A-Z]\d{1,3}"
 _LIMITS = [re.compile(rf"(?:{words})[\s(-]{{1,2}}$") for words in (_LIMIT, f"{_LIMIT}|{_OF_BYTES}")]
 
