@@ -5,11 +5,13 @@ Of every number that is seen either a claim is made, or where it is and why it w
 
 from __future__ import annotations
 
+import html
 import re
 import unicodedata
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import accumulate
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -18,7 +20,7 @@ from msgspec.structs import replace
 from aqea_registry.base.findings import BadConfiguration, Finding, listed
 from aqea_registry.claims.ledger import At, Claim, Evaluation, Measurement, free
 from aqea_registry.claims.relations import DraftedTable
-from aqea_registry.documents.cells import DECIMAL_COMMA, INPUT, Number, Reading, read_cell
+from aqea_registry.documents.cells import DECIMAL_COMMA, INPUT, WIDE, Number, Reading, read_cell
 from aqea_registry.documents.metrics import is_score, metric_name, names_metric, names_other, names_score, written_in
 from aqea_registry.documents.model_index import MOST, IndexEntry, Metric
 from aqea_registry.documents.numbers import NotANumber, Unit, parse_number
@@ -39,7 +41,8 @@ _GROUP = re.compile(r"[-+−]?[1-9]\d{0,2},\d{3}(?![\d,])")
 _WHOLE = re.compile(r"[\d,]+")
 _COMMA = re.compile(r"[^\w(\[]*\d+,\d")
 _RUN = re.compile(r"\b(?:run|seed|fold|trial|shots?|k|epoch|step)\b", re.IGNORECASE)
-_MARKUP = r"(?:[*_`{}]|<[^<>]*>|\\[A-Za-z]+)*"
+# A letter of a cell's source, or what prints none inside a number.
+_PIECE = re.compile(r"[*_`{}'’\u2009\u202f]|<[^<>]*>|\\(?:[A-Za-z]+|[!,])|(&#?\w{1,10};|.)", re.DOTALL)
 _LONGEST = 60  # of a part of an id; three and a suffix fit into one
 
 
@@ -182,8 +185,10 @@ class _Source(NamedTuple):
         """Line and column of a text in a cell, or of the cell; of its row where the cell's source is not known."""
         if not self.text or cell.end <= cell.start:
             return cell.line or line, 1
-        places = self.text.find(spelled, cell.start, cell.end), self.text.find(f"{{{spelled}}}") + 1  # of the author's macro
-        offset = next((place for place in places if place > 0), cell.start)
+        offset = self.text.find(spelled, cell.start, cell.end)
+        if offset < 0:  # perhaps in the author's macro
+            found = _word(spelled, self.text) if spelled[-1:].isdecimal() else None
+            offset = found.start() if found else cell.start
         line = bisect_right(self.starts, offset)
         return line, offset - self.starts[line - 1] + 1
 
@@ -191,18 +196,34 @@ class _Source(NamedTuple):
         """The number with a spelling that the cell's source has: markup may part it from its unit, and its digits."""
         source, digits = self.text[cell.start : cell.end], re.search(r"[\d.,]*\d", number.printed or number.value)
         for text in (number.printed, number.value, digits and digits[0]):
-            if text and text in source:
+            if text and (text == source or _word(text, source)):
                 return number._replace(printed=None if text == number.value else text)
-        apart = (
-            _MARKUP.join(rf"(?:{re.escape(sign)}|&#0*{ord(sign)};|&#x0*{ord(sign):x};)" for sign in digits[0]) if digits else ""
-        )
-        found = re.search(apart, source, re.IGNORECASE)
-        return number._replace(printed=found[0]) if found and found[0] else number
+        seen = [
+            (letter, part)
+            for part in _PIECE.finditer(source)
+            for letter in (html.unescape(part[1]).translate(WIDE) if part[1] else "")
+        ]
+        for found in re.finditer(re.escape(digits[0]), "".join(letter for letter, _ in seen)) if digits else ():
+            text = source[seen[found.start()][1].start() : seen[found.end() - 1][1].end()]
+            if _word(text, source):
+                return number._replace(printed=text)
+        return number
+
+
+def _word(spelled: str, text: str) -> re.Match[str] | None:
+    """Where a text has a number that is not part of another one."""
+    return re.search(rf"(?<![\d.]){re.escape(spelled)}(?!\d)", text) if spelled in text else None
 
 
 def _told_apart(table: Table) -> tuple[Table, set[int]]:
-    """The table with rows that are called the same called by the next columns of words or runs, too; and those of runs."""
+    """The table with rows that are called the same called by the title above them, or by the next columns of words or runs,
+    too; and the columns of runs.
+    """
     names, runs = table.texts(table.key), set[int]()
+    if len(set(names)) < len(names):
+        titles = list(accumulate(table.rows, lambda title, row: _title(row, table.key) or title, initial=""))[1:]
+        longer = [name if name == title else f"{title} {name}".strip() for title, name in zip(titles, names, strict=True)]
+        names = longer if len(set(longer)) > len(set(names)) else names
     for c in table.results:
         texts = table.texts(c)
         is_run = bool(_RUN.search(table.columns[c])) and all(map(str.isdecimal, texts))
@@ -219,6 +240,12 @@ def _told_apart(table: Table) -> tuple[Table, set[int]]:
     return table._replace(rows=tuple(rows)), runs
 
 
+def _title(row: Row, key: int) -> str:
+    """The only text of a row, which is a title of those below it."""
+    texts = {cell.text for cell in row.cells} - {""}
+    return row.cells[key].text if texts == {row.cells[key].text} and len(row.cells) > 1 else ""
+
+
 def _readings(
     table: Table, runs: set[int], key: str, page: _Source, imported: Imported
 ) -> dict[int, dict[int, tuple[Number, ...]]]:
@@ -232,12 +259,13 @@ def _readings(
     for r, row in enumerate(table.rows):
         metric = names_metric(row.cells[table.key].text)
         for c, cell in enumerate(row.cells):
-            if (c == table.key and cell.text != INPUT) or (cell.end > cell.start and (cell.start, cell.end) in seen):
+            names = c == table.key and cell.text != INPUT and not names_metric(table.columns[c])
+            if (names and len(row.cells) > 1) or (cell.end > cell.start and (cell.start, cell.end) in seen):
                 continue
             seen.add((cell.start, cell.end))
             if cell.struck and (old := read_cell(cell.struck)).seen:
-                _leave_out(cell._replace(text=cell.struck), row, old._replace(why="struck out"), page, imported)
-            other = "names the row" if c in runs else "a rank or index"
+                _leave_out(cell._replace(text=cell.struck), row, old._replace(why="struck out or hidden"), page, imported)
+            other = "names the row" if c in runs or c == table.key else "a rank or index"
             by_row = "," if metric and not names_other(table.columns[c]) else ""
             reading = read_cell(cell.text, doubted.get(c) or by_row)
             if reading.numbers and c in doubted:
@@ -276,7 +304,9 @@ def _units(header: str, column: Sequence[Sequence[Number]], score: Unit | None) 
     where commas part thousands, and else, of scores that name no other, that of scores.
     """
     bracket = re.search(r"[(\[](?:in )?([^()\[\]]{1,20})[)\]][\s↑↓]*$", header)
-    named = UNITS.get(bracket[1].strip().lower()) if bracket else "percent" if re.search(r"%[\s↑↓]*$", header) else None
+    named = (
+        UNITS.get(bracket[1].strip().lower()) if bracket else "percent" if re.search(r"%[\s↑↓]*$|[(\[]%[)\]]", header) else None
+    )
     texts = [numbers[0].value for numbers in column if numbers[0].unit is None]
     whole: Unit = "count" if all(map(_WHOLE.fullmatch, texts)) and any("," in text for text in texts) else "number"
     other = names_other(header) or (bracket is not None and bracket[1].isalpha())

@@ -24,7 +24,7 @@ from aqea_registry.claims.drafting import EvaluationUnit, Imported, LeftOut, rea
 from aqea_registry.claims.ledger import FOLDER, Claim, Document, Ledger, homes, parse_ledger, render_ledger
 from aqea_registry.claims.merging import Merged, is_of_text, merge
 from aqea_registry.claims.repeats import claims_of_text, relate, renamed
-from aqea_registry.documents.latex_tables import latex_tables
+from aqea_registry.documents.latex_tables import latex_tables, visible
 from aqea_registry.documents.markup_tables import csv_table, html_tables, markdown_tables
 from aqea_registry.documents.model_index import FrontMatter, IndexEntry, read_model_index, read_result_file, split_front_matter
 from aqea_registry.documents.numbers import NotANumber, parse_number
@@ -37,6 +37,7 @@ READERS = {".html": html_tables, ".htm": html_tables, ".tex": latex_tables, ".lt
 FORMATS = "Markdown, HTML, LaTeX, CSV, TSV, or JSON as mteb writes a result"
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_INPUT = re.compile(r"\\(?:input|include|subfile)\s*\{([^{}]+)\}")
 _HUB_FIELDS = {"task": "task_type", "dataset": "dataset_type", "dataset's name": "dataset_name"}
 _HUB_FIELDS |= {name: f"dataset_{name}" for name in ("config", "split", "revision")}
 _HUB_FIELDS |= {"metric": "metric_type", "value": "metric_value"}
@@ -249,6 +250,8 @@ def _read_document(
         message = f"{path.name}: no numbers after the first column, which names the rows"
     elif suffix in READERS:
         tables = READERS[suffix](text, path.name)
+        if files := _INPUT.findall(visible(text)) if READERS[suffix] is latex_tables else ():
+            read.notes.append(f"not read, as they are documents of their own: {listed(files)}")
         message = f"{path.name}: no numbers in tables"
     else:
         front = split_front_matter(text, path.name)

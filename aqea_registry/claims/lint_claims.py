@@ -20,7 +20,7 @@ from aqea_registry.base.files import Limit, read_small, write_bytes
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, RegistryError, most_severe, suggestion
 from aqea_registry.claims.ledger import FOLDER, Claim, Ledger, macro_names, own_paths, read_ledgers, render_ledger
 from aqea_registry.documents.numbers import Marker, NotANumber, NumberSpan, Scan, parse_number, scan
-from aqea_registry.documents.prose import kind_of, line_starts
+from aqea_registry.documents.prose import kind_of, line_starts, prose_of
 from aqea_registry.project.project import find_project
 
 MOST = 1000  # unbound numbers that are faults of their own
@@ -186,6 +186,7 @@ def bind(text: str, scan: Scan, ledgers: Mapping[str, Ledger], own: Mapping[str,
     for marker in scan.markers:
         marked.take(marker)
     faults, lines, spans = [*marked.faults], {**marked.lines}, list[tuple[int, int]]()
+    text = prose_of(text, "csv").text if scan.kind == "csv" else text  # whose commas part cells
     read, ends = {number.end for number in scan.numbers}, {scan.numbers[index].end for index in marked.bound}
     for name, same in own.items():
         lines[name] = dict(marked.lines.get(name, {}))  # a marker beside a repetition leaves the claim its own location
@@ -359,12 +360,14 @@ def _near(options: Sequence[int], starts: Sequence[int], line: int | None, drift
     return [*options[first:last], *sorted(beside, key=lambda offset: abs(bisect_right(starts, offset) - wanted))]
 
 
-_CORE = re.compile(r"(?<![^\W_])\d++(?>(?:[.,]\d++)*)")
+_CORE = re.compile(r"(?<![^\W_])\d++(?>(?:,\d++)*(?:\.\d++)*)")  # behind decimals a comma parts numbers
+_BEFORE_DIGITS = re.compile(r"\\[A-Za-z]+(?=\.?\d)")
 
 
 def _occurrences(text: str, wanted: Iterable[str]) -> dict[str, list[int]]:
     """Where each of some texts is a word of its own, in order. Numbers are looked for all at once."""
     offsets: dict[str, list[int]] = {spelled: [] for spelled in sorted(wanted)}
+    text = _BEFORE_DIGITS.sub(lambda macro: " " * len(macro[0]), text) if "\\" in text else text
     for core in _CORE.finditer(text) if offsets else ():
         if core[0] in offsets:
             offsets[core[0]].append(core.start())
@@ -374,7 +377,7 @@ def _occurrences(text: str, wanted: Iterable[str]) -> dict[str, list[int]]:
                 continue
             spelled = spelled.replace(",", "{,}")
         before = r"(?<![^\W_])(?<!\d[.,])" if spelled[0].isdigit() else r"(?<![^\W\d_])" if spelled[0].isalpha() else ""
-        behind = r"(?!\d|[.,]\d)" if spelled[-1].isdigit() else r"(?![^\W\d_])" if spelled[-1].isalpha() else ""
+        behind = r"(?!\d|[.,]\d)" if spelled[-1].isdigit() else r"(?![^\W\d_¹²³⁰⁴-⁹])" if spelled[-1].isalpha() else ""
         places = re.finditer(before + re.escape(spelled) + behind, text) if spelled in text else ()
         found[:] = sorted([*found, *(place.start() for place in places)])
     return offsets

@@ -45,9 +45,11 @@ class Reading(NamedTuple):
     seen: int = 0
 
 
-_SEEN = re.compile(r"(?<![\w.,])(?<![^\W_][-/+])[-+−]?(?:(?:\d+(?:[.,'’:/-]\d+)*|\.\d+)[¼-¾⅐-⅞]?|[¼-¾⅐-⅞])")
+_SEEN = re.compile(r"(?<![^\W_])(?<![.,])(?<![^\W_][-/+_])[-+−]?(?:(?:\d+(?:[.,'’:/-]\d+)*|\.\d+)[¼-¾⅐-⅞]?|[¼-¾⅐-⅞])")
 _MACRO = re.compile(r"\\[A-Za-z]+")  # readers of LaTeX know what all others print
 _DATE = re.compile(r"(?:19|20)\d\d([-/.])(?:0?[1-9]|1[0-2])(?:\1\d\d?)?|\d\d?([-/.])\d\d?\2(?:19|20)?\d\d")
+_GROUPED = re.compile(r"(?<![\w.,])[1-9]\d{0,2}(['’_\u2009\u202f])\d{3}(?:\1\d{3})*(?![\d'’_])")  # these part only thousands
+WIDE = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}  # letters and digits as wide as ideographs
 _SPACED = re.compile(r"(?<![\d.,])\d{1,3}(?: \d{3})+(?![\d.,])")
 _DOLLARS = re.compile(r"\$(?=\S)([^$]*[^$\s])\$(?!\d)")  # Markdown has LaTeX between them
 _COMMAND = re.compile(r"\\([A-Za-z]+|[%$&#])")
@@ -57,20 +59,20 @@ _FONT = re.compile(r"\\(?:(?:math|text)(?:bf|it|rm)|underline|boldsymbol|bm)\{([
 _SCRIPT = re.compile(r"[_^]\{?(\s*[±↑↓▲▼*∗†‡§][^{}]*)\}?")  # an error, a difference or a mark
 _SCALED = r"(?:[kKMBT]|(?<!\s)b|(?i:thousand|[mb]illion|trillion))(?:\s(?:params?|parameters|tokens|pairs|sentences))?"
 _MEASURED = (
-    r"ns|[µμ]s|ms|s|(?i:secs?|seconds?|mins?|minutes?|hrs?|hours?|days?)|h|[A-Za-z]{0,12}/(?:s|sec|second|min|h)|[kMGTP]?Hz"
-    r"|k?Wh?|dB|px|pts|points?|fps|[kMGTP]?FLOP[Ss]"
+    r"ns|[µμ]s|ms|s|(?i:secs?|seconds?|mins?|minutes?|hrs?|hours?|days?)|h|(?![kKMBT]/)[A-Za-z]{1,12}/[A-Za-z]{1,12}|/(?:s|sec|second|min|h)|[kMGTP]?Hz"
+    r"|[kKMGTP]iB|k?Wh?|dB|px|pts|points?|fps|[kMGTP]?FLOP[Ss]"
 )
 _UNIT = (
-    rf"(?P<percent>%|percent|pct|ppt?)|(?P<scale>{_SCALED})|(?P<size>[kKMGTP]B)|(?P<bytes>bytes)|(?P<ratio>[x×]|times)"
-    rf"|(?P<tokens>tokens)|(?P<dimensions>dims?|dimensions|(?<!\s)d)|(?P<measure>{_MEASURED})"
+    rf"(?P<percent>%|percent|pct|ppt?)|(?P<measure>{_MEASURED})|(?P<scale>{_SCALED})|(?P<size>[kKMGTP]B)|(?P<bytes>bytes)|(?P<ratio>[x×]|times)"
+    rf"|(?P<tokens>tokens)|(?P<dimensions>dims?|dimensions|(?<!\s)d)"
 )
 _TOKEN = re.compile(
     r"(?P<pm>±|∓|\+/[-−–]|\+[-−–](?=\s*\.?\d))"
-    r"|(?P<number>(?P<sign>[-+−–]?)(?P<digits>\d+(?:[.,'’]\d+)*|\.\d+)(?P<exponent>[eE][-+−]?\d{1,4})?)"
+    r"|(?P<number>(?P<factor>(?:^|(?<=\())[x×]\s?)?(?P<sign>[-+−–]?)(?P<digits>\d+\.\d+(?=,\d+\.\d+(?![\d.]))|\d+(?:[.,'’]\d+)*|\.\d+)(?P<exponent>[eE][-+−]?\d{1,4}|\s?[x×·]\s?10\^[-+−]?\d{1,3})?)"
     rf"(?P<unit>\s?(?:{_UNIT})(?![\w^])(?!\s?\d))?"
-    r"|(?P<note>[(\[][A-Za-z*†‡§¶][)\]]|(?:(?<=\d)|(?<=\d\s))\[\d\d?\])|(?P<open>[(\[])|(?P<close>[)\]])|(?P<arrow>→|[-=]>|⇒|➔)|(?P<bound>[<>]=?|[≤≥⩽⩾])|(?P<down>[↓⬇▼▽↘])|(?P<up>[↑⬆▲△↗])"
-    r"|(?P<delta>[ΔΔ∆])|(?P<slash>/|\||vs\b\.?)|(?P<dash>[-–—−]|to\b)|(?P<comma>[,;])|(?P<hash>\#)|(?P<plus>\+)|(?P<sum>%)"
-    r"|(?P<nothing>\s+|[*∗⋆†‡§¶~≈∼≃]|\.$|(?i:n/a|na|nan|ca|approx|about|circa)\b\.?)|(?P<other>.)"
+    r"|(?P<note>[(\[][A-Za-z*†‡§¶][)\]]|(?:(?<=[\w%])|(?<=[\w%]\s))\[\d\d?\])|(?P<open>[(\[])|(?P<close>[)\]])|(?P<arrow>→|[-=]>|⇒|➔)|(?P<bound>[<>]=?|[≤≥⩽⩾])|(?P<down>[↓⬇▼▽↘])|(?P<up>[↑⬆▲△↗])"
+    r"|(?P<delta>[ΔΔ∆])|(?P<slash>/|\||vs\b\.?)|(?P<dash>[-–—−]|to\b)|(?P<low>(?<=\s)_(?=\.?\d))|(?P<comma>[,;&]|and\b)|(?P<hash>\#)|(?P<plus>\+)|(?P<sum>%)"
+    r"|(?P<nothing>\s+|[*∗⋆⁎†‡§¶~≈∼≃]|\.$|(?i:n/a|na|nan|ca|approx|about|circa)\b\.?)|(?P<other>.)"
 )
 # By the letters of a suffix: the unit, and the power of ten that it stands for in that.
 _SIZES: dict[str, tuple[Unit, int]] = {f"{letter}b": ("bytes", 3 * n) for n, letter in enumerate("kmgtp", 1)}
@@ -87,6 +89,8 @@ def read_cell(text: str, doubted: str = "") -> Reading:
     """The numbers of a cell's text. A `,` or `.` that is `doubted` is not read where it may be of either kind: `82,034`."""
     if text.isascii() and text.replace(".", "", 1).isdecimal() and len(text) < 100 and not doubted:
         return Reading((Number(text),), seen=1)
+    if not text.isascii() or "'" in text or "_" in text:
+        text = _GROUPED.sub(lambda match: re.sub(r"\D", "", match[0]), text.translate(WIDE))
     if not {*"\\${^_"}.isdisjoint(text):
         text = _FONT.sub(r"\1", text)
         text = _COMMAND.sub(lambda match: _COMMANDS.get(match[1], match[1] * (not match[1].isalpha()) or match[0]), text)
@@ -159,10 +163,16 @@ def _kind(names: Sequence[str], token: re.Match[str], before: re.Match[str] | No
     if last in ("delta", "up", "down") or (token["sign"] and last in ("", "open", "comma", "slash")):
         return "difference, down" if "down" in between else "difference"
     if last == "open":
-        return "factor" if token["ratio"] else "in parentheses"
+        return "factor" if token["ratio"] or token["factor"] else "in parentheses"
     if last == "" and "." in before[0] and "." in token[0]:
         return "beside it"
-    known = {"slash": "after the slash", "dash": "after the dash", "arrow": "after the arrow", "comma": "beside it"}
+    known = {
+        "low": "in the subscript",
+        "slash": "after the slash",
+        "dash": "after the dash",
+        "arrow": "after the arrow",
+        "comma": "beside it",
+    }
     if last in known and set(between) <= {last, "up", "down"}:
         return known[last]
     raise _Unread("two numbers")
@@ -170,14 +180,15 @@ def _kind(names: Sequence[str], token: re.Match[str], before: re.Match[str] | No
 
 def _number(token: re.Match[str], sign: str, doubted: str) -> Number:
     """A number with what its own unit says. Raises _Unread."""
-    digits, exponent = token["digits"], (token["exponent"] or "").replace("−", "-")
+    digits, exponent = token["digits"], re.sub(r".*10\^", "e", token["exponent"] or "").replace("−", "-")
     if why := _faulty(digits, doubted + "," * bool(token["percent"])):
         raise _Unread(why)
     value = sign.replace("–", "-").replace("−", "-") + digits
     spelled = token[0][len(token["sign"]) - len(sign) :]
     unit: Unit | None = next((unit for unit in _NAMED if token[unit]), "number" if token["measure"] else None)
+    unit = "ratio" if token["factor"] else unit
     if unit in _NAMED:
-        spelled = spelled.removesuffix(token["unit"])
+        spelled = spelled.removesuffix(token["unit"] or "")
     if word := (token["size"] or (token["scale"] or "")[:1]).lower():
         unit, power = _SIZES[word]
         if exponent and power:

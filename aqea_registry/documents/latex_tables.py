@@ -30,7 +30,7 @@ from aqea_registry.documents.tables import (
 
 MOST_MARKUP = 60_000  # characters of cells with different markup
 LONGEST_CELL = 4_000  # characters; a longer one is not read
-LONGEST_MACRO = 200  # characters of its definition
+MOST_CALLS = 40  # of macros in a cell, with those inside them
 LONGEST_TITLE = 120
 
 _FLOAT = r"(?:sub|wrap|sideways|threepart)?(?:table|figure)\*?|minipage"
@@ -42,25 +42,28 @@ _EVENT = re.compile(
 )
 _CAPTION = re.compile(r"\\caption\*?(?![A-Za-z])")
 _EDGE = re.compile(
-    r"(?P<edge>&|\\\\\*?(?:[ \t]*\[[^\[\]\n]*\])?|\\tabularnewline(?![A-Za-z]))|\\(?P<way>begin|end)\{(?P<name>[A-Za-z]+\*?)\}"
-    r"|\\.|\{[^{}\\]*+\}|(?P<brace>[{}])",
+    r"(?P<edge>&|\\\\\*?(?:[ \t]*\[[^\[\]\n]*\])?|\\(?:tabularnewline|cr)(?![A-Za-z]))"
+    r"|\\(?P<way>begin|end)\{(?P<name>[A-Za-z]+\*?)\}|\\.|\{[^{}\\]*+\}|(?P<brace>[{}])",
     re.DOTALL,
 )
 _BRACE = re.compile(r"(\\(?:begin|end|caption|(?:sub)*section|(?:re)?newcommand|def)\b)|\\.|[{}]|[^\\{}]++", re.DOTALL)
 _OPTION = re.compile(r"\s*\[[^\[\]]*\]")
 _MACRO = re.compile(
-    r"\\(?:(?:re)?new|provide)command\*?\s*(?:\{\s*\\([A-Za-z]+)\s*\}|\\([A-Za-z]+))\s*(?:\[([1-9])\]\s*)?(?=\{)|\\def\s*\\([A-Za-z]+)\s*(?=\{)"
+    r"\\(?:(?:(?:re)?new|provide)command|(?:New|Renew|Provide|Declare)DocumentCommand|DeclareRobustCommand|[egx]?def|let)\*?\s*"
+    r"\{?\s*\\(?P<name>[A-Za-z]+)\s*\}?\s*(?:\[(?P<count>\d)\]\s*(?:\[(?P<default>[^\[\]]*)\]\s*)?|(?P<hashes>(?:#\d)+)\s*"
+    r"|\{(?P<kinds>(?:[mo\s]|O\{[^{}]*\})*)\}\s*(?=\{))?(?:(?=\{)|=?\s*(?P<other>\\[A-Za-z]+))"
 )
-_CALL = re.compile(r"\\([A-Za-z]+)((?:\s*\{[^{}]*\})*)")
+_KIND = re.compile(r"m|o|O\{([^{}]*)\}")
+_LETTER = re.compile(r"\s*(\\[A-Za-z]+|[^\s{}])")
+_VERBATIM = re.compile(r"\\verb\*?([^A-Za-z\s*])(.*?)\1")
 _NAMED = re.compile(r"\\([A-Za-z]+)")
 _WORD = re.compile(r"[^\W\d_]{2}")
-_ARGUMENT = re.compile(r"\s*\{([^{}]*)\}")
 _RULE = re.compile(
-    r"\s*\\(?:(toprule|midrule|bottomrule|hline|hdashline|morecmidrules|end(?:first)?head|end(?:last)?foot)(?![A-Za-z])(?:\[[^\[\]]*\])?"
+    r"\s*\\(?:(toprule|midrule|bottomrule|[hH]line|hdashline|morecmidrules|end(?:first)?head|end(?:last)?foot)(?![A-Za-z])(?:\[[^\[\]]*\])?"
     r"|(specialrule|Xhline|hhline|cmidrule|cline|cdashline|addlinespace|rowcolor|arrayrulecolor|noalign|label|caption)\*?(?![A-Za-z])"
     r"(?:\s?(?:\([^()]*\)|\[[^\[\]]*\]|\{(?:[^{}]|\{[^{}]*\})*\}))*)"
 )
-_ENDS_HEADER = frozenset({"midrule", "hline", "specialrule", "Xhline", "hhline"})
+_ENDS_HEADER = frozenset({"midrule", "hline", "Hline", "specialrule", "Xhline", "hhline"})
 _REPEATED = frozenset({"endhead", "endfoot", "endlastfoot"})
 _ACROSS = re.compile(r"\\multicolumn\s*\{\s*(\d{1,6})\s*\}")
 _DOWN = re.compile(r"\\multirow\s*(?:\[[^\[\]]*\])?\s*\{\s*(-?\d{1,6})\s*\}")
@@ -80,15 +83,19 @@ _NAMES: dict[str, tuple[str, str]] = {
     "footnotemark": ("[", f"{RAISED}%s{LEVEL}"),
     "sout xout st cancel": ("{", f"{STRUCK}%s{UNSTRUCK}"),
     "textsubscript": ("{", f"{LOWERED}%s{LEVEL}"),
+    "makebox framebox": ("[[{", "%(3)s"),
     "SI qty": ("[{{", "%(2)s %(3)s"),
+    **{
+        name: ("", letter)
+        for name, letter in {"kilo": "k", "mega": "M", "giga": "G", "byte": "B", "milli": "m", "second": "s"}.items()
+    },
     "num": ("[{", "%(2)s"),
-    "rotatebox colorbox": ("[{{", "%(3)s"),
-    "textcolor": ("[{{", "%(3)s"),
+    "rotatebox colorbox textcolor": ("[{{", "%(3)s"),
     "resizebox": ("*{{{", "%(4)s"),
     "scalebox": ("{[{", "%(3)s"),
     "raisebox": ("{[[{", "%(4)s"),
     "parbox": ("[[[{{", "%(5)s"),
-    "href adjustbox": ("{{", "%(2)s"),
+    "href hyperlink adjustbox": ("{{", "%(2)s"),
     "diagbox": ("{{", "%(1)s %(2)s"),
     "mathbf mathit mathrm mathsf mathtt boldsymbol bm texttt textsf textmd textup mbox fbox": ("{", "%s"),
     "footnote tablefootnote cellcolor columncolor color": ("[{", ""),
@@ -100,12 +107,22 @@ _NAMES: dict[str, tuple[str, str]] = {
     "checkmark": ("", "✓"),
     "percent": ("", "%"),
     "_": ("", _UNDERSCORE),
+    ",": ("", "\u2009"),
+    "dagger": ("", "†"),
+    "ddagger": ("", "‡"),
 }
 
 # Macros that print nothing, of which pylatexenc does not know.
 _SILENT = """bfseries mdseries itshape slshape scshape upshape rmfamily sffamily ttfamily bf it sc tt rm sf tiny scriptsize
 footnotesize small normalsize large Large LARGE huge Huge centering raggedright raggedleft arraybackslash hfill hfil hss vfill
 strut noindent par relax unskip ignorespaces toprule midrule bottomrule displaystyle textstyle scriptstyle"""
+
+
+class _Macro(NamedTuple):
+    """A macro of the document: the default of each of its arguments, None where it must be given; what it stands for."""
+
+    defaults: tuple[str | None, ...]
+    body: str
 
 
 class _LatexRow(NamedTuple):
@@ -181,10 +198,7 @@ class _Latex:
     def __init__(self, source: str, document: str) -> None:
         self.source, self.document = source, document
         self.starts = line_starts(source)
-        bodies = ((macro, source[slice(*_group(source, macro.end()))]) for macro in _MACRO.finditer(source))
-        self.macros = {
-            macro[1] or macro[2] or macro[4]: (int(macro[3] or 0), body) for macro, body in bodies if len(body) <= LONGEST_MACRO
-        }
+        self.macros = {macro["name"]: _macro(source, macro) for macro in _MACRO.finditer(source)}
         self.known: dict[str, str] = {}
         self.left = MOST_MARKUP
 
@@ -202,11 +216,14 @@ class _Latex:
 
     def read(self, start: int, end: int) -> str:
         """The text of a part of the document."""
-        latex = re.sub("[\ue000-\uf8ff]", " ", self.source[start:end].strip())
+        latex = re.sub("[\ue000-\uf8ff]", " ", self.source[start:end].strip()).replace("\\!", "")
+        latex = _VERBATIM.sub(r"\2", latex)
         if not _MARKUP.search(latex) or len(latex) > LONGEST_CELL:
             return latex
-        for _ in range(3 if self.macros else 0):  # a macro may name others
-            latex = _CALL.sub(self._called, latex)[:LONGEST_CELL]
+        for _ in range(MOST_CALLS if self.macros else 0):
+            if (call := next((named for named in _NAMED.finditer(latex) if named[1] in self.macros), None)) is None:
+                break
+            latex = self._called(latex, call)[:LONGEST_CELL]
         numbers, places = _DIGITS.findall(latex), count(_FIRST)
         pattern = _DIGITS.sub(lambda _: chr(next(places)), latex)
         if pattern not in self.known:
@@ -217,15 +234,17 @@ class _Latex:
             self.known[pattern] = _text(pattern)
         return _HELD.sub(lambda place: "".join(numbers[ord(place[0]) - _FIRST :][:1]), self.known[pattern])
 
-    def _called(self, call: re.Match[str]) -> str:
-        """What a macro of the document stands for; of another one, what those in its arguments do."""
-        arguments = list(_ARGUMENT.finditer(call[2]))
-        wanted, body = self.macros.get(call[1], (len(arguments) + 1, ""))
-        if wanted > len(arguments):
-            return f"\\{call[1]}{_CALL.sub(self._called, call[2])}"
-        for number, argument in enumerate(arguments[:wanted], 1):
-            body = body.replace(f"#{number}", argument[1])[:LONGEST_CELL]
-        return body + call[2][arguments[wanted - 1].end() if wanted else 0 :]
+    def _called(self, latex: str, call: re.Match[str]) -> str:
+        """The LaTeX with what a macro of the document stands for in place of its call."""
+        (defaults, body), stop = self.macros[call[1]], call.end()
+        for number, default in enumerate(defaults, 1):
+            option = _OPTION.match(latex, stop) if default is not None else None
+            if option:
+                argument, stop = option[0].strip()[1:-1], option.end()
+            else:
+                argument, stop = (default, stop) if default is not None else _argument(latex, stop)
+            body = body.replace(f"#{number}", argument)[:LONGEST_CELL]
+        return latex[: call.start()] + body + latex[stop:]
 
     def _placed(self, start: int, end: int) -> Placed:
         latex = self.source[start:end]
@@ -240,6 +259,24 @@ def visible(text: str) -> str:
     body = text.partition("\\end{document}")[0]
     spans = (span for span in latex_hidden(body)[0] if not body.startswith(("\\verb", "\\lstinline"), span.start))
     return blanked(text, (*(span._replace(opaque=False) for span in spans), Span(len(body), len(text))))
+
+
+def _macro(source: str, found: re.Match[str]) -> _Macro:
+    """A macro as the document defines it."""
+    body = found["other"] or source[slice(*_group(source, found.end()))]
+    if found["kinds"] is not None:
+        return _Macro(tuple(None if kind[0] == "m" else kind[1] or "" for kind in _KIND.finditer(found["kinds"])), body)
+    count = len(found["hashes"] or "") // 2 or int(found["count"] or 0)
+    return _Macro((found["default"], *[None] * 8)[:count], body)
+
+
+def _argument(latex: str, start: int) -> tuple[str, int]:
+    """The next argument of a macro and its end: what is in braces, or one letter or macro."""
+    first, last = _group(latex, start)
+    if first > start and latex[first - 1] == "{":
+        return latex[first:last], last + 1
+    letter = _LETTER.match(latex, start)
+    return (letter[1], letter.end()) if letter else ("", start)
 
 
 def _group(source: str, start: int) -> tuple[int, int]:

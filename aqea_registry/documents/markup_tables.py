@@ -16,7 +16,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aqea_registry.base.findings import BadConfiguration
-from aqea_registry.documents.prose import Span, blanked, line_starts
+from aqea_registry.documents.prose import HIDDEN, Span, blanked, line_starts
 from aqea_registry.documents.tables import (
     LEVEL,
     LOWERED,
@@ -24,6 +24,7 @@ from aqea_registry.documents.tables import (
     RAISED,
     STRUCK,
     UNSTRUCK,
+    Captions,
     Cell,
     Placed,
     Row,
@@ -48,13 +49,14 @@ _HTML = re.compile(r"<[^`]*<table\b|<table\b", re.IGNORECASE)
 _LINK = re.compile(r"!?\[((?:[^\[\]]|\[[^\[\]]*\])*)\](?:\(((?:[^()]|\([^()]*\))*)\)|\[[^\[\]]*\])")
 _FOOTNOTE = re.compile(r"\[(\^[^\[\]\s]{1,40})\]")
 _COMMENT = re.compile(r"<!--[^<>]{0,2000}-->")
-_EMPHASIS = re.compile(r"\*+|`+|(?<!\w)_{1,3}(?=\S)|(?<=\S)_{1,3}(?!\w)")
+_EMPHASIS = re.compile(r"\*+|`+|(?<!\w)_{1,3}(?=\S)|(?<=\S)_{1,3}(?![\w{])")
 _ESCAPED = re.compile(r"\\([!-/:-@\[-`{-~])")
 _BREAK = re.compile(r"\r\n|\r|\n")
 _CSV_MARKUP = re.compile(r"</?[A-Za-z]|\]\(|\*\*|~~")
 _SIMPLE = re.compile(r"[\w ,.%+()/:-]*", re.ASCII)
 _MARK = re.compile(r"\[?(?:\d{1,2}|[a-z*†‡§¶])\]?")  # a short text of a link that is a footnote's mark beside a number
-_JOINT = re.compile(r"(?<=\d)(?:</?(?!(?i:su[pb]\b))[a-zA-Z][^<>]*>|\*\*|`)+(?=\d)")  # digits do not join over markup
+_JOINT = re.compile(r"(?<=\d)(?:</?(?!(?i:su[pb]\b))[a-zA-Z][^<>]*>)+(?=\d)")  # digits do not join over markup
+_INDENT = re.compile(r"(?:[ \t>]|[-*+][ \t]|\d{1,9}[.)][ \t])*")  # of a row in a list or a quotation
 
 
 def markdown_tables(text: str, document: str) -> list[Table]:
@@ -72,36 +74,33 @@ def markdown_tables(text: str, document: str) -> list[Table]:
     reader.block.ruler.before("table", "end of table", _ends_table, {"alt": ["blockquote"]})  # table asks blockquote's rules
     starts = [0, *(match.end() for match in _BREAK.finditer(text)), len(text)]
     page = _HtmlText(_without_comments(text, document) if "<table" in text.lower() else text, starts, document, _html)
-    heading = caption = ""
-    items = done = 0
-    tables: list[Table] = []
+    names, items, done = Captions(), 0, 0
     tokens = iter(reader.parse(text))
     for token in tokens:
         items += (token.type == "list_item_open") - (token.type == "list_item_close")
         if token.type == "heading_open":
-            heading, caption = plain_text(next(tokens).content), ""
+            names.under(plain_text(next(tokens).content))
         elif token.map and (token.type == "html_block" or (token.type == "inline" and _HTML.match(token.content))):
             start, stop = starts[token.map[0]], starts[token.map[1]]
             if start < done:  # inside a table, whose cells may hold Markdown
-                start, caption = done, ""
+                start = done
+                names.add([])
             while span := _table_span(page.text, start, stop):
-                heading, caption = _titles(page.text[start : span[0]], heading, caption)
-                tables += _tables_of_span(page, span, heading, caption)
-                caption, start = "", span[1]
-                done = start
-            heading, caption = _titles(page.text[start:stop], heading, caption)
+                _read_words(names, page.text[start : span[0]])
+                names.add(_tables_of_span(page, span, names.heading, names.caption))
+                start = done = span[1]
+            _read_words(names, page.text[start:stop])
         elif token.type == "inline":
             line = token.content.rpartition("\n")[2]
             words = plain_text(line)
             certain = _EMPHASISED.fullmatch(line.strip()) is not None or (items > 0 and len(words) <= _LONGEST_ITEM)
-            caption = name_below(heading, words, certain=certain)
+            names.words(words, certain=certain)
         elif token.type in ("fence", "code_block", "hr"):
-            caption = ""
+            names.apart()
         elif token.type == "table_open":
             rows = _table_rows(tokens, text, starts)
-            tables.append(table_of(caption or heading, rows[:1], rows[1:]))
-            caption = ""
-    return tables
+            names.add([table_of(names.caption or names.heading, rows[:1], rows[1:])])
+    return names.named()
 
 
 def plain_text(text: str) -> str:
@@ -117,14 +116,14 @@ def inline(text: str) -> str:
 
 
 def _html(text: str) -> str:
-    """Inline Markdown as HTML, without emphasis and the targets of links."""
+    """Inline Markdown as HTML, without the targets of links."""
     text = _ESCAPED.sub(lambda match: f"&#{ord(match[1])};", text)
     if text.count("*") % 2:  # a single one is a sign
         text = "&#42;".join(text.rsplit("*", 1))
     text = _FOOTNOTE.sub(r"<sup>&#91;\1&#93;</sup>", _COMMENT.sub("", text))
     for _ in range(2):  # a link may hold an image
         text = _LINK.sub(_linked, text)
-    return _EMPHASIS.sub("", _JOINT.sub(" ", text))
+    return _EMPHASIS.sub("<i>", text)
 
 
 def _linked(link: re.Match[str]) -> str:
@@ -146,20 +145,20 @@ def _table_rows(tokens: Iterator[Any], text: str, starts: list[int]) -> list[Row
         if token.type == "tr_open":
             start, end = starts[token.map[0] : token.map[0] + 2]
             line = text[start:end].rstrip("\r\n")
-            indent = len(line) - len(line.lstrip(" \t>"))
+            indent = _INDENT.match(line).end()  # type: ignore[union-attr]
             edges = pipe_cells(line[indent:], start + indent)
             rows.append(Row(token.map[0] + 1, tuple(cell_of(inline(text[start:end]), start, end) for start, end in edges)))
     return rows
 
 
 def csv_table(text: str, name: str, document: str, delimiter: str) -> Table:
-    """A CSV text as a table called `name`. Semicolons or tabs are its delimiter where the first line has no other.
+    """A CSV text as a table called `name`. Semicolons, tabs or bars are its delimiter where the first line has no other.
 
     Lines of one cell above the header are titles. Empty cells beyond the header do not count. Raises BadConfiguration for what
     is not CSV.
     """
     lines = re.split(r"(?<=\n)|(?<=\r)(?!\n)", text)
-    delimiter = next((other for other in (delimiter, ";", "\t") if other in lines[0]), delimiter)
+    delimiter = next((other for other in (delimiter, ";", "\t", "|") if other in lines[0]), delimiter)
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     rows: list[Row] = []
     line, offset = 1, 0
@@ -197,18 +196,20 @@ _NO_TAG = re.compile(r"<(?!/?[A-Za-z][^<>]*>)|[\ue000-\ue005]")
 _QUOTED = re.compile(r"=\s*+(?:\"[^\"<]*>[^\"<]*\"|'[^'<]*>[^'<]*')")
 _TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
 _CELL_END = re.compile(r"</?t(?:[dhr]|able|body|head|foot)\b", re.IGNORECASE)
-_HEADING = re.compile(r"<(/?)h[1-6]\b[^<>]*>", re.IGNORECASE)
 _BLOCK = re.compile(
-    r"</?(summary|figcaption|p|div|h[1-6]|center|br|section|article|details|ul|ol|li|figure|body|hr)\b[^<>]*>|\n[ \t]*\n",
+    r"<(/?)(summary|figcaption|p|div|h[1-6]|center|br|section|article|details|ul|ol|li|figure|body|hr)\b[^<>]*>|\n[ \t]*\n",
     re.IGNORECASE,
 )
 _STRONG = re.compile(r"\s*<(b|strong|em|i|u)\b[^<>]*>.*</\1\s*>[:.\s]*", re.IGNORECASE | re.DOTALL)
-_ABOVE = 400  # characters above a table in which its caption is looked for
 _MARKDOWN_TABLE = re.compile(r"\n[ \t>]*\|?[ \t]*:?-+:?[ \t]*\|")
 _LEVEL = re.compile(r"<(/?)su([pb])\b[^<>]*>", re.IGNORECASE)
-_STRUCK = re.compile(r"~~(?=\S)(.{1,200}?)~~|<(del|s|strike)\b[^<>]*>(.{0,200}?)</\2\s*>", re.IGNORECASE | re.DOTALL)
+_STRUCK = re.compile(
+    r"~~(?=\S)(?P<two>.{1,200}?)~~|(?<![~\w])~(?=[^\s~])(?P<one>[^~]{0,199}[^\s~])~(?![~\w])"
+    rf"|<(?P<tag>(?:del|s|strike)\b|[a-z]+\b(?=[^<>]*(?:{HIDDEN})))[^<>]*>(?P<inside>.{{0,200}}?)</(?P=tag)\s*>",
+    re.IGNORECASE | re.DOTALL,
+)
 _APART = re.compile(r"</?(?:br|p|div|li|ul|ol|hr|del|s|strike|img)\b[^<>]*>|~~", re.IGNORECASE)
-_LINKED = re.compile(rf"(?<=[\w%)])((?:</\w+>)*\s?)<a\b[^<>]*>\s*({_MARK.pattern})\s*</a\s*>", re.IGNORECASE)
+_LINKED = re.compile(rf"(?<=[\w%)])((?:</?\w+>)*\s?)<a\b[^<>]*>\s*({_MARK.pattern})\s*</a\s*>", re.IGNORECASE)
 
 
 class _HtmlText(NamedTuple):
@@ -221,10 +222,10 @@ class _HtmlText(NamedTuple):
 
 
 class _HtmlRow(NamedTuple):
-    """A row: the tag that starts it, whether it belongs to the head, and the tags of its cells."""
+    """A row: the tag that starts it, the part of the table that it belongs to, and the tags of its cells."""
 
     tag: Tag
-    head: bool
+    part: str
     cells: list[Tag]
 
 
@@ -235,13 +236,13 @@ def html_tables(text: str, document: str) -> list[Table]:
     """
     text = _without_comments(text, document)
     page = _HtmlText(text, line_starts(text), document)
-    tables: list[Table] = []
-    heading, done = "", 0
+    names, done = Captions(), 0
     while span := _table_span(text, done):
-        heading, caption = _titles(text[done : span[0]], heading)
-        tables += _tables_of_span(page, span, heading, caption)
+        _read_words(names, text[done : span[0]])
+        names.add(_tables_of_span(page, span, names.heading, names.caption))
         done = span[1]
-    return tables
+    _read_words(names, text[done:])
+    return names.named()
 
 
 def _without_comments(text: str, document: str) -> str:
@@ -277,20 +278,24 @@ def _table_span(text: str, start: int, stop: int | None = None) -> tuple[int, in
     return first.start(), len(text)
 
 
-def _titles(fragment: str, heading: str, caption: str = "") -> tuple[str, str]:
-    """The heading and the caption that hold below a piece of HTML without tables: the given ones if it has no words."""
-    if not _plain(fragment):
-        return heading, caption
-    opened = None
-    for tag in _HEADING.finditer(fragment):
-        if tag[1] and opened is not None:
-            heading = _plain(fragment[opened : tag.start()])
-        opened = None if tag[1] else tag.end()
-    tail = fragment[-_ABOVE:]
-    edges = [match for match in _BLOCK.finditer(tail) if _plain(tail[match.end() :])]
-    last = _BLOCK.sub(" ", tail[edges[-1].end() :] if edges else tail)
-    certain = bool(_STRONG.fullmatch(last)) or (bool(edges) and (edges[-1][1] or "").lower() in ("summary", "figcaption"))
-    return heading, name_below(heading, _plain(last), certain=certain and _plain(last) != heading)
+def _read_words(names: Captions, fragment: str) -> None:
+    """Read the headings and the lines of a piece of HTML without tables."""
+    heading: str | None = None  # of one that is open
+    start, tag = 0, ""
+    for edge in (*_BLOCK.finditer(fragment), None):
+        part = fragment[start : edge.start() if edge else None]
+        words = _plain(part)
+        if heading is not None:
+            heading = f"{heading} {words}".strip()
+        elif words:
+            names.words(words, certain=tag in ("summary", "figcaption") or _STRONG.fullmatch(part) is not None)
+        if edge is None:
+            return
+        start, tag = edge.end(), "" if edge[1] else (edge[2] or "").lower()
+        if re.match("h[1-6]", edge[2] or "", re.IGNORECASE):
+            if heading:
+                names.under(heading)
+            heading = None if edge[1] else ""
 
 
 def _tables_of_span(page: _HtmlText, span: tuple[int, int], heading: str, caption: str) -> list[Table]:
@@ -309,7 +314,7 @@ def _tables_of_span(page: _HtmlText, span: tuple[int, int], heading: str, captio
         return [_placed(page, start(tag), span[1], tag) for tag in tags]
 
     for captions, rows in _tables(soup):
-        rows = [row for row in rows if row.cells]
+        rows = sorted((row for row in rows if row.cells), key=lambda row: row.part == "tfoot")  # where browsers show it
         placed = [(bisect_right(page.starts, start(row.tag)), placed_of(row.cells)) for row in rows]
         heads = _heads(rows, placed)
         own = "".join(place.cell.text for place in placed_of(captions[:1]))
@@ -325,22 +330,24 @@ def _tables_of_span(page: _HtmlText, span: tuple[int, int], heading: str, captio
 def _tables(soup: Tag) -> list[tuple[list[Tag], list[_HtmlRow]]]:
     """The captions and rows of each table. What is in a table inside another belongs to that alone."""
     tables: list[tuple[list[Tag], list[_HtmlRow]]] = []
-    inside: dict[int, tuple[int, bool]] = {}  # of each tag: its table, and whether it is in the head
+    inside: dict[int, tuple[int, str, bool]] = {}  # of each tag: its table, the part of that, and whether it is hidden
     for tag in soup.find_all(True):
-        table, head = inside.get(id(tag.parent), (-1, False))
+        table, part, hidden = inside.get(id(tag.parent), (-1, "", False))
+        hidden = hidden or "hidden" in tag.attrs or re.search(HIDDEN, str(tag.get("style"))) is not None
         if tag.name == "table":
             table = len(tables)
             tables.append(([], []))
         if tag.name in ("table", "thead", "tbody", "tfoot"):
-            head = tag.name == "thead"
-        inside[id(tag)] = table, head
+            part = tag.name
+        inside[id(tag)] = table, part, hidden
         captions, rows = tables[table]
         if tag.name == "caption":
             captions.append(tag)
         if tag.name == "tr" or (tag.name in ("td", "th") and not rows):
-            rows.append(_HtmlRow(tag, head, []))
+            rows.append(_HtmlRow(tag, part, []))
         if tag.name in ("td", "th"):
             rows[-1].cells.append(tag)
+            tag.attrs |= {"hidden": ""} if hidden else {}
     return tables
 
 
@@ -350,6 +357,7 @@ def _placed(page: _HtmlText, start: int, stop: int, tag: Tag) -> Placed:
     end = _CELL_END.search(page.text, start, stop)
     inner = page.text[start : end.start() if end else stop]
     text = _NO_TAG.sub(lambda match: "&lt;" if match[0] == "<" else " ", inner)
+    text = f"<del>{text}</del>" if "hidden" in tag.attrs else text
     if page.inline and re.search(r"\n[ \t]*\n", inner):
         text = "" if _MARKDOWN_TABLE.search(inner) else page.inline(text)
     start += len(inner) - len(inner.lstrip())
@@ -365,7 +373,7 @@ def _number(tag: Tag, name: str) -> int:
 def _heads(rows: list[_HtmlRow], placed: list[tuple[int, list[Placed]]]) -> int:
     """How many rows are the header: those of the head, else of `th` alone, else the first unless it has a number."""
     numeric = [any(is_numeric(cell.text) for cell, _, _ in cells[1:]) for _, cells in placed]
-    heads = next((n for n, row in enumerate(rows) if not row.head), len(rows))
+    heads = next((n for n, row in enumerate(rows) if row.part != "thead"), len(rows))
     heads = heads or next((n for n, row in enumerate(rows) if any(tag.name == "td" for tag in row.cells)), 1)
     heads = heads or int(not all(numeric[:1]))
     for n in range(len(rows)):
@@ -376,8 +384,8 @@ def _heads(rows: list[_HtmlRow], placed: list[tuple[int, list[Placed]]]) -> int:
 
 
 def _marked(text: str) -> str:
-    """Inline HTML as `cell_of` reads it: with what is struck out, and super- and subscripts, a linked mark being one."""
-    text = _STRUCK.sub(lambda found: f"{STRUCK}{found[1] or found[3]}{UNSTRUCK}", text)
+    """Inline HTML as `cell_of` reads it: struck or hidden parts, super- and subscripts, of which a linked mark is one."""
+    text = _STRUCK.sub(lambda found: f"{STRUCK}{found['two'] or found['one'] or found['inside']}{UNSTRUCK}", text)
     text = _LINKED.sub(rf"\1{RAISED}\2{LEVEL}", text)
     text = _LEVEL.sub(lambda tag: LEVEL if tag[1] else RAISED if tag[2] in "pP" else LOWERED, text)
     return html.unescape(_TAG.sub("", _JOINT.sub(" ", _APART.sub(" ", text))))

@@ -101,9 +101,13 @@ _FOOTNOTES = (
     (re.compile(r"<su([pb])>(?:(?<=[\d%*)>]<su[pb]>)|(?<=[\d%*)>] <su[pb]>))[^<>\n±+−-]{1,24}</su\1>"), False),
     (re.compile(r"\[(?:(?<=[\d%*)]\[)|(?<=[\d%*)] \[)(?=[^\]\n]{1,5}\]\())\[?\^?\w{1,3}\]{1,2}(?:\([^()\n]*+\))?(?!:)"), False),
 )
+HIDDEN = r"(?<!:)\shidden(?=[\s=/>])|display\s*:\s*none|visibility\s*:\s*hidden"  # in a tag
 _STRUCK = (
-    (re.compile(r"~~(?=\S)[^~\n]{1,200}~~"), False),
-    (re.compile(r"<(del|s|strike)(?: [^<>]{0,100})?>[^<>\n]{1,200}</\1>", re.IGNORECASE), False),
+    (re.compile(r"~~(?=\S)[^~\n]{1,200}~~|~(?<![~\w]~)(?=[^\s~])[^~\n]{0,199}[^\s~]~(?![~\w])"), False),
+    (
+        re.compile(rf"<(del|s|strike|[a-z]+\b(?=[^<>]*(?:{HIDDEN})))(?: [^<>]{{0,100}})?>[^<>\n]{{1,200}}</\1>", re.IGNORECASE),
+        False,
+    ),
 )
 _MARKS: tuple[tuple[re.Pattern[str], bool], ...] = (
     *_FOOTNOTES,
@@ -282,7 +286,7 @@ _LENGTHS = (
 )
 _HIDDEN = re.compile(
     r"\\(?:[\\%]|begin\{(?P<name>[vV]erbatim|lstlisting|minted|comment|tikzpicture|thebibliography|filecontents|alltt)\}"
-    r"|(?:verb\*?|lstinline)(?P<sign>[^A-Za-z\s*\[{])[^\n]{0,500}?(?P=sign))|%(?P<comment>[^\n]*+)"
+    r"|(?P<false>iffalse)(?![A-Za-z])|(?:verb\*?|lstinline)(?P<sign>[^A-Za-z\s*\[{])[^\n]{0,500}?(?P=sign))|%(?P<comment>[^\n]*+)"
 )
 
 
@@ -314,13 +318,13 @@ def latex_hidden(text: str) -> tuple[list[Span], list[Comment]]:
         if not kind or found.start() < done:
             continue
         start, done = found.span()
-        if kind == "name":
-            name = found[kind]
-            stop = -1 if name in unclosed else text.find(f"\\end{{{name}}}", done)
+        if kind in ("name", "false"):
+            closing = f"\\end{{{found[kind]}}}" if kind == "name" else "\\fi"
+            stop = -1 if closing in unclosed else text.find(closing, done)
             if stop < 0:
-                unclosed.add(name)
+                unclosed.add(closing)
                 continue
-            done = stop + len(f"\\end{{{name}}}")
+            done = stop + len(closing)
         if kind == "comment":
             comments.append(Comment(start, done, found[kind].strip()))
         spans.append(Span(start, done, kind != "comment"))

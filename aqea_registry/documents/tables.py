@@ -8,8 +8,9 @@ as in HTML and LaTeX, to `merged_table`, which has a cell for each place of the 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
-from itertools import groupby, pairwise
+from itertools import count, groupby, pairwise
 from typing import NamedTuple
 
 from aqea_registry.base.findings import BadConfiguration, Finding
@@ -23,13 +24,15 @@ WIDEST = 1000  # columns that one cell can span, as in browsers
 RAISED, LOWERED, LEVEL, STRUCK, UNSTRUCK = "\ue000\ue001\ue002\ue003\ue005"
 
 _CAPTION = re.compile(r"\W*((?:table|tab\.)\s*[a-z]?\d+[a-z]?)\b", re.IGNORECASE)
-_SIGNS = "*∗⋆†‡§¶"
+_SIGNS = "*∗⋆⁎†‡§¶"
 _PART = re.compile(
-    r"[\ue000\ue001](?P<inside>[^\ue000-\ue002]*)\ue002?|(?P<small>[\u2070\u00b9\u00b2\u00b3\u2074-\u2079]+)"
-    r"|(?P<sign>[†‡¶]+|[§*∗⋆]+(?=\s*$|\s[(±]))"
+    r"[\ue000\ue001](?P<inside>[^\ue000-\ue002]*)\ue002?|(?P<small>[⁰¹²³⁴-⁹⁻⁽⁾]+)|(?P<low>[₀-₉]+)"
+    r"|(?P<sign>[†‡¶]+|[§*∗⋆⁎]+(?=\s*$|\s[(±]))"
 )
+_SPACE = re.compile(r"(?!(?<=\d)[\u2009\u202f]\d{3}(?!\d))\s+")  # but not one that parts thousands
 _STRUCK = re.compile("\ue003([^\ue005]*)\ue005(?:\\s*(?:→|[-=]>|⇒|➔))?")
-_MARK = re.compile(rf"[\[(^]*[\w#{_SIGNS}]{{1,3}}(?:[,;\s]{{1,2}}[\w#{_SIGNS}]{{1,3}}){{0,9}}[\])]*")
+_NOTE = rf"(?:\d\d?|[^\W\d]\w?\w?|[#{_SIGNS}]{{1,3}})"
+_MARK = re.compile(rf"[\[(^]*{_NOTE}(?:[,;\s]{{1,2}}{_NOTE}){{0,9}}[\])]*")
 _RANK = re.compile(r"(?:[#№🥇🥈🥉🏆]\s?)?\d{1,5}(?:[.)]|st|nd|rd|th)?|[🥇🥈🥉🏆]|[-–—]")
 _RANKS = re.compile(r"(?:#|№|rank|rang|no|nr|pos|position|place|index|idx|id)[\s.:]*(?:\([^()]*\)|[↑↓])?", re.IGNORECASE)
 
@@ -163,6 +166,57 @@ def _grid(rows: Sequence[tuple[int, Sequence[Placed]]], document: str, *, held: 
     return grid
 
 
+class Captions:
+    """The tables of a document in its order, and what they are called.
+
+    A table is called after the caption above it, else after its heading. Numbered captions that stand directly below tables of
+    which the first one has none above it, and below the last one too, are of the tables above them.
+    """
+
+    def __init__(self) -> None:
+        self.tables: list[Table] = []
+        self.heading = self.caption = ""
+        self._last = ""  # what was there before: a table, a caption directly below one
+        self._below: dict[int, str] = {}
+        self._between, self._bare = set[int](), list[int]()  # tables whose caption is directly below another one; without any
+
+    def under(self, heading: str) -> None:
+        """A heading begins."""
+        self.heading = heading
+        self.apart()
+
+    def apart(self) -> None:
+        """Something without words comes between."""
+        self.caption = self._last = ""
+
+    def words(self, words: str, *, certain: bool) -> None:
+        """A line of words, of which it may be certain that they are a caption."""
+        self.caption = name_below(self.heading, words, certain=certain)
+        numbered = _CAPTION.match(words)
+        below = numbered and self._last == "table" and (certain or re.match(r"\s*(?:[.:|]|$)", words[numbered.end() :]))
+        self._last = "caption" if below else ""
+        if below:
+            self._below[len(self.tables) - 1] = self.caption
+
+    def add(self, tables: Sequence[Table]) -> None:
+        """Tables, the first of which may be that of the caption."""
+        place = len(self.tables)
+        if tables and self._last == "caption":
+            self._between.add(place)
+        elif tables and tables[0].name == self.heading:
+            self._bare.append(place)
+        self.tables += tables
+        self.caption, self._last = "", "table"
+
+    def named(self) -> list[Table]:
+        """All tables, with their names."""
+        for first in self._bare:
+            last = next(place for place in count(first) if place + 1 not in self._between)
+            for place in range(first, last + 1) if last in self._below else ():
+                self.tables[place] = self.tables[place]._replace(name=self._below[place])
+        return self.tables
+
+
 def name_below(heading: str, words: str, *, certain: bool) -> str:
     """The name of a table below these words, if they are a caption: `Table 2`, or others that `certain` makes one."""
     if numbered := _CAPTION.match(words):
@@ -181,19 +235,18 @@ def cell_of(text: str, start: int = 0, end: int = 0, line: int = 0) -> Cell:
     for part in _PART.finditer(text):
         shown += text[done : part.start()]
         done = part.end()
-        before, lowered = shown[-24:].rstrip(), text[part.start()] == LOWERED
-        inside = " ".join((part["inside"] or part[0].strip("\ue000\ue001\ue002")).split())
-        if _is_mark(before, inside, lowered):
-            marks.append(inside)
+        before, lowered = shown[-24:].rstrip(), part["low"] or text[part.start()] == LOWERED
+        spelled = " ".join((part["inside"] or part[0].strip("\ue000\ue001\ue002")).split())
+        inside = unicodedata.normalize("NFKC", spelled)
+        if _is_mark(before, inside, bool(lowered)):
+            marks.append(spelled)
             shown += " " if re.match(r"[\d.,]", text[done : done + 1]) else ""  # digits on both sides are not one number
-        elif part["inside"] is None:
-            shown += part[0]
         elif not before[-1:].isdecimal() or inside[:1].isalpha():
-            shown += inside
+            shown += part["inside"] or part[0]
         else:  # its digits do not join those before it
-            apart = inside[:1] in "±+-−(" and before[-2:] != "10"
-            shown += f"{' ' if apart else '_' if lowered else '^'}{inside}"
-    shown = " ".join((shown + text[done:]).replace(LEVEL, " ").split())
+            apart = inside[:1] in "±+-−(" and not re.search(r"(?<![\d.,])10$", before)
+            shown += f"{' ' if apart else ' _' if lowered else '^'}{inside}"
+    shown = _SPACE.sub(" ", (shown + text[done:]).replace(LEVEL, " ")).strip()
     marks = list(filter(None, marks))
     return Cell(shown or " ".join(marks), tuple(marks) if shown else (), start, end, line)
 

@@ -57,24 +57,29 @@ def test_a_size_in_the_cell_outweighs_the_header() -> None:
 
 
 def test_what_is_left_out_has_line_column_and_reason() -> None:
-    drafted = draft("|#|m|a|b|", "|1|x|61,5|see 4|", "|2|y|60.5|12'000|")
+    drafted = draft("|#|m|a|b|", "|1|x|61,5|see 4|", "|2|y|60.5|12'00|")
     assert left(drafted) == [
         (5, 2, "1", "a rank or index"),
         (5, 6, "61,5", "a decimal comma?"),
         (5, 11, "see 4", "words beside the number"),
         (6, 2, "2", "a rank or index"),
-        (6, 11, "12'000", "not a plain number"),
+        (6, 11, "12'00", "not a plain number"),
     ]
     assert list(by_id(drafted)) == ["y.a"]
 
 
-def test_a_number_that_is_struck_out_is_left_out_and_the_one_beside_it_read() -> None:
-    drafted = draft("|m|a|b|", "|~~v 1~~ x|~~61.90~~ 63.4|<del>5.5<sup>2</sup></del> → 4.5|", "|~~y~~|<s>1.5</s>|2.5|")
-    assert {key: claim.value for key, claim in by_id(drafted).items()} == {"x.a": "63.4", "x.b": "4.5", "y.b": "2.5"}
+def test_a_number_that_is_struck_out_or_hidden_is_left_out_and_the_one_beside_it_read() -> None:
+    struck = "|~~v 1~~ x|~~61.90~~ 63.4|<del>5.5<sup>2</sup></del> → 4.5|", "|~~y~~|<s>1.5</s>|2.5|"
+    hidden = "|z|<span style='display: none'>61.95</span>63.5|~1.6~ ~4.6|"
+    drafted = draft("|m|a|b|", *struck, hidden)
+    read = {"x.a": "63.4", "x.b": "4.5", "y.b": "2.5", "z.a": "63.5", "z.b": "4.6"}
+    assert {key: claim.value for key, claim in by_id(drafted).items()} == read
     assert left(drafted) == [
-        (5, 14, "61.90", "struck out"),
-        (5, 32, "5.5", "struck out"),
-        (6, 11, "1.5", "struck out"),
+        (5, 14, "61.90", "struck out or hidden"),
+        (5, 32, "5.5", "struck out or hidden"),
+        (6, 11, "1.5", "struck out or hidden"),
+        (7, 32, "61.95", "struck out or hidden"),
+        (7, 50, "1.6", "struck out or hidden"),
     ]
 
 
