@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from aqea_registry.base.findings import BadConfiguration, Finding, listed
 from aqea_registry.claims.ledger import At, Claim, Evaluation, Measurement, free
 from aqea_registry.claims.relations import DraftedTable
-from aqea_registry.documents.cells import DECIMAL_COMMA, INPUT, WIDE, Number, Reading, read_cell
+from aqea_registry.documents.cells import DECIMAL_COMMA, WIDE, Number, Reading, read_cell
 from aqea_registry.documents.metrics import is_score, metric_name, names_metric, names_other, names_score, written_in
 from aqea_registry.documents.model_index import MOST, IndexEntry, Metric
 from aqea_registry.documents.numbers import NotANumber, Unit, parse_number
@@ -259,8 +259,8 @@ def _readings(
     for r, row in enumerate(table.rows):
         metric = names_metric(row.cells[table.key].text)
         for c, cell in enumerate(row.cells):
-            names = c == table.key and cell.text != INPUT and not names_metric(table.columns[c])
-            if (names and len(row.cells) > 1) or (cell.end > cell.start and (cell.start, cell.end) in seen):
+            names = c == table.key and len(row.cells) > 1 and not names_metric(table.columns[c])
+            if names or (cell.end > cell.start and (cell.start, cell.end) in seen):
                 continue
             seen.add((cell.start, cell.end))
             if cell.struck and (old := read_cell(cell.struck)).seen:

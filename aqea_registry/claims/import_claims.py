@@ -208,15 +208,11 @@ def _other_unit(ledger: Ledger, document: str) -> Iterator[Finding]:
                 values[claim.unit].append(parse_number(claim.value or "", claim.unit).value)
     where, percent, large = f"{document}: model-index", values["percent"], sum(value > 1 for value in values["fraction"])
     if percent and all(abs(value) <= 1 for value in percent):
-        message = (
-            f"all values in percent ({len(percent)}) are between -1 and 1; if they are fractions, import with --unit fraction"
-        )
-        yield Finding("malformed", where, message)
+        message = f"all values in percent ({len(percent)}) are between -1 and 1; if they are fractions"
+        yield Finding("malformed", where, f"{message}, import with --unit fraction")
     if large:
-        message = (
-            f"{large} of {len(values['fraction'])} fractions are larger than 1; if all are percent, import with --unit percent"
-        )
-        yield Finding("malformed", where, message)
+        message = f"{large} of {len(values['fraction'])} fractions are larger than 1; if all are percent"
+        yield Finding("malformed", where, f"{message}, import with --unit percent")
 
 
 def _read(path: Path) -> tuple[bytes, str]:
@@ -259,7 +255,8 @@ def _read_document(
             title, wrong = entries[0].model, dict(_disagreements(front, entries, path.name))
             entries = tuple(entry._replace(model=model or _repository(params, entry.model)) for entry in entries)
             read = drafting.claims_of_index(entries, path.name, text.split("\n"), unit, wrong)
-        tables = markdown_tables(blanked(text, [Span(0, len(text) - len(front.rest))]) if front else text, path.name)
+        text = blanked(text, [Span(0, len(text) - len(front.rest))]) if front else text
+        tables = markdown_tables(text, path.name)
         message = f"{path.name}: no numbers in a model-index of the front matter, nor in Markdown tables"
     units = {unit} if unit else {claim.unit for claim in read.claims} - {"number"}
     read.findings.extend(ragged_rows(tables, path.name))

@@ -19,7 +19,6 @@ from typing import Literal, NamedTuple
 from aqea_registry.documents.numbers import NotANumber, Unit, parse_number
 
 DECIMAL_COMMA = "a decimal comma?"
-INPUT = r"\input"
 
 Bound = Literal["at-least", "at-most", "over", "under"]
 
@@ -97,7 +96,7 @@ def read_cell(text: str, doubted: str = "") -> Reading:
         text = _SCRIPT.sub(r" \1", _DOLLARS.sub(r" \1 ", text).replace("{,}", ",")).strip()
     if not any(map(str.isdecimal, text)):
         if _MACRO.fullmatch(text):
-            return Reading((), "in another file" if text == INPUT else "a macro that is not defined here", 1)
+            return Reading((), "a macro that is not defined here", 1)
         seen = len(_SEEN.findall(text))
         return Reading((), "not a plain number", seen) if seen else Reading(())
     try:

@@ -108,7 +108,6 @@ _NAMES: dict[str, tuple[str, str]] = {
     "percent": ("", "%"),
     "_": ("", _UNDERSCORE),
     ",": ("", "\u2009"),
-    "dagger": ("", "†"),
     "ddagger": ("", "‡"),
 }
 

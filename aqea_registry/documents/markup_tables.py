@@ -7,7 +7,6 @@ starts no tag: the parser is quadratic in those. A cell of HTML ends where the n
 
 from __future__ import annotations
 
-import csv
 import html
 import re
 from bisect import bisect_right
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
 MOST_PIPES = 60_000  # the parser makes tokens of each cell: half a million take six seconds, and nobody prints so many
 MOST_TAGS = 30_000  # in tables; Beautiful Soup reads some 40,000 in a second
 
+LONGEST_FIELD = 100_000  # characters of CSV
 _LONGEST_ITEM = 80  # of a list item that is the caption of a table
 _EMPHASISED = re.compile(r"(\*{1,3}|_{1,3})([^*\n]{1,200})\1[:.]?\s*")
 _HTML = re.compile(r"<[^`]*<table\b|<table\b", re.IGNORECASE)
@@ -157,38 +157,32 @@ def csv_table(text: str, name: str, document: str, delimiter: str) -> Table:
     Lines of one cell above the header are titles. Empty cells beyond the header do not count. Raises BadConfiguration for what
     is not CSV.
     """
-    lines = re.split(r"(?<=\n)|(?<=\r)(?!\n)", text)
-    delimiter = next((other for other in (delimiter, ";", "\t", "|") if other in lines[0]), delimiter)
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    rows: list[Row] = []
-    line, offset = 1, 0
-    try:
-        for texts in reader:
-            rows += [Row(line, tuple(_cells(text, offset, texts, delimiter)))] if any(texts) else []
-            offset += sum(map(len, lines[line - 1 : reader.line_num]))
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise BadConfiguration(f"{document}: line {line}: {error}", "correct the line; quotes must be balanced") from error
+    starts = [0, *(match.end() for match in _BREAK.finditer(text))]
+    first = text[: starts[1]] if starts[1:] else text
+    delimiter = next((other for other in (delimiter, ";", "\t", "|") if other in first), delimiter)
+    mark = re.escape(delimiter)
+    field = re.compile(rf'(?:"((?:[^"]|"")*+)"|((?!")[^{mark}\r\n]{{0,{LONGEST_FIELD}}}+))({mark}|\r\n|\r|\n|\Z)')
+    rows, cells, place = list[Row](), list[Cell](), 0
+    while found := field.match(text, place):
+        value = found[2] if found[1] is None else found[1].replace('""', '"')
+        cells.append(cell_of(inline(value) if _CSV_MARKUP.search(value) else value, place, found.start(3)))
+        place = found.end()
+        if found[3] != delimiter:
+            rows += [Row(bisect_right(starts, cells[0].start), tuple(cells))] if any(c.end > c.start for c in cells) else []
+            cells = []
+        if not found[3]:
+            break
+    else:
+        message = f"{document}: line {bisect_right(starts, place)}: a field is too large, or has a quote that nothing closes"
+        raise BadConfiguration(message, "correct the line; quotes must be balanced")
     header = next((n for n, row in enumerate(rows) if len(row.cells) > 1), None)
     if header is None:
         raise BadConfiguration(f"{document}: no header row with at least two columns", "the first column names the rows")
     width = len(rows[header].cells)
-    body = [
+    body = (
         row if any(cell.text for cell in row.cells[width:]) else Row(row.line, row.cells[:width]) for row in rows[header + 1 :]
-    ]
-    return table_of(name, rows[header : header + 1], body)
-
-
-def _cells(text: str, start: int, shown: list[str], delimiter: str) -> list[Cell]:
-    """The cells of a row that starts there, each with the place of its field."""
-    field = re.compile(rf'(?:"(?:[^"]|"")*"|[^{delimiter}\r\n]*)')
-    cells: list[Cell] = []
-    for value in shown:
-        match = field.match(text, start)
-        end = match.end() if match else start
-        cells.append(cell_of(inline(value) if _CSV_MARKUP.search(value) else value, start, end))
-        start = end + 1
-    return cells
+    )
+    return table_of(name, rows[header : header + 1], list(body))
 
 
 _TABLE = re.compile(r"<(/?)table\b[^<>]*>", re.IGNORECASE)

@@ -184,6 +184,17 @@ def test_rows_that_are_called_the_same_are_called_by_the_next_columns_too() -> N
     assert list(by_id(distinct)) == ["x.run", "x.a", "y.run", "y.a"]
 
 
+def test_rows_that_are_called_the_same_are_called_by_the_title_above_them() -> None:
+    found = by_id(draft("|m|a|", "|*Small*||", "|x|61.5|", "|*Large*||", "|x|62.5|", "|y|63.5|"))
+    assert {key: claim.value for key, claim in found.items()} == {"small-x.a": "61.5", "large-x.a": "62.5", "large-y.a": "63.5"}
+
+
+def test_numbers_of_the_only_column_or_of_a_metric_that_names_the_rows_are_left_out() -> None:
+    assert left(draft("|a|", "|61.5|")) == [(5, 2, "61.5", "names the row")]
+    assert left(draft("|Accuracy|runs|", "|61.5|3|")) == [(5, 2, "61.5", "names the row")]
+    assert left(draft("|Dim|runs|", "|768|3|")) == []
+
+
 def test_a_wide_table_takes_time_that_grows_with_it() -> None:
     def work(size: int) -> Callable[[], object]:
         header = "|".join(f"c{n}" for n in range(size))

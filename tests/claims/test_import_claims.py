@@ -15,6 +15,7 @@ from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused, 
 from aqea_registry.claims.drafting import FORUMS
 from aqea_registry.claims.import_claims import ImportedClaims, import_claims
 from aqea_registry.claims.ledger import Claim, Ledger, Measurement, Quotation, parse_ledger, render_ledger
+from aqea_registry.claims.lint_claims import not_printed
 from aqea_registry.project.project import open_project
 from tests import sampling
 from tests.growth import assert_linear
@@ -530,6 +531,39 @@ def test_a_table_gives_the_same_claims_in_every_format(empty: Path, name: str) -
         ("scores.x.sts-fr", "70.5", "number", "Scores", "x"),
         ("scores.x.n", "1,234", "count", "Scores", "x"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "cell"),
+    [
+        *[
+            ("card.md", cell)
+            for cell in ("71&period;5", "7<b>1.5</b>", "22M²", "x2.5", "71.5 [63.0,65.2]", "１２", "12\u202f345")
+        ],
+        *[
+            ("card.tex", cell)
+            for cell in (r"$71.5\pm0.3$", r"71\!.5", r"12\,345", r"\textasciitilde71.5", r"$1.5\times10^{-3}$")
+        ],
+        *[("card.csv", cell) for cell in ("71.5", "2024-01-05", "71", '"1,024"')],
+    ],
+)
+def test_the_check_of_a_fresh_ledger_finds_its_numbers(empty: Path, name: str, cell: str) -> None:
+    rows = [("m", "a", "b", "c"), ("x", "61.5", cell, "62.5"), ("y", "1", "2", "3")]
+    joint, end, rule = {"card.md": ("|", "|", "-|-|-|-|"), "card.tex": ("&", r"\\", r"\midrule"), "card.csv": (",", "", "")}[
+        name
+    ]
+    lines = [joint.join(row) + end for row in rows]
+    lines.insert(1, rule)
+    lines = [r"\begin{tabular}{lrrr}", *lines, r"\end{tabular}"] if name == "card.tex" else lines
+    done = take(empty, "\n".join(lines), name)
+    assert {"61.5", "62.5", "1", "2", "3"} <= {claim.text for claim in claims_of(empty).values()}
+    assert done.imported + sum(entry.numbers for entry in done.left_out) == done.seen
+    assert not_printed(empty / name, "card", ledger_of(empty)) == {}
+
+
+def test_what_a_paper_reads_from_other_files_is_noted(empty: Path) -> None:
+    done = take(empty, "\\begin{tabular}{lr} m & a \\\\ \\hline x & 1.5 \\\\ \\input{rows} \\end{tabular}", "paper.tex")
+    assert done.notes == ("not read, as they are documents of their own: rows",)
 
 
 def test_csv_and_tsv_are_tables(empty: Path) -> None:

@@ -129,7 +129,6 @@ LEFT_OUT = {
     "½": ("not a plain number", 1),
     "61½": ("not a plain number", 1),
     r"\ours": ("a macro that is not defined here", 1),
-    r"\input": ("in another file", 1),
     "64,1": ("a decimal comma?", 1),
     "0,641": ("a decimal comma?", 1),
     "64,100 %": ("a decimal comma?", 1),

@@ -52,6 +52,13 @@ HEAD = f"<tr><th rowspan=2>Model</th><th colspan=2>Nouns</th><th colspan='2'>Ver
             "#|m|a",
             ["1|x|5", "2|y|4", "Mean|Mean|4.5"],
         ),
+        ("<table><tfoot><tr><td>Mean<td>1</tfoot><thead><tr><th>m<th>a<tbody><tr><td>x<td>2</table>", "m|a", ["x|2", "Mean|1"]),
+        ("<table><tr><th>m<th>a<tr><td>x<td style='display: none'>1<tr hidden><td>y<td>2</table>", "m|a", ["x|", "y|"]),
+        (
+            "<table><tr><th>m<th>a<tr><td>x<td><span hidden>1</span>2<div style='overflow:hidden'>3</div></table>",
+            "m|a",
+            ["x|2 3"],
+        ),
         ("<table><tr><th>m<th>a<th>b<tr><td>x<td>1<tr><td>y<td>2<td>3</table>", "m|a|b", ["x|1|", "y|2|3"]),
         ("<table><tr><th>m<th>a<th>b<tr><td rowspan=0>x<td>1<td>2<tr><td>3<td>4</table>", "m|a|b", ["x|1|2", "x|3|4"]),
         (

@@ -112,11 +112,27 @@ def test_rules_and_merged_cells_give_labels(name: str, body: str, columns: str, 
         (r"\textbf{\theirs{}}", r"\theirs"),
         (r"\input{numbers/theirs}", r"\input"),
         (r"\bfseries", ""),
+        (r"\gain{63.4}", "63.4 ±0.5"),
+        (r"\gain[0.7]{63.4}", "63.4 ±0.7"),
+        (r"\two{63.4}{62.1}", "63.4 (62.1)"),
+        (r"\opt{63.4}", "63.4"),
+        (r"\opt[2]{\best{63.4}}", "63.4"),
+        (r"\alias 6", "6"),
+        (r"\strong{63.4}", "63.4"),
+        (r"\loop", r"\loop"),
+        (r"\iffalse 62.1 \fi 63.4", "63.4"),
+        (r"\verb|63.4|", "63.4"),
+        (r"6\!3.4", "63.4"),
+        (r"\SI{335}{\mega\byte}", "335 MB"),
         (r"\cellcolor{gray}\ding{51}\quad", ""),
     ],
 )
 def test_a_macro_inside_another_is_read_and_one_that_is_not_defined_is_named(cell: str, expected: str) -> None:
-    macros = r"\newcommand{\our}{63.40}\newcommand{\best}[1]{\textbf{#1}}"
+    macros = (
+        r"\newcommand{\our}{63.40}\newcommand{\best}[1]{\textbf{#1}}\newcommand*\gain[2][0.5]{#2 $\pm$#1}\def\two#1#2{#1 (#2)}"
+    )
+    macros += r"\NewDocumentCommand{\opt}{O{x} m}{\emph{#2}}\let\alias=\best\newcommand\loop{\loop}"
+    macros += r"\DeclareRobustCommand{\strong}[1]{" + r"\relax" * 40 + r"\textbf{#1}}"
     (table,) = read(rf"{macros}\begin{{tabular}}{{lc}} M & S \\ \midrule \textbf{{x}} & {cell} \\ \end{{tabular}}")
     assert rows(table) == [f"x|{expected}"]
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from aqea_registry.base.findings import BadConfiguration
 from aqea_registry.claims.drafting import claims_of_tables, read_number, slug
 from aqea_registry.claims.ledger import Claim
-from aqea_registry.documents.markup_tables import MOST_PIPES, csv_table, markdown_tables, plain_text
+from aqea_registry.documents.markup_tables import MOST_PIPES, csv_table, html_tables, markdown_tables, plain_text
 from aqea_registry.documents.tables import Row, Table, ragged_rows
 
 
@@ -226,6 +226,30 @@ def test_ranks_name_no_rows_and_are_no_results(head: str, rows: list[str], key: 
 )
 def test_a_line_of_emphasis_or_an_item_is_a_caption_below_the_heading(above: str, name: str) -> None:
     assert read(f"## Scores\n\n{above}\n\n|a|b|\n|-|-|\n|x|1|\n").name == name
+
+
+def test_captions_below_their_tables_are_not_of_the_next_ones() -> None:
+    table = "| a | b |\n|---|---|\n| x | 1 |\n\n"
+    page = "<table><tr><th>a<th>b<tr><td>x<td>1</table>"
+
+    def names(text: str) -> list[str]:
+        return [table.name for table in markdown_tables(text, "doc.md")]
+
+    below = f"# Scores\n\n{table}*Table 1: dev*\n\n{table}**Table 2.** test\n\nText.\n"
+    above = f"# Scores\n\n*Table 1: dev*\n\n{table}**Table 2.** test\n\n{table}Table 3 is elsewhere.\n"
+    assert names(below) == names(above) == ["Table 1", "Table 2"]
+    assert names(f"# Scores\n\n{table}*Table 2: test*\n\n{table}Text.\n") == ["Scores", "Table 2"]
+    assert names(f"# Scores\n\n{table}**Kendall**\n\n{table}**Usage**\n") == ["Scores", "Scores: Kendall"]
+    blocks = f"<h2>Scores</h2>{page}<p>Table 1: dev</p>{page}<p>Table 2: test</p>"
+    assert [table.name for table in html_tables(blocks, "p.html")] == names(blocks) == ["Table 1", "Table 2"]
+
+
+@pytest.mark.parametrize("before", ["> ", "- ", "1. ", "- > "])
+def test_a_table_in_a_list_or_a_quotation_is_one(before: str) -> None:
+    rows = [f"{' ' * len(before) if n and '>' not in before else before.replace('-', ' ') if n else before}{row}"
+            for n, row in enumerate(("| a | b |", "|---|---|", "| x | 1 |"))]  # fmt: skip
+    (table,) = markdown_tables("\n".join(rows), "doc.md")
+    assert (table.columns, [row.cells[1].text for row in table.rows], table.ragged) == (("a", "b"), ["1"], ())
 
 
 WORD = st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=1, max_size=6)
