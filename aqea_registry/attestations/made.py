@@ -160,17 +160,22 @@ def margin_of(provenance: Provenance) -> Margin | None:
     return None
 
 
-def attach_statements(root: Path, artefacts: Collection[Artefact], store: Store, tagged: Tagged, release: Release) -> None:
-    """Keep beside a release how it and its pair sets were made, unless it has a statement of ours on the release: the last."""
+def attach_statements(
+    root: Path, artefacts: Collection[Artefact], store: Store, tagged: Tagged, subjects: Mapping[str, str]
+) -> None:
+    """Keep beside a release how it and its pair sets were made, unless it has a statement of ours on the release: the last.
+
+    `subjects` are what statements on it may refer to (`Release.subjects`).
+    """
     stored = intoto.statements_in(intoto.beside(store.attachments(tagged)))
     provenances = (statement.provenance() for statement in stored if statement.ours)
     if any(found is not None and found.build_definition.build_type == intoto.RELEASE for found in provenances):
         return
-    local = _local(root, artefacts, release)
+    local = _local(root, artefacts, subjects)
     lines = {key: msgspec.json.encode(load_json(attested.content, key)) + b"\n" for key, attested in local.items()}
     for stem, content in lines.items() if len(lines) <= MOST_APART else _together(lines.values()):
         store.attach(tagged, attachment_name(stem, content), content)
-    content = release_statement(root, artefacts, release, [attested.period for attested in local.values()]).to_bytes()
+    content = release_statement(root, artefacts, subjects, [attested.period for attested in local.values()]).to_bytes()
     store.attach(tagged, attachment_name("release", content), content)  # last: whoever finds it finds the others
 
 
@@ -190,12 +195,11 @@ def attachment_name(stem: str, content: bytes) -> str:
     return f"{stem}-{hashlib.sha256(content).hexdigest()[:16]}{intoto.LINES}"
 
 
-def _local(root: Path, artefacts: Iterable[Artefact], release: Release) -> dict[str, Attested]:
+def _local(root: Path, artefacts: Iterable[Artefact], subjects: Mapping[str, str]) -> dict[str, Attested]:
     """The sound statements of this checkout on the pair sets of a release, by the pair set's key."""
-    digests = release_subjects(release)
     local = {}
     for artefact in artefacts:
-        files = {path: digests[published_path(path)] for path in artefact.stated}
+        files = {path: subjects[published_path(path)] for path in artefact.stated}
         read = [read_attested(root, artefact, files, path)[0] for path in statement_paths(artefact.key)]
         if found := next(filter(None, read), None):
             local[artefact.key] = found
@@ -204,7 +208,7 @@ def _local(root: Path, artefacts: Iterable[Artefact], release: Release) -> dict[
 
 def judge_statements(attachments: Mapping[str, bytes], release: Release, reference: str) -> tuple[list[Finding], list[str]]:
     """What is wrong with the statements beside a release, and what the sound ones say, for people."""
-    digests = set(release_subjects(release).values())
+    digests = set(release.subjects().values())
     sound, findings, notes = list[Statement](), list[Finding](), list[str]()
     for name, _, statement, wrong in intoto.read_statements(intoto.beside(attachments, reference)):
         if statement is not None and statement.judged:
@@ -250,7 +254,9 @@ def list_statements(attachments: Mapping[str, bytes]) -> Iterator[Beside]:
             yield Beside(name, f"not judged: {statement.predicate_type}", None, signed)
 
 
-def release_statement(root: Path, artefacts: Collection[Artefact], release: Release, made: Iterable[Period]) -> Statement:
+def release_statement(
+    root: Path, artefacts: Collection[Artefact], subjects: Mapping[str, str], made: Iterable[Period]
+) -> Statement:
     """State how a release was put together, when its pair sets were `made`; repeated, it gives the same bytes."""
     times = [(period.started_on, period.finished_on) for period in made]
     given = sorted(artefact.key for artefact in artefacts if artefact.precision == "given")
@@ -262,14 +268,7 @@ def release_statement(root: Path, artefacts: Collection[Artefact], release: Rele
         "precision": min((artefact.precision for artefact in artefacts), default="canonical"),  # given: the last
         **({GIVEN: given} if given else {}),
     }
-    return intoto.make_statement(release_subjects(release), _provenance(root, artefacts, intoto.RELEASE, parameters, when))
-
-
-def release_subjects(release: Release) -> dict[str, str]:
-    """What a statement on a release may refer to: the release itself, its files and those left out of it, with hex sha256."""
-    named = release.files() | release.left_out()
-    files = {path: layer.digest.removeprefix("sha256:") for path, layer in named.items()}
-    return {"release": release.digest().removeprefix("sha256:"), **files}
+    return intoto.make_statement(subjects, _provenance(root, artefacts, intoto.RELEASE, parameters, when))
 
 
 class Remade(msgspec.Struct, frozen=True, kw_only=True):

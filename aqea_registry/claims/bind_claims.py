@@ -52,7 +52,7 @@ def bind_claims(
 
     Evidence that is there stays. Without `write` nothing is written. Errors as of `import_claims`.
     """
-    page = read_page(project, path, into, model, None)
+    page = read_page(project.root, project.params, path, into, model, None)
     recomputed, unsound = recompute(project.run, project.run.made, report)
     sets, scores = _parts(project.run.made, recomputed)
     ledgers, name = read_ledgers(project.root)[0], Path(page.ledger).stem

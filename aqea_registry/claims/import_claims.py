@@ -78,7 +78,7 @@ def import_claims(
     left out and reported. Raises BadConfiguration for a document that cannot be read or prints nothing, CannotCheck if it or a
     package is missing, Refused if the ledger that exists cannot be read.
     """
-    page = read_page(project, path, into, model, unit)
+    page = read_page(project.root, project.params, path, into, model, unit)
     page.require_claims()
     (project.root / FOLDER).mkdir(parents=True, exist_ok=True)
     with locked(project.root / FOLDER):
@@ -105,14 +105,16 @@ class ReadPage(NamedTuple):
             raise BadConfiguration(self.empty, "other numbers are claimed by hand, see: aqea-registry docs claims")
 
 
-def read_page(project: Project, path: Path, into: str | None, model: str | None, unit: EvaluationUnit | None) -> ReadPage:
+def read_page(
+    root: Path, params: Params, path: Path, into: str | None, model: str | None, unit: EvaluationUnit | None
+) -> ReadPage:
     """Read a document, and name its ledger."""
     name = into or drafting.slug(path.stem, "claims")
     if not NAME.fullmatch(name):
         raise BadConfiguration(f"--into: {name!r} is not the name of a ledger", "use letters, digits, '.', '_' and '-'")
     content, text = _read(path)
-    read, title, empty = _read_document(content, text, project.params, path, model, unit)
-    real, places = path.resolve(), [home.resolve() for home in homes(project.root)]
+    read, title, empty = _read_document(content, text, params, path, model, unit)
+    real, places = path.resolve(), [home.resolve() for home in homes(root)]
     file = next((real.relative_to(place).as_posix() for place in places if real.is_relative_to(place)), path.name)
     document = Document(title=title, sha256=hashlib.sha256(content).hexdigest(), file=file)
     return ReadPage(f"{FOLDER}/{name}.yaml", path, document, read, text, empty)

@@ -25,7 +25,7 @@ from aqea_registry.generation.inputs import SAMPLE, model_in_use, pinned_rows
 from aqea_registry.generation.mteb_model import AllTexts
 from aqea_registry.generation.vector_sets import opened_task, score
 from aqea_registry.generation.workers import Batch, Cluster, Done, Job, ThisMachine
-from aqea_registry.project.artefact import CatalogueEntry, RunArtefact, VectorSetArtefact
+from aqea_registry.project.artefact import AnyArtefact, CatalogueEntry, RunArtefact
 from aqea_registry.project.lock import require_pin
 from aqea_registry.project.project import CACHE, Project
 from aqea_registry.sources.fetch import pinned_folder
@@ -87,7 +87,7 @@ class _Work:
     def __init__(
         self,
         model: CatalogueEntry,
-        run: Sequence[RunArtefact | VectorSetArtefact],
+        run: Sequence[AnyArtefact],
         engine: ThisMachine | Cluster,
         settings: Settings,
         report: Reporter,
@@ -109,7 +109,7 @@ class _Work:
             self._unchecked[worker] = Vectors(apart, self._settings, self._report, label=self._label, fresh=False)
         return self._unchecked[worker]
 
-    def ask(self, artefact: RunArtefact | VectorSetArtefact, dataset: CatalogueEntry) -> None:
+    def ask(self, artefact: AnyArtefact, dataset: CatalogueEntry) -> None:
         """Take all texts of an artefact, as the model sees them."""
         if isinstance(artefact, RunArtefact):
             for texts in as_seen(artefact, pinned_rows(dataset, self._report)):

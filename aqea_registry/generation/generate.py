@@ -3,7 +3,7 @@
 The vectors of its sentences under the pinned model are kept ones where there are any, new ones where not.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,6 +20,7 @@ from aqea_registry.generation.inputs import Matrices, given_vectors, pinned_rows
 from aqea_registry.generation.vector_sets import Evaluated, make_vector_set
 from aqea_registry.project.artefact import (
     PLOTS,
+    AnyArtefact,
     CatalogueEntry,
     RunArtefact,
     VectorSetArtefact,
@@ -55,25 +56,17 @@ class Generated(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def generate(
-    project: Project,
-    dataset: str,
-    model: str,
-    settings: Settings,
-    report: Reporter,
-    *,
-    fresh: bool = False,
-    models: Models | None = None,
+    project: Project, dataset: str, model: str, settings: Settings, report: Reporter, *, fresh: bool = False
 ) -> Generated | Evaluated:
     """Make the pair set of a dataset under a model, or a task's vector set and result, as `params.yaml` has it in its run.
 
-    `fresh` forgets vectors that were computed before. Whoever makes several hands the `models` on, whose folder then takes the
-    project's place for files and vectors.
-    Raises Refused for bytes, rows or vectors that are not as they must be; then no file was touched.
+    `fresh` forgets vectors that were computed before. Raises Refused for bytes, rows or vectors that are not as they must be;
+    then no file was touched.
     """
     project.params.check_versions("vectors", "view")
     artefact = project.run.made[project.params.artefact_key(dataset, model)]
-    models = models or Models([*project.run.made.values()], settings, report, fresh=fresh, root=project.root)
-    return _make(project.run, artefact, (project.catalogue[dataset], project.catalogue[model]), models, report)
+    models = Models([*project.run.made.values()], settings, report, fresh=fresh, root=project.root)
+    return make(project.run, artefact, project.catalogue, models, report)
 
 
 def generate_changed(
@@ -88,7 +81,7 @@ def generate_changed(
     changed = set(made) if fresh else _changed(run, report)
     models = Models([*made.values()], settings, report, fresh=fresh, root=project.root)
     for artefact in sorted((made[key] for key in changed), key=lambda artefact: (artefact.model, artefact.key)):
-        yield _make(run, artefact, (project.catalogue[artefact.dataset], project.catalogue[artefact.model]), models, report)
+        yield make(run, artefact, project.catalogue, models, report)
         if isinstance(artefact, RunArtefact) and run.one_stage:  # else they have stages of their own
             for form in artefact.exports:
                 _export(run.root, artefact, form)
@@ -101,7 +94,7 @@ def _changed(run: RunRecord, report: Reporter) -> set[str]:
         found = hash_files(files.values(), md5=frozenset(files.values()), advance=advance)
     digests = {path: digest for path, at in files.items() if isinstance(digest := found[at], FileDigest)}
 
-    def as_recorded(artefact: RunArtefact | VectorSetArtefact) -> bool:
+    def as_recorded(artefact: AnyArtefact) -> bool:
         recorded = {*artefact.made_by.values()} <= run.dvc_lock.stages.keys() and not run.stale_findings(artefact)
         return recorded and all(
             path in digests and run.manifest.digests.get(path) == digests[path].sha256 for path in artefact.listed
@@ -115,13 +108,15 @@ def _changed(run: RunRecord, report: Reporter) -> set[str]:
     return run.made.keys() - same
 
 
-def _make(
+def make(
     run: RunRecord,
-    artefact: RunArtefact | VectorSetArtefact,
-    inputs: tuple[CatalogueEntry, CatalogueEntry],
+    artefact: AnyArtefact,
+    catalogue: Mapping[str, CatalogueEntry],
     models: Models,
     report: Reporter,
 ) -> Generated | Evaluated:
+    """Make an artefact of a run, files and vectors in the folder of the models. Raises as `generate` does."""
+    inputs = catalogue[artefact.dataset], catalogue[artefact.model]
     started, root, listed = now(), models.root, run.manifest.digests
     artefact.required_pins()  # refused before anything is read
     if isinstance(artefact, VectorSetArtefact):

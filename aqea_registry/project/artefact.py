@@ -252,6 +252,9 @@ class VectorSetArtefact(Artefact, frozen=True, kw_only=True):
         return self.file
 
 
+AnyArtefact = RunArtefact | VectorSetArtefact  # what a run makes
+
+
 class OfVectors(msgspec.Struct, frozen=True, kw_only=True):
     """Of which vector set a result is; `content` is `sha256:` and its content digest."""
 

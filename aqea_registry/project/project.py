@@ -22,7 +22,7 @@ from aqea_registry.base.findings import BadConfiguration, Finding, Refused, list
 from aqea_registry.base.progress import Reporter, plural
 from aqea_registry.base.sha256_list import LEFT_OUT, MANIFEST, SIZES, render
 from aqea_registry.base.strict import load_yaml
-from aqea_registry.project.artefact import DECIDED, CatalogueEntry, RunArtefact, VectorSetArtefact
+from aqea_registry.project.artefact import DECIDED, AnyArtefact, CatalogueEntry, RunArtefact, VectorSetArtefact
 from aqea_registry.project.lock import (
     AGAIN,
     DVC_LOCK,
@@ -70,7 +70,7 @@ class RunRecord:
     root: Path
     artefacts: Mapping[str, RunArtefact]
     vector_sets: Mapping[str, VectorSetArtefact]
-    stages: Mapping[str, RunArtefact | VectorSetArtefact | None]
+    stages: Mapping[str, AnyArtefact | None]
     lock: Lock
     pins_file: bytes | None
     manifest: Manifest
@@ -82,7 +82,7 @@ class RunRecord:
     plain_params: object
 
     @property
-    def made(self) -> dict[str, RunArtefact | VectorSetArtefact]:
+    def made(self) -> dict[str, AnyArtefact]:
         """Pair sets and vector sets by key: no two have one."""
         return {**self.artefacts, **self.vector_sets}
 
@@ -117,7 +117,7 @@ class RunRecord:
         stale = parameter_findings(self.dvc_lock, files, frozenset(self.stages - unmade_yet.keys()))
         return [*(Finding("lock-stale", path, message) for path in unmade), *stale]
 
-    def stale_findings(self, artefact: RunArtefact | VectorSetArtefact) -> list[Finding]:
+    def stale_findings(self, artefact: AnyArtefact) -> list[Finding]:
         """Where dvc.lock says that it was made from other pins or parameters. What DVC did not make is not stale."""
         return parameter_findings(self.dvc_lock, self._plain, frozenset({artefact.stage} & self.dvc_lock.stages.keys()))
 
@@ -150,7 +150,7 @@ class Project:
     def run(self) -> RunRecord:
         """What the run makes, and what is recorded of it."""
         dvc_lock, unread = read_dvc_lock(self.contents[DVC_LOCK])
-        every: list[RunArtefact | VectorSetArtefact] = [*self.artefacts.values(), *self.vector_sets.values()]
+        every: list[AnyArtefact] = [*self.artefacts.values(), *self.vector_sets.values()]
         made = {stage: artefact for artefact in every for stage in artefact.made_by.values()}
         stages, pins, foreign = {**made, "manifest": None}, self.contents[LOCK], dvc_lock.foreign()
         written = self.contents[STAGES]

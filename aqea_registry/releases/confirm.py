@@ -5,7 +5,7 @@ Nothing that was computed before is used and no statement of this checkout is be
 
 import hashlib
 import shutil
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from platform import node
@@ -13,7 +13,7 @@ from platform import node
 import msgspec
 
 from aqea_registry.attestations import statement as intoto
-from aqea_registry.attestations.made import FOLDER, attachment_name, inputs_of, now, release_subjects, remade
+from aqea_registry.attestations.made import FOLDER, attachment_name, inputs_of, now, remade
 from aqea_registry.attestations.statement import Confirmation, Confirmed, Period, Statement
 from aqea_registry.base.files import Limit, hash_file, locked, read_small, user_cache, write_bytes
 from aqea_registry.base.findings import CannotCheck, Finding, Refused
@@ -24,10 +24,10 @@ from aqea_registry.comparison.trees import PINS, Tree, tree_in_store
 from aqea_registry.comparison.verdict import Verdict
 from aqea_registry.embedding.encoder import Settings, this_machine
 from aqea_registry.generation.encoding import Models
-from aqea_registry.generation.generate import generate
-from aqea_registry.project.artefact import Artefact, published_path
+from aqea_registry.generation.generate import make
+from aqea_registry.project.artefact import AnyArtefact, Artefact, CatalogueEntry, published_path
 from aqea_registry.project.lock import Lock, parse_lock
-from aqea_registry.project.project import Project
+from aqea_registry.project.project import Project, RunRecord
 from aqea_registry.stores.open_store import find, read_text
 from aqea_registry.stores.port import Store, Tagged
 from aqea_registry.stores.release import Release
@@ -58,21 +58,23 @@ def confirm(
     tagged = find(store, tag, digest)
     reference = join_reference(store.spec, tag, tagged.digest)
     release = store.release(tagged)
-    common, remarks = _in_common(project.run.made.values(), release, reference)
+    run = project.run
+    common, remarks = _in_common(run.made.values(), release, reference)
+    project.params.check_versions("vectors", "view")
     _refuse_other_pins(store, tagged, release, common)
     stated = intoto.statements_in(intoto.beside(store.attachments(tagged)))
     _refuse_known(reference, stated, {artefact.key for artefact in common}, settings.device)
     with _scratch(f"{tagged.digest} {settings.device} {node()} {project.root.resolve()}") as (scratch, started):
         tree = tree_in_store(store, tagged, scratch, report)
-        models = Models([*project.run.made.values()], settings, report, fresh=False, root=scratch)
-        confirmed = {artefact.key: _confirmed(project, artefact, tree, models, settings, report) for artefact in common}
+        models = Models([*run.made.values()], settings, report, fresh=False, root=scratch)
+        confirmed = {made.key: _confirmed(run, made, project.catalogue, tree, models, settings, report) for made in common}
     predicate = Confirmation(
         reference=reference,
         pair_sets=confirmed,
         resolved_dependencies=inputs_of(common),
         metadata=Period(started_on=started, finished_on=now()),
     )
-    subjects, compared = release_subjects(release), (path for artefact in common for path in _compared(artefact, tree.files))
+    subjects, compared = release.subjects(), (path for artefact in common for path in _compared(artefact, tree.files))
     new = intoto.make_statement({path: subjects[path] for path in ("release", *map(published_path, compared))}, predicate)
     content = new.to_bytes()
     name = attachment_name(f"confirmation-{tag.lower().replace(':', '-')}", content)
@@ -97,7 +99,7 @@ def _compared(artefact: Artefact, files: Collection[str]) -> list[str]:
     return [path for path in paths if published_path(path) in files]
 
 
-def _in_common(artefacts: Iterable[Artefact], release: Release, reference: str) -> tuple[list[Artefact], tuple[str, ...]]:
+def _in_common(artefacts: Iterable[AnyArtefact], release: Release, reference: str) -> tuple[list[AnyArtefact], tuple[str, ...]]:
     """What the run makes that is in the release and can be made again, and what is said of the others."""
     found = [artefact for artefact in artefacts if _compared(artefact, release.files())]
     if not found:
@@ -145,8 +147,8 @@ def _refuse_known(reference: str, stated: list[Statement], keys: set[str], devic
         raise Refused.of("duplicate", reference, message, hint="confirm it on another machine or device: --device cuda")
 
 
-def _refuse_other_pins(store: Store, tagged: Tagged, release: Release, artefacts: list[Artefact]) -> None:
-    """Made from other bytes, a difference says nothing, and agreement would be chance."""
+def _refuse_other_pins(store: Store, tagged: Tagged, release: Release, artefacts: Iterable[Artefact]) -> None:
+    """AnyArtefact from other bytes, a difference says nothing, and agreement would be chance."""
     layer = release.files().get(PINS)
     lock = parse_lock(read_text(store, tagged, PINS, layer), PINS) if layer else Lock()
     findings = []
@@ -164,7 +166,13 @@ def _refuse_other_pins(store: Store, tagged: Tagged, release: Release, artefacts
 
 
 def _confirmed(
-    project: Project, artefact: Artefact, released: Tree, models: Models, settings: Settings, report: Reporter
+    run: RunRecord,
+    artefact: AnyArtefact,
+    catalogue: Mapping[str, CatalogueEntry],
+    released: Tree,
+    models: Models,
+    settings: Settings,
+    report: Reporter,
 ) -> Confirmed:
     """Make an artefact again, in the models' folder, which holds what was made since the confirmation began, and compare it.
 
@@ -172,7 +180,7 @@ def _confirmed(
     differ a little.
     """
     scratch, started = models.root, _began(models.root, f"{artefact.key}.set")
-    made = generate(project, artefact.dataset, artefact.model, settings, report, models=models)
+    made = make(run, artefact, catalogue, models, report)
     digests = {path: hash_file(scratch / path).sha256 for path in _compared(artefact, released.files)}
     differing = [path for path, sha256 in digests.items() if released.files[published_path(path)] != sha256]
     ours = next(iter(differing or digests))
@@ -180,7 +188,7 @@ def _confirmed(
     verdict: Verdict = "DIVERGED" if differing else "IDENTICAL"
     if differing and ours == artefact.file:
         theirs, again = NamedFile(released.fetch(path), f"{released.name}: {path}"), NamedFile(scratch / ours, ours)
-        verdict = compare_files(theirs, again, report, claimed_by(project.root))[0].verdict
+        verdict = compare_files(theirs, again, report, claimed_by(run.root))[0].verdict
     elif (
         differing
         and score_gap(*(read_small(file, Limit.DOCUMENT) for file in (released.fetch(path), scratch / ours))) <= TRAINED_GAP

@@ -21,7 +21,15 @@ from aqea_registry.comparison.pair_files import NamedFile, compare_files
 from aqea_registry.comparison.trees import PINS, summary, tree_in_store
 from aqea_registry.documents.metrics import RANKED
 from aqea_registry.generation.vector_sets import result_of, result_of_lists
-from aqea_registry.project.artefact import CLAIMS, PROJECT, VIEWS, OfVectors, RunArtefact, VectorSetArtefact, published_path
+from aqea_registry.project.artefact import (
+    CLAIMS,
+    PROJECT,
+    VIEWS,
+    AnyArtefact,
+    OfVectors,
+    VectorSetArtefact,
+    published_path,
+)
 from aqea_registry.project.params import Params
 from aqea_registry.project.project import PARAMS, Scope
 from aqea_registry.releases.card import REPORT, lists_path
@@ -263,7 +271,7 @@ def _rows(
     opened: Opened, sizes: dict[str, int], rows: int | None, salt: str, report: Reporter, said: list[Said]
 ) -> tuple[RowSample | None, RegistryError | None]:
     """Draw rows of all pair sets and vector sets, make them again, and say what that shows; the error of those not made."""
-    made: dict[str, RunArtefact | VectorSetArtefact] = {**opened.artefacts, **opened.vector_sets}
+    made: dict[str, AnyArtefact] = {**opened.artefacts, **opened.vector_sets}
     again = "its vectors were not computed again by the model: --rows N or confirm does that"
     not_made = {key: found.remark or again for key, found in made.items() if found.remark or key in opened.vector_sets}
     said += [NotChecked(f"the making of {key}", why) for key, why in not_made.items() if rows is None or key not in sizes]

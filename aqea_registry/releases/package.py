@@ -78,14 +78,14 @@ class WrittenPackage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def assemble(project: Project, report: Reporter, make_lists: MakeLists) -> Package:
-    """Verify a run, judge its claims, draw its graph and page, and package it. Raises Refused, with all findings."""
+    """Verify a run, judge its claims, draw its graph and page, and package it, for package and publish. Raises Refused."""
     checked = verify_project(project, report)
     if checked.findings:
         message = f"verification has {plural(len(checked.findings), 'finding')}, so there is no release of this run"
         raise Refused(message, checked.findings, "run: dvc repro, then aqea-registry verify")
     judged = check_claims(project, (), Silent(), scope=Scope.RELEASE, verified=checked)
-    graph = build_graph(outline(project, judged, scope=Scope.RELEASE), checked)
     run, publish = project.run, project.params.publish
+    graph = build_graph(outline(run, project.catalogue.values(), judged, scope=Scope.RELEASE), checked)
     away = {made.vectors: made for made in _too_large(publish, run, checked)}
     paths = {published_path(path): run.root / path for path in run.paths() if path not in away}
     listed = {published_path(path): checked.digests[path][:2] for path in run.paths() if path not in away}  # sha256 and size

@@ -161,7 +161,7 @@ def _put(
         ids = store.push(tag, release, package.content, notes, advance)  # if all is there: only the ids, for a lost receipt
     tagged = _read_back(store, tag, release, report)
     try:
-        attach_statements(run.root, run.made.values(), store, tagged, release)
+        attach_statements(run.root, run.made.values(), store, tagged, release.subjects())
     except RegistryError as error:  # the release is there and was read back; statements on it can be added later
         report.warn(f"{store.spec}: the statements on how it was made could not be put beside the release: {error.message}")
     entry = StoreReceipt(reference=planned.reference, at=tagged.at, ids=ids)

@@ -25,7 +25,7 @@ from aqea_registry.generation.encoding import Vectors
 from aqea_registry.generation.inputs import pinned_model, pinned_rows
 from aqea_registry.generation.mteb_model import AllTexts
 from aqea_registry.generation.vector_sets import opened_task, score
-from aqea_registry.project.artefact import Artefact, CatalogueEntry, RunArtefact, VectorSetArtefact
+from aqea_registry.project.artefact import AnyArtefact, Artefact, CatalogueEntry, RunArtefact, VectorSetArtefact
 from aqea_registry.project.params import WRITTEN, Versions
 from aqea_registry.releases.pull import check_room
 from aqea_registry.vectors.containers import pair_json
@@ -96,7 +96,7 @@ def why_not(artefact: Artefact, versions: Versions) -> str | None:
 class _Drawn(NamedTuple):
     """Rows of an artefact: their texts as the model sees them, the first of all pairs before the second of any; and scores."""
 
-    artefact: RunArtefact | VectorSetArtefact
+    artefact: AnyArtefact
     rows: Sequence[int]
     texts: Sequence[str]
     scores: Sequence[float]
@@ -104,7 +104,7 @@ class _Drawn(NamedTuple):
 
 def make_again(
     catalogue: Mapping[str, CatalogueEntry],
-    artefacts: Mapping[str, RunArtefact | VectorSetArtefact],
+    artefacts: Mapping[str, AnyArtefact],
     drawn: Mapping[str, Sequence[int]],
     sizes: Mapping[str, int],
     report: Reporter,
@@ -145,9 +145,7 @@ def make_again(
     return found, errors
 
 
-def _wanted(
-    entry: CatalogueEntry, artefact: RunArtefact | VectorSetArtefact, rows: Sequence[int], size: int, report: Reporter
-) -> _Drawn:
+def _wanted(entry: CatalogueEntry, artefact: AnyArtefact, rows: Sequence[int], size: int, report: Reporter) -> _Drawn:
     if isinstance(artefact, VectorSetArtefact):
         return _Drawn(artefact, rows, _texts(entry, artefact, rows, report), [])
     dataset = pinned_rows(entry, report)

@@ -53,15 +53,16 @@ def report(
         reporter.warn(f"{finding.subject}: {finding.message}")
     receipts = [receipt for _, receipt in known]
     receipts.sort(key=lambda receipt: natural(receipt.tag), reverse=True)
-    graph = build_graph(outline(project, checked), verification, report=reporter)
     publish, addresses = project.params.publish, links(project.params.publish.url, read_citation(project.root))
+    drawn = outline(project.run, project.catalogue.values(), checked, known=publish.stores)
+    graph = build_graph(drawn, verification, report=reporter)
     page = page_of(publish.title, project.run, verification, checked, listed, graph, receipts, documents, addresses)
     text = render_page(page)
     changed = write_bytes(target, text)
-    drawn = []
+    figures = []
     if figures_folder and page.figure:
-        drawn = [str(figures_folder / "scores.svg")]
-        write_bytes(Path(drawn[0]), page.figure.alone)
+        figures = [str(figures_folder / "scores.svg")]
+        write_bytes(Path(figures[0]), page.figure.alone)
     return Reported(
         path=str(target),
         bytes=len(text),
@@ -69,7 +70,7 @@ def report(
         headline=page.headline,
         counts=page.counts,
         found=len(page.content.findings),
-        figures=tuple(drawn),
+        figures=tuple(figures),
     )
 
 

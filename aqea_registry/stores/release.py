@@ -94,6 +94,11 @@ class Release(ImageManifest, frozen=True, kw_only=True, rename="camel"):
         named = (_LEFT_OUT.fullmatch(layer.annotations.get(LEFT_OUT, "")) for layer in self.layers)
         return {found[3]: _layer(found[3], found[1], int(found[2])) for found in named if found}
 
+    def subjects(self) -> dict[str, str]:
+        """What a statement on it may refer to, with hex sha256: the release itself, its files and those left out of it."""
+        files = {path: layer.digest.removeprefix("sha256:") for path, layer in (self.files() | self.left_out()).items()}
+        return {"release": self.digest().removeprefix("sha256:"), **files}
+
     def blobs(self) -> list[Descriptor]:
         """All files and the config, each content once, sorted by digest."""
         blobs = {blob.digest: blob for blob in (*self.layers, self.config)}

@@ -17,9 +17,9 @@ from aqea_registry.base.sha256_list import MANIFEST
 from aqea_registry.base.strict import load_json
 from aqea_registry.claims.check_claims import CheckedClaims, check_claims
 from aqea_registry.claims.ledger import FOLDER
-from aqea_registry.project.artefact import RunArtefact, VectorSetArtefact
+from aqea_registry.project.artefact import CatalogueEntry, RunArtefact, VectorSetArtefact
 from aqea_registry.project.lock import AGAIN
-from aqea_registry.project.project import Project, Scope
+from aqea_registry.project.project import Project, RunRecord, Scope
 from aqea_registry.tracing.graph import FILES, FORWARD, ExpectedFile, Graph, GraphBuilder, Node, reached, sentence_of
 from aqea_registry.tracing.nodes import draw_claims, draw_pins, draw_releases, draw_run
 from aqea_registry.vectors.examine import Examined, examine
@@ -60,7 +60,8 @@ def trace(
     """
     ledgers = any((project.root / FOLDER).glob("*.yaml"))
     checked = check_claims(project, documents, SILENT) if ledgers else None
-    builder = outline(project, checked, stores=stores)
+    known = project.params.publish.stores
+    builder = outline(project.run, project.catalogue.values(), checked, known=known, stores=stores)
     found = find(builder, what, report)
     down, up = _down(builder.graph(), found), _up(builder.graph(), found)
     check_bytes(builder, {*down, *up}, report)
@@ -177,19 +178,25 @@ def build_graph(builder: GraphBuilder, verification: CheckedProject, *, report: 
 
 
 def outline(
-    project: Project, checked: CheckedClaims | None, *, stores: Sequence[str] = (), scope: Scope = Scope.MACHINE
+    run: RunRecord,
+    catalogue: Collection[CatalogueEntry],
+    checked: CheckedClaims | None,
+    *,
+    known: Sequence[str] = (),
+    stores: Sequence[str] = (),
+    scope: Scope = Scope.MACHINE,
 ) -> GraphBuilder:
-    """What the files of a project record about each other; no large file is read. `stores` are asked besides the run's.
+    """What the files of a project record about each other; no large file is read. `stores` are asked besides the `known` ones.
 
     For a release nothing is drawn that only this machine knows. Raises CannotCheck.
     """
-    builder = GraphBuilder(project.run)
-    draw_pins(builder, project.catalogue.values(), scope)
+    builder = GraphBuilder(run)
+    draw_pins(builder, catalogue, scope)
     draw_run(builder, scope)
     if checked is not None:
         draw_claims(builder, checked)
     if scope is Scope.MACHINE:
-        draw_releases(builder, project.params.publish.stores, stores)
+        draw_releases(builder, known, stores)
     return builder
 
 

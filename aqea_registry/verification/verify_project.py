@@ -32,6 +32,7 @@ from aqea_registry.project.artefact import (
     FORMATS,
     LEFT,
     OWN_FOLDERS,
+    AnyArtefact,
     Artefact,
     CatalogueEntry,
     RunArtefact,
@@ -298,9 +299,7 @@ def recompute(run: RunRecord, keys: Iterable[str], report: Reporter) -> tuple[Sc
     return scores, findings
 
 
-def _scores(
-    run: RunRecord, artefact: RunArtefact | VectorSetArtefact
-) -> tuple[Metrics | TaskScores | Unchecked, list[Finding]]:
+def _scores(run: RunRecord, artefact: AnyArtefact) -> tuple[Metrics | TaskScores | Unchecked, list[Finding]]:
     scores: Metrics | TaskScores | None
     key, found = artefact.key, dict[str, FileDigest]()
     paths = [artefact.file, *([] if isinstance(artefact, RunArtefact) else [artefact.metrics])]

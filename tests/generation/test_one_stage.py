@@ -232,7 +232,12 @@ def test_work_grows_with_the_run(many: Path) -> None:
 
     def draw(count: int) -> Callable[[], object]:
         root = opened(count).root
-        return lambda: outline(open_project(root), None)
+
+        def work() -> object:
+            project = open_project(root)
+            return outline(project.run, project.catalogue.values(), None)
+
+        return work
 
     assert_linear(compare, 400)
     assert_linear(draw, 200)

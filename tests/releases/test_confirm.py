@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from aqea_registry.attestations.made import attachment_name, release_subjects
+from aqea_registry.attestations.made import attachment_name
 from aqea_registry.attestations.statement import Statement, make_statement, parse_statement
 from aqea_registry.base.files import ignore
 from aqea_registry.stores.oci_layout import Layout
@@ -80,7 +80,7 @@ def test_pair_sets_are_made_again_and_nothing_that_is_here_is_used(old: Path) ->
     machine = weather.machine
     again = {key: json.loads(json.dumps(pair_set)) for key, pair_set in statement.predicate["pairSets"].items()}
     tagged = find(store, "v1")
-    subjects = release_subjects(store.release(tagged))
+    subjects = store.release(tagged).subjects()
     for key, pair_set in again.items():
         sha256 = subjects[f"data/{key.replace('-', '_')}_384d_pairs.json"]
         pair_set.update(verdict="IDENTICAL", released=sha256, regenerated=sha256)
