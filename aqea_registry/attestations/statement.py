@@ -14,7 +14,7 @@ import msgspec
 
 from aqea_registry.base.files import Limit
 from aqea_registry.base.findings import BadConfiguration, Finding
-from aqea_registry.base.strict import convert, load_json
+from aqea_registry.base.strict import convert, decoded, load_json
 from aqea_registry.vectors.margin import Machine, Margin
 
 STATEMENT: Literal["https://in-toto.io/Statement/v1"] = "https://in-toto.io/Statement/v1"
@@ -213,11 +213,7 @@ def _unwrapped(value: Any) -> Any:
 def documents(content: bytes) -> list[bytes]:
     """The statements of a file of JSON lines, or the one that fills the file."""
     lines = [line for line in content.splitlines() if line.strip()]
-    try:
-        msgspec.json.decode(lines[0] if len(lines) > 1 else b"")
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return [content]
-    return lines
+    return [content] if len(lines) < 2 or decoded(lines[0], dict[str, Any]) is None else lines
 
 
 class Read(NamedTuple):

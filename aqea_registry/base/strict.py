@@ -74,6 +74,29 @@ def follow(value: Any, pointer: str) -> Any:
     return value
 
 
+def parse_json(content: bytes | str) -> Any:
+    """Plain values from JSON in which no key appears twice. Raises ValueError, of what is nested too deep, too."""
+    try:
+        return json.loads(content, object_pairs_hook=unique_keys)
+    except RecursionError as error:
+        raise ValueError(str(error)) from error
+
+
+def decode_json(content: bytes, kind: type[T]) -> T:
+    """A value of this kind from JSON; of a key that appears twice the last one counts. Raises ValueError."""
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise ValueError(str(error)) from error
+
+
+def decoded(content: bytes, kind: type[T]) -> T | None:
+    """A value of this kind from JSON; None if the bytes are none."""
+    with suppress(ValueError):
+        return decode_json(content, kind)
+    return None
+
+
 def load_json(content: bytes, name: str, hint: str | None = None, *, spelled: bool = False) -> Any:
     """Plain values from JSON in UTF-8; with `spelled` numbers are texts. Raises BadConfiguration with the reason and `hint`."""
     _refuse_git(content, name)

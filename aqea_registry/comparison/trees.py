@@ -16,7 +16,7 @@ from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused, 
 from aqea_registry.base.progress import Reporter, markdown_table, plural
 from aqea_registry.base.references import join_reference
 from aqea_registry.base.sha256_list import MANIFEST, parse_list
-from aqea_registry.base.strict import load_yaml
+from aqea_registry.base.strict import decode_json, load_yaml
 from aqea_registry.comparison.pair_files import Claimed, NamedFile, compare_files
 from aqea_registry.comparison.verdict import BOUND, PairSetComparison, Verdict, worst_of
 from aqea_registry.project.artefact import CLAIMS, PROJECT, RESULT, TaskScores
@@ -284,9 +284,9 @@ def contents_of(reference: str, release: Release, texts: Mapping[str, bytes]) ->
         raise Refused.of("malformed", reference, error.message) from error
     for path in sorted(set(texts) - {PINS, PARAMS}):
         try:
-            values = msgspec.json.decode(texts[path], type=dict[str, object])
+            values = decode_json(texts[path], dict[str, object])
             result = msgspec.convert(values, TaskScores) if values.get("schema") == RESULT else None
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        except ValueError as error:
             raise Refused.of("malformed", reference, f"{path}: {error}") from error
         key = PurePosixPath(path).stem
         scores |= {f"{key}: {name}": repr(values[name]) for name in Metrics.__struct_fields__ if name in values}

@@ -6,7 +6,7 @@ pair set of them as of any others. Its bytes are a pure function of the imported
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -18,6 +18,7 @@ from aqea_registry.base.extras import require, unusable
 from aqea_registry.base.files import Limit, atomic_write, hash_file, hash_stream, open_regular, read_small, size_of
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused
 from aqea_registry.base.progress import Reporter
+from aqea_registry.base.strict import decoded
 from aqea_registry.embedding.encoder import CodeRefusedError, Encoded, Encoder, NoDevice, Settings, this_machine
 from aqea_registry.project.artefact import Artefact, CatalogueEntry, RunArtefact
 from aqea_registry.project.lock import Pin, PinnedFile, require_pin
@@ -195,10 +196,9 @@ def load_encoder(model: ModelInUse, settings: Settings) -> Encoder:
 
 def kept_record(path: Path) -> EncodingRecord | None:
     """A record that was kept, if it is there."""
-    try:
-        return msgspec.json.decode(read_small(path, Limit.SETTINGS), type=EncodingRecord)
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
+    with suppress(OSError):
+        return decoded(read_small(path, Limit.SETTINGS), EncodingRecord)
+    return None
 
 
 def record(

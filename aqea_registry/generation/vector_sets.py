@@ -25,6 +25,7 @@ from aqea_registry.base.extras import require
 from aqea_registry.base.files import Limit, atomic_write, hash_file, open_regular, write_bytes
 from aqea_registry.base.findings import BadConfiguration, Refused
 from aqea_registry.base.progress import Reporter
+from aqea_registry.base.strict import decode_json
 from aqea_registry.generation.encoding import Models, Vectors
 from aqea_registry.generation.inputs import pinned_files
 from aqea_registry.generation.mteb_model import CanonicalModel
@@ -278,10 +279,10 @@ def read_lists(lists: Path) -> dict[tuple[str, str], Near]:
     try:
         with BufferedReader(open_regular(lists)) as file:
             for line in iter(lambda: file.readline(Limit.DOCUMENT), b""):
-                found = msgspec.json.decode(line, type=TopList)
+                found = decode_json(line, TopList)
                 read[found.subset, found.split][found.query] = dict(zip(found.documents, found.scores, strict=True))
                 if line != found.render():
                     raise ValueError(f"the line of {found.query} is not spelled as this program writes it")
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+    except ValueError as error:
         raise Refused.of("malformed", f"{LISTS}{lists.name}", str(error)) from error
     return dict(read)

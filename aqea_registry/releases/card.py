@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from aqea_registry.base.files import FileDigest
-from aqea_registry.base.strict import render_yaml
+from aqea_registry.base.strict import parse_json, render_yaml
 from aqea_registry.claims.export_claims import escaped
 from aqea_registry.project.artefact import LISTS, published_path
 from aqea_registry.project.citation import Citation, links
@@ -158,7 +158,7 @@ def render_croissant(card: Card) -> bytes:
 
 def context() -> Any:
     """The terms of Croissant, as its specification lists them, and those of PROV."""
-    return json.loads((files(__package__) / "croissant_context.json").read_bytes())
+    return parse_json((files(__package__) / "croissant_context.json").read_bytes())
 
 
 def _cited(card: Card) -> dict[str, Any]:

@@ -6,7 +6,6 @@ names the column and what it holds.
 """
 
 import csv
-import json
 import math
 import re
 import zlib
@@ -24,7 +23,7 @@ import msgspec
 
 from aqea_registry.base.extras import require
 from aqea_registry.base.findings import Finding, Refused
-from aqea_registry.base.strict import DuplicateKey, unique_keys
+from aqea_registry.base.strict import DuplicateKey, parse_json, unique_keys
 from aqea_registry.project.params import Columns, Dataset
 
 ROWS = (".jsonl", ".jsonl.gz", ".parquet", ".csv", ".tsv")  # how the name of a file with rows ends
@@ -256,8 +255,8 @@ def _row(record: bytes | Pairs | Values, dataset: Dataset) -> tuple[str, str, fl
             has = ", ".join(map(repr, value)) or "no columns"
             raise _BadRow(f"the column {lacking[0]!r} is missing; the row has {has}")
         if isinstance(record, list):  # all cells are texts
-            with suppress(ValueError, RecursionError):
-                value[names[2]] = json.loads(value[names[2]])
+            with suppress(ValueError):
+                value[names[2]] = parse_json(value[names[2]])
         record = value[names[0]], value[names[1]], value[names[2]]
     first, second, score = record
     return _sentence(first, names[0]), _sentence(second, names[1]), _score(score, names[2], dataset.score_range)
@@ -265,10 +264,10 @@ def _row(record: bytes | Pairs | Values, dataset: Dataset) -> tuple[str, str, fl
 
 def _object(line: bytes | Pairs) -> dict[str, Any]:
     try:
-        value = json.loads(line, object_pairs_hook=unique_keys) if isinstance(line, bytes) else unique_keys(line)
+        value = parse_json(line) if isinstance(line, bytes) else unique_keys(line)
     except DuplicateKey as error:
         raise _BadRow(str(error)) from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise _BadRow(f"not a JSON object: {error}") from error
     if not isinstance(value, dict):
         raise _BadRow("not a JSON object")

@@ -16,8 +16,8 @@ import msgspec
 
 from aqea_registry.base.files import UnsafePath, safe_path
 from aqea_registry.base.findings import BadConfiguration, Refused
-from aqea_registry.base.strict import unique_keys
-from aqea_registry.stores.release import CONFIG, LARGEST_MANIFEST, TITLE, Descriptor, ImageManifest, decoded, digest_of
+from aqea_registry.base.strict import decode_json, decoded, parse_json
+from aqea_registry.stores.release import CONFIG, LARGEST_MANIFEST, TITLE, Descriptor, ImageManifest, digest_of
 
 ATTACHMENT_TYPE = "application/vnd.aqea-registry.attachment.v1"
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
@@ -60,8 +60,8 @@ def check_document(name: str, content: bytes) -> None:
 def parse_attachment(content: bytes, subject: str, where: str) -> Attachment:
     """Read an attachment's manifest; `subject` is the digest of the release. Raises Refused, about `where`."""
     try:
-        found = msgspec.json.decode(content, type=Attachment)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        found = decode_json(content, Attachment)
+    except ValueError as error:
         raise Refused.of("malformed", where, f"not the manifest of an attachment: {error}") from error
     if found.artifact_type != ATTACHMENT_TYPE or len(found.layers) != 1:
         wrong: str | None = "not the manifest of one attached document"
@@ -98,8 +98,8 @@ def with_entry(index: bytes | None, entry: Mapping[str, Any], where: str) -> byt
 
 def _entries(index: bytes, where: str) -> dict[str, Any]:
     try:
-        value = json.loads(index, object_pairs_hook=unique_keys)
-    except (ValueError, RecursionError) as error:
+        value = parse_json(index)
+    except ValueError as error:
         raise Refused.of("malformed", where, f"not an OCI index: {error}") from error
     listed = value.get("manifests") if isinstance(value, dict) else None
     if not isinstance(listed, list) or not all(isinstance(entry, dict) for entry in listed):

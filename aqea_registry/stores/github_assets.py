@@ -17,6 +17,7 @@ import msgspec
 
 from aqea_registry.base.files import Advance, hash_stream, ignore
 from aqea_registry.base.findings import BadConfiguration, Refused
+from aqea_registry.base.strict import decode_json, decoded
 from aqea_registry.stores.github_client import Asset, GitHubClient
 from aqea_registry.stores.release import LARGEST_MANIFEST, RECORD, Descriptor, Digest, How, Release, StoredFile
 
@@ -122,15 +123,12 @@ def embedded(text: str) -> dict[str, bytes]:
 
 def notice(content: bytes) -> str | None:
     """A status document as a line for the release's page; None if it cannot be read."""
-    try:
-        said: Any = json.loads(content)
-        state = said["state"]
-    except (ValueError, LookupError, TypeError, RecursionError):
-        return None
+    status = decoded(content, dict[str, Any]) or {}
+    state = status.get("state")
     if not isinstance(state, str) or not state.strip():
         return None
-    by = f" by {_plain(said['by'])}" if said.get("by") else ""
-    reason = f": {_plain(said['reason'])}" if said.get("reason") else ""
+    by = f" by {_plain(status['by'])}" if status.get("by") else ""
+    reason = f": {_plain(status['reason'])}" if status.get("reason") else ""
     return f"> **{_plain(state).capitalize()}**{by}{reason}"
 
 
@@ -163,8 +161,8 @@ class StoredAssets:
         """What `parts.json` has; nothing if it is not there. Raises Refused, CannotCheck."""
         asset = self.whole(PARTS)
         try:
-            return msgspec.json.decode(self._client.read(asset, LARGEST_MANIFEST), type=Parts).files if asset else {}
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            return decode_json(self._client.read(asset, LARGEST_MANIFEST), Parts).files if asset else {}
+        except ValueError as error:
             raise Refused.of("malformed", f"{self._client.spec}: {PARTS}", f"not a list of parts: {error}") from error
 
     def _file(self, path: str, layer: Descriptor) -> tuple[SplitFile, Pieces | None]:

@@ -6,7 +6,6 @@ page: of its API GitHub answers only 60 questions an hour to strangers.
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -20,10 +19,10 @@ import msgspec
 
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, NotAllowed, Refused
 from aqea_registry.base.progress import keep_secret
+from aqea_registry.base.strict import decoded, parse_json
 from aqea_registry.remote import retry
 from aqea_registry.remote.answers import Failed, Failure, NoAnswer, header_number, party, quotable, unreached, whole_answer
 from aqea_registry.remote.retry import PIECE, TOO_MANY, Download, UploadBody, entries, new_session, pieces_from, with_retries
-from aqea_registry.stores.release import decoded
 
 if TYPE_CHECKING:
     from requests import Response, Session
@@ -267,8 +266,8 @@ class GitHubClient:
 
 
 def _read(response: Response, kind: type[T]) -> T:
-    """The value of an answer. Raises ValueError and RecursionError for anything else."""
-    return msgspec.convert(json.loads(response.content), kind)
+    """The value of an answer. Raises ValueError for anything else."""
+    return msgspec.convert(parse_json(response.content), kind)
 
 
 def _failure(response: Response, who: str) -> Failure:

@@ -341,7 +341,7 @@ def draft_lock(*names: str, wait: bool) -> Iterator[str]:
             file = stack.enter_context(path.open("a+"))
             lock(file.fileno(), wait=wait)
             file.seek(0)
-            known = file.read()
+            known = file.read(64)
             file.write("" if known else owner)
             file.flush()
             owner = known or owner

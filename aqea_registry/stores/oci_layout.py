@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, NamedTuple
 from aqea_registry.base.files import Advance, Limit, copy_checked, hash_file, locked, open_regular, read_small, write_bytes
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Refused
 from aqea_registry.base.references import join_reference
-from aqea_registry.base.strict import load_json, unique_keys
+from aqea_registry.base.strict import load_json, parse_json
 from aqea_registry.stores import port
 from aqea_registry.stores.attachments import INDEX_TYPE, attached, attachment, parse_attachment, with_entry
 from aqea_registry.stores.port import Content, OtherContent, Plan, Tagged
@@ -187,7 +187,7 @@ class Layout:
 
     def _is_marked(self) -> bool:
         """Whether the folder says what it is: other programs read none without that."""
-        return bool(_document(self._folder / "oci-layout")[1] == json.loads(MARKER))
+        return bool(_document(self._folder / "oci-layout")[1] == parse_json(MARKER))
 
     def _relisted(self, index: bytes, digest: str) -> bytes:
         """The index with what is attached to a release and was not listed: a killed process or an edit left it out."""
@@ -237,13 +237,13 @@ class Layout:
         """The entries of the index in their order, each with its tag: a text, or whatever else is written there."""
         try:
             index = NO_INDEX if (found := self._index()) is None else found
-            entries = json.loads(index, object_pairs_hook=unique_keys)["manifests"]
+            entries = parse_json(index)["manifests"]
             if not isinstance(entries, list):
                 raise ValueError("'manifests' is not a list")
             for entry in entries:
                 if not DIGEST.fullmatch(entry["digest"]) or not isinstance(entry.get("annotations", {}), dict):
                     raise ValueError(f"{entry['digest']!r} is not a sha256 digest")
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             path = self._folder / "index.json"
             raise CannotCheck(f"{path}: not an OCI index: {error}", "restore the file, or move the folder away") from error
         return [(entry.get("annotations", {}).get(REF_NAME), entry) for entry in entries]

@@ -8,7 +8,6 @@ the token server that the registry names, never without TLS unless the registry 
 from __future__ import annotations
 
 import base64
-import json
 import os
 import re
 import subprocess
@@ -18,12 +17,13 @@ from functools import cached_property, partial
 from pathlib import Path
 from subprocess import DEVNULL, PIPE
 from threading import Lock, Thread
-from typing import TYPE_CHECKING, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 from aqea_registry.base.files import BLOCK, Limit, read_small
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, NotAllowed, Refused
 from aqea_registry.base.progress import keep_secret
+from aqea_registry.base.strict import decoded, parse_json
 from aqea_registry.remote import retry
 from aqea_registry.remote.answers import (
     Failed,
@@ -251,11 +251,8 @@ class RegistryClient:
             raise self._failed(response)
         with closing(response):
             content = response.raw.read(LARGEST_MANIFEST, decode_content=True) if response.status_code == 200 else b"{}"
-        try:
-            answer = json.loads(content)
-            token = answer.get("token") or answer.get("access_token")
-        except (ValueError, AttributeError, RecursionError):  # not the JSON of a token
-            return ""
+        answer = decoded(content, dict[str, Any]) or {}
+        token = answer.get("token") or answer.get("access_token")
         keep_secret(token if isinstance(token, str) else None)
         return f"Bearer {token}" if isinstance(token, str) else ""
 
@@ -278,8 +275,8 @@ def no_answer(reply: Response, what: str, wanted: str) -> CannotCheck:
 def _reason(status: int, content: bytes, who: str) -> str:
     """What was answered, with the registry's word for an error: nobody knows what its sentences quote."""
     code = None
-    with suppress(ValueError, LookupError, TypeError, RecursionError):
-        code = json.loads(content)["errors"][0]["code"]
+    with suppress(ValueError, LookupError, TypeError):
+        code = parse_json(content)["errors"][0]["code"]
     known = isinstance(code, str) and re.fullmatch(r"[A-Z_]{1,40}", code)
     return f"{who} answered {status} {code}" if known else f"{who} answered {status}"
 
@@ -288,7 +285,7 @@ def stored_login(host: str) -> str | None:
     """The login that docker has for a host, as Basic authentication has it; None without one. Raises BadConfiguration."""
     path = Path(os.environ.get("DOCKER_CONFIG") or "~/.docker").expanduser() / "config.json"
     try:
-        config = json.loads(read_small(path, Limit.SETTINGS))
+        config = parse_json(read_small(path, Limit.SETTINGS))
         logins = {_host_of(name): login for name, login in (config.get("auths") or {}).items()}
         own = _host_of(host)  # and the other name of this machine
         for name in dict.fromkeys((own, own.replace("localhost", "127.0.0.1"), own.replace("127.0.0.1", "localhost"))):
@@ -300,7 +297,7 @@ def stored_login(host: str) -> str | None:
                     return login
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
         raise BadConfiguration(f"{path} gives no login for {host} that can be read", f"docker login {host}") from None
     return None
 
@@ -341,7 +338,7 @@ def _ask_helper(helper: str, server: str) -> str | None:
         raise CannotCheck(message, f"see what it does: echo {server} | {name} get")
     if asked.returncode:
         return None
-    answer = json.loads(said[0])
+    answer = parse_json(said[0])
     return base64.b64encode(f"{answer['Username']}:{answer['Secret']}".encode()).decode()
 
 

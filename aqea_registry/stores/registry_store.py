@@ -21,6 +21,7 @@ import msgspec
 from aqea_registry.base.files import Advance, hash_stream, ignore
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused
 from aqea_registry.base.references import TAG, join_reference
+from aqea_registry.base.strict import decoded
 from aqea_registry.remote.retry import UploadBody, at_once
 from aqea_registry.stores import port
 from aqea_registry.stores.attachments import (
@@ -35,7 +36,7 @@ from aqea_registry.stores.attachments import (
 )
 from aqea_registry.stores.port import Content, Plan, Tagged
 from aqea_registry.stores.registry_client import RegistryClient, no_answer
-from aqea_registry.stores.release import EMPTY_CONFIG, Descriptor, Release, StoredFile, decoded, digest_of, is_object
+from aqea_registry.stores.release import EMPTY_CONFIG, Descriptor, Release, StoredFile, digest_of, is_object
 
 SETTLE = 1.5  # seconds
 ROUNDS = 5  # how often the list of attachments is written, if others write it too

@@ -11,14 +11,14 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from aqea_registry.base.files import UnsafePath, safe_path
 from aqea_registry.base.findings import Finding
+from aqea_registry.base.strict import decode_json, decoded
 
-T = TypeVar("T")
 ARTIFACT_TYPE = "application/vnd.aqea-registry.release.v1"
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
@@ -146,8 +146,8 @@ def parse(content: bytes) -> Release:
     if len(content) > LARGEST_MANIFEST:
         raise NotARelease(f"the manifest has {len(content)} bytes; the limit is {LARGEST_MANIFEST}")
     try:
-        release = msgspec.json.decode(content, type=Release)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        release = decode_json(content, Release)
+    except ValueError as error:
         raise NotARelease(f"not an OCI image manifest: {error}") from error
     if release.artifact_type != ARTIFACT_TYPE:
         raise NotARelease(f"the artifact is {release.artifact_type or 'of no type'}, not {ARTIFACT_TYPE}")
@@ -201,14 +201,6 @@ def is_manifest(content: bytes) -> bool:
 def is_object(content: bytes) -> bool:
     """Whether the bytes are a JSON object, as every list of a registry is."""
     return decoded(content, dict[str, msgspec.Raw]) is not None
-
-
-def decoded(content: bytes, kind: type[T]) -> T | None:
-    """A value of this kind from JSON; None if the bytes are none."""
-    try:
-        return msgspec.json.decode(content, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
 
 
 def _check_paths(layers: Iterable[Descriptor]) -> None:

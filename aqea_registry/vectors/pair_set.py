@@ -11,6 +11,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from aqea_registry.base.strict import decode_json
+
 Micro = npt.NDArray[np.int32]
 Values = npt.NDArray[np.float64]
 NearValues = tuple[npt.NDArray[np.integer], npt.NDArray[np.integer], Values]  # row, component, distance of each
@@ -157,8 +159,8 @@ def to_grid(vectors: npt.NDArray[np.floating], offset: float = 0.0) -> OnGrid:
 def decode(text: bytes, kind: type[Decoded], what: str) -> Decoded:
     """A value of a type from its JSON. Raises Malformed, about `what`, if it is none."""
     try:
-        return msgspec.json.decode(text, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        return decode_json(text, kind)
+    except ValueError as error:
         raise Malformed(f"{what}: {error}") from error
 
 

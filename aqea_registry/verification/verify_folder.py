@@ -21,6 +21,7 @@ from aqea_registry.base.files import PART, FileDigest, Limit, open_regular, read
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding
 from aqea_registry.base.progress import Reporter, plural
 from aqea_registry.base.sha256_list import MANIFEST, PAYLOAD, SIGNATURES, SIZES, TAGS
+from aqea_registry.base.strict import decode_json
 from aqea_registry.verification.verify_list import CheckedList, hash_listed, read_findings, verify_list
 
 LIST_NAMES = (
@@ -218,10 +219,10 @@ def _local(root: Path) -> Iterator[Kept | Finding | str]:
 def _tree(path: Path) -> tuple[dict[str, str], list[Finding]]:
     """The etags of a commit's files, if the client kept its listing and it can be read, and what is wrong with it."""
     try:
-        tree = msgspec.json.decode(read_small(path, LARGEST_TREE), type=dict[str, int | dict[str, _Entry]])
+        tree = decode_json(read_small(path, LARGEST_TREE), dict[str, int | dict[str, _Entry]])
     except FileNotFoundError:
         return {}, []
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         return {}, [Finding("malformed", f"trees/{path.name}", f"not the client's listing of a commit: {error}")]
     files = tree.get("files") if tree.get("format_version") == 1 else None
     named = {path: entry.lfs_sha256 or entry.blob_id for path, entry in files.items()} if isinstance(files, dict) else {}

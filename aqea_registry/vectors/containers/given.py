@@ -6,7 +6,6 @@
 """
 
 import io
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from aqea_registry.base.files import open_regular
-from aqea_registry.base.strict import unique_keys
+from aqea_registry.base.strict import parse_json
 from aqea_registry.vectors.containers.json_text import LONGEST_ROW
 from aqea_registry.vectors.containers.open_pairs import KNOWN, open_parquet
 from aqea_registry.vectors.pair_set import (
@@ -96,9 +95,9 @@ def _open_lines(path: Path) -> PairFile:
                 if not line.strip():
                     continue
                 try:
-                    record = json.loads(line, object_pairs_hook=unique_keys)
+                    record = parse_json(line)
                     yield number, next((record[name] for name in names if name in record), None)
-                except (ValueError, TypeError, RecursionError) as error:
+                except (ValueError, TypeError) as error:
                     raise Malformed(f"line {number}: not a JSON object: {error}") from error
 
     def matrix(which: int) -> Iterator[Values]:
