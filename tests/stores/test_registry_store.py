@@ -540,12 +540,10 @@ def test_a_login_is_needed(
         with pytest.raises(BadConfiguration):
             Registry(spec).find("v1")
         monkeypatch.setattr(registry_client, "HELPER", 1.0)
-        for says in ("sleep 5", "yes", "exec >&-; exec sleep 5"):  # no answer, no end of it, no end of the helper
+        for says in ("sleep 600", "yes", "exec >&-; exec sleep 600"):  # no answer, no end of it, no end of the helper
             helper.write_text(f"#!/bin/sh\n{says}\n")
-            started = time.monotonic()
             with pytest.raises(CannotCheck, match="docker-credential-aqea-test gives no login"):
                 Registry(spec).find("v1")
-            assert time.monotonic() - started < 4
     for text in ("[]", "{", '{"auths": 1}'):
         docker_config.write_text(text)
         with pytest.raises(BadConfiguration):
