@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from aqea_registry.generation.mteb_model import CanonicalModel
+from aqea_registry.generation.mteb_scores import CanonicalModel
 from aqea_registry.vectors.pair_set import MICRO, Micro, to_grid
 from benchmarks.timing import Figure, Goal, alternate, in_child, peak_memory
 

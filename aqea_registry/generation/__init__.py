@@ -5,8 +5,8 @@ shows, prunes and checks, and new ones of the model), scores them, and writes pa
 and other formats from a pair file. `inputs` has what is read for that, rows and models, and brings in vectors that were made
 elsewhere. `encode` has the sentences of the whole run encoded before, by this machine or a cluster (`workers`). `vector_sets`
 does the same as `generate` for a task of MTEB: a vector set and its result, and the nearest documents of each query, which a
-release holds in place of a large vector set. `mteb_model` gives canonical vectors to MTEB, whose scores of a task `mteb_scores`
-computes and writes as a result. All read and write files; the values that they write are computed by `vectors` and `project`.
+release holds in place of a large vector set. `mteb_scores` gives canonical vectors to MTEB and has its scores of a task. All
+read and write files; the values that they write are computed by `vectors` and `project`.
 
 >>> import numpy as np
 >>> from aqea_registry.embedding.encoder import Encoded

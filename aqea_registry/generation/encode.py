@@ -22,7 +22,7 @@ from aqea_registry.embedding.vector_cache import SUFFIX, libraries
 from aqea_registry.generation.encoding import Vectors, duration, gathered
 from aqea_registry.generation.generate import as_seen
 from aqea_registry.generation.inputs import SAMPLE, model_in_use, pinned_rows
-from aqea_registry.generation.mteb_model import AllTexts
+from aqea_registry.generation.mteb_scores import AllTexts
 from aqea_registry.generation.vector_sets import opened_task, score
 from aqea_registry.generation.workers import Batch, Cluster, Done, Job, ThisMachine
 from aqea_registry.project.artefact import AnyArtefact, CatalogueEntry, RunArtefact

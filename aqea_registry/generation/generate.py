@@ -17,7 +17,7 @@ from aqea_registry.base.progress import Reporter
 from aqea_registry.embedding.encoder import Settings
 from aqea_registry.generation.encoding import Models
 from aqea_registry.generation.inputs import Matrices, given_vectors, pinned_rows
-from aqea_registry.generation.vector_sets import Evaluated, make_vector_set
+from aqea_registry.generation.vector_sets import Evaluated, NewArtefact, make_vector_set
 from aqea_registry.project.artefact import (
     PLOTS,
     AnyArtefact,
@@ -34,24 +34,15 @@ from aqea_registry.vectors.containers import pair_json
 from aqea_registry.vectors.containers.open_pairs import write_aqed, write_parquet
 from aqea_registry.vectors.exact import Undefined
 from aqea_registry.vectors.examine import examine
-from aqea_registry.vectors.margin import Machine, Margin
 from aqea_registry.vectors.pair_set import BLOCK_ROWS, Header, Malformed, PairSet, regrouped
 from aqea_registry.vectors.scores import Metrics, cosines, metrics, products
 from aqea_registry.vectors.vector_set import keys_of
 
 
-class Generated(msgspec.Struct, frozen=True, kw_only=True):
-    """What was made, how safe its digest is (float32 has no margin), and what encoded last, where that is known."""
+class Generated(NewArtefact, frozen=True, kw_only=True):
+    """A pair set with its scores."""
 
-    name: str
-    path: str
     n_pairs: int
-    dimension: int
-    precision: str
-    encoded: int = 0
-    reused: int = 0
-    margin: Margin | None = None
-    machine: Machine | None = None
     metrics: Metrics
 
 
@@ -116,34 +107,37 @@ def make(
     report: Reporter,
 ) -> Generated | Evaluated:
     """Make an artefact of a run, files and vectors in the folder of the models. Raises as `generate` does."""
-    inputs = catalogue[artefact.dataset], catalogue[artefact.model]
-    started, root, listed = now(), models.root, run.manifest.digests
+    dataset, model = catalogue[artefact.dataset], catalogue[artefact.model]
+    started, root, made_of = now(), models.root, artefact.file
     artefact.required_pins()  # refused before anything is read
+    made: Generated | Evaluated
     if isinstance(artefact, VectorSetArtefact):
-        return make_vector_set(artefact, inputs, models, report, listed.get(artefact.metrics))
-    viewed = artefact.view_stage == artefact.stage  # in projects of 0.1.0 it is a stage of its own
-    rows = pinned_rows(inputs[0], report)  # before the model, which may be gigabytes
-    if artefact.precision == "given":
-        with given_vectors(artefact, inputs[1], listed.get(artefact.pairs), rows.scores, report) as matrices:
-            made = _write(root, artefact, matrices, rows.scores)
-        if viewed:
-            _export(run.root, artefact, "parquet")
-        return made
-    vectors = models.vectors(inputs[1], artefact)
-    first, second = as_seen(artefact, rows)
-    vectors.compute([*first, *second])
-    vectors.use_decided(run.root, artefact)
-    keys = keys_of(first), keys_of(second)
-    made = _write(root, artefact, lambda which: vectors.blocks(keys[which]), rows.scores)
-    if viewed and root == run.root:
-        _export(root, artefact, "parquet")
+        made_of = artefact.metrics
+        vectors, keys, made = make_vector_set(artefact, dataset, model, models, report)
+    else:
+        rows = pinned_rows(dataset, report)  # before the model, which may be gigabytes
+        viewed = artefact.view_stage == artefact.stage  # in projects of 0.1.0 it is a stage of its own
+        if artefact.precision == "given":
+            with given_vectors(artefact, model, run.manifest.digests.get(artefact.pairs), rows.scores, report) as matrices:
+                made = _write(root, artefact, matrices, rows.scores)
+            if viewed:
+                _export(run.root, artefact, "parquet")
+            return made
+        vectors = models.vectors(model, artefact)
+        first, second = as_seen(artefact, rows)
+        vectors.compute([*first, *second])
+        vectors.use_decided(run.root, artefact)
+        both = keys_of(first), keys_of(second)
+        made, keys = _write(root, artefact, lambda which: vectors.blocks(both[which]), rows.scores), np.unique(both)
+        if viewed and root == run.root:
+            _export(root, artefact, "parquet")
     files = {path: hash_file(root / path).sha256 for path in artefact.stated}
-    new = root == run.root and (models.fresh or files[artefact.pairs] != listed.get(artefact.pairs))
-    margin = vectors.settle(artefact, np.concatenate(keys), root if new else None)
+    new = root == run.root and (models.fresh or files[made_of] != run.manifest.digests.get(made_of))
+    margin = vectors.settle(artefact, keys, root if new else None)
     if vectors.machine is not None:  # without it there is nothing to state
         write_statement(root, artefact, files, vectors.machine, margin, started)
-    reused = len({*first, *second}) - vectors.encoded
-    return msgspec.structs.replace(made, encoded=vectors.encoded, reused=reused, margin=margin, machine=vectors.machine)
+    encoded, machine = vectors.encoded, vectors.machine
+    return msgspec.structs.replace(made, encoded=encoded, reused=len(keys) - encoded, margin=margin, machine=machine)
 
 
 def as_seen(artefact: RunArtefact, rows: Rows) -> tuple[list[str], list[str]]:

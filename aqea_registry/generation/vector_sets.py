@@ -20,17 +20,16 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from aqea_registry.attestations.made import now, write_statement
 from aqea_registry.base.extras import require
-from aqea_registry.base.files import Limit, atomic_write, hash_file, open_regular, write_bytes
+from aqea_registry.base.files import Limit, atomic_write, open_regular, write_bytes
 from aqea_registry.base.findings import BadConfiguration, Refused
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.strict import decode_json
 from aqea_registry.generation.encoding import Models, Vectors
 from aqea_registry.generation.inputs import pinned_files
-from aqea_registry.generation.mteb_model import CanonicalModel
-from aqea_registry.generation.mteb_scores import Scores, evaluate, result_text
-from aqea_registry.project.artefact import LISTS, VIEWS, CatalogueEntry, OfVectors, VectorSetArtefact
+from aqea_registry.generation.mteb_scores import CanonicalModel, Scores, evaluate
+from aqea_registry.project.artefact import LISTS, RESULT, VIEWS, CatalogueEntry, OfVectors, VectorSetArtefact
+from aqea_registry.project.params import WRITTEN
 from aqea_registry.project.project import CACHE
 from aqea_registry.sources.open_task import open_task
 from aqea_registry.vectors.margin import Machine, Margin
@@ -38,23 +37,28 @@ from aqea_registry.vectors.pair_set import Malformed, Micro
 from aqea_registry.vectors.vector_set import Keys, keys_of, open_vector_set, write_vector_set
 
 
-class Evaluated(msgspec.Struct, frozen=True, kw_only=True):
-    """What was made: how many texts it has, its content digest, the scores, and what encoded last, where that is known.
+class NewArtefact(msgspec.Struct, frozen=True, kw_only=True):
+    """An artefact that was made, how safe its digest is (float32 has no margin), and what encoded last, where that is known."""
+
+    name: str
+    path: str
+    dimension: int
+    precision: str
+    encoded: int = 0
+    reused: int = 0
+    margin: Margin | None = None
+    machine: Machine | None = None
+
+
+class Evaluated(NewArtefact, frozen=True, kw_only=True):
+    """A vector set with its content digest, and the scores of its task.
 
     `near_ties` are neighbours in lists of results whose cosines differ, but not in float32, in which trec_eval sorts them.
     """
 
-    name: str
-    path: str
     texts: int
-    dimension: int
-    precision: str
     content: str
-    encoded: int
-    reused: int
     near_ties: int
-    machine: Machine | None
-    margin: Margin | None = None
     task: str
     main_score: str
     scores: Scores
@@ -70,21 +74,16 @@ class TaskRun(NamedTuple):
 
 
 def make_vector_set(
-    artefact: VectorSetArtefact,
-    inputs: tuple[CatalogueEntry, CatalogueEntry],
-    models: Models,
-    report: Reporter,
-    listed: str | None,
-) -> Evaluated:
+    artefact: VectorSetArtefact, dataset: CatalogueEntry, model: CatalogueEntry, models: Models, report: Reporter
+) -> tuple[Vectors, Keys, Evaluated]:
     """Make a vector set of a run and the result of its task, of a dataset and a model. Its files lie where the vectors do.
 
-    `listed` is the sha256 of the result in the manifest. Raises Refused; then none of the files was touched.
+    Also returns the vectors, and the keys of its texts. Raises Refused; then none of the files was touched.
     """
-    started, root, (dataset, model) = now(), models.root, inputs
     if artefact.precision != "canonical":
         raise BadConfiguration("params.yaml: a vector set has canonical vectors alone", "set precision: canonical")
     with opened_task(dataset, report) as task:
-        vectors, expected = models.vectors(model, artefact), _count(task.dataset)
+        vectors, expected, root = models.vectors(model, artefact), _count(task.dataset), models.root
         vectors.use_decided(dataset.root, artefact)
 
         def encoded(texts: Sequence[str]) -> Micro:
@@ -98,32 +97,22 @@ def make_vector_set(
     with atomic_write(root / artefact.vectors) as file:
         content = write_vector_set(file, dimension, vectors.rows(keys))
     write_bytes(root / artefact.metrics, result_bytes(artefact, scored, len(keys), content))
-    files = {path: hash_file(root / path).sha256 for path in artefact.stated}
-    new = root == dataset.root and (models.fresh or files[artefact.metrics] != listed)
-    margin = vectors.settle(artefact, keys, root if new else None)
-    if vectors.machine is not None:  # without it there is nothing to state
-        write_statement(root, artefact, files, vectors.machine, margin, started)
-    return _evaluated(artefact, vectors, scored, content, margin)
-
-
-def _evaluated(
-    artefact: VectorSetArtefact, vectors: Vectors, scored: TaskRun, content: str, margin: Margin | None
-) -> Evaluated:
-    return Evaluated(
-        name=artefact.key,
-        path=artefact.vectors,
-        texts=len(scored.keys),
-        dimension=artefact.model_entry.dimension,
-        precision=artefact.precision,
-        content=content,
-        encoded=vectors.encoded,
-        reused=len(scored.keys) - vectors.encoded,
-        near_ties=scored.near_ties,
-        machine=vectors.machine,
-        margin=margin,
-        task=scored.task.metadata.name,
-        main_score=scored.task.metadata.main_score,
-        scores=scored.scores,
+    about = scored.task.metadata
+    return (
+        vectors,
+        keys,
+        Evaluated(
+            name=artefact.key,
+            path=artefact.vectors,
+            texts=len(keys),
+            dimension=dimension,
+            precision=artefact.precision,
+            content=content,
+            near_ties=scored.near_ties,
+            task=about.name,
+            main_score=about.main_score,
+            scores=scored.scores,
+        ),
     )
 
 
@@ -174,17 +163,19 @@ def result_of(dataset: CatalogueEntry, artefact: VectorSetArtefact, path: Path, 
 
 
 def result_bytes(artefact: VectorSetArtefact, scored: TaskRun, texts: int, content: str) -> bytes:
-    """The result file of a vector set of so many texts, with this content digest in hex."""
-    dataset_pin, model_pin = artefact.required_pins()
-    return result_text(
-        scored.task,
-        scored.scores,
-        dataset=(artefact.dataset, dataset_pin),
-        model=(artefact.model, model_pin),
-        texts=texts,
-        dimension=artefact.model_entry.dimension,
-        content=content,
-    )
+    """The result file of a vector set of so many texts, with this content digest in hex: scores, and what they rest on."""
+    about, pins = scored.task.metadata, zip(("dataset", "model"), artefact.pins, artefact.required_pins(), strict=True)
+    result = {
+        "schema": RESULT,
+        "task": about.name,
+        "type": about.type,
+        "main_score": about.main_score,
+        **{kind: {"name": name, "id": pin.id, "commit": pin.commit, "digest": pin.digest()} for kind, (name, _), pin in pins},
+        "method": {"precision": "canonical", "vectors": WRITTEN.vectors},
+        "vectors": {"texts": texts, "dimension": artefact.model_entry.dimension, "content": f"sha256:{content}"},
+        "scores": scored.scores,
+    }
+    return (json.dumps(result, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
 def _count(data: Any) -> int:

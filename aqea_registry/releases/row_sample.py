@@ -23,7 +23,7 @@ from aqea_registry.base.progress import Reporter
 from aqea_registry.embedding.encoder import Settings
 from aqea_registry.generation.encoding import Vectors
 from aqea_registry.generation.inputs import pinned_model, pinned_rows
-from aqea_registry.generation.mteb_model import AllTexts
+from aqea_registry.generation.mteb_scores import AllTexts
 from aqea_registry.generation.vector_sets import opened_task, score
 from aqea_registry.project.artefact import AnyArtefact, Artefact, CatalogueEntry, RunArtefact, VectorSetArtefact
 from aqea_registry.project.params import WRITTEN, Versions

@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.weights, pytest.mark.rare]
 PROGRAM = """\
 import sys
 from aqea_registry.cli import main
-from aqea_registry.generation.mteb_model import CanonicalModel
+from aqea_registry.generation.mteb_scores import CanonicalModel
 CanonicalModel.__init__.__kwdefaults__["block"] = int(sys.argv[1])
 main(sys.argv[2:], prog_name="aqea-registry")
 """

@@ -17,13 +17,12 @@ from aqea_registry.base.progress import Silent
 from aqea_registry.embedding.encoder import Settings
 from aqea_registry.embedding.vector_cache import SUFFIX
 from aqea_registry.generation.encode import UNCHECKED, EncodedModel, encode
-from aqea_registry.generation.mteb_model import AllTexts
-from aqea_registry.generation.mteb_scores import evaluate
+from aqea_registry.generation.mteb_scores import AllTexts, evaluate
 from aqea_registry.generation.workers import Batch, Done, Job, ThisMachine, Worker
 from aqea_registry.project.project import open_project
 from aqea_registry.vectors.pair_set import Micro
 from aqea_registry.vectors.vector_set import keys_of
-from tests.generation.test_mteb_model import model, tasks
+from tests.generation.test_mteb_scores import model, tasks
 from tests.standins import stand_ins
 from tests.task_project import RESULT, VECTORS, task_made, task_project
 from tests.tools import aqea, edit_params, needed_package

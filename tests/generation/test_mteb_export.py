@@ -19,7 +19,7 @@ from aqea_registry.project.params import Group
 from aqea_registry.project.project import open_project
 from tests.claims.small_run import COMMIT, make_run
 from tests.claims.test_results import A, M, project_with_results
-from tests.generation.test_mteb_model import model, tasks
+from tests.generation.test_mteb_scores import model, tasks
 from tests.tools import ROOT, aqea
 
 

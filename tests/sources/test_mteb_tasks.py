@@ -22,8 +22,7 @@ import yaml
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused
 from aqea_registry.base.progress import Silent
 from aqea_registry.generation.inputs import pinned_rows
-from aqea_registry.generation.mteb_model import CanonicalModel
-from aqea_registry.generation.mteb_scores import evaluate
+from aqea_registry.generation.mteb_scores import CanonicalModel, evaluate
 from aqea_registry.project.artefact import CatalogueEntry
 from aqea_registry.project.lock import Pin, pin_findings
 from aqea_registry.project.params import Dataset

@@ -249,7 +249,12 @@ def test_words_for_the_same_thing(project: Path) -> None:
     }
     words[f"pair-set:{KEY}"] += ["../copy.json", content]
     opened = open_project(project)
-    builder = outline(opened.run, opened.catalogue.values(), check_claims(opened, (), Silent()))
+    builder = outline(
+        opened.run,
+        opened.catalogue.values(),
+        check_claims(opened, (), Silent()),
+        known=opened.params.publish.stores,
+    )
     check_bytes(builder, builder.nodes, Silent())
     for id_, names in words.items():
         assert {name: find(builder, name, Silent()) for name in names} == {name: [id_] for name in names}

@@ -9,14 +9,17 @@ from functools import cache
 from hashlib import sha256
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from aqea_registry.documents.metrics import TRAINED
-from aqea_registry.generation.mteb_model import CanonicalModel
-from aqea_registry.generation.mteb_scores import evaluate, result_text
+from aqea_registry.generation.mteb_scores import CanonicalModel, evaluate
+from aqea_registry.generation.vector_sets import TaskRun, result_bytes
+from aqea_registry.project.artefact import VectorSetArtefact
 from aqea_registry.project.lock import Pin, PinnedFile
+from aqea_registry.project.params import Dataset, Model
 from aqea_registry.vectors.pair_set import Micro, to_grid
 from aqea_registry.vectors.scores import metrics, products
 from aqea_registry.vectors.vector_set import keys_of
@@ -89,7 +92,7 @@ def test_all_mock_tasks_have_one_digest_under_six_arrangements() -> None:
     arrangements += [("2", "8192", {"OPENBLAS_CORETYPE": "Nehalem"})]
     found = []
     for threads, block, environment in arrangements:
-        words = (sys.executable, "-m", "tests.generation.test_mteb_model", threads, block)
+        words = (sys.executable, "-m", "tests.generation.test_mteb_scores", threads, block)
         exact, trained = run(*words, cwd=ROOT, env=environment).out.split()
         found.append((exact, trained))
     assert len(set(found[:6])) == 1
@@ -228,9 +231,20 @@ def test_sts_scores_of_mteb_are_the_exact_ones_but_for_the_last_digits() -> None
 def test_the_result_file_is_canonical_json() -> None:
     files = {"a": PinnedFile(sha256="3" * 64, size=1)}
     pin = Pin(kind="dataset", id="own/data", requested=None, commit="2" * 40, licence=None, resolved_from="hub", files=files)
-    task = tasks()["MockRetrievalTask"]
+    model = msgspec.structs.replace(pin, kind="model", id="own/model")
+    artefact = VectorSetArtefact(
+        key="data-minilm",
+        dataset="data",
+        model="minilm",
+        stem="data_minilm_48d",
+        dataset_entry=Dataset(repo="own/data"),
+        model_entry=Model(repo="own/model", dimension=48),
+        dataset_pin=pin,
+        model_pin=model,
+        precision="canonical",
+    )
     scores = {"test": {"default": {"ndcg_at_10": 0.1 + 0.2, "nauc": None}}}
-    text = result_text(task, scores, dataset=("data", pin), model=("minilm", pin), texts=4, dimension=48, content="4" * 64)
+    text = result_bytes(artefact, TaskRun(keys_of([]), 0, tasks()["MockRetrievalTask"], scores), 4, "4" * 64)
     assert text == (json.dumps(json.loads(text), indent=2, sort_keys=True) + "\n").encode()
     assert json.loads(text) == {
         "schema": "aqea-registry/result/1",
@@ -238,7 +252,7 @@ def test_the_result_file_is_canonical_json() -> None:
         "type": "Retrieval",
         "main_score": "ndcg_at_10",
         "dataset": {"name": "data", "id": "own/data", "commit": "2" * 40, "digest": pin.digest()},
-        "model": {"name": "minilm", "id": "own/data", "commit": "2" * 40, "digest": pin.digest()},
+        "model": {"name": "minilm", "id": "own/model", "commit": "2" * 40, "digest": pin.digest()},
         "method": {"precision": "canonical", "vectors": 1},
         "vectors": {"texts": 4, "dimension": 48, "content": f"sha256:{'4' * 64}"},
         "scores": {"test": {"default": {"ndcg_at_10": 0.30000000000000004, "nauc": None}}},
