@@ -15,8 +15,7 @@ from aqea_registry.cli.shell import Outcome, Shell, command, complete
 
 if TYPE_CHECKING:
     from aqea_registry.releases.publish import Listed, StoreResult
-    from aqea_registry.releases.pull import Pulled
-    from aqea_registry.releases.restore import Restored
+    from aqea_registry.releases.pull import Pulled, Restored
     from aqea_registry.stores.port import Held
 
 TO = click.option("--to", "stores", multiple=True, metavar="STORE", help="Where, instead of publish.stores (repeatable).")
@@ -98,9 +97,8 @@ def pull(
 
     from aqea_registry.base.findings import BadConfiguration
     from aqea_registry.base.references import split_reference
-    from aqea_registry.releases.pull import default_folder
+    from aqea_registry.releases.pull import Restored, default_folder, restore
     from aqea_registry.releases.pull import pull as operation
-    from aqea_registry.releases.restore import Restored, restore
     from aqea_registry.stores.open_store import DownloadedRelease, open_store
 
     if "" in (folder, project):
@@ -244,7 +242,7 @@ def confirm(
     from aqea_registry.cli.beginning import set_up
     from aqea_registry.embedding.encoder import Settings
     from aqea_registry.releases.confirm import confirm as operation
-    from aqea_registry.releases.restore import from_nothing
+    from aqea_registry.releases.pull import from_nothing
     from aqea_registry.stores.open_store import open_store
 
     start = shell.directory if nothing else shell.project().root

@@ -36,8 +36,7 @@ from aqea_registry.releases.card import REPORT, lists_path
 from aqea_registry.releases.layout import STAGES
 from aqea_registry.releases.opened import NotChecked, Opened, Said, facts_of, of_release, open_release, place, readers
 from aqea_registry.releases.package import CARD
-from aqea_registry.releases.pull import check_room
-from aqea_registry.releases.restore import bring_files, refuse_unknown
+from aqea_registry.releases.pull import bring_files, check_room, refuse_unknown
 from aqea_registry.releases.row_sample import ELSEWHERE, RowSample, draw, make_again, sampled, why_not
 from aqea_registry.stores.open_store import find
 from aqea_registry.stores.port import Store

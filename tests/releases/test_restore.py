@@ -17,7 +17,7 @@ from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused
 from aqea_registry.base.progress import Silent
 from aqea_registry.releases.confirm import _scratch
 from aqea_registry.releases.layout import parse_project
-from aqea_registry.releases.restore import from_nothing
+from aqea_registry.releases.pull import from_nothing
 from aqea_registry.stores.oci_layout import Layout
 from aqea_registry.stores.open_store import find
 from aqea_registry.stores.release import build
