@@ -1,8 +1,8 @@
 """Vector sets: the canonical vectors of distinct texts, by the sha256 of each text as the model sees it.
 
 A Parquet file of two columns, one row a text: `key` (fixed 32 bytes, ascending, none twice) and `vector` (a fixed-size list of
-int32 micro-units). A row group holds about a mebibyte, and its statistics say which keys it has: a reader keeps the least and
-the largest key of each group, and nothing of a row. The same content gives the same bytes under one version of pyarrow, and
+int32 micro-units). A row group holds about a mebibyte: a reader reads the keys once, keeps the last one of each group, and then
+reads those groups alone that have what it looks for. The same content gives the same bytes under one version of pyarrow, and
 the same content digest under all.
 """
 
@@ -11,7 +11,6 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property, lru_cache
-from io import BytesIO, FileIO
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -27,6 +26,7 @@ Keys = npt.NDArray[np.bytes_]  # "S32": compared as the bytes they are; `tobytes
 Rows = tuple[Keys, Micro]
 
 GROUP = 1 << 20  # bytes of vectors in a row group
+AROUND = 12  # bytes of a Parquet file around its row groups and the footer
 RECENT = 64  # row groups that stay in memory, of all vector sets together
 
 
@@ -93,54 +93,6 @@ def write_vector_set(file: BinaryIO, dimension: int, blocks: Iterable[Rows]) -> 
     return digest.finish()
 
 
-class _Compact(BytesIO):
-    """Values in Thrift's compact protocol. A struct is a dict by the numbers of its fields."""
-
-    def number(self) -> int:
-        """An unsigned number, seven bits a byte, the least first."""
-        value = 0
-        for shift in range(0, 64, 7):
-            byte = self.read(1)[0]
-            value |= (byte & 127) << shift
-            if byte < 128:
-                break
-        return value
-
-    def value(self, kind: int) -> Any:
-        """The value of a kind that comes next; Parquet has no maps."""
-        if kind in (1, 2):
-            return kind == 1
-        if kind == 3:
-            return self.read(1)[0]
-        if kind in (4, 5, 6):
-            return (number := self.number()) >> 1 ^ -(number & 1)
-        if kind in (7, 8):
-            return self.read(8 if kind == 7 else self.number())
-        if kind == 9:
-            head = self.read(1)[0]
-            size = head >> 4 if head < 0xF0 else self.number()
-            return [self.value(max(head & 15, 3)) for _ in range(size)]
-        if kind == 12:
-            fields, last = dict[int, Any](), 0
-            while head := self.read(1)[0]:
-                last = last + (head >> 4) if head >> 4 else self.value(4)
-                fields[last] = self.value(head & 15)
-            return fields
-        raise ValueError(f"a value of kind {kind}")
-
-
-def _columns(file: FileIO) -> list[tuple[bytes, bytes, int]]:
-    """Of each row group the least and the largest key, if known, and the codec of its vectors, where 0 is none.
-
-    Read from the footer here, as pyarrow's `column` ends the process if the footer is damaged. Numbers are parquet.thrift's.
-    """
-    end = os.fstat(file.fileno()).st_size - 8
-    size = int.from_bytes(os.pread(file.fileno(), 4, end), "little")
-    footer = _Compact(os.pread(file.fileno(), size, end - size)).value(12)
-    both = [[column[3] for column in group[1]] for group in footer[4]]
-    return [(*(key.get(12, {}).get(which, b"") for which in (6, 5)), vector[4]) for key, vector in both]
-
-
 class VectorSet:
     """A vector set in a file, read a row group at a time: `texts` rows of `dimension` int32 micro-units.
 
@@ -150,13 +102,16 @@ class VectorSet:
     def __init__(self, path: Path) -> None:
         pa, pq = import_pyarrow()
         with open_regular(path) as file:  # a pipe is refused before it is waited for
-            try:
-                self._file: Any = pq.ParquetFile(pa.OSFile(str(path)))
-                schema, metadata = self._file.schema_arrow, self._file.metadata
-                self._sizes = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
-                columns = _columns(file)
-            except UNREADABLE as error:
-                raise Malformed(f"not a Parquet file that can be read: {error}") from error
+            size = os.fstat(file.fileno()).st_size
+        try:
+            self._file: Any = pq.ParquetFile(pa.OSFile(str(path)))
+            schema, metadata = self._file.schema_arrow, self._file.metadata
+            # Of a damaged footer, `column` would end the process.
+            groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
+            self._sizes = [group.num_rows for group in groups]
+            unpacked = sum(group.total_byte_size for group in groups) + metadata.serialized_size + AROUND
+        except UNREADABLE as error:
+            raise Malformed(f"not a Parquet file that can be read: {error}") from error
         key, kind = schema.types if schema.names == ["key", "vector"] else (pa.null(), pa.null())
         if key != pa.binary(32) or not pa.types.is_fixed_size_list(kind) or kind.value_type != pa.int32() or not kind.list_size:
             named = ", ".join(f"{field.name}: {field.type}" for field in [*schema][:4])
@@ -165,15 +120,15 @@ class VectorSet:
         rows = _group_rows(self.dimension)
         self.texts = sum(self._sizes)
         whole = self._sizes and 0 < self._sizes[-1] <= rows and all(size == rows for size in self._sizes[:-1])
-        if not whole or len(columns) != len(self._sizes) or any(codec for *_, codec in columns):
+        if not whole or size != unpacked:
             raise Malformed(f"its row groups do not hold {rows} rows each, uncompressed, as this program writes them")
-        self._first, self._last = (np.array([group[end] for group in columns], "S32") for end in (0, 1))
-        if (self._last[:-1] >= self._first[1:]).any():
-            raise Malformed("the keys of its row groups are not ascending")
 
     def blocks(self) -> Iterator[Rows]:
         """All rows in the order of their keys, a row group at a time."""
-        return map(self.group, range(len(self._sizes)))
+        last = b""
+        for keys, vectors in map(self.group, range(len(self._sizes))):
+            last = _after(last, keys)
+            yield keys, vectors
 
     def group(self, group: int) -> Rows:
         """A row group, checked."""
@@ -188,8 +143,6 @@ class VectorSet:
         except UNREADABLE as error:
             raise Malformed(f"row group {group}: {error}") from error
         checked(keys, vectors)
-        if len(keys) != self._sizes[group] or (keys[0], keys[-1]) != (self._first[group], self._last[group]):
-            raise Malformed(f"row group {group} does not hold what the file says that it holds")
         return keys, vectors
 
     @cached_property
@@ -199,6 +152,18 @@ class VectorSet:
             return np.concatenate([_keys(part) for part in self._file.read(columns=["key"]).column(0).chunks])
         except UNREADABLE as error:
             raise Malformed(f"its keys: {error}") from error
+
+    @cached_property
+    def _last(self) -> Keys:
+        """The last key of each row group. All keys are read for it, some hundredths of the file."""
+        last = [b""]
+        try:
+            for group in range(len(self._sizes)):
+                keys = _keys(self._file.read_row_group(group, columns=["key"], use_threads=False).column(0).chunk(0))
+                last.append(_after(last[-1], keys))
+        except UNREADABLE as error:
+            raise Malformed(f"its keys: {error}") from error
+        return np.array(last[1:], "S32")
 
     @cached_property
     def content(self) -> str:
@@ -263,6 +228,13 @@ def examine_vector_set(
 def _keys(column: Any) -> Keys:
     """The keys in an Arrow array, which are not copied."""
     return np.frombuffer(column.buffers()[1], "S32", len(column), 32 * column.offset)
+
+
+def _after(last: bytes, keys: Keys) -> bytes:
+    """The last key of a row group. Raises Malformed if it does not begin behind the last key of the one before."""
+    if keys[0] <= last:
+        raise Malformed("the keys of its row groups are not ascending")
+    return bytes(keys[-1])
 
 
 def _group_rows(dimension: int) -> int:
