@@ -14,9 +14,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from aqea_registry.vectors.exact import Undefined
 from aqea_registry.vectors.pair_set import MICRO, Values
-from aqea_registry.vectors.scores import Metrics, Products, metrics
+from aqea_registry.vectors.scores import Metrics, Products, Undefined, metrics
 
 Rows = npt.NDArray[np.bool_]
 Block = tuple[Values, Values]  # some rows of both matrices, k x dimension each

@@ -30,7 +30,7 @@ from aqea_registry.sources.mteb_tasks import completed, reads_rows
 from aqea_registry.sources.pin import pin_given
 from aqea_registry.sources.rows import Rows, other_splits, read_rows
 from aqea_registry.vectors.containers import pair_json
-from aqea_registry.vectors.containers.given import ACCEPTED, canonical, open_given
+from aqea_registry.vectors.containers.open_pairs import ACCEPTED, canonical, open_given
 from aqea_registry.vectors.margin import EncodingRecord, Spread
 from aqea_registry.vectors.pair_set import BadVector, Malformed, Micro, OnGrid, normalised, to_grid
 

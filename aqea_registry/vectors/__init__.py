@@ -3,8 +3,7 @@
 Open `pair_set` first: what a pair set is, in memory and as a file that is open. Then, as the numbers go:
 
     pair_set    values: normalised rows on the grid of 1e-6 (micro-units), headers, the content digest; pure
-    scores      rows -> integer products -> six correlations; pure
-    exact       square roots, ranks and correlations of integers, rounded once; pure
+    scores      rows -> integer products -> six correlations, rounded once; pure
     nearest     which documents are nearest to a query, exactly; pure
     margin      how surely another machine rounds to the same values, and what computed them; pure
     decided     values at a rounding boundary, and the lists of them that the lock names

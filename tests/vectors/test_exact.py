@@ -12,7 +12,15 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.stats import pearsonr, rankdata, spearmanr
 
-from aqea_registry.vectors.exact import Undefined, correlation, correlation_of_fixed, fixed_sqrt, integers, nearest_float, ranks
+from aqea_registry.vectors.scores import (
+    Undefined,
+    correlation,
+    correlation_of_fixed,
+    fixed_sqrt,
+    integers,
+    nearest_float,
+    ranks,
+)
 from tests import factories
 
 whole = st.integers(-(10**12), 10**12)

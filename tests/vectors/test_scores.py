@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 from scipy.stats import pearsonr, spearmanr
 
 from aqea_registry.project.artefact import metrics_text
-from aqea_registry.vectors.exact import Undefined
 from aqea_registry.vectors.pair_set import Header, Micro
-from aqea_registry.vectors.scores import Metrics, cosines, metrics, products
+from aqea_registry.vectors.scores import Metrics, Undefined, cosines, metrics, products
 from tests import factories
 
 NAMES = ("cos_sim", "euclidean", "manhattan")

@@ -3,8 +3,7 @@
 Open `open_pairs` first: it reads any container for a comparison, as float64. `pair_json.read` is the strict way into a pair
 file: the same reader of rows, but every number must be on the grid, and the spelling is checked against what `write` writes.
 
-    open_pairs  any container, by its first bytes; Parquet and AQED, read and written
-    given       vectors that somebody else made, and puts them on the grid: .npy, Parquet, JSON lines
+    open_pairs  any container, by its first bytes; Parquet and AQED, read and written; given vectors: .npy, Parquet, JSON lines
     pair_json   pair files and files of embeddings, read and written
     json_text   where the members of a large JSON object are, and the rows of a matrix; numbers as JSON text and back
 
