@@ -169,7 +169,7 @@ def attach_statements(
     """
     stored = intoto.statements_in(intoto.beside(store.attachments(tagged)))
     provenances = (statement.provenance() for statement in stored if statement.ours)
-    if any(found is not None and found.build_definition.build_type == intoto.RELEASE for found in provenances):
+    if any(made is not None and made.build_definition.build_type == intoto.RELEASE for made in provenances):
         return
     local = _local(root, artefacts, subjects)
     lines = {key: msgspec.json.encode(load_json(attested.content, key)) + b"\n" for key, attested in local.items()}
@@ -201,8 +201,8 @@ def _local(root: Path, artefacts: Iterable[Artefact], subjects: Mapping[str, str
     for artefact in artefacts:
         files = {path: subjects[published_path(path)] for path in artefact.stated}
         read = [read_attested(root, artefact, files, path)[0] for path in statement_paths(artefact.key)]
-        if found := next(filter(None, read), None):
-            local[artefact.key] = found
+        if attested := next(filter(None, read), None):
+            local[artefact.key] = attested
     return local
 
 
@@ -240,7 +240,7 @@ class Beside(msgspec.Struct, frozen=True):
 def list_statements(attachments: Mapping[str, bytes]) -> Iterator[Beside]:
     """The statements beside a release that can be read. Their signatures are not checked."""
     read = intoto.read_statements(intoto.beside(attachments))
-    others = [found.statement for found in read if found.statement is not None]
+    others = [entry.statement for entry in read if entry.statement is not None]
     for name, document, statement, _ in read:
         if statement is None:
             continue
@@ -308,7 +308,7 @@ def remade(statement: Statement, others: Iterable[Statement]) -> list[Remade]:
     rows, subjects = list[Remade](), statement.digests
     for key, made in sorted(confirmation.pair_sets.items()):
         makings = known[made.released]
-        kinds = {found.kind for making in makings if (found := making.machine())}
+        kinds = {maker.kind for making in makings if (maker := making.machine())}
         doubt = _doubt(confirmation, made, makings) if made.released in subjects else "it is not about what it compares"
         machine, alike, reference = made.machine, made.machine.kind in kinds, confirmation.reference
         rows.append(Remade(key=key, reference=reference, verdict=made.verdict, machine=machine, alike=alike, doubt=doubt))

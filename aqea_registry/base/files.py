@@ -156,14 +156,14 @@ def hash_files(
     return hashed
 
 
-def why_other(path: str | Path, found: FileDigest, wanted: str) -> str:
+def why_other(path: str | Path, digest: FileDigest, wanted: str) -> str:
     """What proves why a file has other bytes than those of the `wanted` digest, as the end of a sentence; or nothing."""
     from aqea_registry.base import recognise
 
     content = b""
     with suppress(OSError):  # a larger one is an OSError, too
         content = read_small(Path(path), LARGEST_TEXT)
-    why = recognise.why_other(content, (found.sha256, found.size), wanted)
+    why = recognise.why_other(content, (digest.sha256, digest.size), wanted)
     return f": {why}" if why else ""
 
 
@@ -276,11 +276,11 @@ def copy_checked(incoming: RawIOBase | BinaryIO, target: Path, sha256: str, size
     It is not synced: whoever meets it later hashes it before it counts.
     """
     with atomic_write(target, durable=False) as outgoing:
-        found = hash_stream(incoming, size, advance, outgoing)
-        if found.size > size:
+        copied = hash_stream(incoming, size, advance, outgoing)
+        if copied.size > size:
             raise WrongBytes(None, size)
-        if found != FileDigest(sha256, size):
-            raise WrongBytes(found.sha256, found.size)
+        if copied != FileDigest(sha256, size):
+            raise WrongBytes(copied.sha256, copied.size)
 
 
 def write_bytes(path: Path, content: bytes) -> bool:
@@ -300,11 +300,11 @@ def sweep(folder: Path) -> None:
 
 def _parts(folder: Path) -> dict[str, list[Path]]:
     """The parts in a folder, by the names of their targets."""
-    found: dict[str, list[Path]] = {}
+    parts: dict[str, list[Path]] = {}
     for path in folder.glob(".*.part"):
         if match := PART.fullmatch(path.name):
-            found.setdefault(match[1], []).append(path)
-    return found
+            parts.setdefault(match[1], []).append(path)
+    return parts
 
 
 left_in = functools.cache(_parts)  # as each folder was when the process first wrote into it: many files in one are usual

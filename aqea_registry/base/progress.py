@@ -72,9 +72,9 @@ def size_text(size: int) -> str:
     return f"{size / 1000**power:.1f} {'_kMGT'[power]}B"
 
 
-def plural(count: int, one: str, many: str | None = None, form: str = "") -> str:
+def plural(count: int, singular: str, several: str | None = None, form: str = "") -> str:
     """A count with its words: `1 file`, `2 files`; `many` where that is not `one` with an s, `form` as in a format string."""
-    return f"{count:{form}} {one if count == 1 else many or f'{one}s'}"
+    return f"{count:{form}} {singular if count == 1 else several or f'{singular}s'}"
 
 
 def markdown_table(header: Sequence[object], rows: Sequence[Sequence[object]]) -> str:

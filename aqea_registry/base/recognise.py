@@ -81,15 +81,15 @@ def one_side(path: str) -> str:
     return f"git checkout --theirs {path} (or --ours)"
 
 
-def why_other(content: bytes, found: tuple[str, int], wanted: str) -> str | None:
+def why_other(content: bytes, actual: tuple[str, int], wanted: str) -> str | None:
     """Why a file, of which digest and size were `found`, has not the `wanted` digest (hex), where that can be proved."""
-    if found[0] == wanted:
+    if actual[0] == wanted:
         return None
-    if found[1] == 0:
+    if actual[1] == 0:
         return "the file is empty"
     if wanted == _sha256(b""):
         return "the listed digest is that of an empty file"
-    if wanted == _sha256(_POINTER % (found[0].encode(), found[1])):
+    if wanted == _sha256(_POINTER % (actual[0].encode(), actual[1])):
         return "the listed digest is that of the file's Git LFS pointer"
     if pointer := lfs_pointer(content[:HEAD]):
         what = "the listed bytes" if pointer.sha256 == wanted else f"sha256 {pointer.sha256}"

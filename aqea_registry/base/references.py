@@ -43,8 +43,8 @@ def is_folder(spec: str) -> bool:
 
 def split_reference(text: str) -> ReleaseName:
     """Read a STORE-REF. Raises BadConfiguration."""
-    digest = found[1] if (found := _DIGEST.search(text)) else None
-    rest = text[: found.start()] if found else text
+    digest = match[1] if (match := _DIGEST.search(text)) else None
+    rest = text[: match.start()] if match else text
     spec, _, tag = rest.rpartition(separator(text))
     if not tag or "/" in tag or spec in {"oci", "oci:"}:
         spec, tag = rest, digest or ""

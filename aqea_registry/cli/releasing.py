@@ -16,7 +16,7 @@ from aqea_registry.cli.shell import Outcome, Shell, command, complete
 if TYPE_CHECKING:
     from aqea_registry.releases.publish import Listed, StoreResult
     from aqea_registry.releases.pull import Pulled, Restored
-    from aqea_registry.stores.port import Held
+    from aqea_registry.stores.port import Releases
 
 TO = click.option("--to", "stores", multiple=True, metavar="STORE", help="Where, instead of publish.stores (repeatable).")
 SOURCE = click.option("--source", "sources", multiple=True, metavar="NAME=PATH", help="Sentences of a dataset (repeatable).")
@@ -109,7 +109,7 @@ def pull(
     if (shell.directory / reference).is_dir():
         if not (project or folder):
             raise BadConfiguration(f"{reference} is a folder with a release", "name another one: --to DIR, or --project DIR")
-        store: Held = DownloadedRelease(shell.directory / reference, reference)
+        store: Releases = DownloadedRelease(shell.directory / reference, reference)
         tag, digest = "", None
     else:
         spec, tag, digest = split_reference(reference)

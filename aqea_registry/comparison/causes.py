@@ -61,32 +61,32 @@ AS_PINNED = Cause("everything", "as pinned")
 def try_causes(
     run: Mapping[str, RunArtefact],
     catalogue: Mapping[str, CatalogueEntry],
-    found: PairSetComparison,
+    comparison: PairSetComparison,
     compared: Compared,
     files: tuple[NamedFile, NamedFile],
     report: Reporter,
 ) -> PairSetComparison:
     """The comparison, with a diagnosis `reproduced` in front if a cause gives the differing vectors. Raises CannotCheck."""
-    if not found.diagnoses or found.diagnoses[0].basis == "shown":
-        return _noted(found, "the numbers alone show the cause; no sentence was encoded")
-    key = run_key(run, found.before) or run_key(run, found.after)
+    if not comparison.diagnoses or comparison.diagnoses[0].basis == "shown":
+        return _noted(comparison, "the numbers alone show the cause; no sentence was encoded")
+    key = run_key(run, comparison.before) or run_key(run, comparison.after)
     if key is None or run[key].remark:
         why = run[key].remark if key else "the run has no pair set of this dataset, model and dimension"
-        return _noted(found, f"no cause was tried: {why}")
+        return _noted(comparison, f"no cause was tried: {why}")
     pair = run[key]
     rows = pinned_rows(catalogue[pair.dataset], report)
     if len(rows.scores) != compared.common:
-        return _noted(found, f"no cause was tried: the pinned {pair.dataset} has {len(rows.scores)} rows")
+        return _noted(comparison, f"no cause was tried: the pinned {pair.dataset} has {len(rows.scores)} rows")
     chosen = _chosen(compared)
     model = pinned_model(catalogue[pair.model], run.values(), report)
     with report.task(f"load {model.name}", 0, "seconds"):  # torch alone takes some to import
         pinned = _load(model)
     sample = RowEncoder(pair, run, catalogue, model, pinned, rows, chosen, report)
-    return _try_all(found, compared.bound, [_vectors_at(file, chosen) for file in files], sample, report)
+    return _try_all(comparison, compared.bound, [_vectors_at(file, chosen) for file in files], sample, report)
 
 
 def _try_all(
-    found: PairSetComparison, bound: float, sides: Sequence[Values], sample: RowEncoder, report: Reporter
+    comparison: PairSetComparison, bound: float, sides: Sequence[Values], sample: RowEncoder, report: Reporter
 ) -> PairSetComparison:
     """Find the side that was not encoded as pinned, and the first cause that gives its vectors."""
     count = len(sample.chosen)
@@ -95,7 +95,7 @@ def _try_all(
     if min(gaps) <= bound:
         target = int(gaps[0] <= gaps[1])
         as_pinned = f"encoded as pinned they give the {SIDES[1 - target]} file's, within {gaps[1 - target]:.1e}"
-    first = [found.diagnoses[0].kind, *found.diagnoses[0].candidates]  # what the numbers suggest
+    first = [comparison.diagnoses[0].kind, *comparison.diagnoses[0].candidates]  # what the numbers suggest
     causes = sorted(sample.causes(), key=lambda cause: first.index(cause.kind) if cause.kind in first else len(first))
     tried: list[tuple[float, Cause]] = []
     with report.task("try causes", len(causes), "causes") as advance:
@@ -108,14 +108,14 @@ def _try_all(
                 agreed = f"{2 * count} vectors of {count} rows agree within {gap:.1e}"
                 message = f"encoding {cause.description} gives the {SIDES[target]} file's vectors"
                 diagnosis = Diagnosis(kind=cause.kind, basis="reproduced", message=message, evidence=(agreed, as_pinned))
-                return msgspec.structs.replace(found, diagnoses=(diagnosis, *found.diagnoses))
+                return msgspec.structs.replace(comparison, diagnoses=(diagnosis, *comparison.diagnoses))
             if np.isfinite(gap):
                 tried.append((gap, cause))
     note = f"{len(tried)} causes were tried, and none gives the {SIDES[target]} file's vectors; {as_pinned}"
     if tried:
         gap, nearest = min(tried, key=lambda attempt: attempt[0])
         note += f"; nearest is encoding {nearest.description}, {gap:.1e} away"
-    return _noted(found, note)
+    return _noted(comparison, note)
 
 
 @dataclass
@@ -235,8 +235,8 @@ def _gap(vectors: Values, target: Values) -> float:
     return float(np.abs(vectors - target).max())
 
 
-def _noted(found: PairSetComparison, note: str) -> PairSetComparison:
-    return msgspec.structs.replace(found, notes=(*found.notes, note))
+def _noted(comparison: PairSetComparison, note: str) -> PairSetComparison:
+    return msgspec.structs.replace(comparison, notes=(*comparison.notes, note))
 
 
 def _load(model: ModelInUse) -> Encoder:

@@ -60,13 +60,13 @@ def compare(
             verdict = worst_of([file.verdict for file in files])
             return msgspec.structs.replace(released or TreeComparison(verdict=verdict), verdict=verdict, files=files)
         pair = _file(first, second), _file(second, first)
-        found, compared = compare_files(*pair, report, claimed_by(root), bound)
-        if diagnose and compared is not None and found.verdict == "DIVERGED":
+        comparison, compared = compare_files(*pair, report, claimed_by(root), bound)
+        if diagnose and compared is not None and comparison.verdict == "DIVERGED":
             from aqea_registry.comparison.causes import try_causes
 
             project = open_project(root)
-            found = try_causes(project.artefacts, project.catalogue, found, compared, pair, report)
-        return found
+            comparison = try_causes(project.artefacts, project.catalogue, comparison, compared, pair, report)
+        return comparison
 
 
 def _compare_releases(before: str, after: str, root: Path, report: Reporter, *, deep: bool) -> TreeComparison:

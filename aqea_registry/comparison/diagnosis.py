@@ -71,16 +71,16 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
 
 def diagnose(compared: Compared) -> tuple[Diagnosis, ...]:
     """Every kind of difference that was found, the one that explains most first; empty if nothing differs."""
-    found = [_dimension(compared)] if compared.before.dimension != compared.after.dimension else []
+    diagnoses = [_dimension(compared)] if compared.before.dimension != compared.after.dimension else []
     if compared.before.n_pairs != compared.after.n_pairs:
-        return (*found, _count(compared))
-    if not found and compared.changed().any():
-        found = [next(diagnosis for step in STEPS if (diagnosis := step(compared)))]
-    shown = (kind for diagnosis in found if diagnosis.basis == "shown" for kind in diagnosis.candidates)
-    kinds = {*shown, *(diagnosis.kind for diagnosis in found)}
+        return (*diagnoses, _count(compared))
+    if not diagnoses and compared.changed().any():
+        diagnoses = [next(diagnosis for step in STEPS if (diagnosis := step(compared)))]
+    shown = (kind for diagnosis in diagnoses if diagnosis.basis == "shown" for kind in diagnosis.candidates)
+    kinds = {*shown, *(diagnosis.kind for diagnosis in diagnoses)}
     if compared.labels().any() and kinds.isdisjoint({"order", "revision", "everything"}):
-        found.append(_labels(compared))
-    return tuple(found)
+        diagnoses.append(_labels(compared))
+    return tuple(diagnoses)
 
 
 def _diagnosis(basis: Basis, kind: Kind, message: str, evidence: Sequence[str], *candidates: Kind) -> Diagnosis:
@@ -243,11 +243,11 @@ def _noise(compared: Compared) -> Diagnosis | None:
 def _encoded(compared: Compared) -> Diagnosis:
     """Related vectors: encoded in another way. Unrelated ones, with related similarities: another model."""
     cosine = compared.cosines
-    middle, known, (related, said) = float(np.median(cosine)), recognised(compared), relation(compared)
+    middle, known, (related, described) = float(np.median(cosine)), recognised(compared), relation(compared)
     evidence: tuple[str, ...] = (
         f"cosine of each vector with its counterpart: {cosine.min():.3f} to {cosine.max():.3f}, {middle:.3f} in the middle",
         f"its counterpart is the nearest of all vectors in the sample for {known:.0%}",
-        said,
+        described,
     )
     if known >= 0.5 and len(compared.sample[0]) > 2:
         first: tuple[Kind, ...] = ("prefix", "casing", "pooling") if middle >= 0.8 else ("pooling", "prefix", "casing")
@@ -363,9 +363,9 @@ def match(first: Marks, second: Marks, moved: Positions, *, least: float = LEAST
     order = free[np.argsort(here[free, 0], kind="stable")]
     sorted_marks, taken = here[order], np.zeros(len(order), bool)
     starts, ends = (np.searchsorted(sorted_marks[:, 0], there[moved, 0] + gap).tolist() for gap in (-NEAR, NEAR))
-    found: list[tuple[int, int]] = []
+    matched: list[tuple[int, int]] = []
     for tried, (row, start, end) in enumerate(zip(moved.tolist(), starts, ends, strict=True)):
-        if tried == TRIED and len(found) < least * tried * 0.8:
+        if tried == TRIED and len(matched) < least * tried * 0.8:
             return None
         window = slice(start, min(end, start + LOOKS))
         gaps = np.abs(sorted_marks[window] - there[row]).max(axis=1, initial=0)
@@ -373,8 +373,8 @@ def match(first: Marks, second: Marks, moved: Positions, *, least: float = LEAST
         if len(gaps) and gaps.min() <= NEAR:
             nearest = start + int(gaps.argmin())
             taken[nearest] = True
-            found.append((row, int(order[nearest])))
-    return Matched(*np.array(found).T) if found and len(found) >= least * len(moved) else None
+            matched.append((row, int(order[nearest])))
+    return Matched(*np.array(matched).T) if matched and len(matched) >= least * len(moved) else None
 
 
 def order_text(matched: Matched, count: int) -> str:

@@ -99,8 +99,8 @@ def _of_vector_sets(first: VectorSet, second: VectorSet, sides: list[PairSetFile
         )
         alike = first.dimension == second.dimension
         notes = _text_differences(first, second) if alike else ["the vectors have other dimensions"]
-        found = PairSetComparison(verdict="DIVERGED", before=before, after=after, bound=bound, notes=tuple(notes))
-        return found if before.content != after.content else msgspec.structs.replace(found, verdict="SAME CONTENT")
+        comparison = PairSetComparison(verdict="DIVERGED", before=before, after=after, bound=bound, notes=tuple(notes))
+        return comparison if before.content != after.content else msgspec.structs.replace(comparison, verdict="SAME CONTENT")
     except Malformed as error:
         raise Refused.of(error.code, f"{sides[0].name} or {sides[1].name}", str(error)) from error
 

@@ -93,12 +93,12 @@ def compare_trees(
             return answer(message=OTHER_BYTES)
         old, new = (NamedFile(tree.fetch(path), f"{tree.name}: {path}") for tree, path in ((before, first), (after, second)))
         try:
-            found, _ = compare_files(old, new, report, claimed, bound)
+            comparison, _ = compare_files(old, new, report, claimed, bound)
         except BadConfiguration:
             return answer(message=OTHER_BYTES)
         except Refused as error:
             return answer(message=f"other bytes; {error.message}")
-        return answer(verdict=found.verdict, message=summary(found), pair_set=found)
+        return answer(verdict=comparison.verdict, message=summary(comparison), pair_set=comparison)
 
     files = [compared(first, second) for first, second in pairs_of_paths(before.files, after.files)]
     vectors = worst_of([file.verdict for file in files if file.pair_set is not None])
@@ -139,11 +139,11 @@ def tree_in_store(store: Store, tagged: Tagged, scratch: Path, report: Reporter)
 def pick(tree: Tree, like: str) -> str:
     """The file of a tree that has this name. Raises CannotCheck unless there is one."""
     name = PurePosixPath(like).name
-    found = [path for path in tree.files if PurePosixPath(path).name == name]
-    if len(found) == 1:
-        return found[0]
+    paths = [path for path in tree.files if PurePosixPath(path).name == name]
+    if len(paths) == 1:
+        return paths[0]
     known = ", ".join(path for path in sorted(tree.files) if path.endswith(MAY_HOLD_PAIRS)) or "none that may hold pair sets"
-    state = f"{plural(len(found), 'file')} called {name}" if found else f"no file called {name}"
+    state = f"{plural(len(paths), 'file')} called {name}" if paths else f"no file called {name}"
     raise CannotCheck(f"{tree.name} has {state}", f"it has {known}")
 
 
@@ -163,13 +163,13 @@ def _by_name(paths: Set[str]) -> dict[str, str]:
     return {name: path for path in paths if counts[name := PurePosixPath(path).name] == 1}
 
 
-def summary(found: PairSetComparison) -> str:
+def summary(comparison: PairSetComparison) -> str:
     """A comparison in one line."""
-    if found.diagnoses:
-        return "; ".join(f"{diagnosis.kind}: {diagnosis.message}" for diagnosis in found.diagnoses)
-    if found.figures:
-        return f"largest difference {found.figures.largest:.1e}"
-    return "; ".join(found.notes) or ("the same bytes" if found.verdict == "IDENTICAL" else "the same vectors")
+    if comparison.diagnoses:
+        return "; ".join(f"{diagnosis.kind}: {diagnosis.message}" for diagnosis in comparison.diagnoses)
+    if comparison.figures:
+        return f"largest difference {comparison.figures.largest:.1e}"
+    return "; ".join(comparison.notes) or ("the same bytes" if comparison.verdict == "IDENTICAL" else "the same vectors")
 
 
 class Contents(NamedTuple):
@@ -228,23 +228,23 @@ def previous(tag: str, tags: list[str]) -> str | None:
 
 def release_notes(store: Store, tag: str, release: Contents, listed: str) -> str:
     """The notes of a release that is to be put into a store: what changed since the one before it there."""
-    since, found = previous(tag, store.tags()), None
+    since, changed = previous(tag, store.tags()), None
     if since is not None:
         with suppress(RegistryError):
-            found = changes(read_contents(store, find(store, since)), release)
-    return notes(join_reference(store.spec, tag, release.digest), since, found, listed)
+            changed = changes(read_contents(store, find(store, since)), release)
+    return notes(join_reference(store.spec, tag, release.digest), since, changed, listed)
 
 
-def notes(reference: str, since: str | None, found: list[Change] | None, listed: str = LISTS[1]) -> str:
+def notes(reference: str, since: str | None, changed: list[Change] | None, listed: str = LISTS[1]) -> str:
     """A release's notes in Markdown: `reference`, which demands its digest, the list of its files, and what changed."""
     if since is None:
         text = "The first release."
-    elif found is None:
+    elif changed is None:
         text = f"The release before this one is {since}; it could not be read."
-    elif not found:
+    elif not changed:
         text = f"Nothing differs from {since}."
     else:
-        rows = [(change.what, change.name, change.state, _short(change.before), _short(change.after)) for change in found]
+        rows = [(change.what, change.name, change.state, _short(change.before), _short(change.after)) for change in changed]
         text = f"Changes since {since}:\n\n{markdown_table(('what', 'name', '', 'before', 'after'), rows)}"
     identity = f"Release digest: `{reference.rpartition('@')[2]}`, the sha256 of `release.json`\n\n"
     identity += f"Demand it: `aqea-registry verify {reference}`\n\n"

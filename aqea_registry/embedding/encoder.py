@@ -260,8 +260,8 @@ def _configs(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
 def _modules(folder: Path) -> list[dict[str, Any]]:
     """What modules.json names, if it is there."""
     path = folder / "modules.json"
-    found = _json(path) if path.is_file() else None
-    return [module for module in found if isinstance(module, dict)] if isinstance(found, list) else []
+    modules = _json(path) if path.is_file() else None
+    return [module for module in modules if isinstance(module, dict)] if isinstance(modules, list) else []
 
 
 def _json(path: Path) -> Any:

@@ -119,9 +119,9 @@ class Segment:
         except Errors as error:
             raise Damaged(str(error)) from error
 
-    def _sound(self, found: Any) -> bool:
+    def _sound(self, row: Any) -> bool:
         try:
-            key, vector, near, digest = found
+            key, vector, near, digest = row
             return bool(_digest(self._head, key, vector, near) == digest and len(vector) == 3 * self.dimension)
         except Errors:
             return False
@@ -205,11 +205,11 @@ class VectorCache:
         keys, absent = keys_of(distinct), np.ones(len(distinct), bool)
         order = np.argsort(keys)  # neighbours lie on the same pages
         for start in range(0, len(keys), ROWS_A_BLOCK):
-            places = order[start : start + ROWS_A_BLOCK]
-            wanted = _bytes(keys[places])
-            held = {key for (key,) in self._found(Segment.held, wanted)}
-            absent[places] = [key not in held for key in wanted]
-        return [distinct[place] for place in np.flatnonzero(absent).tolist()]
+            positions = order[start : start + ROWS_A_BLOCK]
+            wanted = _bytes(keys[positions])
+            kept = {key for (key,) in self._found(Segment.held, wanted)}
+            absent[positions] = [key not in kept for key in wanted]
+        return [distinct[position] for position in np.flatnonzero(absent).tolist()]
 
     def add(self, sentences: Sequence[str], rows: OnGrid) -> None:
         """Keep the vectors of these sentences (len(sentences) x dimension), each of which occurs once."""
@@ -270,9 +270,9 @@ class VectorCache:
         while wanted:
             try:
                 for segment in [*self._segments.values()]:
-                    found = query(segment, list(wanted)) if wanted else []
-                    wanted.difference_update(answer[0] for answer in found)
-                    yield from found
+                    answers = query(segment, list(wanted)) if wanted else []
+                    wanted.difference_update(answer[0] for answer in answers)
+                    yield from answers
                 return
             except Damaged:
                 self._lost = True

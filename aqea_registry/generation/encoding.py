@@ -247,22 +247,22 @@ def duration(seconds: float) -> str:
 
 def gathered(items: Iterable[T], texts_in: Callable[[T], int]) -> Iterator[list[T]]:
     """Items, together as many as are worth a file; what there is where they end early is one, too."""
-    found, count, since = list[T](), 0, time.monotonic()
+    group, count, since = list[T](), 0, time.monotonic()
     before = since
     try:
         for item in items:
-            found.append(item)
+            group.append(item)
             count, now = count + texts_in(item), time.monotonic()
             if count >= SEGMENT or 2 * now - since - before >= CHECKPOINT:  # the next may take as long as this one
-                yield found
-                found, count, since = [], 0, now
+                yield group
+                group, count, since = [], 0, now
             before = now
     except (Exception, KeyboardInterrupt):
-        if found:
-            yield found
+        if group:
+            yield group
         raise
-    if found:
-        yield found
+    if group:
+        yield group
 
 
 def record_decided(root: Path, artefact: Artefact, method: str, values: Sequence[DecidedValue]) -> None:
@@ -288,13 +288,13 @@ class KeptVectors(msgspec.Struct, frozen=True, kw_only=True):
 
 def kept_vectors(root: Path) -> list[KeptVectors]:
     """All folders of vectors, by path. Texts that several segments have count more than once until they are merged."""
-    found = []
+    folders = []
     for folder in _folders(root):
         segments = [segment for path in sorted(folder.glob(f"*{SUFFIX}")) if (segment := _opened(path))]
         size, texts = sum(map(size_of, folder.iterdir())), sum(segment.texts for segment in segments)
         path = folder.relative_to(root).as_posix()
-        found.append(KeptVectors(folder=path, texts=texts, bytes=size, segments=len(segments)))
-    return found
+        folders.append(KeptVectors(folder=path, texts=texts, bytes=size, segments=len(segments)))
+    return folders
 
 
 def prune(project: Project, *, write: bool) -> dict[str, int]:

@@ -81,8 +81,8 @@ def _changed(run: RunRecord, report: Reporter) -> set[str]:
     """What has to be made, by key. Of the rest, plot data, which no list has, are drawn again where DVC finds others."""
     files = {path: run.root / path for artefact in run.made.values() for path in (*artefact.listed, *artefact.made_by)}
     with report.task("hash", sum(map(size_of, files.values())), "bytes") as advance:
-        found = hash_files(files.values(), md5=frozenset(files.values()), advance=advance)
-    digests = {path: digest for path, at in files.items() if isinstance(digest := found[at], FileDigest)}
+        hashed = hash_files(files.values(), md5=frozenset(files.values()), advance=advance)
+    digests = {path: digest for path, at in files.items() if isinstance(digest := hashed[at], FileDigest)}
 
     def as_recorded(artefact: AnyArtefact) -> bool:
         recorded = {*artefact.made_by.values()} <= run.dvc_lock.stages.keys() and not run.stale_findings(artefact)

@@ -113,8 +113,8 @@ def import_vectors(project: Project, files: Sequence[Path], dataset: str, model:
     for number, path in enumerate(files, 1):
         name = f"{stem}{f'{number}.' * (len(files) > 1)}{path.suffix[1:]}"
         with open_regular(path) as file, atomic_write(project.root / GIVEN / model / name) as copy:
-            found = hash_stream(file, size_of(path), outgoing=copy)
-        pinned[name] = PinnedFile(sha256=found.sha256, size=found.size)
+            digest = hash_stream(file, size_of(path), outgoing=copy)
+        pinned[name] = PinnedFile(sha256=digest.sha256, size=digest.size)
     pin_given(project.catalogue[model], pinned)
     for name in before.keys() - pinned.keys():  # of another kind, or of two files where there is one now
         (project.root / GIVEN / model / name).unlink(missing_ok=True)

@@ -137,9 +137,9 @@ class CanonicalModel:
             place = {name: number for number, name in enumerate(ids)}
             chosen = [sorted({place[name] for name in top_ranked.get(query, ())}) for query in queries["id"]]
         documents = _prepared(self._corpus, task_metadata, PromptType.document).select(falling)
-        found = self._ranked(vectors, documents, self.prompt_for(task_metadata, PromptType.document), chosen, top_k)
+        ranked = self._ranked(vectors, documents, self.prompt_for(task_metadata, PromptType.document), chosen, top_k)
         results = {}
-        for query, (best, scores) in zip(map(str, queries["id"]), found, strict=True):
+        for query, (best, scores) in zip(map(str, queries["id"]), ranked, strict=True):
             results[query] = dict(zip([ids[number] for number in best.tolist()], scores.tolist(), strict=True))
             self.near_ties += int(np.count_nonzero(np.diff(scores) * (np.diff(scores.astype(np.float32)) == 0)))
         return results
@@ -271,9 +271,9 @@ def export_results(project: Project, path: str) -> str:
         examined, findings = examine(source, artefact.pairs, artefact.expected)
         if examined is None or findings:
             raise Refused(f"{findings[0].subject}: {findings[0].message}", findings, "run: dvc repro")
-        found = {name.replace("cos_sim", "cosine"): value for name, value in asdict(examined.metrics).items()}
-        bare = {"spearman": found["cosine_spearman"], "pearson": found["cosine_pearson"]}
-        scores: Any = {entry.split_name: {entry.config: {**found, **bare, "main_score": found["cosine_spearman"]}}}
+        values = {name.replace("cos_sim", "cosine"): value for name, value in asdict(examined.metrics).items()}
+        bare = {"spearman": values["cosine_spearman"], "pearson": values["cosine_pearson"]}
+        scores: Any = {entry.split_name: {entry.config: {**values, **bare, "main_score": values["cosine_spearman"]}}}
     else:
         scores = load_json(read_small(source, Limit.DOCUMENT), artefact.metrics)["scores"]
     task = _task(artefact.dataset, entry)

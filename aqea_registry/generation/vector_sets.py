@@ -211,11 +211,11 @@ class _Recording(CanonicalModel):
         self._lines = lines
 
     def search(self, *words: Any, **about: Any) -> Near:
-        found, (subset, split) = super().search(*words, **about), (about["hf_subset"], about["hf_split"])
-        for query, near in found.items():
+        results, (subset, split) = super().search(*words, **about), (about["hf_subset"], about["hf_split"])
+        for query, near in results.items():
             line = TopList(subset=subset, split=split, query=query, documents=[*near], scores=[*near.values()])
             self._lines.append((subset, split, query, line.render()))
-        return found
+        return results
 
 
 class _Listed(CanonicalModel):
@@ -235,18 +235,18 @@ def kept_lists(dataset: CatalogueEntry, artefact: VectorSetArtefact, result: str
 
     `result` is the hex sha256 of its result. Raises RegistryError.
     """
-    target, found = dataset.root / CACHE / "lists" / f"{result}.jsonl", open_vector_set(dataset.root / artefact.vectors)
+    target, vectors = dataset.root / CACHE / "lists" / f"{result}.jsonl", open_vector_set(dataset.root / artefact.vectors)
     if not target.exists():
         lines: list[tuple[str, str, str, bytes]] = []
         with opened_task(dataset, report) as task:
-            score(task, artefact, lambda texts: found.lookup(keys_of(texts)), partial(_Recording, lines))
+            score(task, artefact, lambda texts: vectors.lookup(keys_of(texts)), partial(_Recording, lines))
         with atomic_write(target) as file:
             file.writelines(line for *_, line in sorted(lines))
     return target
 
 
 def result_of_lists(
-    dataset: CatalogueEntry, artefact: VectorSetArtefact, lists: Path, said: OfVectors, report: Reporter
+    dataset: CatalogueEntry, artefact: VectorSetArtefact, lists: Path, stated: OfVectors, report: Reporter
 ) -> bytes:
     """The result file of a vector set that is not here, made again from its lists and the pinned data.
 
@@ -261,7 +261,7 @@ def result_of_lists(
         raise Refused.of("malformed", f"{LISTS}{lists.name}", message) from error
     except ValueError as error:
         raise Refused.of("malformed", f"{LISTS}{lists.name}", str(error)) from error
-    return result_bytes(artefact, scored, said.texts, said.content[7:])
+    return result_bytes(artefact, scored, stated.texts, stated.content[7:])
 
 
 def read_lists(lists: Path) -> dict[tuple[str, str], Near]:
@@ -270,10 +270,10 @@ def read_lists(lists: Path) -> dict[tuple[str, str], Near]:
     try:
         with BufferedReader(open_regular(lists)) as file:
             for line in iter(lambda: file.readline(Limit.DOCUMENT), b""):
-                found = decode_json(line, TopList)
-                read[found.subset, found.split][found.query] = dict(zip(found.documents, found.scores, strict=True))
-                if line != found.render():
-                    raise ValueError(f"the line of {found.query} is not spelled as this program writes it")
+                top = decode_json(line, TopList)
+                read[top.subset, top.split][top.query] = dict(zip(top.documents, top.scores, strict=True))
+                if line != top.render():
+                    raise ValueError(f"the line of {top.query} is not spelled as this program writes it")
     except ValueError as error:
         raise Refused.of("malformed", f"{LISTS}{lists.name}", str(error)) from error
     return dict(read)

@@ -61,7 +61,7 @@ class Batch(NamedTuple):
     had: str = ""
 
 
-Held = dict[Any, tuple[Any, Batch | None]]  # what is awaited, by reference: an actor's answer to a batch, or else its name
+Awaited = dict[Any, tuple[Any, Batch | None]]  # what is awaited, by reference: an actor's answer to a batch, or else its name
 
 
 class Done(NamedTuple):
@@ -95,8 +95,8 @@ class Worker:
         """Encode texts. Raises RegistryError, and whatever a library does."""
         model, encoder, made = self._loaded = self._loaded or self._load()
         started, known = time.monotonic(), max(KNOWN, 2 * reach(made.spread))
-        found = on_grid(model, batch.texts, in_order(encoder.encode(batch.texts)))
-        rows = {size: (rows.micro, rows.near(known)) for size, rows in found.items()}
+        by_size = on_grid(model, batch.texts, in_order(encoder.encode(batch.texts)))
+        rows = {size: (rows.micro, rows.near(known)) for size, rows in by_size.items()}
         return Done(self._name, batch.number, keys_of(batch.texts), rows, known, made, time.monotonic() - started)
 
     def answer(self, batch: Batch) -> Done | RegistryError:
@@ -196,34 +196,34 @@ class Cluster:
     def _answers(self, waiting: Iterator[Batch]) -> Iterator[Done]:
         import ray
 
-        held: Held = {}
+        awaited: Awaited = {}
         left, deaths = deque[Batch](), 0
-        while self._ask(held, waiting, left):
-            busy = any(batch for _, batch in held.values())
+        while self._ask(awaited, waiting, left):
+            busy = any(batch for _, batch in awaited.values())
             idle = next((actor for actor, name in self._names.items() if name), None)
-            ready = ray.wait([*held], timeout=None if busy else SOON if idle else PATIENCE)[0] if held else []
+            ready = ray.wait([*awaited], timeout=None if busy else SOON if idle else PATIENCE)[0] if awaited else []
             if not ready and idle:  # it had what is left, and another one has no room, or there is none
                 self._end(idle)
                 self._start(self._others(left[0].had).values())
                 continue
             if not ready:
                 raise CannotCheck(f"the cluster had no room for a worker in {PATIENCE / 60:.0f} minutes", "see: ray status")
-            actor, batch = held[ready[0]]
+            actor, batch = awaited[ready[0]]
             try:
                 answer = ray.get(ready[0])
             except ray.exceptions.RayError as error:
-                first, *others = [reference for reference, (holder, _) in held.items() if holder == actor]
-                left.extendleft(batch for _, batch in map(held.pop, others) if batch)
-                left.extend(batch for _, batch in [held.pop(first)] if batch)  # of which it may have died
+                first, *others = [reference for reference, (holder, _) in awaited.items() if holder == actor]
+                left.extendleft(batch for _, batch in map(awaited.pop, others) if batch)
+                left.extend(batch for _, batch in [awaited.pop(first)] if batch)  # of which it may have died
                 if actor in self._names:  # else it was replaced before
                     self._end(actor)
                     self._start()
                     deaths += 1
-                if deaths >= TRIES * max(1, min(self.workers, len(left) + len(held))):
+                if deaths >= TRIES * max(1, min(self.workers, len(left) + len(awaited))):
                     message = f"batches are left, and every worker that had one died: {_reason(error)}"
                     raise CannotCheck(message, "Ray says why in its logs: often a machine has too little memory") from error
                 continue
-            del held[ready[0]]
+            del awaited[ready[0]]
             if batch is None:
                 self._names[actor] = answer
             elif isinstance(answer, RegistryError):
@@ -232,16 +232,16 @@ class Cluster:
                 deaths = 0
                 yield answer
 
-    def _ask(self, held: Held, waiting: Iterator[Batch], left: deque[Batch]) -> bool:
+    def _ask(self, awaited: Awaited, waiting: Iterator[Batch], left: deque[Batch]) -> bool:
         """Have each worker some batches ahead, those that are left when no others wait. Whether an answer is to come."""
-        asked = Counter(actor for actor, _ in held.values())
+        asked = Counter(actor for actor, _ in awaited.values())
         for actor, name in self._names.items():
             if not name and not asked[actor]:
-                held[actor.named.remote()] = actor, None
+                awaited[actor.named.remote()] = actor, None
             while name and asked[actor] < AHEAD and (batch := self._next(name, waiting, left)):
-                held[actor.answer.remote(batch)] = actor, batch
+                awaited[actor.answer.remote(batch)] = actor, batch
                 asked[actor] += 1
-        return bool(left) or not any(self._names.values()) or any(batch for _, batch in held.values())
+        return bool(left) or not any(self._names.values()) or any(batch for _, batch in awaited.values())
 
     def _next(self, name: str, waiting: Iterator[Batch], left: deque[Batch]) -> Batch | None:
         """The next batch that this worker may have."""
@@ -249,10 +249,10 @@ class Cluster:
             if self._may(name, batch.had):
                 return batch
             left.append(batch)
-        found = next((batch for batch in left if self._may(name, batch.had)), None)
-        if found:
-            left.remove(found)
-        return found
+        next_batch = next((batch for batch in left if self._may(name, batch.had)), None)
+        if next_batch:
+            left.remove(next_batch)
+        return next_batch
 
     def _may(self, name: str, had: str) -> bool:
         """Whether a worker is another one than the one that had a batch before, and on another node, if any has room."""
@@ -267,13 +267,13 @@ class Cluster:
         """How many workers fit on each node, where any does."""
         import ray
 
-        found = {}
+        room = {}
         for node in ray.nodes():
             has = node["Resources"]
             cards = has.get("GPU", 0) // self._gpus if self._gpus else math.inf
             if node["Alive"] and (count := min(has.get("CPU", 0) // self._processors, cards)):
-                found[node["NodeID"]] = int(count)
-        return found
+                room[node["NodeID"]] = int(count)
+        return room
 
     def _start(self, nodes: Iterable[str] = ()) -> None:
         """Start a worker: on the first of these nodes, or anywhere."""

@@ -124,8 +124,8 @@ class Artefact(msgspec.Struct, frozen=True, kw_only=True):
 
     def pin_findings(self) -> list[Finding]:
         """What is wrong between its inputs and their pins."""
-        found = pin_findings(self.dataset, self.dataset_entry, self.dataset_pin)
-        return found + pin_findings(self.model, self.model_entry, self.model_pin)
+        findings = pin_findings(self.dataset, self.dataset_entry, self.dataset_pin)
+        return findings + pin_findings(self.model, self.model_entry, self.model_pin)
 
     def required_pins(self) -> tuple[Pin, Pin]:
         """The pins of dataset and model. Raises Refused if there is none or it is of something else."""
@@ -281,9 +281,9 @@ class TaskScores(msgspec.Struct, frozen=True, kw_only=True):
     def main_scores(self) -> dict[str, float | None]:
         """The main score by split and subset; of a split's only one, by the split."""
         return {
-            split if len(subsets) == 1 else f"{split}/{subset}": found.get(self.main_score)
+            split if len(subsets) == 1 else f"{split}/{subset}": scores.get(self.main_score)
             for split, subsets in self.scores.items()
-            for subset, found in subsets.items()
+            for subset, scores in subsets.items()
         }
 
     def numbers(self, split: str, subset: str) -> dict[str, float]:

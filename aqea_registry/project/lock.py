@@ -224,13 +224,13 @@ class DvcLock(msgspec.Struct, frozen=True):
 def output_findings(lock: DvcLock, digests: Mapping[str, FileDigest]) -> Iterator[Finding]:
     """Where the bytes are not those that the stage made (sha256 is not asked here: the manifest has it)."""
     for path, (stage, out) in sorted(lock.outputs().items()):
-        found = digests.get(path)
-        if found is not None and out.md5 is not None and (found.md5, found.size) != (out.md5, out.size):
-            expected, actual = f"md5 {out.md5} ({out.size} bytes)", f"md5 {found.md5} ({found.size} bytes)"
+        digest = digests.get(path)
+        if digest is not None and out.md5 is not None and (digest.md5, digest.size) != (out.md5, out.size):
+            expected, actual = f"md5 {out.md5} ({out.size} bytes)", f"md5 {digest.md5} ({digest.size} bytes)"
             message = f"dvc.lock records other bytes for stage {stage}; {AGAIN}"
             yield Finding("lock-stale", path, message, expected, actual)
     for folder, md5 in lock.folders.items():
-        inside = {path: found.md5 for path, found in digests.items() if path.startswith(f"{folder}/") and found.md5}
+        inside = {path: digest.md5 for path, digest in digests.items() if path.startswith(f"{folder}/") and digest.md5}
         if (actual := folder_md5(folder, inside)) != md5:
             message = f"dvc.lock records other files in it for stage {EVERY}; {AGAIN}"
             yield Finding("lock-stale", folder, message, f"md5 {md5}", f"md5 {actual}")

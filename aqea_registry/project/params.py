@@ -257,11 +257,11 @@ def _check_version(requires: Any, name: str) -> None:
     """Raise BadConfiguration if the project needs another version of this program: `>=0.2`, `>=0.2,<1`, `==0.1.0`."""
     own = _release(__version__)
     for part in requires.split(",") if isinstance(requires, str) else ():
-        found = re.fullmatch(r"\s*(>=|<=|==|!=|<|>)\s*(\d{1,9}(?:\.\d{1,9}){0,9})\s*", part)
-        if found is None:
+        match = re.fullmatch(r"\s*(>=|<=|==|!=|<|>)\s*(\d{1,9}(?:\.\d{1,9}){0,9})\s*", part)
+        if match is None:
             message = f"{name}: requires: {part.strip()!r} is not a version"
             raise BadConfiguration(message, "write it as in: requires: '>=0.2,<1'")
-        sign, wanted = found[1], _release(found[2])
+        sign, wanted = match[1], _release(match[2])
         order = (own > wanted) - (own < wanted)
         if order not in {">=": (0, 1), "<=": (0, -1), "==": (0,), "!=": (1, -1), "<": (-1,), ">": (1,)}[sign]:
             message = f"{name}: the project requires aqea-registry {requires}, and this is version {__version__}"

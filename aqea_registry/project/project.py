@@ -330,14 +330,14 @@ def write_manifest(root: Path, paths: Iterable[str], report: Reporter, left_out:
         digests = hash_files(locations.values(), advance=advance)
     files, away, findings = Files(), list[str](), list[Finding]()
     for path, location in locations.items():
-        found = digests[location]
-        if isinstance(found, FileDigest):
-            files[path] = (found.sha256, found.size)
-        elif isinstance(found, FileNotFoundError) and left_out and path in left_out:
+        digest = digests[location]
+        if isinstance(digest, FileDigest):
+            files[path] = (digest.sha256, digest.size)
+        elif isinstance(digest, FileNotFoundError) and left_out and path in left_out:
             files[path] = left_out[path]
             away.append(path)
         else:
-            findings.append(Finding("missing", path, f"cannot be read: {found.strerror}"))
+            findings.append(Finding("missing", path, f"cannot be read: {digest.strerror}"))
     if findings:
         message = f"{plural(len(findings), 'file')} of the run not found, first {findings[0].subject}"
         raise Refused(message, findings, "run: dvc repro")

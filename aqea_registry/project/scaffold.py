@@ -69,11 +69,11 @@ def with_lines(content: str, wanted: Iterable[str]) -> str:
 def columns_of(names: Sequence[str], where: str) -> dict[str, str]:
     """Which columns hold the sentences and the score, by their usual names. Raises BadConfiguration."""
     plain = {re.sub("[^a-z0-9]", "", name.lower()): name for name in reversed(names)}
-    found = {kind: next((plain[name] for name in known if name in plain), "") for kind, known in COLUMNS.items()}
-    if missing := [kind for kind, name in found.items() if not name]:
+    columns = {kind: next((plain[name] for name in known if name in plain), "") for kind, known in COLUMNS.items()}
+    if missing := [kind for kind, name in columns.items() if not name]:
         message = f"{where}: no column looks like {' or '.join(missing)}; it has {', '.join(map(repr, names)) or 'none'}"
         raise BadConfiguration(message, "call the columns sentence1, sentence2 and score, and run this again")
-    return found
+    return columns
 
 
 def range_of(least: float, most: float) -> tuple[float, float]:

@@ -101,13 +101,13 @@ def _compared(artefact: Artefact, files: Collection[str]) -> list[str]:
 
 def _in_common(artefacts: Iterable[AnyArtefact], release: Release, reference: str) -> tuple[list[AnyArtefact], tuple[str, ...]]:
     """What the run makes that is in the release and can be made again, and what is said of the others."""
-    found = [artefact for artefact in artefacts if _compared(artefact, release.files())]
-    if not found:
+    released = [artefact for artefact in artefacts if _compared(artefact, release.files())]
+    if not released:
         raise CannotCheck(f"{reference} and the run have no pair set in common", "choose the release's run in params.yaml")
-    common = [artefact for artefact in found if not artefact.remark]
+    common = [artefact for artefact in released if not artefact.remark]
     if not common:
-        raise CannotCheck(f"{reference}: {found[0].remark}", f"what can be checked of it: aqea-registry verify {reference}")
-    return common, tuple(artefact.remark for artefact in found if artefact.remark)
+        raise CannotCheck(f"{reference}: {released[0].remark}", f"what can be checked of it: aqea-registry verify {reference}")
+    return common, tuple(artefact.remark for artefact in released if artefact.remark)
 
 
 @contextmanager
@@ -136,8 +136,8 @@ def _began(scratch: Path, what: str) -> str:
 
 def _refuse_known(reference: str, stated: list[Statement], keys: set[str], device: str) -> None:
     """Before hours of encoding: the same bytes from the same kind of machine, libraries included, would say nothing new."""
-    said = ([row for row in remade(statement, stated) if row.again] for statement in stated)
-    complete = [rows for rows in said if keys <= {row.key for row in rows}]
+    counted = ([row for row in remade(statement, stated) if row.again] for statement in stated)
+    complete = [rows for rows in counted if keys <= {row.key for row in rows}]
     try:
         machine = this_machine(device) if complete else None
     except (AssertionError, RuntimeError):  # no such device: loading the model says it

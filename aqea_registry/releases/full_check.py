@@ -34,7 +34,7 @@ from aqea_registry.project.params import Params
 from aqea_registry.project.project import PARAMS, Scope
 from aqea_registry.releases.card import REPORT, lists_path
 from aqea_registry.releases.layout import STAGES
-from aqea_registry.releases.opened import NotChecked, Opened, Said, facts_of, of_release, open_release, place, readers
+from aqea_registry.releases.opened import CheckNote, NotChecked, Opened, facts_of, of_release, open_release, place, readers
 from aqea_registry.releases.package import CARD
 from aqea_registry.releases.pull import bring_files, check_room, refuse_unknown
 from aqea_registry.releases.row_sample import ELSEWHERE, RowSample, draw, make_again, sampled, why_not
@@ -79,25 +79,25 @@ def verify_fully(
     tagged = find(store, tag, digest)
     release, attachments = store.release(tagged), store.attachments(tagged)
     stored = verify_tagged(store, tagged, report, deep=False)
-    said: list[Said] = [*stored.findings]
+    notes: list[CheckNote] = [*stored.findings]
     with TemporaryDirectory(prefix="aqea-verify-") as scratch:
         check_room(Path(scratch), release.size(), ELSEWHERE)
-        opened, project = open_release(tree_in_store(store, tagged, Path(scratch), report), Path(scratch), said)
+        opened, project = open_release(tree_in_store(store, tagged, Path(scratch), report), Path(scratch), notes)
         _take(opened, project.params if project is not None else None, sources or {})
-        pair_sets = _pair_sets(opened, report, said)
-        said += decided_findings(opened.root, [*opened.artefacts.values(), *opened.vector_sets.values()])
-        vector_sets = _vector_sets(opened, report, said)
-        said += _views(opened, report)
-        said += _prints(opened, release, pair_sets, vector_sets)
+        pair_sets = _pair_sets(opened, report, notes)
+        notes += decided_findings(opened.root, [*opened.artefacts.values(), *opened.vector_sets.values()])
+        vector_sets = _vector_sets(opened, report, notes)
+        notes += _views(opened, report)
+        notes += _prints(opened, release, pair_sets, vector_sets)
         if project is not None:
             verified = CheckedProject(target=stored.target, digests={}, pair_sets=pair_sets, vector_sets=vector_sets)
             judged = check_claims(project, (), report, scope=Scope.RELEASE, verified=verified)
-            said += _judged(judged)
-        sample, error = _rows(opened, _sizes(opened, pair_sets, vector_sets), rows, f"{tagged.digest} {seed}", report, said)
-    said += _other_inputs(attachments, opened)
+            notes += _judged(judged)
+        sample, error = _rows(opened, _sizes(opened, pair_sets, vector_sets), rows, f"{tagged.digest} {seed}", report, notes)
+    notes += _other_inputs(attachments, opened)
     statements = tuple(list_statements(attachments))
-    said += _others(release, opened, statements)
-    findings = tuple({(finding.code, finding.subject): finding for finding in said if isinstance(finding, Finding)}.values())
+    notes += _others(release, opened, statements)
+    findings = tuple({(finding.code, finding.subject): finding for finding in notes if isinstance(finding, Finding)}.values())
     done = FullCheck(
         **msgspec.structs.asdict(stored) | {"findings": findings},
         pair_sets=pair_sets,
@@ -105,7 +105,7 @@ def verify_fully(
         claims={name: dict(count) for name, count in counts(judged.verdicts if project else ()).items() if name != "all"},
         statements=statements,
         rows=sample,
-        not_checked=tuple(gap for gap in said if isinstance(gap, NotChecked)),
+        not_checked=tuple(gap for gap in notes if isinstance(gap, NotChecked)),
     )
     return done, None if findings else error
 
@@ -121,7 +121,7 @@ def _take(opened: Opened, params: Params | None, sources: Mapping[str, Path]) ->
             raise CannotCheck(error.message, f"give the pinned file: --source {name}=PATH") from error
 
 
-def _pair_sets(opened: Opened, report: Reporter, said: list[Said]) -> dict[str, Examined]:
+def _pair_sets(opened: Opened, report: Reporter, notes: list[CheckNote]) -> dict[str, Examined]:
     """The sound pair sets; what is wrong with others, with their pins, and with files of scores."""
     pair_sets = dict[str, Examined]()
     with report.task("recompute", len(opened.pairs), "pair sets") as advance:
@@ -135,16 +135,16 @@ def _pair_sets(opened: Opened, report: Reporter, said: list[Said]) -> dict[str, 
                 wrong += made.pin_findings()
                 gone = [name for name in made.listed if name not in there]
                 wrong += [Finding("missing", name, f"the release has no such file of {key}") for name in gone]
-            said += [of_release(finding) for finding in wrong]
+            notes += [of_release(finding) for finding in wrong]
             if key in readable and not any(finding.subject.startswith(path) for finding in wrong):
                 pair_sets |= readable
             else:
-                said.append(NotChecked(f"what rests on {key}", "its pair file is not sound"))
+                notes.append(NotChecked(f"what rests on {key}", "its pair file is not sound"))
             advance(1)
     return pair_sets
 
 
-def _vector_sets(opened: Opened, report: Reporter, said: list[Said]) -> dict[str, CheckedVectors]:
+def _vector_sets(opened: Opened, report: Reporter, notes: list[CheckNote]) -> dict[str, CheckedVectors]:
     """The sound vector sets whose results were made again from them and the pinned data; what is wrong with others."""
     sound = dict[str, CheckedVectors]()
     for key, made in opened.vector_sets.items():
@@ -156,7 +156,7 @@ def _vector_sets(opened: Opened, report: Reporter, said: list[Said]) -> dict[str
         ]
         if made.vectors in opened.left_out:
             why = "they were left out of the release: that lists and scores are theirs confirm shows, by the content digest"
-            said.append(NotChecked(f"the vectors of {key}", why))
+            notes.append(NotChecked(f"the vectors of {key}", why))
         try:
             checked, more = check_vector_sets(opened.root, [made], opened.digests, opened.left_out)
             wrong += more
@@ -166,16 +166,16 @@ def _vector_sets(opened: Opened, report: Reporter, said: list[Said]) -> dict[str
                 if not holds(opened.root / made.metrics, again):
                     if (gap := score_gap(read_small(opened.root / made.metrics, Limit.DOCUMENT), again)) <= TRAINED_GAP:
                         reason = f"the task trains; with the libraries and the processor here they differ by up to {gap:.1e}"
-                        said.append(NotChecked(f"the last digits of the scores of {key}", reason))
+                        notes.append(NotChecked(f"the last digits of the scores of {key}", reason))
                     else:
                         wrong.append(Finding("wrong-metric", made.metrics, "the task gives other scores over the vector set"))
         except CannotCheck as error:
             hint = f"give it: --source {made.dataset}=PATH" if made.dataset_entry.kind == "directory" else error.hint
             what = f"the scores of {key}" if key in sound else f"the vector set {key}"
-            said.append(NotChecked(what, f"{error.message.partition(FOLDER)[0]}; {hint}"))
+            notes.append(NotChecked(what, f"{error.message.partition(FOLDER)[0]}; {hint}"))
         except (Refused, BadConfiguration) as error:
             wrong += error.findings or [Finding("malformed", made.metrics, error.message)]
-        said += [of_release(finding) for finding in wrong]
+        notes += [of_release(finding) for finding in wrong]
     return sound
 
 
@@ -190,11 +190,11 @@ def _result_again(opened: Opened, made: VectorSetArtefact, checked: CheckedVecto
         )
     if place(lists) not in opened.digests:
         raise Refused.of("missing", lists, f"the release has neither the vector set of {made.key} nor these")
-    said = OfVectors(texts=checked.texts, dimension=checked.dimension, content=f"sha256:{checked.content}")
-    return result_of_lists(dataset, made, opened.root / place(lists), said, report)
+    stated = OfVectors(texts=checked.texts, dimension=checked.dimension, content=f"sha256:{checked.content}")
+    return result_of_lists(dataset, made, opened.root / place(lists), stated, report)
 
 
-def _views(opened: Opened, report: Reporter) -> Iterator[Said]:
+def _views(opened: Opened, report: Reporter) -> Iterator[CheckNote]:
     """Where other files of the same rows differ from the pair files."""
     for key, pairs in opened.pairs.items():
         for path in {f"{VIEWS}/{key}.parquet", pairs.replace("_pairs.json", "_embeddings.json")} & opened.digests.keys():
@@ -202,9 +202,9 @@ def _views(opened: Opened, report: Reporter) -> Iterator[Said]:
                 continue
             both = NamedFile(opened.root / pairs, pairs), NamedFile(opened.root / path, path)
             try:
-                found, _ = compare_files(*both, report)
-                if found.verdict not in ("IDENTICAL", "SAME CONTENT"):
-                    message = f"it has not the rows of {PurePath(pairs).name}: {summary(found)}"
+                comparison, _ = compare_files(*both, report)
+                if comparison.verdict not in ("IDENTICAL", "SAME CONTENT"):
+                    message = f"it has not the rows of {PurePath(pairs).name}: {summary(comparison)}"
                     yield of_release(Finding("mismatch", path, message))
             except (Refused, BadConfiguration) as error:
                 yield from error.findings or [Finding("malformed", path, error.message)]
@@ -214,7 +214,7 @@ def _views(opened: Opened, report: Reporter) -> Iterator[Said]:
 
 def _prints(
     opened: Opened, release: Release, pair_sets: Mapping[str, Examined], vector_sets: Mapping[str, CheckedVectors]
-) -> Iterator[Said]:
+) -> Iterator[CheckNote]:
     """Where card, page, croissant.json and the list of digests print something else than the files give."""
     facts = facts_of(release, opened.lock, pair_sets, vector_sets)
     for file, read in readers(opened.pairs).items():
@@ -241,7 +241,7 @@ def _prints(
                     yield Finding(code, f"{file}: {name}: {column}", message, wanted, text)
 
 
-def _judged(judged: CheckedClaims) -> Iterator[Said]:
+def _judged(judged: CheckedClaims) -> Iterator[CheckNote]:
     """What is wrong with claims by the recomputed scores, and which could not be judged: their documents are not here."""
     # What claims quote of the project, or of its whole catalogue, need not be in the release.
     quoting = {f"{verdict.ledger}: {verdict.claim.id}" for verdict in judged.verdicts if verdict.claim.quoted}
@@ -262,38 +262,38 @@ def _judged(judged: CheckedClaims) -> Iterator[Said]:
 
 def _sizes(opened: Opened, pair_sets: Mapping[str, Examined], vector_sets: Mapping[str, CheckedVectors]) -> dict[str, int]:
     """The number of rows of each sound pair set and of each sound vector set that is in the release."""
-    sizes = {key: found.header.n_pairs for key, found in pair_sets.items()}
-    return sizes | {key: found.texts for key, found in vector_sets.items() if opened.vector_sets[key].vectors in opened.digests}
+    sizes = {key: checked.header.n_pairs for key, checked in pair_sets.items()}
+    return sizes | {key: each.texts for key, each in vector_sets.items() if opened.vector_sets[key].vectors in opened.digests}
 
 
 def _rows(
-    opened: Opened, sizes: dict[str, int], rows: int | None, salt: str, report: Reporter, said: list[Said]
+    opened: Opened, sizes: dict[str, int], rows: int | None, salt: str, report: Reporter, notes: list[CheckNote]
 ) -> tuple[RowSample | None, RegistryError | None]:
     """Draw rows of all pair sets and vector sets, make them again, and say what that shows; the error of those not made."""
     made: dict[str, AnyArtefact] = {**opened.artefacts, **opened.vector_sets}
     again = "its vectors were not computed again by the model: --rows N or confirm does that"
-    not_made = {key: found.remark or again for key, found in made.items() if found.remark or key in opened.vector_sets}
-    said += [NotChecked(f"the making of {key}", why) for key, why in not_made.items() if rows is None or key not in sizes]
+    not_made = {key: each.remark or again for key, each in made.items() if each.remark or key in opened.vector_sets}
+    notes += [NotChecked(f"the making of {key}", why) for key, why in not_made.items() if rows is None or key not in sizes]
     if rows is None or not made:
         lacking = "it has no pair sets" if opened.catalogue else "the release has no catalogue to make them from"
         why = "none was asked for: --rows N" if made else lacking
-        said.append(NotChecked(f"{plural(sum(sizes.values()), 'row')}, and the models and data that they are made from", why))
+        notes.append(NotChecked(f"{plural(sum(sizes.values()), 'row')}, and the models and data that they are made from", why))
         return None, CannotCheck(f"no row can be made again: {why}", "confirm it, in its project") if rows else None
     for key in [*sizes]:
         if unable := why_not(made[key], opened.versions):
-            said.append(NotChecked(f"{sizes.pop(key)} rows of {key}", unable))
+            notes.append(NotChecked(f"{sizes.pop(key)} rows of {key}", unable))
     drawn = draw(salt, rows, sizes)
-    found, errors = make_again(opened.catalogue, made, drawn, sizes, report)
-    differing = [of_release(finding) for findings in found.values() for finding in findings]
-    said += [*differing, *(of_release(finding) for error in errors.values() for finding in error.findings)]
+    differences, errors = make_again(opened.catalogue, made, drawn, sizes, report)
+    differing = [of_release(finding) for findings in differences.values() for finding in findings]
+    notes += [*differing, *(of_release(finding) for error in errors.values() for finding in error.findings)]
     for key, failed in errors.items():
         failed.message = failed.message.partition(FOLDER)[0]  # the folder is a temporary one
         failed.hint = "give what nobody publishes: --source NAME=PATH"
-        said.append(NotChecked(f"{plural(len(drawn[key]), 'drawn row')} of {key}", failed.message))
+        notes.append(NotChecked(f"{plural(len(drawn[key]), 'drawn row')} of {key}", failed.message))
     population = sum(size for key, size in sizes.items() if key not in errors)
-    encoded = sum(len(drawn[key]) for key in found)
+    encoded = sum(len(drawn[key]) for key in differences)
     if population > encoded:
-        said.append(NotChecked(f"{population - encoded} of {population} rows", "they were not drawn"))
+        notes.append(NotChecked(f"{population - encoded} of {population} rows", "they were not drawn"))
     return sampled(population, encoded, encoded - len(differing)), most_severe([*errors.values()])
 
 

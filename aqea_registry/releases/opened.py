@@ -41,7 +41,7 @@ class NotChecked(msgspec.Struct, frozen=True):
     why: str
 
 
-Said = Finding | NotChecked
+CheckNote = Finding | NotChecked
 
 
 class Opened(NamedTuple):
@@ -67,17 +67,17 @@ def place(path: str) -> str:
     return restored_path(path) or f"{OTHERS}/{path}"
 
 
-def open_release(tree: Tree, root: Path, said: list[Said]) -> tuple[Opened, Project | None]:
+def open_release(tree: Tree, root: Path, notes: list[CheckNote]) -> tuple[Opened, Project | None]:
     """Fetch a release and lay it out in `root`, with the project in it, if it has a catalogue.
 
-    What is wrong with its files and catalogue, and what was not checked, is `said`.
+    What is wrong with its files and catalogue, and what was not checked, is `notes`.
     """
     digests, left_out = dict[str, str](), {place(path): sha256 for path, sha256 in tree.left_out.items()}
     for path, sha256 in tree.files.items():
         try:
             fetched, target = tree.fetch(path), root / place(path)
         except Refused as error:
-            said += error.findings
+            notes += error.findings
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
         fetched.rename(target)
@@ -88,11 +88,11 @@ def open_release(tree: Tree, root: Path, said: list[Said]) -> tuple[Opened, Proj
     try:
         lock = parse_lock(read_small(root / LOCK, Limit.PROJECT)) if LOCK in digests else lock
         if {PARAMS, STAGES} <= digests.keys():
-            return _with_project(root, digests, left_out, lock, said)
+            return _with_project(root, digests, left_out, lock, notes)
         why = "the release has no catalogue: an earlier version made it, or it was left out"
-        said.append(NotChecked("claims, and the settings of datasets and models", why))
+        notes.append(NotChecked("claims, and the settings of datasets and models", why))
     except (BadConfiguration, Refused) as error:
-        said += error.findings or [Finding("malformed", error.message.partition(":")[0], error.message)]
+        notes += error.findings or [Finding("malformed", error.message.partition(":")[0], error.message)]
     keys = [PurePath(path).stem for path in digests if path.startswith(f"{METRICS}/")]
     paths = _pair_files(digests)
     pairs = {next((key for key in keys if _plain(path).startswith(_plain(key))), path): path for path in paths}
@@ -100,13 +100,13 @@ def open_release(tree: Tree, root: Path, said: list[Said]) -> tuple[Opened, Proj
 
 
 def _with_project(
-    root: Path, digests: Mapping[str, str], left_out: Collection[str], lock: Lock, said: list[Said]
+    root: Path, digests: Mapping[str, str], left_out: Collection[str], lock: Lock, notes: list[CheckNote]
 ) -> tuple[Opened, Project]:
     project = open_project(root)
     parse_project(*(read_small(root / path, Limit.PROJECT) for path in (PARAMS, STAGES)))
     pairs = {key: artefact.pairs for key, artefact in project.artefacts.items()}
     for path in sorted({*_pair_files(digests)} - {*pairs.values()}):
-        said.append(of_release(Finding("unexpected", path, "the release's own catalogue has no such pair set")))
+        notes.append(of_release(Finding("unexpected", path, "the release's own catalogue has no such pair set")))
     # No address is asked that the release names: nobody knows whose it is.
     catalogue = {
         name: entry._replace(sources=[spec for spec in entry.sources if "://" not in spec])
@@ -137,9 +137,9 @@ def facts_of(
 ) -> Mapping[str, Mapping[str, str]]:
     """By the name of what is printed about, and the column: what the bytes give."""
     facts = defaultdict[str, dict[str, str]](dict)
-    for key, found in pair_sets.items():
-        header, scores = found.header, msgspec.structs.asdict(found.metrics)
-        facts[key] |= {"dataset": header.dataset, "model": header.model, "content digest": found.content}
+    for key, examined in pair_sets.items():
+        header, scores = examined.header, msgspec.structs.asdict(examined.metrics)
+        facts[key] |= {"dataset": header.dataset, "model": header.model, "content digest": examined.content}
         facts[key] |= {"pairs": str(header.n_pairs), "dimension": str(header.dimension)}
         facts[key] |= {name: repr(score) for name, score in scores.items()}
         facts[key] |= {name: f"{scores[f'cos_sim_{name}']:.4f}" for name in ("spearman", "pearson")}

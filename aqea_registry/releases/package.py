@@ -98,8 +98,8 @@ def assemble(project: Project, report: Reporter, make_lists: MakeLists) -> Packa
     described = _card(publish, run, checked, listed)
     addresses = links(publish.url, described.citation)
     page = render_page(page_of(publish.title, run, checked, judged, listed, graph, links=addresses))
-    said = {made.metrics: (checked.digests[path], published_path(path)) for path, made in away.items()}
-    notes = {published_path(at): f"{digest.sha256} {digest.size} {path}" for at, (digest, path) in said.items()}
+    left_out = {made.metrics: (checked.digests[path], published_path(path)) for path, made in away.items()}
+    notes = {published_path(at): f"{digest.sha256} {digest.size} {path}" for at, (digest, path) in left_out.items()}
     return build_package(described, {**texts, REPORT: page}, listed, paths, notes)
 
 
@@ -108,10 +108,10 @@ def _too_large(publish: Publish, run: RunRecord, checked: CheckedProject) -> lis
     if gone := [path for path in run.left_out if path not in checked.digests]:
         raise Refused.of("missing", gone[0], AWAY, hint="dvc repro, then the same command again")
     largest = math.inf if publish.largest_vector_set is None else publish.largest_vector_set
-    found = [made for made in run.vector_sets.values() if checked.digests[made.vectors].size > largest]
-    if found:
+    large = [made for made in run.vector_sets.values() if checked.digests[made.vectors].size > largest]
+    if large:
         import_pyarrow()
-    return found
+    return large
 
 
 def build_package(
@@ -223,12 +223,12 @@ def _present(folder: Path, known: set[str]) -> dict[str, str | None]:
     """Every file in the folder to its digest; None if it is a link, cannot be read or has a name that no package knows."""
     if os.path.lexists(folder) and not folder.is_dir():
         return {".": None}
-    found: dict[str, str | None] = dict.fromkeys(path for path in present(folder, ("",)) if not _part_of(path, known))
-    digests = hash_files(folder / path for path in found if path in known and not (folder / path).is_symlink())
-    for path in found:
+    by_path: dict[str, str | None] = dict.fromkeys(path for path in present(folder, ("",)) if not _part_of(path, known))
+    digests = hash_files(folder / path for path in by_path if path in known and not (folder / path).is_symlink())
+    for path in by_path:
         digest = digests.get(folder / path)
-        found[path] = None if digest is None or isinstance(digest, OSError) else f"sha256:{digest.sha256}"
-    return found
+        by_path[path] = None if digest is None or isinstance(digest, OSError) else f"sha256:{digest.sha256}"
+    return by_path
 
 
 def _part_of(path: str, known: set[str]) -> bool:

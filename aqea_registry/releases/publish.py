@@ -199,11 +199,11 @@ def mark(root: Path, tag: str, specs: Sequence[str], *, by: str | None, reason: 
     if by == tag:
         raise BadConfiguration(f"{tag} cannot be superseded by itself")
     stores = [open_store(spec, root) for spec in dict.fromkeys(specs)]
-    found = [(store, find(store, tag)) for store in stores]
+    releases = [(store, find(store, tag)) for store in stores]
     for store in stores if by is not None else []:
         find(store, by or "")
     done = []
-    for store, tagged in found:
+    for store, tagged in releases:
         status = Status(digest=tagged.digest, state="superseded" if by else "withdrawn", reason=reason.strip(), by=by)
         attached = store.attachments(tagged)
         new = current(attached, tagged.digest) != status
@@ -232,7 +232,7 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
 
 def list_releases(root: Path, specs: Sequence[str]) -> tuple[list[Listed], list[Finding], CannotCheck | None]:
     """The releases of these stores, the newest tags first; tags that cannot be read; and the first store that was silent."""
-    found, findings, silent = list[Listed](), list[Finding](), list[CannotCheck]()
+    releases, findings, silent = list[Listed](), list[Finding](), list[CannotCheck]()
     for spec in dict.fromkeys(specs):
         try:
             store = open_store(spec, root)
@@ -240,14 +240,14 @@ def list_releases(root: Path, specs: Sequence[str]) -> tuple[list[Listed], list[
             findings += [finding for finding in wrong if finding not in findings]  # of committed ones once for all stores
             for tag in sorted(store.tags(), key=natural, reverse=True):
                 try:
-                    found.append(_listed(store, find(store, tag), known))
+                    releases.append(_listed(store, find(store, tag), known))
                 except OtherContent:  # a tag of somebody else
                     continue
                 except Refused as error:
                     findings += error.findings
         except CannotCheck as error:
             silent.append(error)
-    return found, findings, silent[0] if silent else None
+    return releases, findings, silent[0] if silent else None
 
 
 def show_release(root: Path, spec: str, tag: str, digest: str | None) -> tuple[Listed, list[Finding]]:

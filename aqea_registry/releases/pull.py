@@ -39,7 +39,7 @@ from aqea_registry.releases.layout import STAGES, parse_project, restored_path
 from aqea_registry.remote.retry import CONNECTIONS, at_once
 from aqea_registry.stores.attachments import current
 from aqea_registry.stores.open_store import find, read_text
-from aqea_registry.stores.port import Held, Tagged
+from aqea_registry.stores.port import Releases, Tagged
 from aqea_registry.stores.release import Descriptor
 
 INCOMING = ".aqea-incoming"
@@ -58,7 +58,7 @@ class Pulled(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def pull(
-    store: Held,
+    store: Releases,
     tag: str,
     folder: Path,
     report: Reporter,
@@ -107,9 +107,9 @@ def check_room(folder: Path, needed: int, hint: str, what: str = "the release") 
 def _paths(folder: Path, places: Mapping[str, str]) -> dict[str, Path]:
     """Where the files go. Raises Refused for a path that leads out of the folder."""
     paths = {}
-    for path, place in places.items():
+    for path, relative in places.items():
         try:
-            paths[path] = inside(folder, place)
+            paths[path] = inside(folder, relative)
         except UnsafePath as error:
             raise Refused.of("unsafe-path", path, f"{error}; nothing was written", hint="pull into an empty folder") from error
     return paths
@@ -123,15 +123,15 @@ def _wanted(files: Mapping[str, Descriptor], paths: dict[str, Path], reference: 
         if not os.path.lexists(target):
             wanted[path] = layer
             continue
-        found = None
+        digest = None
         try:
-            found = hash_file(target)
-            actual = f"sha256:{found.sha256}" if not target.is_symlink() else "a symbolic link"
+            digest = hash_file(target)
+            actual = f"sha256:{digest.sha256}" if not target.is_symlink() else "a symbolic link"
         except OSError as error:
             actual = f"no file: {error.strerror}"
         if actual != layer.digest:
             wanted[path] = layer
-            why = why_other(target, found, layer.digest.removeprefix("sha256:")) if found else ""
+            why = why_other(target, digest, layer.digest.removeprefix("sha256:")) if digest else ""
             message = f"a different file exists at this path{why}"
             findings.append(Finding("conflict", str(target), message, layer.digest, actual))
     if findings and not force:
@@ -141,7 +141,12 @@ def _wanted(files: Mapping[str, Descriptor], paths: dict[str, Path], reference: 
 
 
 def _fetch_all(
-    store: Held, tagged: Tagged, wanted: Mapping[str, Descriptor], incoming: Path, paths: Mapping[str, Path], advance: Advance
+    store: Releases,
+    tagged: Tagged,
+    wanted: Mapping[str, Descriptor],
+    incoming: Path,
+    paths: Mapping[str, Path],
+    advance: Advance,
 ) -> int:
     """Bring the files, from a server several at once; the first failure stops the others. Returns the bytes that were sent."""
     same: dict[str, list[str]] = {}  # files of the same bytes have one part, so they come one after another
@@ -155,32 +160,34 @@ def _fetch_all(
     return sum(at_once(fetch, same.values(), advance, 1 if is_folder(store.spec) else CONNECTIONS))
 
 
-def _fetch(store: Held, tagged: Tagged, path: str, layer: Descriptor, incoming: Path, target: Path, advance: Advance) -> int:
+def _fetch(
+    store: Releases, tagged: Tagged, path: str, layer: Descriptor, incoming: Path, target: Path, advance: Advance
+) -> int:
     """Bring one file, from where the last pull stopped, and give it its name. Returns the bytes that were sent."""
     part = incoming / layer.digest.removeprefix("sha256:")
-    held = part.stat().st_size if part.exists() else 0
-    if held > layer.size:
+    offset = part.stat().st_size if part.exists() else 0
+    if offset > layer.size:
         part.unlink()
-        held = 0
-    advance(held)
-    found = None
-    if held < layer.size or not part.exists():
-        with store.open(tagged, path, layer, held) as source, part.open("ab") as file:
-            found = hash_stream(source, layer.size - held, advance, file)
-    if found is None or held:
-        found = hash_file(part)
-    if (f"sha256:{found.sha256}", found.size) != (layer.digest, layer.size):
+        offset = 0
+    advance(offset)
+    digest = None
+    if offset < layer.size or not part.exists():
+        with store.open(tagged, path, layer, offset) as source, part.open("ab") as file:
+            digest = hash_stream(source, layer.size - offset, advance, file)
+    if digest is None or offset:
+        digest = hash_file(part)
+    if (f"sha256:{digest.sha256}", digest.size) != (layer.digest, layer.size):
         part.unlink()  # not kept: what is wrong in it would stay wrong
         subject = f"{join_reference(store.spec, tagged.tag)}: {path}"
         message = "the store sent other bytes than the release names; they were thrown away"
-        actual = f"sha256:{found.sha256} ({found.size} bytes)"
+        actual = f"sha256:{digest.sha256} ({digest.size} bytes)"
         expected = f"{layer.digest} ({layer.size} bytes)"
         raise Refused.of("mismatch", subject, message, expected, actual, hint="pull again, or from another store")
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.is_dir() and not target.is_symlink():
         raise CannotCheck(f"{target} is a folder, and the release has a file there", "pull into an empty folder")
     os.replace(part, target)
-    return found.size - held
+    return digest.size - offset
 
 
 @contextmanager
@@ -216,7 +223,7 @@ class Restored(Pulled, frozen=True, kw_only=True):
 
 
 def restore(
-    store: Held,
+    store: Releases,
     tag: str,
     folder: Path,
     given: Mapping[str, Path],
@@ -232,7 +239,7 @@ def restore(
     tagged = find(store, tag, digest)
     release = store.release(tagged)
     files = release.files()
-    places = {path: place for path in files if (place := restored_path(path)) is not None}
+    places = {path: location for path in files if (location := restored_path(path)) is not None}
     needed = [f"{PROJECT}{PARAMS}", f"{PROJECT}{STAGES}", PINS]
     if lacking := [path for path in needed if path not in files]:
         message = "the release does not hold it, as those of earlier versions do not, so no project can be made of it"
@@ -260,7 +267,7 @@ def restore(
 
 
 def from_nothing(
-    store: Held, tag: str, folder: Path, given: Mapping[str, Path], report: Reporter, *, digest: str | None = None
+    store: Releases, tag: str, folder: Path, given: Mapping[str, Path], report: Reporter, *, digest: str | None = None
 ) -> Project:
     """The project of a release, ready to be made again. Raises CannotCheck if files are wanted, Refused for foreign code."""
     restored = restore(store, tag, folder, given, report, digest=digest)

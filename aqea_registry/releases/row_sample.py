@@ -113,7 +113,7 @@ def make_again(
 
     Vectors are kept below the root of the catalogue's entries, which must have none yet, and nowhere else.
     """
-    found, errors = dict[str, list[Finding]](), dict[str, RegistryError]()
+    findings, errors = dict[str, list[Finding]](), dict[str, RegistryError]()
     by_model = sorted((artefacts[key].model, key) for key in drawn)
     for model, keys in groupby(by_model, key=lambda pair: pair[0]):
         wanted = list[_Drawn]()
@@ -139,10 +139,10 @@ def make_again(
             try:
                 vectors.use_decided(catalogue[model].root, rows.artefact)
                 made = np.concatenate([*vectors.blocks(keys_of(rows.texts))])
-                found[rows.artefact.key] = [*_differences(path, rows, made)]
+                findings[rows.artefact.key] = [*_differences(path, rows, made)]
             except Refused as error:
                 errors[rows.artefact.key] = error
-    return found, errors
+    return findings, errors
 
 
 def _wanted(entry: CatalogueEntry, artefact: AnyArtefact, rows: Sequence[int], size: int, report: Reporter) -> _Drawn:
@@ -196,14 +196,14 @@ def _of_texts(path: Path, wanted: _Drawn, made: Micro) -> Iterator[tuple[str, Nu
 
 
 def _of_pairs(path: Path, wanted: _Drawn, made: Micro) -> Iterator[tuple[str, Numbers]]:
-    place, numbers = {row: at for at, row in enumerate(wanted.rows)}, defaultdict[int, Numbers](list)
+    position, numbers = {row: at for at, row in enumerate(wanted.rows)}, defaultdict[int, Numbers](list)
     with open_regular(path) as file:
         pairs = pair_json.read(file)
         for which, key in enumerate(pair_json.MATRICES):
-            half = made[which * len(place) :]
+            half = made[which * len(position) :]
             for row, released in enumerate(chain.from_iterable(pairs.blocks(which))):
-                if row in place:
-                    numbers[row] += _others(f"{key}[{row}]", half[place[row]], released)
+                if row in position:
+                    numbers[row] += _others(f"{key}[{row}]", half[position[row]], released)
     for row, again in zip(wanted.rows, wanted.scores, strict=True):
         if pairs.scores[row] != again:
             numbers[row].append((f"scores[{row}]", repr(again), repr(pairs.scores[row])))

@@ -116,13 +116,13 @@ class HubClient:
             from huggingface_hub import constants
 
             timeout = constants.HF_HUB_ETAG_TIMEOUT
-            found = api.repo_info(**self._at, revision=revision, files_metadata=True, timeout=timeout)
-            commit = commit_id(found.sha)
-            if not isinstance(found.id, str):
+            described = api.repo_info(**self._at, revision=revision, files_metadata=True, timeout=timeout)
+            commit = commit_id(described.sha)
+            if not isinstance(described.id, str):
                 raise answers.NoAnswer("the Hub names no repository where there must be one")
-            licence = found.card_data.get("license") if found.card_data else None
-            files = {file.rfilename: _remote_file(file) for file in found.siblings or ()}
-            return RepositoryInfo(found.id, commit, licence if isinstance(licence, str) else None, files)
+            licence = described.card_data.get("license") if described.card_data else None
+            files = {file.rfilename: _remote_file(file) for file in described.siblings or ()}
+            return RepositoryInfo(described.id, commit, licence if isinstance(licence, str) else None, files)
 
         return self._ask(f"{self._name} at {revision}" if revision else self._name, call)
 
@@ -130,9 +130,9 @@ class HubClient:
         """Branches and tags now; None if there is no such repository, or none that this token may see."""
 
         def call(api: Any) -> RepositoryRefs:
-            found = api.list_repo_refs(**self._at)
-            heads = [commit_id(branch.target_commit) for branch in found.branches if branch.name == "main"]
-            tags = {str(tag.name): commit_id(tag.target_commit) for tag in found.tags}
+            listed = api.list_repo_refs(**self._at)
+            heads = [commit_id(branch.target_commit) for branch in listed.branches if branch.name == "main"]
+            tags = {str(tag.name): commit_id(tag.target_commit) for tag in listed.tags}
             return RepositoryRefs(heads[0] if heads else None, tags)
 
         try:
@@ -229,11 +229,11 @@ class HubClient:
         return f"HF_TOKEN needs write access to {self._repository.partition('/')[0]} at {_endpoint()}"
 
 
-def commit_id(found: object) -> str:
+def commit_id(sha: object) -> str:
     """A commit's id, out of an answer."""
-    if not isinstance(found, str) or not COMMIT.fullmatch(found):
+    if not isinstance(sha, str) or not COMMIT.fullmatch(sha):
         raise answers.NoAnswer("the Hub names no commit where there must be one")
-    return found
+    return sha
 
 
 def _send(send: Callable[..., Any], request: Any, **how: Any) -> Any:
@@ -276,8 +276,8 @@ def _endpoint() -> str:
 
 
 def _response_of(error: Exception) -> Any:
-    found = (getattr(cause, "response", None) for cause in answers.causes(error))
-    return next((response for response in found if response is not None), None)
+    responses = (getattr(cause, "response", None) for cause in answers.causes(error))
+    return next((response for response in responses if response is not None), None)
 
 
 def status_of(error: Exception) -> object:
@@ -299,10 +299,10 @@ def _explain(error: Exception, to_write: bool) -> answers.Failure | None:
     if isinstance(error, PermissionError) and not error.filename:
         return answers.Failure(403, "Xet storage does not take this token", hint=WITHOUT_XET)
     if type(error) is ConnectionError:  # Xet's, which tried again itself: words alone, with an address that may be signed
-        said, _, address = str(error).partition(", domain:")
-        refused = re.search(r"HTTP status client error \((401|403)", said)
+        detail, _, address = str(error).partition(", domain:")
+        refused = re.search(r"HTTP status client error \((401|403)", detail)
         where = f" at {answers.quotable(address)}" if address else ""
-        return answers.Failure(int(refused[1]) if refused else answers.FINAL, f"Xet storage{where}: {said}", hint=WITHOUT_XET)
+        return answers.Failure(int(refused[1]) if refused else answers.FINAL, f"Xet storage{where}: {detail}", hint=WITHOUT_XET)
     response = _response_of(error)
     if response is not None:
         words = getattr(error, "server_message", None)

@@ -96,11 +96,11 @@ class HubWriter(HubClient):
 
         def call(api: Any) -> tuple[int, str]:
             known = entries(api.get_repo_discussions(**self._at, discussion_type="pull_request"))
-            mine = (found for found in known if found.title == title and found.status in OPEN)
-            found = next(mine, None) or api.create_pull_request(**self._at, title=title, description=text)
+            mine = (request for request in known if request.title == title and request.status in OPEN)
+            request = next(mine, None) or api.create_pull_request(**self._at, title=title, description=text)
             refs = api.list_repo_refs(**self._at, include_pull_requests=True).pull_requests or ()
-            head = next((ref.target_commit for ref in refs if ref.ref == f"refs/pr/{found.num}"), None)
-            return int(found.num), commit_id(head)
+            head = next((ref.target_commit for ref in refs if ref.ref == f"refs/pr/{request.num}"), None)
+            return int(request.num), commit_id(head)
 
         return self._ask(f"{self._name}: {title}", call, to_write=True)
 
@@ -110,7 +110,7 @@ class HubWriter(HubClient):
         def call(api: Any) -> None:
             at = {**self._at, "discussion_num": number}
             known = entries(api.get_repo_discussions(**self._at, discussion_type="pull_request"))
-            status = next((found.status for found in known if found.num == number), "")
+            status = next((request.status for request in known if request.num == number), "")
             if status == "draft":
                 api.change_discussion_status(**at, new_status="open")
             try:

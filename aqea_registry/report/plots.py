@@ -136,14 +136,14 @@ def _drawing(
 
     environment = Environment(trim_blocks=True, undefined=StrictUndefined, keep_trailing_newline=True)  # noqa: S701 - escaped
     environment.filters |= {"escaped": _escaped, "label": _label, "pixels": _pixels}
-    places = {"width": WIDTH, "height": y + BOTTOM, "left": LEFT, "ticks": ticks, "models": models, "x": x}
+    sizes = {"width": WIDTH, "height": y + BOTTOM, "left": LEFT, "ticks": ticks, "models": models, "x": x}
     texts = {"name": name, "title": title, "words": words, "heading": heading, "style": style}
     layout = environment.from_string((files(__package__) / "plot.svg").read_text("utf-8"))
-    return layout.render(**places, **texts, bars=bars, diamonds=diamonds)
+    return layout.render(**sizes, **texts, bars=bars, diamonds=diamonds)
 
 
-def _pixels(place: float) -> str:
-    return f"{place:.1f}"
+def _pixels(length: float) -> str:
+    return f"{length:.1f}"
 
 
 def _label(text: str) -> str:

@@ -47,7 +47,7 @@ def report(
     verification = verify_project(project, reporter)
     checked = check_claims(project, documents, reporter, verified=verification)
     paths = set(project.run.paths())
-    listed = {path: (found.sha256, found.size) for path, found in verification.digests.items() if path in paths}
+    listed = {path: (digest.sha256, digest.size) for path, digest in verification.digests.items() if path in paths}
     known, wrong = all_receipts(project.root, project.params.publish.stores)
     for finding in wrong:
         reporter.warn(f"{finding.subject}: {finding.message}")
@@ -124,12 +124,12 @@ def tasks_of(run: RunRecord, checked: CheckedProject) -> list[TaskFacts]:
 
 def _unclaimed(root: Path, ledgers: Mapping[str, Ledger], folders: Sequence[Path]) -> int:
     """How many numbers of the ledgers' documents look like results and are in no ledger."""
-    found = set()
+    documents = set()
     for ledger in ledgers.values():
         elsewhere = (folder / Path(ledger.document.file).name for folder in folders)
-        places = [*own_paths(root, ledger.document.file), *elsewhere]
-        found |= {*[place for place in places if place.is_file()][:1]}
-    linted = lint_claims(root, sorted(found))[0] if found else ()  # without names it looks for documents itself
+        locations = [*own_paths(root, ledger.document.file), *elsewhere]
+        documents |= {*[location for location in locations if location.is_file()][:1]}
+    linted = lint_claims(root, sorted(documents))[0] if documents else ()  # without names it looks for documents itself
     return sum(fault.code == "claim-unbound" for document in linted for fault in document.faults)
 
 

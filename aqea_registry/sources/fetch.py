@@ -47,9 +47,9 @@ def fetch(name: str, pin: Pin, sources: Sequence[Source], cache: Path, report: R
             _fetch_one(name, wanted, sources, report, advance, silent)
     contents = (wrong_content(folder / path, path, f"{name}: {path}") for path in sorted(pin.files))
     refuse_contents(name, contents)  # a lock of 0.1.0 may bind a pointer
-    for found in folder.rglob("*"):  # a loader reads everything that it finds
-        if not found.is_dir() and found.relative_to(folder).as_posix() not in pin.files and found.suffix != ".part":
-            found.unlink(missing_ok=True)
+    for entry in folder.rglob("*"):  # a loader reads everything that it finds
+        if not entry.is_dir() and entry.relative_to(folder).as_posix() not in pin.files and entry.suffix != ".part":
+            entry.unlink(missing_ok=True)
     return folder
 
 
@@ -120,9 +120,9 @@ def _take(source: Source, wanted: LocalFile, advance: Advance) -> None:
     if local is not None:
         if local.stat().st_size > file.size and local.is_file():
             raise WrongBytes(None, file.size)
-        found = hash_file(local)
-        if not _is(found, file):
-            raise WrongBytes(found.sha256, found.size)
+        digest = hash_file(local)
+        if not _is(digest, file):
+            raise WrongBytes(digest.sha256, digest.size)
     if _holds(wanted, advance):
         return
     try:
@@ -143,8 +143,8 @@ def _holds(wanted: LocalFile, advance: Advance) -> bool:
         return False
 
 
-def _is(found: FileDigest, file: PinnedFile) -> bool:
-    return (found.sha256, found.size) == (file.sha256, file.size)
+def _is(digest: FileDigest, file: PinnedFile) -> bool:
+    return (digest.sha256, digest.size) == (file.sha256, file.size)
 
 
 def wrong_bytes(subject: str, file: PinnedFile, actual: str, why: str = "") -> Finding:
@@ -155,8 +155,8 @@ def wrong_bytes(subject: str, file: PinnedFile, actual: str, why: str = "") -> F
 def refuse_contents(name: str, looked_at: Iterable[Finding | None]) -> None:
     """Raise Refused if files are not what their names say."""
     if wrong := [finding for finding in looked_at if finding is not None]:
-        said = "; ".join(finding.message for finding in wrong)
-        raise Refused(f"{name}: {said}", wrong, f"when the files are there: aqea-registry pin {name}")
+        messages = "; ".join(finding.message for finding in wrong)
+        raise Refused(f"{name}: {messages}", wrong, f"when the files are there: aqea-registry pin {name}")
 
 
 def local_files(name: str, pin: Pin, sources: Sequence[Source]) -> tuple[list[LocalFile], list[Finding]]:
@@ -179,13 +179,13 @@ def local_files(name: str, pin: Pin, sources: Sequence[Source]) -> tuple[list[Lo
     return local, findings
 
 
-def local_file_findings(local: LocalFile, found: FileDigest | OSError) -> Iterator[Finding]:
+def local_file_findings(local: LocalFile, digest: FileDigest | OSError) -> Iterator[Finding]:
     """What is wrong with the bytes of a source: other ones than the pinned, or not what the file's name says."""
-    if isinstance(found, OSError):
-        yield Finding("unreadable", local.subject, str(found))
+    if isinstance(digest, OSError):
+        yield Finding("unreadable", local.subject, str(digest))
         return
-    if not _is(found, local.file):
-        why = why_other(local.path, found, local.file.sha256)
-        yield wrong_bytes(local.subject, local.file, f"{found.sha256} ({found.size} bytes)", why)
+    if not _is(digest, local.file):
+        why = why_other(local.path, digest, local.file.sha256)
+        yield wrong_bytes(local.subject, local.file, f"{digest.sha256} ({digest.size} bytes)", why)
     if cause := wrong_content(local.path, local.name, local.subject):
         yield cause

@@ -88,10 +88,10 @@ def package_source(spec: str, path: str) -> FolderSource:
     if not name.isidentifier():
         raise BadConfiguration(f"params.yaml: {spec!r}: {name!r} is not the name of a Python package")
     inner = safe_path(inner) if inner else ""
-    found = None
+    module = None
     with suppress(ImportError, ValueError):
-        found = find_spec(name)
-    folders = (found.submodule_search_locations if found is not None else None) or ()
+        module = find_spec(name)
+    folders = (module.submodule_search_locations if module is not None else None) or ()
     folder = next((Path(folder) / inner for folder in folders), None)
     return FolderSource(spec, folder, f"pip install {name.replace('_', '-')}")
 
@@ -188,8 +188,8 @@ class HubSource:
         name = hashlib.sha256(f"{self._repository.id}@{self._repository.commit}:{safe_path(path)}".encode()).hexdigest()
         part = self._incoming / name
         self._incoming.mkdir(parents=True, exist_ok=True)
-        with (self._incoming / f"{name}.lock").open("wb") as held:  # another run may be at the same file
-            lock(held.fileno())
+        with (self._incoming / f"{name}.lock").open("wb") as lock_file:  # another run may be at the same file
+            lock(lock_file.fileno())
             try:
                 self._download(path, part, limit)
             except NotFound as error:

@@ -185,16 +185,16 @@ def _by_name(cls: Any, entry: Dataset, present: Sequence[str]) -> Configs:
     parts = {path: [re.split(r"[.]|-\d{5}-of-", part)[0] for part in path.split("/")] for path in present}
     retrieval = issubclass(cls, AbsTaskRetrieval) and any("corpus" in of for of in parts.values())
     named = any(map(splits_named, parts))  # where some files are called after splits, others are no data
-    found: dict[str, dict[str, list[str]]] = {}
+    files_of: dict[str, dict[str, list[str]]] = {}
     for path, of in parts.items():
         own = splits_named(path)
         split = next((split for split in splits if split in of or splits_named(split) & own), next(iter(own), splits[0]))
         name = next((part for part in of if part in (PARTS if retrieval else subsets)), "" if retrieval else single)
         if name and (retrieval or own or not named):
-            found.setdefault(name, {}).setdefault(name if name in PARTS[:3] else split, []).append(path)
+            files_of.setdefault(name, {}).setdefault(name if name in PARTS[:3] else split, []).append(path)
     return {
         name: {"config_name": name, "data_files": [{"split": split, "path": paths} for split, paths in of.items()]}
-        for name, of in found.items()
+        for name, of in files_of.items()
     }
 
 

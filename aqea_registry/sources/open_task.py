@@ -39,8 +39,8 @@ def open_task(wanted: CatalogueEntry, folder: Path, report: Reporter) -> Iterato
     card = read_card(read_small(folder / README, Limit.DOCUMENT), name) if README in pin.files else {}
     data = sorted({*pin.files} - {README})
     configs = task_configs(name, entry, data, card)
-    with _scratch(wanted.root / CACHE) as place, _thrown_away(Path(place, "cache")):
-        view = Path(place, "data")
+    with _scratch(wanted.root / CACHE) as scratch, _thrown_away(Path(scratch, "cache")):
+        view = Path(scratch, "data")
         _link(view, folder, data, card, configs)
         about = {"dataset": {**cls.metadata.dataset, "path": str(view), "revision": "pinned"}}
         fast = cls.fast_loading and "default" in configs
@@ -59,14 +59,14 @@ def open_task(wanted: CatalogueEntry, folder: Path, report: Reporter) -> Iterato
 def _scratch(cache: Path) -> Iterator[str]:
     """A folder of this call's own; those that killed processes left are removed, as nobody holds the locks on them."""
     cache.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as held:
+    with ExitStack() as locks:
         with locked(cache):  # nobody's folder is without its lock then
             for left in cache.glob("mteb-*"):
                 with suppress(OSError), locked(left, wait=False):
                     shutil.rmtree(left)
-            place = held.enter_context(tempfile.TemporaryDirectory(prefix="mteb-", dir=cache))
-            held.enter_context(locked(Path(place)))
-        yield place
+            scratch = locks.enter_context(tempfile.TemporaryDirectory(prefix="mteb-", dir=cache))
+            locks.enter_context(locked(Path(scratch)))
+        yield scratch
 
 
 @contextmanager
@@ -160,12 +160,12 @@ def _load(name: str, task: Any, configs: Configs) -> None:
 
 def _look(name: str, entry: Dataset, task: Any, report: Reporter) -> None:
     """Refuse what no score can be made of, and in own data what is wrong; say what MTEB passes over."""
-    found = [*_problems(task)]
+    problems = [*_problems(task)]
     refused = ("wrong", "doubtful") if entry.mteb in TYPES else ("wrong",)
-    if wrong := [Finding("malformed", name, text) for level, text in found if level in refused]:
+    if wrong := [Finding("malformed", name, text) for level, text in problems if level in refused]:
         hint = f"correct the files or the entry in params.yaml, then: aqea-registry pin {name}"
         raise Refused(f"{name}: {wrong[0].message}", wrong, hint)
-    for _, text in found:
+    for _, text in problems:
         report.note(f"{name}: {text}")
 
 
@@ -174,21 +174,21 @@ def _problems(task: Any) -> Iterator[Problem]:
     from mteb.abstasks import AbsTaskRetrieval
 
     for subset, split in itertools.product(task.hf_subsets, task.eval_splits):
-        tables, found = task.dataset.get(subset, task.dataset), list[Problem]()
+        tables, problems = task.dataset.get(subset, task.dataset), list[Problem]()
         needed = [split, *([task.train_split] if hasattr(task, "train_split") else [])]
         if lacking := [part for part in needed if part not in tables]:
-            found = [("wrong", f"the split {lacking[0]!r} is missing; it has {', '.join(map(str, tables)) or 'none'}")]
+            problems = [("wrong", f"the split {lacking[0]!r} is missing; it has {', '.join(map(str, tables)) or 'none'}")]
         elif isinstance(task, AbsTaskRetrieval):
             data = tables[split]
             for kind in ("corpus", "queries"):
-                found += [("wrong", f"{kind}: {text}") for text in _bad_columns(data[kind], ["id", "text"], [])]
-            found = found or [*_judged(data)]
+                problems += [("wrong", f"{kind}: {text}") for text in _bad_columns(data[kind], ["id", "text"], [])]
+            problems = problems or [*_judged(data)]
         else:
             for part in needed:
-                found += [
+                problems += [
                     ("wrong", text) for text in _bad_columns(tables[part], list(task._get_content_columns()), _named(task))
                 ]
-        yield from ((level, f"{subset}, {split}: {text}") for level, text in found)
+        yield from ((level, f"{subset}, {split}: {text}") for level, text in problems)
 
 
 def _named(task: Any) -> set[str]:

@@ -60,15 +60,15 @@ def pin(project: Project, names: Sequence[str], report: Reporter, *, commits_onl
             done.append(_unresolved(completed(wanted)))
             continue
         try:
-            found = resolve(wanted, report)
+            resolved = resolve(wanted, report)
         except (Refused, NotAllowed, CannotCheck) as error:
             failures[name] = error
             if isinstance(error, CannotCheck):
                 break
             continue
-        done.append(_compare(wanted, found.pin))
-        unfit += found.errors
-        notes += found.notes
+        done.append(_compare(wanted, resolved.pin))
+        unfit += resolved.errors
+        notes += resolved.notes
     if done:
         left = project.lock.decided.keys() - project.params.keys  # the run
         _write(project.root / LOCK, done, left)
@@ -80,8 +80,8 @@ def pin(project: Project, names: Sequence[str], report: Reporter, *, commits_onl
 
 def pin_given(wanted: CatalogueEntry, files: dict[str, PinnedFile]) -> None:
     """Pin these imported files, and no others, as an entry's given vectors."""
-    found = make_pin(wanted.entry, None, wanted.entry.licence, "import", files)
-    _write(wanted.root / LOCK, [_compare(wanted, found)])
+    made = make_pin(wanted.entry, None, wanted.entry.licence, "import", files)
+    _write(wanted.root / LOCK, [_compare(wanted, made)])
 
 
 def _write(path: Path, done: Sequence[Pinned], left: Iterable[str] = ()) -> None:
@@ -107,22 +107,20 @@ def _today() -> str:
     return datetime.now(UTC).date().isoformat()
 
 
-def _compare(wanted: CatalogueEntry, found: Pin) -> Pinned:
+def _compare(wanted: CatalogueEntry, now: Pin) -> Pinned:
     """The entry's pin as it is written: the old one if it names the same things and the Hub's word is not new."""
     group, name, before = group_of(wanted.entry), wanted.name, wanted.pin
-    found = msgspec.structs.replace(found, resolved_at=_today())
+    now = msgspec.structs.replace(now, resolved_at=_today())
     if before is None or not before.files:
-        return Pinned(group, name, "new", found)
-    new, old = ({path: (file.sha256, file.size) for path, file in pin.files.items()} for pin in (found, before))
+        return Pinned(group, name, "new", now)
+    new, old = ({path: (file.sha256, file.size) for path, file in pin.files.items()} for pin in (now, before))
     changed = tuple(path for path in sorted({*new, *old}) if new.get(path) != old.get(path))
-    same = not changed and all(
-        getattr(found, at) == getattr(before, at) for at in ("kind", "id", "requested", "commit", "mteb")
-    )
-    if same and found.state != before.state:
-        state: State = "confirmed" if found.state == "resolved" else "same"
+    same = not changed and all(getattr(now, at) == getattr(before, at) for at in ("kind", "id", "requested", "commit", "mteb"))
+    if same and now.state != before.state:
+        state: State = "confirmed" if now.state == "resolved" else "same"
     else:
-        state = "same" if same and found.licence == before.licence else "changed"
-    return Pinned(group, name, state, before if state == "same" else found, changed)
+        state = "same" if same and now.licence == before.licence else "changed"
+    return Pinned(group, name, state, before if state == "same" else now, changed)
 
 
 def _unresolved(wanted: CatalogueEntry) -> Pinned:
@@ -155,40 +153,40 @@ def check_pins(project: Project, names: Sequence[str], report: Reporter, *, reco
     states, unasked = dict[str, str](), dict[str, str]()
     silence: CannotCheck | None = None
     for wanted in project.entries(names):
-        name, found = wanted.name, wanted.pin
-        if found is not None and not found.files and not names:
+        name, pin = wanted.name, wanted.pin
+        if pin is not None and not pin.files and not names:
             states[name] = "unresolved"
             continue
-        if found is None or not found.files:
-            mine = pin_findings(name, wanted.entry, found)
+        if pin is None or not pin.files:
+            mine = pin_findings(name, wanted.entry, pin)
         else:
-            sources = sources_of(wanted, found.commit)
-            local, mine = local_files(name, found, sources)
+            sources = sources_of(wanted, pin.commit)
+            local, mine = local_files(name, pin, sources)
             with report.task(f"check {name}", sum(item.file.size for item in local), "bytes") as advance:
                 digests = hash_files([item.path for item in local], advance=advance)
             mine += (finding for item in local for finding in local_file_findings(item, digests[item.path]))
             if isinstance(wanted.entry, Dataset) and wanted.entry.mteb is None:
-                mine += other_splits(name, wanted.entry, found.files)
+                mine += other_splits(name, wanted.entry, pin.files)
             asked = any(source.present() and source.spec not in {"hub", "cache"} for source in sources)
-            claimed = found.state == "claimed"
+            claimed = pin.state == "claimed"
             if claimed or any(source.spec == "hub" for source in sources):
                 try:
                     if silence is not None:  # it is waited for once, not once an entry
                         raise silence
-                    wrong, held = _check_hub(wanted, found, report)
+                    wrong, files = _check_hub(wanted, pin, report)
                     mine, asked = [*mine, *wrong], True
                     if claimed and not mine:
-                        known = msgspec.structs.replace(found, files=held, resolved_from="hub", resolved_at=_today())
+                        known = msgspec.structs.replace(pin, files=files, resolved_from="hub", resolved_at=_today())
                         confirmed.append(Pinned(group_of(wanted.entry), name, "confirmed", known))
                 except CannotCheck as error:
                     silence = error
                     if not asked:
                         unasked[name] = error.message
-            elif not asked and found.kind != "given":
+            elif not asked and pin.kind != "given":
                 unasked[name] = "; ".join(f"{source.spec}: {source.hint}" for source in sources)
         findings += mine
         silent = "not asked" if name in unasked else "given" if wanted.entry.kind == "given" else "same"
-        states[name] = mine[0].code if mine else "claimed" if found and found.state == "claimed" else silent
+        states[name] = mine[0].code if mine else "claimed" if pin and pin.state == "claimed" else silent
     states |= {pinned.name: pinned.state for pinned in confirmed}
     if record and confirmed:
         _write(project.root / LOCK, confirmed)

@@ -112,10 +112,10 @@ def _fetched(subject: str, path: str, remote: RemoteFile, source: HubSource) -> 
             content = read_stream(file, remote.size)
         sha256, blob = hashlib.sha256(content).hexdigest(), git_blob(content) if remote.sha256 is None else None
         stated = (remote.sha256 or f"blob {remote.blob}", remote.size)
-        found = (f"blob {blob}" if blob else sha256, len(content))
-        if stated == found:
+        received = (f"blob {blob}" if blob else sha256, len(content))
+        if stated == received:
             return PinnedFile(sha256=sha256, size=len(content), blob=blob), content
-    expected, actual = (f"{digest} ({size} bytes)" for digest, size in (stated, found))
+    expected, actual = (f"{digest} ({size} bytes)" for digest, size in (stated, received))
     message = "the Hub sent other bytes than it describes"
     raise Refused.of("mismatch", subject, message, expected, actual, hint="try again")
 
@@ -139,10 +139,10 @@ def _from_folder(wanted: CatalogueEntry, source: Source, report: Reporter) -> Re
         digests = hash_files(local.values(), advance=advance)
     files = {}
     for path, file in local.items():
-        found = digests[file]
-        if isinstance(found, OSError):
-            raise found
-        files[path] = PinnedFile(sha256=found.sha256, size=found.size)
+        digest = digests[file]
+        if isinstance(digest, OSError):
+            raise digest
+        files[path] = PinnedFile(sha256=digest.sha256, size=digest.size)
     refuse_contents(name, (wrong_content(file, path, f"{name}: {path}") for path, file in local.items()))
     pin = make_pin(entry, commit, entry.licence, source.spec, files)
     if isinstance(entry, Dataset) and entry.mteb is not None and not reads_rows(name, entry):

@@ -225,7 +225,7 @@ def _refuse_columns(path: str, opened: Any, wanted: Mapping[str, re.Pattern[str]
     types = {field.name: str(field.type) for field in opened.schema_arrow}
     inner = [opened.schema.column(at).path for at in range(len(opened.schema))]
     names = Counter([*opened.schema_arrow.names, *(name for name in inner if name not in types)])
-    messages = [f"the column {name!r} appears twice" for name, found in names.items() if found > 1]
+    messages = [f"the column {name!r} appears twice" for name, count in names.items() if count > 1]
     for column, pattern in wanted.items():
         if column not in types:
             messages.append(f"the column {column!r} is missing; the file has {', '.join(map(repr, types)) or 'no columns'}")

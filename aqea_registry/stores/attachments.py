@@ -60,18 +60,18 @@ def check_document(name: str, content: bytes) -> None:
 def parse_attachment(content: bytes, subject: str, where: str) -> Attachment:
     """Read an attachment's manifest; `subject` is the digest of the release. Raises Refused, about `where`."""
     try:
-        found = decode_json(content, Attachment)
+        parsed = decode_json(content, Attachment)
     except ValueError as error:
         raise Refused.of("malformed", where, f"not the manifest of an attachment: {error}") from error
-    if found.artifact_type != ATTACHMENT_TYPE or len(found.layers) != 1:
+    if parsed.artifact_type != ATTACHMENT_TYPE or len(parsed.layers) != 1:
         wrong: str | None = "not the manifest of one attached document"
-    elif found.subject.digest != subject:
-        wrong = f"it is attached to {found.subject.digest}"
+    elif parsed.subject.digest != subject:
+        wrong = f"it is attached to {parsed.subject.digest}"
     else:
-        wrong = _wrong_name(found.document.annotations.get(TITLE, ""))
+        wrong = _wrong_name(parsed.document.annotations.get(TITLE, ""))
     if wrong:
         raise Refused.of("malformed", where, wrong)
-    return found
+    return parsed
 
 
 def fallback_tag(digest: str) -> str:
@@ -143,8 +143,8 @@ def current(attachments: Mapping[str, bytes], digest: str) -> Status | None:
 
 def marks(attachments: Mapping[str, bytes], digest: str) -> list[Status]:
     """The marks of this release, the last one last. A document that cannot be read is not a mark."""
-    found = (decoded(attachments[name], Status) for _, name in sorted(_numbered(attachments)))
-    return [status for status in found if status is not None and (status.schema, status.digest) == (SCHEMA, digest)]
+    statuses = (decoded(attachments[name], Status) for _, name in sorted(_numbered(attachments)))
+    return [status for status in statuses if status is not None and (status.schema, status.digest) == (SCHEMA, digest)]
 
 
 def next_name(attachments: Mapping[str, bytes]) -> str:

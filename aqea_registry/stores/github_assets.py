@@ -101,8 +101,8 @@ def describe(notes: str, digest: str, owner: str | None = None) -> str:
 
 def marked(text: str) -> tuple[str, str] | None:
     """The digest of the release that a text was made for, and whose draft it is or ""; None if it is not one."""
-    found: list[tuple[str, str]] = _MARKER.findall(text)
-    return found[-1] if found else None
+    markers: list[tuple[str, str]] = _MARKER.findall(text)
+    return markers[-1] if markers else None
 
 
 def embed(text: str, name: str, content: bytes) -> str:
@@ -112,13 +112,13 @@ def embed(text: str, name: str, content: bytes) -> str:
 
 def embedded(text: str) -> dict[str, bytes]:
     """The attachments in a text, by name. The first of a name stays."""
-    found: dict[str, bytes] = {}
+    documents: dict[str, bytes] = {}
     for name, encoded in _EMBEDDED.findall(text):
         try:
-            found.setdefault(name, base64.b64decode(encoded.replace("\n", ""), validate=True))
+            documents.setdefault(name, base64.b64decode(encoded.replace("\n", ""), validate=True))
         except binascii.Error:
             continue  # edited by hand; it is not a document any more
-    return found
+    return documents
 
 
 def notice(content: bytes) -> str | None:
@@ -223,5 +223,5 @@ class StoredAssets:
     def _hash(self, pieces: Pieces, advance: Advance) -> tuple[str, int]:
         """Digest and size of the bytes, of which those beyond the expected ones are not all read."""
         with self._client.open(pieces, 0) as incoming:
-            found = hash_stream(incoming, sum(size for _, size in pieces), advance)
-        return f"sha256:{found.sha256}", found.size
+            digest = hash_stream(incoming, sum(size for _, size in pieces), advance)
+        return f"sha256:{digest.sha256}", digest.size

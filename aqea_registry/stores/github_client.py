@@ -34,11 +34,11 @@ MOST_AT_ONCE = 100  # entries of a page
 
 
 class GitHubRefusal(CannotCheck):
-    """GitHub refuses because of what is there, or is not there. `said`: its own words; `codes`: those of its validation."""
+    """GitHub refuses because of what is there, or is not there. `reason`: its own words; `codes`: those of its validation."""
 
-    def __init__(self, where: str, status: int, said: str, codes: frozenset[str] = frozenset()) -> None:
-        super().__init__(f"{where}: GitHub answered {status}: {said}", "look what is there, and try again")
-        self.status, self.said, self.codes = status, said, codes
+    def __init__(self, where: str, status: int, reason: str, codes: frozenset[str] = frozenset()) -> None:
+        super().__init__(f"{where}: GitHub answered {status}: {reason}", "look what is there, and try again")
+        self.status, self.reason, self.codes = status, reason, codes
 
 
 class Asset(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +57,7 @@ class Asset(msgspec.Struct, frozen=True, kw_only=True):
         return self.state == "uploaded"
 
 
-class Found(msgspec.Struct, frozen=True, kw_only=True):
+class GitHubRelease(msgspec.Struct, frozen=True, kw_only=True):
     """A release as GitHub reports it. `assets`: as far as this answer has them."""
 
     id: int
@@ -137,30 +137,30 @@ class GitHubClient:
 
     # Releases
 
-    def published(self, tag: str) -> Found | None:
+    def published(self, tag: str) -> GitHubRelease | None:
         """The published release of a tag."""
-        return self._unless_absent(Found, tag, "GET", f"/releases/tags/{quote(tag, safe='')}")
+        return self._unless_absent(GitHubRelease, tag, "GET", f"/releases/tags/{quote(tag, safe='')}")
 
-    def by_number(self, number: int) -> Found | None:
+    def by_number(self, number: int) -> GitHubRelease | None:
         """A release by its number."""
-        return self._unless_absent(Found, f"release {number}", "GET", f"/releases/{number}")
+        return self._unless_absent(GitHubRelease, f"release {number}", "GET", f"/releases/{number}")
 
-    def releases(self) -> list[Found]:
+    def releases(self) -> list[GitHubRelease]:
         """All releases; drafts only if the token may write."""
-        return self._all(Found, "its releases", "/releases")
+        return self._all(GitHubRelease, "its releases", "/releases")
 
-    def create(self, tag: str, text: str) -> Found:
+    def create(self, tag: str, text: str) -> GitHubRelease:
         """Make a draft; if an answer is lost, there may be another one."""
-        return self._ask(Found, tag, "POST", "/releases", {"tag_name": tag, "name": tag, "body": text, "draft": True})
+        return self._ask(GitHubRelease, tag, "POST", "/releases", {"tag_name": tag, "name": tag, "body": text, "draft": True})
 
-    def change(self, found: Found, text: str, **others: object) -> Found:
+    def change(self, release: GitHubRelease, text: str, **others: object) -> GitHubRelease:
         """Give a release this text, and other values of other fields."""
-        return self._ask(Found, found.tag, "PATCH", f"/releases/{found.id}", {"body": text, **others})
+        return self._ask(GitHubRelease, release.tag, "PATCH", f"/releases/{release.id}", {"body": text, **others})
 
-    def delete(self, found: Found | Asset) -> None:
+    def delete(self, item: GitHubRelease | Asset) -> None:
         """Delete a draft or an asset; it may be gone already."""
-        what, path = (found.name, "assets/") if isinstance(found, Asset) else (f"draft {found.id}", "")
-        self._unless_absent(None, what, "DELETE", f"/releases/{path}{found.id}")
+        what, path = (item.name, "assets/") if isinstance(item, Asset) else (f"draft {item.id}", "")
+        self._unless_absent(None, what, "DELETE", f"/releases/{path}{item.id}")
 
     # Assets
 
@@ -168,18 +168,18 @@ class GitHubClient:
         """The assets of a release by name."""
         return {asset.name: asset for asset in self._all(Asset, f"release {release}", f"/releases/{release}/assets")}
 
-    def upload(self, found: Found, name: str, label: str, media_type: str, body: UploadBody) -> Asset:
+    def upload(self, release: GitHubRelease, name: str, label: str, media_type: str, body: UploadBody) -> Asset:
         """Send an asset. If an answer is lost, the next attempt may be refused because it is there already."""
 
         def call() -> Asset:
-            address, _, _ = found.upload_url.partition("{")
+            address, _, _ = release.upload_url.partition("{")
             parts = urlsplit(address)
             if parts.netloc not in self._upload_hosts or not self._api.startswith(f"{parts.scheme}://"):
                 raise NoAnswer(f"the upload address {quotable(address)} that GitHub gave is not on its server")
             sent = {"params": {"label": label, "name": name}, "data": body, "headers": {"Content-Type": media_type}}
             return _read(self._request(what, "POST", address, **sent), Asset)
 
-        what = f"{found.tag}: {name}"
+        what = f"{release.tag}: {name}"
         return self._retrying(what, call)
 
     def open(self, pieces: Sequence[tuple[Asset, int]], offset: int) -> Download:
@@ -271,15 +271,15 @@ def _read(response: Response, kind: type[T]) -> T:
 
 
 def _failure(response: Response, who: str) -> Failure:
-    said, status = response.headers, response.status_code
+    headers, status = response.headers, response.status_code
     message, _ = _said(response)
     reason = f"{who} answered {status}{f': {message}' if message else ''}"
-    if status == 403 and (needed := said.get("x-accepted-github-permissions")):
+    if status == 403 and (needed := headers.get("x-accepted-github-permissions")):
         reason += f" (the token needs {needed})"
-    wait = said.get("retry-after")
-    used_up = said.get("x-ratelimit-remaining") == "0"
+    wait = headers.get("retry-after")
+    used_up = headers.get("x-ratelimit-remaining") == "0"
     if status == 403 and (wait is not None or used_up or "rate limit" in message.lower()):
-        reset = header_number(said.get("x-ratelimit-reset"))
+        reset = header_number(headers.get("x-ratelimit-reset"))
         if wait is None and used_up and reset is not None:
             wait = str(reset - time.time())
         return Failure(TOO_MANY, reason, wait)  # GitHub's other way to say so

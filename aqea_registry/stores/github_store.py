@@ -28,7 +28,7 @@ from aqea_registry.remote.retry import UploadBody
 from aqea_registry.stores import github_assets as layout
 from aqea_registry.stores import port
 from aqea_registry.stores.github_assets import Part, Parts, SplitFile, StoredAssets
-from aqea_registry.stores.github_client import ABSENT, INVALID, Asset, Found, GitHubClient, GitHubRefusal
+from aqea_registry.stores.github_client import ABSENT, INVALID, Asset, GitHubClient, GitHubRefusal, GitHubRelease
 from aqea_registry.stores.port import Content, OtherContent, Plan, Tagged
 from aqea_registry.stores.release import LARGEST_MANIFEST, MANIFEST_TYPE, RECORD, Descriptor, Release, StoredFile, digest_of
 
@@ -64,11 +64,11 @@ class GitHub:
 
     def find(self, tag: str) -> Tagged | None:
         """What a tag names. Raises Refused if its release has no record; NotAllowed if there is no such repository."""
-        found = self._client.published(tag)
-        if found is None:
+        published = self._client.published(tag)
+        if published is None:
             self._client.check_visible()
             return None
-        return self._tagged(found)
+        return self._tagged(published)
 
     def release(self, tagged: Tagged) -> Release:
         """The release, its manifest checked against its digest."""
@@ -103,22 +103,22 @@ class GitHub:
             made, reason = None, "its releases change all the time"
             for _ in range(ROUNDS):
                 try:
-                    found = self._client.published(tag) or made
-                    if found is None:
+                    current = self._client.published(tag) or made
+                    if current is None:
                         made = sending.publish(owner, notes, advance)
                         continue
                     try:
-                        port.same_release(partial(self._tagged, found), self.spec, tag, release)
+                        port.same_release(partial(self._tagged, current), self.spec, tag, release)
                     except TagConflict:
                         sending.discard()
                         raise
-                    tagged = Tagged(tag=tag, digest=release.digest(), at=str(found.id))
-                    if not found.immutable and self._assets(tagged).missing(release):
-                        sending.fill(found, advance)
+                    tagged = Tagged(tag=tag, digest=release.digest(), at=str(current.id))
+                    if not current.immutable and self._assets(tagged).missing(release):
+                        sending.fill(current, advance)
                     sending.discard()
                     return self.ids(tagged, release)
                 except GitHubRefusal as error:
-                    made, reason = None, error.said
+                    made, reason = None, error.reason
         raise CannotCheck(f"{join_reference(self.spec, tag)}: {reason}", "try again later; what was sent is kept")
 
     def ids(self, tagged: Tagged, release: Release) -> dict[str, object]:
@@ -148,22 +148,22 @@ class GitHub:
 
     def attachments(self, tagged: Tagged) -> Mapping[str, bytes]:
         """The documents that are kept beside a release, as assets or in its text, by name."""
-        found = self._by_number(tagged)
-        return layout.embedded(found.text) | {
+        described = self._by_number(tagged)
+        return layout.embedded(described.text) | {
             name.removeprefix(layout.ATTACHMENT): self._client.read(asset, LARGEST_MANIFEST)
-            for name, asset in sorted(self._client.assets(found.id).items())
+            for name, asset in sorted(self._client.assets(described.id).items())
             if name.startswith(layout.ATTACHMENT) and asset.whole
         }
 
     # What is there
 
-    def _tagged(self, found: Found) -> Tagged:
-        assets = StoredAssets(self._client, self._client.assets(found.id))
+    def _tagged(self, published: GitHubRelease) -> Tagged:
+        assets = StoredAssets(self._client, self._client.assets(published.id))
         record = assets.whole(RECORD)
         if record is None:
-            raise OtherContent(join_reference(self.spec, found.tag), f"a GitHub release without {RECORD}")
-        self._seen[str(found.id)] = assets
-        return Tagged(tag=found.tag, digest=assets.digest(record), at=str(found.id))
+            raise OtherContent(join_reference(self.spec, published.tag), f"a GitHub release without {RECORD}")
+        self._seen[str(published.id)] = assets
+        return Tagged(tag=published.tag, digest=assets.digest(record), at=str(published.id))
 
     def _assets(self, tagged: Tagged) -> StoredAssets:
         if tagged.at not in self._seen:
@@ -173,11 +173,11 @@ class GitHub:
                 raise self._gone(tagged) from error
         return self._seen[tagged.at]
 
-    def _by_number(self, tagged: Tagged) -> Found:
-        found = self._client.by_number(int(tagged.at)) if tagged.at.isdecimal() else None
-        if found is None:
+    def _by_number(self, tagged: Tagged) -> GitHubRelease:
+        described = self._client.by_number(int(tagged.at)) if tagged.at.isdecimal() else None
+        if described is None:
             raise self._gone(tagged)
-        return found
+        return described
 
     def _gone(self, tagged: Tagged) -> CannotCheck:
         reference = join_reference(self.spec, tagged.tag)
@@ -186,13 +186,13 @@ class GitHub:
     # Attachments
 
     def _keep(self, tagged: Tagged, name: str, content: bytes) -> None:
-        found = self._by_number(tagged)
-        if not found.immutable and content:
+        described = self._by_number(tagged)
+        if not described.immutable and content:
             upload = AssetUpload.of(layout.ATTACHMENT + name, content, "application/json", f"attachment {name}")
             try:
-                send(self._client, found, upload, content, ignore)
+                send(self._client, described, upload, content, ignore)
             except GitHubRefusal as error:
-                raise self._not_attached(tagged, f"{name}: {error.said}") from error
+                raise self._not_attached(tagged, f"{name}: {error.reason}") from error
         elif len(content) < LARGEST_IN_TEXT:
             self._rewrite(tagged, lambda text: text if name in layout.embedded(text) else layout.embed(text, name, content))
         else:
@@ -202,16 +202,16 @@ class GitHub:
     def _rewrite(self, tagged: Tagged, change: Callable[[str], str]) -> None:
         """Change a release's text. GitHub has no conditional write, so what another's writing lost is added again."""
         for _ in range(ROUNDS):
-            found = self._by_number(tagged)
-            wanted = change(found.text)
-            if wanted == found.text:
+            described = self._by_number(tagged)
+            wanted = change(described.text)
+            if wanted == described.text:
                 return
             if len(wanted) > layout.LONGEST_TEXT:
                 raise self._not_attached(tagged, "its text is full")
             try:
-                self._client.change(found, wanted)
+                self._client.change(described, wanted)
             except GitHubRefusal as error:
-                raise self._not_attached(tagged, error.said) from error
+                raise self._not_attached(tagged, error.reason) from error
         raise CannotCheck(f"{join_reference(self.spec, tagged.tag)}: GitHub does not keep its text", "try again later")
 
     def _not_attached(self, tagged: Tagged, reason: str) -> NotAllowed:
@@ -245,7 +245,7 @@ class Sending:
     content: Content
     part: int
 
-    def publish(self, owner: str, notes: str, advance: Advance) -> Found:
+    def publish(self, owner: str, notes: str, advance: Advance) -> GitHubRelease:
         """Fill a draft and publish it. Raises GitHubRefusal if somebody else changed the releases meanwhile; Refused."""
         digest = self.release.digest()
         draft = next(iter(drafts(self.client, self.tag, digest, owner)), None)
@@ -256,15 +256,15 @@ class Sending:
             return self.client.change(draft, layout.describe(notes, digest), **fields)
         except GitHubRefusal as error:
             if error.status == INVALID and "already_exists" not in error.codes:
-                message = f"{self.client.spec}: GitHub does not publish {self.tag}: {error.said}"
+                message = f"{self.client.spec}: GitHub does not publish {self.tag}: {error.reason}"
                 raise NotAllowed(message, "publish it under a new tag") from error
             raise
 
-    def fill(self, found: Found, advance: Advance) -> None:
+    def fill(self, target: GitHubRelease, advance: Advance) -> None:
         """Send what a release of ours has not, and see that GitHub reports every digest. Raises GitHubRefusal, Refused."""
-        present = self.client.assets(found.id)
+        present = self.client.assets(target.id)
         there, uploads = StoredAssets(self.client, present), {upload.name: upload for upload in self.uploads}
-        for name in present if found.draft else ():
+        for name in present if target.draft else ():
             if name not in uploads and not name.startswith(layout.ATTACHMENT):
                 self.client.delete(present[name])
         for name, upload in uploads.items():
@@ -272,8 +272,8 @@ class Sending:
                 if name in present:
                     self.client.delete(present[name])
                 source = upload.source if isinstance(upload.source, bytes) else self.content(upload.source)
-                send(self.client, found, upload, source, advance)
-        there = StoredAssets(self.client, self.client.assets(found.id))
+                send(self.client, target, upload, source, advance)
+        there = StoredAssets(self.client, self.client.assets(target.id))
         if not all(there.has(name, upload.digest) for name, upload in uploads.items()):
             raise GitHubRefusal(self.client.spec, ABSENT, "somebody else changed the release while it was published")
 
@@ -313,15 +313,15 @@ class Sending:
                 at += len(block)
         sizes = (min(size, layer.size - start) for start in range(0, layer.size, size))
         named = zip(names, hashes, sizes, strict=True)
-        parts = (Part(name=name, digest=f"sha256:{found.hexdigest()}", size=part) for name, found, part in named)
+        parts = (Part(name=name, digest=f"sha256:{hashed.hexdigest()}", size=part) for name, hashed, part in named)
         return SplitFile(digest=layer.digest, parts=tuple(parts))
 
 
-def drafts(client: GitHubClient, tag: str, digest: str, owner: str | None = None) -> list[Found]:
+def drafts(client: GitHubClient, tag: str, digest: str, owner: str | None = None) -> list[GitHubRelease]:
     """The drafts of a release, all or those of one owner, the fullest first: lost answers may have left several."""
 
-    def is_wanted(found: Found) -> bool:
-        mark = layout.marked(found.text) if found.draft and found.tag == tag else None
+    def is_wanted(draft: GitHubRelease) -> bool:
+        mark = layout.marked(draft.text) if draft.draft and draft.tag == tag else None
         return mark is not None and mark[0] == digest and owner in {None, mark[1]}
 
     return sorted(filter(is_wanted, client.releases()), key=lambda draft: len(draft.names), reverse=True)
@@ -348,17 +348,17 @@ def draft_lock(*names: str, wait: bool) -> Iterator[str]:
         yield owner
 
 
-def send(client: GitHubClient, found: Found, upload: AssetUpload, source: Path | bytes, advance: Advance) -> None:
+def send(client: GitHubClient, target: GitHubRelease, upload: AssetUpload, source: Path | bytes, advance: Advance) -> None:
     """Send one asset, which may be there since a lost answer. Raises Refused for wrong bytes here or there, GitHubRefusal."""
     body = UploadBody(source, upload.digest, upload.size, advance, upload.offset)
     with port.unchanged(upload.label, upload.digest):
         for _ in range(ATTEMPTS):
             try:
-                asset: Asset | None = client.upload(found, upload.name, upload.label, upload.media_type, body)
+                asset: Asset | None = client.upload(target, upload.name, upload.label, upload.media_type, body)
             except GitHubRefusal as error:
                 if "already_exists" not in error.codes:
                     raise
-                asset = client.assets(found.id).get(upload.name)
+                asset = client.assets(target.id).get(upload.name)
             if asset is None:
                 continue
             if asset.name != upload.name:

@@ -72,12 +72,12 @@ class HubStore:
             return Plan(existing=existing, new=(), complete=True)
         self._hub.check_write(exists=refs is not None)
         head, tree = self._look(refs)
-        held = {f"sha256:{entry.sha256}" for entry in tree.values()}  # in any place; small files in the same one
+        present = {f"sha256:{entry.sha256}" for entry in tree.values()}  # in any place; small files in the same one
         for path, layer in self._earlier(head, tree).items():
             if path in tree and tree[path].sha256 is None and tree[path].size == layer.size:
-                held.add(f"{layer.digest} {path}")
+                present.add(f"{layer.digest} {path}")
         wanted = _wanted(release).items()
-        new = {layer.digest: layer for path, layer in wanted if held.isdisjoint({layer.digest, f"{layer.digest} {path}"})}
+        new = {layer.digest: layer for path, layer in wanted if present.isdisjoint({layer.digest, f"{layer.digest} {path}"})}
         return Plan(existing=None, new=tuple(new.values()), complete=False)
 
     def push(self, tag: str, release: Release, content: Content, notes: str, advance: Advance) -> dict[str, object]:
@@ -87,13 +87,13 @@ class HubStore:
         if refs is None:
             self._hub.check_write(exists=False)
             self._hub.create()
-        found = self._same(tag, release, refs)
-        if found is None:
+        tagged = self._same(tag, release, refs)
+        if tagged is None:
             self._hub.tag(tag, self._commit(tag, release, content, notes, advance))
-            found = self._same(tag, release, self._hub.refs())
-        if found is None:
+            tagged = self._same(tag, release, self._hub.refs())
+        if tagged is None:
             raise port.lost_tag(self.spec, tag, release)
-        return self.ids(found, release)
+        return self.ids(tagged, release)
 
     def ids(self, tagged: Tagged, release: Release) -> dict[str, object]:
         """The commit, and where people see the repository."""
@@ -140,15 +140,15 @@ class HubStore:
         """The documents that are kept beside a release, by name, as the main branch has them now."""
         folder = f"{ATTACHMENTS}{tagged.tag}"
         head, tree = self._look(self._hub.refs(), folder)
-        found = {}
+        documents = {}
         for path, entry in sorted(tree.items()):
             if path.rpartition("/")[0] != folder:
                 continue  # not an attachment
             content = self._hub.read(head or "", path, min(entry.size, LARGEST_MANIFEST))
             if not _is(entry, digest_of(content), len(content), content):
                 raise Refused.of("mismatch", f"{self.spec}: {path}", "the Hub gives other bytes than it names")
-            found[path.removeprefix(f"{folder}/")] = content
-        return found
+            documents[path.removeprefix(f"{folder}/")] = content
+        return documents
 
     # The commit
 

@@ -56,8 +56,8 @@ class Layout:
         for digest in existing:
             with suppress(CannotCheck):
                 content = self._read(digest)
-                if digest_of(content) == digest and (found := other_content(content)) is not None:
-                    raise OtherContent(join_reference(self.spec, tag), found)
+                if digest_of(content) == digest and (other := other_content(content)) is not None:
+                    raise OtherContent(join_reference(self.spec, tag), other)
         return next((Tagged(tag=tag, digest=digest, at=digest) for digest in existing), None)
 
     def release(self, tagged: Tagged) -> Release:
@@ -107,14 +107,14 @@ class Layout:
         """Every file, hashed in place, `deep` or not: a folder reports no digests. Raises Refused for a bad config."""
         for path, layer in sorted(release.files().items()):
             try:
-                found = hash_file(self._blob(layer.digest), advance=advance)
+                digest = hash_file(self._blob(layer.digest), advance=advance)
             except FileNotFoundError:
                 yield StoredFile(path=path, how="not there")
             except OSError as error:
                 message = f"the blob cannot be read: {error.strerror or error}"
                 raise Refused.of("unreadable", f"{self.spec}: {path}", message, layer.digest) from error
             else:
-                yield StoredFile(path=path, how="hashed", digest=f"sha256:{found.sha256}", size=found.size)
+                yield StoredFile(path=path, how="hashed", digest=f"sha256:{digest.sha256}", size=digest.size)
         if not self._holds(release.config):
             message = "the blob is not there, or has other bytes; publish the release again to repair it"
             raise Refused.of("missing", f"{self.spec}: config", message, release.config.digest)
@@ -142,7 +142,7 @@ class Layout:
 
     def attachments(self, tagged: Tagged) -> Mapping[str, bytes]:
         """The documents that are kept beside a release, by name. Raises Refused if one is not what its digest names."""
-        found: dict[str, bytes] = {}
+        documents: dict[str, bytes] = {}
         listed = [descriptor.digest for descriptor in attached(self._index() or NO_INDEX, self._listing)]
         for digest in [*self._contents().unlisted, *listed]:  # a mark holds, whatever the index says of it
             manifest = self._manifest(digest)
@@ -150,8 +150,8 @@ class Layout:
                 made = parse_attachment(manifest, tagged.digest, digest)
             except Refused:
                 continue  # another release's
-            found[made.name] = self._manifest(made.document.digest)
-        return found
+            documents[made.name] = self._manifest(made.document.digest)
+        return documents
 
     def _contents(self) -> LayoutContents:
         """Look at every file. What is larger than a manifest may be is none."""
@@ -178,8 +178,8 @@ class Layout:
 
     def _references(self, manifest: Mapping[str, Any], deeper: bool = True) -> Iterator[str]:
         """The digests that a manifest names, and those that the manifests of an index name in turn."""
-        lists = [found for field in ("layers", "manifests") if isinstance(found := manifest.get(field), list)]
-        for child in (manifest.get("config"), *(child for found in lists for child in found)):
+        lists = [listed for field in ("layers", "manifests") if isinstance(listed := manifest.get(field), list)]
+        for child in (manifest.get("config"), *(child for listed in lists for child in listed)):
             if isinstance(child, dict) and isinstance(digest := child.get("digest"), str):
                 yield digest
                 if deeper and "manifests" in manifest and DIGEST.fullmatch(digest):
@@ -217,10 +217,10 @@ class Layout:
 
     def _holds(self, layer: Descriptor) -> bool:
         try:
-            found = hash_file(self._blob(layer.digest))
+            digest = hash_file(self._blob(layer.digest))
         except OSError:
             return False
-        return f"sha256:{found.sha256}" == layer.digest
+        return f"sha256:{digest.sha256}" == layer.digest
 
     def _blob(self, digest: str) -> Path:
         return self._folder / BLOBS / digest.removeprefix("sha256:")
@@ -236,7 +236,7 @@ class Layout:
     def _entries(self) -> list[tuple[object, dict[str, Any]]]:
         """The entries of the index in their order, each with its tag: a text, or whatever else is written there."""
         try:
-            index = NO_INDEX if (found := self._index()) is None else found
+            index = NO_INDEX if (content := self._index()) is None else content
             entries = parse_json(index)["manifests"]
             if not isinstance(entries, list):
                 raise ValueError("'manifests' is not a list")

@@ -12,7 +12,7 @@ from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused, 
 from aqea_registry.base.references import is_folder, join_reference, without_login
 from aqea_registry.base.sha256_list import parse_list
 from aqea_registry.stores.github_assets import asset_name
-from aqea_registry.stores.port import Held, Store, Tagged, parsed
+from aqea_registry.stores.port import Releases, Store, Tagged, parsed
 from aqea_registry.stores.release import LIST, RECORD, Descriptor, Release, build, digest_of
 
 
@@ -48,7 +48,7 @@ def layout_folder(root: Path, spec: str) -> Path:
     return root / Path(spec.removeprefix("oci:")).expanduser()
 
 
-def find(store: Held, tag: str, digest: str | None = None) -> Tagged:
+def find(store: Releases, tag: str, digest: str | None = None) -> Tagged:
     """What a tag names, or the release of a digest in its place. Raises CannotCheck for none, Refused for another `digest`."""
     tagged = _of_digest(store, tag) if tag == digest else store.find(tag)
     if tagged is None:
@@ -62,7 +62,7 @@ def find(store: Held, tag: str, digest: str | None = None) -> Tagged:
     return tagged
 
 
-def _of_digest(store: Held, digest: str) -> Tagged | None:
+def _of_digest(store: Releases, digest: str) -> Tagged | None:
     """The release of a digest under one of its tags, the last ones first: not every store can be asked for a digest."""
     for tag in reversed(store.tags()):
         with suppress(Refused):  # a tag of something else
@@ -71,7 +71,7 @@ def _of_digest(store: Held, digest: str) -> Tagged | None:
     return None
 
 
-def read_text(store: Held, tagged: Tagged, path: str, layer: Descriptor) -> bytes:
+def read_text(store: Releases, tagged: Tagged, path: str, layer: Descriptor) -> bytes:
     """A small file of a release, checked. Raises Refused for other bytes, CannotCheck for a file that is not small."""
     subject = f"{join_reference(store.spec, tagged.tag)}: {path}"
     if layer.size > Limit.PROJECT:

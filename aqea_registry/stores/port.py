@@ -47,7 +47,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     complete: bool  # whether nothing at all is left to do
 
 
-class Held(Protocol):
+class Releases(Protocol):
     """Releases that can be read. `spec` is the name of the place without a tag."""
 
     spec: str
@@ -68,7 +68,7 @@ class Held(Protocol):
         """The documents that are kept beside a release, by name."""
 
 
-class Store(Held, Protocol):
+class Store(Releases, Protocol):
     """One store. `spec`: `oci:DIR`, `oci://HOST/NAME`, `hf://datasets/ORG/NAME`, `github://OWNER/REPO`."""
 
     def plan(self, tag: str, release: Release) -> Plan:
@@ -104,23 +104,23 @@ def parsed(subject: str, content: bytes, file: str = "") -> Release:
     try:
         return parse(content)
     except NotARelease as error:
-        found = other_content(content)
-        if found is None and file and is_object(content) and b'"schemaVersion"' not in content:  # in a store of files
-            found = f"another program's {file}"
-        if found is not None:
-            raise OtherContent(subject, found) from error
+        other = other_content(content)
+        if other is None and file and is_object(content) and b'"schemaVersion"' not in content:  # in a store of files
+            other = f"another program's {file}"
+        if other is not None:
+            raise OtherContent(subject, other) from error
         raise Refused.of("malformed", subject, f"not a release: {error}") from error
 
 
 def same_release(find: Callable[[], Tagged | None], spec: str, tag: str, release: Release) -> Tagged | None:
     """What a tag names, if that is this release already. Raises TagConflict if it names another one, or something else."""
     try:
-        found = find()
+        tagged = find()
     except OtherContent as error:
         raise tag_conflict(spec, tag, error.found, release) from error
-    if found is not None and found.digest != release.digest():
-        raise tag_conflict(spec, tag, found.digest, release)
-    return found
+    if tagged is not None and tagged.digest != release.digest():
+        raise tag_conflict(spec, tag, tagged.digest, release)
+    return tagged
 
 
 def tag_conflict(spec: str, tag: str, named: str, release: Release, says: str = "it names") -> TagConflict:

@@ -60,10 +60,10 @@ def receipt(tag: str, release: Release, stores: dict[str, StoreReceipt]) -> Rece
 
 def parse_receipt(content: bytes, name: str) -> Receipt:
     """Read a receipt. Raises BadConfiguration that names the file and the field."""
-    found = convert(load_json(content, name, "restore it from git"), Receipt, name)
-    if found.schema != SCHEMA:
-        raise BadConfiguration(f"{name}: schema {found.schema!r} is not {SCHEMA!r}", "use the version that wrote it")
-    return found
+    receipt = convert(load_json(content, name, "restore it from git"), Receipt, name)
+    if receipt.schema != SCHEMA:
+        raise BadConfiguration(f"{name}: schema {receipt.schema!r} is not {SCHEMA!r}", "use the version that wrote it")
+    return receipt
 
 
 def folder_of(root: Path, spec: str) -> Path:
@@ -104,13 +104,13 @@ def all_receipts(root: Path, specs: Iterable[str]) -> tuple[list[tuple[str, Rece
     They are the committed ones, and those beside the stores of these names.
     """
     folders = [root / RECEIPTS, *(folder_of(root, spec) for spec in specs)]
-    found, wrong = list[tuple[str, Receipt]](), list[Finding]()
+    receipts, wrong = list[tuple[str, Receipt]](), list[Finding]()
     for path in (path for folder in dict.fromkeys(folders) for path in sorted(folder.glob("*.json"))):
         name = shown(root, path)
         try:
-            found += [(name, known)] if (known := read(path)) is not None else []
+            receipts += [(name, known)] if (known := read(path)) is not None else []
         except BadConfiguration as error:
             wrong.append(Finding("malformed", name, f"{error.message.removeprefix(f'{path}: ')}; {error.hint}"))
         except OSError as error:
             wrong.append(unread(name, error))
-    return found, wrong
+    return receipts, wrong

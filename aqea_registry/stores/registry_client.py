@@ -311,7 +311,7 @@ def token_server(challenge: str) -> tuple[str, dict[str, str]]:
 
 def _ask_helper(helper: str, server: str) -> str | None:
     """The login that a credential helper has for a server; None if it has none, or is not installed. Raises CannotCheck."""
-    name, said = f"docker-credential-{helper}", list[bytes]()
+    name, answer_bytes = f"docker-credential-{helper}", list[bytes]()
     try:
         asked = subprocess.Popen([name, "get"], stdin=PIPE, stdout=PIPE, stderr=DEVNULL)  # noqa: S603
     except FileNotFoundError:
@@ -323,22 +323,22 @@ def _ask_helper(helper: str, server: str) -> str | None:
     def listen() -> None:  # in a thread, as a child of the helper may outlive it and hold the pipe
         assert asked.stdout is not None
         with asked.stdout as answers:
-            said.append(answers.read(Limit.SETTINGS + 1))
+            answer_bytes.append(answers.read(Limit.SETTINGS + 1))
 
     reader = Thread(target=listen, daemon=True)
     reader.start()
     reader.join(HELPER)
     with suppress(subprocess.TimeoutExpired):
-        asked.wait(1 if said else 0)
+        asked.wait(1 if answer_bytes else 0)
     retry.heard()  # whatever time this took was not the registry's
-    if asked.poll() is None or not said or len(said[0]) > Limit.SETTINGS:
+    if asked.poll() is None or not answer_bytes or len(answer_bytes[0]) > Limit.SETTINGS:
         asked.kill()
         asked.wait()
         message = f"{name} gives no login for {server}: its answer does not end within {HELPER:g} seconds and 1 MiB"
         raise CannotCheck(message, f"see what it does: echo {server} | {name} get")
     if asked.returncode:
         return None
-    answer = parse_json(said[0])
+    answer = parse_json(answer_bytes[0])
     return base64.b64encode(f"{answer['Username']}:{answer['Secret']}".encode()).decode()
 
 

@@ -161,11 +161,11 @@ class Registry:
         tag = fallback_tag(tagged.digest)
         indexes = self._indexes(tagged.digest, tag)
         listed = [descriptor for index in indexes for descriptor in attached(index, f"{self.spec}@{tag}")]
-        found: dict[str, bytes] = {}
+        documents: dict[str, bytes] = {}
         for descriptor in sorted(listed, key=lambda descriptor: descriptor.digest):
             name, content = self._document(tagged, descriptor)
-            found.setdefault(name, content)
-        return found
+            documents.setdefault(name, content)
+        return documents
 
     # The tag
 

@@ -92,7 +92,7 @@ class Release(ImageManifest, frozen=True, kw_only=True, rename="camel"):
     def left_out(self) -> dict[str, Descriptor]:
         """Path to descriptor of every vector set of the run that the release does not hold."""
         named = (_LEFT_OUT.fullmatch(layer.annotations.get(LEFT_OUT, "")) for layer in self.layers)
-        return {found[3]: _layer(found[3], found[1], int(found[2])) for found in named if found}
+        return {match[3]: _layer(match[3], match[1], int(match[2])) for match in named if match}
 
     def subjects(self) -> dict[str, str]:
         """What a statement on it may refer to, with hex sha256: the release itself, its files and those left out of it."""
@@ -179,16 +179,16 @@ class _AnyManifest(msgspec.Struct, rename="camel"):
 
 def other_content(content: bytes) -> str | None:
     """What the bytes are that are something else and valid; None for a release, and for what cannot be read."""
-    found = decoded(content, _AnyManifest)
-    if found is None:
+    manifest = decoded(content, _AnyManifest)
+    if manifest is None:
         return None
-    kind = found.artifact_type or (str(found.config.get("mediaType", "")) if isinstance(found.config, dict) else "")
-    docker = "docker" in found.media_type + kind
-    if found.manifests is not None:
+    kind = manifest.artifact_type or (str(manifest.config.get("mediaType", "")) if isinstance(manifest.config, dict) else "")
+    docker = "docker" in manifest.media_type + kind
+    if manifest.manifests is not None:
         return "a Docker manifest list" if docker else "an OCI image index"
-    if found.fs_layers is not None or (docker and found.layers is not None):
+    if manifest.fs_layers is not None or (docker and manifest.layers is not None):
         return "a Docker image"
-    if found.layers is None or kind.startswith(ARTIFACT_TYPE.removesuffix("1")):
+    if manifest.layers is None or kind.startswith(ARTIFACT_TYPE.removesuffix("1")):
         return None
     return "an OCI image" if kind in {"", CONFIG_TYPE} else f"an OCI artifact of type {kind[:100]}"
 

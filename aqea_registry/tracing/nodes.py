@@ -266,15 +266,15 @@ class Carried(NamedTuple):
 
 def draw_releases(builder: GraphBuilder, specs: Sequence[str], stores: Sequence[str]) -> None:
     """Draw the releases of every receipt, of the stores in folders that params.yaml names (`specs`), and of `stores`."""
-    found = [*_carried(builder, specs, stores)]
+    releases = [*_carried(builder, specs, stores)]
     made = defaultdict[str, list[str]](list)
     for id_, node in builder.nodes.items():
         if node.kind in FILES and "sha256" in node.facts:
             made[node.facts["sha256"]].append(id_)
     own = frozenset(builder.aliases)  # a path of the project means the project's file
-    for digest in sorted({carried.digest for carried in found}):
-        _draw_release(builder, digest, [carried for carried in found if carried.digest == digest], made, own)
-    draw_statements(builder, [file for carried in found for file in beside(carried.attachments, carried.reference)])
+    for digest in sorted({carried.digest for carried in releases}):
+        _draw_release(builder, digest, [carried for carried in releases if carried.digest == digest], made, own)
+    draw_statements(builder, [file for carried in releases for file in beside(carried.attachments, carried.reference)])
 
 
 def _draw_release(
@@ -345,8 +345,8 @@ def _ask(spec: str, root: Path, receipt: Receipt) -> tuple[str | None, Mapping[s
         tagged = store.find(receipt.tag)
         if tagged is not None and tagged.digest == receipt.digest:
             return None, store.attachments(tagged)
-        found = f"the tag names {tagged.digest}" if tagged else f"the store has no tag {receipt.tag}"
-        return f"the receipt names {receipt.digest}, and {found}", {}
+        reason = f"the tag names {tagged.digest}" if tagged else f"the store has no tag {receipt.tag}"
+        return f"the receipt names {receipt.digest}, and {reason}", {}
     except RegistryError as error:
         return error.message, {}
 

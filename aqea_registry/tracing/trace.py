@@ -62,31 +62,31 @@ def trace(
     checked = check_claims(project, documents, SILENT) if ledgers else None
     known = project.params.publish.stores
     builder = outline(project.run, project.catalogue.values(), checked, known=known, stores=stores)
-    found = find(builder, what, report)
-    down, up = _down(builder.graph(), found), _up(builder.graph(), found)
+    starts = find(builder, what, report)
+    down, up = _down(builder.graph(), starts), _up(builder.graph(), starts)
     check_bytes(builder, {*down, *up}, report)
     graph = builder.graph()
     unread = {node.id for node in graph.nodes if node.kind == "release" and not node.facts}  # any file may be in them
     broken = [node for node in graph.nodes if node.broken and node.id in {*down, *up, *unread}]
     return Traced(
         what=what,
-        found=tuple(found),
-        rests_on=graph.part(_down(graph, found)),
-        carried_by=graph.part(_up(graph, found)),
+        found=tuple(starts),
+        rests_on=graph.part(_down(graph, starts)),
+        carried_by=graph.part(_up(graph, starts)),
         findings=tuple(Finding("broken-link", node.id, node.broken or "") for node in broken),
     )
 
 
-def _down(graph: Graph, found: Iterable[str]) -> set[str]:
-    return {node.id for start in found for node in graph.rests_on(start).nodes}
+def _down(graph: Graph, starts: Iterable[str]) -> set[str]:
+    return {node.id for start in starts for node in graph.rests_on(start).nodes}
 
 
-def _up(graph: Graph, found: Iterable[str]) -> set[str]:
+def _up(graph: Graph, starts: Iterable[str]) -> set[str]:
     """What rests on the nodes; and of a number, which no store holds, the releases of the files that it rests on."""
-    above = {node.id for start in found for node in graph.carried_by(start).nodes}
+    above = {node.id for start in starts for node in graph.carried_by(start).nodes}
     if any(graph.by_id[id_].kind in FORWARD for id_ in above):
         return above
-    for start in found:
+    for start in starts:
         for edge in (edge for file in _nearest_files(graph, start) for edge in graph.above.get(file, ())):
             if graph.by_id[edge.source].kind in FORWARD:
                 above |= {edge.target, *(node.id for node in graph.carried_by(edge.source).nodes)}
@@ -154,21 +154,21 @@ def _with_digest(builder: GraphBuilder, what: str, report: Reporter) -> list[str
     if match is None:
         return []
     start = match[1].lower()
-    if not (found := _digests(builder.nodes.values(), start)):
+    if not (matches := _digests(builder.nodes.values(), start)):
         check_bytes(builder, builder.nodes.keys(), report)
-        found = _digests(builder.nodes.values(), start)
-    if len(found) > 1:
-        raise BadConfiguration(f"{what!r} begins {len(found)} digests", f"write more of it: {', '.join(sorted(found)[:8])}")
-    return next(iter(found.values()), [])
+        matches = _digests(builder.nodes.values(), start)
+    if len(matches) > 1:
+        raise BadConfiguration(f"{what!r} begins {len(matches)} digests", f"write more of it: {', '.join(sorted(matches)[:8])}")
+    return next(iter(matches.values()), [])
 
 
 def _digests(nodes: Iterable[Node], start: str) -> dict[str, list[str]]:
-    found = defaultdict[str, list[str]](list)
+    by_digest = defaultdict[str, list[str]](list)
     for node in nodes:
         for digest in {node.facts[fact].removeprefix("sha256:") for fact in _DIGESTS if fact in node.facts}:
             if digest.startswith(start):
-                found[digest].append(node.id)
-    return found
+                by_digest[digest].append(node.id)
+    return by_digest
 
 
 def build_graph(builder: GraphBuilder, verification: CheckedProject, *, report: Reporter = SILENT) -> Graph:

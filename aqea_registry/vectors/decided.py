@@ -49,8 +49,8 @@ def read_decided(root: Path, path: str, sha256: str, count: int) -> DecidedList:
         content = read_small(root / path, Limit.PROJECT)
     except OSError as error:
         raise Refused.of("missing", path, f"the lock names it, and it cannot be read: {error.strerror}", hint=HINT) from error
-    if (found := hashlib.sha256(content).hexdigest()) != sha256:
-        raise Refused.of("mismatch", path, "the list is another one than the lock says", sha256, found, hint=HINT)
+    if (actual := hashlib.sha256(content).hexdigest()) != sha256:
+        raise Refused.of("mismatch", path, "the list is another one than the lock says", sha256, actual, hint=HINT)
     try:
         listed = convert(load_json(content, path), DecidedList, path)
     except BadConfiguration as error:
@@ -58,8 +58,8 @@ def read_decided(root: Path, path: str, sha256: str, count: int) -> DecidedList:
     if len(listed.values) != count:
         message = "the list has another number of values than the lock says"
         raise Refused.of("mismatch", path, message, str(count), str(len(listed.values)), hint=HINT)
-    places = {(value.text, value.component) for value in listed.values}
-    if len(places) < count or content != render_decided(listed.method, listed.values):
+    components = {(value.text, value.component) for value in listed.values}
+    if len(components) < count or content != render_decided(listed.method, listed.values):
         raise Refused.of("not-canonical", path, "the list is not spelled as this program writes it, each value once", hint=HINT)
     return listed
 

@@ -54,14 +54,14 @@ def margin(distances: Iterable[float], spread: Spread | None, decided: int = 0) 
     return Margin(distance=distance, spread=spread, ratio=ratio, decided=decided)
 
 
-def margin_text(found: Margin) -> str:
+def margin_text(margin: Margin) -> str:
     """The margin for people."""
-    far, spread = found.distance == KNOWN, found.spread
-    text = f"nearest rounding boundary {'more than ' * far}{found.distance:.1e} away"
-    if spread is not None and found.ratio is not None:
+    far, spread = margin.distance == KNOWN, margin.spread
+    text = f"nearest rounding boundary {'more than ' * far}{margin.distance:.1e} away"
+    if spread is not None and margin.ratio is not None:
         text += f"; two arrangements differed by {spread.value:.1e} on {spread.sample} sentences: margin "
-        text += f"{'more than ' * far}{found.ratio:.0f}"
-    return f"{text}; nearer ones are decided and listed: {found.decided}" if found.decided else text
+        text += f"{'more than ' * far}{margin.ratio:.0f}"
+    return f"{text}; nearer ones are decided and listed: {margin.decided}" if margin.decided else text
 
 
 # What decides how a vector is computed. Every statement about one has their versions.

@@ -182,12 +182,12 @@ class VectorSet:
         result = np.empty((len(wanted), self.dimension), np.int32)
         groups = np.minimum(np.searchsorted(self._last, wanted), len(self._sizes) - 1)  # the first not to end before the key
         for group in np.unique(groups).tolist():
-            places = np.flatnonzero(groups == group)
+            positions = np.flatnonzero(groups == group)
             there, vectors = _recent(self, group)
-            at = np.minimum(np.searchsorted(there, wanted[places]), len(there) - 1)
-            if (lacking := places[there[at] != wanted[places]]).size:
+            at = np.minimum(np.searchsorted(there, wanted[positions]), len(there) - 1)
+            if (lacking := positions[there[at] != wanted[positions]]).size:
                 raise KeyError(wanted[lacking[:1]].tobytes().hex())
-            result[places] = vectors[at]
+            result[positions] = vectors[at]
         return result
 
 
@@ -215,12 +215,15 @@ def examine_vector_set(
     """Read a vector set whole, in memory of a few row groups, and say what is wrong with it. Raises OSError."""
     try:
         vectors = open_vector_set(path)
-        found = ExaminedVectors(vectors.texts, vectors.dimension, vectors.content)
+        examined = ExaminedVectors(vectors.texts, vectors.dimension, vectors.content)
     except Malformed as error:
         return None, [wrong_content(path, subject) or Finding(error.code, subject, str(error))]
     message = "the vector set is another one than its result says"
-    differ = ((name, str(wanted), str(own)) for name, wanted, own in zip(found._fields, expected or found, found, strict=True))
-    return found, [
+    differ = (
+        (name, str(wanted), str(own))
+        for name, wanted, own in zip(examined._fields, expected or examined, examined, strict=True)
+    )
+    return examined, [
         Finding("mismatch", f"{subject}: {name}", message, wanted, own) for name, wanted, own in differ if wanted != own
     ]
 

@@ -49,8 +49,8 @@ def verify_folder(folder: Path, report: Reporter) -> CheckedList:
     lists = (name for name in LIST_NAMES if (folder / name).exists() and not (folder / name).is_dir())
     name, downloaded = next(lists, None), (folder / RECORD).is_file()
     if name is None and not downloaded:
-        if places := [*_places(folder.resolve())]:
-            return _verify_hub(folder, places, report)
+        if roots := [*_places(folder.resolve())]:
+            return _verify_hub(folder, roots, report)
         raise BadConfiguration(
             f"{folder} has no list of digests ({', '.join(LIST_NAMES)})", "name the list: aqea-registry verify LIST --root DIR"
         )
@@ -118,10 +118,10 @@ class _Entry(msgspec.Struct, frozen=True):
     lfs_sha256: str | None = None
 
 
-def _verify_hub(folder: Path, places: Iterable[tuple[Path, Iterator[Kept | Finding | str]]], report: Reporter) -> CheckedList:
+def _verify_hub(folder: Path, roots: Iterable[tuple[Path, Iterator[Kept | Finding | str]]], report: Reporter) -> CheckedList:
     findings, notes, unchecked, files, size = list[Finding](), list[str](), list[str](), 0, 0
-    for root, found in places:
-        items = [*found]
+    for root, entries in roots:
+        items = [*entries]
         kept = [item for item in items if isinstance(item, Kept)]
         digests, errors, _ = hash_listed(root, {file.at for file in kept}, report)
         findings += [item for item in items if isinstance(item, Finding)]
@@ -133,18 +133,18 @@ def _verify_hub(folder: Path, places: Iterable[tuple[Path, Iterator[Kept | Findi
         notes += [item for item in items if isinstance(item, str)]
         notes += [f"{plural(by_sha256, 'file')} checked by sha256, {by_git} by Git blob id (SHA-1)"]
         files, size = files + by_sha256 + by_git, size + sum(digest.size for digest in digests.values())
-    said = f"the Hub's client kept no digest of {len(unchecked)} files{f', first {unchecked[0]}' if unchecked else ''}"
+    lacking = f"the Hub's client kept no digest of {len(unchecked)} files{f', first {unchecked[0]}' if unchecked else ''}"
     if not findings and (unchecked or not files):
-        raise CannotCheck(f"{folder}: {said}; {files} others are as they were", "download them again: hf download")
-    notes += [f"not checked: {said}"] if unchecked else []
+        raise CannotCheck(f"{folder}: {lacking}; {files} others are as they were", "download them again: hf download")
+    notes += [f"not checked: {lacking}"] if unchecked else []
     return CheckedList(target=str(folder), files=files, bytes=size, findings=tuple(findings), notes=tuple(notes))
 
 
-def _findings(root: Path, file: Kept, found: FileDigest) -> Iterator[Finding]:
-    actual = found.sha256
+def _findings(root: Path, file: Kept, digest: FileDigest) -> Iterator[Finding]:
+    actual = digest.sha256
     if file.etag is not None and len(file.etag) == 40:
         with open_regular(root / file.at) as content:
-            start = hashlib.sha1(b"blob %d\0" % found.size, usedforsecurity=False)
+            start = hashlib.sha1(b"blob %d\0" % digest.size, usedforsecurity=False)
             actual = hashlib.file_digest(content, lambda: start).hexdigest()
     if file.etag not in (None, actual):
         yield Finding("mismatch", file.subject, "the bytes are not those that the Hub named", file.etag, actual)

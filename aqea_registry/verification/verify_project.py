@@ -301,11 +301,11 @@ def recompute(run: RunRecord, keys: Iterable[str], report: Reporter) -> tuple[Sc
 
 def _scores(run: RunRecord, artefact: AnyArtefact) -> tuple[Metrics | TaskScores | Unchecked, list[Finding]]:
     scores: Metrics | TaskScores | None
-    key, found = artefact.key, dict[str, FileDigest]()
+    key, digests = artefact.key, dict[str, FileDigest]()
     paths = [artefact.file, *([] if isinstance(artefact, RunArtefact) else [artefact.metrics])]
     for path in [*paths]:
         try:
-            found[path] = hash_file(inside(run.root, path))
+            digests[path] = hash_file(inside(run.root, path))
         except (OSError, UnsafePath) as error:
             if isinstance(error, FileNotFoundError) and path in run.left_out:  # its result is as the release has it
                 paths.remove(path)
@@ -317,7 +317,7 @@ def _scores(run: RunRecord, artefact: AnyArtefact) -> tuple[Metrics | TaskScores
             able = isinstance(artefact, RunArtefact) or find_spec("mteb")
             again = "dvc repro" if able else f"pip install 'aqea-registry[{PARTS['a task of MTEB'][0]}]'"
             return Unchecked("missing-file", f"{path}: cannot be read: {why}; run: {again}"), []
-    findings = [*digest_findings(run.root, run.manifest.digests, found)]
+    findings = [*digest_findings(run.root, run.manifest.digests, digests)]
     unlisted = f"{MANIFEST} does not list it; run: dvc repro"
     findings += [Finding("broken-link", path, unlisted) for path in paths if path not in run.manifest.digests]
     findings += run.stale_findings(artefact)

@@ -79,29 +79,29 @@ def verify_receipts(project: Project, report: Reporter, *, deep: bool = False) -
 def verify_tagged(store: Store, tagged: Tagged, report: Reporter, deep: bool) -> CheckedRelease:
     """Check the release that a tag named when it was looked at, as `verify_release` does."""
     reference = join_reference(store.spec, tagged.tag)
-    held, findings = list[StoredFile](), list[Finding]()
+    files, findings = list[StoredFile](), list[Finding]()
     try:
         release = store.release(tagged)
         findings, counted = store.look(tagged) if isinstance(store, Layout) else ([], [])
         with report.task(f"verify {reference}", release.size(), "bytes") as advance:
-            held += store.stored(tagged, release, deep, advance)
+            files += store.stored(tagged, release, deep, advance)
         attachments = store.attachments(tagged)
     except (Refused, CannotCheck) as error:
         if not (findings or error.findings):
             raise
         findings += error.findings
-        return CheckedRelease(target=reference, files=len(held), findings=tuple(findings), held={})
+        return CheckedRelease(target=reference, files=len(files), findings=tuple(findings), held={})
     mark = current(attachments, tagged.digest)
-    wrong, said = judge_statements(attachments, release, reference)
+    wrong, stated = judge_statements(attachments, release, reference)
     notes = [f"{tagged.tag} is {tagged.digest}", *([f"{reference} is {mark.text()}"] if mark else [])]
     notes += [f"left out of {reference}, and not checked: {path}, {layer.digest}" for path, layer in release.left_out().items()]
     return CheckedRelease(
         target=reference,
         files=len(release.layers),
         bytes=release.size(),
-        findings=(*compare_with_store(reference, release, held, partial(_why, store, tagged)), *findings, *wrong),
-        notes=(*notes, *said, *counted),
-        held={reference: tuple(held)},
+        findings=(*compare_with_store(reference, release, files, partial(_why, store, tagged)), *findings, *wrong),
+        notes=(*notes, *stated, *counted),
+        held={reference: tuple(files)},
     )
 
 
@@ -111,8 +111,8 @@ def _why(store: Store, tagged: Tagged, file: StoredFile, layer: Descriptor) -> s
         return ""
     with store.open(tagged, file.path, layer, 0) as incoming:
         content = read_stream(incoming, LARGEST_TEXT)
-    found = (file.digest.removeprefix("sha256:"), file.size or 0)
-    why = why_other(content if len(content) <= LARGEST_TEXT else b"", found, layer.digest.removeprefix("sha256:"))
+    actual = (file.digest.removeprefix("sha256:"), file.size or 0)
+    why = why_other(content if len(content) <= LARGEST_TEXT else b"", actual, layer.digest.removeprefix("sha256:"))
     return f": {why}" if why else ""
 
 
@@ -136,14 +136,14 @@ def _receipt_findings(
     for path, count in Counter(file.path for file in receipt.files).items():
         if count > 1:
             yield Finding("duplicate", f"{subject}: {path}", "the receipt has the file twice")
-    said: dict[str, object] = {file.path: f"{file.digest} ({file.size} bytes)" for file in receipt.files}
-    held: dict[str, object] = {path: f"{layer.digest} ({layer.size} bytes)" for path, layer in release.files().items()}
-    said |= {"tag": receipt.tag, f"{spec}: reference": entry.reference.partition("@sha256:")[0], **_ids(spec, entry.ids)}
-    held |= {"tag": name, f"{spec}: reference": join_reference(spec, name), **_ids(spec, store.ids(tagged, release))}
-    for what in sorted({*said, *held}):
-        if said.get(what) != held.get(what):
+    receipted: dict[str, object] = {file.path: f"{file.digest} ({file.size} bytes)" for file in receipt.files}
+    stored: dict[str, object] = {path: f"{layer.digest} ({layer.size} bytes)" for path, layer in release.files().items()}
+    receipted |= {"tag": receipt.tag, f"{spec}: reference": entry.reference.partition("@sha256:")[0], **_ids(spec, entry.ids)}
+    stored |= {"tag": name, f"{spec}: reference": join_reference(spec, name), **_ids(spec, store.ids(tagged, release))}
+    for what in sorted({*receipted, *stored}):
+        if receipted.get(what) != stored.get(what):
             message = "the receipt says otherwise than the store; restore it from git, or remove it and publish again"
-            yield Finding("mismatch", f"{subject}: {what}", message, str(held.get(what)), str(said.get(what)))
+            yield Finding("mismatch", f"{subject}: {what}", message, str(stored.get(what)), str(receipted.get(what)))
 
 
 def _ids(spec: str, ids: Mapping[str, object]) -> dict[str, object]:
@@ -165,14 +165,14 @@ def verify_download(folder: Path, listing: CheckedList, there: Set[str], report:
     names = {*at.values(), *layers, *sums}.intersection(there).difference(listing.digests)
     hashed, unread, _ = hash_listed(folder, names, report)
     by_name = listing.digests | hashed
-    found = {path: by_name[name] for path, name in at.items() if name in by_name}
+    by_path = {path: by_name[name] for path, name in at.items() if name in by_name}
     for path, file in parts.files.items():
         with suppress(OSError, UnsafePath):  # what is not whole is missing
-            found[path] = hash_file(*(inside(folder, part.name) for part in file.parts))
-    digests = by_name | found
+            by_path[path] = hash_file(*(inside(folder, part.name) for part in file.parts))
+    digests = by_name | by_path
 
-    findings += [finding for finding in listing.findings if finding.code != "missing" or finding.subject not in found]
-    findings += [*read_findings(folder, errors | unread), *digest_findings(folder, listing.listed, found)]
+    findings += [finding for finding in listing.findings if finding.code != "missing" or finding.subject not in by_path]
+    findings += [*read_findings(folder, errors | unread), *digest_findings(folder, listing.listed, by_path)]
     reported = {finding.subject for finding in findings}
     reported |= {asset_name(subject) for subject in reported}
     findings += [finding for finding in digest_findings(folder, sums, by_name) if finding.subject not in reported]
@@ -237,12 +237,12 @@ def _judge_attachments(texts: Mapping[str, bytes], release: Release, findings: l
     beside, others = dict[str, dict[str, bytes]](), 0
     for match in filter(None, map(_ATTACHMENT.fullmatch, texts)):
         beside.setdefault(match[1], {})[match[2]] = texts[match[0]]
-    for place, documents in beside.items():
+    for folder, documents in beside.items():
         if not any(release.digest()[7:].encode() in content for content in documents.values()):
             others += len(documents)
             continue
-        wrong, said = judge_statements(documents, release, place)
+        wrong, stated = judge_statements(documents, release, folder)
         mark = current(documents, release.digest())
         findings += wrong
-        notes += [*([f"the release is {mark.text()}"] if mark else []), *said]
+        notes += [*([f"the release is {mark.text()}"] if mark else []), *stated]
     notes += [f"not looked at: {plural(others, 'document')} beside other releases"] if others else []

@@ -46,8 +46,8 @@ def check_vector_sets(
     sound, findings = dict[str, CheckedVectors](), list[Finding]()
     for artefact in artefacts:
         result, wrong = read_result(root, artefact) if artefact.metrics in there else (None, [])
-        said = result.vectors if result else None
-        expected = ExaminedVectors(said.texts, artefact.model_entry.dimension, said.content[7:]) if said else None
+        stated = result.vectors if result else None
+        expected = ExaminedVectors(stated.texts, artefact.model_entry.dimension, stated.content[7:]) if stated else None
         examined = expected if artefact.vectors in left_out else None
         if artefact.vectors in there:
             examined, more = examine_vector_set(root / artefact.vectors, artefact.vectors, expected)
@@ -68,13 +68,15 @@ def read_result(root: Path, artefact: VectorSetArtefact) -> tuple[TaskScores | N
         return None, [Finding("malformed", path, f"{error}; run: dvc repro")]
     message, used = "the result is of another pin; run: dvc repro", (("dataset", result.dataset), ("model", result.model))
     compared = [
-        (f"{path}: {kind}.{field}", value, said.get(field))
-        for (kind, said), (_, pin) in zip(used, artefact.pins, strict=True)
+        (f"{path}: {kind}.{field}", value, stated.get(field))
+        for (kind, stated), (_, pin) in zip(used, artefact.pins, strict=True)
         if pin is not None
         for field, value in (("digest", pin.digest()), ("id", pin.id), ("commit", pin.commit))
     ]
     return result, [
-        Finding("lock-stale", subject, message, str(value), str(said)) for subject, value, said in compared if value != said
+        Finding("lock-stale", subject, message, str(value), str(stated))
+        for subject, value, stated in compared
+        if value != stated
     ]
 
 
@@ -84,18 +86,18 @@ def decided_value_findings(vectors: Path, path: str, values: Iterable[DecidedVal
         made = open_vector_set(vectors)
         for text, at, wanted in map(msgspec.structs.astuple, values):  # in the order of the keys
             try:
-                found = int(made.lookup([bytes.fromhex(text)])[0, at])
+                actual = int(made.lookup([bytes.fromhex(text)])[0, at])
             except (KeyError, IndexError):
-                found = None
-            if found != wanted:
+                actual = None
+            if actual != wanted:
                 message = "the vector set has another value than was decided; run: dvc repro"
-                yield Finding("mismatch", f"{path}: {text}[{at}]", message, str(wanted), str(found))
+                yield Finding("mismatch", f"{path}: {text}[{at}]", message, str(wanted), str(actual))
 
 
-def score_gap(said: bytes, again: bytes) -> float:
+def score_gap(stated: bytes, again: bytes) -> float:
     """By how much two results of a task that trains something differ; infinity of other tasks, or if not in scores alone."""
     with suppress(BadConfiguration, LookupError, TypeError):  # what was said may be anything
-        first, second = load_json(said, "what was said"), load_json(again, "what was made again")
+        first, second = load_json(stated, "what was said"), load_json(again, "what was made again")
         if first["type"] in TRAINED and {**first, "scores": None} == {**second, "scores": None}:
             return _gap(first["scores"], second["scores"])
     return math.inf

@@ -56,12 +56,12 @@ def members(file: FileIO, start: int = 0) -> list[Member]:
     at, byte = _next(file, start)
     if byte != b"{":
         raise Malformed("not a JSON object")
-    found: list[Member] = []
+    listed: list[Member] = []
     at, byte = _next(file, at + 1)
-    while found or byte != b"}":
+    while listed or byte != b"}":
         key, name, value = _key(file, at)
-        found.append(Member(key, name, Range(value, _end_of_value(file, value))))
-        at, byte = _next(file, found[-1].value.end)
+        listed.append(Member(key, name, Range(value, _end_of_value(file, value))))
+        at, byte = _next(file, listed[-1].value.end)
         if byte == b"}":
             break
         if byte != b",":
@@ -70,7 +70,7 @@ def members(file: FileIO, start: int = 0) -> list[Member]:
     rest, byte = _next(file, at + 1)
     if byte:
         raise Malformed(f"byte {rest}: there is something behind the object")
-    return found
+    return listed
 
 
 def value(file: FileIO, where: Range) -> bytes:
@@ -132,14 +132,14 @@ def _pieces(file: FileIO, where: Range) -> Iterator[bytes]:
 
 def _key(file: FileIO, at: int) -> tuple[str, Range, int]:
     """A member's key, where it is, and where the member's value begins."""
-    found = _STRING.match(os.pread(file.fileno(), 4096, at))
-    if found is None:
+    match = _STRING.match(os.pread(file.fileno(), 4096, at))
+    if match is None:
         raise Malformed(f"byte {at}: no key")
-    key = decode(found[0], str, f"byte {at}: no key")
-    colon, byte = _next(file, at + found.end())
+    key = decode(match[0], str, f"byte {at}: no key")
+    colon, byte = _next(file, at + match.end())
     if byte != b":":
         raise Malformed(f"byte {colon}: no colon after the key {key!r}")
-    return key, Range(at, at + found.end()), _next(file, colon + 1)[0]
+    return key, Range(at, at + match.end()), _next(file, colon + 1)[0]
 
 
 def _end_of_value(file: FileIO, start: int) -> int:
@@ -197,8 +197,8 @@ def _last(file: FileIO, start: int, behind: int) -> int:
 def _next(file: FileIO, at: int) -> tuple[int, bytes]:
     """Where the next byte is that is not white space, and this byte; none at the end of the file."""
     while block := os.pread(file.fileno(), 64, at):
-        if found := _NOT_SPACE.search(block):
-            return at + found.start(), found[0]
+        if match := _NOT_SPACE.search(block):
+            return at + match.start(), match[0]
         at += len(block)
     return at, b""
 

@@ -253,8 +253,8 @@ def _open_arrays(paths: Sequence[Path], count: int) -> PairFile:
             raise Malformed(f"not an array that can be read without pickles: {' '.join(str(error).split())}") from error
     ends = [array.shape[:-1] for array in arrays]
     if ends not in ([(2, count)], [(count, 2)], [(count,), (count,)]) or {array.dtype.kind for array in arrays} - {*"fiu"}:
-        found = " and ".join(f"{array.shape} of {array.dtype}" for array in arrays)
-        raise Malformed(f"the shape is {found}, not that of real numbers for {count} pairs", "mismatch")
+        shapes = " and ".join(f"{array.shape} of {array.dtype}" for array in arrays)
+        raise Malformed(f"the shape is {shapes}, not that of real numbers for {count} pairs", "mismatch")
     both = arrays if len(arrays) == 2 else arrays[0] if len(arrays[0]) == 2 else arrays[0].swapaxes(0, 1)
 
     def matrix(which: int) -> Iterator[Values]:
@@ -287,12 +287,12 @@ def _open_lines(path: Path) -> PairFile:
             yield np.array([vector], np.float64)
 
     def scores() -> Values | None:
-        found = [*values(KNOWN[2])]
-        if all(score is None for _, score in found):
+        numbered = [*values(KNOWN[2])]
+        if all(score is None for _, score in numbered):
             return None
-        for number, score in found:
+        for number, score in numbered:
             if type(score) not in (int, float) or not abs(score) < 1e300:
                 raise Malformed(f"line {number}: its score is missing or not a number, and other lines have one")
-        return np.array([score for _, score in found], np.float64)
+        return np.array([score for _, score in numbered], np.float64)
 
     return PairFile("jsonl", PartialHeader(), matrix, scores)

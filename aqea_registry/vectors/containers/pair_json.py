@@ -82,9 +82,9 @@ def read(file: FileIO) -> PairSet:
     pair file or has the wrong shape, then, with the code `not-canonical`, for values off the grid of 1e-6; OSError.
     """
     before = os.fstat(file.fileno())
-    found = json_text.members(file)
-    declared = _declared(file, found)
-    where = {member.key: member.value for member in found}
+    members = json_text.members(file)
+    declared = _declared(file, members)
+    where = {member.key: member.value for member in members}
     header = Header(**{key: getattr(declared, key) for key in Header.__struct_fields__})
     digest, canonical = ContentDigest(header.n_pairs, header.dimension), True
     off_grid: Malformed | None = None
@@ -114,13 +114,13 @@ def read(file: FileIO) -> PairSet:
     )
 
 
-def _declared(file: FileIO, found: Sequence[json_text.Member]) -> _Declared:
+def _declared(file: FileIO, members: Sequence[json_text.Member]) -> _Declared:
     """What the file says besides its matrices: the object decoded with an empty array in the place of each."""
-    if unknown := [member.key for member in found if member.key not in KEYS]:
+    if unknown := [member.key for member in members if member.key not in KEYS]:
         raise Malformed(f"not a pair file: unknown key `{unknown[0]}`")
     parts = [
         json_text.value(file, member.name) + b":" + (b"[]" if member.key in MATRICES else json_text.value(file, member.value))
-        for member in found
+        for member in members
     ]
     declared = decode(b"{" + b",".join(parts) + b"}", _Declared, "not a pair file")
     if declared.n_pairs < 1 or not 1 <= declared.dimension < 1 << 31:
@@ -177,9 +177,9 @@ def _on_grid(block: Micro | Values, key: str, first: int) -> Micro:
 def open_json(file: FileIO, name: str) -> PairFile:
     """Open a pair file or a file of embeddings in any spelling. Raises Malformed, and BadConfiguration for other files."""
     mark = len(json_text.MARK) if os.pread(file.fileno(), 3, 0) == json_text.MARK else 0
-    found = json_text.members(file, mark)
-    where = {member.key: member.value for member in found}
-    if twice := [member.key for member in found if member.value != where[member.key]]:
+    members = json_text.members(file, mark)
+    where = {member.key: member.value for member in members}
+    if twice := [member.key for member in members if member.value != where[member.key]]:
         raise Malformed(f"the key {twice[0]!r} appears twice")
     if "embeddings1" in where and "embeddings2" in where:
         header = partial_header({key: msgspec.Raw(json_text.value(file, where[key])) for key in KEYS[:4] if key in where})
