@@ -49,12 +49,12 @@ class MemoryStore:
         return parsed(f"{self.spec}@{tagged.digest}", self.blobs[tagged.digest])
 
     def plan(self, tag: str, release: Release) -> Plan:
-        existing, new = same_release(lambda: self.find(tag), self.spec, tag, release), tuple(self._missing(release))
+        existing, new = same_release(self, tag, release), tuple(self._missing(release))
         return Plan(existing=existing, new=new, complete=not new and existing is not None)
 
     def push(self, tag: str, release: Release, content: Content, notes: str, advance: Advance) -> dict[str, object]:
         with self._lock:
-            same_release(lambda: self.find(tag), self.spec, tag, release)
+            same_release(self, tag, release)
             own = {release.digest(): release.render(), release.config.digest: EMPTY_CONFIG}
             paths = {layer.digest: path for path, layer in release.files().items()}
             for blob in self._missing(release):

@@ -22,7 +22,7 @@ from aqea_registry.project.project import PARAMS, open_project
 from aqea_registry.vectors.containers.open_pairs import open_pairs
 from aqea_registry.vectors.pair_set import MICRO, ContentDigest, Malformed, PairFile
 from aqea_registry.vectors.scores import Metrics
-from aqea_registry.vectors.vector_set import VectorSet, open_vector_set
+from aqea_registry.vectors.vector_set import VectorSet
 
 BLOCK = 8192  # texts of vector sets whose vectors are in memory at a time
 NAMED = 10  # texts of each kind that are named, by the sha256 of each as the model sees it
@@ -80,7 +80,7 @@ def compare_files(
 def _both_vector_sets(first: Path, second: Path) -> tuple[VectorSet, VectorSet] | None:
     """Both files as vector sets; None if one is another thing. Raises CannotCheck without pyarrow."""
     try:
-        return (open_vector_set(first), open_vector_set(second)) if _is_parquet(first) and _is_parquet(second) else None
+        return (VectorSet(first), VectorSet(second)) if _is_parquet(first) and _is_parquet(second) else None
     except Malformed:
         return None
 

@@ -34,7 +34,7 @@ from aqea_registry.project.project import CACHE
 from aqea_registry.sources.open_task import open_task
 from aqea_registry.vectors.margin import Machine, Margin
 from aqea_registry.vectors.pair_set import Malformed, Micro
-from aqea_registry.vectors.vector_set import Keys, keys_of, open_vector_set, write_vector_set
+from aqea_registry.vectors.vector_set import Keys, VectorSet, keys_of, write_vector_set
 
 
 class NewArtefact(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,7 +148,7 @@ def result_of(dataset: CatalogueEntry, artefact: VectorSetArtefact, path: Path, 
     Raises Refused if the vector set is not of these texts, CannotCheck without MTEB or the data.
     """
     try:
-        vectors = open_vector_set(path)
+        vectors = VectorSet(path)
         with opened_task(dataset, report) as task:
             scored = score(task, artefact, lambda texts: vectors.lookup(keys_of(texts)))
         if len(scored.keys) != vectors.texts:
@@ -235,7 +235,7 @@ def kept_lists(dataset: CatalogueEntry, artefact: VectorSetArtefact, result: str
 
     `result` is the hex sha256 of its result. Raises RegistryError.
     """
-    target, vectors = dataset.root / CACHE / "lists" / f"{result}.jsonl", open_vector_set(dataset.root / artefact.vectors)
+    target, vectors = dataset.root / CACHE / "lists" / f"{result}.jsonl", VectorSet(dataset.root / artefact.vectors)
     if not target.exists():
         lines: list[tuple[str, str, str, bytes]] = []
         with opened_task(dataset, report) as task:

@@ -30,7 +30,7 @@ from aqea_registry.project.params import WRITTEN, Versions
 from aqea_registry.releases.pull import check_room
 from aqea_registry.vectors.containers import pair_json
 from aqea_registry.vectors.pair_set import MICRO, Micro
-from aqea_registry.vectors.vector_set import keys_of, open_vector_set
+from aqea_registry.vectors.vector_set import VectorSet, keys_of
 
 ELSEWHERE = "make room, or name a folder on another disk: TMPDIR=DIR"
 SHARE, DOUBT = 0.01, 0.05  # of wrong rows what the answer is about, and the chance of missing them that is accepted
@@ -159,7 +159,7 @@ def _wanted(entry: CatalogueEntry, artefact: AnyArtefact, rows: Sequence[int], s
 
 def _texts(entry: CatalogueEntry, artefact: VectorSetArtefact, rows: Sequence[int], report: Reporter) -> list[str]:
     """The texts of these rows of a vector set, which its task has."""
-    vectors = open_vector_set(entry.root / artefact.vectors)
+    vectors = VectorSet(entry.root / artefact.vectors)
     texts = dict.fromkeys(vectors.keys[[*rows]].tolist(), "")
 
     def seen(some: Sequence[str]) -> Micro:
@@ -191,7 +191,7 @@ Numbers = list[tuple[str, str, str]]  # where each is, what was made again, and 
 
 def _of_texts(path: Path, wanted: _Drawn, made: Micro) -> Iterator[tuple[str, Numbers]]:
     keys = keys_of(wanted.texts)
-    for key, again, released in zip(keys.view("V32"), made, open_vector_set(path).lookup(keys), strict=True):
+    for key, again, released in zip(keys.view("V32"), made, VectorSet(path).lookup(keys), strict=True):
         yield "the vector", _others(key.tobytes().hex(), again, released)
 
 

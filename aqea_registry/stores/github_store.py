@@ -85,7 +85,7 @@ class GitHub:
         """What a push would send, to a new draft or to one that a push left."""
         layout.check_names(release, self._part)
         self._client.check_writable()
-        existing = port.same_release(lambda: self.find(tag), self.spec, tag, release)
+        existing = port.same_release(self, tag, release)
         if existing:
             assets = self._assets(existing)
         else:
@@ -108,7 +108,7 @@ class GitHub:
                         made = sending.publish(owner, notes, advance)
                         continue
                     try:
-                        port.same_release(partial(self._tagged, current), self.spec, tag, release)
+                        port.same_release(self, tag, release, partial(self._tagged, current))
                     except TagConflict:
                         sending.discard()
                         raise
@@ -140,8 +140,7 @@ class GitHub:
         if not layout.NAME.fullmatch(name):
             raise BadConfiguration(f"{name!r} cannot be the name of an attachment", "use letters, digits, '.', '_' and '-'")
         with draft_lock(self._client.address, tagged.tag, "attachments", wait=True):
-            subject = f"{join_reference(self.spec, tagged.tag)}: {name}"
-            if not port.is_attached(subject, content, self.attachments(tagged).get(name)):
+            if not port.is_attached(self, tagged, name, content):
                 self._keep(tagged, name, content)
             if name.startswith("status-") and (line := layout.notice(content)) is not None:  # for readers
                 self._rewrite(tagged, lambda text: layout.with_notice(text, line))

@@ -233,7 +233,7 @@ class HubStore:
     # The tag and its record
 
     def _same(self, tag: str, release: Release, refs: RepositoryRefs | None) -> Tagged | None:
-        return port.same_release(lambda: self._find(tag, refs), self.spec, tag, release)
+        return port.same_release(self, tag, release, lambda: self._find(tag, refs))
 
     def _find(self, tag: str, refs: RepositoryRefs | None) -> Tagged | None:
         if refs is None:

@@ -66,14 +66,14 @@ class Layout:
 
     def plan(self, tag: str, release: Release) -> Plan:
         """What a push would write, the manifest's own blob among it; what is there is hashed first."""
-        existing, new = port.same_release(lambda: self.find(tag), self.spec, tag, release), tuple(self._missing(release))
+        existing, new = port.same_release(self, tag, release), tuple(self._missing(release))
         return Plan(existing=existing, new=new, complete=existing is not None and not new and self._is_marked())
 
     def push(self, tag: str, release: Release, content: Content, notes: str, advance: Advance) -> dict[str, object]:
         """Write a release under a tag; repeat a push that was cut off. A layout keeps no notes."""
         self._folder.mkdir(parents=True, exist_ok=True)
         with locked(self._folder):
-            port.same_release(lambda: self.find(tag), self.spec, tag, release)
+            port.same_release(self, tag, release)
             write_bytes(self._folder / "oci-layout", MARKER)
             paths = {layer.digest: path for path, layer in release.files().items()}
             own = {release.digest(): release.render(), release.config.digest: EMPTY_CONFIG}
@@ -132,7 +132,7 @@ class Layout:
         """Keep a document beside a release, as a manifest that refers to it. Raises Refused if another has this name."""
         made = attachment(self.release(tagged).descriptor(), name, content)
         with locked(self._folder):
-            there = port.is_attached(f"{self.spec}@{tagged.digest}: {name}", content, self.attachments(tagged).get(name))
+            there = port.is_attached(self, tagged, name, content)
             if there and tagged.digest not in self._contents().unlisted.values():
                 return  # its entry would move to the end of the index
             write_bytes(self._blob(made.document.digest), content)

@@ -112,14 +112,14 @@ def parsed(subject: str, content: bytes, file: str = "") -> Release:
         raise Refused.of("malformed", subject, f"not a release: {error}") from error
 
 
-def same_release(find: Callable[[], Tagged | None], spec: str, tag: str, release: Release) -> Tagged | None:
-    """What a tag names, if that is this release already. Raises TagConflict if it names another one, or something else."""
+def same_release(store: Store, tag: str, release: Release, find: Callable[[], Tagged | None] | None = None) -> Tagged | None:
+    """What a tag names (as `find` has it), if that is this release already. Raises TagConflict if it names anything else."""
     try:
-        tagged = find()
+        tagged = find() if find else store.find(tag)
     except OtherContent as error:
-        raise tag_conflict(spec, tag, error.found, release) from error
+        raise tag_conflict(store.spec, tag, error.found, release) from error
     if tagged is not None and tagged.digest != release.digest():
-        raise tag_conflict(spec, tag, tagged.digest, release)
+        raise tag_conflict(store.spec, tag, tagged.digest, release)
     return tagged
 
 
@@ -143,10 +143,11 @@ def lost_tag(spec: str, tag: str, release: Release) -> Refused:
     return Refused.of("missing", join_reference(spec, tag), "the store took the tag and does not have it", release.digest())
 
 
-def is_attached(subject: str, wanted: bytes, existing: bytes | None) -> bool:
+def is_attached(store: Store, tagged: Tagged, name: str, wanted: bytes) -> bool:
     """Whether a document is attached already. Raises Refused if another one has its name."""
+    existing = store.attachments(tagged).get(name)
     if existing is not None and existing != wanted:
-        raise other_document(subject, wanted, existing)
+        raise other_document(f"{store.spec}@{tagged.digest}: {name}", wanted, existing)
     return existing is not None
 
 

@@ -94,7 +94,7 @@ class Registry:
 
     def plan(self, tag: str, release: Release) -> Plan:
         """What a push would send. Whether it may is asked by beginning an upload and giving it up at once."""
-        existing = self._find_same(tag, release)
+        existing = port.same_release(self, tag, release)
         new = [blob for blob in release.blobs() if not self._client.holds(blob)] + ([] if existing else [release.descriptor()])
         if new:
             self._client.check_writable()
@@ -102,7 +102,7 @@ class Registry:
 
     def push(self, tag: str, release: Release, content: Content, notes: str, advance: Advance) -> dict[str, object]:
         """Put a release under a tag, several blobs at once; a registry keeps no notes."""
-        existing = self._find_same(tag, release)
+        existing = port.same_release(self, tag, release)
         paths = {layer.digest: path for path, layer in release.files().items()}
 
         def send(blob: Descriptor, moved: Advance) -> None:
@@ -143,7 +143,7 @@ class Registry:
     def attach(self, tagged: Tagged, name: str, content: bytes) -> None:
         """Keep a small document beside a release. Raises Refused if another one of this name is there."""
         made = attachment(self.release(tagged).descriptor(), name, content)
-        if self._has(tagged, name, content):
+        if port.is_attached(self, tagged, name, content):
             return
         self._client.send(made.document, content, name)
         self._client.send(made.config, EMPTY_CONFIG, name)
@@ -152,7 +152,7 @@ class Registry:
             if reply is not None and "OCI-Subject" not in reply.headers:  # the registry knows nothing of referrers
                 self._client.put_manifest(fallback_tag(tagged.digest), lambda: self._list_with(tagged, made), INDEX_TYPE)
                 time.sleep(self._settle)
-            if self._has(tagged, name, content):
+            if port.is_attached(self, tagged, name, content):
                 return
         raise CannotCheck(f"{self.spec}@{tagged.digest}: {name}: the registry took it and does not list it", "attach it again")
 
@@ -171,20 +171,13 @@ class Registry:
 
     def _name(self, tag: str, release: Release) -> None:
         """Write the manifest under the tag, and see whether it stays."""
-        self._client.put_manifest(tag, lambda: None if self._find_same(tag, release) else release.render())
-        self._find_same(tag, release)
+        self._client.put_manifest(tag, lambda: None if port.same_release(self, tag, release) else release.render())
+        port.same_release(self, tag, release)
         time.sleep(self._settle)
-        if self._find_same(tag, release) is None:
+        if port.same_release(self, tag, release) is None:
             raise port.lost_tag(self.spec, tag, release)
 
-    def _find_same(self, tag: str, release: Release) -> Tagged | None:
-        """What the tag names. Raises TagConflict if that is another release."""
-        return port.same_release(lambda: self.find(tag), self.spec, tag, release)
-
     # Attachments
-
-    def _has(self, tagged: Tagged, name: str, content: bytes) -> bool:
-        return port.is_attached(f"{self.spec}@{tagged.digest}: {name}", content, self.attachments(tagged).get(name))
 
     def _list_with(self, tagged: Tagged, made: Attachment) -> bytes:
         """The list of a release's attachments as it is now, with one more."""

@@ -96,7 +96,7 @@ def write_vector_set(file: BinaryIO, dimension: int, blocks: Iterable[Rows]) -> 
 class VectorSet:
     """A vector set in a file, read a row group at a time: `texts` rows of `dimension` int32 micro-units.
 
-    Reading raises Malformed for what is not a vector set.
+    Raises Malformed for what is not a vector set, also while it is read; OSError; CannotCheck without pyarrow.
     """
 
     def __init__(self, path: Path) -> None:
@@ -196,11 +196,6 @@ def _recent(vectors: VectorSet, group: int) -> Rows:
     return vectors.group(group)
 
 
-def open_vector_set(path: Path) -> VectorSet:
-    """Open a vector set. Raises Malformed; OSError; CannotCheck without pyarrow."""
-    return VectorSet(path)
-
-
 class ExaminedVectors(NamedTuple):
     """What a good vector set holds: how many texts, their dimension, and the content digest in hex."""
 
@@ -214,7 +209,7 @@ def examine_vector_set(
 ) -> tuple[ExaminedVectors | None, list[Finding]]:
     """Read a vector set whole, in memory of a few row groups, and say what is wrong with it. Raises OSError."""
     try:
-        vectors = open_vector_set(path)
+        vectors = VectorSet(path)
         examined = ExaminedVectors(vectors.texts, vectors.dimension, vectors.content)
     except Malformed as error:
         return None, [wrong_content(path, subject) or Finding(error.code, subject, str(error))]

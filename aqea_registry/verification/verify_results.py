@@ -14,7 +14,7 @@ from aqea_registry.documents.metrics import TRAINED
 from aqea_registry.project.artefact import TaskScores, VectorSetArtefact
 from aqea_registry.vectors.decided import DecidedValue
 from aqea_registry.vectors.pair_set import Malformed
-from aqea_registry.vectors.vector_set import ExaminedVectors, examine_vector_set, open_vector_set
+from aqea_registry.vectors.vector_set import ExaminedVectors, VectorSet, examine_vector_set
 
 TRAINED_GAP = 0.005  # scores of what is trained may be so far apart under other libraries, or on another processor
 
@@ -83,7 +83,7 @@ def read_result(root: Path, artefact: VectorSetArtefact) -> tuple[TaskScores | N
 def decided_value_findings(vectors: Path, path: str, values: Iterable[DecidedValue]) -> Iterator[Finding]:
     """Where a vector set has another value than its list of decided ones at `path` says. One that is not sound is left out."""
     with suppress(OSError, Malformed, CannotCheck):
-        made = open_vector_set(vectors)
+        made = VectorSet(vectors)
         for text, at, wanted in map(msgspec.structs.astuple, values):  # in the order of the keys
             try:
                 actual = int(made.lookup([bytes.fromhex(text)])[0, at])

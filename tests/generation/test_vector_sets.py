@@ -12,7 +12,7 @@ from aqea_registry.base.progress import Silent
 from aqea_registry.generation.vector_sets import result_of
 from aqea_registry.project.project import open_project
 from aqea_registry.sources.open_task import _scratch
-from aqea_registry.vectors.vector_set import key_of, open_vector_set
+from aqea_registry.vectors.vector_set import VectorSet, key_of
 from tests.standins import sentence, stand_ins
 from tests.task_project import KEY, RESULT, VECTORS, retrieval, task_made, task_project
 from tests.tools import aqea, dvc, edit_params
@@ -22,7 +22,7 @@ GENERATE = ("generate", "plants", "tiny")
 
 
 def test_repro_makes_a_vector_set_and_a_result_and_has_nothing_left_to_do(task_made: Path) -> None:
-    result, vectors = json.loads((task_made / RESULT).read_bytes()), open_vector_set(task_made / VECTORS)
+    result, vectors = json.loads((task_made / RESULT).read_bytes()), VectorSet(task_made / VECTORS)
     assert (result["task"], result["type"], result["main_score"]) == ("plants", "Retrieval", "ndcg_at_10")
     assert result["vectors"] == {"texts": vectors.texts, "dimension": 384, "content": f"sha256:{vectors.content}"}
     assert 0 < result["scores"]["test"]["default"]["ndcg_at_10"] < 1

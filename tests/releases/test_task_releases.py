@@ -14,7 +14,7 @@ import pytest
 from aqea_registry.generation.encoding import record_decided
 from aqea_registry.project.project import open_project
 from aqea_registry.vectors.decided import DecidedValue
-from aqea_registry.vectors.vector_set import open_vector_set, write_vector_set
+from aqea_registry.vectors.vector_set import VectorSet, write_vector_set
 from tests.helpers import found, seal
 from tests.standins import stand_ins
 from tests.task_project import KEY, RESULT, VECTORS, task_made, task_project
@@ -51,7 +51,7 @@ def test_card_and_page_show_the_task_and_its_main_score(released: Path) -> None:
 @pytest.mark.filterwarnings("ignore:The inplace keyword")  # mlcroissant's own use of pandas
 def test_programs_find_the_rows_of_a_vector_set_in_croissant_json(released: Path) -> None:
     mlcroissant = pytest.importorskip("mlcroissant", reason="mlcroissant is not installed")
-    vectors = open_vector_set(released / VECTORS)
+    vectors = VectorSet(released / VECTORS)
     with contextlib.chdir(released / "hf_package"):
         read = [*mlcroissant.Dataset(jsonld="croissant.json").records(KEY)]
     assert [row[f"{KEY}/key"] for row in read] == [key.tobytes() for key in vectors.keys.view("V32")]
@@ -71,7 +71,7 @@ def test_a_full_check_computes_the_result_again_without_the_model(released: Path
 
 @pytest.mark.parametrize("change", [True, pytest.param(False, marks=pytest.mark.rare)])
 def test_drawn_rows_of_a_vector_set_are_made_again(task_project: Path, change: bool) -> None:
-    [(keys, vectors)] = open_vector_set(task_project / VECTORS).blocks()
+    [(keys, vectors)] = VectorSet(task_project / VECTORS).blocks()
     text = keys[3:4].tobytes().hex()
     if change:
         other = vectors.copy()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from aqea_registry.vectors.vector_set import open_vector_set, write_vector_set
+from aqea_registry.vectors.vector_set import VectorSet, write_vector_set
 from tests.helpers import seal
 from tests.standins import stand_ins
 from tests.task_project import KEY, RESULT, VECTORS, task_made, task_project
@@ -25,7 +25,7 @@ def test_a_score_rests_on_result_vector_set_stage_and_pins(task_made: Path) -> N
 
 
 def test_a_result_over_other_vectors_is_a_broken_link(task_project: Path) -> None:
-    [(keys, vectors)] = open_vector_set(task_project / VECTORS).blocks()
+    [(keys, vectors)] = VectorSet(task_project / VECTORS).blocks()
     with (task_project / VECTORS).open("wb") as file:
         write_vector_set(file, 384, [(keys, vectors[[1, 0, *range(2, len(vectors))]])])
     seal(task_project)

@@ -21,7 +21,7 @@ from aqea_registry.project.params import Dataset
 from aqea_registry.sources.rows import column_names, read_rows
 from aqea_registry.vectors.containers.open_pairs import open_parquet
 from aqea_registry.vectors.pair_set import Malformed
-from aqea_registry.vectors.vector_set import keys_of, open_vector_set, write_vector_set
+from aqea_registry.vectors.vector_set import VectorSet, keys_of, write_vector_set
 from tests.factories import unit_rows
 from tests.vectors.test_parquet import pair_set, written
 
@@ -35,7 +35,7 @@ def vector_set() -> bytes:
 
 
 def read_vectors(path: Path) -> None:
-    vectors = open_vector_set(path)
+    vectors = VectorSet(path)
     assert vectors.content and len(vectors.keys) == vectors.texts
 
 

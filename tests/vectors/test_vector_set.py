@@ -23,9 +23,9 @@ from aqea_registry.vectors.vector_set import (
     ExaminedVectors,
     Keys,
     Rows,
+    VectorSet,
     examine_vector_set,
     keys_of,
-    open_vector_set,
     write_vector_set,
 )
 from tests.factories import unit_rows
@@ -49,7 +49,7 @@ def test_vectors_come_back_by_key_from_any_row_group(tmp_path: Path) -> None:
     keys, vectors = rows(2 * GROUP + 5)
     assert any(key.tobytes().endswith(b"\0") for key in keys.view("V32"))  # which a fixed-width string would lose
     digest = written(tmp_path / "set", keys, vectors)
-    found = open_vector_set(tmp_path / "set")
+    found = VectorSet(tmp_path / "set")
     assert (found.texts, found.dimension, found.content) == (2 * GROUP + 5, DIMENSION, digest)
     order = np.random.default_rng(1).integers(0, len(keys), 3000)
     assert np.array_equal(found.lookup(keys[order]), vectors[order])
@@ -114,7 +114,7 @@ def hostile() -> Iterator[tuple[str, pa.Table, dict[str, Any]]]:
 def test_what_is_not_a_vector_set_is_refused(tmp_path: Path, message: str, content: pa.Table, options: dict[str, Any]) -> None:
     pq.write_table(content, tmp_path / "set", **options)
     with pytest.raises(Malformed, match=message):
-        assert open_vector_set(tmp_path / "set").content
+        assert VectorSet(tmp_path / "set").content
     examined, findings = examine_vector_set(tmp_path / "set", "a.parquet")
     assert examined is None and len(findings) == 1 and message in findings[0].message
 
@@ -129,7 +129,7 @@ def test_changed_bytes_are_malformed_or_other_content(tmp_path: Path) -> None:
     for number, damaged in enumerate(changed):
         (tmp_path / f"{number}").write_bytes(damaged)
         try:
-            outcomes.append(open_vector_set(tmp_path / f"{number}").content)
+            outcomes.append(VectorSet(tmp_path / f"{number}").content)
         except Malformed as error:
             outcomes.append(str(error)[:20])
     assert outcomes[:4] == ["not a Parquet file t"] * 4
@@ -140,7 +140,7 @@ def test_changed_bytes_are_malformed_or_other_content(tmp_path: Path) -> None:
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(OSError, match="not a regular file"):
-        open_vector_set(tmp_path / "pipe")
+        VectorSet(tmp_path / "pipe")
 
 
 def test_the_writer_refuses_what_its_reader_would(tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_a_group_is_read_once_for_many_keys_and_few_stay_in_memory(tmp_path: Pat
     monkeypatch.setattr(vector_set, "GROUP", 4 * DIMENSION * 10)  # ten rows a group: a hundred groups
     keys, vectors = rows(1000)
     written(tmp_path / "set", keys, vectors)
-    found, read = open_vector_set(tmp_path / "set"), list[int]()
+    found, read = VectorSet(tmp_path / "set"), list[int]()
     group = found.group
 
     def counted(number: int) -> Rows:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from aqea_registry.generation.encoding import record_decided
 from aqea_registry.project.project import open_project
 from aqea_registry.vectors.decided import DecidedValue
-from aqea_registry.vectors.vector_set import open_vector_set, write_vector_set
+from aqea_registry.vectors.vector_set import VectorSet, write_vector_set
 from aqea_registry.verification.verify_results import TRAINED_GAP, score_gap
 from tests.helpers import found, seal
 from tests.standins import stand_ins
@@ -35,7 +35,7 @@ def test_what_repro_made_is_sound_and_shown(task_made: Path) -> None:
 
 def shift(project: Path) -> None:
     """Exchange two vectors: a sound vector set, and another one."""
-    [(keys, vectors)] = open_vector_set(project / VECTORS).blocks()
+    [(keys, vectors)] = VectorSet(project / VECTORS).blocks()
     with (project / VECTORS).open("wb") as file:
         write_vector_set(file, 384, [(keys, vectors[[1, 0, *range(2, len(vectors))]])])
 
@@ -64,7 +64,7 @@ def test_what_is_wrong_is_found_though_all_digests_are_right(
 
 
 def test_decided_values_are_those_of_the_vector_set(task_project: Path) -> None:
-    [(keys, vectors)] = open_vector_set(task_project / VECTORS).blocks()
+    [(keys, vectors)] = VectorSet(task_project / VECTORS).blocks()
     value = DecidedValue(keys[3:4].tobytes().hex(), 7, int(vectors[3, 7]))
     others = (replace(value, component=8), replace(value, component=384), replace(value, text="0" * 64))
     record_decided(task_project, open_project(task_project).vector_sets[KEY], "0" * 64, [value, *others])
