@@ -106,13 +106,13 @@ class Graph(msgspec.Struct, frozen=True, dict=True):
         """The nodes with something wrong."""
         return tuple(node for node in self.nodes if node.broken)
 
-    def rests_on(self, start: str) -> Graph:
-        """The node and everything that it rests on."""
-        return self.part(reached(start, lambda id_: [edge.target for edge in self.below.get(id_, ())]))
+    def rests_on(self, *starts: str) -> Graph:
+        """The nodes and everything that they rest on."""
+        return self.part(reached(starts, lambda id_: [edge.target for edge in self.below.get(id_, ())]))
 
-    def carried_by(self, start: str) -> Graph:
-        """The node and everything that rests on it."""
-        return self.part(reached(start, lambda id_: [edge.source for edge in self.above.get(id_, ())]))
+    def carried_by(self, *starts: str) -> Graph:
+        """The nodes and everything that rests on them."""
+        return self.part(reached(starts, lambda id_: [edge.source for edge in self.above.get(id_, ())]))
 
     def part(self, ids: Collection[str]) -> Graph:
         """These nodes and the edges between them."""
@@ -187,9 +187,9 @@ def _position(node: Node) -> tuple[int, str]:
     return _ORDER[node.kind], node.id
 
 
-def reached(start: str, onward: Callable[[str], Iterable[str]]) -> set[str]:
-    """Every node on the ways from one, itself included; `onward` gives the next ones."""
-    seen, open_ = {start}, [start]
+def reached(starts: Iterable[str], onward: Callable[[str], Iterable[str]]) -> set[str]:
+    """Every node on the ways from these, themselves included; `onward` gives the next ones."""
+    seen, open_ = {*starts}, [*starts]
     while open_:
         fresh = set(onward(open_.pop())) - seen
         seen |= fresh

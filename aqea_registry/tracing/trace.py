@@ -63,44 +63,39 @@ def trace(
     known = project.params.publish.stores
     builder = outline(project.run, project.catalogue.values(), checked, known=known, stores=stores)
     starts = find(builder, what, report)
-    down, up = _down(builder.graph(), starts), _up(builder.graph(), starts)
-    check_bytes(builder, {*down, *up}, report)
+    seen = builder.graph().rests_on(*starts).by_id.keys() | _up(builder.graph(), starts)
+    check_bytes(builder, seen, report)
     graph = builder.graph()
     unread = {node.id for node in graph.nodes if node.kind == "release" and not node.facts}  # any file may be in them
-    broken = [node for node in graph.nodes if node.broken and node.id in {*down, *up, *unread}]
+    broken = [node for node in graph.nodes if node.broken and node.id in seen | unread]
     return Traced(
         what=what,
         found=tuple(starts),
-        rests_on=graph.part(_down(graph, starts)),
+        rests_on=graph.rests_on(*starts),
         carried_by=graph.part(_up(graph, starts)),
         findings=tuple(Finding("broken-link", node.id, node.broken or "") for node in broken),
     )
 
 
-def _down(graph: Graph, starts: Iterable[str]) -> set[str]:
-    return {node.id for start in starts for node in graph.rests_on(start).nodes}
-
-
-def _up(graph: Graph, starts: Iterable[str]) -> set[str]:
+def _up(graph: Graph, starts: Collection[str]) -> set[str]:
     """What rests on the nodes; and of a number, which no store holds, the releases of the files that it rests on."""
-    above = {node.id for start in starts for node in graph.carried_by(start).nodes}
+    above = {*graph.carried_by(*starts).by_id}
     if any(graph.by_id[id_].kind in FORWARD for id_ in above):
         return above
-    for start in starts:
-        for edge in (edge for file in _nearest_files(graph, start) for edge in graph.above.get(file, ())):
-            if graph.by_id[edge.source].kind in FORWARD:
-                above |= {edge.target, *(node.id for node in graph.carried_by(edge.source).nodes)}
+    for edge in (edge for file in _nearest_files(graph, starts) for edge in graph.above.get(file, ())):
+        if graph.by_id[edge.source].kind in FORWARD:
+            above |= {edge.target, *graph.carried_by(edge.source).by_id}
     return above
 
 
-def _nearest_files(graph: Graph, start: str) -> set[str]:
-    """The first files on every way down from a claim or a metric."""
+def _nearest_files(graph: Graph, starts: Collection[str]) -> set[str]:
+    """The first files on every way down from claims and metrics."""
 
     def onward(id_: str) -> list[str]:
         printed = graph.by_id[id_].kind in ("claim", "metric")
         return [edge.target for edge in graph.below.get(id_, ())] if printed else []
 
-    return {id_ for id_ in reached(start, onward) if graph.by_id[id_].kind in FILES}
+    return {id_ for id_ in reached(starts, onward) if graph.by_id[id_].kind in FILES}
 
 
 def find(builder: GraphBuilder, what: str, report: Reporter) -> list[str]:
