@@ -111,7 +111,7 @@ _ACROSS = {
 }
 _BEHIND = {
     "metric": re.compile(
-        r"(?:(?:[ ~$/–±-]|\\pm){1,9}[\d.]+)?[ \t\n~%$}*_\\-]*"
+        r"(?:[ ~$/–±-]{1,9}[\d.]+)?[ \t\n~%$}*_\\-]*"
         r"(?:(?:in|of|on|the|absolute|relative|percent|points?|macro|micro|test|dev)[ \t\n~]+)*"
     ),
     "benchmark": re.compile(r"[ \t\n~%$}*_\\]+on[ \t\n~]+(?:the\s)?"),
@@ -119,10 +119,8 @@ _BEHIND = {
     "setting": re.compile(r"[ \t~%$}*_\\-]*(?:(?:percent|of(?: the| all)?(?: [a-z]+ (?:is|are))?|[mb]illion|as(?: an?)?) )?"),
 }
 _CHAIN = re.compile(
-    r"[\s~%$}{]*+(?:\([a-z ]{1,30}\)\s?)?(?:,|;|–|-|/|&|and|or|to|vs\.?|against|→|±|\\(?:pm|to|rightarrow))?[\s${+]*+"
-    r"(?:and|or)?\s*+"
+    r"(?=\s*\S)[\s~%$}{]*+(?:\([a-z ]{1,30}\)\s?)?(?:,|;|–|-|/|&|and|or|to|vs\.?|against|→|±)?[\s${+]*+(?:and|or)?\s*+"
 )
-_JOINED = re.compile(rf"(?=\s*\S){_CHAIN.pattern}")
 _CONTRAST = re.compile(
     rf"[%$}}]*[,;(]?(?!\s?(?:out\s)?of\s)(?:[^\d.;:!?\n\[]|{_LINE}|(?<=[a-z_-])[\d.]+[a-z]*|[\d.]+[a-z]){{1,40}}"
 )
@@ -131,9 +129,7 @@ _OF = re.compile(r"s?[ ~](?:of|in|for|that|which)[ ~](?:[a-z]+[ ~-]){0,3}")  # o
 _LIGHT = """on for in at and with while when using after before over under without from to by among per against compared than
 but which that where because although points? percent is was as vs versus plus across has does this out of or"""
 _COUNTED = re.compile(rf"[ ~]+(?!(?:{'|'.join(_LIGHT.split())})\b)(?:[a-z-]+[ ~])?[a-z-]+s\b|\s(?:means|indicates|if)\b")
-_END = re.compile(
-    r"[%$}*]*(?:[.,;:)]|\s*$|\s*\n\s*\n|\$?\\(?:to|pm)\b|[ ~](?:\(|(?:on|for|in|with(?:out)?|and|above|below)\b))"
-)
+_END = re.compile(r"[%$}*]*(?:[.,;:)]|\s*$|\s*\n\s*\n|[ $]*[→±]|[ ~](?:\(|(?:on|for|in|with(?:out)?|and|above|below)\b))")
 # What is behind a limit, a coefficient or a version, and what is around a price.
 _CHOSEN = re.compile(
     r"\$?[ ~]or[ ~](?:more|higher|better|above|greater|larger|less|lower|fewer|below|smaller|later|newer)\b|\\?%?[ ~-]level\b"
@@ -141,7 +137,7 @@ _CHOSEN = re.compile(
     r"|[ ~](?:[a-z]+[ ~]){0,2}by default\b|[ ~](?:[a-z]+[ ~])?(?:releases?|versions?|series|wheels?|patch)\b|(?:\\,)?\\math"
 )
 _PRICE = re.compile(r"per |[\s\S]{3}[$€][\d.,]+ (?:[mb]illion )?(?:per|an?)\b")
-_COMPARED = re.compile(r"(?:[<>≤≥]|\\[lg]eq?|[a-z]_[a-z_]*=)\s?$")
+_COMPARED = re.compile(r"(?:[a-z})]\s?(?:[<>≤≥]|\\[lg]eq?)|[a-z]_[a-z_]*=)\s?$")
 _LONGER = re.compile(r"\.(?<=\d\.)(?<!\d\d\d\.)\d++(?=\.\d)")  # the 2.12 of 2.12.5
 _SHORT, _PROGRAM = re.compile(r"[1-9]\.\d\d?|1?\d"), re.compile(r"[^.!?\s] ?[ (][A-Z][\w-]*[ ~]$")
 _SCALE = frozenset({"0", "1", "-1", "0.0", "1.0"})  # ends of a scale
@@ -174,7 +170,7 @@ class Cues:
         digits = self._text[start:stop]
         whole = digits.isdecimal()
         verdict, before = self._last
-        joined = verdict == "setting" and start - before < _FARTHEST and _JOINED.fullmatch(self._text, before, start)
+        joined = verdict == "setting" and start - before < _FARTHEST and _CHAIN.fullmatch(self._text, before, start)
         chosen = _CHOSEN.match(self._text, stop) or _PRICE.match(self._text, max(0, start - 4))
         found, end = "setting" if chosen else verdict if joined else self._before(start, whole), stop
         if ahead is not None and ahead.start() - stop < _FARTHEST and (behind := self._behind(ahead, stop)):
@@ -226,7 +222,7 @@ class Cues:
 
     def _carried(self, verdict: Verdict, end: int, start: int, stop: int) -> Verdict | None:
         """What the number before, which ends at `end`, says of one joined to it: `0.6 and 0.8`, `ours 71, theirs 68`."""
-        if verdict != "setting" and _CHAIN.fullmatch(self._text, end, start):
+        if _CHAIN.fullmatch(self._text, end, start):
             return verdict
         if verdict != "result" or not _END.match(self._text, stop) or not _CONTRAST.fullmatch(self._text, end, start):
             return None

@@ -102,7 +102,6 @@ _NUMBER = re.compile(
     r"(?![^\W_\u00b2\u00b3\u00b9\u2070-\u2079]|@|[_.][^\W_]|[-/][^\W\d_]|:\d)"
 )
 _JOINTS = frozenset("-–—/+−")
-_OVERRULED = frozenset({"digits", "percent", "weak"})  # units with which a number may be a setting or a name
 
 
 def numbers(prose: Prose, names: Set[str] = frozenset()) -> Iterator[NumberSpan]:
@@ -125,7 +124,7 @@ def numbers(prose: Prose, names: Set[str] = frozenset()) -> Iterator[NumberSpan]
             why = result.why and (why or result.why)
         else:
             verdict = cues.verdict(start, end) if match.lastgroup != "magnitude" else None
-            if verdict in ("name", "setting") and match.lastgroup in _OVERRULED:
+            if verdict in ("name", "setting") and match.lastgroup in ("digits", "percent", "weak"):
                 why = None
             elif verdict == "result":
                 why = why or "beside a metric"
@@ -157,7 +156,7 @@ def _looks(text: str, match: re.Match[str]) -> str | None:
         return None
     signed = text[start - 2 : start] in ("(+", "(-", "(−", "$+", "$-") and text.startswith((")", "$)"), match.end())
     long = len(digits) > 1 or exponent or (unit == "digits" and match["digits"][2] in ".,")
-    return "a difference" if signed or text[start - 1 : start] == "±" else "decimals" if long else None
+    return "a difference" if signed or text.endswith(("±", "± "), 0, start) else "decimals" if long else None
 
 
 _RANGE = re.compile(rf"(?:\s?[-–—]{{1,2}}\s?|\sto\s){DIGIT}{re.sub(r'[?]P<[a-z]+>', '?:', DIGITS)}{_UNIT}")

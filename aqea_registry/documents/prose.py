@@ -56,6 +56,7 @@ def kind_of(suffix: str, text: str) -> Kind:
 
 def prose_of(text: str, kind: Kind) -> Prose:
     """The prose of a document, as long as the document."""
+    text = _SIGN.sub(lambda sign: ("±" if sign[1] else "→").rjust(len(sign[0])), text)
     if kind == "latex":
         return _latex(text)
     if kind == "csv":  # with bars between its cells and without quotes
@@ -94,7 +95,8 @@ _IDS: tuple[tuple[re.Pattern[str], bool], ...] = (
     (re.compile(_DIGITS), True),
 )
 # A macro that digits may follow at once, a power or a footnote's mark.
-_MATH = (re.compile(r"\\(?:pm|mp|sim|approx|leq?|geq?|to|rightarrow|uparrow|downarrow)(?=\d|\.\d)"), False)
+_SIGN = re.compile(r"\\(?:(pm|mp)|to|rightarrow)(?![A-Za-z])")  # read as ± and →
+_MATH = (re.compile(r"\\(?:sim|approx|leq?|geq?|uparrow|downarrow)(?=\d|\.\d)"), False)
 _RAISED = (re.compile(r"\^(?<=\d\^)(?<!10\^)\{[^{}\n]{0,12}\}"), False)
 _NOTE = (re.compile(r"\\textsuperscript\{[^{}\n]{0,12}\}"), False)
 _FOOTNOTES = (

@@ -217,7 +217,7 @@ MARKERS: dict[str, tuple[Kind, str, tuple[int, int, int], list[str]]] = {
     "with a unit, in a cell": ("markdown", "|a|b|\n|-|-|\n|x|**82.0 %**<!-- claim: card:stsb -->|", (1, 1, 0), []),
     "no result by its looks": ("markdown", "0.5<!-- claim: card:low -->, not 0.4", (0, 0, 0), []),
     "thousands": ("markdown", "1,379<!-- claim: card:pairs --> pairs", (1, 1, 0), []),
-    "several on a line": ("markdown", "82.0 of 1,379<!-- claim: card:stsb, card:pairs -->", (1, 1, 0), []),
+    "several on a line": ("markdown", "82.0 of 1,379<!-- claim: card:stsb, card:pairs -->", (2, 2, 0), []),
     "one after the other": ("markdown", "82.03<!-- claim: card:stsb -->1,379<!--claim: card:pairs-->", (2, 2, 0), []),
     "own ledger": ("markdown", "0.25<!-- claim: mine -->", (1, 1, 0), []),
     "unknown": (
