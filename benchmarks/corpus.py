@@ -20,7 +20,7 @@ from typing import Any, Literal, NamedTuple
 import yaml
 
 FOLDER = Path(__file__).resolve().parents[1] / "tests/data/documents"
-SUFFIXES = (".md", ".tex", ".csv", ".tsv", ".json")
+SUFFIXES = (".md", ".html", ".tex", ".csv", ".tsv", ".json")
 
 SCALES = {"k": 10**3, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 UNIT_SCALES = {"millions": 10**6, "billions": 10**9}

@@ -12,7 +12,8 @@ from random import Random
 from typing import NamedTuple
 
 from aqea_registry.claims.drafting import claims_of_tables
-from aqea_registry.claims.repeats import claims_of_text, relate
+from aqea_registry.claims.repeats import relate
+from aqea_registry.claims.sentences import claims_of_text
 from aqea_registry.documents.markup_tables import markdown_tables
 from benchmarks.timing import Figure, Goal
 
@@ -31,7 +32,8 @@ DATASETS = (
     "Quora",
 )
 AVERAGES = ("Avg", "Avg.", "Average", "Mean", "AVG", "Overall", "Average score")
-SHAPES = {"column": 8, "row": 4, "weighted": 2, "total": 2, "none": 2}
+DIFFERENCES = ("Δ", "Delta", "Gain", "Improvement", "Diff.")
+SHAPES = {"column": 8, "row": 4, "weighted": 2, "total": 2, "difference": 3, "none": 2}
 
 
 class Drawn(NamedTuple):
@@ -56,6 +58,8 @@ def draw(chance: Random, *, true: bool) -> Drawn:
         rows = [[float(round(10 ** chance.uniform(3, 7))) for _ in labels] for _ in range(count)]
 
     def promised(terms: list[float], weights: list[int]) -> float:
+        if shape == "difference":
+            return terms[-1] - terms[-2] if true else chance.gauss(0, 8) * scale
         if counted:
             return sum(terms) if true else max(terms) * chance.uniform(0.5, len(terms))
         mean = sum(term * weight for term, weight in zip(terms, weights, strict=True)) / sum(weights)
@@ -81,6 +85,7 @@ def _written(
         *([f"{label} ({size})" for label, size in zip(labels, sizes, strict=True)] if shape == "weighted" else labels),
     ]
     name = f"Average ({sum(sizes)})" if shape == "weighted" else chance.choice(AVERAGES)
+    name = chance.choice(DIFFERENCES) if shape == "difference" else name
     if shape in ("row", "total"):
         body.insert(
             0 if shape == "row" and chance.random() < 0.3 else len(body), ["Total" if shape == "total" else name, *last]
@@ -99,7 +104,7 @@ def _written(
 def bound(text: str) -> int:
     """How many cells of a document the import binds."""
     tables = markdown_tables(text, "table.md")
-    return len(relate([], {}, claims_of_tables(tables).tables).derived)
+    return len(relate([], {}, claims_of_tables(tables, text).tables).derived)
 
 
 def compared(chance: Random) -> int:
@@ -109,7 +114,7 @@ def compared(chance: Random) -> int:
     lines = [["model", *columns], ["---"] * (len(columns) + 1)]
     lines += [[row, *(f"{chance.gauss(65, 10):.{digits}f}" for _ in columns)] for row in rows]
     table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
-    (one, other), column, digits = chance.sample(rows, 2), chance.choice(columns), chance.choice((1, 2))
+    (one, other), column, digits = chance.sample(rows, 2), chance.choice(columns), chance.choice((0, 1, 2, 1, 2))
     number, text = chance.choice(
         (
             (abs(chance.gauss(0, 10)) + 0.1, f"On {column}, {one} beats {other} by NUMBER points."),

@@ -38,6 +38,7 @@ FORUMS = (
 
 _NOT_A_NUMBER = re.compile(r"[-+]?(nan|inf(inity)?)|[-–—]+|n\.?/?a\.?", re.IGNORECASE)
 _GROUP = re.compile(r"[-+−]?[1-9]\d{0,2},\d{3}(?![\d,])")
+_PERCENT = re.compile(r"[(\[](?:in )?(?:%|percent)[)\]]")
 _WHOLE = re.compile(r"[\d,]+")
 _COMMA = re.compile(r"[^\w(\[]*\d+,\d")
 _RUN = re.compile(r"\b(?:run|seed|fold|trial|shots?|k|epoch|step)\b", re.IGNORECASE)
@@ -157,7 +158,7 @@ def claims_of_tables(
         rows = _unique([slug(label, f"row-{n}") for n, label in enumerate(table.texts(table.key), 1)])
         drafted: dict[tuple[int, int], list[Claim]] = {}
         for c, column in _readings(table, runs, key, page, imported).items():
-            unit_of = _units(table.columns[c], list(column.values()), unit)
+            unit_of = _units(table.columns[c], list(column.values()), "percent" if _PERCENT.search(table.name) else unit)
             for r, read in column.items():
                 row, label, id_ = table.rows[r], table.rows[r].cells[table.key].text, f"{key}.{rows[r]}.{columns[c]}"
                 at = At(table=(table.name or key)[:cut], row=label[:cut] or None, column=table.columns[c][:cut] or None)
@@ -170,7 +171,10 @@ def claims_of_tables(
         if len(imported.claims) + len(firsts) > MOST:
             raise BadConfiguration(f"more than {MOST} numbers in tables", "import the part that prints results")
         imported.claims.extend(claim for _, claims in sorted(drafted.items()) for claim in claims)
-        imported.tables.append(DraftedTable(table.name or key, table.texts(table.key), table.columns, firsts))
+        beside = [
+            [cell.text for c, cell in enumerate(row.cells) if c != table.key and names_metric(cell.text)] for row in table.rows
+        ]
+        imported.tables.append(DraftedTable(table.name or key, table.texts(table.key), table.columns, firsts, beside))
     return imported
 
 

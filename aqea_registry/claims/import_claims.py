@@ -23,7 +23,8 @@ from aqea_registry.claims import drafting
 from aqea_registry.claims.drafting import EvaluationUnit, Imported, LeftOut, read_number
 from aqea_registry.claims.ledger import FOLDER, Claim, Document, Ledger, homes, parse_ledger, render_ledger
 from aqea_registry.claims.merging import Merged, is_of_text, merge
-from aqea_registry.claims.repeats import claims_of_text, relate, renamed
+from aqea_registry.claims.repeats import relate
+from aqea_registry.claims.sentences import claims_of_text, renamed
 from aqea_registry.documents.latex_tables import latex_tables, visible
 from aqea_registry.documents.markup_tables import csv_table, html_tables, markdown_tables
 from aqea_registry.documents.model_index import FrontMatter, IndexEntry, read_model_index, read_result_file, split_front_matter

@@ -18,7 +18,8 @@ from msgspec.structs import replace
 from aqea_registry.claims.drafting import slug
 from aqea_registry.claims.ledger import At, Claim
 from aqea_registry.claims.relations import CHANCE, DraftedTable, holds_for_most, letters
-from aqea_registry.claims.repeats import PERCENT, SPREAD, by_sentence, is_exchanged
+from aqea_registry.claims.repeats import SPREAD
+from aqea_registry.claims.sentences import PERCENT, by_sentence, is_slip
 from aqea_registry.documents.metrics import METRICS, OTHERS
 from aqea_registry.documents.numbers import NotANumber, NumberSpan, parse_number, printed_like
 from aqea_registry.documents.prose import line_starts
@@ -217,14 +218,7 @@ def _decided(matches: Sequence[_Match]) -> Iterator[Fit]:
             yield Fit(claim, fitting, None, most or (alone and chance <= LIKELY) or chance * len(matches) <= CHANCE)
         elif len(meant) == 1 and (most or clear):
             has = printed_like(claim.value or "", meant[0].value * (100 if claim.unit == "percent" else 1))
-            yield Fit(claim, meant, has, most or (alone and meant[0] not in said and _is_slip(claim.value or "", has)))
-
-
-def _is_slip(text: str, right: str) -> bool:
-    """Whether one digit is another, two neighbouring ones are exchanged, or the last is cut off instead of rounded."""
-    number, other = parse_number(text, "number"), parse_number(right, "number")
-    digit = len(text) == len(right) > FEW and sum(a != b for a, b in zip(text, right, strict=True)) == 1
-    return digit or is_exchanged(text, right) or abs(number.value - other.value) == 2 * number.half
+            yield Fit(claim, meant, has, most or (alone and meant[0] not in said and is_slip(claim.value or "", has)))
 
 
 def _around(lines: Sequence[str], first: int, last: int) -> str:

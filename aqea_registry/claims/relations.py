@@ -12,6 +12,7 @@ from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from fractions import Fraction
 from itertools import accumulate, islice
+from statistics import fmean
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
@@ -25,36 +26,39 @@ MOST = 50  # promises of a table that are tried in each direction
 CHANCE = 0.005
 SLIP = Fraction(1, 20)  # the one total of a long column of counts that misses its sum by less than this share is a slip
 
-Function = Literal["mean", "weighted", "counted", "sum"]
+Function = Literal["mean", "weighted", "counted", "sum", "difference"]
+DIFFERENCES = frozenset(["δ", "∆", "delta", "diff", "difference", "gain", "improvement", "change"])
 # Words of labels: what they promise; beside an average no group of terms, or another kind of mean; then, in any label or
 # (ALONE) as all of it, what is not a term at all, what is not a term of an average, and what is counted.
 _PROMISES: Mapping[str, tuple[Function, ...]] = {
     "average averages averaged avg ave mean means": ("mean", "weighted"),
     "overall all": ("mean", "weighted", "counted", "sum"),
     "total totals sum": ("counted", "sum"),
+    " ".join(DIFFERENCES): ("difference",),
 }
 _FUNCTIONS = {word: functions for words, functions in _PROMISES.items() for word in words.split()}
 _GENERIC = "score scores task tasks dataset datasets set sets result results of over across the performance"
 _OTHER_MEANS = "geometric geo geomean harmonic median micro moving rolling"
-_NAMES = """rank ranking year date version seed run dim dims dimension dimensions dimensionality layers δ ∆ delta diff
-difference gain improvement change speedup factor ratio"""
-_SETTINGS = f"""{_NAMES} param params parameters size epoch epochs step steps tokens length len latency throughput seconds hours
-cost price std sd stdev variance mb gb kb ms"""
+_NAMES = "rank ranking year date version seed run dim dims dimension dimensions dimensionality layers speedup factor ratio"
+_SETTINGS = f"""{_NAMES} {" ".join(DIFFERENCES)} param params parameters size epoch epochs step steps tokens length len latency
+throughput seconds hours cost price std sd stdev variance mb gb kb ms"""
 _ALONE = "id n time memory context min max best speed var"
 _COUNTED = """n # count counts support samples examples instances queries documents pairs sentences rows items questions
 datasets tasks tests"""
+_SPLITS = frozenset(["train", "training", "dev", "val", "valid", "validation", "test"])
 _GREEK = "alpha beta gamma epsilon zeta theta kappa lambda sigma omega"
 _WORD = re.compile(r"[^\s()\[\]{},;:/|*↑↓%_]+")
 _NUMBERED = re.compile(r"[(\[]\s*(\d{1,6})(?:\s+[a-z]+)?\s*[)\]]\s*$")
 
 
 class DraftedTable(NamedTuple):
-    """The claims of a table by row and column, and the labels of all its rows and columns by position."""
+    """The claims of a table by row and column, the labels of all its rows and columns, and the words that are beside a row."""
 
     name: str
     rows: Sequence[str]
     columns: Sequence[str]
     claims: Mapping[tuple[int, int], Claim]
+    beside: Sequence[Sequence[str]] = ()
 
 
 class Relations(NamedTuple):
@@ -121,12 +125,21 @@ class _Axis(NamedTuple):
 
 
 class _Way(NamedTuple):
-    """A function of lines with a weight for each, which is in its label, or at a position of the line."""
+    """A function of lines with a weight for each, which is in its label, or at a position of the line.
+
+    `base` is the position of what all others are compared with.
+    """
 
     function: Function
     lines: _Lines
     weights: Sequence[int]
     counts: int | None = None
+    base: int | None = None
+
+    def terms(self, axis: _Axis, position: int) -> list[_Cell]:
+        """The cells at a position that are there; the second one of a difference may be at the base."""
+        places = (position, *[position if self.base is None else self.base] * (len(self.lines) - 1))
+        return [cell for line, place in zip(self.lines, places, strict=True) if (cell := axis.cells[line].get(place))]
 
 
 class _Trial(NamedTuple):
@@ -149,7 +162,7 @@ def relations_of_table(table: DraftedTable, groups: Mapping[str, Collection[str]
             ways = [(way, trials) for way in _ways(axis, line) if (trials := list(_trials(axis, line, way)))]
             tried: list[tuple[_Way, list[_Trial]]] = []
             kept = 0
-            for functions in (("mean", "weighted"), ("counted",), ("sum",)):
+            for functions in (("mean", "weighted"), ("counted",), ("sum",), ("difference",)):
                 if some := [tried_way for tried_way in ways if tried_way[0].function in functions]:
                     way, trials = max(some, key=lambda tried_way: len(_held(tried_way[1])))
                     tried.append((way, trials))
@@ -177,10 +190,12 @@ def holds_for_most(held: Sequence[float], count: int, ways: int = 1) -> bool:
 
 
 def _is_slip(way: _Way, trials: Sequence[_Trial]) -> bool:
-    claim = trials[0].claim
-    if len(trials) > 1 or way.function != "sum" or claim.unit != "count" or len(way.lines) < 5:
+    """Whether the one total of a long column of counts, or one of two of which the other holds, is nearly the sum."""
+    claim = max(trials, key=lambda trial: trial.misses).claim
+    alone = len(trials) == 1 and claim.unit == "count" and len(way.lines) > 4
+    if way.function != "sum" or not (alone or (len(trials) == 2 and holds_for_most(_held(trials), 1))):
         return False
-    return trials[0].misses < SLIP * parse_number(claim.value or "", claim.unit).value
+    return max(trial.misses for trial in trials) < SLIP * parse_number(claim.value or "", claim.unit).value
 
 
 def _bind(found: Relations, axis: _Axis, line: int, way: _Way, trials: Sequence[_Trial]) -> None:
@@ -214,6 +229,10 @@ def _axis(table: DraftedTable, named: Mapping[str, Collection[str]], *, rows: bo
             lines = of_names.get(letters(labels[line][: found.start()]), ())
             members |= {line: lines} if 1 < len(lines) == int(found[1]) else {}
     promises |= dict.fromkeys(members, _Promise(("mean",), ()))
+    splits = tuple(line for line in cells if words[line] and _SPLITS.issuperset(words[line]))
+    totals = [line for line in cells if len(splits) > 1 and _is_count(words[line])]  # `pairs` beside `train` and `test`
+    members |= dict.fromkeys(totals, splits)
+    promises |= dict.fromkeys(totals, _Promise(("counted",), ()))
     terms = [line for line in sorted(cells) if line not in promises and not _is_among(words[line], _NAMES)]
     counted = {line for line in terms if _is_count(words[line]) and all(cell.counted for cell in cells[line].values())}
     scores = [line for line in terms if line not in counted and not _is_among(words[line], _SETTINGS)]
@@ -222,11 +241,12 @@ def _axis(table: DraftedTable, named: Mapping[str, Collection[str]], *, rows: bo
     for line in scores:
         groups.setdefault(section[line], []).append(line)
         for end in range(1, min(len(words[line]), 7)):
-            groups.setdefault(words[line][:end], []).append(line)
+            for group in {words[line][:end], words[line][-end:]}:
+                groups.setdefault(group, []).append(line)
     owners: dict[Hashable, int] = {}
     for line, promise in promises.items():
         key: Hashable = promise.group if len(groups.get(promise.group, ())) > 1 else section[line]
-        if line not in members and 1 < len(groups.get(key, ())) < len(scores):
+        if line not in members and promise.functions != ("difference",) and 1 < len(groups.get(key, ())) < len(scores):
             owners.setdefault(key, line)
     own = members | {line: tuple(groups[key]) for key, line in owners.items()}
     counts = [place for place, named in enumerate(places) if _is_count(named)]
@@ -245,10 +265,11 @@ def _words(label: str) -> tuple[str, ...]:
 
 
 def _words_of(labels: Sequence[str]) -> list[tuple[str, ...]]:
-    """The words of labels. Among names that are Greek letters `delta` is one, and says nothing."""
+    """The words of labels. Among names that are Greek letters `delta` is one, and says nothing, nor does `run 2`."""
     words = [_words(label) for label in labels]
     names = any(len(own) == 1 and own[0] in _GREEK.split() for own in words)
-    return [() if names and own == ("delta",) else own for own in words]
+    runs = [len(own) == 2 and own[0] in ("run", "seed", "fold", "trial") and own[1].isdecimal() for own in words]
+    return [() if is_run or (names and own == ("delta",)) else own for own, is_run in zip(words, runs, strict=True)]
 
 
 def _is_among(words: tuple[str, ...], names: str) -> bool:
@@ -260,11 +281,13 @@ def _is_count(words: tuple[str, ...]) -> bool:
 
 
 def _promise(words: tuple[str, ...]) -> _Promise | None:
-    words = tuple(part for word in words for part in word.split("-"))
+    words = tuple(part for word in words for part in word.split("-")) if words != ("macro",) else ("mean",)
     named = [word for word in words if word in _FUNCTIONS]
     rest = [word for word in words if word not in _FUNCTIONS and word not in _GENERIC.split() and not word.isdecimal()]
-    if not named or (named == ["all"] and rest):
+    if not named or (named == ["all"] and not {*_COUNTED.split()}.issuperset(rest)):
         return None
+    if "difference" in (functions := tuple(function for word in named for function in _FUNCTIONS[word])):
+        return _Promise(("difference",), tuple(rest))
     functions = tuple(dict.fromkeys(function for word in named for function in _FUNCTIONS[word]))
     for word, wanted in (("weighted", "weighted"), ("macro", "mean")):
         if word in rest:
@@ -279,6 +302,9 @@ def _ways(axis: _Axis, line: int) -> Iterator[_Way]:
     """What a line may be computed from: lines of its own, else all, or the averages of groups or sections."""
     averages = tuple(other for other in axis.own if axis.promises[other].functions)
     total = _NUMBERED.search(axis.labels[line])
+    if axis.promises[line].functions == ("difference",):
+        yield from _differences(axis, line)
+        return
     for function in axis.promises[line].functions:
         others = [axis.scores, averages] if function in ("mean", "weighted") else [axis.terms]
         for lines in [axis.own[line]] if line in axis.own else others:
@@ -295,34 +321,57 @@ def _ways(axis: _Axis, line: int) -> Iterator[_Way]:
             yield from (way for way in ways if min(way.weights) > 0)
 
 
+def _differences(axis: _Axis, line: int) -> Iterator[_Way]:
+    """A difference of the two lines that its label names, else before or behind it, or of one line against its base."""
+    lines = [
+        other for other in axis.cells if other in axis.scores or "mean" in getattr(axis.promises.get(other), "functions", ())
+    ]
+    words = [_words(label) for label in axis.labels]
+    named = [other for other in lines if words[other] and {*words[other]} <= {*words[line]}]
+    before, behind = [other for other in lines if other < line], [other for other in lines if other > line]
+    pairs = [named] if len(named) == 2 else [before[-2:], behind[:2], [*before[:1], *before[-1:]]]
+    for a, b in dict.fromkeys(tuple(pair) for pair in pairs if len({*pair}) == 2):
+        yield from (_Way("difference", (a, b), (1, -1)), _Way("difference", (b, a), (1, -1)))
+    for other in before[-1:] + behind[:1]:
+        bases = [position for position in axis.cells[other] if position not in axis.cells[line]] or [*axis.cells[other]]
+        yield _Way("difference", (other, other), (1, -1), base=bases[0])
+
+
 def _trials(axis: _Axis, line: int, way: _Way) -> Iterator[_Trial]:
     """Each cell of the line that may be what is computed: not a setting or a count under an average."""
     mean, counted = way.function in ("mean", "weighted"), way.function == "counted"
+    usual = fmean(abs(float(cell.number.value)) for cell in axis.cells[line].values())
     for position, own in axis.cells[line].items():
-        cells = [cell for term in way.lines if (cell := axis.cells[term].get(position)) is not None]
+        cells = way.terms(axis, position)
         units = {cell.claim.unit for cell in (own, *cells)} - {"number"}  # which has no unit of its own
         alike = all(cell.counted for cell in (own, *cells)) if counted else len(units) < 2
-        if len(cells) < len(way.lines) or not alike or position == way.counts:
+        if len(cells) < len(way.lines) or not alike or position in (way.counts, way.base):
             continue
         if mean and (position in axis.settings or (position in axis.counts and own.counted)):
             continue
         value, share = own.number.value, Fraction(1, sum(way.weights) if mean else 1)
         weighted = [*zip(cells, way.weights, strict=True)]
         middle = sum((cell.number.value * weight for cell, weight in weighted), Fraction(0)) * share
-        half = sum((cell.number.half * weight for cell, weight in weighted), Fraction(0)) * share
+        half = sum((cell.number.half * abs(weight) for cell, weight in weighted), Fraction(0)) * share
         half = Fraction(0) if counted else half + own.number.half
         least, most = min(cell.number.value for cell in cells), max(cell.number.value for cell in cells)
         misses = max(abs(value - middle) - half, Fraction(0))
-        if misses and (own.counted and not least <= value <= most if mean else least <= value <= most):
-            continue  # a whole number beyond its terms counts something, and no total is among its terms
-        # Where another number would be as plausible: averages of so many other scores are that near to each other.
-        span = float(most - least) / len(cells) ** 0.5 if mean else (len(cells) - 1) * float(max(abs(least), abs(most)))
+        # Where another number would be as plausible: averages of so many other scores are that near to each other. And what is
+        # not meant: a whole number beyond its terms counts something, no total is among its terms, an arrow may be the sign.
+        if way.function == "difference":
+            span, other = 2 * usual, abs(abs(value) - abs(middle)) <= half
+        elif mean:
+            span, other = float(most - least) / len(cells) ** 0.5, own.counted and not least <= value <= most
+        else:
+            span, other = (len(cells) - 1) * float(max(abs(least), abs(most))), least <= value <= most
+        if misses and other:
+            continue
         yield _Trial(own.claim, position, misses, min(float(2 * half or 1) / span, 1.0) if span else 1.0)
 
 
 def _expression(axis: _Axis, line: int, position: int, way: _Way) -> str:
     """The expression for a cell; empty if it would be too long for a ledger."""
-    ids = [f"[{axis.cells[term][position].claim.id}]" for term in way.lines]
+    ids = [f"[{cell.claim.id}]" for cell in way.terms(axis, position)]
     if way.function == "weighted":
         weights, total = [str(weight) for weight in way.weights], str(sum(way.weights))
         if way.counts is not None:
@@ -333,7 +382,11 @@ def _expression(axis: _Axis, line: int, position: int, way: _Way) -> str:
     own = axis.cells[line][position].claim.id
     first, last = own.partition(".")[0], own.rpartition(".")[2]
     others = sum(position in cells for cells in axis.cells.values()) - 1
-    if others == len(ids) and all(id_.startswith(f"[{first}.") and id_.endswith(f".{last}]") for id_ in ids):
+    if (
+        way.function != "difference"
+        and others == len(ids)
+        and all(id_.startswith(f"[{first}.") and id_.endswith(f".{last}]") for id_ in ids)
+    ):
         ids = [f"[{first}.*.{last}]"]
     text = f"{'sum' if way.function == 'counted' else way.function}({', '.join(ids)})"
     return text if len(text) <= LONGEST else ""

@@ -146,6 +146,16 @@ def units(drafted: Imported) -> list[Unit]:
     return [claim.unit for claim in drafted.claims]
 
 
+def test_scores_under_a_heading_in_percent_are_percent() -> None:
+    text = "## {}\n\n| set | Pearson | pairs |\n|---|---|---|\n| dev | 84.12 | 1500 |\n| test | 82.08 | 1379 |\n"
+    units = {}
+    for name in ("Scores (%)", "Scores (in percent)", "Scores"):
+        drafted = claims_of_tables(markdown_tables(text.format(name), "doc.md"), text.format(name), "doc.md")
+        units[name] = [claim.unit for claim in drafted.claims]
+        assert drafted.tables[0].beside == [[], []]
+    assert units == {name: [unit, "number"] * 2 for name, unit in zip(units, ("percent", "percent", "number"), strict=True)}
+
+
 def test_the_unit_of_a_result_is_that_of_the_program_that_wrote_it() -> None:
     trained = index("semantic-similarity", ("spearman_cosine", "0.8"), ("cosine_accuracy_threshold", "7.5"))
     drafted = claims_of_index([trained, index("STS", ("spearman", "80.1"))], "c.md", [])

@@ -58,7 +58,7 @@ d     | 999 | 13.00 | 23.00 | 36.00 | 24.00
 
 
 @pytest.mark.parametrize(
-    "label", ["Avg", "avg.", "Average", "**Mean**", "Overall", "Average score", "Macro avg", "AVG (%)", "Mean ↑"]
+    "label", ["Macro", "Avg", "avg.", "Average", "**Mean**", "Overall", "Average score", "Macro avg", "AVG (%)", "Mean ↑"]
 )
 @pytest.mark.parametrize(("third", "wrong"), [("23.00", False), ("32.00", True)])
 def test_a_column_of_averages_is_bound_with_the_cell_that_breaks_it(label: str, third: str, wrong: bool) -> None:
@@ -194,6 +194,56 @@ def test_no_set_of_terms_is_searched_for_one_that_fits() -> None:
         relations_of_table(table("m | A | B | C | Avg\na | 10.1 | 30.3 | 90.9 | 20.2\nb | 11.1 | 31.7 | 95.3 | 21.4")).derived
         == {}
     )
+
+
+@pytest.mark.parametrize("label", ["Δ", "Delta", "Gain", "Improvement (pp)", "Diff."])
+@pytest.mark.parametrize(("third", "wrong"), [("2.75", False), ("2.57", True)])
+def test_a_column_of_differences_is_that_of_the_columns_beside_it(label: str, third: str, wrong: bool) -> None:
+    rows = [("71.42", "78.05", "6.63"), ("64.88", "69.31", "+4.43"), ("90.37", "93.12", third), ("58.20", "57.64", "-0.56")]
+    before = [f"m | Before | After | {label}", *(f"r{n} | {' | '.join(row)}" for n, row in enumerate(rows))]
+    behind = [f"m | {label} | After | Before", *(f"r{n} | {' | '.join(row[::-1])}" for n, row in enumerate(rows))]
+    assert broken(table("\n".join(before))) == {"t.0.3": False, "t.1.3": False, "t.2.3": wrong, "t.3.3": False}
+    assert broken(table("\n".join(behind))) == {"t.0.1": False, "t.1.1": False, "t.2.1": wrong, "t.3.1": False}
+
+
+def test_differences_are_those_of_the_rows_that_the_label_names_or_of_each_row_against_the_first() -> None:
+    rows = "Base | 38.4 | 42.9 | 51.7\nMid | 40.0 | 44.2 | 55.9\nBig | 43.6 | 47.3 | 57.4\nΔ (Big - Base) | 5.2 | 4.4 | 5.7"
+    found = relations_of_table(table(f"s | A | B | C\n{rows}"))
+    assert found.derived == {f"t.3.{n}": f"difference([t.2.{n}], [t.0.{n}])" for n in (1, 2, 3)}
+    text = "variant | nDCG | Δ\nfull | 48.75 | -\na | 46.31 | -2.44\nb | 48.02 | -0.73\nc | 47.19 | -1.65\nd | 48.66 | -0.09"
+    assert broken(table(text)) == {"t.1.2": False, "t.2.2": False, "t.3.2": True, "t.4.2": False}
+    assert relations_of_table(table(text)).derived["t.3.2"] == "difference([t.3.1], [t.0.1])"
+
+
+def test_an_arrow_may_be_the_sign_of_a_difference() -> None:
+    rows = "a | 74.33 | 76.83 | 2.50\nb | 70.92 | 71.42 | 0.50\nc | 75.01 | 74.89 | 0.12\nd | 60.25 | 61.50 | 1.25"
+    text = f"m | May | June | Change\n{rows}"
+    assert broken(table(text)) == {"t.0.3": False, "t.1.3": False, "t.3.3": False}
+
+
+def test_runs_in_rows_have_an_average_and_a_column_of_seeds_is_not_a_term() -> None:
+    rows = "seed 1 | 61.44 | 70.02\nseed 2 | 60.87 | 71.15\nseed 3 | 62.03 | 70.66\nMean | 61.45 | 70.61"
+    assert broken(table(f"run | Law | Tax\n{rows}")) == {"t.3.1": False, "t.3.2": False}
+    assert (
+        "t.0.1" not in relations_of_table(table("m | seed | Law | Tax | Avg\na | 42 | 61.44 | 70.02 | 65.73")).derived["t.0.4"]
+    )
+
+
+@pytest.mark.parametrize("head", ["Pairs | train | dev | test", "all pairs | train pairs | dev pairs | test pairs"])
+def test_counts_are_the_totals_of_their_splits(head: str) -> None:
+    found = broken(
+        table(
+            f"source | {head}\na | 422,300 | 412,300 | 5,000 | 5,000\nb | 211,380 | 198,380 | 5,000 | 8,000\n"
+            "c | 120,250 | 110,550 | 5,000 | 5,000"
+        )
+    )
+    assert found == {"t.0.1": False, "t.1.1": False, "t.2.1": True}
+
+
+@pytest.mark.parametrize(("tokens", "bound"), [("1950.6", 2), ("1905.6", 2), ("2905.6", 1)])
+def test_one_of_two_totals_may_have_a_slip(tokens: str, bound: int) -> None:
+    rows = "Web | 2,100,000 | 812.4\nBooks | 12,500 | 640.9\nCode | 900,000 | 377.0\nWiki | 400,000 | 120.3"
+    assert len(broken(table(f"source | documents | tokens\n{rows}\nTotal | 3,412,500 | {tokens}"))) == bound
 
 
 def test_totals_are_bound_in_both_directions_and_contradicted_where_one_is_wrong() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+import msgspec
 import pytest
 
 from aqea_registry.claims.ledger import At, Claim, Evaluation, Measurement, Quotation
@@ -111,6 +112,30 @@ def test_units_are_converted_and_not_guessed(
     sources = {"t.0.1": "parkbench.cos_sim_spearman", "t.0.2": "ships.ndcg_at_10"}
     assert found.quoted == (sources if bound == "quoted" else {})
     assert found.derived == ({own: bound.format(one) for own, one in sources.items()} if bound and bound != "quoted" else {})
+
+
+@pytest.mark.parametrize("of_table", ["number", "percent"])
+def test_a_factor_of_100_is_said_and_not_healed(of_table: Unit) -> None:
+    """A model-index of fractions that is taken for percent, or beside numbers of which nothing says that they are percent."""
+    claims, results = index("fraction")
+    claims = [msgspec.structs.replace(claim, unit="percent") for claim in claims] if of_table == "percent" else claims
+    found = relate(claims, results, [table("model | parkbench | ships\njuniper-base | 80.12 | 43.09", of_table)])
+    assert (found.quoted, found.derived) == ({}, {})
+    assert found.notes == [
+        "Results: the cells are 100 times what the model-index has; say which are in percent: % in a header, or --unit"
+    ]
+
+
+@pytest.mark.parametrize("score", ["48.21", "48.12"])
+def test_a_metric_may_be_in_a_column_of_words(score: str) -> None:
+    drafted = table(f"set | metric | score\nparkbench | Pearson | 81.41\nlaw-forum | ndcg@10 | {score}\nships | map@1 | 27.92")
+    drafted = drafted._replace(beside=[["Pearson"], ["ndcg@10"], ["map@1"]])
+    assert relate(*index(), [drafted]).quoted == {
+        "t.0.2": "parkbench.cos_sim_pearson",
+        "t.1.2": "law-forum.ndcg_at_10",
+        "t.2.2": "ships.map_at_1",
+    }
+    assert relate(*index(), [drafted._replace(beside=[[], [], []])]).quoted == {}
 
 
 def test_an_average_of_a_task_is_that_of_its_columns_or_else_of_its_results() -> None:
