@@ -100,7 +100,7 @@ def markdown_tables(text: str, document: str) -> list[Table]:
         elif token.type == "table_open":
             rows = _table_rows(tokens, text, starts)
             names.add([table_of(names.caption or names.heading, rows[:1], rows[1:])])
-    return names.named()
+    return names.tables
 
 
 def plain_text(text: str) -> str:
@@ -161,7 +161,7 @@ def csv_table(text: str, name: str, document: str, delimiter: str) -> Table:
     first = text[: starts[1]] if starts[1:] else text
     delimiter = next((other for other in (delimiter, ";", "\t", "|") if other in first), delimiter)
     mark = re.escape(delimiter)
-    field = re.compile(rf'(?:"((?:[^"]|"")*+)"|((?!")[^{mark}\r\n]{{0,{LONGEST_FIELD}}}+))({mark}|\r\n|\r|\n|\Z)')
+    field = re.compile(rf'(?:"((?>(?:[^"]|"")*))"|((?!")[^{mark}\r\n]{{0,{LONGEST_FIELD}}}+))({mark}|\r\n|\r|\n|\Z)')
     rows, cells, place = list[Row](), list[Cell](), 0
     while found := field.match(text, place):
         value = found[2] if found[1] is None else found[1].replace('""', '"')
@@ -236,7 +236,7 @@ def html_tables(text: str, document: str) -> list[Table]:
         names.add(_tables_of_span(page, span, names.heading, names.caption))
         done = span[1]
     _read_words(names, text[done:])
-    return names.named()
+    return names.tables
 
 
 def _without_comments(text: str, document: str) -> str:

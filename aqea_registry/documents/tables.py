@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from itertools import count, groupby, pairwise
+from itertools import groupby, pairwise
 from typing import NamedTuple
 
 from aqea_registry.base.findings import BadConfiguration, Finding
@@ -167,18 +167,14 @@ def _grid(rows: Sequence[tuple[int, Sequence[Placed]]], document: str, *, held: 
 
 
 class Captions:
-    """The tables of a document in its order, and what they are called.
+    """The tables of a document in its order, called after the caption above them, else after their heading.
 
-    A table is called after the caption above it, else after its heading. Numbered captions that stand directly below tables of
-    which the first one has none above it, and below the last one too, are of the tables above them.
+    Where numbered captions alternate with tables, beginning with one without a caption, each is of the table above it.
     """
 
     def __init__(self) -> None:
-        self.tables: list[Table] = []
         self.heading = self.caption = ""
-        self._last = ""  # what was there before: a table, a caption directly below one
-        self._below: dict[int, str] = {}
-        self._between, self._bare = set[int](), list[int]()  # tables whose caption is directly below another one; without any
+        self._flow: list[Table | str] = []  # tables and their captions; empty texts for all else
 
     def under(self, heading: str) -> None:
         """A heading begins."""
@@ -187,34 +183,33 @@ class Captions:
 
     def apart(self) -> None:
         """Something without words comes between."""
-        self.caption = self._last = ""
+        self.caption = ""
+        self._flow.append("")
 
     def words(self, words: str, *, certain: bool) -> None:
         """A line of words, of which it may be certain that they are a caption."""
         self.caption = name_below(self.heading, words, certain=certain)
         numbered = _CAPTION.match(words)
-        below = numbered and self._last == "table" and (certain or re.match(r"\s*(?:[.:|]|$)", words[numbered.end() :]))
-        self._last = "caption" if below else ""
-        if below:
-            self._below[len(self.tables) - 1] = self.caption
+        ends = numbered and (certain or re.match(r"\s*(?:[.:|]|$)", words[numbered.end() :]))
+        self._flow.append(self.caption if ends else "")
 
     def add(self, tables: Sequence[Table]) -> None:
         """Tables, the first of which may be that of the caption."""
-        place = len(self.tables)
-        if tables and self._last == "caption":
-            self._between.add(place)
-        elif tables and tables[0].name == self.heading:
-            self._bare.append(place)
-        self.tables += tables
-        self.caption, self._last = "", "table"
+        captioned = tables and tables[0].name not in (self.heading, *self._flow[-1:])
+        self._flow += ["", tables[0].name, *tables] if captioned else tables
+        self.caption = ""
 
-    def named(self) -> list[Table]:
+    @property
+    def tables(self) -> list[Table]:
         """All tables, with their names."""
-        for first in self._bare:
-            last = next(place for place in count(first) if place + 1 not in self._between)
-            for place in range(first, last + 1) if last in self._below else ():
-                self.tables[place] = self.tables[place]._replace(name=self._below[place])
-        return self.tables
+        found: list[Table] = []
+        for _, group in groupby(self._flow, bool):
+            run = [*group]
+            tables, names = [part for part in run if isinstance(part, Table)], [part for part in run if isinstance(part, str)]
+            if run[1::2] == names and len(tables) == len(names):
+                tables = [table._replace(name=name) for table, name in zip(tables, names, strict=True)]
+            found += tables
+        return found
 
 
 def name_below(heading: str, words: str, *, certain: bool) -> str:
@@ -270,7 +265,7 @@ def _is_mark(before: str, inside: str, lowered: bool) -> bool:
     if len(inside) > 60 or not _MARK.fullmatch(inside) or inside in ("st", "nd", "rd", "th"):
         return False
     if lowered:
-        return re.search(r"(?<![\w.])[\d.,]*\d[%)]?$", before) is not None and not any(map(str.isalpha, inside))
+        return re.search(r"(?<![\w.])[\d.,]*\d[%)]?$", before) is not None and not re.search(r"\d\d|[^\W\d_]", inside)
     if not before or before[-1].isdecimal() or before[-1] in "%)":
         return not re.search(r"(?<![\d.,])(?:2|10)$", before) or not inside.strip(_SIGNS)
     return re.search(r"(?:^|[\s(/])[^\W\d_]{1,2}$", before) is None and before[-1].isalpha()
