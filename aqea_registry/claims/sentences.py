@@ -238,8 +238,8 @@ def _read(
     The result are the lines of its last clause.
     """
     mentions = _mentions(labels, sentence)
-    every = [line for _, some in mentions for line in some]
-    whole, quoted = _named(labels, every), list[_NamedCell]()
+    every = dict.fromkeys(line for _, some in mentions for line in some)
+    whole, quoted, texts = _named(labels, every), list[_NamedCell](), {number.span.text for number in numbers}
     for start, end, near in _clauses(sentence, numbers):
         said = lines = [line for at, some in mentions if start <= at < end for line in some]
         measured = [line for word in _words(sentence[start:end]) for line in labels.measured.get(word, ())]
@@ -248,7 +248,7 @@ def _read(
         clause = _named(labels, lines)
         for number in near:
             with suppress(NotANumber):
-                trial, cell = _quotation(number, clause, whole, {other.span.text for other in numbers})
+                trial, cell = _quotation(number, clause, whole, texts)
                 quoted += [cell] if cell is not None else []
                 if trial is None or trial.claim is None:
                     pairs = ([] if said else _pairs(quoted[-2:])) or _pairs(clause.both)
@@ -280,7 +280,7 @@ def _quotation(number: _Number, clause: _Named, whole: _Named, texts: set[str]) 
 
     def fits(cell: _NamedCell) -> bool:
         """Whether a cell may be in the unit of the number."""
-        words = {*_words(" ".join(cell.labels))}
+        words = {*_words(" ".join(cell.labels))} if unit and not percent else unit
         return cell.claim.unit != "fraction" if percent else unit <= words or bool(points and words & DIFFERENCES)
 
     best, equal = list[tuple[float, _NamedCell]](), 0

@@ -256,3 +256,11 @@ def large(repeated: bool) -> Callable[[int], Callable[[], object]]:
 @pytest.mark.parametrize("repeated", [False, True])
 def test_the_work_is_linear(repeated: bool) -> None:
     assert_linear(large(repeated), 300)
+
+
+def test_a_sentence_of_many_numbers_takes_time_in_proportion_to_them() -> None:
+    def prepare(size: int) -> Callable[[], object]:
+        text = "Cedar-l has " + " ".join(f"{50 + n % 40}.{n % 10} on Law and tulip by {n % 9}.1 points" for n in range(size))
+        return lambda: claims_of_text(f"\n\n{text}", "markdown", [table()])
+
+    assert_linear(prepare, 300)
