@@ -16,7 +16,7 @@ import yaml
 from packaging.requirements import Requirement
 
 from aqea_registry.base.extras import PARTS
-from tests.tools import ROOT, Result, made_once, run
+from tests.tools import ROOT, Result, run
 
 FILES = {
     "project/one_stage.yaml",
@@ -38,17 +38,6 @@ def in_git(folder: Path, pattern: str = ".") -> set[str]:
     """What git has, or would take, below a folder: hatch leaves out what it ignores."""
     words = ("git", "ls-files", "--cached", "--others", "--exclude-standard", pattern)
     return {*subprocess.run(words, cwd=folder, capture_output=True, text=True, check=True).stdout.split()}
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel that is made from the sdist, so both are whole."""
-
-    def make(folder: Path) -> None:
-        done = run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT, cwd=folder)
-        assert done.status == 0, done.out + done.err
-
-    return next(made_once(tmp_path_factory, "dist", make).glob("*.whl"))
 
 
 def test_the_wheel_holds_the_package_and_the_pages(wheel: Path) -> None:
@@ -193,28 +182,6 @@ def test_an_extra_brings_what_its_parts_import(wheel: Path, tmp_path: Path, extr
     script = "import sys; from aqea_registry.base.extras import require; [require(part) for part in sys.argv[1:]]"
     done = run(python, "-P", "-c", script, *parts, cwd=tmp_path, env={"PYTHONPATH": ""})
     assert parts and done.status == 0, done.err
-
-
-@pytest.mark.rare
-@pytest.mark.weights
-def test_the_wheel_begins_makes_and_publishes(wheel: Path, tmp_path: Path) -> None:
-    """In an empty folder, and then checked by the core alone, elsewhere."""
-    python = environment_of(tmp_path / "venv", wheel, "generate", "demo")
-    for program, module in (("aqea-registry", "aqea_registry.cli"), ("dvc", "dvc.cli")):
-        script = python.parent / program
-        script.write_text(f"#!{python} -P\nimport sys\nfrom {module} import main\nsys.exit(main())\n")
-        script.chmod(0o755)
-    (tmp_path / "paper").mkdir()
-    env = {"PYTHONPATH": "", "PATH": f"{python.parent}:/usr/bin:/bin", "GIT_CONFIG_GLOBAL": "/dev/null"}
-    for words in ("init", "pin --check", "verify", "publish --tag v1"):
-        if words == "verify":
-            done = run("dvc", "repro", "-q", cwd=tmp_path / "paper", env=env, timeout=600)
-            assert done.status == 0, done
-        done = run("aqea-registry", *words.split(), cwd=tmp_path / "paper", env=env)
-        assert done.status == 0 and "Traceback" not in done.err, (words, done)
-    reader = environment_of(tmp_path / "reader", wheel)
-    done = alone(reader, "verify", f"oci:{tmp_path}/paper/releases:v1", "--full", cwd=tmp_path)
-    assert done.status == 0, done
 
 
 def test_pages_that_messages_name_are_installed(core: Path) -> None:
