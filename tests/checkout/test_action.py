@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import yaml
 from sarif_kit.validate import validation_errors
 
 from aqea_registry.cli.shell import main
-from tests.tools import BIN, ROOT, Result, aqea, run
+from tests.tools import BIN, ROOT, Result, aqea, needed_package, run
 
 ACTION: dict[str, Any] = yaml.safe_load((ROOT / "action.yml").read_text())
 STEPS = {step["name"]: step for step in ACTION["runs"]["steps"]}
@@ -31,10 +33,8 @@ def step(name: str, cwd: Path, temp: Path, **inputs: str) -> Result:
     return run("bash", "--noprofile", "--norc", "-eo", "pipefail", script, cwd=cwd, env=env)
 
 
-def test_a_wrong_digit_fails_the_action_at_its_line(project: Path, tmp_path: Path) -> None:
-    temp = tmp_path / "temp"
-    (temp / "aqea-registry/bin").mkdir(parents=True)
-    (temp / "aqea-registry/bin/aqea-registry").symlink_to(BIN / "aqea-registry")
+def plant_a_digit(project: Path) -> tuple[int, str]:
+    """Print another last digit of one bound number; its line, and the value that stood there."""
     page = project / "docs/small-set.md"
     lines = page.read_text().splitlines(keepends=True)
     claims = yaml.safe_load((project / "manifests/claims/small-set.yaml").read_text())["claims"]
@@ -43,6 +43,14 @@ def test_a_wrong_digit_fails_the_action_at_its_line(project: Path, tmp_path: Pat
     digit = str(9 - int(planted["value"][-1]))
     lines[number - 1] = lines[number - 1].replace(planted["value"], planted["value"][:-1] + digit)
     page.write_text("".join(lines))
+    return number, planted["value"]
+
+
+def test_a_wrong_digit_fails_the_action_at_its_line(project: Path, tmp_path: Path) -> None:
+    temp = tmp_path / "temp"
+    (temp / "aqea-registry/bin").mkdir(parents=True)
+    (temp / "aqea-registry/bin/aqea-registry").symlink_to(BIN / "aqea-registry")
+    number, value = plant_a_digit(project)
     done = {name: step(name, project, temp, documents="README.md docs/small-set.md") for name in CHECKS}
     assert {name: result.status for name, result in done.items()} == {
         "Begin": 0,
@@ -52,7 +60,7 @@ def test_a_wrong_digit_fails_the_action_at_its_line(project: Path, tmp_path: Pat
     }
     lint = done["claims lint"].err.splitlines()
     said = [line for line in lint if line.startswith(f"::error file=docs/small-set.md,line={number},col=")]
-    assert [line for line in said if planted["value"] in line], lint
+    assert [line for line in said if value in line], lint
     strict = [line for line in done["claims check"].err.splitlines() if "::unchecked" in line or "broken-link" in line]
     assert strict
     folder = temp / "aqea-registry-sarif"
@@ -90,6 +98,26 @@ def test_a_hook_calls_a_command_that_is_there(hook: dict[str, Any]) -> None:
         found = found.commands[words.pop(0)]
     assert program == "aqea-registry"
     assert {*words} <= {option for parameter in found.params for option in parameter.opts}
+
+
+@pytest.mark.rare
+def test_the_hooks_run_where_pre_commit_installs_them(project: Path) -> None:
+    """From this checkout as it is, in an environment of the core that is made for it: those of a commit, and of a push."""
+    needed_package("pre_commit")
+    number, value = plant_a_digit(project)
+    env = {"PYTHONPATH": "", "HF_HUB_OFFLINE": "1"}
+    words = (sys.executable, "-m", "pre_commit", "try-repo", ROOT)
+    done = run(*words, "--files", "docs/small-set.md", cwd=project, env=env, timeout=600)
+    states = {line.rpartition(".")[2]: line.partition("..")[0] for line in done.out.splitlines() if ".." in line}
+    names = {hook["id"]: hook["name"] for hook in HOOKS}
+    assert done.status == 1 and states["Passed"] == names["verify"], done
+    assert re.findall(r"^- hook id: (.*)$", done.out, re.MULTILINE) == ["claims-check", "claims-lint"]
+    wrong = re.findall(
+        rf"^claim-stale: docs/small-set.md:{number}:\d+: .*; expected {re.escape(value)}$", done.out, re.MULTILINE
+    )
+    assert wrong, done.out
+    pins = run(*words, "pin-check", "--hook-stage", "manual", cwd=project, env=env, timeout=600)
+    assert "error: minilm: HF_HUB_OFFLINE is set" in pins.out, pins
 
 
 def test_a_new_project_s_workflow_runs_what_the_action_runs() -> None:
