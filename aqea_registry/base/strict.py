@@ -30,20 +30,33 @@ def convert(value: Any, kind: type[T], name: str, *, strict: bool = True) -> T:
     try:
         return msgspec.convert(value, kind, strict=strict)
     except msgspec.ValidationError as error:
-        message = f"{name}: {error}".replace(" - at `$.", ", at `").replace(" - at `$`", "")
+        inside, message = [*_inside(kind)], f"{name}: {error}"
+        for words, pattern in ((part.description, part.pattern) for part in inside if isinstance(part, msgspec.Meta)):
+            if words and pattern and (regex := f"Expected `str` matching regex {pattern!r}") in message:
+                message = message.replace(regex, f"Expected {words}")
+                if key := re.search(r" - at `key` in `\$\.(.*)`$", message):
+                    at = [value]
+                    for part in key[1].replace("[...]", ".*").split("."):
+                        mappings = (above.items() for above in at if isinstance(above, dict))
+                        at = [below for items in mappings for name, below in items if part in (name, "*")]
+                    wrong = next((name for found in at for name in found if not re.search(pattern, str(name))), None)
+                    message = f"{message.removesuffix(key[0])}, not {wrong!r}, at `{key[1]}`"
+        message = message.replace(" - at `$.", ", at `").replace(" - at `$`", "")
         unknown = re.search("unknown field `([^`]*)`", message)
-        near = suggestion(unknown[1], _fields(kind)) if unknown else None
+        fields = [part.encode_name for part in inside if isinstance(part, msgspec.structs.FieldInfo)]
+        near = suggestion(unknown[1], fields) if unknown else None
         raise BadConfiguration("; ".join(filter(None, (message, near)))) from error
 
 
-def _fields(kind: Any) -> Iterator[str]:
-    """The names of all fields of a struct and of those in it."""
+def _inside(kind: Any) -> Iterator[Any]:
+    """All fields of a struct and of those in it, and what their texts must be like."""
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         for field in msgspec.structs.fields(kind):
-            yield field.encode_name
-            yield from _fields(field.type)
+            yield field
+            yield from _inside(field.type)
     for part in get_args(kind):
-        yield from _fields(part)
+        yield part
+        yield from _inside(part)
 
 
 def convert_each(value: Any, group: str, kind: type[T], name: str) -> None:

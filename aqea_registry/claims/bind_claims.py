@@ -71,10 +71,10 @@ def bind_claims(
         named = {part if part in sets else key: name for part, (name, key) in zip(parts, keys, strict=True)}
         binder = _Binder(named, choose, {}, [])
         claims = tuple(binder.claims(page, merged, fits, there.lines.get(name, {})))
-        for key, result in binder.names.items():
+        for key, result in ((key, result) for key, result in binder.names.items() if result not in results):
             split, subset = key.split("/")[1:] if "/" in key else ("test", "default")
             made = Evaluation(dataset=sets[key].dataset, model=sets[key].model, split=split, config=subset)
-            results.setdefault(result, made)
+            results[result] = made
         ledger = replace(merged.ledger, results=results, claims=claims)
         written = write and old != ledger and write_bytes(project.root / page.ledger, render_ledger(ledger))
     had = {claim.id for claim in (old.claims if old else ()) if claim.kind != "unbound"}

@@ -36,6 +36,7 @@ from aqea_registry.project.project import Project
 
 READERS = {".html": html_tables, ".htm": html_tables, ".tex": latex_tables, ".ltx": latex_tables}
 FORMATS = "Markdown, HTML, LaTeX, CSV, TSV, or JSON as mteb writes a result"
+NOT_TEXT = "save it as UTF-8; of a PDF or a Word file, name the text that it was made of, or that it is saved as"
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _INPUT = re.compile(r"\\(?:input|include|subfile)\s*\{([^{}]+)\}")
@@ -230,7 +231,7 @@ def _read(path: Path) -> tuple[bytes, str]:
         raise CannotCheck(f"{path}: cannot be read: {error.strerror}", f"name {FORMATS}") from error
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise BadConfiguration(f"{path.name}: line {line}: not UTF-8 ({error.reason})", "save the document as UTF-8") from error
+        raise BadConfiguration(f"{path.name}: line {line}: not UTF-8 ({error.reason})", NOT_TEXT) from error
 
 
 def _read_document(

@@ -28,7 +28,8 @@ from aqea_registry.project.project import OWN
 SCHEMA = "aqea-registry/claims/1"
 FOLDER = "manifests/claims"
 
-ClaimId = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._/+@-]*\Z", max_length=200)]
+ID = "an id of small letters, digits and ._/+@-"
+ClaimId = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._/+@-]*\Z", max_length=200, description=ID)]
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -17,7 +17,7 @@ from aqea_registry.base.strict import load_yaml
 from aqea_registry.claims.import_claims import accounting, import_claims
 from aqea_registry.cli.shell import Outcome, Shell
 from aqea_registry.project import scaffold
-from aqea_registry.project.params import to_params
+from aqea_registry.project.params import NAME, to_params
 from aqea_registry.project.project import MANY, OWN, PARAMS, is_project, open_project, small_text
 from aqea_registry.project.scaffold import Entries
 from aqea_registry.remote.hub_client import HubClient
@@ -26,7 +26,6 @@ from aqea_registry.sources.describe import ProjectPlace
 from aqea_registry.sources.pin import pin
 
 OTHERS = (PARAMS, "dvc.yaml", "training/data", "metrics", "plots", "views")  # that no project is put over
-NAME = re.compile("[a-z0-9][a-z0-9_-]*")
 Cards = Mapping[Path, str | None]  # with the model of the Hub that one is of
 
 
@@ -62,6 +61,8 @@ def begin(
 def _place(shell: Shell, folder: str | None) -> ProjectPlace:
     """Where the project is or will be: in the folder, or in its folder aqea/ where it has other things of these names."""
     target = shell.directory / (folder or ".")
+    if target.is_file():
+        raise BadConfiguration(f"{folder} is not a folder", f"to take its rows: aqea-registry init --dataset {folder}")
     root = next(filter(is_project, (target, target / OWN)), None)
     root = root or (target / OWN if any((target / name).exists() for name in OTHERS) else target)
     if (root / PARAMS).exists() and not is_project(root):
@@ -206,9 +207,9 @@ def _named(word: str) -> tuple[str, str]:
     """NAME=WHAT; without a name it is called as the file or repository is. Raises BadConfiguration."""
     name, sign, given = word.partition("=")
     name, given = (name, given) if sign else (_slug(word), word)
-    if not (NAME.fullmatch(name) and given):
-        hint = "write it as NAME=WHAT, with small letters, digits, '-' and '_' in NAME"
-        raise BadConfiguration(f"{word!r} does not name something", hint)
+    if not (re.fullmatch("[a-z0-9][a-z0-9_-]*", name) and given):
+        wrong, like = f"{name!r} is not {NAME}" if given else f"it does not say what {name!r} is", _slug(name) or "forum"
+        raise BadConfiguration(f"{word!r}: {wrong}", f"write it as NAME=WHAT, as in {like}={given or 'forum.jsonl'}")
     return name, given
 
 

@@ -31,7 +31,7 @@ MODEL = click.option("--model", metavar="REPO", help=UNNAMED)
 
 @main.group(epilog=epilog("claims check", "claims import paper.tex", "claims lint README.md"))
 def claims() -> None:
-    """Printed numbers and what they rest on: check, import, bind, fill, export; find those that rest on nothing."""
+    """Printed numbers and what they rest on. Check, import, bind, fill, export them; find those that rest on nothing."""
 
 
 @command("claims check", "claims check paper --documents ~/papers", group=claims)

@@ -250,7 +250,7 @@ def manifest(shell: Shell) -> Outcome:
 
 @main.group(epilog=epilog("cache size", "cache prune --write", "cache verify"))
 def cache() -> None:
-    """Vectors that are kept in .aqea/vectors: how many, what no run uses, whether they are as they were written."""
+    """Vectors that are kept in .aqea/vectors. How many, what no run uses, whether they are as they were written."""
 
 
 @command("cache size", group=cache)

@@ -38,7 +38,7 @@ def package(shell: Shell, folder: str) -> Outcome:
 
 
 @command("publish --tag v1 --dry-run", "publish --tag v1 --to oci:releases --to hf://datasets/ORG/NAME")
-@click.option("--tag", required=True, help="The name of the release; this program never moves it to another one.")
+@click.option("--tag", required=True, metavar="TAG", help="The name of the release, which is never moved to another one.")
 @TO
 @click.option("--dry-run", is_flag=True, help="Write nothing; print the plan and the digest.")
 def publish(shell: Shell, tag: str, stores: tuple[str, ...], dry_run: bool) -> Outcome:
@@ -201,7 +201,7 @@ def _release_lines(release: Listed) -> Iterator[str]:
 
 
 @command('mark --tag v1 --superseded-by v2 --reason "one row was wrong"')
-@click.option("--tag", required=True, shell_complete=complete("tags"), help="The release.")
+@click.option("--tag", required=True, metavar="TAG", shell_complete=complete("tags"), help="The release.")
 @TO
 @click.option("--superseded-by", "by", metavar="TAG", help="A later release that takes its place.")
 @click.option("--withdrawn", is_flag=True, help="The release should not be used.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -171,7 +172,8 @@ def command(
             shell = Shell(directory, TerminalReporter(quiet=quiet), as_json, quiet)
             _finish(full, shell, sarif, *_attempt(lambda: function(shell, **options), needs))
 
-        return group.command(name, epilog=epilog(*examples))(run)
+        first = re.split(r"[:;.](?:\s|$)", function.__doc__ or "")[0]  # a line of 80 columns has no room for more
+        return group.command(name, epilog=epilog(*examples), short_help=first)(run)
 
     return add
 

@@ -19,7 +19,7 @@ from aqea_registry.project.params import PICKLES, Commit, Dataset, Group, Model,
 
 SCHEMA = "aqea-registry/pins/1"
 LOCK = "manifests/pins.json"
-Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z", description="64 hex digits")]
 
 
 class PinnedFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

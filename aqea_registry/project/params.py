@@ -11,8 +11,9 @@ from aqea_registry.base.findings import BadConfiguration, suggestion
 from aqea_registry.base.strict import convert, convert_each, load_yaml, misread
 
 Group = Literal["datasets", "models"]
-Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]*\Z")]
-Commit = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{40}\Z")]
+NAME = "a name of small letters, digits, '-' and '_'"
+Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]*\Z", description=NAME)]
+Commit = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{40}\Z", description="a commit, of 40 hex digits")]
 
 ADDRESS = r"https?://[^\s/@<>\"]+(/[^\s@<>\"]*)?"  # of the web, without a login
 HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
@@ -112,7 +113,7 @@ class ArtefactName(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     dataset: Name
     model: Name
-    file: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*\Z")]
+    file: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*\Z", description="letters, digits, '.', '-', '_'")]
 
 
 class Export(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -152,7 +153,8 @@ class Publish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     licence: str = "mit"
     language: tuple[str, ...] = ("en",)
     version: str | None = None  # else that of CITATION.cff
-    url: Annotated[str, msgspec.Meta(pattern=rf"^{ADDRESS}\Z")] | None = None  # where the project is; else as CITATION.cff says
+    # Where the project is; else as CITATION.cff says.
+    url: Annotated[str, msgspec.Meta(pattern=rf"^{ADDRESS}\Z", description="an address, https://...")] | None = None
     rai: ResponsibleAI = ResponsibleAI()
     largest_vector_set: Annotated[int, msgspec.Meta(ge=0)] | None = None  # bytes; a larger one is left out of a release
 

@@ -71,7 +71,7 @@ def columns_of(names: Sequence[str], where: str) -> dict[str, str]:
     plain = {re.sub("[^a-z0-9]", "", name.lower()): name for name in reversed(names)}
     columns = {kind: next((plain[name] for name in known if name in plain), "") for kind, known in COLUMNS.items()}
     if missing := [kind for kind, name in columns.items() if not name]:
-        message = f"{where}: no column looks like {' or '.join(missing)}; it has {', '.join(map(repr, names)) or 'none'}"
+        message = f"{where}: no column looks like {' or '.join(missing)}; it has {', '.join(map(repr, names)) or 'no rows'}"
         raise BadConfiguration(message, "call the columns sentence1, sentence2 and score, and run this again")
     return columns
 

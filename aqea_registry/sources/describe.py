@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from aqea_registry.base.files import Limit, read_small, read_stream, wrong_content
-from aqea_registry.base.findings import BadConfiguration, CannotCheck
+from aqea_registry.base.findings import BadConfiguration, CannotCheck, suggestion
 from aqea_registry.base.progress import Reporter, plural
 from aqea_registry.base.references import without_login
 from aqea_registry.base.strict import convert, load_json
@@ -64,9 +64,9 @@ class ProjectPlace(NamedTuple):
             and not repo.endswith(FILES)
         ):
             return None
-        raise CannotCheck(
-            f"{name}: {without_login(given)} not found", "name a file, a folder, or an id of the Hugging Face Hub, ORG/NAME"
-        )
+        beside = (other.name for other in path.parent.glob("*"))  # of no folder, none
+        hint = suggestion(path.name, beside, "name a file, a folder, or an id of the Hugging Face Hub, ORG/NAME")
+        raise CannotCheck(f"{name}: {without_login(given)} not found", hint)
 
 
 def dataset_entry(name: str, given: str, place: ProjectPlace, report: Reporter) -> tuple[dict[str, Any], str]:

@@ -156,7 +156,7 @@ def refuse_contents(name: str, looked_at: Iterable[Finding | None]) -> None:
     """Raise Refused if files are not what their names say."""
     if wrong := [finding for finding in looked_at if finding is not None]:
         messages = "; ".join(finding.message for finding in wrong)
-        raise Refused(f"{name}: {messages}", wrong, f"when the files are there: aqea-registry pin {name}")
+        raise Refused(f"{name}: {messages}", wrong, f"put the files there, then run this again; or aqea-registry pin {name}")
 
 
 def local_files(name: str, pin: Pin, sources: Sequence[Source]) -> tuple[list[LocalFile], list[Finding]]:

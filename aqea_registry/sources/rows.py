@@ -17,6 +17,7 @@ from decimal import Decimal
 from gzip import GzipFile
 from io import BufferedReader
 from itertools import count, islice
+from json import JSONDecodeError
 from typing import Any, BinaryIO
 
 import msgspec
@@ -28,6 +29,7 @@ from aqea_registry.project.params import Columns, Dataset
 
 ROWS = (".jsonl", ".jsonl.gz", ".parquet", ".csv", ".tsv")  # how the name of a file with rows ends
 CSV = "save it in UTF-8, with a first row of names, and with commas between the cells (tabs in .tsv)"
+JSON_LINES = "write a JSON object in each line, in UTF-8, as in: " + '{"sentence1": "...", "sentence2": "...", "score": 5}'
 SHOWN = 20
 UNPACKED, RATIO = 64 << 20, 25  # a file may unpack to so many bytes, or to so many times its size if that is more
 ROW = 64  # bytes that a row counts for besides its text
@@ -85,7 +87,7 @@ def read_rows(files: Iterable[tuple[str, BinaryIO]], dataset: Dataset, name: str
         raise Refused(
             f"dataset {name} cannot be used: {findings[0].subject}: {findings[0].message}",
             findings,
-            "correct the file and pin it again, or correct columns and score_range in params.yaml",
+            "correct the file, or columns and score_range in params.yaml; then run this again",
         )
     first, second, scores = zip(*rows, strict=True)
     return Rows(first, second, scores, repeated)
@@ -146,7 +148,7 @@ def column_names(path: str, file: BinaryIO) -> list[str]:
     try:
         return [name for _, record in islice(_records(path, file, Columns()), 1) for name in _object(record)]
     except _BadRow as error:
-        raise Refused.of("malformed", f"{path}:1", str(error)) from error
+        raise Refused.of("malformed", f"{path}:1", str(error), hint=JSON_LINES) from error
 
 
 def _separated(path: str, file: BinaryIO) -> Iterator[tuple[int, Pairs]]:
@@ -264,9 +266,11 @@ def _row(record: bytes | Pairs | Values, dataset: Dataset) -> tuple[str, str, fl
 
 def _object(line: bytes | Pairs) -> dict[str, Any]:
     try:
-        value = parse_json(line) if isinstance(line, bytes) else unique_keys(line)
+        value = parse_json(line.decode("utf-8-sig")) if isinstance(line, bytes) else unique_keys(line)
     except DuplicateKey as error:
         raise _BadRow(str(error)) from error
+    except JSONDecodeError as error:
+        raise _BadRow(f"not a JSON object: {error.msg} at column {error.colno}") from error
     except ValueError as error:
         raise _BadRow(f"not a JSON object: {error}") from error
     if not isinstance(value, dict):

@@ -53,7 +53,7 @@ def find(store: Releases, tag: str, digest: str | None = None) -> Tagged:
     tagged = _of_digest(store, tag) if tag == digest else store.find(tag)
     if tagged is None:
         known = store.tags()
-        hint = f"it has {', '.join(known[-5:])}" if known else "it has no release"
+        hint = f"it has {', '.join(known[-5:])}" if known else "it has no release: publish one, or correct its name"
         missing = "no tag names this release" if tag == digest else "there is no such tag"
         raise CannotCheck(f"{join_reference(store.spec, tag, digest)}: {missing}", suggestion(tag, known, hint))
     if digest is not None and tagged.digest != digest:

@@ -18,7 +18,7 @@ from aqea_registry.base.strict import convert, load_json
 from aqea_registry.vectors.pair_set import MICRO
 
 HINT = "take the list and the lock from one commit or release"
-Hex = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+Hex = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z", description="64 hex digits")]
 
 
 class DecidedValue(msgspec.Struct, frozen=True, order=True, forbid_unknown_fields=True):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import PAIRS
-from tests.tools import aqea, edit_params
+from tests.tools import BIN, Result, aqea, edit_params, run
 
 # The mistake, the command, the exit status, and words that the answer must have.
 MISTAKES: dict[str, tuple[tuple[str, ...], int, tuple[str, ...]]] = {
@@ -17,7 +17,7 @@ MISTAKES: dict[str, tuple[tuple[str, ...], int, tuple[str, ...]]] = {
     "a link to what is gone": (("verify", "gone"), 3, ("gone not found", "name a path")),
     "a file with a letter wrong": (("verify", "READNE.md"), 3, ("READNE.md not found", "did you mean 'README.md'?")),
     "a tag that no store has": (("verify", "v9"), 3, ("v9 not found", "no such path", "oci:releases:v9", "name a path")),
-    "a folder that is not a store": (("verify", "oci:nowhere:v1"), 3, ("oci:nowhere:v1", "it has no release")),
+    "a folder that is not a store": (("verify", "oci:nowhere:v1"), 3, ("oci:nowhere:v1", "it has no release: publish one")),
     "a store without a tag": (("verify", "oci:releases"), 2, ("'oci:releases'", "oci:DIR:TAG")),
     "a store that does not exist": (("verify", "ftp://host/v1"), 3, ("ftp://host/v1 not found", "oci:DIR:TAG")),
     "a login in an address": (("verify", "https://u:hush@host/x"), 3, ("https://...@host/x not found", "oci:DIR:TAG")),
@@ -79,6 +79,112 @@ def test_a_mistake_is_answered_with_its_name_its_reason_and_what_next(place: Pat
     assert [text for text in expected if text not in said] == [], said
     assert "error: " in result.err.lower()
     assert "  next: " in result.err or "--help" in result.err, "what next"
+
+
+ROW = '{"sentence1": "a", "sentence2": "b", "score": 1}\n'
+SAY_HOW = "write a JSON object in each line, in UTF-8, as in"
+
+# Of who begins: the files that are there, the command, the exit status, and words that the answer must have.
+BEGINNING: dict[str, tuple[dict[str, str | bytes], str, int, tuple[str, ...]]] = {
+    "an empty file": ({"a.jsonl": ""}, "init --dataset a.jsonl", 1, ("a.jsonl is empty", "put the files there")),
+    "not JSON lines": ({"a.jsonl": "a,b,1\n"}, "init --dataset a.jsonl", 1, ("a.jsonl:1: not a JSON object", SAY_HOW)),
+    "cut off": ({"a.jsonl": ROW + ROW[:30]}, "init --dataset a.jsonl", 1, ("a.jsonl:2", "at column", "correct the file")),
+    "in UTF-16": ({"a.jsonl": ROW.encode("utf-16")}, "init --dataset a.jsonl", 1, ("a.jsonl:1", "'utf-8' codec", SAY_HOW)),
+    "a header alone": ({"a.csv": "sentence1,sentence2,score\n"}, "init --dataset a.csv", 2, ("it has no rows", "next:")),
+    "a score in words": (
+        {"a.jsonl": ROW.replace("1}", '"high"}')}, "init --dataset a.jsonl", 1, ("'score' is 'high', not a number", "next:"),
+    ),
+    "a row without a score": (
+        {"a.jsonl": ROW + ROW.replace("score", "scor")}, "init --dataset a.jsonl", 1, ("a.jsonl:2", "'score' is missing"),
+    ),
+    "other columns": ({"a.jsonl": '{"x": 1}'}, "init --dataset a.jsonl", 2, ("no column looks like sentence1", "it has 'x'")),
+    "a JSON array": ({"a.json": f"[{ROW}]"}, "init --dataset a=a.json", 2, ("a.json has no rows", "ends in .jsonl")),
+    "a capital letter in a name": ({"a.jsonl": ROW}, "init --dataset A=a.jsonl", 2, ("'A' is not a name", "as in a=a.jsonl")),
+    "nothing after a name": ({}, "init --dataset a=", 2, ("does not say what 'a' is", "NAME=WHAT")),
+    "a file misspelt": ({"rows.jsonl": ROW}, "init --dataset row.jsonl", 3, ("row.jsonl not found", "mean 'rows.jsonl'?")),
+    "a file in the place of a folder": ({"a.jsonl": ROW}, "init a.jsonl", 2, ("not a folder", "init --dataset a.jsonl")),
+    "two of one name": ({"a.jsonl": ROW}, "init --dataset a.jsonl --dataset a=a.jsonl", 2, ("have one name", "NAME=PATH")),
+    "a package that is not here": ({"a.jsonl": ROW}, "init --model m=package:nowhere/m", 3, ("package:nowhere/m", "pip")),
+    "a folder that is not a model": ({"m/a.txt": ""}, "init --model m=m", 2, ("how long its vectors", "modules.json")),
+    "no project yet": ({"paper.md": "61.42"}, "claims bind paper.md", 2, (". is not a project", "aqea-registry init")),
+    "a disk that takes nothing": ({}, "init /proc/paper", 3, ("/proc/paper: No such file", "before is unchanged")),
+}  # fmt: skip
+
+
+def said_of(result: Result, status: int, expected: tuple[str, ...]) -> None:
+    said = " ".join(f"{result.out} {result.err}".split())
+    assert result.status == status, said
+    assert [text for text in expected if text not in said] == [], said
+
+
+@pytest.mark.parametrize("name", BEGINNING)
+def test_a_mistake_of_who_begins(tmp_path: Path, name: str) -> None:
+    files, line, status, expected = BEGINNING[name]
+    for path, content in files.items():
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_bytes(content if isinstance(content, bytes) else content.encode())
+    said_of(aqea(*line.split(), cwd=tmp_path, process=False), status, expected)
+    assert not (tmp_path / "params.yaml").exists()
+
+
+def test_without_git_and_without_a_network_the_reason_is_said(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(ROW)
+    offline = aqea("init", "--dataset", "a=org/rows", cwd=tmp_path, env={"HF_HUB_OFFLINE": "1"})
+    said_of(offline, 3, ("a: org/rows is on the Hub, and HF_HUB_OFFLINE is set", "next: unset it, or name a file or folder"))
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m/config.json").write_text('{"hidden_size": 4}')
+    (tmp_path / "m/model.safetensors").write_bytes(b"\x02\0\0\0\0\0\0\0{}")
+    words = (BIN / "python", "-m", "aqea_registry", "init", "--dataset", "a.jsonl", "--model", "m=m")
+    said_of(run(*words, cwd=tmp_path, env={"PATH": "/nonexistent"}), 0, ("git is not installed", "install git, then run"))
+
+
+LEDGER, PARAMS = "manifests/claims/readme.yaml", "params.yaml"
+NAMED = "Expected a name of small letters, digits, '-' and '_', not"
+# In a project: what is changed in a file, or None where it is removed; the command, the exit status, and words of the answer.
+SPOILT: dict[str, tuple[str, tuple[str, str] | None, str, int, tuple[str, ...]]] = {
+    "a space in a name": (PARAMS, ("  small:", "  Small set:"), "verify", 2, (f"{NAMED} 'Small set', at `datasets`",)),
+    "a capital in a key": (PARAMS, ("small-minilm:", "Small:"), "verify", 2, (f"{NAMED} 'Small', at `runs[...].pairs`",)),
+    "a space in a stem": (PARAMS, ("small_minilm_384d", "small minilm"), "verify", 2, ("letters, digits, '.'", "].file`")),
+    "half a commit": (PARAMS, ("revision: 8b3219a9", "commit: 8b3219a9 #"), "verify", 2, ("a commit, of 40 hex digits",)),
+    "an address without https": (PARAMS, ("publish:", "publish:\n  url: host/me"), "verify", 2, ("an address, https",)),
+    "a word for a number": (PARAMS, ("dimension: 384", "dimension: many"), "verify", 2, ("models.minilm", "at `dimension`")),
+    "a ledger that is not YAML": (LEDGER, ("claims:", "claims: [a: b"), "claims check readme", 1, ("readme: line", "docs ")),
+    "a ledger of something": (LEDGER, ("schema: ", "schema: x"), "claims check readme", 1, ("not aqea-registry/claims/1",)),
+    "a document that is gone": ("README.md", None, "claims check readme", 0, ("note: readme: README.md is not here",)),
+    "a paper of a word processor": ("README.md", ("# ", "\udcff# "), "claims bind README.md", 2, ("line 1: not UTF-8", "Word")),
+    "nothing made yet": (PAIRS, None, "publish --tag v1", 1, ("file not found", "dvc repro")),
+    "bound before it is made": (PAIRS, None, "claims bind docs/small-set.md", 0, ("run: dvc repro",)),
+    "a tag like a path": ("CITATION.cff", None, "publish --tag v1/final", 2, ("'v1/final' is not a tag", "such as: --tag v1")),
+    "a row changed": ("data/small/test.jsonl", ("5", "4"), "verify", 1, ("not the pinned bytes", "docs mismatch")),
+    "rows that are gone": ("data/small/test.jsonl", None, "pin small", 3, ("small has no file test.jsonl", "next:")),
+}  # fmt: skip
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("name", SPOILT)
+def test_a_mistake_in_a_project(project: Path, name: str) -> None:
+    path, change, line, status, expected = SPOILT[name]
+    if change is None:
+        (project / path).unlink()
+    else:
+        text = (project / path).read_text()
+        assert change[0] in text
+        (project / path).write_bytes(text.replace(*change, 1).encode(errors="surrogateescape"))
+    said_of(aqea(*line.split(), cwd=project, process=False), status, expected)
+
+
+@pytest.mark.weights
+def test_a_tag_that_exists_and_a_folder_that_is_not_empty(project: Path) -> None:
+    assert aqea("publish", "--tag", "v1", cwd=project).status == 0
+    (project / "there").mkdir()
+    (project / "there/README.md").write_text("mine")
+    said_of(
+        aqea("pull", "v1", "--to", "there", cwd=project), 1, ("there/README.md", "nothing was written", "name an empty folder")
+    )
+    edit_params(project, lambda params: params["publish"].update(title="Another"))
+    said_of(
+        aqea("publish", "--tag", "v1", cwd=project), 5, ("already names another release", "next: publish it under a new tag")
+    )
 
 
 @pytest.mark.weights
