@@ -65,7 +65,8 @@ class ProjectPlace(NamedTuple):
         ):
             return None
         beside = (other.name for other in path.parent.glob("*"))  # of no folder, none
-        hint = suggestion(path.name, beside, "name a file, a folder, or an id of the Hugging Face Hub, ORG/NAME")
+        otherwise = "name a file, a folder, or an id of the Hugging Face Hub, ORG/NAME"
+        hint = suggestion(path.name, beside, otherwise, cutoff=0.8)  # most names end alike
         raise CannotCheck(f"{name}: {without_login(given)} not found", hint)
 
 
