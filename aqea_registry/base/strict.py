@@ -37,8 +37,8 @@ def convert(value: Any, kind: type[T], name: str, *, strict: bool = True) -> T:
                 if key := re.search(r" - at `key` in `\$\.(.*)`$", message):
                     at = [value]
                     for part in key[1].replace("[...]", ".*").split("."):
-                        mappings = (above.items() for above in at if isinstance(above, dict))
-                        at = [below for items in mappings for name, below in items if part in (name, "*")]
+                        inner = [below for above in at for name, below in above.items() if part in (name, "*")]
+                        at = [below for below in inner if isinstance(below, dict)]
                     wrong = next((name for found in at for name in found if not re.search(pattern, str(name))), None)
                     message = f"{message.removesuffix(key[0])}, not {wrong!r}, at `{key[1]}`"
         message = message.replace(" - at `$.", ", at `").replace(" - at `$`", "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -289,3 +290,12 @@ def test_a_revision_that_looks_like_a_number_is_named_with_all_others() -> None:
         f'params.yaml: line {first}, column 15: datasets.e.revision: 1.0 is read as a number; write "1.0"; '
         f'line {second}, column 10: publish.title: 2024-01-01 is read as a date; write "2024-01-01"'
     )
+
+
+def test_a_name_that_is_none_is_given_with_its_place_whatever_else_is_wrong() -> None:
+    for text, place in (
+        ("datasets: {Bad: {repo: a/b}}", "'Bad', at `datasets`"),
+        ("runs: {a: {pairs: {}}, b: {pairs: {'x y': {}}}, c: {pairs: null}, d: []}", "'x y', at `runs[...].pairs`"),
+    ):
+        with pytest.raises(BadConfiguration, match=re.escape(f"a name of small letters, digits, '-' and '_', not {place}")):
+            parse_params(text.encode())
