@@ -176,8 +176,11 @@ class Cues:
         if ahead is not None and ahead.start() - stop < _FARTHEST and (behind := self._behind(ahead, stop)):
             found = behind if found is None or joined or (whole and behind == "setting") else found
             end = stop if _KIND[ahead.lastindex or 0] == "interval" or ahead[0] in _COUNTS else ahead.end()
-        named = _SHORT.fullmatch(digits) and _PROGRAM.search(self._cased, max(0, start - 40), start)
-        if found is None and (named or digits in self._versions or _COMPARED.search(self._text, max(0, start - 9), start)):
+        if found is None and (
+            digits in self._versions
+            or (_SHORT.fullmatch(digits) and _PROGRAM.search(self._cased, max(0, start - 40), start))
+            or _COMPARED.search(self._text, max(0, start - 9), start)
+        ):
             found = "name"
         if found is None and verdict is not None and start - before < _FARTHEST:
             found = self._carried(verdict, before, start, stop)
