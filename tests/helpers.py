@@ -361,6 +361,12 @@ def other_model(project: Path) -> Path:
     return folder
 
 
+def weights(content: bytes) -> bytes:
+    """Weights as safetensors has them: one tensor of these bytes."""
+    header = json.dumps({"tensor": {"dtype": "U8", "shape": [len(content)], "data_offsets": [0, len(content)]}}).encode()
+    return len(header).to_bytes(8, "little") + header + content
+
+
 def edit_weights(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     """Change the tensors of a model's folder."""
     from safetensors.torch import load_file, save_file

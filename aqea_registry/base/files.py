@@ -87,10 +87,13 @@ def read_small(path: Path, limit: int) -> bytes:
 def wrong_content(path: Path, name: str, subject: str | None = None) -> Finding | None:
     """The finding for a file on disk that is not what its name says; of one that cannot be read nothing is said here."""
     # Findings are msgspec's, which the command line starts without.
-    from aqea_registry.base.recognise import HEAD, content_finding
+    from aqea_registry.base.recognise import HEAD, LARGEST_HEADER, content_finding
 
     with suppress(OSError), open_regular(path) as file:
-        return content_finding(file.read(HEAD) or b"", name, subject)
+        head = file.read(HEAD) or b""
+        if name.endswith(".safetensors"):
+            head += file.read(min(int.from_bytes(head[:8], "little"), LARGEST_HEADER)) or b""
+        return content_finding(head, name, subject, os.fstat(file.fileno()).st_size)
     return None
 
 

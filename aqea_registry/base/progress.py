@@ -1,8 +1,10 @@
 """How an operation reports its progress without knowing a terminal; bytes, odd characters and secrets as text for people."""
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import cache
 from typing import Protocol
 
 from aqea_registry.base.files import Advance, ignore
@@ -41,15 +43,31 @@ _SECRETS: list[str] = []  # the longest first: one may hold another
 def keep_secret(*values: str | None) -> None:
     """From now on this process shows none of these tokens and logins. Leaving out shorter ones would spoil every text."""
     secrets = {secret for value in values if value and len(secret := value.strip()) >= 4}
-    written = {json.dumps(secret)[1:-1] for secret in secrets}
+    written = {form for secret in secrets for form in _written(secret) if len(form) >= 8}
     _SECRETS[:] = sorted({*_SECRETS, *secrets, *written}, key=len, reverse=True)
 
 
+def _written(secret: str) -> Iterator[str]:
+    """How a server may repeat it: in JSON, in addresses, in hex, and in Base64 behind any other bytes."""
+    from base64 import b64encode, urlsafe_b64encode
+    from urllib.parse import quote
+
+    content = secret.encode()
+    yield from (json.dumps(secret)[1:-1], quote(secret), quote(secret, safe=""), content.hex())
+    for before, first in ((0, 0), (1, 2), (2, 3)):  # bytes of it begin within a character
+        whole = (before + len(content)) * 8 // 6
+        for encode in (b64encode, urlsafe_b64encode):
+            yield encode(bytes(before) + content)[first:whole].decode()
+
+
 def hide_secrets(text: str) -> str:
-    """The text with every value of `keep_secret` as `***`: whatever repeats one, it does not leave the program."""
-    for secret in _SECRETS:
-        text = text.replace(secret, "***")
-    return text
+    """The text with every value of `keep_secret` as `***`, in capitals or not: whatever repeats one, it does not get out."""
+    return _any_of(tuple(_SECRETS)).sub("***", text) if _SECRETS else text
+
+
+@cache
+def _any_of(secrets: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(map(re.escape, secrets)), re.IGNORECASE)
 
 
 def printable(text: str, *, keep: str = "", instead: str | None = None) -> str:

@@ -6,15 +6,16 @@ no table, configuration or weights begin that way.
 
 import codecs
 import hashlib
+import json
 import re
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from aqea_registry.base.findings import Finding
 
 HEAD = 4096  # bytes that are looked at
+LARGEST_HEADER = 100_000_000  # bytes of a header that readers of safetensors take
 CONFLICT = "a merge conflict that is not resolved"
 MAY_BE_ANYTHING = (".md", ".html", ".htm")  # prose may begin as a web page does
 NEVER_EMPTY = (".json", ".jsonl", ".parquet", ".gz", ".csv", ".tsv", ".txt", ".safetensors", ".bin", ".pt", ".onnx", ".model")
@@ -35,6 +36,7 @@ _KNOWN = (
 )
 
 
+_MARK = re.compile(rb"^(<{7}|>{7}) ", re.M)
 _POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:%b\nsize %d\n"
 
 
@@ -70,10 +72,9 @@ def what_it_is(head: bytes, path: str = "") -> str | None:
 
 def conflict(content: bytes) -> str | None:
     """Where Git left two versions of a text for its user to choose from, if it did."""
-    mark = b"<<<<<<< "
-    at = 0 if content.startswith(mark) else content.find(b"\n" + mark) + 1
-    number = content.count(b"\n", 0, at) + 1
-    return f"line {number}: {CONFLICT}" if content.startswith(mark, at) else None
+    mark = _MARK.search(content)  # somebody may have removed one of them
+    number = content.count(b"\n", 0, mark.start()) + 1 if mark else 0
+    return f"line {number}: {CONFLICT}" if mark else None
 
 
 def one_side(path: str) -> str:
@@ -94,45 +95,45 @@ def why_other(content: bytes, actual: tuple[str, int], wanted: str) -> str | Non
     if pointer := lfs_pointer(content[:HEAD]):
         what = "the listed bytes" if pointer.sha256 == wanted else f"sha256 {pointer.sha256}"
         return f"the file is a Git LFS pointer to {what}; run: git lfs pull"
-    encoding = []
-    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # as PowerShell writes what it is given
-        with suppress(UnicodeDecodeError):
-            content, encoding = content.decode("utf-16").encode(), ["in UTF-8"]
     if not content or b"\0" in content:
         return None  # too large, or not a text
     for changes, text in _spellings(content):
         if _sha256(text) == wanted:
-            form = " and ".join(filter(None, encoding + changes))
-            return f"{form} the file has the listed digest{'; git: core.autocrlf' if 'LF' in changes[0] else ''}"
+            cause = "; git: core.autocrlf" if "LF" in changes[0] else ""
+            return f"{' and '.join(filter(None, changes))} the file has the listed digest{cause}"
     return conflict(content)
 
 
 def _spellings(content: bytes) -> Iterator[tuple[list[str], bytes]]:
     """The text as editors and Git write it anew: what is changed, line ends first, and the bytes."""
-    lines, mark = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n"), codecs.BOM_UTF8
-    bodies = {content: ("", b"\r\n" if b"\r\n" in content else b"\n")}
+    bare, mark = content.removeprefix(codecs.BOM_UTF8), codecs.BOM_UTF8
+    starts = {mark: "with a byte order mark", b"": "without its byte order mark"} | {content[: len(content) - len(bare)]: ""}
     for name, end in (("LF", b"\n"), ("CRLF", b"\r\n"), ("CR", b"\r")):
-        bodies.setdefault(lines.replace(b"\n", end), (f"with {name} line endings", end))
-    for body, (ends, end) in bodies.items():
-        for last, text in (
-            ("", body),
-            ("with a newline at its end", body + end),
-            ("without the newline at its end", body.removesuffix(end)),
-        ):
-            yield [ends, last], text
-            marked = text.startswith(mark)
-            other = "without its byte order mark" if marked else "with a byte order mark"
-            yield [ends, last, other], text.removeprefix(mark) if marked else mark + text
+        text = bare.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", end)
+        ends, cut = "" if text == bare else f"with {name} line endings", text.removesuffix(end)
+        for last, whole in (("", text), ("with a newline at its end", text + end), ("without the newline at its end", cut)):
+            yield from (([ends, last, kind], start + whole) for start, kind in starts.items())
 
 
 def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def content_finding(head: bytes, path: str, subject: str | None = None) -> Finding | None:
-    """The finding for a file that is not what its name says, by its first bytes."""
-    what = what_it_is(head, path)
+def content_finding(head: bytes, path: str, subject: str | None = None, size: int | None = None) -> Finding | None:
+    """The finding for a file that is not what its name says, by its first bytes; of weights, the header, and by its size."""
+    what = what_it_is(head, path) or (_cut_off(head, size) if size is not None and path.endswith(".safetensors") else None)
     return Finding("malformed", subject or path, f"{path} is {what}") if what else None
+
+
+def _cut_off(head: bytes, size: int) -> str | None:
+    """Whether weights have another size than their header, a JSON object behind its length, gives them."""
+    start = 8 + int.from_bytes(head[:8], "little")
+    try:
+        tensors = json.loads(head[8:start])
+        named = start + max((tensors[name]["data_offsets"][1] for name in tensors if name != "__metadata__"), default=0)
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return "damaged, and its header cannot be read; get it again"
+    return f"damaged: it has {size} bytes, and by its header {named}; get it again" if size != named else None
 
 
 def canonical_findings(content: bytes, canonical: bytes, name: str) -> list[Finding]:

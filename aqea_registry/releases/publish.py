@@ -5,7 +5,7 @@ A mark says that a published release is superseded or withdrawn; nothing of it i
 stores have, and what one of them is, is asked without fetching their files.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -83,6 +83,8 @@ def publish(
         raise BadConfiguration(message, "name fewer pair sets in the run of params.yaml, and make several releases")
     package, targets = _planned(package, tag, stores, project.root, project.params.publish.stores, report)
     release, contents = package.release, package.contents()
+    for words in _marked(release.digest(), stores, project.root):
+        report.warn(words)
     results, errors = list[StoreResult](), list[RegistryError]()
     for target in targets:
         try:
@@ -122,6 +124,17 @@ def _planned(
                 package = released
                 break
     return package, [_plan(store, tag, package.release, root) for store in stores]
+
+
+def _marked(digest: str, stores: Sequence[Store], root: Path) -> Iterator[str]:
+    """What is said of the same bytes in these stores, under the tags of receipts."""
+    for store in stores:
+        known = {receipt.tag for _, receipt in receipts.all_receipts(root, (store.spec,))[0] if receipt.digest == digest}
+        with suppress(RegistryError):  # it is only a remark
+            marks_of = {tag: current(store.attachments(at), digest) for tag in sorted(known) if (at := store.find(tag))}
+            yield from (
+                f"{store.spec}:{tag} has the same bytes, and is {mark.text()}" for tag, mark in marks_of.items() if mark
+            )
 
 
 def _plan(store: Store, tag: str, release: Release, root: Path) -> _Target:

@@ -26,6 +26,7 @@ ATTEMPTS = 4
 CONNECTIONS = 4  # files that go to or come from one store at once
 LONGEST_WAIT = 310.0  # seconds: a window of five minutes, as the Hub counts requests in
 PATIENCE = 40.0  # seconds: a server that says nothing for so long is given up, and not asked again in this process
+FIRST_ANSWER = 0.25  # of PATIENCE: how long a server is waited for that never answered, after another one was silent
 SLOWEST = 1 << 16  # bytes a second: how long an upload may take whose progress nobody reports
 OK, TOO_MANY = 200, 429
 PIECE = 1 << 16  # bytes of a response that are read at once
@@ -42,7 +43,7 @@ def with_retries(
     """Call, and call again after a lost connection, a 429 or a 5xx, at most ATTEMPTS times.
 
     `explain` translates what a client library raises, whatever it is; None lets it through. A 401 or 403 raises NotAllowed
-    with `hint` at once; every other failure raises CannotCheck in the end, a 429 that is to last longer than LONGEST_WAIT at
+    with `hint` at once; every other failure raises CannotCheck in the end, one that is to last longer than LONGEST_WAIT at
     once. A silent `server` is given up for a while.
     """
     attempt = 0
@@ -57,7 +58,7 @@ def with_retries(
         except Exception as error:
             failure = explain(error)
             if failure is None or failure.status not in {None, LATE}:
-                _lost.pop(server, None)  # it did answer
+                _lost[server] = 0.0  # it did answer
             if failure is None:
                 raise
             attempt += 1
@@ -67,8 +68,9 @@ def with_retries(
             again = failure.status is None or failure.status in {TOO_MANY, LATE} or failure.status >= 500
             wanted = header_number(failure.retry_after) or 0.0
             later = "try again later"
-            if failure.status == TOO_MANY and wanted > LONGEST_WAIT:
-                again, later = False, f"try again in {math.ceil(wanted / 60)} minutes, as it asks: what is done stays done"
+            if wanted > LONGEST_WAIT:
+                again = False
+                later = f"try again in {math.ceil(wanted / 60):.6g} minutes, as it asks: what is done stays done"
             if not again or attempt == ATTEMPTS:
                 raise CannotCheck(f"{what}: {reason}", failure.hint or later) from error
             wait = wait_before(attempt - 1, failure.retry_after)
@@ -100,7 +102,7 @@ class _Attempt(Thread):
             self.error = error
 
 
-_lost: dict[str, float] = {}  # seconds that went to a server's silence since it last answered
+_lost: dict[str, float] = {}  # seconds that went to the silence of each server that was asked, since it last answered
 
 
 def call_server(server: str, call: Callable[[], T]) -> T:
@@ -108,7 +110,8 @@ def call_server(server: str, call: Callable[[], T]) -> T:
     if attempting():
         heard()
         return call()
-    if (lost := _lost.get(server, 0.0)) >= PATIENCE:
+    cut_off = any(lost >= PATIENCE for lost in _lost.values())  # this machine may be: others are waited for less at first
+    if (lost := _lost.get(server, (1 - FIRST_ANSWER) * PATIENCE if cut_off else 0.0)) >= PATIENCE:
         raise Silence("it did not answer in time before, and is not asked again now")
     attempt = _Attempt(call)
     attempt.heard -= lost
@@ -120,7 +123,7 @@ def call_server(server: str, call: Callable[[], T]) -> T:
         raise Silence(NO_ANSWER)
     error, attempt.error = attempt.error, None
     if error is None or isinstance(error, FileNotFoundError):
-        _lost.pop(server, None)  # it did answer
+        _lost[server] = 0.0  # it did answer
     if error is None:
         return cast(T, attempt.value)
     try:

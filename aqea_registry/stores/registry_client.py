@@ -36,7 +36,7 @@ from aqea_registry.remote.answers import (
     quotable,
     unreached,
 )
-from aqea_registry.remote.retry import TOO_MANY, Download, UploadBody, new_session, pieces_from, range_from, with_retries
+from aqea_registry.remote.retry import Download, UploadBody, new_session, pieces_from, range_from, with_retries
 from aqea_registry.stores.attachments import INDEX_TYPE
 from aqea_registry.stores.port import other_manifest
 from aqea_registry.stores.release import LARGEST_MANIFEST, MANIFEST_TYPE, Descriptor, digest_of, is_manifest
@@ -236,6 +236,8 @@ class RegistryClient:
                 return True
             if server.lower().startswith(("https://", f"{self._scheme}://")):
                 self._authorization = self._token(server, query)
+            elif server:
+                raise NoAnswer(f"the token server {quotable(server)} that the registry names is not asked: only https is")
             elif self._login and challenge.lower().startswith("basic"):
                 self._authorization = f"Basic {self._login}"
             return self._authorization not in {"", tried}
@@ -247,14 +249,18 @@ class RegistryClient:
         response = self._session.get(
             server, params=dict(query), headers=headers, stream=True, timeout=(CONNECT, retry.PATIENCE)
         )
-        if response.status_code == TOO_MANY or response.status_code >= 500:  # this is not about the login
+        if response.status_code not in {200, 401, 403}:  # this is not about the login
             raise self._failed(response)
         with closing(response):
             content = response.raw.read(LARGEST_MANIFEST, decode_content=True) if response.status_code == 200 else b"{}"
         answer = decoded(content, dict[str, Any]) or {}
         token = answer.get("token") or answer.get("access_token")
-        keep_secret(token if isinstance(token, str) else None)
-        return f"Bearer {token}" if isinstance(token, str) else ""
+        if isinstance(token, str):
+            keep_secret(token)
+            return f"Bearer {token}"
+        if response.status_code == 200:
+            raise NoAnswer(f"{self._who(server)} answered {media_type(response.headers.get('Content-Type'))}, and no token")
+        return ""
 
     @cached_property
     def _session(self) -> Session:

@@ -283,7 +283,7 @@ def _draw_release(
     """A release, the files that it carries, and the stores that hold it."""
     tags, files = sorted({carried.tag for carried in copies}), copies[0].files
     facts = {"digest": digest, "files": len(files), "size": f"{sum(size for _, size in files.values())} bytes"}
-    id_ = builder.node("release", digest, ", ".join(tags), facts, None, tags)
+    id_ = builder.node("release", digest, ", ".join(tags), facts, None, [*tags, *(f"{tag}@{digest}" for tag in tags)])
     for path, (file_digest, size) in files.items():
         sha256 = file_digest.removeprefix("sha256:")
         for file in made.get(sha256) or [_released_file(builder, path, sha256, size, tags)]:

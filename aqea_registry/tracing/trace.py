@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from aqea_registry.base.files import FileDigest, Limit, hash_file, hash_files, read_small, size_of
-from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, listed
+from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Refused, listed
 from aqea_registry.base.progress import Reporter, Silent
 from aqea_registry.base.sha256_list import MANIFEST
 from aqea_registry.base.strict import load_json
@@ -106,8 +106,12 @@ def find(builder: GraphBuilder, what: str, report: Reporter) -> list[str]:
         if ids:
             return ids
     name, _, demanded = what.rpartition("@sha256:")
-    if both := {*builder.aliases.get(name, ())} & {*(_with_digest(builder, demanded, report) if name else ())}:
-        return sorted(both)  # a tag and the digest that it must have
+    tagged = [word for word in builder.aliases if name in builder.aliases and word.startswith(f"{name}@sha256:")]
+    if fitting := [word for word in tagged if demanded and word.startswith(what)]:
+        return sorted(set[str]().union(*(builder.aliases[word] for word in fitting)))  # the digest begins as it must
+    if tagged:
+        message = "the tag names another release than the one that was asked for"
+        raise Refused.of("tag-moved", name, message, f"sha256:{demanded}", ", ".join(word[len(name) + 1 :] for word in tagged))
     if by_digest := _with_digest(builder, what, report):
         return by_digest
     try:

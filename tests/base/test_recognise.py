@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aqea_registry.base.files import wrong_content
 from aqea_registry.base.recognise import HEAD, LfsPointer, content_finding, lfs_pointer, what_it_is
+from tests.helpers import weights
 
 SHA256 = hashlib.sha256(b"the weights").hexdigest()
 POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{SHA256}\nsize 11\n".encode()
@@ -72,6 +75,27 @@ def test_files_that_may_be_so_are_left_alone() -> None:
     for start in (b'{"sentence1": "<html>"}\n', b"PAR1", b"\x1f\x8b\x08", b"<s>\n<pad>\n", b"\x08\0\0\0\0\0\0\0{}", b"\0\0\0{"):
         assert what_it_is(start, "file") is None, start
     assert lfs_pointer(POINTER + b"more\n") is None
+
+
+WHOLE = weights(b"w" * 9000)
+CUT = {
+    "whole": (WHOLE, ""),
+    "no tensor": (b"\x02\0\0\0\0\0\0\0{}", ""),
+    "cut": (WHOLE[:-1], f"it has {len(WHOLE) - 1} bytes, and by its header {len(WHOLE)}"),
+    "longer": (WHOLE + b"\0", f"it has {len(WHOLE) + 1} bytes, and by its header {len(WHOLE)}"),
+    "cut in its header": (WHOLE[:40], "its header cannot be read"),
+    "a header of exabytes": (b"\xff" * 7 + b"\x0f{}", "it has 10 bytes, and by its header 1152921504606846983"),
+    "offsets that are none": (b'\x0a\0\0\0\0\0\0\0{"x": [0]}', "its header cannot be read"),
+}
+
+
+@pytest.mark.parametrize("case", CUT)
+def test_weights_that_are_not_whole_are_known_by_their_header(tmp_path: Path, case: str) -> None:
+    content, message = CUT[case]
+    (tmp_path / "x").write_bytes(content)
+    finding = wrong_content(tmp_path / "x", "model.safetensors")
+    assert (finding is None) == (not message)
+    assert finding is None or (finding.code, message in finding.message) == ("malformed", True)
 
 
 @given(st.binary(max_size=200))

@@ -39,6 +39,7 @@ from tests.helpers import (
     seconds,
     start,
     tree,
+    weights,
     write_rows,
 )
 from tests.tools import aqea, copy_project, edit_params
@@ -430,7 +431,11 @@ def test_a_model_that_lacks_a_tensor(project: Path) -> None:
 
 @pytest.mark.weights
 def test_a_model_that_cannot_be_loaded(project: Path) -> None:
-    (other_model(project) / "model.safetensors").write_bytes(b"\x0b\0\0\0\0\0\0\0{no tensors")
+    weights_file = other_model(project) / "model.safetensors"
+    weights_file.write_bytes(b"\x0b\0\0\0\0\0\0\0{no tensors")
+    refused_pin = aqea("pin", "minilm", cwd=project)
+    assert (refused_pin.status, "its header cannot be read" in refused_pin.err) == (1, True)
+    weights_file.write_bytes(weights(b"x").replace(b"U8", b"Q9"))  # whole, of a type that no tensor has
     assert aqea("pin", "small", "minilm", cwd=project).status == 0
     refused(project, 1, "minilm", process=None)
 

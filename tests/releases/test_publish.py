@@ -374,6 +374,18 @@ def test_a_damaged_blob_is_found_and_repaired(
     assert aqea("verify", "oci:releases:v1", cwd=published).status == 0
 
 
+def test_bytes_that_were_withdrawn_are_not_published_without_a_word(published: Path) -> None:
+    assert aqea("mark", "--tag", "v1", "--withdrawn", "--reason", "scores swapped", cwd=published).status == 0
+    for words in (["--dry-run"], []):
+        result = aqea("publish", "--tag", "v2", *words, cwd=published)
+        assert (result.status, result.err) == (
+            0,
+            "warning: oci:releases:v1 has the same bytes, and is withdrawn: scores swapped\n",
+        )
+    retitle(published, "Other")
+    assert aqea("publish", "--tag", "v3", cwd=published).err == ""
+
+
 def test_a_lost_layout_marker_is_written_again(published: Path) -> None:
     """Without `oci-layout` most programs do not take the folder for a layout."""
     before = {path: seen[0] for path, seen in tree(published / "releases").items()}

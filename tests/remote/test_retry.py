@@ -15,6 +15,7 @@ from aqea_registry.remote.answers import LATE, Failure
 from aqea_registry.remote.retry import (
     ATTEMPTS,
     LONGEST_WAIT,
+    PATIENCE,
     Download,
     UploadBody,
     call_server,
@@ -58,7 +59,7 @@ def attempt(*failures: Failure) -> str:
 def test_what_may_pass_is_asked_again(waits: list[float]) -> None:
     assert attempt(Failure(None, "lost"), Failure(503, "busy"), Failure(429, "many", "7")) == "done"
     assert waits == [0.5, 1.0, 7.0]
-    assert attempt(Failure(503, "busy", "86400"), Failure(429, "many", "-1"), Failure(500, "x", "Wed, 21 Oct 2015")) == "done"
+    assert attempt(Failure(503, "busy", "310"), Failure(429, "many", "-1"), Failure(500, "x", "Wed, 21 Oct 2015")) == "done"
     assert waits[3:] == [LONGEST_WAIT, 0.0, 2.0]
 
 
@@ -92,10 +93,24 @@ def test_a_library_that_gives_up_in_the_same_moment_is_no_silence_of_before(
     assert waits == [0.5]
 
 
+def test_after_one_silent_server_another_one_is_waited_for_less_until_it_answers(
+    waits: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aqea_registry.remote.retry._lost", {"silent": PATIENCE})
+    monkeypatch.setattr("aqea_registry.remote.retry.FIRST_ANSWER", 0.0)  # so the least wait is too much
+    with pytest.raises(CannotCheck, match="did not answer in time before"):
+        with_retries("asking", lambda: "late", explain, "", "another")
+    monkeypatch.setattr("aqea_registry.remote.retry.FIRST_ANSWER", 0.9)
+    assert with_retries("asking", lambda: "here", explain, "", "another") == "here"
+    monkeypatch.setattr("aqea_registry.remote.retry.FIRST_ANSWER", 0.0)
+    assert with_retries("asking", lambda: "again", explain, "", "another") == "again", "it has answered once"
+
+
 def test_a_quota_that_lasts_longer_is_not_waited_for(waits: list[float]) -> None:
-    with pytest.raises(CannotCheck, match="many") as caught:
-        attempt(Failure(429, "many", "2000"))
-    assert caught.value.hint == "try again in 34 minutes, as it asks: what is done stays done"
+    for status, wanted, minutes in ((429, "2000", "34"), (503, "86400", "1440"), (500, "1e300", "1.66667e+298")):
+        with pytest.raises(CannotCheck, match="many") as caught:
+            attempt(Failure(status, "many", wanted))
+        assert caught.value.hint == f"try again in {minutes} minutes, as it asks: what is done stays done"
     assert waits == []
     assert attempt(Failure(429, "many", "310")) == "done"
 

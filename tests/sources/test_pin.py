@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.helpers import weights
 from tests.servers.hub import Fault, HubServer, payload
 from tests.tools import BIN, Result, aqea, environment, run
 
@@ -24,7 +25,7 @@ pytest.importorskip("huggingface_hub")
 MODEL, DATA = "org/model", "org/data"
 TOKEN = "hf_AVerySecretToken"
 LOCK = "manifests/pins.json"
-WEIGHTS = b"\x02\0\0\0\0\0\0\0{}" + random.Random(0).randbytes(40_000)
+WEIGHTS = weights(random.Random(0).randbytes(40_000))
 MODEL_FILES = {
     "README.md": b"---\nlicense: apache-2.0\n---\n",
     "config.json": b'{"a": 1}',
@@ -392,14 +393,19 @@ def put(desk: Desk, **files: str) -> None:
         (desk.folder / "in" / f"{name}.jsonl").write_text(content)
 
 
-def test_what_generation_would_refuse_is_pinned_and_reported(desk: Desk) -> None:
+def test_what_generation_would_refuse_is_not_pinned(desk: Desk) -> None:
     put(desk, rows=json.dumps(ROW) + '\n{"score": 1, "score": 2}\n', good=json.dumps(ROW))
     desk.write({"m": REPO}, {"bad": folder(desk, "rows.jsonl"), "good": folder(desk, "good.jsonl")})
     result = desk.pin(status=1)
     assert "malformed: rows.jsonl:2: the key 'score' appears twice" in result.out
-    assert "dataset bad cannot be used" in result.err and "FAILED" not in result.out
-    assert sorted(desk.lock()["datasets"]) == ["bad", "good"]
-    assert desk.pin("good").err == ""
+    assert "dataset bad cannot be used" in result.err and "FAILED     bad" in result.out
+    assert [*desk.lock()["datasets"]] == ["good"], "the lock is as before but for what is right"
+    put(desk, rows=json.dumps(ROW))
+    desk.pin("bad")
+    put(desk, rows=json.dumps(ROW)[:-2])
+    before = desk.lock()
+    desk.pin(status=1)
+    assert desk.lock() == before
 
 
 def test_small_files_of_the_hub_are_read_and_large_ones_are_not_here(desk: Desk) -> None:

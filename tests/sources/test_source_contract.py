@@ -17,11 +17,12 @@ from aqea_registry.project.lock import Pin, PinnedFile
 from aqea_registry.remote.hub_client import Repository
 from aqea_registry.sources.fetch import fetch
 from aqea_registry.sources.kinds import Source
+from tests.helpers import weights
 from tests.memory import MemorySource
 from tests.servers.hub import HubServer
 
 NAME = "org/model"
-FILES = {"config.json": b"{}", "1_Pooling/config.json": b'{"a": 1}', "model.safetensors": bytes(8) + b"{" + b"weights" * 20_000}
+FILES = {"config.json": b"{}", "1_Pooling/config.json": b'{"a": 1}', "model.safetensors": weights(b"weights" * 20_000)}
 
 
 def memory(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Source]:

@@ -291,6 +291,20 @@ def test_who_did_not_answer_is_named(server: Hostile, name: str, tmp_path: Path)
     assert status == 3 and "MARKED" not in said and "word" not in said
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_an_address_without_an_answer_is_named_with_the_proxy_before_it(
+    server: Hostile, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.answer = b""
+    status, said = ask(server, name, folder=tmp_path)
+    assert status == 3 and f"no answer from {server.endpoint}: " in said and "proxy" not in said
+    monkeypatch.setenv("http_proxy", "http://user:MARKED@127.0.0.1:9")
+    for bypass in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(bypass, "")
+    assert "(through the proxy http://127.0.0.1:9)" in (said := ask(server, name, folder=tmp_path)[1]), said
+    assert "MARKED" not in said
+
+
 def test_the_token_server_and_the_upload_address_are_named(server: Hostile) -> None:
     realm = 'Bearer realm="http://127.0.0.1:9/token?key=MARKED",service="x"'
     store = stores(server)["registry"]
@@ -306,6 +320,19 @@ def test_the_token_server_and_the_upload_address_are_named(server: Hostile) -> N
     server.answer = another
     with pytest.raises(CannotCheck, match=rf"the token server {server.endpoint}/token that the registry names answered 503"):
         store.find("v1")
+    for realm, told in (
+        ("http://{HOST}/word", "/word that the registry names answered text/plain, and no token"),
+        ("not an address", "the token server not an address that the registry names is not asked: only https is"),
+    ):
+
+        def no_token(_: Hostile, method: str, path: str, headers: dict[str, str], realm: str = realm) -> bytes:
+            if path.startswith("/word"):
+                return response(200, b"hello", Content_Type="text/plain")
+            return response(401, b"{}", **JSON, Www_Authenticate=f'Bearer realm="{realm}"')
+
+        server.answer = no_token
+        with pytest.raises(CannotCheck, match=told):
+            store.find("v1")
     for method in ("PUT", "status"):
 
         def elsewhere(_: Hostile, method: str, path: str, headers: dict[str, str], refused: bool = method == "PUT") -> bytes:

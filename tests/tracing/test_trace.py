@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from aqea_registry.base.findings import BadConfiguration, CannotCheck
+from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused
 from aqea_registry.base.progress import Silent
 from aqea_registry.claims.check_claims import check_claims
 from aqea_registry.project.lock import parse_lock
@@ -237,7 +237,7 @@ def test_words_for_the_same_thing(project: Path) -> None:
         f"file:{METRICS}": [METRICS, f"docs/../{METRICS}", sha256(project / METRICS)],
         f"file:{PLOT}": [PLOT, sha256(project / PLOT)],
         f"file:{PINS}": [PINS, "pins.json"],
-        f"release:{digest}": ["v1", digest, digest[7:19]],
+        f"release:{digest}": ["v1", digest, digest[7:19], f"v1@{digest}", f"v1@{digest[:20]}"],
         "store:oci:releases:v1": ["oci:releases:v1", f"oci:releases:v1@{digest}", f"oci:releases@{digest}"],
         f"file:README.md@{card[7:19]}": ["README.md", card],
         "claim:paper:spearman": ["paper:spearman", "spearman", "claim:paper:spearman"],
@@ -258,6 +258,11 @@ def test_words_for_the_same_thing(project: Path) -> None:
     check_bytes(builder, builder.nodes, Silent())
     for id_, names in words.items():
         assert {name: find(builder, name, Silent()) for name in names} == {name: [id_] for name in names}
+    for name in ("v1", "oci:releases:v1"):
+        with pytest.raises(Refused, match="the tag names another release") as caught:
+            find(builder, f"{name}@sha256:{'f' * 64}", Silent())
+        (finding,) = caught.value.findings
+        assert (finding.code, finding.subject, finding.actual) == ("tag-moved", name, digest)
 
 
 def test_what_is_unknown_or_ambiguous_is_told_with_what_is_near(project: Path) -> None:

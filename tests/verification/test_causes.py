@@ -59,13 +59,13 @@ OTHERS: dict[str, tuple[bytes, bytes, str]] = {  # what is listed, what is here,
         TEXT.replace(b"\n", b"\r\n")[:-2],
         "with LF line endings and with a newline at its end the file has",
     ),
-    "UTF-16": (TEXT, TEXT.decode().encode("utf-16"), ": in UTF-8 the file has the listed digest"),
     "a pointer": (TEXT, pointer(TEXT), "a Git LFS pointer to the listed bytes; run: git lfs pull"),
     "a pointer to others": (TEXT, pointer(b"x"), f"a Git LFS pointer to sha256 {sha256(b'x')}"),
     "the pointer is listed": (pointer(TEXT), TEXT, "the listed digest is that of the file's Git LFS pointer"),
     "nothing is here": (TEXT, b"", "the file is empty"),
     "nothing is listed": (b"", TEXT, "the listed digest is that of an empty file"),
     "a conflict": (TEXT, b"first line\n<<<<<<< HEAD\na\n=======\nb\n>>>>>>> x\n", "line 2: a merge conflict"),
+    "half a conflict": (TEXT, b"first line\n=======\nb\n>>>>>>> x\n", "line 4: a merge conflict"),
 }
 UNPROVED: dict[str, tuple[bytes, bytes]] = {
     "another word": (TEXT, TEXT.replace(b"first", b"1st")),
@@ -73,6 +73,7 @@ UNPROVED: dict[str, tuple[bytes, bytes]] = {
     "not a text": (b"\0\n\n", b"\0\r\n\r\n"),
     "a newline, of a file too large": (b"\n", b"x" * (LARGEST_TEXT + 1)),
     "too large": (b"x\n" * (LARGEST_TEXT // 2), b"x\r\n" * (LARGEST_TEXT // 2)),
+    "arrows of the right number alone": (TEXT, b">>>>>>>\n"),
     "arrows within a line": (TEXT, b"x <<<<<<< HEAD\n"),
 }
 

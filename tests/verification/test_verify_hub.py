@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers import weights
 from tests.servers.hub import HubServer
 from tests.servers.hub.blobs import pointer
 from tests.tools import BIN, Result, aqea, run
@@ -17,7 +18,7 @@ from tests.tools import BIN, Result, aqea, run
 pytest.importorskip("huggingface_hub")
 
 REPOSITORY = "models--org--model"
-WEIGHTS = b"\x02\0\0\0\0\0\0\0{}" + b"w" * 70_000
+WEIGHTS = weights(b"w" * 70_000)
 FILES = {
     "README.md": b"# A model\n",
     "config.json": b"{}",
