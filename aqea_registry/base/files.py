@@ -86,14 +86,12 @@ def read_small(path: Path, limit: int) -> bytes:
 
 def wrong_content(path: Path, name: str, subject: str | None = None) -> Finding | None:
     """The finding for a file on disk that is not what its name says; of one that cannot be read nothing is said here."""
-    # Findings are msgspec's, which the command line starts without.
-    from aqea_registry.base.recognise import HEAD, LARGEST_HEADER, content_finding
+    from aqea_registry.base.recognise import HEAD, LARGEST_HEADER, content_finding  # msgspec is not loaded at the start
 
     with suppress(OSError), open_regular(path) as file:
         head = file.read(HEAD) or b""
-        if name.endswith(".safetensors"):
-            head += file.read(min(int.from_bytes(head[:8], "little"), LARGEST_HEADER)) or b""
-        return content_finding(head, name, subject, os.fstat(file.fileno()).st_size)
+        rest = min(int.from_bytes(head[:8], "little"), LARGEST_HEADER) if name.endswith(".safetensors") else 0
+        return content_finding(head + (file.read(rest) or b""), name, subject, os.fstat(file.fileno()).st_size)
     return None
 
 

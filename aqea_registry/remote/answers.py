@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from json import JSONDecodeError
 from typing import NamedTuple
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from aqea_registry.base.files import NO_ROOM
 from aqea_registry.base.progress import hide_secrets
@@ -116,16 +114,9 @@ def unreached(error: BaseException, who: Callable[[str | None], str], name: str)
     asked = who(url)
     if not lost:
         return Failure(FINAL, f"the answer of {asked} cannot be understood ({type(error).__name__})")
-    reason = f"{reason or 'the connection was lost'}{_on_the_way(url)}"
+    reason = reason or "the connection was lost"
     whose = f" from {quotable(_origin(url))}" if url else ""
     return Failure(status, f"{asked}: {reason}" if asked != name else reason if status else f"no answer{whose}: {reason}")
-
-
-def _on_the_way(url: str | None) -> str:
-    """The proxy between this machine and an address, as the end of a sentence; or nothing."""
-    parts = urlsplit(url or "")
-    proxy = getproxies().get(parts.scheme) or getproxies().get("all")
-    return f" (through the proxy {quotable(proxy)})" if proxy and not proxy_bypass(parts.netloc) else ""
 
 
 def is_page(content_type: str | None) -> bool:
