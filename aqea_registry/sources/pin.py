@@ -35,7 +35,7 @@ class Pinned(NamedTuple):
 
 
 class Pinnings(msgspec.Struct, frozen=True, kw_only=True):
-    """The entries that were pinned; those that were not, such as for bad rows; the worst of what is wrong; notes."""
+    """The entries that were pinned, even if their rows are bad; those that could not be; the worst of all reasons; notes."""
 
     done: tuple[Pinned, ...]
     failed: tuple[str, ...] = ()
@@ -50,7 +50,7 @@ def pin(project: Project, names: Sequence[str], report: Reporter, *, commits_onl
     refused does not keep the others from being pinned. Raises BadConfiguration.
     """
     done, notes = list[Pinned](), list[str]()
-    failures, wrong = dict[str, RegistryError](), list[RegistryError]()
+    failures, unfit = dict[str, RegistryError](), list[RegistryError]()
     for wanted in project.entries(names):
         name = wanted.name
         if wanted.entry.kind == "given":  # its files are imported, and never looked for
@@ -67,14 +67,14 @@ def pin(project: Project, names: Sequence[str], report: Reporter, *, commits_onl
                 break
             continue
         done.append(_compare(wanted, resolved.pin))
-        wrong += resolved.errors
+        unfit += resolved.errors
         notes += resolved.notes
     if done:
         left = project.lock.decided.keys() - project.params.keys  # the run
         _write(project.root / LOCK, done, left)
         for key in left:
             (project.root / DECIDED / f"{key}.json").unlink(missing_ok=True)
-    reason = most_severe([*failures.values(), *wrong])
+    reason = most_severe([*failures.values(), *unfit])
     return Pinnings(done=tuple(done), failed=tuple(failures), error=reason, notes=tuple(notes))
 
 

@@ -28,11 +28,11 @@ SMALL = 1 << 15  # bytes; so much is fetched to be looked at, though the Hub sta
 
 
 class ResolvedEntry(NamedTuple):
-    """A pin without a day; notes; and what is to be mended, though the bytes can be pinned."""
+    """A pin without a day; why a dataset's files are not what they should be; and notes."""
 
     pin: Pin
-    notes: Sequence[str] = ()
     errors: Sequence[Refused] = ()
+    notes: Sequence[str] = ()
 
 
 def resolve(wanted: CatalogueEntry, report: Reporter) -> ResolvedEntry:
@@ -151,26 +151,31 @@ def _from_folder(wanted: CatalogueEntry, source: Source, report: Reporter) -> Re
 
 
 def _opened_as_task(wanted: CatalogueEntry, local: Mapping[str, Path], report: Reporter) -> ResolvedEntry:
-    """The pin. Raises what generation would say of the files as a task of MTEB."""
+    """The pin, and what generation would say of the files as a task of MTEB."""
     assert wanted.pin is not None
     path, file = next(iter(local.items()))
-    with open_task(wanted, file.parents[path.count("/")], report):
-        return ResolvedEntry(wanted.pin)
+    try:
+        with open_task(wanted, file.parents[path.count("/")], report):
+            return ResolvedEntry(wanted.pin)
+    except Refused as error:
+        return ResolvedEntry(wanted.pin, [error])
 
 
 def _looked_at(wanted: CatalogueEntry, pin: Pin, files: Iterable[tuple[str, BinaryIO]] | None) -> ResolvedEntry:
-    """The pin, and what is wrong with the files' names. Raises what generation would say of rows that are here."""
+    """The pin, and what generation would say of the files' names and, where the files are here, of their rows."""
     name, entry = wanted.name, wanted.entry
     if isinstance(entry, Model) or not reads_rows(name, entry):
         return ResolvedEntry(pin)
-    errors = list[Refused]()
+    errors: list[Refused] = []
     if findings := other_splits(name, entry, pin.files):
         hint = f"correct 'files' of {name} in params.yaml, or say there which split it is: 'split:'"
         errors.append(Refused(f"{findings[0].subject}: {findings[0].message}", findings, hint))
     try:
-        return ResolvedEntry(pin, read_rows(files, entry, name).notes(name) if files is not None else (), errors)
+        return ResolvedEntry(pin, errors, read_rows(files, entry, name).notes(name) if files is not None else ())
+    except Refused as error:
+        return ResolvedEntry(pin, [*errors, error])
     except CannotCheck as error:
-        return ResolvedEntry(pin, [f"{name}: its rows were not read: {error.message}"], errors)
+        return ResolvedEntry(pin, errors, [f"{name}: its rows were not read: {error.message}"])
 
 
 def make_pin(

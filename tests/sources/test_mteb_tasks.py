@@ -178,6 +178,8 @@ def own(root: Path, files: Mapping[str, bytes], kind: str = "Retrieval") -> Iter
     entry = Dataset(repo="own", kind="directory", mteb=kind, files=("*", "*/*"), sources=("directory:data",))
     wanted, notes = CatalogueEntry("mine", entry, None, entry.sources, root), Notes()
     found = resolve(wanted, Silent())
+    for error in found.errors:
+        raise error
     with open_task(wanted._replace(pin=found.pin), root / "data", notes) as task:
         yield task, notes.lines
 
