@@ -130,6 +130,7 @@ def print_findings(findings: Sequence[Finding]) -> None:
     print_table(("finding", "subject", "what", "expected", "actual"), rows)
     if more := [f"{len(same) - FEW} more {code}" for code, same in by_code.items() if len(same) > FEW]:
         click.echo(f"and {', '.join(more)}; to see all: --json, or a pipe (| less)")
+    click.echo(f"what {'it means' if len(by_code) == 1 else 'each means'}: aqea-registry docs {'|'.join(by_code)}")
 
 
 def echo(text: str) -> None:

@@ -219,9 +219,6 @@ def _finish(name: str, shell: Shell, sarif: Path | None, outcome: Outcome | None
             print_findings(findings)
         for line in () if outcome is None or shell.quiet else outcome.show() or ():
             click.echo(printable(line))
-        if codes := [*dict.fromkeys(finding.code for finding in findings)]:
-            each = "it means" if len(codes) == 1 else "each means"
-            shell.report.note(f"what {each}: aqea-registry docs {'|'.join(codes)}")
     if error is not None:
         click.echo(printable(f"error: {error.message}"), err=True)
     if error is not None and error.hint:
