@@ -259,15 +259,15 @@ def results_in_tables(prose: Prose) -> Iterator[ResultSpan]:
 
 
 GREEK = frozenset({"alpha", "beta", "gamma", "epsilon", "lambda", "tau", "theta"})
-_GREEK = re.compile("|".join(sorted(GREEK)))
+_GREEK = re.compile("|".join(sorted(GREEK)), re.IGNORECASE)
 
 
 def names_in_tables(prose: Prose) -> Set[str]:
     """The Greek letters that rows of tables of results are called: `gamma` is a model there, in the text it is a setting."""
-    if not _GREEK.search(prose.text.lower()):
+    if not _GREEK.search(prose.text):
         return frozenset()
     names, settings = set[str](), False
-    for is_header, cells in chain(_rows(prose.text, prose.kind), prose.rows):
+    for is_header, cells in chain(_rows(prose.text, prose.kind, _GREEK), prose.rows):
         first = prose.text[slice(*cells[0])].lower() if cells else ""
         if is_header or (not settings and _GREEK.search(first)):
             label = re.sub(r"\\[a-z]+|[\W_]", " ", first).strip()
@@ -297,8 +297,11 @@ def _numeric(text: str, rows: Iterable[tuple[bool, Cells]]) -> Iterator[ResultSp
                 yield ResultSpan(*cells[column], why)
 
 
-def _rows(text: str, kind: Kind) -> Iterator[tuple[bool, Cells]]:
-    """The rows of tables, and whether each is a header: in LaTeX and CSV the first one, else that above a line of dashes."""
+def _rows(text: str, kind: Kind, only: re.Pattern[str] | None = None) -> Iterator[tuple[bool, Cells]]:
+    """The rows of tables, and whether each is a header: in LaTeX and CSV the first one, else that above a line of dashes.
+
+    Of pipes, most of what there is to read, those rows that are not headers may be left out that `only` does not find.
+    """
     offset, before, inside, done = 0, ("", 0), False, 0
     for table in TABULAR.finditer(text) if kind == "latex" else ():
         if table.start() >= done:
@@ -315,7 +318,7 @@ def _rows(text: str, kind: Kind) -> Iterator[tuple[bool, Cells]]:
             if not row[0].strip("|:- \t\r") and "-" in line:
                 inside = True
                 yield True, pipe_cells(*before)
-            elif inside:
+            elif inside and (only is None or only.search(line)):
                 yield False, pipe_cells(*row)
             before = row
         offset += len(line) + 1
