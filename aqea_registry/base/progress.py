@@ -91,7 +91,7 @@ def size_text(size: int) -> str:
 
 
 def plural(count: int, singular: str, several: str | None = None, form: str = "") -> str:
-    """A count with its words: `1 file`, `2 files`; `many` where that is not `one` with an s, `form` as in a format string."""
+    """A count with its words: `1 file`, `2 files`; `several` if that is not `singular` and s, `form` as in a format string."""
     return f"{count:{form}} {singular if count == 1 else several or f'{singular}s'}"
 
 

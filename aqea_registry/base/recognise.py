@@ -83,7 +83,7 @@ def one_side(path: str) -> str:
 
 
 def why_other(content: bytes, actual: tuple[str, int], wanted: str) -> str | None:
-    """Why a file, of which digest and size were `found`, has not the `wanted` digest (hex), where that can be proved."""
+    """Why a file, of which digest and size are `actual`, has not the `wanted` digest (hex), where that can be proved."""
     if actual[0] == wanted:
         return None
     if actual[1] == 0:

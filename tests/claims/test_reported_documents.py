@@ -7,16 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from aqea_registry.base.progress import Silent
-from aqea_registry.claims.check_claims import check_claims
 from aqea_registry.claims.import_claims import import_claims
-from aqea_registry.claims.ledger import Verdict
 from aqea_registry.project.project import open_project
+from tests.claims.test_shapes import PARAMS, verdicts
 from tests.helpers import append
 from tests.tools import SHARED, aqea
 
 pytestmark = pytest.mark.shared
-PARAMS = "datasets: {}\nmodels: {}\nruns: {}\nrun: {pairs: {}, exports: {}}\npublish: {stores: [], title: Reported}\n"
 STS = "sts-en sts-de retrieval-en retrieval-de"
 READ = {  # case and document: the unit where it is one, the columns, and each row's numbers
     "d01-footnote-digit/card.md": (
@@ -53,10 +50,6 @@ def project(tmp_path: Path, case: str) -> Path:
     (root / "params.yaml").write_text(PARAMS)
     (root / "manifests/claims").mkdir(parents=True, exist_ok=True)
     return root
-
-
-def verdicts(root: Path) -> dict[str, Verdict]:
-    return {verdict.claim.id: verdict for verdict in check_claims(open_project(root), [root], Silent(), []).verdicts}
 
 
 @pytest.mark.parametrize("document", READ)
