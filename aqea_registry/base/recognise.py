@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from aqea_registry.base.findings import Finding
+from aqea_registry.base.findings import CannotCheck, Finding
 
 HEAD = 4096  # bytes that are looked at
 LARGEST_HEADER = 100_000_000  # bytes of a header that readers of safetensors take
@@ -68,6 +68,13 @@ def what_it_is(head: bytes, path: str = "") -> str | None:
     at, marks = _ALWAYS.get(PurePosixPath(path).suffix, (0, (b"",)))
     kind = kind or (None if head.startswith(marks, at) else "damaged or of another format: it does not begin as such files do")
     return f"{kind}, not the file; get it again" if kind else None
+
+
+def document_text(content: bytes, name: str, errors: str = "strict") -> str:
+    """The text of a document in UTF-8. Raises UnicodeDecodeError, and CannotCheck for a pointer of Git LFS."""
+    if lfs_pointer(content[:HEAD]):
+        raise CannotCheck(f"{name}: it is {what_it_is(content[:HEAD])}")
+    return content.decode("utf-8-sig", errors)
 
 
 def conflict(content: bytes) -> str | None:

@@ -18,6 +18,7 @@ from aqea_registry.base.extras import require
 from aqea_registry.base.files import Limit, TooLarge, locked, read_small, write_bytes
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Refused, listed
 from aqea_registry.base.progress import plural
+from aqea_registry.base.recognise import document_text
 from aqea_registry.base.strict import load_json
 from aqea_registry.claims import drafting
 from aqea_registry.claims.drafting import EvaluationUnit, Imported, LeftOut, read_number
@@ -224,7 +225,7 @@ def _read(path: Path) -> tuple[bytes, str]:
         raise BadConfiguration(f"{path}: a folder", f"name one document: {FORMATS}")
     try:
         content = read_small(path, Limit.DOCUMENT)
-        return content, content.decode("utf-8-sig")
+        return content, document_text(content, str(path))
     except TooLarge as error:
         raise BadConfiguration(f"{path}: {error.strerror}", "import the part that prints results") from error
     except OSError as error:

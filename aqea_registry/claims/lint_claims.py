@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from aqea_registry.base.files import Limit, read_small, write_bytes
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, RegistryError, most_severe, suggestion
+from aqea_registry.base.recognise import document_text
 from aqea_registry.claims.ledger import FOLDER, Claim, Ledger, macro_names, own_paths, read_ledgers, render_ledger
 from aqea_registry.documents.numbers import Marker, NotANumber, NumberSpan, Scan, parse_number, scan
 from aqea_registry.documents.prose import kind_of, line_starts, prose_of
@@ -153,7 +154,7 @@ def read_document(path: Path) -> tuple[bytes, str]:
     """The bytes and the text of a document. Raises CannotCheck."""
     try:
         content = read_small(path, Limit.DOCUMENT)
-        text = content.decode("utf-8-sig")
+        text = document_text(content, str(path))
     except OSError as error:
         raise CannotCheck(f"{path}: cannot be read: {error.strerror or error}", HINT) from error
     except UnicodeDecodeError as error:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from aqea_registry.base.files import Limit, read_small, write_bytes
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, RegistryError
+from aqea_registry.base.recognise import document_text
 from aqea_registry.base.strict import load_yaml
 from aqea_registry.claims.import_claims import accounting, import_claims
 from aqea_registry.cli.shell import Outcome, Shell
@@ -97,7 +98,8 @@ def _catalogue(
         notes.append("the run is empty: the card does not say which model it is of; name it with --model NAME=ID")
     made: tuple[Entries, Entries] = ({}, {})
     for card in cards:
-        entries, results = describe.datasets_of(read_small(card, Limit.DOCUMENT).decode("utf-8", "replace"), str(card))
+        text = document_text(read_small(card, Limit.DOCUMENT), str(card), "replace")
+        entries, results = describe.datasets_of(text, str(card))
         made[0].update({name: entry for name, entry in entries.items() if known is None or name not in known})
         notes.append(f"{card}: {results} results, {len(entries)} datasets of STS with a revision")
     for group, words, entry_of in ((0, datasets, describe.dataset_entry), (1, models, describe.model_entry)):

@@ -173,10 +173,12 @@ def _on_hub(name: str, given: str, like: Dataset | Model, place: ProjectPlace, r
     if offline():
         raise CannotCheck(f"{name}: {given} is on the Hub, and HF_HUB_OFFLINE is set", "unset it, or name a file or folder")
     entry = msgspec.structs.replace(like, repo=repo, revision=revision or None, **chosen)
-    pin = resolve(CatalogueEntry(name, entry, None, ("hub",), place.root), report).pin
+    pin, *_, now = resolve(CatalogueEntry(name, entry, None, ("hub",), place.root), report)
+    if now:
+        report.note(f"{name}: {repo} is {now} now: params.yaml has that name")
     named = revision and not COMMIT.fullmatch(revision)
     return {
-        "repo": repo,
+        "repo": now or repo,
         **chosen,
         **({"revision": revision, "commit": pin.commit} if named else {"revision": pin.commit}),
     }, pin

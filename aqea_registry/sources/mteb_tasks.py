@@ -205,6 +205,6 @@ def splits_of(cls: Any, entry: Dataset) -> list[str]:
 
 def read_card(content: bytes, name: str) -> dict[str, Any]:
     """The front matter of a dataset's README, empty if there is none. Raises BadConfiguration."""
-    front = split_front_matter(content.decode("utf-8", "replace"), README)
+    front = split_front_matter(content.decode("utf-8-sig", "replace"), README)
     value = load_yaml(front.yaml, f"{name}: {README}", most=MOST_OF_CARD) if front else {}
     return value if isinstance(value, dict) else {}

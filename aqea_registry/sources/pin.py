@@ -68,6 +68,7 @@ def pin(project: Project, names: Sequence[str], report: Reporter, *, commits_onl
             continue
         done.append(_compare(wanted, resolved.pin))
         unfit += resolved.errors
+        notes += [f"{name}: {renamed(resolved.pin.id, resolved.name_now)}"] if resolved.name_now else []
         notes += resolved.notes
     if done:
         left = project.lock.decided.keys() - project.params.keys  # the run
@@ -218,9 +219,9 @@ def _check_hub(wanted: CatalogueEntry, pin: Pin, report: Reporter) -> tuple[list
             held, _ = remote_files(name, remote, HubSource(repository, wanted.root / ".aqea" / "incoming"), report)
     except NotFound as error:
         code, expected = ("repository-gone", pin.id) if error.part == "repository" else ("commit-gone", pin.commit)
-        return [*findings, Finding(code, name, error.message, expected)], held
+        return [*findings, Finding(code, name, error.message.removeprefix(f"{name}: "), expected)], held
     except NotAllowed as error:
-        return [*findings, Finding("gated", name, f"{error.message}: {error.hint}", pin.id)], held
+        return [*findings, Finding("gated", name, f"{error.message.removeprefix(f'{name}: ')}: {error.hint}", pin.id)], held
     except Refused as error:
         return [*findings, *error.findings], held
     if info.id != pin.id:

@@ -28,11 +28,12 @@ SMALL = 1 << 15  # bytes; so much is fetched to be looked at, though the Hub sta
 
 
 class ResolvedEntry(NamedTuple):
-    """A pin without a day; why a dataset's files are not what they should be; and notes."""
+    """A pin without a day; why a dataset's files are not what they should be; notes; and the name that the Hub uses."""
 
     pin: Pin
     errors: Sequence[Refused] = ()
     notes: Sequence[str] = ()
+    name_now: str = ""  # of the repository, where it is another one
 
 
 def resolve(wanted: CatalogueEntry, report: Reporter) -> ResolvedEntry:
@@ -65,8 +66,6 @@ def _from_hub(wanted: CatalogueEntry, report: Reporter) -> ResolvedEntry:
     name, entry = wanted.name, wanted.entry
     repository = Repository(name, entry.kind, entry.repo, None)
     info = repository.client().info(entry.commit if entry.revision is None else entry.revision)
-    if info.id != entry.repo:
-        report.warn(f"{name}: {renamed(entry.repo, info.id)}")
     if entry.commit is not None and info.commit != entry.commit:
         message = f"{entry.revision} of {entry.repo} is not the commit that params.yaml expects"
         hint = "look at what changed before you change it"
@@ -77,7 +76,7 @@ def _from_hub(wanted: CatalogueEntry, report: Reporter) -> ResolvedEntry:
     files, contents = remote_files(name, {path: info.files[path] for path in chosen}, source, report)
     pin = make_pin(entry, info.commit, info.licence or entry.licence, "hub", files)
     here = [(path, BytesIO(contents[path])) for path in sorted(files)] if len(contents) == len(files) else None
-    return _looked_at(wanted, pin, here)
+    return _looked_at(wanted, pin, here)._replace(name_now=info.id if info.id != entry.repo else "")
 
 
 def renamed(before: str, now: str) -> str:

@@ -36,7 +36,11 @@ ROW = 64  # bytes that a row counts for besides its text
 TOO_LARGE = f"unpacks to more than {UNPACKED >> 20} MiB and {RATIO} times its size, each row counted as {ROW} bytes more"
 TEXT = re.compile(r"(dictionary<values=)?(large_)?(string|binary)(_view)?(, .*>)?")  # Arrow's names of types
 NUMBER = re.compile(r"u?int\d+|halffloat|float|double|decimal\d+\(.*\)")
-NAMES = (("train", "training"), ("validation", "valid", "val", "dev", "devel", "development"), ("test", "testing"))
+NAMES = (
+    ("train", "training", "trainset"),
+    ("validation", "valid", "val", "valset", "dev", "devset", "devel", "development"),
+    ("test", "testing", "testset"),
+)
 SPLITS = {name: names[0] for names in NAMES for name in names}
 JSON_TYPES = {type(None): "null", bool: "a boolean", int: "an integer", float: "a number", list: "a list", dict: "an object"}
 Values = tuple[object, object, object]

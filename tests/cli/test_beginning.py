@@ -202,6 +202,7 @@ def test_folders_in_the_form_of_a_retrieval_or_a_reranking_are_tasks_of_the_run(
         (("--dataset", "A B=rows.jsonl"), 2, "write it as NAME=WHAT, as in a-b=rows.jsonl"),
         (("--dataset", "a="), 2, "'a=': it does not say what 'a' is\n  next: write it as NAME=WHAT"),
         (("--dataset", "a=pointer.jsonl"), 1, "Git LFS"),
+        (("--card", "pointer.jsonl"), 3, "pointer.jsonl: it is a Git LFS pointer to sha256 aaaa"),
         (("--model", "m=odd"), 2, "m: odd does not say how long its vectors are"),
         (("--card", "nowhere.md"), 3, "--card: nowhere.md not found"),
         (("--document", "nowhere.md"), 3, "--document: nowhere.md not found\n  next: name a file of text"),
@@ -306,11 +307,13 @@ def test_ids_of_the_hub_are_fixed_to_their_commits_and_a_card_gives_datasets_and
     pins = json.loads((tmp_path / "a" / "manifests/pins.json").read_text())
     assert (pins["datasets"]["mine"]["commit"], pins["models"]["m"]["resolved_from"]) == (data, "hub")
     (tmp_path / "b").mkdir()
+    hub.store.rename("models", "org/mini", "org/small")
     done = init("--card", "org/mini", cwd=tmp_path / "b", env=environment, status=1)
+    assert "mini: org/mini is org/small now: params.yaml has that name" in done.err
     assert "dataset sts12 cannot be used" in done.err, "its columns have other names"
     written = params(tmp_path / "b")
     assert written["datasets"] == {"sts12": {"repo": "org/sts", "revision": data}}
-    assert written["models"]["mini"]["revision"] == model
+    assert (written["models"]["mini"]["repo"], written["models"]["mini"]["revision"]) == ("org/small", model)
     assert "61.42" in (tmp_path / "b" / "manifests/claims/mini.yaml").read_text()
 
 

@@ -368,6 +368,14 @@ def test_a_card_that_cannot_be_used_is_as_if_it_were_not_there(desk: Desk, case:
     assert ("d: README.md: " in result.err) == warned, result.err
 
 
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_a_card_says_where_the_files_are_also_behind_a_byte_order_mark(desk: Desk, mark: bytes) -> None:
+    card = b"---\nconfigs: [{config_name: default, data_files: [{split: test, path: rows.jsonl}]}]\n---\n"
+    desk.hub.store.commit("datasets", DATA, {**DATA_FILES, "README.md": mark + card, "rows.jsonl": DATA_FILES["test.jsonl"]})
+    desk.pin("d")
+    assert list(desk.lock()["datasets"]["d"]["files"]) == ["rows.jsonl"]
+
+
 def test_a_hub_that_is_not_there(desk: Desk) -> None:
     desk.hub.offline()
     result = desk.pin("m", status=3)

@@ -105,14 +105,15 @@ def test_a_repository_with_another_name_now_is_noted_and_found(desk: Desk, new: 
     desk.pin()
     desk.hub.store.rename("models", MODEL, new)
     before, said = desk.lock_bytes(), f"{MODEL} is {new} now: write that in params.yaml"
-    assert f"m: {said}" in desk.pin().err
+    assert f"note: m: {said}" in desk.pin().out
+    assert desk.aqea("pin", "--json").json()["notes"] == [f"m: {said}"]
     assert desk.lock_bytes() == before
     result = desk.aqea("pin", "--check", "--json")
     assert (result.status, result.json()["states"]) == (1, {"d": "same", "m": "repository-renamed"})
     [finding] = result.json()["findings"]
     assert finding == {**finding, "code": "repository-renamed", "message": said, "expected": MODEL, "actual": new}
     desk.write({"m": {"repo": new, "revision": "v1"}}, {})
-    assert said not in desk.pin("m").err
+    assert said not in desk.pin("m").out
     assert desk.check("m") == (0, {"m": "same"})
 
 

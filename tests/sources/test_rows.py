@@ -340,6 +340,7 @@ def test_what_packs_well_is_read() -> None:
     ("split", "path"),
     [
         (None, "train.jsonl"),
+        (None, "trainset.jsonl"),
         (None, "set/dev.jsonl.gz"),
         ("test", "sts-b_TRAIN-00000-of-00001.parquet"),
         ("test", "validation/en-de.jsonl"),
