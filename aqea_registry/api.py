@@ -40,7 +40,7 @@ def meaning(name: str, folder: Path, *, path: bool = True, start: Path | None = 
     (default: `folder`). Raises CannotCheck for a name that is neither a path nor a tag that the store has.
     """
     from aqea_registry.base.findings import CannotCheck, suggestion
-    from aqea_registry.base.references import is_bare_tag, split_reference, tag_in
+    from aqea_registry.base.references import is_bare_tag, join_reference, split_reference
 
     there = path and (folder / name).exists()
     catalogues = (above / own for above in (folder, *folder.absolute().parents) for own in (PARAMS, f"aqea/{PARAMS}"))
@@ -49,22 +49,22 @@ def meaning(name: str, folder: Path, *, path: bool = True, start: Path | None = 
     root = project_root(folder)
     if there and not (root / PARAMS).exists():
         return Meant(name)
-    from aqea_registry.stores.open_store import find, open_store
+    from aqea_registry.stores.open_store import open_tagged
     from aqea_registry.stores.receipts import receipt_path
 
     store = _default_store(root)
-    spec, tag, digest = split_reference(tag_in(store, name))
+    release = join_reference(store, name)
     if there:
-        other = receipt_path(root, spec, tag).is_file()
-        return Meant(name, f"{name} is read as the path; the release is {tag_in(store, name)}" if other else "")
+        other = receipt_path(root, store, split_reference(release).tag).is_file()
+        return Meant(name, f"{name} is read as the path; the release is {release}" if other else "")
     if path:
         try:
-            find(open_store(spec, root), tag, digest)
+            open_tagged(release, root)
         except CannotCheck as error:
             hint = f"name a path, or a release such as oci:DIR:TAG; {error.hint}"
             hint = suggestion(name, [entry.name for entry in folder.iterdir() if entry.exists()], hint) or hint
             raise CannotCheck(f"{name} not found: there is no such path, and {error.message}", hint) from error
-    seen = tag_in(spec_at(store, root, start or folder), name)
+    seen = join_reference(spec_at(store, root, start or folder), name)
     return Meant(seen, f"{name} is read as {seen}")
 
 
@@ -107,7 +107,7 @@ def known_names(folder: Path, kinds: Collection[str]) -> list[str]:
         "datasets": project.params.datasets,
         "models": project.params.models,
         "artefacts": project.run.made,
-        "files": [artefact.pairs for artefact in project.artefacts.values()],
+        "files": [artefact.file for artefact in project.artefacts.values()],
         "ledgers": [path.stem for path in (project.root / FOLDER).glob("*.yaml")],
         "tags": [receipt.tag for _, receipt in all_receipts(project.root, project.params.publish.stores)[0]],
     }
@@ -134,15 +134,14 @@ def verify(target: str | Path = ".", *, root: str | Path | None = None, deep: bo
 def verified(target: str | None, folder: Path, report: Reporter, *, root: Path | None = None, deep: bool = False) -> Verified:
     """Find out what a path or STORE-REF is, and check it. What a list of digests does not need is not loaded for it."""
     from aqea_registry.base.findings import BadConfiguration, CannotCheck
-    from aqea_registry.base.references import is_reference, split_reference, without_login
+    from aqea_registry.base.references import is_reference, without_login
     from aqea_registry.base.sha256_list import MANIFEST
 
     if target is not None and is_reference(target):
-        from aqea_registry.stores.open_store import open_store
-        from aqea_registry.verification.verify_release import verify_release
+        from aqea_registry.stores.open_store import open_tagged
+        from aqea_registry.verification.verify_release import verify_tagged
 
-        spec, tag, digest = split_reference(target)
-        return verify_release(open_store(spec, folder), tag, report, digest=digest, deep=deep)
+        return verify_tagged(*open_tagged(target, folder), report, deep)
     path = (folder / (target or ".")).absolute()
     if not path.exists():
         raise CannotCheck(
@@ -184,9 +183,9 @@ def load_pairs(what: str | Path, name: str | None = None, *, unit: Literal["floa
     import numpy as np
 
     from aqea_registry.base.findings import BadConfiguration, Refused
-    from aqea_registry.base.references import is_reference, split_reference
+    from aqea_registry.base.references import is_reference
     from aqea_registry.comparison.trees import pick, tree_in_store
-    from aqea_registry.stores.open_store import find, open_store
+    from aqea_registry.stores.open_store import open_tagged
     from aqea_registry.vectors.containers.open_pairs import open_pairs
     from aqea_registry.vectors.pair_set import MICRO
 
@@ -194,9 +193,7 @@ def load_pairs(what: str | Path, name: str | None = None, *, unit: Literal["floa
     with tempfile.TemporaryDirectory(prefix="aqea-pairs-") as scratch:
         path = Path(meant)
         if is_reference(meant):
-            spec, tag, digest = split_reference(meant)
-            store = open_store(spec, Path())
-            tree = tree_in_store(store, find(store, tag, digest), Path(scratch), SILENT)
+            tree = tree_in_store(*open_tagged(meant, Path()), Path(scratch), SILENT)
             start = f"/{(name or '').replace('-', '_')}"
             sets = [path for path in tree.files if path.endswith("_pairs.json") and start in path]
             if name is None and len(sets) > 1:

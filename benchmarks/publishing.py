@@ -76,7 +76,7 @@ def step(name: str, spec: str, folder: Path, record: bytes, to: Path, environmen
         return f"{len(findings)} findings"
 
     def fetch() -> str:
-        done = pull(store, TAG, to, Silent())
+        done = pull(store, find(store, TAG), to, Silent())
         return f"{done.fetched} files fetched"
 
     steps: dict[str, Callable[[], str]] = {"push": push, "push again": push, "read back": read_back, "pull": fetch}

@@ -31,11 +31,6 @@ def is_bare_tag(text: str) -> bool:
     return TAG.fullmatch(_DIGEST.sub("", text)) is not None
 
 
-def tag_in(spec: str, text: str) -> str:
-    """The STORE-REF of a bare tag, with its digest if it has one, in this store."""
-    return f"{spec}{separator(spec)}{text}"
-
-
 def is_folder(spec: str) -> bool:
     """Whether the store is an OCI image layout in a folder, which needs no client."""
     return re.match(r"oci:(?!//).", spec) is not None

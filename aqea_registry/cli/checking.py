@@ -94,9 +94,9 @@ def _verify_fully(
 
     from aqea_registry.base.extras import require
     from aqea_registry.base.findings import BadConfiguration
-    from aqea_registry.base.references import is_reference, split_reference
+    from aqea_registry.base.references import is_reference
     from aqea_registry.releases.full_check import verify_fully
-    from aqea_registry.stores.open_store import open_store
+    from aqea_registry.stores.open_store import open_tagged
 
     reference = "" if target is None else shell.meant(target)
     if not full or not is_reference(reference) or (rows is None and seed):
@@ -105,10 +105,9 @@ def _verify_fully(
         raise BadConfiguration(message, usage)
     if rows:
         require("generation")
-    spec, tag, digest = split_reference(reference)
     seed, found_in = seed or secrets.token_hex(8), given(shell, sources)
-    store = open_store(spec, shell.directory)
-    done, error = verify_fully(store, tag, shell.report, digest=digest, rows=rows, seed=seed, sources=found_in)
+    opened = open_tagged(reference, shell.directory)
+    done, error = verify_fully(*opened, shell.report, rows=rows, seed=seed, sources=found_in)
     found = {**asdict(done), "seed": seed if rows else None}
 
     def show() -> Iterator[str]:

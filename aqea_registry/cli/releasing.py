@@ -99,7 +99,7 @@ def pull(
     from aqea_registry.base.references import split_reference
     from aqea_registry.releases.pull import Restored, default_folder, restore
     from aqea_registry.releases.pull import pull as operation
-    from aqea_registry.stores.open_store import DownloadedRelease, open_store
+    from aqea_registry.stores.open_store import DownloadedRelease, find, open_tagged
 
     if "" in (folder, project):
         raise BadConfiguration("an empty name is not a folder", "name one: --to DIR, or --project DIR")
@@ -110,19 +110,19 @@ def pull(
         if not (project or folder):
             raise BadConfiguration(f"{reference} is a folder with a release", "name another one: --to DIR, or --project DIR")
         store: Releases = DownloadedRelease(shell.directory / reference, reference)
-        tag, digest = "", None
+        tag, tagged = "", find(store, "")
     else:
-        spec, tag, digest = split_reference(reference)
-        store = open_store(spec, shell.directory)
+        tag = split_reference(reference).tag
+        store, tagged = open_tagged(reference, shell.directory)
     target = shell.directory / (project or folder or default_folder(store.spec, tag))
     done: Pulled
     if project:
         from aqea_registry.cli.beginning import set_up
 
-        done = restore(store, tag, target, given(shell, sources), shell.report, digest=digest, force=force)
+        done = restore(store, tagged, target, given(shell, sources), shell.report, force=force)
         done = replace(done, notes=set_up(target))
     else:
-        done = operation(store, tag, target, shell.report, digest=digest, force=force)
+        done = operation(store, tagged, target, shell.report, force=force)
     lines = [f"note: this release is {done.status}"] if done.status else []
     state = f"{done.fetched} fetched ({size_text(done.bytes)}), {done.files - done.fetched} there already"
     named = "the release" if tag == done.digest else tag or reference
@@ -160,8 +160,9 @@ def releases(shell: Shell, name: str | None) -> Outcome:
     from msgspec import to_builtins
 
     from aqea_registry.base.findings import BadConfiguration, CannotCheck
-    from aqea_registry.base.references import is_reference, split_reference
+    from aqea_registry.base.references import is_folder, is_reference, split_reference
     from aqea_registry.releases.publish import list_releases, show_release
+    from aqea_registry.stores.open_store import layout_folder, open_tagged
 
     if name is None:
         project = shell.project()
@@ -169,16 +170,15 @@ def releases(shell: Shell, name: str | None) -> Outcome:
     else:
         name = shell.meant(name, path=False)
         try:
-            spec, tag, digest = split_reference(name)
+            split_reference(name)
         except BadConfiguration:
             if not is_reference(name):
                 raise
         else:
-            shell.look_for_clients([spec])
-            one, wrong = show_release(shell.directory, spec, tag, digest)
+            one, wrong = show_release(shell.directory, *open_tagged(name, shell.directory))
             return Outcome(tuple(wrong), one, lambda: chain.from_iterable(map(folded, _release_lines(one))))
         root, specs = shell.directory, (name,)
-        if name.startswith("oci:") and not name.startswith("oci://") and not (root / name.removeprefix("oci:")).is_dir():
+        if is_folder(name) and not layout_folder(root, name).is_dir():
             raise CannotCheck(f"{name}: there is no such folder", "name the folder of a store, or a release in it: oci:DIR:TAG")
     shell.look_for_clients(specs)
     found, findings, error = list_releases(root, specs)
@@ -238,25 +238,22 @@ def confirm(
     and files that are here are not used, and not changed, but those of a confirmation that was cut off: it goes on. The
     statement is written to manifests/confirmations.
     """
-    from aqea_registry.base.references import split_reference
     from aqea_registry.cli.beginning import set_up
     from aqea_registry.embedding.encoder import Settings
     from aqea_registry.releases.confirm import confirm as operation
     from aqea_registry.releases.pull import from_nothing
-    from aqea_registry.stores.open_store import open_store
+    from aqea_registry.stores.open_store import open_tagged
 
     start = shell.directory if nothing else shell.project().root
-    spec, tag, digest = split_reference(shell.meant(reference, path=False, start=start))
-    shell.look_for_clients([spec])
+    store, tagged = open_tagged(shell.meant(reference, path=False, start=start), start)
     notes: tuple[str, ...] = ()
     if nothing:
-        store, target = open_store(spec, shell.directory), shell.directory / nothing
-        project = from_nothing(store, tag, target, given(shell, sources), shell.report, digest=digest)
+        target = shell.directory / nothing
+        project = from_nothing(store, tagged, target, given(shell, sources), shell.report)
         notes = set_up(target)
     else:
         project = shell.project()
-        store = open_store(spec, project.root)
-    done = operation(project, store, tag, shell.report, Settings(device=device), add=add, digest=digest)
+    done = operation(project, store, tagged, shell.report, Settings(device=device), add=add)
 
     def show() -> Iterator[str]:
         yield from (f"note: {note}" for note in notes)

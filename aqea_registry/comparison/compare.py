@@ -11,15 +11,14 @@ import numpy as np
 
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused, listed
 from aqea_registry.base.progress import Reporter, plural
-from aqea_registry.base.references import is_folder, is_reference, split_reference
+from aqea_registry.base.references import is_folder, is_reference
 from aqea_registry.comparison import trees
 from aqea_registry.comparison.pair_files import NamedFile, claimed_by, compare_files
 from aqea_registry.comparison.trees import Change, Contents, FileComparison, Tree
 from aqea_registry.comparison.verdict import BOUND, PairSetComparison, Verdict, worst_of
 from aqea_registry.project.artefact import CLAIMS
 from aqea_registry.project.project import open_project
-from aqea_registry.stores.open_store import find, open_store
-from aqea_registry.stores.port import Store, Tagged
+from aqea_registry.stores.open_store import open_tagged
 from aqea_registry.vectors.containers.open_pairs import open_pairs
 
 PAIRS = "_pairs.json"
@@ -71,7 +70,7 @@ def compare(
 
 def _compare_releases(before: str, after: str, root: Path, report: Reporter, *, deep: bool) -> TreeComparison:
     """What changed between two releases. Rows are counted if that needs no network, or all is to be fetched anyway."""
-    releases = [_release(reference, root) for reference in (before, after)]
+    releases = [open_tagged(reference, root) for reference in (before, after)]
     old, new = (trees.read_contents(store, tagged) for store, tagged in releases)
     changed, rows = tuple(trees.changes(old, new)), list[ChangedRows]()
     sizes = [layer.size for store, at in releases for path, layer in store.release(at).files().items() if path.endswith(PAIRS)]
@@ -84,16 +83,10 @@ def _compare_releases(before: str, after: str, root: Path, report: Reporter, *, 
     return TreeComparison(verdict=verdict, summary=headline(old, new, changed, rows), changes=changed)
 
 
-def _release(reference: str, root: Path) -> tuple[Store, Tagged]:
-    spec, tag, digest = split_reference(reference)
-    store = open_store(spec, root)
-    return store, find(store, tag, digest)
-
-
 def _open(name: str, root: Path, scratch: Path, report: Reporter) -> Tree | NamedFile:
     """What a name on the command line means."""
     if is_reference(name):
-        return trees.tree_in_store(*_release(name, root), scratch, report)
+        return trees.tree_in_store(*open_tagged(name, root), scratch, report)
     path = root / name
     if path.is_dir():
         return trees.folder_tree(path, name, report)

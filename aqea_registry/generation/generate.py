@@ -117,7 +117,7 @@ def make(
         rows = pinned_rows(dataset, report)  # before the model, which may be gigabytes
         viewed = artefact.view_stage == artefact.stage  # in projects of 0.1.0 it is a stage of its own
         if artefact.precision == "given":
-            with given_vectors(artefact, model, run.manifest.digests.get(artefact.pairs), rows.scores, report) as matrices:
+            with given_vectors(artefact, model, run.manifest.digests.get(artefact.file), rows.scores, report) as matrices:
                 made = _write(root, artefact, matrices, rows.scores)
             if viewed:
                 _export(run.root, artefact, "parquet")
@@ -159,13 +159,13 @@ def _write(root: Path, artefact: RunArtefact, matrices: Matrices, graded: Sequen
         n_pairs=len(graded),
         baseline_spearman=scores.cos_sim_spearman,
     )
-    with atomic_write(root / artefact.pairs) as file:
+    with atomic_write(root / artefact.file) as file:
         pair_json.write(file, header, matrices(0), matrices(1), graded)
     write_bytes(root / artefact.plot, plot_text(graded, cosines(values)))
     write_bytes(root / artefact.metrics, metrics_text(scores, header, artefact.precision))
     return Generated(
         name=artefact.key,
-        path=artefact.pairs,
+        path=artefact.file,
         n_pairs=header.n_pairs,
         dimension=header.dimension,
         precision=artefact.precision,
@@ -175,7 +175,7 @@ def _write(root: Path, artefact: RunArtefact, matrices: Matrices, graded: Sequen
 
 def draw_plot(root: Path, artefact: RunArtefact) -> None:
     """Write the plot data of a pair set from its pair file."""
-    with open_regular(root / artefact.pairs) as file:
+    with open_regular(root / artefact.file) as file:
         pairs = pair_json.read(file)
         rows = products(zip(*(regrouped(pairs.blocks(which), BLOCK_ROWS) for which in (0, 1)), strict=True))
     write_bytes(root / artefact.plot, plot_text(pairs.scores, cosines(rows)))
@@ -184,20 +184,20 @@ def draw_plot(root: Path, artefact: RunArtefact) -> None:
 def export(project: Project, path: str, kind: str) -> str:
     """Write one more file made from a pair file of the run and return its path. Raises Refused if the pair file is bad."""
     project.params.check_versions("view" if kind == "parquet" else "export")
-    named = {artefact.pairs.rpartition("/")[2]: artefact for artefact in project.artefacts.values()}
+    named = {artefact.file.rpartition("/")[2]: artefact for artefact in project.artefacts.values()}
     artefact = named.get(path.rpartition("/")[2])
     if artefact is None:
-        known = [artefact.pairs for artefact in project.artefacts.values()]
+        known = [artefact.file for artefact in project.artefacts.values()]
         raise BadConfiguration(f"{path} is not a pair file of the run; it has {', '.join(known)}", suggestion(path, known))
     return _export(project.root, artefact, kind)
 
 
 def _export(root: Path, artefact: RunArtefact, kind: str) -> str:
-    source, target = root / artefact.pairs, artefact.path(kind)
+    source, target = root / artefact.file, artefact.path(kind)
     if not source.is_file():
-        raise CannotCheck(f"{artefact.pairs} not found", "run: dvc repro")
+        raise CannotCheck(f"{artefact.file} not found", "run: dvc repro")
     if kind == "benchmark":
-        examined, findings = examine(source, artefact.pairs)
+        examined, findings = examine(source, artefact.file)
         if examined is None or findings:
             raise Refused(f"{findings[0].subject}: {findings[0].message}", findings, "run: dvc repro")
         write_bytes(root / target, artefact.benchmark_text(examined, hash_file(source)))
@@ -208,7 +208,7 @@ def _export(root: Path, artefact: RunArtefact, kind: str) -> str:
             with atomic_write(root / target) as file:
                 _WRITERS[kind](file, content)
     except Malformed as error:
-        raise Refused.of(error.code, artefact.pairs, str(error), hint="run: dvc repro") from error
+        raise Refused.of(error.code, artefact.file, str(error), hint="run: dvc repro") from error
     return target
 
 

@@ -71,12 +71,12 @@ def given_vectors(
     `listed` is the sha256 of the pair file in the manifest. Raises Refused, also while they are read, for what is not such
     vectors; CannotCheck if neither file is here.
     """
-    pin, kept, folder = artefact.given_pin(), model.root / artefact.pairs, None
+    pin, kept, folder = artefact.given_pin(), model.root / artefact.file, None
     try:
         folder = fetch(model.name, pin, sources_of(model, None), model.root / CACHE / "pinned", report)
     except CannotCheck as error:
         if not kept.is_file() or hash_file(kept).sha256 != listed:
-            message = f"{error.message}; nor is {artefact.pairs} here as the manifest lists it"
+            message = f"{error.message}; nor is {artefact.file} here as the manifest lists it"
             raise CannotCheck(message, "dvc pull, or pull a release that has it") from error
     try:
         if folder is None:

@@ -268,7 +268,7 @@ def export_results(project: Project, path: str) -> str:
         raise CannotCheck(f"{source.relative_to(project.root)} not found", "run: dvc repro")
     entry, (pin, model) = artefact.dataset_entry, artefact.required_pins()
     if isinstance(artefact, RunArtefact):
-        examined, findings = examine(source, artefact.pairs, artefact.expected)
+        examined, findings = examine(source, artefact.file, artefact.expected)
         if examined is None or findings:
             raise Refused(f"{findings[0].subject}: {findings[0].message}", findings, "run: dvc repro")
         values = {name.replace("cos_sim", "cosine"): value for name, value in asdict(examined.metrics).items()}

@@ -94,7 +94,7 @@ def make_vector_set(
     dimension, keys = artefact.model_entry.dimension, scored.keys
     if not (root / VIEWS).exists():  # the stage `manifest` depends on the folder, in a clone of a run without pair sets, too
         write_bytes(root / VIEWS / ".gitignore", b"")
-    with atomic_write(root / artefact.vectors) as file:
+    with atomic_write(root / artefact.file) as file:
         content = write_vector_set(file, dimension, vectors.rows(keys))
     write_bytes(root / artefact.metrics, result_bytes(artefact, scored, len(keys), content))
     about = scored.task.metadata
@@ -103,7 +103,7 @@ def make_vector_set(
         keys,
         Evaluated(
             name=artefact.key,
-            path=artefact.vectors,
+            path=artefact.file,
             texts=len(keys),
             dimension=dimension,
             precision=artefact.precision,
@@ -153,13 +153,13 @@ def result_of(dataset: CatalogueEntry, artefact: VectorSetArtefact, path: Path, 
             scored = score(task, artefact, lambda texts: vectors.lookup(keys_of(texts)))
         if len(scored.keys) != vectors.texts:
             message = "it has texts that the task does not ask for"
-            raise Refused.of("mismatch", artefact.vectors, message, str(len(scored.keys)), str(vectors.texts))
+            raise Refused.of("mismatch", artefact.file, message, str(len(scored.keys)), str(vectors.texts))
         return result_bytes(artefact, scored, vectors.texts, vectors.content)
     except Malformed as error:
-        raise Refused.of(error.code, artefact.vectors, str(error)) from error
+        raise Refused.of(error.code, artefact.file, str(error)) from error
     except KeyError as error:
         message = f"the vector of a text of the task is missing; its key is {error.args[0]}"
-        raise Refused.of("mismatch", artefact.vectors, message) from error
+        raise Refused.of("mismatch", artefact.file, message) from error
 
 
 def result_bytes(artefact: VectorSetArtefact, scored: TaskRun, texts: int, content: str) -> bytes:
@@ -235,7 +235,7 @@ def kept_lists(dataset: CatalogueEntry, artefact: VectorSetArtefact, result: str
 
     `result` is the hex sha256 of its result. Raises RegistryError.
     """
-    target, vectors = dataset.root / CACHE / "lists" / f"{result}.jsonl", VectorSet(dataset.root / artefact.vectors)
+    target, vectors = dataset.root / CACHE / "lists" / f"{result}.jsonl", VectorSet(dataset.root / artefact.file)
     if not target.exists():
         lines: list[tuple[str, str, str, bytes]] = []
         with opened_task(dataset, report) as task:

@@ -159,7 +159,7 @@ class RunArtefact(Artefact, frozen=True, kw_only=True):
 
     @property
     def pairs(self) -> str:
-        """The pair file."""
+        """Its file, by the name that it has in the Python interface."""
         return self.file
 
     @property
@@ -234,7 +234,7 @@ class RunArtefact(Artefact, frozen=True, kw_only=True):
             "precision": self.precision,
             "metrics": msgspec.to_builtins(examined.metrics),
             "sizes": {"n_pairs": examined.header.n_pairs, "dimension": examined.header.dimension, "bytes": digest.size},
-            "digests": {"file": {self.pairs: f"sha256:{digest.sha256}"}, "content": f"sha256:{examined.content}"},
+            "digests": {"file": {self.file: f"sha256:{digest.sha256}"}, "content": f"sha256:{examined.content}"},
         }
         return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
 
@@ -245,11 +245,6 @@ class VectorSetArtefact(Artefact, frozen=True, kw_only=True):
     kind: Literal["vector-set"] = "vector-set"
     ending: ClassVar[str] = "_vectors.parquet"
     verb: ClassVar[str] = "evaluate"
-
-    @property
-    def vectors(self) -> str:
-        """The vector set."""
-        return self.file
 
 
 AnyArtefact = RunArtefact | VectorSetArtefact  # what a run makes

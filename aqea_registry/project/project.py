@@ -169,7 +169,7 @@ class Project:
             dvc_lock=dvc_lock.only(stages),
             one_stage=one_stage,
             foreign=foreign,
-            left_out={made.vectors: made for made in self.vector_sets.values() if made.vectors in gone},
+            left_out={made.file: made for made in self.vector_sets.values() if made.file in gone},
             unread=unread,
             plain_params=self.plain_params,
         )

@@ -205,7 +205,7 @@ def _records(facts: PairSetFacts | TaskFacts) -> dict[str, Any]:
         ]
         columns.append(("score", "sc:Float", "Human similarity score, as in the dataset"))
     else:
-        dimension, rows, path = facts.checked.dimension, f"{facts.checked.texts} texts", published_path(facts.made.vectors)
+        dimension, rows, path = facts.checked.dimension, f"{facts.checked.texts} texts", published_path(facts.made.file)
         columns = [("key", "sc:Text", "sha256 of the text as the model sees it, 32 bytes")]
         columns.append(("vector", "sc:Integer", f"Vector of the text, {IN_UNITS.format(dimension)}"))
     return {

@@ -28,7 +28,7 @@ from aqea_registry.generation.generate import make
 from aqea_registry.project.artefact import AnyArtefact, Artefact, CatalogueEntry, published_path
 from aqea_registry.project.lock import Lock, parse_lock
 from aqea_registry.project.project import Project, RunRecord
-from aqea_registry.stores.open_store import find, read_text
+from aqea_registry.stores.open_store import read_text
 from aqea_registry.stores.port import Store, Tagged
 from aqea_registry.stores.release import Release
 from aqea_registry.verification.verify_results import TRAINED_GAP, score_gap
@@ -47,16 +47,13 @@ class Confirming(msgspec.Struct, frozen=True, kw_only=True):
     given: tuple[str, ...] = ()  # what is said of those that nobody can make again
 
 
-def confirm(
-    project: Project, store: Store, tag: str, report: Reporter, settings: Settings, *, add: bool, digest: str | None = None
-) -> Confirming:
+def confirm(project: Project, store: Store, tagged: Tagged, report: Reporter, settings: Settings, *, add: bool) -> Confirming:
     """Make the pair sets of a release again in this way, compare them, and state it; `add` puts that beside the release, too.
 
     The project's own files are not touched. Raises Refused if the release rests on other pins, or has this confirmation
     already; CannotCheck if release and run have no pair set in common.
     """
-    tagged = find(store, tag, digest)
-    reference = join_reference(store.spec, tag, tagged.digest)
+    reference = join_reference(store.spec, tagged.tag, tagged.digest)
     release = store.release(tagged)
     run = project.run
     common, remarks = _in_common(run.made.values(), release, reference)
@@ -77,7 +74,7 @@ def confirm(
     subjects, compared = release.subjects(), (path for artefact in common for path in _compared(artefact, tree.files))
     new = intoto.make_statement({path: subjects[path] for path in ("release", *map(published_path, compared))}, predicate)
     content = new.to_bytes()
-    name = attachment_name(f"confirmation-{tag.lower().replace(':', '-')}", content)
+    name = attachment_name(f"confirmation-{tagged.tag.lower().replace(':', '-')}", content)
     write_bytes(project.root / FOLDER / name, content)
     if add:
         store.attach(tagged, name, content)

@@ -38,8 +38,7 @@ from aqea_registry.releases.opened import CheckNote, NotChecked, Opened, facts_o
 from aqea_registry.releases.package import CARD
 from aqea_registry.releases.pull import bring_files, check_room, refuse_unknown
 from aqea_registry.releases.row_sample import ELSEWHERE, RowSample, draw, make_again, sampled, why_not
-from aqea_registry.stores.open_store import find
-from aqea_registry.stores.port import Store
+from aqea_registry.stores.port import Store, Tagged
 from aqea_registry.stores.release import LIST, Release
 from aqea_registry.vectors.examine import Examined, examine
 from aqea_registry.verification.verify_project import CheckedProject, check_pair_sets, decided_findings
@@ -62,10 +61,9 @@ class FullCheck(CheckedRelease, frozen=True, kw_only=True):
 
 def verify_fully(
     store: Store,
-    tag: str,
+    tagged: Tagged,
     report: Reporter,
     *,
-    digest: str | None = None,
     rows: int | None = None,
     seed: str = "",
     sources: Mapping[str, Path] | None = None,
@@ -73,10 +71,9 @@ def verify_fully(
     """Check a release in every way, and say what was not checked; make so many `rows` again.
 
     Pinned files come from where the catalogue says, or from folders in `sources`, by name. The error is that of rows that could
-    not be made again, if any. Raises CannotCheck, for another file than was pinned in `sources`, too; Refused for another
-    `digest`, and for what is not a release.
+    not be made again, if any. Raises CannotCheck, for another file than was pinned in `sources`, too; Refused for what is not a
+    release.
     """
-    tagged = find(store, tag, digest)
     release, attachments = store.release(tagged), store.attachments(tagged)
     stored = verify_tagged(store, tagged, report, deep=False)
     notes: list[CheckNote] = [*stored.findings]
@@ -154,7 +151,7 @@ def _vector_sets(opened: Opened, report: Reporter, notes: list[CheckNote]) -> di
             for path in made.listed
             if path not in opened.digests and path not in opened.left_out
         ]
-        if made.vectors in opened.left_out:
+        if made.file in opened.left_out:
             why = "they were left out of the release: that lists and scores are theirs confirm shows, by the content digest"
             notes.append(NotChecked(f"the vectors of {key}", why))
         try:
@@ -182,8 +179,8 @@ def _vector_sets(opened: Opened, report: Reporter, notes: list[CheckNote]) -> di
 def _result_again(opened: Opened, made: VectorSetArtefact, checked: CheckedVectors, report: Reporter) -> bytes:
     """The result of a sound vector set, made again; of one that was left out, from its lists. Raises RegistryError."""
     dataset, lists = opened.catalogue[made.dataset], lists_path(made.key)
-    if made.vectors not in opened.left_out:
-        return result_of(dataset, made, opened.root / made.vectors, report)
+    if made.file not in opened.left_out:
+        return result_of(dataset, made, opened.root / made.file, report)
     if checked.type not in RANKED:
         raise CannotCheck(
             f"its vector set is left out, and scores of {checked.type} need the vectors", "confirm makes them again"
@@ -263,7 +260,7 @@ def _judged(judged: CheckedClaims) -> Iterator[CheckNote]:
 def _sizes(opened: Opened, pair_sets: Mapping[str, Examined], vector_sets: Mapping[str, CheckedVectors]) -> dict[str, int]:
     """The number of rows of each sound pair set and of each sound vector set that is in the release."""
     sizes = {key: checked.header.n_pairs for key, checked in pair_sets.items()}
-    return sizes | {key: each.texts for key, each in vector_sets.items() if opened.vector_sets[key].vectors in opened.digests}
+    return sizes | {key: each.texts for key, each in vector_sets.items() if opened.vector_sets[key].file in opened.digests}
 
 
 def _rows(
@@ -314,7 +311,7 @@ def _others(release: Release, opened: Opened, statements: Sequence[Beside]) -> I
         read |= {f"data/{name}", f"data/{name.replace('_pairs.', '_embeddings.')}", f"parquet/{key}.parquet"}
     read |= {published_path(artefact.decided_list) for artefact in opened.artefacts.values() if artefact.decided}
     read |= {published_path(path) for made in opened.vector_sets.values() for path in made.listed}
-    read |= {lists_path(key) for key, made in opened.vector_sets.items() if made.vectors in opened.left_out}
+    read |= {lists_path(key) for key, made in opened.vector_sets.items() if made.file in opened.left_out}
     for path in release.files():
         ledger = opened.catalogue and path.startswith(CLAIMS) and path.endswith(".yaml") and path.count("/") == 1
         if path not in read and not ledger:

@@ -104,7 +104,7 @@ def _with_project(
 ) -> tuple[Opened, Project]:
     project = open_project(root)
     parse_project(*(read_small(root / path, Limit.PROJECT) for path in (PARAMS, STAGES)))
-    pairs = {key: artefact.pairs for key, artefact in project.artefacts.items()}
+    pairs = {key: artefact.file for key, artefact in project.artefacts.items()}
     for path in sorted({*_pair_files(digests)} - {*pairs.values()}):
         notes.append(of_release(Finding("unexpected", path, "the release's own catalogue has no such pair set")))
     # No address is asked that the release names: nobody knows whose it is.

@@ -86,7 +86,7 @@ def assemble(project: Project, report: Reporter, make_lists: MakeLists) -> Packa
     judged = check_claims(project, (), Silent(), scope=Scope.RELEASE, verified=checked)
     run, publish = project.run, project.params.publish
     graph = build_graph(outline(run, project.catalogue.values(), judged, scope=Scope.RELEASE), checked)
-    away = {made.vectors: made for made in _too_large(publish, run, checked)}
+    away = {made.file: made for made in _too_large(publish, run, checked)}
     paths = {published_path(path): run.root / path for path in run.paths() if path not in away}
     listed = {published_path(path): checked.digests[path][:2] for path in run.paths() if path not in away}  # sha256 and size
     for made in away.values():
@@ -108,7 +108,7 @@ def _too_large(publish: Publish, run: RunRecord, checked: CheckedProject) -> lis
     if gone := [path for path in run.left_out if path not in checked.digests]:
         raise Refused.of("missing", gone[0], AWAY, hint="dvc repro, then the same command again")
     largest = math.inf if publish.largest_vector_set is None else publish.largest_vector_set
-    large = [made for made in run.vector_sets.values() if checked.digests[made.vectors].size > largest]
+    large = [made for made in run.vector_sets.values() if checked.digests[made.file].size > largest]
     if large:
         import_pyarrow()
     return large
@@ -199,7 +199,7 @@ def _card(publish: Publish, run: RunRecord, verification: CheckedProject, listed
         publish=publish,
         results=pair_sets_of(run, verification),
         tasks=tasks_of(run, verification),
-        left_out={made.key: digests[made.vectors] for made in vector_sets if published_path(made.vectors) not in listed},
+        left_out={made.key: digests[made.file] for made in vector_sets if published_path(made.file) not in listed},
         files={},
         pins={name: pin for name, pin in run.pins().items() if pin is not None},
         given="".join(f" But {remark}." for remark in run.remarks()),

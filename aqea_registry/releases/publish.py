@@ -263,11 +263,10 @@ def list_releases(root: Path, specs: Sequence[str]) -> tuple[list[Listed], list[
     return releases, findings, silent[0] if silent else None
 
 
-def show_release(root: Path, spec: str, tag: str, digest: str | None) -> tuple[Listed, list[Finding]]:
-    """One release, and receipts that cannot be read. Raises CannotCheck for none, Refused for another `digest`."""
-    store = open_store(spec, root)
+def show_release(root: Path, store: Store, tagged: Tagged) -> tuple[Listed, list[Finding]]:
+    """One release, and receipts that cannot be read."""
     known, wrong = receipts.all_receipts(root, (store.spec,))
-    return _listed(store, find(store, tag, digest), known), wrong
+    return _listed(store, tagged, known), wrong
 
 
 def _listed(store: Store, tagged: Tagged, known: Sequence[tuple[str, Receipt]]) -> Listed:

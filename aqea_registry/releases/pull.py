@@ -38,7 +38,7 @@ from aqea_registry.project.scaffold import LISTS, with_lines
 from aqea_registry.releases.layout import STAGES, parse_project, restored_path
 from aqea_registry.remote.retry import CONNECTIONS, at_once
 from aqea_registry.stores.attachments import current
-from aqea_registry.stores.open_store import find, read_text
+from aqea_registry.stores.open_store import read_text
 from aqea_registry.stores.port import Releases, Tagged
 from aqea_registry.stores.release import Descriptor
 
@@ -59,23 +59,21 @@ class Pulled(msgspec.Struct, frozen=True, kw_only=True):
 
 def pull(
     store: Releases,
-    tag: str,
+    tagged: Tagged,
     folder: Path,
     report: Reporter,
     *,
-    digest: str | None = None,
     force: bool = False,
     places: Mapping[str, str] | None = None,
 ) -> Pulled:
-    """Restore the release that a tag names into a folder; a pull that was interrupted is repeated and continues.
+    """Restore a release into a folder; a pull that was interrupted is repeated and continues.
 
     With `places`, these of its files alone, each to the path below the folder that is given for it.
 
     Raises CannotCheck, and Refused for unsafe paths, for files in the way (unless `force`) and for other bytes than its own.
     """
-    tagged = find(store, tag, digest)
     release = store.release(tagged)
-    reference = join_reference(store.spec, tag)
+    reference = join_reference(store.spec, tagged.tag)
     files = {path: layer for path, layer in release.files().items() if places is None or path in places}
     paths = _paths(folder, {path: path for path in files} if places is None else places)
     wanted = _wanted(files, paths, reference, force)
@@ -223,20 +221,12 @@ class Restored(Pulled, frozen=True, kw_only=True):
 
 
 def restore(
-    store: Releases,
-    tag: str,
-    folder: Path,
-    given: Mapping[str, Path],
-    report: Reporter,
-    *,
-    digest: str | None = None,
-    force: bool = False,
+    store: Releases, tagged: Tagged, folder: Path, given: Mapping[str, Path], report: Reporter, *, force: bool = False
 ) -> Restored:
     """Restore the project of a release; repeated, it goes on. `given` has files or folders by the name of a dataset.
 
     Raises what `pull` raises, and Refused for a release that does not hold its project, or one that would act beyond it.
     """
-    tagged = find(store, tag, digest)
     release = store.release(tagged)
     files = release.files()
     places = {path: location for path in files if (location := restored_path(path)) is not None}
@@ -244,10 +234,10 @@ def restore(
     if lacking := [path for path in needed if path not in files]:
         message = "the release does not hold it, as those of earlier versions do not, so no project can be made of it"
         hint = "leave --project out to restore its files; to make it again, use a clone of its project"
-        raise Refused.of("missing", f"{join_reference(store.spec, tag)}: {lacking[0]}", message, hint=hint)
+        raise Refused.of("missing", f"{join_reference(store.spec, tagged.tag)}: {lacking[0]}", message, hint=hint)
     params = parse_project(*(read_text(store, tagged, path, files[path]) for path in needed[:2]))
     refuse_unknown(given, params)
-    done = pull(store, tag, folder, report, digest=tagged.digest, force=force, places=places)
+    done = pull(store, tagged, folder, report, force=force, places=places)
     project = open_project(folder)
     sentences = {
         f"/{posixpath.normpath(source)}/"
@@ -266,11 +256,9 @@ def restore(
     return Restored(**msgspec.structs.asdict(done), wanted=tuple(wanted))
 
 
-def from_nothing(
-    store: Releases, tag: str, folder: Path, given: Mapping[str, Path], report: Reporter, *, digest: str | None = None
-) -> Project:
+def from_nothing(store: Releases, tagged: Tagged, folder: Path, given: Mapping[str, Path], report: Reporter) -> Project:
     """The project of a release, ready to be made again. Raises CannotCheck if files are wanted, Refused for foreign code."""
-    restored = restore(store, tag, folder, given, report, digest=digest)
+    restored = restore(store, tagged, folder, given, report)
     project = open_project(folder)
     for name, model in project.params.models.items():
         if model.trust_remote_code or model.allow_pickle:

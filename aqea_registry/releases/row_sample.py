@@ -151,7 +151,7 @@ def _wanted(entry: CatalogueEntry, artefact: AnyArtefact, rows: Sequence[int], s
     dataset = pinned_rows(entry, report)
     if (count := len(dataset.scores)) != size:
         message = "the pinned dataset has another number of rows"
-        raise Refused.of("mismatch", f"{artefact.pairs}: n_pairs", message, str(count), str(size))
+        raise Refused.of("mismatch", f"{artefact.file}: n_pairs", message, str(count), str(size))
     prefix = artefact.model_entry.prefix_for(artefact.dataset_entry.task)
     texts = [prefix + side[row] for side in (dataset.sentences1, dataset.sentences2) for row in rows]
     return _Drawn(artefact, rows, texts, [dataset.scores[row] for row in rows])
@@ -159,7 +159,7 @@ def _wanted(entry: CatalogueEntry, artefact: AnyArtefact, rows: Sequence[int], s
 
 def _texts(entry: CatalogueEntry, artefact: VectorSetArtefact, rows: Sequence[int], report: Reporter) -> list[str]:
     """The texts of these rows of a vector set, which its task has."""
-    vectors = VectorSet(entry.root / artefact.vectors)
+    vectors = VectorSet(entry.root / artefact.file)
     texts = dict.fromkeys(vectors.keys[[*rows]].tolist(), "")
 
     def seen(some: Sequence[str]) -> Micro:
@@ -172,7 +172,7 @@ def _texts(entry: CatalogueEntry, artefact: VectorSetArtefact, rows: Sequence[in
             score(task, artefact, seen, AllTexts)
     except KeyError as error:
         message = f"the vector of a text of the task is missing; its key is {error.args[0]}"
-        raise Refused.of("mismatch", artefact.vectors, message) from error
+        raise Refused.of("mismatch", artefact.file, message) from error
     return [*texts.values()]
 
 

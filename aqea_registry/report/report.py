@@ -89,7 +89,7 @@ def page_of(
     manifest, used = run.manifest.content, run.pins()
     pins = (*sorted(run.lock.datasets.items()), *sorted(run.lock.models.items()))
     alone = receipts is None
-    paths = (published_path(made.vectors) for made in run.vector_sets.values() if alone)
+    paths = (published_path(made.file) for made in run.vector_sets.values() if alone)
     away = [f"{path} is left out of this release" for path in paths if path not in listed]
     content = Content(
         title=title,

@@ -9,7 +9,7 @@ from typing import BinaryIO
 from aqea_registry.base.extras import require
 from aqea_registry.base.files import Limit, UnsafePath, inside, open_regular, read_small, read_stream, size_of
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused, suggestion
-from aqea_registry.base.references import is_folder, join_reference, without_login
+from aqea_registry.base.references import is_folder, join_reference, split_reference, without_login
 from aqea_registry.base.sha256_list import parse_list
 from aqea_registry.stores.github_assets import asset_name
 from aqea_registry.stores.port import Releases, Store, Tagged, parsed
@@ -46,6 +46,13 @@ def open_store(spec: str, root: Path) -> Store:
 def layout_folder(root: Path, spec: str) -> Path:
     """The folder of the store `oci:DIR`."""
     return root / Path(spec.removeprefix("oci:")).expanduser()
+
+
+def open_tagged(reference: str, root: Path) -> tuple[Store, Tagged]:
+    """The store of a STORE-REF, and what that names there. Raises what `open_store` and `find` raise."""
+    spec, tag, digest = split_reference(reference)
+    store = open_store(spec, root)
+    return store, find(store, tag, digest)
 
 
 def find(store: Releases, tag: str, digest: str | None = None) -> Tagged:

@@ -81,9 +81,8 @@ def draw_run(builder: GraphBuilder, scope: Scope) -> None:
     run, manifest, expected = builder.run, builder.run.manifest, set(builder.run.paths())
     made = {path: out for path, (_, out) in run.dvc_lock.outputs().items()}
     stages = run.made_by()
-    keys: dict[str, tuple[Kind, str]] = {artefact.pairs: ("pair-set", key) for key, artefact in run.artefacts.items()}
-    for key, vector_set in run.vector_sets.items():
-        keys |= {vector_set.vectors: ("vector-set", key), vector_set.metrics: ("result", key)}
+    keys: dict[str, tuple[Kind, str]] = {made.file: (made.kind, key) for key, made in run.made.items()}
+    keys |= {vector_set.metrics: ("result", key) for key, vector_set in run.vector_sets.items()}
     for path in sorted({*manifest.digests, *stages, *made, LOCK}):
         out = made.get(path, Output(path))
         if (location := inside_project(run.root, path)) is None:
@@ -99,7 +98,7 @@ def draw_run(builder: GraphBuilder, scope: Scope) -> None:
         if artefact.remark:
             builder.add_facts(f"pair-set:{artefact.key}", note=artefact.remark)
         for metric in Metrics.__struct_fields__:
-            id_ = _draw_score(builder, artefact, metric, artefact.pairs, artefact.view, *artefact.printing)
+            id_ = _draw_score(builder, artefact, metric, artefact.file, artefact.view, *artefact.printing)
             builder.edge(id_, f"pair-set:{artefact.key}", "recomputed from")
             for path in artefact.printing:
                 builder.edge(f"file:{path}", id_, "prints")

@@ -272,7 +272,7 @@ def _check_upstream(builder: GraphBuilder, id_: str, files: list[ExpectedFile], 
 
 def _check_pair_set(builder: GraphBuilder, artefact: RunArtefact, verified: CheckedProject | None) -> None:
     """Recompute the scores, and compare what the files made from the pair set print of them."""
-    key, name, id_ = artefact.key, artefact.pairs, f"pair-set:{artefact.key}"
+    key, name, id_ = artefact.key, artefact.file, f"pair-set:{artefact.key}"
     examined, findings = verified.pair_sets.get(key) if verified is not None else None, list[Finding]()
     if examined is None:
         try:

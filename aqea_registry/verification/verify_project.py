@@ -230,8 +230,8 @@ def check_pair_sets(
     `digests` has the files that are there, by their paths in the project that `root` is, or is laid out like.
     """
     readable, findings = dict[str, Examined](), list[Finding]()
-    for artefact in (artefact for artefact in artefacts if artefact.pairs in digests):
-        examined, wrong = examine(root / artefact.pairs, artefact.pairs, artefact.expected)
+    for artefact in (artefact for artefact in artefacts if artefact.file in digests):
+        examined, wrong = examine(root / artefact.file, artefact.file, artefact.expected)
         findings += wrong
         if examined is None:
             continue
@@ -240,7 +240,7 @@ def check_pair_sets(
             findings += _derived(root, artefact.metrics, metrics_text(examined.metrics, examined.header, artefact.precision))
         if (path := artefact.benchmark) and path in digests and not wrong:
             try:
-                findings += _derived(root, path, artefact.benchmark_text(examined, digests[artefact.pairs]))
+                findings += _derived(root, path, artefact.benchmark_text(examined, digests[artefact.file]))
             except Refused as error:
                 findings += error.findings
     return readable, findings
@@ -254,7 +254,7 @@ def decided_findings(root: Path, artefacts: Iterable[Artefact]) -> Iterator[Find
             if named is not None:
                 values = read_decided(root, path, named.sha256, named.values).values
                 if isinstance(artefact, VectorSetArtefact):  # a pair file has no keys of texts
-                    yield from decided_value_findings(root / artefact.vectors, path, values)
+                    yield from decided_value_findings(root / artefact.file, path, values)
             elif (root / path).exists():
                 yield Finding("unexpected", path, f"{LOCK} does not name this list of decided values; run: dvc repro")
         except Refused as error:

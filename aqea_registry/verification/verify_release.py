@@ -26,7 +26,7 @@ from aqea_registry.stores.attachments import NAME as STATUS
 from aqea_registry.stores.attachments import current
 from aqea_registry.stores.github_assets import PARTS, SUMS, Parts, asset_name
 from aqea_registry.stores.oci_layout import Layout
-from aqea_registry.stores.open_store import find, open_store
+from aqea_registry.stores.open_store import open_store
 from aqea_registry.stores.port import Store, Tagged
 from aqea_registry.stores.receipts import Receipt, StoreReceipt, all_receipts
 from aqea_registry.stores.release import RECORD, Descriptor, NotARelease, Release, StoredFile, compare_with_store, parse
@@ -37,13 +37,6 @@ class CheckedRelease(Verified, frozen=True, kw_only=True):
     """A release in a store, or all that the receipts of a project name. `held` is what each store has, by STORE-REF."""
 
     held: dict[str, tuple[StoredFile, ...]]
-
-
-def verify_release(
-    store: Store, tag: str, report: Reporter, *, digest: str | None = None, deep: bool = False
-) -> CheckedRelease:
-    """Check a release in a store, `deep` by hashing what it holds. Raises CannotCheck, and Refused for another `digest`."""
-    return verify_tagged(store, find(store, tag, digest), report, deep)
 
 
 def verify_receipts(project: Project, report: Reporter, *, deep: bool = False) -> tuple[CheckedRelease, CannotCheck | None]:
@@ -77,7 +70,7 @@ def verify_receipts(project: Project, report: Reporter, *, deep: bool = False) -
 
 
 def verify_tagged(store: Store, tagged: Tagged, report: Reporter, deep: bool) -> CheckedRelease:
-    """Check the release that a tag named when it was looked at, as `verify_release` does."""
+    """Check a release in a store, `deep` by hashing what it holds. Raises Refused, CannotCheck."""
     reference = join_reference(store.spec, tagged.tag)
     files, findings = list[StoredFile](), list[Finding]()
     try:

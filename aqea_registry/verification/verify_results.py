@@ -48,9 +48,9 @@ def check_vector_sets(
         result, wrong = read_result(root, artefact) if artefact.metrics in there else (None, [])
         stated = result.vectors if result else None
         expected = ExaminedVectors(stated.texts, artefact.model_entry.dimension, stated.content[7:]) if stated else None
-        examined = expected if artefact.vectors in left_out else None
-        if artefact.vectors in there:
-            examined, more = examine_vector_set(root / artefact.vectors, artefact.vectors, expected)
+        examined = expected if artefact.file in left_out else None
+        if artefact.file in there:
+            examined, more = examine_vector_set(root / artefact.file, artefact.file, expected)
             wrong += more
         findings += wrong
         if examined and result and not wrong:

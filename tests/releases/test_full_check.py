@@ -23,7 +23,7 @@ from aqea_registry.project.project import open_project
 from aqea_registry.releases.full_check import verify_fully
 from aqea_registry.releases.row_sample import chance_of_missing, draw, sampled, why_not
 from aqea_registry.stores.oci_layout import Layout
-from aqea_registry.stores.open_store import find
+from aqea_registry.stores.open_store import find, open_tagged
 from aqea_registry.stores.release import build
 from aqea_registry.vectors.containers import pair_json
 from aqea_registry.vectors.containers.open_pairs import write_parquet
@@ -299,7 +299,7 @@ def test_an_interrupt_leaves_nothing_behind(alone: Path, monkeypatch: pytest.Mon
             yield ignore
 
     with pytest.raises(KeyboardInterrupt):
-        verify_fully(Layout("oci:releases", alone / "releases"), "v2", Interrupted())
+        verify_fully(*open_tagged("oci:releases:v2", alone), Interrupted())
     assert not [*(tmp_path / "scratch").iterdir()]
 
 

@@ -18,9 +18,9 @@ from aqea_registry.generation.vector_sets import kept_lists
 from aqea_registry.project.project import open_project
 from aqea_registry.releases import publish as publishing
 from aqea_registry.stores.oci_layout import Layout
-from aqea_registry.stores.open_store import find, open_store
+from aqea_registry.stores.open_store import find, open_tagged
 from aqea_registry.stores.release import build
-from aqea_registry.verification.verify_release import CheckedRelease, verify_release
+from aqea_registry.verification.verify_release import CheckedRelease, verify_tagged
 from tests import sampling
 from tests.golden.cases import RELEASE, make_project
 from tests.helpers import (
@@ -413,7 +413,7 @@ def test_every_change_of_one_byte_in_a_layout_is_found(published: Path) -> None:
     assert len(blobs) == len(files) + 6, "the files, the config and the manifest; two statements and their manifests"
 
     def check() -> CheckedRelease:
-        return verify_release(open_store("oci:releases", published), "v1", Silent())
+        return verify_tagged(*open_tagged("oci:releases:v1", published), Silent(), deep=False)
 
     assert check().findings == ()
     assert unnoticed(blobs, sampling.times(200, 28), sampling.seed("layout"), lambda: not check().findings) == []

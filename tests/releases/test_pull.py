@@ -18,7 +18,7 @@ import pytest
 from aqea_registry.base.files import locked
 from aqea_registry.base.progress import Silent
 from aqea_registry.releases.pull import pull
-from aqea_registry.stores.oci_layout import Layout
+from aqea_registry.stores.open_store import open_tagged
 from aqea_registry.stores.release import ARTIFACT_TYPE, CONFIG, EMPTY_CONFIG, MANIFEST_TYPE, TITLE, build, digest_of
 from tests.helpers import found, tree
 from tests.tools import BIN, aqea, environment
@@ -253,7 +253,7 @@ def test_a_pull_that_waited_has_nothing_to_fetch(store: Path, tmp_path: Path) ->
     out.mkdir()
     with ThreadPoolExecutor(1) as pool:
         with locked(out):
-            waiting = pool.submit(pull, Layout("oci:store", store), "v1", out, Silent())
+            waiting = pool.submit(pull, *open_tagged("oci:store:v1", store.parent), out, Silent())
             time.sleep(0.2)  # it has looked at the folder by now
             for path, content in FILES.items():
                 (out / path).parent.mkdir(parents=True, exist_ok=True)

@@ -23,7 +23,8 @@ from aqea_registry.releases.pull import Pulled, pull
 from aqea_registry.remote.retry import CONNECTIONS
 from aqea_registry.stores.hub_store import HubStore
 from aqea_registry.stores.oci_layout import Layout
-from aqea_registry.stores.port import Tagged
+from aqea_registry.stores.open_store import find
+from aqea_registry.stores.port import Releases, Tagged
 from aqea_registry.stores.release import Descriptor, Release, build
 from tests.memory import MemoryStore
 from tests.servers.hub import Fault, HubServer, payload
@@ -54,6 +55,10 @@ def restored(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+def pulled(store: Releases, folder: Path) -> Pulled:
+    return pull(store, find(store, "v1"), folder, Silent())
+
+
 def test_several_files_come_at_once(tmp_path: Path) -> None:
     meeting = threading.Barrier(CONNECTIONS)
 
@@ -61,7 +66,7 @@ def test_several_files_come_at_once(tmp_path: Path) -> None:
         meeting.wait(timeout=300)
         return file
 
-    done = pull(Watched(FILES, given), "v1", tmp_path, Silent())
+    done = pulled(Watched(FILES, given), tmp_path)
     assert (done.fetched, done.bytes) == (len(FILES), sum(map(len, FILES.values())))
     assert restored(tmp_path) == FILES
 
@@ -70,14 +75,14 @@ def test_files_of_the_same_bytes_do_not_meet(tmp_path: Path) -> None:
     files = {f"data/{number}.json": bytes(1_000_000) for number in range(2 * CONNECTIONS)}
     for number in range(5):
         store = Watched(files, lambda _, file: file)
-        assert pull(store, "v1", tmp_path / str(number), Silent()).fetched == len(files)
+        assert pulled(store, tmp_path / str(number)).fetched == len(files)
         assert restored(tmp_path / str(number)) == files
         assert {offset for _, offset in store.opened} == {0}
 
 
 def test_bytes_are_hashed_while_they_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(pulling, "hash_file")
-    pull(Watched(FILES, lambda _, file: file), "v1", tmp_path, Silent())
+    pulled(Watched(FILES, lambda _, file: file), tmp_path)
     assert restored(tmp_path) == FILES
 
 
@@ -105,12 +110,12 @@ def test_the_first_failure_stops_the_others_and_their_parts_stay(tmp_path: Path)
         return file
 
     with pytest.raises(Refused, match="a: the store sent other bytes"):
-        pull(Watched(files, given), "v1", tmp_path, Silent())
+        pulled(Watched(files, given), tmp_path)
     assert not {"a", "slow"} & restored(tmp_path).keys()
     there = (tmp_path / ".aqea-incoming" / hashlib.sha256(slow).hexdigest()).stat().st_size
     assert 0 < there < len(slow), "all of the slow one takes a minute"
     good = Watched(files, lambda _, file: file)
-    pull(good, "v1", tmp_path, Silent())
+    pulled(good, tmp_path)
     assert restored(tmp_path) == files
     assert ("slow", there) in good.opened
 
@@ -141,7 +146,7 @@ def test_a_killed_pull_from_the_hub_goes_on_by_ranges(tmp_path: Path, monkeypatc
         assert not {*large} & restored(tmp_path / "out").keys()
         offsets = {f"bytes={part.stat().st_size}-" for part in parts}
         hub.faults.clear()
-        done: Pulled = pull(HubStore("hf://datasets/org/data"), "v1", tmp_path / "out", Silent())
+        done = pulled(HubStore("hf://datasets/org/data"), tmp_path / "out")
         assert restored(tmp_path / "out") == files
         assert done.bytes <= sum(map(len, files.values())) - there
         assert {made.headers["Range"] for made in hub.requests if "Range" in made.headers and made.status == 206} == offsets
@@ -156,5 +161,5 @@ def test_what_a_failed_pull_from_a_folder_leaves_is_the_same_each_time(tmp_path:
     (tmp_path / "kept/blobs" / release.files()[wrong].digest.replace(":", "/")).unlink()
     for number in range(20):
         with pytest.raises(CannotCheck):
-            pull(store, "v1", tmp_path / str(number), Silent())
+            pulled(store, tmp_path / str(number))
         assert sorted(restored(tmp_path / str(number))) == sorted(FILES)[:3]

@@ -19,7 +19,7 @@ from aqea_registry.releases.confirm import _scratch
 from aqea_registry.releases.layout import parse_project
 from aqea_registry.releases.pull import from_nothing
 from aqea_registry.stores.oci_layout import Layout
-from aqea_registry.stores.open_store import find
+from aqea_registry.stores.open_store import find, open_tagged
 from aqea_registry.stores.release import build
 from tests.golden.cases import RELEASE, make_project
 from tests.helpers import tree
@@ -122,7 +122,7 @@ def test_a_release_of_an_earlier_version_is_refused_and_says_why(published: Path
     refused = aqea("pull", "oci:releases:v1", "--project", tmp_path / "old", cwd=published)
     assert refused.status == 1 and "earlier versions" in refused.err and "clone" in refused.err
     with pytest.raises(Refused, match="earlier versions"):
-        from_nothing(Layout("oci:releases", published / "releases"), "v1", tmp_path / "old", {}, Silent())
+        from_nothing(*open_tagged("oci:releases:v1", published), tmp_path / "old", {}, Silent())
     assert not (tmp_path / "old").exists()
 
 
@@ -207,7 +207,7 @@ def test_nobody_s_code_is_run_before_a_person_looked(published: Path, tmp_path: 
     store = changed(published, tmp_path, params(b"    dimension: 384", b"    trust_remote_code: true\n    dimension: 384"))
     data = {name: published / "data" / name for name in ("weather", "travel")}
     with pytest.raises(Refused, match="would run code") as refused:
-        from_nothing(store, "v1", tmp_path / "again", data, Silent())
+        from_nothing(store, find(store, "v1"), tmp_path / "again", data, Silent())
     assert refused.value.findings[0].code == "unsafe-model" and "if you trust it" in (refused.value.hint or "")
 
 
