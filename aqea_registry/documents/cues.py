@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence, Set
-from itertools import chain
 from operator import itemgetter
 from typing import Literal, NamedTuple
 
@@ -194,8 +193,11 @@ class Cues:
         return found
 
     def _next(self, start: int) -> re.Match[str] | None:
-        cues = (cue for cue in _CUE.finditer(self._text, start) if cue[0] not in self._names)
-        return next((cue for cue in cues if cue[0] not in "pt" or self._cased[cue.start()] in "pT"), None)  # P is precision
+        while cue := _CUE.search(self._text, start):
+            word, start = cue[0], cue.end()
+            if word not in self._names and (word not in "pt" or self._cased[cue.start()] in "pT"):  # P is precision
+                return cue
+        return None
 
     def _before(self, start: int, whole: bool) -> Verdict | None:
         """What the nearest word before the number says; a word for a change only of decimals, or together with a metric."""
@@ -239,6 +241,7 @@ _NO_RESULTS = re.compile(
     rf"years?|dates?|versions?|id|#|n[or]\.?|ports?|pages?|lines?|sections?|issues?|status|code|commit|since|steps?|runs?|folds?|trials?|rank|rang|place|pos(?:ition)?|index|idx|stride|{SETTING_LABEL}"
 )
 _OF_SETTINGS = re.compile(r"(?:hyper-?)?parameters?|settings?|options?|arguments?|config(?:uration)?")
+_MARKUP = re.compile(r"\\[a-zA-Z]+|[\W_]")
 _LONGEST_ROW = 2000
 _RESULT_LIKE = re.compile(r"\d\.\d|\d[kKMB]\b")
 
@@ -251,57 +254,54 @@ class ResultSpan(NamedTuple):
     why: str | None
 
 
-def results_in_tables(prose: Prose) -> Iterator[ResultSpan]:
-    """The cells and values in which every number looks like a result, in order and one at a time."""
-    yield from (ResultSpan(start, end, "in the model-index") for start, end in prose.values)
-    spans = _columns(prose.text) if prose.kind == "text" else _numeric(prose.text, _rows(prose.text, prose.kind))
-    yield from sorted(chain(spans, _numeric(prose.text, prose.rows)), key=itemgetter(0)) if prose.rows else spans
-
-
 GREEK = frozenset({"alpha", "beta", "gamma", "epsilon", "lambda", "tau", "theta"})
-_GREEK = re.compile("|".join(sorted(GREEK)), re.IGNORECASE)
 
 
-def names_in_tables(prose: Prose) -> Set[str]:
-    """The Greek letters that rows of tables of results are called: `gamma` is a model there, in the text it is a setting."""
-    if not _GREEK.search(prose.text):
-        return frozenset()
-    names, settings = set[str](), False
-    for is_header, cells in chain(_rows(prose.text, prose.kind, _GREEK), prose.rows):
-        first = prose.text[slice(*cells[0])].lower() if cells else ""
-        if is_header or (not settings and _GREEK.search(first)):
-            label = re.sub(r"\\[a-z]+|[\W_]", " ", first).strip()
-            settings = _OF_SETTINGS.fullmatch(label) is not None if is_header else settings
-            names |= set() if settings else {label}
-    return names & GREEK
+def results_in_tables(prose: Prose) -> tuple[list[ResultSpan], Set[str]]:
+    """The cells and values in which every number looks like a result, in order; and the Greek letters that rows of tables of
+    results are called: `gamma` is a model there, in the text it is a setting.
+    """
+    names = set[str]()
+    spans = [ResultSpan(start, end, "in the model-index") for start, end in prose.values]
+    if prose.kind == "text":
+        spans += _columns(prose.text)
+    else:
+        spans += _numeric(prose.text, _rows(prose.text, prose.kind), names)
+    if prose.rows:
+        spans = sorted([*spans, *_numeric(prose.text, prose.rows, names)], key=itemgetter(0))
+    return spans, names
 
 
-def _numeric(text: str, rows: Iterable[tuple[bool, Cells]]) -> Iterator[ResultSpan]:
+def _numeric(text: str, rows: Iterable[tuple[bool, Cells]], names: set[str]) -> Iterator[ResultSpan]:
     """The numeric cells below each header, except those of the first column; those of columns and tables without results, and
-    headers, as parts without results.
+    headers, as parts without results. Neighbours are one part. Adds the Greek letters that rows are called to `names`.
     """
     reasons: dict[int, str | None] = {}
     usual: str | None = "in a table"
     for is_header, cells in rows:
-        texts = [text[start:end] for start, end in cells]
         if is_header:
-            labels = [label.strip(" *_\n\t").lower() for label in texts]
+            labels = [text[start:end].strip(" *_\n\t").lower() for start, end in cells]
             reasons = {column: None for column, label in enumerate(labels) if _NO_RESULTS.fullmatch(label)}
             usual = None if labels and _OF_SETTINGS.fullmatch(labels[0]) else "in a table"
             if cells and not any(map(is_numeric, labels[1:])):
                 yield ResultSpan(cells[0][0], cells[-1][1], None)
-            continue
-        for column, cell in enumerate(texts):
+        elif usual and cells and (name := _MARKUP.sub("", text[slice(*cells[0])]).lower()) in GREEK:
+            names.add(name)
+        first, last, reason = -1, -1, usual
+        for column, (start, end) in enumerate(() if is_header else cells):
             why = reasons.get(column, usual)
-            if (column or why is None) and is_numeric(cell):
-                yield ResultSpan(*cells[column], why)
+            numeric = (column or why is None) and is_numeric(text[start:end])
+            if first >= 0 and not (numeric and why == reason):
+                yield ResultSpan(first, last, reason)
+                first = -1
+            if numeric:
+                first, last, reason = start if first < 0 else first, end, why
+        if first >= 0:
+            yield ResultSpan(first, last, reason)
 
 
-def _rows(text: str, kind: Kind, only: re.Pattern[str] | None = None) -> Iterator[tuple[bool, Cells]]:
-    """The rows of tables, and whether each is a header: in LaTeX and CSV the first one, else that above a line of dashes.
-
-    Of pipes, most of what there is to read, those rows that are not headers may be left out that `only` does not find.
-    """
+def _rows(text: str, kind: Kind) -> Iterator[tuple[bool, Cells]]:
+    """The rows of tables, and whether each is a header: in LaTeX and CSV the first one, else that above a line of dashes."""
     offset, before, inside, done = 0, ("", 0), False, 0
     for table in TABULAR.finditer(text) if kind == "latex" else ():
         if table.start() >= done:
@@ -315,10 +315,10 @@ def _rows(text: str, kind: Kind, only: re.Pattern[str] | None = None) -> Iterato
         else:
             quoted = len(line) - len(line.lstrip("> \t")) if ">" in line[:9] else 0
             row = (line[quoted:], offset + quoted)
-            if not row[0].strip("|:- \t\r") and "-" in line:
+            if "-" in line and not row[0].strip("|:- \t\r"):
                 inside = True
                 yield True, pipe_cells(*before)
-            elif inside and (only is None or only.search(line)):
+            elif inside:
                 yield False, pipe_cells(*row)
             before = row
         offset += len(line) + 1

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Set
+from collections.abc import Iterable, Iterator, Set
 from fractions import Fraction
 from itertools import islice
 from typing import Literal, NamedTuple
 
 import msgspec
 
-from aqea_registry.documents.cues import GREEK, Cues, names_in_tables, results_in_tables
+from aqea_registry.documents.cues import GREEK, Cues, ResultSpan, results_in_tables
 from aqea_registry.documents.latex_tables import visible
 from aqea_registry.documents.prose import Kind, Prose, Span, blanked, prose_of
 from aqea_registry.documents.tables import DIGIT, DIGITS
@@ -73,7 +73,8 @@ def scan(text: str, kind: Kind, names: Set[str] = frozenset()) -> Scan:
         markers = (*markers, *(Marker(*macro.span(1), (macro[1],), prints=True) for macro in macros))
     prose = prose._replace(text=blanked(prose.text, markup))
     examples, unclosed = _examples(prose)
-    spans = tuple(islice(numbers(prose, (names & GREEK) | names_in_tables(prose)), MOST + 1))
+    results, called = results_in_tables(prose)
+    spans = tuple(islice(numbers(prose.text, results, (names & GREEK) | called), MOST + 1))
     rest = spans[MOST].start if len(spans) > MOST else None
     return Scan(kind, spans[:MOST], markers, tuple(examples), unclosed, rest)
 
@@ -91,10 +92,10 @@ _TIMES = (
 )
 _POWER = r"(?:×|x|\\times|\\cdot|·)\s?10\^?\{?[-−]?\d++"
 _WEAK = rf"(?:(?:milli|micro)?seconds?|minutes?|(?:GPU[- ])?hours?|days?|bytes|[mb]illion|thousand|{_COMPARED})\b|{_POWER}"
-_UNIT = (
-    rf"(?>(?:(?P<times>{_TIMES})|\$?(?:[ ~\u00a0\u2009\u202f]|\\[, ])?"
+_UNIT = (  # most numbers have none, as the sign behind them says
+    rf"(?>(?:(?!\s?[|,.;:)<])(?:(?P<times>{_TIMES})|\$?(?:[ ~\u00a0\u2009\u202f]|\\[, ])?"
     rf"(?:(?P<percent>{_PERCENT})|(?P<points>-?(?:[pP]oints?|Punkte)\b(?! scale))|(?P<measure>{_MEASURE})|(?P<weak>{_WEAK}))"
-    rf"|(?P<magnitude>[kKMBT])(?![\w]))?)"
+    rf"|(?P<magnitude>[kKMBT])(?![\w])))?)"
 )
 # A word of its own, not part of a name, a path, a version or a time. Behind a joint there may be another number: `1.0-1.8`.
 _NUMBER = re.compile(
@@ -104,13 +105,13 @@ _NUMBER = re.compile(
 _JOINTS = frozenset("-–—/+−")
 
 
-def numbers(prose: Prose, names: Set[str] = frozenset()) -> Iterator[NumberSpan]:
+def numbers(text: str, of_tables: Iterable[ResultSpan], names: Set[str]) -> Iterator[NumberSpan]:
     """Every number of the prose that is a word of its own, in order; names, dates and versions are not."""
-    text, results, cues = prose.text, results_in_tables(prose), Cues(prose.text, names)
+    results, cues = iter(of_tables), Cues(text, names)
     result = next(results, None)
     behind = -1  # the end of the number before
     for match in _NUMBER.finditer(text):
-        start, end, stop = match.start(), match.end("digits"), match.end()
+        (start, end), stop = match.span("digits"), match.end()
         before = text[start - 1 : start]
         if before in _JOINTS and behind != start - 1:
             if start > 1 and (text[start - 2].isalnum() or text[start - 2] in "_)"):
@@ -119,10 +120,10 @@ def numbers(prose: Prose, names: Set[str] = frozenset()) -> Iterator[NumberSpan]
         behind = stop
         while result is not None and result.end <= start:
             result = next(results, None)
-        why = _looks(text, match)
         if result is not None and result.start <= start:
-            why = result.why and (why or result.why)
+            why = result.why and (_looks(text, match) or result.why)
         else:
+            why = _looks(text, match)
             verdict = cues.verdict(start, end) if match.lastgroup != "magnitude" else None
             if verdict in ("name", "setting") and match.lastgroup in ("digits", "percent", "weak"):
                 why = None
@@ -134,9 +135,7 @@ def numbers(prose: Prose, names: Set[str] = frozenset()) -> Iterator[NumberSpan]
 def _looks(text: str, match: re.Match[str]) -> str | None:
     """Why a number looks like a result by itself, if it does."""
     start, unit = match.start(), match.lastgroup
-    decimals, bare, comma, small, thousands, exponent = match.group(
-        "decimals", "bare", "comma", "small", "thousands", "exponent"
-    )
+    bare, small, comma, thousands, decimals, exponent = match.groups()[1:7]  # as DIGITS has them
     digits, measure = decimals or bare or comma or small or "", match["measure"] or ""
     if unit == "digits" and len(digits) < 2 and (other := _RANGE.match(text, match.end())):
         unit, measure = other.lastgroup or unit, other["measure"] or ""

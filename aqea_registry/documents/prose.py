@@ -61,6 +61,8 @@ def prose_of(text: str, kind: Kind) -> Prose:
         return _latex(text)
     if kind == "csv":  # with bars between its cells and without quotes
         delimiter = max(",;\t", key=text.partition("\n")[0].count)
+        if '"' not in text:
+            return Prose(kind, text.replace(delimiter, "|"))
         quoted = re.compile(rf'("(?>(?:[^"]|"")*)")|{delimiter}')
         return Prose(kind, quoted.sub(lambda match: match[1].replace('"', " ") if match[1] else "|", text))
     values: list[tuple[int, int]] = []
@@ -168,8 +170,8 @@ def blanked(text: str, spans: Iterable[Span]) -> str:
     for span in spans:
         if span.end > end:
             start = max(span.start, end)
-            blank = OPAQUE if span.opaque else " "
-            lines = (blank * len(line) for line in text[start : span.end].split("\n"))
+            blank, part = OPAQUE if span.opaque else " ", text[start : span.end]
+            lines = [blank * len(line) for line in part.split("\n")] if "\n" in part else [blank * len(part)]
             parts += text[end:start], "\n".join(lines)
             end = span.end
     return "".join((*parts, text[end:])) if parts else text
@@ -228,13 +230,12 @@ _TICKS = re.compile(r"[`<](?:(?<=`)(?<!\\.)`*+|(?<=<)!--)")
 
 def _code_and_comments(text: str) -> tuple[list[Span], list[Comment]]:
     """Code spans and HTML comments, whichever comes first; a code span ends within its paragraph, item or row."""
-    breaks = [match.start() for match in _BREAK.finditer(text)] if "`" in text else []
     runs: dict[int, list[int]] = {}
     for match in re.finditer("`+", text):
         runs.setdefault(len(match[0]), []).append(match.start())
     spans: list[Span] = []
     comments: list[Comment] = []
-    done, closed = 0, True
+    done, limit, closed = 0, -1, True
     for match in _TICKS.finditer(text):
         start, inside = match.span()
         if start < done:
@@ -248,8 +249,10 @@ def _code_and_comments(text: str) -> tuple[list[Span], list[Comment]]:
                 spans.append(Span(start, done))
             continue
         same = runs.get(inside - start, [])
-        at, limit = bisect_right(same, start), bisect_right(breaks, start)
-        if at < len(same) and (limit == len(breaks) or same[at] < breaks[limit]):
+        if limit < start:
+            limit = edge.start() if (edge := _BREAK.search(text, start)) else len(text)
+        at = bisect_right(same, start)
+        if at < len(same) and same[at] < limit:
             done = same[at] + inside - start
             if text[inside : same[at]].strip(" %").replace(".", "", 1).isdecimal() and _IN_CELL.search(
                 text, max(0, start - 9), start

@@ -370,4 +370,5 @@ def pipe_cells(line: str, offset: int = 0) -> list[tuple[int, int]]:
         start = offset + part.find(text)
         cells.append((start, start + len(text)))
         offset += len(part) + 1
-    return cells[not parts[0].strip() : len(cells) - (not parts[-1].strip())]
+    (start, end), (last, stop) = cells[0], cells[-1]
+    return cells[start == end : len(cells) - (last == stop)]
