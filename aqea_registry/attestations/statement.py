@@ -14,6 +14,7 @@ import msgspec
 
 from aqea_registry.base.files import Limit
 from aqea_registry.base.findings import BadConfiguration, Finding
+from aqea_registry.base.sha256_list import Sha256
 from aqea_registry.base.strict import convert, decoded, load_json
 from aqea_registry.vectors.margin import Machine, Margin
 
@@ -33,7 +34,6 @@ CODE = "code"  # among what something was made from: the commit that was checked
 CLAIMED = "claimedCommit"  # an annotation: the commit of a repository that no Hub has confirmed for the files
 
 Time = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)\Z")]
-Hex = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 
 class _Layout(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
@@ -116,8 +116,8 @@ class Confirmed(_Layout, frozen=True, kw_only=True):
     """A pair set made again. `encoded` sentences went through the model for it, at `metadata`; 0.1.0 wrote neither."""
 
     verdict: Literal["IDENTICAL", "SAME CONTENT", "EQUIVALENT", "DIVERGED"]
-    released: Hex
-    regenerated: Hex
+    released: Sha256
+    regenerated: Sha256
     machine: Machine
     margin: Margin | None = None
     encoded: int = 0
@@ -192,7 +192,7 @@ def parse_statement(content: bytes, name: str) -> tuple[Statement | None, list[F
         if not statement.subject or not all(subject.digest for subject in statement.subject):
             raise ValueError("a statement names its subjects by digest")
         for subject in statement.subject:
-            msgspec.convert(subject.digest.get("sha256", "0" * 64), Hex)
+            msgspec.convert(subject.digest.get("sha256", "0" * 64), Sha256)
         statement.provenance(), statement.confirmation()
     except (BadConfiguration, ValueError) as error:  # msgspec's errors are ValueErrors
         return None, [Finding("malformed", name, str(error))]

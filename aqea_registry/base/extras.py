@@ -22,7 +22,8 @@ PARTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "a mirror": ("stores", ("fsspec",)),
     "this command": ("generate,stores", ()),
 }
-PACKAGES = ("numpy", "sentence-transformers", "tokenizers", "torch", "transformers", "pyarrow")
+# What decides how a vector is computed. Every statement about one has their versions.
+PACKAGES = ("numpy", "sentence-transformers", "tokenizers", "torch", "transformers")
 TORCH = "; without a graphics card install torch before that, from PyTorch's own index for CPU: see 'Start Locally' on its site"
 
 
@@ -32,7 +33,7 @@ def require(part: str) -> None:
         for module in PARTS[part][1]:
             importlib.import_module(module)
         if part == "generation":
-            _look_for(("torch", *PACKAGES))
+            _look_for(("torch", *PACKAGES, "pyarrow"))  # whose absence says more than that of others
     except Exception as error:  # a broken library fails in its own ways
         raise unusable(part, error) from error
 

@@ -12,12 +12,15 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import chain
-from typing import BinaryIO, NamedTuple
+from typing import Annotated, BinaryIO, NamedTuple
+
+import msgspec
 
 from aqea_registry.base.files import UnsafePath, safe_path
 from aqea_registry.base.findings import Finding, Refused
 from aqea_registry.base.recognise import CONFLICT, HEAD, one_side, what_it_is
 
+Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z", description="64 hex digits")]
 MANIFEST = "manifests/MANIFEST.sha256"
 SIZES = "manifests/MANIFEST.sizes"
 LEFT_OUT = "manifests/LEFT_OUT"  # paths of the manifest that the release had not which this project was made of

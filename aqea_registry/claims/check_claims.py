@@ -22,7 +22,7 @@ from aqea_registry.claims.ledger import Claim, Ledger, Quotation, Verdict, find_
 from aqea_registry.claims.lint_claims import not_printed
 from aqea_registry.documents.numbers import Unit
 from aqea_registry.project.artefact import CatalogueEntry
-from aqea_registry.project.project import CACHE, Project, RunRecord, Scope
+from aqea_registry.project.project import Project, RunRecord, Scope
 from aqea_registry.sources.fetch import pinned_folder, wrong_bytes
 from aqea_registry.sources.kinds import sources_of
 from aqea_registry.vectors.scores import Metrics
@@ -291,7 +291,7 @@ class Quotations:
         if self._scope is Scope.RELEASE:  # some machines have it and others do not
             return Unchecked("missing-file", f"{path} of {name} is not in the checkout; run: aqea-registry claims check")
         wrong: list[Finding] = []
-        copies = {"its checked copy": pinned_folder(pin, self._run.root / CACHE / "pinned") / path}
+        copies = {"its checked copy": pinned_folder(pin, self._run.root) / path}
         for source in sources_of(wanted, pin.commit):
             with suppress(OSError):
                 copies |= {source.spec: copy} if source.present() and (copy := source.local(path)) is not None else {}

@@ -20,9 +20,9 @@ import msgspec
 from aqea_registry.base.files import Limit, TooLarge, UnsafePath, hash_file, inside, read_small
 from aqea_registry.base.findings import BadConfiguration, Finding, suggestion, unread
 from aqea_registry.base.recognise import one_side
+from aqea_registry.base.sha256_list import Sha256
 from aqea_registry.base.strict import load_yaml
 from aqea_registry.documents.numbers import Unit
-from aqea_registry.project.lock import Sha256
 from aqea_registry.project.project import OWN
 
 SCHEMA = "aqea-registry/claims/1"

@@ -26,9 +26,10 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from aqea_registry.base.extras import PACKAGES
 from aqea_registry.base.files import Limit, read_small, write_bytes
 from aqea_registry.project.params import Model
-from aqea_registry.vectors.margin import PACKAGES, Machine
+from aqea_registry.vectors.margin import Machine
 
 Precision = Literal["canonical", "float32"]
 TOKENS_A_BATCH = 512

@@ -25,9 +25,10 @@ from typing import Any, TypeVar
 import msgspec
 import numpy as np
 
+from aqea_registry.base.extras import PACKAGES
 from aqea_registry.base.files import atomic_write, locked, sweep
 from aqea_registry.base.findings import CannotCheck
-from aqea_registry.vectors.margin import KNOWN, PACKAGES
+from aqea_registry.vectors.margin import KNOWN
 from aqea_registry.vectors.pair_set import Malformed, Micro, NearValues, OnGrid
 from aqea_registry.vectors.vector_set import Keys, Rows, checked, keys_of
 

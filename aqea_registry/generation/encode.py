@@ -27,7 +27,7 @@ from aqea_registry.generation.vector_sets import opened_task, score
 from aqea_registry.generation.workers import Batch, Cluster, Done, Job, ThisMachine
 from aqea_registry.project.artefact import AnyArtefact, CatalogueEntry, RunArtefact
 from aqea_registry.project.lock import require_pin
-from aqea_registry.project.project import CACHE, Project
+from aqea_registry.project.project import Project
 from aqea_registry.sources.fetch import pinned_folder
 from aqea_registry.vectors.decided import at_boundary
 from aqea_registry.vectors.margin import EncodingRecord, Spread, reach
@@ -94,7 +94,7 @@ class _Work:
         texts: sqlite3.Connection,
     ) -> None:
         pin, self._label = require_pin(model.name, model.entry, model.pin), f"encode {model.name}"
-        self._in_use = model_in_use(model, run, pin, pinned_folder(pin, model.root / CACHE / "pinned"), model.root)
+        self._in_use = model_in_use(model, run, pin, pinned_folder(pin, model.root), model.root)
         self._model, self._engine, self._settings, self._report, self._texts = model, engine, settings, report, texts
         self._texts.execute("CREATE TABLE texts (key BLOB PRIMARY KEY, text TEXT)")  # of kept ones the key alone
         self._vectors = Vectors(self._in_use, settings, report, label=self._label, fresh=False)

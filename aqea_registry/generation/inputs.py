@@ -59,7 +59,7 @@ def pinned_files(wanted: CatalogueEntry, report: Reporter, local_only: bool) -> 
     sources = sources_of(wanted, pin.commit)
     if local_only:
         sources = [source for source in sources if source.present() and source.local(min(pin.files)) is not None]
-    return pin, fetch(wanted.name, pin, sources, wanted.root / CACHE / "pinned", report)
+    return pin, fetch(wanted.name, pin, sources, wanted.root, report)
 
 
 @contextmanager
@@ -73,7 +73,7 @@ def given_vectors(
     """
     pin, kept, folder = artefact.given_pin(), model.root / artefact.file, None
     try:
-        folder = fetch(model.name, pin, sources_of(model, None), model.root / CACHE / "pinned", report)
+        folder = fetch(model.name, pin, sources_of(model, None), model.root, report)
     except CannotCheck as error:
         if not kept.is_file() or hash_file(kept).sha256 != listed:
             message = f"{error.message}; nor is {artefact.file} here as the manifest lists it"

@@ -13,13 +13,12 @@ import msgspec
 from aqea_registry.base.files import FileDigest, UnsafePath, safe_path
 from aqea_registry.base.findings import BadConfiguration, Finding, Refused, unread
 from aqea_registry.base.recognise import canonical_findings, conflict, one_side
-from aqea_registry.base.sha256_list import MANIFEST, SIZES, parse_list, render
+from aqea_registry.base.sha256_list import MANIFEST, SIZES, Sha256, parse_list, render
 from aqea_registry.base.strict import convert, convert_each, load_json, load_yaml
 from aqea_registry.project.params import PICKLES, Commit, Dataset, Group, Model, Name, group_of
 
 SCHEMA = "aqea-registry/pins/1"
 LOCK = "manifests/pins.json"
-Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z", description="64 hex digits")]
 
 
 class PinnedFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -116,12 +116,9 @@ class ArtefactName(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     file: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*\Z", description="letters, digits, '.', '-', '_'")]
 
 
-class Export(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Export(ArtefactName, frozen=True, kw_only=True):
     """One more file made from a pair file of the run; dataset, model and file are the pair set's."""
 
-    dataset: Name
-    model: Name
-    file: str
     format: Literal["benchmark", "embeddings"]
 
 

@@ -20,7 +20,6 @@ from aqea_registry.documents.model_index import read_model_index, split_front_ma
 from aqea_registry.project.artefact import CatalogueEntry
 from aqea_registry.project.lock import Pin
 from aqea_registry.project.params import HUB_ID, MODEL_FILES, Dataset, Model
-from aqea_registry.project.project import CACHE
 from aqea_registry.project.scaffold import Entries, columns_of, dimension_of, range_of
 from aqea_registry.remote.hub_client import COMMIT, Repository, offline
 from aqea_registry.sources.fetch import fetch, opened, refuse_contents
@@ -78,7 +77,7 @@ def dataset_entry(name: str, given: str, place: ProjectPlace, report: Reporter) 
     if path is None:
         entry, pin = _on_hub(name, given, Dataset(repo=""), place, report)
         wanted = CatalogueEntry(name, convert(entry, Dataset, name), pin, ("cache", "hub"), place.root)
-        folder = fetch(name, pin, sources_of(wanted, pin.commit), place.root / CACHE / "pinned", report)
+        folder = fetch(name, pin, sources_of(wanted, pin.commit), place.root, report)
         chosen = sorted(pin.files)
     else:
         path = path.resolve()  # a pin is of files, never of links
@@ -121,7 +120,7 @@ def model_entry(name: str, given: str, place: ProjectPlace, report: Reporter) ->
     path = None if given.startswith("package:") else place.find(name, given)
     if path is None and not given.startswith("package:"):
         entry, pin = _on_hub(name, given, Model(repo="", dimension=1), place, report)
-        source: Source = HubSource(Repository(name, "model", pin.id, pin.commit), place.root / CACHE / "incoming")
+        source: Source = HubSource(Repository(name, "model", pin.id, pin.commit), place.root)
         files = list(pin.files)
     else:
         if path is not None and not path.is_dir():

@@ -20,6 +20,7 @@ from aqea_registry.base.files import (
 from aqea_registry.base.findings import CannotCheck, Finding, NotAllowed, Refused, RegistryError
 from aqea_registry.base.progress import Reporter
 from aqea_registry.project.lock import Pin, PinnedFile
+from aqea_registry.project.project import CACHE
 from aqea_registry.sources.kinds import Source
 
 
@@ -32,14 +33,14 @@ class LocalFile(NamedTuple):
     file: PinnedFile
 
 
-def fetch(name: str, pin: Pin, sources: Sequence[Source], cache: Path, report: Reporter) -> Path:
-    """Return a folder with exactly the pinned files, each checked just now.
+def fetch(name: str, pin: Pin, sources: Sequence[Source], root: Path, report: Reporter) -> Path:
+    """Return a folder with exactly the pinned files, each checked just now, in the project at `root`.
 
     Sources are asked in their order. One on this machine is hashed where it lies, every time, so that a change in it is
     noticed; a remote one is asked only for what the folder lacks. Raises Refused if all bytes that were found are wrong,
     CannotCheck if there are none.
     """
-    folder = pinned_folder(pin, cache)
+    folder = pinned_folder(pin, root)
     silent: dict[str, RegistryError] = {}
     with report.task(f"check {name}", sum(file.size for file in pin.files.values()), "bytes") as advance:
         for path, file in sorted(pin.files.items()):
@@ -60,9 +61,9 @@ def opened(files: Mapping[str, Path]) -> Iterator[tuple[str, BinaryIO]]:
             yield name, file
 
 
-def pinned_folder(pin: Pin, cache: Path) -> Path:
+def pinned_folder(pin: Pin, root: Path) -> Path:
     """Where `fetch` keeps the checked copies of a pin's files. Nothing in it is checked here."""
-    return cache / f"{pin.id.rpartition('/')[2]}-{pin.digest()[:16]}"
+    return root / CACHE / "pinned" / f"{pin.id.rpartition('/')[2]}-{pin.digest()[:16]}"
 
 
 def _fetch_one(

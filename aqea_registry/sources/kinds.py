@@ -15,6 +15,7 @@ from aqea_registry.base.extras import require, unusable
 from aqea_registry.base.files import BLOCK, UnsafePath, inside, lock, open_regular, safe_path, size_of
 from aqea_registry.base.findings import BadConfiguration, CannotCheck
 from aqea_registry.project.artefact import CatalogueEntry
+from aqea_registry.project.project import CACHE
 from aqea_registry.remote.answers import quotable
 from aqea_registry.remote.hub_client import NotFound, Repository, offline
 from aqea_registry.remote.retry import Download, call_server
@@ -160,13 +161,13 @@ def _asked(spec: str, call: Callable[[], T]) -> T:
 
 
 class HubSource:
-    """The Hub's copy of one commit. Downloads are resumed; nothing goes into the user's own cache."""
+    """The Hub's copy of one commit. Downloads are resumed, below `root`; nothing goes into the user's own cache."""
 
-    def __init__(self, repository: Repository, incoming: Path) -> None:
+    def __init__(self, repository: Repository, root: Path) -> None:
         self.spec, self.hint = "hub", "unset HF_HUB_OFFLINE"
         self._repository = repository
         self._client = repository.client()
-        self._incoming = incoming
+        self._incoming = root / CACHE / "incoming"
 
     def present(self) -> bool:
         """Whether the client may go online; whether the Hub answers shows when it is asked."""
@@ -221,7 +222,7 @@ def open_source(spec: str, root: Path, repository: Repository) -> Source:
     """The source that a line of params.yaml names (docs/catalogue.md), for one repository. Raises BadConfiguration."""
     kind, _, rest = spec.partition(":")
     if spec == "hub" and repository.kind in ("model", "dataset"):
-        return HubSource(repository, root / ".aqea" / "incoming")
+        return HubSource(repository, root)
     if spec == "cache" and repository.kind in ("model", "dataset"):
         return cache_source(repository)
     filled = _fill(spec, rest, repository)

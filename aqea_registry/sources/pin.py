@@ -216,7 +216,7 @@ def _check_hub(wanted: CatalogueEntry, pin: Pin, report: Reporter) -> tuple[list
         info = client.info(pin.commit)
         remote = {path: info.files[path] for path in sorted(pin.files) if path in info.files}
         if pin.state == "claimed":
-            held, _ = remote_files(name, remote, HubSource(repository, wanted.root / ".aqea" / "incoming"), report)
+            held, _ = remote_files(name, remote, HubSource(repository, wanted.root), report)
     except NotFound as error:
         code, expected = ("repository-gone", pin.id) if error.part == "repository" else ("commit-gone", pin.commit)
         return [*findings, Finding(code, name, error.message.removeprefix(f"{name}: "), expected)], held

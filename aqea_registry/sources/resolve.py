@@ -70,7 +70,7 @@ def _from_hub(wanted: CatalogueEntry, report: Reporter) -> ResolvedEntry:
         message = f"{entry.revision} of {entry.repo} is not the commit that params.yaml expects"
         hint = "look at what changed before you change it"
         raise Refused.of("pin-moved", name, message, entry.commit, info.commit, hint=hint)
-    source = HubSource(repository._replace(commit=info.commit), wanted.root / ".aqea" / "incoming")
+    source = HubSource(repository._replace(commit=info.commit), wanted.root)
     card = _card(name, source, report) if isinstance(entry, Dataset) and not entry.files and README in info.files else {}
     chosen = _choose(name, entry, sorted(info.files), card)
     files, contents = remote_files(name, {path: info.files[path] for path in chosen}, source, report)

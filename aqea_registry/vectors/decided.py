@@ -14,17 +14,17 @@ import msgspec
 
 from aqea_registry.base.files import Limit, read_small
 from aqea_registry.base.findings import BadConfiguration, Refused
+from aqea_registry.base.sha256_list import Sha256
 from aqea_registry.base.strict import convert, load_json
 from aqea_registry.vectors.pair_set import MICRO
 
 HINT = "take the list and the lock from one commit or release"
-Hex = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z", description="64 hex digits")]
 
 
 class DecidedValue(msgspec.Struct, frozen=True, order=True, forbid_unknown_fields=True):
     """A component of a text's vector, in micro-units. `text` is the hex sha256 of the text as the model sees it."""
 
-    text: Hex
+    text: Sha256
     component: Annotated[int, msgspec.Meta(ge=0)]
     value: Annotated[int, msgspec.Meta(ge=-MICRO, le=MICRO)]
 
@@ -33,7 +33,7 @@ class DecidedList(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """The decided values of an artefact, sorted. They are of one `method` (hex): of model, dimension and offset."""
 
     schema: Literal["aqea-registry/decided/1"] = "aqea-registry/decided/1"
-    method: Hex
+    method: Sha256
     values: tuple[DecidedValue, ...]
 
 

@@ -64,10 +64,6 @@ def margin_text(margin: Margin) -> str:
     return f"{text}; nearer ones are decided and listed: {margin.decided}" if margin.decided else text
 
 
-# What decides how a vector is computed. Every statement about one has their versions.
-PACKAGES = ("numpy", "sentence-transformers", "tokenizers", "torch", "transformers")
-
-
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
     """A machine, as far as it can matter to floating-point results. `kernels` is the instruction set that torch chose."""
 

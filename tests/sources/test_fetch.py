@@ -205,8 +205,8 @@ def test_a_package_is_found_and_not_imported(tmp_path: Path) -> None:
 
 def test_the_pinned_files_and_nothing_else_are_fetched(tmp_path: Path) -> None:
     source = make(tmp_path / "data", {**FILES, "unpinned": b"x"})
-    folder = fetch("x", PIN, [source], tmp_path / "cache", Silent())
-    assert folder == tmp_path / "cache" / f"x-{PIN.digest()[:16]}"
+    folder = fetch("x", PIN, [source], tmp_path / "project", Silent())
+    assert folder == tmp_path / "project" / ".aqea/pinned" / f"x-{PIN.digest()[:16]}"
     assert tree(folder) == FILES
 
 
@@ -214,7 +214,7 @@ def test_each_file_comes_from_the_first_source_that_has_it(tmp_path: Path) -> No
     first, second = make(tmp_path / "one", {"empty": b""}), Remote({**FILES})
     report = Heard()
     absent = open_source("directory:nothing", tmp_path, REPOSITORY)
-    folder = fetch("x", PIN, [absent, first, second], tmp_path / "cache", report)
+    folder = fetch("x", PIN, [absent, first, second], tmp_path / "project", report)
     assert tree(folder) == FILES
     assert second.opened == ["below/weights", "config.json"]
     assert report.warnings == []
@@ -226,7 +226,7 @@ def test_wrong_bytes_are_warned_of_and_the_next_source_is_asked(tmp_path: Path, 
         (make(tmp_path / "bad", {**FILES, "below/weights": wrong}), Remote({**FILES, "below/weights": wrong}))
     ):
         report = Heard()
-        folder = fetch("x", PIN, [bad, make(tmp_path / "good", FILES)], tmp_path / f"cache{number}", report)
+        folder = fetch("x", PIN, [bad, make(tmp_path / "good", FILES)], tmp_path / f"project{number}", report)
         assert tree(folder) == FILES
         (warning,) = report.warnings
         for part in ("below/weights", bad.spec, PIN.files["below/weights"].sha256, "not used"):
@@ -236,22 +236,22 @@ def test_wrong_bytes_are_warned_of_and_the_next_source_is_asked(tmp_path: Path, 
 def test_bytes_that_are_wrong_everywhere_are_refused(tmp_path: Path) -> None:
     one, two = make(tmp_path / "one", {**FILES, "config.json": b"1"}), Remote({**FILES, "config.json": b"2"})
     with pytest.raises(Refused) as raised:
-        fetch("x", PIN, [one, two], tmp_path / "cache", Silent())
+        fetch("x", PIN, [one, two], tmp_path / "project", Silent())
     wanted, found = PIN.files["config.json"].sha256, hashlib.sha256(b"1").hexdigest()
     for part in ("config.json", "directory:one", wanted, found):
         assert part in raised.value.message
     assert [(finding.code, finding.expected) for finding in raised.value.findings] == [("mismatch", f"{wanted} (3 bytes)")] * 2
     assert raised.value.findings[0].actual == f"{found} (1 bytes)"
     assert raised.value.hint is not None and "aqea-registry pin x" in raised.value.hint
-    assert "config.json" not in tree(tmp_path / "cache" / f"x-{PIN.digest()[:16]}")
+    assert "config.json" not in tree(tmp_path / "project" / ".aqea/pinned" / f"x-{PIN.digest()[:16]}")
 
 
 def test_a_change_in_a_local_source_is_noticed_though_a_copy_is_held(tmp_path: Path) -> None:
     source = make(tmp_path / "data", FILES)
-    fetch("x", PIN, [source], tmp_path / "cache", Silent())
+    fetch("x", PIN, [source], tmp_path / "project", Silent())
     make(tmp_path / "data", {"config.json": b"{ }"})
     with pytest.raises(Refused, match=r"config\.json from directory:data"):
-        fetch("x", PIN, [source], tmp_path / "cache", Silent())
+        fetch("x", PIN, [source], tmp_path / "project", Silent())
 
 
 def test_bytes_that_no_source_has_cannot_be_checked(tmp_path: Path) -> None:
@@ -260,7 +260,7 @@ def test_bytes_that_no_source_has_cannot_be_checked(tmp_path: Path) -> None:
         make(tmp_path / "part", {"config.json": b"{}\n"}),
     )
     with pytest.raises(CannotCheck) as raised:
-        fetch("x", PIN, [absent, partial], tmp_path / "cache", Silent())
+        fetch("x", PIN, [absent, partial], tmp_path / "project", Silent())
     for part in (
         "below/weights",
         "package:no_such_package is not here",
@@ -269,44 +269,44 @@ def test_bytes_that_no_source_has_cannot_be_checked(tmp_path: Path) -> None:
     ):
         assert part in raised.value.message
     with pytest.raises(CannotCheck, match="names no source"):
-        fetch("x", PIN, [], tmp_path / "cache", Silent())
+        fetch("x", PIN, [], tmp_path / "project", Silent())
 
 
 def test_a_checked_copy_outlives_its_source(tmp_path: Path) -> None:
     source = make(tmp_path / "data", FILES)
-    fetch("x", PIN, [source], tmp_path / "cache", Silent())
+    fetch("x", PIN, [source], tmp_path / "project", Silent())
     shutil.rmtree(tmp_path / "data")
-    assert tree(fetch("x", PIN, [source], tmp_path / "cache", Silent())) == FILES
-    assert tree(fetch("x", PIN, [], tmp_path / "cache", Silent())) == FILES
+    assert tree(fetch("x", PIN, [source], tmp_path / "project", Silent())) == FILES
+    assert tree(fetch("x", PIN, [], tmp_path / "project", Silent())) == FILES
 
 
 @pytest.mark.parametrize("damage", [b"v" * 1000, b"", b"w" * 2000])
 def test_a_damaged_copy_is_replaced_or_missed(tmp_path: Path, damage: bytes) -> None:
     source = make(tmp_path / "data", FILES)
-    copy = fetch("x", PIN, [source], tmp_path / "cache", Silent()) / "below" / "weights"
+    copy = fetch("x", PIN, [source], tmp_path / "project", Silent()) / "below" / "weights"
     copy.write_bytes(damage)
-    fetch("x", PIN, [source], tmp_path / "cache", Silent())
+    fetch("x", PIN, [source], tmp_path / "project", Silent())
     assert copy.read_bytes() == FILES["below/weights"]
     copy.write_bytes(damage)
     with pytest.raises(CannotCheck, match="below/weights"):
-        fetch("x", PIN, [], tmp_path / "cache", Silent())
+        fetch("x", PIN, [], tmp_path / "project", Silent())
 
 
 def test_a_remote_source_is_asked_only_for_what_is_not_held(tmp_path: Path) -> None:
     remote = Remote(FILES)
-    folder = fetch("x", PIN, [remote], tmp_path / "cache", Silent())
+    folder = fetch("x", PIN, [remote], tmp_path / "project", Silent())
     assert remote.opened == sorted(FILES)
     (folder / "config.json").unlink()
-    fetch("x", PIN, [remote], tmp_path / "cache", Silent())
+    fetch("x", PIN, [remote], tmp_path / "project", Silent())
     assert remote.opened == [*sorted(FILES), "config.json"]
 
 
 def test_a_file_that_is_too_long_is_not_read_to_its_end(tmp_path: Path) -> None:
     remote = Remote(FILES, endless=True)
     with pytest.raises(Refused, match="more than 1000 bytes"):
-        fetch("x", PIN, [remote], tmp_path / "cache", Silent())
+        fetch("x", PIN, [remote], tmp_path / "project", Silent())
     assert remote.stream.taken <= 1000 + 2 * BLOCK
-    assert tree(tmp_path / "cache") == {}
+    assert tree(tmp_path / "project") == {}
 
 
 def test_a_local_file_that_is_too_long_is_not_read_to_its_end(tmp_path: Path) -> None:
@@ -319,7 +319,7 @@ def test_a_local_file_that_is_too_long_is_not_read_to_its_end(tmp_path: Path) ->
     script = (
         "import sys; from pathlib import Path; from tests.sources import test_fetch as t\n"
         "root = Path(sys.argv[1])\n"
-        "try:\n    t.fetch('x', t.PIN, [t.open_source('directory:data', root, t.REPOSITORY)], root / 'cache', t.Silent())\n"
+        "try:\n    t.fetch('x', t.PIN, [t.open_source('directory:data', root, t.REPOSITORY)], root / 'project', t.Silent())\n"
         "except t.Refused as error:\n    print(error.message)"
     )
     done = subprocess.run(
@@ -342,11 +342,11 @@ def obstructed(request: pytest.FixtureRequest, tmp_path: Path) -> Source:
 
 def test_a_source_whose_file_cannot_be_read_is_passed_over(tmp_path: Path, obstructed: Source) -> None:
     """One unusable source is no reason to stop while another has the bytes."""
-    assert tree(fetch("x", PIN, [obstructed, make(tmp_path / "good", FILES)], tmp_path / "cache", Silent())) == FILES
+    assert tree(fetch("x", PIN, [obstructed, make(tmp_path / "good", FILES)], tmp_path / "project", Silent())) == FILES
 
 
 def test_a_file_that_no_source_can_read_cannot_be_checked(tmp_path: Path, obstructed: Source) -> None:
     with pytest.raises(CannotCheck, match=r"config\.json") as raised:
-        fetch("x", PIN, [obstructed], tmp_path / "cache", Silent())
+        fetch("x", PIN, [obstructed], tmp_path / "project", Silent())
     assert "directory:bad" in raised.value.message
-    assert "config.json" not in tree(tmp_path / "cache" / f"x-{PIN.digest()[:16]}")
+    assert "config.json" not in tree(tmp_path / "project" / ".aqea/pinned" / f"x-{PIN.digest()[:16]}")

@@ -60,7 +60,7 @@ def hub(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Source]:
         commit = server.store.commit("models", NAME, FILES)
         for name, value in server.environment(tmp_path / "home").items():
             monkeypatch.setenv(name, value)
-        yield HubSource(Repository(name="m", kind="model", id=NAME, commit=commit), tmp_path / "incoming")
+        yield HubSource(Repository(name="m", kind="model", id=NAME, commit=commit), tmp_path)
 
 
 class _Quiet(SimpleHTTPRequestHandler):
