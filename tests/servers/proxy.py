@@ -12,12 +12,13 @@ import threading
 import time
 from dataclasses import dataclass
 from email.message import Message
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from types import TracebackType
 from typing import NamedTuple, Self
 from urllib.parse import urlsplit
 
 from tests.servers.hub.faults import Fault, Faults
+from tests.servers.listening import Server
 from tests.servers.log import read_body
 
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length"}
@@ -63,8 +64,7 @@ class Proxy:
         self._log: list[Request] = []
         self._lock = threading.Lock()
         self._victim: tuple[int, int] | None = None
-        self._server = _Server(("127.0.0.1", 0), _Handler)
-        self._server.proxy = self
+        self._server = _Server(self)
         self.endpoint = f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def __enter__(self) -> Self:
@@ -72,8 +72,7 @@ class Proxy:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.close_all()
 
     @property
     def requests(self) -> list[Request]:
@@ -108,6 +107,10 @@ class Proxy:
         with self._lock:
             self._victim = (pid, after)
 
+    def until_clients_left(self) -> None:
+        """Wait for the end of all connections: what a process sent before it was killed is answered by then."""
+        self._server.until_clients_left()
+
     def note(self, made: Request) -> None:
         """Log a request, and kill if it is time."""
         with self._lock:
@@ -120,10 +123,10 @@ class Proxy:
         return [made for made in self.requests if re.fullmatch(method, made.method) and re.search(path, made.path)]
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 64
-    proxy: Proxy
+class _Server(Server):
+    def __init__(self, proxy: Proxy) -> None:
+        super().__init__(_Handler)
+        self.proxy = proxy
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Nothing: clients that are killed or cut go away in the middle."""

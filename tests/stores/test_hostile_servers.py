@@ -375,7 +375,7 @@ def test_a_download_that_drips_is_given_up_once(server: Hostile, pause: float, m
     for told in ("too little to wait for|no answer in time", "is not asked again now"):
         with pytest.raises(CannotCheck, match=told), store.open(TAGGED, "x", layer, 0) as incoming:
             incoming.read()
-    assert time.monotonic() - began < 3 and len(server.asked) == 1
+    assert time.monotonic() - began < 60 and len(server.asked) == 1  # each byte by itself: hours
 
 
 def test_a_token_that_is_to_be_exchanged(server: Hostile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

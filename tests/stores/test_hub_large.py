@@ -121,7 +121,7 @@ def test_a_killed_publication_leaves_main_alone_and_goes_on(hub: HubServer, tmp_
     merged = at in ("the merge", "the tag")
     assert titles(hub) == ["initial commit", *([TITLE] if merged else [])]
     assert ("v1" in hub.store.repository("datasets", NAME).tags) == (at == "the tag")
-    time.sleep(0.3)  # uploads that the process had begun are still taken
+    hub.until_clients_left()
     there = [hub.store.blobs.has(hashlib.sha256(content).hexdigest()) for content in LARGE.values()]
     hub.forget()
     put()
@@ -206,11 +206,10 @@ def test_a_hub_that_falls_silent_is_given_up_whatever_an_upload_may_take(
     monkeypatch.setattr("aqea_registry.remote.retry.PATIENCE", 1.0)
     monkeypatch.setattr("aqea_registry.remote.retry._lost", {})
     monkeypatch.setattr("aqea_registry.remote.hub_writer.SLOWEST", 1)  # bytes a second
-    silent = hub.faults.add(Fault(method="POST|PUT", path=path, delay=5, times=None))
-    began = time.monotonic()
+    silent = hub.faults.add(Fault(method="POST|PUT", path=path, delay=100, times=None))
     with pytest.raises(CannotCheck, match="no answer in time"):
         put()
-    assert silent.hits and time.monotonic() - began < 4.5
+    assert silent.hits
 
 
 def test_a_quota_of_commits_ends_it_and_it_goes_on_later(hub: HubServer) -> None:

@@ -266,7 +266,7 @@ def test_a_push_that_is_killed_after_each_request_is_repeated(docker_registry: D
             process = subprocess.Popen(words, cwd=ROOT, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             line.kill(process.pid, after)
             out, _ = process.communicate(b"go\n", timeout=600)
-            time.sleep(0.3)  # what other connections had begun
+            line.until_clients_left()
             assert (out, process.returncode) == (b"", -9) and after <= len(line.requests) < after + CONNECTIONS
             found = desk.direct.find("v1")  # nothing, or all of it: never a tag without its blobs
             assert found is None or held(desk.direct, deep=True) == all_there("hashed")

@@ -13,7 +13,7 @@ import time
 import traceback
 from contextlib import suppress
 from copy import copy
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -24,6 +24,7 @@ from tests.servers.github.faults import UploadFault
 from tests.servers.github.openapi import Description
 from tests.servers.github.store import No, Store
 from tests.servers.hub.faults import Fault, Faults
+from tests.servers.listening import Server
 from tests.servers.log import Request, RequestLog
 
 
@@ -48,8 +49,7 @@ class GitHubServer(RequestLog):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         for listener in self._listeners:
-            listener.shutdown()
-            listener.server_close()
+            listener.close_all()
         if self.errors and error is None:
             raise AssertionError("The server itself failed:\n" + "\n".join(self.errors))
 
@@ -99,12 +99,9 @@ class GitHubServer(RequestLog):
             self.errors += self.description.check_request(method, template, body)
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 64
-
+class _Server(Server):
     def __init__(self, github: GitHubServer, cdn: bool) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.github = github
         self.cdn = cdn
 

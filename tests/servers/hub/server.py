@@ -11,7 +11,7 @@ import sys
 import threading
 import traceback
 from copy import copy
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -23,6 +23,7 @@ from tests.servers.hub.errors import Refused
 from tests.servers.hub.faults import Fault, Faults, payload
 from tests.servers.hub.limits import Limits
 from tests.servers.hub.store import Store
+from tests.servers.listening import Server
 from tests.servers.log import Request, RequestLog, read_body
 
 __all__ = ["HubServer", "Request", "pulls", "reads", "writes", "xet"]  # the last four fill the table of routes
@@ -90,6 +91,11 @@ class HubServer(RequestLog):
         for listener in self._listeners:
             listener.stop()
 
+    def until_clients_left(self) -> None:
+        """Wait for the end of all connections: what a process sent before it was killed is done by then."""
+        for listener in self._listeners:
+            listener.until_clients_left()
+
     def environment(self, cache: Path, token: str | None = None) -> dict[str, str]:
         """What a program needs to take this server for the Hub and `cache` for its cache, and to be quiet."""
         return {
@@ -143,6 +149,10 @@ class _Listener:
             self._server = None
             self._socket = self._bind(self.port)
 
+    def until_clients_left(self) -> None:
+        if self._server is not None:
+            self._server.until_clients_left()
+
     def release(self) -> None:
         self._socket.close()
 
@@ -155,38 +165,14 @@ class _Listener:
         return held
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 64
-
+class _Server(Server):
     def __init__(self, hub: HubServer, bound: socket.socket) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler, bind_and_activate=False)
-        self.socket.close()
-        self.socket = bound
+        super().__init__(_Handler, bound)
         self.hub = hub
-        self._open: set[socket.socket] = set()
-        self.server_activate()
-
-    def process_request(self, request: socket.socket, client_address: tuple[str, int]) -> None:  # type: ignore[override]
-        self._open.add(request)
-        super().process_request(request, client_address)
-
-    def shutdown_request(self, request: socket.socket) -> None:  # type: ignore[override]
-        self._open.discard(request)
-        super().shutdown_request(request)
 
     def handle_error(self, request: object, client_address: object) -> None:
         if not isinstance(sys.exception(), OSError):  # a client that went away in the middle is nothing special
             self.hub.errors.append(traceback.format_exc())
-
-    def close_all(self) -> None:
-        self.shutdown()
-        self.server_close()
-        for connection in list(self._open):  # the clients keep connections for later requests
-            try:
-                connection.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                continue  # it closed by itself
 
 
 class _Handler(BaseHTTPRequestHandler):
