@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from aqea_registry.base.files import Limit, read_small, write_bytes
+from aqea_registry.base.files import Limit, locked, read_small, write_bytes
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, RegistryError
 from aqea_registry.base.recognise import document_text
 from aqea_registry.base.strict import load_yaml
@@ -47,7 +47,8 @@ def begin(
     files = _files(place, *_catalogue(shell, place, datasets, models, read, notes), notes, one_stage)
     new = (path for path in files if path.name in scaffold.LISTS or not path.exists())
     written = [os.path.relpath(path) for path in new if write_bytes(path, files[path])]
-    notes += git_and_dvc(place)
+    with locked(place.root):
+        notes += git_and_dvc(place)
     project = open_project(place.root)
     unpinned = [name for name, known in project.run.pins().items() if known is None]
     failed = pin(project, unpinned, shell.report).error if unpinned else None
@@ -169,13 +170,15 @@ def git_and_dvc(place: ProjectPlace) -> list[str]:
 
 def set_up(root: Path) -> tuple[str, ...]:
     """Make the repositories of a restored project, and have DVC take its files as made; what was done, and what was not."""
-    top, dvc = output(root, "git", "rev-parse", "--show-toplevel"), find_dvc()
-    notes = git_and_dvc(ProjectPlace(root, root, root if top is None else Path(top)))
-    run = open_project(root).run
+    run, dvc = open_project(root).run, find_dvc()
     # DVC takes no stage without its files; one stage for all has folders.
     stages = [] if run.one_stage else sorted(run.stages.keys() - {made.stage for made in run.left_out.values()})
-    if not (root / "dvc.lock").exists() and (dvc is None or output(root, dvc, "commit", "--force", "-q", *stages) is None):
-        notes.append("DVC has no record of the files, and would make them again; to give it one, run there: dvc commit --force")
+    with locked(root):  # DVC refuses to do two things at once in one project
+        top = output(root, "git", "rev-parse", "--show-toplevel")
+        notes = git_and_dvc(ProjectPlace(root, root, root if top is None else Path(top)))
+        if not (root / "dvc.lock").exists() and (dvc is None or output(root, dvc, "commit", "--force", "-q", *stages) is None):
+            why = "DVC has no record of the files, and would make them again"
+            notes.append(f"{why}; to give it one, run there: dvc commit --force")
     return tuple(notes)
 
 

@@ -21,6 +21,7 @@ from aqea_registry.comparison.pair_files import Claimed, NamedFile, compare_file
 from aqea_registry.comparison.verdict import BOUND, PairSetComparison, Verdict, worst_of
 from aqea_registry.project.artefact import CLAIMS, PROJECT, RESULT, TaskScores
 from aqea_registry.project.lock import Lock, parse_lock
+from aqea_registry.stores.github_assets import asset_name
 from aqea_registry.stores.open_store import find, read_text
 from aqea_registry.stores.port import Store, Tagged
 from aqea_registry.stores.release import Release
@@ -62,7 +63,8 @@ def folder_tree(folder: Path, name: str, report: Reporter) -> Tree:
     locations: dict[str, Path] = {}
     for path in sorted(paths):
         try:
-            locations[path] = inside(folder, path)
+            asset = asset_name(path)  # where the folder is a download from GitHub
+            locations[path] = inside(folder, asset if (folder / asset).is_file() and not (folder / path).exists() else path)
         except UnsafePath as error:
             raise Refused.of("unsafe-path", f"{name}/{path}", f"{error}; not followed") from error
     with report.task("hash", sum(map(size_of, locations.values())), "bytes") as advance:

@@ -126,6 +126,8 @@ def _instead(root: Path, path: str) -> str:
     for form, other in (others | {"without blanks at its ends": path.strip()}).items():
         if other not in ("", path) and os.path.lexists(root / other):
             return f"; a file of the same name {form} is here"
+    if "/" in path and os.path.lexists(root / (asset := path.replace("/", "--"))):
+        return f"; {asset} is here, as GitHub names such a file: verify the folder, which knows these names"
     location = root / path
     if location.is_symlink():
         target = str(location.readlink())

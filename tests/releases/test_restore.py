@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from aqea_registry.api import load_pairs
 from aqea_registry.base.files import ignore
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused
 from aqea_registry.base.progress import Silent
+from aqea_registry.cli.beginning import set_up
 from aqea_registry.releases.confirm import _scratch
 from aqea_registry.releases.layout import parse_project
-from aqea_registry.releases.pull import from_nothing
+from aqea_registry.releases.pull import from_nothing, restore
 from aqea_registry.stores.oci_layout import Layout
 from aqea_registry.stores.open_store import find, open_tagged
 from aqea_registry.stores.release import build
@@ -64,6 +66,14 @@ def test_a_stranger_makes_a_release_again_from_itself(published: Path, tmp_path:
     assert "made again on" not in aqea("verify", "oci:releases:v2", cwd=tmp_path).out, "it was not added"
 
 
+def test_a_project_that_two_restore_at_once_is_set_up_once(published: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again"
+    restore(Layout("oci:releases", published / "releases"), "v2", again, {}, Silent())
+    with ThreadPoolExecutor(2) as pool:
+        notes = [*pool.map(set_up, [again, again])]
+    assert sorted(map(len, notes)) == [0, 2], notes
+
+
 def test_releases_lists_stores_and_shows_one(published: Path, tmp_path: Path) -> None:
     shutil.copytree(published / "releases", tmp_path / "releases")
     marked = aqea("mark", "--tag", "v1", "--to", "oci:releases", "--superseded-by", "v2", "--reason", "older", cwd=tmp_path)
@@ -105,6 +115,9 @@ def test_a_folder_of_assets_is_a_release_too(published: Path, tmp_path: Path) ->
     (tmp_path / "flat").mkdir()
     for path in filter(Path.is_file, (tmp_path / "out").rglob("*")):
         shutil.copy(path, tmp_path / "flat" / path.relative_to(tmp_path / "out").as_posix().replace("/", "--"))
+    assert aqea("compare", "flat", "out", cwd=tmp_path).status == 0
+    listed = aqea("verify", "flat/MANIFEST.sha256", cwd=tmp_path)
+    assert listed.status == 1 and "data--travel_minilm_384d_pairs.json is here, as GitHub names such a file" in listed.out
     digest = find(Layout("oci:releases", published / "releases"), "v2").digest
     for folder in ("out", "flat"):
         back = aqea("pull", ".", "--to", f"../{folder}-again", "--json", cwd=tmp_path / folder)
