@@ -150,9 +150,11 @@ def verified(target: str | None, folder: Path, report: Reporter, *, root: Path |
     if root is not None and path.is_dir():
         raise BadConfiguration("--root goes with a list of digests", "name the list: aqea-registry verify LIST --root DIR")
     if target is None or (path / PARAMS).is_file():
+        from aqea_registry.project.project import is_project
         from aqea_registry.verification.verify_project import verify_project
 
-        return verify_project(open_project(folder / (target or ".")), report)
+        if target is None or is_project(path):
+            return verify_project(open_project(folder / (target or ".")), report)
     from aqea_registry.verification.verify_folder import verify_folder
     from aqea_registry.verification.verify_list import verify_list
 

@@ -18,7 +18,7 @@ from aqea_registry.comparison.measures import Block, Compared, measure
 from aqea_registry.comparison.verdict import BOUND, ComparedNumber, PairSetComparison, PairSetFile, Scored, decide, scored
 from aqea_registry.documents.metrics import metric_name
 from aqea_registry.project.artefact import RunArtefact
-from aqea_registry.project.project import PARAMS, open_project
+from aqea_registry.project.project import is_project, open_project
 from aqea_registry.vectors.containers.open_pairs import open_pairs
 from aqea_registry.vectors.pair_set import MICRO, ContentDigest, Malformed, PairFile
 from aqea_registry.vectors.scores import Metrics
@@ -169,7 +169,7 @@ def _with_content(verdict: PairSetComparison, file: PairFile, compared: Compared
 
 def claimed_by(root: Path) -> Claimed:
     """The ledgers' numbers about a pair set; none outside a project, or for a pair set that is not of its run."""
-    if not (root / PARAMS).is_file():
+    if not is_project(root):
         return lambda *_: ()
     project = open_project(root)
     ledgers, _ = read_ledgers(root)

@@ -247,11 +247,10 @@ def open_project(root: Path) -> Project:
     """Read the small files of a checkout. Raises BadConfiguration if it is none, or its catalogue or lock cannot be used."""
     contents = {path: _content(root / path) for path in (PARAMS, LOCK, MANIFEST, SIZES, LEFT_OUT, DVC_LOCK, STAGES)}
     params, lock = contents[PARAMS], contents[LOCK]
+    none = f"{root} is not a project of aqea-registry: neither it nor a folder above it has a {PARAMS} of one"
+    begin = "to begin one: aqea-registry init; or name one with -C DIR"
     if isinstance(params, FileNotFoundError):
-        raise BadConfiguration(
-            f"{root} is not a project of aqea-registry: neither it nor a folder above it has a {PARAMS} of one",
-            "to begin one: aqea-registry init; or name one with -C DIR",
-        ) from params
+        raise BadConfiguration(none, begin) from params
     for content in (params, lock):
         if isinstance(content, OSError) and not isinstance(content, FileNotFoundError):
             raise content
@@ -260,9 +259,12 @@ def open_project(root: Path) -> Project:
         plain = load_yaml(params, PARAMS)
     except BadConfiguration as error:
         raise BadConfiguration(error.message, error.hint and f"{error.hint}, then: dvc repro") from error
+    checked = to_params({} if plain is None else plain, params)
+    if plain is None or plain.keys().isdisjoint(Params.__struct_fields__):
+        raise BadConfiguration(none, begin)  # of the author's own stages alone
     return Project(
         root=root,
-        params=to_params(plain, params),
+        params=checked,
         lock=Lock() if isinstance(lock, OSError) else parse_lock(lock),
         plain_params=plain,
         contents=contents,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from aqea_registry.base.findings import BadConfiguration
 from aqea_registry.project.project import find_project, open_project
 
 OURS = "datasets: {}\nrun:\n  pairs: {}\n  exports: {}\n"
@@ -26,7 +27,13 @@ def test_a_project_is_found_from_any_folder_below_it(tmp_path: Path, monkeypatch
 
 
 def test_a_project_beside_files_of_another_kind_is_in_its_own_folder(tmp_path: Path) -> None:
-    (tmp_path / "params.yaml").write_text("lr: 0.1\n")
+    for other in ("lr: 0.1\n", "# nothing yet\n"):
+        (tmp_path / "params.yaml").write_text(other)
+        with pytest.raises(BadConfiguration, match="is not a project of aqea-registry"):
+            open_project(tmp_path)
+    with pytest.raises(BadConfiguration, match="unknown key 'dataset'"):
+        (tmp_path / "params.yaml").write_text("dataset: {}\n")
+        open_project(tmp_path)
     (tmp_path / "aqea").mkdir()
     (tmp_path / "aqea" / "params.yaml").write_text(OURS)
     (tmp_path / "src").mkdir()

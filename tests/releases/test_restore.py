@@ -68,7 +68,7 @@ def test_a_stranger_makes_a_release_again_from_itself(published: Path, tmp_path:
 
 def test_a_project_that_two_restore_at_once_is_set_up_once(published: Path, tmp_path: Path) -> None:
     again = tmp_path / "again"
-    restore(Layout("oci:releases", published / "releases"), "v2", again, {}, Silent())
+    restore(*open_tagged("oci:releases:v2", published), again, {}, Silent())
     with ThreadPoolExecutor(2) as pool:
         notes = [*pool.map(set_up, [again, again])]
     assert sorted(map(len, notes)) == [0, 2], notes

@@ -92,10 +92,13 @@ def test_the_root_of_a_list_can_be_named(folder: Path) -> None:
 
 @pytest.mark.parametrize("name", ["SHA256SUMS", "SHA256SUMS.txt", "sha256sum.txt", "checksums.txt", "MANIFEST.sha256"])
 def test_a_folder_is_checked_against_the_list_in_it(folder: Path, name: str) -> None:
-    (folder / name).write_bytes(listed(folder, "sha256sum"))
+    other = b"lr: 0.1\n"
+    (folder / "params.yaml").write_bytes(other)  # of another program
+    own = f"{hashlib.sha256(other).hexdigest()}  params.yaml\n".encode()
+    (folder / name).write_bytes(listed(folder, "sha256sum") + own)
     before = tree(folder)
     result = aqea("verify", folder, "--json", cwd=Path("/"))
-    assert (result.status, result.json()["files"]) == (0, len(NAMES))
+    assert (result.status, result.json()["files"]) == (0, len(NAMES) + 1)
     assert tree(folder) == before
     (folder / "日本語/more").write_text("x")
     (folder / "a.txt").write_text("x")
