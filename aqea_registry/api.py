@@ -46,7 +46,9 @@ def meaning(name: str, folder: Path, *, path: bool = True, start: Path | None = 
     catalogues = (above / own for above in (folder, *folder.absolute().parents) for own in (PARAMS, f"aqea/{PARAMS}"))
     if not is_bare_tag(name) or (there and not any(own.exists() for own in catalogues)):
         return Meant(name)  # where no project can be, a list of digests loads nothing of them
-    root = project_root(folder)
+    from aqea_registry.project.project import find_project
+
+    root = find_project(folder)
     if there and not (root / PARAMS).exists():
         return Meant(name)
     from aqea_registry.stores.open_store import open_tagged
@@ -80,13 +82,6 @@ def _default_store(root: Path) -> str:
     return next(iter(stores), "oci:releases")
 
 
-def project_root(folder: Path) -> Path:
-    """The folder of the project that a folder lies in, or the folder itself."""
-    from aqea_registry.project.project import find_project
-
-    return find_project(folder)
-
-
 def spec_at(spec: str, root: Path, start: Path) -> str:
     """The spec of a store in a folder of `root`, as it is written at `start`."""
     from aqea_registry.base.references import is_folder
@@ -116,9 +111,9 @@ def known_names(folder: Path, kinds: Collection[str]) -> list[str]:
 
 def open_project(path: str | Path = ".") -> Project:
     """The project that a folder lies in, read once. Raises BadConfiguration if there is none."""
-    from aqea_registry.project.project import open_project as opened
+    from aqea_registry.project import project
 
-    return opened(project_root(Path(path)))
+    return project.open_project(project.find_project(Path(path)))
 
 
 def verify(target: str | Path = ".", *, root: str | Path | None = None, deep: bool = False) -> tuple[Finding, ...]:

@@ -2,7 +2,8 @@
 
 To import torch and sentence-transformers takes longer than to encode a few sentences. One server of the whole run imports them
 once and forks a process for each command of each worker. What they and the Hub's client read of the environment at import is
-nobody's: the program must not rest on it. What torch and Python read of it needs a program that is started.
+nobody's, but for the client's timeouts: the program must not rest on it. What torch and Python read of it needs a program that
+is started.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ IMPORTED = (
     *("dvc.cli.parser", "dvc.repo", "dvc.repo.reproduce", "dvc.repo.status"),
 )
 NOBODYS = {"HF_HOME": "/nonexistent", "HF_ENDPOINT": "http://127.0.0.1:9", "HF_TOKEN": ""}
+TIMEOUTS = {"HF_HUB_ETAG_TIMEOUT", "HF_HUB_DOWNLOAD_TIMEOUT"}
 PLACE = "AQEA_TEST_FORKING"  # the folder of the server: the workers find it in their environment
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -131,6 +133,9 @@ def _run(request: Mapping[str, Any]) -> None:
         os.chdir(request["cwd"])
         os.environ.clear()
         os.environ.update(request["environment"])
+        if constants := sys.modules.get("huggingface_hub.constants"):
+            for name in TIMEOUTS & os.environ.keys():
+                setattr(constants, name, int(os.environ[name]))
         signal.alarm(round(request["timeout"]))  # its default is to end the process
         sys.argv = [request["program"], *request["words"]]
         if request["program"] == "dvc":

@@ -63,7 +63,7 @@ def bind_claims(
     if write:
         (project.root / FOLDER).mkdir(parents=True, exist_ok=True)
     with locked(project.root / FOLDER) if write else nullcontext():
-        old, merged = merge_page(project.root, page, model=model)
+        old, merged = merge_page(project.root, page)
         results = dict(merged.ledger.results)
         known = resolve_results(merged.ledger, project.params, project.lock)
         keys = [(name, found.key) for name, found in known.items() if isinstance(found, Resolved)]

@@ -85,13 +85,16 @@ def import_claims(
     page.require_claims()
     (project.root / FOLDER).mkdir(parents=True, exist_ok=True)
     with locked(project.root / FOLDER):
-        old, merged = merge_page(project.root, page, prune=prune, model=model, unit=unit)
+        old, merged = merge_page(project.root, page, prune=prune)
         written = old != merged.ledger and write_bytes(project.root / page.ledger, render_ledger(merged.ledger))
-    return ImportedClaims(written=written, **outcome(page, merged, prune=prune, unit=unit))
+    return ImportedClaims(written=written, **outcome(page, merged, prune=prune))
 
 
 class ReadPage(NamedTuple):
-    """A document that was read: where its ledger is, what it prints, and what to say if it prints nothing."""
+    """A document that was read: where its ledger is, what it prints, and what to say if it prints nothing.
+
+    `model` and `unit` are what somebody said of its results.
+    """
 
     ledger: str
     path: Path
@@ -99,6 +102,8 @@ class ReadPage(NamedTuple):
     read: Imported
     text: str
     empty: str
+    model: str | None
+    unit: EvaluationUnit | None
 
     def require_claims(self) -> None:
         """Raise BadConfiguration, or Refused, for a document that prints no number."""
@@ -120,12 +125,10 @@ def read_page(
     real, places = path.resolve(), [home.resolve() for home in homes(root)]
     file = next((real.relative_to(place).as_posix() for place in places if real.is_relative_to(place)), path.name)
     document = Document(title=title, sha256=hashlib.sha256(content).hexdigest(), file=file)
-    return ReadPage(f"{FOLDER}/{name}.yaml", path, document, read, text, empty)
+    return ReadPage(f"{FOLDER}/{name}.yaml", path, document, read, text, empty, model, unit)
 
 
-def merge_page(
-    root: Path, page: ReadPage, *, prune: bool = False, model: str | None = None, unit: str | None = None
-) -> tuple[Ledger | None, Merged]:
+def merge_page(root: Path, page: ReadPage, *, prune: bool = False) -> tuple[Ledger | None, Merged]:
     """The ledger that is there, and with what the document prints now."""
     there, document, read = _old(root / page.ledger, page.ledger), page.document, page.read
     old = there or Ledger(document=document)
@@ -148,17 +151,18 @@ def merge_page(
         ids = {id_: other.id for id_, other in now.items()}
         return [renamed(claim, ids) for claim in map(found.bound, claims)]
 
-    lines, units = page.text.split("\n"), unit is not None
+    lines, model, units = page.text.split("\n"), page.model, page.unit is not None
     merged = merge(old, document, read.results, read.claims, lines, related, prune=prune, model=model, units=units)
-    _check_is_its_document(there, merged, page, model)
+    if there is not None:
+        _check_is_its_document(there, merged, page)
     return there, merged
 
 
-def outcome(page: ReadPage, merged: Merged, *, prune: bool = False, unit: str | None = None) -> dict[str, Any]:
+def outcome(page: ReadPage, merged: Merged, *, prune: bool = False) -> dict[str, Any]:
     """The fields of ImportedClaims, without `written`."""
     read, name = page.read, Path(page.ledger).stem
     findings = [*read.findings, *_merge_findings(name, merged, prune=prune)]
-    findings += _other_unit(merged.ledger, page.path.name) if unit is None else ()
+    findings += _other_unit(merged.ledger, page.path.name) if page.unit is None else ()
     return {
         "ledger": page.ledger,
         "claims": len(merged.ledger.claims),
@@ -343,15 +347,13 @@ def _old(path: Path, name: str) -> Ledger | None:
     return ledger
 
 
-def _check_is_its_document(old: Ledger | None, merged: Merged, page: ReadPage, model: str | None) -> None:
+def _check_is_its_document(old: Ledger, merged: Merged, page: ReadPage) -> None:
     """Refuse to put a document into the ledger of another document, which would leave nothing of it, or of another model."""
-    if old is None:
-        return
     named, own = page.path.name, f"{page.ledger} is the ledger of {old.document.title} ({old.document.file})"
     if 2 * len(merged.gone) > len(old.claims) and old.document.file.rpartition("/")[2] != named:
         raise BadConfiguration(f"{own}; little of it is in {named}", "name another ledger with --into NAME")
-    pairs = ((result.model, old.results[key].model) for key, result in page.read.results.items() if key in old.results)
-    if page.path.suffix.lower() == ".json" and model is None:
-        for now, before in pairs:
+    if page.path.suffix.lower() == ".json" and page.model is None:
+        for key, result in page.read.results.items():
+            now, before = result.model, old.results.get(key, result).model
             if now != before and "unknown" not in (now, before):
                 raise BadConfiguration(f"{own}, of {before}; {named} is of {now}", "name another ledger with --into NAME")

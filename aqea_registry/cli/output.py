@@ -17,7 +17,7 @@ from urllib.parse import quote
 import click
 
 from aqea_registry import __version__
-from aqea_registry.api import PARAMS, project_root
+from aqea_registry.api import PARAMS
 from aqea_registry.base.files import Advance, Limit, ignore, read_small, write_bytes
 from aqea_registry.base.progress import hide_secrets, markdown_table, plural, printable
 
@@ -241,7 +241,9 @@ Located = Sequence[tuple["Finding", Place | None]]
 
 def annotate(ended: Ended, directory: Path, sarif: Path | None) -> int:
     """Write a SARIF file and what GitHub reads; return the exit status, another one if something could not be written."""
-    environment, root = os.environ, project_root(directory)
+    from aqea_registry.project.project import find_project
+
+    environment, root = os.environ, find_project(directory)
     on_github, top = environment.get("GITHUB_ACTIONS") == "true", Path(environment.get("GITHUB_WORKSPACE") or ".")
     roots = list(dict.fromkeys((directory, root, root.parent)))  # a document may lie beside the project's folder
     first = sorted(ended.findings, key=lambda finding: finding.code in LAST)  # GitHub shows ten of a step

@@ -39,9 +39,9 @@ class Shell(NamedTuple):
 
     def root(self) -> Path:
         """The project that this folder lies in, or the folder itself."""
-        from aqea_registry.api import project_root
+        from aqea_registry.project.project import find_project
 
-        return project_root(self.directory)
+        return find_project(self.directory)
 
     def project(self, *, whole: bool = False) -> Project:
         """The project that this folder lies in; `whole`, warn of files that it lacks. Raises BadConfiguration."""

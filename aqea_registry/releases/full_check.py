@@ -4,7 +4,7 @@ Every byte by its digest; every score recomputed from the pair files, and what r
 Meanwhile the files lie in a temporary folder, laid out as in a project. Has effects there alone.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
 
@@ -31,9 +31,8 @@ from aqea_registry.project.artefact import (
     published_path,
 )
 from aqea_registry.project.params import Params
-from aqea_registry.project.project import PARAMS, Scope
+from aqea_registry.project.project import PARAMS, STAGES, Scope
 from aqea_registry.releases.card import REPORT, lists_path
-from aqea_registry.releases.layout import STAGES
 from aqea_registry.releases.opened import CheckNote, NotChecked, Opened, facts_of, of_release, open_release, place, readers
 from aqea_registry.releases.package import CARD
 from aqea_registry.releases.pull import bring_files, check_room, refuse_unknown
@@ -129,9 +128,7 @@ def _pair_sets(opened: Opened, report: Reporter, notes: list[CheckNote]) -> dict
             else:
                 there = {name: hash_file(opened.root / name) for name in made.listed if name in opened.digests}
                 readable, wrong = check_pair_sets(opened.root, [made], there)
-                wrong += made.pin_findings()
-                gone = [name for name in made.listed if name not in there]
-                wrong += [Finding("missing", name, f"the release has no such file of {key}") for name in gone]
+                wrong += _pins_and_files(made, there)
             notes += [of_release(finding) for finding in wrong]
             if key in readable and not any(finding.subject.startswith(path) for finding in wrong):
                 pair_sets |= readable
@@ -145,12 +142,7 @@ def _vector_sets(opened: Opened, report: Reporter, notes: list[CheckNote]) -> di
     """The sound vector sets whose results were made again from them and the pinned data; what is wrong with others."""
     sound = dict[str, CheckedVectors]()
     for key, made in opened.vector_sets.items():
-        wrong = made.pin_findings()
-        wrong += [
-            Finding("missing", path, f"the release has no such file of {key}")
-            for path in made.listed
-            if path not in opened.digests and path not in opened.left_out
-        ]
+        wrong = _pins_and_files(made, {*opened.digests, *opened.left_out})
         if made.file in opened.left_out:
             why = "they were left out of the release: that lists and scores are theirs confirm shows, by the content digest"
             notes.append(NotChecked(f"the vectors of {key}", why))
@@ -174,6 +166,12 @@ def _vector_sets(opened: Opened, report: Reporter, notes: list[CheckNote]) -> di
             wrong += error.findings or [Finding("malformed", made.metrics, error.message)]
         notes += [of_release(finding) for finding in wrong]
     return sound
+
+
+def _pins_and_files(made: AnyArtefact, there: Collection[str]) -> list[Finding]:
+    """What is wrong with the pins of something made, and which of its files the release neither has nor names."""
+    gone = [path for path in made.listed if path not in there]
+    return made.pin_findings() + [Finding("missing", path, f"the release has no such file of {made.key}") for path in gone]
 
 
 def _result_again(opened: Opened, made: VectorSetArtefact, checked: CheckedVectors, report: Reporter) -> bytes:

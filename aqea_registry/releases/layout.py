@@ -25,10 +25,9 @@ from aqea_registry.project.artefact import CLAIMS, PROJECT, PUBLISHED, Catalogue
 from aqea_registry.project.citation import CITATION
 from aqea_registry.project.lock import LOCK, OWN_STAGES
 from aqea_registry.project.params import Params, group_of, parse_params
-from aqea_registry.project.project import PARAMS
+from aqea_registry.project.project import PARAMS, STAGES
 from aqea_registry.remote.answers import quotable
 
-STAGES = "dvc.yaml"
 PLACES = {folder: place for place, folder in PUBLISHED.items()} | {"claims": FOLDER}  # folder of a release to one of a project
 # What params.yaml keeps plain.
 _FILLED = re.compile(r"\$\{(item\.(dataset|model|file|format)|key|run\.(pairs|exports|vectors))\}")

@@ -21,9 +21,9 @@ from aqea_registry.documents.tables import Table
 from aqea_registry.project.artefact import DATA, METRICS, PUBLISHED, CatalogueEntry, RunArtefact, VectorSetArtefact
 from aqea_registry.project.lock import LOCK, Lock, parse_lock
 from aqea_registry.project.params import WRITTEN, Versions
-from aqea_registry.project.project import PARAMS, Project, open_project
+from aqea_registry.project.project import PARAMS, STAGES, Project, open_project
 from aqea_registry.releases.card import REPORT
-from aqea_registry.releases.layout import STAGES, parse_project, restored_path
+from aqea_registry.releases.layout import parse_project, restored_path
 from aqea_registry.releases.package import CARD, CROISSANT
 from aqea_registry.stores.release import LIST, Release
 from aqea_registry.vectors.examine import Examined

@@ -33,9 +33,9 @@ from aqea_registry.comparison.trees import PINS
 from aqea_registry.generation.generate import draw_plot
 from aqea_registry.project.artefact import PROJECT, CatalogueEntry
 from aqea_registry.project.params import Dataset, Model, Params
-from aqea_registry.project.project import PARAMS, Project, open_project, small_text, write_manifest
+from aqea_registry.project.project import PARAMS, STAGES, Project, open_project, small_text, write_manifest
 from aqea_registry.project.scaffold import LISTS, with_lines
-from aqea_registry.releases.layout import STAGES, parse_project, restored_path
+from aqea_registry.releases.layout import parse_project, restored_path
 from aqea_registry.remote.retry import CONNECTIONS, at_once
 from aqea_registry.stores.attachments import current
 from aqea_registry.stores.open_store import read_text
