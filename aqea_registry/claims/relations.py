@@ -171,8 +171,10 @@ def relations_of_table(table: DraftedTable, groups: Mapping[str, Collection[str]
                         kept += 1
             if tried and not kept and (promise.group == () or line in axis.own):
                 way, trials = tried[0]
-                message = f"{way.function} of the others in {len(_held(trials))} of {len(trials)} cells, too few to bind them"
-                found.notes.append(f"{table.name}: {axis.labels[line]}: {message}; bind by hand what should be")
+                held = len(_held(trials))
+                if held or way.function != "difference":  # a gain over what another table has is no slip
+                    message = f"{way.function} of the others in {held} of {len(trials)} cells, too few to bind them"
+                    found.notes.append(f"{table.name}: {axis.labels[line]}: {message}; bind by hand what should be")
     return found
 
 

@@ -88,6 +88,10 @@ def test_where_few_hold_nothing_is_bound_and_a_note_says_so() -> None:
     assert found.notes == ["T: Avg: mean of the others in 2 of 4 cells, too few to bind them; bind by hand what should be"]
 
 
+def test_gains_over_what_is_elsewhere_are_nothing_to_note() -> None:
+    assert relations_of_table(table("model | A | gain\nx | 41.20 | 3.10\ny | 45.30 | 2.20\nz | 47.70 | 9.80")).notes == []
+
+
 def test_of_twenty_cells_a_tenth_may_break() -> None:
     rows = [f"m{n} | {n}.00 | {2 * n + 7}.00 | {1.5 * n + 3.5 + (n in (4, 9)):.2f}" for n in range(20)]
     assert sum(broken(table("\n".join(["model | A | B | Avg", *rows]))).values()) == 2
