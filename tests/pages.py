@@ -6,7 +6,7 @@ import msgspec
 
 from aqea_registry.base.findings import Finding
 from aqea_registry.claims.ledger import At, Claim, Document, Evaluation, Ledger, Measurement, Quotation, Verdict
-from aqea_registry.project.artefact import RunArtefact
+from aqea_registry.project.artefact import PairSetArtefact
 from aqea_registry.project.lock import Pin, PinnedFile
 from aqea_registry.project.params import Dataset, Model
 from aqea_registry.report.page import Content, PairSetFacts, PinFacts
@@ -162,9 +162,11 @@ def graph_of(verdicts: list[Verdict]) -> Graph:
     return Graph.of(nodes, edges)
 
 
-def artefact(key: str, dataset: str, model: str, *, stem: str = "x", split: str = "test", dimension: int = 384) -> RunArtefact:
+def artefact(
+    key: str, dataset: str, model: str, *, stem: str = "x", split: str = "test", dimension: int = 384
+) -> PairSetArtefact:
     """A pair set of a run, of entries that are not pinned."""
-    return RunArtefact(
+    return PairSetArtefact(
         key=key,
         dataset=dataset,
         model=model.rpartition("/")[2],

@@ -23,7 +23,7 @@ from aqea_registry.base.strict import render_yaml
 from aqea_registry.claims.check_claims import check_claims
 from aqea_registry.claims.ledger import Verdict, macro_names
 from aqea_registry.documents.numbers import NotANumber, parse_number
-from aqea_registry.project.artefact import RunArtefact, TaskScores, VectorSetArtefact, published_path
+from aqea_registry.project.artefact import PairSetArtefact, TaskScores, VectorSetArtefact, published_path
 from aqea_registry.project.lock import Pin
 from aqea_registry.project.params import Publish
 from aqea_registry.project.project import Project, RunRecord
@@ -86,7 +86,7 @@ _HEAD = r"""% The numbers of this project's claims, written by `aqea-registry cl
 """
 
 
-Scored = tuple[RunArtefact | VectorSetArtefact, Metrics | TaskScores]
+Scored = tuple[PairSetArtefact | VectorSetArtefact, Metrics | TaskScores]
 
 
 def export_scores(
@@ -113,7 +113,7 @@ def export_scores(
     if not scores:
         raise CannotCheck(f"nothing of {chosen} was recomputed; {left_out[0]}", "dvc repro", (*broken, *unsound))
     if form == "model-index":
-        pairs = [(pair, found) for pair, found in scores if isinstance(pair, RunArtefact) and isinstance(found, Metrics)]
+        pairs = [(pair, found) for pair, found in scores if isinstance(pair, PairSetArtefact) and isinstance(found, Metrics)]
         text, numbers = _front_matter(pairs), len(pairs) * len(Metrics.__struct_fields__)
     else:
         text, numbers = _eval_results(run, project.params.publish, scores, left_out)
@@ -170,7 +170,7 @@ def latex_text(verdicts: Sequence[Verdict], given: Collection[str] = ()) -> str:
     return "\n".join([_HEAD + lines[0] if lines else _HEAD.rstrip(), *lines[1:], "\\makeatother", ""])
 
 
-def _front_matter(scores: Sequence[tuple[RunArtefact, Metrics]]) -> str:
+def _front_matter(scores: Sequence[tuple[PairSetArtefact, Metrics]]) -> str:
     """The scores of one model, as huggingface_hub writes them."""
     from huggingface_hub import EvalResult, ModelCardData
 

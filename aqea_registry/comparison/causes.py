@@ -28,7 +28,7 @@ from aqea_registry.comparison.pair_files import NamedFile, run_key
 from aqea_registry.comparison.verdict import PairSetComparison
 from aqea_registry.embedding.encoder import Encoder, Settings
 from aqea_registry.generation.inputs import ModelInUse, in_order, load_encoder, pinned_model, pinned_rows
-from aqea_registry.project.artefact import CatalogueEntry, RunArtefact
+from aqea_registry.project.artefact import CatalogueEntry, PairSetArtefact
 from aqea_registry.project.params import GIVEN, Dataset, Model
 from aqea_registry.sources.rows import Rows
 from aqea_registry.vectors.containers.open_pairs import open_pairs
@@ -59,7 +59,7 @@ AS_PINNED = Cause("everything", "as pinned")
 
 
 def try_causes(
-    run: Mapping[str, RunArtefact],
+    run: Mapping[str, PairSetArtefact],
     catalogue: Mapping[str, CatalogueEntry],
     comparison: PairSetComparison,
     compared: Compared,
@@ -122,8 +122,8 @@ def _try_all(
 class RowEncoder:
     """Some rows of a dataset (`chosen`), the model as pinned, and the last other one, as they may be large."""
 
-    artefact: RunArtefact
-    run: Mapping[str, RunArtefact]
+    artefact: PairSetArtefact
+    run: Mapping[str, PairSetArtefact]
     catalogue: Mapping[str, CatalogueEntry]
     model: ModelInUse
     pinned: Encoder

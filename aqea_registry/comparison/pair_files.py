@@ -17,7 +17,7 @@ from aqea_registry.claims.ledger import Ledger, read_ledgers
 from aqea_registry.comparison.measures import Block, Compared, measure
 from aqea_registry.comparison.verdict import BOUND, ComparedNumber, PairSetComparison, PairSetFile, Scored, decide, scored
 from aqea_registry.documents.metrics import metric_name
-from aqea_registry.project.artefact import RunArtefact
+from aqea_registry.project.artefact import PairSetArtefact
 from aqea_registry.project.project import is_project, open_project
 from aqea_registry.vectors.containers.open_pairs import open_pairs
 from aqea_registry.vectors.pair_set import MICRO, ContentDigest, Malformed, PairFile
@@ -184,7 +184,7 @@ def claimed_by(root: Path) -> Claimed:
     return claimed
 
 
-def run_key(run: Mapping[str, RunArtefact], file: PairSetFile) -> str | None:
+def run_key(run: Mapping[str, PairSetArtefact], file: PairSetFile) -> str | None:
     """The pair set of the run that a file says it is."""
     for key, artefact in run.items():
         model = artefact.model_entry

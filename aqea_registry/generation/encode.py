@@ -25,7 +25,7 @@ from aqea_registry.generation.inputs import SAMPLE, model_in_use, pinned_rows
 from aqea_registry.generation.mteb_scores import AllTexts
 from aqea_registry.generation.vector_sets import opened_task, score
 from aqea_registry.generation.workers import Batch, Cluster, Done, Job, ThisMachine
-from aqea_registry.project.artefact import AnyArtefact, CatalogueEntry, RunArtefact
+from aqea_registry.project.artefact import AnyArtefact, CatalogueEntry, PairSetArtefact
 from aqea_registry.project.lock import require_pin
 from aqea_registry.project.project import Project
 from aqea_registry.sources.fetch import pinned_folder
@@ -111,7 +111,7 @@ class _Work:
 
     def ask(self, artefact: AnyArtefact, dataset: CatalogueEntry) -> None:
         """Take all texts of an artefact, as the model sees them."""
-        if isinstance(artefact, RunArtefact):
+        if isinstance(artefact, PairSetArtefact):
             for texts in as_seen(artefact, pinned_rows(dataset, self._report)):
                 self._ask(texts)
         else:

@@ -22,7 +22,7 @@ from aqea_registry.project.artefact import (
     PLOTS,
     AnyArtefact,
     CatalogueEntry,
-    RunArtefact,
+    PairSetArtefact,
     VectorSetArtefact,
     metrics_text,
     plot_text,
@@ -72,7 +72,7 @@ def generate_changed(
     models = Models([*made.values()], settings, report, fresh=fresh, root=project.root)
     for artefact in sorted((made[key] for key in changed), key=lambda artefact: (artefact.model, artefact.key)):
         yield make(run, artefact, project.catalogue, models, report)
-        if isinstance(artefact, RunArtefact) and run.one_stage:  # else they have stages of their own
+        if isinstance(artefact, PairSetArtefact) and run.one_stage:  # else they have stages of their own
             for form in artefact.exports:
                 _export(run.root, artefact, form)
 
@@ -139,13 +139,13 @@ def make(
     return msgspec.structs.replace(made, encoded=encoded, reused=len(keys) - encoded, margin=margin, machine=machine)
 
 
-def as_seen(artefact: RunArtefact, rows: Rows) -> tuple[list[str], list[str]]:
+def as_seen(artefact: PairSetArtefact, rows: Rows) -> tuple[list[str], list[str]]:
     """The sentences of rows as the model sees them, prefix included."""
     prefix = artefact.model_entry.prefix_for(artefact.dataset_entry.task)
     return [prefix + text for text in rows.sentences1], [prefix + text for text in rows.sentences2]
 
 
-def _write(root: Path, artefact: RunArtefact, matrices: Matrices, graded: Sequence[float]) -> Generated:
+def _write(root: Path, artefact: PairSetArtefact, matrices: Matrices, graded: Sequence[float]) -> Generated:
     """Write pair file, plot data and metrics of vectors, scored against the human ones. Raises Refused without a score."""
     values = products(zip(matrices(0), matrices(1), strict=True))
     try:
@@ -173,7 +173,7 @@ def _write(root: Path, artefact: RunArtefact, matrices: Matrices, graded: Sequen
     )
 
 
-def draw_plot(root: Path, artefact: RunArtefact) -> None:
+def draw_plot(root: Path, artefact: PairSetArtefact) -> None:
     """Write the plot data of a pair set from its pair file."""
     with open_regular(root / artefact.file) as file:
         pairs = pair_json.read(file)
@@ -192,7 +192,7 @@ def export(project: Project, path: str, kind: str) -> str:
     return _export(project.root, artefact, kind)
 
 
-def _export(root: Path, artefact: RunArtefact, kind: str) -> str:
+def _export(root: Path, artefact: PairSetArtefact, kind: str) -> str:
     source, target = root / artefact.file, artefact.path(kind)
     if not source.is_file():
         raise CannotCheck(f"{artefact.file} not found", "run: dvc repro")

@@ -20,7 +20,7 @@ from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.strict import decoded
 from aqea_registry.embedding.encoder import CodeRefusedError, Encoded, Encoder, NoDevice, Settings, this_machine
-from aqea_registry.project.artefact import Artefact, CatalogueEntry, RunArtefact
+from aqea_registry.project.artefact import Artefact, CatalogueEntry, PairSetArtefact
 from aqea_registry.project.lock import Pin, PinnedFile, require_pin
 from aqea_registry.project.params import GIVEN, Dataset, Model, Params
 from aqea_registry.project.project import CACHE, Project
@@ -64,7 +64,7 @@ def pinned_files(wanted: CatalogueEntry, report: Reporter, local_only: bool) -> 
 
 @contextmanager
 def given_vectors(
-    artefact: RunArtefact, model: CatalogueEntry, listed: str | None, graded: Sequence[float], report: Reporter
+    artefact: PairSetArtefact, model: CatalogueEntry, listed: str | None, graded: Sequence[float], report: Reporter
 ) -> Iterator[Matrices]:
     """Given vectors on the grid: out of the imported file or, where no source has that, the pair file that was made of it.
 
@@ -120,7 +120,7 @@ def import_vectors(project: Project, files: Sequence[Path], dataset: str, model:
         (project.root / GIVEN / model / name).unlink(missing_ok=True)
 
 
-def _artefact(params: Params, run: Iterable[RunArtefact], dataset: str, model: str, dimension: int) -> RunArtefact:
+def _artefact(params: Params, run: Iterable[PairSetArtefact], dataset: str, model: str, dimension: int) -> PairSetArtefact:
     """What the run makes of given vectors. Raises BadConfiguration, with the lines to add, where params.yaml lacks it."""
     entry = params.models.get(model)
     if entry is not None and entry.kind != GIVEN:

@@ -23,7 +23,7 @@ from aqea_registry.base.files import Limit, read_small, write_bytes
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused, suggestion
 from aqea_registry.base.strict import load_json
 from aqea_registry.documents.metrics import TRAINED
-from aqea_registry.project.artefact import RunArtefact
+from aqea_registry.project.artefact import PairSetArtefact
 from aqea_registry.project.params import Dataset
 from aqea_registry.project.project import Project
 from aqea_registry.sources.mteb_tasks import task_class
@@ -263,11 +263,11 @@ def export_results(project: Project, path: str) -> str:
     if (artefact := made.get(path.rpartition("/")[2])) is None:
         message = f"{path} is neither a pair file nor a result of the run; it has {', '.join(made)}"
         raise BadConfiguration(message, suggestion(path, made))
-    source = project.root / (artefact.file if isinstance(artefact, RunArtefact) else artefact.metrics)
+    source = project.root / (artefact.file if isinstance(artefact, PairSetArtefact) else artefact.metrics)
     if not source.is_file():
         raise CannotCheck(f"{source.relative_to(project.root)} not found", "run: dvc repro")
     entry, (pin, model) = artefact.dataset_entry, artefact.required_pins()
-    if isinstance(artefact, RunArtefact):
+    if isinstance(artefact, PairSetArtefact):
         examined, findings = examine(source, artefact.file, artefact.expected)
         if examined is None or findings:
             raise Refused(f"{findings[0].subject}: {findings[0].message}", findings, "run: dvc repro")

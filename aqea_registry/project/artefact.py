@@ -145,7 +145,7 @@ class Artefact(msgspec.Struct, frozen=True, kw_only=True):
         return text if self.precision == "given" else None
 
 
-class RunArtefact(Artefact, frozen=True, kw_only=True):
+class PairSetArtefact(Artefact, frozen=True, kw_only=True):
     """A pair set of the run.
 
     `exports` maps further formats to their names in the run. In projects of 0.1.0 a view is a stage of its own.
@@ -247,7 +247,7 @@ class VectorSetArtefact(Artefact, frozen=True, kw_only=True):
     verb: ClassVar[str] = "evaluate"
 
 
-AnyArtefact = RunArtefact | VectorSetArtefact  # what a run makes
+AnyArtefact = PairSetArtefact | VectorSetArtefact  # what a run makes
 
 
 class OfVectors(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,7 +22,7 @@ from aqea_registry.base.findings import BadConfiguration, Finding, Refused, list
 from aqea_registry.base.progress import Reporter, plural
 from aqea_registry.base.sha256_list import LEFT_OUT, MANIFEST, SIZES, render
 from aqea_registry.base.strict import load_yaml
-from aqea_registry.project.artefact import DECIDED, AnyArtefact, CatalogueEntry, RunArtefact, VectorSetArtefact
+from aqea_registry.project.artefact import DECIDED, AnyArtefact, CatalogueEntry, PairSetArtefact, VectorSetArtefact
 from aqea_registry.project.lock import (
     AGAIN,
     DVC_LOCK,
@@ -68,7 +68,7 @@ class RunRecord:
     """
 
     root: Path
-    artefacts: Mapping[str, RunArtefact]
+    artefacts: Mapping[str, PairSetArtefact]
     vector_sets: Mapping[str, VectorSetArtefact]
     stages: Mapping[str, AnyArtefact | None]
     lock: Lock
@@ -175,15 +175,15 @@ class Project:
         )
 
     @cached_property
-    def artefacts(self) -> dict[str, RunArtefact]:
+    def artefacts(self) -> dict[str, PairSetArtefact]:
         """The pair sets of the run, by key."""
-        found, verb = {}, "parquet" if self.params.versions is None else RunArtefact.verb
+        found, verb = {}, "parquet" if self.params.versions is None else PairSetArtefact.verb
         exports = defaultdict[tuple[str, str, str], dict[str, str]](dict)
         for name, export in self.params.run.exports.items():
             exports[export.dataset, export.model, export.file][export.format] = name
         for key, pair in self.params.run.pairs.items():
             named = exports[pair.dataset, pair.model, pair.file]
-            found[key] = RunArtefact(**self._inputs(key, pair), exports=named, view_stage=f"{verb}@{key}")
+            found[key] = PairSetArtefact(**self._inputs(key, pair), exports=named, view_stage=f"{verb}@{key}")
         return found
 
     @cached_property

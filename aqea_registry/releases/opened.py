@@ -18,7 +18,7 @@ from aqea_registry.base.strict import load_json
 from aqea_registry.comparison.trees import Tree
 from aqea_registry.documents.markup_tables import html_tables, markdown_tables
 from aqea_registry.documents.tables import Table
-from aqea_registry.project.artefact import DATA, METRICS, PUBLISHED, CatalogueEntry, RunArtefact, VectorSetArtefact
+from aqea_registry.project.artefact import DATA, METRICS, PUBLISHED, CatalogueEntry, PairSetArtefact, VectorSetArtefact
 from aqea_registry.project.lock import LOCK, Lock, parse_lock
 from aqea_registry.project.params import WRITTEN, Versions
 from aqea_registry.project.project import PARAMS, STAGES, Project, open_project
@@ -56,7 +56,7 @@ class Opened(NamedTuple):
     left_out: Collection[str]
     lock: Lock
     pairs: Mapping[str, str]
-    artefacts: Mapping[str, RunArtefact] = {}
+    artefacts: Mapping[str, PairSetArtefact] = {}
     vector_sets: Mapping[str, VectorSetArtefact] = {}
     catalogue: Mapping[str, CatalogueEntry] = {}
     versions: Versions = WRITTEN

@@ -25,7 +25,7 @@ from aqea_registry.generation.encoding import Vectors
 from aqea_registry.generation.inputs import pinned_model, pinned_rows
 from aqea_registry.generation.mteb_scores import AllTexts
 from aqea_registry.generation.vector_sets import opened_task, score
-from aqea_registry.project.artefact import AnyArtefact, Artefact, CatalogueEntry, RunArtefact, VectorSetArtefact
+from aqea_registry.project.artefact import AnyArtefact, Artefact, CatalogueEntry, PairSetArtefact, VectorSetArtefact
 from aqea_registry.project.params import WRITTEN, Versions
 from aqea_registry.releases.pull import check_room
 from aqea_registry.vectors.containers import pair_json
@@ -178,7 +178,7 @@ def _texts(entry: CatalogueEntry, artefact: VectorSetArtefact, rows: Sequence[in
 
 def _differences(path: Path, wanted: _Drawn, made: Micro) -> Iterator[Finding]:
     """A finding for each row of a pair file or text of a vector set that is another one, with the first number that is."""
-    compare = _of_pairs if isinstance(wanted.artefact, RunArtefact) else _of_texts
+    compare = _of_pairs if isinstance(wanted.artefact, PairSetArtefact) else _of_texts
     for what, numbers in compare(path, wanted, made):
         if numbers:
             where, expected, actual = numbers[0]

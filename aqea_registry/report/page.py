@@ -17,7 +17,7 @@ from aqea_registry.base.findings import Finding
 from aqea_registry.base.progress import plural, printable
 from aqea_registry.claims.ledger import Ledger, Verdict
 from aqea_registry.documents.metrics import metric_name
-from aqea_registry.project.artefact import RunArtefact, VectorSetArtefact
+from aqea_registry.project.artefact import PairSetArtefact, VectorSetArtefact
 from aqea_registry.project.lock import Pin
 from aqea_registry.report.plots import Figure, PrintedScore, Score, TextTable, score_figure
 from aqea_registry.stores.receipts import Receipt
@@ -41,7 +41,7 @@ _COUNTED = {
 class PairSetFacts(NamedTuple):
     """A good pair set of the run, and what its bytes give."""
 
-    made: RunArtefact
+    made: PairSetArtefact
     examined: Examined
 
 

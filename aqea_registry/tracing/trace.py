@@ -17,7 +17,7 @@ from aqea_registry.base.sha256_list import MANIFEST
 from aqea_registry.base.strict import load_json
 from aqea_registry.claims.check_claims import CheckedClaims, check_claims
 from aqea_registry.claims.ledger import FOLDER
-from aqea_registry.project.artefact import CatalogueEntry, RunArtefact, VectorSetArtefact
+from aqea_registry.project.artefact import CatalogueEntry, PairSetArtefact, VectorSetArtefact
 from aqea_registry.project.lock import AGAIN
 from aqea_registry.project.project import Project, RunRecord, Scope
 from aqea_registry.tracing.graph import FILES, FORWARD, ExpectedFile, Graph, GraphBuilder, Node, reached, sentence_of
@@ -270,7 +270,7 @@ def _check_upstream(builder: GraphBuilder, id_: str, files: list[ExpectedFile], 
         builder.add_facts(id_, **{"the same in": ", ".join(same)})
 
 
-def _check_pair_set(builder: GraphBuilder, artefact: RunArtefact, verified: CheckedProject | None) -> None:
+def _check_pair_set(builder: GraphBuilder, artefact: PairSetArtefact, verified: CheckedProject | None) -> None:
     """Recompute the scores, and compare what the files made from the pair set print of them."""
     key, name, id_ = artefact.key, artefact.file, f"pair-set:{artefact.key}"
     examined, findings = verified.pair_sets.get(key) if verified is not None else None, list[Finding]()

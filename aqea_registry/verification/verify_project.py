@@ -35,7 +35,7 @@ from aqea_registry.project.artefact import (
     AnyArtefact,
     Artefact,
     CatalogueEntry,
-    RunArtefact,
+    PairSetArtefact,
     TaskScores,
     VectorSetArtefact,
     metrics_text,
@@ -223,7 +223,7 @@ def _size_findings(manifest: Manifest, digests: Mapping[str, FileDigest]) -> Ite
 
 
 def check_pair_sets(
-    root: Path, artefacts: Iterable[RunArtefact], digests: Mapping[str, FileDigest]
+    root: Path, artefacts: Iterable[PairSetArtefact], digests: Mapping[str, FileDigest]
 ) -> tuple[dict[str, Examined], list[Finding]]:
     """The pair sets that can be read, by key; and what is wrong with them and with the files that print their scores.
 
@@ -302,7 +302,7 @@ def recompute(run: RunRecord, keys: Iterable[str], report: Reporter) -> tuple[Sc
 def _scores(run: RunRecord, artefact: AnyArtefact) -> tuple[Metrics | TaskScores | Unchecked, list[Finding]]:
     scores: Metrics | TaskScores | None
     key, digests = artefact.key, dict[str, FileDigest]()
-    paths = [artefact.file, *([] if isinstance(artefact, RunArtefact) else [artefact.metrics])]
+    paths = [artefact.file, *([] if isinstance(artefact, PairSetArtefact) else [artefact.metrics])]
     for path in [*paths]:
         try:
             digests[path] = hash_file(inside(run.root, path))
@@ -314,7 +314,7 @@ def _scores(run: RunRecord, artefact: AnyArtefact) -> tuple[Metrics | TaskScores
                 message = f"the run has {key}, which is not made yet; {unpinned[0].subject}: {unpinned[0].message}"
                 return Unchecked("unresolved", message), []
             why = error.strerror if isinstance(error, OSError) else error
-            able = isinstance(artefact, RunArtefact) or find_spec("mteb")
+            able = isinstance(artefact, PairSetArtefact) or find_spec("mteb")
             again = "dvc repro" if able else f"pip install 'aqea-registry[{PARTS['a task of MTEB'][0]}]'"
             return Unchecked("missing-file", f"{path}: cannot be read: {why}; run: {again}"), []
     findings = [*digest_findings(run.root, run.manifest.digests, digests)]

@@ -11,7 +11,7 @@ from aqea_registry.claims.drafting import claims_of_tables
 from aqea_registry.claims.measurements import Fit, RunScores, fits_of_tables, fits_of_text, run_of
 from aqea_registry.documents.markup_tables import markdown_tables
 from aqea_registry.documents.numbers import scan
-from aqea_registry.project.artefact import RunArtefact
+from aqea_registry.project.artefact import PairSetArtefact
 from aqea_registry.project.params import Dataset, Model
 from tests.growth import assert_linear
 
@@ -30,7 +30,7 @@ def made(*keys: str) -> RunScores:
         dataset, _, model = key.partition("-")
         repo = "mteb/stsbenchmark-sts" if dataset == "stsb" else dataset
         full = 384 if model.endswith("128") else None
-        artefacts[key] = RunArtefact(
+        artefacts[key] = PairSetArtefact(
             key=key,
             dataset=dataset,
             model=model,
