@@ -142,7 +142,10 @@ def _eval_results(run: RunRecord, publish: Publish, scores: Sequence[Scored], le
         if pin.commit is None:
             left_out.append(f"{artefact.key}: {artefact.dataset} is not a dataset of the Hub")
             continue
-        about |= {"dataset_id": pin.id, "dataset_revision": pin.commit, "notes": f"aqea-registry, canonical vectors; {named}"}
+        claimed = ", ".join(name for name, made_from in artefact.pins if made_from and made_from.state == "claimed")
+        doubt = f"; claimed, and not confirmed by the Hub, is the commit of {claimed}" if claimed else ""
+        about |= {"dataset_id": pin.id, "dataset_revision": pin.commit}
+        about |= {"notes": f"aqea-registry, canonical vectors; {named}{doubt}"}
         if isinstance(found, Metrics):
             main = [(entry.split_name, entry.config, found.cos_sim_spearman)]
         else:

@@ -240,6 +240,8 @@ def test_a_model_index_comes_back_as_claims_that_hold(tmp_path: Path, commit: st
         ("org/small", {**arguments, "commit_is": "claimed"}) if commit else ("small", arguments)
     ), "no Hub has confirmed the commit"
     assert results[0]["metrics"][0]["args"]["model_revision_is"] == "claimed"
+    other = aqea("claims", "export", "--format", "eval-results", cwd=tmp_path).out
+    assert ("not confirmed by the Hub, is the commit of small, minilm" in " ".join(other.split())) == bool(commit)
     taken = aqea("claims", "import", "card.md", cwd=tmp_path)
     assert (taken.status, taken.out) == (
         0,
