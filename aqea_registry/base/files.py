@@ -164,7 +164,7 @@ def why_other(path: str | Path, digest: FileDigest, wanted: str) -> str:
     content = b""
     with suppress(OSError):  # a larger one is an OSError, too
         content = read_small(Path(path), LARGEST_TEXT)
-    why = recognise.why_other(content, (digest.sha256, digest.size), wanted)
+    why = recognise.why_other(content, ((digest.md5 or "") if len(wanted) == 32 else digest.sha256, digest.size), wanted)
     return f": {why}" if why else ""
 
 

@@ -90,14 +90,14 @@ def one_side(path: str) -> str:
 
 
 def why_other(content: bytes, actual: tuple[str, int], wanted: str) -> str | None:
-    """Why a file, of which digest and size are `actual`, has not the `wanted` digest (hex), where that can be proved."""
+    """Why a file of the `actual` digest and size has not the `wanted` one (hex, sha256 or md5), where that can be proved."""
     if actual[0] == wanted:
         return None
     if actual[1] == 0:
         return "the file is empty"
-    if wanted == _sha256(b""):
+    if _is(b"", wanted):
         return "the listed digest is that of an empty file"
-    if wanted == _sha256(_POINTER % (actual[0].encode(), actual[1])):
+    if _is(_POINTER % (actual[0].encode(), actual[1]), wanted):
         return "the listed digest is that of the file's Git LFS pointer"
     if pointer := lfs_pointer(content[:HEAD]):
         what = "the listed bytes" if pointer.sha256 == wanted else f"sha256 {pointer.sha256}"
@@ -105,7 +105,7 @@ def why_other(content: bytes, actual: tuple[str, int], wanted: str) -> str | Non
     if not content or b"\0" in content:
         return None  # too large, or not a text
     for changes, text in _spellings(content):
-        if _sha256(text) == wanted:
+        if _is(text, wanted):
             cause = "; git: core.autocrlf" if "LF" in changes[0] else ""
             return f"{' and '.join(filter(None, changes))} the file has the listed digest{cause}"
     return conflict(content)
@@ -122,8 +122,8 @@ def _spellings(content: bytes) -> Iterator[tuple[list[str], bytes]]:
             yield from (([ends, last, kind], start + whole) for start, kind in starts.items())
 
 
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+def _is(content: bytes, wanted: str) -> bool:
+    return hashlib.new("md5" if len(wanted) == 32 else "sha256", content, usedforsecurity=False).hexdigest() == wanted
 
 
 def content_finding(head: bytes, path: str, subject: str | None = None, size: int | None = None) -> Finding | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from aqea_registry.base.files import Limit, TooLarge, UnsafePath, inside, read_small
+from aqea_registry.base.files import Limit, TooLarge, UnsafePath, inside, read_small, why_other
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Unchecked, suggestion
 from aqea_registry.base.progress import Reporter
 from aqea_registry.base.strict import NoSuchValue, follow, load_json, load_yaml
@@ -209,9 +209,11 @@ def _documents(
             for own, fault in gone.items():
                 where = (fault.expected, fault.actual, ledger.document.file, fault.line)
                 findings.append(Finding("claim-stale", own.replace(":", ": ", 1), fault.message, *where))
-        elif other is not None:
-            message = f"{ledger.document.file} differs from the document that the ledger was written for"
-            findings.append(Finding("claim-stale", name, message, ledger.document.sha256, other, ledger.document.file))
+        elif other is not None and path is not None:
+            sha256, file = ledger.document.sha256, ledger.document.file
+            why = why_other(path, other, sha256 or "")
+            message = f"{file} differs from the document that the ledger was written for{why}"
+            findings.append(Finding("claim-stale", name, message, sha256, other.sha256, file))
         elif states[name] == "absent":
             notes.append(f"{name}: {ledger.document.file} is not here; its claims are judged as the ledger has them")
     return states, notes, findings, outdated

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
-from aqea_registry.base.files import Limit, TooLarge, UnsafePath, hash_file, inside, read_small
+from aqea_registry.base.files import FileDigest, Limit, TooLarge, UnsafePath, hash_file, inside, read_small
 from aqea_registry.base.findings import BadConfiguration, Finding, suggestion, unread
 from aqea_registry.base.recognise import one_side
 from aqea_registry.base.sha256_list import Sha256
@@ -218,16 +218,16 @@ def own_paths(root: Path, file: str) -> list[Path]:
     return []
 
 
-def find_document(root: Path, document: Document, folders: Sequence[Path]) -> tuple[str, str | None, Path | None]:
-    """Whether a document's file is `same`, `stale` or `absent`, its sha256 if it is stale, and the file if it is the same."""
-    other = None
+def find_document(root: Path, document: Document, folders: Sequence[Path]) -> tuple[str, FileDigest | None, Path | None]:
+    """Whether a document's file is `same`, `stale` or `absent`, its digest if it is stale, and the file."""
+    other, at = None, None
     for path in (*own_paths(root, document.file), *(folder / PurePosixPath(document.file).name for folder in folders)):
         with suppress(OSError):
-            sha256 = hash_file(path).sha256
-            if document.sha256 in (None, sha256):
+            digest = hash_file(path)
+            if document.sha256 in (None, digest.sha256):
                 return "same", None, path
-            other = other or sha256
-    return "stale" if other else "absent", other, None
+            other, at = (other, at) if other else (digest, path)
+    return "stale" if other else "absent", other, at
 
 
 _FIELDS = frozenset({"schema", "document", "published", "results", "claims"})

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from aqea_registry.base.files import Limit, read_small, write_bytes
+from aqea_registry.base.files import Limit, hash_file, read_small, why_other, write_bytes
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, RegistryError, most_severe, suggestion
 from aqea_registry.base.recognise import document_text
 from aqea_registry.claims.ledger import FOLDER, Claim, Ledger, macro_names, own_paths, read_ledgers, render_ledger
@@ -101,16 +101,19 @@ def lint_claims(
                     write_bytes(home / FOLDER / f"{name}.yaml", render_ledger(ledger))
                 page, changed = replace(page, updated=tuple(changed)), {}
             linted.append(page)
-            findings += _findings(page, {name: ledgers[name].document.sha256 for name in changed})
+            findings += _findings(root, page, {name: ledgers[name].document.sha256 for name in changed})
     return linted, findings, most_severe(errors)
 
 
-def _findings(page: Linted, ledgers: Mapping[str, str | None]) -> Iterable[Finding]:
+def _findings(root: Path, page: Linted, ledgers: Mapping[str, str | None]) -> Iterable[Finding]:
     """What is wrong with a document, beside `ledgers` that have, or had, the sha256 of other bytes."""
     then = "when the rest is fixed" if page.faults else "its claims are all there"
     for name, sha256 in ledgers.items():
-        message = f"it has changed since {name} was written; {then}: aqea-registry claims lint --update {page.document}"
         if sha256:
+            why = why_other(root / page.document, hash_file(root / page.document), sha256)
+            message = (
+                f"it has changed since {name} was written{why}; {then}: aqea-registry claims lint --update {page.document}"
+            )
             yield Finding("claim-stale", page.document, message, sha256, page.sha256)
     for fault in page.faults:
         subject = f"{page.document}:{fault.line}:{fault.column}"

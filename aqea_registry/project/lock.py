@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
@@ -220,13 +220,13 @@ class DvcLock(msgspec.Struct, frozen=True):
         return {out.path: (name, out) for name, stage in self.stages.items() for out in stage.outs}
 
 
-def output_findings(lock: DvcLock, digests: Mapping[str, FileDigest]) -> Iterator[Finding]:
-    """Where the bytes are not those that the stage made (sha256 is not asked here: the manifest has it)."""
+def output_findings(lock: DvcLock, digests: Mapping[str, FileDigest], why: Callable[[str, str], str]) -> Iterator[Finding]:
+    """Where the bytes are not those that the stage made (sha256 is not asked here: the manifest has it), with the cause."""
     for path, (stage, out) in sorted(lock.outputs().items()):
         digest = digests.get(path)
         if digest is not None and out.md5 is not None and (digest.md5, digest.size) != (out.md5, out.size):
             expected, actual = f"md5 {out.md5} ({out.size} bytes)", f"md5 {digest.md5} ({digest.size} bytes)"
-            message = f"dvc.lock records other bytes for stage {stage}; {AGAIN}"
+            message = f"dvc.lock records other bytes for stage {stage}{why(path, out.md5)}; {AGAIN}"
             yield Finding("lock-stale", path, message, expected, actual)
     for folder, md5 in lock.folders.items():
         inside = {path: digest.md5 for path, digest in digests.items() if path.startswith(f"{folder}/") and digest.md5}

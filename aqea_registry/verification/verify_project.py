@@ -22,7 +22,7 @@ from aqea_registry.attestations.made import (
 )
 from aqea_registry.attestations.statement import NAME
 from aqea_registry.base.extras import PARTS
-from aqea_registry.base.files import FileDigest, UnsafePath, hash_file, holds, inside
+from aqea_registry.base.files import FileDigest, UnsafePath, hash_file, holds, inside, why_other
 from aqea_registry.base.findings import CannotCheck, Finding, Refused, Unchecked
 from aqea_registry.base.progress import Reporter, plural
 from aqea_registry.base.recognise import canonical_findings
@@ -140,7 +140,11 @@ def _byte_findings(run: RunRecord, hashed: _Hashed, sources: Iterable[LocalFile]
         yield from local_file_findings(file, hashed.by_path[str(file.path)])
     yield from digest_findings(run.root, run.manifest.digests, hashed.digests)
     yield from _size_findings(run.manifest, hashed.digests)
-    yield from output_findings(run.dvc_lock, hashed.digests)
+
+    def why(path: str, md5: str) -> str:  # of what the manifest lists, it was said above
+        return "" if path in run.manifest.digests else why_other(run.root / path, hashed.digests[path], md5)
+
+    yield from output_findings(run.dvc_lock, hashed.digests, why)
 
 
 def _many(run: RunRecord) -> Iterator[str]:

@@ -401,6 +401,8 @@ def test_documents_are_found_by_their_name_and_known_by_their_bytes(root: Path, 
     assert absent.notes == ("card: card.md is not here; its claims are judged as the ledger has them",)
     here = check(root, documents=(tmp_path / "nowhere", folder))
     assert (here.documents, here.notes, codes(here)) == ({"card": "same"}, (), [])
+    (root / "card.md").write_bytes((folder / "card.md").read_bytes().replace(b"\n", b"\r\n"))
+    assert "with LF line endings the file has the listed digest" in check(root).findings[0].message
     (root / "card.md").write_text("another\n")
     assert check(root, documents=(folder,)).documents == {"card": "same"}, "one that is right is enough"
     stale = check(root)

@@ -112,6 +112,9 @@ def test_a_changed_document_is_told_once_and_update_puts_it_right(tmp_path: Path
     assert (result.status, finding["code"], finding["subject"]) == (1, "claim-stale", "page.md")
     assert "claims lint --update page.md" in finding["message"]
     assert ledger.read_bytes() == before
+    (tmp_path / "page.md").write_bytes(TEXT.replace("\n", "\r\n").encode())
+    assert "with LF line endings the file has the listed digest" in aqea("claims", "lint", "page.md", cwd=tmp_path).out
+    (tmp_path / "page.md").write_text(f"A new first line.\n\n{TEXT}")
     updated = aqea("claims", "lint", "--update", "page.md", cwd=tmp_path)
     assert (updated.status, "page: updated" in updated.out) == (0, True)
     found, wrong = parse_ledger(ledger.read_bytes(), "page")

@@ -256,13 +256,15 @@ def test_a_merge_that_is_not_resolved_is_named_with_what_resolves_it(project: Pa
 
 
 def test_a_checkout_with_other_line_ends_is_explained(project: Path) -> None:
-    paths = (MANIFEST, SIZES, PINS, METRICS, ROWS)
+    plot = "plots/small-minilm.csv"
+    paths = (MANIFEST, SIZES, PINS, METRICS, ROWS, plot)
     for path in paths:
         (project / path).write_bytes((project / path).read_bytes().replace(b"\n", b"\r\n"))
     result = aqea("verify", "--json", cwd=project)
     messages = {(finding["code"], finding["subject"]): finding["message"] for finding in result.json()["findings"]}
     wrong = [("malformed", f"{path}:1") for path in (MANIFEST, SIZES, PINS)]
     wrong += [("mismatch", PINS), ("mismatch", METRICS), ("mismatch", "small: test.jsonl in directory:data/small")]
+    wrong += [("lock-stale", plot)]
     for finding in wrong:
         assert "git: core.autocrlf" in messages[finding], finding
 
