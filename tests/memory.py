@@ -18,6 +18,7 @@ from aqea_registry.stores.port import (
     Tagged,
     other_document,
     parsed,
+    readable,
     same_release,
     unchanged,
 )
@@ -62,7 +63,7 @@ class MemoryStore:
                     self._put(blob, own[blob.digest])
                     continue
                 given = content(paths[blob.digest])
-                with unchanged(paths[blob.digest], blob.digest):
+                with readable(paths[blob.digest]), unchanged(paths[blob.digest], blob.digest):
                     self._put(blob, given if isinstance(given, bytes) else given.read_bytes())
                 advance(blob.size)
             self.names[tag] = release.digest()

@@ -12,7 +12,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -290,23 +290,15 @@ def _missing(tree: Mapping[str, RemoteFile], wanted: Mapping[str, Descriptor], r
     missing = {}
     for path, layer in sorted(wanted.items()):
         given = read(path)
-        with _readable(path):
+        with port.readable(path):
             if path not in tree or not _is(tree[path], layer.digest, layer.size, given):
                 missing[path] = given
     return missing
 
 
 def _addition(path: str, given: Path | bytes, digest: str) -> Any:
-    with _readable(path), port.unchanged(path, digest):
+    with port.readable(path), port.unchanged(path, digest):
         return addition(path, given, digest.removeprefix("sha256:"))
-
-
-@contextmanager
-def _readable(path: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise CannotCheck(f"{path} cannot be read: {error.strerror or error}", "make the release's files again") from error
 
 
 def _is(entry: RemoteFile, digest: str, size: int, given: Path | bytes) -> bool:

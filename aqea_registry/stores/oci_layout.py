@@ -82,7 +82,8 @@ class Layout:
                     write_bytes(self._blob(blob.digest), own[blob.digest])
                     continue
                 path, source = paths[blob.digest], content(paths[blob.digest])
-                file = io.BytesIO(source) if isinstance(source, bytes) else open_regular(source)
+                with port.readable(path):
+                    file = io.BytesIO(source) if isinstance(source, bytes) else open_regular(source)
                 with port.unchanged(path, blob.digest), file as incoming:
                     copy_checked(incoming, self._blob(blob.digest), blob.digest.removeprefix("sha256:"), blob.size, advance)
             os.sync()  # once for all blobs: the index must not outlive one of them in a power cut

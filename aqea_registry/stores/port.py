@@ -14,7 +14,7 @@ from typing import BinaryIO, Protocol
 import msgspec
 
 from aqea_registry.base.files import Advance, WrongBytes
-from aqea_registry.base.findings import Finding, Refused, TagConflict
+from aqea_registry.base.findings import CannotCheck, Finding, Refused, TagConflict
 from aqea_registry.base.references import join_reference
 from aqea_registry.stores.release import (
     Descriptor,
@@ -156,6 +156,15 @@ def other_document(subject: str, wanted: bytes, existing: bytes | None) -> Refus
     message = "another document of this name is attached, and attachments stay as they are"
     actual = None if existing is None else digest_of(existing)
     return Refused.of("conflict", subject, message, digest_of(wanted), actual, hint="attach it under a new name")
+
+
+@contextmanager
+def readable(path: str) -> Iterator[None]:
+    """Raise CannotCheck where a file of the release cannot be read here."""
+    try:
+        yield
+    except OSError as error:
+        raise CannotCheck(f"{path} cannot be read: {error.strerror or error}", "make the release's files again") from error
 
 
 @contextmanager

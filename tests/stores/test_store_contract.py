@@ -216,7 +216,7 @@ def test_a_tag_keeps_its_release(place: Place) -> None:
     push(place)
     before = place.written()
     for ask in (lambda: place.store().plan("v1", release_of(OTHER)), lambda: push(place, OTHER)):
-        with pytest.raises(TagConflict) as caught:
+        with pytest.raises(TagConflict, match="the tag already names another release") as caught:
             ask()
         (finding,) = caught.value.findings
         expected = ("tag-moved", release_of(OTHER).digest(), release_of(FILES).digest())
@@ -243,10 +243,14 @@ def test_a_release_may_have_two_tags(place: Place) -> None:
 
 
 @pytest.mark.parametrize("path", ["metrics/a.json", "data/a_pairs.json"])
-def test_a_file_that_changed_is_refused(place: Place, path: str) -> None:
-    changed = {**FILES, path: FILES[path][::-1]}
-    with pytest.raises(Refused, match=f"{path} changed"):
-        place.store().push("v1", release_of(FILES), changed.__getitem__, "", ignore)
+def test_a_file_that_changed_is_refused(place: Place, tmp_path: Path, path: str) -> None:
+    for changed in (FILES[path][::-1], b"", FILES[path] + b"more"):
+        with pytest.raises(Refused, match=f"{path} changed") as caught:
+            place.store().push("v1", release_of(FILES), {**FILES, path: changed}.__getitem__, "", ignore)
+        assert [(finding.code, finding.subject) for finding in caught.value.findings] == [("mismatch", path)]
+    gone: dict[str, bytes | Path] = {**FILES, path: tmp_path / "gone" / path}
+    with pytest.raises(CannotCheck, match=f"{path} cannot be read"):
+        place.store().push("v1", release_of(FILES), gone.__getitem__, "", ignore)
     assert (place.store().find("v1"), place.store().tags()) == (None, [])
     push(place)
     assert wrong(place) == set()
