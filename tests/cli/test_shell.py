@@ -376,6 +376,14 @@ def test_a_reader_that_stops_is_no_error(project: Path) -> None:
     assert process.wait(timeout=600) in (1, -13)
 
 
+def test_an_answer_that_cannot_be_written_is_said_in_a_line(tmp_path: Path) -> None:
+    """On a full disk; and who closed the streams, as cron may, has the status alone."""
+    (tmp_path / "SHA256SUMS").write_text(f"{'0' * 64}  gone\n")
+    full = run("sh", "-c", "aqea-registry verify . >/dev/full", cwd=tmp_path)
+    assert full == (3, "", "error: the answer cannot be written: No space left on device\n")
+    assert run("sh", "-c", "aqea-registry verify . <&- >&- 2>&-", cwd=tmp_path) == (1, "", "")
+
+
 def test_warnings_are_on_stderr(made: Path, project: Path) -> None:
     """A changed source is passed over with a warning when another one has the pinned bytes."""
     keep_vectors(made, project)
