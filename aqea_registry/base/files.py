@@ -182,16 +182,15 @@ PART = re.compile(r"\.(.+)\.[0-9]+-[0-9a-f]+\.part")  # a file that `atomic_writ
 def atomic_write(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
     """Write a file so that a reader, a crash or a full disk sees the old bytes or the new ones, never a part.
 
-    The bytes go to `.NAME.PID-RANDOM.part` beside the target, are synced, and take the name in one rename. The part is locked
-    while it is written: a part without a lock is what a killed process left. What is not `durable` is not synced, some eight
-    milliseconds a file: after a power cut the name may have other bytes, so only a digest may say what they are.
+    The bytes go to `.NAME.PID-RANDOM.part`, locked, which takes the name in one rename. What is not `durable` is not synced.
     """
     if not path.name:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove(left_in(path.parent.absolute()).pop(path.name, []))
-    part, file = _new_part(path)
+    part = path
     try:
+        part, file = _new_part(path)
         with file:
             yield file
             file.flush()
@@ -199,9 +198,10 @@ def atomic_write(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
                 os.fsync(file.fileno())
             os.replace(part, path)
     except BaseException as error:
-        part.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:
-            error.filename = str(path)  # a full disk does not say which file it could not take
+        if part != path:
+            part.unlink(missing_ok=True)
+        if isinstance(error, OSError) and (not error.filename or PART.fullmatch(Path(error.filename).name)):
+            error.filename, error.filename2 = str(path), None  # a full disk names no file, and nobody knows a part
         raise
     if durable and os.name != "nt":  # a folder cannot be opened there
         with _opened(path.parent) as descriptor:

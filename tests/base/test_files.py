@@ -212,6 +212,14 @@ def test_a_folder_without_a_name_is_no_file_to_write() -> None:
         write_bytes(Path(), b"new")
 
 
+def test_an_error_names_the_file_that_was_to_be_written_and_never_its_part(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    for path, code in ((tmp_path / "folder", errno.EISDIR), (Path("/proc/there"), errno.ENOENT)):
+        with pytest.raises(OSError) as caught:
+            write_bytes(path, b"x")
+        assert (caught.value.errno, caught.value.filename, caught.value.filename2) == (code, str(path), None)
+
+
 def test_parts_that_nobody_writes_are_swept_and_others_left(tmp_path: Path) -> None:
     swept = [f".f[1].json.{os.getpid()}-0a1b.part", ".f[1].json.1-ffff.part", ".f[1].json.999999999-0123456789abcdef.part"]
     left = [
