@@ -5,6 +5,7 @@ The codes are words that others script against; they are listed in docs/findings
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -64,7 +65,7 @@ class Finding(msgspec.Struct, frozen=True, gc=False):
     def text(self) -> str:
         """All of it but the code, on a line."""
         details = [f"; {name} {value}" for name in ("expected", "actual") if (value := getattr(self, name))]
-        return f"{self.subject}: {self.message}{''.join(details)}"
+        return f"{self.subject}: {self.message.removeprefix(f'{self.subject}: ')}{''.join(details)}"
 
 
 def unread(subject: str, error: OSError, advice: str = "") -> Finding:
@@ -150,6 +151,17 @@ def suggestion(word: str, known: Iterable[str], otherwise: str | None = None, *,
     by_letters = {name.lower(): name for name in known}
     near = get_close_matches(word.lower(), by_letters, 1, cutoff)
     return f"did you mean {by_letters[near[0]]!r}?" if near else otherwise
+
+
+_KINDS = {"object": "a mapping", "array": "a list", "str": "a text", "int": "an integer", "float": "a number"}
+
+
+def in_words(message: str) -> str:
+    """What msgspec says of a value of a wrong kind, as people say it who write YAML."""
+    quotes = "; write it in quotes" if re.search("Expected `str.*, got `(int|float|bool)`", message) else ""
+    message, kinds = message.replace(" - at `$.", ", at `"), re.compile("(?<=Expected )`[a-z |]+`|(?<=got )`[a-z]+`")
+    message = kinds.sub(lambda of: " or ".join(_KINDS.get(kind, kind) for kind in of[0].strip("`").split(" | ")), message)
+    return message.replace(" - at `$`", "") + quotes
 
 
 class Unchecked(NamedTuple):

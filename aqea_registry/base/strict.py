@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar, get_args, get_origin
 import msgspec
 import yaml
 
-from aqea_registry.base.findings import BadConfiguration, suggestion
+from aqea_registry.base.findings import BadConfiguration, in_words, suggestion
 from aqea_registry.base.recognise import HEAD, conflict, lfs_pointer, one_side, what_it_is
 
 T = TypeVar("T")
@@ -41,7 +41,7 @@ def convert(value: Any, kind: type[T], name: str, *, strict: bool = True) -> T:
                         at = [below for below in inner if isinstance(below, dict)]
                     wrong = next((name for found in at for name in found if not re.search(pattern, str(name))), None)
                     message = f"{message.removesuffix(key[0])}, not {wrong!r}, at `{key[1]}`"
-        message = message.replace(" - at `$.", ", at `").replace(" - at `$`", "")
+        message = in_words(message)
         unknown = re.search("unknown field `([^`]*)`", message)
         fields = [part.encode_name for part in inside if isinstance(part, msgspec.structs.FieldInfo)]
         near = suggestion(unknown[1], fields) if unknown else None

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 
 from aqea_registry.base.files import FileDigest, Limit, TooLarge, UnsafePath, hash_file, inside, read_small
-from aqea_registry.base.findings import BadConfiguration, Finding, suggestion, unread
+from aqea_registry.base.findings import BadConfiguration, Finding, in_words, suggestion, unread
 from aqea_registry.base.recognise import one_side
 from aqea_registry.base.sha256_list import Sha256
 from aqea_registry.base.strict import load_yaml
@@ -255,7 +255,7 @@ def parse_ledger(content: bytes, name: str) -> tuple[Ledger | None, list[Finding
         results = msgspec.convert(value.get("results") or {}, dict[str, Any], strict=True)
         entries = msgspec.convert(value.get("claims") or [], list[Any], strict=True)
     except msgspec.ValidationError as error:
-        return None, [Finding("malformed", name, str(error))]
+        return None, [Finding("malformed", name, in_words(str(error)))]
     unknown = {key: suggestion(key, _FIELDS) for key in map(str, value) if key not in _FIELDS}
     findings = [
         Finding("malformed", f"{name}: {key}", f"unknown field{f'; {near}' if near else ''}") for key, near in unknown.items()
@@ -328,5 +328,5 @@ def _converted(entry: Any, kind: type[T], subject: str, findings: list[Finding])
     try:
         return msgspec.convert(entry, kind, strict=True)
     except msgspec.ValidationError as error:
-        findings.append(Finding("malformed", subject, str(error)))
+        findings.append(Finding("malformed", subject, in_words(str(error))))
         return None

@@ -111,10 +111,16 @@ claims:
 # What replaces what, and the finding: code, subject, and what its message says. The other claims are kept.
 FAULTS: tuple[tuple[str, str, str, str, str], ...] = (
     ("id: b", "id: a", "duplicate", "card: a", "the id appears twice"),
-    ("id: b", "id: B", "malformed", "card: B", "at `$.id`"),
-    ("id: b", "id: [1]", "malformed", "card: [1]", "Expected `str`"),
+    ("id: b", "id: B", "malformed", "card: B", "at `id`"),
+    ("id: b", "id: [1]", "malformed", "card: [1]", "Expected a text"),
     ("{id: b", "{ID: b", "malformed", "card: claims[1]", "unknown field `ID`"),
-    ('value: "2"', "value: 2.0", "malformed", "card: b", "Expected `str | null`, got `float`"),
+    (
+        'value: "2"',
+        "value: 2.0",
+        "malformed",
+        "card: b",
+        "Expected a text or null, got a number, at `value`; write it in quotes",
+    ),
     ("unit: count", "unit: furlongs", "malformed", "card: b", "Invalid enum value 'furlongs'"),
     ("unit: count", "unit: count, colour: red", "malformed", "card: b", "unknown field `colour`"),
     ("unit: count", 'unit: count, tolerance: "1"', "malformed", "card: b", "a tolerance needs a reason"),
@@ -128,7 +134,7 @@ FAULTS: tuple[tuple[str, str, str, str, str], ...] = (
     ),
     ("unit: count", "unit: count, derived: '[a]', quoted: {claim: a}", "malformed", "card: b", "evidence is of one kind"),
     ('value: "2"', "value: null", "malformed", "card: b", "needs `ocr`"),
-    ("{table: T, row: x, column: y}", "{line: 0}", "malformed", "card: b", "$.at.line"),
+    ("{table: T, row: x, column: y}", "{line: 0}", "malformed", "card: b", "at `at.line`"),
     ("{dataset: org/set, model: org/model}", "{dataset: org/set}", "malformed", "card: results.r", "`model`"),
     ("claims:\n", "extra: 1\nclaims:\n", "malformed", "card: extra", "unknown field"),
 )
@@ -152,9 +158,9 @@ NO_LEDGERS: dict[str, tuple[bytes, str]] = {
     "nothing": (b"", "schema: not aqea-registry/claims/1"),
     "a list": (b"- 1\n", "schema: not"),
     "another schema": (GOOD.replace("claims/1", "claims/2").encode(), "schema: not"),
-    "no document": (b"schema: aqea-registry/claims/1\n", "null"),
-    "a digest that is none": (GOOD.replace("0" * 64, "0").encode(), "$.sha256"),
-    "claims that are no list": (GOOD.split("claims:\n")[0].encode() + b"claims: {a: 1}\n", "Expected `array`"),
+    "no document": (b"schema: aqea-registry/claims/1\n", "got null"),
+    "a digest that is none": (GOOD.replace("0" * 64, "0").encode(), "at `sha256`"),
+    "claims that are no list": (GOOD.split("claims:\n")[0].encode() + b"claims: {a: 1}\n", "Expected a list, got a mapping"),
     "an anchor": (GOOD.replace("results:", "results: &r", 1).encode(), "an anchor is not read here"),
     "a merge": (GOOD.replace("{dataset", "{<<: {task: x}, dataset", 1).encode(), "'<<' is not read here"),
     "a bomb": (BOMB.encode(), "an anchor is not read here"),
@@ -217,7 +223,7 @@ def test_a_document_may_be_published_and_needs_no_sha256() -> None:
         assert ledger.document == Document(title="A", file="a.md", published=True)
         assert parse_ledger(render_ledger(ledger), "card") == (ledger, [])
     ledger, findings = parse_ledger(head % (b"", b"published: perhaps\n"), "card")
-    assert ledger is None and findings[0].message == "Expected `bool`, got `str`"
+    assert ledger is None and findings[0].message == "Expected bool, got a text"
 
 
 def test_reading_takes_time_that_grows_with_the_claims() -> None:
