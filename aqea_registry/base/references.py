@@ -49,7 +49,8 @@ def split_reference(text: str) -> ReleaseName:
         or re.search("@sha[0-9]+:", rest, re.I)
         or spec in {"oci:", "oci://", "hf://", "github://"}
     ):
-        raise BadConfiguration(f"{without_login(text)!r} is not the name of a release in a store", f"write {FORMS}")
+        hint = f"write {FORMS}; those of a store: aqea-registry releases STORE"
+        raise BadConfiguration(f"{without_login(text)!r} is not the name of a release in a store", hint)
     return ReleaseName(spec, tag, digest)
 
 

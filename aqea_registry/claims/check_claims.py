@@ -208,7 +208,7 @@ def _documents(
             outdated |= {own: fault.message for own, fault in gone.items()}
             for own, fault in gone.items():
                 where = (fault.expected, fault.actual, ledger.document.file, fault.line)
-                findings.append(Finding("claim-stale", own.replace(":", ": ", 1), fault.message, *where))
+                findings.append(Finding("claim-stale", own.replace(":", ": ", 1), fault.message.replace(own, "it", 1), *where))
         elif other is not None and path is not None:
             sha256, file = ledger.document.sha256, ledger.document.file
             why = why_other(path, other, sha256 or "")

@@ -201,7 +201,7 @@ def _merge_findings(name: str, merged: Merged, *, prune: bool) -> Iterator[Findi
         yield Finding("claim-stale", f"{name}: {id_}", message)
     claims = {claim.id: claim for claim in merged.ledger.claims}
     for id_, before in merged.kept.items():
-        message = f"it was {before} and is {claims[id_].text} now; check that the evidence written by hand is still its own"
+        message = f"it was {before} and is {claims[id_].text} now; check that its evidence, which stays, is still its own"
         yield Finding("claim-stale", f"{name}: {id_}", message, before, claims[id_].text)
     for id_ in merged.doubtful:
         message = f"several numbers are called {claims[id_].at}, and which of them it is cannot be said: its evidence stayed"

@@ -201,7 +201,8 @@ def bind(text: str, scan: Scan, ledgers: Mapping[str, Ledger], own: Mapping[str,
                 if claim.id in lines[name]:
                     continue
                 where = f"at line {claim.at.line}" if same and claim.at.line else "in the document"
-                message = f"{name}:{claim.id} is no longer {where}"
+                way = f"aqea-registry claims import {ledgers[name].document.file} --into {name}"
+                message = f"{name}:{claim.id} is no longer {where}: print it there, or take what is printed: {way}"
                 faults.append(Fault("claim-stale", claim.at.line or 1, 1, message, f"{name}:{claim.id}", claim.text))
             if offset is not None and line is not None:
                 spans.append((offset, offset + len(claim.text)))

@@ -180,7 +180,7 @@ def command(
 
 def _attempt(work: Callable[[], Outcome], needs: str | None) -> tuple[Outcome | None, RegistryError | None]:
     """What came of the work, and what stopped it or a part of it: the one error boundary."""
-    from aqea_registry.base.findings import CannotCheck, Interrupted, RegistryError
+    from aqea_registry.base.findings import BadConfiguration, CannotCheck, Interrupted, RegistryError
 
     keep_secret(*map(os.environ.get, SECRETS))
     try:
@@ -199,6 +199,9 @@ def _attempt(work: Callable[[], Outcome], needs: str | None) -> tuple[Outcome | 
         path = f"{error.filename}: " if error.filename else ""
         hint = "what was there before is unchanged; fix this and run the command again"
         return None, CannotCheck(f"{path}{error.strerror or error}", hint)
+    except UnicodeEncodeError as error:  # half a surrogate pair: Python's sign for a byte of a name that is not UTF-8
+        name = repr(error.object[max(0, error.start - 40) : error.end + 20])
+        return None, BadConfiguration(f"{name}: a name that is not UTF-8 cannot be recorded", "rename the file")
     except KeyboardInterrupt:
         hint = "run the same command again; vectors and files that are kept are not made or fetched twice"
         return None, Interrupted("interrupted", hint)

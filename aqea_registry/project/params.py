@@ -242,6 +242,7 @@ def to_params(value: object, content: bytes, name: str = "params.yaml") -> Param
         convert_each(value, "models", Model, name)
         params = convert(value, Params, name)
     except BadConfiguration as error:
+        error.hint = error.hint or "what may stand there: aqea-registry docs catalogue"
         raise misread(content, Params, name) or error from None
     for label, run in {**{f"runs.{key}": run for key, run in params.runs.items()}, "run": params.run}.items():
         _check_run(params, run, f"{name}: {label}")
@@ -293,6 +294,8 @@ def _check_entry(entry: Dataset | Model, label: str) -> None:
         raise BadConfiguration(f"{label}: an entry of kind directory needs 'files' and 'sources'")
     if entry.repo and entry.kind in ("dataset", "model") and not HUB_ID.fullmatch(entry.repo):
         raise BadConfiguration(f"{label}.repo: {entry.repo!r} is not the id of a Hub repository")
+    if isinstance(entry, Dataset) and not entry.score_range[0] < entry.score_range[1]:
+        raise BadConfiguration(f"{label}.score_range: {[*entry.score_range]}: the first must be less than the second")
     if isinstance(entry, Dataset) and entry.mteb is not None:
         return
     if not entry.repo:

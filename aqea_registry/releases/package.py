@@ -84,6 +84,8 @@ def assemble(project: Project, report: Reporter, make_lists: MakeLists) -> Packa
         message = f"verification has {plural(len(checked.findings), 'finding')}, so there is no release of this run"
         raise Refused(message, checked.findings, "run: dvc repro, then aqea-registry verify")
     judged = check_claims(project, (), Silent(), scope=Scope.RELEASE, verified=checked)
+    if wrong := sum(verdict.state == "contradicted" for verdict in judged.verdicts):
+        report.warn(f"{plural(wrong, 'claim')} contradicted, and the release will say so; see: aqea-registry claims check")
     run, publish = project.run, project.params.publish
     graph = build_graph(outline(run, project.catalogue.values(), judged, scope=Scope.RELEASE), checked)
     away = {made.file: made for made in _too_large(publish, run, checked)}

@@ -268,7 +268,8 @@ def from_nothing(store: Releases, tagged: Tagged, folder: Path, given: Mapping[s
     if restored.wanted:
         findings = [Finding("missing", file.path, f"of {file.name}; its sha256 is {file.sha256}") for file in restored.wanted]
         message = f"{plural(len(findings), 'file of sentences is', 'files of sentences are')} not part of the release"
-        raise CannotCheck(message, f"run it again with --source {restored.wanted[0].name}=PATH", findings)
+        ways = " ".join(f"--source {name}=PATH" for name in dict.fromkeys(file.name for file in restored.wanted))
+        raise CannotCheck(message, f"run it again with {ways}", findings)
     return project
 
 

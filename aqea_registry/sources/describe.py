@@ -54,6 +54,7 @@ class ProjectPlace(NamedTuple):
         """The file or folder that was named, None for an id of the Hub. Raises CannotCheck if it can be neither."""
         path = self.given_from / Path(given).expanduser()
         if path.exists():
+            str(path).encode()  # a name that is not UTF-8 is refused before anything is written
             return path
         repo = re.split("[:@]", given)[0]
         if (

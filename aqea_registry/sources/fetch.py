@@ -186,7 +186,8 @@ def local_file_findings(local: LocalFile, digest: FileDigest | OSError) -> Itera
         yield Finding("unreadable", local.subject, str(digest))
         return
     if not _is(digest, local.file):
-        why = why_other(local.path, digest, local.file.sha256)
+        meant = f"; where the change is meant: aqea-registry pin {local.subject.partition(':')[0]}, then: dvc repro"
+        why = why_other(local.path, digest, local.file.sha256) or (meant if " in directory:" in local.subject else "")
         yield wrong_bytes(local.subject, local.file, f"{digest.sha256} ({digest.size} bytes)", why)
     if cause := wrong_content(local.path, local.name, local.subject):
         yield cause

@@ -182,7 +182,7 @@ def check_pins(project: Project, names: Sequence[str], report: Reporter, *, reco
                 except CannotCheck as error:
                     silence = error
                     if not asked:
-                        unasked[name] = error.message
+                        unasked[name] = error.message.removeprefix(f"{name}: ")
             elif not asked and pin.kind != "given":
                 unasked[name] = "; ".join(f"{source.spec}: {source.hint}" for source in sources)
         findings += mine

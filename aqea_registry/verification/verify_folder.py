@@ -51,9 +51,8 @@ def verify_folder(folder: Path, report: Reporter) -> CheckedList:
     if name is None and not downloaded:
         if roots := [*_places(folder.resolve())]:
             return _verify_hub(folder, roots, report)
-        raise BadConfiguration(
-            f"{folder} has no list of digests ({', '.join(LIST_NAMES)})", "name the list: aqea-registry verify LIST --root DIR"
-        )
+        way = "oci:DIR:TAG" if (folder / "oci-layout").is_file() else "LIST --root DIR"
+        raise BadConfiguration(f"{folder} has no list of digests ({', '.join(LIST_NAMES)})", f"aqea-registry verify {way}")
     tags = [folder / TAGS] if name == PAYLOAD and (folder / TAGS).is_file() else []
     listing = verify_list(folder / name, folder, report, *tags) if name else CheckedList(target=RECORD)
     known = {name, SIZES} if name == MANIFEST else {name}

@@ -17,8 +17,9 @@ MISTAKES: dict[str, tuple[tuple[str, ...], int, tuple[str, ...]]] = {
     "a link to what is gone": (("verify", "gone"), 3, ("gone not found", "name a path")),
     "a file with a letter wrong": (("verify", "READNE.md"), 3, ("READNE.md not found", "did you mean 'README.md'?")),
     "a tag that no store has": (("verify", "v9"), 3, ("v9 not found", "no such path", "oci:releases:v9", "name a path")),
+    "a store as a folder": (("verify", "../store"), 2, ("../store has no list", "next: aqea-registry verify oci:DIR:TAG")),
     "a folder that is not a store": (("verify", "oci:nowhere:v1"), 3, ("oci:nowhere:v1", "it has no release: publish one")),
-    "a store without a tag": (("verify", "oci:releases"), 2, ("'oci:releases'", "oci:DIR:TAG")),
+    "a store without a tag": (("verify", "oci:releases"), 2, ("'oci:releases'", "oci:DIR:TAG", "releases STORE")),
     "a store that does not exist": (("verify", "ftp://host/v1"), 3, ("ftp://host/v1 not found", "oci:DIR:TAG")),
     "a login in an address": (("verify", "https://u:hush@host/x"), 3, ("https://...@host/x not found", "oci:DIR:TAG")),
     "a login in a store": (("publish", "--tag", "v1", "--to", "https://hush@host"), 2, ("'https://...@host' is not a store",)),
@@ -65,6 +66,8 @@ def place(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("mistakes") / "project"
     shutil.copytree(made, folder, ignore=shutil.ignore_patterns(".aqea", ".git", ".dvc", "releases"))
     (folder.parent / "empty").mkdir()
+    (folder.parent / "store").mkdir()
+    (folder.parent / "store/oci-layout").touch()
     (folder / "gone").symlink_to("nowhere")
     return folder
 
@@ -107,6 +110,9 @@ BEGINNING: dict[str, tuple[dict[str, str | bytes], str, int, tuple[str, ...]]] =
     "a package that is not here": ({"a.jsonl": ROW}, "init --model m=package:nowhere/m", 3, ("package:nowhere/m", "pip")),
     "a folder that is not a model": ({"m/a.txt": ""}, "init --model m=m", 2, ("how long its vectors", "modules.json")),
     "no project yet": ({"paper.md": "61.42"}, "claims bind paper.md", 2, (". is not a project", "aqea-registry init")),
+    "a name that is not UTF-8": (
+        {"r\udce9.jsonl": ROW}, "init --dataset r=r\udce9.jsonl", 2, ("r\\udce9.jsonl': a name that is not UTF-8", "rename"),
+    ),
     "a disk that takes nothing": ({}, "init /proc/paper", 3, ("/proc/paper: No such file", "before is unchanged")),
 }  # fmt: skip
 
@@ -145,17 +151,25 @@ SPOILT: dict[str, tuple[str, tuple[str, str] | None, str, int, tuple[str, ...]]]
     "a space in a name": (PARAMS, ("  small:", "  Small set:"), "verify", 2, (f"{NAMED} 'Small set', at `datasets`",)),
     "a capital in a key": (PARAMS, ("small-minilm:", "Small:"), "verify", 2, (f"{NAMED} 'Small', at `runs[...].pairs`",)),
     "a space in a stem": (PARAMS, ("small_minilm_384d", "small minilm"), "verify", 2, ("letters, digits, '.'", "].file`")),
+    "scores upside down": (PARAMS, ("  small:", "  small:\n    score_range: [5, 0]"), "verify", 2, ("[5.0, 0.0]: the first",)),
     "half a commit": (PARAMS, ("revision: 8b3219a9", "commit: 8b3219a9 #"), "verify", 2, ("a commit, of 40 hex digits",)),
     "an address without https": (PARAMS, ("publish:", "publish:\n  url: host/me"), "verify", 2, ("an address, https",)),
-    "a word for a number": (PARAMS, ("dimension: 384", "dimension: many"), "verify", 2, ("models.minilm", "at `dimension`")),
+    "a word for a number": (
+        PARAMS, ("dimension: 384", "dimension: many"), "verify", 2,
+        ("models.minilm: Expected an integer, got a text, at `dimension`", "docs catalogue"),
+    ),
+    "a text for a list": (
+        PARAMS, ("sources: [\"package", "sources: x #[\"package"), "verify", 2, ("Expected a list, got a text, at `sources`",),
+    ),
     "a ledger that is not YAML": (LEDGER, ("claims:", "claims: [a: b"), "claims check readme", 1, ("readme: line",)),
     "a ledger of something": (LEDGER, ("schema: ", "schema: x"), "claims check readme", 1, ("not aqea-registry/claims/1",)),
     "a document that is gone": ("README.md", None, "claims check readme", 0, ("note: readme: README.md is not here",)),
     "a paper of a word processor": ("README.md", ("# ", "\udcff# "), "claims bind README.md", 2, ("line 1: not UTF-8", "Word")),
+    "a number that does not hold": (LEDGER, ("0.5511", "0.6511"), "publish --tag v1 --dry-run", 0, ("1 claim contradicted",)),
     "nothing made yet": (PAIRS, None, "publish --tag v1", 1, ("file not found", "dvc repro")),
     "bound before it is made": (PAIRS, None, "claims bind docs/small-set.md", 0, ("run: dvc repro",)),
     "a tag like a path": ("CITATION.cff", None, "publish --tag v1/final", 2, ("'v1/final' is not a tag", "such as: --tag v1")),
-    "a row changed": ("data/small/test.jsonl", ("5", "4"), "verify", 1, ("not the pinned bytes",)),
+    "a row changed": ("data/small/test.jsonl", ("5", "4"), "verify", 1, ("not the pinned bytes; where", "pin small, then")),
     "rows that are gone": ("data/small/test.jsonl", None, "pin small", 3, ("small has no file test.jsonl", "next:")),
 }  # fmt: skip
 
