@@ -302,7 +302,11 @@ def _result(finding: Finding, place: Place | None) -> dict[str, Any]:
         return result
     region = {name: value for name, value in (("startLine", place.line), ("startColumn", place.column)) if value}
     outside = place.file.startswith("../")
-    artefact = {"uri": Path(place.file).resolve().as_uri()} if outside else {"uri": quote(place.file), "uriBaseId": "%SRCROOT%"}
+    artefact = (
+        {"uri": Path(place.file).resolve().as_uri()}
+        if outside
+        else {"uri": quote(os.fsencode(place.file)), "uriBaseId": "%SRCROOT%"}
+    )
     return {
         **result,
         "locations": [{"physicalLocation": {"artifactLocation": artefact} | ({"region": region} if region else {})}],

@@ -200,8 +200,8 @@ def _attempt(work: Callable[[], Outcome], needs: str | None) -> tuple[Outcome | 
         hint = "what was there before is unchanged; fix this and run the command again"
         return None, CannotCheck(f"{path}{error.strerror or error}", hint)
     except UnicodeEncodeError as error:  # half a surrogate pair: Python's sign for a byte of a name that is not UTF-8
-        name = repr(error.object[max(0, error.start - 40) : error.end + 20])
-        return None, BadConfiguration(f"{name}: a name that is not UTF-8 cannot be recorded", "rename the file")
+        line = error.object.split("\n")[error.object.count("\n", 0, error.start)].strip()
+        return None, BadConfiguration(f"{line[:200]}: a name that is not UTF-8 cannot be recorded", "rename the file")
     except KeyboardInterrupt:
         hint = "run the same command again; vectors and files that are kept are not made or fetched twice"
         return None, Interrupted("interrupted", hint)

@@ -123,6 +123,7 @@ def test_odd_characters_leave_neither_a_line_nor_a_field(paper: Path) -> None:
     assert len(said.splitlines()) == 51
     assert "\\r\\n::stop-commands::x, b: 100%25 |" in said
     assert validation_errors(sarif_log(ended, located)) == []
+    assert '"uri": "v%E9.csv"' in json.dumps(sarif_log(ended, [(finding, Place("v\udce9.csv"))]))
     assert "100% \\| \\<b\\>\\*bold\\*\\</b\\>" in job_summary(ended, located)
     assert all(line.startswith(("|", "#", "ended; next: again")) for line in job_summary(ended, located).splitlines() if line)
 

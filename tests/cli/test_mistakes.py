@@ -111,7 +111,7 @@ BEGINNING: dict[str, tuple[dict[str, str | bytes], str, int, tuple[str, ...]]] =
     "a folder that is not a model": ({"m/a.txt": ""}, "init --model m=m", 2, ("how long its vectors", "modules.json")),
     "no project yet": ({"paper.md": "61.42"}, "claims bind paper.md", 2, (". is not a project", "aqea-registry init")),
     "a name that is not UTF-8": (
-        {"r\udce9.jsonl": ROW}, "init --dataset r=r\udce9.jsonl", 2, ("r\\udce9.jsonl': a name that is not UTF-8", "rename"),
+        {"r\udce9.jsonl": ROW}, "init --dataset r=r\udce9.jsonl", 2, ("r\\udce9.jsonl: a name that is not UTF-8", "rename"),
     ),
     "a disk that takes nothing": ({}, "init /proc/paper", 3, ("/proc/paper: No such file", "before is unchanged")),
 }  # fmt: skip
