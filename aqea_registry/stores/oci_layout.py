@@ -27,6 +27,7 @@ MARKER = b'{"imageLayoutVersion":"1.0.0"}'
 NO_INDEX = b'{"manifests":[]}'
 BLOBS = "blobs/sha256/"
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+RESTORE = "restore the file from a copy, or move the folder away"
 
 
 class LayoutContents(NamedTuple):
@@ -125,7 +126,7 @@ class Layout:
         try:
             file = open_regular(self._blob(layer.digest))
         except OSError as error:
-            raise CannotCheck(f"{self.spec}: {path}: the blob cannot be read: {error.strerror or error}") from error
+            raise CannotCheck(f"{self.spec}: {path}: the blob cannot be read: {error.strerror or error}", RESTORE) from error
         file.seek(offset)
         return io.BufferedReader(file)
 
@@ -210,7 +211,7 @@ class Layout:
         try:
             return read_small(self._blob(digest), Limit.STATEMENT)
         except OSError as error:
-            raise CannotCheck(f"{self.spec}: the manifest {digest} cannot be read: {error.strerror}") from error
+            raise CannotCheck(f"{self.spec}: the manifest {digest} cannot be read: {error.strerror}", RESTORE) from error
 
     def _missing(self, release: Release) -> list[Descriptor]:
         wanted = sorted((*release.blobs(), release.descriptor()), key=lambda blob: blob.digest)
@@ -232,7 +233,7 @@ class Layout:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise CannotCheck(f"{error.filename}: {error.strerror}", "restore the file, or move the folder away") from error
+            raise CannotCheck(f"{error.filename}: {error.strerror}", RESTORE) from error
 
     def _entries(self) -> list[tuple[object, dict[str, Any]]]:
         """The entries of the index in their order, each with its tag: a text, or whatever else is written there."""
@@ -246,7 +247,7 @@ class Layout:
                     raise ValueError(f"{entry['digest']!r} is not a sha256 digest")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             path = self._folder / "index.json"
-            raise CannotCheck(f"{path}: not an OCI index: {error}", "restore the file, or move the folder away") from error
+            raise CannotCheck(f"{path}: not an OCI index: {error}", RESTORE) from error
         return [(entry.get("annotations", {}).get(REF_NAME), entry) for entry in entries]
 
     def _index_with(self, tag: str, release: Release) -> bytes:

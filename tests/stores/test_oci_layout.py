@@ -145,8 +145,9 @@ def test_a_damaged_manifest_is_refused_and_repaired_by_a_push(folder: Folder) ->
 def test_a_manifest_that_is_not_there_cannot_be_checked(folder: Folder) -> None:
     folder.push()
     folder.blob(folder.release.digest()).unlink()
-    with pytest.raises(CannotCheck, match="cannot be read: No such file"):
+    with pytest.raises(CannotCheck, match="cannot be read: No such file") as caught:
         folder.layout.release(folder.tagged(folder.release.digest()))
+    assert caught.value.hint == "restore the file from a copy, or move the folder away"
 
 
 @pytest.mark.parametrize("content", [b"{}", b"not JSON", release_of({"../x": b""}).render()])
