@@ -172,7 +172,7 @@ def relations_of_table(table: DraftedTable, groups: Mapping[str, Collection[str]
             if tried and not kept and (promise.group == () or line in axis.own):
                 way, trials = tried[0]
                 held = len(_held(trials))
-                if held or way.function != "difference":  # a gain over what another table has is no slip
+                if held or way.function != "difference":  # a gain over what another table has is not a slip
                     message = f"{way.function} of the others in {held} of {len(trials)} cells, too few to bind them"
                     found.notes.append(f"{table.name}: {axis.labels[line]}: {message}; bind by hand what should be")
     return found
