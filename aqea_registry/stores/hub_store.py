@@ -274,8 +274,9 @@ class HubStore:
     def _tries(self) -> Iterator[None]:
         """Others may be faster: look anew each time, after a random wait that grows, and give up in the end."""
         for attempt in range(TRIES):
+            if attempt:
+                time.sleep(random.uniform(0.0, 0.05 * 2.0 ** min(attempt, 6)))  # noqa: S311
             yield
-            time.sleep(random.uniform(0.0, 0.1 * 2.0 ** min(attempt, 5)))  # noqa: S311
         message = f"{self.spec}: the branch kept changing (others commit to it); nothing was put there"
         raise CannotCheck(message, "try again later")
 
