@@ -2,12 +2,12 @@
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from typing import Protocol
 
-from aqea_registry.base.files import Advance, ignore
+from aqea_registry.base.files import Advance, FileDigest, PathT, hash_files, ignore, size_of
 
 
 class Reporter(Protocol):
@@ -35,6 +35,15 @@ class Silent:
         """Show nothing."""
 
     warn = note
+
+
+def hash_shown(
+    paths: Iterable[PathT], report: Reporter, *, md5: frozenset[PathT] = frozenset(), task: str = "hash"
+) -> dict[PathT, FileDigest | OSError]:
+    """`hash_files` with its progress shown as a task; sizes may be given."""
+    sizes = paths if isinstance(paths, Mapping) else {path: size_of(path) for path in paths}
+    with report.task(task, sum(sizes.values()), "bytes") as advance:
+        return hash_files(sizes, md5=md5, advance=advance)
 
 
 _SECRETS: list[str] = []  # the longest first: one may hold another

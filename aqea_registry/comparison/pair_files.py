@@ -8,9 +8,9 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from aqea_registry.base.files import Advance, hash_files, ignore, open_regular, size_of, wrong_content
+from aqea_registry.base.files import Advance, ignore, open_regular, wrong_content
 from aqea_registry.base.findings import Refused, Unchecked
-from aqea_registry.base.progress import Reporter, plural
+from aqea_registry.base.progress import Reporter, hash_shown, plural
 from aqea_registry.claims.evidence import Resolved, measured, resolve_results
 from aqea_registry.claims.judging import judge_claim
 from aqea_registry.claims.ledger import Ledger, read_ledgers
@@ -125,9 +125,7 @@ def _text_differences(first: VectorSet, second: VectorSet) -> Iterator[str]:
 
 
 def _hashed(files: Sequence[NamedFile], report: Reporter) -> list[PairSetFile]:
-    paths = [file.path for file in files]
-    with report.task("hash", sum(map(size_of, paths)), "bytes") as advance:
-        digests = hash_files(paths, advance=advance)
+    digests = hash_shown([file.path for file in files], report)
     sides = []
     for file in files:
         if isinstance(digest := digests[file.path], OSError):

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from aqea_registry.base.files import Limit, UnsafePath, WrongBytes, copy_checked, hash_files, inside, read_small, size_of
+from aqea_registry.base.files import Limit, UnsafePath, WrongBytes, copy_checked, inside, read_small
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused, RegistryError
-from aqea_registry.base.progress import Reporter, markdown_table, plural
+from aqea_registry.base.progress import Reporter, hash_shown, markdown_table, plural
 from aqea_registry.base.references import join_reference
 from aqea_registry.base.sha256_list import MANIFEST, parse_list
 from aqea_registry.base.strict import decode_json, load_yaml
@@ -67,8 +67,7 @@ def folder_tree(folder: Path, name: str, report: Reporter) -> Tree:
             locations[path] = inside(folder, asset if (folder / asset).is_file() and not (folder / path).exists() else path)
         except UnsafePath as error:
             raise Refused.of("unsafe-path", f"{name}/{path}", f"{error}; not followed") from error
-    with report.task("hash", sum(map(size_of, locations.values())), "bytes") as advance:
-        digests = hash_files(locations.values(), advance=advance)
+    digests = hash_shown(locations.values(), report)
     files = {path: digest.sha256 for path, at in locations.items() if not isinstance(digest := digests[at], OSError)}
     if not files:
         raise CannotCheck(f"{name} holds no files that can be read", "name a folder with pair files in it")

@@ -11,9 +11,9 @@ import msgspec
 import numpy as np
 
 from aqea_registry.attestations.made import now, write_statement
-from aqea_registry.base.files import FileDigest, atomic_write, hash_file, hash_files, open_regular, size_of, write_bytes
+from aqea_registry.base.files import FileDigest, atomic_write, hash_file, open_regular, write_bytes
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused, suggestion
-from aqea_registry.base.progress import Reporter
+from aqea_registry.base.progress import Reporter, hash_shown
 from aqea_registry.embedding.encoder import Settings
 from aqea_registry.generation.encoding import Models
 from aqea_registry.generation.inputs import Matrices, given_vectors, pinned_rows
@@ -80,8 +80,7 @@ def generate_changed(
 def _changed(run: RunRecord, report: Reporter) -> set[str]:
     """What has to be made, by key. Of the rest, plot data, which no list has, are drawn again where DVC finds others."""
     files = {path: run.root / path for artefact in run.made.values() for path in (*artefact.listed, *artefact.made_by)}
-    with report.task("hash", sum(map(size_of, files.values())), "bytes") as advance:
-        hashed = hash_files(files.values(), md5=frozenset(files.values()), advance=advance)
+    hashed = hash_shown(files.values(), report, md5=frozenset(files.values()))
     digests = {path: digest for path, at in files.items() if isinstance(digest := hashed[at], FileDigest)}
 
     def as_recorded(artefact: AnyArtefact) -> bool:

@@ -17,9 +17,9 @@ from typing import Any
 
 import msgspec
 
-from aqea_registry.base.files import FileDigest, Limit, hash_files, read_small, size_of, write_bytes
+from aqea_registry.base.files import FileDigest, Limit, read_small, write_bytes
 from aqea_registry.base.findings import BadConfiguration, Finding, Refused, listed, suggestion
-from aqea_registry.base.progress import Reporter, plural
+from aqea_registry.base.progress import Reporter, hash_shown, plural
 from aqea_registry.base.sha256_list import LEFT_OUT, MANIFEST, SIZES, render
 from aqea_registry.base.strict import load_yaml
 from aqea_registry.project.artefact import DECIDED, AnyArtefact, CatalogueEntry, PairSetArtefact, VectorSetArtefact
@@ -328,8 +328,7 @@ def write_manifest(root: Path, paths: Iterable[str], report: Reporter, left_out:
     Raises Refused if one is missing that was not `left_out` of a release; nothing is written. Those are listed beside it.
     """
     locations = {path: root / path for path in paths}
-    with report.task("hash", sum(map(size_of, locations.values())), "bytes") as advance:
-        digests = hash_files(locations.values(), advance=advance)
+    digests = hash_shown(locations.values(), report)
     files, away, findings = Files(), list[str](), list[Finding]()
     for path, location in locations.items():
         digest = digests[location]

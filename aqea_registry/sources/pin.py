@@ -7,9 +7,9 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from aqea_registry.base.files import Limit, hash_files, locked, read_small, write_bytes
+from aqea_registry.base.files import Limit, locked, read_small, write_bytes
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, NotAllowed, Refused, RegistryError, most_severe
-from aqea_registry.base.progress import Reporter
+from aqea_registry.base.progress import Reporter, hash_shown
 from aqea_registry.project.artefact import DECIDED, CatalogueEntry
 from aqea_registry.project.lock import LOCK, Lock, Pin, PinnedFile, parse_lock, pin_findings, render_lock
 from aqea_registry.project.params import Dataset, Group, group_of, known_commit
@@ -163,8 +163,7 @@ def check_pins(project: Project, names: Sequence[str], report: Reporter, *, reco
         else:
             sources = sources_of(wanted, pin.commit)
             local, mine = local_files(name, pin, sources)
-            with report.task(f"check {name}", sum(item.file.size for item in local), "bytes") as advance:
-                digests = hash_files([item.path for item in local], advance=advance)
+            digests = hash_shown([item.path for item in local], report, task=f"check {name}")
             mine += (finding for item in local for finding in local_file_findings(item, digests[item.path]))
             if isinstance(wanted.entry, Dataset) and wanted.entry.mteb is None:
                 mine += other_splits(name, wanted.entry, pin.files)

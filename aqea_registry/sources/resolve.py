@@ -10,9 +10,9 @@ from typing import Any, BinaryIO, NamedTuple
 
 import msgspec
 
-from aqea_registry.base.files import hash_files, read_stream, wrong_content
+from aqea_registry.base.files import read_stream, wrong_content
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused
-from aqea_registry.base.progress import Reporter
+from aqea_registry.base.progress import Reporter, hash_shown
 from aqea_registry.base.recognise import content_finding
 from aqea_registry.project.artefact import CatalogueEntry
 from aqea_registry.project.lock import Pin, PinnedFile
@@ -134,8 +134,7 @@ def _from_folder(wanted: CatalogueEntry, source: Source, report: Reporter) -> Re
         if (file := source.local(path)) is None:
             raise Refused.of("missing", f"{name}: {path}", f"in {source.spec} it is a link that leads nowhere")
         local[path] = file
-    with report.task(f"pin {name}", sum(file.stat().st_size for file in local.values()), "bytes") as advance:
-        digests = hash_files(local.values(), advance=advance)
+    digests = hash_shown(local.values(), report, task=f"pin {name}")
     files = {}
     for path, file in local.items():
         digest = digests[file]

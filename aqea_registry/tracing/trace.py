@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
-from aqea_registry.base.files import FileDigest, Limit, hash_file, hash_files, read_small, size_of
+from aqea_registry.base.files import FileDigest, Limit, hash_file, read_small
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Refused, listed
-from aqea_registry.base.progress import Reporter, Silent
+from aqea_registry.base.progress import Reporter, Silent, hash_shown
 from aqea_registry.base.sha256_list import MANIFEST
 from aqea_registry.base.strict import load_json
 from aqea_registry.claims.check_claims import CheckedClaims, check_claims
@@ -227,8 +227,7 @@ def _hashed(builder: GraphBuilder, files: list[ExpectedFile], report: Reporter, 
         if path not in md5 or (isinstance(digest, FileDigest) and digest.md5):
             known[path] = digest
     missing = {file.path for file in files if file.path not in known and not file.path.is_dir()}
-    with report.task("hash", sum(map(size_of, missing)), "bytes") as advance:
-        return known | hash_files(missing, md5=md5, advance=advance)
+    return known | hash_shown(missing, report, md5=md5)
 
 
 def _check_file(builder: GraphBuilder, id_: str, expected: ExpectedFile, digests: Digests) -> None:

@@ -18,14 +18,13 @@ from aqea_registry.base.files import (
     FileDigest,
     Limit,
     UnsafePath,
-    hash_files,
     locate,
     open_regular,
     size_of,
     why_other,
 )
 from aqea_registry.base.findings import CannotCheck, Finding
-from aqea_registry.base.progress import Reporter
+from aqea_registry.base.progress import Reporter, hash_shown
 from aqea_registry.base.sha256_list import BARE, CRLF, Parsed, parse_list
 
 MOST_LOOKED_FOR, MOST_LOOKED_INTO = 1000, 1 << 28  # absent files, and bytes of others, whose cause is looked for
@@ -93,8 +92,7 @@ def hash_listed(
     """
     paths, sizes, errors = locate(root, sorted(listed))
     sizes |= {str(path): size_of(path) for path in others}
-    with report.task("hash", sum(sizes.values()), "bytes") as advance:
-        by_path = hash_files(sizes, md5=frozenset(paths[path] for path in md5 if path in paths), advance=advance)
+    by_path = hash_shown(sizes, report, md5=frozenset(paths[path] for path in md5 if path in paths))
     digests = {}
     for relative, path in paths.items():
         if isinstance(digest := by_path[path], OSError):
