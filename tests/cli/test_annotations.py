@@ -62,7 +62,8 @@ def test_a_wrong_digit_is_an_annotation_at_its_line_and_in_the_summary(paper: Pa
     stale, _, unbound = [line for line in result.err.splitlines() if line.startswith("::")]  # stdout has the answer alone
     assert stale == (
         "::error file=paper/page.md,line=4,col=1,title=aqea-registry%3A claim-stale::"
-        "page.md:4:1: page:sts12 is no longer at line 4; expected 61.56"
+        "page.md:4:1: page:sts12 is no longer at line 4: print it there, or take what is printed: "
+        "aqea-registry claims import page.md --into page; expected 61.56"
     )
     assert unbound.startswith(
         "::error file=paper/page.md,line=4,col=21,title=aqea-registry%3A claim-unbound::page.md:4:21: 70.11"
