@@ -239,4 +239,4 @@ def _why_malformed(line: str) -> str:
     kind = tag[1] if tag else _KINDS.get(len(found[0])) if found else None
     if kind == "SHA-256":
         return f"{_NO_LINE}; it has a digest in another form"
-    return f"a {kind} digest; only SHA256 is checked" if kind else _NO_LINE
+    return f"the digest is {kind}; only SHA256 is checked" if kind else _NO_LINE

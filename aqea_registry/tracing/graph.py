@@ -227,6 +227,7 @@ class ExpectedFile(NamedTuple):
     md5: str | None = None
     spec: str | None = None
     listed: bool = True  # whether the manifest lists it, or need not
+    within: bool = True  # the project; what is not is not followed
 
 
 class GraphBuilder:

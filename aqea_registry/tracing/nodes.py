@@ -85,11 +85,13 @@ def draw_run(builder: GraphBuilder, scope: Scope) -> None:
     keys |= {vector_set.metrics: ("result", key) for key, vector_set in run.vector_sets.items()}
     for path in sorted({*manifest.digests, *stages, *made, LOCK}):
         out = made.get(path, Output(path))
-        if (location := inside_project(run.root, path)) is None:
-            continue
+        location = inside_project(run.root, path)
         listed, size = path in manifest.digests or path not in expected, manifest.sizes.get(path, out.size)
-        expected_file = ExpectedFile(location, manifest.digests.get(path), size, out.md5, listed=listed)
+        at = location or run.root / path
+        expected_file = ExpectedFile(at, manifest.digests.get(path), size, out.md5, listed=listed, within=location is not None)
         id_ = builder.file(path, expected_file, *keys.get(path, ()))
+        if location is None:
+            builder.add_facts(id_, "its path leads out of the project; not followed")
         if path in stages:
             builder.edge(id_, f"stage:{stages[path]}", "made by")
     if wrong := (*manifest.faults, *manifest.spelling):

@@ -26,6 +26,7 @@ from aqea_registry.verification.verify_list import CheckedList, hash_listed, rea
 
 LIST_NAMES = (
     *("MANIFEST.sha256", MANIFEST, "SHA256SUMS", "SHA256SUMS.txt", "sha256sums.txt", "sha256sum.txt", "checksums.txt"),
+    *("SHASUMS256.txt", "SHA256SUMS.asc", "SHASUMS256.txt.asc"),  # the last two signed in clear, where nothing else is there
     PAYLOAD,
 )
 PAGE = "README.md"  # people put one beside a list, as they do with signatures; they are named in notes

@@ -30,6 +30,7 @@ from tests.helpers import (
     append,
     contents,
     leftovers,
+    put,
     remove,
     sha256sum,
     tree,
@@ -244,6 +245,11 @@ def test_aqed_has_a_header_of_sixty_bytes_and_then_the_rows(project: Path) -> No
 
 
 def test_what_is_missing_is_named_and_nothing_is_built(project: Path) -> None:
+    put("manifests/claims/paper.yaml", b"a: [")(project)
+    with pytest.raises(Refused, match="would lack the ledger paper") as unread:
+        package_of(project)
+    assert [one.code for one in unread.value.findings] == ["malformed"]
+    remove("manifests/claims/paper.yaml")(project)
     for path in (PAIRS, VIEW):
         remove(path)(project)
     with pytest.raises(Refused) as refused:

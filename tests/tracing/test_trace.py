@@ -163,6 +163,21 @@ def other_output(lock: dict[str, Any]) -> None:
     outs[PAIRS]["md5"] = "0" * 32
 
 
+def link_out(path: str) -> Change:
+    """The file lies beside the project, and a link leads there."""
+
+    def change(project: Path) -> None:
+        (project / path).rename(project.parent / "outside")
+        (project / path).symlink_to(project.parent / "outside")
+
+    return change
+
+
+def folder_of_rows(project: Path) -> None:
+    (project / ROWS).unlink()
+    (project / ROWS).mkdir()
+
+
 PAIR_SET, PRINTS, EXPORT = f"pair-set:{KEY}", {f"file:{METRICS}", f"file:{BENCHMARK}"}, f"stage:export@{KEY}-benchmark"
 # How a link is broken, which nodes of the metric's trace then are, and what is said of the first.
 BREAKS: dict[str, tuple[Change, set[str], str]] = {
@@ -172,6 +187,9 @@ BREAKS: dict[str, tuple[Change, set[str], str]] = {
     "the metrics file": (append(METRICS, b" "), {f"file:{METRICS}"}, "names"),
     "a metric, all else agreeing": (other_last_digit, {f"file:{METRICS}"}, "recomputed from the pair set it is"),
     "no manifest": (remove(MANIFEST), {f"file:{MANIFEST}", PAIR_SET, *PRINTS}, "cannot be read"),
+    "a metrics file outside": (link_out(METRICS), {f"file:{METRICS}"}, "leads out of the project"),
+    "a pair file outside": (link_out(PAIRS), {PAIR_SET, f"metric:{SPEARMAN}"}, "leads out of the project"),
+    "a folder for rows": (folder_of_rows, {"upstream-file:small/test.jsonl"}, "cannot be read: a folder"),
     "the source's rows": (append(ROWS, b"\n"), {"upstream-file:small/test.jsonl"}, "directory:data/small has other bytes"),
     "no rows": (remove(ROWS), {"upstream-file:small/test.jsonl"}, "lacks"),
     "a digest in the lock": (

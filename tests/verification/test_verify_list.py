@@ -90,7 +90,7 @@ def test_the_root_of_a_list_can_be_named(folder: Path) -> None:
         assert "--root" in result.err
 
 
-@pytest.mark.parametrize("name", ["SHA256SUMS", "SHA256SUMS.txt", "sha256sum.txt", "checksums.txt", "MANIFEST.sha256"])
+@pytest.mark.parametrize("name", ["SHA256SUMS", "SHA256SUMS.txt", "sha256sum.txt", "SHASUMS256.txt.asc", "MANIFEST.sha256"])
 def test_a_folder_is_checked_against_the_list_in_it(folder: Path, name: str) -> None:
     other = b"lr: 0.1\n"
     (folder / "params.yaml").write_bytes(other)  # of another program
