@@ -26,12 +26,12 @@ Verdict = Literal["result", "setting", "name"]
 _HYPER = """temperature threshold cut_?off learning_rate lr drop(?:out|_rate) batch seed epoch warm_?up weight_decay decay
 margin top_[kp] min_p momentum label_smoothing gradient_(?:clipping|accumulation) beam_size repetition_penalty patience"""
 _SETTINGS = r"""stride beta\d? epsilon eps alpha gamma lambda tau theta smoothing clip(?:ping|ped)? accumulation beam penalty
-strength overlap scale weight wd bs ef(?:_search)? step iteration resample p_value b= c= df= k= m= n= p= t= α= β= γ= ε= θ= λ= τ=
-k1 confidence(?:_level)? significance(?:_level)? hold_out mask(?:ed|ing)? set_(?:to|at) fixed_(?:to|at) size length window
-context dim(?:ension(?:al)?)? vocab(?:ulary)? param(?:eter)? layer head token(?!s?_per) bit queue number_of year the_range port
-ratio rank probability capacity budget limit default characters must target goal maximum_of at_an?_(?:\w+_)?similarity
-similarity_(?:above|below|over) cosine_(?:above|below|over) everything_(?:above|below|over) we_(?:sub)?sampled? update
-multipl(?:y|ied)_by scaled?_by divided?_by weighted_by scores?_(?:above|below|exceeds?|over|under)(?!\s[\d.]+\s?\\?%?\son\b)"""
+strength overlap scale weight wd bs ef(?:_search)? step iteration resample p_value k1 update length window hold_out size
+b= c= df= k= m= n= p= t= α= β= β1= β2= γ= ε= θ= λ= τ= must confidence(?:_level)? significance(?:_level)? mask(?:ed|ing)?
+set_(?:to|at) fixed_(?:to|at) context dim(?:ension(?:al)?)? vocab(?:ulary)? param(?:eter)? layer head token(?!s?_per) bit queue
+number_of year the_range port ratio rank probability capacity budget limit default characters target goal we_(?:sub)?sampled?
+similarity_(?:above|below|over) cosine_(?:above|below|over) multipl(?:y|ied)_by scaled?_by divided?_by weighted_by
+maximum_of at_an?_(?:\w+_)?similarity scores?_(?:above|below|exceeds?|over|under)(?!\s[\d.]+\s?\\?%?\son\b)"""
 _METRICS = r"""accuracy accuracies acc precision recall f1 f_1 f_score f_measure auc auroc auprc roc_auc map(?!s) ap mrr ndcg
 dcg hit em exact_match bleu sacrebleu rouge meteor cider spice chrf(?:\+\+)? ter comet bert_?score bleurt wer cer perplexity ppl
 loss error mse rmse mae spearman pearson kendall rho kappa krippendorff's_\W{0,2}alpha cronbach's_\W{0,2}alpha
@@ -54,7 +54,7 @@ sklearn transformers pip conda cuda cudnn rocm ubuntu debian fedora centos rhel 
 clang llvm cmake git docker kubernetes openssl sqlite postgresql mysql redis spark vllm onnx tensorrt opencv skopeo croissant
 unicode tls http chrome firefox image driver request room apache gpl cc_by since bump(?:ed)?(?:[^.;\n]{0,30}\sto)?"""
 _KINDS = {  # the first of those that fit
-    "interval": "ci confidence_interval intervals",
+    "interval": "ci iqr confidence_interval intervals",
     "setting": f"{_HYPER} {_SETTINGS}",
     "metric": _METRICS,
     "benchmark": _BENCHMARKS,
@@ -85,9 +85,9 @@ _KIND = {index: name[:-1] for name, index in _CUE.groupindex.items()}
 SETTING_LABEL = rf"(?:{'|'.join(_HYPER.replace('_', '[ _-]').split())})s?(?:[ _-](?:size|rate|ratio|step)s?)?"
 # What may stand between such a word and its number, and between a number and the word behind it.
 _LINE = r"\n(?![ \t]*(?:\n|[-*+#>|]|\d+[.)]\s))"
-_SMALL = r"""is are was were be been of to by with a an the only even just up about around roughly nearly approximately still
-now from between ranges? value values equals? textbf textit emph mathbf underline bf em text num mathrm beträgt auf de von bei
-than (?:high|low)er less more at\smost at\sleast above below under over near"""
+_SMALL = r"""is are was were be been of to by with a an the only even just up us me another about around roughly nearly still
+approximately now from between ranges? value values equals? textbf textit emph mathbf underline bf em text num mathrm beträgt
+auf de von bei than (?:high|low)er less more at\smost at\sleast above below under over near"""
 _SMALLS = rf"[ \tρκ:=~≈$({{}}\[*_\"'`,–—-]|\\(?![\\])|{_LINE}|(?<![a-z])(?:{'|'.join(_SMALL.split())})(?![a-z])"
 _AT = r"|at(?![a-z])"
 _LINKING = "is was are were be to from reached reaches stays remains equals"
@@ -123,7 +123,8 @@ _CHAIN = re.compile(
 _CONTRAST = re.compile(
     rf"[%$}}]*[,;(]?(?!\s?(?:out\s)?of\s)(?:[^\d.;:!?\n\[]|{_LINE}|(?<=[a-z_-])[\d.]+[a-z]*|[\d.]+[a-z]){{1,40}}"
 )
-_OF = re.compile(r"s?[ ~](?:of|in|for|that|which)[ ~](?:[a-z]+[ ~-]){0,3}")  # of two words the first decides
+# Of two words the first decides: `the loss after 10 epochs`. What is an average is a result, whatever it is of.
+_OF = re.compile(r"s?[ ~](?:of|in|for|that|which|after \d+)[ ~](?:[a-z]+[ ~-]){0,3}")
 # Behind a whole number: things that it counts, and the end of what it says.
 _LIGHT = """on for in at and with while when using after before over under without from to by among per against compared than
 but which that where because although points? percent is was as vs versus plus across has does this out of or"""
@@ -134,10 +135,25 @@ _CHOSEN = re.compile(
     r"\$?[ ~]or[ ~](?:more|higher|better|above|greater|larger|less|lower|fewer|below|smaller|later|newer)\b|\\?%?[ ~-]level\b"
     r"|(?<=\d{3})[ ~]times\b(?! (?:as|[a-z]+er)\b)|[ ~]times the\b|[ ~](?:[uo][pn]wards?|and[ ~](?:later|up))\b|\+[ )]"
     r"|[ ~](?:[a-z]+[ ~]){0,2}by default\b|[ ~](?:[a-z]+[ ~])?(?:releases?|versions?|series|wheels?|patch)\b|(?:\\,)?\\math"
+    r"|\\?%?[^.;:!?,\d\n]{0,40}?\b(?:(?:would|must|may) be|(?:is|was) (?:our|the) (?:target|goal|aim)"
+    r"|(?:is|are|was|were) (?:good enough|enough|required|considered|expected))\b"
 )
 _PRICE = re.compile(r"per |[\s\S]{3}[$€][\d.,]+ (?:[mb]illion )?(?:per|an?)\b")
+_PRICED = re.compile(r"[€£$]\d*\.\d+(?![^\n]{0,60}?\$(?!\d))")
 _COMPARED = re.compile(r"(?:[a-z})]\s?(?:[<>≤≥]|\\[lg]eq?)|[a-z]_[a-z_]*=)\s?$")
 _LONGER = re.compile(r"\.(?<=\d\.)(?<!\d\d\d\.)\d++(?=\.\d)")  # the 2.12 of 2.12.5
+# What somebody wants, and where others are measured: `we aim for 0.9`, `if it is below 0.8`, `at a recall of 0.95`.
+_WORDS = "abcdefghijklmnopqrstuvwxyz \t~-'\"`*$@&\x01"  # a sign or digit that is not here ends what belongs to a number
+_WANTED = re.compile(
+    r"\b(?:if(?! you (?:see|get))|unless|until|must|should(?! (?:be|read|see|get))|aim(?:s|ed|ing)? (?:for|at|to)|promise[sd]?"
+    r"|(?:we|to|a) target|(?:targets?|goals?) (?:is|was|of|an?|at)|(?:hop(?:ed?|ing)|wanted) (?:for|to)|suppose|guarantee[sd]?"
+    r"|assum(?:e[sd]?|ing)|(?:we|to|not) (?:require|expect)|needs? (?:at least|to)"
+    r"|(?:(?:any|every)(?:thing|one)|only [a-z]+) (?:above|below|under|over))\b"
+    r"|\b(?:at|under|for) (?:an? |the )?(?:(?:fixed|given|constant) |(?:specificity|load|false[ -]positive rate|fpr) of)"
+    r"|(?:^|[\n.!?(])[ *-]*(?:to [a-z]+ |at (?:.* of )?\$?$)"
+)
+_ON_AVERAGE = re.compile(r"\$?(?:[\s~]\(?[a-z-]+){1,4}[\s~]on average\b")
+_AVERAGED = re.compile(r"\b(?:average|mean|median|percentile) (?:of )?[a-z][a-z -]{0,30} (?:is|was|are|were) \$?$")
 _SHORT, _PROGRAM = re.compile(r"[1-9]\.\d\d?|1?\d"), re.compile(r"[^.!?\s] ?[ (][A-Z][\w-]*[ ~]$")
 _SCALE = frozenset({"0", "1", "-1", "0.0", "1.0"})  # ends of a scale
 _FARTHEST, _COUNTS = 90, frozenset({"errors", "results", "scores"})
@@ -170,8 +186,7 @@ class Cues:
         whole = digits.isdecimal()
         verdict, before = self._last
         joined = verdict == "setting" and start - before < _FARTHEST and _CHAIN.fullmatch(self._text, before, start)
-        chosen = _CHOSEN.match(self._text, stop) or _PRICE.match(self._text, max(0, start - 4))
-        found, end = "setting" if chosen else verdict if joined else self._before(start, whole), stop
+        found, end = verdict if joined else self._before(start, whole), stop
         if ahead is not None and ahead.start() - stop < _FARTHEST and (behind := self._behind(ahead, stop)):
             found = behind if found is None or joined or (whole and behind == "setting") else found
             end = stop if _KIND[ahead.lastindex or 0] == "interval" or ahead[0] in _COUNTS else ahead.end()
@@ -179,6 +194,7 @@ class Cues:
             digits in self._versions
             or (_SHORT.fullmatch(digits) and _PROGRAM.search(self._cased, max(0, start - 40), start))
             or _COMPARED.search(self._text, max(0, start - 9), start)
+            or _PRICED.match(self._text, max(0, start - 1))
         ):
             found = "name"
         if found is None and verdict is not None and start - before < _FARTHEST:
@@ -187,10 +203,27 @@ class Cues:
             found = None
         elif found == "result" and (digits in _SCALE or (digits == "100" and self._text[start - 1] == "/")):
             found = "setting"
+        elif found in (None, "setting") and (
+            _ON_AVERAGE.match(self._text, stop) or (found and _AVERAGED.search(self._text, max(0, start - 60), start))
+        ):
+            found = "result"
         elif found == "name" and "." in digits[:-2]:
             self._versions.add(digits)
         self._last = (found, end)
         return found
+
+    def is_chosen(self, start: int, stop: int) -> bool:
+        """Whether a number that may be a result is a target, a condition or the point at which others are measured."""
+        near = max(0, start - 100)
+        rest = self._text[near:start].rstrip(_WORDS)
+        chosen = (
+            _WANTED.search(self._text, near + max(0, len(rest) - 1), start)
+            or _CHOSEN.match(self._text, stop)
+            or _PRICE.match(self._text, max(0, start - 4))
+            or (rest[-1:] == "=" and self._text[start:stop].isdecimal() and re.search(r"\b[a-z]\s?=$", rest))
+        )
+        self._last = ("setting", stop) if chosen else self._last
+        return bool(chosen)
 
     def _next(self, start: int) -> re.Match[str] | None:
         while cue := _CUE.search(self._text, start):
@@ -238,9 +271,9 @@ class Cues:
 Cells = Sequence[tuple[int, int]]
 
 _NO_RESULTS = re.compile(
-    rf"years?|dates?|versions?|id|#|n[or]\.?|ports?|pages?|lines?|sections?|issues?|status|code|commit|since|steps?|runs?|folds?|trials?|rank|rang|place|pos(?:ition)?|index|idx|stride|{SETTING_LABEL}"
+    rf"years?|dates?|versions?|id|#|n[or]\.?|ports?|pages?|lines?|sections?|issues?|status|code|commit|since|steps?|runs?|folds?|trials?|rank|rang|place|pos(?:ition)?|index|idx|stride|v?ram|price.*|defaults?|{SETTING_LABEL}"
 )
-_OF_SETTINGS = re.compile(r"(?:hyper-?)?parameters?|settings?|options?|arguments?|config(?:uration)?")
+_OF_SETTINGS = re.compile(r"(?:hyper-?)?parameters?|settings?|options?|flags?|arguments?|config(?:uration)?")
 _MARKUP = re.compile(r"\\[a-zA-Z]+|[\W_]")
 _LONGEST_ROW = 2000
 _RESULT_LIKE = re.compile(r"\d\.\d|\d[kKMB]\b")
@@ -261,43 +294,31 @@ def results_in_tables(prose: Prose) -> tuple[list[ResultSpan], Set[str]]:
     """The cells and values in which every number looks like a result, in order; and the Greek letters that rows of tables of
     results are called: `gamma` is a model there, in the text it is a setting.
     """
-    names = set[str]()
+    text, names = prose.text, set[str]()
     spans = [ResultSpan(start, end, "in the model-index") for start, end in prose.values]
-    if prose.kind == "text":
-        spans += _columns(prose.text)
-    else:
-        spans += _numeric(prose.text, _rows(prose.text, prose.kind), names)
-    if prose.rows:
-        spans = sorted([*spans, *_numeric(prose.text, prose.rows, names)], key=itemgetter(0))
-    return spans, names
+    spans += _columns(text) if prose.kind == "text" else _numeric(text, _rows(text, prose.kind), names)
+    return sorted([*spans, *_numeric(text, prose.rows, names)], key=itemgetter(0)), names
 
 
 def _numeric(text: str, rows: Iterable[tuple[bool, Cells]], names: set[str]) -> Iterator[ResultSpan]:
     """The numeric cells below each header, except those of the first column; those of columns and tables without results, and
-    headers, as parts without results. Neighbours are one part. Adds the Greek letters that rows are called to `names`.
+    headers, as parts without results. Adds the Greek letters that rows are called to `names`.
     """
     reasons: dict[int, str | None] = {}
     usual: str | None = "in a table"
     for is_header, cells in rows:
         if is_header:
             labels = [text[start:end].strip(" *_\n\t").lower() for start, end in cells]
-            reasons = {column: None for column, label in enumerate(labels) if _NO_RESULTS.fullmatch(label)}
+            reasons = {n: None for n, label in enumerate(labels) if _NO_RESULTS.fullmatch(label) or (not n and len(label) == 1)}
             usual = None if labels and _OF_SETTINGS.fullmatch(labels[0]) else "in a table"
             if cells and not any(map(is_numeric, labels[1:])):
                 yield ResultSpan(cells[0][0], cells[-1][1], None)
-        elif usual and cells and (name := _MARKUP.sub("", text[slice(*cells[0])]).lower()) in GREEK:
+        elif usual and cells and (name := _MARKUP.sub("", text[slice(*cells[0])].lower())) in GREEK:
             names.add(name)
-        first, last, reason = -1, -1, usual
         for column, (start, end) in enumerate(() if is_header else cells):
             why = reasons.get(column, usual)
-            numeric = (column or why is None) and is_numeric(text[start:end])
-            if first >= 0 and not (numeric and why == reason):
-                yield ResultSpan(first, last, reason)
-                first = -1
-            if numeric:
-                first, last, reason = start if first < 0 else first, end, why
-        if first >= 0:
-            yield ResultSpan(first, last, reason)
+            if (column or why is None) and is_numeric(text[start:end]):
+                yield ResultSpan(start, end, why)
 
 
 def _rows(text: str, kind: Kind) -> Iterator[tuple[bool, Cells]]:

@@ -15,7 +15,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aqea_registry.base.findings import BadConfiguration
-from aqea_registry.documents.prose import HIDDEN, Span, blanked, line_starts
+from aqea_registry.documents.prose import HIDDEN, STRUCK_PARTS, Span, blanked, line_starts
 from aqea_registry.documents.tables import (
     LEVEL,
     LOWERED,
@@ -197,11 +197,6 @@ _BLOCK = re.compile(
 _STRONG = re.compile(r"\s*<(b|strong|em|i|u)\b[^<>]*>.*</\1\s*>[:.\s]*", re.IGNORECASE | re.DOTALL)
 _MARKDOWN_TABLE = re.compile(r"\n[ \t>]*\|?[ \t]*:?-+:?[ \t]*\|")
 _LEVEL = re.compile(r"<(/?)su([pb])\b[^<>]*>", re.IGNORECASE)
-_STRUCK = re.compile(
-    r"~~(?=\S)(?P<two>.{1,200}?)~~|(?<![~\w])~(?=[^\s~])(?P<one>[^~]{0,199}[^\s~])~(?![~\w])"
-    rf"|<(?P<tag>(?:del|s|strike)\b|[a-z]+\b(?=[^<>]*(?:{HIDDEN})))[^<>]*>(?P<inside>.{{0,200}}?)</(?P=tag)\s*>",
-    re.IGNORECASE | re.DOTALL,
-)
 _APART = re.compile(r"</?(?:br|p|div|li|ul|ol|hr|del|s|strike|img)\b[^<>]*>|~~", re.IGNORECASE)
 _LINKED = re.compile(rf"(?<=[\w%)])((?:</?\w+>)*\s?)<a\b[^<>]*>\s*({_MARK.pattern})\s*</a\s*>", re.IGNORECASE)
 
@@ -379,7 +374,7 @@ def _heads(rows: list[_HtmlRow], placed: list[tuple[int, list[Placed]]]) -> int:
 
 def _marked(text: str) -> str:
     """Inline HTML as `cell_of` reads it: struck or hidden parts, super- and subscripts, of which a linked mark is one."""
-    text = _STRUCK.sub(lambda found: f"{STRUCK}{found['two'] or found['one'] or found['inside']}{UNSTRUCK}", text)
+    text = STRUCK_PARTS.sub(lambda found: f"{STRUCK}{found['two'] or found['one'] or found['inside']}{UNSTRUCK}", text)
     text = _LINKED.sub(rf"\1{RAISED}\2{LEVEL}", text)
     text = _LEVEL.sub(lambda tag: LEVEL if tag[1] else RAISED if tag[2] in "pP" else LOWERED, text)
     return html.unescape(_TAG.sub("", _JOINT.sub(" ", _APART.sub(" ", text))))

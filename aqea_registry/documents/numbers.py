@@ -121,7 +121,7 @@ def numbers(text: str, of_tables: Iterable[ResultSpan], names: Set[str]) -> Iter
         while result is not None and result.end <= start:
             result = next(results, None)
         if result is not None and result.start <= start:
-            why = result.why and (_looks(text, match) or result.why)
+            why = result.why
         else:
             why = _looks(text, match)
             verdict = cues.verdict(start, end) if match.lastgroup != "magnitude" else None
@@ -129,6 +129,8 @@ def numbers(text: str, of_tables: Iterable[ResultSpan], names: Set[str]) -> Iter
                 why = None
             elif verdict == "result":
                 why = why or "beside a metric"
+            if why and cues.is_chosen(start, stop):
+                why = None
         yield NumberSpan(text[start:end], start, end, stop, why)
 
 
@@ -145,26 +147,29 @@ def _looks(text: str, match: re.Match[str]) -> str | None:
         return "with a unit"
     if unit == "measure":  # a limit or a setting: mebibytes, the memory of a machine; or years, the 1990s
         limit = _LIMITS[measure.endswith("B")].search(text, max(0, start - 20), start) or "iB" in measure
-        memory = measure in ("GB", "TB") and _MEMORY.match(text, match.end())
+        memory = measure in ("GB", "TB", "W") and _MEMORY.match(text, match.end())
         return None if not digits and (limit or memory or (measure == "s" and len(match["digits"]) > 3)) else "with a unit"
     if unit == "weak" and (digits or _TOOK.search(text, max(0, start - 40), start)):
         return "with a unit"
     if thousands:
-        return "a count" if not text.endswith(("at least ", "at most ", "up to "), 0, start) else None
+        return "a count" if not text.endswith(("at least ", "at most ", "up to ", "allows ", "holds "), 0, start) else None
     if not digits or (unit == "magnitude" and text.startswith(("param", "-param", " param"), match.end())):
         return None
-    signed = text[start - 2 : start] in ("(+", "(-", "(−", "$+", "$-") and text.startswith((")", "$)"), match.end())
+    signed = text[start - 1 : start] in _JOINTS and _SIGNED.search(text, max(0, start - 3), start) is not None
+    signed = signed and (text[start - 2] == " " or text.startswith((")", "$)"), match.end()))
     long = len(digits) > 1 or exponent or (unit == "digits" and match["digits"][2] in ".,")
     return "a difference" if signed or text.endswith(("±", "± "), 0, start) else "decimals" if long else None
 
 
 _RANGE = re.compile(rf"(?:\s?[-–—]{{1,2}}\s?|\sto\s){DIGIT}{re.sub(r'[?]P<[a-z]+>', '?:', DIGITS)}{_UNIT}")
-_PART = re.compile(r"\b(?:first|last|remaining|other|top|bottom)\s$")
+_SIGNED = re.compile(r"(?:[($]|: )[-+−]$")
+_PART = re.compile(r"\b(?:first|last|remaining|other|top|bottom|held-out)\s$")
 _TOOK = re.compile(
-    r"(?:took|tak(?:es?|ing)|last(?:s|ed)|needs|spent|stores|(?:finish|complet|train|measur|us)e[sd]:?)\s(?:\w+\s){0,3}$|\bin $"
+    r"(?:(?:\w+ed|went|fell|cut|rose|grew|down|up)\sfrom|took|tak(?:es?|ing)|last(?:s|ed)|needs|spent|stores"
+    r"|(?:finish|complet|train|measur|us)e[sd]:?)\s(?:\w+\s){0,3}$|\bin $"
 )
 _MEMORY = re.compile(r"\s(?:of\s)?(?:free\s)?(?:V?RAM|memory|GPUs?|cards?|each|disk)\b")
-_LIMIT = r"within|(?:limit(?:ed)?|budget|window|hop|timeout|interval|delay)s?(?: to| of|:| is)?"
+_LIMIT = r"within|(?:limit(?:ed)?|budget|window|hop|timeout|interval|delay)s?(?: to| of| from|:| is)?"
 _OF_BYTES = r"at (?:least|most)|up to|with|(?:more|less) than|size to|fits? in(?:to)?|[A-Z]\d{1,3}"
 _LIMITS = [re.compile(rf"(?:{words})[\s(-]{{1,2}}$") for words in (_LIMIT, f"{_LIMIT}|{_OF_BYTES}")]
 

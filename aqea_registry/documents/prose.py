@@ -61,8 +61,6 @@ def prose_of(text: str, kind: Kind) -> Prose:
         return _latex(text)
     if kind == "csv":  # with bars between its cells and without quotes
         delimiter = max(",;\t", key=text.partition("\n")[0].count)
-        if '"' not in text:
-            return Prose(kind, text.replace(delimiter, "|"))
         quoted = re.compile(rf'("(?>(?:[^"]|"")*)")|{delimiter}')
         return Prose(kind, quoted.sub(lambda match: match[1].replace('"', " ") if match[1] else "|", text))
     values: list[tuple[int, int]] = []
@@ -70,11 +68,13 @@ def prose_of(text: str, kind: Kind) -> Prose:
         front, values = _front_matter(text)
         text = blanked(text, front)
         text = blanked(text, _code_blocks(text))
+    elif "::" in text:
+        text = blanked(text, (Span(*match.span("code"), True) for match in _LITERAL.finditer(text)))
     spans, comments = _code_and_comments(text)
     text = blanked(text, spans)
     text = blanked(text, _addresses(text))
     rows = tuple(_html_rows(text))
-    for pattern, opaque in (*_MARKS, *((_HEADING,) if kind == "text" else ())):
+    for pattern, opaque in (*_MARKS, *((_HEADING, _OPTION) if kind == "text" else ())):
         text = blanked(text, (Span(match.start(), match.end(), opaque) for match in pattern.finditer(text)))
     return Prose(kind, text, tuple(comments), tuple(values), rows)
 
@@ -106,23 +106,27 @@ _FOOTNOTES = (
     (re.compile(r"\[(?:(?<=[\d%*)]\[)|(?<=[\d%*)] \[)(?=[^\]\n]{1,5}\]\())\[?\^?\w{1,3}\]{1,2}(?:\([^()\n]*+\))?(?!:)"), False),
 )
 HIDDEN = r"(?<!:)\shidden(?=[\s=/>])|display\s*:\s*none|visibility\s*:\s*hidden"  # in a tag
-_STRUCK = (
-    (re.compile(r"~~(?=\S)[^~\n]{1,200}~~|~(?<![~\w]~)(?=[^\s~])[^~\n]{0,199}[^\s~]~(?![~\w])"), False),
-    (
-        re.compile(rf"<(del|s|strike|[a-z]+\b(?=[^<>]*(?:{HIDDEN})))(?: [^<>]{{0,100}})?>[^<>\n]{{1,200}}</\1>", re.IGNORECASE),
-        False,
-    ),
+STRUCK_PARTS = re.compile(
+    r"~~(?=\S)(?P<two>[^~]{1,200})~~|~(?<![~\w]~)(?=[^\s~])(?P<one>[^~]{0,199}[^\s~])~(?![~\w])"
+    rf"|<(?P<tag>(?:del|s|strike)\b|[a-z]+\b(?=[^<>]*(?:{HIDDEN})))[^<>]*>(?P<inside>.{{0,200}}?)</(?P=tag)\s*>",
+    re.IGNORECASE | re.DOTALL,
 )
 _MARKS: tuple[tuple[re.Pattern[str], bool], ...] = (
     *_FOOTNOTES,
     (re.compile(r"\((?<=\]\()(?>(?:[^()\n]|\([^()\n]*+\))*)\)"), False),
-    *_STRUCK,
+    (STRUCK_PARTS, False),
     (re.compile(_TAG), False),
     _MATH,
     _RAISED,
     (re.compile(r"#(?<![^\n#]#)[ \t]++\d++(?>(?:\.\d++)*)\.?(?!\S)"), True),
     *_IDS,
 )
+# Of reStructuredText, which is read as text: what is indented below `::`, and options of a directive.
+_LITERAL = re.compile(
+    r"(?m)^([ \t]*+)(?:\.\. (?:code|sourcecode|parsed-literal|math|raw|doctest|test)[\w-]*::[^\n]*|(?!\.\. )[^\n]*::)[ \t]*\n"
+    r"(?P<code>(?>(?:(?>(?:[ \t]*+\n)*)\1[ \t]++\S[^\n]*+\n?)+))"
+)
+_OPTION = (re.compile(r"(?m)^[ \t]++:[a-z][\w-]*+:[ \t][^\n]*+"), True)
 _HEADING = (re.compile(r"(?m)\d(?<![^\n]\d)\d?\.\d{1,2}\.?[ \t]++(?=[A-Z][^\n\d]{2,80}$)"), True)
 
 

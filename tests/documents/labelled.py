@@ -3,7 +3,7 @@
 The linter's rules were written with `tuning.txt` of tests/data/lint in view. Every other part was written before the linter saw
 it, and its first run is the unbiased figure (benchmarks/README.md); then its misses were looked at, and rules were changed. Of
 the 240 sentences of `fresh-1` one half, by a seed, was looked at before the other was run. Write a new part for a new figure.
-A section `== KIND` has a document on each line, `== KIND blocks` in each paragraph.
+A section `== KIND` has a document on each line, `== KIND blocks` in each paragraph, `== KIND page` is one.
 
 A result is what somebody measured or computed of a model, a system or data: quality, its differences, errors and bounds, loss,
 agreement, time, rate, memory, bytes of files, energy, costs, a share that was observed, a count with commas of what data has;
@@ -47,10 +47,10 @@ class Outcome(NamedTuple):
 
 def documents(part: str) -> Iterator[tuple[Kind, str]]:
     """The labelled documents of a part, such as `tuning`, each with its kind."""
-    for section in (FOLDER / f"{part}.txt").read_text("utf-8").split("== ")[1:]:
+    for section in re.split("(?m)^== ", (FOLDER / f"{part}.txt").read_text("utf-8"))[1:]:
         title, _, body = section.partition("\n")
-        kind, _, blocks = title.partition(" ")
-        for document in body.strip("\n").split("\n\n" if blocks else "\n"):
+        kind, _, parts = title.partition(" ")
+        for document in body.strip("\n").split({"": "\n", "blocks": "\n\n", "page": "\0"}[parts]):
             yield cast(Kind, kind), document
 
 
