@@ -345,9 +345,7 @@ def _derived(
     parts = [types.get(f"{similarity}_{kind}") for similarity in SIMILARITIES]
     if entry.task == "PairClassification" and kind != metric_name(metric.type) and None not in parts:
         return f"max({', '.join(f'[{key}.{part}]' for part in parts)})"
-    if metric.type in forums.get(key, ()):
-        return f"mean([cqadupstack*retrieval.{metric.type}])"
-    return None
+    return f"mean([cqadupstack*retrieval.{metric.type}])" if metric.type in forums.get(key, ()) else None
 
 
 def _forums(entries: Mapping[str, IndexEntry]) -> dict[str, set[str]]:

@@ -197,8 +197,7 @@ def accounting(imported: ImportedClaims) -> str:
 def _merge_findings(name: str, merged: Merged, *, prune: bool) -> Iterator[Finding]:
     """What an import cannot put right: claims that are gone, that have another number now, or may be one of several."""
     message = "the document no longer prints it; --prune removes it, or correct the claim by hand"
-    for id_ in () if prune else merged.gone:
-        yield Finding("claim-stale", f"{name}: {id_}", message)
+    yield from (Finding("claim-stale", f"{name}: {id_}", message) for id_ in (() if prune else merged.gone))
     claims = {claim.id: claim for claim in merged.ledger.claims}
     for id_, before in merged.kept.items():
         message = f"it was {before} and is {claims[id_].text} now; check that its evidence, which stays, is still its own"

@@ -18,10 +18,10 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 
 from aqea_registry.base.files import FileDigest, Limit, TooLarge, UnsafePath, hash_file, inside, read_small
-from aqea_registry.base.findings import BadConfiguration, Finding, in_words, suggestion, unread
+from aqea_registry.base.findings import BadConfiguration, Finding, suggestion, unread
 from aqea_registry.base.recognise import one_side
 from aqea_registry.base.sha256_list import Sha256
-from aqea_registry.base.strict import load_yaml
+from aqea_registry.base.strict import convert, load_yaml
 from aqea_registry.documents.numbers import Unit
 from aqea_registry.project.project import OWN
 
@@ -243,19 +243,16 @@ def parse_ledger(content: bytes, name: str) -> tuple[Ledger | None, list[Finding
         return None, [Finding("malformed", name, "the name of a ledger has letters, digits, '.', '_' and '-'; rename the file")]
     try:
         value = load_yaml(content, name, aliases=False)
+        if not isinstance(value, dict) or value.get("schema") != SCHEMA:
+            raise BadConfiguration(f"schema: not {SCHEMA}")
+        document = convert(value.get("document"), Document, name)
+        if "published" in value:  # a ledger may say it of its document, too
+            document = msgspec.structs.replace(document, published=convert(value["published"], bool, name))
+        results = convert(value.get("results") or {}, dict[str, Any], name)
+        entries = convert(value.get("claims") or [], list[Any], name)
     except BadConfiguration as error:
         way = f"; run: {one_side(f'{FOLDER}/{name}.yaml')}" if error.hint else ""
-        return None, [Finding("malformed", name, error.message + way)]
-    if not isinstance(value, dict) or value.get("schema") != SCHEMA:
-        return None, [Finding("malformed", name, f"schema: not {SCHEMA}")]
-    try:
-        document = msgspec.convert(value.get("document"), Document, strict=True)
-        if "published" in value:  # a ledger may say it of its document, too
-            document = msgspec.structs.replace(document, published=msgspec.convert(value["published"], bool, strict=True))
-        results = msgspec.convert(value.get("results") or {}, dict[str, Any], strict=True)
-        entries = msgspec.convert(value.get("claims") or [], list[Any], strict=True)
-    except msgspec.ValidationError as error:
-        return None, [Finding("malformed", name, in_words(str(error)))]
+        return None, [Finding("malformed", name, error.message.removeprefix(f"{name}: ") + way)]
     unknown = {key: suggestion(key, _FIELDS) for key in map(str, value) if key not in _FIELDS}
     findings = [
         Finding("malformed", f"{name}: {key}", f"unknown field{f'; {near}' if near else ''}") for key, near in unknown.items()
@@ -326,7 +323,7 @@ def _text(value: Any) -> str:
 
 def _converted(entry: Any, kind: type[T], subject: str, findings: list[Finding]) -> T | None:
     try:
-        return msgspec.convert(entry, kind, strict=True)
-    except msgspec.ValidationError as error:
-        findings.append(Finding("malformed", subject, in_words(str(error))))
+        return convert(entry, kind, subject)
+    except BadConfiguration as error:
+        findings.append(Finding("malformed", subject, error.message.removeprefix(f"{subject}: ")))
         return None

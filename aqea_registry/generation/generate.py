@@ -98,11 +98,7 @@ def _changed(run: RunRecord, report: Reporter) -> set[str]:
 
 
 def make(
-    run: RunRecord,
-    artefact: AnyArtefact,
-    catalogue: Mapping[str, CatalogueEntry],
-    models: Models,
-    report: Reporter,
+    run: RunRecord, artefact: AnyArtefact, catalogue: Mapping[str, CatalogueEntry], models: Models, report: Reporter
 ) -> Generated | Evaluated:
     """Make an artefact of a run, files and vectors in the folder of the models. Raises as `generate` does."""
     dataset, model = catalogue[artefact.dataset], catalogue[artefact.model]

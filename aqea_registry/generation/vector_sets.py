@@ -180,9 +180,7 @@ def result_bytes(artefact: VectorSetArtefact, scored: TaskRun, texts: int, conte
 
 def _count(data: Any) -> int:
     """About how many texts a task has: the rows of all its tables."""
-    if isinstance(data, Mapping):
-        return sum(map(_count, data.values()))
-    return getattr(data, "num_rows", 0)
+    return sum(map(_count, data.values())) if isinstance(data, Mapping) else getattr(data, "num_rows", 0)
 
 
 Near = dict[str, dict[str, float]]  # query to documents with their cosines, the nearest first

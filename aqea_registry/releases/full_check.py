@@ -21,15 +21,7 @@ from aqea_registry.comparison.pair_files import NamedFile, compare_files
 from aqea_registry.comparison.trees import PINS, summary, tree_in_store
 from aqea_registry.documents.metrics import RANKED
 from aqea_registry.generation.vector_sets import result_of, result_of_lists
-from aqea_registry.project.artefact import (
-    CLAIMS,
-    PROJECT,
-    VIEWS,
-    AnyArtefact,
-    OfVectors,
-    VectorSetArtefact,
-    published_path,
-)
+from aqea_registry.project.artefact import CLAIMS, PROJECT, VIEWS, AnyArtefact, OfVectors, VectorSetArtefact, published_path
 from aqea_registry.project.params import Params
 from aqea_registry.project.project import PARAMS, STAGES, Scope
 from aqea_registry.releases.card import REPORT, lists_path

@@ -113,7 +113,7 @@ FAULTS: tuple[tuple[str, str, str, str, str], ...] = (
     ("id: b", "id: a", "duplicate", "card: a", "the id appears twice"),
     ("id: b", "id: B", "malformed", "card: B", "at `id`"),
     ("id: b", "id: [1]", "malformed", "card: [1]", "Expected a text"),
-    ("{id: b", "{ID: b", "malformed", "card: claims[1]", "unknown field `ID`"),
+    ("{id: b", "{ID: b", "malformed", "card: claims[1]", "unknown field `ID`; did you mean 'id'?"),
     (
         'value: "2"',
         "value: 2.0",
