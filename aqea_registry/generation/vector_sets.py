@@ -142,6 +142,15 @@ def score(
     return TaskRun(model.keys, model.near_ties, task, scores)
 
 
+def vectors_of(made: VectorSet, artefact: VectorSetArtefact, texts: Sequence[str]) -> Micro:
+    """The vectors that a vector set has of these texts. Raises Refused if it has not all."""
+    try:
+        return made.lookup(keys_of(texts))
+    except KeyError as error:
+        message = f"the vector of a text of the task is missing; its key is {error.args[0]}"
+        raise Refused.of("mismatch", artefact.file, message) from error
+
+
 def result_of(dataset: CatalogueEntry, artefact: VectorSetArtefact, path: Path, report: Reporter) -> bytes:
     """The result file of a vector set, made again from it and the pinned data: the model is not loaded.
 
@@ -150,16 +159,13 @@ def result_of(dataset: CatalogueEntry, artefact: VectorSetArtefact, path: Path, 
     try:
         vectors = VectorSet(path)
         with opened_task(dataset, report) as task:
-            scored = score(task, artefact, lambda texts: vectors.lookup(keys_of(texts)))
+            scored = score(task, artefact, partial(vectors_of, vectors, artefact))
         if len(scored.keys) != vectors.texts:
             message = "it has texts that the task does not ask for"
             raise Refused.of("mismatch", artefact.file, message, str(len(scored.keys)), str(vectors.texts))
         return result_bytes(artefact, scored, vectors.texts, vectors.content)
     except Malformed as error:
         raise Refused.of(error.code, artefact.file, str(error)) from error
-    except KeyError as error:
-        message = f"the vector of a text of the task is missing; its key is {error.args[0]}"
-        raise Refused.of("mismatch", artefact.file, message) from error
 
 
 def result_bytes(artefact: VectorSetArtefact, scored: TaskRun, texts: int, content: str) -> bytes:
@@ -237,7 +243,7 @@ def kept_lists(dataset: CatalogueEntry, artefact: VectorSetArtefact, result: str
     if not target.exists():
         lines: list[tuple[str, str, str, bytes]] = []
         with opened_task(dataset, report) as task:
-            score(task, artefact, lambda texts: vectors.lookup(keys_of(texts)), partial(_Recording, lines))
+            score(task, artefact, partial(vectors_of, vectors, artefact), partial(_Recording, lines))
         with atomic_write(target) as file:
             file.writelines(line for *_, line in sorted(lines))
     return target

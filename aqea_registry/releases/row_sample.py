@@ -24,7 +24,7 @@ from aqea_registry.embedding.encoder import Settings
 from aqea_registry.generation.encoding import Vectors
 from aqea_registry.generation.inputs import pinned_model, pinned_rows
 from aqea_registry.generation.mteb_scores import AllTexts
-from aqea_registry.generation.vector_sets import opened_task, score
+from aqea_registry.generation.vector_sets import opened_task, score, vectors_of
 from aqea_registry.project.artefact import AnyArtefact, Artefact, CatalogueEntry, PairSetArtefact, VectorSetArtefact
 from aqea_registry.project.params import WRITTEN, Versions
 from aqea_registry.releases.pull import check_room
@@ -165,14 +165,10 @@ def _texts(entry: CatalogueEntry, artefact: VectorSetArtefact, rows: Sequence[in
     def seen(some: Sequence[str]) -> Micro:
         keys = keys_of(some)
         texts.update((key, text) for key, text in zip(keys.tolist(), some, strict=True) if key in texts)
-        return vectors.lookup(keys)
+        return vectors_of(vectors, artefact, some)
 
-    try:
-        with opened_task(entry, report) as task:
-            score(task, artefact, seen, AllTexts)
-    except KeyError as error:
-        message = f"the vector of a text of the task is missing; its key is {error.args[0]}"
-        raise Refused.of("mismatch", artefact.file, message) from error
+    with opened_task(entry, report) as task:
+        score(task, artefact, seen, AllTexts)
     return [*texts.values()]
 
 

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from aqea_registry.base.files import locked
+from aqea_registry.base.files import atomic_write, locked
+from aqea_registry.base.findings import Refused
 from aqea_registry.base.progress import Silent
-from aqea_registry.generation.vector_sets import result_of
+from aqea_registry.generation.vector_sets import kept_lists, result_of
 from aqea_registry.project.project import open_project
 from aqea_registry.sources.open_task import _scratch
-from aqea_registry.vectors.vector_set import VectorSet, key_of
+from aqea_registry.vectors.vector_set import VectorSet, key_of, write_vector_set
 from tests.standins import sentence, stand_ins
 from tests.task_project import KEY, RESULT, VECTORS, retrieval, task_made, task_project
 from tests.tools import aqea, dvc, edit_params
@@ -50,6 +51,19 @@ def test_a_result_is_made_again_without_the_model(task_project: Path) -> None:
     project = open_project(task_project)
     text = result_of(project.catalogue["plants"], project.vector_sets[KEY], task_project / VECTORS, Silent())
     assert text == (task_project / RESULT).read_bytes()
+
+
+@pytest.mark.parametrize("work", ["result", "lists"])
+def test_a_vector_set_without_one_of_the_texts_is_refused(task_project: Path, work: str) -> None:
+    whole, project = VectorSet(task_project / VECTORS), open_project(task_project)
+    with atomic_write(task_project / VECTORS) as file:
+        write_vector_set(file, whole.dimension, ((keys[1:], vectors[1:]) for keys, vectors in whole.blocks()))
+    dataset, made = project.catalogue["plants"], project.vector_sets[KEY]
+    with pytest.raises(Refused, match=f"{VECTORS}.* the vector of a text of the task is missing"):
+        if work == "result":
+            result_of(dataset, made, task_project / VECTORS, Silent())
+        else:
+            kept_lists(dataset, made, "0" * 64, Silent())
 
 
 def test_a_killed_encode_goes_on_where_it_stopped(task_project: Path) -> None:
