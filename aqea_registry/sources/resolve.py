@@ -208,7 +208,7 @@ def _choose(name: str, entry: Dataset | Model, present: Sequence[str], card: dic
         wanted = f"config {entry.config!r}, split {entry.split_name!r}" if isinstance(entry, Dataset) else "a model"
         configs = [str(config.get("config_name")) for config in _listed(card.get("configs")) if isinstance(config, dict)]
         hint = "name them under 'files' in params.yaml"
-        if configs:
+        if configs and not (isinstance(entry, Dataset) and entry.config in configs):
             hint = f"its card has the configs {', '.join(configs[:9])}: say which, {entry.repo}:CONFIG to init; or {hint}"
         raise CannotCheck(f"{name}: {entry.repo} has no file of {wanted}", hint)
     if isinstance(entry, Model):
@@ -268,6 +268,13 @@ def _card(name: str, source: Source, report: Reporter) -> dict[str, Any]:
 
 
 def matches(path: str, patterns: Iterable[str]) -> bool:
-    """Whether one of these globs matches, whose stars stay within one folder."""
-    parts = path.split("/")
-    return any(len(parts) == len(globs := pattern.split("/")) and all(map(fnmatchcase, parts, globs)) for pattern in patterns)
+    """Whether one of these globs matches, whose stars stay within one folder; `**` is any number of folders."""
+    return any(_matches(path.split("/"), pattern.split("/")) for pattern in patterns)
+
+
+def _matches(parts: Sequence[str], globs: Sequence[str]) -> bool:
+    reached = {0}  # how many parts the globs before may have taken
+    for one in [*globs, "*"] if globs[-1] == "**" else globs:
+        taken = {at + 1 for at in reached if at < len(parts) and fnmatchcase(parts[at], one)}
+        reached = {*range(min(reached), len(parts))} if one == "**" and reached else taken
+    return len(parts) in reached

@@ -211,7 +211,7 @@ class Layout:
         try:
             return read_small(self._blob(digest), Limit.STATEMENT)
         except OSError as error:
-            raise CannotCheck(f"{self.spec}: the manifest {digest} cannot be read: {error.strerror}", RESTORE) from error
+            raise CannotCheck(f"{self.spec}: the blob {digest} cannot be read: {error.strerror}", RESTORE) from error
 
     def _missing(self, release: Release) -> list[Descriptor]:
         wanted = sorted((*release.blobs(), release.descriptor()), key=lambda blob: blob.digest)

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
+from aqea_registry.sources.resolve import matches
 from tests.helpers import weights
 from tests.servers.hub import Fault, HubServer, payload
 from tests.tools import BIN, Result, aqea, environment, run
@@ -368,12 +369,32 @@ def test_a_card_that_cannot_be_used_is_as_if_it_were_not_there(desk: Desk, case:
     assert ("d: README.md: " in result.err) == warned, result.err
 
 
+@pytest.mark.parametrize(
+    ("pattern", "chosen"),
+    [
+        ("**/*.jsonl", "a/b/c.jsonl a/d.jsonl test.jsonl"),
+        ("a/**", "a/b/c.jsonl a/d.jsonl"),
+        ("*/*.jsonl", "a/d.jsonl"),
+        ("a/**/b/*", "a/b/c.jsonl"),
+        ("**/b/**/c.jsonl", "a/b/c.jsonl"),
+        ("**/x/**", ""),
+        ("a**", ""),
+        ("**", "a/b/c.jsonl a/d.jsonl test.jsonl"),
+    ],
+)
+def test_two_stars_stand_for_any_folders(pattern: str, chosen: str) -> None:
+    paths = ["a/b/c.jsonl", "a/d.jsonl", "test.jsonl"]
+    assert [path for path in paths if matches(path, [pattern])] == chosen.split()
+
+
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
 def test_a_card_says_where_the_files_are_also_behind_a_byte_order_mark(desk: Desk, mark: bytes) -> None:
     card = b"---\nconfigs: [{config_name: default, data_files: [{split: test, path: rows.jsonl}]}]\n---\n"
     desk.hub.store.commit("datasets", DATA, {**DATA_FILES, "README.md": mark + card, "rows.jsonl": DATA_FILES["test.jsonl"]})
     desk.pin("d")
     assert list(desk.lock()["datasets"]["d"]["files"]) == ["rows.jsonl"]
+    desk.hub.store.commit("datasets", DATA, {"README.md": mark + card.replace(b"rows", b"others")})
+    assert "no file of config 'default', split 'test'\n  next: name them" in desk.pin("d", status=3).err
 
 
 def test_a_hub_that_is_not_there(desk: Desk) -> None:
