@@ -83,8 +83,7 @@ def _card(place: ProjectPlace, given: str) -> tuple[Path, str | None]:
     path = place.root / "cards" / f"{_slug(repo)}.md"
     if not path.is_file():
         client = HubClient(repo, "model")
-        content = client.read(client.info(revision or None).commit, "README.md", Limit.DOCUMENT)
-        write_bytes(path, content)
+        write_bytes(path, client.read(client.info(revision or None).commit, "README.md", Limit.DOCUMENT))
     return path, given
 
 

@@ -31,8 +31,7 @@ def package(shell: Shell, folder: str) -> Outcome:
     """
     from aqea_registry.releases.package import assemble, write_package
 
-    built = assemble(shell.project(), shell.report, _lists)
-    done = write_package(built, shell.directory / folder, shell.report)
+    done = write_package(assemble(shell.project(), shell.report, _lists), shell.directory / folder, shell.report)
     state = f"{len(done.written)} written" if done.written else "nothing to do"
     return Outcome((), done, lambda: [f"{done.folder}: {plural(done.files, 'file')}, {size_text(done.bytes)}: {state}"])
 

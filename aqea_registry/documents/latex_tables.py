@@ -335,8 +335,7 @@ def _text(latex: str) -> str:
 
     walking, writing = _contexts()
     try:
-        nodes = LatexWalker(latex, latex_context=walking).get_latex_nodes()[0]
-        text: str = writing.nodelist_to_text(nodes)
+        text: str = writing.nodelist_to_text(LatexWalker(latex, latex_context=walking).get_latex_nodes()[0])
     except (LatexWalkerError, RecursionError, LookupError, ValueError):
         return latex
     for _ in range(2):

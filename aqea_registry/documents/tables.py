@@ -316,8 +316,7 @@ def _keyed(table: Table) -> Table:
 
 
 def _are_words(texts: Sequence[str]) -> bool:
-    words = [text for text in texts if any(map(str.isalpha, text)) and not is_numeric(text)]
-    return 2 * len(words) > len(texts)
+    return 2 * len([text for text in texts if any(map(str.isalpha, text)) and not is_numeric(text)]) > len(texts)
 
 
 def _key(table: Table) -> int:

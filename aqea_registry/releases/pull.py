@@ -235,8 +235,7 @@ def restore(
         message = "the release does not hold it, as those of earlier versions do not, so no project can be made of it"
         hint = "leave --project out to restore its files; to make it again, use a clone of its project"
         raise Refused.of("missing", f"{join_reference(store.spec, tagged.tag)}: {lacking[0]}", message, hint=hint)
-    params = parse_project(*(read_text(store, tagged, path, files[path]) for path in needed[:2]))
-    refuse_unknown(given, params)
+    refuse_unknown(given, parse_project(*(read_text(store, tagged, path, files[path]) for path in needed[:2])))
     done = pull(store, tagged, folder, report, force=force, places=places)
     project = open_project(folder)
     sentences = {

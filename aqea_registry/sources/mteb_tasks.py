@@ -128,8 +128,7 @@ def task_files(name: str, entry: Dataset, present: Sequence[str], card: Mapping[
     """
     if reads_rows(name, entry):
         return []
-    configs = task_configs(name, entry, present, card)
-    patterns = [path for config in configs.values() for path in _patterns(config)]
+    patterns = [path for config in task_configs(name, entry, present, card).values() for path in _patterns(config)]
     chosen = [path for path in present if DATA.fullmatch(path) and any(fnmatchcase(path, pattern) for pattern in patterns)]
     return sorted([*chosen, *([README] if "configs" in card else [])]) if chosen else []
 

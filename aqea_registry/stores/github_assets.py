@@ -68,8 +68,7 @@ def part_names(path: str, layer: Descriptor, part: int) -> tuple[str, ...] | Non
     """The assets of a file that must be sent in parts; None for one that is sent whole. `part` is in bytes."""
     if 0 < layer.size <= part:
         return None
-    count = -(-layer.size // part)
-    return tuple(f"{asset_name(path)}.part{number:03}" for number in range(1, count + 1))
+    return tuple(f"{asset_name(path)}.part{number:03}" for number in range(1, -(-layer.size // part) + 1))
 
 
 def check_names(release: Release, part: int) -> None:

@@ -89,8 +89,7 @@ def write(root: Path, spec: str, tag: str, release: Release, entry: StoreReceipt
     path = receipt_path(root, spec, tag)
     before = read(path)
     stores = dict(before.stores) if before is not None and before.digest == release.digest() else {}
-    content = receipt(tag, release, {**stores, spec: entry}).render()
-    return write_bytes(path, content)
+    return write_bytes(path, receipt(tag, release, {**stores, spec: entry}).render())
 
 
 def shown(root: Path, path: Path) -> str:

@@ -101,8 +101,7 @@ class Release(ImageManifest, frozen=True, kw_only=True, rename="camel"):
 
     def blobs(self) -> list[Descriptor]:
         """All files and the config, each content once, sorted by digest."""
-        blobs = {blob.digest: blob for blob in (*self.layers, self.config)}
-        return [blob for _, blob in sorted(blobs.items())]
+        return [blob for _, blob in sorted({blob.digest: blob for blob in (*self.layers, self.config)}.items())]
 
     def size(self) -> int:
         """The bytes of all files together."""

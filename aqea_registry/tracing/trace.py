@@ -58,8 +58,7 @@ def trace(
     `documents` are folders with documents of claims, `stores` are asked besides those of receipts and params.yaml. Raises as
     `find` does, and for receipts and stores that cannot be read.
     """
-    ledgers = any((project.root / FOLDER).glob("*.yaml"))
-    checked = check_claims(project, documents, SILENT) if ledgers else None
+    checked = check_claims(project, documents, SILENT) if any((project.root / FOLDER).glob("*.yaml")) else None
     known = project.params.publish.stores
     builder = outline(project.run, project.catalogue.values(), checked, known=known, stores=stores)
     starts = find(builder, what, report)

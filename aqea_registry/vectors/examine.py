@@ -76,5 +76,4 @@ def _norm_findings(rows: Products, dimension: int, subject: str) -> Iterator[Fin
         bad = np.flatnonzero(np.abs(lengths - MICRO) > slack)
         if len(bad):
             where, length = f"{subject}: {key}[{bad[0]}]", f"length {lengths[bad[0]] / MICRO:.6f}"
-            message = f"{len(bad)} vectors are not normalised"
-            yield Finding("not-canonical", where, message, "length 1", length)
+            yield Finding("not-canonical", where, f"{len(bad)} vectors are not normalised", "length 1", length)

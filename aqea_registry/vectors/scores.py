@@ -206,8 +206,7 @@ def _bits(rows: Products) -> int:
     Two different ratios with denominators up to q differ by at least 1/q**2, so two cosines by at least 1/(2 q**2);
     64 bits more leave room for the correlations' rounding.
     """
-    q = max(map(mul, rows.norm1, rows.norm2), default=1)
-    return 2 * q.bit_length() + 66
+    return 2 * max(map(mul, rows.norm1, rows.norm2), default=1).bit_length() + 66
 
 
 def _cosine(rows: Products, bits: int) -> list[int]:

@@ -149,9 +149,7 @@ def _end_of_value(file: FileIO, start: int) -> int:
         return _last(file, start, _find(file, start, _NOT_IN_A_MATRIX))
     if first in (b"[", b"{"):
         return _end_of_nested(file, start)
-    if first == b'"':
-        return _end_of_string(file, start + 1)
-    return _find(file, start, _AFTER_SCALAR)
+    return _end_of_string(file, start + 1) if first == b'"' else _find(file, start, _AFTER_SCALAR)
 
 
 def _end_of_nested(file: FileIO, start: int) -> int:

@@ -198,8 +198,7 @@ def open_json(file: FileIO, name: str) -> PairFile:
 
 
 def _in_units(blocks: Iterable[Micro | Values]) -> Iterator[Values]:
-    for block in blocks:
-        yield block / MICRO if block.dtype == np.int32 else block.astype(np.float64, copy=False)
+    yield from (block / MICRO if block.dtype == np.int32 else block.astype(np.float64, copy=False) for block in blocks)
 
 
 def _scores(text: bytes) -> Values:
