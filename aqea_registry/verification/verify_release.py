@@ -170,7 +170,7 @@ def verify_download(folder: Path, listing: CheckedList, there: Set[str], report:
     reported |= {asset_name(subject) for subject in reported}
     findings += [finding for finding in digest_findings(folder, sums, by_name) if finding.subject not in reported]
     extra = {*texts, *(part.name for file in parts.files.values() for part in file.parts)}
-    notes = [f"{plural(len(at), 'file lies', 'files lie')} under the names of their assets on GitHub"] if at else []
+    notes = [f"{plural(len(at), 'file lies', 'files lie')} under the names of GitHub's assets"] if at else []
     if release is not None:
         notes.append(f"{RECORD} names the release {release.digest()}")
         stored = list[StoredFile]()

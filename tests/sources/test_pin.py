@@ -446,12 +446,12 @@ def test_files_of_other_splits_are_reported_until_the_split_is_said(desk: Desk) 
     result = desk.pin(status=1)
     assert "wrong-split: slip: train.jsonl: " in result.out and "wrong-split: both: train.jsonl: " in result.out
     assert "files of several splits: test, train" in result.out and "next: correct 'files' of" in result.err
-    assert "note: both: 1 of its 2 rows have the two sentences of a row of an earlier file" in result.out
+    assert "note: both: 1 of its 2 rows has the two sentences of a row of an earlier file" in result.out
     assert desk.check() == (1, {"slip": "wrong-split", "both": "wrong-split"})
     desk.write({}, {"slip": folder(desk, "train.jsonl", split="train"), "both": folder(desk, "*.jsonl", split="train+test")})
     assert desk.pin().err == ""
     noted = desk.aqea("pin", "both", "--json").json()
-    assert noted["notes"] == ["both: 1 of its 2 rows have the two sentences of a row of an earlier file"]
+    assert noted["notes"] == ["both: 1 of its 2 rows has the two sentences of a row of an earlier file"]
 
 
 def test_rows_of_parquet_are_pinned_without_pyarrow(desk: Desk) -> None:
