@@ -57,12 +57,8 @@ class Rows(msgspec.Struct, frozen=True):
 
     def notes(self, name: str) -> list[str]:
         """Remarks on the dataset `name` that are no findings."""
-        rows = f"{self.repeated} of its {len(self.scores)} rows"
-        return (
-            [f"{name}: {rows} {'has' if self.repeated == 1 else 'have'} the two sentences of a row of an earlier file"]
-            if self.repeated
-            else []
-        )
+        rows = f"{self.repeated} of its {len(self.scores)} rows {'has' if self.repeated == 1 else 'have'}"
+        return [f"{name}: {rows} the two sentences of a row of an earlier file"] if self.repeated else []
 
 
 class _BadRow(ValueError):
