@@ -212,9 +212,9 @@ def bind(text: str, scan: Scan, ledgers: Mapping[str, Ledger], own: Mapping[str,
     free: list[NumberSpan] = []
     for index, number in enumerate(scan.numbers):
         results += number.why is not None
-        if number.why and (index in marked.examples or _is_within(number, scan.examples)):
+        if number.why and (index in marked.examples or (scan.examples and _is_within(number, scan.examples))):
             examples += 1
-        elif number.why and index not in marked.bound and not _is_within(number, spans):
+        elif number.why and index not in marked.bound and not (spans and _is_within(number, spans)):
             free.append(number)
     unbound = [(number.start, f"{number.text} looks like a result ({number.why}), bound to no claim") for number in free[:MOST]]
     if more := free[MOST:]:

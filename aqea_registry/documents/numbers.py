@@ -156,7 +156,6 @@ def _looks(text: str, match: re.Match[str]) -> str | None:
     if not digits or (unit == "magnitude" and text.startswith(("param", "-param", " param"), match.end())):
         return None
     signed = text[start - 1 : start] in _JOINTS and _SIGNED.search(text, max(0, start - 3), start) is not None
-    signed = signed and (text[start - 2] == " " or text.startswith((")", "$)"), match.end()))
     long = len(digits) > 1 or exponent or (unit == "digits" and match["digits"][2] in ".,")
     return "a difference" if signed or text.endswith(("±", "± "), 0, start) else "decimals" if long else None
 

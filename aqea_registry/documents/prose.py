@@ -206,7 +206,7 @@ def _code_blocks(text: str) -> Iterator[Span]:
     fence, start, offset = "", 0, 0
     listed, before = False, True  # inside a list; the line before is blank or code
     for line in text.split("\n"):
-        end = min(offset + len(line) + 1, len(text))
+        end = offset + len(line) + 1
         match = _FENCE.match(line) if "```" in line or "~~~" in line else None
         if fence:
             if match and match[1].startswith(fence) and not match[2].strip():
@@ -219,7 +219,7 @@ def _code_blocks(text: str) -> Iterator[Span]:
         elif line.startswith(("    ", "\t")) and before and not listed:
             yield Span(offset, end, True)
         else:
-            listed = bool(_ITEM.match(line)) or (listed and line[0] in " \t")
+            listed = (line[0] in " \t>-*+0123456789" and bool(_ITEM.match(line))) or (listed and line[0] in " \t")
             before = False
         offset = end
     if fence:

@@ -369,5 +369,4 @@ def pipe_cells(line: str, offset: int = 0) -> list[tuple[int, int]]:
         start = offset + part.find(text)
         cells.append((start, start + len(text)))
         offset += len(part) + 1
-    (start, end), (last, stop) = cells[0], cells[-1]
-    return cells[start == end : len(cells) - (last == stop)]
+    return cells[cells[0][0] == cells[0][1] : len(cells) - (cells[-1][0] == cells[-1][1])]
