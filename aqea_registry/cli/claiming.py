@@ -127,9 +127,10 @@ def bind(shell: Shell, document: str, into: str | None, model: str | None, write
         yield from (f"{id_}: {' or '.join(scores)}?" for id_, scores in found.asked.items())
         state = "written" if found.written else "unchanged" if write else "not written, --write does"
         bound, asked = plural(len(found.bound), "number"), len(found.asked)
-        counts = f"{bound} bound, {asked} may be several scores, {found.unbound} rest on nothing"
-        yield f"{found.ledger}: {counts}: {state}"
+        yield f"{found.ledger}: {bound} bound, {asked} may be several scores, {found.unbound} rest on nothing: {state}"
         yield accounting(found)
+        if found.unbound and not found.bound:
+            yield "next: name dataset, model and metric there, correct what a note names, or see: aqea-registry docs claims"
 
     return Outcome(found.findings, found, show, status=int(bool(found.asked)))
 

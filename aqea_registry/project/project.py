@@ -231,8 +231,7 @@ def find_project(start: Path) -> Path:
     It is the nearest one that has a params.yaml of this program, itself or in its folder `aqea`.
     """
     above = Path(os.path.abspath(start)).parents  # not of `project/../other`: the project is not above it
-    folders = (root for folder in (start, *above) for root in (folder, folder / OWN))
-    return next(filter(is_project, folders), start)
+    return next(filter(is_project, (root for folder in (start, *above) for root in (folder, folder / OWN))), start)
 
 
 def small_text(path: Path, limit: int) -> str:

@@ -166,6 +166,10 @@ SPOILT: dict[str, tuple[str, tuple[str, str] | None, str, int, tuple[str, ...]]]
     "a document that is gone": ("README.md", None, "claims check readme", 0, ("note: readme: README.md is not here",)),
     "a paper of a word processor": ("README.md", ("# ", "\udcff# "), "claims bind README.md", 2, ("line 1: not UTF-8", "Word")),
     "a number that does not hold": (LEDGER, ("0.5511", "0.6511"), "publish --tag v1 --dry-run", 0, ("1 claim contradicted",)),
+    "numbers of a draft": (
+        "CITATION.cff", ("cff", "| set | Spearman |\n|---|---|\n| small | 9.11 |\n\n"), "claims bind CITATION.cff", 0,
+        ("1 rest on nothing", "next: name dataset, model and metric there"),
+    ),
     "nothing made yet": (PAIRS, None, "publish --tag v1", 1, ("file not found", "dvc repro")),
     "bound before it is made": (PAIRS, None, "claims bind docs/small-set.md", 0, ("run: dvc repro",)),
     "a tag like a path": ("CITATION.cff", None, "publish --tag v1/final", 2, ("'v1/final' is not a tag", "such as: --tag v1")),
