@@ -245,11 +245,11 @@ def parse_ledger(content: bytes, name: str) -> tuple[Ledger | None, list[Finding
         value = load_yaml(content, name, aliases=False)
         if not isinstance(value, dict) or value.get("schema") != SCHEMA:
             raise BadConfiguration(f"schema: not {SCHEMA}")
-        document = convert(value.get("document"), Document, name)
+        document = convert(value.get("document"), Document, f"{name}: document")
         if "published" in value:  # a ledger may say it of its document, too
-            document = msgspec.structs.replace(document, published=convert(value["published"], bool, name))
-        results = convert(value.get("results") or {}, dict[str, Any], name)
-        entries = convert(value.get("claims") or [], list[Any], name)
+            document = msgspec.structs.replace(document, published=convert(value["published"], bool, f"{name}: published"))
+        results = convert(value.get("results") or {}, dict[str, Any], f"{name}: results")
+        entries = convert(value.get("claims") or [], list[Any], f"{name}: claims")
     except BadConfiguration as error:
         way = f"; run: {one_side(f'{FOLDER}/{name}.yaml')}" if error.hint else ""
         return None, [Finding("malformed", name, error.message.removeprefix(f"{name}: ") + way)]

@@ -274,7 +274,7 @@ def matches(path: str, patterns: Iterable[str]) -> bool:
 
 def _matches(parts: Sequence[str], globs: Sequence[str]) -> bool:
     reached = {0}  # how many parts the globs before may have taken
-    for one in [*globs, "*"] if globs[-1] == "**" else globs:
-        taken = {at + 1 for at in reached if at < len(parts) and fnmatchcase(parts[at], one)}
-        reached = {*range(min(reached), len(parts))} if one == "**" and reached else taken
+    for pattern in [*globs, "*"] if globs[-1] == "**" else globs:
+        taken = {at + 1 for at in reached if at < len(parts) and fnmatchcase(parts[at], pattern)}
+        reached = {*range(min(reached), len(parts))} if pattern == "**" and reached else taken
     return len(parts) in reached
