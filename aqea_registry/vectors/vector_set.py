@@ -138,6 +138,8 @@ class VectorSet:
             values = vector.flatten()
             if key.null_count or vector.null_count or values.null_count:
                 raise Malformed("a key or a value is missing")
+            if len(key) != self._sizes[group]:
+                raise Malformed(f"it holds {len(key)} rows, and the footer says {self._sizes[group]}")
             keys = _keys(key)
             vectors = values.to_numpy().reshape(len(keys), self.dimension)
         except UNREADABLE as error:
@@ -149,9 +151,12 @@ class VectorSet:
     def keys(self) -> Keys:
         """All keys: 32 bytes of memory for each text."""
         try:
-            return np.concatenate([_keys(part) for part in self._file.read(columns=["key"]).column(0).chunks])
+            keys = np.concatenate([_keys(part) for part in self._file.read(columns=["key"]).column(0).chunks])
         except UNREADABLE as error:
             raise Malformed(f"its keys: {error}") from error
+        if len(keys) != self.texts:
+            raise Malformed(f"it holds {len(keys)} keys, and the footer says {self.texts}")
+        return keys
 
     @cached_property
     def _last(self) -> Keys:

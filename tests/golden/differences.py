@@ -92,7 +92,12 @@ DIFFERENCES: tuple[Difference, ...] = (
         ("publish --tag v2 *", "package --to package", "verify package", "verify oci:fresh:v2"),
         ("/json/files", "/json/puts", "/json/written", "/json/held/*"),
     ),
-    Difference("whoever gives a word that is not a tag reads one that is", ("publish --tag not a tag",), ("/json/error/hint",)),
+    Difference("errors that had no hint say what to do next", ("*",), ("/json/error/hint",)),
+    Difference(
+        "a release that would lack a ledger which cannot be read is refused",
+        ("publish *", "package *", "verify package", "verify oci:fresh:v2", "compare oci:releases:v1 oci:fresh:v2", "mark *"),
+        projects=("ledger-malformed",),
+    ),
     Difference("a comparison of releases begins with a line for a person", ("compare *",), ("/json/summary",)),
     Difference(
         "a check of claims names the commands that would make more of them checkable", ("claims check*",), ("/json/commands",)

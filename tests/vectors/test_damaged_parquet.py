@@ -92,3 +92,16 @@ def test_a_damaged_footer_never_ends_the_process(tmp_path: Path, kind: str, seed
             os._exit(1)
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, path.read_bytes().hex()
+
+
+def test_another_number_of_rows_in_the_footer_is_found(tmp_path: Path) -> None:
+    content, path, refused = vector_set(), tmp_path / "damaged", list[str]()
+    nine, more = b"\x12", b"\x66"  # as Thrift writes 9 and 51
+    start = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    for at in (at for at in range(start, len(content) - 8) if content[at : at + 1] == nine):
+        path.write_bytes(content[:at] + more + content[at + 1 :])
+        try:
+            read_vectors(path)
+        except Malformed as error:
+            refused.append(str(error))
+    assert "row group 0: it holds 9 rows, and the footer says 51" in refused
