@@ -336,6 +336,7 @@ def report(shell: Shell, target: str, figures: str | None, documents: tuple[str,
     from aqea_registry.report.report import report as operation
 
     drawn = shell.directory / figures if figures else None
-    done = operation(shell.project(), shell.directory / target, shell.paths(documents), shell.report, figures_folder=drawn)
-    page = f"{done.path}: {size_text(done.bytes)}, {'written' if done.changed else 'unchanged'}"
-    return Outcome((), done, lambda: [done.headline, page, *done.figures])
+    page = shell.output(target, "<!DOCTYPE html>")
+    done = operation(shell.project(), page, shell.paths(documents), shell.report, figures_folder=drawn)
+    written = f"{done.path}: {size_text(done.bytes)}, {'written' if done.changed else 'unchanged'}"
+    return Outcome((), done, lambda: [done.headline, written, *done.figures])

@@ -216,7 +216,7 @@ def export_(
         exported = export_scores(project, shell.report, model, form)
     findings, text, numbers = exported.findings, exported.text, exported.numbers
     if to is not None:
-        write_bytes(shell.directory / to, text.encode())
+        write_bytes(shell.output(to, text.partition("\n")[0]), text.encode())
     piped = to is None and not shell.json  # then the standard output has nothing but the file
     for warning in (*exported.warnings, *(f"{finding.subject}: {finding.message}" for finding in findings if piped)):
         shell.report.warn(warning)

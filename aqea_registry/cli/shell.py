@@ -91,6 +91,19 @@ class Shell(NamedTuple):
         """Paths as given on the command line."""
         return [self.directory / name for name in names]
 
+    def output(self, name: str | Path, first: str) -> Path:
+        """Where a file goes that begins with this line. Raises BadConfiguration for the place of one that does not."""
+        from aqea_registry.base.findings import BadConfiguration
+
+        path = self.directory / name
+        if path.is_file() and path.stat().st_size:
+            with path.open("rb") as file:
+                if file.readline(1000).strip() != first.encode():
+                    raise BadConfiguration(
+                        f"{name} exists, and this command did not write it", "name another file, or remove it"
+                    )
+        return path
+
 
 class Outcome(NamedTuple):
     """What a command found: findings, plain values or structs for --json, and what stopped a part of it.

@@ -56,6 +56,10 @@ MISTAKES: dict[str, tuple[tuple[str, ...], int, tuple[str, ...]]] = {
     ),
     "a mark on nothing": (("mark", "--tag", "v9", "--withdrawn", "--reason", "x"), 3, ("oci:releases:v9", "next:")),
     "a page in the place of a folder": (("report", "--to", "docs"), 3, ("docs", "next:")),
+    "a page in the place of a catalogue": (("report", "--to", "params.yaml"), 2, ("params.yaml exists", "name another file")),
+    "macros in the place of a paper": (
+        ("claims", "export", "--format", "latex", "--to", "README.md"), 2, ("README.md exists", "name another file"),
+    ),
     "a confirmation of nothing": (("confirm", "v9"), 3, ("oci:releases:v9", "no such tag", "next:")),
 }  # fmt: skip
 
