@@ -222,7 +222,8 @@ def is_project(folder: Path) -> bool:
         content = read_small(folder / PARAMS, Limit.PROJECT)
     except OSError:
         return False
-    return all(re.search(key, content, re.MULTILINE) for key in (rb"^[\"']?run[\"']? *:", rb"\b(pairs|vectors)[\"']? *:"))
+    keys = rb"(?:^|[{,]\s*)[\"']?run[\"']? *:", rb"\b(pairs|vectors)[\"']? *:"  # the first in a block, or between braces
+    return all(re.search(key, content, re.MULTILINE) for key in keys)
 
 
 def find_project(start: Path) -> Path:

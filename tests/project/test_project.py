@@ -24,6 +24,8 @@ def test_a_project_is_found_from_any_folder_below_it(tmp_path: Path, monkeypatch
     assert find_project(below) == tmp_path, "params.yaml of another program"
     (below / "params.yaml").write_text("run: &x\n  pairs: {\n")
     assert find_project(below) == below, "ours, though it cannot be read"
+    (below / "params.yaml").write_text('{"datasets": {},\n "run": {"pairs": {}}}')
+    assert find_project(below) == below, "ours, as JSON"
 
 
 def test_a_project_beside_files_of_another_kind_is_in_its_own_folder(tmp_path: Path) -> None:
