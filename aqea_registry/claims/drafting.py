@@ -216,7 +216,7 @@ class _Source(NamedTuple):
 
 def _word(spelled: str, text: str) -> re.Match[str] | None:
     """Where a text has a number that is not part of another one."""
-    return re.search(rf"(?<![\d.]){re.escape(spelled)}(?!\d)", text) if spelled in text else None
+    return re.search(rf"(?<![\d.]){re.escape(spelled)}(?!\.?\d)", text) if spelled in text else None
 
 
 def _told_apart(table: Table) -> tuple[Table, set[int]]:

@@ -538,7 +538,16 @@ def test_a_table_gives_the_same_claims_in_every_format(empty: Path, name: str) -
     [
         *[
             ("card.md", cell)
-            for cell in ("71&period;5", "7<b>1.5</b>", "22M²", "x2.5", "71.5 [63.0,65.2]", "１２", "12\u202f345")
+            for cell in (
+                "71&period;5",
+                "7<b>1.5</b>",
+                "22M²",
+                "x2.5",
+                "71.5 [63.0,65.2]",
+                "１２",
+                "12\u202f345",
+                "12.018e-3 (１２)",
+            )
         ],
         *[
             ("card.tex", cell)

@@ -58,6 +58,7 @@ MACROS = r"""\newcommand{\best}[1]{\textbf{\textcolor[HTML]{0000FF}{#1}}}
 \let\alias\best
 """
 PLACE = re.compile(r"(?<![A-Za-z\\])[ABC](?![A-Za-z])")
+LOWERED = re.compile(r"(?:<sub>|_\{|subscript\{)B")
 WIDE = {ord(digit): chr(ord(digit) + 0xFEE0) for digit in "0123456789"}
 MINUS = re.compile(r"(?<![A-C+/\d-])(?:[-−–]|--|\$-\$|&minus;)$")
 
@@ -75,6 +76,8 @@ def cell(random: Random, templates: Sequence[str]) -> Content:
     template, _, out = random.choice(templates).partition("@")
     sure = "B,C" in template or random.random() < 0.7
     numbers = {letter: decimal(random) if sure else number(random) for letter in "ABC"}
+    while LOWERED.search(template) and len(numbers["B"][1]) == 1:  # which is the mark of a footnote there
+        numbers["B"] = number(random)
     values = []
     for place in PLACE.finditer(template):
         before = template[: place.start()]
