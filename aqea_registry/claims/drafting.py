@@ -199,16 +199,17 @@ class _Source(NamedTuple):
     def spelled(self, cell: Cell, number: Number) -> Number:
         """The number with a spelling that the cell's source has: markup may part it from its unit, and its digits."""
         source, digits = self.text[cell.start : cell.end], re.search(r"[\d.,]*\d", number.printed or number.value)
-        for text in (number.printed, number.value, digits and digits[0]):
-            if text and (text == source or _word(text, source)):
+        for wanted in (number.printed, number.value, digits and digits[0]):
+            if wanted and (found := _word(wanted, source.translate(WIDE))):
+                text = source[found.start() : found.end()]
                 return number._replace(printed=None if text == number.value else text)
         seen = [
             (letter, part)
             for part in _PIECE.finditer(source)
             for letter in (html.unescape(part[1]).translate(WIDE) if part[1] else "")
         ]
-        for found in re.finditer(re.escape(digits[0]), "".join(letter for letter, _ in seen)) if digits else ():
-            text = source[seen[found.start()][1].start() : seen[found.end() - 1][1].end()]
+        for place in re.finditer(re.escape(digits[0]), "".join(letter for letter, _ in seen)) if digits else ():
+            text = source[seen[place.start()][1].start() : seen[place.end() - 1][1].end()]
             if _word(text, source):
                 return number._replace(printed=text)
         return number
@@ -216,7 +217,7 @@ class _Source(NamedTuple):
 
 def _word(spelled: str, text: str) -> re.Match[str] | None:
     """Where a text has a number that is not part of another one."""
-    return re.search(rf"(?<![\d.]){re.escape(spelled)}(?!\.?\d)", text) if spelled in text else None
+    return re.search(rf"(?<![\d.]){re.escape(spelled)}(?!\.?\d|,\d{{3}}(?!\d))", text) if spelled in text else None
 
 
 def _told_apart(table: Table) -> tuple[Table, set[int]]:

@@ -547,11 +547,19 @@ def test_a_table_gives_the_same_claims_in_every_format(empty: Path, name: str) -
                 "１２",
                 "12\u202f345",
                 "12.018e-3 (１２)",
+                "３４５ / 345,366",
             )
         ],
         *[
             ("card.tex", cell)
-            for cell in (r"$71.5\pm0.3$", r"71\!.5", r"12\,345", r"\textasciitilde71.5", r"$1.5\times10^{-3}$")
+            for cell in (
+                r"$71.5\pm0.3$",
+                r"71\!.5",
+                r"12\,345",
+                r"\textasciitilde71.5",
+                r"\cellcolor{gray!20}２０２",
+                r"$1.5\times10^{-3}$",
+            )
         ],
         *[("card.csv", cell) for cell in ("71.5", "2024-01-05", "71", '"1,024"')],
     ],
