@@ -199,8 +199,9 @@ class _Source(NamedTuple):
     def spelled(self, cell: Cell, number: Number) -> Number:
         """The number with a spelling that the cell's source has: markup may part it from its unit, and its digits."""
         source, digits = self.text[cell.start : cell.end], re.search(r"[\d.,]*\d", number.printed or number.value)
+        plain = source.translate(WIDE)
         for wanted in (number.printed, number.value, digits and digits[0]):
-            if wanted and (found := _word(wanted, source.translate(WIDE))):
+            if wanted and (found := _word(wanted, plain)):
                 text = source[found.start() : found.end()]
                 return number._replace(printed=None if text == number.value else text)
         seen = [
