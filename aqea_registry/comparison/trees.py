@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from aqea_registry.base.files import Limit, UnsafePath, WrongBytes, copy_checked, inside, read_small
+from aqea_registry.base.files import Limit, UnsafePath, WrongBytes, copy_checked, read_small
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused, RegistryError
 from aqea_registry.base.progress import Reporter, hash_shown, markdown_table, plural
 from aqea_registry.base.references import join_reference
@@ -21,8 +21,7 @@ from aqea_registry.comparison.pair_files import Claimed, NamedFile, compare_file
 from aqea_registry.comparison.verdict import BOUND, PairSetComparison, Verdict, worst_of
 from aqea_registry.project.artefact import CLAIMS, PROJECT, RESULT, TaskScores
 from aqea_registry.project.lock import Lock, parse_lock
-from aqea_registry.stores.github_assets import asset_name
-from aqea_registry.stores.open_store import find, read_text
+from aqea_registry.stores.open_store import find, place_in_download, read_text
 from aqea_registry.stores.port import Store, Tagged
 from aqea_registry.stores.release import Release
 from aqea_registry.vectors.scores import Metrics
@@ -63,8 +62,7 @@ def folder_tree(folder: Path, name: str, report: Reporter) -> Tree:
     locations: dict[str, Path] = {}
     for path in sorted(paths):
         try:
-            asset = asset_name(path)  # where the folder is a download from GitHub
-            locations[path] = inside(folder, asset if (folder / asset).is_file() and not (folder / path).exists() else path)
+            locations[path] = place_in_download(folder, path)
         except UnsafePath as error:
             raise Refused.of("unsafe-path", f"{name}/{path}", f"{error}; not followed") from error
     digests = hash_shown(locations.values(), report)

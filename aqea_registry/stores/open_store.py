@@ -91,6 +91,11 @@ def read_text(store: Releases, tagged: Tagged, path: str, layer: Descriptor) -> 
     return content
 
 
+def place_in_download(folder: Path, path: str) -> Path:
+    """Where a file of a release lies in a download of it: under its path, or as GitHub's asset. Raises UnsafePath."""
+    return next((at for name in (path, asset_name(path)) if (at := inside(folder, name)).exists()), folder / path)
+
+
 class DownloadedRelease:
     """A folder with the files of one release; its digest is that of the manifest which lies there, or which they give."""
 
@@ -113,7 +118,7 @@ class DownloadedRelease:
     def open(self, tagged: Tagged, path: str, layer: Descriptor, offset: int) -> BinaryIO:
         """A file's bytes from `offset` on, under its path or as GitHub's asset."""
         try:
-            file = BufferedReader(open_regular(self._at(path)))
+            file = BufferedReader(open_regular(place_in_download(self._folder, path)))
         except (OSError, UnsafePath) as error:
             raise Refused.of("missing", f"{self.spec}: {path}", f"cannot be read: {error}", layer.digest) from error
         file.seek(offset)
@@ -123,17 +128,12 @@ class DownloadedRelease:
         """None: stores keep them beside a release."""
         return {}
 
-    def _at(self, path: str) -> Path:
-        return next(
-            (at for name in (path, asset_name(path)) if (at := inside(self._folder, name)).exists()), self._folder / path
-        )
-
     def _read(self) -> Release:
         try:
             if (self._folder / RECORD).is_file():
                 return parsed(self.spec, read_small(self._folder / RECORD, Limit.STATEMENT), RECORD)
             content = read_small(self._folder / LIST, Limit.PROJECT)
             files = {**parse_list(content, LIST).entries, LIST: digest_of(content).removeprefix("sha256:")}
-            return build((path, sha256, size_of(self._at(path))) for path, sha256 in files.items())
+            return build((path, sha256, size_of(place_in_download(self._folder, path))) for path, sha256 in files.items())
         except (OSError, UnsafePath) as error:
             raise CannotCheck(f"{self.spec} is not the folder of a release: {error}", "name a STORE-REF") from error
