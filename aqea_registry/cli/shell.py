@@ -193,7 +193,7 @@ def command(
 
 def _attempt(work: Callable[[], Outcome], needs: str | None) -> tuple[Outcome | None, RegistryError | None]:
     """What came of the work, and what stopped it or a part of it: the one error boundary."""
-    from aqea_registry.base.findings import BadConfiguration, CannotCheck, Interrupted, RegistryError
+    from aqea_registry.base.findings import BadConfiguration, Interrupted, RegistryError, stopped
 
     keep_secret(*map(os.environ.get, SECRETS))
     try:
@@ -209,9 +209,7 @@ def _attempt(work: Callable[[], Outcome], needs: str | None) -> tuple[Outcome | 
 
         return None, unusable("this command", error)
     except OSError as error:
-        path = f"{error.filename}: " if error.filename else ""
-        hint = "what was there before is unchanged; fix this and run the command again"
-        return None, CannotCheck(f"{path}{error.strerror or error}", hint)
+        return None, stopped(error)
     except UnicodeEncodeError as error:  # half a surrogate pair: Python's sign for a byte of a name that is not UTF-8
         line = error.object.split("\n")[error.object.count("\n", 0, error.start)].strip()
         return None, BadConfiguration(f"{line[:200]}: a name that is not UTF-8 cannot be recorded", "rename the file")

@@ -88,10 +88,13 @@ def assemble(project: Project, report: Reporter, make_lists: MakeLists) -> Packa
     if wrong := sum(verdict.state == "contradicted" for verdict in judged.verdicts):
         report.warn(f"{plural(wrong, 'claim')} contradicted, and the release will say so; see: aqea-registry claims check")
     run, publish = project.run, project.params.publish
+    faults = [finding for finding in judged.findings if finding.code in ("malformed", "unreadable")]
     if lost := sorted({path.stem for path in (run.root / FOLDER).glob("*.yaml")} - judged.ledgers.keys()):
-        why = [finding for finding in judged.findings if finding.code in ("malformed", "unreadable")]
         hint = "correct it, or move it away; to see what is wrong: aqea-registry claims check"
-        raise Refused(f"the release would lack the ledger {lost[0]}, which cannot be read", why, hint)
+        raise Refused(f"the release would lack the ledger {lost[0]}, which cannot be read", faults, hint)
+    if faults:
+        said = f"the ledgers have {plural(len(faults), 'fault')}, and the release will have them, first {faults[0].text}"
+        report.warn(f"{said}; see: aqea-registry claims check")
     graph = build_graph(outline(run, project.catalogue.values(), judged, scope=Scope.RELEASE), checked)
     away = {made.file: made for made in _too_large(publish, run, checked)}
     paths = {published_path(path): run.root / path for path in run.paths() if path not in away}

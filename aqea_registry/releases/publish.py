@@ -13,7 +13,16 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from aqea_registry.attestations.made import Beside, attach_statements, list_statements
-from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Refused, RegistryError, TagConflict, most_severe
+from aqea_registry.base.findings import (
+    BadConfiguration,
+    CannotCheck,
+    Finding,
+    Refused,
+    RegistryError,
+    TagConflict,
+    most_severe,
+    stopped,
+)
 from aqea_registry.base.progress import Reporter, plural
 from aqea_registry.base.references import TAG, is_folder, join_reference
 from aqea_registry.comparison.trees import Contents, natural, release_notes
@@ -92,10 +101,10 @@ def publish(
                 raise target.planned
             put = target.planned if dry_run else _put(target, target.planned, tag, package, contents, project.run, report)
             results.append(put)
-        except RegistryError as error:
-            errors.append(error)
+        except (RegistryError, OSError) as error:
+            errors.append(stopped(error) if isinstance(error, OSError) else error)
             spec, reference = target.store.spec, join_reference(target.store.spec, tag)
-            results.append(StoreResult(store=spec, reference=reference, state="failed", reason=error.message))
+            results.append(StoreResult(store=spec, reference=reference, state="failed", reason=errors[-1].message))
     done = Published(tag=tag, digest=release.digest(), files=len(release.layers), bytes=release.size(), puts=tuple(results))
     return done, most_severe(errors)
 

@@ -33,6 +33,7 @@ from tests.helpers import (
     blob,
     found,
     layout_manifest,
+    put,
     replace,
     titles,
     tree,
@@ -214,6 +215,27 @@ def test_several_stores_get_the_same_release(project: Path) -> None:
         assert layout_manifest(place)[0] == value["digest"]
         assert (place / "receipts/v1.json").is_file()
     assert not (project / "releases").exists(), "--to is instead of the stores in params.yaml"
+
+
+def test_a_store_whose_disk_fails_does_not_stop_the_others(project: Path) -> None:
+    (project / "broken").mkdir()
+    (project / "broken/blobs").write_bytes(b"no folder")
+    words = ("--to", "oci:broken", "--to", "oci:releases", "--json")
+    result = publish(project, *words)
+    assert (result.status, [put["state"] for put in result.json()["puts"]]) == (3, ["failed", "published"]), result
+    assert "broken/blobs" in result.err and "run the command again" in result.err
+    (project / "broken/blobs").unlink()
+    result = publish(project, *words)
+    assert (result.status, [put["state"] for put in result.json()["puts"]]) == (0, ["published", "unchanged"]), result
+
+
+def test_a_fault_in_a_ledger_is_said_before_a_release_keeps_it(project: Path) -> None:
+    put(
+        "manifests/claims/paper.yaml",
+        b"schema: aqea-registry/claims/1\ndocument: {file: paper.md, title: Paper}\nclaims: [{id: a, value: []}]\n",
+    )(project)
+    result = publish(project)
+    assert result.status == 0 and "warning: the ledgers have 1 fault" in result.err and "paper: a" in result.err, result
 
 
 def test_a_dry_run_writes_nothing_and_tells_the_digest(project: Path) -> None:
