@@ -9,8 +9,9 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from aqea_registry.base.findings import CannotCheck, Finding
 
@@ -36,6 +37,12 @@ _KNOWN = (
 )
 
 
+# Other digests of 64 hex digits, which a list does not tell apart.
+_AS_LONG: dict[str, Any] = {
+    "SHA3-256": hashlib.sha3_256,
+    "BLAKE2s": hashlib.blake2s,
+    "BLAKE2b-256": partial(hashlib.blake2b, digest_size=32),
+}
 _MARK = re.compile(rb"^(<{7}|>{7}) ", re.M)
 _POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:%b\nsize %d\n"
 
@@ -102,6 +109,8 @@ def why_other(content: bytes, actual: tuple[str, int], wanted: str) -> str | Non
     if pointer := lfs_pointer(content[:HEAD]):
         what = "the listed bytes" if pointer.sha256 == wanted else f"sha256 {pointer.sha256}"
         return f"the file is a Git LFS pointer to {what}; run: git lfs pull"
+    if name := next((name for name, make in _AS_LONG.items() if content and make(content).hexdigest() == wanted), None):
+        return f"the listed digest is the file's {name}, and only sha256 is compared"
     if not content or b"\0" in content:
         return None  # too large, or not a text
     for changes, text in _spellings(content):

@@ -35,11 +35,13 @@ _GNU = re.compile(r"([ \t]*)\\?([0-9A-Fa-f]{64})[ \t](.+)")
 _BSD_TAG = re.compile(r"[ \t]*\\?(?:SHA256|SHA2-256) ?\((.+)\)[ \t]*=[ \t]*([0-9A-Fa-f]{64})")
 _BAGIT_ESCAPE = re.compile("%(0[AaDd]|25)")
 _ALONE = re.compile(r"[ \t]*([0-9A-Fa-f]{64})[ \t]*")
-_OTHER_TAG = re.compile(r"([A-Z0-9][A-Za-z0-9/-]*) ?\(.+\) ?= ?[0-9A-Fa-f]+")
+_OTHER_TAG = re.compile(r"(?!SHA(?:2-)?256 ?\()([A-Z0-9][A-Za-z0-9/-]*) ?\((.+)\) ?= ?[0-9A-Fa-f]+")
 _DIGITS = re.compile(r"(?<![0-9A-Za-z])[0-9A-Fa-f]{32,}(?![0-9A-Za-z])")
 _KINDS = {32: "MD5", 40: "SHA-1", 56: "SHA-224", 64: "SHA-256", 96: "SHA-384", 128: "SHA-512 or BLAKE2b"}
+_OTHER_LINE = re.compile(rf"(?:{'|'.join(rf'[0-9A-Fa-f]{{{length}}}' for length in _KINDS if length != 64)})[ \t][ *]?(.+)")
 _NO_LINE = "not a line of sha256sum: 64 hex digits, two spaces (or a space and *), a path"
 _OF_A_FILE = re.compile(r"(.+)\.sha256(?:sum)?(?:\.txt)?", re.I)
+_BLAKE3 = re.compile(r"(?<![a-z0-9])b(?:lake)?3(?:sums?)?(?![a-z0-9])", re.I)
 _PIPES = ("-", "stdin")  # what programs call bytes that they read from a pipe
 _ARMOUR = {  # the part of a signed list that ends, the line that ends it, and the part that begins
     ("", "-----BEGIN PGP SIGNED MESSAGE-----"): "head",
@@ -65,6 +67,8 @@ class Parsed(NamedTuple):
         for form, command in ((SIGNED, f"gpg --verify {name}"), (SIGNIFY, f"signify -V -e -p KEY -x {name} -m -")):
             if form in self.forms:
                 yield f"{name} is signed; the signature was not checked: {command}"
+        if _BLAKE3.search(name):
+            yield f"{name}: by its name its digests are of BLAKE3, which are as long; only sha256 is compared: b3sum -c {name}"
 
 
 def render(entries: Mapping[str, str]) -> bytes:
@@ -95,9 +99,10 @@ def _lines(content: bytes | BinaryIO, reader: _Reader) -> Iterator[str]:
         except UnicodeDecodeError as error:
             raise Refused.of("malformed", reader.name, "UTF-16 text that is damaged or large; save it as UTF-8") from error
         first = lines.readline(LONGEST_LINE)
-    elif first.startswith(codecs.BOM_UTF8):
-        reader.forms["UTF-8 text with a byte order mark"] = None
-        first, start = first[3:], 3
+    if b"\r" in first[:-1] and b"\n" not in first and len(first) < LONGEST_LINE:
+        reader.forms["lines that end in CR"] = None
+        lines = io.BytesIO(first.replace(b"\r", b"\n"))
+        first = lines.readline(LONGEST_LINE)
     for number, line in enumerate(chain([first], iter(partial(lines.readline, LONGEST_LINE), b"")), 1):
         if len(line) == LONGEST_LINE:
             message = "this line is too long: this is not a text list of digests"
@@ -118,6 +123,7 @@ class _Reader:
         self.forms = dict[str, None]()  # a set in order
         self._entries, self._findings = dict[str, str](), list[Finding]()
         self._nameless: list[str] = []  # digests
+        self._others = dict[Finding, str]()  # of lines of other algorithms, the paths
         self._head = ""  # the first unusual lines
         self._conflict = False
         self._part = ""  # of a signed list
@@ -140,7 +146,10 @@ class _Reader:
         if line.endswith("\r"):  # one, as for sha256sum
             line = line[:-1]
             self.forms[CRLF] = None
-        if line.startswith("<<<<<<< "):
+        if line.startswith("\ufeff"):  # of the first line, and where lists were joined
+            line = line.lstrip("\ufeff")
+            self.forms["UTF-8 text with a byte order mark"] = None
+        if line.startswith(("<<<<<<< ", ">>>>>>> ")) and not self._conflict:
             self._wrong(number, f"line {number}: {CONFLICT}; run: {one_side(self.name)}")
             self._conflict = True
         if line.startswith("untrusted comment: ") and number == 1:
@@ -164,10 +173,12 @@ class _Reader:
                 self._add(*fields, number)
             else:
                 self._wrong(number, f"{fields[1]} is listed outside the signed text")
-        elif line.strip() and not line.startswith("#") and self._part not in ("head", "signature"):
+        elif line.strip() and not line.startswith(("#", ";")) and self._part not in ("head", "signature"):
             if match := _ALONE.fullmatch(line):
                 self._nameless.append(match[1])
             self._wrong(number, BARE if match else _why_malformed(line))
+            if self._part != "outside" and (other := _OTHER_TAG.fullmatch(line) or _OTHER_LINE.fullmatch(line)):
+                self._others[self._findings[-1]] = other[other.lastindex or 0].removeprefix("./")
 
     def _fields(self, line: str) -> tuple[str, str] | None:
         """Digest and path, if the line has them."""
@@ -218,6 +229,9 @@ class _Reader:
             findings.clear()
             self.forms[BARE] = None
             self._add(digests[0], match[1], 1)
+        if both := {finding for finding, path in self._others.items() if path in entries}:
+            findings = [finding for finding in findings if finding not in both]
+            self.forms["sha256 beside other digests of the same files, which were not checked"] = None
         if self._part not in ("", "outside"):
             findings.append(Finding("malformed", self.name, "the signed text has no end: the list was cut off"))
         if not entries and not findings:
@@ -234,9 +248,9 @@ class _Reader:
 def _why_malformed(line: str) -> str:
     if "\0" in line:
         return "it holds NUL bytes; if this is UTF-16 without a mark, save it as UTF-8"
-    found = _DIGITS.search(line)
+    lengths = [len(digits) for digits in _DIGITS.findall(line)]
     tag = _OTHER_TAG.fullmatch(line)
-    kind = tag[1] if tag else _KINDS.get(len(found[0])) if found else None
+    kind = tag[1] if tag else _KINDS.get(64 if 64 in lengths else lengths[0]) if lengths else None
     if kind == "SHA-256":
         return f"{_NO_LINE}; it has a digest in another form"
     return f"the digest is {kind}; only SHA256 is checked" if kind else _NO_LINE

@@ -121,7 +121,9 @@ def _instead(root: Path, path: str) -> str:
     """What is in the place of an absent file, as the end of a sentence; or nothing."""
     # File systems and archives of macOS write names in the second form, others keep what they get.
     others = {f"in another Unicode form, {form},": unicodedata.normalize(form, path) for form in ("NFC", "NFD")}
-    for form, other in (others | {"without blanks at its ends": path.strip()}).items():
+    others |= {"without blanks or quotes at its ends": path.strip(" \t\x85\xa0'\""), "at the top": path.rpartition("/")[2]}
+    others |= {"without the mark of shasum's other modes": path[1:] if path[0] in "?^U" else ""}
+    for form, other in others.items():
         if other not in ("", path) and os.path.lexists(root / other):
             return f"; a file of the same name {form} is here"
     if "/" in path and os.path.lexists(root / (asset := path.replace("/", "--"))):

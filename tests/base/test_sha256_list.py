@@ -187,6 +187,19 @@ DIALECTS: dict[str, tuple[str, bytes, str]] = {
     "a tab": ("list", f"{A}\tx\n{B}\ty\n".encode(), "one blank"),
     "indented": ("list", f"    {A}  x\n\t{B}  y\n".encode(), "blanks before the digest"),
     "a mark": ("list", f"{A}  x\n{B}  y\n".encode("utf-8-sig"), "byte order mark"),
+    "joined, each with a mark": (
+        "list",
+        f"{A}  x\r\n".encode("utf-8-sig") + f"{B}  y\r\n".encode("utf-8-sig"),
+        "byte order mark",
+    ),
+    "CR": ("list", f"{A}  x\r{B}  y".encode(), "lines that end in CR"),
+    "CR in UTF-16": ("list", f"{A}  x\r{B}  y\r".encode("utf-16"), "lines that end in CR"),
+    "with other digests": ("list", f"{A[:32]}  x\n{A}  x\n{B}  y\n{A * 2} *./x\n".encode(), "beside other digests"),
+    "tags of others too": (
+        "list",
+        f"MD5 (x) = {A[:32]}\nSHA256 (x) = {A}\nSHA256 (y) = {B}\nSIZE (y) = 3\n".encode(),
+        "beside other digests",
+    ),
     "UTF-16": ("list", f"{A}  x\r\n{B}  y\r\n".encode("utf-16"), "UTF-16"),
     "UTF-16, high byte first": ("list", b"\xfe\xff" + f"{A}  x\n{B}  y\n".encode("utf-16-be"), "UTF-16"),
     "signed": ("list", f"{HEAD}# ours\n{A}  x\n{B}  y\n{TAIL}".encode(), "OpenPGP"),
@@ -216,7 +229,7 @@ def test_a_dialect_is_read_and_named(dialect: str) -> None:
 
 
 def test_the_usual_form_is_not_noted() -> None:
-    assert list(parse_list(f"# files\n{A}  x\n{B} *y\n".encode(), "list").notes("list")) == []
+    assert list(parse_list(f"# files\n; more\n{A}  x\n{B} *y\n".encode(), "list").notes("list")) == []
 
 
 @pytest.mark.parametrize(
@@ -291,6 +304,12 @@ def test_the_files_of_a_list_are_those_that_sha256sum_reads(tmp_path: Path, cont
 BAD = {
     "empty": (b"", "malformed", "list", "names no file"),
     "only comments": (b"# nothing\n\n", "malformed", "list", "names no file"),
+    "another digest of another file": (f"{A}  x\n{A[:32]}  y\n".encode(), "malformed", "list:2", "the digest is MD5"),
+    "a short digest of a listed file": (f"{A}  x\n{A[:62]}  x\n".encode(), "malformed", "list:2", "not a line of sha256sum"),
+    "a short tag of a listed file": (f"{A}  x\nSHA256 (x) = {A[:56]}\n".encode(), "malformed", "list:2", "SHA-224; only"),
+    "two ways, of a listed file": (f"{A}  x\n{B} x\n".encode(), "malformed", "list:2", "not a line of sha256sum"),
+    "hashdeep": (f"6,{A[:32]},{A},/tmp/x\n".encode(), "malformed", "list:1", "a digest in another form"),
+    "half a conflict": (f"{A}  x\n>>>>>>> b\n{B}  y\n".encode(), "malformed", "list:2", "line 2: a merge conflict"),
     "not UTF-8": (f"{A}  x\n".encode() + b"\xff\xfe", "malformed", "list", "byte 68 is not UTF-8"),
     "a short digest": (f"{A[:63]}  x\n".encode(), "malformed", "list:1", "not a line of sha256sum"),
     "a long digest": (f"{A}a  x\n".encode(), "malformed", "list:1", "not a line of sha256sum"),

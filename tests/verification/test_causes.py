@@ -91,6 +91,20 @@ def test_why_bytes_are_others_is_said_if_it_is_proved(tmp_path: Path, case: str)
     assert (finding.expected, finding.actual) == (sha256(listed), sha256(here))
 
 
+@pytest.mark.parametrize("name", ["sha3_256", "blake2s"])
+def test_a_digest_of_another_algorithm_is_recognised(tmp_path: Path, name: str) -> None:
+    content = b"\0" + TEXT
+    (tmp_path / "x").write_bytes(content)
+    (tmp_path / "LIST").write_text(f"{hashlib.new(name, content).hexdigest()}  x\n")
+    assert "and only sha256 is compared" in only(aqea("verify", "LIST", "--json", cwd=tmp_path))
+
+
+def test_a_list_that_is_called_one_of_blake3_is_noted(tmp_path: Path) -> None:
+    for name in ("B3SUMS", "x.b3"):
+        (tmp_path / name).write_text(f"{sha256(TEXT)}  x\n")
+        assert f"b3sum -c {name}" in aqea("verify", name, cwd=tmp_path).out
+
+
 def test_equal_bytes_have_no_cause(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(TEXT)
     assert why_other(tmp_path / "x", hash_file(tmp_path / "x"), sha256(TEXT)) == ""
@@ -170,11 +184,17 @@ def test_what_is_in_the_place_of_an_absent_file_is_said(tmp_path: Path, change: 
     assert words in message if words else message == "missing: file not found"
 
 
-@pytest.mark.parametrize("name", ["x  ", " x"])
-def test_a_name_with_blanks_that_nobody_sees_is_said(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "where"),
+    [
+        *(("x  ", "without blanks or quotes at its ends"), (" x", "without blanks or quotes at its ends")),
+        *(("'x'", "without blanks or quotes at its ends"), ("dist/x", "at the top"), ("?x", "without the mark of shasum")),
+    ],
+)
+def test_a_file_of_nearly_the_same_name_is_said(tmp_path: Path, name: str, where: str) -> None:
     (tmp_path / "x").write_bytes(TEXT)
     (tmp_path / "LIST").write_text(f"{sha256(TEXT)}  {name}\n")
-    assert "the same name without blanks at its ends is here" in only(aqea("verify", "LIST", "--json", cwd=tmp_path))
+    assert f"the same name {where}" in only(aqea("verify", "LIST", "--json", cwd=tmp_path))
 
 
 LISTS: dict[str, tuple[bytes, str, str]] = {
