@@ -8,6 +8,7 @@ or too deep, a key twice, tags, aliases that repeat too much and, in other peopl
 import json
 import math
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar, get_args, get_origin
@@ -16,7 +17,7 @@ import msgspec
 import yaml
 
 from aqea_registry.base.findings import BadConfiguration, in_words, suggestion
-from aqea_registry.base.recognise import HEAD, conflict, lfs_pointer, one_side, what_it_is
+from aqea_registry.base.recognise import HEAD, conflict, one_side, what_it_is
 
 T = TypeVar("T")
 
@@ -112,11 +113,10 @@ def decoded(content: bytes, kind: type[T]) -> T | None:
 
 def load_json(content: bytes, name: str, hint: str | None = None, *, spelled: bool = False) -> Any:
     """Plain values from JSON in UTF-8; with `spelled` numbers are texts. Raises BadConfiguration with the reason and `hint`."""
-    _refuse_git(content, name)
-    number: Any = str if spelled else _finite
+    _refuse_other(content, name, hint)
+    numbers: Any = dict.fromkeys(("parse_int", "parse_float", "parse_constant"), str if spelled else _finite)
     try:
-        text = _checked_size(content).decode()
-        value = json.loads(text, object_pairs_hook=unique_keys, parse_int=number, parse_float=number, parse_constant=number)
+        value = json.loads(_text(content), object_pairs_hook=unique_keys, **numbers)
         inner = [value]
         for _ in range(DEEPEST):
             lists = (part.values() if isinstance(part, dict) else part for part in inner if isinstance(part, dict | list))
@@ -132,19 +132,20 @@ def load_json(content: bytes, name: str, hint: str | None = None, *, spelled: bo
     return value
 
 
-def _refuse_git(content: bytes, name: str) -> None:
-    """Raise for what Git left in the file's place, with what resolves a conflict as hint. YAML could read either as a text."""
+def _refuse_other(content: bytes, name: str, hint: str | None = None) -> None:
+    """Raise for a conflict, with what resolves it as hint, and for what stands in the file's place, such as a pointer."""
     if where := conflict(content):
-        path = name.partition(": ")[0]  # a part of it may be what is read
-        raise BadConfiguration(f"{name}: {where}", one_side(path))
-    if lfs_pointer(content[:HEAD]):
-        raise BadConfiguration(f"{name}: it is {what_it_is(content[:HEAD])}")
+        raise BadConfiguration(f"{name}: {where}", one_side(name.partition(": ")[0]))  # a part of it may be what is read
+    if content and (what := what_it_is(content[:HEAD])):
+        raise BadConfiguration(f"{name}: it is {what}", hint)
 
 
-def _checked_size(content: bytes) -> bytes:
+def _text(content: bytes) -> str:
     if len(content) > LARGEST:
         raise ValueError(f"larger than {LARGEST >> 20} MiB")
-    return content
+    with suppress(UnicodeDecodeError):
+        return content.decode("utf-8-sig")
+    raise ValueError("not text in UTF-8; save it as that")
 
 
 def _finite(text: str) -> int | float:
@@ -216,9 +217,9 @@ def load_yaml(
 
     Raises BadConfiguration that names the file, line, column and reason; more than `most` values are one.
     """
-    _refuse_git(content, name)
+    _refuse_other(content, name)
     try:
-        events = yaml.parse(_checked_size(content).decode(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        events = yaml.parse(_text(content), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
         return _Builder(aliases, printed, written, most).build(events)
     except yaml.MarkedYAMLError as error:
         mark, reason = error.problem_mark, " ".join(filter(None, (error.context, error.problem)))
@@ -235,7 +236,7 @@ def render_yaml(value: Any) -> str:
 
 def edit_yaml(content: bytes, values: Mapping[tuple[str | int, ...], str | None]) -> bytes:
     """YAML that was read with other texts, or null, at some paths; comments, order and spelling of all else stay."""
-    text, edits = content.decode(), []
+    text, edits = content.removeprefix(BOM_UTF8).decode(), []  # places are counted from behind the mark
     root: Any = yaml.compose(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     for path, value in values.items():
         node = root
@@ -244,7 +245,7 @@ def edit_yaml(content: bytes, values: Mapping[tuple[str | int, ...], str | None]
         edits.append((node.start_mark.index, node.end_mark.index, json.dumps(value, ensure_ascii=False)))
     for start, end, spelled in sorted(edits, reverse=True):
         text = text[:start] + spelled + text[end:]
-    return text.encode()
+    return (BOM_UTF8 if content.startswith(BOM_UTF8) else b"") + text.encode()
 
 
 def _wrong(event: Any, message: str) -> yaml.YAMLError:

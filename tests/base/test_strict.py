@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from aqea_registry.base.files import TooLarge, read_small
 from aqea_registry.base.findings import BadConfiguration
-from aqea_registry.base.strict import DEEPEST, LARGEST, YamlNode, load_json, load_yaml, misread, render_yaml
+from aqea_registry.base.strict import DEEPEST, LARGEST, YamlNode, edit_yaml, load_json, load_yaml, misread, render_yaml
 from aqea_registry.documents.model_index import split_front_matter
 from aqea_registry.project.params import Dataset
 from aqea_registry.sources.mteb_tasks import MOST_OF_CARD
@@ -47,7 +47,11 @@ JSON: dict[str, tuple[bytes, str]] = {
     "deep": (nested(DEEPEST + 1), f"nested more than {DEEPEST} deep"),
     "very deep": (b"[" * 200_000, f"nested more than {DEEPEST} deep"),
     "large": (b" " * (LARGEST + 1), "larger than 64 MiB"),
-    "UTF-16": ("{}".encode("utf-16"), "utf-8"),
+    "UTF-16": ("{}".encode("utf-16"), "not text in UTF-8; save it as that"),
+    "a pointer of git-annex": (b"/annex/objects/SHA256E-s6--00.json\n", "it is a pointer of git-annex, not the file"),
+    "a Xet pointer": (b"# xet version 0\n", "it is a Xet pointer, not the file"),
+    "a page": (b"<!DOCTYPE html><html>", "it is a web page (HTML), not the file"),
+    "zero bytes": (bytes(9), "nothing but zero bytes"),
     "many digits": (b"9" * 5000, "digits"),
     "not JSON": (b"[1,\n2", "line 2 column 2"),
 }
@@ -65,7 +69,13 @@ def test_json_is_refused_with_the_reason(name: str) -> None:
 def test_json_may_use_what_is_not_refused() -> None:
     assert load_json(nested(DEEPEST - 1).replace(b"[]", b"[[1]]"), "file")
     assert load_json(b'{"a": [1, 2.50, "\\ud83d\\ude00"]}', "file") == {"a": [1, 2.5, "\U0001f600"]}
+    assert load_json(b"\xef\xbb\xbf[1]", "file") == [1]
     assert load_json(b"[1, 2.50, NaN, 1e999]", "file", spelled=True) == ["1", "2.50", "NaN", "1e999"]
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_an_edit_leaves_all_else(mark: bytes) -> None:
+    assert edit_yaml(mark + b"a: 1  # why\nb: x\n", {("b",): "new"}) == mark + b'a: 1  # why\nb: "new"\n'
 
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.text("ab~<=", max_size=3)
