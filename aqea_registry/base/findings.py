@@ -115,8 +115,10 @@ class CannotCheck(RegistryError):
     """Something needed for the answer is not here: a file, a source, a store, a package."""
 
 
-def stopped(error: OSError) -> CannotCheck:
-    """What a disk or a file system did not do, as an error of ours."""
+def stopped(error: RegistryError | OSError) -> RegistryError:
+    """An error of ours; of what a disk or a file system did not do, one is made."""
+    if isinstance(error, RegistryError):
+        return error
     path = f"{error.filename}: " if error.filename else ""
     hint = "what was there before is unchanged; fix this and run the command again"
     return CannotCheck(f"{path}{error.strerror or error}", hint)

@@ -213,10 +213,10 @@ def mark(shell: Shell, tag: str, stores: tuple[str, ...], by: str | None, withdr
     if withdrawn == (by is not None):
         raise BadConfiguration("a mark is one of --withdrawn and --superseded-by TAG", "give one of them")
     specs = shell.stores(stores) or shell.project().params.publish.stores
-    done = operation(shell.root(), tag, specs, by=by, reason=reason)
+    done, error = operation(shell.root(), tag, specs, by=by, reason=reason)
     again = " (it was marked so already)"
     lines = [f"{marked.reference} is {marked.status}{'' if marked.written else again}" for marked in done]
-    return Outcome((), {"marked": done}, lambda: lines)
+    return Outcome((), {"marked": done}, lambda: lines, error)
 
 
 @command(

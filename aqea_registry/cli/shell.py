@@ -202,14 +202,12 @@ def _attempt(work: Callable[[], Outcome], needs: str | None) -> tuple[Outcome | 
 
             require(needs)
         outcome = work()
-    except RegistryError as error:
-        return None, error
+    except (RegistryError, OSError) as error:
+        return None, stopped(error)
     except ImportError as error:  # of whatever a library imports late
         from aqea_registry.base.extras import unusable
 
         return None, unusable("this command", error)
-    except OSError as error:
-        return None, stopped(error)
     except UnicodeEncodeError as error:  # half a surrogate pair: Python's sign for a byte of a name that is not UTF-8
         line = error.object.split("\n")[error.object.count("\n", 0, error.start)].strip()
         return None, BadConfiguration(f"{line[:200]}: a name that is not UTF-8 cannot be recorded", "rename the file")

@@ -102,7 +102,7 @@ def publish(
             put = target.planned if dry_run else _put(target, target.planned, tag, package, contents, project.run, report)
             results.append(put)
         except (RegistryError, OSError) as error:
-            errors.append(stopped(error) if isinstance(error, OSError) else error)
+            errors.append(stopped(error))
             spec, reference = target.store.spec, join_reference(target.store.spec, tag)
             results.append(StoreResult(store=spec, reference=reference, state="failed", reason=errors[-1].message))
     done = Published(tag=tag, digest=release.digest(), files=len(release.layers), bytes=release.size(), puts=tuple(results))
@@ -214,8 +214,13 @@ class Marked(msgspec.Struct, frozen=True, kw_only=True):
     written: bool
 
 
-def mark(root: Path, tag: str, specs: Sequence[str], *, by: str | None, reason: str) -> list[Marked]:
-    """Mark a release in each store: superseded `by` another tag, else withdrawn. Raises CannotCheck without that tag."""
+def mark(
+    root: Path, tag: str, specs: Sequence[str], *, by: str | None, reason: str
+) -> tuple[list[Marked], RegistryError | None]:
+    """Mark a release in each store: superseded `by` another tag, else withdrawn; and the worst error of those that failed.
+
+    Raises CannotCheck where a store lacks that tag or cannot be reached; then nothing was written anywhere.
+    """
     if not reason.strip():
         raise BadConfiguration("a mark needs a reason", "say it: --reason '...'")
     if by == tag:
@@ -224,17 +229,20 @@ def mark(root: Path, tag: str, specs: Sequence[str], *, by: str | None, reason: 
     releases = [(store, find(store, tag)) for store in stores]
     for store in stores if by is not None else []:
         find(store, by or "")
-    done = []
+    done, errors = list[Marked](), list[RegistryError]()
     for store, tagged in releases:
         status = Status(digest=tagged.digest, state="superseded" if by else "withdrawn", reason=reason.strip(), by=by)
-        attached = store.attachments(tagged)
-        new = current(attached, tagged.digest) != status
-        known = (name for name, content in attached.items() if content == status.render())
-        if (name := next_name(attached) if new else next(known, None)) is not None:
-            store.attach(tagged, name, status.render())  # one that is there changes nothing, and is listed again if it was lost
-        reference = join_reference(store.spec, tag, tagged.digest)
-        done.append(Marked(reference=reference, digest=tagged.digest, status=status.text(), written=new))
-    return done
+        try:
+            attached = store.attachments(tagged)
+            new = current(attached, tagged.digest) != status
+            known = (name for name, content in attached.items() if content == status.render())
+            if (name := next_name(attached) if new else next(known, None)) is not None:
+                store.attach(tagged, name, status.render())  # again, it changes nothing, and is listed if that was lost
+            reference = join_reference(store.spec, tag, tagged.digest)
+            done.append(Marked(reference=reference, digest=tagged.digest, status=status.text(), written=new))
+        except (RegistryError, OSError) as error:
+            errors.append(stopped(error))
+    return done, most_severe(errors)
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):

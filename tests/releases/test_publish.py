@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -227,6 +229,29 @@ def test_a_store_whose_disk_fails_does_not_stop_the_others(project: Path) -> Non
     (project / "broken/blobs").unlink()
     result = publish(project, *words)
     assert (result.status, [put["state"] for put in result.json()["puts"]]) == (0, ["published", "unchanged"]), result
+
+
+def test_a_store_whose_disk_fails_does_not_keep_the_others_from_being_marked(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    to = ("--to", "oci:releases", "--to", "oci:full", "--to", "oci:third")
+    assert publish(project, *to).status == 0
+    attach = Layout.attach
+
+    def full(store: Layout, *given: Any) -> None:
+        if store.spec == "oci:full":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "full/index.json")
+        attach(store, *given)
+
+    words = ("mark", "--tag", "v1", *to, "--withdrawn", "--reason", "x", "--json")
+    with monkeypatch.context() as patch:
+        patch.setattr(Layout, "attach", full)
+        result = aqea(*words, cwd=project)
+    marked = [(mark["reference"].partition("@")[0], mark["written"]) for mark in result.json()["marked"]]
+    assert (result.status, marked) == (3, [("oci:releases:v1", True), ("oci:third:v1", True)])
+    assert "full/index.json: No space left" in result.err and "run the command again" in result.err
+    again = aqea(*words, cwd=project)
+    assert (again.status, [mark["written"] for mark in again.json()["marked"]]) == (0, [False, True, False])
 
 
 def test_a_fault_in_a_ledger_is_said_before_a_release_keeps_it(project: Path) -> None:
