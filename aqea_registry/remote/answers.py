@@ -37,12 +37,12 @@ class NoAnswer(Exception):
 
 
 def header_number(text: str | None) -> float | None:
-    """The number of a header, 0 for one below it; None for what is not a finite number."""
+    """The number of a header; None for what is not a finite number of at least 0."""
     try:
         value = float(text or "")
     except ValueError:
         return None
-    return max(value, 0.0) if math.isfinite(value) else None
+    return value if 0 <= value < math.inf else None
 
 
 def whole_answer(blocks: Iterable[bytes], name: str, kind: str | None) -> bytes:
