@@ -3,9 +3,9 @@
 Start with `ledger`, the values and their file. Each verb is a module that reads files: `check_claims`, `import_claims`,
 `bind_claims`, `fill_claims`, `export_claims`, and `lint_claims`, which finds claims in a document. They decide with pure
 modules: `judging` compares a claim with its `evidence`, `expression` computes derived claims over quantities, `drafting` makes
-claims of tables and model-index, `measurements` knows which of them the run measured, `relations` which are averages, totals
-and differences of others, `repeats` which a model-index prints, too, `sentences` what the text says of them, `merging` puts
-them into a ledger that exists.
+claims of tables and model-index, `measurements` knows which of them the run measured, `relations`, by their `labels`, which are
+averages, totals and differences of others, `repeats` which a model-index prints, too, `sentences` what the text says of them,
+`merging` puts them into a ledger that exists.
 
 >>> from aqea_registry.claims.evidence import Evidence
 >>> from aqea_registry.claims.expression import exact

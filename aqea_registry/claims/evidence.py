@@ -20,8 +20,8 @@ from aqea_registry.base.findings import Unchecked, listed, suggestion
 from aqea_registry.claims import expression
 from aqea_registry.claims.drafting import slug
 from aqea_registry.claims.expression import BadExpression, Basis, Correction, NotComputable, Quantity, Reference, Term
+from aqea_registry.claims.labels import letters
 from aqea_registry.claims.ledger import Claim, Evaluation, Ledger
-from aqea_registry.claims.relations import letters
 from aqea_registry.documents.metrics import EARLIER, OF_PAIRS, TRAINED, is_score, metric_name
 from aqea_registry.documents.numbers import NotANumber, Unit, parse_number, shown
 from aqea_registry.project.artefact import TaskScores

@@ -16,8 +16,9 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from aqea_registry.claims.drafting import slug
+from aqea_registry.claims.labels import letters
 from aqea_registry.claims.ledger import At, Claim
-from aqea_registry.claims.relations import CHANCE, DraftedTable, holds_for_most, letters
+from aqea_registry.claims.relations import CHANCE, DraftedTable, holds_for_most
 from aqea_registry.claims.repeats import SPREAD
 from aqea_registry.claims.sentences import PERCENT, by_sentence, is_slip
 from aqea_registry.documents.metrics import METRICS, OTHERS

@@ -14,41 +14,32 @@ from fractions import Fraction
 from itertools import accumulate, islice
 from statistics import fmean
 from types import MappingProxyType
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
 from aqea_registry.claims.expression import LONGEST, OPERATIONS
+from aqea_registry.claims.labels import (
+    NAMES,
+    NUMBERED,
+    SETTINGS,
+    SPLITS,
+    STEM,
+    Function,
+    Promise,
+    is_among,
+    is_count,
+    letters,
+    promise_of,
+    words_of,
+    words_of_all,
+)
 from aqea_registry.claims.ledger import Claim, Quotation
 from aqea_registry.documents.numbers import NotANumber, PrintedNumber, parse_number
 
 MOST = 50  # promises of a table that are tried in each direction
 CHANCE = 0.005
 SLIP = Fraction(1, 20)  # the one total of a long column of counts that misses its sum by less than this share is a slip
-
-Function = Literal["mean", "weighted", "counted", "sum", "difference"]
-DIFFERENCES = frozenset(["δ", "∆", "delta", "diff", "difference", "gain", "improvement", "change"])
-# Words of labels: what they promise; beside an average no group of terms, or another kind of mean; then, in any label or
-# (ALONE) as all of it, what is not a term at all, what is not a term of an average, and what is counted.
-_PROMISES: Mapping[str, tuple[Function, ...]] = {
-    "average averages averaged avg ave mean means": ("mean", "weighted"),
-    "overall all": ("mean", "weighted", "counted", "sum"),
-    "total totals sum": ("counted", "sum"),
-    " ".join(DIFFERENCES): ("difference",),
-}
-_FUNCTIONS = {word: functions for words, functions in _PROMISES.items() for word in words.split()}
-_GENERIC = "score scores task tasks dataset datasets set sets result results of over across the performance"
-_OTHER_MEANS = "geometric geo geomean harmonic median micro moving rolling"
-_NAMES = "rank ranking year date version seed run dim dims dimension dimensions dimensionality layers speedup factor ratio"
-_SETTINGS = f"""{_NAMES} {" ".join(DIFFERENCES)} param params parameters size epoch epochs step steps tokens length len latency
-throughput seconds hours cost price std sd stdev variance mb gb kb ms"""
-_ALONE = "id n time memory context min max best speed var"
-_COUNTED = """n # count counts support samples examples instances queries documents pairs sentences rows items questions
-datasets tasks tests"""
-_SPLITS = frozenset(["train", "training", "dev", "val", "valid", "validation", "test"])
-_GREEK = "alpha beta gamma epsilon zeta theta kappa lambda sigma omega"
-_WORD = re.compile(r"[^\s()\[\]{},;:/|*↑↓%_]+")
-_NUMBERED = re.compile(r"[(\[]\s*(\d{1,6})(?:\s+[a-z]+)?\s*[)\]]\s*$")
 
 
 class DraftedTable(NamedTuple):
@@ -100,13 +91,6 @@ class _Cell(NamedTuple):
         return self.claim.unit in ("count", "number") and self.number.half in (0, Fraction(1, 2))
 
 
-class _Promise(NamedTuple):
-    """What a label says of its line: functions, and the words beside them, which may name a group of terms."""
-
-    functions: tuple[Function, ...]
-    group: tuple[str, ...]
-
-
 class _Axis(NamedTuple):
     """A table by its columns, or by its rows: labels and cells of the lines, and positions along them of counts and settings.
 
@@ -116,7 +100,7 @@ class _Axis(NamedTuple):
 
     labels: Sequence[str]
     cells: dict[int, dict[int, _Cell]]
-    promises: dict[int, _Promise]
+    promises: dict[int, Promise]
     terms: _Lines
     scores: _Lines
     own: dict[int, _Lines]
@@ -164,9 +148,9 @@ def relations_of_table(table: DraftedTable, groups: Mapping[str, Collection[str]
             kept = 0
             for functions in (("mean", "weighted"), ("counted",), ("sum",), ("difference",)):
                 if some := [tried_way for tried_way in ways if tried_way[0].function in functions]:
-                    way, trials = max(some, key=lambda tried_way: len(_held(tried_way[1])))
+                    place, (way, trials) = max(enumerate(some, 1), key=lambda tried_way: len(_held(tried_way[1][1])))
                     tried.append((way, trials))
-                    if holds_for_most(_held(trials), len(trials), len(some)) or _is_slip(way, trials):
+                    if holds_for_most(_held(trials), len(trials), place) or _is_slip(way, trials):
                         _bind(found, axis, line, way, trials)
                         kept += 1
             if tried and not kept and (promise.group == () or line in axis.own):
@@ -221,99 +205,58 @@ def _axis(table: DraftedTable, named: Mapping[str, Collection[str]], *, rows: bo
         with suppress(NotANumber):
             if claim.bound is None:  # a limit is not a number
                 cells.setdefault(line, {})[position] = _Cell(claim, parse_number(claim.value or "", claim.unit))
-    all_words, places = _words_of(labels), _words_of(along)
+    all_words, places = words_of_all(labels), words_of_all(along)
     words = {line: all_words[line] for line in cells}
-    promises = {line: promise for line in cells if (promise := _promise(words[line])) is not None}
+    promises = {line: promise for line in cells if (promise := promise_of(words[line])) is not None}
     of_names = {name: tuple(line for line in cells if letters(labels[line]) in group) for name, group in named.items()}
     members: dict[int, _Lines] = {}  # of lines called `NAME (2)` after a group that has two lines
     for line in cells:
-        if found := _NUMBERED.search(labels[line]):
+        if found := NUMBERED.search(labels[line]):
             lines = of_names.get(letters(labels[line][: found.start()]), ())
             members |= {line: lines} if 1 < len(lines) == int(found[1]) else {}
-    promises |= dict.fromkeys(members, _Promise(("mean",), ()))
-    splits = tuple(line for line in cells if words[line] and _SPLITS.issuperset(words[line]))
-    totals = [line for line in cells if len(splits) > 1 and _is_count(words[line])]  # `pairs` beside `train` and `test`
+    promises |= dict.fromkeys(members, Promise(("mean",), ()))
+    for line, promise in promises.items():  # `Avg (en+de)` names its terms
+        parts = {part for word in promise.group for part in re.split("[+&]", word)}
+        lines = tuple(other for other in cells.keys() - promises if words[other] and parts.issuperset(words[other]))
+        members |= {line: lines} if len(lines) > 1 and parts == {word for term in lines for word in words[term]} else {}
+    splits = tuple(line for line in cells if words[line] and SPLITS.issuperset(words[line]))
+    totals = [line for line in cells if len(splits) > 1 and is_count(words[line])]  # `pairs` beside `train` and `test`
     members |= dict.fromkeys(totals, splits)
-    promises |= dict.fromkeys(totals, _Promise(("counted",), ()))
-    terms = [line for line in sorted(cells) if line not in promises and not _is_among(words[line], _NAMES)]
-    counted = {line for line in terms if _is_count(words[line]) and all(cell.counted for cell in cells[line].values())}
-    scores = [line for line in terms if line not in counted and not _is_among(words[line], _SETTINGS)]
+    promises |= dict.fromkeys(totals, Promise(("counted",), ()))
+    terms = [line for line in sorted(cells) if line not in promises and not is_among(words[line], NAMES)]
+    counted = {line for line in terms if is_count(words[line]) and all(cell.counted for cell in cells[line].values())}
+    scores = [line for line in terms if line not in counted and not is_among(words[line], SETTINGS)]
     section = list(accumulate(int(rows and line not in cells) for line in range(len(labels))))
     groups: dict[Hashable, list[int]] = {}
     for line in scores:
         groups.setdefault(section[line], []).append(line)
-        for end in range(1, min(len(words[line]), 7)):
-            for group in {words[line][:end], words[line][-end:]}:
-                groups.setdefault(group, []).append(line)
+        own = words[line]
+        alike = {part for end in range(1, min(len(own), 7)) for part in (own[:end], own[-end:])}
+        for group in alike | {(STEM.sub("", word),) for word in own[:1]}:
+            groups.setdefault(group, []).append(line)
     owners: dict[Hashable, int] = {}
     for line, promise in promises.items():
         key: Hashable = promise.group if len(groups.get(promise.group, ())) > 1 else section[line]
         if line not in members and promise.functions != ("difference",) and 1 < len(groups.get(key, ())) < len(scores):
             owners.setdefault(key, line)
-    own = members | {line: tuple(groups[key]) for key, line in owners.items()}
-    counts = [place for place, named in enumerate(places) if _is_count(named)]
-    settings = frozenset(place for place, named in enumerate(places) if _is_among(named, _SETTINGS))
-    return _Axis(labels, cells, promises, tuple(terms), tuple(scores), own, tuple(counts[:2]), settings)
-
-
-def letters(label: str) -> str:
-    """The small letters and digits of a label."""
-    return re.sub(r"[\W_]+", "", label.lower())
-
-
-def _words(label: str) -> tuple[str, ...]:
-    label = label.lower().replace("speed-up", "speedup").replace("number of", "#")
-    return tuple(word for found in _WORD.findall(label) if (word := found.strip(".'\"")))
-
-
-def _words_of(labels: Sequence[str]) -> list[tuple[str, ...]]:
-    """The words of labels. Among names that are Greek letters `delta` is one, and says nothing, nor does `run 2`."""
-    words = [_words(label) for label in labels]
-    names = any(len(own) == 1 and own[0] in _GREEK.split() for own in words)
-    runs = [len(own) == 2 and own[0] in ("run", "seed", "fold", "trial") and own[1].isdecimal() for own in words]
-    return [() if is_run or (names and own == ("delta",)) else own for own, is_run in zip(words, runs, strict=True)]
-
-
-def _is_among(words: tuple[str, ...], names: str) -> bool:
-    return not set(names.split()).isdisjoint(words) or (len(words) == 1 and words[0] in _ALONE.split())
-
-
-def _is_count(words: tuple[str, ...]) -> bool:
-    return words[:1] == ("#",) or (len(words) == 1 and words[0] in _COUNTED.split())
-
-
-def _promise(words: tuple[str, ...]) -> _Promise | None:
-    words = tuple(part for word in words for part in word.split("-")) if words != ("macro",) else ("mean",)
-    named = [word for word in words if word in _FUNCTIONS]
-    rest = [word for word in words if word not in _FUNCTIONS and word not in _GENERIC.split() and not word.isdecimal()]
-    if not named or (named == ["all"] and not {*_COUNTED.split()}.issuperset(rest)):
-        return None
-    if "difference" in (functions := tuple(function for word in named for function in _FUNCTIONS[word])):
-        return _Promise(("difference",), tuple(rest))
-    functions = tuple(dict.fromkeys(function for word in named for function in _FUNCTIONS[word]))
-    for word, wanted in (("weighted", "weighted"), ("macro", "mean")):
-        if word in rest:
-            rest.remove(word)
-            functions = tuple(function for function in functions if function == wanted)
-    if not set(_OTHER_MEANS.split()).isdisjoint(rest) or ("mean" in functions and _is_among(tuple(rest), _SETTINGS)):
-        functions = ()
-    return _Promise(functions, tuple(rest))
+    owned = members | {line: tuple(groups[key]) for key, line in owners.items()}
+    counts = [place for place, named in enumerate(places) if is_count(named)]
+    settings = frozenset(place for place, named in enumerate(places) if is_among(named, SETTINGS))
+    return _Axis(labels, cells, promises, tuple(terms), tuple(scores), owned, tuple(counts[:2]), settings)
 
 
 def _ways(axis: _Axis, line: int) -> Iterator[_Way]:
     """What a line may be computed from: lines of its own, else all, or the averages of groups or sections."""
-    averages = tuple(other for other in axis.own if axis.promises[other].functions)
-    total = _NUMBERED.search(axis.labels[line])
+    total = NUMBERED.search(axis.labels[line])
     if axis.promises[line].functions == ("difference",):
         yield from _differences(axis, line)
         return
     for function in axis.promises[line].functions:
-        others = [axis.scores, averages] if function in ("mean", "weighted") else [axis.terms]
-        for lines in [axis.own[line]] if line in axis.own else others:
-            if len(lines) < 2 or function != "weighted":
-                yield from [_Way(function, lines, [1] * len(lines))] if len(lines) > 1 else []
+        for lines in _sets(axis, line, mean=function in ("mean", "weighted")):
+            if function != "weighted":
+                yield _Way(function, lines, [1] * len(lines))
                 continue
-            found = [_NUMBERED.search(axis.labels[term]) for term in lines]
+            found = [NUMBERED.search(axis.labels[term]) for term in lines]
             ways = [_Way(function, lines, [int(number[1]) if number else 0 for number in found])]
             ways = ways if total is None or int(total[1]) == sum(ways[0].weights) else []
             for place in axis.counts:
@@ -323,12 +266,27 @@ def _ways(axis: _Axis, line: int) -> Iterator[_Way]:
             yield from (way for way in ways if min(way.weights) > 0)
 
 
+def _sets(axis: _Axis, line: int, *, mean: bool) -> Iterator[_Lines]:
+    """The lines that a total or an average may be of: for an average its own, all, those since the average before it, those
+    that have a cell wherever it has one, and the averages of groups or sections.
+    """
+    own, cells = axis.own.get(line, ()), axis.cells
+    if not mean:
+        yield from (lines for lines in [own or axis.terms] if len(lines) > 1)
+        return
+    averages = [other for other, promise in axis.promises.items() if "mean" in promise.functions]
+    near = [other for other in axis.scores if max((start for start in averages if start < line), default=-1) < other < line]
+    full = [other for other in axis.scores if cells[line].keys() <= cells[other].keys()]
+    groups = [other for other in axis.own if axis.promises[other].functions]
+    yield from (lines for lines in dict.fromkeys(map(tuple, (own, axis.scores, near, full, groups))) if len(lines) > 1)
+
+
 def _differences(axis: _Axis, line: int) -> Iterator[_Way]:
     """A difference of the two lines that its label names, else before or behind it, or of one line against its base."""
     lines = [
         other for other in axis.cells if other in axis.scores or "mean" in getattr(axis.promises.get(other), "functions", ())
     ]
-    words = [_words(label) for label in axis.labels]
+    words = [words_of(label) for label in axis.labels]
     named = [other for other in lines if words[other] and {*words[other]} <= {*words[line]}]
     before, behind = [other for other in lines if other < line], [other for other in lines if other > line]
     pairs = [named] if len(named) == 2 else [before[-2:], behind[:2], [*before[:1], *before[-1:]]]

@@ -13,8 +13,9 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from aqea_registry.claims.expression import NotComputable, Quantity, converted, exact, mean, printed
+from aqea_registry.claims.labels import letters
 from aqea_registry.claims.ledger import Claim, Evaluation
-from aqea_registry.claims.relations import DraftedTable, Relations, holds_for_most, letters, relations_of_table
+from aqea_registry.claims.relations import DraftedTable, Relations, holds_for_most, relations_of_table
 from aqea_registry.documents.metrics import metric_name
 from aqea_registry.documents.numbers import NotANumber, parse_number
 

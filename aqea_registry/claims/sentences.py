@@ -19,9 +19,10 @@ from msgspec.structs import replace
 
 from aqea_registry.claims.drafting import slug
 from aqea_registry.claims.expression import Quantity, converted, exact, printed
+from aqea_registry.claims.labels import DIFFERENCES
 from aqea_registry.claims.ledger import At, Claim, Quotation, free
 from aqea_registry.claims.merging import OF_TEXT, is_of_text
-from aqea_registry.claims.relations import CHANCE, DIFFERENCES, DraftedTable, holds_for_most
+from aqea_registry.claims.relations import CHANCE, DraftedTable, holds_for_most
 from aqea_registry.documents.numbers import NotANumber, NumberSpan, PrintedNumber, Unit, parse_number, scan
 from aqea_registry.documents.prose import Kind, line_starts
 

@@ -164,6 +164,36 @@ def test_a_section_has_an_average_of_its_own() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("head", "terms"),
+    [
+        ("m | S12 | S13 | Q | R | S Avg | All scores", {5: [1, 2]}),  # words that differ in their numbers alone
+        ("m | S-B | S-R | Q | R | S Avg | Median", {5: [1, 2]}),
+        ("m | en | de | fr | nl | Avg (de+fr) | Avg of en and nl", {5: [2, 3], 6: [1, 4]}),
+        ("m | A | B | AB Avg | C | D | CD Avg", {3: [1, 2], 6: [4, 5]}),
+        ("m | A | B | Median | Worst | Mean ± std | C", {5: [1, 2]}),
+    ],
+)
+def test_an_average_is_of_the_terms_that_it_names_or_that_are_before_it(head: str, terms: dict[int, list[int]]) -> None:
+    rows = []
+    for n in range(4):
+        cells = [0, 70.12 + 2.3 * n, 40.38 + 5.1 * n, 21.56 + 7.7 * n, 11.74 + 9.2 * n, 33.16 + n, 77.92 - n]
+        for average, own in terms.items():
+            cells[average] = fmean(cells[term] for term in own) + (n == 2)
+        rows.append(" | ".join([f"m{n}", *(f"{cell:.2f}" for cell in cells[1:])]))
+    found = relations_of_table(table("\n".join([head, *rows])))
+    assert found.derived == {
+        f"t.{n}.{average}": f"mean({', '.join(f'[t.{n}.{term}]' for term in own)})"
+        for n in range(4)
+        for average, own in terms.items()
+    }
+
+
+def test_what_has_no_cell_where_an_average_has_one_is_not_a_term() -> None:
+    rows = "a | 0.9131 | 0.8812\nb | 0.6526 | 0.7048\nc | 0.4518 | 0.3971\naccuracy | | 0.6712\nmacro avg | 0.6725 | 0.6610"
+    assert broken(table(f"class | precision | recall\n{rows}")) == {"t.4.1": False, "t.4.2": False}
+
+
 def test_the_name_of_a_row_may_have_the_words_of_settings() -> None:
     found = broken(table(COLUMN.format(label="Avg", third="32.00").replace("c     |", "date-size |")))
     assert found["t.2.5"] and len(found) == 4
