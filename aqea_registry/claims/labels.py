@@ -34,7 +34,7 @@ _GREEK = "alpha beta gamma epsilon zeta theta kappa lambda sigma omega"
 _WORD = re.compile(r"[^\s()\[\]{},;:/|*↑↓%_]+")
 NUMBERED = re.compile(r"[(\[]\s*(\d{1,6})(?:\s+[a-z]+)?\s*[)\]]\s*$")
 _SPREAD = re.compile(r"(?:±|\+/?-|(?<=.)\((?:std|sd|stdev)\b).*")  # `Mean ± std`
-STEM = re.compile(r"-?\d+[a-z]?$|-[a-z]$")  # what tells `STS12` and `STS-B` apart
+STEM = re.compile(r"-?\d+[a-z]?$|-[a-z]$")  # what `STS12` and `STS-B` differ in
 
 
 class Promise(NamedTuple):
