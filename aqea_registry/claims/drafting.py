@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from aqea_registry.base.findings import BadConfiguration, Finding, listed
 from aqea_registry.claims.ledger import At, Claim, Evaluation, Measurement, free
 from aqea_registry.claims.relations import DraftedTable
-from aqea_registry.documents.cells import DECIMAL_COMMA, WIDE, Number, Reading, read_cell
+from aqea_registry.documents.cells import DECIMAL_COMMA, LAST_DIGITS, WIDE, Number, Reading, read_cell
 from aqea_registry.documents.metrics import is_score, metric_name, names_metric, names_other, names_score, written_in
 from aqea_registry.documents.model_index import MOST, IndexEntry, Metric
 from aqea_registry.documents.numbers import NotANumber, Unit, parse_number
@@ -42,8 +42,10 @@ _PERCENT = re.compile(r"[(\[](?:in )?(?:%|percent)[)\]]")
 _WHOLE = re.compile(r"[\d,]+")
 _COMMA = re.compile(r"[^\w(\[]*\d+,\d")
 _RUN = re.compile(r"\b(?:run|seed|fold|trial|shots?|k|epoch|step)\b", re.IGNORECASE)
+_POWER = r"\s*(?:[x×·*]|\\times|\\cdot|&times;)\s*10(?:(?:\^|<sup>)\s*\{?[-+−]?\d{1,3}(?:\}|</sup>)?|[⁺⁻]?[⁰¹²³⁴-⁹]+)"
+_APART = "'’\u2009\u202f"  # between thousands
 # A letter of a cell's source, or what prints none inside a number.
-_PIECE = re.compile(r"[*_`{}'’\u2009\u202f]|<[^<>]*>|\\(?:[A-Za-z]+|[!,])|(&#?\w{1,10};|.)", re.DOTALL)
+_PIECE = re.compile(rf"[*_`{{}}{_APART}]|<[^<>]*>|\\(?:[A-Za-z]+|[!,])|(&#?\w{{1,10}};|.)", re.DOTALL)
 _LONGEST = 60  # of a part of an id; three and a suffix fit into one
 
 
@@ -199,6 +201,8 @@ class _Source(NamedTuple):
     def spelled(self, cell: Cell, number: Number) -> Number:
         """The number with a spelling that the cell's source has: markup may part it from its unit, and its digits."""
         source, digits = self.text[cell.start : cell.end], re.search(r"[\d.,]*\d", number.printed or number.value)
+        if digits and "10^" in (number.printed or "") and (power := re.search(re.escape(digits[0]) + _POWER, source)):
+            return number._replace(printed=power[0])
         plain = source.translate(WIDE)
         for wanted in (number.printed, number.value, digits and digits[0]):
             if wanted and (found := _word(wanted, plain)):
@@ -208,6 +212,7 @@ class _Source(NamedTuple):
             (letter, part)
             for part in _PIECE.finditer(source)
             for letter in (html.unescape(part[1]).translate(WIDE) if part[1] else "")
+            if letter not in _APART
         ]
         for place in re.finditer(re.escape(digits[0]), "".join(letter for letter, _ in seen)) if digits else ():
             text = source[seen[place.start()][1].start() : seen[place.end() - 1][1].end()]
@@ -322,7 +327,7 @@ def _units(header: str, column: Sequence[Sequence[Number]], score: Unit | None) 
     scores = len(inside) == len(texts) and any("." in text for text in texts)
 
     def unit_of(number: Number, row: str) -> Unit:
-        if unit := number.unit or ("number" if number.kind == "rank" else named):
+        if unit := number.unit or ("number" if number.kind in ("rank", LAST_DIGITS) else named):
             return unit
         is_score = (scores or "." in number.value) and not names_other(row) and _is_within(number.value, score)
         return (is_score and score) or (whole if number.value.replace(",", "").isdecimal() else "number")

@@ -372,8 +372,8 @@ _BEFORE_DIGITS = re.compile(r"\\[A-Za-z]+(?=\.?\d)")
 def _occurrences(text: str, wanted: Iterable[str]) -> dict[str, list[int]]:
     """Where each of some texts is a word of its own, in order. Numbers are looked for all at once."""
     offsets: dict[str, list[int]] = {spelled: [] for spelled in sorted(wanted)}
-    text = _BEFORE_DIGITS.sub(lambda macro: " " * len(macro[0]), text) if "\\" in text else text
-    for core in _CORE.finditer(text) if offsets else ():
+    plain = _BEFORE_DIGITS.sub(lambda macro: " " * len(macro[0]), text) if "\\" in text else text
+    for core in _CORE.finditer(plain) if offsets else ():
         if core[0] in offsets:
             offsets[core[0]].append(core.start())
     for spelled, found in offsets.items():
@@ -383,7 +383,8 @@ def _occurrences(text: str, wanted: Iterable[str]) -> dict[str, list[int]]:
             spelled = spelled.replace(",", "{,}")
         before = r"(?<![^\W_])(?<!\d[.,])" if spelled[0].isdigit() else r"(?<![^\W\d_])" if spelled[0].isalpha() else ""
         behind = r"(?!\d|[.,]\d)" if spelled[-1].isdigit() else r"(?![^\W\d_¹²³⁰⁴-⁹])" if spelled[-1].isalpha() else ""
-        places = re.finditer(before + re.escape(spelled) + behind, text) if spelled in text else ()
+        searched = text if "\\" in spelled else plain
+        places = re.finditer(before + re.escape(spelled) + behind, searched) if spelled in searched else ()
         found[:] = sorted([*found, *(place.start() for place in places)])
     return offsets
 

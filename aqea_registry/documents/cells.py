@@ -19,6 +19,7 @@ from typing import Literal, NamedTuple
 from aqea_registry.documents.numbers import NotANumber, Unit, parse_number
 
 DECIMAL_COMMA = "a decimal comma?"
+LAST_DIGITS = "error of the last digits"  # `80.12(34)`
 
 Bound = Literal["at-least", "at-most", "over", "under"]
 
@@ -49,12 +50,14 @@ _MACRO = re.compile(r"\\[A-Za-z]+")  # readers of LaTeX know what all others pri
 _DATE = re.compile(r"(?:19|20)\d\d([-/.])(?:0?[1-9]|1[0-2])(?:\1\d\d?)?|\d\d?([-/.])\d\d?\2(?:19|20)?\d\d")
 _GROUPED = re.compile(r"(?<![\w.,])[1-9]\d{0,2}(['’_\u2009\u202f])\d{3}(?:\1\d{3})*(?![\d'’_])")  # these part only thousands
 WIDE = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}  # letters and digits as wide as ideographs
+WIDE |= dict.fromkeys((0x2010, 0x2011), ord("-"))  # hyphens
 _SPACED = re.compile(r"(?<![\d.,])\d{1,3}(?: \d{3})+(?![\d.,])")
 _DOLLARS = re.compile(r"\$(?=\S)([^$]*[^$\s])\$(?!\d)")  # Markdown has LaTeX between them
 _COMMAND = re.compile(r"\\([A-Za-z]+|[%$&#])")
 _COMMANDS = {"pm": "±", "times": "×", "uparrow": "↑", "downarrow": "↓", "to": "→", "rightarrow": "→", "sim": "~", "approx": "~"}
-_COMMANDS |= {"dagger": "†", "ddagger": "‡", "ast": "*", "le": "≤", "leq": "≤", "ge": "≥", "geq": "≥"}
+_COMMANDS |= {"cdot": "·", "dagger": "†", "ddagger": "‡", "ast": "*", "le": "≤", "leq": "≤", "ge": "≥", "geq": "≥"}
 _FONT = re.compile(r"\\(?:(?:math|text)(?:bf|it|rm)|underline|boldsymbol|bm)\{([^{}]*)\}")
+_POWER = re.compile(r"\^\{([-+−]?\d{1,3})\}")
 _SCRIPT = re.compile(r"[_^]\{?(\s*[±↑↓▲▼*∗†‡§][^{}]*)\}?")  # an error, a difference or a mark
 _SCALED = r"(?:[kKMBT]|(?<!\s)b|(?i:thousand|[mb]illion|trillion))(?:\s(?:params?|parameters|tokens|pairs|sentences))?"
 _MEASURED = (
@@ -67,7 +70,7 @@ _UNIT = (
 )
 _TOKEN = re.compile(
     r"(?P<pm>±|∓|\+/[-−–]|\+[-−–](?=\s*\.?\d))"
-    r"|(?P<number>(?P<factor>(?:^|(?<=\())[x×]\s?)?(?P<sign>[-+−–]?)(?P<digits>\d+\.\d+(?=,\d+\.\d+(?![\d.]))|\d+(?:[.,'’]\d+)*|\.\d+)(?P<exponent>[eE][-+−]?\d{1,4}|\s?[x×·]\s?10\^[-+−]?\d{1,3})?)"
+    r"|(?P<number>(?P<factor>(?:^|(?<=\())[x×]\s?)?(?P<sign>[-+−–]?)(?P<digits>\d+\.\d+(?=,\d+\.\d+(?![\d.]))|\d+(?:[.,'’]\d+)*|\.\d+)(?P<exponent>[eE][-+−]?\d{1,4}|\s?[x×·*]\s?10\^[-+−]?\d{1,3})?)"
     rf"(?P<unit>\s?(?:{_UNIT})(?![\w^])(?!\s?\d))?"
     r"|(?P<note>[(\[][A-Za-z*†‡§¶][)\]]|(?:(?<=[\w%])|(?<=[\w%]\s))\[\d\d?\])|(?P<open>[(\[])|(?P<close>[)\]])|(?P<arrow>→|[-=]>|⇒|➔)|(?P<bound>[<>]=?|[≤≥⩽⩾])|(?P<down>[↓⬇▼▽↘])|(?P<up>[↑⬆▲△↗])"
     r"|(?P<delta>[ΔΔ∆])|(?P<slash>/|\||vs\b\.?)|(?P<dash>[-–—−]|to\b)|(?P<low>(?<=\s)_(?=\.?\d))|(?P<comma>[,;&]|and\b)|(?P<hash>\#)|(?P<plus>\+)|(?P<sum>%)"
@@ -93,7 +96,7 @@ def read_cell(text: str, doubted: str = "") -> Reading:
     if not {*"\\${^_"}.isdisjoint(text):
         text = _FONT.sub(r"\1", text)
         text = _COMMAND.sub(lambda match: _COMMANDS.get(match[1], match[1] * (not match[1].isalpha()) or match[0]), text)
-        text = _SCRIPT.sub(r" \1", _DOLLARS.sub(r" \1 ", text).replace("{,}", ",")).strip()
+        text = _SCRIPT.sub(r" \1", _POWER.sub(r"^\1", _DOLLARS.sub(r" \1 ", text).replace("{,}", ","))).strip()
     if not any(map(str.isdecimal, text)):
         if _MACRO.fullmatch(text):
             return Reading((), "a macro that is not defined here", 1)
@@ -154,7 +157,7 @@ def _kind(names: Sequence[str], token: re.Match[str], before: re.Match[str] | No
     if last == "pm":
         return "error"
     if last == "hash" or (last == "open" and before and not token["unit"] and "." in before[0] and token["number"].isdecimal()):
-        return "rank"
+        return LAST_DIGITS if before and token.string[before.end() : token.start()] == "(" else "rank"
     if before is None:
         if set(between) <= {"open", "up", "down", "delta", "slash", "dash"} and last != "dash":
             return {"open": "in parentheses", "delta": "difference", "slash": "after the slash"}.get(last, "")

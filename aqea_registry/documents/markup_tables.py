@@ -93,8 +93,8 @@ def markdown_tables(text: str, document: str) -> list[Table]:
         elif token.type == "inline":
             line = token.content.rpartition("\n")[2]
             words = plain_text(line)
-            certain = _EMPHASISED.fullmatch(line.strip()) is not None or (items > 0 and len(words) <= _LONGEST_ITEM)
-            names.words(words, certain=certain)
+            certain = _EMPHASISED.fullmatch(line.strip()) or _STRONG.fullmatch(line)
+            names.words(words, certain=certain is not None or (items > 0 and len(words) <= _LONGEST_ITEM))
         elif token.type in ("fence", "code_block", "hr"):
             names.apart()
         elif token.type == "table_open":

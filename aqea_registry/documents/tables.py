@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from itertools import groupby, pairwise
+from itertools import accumulate, groupby, pairwise
 from typing import NamedTuple
 
 from aqea_registry.base.findings import BadConfiguration, Finding
@@ -33,8 +33,11 @@ _SPACE = re.compile(r"(?!(?<=\d)[\u2009\u202f]\d{3}(?!\d))\s+")  # but not one t
 _STRUCK = re.compile("\ue003([^\ue005]*)\ue005(?:\\s*(?:→|[-=]>|⇒|➔))?")
 _NOTE = rf"(?:\d\d?|[^\W\d]\w?\w?|[#{_SIGNS}]{{1,3}})"
 _MARK = re.compile(rf"[\[(^]*{_NOTE}(?:[,;\s]{{1,2}}{_NOTE}){{0,9}}[\])]*")
-_RANK = re.compile(r"(?:[#№🥇🥈🥉🏆]\s?)?\d{1,5}(?:[.)]|st|nd|rd|th)?|[🥇🥈🥉🏆]|[-–—]")
-_RANKS = re.compile(r"(?:#|№|rank|rang|no|nr|pos|position|place|index|idx|id)[\s.:]*(?:\([^()]*\)|[↑↓])?", re.IGNORECASE)
+_RANK = re.compile(r"(?:[#№🥇🥈🥉🏆]\s?|T-?|=)?\d{1,5}(?:[-–]\d{1,5}|[.)=]|st|nd|rd|th)?|[🥇🥈🥉🏆]|[-–—]")
+_RANKS = re.compile(
+    r"(?:#|№|rank(?:ing)?|rang|platz|(?:s\.?|sr\.?\s?)?no|nr|pos|position|place|index|idx|id)[\s.:]*(?:\([^()]*\)|[↑↓])?",
+    re.IGNORECASE,
+)
 
 
 class Cell(NamedTuple):
@@ -272,10 +275,15 @@ def _is_mark(before: str, inside: str, lowered: bool) -> bool:
 
 
 def _continues(head: Sequence[Sequence[Cell]], row: Sequence[Cell]) -> bool:
-    """Whether the first row below a header belongs to it: no number is in it, and no name, or the header has gaps and none."""
+    """Whether the first row below a header belongs to it: no number is in it, and no name, or the header has gaps and none, or
+    its words distinguish columns that are called the same.
+    """
     texts, above = [cell.text for cell in row], [cell.text for cell in head[-1]]
     if any(above):
         names = any(texts) and (not texts[0] or not (above[0] or all(above[1:])))
+        words = all(any(map(str.isalpha, text)) for text in texts)
+        labels = [*accumulate(above, lambda left, text: text or left)]
+        names = names or (words and len({*zip(labels, texts, strict=True)}) > len({*labels}))
     else:
         names = len(texts) > 2 and all(texts[1:])  # one of two columns is a list of properties
     return names and not any(is_numeric(text) and text[0] != "@" for text in texts)

@@ -56,6 +56,16 @@ def test_a_size_in_the_cell_outweighs_the_header() -> None:
     }
 
 
+def test_an_error_of_the_last_digits_has_no_unit() -> None:
+    found = by_id(draft("|m|rate (%)|", "|x|61.52(34)|", "|y|60.5 (3)|"))
+    assert [(one.value, one.unit) for one in found.values()] == [
+        ("61.52", "percent"),
+        ("34", "number"),
+        ("60.5", "percent"),
+        ("3", "number"),
+    ]
+
+
 def test_what_is_left_out_has_line_column_and_reason() -> None:
     drafted = draft("|#|m|a|b|", "|1|x|61,5|see 4|", "|2|y|60.5|12'00|")
     assert left(drafted) == [

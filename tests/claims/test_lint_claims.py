@@ -142,6 +142,9 @@ def test_a_number_of_a_table_may_be_repeated_with_a_marker_before_and_after_an_e
     ("name", "text"),
     [
         ("struck.md", "| m | x | y |\n|---|---|---|\n| a | ~~80.1~~ | 80.1 |\n| b | <s>80.1</s> 80.2 | 80.1 |\n"),
+        ("powers.md", "| m | x | y | z |\n|---|---|---|---|\n| a | 1.5×10⁻³ | 2×10<sup>-3</sup> | $3\\cdot10^{-3}$ |\n"),
+        ("powers.tex", r"\begin{tabular}{lrr} m & x & y \\ \hline a & $1.5\times10^{-3}$ & $2 \cdot 10^6$ \end{tabular}"),
+        ("entities.html", "<table><tr><th>m<th>x<tr><td>a<td>1&#8239;234<tr><td>b<td>&#8209;2.5</table>"),
         (  # thousands are spelled in two ways
             "counts.tex",
             r"\begin{tabular}{lrr} m & x & y \\ \hline a & $12{,}345$ & 1.5 \\ b & 12,345 & 2.5 \end{tabular}",

@@ -175,6 +175,12 @@ def test_a_cell_knows_where_its_source_is(prefix: str) -> None:
         (["| |R|||P|", "| |@1|@10|@100|@1|"], ["", "R @1", "R @10", "R @100", "P @1"]),
         (["| | | | | |", "|Model|a|b|c|d|"], ["Model", "a", "b", "c", "d"]),
         (["|Model|a|b|c|d|", "| |1|2|3|4|"], ["Model", "a", "b", "c", "d"]),
+        (
+            ["|Model|Nouns||Verbs||", "|Language|de|fr|de|fr|"],
+            ["Model Language", "Nouns de", "Nouns fr", "Verbs de", "Verbs fr"],
+        ),
+        (["|m|a|a|b|b|", "|in|x|y|x|y|", "|of|p|p|q|q|"], ["m in of", "a x p", "a y p", "b x q", "b y q"]),
+        (["|Model|a|a|b|b|", "|x|-|-|-|yes|"], ["Model", "a", "a", "b", "b"]),
         (["|Model|a|b|c|d|", "|x|-|-|-|-|"], ["Model", "a", "b", "c", "d"]),
     ],
 )
@@ -189,6 +195,8 @@ def test_a_column_is_labelled_by_every_row_of_the_header(head: list[str], column
     [
         ("|Rank|Model|s|", ["|1|x|5|", "|2|y|4|"], 1, (2,)),
         ("|#|Model|s|", ["|1.|x|5|", "|1.|y|4|"], 1, (2,)),
+        ("|S.No|Model|s|", ["|T1|x|5|", "|=2|y|4|"], 1, (2,)),
+        ("|Ranking|Model|s|", ["|1–2|x|5|", "|2=|y|4|"], 1, (2,)),
         ("|Rank (Borda)|Model|s|", ["|🥇|x|5|", "|🥈 2|y|4|"], 1, (2,)),
         ("| |Model|s|", ["|0|x|5|", "|1|y|4|"], 1, (2,)),
         ("|Rank|Model|s|", ["|1|x|5|", "|2|y|4|", "|Mean||4.5|"], 1, (2,)),
@@ -213,6 +221,7 @@ def test_ranks_name_no_rows_and_are_no_results(head: str, rows: list[str], key: 
     [
         ("**Kendall**", "Scores: Kendall"),
         ("*Kendall's tau:*", "Scores: Kendall's tau"),
+        ("<b>Kendall</b>:", "Scores: Kendall"),
         ("Text before.\n__Kendall__", "Scores: Kendall"),
         ("- other\n- Kendall", "Scores: Kendall"),
         ("1. Kendall\n\n   More.\n", "Scores: More"),
