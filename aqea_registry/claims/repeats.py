@@ -31,7 +31,8 @@ MAIN_SCORES: Mapping[str, str] = {
     "BitextMining": "f1",
 }
 _SHARES = {"percent", "fraction"}
-_VALUES = frozenset({"value", "score", "result", "mainscore", "test"})
+_VALUES = frozenset({"value", "score", "result", "mainscore", "test", "ours", "ourmodel", "thismodel"})
+_OURS = re.compile(r"(?<=.)\b(?:ours|this model)\b", re.IGNORECASE)  # beside the name of the model, or a metric
 
 
 class _Printed(NamedTuple):
@@ -75,11 +76,12 @@ def _repeats(table: DraftedTable, index: _Index, values: Collection[str]) -> Rel
 
     found, sources = Relations({}, {}, set(), []), list[tuple[Claim, _Printed]]()
     for (row, column), claim in table.claims.items():
-        one, other, beside = table.rows[row], table.columns[column], table.beside[row] if table.beside else ()
+        one, other = (_OURS.sub("", label) for label in (table.rows[row], table.columns[column]))
+        beside = table.beside[row] if table.beside else ()
         source = sought(one, other, beside) or sought(other, one, beside)
         if source is not None and claim.unit in ("percent", "fraction", "number"):
             sources.append((claim, source))
-    held, hundredfold = ([*_held(sources, factor)] for factor in (1, 100))
+    held, hundredfold, hundredth = ([*_held(sources, factor)] for factor in (1, Fraction(100), Fraction(1, 100)))
     if holds_for_most(held, len(sources)):
         for claim, source in sources:
             text = source.text if {source.value.unit, claim.unit} != _SHARES else f"{claim.unit}({source.text})"
@@ -92,18 +94,22 @@ def _repeats(table: DraftedTable, index: _Index, values: Collection[str]) -> Rel
         message = f"{few}, too few to bind them; bind by hand what should be"
         if holds_for_most(hundredfold, len(sources)):
             message = "the cells are 100 times what the model-index has; say which are in percent: % in a header, or --unit"
+        elif holds_for_most(hundredth, len(sources)):
+            message = (
+                "the cells are a hundredth of what the model-index has; give them unit: fraction, then: claims bind --write"
+            )
         found.notes.append(f"{table.name}: {message}")
     return found
 
 
-def _held(sources: Sequence[tuple[Claim, _Printed]], factor: int) -> Iterator[float]:
+def _held(sources: Sequence[tuple[Claim, _Printed]], factor: Fraction | int) -> Iterator[float]:
     """How often another number would agree, for each cell that agrees with its source, or with so many times that."""
     for claim, source in sources:
         with suppress(NotANumber, NotComputable):
             own, value = parse_number(claim.value or "", claim.unit), source.value * exact(Fraction(factor))
             if {value.unit, claim.unit} == _SHARES and factor == 1:
                 value = converted(value, claim.unit)
-            spread = SPREAD if "percent" in (claim.unit, value.unit) or factor > 1 else SPREAD / 100
+            spread = SPREAD if factor > 1 or (factor == 1 and "percent" in (claim.unit, value.unit)) else SPREAD / 100
             if own.low < value.high and value.low < own.high:
                 yield min(float(own.high - own.low + value.high - value.low) / spread, 1.0)
 

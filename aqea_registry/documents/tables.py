@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from itertools import accumulate, groupby, pairwise
+from itertools import groupby, pairwise
 from typing import NamedTuple
 
 from aqea_registry.base.findings import BadConfiguration, Finding
@@ -282,7 +282,7 @@ def _continues(head: Sequence[Sequence[Cell]], row: Sequence[Cell]) -> bool:
     if any(above):
         names = any(texts) and (not texts[0] or not (above[0] or all(above[1:])))
         words = all(any(map(str.isalpha, text)) for text in texts)
-        labels = [*accumulate(above, lambda left, text: text or left)]
+        labels = [text or next(filter(None, above[n::-1]), "") for n, text in enumerate(above)]
         names = names or (words and len({*zip(labels, texts, strict=True)}) > len({*labels}))
     else:
         names = len(texts) > 2 and all(texts[1:])  # one of two columns is a list of properties

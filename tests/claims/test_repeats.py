@@ -66,6 +66,13 @@ def test_the_row_of_the_cards_model_quotes_the_main_scores_also_where_one_differ
     assert (found.quoted, found.derived, found.notes) == (MAIN, {}, [])
 
 
+@pytest.mark.parametrize("name", ["juniper-base (ours)", "Juniper-base [this model]", "Ours"])
+def test_the_cards_model_may_be_called_ours(name: str) -> None:
+    found = relate(*index(), [table(MODELS.format("34.09").replace("juniper-base", name))])
+    assert found.quoted == MAIN
+    assert relate(*index(), [table(MODELS.format("43.09").replace("juniper-base", f"{name} large"))]).quoted == {}
+
+
 def test_where_two_of_four_differ_nothing_is_bound() -> None:
     found = relate(*index(), [table(MODELS.format("34.09").replace("80.12", "79.12"))])
     assert (found.quoted, found.derived) == ({}, {})
@@ -124,6 +131,11 @@ def test_a_factor_of_100_is_said_and_not_healed(of_table: Unit) -> None:
     assert found.notes == [
         "Results: the cells are 100 times what the model-index has; say which are in percent: % in a header, or --unit"
     ]
+
+
+def test_a_hundredth_is_said_and_not_healed() -> None:
+    (note,) = relate(*index(), [table("model | parkbench | ships\njuniper-base | 0.8012 | 0.4309", "number")]).notes
+    assert "a hundredth of what the model-index has; give them unit: fraction" in note
 
 
 @pytest.mark.parametrize("score", ["48.21", "48.12"])
