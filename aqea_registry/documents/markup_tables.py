@@ -15,7 +15,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aqea_registry.base.findings import BadConfiguration
-from aqea_registry.documents.prose import HIDDEN, STRUCK_PARTS, Span, blanked, line_starts
+from aqea_registry.documents.prose import HIDDEN, SCRIPTS, STRUCK_PARTS, blanked, enclosed, line_starts
 from aqea_registry.documents.tables import (
     LEVEL,
     LOWERED,
@@ -239,14 +239,8 @@ def _without_comments(text: str, document: str) -> str:
 
     Raises BadConfiguration for more than MOST_TAGS tags in its tables.
     """
-    spans: list[Span] = []
-    lower = text.lower()
-    for opener, closer in (("<!--", "-->"), ("<script", "</script>"), ("<style", "</style>")):
-        end = 0
-        while (start := lower.find(opener, end)) >= 0 and (stop := lower.find(closer, start)) >= 0:
-            end = stop + len(closer)
-            spans.append(Span(start, end))
-    text, end, tags = _QUOTED.sub(lambda value: value[0].replace(">", " "), blanked(text, sorted(spans))), 0, 0
+    text = blanked(text, sorted(enclosed(text, ("<!--", "-->"), *SCRIPTS)))
+    text, end, tags = _QUOTED.sub(lambda value: value[0].replace(">", " "), text), 0, 0
     while span := _table_span(text, end):
         end, tags = span[1], tags + text.count("<", *span)
     if tags > MOST_TAGS:

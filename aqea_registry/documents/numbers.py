@@ -82,7 +82,7 @@ def scan(text: str, kind: Kind, names: Set[str] = frozenset()) -> Scan:
 # After a number, with or without a space. Of a weak unit only decimals look measured.
 _PERCENT = r"\\?%|percent\b|per\scent\b|pp\b|percentage\spoints?\b|Prozent\b"
 _MEASURE = (
-    r"(?:[kKMGTP]i?[bB](?:it)?(?:/s|ps)?|[A-Za-z]{1,12}/s(?:ec)?|[a-z]{2,12}\sper\ssecond|[kMGTP]FLOPS?(?:/s)?|FLOPS?"
+    r"(?:[kKMGTP]i?[bB](?:it)?(?:/s|ps)?|(?:[kKMB]\s)?(?:[A-Za-z]{1,12}/s(?:ec)?|[a-z]{2,12}\sper\ssecond)|[kMGTP]FLOPS?(?:/s)?|FLOPS?"
     r"|ns|[µμ]s|ms|s|sec|min|h|dB|k?Wh?|k?g|fps)(?![\w/-]|\.\w)"
 )
 _COMPARED = r"(?:higher|lower|better|worse|less|more)(?=\sthan)|(?:above|below|behind)(?=\s(?:the|our|that)\b)"
@@ -125,7 +125,7 @@ def numbers(text: str, of_tables: Iterable[ResultSpan], names: Set[str]) -> Iter
         else:
             why = _looks(text, match)
             verdict = cues.verdict(start, end) if match.lastgroup != "magnitude" else None
-            if verdict in ("name", "setting") and match.lastgroup in ("digits", "percent", "weak"):
+            if verdict in ("name", "setting") and match.lastgroup in ("digits", "weak", *["percent"] * (verdict == "setting")):
                 why = None
             elif verdict == "result":
                 why = why or "beside a metric"

@@ -72,6 +72,7 @@ def prose_of(text: str, kind: Kind) -> Prose:
         text = blanked(text, (Span(*match.span("code"), True) for match in _LITERAL.finditer(text)))
     spans, comments = _code_and_comments(text)
     text = blanked(text, spans)
+    text = blanked(text, sorted(enclosed(text, *SCRIPTS)))
     text = blanked(text, _addresses(text))
     rows = tuple(_html_rows(text))
     for pattern, opaque in (*_MARKS, *((_HEADING, _OPTION) if kind == "text" else ())):
@@ -99,11 +100,21 @@ _IDS: tuple[tuple[re.Pattern[str], bool], ...] = (
 # A macro that digits may follow at once, a power or a footnote's mark.
 _SIGN = re.compile(r"\\(?:(pm|mp)|to|rightarrow)(?![A-Za-z])")  # read as ± and →
 _MATH = (re.compile(r"\\(?:sim|approx|leq?|geq?|uparrow|downarrow)(?=\d|\.\d)"), False)
-_RAISED = (re.compile(r"\^(?<=\d\^)(?<!10\^)\{[^{}\n]{0,12}\}"), False)
+_RAISED = (re.compile(r"\^(?:(?<=\d\^)(?<!10\^)|(?<=\d\$\^)(?<!10\$\^))\{[^{}\n]{0,12}\}"), False)
 _NOTE = (re.compile(r"\\textsuperscript\{[^{}\n]{0,12}\}"), False)
 _FOOTNOTES = (
-    (re.compile(r"<su([pb])>(?:(?<=[\d%*)>]<su[pb]>)|(?<=[\d%*)>] <su[pb]>))[^<>\n±+−-]{1,24}</su\1>"), False),
-    (re.compile(r"\[(?:(?<=[\d%*)]\[)|(?<=[\d%*)] \[)(?=[^\]\n]{1,5}\]\())\[?\^?\w{1,3}\]{1,2}(?:\([^()\n]*+\))?(?!:)"), False),
+    (
+        re.compile(
+            r"<su([pb])>(?:(?<=[\d%*)>]<su[pb]>)|(?<=[\d%*)>] <su[pb]>))(?:<a\b[^<>]*>)?[^<>\n±+−-]{1,24}(?:</a>)?</su\1>"
+        ),
+        False,
+    ),
+    (
+        re.compile(
+            r"\[(?:(?<=[\d%*)]\[)|(?<=[\d%*)] \[)(?=[^\]\n]{1,5}\]\(|\d\d?\]))\[?\^?\w{1,3}\]{1,2}(?:\([^()\n]*+\))?(?!:)"
+        ),
+        False,
+    ),
 )
 HIDDEN = r"(?<!:)\shidden(?=[\s=/>])|display\s*:\s*none|visibility\s*:\s*hidden"  # in a tag
 STRUCK_PARTS = re.compile(
@@ -157,6 +168,21 @@ def _html_rows(text: str) -> Iterator[tuple[bool, tuple[tuple[int, int], ...]]]:
         if name == "table":
             cells, below, only_headers, body = [], 0, True, False
             yield True, ()
+
+
+SCRIPTS = (("<script", "</script>"), ("<style", "</style>"))
+
+
+def enclosed(text: str, *edges: tuple[str, str]) -> Iterator[Span]:
+    """What is between two edges, in small letters or capitals, with these; what nothing closes is not."""
+    for opener, closer in edges:
+        ending, end = re.compile(closer, re.IGNORECASE), 0
+        for start in re.finditer(opener, text, re.IGNORECASE):
+            if start.start() >= end:
+                if (stop := ending.search(text, start.end())) is None:
+                    break
+                end = stop.end()
+                yield Span(start.start(), end)
 
 
 def _addresses(text: str) -> Iterator[Span]:
@@ -272,7 +298,7 @@ _ONE = """ref eqref pageref autoref nameref cref Cref vref cite citep citet cite
 textcite label includegraphics input include bibliography bibliographystyle usepackage hspace vspace cmidrule cline
 tag url path href hypersetup captionsetup graphicspath linespread setstretch lstset sisetup pgfplotsset tikzset
 pagestyle hyperref vskip hskip phantom vphantom hphantom textcolor cellcolor rowcolor color colorbox parbox raisebox
-scalebox rotatebox sout xout st cancel lstinputlisting addbibresource geometry"""
+scalebox rotatebox footnotemark tnote sout xout st cancel lstinputlisting addbibresource geometry"""
 _TWO = "setlength addtolength setcounter addtocounter rule multirow multicolumn resizebox fontsize hyperlink"
 _THREE = "aqea@set newcommand renewcommand providecommand definecolor newcolumntype"
 _NO_PROSE = {name: count for count, names in enumerate((_ONE, _TWO, _THREE), 1) for name in names.split()}

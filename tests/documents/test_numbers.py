@@ -136,6 +136,24 @@ def test_something_counted_that_is_printed_with_an_exponent_is_rounded() -> None
     assert parse_number("1.25e9", "bytes") == PrintedNumber(Fraction(1_250_000_000), Fraction(5_000_000))
 
 
+@pytest.mark.parametrize(
+    ("page", "results"),
+    [
+        ("Speed is 3.5k docs/s or 12M pairs per second.", ["3.5", "12"]),
+        ("AUC fell; EER 3.2 % now, PyTorch 2.1 then.", ["3.2"]),
+        ("<style>td{width:33.3%}</style> <SCRIPT>x = [71.25]</SCRIPT> İ <script>71.35", ["71.35"]),
+        ("|m|s|\n|-|-|\n|a|80.25 [1]|\n|b|80.35<sup><a href='#x'>2</a></sup>|\n|c|80.45 [70]|", ["80.25", "80.35", "80.45"]),
+    ],
+)
+def test_what_is_beside_a_number_and_what_is_not_seen(page: str, results: list[str]) -> None:
+    assert [number.text for number in scan(page, "markdown").numbers if number.why] == results
+
+
+def test_the_marks_of_a_latex_table_are_not_results() -> None:
+    page = r"\begin{tabular}{lr} m & S \\ a & 88.21$^{2}$ & 88.22\footnotemark[3] & 88.23\tnote{1} & 10$^{6}$ \\ \end{tabular}"
+    assert [number.text for number in scan(page, "latex").numbers if number.why] == ["88.21", "88.22", "88.23", "10", "6"]
+
+
 GREEK = "For gamma (74.10) and gamma of 71 we"
 
 
