@@ -227,28 +227,38 @@ def _word(spelled: str, text: str) -> re.Match[str] | None:
 
 
 def _told_apart(table: Table) -> tuple[Table, set[int]]:
-    """The table with rows that are called the same called by the title above them, or by the next columns of words or runs,
-    too; and the columns of runs.
+    """The table with rows that are called the same, or nothing below a name, called by the title above them, or by the next
+    columns of words, signs or runs, too; and the columns of runs.
     """
-    names, runs = table.texts(table.key), set[int]()
+    names = table.texts(table.key)
     if len(set(names)) < len(names):
         titles = list(accumulate(table.rows, lambda title, row: _title(row, table.key) or title, initial=""))[1:]
         longer = [name if name == title else f"{title} {name}".strip() for title, name in zip(titles, names, strict=True)]
         names = longer if len(set(longer)) > len(set(names)) else names
+    named, runs = _joined(table, list(accumulate(names, lambda above, name: name or above, initial=""))[1:])
+    if len(set(named)) < len(names):
+        named, runs = _joined(table, names)
+    rows = [
+        row._replace(cells=(*row.cells[: table.key], row.cells[table.key]._replace(text=name), *row.cells[table.key + 1 :]))
+        for row, name in zip(table.rows, named, strict=True)
+    ]
+    return table._replace(rows=tuple(rows)), runs
+
+
+def _joined(table: Table, names: list[str]) -> tuple[list[str], set[int]]:
+    """The names with those of columns that make more of them differ, and the columns of runs among these."""
+    runs = set[int]()
     for c in table.results:
         texts = table.texts(c)
         is_run = bool(_RUN.search(table.columns[c])) and all(map(str.isdecimal, texts))
-        if len(set(names)) == len(names) or not (is_run or all(any(map(str.isalpha, text[:1])) for text in texts)):
+        words = all(text[:1].isalpha() or (text and not any(map(str.isdecimal, text))) for text in texts)
+        if len(set(names)) == len(names) or not (is_run or words):
             continue
         longer = [f"{name} {text}".strip() for name, text in zip(names, texts, strict=True)]
         if len(set(longer)) > len(set(names)):
             names = longer
             runs |= {c} if is_run else set()
-    rows = [
-        row._replace(cells=(*row.cells[: table.key], row.cells[table.key]._replace(text=name), *row.cells[table.key + 1 :]))
-        for row, name in zip(table.rows, names, strict=True)
-    ]
-    return table._replace(rows=tuple(rows)), runs
+    return names, runs
 
 
 def _title(row: Row, key: int) -> str:

@@ -62,7 +62,7 @@ _SCRIPT = re.compile(r"[_^]\{?(\s*[±↑↓▲▼*∗†‡§][^{}]*)\}?")  # an
 _SCALED = r"(?:[kKMBT]|(?<!\s)b|(?i:thousand|[mb]illion|trillion))(?:\s(?:params?|parameters|tokens|pairs|sentences))?"
 _MEASURED = (
     r"ns|[µμ]s|ms|s|(?i:secs?|seconds?|mins?|minutes?|hrs?|hours?|days?)|h|(?![kKMBT]/)[A-Za-z]{1,12}/[A-Za-z]{1,12}|/(?:s|sec|second|min|h)|[kMGTP]?Hz"
-    r"|[kKMGTP]iB|k?Wh?|dB|px|pts|points?|fps|[kMGTP]?FLOP[Ss]"
+    r"|[kKMGTP]iB|k?Wh?|k?g|dB|px|pts|points?|fps|[kMGTP]?FLOP[Ss]"
 )
 _UNIT = (
     rf"(?P<percent>%|percent|pct|ppt?)|(?P<measure>{_MEASURED})|(?P<scale>{_SCALED})|(?P<size>[kKMGTP]B)|(?P<bytes>bytes)|(?P<ratio>[x×]|times)"

@@ -298,7 +298,7 @@ _ONE = """ref eqref pageref autoref nameref cref Cref vref cite citep citet cite
 textcite label includegraphics input include bibliography bibliographystyle usepackage hspace vspace cmidrule cline
 tag url path href hypersetup captionsetup graphicspath linespread setstretch lstset sisetup pgfplotsset tikzset
 pagestyle hyperref vskip hskip phantom vphantom hphantom textcolor cellcolor rowcolor color colorbox parbox raisebox
-scalebox rotatebox footnotemark tnote sout xout st cancel lstinputlisting addbibresource geometry"""
+scalebox rotatebox footnotemark tnote ding sout xout st cancel lstinputlisting addbibresource geometry"""
 _TWO = "setlength addtolength setcounter addtocounter rule multirow multicolumn resizebox fontsize hyperlink"
 _THREE = "aqea@set newcommand renewcommand providecommand definecolor newcolumntype"
 _NO_PROSE = {name: count for count, names in enumerate((_ONE, _TWO, _THREE), 1) for name in names.split()}

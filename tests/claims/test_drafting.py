@@ -204,6 +204,21 @@ def test_rows_that_are_called_the_same_are_called_by_the_next_columns_too() -> N
     assert list(by_id(distinct)) == ["x.run", "x.a", "y.run", "y.a"]
 
 
+@pytest.mark.parametrize(
+    ("rows", "named"),
+    [
+        (("|x|1|acc|61.5|", "||1|f1|61.7|", "|y|2|acc|60.5|", "||2|f1|62.5|"), ["x acc", "x f1", "y acc", "y f1"]),
+        (("|x|1|acc|61.5|", "|y|1|acc|61.7|", "||1|acc|60.5|"), ["x", "y", None]),  # a name that is missing may be any
+        (("|✓|✓|✓|61.5|", "|✓|✗|✓|61.7|", "|✓|✓|✗|60.5|"), ["✓ ✓ ✓", "✓ ✗ ✓", "✓ ✓ ✗"]),
+    ],
+)
+def test_rows_without_a_name_are_called_by_that_above_and_the_words_or_signs_beside_it(
+    rows: list[str], named: list[str]
+) -> None:
+    drafted = draft("|m|version|metric|a|", *rows)
+    assert [claim.at.row for claim in drafted.claims if claim.at.column == "a"] == named
+
+
 def test_rows_that_are_called_the_same_are_called_by_the_title_above_them() -> None:
     found = by_id(draft("|m|a|", "|*Small*||", "|x|61.5|", "|*Large*||", "|x|62.5|", "|y|63.5|"))
     assert {key: claim.value for key, claim in found.items()} == {"small-x.a": "61.5", "large-x.a": "62.5", "large-y.a": "63.5"}

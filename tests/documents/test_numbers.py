@@ -150,7 +150,8 @@ def test_what_is_beside_a_number_and_what_is_not_seen(page: str, results: list[s
 
 
 def test_the_marks_of_a_latex_table_are_not_results() -> None:
-    page = r"\begin{tabular}{lr} m & S \\ a & 88.21$^{2}$ & 88.22\footnotemark[3] & 88.23\tnote{1} & 10$^{6}$ \\ \end{tabular}"
+    cells = r"a & 88.21$^{2}$ & 88.22\footnotemark[3] & 88.23\tnote{1} & \ding{51} & 10$^{6}$"
+    page = rf"\begin{{tabular}}{{lr}} m & S \\ {cells} \\ \end{{tabular}}"
     assert [number.text for number in scan(page, "latex").numbers if number.why] == ["88.21", "88.22", "88.23", "10", "6"]
 
 
