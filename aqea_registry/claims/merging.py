@@ -67,6 +67,12 @@ def recognise(old: Ledger, results: Mapping[str, Evaluation], claims: Sequence[C
     if same:
         match(lambda claim, _: (claim.at.line, claim.text))
     match(lambda claim, name: name and (name, claim.text), some=True)
+    for renamed, placed in ((0, False), (1, True), (2, True)):  # a table, or in its place a row or a column
+
+        def others(claim: Claim, name: Any, renamed: int = renamed, placed: bool = placed) -> Any:
+            return name and (claim.text, placed and claim.at.line, *name[:renamed], *name[renamed + 1 :])
+
+        match(others, alone=True)
     before, now = left()
     names = {name for _, name in now if name} | {(name, claim.text) for claim, name in sides[1] if name}
     found.doubtful.extend(c for c, name in before if not names.isdisjoint((name, (name, c.text))) and _has_evidence(c))

@@ -334,7 +334,7 @@ def _key(table: Table) -> int:
         texts = table.texts(column)
         ranks = holds_ranks(label, texts)
         labelled = labelled or (ranks and column == 0)
-        if _are_words(texts):
+        if _are_words(texts) and not ranks:
             return column
         if not (ranks or labelled or (column == 0 and holds_ranks(label, texts, first=True))):
             return 0

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable
 from random import Random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -118,3 +119,19 @@ def test_importing_again_takes_time_that_grows_with_the_document() -> None:
         return lambda: imported(page, old)
 
     assert_linear(work, 300)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "before"),
+    [("P", "R", "\nA paragraph.\n"), ("|m|s|t|", "|m|S|t|", ""), ("|a|", "|a (v2)|", "")],
+    ids=["table", "column", "row"],
+)
+def test_a_number_whose_table_row_or_column_was_renamed_is_one_claim(old: str, new: str, before: str) -> None:
+    page = Page(Random(1))
+    page.tables = [("P", ["s", "t"], [("a", ["60.1", "60.2"]), ("b", ["60.3", "60.4"])])]
+    first = imported(page).ledger
+    text = page.text()
+    page.text = lambda: text.replace("# Scores\n", f"# Scores\n{before}").replace(old, new)  # type: ignore[method-assign]
+    merged = imported(page, first)
+    assert (merged.added, merged.gone, merged.changed) == ((), (), ())
+    assert [(claim.id, claim.text) for claim in merged.ledger.claims] == [(claim.id, claim.text) for claim in first.claims]
