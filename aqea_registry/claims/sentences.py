@@ -23,7 +23,7 @@ from aqea_registry.claims.labels import DIFFERENCES
 from aqea_registry.claims.ledger import At, Claim, Quotation, free
 from aqea_registry.claims.merging import OF_TEXT, is_of_text
 from aqea_registry.claims.relations import CHANCE, DraftedTable, holds_for_most
-from aqea_registry.documents.numbers import NotANumber, NumberSpan, PrintedNumber, Unit, parse_number, scan
+from aqea_registry.documents.numbers import NotANumber, NumberSpan, PrintedNumber, Unit, parse_number, printed_like, scan
 from aqea_registry.documents.prose import Kind, line_starts
 
 FEW = 3  # characters of a number in which one may be wrong
@@ -37,7 +37,7 @@ _EDGE = re.compile(r"[,;:()]|\b(?:and|but|while|whereas)\b")
 _WORD = re.compile(r"[^\W_]+")
 _UNIT = re.compile(r"\s*(?:[(\[][^()\[\]]{1,20}[)\]]|/s)\s*$")
 PERCENT = re.compile(r"(?:\s|\\,|~)?(?:\\?%|percent)")
-_POINTS = re.compile(rf"(?:[\s~-]|\\,)?(?:pp|(?:percentage )?points?)|{PERCENT.pattern}|by")
+_POINTS = re.compile(rf"(?:[\s~-]|\\,)?(?:pp|(?:percentage )?points?|better|worse|higher|lower)|{PERCENT.pattern}|by")
 _FACTOR = re.compile(r"(?:[\s~]|\\,)?(?:x|×|times|\$?\\times\$?)|-?fold")
 _BOUND = re.compile(r"\b(?:(over|more than)|(at least)|(under|less than|nearly|almost)|(up to|at most))\s+\W{0,3}$")
 _TITLE = re.compile(r"^# .+$|\\title\{.*|<(?:h1|title)\b[^<]*", re.MULTILINE)
@@ -297,13 +297,19 @@ def _quotation(number: _Number, clause: _Named, whole: _Named, texts: set[str]) 
         return None, None
     named = next((cells for cells in levels[:2] if len(cells) == 1), [])
     for alike in (is_exchanged, is_slip):
-        slips = [cell for cell in named or levels[2] if alike(number.span.text, cell.claim.value or "")]
+        slips = [cell for cell in named or levels[2] if alike(number.span.text, _shortened(number, value, cell))]
         if len(slips) == 1 and slips[0].claim.value not in texts and (named or alike is is_exchanged):
             return _Statement(
                 _EXCHANGED if named and alike is is_exchanged else "same", None, _quoting(number, slips[0], fields)
             ), None
     decimals = [len((text or "").partition(".")[2]) for text in (number.span.text, *(cell.claim.value for cell in named))]
     return _Statement("same", None, None) if number.span.why and len(decimals) == 2 and len({*decimals}) == 1 else None, None
+
+
+def _shortened(number: _Number, value: PrintedNumber, cell: _NamedCell) -> str:
+    """The cell's number, rounded to the digits of the text where that has fewer."""
+    text = cell.claim.value or ""
+    return printed_like(number.span.text, cell.number.value) if cell.number.half < value.half else text
 
 
 def _is_same(number: PrintedNumber, cell: PrintedNumber) -> bool:

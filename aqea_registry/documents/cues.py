@@ -201,7 +201,7 @@ class Cues:
             found = self._carried(verdict, before, start, stop)
         if found == "result" and whole and (re.fullmatch(r"(?:19|20)\d\d", digits) or _COUNTED.match(self._text, end)):
             found = None
-        elif found == "result" and (digits in _SCALE or (digits == "100" and self._text[start - 1] == "/")):
+        elif found == "result" and (digits in _SCALE or (digits in ("5", "10", "100") and self._text[start - 1] == "/")):
             found = "setting"
         elif found in (None, "setting") and (
             _ON_AVERAGE.match(self._text, stop) or (found and _AVERAGED.search(self._text, max(0, start - 60), start))

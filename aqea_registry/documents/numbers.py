@@ -82,13 +82,13 @@ def scan(text: str, kind: Kind, names: Set[str] = frozenset()) -> Scan:
 # After a number, with or without a space. Of a weak unit only decimals look measured.
 _PERCENT = r"\\?%|percent\b|per\scent\b|pp\b|percentage\spoints?\b|Prozent\b"
 _MEASURE = (
-    r"(?:[kKMGTP]i?[bB](?:it)?(?:/s|ps)?|(?:[kKMB]\s)?(?:[A-Za-z]{1,12}/s(?:ec)?|[a-z]{2,12}\sper\ssecond)|[kMGTP]FLOPS?(?:/s)?|FLOPS?"
+    r"(?:[kKMGTP]i?[bB](?:it)?(?:/s|ps)?|(?:[kKMB]\s)?(?:[A-Za-z]{1,12}/s(?:ec)?|[a-z]{2,12}\sper\ssecond|[qrtQRT](?:ps|PS))|[kMGTP]FLOPS?(?:/s)?|FLOPS?"
     r"|ns|[µμ]s|ms|s|sec|min|h|dB|k?Wh?|k?g|fps)(?![\w/-]|\.\w)"
 )
 _COMPARED = r"(?:higher|lower|better|worse|less|more)(?=\sthan)|(?:above|below|behind)(?=\s(?:the|our|that)\b)"
 _MORE = "faster slower smaller larger longer shorter more less fewer better higher lower as"
 _TIMES = (
-    rf"(?:x|×)(?!\w)|\s(?:x|×|times)(?=\s(?:{_MORE.replace(' ', '|')})\b)|\$?\\times(?![A-Za-z])(?!\s?10)\$?|-?fold\b(?! c)"
+    rf"(?:x|×)(?!\w)|\s(?:x|×|times)(?=\s(?:{_MORE.replace(' ', '|')})\b)|\$?\\times(?![A-Za-z])(?!\s?10)\$?|-?fold\b(?! [cC])"
 )
 _POWER = r"(?:×|x|\\times|\\cdot|·)\s?10\^?\{?[-−]?\d++"
 _WEAK = rf"(?:(?:milli|micro)?seconds?|minutes?|(?:GPU[- ])?hours?|days?|bytes|[mb]illion|thousand|{_COMPARED})\b|{_POWER}"
@@ -169,7 +169,7 @@ _TOOK = re.compile(
 )
 _MEMORY = re.compile(r"\s(?:of\s)?(?:free\s)?(?:V?RAM|memory|GPUs?|cards?|each|disk)\b")
 _LIMIT = r"within|(?:limit(?:ed)?|budget|window|hop|timeout|interval|delay)s?(?: to| of| from|:| is)?"
-_OF_BYTES = r"at (?:least|most)|up to|with|(?:more|less) than|size to|fits? in(?:to)?|[A-Z]\d{1,3}"
+_OF_BYTES = r"at (?:least|most)|up to|with|(?:more|less) than|size to|fits? in(?:to)?|[A-Z]\d{1,3}|[GR]TX \d{4}"
 _LIMITS = [re.compile(rf"(?:{words})[\s(-]{{1,2}}$") for words in (_LIMIT, f"{_LIMIT}|{_OF_BYTES}")]
 
 
