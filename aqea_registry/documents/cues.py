@@ -332,7 +332,9 @@ def _rows(text: str, kind: Kind) -> Iterator[tuple[bool, Cells]]:
         if kind == "csv":
             yield not offset, pipe_cells(f"|{line}|", offset - 1)
         elif "|" not in line:
-            inside = False
+            if line[:1] == "+" and "=" in line and not line.strip("+-=: \t\r"):  # below the header of a grid
+                yield True, pipe_cells(*before)
+            inside = line[:1] == "+" and (inside or "=" in line)
         else:
             quoted = len(line) - len(line.lstrip("> \t")) if ">" in line[:9] else 0
             row = (line[quoted:], offset + quoted)

@@ -45,6 +45,7 @@ MOST_TAGS = 30_000  # in tables; Beautiful Soup reads some 40,000 in a second
 LONGEST_FIELD = 100_000  # characters of CSV
 _LONGEST_ITEM = 80  # of a list item that is the caption of a table
 _EMPHASISED = re.compile(r"(\*{1,3}|_{1,3})([^*\n]{1,200})\1[:.]?\s*")
+_GRID = re.compile(r"\+(?:[-=:]{3,}\+)+")  # above and below each row
 _HTML = re.compile(r"<[^`]*<table\b|<table\b", re.IGNORECASE)
 _LINK = re.compile(r"!?\[((?:[^\[\]]|\[[^\[\]]*\])*)\](?:\(((?:[^()]|\([^()]*\))*)\)|\[[^\[\]]*\])")
 _FOOTNOTE = re.compile(r"\[(\^[^\[\]\s]{1,40})\]")
@@ -90,6 +91,9 @@ def markdown_tables(text: str, document: str) -> list[Table]:
                 names.add(_tables_of_span(page, span, names.heading, names.caption))
                 start = done = span[1]
             _read_words(names, page.text[start:stop])
+        elif token.type == "inline" and token.map and _GRID.match(token.content):
+            header, rows = _grid_rows(text, starts, *token.map)
+            names.add([table_of(names.caption or names.heading, header, rows)] if rows else [])
         elif token.type == "inline":
             line = token.content.rpartition("\n")[2]
             words = plain_text(line)
@@ -149,6 +153,24 @@ def _table_rows(tokens: Iterator[Any], text: str, starts: list[int]) -> list[Row
             edges = pipe_cells(line[indent:], start + indent)
             rows.append(Row(token.map[0] + 1, tuple(cell_of(inline(text[start:end]), start, end) for start, end in edges)))
     return rows
+
+
+def _grid_rows(text: str, starts: list[int], first: int, stop: int) -> tuple[list[Row], list[Row]]:
+    """The header and the other rows of a table of pandoc, whose rows, of one or more lines, are between lines of `+---+`."""
+    rows, heads, found = list[Row](), 1, list[list[tuple[int, int]]]()
+    for number in range(first, stop + 1):
+        line = text[starts[number] : starts[number + 1]].rstrip() if number < stop else ""
+        indent = _INDENT.match(line).end()  # type: ignore[union-attr]
+        if number < stop and not _GRID.fullmatch(line[indent:]):
+            found += [pipe_cells(line[indent:], starts[number] + indent)] if "|" in line else []
+            continue
+        fits = len({*map(len, found)}) == 1
+        columns = [*zip(*found, strict=True)] if fits else [(edges,) for cells in found for edges in cells]
+        texts = [inline(" ".join(text[slice(*edges)] for edges in column)) for column in columns]
+        cells = (cell_of(read, column[0][0], column[-1][1]) for read, column in zip(texts, columns, strict=True))
+        rows, found = [*rows, *([Row(number - len(found) + 1, tuple(cells))] if found else [])], []
+        heads = len(rows) if "=" in line else heads
+    return rows[:heads], rows[heads:]
 
 
 def csv_table(text: str, name: str, document: str, delimiter: str) -> Table:

@@ -12,6 +12,7 @@ from aqea_registry.base.findings import BadConfiguration
 from aqea_registry.claims.drafting import claims_of_tables, read_number, slug
 from aqea_registry.claims.ledger import Claim
 from aqea_registry.documents.markup_tables import MOST_PIPES, csv_table, html_tables, markdown_tables, plain_text
+from aqea_registry.documents.numbers import scan
 from aqea_registry.documents.tables import Row, Table, ragged_rows
 
 
@@ -273,6 +274,28 @@ def test_a_table_says_the_same_in_markdown_and_csv(rows: list[list[str]]) -> Non
     assert read_csv.ragged == ()
     assert [texts for _, texts in shown(read_md.rows)] == [texts for _, texts in shown(read_csv.rows)]
     assert read_md[:3] == read_csv[:3]
+
+
+GRID = """Text.
+
++-------+------+
+| Model | News |
+|       | (en) |
++=======+======+
+| **x** | 61.2 |
+| large | ±0.3 |
++-------+------+
+| y     | 5    |
+"""
+
+
+def test_a_grid_of_pandoc_is_a_table_whose_rows_may_have_several_lines() -> None:
+    table = read(GRID)
+    assert (table.columns, shown(table.rows)) == (("Model", "News (en)"), [(7, ("x large", "61.2 ±0.3")), (10, ("y", "5"))])
+    assert shown(read(GRID.replace("=", "-")).rows)[0] == (7, ("x large", "61.2 ±0.3"))
+    (table,) = markdown_tables(GRID.replace("| large | ±0.3 |", "| large, ±0.3 |"), "doc.md")
+    assert [cell.text for cell in table.ragged[0].cells] == ["x", "61.2", "large, ±0.3"]
+    assert [number.text for number in scan(GRID, "markdown").numbers if number.why] == ["61.2", "0.3", "5"]
 
 
 def test_csv_has_quotes_and_rows_of_several_lines() -> None:
