@@ -58,7 +58,10 @@ def trace(
     `documents` are folders with documents of claims, `stores` are asked besides those of receipts and params.yaml. Raises as
     `find` does, and for receipts and stores that cannot be read.
     """
-    checked = check_claims(project, documents, SILENT) if any((project.root / FOLDER).glob("*.yaml")) else None
+    ledgers = {path.stem: f"{FOLDER}/{path.name}" for path in sorted((project.root / FOLDER).glob("*.yaml"))}
+    checked = check_claims(project, documents, SILENT) if ledgers else None
+    lacks = "it cannot be read, and its claims are not shown; what is wrong: aqea-registry claims check"
+    lost = [Finding("broken-link", path, lacks) for name, path in ledgers.items() if checked and name not in checked.ledgers]
     known = project.params.publish.stores
     builder = outline(project.run, project.catalogue.values(), checked, known=known, stores=stores)
     starts = find(builder, what, report)
@@ -72,7 +75,7 @@ def trace(
         found=tuple(starts),
         rests_on=graph.rests_on(*starts),
         carried_by=graph.part(_up(graph, starts)),
-        findings=tuple(Finding("broken-link", node.id, node.broken or "") for node in broken),
+        findings=(*lost, *(Finding("broken-link", node.id, node.broken or "") for node in broken)),
     )
 
 
