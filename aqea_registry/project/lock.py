@@ -12,7 +12,7 @@ import msgspec
 
 from aqea_registry.base.files import FileDigest, UnsafePath, safe_path
 from aqea_registry.base.findings import BadConfiguration, Finding, Refused, unread
-from aqea_registry.base.recognise import canonical_findings, conflict, one_side
+from aqea_registry.base.recognise import HEAD, canonical_findings, conflict, one_side, what_it_is
 from aqea_registry.base.sha256_list import MANIFEST, SIZES, Sha256, parse_list, render
 from aqea_registry.base.strict import convert, convert_each, load_json, load_yaml
 from aqea_registry.project.params import PICKLES, Commit, Dataset, Group, Model, Name, group_of
@@ -301,8 +301,10 @@ def read_manifest(content: bytes | OSError, sizes: bytes | OSError) -> Manifest:
 def _unusable(content: bytes | OSError, name: str) -> list[Finding]:
     if isinstance(content, OSError):
         return [unread(name, content, f"; {AGAIN}")]
-    where = conflict(content)
-    return [Finding("malformed", name, f"{where}; run: {one_side(name)}, then: dvc repro")] if where else []
+    if where := conflict(content):
+        return [Finding("malformed", name, f"{where}; run: {one_side(name)}, then: dvc repro")]
+    what = what_it_is(content[:HEAD])
+    return [Finding("malformed", name, f"it is {what}; {AGAIN}")] if what else []
 
 
 def parse_sizes(content: bytes, name: str) -> tuple[dict[str, int], list[Finding]]:

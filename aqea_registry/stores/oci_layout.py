@@ -239,13 +239,13 @@ class Layout:
         """The entries of the index in their order, each with its tag: a text, or whatever else is written there."""
         try:
             index = NO_INDEX if (content := self._index()) is None else content
-            entries = parse_json(index)["manifests"]
+            entries = load_json(index, "index.json")["manifests"]
             if not isinstance(entries, list):
                 raise ValueError("'manifests' is not a list")
             for entry in entries:
                 if not DIGEST.fullmatch(entry["digest"]) or not isinstance(entry.get("annotations", {}), dict):
                     raise ValueError(f"{entry['digest']!r} is not a sha256 digest")
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (BadConfiguration, ValueError, KeyError, TypeError, AttributeError) as error:
             path = self._folder / "index.json"
             raise CannotCheck(f"{path}: not an OCI index: {error}", RESTORE) from error
         return [(entry.get("annotations", {}).get(REF_NAME), entry) for entry in entries]

@@ -205,6 +205,9 @@ def test_an_index_that_is_no_json_cannot_be_checked(folder: Folder, content: byt
     (folder.place / "index.json").write_bytes(content)
     with pytest.raises(CannotCheck, match=r"index\.json: not an OCI index"):
         folder.names("v1")
+    (folder.place / "index.json").write_bytes(b"{\n<<<<<<< HEAD\n")
+    with pytest.raises(CannotCheck, match=r"index\.json: not an OCI index: .*line 2: a merge conflict"):
+        folder.names("v1")
 
 
 def test_an_entry_twice_with_one_digest_is_one_tag(folder: Folder) -> None:
