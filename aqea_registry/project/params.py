@@ -1,9 +1,11 @@
 """params.yaml as values: the catalogue of datasets and models, and which of them this run uses."""
 
 import re
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 import msgspec
+import yaml
 
 from aqea_registry import __version__
 from aqea_registry.base.files import UnsafePath, safe_path
@@ -233,13 +235,47 @@ def parse_params(content: bytes, name: str = "params.yaml") -> Params:
 
 
 def to_params(value: object, content: bytes, name: str = "params.yaml") -> Params:
-    """The plain values of params.yaml, whose bytes are `content`, as checked ones. Raises BadConfiguration."""
+    """The plain values of params.yaml, whose bytes are `content`, as checked ones. Raises BadConfiguration with the line."""
+    try:
+        return _checked(value, content, name)
+    except BadConfiguration as error:
+        said = error.message.removeprefix(f"{name}: ")
+        raise BadConfiguration(f"{name}: {_line(said, content)}{said}", error.hint) from error
+
+
+def _line(said: str, content: bytes) -> str:
+    """`line N: ` of the deepest value that these words on some YAML name by its path, if they name one."""
+    wanted = (
+        r"^([a-z]\w*(?:\.[\w-]+)*): ",
+        "at `([^`]+)`",
+        "unknown (?:field|key) [`']([^`']+)",
+        r", not (?:'([^']+)'|\"([^\"]+)\")",
+    )
+    named = [match[match.lastindex or 0] for pattern in wanted if (match := re.search(pattern, said))]
+    node: Any = yaml.compose(content.decode("utf-8-sig"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    line = 0
+    for part in re.findall(r"[^.\[\]]+", ".".join(named)):
+        pairs = (
+            node.value
+            if isinstance(node, yaml.MappingNode)
+            else enumerate(node.value if isinstance(node, yaml.SequenceNode) else ())
+        )
+        key, node = next(((key, item) for key, item in pairs if part == str(getattr(key, "value", key))), (node, None))
+        if node is None:
+            break
+        line = (node if isinstance(key, int) else key).start_mark.line + 1
+    return f"line {line}: " if line else ""
+
+
+def _checked(value: object, content: bytes, name: str) -> Params:
     if isinstance(value, dict):  # what a later version added is not called wrong before its version is asked for
         _check_version(value.get("requires"), name)
         _check_keys(value, name)
     try:
         convert_each(value, "datasets", Dataset, name)
         convert_each(value, "models", Model, name)
+        for label, entries, kind in _plain_entries(value):
+            convert_each({label: entries}, label, kind, name)
         params = convert(value, Params, name)
     except BadConfiguration as error:
         error.hint = error.hint or "what may stand there: aqea-registry docs catalogue"
@@ -249,8 +285,17 @@ def to_params(value: object, content: bytes, name: str = "params.yaml") -> Param
     if both := sorted(set(params.datasets) & set(params.models)):
         raise BadConfiguration(f"{name}: {both[0]!r} is the name of a dataset and of a model", "give one of them another name")
     for label, entry in params.catalogue.items():
-        _check_entry(entry, f"{name}: {label}")
+        _check_entry(entry, f"{name}: {group_of(entry)}.{label}")
     return params
+
+
+def _plain_entries(value: object) -> Iterator[tuple[str, object, type[ArtefactName]]]:
+    """The unchecked entries of all runs: where they stand, as they are, and what each should be."""
+    plain: dict[object, Any] = value if isinstance(value, dict) else {}
+    named = plain["runs"] if isinstance(plain.get("runs"), dict) else {}
+    for label, run in {**{f"runs.{key}": run for key, run in named.items()}, "run": plain.get("run")}.items():
+        groups: dict[str, type[ArtefactName]] = {"pairs": ArtefactName, "vectors": ArtefactName, "exports": Export}
+        yield from ((f"{label}.{group}", run.get(group), kind) for group, kind in groups.items() if isinstance(run, dict))
 
 
 def _check_version(requires: Any, name: str) -> None:

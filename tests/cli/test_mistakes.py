@@ -154,7 +154,7 @@ NAMED = "Expected a name of small letters, digits, '-' and '_', not"
 SPOILT: dict[str, tuple[str, tuple[str, str] | None, str, int, tuple[str, ...]]] = {
     "a space in a name": (PARAMS, ("  small:", "  Small set:"), "verify", 2, (f"{NAMED} 'Small set', at `datasets`",)),
     "a capital in a key": (PARAMS, ("small-minilm:", "Small:"), "verify", 2, (f"{NAMED} 'Small', at `runs[...].pairs`",)),
-    "a space in a stem": (PARAMS, ("small_minilm_384d", "small minilm"), "verify", 2, ("letters, digits, '.'", "].file`")),
+    "a space in a stem": (PARAMS, ("small_minilm_384d", "small minilm"), "verify", 2, ("letters, digits, '.'", "at `file`")),
     "scores upside down": (PARAMS, ("  small:", "  small:\n    score_range: [5, 0]"), "verify", 2, ("[5.0, 0.0]: the first",)),
     "half a commit": (PARAMS, ("revision: 8b3219a9", "commit: 8b3219a9 #"), "verify", 2, ("a commit, of 40 hex digits",)),
     "an address without https": (PARAMS, ("publish:", "publish:\n  url: host/me"), "verify", 2, ("an address, https",)),

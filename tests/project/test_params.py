@@ -129,7 +129,7 @@ BAD: dict[str, tuple[Change, str]] = {
     "no repo": (lambda v: v["models"]["m"].pop("repo"), r"models\.m.*`repo`"),
     "no dimension": (lambda v: v["models"]["m"].pop("dimension"), r"models\.m.*`dimension`"),
     "a folder without sources": (lambda v: v["datasets"]["d"].update(kind="directory", sources=[]), r"d: .*sources"),
-    "no file of a pair set": (lambda v: v["run"]["pairs"]["d-m"].pop("file"), r"`file`.*run.pairs"),
+    "no file of a pair set": (lambda v: v["run"]["pairs"]["d-m"].pop("file"), r"line [0-9]+: run.pairs.d-m: .*`file`"),
     "null": (lambda v: v.update(datasets=None), "`datasets`"),
     "a list": (lambda v: v.update(models=[]), "`models`"),
     "a number for a name": (lambda v: v["datasets"]["d"].update(repo=1), r"repo"),
@@ -292,10 +292,34 @@ def test_a_revision_that_looks_like_a_number_is_named_with_all_others() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "where"),
+    [
+        ("repo: org/e", "repo: [x]", "datasets.e: Expected a text, got a list, at `repo`"),
+        ("repo: org/e", "repo: org/e\n    extra: 1", "datasets.e: Object contains unknown field `extra`"),
+        ("title: A title", "titel: A title", "Object contains unknown field `titel`, at `publish`"),
+        ("revision: main", "score_range: [5, 0]", "datasets.e.score_range: [5.0, 0.0]"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_line(before: str, after: str, where: str) -> None:
+    lines = text(good()).decode().replace(before, after, 1).split("\n")
+    line = next(number for number, line in enumerate(lines, 1) if after.rpartition("\n")[2] in line)
+    with pytest.raises(BadConfiguration, match=re.escape(f"params.yaml: line {line}: {where}")):
+        parse_params("\n".join(lines).encode())
+
+
+def test_the_line_is_that_of_the_entry_of_a_run_and_of_a_part_of_a_list() -> None:
+    content = b"models:\n  m: {repo: a, dimension: 4}\nrun:\n  pairs:\n    a: {}\n    b: []\nsources:\n- hub\n- [x]\n"
+    for wrong, mended, line in ((b"", b"", 5), (b"a: {}", b"# a", 6), (b"b: []", b"{}", 9)):
+        content = content.replace(wrong, mended)
+        with pytest.raises(BadConfiguration, match=f"params.yaml: line {line}"):
+            parse_params(content)
+
+
 def test_a_name_that_is_none_is_given_with_its_place_whatever_else_is_wrong() -> None:
     for text, place in (
         ("datasets: {Bad: {repo: a/b}}", "'Bad', at `datasets`"),
-        ("runs: {a: {pairs: {}}, b: {pairs: {'x y': {}}}, c: {pairs: null}, d: []}", "'x y', at `runs[...].pairs`"),
+        ("runs: {a: {pairs: {}}, b: {pairs: {'x y': {dataset: a, model: b, file: c}}}, d: []}", "'x y', at `runs[...].pairs`"),
     ):
         with pytest.raises(BadConfiguration, match=re.escape(f"a name of small letters, digits, '-' and '_', not {place}")):
             parse_params(text.encode())
