@@ -182,7 +182,8 @@ def releases(shell: Shell, name: str | None) -> Outcome:
     shell.look_for_clients(specs)
     found, findings, error = list_releases(root, specs)
     lines = [f"{_line(release)}{f'; {release.marks[-1]}' if release.marks else ''}" for release in found]
-    lines = lines or [f"no release in {', '.join(specs) or 'any store: params.yaml names none under publish.stores'}"]
+    if not lines and error is None:
+        lines = [f"no release in {', '.join(specs) or 'any store: params.yaml names none under publish.stores'}"]
     listed = [to_builtins(release) | {"files": len(release.files)} for release in found]
     return Outcome(findings, {"releases": listed}, lambda: chain.from_iterable(map(folded, lines)), error)
 

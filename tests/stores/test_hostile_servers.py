@@ -296,6 +296,8 @@ def test_an_address_without_an_answer_is_named(server: Hostile, name: str, tmp_p
     server.answer = b""
     status, said = ask(server, name, folder=tmp_path)
     assert status == 3 and f"no answer from {server.endpoint}: " in said
+    listed = aqea("releases", stores(server)[name].spec, cwd=tmp_path)
+    assert (listed.status, listed.out) == (3, ""), "which releases it has, nobody knows"
 
 
 def test_the_token_server_and_the_upload_address_are_named(server: Hostile) -> None:
