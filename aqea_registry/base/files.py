@@ -161,10 +161,10 @@ def why_other(path: str | Path, digest: FileDigest, wanted: str) -> str:
     """What proves why a file has other bytes than those of the `wanted` digest, as the end of a sentence; or nothing."""
     from aqea_registry.base import recognise
 
-    content = b""
+    content, actual = b"", (digest.md5 or "") if len(wanted) == 32 else digest.sha256
     with suppress(OSError):  # a larger one is an OSError, too
         content = read_small(Path(path), LARGEST_TEXT)
-    why = recognise.why_other(content, ((digest.md5 or "") if len(wanted) == 32 else digest.sha256, digest.size), wanted)
+    why = recognise.why_other(content, (actual, digest.size), wanted, str(path))
     return f": {why}" if why else ""
 
 

@@ -91,12 +91,17 @@ def conflict(content: bytes) -> str | None:
     return f"line {number}: {CONFLICT}" if mark else None
 
 
+def in_its_place(content: bytes) -> str | None:
+    """What stands in the place of a document that is never empty: a conflict, or what is not the file at all."""
+    return conflict(content) or (f"it is {what}" if content and (what := what_it_is(content[:HEAD])) else None)
+
+
 def one_side(path: str) -> str:
     """What resolves it, during the merge and after it: Git then takes the file from its index."""
     return f"git checkout --theirs {path} (or --ours)"
 
 
-def why_other(content: bytes, actual: tuple[str, int], wanted: str) -> str | None:
+def why_other(content: bytes, actual: tuple[str, int], wanted: str, path: str = "") -> str | None:
     """Why a file of the `actual` digest and size has not the `wanted` one (hex, sha256 or md5), where that can be proved."""
     if actual[0] == wanted:
         return None
@@ -111,13 +116,12 @@ def why_other(content: bytes, actual: tuple[str, int], wanted: str) -> str | Non
         return f"the file is a Git LFS pointer to {what}; run: git lfs pull"
     if name := next((name for name, make in _AS_LONG.items() if content and make(content).hexdigest() == wanted), None):
         return f"the listed digest is the file's {name}, and only sha256 is compared"
-    if not content or b"\0" in content:
-        return None  # too large, or not a text
-    for changes, text in _spellings(content):
+    for changes, text in _spellings(content) if content and b"\0" not in content else ():  # not too large, and a text
         if _is(text, wanted):
             cause = "; git: core.autocrlf" if "LF" in changes[0] else ""
             return f"{' and '.join(filter(None, changes))} the file has the listed digest{cause}"
-    return conflict(content)
+    other = what_it_is(content[:HEAD], path) if content and path.endswith(NEVER_EMPTY) else None
+    return conflict(content) or (f"it is {other}" if other else None)
 
 
 def _spellings(content: bytes) -> Iterator[tuple[list[str], bytes]]:

@@ -17,7 +17,7 @@ import msgspec
 import yaml
 
 from aqea_registry.base.findings import BadConfiguration, in_words, suggestion
-from aqea_registry.base.recognise import HEAD, conflict, one_side, what_it_is
+from aqea_registry.base.recognise import conflict, in_its_place, one_side
 
 T = TypeVar("T")
 
@@ -101,7 +101,7 @@ def decode_json(content: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(content, type=kind)
     except (msgspec.MsgspecError, RecursionError) as error:
-        raise ValueError(str(error)) from error
+        raise ValueError(in_its_place(content) or str(error)) from error
 
 
 def decoded(content: bytes, kind: type[T]) -> T | None:
@@ -136,8 +136,8 @@ def _refuse_other(content: bytes, name: str, hint: str | None = None) -> None:
     """Raise for a conflict, with what resolves it as hint, and for what stands in the file's place, such as a pointer."""
     if where := conflict(content):
         raise BadConfiguration(f"{name}: {where}", one_side(name.partition(": ")[0]))  # a part of it may be what is read
-    if content and (what := what_it_is(content[:HEAD])):
-        raise BadConfiguration(f"{name}: it is {what}", hint)
+    if what := in_its_place(content):
+        raise BadConfiguration(f"{name}: {what}", hint)
 
 
 def _text(content: bytes) -> str:

@@ -99,6 +99,31 @@ def test_a_digest_of_another_algorithm_is_recognised(tmp_path: Path, name: str) 
     assert "and only sha256 is compared" in only(aqea("verify", "LIST", "--json", cwd=tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "what"),
+    [
+        ("x.json", b"/annex/objects/SHA256E-s6--00.json\n", "a pointer of git-annex"),
+        ("x.parquet", b"# xet version 0\n", "a Xet pointer"),
+        ("x.csv", b"<!DOCTYPE html><html>Log in</html>", "a web page"),
+        ("x.txt", b'<?xml version="1.0"?><Error/>', "an XML document, such as a server's error"),
+        ("x.safetensors", bytes(99), "nothing but zero bytes"),
+        ("x.gz", b"hello", "damaged or of another format"),
+        ("x.html", b"<!DOCTYPE html><html>Log in</html>", ""),
+        ("x.xml", b"<?xml version='1.0'?><a/>", ""),
+    ],
+)
+def test_what_stands_in_the_place_of_a_listed_file_is_said(tmp_path: Path, name: str, content: bytes, what: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    (tmp_path / "SHA256SUMS").write_text(f"{sha256(TEXT)}  {name}\n")
+    message = only(aqea("verify", ".", "--json", cwd=tmp_path))
+    assert (f": it is {what}" in message) if what else message.endswith("the list names")
+    (tmp_path / name).unlink()
+    (tmp_path / "SHA256SUMS").unlink()
+    if name == "x.json":
+        (tmp_path / "release.json").write_bytes(content)
+        assert f"it is {what}" in only(aqea("verify", ".", "--json", cwd=tmp_path))
+
+
 def test_a_list_that_is_called_one_of_blake3_is_noted(tmp_path: Path) -> None:
     for name in ("B3SUMS", "x.b3"):
         (tmp_path / name).write_text(f"{sha256(TEXT)}  x\n")
