@@ -28,6 +28,7 @@ from aqea_registry.project.artefact import Artefact, published_path
 from aqea_registry.project.lock import Pin
 from aqea_registry.project.params import GIVEN
 from aqea_registry.project.project import checked_out
+from aqea_registry.stores.attachments import no_marks
 from aqea_registry.stores.port import Store, Tagged
 from aqea_registry.stores.release import Release
 from aqea_registry.vectors.margin import Machine, Margin
@@ -207,9 +208,11 @@ def _local(root: Path, artefacts: Iterable[Artefact], subjects: Mapping[str, str
 
 
 def judge_statements(attachments: Mapping[str, bytes], release: Release, reference: str) -> tuple[list[Finding], list[str]]:
-    """What is wrong with the statements beside a release, and what the sound ones say, for people."""
+    """What is wrong with the marks and statements beside a release, and what the sound statements say, for people."""
     digests = set(release.subjects().values())
-    sound, findings, notes = list[Statement](), list[Finding](), list[str]()
+    none = no_marks(attachments, release.digest())
+    findings = [Finding("malformed", f"{reference}: {name}", message) for name, message in none.items()]
+    sound, notes = list[Statement](), list[str]()
     for name, _, statement, wrong in intoto.read_statements(intoto.beside(attachments, reference)):
         if statement is not None and statement.judged:
             wrong += intoto.foreign_findings(statement, name, digests)

@@ -37,7 +37,7 @@ from aqea_registry.project.project import PARAMS, STAGES, Project, open_project,
 from aqea_registry.project.scaffold import LISTS, with_lines
 from aqea_registry.releases.layout import parse_project, restored_path
 from aqea_registry.remote.retry import CONNECTIONS, at_once
-from aqea_registry.stores.attachments import current
+from aqea_registry.stores.attachments import current, no_marks
 from aqea_registry.stores.open_store import read_text
 from aqea_registry.stores.port import Releases, Tagged
 from aqea_registry.stores.release import Descriptor
@@ -83,7 +83,10 @@ def pull(
         wanted = _wanted(wanted, paths, reference, force)  # another pull may have brought them while this one waited
         with report.task(f"pull {reference}", sum(layer.size for layer in wanted.values()), "bytes") as advance:
             sent = _fetch_all(store, tagged, wanted, incoming, paths, advance)
-    mark = current(store.attachments(tagged), tagged.digest)
+    attached = store.attachments(tagged)
+    for name, message in no_marks(attached, tagged.digest).items():
+        report.warn(f"{reference}: {name}: {message}")
+    mark = current(attached, tagged.digest)
     return Pulled(
         reference=join_reference(store.spec, tagged.tag, tagged.digest),
         digest=tagged.digest,

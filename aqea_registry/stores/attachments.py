@@ -147,6 +147,12 @@ def marks(attachments: Mapping[str, bytes], digest: str) -> list[Status]:
     return [status for status in statuses if status is not None and (status.schema, status.digest) == (SCHEMA, digest)]
 
 
+def no_marks(attachments: Mapping[str, bytes], digest: str) -> dict[str, str]:
+    """The documents that are called marks and cannot be read as ones of this release, each with what that means."""
+    names = [name for _, name in _numbered(attachments) if not marks({name: attachments[name]}, digest)]
+    return dict.fromkeys(sorted(names), "not a mark of this release: whether it was withdrawn or superseded is not known")
+
+
 def next_name(attachments: Mapping[str, bytes]) -> str:
     """The name of one more mark."""
     return f"status-{max((number for number, _ in _numbered(attachments)), default=0) + 1}.json"

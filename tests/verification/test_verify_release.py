@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from aqea_registry.stores.oci_layout import Layout
+from aqea_registry.stores.open_store import find
 from aqea_registry.stores.release import digest_of
 from tests.helpers import found
 from tests.tools import ROOT, aqea
@@ -71,6 +73,15 @@ def test_a_mark_that_the_index_does_not_list_holds_and_is_listed_again(project: 
     assert "withdrawn: scores of another run" in pulled.out + pulled.err
     assert aqea("mark", "--tag", "v1", "--withdrawn", "--reason", "scores of another run", cwd=project).status == 0
     assert found(aqea("verify", "oci:releases:v1", "--json", cwd=project)) == set()
+
+
+def test_a_mark_that_cannot_be_read_is_a_finding_and_a_pull_says_it(project: Path) -> None:
+    store = Layout("oci:releases", project / "releases")
+    tagged = find(store, "v1")
+    store.attach(tagged, "status-3.json", store.attachments(tagged)["status-2.json"].replace(b"withdrawn", b"withdrwan"))
+    checked = aqea("verify", "oci:releases:v1", "--json", cwd=project)
+    assert found(checked) == {("malformed", "oci:releases:v1: status-3.json")}
+    assert "oci:releases:v1: status-3.json: not a mark" in aqea("pull", "oci:releases:v1", "--to", "out", cwd=project).err
 
 
 def test_a_statement_without_an_entry_stays_in_the_trace(project: Path) -> None:
