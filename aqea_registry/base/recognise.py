@@ -37,7 +37,7 @@ _KNOWN = (
 )
 
 
-# Other digests of 64 hex digits, which a list does not tell apart.
+# Other digests that have 64 hex digits, too: a list does not say which its are.
 _AS_LONG: dict[str, Any] = {
     "SHA3-256": hashlib.sha3_256,
     "BLAKE2s": hashlib.blake2s,
