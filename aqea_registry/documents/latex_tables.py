@@ -41,6 +41,7 @@ _EVENT = re.compile(
     r"|\\(?P<words>(?:sub)?caption(?:of\s*\{table\})?|(?:sub)*section)\*?(?![A-Za-z])"
 )
 _CAPTION = re.compile(r"\\caption\*?(?![A-Za-z])")
+_POINT = re.compile(r"[@!]\{\$?[.,]\$?\}")  # between two columns
 _EDGE = re.compile(
     r"(?P<edge>&|\\\\\*?(?:[ \t]*\[[^\[\]\n]*\])?|\\(?:tabularnewline|cr)(?![A-Za-z]))"
     r"|\\(?P<way>begin|end)\{(?P<name>[A-Za-z]+\*?)\}|\\.|\{[^{}\\]*+\}|(?P<brace>[{}])",
@@ -166,6 +167,9 @@ def latex_tables(text: str, document: str) -> list[Table]:
             caption = _CAPTION.search(source, event.end(), done)  # of a long table
             name = _title(cell_of(reader.read(*_group(source, caption.end()))).text) if caption else heading
             table = reader.table(rows, name)
+            parted = len(_POINT.findall(source, event.end(), start))
+            if table and parted:  # two cells for the digits of one number: none of them is a number
+                table = table._replace(columns=table.columns[:-parted], rows=(), ragged=(*table.rows, *table.ragged))
             if table and (event["name"] != "array" or any(map(_WORD.search, (*table.columns, *table.texts(table.key))))):
                 floats[-1][0].extend(() if caption else [len(tables)])
                 tables.append(table)

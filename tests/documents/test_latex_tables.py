@@ -209,3 +209,10 @@ def test_more_markup_than_a_paper_has_is_refused() -> None:
 def test_reading_latex_grows_with_the_document() -> None:
     table = rf"\begin{{table}}\caption{{T}}{SIMPLE.replace('1', '$1_2$')}\end{{table}}" + "\n"
     assert_linear(lambda n: lambda: latex_tables(table * n, "paper.tex"), 300)
+
+
+@pytest.mark.parametrize("columns", ["l r@{.}l", "l*{1}{r@{$,$}l}", "lr!{.}l"])
+def test_digits_in_two_columns_are_no_numbers(columns: str) -> None:
+    text = rf"\begin{{tabular}}{{{columns}}} m & \multicolumn{{2}}{{c}}{{S}} \\ \hline a & 71&25 \\ b & 61&20 \end{{tabular}}"
+    (table,) = latex_tables(text, "p.tex")
+    assert (table.columns, table.rows, len(table.ragged)) == (("m", "S"), (), 2)
