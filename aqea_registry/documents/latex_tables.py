@@ -67,7 +67,9 @@ _RULE = re.compile(
 _ENDS_HEADER = frozenset({"midrule", "hline", "Hline", "specialrule", "Xhline", "hhline"})
 _REPEATED = frozenset({"endhead", "endfoot", "endlastfoot"})
 _ACROSS = re.compile(r"\\multicolumn\s*\{\s*(\d{1,6})\s*\}")
-_DOWN = re.compile(r"\\multirow\s*(?:\[[^\[\]]*\])?\s*\{\s*(-?\d{1,6})\s*\}")
+_DOWN = re.compile(
+    r"\\(?:multirow\s*(?:\[[^\[\]]*\])?\s*\{\s*|SetCell\s*\[[^\[\]]*\br=|Block\s*(?:\[[^\[\]]*\])?\s*\{)(-?\d{1,6})"
+)
 _MARKUP = re.compile(r"[\\{}$~^_`]|--")
 _SCRIPT = re.compile(r"([\^_])(?:\s*\{([^{}]*)\}|\s*([^\s{}]))")
 _LEVELS = {"^": RAISED, "_": LOWERED}
@@ -104,6 +106,7 @@ _NAMES: dict[str, tuple[str, str]] = {
     "ref eqref cref Cref autoref label phantom hphantom vphantom ding": ("{", ""),
     "rule": ("[{{", ""),
     "SetCell": ("[{", ""),
+    "Block": ("[{{", "%(3)s"),
     "xspace": ("", " "),
     "checkmark": ("", "✓"),
     "percent": ("", "%"),

@@ -211,6 +211,12 @@ def test_reading_latex_grows_with_the_document() -> None:
     assert_linear(lambda n: lambda: latex_tables(table * n, "paper.tex"), 300)
 
 
+@pytest.mark.parametrize("name", [r"\multirow{2}{*}{x}", r"\SetCell[r=2,c=1]{c} x", r"\Block[draw]{2-1}{x}"])
+def test_a_name_of_two_rows_is_of_both(name: str) -> None:
+    (table,) = read(rf"\begin{{tblr}}{{llr}} m & s & S \\ \hline {name} & de & 71 \\ & fr & 61 \\ y & de & 51 \end{{tblr}}")
+    assert rows(table) == ["x|x de|71", "x|x fr|61", "y|y de|51"]
+
+
 @pytest.mark.parametrize("columns", ["l r@{.}l", "l*{1}{r@{$,$}l}", "lr!{.}l"])
 def test_digits_in_two_columns_are_no_numbers(columns: str) -> None:
     text = rf"\begin{{tabular}}{{{columns}}} m & \multicolumn{{2}}{{c}}{{S}} \\ \hline a & 71&25 \\ b & 61&20 \end{{tabular}}"
