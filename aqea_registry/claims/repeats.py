@@ -51,16 +51,17 @@ def relate(claims: Sequence[Claim], results: Mapping[str, Evaluation], tables: S
     groups = {letters(task): {letters(key) for key, result in results.items() if result.task == task} for task in MAIN_SCORES}
     for table in (*_as_tables(claims), *tables):
         found.add(relations_of_table(table, groups))
-    models = {result.model for result in results.values()}
-    values = _VALUES | {letters(part) for model in models for part in (model, model.rpartition("/")[2])}
+    models = {part for result in results.values() for part in (result.model, result.model.rpartition("/")[2])}
     for table in tables if index else ():
-        found.add(_repeats(table, index, values))
+        found.add(_repeats(table, index, models))
     return found
 
 
-def _repeats(table: DraftedTable, index: _Index, values: Collection[str]) -> Relations:
+def _repeats(table: DraftedTable, index: _Index, models: Collection[str]) -> Relations:
+    values = _VALUES | {letters(model) for model in models}
     words = re.findall(r"[a-z0-9@]+", table.name.lower())[:40]
     titles = ["_".join(words[start:end]) for start in range(len(words)) for end in range(start + 1, start + 7)]
+    own = re.compile(rf"(?i)\b(?:{'|'.join(map(re.escape, models))})\b(?=.)")  # `MODEL nDCG@10`
     # What the name of a table says is of all its cells.
     datasets = {name for title in titles if (name := letters(title)) in index} if len(index) > 1 else {*index}
     metrics = [name for title in titles for name in _names(title)]
@@ -69,7 +70,7 @@ def _repeats(table: DraftedTable, index: _Index, values: Collection[str]) -> Rel
         """What the index prints of a label: a dataset beside a metric or the card's model, or a metric of the only dataset."""
         plain = letters(other) in values
         scores, meant = index.get(letters(label)), [name for text in beside for name in _names(text)]
-        named = [*_names(other), *((meant or [*metrics, "main"]) if plain else [])]
+        named = [*_names(own.sub("", other)), *((meant or [*metrics, "main"]) if plain else [])]
         if scores is None and len(datasets) == 1 and plain:
             scores, named = index[min(datasets)], [*_names(label)]
         return next((scores[name] for name in named if name in scores), None) if scores is not None else None

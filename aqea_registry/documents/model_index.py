@@ -142,8 +142,10 @@ def _entries(models: _Part) -> Iterator[IndexEntry]:
 def _metric(metric: _Part) -> Metric:
     value, arguments = metric.given("value"), metric.fields.get("args")
     commit = arguments.value.get("model_revision") if arguments and isinstance(arguments.value, dict) else None
-    name = _text(metric.fields.get("name"))
-    return Metric(value.path, value.node.line, metric.needed("type"), name, _text(value.node), _text(commit))
+    name, text = _text(metric.fields.get("name")), _text(value.node)
+    digits = [key for key in metric.fields if key.isdecimal()]  # what YAML makes of `{value: 75,5}`
+    text = ",".join([text, *digits]) if text is not None else None
+    return Metric(value.path, value.node.line, metric.needed("type"), name, text, _text(commit))
 
 
 def _text(node: YamlNode | None) -> str | None:

@@ -93,6 +93,12 @@ def test_datasets_beside_metrics_in_either_direction(text: str, name: str) -> No
     assert sorted(found.quoted.values()) == ["law-forum.map_at_1", "law-forum.ndcg_at_10", "ships.map_at_1", "ships.ndcg_at_10"]
 
 
+def test_the_cards_model_may_be_named_beside_the_metric() -> None:
+    head = "dataset | Juniper-base map@1 | juniper-base-2 nDCG@10"
+    found = relate(*index(), [table(f"{head}\nLaw Forum | 31.2 | 48.2\nships | 27.9 | 43.1")])
+    assert found.quoted == {"t.0.1": "law-forum.map_at_1", "t.1.1": "ships.map_at_1"}
+
+
 @pytest.mark.parametrize("metric", ["Cosine Pearson", "pearson_cosine", "Pearson"])
 def test_the_dataset_or_the_metric_may_be_in_the_name_of_the_table(metric: str) -> None:
     found = relate(*index(), [table(f"Metric | Value\n{metric} | 81.41", name="Similarity: Dataset: park-bench")])

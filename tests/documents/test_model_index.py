@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from aqea_registry.base.findings import BadConfiguration
-from aqea_registry.documents.model_index import IndexEntry, read_result_file
+from aqea_registry.documents.model_index import IndexEntry, read_model_index, read_result_file, split_front_matter
 
 SECOND: dict[str, Any] = {
     "dataset_revision": "0123abc",
@@ -74,3 +74,10 @@ def test_other_json_is_refused(value: Any) -> None:
     with pytest.raises(BadConfiguration, match="not a result file of MTEB") as raised:
         read(value)
     assert "mteb" in (raised.value.hint or "")
+
+
+def test_a_decimal_comma_between_braces_is_not_lost() -> None:
+    result = "{task: {type: STS}, dataset: {name: x, type: x}, metrics: [{type: a, value: 75,5}, {type: b, value: 75.5}]}"
+    front = split_front_matter(f"---\nmodel-index:\n- name: m\n  results: [{result}]\n---\n", "card.md")
+    (entry,) = read_model_index(front, "card.md") or () if front else ()
+    assert [metric.value for metric in entry.metrics] == ["75,5", "75.5"]
