@@ -186,11 +186,17 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.ledger}:{self.claim.id}"
 
 
+def ledger_paths(root: Path) -> list[Path]:
+    """The files of all ledgers, sorted. Raises OSError if their folder cannot be listed, of which `glob` would say nothing."""
+    folder = root / FOLDER
+    return sorted(path for path in folder.iterdir() if path.suffix == ".yaml") if folder.is_dir() else []
+
+
 def read_ledgers(root: Path) -> tuple[dict[str, Ledger], list[Finding]]:
     """Every readable ledger of manifests/claims by its name, sorted, and what is wrong with them."""
     ledgers: dict[str, Ledger] = {}
     findings: list[Finding] = []
-    for path in sorted((root / FOLDER).glob("*.yaml")):
+    for path in ledger_paths(root):
         try:
             ledger, wrong = parse_ledger(read_small(path, Limit.DOCUMENT), path.stem)
         except TooLarge as error:

@@ -20,7 +20,7 @@ from aqea_registry.base.progress import Reporter, Silent, plural
 from aqea_registry.base.sha256_list import parse_list, render
 from aqea_registry.base.strict import convert, load_json
 from aqea_registry.claims.check_claims import check_claims
-from aqea_registry.claims.ledger import FOLDER
+from aqea_registry.claims.ledger import ledger_paths
 from aqea_registry.comparison.trees import Contents, contents_of, is_compared
 from aqea_registry.documents.metrics import RANKED
 from aqea_registry.project.artefact import CLAIMS, CatalogueEntry, VectorSetArtefact, published_path
@@ -89,7 +89,7 @@ def assemble(project: Project, report: Reporter, make_lists: MakeLists) -> Packa
         report.warn(f"{plural(wrong, 'claim')} contradicted, and the release will say so; see: aqea-registry claims check")
     run, publish = project.run, project.params.publish
     faults = [finding for finding in judged.findings if finding.code in ("malformed", "unreadable")]
-    if lost := sorted({path.stem for path in (run.root / FOLDER).glob("*.yaml")} - judged.ledgers.keys()):
+    if lost := sorted({path.stem for path in ledger_paths(run.root)} - judged.ledgers.keys()):
         hint = "correct it, or move it away; to see what is wrong: aqea-registry claims check"
         raise Refused(f"the release would lack the ledger {lost[0]}, which cannot be read", faults, hint)
     if faults:

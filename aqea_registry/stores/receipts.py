@@ -104,7 +104,10 @@ def all_receipts(root: Path, specs: Iterable[str]) -> tuple[list[tuple[str, Rece
     """
     folders = [root / RECEIPTS, *(folder_of(root, spec) for spec in specs)]
     receipts, wrong = list[tuple[str, Receipt]](), list[Finding]()
-    for path in (path for folder in dict.fromkeys(folders) for path in sorted(folder.glob("*.json"))):
+    listed = (
+        sorted(folder.iterdir()) for folder in dict.fromkeys(folders) if folder.is_dir()
+    )  # `glob` passes over a locked one
+    for path in (path for paths in listed for path in paths if path.suffix == ".json"):
         name = shown(root, path)
         try:
             receipts += [(name, known)] if (known := read(path)) is not None else []

@@ -16,7 +16,7 @@ from aqea_registry.base.progress import Reporter, Silent, hash_shown
 from aqea_registry.base.sha256_list import MANIFEST
 from aqea_registry.base.strict import load_json
 from aqea_registry.claims.check_claims import CheckedClaims, check_claims
-from aqea_registry.claims.ledger import FOLDER
+from aqea_registry.claims.ledger import FOLDER, ledger_paths
 from aqea_registry.project.artefact import CatalogueEntry, PairSetArtefact, VectorSetArtefact
 from aqea_registry.project.lock import AGAIN
 from aqea_registry.project.project import Project, RunRecord, Scope
@@ -58,7 +58,7 @@ def trace(
     `documents` are folders with documents of claims, `stores` are asked besides those of receipts and params.yaml. Raises as
     `find` does, and for receipts and stores that cannot be read.
     """
-    ledgers = {path.stem: f"{FOLDER}/{path.name}" for path in sorted((project.root / FOLDER).glob("*.yaml"))}
+    ledgers = {path.stem: f"{FOLDER}/{path.name}" for path in ledger_paths(project.root)}
     checked = check_claims(project, documents, SILENT) if ledgers else None
     lacks = "it cannot be read, and its claims are not shown; what is wrong: aqea-registry claims check"
     lost = [Finding("broken-link", path, lacks) for name, path in ledgers.items() if checked and name not in checked.ledgers]

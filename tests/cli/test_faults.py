@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -150,6 +152,36 @@ def test_parts_of_a_killed_process_disturb_nobody(project: Path) -> None:
     for words in (("verify",), ("verify", "oci:releases:v1"), ("publish", "--tag", "v1")):
         result = aqea(*words, cwd=project)
         assert result.status == 0, result.out + result.err
+
+
+@pytest.mark.parametrize(
+    ("folder", "words"),
+    [
+        ("manifests/claims", ("claims", "check")),
+        ("manifests/claims", ("trace", PAIRS)),
+        ("manifests/claims", ("report",)),
+        ("manifests/releases", ("verify", "--remote")),
+        ("manifests/releases", ("releases",)),
+    ],
+)
+def test_a_folder_that_cannot_be_listed_is_not_an_empty_one(
+    project: Path, monkeypatch: pytest.MonkeyPatch, folder: str, words: tuple[str, ...]
+) -> None:
+    (project / folder).mkdir(exist_ok=True)
+    listed = os.scandir, os.listdir  # what `glob` and `iterdir` ask: for us, who may be root, every folder is open
+
+    def closed(asked: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def ask(path: Any = ".") -> Any:
+            if str(path).endswith(folder):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+            return asked(path)
+
+        return ask
+
+    for name, asked in zip(("scandir", "listdir"), listed, strict=True):
+        monkeypatch.setattr(os, name, closed(asked))
+    result = aqea(*words, cwd=project)
+    assert (result.status, f"{folder}: Permission denied" in result.err) == (3, True), result
 
 
 def lose_pins(project: Path) -> None:
