@@ -155,6 +155,7 @@ _WANTED = re.compile(
 _ON_AVERAGE = re.compile(r"\$?(?:[\s~]\(?[a-z-]+){1,4}[\s~]on average\b")
 _AVERAGED = re.compile(r"\b(?:average|mean|median|percentile) (?:of )?[a-z][a-z -]{0,30} (?:is|was|are|were) \$?$")
 _SHORT, _PROGRAM = re.compile(r"[1-9]\.\d\d?|1?\d"), re.compile(r"[^.!?\s] ?[ (][A-Z][\w-]*[ ~]$")
+_ITEM = re.compile(r"[.)][ \t]")
 _SCALE = frozenset({"0", "1", "-1", "0.0", "1.0"})  # ends of a scale
 _FARTHEST, _COUNTS = 90, frozenset({"errors", "results", "scores"})
 
@@ -171,6 +172,7 @@ class Cues:
         self._name: re.Match[str] | None = None
         self._near: re.Match[str] | None = None  # the one before the number that is not a name, and the one before that
         self._earlier: re.Match[str] | None = None
+        self._item = 0  # the number of the last item of a list
         self._last: tuple[Verdict | None, int] = (None, 0)  # of the number before, and where what belongs to it ends
 
     def verdict(self, start: int, stop: int) -> Verdict | None:
@@ -184,6 +186,9 @@ class Cues:
             ahead = self._ahead = self._next(max(ahead.end(), start - _FARTHEST))
         digits = self._text[start:stop]
         whole = digits.isdecimal()
+        if whole and self._is_item(digits, start, stop):
+            self._last = (None, stop)
+            return None
         verdict, before = self._last
         joined = verdict == "setting" and start - before < _FARTHEST and _CHAIN.fullmatch(self._text, before, start)
         found, end = verdict if joined else self._before(start, whole), stop
@@ -211,6 +216,13 @@ class Cues:
             self._versions.add(digits)
         self._last = (found, end)
         return found
+
+    def _is_item(self, digits: str, start: int, stop: int) -> bool:
+        """Whether a number begins an item of a list: on its line it is the first, and it is 1 or follows the item before."""
+        before = self._text[max(0, start - 9) : start].rstrip(" \t>")
+        found = _ITEM.match(self._text, stop) and before[-1:] in ("", "\n") and digits in ("1", str(self._item + 1))
+        self._item = int(digits) if found else self._item
+        return bool(found)
 
     def is_chosen(self, start: int, stop: int) -> bool:
         """Whether a number that may be a result is a target, a condition or the point at which others are measured."""

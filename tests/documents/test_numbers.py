@@ -141,6 +141,7 @@ def test_something_counted_that_is_printed_with_an_exponent_is_rounded() -> None
     [
         ("Speed is 3.5k docs/s or 12M pairs per second.", ["3.5", "12"]),
         ("It serves 1.2k QPS on an RTX 4090 (24 GB); 10-fold CV; score: 7/10.", ["1.2", "7"]),
+        ("1. Accuracy\n2. Recall of\n> 3) F1: 5\n\nThe accuracy is\n91. Then\n1. 4 points", ["5", "91", "4"]),
         ("AUC fell; EER 3.2 % now, PyTorch 2.1 then.", ["3.2"]),
         ("<style>td{width:33.3%}</style> <SCRIPT>x = [71.25]</SCRIPT> İ <script>71.35", ["71.35"]),
         ("|m|s|\n|-|-|\n|a|80.25 [1]|\n|b|80.35<sup><a href='#x'>2</a></sup>|\n|c|80.45 [70]|", ["80.25", "80.35", "80.45"]),
