@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
-Function = Literal["mean", "weighted", "counted", "sum", "difference"]
+Function = Literal["mean", "weighted", "counted", "sum", "difference", "gain"]
 DIFFERENCES = frozenset(["δ", "∆", "delta", "diff", "difference", "gain", "improvement", "change"])
 # Words of labels: what they promise; beside an average no group of terms, or another kind of mean; then, in any label or
 # (ALONE) as all of it, what is not a term at all, what is not a term of an average, and what is counted.
@@ -53,6 +53,11 @@ def words_of(label: str) -> tuple[str, ...]:
     """The words of a label in small letters."""
     label = _SPREAD.sub("", label).lower().replace("speed-up", "speedup").replace("number of", "#")
     return tuple(word for found in _WORD.findall(label) if (word := found.strip(".'\"")))
+
+
+def is_relative(label: str) -> bool:
+    """Whether the label of a difference may mean how much one is more than the other, in percent."""
+    return "%" in label or not {"rel", "relative", "percent"}.isdisjoint(words_of(label))
 
 
 def words_of_all(labels: Sequence[str]) -> list[tuple[str, ...]]:

@@ -29,6 +29,7 @@ from aqea_registry.claims.labels import (
     Promise,
     is_among,
     is_count,
+    is_relative,
     letters,
     promise_of,
     words_of,
@@ -146,7 +147,7 @@ def relations_of_table(table: DraftedTable, groups: Mapping[str, Collection[str]
             ways = [(way, trials) for way in _ways(axis, line) if (trials := list(_trials(axis, line, way)))]
             tried: list[tuple[_Way, list[_Trial]]] = []
             kept = 0
-            for functions in (("mean", "weighted"), ("counted",), ("sum",), ("difference",)):
+            for functions in (("mean", "weighted"), ("counted",), ("sum",), ("difference", "gain")):
                 if some := [tried_way for tried_way in ways if tried_way[0].function in functions]:
                     place, (way, trials) = max(enumerate(some, 1), key=lambda tried_way: len(_held(tried_way[1][1])))
                     tried.append((way, trials))
@@ -156,7 +157,7 @@ def relations_of_table(table: DraftedTable, groups: Mapping[str, Collection[str]
             if tried and not kept and (promise.group == () or line in axis.own):
                 way, trials = tried[0]
                 held = len(_held(trials))
-                if held or way.function != "difference":  # a gain over what another table has is not a slip
+                if held or way.function not in ("difference", "gain"):  # over what another table has it is not a slip
                     message = f"{way.function} of the others in {held} of {len(trials)} cells, too few to bind them"
                     found.notes.append(f"{table.name}: {axis.labels[line]}: {message}; bind by hand what should be")
     return found
@@ -282,7 +283,10 @@ def _sets(axis: _Axis, line: int, *, mean: bool) -> Iterator[_Lines]:
 
 
 def _differences(axis: _Axis, line: int) -> Iterator[_Way]:
-    """A difference of the two lines that its label names, else before or behind it, or of one line against its base."""
+    """A difference of the two lines that its label names, else before or behind it, or of one line against its base; the same
+    in percent of the second.
+    """
+    functions: list[Function] = ["difference", "gain"] if is_relative(axis.labels[line]) else ["difference"]
     lines = [
         other for other in axis.cells if other in axis.scores or "mean" in getattr(axis.promises.get(other), "functions", ())
     ]
@@ -291,10 +295,10 @@ def _differences(axis: _Axis, line: int) -> Iterator[_Way]:
     before, behind = [other for other in lines if other < line], [other for other in lines if other > line]
     pairs = [named] if len(named) == 2 else [before[-2:], behind[:2], [*before[:1], *before[-1:]]]
     for a, b in dict.fromkeys(tuple(pair) for pair in pairs if len({*pair}) == 2):
-        yield from (_Way("difference", (a, b), (1, -1)), _Way("difference", (b, a), (1, -1)))
+        yield from (_Way(function, lines, (1, -1)) for function in functions for lines in ((a, b), (b, a)))
     for other in before[-1:] + behind[:1]:
         bases = [position for position in axis.cells[other] if position not in axis.cells[line]] or [*axis.cells[other]]
-        yield _Way("difference", (other, other), (1, -1), base=bases[0])
+        yield from (_Way(function, (other, other), (1, -1), base=bases[0]) for function in functions)
 
 
 def _trials(axis: _Axis, line: int, way: _Way) -> Iterator[_Trial]:
@@ -304,12 +308,15 @@ def _trials(axis: _Axis, line: int, way: _Way) -> Iterator[_Trial]:
     for position, own in axis.cells[line].items():
         cells = way.terms(axis, position)
         units = {cell.claim.unit for cell in (own, *cells)} - {"number"}  # which has no unit of its own
-        alike = all(cell.counted for cell in (own, *cells)) if counted else len(units) < 2
+        alike = all(cell.counted for cell in (own, *cells)) if counted else len(units) < 2 or way.function == "gain"
         if len(cells) < len(way.lines) or not alike or position in (way.counts, way.base):
             continue
         if mean and (position in axis.settings or (position in axis.counts and own.counted)):
             continue
+        if way.function == "gain" and min(cell.number.low for cell in cells) <= 0:
+            continue
         value, share = own.number.value, Fraction(1, sum(way.weights) if mean else 1)
+        share = 100 / cells[1].number.value if way.function == "gain" else share
         weighted = [*zip(cells, way.weights, strict=True)]
         middle = sum((cell.number.value * weight for cell, weight in weighted), Fraction(0)) * share
         half = sum((cell.number.half * abs(weight) for cell, weight in weighted), Fraction(0)) * share
@@ -318,7 +325,7 @@ def _trials(axis: _Axis, line: int, way: _Way) -> Iterator[_Trial]:
         misses = max(abs(value - middle) - half, Fraction(0))
         # Where another number would be as plausible: averages of so many other scores are that near to each other. And what is
         # not meant: a whole number beyond its terms counts something, no total is among its terms, an arrow may be the sign.
-        if way.function == "difference":
+        if way.function in ("difference", "gain"):
             span, other = 2 * usual, abs(abs(value) - abs(middle)) <= half
         elif mean:
             span, other = float(most - least) / len(cells) ** 0.5, own.counted and not least <= value <= most
@@ -343,10 +350,12 @@ def _expression(axis: _Axis, line: int, position: int, way: _Way) -> str:
     first, last = own.partition(".")[0], own.rpartition(".")[2]
     others = sum(position in cells for cells in axis.cells.values()) - 1
     if (
-        way.function != "difference"
+        way.function not in ("difference", "gain")
         and others == len(ids)
         and all(id_.startswith(f"[{first}.") and id_.endswith(f".{last}]") for id_ in ids)
     ):
         ids = [f"[{first}.*.{last}]"]
+    if way.function == "gain":
+        return f"percent(ratio({', '.join(ids)}) - 1)"
     text = f"{'sum' if way.function == 'counted' else way.function}({', '.join(ids)})"
     return text if len(text) <= LONGEST else ""

@@ -42,7 +42,7 @@ def broken(drafted: DraftedTable) -> dict[str, bool]:
             read_expression(derived[own]), lambda one: [terms.term(name) for name in terms.find(one, "l", f"l:{own}")]
         )
         number = parse_number(claims[own].value or "", claims[own].unit)
-        assert value.unit in (claims[own].unit, "ratio")
+        assert value.unit in (claims[own].unit, "ratio") or "percent(" in derived[own]
         return number.low > value.high or number.high < value.low
 
     return {own: is_broken(own) for own in derived}
@@ -247,6 +247,15 @@ def test_differences_are_those_of_the_rows_that_the_label_names_or_of_each_row_a
     text = "variant | nDCG | Δ\nfull | 48.75 | -\na | 46.31 | -2.44\nb | 48.02 | -0.73\nc | 47.19 | -1.65\nd | 48.66 | -0.09"
     assert broken(table(text)) == {"t.1.2": False, "t.2.2": False, "t.3.2": True, "t.4.2": False}
     assert relations_of_table(table(text)).derived["t.3.2"] == "difference([t.3.1], [t.0.1])"
+
+
+@pytest.mark.parametrize("label", ["Δ (%)", "Rel. gain", "Improvement %"])
+@pytest.mark.parametrize(("third", "wrong"), [("+3.04", False), ("+3.40", True)])
+def test_a_difference_may_be_in_percent_of_what_it_is_compared_with(label: str, third: str, wrong: bool) -> None:
+    rows = [("71.42", "78.05", "9.28"), ("64.88", "69.31", "+6.83"), ("90.37", "93.12", third), ("58.20", "57.64", "-0.96")]
+    drafted = table("\n".join([f"m | Before | After | {label}", *(f"r{n} | {' | '.join(row)}" for n, row in enumerate(rows))]))
+    assert broken(drafted) == {"t.0.3": False, "t.1.3": False, "t.2.3": wrong, "t.3.3": False}
+    assert relations_of_table(drafted).derived["t.0.3"] == "percent(ratio([t.0.2], [t.0.1]) - 1)"
 
 
 def test_an_arrow_may_be_the_sign_of_a_difference() -> None:
