@@ -170,7 +170,7 @@ NO_LEDGERS: dict[str, tuple[bytes, str]] = {
     "two documents": ((GOOD + "---\n" + GOOD).encode(), "a second document starts"),
     "deep": (b"schema: " + b"[" * 100_000, "nest"),  # the parser's own limit may come before ours
     "deeper than our limit": (b"schema: " + b"[" * 51 + b"]" * 51, "nested more than 50 deep"),
-    "no UTF-8": (b"schema: \xff", "invalid"),
+    "no UTF-8": (b"schema: \xff", "not text in UTF-8"),
     "a NUL": (b"schema: \0", "control characters"),
     "a number of many digits": (b"schema: " + b"9" * 10_000, "digits"),
 }  # fmt: skip

@@ -168,9 +168,12 @@ def test_a_folder_that_cannot_be_listed_is_not_an_empty_one(
     project: Path, monkeypatch: pytest.MonkeyPatch, folder: str, words: tuple[str, ...]
 ) -> None:
     (project / folder).mkdir(exist_ok=True)
-    listed = os.scandir, os.listdir  # what `glob` and `iterdir` ask: for us, who may be root, every folder is open
+    listed: tuple[Any, Any] = (
+        os.scandir,
+        os.listdir,
+    )  # what `glob` and `iterdir` ask: for us, who may be root, every folder is open
 
-    def closed(asked: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def closed(asked: Any) -> Any:
         def ask(path: Any = ".") -> Any:
             if str(path).endswith(folder):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
