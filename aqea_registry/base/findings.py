@@ -13,32 +13,10 @@ import msgspec
 
 CODES = frozenset(
     (
-        "broken-link",
-        "claim-contradicted",
-        "claim-stale",
-        "claim-unbound",
-        "commit-gone",
-        "conflict",
-        "duplicate",
-        "gated",
-        "lock-stale",
-        "malformed",
-        "mismatch",
-        "missing",
-        "not-a-release",
-        "not-canonical",
-        "pin-moved",
-        "release-gone",
-        "repository-gone",
-        "repository-renamed",
-        "tag-moved",
-        "unexpected",
-        "unpinned",
-        "unreadable",
-        "unsafe-model",
-        "unsafe-path",
-        "wrong-metric",
-        "wrong-split",
+        *("broken-link", "claim-contradicted", "claim-stale", "claim-unbound", "commit-gone", "conflict", "duplicate", "gated"),
+        *("lock-stale", "malformed", "mismatch", "missing", "not-a-release", "not-canonical", "pin-moved", "release-gone"),
+        *("repository-gone", "repository-renamed", "tag-moved", "unexpected", "unpinned", "unreadable", "unsafe-model"),
+        *("unsafe-path", "wrong-metric", "wrong-split"),
     )
 )
 
