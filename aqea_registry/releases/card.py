@@ -29,7 +29,7 @@ DESCRIPTION = (
     "Embeddings of sentence pairs with human similarity scores. The vectors are canonical: computed in float64, normalised, "
     "rounded to a grid of 1e-6. Whoever makes these files again from the pinned inputs gets the same bytes, on any machine."
 )
-PLOT, REPORT = "plots/metrics.svg", "report.html"  # where a release has what the card shows or leads to
+CARD, CROISSANT, PLOT, REPORT = "README.md", "croissant.json", "plots/metrics.svg", "report.html"  # of a release
 KEYWORDS = ("embeddings", "sentence-similarity", "sts", "reproducibility")
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
@@ -122,7 +122,7 @@ def bibtex(citation: Citation, note: str, url: str | None = None) -> str:
     return f"@misc{{{key or 'release'},\n{lines}}}"
 
 
-CROISSANT, RAI = "http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/RAI/1.0"
+TERMS, RAI = "http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/RAI/1.0"
 GENERATED = "The sentences of the datasets were encoded by the models, each at its pinned revision, by aqea-registry."
 SD_VERSION = "2.0.0"  # of this description: raised when the same release would be described in other words
 FORMATS = {".json": "application/json", ".jsonl": "application/jsonl", ".parquet": "application/x-parquet"}
@@ -138,7 +138,7 @@ def render_croissant(card: Card) -> bytes:
         "@type": "sc:Dataset",
         "name": " ".join(card.publish.title.split()),
         "description": DESCRIPTION + card.given,
-        "conformsTo": [CROISSANT, RAI] if stated else CROISSANT,
+        "conformsTo": [TERMS, RAI] if stated else TERMS,
         "license": f"https://choosealicense.com/licenses/{card.publish.licence}/",  # where the Hub itself points to
         "inLanguage": list(card.publish.language),
         "keywords": list(KEYWORDS),

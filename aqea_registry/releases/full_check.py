@@ -24,9 +24,8 @@ from aqea_registry.generation.vector_sets import result_of, result_of_lists
 from aqea_registry.project.artefact import CLAIMS, PROJECT, VIEWS, AnyArtefact, OfVectors, VectorSetArtefact, published_path
 from aqea_registry.project.params import Params
 from aqea_registry.project.project import PARAMS, STAGES, Scope
-from aqea_registry.releases.card import REPORT, lists_path
-from aqea_registry.releases.opened import CheckNote, NotChecked, Opened, facts_of, of_release, open_release, place, readers
-from aqea_registry.releases.package import CARD
+from aqea_registry.releases.card import CARD, REPORT, lists_path
+from aqea_registry.releases.layout import CheckNote, NotChecked, Opened, facts_of, of_release, open_release, place, readers
 from aqea_registry.releases.pull import bring_files, check_room, refuse_unknown
 from aqea_registry.releases.row_sample import ELSEWHERE, RowSample, draw, make_again, sampled, why_not
 from aqea_registry.stores.port import Store, Tagged

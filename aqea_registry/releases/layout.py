@@ -5,28 +5,49 @@
     project/CITATION.cff   as it is in the project, if it is
     claims/NAME.yaml       the ledgers of manifests/claims, as they are
 
-Pure, but for `project_texts`, which reads files of the project. Releases of earlier versions have none of these.
+Releases of earlier versions have none of these. And the way back: a release that was fetched, laid out as a project with nothing
+believed that it says of itself, and what its files print about what it holds, with what its bytes give for the same.
+
+Pure, but for `project_texts`, which reads files of the project, and `open_release`.
 """
 
 import posixpath
 import re
-from collections.abc import Iterable, Iterator
-from pathlib import Path
-from typing import Any
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import partial
+from pathlib import Path, PurePath
+from typing import Any, NamedTuple
 
 import msgspec
 
-from aqea_registry.base.files import Limit, UnsafePath, read_small, safe_path
-from aqea_registry.base.findings import CannotCheck, Refused
-from aqea_registry.base.strict import load_yaml, render_yaml
+from aqea_registry.base.files import Limit, UnsafePath, read_small, safe_path, write_bytes
+from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Refused
+from aqea_registry.base.sha256_list import LEFT_OUT, MANIFEST, Parsed, parse_list, render
+from aqea_registry.base.strict import load_json, load_yaml, render_yaml
 from aqea_registry.claims.ledger import FOLDER
-from aqea_registry.comparison.trees import PINS
-from aqea_registry.project.artefact import CLAIMS, PROJECT, PUBLISHED, CatalogueEntry
+from aqea_registry.comparison.trees import PINS, Tree
+from aqea_registry.documents.markup_tables import html_tables, markdown_tables
+from aqea_registry.documents.tables import Table
+from aqea_registry.project.artefact import (
+    CLAIMS,
+    DATA,
+    METRICS,
+    PROJECT,
+    PUBLISHED,
+    CatalogueEntry,
+    PairSetArtefact,
+    VectorSetArtefact,
+)
 from aqea_registry.project.citation import CITATION
-from aqea_registry.project.lock import LOCK, OWN_STAGES
-from aqea_registry.project.params import Params, group_of, parse_params
-from aqea_registry.project.project import PARAMS, STAGES
+from aqea_registry.project.lock import LOCK, OWN_STAGES, Lock, parse_lock
+from aqea_registry.project.params import WRITTEN, Params, Versions, group_of, parse_params
+from aqea_registry.project.project import PARAMS, STAGES, Project, open_project
+from aqea_registry.releases.card import CARD, CROISSANT, REPORT
 from aqea_registry.remote.answers import quotable
+from aqea_registry.stores.release import LIST, Release
+from aqea_registry.vectors.examine import Examined
+from aqea_registry.verification.verify_results import CheckedVectors
 
 PLACES = {folder: place for place, folder in PUBLISHED.items()} | {"claims": FOLDER}  # folder of a release to one of a project
 # What params.yaml keeps plain.
@@ -132,3 +153,165 @@ def _not_ours(value: Any, key: str) -> Iterator[str]:
         ours = re.fullmatch(r"\w[\w./ @-]*", plain) and ".." not in plain
         if not ours or (key == "cmd" and not _COMMAND.match(plain)):
             yield value
+
+
+OTHERS = ".aqea/release"  # where files lie that no project has; no path of a release begins so
+ROWS = frozenset({"artefact", "pair set", "file", "name"})  # what rows of the tables are about that card and page print
+Print = tuple[str, str, str]  # what something is about, what of it, and the text
+
+
+class NotChecked(msgspec.Struct, frozen=True):
+    """Something that was not looked at, and why."""
+
+    what: str
+    why: str
+
+
+CheckNote = Finding | NotChecked
+
+
+class Opened(NamedTuple):
+    """A release laid out as a project: where, and the hex sha256 of its files by their paths there; its pins.
+
+    `left_out` are the paths of what it names and does not hold, `pairs` those of the pair files by key. `artefacts`,
+    `vector_sets` and `catalogue` are empty where the release has no catalogue.
+    """
+
+    root: Path
+    digests: Mapping[str, str]
+    left_out: Collection[str]
+    lock: Lock
+    pairs: Mapping[str, str]
+    artefacts: Mapping[str, PairSetArtefact] = {}
+    vector_sets: Mapping[str, VectorSetArtefact] = {}
+    catalogue: Mapping[str, CatalogueEntry] = {}
+    versions: Versions = WRITTEN
+
+
+def place(path: str) -> str:
+    """Where a file of a release lies in a project; what no project has lies apart."""
+    return restored_path(path) or f"{OTHERS}/{path}"
+
+
+def open_release(tree: Tree, root: Path, notes: list[CheckNote]) -> tuple[Opened, Project | None]:
+    """Fetch a release and lay it out in `root`, with the project in it, if it has a catalogue.
+
+    What is wrong with its files and catalogue, and what was not checked, is `notes`.
+    """
+    digests, left_out = dict[str, str](), {place(path): sha256 for path, sha256 in tree.left_out.items()}
+    for path, sha256 in tree.files.items():
+        try:
+            fetched, target = tree.fetch(path), root / place(path)
+        except Refused as error:
+            notes += error.findings
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        fetched.rename(target)
+        digests[place(path)] = sha256
+    write_bytes(root / MANIFEST, render({**left_out, **digests}))
+    write_bytes(root / LEFT_OUT, "".join(f"{path}\n" for path in left_out).encode())
+    lock = Lock()
+    try:
+        lock = parse_lock(read_small(root / LOCK, Limit.PROJECT)) if LOCK in digests else lock
+        if {PARAMS, STAGES} <= digests.keys():
+            return _with_project(root, digests, left_out, lock, notes)
+        why = "the release has no catalogue: an earlier version made it, or it was left out"
+        notes.append(NotChecked("claims, and the settings of datasets and models", why))
+    except (BadConfiguration, Refused) as error:
+        notes += error.findings or [Finding("malformed", error.message.partition(":")[0], error.message)]
+    keys = [PurePath(path).stem for path in digests if path.startswith(f"{METRICS}/")]
+    paths = _pair_files(digests)
+    pairs = {next((key for key in keys if _plain(path).startswith(_plain(key))), path): path for path in paths}
+    return Opened(root, digests, left_out, lock, pairs), None
+
+
+def _with_project(
+    root: Path, digests: Mapping[str, str], left_out: Collection[str], lock: Lock, notes: list[CheckNote]
+) -> tuple[Opened, Project]:
+    project = open_project(root)
+    parse_project(*(read_small(root / path, Limit.PROJECT) for path in (PARAMS, STAGES)))
+    pairs = {key: artefact.file for key, artefact in project.artefacts.items()}
+    for path in sorted({*_pair_files(digests)} - {*pairs.values()}):
+        notes.append(of_release(Finding("unexpected", path, "the release's own catalogue has no such pair set")))
+    # No address is asked that the release names: nobody knows whose it is.
+    catalogue = {
+        name: entry._replace(sources=[spec for spec in entry.sources if "://" not in spec])
+        for name, entry in project.catalogue.items()
+    }
+    made, versions = (project.artefacts, project.vector_sets), project.params.versions or Versions()
+    return Opened(root, digests, left_out, lock, pairs, *made, catalogue, versions), project
+
+
+def _pair_files(paths: Iterable[str]) -> list[str]:
+    return [path for path in paths if path.startswith(f"{DATA}/") and path.endswith("_pairs.json")]
+
+
+def _plain(path: str) -> str:
+    return PurePath(path).name.replace("_", "-")
+
+
+def of_release(finding: Finding) -> Finding:
+    """A finding on a project as one on a release: by the file's path there, without advice for those who made it."""
+    path, colon, rest = finding.subject.partition(":")
+    folder = PUBLISHED.get(path.rpartition("/")[0])
+    subject = f"{folder}/{PurePath(path).name}" if folder else path
+    return msgspec.structs.replace(finding, subject=f"{subject}{colon}{rest}", message=finding.message.partition("; run: ")[0])
+
+
+def facts_of(
+    release: Release, lock: Lock, pair_sets: Mapping[str, Examined], vector_sets: Mapping[str, CheckedVectors]
+) -> Mapping[str, Mapping[str, str]]:
+    """By the name of what is printed about, and the column: what the bytes give."""
+    facts = defaultdict[str, dict[str, str]](dict)
+    for key, examined in pair_sets.items():
+        header, scores = examined.header, msgspec.structs.asdict(examined.metrics)
+        facts[key] |= {"dataset": header.dataset, "model": header.model, "content digest": examined.content}
+        facts[key] |= {"pairs": str(header.n_pairs), "dimension": str(header.dimension)}
+        facts[key] |= {name: repr(score) for name, score in scores.items()}
+        facts[key] |= {name: f"{scores[f'cos_sim_{name}']:.4f}" for name in ("spearman", "pearson")}
+    for key, checked in vector_sets.items():
+        facts[key] |= {"task": checked.task, "texts": str(checked.texts), "dimension": str(checked.dimension)}
+        facts[key] |= {"main score": checked.main_score, "score": checked.text(), "content digest": checked.content}
+    for path, layer in release.files().items():
+        facts[path] |= {"bytes": str(layer.size), "sha256": layer.digest.removeprefix("sha256:")}
+    for name, pin in {**lock.datasets, **lock.models}.items():
+        facts[name] |= {"commit": pin.commit} if pin.commit else {}
+        facts[name] |= {"digest of the files": pin.digest()} if pin.files else {}
+    return facts
+
+
+def _in_tables(tables: Iterable[Table]) -> Iterator[Print]:
+    for table in tables:
+        columns = [label.lower() for label in table.columns]
+        if columns[table.key] in ROWS:
+            for row in table.rows:
+                for label, cell in zip(columns, row.cells, strict=True):
+                    yield row.cells[table.key].text, label, cell.text
+
+
+def _scores_in(key: str, content: bytes) -> Iterable[Print]:
+    value = load_json(content, key)
+    return [(key, name, repr(score)) for name, score in value.get("metrics", value).items()]
+
+
+def readers(pairs: Mapping[str, str]) -> dict[str, Callable[[bytes], Iterable[Print]]]:
+    """How to read what each file of a release prints: its descriptions, and files of scores of pair sets (key to pair file)."""
+    benchmarks = {key: PurePath(path).name.replace("_pairs.", "_benchmark.") for key, path in pairs.items()}
+    paths = {f"metrics/{key}.json": key for key in benchmarks} | {f"data/{name}": key for key, name in benchmarks.items()}
+    return {**_READERS, **{path: partial(_scores_in, key) for path, key in paths.items()}}
+
+
+def _listed(parsed: Parsed) -> Iterable[Print]:
+    if parsed.findings:
+        raise Refused(f"{LIST} is damaged", parsed.findings)
+    return [(path, "sha256", sha256) for path, sha256 in parsed.entries.items()]
+
+
+_READERS: dict[str, Callable[[bytes], Iterable[Print]]] = {
+    CARD: lambda content: _in_tables(markdown_tables(content.decode(), CARD)),
+    REPORT: lambda content: _in_tables(html_tables(content.decode(), REPORT)),
+    CROISSANT: lambda content: [
+        (str(file["contentUrl"]), "sha256", str(file["sha256"])) for file in load_json(content, CROISSANT)["distribution"]
+    ],
+    LIST: lambda content: _listed(parse_list(content, LIST)),
+}

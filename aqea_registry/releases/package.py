@@ -28,7 +28,7 @@ from aqea_registry.project.citation import links, read_citation
 from aqea_registry.project.params import Publish
 from aqea_registry.project.project import Project, RunRecord, Scope
 from aqea_registry.releases import card
-from aqea_registry.releases.card import PLOT, REPORT
+from aqea_registry.releases.card import CARD, CROISSANT, PLOT, REPORT
 from aqea_registry.releases.layout import project_texts
 from aqea_registry.report.plots import Score, render_plot
 from aqea_registry.report.report import page_of, pair_sets_of, render_page, tasks_of
@@ -40,7 +40,6 @@ from aqea_registry.vectors.containers.open_pairs import import_pyarrow
 from aqea_registry.verification.verify_folder import present
 from aqea_registry.verification.verify_project import AWAY, CheckedProject, verify_project
 
-CARD, CROISSANT = "README.md", "croissant.json"
 # What authors state of a release, and the rows of claims: card and page are of one run where these are equal.
 STATED = ("name", "license", "inLanguage", "creator")
 CLAIM = re.compile(rb'<tr id="([^"]+)" class=\w+><td>[^<]*<th scope=row>[^<]*<td>([^<]*)<td>([^<]*)<td>[^<]*<td>(\w*)')
