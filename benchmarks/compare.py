@@ -100,7 +100,7 @@ def verified(path: Path) -> tuple[float, float]:
     The file's own score is not that of its vectors, which is the one thing to be found.
     """
     from aqea_registry.base.files import hash_files
-    from aqea_registry.vectors.examine import examine
+    from aqea_registry.vectors.containers.pair_json import examine
 
     found = []
     taken = seconds(lambda: found.append((hash_files([path], md5=frozenset({path})), examine(path, path.name)[1])))()

@@ -12,7 +12,7 @@ from aqea_registry.project.params import Dataset, Model
 from aqea_registry.report.page import Content, PairSetFacts, PinFacts
 from aqea_registry.stores.receipts import Receipt, ReceiptFile, StoreReceipt
 from aqea_registry.tracing.graph import Edge, Graph, Node
-from aqea_registry.vectors.examine import Examined
+from aqea_registry.vectors.containers.pair_json import Examined
 from aqea_registry.vectors.pair_set import Header
 from aqea_registry.vectors.scores import Metrics
 

@@ -29,8 +29,7 @@ from aqea_registry.project.artefact import AnyArtefact, CatalogueEntry, PairSetA
 from aqea_registry.project.lock import require_pin
 from aqea_registry.project.project import Project
 from aqea_registry.sources.fetch import pinned_folder
-from aqea_registry.vectors.decided import at_boundary
-from aqea_registry.vectors.margin import EncodingRecord, Spread, reach
+from aqea_registry.vectors.margin import EncodingRecord, Spread, at_boundary, reach
 from aqea_registry.vectors.pair_set import Malformed, Micro
 from aqea_registry.vectors.vector_set import key_of, keys_of
 

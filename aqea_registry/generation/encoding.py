@@ -25,8 +25,18 @@ from aqea_registry.project.lock import LOCK, Decided, Lock
 from aqea_registry.project.params import WRITTEN, Params
 from aqea_registry.project.project import CACHE, Project
 from aqea_registry.sources.pin import update_lock
-from aqea_registry.vectors.decided import DecidedValue, at_boundary, read_decided, render_decided
-from aqea_registry.vectors.margin import EncodingRecord, Machine, Margin, Spread, margin, reach
+from aqea_registry.vectors.margin import (
+    DecidedValue,
+    EncodingRecord,
+    Machine,
+    Margin,
+    Spread,
+    at_boundary,
+    margin,
+    reach,
+    read_decided,
+    render_decided,
+)
 from aqea_registry.vectors.pair_set import Micro
 from aqea_registry.vectors.vector_set import Keys, Rows
 

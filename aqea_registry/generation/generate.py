@@ -32,7 +32,7 @@ from aqea_registry.project.project import Project, RunRecord
 from aqea_registry.sources.rows import Rows
 from aqea_registry.vectors.containers import pair_json
 from aqea_registry.vectors.containers.open_pairs import write_aqed, write_parquet
-from aqea_registry.vectors.examine import examine
+from aqea_registry.vectors.containers.pair_json import examine
 from aqea_registry.vectors.pair_set import BLOCK_ROWS, Header, Malformed, PairSet, regrouped
 from aqea_registry.vectors.scores import Metrics, Undefined, cosines, metrics, products
 from aqea_registry.vectors.vector_set import keys_of

@@ -27,7 +27,7 @@ from aqea_registry.project.artefact import PairSetArtefact
 from aqea_registry.project.params import Dataset
 from aqea_registry.project.project import Project
 from aqea_registry.sources.mteb_tasks import task_class
-from aqea_registry.vectors.examine import examine
+from aqea_registry.vectors.containers.pair_json import examine
 from aqea_registry.vectors.nearest import Columns, Ranked, Whole, cosine, nearest, squares
 from aqea_registry.vectors.pair_set import MICRO, Micro
 from aqea_registry.vectors.vector_set import Keys, keys_of

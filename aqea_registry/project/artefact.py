@@ -15,7 +15,7 @@ from aqea_registry.project.lock import LOCK, Decided, Pin, pin_findings, require
 from aqea_registry.project.params import Dataset, Model
 
 if TYPE_CHECKING:
-    from aqea_registry.vectors.examine import Examined, Expected
+    from aqea_registry.vectors.containers.pair_json import Examined, Expected
     from aqea_registry.vectors.pair_set import Header
     from aqea_registry.vectors.scores import Metrics
 
@@ -215,7 +215,7 @@ class PairSetArtefact(Artefact, frozen=True, kw_only=True):
     @property
     def expected(self) -> Expected:
         """What its pair file must say."""
-        from aqea_registry.vectors.examine import Expected
+        from aqea_registry.vectors.containers.pair_json import Expected
 
         return Expected(self.dataset, self.model_entry.repo, self.model_entry.dimension, self.dataset_entry.score_range)
 

@@ -2,10 +2,10 @@
 
 Open `publish` first: it shows a release's way from a verified run into stores, and lists what is there. `package` decides what
 a release contains (`build_package` is pure) and writes it as a folder. `card` has the card and the Croissant description, pure
-but for reading card.md and croissant_context.json. `layout` has the files by which a release is made again from itself, lays out
-one that was fetched, and reads what its files print. `pull` restores a release, or the project that it was made of, and
-`confirm` makes its pair sets again and says what came out. `full_check` is verify --full, for who has nothing but a release, and
-`row_sample` draws rows and makes them again. All but `card` have effects.
+but for reading card.md and croissant_context.json. `layout` has the files by which a release is made again from itself, and
+lays one out that was fetched, to read what its files print. `pull` restores a release, or the project that it was made of, and
+`confirm` makes its pair sets again and says what came out. `full_check` is verify --full, for who has nothing but a release,
+and `row_sample` draws rows and makes them again. All but `card` have effects.
 
 >>> from aqea_registry.project.citation import parse_citation
 >>> from aqea_registry.releases.card import bibtex

@@ -30,7 +30,7 @@ from aqea_registry.releases.pull import bring_files, check_room, refuse_unknown
 from aqea_registry.releases.row_sample import ELSEWHERE, RowSample, draw, make_again, sampled, why_not
 from aqea_registry.stores.port import Store, Tagged
 from aqea_registry.stores.release import LIST, Release
-from aqea_registry.vectors.examine import Examined, examine
+from aqea_registry.vectors.containers.pair_json import Examined, examine
 from aqea_registry.verification.verify_project import CheckedProject, check_pair_sets, decided_findings
 from aqea_registry.verification.verify_release import CheckedRelease, verify_tagged
 from aqea_registry.verification.verify_results import TRAINED_GAP, CheckedVectors, check_vector_sets, score_gap

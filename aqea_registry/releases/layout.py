@@ -5,8 +5,8 @@
     project/CITATION.cff   as it is in the project, if it is
     claims/NAME.yaml       the ledgers of manifests/claims, as they are
 
-Releases of earlier versions have none of these. And the way back: a release that was fetched, laid out as a project with nothing
-believed that it says of itself, and what its files print about what it holds, with what its bytes give for the same.
+Releases of earlier versions have none of these. And the way back: a release that was fetched, laid out as a project with
+nothing believed that it says of itself, and what its files print about what it holds, with what its bytes give for the same.
 
 Pure, but for `project_texts`, which reads files of the project, and `open_release`.
 """
@@ -46,7 +46,7 @@ from aqea_registry.project.project import PARAMS, STAGES, Project, open_project
 from aqea_registry.releases.card import CARD, CROISSANT, REPORT
 from aqea_registry.remote.answers import quotable
 from aqea_registry.stores.release import LIST, Release
-from aqea_registry.vectors.examine import Examined
+from aqea_registry.vectors.containers.pair_json import Examined
 from aqea_registry.verification.verify_results import CheckedVectors
 
 PLACES = {folder: place for place, folder in PUBLISHED.items()} | {"claims": FOLDER}  # folder of a release to one of a project

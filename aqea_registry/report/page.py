@@ -22,7 +22,7 @@ from aqea_registry.project.lock import Pin
 from aqea_registry.report.plots import Figure, PrintedScore, Score, TextTable, score_figure
 from aqea_registry.stores.receipts import Receipt
 from aqea_registry.tracing.graph import FORWARD, Graph, Node
-from aqea_registry.vectors.examine import Examined
+from aqea_registry.vectors.containers.pair_json import Examined
 from aqea_registry.vectors.scores import Metrics
 from aqea_registry.verification.verify_results import CheckedVectors
 

@@ -22,7 +22,7 @@ from aqea_registry.project.lock import AGAIN
 from aqea_registry.project.project import Project, RunRecord, Scope
 from aqea_registry.tracing.graph import FILES, FORWARD, ExpectedFile, Graph, GraphBuilder, Node, reached, sentence_of
 from aqea_registry.tracing.nodes import draw_claims, draw_pins, draw_releases, draw_run
-from aqea_registry.vectors.examine import Examined, examine
+from aqea_registry.vectors.containers.pair_json import Examined, examine
 from aqea_registry.vectors.scores import Metrics
 from aqea_registry.verification.verify_project import AWAY, CheckedProject
 from aqea_registry.verification.verify_results import check_vector_sets

@@ -5,9 +5,7 @@ Open `pair_set` first: what a pair set is, in memory and as a file that is open.
     pair_set    values: normalised rows on the grid of 1e-6 (micro-units), headers, the content digest; pure
     scores      rows -> integer products -> six correlations, rounded once; pure
     nearest     which documents are nearest to a query, exactly; pure
-    margin      how surely another machine rounds to the same values, and what computed them; pure
-    decided     values at a rounding boundary, and the lists of them that the lock names
-    examine     a pair file checked and its scores recomputed: reads the file, in blocks
+    margin      how surely another machine rounds to the same values, and what computed them; values that were decided
     vector_set  vectors by the sha256 of their texts, in Parquet: written and read a row group at a time
     containers  JSON, Parquet, AQED: written from blocks, read in blocks
 

@@ -46,8 +46,8 @@ from aqea_registry.project.project import MANY, PARAMS, STAGES, Project, RunReco
 from aqea_registry.sources.fetch import LocalFile, local_file_findings, local_files
 from aqea_registry.sources.kinds import sources_of
 from aqea_registry.stores.receipts import RECEIPTS
-from aqea_registry.vectors.decided import read_decided
-from aqea_registry.vectors.examine import Examined, examine
+from aqea_registry.vectors.containers.pair_json import Examined, examine
+from aqea_registry.vectors.margin import read_decided
 from aqea_registry.vectors.scores import Metrics
 from aqea_registry.verification.verify_folder import present, surplus
 from aqea_registry.verification.verify_list import Verified, digest_findings, hash_listed, read_findings

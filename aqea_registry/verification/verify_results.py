@@ -12,7 +12,7 @@ from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding
 from aqea_registry.base.strict import convert, load_json
 from aqea_registry.documents.metrics import TRAINED
 from aqea_registry.project.artefact import TaskScores, VectorSetArtefact
-from aqea_registry.vectors.decided import DecidedValue
+from aqea_registry.vectors.margin import DecidedValue
 from aqea_registry.vectors.pair_set import Malformed
 from aqea_registry.vectors.vector_set import ExaminedVectors, VectorSet, examine_vector_set
 

@@ -177,7 +177,7 @@ VERBS = (
     "verification.verify_project",
     "releases.publish",
     "sources.pin",
-    "vectors.examine",
+    "vectors.containers.pair_json",
     "generation.generate",
     "project.project",
     "tracing.trace",

@@ -43,7 +43,7 @@ from aqea_registry.stores.oci_layout import Layout
 from aqea_registry.stores.registry_client import stored_login
 from aqea_registry.stores.release import ARTIFACT_TYPE, MANIFEST_TYPE, build, digest_of
 from aqea_registry.vectors.containers.open_pairs import canonical, open_given
-from aqea_registry.vectors.decided import DecidedValue, read_decided, render_decided
+from aqea_registry.vectors.margin import DecidedValue, read_decided, render_decided
 from aqea_registry.vectors.pair_set import Malformed
 from aqea_registry.vectors.vector_set import examine_vector_set, keys_of, write_vector_set
 from tests.memory import MemorySource

@@ -17,7 +17,7 @@ from aqea_registry.project.params import Publish
 from aqea_registry.releases.card import Card, render_card, split_name
 from aqea_registry.report.page import PairSetFacts
 from aqea_registry.report.plots import TITLE
-from aqea_registry.vectors.examine import Examined
+from aqea_registry.vectors.containers.pair_json import Examined
 from aqea_registry.vectors.pair_set import Header
 from aqea_registry.vectors.scores import Metrics
 from tests.pages import artefact

@@ -27,7 +27,7 @@ from aqea_registry.stores.open_store import find, open_tagged
 from aqea_registry.stores.release import build
 from aqea_registry.vectors.containers import pair_json
 from aqea_registry.vectors.containers.open_pairs import write_parquet
-from aqea_registry.vectors.examine import Examined, examine
+from aqea_registry.vectors.containers.pair_json import Examined, examine
 from tests.golden.cases import make_project
 from tests.helpers import found
 from tests.tools import Result, aqea, made_once

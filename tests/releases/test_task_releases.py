@@ -13,7 +13,7 @@ import pytest
 
 from aqea_registry.generation.encoding import record_decided
 from aqea_registry.project.project import open_project
-from aqea_registry.vectors.decided import DecidedValue
+from aqea_registry.vectors.margin import DecidedValue
 from aqea_registry.vectors.vector_set import VectorSet, write_vector_set
 from tests.helpers import found, seal
 from tests.standins import stand_ins

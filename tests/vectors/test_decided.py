@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from aqea_registry.base.findings import Refused
-from aqea_registry.vectors.decided import DecidedValue, at_boundary, read_decided, render_decided
+from aqea_registry.vectors.margin import DecidedValue, at_boundary, read_decided, render_decided
 
 METHOD = "a" * 64
 VALUES = [DecidedValue("c" * 64, 0, -7), DecidedValue("b" * 64, 11, 4), DecidedValue("b" * 64, 2, 1_000_000)]

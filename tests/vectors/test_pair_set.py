@@ -28,7 +28,7 @@ from hypothesis.extra import numpy as arrays
 from aqea_registry.base.files import open_regular
 from aqea_registry.vectors.containers import json_text, pair_json
 from aqea_registry.vectors.containers.json_text import number, read_rows, rows_text
-from aqea_registry.vectors.examine import examine
+from aqea_registry.vectors.containers.pair_json import examine
 from aqea_registry.vectors.pair_set import KEYS, MICRO, ContentDigest, Header, Malformed, Micro, PairSet
 from tests import factories
 from tests.pair_sets import Pairs, parse, render

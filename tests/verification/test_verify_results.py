@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from aqea_registry.generation.encoding import record_decided
 from aqea_registry.project.project import open_project
-from aqea_registry.vectors.decided import DecidedValue
+from aqea_registry.vectors.margin import DecidedValue
 from aqea_registry.vectors.vector_set import VectorSet, write_vector_set
 from aqea_registry.verification.verify_results import TRAINED_GAP, score_gap
 from tests.helpers import found, seal

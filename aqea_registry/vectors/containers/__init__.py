@@ -4,7 +4,7 @@ Open `open_pairs` first: it reads any container for a comparison, as float64. `p
 file: the same reader of rows, but every number must be on the grid, and the spelling is checked against what `write` writes.
 
     open_pairs  any container, by its first bytes; Parquet and AQED, read and written; given vectors: .npy, Parquet, JSON lines
-    pair_json   pair files and files of embeddings, read and written
+    pair_json   pair files and files of embeddings, read and written; a pair file checked, and its scores recomputed
     json_text   where the members of a large JSON object are, and the rows of a matrix; numbers as JSON text and back
 
 >>> import numpy as np
