@@ -83,12 +83,7 @@ class CanonicalModel:
         )
 
     def encode(
-        self,
-        inputs: Iterable[Mapping[str, Any]],
-        *,
-        task_metadata: TaskMetadata,
-        prompt_type: PromptType | None = None,
-        **_: Any,
+        self, inputs: Iterable[dict[str, Any]], *, task_metadata: TaskMetadata, prompt_type: PromptType | None = None, **_: Any
     ) -> npt.NDArray[np.float64]:
         """The canonical vectors of all texts (n x dimension): of length one to train on, else in whole micro-units.
 

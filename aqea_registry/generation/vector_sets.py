@@ -98,22 +98,19 @@ def make_vector_set(
         content = write_vector_set(file, dimension, vectors.rows(keys))
     write_bytes(root / artefact.metrics, result_bytes(artefact, scored, len(keys), content))
     about = scored.task.metadata
-    return (
-        vectors,
-        keys,
-        Evaluated(
-            name=artefact.key,
-            path=artefact.file,
-            texts=len(keys),
-            dimension=dimension,
-            precision=artefact.precision,
-            content=content,
-            near_ties=scored.near_ties,
-            task=about.name,
-            main_score=about.main_score,
-            scores=scored.scores,
-        ),
+    made = Evaluated(
+        name=artefact.key,
+        path=artefact.file,
+        texts=len(keys),
+        dimension=dimension,
+        precision=artefact.precision,
+        content=content,
+        near_ties=scored.near_ties,
+        task=about.name,
+        main_score=about.main_score,
+        scores=scored.scores,
     )
+    return vectors, keys, made
 
 
 @contextmanager

@@ -50,13 +50,7 @@ class FullCheck(CheckedRelease, frozen=True, kw_only=True):
 
 
 def verify_fully(
-    store: Store,
-    tagged: Tagged,
-    report: Reporter,
-    *,
-    rows: int | None = None,
-    seed: str = "",
-    sources: Mapping[str, Path] | None = None,
+    store: Store, tagged: Tagged, report: Reporter, *, rows: int | None = None, seed: str = "", sources: Mapping[str, Path] = {}
 ) -> tuple[FullCheck, RegistryError | None]:
     """Check a release in every way, and say what was not checked; make so many `rows` again.
 
@@ -70,7 +64,7 @@ def verify_fully(
     with TemporaryDirectory(prefix="aqea-verify-") as scratch:
         check_room(Path(scratch), release.size(), ELSEWHERE)
         opened, project = open_release(tree_in_store(store, tagged, Path(scratch), report), Path(scratch), notes)
-        _take(opened, project.params if project is not None else None, sources or {})
+        _take(opened, project.params if project is not None else None, sources)
         pair_sets = _pair_sets(opened, report, notes)
         notes += decided_findings(opened.root, [*opened.artefacts.values(), *opened.vector_sets.values()])
         vector_sets = _vector_sets(opened, report, notes)

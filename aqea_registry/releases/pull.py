@@ -58,13 +58,7 @@ class Pulled(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def pull(
-    store: Releases,
-    tagged: Tagged,
-    folder: Path,
-    report: Reporter,
-    *,
-    force: bool = False,
-    places: Mapping[str, str] | None = None,
+    store: Releases, tagged: Tagged, folder: Path, report: Reporter, *, force: bool = False, places: Mapping[str, str] = {}
 ) -> Pulled:
     """Restore a release into a folder; a pull that was interrupted is repeated and continues.
 
@@ -74,15 +68,23 @@ def pull(
     """
     release = store.release(tagged)
     reference = join_reference(store.spec, tagged.tag)
-    files = {path: layer for path, layer in release.files().items() if places is None or path in places}
-    paths = _paths(folder, {path: path for path in files} if places is None else places)
+    files = {path: layer for path, layer in release.files().items() if not places or path in places}
+    paths = _paths(folder, places or {path: path for path in files})
     wanted = _wanted(files, paths, reference, force)
     check_room(folder, sum(layer.size for layer in wanted.values()), "make room, or pull elsewhere")
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder) as incoming:
         wanted = _wanted(wanted, paths, reference, force)  # another pull may have brought them while this one waited
+        same: dict[str, list[str]] = {}  # files of the same bytes have one part, so they come one after another
+        for path, layer in wanted.items():
+            same.setdefault(layer.digest, []).append(path)
+
+        def fetch(group: list[str], moved: Advance) -> int:
+            return sum(_fetch(store, tagged, path, wanted[path], incoming, paths[path], moved) for path in group)
+
         with report.task(f"pull {reference}", sum(layer.size for layer in wanted.values()), "bytes") as advance:
-            sent = _fetch_all(store, tagged, wanted, incoming, paths, advance)
+            # A disk gains nothing from several at once, and what is there after a failure is the same each time.
+            sent = sum(at_once(fetch, same.values(), advance, 1 if is_folder(store.spec) else CONNECTIONS))
     attached = store.attachments(tagged)
     for name, message in no_marks(attached, tagged.digest).items():
         report.warn(f"{reference}: {name}: {message}")
@@ -139,26 +141,6 @@ def _wanted(files: Mapping[str, Descriptor], paths: dict[str, Path], reference: 
         message = f"{plural(len(findings), 'file differs', 'files differ')} from those of {reference}; nothing was written"
         raise Refused(message, findings, "name an empty folder, or replace them with: aqea-registry pull ... --force")
     return wanted
-
-
-def _fetch_all(
-    store: Releases,
-    tagged: Tagged,
-    wanted: Mapping[str, Descriptor],
-    incoming: Path,
-    paths: Mapping[str, Path],
-    advance: Advance,
-) -> int:
-    """Bring the files, from a server several at once; the first failure stops the others. Returns the bytes that were sent."""
-    same: dict[str, list[str]] = {}  # files of the same bytes have one part, so they come one after another
-    for path, layer in wanted.items():
-        same.setdefault(layer.digest, []).append(path)
-
-    def fetch(group: list[str], moved: Advance) -> int:
-        return sum(_fetch(store, tagged, path, wanted[path], incoming, paths[path], moved) for path in group)
-
-    # A disk gains nothing from several, and what is there after a failure is the same each time.
-    return sum(at_once(fetch, same.values(), advance, 1 if is_folder(store.spec) else CONNECTIONS))
 
 
 def _fetch(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 U = TypeVar("U")
+Blocks = Callable[[int], Generator[bytes, None, None]]  # of a file from an offset on
 ATTEMPTS = 4
 CONNECTIONS = 4  # files that go to or come from one store at once
 LONGEST_WAIT = 310.0  # seconds: a window of five minutes, as the Hub counts requests in
@@ -229,13 +230,7 @@ class Download(io.RawIOBase):
     waiting helps. Each block has its own attempts: a download that advances never gives up.
     """
 
-    def __init__(
-        self,
-        size: int,
-        offset: int,
-        blocks: Callable[[int], Generator[bytes, None, None]],
-        retrying: Callable[[Callable[[], bytes]], bytes],
-    ) -> None:
+    def __init__(self, size: int, offset: int, blocks: Blocks, retrying: Callable[[Callable[[], bytes]], bytes]) -> None:
         self._size, self._at, self._begin, self._retrying = size, offset, blocks, retrying
         self._blocks: Generator[bytes, None, None] | None = None
         self._rest = b""

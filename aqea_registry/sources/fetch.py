@@ -45,7 +45,7 @@ def fetch(name: str, pin: Pin, sources: Sequence[Source], root: Path, report: Re
     with report.task(f"check {name}", sum(file.size for file in pin.files.values()), "bytes") as advance:
         for path, file in sorted(pin.files.items()):
             wanted = LocalFile(f"{name}: {path}", path, inside(folder, path), file)
-            _fetch_one(name, wanted, sources, report, advance, silent)
+            _fetch_one(wanted, sources, report, advance, silent)
     contents = (wrong_content(folder / path, path, f"{name}: {path}") for path in sorted(pin.files))
     refuse_contents(name, contents)  # a lock of 0.1.0 may bind a pointer
     for entry in folder.rglob("*"):  # a loader reads everything that it finds
@@ -67,15 +67,10 @@ def pinned_folder(pin: Pin, root: Path) -> Path:
 
 
 def _fetch_one(
-    name: str,
-    wanted: LocalFile,
-    sources: Sequence[Source],
-    report: Reporter,
-    advance: Advance,
-    silent: dict[str, RegistryError],
+    wanted: LocalFile, sources: Sequence[Source], report: Reporter, advance: Advance, silent: dict[str, RegistryError]
 ) -> None:
     """Bring one file. `silent` remembers the sources that did not answer, so that each is waited for once."""
-    wrong, absent, path = list[Finding](), list[str](), wanted.name
+    wrong, absent, path, name = list[Finding](), list[str](), wanted.name, wanted.subject.partition(":")[0]
     for source in sources:
         if (known := silent.get(source.spec)) or not source.present():
             absent.append(known.message if known else f"{source.spec} is not here ({source.hint})")

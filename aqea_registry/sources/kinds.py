@@ -32,6 +32,7 @@ class Source(Protocol):
 
     def present(self) -> bool:
         """Whether it can be reached at all, as far as that is known without a request."""
+        return True
 
     def paths(self) -> list[str]:
         """Every file it has, sorted. Raises OSError."""
@@ -41,9 +42,10 @@ class Source(Protocol):
 
     def local(self, path: str) -> Path | None:
         """Where the file is on this machine, or None if it is not here. Raises OSError if it must not be read."""
+        return None  # what is sent is copied before it is used
 
 
-class FolderSource:
+class FolderSource(Source):
     """Files below one folder. A symbolic link that leaves it, or the folder `within` which it is, is not followed."""
 
     def __init__(self, spec: str, folder: Path | None, hint: str, within: Path | None = None) -> None:
@@ -105,7 +107,7 @@ def cache_source(repository: Repository) -> FolderSource:
     return FolderSource("cache", folder / "snapshots" / (repository.commit or ""), f"there is no {folder}", within=folder)
 
 
-class MirrorSource:
+class MirrorSource(Source):
     """Files below a URL that fsspec reads: s3://, https://, ... Credentials come from where the protocol has them."""
 
     def __init__(self, url: str) -> None:
@@ -113,18 +115,10 @@ class MirrorSource:
         self._url = url.rstrip("/")
         self.hint = f"make {self.spec} reachable"
 
-    def present(self) -> bool:
-        """A mirror is taken to be there until it is asked."""
-        return True
-
     def paths(self) -> list[str]:
         """Every file below the URL, sorted. Raises OSError."""
         system, base = self._system()
         return sorted(path[len(base) :].lstrip("/") for path in _asked(self.spec, lambda: system.find(base)))
-
-    def local(self, path: str) -> Path | None:
-        """Never: a mirror's bytes are copied before they are used."""
-        return None
 
     def open(self, path: str, limit: int) -> BinaryIO:
         """Stream one file. Raises OSError; FileNotFoundError if the mirror has no such file."""
@@ -160,7 +154,7 @@ def _asked(spec: str, call: Callable[[], T]) -> T:
         raise OSError(f"{spec}: {type(error).__name__}: {quotable(str(error))}") from error
 
 
-class HubSource:
+class HubSource(Source):
     """The Hub's copy of one commit. Downloads are resumed, below `root`; nothing goes into the user's own cache."""
 
     def __init__(self, repository: Repository, root: Path) -> None:
@@ -176,10 +170,6 @@ class HubSource:
     def paths(self) -> list[str]:
         """Every file of the commit, sorted."""
         return sorted(self._client.info(self._repository.commit).files)
-
-    def local(self, path: str) -> Path | None:
-        """Never: what the Hub sends is copied before it is used."""
-        return None
 
     def open(self, path: str, limit: int) -> FileIO:
         """Download one file of the commit and open it. What arrived before a cut or a kill is not asked for again.
