@@ -12,7 +12,7 @@ from aqea_registry.cli.output import echo, paint, print_table
 from aqea_registry.cli.shell import Outcome, Shell, command, complete, epilog, main
 
 if TYPE_CHECKING:
-    from aqea_registry.generation.generate import Generated
+    from aqea_registry.generation.generate import Generated, Made
     from aqea_registry.generation.vector_sets import Evaluated
     from aqea_registry.sources.pin import Checked
 
@@ -182,7 +182,7 @@ def import_vectors(shell: Shell, files: tuple[str, ...], model: str, dataset: st
     return _made(made_of(shell.project(), dataset, model, Settings(), shell.report))
 
 
-def _made(made: Generated | Evaluated) -> Outcome:
+def _made(made: Made) -> Outcome:
     """What generate and import-vectors show of what was made."""
     from aqea_registry.generation.generate import Generated
 

@@ -5,7 +5,8 @@ import json
 import shutil
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import TypeVar
@@ -23,7 +24,7 @@ from aqea_registry.generation.inputs import MADE, ModelInUse, joined, kept_recor
 from aqea_registry.project.artefact import Artefact, CatalogueEntry
 from aqea_registry.project.lock import LOCK, Decided, Lock
 from aqea_registry.project.params import WRITTEN, Params
-from aqea_registry.project.project import CACHE, Project
+from aqea_registry.project.project import CACHE, Project, RunRecord
 from aqea_registry.sources.pin import update_lock
 from aqea_registry.vectors.margin import (
     DecidedValue,
@@ -212,28 +213,32 @@ class Vectors:
         return [DecidedValue(text, at, int(vectors[text][at])) for text, at in sorted(thin) if text in vectors]
 
 
+@dataclass
 class Models:
-    """The models of a run as they are needed, below `root`. The last one is kept: it is loaded once for artefacts in its order.
+    """How a run is made: its catalogue, and its models as they are needed, with vectors and files below `root`.
 
-    `fresh` forgets what was computed before.
+    The last model is kept: it is loaded once for artefacts in its order. `fresh` forgets what was computed before.
     """
 
-    def __init__(self, run: Sequence[Artefact], settings: Settings, report: Reporter, *, fresh: bool, root: Path) -> None:
-        self.root, self.fresh = root, fresh
-        self._run, self._settings, self._report = run, settings, report
-        self._places = {artefact.key: place for place, artefact in enumerate(run, 1)}
-        self._last: tuple[str, Vectors] | None = None
+    run: RunRecord
+    catalogue: Mapping[str, CatalogueEntry]
+    settings: Settings
+    report: Reporter
+    fresh: bool
+    root: Path
+    last: tuple[str, Vectors] | None = None
 
-    def vectors(self, model: CatalogueEntry, artefact: Artefact) -> Vectors:
-        """The vectors of a model, for one artefact of it. Raises RegistryError."""
-        label = f"encode {artefact.key} ({self._places[artefact.key]} of {len(self._run)})"
-        if self._last is not None and self._last[0] == model.name:
-            self._last[1].begin(label)
+    def vectors(self, artefact: Artefact) -> Vectors:
+        """The vectors of its model, for one artefact. Raises RegistryError."""
+        keys, name = [*self.run.made], artefact.model
+        label = f"encode {artefact.key} ({keys.index(artefact.key) + 1} of {len(keys)})"
+        if self.last is not None and self.last[0] == name:
+            self.last[1].begin(label)
         else:
-            self._last = None  # before the next one is loaded
-            used = pinned_model(model, self._run, self._report, root=self.root)
-            self._last = model.name, Vectors(used, self._settings, self._report, label=label, fresh=self.fresh)
-        return self._last[1]
+            self.last = None  # before the next one is loaded
+            used = pinned_model(self.catalogue[name], self.run.made.values(), self.report, root=self.root)
+            self.last = name, Vectors(used, self.settings, self.report, label=label, fresh=self.fresh)
+        return self.last[1]
 
 
 def _method(model: ModelInUse, dimension: int) -> str:

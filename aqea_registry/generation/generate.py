@@ -3,7 +3,7 @@
 The vectors of its sentences under the pinned model are kept ones where there are any, new ones where not.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,7 +21,6 @@ from aqea_registry.generation.vector_sets import Evaluated, NewArtefact, make_ve
 from aqea_registry.project.artefact import (
     PLOTS,
     AnyArtefact,
-    CatalogueEntry,
     PairSetArtefact,
     VectorSetArtefact,
     metrics_text,
@@ -45,9 +44,10 @@ class Generated(NewArtefact, frozen=True, kw_only=True):
     metrics: Metrics
 
 
-def generate(
-    project: Project, dataset: str, model: str, settings: Settings, report: Reporter, *, fresh: bool = False
-) -> Generated | Evaluated:
+Made = Generated | Evaluated
+
+
+def generate(project: Project, dataset: str, model: str, settings: Settings, report: Reporter, *, fresh: bool = False) -> Made:
     """Make the pair set of a dataset under a model, or a task's vector set and result, as `params.yaml` has it in its run.
 
     `fresh` forgets vectors that were computed before. Raises Refused for bytes, rows or vectors that are not as they must be;
@@ -55,13 +55,10 @@ def generate(
     """
     project.params.check_versions("vectors", "view")
     artefact = project.run.made[project.params.artefact_key(dataset, model)]
-    models = Models([*project.run.made.values()], settings, report, fresh=fresh, root=project.root)
-    return make(project.run, artefact, project.catalogue, models, report)
+    return make(artefact, Models(project.run, project.catalogue, settings, report, fresh, project.root))
 
 
-def generate_changed(
-    project: Project, settings: Settings, report: Reporter, *, fresh: bool = False
-) -> Iterator[Generated | Evaluated]:
+def generate_changed(project: Project, settings: Settings, report: Reporter, *, fresh: bool = False) -> Iterator[Made]:
     """Make every artefact of the run whose inputs dvc.lock does not record, or whose files the manifest does not; `fresh`, all.
 
     Model by model: each is loaded once at most. Raises as `generate` does.
@@ -69,9 +66,9 @@ def generate_changed(
     project.params.check_versions("vectors", "view", "export")
     run, made = project.run, project.run.made
     changed = set(made) if fresh else _changed(run, report)
-    models = Models([*made.values()], settings, report, fresh=fresh, root=project.root)
+    models = Models(run, project.catalogue, settings, report, fresh, project.root)
     for artefact in sorted((made[key] for key in changed), key=lambda artefact: (artefact.model, artefact.key)):
-        yield make(run, artefact, project.catalogue, models, report)
+        yield make(artefact, models)
         if isinstance(artefact, PairSetArtefact) and run.one_stage:  # else they have stages of their own
             for form in artefact.exports:
                 _export(run.root, artefact, form)
@@ -97,27 +94,25 @@ def _changed(run: RunRecord, report: Reporter) -> set[str]:
     return run.made.keys() - same
 
 
-def make(
-    run: RunRecord, artefact: AnyArtefact, catalogue: Mapping[str, CatalogueEntry], models: Models, report: Reporter
-) -> Generated | Evaluated:
+def make(artefact: AnyArtefact, models: Models) -> Made:
     """Make an artefact of a run, files and vectors in the folder of the models. Raises as `generate` does."""
-    dataset, model = catalogue[artefact.dataset], catalogue[artefact.model]
-    started, root, made_of = now(), models.root, artefact.file
+    run, report, started, root, made_of = models.run, models.report, now(), models.root, artefact.file
     artefact.required_pins()  # refused before anything is read
-    made: Generated | Evaluated
+    made: Made
     if isinstance(artefact, VectorSetArtefact):
         made_of = artefact.metrics
-        vectors, keys, made = make_vector_set(artefact, dataset, model, models, report)
+        vectors, keys, made = make_vector_set(artefact, models)
     else:
-        rows = pinned_rows(dataset, report)  # before the model, which may be gigabytes
+        rows = pinned_rows(models.catalogue[artefact.dataset], report)  # before the model, which may be gigabytes
         viewed = artefact.view_stage == artefact.stage  # in projects of 0.1.0 it is a stage of its own
         if artefact.precision == "given":
-            with given_vectors(artefact, model, run.manifest.digests.get(artefact.file), rows.scores, report) as matrices:
+            model, listed = models.catalogue[artefact.model], run.manifest.digests.get(artefact.file)
+            with given_vectors(artefact, model, listed, rows.scores, report) as matrices:
                 made = _write(root, artefact, matrices, rows.scores)
             if viewed:
                 _export(run.root, artefact, "parquet")
             return made
-        vectors = models.vectors(model, artefact)
+        vectors = models.vectors(artefact)
         first, second = as_seen(artefact, rows)
         vectors.compute([*first, *second])
         vectors.use_decided(run.root, artefact)

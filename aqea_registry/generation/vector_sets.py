@@ -73,18 +73,17 @@ class TaskRun(NamedTuple):
     scores: Scores
 
 
-def make_vector_set(
-    artefact: VectorSetArtefact, dataset: CatalogueEntry, model: CatalogueEntry, models: Models, report: Reporter
-) -> tuple[Vectors, Keys, Evaluated]:
-    """Make a vector set of a run and the result of its task, of a dataset and a model. Its files lie where the vectors do.
+def make_vector_set(artefact: VectorSetArtefact, models: Models) -> tuple[Vectors, Keys, Evaluated]:
+    """Make a vector set of a run and the result of its task. Its files lie where the vectors do.
 
     Also returns the vectors, and the keys of its texts. Raises Refused; then none of the files was touched.
     """
     if artefact.precision != "canonical":
         raise BadConfiguration("params.yaml: a vector set has canonical vectors alone", "set precision: canonical")
-    with opened_task(dataset, report) as task:
-        vectors, expected, root = models.vectors(model, artefact), _count(task.dataset), models.root
-        vectors.use_decided(dataset.root, artefact)
+    root = models.root
+    with opened_task(models.catalogue[artefact.dataset], models.report) as task:
+        vectors, expected = models.vectors(artefact), _count(task.dataset)
+        vectors.use_decided(models.run.root, artefact)
 
         def encoded(texts: Sequence[str]) -> Micro:
             vectors.compute(texts, expected)

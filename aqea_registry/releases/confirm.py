@@ -5,7 +5,7 @@ Nothing that was computed before is used and no statement of this checkout is be
 
 import hashlib
 import shutil
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from platform import node
@@ -25,9 +25,9 @@ from aqea_registry.comparison.verdict import Verdict
 from aqea_registry.embedding.encoder import Settings, this_machine
 from aqea_registry.generation.encoding import Models
 from aqea_registry.generation.generate import make
-from aqea_registry.project.artefact import AnyArtefact, Artefact, CatalogueEntry, published_path
+from aqea_registry.project.artefact import AnyArtefact, Artefact, published_path
 from aqea_registry.project.lock import Lock, parse_lock
-from aqea_registry.project.project import Project, RunRecord
+from aqea_registry.project.project import Project
 from aqea_registry.stores.open_store import read_text
 from aqea_registry.stores.port import Store, Tagged
 from aqea_registry.stores.release import Release
@@ -63,8 +63,8 @@ def confirm(project: Project, store: Store, tagged: Tagged, report: Reporter, se
     _refuse_known(reference, stated, {artefact.key for artefact in common}, settings.device)
     with _scratch(f"{tagged.digest} {settings.device} {node()} {project.root.resolve()}") as (scratch, started):
         tree = tree_in_store(store, tagged, scratch, report)
-        models = Models([*run.made.values()], settings, report, fresh=False, root=scratch)
-        confirmed = {made.key: _confirmed(run, made, project.catalogue, tree, models, settings, report) for made in common}
+        models = Models(run, project.catalogue, settings, report, fresh=False, root=scratch)
+        confirmed = {made.key: _confirmed(made, tree, models) for made in common}
     predicate = Confirmation(
         reference=reference,
         pair_sets=confirmed,
@@ -162,22 +162,14 @@ def _refuse_other_pins(store: Store, tagged: Tagged, release: Release, artefacts
         raise Refused(f"{join_reference(store.spec, tagged.tag)}: {findings[0].message}: {findings[0].subject}", findings)
 
 
-def _confirmed(
-    run: RunRecord,
-    artefact: AnyArtefact,
-    catalogue: Mapping[str, CatalogueEntry],
-    released: Tree,
-    models: Models,
-    settings: Settings,
-    report: Reporter,
-) -> Confirmed:
+def _confirmed(artefact: AnyArtefact, released: Tree, models: Models) -> Confirmed:
     """Make an artefact again, in the models' folder, which holds what was made since the confirmation began, and compare it.
 
     Where a vector set is the same and its result is another one, the result's digests are stated. What is trained may
     differ a little.
     """
     scratch, started = models.root, _began(models.root, f"{artefact.key}.set")
-    made = make(run, artefact, catalogue, models, report)
+    made = make(artefact, models)
     digests = {path: hash_file(scratch / path).sha256 for path in _compared(artefact, released.files)}
     differing = [path for path, sha256 in digests.items() if released.files[published_path(path)] != sha256]
     ours = next(iter(differing or digests))
@@ -185,7 +177,7 @@ def _confirmed(
     verdict: Verdict = "DIVERGED" if differing else "IDENTICAL"
     if differing and ours == artefact.file:
         theirs, again = NamedFile(released.fetch(path), f"{released.name}: {path}"), NamedFile(scratch / ours, ours)
-        verdict = compare_files(theirs, again, report, claimed_by(run.root))[0].verdict
+        verdict = compare_files(theirs, again, models.report, claimed_by(models.run.root))[0].verdict
     elif (
         differing
         and score_gap(*(read_small(file, Limit.DOCUMENT) for file in (released.fetch(path), scratch / ours))) <= TRAINED_GAP
@@ -195,7 +187,7 @@ def _confirmed(
         verdict=verdict,
         released=released.files[path],
         regenerated=digests[ours],
-        machine=made.machine or this_machine(settings.device),
+        machine=made.machine or this_machine(models.settings.device),
         margin=made.margin,
         encoded=made.encoded + made.reused,
         metadata=Period(started_on=started, finished_on=now()),
