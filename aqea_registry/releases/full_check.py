@@ -66,15 +66,15 @@ def verify_fully(
         opened, project = open_release(tree_in_store(store, tagged, Path(scratch), report), Path(scratch), notes)
         _take(opened, project.params if project is not None else None, sources)
         pair_sets = _pair_sets(opened, report, notes)
-        notes += decided_findings(opened.root, [*opened.artefacts.values(), *opened.vector_sets.values()])
+        notes += decided_findings(opened.root, opened.made.values())
         vector_sets = _vector_sets(opened, report, notes)
         notes += _views(opened, report)
-        notes += _prints(opened, release, pair_sets, vector_sets)
+        verified = CheckedProject(target=stored.target, digests={}, pair_sets=pair_sets, vector_sets=vector_sets)
+        notes += _prints(opened, release, verified)
         if project is not None:
-            verified = CheckedProject(target=stored.target, digests={}, pair_sets=pair_sets, vector_sets=vector_sets)
             judged = check_claims(project, (), report, scope=Scope.RELEASE, verified=verified)
             notes += _judged(judged)
-        sample, error = _rows(opened, _sizes(opened, pair_sets, vector_sets), rows, f"{tagged.digest} {seed}", report, notes)
+        sample, error = _rows(opened, _sizes(opened, verified), rows, f"{tagged.digest} {seed}", report, notes)
     notes += _other_inputs(attachments, opened)
     statements = tuple(list_statements(attachments))
     notes += _others(release, opened, statements)
@@ -192,11 +192,9 @@ def _views(opened: Opened, report: Reporter) -> Iterator[CheckNote]:
                 yield NotChecked(f"the rows of {path}", f"{error.message}; {error.hint}")
 
 
-def _prints(
-    opened: Opened, release: Release, pair_sets: Mapping[str, Examined], vector_sets: Mapping[str, CheckedVectors]
-) -> Iterator[CheckNote]:
+def _prints(opened: Opened, release: Release, verified: CheckedProject) -> Iterator[CheckNote]:
     """Where card, page, croissant.json and the list of digests print something else than the files give."""
-    facts = facts_of(release, opened.lock, pair_sets, vector_sets)
+    facts = facts_of(release, opened.lock, verified)
     for file, read in readers(opened.pairs).items():
         if place(file) in opened.digests:
             try:
@@ -240,17 +238,18 @@ def _judged(judged: CheckedClaims) -> Iterator[CheckNote]:
         yield NotChecked(plural(unbound, "claim"), "the ledgers give no evidence for them")
 
 
-def _sizes(opened: Opened, pair_sets: Mapping[str, Examined], vector_sets: Mapping[str, CheckedVectors]) -> dict[str, int]:
+def _sizes(opened: Opened, verified: CheckedProject) -> dict[str, int]:
     """The number of rows of each sound pair set and of each sound vector set that is in the release."""
-    sizes = {key: checked.header.n_pairs for key, checked in pair_sets.items()}
-    return sizes | {key: each.texts for key, each in vector_sets.items() if opened.vector_sets[key].file in opened.digests}
+    sizes = {key: checked.header.n_pairs for key, checked in verified.pair_sets.items()}
+    there = {key: each for key, each in verified.vector_sets.items() if opened.vector_sets[key].file in opened.digests}
+    return sizes | {key: each.texts for key, each in there.items()}
 
 
 def _rows(
     opened: Opened, sizes: dict[str, int], rows: int | None, salt: str, report: Reporter, notes: list[CheckNote]
 ) -> tuple[RowSample | None, RegistryError | None]:
     """Draw rows of all pair sets and vector sets, make them again, and say what that shows; the error of those not made."""
-    made: dict[str, AnyArtefact] = {**opened.artefacts, **opened.vector_sets}
+    made = opened.made
     again = "its vectors were not computed again by the model: --rows N or confirm does that"
     not_made = {key: each.remark or again for key, each in made.items() if each.remark or key in opened.vector_sets}
     notes += [NotChecked(f"the making of {key}", why) for key, why in not_made.items() if rows is None or key not in sizes]
@@ -263,7 +262,7 @@ def _rows(
         if unable := why_not(made[key], opened.versions):
             notes.append(NotChecked(f"{sizes.pop(key)} rows of {key}", unable))
     drawn = draw(salt, rows, sizes)
-    differences, errors = make_again(opened.catalogue, made, drawn, sizes, report)
+    differences, errors = make_again(opened, drawn, sizes, report)
     differing = [of_release(finding) for findings in differences.values() for finding in findings]
     notes += [*differing, *(of_release(finding) for error in errors.values() for finding in error.findings)]
     for key, failed in errors.items():

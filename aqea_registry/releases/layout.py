@@ -35,6 +35,7 @@ from aqea_registry.project.artefact import (
     METRICS,
     PROJECT,
     PUBLISHED,
+    AnyArtefact,
     CatalogueEntry,
     PairSetArtefact,
     VectorSetArtefact,
@@ -46,8 +47,7 @@ from aqea_registry.project.project import PARAMS, STAGES, Project, open_project
 from aqea_registry.releases.card import CARD, CROISSANT, REPORT
 from aqea_registry.remote.answers import quotable
 from aqea_registry.stores.release import LIST, Release
-from aqea_registry.vectors.containers.pair_json import Examined
-from aqea_registry.verification.verify_results import CheckedVectors
+from aqea_registry.verification.verify_project import CheckedProject
 
 PLACES = {folder: place for place, folder in PUBLISHED.items()} | {"claims": FOLDER}  # folder of a release to one of a project
 # What params.yaml keeps plain.
@@ -187,6 +187,11 @@ class Opened(NamedTuple):
     catalogue: Mapping[str, CatalogueEntry] = {}
     versions: Versions = WRITTEN
 
+    @property
+    def made(self) -> dict[str, AnyArtefact]:
+        """Pair sets and vector sets by key."""
+        return {**self.artefacts, **self.vector_sets}
+
 
 def place(path: str) -> str:
     """Where a file of a release lies in a project; what no project has lies apart."""
@@ -214,7 +219,7 @@ def open_release(tree: Tree, root: Path, notes: list[CheckNote]) -> tuple[Opened
     try:
         lock = parse_lock(read_small(root / LOCK, Limit.PROJECT)) if LOCK in digests else lock
         if {PARAMS, STAGES} <= digests.keys():
-            return _with_project(root, digests, left_out, lock, notes)
+            return _with_project(Opened(root, digests, left_out, lock, {}), notes)
         why = "the release has no catalogue: an earlier version made it, or it was left out"
         notes.append(NotChecked("claims, and the settings of datasets and models", why))
     except (BadConfiguration, Refused) as error:
@@ -225,13 +230,11 @@ def open_release(tree: Tree, root: Path, notes: list[CheckNote]) -> tuple[Opened
     return Opened(root, digests, left_out, lock, pairs), None
 
 
-def _with_project(
-    root: Path, digests: Mapping[str, str], left_out: Collection[str], lock: Lock, notes: list[CheckNote]
-) -> tuple[Opened, Project]:
-    project = open_project(root)
-    parse_project(*(read_small(root / path, Limit.PROJECT) for path in (PARAMS, STAGES)))
+def _with_project(opened: Opened, notes: list[CheckNote]) -> tuple[Opened, Project]:
+    project = open_project(opened.root)
+    parse_project(*(read_small(opened.root / path, Limit.PROJECT) for path in (PARAMS, STAGES)))
     pairs = {key: artefact.file for key, artefact in project.artefacts.items()}
-    for path in sorted({*_pair_files(digests)} - {*pairs.values()}):
+    for path in sorted({*_pair_files(opened.digests)} - {*pairs.values()}):
         notes.append(of_release(Finding("unexpected", path, "the release's own catalogue has no such pair set")))
     # No address is asked that the release names: nobody knows whose it is.
     catalogue = {
@@ -239,7 +242,7 @@ def _with_project(
         for name, entry in project.catalogue.items()
     }
     made, versions = (project.artefacts, project.vector_sets), project.params.versions or Versions()
-    return Opened(root, digests, left_out, lock, pairs, *made, catalogue, versions), project
+    return Opened(*opened[:4], pairs, *made, catalogue, versions), project
 
 
 def _pair_files(paths: Iterable[str]) -> list[str]:
@@ -258,20 +261,18 @@ def of_release(finding: Finding) -> Finding:
     return msgspec.structs.replace(finding, subject=f"{subject}{colon}{rest}", message=finding.message.partition("; run: ")[0])
 
 
-def facts_of(
-    release: Release, lock: Lock, pair_sets: Mapping[str, Examined], vector_sets: Mapping[str, CheckedVectors]
-) -> Mapping[str, Mapping[str, str]]:
+def facts_of(release: Release, lock: Lock, checked: CheckedProject) -> Mapping[str, Mapping[str, str]]:
     """By the name of what is printed about, and the column: what the bytes give."""
     facts = defaultdict[str, dict[str, str]](dict)
-    for key, examined in pair_sets.items():
+    for key, examined in checked.pair_sets.items():
         header, scores = examined.header, msgspec.structs.asdict(examined.metrics)
         facts[key] |= {"dataset": header.dataset, "model": header.model, "content digest": examined.content}
         facts[key] |= {"pairs": str(header.n_pairs), "dimension": str(header.dimension)}
         facts[key] |= {name: repr(score) for name, score in scores.items()}
         facts[key] |= {name: f"{scores[f'cos_sim_{name}']:.4f}" for name in ("spearman", "pearson")}
-    for key, checked in vector_sets.items():
-        facts[key] |= {"task": checked.task, "texts": str(checked.texts), "dimension": str(checked.dimension)}
-        facts[key] |= {"main score": checked.main_score, "score": checked.text(), "content digest": checked.content}
+    for key, each in checked.vector_sets.items():
+        facts[key] |= {"task": each.task, "texts": str(each.texts), "dimension": str(each.dimension)}
+        facts[key] |= {"main score": each.main_score, "score": each.text(), "content digest": each.content}
     for path, layer in release.files().items():
         facts[path] |= {"bytes": str(layer.size), "sha256": layer.digest.removeprefix("sha256:")}
     for name, pin in {**lock.datasets, **lock.models}.items():

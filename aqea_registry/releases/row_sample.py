@@ -27,6 +27,7 @@ from aqea_registry.generation.mteb_scores import AllTexts
 from aqea_registry.generation.vector_sets import opened_task, score, vectors_of
 from aqea_registry.project.artefact import AnyArtefact, Artefact, CatalogueEntry, PairSetArtefact, VectorSetArtefact
 from aqea_registry.project.params import WRITTEN, Versions
+from aqea_registry.releases.layout import Opened
 from aqea_registry.releases.pull import check_room
 from aqea_registry.vectors.containers import pair_json
 from aqea_registry.vectors.pair_set import MICRO, Micro
@@ -103,17 +104,14 @@ class _Drawn(NamedTuple):
 
 
 def make_again(
-    catalogue: Mapping[str, CatalogueEntry],
-    artefacts: Mapping[str, AnyArtefact],
-    drawn: Mapping[str, Sequence[int]],
-    sizes: Mapping[str, int],
-    report: Reporter,
+    opened: Opened, drawn: Mapping[str, Sequence[int]], sizes: Mapping[str, int], report: Reporter
 ) -> tuple[dict[str, list[Finding]], dict[str, RegistryError]]:
     """By artefact, what is wrong with the drawn rows, each a finding; and why those of others could not be encoded.
 
     Vectors are kept below the root of the catalogue's entries, which must have none yet, and nowhere else.
     """
     findings, errors = dict[str, list[Finding]](), dict[str, RegistryError]()
+    catalogue, artefacts = opened.catalogue, opened.made
     by_model = sorted((artefacts[key].model, key) for key in drawn)
     for model, keys in groupby(by_model, key=lambda pair: pair[0]):
         wanted = list[_Drawn]()
