@@ -76,6 +76,11 @@ def address(reference: str) -> str | None:
     return f"https://github.com/{spec.removeprefix('github://')}/releases/tag/{tag}" if spec.startswith("github://") else None
 
 
+def asset_name(path: str) -> str:
+    """The asset on GitHub of a file that is in one piece."""
+    return path.replace("/", "--")
+
+
 def separator(text: str) -> str:
     """The character before the tag: a colon for OCI, an at sign for the others."""
     return ":" if text.startswith("oci:") else "@"

@@ -244,15 +244,13 @@ def confirm(
     from aqea_registry.releases.pull import from_nothing
     from aqea_registry.stores.open_store import open_tagged
 
-    start = shell.directory if nothing else shell.project().root
+    project, notes = None if nothing else shell.project(), tuple[str, ...]()
+    start = project.root if project else shell.directory
     store, tagged = open_tagged(shell.meant(reference, path=False, start=start), start)
-    notes: tuple[str, ...] = ()
-    if nothing:
-        target = shell.directory / nothing
+    if project is None:
+        target = shell.directory / (nothing or "")
         project = from_nothing(store, tagged, target, given(shell, sources), shell.report)
         notes = set_up(target)
-    else:
-        project = shell.project()
     done = operation(project, store, tagged, shell.report, Settings(device=device), add=add)
 
     def show() -> Iterator[str]:

@@ -35,7 +35,7 @@ from aqea_registry.report.report import page_of, pair_sets_of, render_page, task
 from aqea_registry.stores.open_store import read_text
 from aqea_registry.stores.port import Store, Tagged, unchanged
 from aqea_registry.stores.release import LIST, Descriptor, Release, build, digest_of
-from aqea_registry.tracing.trace import build_graph, outline
+from aqea_registry.tracing.trace import check_bytes, outline
 from aqea_registry.vectors.containers.open_pairs import import_pyarrow
 from aqea_registry.verification.verify_folder import present
 from aqea_registry.verification.verify_project import AWAY, CheckedProject, verify_project
@@ -94,7 +94,8 @@ def assemble(project: Project, report: Reporter, make_lists: MakeLists) -> Packa
     if faults:
         said = f"the ledgers have {plural(len(faults), 'fault')}, and the release will have them, first {faults[0].text}"
         report.warn(f"{said}; see: aqea-registry claims check")
-    graph = build_graph(outline(run, project.catalogue.values(), judged, scope=Scope.RELEASE), checked)
+    drawn = outline(run, project.catalogue.values(), judged, scope=Scope.RELEASE)
+    graph = check_bytes(drawn, drawn.nodes.keys(), Silent(), checked)
     away = {made.file: made for made in _too_large(publish, run, checked)}
     paths = {published_path(path): run.root / path for path in run.paths() if path not in away}
     listed = {published_path(path): checked.digests[path][:2] for path in run.paths() if path not in away}  # sha256 and size

@@ -17,6 +17,7 @@ import msgspec
 
 from aqea_registry.base.files import Advance, hash_stream, ignore
 from aqea_registry.base.findings import BadConfiguration, Refused
+from aqea_registry.base.references import asset_name
 from aqea_registry.base.strict import decode_json, decoded
 from aqea_registry.stores.github_client import Asset, GitHubClient
 from aqea_registry.stores.release import LARGEST_MANIFEST, RECORD, Descriptor, Digest, How, Release, StoredFile
@@ -57,11 +58,6 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     def render(self) -> bytes:
         """The asset's bytes."""
         return json.dumps(msgspec.to_builtins(self), sort_keys=True, indent=2).encode() + b"\n"
-
-
-def asset_name(path: str) -> str:
-    """The asset of a file that is in one piece."""
-    return path.replace("/", "--")
 
 
 def part_names(path: str, layer: Descriptor, part: int) -> tuple[str, ...] | None:

@@ -22,7 +22,7 @@ from typing import BinaryIO, NamedTuple, Self
 
 from aqea_registry.base.files import Advance, ignore, lock, user_cache
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, NotAllowed, Refused, TagConflict
-from aqea_registry.base.references import join_reference
+from aqea_registry.base.references import asset_name, join_reference
 from aqea_registry.base.sha256_list import render
 from aqea_registry.remote.retry import UploadBody
 from aqea_registry.stores import github_assets as layout
@@ -289,7 +289,7 @@ class Sending:
         for path, layer in sorted(self.release.files().items()):
             names = layout.part_names(path, layer, self.part)
             if names is None:
-                uploads.append(AssetUpload(layout.asset_name(path), path, layer.media_type, layer.digest, layer.size, path))
+                uploads.append(AssetUpload(asset_name(path), path, layer.media_type, layer.digest, layer.size, path))
                 continue
             split[path] = self._split(path, layer, names)
             for number, part in enumerate(split[path].parts):

@@ -9,9 +9,8 @@ from typing import BinaryIO
 from aqea_registry.base.extras import require
 from aqea_registry.base.files import Limit, UnsafePath, inside, open_regular, read_small, read_stream, size_of
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused, suggestion
-from aqea_registry.base.references import is_folder, join_reference, split_reference, without_login
+from aqea_registry.base.references import asset_name, is_folder, join_reference, split_reference, without_login
 from aqea_registry.base.sha256_list import parse_list
-from aqea_registry.stores.github_assets import asset_name
 from aqea_registry.stores.port import Releases, Store, Tagged, parsed
 from aqea_registry.stores.release import LIST, RECORD, Descriptor, Release, build, digest_of
 

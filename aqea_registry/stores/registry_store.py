@@ -23,17 +23,8 @@ from aqea_registry.base.findings import BadConfiguration, CannotCheck, Refused
 from aqea_registry.base.references import TAG, join_reference
 from aqea_registry.base.strict import decoded
 from aqea_registry.remote.retry import UploadBody, at_once
+from aqea_registry.stores import attachments as beside
 from aqea_registry.stores import port
-from aqea_registry.stores.attachments import (
-    FALLBACK_TAG,
-    INDEX_TYPE,
-    Attachment,
-    attached,
-    attachment,
-    fallback_tag,
-    parse_attachment,
-    with_entry,
-)
 from aqea_registry.stores.port import Content, Plan, Tagged
 from aqea_registry.stores.registry_client import RegistryClient, no_answer
 from aqea_registry.stores.release import EMPTY_CONFIG, Descriptor, Release, StoredFile, digest_of, is_object
@@ -72,11 +63,11 @@ class Registry:
             if found.issuperset(listed.tags or ()):
                 break
             found.update(listed.tags or ())
-        return sorted(tag for tag in found if not FALLBACK_TAG.fullmatch(tag))
+        return sorted(tag for tag in found if not beside.FALLBACK_TAG.fullmatch(tag))
 
     def find(self, tag: str) -> Tagged | None:
         """What a tag names, by the bytes that it gives. Raises Refused if they are no release."""
-        if not TAG.fullmatch(tag) or FALLBACK_TAG.fullmatch(tag):
+        if not TAG.fullmatch(tag) or beside.FALLBACK_TAG.fullmatch(tag):
             raise BadConfiguration(f"{tag!r} cannot be a release's tag in a registry", "use a tag such as v1")
         content = self._client.manifest(tag)
         if content is None:
@@ -142,7 +133,7 @@ class Registry:
 
     def attach(self, tagged: Tagged, name: str, content: bytes) -> None:
         """Keep a small document beside a release. Raises Refused if another one of this name is there."""
-        made = attachment(self.release(tagged).descriptor(), name, content)
+        made = beside.attachment(self.release(tagged).descriptor(), name, content)
         if port.is_attached(self, tagged, name, content):
             return
         self._client.send(made.document, content, name)
@@ -150,7 +141,8 @@ class Registry:
         reply = self._client.put_manifest(made.digest(), made.render)
         for _ in range(ROUNDS):
             if reply is not None and "OCI-Subject" not in reply.headers:  # the registry knows nothing of referrers
-                self._client.put_manifest(fallback_tag(tagged.digest), lambda: self._list_with(tagged, made), INDEX_TYPE)
+                tag = beside.fallback_tag(tagged.digest)
+                self._client.put_manifest(tag, lambda: self._list_with(tagged, made), beside.INDEX_TYPE)
                 time.sleep(self._settle)
             if port.is_attached(self, tagged, name, content):
                 return
@@ -158,9 +150,9 @@ class Registry:
 
     def attachments(self, tagged: Tagged) -> Mapping[str, bytes]:
         """The documents beside a release, by name; of two with one name the one whose manifest has the lower digest."""
-        tag = fallback_tag(tagged.digest)
+        tag = beside.fallback_tag(tagged.digest)
         indexes = self._indexes(tagged.digest, tag)
-        listed = [descriptor for index in indexes for descriptor in attached(index, f"{self.spec}@{tag}")]
+        listed = [descriptor for index in indexes for descriptor in beside.attached(index, f"{self.spec}@{tag}")]
         documents: dict[str, bytes] = {}
         for descriptor in sorted(listed, key=lambda descriptor: descriptor.digest):
             name, content = self._document(tagged, descriptor)
@@ -179,14 +171,14 @@ class Registry:
 
     # Attachments
 
-    def _list_with(self, tagged: Tagged, made: Attachment) -> bytes:
+    def _list_with(self, tagged: Tagged, made: beside.Attachment) -> bytes:
         """The list of a release's attachments as it is now, with one more."""
-        tag = fallback_tag(tagged.digest)
-        return with_entry(self._client.manifest(tag), made.entry(), f"{self.spec}@{tag}")
+        tag = beside.fallback_tag(tagged.digest)
+        return beside.with_entry(self._client.manifest(tag), made.entry(), f"{self.spec}@{tag}")
 
     def _indexes(self, digest: str, tag: str) -> Iterator[bytes]:
         unknown = {400, 404, 405}  # how registries answer that do not know the question
-        for page in self._client.pages(f"referrers/{digest}", {200, *unknown}, {"Accept": INDEX_TYPE}):
+        for page in self._client.pages(f"referrers/{digest}", {200, *unknown}, {"Accept": beside.INDEX_TYPE}):
             if page.status_code in unknown:
                 index = self._client.manifest(tag)
                 yield from [index] if index is not None else []
@@ -197,7 +189,7 @@ class Registry:
 
     def _document(self, tagged: Tagged, descriptor: Descriptor) -> tuple[str, bytes]:
         what = f"{self.spec}@{descriptor.digest}"
-        made = parse_attachment(self._client.manifest(descriptor.digest) or b"", tagged.digest, what)
+        made = beside.parse_attachment(self._client.manifest(descriptor.digest) or b"", tagged.digest, what)
         digest = made.document.digest
         reply = self._client.ask("GET", f"blobs/{digest}", {200, 404})
         if reply.status_code == 404 or digest_of(reply.content) != digest:

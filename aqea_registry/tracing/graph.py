@@ -40,6 +40,7 @@ KINDS: tuple[str, ...] = get_args(Kind)
 _ORDER = {kind: number for number, kind in enumerate(KINDS)}
 FILES = frozenset({"pair-set", "result", "vector-set", "file"})  # nodes that are a file of the project
 FORWARD = frozenset({"release", "store", "attestation"})  # what carries a file, and is not rested on
+Facts = Mapping[str, object]  # of a node, while it is drawn: those that are None are left out
 _SHORT = 12  # of a digest's hex digits, where people read it
 _DEEPEST = 100  # levels of a tree: claims may be derived from claims without end
 
@@ -241,13 +242,7 @@ class GraphBuilder:
         self.aliases: defaultdict[str, set[str]] = defaultdict(set)
 
     def node(
-        self,
-        kind: Kind,
-        name: str,
-        label: str,
-        facts: Mapping[str, object],
-        broken: str | None = None,
-        aliases: Iterable[str] = (),
+        self, kind: Kind, name: str, label: str, facts: Facts, broken: str | None = None, aliases: Iterable[str] = ()
     ) -> str:
         """Draw a node, facts that are None left out, and return its id."""
         id_ = f"{kind}:{name}"

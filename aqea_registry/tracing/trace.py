@@ -66,8 +66,7 @@ def trace(
     builder = outline(project.run, project.catalogue.values(), checked, known=known, stores=stores)
     starts = find(builder, what, report)
     seen = builder.graph().rests_on(*starts).by_id.keys() | _up(builder.graph(), starts)
-    check_bytes(builder, seen, report)
-    graph = builder.graph()
+    graph = check_bytes(builder, seen, report)
     unread = {node.id for node in graph.nodes if node.kind == "release" and not node.facts}  # any file may be in them
     broken = [node for node in graph.nodes if node.broken and node.id in seen | unread]
     return Traced(
@@ -172,12 +171,6 @@ def _digests(nodes: Iterable[Node], start: str) -> dict[str, list[str]]:
     return by_digest
 
 
-def build_graph(builder: GraphBuilder, verification: CheckedProject, *, report: Reporter = SILENT) -> Graph:
-    """The whole graph, every file of it looked at; digests and scores of what was verified are taken from there."""
-    check_bytes(builder, builder.nodes.keys(), report, verification)
-    return builder.graph()
-
-
 def outline(
     run: RunRecord,
     catalogue: Collection[CatalogueEntry],
@@ -204,8 +197,11 @@ def outline(
 Digests = Mapping[Path, FileDigest | OSError]
 
 
-def check_bytes(builder: GraphBuilder, ids: Collection[str], report: Reporter, verified: CheckedProject | None = None) -> None:
-    """Hash the files of these nodes and add what was found to them. Digests of what was `verified` are taken from there."""
+def check_bytes(builder: GraphBuilder, ids: Collection[str], report: Reporter, verified: CheckedProject | None = None) -> Graph:
+    """Hash the files of these nodes, add what was found to them, and return the graph.
+
+    Digests and scores of what was `verified` are taken from there.
+    """
     wanted = {id_: builder.expected[id_] for id_ in ids if id_ in builder.expected}
     digests = _hashed(builder, [file for files in wanted.values() for file in files], report, verified)
     for id_, files in wanted.items():
@@ -219,6 +215,7 @@ def check_bytes(builder: GraphBuilder, ids: Collection[str], report: Reporter, v
     for key, vector_set in builder.run.vector_sets.items():
         if f"vector-set:{key}" in ids:
             _check_vector_set(builder, vector_set, verified)
+    return builder.graph()
 
 
 def _hashed(builder: GraphBuilder, files: list[ExpectedFile], report: Reporter, verified: CheckedProject | None) -> Digests:

@@ -25,6 +25,7 @@ from aqea_registry.base.files import (
 )
 from aqea_registry.base.findings import CannotCheck, Finding
 from aqea_registry.base.progress import Reporter, hash_shown
+from aqea_registry.base.references import asset_name
 from aqea_registry.base.sha256_list import BARE, CRLF, Parsed, parse_list
 
 MOST_LOOKED_FOR, MOST_LOOKED_INTO = 1000, 1 << 28  # absent files, and bytes of others, whose cause is looked for
@@ -126,7 +127,7 @@ def _instead(root: Path, path: str) -> str:
     for form, other in others.items():
         if other not in ("", path) and os.path.lexists(root / other):
             return f"; a file of the same name {form} is here"
-    if "/" in path and os.path.lexists(root / (asset := path.replace("/", "--"))):
+    if "/" in path and os.path.lexists(root / (asset := asset_name(path))):
         return f"; {asset} is here, as GitHub names such a file: verify the folder, which knows these names"
     location = root / path
     if location.is_symlink():

@@ -18,13 +18,13 @@ from aqea_registry.base.files import LARGEST_TEXT, Limit, UnsafePath, hash_file,
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Refused
 from aqea_registry.base.progress import Reporter, plural
 from aqea_registry.base.recognise import why_other
-from aqea_registry.base.references import join_reference
+from aqea_registry.base.references import asset_name, join_reference
 from aqea_registry.base.sha256_list import parse_list
 from aqea_registry.base.strict import convert, load_json
 from aqea_registry.project.project import Project
 from aqea_registry.stores.attachments import NAME as STATUS
 from aqea_registry.stores.attachments import current
-from aqea_registry.stores.github_assets import PARTS, SUMS, Parts, asset_name
+from aqea_registry.stores.github_assets import PARTS, SUMS, Parts
 from aqea_registry.stores.oci_layout import Layout
 from aqea_registry.stores.open_store import open_store
 from aqea_registry.stores.port import Store, Tagged
