@@ -19,27 +19,12 @@ from aqea_registry.base.findings import Finding
 from aqea_registry.base.progress import plural, printable
 from aqea_registry.project.project import RunRecord
 
-Kind = Literal[
-    "claim",
-    "document",
-    "metric",
-    "pair-set",
-    "result",
-    "vector-set",
-    "file",
-    "stage",
-    "parameters",
-    "pin",
-    "upstream-file",
-    "commit",
-    "release",
-    "store",
-    "attestation",
-]
+OfFile = Literal["pair-set", "result", "vector-set", "file"]  # nodes that are a file of the project
+Carrier = Literal["release", "store", "attestation"]  # what carries a file, and is not rested on
+Kind = Literal["claim", "document", "metric", OfFile, "stage", "parameters", "pin", "upstream-file", "commit", Carrier]
 KINDS: tuple[str, ...] = get_args(Kind)
 _ORDER = {kind: number for number, kind in enumerate(KINDS)}
-FILES = frozenset({"pair-set", "result", "vector-set", "file"})  # nodes that are a file of the project
-FORWARD = frozenset({"release", "store", "attestation"})  # what carries a file, and is not rested on
+FILES, FORWARD = frozenset[str](get_args(OfFile)), frozenset[str](get_args(Carrier))
 Facts = Mapping[str, object]  # of a node, while it is drawn: those that are None are left out
 _SHORT = 12  # of a digest's hex digits, where people read it
 _DEEPEST = 100  # levels of a tree: claims may be derived from claims without end
