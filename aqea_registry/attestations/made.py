@@ -19,7 +19,7 @@ import msgspec
 
 from aqea_registry import __version__
 from aqea_registry.attestations import statement as intoto
-from aqea_registry.attestations.statement import Period, Provenance, Resource, Statement
+from aqea_registry.attestations.statement import BuildDefinition, Metadata, Period, Provenance, Resource, Statement
 from aqea_registry.base.files import Limit, TooLarge, read_small, write_bytes
 from aqea_registry.base.findings import Finding, unread
 from aqea_registry.base.progress import plural
@@ -57,8 +57,9 @@ def write_statement(
     if artefact.kind == "vector-set":
         internal["scored"] = {package: metadata.version(package) for package in SCORING}
     byproducts = [Resource(name=MARGIN, annotations=msgspec.to_builtins(margin))] if margin else []
-    when, kind = intoto.Metadata(started_on=started, finished_on=now()), intoto.BUILD_TYPES[artefact.kind]
-    predicate = _provenance(root, [artefact], kind, _parameters(artefact), when, internal, byproducts)
+    kind, asked = intoto.BUILD_TYPES[artefact.kind], _parameters(artefact)
+    made = BuildDefinition(build_type=kind, external_parameters=asked, internal_parameters=internal)
+    predicate = _provenance(root, [artefact], made, Metadata(started_on=started, finished_on=now()), byproducts)
     own, kept = statement_paths(artefact.key)
     content = intoto.make_statement(files, predicate).to_bytes()
     write_bytes(root / own, content)
@@ -68,27 +69,15 @@ def write_statement(
 
 
 def _provenance(
-    root: Path,
-    artefacts: Iterable[Artefact],
-    kind: str,
-    parameters: dict[str, Any],
-    when: intoto.Metadata | None,
-    internal: Mapping[str, Any] = {},
-    byproducts: Iterable[Resource] = (),
+    root: Path, artefacts: Iterable[Artefact], made: BuildDefinition, when: Metadata | None, byproducts: Iterable[Resource] = ()
 ) -> Provenance:
-    """How something of this kind was made here and now: from the pins of these, by this program, at this commit."""
+    """How something so defined was made here and now: from the pins of these, by this program, at this commit."""
     head = checked_out(root)
     code = [Resource(name=intoto.CODE, digest={"gitCommit": head[0]}, annotations={"dirty": head[1]})] if head else []
     builder = intoto.Builder(id=intoto.BUILDER, version={"aqea-registry": __version__})
-    return Provenance(
-        build_definition=intoto.BuildDefinition(
-            build_type=kind,
-            external_parameters=parameters,
-            internal_parameters=dict(internal),
-            resolved_dependencies=(*inputs_of(artefacts), *code),
-        ),
-        run_details=intoto.RunDetails(builder=builder, metadata=when, byproducts=tuple(byproducts)),
-    )
+    made = msgspec.structs.replace(made, resolved_dependencies=(*inputs_of(artefacts), *code))
+    run = intoto.RunDetails(builder=builder, metadata=when, byproducts=tuple(byproducts))
+    return Provenance(build_definition=made, run_details=run)
 
 
 def _parameters(artefact: Artefact) -> dict[str, str]:
@@ -258,20 +247,21 @@ def list_statements(attachments: Mapping[str, bytes]) -> Iterator[Beside]:
 
 
 def release_statement(
-    root: Path, artefacts: Collection[Artefact], subjects: Mapping[str, str], made: Iterable[Period]
+    root: Path, artefacts: Collection[Artefact], subjects: Mapping[str, str], periods: Iterable[Period]
 ) -> Statement:
-    """State how a release was put together, when its pair sets were `made`; repeated, it gives the same bytes."""
-    times = [(period.started_on, period.finished_on) for period in made]
+    """State how a release was put together, when its pair sets were made (`periods`); repeated, it gives the same bytes."""
+    times = [(period.started_on, period.finished_on) for period in periods]
     given = sorted(artefact.key for artefact in artefacts if artefact.precision == "given")
     vector_sets = sorted(artefact.key for artefact in artefacts if artefact.kind == "vector-set")
-    when = intoto.Metadata(started_on=min(times)[0], finished_on=max(end for _, end in times)) if times else None
+    when = Metadata(started_on=min(times)[0], finished_on=max(end for _, end in times)) if times else None
     parameters: dict[str, Any] = {
         "pairSets": sorted(artefact.key for artefact in artefacts if artefact.kind == "pair-set"),
         **({"vectorSets": vector_sets} if vector_sets else {}),
         "precision": min((artefact.precision for artefact in artefacts), default="canonical"),  # given: the last
         **({GIVEN: given} if given else {}),
     }
-    return intoto.make_statement(subjects, _provenance(root, artefacts, intoto.RELEASE, parameters, when))
+    made = BuildDefinition(build_type=intoto.RELEASE, external_parameters=parameters)
+    return intoto.make_statement(subjects, _provenance(root, artefacts, made, when))
 
 
 class Remade(msgspec.Struct, frozen=True, kw_only=True):

@@ -94,7 +94,7 @@ def assemble(project: Project, report: Reporter, make_lists: MakeLists) -> Packa
     if faults:
         said = f"the ledgers have {plural(len(faults), 'fault')}, and the release will have them, first {faults[0].text}"
         report.warn(f"{said}; see: aqea-registry claims check")
-    drawn = outline(run, project.catalogue.values(), judged, scope=Scope.RELEASE)
+    drawn = outline(run, project.catalogue.values(), judged, Scope.RELEASE)
     graph = check_bytes(drawn, drawn.nodes.keys(), Silent(), checked)
     away = {made.file: made for made in _too_large(publish, run, checked)}
     paths = {published_path(path): run.root / path for path in run.paths() if path not in away}

@@ -23,6 +23,7 @@ from aqea_registry.report.page import Content, Page, PairSetFacts, PinFacts, Tas
 from aqea_registry.report.plots import FIGURE_STYLE
 from aqea_registry.stores.receipts import Receipt, all_receipts
 from aqea_registry.tracing.graph import Graph
+from aqea_registry.tracing.nodes import draw_releases
 from aqea_registry.tracing.trace import check_bytes, outline
 from aqea_registry.vectors.scores import Metrics
 from aqea_registry.verification.verify_project import CheckedProject, verify_project
@@ -54,7 +55,8 @@ def report(
     receipts = [receipt for _, receipt in known]
     receipts.sort(key=lambda receipt: natural(receipt.tag), reverse=True)
     publish, addresses = project.params.publish, links(project.params.publish.url, read_citation(project.root))
-    drawn = outline(project.run, project.catalogue.values(), checked, known=publish.stores)
+    drawn = outline(project.run, project.catalogue.values(), checked)
+    draw_releases(drawn, publish.stores)
     graph = check_bytes(drawn, drawn.nodes.keys(), reporter, verification)
     page = page_of(publish.title, project.run, verification, checked, listed, graph, receipts, documents, addresses)
     text = render_page(page)

@@ -265,8 +265,11 @@ class Carried(NamedTuple):
     attachments: Mapping[str, bytes] = {}
 
 
-def draw_releases(builder: GraphBuilder, specs: Sequence[str], stores: Sequence[str]) -> None:
-    """Draw the releases of every receipt, of the stores in folders that params.yaml names (`specs`), and of `stores`."""
+def draw_releases(builder: GraphBuilder, specs: Sequence[str], stores: Sequence[str] = ()) -> None:
+    """Draw the releases of every receipt, of the stores in folders that params.yaml names (`specs`), and of `stores`.
+
+    Then the statements of the checkout and those beside these releases.
+    """
     releases = [*_carried(builder, specs, stores)]
     made = defaultdict[str, list[str]](list)
     for id_, node in builder.nodes.items():

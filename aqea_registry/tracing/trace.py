@@ -62,8 +62,8 @@ def trace(
     checked = check_claims(project, documents, SILENT) if ledgers else None
     lacks = "it cannot be read, and its claims are not shown; what is wrong: aqea-registry claims check"
     lost = [Finding("broken-link", path, lacks) for name, path in ledgers.items() if checked and name not in checked.ledgers]
-    known = project.params.publish.stores
-    builder = outline(project.run, project.catalogue.values(), checked, known=known, stores=stores)
+    builder = outline(project.run, project.catalogue.values(), checked)
+    draw_releases(builder, project.params.publish.stores, stores)
     starts = find(builder, what, report)
     seen = builder.graph().rests_on(*starts).by_id.keys() | _up(builder.graph(), starts)
     graph = check_bytes(builder, seen, report)
@@ -172,25 +172,17 @@ def _digests(nodes: Iterable[Node], start: str) -> dict[str, list[str]]:
 
 
 def outline(
-    run: RunRecord,
-    catalogue: Collection[CatalogueEntry],
-    checked: CheckedClaims | None,
-    *,
-    known: Sequence[str] = (),
-    stores: Sequence[str] = (),
-    scope: Scope = Scope.MACHINE,
+    run: RunRecord, catalogue: Collection[CatalogueEntry], checked: CheckedClaims | None, scope: Scope = Scope.MACHINE
 ) -> GraphBuilder:
-    """What the files of a project record about each other; no large file is read. `stores` are asked besides the `known` ones.
+    """What the files of a project record about each other, but for its releases; no large file is read.
 
-    For a release nothing is drawn that only this machine knows. Raises CannotCheck.
+    For a release nothing is drawn that only this machine knows.
     """
     builder = GraphBuilder(run)
     draw_pins(builder, catalogue, scope)
     draw_run(builder, scope)
     if checked is not None:
         draw_claims(builder, checked)
-    if scope is Scope.MACHINE:
-        draw_releases(builder, known, stores)
     return builder
 
 

@@ -18,6 +18,7 @@ from aqea_registry.base.progress import Silent
 from aqea_registry.claims.check_claims import check_claims
 from aqea_registry.project.lock import parse_lock
 from aqea_registry.project.project import open_project
+from aqea_registry.tracing.nodes import draw_releases
 from aqea_registry.tracing.trace import Traced, check_bytes, find, outline
 from aqea_registry.tracing.trace import trace as operation
 from tests.cli.test_shell import on_a_terminal
@@ -274,12 +275,8 @@ def test_words_for_the_same_thing(project: Path) -> None:
     }
     words[f"pair-set:{KEY}"] += ["../copy.json", content]
     opened = open_project(project)
-    builder = outline(
-        opened.run,
-        opened.catalogue.values(),
-        check_claims(opened, (), Silent()),
-        known=opened.params.publish.stores,
-    )
+    builder = outline(opened.run, opened.catalogue.values(), check_claims(opened, (), Silent()))
+    draw_releases(builder, opened.params.publish.stores)
     check_bytes(builder, builder.nodes, Silent())
     for id_, names in words.items():
         assert {name: find(builder, name, Silent()) for name in names} == {name: [id_] for name in names}
