@@ -172,14 +172,8 @@ def _refuse_missing_weights(folder: Path, entry: Model) -> None:
     inner = folder / str(modules[0].get("path", ""))
     if not (inner / "config.json").is_file() or not str(modules[0].get("type", "Transformer")).endswith("Transformer"):
         return
-    _, loading = AutoModel.from_pretrained(
-        str(inner),
-        dtype="auto",
-        local_files_only=True,
-        output_loading_info=True,
-        trust_remote_code=entry.trust_remote_code,
-        use_safetensors=None if entry.allow_pickle else True,
-    )
+    allowed = {"trust_remote_code": entry.trust_remote_code, "use_safetensors": None if entry.allow_pickle else True}
+    _, loading = AutoModel.from_pretrained(str(inner), dtype="auto", local_files_only=True, output_loading_info=True, **allowed)
     missing = sorted(name for name in loading["missing_keys"] if not name.startswith("pooler."))
     if missing:
         raise ValueError(f"the weights lack {', '.join(missing[:3])}{f' and {len(missing) - 3} more' if missing[3:] else ''}")

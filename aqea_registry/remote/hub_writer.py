@@ -60,15 +60,9 @@ class HubWriter(HubClient):
 
         def call(api: Any) -> str | None:
             heard(sum(map(in_git, operations)) / SLOWEST)
+            said = {"commit_message": title, "commit_description": notes}
             try:
-                made = api.create_commit(
-                    **self._at,
-                    operations=operations,
-                    commit_message=title,
-                    commit_description=notes,
-                    parent_commit=parent,
-                    revision=branch,
-                )
+                made = api.create_commit(**self._at, **said, operations=operations, parent_commit=parent, revision=branch)
             except Exception as error:
                 self._refuse_card(error)
                 if status_of(error) == STALE:
