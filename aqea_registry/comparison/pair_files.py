@@ -20,7 +20,7 @@ from aqea_registry.documents.metrics import metric_name
 from aqea_registry.project.artefact import PairSetArtefact
 from aqea_registry.project.project import is_project, open_project
 from aqea_registry.vectors.containers.open_pairs import open_pairs
-from aqea_registry.vectors.pair_set import MICRO, ContentDigest, Malformed, PairFile
+from aqea_registry.vectors.pair_set import MICRO, ContentDigest, Malformed, PairFile, refusing
 from aqea_registry.vectors.scores import Metrics
 from aqea_registry.vectors.vector_set import VectorSet
 
@@ -92,7 +92,7 @@ def _is_parquet(path: Path) -> bool:
 
 def _of_vector_sets(first: VectorSet, second: VectorSet, sides: list[PairSetFile], bound: float) -> PairSetComparison:
     """Two vector sets with other bytes: the same content, or which texts differ."""
-    try:
+    with refusing(f"{sides[0].name} or {sides[1].name}"):
         before, after = (
             msgspec.structs.replace(side, container="vector set", dimension=file.dimension, content=file.content)
             for side, file in zip(sides, (first, second), strict=True)
@@ -101,8 +101,6 @@ def _of_vector_sets(first: VectorSet, second: VectorSet, sides: list[PairSetFile
         notes = _text_differences(first, second) if alike else ["the vectors have other dimensions"]
         comparison = PairSetComparison(verdict="DIVERGED", before=before, after=after, bound=bound, notes=tuple(notes))
         return comparison if before.content != after.content else msgspec.structs.replace(comparison, verdict="SAME CONTENT")
-    except Malformed as error:
-        raise Refused.of(error.code, f"{sides[0].name} or {sides[1].name}", str(error)) from error
 
 
 def _text_differences(first: VectorSet, second: VectorSet) -> Iterator[str]:

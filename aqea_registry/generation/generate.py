@@ -32,7 +32,7 @@ from aqea_registry.sources.rows import Rows
 from aqea_registry.vectors.containers import pair_json
 from aqea_registry.vectors.containers.open_pairs import write_aqed, write_parquet
 from aqea_registry.vectors.containers.pair_json import examine
-from aqea_registry.vectors.pair_set import BLOCK_ROWS, Header, Malformed, PairSet, regrouped
+from aqea_registry.vectors.pair_set import BLOCK_ROWS, Header, PairSet, refusing, regrouped
 from aqea_registry.vectors.scores import Metrics, Undefined, cosines, metrics, products
 from aqea_registry.vectors.vector_set import keys_of
 
@@ -192,13 +192,10 @@ def _export(root: Path, artefact: PairSetArtefact, kind: str) -> str:
             raise Refused(f"{findings[0].subject}: {findings[0].message}", findings, "run: dvc repro")
         write_bytes(root / target, artefact.benchmark_text(examined, hash_file(source)))
         return target
-    try:
-        with open_regular(source) as pair_file:
-            content = pair_json.read(pair_file)
-            with atomic_write(root / target) as file:
-                _WRITERS[kind](file, content)
-    except Malformed as error:
-        raise Refused.of(error.code, artefact.file, str(error), hint="run: dvc repro") from error
+    with refusing(artefact.file, "run: dvc repro"), open_regular(source) as pair_file:
+        content = pair_json.read(pair_file)
+        with atomic_write(root / target) as file:
+            _WRITERS[kind](file, content)
     return target
 
 

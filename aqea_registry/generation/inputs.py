@@ -32,7 +32,7 @@ from aqea_registry.sources.rows import Rows, other_splits, read_rows
 from aqea_registry.vectors.containers import pair_json
 from aqea_registry.vectors.containers.open_pairs import ACCEPTED, canonical, open_given
 from aqea_registry.vectors.margin import EncodingRecord, Spread
-from aqea_registry.vectors.pair_set import BadVector, Malformed, Micro, OnGrid, normalised, to_grid
+from aqea_registry.vectors.pair_set import BadVector, Micro, OnGrid, normalised, refusing, to_grid
 
 MADE = "made.json"
 SAMPLE = 32  # sentences whose vectors are computed in two ways
@@ -78,15 +78,13 @@ def given_vectors(
         if not kept.is_file() or hash_file(kept).sha256 != listed:
             message = f"{error.message}; nor is {artefact.file} here as the manifest lists it"
             raise CannotCheck(message, "dvc pull, or pull a release that has it") from error
-    try:
+    with refusing(f"{model.name}: {', '.join(pin.files)}"):
         if folder is None:
             with open_regular(kept) as file:
                 yield pair_json.read(file).blocks
         else:
             given = open_given([folder / path for path in sorted(pin.files)], graded)
             yield lambda which: canonical(given, which, len(graded), artefact.model_entry.dimension)
-    except Malformed as error:
-        raise Refused.of(error.code, f"{model.name}: {', '.join(pin.files)}", str(error)) from error
 
 
 def import_vectors(project: Project, files: Sequence[Path], dataset: str, model: str, report: Reporter) -> None:
@@ -99,15 +97,13 @@ def import_vectors(project: Project, files: Sequence[Path], dataset: str, model:
         known = ", ".join(sorted(project.params.datasets)) or "none"
         raise BadConfiguration(f"params.yaml has no dataset {dataset!r}; it has {known}", "add it, then: aqea-registry pin")
     rows = pinned_rows(project.catalogue[dataset], report)
-    try:
+    with refusing(", ".join(map(str, files)), f"give {ACCEPTED}"):
         given = open_given(files, rows.scores)
         dimension = next((block.shape[1] for block in given.blocks(0)), 1)
         artefact = _artefact(project.params, project.artefacts.values(), dataset, model, dimension)
         for which in (0, 1):
             for _ in canonical(given, which, len(rows.scores), artefact.model_entry.dimension):
                 pass
-    except Malformed as error:
-        raise Refused.of(error.code, ", ".join(map(str, files)), str(error), hint=f"give {ACCEPTED}") from error
     stem, before = f"{artefact.given_stem}.", artefact.model_pin.files if artefact.model_pin else {}
     pinned = {path: file for path, file in before.items() if not path.startswith(stem)}
     for number, path in enumerate(files, 1):

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from mteb.models.model_meta import ModelMeta
     from mteb.types import PromptType
 
+Chosen = Sequence[Sequence[int]]  # of each query the numbers of documents, which alone are ranked
 Scores = dict[str, dict[str, Any]]  # by split and subset, as MTEB names them; one that does not exist is None
 BLOCK = 16384  # texts whose vectors are asked for at a time
 RERANKED = 16  # queries whose chosen documents are
@@ -139,9 +140,7 @@ class CanonicalModel:
             self.near_ties += int(np.count_nonzero(np.diff(scores) * (np.diff(scores.astype(np.float32)) == 0)))
         return results
 
-    def _ranked(
-        self, vectors: Whole, documents: Any, prompt: str, chosen: Sequence[Sequence[int]] | None, k: int
-    ) -> Iterable[Ranked]:
+    def _ranked(self, vectors: Whole, documents: Any, prompt: str, chosen: Chosen | None, k: int) -> Iterable[Ranked]:
         """The nearest documents of each query by their numbers, of all documents or of those that are chosen for it."""
 
         def rows(numbers: Sequence[int] | Columns) -> Whole:
@@ -171,9 +170,7 @@ class CanonicalModel:
 class AllTexts(CanonicalModel):
     """A model by which a task shows all texts that it asks for, to `vectors_of`: any vectors will do, and none are searched."""
 
-    def _ranked(
-        self, vectors: Whole, documents: Any, prompt: str, chosen: Sequence[Sequence[int]] | None, k: int
-    ) -> Iterable[Ranked]:
+    def _ranked(self, vectors: Whole, documents: Any, prompt: str, chosen: Chosen | None, k: int) -> Iterable[Ranked]:
         """Ask for all documents, and find any."""
         numbers = range(len(documents)) if chosen is None else sorted({*chain(*chosen)})
         for at in range(0, len(numbers), self._block):
@@ -182,9 +179,7 @@ class AllTexts(CanonicalModel):
         return [(np.zeros(1, np.intp), np.ones(1))] * len(vectors)
 
 
-def _nearest_of(
-    vectors: Whole, chosen: Sequence[Sequence[int]], rows: Callable[[Sequence[int]], Whole], k: int
-) -> Iterator[Ranked]:
+def _nearest_of(vectors: Whole, chosen: Chosen, rows: Callable[[Sequence[int]], Whole], k: int) -> Iterator[Ranked]:
     """The nearest among documents that are chosen for each query. The vectors of some queries' are asked for at once."""
     for start in range(0, len(chosen), RERANKED):
         some = chosen[start : start + RERANKED]

@@ -33,7 +33,7 @@ from aqea_registry.project.params import WRITTEN
 from aqea_registry.project.project import CACHE
 from aqea_registry.sources.open_task import open_task
 from aqea_registry.vectors.margin import Machine, Margin
-from aqea_registry.vectors.pair_set import Malformed, Micro
+from aqea_registry.vectors.pair_set import Micro, refusing
 from aqea_registry.vectors.vector_set import Keys, VectorSet, keys_of, write_vector_set
 
 
@@ -152,7 +152,7 @@ def result_of(dataset: CatalogueEntry, artefact: VectorSetArtefact, path: Path, 
 
     Raises Refused if the vector set is not of these texts, CannotCheck without MTEB or the data.
     """
-    try:
+    with refusing(artefact.file):
         vectors = VectorSet(path)
         with opened_task(dataset, report) as task:
             scored = score(task, artefact, partial(vectors_of, vectors, artefact))
@@ -160,8 +160,6 @@ def result_of(dataset: CatalogueEntry, artefact: VectorSetArtefact, path: Path, 
             message = "it has texts that the task does not ask for"
             raise Refused.of("mismatch", artefact.file, message, str(len(scored.keys)), str(vectors.texts))
         return result_bytes(artefact, scored, vectors.texts, vectors.content)
-    except Malformed as error:
-        raise Refused.of(error.code, artefact.file, str(error)) from error
 
 
 def result_bytes(artefact: VectorSetArtefact, scored: TaskRun, texts: int, content: str) -> bytes:

@@ -5,12 +5,14 @@ From float vectors to the grid: normalised in float64, rounded to millionths, ke
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Literal, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from aqea_registry.base.findings import Refused
 from aqea_registry.base.strict import decode_json
 
 Micro = npt.NDArray[np.int32]
@@ -94,6 +96,15 @@ class Malformed(ValueError):
     def __init__(self, message: str, code: str = "malformed") -> None:
         super().__init__(message)
         self.code = code
+
+
+@contextmanager
+def refusing(subject: str, hint: str | None = None) -> Iterator[None]:
+    """Raise Refused, about `subject`, where what is read turns out to be malformed."""
+    try:
+        yield
+    except Malformed as error:
+        raise Refused.of(error.code, subject, str(error), hint=hint) from error
 
 
 class ContentDigest:

@@ -30,7 +30,7 @@ import numpy as np
 
 from aqea_registry.base.extras import require
 from aqea_registry.base.files import open_regular
-from aqea_registry.base.findings import BadConfiguration, Refused
+from aqea_registry.base.findings import BadConfiguration
 from aqea_registry.base.strict import parse_json
 from aqea_registry.vectors.containers import json_text
 from aqea_registry.vectors.containers.json_text import LONGEST_ROW
@@ -48,6 +48,7 @@ from aqea_registry.vectors.pair_set import (
     Values,
     decode,
     partial_header,
+    refusing,
     regrouped,
     to_grid,
 )
@@ -67,19 +68,16 @@ def open_pairs(path: Path, name: str) -> Iterator[PairFile]:
 
     Raises Refused, also while it is read, if the file is malformed; BadConfiguration if it holds no pair set; OSError.
     """
-    try:
-        with open_regular(path) as file:
-            start = os.pread(file.fileno(), 4, 0)
-            if start == b"AQED":
-                yield open_aqed(file)
-            elif start == b"PAR1":
-                yield open_parquet(path)
-            elif start.lstrip(json_text.SPACE + json_text.MARK)[:1] == b"{":
-                yield open_json(file, name)
-            else:
-                raise BadConfiguration(f"{name} holds no pair set", "compare pair files (JSON), Parquet views or AQED files")
-    except Malformed as error:
-        raise Refused.of(error.code, name, str(error)) from error
+    with refusing(name), open_regular(path) as file:
+        start = os.pread(file.fileno(), 4, 0)
+        if start == b"AQED":
+            yield open_aqed(file)
+        elif start == b"PAR1":
+            yield open_parquet(path)
+        elif start.lstrip(json_text.SPACE + json_text.MARK)[:1] == b"{":
+            yield open_json(file, name)
+        else:
+            raise BadConfiguration(f"{name} holds no pair set", "compare pair files (JSON), Parquet views or AQED files")
 
 
 def write_aqed(file: BinaryIO, pairs: PairSet) -> None:
