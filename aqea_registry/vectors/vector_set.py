@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from aqea_registry.base.files import open_regular, wrong_content
 from aqea_registry.base.findings import Finding
-from aqea_registry.vectors.containers.open_pairs import UNREADABLE, import_pyarrow
+from aqea_registry.vectors.containers.open_pairs import import_pyarrow, parquet
 from aqea_registry.vectors.pair_set import MICRO, Malformed, Micro, regrouped
 
 Keys = npt.NDArray[np.bytes_]  # "S32": compared as the bytes they are; `tobytes`, as `tolist` drops zeros at the end
@@ -103,15 +103,13 @@ class VectorSet:
         pa, pq = import_pyarrow()
         with open_regular(path) as file:  # a pipe is refused before it is waited for
             size = os.fstat(file.fileno()).st_size
-        try:
+        with parquet("not a Parquet file that can be read"):
             self._file: Any = pq.ParquetFile(pa.OSFile(str(path)))
             schema, metadata = self._file.schema_arrow, self._file.metadata
             # Of a damaged footer, `column` would end the process.
             groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
             self._sizes = [group.num_rows for group in groups]
             unpacked = sum(group.total_byte_size for group in groups) + metadata.serialized_size + AROUND
-        except UNREADABLE as error:
-            raise Malformed(f"not a Parquet file that can be read: {error}") from error
         key, kind = schema.types if schema.names == ["key", "vector"] else (pa.null(), pa.null())
         if key != pa.binary(32) or not pa.types.is_fixed_size_list(kind) or kind.value_type != pa.int32() or not kind.list_size:
             named = ", ".join(f"{field.name}: {field.type}" for field in [*schema][:4])
@@ -132,7 +130,7 @@ class VectorSet:
 
     def group(self, group: int) -> Rows:
         """A row group, checked."""
-        try:
+        with parquet(f"row group {group}"):
             table = self._file.read_row_group(group, use_threads=False).combine_chunks()
             key, vector = (column.chunk(0) for column in table.columns)
             values = vector.flatten()
@@ -142,18 +140,14 @@ class VectorSet:
                 raise Malformed(f"it holds {len(key)} rows, and the footer says {self._sizes[group]}")
             keys = _keys(key)
             vectors = values.to_numpy().reshape(len(keys), self.dimension)
-        except UNREADABLE as error:
-            raise Malformed(f"row group {group}: {error}") from error
         checked(keys, vectors)
         return keys, vectors
 
     @cached_property
     def keys(self) -> Keys:
         """All keys: 32 bytes of memory for each text."""
-        try:
+        with parquet("its keys"):
             keys = np.concatenate([_keys(part) for part in self._file.read(columns=["key"]).column(0).chunks])
-        except UNREADABLE as error:
-            raise Malformed(f"its keys: {error}") from error
         if len(keys) != self.texts:
             raise Malformed(f"it holds {len(keys)} keys, and the footer says {self.texts}")
         return keys
@@ -162,12 +156,10 @@ class VectorSet:
     def _last(self) -> Keys:
         """The last key of each row group. All keys are read for it, some hundredths of the file."""
         last = [b""]
-        try:
+        with parquet("its keys"):
             for group in range(len(self._sizes)):
                 keys = _keys(self._file.read_row_group(group, columns=["key"], use_threads=False).column(0).chunk(0))
                 last.append(_after(last[-1], keys))
-        except UNREADABLE as error:
-            raise Malformed(f"its keys: {error}") from error
         return np.array(last[1:], "S32")
 
     @cached_property

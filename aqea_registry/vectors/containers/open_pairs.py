@@ -63,6 +63,15 @@ UNREADABLE = (OSError, ValueError, ArithmeticError, LookupError, TypeError, Memo
 
 
 @contextmanager
+def parquet(what: str) -> Iterator[None]:
+    """Raise Malformed, about `what`, where pyarrow cannot read a file."""
+    try:
+        yield
+    except UNREADABLE as error:
+        raise Malformed(f"{what}: {error}") from error
+
+
+@contextmanager
 def open_pairs(path: Path, name: str) -> Iterator[PairFile]:
     """Open a pair file, Parquet view, AQED or `*_embeddings.json`. `name` is what messages call it.
 
@@ -141,12 +150,9 @@ def import_pyarrow() -> tuple[Any, Any]:
 def open_parquet(path: Path) -> PairFile:
     """Open a Parquet file with two columns of vectors, of any writer. Raises Malformed; CannotCheck without pyarrow."""
     pa, pq = import_pyarrow()
-    try:
-        with open_regular(path) as opened:
-            table = pq.ParquetFile(opened)
-            schema, n_pairs = table.schema_arrow, table.metadata.num_rows
-    except UNREADABLE as error:
-        raise Malformed(f"not a Parquet file that can be read: {error}") from error
+    with parquet("not a Parquet file that can be read"), open_regular(path) as opened:
+        table = pq.ParquetFile(opened)
+        schema, n_pairs = table.schema_arrow, table.metadata.num_rows
     names = [next((name for name in known if name in schema.names), None) for known in KNOWN]
     if names[0] is None or names[1] is None:
         raise Malformed(f"its columns are {', '.join(schema.names[:8])}; embedding1 and embedding2 are not among them")
@@ -163,12 +169,9 @@ def open_parquet(path: Path) -> PairFile:
         raise Malformed(f"{name} holds {schema.field(name).type}, not numbers")
 
     def column(name: str, rows: int) -> Iterator[Any]:
-        with open_regular(path) as opened:
-            try:
-                for batch in pq.ParquetFile(opened).iter_batches(batch_size=rows, columns=[name]):
-                    yield batch.column(0)
-            except UNREADABLE as error:
-                raise Malformed(f"{name}: {error}") from error
+        with open_regular(path) as opened, parquet(name):
+            for batch in pq.ParquetFile(opened).iter_batches(batch_size=rows, columns=[name]):
+                yield batch.column(0)
 
     def matrix(which: int) -> Iterator[Values]:
         name = str(names[which])
