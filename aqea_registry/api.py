@@ -139,9 +139,8 @@ def verified(target: str | None, folder: Path, report: Reporter, *, root: Path |
         return verify_tagged(*open_tagged(target, folder), report, deep)
     path = (folder / (target or ".")).absolute()
     if not path.exists():
-        raise CannotCheck(
-            f"{without_login(target or '.')} not found", "name a folder, a list of digests, or a release such as oci:DIR:TAG"
-        )
+        message = f"{without_login(target or '.')} not found"
+        raise CannotCheck(message, "name a folder, a list of digests, or a release such as oci:DIR:TAG")
     if root is not None and path.is_dir():
         raise BadConfiguration("--root goes with a list of digests", "name the list: aqea-registry verify LIST --root DIR")
     if target is None or (path / PARAMS).is_file():

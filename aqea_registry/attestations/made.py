@@ -320,10 +320,8 @@ def _doubt(confirmation: intoto.Confirmation, made: intoto.Confirmed, makings: l
         early = began < intoto.moment(period.started_on) or (began == intoto.moment(period.started_on) and not made.encoded)
         if early and intoto.moment(period.finished_on) <= ended and making.machine() == made.machine:
             return "it states the making itself, not another one"
-    releases = [
-        intoto.moment(period.finished_on) for making, period in periods if making.build_definition.build_type == intoto.RELEASE
-    ]
-    if releases and ended < min(releases):
+    releases = [period for making, period in periods if making.build_definition.build_type == intoto.RELEASE]
+    if releases and ended < min(intoto.moment(period.finished_on) for period in releases):
         return "it ended before the release was made"
     return None if made.encoded or makings else "it does not say that anything was encoded for it"
 

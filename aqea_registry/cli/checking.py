@@ -204,7 +204,8 @@ def _pair_set_lines(found: PairSetComparison) -> Iterator[str]:
     """Two files with pair sets: what they are, how far they are apart, and why."""
     yield f"first: {found.before.name}"
     yield f"second: {found.after.name}"
-    print_table(("", "first", "second"), _sides(found.before, found.after))
+    first, second = _side(found.before), _side(found.after)
+    print_table(("", "first", "second"), [(name, text, second.get(name, "")) for name, text in first.items()])
     if figures := found.figures:
         quantiles = ", ".join(f"{float(share):.0%}: {_cosine(value)}" for share, value in figures.quantiles.items())
         beyond = f"bound {found.bound:g}, beyond it {plural(figures.rows_beyond, 'row')}"
@@ -235,18 +236,12 @@ def _pair_set_lines(found: PairSetComparison) -> Iterator[str]:
     yield from (f"note: {note}" for note in found.notes)
 
 
-def _sides(before: PairSetFile, after: PairSetFile) -> list[tuple[str, str, str]]:
-    rows = [
-        ("sha256", before.sha256[:16], after.sha256[:16]),
-        ("size", size_text(before.size), size_text(after.size)),
-        *((name, str(getattr(before, name) or "-"), str(getattr(after, name) or "-")) for name in ("container", "numbers")),
-        ("dataset", before.dataset or "-", after.dataset or "-"),
-        ("model", before.model or "-", after.model or "-"),
-        ("pairs x dimension", f"{before.n_pairs} x {before.dimension}", f"{after.n_pairs} x {after.dimension}"),
-    ]
-    if before.content:
-        rows.append(("content digest", before.content[:16], (after.content or "")[:16]))
-    return rows if before.container else rows[:2]
+def _side(file: PairSetFile) -> dict[str, str]:
+    facts = {"sha256": file.sha256[:16], "size": size_text(file.size)}
+    if file.container:
+        facts |= {name: str(getattr(file, name) or "-") for name in ("container", "numbers", "dataset", "model")}
+        facts["pairs x dimension"] = f"{file.n_pairs} x {file.dimension}"
+    return facts | ({"content digest": file.content[:16]} if file.content else {})
 
 
 def _cosine(value: float) -> str:

@@ -91,9 +91,8 @@ def print_json(ended: Ended, data: dict[str, Any]) -> None:
     value: dict[str, Any] = {"schema": f"aqea-registry/{ended.command}/1", "ok": ended.status == 0, "findings": []}
     if (error := ended.error) is not None:
         value["error"] = {"kind": type(error).__name__, "message": error.message, "hint": error.hint}
-    before, after = json.dumps({**value, **data, "findings": []}, indent=2).split(
-        "[]", 1
-    )  # ASCII: the same bytes under every locale
+    # ASCII: the same bytes under every locale.
+    before, after = json.dumps({**value, **data, "findings": []}, indent=2).split("[]", 1)
     _write(chain((before, "["), _json_items(ended.findings), ("\n  " * bool(ended.findings), "]", after, "\n")))
 
 
@@ -301,16 +300,11 @@ def _result(finding: Finding, place: Place | None) -> dict[str, Any]:
     if place is None:
         return result
     region = {name: value for name, value in (("startLine", place.line), ("startColumn", place.column)) if value}
-    outside = place.file.startswith("../")
-    artefact = (
-        {"uri": Path(place.file).resolve().as_uri()}
-        if outside
-        else {"uri": quote(os.fsencode(place.file)), "uriBaseId": "%SRCROOT%"}
-    )
-    return {
-        **result,
-        "locations": [{"physicalLocation": {"artifactLocation": artefact} | ({"region": region} if region else {})}],
-    }
+    artefact = {"uri": quote(os.fsencode(place.file)), "uriBaseId": "%SRCROOT%"}
+    if place.file.startswith("../"):
+        artefact = {"uri": Path(place.file).resolve().as_uri()}
+    physical = {"artifactLocation": artefact, **({"region": region} if region else {})}
+    return {**result, "locations": [{"physicalLocation": physical}]}
 
 
 def workflow_commands(ended: Ended, located: Located) -> str:

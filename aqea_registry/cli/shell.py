@@ -99,9 +99,8 @@ class Shell(NamedTuple):
         if path.is_file() and path.stat().st_size:
             with path.open("rb") as file:
                 if file.readline(1000).strip() != first.encode():
-                    raise BadConfiguration(
-                        f"{name} exists, and this command did not write it", "name another file, or remove it"
-                    )
+                    message = f"{name} exists, and this command did not write it"
+                    raise BadConfiguration(message, "name another file, or remove it")
         return path
 
 

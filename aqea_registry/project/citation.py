@@ -59,9 +59,8 @@ def parse_citation(content: bytes) -> Citation:
     citation = convert(load_yaml(content, CITATION, written=True), Citation, CITATION, strict=False)
     for field, address in (("url", citation.url), ("repository-code", citation.repository_code)):
         if address is not None and not re.fullmatch(ADDRESS, address):
-            raise BadConfiguration(
-                f"{CITATION}: {field}: not an address of the web, or one with a login", "write https://HOST/PATH"
-            )
+            message = f"{CITATION}: {field}: not an address of the web, or one with a login"
+            raise BadConfiguration(message, "write https://HOST/PATH")
     return citation
 
 

@@ -165,9 +165,8 @@ def _result_again(opened: Opened, made: VectorSetArtefact, checked: CheckedVecto
     if made.file not in opened.left_out:
         return result_of(dataset, made, opened.root / made.file, report)
     if checked.type not in RANKED:
-        raise CannotCheck(
-            f"its vector set is left out, and scores of {checked.type} need the vectors", "confirm makes them again"
-        )
+        message = f"its vector set is left out, and scores of {checked.type} need the vectors"
+        raise CannotCheck(message, "confirm makes them again")
     if place(lists) not in opened.digests:
         raise Refused.of("missing", lists, f"the release has neither the vector set of {made.key} nor these")
     stated = OfVectors(texts=checked.texts, dimension=checked.dimension, content=f"sha256:{checked.content}")

@@ -61,9 +61,8 @@ def project_texts(root: Path, params: Params, entries: Iterable[CatalogueEntry],
     named = OWN_STAGES if params.run.vectors else OWN_STAGES - {"evaluate"}  # which earlier versions do not know
     own = {name: stage for name, stage in (stages or {}).get("stages", {}).items() if name in named}
     if not own:
-        raise CannotCheck(
-            f"{STAGES} has no stage of aqea-registry, so nobody could make this run again", f"git checkout {STAGES}"
-        )
+        message = f"{STAGES} has no stage of aqea-registry, so nobody could make this run again"
+        raise CannotCheck(message, f"git checkout {STAGES}")
     texts = {
         f"{PROJECT}{PARAMS}": render_params(params, entries),
         f"{PROJECT}{STAGES}": render_yaml({"stages": own}).encode(),

@@ -78,10 +78,8 @@ def publish(
     take it; then nothing was sent anywhere. A store that fails later, or cannot be reached, does not stop the others.
     """
     if not TAG.fullmatch(tag):
-        raise BadConfiguration(
-            f"{tag!r} is not a tag: letters, digits, '.', '_', '-', at most 128, first a letter, digit or '_'",
-            "such as: --tag v1",
-        )
+        message = f"{tag!r} is not a tag: letters, digits, '.', '_', '-', at most 128, first a letter, digit or '_'"
+        raise BadConfiguration(message, "such as: --tag v1")
     if not specs:
         raise BadConfiguration("no store is named: add one under publish.stores in params.yaml, or use --to oci:DIR")
     stores = [open_store(spec, project.root) for spec in dict.fromkeys(specs)]

@@ -263,9 +263,8 @@ def refuse_unknown(given: Mapping[str, Path], params: Params) -> None:
     for name, path in given.items():
         if name not in local:
             known = ", ".join(sorted(local)) or "none: all data and models come from their sources"
-            raise BadConfiguration(
-                f"--source {name}: the release has no entry of this name that lies in a folder", f"it has {known}"
-            )
+            message = f"--source {name}: the release has no entry of this name that lies in a folder"
+            raise BadConfiguration(message, f"it has {known}")
         if not path.exists():
             raise BadConfiguration(f"--source {name}: {path} does not exist", "name a file or a folder")
 

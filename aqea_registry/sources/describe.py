@@ -125,9 +125,8 @@ def model_entry(name: str, given: str, place: ProjectPlace, report: Reporter) ->
         files = list(pin.files)
     else:
         if path is not None and not path.is_dir():
-            raise BadConfiguration(
-                f"{name}: {given} is not a folder", "name the folder with the model's config.json and weights"
-            )
+            message = f"{name}: {given} is not a folder"
+            raise BadConfiguration(message, "name the folder with the model's config.json and weights")
         upstream = Repository(name, "model", given, None)
         source = FolderSource(given, path, "") if path else open_source(given, place.root, upstream)
         if not source.present():

@@ -45,10 +45,9 @@ def resolve(wanted: CatalogueEntry, report: Reporter) -> ResolvedEntry:
     wanted = completed(wanted)
     name, entry = wanted.name, wanted.entry
     sources = sources_of(wanted, known_commit(entry))
-    hub = next((source for source in sources if isinstance(source, HubSource) and source.present()), None)
-    local = next(
-        (source for source in sources if source.present() and source.spec.startswith(("directory:", "package:"))), None
-    )
+    here = [source for source in sources if source.present()]
+    hub = next((source for source in here if isinstance(source, HubSource)), None)
+    local = next((source for source in here if source.spec.startswith(("directory:", "package:"))), None)
     if hub is not None:
         try:
             return _from_hub(wanted, report)

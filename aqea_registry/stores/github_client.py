@@ -97,9 +97,8 @@ class GitHubClient:
         self._api = (os.environ.get("GITHUB_API_URL") or API).rstrip("/")
         parts = urlsplit(self._api)
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username:
-            raise BadConfiguration(
-                "GITHUB_API_URL is not the address of a server", "unset it, or set it to https://HOST/api/v3"
-            )
+            message = "GITHUB_API_URL is not the address of a server"
+            raise BadConfiguration(message, "unset it, or set it to https://HOST/api/v3")
         # Of a company's own server both have one host.
         self._upload_hosts = {parts.netloc, f"uploads.{parts.netloc.removeprefix('api.')}"}
 

@@ -36,10 +36,8 @@ def open_store(spec: str, root: Path) -> Store:
         from aqea_registry.stores.github_store import GitHub
 
         return GitHub(spec)
-    raise BadConfiguration(
-        f"{without_login(spec)!r} is not a store",
-        "the stores are oci:DIR, oci://HOST/NAME, hf://datasets/ORG/NAME and github://OWNER/REPO",
-    )
+    message = f"{without_login(spec)!r} is not a store"
+    raise BadConfiguration(message, "the stores are oci:DIR, oci://HOST/NAME, hf://datasets/ORG/NAME and github://OWNER/REPO")
 
 
 def layout_folder(root: Path, spec: str) -> Path:

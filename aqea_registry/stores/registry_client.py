@@ -177,10 +177,8 @@ class RegistryClient:
     def _begin_upload(self) -> str:
         reply = self.ask("POST", "blobs/uploads/", {202, 404, 405})
         if reply.status_code != 202:
-            raise NotAllowed(
-                f"{self}: {_reason(reply.status_code, reply.content, REGISTRY)} to an upload",
-                f"make the repository at {self.host}, or ask there who may write to it; then docker login {self.host}",
-            )
+            hint = f"make the repository at {self.host}, or ask there who may write to it; then docker login {self.host}"
+            raise NotAllowed(f"{self}: {_reason(reply.status_code, reply.content, REGISTRY)} to an upload", hint)
         if not (location := reply.headers.get("Location")):
             raise CannotCheck(f"{self}: the registry names no location for an upload", "try again later")
         return self._naming("the upload address {} that the registry gave", urljoin(reply.url, location))

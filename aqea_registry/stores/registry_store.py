@@ -45,10 +45,8 @@ class Registry:
     def __init__(self, spec: str, *, settle: float = SETTLE) -> None:
         match = SPEC.fullmatch(spec)
         if match is None:  # it may hold a login, so it is not repeated
-            raise BadConfiguration(
-                "the name of a registry's repository is oci://HOST[:PORT]/NAME, in small letters and without a login",
-                "correct the store's name; log in with: docker login HOST",
-            )
+            message = "the name of a registry's repository is oci://HOST[:PORT]/NAME, in small letters and without a login"
+            raise BadConfiguration(message, "correct the store's name; log in with: docker login HOST")
         self.spec = spec
         self._client = RegistryClient(match["host"], match["name"])
         self._settle = settle

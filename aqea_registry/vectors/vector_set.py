@@ -211,12 +211,10 @@ def examine_vector_set(
     except Malformed as error:
         return None, [wrong_content(path, subject) or Finding(error.code, subject, str(error))]
     message = "the vector set is another one than its result says"
-    differ = (
-        (name, str(wanted), str(own))
-        for name, wanted, own in zip(examined._fields, expected or examined, examined, strict=True)
-    )
     return examined, [
-        Finding("mismatch", f"{subject}: {name}", message, wanted, own) for name, wanted, own in differ if wanted != own
+        Finding("mismatch", f"{subject}: {name}", message, str(wanted), str(own))
+        for name, wanted, own in zip(examined._fields, expected or examined, examined, strict=True)
+        if wanted != own
     ]
 
 

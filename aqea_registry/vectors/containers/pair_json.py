@@ -196,10 +196,8 @@ def open_json(file: FileIO, name: str) -> PairFile:
         )
     if "embeddings" in where and "metadata" in where:
         return _open_embeddings(file, where)
-    raise BadConfiguration(
-        f"{name} holds no pair set: its keys are {', '.join(sorted(where)[:8]) or 'none'}",
-        "a pair file has embeddings1 and embeddings2; a file of embeddings has embeddings and metadata",
-    )
+    hint = "a pair file has embeddings1 and embeddings2; a file of embeddings has embeddings and metadata"
+    raise BadConfiguration(f"{name} holds no pair set: its keys are {', '.join(sorted(where)[:8]) or 'none'}", hint)
 
 
 def _in_units(blocks: Iterable[Micro | Values]) -> Iterator[Values]:
