@@ -171,13 +171,8 @@ def compare(shell: Shell, before: str, after: str, deep: bool, diagnose: bool, b
 
     pair_set = found if isinstance(found, PairSetComparison) else None
     changes, files, summary = (getattr(found, name, None) or () for name in ("changes", "files", "summary"))
-    data = {
-        "verdict": found.verdict,
-        "summary": summary or None,
-        "changes": [{**to_builtins(change), "state": change.state} for change in changes],
-        "files": files,
-        "pair_set": pair_set,
-    }
+    changed = [{**to_builtins(change), "state": change.state} for change in changes]
+    data = {"verdict": found.verdict, "summary": summary or None, "changes": changed, "files": files, "pair_set": pair_set}
 
     def show() -> Iterator[str]:
         if summary:

@@ -332,11 +332,8 @@ def check_kept(root: Path, report: Reporter) -> list[Finding]:
         for path in paths:
             segment, size = _opened(path), size_of(path)
             if path.exists() and (segment is None or not segment.is_whole()):
-                name, message = (
-                    path.relative_to(root).as_posix(),
-                    "kept vectors are damaged; delete the file: they are made again",
-                )
-                findings.append(Finding("malformed" if segment is None else "mismatch", name, message))
+                code, name = "malformed" if segment is None else "mismatch", path.relative_to(root).as_posix()
+                findings.append(Finding(code, name, "kept vectors are damaged; delete the file: they are made again"))
             advance(size)
     return findings
 

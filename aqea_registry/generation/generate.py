@@ -142,12 +142,9 @@ def _write(root: Path, artefact: PairSetArtefact, matrices: Matrices, graded: Se
         scores = metrics(values, graded)
     except Undefined as error:
         raise Refused.of("malformed", artefact.key, f"no correlation exists: {error}") from error
+    entry, count, spearman = artefact.model_entry, len(graded), scores.cos_sim_spearman
     header = Header(
-        dataset=artefact.dataset,
-        model=artefact.model_entry.repo,
-        dimension=artefact.model_entry.dimension,
-        n_pairs=len(graded),
-        baseline_spearman=scores.cos_sim_spearman,
+        dataset=artefact.dataset, model=entry.repo, dimension=entry.dimension, n_pairs=count, baseline_spearman=spearman
     )
     with atomic_write(root / artefact.file) as file:
         pair_json.write(file, header, matrices(0), matrices(1), graded)

@@ -264,13 +264,8 @@ def open_project(root: Path) -> Project:
     checked = to_params({} if plain is None else plain, params)
     if plain is None or plain.keys().isdisjoint(Params.__struct_fields__):
         raise BadConfiguration(none, begin)  # of the author's own stages alone
-    return Project(
-        root=root,
-        params=checked,
-        lock=Lock() if isinstance(lock, OSError) else parse_lock(lock),
-        plain_params=plain,
-        contents=contents,
-    )
+    pins = Lock() if isinstance(lock, OSError) else parse_lock(lock)
+    return Project(root=root, params=checked, lock=pins, plain_params=plain, contents=contents)
 
 
 def _content(path: Path) -> bytes | OSError:

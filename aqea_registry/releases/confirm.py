@@ -65,12 +65,8 @@ def confirm(project: Project, store: Store, tagged: Tagged, report: Reporter, se
         tree = tree_in_store(store, tagged, scratch, report)
         models = Models(run, project.catalogue, settings, report, fresh=False, root=scratch)
         confirmed = {made.key: _confirmed(made, tree, models) for made in common}
-    predicate = Confirmation(
-        reference=reference,
-        pair_sets=confirmed,
-        resolved_dependencies=inputs_of(common),
-        metadata=Period(started_on=started, finished_on=now()),
-    )
+    inputs, when = inputs_of(common), Period(started_on=started, finished_on=now())
+    predicate = Confirmation(reference=reference, pair_sets=confirmed, resolved_dependencies=inputs, metadata=when)
     subjects, compared = release.subjects(), (path for artefact in common for path in _compared(artefact, tree.files))
     new = intoto.make_statement({path: subjects[path] for path in ("release", *map(published_path, compared))}, predicate)
     content = new.to_bytes()

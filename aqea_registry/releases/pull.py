@@ -223,11 +223,8 @@ def restore(
     refuse_unknown(given, parse_project(*(read_text(store, tagged, path, files[path]) for path in needed[:2])))
     done = pull(store, tagged, folder, report, force=force, places=places)
     project = open_project(folder)
-    sentences = {
-        f"/{posixpath.normpath(source)}/"
-        for name in project.run.pins()
-        if (source := _folder_of(project.catalogue[name].entry))
-    }
+    folders = (_folder_of(project.catalogue[name].entry) for name in project.run.pins())
+    sentences = {f"/{posixpath.normpath(source)}/" for source in folders if source}
     for name, lines in LISTS.items():
         own = sorted(sentences) if name == ".gitignore" else []  # nobody else's to publish
         write_bytes(folder / name, with_lines(small_text(folder / name, Limit.DOCUMENT), [*lines, *own]).encode())

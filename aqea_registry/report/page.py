@@ -122,11 +122,8 @@ def headline(counts: Mapping[str, int]) -> str:
         return "No printed number is claimed here yet."
     if holds == total:
         return f"All {total:,} printed numbers hold." if total > 1 else "The one printed number holds."
-    *parts, last = (
-        f"{counts[state]:,} {words[counts[state] > 1]}"
-        for state, words in _COUNTED.items()
-        if state != "holds" and counts.get(state)
-    )
+    others = [state for state in _COUNTED if state != "holds" and counts.get(state)]
+    *parts, last = (f"{counts[state]:,} {_COUNTED[state][counts[state] > 1]}" for state in others)
     joined = f"{', '.join(parts)} and {last}" if parts else last
     return f"{holds:,} of {total:,} printed numbers {_COUNTED['holds'][holds != 1]}; {joined}."
 

@@ -176,8 +176,5 @@ def _on_hub(name: str, given: str, like: Dataset | Model, place: ProjectPlace, r
     if now:
         report.note(f"{name}: {repo} is {now} now: params.yaml has that name")
     named = revision and not COMMIT.fullmatch(revision)
-    return {
-        "repo": now or repo,
-        **chosen,
-        **({"revision": revision, "commit": pin.commit} if named else {"revision": pin.commit}),
-    }, pin
+    at = {"revision": revision, "commit": pin.commit} if named else {"revision": pin.commit}
+    return {"repo": now or repo, **chosen, **at}, pin

@@ -96,11 +96,8 @@ def _fetch_one(
                 wrong.append(cause)
     if wrong:  # every source that has the file gave other bytes
         first, causes = wrong[0], "".join(f"; {cause.message}" for cause in wrong if cause.expected is None)
-        raise Refused(
-            f"{first.subject}: {first.message}: expected {first.expected}, got {first.actual}{causes}",
-            wrong,
-            f"get the pinned bytes from another source, or look at the change and pin it: aqea-registry pin {name}",
-        )
+        hint = f"get the pinned bytes from another source, or look at the change and pin it: aqea-registry pin {name}"
+        raise Refused(f"{first.subject}: {first.message}: expected {first.expected}, got {first.actual}{causes}", wrong, hint)
     if not _holds(wanted, advance):  # a copy that was checked before outlives its source
         refused = next((error for error in silent.values() if isinstance(error, NotAllowed)), None)
         raise (NotAllowed if refused else CannotCheck)(

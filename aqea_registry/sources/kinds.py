@@ -61,11 +61,8 @@ class FolderSource(Source):
         """Every file below the folder, sorted."""
         if self._folder is None:
             raise FileNotFoundError(f"{self.spec} is not here")
-        return sorted(
-            Path(folder, name).relative_to(self._folder).as_posix()
-            for folder, _, names in os.walk(self._folder)
-            for name in names
-        )
+        files = (Path(folder, name) for folder, _, names in os.walk(self._folder) for name in names)
+        return sorted(file.relative_to(self._folder).as_posix() for file in files)
 
     def local(self, path: str) -> Path | None:
         """Where the file is, or None. Raises OSError if a link on the way leads out."""

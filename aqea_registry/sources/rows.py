@@ -88,11 +88,8 @@ def read_rows(files: Iterable[tuple[str, BinaryIO]], dataset: Dataset, name: str
     if not rows and not findings:
         findings.append(Finding("malformed", ", ".join(dataset.files), "the dataset has no rows"))
     if findings:
-        raise Refused(
-            f"dataset {name} cannot be used: {findings[0].subject}: {findings[0].message}",
-            findings,
-            "correct the file, or columns and score_range in params.yaml; then run this again",
-        )
+        hint = "correct the file, or columns and score_range in params.yaml; then run this again"
+        raise Refused(f"dataset {name} cannot be used: {findings[0].subject}: {findings[0].message}", findings, hint)
     first, second, scores = zip(*rows, strict=True)
     return Rows(first, second, scores, repeated)
 

@@ -52,12 +52,8 @@ CONNECT = 10.0  # seconds
 MOST_PAGES = 1000
 LOCAL = re.compile(r"(localhost|127(\.\d+){3}|\[::1\])(:\d+)?")
 # Everything that a tag may name: what is not a release is to be seen, and not to look like nothing.
-MANIFEST_TYPES = (
-    MANIFEST_TYPE,
-    INDEX_TYPE,
-    "application/vnd.docker.distribution.manifest.v2+json",
-    "application/vnd.docker.distribution.manifest.list.v2+json",
-)
+DOCKER = "application/vnd.docker.distribution.manifest."
+MANIFEST_TYPES = (MANIFEST_TYPE, INDEX_TYPE, f"{DOCKER}v2+json", f"{DOCKER}list.v2+json")
 DOCKER_HUB = "docker.io"
 DOCKER_HUB_NAMES = {"docker.io", "index.docker.io", "registry-1.docker.io"}
 HELPER = 30.0  # seconds that a credential helper has; somebody may have to unlock it

@@ -69,13 +69,9 @@ def trace(
     graph = check_bytes(builder, seen, report)
     unread = {node.id for node in graph.nodes if node.kind == "release" and not node.facts}  # any file may be in them
     broken = [node for node in graph.nodes if node.broken and node.id in seen | unread]
-    return Traced(
-        what=what,
-        found=tuple(starts),
-        rests_on=graph.rests_on(*starts),
-        carried_by=graph.part(_up(graph, starts)),
-        findings=(*lost, *(Finding("broken-link", node.id, node.broken or "") for node in broken)),
-    )
+    findings = (*lost, *(Finding("broken-link", node.id, node.broken or "") for node in broken))
+    down, up = graph.rests_on(*starts), graph.part(_up(graph, starts))
+    return Traced(what=what, found=tuple(starts), rests_on=down, carried_by=up, findings=findings)
 
 
 def _up(graph: Graph, starts: Collection[str]) -> set[str]:

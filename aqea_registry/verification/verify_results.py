@@ -67,16 +67,12 @@ def read_result(root: Path, artefact: VectorSetArtefact) -> tuple[TaskScores | N
     except (BadConfiguration, OSError) as error:
         return None, [Finding("malformed", path, f"{error}; run: dvc repro")]
     message, used = "the result is of another pin; run: dvc repro", (("dataset", result.dataset), ("model", result.model))
-    compared = [
-        (f"{path}: {kind}.{field}", value, stated.get(field))
+    return result, [
+        Finding("lock-stale", f"{path}: {kind}.{field}", message, str(value), str(stated.get(field)))
         for (kind, stated), (_, pin) in zip(used, artefact.pins, strict=True)
         if pin is not None
         for field, value in (("digest", pin.digest()), ("id", pin.id), ("commit", pin.commit))
-    ]
-    return result, [
-        Finding("lock-stale", subject, message, str(value), str(stated))
-        for subject, value, stated in compared
-        if value != stated
+        if value != stated.get(field)
     ]
 
 

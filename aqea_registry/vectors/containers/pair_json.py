@@ -110,13 +110,8 @@ def read(file: FileIO) -> PairSet:
         if (after.st_mtime_ns, after.st_size) != (before.st_mtime_ns, before.st_size):
             raise Malformed("the file changed while it was read")
 
-    return PairSet(
-        header=header,
-        scores=tuple(declared.scores),
-        content=digest.finish(declared.scores),
-        is_canonical=canonical and _is_framed(file, where, header, declared.scores),
-        blocks=blocks,
-    )
+    whole, scores = canonical and _is_framed(file, where, header, declared.scores), tuple(declared.scores)
+    return PairSet(header=header, scores=scores, content=digest.finish(scores), is_canonical=whole, blocks=blocks)
 
 
 def _declared(file: FileIO, members: Sequence[json_text.Member]) -> _Declared:
