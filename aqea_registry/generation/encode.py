@@ -163,14 +163,8 @@ class _Work:
                     wave += WAVE * self._engine.workers
                     checked |= self._check(job)
             checked |= self._check(job)
-        return EncodedModel(
-            name=self._model.name,
-            texts=every,
-            encoded=missing,
-            workers=(*workers,),
-            checked=checked,
-            spread=self._vectors.spread,
-        )
+        name, spread = self._model.name, self._vectors.spread
+        return EncodedModel(name=name, texts=every, encoded=missing, workers=tuple(workers), checked=checked, spread=spread)
 
     def _batches(self, sample: list[str], characters: int) -> Iterator[list[str]]:
         """The sample, which foretells how long all take, and then the other texts, as many as are worth a batch."""

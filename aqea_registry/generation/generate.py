@@ -17,7 +17,7 @@ from aqea_registry.base.progress import Reporter, hash_shown
 from aqea_registry.embedding.encoder import Settings
 from aqea_registry.generation.encoding import Models
 from aqea_registry.generation.inputs import Matrices, given_vectors, pinned_rows
-from aqea_registry.generation.vector_sets import Evaluated, NewArtefact, make_vector_set
+from aqea_registry.generation.vector_sets import Evaluated, NewArtefact, make_vector_set, named
 from aqea_registry.project.artefact import (
     PLOTS,
     AnyArtefact,
@@ -150,14 +150,7 @@ def _write(root: Path, artefact: PairSetArtefact, matrices: Matrices, graded: Se
         pair_json.write(file, header, matrices(0), matrices(1), graded)
     write_bytes(root / artefact.plot, plot_text(graded, cosines(values)))
     write_bytes(root / artefact.metrics, metrics_text(scores, header, artefact.precision))
-    return Generated(
-        name=artefact.key,
-        path=artefact.file,
-        n_pairs=header.n_pairs,
-        dimension=header.dimension,
-        precision=artefact.precision,
-        metrics=scores,
-    )
+    return Generated(**named(artefact), n_pairs=count, metrics=scores)
 
 
 def draw_plot(root: Path, artefact: PairSetArtefact) -> None:

@@ -28,7 +28,7 @@ from aqea_registry.base.strict import decode_json
 from aqea_registry.generation.encoding import Models, Vectors
 from aqea_registry.generation.inputs import pinned_files
 from aqea_registry.generation.mteb_scores import CanonicalModel, Scores, evaluate
-from aqea_registry.project.artefact import LISTS, RESULT, VIEWS, CatalogueEntry, OfVectors, VectorSetArtefact
+from aqea_registry.project.artefact import LISTS, RESULT, VIEWS, Artefact, CatalogueEntry, OfVectors, VectorSetArtefact
 from aqea_registry.project.params import WRITTEN
 from aqea_registry.project.project import CACHE
 from aqea_registry.sources.open_task import open_task
@@ -48,6 +48,12 @@ class NewArtefact(msgspec.Struct, frozen=True, kw_only=True):
     reused: int = 0
     margin: Margin | None = None
     machine: Machine | None = None
+
+
+def named(artefact: Artefact) -> dict[str, Any]:
+    """What all new artefacts say of theirs."""
+    precision, dimension = artefact.precision, artefact.model_entry.dimension
+    return {"name": artefact.key, "path": artefact.file, "dimension": dimension, "precision": precision}
 
 
 class Evaluated(NewArtefact, frozen=True, kw_only=True):
@@ -97,19 +103,8 @@ def make_vector_set(artefact: VectorSetArtefact, models: Models) -> tuple[Vector
         content = write_vector_set(file, dimension, vectors.rows(keys))
     write_bytes(root / artefact.metrics, result_bytes(artefact, scored, len(keys), content))
     about = scored.task.metadata
-    made = Evaluated(
-        name=artefact.key,
-        path=artefact.file,
-        texts=len(keys),
-        dimension=dimension,
-        precision=artefact.precision,
-        content=content,
-        near_ties=scored.near_ties,
-        task=about.name,
-        main_score=about.main_score,
-        scores=scored.scores,
-    )
-    return vectors, keys, made
+    given = {"task": about.name, "main_score": about.main_score, "scores": scored.scores, "near_ties": scored.near_ties}
+    return vectors, keys, Evaluated(**named(artefact), texts=len(keys), content=content, **given)
 
 
 @contextmanager

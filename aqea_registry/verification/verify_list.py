@@ -62,14 +62,10 @@ def verify_list(path: Path, root: Path, report: Reporter, *more: Path) -> Checke
         if CRLF in parsed.forms and (others := [f"{name}\r" for name in listed if os.path.lexists(root / f"{name}\r")]):
             notes.append(f"not checked: {len(others)} files whose names end in a carriage return, first {others[0]!r}")
     digests, errors, _ = hash_listed(root, listed, report)
+    size, found = sum(digest.size for digest in digests.values()), tuple(notes)
+    wrong = (*findings, *read_findings(root, errors, absent), *digest_findings(root, listed, digests))
     return CheckedList(
-        target=str(path),
-        files=len(digests),
-        bytes=sum(digest.size for digest in digests.values()),
-        findings=(*findings, *read_findings(root, errors, absent), *digest_findings(root, listed, digests)),
-        notes=tuple(notes),
-        listed=listed,
-        digests=digests,
+        target=str(path), files=len(digests), bytes=size, findings=wrong, notes=found, listed=listed, digests=digests
     )
 
 
