@@ -141,6 +141,20 @@ def read_attested(root: Path, artefact: Artefact, files: Mapping[str, str], path
     return (attested if not findings else None), findings
 
 
+def statement_findings(root: Path, artefacts: Iterable[Artefact], listed: Mapping[str, str]) -> tuple[list[Finding], list[str]]:
+    """Where statements on what a run makes disagree with the manifest's digests; which of those in git are out of date."""
+    findings, stale = list[Finding](), list[str]()
+    for artefact in artefacts:
+        files = {path: listed[path] for path in artefact.stated if path in listed}
+        for path in statement_paths(artefact.key):
+            _, wrong = read_attested(root, artefact, files, path)
+            if path.startswith(KEPT) and {finding.code for finding in wrong} & {"mismatch", "unexpected"}:
+                stale.append(f"{path} is on other files or pins than these and says nothing of them; dvc repro writes it again")
+                continue
+            findings += wrong
+    return findings, stale
+
+
 def margin_of(provenance: Provenance) -> Margin | None:
     """The margin that a statement on a pair set gives, if it does."""
     for resource in provenance.run_details.byproducts:

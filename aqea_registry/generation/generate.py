@@ -18,14 +18,7 @@ from aqea_registry.embedding.encoder import Settings
 from aqea_registry.generation.encoding import Models
 from aqea_registry.generation.inputs import Matrices, given_vectors, pinned_rows
 from aqea_registry.generation.vector_sets import Evaluated, NewArtefact, make_vector_set, named
-from aqea_registry.project.artefact import (
-    PLOTS,
-    AnyArtefact,
-    PairSetArtefact,
-    VectorSetArtefact,
-    metrics_text,
-    plot_text,
-)
+from aqea_registry.project.artefact import PLOTS, AnyArtefact, PairSetArtefact, VectorSetArtefact, metrics_text, plot_text
 from aqea_registry.project.lock import folder_md5
 from aqea_registry.project.project import Project, RunRecord
 from aqea_registry.sources.rows import Rows

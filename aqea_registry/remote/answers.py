@@ -36,7 +36,7 @@ class NoAnswer(Exception):
     """What came is not an answer of the service that was asked; the message says what it is."""
 
 
-def header_number(text: str | None) -> float | None:
+def number_in(text: str | None) -> float | None:
     """The number of a header; None for what is not a finite number of at least 0."""
     try:
         value = float(text or "")

@@ -252,7 +252,7 @@ def _read_answer(response: Any) -> None:
         return
     if response.status_code == TOO_MANY:
         # The client may wait itself before it asks again.
-        heard(min(answers.header_number(_wait(response)) or 0.0, LONGEST_WAIT))
+        heard(min(answers.number_in(_wait(response)) or 0.0, LONGEST_WAIT))
     kind = response.headers.get("Content-Type", "") if response.is_success and response.request.method == "GET" else None
     response._content = answers.whole_answer(response.iter_bytes(), HUB, kind)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
 from aqea_registry.base.files import BLOCK, Advance, WrongBytes, ignore, open_regular
 from aqea_registry.base.findings import CannotCheck, NotAllowed, RegistryError
-from aqea_registry.remote.answers import LATE, NO_ANSWER, Failure, NoAnswer, header_number, quotable
+from aqea_registry.remote.answers import LATE, NO_ANSWER, Failure, NoAnswer, number_in, quotable
 
 if TYPE_CHECKING:
     from requests import Response, Session
@@ -67,7 +67,7 @@ def with_retries(
             if failure.status in {401, 403}:
                 raise NotAllowed(f"{what}: {reason}", failure.hint or hint) from error
             again = failure.status is None or failure.status in {TOO_MANY, LATE} or failure.status >= 500
-            wanted = header_number(failure.retry_after) or 0.0
+            wanted = number_in(failure.retry_after) or 0.0
             later = "try again later"
             if wanted > LONGEST_WAIT:
                 again = False
@@ -81,7 +81,7 @@ def with_retries(
 
 def wait_before(attempt: int, retry_after: str | None) -> float:
     """Seconds to wait before attempt number `attempt` + 2: the server's Retry-After, or longer each time."""
-    wanted = header_number(retry_after)
+    wanted = number_in(retry_after)
     return min(0.5 * 2.0**attempt if wanted is None else wanted, LONGEST_WAIT)
 
 

@@ -21,7 +21,7 @@ from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, 
 from aqea_registry.base.progress import keep_secret
 from aqea_registry.base.strict import decoded, parse_json
 from aqea_registry.remote import retry
-from aqea_registry.remote.answers import Failed, Failure, NoAnswer, header_number, party, quotable, unreached, whole_answer
+from aqea_registry.remote.answers import Failed, Failure, NoAnswer, number_in, party, quotable, unreached, whole_answer
 from aqea_registry.remote.retry import PIECE, TOO_MANY, Download, UploadBody, entries, new_session, pieces_from, with_retries
 
 if TYPE_CHECKING:
@@ -278,7 +278,7 @@ def _failure(response: Response, who: str) -> Failure:
     wait = headers.get("retry-after")
     used_up = headers.get("x-ratelimit-remaining") == "0"
     if status == 403 and (wait is not None or used_up or "rate limit" in message.lower()):
-        reset = header_number(headers.get("x-ratelimit-reset"))
+        reset = number_in(headers.get("x-ratelimit-reset"))
         if wait is None and used_up and reset is not None:
             wait = str(reset - time.time())
         return Failure(TOO_MANY, reason, wait)  # GitHub's other way to say so

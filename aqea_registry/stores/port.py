@@ -16,16 +16,7 @@ import msgspec
 from aqea_registry.base.files import Advance, WrongBytes
 from aqea_registry.base.findings import CannotCheck, Finding, Refused, TagConflict
 from aqea_registry.base.references import join_reference
-from aqea_registry.stores.release import (
-    Descriptor,
-    NotARelease,
-    Release,
-    StoredFile,
-    digest_of,
-    is_object,
-    other_content,
-    parse,
-)
+from aqea_registry.stores.release import Descriptor, NotARelease, Release, StoredFile, digest_of, other_content, parse
 
 # The bytes of a path of the release: a file that was verified, or a text that was made for the release.
 Content = Callable[[str], Path | bytes]
@@ -104,10 +95,7 @@ def parsed(subject: str, content: bytes, file: str = "") -> Release:
     try:
         return parse(content)
     except NotARelease as error:
-        other = other_content(content)
-        if other is None and file and is_object(content) and b'"schemaVersion"' not in content:  # in a store of files
-            other = f"another program's {file}"
-        if other is not None:
+        if (other := other_content(content, file)) is not None:
             raise OtherContent(subject, other) from error
         raise Refused.of("malformed", subject, f"not a release: {error}") from error
 

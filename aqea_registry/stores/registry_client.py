@@ -25,17 +25,7 @@ from aqea_registry.base.findings import BadConfiguration, CannotCheck, NotAllowe
 from aqea_registry.base.progress import keep_secret
 from aqea_registry.base.strict import decoded, parse_json
 from aqea_registry.remote import retry
-from aqea_registry.remote.answers import (
-    Failed,
-    Failure,
-    NoAnswer,
-    header_number,
-    is_page,
-    media_type,
-    party,
-    quotable,
-    unreached,
-)
+from aqea_registry.remote.answers import Failed, Failure, NoAnswer, is_page, media_type, number_in, party, quotable, unreached
 from aqea_registry.remote.retry import Download, UploadBody, new_session, pieces_from, range_from, with_retries
 from aqea_registry.stores.attachments import INDEX_TYPE
 from aqea_registry.stores.port import other_manifest
@@ -130,7 +120,7 @@ class RegistryClient:
     def size(self, digest: str) -> int | None:
         """How many bytes a blob has here; None if it is not there, -1 if the registry does not say."""
         reply = self.ask("HEAD", f"blobs/{digest}", {200, 404})
-        length = header_number(reply.headers.get("Content-Length"))
+        length = number_in(reply.headers.get("Content-Length"))
         return None if reply.status_code == 404 else -1 if length is None else int(length)
 
     def holds(self, blob: Descriptor) -> bool:

@@ -176,11 +176,11 @@ class _AnyManifest(msgspec.Struct, rename="camel"):
     manifests: Any = None
 
 
-def other_content(content: bytes) -> str | None:
-    """What the bytes are that are something else and valid; None for a release, and for what cannot be read."""
+def other_content(content: bytes, file: str = "") -> str | None:
+    """What the bytes are (those of a `file` in a store of files) that are something else and valid; None for all others."""
     manifest = decoded(content, _AnyManifest)
     if manifest is None:
-        return None
+        return f"another program's {file}" if file and is_object(content) and b'"schemaVersion"' not in content else None
     kind = manifest.artifact_type or (str(manifest.config.get("mediaType", "")) if isinstance(manifest.config, dict) else "")
     docker = "docker" in manifest.media_type + kind
     if manifest.manifests is not None:

@@ -12,23 +12,14 @@ from pathlib import Path
 
 import msgspec
 
-from aqea_registry.base.files import (
-    BLOCK,
-    LARGEST_TEXT,
-    FileDigest,
-    Limit,
-    UnsafePath,
-    locate,
-    open_regular,
-    size_of,
-    why_other,
-)
+from aqea_registry.base.files import LARGEST_TEXT, FileDigest, Limit, UnsafePath, locate, open_regular, size_of, why_other
 from aqea_registry.base.findings import CannotCheck, Finding
 from aqea_registry.base.progress import Reporter, hash_shown
 from aqea_registry.base.references import asset_name
 from aqea_registry.base.sha256_list import BARE, CRLF, Parsed, parse_list
 
 MOST_LOOKED_FOR, MOST_LOOKED_INTO = 1000, 1 << 28  # absent files, and bytes of others, whose cause is looked for
+LEAST = 1 << 18  # bytes that one of these counts for
 ABSENT = (FileNotFoundError, NotADirectoryError)
 
 
@@ -138,5 +129,5 @@ def digest_findings(root: Path, listed: Mapping[str, str], digests: Mapping[str,
     for path, digest in sorted(digests.items()):
         if listed.get(path, digest.sha256) != digest.sha256:
             why = why_other(root / path, digest, listed[path]) if left > 0 else ""
-            left -= max(BLOCK, min(digest.size, LARGEST_TEXT))
+            left -= max(LEAST, min(digest.size, LARGEST_TEXT))
             yield Finding("mismatch", path, f"the bytes are not those that the list names{why}", listed[path], digest.sha256)

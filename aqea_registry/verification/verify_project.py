@@ -11,15 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from aqea_registry.attestations.made import (
-    FOLDER,
-    KEPT,
-    MADE,
-    confirmation_findings,
-    read_attested,
-    statement_notes,
-    statement_paths,
-)
+from aqea_registry.attestations.made import FOLDER, KEPT, MADE, confirmation_findings, statement_findings, statement_notes
 from aqea_registry.attestations.statement import NAME
 from aqea_registry.base.extras import PARTS
 from aqea_registry.base.files import FileDigest, UnsafePath, hash_file, holds, inside, why_other
@@ -78,7 +70,7 @@ def verify_project(project: Project, report: Reporter) -> CheckedProject:
     run, params = project.run, project.params
     source_files, unsourced, unpinned = _pins([project.catalogue[name] for name in run.pins()])
     surplus, counted = _surplus(run, params)
-    stated, stale = _statements(run)
+    stated, stale = statement_findings(run.root, run.made.values(), run.manifest.digests)
     hashed = _hash(run, [file.path for file in source_files], report)
     pair_sets, wrong_pair_sets = check_pair_sets(run.root, run.artefacts.values(), hashed.digests)
     vector_sets, wrong_vector_sets, unable = _vector_sets(run, hashed.digests)
@@ -263,21 +255,6 @@ def decided_findings(root: Path, artefacts: Iterable[Artefact]) -> Iterator[Find
                 yield Finding("unexpected", path, f"{LOCK} does not name this list of decided values; run: dvc repro")
         except Refused as error:
             yield from error.findings
-
-
-def _statements(run: RunRecord) -> tuple[list[Finding], list[str]]:
-    """Where statements on the pair sets disagree with the manifest; which of those in git are out of date."""
-    findings, stale = list[Finding](), list[str]()
-    listed = run.manifest.digests
-    for artefact in run.made.values():
-        files = {path: listed[path] for path in artefact.stated if path in listed}
-        for path in statement_paths(artefact.key):
-            _, wrong = read_attested(run.root, artefact, files, path)
-            if path.startswith(KEPT) and {finding.code for finding in wrong} & {"mismatch", "unexpected"}:
-                stale.append(f"{path} is on other files or pins than these and says nothing of them; dvc repro writes it again")
-                continue
-            findings += wrong
-    return findings, stale
 
 
 def _derived(root: Path, path: str, text: bytes) -> Iterator[Finding]:
