@@ -26,18 +26,7 @@ from aqea_registry.project.lock import LOCK, Decided, Lock
 from aqea_registry.project.params import WRITTEN, Params
 from aqea_registry.project.project import CACHE, Project, RunRecord
 from aqea_registry.sources.pin import update_lock
-from aqea_registry.vectors.margin import (
-    DecidedValue,
-    EncodingRecord,
-    Machine,
-    Margin,
-    Spread,
-    at_boundary,
-    margin,
-    reach,
-    read_decided,
-    render_decided,
-)
+from aqea_registry.vectors import margin as margins
 from aqea_registry.vectors.pair_set import Micro
 from aqea_registry.vectors.vector_set import Keys, Rows
 
@@ -62,13 +51,13 @@ class Vectors:
             segment.unlink(missing_ok=True)
         self._model, self._settings, self._report, self._label = model, settings, report, label
         self._encoder: Encoder | None = None
-        self._listed: dict[str, list[DecidedValue]] = {}
+        self._listed: dict[str, list[margins.DecidedValue]] = {}
         self.made = kept_record(self.folders[model.entry.dimension] / MADE)
         self.encoded = 0
         self._open()
 
     def _open(self) -> None:
-        within = reach(self.spread)
+        within = margins.reach(self.spread)
         self.caches = {dimension: VectorCache(folder, dimension, within) for dimension, folder in self.folders.items()}
         self._cache = self.caches[self._model.entry.dimension]
 
@@ -77,12 +66,12 @@ class Vectors:
         self._label, self.encoded = label, 0
 
     @property
-    def spread(self) -> Spread | None:
+    def spread(self) -> margins.Spread | None:
         """How far two arrangements differed on the machine that last computed some."""
         return self.made.spread if self.made else None
 
     @property
-    def machine(self) -> Machine | None:
+    def machine(self) -> margins.Machine | None:
         """The machine that last computed some, where that is known."""
         return self.made.machine if self.made else None
 
@@ -146,12 +135,12 @@ class Vectors:
         """The distinct texts of these whose vectors are not kept."""
         return self._cache.missing(sentences)
 
-    def note(self, made: EncodingRecord) -> bool:
+    def note(self, made: margins.EncodingRecord) -> bool:
         """Keep a record of what computes, before its vectors are; whether of kept ones too little is known now."""
-        within, self.made = reach(self.spread), made
+        within, self.made = margins.reach(self.spread), made
         for folder in self.folders.values():
             write_bytes(folder / MADE, msgspec.json.encode(made))
-        if grown := reach(self.spread) > within:  # it may not be known which values are near to a boundary
+        if grown := margins.reach(self.spread) > within:  # it may not be known which values are near to a boundary
             self._open()
         return grown
 
@@ -159,7 +148,7 @@ class Vectors:
         """Give the values that were decided for this artefact of the project at `root` from now on. Raises Refused."""
         self._listed, self._list = defaultdict(list), artefact.decided_list
         if artefact.decided is not None:
-            found = read_decided(root, artefact.decided_list, artefact.decided.sha256, artefact.decided.values)
+            found = margins.read_decided(root, artefact.decided_list, artefact.decided.sha256, artefact.decided.values)
             for value in found.values if found.method == self.method else ():
                 self._listed[value.text].append(value)
 
@@ -182,12 +171,12 @@ class Vectors:
         near = {value.component: value.distance for _, value in self._cache.near(key)}
         for text, at, listed in map(msgspec.structs.astuple, self._listed[key.tobytes().hex()]):
             own = int(vector[at]) if at < len(vector) else None
-            if own is None or not at_boundary(own, listed, near.get(at)):
+            if own is None or not margins.at_boundary(own, listed, near.get(at)):
                 message = "the value that was decided is none that the pinned model can give here"
                 raise Refused.of("mismatch", f"{self._list}: {text}[{at}]", message, str(own), str(listed), hint=UNDECIDED)
             vector[at] = listed
 
-    def settle(self, artefact: Artefact, keys: Keys, root: Path | None) -> Margin | None:
+    def settle(self, artefact: Artefact, keys: Keys, root: Path | None) -> margins.Margin | None:
         """The margin of an artefact of these texts; float32 has none. Values too near to a boundary for it are decided.
 
         They are listed in the project at `root`; without one, what is listed stays.
@@ -198,11 +187,11 @@ class Vectors:
             record_decided(root, artefact, self.method, decided)
         done = {(value.text, value.component) for value in decided}
         left = (value.distance for text, value in near if (text, value.component) not in done)
-        return margin(left, self.spread, len(done)) if self._model.precision == "canonical" else None
+        return margins.margin(left, self.spread, len(done)) if self._model.precision == "canonical" else None
 
-    def _decided(self, keys: Keys, near: Sequence[tuple[str, Near]]) -> list[DecidedValue]:
+    def _decided(self, keys: Keys, near: Sequence[tuple[str, Near]]) -> list[margins.DecidedValue]:
         """The values of these texts that are too near to a boundary, and what was decided before, sorted."""
-        within = reach(self.spread)
+        within = margins.reach(self.spread)
         thin = {(text, value.component) for text, value in near if abs(value.distance) < within}
         thin |= {(value.text, value.component) for values in self._listed.values() for value in values}
         texts = np.array(sorted({bytes.fromhex(text) for text, _ in thin}), "S32")
@@ -210,7 +199,7 @@ class Vectors:
         vectors = {
             key.tobytes().hex(): vector for key, vector in zip(texts.view("V32"), chain(*self.blocks(texts)), strict=True)
         }
-        return [DecidedValue(text, at, int(vectors[text][at])) for text, at in sorted(thin) if text in vectors]
+        return [margins.DecidedValue(text, at, int(vectors[text][at])) for text, at in sorted(thin) if text in vectors]
 
 
 @dataclass
@@ -280,9 +269,9 @@ def gathered(items: Iterable[T], texts_in: Callable[[T], int]) -> Iterator[list[
         yield group
 
 
-def record_decided(root: Path, artefact: Artefact, method: str, values: Sequence[DecidedValue]) -> None:
+def record_decided(root: Path, artefact: Artefact, method: str, values: Sequence[margins.DecidedValue]) -> None:
     """Write the list of decided values of an artefact, and its digest into the lock; where there are none, neither."""
-    content, path = render_decided(method, values), root / artefact.decided_list
+    content, path = margins.render_decided(method, values), root / artefact.decided_list
     entry = Decided(sha256=hashlib.sha256(content).hexdigest(), values=len(values)) if values else None
     if entry is not None:
         write_bytes(path, content)
