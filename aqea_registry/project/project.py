@@ -22,21 +22,8 @@ from aqea_registry.base.findings import BadConfiguration, Finding, Refused, list
 from aqea_registry.base.progress import Reporter, hash_shown, plural
 from aqea_registry.base.sha256_list import LEFT_OUT, MANIFEST, SIZES, render
 from aqea_registry.base.strict import load_yaml
+from aqea_registry.project import lock as records
 from aqea_registry.project.artefact import DECIDED, AnyArtefact, CatalogueEntry, PairSetArtefact, VectorSetArtefact
-from aqea_registry.project.lock import (
-    AGAIN,
-    DVC_LOCK,
-    LOCK,
-    DvcLock,
-    Lock,
-    Manifest,
-    Pin,
-    parameter_findings,
-    parse_lock,
-    read_dvc_lock,
-    read_manifest,
-    render_sizes,
-)
 from aqea_registry.project.params import ArtefactName, Params, group_of, sources_for, to_params
 
 PARAMS = "params.yaml"
@@ -71,10 +58,10 @@ class RunRecord:
     artefacts: Mapping[str, PairSetArtefact]
     vector_sets: Mapping[str, VectorSetArtefact]
     stages: Mapping[str, AnyArtefact | None]
-    lock: Lock
+    lock: records.Lock
     pins_file: bytes | None
-    manifest: Manifest
-    dvc_lock: DvcLock
+    manifest: records.Manifest
+    dvc_lock: records.DvcLock
     one_stage: bool
     foreign: frozenset[str]
     left_out: Mapping[str, VectorSetArtefact]
@@ -86,7 +73,7 @@ class RunRecord:
         """Pair sets and vector sets by key: no two have one."""
         return {**self.artefacts, **self.vector_sets}
 
-    def pins(self) -> dict[str, Pin | None]:
+    def pins(self) -> dict[str, records.Pin | None]:
         """What the run rests on, datasets first."""
         inputs = [artefact.pins for artefact in self.made.values()]
         return {**dict(dataset for dataset, _ in inputs), **dict(model for _, model in inputs)}
@@ -97,7 +84,7 @@ class RunRecord:
 
     def paths(self) -> list[str]:
         """What the manifest of this run lists: pair files, exports, Parquet views, vector sets, metrics, and the lock."""
-        return sorted([*(path for artefact in self.made.values() for path in artefact.listed), LOCK])
+        return sorted([*(path for artefact in self.made.values() for path in artefact.listed), records.LOCK])
 
     def made_by(self) -> dict[str, str]:
         """Path to stage, of everything that the run makes."""
@@ -111,22 +98,22 @@ class RunRecord:
         unmade_yet = {made.stage: made for made in self.left_out.values() if made.stage not in self.dvc_lock.stages}
         listed = {path for path in self.manifest.digests if not path.startswith(f"{DECIDED}/")}  # in git, as the lock is
         listed -= {path for made in unmade_yet.values() for path in made.made_by}
-        unmade = sorted(listed - set(self.dvc_lock.outputs()) - {LOCK})
-        message = f"the manifest lists it, and no stage in dvc.lock makes it; {AGAIN}"
+        unmade = sorted(listed - set(self.dvc_lock.outputs()) - {records.LOCK})
+        message = f"the manifest lists it, and no stage in dvc.lock makes it; {records.AGAIN}"
         files = self._plain if self.pins_file is not None else {PARAMS: self.plain_params}
-        stale = parameter_findings(self.dvc_lock, files, frozenset(self.stages - unmade_yet.keys()))
+        stale = records.parameter_findings(self.dvc_lock, files, frozenset(self.stages - unmade_yet.keys()))
         return [*(Finding("lock-stale", path, message) for path in unmade), *stale]
 
     def stale_findings(self, artefact: AnyArtefact) -> list[Finding]:
         """Where dvc.lock says that it was made from other pins or parameters. What DVC did not make is not stale."""
         if damaged := [finding for finding in self.unread if finding.code != "missing"]:
             return damaged
-        return parameter_findings(self.dvc_lock, self._plain, frozenset({artefact.stage} & self.dvc_lock.stages.keys()))
+        return records.parameter_findings(self.dvc_lock, self._plain, frozenset({artefact.stage} & self.dvc_lock.stages.keys()))
 
     @cached_property
     def _plain(self) -> dict[str, Any]:
         """The files that stages take parameters from, as plain values."""
-        return {PARAMS: self.plain_params, LOCK: msgspec.to_builtins(self.lock)}
+        return {PARAMS: self.plain_params, records.LOCK: msgspec.to_builtins(self.lock)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +122,7 @@ class Project:
 
     root: Path
     params: Params
-    lock: Lock
+    lock: records.Lock
     plain_params: object
     contents: Mapping[str, bytes | OSError]
 
@@ -151,14 +138,14 @@ class Project:
     @cached_property
     def run(self) -> RunRecord:
         """What the run makes, and what is recorded of it."""
-        dvc_lock, unread = read_dvc_lock(self.contents[DVC_LOCK])
+        dvc_lock, unread = records.read_dvc_lock(self.contents[records.DVC_LOCK])
         every: list[AnyArtefact] = [*self.artefacts.values(), *self.vector_sets.values()]
         made = {stage: artefact for artefact in every for stage in artefact.made_by.values()}
-        stages, pins, foreign = {**made, "manifest": None}, self.contents[LOCK], dvc_lock.foreign()
+        stages, pins, foreign = {**made, "manifest": None}, self.contents[records.LOCK], dvc_lock.foreign()
         written = self.contents[STAGES]
         if one_stage := isinstance(written, bytes) and ONE_STAGE.search(written) is not None:
             dvc_lock = dvc_lock.one_each({stage: artefact.in_one_stage(stage) for stage, artefact in made.items()})
-        manifest, away = read_manifest(self.contents[MANIFEST], self.contents[SIZES]), self.contents[LEFT_OUT]
+        manifest, away = records.read_manifest(self.contents[MANIFEST], self.contents[SIZES]), self.contents[LEFT_OUT]
         gone = {*(b"" if isinstance(away, OSError) else away).decode(errors="replace").splitlines()} & manifest.digests.keys()
         return RunRecord(
             root=self.root,
@@ -247,8 +234,10 @@ def small_text(path: Path, limit: int) -> str:
 
 def open_project(root: Path) -> Project:
     """Read the small files of a checkout. Raises BadConfiguration if it is none, or its catalogue or lock cannot be used."""
-    contents = {path: _content(root / path) for path in (PARAMS, LOCK, MANIFEST, SIZES, LEFT_OUT, DVC_LOCK, STAGES)}
-    params, lock = contents[PARAMS], contents[LOCK]
+    contents = {
+        path: _content(root / path) for path in (PARAMS, records.LOCK, MANIFEST, SIZES, LEFT_OUT, records.DVC_LOCK, STAGES)
+    }
+    params, lock = contents[PARAMS], contents[records.LOCK]
     none = f"{root} is not a project of aqea-registry: neither it nor a folder above it has a {PARAMS} of one"
     begin = "to begin one: aqea-registry init; or name one with -C DIR"
     if isinstance(params, FileNotFoundError):
@@ -264,7 +253,7 @@ def open_project(root: Path) -> Project:
     checked = to_params({} if plain is None else plain, params)
     if plain is None or plain.keys().isdisjoint(Params.__struct_fields__):
         raise BadConfiguration(none, begin)  # of the author's own stages alone
-    pins = Lock() if isinstance(lock, OSError) else parse_lock(lock)
+    pins = records.Lock() if isinstance(lock, OSError) else records.parse_lock(lock)
     return Project(root=root, params=checked, lock=pins, plain_params=plain, contents=contents)
 
 
@@ -281,7 +270,7 @@ def recorded_commit(root: Path) -> tuple[str | None, dict[str, str]]:
         state = _git(root, "rev-parse", "HEAD", "--is-shallow-repository")
         if state is None:
             return None, {"reason": "this is not a git repository, or it has no commit"}
-        commit = _git(root, "log", "-1", "--format=%H", "--", DVC_LOCK) or ""
+        commit = _git(root, "log", "-1", "--format=%H", "--", records.DVC_LOCK) or ""
         changed = _git(root, "status", "--porcelain", "-z", "--untracked-files=no", "--", ".") or ""
     except FileNotFoundError:
         return None, {"reason": "git is not installed"}
@@ -291,9 +280,9 @@ def recorded_commit(root: Path) -> tuple[str | None, dict[str, str]]:
     paths = [entry[3:] for entry in changed.split("\0") if entry[2:3] == " "]
     facts = {"head": head, "uncommitted": f"{len(paths)} files" if paths else "nothing"}
     if not commit:
-        return None, {"reason": f"{DVC_LOCK} is in no commit", **facts}
-    if any(PurePosixPath(path).name == DVC_LOCK for path in paths):
-        return None, {"reason": f"{DVC_LOCK} is not as it was last committed", "last commit": commit, **facts}
+        return None, {"reason": f"{records.DVC_LOCK} is in no commit", **facts}
+    if any(PurePosixPath(path).name == records.DVC_LOCK for path in paths):
+        return None, {"reason": f"{records.DVC_LOCK} is not as it was last committed", "last commit": commit, **facts}
     if shallow == "true":
         facts["note"] = "the clone is shallow: an older commit may have recorded it"
     return commit, {"commit": commit, **facts}
@@ -340,7 +329,7 @@ def write_manifest(root: Path, paths: Iterable[str], report: Reporter, left_out:
         message = f"{plural(len(findings), 'file')} of the run not found, first {findings[0].subject}"
         raise Refused(message, findings, "run: dvc repro")
     changed = write_bytes(root / MANIFEST, render({path: sha256 for path, (sha256, _) in files.items()}))
-    changed |= write_bytes(root / SIZES, render_sizes({path: size for path, (_, size) in files.items()}))
+    changed |= write_bytes(root / SIZES, records.render_sizes({path: size for path, (_, size) in files.items()}))
     if away:
         write_bytes(root / LEFT_OUT, "".join(f"{path}\n" for path in sorted(away)).encode())
     else:

@@ -12,20 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from aqea_registry.base.files import (
-    Advance,
-    Limit,
-    UnsafePath,
-    WrongBytes,
-    copy_checked,
-    hash_file,
-    hash_stream,
-    inside,
-    locked,
-    open_regular,
-    why_other,
-    write_bytes,
-)
+from aqea_registry.base import files as disk
 from aqea_registry.base.findings import BadConfiguration, CannotCheck, Finding, Refused
 from aqea_registry.base.progress import Reporter, plural
 from aqea_registry.base.references import is_folder, join_reference
@@ -79,7 +66,7 @@ def pull(
         for path, layer in wanted.items():
             same.setdefault(layer.digest, []).append(path)
 
-        def fetch(group: list[str], moved: Advance) -> int:
+        def fetch(group: list[str], moved: disk.Advance) -> int:
             return sum(_fetch(store, tagged, path, wanted[path], incoming, paths[path], moved) for path in group)
 
         with report.task(f"pull {reference}", sum(layer.size for layer in wanted.values()), "bytes") as advance:
@@ -112,8 +99,8 @@ def _paths(folder: Path, places: Mapping[str, str]) -> dict[str, Path]:
     paths = {}
     for path, relative in places.items():
         try:
-            paths[path] = inside(folder, relative)
-        except UnsafePath as error:
+            paths[path] = disk.inside(folder, relative)
+        except disk.UnsafePath as error:
             raise Refused.of("unsafe-path", path, f"{error}; nothing was written", hint="pull into an empty folder") from error
     return paths
 
@@ -128,13 +115,13 @@ def _wanted(files: Mapping[str, Descriptor], paths: dict[str, Path], reference: 
             continue
         digest = None
         try:
-            digest = hash_file(target)
+            digest = disk.hash_file(target)
             actual = f"sha256:{digest.sha256}" if not target.is_symlink() else "a symbolic link"
         except OSError as error:
             actual = f"no file: {error.strerror}"
         if actual != layer.digest:
             wanted[path] = layer
-            why = why_other(target, digest, layer.digest.removeprefix("sha256:")) if digest else ""
+            why = disk.why_other(target, digest, layer.digest.removeprefix("sha256:")) if digest else ""
             message = f"a different file exists at this path{why}"
             findings.append(Finding("conflict", str(target), message, layer.digest, actual))
     if findings and not force:
@@ -144,7 +131,7 @@ def _wanted(files: Mapping[str, Descriptor], paths: dict[str, Path], reference: 
 
 
 def _fetch(
-    store: Releases, tagged: Tagged, path: str, layer: Descriptor, incoming: Path, target: Path, advance: Advance
+    store: Releases, tagged: Tagged, path: str, layer: Descriptor, incoming: Path, target: Path, advance: disk.Advance
 ) -> int:
     """Bring one file, from where the last pull stopped, and give it its name. Returns the bytes that were sent."""
     part = incoming / layer.digest.removeprefix("sha256:")
@@ -156,9 +143,9 @@ def _fetch(
     digest = None
     if offset < layer.size or not part.exists():
         with store.open(tagged, path, layer, offset) as source, part.open("ab") as file:
-            digest = hash_stream(source, layer.size - offset, advance, file)
+            digest = disk.hash_stream(source, layer.size - offset, advance, file)
     if digest is None or offset:
-        digest = hash_file(part)
+        digest = disk.hash_file(part)
     if (f"sha256:{digest.sha256}", digest.size) != (layer.digest, layer.size):
         part.unlink()  # not kept: what is wrong in it would stay wrong
         subject = f"{join_reference(store.spec, tagged.tag)}: {path}"
@@ -177,7 +164,7 @@ def _fetch(
 def _locked(folder: Path) -> Iterator[Path]:
     """The folder of what has not arrived whole, for one pull at a time. It goes with the pull that ends well."""
     incoming = folder / INCOMING
-    with locked(folder):
+    with disk.locked(folder):
         if incoming.is_symlink():
             raise CannotCheck(f"{incoming} is a symbolic link", "remove it")
         incoming.mkdir(exist_ok=True)
@@ -227,7 +214,7 @@ def restore(
     sentences = {f"/{posixpath.normpath(source)}/" for source in folders if source}
     for name, lines in LISTS.items():
         own = sorted(sentences) if name == ".gitignore" else []  # nobody else's to publish
-        write_bytes(folder / name, with_lines(small_text(folder / name, Limit.DOCUMENT), [*lines, *own]).encode())
+        disk.write_bytes(folder / name, with_lines(small_text(folder / name, disk.Limit.DOCUMENT), [*lines, *own]).encode())
     for artefact in project.artefacts.values():
         if not (folder / artefact.plot).exists():
             draw_plot(folder, artefact)
@@ -270,13 +257,13 @@ def bring_files(wanted: CatalogueEntry, given: Path | None) -> list[Wanted]:
     """The pinned files of a folder that are not where its source has them; taken from what is given."""
     source, missing = _folder_of(wanted.entry), list[Wanted]()
     for path, file in (wanted.pin.files if wanted.pin and source else {}).items():
-        target = inside(wanted.root, f"{source}/{path}")
+        target = disk.inside(wanted.root, f"{source}/{path}")
         if given is not None and not _is(target, file.sha256):
             origin = given / path if given.is_dir() else given
             try:
-                with open_regular(origin) as content:
-                    copy_checked(content, target, file.sha256, file.size)
-            except WrongBytes as error:
+                with disk.open_regular(origin) as content:
+                    disk.copy_checked(content, target, file.sha256, file.size)
+            except disk.WrongBytes as error:
                 message = f"it is not the {path} that {wanted.name} was pinned with"
                 raise Refused.of("mismatch", str(origin), message, file.sha256, error.actual) from error
         if not _is(target, file.sha256):
@@ -292,6 +279,6 @@ def _folder_of(entry: Dataset | Model) -> str | None:
 
 def _is(path: Path, sha256: str) -> bool:
     try:
-        return hash_file(path).sha256 == sha256
+        return disk.hash_file(path).sha256 == sha256
     except OSError:
         return False

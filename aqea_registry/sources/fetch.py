@@ -5,18 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from aqea_registry.base.files import (
-    NO_ROOM,
-    Advance,
-    FileDigest,
-    WrongBytes,
-    copy_checked,
-    hash_file,
-    inside,
-    open_regular,
-    why_other,
-    wrong_content,
-)
+from aqea_registry.base import files as disk
 from aqea_registry.base.findings import CannotCheck, Finding, NotAllowed, Refused, RegistryError
 from aqea_registry.base.progress import Reporter
 from aqea_registry.project.lock import Pin, PinnedFile
@@ -44,9 +33,9 @@ def fetch(name: str, pin: Pin, sources: Sequence[Source], root: Path, report: Re
     silent: dict[str, RegistryError] = {}
     with report.task(f"check {name}", sum(file.size for file in pin.files.values()), "bytes") as advance:
         for path, file in sorted(pin.files.items()):
-            wanted = LocalFile(f"{name}: {path}", path, inside(folder, path), file)
+            wanted = LocalFile(f"{name}: {path}", path, disk.inside(folder, path), file)
             _fetch_one(wanted, sources, report, advance, silent)
-    contents = (wrong_content(folder / path, path, f"{name}: {path}") for path in sorted(pin.files))
+    contents = (disk.wrong_content(folder / path, path, f"{name}: {path}") for path in sorted(pin.files))
     refuse_contents(name, contents)  # a lock of 0.1.0 may bind a pointer
     for entry in folder.rglob("*"):  # a loader reads everything that it finds
         if not entry.is_dir() and entry.relative_to(folder).as_posix() not in pin.files and entry.suffix != ".part":
@@ -57,7 +46,7 @@ def fetch(name: str, pin: Pin, sources: Sequence[Source], root: Path, report: Re
 def opened(files: Mapping[str, Path]) -> Iterator[tuple[str, BinaryIO]]:
     """Each of these regular files, open while its turn lasts, in the order of their names."""
     for name, path in sorted(files.items()):
-        with io.BufferedReader(open_regular(path)) as file:
+        with io.BufferedReader(disk.open_regular(path)) as file:
             yield name, file
 
 
@@ -67,7 +56,7 @@ def pinned_folder(pin: Pin, root: Path) -> Path:
 
 
 def _fetch_one(
-    wanted: LocalFile, sources: Sequence[Source], report: Reporter, advance: Advance, silent: dict[str, RegistryError]
+    wanted: LocalFile, sources: Sequence[Source], report: Reporter, advance: disk.Advance, silent: dict[str, RegistryError]
 ) -> None:
     """Bring one file. `silent` remembers the sources that did not answer, so that each is waited for once."""
     wrong, absent, path, name = list[Finding](), list[str](), wanted.name, wanted.subject.partition(":")[0]
@@ -84,15 +73,15 @@ def _fetch_one(
             silent[source.spec] = error
             absent.append(error.message)
         except OSError as error:
-            if error.errno in NO_ROOM:
+            if error.errno in disk.NO_ROOM:
                 raise
             absent.append(f"{source.spec}: {path}: {error}")
-        except WrongBytes as error:
+        except disk.WrongBytes as error:
             finding = wrong_bytes(f"{wanted.subject} from {source.spec}", wanted.file, error.actual)
             report.warn(f"{finding.subject}: {finding.message}; expected {finding.expected}, got {finding.actual}; not used")
             wrong.append(finding)
             at = source.local(path)
-            if cause := wrong_content(at, path, finding.subject) if at else None:
+            if cause := disk.wrong_content(at, path, finding.subject) if at else None:
                 wrong.append(cause)
     if wrong:  # every source that has the file gave other bytes
         first, causes = wrong[0], "".join(f"; {cause.message}" for cause in wrong if cause.expected is None)
@@ -106,37 +95,37 @@ def _fetch_one(
         )
 
 
-def _take(source: Source, wanted: LocalFile, advance: Advance) -> None:
+def _take(source: Source, wanted: LocalFile, advance: disk.Advance) -> None:
     """Bring one file from one source, unless the target has it already. Raises WrongBytes and OSError."""
     _, path, target, file = wanted
     local = source.local(path)
     if local is not None:
         if local.stat().st_size > file.size and local.is_file():
-            raise WrongBytes(None, file.size)
-        digest = hash_file(local)
+            raise disk.WrongBytes(None, file.size)
+        digest = disk.hash_file(local)
         if not _is(digest, file):
-            raise WrongBytes(digest.sha256, digest.size)
+            raise disk.WrongBytes(digest.sha256, digest.size)
     if _holds(wanted, advance):
         return
     try:
         with source.open(path, file.size) as incoming:
-            copy_checked(incoming, target, file.sha256, file.size, advance)
-    except WrongBytes:
+            disk.copy_checked(incoming, target, file.sha256, file.size, advance)
+    except disk.WrongBytes:
         if source.spec != "hub":
             raise
         with source.open(path, file.size) as incoming:  # what a broken run left behind may have spoiled it: from the start
-            copy_checked(incoming, target, file.sha256, file.size, advance)
+            disk.copy_checked(incoming, target, file.sha256, file.size, advance)
 
 
-def _holds(wanted: LocalFile, advance: Advance) -> bool:
+def _holds(wanted: LocalFile, advance: disk.Advance) -> bool:
     try:
         size = wanted.path.stat().st_size
-        return size == wanted.file.size and _is(hash_file(wanted.path, advance=advance), wanted.file)
+        return size == wanted.file.size and _is(disk.hash_file(wanted.path, advance=advance), wanted.file)
     except OSError:
         return False
 
 
-def _is(digest: FileDigest, file: PinnedFile) -> bool:
+def _is(digest: disk.FileDigest, file: PinnedFile) -> bool:
     return (digest.sha256, digest.size) == (file.sha256, file.size)
 
 
@@ -172,14 +161,14 @@ def local_files(name: str, pin: Pin, sources: Sequence[Source]) -> tuple[list[Lo
     return local, findings
 
 
-def local_file_findings(local: LocalFile, digest: FileDigest | OSError) -> Iterator[Finding]:
+def local_file_findings(local: LocalFile, digest: disk.FileDigest | OSError) -> Iterator[Finding]:
     """What is wrong with the bytes of a source: other ones than the pinned, or not what the file's name says."""
     if isinstance(digest, OSError):
         yield Finding("unreadable", local.subject, str(digest))
         return
     if not _is(digest, local.file):
         meant = f"; where the change is meant: aqea-registry pin {local.subject.partition(':')[0]}, then: dvc repro"
-        why = why_other(local.path, digest, local.file.sha256) or (meant if " in directory:" in local.subject else "")
+        why = disk.why_other(local.path, digest, local.file.sha256) or (meant if " in directory:" in local.subject else "")
         yield wrong_bytes(local.subject, local.file, f"{digest.sha256} ({digest.size} bytes)", why)
-    if cause := wrong_content(local.path, local.name, local.subject):
+    if cause := disk.wrong_content(local.path, local.name, local.subject):
         yield cause
