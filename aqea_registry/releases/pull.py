@@ -75,15 +75,10 @@ def pull(
     attached = store.attachments(tagged)
     for name, message in no_marks(attached, tagged.digest).items():
         report.warn(f"{reference}: {name}: {message}")
-    mark = current(attached, tagged.digest)
+    mark, at = current(attached, tagged.digest), join_reference(store.spec, tagged.tag, tagged.digest)
+    status = mark.text() if mark else None
     return Pulled(
-        reference=join_reference(store.spec, tagged.tag, tagged.digest),
-        digest=tagged.digest,
-        folder=str(folder),
-        files=len(files),
-        fetched=len(wanted),
-        bytes=sent,
-        status=mark.text() if mark else None,
+        reference=at, digest=tagged.digest, folder=str(folder), files=len(files), fetched=len(wanted), bytes=sent, status=status
     )
 
 

@@ -61,18 +61,12 @@ def report(
     page = page_of(publish.title, project.run, verification, checked, listed, graph, receipts, documents, addresses)
     text = render_page(page)
     changed = write_bytes(target, text)
-    figures = []
+    figures, size, found = tuple[str, ...](), len(text), len(page.content.findings)
     if figures_folder and page.figure:
-        figures = [str(figures_folder / "scores.svg")]
+        figures = (str(figures_folder / "scores.svg"),)
         write_bytes(Path(figures[0]), page.figure.alone)
     return Reported(
-        path=str(target),
-        bytes=len(text),
-        changed=changed,
-        headline=page.headline,
-        counts=page.counts,
-        found=len(page.content.findings),
-        figures=tuple(figures),
+        path=str(target), bytes=size, changed=changed, headline=page.headline, counts=page.counts, found=found, figures=figures
     )
 
 

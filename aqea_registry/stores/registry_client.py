@@ -41,8 +41,8 @@ REGISTRY = "the registry"
 CONNECT = 10.0  # seconds
 MOST_PAGES = 1000
 LOCAL = re.compile(r"(localhost|127(\.\d+){3}|\[::1\])(:\d+)?")
-# Everything that a tag may name: what is not a release is to be seen, and not to look like nothing.
 DOCKER = "application/vnd.docker.distribution.manifest."
+# Everything that a tag may name: what is not a release is to be seen, and not to look like nothing.
 MANIFEST_TYPES = (MANIFEST_TYPE, INDEX_TYPE, f"{DOCKER}v2+json", f"{DOCKER}list.v2+json")
 DOCKER_HUB = "docker.io"
 DOCKER_HUB_NAMES = {"docker.io", "index.docker.io", "registry-1.docker.io"}

@@ -19,7 +19,7 @@ from aqea_registry.base.references import asset_name
 from aqea_registry.base.sha256_list import BARE, CRLF, Parsed, parse_list
 
 MOST_LOOKED_FOR, MOST_LOOKED_INTO = 1000, 1 << 28  # absent files, and bytes of others, whose cause is looked for
-LEAST = 1 << 18  # bytes that one of these counts for
+LEAST = 1 << 18  # bytes that one of these counts for at least
 ABSENT = (FileNotFoundError, NotADirectoryError)
 
 
