@@ -71,11 +71,6 @@ class Vectors:
         return self.made.spread if self.made else None
 
     @property
-    def machine(self) -> margins.Machine | None:
-        """The machine that last computed some, where that is known."""
-        return self.made.machine if self.made else None
-
-    @property
     def method(self) -> str:
         """The hex digest of all that decides a vector, the libraries aside."""
         return _method(self._model, self._model.entry.dimension)

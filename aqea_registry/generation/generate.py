@@ -116,9 +116,9 @@ def make(artefact: AnyArtefact, models: Models) -> Made:
     files = {path: hash_file(root / path).sha256 for path in artefact.stated}
     new = root == run.root and (models.fresh or files[made_of] != run.manifest.digests.get(made_of))
     margin = vectors.settle(artefact, keys, root if new else None)
-    if vectors.machine is not None:  # without it there is nothing to state
-        write_statement(root, artefact, files, vectors.machine, margin, started)
-    encoded, machine = vectors.encoded, vectors.machine
+    encoded, machine = vectors.encoded, vectors.made.machine if vectors.made else None  # that last computed some
+    if machine is not None:  # without it there is nothing to state
+        write_statement(root, artefact, files, machine, margin, started)
     return msgspec.structs.replace(made, encoded=encoded, reused=len(keys) - encoded, margin=margin, machine=machine)
 
 

@@ -52,8 +52,7 @@ def report(
     known, wrong = all_receipts(project.root, project.params.publish.stores)
     for finding in wrong:
         reporter.warn(f"{finding.subject}: {finding.message}")
-    receipts = [receipt for _, receipt in known]
-    receipts.sort(key=lambda receipt: natural(receipt.tag), reverse=True)
+    receipts = sorted((receipt for _, receipt in known), key=lambda receipt: natural(receipt.tag), reverse=True)
     publish, addresses = project.params.publish, links(project.params.publish.url, read_citation(project.root))
     drawn = outline(project.run, project.catalogue.values(), checked)
     draw_releases(drawn, publish.stores)

@@ -88,13 +88,10 @@ def verify_tagged(store: Store, tagged: Tagged, report: Reporter, deep: bool) ->
     wrong, stated = judge_statements(attachments, release, reference)
     notes = [f"{tagged.tag} is {tagged.digest}", *([f"{reference} is {mark.text()}"] if mark else [])]
     notes += [f"left out of {reference}, and not checked: {path}, {layer.digest}" for path, layer in release.left_out().items()]
+    found = (*compare_with_store(reference, release, files, partial(_why, store, tagged)), *findings, *wrong)
+    said, held = (*notes, *stated, *counted), {reference: tuple(files)}
     return CheckedRelease(
-        target=reference,
-        files=len(release.layers),
-        bytes=release.size(),
-        findings=(*compare_with_store(reference, release, files, partial(_why, store, tagged)), *findings, *wrong),
-        notes=(*notes, *stated, *counted),
-        held={reference: tuple(files)},
+        target=reference, files=len(release.layers), bytes=release.size(), findings=found, notes=said, held=held
     )
 
 
@@ -182,14 +179,8 @@ def verify_download(folder: Path, listing: CheckedList, there: Set[str], report:
         findings += [Finding("unexpected", path, f"the list names it, and {RECORD} does not") for path in sorted(beyond)]
         _judge_attachments(texts, release, findings, notes)
     own = [digest for path, digest in digests.items() if path not in at]
-    checked = CheckedList(
-        target=listing.target,
-        files=len(own),
-        bytes=sum(digest.size for digest in own),
-        findings=tuple(dict.fromkeys(findings)),
-        notes=(*listing.notes, *notes),
-        digests=digests,
-    )
+    size, found, said = sum(digest.size for digest in own), tuple(dict.fromkeys(findings)), (*listing.notes, *notes)
+    checked = CheckedList(target=listing.target, files=len(own), bytes=size, findings=found, notes=said, digests=digests)
     return checked, {*extra, *sums, *by_name, *errors}
 
 
