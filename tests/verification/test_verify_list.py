@@ -185,7 +185,7 @@ BAD: dict[str, tuple[bytes, set[tuple[str, str]]]] = {
     "a name that ends in CR": (f"{GOOD}  hi\n{GOOD}  hi\r\r\n".encode(), {("unsafe-path", "LIST:2")}),
     "short digest": (f"{GOOD}  hi\n{GOOD[:-1]}  hi\n".encode(), {("malformed", "LIST:2")}),
     "one space": (f"{GOOD}  hi\n{GOOD} hi\n".encode(), {("malformed", "LIST:2")}),
-    "md5": (f"{GOOD}  hi\nMD5 (hi) = 764efa883dda1e11db47671c4a3bbd9e\n".encode(), {("malformed", "LIST:2")}),
+    "md5": (f"{GOOD}  hi\nMD5 (other) = 764efa883dda1e11db47671c4a3bbd9e\n".encode(), {("malformed", "LIST:2")}),
     "twice": (f"{GOOD}  hi\n{GOOD}  ./hi\n".encode(), {("duplicate", "LIST:2")}),
     "two digests": (f"{GOOD}  hi\n{GOOD[::-1]}  hi\n".encode(), {("conflict", "LIST:2")}),
     "dots": (f"{GOOD}  hi\n{GOOD}  ../hi\n".encode(), {("unsafe-path", "LIST:2")}),
