@@ -297,7 +297,9 @@ def _quotation(number: _Number, clause: _Named, whole: _Named, texts: set[str]) 
         return None, None
     named = next((cells for cells in levels[:2] if len(cells) == 1), [])
     for alike in (is_exchanged, is_slip):
-        slips = [cell for cell in named or levels[2] if alike(number.span.text, _shortened(number, value, cell))]
+        shorter = alike is is_exchanged  # `75` of 75.81 is not a slip
+        read = [(cell, _shortened(number, value, cell) if shorter else cell.claim.value or "") for cell in named or levels[2]]
+        slips = [cell for cell, text in read if alike(number.span.text, text)]
         if len(slips) == 1 and slips[0].claim.value not in texts and (named or alike is is_exchanged):
             return _Statement(
                 _EXCHANGED if named and alike is is_exchanged else "same", None, _quoting(number, slips[0], fields)
