@@ -55,8 +55,8 @@ def test_publish_can_be_killed_before_each_file(project: Path) -> None:
     complete = {path: seen for path, (seen, _) in tree(project / "whole").items() if not path.startswith("receipts/")}
     last = len(complete) + 3  # the index three times, and the receipt
     assert not killed_before_rename(last + 1, "publish", "--tag", "v1", "--to", "oci:another", cwd=project)
-    early = sampling.sample(range(1, last - 7), share=0.2, name="files of a release")
-    for number in (*early, *range(last - 7, last + 1)):
+    early = sampling.sample(range(1, last - 4), share=0.15, name="files of a release")
+    for number in (*early, *range(last - 4, last + 1)):
         layout = project.parent / f"layout{number}"
         words = ("publish", "--tag", "v1", "--to", f"oci:{layout}")
         assert killed_before_rename(number, *words, cwd=project)
