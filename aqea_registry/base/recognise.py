@@ -30,6 +30,7 @@ _KNOWN = (
     (re.compile(_SPEC), "a Git LFS pointer that cannot be read"),
     (re.compile(rb"\.?[\w./-]*/annex/objects/\S+\s*\Z"), "a pointer of git-annex"),
     (re.compile(rb"# xet version "), "a Xet pointer"),
+    (re.compile(rb"<{7} "), f"a text with {CONFLICT}"),
     (re.compile(rb"-----BEGIN PGP (MESSAGE|SIGNATURE)-----"), "an OpenPGP message or a signature"),
     (re.compile(_PAGE, re.I | re.S), "a web page (HTML)"),
     (re.compile(rb"<(\?xml|error)\b", re.I), "an XML document, such as a server's error"),
@@ -43,6 +44,7 @@ _AS_LONG: dict[str, Any] = {
     "BLAKE2s": hashlib.blake2s,
     "BLAKE2b-256": partial(hashlib.blake2b, digest_size=32),
 }
+_SIDES = re.compile(rb"^(?:<(?=<{6} )|=(?=={6}\r?$)|>(?=>{6} ))", re.M)
 _MARK = re.compile(rb"^(<{7}|>{7}) ", re.M)
 _POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:%b\nsize %d\n"
 
@@ -78,9 +80,11 @@ def what_it_is(head: bytes, path: str = "") -> str | None:
 
 
 def document_text(content: bytes, name: str, errors: str = "strict") -> str:
-    """The text of a document in UTF-8. Raises UnicodeDecodeError, and CannotCheck for a pointer of Git LFS."""
+    """The text of a document in UTF-8. Raises UnicodeDecodeError, and CannotCheck for a pointer of Git LFS or two versions."""
     if lfs_pointer(content[:HEAD]):
         raise CannotCheck(f"{name}: it is {what_it_is(content[:HEAD])}")
+    if b"<=>" in b"".join(_SIDES.findall(content)):  # a text may have one of these lines for other reasons
+        raise CannotCheck(f"{name}: {conflict(content)}", one_side(name))
     return content.decode("utf-8-sig", errors)
 
 

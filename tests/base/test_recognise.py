@@ -47,6 +47,7 @@ NOT_THE_FILE = {
     POINTER.replace(b"git-lfs", b"hawser"): "a Git LFS pointer to sha256",
     b"/annex/objects/SHA256E-s90--12ab.safetensors\n": "a pointer of git-annex",
     b"../.git/annex/objects/3k/Wq/SHA256E-s90--12ab/SHA256E-s90--12ab": "a pointer of git-annex",
+    b"<<<<<<< HEAD\n{}\n=======\n[]\n>>>>>>> b\n": "a text with a merge conflict that is not resolved",
     b"-----BEGIN PGP SIGNATURE-----\n\niHUE": "an OpenPGP message or a signature",
     b'# xet version 0\nfilesize = 90\nhash = "12ab"\n': "a Xet pointer",
 }

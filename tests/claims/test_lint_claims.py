@@ -192,6 +192,7 @@ BAD = {
     "image.md": (b"\x89PNG\r\n\x1a\n\0\0", "not UTF-8 text: byte 0 is 0x89"),
     "latin.txt": ("naïve 0.55".encode("latin-1"), "not UTF-8 text: byte 2 is 0xef"),
     "nul.txt": (b"0.55 \0", "it holds NUL"),
+    "versions.md": (b"# T\n<<<<<<< HEAD\n0.55\n=======\n0.56\n>>>>>>> b\n", "line 2: a merge conflict that is not resolved"),
     "pointer.tex": (b"version https://git-lfs.github.com/spec/v1\noid sha256:%b\nsize 3\n" % (b"a" * 64), "run: git lfs pull"),
 }
 
