@@ -18,6 +18,7 @@ import msgspec
 from msgspec.structs import replace
 
 from aqea_registry.base.findings import BadConfiguration, Finding, listed
+from aqea_registry.claims.labels import promise_of, words_of
 from aqea_registry.claims.ledger import At, Claim, Evaluation, Measurement, free
 from aqea_registry.claims.relations import DraftedTable
 from aqea_registry.documents.cells import DECIMAL_COMMA, LAST_DIGITS, WIDE, Number, Reading, read_cell
@@ -230,7 +231,7 @@ def _told_apart(table: Table) -> tuple[Table, set[int]]:
     """The table with rows that are called the same, or nothing below a name, called by the title above them, or by the next
     columns of words, signs or runs, too; and the columns of runs.
     """
-    names = table.texts(table.key)
+    names = [row.cells[table.key].text or _average(row) for row in table.rows]
     if len(set(names)) < len(names):
         titles = list(accumulate(table.rows, lambda title, row: _title(row, table.key) or title, initial=""))[1:]
         longer = [name if name == title else f"{title} {name}".strip() for title, name in zip(titles, names, strict=True)]
@@ -259,6 +260,12 @@ def _joined(table: Table, names: list[str]) -> tuple[list[str], set[int]]:
             names = longer
             runs |= {c} if is_run else set()
     return names, runs
+
+
+def _average(row: Row) -> str:
+    """The words of a row without a name, if they say that it is an average or the like."""
+    words = " ".join(cell.text for cell in row.cells if any(map(str.isalpha, cell.text)))
+    return words if promise_of(words_of(words)) else ""
 
 
 def _title(row: Row, key: int) -> str:

@@ -45,7 +45,7 @@ class Reading(NamedTuple):
     seen: int = 0
 
 
-_SEEN = re.compile(r"(?<![^\W_])(?<![.,])(?<![^\W_][-/+_])[-+−]?(?:(?:\d+(?:[.,'’:/-]\d+)*|\.\d+)[¼-¾⅐-⅞]?|[¼-¾⅐-⅞])")
+_SEEN = re.compile(r"(?<![^\W_])(?<![.,@])(?<![^\W_][-/+_])[-+−]?(?:(?:\d+(?:[.,'’:/-]\d+)*|\.\d+)[¼-¾⅐-⅞]?|[¼-¾⅐-⅞])")
 _MACRO = re.compile(r"\\[A-Za-z]+")  # readers of LaTeX know what all others print
 _DATE = re.compile(r"(?:19|20)\d\d([-/.])(?:0?[1-9]|1[0-2])(?:\1\d\d?)?|\d\d?([-/.])\d\d?\2(?:19|20)?\d\d")
 _GROUPED = re.compile(r"(?<![\w.,])[1-9]\d{0,2}(['’_\u2009\u202f])\d{3}(?:\1\d{3})*(?![\d'’_])")  # these part only thousands

@@ -311,7 +311,7 @@ def _keyed(table: Table) -> Table:
     while key + 1 < len(table.columns) and _are_words(table.texts(key + 1)):
         above = [row.cells[key] for row in rows]
         for n in range(1, len(rows)):
-            above[n] = above[n] if above[n].text else above[n - 1]
+            above[n] = above[n] if above[n].text or not rows[n].cells[key + 1].text else above[n - 1]
         if not any(name.text and name == before for before, name in pairwise(above)):
             break
         key += 1

@@ -162,7 +162,7 @@ def test_what_is_not_read_is_counted_with_a_reason(text: str) -> None:
     assert read_cell(text) == ((), *LEFT_OUT[text])
 
 
-@pytest.mark.parametrize("text", ["", "-", "--", "n/a", "nan", "BERT-base", "all-MiniLM-L6-v2", "bge-m3", "yes"])
+@pytest.mark.parametrize("text", ["", "-", "--", "n/a", "nan", "BERT-base", "all-MiniLM-L6-v2", "bge-m3", "yes", "nDCG@10"])
 def test_a_cell_without_a_number_is_none(text: str) -> None:
     assert read_cell(text) == ((), None, 0)
 
