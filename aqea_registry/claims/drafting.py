@@ -40,7 +40,7 @@ FORUMS = (
 _NOT_A_NUMBER = re.compile(r"[-+]?(nan|inf(inity)?)|[-–—]+|n\.?/?a\.?", re.IGNORECASE)
 _GROUP = re.compile(r"[-+−]?[1-9]\d{0,2},\d{3}(?![\d,])")
 _PERCENT = re.compile(r"[(\[](?:in )?(?:%|percent)[)\]]")
-_WHOLE = re.compile(r"[\d,]+")
+_WHOLE, _DECIMAL = re.compile(r"[\d,]+"), re.compile(r"\W*\d*\.\d+\W*")
 _COMMA = re.compile(r"[^\w(\[]*\d+,\d")
 _RUN = re.compile(r"\b(?:run|seed|fold|trial|shots?|k|epoch|step)\b", re.IGNORECASE)
 _POWER = r"\s*(?:[x×·*]|\\times|\\cdot|&times;)\s*10(?:(?:\^|<sup>)\s*\{?[-+−]?\d{1,3}(?:\}|</sup>)?|[⁺⁻]?[⁰¹²³⁴-⁹]+)"
@@ -287,7 +287,8 @@ def _readings(
     for r, row in enumerate(table.rows):
         metric = names_metric(row.cells[table.key].text)
         for c, cell in enumerate(row.cells):
-            names = c == table.key and len(row.cells) > 1 and not names_metric(table.columns[c])
+            score = _DECIMAL.fullmatch(cell.text) is not None and not names_other(table.columns[c])
+            names = c == table.key and len(row.cells) > 1 and not (score or names_metric(table.columns[c]))
             if names or (cell.end > cell.start and (cell.start, cell.end) in seen):
                 continue
             seen.add((cell.start, cell.end))

@@ -228,7 +228,10 @@ def test_rows_that_are_called_the_same_are_called_by_the_title_above_them() -> N
 def test_numbers_of_the_only_column_or_of_a_metric_that_names_the_rows_are_left_out() -> None:
     assert left(draft("|a|", "|61.5|")) == [(5, 2, "61.5", "names the row")]
     assert left(draft("|Accuracy|runs|", "|61.5|3|")) == [(5, 2, "61.5", "names the row")]
-    assert left(draft("|Dim|runs|", "|768|3|")) == []
+    assert (
+        left(draft("|Dim|runs|", "|768|3|")) == left(draft("|Epoch|runs|", "|0.5|3|")) == left(draft("|k|a|", "|5|61.5|")) == []
+    )
+    assert left(draft("|a|b|", "|**61.5**|62.5|")) == [(5, 4, "61.5", "names the row")]
 
 
 def test_a_wide_table_takes_time_that_grows_with_it() -> None:
