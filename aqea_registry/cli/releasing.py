@@ -100,8 +100,6 @@ def pull(
     from aqea_registry.releases.pull import pull as operation
     from aqea_registry.stores.open_store import DownloadedRelease, find, open_tagged
 
-    if "" in (folder, project):
-        raise BadConfiguration("an empty name is not a folder", "name one: --to DIR, or --project DIR")
     if sources and not project:
         raise BadConfiguration("--source goes with --project", "aqea-registry pull STORE-REF --project DIR --source NAME=PATH")
     reference = shell.meant(reference)

@@ -26,7 +26,18 @@ SECRETS = (
     *("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_OIDC_ID_TOKEN", "GITHUB_TOKEN", "GH_TOKEN", "AWS_SECRET_ACCESS_KEY"),
     "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
 )
-PATH, FOLDER = click.Path(path_type=Path), click.Path(exists=True, file_okay=False, path_type=Path)
+
+
+EMPTY = "an empty name names nothing; is a variable of a script not set?"
+
+
+class _Named(click.Path):
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path of this name; of an empty one it would be the current folder."""
+        return super().convert(value or self.fail(EMPTY, param, ctx), param, ctx)
+
+
+PATH, FOLDER = _Named(path_type=Path), click.Path(exists=True, file_okay=False, path_type=Path)
 
 
 class Shell(NamedTuple):
@@ -182,6 +193,10 @@ def command(
         @functools.wraps(function)
         def run(as_json: bool, quiet: bool, directory: Path, sarif: Path | None, **options: Any) -> None:
             shell = Shell(directory, TerminalReporter(quiet=quiet), as_json, quiet)
+            for option in click.get_current_context().command.params:
+                given = options.get(option.name or "")
+                if "" in (given if isinstance(given, tuple) else (given,)):
+                    raise click.BadParameter(EMPTY, param=option)
             _finish(full, shell, sarif, *_attempt(lambda: function(shell, **options), needs))
 
         first = re.split(r"[:;.](?:\s|$)", function.__doc__ or "")[0]  # a line of 80 columns has no room for more

@@ -49,7 +49,11 @@ MISTAKES: dict[str, tuple[tuple[str, ...], int, tuple[str, ...]]] = {
     "a store of another kind": (("publish", "--tag", "v1", "--to", "ftp:x"), 2, ("'ftp:x' is not a store", "hf://datasets")),
     "a Hub repository without its kind": (("publish", "--tag", "v1", "--to", "hf://org/name"), 2, ("hf://org/name", "next:")),
     "a release that nobody published": (("pull", "v9"), 3, ("oci:releases:v9", "no such tag", "next:")),
-    "a project without a folder": (("pull", "v1", "--project", ""), 2, ("an empty name is not a folder", "--project DIR")),
+    "nothing as a target": (("verify", ""), 2, ("'[TARGET]'", "an empty name names nothing")),
+    "nothing as a root": (("verify", "oci:x:v1", "--root", ""), 2, ("--root", "an empty name names nothing")),
+    "nothing as one of several": (("claims", "lint", ""), 2, ("an empty name names nothing",)),
+    "nothing as a place": (("report", "--to", ""), 2, ("--to", "an empty name names nothing")),
+    "a project without a folder": (("pull", "v1", "--project", ""), 2, ("--project", "an empty name")),
     "a store in no folder": (("releases", "oci:nowhere"), 3, ("oci:nowhere: there is no such folder", "oci:DIR:TAG")),
     "a mark of two kinds": (
         ("mark", "--tag", "v1", "--withdrawn", "--superseded-by", "v2", "--reason", "x"), 2, ("one of --withdrawn", "next:"),
