@@ -228,10 +228,10 @@ def _word(spelled: str, text: str) -> re.Match[str] | None:
 
 
 def _told_apart(table: Table) -> tuple[Table, set[int]]:
-    """The table with rows that are called the same, or nothing below a name, called by the title above them, or by the next
-    columns of words, signs or runs, too; and the columns of runs.
-    """
-    names = [row.cells[table.key].text or _average(row) for row in table.rows]
+    """The table whose rows of one name, or of none, have the title, words, signs or run beside it; and the columns of runs."""
+    names, averages = table.texts(table.key), [_average(row, table.key) for row in table.rows]
+    known = {average for name, average in zip(names, averages, strict=True) if name}  # as of a column of kinds of pooling
+    names = [name or average * (average not in known) for name, average in zip(names, averages, strict=True)]
     if len(set(names)) < len(names):
         titles = list(accumulate(table.rows, lambda title, row: _title(row, table.key) or title, initial=""))[1:]
         longer = [name if name == title else f"{title} {name}".strip() for title, name in zip(titles, names, strict=True)]
@@ -262,9 +262,9 @@ def _joined(table: Table, names: list[str]) -> tuple[list[str], set[int]]:
     return names, runs
 
 
-def _average(row: Row) -> str:
-    """The words of a row without a name, if they say that it is an average or the like."""
-    words = " ".join(cell.text for cell in row.cells if any(map(str.isalpha, cell.text)))
+def _average(row: Row, key: int) -> str:
+    """The words beside the name of a row, if they say that it is an average or the like."""
+    words = " ".join(cell.text for c, cell in enumerate(row.cells) if c != key and any(map(str.isalpha, cell.text)))
     return words if promise_of(words_of(words)) else ""
 
 

@@ -210,6 +210,7 @@ def test_rows_that_are_called_the_same_are_called_by_the_next_columns_too() -> N
         (("|x|1|acc|61.5|", "||1|f1|61.7|", "|y|2|acc|60.5|", "||2|f1|62.5|"), ["x acc", "x f1", "y acc", "y f1"]),
         (("|x|1|acc|61.5|", "|y|1|acc|61.7|", "||1|acc|60.5|"), ["x", "y", None]),  # a name that is missing may be any
         (("|x|1|acc|61.5|", "|y|1|f1|62.5|", "||1|**Mean**|62.0|"), ["x", "y", "Mean"]),
+        (("|x|1|mean|61.5|", "||2|max|62.5|", "|y|1|max|61.0|", "||2|mean|62.0|"), ["x mean", "x max", "y max", "y mean"]),
         (("|✓|✓|✓|61.5|", "|✓|✗|✓|61.7|", "|✓|✓|✗|60.5|"), ["✓ ✓ ✓", "✓ ✗ ✓", "✓ ✓ ✗"]),
     ],
 )
