@@ -286,8 +286,8 @@ class Manifest(NamedTuple):
 def read_manifest(content: bytes | OSError, sizes: bytes | OSError) -> Manifest:
     """The two files as they were read, or the reasons why they were not."""
     digests, by_path, spelling = dict[str, str](), dict[str, int](), list[Finding]()
-    faults = unusable = _unusable(content, MANIFEST)
-    wrong = _unusable(sizes, SIZES)
+    faults = unusable = why_unusable(content, MANIFEST)
+    wrong = why_unusable(sizes, SIZES)
     if isinstance(content, bytes) and not unusable:
         digests, faults, _ = parse_list(content, MANIFEST)
         spelling = [] if faults else canonical_findings(content, render(digests), MANIFEST)
@@ -298,7 +298,8 @@ def read_manifest(content: bytes | OSError, sizes: bytes | OSError) -> Manifest:
     return Manifest(digests, by_path, faults, spelling, wrong, used)
 
 
-def _unusable(content: bytes | OSError, name: str) -> list[Finding]:
+def why_unusable(content: bytes | OSError, name: str) -> list[Finding]:
+    """Why a file that DVC reads or writes cannot be used as what its name says, if that shows at once."""
     if isinstance(content, OSError):
         return [unread(name, content, f"; {AGAIN}")]
     if where := conflict(content):

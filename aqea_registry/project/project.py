@@ -143,6 +143,8 @@ class Project:
         made = {stage: artefact for artefact in every for stage in artefact.made_by.values()}
         stages, pins, foreign = {**made, "manifest": None}, self.contents[records.LOCK], dvc_lock.foreign()
         written = self.contents[STAGES]
+        if not isinstance(written, FileNotFoundError):  # without it, nothing here was made by DVC
+            unread += records.why_unusable(written, STAGES)
         if one_stage := isinstance(written, bytes) and ONE_STAGE.search(written) is not None:
             dvc_lock = dvc_lock.one_each({stage: artefact.in_one_stage(stage) for stage, artefact in made.items()})
         manifest, away = records.read_manifest(self.contents[MANIFEST], self.contents[SIZES]), self.contents[LEFT_OUT]

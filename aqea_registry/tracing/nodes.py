@@ -18,7 +18,7 @@ from aqea_registry.claims.check_claims import CheckedClaims
 from aqea_registry.claims.ledger import FOLDER, Verdict
 from aqea_registry.documents.metrics import metric_name
 from aqea_registry.project.artefact import Artefact, CatalogueEntry, VectorSetArtefact, published_path
-from aqea_registry.project.lock import AGAIN, DVC_LOCK, LOCK, Output, Pin, pin_findings
+from aqea_registry.project.lock import AGAIN, LOCK, Output, Pin, pin_findings
 from aqea_registry.project.params import group_of
 from aqea_registry.project.project import Scope, recorded_commit
 from aqea_registry.sources.fetch import local_files
@@ -148,7 +148,7 @@ def _draw_stages(builder: GraphBuilder, made: Mapping[str, str]) -> None:
     for finding in run.stage_findings():
         about, _, parameter = finding.subject.partition(": ")
         wrong[about].append(f"{parameter}: {finding.message}" if parameter else finding.message)
-    reason = f"{DVC_LOCK}: {run.unread[0].message.removeprefix(f'{DVC_LOCK}: ')}" if run.unread else None
+    reason = run.unread[0].text if run.unread else None
     for name, artefact in sorted(run.stages.items()):
         stage = run.dvc_lock.stages.get(name)
         command = None if stage is None else stage.cmd if isinstance(stage.cmd, str) else " && ".join(stage.cmd)

@@ -159,6 +159,8 @@ BROKEN: dict[str, tuple[Change, Findings]] = {
     "sizes not UTF-8": (append(SIZES, b"1  \xff\n"), {("malformed", f"{SIZES}:6"), ("lock-stale", SIZES)}),
     "sizes no list": (put(SIZES, b"\0"), {("malformed", SIZES), ("lock-stale", SIZES)}),
     "dvc.lock missing": (remove("dvc.lock"), {("missing", "dvc.lock")}),
+    "dvc.yaml in two versions": (append("dvc.yaml", b"<<<<<<< HEAD\n"), {("malformed", "dvc.yaml")}),
+    "dvc.yaml a pointer": (put("dvc.yaml", b"/annex/objects/SHA256E-s6--00.yaml\n"), {("malformed", "dvc.yaml")}),
     "dvc.lock no YAML": (put("dvc.lock", b"stages: [\n"), {("malformed", "dvc.lock")}),
     "dvc.lock a date that is none": (append("dvc.lock", b"extra: 2001-99-99\n"), {("malformed", "dvc.lock")}),
     "dvc.lock a value that its tag denies": (append("dvc.lock", b"extra: !!bool perhaps\n"), {("malformed", "dvc.lock")}),
