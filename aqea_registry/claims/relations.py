@@ -268,25 +268,30 @@ def _ways(axis: _Axis, line: int) -> Iterator[_Way]:
 
 
 def _sets(axis: _Axis, line: int, *, mean: bool) -> Iterator[_Lines]:
-    """The lines that a total or an average may be of: for an average its own, all, those since the average before it, those
-    that have a cell wherever it has one, and the averages of groups or sections.
+    """The lines that a total or an average may be of: for an average its own, all, those up to the average before it or behind,
+    those that have a cell wherever it has one, and the averages of groups or sections.
     """
     own, cells = axis.own.get(line, ()), axis.cells
     if not mean:
         yield from (lines for lines in [own or axis.terms] if len(lines) > 1)
         return
     averages = [other for other, promise in axis.promises.items() if "mean" in promise.functions]
-    near = [other for other in axis.scores if max((start for start in averages if start < line), default=-1) < other < line]
+    before = [other for other in axis.scores if max((start for start in averages if start < line), default=-1) < other < line]
+    ends = [end for end in averages if end > line]
+    behind = [other for other in axis.scores if line < other < min(ends, default=len(axis.labels))]
     full = [other for other in axis.scores if cells[line].keys() <= cells[other].keys()]
     groups = [other for other in axis.own if axis.promises[other].functions]
-    yield from (lines for lines in dict.fromkeys(map(tuple, (own, axis.scores, near, full, groups))) if len(lines) > 1)
+    yield from (
+        lines for lines in dict.fromkeys(map(tuple, (own, axis.scores, before, behind, full, groups))) if len(lines) > 1
+    )
 
 
 def _differences(axis: _Axis, line: int) -> Iterator[_Way]:
     """A difference of the two lines that its label names, else before or behind it, or of one line against its base; the same
     in percent of the second.
     """
-    functions: list[Function] = ["difference", "gain"] if is_relative(axis.labels[line]) else ["difference"]
+    relative = is_relative(axis.labels[line]) or "percent" in {cell.claim.unit for cell in axis.cells[line].values()}
+    functions: list[Function] = ["difference", "gain"] if relative else ["difference"]
     lines = [
         other for other in axis.cells if other in axis.scores or "mean" in getattr(axis.promises.get(other), "functions", ())
     ]

@@ -171,6 +171,7 @@ def test_a_section_has_an_average_of_its_own() -> None:
         ("m | S-B | S-R | Q | R | S Avg | Median", {5: [1, 2]}),
         ("m | en | de | fr | nl | Avg (de+fr) | Avg of en and nl", {5: [2, 3], 6: [1, 4]}),
         ("m | A | B | AB Avg | C | D | CD Avg", {3: [1, 2], 6: [4, 5]}),
+        ("m | AB Avg | A | B | CD Avg | C | D", {1: [2, 3], 4: [5, 6]}),
         ("m | A | B | Median | Worst | Mean ± std | C", {5: [1, 2]}),
     ],
 )
