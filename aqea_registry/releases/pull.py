@@ -137,8 +137,13 @@ def _fetch(
     advance(offset)
     digest = None
     if offset < layer.size or not part.exists():
-        with store.open(tagged, path, layer, offset) as source, part.open("ab") as file:
-            digest = disk.hash_stream(source, layer.size - offset, advance, file)
+        try:
+            with store.open(tagged, path, layer, offset) as source, part.open("ab") as file:
+                digest = disk.hash_stream(source, layer.size - offset, advance, file)
+        except OSError as error:
+            if error.errno in disk.NO_ROOM:  # what is written to names no file
+                error.filename = str(target)
+            raise
     if digest is None or offset:
         digest = disk.hash_file(part)
     if (f"sha256:{digest.sha256}", digest.size) != (layer.digest, layer.size):

@@ -143,7 +143,9 @@ def other_document(subject: str, wanted: bytes, existing: bytes | None) -> Refus
     """Another document is attached under the same name; `existing` is None where only that is known."""
     message = "another document of this name is attached, and attachments stay as they are"
     actual = None if existing is None else digest_of(existing)
-    return Refused.of("conflict", subject, message, digest_of(wanted), actual, hint="attach it under a new name")
+    return Refused.of(
+        "conflict", subject, message, digest_of(wanted), actual, hint="run the command again: it takes another name"
+    )
 
 
 @contextmanager

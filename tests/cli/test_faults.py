@@ -226,6 +226,15 @@ def test_a_full_disk_leaves_the_old_file_and_names_it(made: Path, project: Path,
     assert aqea(*words, cwd=project).status == 0, "with room again, the same command does it"
 
 
+def test_a_full_disk_while_a_release_is_pulled_names_the_file_and_it_goes_on(project: Path) -> None:
+    assert aqea("publish", "--tag", "v1", cwd=project).status == 0
+    words = ("pull", "oci:releases:v1", "--to", "out")
+    full = limited(1_000_000, *words, cwd=project)
+    assert full.status == 3 and "error: out/data/small_minilm_384d_pairs.json: File too large" in full.err, full
+    assert aqea(*words, cwd=project).status == 0
+    assert aqea("verify", "out", cwd=project).status == 0
+
+
 @pytest.mark.weights
 def test_a_full_disk_while_the_model_is_fetched(project: Path) -> None:
     before = tree(project)

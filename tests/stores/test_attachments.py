@@ -15,6 +15,7 @@ from aqea_registry.comparison.trees import PINS, Change, Contents, changes, cont
 from aqea_registry.project.lock import Lock, Pin, PinnedFile, render_lock
 from aqea_registry.stores.attachments import Status, current, next_name
 from aqea_registry.stores.open_store import open_store
+from aqea_registry.stores.port import other_document
 from aqea_registry.stores.receipts import StoreReceipt, parse_receipt, receipt
 from aqea_registry.stores.release import Release, build
 
@@ -109,6 +110,7 @@ def test_the_last_mark_counts() -> None:
     assert current(documents, "sha256:" + "6" * 64) is None
     assert next_name(documents) == "status-11.json"
     assert next_name({}) == "status-1.json"
+    assert "run the command again" in str(other_document("status-1.json", b"mine", b"yours").hint), "as two marks at once may"
     assert current({"status-1.json": b"\xff"}, DIGEST) is None
     assert first.text() == "superseded by v2: a fault" and second.text() == "withdrawn: wrong data"
 
