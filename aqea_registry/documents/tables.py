@@ -33,7 +33,7 @@ _SPACE = re.compile(r"(?!(?<=\d)[\u2009\u202f]\d{3}(?!\d))\s+")  # but not one t
 _STRUCK = re.compile("\ue003([^\ue005]*)\ue005(?:\\s*(?:→|[-=]>|⇒|➔))?")
 _NOTE = rf"(?:\d\d?|[^\W\d]\w?\w?|[#{_SIGNS}]{{1,3}})"
 _MARK = re.compile(rf"[\[(^]*{_NOTE}(?:[,;\s]{{1,2}}{_NOTE}){{0,9}}[\])]*")
-_RANK = re.compile(r"(?:[#№🥇🥈🥉🏆]\s?|T-?|=)?\d{1,5}(?:[-–]\d{1,5}|[.)=]|st|nd|rd|th)?|[🥇🥈🥉🏆]|[-–—]")
+_RANK = re.compile(r"(?:[#№🥇🥈🥉🏆]\s?|T-?|[=(\[])?\d{1,5}(?:[-–]\d{1,5}|[.)=\]]|st|nd|rd|th)?|[🥇🥈🥉🏆]|[-–—]")
 _RANKS = re.compile(
     r"(?:#|№|rank(?:ing)?|rang|platz|(?:s\.?|sr\.?\s?)?no|nr|pos|position|place|index|idx|id)[\s.:]*(?:\([^()]*\)|[↑↓])?",
     re.IGNORECASE,

@@ -196,6 +196,7 @@ def test_a_column_is_labelled_by_every_row_of_the_header(head: list[str], column
     [
         ("|Rank|Model|s|", ["|1|x|5|", "|2|y|4|"], 1, (2,)),
         ("|#|Model|s|", ["|1.|x|5|", "|1.|y|4|"], 1, (2,)),
+        ("|No|Model|s|", ["|(1)|x|5|", "|[2]|y|4|"], 1, (2,)),
         ("|S.No|Model|s|", ["|T1|x|5|", "|=2|y|4|"], 1, (2,)),
         ("|Ranking|Model|s|", ["|1–2|x|5|", "|2=|y|4|"], 1, (2,)),
         ("|Rank (Borda)|Model|s|", ["|🥇|x|5|", "|🥈 2|y|4|"], 1, (2,)),
