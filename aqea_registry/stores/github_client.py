@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import cached_property, partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -92,11 +92,13 @@ class GitHubClient:
     def __init__(self, name: str) -> None:
         self._name = name
         self.spec = f"github://{name}"
-        self._token = os.environ.get("GITHUB_TOKEN") or os.environ.get("GH_TOKEN") or ""
+        self._token = (os.environ.get("GITHUB_TOKEN") or os.environ.get("GH_TOKEN") or "").strip()  # a secret may end a line
         keep_secret(self._token)
         self._api = (os.environ.get("GITHUB_API_URL") or API).rstrip("/")
-        parts = urlsplit(self._api)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username:
+        parts = None
+        with suppress(ValueError):
+            parts = urlsplit(self._api)
+        if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname or parts.username:
             message = "GITHUB_API_URL is not the address of a server"
             raise BadConfiguration(message, "unset it, or set it to https://HOST/api/v3")
         # Of a company's own server both have one host.

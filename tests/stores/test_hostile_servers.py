@@ -300,6 +300,25 @@ def test_an_address_without_an_answer_is_named(server: Hostile, name: str, tmp_p
     assert (listed.status, listed.out) == (3, ""), "which releases it has, nobody knows"
 
 
+@pytest.mark.parametrize("token", ["hf_\u00e9", "ghp_x\r\nX-Y: z"])
+@pytest.mark.parametrize("name", ["hub", "github"])
+def test_a_token_that_cannot_be_sent_is_named_as_the_cause(
+    server: Hostile, name: str, token: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.answer = response(404, b"{}", **JSON)
+    monkeypatch.setenv("HF_TOKEN", token)
+    monkeypatch.setenv("GITHUB_TOKEN", token)
+    status, said = ask(server, name, folder=tmp_path)
+    assert status in (3, 4) and "lost" not in said and "understood" not in said
+    assert "cannot be sent" in said or server.asked, "a client may know what to do with it"
+
+
+def test_an_address_of_github_that_is_none_is_named(tmp_path: Path) -> None:
+    for address in ("http://[::1", "localhost:1", "ftp://x"):
+        result = aqea("verify", "github://org/data@v1", cwd=tmp_path, env={"GITHUB_API_URL": address})
+        assert result.status == 2 and "GITHUB_API_URL is not the address of a server" in result.err
+
+
 def test_the_token_server_and_the_upload_address_are_named(server: Hostile) -> None:
     realm = 'Bearer realm="http://127.0.0.1:9/token?key=MARKED",service="x"'
     store = stores(server)["registry"]
