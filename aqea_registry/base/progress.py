@@ -60,7 +60,7 @@ def _written(secret: str) -> Iterator[str]:
     """How a server may repeat it: in JSON, in addresses, in hex, and in Base64 behind any other bytes."""
     from base64 import b64encode, urlsafe_b64encode
 
-    content = secret.encode()
+    content = secret.encode(errors="surrogateescape")  # of an environment that is not UTF-8
     quoted = "".join(chr(byte) if re.match(rb"[\w.~/-]", bytes([byte])) else f"%{byte:02X}" for byte in content)
     yield from (json.dumps(secret)[1:-1], quoted, quoted.replace("/", "%2F"), content.hex())
     for before, first in ((0, 0), (1, 2), (2, 3)):  # bytes of it begin within a character

@@ -28,3 +28,9 @@ def test_a_secret_is_hidden_however_a_server_writes_it(monkeypatch: pytest.Monke
             text = hide_secrets(encode(before + content + b":x").decode())
             assert "***" in text and len(text.replace("***", "")) <= 16, "what is left is of the bytes beside it"
     assert hide_secrets("sha256:0123456789ab, a path/to.json") == "sha256:0123456789ab, a path/to.json"
+
+
+def test_a_secret_of_bytes_that_are_not_utf_8_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aqea_registry.base.progress._SECRETS", [])
+    keep_secret("\udcff\udcfetoken")
+    assert hide_secrets("no \udcff\udcfetoken, %FF%FEtoken!") == "no ***, ***!"
