@@ -70,7 +70,7 @@ class _Labels(NamedTuple):
     tables: dict[str, set[int]]
 
 
-class _Named(NamedTuple):
+class _NamedCells(NamedTuple):
     """The cells that are named by row and column, and those named by either."""
 
     both: Sequence[_NamedCell]
@@ -209,10 +209,10 @@ def _mentions(labels: _Labels, sentence: str) -> list[tuple[int, list[_Line]]]:
     return ours if any(lines for _, lines in ours) else found
 
 
-def _named(labels: _Labels, lines: Iterable[_Line]) -> _Named:
+def _named(labels: _Labels, lines: Iterable[_Line]) -> _NamedCells:
     kept = dict.fromkeys(lines)
     cells = {cell.claim.id: cell for line in kept if len(labels.cells[line]) <= MOST for cell in labels.cells[line]}
-    return _Named([cell for cell in cells.values() if kept.keys() >= {*cell.lines}][:MOST], [*cells.values()])
+    return _NamedCells([cell for cell in cells.values() if kept.keys() >= {*cell.lines}][:MOST], [*cells.values()])
 
 
 def _lacking(lines: Iterable[_Line], others: Iterable[_Line]) -> list[_Line]:
@@ -274,7 +274,9 @@ def _pairs(cells: Sequence[_NamedCell], others: Sequence[_NamedCell] = ()) -> li
     return pairs if len(pairs) <= SOME else []
 
 
-def _quotation(number: _Number, clause: _Named, whole: _Named, texts: set[str]) -> tuple[_Statement | None, _NamedCell | None]:
+def _quotation(
+    number: _Number, clause: _NamedCells, whole: _NamedCells, texts: set[str]
+) -> tuple[_Statement | None, _NamedCell | None]:
     """What a number is that one named cell has, or would have but for a slip; and the cell. `texts` are all of the sentence."""
     percent, unit = PERCENT.fullmatch(number.unit) is not None, {*_words(number.unit)}
     points, (value, fields) = _POINTS.fullmatch(number.unit), next(number.readings())
