@@ -299,21 +299,20 @@ def _quotation(
         return None, None
     named = next((cells for cells in levels[:2] if len(cells) == 1), [])
     for alike in (is_exchanged, is_slip):
-        shorter = alike is is_exchanged  # `75` of 75.81 is not a slip
-        read = [(cell, _shortened(number, value, cell) if shorter else cell.claim.value or "") for cell in named or levels[2]]
-        slips = [cell for cell, text in read if alike(number.span.text, text)]
-        if len(slips) == 1 and slips[0].claim.value not in texts and (named or alike is is_exchanged):
-            return _Statement(
-                _EXCHANGED if named and alike is is_exchanged else "same", None, _quoting(number, slips[0], fields)
-            ), None
+        shorter = whole.both if alike is is_exchanged else []  # named in this sentence; `75` of 75.81 is not a slip
+        read = [(cell, _shortened(number, value, cell, shorter)) for cell in named or levels[2]]
+        slips = [(cell, text) for cell, text in read if alike(number.span.text, text)]
+        if len(slips) == 1 and texts.isdisjoint((slips[0][1], slips[0][0].claim.value)) and (named or alike is is_exchanged):
+            kind = _EXCHANGED if named and alike is is_exchanged else "same"
+            return _Statement(kind, None, _quoting(number, slips[0][0], fields)), None
     decimals = [len((text or "").partition(".")[2]) for text in (number.span.text, *(cell.claim.value for cell in named))]
     return _Statement("same", None, None) if number.span.why and len(decimals) == 2 and len({*decimals}) == 1 else None, None
 
 
-def _shortened(number: _Number, value: PrintedNumber, cell: _NamedCell) -> str:
-    """The cell's number, rounded to the digits of the text where that has fewer."""
-    text = cell.claim.value or ""
-    return printed_like(number.span.text, cell.number.value) if cell.number.half < value.half else text
+def _shortened(number: _Number, value: PrintedNumber, cell: _NamedCell, cells: Sequence[_NamedCell]) -> str:
+    """What a cell prints, rounded to the digits of the text where that has fewer, and the cell is one of these."""
+    shorter = cell in cells and cell.number.half < value.half
+    return printed_like(number.span.text, cell.number.value) if shorter else cell.claim.value or ""
 
 
 def _is_same(number: PrintedNumber, cell: PrintedNumber) -> bool:

@@ -53,6 +53,8 @@ def bound(sentence: str, unit: Unit = "number") -> dict[str, str | None]:
         ("On Law, tulip has 67.30.", {"in-text.tulip.law": "t.2.2"}),  # exchanged digits: to be contradicted
         ("Cedar-l gains 5.35 points over cedar-s on Law.", {"in-text.cedar-l-cedar-s.law": "difference([t.1.2], [t.0.2])"}),
         ("On Law, cedar-l has 64.6.", {"in-text.cedar-l.law": "t.1.2"}),  # of 66.4: exchanged and rounded
+        ("On Law, cedar-l has 66.4; 64.6 is kept.", {"in-text.cedar-l.law": "t.1.2"}),
+        ("On Law, cedar-l has 66.45. Of all texts 64.6 % are kept.", {"in-text.cedar-l.law": "t.1.2"}),
         ("On Law, cedar-l is 5.35 better than cedar-s.", {"in-text.cedar-l-cedar-s.law": "difference([t.1.2], [t.0.2])"}),
         ("We measured 75.81 on another day.", {}),
         ("It has 64 on Law.", {}),  # one in thirty numbers is as near
