@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -54,7 +55,7 @@ def begin(
     failed = pin(project, unpinned, shell.report).error if unpinned else None
     unread = _import(place.root, {**read, **dict.fromkeys(documents)}, notes)
     steps = "aqea-registry pin" if failed else "dvc repro && aqea-registry verify"
-    following = steps if place.root.resolve() == Path.cwd() else f"cd {os.path.relpath(place.root)} && {steps}"
+    following = steps if place.root.resolve() == Path.cwd() else f"cd {shlex.quote(os.path.relpath(place.root))} && {steps}"
     lines = [*(f"wrote {path}" for path in written), *(f"note: {note}" for note in notes), f"next: {following}"]
     data = {"root": str(place.root), "written": written, "notes": notes, "next": following}
     return Outcome((), data, lambda: lines, failed or unread)

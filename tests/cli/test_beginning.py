@@ -49,6 +49,7 @@ def test_an_empty_folder_becomes_a_project_and_nothing_is_done_twice(tmp_path: P
     done = init("paper", cwd=tmp_path)
     root = tmp_path / "paper"
     assert done.out.splitlines()[-1] == "next: cd paper && dvc repro && aqea-registry verify"
+    assert init("a paper", cwd=tmp_path).out.splitlines()[-1].startswith("next: cd 'a paper' && ")
     made = files(root)
     assert made["dvc.yaml"] == (ROOT / "dvc.yaml").read_bytes(), "the repository's own is what init writes"
     assert made["data/example/test.jsonl"] == (ROOT / "data/small/test.jsonl").read_bytes()
