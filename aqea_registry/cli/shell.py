@@ -28,7 +28,7 @@ SECRETS = (
 )
 
 
-EMPTY = "an empty name names nothing; is a variable of a script not set?"
+EMPTY = "it is empty; is a variable of a script not set?"
 
 
 class _Named(click.Path):
