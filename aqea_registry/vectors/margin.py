@@ -23,7 +23,6 @@ from aqea_registry.base.files import Limit, read_small
 from aqea_registry.base.findings import BadConfiguration, Refused
 from aqea_registry.base.sha256_list import Sha256
 from aqea_registry.base.strict import convert, load_json
-from aqea_registry.vectors.pair_set import MICRO
 
 THIN = 8.0  # spreads: nearer to a boundary than that, a value is decided
 SMALLEST_SPREAD = 2.0**-53  # half a unit in the last place of 1: a sample that shows less was lucky
@@ -113,7 +112,7 @@ class DecidedValue(msgspec.Struct, frozen=True, order=True, forbid_unknown_field
 
     text: Sha256
     component: Annotated[int, msgspec.Meta(ge=0)]
-    value: Annotated[int, msgspec.Meta(ge=-MICRO, le=MICRO)]
+    value: Annotated[int, msgspec.Meta(ge=-1_000_000, le=1_000_000)]  # MICRO of `pair_set`, which needs numpy
 
 
 class DecidedList(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

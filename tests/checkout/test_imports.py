@@ -232,6 +232,10 @@ def test_publishing_pair_sets_loads_no_encoder(project: Path) -> None:
     assert not modules_after("publish", "--tag", "v1", "--to", "oci:kept", cwd=project) & {"embedding", "generation"}
 
 
+def test_a_release_is_verified_without_numpy() -> None:
+    assert "numpy" not in third_party(loaded_by("aqea_registry.verification.verify_release"))
+
+
 def test_the_command_line_loads_click_alone() -> None:
     found = third_party(loaded_by("aqea_registry.cli"))
     assert "click" in found
