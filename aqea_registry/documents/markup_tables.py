@@ -158,18 +158,20 @@ def _table_rows(tokens: Iterator[Any], text: str, starts: list[int]) -> list[Row
 def _grid_rows(text: str, starts: list[int], first: int, stop: int) -> tuple[list[Row], list[Row]]:
     """The header and the other rows of a table of pandoc, whose rows, of one or more lines, are between lines of `+---+`."""
     rows, heads, found = list[Row](), 1, list[list[tuple[int, int]]]()
-    for number in range(first, stop + 1):
-        line = text[starts[number] : starts[number + 1]].rstrip() if number < stop else ""
-        indent = _INDENT.match(line).end()  # type: ignore[union-attr]
-        if number < stop and not _GRID.fullmatch(line[indent:]):
-            found += [pipe_cells(line[indent:], starts[number] + indent)] if "|" in line else []
-            continue
-        fits = len({*map(len, found)}) == 1
-        columns = [*zip(*found, strict=True)] if fits else [(edges,) for cells in found for edges in cells]
-        texts = [inline(" ".join(text[slice(*edges)] for edges in column)) for column in columns]
-        cells = (cell_of(read, column[0][0], column[-1][1]) for read, column in zip(texts, columns, strict=True))
-        rows, found = [*rows, *([Row(number - len(found) + 1, tuple(cells))] if found else [])], []
-        heads = len(rows) if "=" in line else heads
+    edges = [number for number in range(first, stop) if _GRID.search(text, starts[number], starts[number + 1])]
+    ends, apart = {*edges, stop}, edges[2:] == [stop - 1]  # other programs draw no line between rows: each has one line
+    lines = (text[starts[number] : starts[number + 1]].rstrip() for number in range(first, stop))
+    for number, line in enumerate((*lines, ""), first):
+        if found and (number in ends or (apart and rows)):
+            fits = len({*map(len, found)}) == 1
+            columns = [*zip(*found, strict=True)] if fits else [(part,) for cells in found for part in cells]
+            row = (cell_of(inline(" ".join(text[slice(*part)] for part in each)), each[0][0], each[-1][1]) for each in columns)
+            rows.append(Row(number - len(found) + 1, tuple(row)))
+            found.clear()
+        heads = len(rows) if number in ends and "=" in line else heads
+        if "|" in line:
+            indent = _INDENT.match(line).end()  # type: ignore[union-attr]
+            found.append(pipe_cells(line[indent:], starts[number] + indent))
     return rows[:heads], rows[heads:]
 
 
@@ -201,10 +203,9 @@ def csv_table(text: str, name: str, document: str, delimiter: str) -> Table:
     if header is None:
         raise BadConfiguration(f"{document}: no header row with at least two columns", "the first column names the rows")
     width = len(rows[header].cells)
-    body = (
-        row if any(cell.text for cell in row.cells[width:]) else Row(row.line, row.cells[:width]) for row in rows[header + 1 :]
-    )
-    return table_of(name, rows[header : header + 1], list(body))
+    wide = (any(cell.text for cell in row.cells[width:]) for row in rows)
+    rows = [row if more else Row(row.line, row.cells[:width]) for row, more in zip(rows, wide, strict=True)]
+    return table_of(name, rows[header : header + 1], rows[header + 1 :])
 
 
 _TABLE = re.compile(r"<(/?)table\b[^<>]*>", re.IGNORECASE)
@@ -309,8 +310,7 @@ def _tables_of_span(page: _HtmlText, span: tuple[int, int], heading: str, captio
 
     text = page.text[span[0] : span[1]]
     soup = BeautifulSoup(_NO_TAG.sub(" ", text), "html.parser")
-    lines = [span[0] + start for start in line_starts(text)]
-    tables: list[Table] = []
+    lines, tables = [span[0] + start for start in line_starts(text)], list[Table]()
 
     def start(tag: Tag) -> int:
         return lines[(tag.sourceline or 1) - 1] + (tag.sourcepos or 0)

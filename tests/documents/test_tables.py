@@ -294,6 +294,7 @@ def test_a_grid_of_pandoc_is_a_table_whose_rows_may_have_several_lines() -> None
     table = read(GRID)
     assert (table.columns, shown(table.rows)) == (("Model", "News (en)"), [(7, ("x large", "61.2 ±0.3")), (10, ("y", "5"))])
     assert shown(read(GRID.replace("=", "-")).rows)[0] == (7, ("x large", "61.2 ±0.3"))
+    assert shown(read(GRID.partition("| y")[0]).rows) == [(7, ("x", "61.2")), (8, ("large", "±0.3"))]  # no line between rows
     (table,) = markdown_tables(GRID.replace("| large | ±0.3 |", "| large, ±0.3 |"), "doc.md")
     assert [cell.text for cell in table.ragged[0].cells] == ["x", "61.2", "large, ±0.3"]
     assert [number.text for number in scan(GRID, "markdown").numbers if number.why] == ["61.2", "0.3", "5"]
