@@ -247,7 +247,7 @@ class Layout:
                     raise ValueError(f"{entry['digest']!r} is not a sha256 digest")
         except (BadConfiguration, ValueError, KeyError, TypeError, AttributeError) as error:
             path = self._folder / "index.json"
-            raise CannotCheck(f"{path}: not an OCI index: {error}", RESTORE) from error
+            raise CannotCheck(f"{path}: not an OCI index: {str(error).removeprefix('index.json: ')}", RESTORE) from error
         return [(entry.get("annotations", {}).get(REF_NAME), entry) for entry in entries]
 
     def _index_with(self, tag: str, release: Release) -> bytes:

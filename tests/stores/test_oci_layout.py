@@ -206,7 +206,7 @@ def test_an_index_that_is_no_json_cannot_be_checked(folder: Folder, content: byt
     with pytest.raises(CannotCheck, match=r"index\.json: not an OCI index"):
         folder.names("v1")
     (folder.place / "index.json").write_bytes(b"{\n<<<<<<< HEAD\n")
-    with pytest.raises(CannotCheck, match=r"index\.json: not an OCI index: .*line 2: a merge conflict"):
+    with pytest.raises(CannotCheck, match=r"index\.json: not an OCI index: line 2: a merge conflict"):
         folder.names("v1")
 
 
