@@ -149,16 +149,21 @@ def relations_of_table(table: DraftedTable, groups: Mapping[str, Collection[str]
             kept = 0
             for functions in (("mean", "weighted"), ("counted",), ("sum",), ("difference", "gain")):
                 if some := [tried_way for tried_way in ways if tried_way[0].function in functions]:
-                    place, (way, trials) = max(enumerate(some, 1), key=lambda tried_way: len(_held(tried_way[1][1])))
+                    ranked = [
+                        (holds_for_most(held := _held(trials), len(trials), place), len(held), -place)
+                        for place, (_, trials) in enumerate(some, 1)
+                    ]
+                    holds, _, place = max(ranked)
+                    way, trials = some[-place - 1]
                     tried.append((way, trials))
-                    if holds_for_most(_held(trials), len(trials), place) or _is_slip(way, trials):
+                    if holds or _is_slip(way, trials):
                         _bind(found, axis, line, way, trials)
                         kept += 1
             if tried and not kept and (promise.group == () or line in axis.own):
                 way, trials = tried[0]
-                held = len(_held(trials))
-                if held or way.function not in ("difference", "gain"):  # over what another table has it is not a slip
-                    message = f"{way.function} of the others in {held} of {len(trials)} cells, too few to bind them"
+                fits = len(_held(trials))
+                if fits or way.function not in ("difference", "gain"):  # over what another table has it is not a slip
+                    message = f"{way.function} of the others in {fits} of {len(trials)} cells, too few to bind them"
                     found.notes.append(f"{table.name}: {axis.labels[line]}: {message}; bind by hand what should be")
     return found
 

@@ -193,6 +193,9 @@ def test_an_average_is_of_the_terms_that_it_names_or_that_are_before_it(head: st
 def test_what_has_no_cell_where_an_average_has_one_is_not_a_term() -> None:
     rows = "a | 0.9131 | 0.8812\nb | 0.6526 | 0.7048\nc | 0.4518 | 0.3971\naccuracy | | 0.6712\nmacro avg | 0.6725 | 0.6610"
     assert broken(table(f"class | precision | recall\n{rows}")) == {"t.4.1": False, "t.4.2": False}
+    rows = "a | 80.13 | 70.42 | 60.24 | 70.26\nb | 81.21 | 71.13 | 61.41 | 71.25\n"
+    rows += "c | 82.51 | 72.31 | - | 77.41\nd | 63.52 | 72.34 | - | 67.93\ne | 83.55 | 62.37 | - | 72.96"
+    assert broken(table(f"m | en | de | fr | Avg\n{rows}")) == {"t.0.4": False, "t.1.4": False}
 
 
 def test_the_name_of_a_row_may_have_the_words_of_settings() -> None:
