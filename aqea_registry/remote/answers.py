@@ -82,7 +82,7 @@ def _origin(url: str) -> str:
 
 
 _CLIENTS = {"requests", "urllib3", "http", "httpx", "httpx2", "httpcore", "httpcore2"}
-_BAD_LOGIN = {"InvalidHeader", "UnicodeEncodeError", "LocalProtocolError"}  # nothing else that is sent is somebody's text
+_BAD_LOGIN = {"InvalidHeader", "UnicodeEncodeError"}  # nothing else that is sent is somebody's text
 _BAD_ADDRESS = {"InvalidURL", "MissingSchema", "InvalidSchema", "LocationParseError", "UnsupportedProtocol"}
 
 
@@ -104,7 +104,7 @@ def unreached(error: BaseException, who: Callable[[str | None], str], name: str)
             url = url or str(cause.request.url)  # type: ignore[attr-defined]
         if isinstance(cause, TimeoutError) or "Timeout" in kind:
             status, reason = LATE, NO_ANSWER
-        elif kind in _BAD_LOGIN:
+        elif kind in _BAD_LOGIN or (kind == "LocalProtocolError" and "header" in str(cause)):
             return Failure(FINAL, "the token or login holds a character that cannot be sent", None, "set it again")
         elif kind in _BAD_ADDRESS:
             status, reason = FINAL, reason or "not an address that can be asked"

@@ -11,7 +11,7 @@ import pytest
 
 from aqea_registry.base.files import WrongBytes, ignore
 from aqea_registry.base.findings import CannotCheck, NotAllowed
-from aqea_registry.remote.answers import LATE, Failure
+from aqea_registry.remote.answers import LATE, Failure, unreached
 from aqea_registry.remote.retry import (
     ATTEMPTS,
     LONGEST_WAIT,
@@ -77,6 +77,15 @@ def test_what_does_not_pass_is_not_waited_for(waits: list[float]) -> None:
     with pytest.raises(ValueError, match="other"):  # about something else than a request
         with_retries("asking", lambda: int("other"), explain, "")
     assert waits == []
+
+
+@pytest.mark.parametrize(
+    ("said", "login"), [("Illegal header value b'x'", True), ("Too little data for declared Content-Length", False)]
+)
+def test_a_request_that_broke_off_is_not_taken_for_one_whose_token_cannot_be_sent(said: str, login: bool) -> None:
+    kind = type("LocalProtocolError", (Exception,), {"__module__": "httpx"})
+    failure = unreached(kind(said), lambda _: "the Hub", "the Hub")
+    assert failure is not None and ("cannot be sent" in failure.reason, failure.status is None) == (login, not login)
 
 
 def test_a_library_that_gives_up_in_the_same_moment_is_no_silence_of_before(
