@@ -41,7 +41,7 @@ _KINDS = {32: "MD5", 40: "SHA-1", 56: "SHA-224", 64: "SHA-256", 96: "SHA-384", 1
 _OTHER_LINE = re.compile(rf"(?:{'|'.join(rf'[0-9A-Fa-f]{{{length}}}' for length in _KINDS if length != 64)})[ \t][ *]?(.+)")
 _NO_LINE = "not a line of sha256sum: 64 hex digits, two spaces (or a space and *), a path"
 _OF_A_FILE = re.compile(r"(.+)\.sha256(?:sum)?(?:\.txt)?", re.I)
-_BLAKE3 = re.compile(r"(?<![a-z0-9])b(?:lake)?3(?:sums?)?(?![a-z0-9])", re.I)
+_BLAKE3 = re.compile(r"(?<![a-z0-9])(?:blake3|b(?:lake)?3sums?)(?![a-z0-9])|\.b3$", re.I)
 _PIPES = ("-", "stdin")  # what programs call bytes that they read from a pipe
 _ARMOUR = {  # the part of a signed list that ends, the line that ends it, and the part that begins
     ("", "-----BEGIN PGP SIGNED MESSAGE-----"): "head",

@@ -104,10 +104,8 @@ def all_receipts(root: Path, specs: Iterable[str]) -> tuple[list[tuple[str, Rece
     """
     folders = [root / RECEIPTS, *(folder_of(root, spec) for spec in specs)]
     receipts, wrong = list[tuple[str, Receipt]](), list[Finding]()
-    listed = (
-        sorted(folder.iterdir()) for folder in dict.fromkeys(folders) if folder.is_dir()
-    )  # `glob` passes over a locked one
-    for path in (path for paths in listed for path in paths if path.suffix == ".json"):
+    there = (folder for folder in dict.fromkeys(folders) if folder.is_dir())  # of a locked one `glob` would say nothing
+    for path in (path for folder in there for path in sorted(folder.iterdir()) if path.suffix == ".json"):
         name = shown(root, path)
         try:
             receipts += [(name, known)] if (known := read(path)) is not None else []
