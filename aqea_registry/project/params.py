@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Annotated, Any, Literal
 
 import msgspec
-import yaml
 
 from aqea_registry import __version__
 from aqea_registry.base.files import UnsafePath, safe_path
@@ -252,18 +252,16 @@ def _line(said: str, content: bytes) -> str:
         r", not (?:'([^']+)'|\"([^\"]+)\")",
     )
     named = [match[match.lastindex or 0] for pattern in wanted if (match := re.search(pattern, said))]
-    node: Any = yaml.compose(content.decode("utf-8-sig"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    line = 0
+    node, line = None, 0
+    with suppress(BadConfiguration):  # of merged fields no line is known
+        node = load_yaml(content, "", printed=True)
     for part in re.findall(r"[^.\[\]]+", ".".join(named)):
-        pairs = (
-            node.value
-            if isinstance(node, yaml.MappingNode)
-            else enumerate(node.value if isinstance(node, yaml.SequenceNode) else ())
-        )
-        key, node = next(((key, item) for key, item in pairs if part == str(getattr(key, "value", key))), (node, None))
+        inner = node.value if node is not None else None
+        known = dict(enumerate(inner)) if isinstance(inner, list) else inner if isinstance(inner, dict) else {}
+        node = known.get(int(part) if isinstance(inner, list) and part.isdecimal() else part)
         if node is None:
             break
-        line = (node if isinstance(key, int) else key).start_mark.line + 1
+        line = node.line
     return f"line {line}: " if line else ""
 
 

@@ -106,8 +106,6 @@ class RunRecord:
 
     def stale_findings(self, artefact: AnyArtefact) -> list[Finding]:
         """Where dvc.lock says that it was made from other pins or parameters. What DVC did not make is not stale."""
-        if damaged := [finding for finding in self.unread if finding.code != "missing"]:
-            return damaged
         return records.parameter_findings(self.dvc_lock, self._plain, frozenset({artefact.stage} & self.dvc_lock.stages.keys()))
 
     @cached_property

@@ -60,8 +60,8 @@ def trace(
     """
     ledgers = {path.stem: f"{FOLDER}/{path.name}" for path in ledger_paths(project.root)}
     checked = check_claims(project, documents, SILENT) if ledgers else None
-    lacks = "it cannot be read, and its claims are not shown; what is wrong: aqea-registry claims check"
-    lost = [Finding("broken-link", path, lacks) for name, path in ledgers.items() if checked and name not in checked.ledgers]
+    for path in (path for name, path in ledgers.items() if checked and name not in checked.ledgers):
+        report.warn(f"{path}: it cannot be read, and its claims are not shown; what is wrong: aqea-registry claims check")
     builder = outline(project.run, project.catalogue.values(), checked)
     draw_releases(builder, project.params.publish.stores, stores)
     starts = find(builder, what, report)
@@ -69,7 +69,7 @@ def trace(
     graph = check_bytes(builder, seen, report)
     unread = {node.id for node in graph.nodes if node.kind == "release" and not node.facts}  # any file may be in them
     broken = [node for node in graph.nodes if node.broken and node.id in seen | unread]
-    findings = (*lost, *(Finding("broken-link", node.id, node.broken or "") for node in broken))
+    findings = tuple(Finding("broken-link", node.id, node.broken or "") for node in broken)
     down, up = graph.rests_on(*starts), graph.part(_up(graph, starts))
     return Traced(what=what, found=tuple(starts), rests_on=down, carried_by=up, findings=findings)
 

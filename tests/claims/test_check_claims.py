@@ -237,12 +237,6 @@ def test_a_pair_file_of_other_pins_than_the_lock_has_is_not_compared(root: Path)
         checked = check(root)
         assert codes(checked) == expected
         assert checked.verdicts[0].reason == ("broken-chain" if expected else None)
-    for damaged in (b"<<<<<<< HEAD\n", b"", b"/annex/objects/SHA256E-s6--00.lock\n"):
-        (root / "dvc.lock").write_bytes(damaged)  # what it says of the stage is not known
-        checked = check(root)
-        assert (codes(checked), checked.verdicts[0].reason) == ([("malformed", "dvc.lock")], "broken-chain")
-    (root / "dvc.lock").unlink()
-    assert codes(check(root)) == [], "made without DVC"
 
 
 def test_what_the_document_does_not_pin_is_said_once_a_result(root: Path) -> None:

@@ -286,8 +286,8 @@ def test_what_has_findings_is_not_published(project: Path) -> None:
     assert not (project / "releases").exists()
 
 
-BAD_TAGS = ("", ".", "..", "-v1", "v 1", "v/1", "../v1", "v1\n", "v:1", "ü", "v" * 129, "v1;rm")
-BAD_STORES = ("", "oci", "oci:", "releases", "s3://bucket", "docker:releases", "oci://host", "hf://x/y", "github://x")
+BAD_TAGS = (".", "..", "-v1", "v 1", "v/1", "../v1", "v1\n", "v:1", "ü", "v" * 129, "v1;rm")
+BAD_STORES = ("oci", "oci:", "releases", "s3://bucket", "docker:releases", "oci://host", "hf://x/y", "github://x")
 
 
 def test_bad_tags_and_unknown_stores_are_refused(project: Path) -> None:

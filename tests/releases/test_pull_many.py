@@ -15,10 +15,10 @@ from typing import BinaryIO
 import pytest
 from huggingface_hub import constants
 
+from aqea_registry.base import files as disk
 from aqea_registry.base.files import ignore
 from aqea_registry.base.findings import CannotCheck, Refused
 from aqea_registry.base.progress import Silent
-from aqea_registry.releases import pull as pulling
 from aqea_registry.releases.pull import Pulled, pull
 from aqea_registry.remote.retry import CONNECTIONS
 from aqea_registry.stores.hub_store import HubStore
@@ -81,7 +81,7 @@ def test_files_of_the_same_bytes_do_not_meet(tmp_path: Path) -> None:
 
 
 def test_bytes_are_hashed_while_they_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(pulling, "hash_file")
+    monkeypatch.delattr(disk, "hash_file")
     pulled(Watched(FILES, lambda _, file: file), tmp_path)
     assert restored(tmp_path) == FILES
 
