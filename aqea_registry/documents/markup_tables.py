@@ -165,7 +165,7 @@ def _grid_rows(text: str, starts: list[int], first: int, stop: int) -> tuple[lis
         if found and (number in ends or (apart and rows)):
             fits = len({*map(len, found)}) == 1
             columns = [*zip(*found, strict=True)] if fits else [(part,) for cells in found for part in cells]
-            row = (cell_of(inline(" ".join(text[slice(*part)] for part in each)), each[0][0], each[-1][1]) for each in columns)
+            row = (cell_of(inline(" ".join(text[slice(*at)] for at in own)), own[0][0], own[-1][1]) for own in columns)
             rows.append(Row(number - len(found) + 1, tuple(row)))
             found.clear()
         heads = len(rows) if number in ends and "=" in line else heads
