@@ -134,10 +134,9 @@ def load_json(content: bytes, name: str, hint: str | None = None, *, spelled: bo
 
 def _refuse_other(content: bytes, name: str, hint: str | None = None) -> None:
     """Raise for a conflict, with what resolves it as hint, and for what stands in the file's place, such as a pointer."""
-    if where := conflict(content):
-        raise BadConfiguration(f"{name}: {where}", one_side(name.partition(": ")[0]))  # a part of it may be what is read
     if what := in_its_place(content):
-        raise BadConfiguration(f"{name}: {what}", hint)
+        path = name.partition(": ")[0]  # a part of it may be what is read
+        raise BadConfiguration(f"{name}: {what}", one_side(path) if conflict(content) else hint)
 
 
 def _text(content: bytes) -> str:
